@@ -1,0 +1,69 @@
+"""Where a recording's trainer listens, and what is said over the wire: one JSON object a line.
+
+The viewer sends commands, the trainer answers every commit and every change of state with its
+status.  What was measured never travels here: it is read from the recording.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+Command = Literal["epoch", "step", "run", "pause", "pace", "stop"]
+"""``epoch`` and ``step`` train one more epoch or mini-batch of every run and pause; ``pace`` carries
+``epochs_per_second`` (null: unthrottled); ``stop`` ends after the step under way, everything saved."""
+
+State = Literal["paused", "running", "finished", "stopped", "failed"]
+
+PACES: Final[tuple[float | None, ...]] = (1, 2, 5, 10, 20, 50, 100, None)
+"""Epochs a second that + and − walk through; None is unthrottled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The trainer's own state: the one thing on the screen that is not in the recording."""
+
+    state: State
+    pace: float | None
+    """Asked-for epochs a second; None is unthrottled."""
+    rate: float
+    """Measured epochs a second of all runs together, over the last second or so; 0 when paused."""
+    keyframes: int
+    """Keyframes committed so far, all runs."""
+    message: str = ""
+    """What went wrong, when the state is ``failed``."""
+
+    def line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @staticmethod
+    def parse(line: bytes) -> Status:
+        return Status(**json.loads(line))
+
+
+def command_line(command: Command, **arguments: Any) -> bytes:
+    return json.dumps({"command": command, **arguments}).encode() + b"\n"
+
+
+def runtime_folder() -> Path:
+    """The user's own folder for sockets and locks, mode 0700."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(base) / "bntui" if base else Path(tempfile.gettempdir()) / f"bntui-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():  # /tmp is everybody's: never trust a folder of someone else
+        raise PermissionError(f"{folder} belongs to another user")
+    return folder
+
+
+def _name(recording: Path) -> str:
+    return hashlib.sha256(str(recording.resolve()).encode()).hexdigest()[:24]
+
+
+def socket_path(recording: Path) -> Path:
+    """Named by a hash of the recording's real path, because a socket's path ends at 108 bytes."""
+    return runtime_folder() / f"{_name(recording)}.sock"

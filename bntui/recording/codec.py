@@ -1,0 +1,134 @@
+"""How a keyframe becomes a row and back: scalars, a table of per-layer scalars, and safetensors for the rest.
+
+Never pickle: opening a stranger's recording must be safe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+from bntui.keyframe import (
+    COLUMN,
+    HISTOGRAM_BINS,
+    LAYER_COLUMNS,
+    LAYER_SCALARS,
+    QUANTITIES,
+    STATISTICS,
+    BatchNorm,
+    BoolArray,
+    Distribution,
+    DropoutMask,
+    EarlyStopping,
+    FloatArray,
+    Keyframe,
+    LayerMeasures,
+)
+from bntui.recording.history import LayerInfo
+
+Arrays = Mapping[str, NDArray[Any]]
+
+BATCH_NORM_FIELDS = ("batch_mean", "batch_var", "running_mean", "running_var", "gamma", "beta")
+
+
+def pack_arrays(arrays: Arrays, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Arrays as one safetensors block; each is made contiguous first (safetensors scrambles others silently)."""
+    return save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata=dict(metadata or {}))
+
+
+def unpack_arrays(block: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of :func:`pack_arrays`."""
+    return dict(load(block))
+
+
+def digest(*parts: bytes) -> bytes:
+    """BLAKE2b, 16 bytes: stands beside every row, so that a flipped byte is found."""
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        state.update(len(part).to_bytes(8, "little"))
+        state.update(part)
+    return state.digest()
+
+
+def row_digest(scalars: Sequence[Any], layers: bytes | None, measures: bytes | None) -> bytes:
+    """Digest of a keyframe's row: its scalars as JSON, the layer table, the measures."""
+    return digest(json.dumps(list(scalars)).encode(), layers or b"", measures or b"")
+
+
+def layer_table(layers: Sequence[LayerMeasures]) -> FloatArray:
+    """Per-layer scalars, shape ``(layers, len(LAYER_COLUMNS))``, NaN where a layer has no such figure."""
+    table = np.full((len(layers), len(LAYER_COLUMNS)), np.nan)
+    for row, layer in zip(table, layers, strict=True):
+        for start, quantity in enumerate(QUANTITIES):
+            values: Distribution | None = getattr(layer, quantity)
+            if values is not None:
+                at = start * len(STATISTICS)
+                row[at : at + len(STATISTICS)] = [getattr(values, name) for name in STATISTICS]
+        for name in LAYER_SCALARS[:-1]:
+            row[COLUMN[name]] = getattr(layer, name)
+        if layer.dropout is not None:
+            row[COLUMN["kept_fraction"]] = layer.dropout.kept_fraction
+    return table
+
+
+def pack_measures(frame: Keyframe) -> bytes:
+    """What is not a scalar: histograms, per-feature batch normalization, masks' bits, the batch's indices."""
+    counts = np.zeros((len(frame.layers), len(QUANTITIES), HISTOGRAM_BINS), np.int32)
+    arrays: dict[str, NDArray[Any]] = {"batch_indices": frame.batch_indices}
+    for number, layer in enumerate(frame.layers):
+        for at, quantity in enumerate(QUANTITIES):
+            values: Distribution | None = getattr(layer, quantity)
+            if values is not None:
+                counts[number, at] = values.counts
+        if layer.batch_norm is not None:
+            fields = [getattr(layer.batch_norm, name) for name in BATCH_NORM_FIELDS]
+            arrays[f"{number}.batch_norm"] = np.stack(fields).astype(np.float32)
+            arrays[f"{number}.eps"] = np.array([layer.batch_norm.eps])
+        if layer.dropout is not None:
+            arrays[f"{number}.mask"] = np.packbits(layer.dropout.kept, axis=1)
+            arrays[f"{number}.mask_shape"] = np.array(layer.dropout.kept.shape, np.int64)
+    arrays["counts"] = counts
+    return pack_arrays(arrays)
+
+
+def unpack_keyframe(
+    scalars: Mapping[str, Any], table: FloatArray, block: bytes, layers: Sequence[LayerInfo], stopping: EarlyStopping | None
+) -> Keyframe:
+    """The keyframe that :func:`layer_table` and :func:`pack_measures` took apart."""
+    arrays = unpack_arrays(block)
+    counts = arrays["counts"]
+
+    def distribution(number: int, at: int) -> Distribution | None:
+        values = table[number, at * len(STATISTICS) : (at + 1) * len(STATISTICS)]
+        if QUANTITIES[at] == "normalized" and layers[number].norm == "none":
+            return None
+        return Distribution(*map(float, values), counts=counts[number, at])
+
+    def measures(number: int, info: LayerInfo) -> LayerMeasures:
+        quantities = {name: distribution(number, at) for at, name in enumerate(QUANTITIES)}
+        figures = {name: float(table[number, COLUMN[name]]) for name in LAYER_SCALARS[:-1]}
+        batch_norm = None
+        if f"{number}.batch_norm" in arrays:
+            fields = dict(zip(BATCH_NORM_FIELDS, arrays[f"{number}.batch_norm"], strict=True))
+            batch_norm = BatchNorm(**fields, eps=float(arrays[f"{number}.eps"][0]))
+        dropout = None
+        if f"{number}.mask" in arrays:
+            units = int(arrays[f"{number}.mask_shape"][1])
+            kept: BoolArray = np.unpackbits(arrays[f"{number}.mask"], axis=1, count=units).astype(bool)
+            dropout = DropoutMask(info.dropout, float(table[number, COLUMN["kept_fraction"]]), kept)
+        return LayerMeasures(
+            name=info.name, kind=info.kind, **quantities, **figures, batch_norm=batch_norm, dropout=dropout
+        )  # type: ignore[arg-type]
+
+    return Keyframe(
+        **scalars,
+        batch_indices=arrays["batch_indices"],
+        layers=tuple(measures(number, info) for number, info in enumerate(layers)),
+        early_stopping=stopping,
+    )

@@ -1,0 +1,115 @@
+"""The scalars of a recording as columns: curves, cursors and verdicts need no arrays decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bntui.keyframe import COLUMN, BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInfo:
+    """One layer of a run's network, as it was built."""
+
+    name: str
+    kind: str
+    """``linear`` or ``conv``."""
+    shape: tuple[int, ...]
+    """Shape of one sample's output: ``(units,)`` or ``(channels, height, width)``."""
+    norm: str
+    """``none``, ``batch``, ``layer`` or ``group``."""
+    activation: str
+    """``sigmoid``, ``tanh``, ``relu``, ``leaky_relu``, ``gelu``, ``softsign`` or ``none``."""
+    dropout: float
+    """Probability of dropping a unit; 0 without dropout."""
+    parameters: int
+    """Number of trainable parameters in this layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What is fixed about a run when it begins."""
+
+    index: int
+    name: str
+    config: Mapping[str, Any]
+    """The resolved configuration, as ``RunConfig.model_dump(mode="json")`` gives it."""
+    layers: tuple[LayerInfo, ...]
+    steps_per_epoch: int
+    device: str
+
+    @property
+    def epochs(self) -> int:
+        """Epochs this run is to train."""
+        return int(self.config["training"]["epochs"])
+
+    @property
+    def early_stopping(self) -> Mapping[str, Any] | None:
+        """The early-stopping table of the configuration, if there is one."""
+        stopping: Mapping[str, Any] | None = self.config["training"]["early_stopping"]
+        return stopping
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a run, at a step."""
+
+    run: int
+    step: int
+    epoch: float
+    kind: str
+    """``stopped_early``, ``diverged``, ``restored_best``, ``finished`` or ``interrupted``."""
+    message: str
+    """What happened, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHistory:
+    """Scalars of all keyframes of one run, oldest first; arrays of length K.
+
+    A row without a frame holds an epoch's scalars only (``[record] every`` is a number of steps that
+    does not meet the epoch's end): curves show it, the cursor does not stop there.
+    """
+
+    ids: IntArray
+    step: IntArray
+    epoch: FloatArray
+    has_frame: BoolArray
+    epoch_end: BoolArray
+    lr: FloatArray
+    batch_loss: FloatArray
+    train_loss: FloatArray
+    train_accuracy: FloatArray
+    val_loss: FloatArray
+    val_accuracy: FloatArray
+    wall_time: FloatArray
+    wait: IntArray
+    """Patience counter; 0 without early stopping."""
+    best: FloatArray
+    """Early stopping's best value; NaN without."""
+    best_epoch: IntArray
+    layers: FloatArray
+    """Per-layer scalars, shape ``(K, layers, len(LAYER_COLUMNS))``; NaN in rows without a frame."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def layer(self, index: int, column: str) -> FloatArray:
+        """The course of one per-layer scalar, shape ``(K,)``; ``column`` as in ``LAYER_COLUMNS``."""
+        course: FloatArray = self.layers[:, index, COLUMN[column]]
+        return course
+
+    def at(self, epoch: float) -> int:
+        """Row of the last keyframe with a frame at or before ``epoch``; -1 if there is none."""
+        row = int(np.searchsorted(self.epoch, epoch + 1e-9, side="right")) - 1
+        while row >= 0 and not self.has_frame[row]:
+            row -= 1
+        return row
+
+    def frames(self) -> FloatArray:
+        """Epochs at which this run has a frame."""
+        return self.epoch[self.has_frame]

@@ -1,0 +1,94 @@
+"""The trainer process: waits for a job on the socket it was given, trains it, and outlives the terminal.
+
+It is started as ``python -m bntui.trainer FD`` in a session of its own.  The job is one JSON line; the
+answer is one too, when the first keyframes are recorded or when that failed.  A socket that closes
+before a job came means that nobody needs this trainer any more.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from bntui.errors import BntuiError, StorageError
+from bntui.link import Status, socket_path
+
+
+def main() -> int:
+    """Serve one job; the exit code is that of the error that ended it."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a terminal that goes away is no reason to stop
+    control = socket.socket(fileno=int(sys.argv[1]))
+    _warm(control)
+    with control.makefile("rb") as lines:
+        line = lines.readline()
+    if not line:
+        return 0
+    return _train(control, json.loads(line))
+
+
+def _warm(control: socket.socket) -> None:
+    """Import what takes seconds while the user is still choosing; what a waiting job can do without comes last."""
+    import bntui.trainer.service  # noqa: F401
+
+    if not select.select([control], [], [], 0)[0]:
+        import sklearn.datasets
+        import torch
+
+        from bntui.scenario.schema import Training
+        from bntui.trainer.optim import build_optimizer
+
+        build_optimizer(Training(), [torch.nn.Parameter(torch.zeros(1))], torch.device("cpu"))
+
+
+def _train(control: socket.socket, job: dict[str, Any]) -> int:
+    from bntui.recording.library import new_path
+    from bntui.scenario.load import load
+    from bntui.trainer.server import Server
+    from bntui.trainer.service import Service
+    from bntui.trainer.session import Session
+
+    server = None
+    try:
+        path = Path(job["scenario"])
+        overrides = [(key, value) for key, value in job["overrides"]]
+        scenario = load(path, overrides)
+        recording = Path(job["recording"]) if job["recording"] else new_path(path.stem)
+        session = Session(scenario, recording, overrides)
+        state: Any = "running" if job["start"] else "paused"
+        server = Server(socket_path(recording), Status(state, job["pace"], 0.0, session.writer.keyframes))
+        signal.signal(signal.SIGTERM, lambda *_: server.commands.put({"command": "stop"}))
+        _answer(control, {"recording": str(recording)})
+        Service(session, server, running=job["start"], pace=job["pace"]).serve()
+    except Exception as error:
+        known = isinstance(error, BntuiError)
+        if not known or not isinstance(error, StorageError):
+            traceback.print_exc()  # into the log
+        message = str(error) if known else f"the trainer failed: {type(error).__name__}: {error}"
+        if server is None:
+            _answer(control, {"error": message, "exit_code": error.exit_code if isinstance(error, BntuiError) else 1})
+        else:
+            server.publish(Status("failed", None, 0.0, 0, message))
+        return error.exit_code if isinstance(error, BntuiError) else 1
+    finally:
+        if server is not None:
+            server.close()
+    return 0
+
+
+def _answer(control: socket.socket, answer: dict[str, Any]) -> None:
+    try:
+        control.sendall(json.dumps(answer).encode() + b"\n")
+        control.close()
+    except OSError:
+        pass  # whoever asked is gone; the recording is there all the same
+
+
+if __name__ == "__main__":
+    sys.exit(main())

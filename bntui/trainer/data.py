@@ -1,0 +1,188 @@
+"""What do the networks learn from: samples by name or path, their split, and their scaling.
+
+Built-in data come in raw units and row for row from scikit-learn: digits (images of 8x8 pixels, 0 to 16),
+breast_cancer, wine, iris.  Generated data and their defaults (samples, noise):
+
+======== ======= ===== =============================
+source   samples noise noise is
+======== ======= ===== =============================
+moons    500     0.2   σ added to both features
+circles  500     0.1   σ added to both features
+spirals  500     0.03  σ added to both features
+xor      500     0.4   σ of each of the four clusters
+blobs    500     1.5   σ of each of the three clusters
+line     50      0.3   σ added to y = 2x
+sine     50      0.2   σ added to y = sin(πx)
+======== ======= ===== =============================
+
+``samples`` is the number drawn for generated data; for digits, breast_cancer, wine and iris the first so
+many of a shuffle by the seed (wine and iris are sorted by class); for files the first so many of the file.
+More than there are means all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bntui.errors import DataError
+from bntui.keyframe import FloatArray, IntArray, SingleArray
+from bntui.scenario.schema import BUILTIN_DATA, Data
+from bntui.trainer.files import pixel_names, read_file
+from bntui.trainer.generated import DEFAULT_NOISE, REGRESSION, generate
+
+Task = Literal["classification", "regression"]
+ScalingKind = Literal["none", "minmax", "standard"]
+
+_CHUNK = 8192
+"""Samples scaled at a time: float64 copies of all of MNIST would take 400 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """All samples of one source, before split and scaling."""
+
+    name: str
+    """The built-in name, or the file's name."""
+    x: SingleArray
+    """Shape ``(N, features)``, or ``(N, channels, height, width)`` for images; raw units."""
+    y: IntArray | SingleArray
+    """Classification: class numbers ``(N,)``, int64.  Regression: ``(N, outputs)``, float32."""
+    task: Task
+    classes: tuple[str, ...]
+    """Name of each class number; empty in regression."""
+    features: tuple[str, ...]
+    """Name of each feature, for images of each pixel in C order (``pixel_row_column``)."""
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def load_data(config: Data, folder: Path, seed: int) -> Dataset:
+    """The samples that a scenario names; a path is relative to ``folder``, ``~`` is the home folder.
+
+    Raises :class:`DataError` for a file that is missing, damaged or of the wrong shape, and for a task
+    that built-in data do not have.
+    """
+    if config.source in BUILTIN_DATA:
+        dataset = _builtin(config, seed)
+        if config.task not in ("auto", dataset.task):
+            raise DataError(f"data.task = {config.task!r}: {config.source} is {dataset.task}; remove task")
+        return dataset
+    path = _resolve(config.source, folder)
+    labels = None if config.labels is None else _resolve(config.labels, folder)
+    contents = read_file(path, labels=labels, target=config.target, task=config.task, samples=config.samples)
+    task: Task = "classification" if contents.classes else "regression"
+    return Dataset(path.name, contents.x, contents.y, task, contents.classes, contents.features)
+
+
+def _resolve(source: str, folder: Path) -> Path:
+    try:
+        return folder / Path(source).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{source}: {error}; write the whole path") from error
+
+
+def _builtin(config: Data, seed: int) -> Dataset:
+    rng = _generator(seed, "data")
+    if config.source in DEFAULT_NOISE:
+        x, y = generate(config.source, config.samples, config.noise, rng)
+        single = np.ascontiguousarray(x, dtype=np.float32)
+        if config.source in REGRESSION:
+            return Dataset(config.source, single, y.astype(np.float32), "regression", (), ("x",))
+        classes = tuple(str(number) for number in range(int(y.max()) + 1))
+        return Dataset(config.source, single, y.astype(np.int64), "classification", classes, ("x1", "x2"))
+    dataset = _bundled(config.source)
+    if config.samples is None or config.samples >= len(dataset):
+        return dataset
+    rows = rng.permutation(len(dataset))[: config.samples]
+    return Dataset(dataset.name, dataset.x[rows], dataset.y[rows], dataset.task, dataset.classes, dataset.features)
+
+
+def _bundled(name: str) -> Dataset:
+    """One of the data sets that scikit-learn brings along; nothing is downloaded."""
+    from sklearn import datasets
+
+    bunch = getattr(datasets, f"load_{name}")()
+    x = np.ascontiguousarray(bunch.data, dtype=np.float32)
+    features = tuple(str(feature) for feature in bunch.feature_names)
+    if name == "digits":
+        x = x.reshape(-1, 1, 8, 8)
+        features = pixel_names((1, 8, 8))
+    classes = tuple(str(label) for label in bunch.target_names)
+    return Dataset(name, x, bunch.target.astype(np.int64), "classification", classes, features)
+
+
+def _generator(seed: int, purpose: str) -> np.random.Generator:
+    """A generator for one purpose: draws for one never shift those for another."""
+    digest = hashlib.sha256(f"{seed}:{purpose}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:4], "little"))
+
+
+def split_indices(dataset: Dataset, validation: float, seed: int) -> tuple[IntArray, IntArray]:
+    """Row numbers of the training and the validation part, shuffled by the seed.
+
+    The validation part has ``max(1, round(N * validation))`` samples, at most all but one.  In
+    classification the classes' shares are alike in both parts (stratified), unless a class has fewer
+    than two samples or a part is smaller than the number of classes.
+    """
+    from sklearn.model_selection import train_test_split
+
+    count = len(dataset)
+    held_out = min(max(1, round(count * validation)), count - 1)
+    stratify = None
+    if dataset.task == "classification":
+        _, frequency = np.unique(dataset.y, return_counts=True)
+        if frequency.min() >= 2 and min(held_out, count - held_out) >= len(frequency):
+            stratify = dataset.y
+    train, rest = train_test_split(
+        np.arange(count, dtype=np.int64),
+        test_size=held_out,
+        random_state=int(_generator(seed, "split").integers(2**32)),
+        stratify=stratify,
+    )
+    return train, rest
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Feature scaling ``(x - offset) * factor``, fitted on the training part."""
+
+    kind: ScalingKind
+    offset: FloatArray
+    """Shape of one sample.  minmax: the minimum; standard: the mean; none: 0."""
+    factor: FloatArray
+    """Shape of one sample.  minmax: 1 / (max - min); standard: 1 / σ (ddof = 0); 1 for none and constant features."""
+
+    def apply(self, x: SingleArray) -> SingleArray:
+        """Scale samples of any number, computed in float64; the result is a new float32 array."""
+        if self.kind == "none":
+            return np.array(x, dtype=np.float32, order="C")
+        scaled = np.empty(x.shape, dtype=np.float32)
+        for start in range(0, len(x), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            scaled[rows] = (x[rows] - self.offset) * self.factor
+        return scaled
+
+
+def fit_scaling(kind: ScalingKind, x_train: SingleArray) -> Scaling:
+    """Measure each feature (each pixel of images) of the training part with scikit-learn's scalers.
+
+    minmax is ``(x - min) / (max - min)``; standard is the z-score with the population standard deviation.
+    """
+    shape = x_train.shape[1:]
+    if kind == "none":
+        return Scaling(kind, np.zeros(shape), np.ones(shape))
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    scaler = MinMaxScaler() if kind == "minmax" else StandardScaler()
+    flat = x_train.reshape(len(x_train), -1)
+    for start in range(0, len(flat), _CHUNK):
+        scaler.partial_fit(flat[start : start + _CHUNK].astype(np.float64))
+    if kind == "minmax":
+        return Scaling(kind, scaler.data_min_.reshape(shape), scaler.scale_.reshape(shape))
+    return Scaling(kind, scaler.mean_.reshape(shape), (1.0 / scaler.scale_).reshape(shape))

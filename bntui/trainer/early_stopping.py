@@ -1,0 +1,59 @@
+"""When to stop: Keras' EarlyStopping as a pure function of the monitored values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from bntui.scenario.schema import EarlyStoppingRule
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """State after an epoch; ``best`` is NaN and ``best_epoch`` 0 before the first value that counts."""
+
+    best: float = math.nan
+    best_epoch: int = 0
+    wait: int = 0
+    stopped: bool = False
+    reason: str = ""
+    improved: bool = False
+    """This epoch gave the best value so far."""
+
+
+def larger_is_better(rule: EarlyStoppingRule) -> bool:
+    """``mode``, or what the monitor's name says where it is ``auto``."""
+    if rule.mode == "auto":
+        return not rule.monitor.endswith("loss")
+    return rule.mode == "max"
+
+
+def _improves(rule: EarlyStoppingRule, value: float, reference: float) -> bool:
+    if math.isnan(value):
+        return False  # NaN is never an improvement and never becomes the best
+    if math.isnan(reference):
+        return True
+    delta = abs(rule.min_delta)
+    return value - delta > reference if larger_is_better(rule) else value + delta < reference
+
+
+def observe(rule: EarlyStoppingRule, before: Patience, epoch: int, value: float) -> Patience:
+    """The state after ``epoch`` (counted from 1, Keras from 0) gave ``value``.
+
+    As in Keras: the counter grows by one each epoch; an improvement over the best sets the best, and
+    resets the counter if it beats the baseline too; training stops when the counter reaches the patience
+    (with patience 0 as well as 1 at the first epoch without improvement), though never in the first epoch.
+    """
+    if epoch <= rule.start_from_epoch:
+        return replace(before, improved=False)
+    wait = before.wait + 1
+    if _improves(rule, value, before.best):
+        resets = rule.baseline is None or _improves(rule, value, rule.baseline)
+        return Patience(value, epoch, 0 if resets else wait, improved=True)
+    stopped = wait >= rule.patience and epoch > 1
+    reason = ""
+    if stopped:
+        since = f"since epoch {before.best_epoch}" if before.best_epoch else "at all"
+        epochs = "epoch" if wait == 1 else "epochs"
+        reason = f"{rule.monitor} has not improved {since}: waited {wait} {epochs}, patience is {rule.patience}"
+    return Patience(before.best, before.best_epoch, wait, stopped, reason)

@@ -1,0 +1,191 @@
+"""What is read off a step that was really taken: tensors in, a keyframe's NumPy figures out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bntui.keyframe import (
+    HISTOGRAM_BINS,
+    MASK_SAMPLES,
+    BatchNorm,
+    CountArray,
+    Distribution,
+    DropoutMask,
+    LayerMeasures,
+)
+from bntui.trainer.network import Network, Stage
+
+Values = NDArray[np.float32]
+
+SATURATION = {"sigmoid": (0.01, 0.99), "tanh": (-0.98, 0.98), "softsign": (-0.98, 0.98)}
+"""Values outside lie within 1 % of the activation's range from one of its ends."""
+
+
+def array(tensor: Tensor) -> NDArray[Any]:
+    """The tensor's values on the CPU, without its graph."""
+    result: NDArray[Any] = tensor.detach().cpu().numpy()
+    return result
+
+
+def norm(values: NDArray[Any]) -> float:
+    """Euclidean norm, summed in float64."""
+    flat = values.ravel().astype(np.float64)
+    return float(np.sqrt(flat @ flat))
+
+
+def distribution(values: Values) -> Distribution:
+    """Mean, population standard deviation, percentiles and histogram of all values together.
+
+    One sort gives everything but the mean: percentiles by linear interpolation, the histogram by
+    looking its edges up.
+    """
+    wide = values.ravel().astype(np.float64)
+    ordered = np.sort(wide)  # NaN sorts last
+    low, high = ordered[0], ordered[-1]
+    if np.isfinite(low) and np.isfinite(high):
+        place = np.array([0.15, 0.50, 0.85]) * (ordered.size - 1)
+        below = place.astype(np.int64)
+        above = np.minimum(below + 1, ordered.size - 1)
+        marks = ordered[below] + (place - below) * (ordered[above] - ordered[below])
+        finite = ordered
+    else:
+        low = high if np.isnan(high) else low
+        marks = np.full(3, np.nan)
+        finite = ordered[np.isfinite(ordered)]
+    return Distribution(float(wide.mean()), float(wide.std()), *map(float, (*marks, low, high)), _counts(finite))
+
+
+def _counts(ordered: NDArray[np.float64]) -> CountArray:
+    if not ordered.size:
+        return np.zeros(HISTOGRAM_BINS, np.int32)
+    edges = np.linspace(ordered[0], ordered[-1], HISTOGRAM_BINS + 1)
+    places = np.searchsorted(ordered, edges, side="left")
+    places[-1] = ordered.size  # the last bin is closed
+    return np.diff(places).astype(np.int32)
+
+
+def dead_fraction(activation: str, output: Values) -> float:
+    """Share of units that give 0 for every sample (and pixel) of the batch; ReLU only."""
+    if activation != "relu":
+        return float("nan")
+    units = (0, *range(2, output.ndim))
+    return float((output == 0).all(axis=units).mean())
+
+
+def saturated_fraction(activation: str, output: Values) -> float:
+    """Share of values within 1 % of the activation's range from its ends."""
+    if activation not in SATURATION:
+        return float("nan")
+    low, high = SATURATION[activation]
+    return float(((output < low) | (output > high)).mean())
+
+
+def dropout_mask(p: float, mask: Values) -> DropoutMask:
+    """What was drawn: ``mask`` is 1/(1-p) where a unit was kept."""
+    kept = mask.reshape(len(mask), -1) > 0
+    return DropoutMask(p, float(kept.mean()), kept[:MASK_SAMPLES])
+
+
+def batch_norm(module: torch.nn.Module, values: Values, gamma: Values, beta: Values) -> BatchNorm:
+    """Statistics of the batch per feature, from the values that entered the normalization."""
+    assert isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
+    assert module.running_mean is not None
+    assert module.running_var is not None
+    axes = (0, *range(2, values.ndim))
+    wide = values.astype(np.float64)
+    return BatchNorm(
+        batch_mean=wide.mean(axes).astype(np.float32),
+        batch_var=wide.var(axes).astype(np.float32),
+        running_mean=array(module.running_mean).copy(),
+        running_var=array(module.running_var).copy(),
+        gamma=gamma,
+        beta=beta,
+        eps=module.eps,
+    )
+
+
+def layer_measures(
+    network: Network,
+    inputs: Tensor,
+    values: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    masks: Mapping[str, Tensor],
+    before: Mapping[str, NDArray[Any]],
+    weight_gradients: Mapping[str, NDArray[Any]],
+) -> tuple[LayerMeasures, ...]:
+    """All layers of one step.
+
+    Args:
+        inputs: the mini-batch, scaled, shape ``(B, *shape)``.
+        values: output of every stage.
+        gradients: the loss's gradient with respect to each of ``values``, None where it was not asked for.
+        masks: dropout masks by layer name.
+        before: parameters and buffers before the step.
+        weight_gradients: the loss's gradient with respect to each parameter, by its name in ``before``.
+    """
+    known: dict[int, Distribution] = {}  # a layer's input is mostly the output of the layer before
+
+    def of(tensor: Tensor) -> Distribution:
+        found = known.get(id(tensor))
+        if found is None:
+            found = known[id(tensor)] = distribution(array(tensor))
+        return found
+
+    after = network.state()
+    measured = []
+    for number, info in enumerate(network.layers):
+        stages: dict[str, tuple[Stage, Tensor, Tensor]] = {}
+        for at, stage in enumerate(network.stages):
+            if stage.layer == number:
+                stages[stage.kind] = (stage, values[at - 1] if at else inputs, values[at])
+        at_activation = next(i for i, s in enumerate(network.stages) if s.layer == number and s.kind == "activation")
+        _, entered, pre_norm = stages[info.kind]
+        output = stages["activation"][2]
+        weight = f"{info.name}.{info.kind}.weight"
+        weight_norm = norm(before[weight])
+        gradient = gradients[at_activation]
+        statistics = None
+        if info.norm == "batch":
+            stage, normed, _ = stages["norm"]
+            gamma, beta = before[f"{info.name}.norm.weight"], before[f"{info.name}.norm.bias"]
+            statistics = batch_norm(stage.module, array(normed), gamma, beta)
+        out = array(output)
+        measured.append(
+            LayerMeasures(
+                name=info.name,
+                kind=info.kind,
+                input=of(entered),
+                pre_norm=of(pre_norm),
+                normalized=of(stages["norm"][2]) if "norm" in stages else None,
+                output=of(output),
+                weight_norm=weight_norm,
+                weight_gradient_norm=norm(weight_gradients[weight]),
+                activation_gradient_norm=float("nan") if gradient is None else norm(array(gradient)),
+                update_ratio=_ratio(norm(array(after[weight]) - before[weight]), weight_norm),
+                dead_fraction=dead_fraction(info.activation, out),
+                saturated_fraction=saturated_fraction(info.activation, out),
+                batch_norm=statistics,
+                dropout=dropout_mask(info.dropout, array(masks[info.name])) if info.name in masks else None,
+            )
+        )
+    return tuple(measured)
+
+
+def _ratio(update: float, weight: float) -> float:
+    return update / weight if weight else float("nan")
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """BLAKE2b over all parameters and buffers, in order of their names' appearance, hexadecimal."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in state.items():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(array(tensor)).data)
+    return digest.hexdigest()

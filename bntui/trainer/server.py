@@ -1,0 +1,105 @@
+"""The trainer's ear and mouth: a Unix socket that takes commands and tells every client its status."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+from bntui.link import Status
+
+
+class _Client:
+    """One connection.  A slow one misses statuses, never the latest, and never holds the trainer up."""
+
+    def __init__(self, connection: socket.socket, commands: queue.SimpleQueue[dict[str, Any]]) -> None:
+        self._connection = connection
+        self._commands = commands
+        self._news = threading.Condition()
+        self._latest: Status | None = None
+        self._closing = False
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._speaker = threading.Thread(target=self._speak, daemon=True)
+        self._speaker.start()
+
+    def tell(self, status: Status) -> None:
+        with self._news:
+            self._latest = status
+            self._news.notify()
+
+    def close(self) -> None:
+        """Say the last word, then hang up."""
+        with self._news:
+            self._closing = True
+            self._news.notify()
+        self._speaker.join(timeout=1)
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError), self._connection.makefile("rb") as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError):  # not from a client of ours
+                    command = json.loads(line)
+                    if isinstance(command, dict):
+                        self._commands.put(command)
+
+    def _speak(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._latest is not None or self._closing)
+                status, self._latest = self._latest, None
+            if status is None:
+                return
+            try:
+                self._connection.sendall(status.line())
+            except OSError:
+                return
+
+
+class Server:
+    """Listens on a recording's socket; commands of all clients come in one queue."""
+
+    def __init__(self, path: Path, status: Status) -> None:
+        self.commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.status = status
+        self._path = path
+        self._clients: list[_Client] = []
+        self._lock = threading.Lock()
+        path.unlink(missing_ok=True)  # left by a trainer that was killed: nobody answers there
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(path))
+        path.chmod(0o600)
+        self._socket.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def publish(self, status: Status) -> None:
+        """Tell all clients; those that connect later hear it first."""
+        with self._lock:
+            self.status = status
+            for client in self._clients:
+                client.tell(status)
+
+    def close(self) -> None:
+        """Take no more clients; the last status reaches those that are there."""
+        self._path.unlink(missing_ok=True)
+        self._socket.close()
+        with self._lock:
+            for client in self._clients:
+                client.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with self._lock:
+                client = _Client(connection, self.commands)
+                client.tell(self.status)
+                self._clients.append(client)

@@ -1,0 +1,123 @@
+"""One optimizer step: bare, or the same step with everything on it read off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from bntui.keyframe import LayerMeasures
+from bntui.recording.codec import pack_arrays
+from bntui.recording.writer import Pack
+from bntui.scenario.schema import Training
+from bntui.trainer.draw import Masks
+from bntui.trainer.network import Network, Stage, forward
+from bntui.trainer.optim import build_optimizer
+from bntui.trainer.probes import array, layer_measures
+
+
+def loss_function(task: str, output: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy of logits, or mean squared error."""
+    if task == "classification":
+        return functional.cross_entropy(output, target)
+    return functional.mse_loss(output, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a measured step leaves behind."""
+
+    loss: Tensor
+    output: Tensor
+    layers: tuple[LayerMeasures, ...]
+    evidence: Pack
+
+
+class Stepper:
+    """Takes the steps of one network with one optimizer."""
+
+    def __init__(self, training: Training, task: str, network: Network, masks: Masks, device: torch.device) -> None:
+        self._training = training
+        self._task = task
+        self._network = network
+        self._masks = masks
+        self._device = device
+        self._named = network.named_parameters()
+        self._parameters = list(self._named.values())
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._drawn: dict[str, Tensor] = {}
+        self._step = 0
+
+    def bare(self, x: Tensor, y: Tensor, step: int, lr: float) -> tuple[Tensor, Tensor]:
+        """Loss and output of a step; nothing is read back from the device, nothing is measured."""
+        self._step = step
+        output = forward(self._network.stages, x, self._mask)[-1]
+        loss = loss_function(self._task, output, y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._update(lr)
+        return loss.detach(), output.detach()
+
+    def measured(self, x: Tensor, y: Tensor, step: int, lr: float | None) -> Measured:
+        """The same step, measured: one gradient call over all outputs and parameters.  Without ``lr``, no update."""
+        self._step = step
+        self._drawn = {}
+        before = {name: array(tensor).copy() for name, tensor in self._network.state().items()}
+        optimizer_before = self._optimizer_state()
+        values = forward(self._network.stages, x, self._mask)
+        loss = loss_function(self._task, values[-1], y)
+        asked = [value for value in values if value.requires_grad]  # the flattened input has no gradient
+        answers = torch.autograd.grad(loss, (*asked, *self._parameters))
+        of_value = dict(zip(map(id, asked), answers, strict=False))
+        of_parameter = answers[len(asked) :]
+        # the optimizer clips in place: the recorded gradients are those before it
+        recorded = {name: array(gradient).copy() for name, gradient in zip(self._named, of_parameter, strict=True)}
+        if lr is not None:
+            for parameter, gradient in zip(self._parameters, of_parameter, strict=True):
+                parameter.grad = gradient
+            self._update(lr)
+        with np.errstate(all="ignore"):  # a diverging network is measured as it is
+            gradients = [of_value.get(id(value)) for value in values]
+            layers = layer_measures(self._network, x, values, gradients, self._drawn, before, recorded)
+        masks = self._drawn
+
+        def evidence() -> bytes:
+            arrays = {f"before/{name}": tensor for name, tensor in before.items()} | optimizer_before
+            arrays |= {f"stage/{at}": array(value) for at, value in enumerate(values)}
+            arrays |= {f"mask/{name}": np.packbits(array(mask) > 0) for name, mask in masks.items()}
+            return pack_arrays(arrays)
+
+        return Measured(loss.detach(), values[-1].detach(), layers, evidence)
+
+    def _mask(self, stage: Stage, like: Tensor) -> Tensor:
+        name = self._network.layers[stage.layer].name
+        mask = self._masks.draw(name, self._step, like, stage.p)
+        self._drawn[name] = mask
+        return mask
+
+    def _update(self, lr: float) -> None:
+        if self._optimizer is None:
+            self._optimizer = build_optimizer(self._training, self._parameters, self._device)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        if self._training.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self._training.clip_norm)
+        if self._training.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(self._parameters, self._training.clip_value)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def _optimizer_state(self) -> dict[str, NDArray[Any]]:
+        """The optimizer's running averages before the step, by parameter; empty before the first."""
+        if self._optimizer is None:
+            return {}
+        return {
+            f"optimizer/{name}/{key}": array(value).copy()
+            for name, parameter in self._named.items()
+            for key, value in self._optimizer.state[parameter].items()
+            if isinstance(value, Tensor)
+        }

@@ -1,0 +1,149 @@
+"""The viewer's end of the wire: starts trainer processes, commands them, hears their status."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bntui.errors import TrainerError
+from bntui.link import Command, Status, command_line, runtime_folder, socket_path
+
+
+class Trainer:
+    """A connection to a live trainer."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = b""
+
+    @classmethod
+    def connect(cls, recording: Path) -> Trainer | None:
+        """The trainer of a recording; None where none is live."""
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(socket_path(recording)))
+        except OSError:
+            connection.close()
+            return None
+        return cls(connection)
+
+    def send(self, command: Command, **arguments: object) -> None:
+        """Command the trainer.
+
+        Raises:
+            TrainerError: it is gone.
+        """
+        try:
+            self._connection.sendall(command_line(command, **arguments))
+        except OSError as error:
+            raise TrainerError("the trainer of this recording is gone; what it recorded is saved") from error
+
+    def receive(self, timeout: float | None = None) -> Status | None:
+        """Wait for the next status; of several that wait, the latest.  None when the trainer has hung up.
+
+        Raises:
+            TimeoutError: nothing came within ``timeout`` seconds.
+        """
+        self._connection.settimeout(timeout)
+        while b"\n" not in self._buffer:
+            try:
+                piece = self._connection.recv(65536)
+            except TimeoutError:
+                raise
+            except OSError:
+                return None
+            if not piece:
+                return None
+            self._buffer += piece
+        lines, _, self._buffer = self._buffer.rpartition(b"\n")
+        return Status.parse(lines.rpartition(b"\n")[2])
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # wakes a thread that waits in receive
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+
+class IdleTrainer:
+    """A trainer process that was started ahead of time, so that choosing a scenario trains at once."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, log: Path) -> None:
+        self._process = process
+        self._control = control
+        self._log = log
+
+    @classmethod
+    def start(cls) -> IdleTrainer:
+        """Start one, in a session of its own: it outlives this terminal once it has a job.
+
+        It gets no terminal: what it prints goes to a log, so that nothing can corrupt the screen.
+        """
+        ours, theirs = socket.socketpair()
+        log = runtime_folder() / f"trainer-{os.getpid()}-{theirs.fileno()}.log"
+        with theirs, log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bntui.trainer", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        return cls(process, ours, log)
+
+    def open(
+        self,
+        scenario: Path,
+        recording: Path | None,
+        overrides: Sequence[tuple[str, object]] = (),
+        *,
+        start: bool = True,
+        pace: float | None = None,
+    ) -> Path:
+        """Give it its job and wait until the first keyframes are recorded; the recording's path.
+
+        Args:
+            recording: where to record; None chooses a new name in the user's folder.
+            start: begin training at once, or wait for a command.
+            pace: epochs a second; None is unthrottled.
+
+        Raises:
+            TrainerError: with the message and the exit code of the error that the trainer met.
+        """
+        job = {
+            "scenario": str(scenario.resolve()),
+            "recording": None if recording is None else str(recording.resolve()),
+            "overrides": [list(override) for override in overrides],
+            "start": start,
+            "pace": pace,
+        }
+        try:
+            self._control.sendall(json.dumps(job).encode() + b"\n")
+            with self._control.makefile("rb") as lines:
+                line = lines.readline()
+        except OSError:
+            line = b""
+        self._control.close()
+        if not line:
+            raise TrainerError(f"the trainer ended before it began: its last words are in {self._log}")
+        answer = json.loads(line)
+        if "error" in answer:
+            error = TrainerError(answer["error"])
+            error.exit_code = answer["exit_code"]
+            raise error
+        return Path(answer["recording"])
+
+    def discard(self) -> None:
+        """End it unused."""
+        self._control.close()
+        with contextlib.suppress(OSError):
+            self._log.unlink()
+        # it may still be importing torch: nothing is lost, so it need not be waited for
+        self._process.kill()
+        self._process.wait()

@@ -1,0 +1,73 @@
+"""What a panel is given: one frozen picture of the recording at the cursor, and nothing to fetch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bntui.keyframe import Keyframe
+from bntui.recording.history import Event, RunHistory, RunInfo
+
+MARKS = ("●", "▲", "■", "◆", "▼", "★")
+"""A run has a mark and a colour, the same everywhere; colour alone never carries meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run at the cursor."""
+
+    info: RunInfo
+    history: RunHistory
+    events: tuple[Event, ...]
+    row: int
+    """Row of ``history`` that the cursor shows; -1 before the first keyframe."""
+    frame: Keyframe | None
+    """The keyframe of that row."""
+
+    @property
+    def mark(self) -> str:
+        return MARKS[self.info.index % len(MARKS)]
+
+    @property
+    def style(self) -> str:
+        """Name of the run's style, ``run0`` to ``run5``."""
+        return f"run{self.info.index % len(MARKS)}"
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The recording as the screen shows it: (recording, view state), nothing else."""
+
+    title: str
+    task: str
+    """``classification`` (accuracy) or ``regression`` (R²)."""
+    runs: tuple[RunView, ...]
+    selected: int
+    pinned: int | None
+    """The run that stands beside the selected one, where there is room."""
+    cursor: float
+    """In epochs; each run shows its last keyframe at or before it."""
+    following: bool
+    """The cursor follows the head."""
+    log_axis: bool = True
+
+    @property
+    def shown(self) -> tuple[RunView, ...]:
+        """The selected run, and the pinned one after it."""
+        first = self.runs[self.selected]
+        if self.pinned is None or self.pinned == self.selected:
+            return (first,)
+        return (first, self.runs[self.pinned])
+
+    @property
+    def head(self) -> float:
+        """Epoch of the newest keyframe of any run."""
+        return max((float(run.history.epoch[-1]) for run in self.runs if len(run.history)), default=0.0)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs the longest run is to train: the right end of every epoch axis."""
+        return max(run.info.epochs for run in self.runs)

@@ -1,0 +1,170 @@
+"""Views made of known numbers, for tests of panels: no trainer, no file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bntui.keyframe import (
+    COLUMN,
+    HISTOGRAM_BINS,
+    LAYER_COLUMNS,
+    MASK_SAMPLES,
+    STATISTICS,
+    BatchNorm,
+    Distribution,
+    DropoutMask,
+    EarlyStopping,
+    Keyframe,
+    LayerMeasures,
+)
+from bntui.recording.history import Event, LayerInfo, RunHistory, RunInfo
+from bntui.viewer.view import RunView, View
+
+
+def distribution(values: np.ndarray[Any, Any]) -> Distribution:
+    """Measured by NumPy's own functions: the oracle's way."""
+    finite = values[np.isfinite(values)]
+    counts = np.histogram(finite, bins=HISTOGRAM_BINS)[0] if finite.size else np.zeros(HISTOGRAM_BINS)
+    p15, p50, p85 = (float(p) for p in np.percentile(values, (15, 50, 85)))
+    return Distribution(
+        float(values.mean()), float(values.std()), p15, p50, p85, float(values.min()), float(values.max()),
+        counts.astype(np.int32),
+    )  # fmt: skip
+
+
+def layer(
+    name: str, seed: int, *, norm: bool, dropout: float, spread: float = 1.0, gradient: float = 1e-2, nan: bool = False
+) -> LayerMeasures:
+    draw = np.random.default_rng(seed)
+    pre = draw.normal(0.1, spread, (60, 100))
+    if nan:
+        pre[0, 0] = np.nan
+    normalized = (pre - np.nanmean(pre, 0)) / np.nanstd(pre, 0)
+    out = 1 / (1 + np.exp(-(normalized if norm else pre)))
+    kept = draw.random((min(60, MASK_SAMPLES), 100)) >= dropout
+    batch_norm = None
+    if norm:
+        ones, zeros = np.ones(100, np.float32), np.zeros(100, np.float32)
+        batch_norm = BatchNorm(
+            pre.mean(0).astype(np.float32), pre.var(0).astype(np.float32), zeros, ones, ones, zeros, 1e-5
+        )
+    return LayerMeasures(
+        name=name,
+        kind="linear",
+        input=distribution(draw.random((60, 64))),
+        pre_norm=distribution(pre),
+        normalized=distribution(normalized) if norm else None,
+        output=distribution(out),
+        weight_norm=7.5,
+        weight_gradient_norm=float("nan") if nan else gradient,
+        activation_gradient_norm=gradient / 3,
+        update_ratio=1e-3,
+        dead_fraction=float("nan"),
+        saturated_fraction=float(((out < 0.01) | (out > 0.99)).mean()),
+        batch_norm=batch_norm,
+        dropout=DropoutMask(dropout, float(kept.mean()), kept) if dropout else None,
+    )
+
+
+def run_view(
+    index: int = 0,
+    name: str = "plain",
+    *,
+    keyframes: int = 13,
+    epochs: int = 60,
+    layers: int = 3,
+    norm: bool = False,
+    dropout: float = 0.0,
+    patience: int | None = 5,
+    nan: bool = False,
+    row: int | None = None,
+    stopped: bool = False,
+    vanishing: bool = False,
+) -> RunView:
+    """A run of ``keyframes`` epochs (keyframe 0 included), its cursor at ``row`` (default: the last)."""
+    names = [f"linear {n + 1}" for n in range(layers)] + ["output"]
+    infos = tuple(
+        LayerInfo(
+            n, "linear", (100,), "batch" if norm and n != "output" else "none", "none" if n == "output" else "sigmoid",
+            dropout if n != "output" else 0.0, 10_100,
+        )
+        for n in names
+    )  # fmt: skip
+    stopping: dict[str, Any] | None = None
+    if patience is not None:
+        stopping = {
+            "monitor": "val_loss", "min_delta": 0.0, "patience": patience, "mode": "auto", "baseline": None,
+            "restore_best_weights": True, "start_from_epoch": 0,
+        }  # fmt: skip
+    config = {
+        "data": {"source": "digits", "batch_size": 60, "scaling": "minmax", "validation": 0.2, "last_batch": "keep"},
+        "network": {"norm": "batch" if norm else "none", "dropout": dropout, "activation": "sigmoid"},
+        "training": {
+            "optimizer": "sgd", "lr": 0.1, "epochs": epochs, "schedule": {"kind": "constant", "warmup_epochs": 0},
+            "early_stopping": stopping,
+        },
+        "record": {"every": "epoch", "budget": 64.0},
+    }  # fmt: skip
+    info = RunInfo(index, name, config, infos, 24, "cpu")
+    k = np.arange(keyframes)
+    loss = 2.3 * np.exp(-k * (0.2 if norm else 0.02)) + 0.05
+    val = loss + 0.002 * np.maximum(0, k - 8) ** 2
+    if nan and keyframes:
+        loss[-1] = val[-1] = np.nan
+    best_epoch = np.array([int(np.nanargmin(val[: i + 1])) for i in k], np.int64)
+    course = np.full((keyframes, len(names), len(LAYER_COLUMNS)), np.nan)
+    for i in k:
+        for j, layer_name in enumerate(names):
+            depth = len(names) - 1 - j
+            gradient = 0.1 * (10.0 ** -(1.6 * depth) if vanishing else 0.7**depth)
+            hidden = layer_name != "output"
+            m = layer(
+                layer_name, 1000 * index + 10 * i + j, norm=norm and hidden, dropout=dropout if hidden else 0.0,
+                spread=0.5 + 0.02 * i, gradient=gradient, nan=nan and i == keyframes - 1,
+            )  # fmt: skip
+            for quantity in ("input", "pre_norm", "normalized", "output"):
+                values = getattr(m, quantity)
+                for statistic in STATISTICS:
+                    course[i, j, COLUMN[f"{quantity}.{statistic}"]] = getattr(values, statistic) if values else np.nan
+            for scalar in LAYER_COLUMNS[28:34]:
+                course[i, j, COLUMN[scalar]] = getattr(m, scalar)
+            if i == (keyframes - 1 if row is None else row):
+                frame_layers = [*(() if j == 0 else frame_layers), m]
+    history = RunHistory(
+        ids=k.astype(np.int64), step=k * 24, epoch=k.astype(float), has_frame=np.ones(keyframes, bool),
+        epoch_end=np.ones(keyframes, bool), lr=np.full(keyframes, 0.1), batch_loss=loss, train_loss=loss,
+        train_accuracy=1 - loss / 2.5, val_loss=val, val_accuracy=1 - val / 2.5, wall_time=k * 0.02,
+        wait=np.array([i - best_epoch[i] for i in k], np.int64), best=np.array([val[b] for b in best_epoch], float),
+        best_epoch=best_epoch, layers=course,
+    )  # fmt: skip
+    frame = None
+    at = (keyframes - 1 if row is None else row) if keyframes else -1
+    if at >= 0:
+        early = None
+        if patience is not None:
+            early = EarlyStopping(
+                "val_loss", float(history.best[at]), int(best_epoch[at]), int(history.wait[at]), patience, stopped,
+                f"val_loss has not improved for {patience} epochs" if stopped else "",
+            )  # fmt: skip
+        frame = Keyframe(
+            index, int(history.step[at]), float(at), 0.1, float(loss[at]), float(loss[at]), float(1 - loss[at] / 2.5),
+            float(val[at]), float(1 - val[at] / 2.5), at * 0.02, np.arange(60), tuple(frame_layers), early, "0" * 32,
+        )  # fmt: skip
+    events: tuple[Event, ...] = ()
+    if stopped:
+        events = (Event(index, at * 24, float(at), "stopped_early", f"no improvement for {patience} epochs"),)
+    elif nan:
+        events = (Event(index, at * 24, float(at), "diverged", "the loss became NaN at step 288"),)
+    return RunView(info, history, events, at, frame)
+
+
+def view(*runs: RunView, selected: int = 0, pinned: int | None = 1, log_axis: bool = True) -> View:
+    runs = runs or (run_view(dropout=0.2, vanishing=True), run_view(1, "batch norm", norm=True, dropout=0.2))
+    if pinned is not None and pinned >= len(runs):
+        pinned = None
+    cursor = max((run.frame.epoch for run in runs if run.frame), default=0.0)
+    return View(
+        "Batch normalization in a sigmoid network", "classification", runs, selected, pinned, cursor, True, log_axis
+    )
