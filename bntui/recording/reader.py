@@ -75,10 +75,9 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db = open_read_only(path)
-        self._db.row_factory = sqlite3.Row
+        self._connection: sqlite3.Connection | None = None
         with self._damage():
-            meta = dict(map(tuple, self._db.execute("SELECT key, value FROM meta")))
+            meta = {row["key"]: row["value"] for row in self._db.execute("SELECT key, value FROM meta")}
             rows = self._db.execute("SELECT * FROM run ORDER BY run").fetchall()
             self.title: str = meta["title"]
             self.task: str = meta["task"]
@@ -121,8 +120,20 @@ class Reader:
         """
         return self._frame(run, int(self._columns[run].integers[0, row]))
 
-    def close(self) -> None:
-        self._db.close()
+    def release(self) -> None:
+        """Let go of the file, so that the trainer can fold its journal in; the next read opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    close = release
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = open_read_only(self.path)
+            self._connection.row_factory = sqlite3.Row
+        return self._connection
 
     def _read_frame(self, run: int, row_id: int) -> Keyframe:
         with self._damage():

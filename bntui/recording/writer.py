@@ -67,7 +67,7 @@ class Writer:
         self.path = path
         with self._storage():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("xb").close()  # never overwrite: the name is taken before anything is written
+            self._take_name()
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA page_size = 16384")
             self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -83,6 +83,13 @@ class Writer:
         self._thinning: dict[int, Thinning] = {}
         self._pending: dict[tuple[int, str], tuple[int, int, Pack]] = {}
         self.keyframes = 0
+
+    def _take_name(self) -> None:
+        """Never overwrite: the name is taken before anything is written."""
+        try:
+            self.path.open("xb").close()
+        except FileExistsError as error:
+            raise StorageError(f"{self.path} exists already: choose another name with -o") from error
 
     def add_run(self, info: RunInfo, scaling: bytes, budget: float) -> None:
         """Note a run before its first keyframe; ``budget`` is its share of the evidence, in bytes."""
@@ -202,8 +209,6 @@ class Writer:
         """What the disk refuses, said in a sentence."""
         try:
             yield
-        except FileExistsError as error:
-            raise StorageError(f"{self.path} exists already: choose another name with -o") from error
         except (OSError, sqlite3.OperationalError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise StorageError(

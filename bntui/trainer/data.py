@@ -1,19 +1,8 @@
 """What do the networks learn from: samples by name or path, their split, and their scaling.
 
 Built-in data come in raw units and row for row from scikit-learn: digits (images of 8x8 pixels, 0 to 16),
-breast_cancer, wine, iris.  Generated data and their defaults (samples, noise):
-
-======== ======= ===== =============================
-source   samples noise noise is
-======== ======= ===== =============================
-moons    500     0.2   σ added to both features
-circles  500     0.1   σ added to both features
-spirals  500     0.03  σ added to both features
-xor      500     0.4   σ of each of the four clusters
-blobs    500     1.5   σ of each of the three clusters
-line     50      0.3   σ added to y = 2x
-sine     50      0.2   σ added to y = sin(πx)
-======== ======= ===== =============================
+breast_cancer, wine, iris.  Generated data, with their default samples and noise, stand in a table in
+``generated.py``.
 
 ``samples`` is the number drawn for generated data; for digits, breast_cancer, wine and iris the first so
 many of a shuffle by the seed (wine and iris are sorted by class); for files the first so many of the file.
@@ -81,6 +70,8 @@ def load_data(config: Data, folder: Path, seed: int) -> Dataset:
 
 
 def _resolve(source: str, folder: Path) -> Path:
+    if "\0" in source:
+        raise DataError(f"{source!r}: a path has no null character; remove it")
     try:
         return folder / Path(source).expanduser()
     except RuntimeError as error:

@@ -119,6 +119,8 @@ def layer_measures(
     masks: Mapping[str, Tensor],
     before: Mapping[str, NDArray[Any]],
     weight_gradients: Mapping[str, NDArray[Any]],
+    *,
+    updated: bool,
 ) -> tuple[LayerMeasures, ...]:
     """All layers of one step.
 
@@ -129,6 +131,7 @@ def layer_measures(
         masks: dropout masks by layer name.
         before: parameters and buffers before the step.
         weight_gradients: the loss's gradient with respect to each parameter, by its name in ``before``.
+        updated: the step was taken; without it there is no update-to-weight ratio.
     """
     known: dict[int, Distribution] = {}  # a layer's input is mostly the output of the layer before
 
@@ -168,7 +171,7 @@ def layer_measures(
                 weight_norm=weight_norm,
                 weight_gradient_norm=norm(weight_gradients[weight]),
                 activation_gradient_norm=float("nan") if gradient is None else norm(array(gradient)),
-                update_ratio=_ratio(norm(array(after[weight]) - before[weight]), weight_norm),
+                update_ratio=norm(array(after[weight]) - before[weight]) / weight_norm if updated and weight_norm else np.nan,
                 dead_fraction=dead_fraction(info.activation, out),
                 saturated_fraction=saturated_fraction(info.activation, out),
                 batch_norm=statistics,
@@ -176,10 +179,6 @@ def layer_measures(
             )
         )
     return tuple(measured)
-
-
-def _ratio(update: float, weight: float) -> float:
-    return update / weight if weight else float("nan")
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:

@@ -81,9 +81,7 @@ class Run:
         """Record keyframe 0: the first mini-batch through the initial network, no update, no side effects."""
         started = time.perf_counter()
         batch = self._batch()
-        state = {name: tensor.clone() for name, tensor in self.network.state().items()}
         taken = self._stepper.measured(self._x[batch], self._y[batch], self.step, lr=None)
-        self.network.load(state)  # the forward pass has moved the running statistics
         self._score.add(taken.loss, taken.output, self._y[batch])
         self._record(writer, taken, started, batch)
         self._start_epoch()

@@ -63,7 +63,10 @@ class Stepper:
         return loss.detach(), output.detach()
 
     def measured(self, x: Tensor, y: Tensor, step: int, lr: float | None) -> Measured:
-        """The same step, measured: one gradient call over all outputs and parameters.  Without ``lr``, no update."""
+        """The same step, measured: one gradient call over all outputs and parameters.
+
+        Without ``lr`` nothing is updated and the network is left as it was.
+        """
         self._step = step
         self._drawn = {}
         before = {name: array(tensor).copy() for name, tensor in self._network.state().items()}
@@ -80,9 +83,13 @@ class Stepper:
             for parameter, gradient in zip(self._parameters, of_parameter, strict=True):
                 parameter.grad = gradient
             self._update(lr)
+        else:  # the forward pass has moved the running statistics
+            self._network.load({name: torch.from_numpy(values) for name, values in before.items()})
         with np.errstate(all="ignore"):  # a diverging network is measured as it is
             gradients = [of_value.get(id(value)) for value in values]
-            layers = layer_measures(self._network, x, values, gradients, self._drawn, before, recorded)
+            layers = layer_measures(
+                self._network, x, values, gradients, self._drawn, before, recorded, updated=lr is not None
+            )
         masks = self._drawn
 
         def evidence() -> bytes:

@@ -1,0 +1,266 @@
+"""The front door: what can be asked on the command line.  Everything heavy is imported where it is needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from bntui import __version__
+from bntui.errors import BntuiError, UsageError
+
+if TYPE_CHECKING:
+    from bntui.link import Status
+
+INTERACTIVE_PACE = 10.0
+"""Epochs a second at which the screen starts: fast enough to see a network learn, slow enough to watch."""
+
+app = typer.Typer(
+    name="bntui",
+    help="A terminal laboratory for neural-network training. Without a command: the gallery.",
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Recording = Annotated[Path, typer.Argument(help="A recording (.bntui).", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"bntui {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def gallery(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A terminal laboratory for neural-network training. Without a command: the gallery."""
+    if context.invoked_subcommand is None:
+        _needs_terminal("bntui list lists scenarios and recordings as text")
+        from bntui.viewer.app import LabApp
+
+        LabApp().run()
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of a built-in one.", show_default=False)],
+    headless: Annotated[bool, typer.Option("--headless", help="No screen: a progress bar.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Epochs to train.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.", show_default=False)] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default=False)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change any key, in every run; repeatable.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Record into this file.", show_default=False)
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Start training and return; bntui attach comes back.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Headless: JSON lines to stdout, one per epoch and run.")] = False,
+) -> None:
+    """Train a scenario: on the screen, or headless."""
+    from bntui.scenario.gallery import find
+    from bntui.scenario.load import load, parse_override
+    from bntui.viewer.client import IdleTrainer
+
+    without_screen = headless or detach or as_json
+    if not without_screen:
+        _needs_terminal("add --headless to train without a screen")
+    given = [("training.epochs", epochs), ("seed", seed), ("device", device)]
+    overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
+    path = find(scenario)
+    trainer = IdleTrainer.start()  # imports torch while the scenario is checked
+    try:
+        load(path, overrides)
+    except BntuiError:
+        trainer.discard()
+        raise
+    if not without_screen:
+        from bntui.viewer.app import LabApp
+
+        _leave(LabApp(opening=lambda: trainer.open(path, output, overrides, start=True, pace=INTERACTIVE_PACE)))
+        return
+    recording = trainer.open(path, output, overrides, start=True)
+    if detach:
+        print(json.dumps({"recording": str(recording)}) if as_json else recording)
+        return
+    from bntui.headless import follow
+
+    follow(recording, as_json=as_json)
+    if not as_json:
+        print(recording)
+
+
+@app.command()
+def replay(recording: Recording) -> None:
+    """Open a recording, finished or growing."""
+    from bntui.recording.reader import Reader
+
+    Reader(recording).close()  # a file that is none is said before the screen opens
+    _needs_terminal("bntui show prints a keyframe as text")
+    from bntui.viewer.app import LabApp
+
+    _leave(LabApp(recording=recording))
+
+
+@app.command()
+def attach(recording: Recording) -> None:
+    """Come back to a recording whose trainer is live."""
+    from bntui.recording.library import is_live
+
+    if not is_live(recording):
+        raise UsageError(f"{recording} has no live trainer: bntui replay {recording} opens it")
+    replay(recording)
+
+
+@app.command()
+def stop(recording: Recording) -> None:
+    """End a recording's trainer after the step under way, everything saved."""
+    from bntui.viewer.client import Trainer
+
+    trainer = Trainer.connect(recording)
+    if trainer is None:
+        raise UsageError(f"{recording} has no live trainer")
+    trainer.send("stop")
+    last: Status | None = None
+    while (status := trainer.receive()) is not None:
+        last = status
+    trainer.close()
+    if last is not None and last.state == "failed":
+        raise BntuiError(last.message)
+    print(f"stopped: {recording}", file=sys.stderr)
+
+
+@app.command()
+def show(
+    recording: Recording,
+    run: Annotated[str | None, typer.Option(help="Name or number of the run; default the first.")] = None,
+    epoch: Annotated[float | None, typer.Option(help="Last keyframe at or before this epoch; default the last.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print a keyframe as text or JSON."""
+    from bntui.recording.reader import Reader
+    from bntui.show import as_json as json_of
+    from bntui.show import as_text, find_keyframe, find_run
+
+    reader = Reader(recording)
+    frame = find_keyframe(reader, find_run(reader, run), epoch)
+    print(json_of(reader, frame) if as_json else as_text(reader, frame))
+    reader.close()
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List scenarios and recordings."""
+    from bntui.recording.library import recordings
+    from bntui.scenario.gallery import scenarios
+
+    cards, entries = scenarios(), recordings()
+    if as_json:
+        record = {
+            "scenarios": [{"name": c.name, "path": str(c.path), "title": c.title, "runs": c.runs} for c in cards],
+            "recordings": [
+                {
+                    "path": str(e.path), "title": e.title, "runs": e.runs, "epochs": e.epochs,
+                    "when": e.when.isoformat(timespec="seconds"), "size": e.size, "live": e.live, "problem": e.problem,
+                }
+                for e in entries
+            ],
+        }  # fmt: skip
+        print(json.dumps(record, ensure_ascii=False))
+        return
+    width = max((len(card.name) for card in cards), default=0)
+    print("Scenarios")
+    for card in cards:
+        print(f"  {card.name:{width}}  {card.problem or card.title}  ({', '.join(card.runs)})")
+    print("Recordings" if entries else "No recordings yet: bntui run SCENARIO makes one")
+    for entry in entries:
+        what = entry.problem or f"{entry.title}  ({', '.join(entry.runs)}; {entry.epochs:g} epochs)"
+        live = "● live  " if entry.live else ""
+        print(f"  {entry.path}  {entry.when:%Y-%m-%d %H:%M}  {entry.size / 1e6:.1f} MB  {live}{what}")
+
+
+@app.command()
+def check(
+    scenarios: Annotated[list[str], typer.Argument(help="Scenario files.", show_default=False)],
+) -> None:
+    """Validate scenario files; every error with file, line and key."""
+    from bntui.errors import ScenarioError
+    from bntui.scenario.gallery import find
+    from bntui.scenario.load import load
+
+    problems = []
+    for name in scenarios:
+        try:
+            found = load(find(name))
+        except ScenarioError as error:
+            problems += error.problems
+        else:
+            print(f"{name}: valid, {len(found.runs)} run{'s' * (len(found.runs) != 1)}")
+    if problems:
+        raise ScenarioError(problems)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files, for editors."""
+    from bntui.scenario.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Is this terminal and device fit?"""
+    from bntui.doctor import as_record, examine
+
+    findings = examine()
+    if as_json:
+        print(json.dumps(as_record(findings), ensure_ascii=False))
+    else:
+        for finding in findings:
+            print(f"{'✓' if finding.fine else '✗'} {finding.name:13} {finding.value}")
+            if not finding.fine:
+                print(f"  {finding.advice}")
+    if not all(finding.fine for finding in findings):
+        raise typer.Exit(1)
+
+
+def _needs_terminal(instead: str) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(f"the screen needs a terminal: {instead}")
+
+
+def _leave(lab: object) -> None:
+    """Run the app; an error that ended it is said on the terminal it leaves behind."""
+    from bntui.viewer.app import LabApp
+
+    assert isinstance(lab, LabApp)
+    result = lab.run()
+    if isinstance(result, BntuiError):
+        raise result
+
+
+def main() -> NoReturn:
+    """Run the command line; every error is a sentence on stderr and an exit code."""
+    try:
+        app()
+    except BntuiError as error:
+        print(f"bntui: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Is this terminal and this machine fit: what a bug report needs, and what a slow screen explains."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+from dataclasses import asdict, dataclass
+
+import bntui
+from bntui.recording.library import recordings_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    value: str
+    fine: bool
+    advice: str = ""
+
+
+def examine() -> list[Finding]:
+    """Versions, terminal, folder and devices, in that order."""
+    return [*_versions(), *_terminal(), _folder(), *_devices()]
+
+
+def as_record(findings: list[Finding]) -> list[dict[str, object]]:
+    return [asdict(finding) for finding in findings]
+
+
+def _versions() -> list[Finding]:
+    python = Finding("python", platform.python_version(), sys.version_info >= (3, 11), "bntui needs Python 3.11")
+    packages = ("textual", "plotext", "numpy", "torch", "scikit-learn")
+    found = [Finding(name, importlib.metadata.version(name), fine=True) for name in packages]
+    return [Finding("bntui", bntui.__version__, fine=True), python, *found, Finding("sqlite", sqlite3.sqlite_version, True)]
+
+
+def colours() -> str:
+    """What the terminal says of its colours; SSH does not forward COLORTERM, so 256 is common there."""
+    if os.environ.get("NO_COLOR"):
+        return "none (NO_COLOR)"
+    if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+        return "24 bit"
+    return "256" if "256color" in os.environ.get("TERM", "") else "16"
+
+
+def _terminal() -> list[Finding]:
+    size = shutil.get_terminal_size()
+    encoding = (sys.stdout.encoding or "").lower()
+    term = os.environ.get("TERM", "")
+    return [
+        Finding("terminal", term or "none", term not in ("", "dumb"), "set TERM, for instance xterm-256color"),
+        Finding("size", f"{size.columns}x{size.lines}", size.columns >= 80 and size.lines >= 24, "80x24 or more"),
+        Finding("colours", colours(), fine=True),
+        Finding("encoding", encoding or "unknown", encoding.startswith("utf"), "set LANG=C.UTF-8 or another UTF-8 locale"),
+        Finding("ssh", "yes" if "SSH_CONNECTION" in os.environ else "no", fine=True),
+    ]
+
+
+def _folder() -> Finding:
+    folder = recordings_folder()
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    writable = os.access(place, os.W_OK)
+    value = f"{folder} ({free / 1e9:.1f} GB free)"
+    return Finding("recordings", value, writable and free > 1e9, "name a folder with room by -o FILE")
+
+
+def _devices() -> list[Finding]:
+    import torch
+
+    from bntui.trainer.device import available_devices
+
+    names = []
+    for device in available_devices():
+        names.append(f"{device} ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else device)
+    capability = torch.backends.cpu.get_cpu_capability()
+    return [
+        Finding("devices", ", ".join(names), fine=True),
+        Finding("cpu", f"{os.cpu_count()} cores, {capability}", fine=True),
+    ]

@@ -1,0 +1,135 @@
+"""Training without a screen: a progress bar for people, JSON lines for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bntui.errors import BntuiError, TrainerError
+from bntui.link import Status
+from bntui.recording.reader import Reader
+from bntui.show import plain
+from bntui.viewer.client import Trainer
+
+
+class Reporter(Protocol):
+    """Says how training goes on."""
+
+    def report(self, reader: Reader, status: Status) -> None: ...
+
+
+@dataclass(slots=True)
+class JsonLines:
+    """One line per epoch of each run and per event, on stdout."""
+
+    _epochs: dict[int, int] = field(default_factory=dict)
+    _events: dict[int, int] = field(default_factory=dict)
+
+    def report(self, reader: Reader, status: Status) -> None:  # noqa: ARG002
+        for run in reader.runs:
+            history, events = reader.history(run.index), reader.events(run.index)
+            for row in range(self._epochs.get(run.index, 0), len(history)):
+                if history.epoch_end[row]:
+                    names = ("epoch", "step", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "wait")
+                    figures = {name: getattr(history, name)[row] for name in names}
+                    self.line(run=run.name, **figures)
+            self._epochs[run.index] = len(history)
+            for event in events[self._events.get(run.index, 0) :]:
+                self.line(event=event.kind, run=run.name, epoch=event.epoch, step=event.step, message=event.message)
+            self._events[run.index] = len(events)
+
+    @staticmethod
+    def line(**record: Any) -> None:
+        print(json.dumps(plain(record), ensure_ascii=False), flush=True)
+
+
+class ProgressBars:
+    """A bar per run on stderr, with rate, remaining time and losses; events stand above them."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[int, Any] = {}
+        self._said: set[tuple[int, str]] = set()
+
+    def report(self, reader: Reader, status: Status) -> None:
+        for run in reader.runs:
+            history = reader.history(run.index)
+            if run.index not in self._tasks:
+                self._tasks[run.index] = self._progress.add_task(run.name, total=run.epochs, rate="", losses="")
+            self._progress.update(
+                self._tasks[run.index],
+                completed=int(history.epoch[-1]),
+                rate=f"{status.rate:6.1f} epochs/s" if status.rate else "",
+                losses=f"loss {history.train_loss[-1]:.4f}  val {history.val_loss[-1]:.4f}",
+            )
+            for event in reader.events(run.index):
+                if (run.index, event.message) not in self._said and event.kind != "finished":
+                    self._said.add((run.index, event.message))
+                    self._progress.console.print(f"{run.name}: {event.message}", markup=False, highlight=False)
+
+
+@contextlib.contextmanager
+def reporter(*, as_json: bool) -> Iterator[Reporter]:
+    """Bars on stderr, or JSON lines on stdout."""
+    if as_json:
+        yield JsonLines()
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[losses]}"),
+    )
+    with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=8) as progress:
+        yield ProgressBars(progress)
+
+
+def follow(recording: Path, *, as_json: bool) -> None:
+    """Report until the trainer is done.
+
+    Raises:
+        TrainerError: the trainer failed, with what it said last.
+        KeyboardInterrupt: Ctrl+C; the trainer has been told to stop, and everything is saved.
+    """
+    trainer = Trainer.connect(recording)
+    reader = Reader(recording)
+    interrupted = False
+    last = Status("finished", None, 0.0, 0)
+    with reporter(as_json=as_json) as out:
+        while trainer is not None:
+            try:
+                status = trainer.receive()
+                if status is None:
+                    break
+                last = status
+                reader.refresh()
+                out.report(reader, status)
+                if status.state in ("finished", "stopped", "failed"):
+                    reader.release()  # the trainer is about to fold the journal in
+            except KeyboardInterrupt:
+                interrupted = True
+                with contextlib.suppress(BntuiError):
+                    trainer.send("stop")
+        reader.refresh()
+        out.report(reader, last)
+    reader.close()
+    if trainer is not None:
+        trainer.close()
+    if as_json:
+        JsonLines.line(event="end", state=last.state, recording=str(recording))
+    if interrupted:
+        raise KeyboardInterrupt
+    if last.state == "failed":
+        raise TrainerError(last.message)
+    if last.state not in ("finished", "stopped"):
+        raise TrainerError(f"the trainer of {recording} ended unexpectedly; what it recorded is intact")

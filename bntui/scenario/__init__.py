@@ -1,0 +1,1 @@
+"""What to run: schema, loading and gallery of scenario files."""

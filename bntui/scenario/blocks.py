@@ -1,0 +1,82 @@
+"""Which hidden layers a network has, once every default is resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from bntui.scenario.schema import Activation, ConvLayer, LinearLayer, Network, Norm
+
+OUTPUT: Final = "output"
+"""Name of the output layer, which the data decides and no hidden layer may bear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One hidden layer: linear or convolution, then norm, activation, pooling, dropout."""
+
+    name: str
+    type: Literal["linear", "conv"]
+    units: int
+    """Units of a linear layer, output channels of a convolution."""
+    norm: Norm
+    activation: Activation
+    dropout: float
+    """Probability of dropping a unit."""
+    init: str
+    kernel: int = 1
+    stride: int = 1
+    padding: int | Literal["same"] = 0
+    pool: int = 1
+    """Kernel, stride, padding and max pooling of a convolution, in pixels; they say nothing in a linear layer."""
+
+    @property
+    def channels(self) -> int:
+        """Output channels of a convolution."""
+        return self.units
+
+
+def blocks(network: Network) -> tuple[Block, ...]:
+    """Hidden layers from first to last; the trainer builds its network from them.
+
+    A layer without a name is called by its kind and its number among the layers of that kind, so
+    that naming one layer renames no other.
+    """
+    layers: tuple[LinearLayer | ConvLayer, ...]
+    if network.layer is not None:
+        layers = network.layer
+    else:
+        layers = tuple(LinearLayer(type="linear", units=units) for units in network.hidden or ())
+    count = {"linear": 0, "conv": 0}
+    made: list[Block] = []
+    for layer in layers:
+        count[layer.type] += 1
+        block = Block(
+            name=layer.name or f"{layer.type} {count[layer.type]}",
+            type=layer.type,
+            units=layer.channels if isinstance(layer, ConvLayer) else layer.units,
+            norm=layer.norm or network.norm,
+            activation=layer.activation or network.activation,
+            dropout=network.dropout if layer.dropout is None else layer.dropout,
+            init=layer.init or network.init,
+            kernel=layer.kernel if isinstance(layer, ConvLayer) else 1,
+            stride=layer.stride if isinstance(layer, ConvLayer) else 1,
+            padding=layer.padding if isinstance(layer, ConvLayer) else 0,
+            pool=layer.pool if isinstance(layer, ConvLayer) else 1,
+        )
+        made.append(block)
+    return tuple(made)
+
+
+def convolved(block: Block, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width that the convolution gives for an image of this size, before pooling; may fall below 1."""
+    if block.padding == "same":
+        return size
+    padding = block.padding
+    height, width = ((side + 2 * padding - block.kernel) // block.stride + 1 for side in size)
+    return height, width
+
+
+def pooled(block: Block, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width after the block's max pooling; what does not fill a square is left out."""
+    return size[0] // block.pool, size[1] // block.pool

@@ -1,0 +1,184 @@
+"""What is wrong with a configuration, in plain sentences: pydantic's errors, translated."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from bntui.scenario.schema import REFUSED, RunConfig
+from bntui.scenario.toml_lines import KeyPath
+
+_SHORT: Final = 60
+
+_SENTENCES: Final = {
+    "missing": "required, but missing",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text in quotes",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be above {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be below {lt}",
+    "too_long": "must have at most {max_length} entries",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing wrong with a configuration, not yet placed in a file."""
+
+    paths: tuple[KeyPath, ...]
+    """The keys that cause it together, the likeliest culprit first."""
+    message: str
+    nearest: str | None = None
+
+
+def spell(path: KeyPath) -> str:
+    """The key path as people write it: ``run[1].set.network.norm``."""
+    written = ""
+    for key in path:
+        if isinstance(key, int):
+            written += f"[{key}]"
+        else:
+            written += "." * bool(written) + (key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _quoted(key))
+    return written
+
+
+def shown(value: object) -> str | None:
+    """The value as it would stand in the file, shortened; None for a table."""
+    text = _written(value)
+    return text if text is None or len(text) <= _SHORT else text[: _SHORT - 1] + "…"
+
+
+def _written(value: object) -> str | None:
+    if value is None or isinstance(value, dict):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_written(entry) or '{…}' for entry in value)}]"
+    return str(value)
+
+
+def _quoted(value: str) -> str:
+    # JSON leaves DEL and the C1 controls as they are, and a terminal obeys them
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+
+
+def nearest(word: object, allowed: Iterable[str]) -> str | None:
+    """The allowed spelling that is nearest to ``word``, if one is near; upper and lower case are alike."""
+    if not isinstance(word, str):
+        return None
+    spellings = {name.lower(): name for name in allowed}
+    close = get_close_matches(word.lower(), spellings, n=1)
+    return spellings[close[0]] if close else None
+
+
+def complaints(error: ValidationError, model: type[BaseModel], data: Mapping[str, Any]) -> list[Complaint]:
+    """All errors that pydantic found in ``data``, as ``model``; the members of a union speak as one."""
+    found: dict[tuple[KeyPath, ...], list[Complaint]] = {}
+    details = error.errors(include_url=False)
+    located = [_key_path(detail["loc"], data, absent=detail["type"] == "missing") for detail in details]
+    for detail, path in zip(details, located, strict=True):
+        if detail["type"].endswith("_type") and any(other[:-1][: len(path)] == path for other in located):
+            continue  # a union's other member went on into this list or table and says more
+        complaint = _complaint(detail, path, model)
+        found.setdefault(complaint.paths, []).append(complaint)
+    return [_as_one(members) for members in found.values()]
+
+
+def _as_one(members: Sequence[Complaint]) -> Complaint:
+    if len(members) == 1:
+        return members[0]
+    messages = dict.fromkeys(member.message.removeprefix("allowed: ") for member in members)
+    hint = next((member.nearest for member in members if member.nearest), None)
+    return Complaint(members[0].paths, ", or ".join(messages), hint)
+
+
+def _complaint(detail: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> Complaint:
+    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    if kind == "extra_forbidden":
+        return _unknown_key(path, _fields(model, detail["loc"][:-1]))
+    if kind == REFUSED:
+        paths = tuple((*path, key) for key in context["keys"]) or (path,)
+        return Complaint(paths, context["text"], nearest(value, context["allowed"]))
+    if kind in ("literal_error", "union_tag_invalid", "union_tag_not_found"):
+        allowed = re.findall(r"'([^']*)'", context.get("expected") or context.get("expected_tags") or "")
+        if kind != "literal_error":
+            path, value = (*path, "type"), context.get("tag")
+            allowed = allowed or ["linear", "conv"]
+        missing = "" if kind != "union_tag_not_found" else f"{_SENTENCES['missing']}; "
+        return Complaint((path,), f"{missing}allowed: {', '.join(allowed)}", nearest(value, allowed))
+    if kind == "tuple_type" and isinstance(value, dict):
+        return Complaint((path,), f"must be a list of tables: write [[{spell(path)}]]")
+    if kind == "missing" and isinstance(path[-1], int):
+        return Complaint((path[:-1],), "has too few entries")
+    sentence = _SENTENCES.get(kind)
+    return Complaint((path,), sentence.format(**context) if sentence else detail["msg"])
+
+
+def _holds(data: Any, key: str | int) -> bool:
+    if isinstance(data, tuple):
+        return isinstance(key, int) and key < len(data)
+    return isinstance(data, dict) and key in data
+
+
+def _key_path(location: Sequence[str | int], data: Any, *, absent: bool) -> KeyPath:
+    """Pydantic's location without what stands in no file: the tags and types of a union's members."""
+    path: list[str | int] = []
+    for number, key in enumerate(location, 1):
+        if _holds(data, key):
+            data = data[key]
+        elif not (absent and number == len(location)):
+            continue
+        path.append(key)
+    return tuple(path)
+
+
+def _unknown_key(path: KeyPath, allowed: Sequence[str]) -> Complaint:
+    key = str(path[-1])
+    return Complaint((path,), f"unknown key; allowed: {', '.join(allowed)}", nearest(key, allowed) or _elsewhere(key))
+
+
+def _elsewhere(key: str) -> str | None:
+    """Where a key stands that was written into the wrong table."""
+    for table, field in RunConfig.model_fields.items():
+        for inner in _models(field.annotation):
+            if key in inner.model_fields:
+                return f"{table}.{key}"
+    return None
+
+
+def _fields(model: type[BaseModel], location: Sequence[str | int]) -> tuple[str, ...]:
+    """Keys that are allowed in the table at pydantic's location."""
+    models = [model]
+    for key in location:
+        fields = [each.model_fields[key] for each in models if isinstance(key, str) and key in each.model_fields]
+        if fields:
+            models = [inner for field in fields for inner in _models(field.annotation)]
+        elif isinstance(key, str):  # the tag of a union: its member alone goes on
+            models = [each for each in models if key in get_args(each.model_fields["type"].annotation)]
+    return tuple(dict.fromkeys(name for each in models for name in each.model_fields))
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]

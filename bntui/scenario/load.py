@@ -1,0 +1,252 @@
+"""Which runs does a scenario file ask for, and what is wrong with it: all of it at once?"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bntui.errors import Problem, ScenarioError, UsageError
+from bntui.scenario.checks import batch_norm_problem, check, lone_sample, sample_count, split_counts, split_problem
+from bntui.scenario.complaints import Complaint, complaints, shown, spell
+from bntui.scenario.merge import OUTSIDE, RUN, Merged, key_path
+from bntui.scenario.schema import RunConfig, ScenarioFile
+from bntui.scenario.toml_lines import KeyPath, key_lines
+
+__all__ = [
+    "NamedRun",
+    "Scenario",
+    "batch_norm_problem",
+    "load",
+    "lone_sample",
+    "parse",
+    "parse_override",
+    "sample_count",
+    "split_counts",
+    "split_problem",
+]
+
+OUTSIDE_FILE: Final = "--set"
+"""What stands for the file's name in a problem with something said on the command line."""
+DEFAULT_RUN: Final = "run"
+_MAX_BYTES: Final = 1_000_000
+_OF_A_RUN: Final = ("data", "network", "training", "record", "device", "seed")
+_SHARED: Final = (
+    ("seed",),
+    ("device",),
+    *(("data", key) for key in ("source", "labels", "target", "task", "samples", "noise", "validation")),
+)
+_WHY_SHARED: Final = (
+    "the runs of a scenario share their samples and the order of them, so that they differ in what the scenario says"
+    " and in nothing else; say it once for all runs, outside of [[run]]"
+)
+
+Override = tuple[str, object]
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRun:
+    """One run: its name and its resolved configuration."""
+
+    name: str
+    config: RunConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A valid scenario, resolved into its runs."""
+
+    path: Path | None
+    """The file; data files are named relative to its folder."""
+    text: str
+    """The TOML source as it was read."""
+    title: str
+    description: str
+    look_for: tuple[str, ...]
+    reference: str
+    runs: tuple[NamedRun, ...]
+
+
+def load(path: Path, overrides: Sequence[Override] = ()) -> Scenario:
+    """Read and validate a scenario file; raises ScenarioError with every problem found."""
+    return parse(_read(path), file=str(path), path=path, overrides=overrides)
+
+
+def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence[Override] = ()) -> Scenario:
+    """Validate a scenario's text; ``file`` is what problems call it.
+
+    ``overrides`` are key paths with values; they are said last, so they win in every run.
+    """
+    document = _document(text, file)
+    found = _Problems(file, key_lines(text))
+    about = _about(document, found)
+    runs = _runs(document, found, overrides)
+    if found.problems or about is None:
+        raise ScenarioError(found.in_file_order())
+    look_for = (about.look_for,) if isinstance(about.look_for, str) else about.look_for
+    return Scenario(path, text, about.title, about.description, look_for, about.reference, runs)
+
+
+def parse_override(text: str) -> Override:
+    """Read ``path=value``; the value is TOML, and what is no TOML is taken as a word."""
+    path, equals, written = (part.strip() for part in text.partition("="))
+    if not equals or not path or not written:
+        raise UsageError(f"--set {text}: write it as path=value, such as training.lr=0.1")
+    try:
+        key_path(path)
+    except ValueError as error:
+        raise UsageError(f"--set {text}: {error}") from None
+    try:
+        value = tomllib.loads(f"value = {written}")
+    except (ValueError, RecursionError) as error:
+        if written[0] in "\"'[{":
+            raise UsageError(f"--set {text}: the value is not valid TOML: {error}") from None
+        return path, written
+    return path, value["value"] if len(value) == 1 else written
+
+
+class _Problems:
+    """The problems of one file, each one once, as they are found."""
+
+    def __init__(self, file: str, lines: Mapping[KeyPath, int]) -> None:
+        self.file = file
+        self.lines = lines
+        self.problems: dict[Problem, None] = {}
+
+    def add(self, found: Iterable[Complaint], merged: Merged) -> None:
+        """Place complaints about a run where it was said what they complain about."""
+        for complaint in found:
+            there = [path for path in complaint.paths if merged.get(path) is not None] or complaint.paths[:1]
+            path = max(there, key=lambda path: merged.origin(path).rank)  # the last word of several is the culprit
+            origin = merged.origin(path)
+            self.put(origin.path, complaint.message, merged.get(path), complaint.nearest, origin.rank == OUTSIDE)
+
+    def put(
+        self, path: KeyPath, message: str, value: object = None, nearest: str | None = None, outside: bool = False
+    ) -> None:
+        file, line = (OUTSIDE_FILE, None) if outside else (self.file, self.line(path))
+        self.problems[Problem(spell(path), message, file, line, shown(value), nearest)] = None
+
+    def line(self, path: KeyPath) -> int | None:
+        """Line of the key, or of the table in which it is missing."""
+        return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), None)
+
+    def in_file_order(self) -> list[Problem]:
+        return sorted(self.problems, key=lambda problem: (problem.file == OUTSIDE_FILE, problem.line or 0))
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such file; `bntui list` shows the built-in scenarios") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: is a folder; name the scenario's .toml file in it") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if len(raw) > _MAX_BYTES:
+        raise ScenarioError([Problem("", "is no scenario file: it has more than 1 MB", str(path))])
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"is not UTF-8 text: byte 0x{raw[error.start]:02x}; save the file as UTF-8"
+        raise ScenarioError([Problem("", message, str(path), line)]) from None
+
+
+def _document(text: str, file: str) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = _tuples(tomllib.loads(text))
+    except RecursionError:
+        raise ScenarioError([Problem("", "not valid TOML: nested too deeply", file)]) from None
+    except ValueError as error:
+        message = str(error)
+        place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+        line = int(place[1] or text.count("\n") + 1) if place else None
+        if place and place[1]:
+            message = message[: place.start()]
+        raise ScenarioError([Problem("", f"not valid TOML: {message}", file, line)]) from None
+    return document
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, all the way down: the models are frozen."""
+    if isinstance(value, dict):
+        return {key: _tuples(inner) for key, inner in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _validated(model: type[M], data: Mapping[str, Any]) -> tuple[M | None, list[Complaint]]:
+    try:
+        return model.model_validate(data), []
+    except ValidationError as error:
+        return None, complaints(error, model, data)
+
+
+def _about(document: Mapping[str, Any], found: _Problems) -> ScenarioFile | None:
+    """All but what the runs inherit: that is validated run by run, where it is complete."""
+    own = {key: value for key, value in document.items() if key not in _OF_A_RUN}
+    if "data" in document:
+        own["data"] = {"source": "digits"}
+    about, wrong = _validated(ScenarioFile, own)
+    found.add(wrong, Merged(dict(document)))
+    return about
+
+
+def _runs(document: Mapping[str, Any], found: _Problems, overrides: Sequence[Override]) -> tuple[NamedRun, ...]:
+    base = {"training": {}, "record": {}} | {key: document[key] for key in _OF_A_RUN if key in document}
+    runs: list[NamedRun] = []
+    for name, index, table in _run_tables(document, found):
+        merged = Merged(base)
+        if index is not None:
+            prefix = ("run", index, "set")
+            merged.merge(_without_shared(table, prefix, found), RUN, prefix)
+        _override(merged, overrides, found)
+        config, wrong = _validated(RunConfig, merged.tables)
+        if "data" not in document:  # said once, for the file
+            wrong = [complaint for complaint in wrong if complaint.paths[0][0] != "data"]
+        found.add(wrong, merged)
+        if config is not None:
+            found.add(check(config), merged)
+            runs.append(NamedRun(name, config))
+    return tuple(runs)
+
+
+def _run_tables(document: Mapping[str, Any], found: _Problems) -> Iterator[tuple[str, int | None, dict[str, Any]]]:
+    """Name, number and set table of every run; what is malformed is reported elsewhere and passed over."""
+    tables = document.get("run", ())
+    seen: dict[str, int] = {}
+    for index, table in enumerate(tables if isinstance(tables, tuple) else ()):
+        name = table.get("name") if isinstance(table, dict) else None
+        if isinstance(name, str) and name in seen:
+            message = f"run[{seen[name]}] has this name already; no two runs have the same"
+            found.put(("run", index, "name"), message, name)
+        seen.setdefault(str(name), index)
+        changes = table.get("set", {}) if isinstance(table, dict) else {}
+        yield str(name), index, changes if isinstance(changes, dict) else {}
+    if not seen:
+        yield DEFAULT_RUN, None, {}
+
+
+def _without_shared(table: Mapping[str, Any], prefix: KeyPath, found: _Problems) -> dict[str, Any]:
+    kept = {key: dict(value) if isinstance(value, dict) else value for key, value in table.items()}
+    for path in _SHARED:
+        holder: Any = kept if len(path) == 1 else kept.get(path[0])
+        if isinstance(holder, dict) and path[-1] in holder:
+            found.put(prefix + path, _WHY_SHARED, holder.pop(path[-1]))
+    return kept
+
+
+def _override(merged: Merged, overrides: Sequence[Override], found: _Problems) -> None:
+    for text, value in overrides:
+        try:
+            merged.assign(key_path(text), _tuples(value))
+        except ValueError as error:
+            found.problems[Problem(text, str(error), OUTSIDE_FILE, None, shown(value))] = None

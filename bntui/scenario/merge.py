@@ -1,0 +1,117 @@
+"""What does a run consist of, and who said it: the scenario, the run's ``set``, or the command line?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bntui.scenario.toml_lines import KeyPath
+
+BASE: Final = 0
+RUN: Final = 1
+OUTSIDE: Final = 2
+
+_SEGMENT = re.compile(r'(?:([A-Za-z0-9_-]+)|"([^"]*)")((?:\[\d+\])*)(?:\.(?=.)|$)')
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value was said."""
+
+    rank: int
+    """``BASE``, ``RUN`` or ``OUTSIDE``; a later word wins."""
+    path: KeyPath
+    """Its key path there."""
+
+
+@dataclass
+class Merged:
+    """A run's configuration while it is put together, and the origin of what was not said in the base."""
+
+    tables: dict[str, Any]
+    said: dict[KeyPath, Origin] = field(default_factory=dict)
+
+    def merge(self, addition: Mapping[str, Any], rank: int, prefix: KeyPath = ()) -> None:
+        """Merge tables deeply; lists and values are replaced."""
+        self.tables = self._merged((), self.tables, addition, rank, prefix)
+
+    def assign(self, path: KeyPath, value: object) -> None:
+        """Set one value from outside; raises ValueError where the path leads nowhere."""
+        if all(isinstance(key, str) for key in path):
+            nested = value
+            for key in reversed(path):
+                nested = {key: nested}
+            assert isinstance(nested, dict)
+            self.merge(nested, OUTSIDE)
+        else:
+            self.tables = _replaced(self.tables, path, value)
+            self._say(path, Origin(OUTSIDE, path))
+
+    def origin(self, path: KeyPath) -> Origin:
+        """Who said the value at ``path``, or the table around it where there is none."""
+        for length in range(len(path), 0, -1):
+            if origin := self.said.get(path[:length]):
+                return Origin(origin.rank, origin.path + path[length:])
+        return Origin(BASE, path)
+
+    def get(self, path: KeyPath) -> object:
+        """The value at ``path``; None if there is none."""
+        value: Any = self.tables
+        for key in path:
+            if isinstance(key, str):
+                value = value.get(key) if isinstance(value, dict) else None
+            else:
+                value = value[key] if isinstance(value, tuple) and key < len(value) else None
+        found: object = value
+        return found
+
+    def _merged(
+        self, path: KeyPath, table: Mapping[str, Any], addition: Mapping[str, Any], rank: int, prefix: KeyPath
+    ) -> dict[str, Any]:
+        merged = dict(table)
+        for key, value in addition.items():
+            here = (*path, key)
+            if isinstance(value, dict) and isinstance(merged.get(key), dict):
+                merged[key] = self._merged(here, merged[key], value, rank, prefix)
+            else:
+                merged[key] = value
+                self._say(here, Origin(rank, prefix + here))
+        if path == ("network",):  # hidden and layer say the same thing in two ways: the later one replaces the other
+            for one, other in (("hidden", "layer"), ("layer", "hidden")):
+                if one in addition and other not in addition:
+                    merged.pop(other, None)
+        return merged
+
+    def _say(self, path: KeyPath, origin: Origin) -> None:
+        for stale in [known for known in self.said if known[: len(path)] == path]:
+            del self.said[stale]
+        self.said[path] = origin
+
+
+def _replaced(node: Any, path: KeyPath, value: object) -> Any:
+    if not path:
+        return value
+    key, rest = path[0], path[1:]
+    if isinstance(key, int):
+        if not isinstance(node, tuple) or key >= len(node):
+            raise ValueError(f"there is no entry [{key}] in the scenario; entries count from 0")
+        return (*node[:key], _replaced(node[key], rest, value), *node[key + 1 :])
+    if not isinstance(node, dict):
+        raise ValueError(f"{key} cannot be set: what stands before it is not a table")
+    return {**node, key: _replaced(node.get(key, {}), rest, value)}
+
+
+def key_path(text: str) -> KeyPath:
+    """Read a key path such as ``network.layer[0].units``; raises ValueError if it is none."""
+    path: list[str | int] = []
+    at = 0
+    while at < len(text) or not path:
+        segment = _SEGMENT.match(text, at)
+        if segment is None:
+            raise ValueError(f"{text!r} is no key path; write it such as training.lr or network.layer[0].units")
+        path.append(segment[1] or segment[2] or "")
+        path += [int(index) for index in re.findall(r"\d+", segment[3])]
+        at = segment.end()
+    return tuple(path)

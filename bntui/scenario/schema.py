@@ -1,0 +1,307 @@
+"""The scenario file as pydantic models: they validate it, document it, and print its JSON Schema.
+
+Every field has a description, a unit where it has one, and bounds.  Defaults are PyTorch's or Keras'.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "gelu", "softsign", "none"]
+Norm = Literal["none", "batch", "layer", "group"]
+
+INITIALIZATIONS = ("default", "zeros", "xavier", "xavier_normal", "he", "he_normal", "lecun", "orthogonal")
+BUILTIN_DATA = (
+    "digits", "breast_cancer", "wine", "iris",
+    "moons", "circles", "spirals", "xor", "blobs",
+    "line", "sine",
+)  # fmt: skip
+DATA_SUFFIXES = (".csv", ".npz", "-ubyte", ".idx", "-ubyte.gz", ".idx.gz")
+MAX_RUNS: Final = 6
+REFUSED: Final = "refused"
+"""Type of the errors raised here; their context holds ``text``, ``allowed`` and ``keys``."""
+
+
+def refusal(text: str, *, allowed: Sequence[str] = (), keys: Sequence[str] = ()) -> PydanticCustomError:
+    """An error that knows which spellings are allowed, and which keys of the table cause it together."""
+    return PydanticCustomError(REFUSED, "{text}", {"text": text, "allowed": tuple(allowed), "keys": tuple(keys)})
+
+
+def _prints(char: str) -> bool:
+    """False for what would steer a terminal: control characters, separators of lines, changes of direction."""
+    return unicodedata.category(char) not in ("Cc", "Zl", "Zp", "Cs") and not (
+        "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
+    )
+
+
+def _line(value: str) -> str:
+    if not value.strip():
+        raise refusal("must not be empty")
+    if not all(map(_prints, value)):
+        raise refusal("must be one line of text without control characters")
+    return value
+
+
+def _prose(value: str) -> str:
+    if not all(char in "\n\t" or _prints(char) for char in value):
+        raise refusal("must be text without control characters")
+    return value
+
+
+def _initialization(value: str) -> str:
+    name, _, number = value.partition(":")
+    if name in ("normal", "uniform"):
+        if re.fullmatch(r"\d*\.?\d+([eE][+-]?\d+)?", number) and 0 < float(number) < math.inf:
+            return value
+        raise refusal(f"{name} needs its scale after a colon, a number above 0, such as '{name}:0.1'")
+    if value not in INITIALIZATIONS:
+        allowed = (*INITIALIZATIONS, "normal:0.1", "uniform:0.1")
+        raise refusal(f"allowed: {', '.join(INITIALIZATIONS)}, normal:σ, uniform:limit", allowed=allowed)
+    return value
+
+
+def _source(value: str) -> str:
+    if value in BUILTIN_DATA or value.endswith(DATA_SUFFIXES):
+        return _line(value)
+    paths = "or a path that ends in .csv, .npz, or as IDX files do: -ubyte, -ubyte.gz, .idx, .idx.gz"
+    raise refusal(f"allowed: {', '.join(BUILTIN_DATA)}, {paths}", allowed=BUILTIN_DATA)
+
+
+def _device(value: str) -> str:
+    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        return value
+    raise refusal("allowed: auto, cpu, cuda, cuda:N, mps", allowed=("auto", "cpu", "cuda", "cuda:0", "mps"))
+
+
+Line = Annotated[str, AfterValidator(_line)]
+Prose = Annotated[str, AfterValidator(_prose)]
+Initialization = Annotated[str, AfterValidator(_initialization)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Table(BaseModel):
+    """A TOML table: unknown keys are errors, values are what they are, nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+class Data(Table):
+    """``[data]``: what the networks learn from."""
+
+    source: Annotated[str, AfterValidator(_source)] = Field(
+        description="A built-in name, or a path to a .csv, .npz or IDX file (images), relative to the scenario file."
+    )
+    labels: Line | None = Field(
+        None, description="IDX only: path to the labels file; by default the images' name with labels-idx1 in it."
+    )
+    target: Line | None = Field(
+        None, description="CSV: the target column's name; by default the last one. NPZ: the target array; default y."
+    )
+    task: Literal["auto", "classification", "regression"] = Field(
+        "auto", description="auto: whole numbers or words as target mean classification, other numbers regression."
+    )
+    samples: int | None = Field(
+        None, ge=4, le=1_000_000, description="Generated data: how many samples. Files: use only the first so many."
+    )
+    noise: float | None = Field(
+        None, ge=0, description="Generated data: standard deviation of the Gaussian noise, in units of the data."
+    )
+    scaling: Literal["none", "minmax", "standard"] = Field(
+        "none", description="Feature scaling, fitted on the training part only: (x-min)/(max-min), or z-scores."
+    )
+    validation: float = Field(0.2, gt=0, lt=1, description="Share of the samples that is held out for validation.")
+    batch_size: int = Field(32, ge=1, description="Samples per mini-batch.")
+    last_batch: Literal["keep", "drop"] = Field(
+        "keep",
+        description="What to do with the samples left over at an epoch's end: a smaller batch, or leave them out.",
+    )
+
+
+class _Block(Table):
+    """One ``[[network.layer]]``: linear or convolution, then norm, activation, dropout."""
+
+    name: Line | None = Field(None, description="Name of the layer; by default its kind and number.")
+    norm: Norm | None = Field(None, description="Normalization; by default the network's.")
+    activation: Activation | None = Field(None, description="Activation function; by default the network's.")
+    dropout: Rate | None = Field(None, description="Probability of dropping a unit; by default the network's.")
+    init: Initialization | None = Field(None, description="Weight initialization; by default the network's.")
+
+
+class LinearLayer(_Block):
+    """A fully connected (dense) layer."""
+
+    type: Literal["linear"] = Field(description="Kind of layer.")
+    units: int = Field(ge=1, le=65_536, description="Number of units.")
+
+
+class ConvLayer(_Block):
+    """A two-dimensional convolution, with max pooling after its activation where asked."""
+
+    type: Literal["conv"] = Field(description="Kind of layer.")
+    channels: int = Field(ge=1, le=4096, description="Number of output channels.")
+    kernel: int = Field(3, ge=1, le=31, description="Height and width of the kernel, in pixels.")
+    stride: int = Field(1, ge=1, le=16, description="Step of the kernel, in pixels.")
+    padding: Annotated[int, Field(ge=0)] | Literal["same"] = Field(
+        "same", description="Zeros around the image, in pixels; same keeps its size."
+    )
+    pool: int = Field(1, ge=1, le=16, description="Max pooling over squares of so many pixels; 1 is none.")
+
+    @model_validator(mode="after")
+    def _padding(self) -> ConvLayer:
+        if self.padding == "same" and self.stride != 1:
+            raise refusal("padding 'same' needs stride 1; give the padding in pixels", keys=("stride", "padding"))
+        if self.padding == "same" and self.kernel % 2 == 0:
+            raise refusal("padding 'same' needs an odd kernel; give the padding in pixels", keys=("kernel", "padding"))
+        return self
+
+
+Layer = Annotated[LinearLayer | ConvLayer, Field(discriminator="type")]
+
+
+class Network(Table):
+    """``[network]``: hidden layers; the output layer follows from the data."""
+
+    hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] | None = Field(
+        None, description="Shorthand: units of each fully connected hidden layer, such as [100, 100, 100]."
+    )
+    layer: tuple[Layer, ...] | None = Field(None, description="Hidden layers as tables, instead of the shorthand.")
+    activation: Activation = Field("relu", description="Activation function of the hidden layers.")
+    norm: Norm = Field("none", description="Normalization in the hidden layers.")
+    norm_position: Literal["before_activation", "after_activation"] = Field(
+        "before_activation", description="Where normalization stands in a block."
+    )
+    groups: int = Field(8, ge=1, description="Groups of group normalization; must divide the units or channels.")
+    dropout: Rate = Field(0.0, description="Probability of dropping a unit after each hidden layer (PyTorch's p).")
+    init: Initialization = Field(
+        "default", description="Weight initialization: default (PyTorch's), normal:σ, uniform:limit, xavier, he, ..."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Network:
+        if self.hidden is not None and self.layer is not None:
+            raise refusal("give hidden = [...] or [[network.layer]] tables, not both", keys=("hidden", "layer"))
+        return self
+
+
+class Schedule(Table):
+    """``[training.schedule]``: how the learning rate changes from epoch to epoch."""
+
+    kind: Literal["constant", "step", "cosine", "plateau"] = Field("constant", description="Kind of schedule.")
+    step_size: int = Field(10, ge=1, description="step: epochs between two drops.")
+    gamma: float = Field(0.1, gt=0, lt=1, description="step, plateau: factor of each drop.")
+    min_lr: float = Field(0.0, ge=0, description="cosine, plateau: the learning rate never falls below this.")
+    patience: int = Field(10, ge=0, description="plateau: epochs without a better validation loss before a drop.")
+    threshold: float = Field(1e-4, ge=0, description="plateau: relative improvement that counts.")
+    warmup_epochs: int = Field(0, ge=0, description="Epochs over which the rate rises linearly from 0 to lr, by steps.")
+
+
+class EarlyStoppingRule(Table):
+    """``[training.early_stopping]``: Keras' EarlyStopping, names and meaning."""
+
+    monitor: Literal["val_loss", "val_accuracy", "loss", "accuracy", "val_r2", "r2"] = Field(
+        "val_loss", description="Figure that is watched at the end of each epoch."
+    )
+    min_delta: float = Field(0.0, description="Smallest change that counts as an improvement (absolute value is used).")
+    patience: int = Field(0, ge=0, description="Epochs without improvement after which training stops.")
+    mode: Literal["auto", "min", "max"] = Field("auto", description="Is smaller or larger better; auto from the name.")
+    baseline: float | None = Field(None, description="Value that has to be beaten for the counter to be reset.")
+    restore_best_weights: bool = Field(False, description="Give the network the weights of its best epoch at the end.")
+    start_from_epoch: int = Field(0, ge=0, description="Epochs to wait before watching begins.")
+
+
+class Training(Table):
+    """``[training]``: optimizer, learning rate, length."""
+
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = Field("sgd", description="Optimizer, PyTorch's meaning.")
+    lr: float = Field(0.01, ge=0, description="Learning rate.")
+    momentum: Rate = Field(0.0, description="sgd, rmsprop: momentum.")
+    nesterov: bool = Field(False, description="sgd: Nesterov momentum; needs momentum above 0.")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty (decoupled in adamw).")
+    betas: tuple[Rate, Rate] = Field((0.9, 0.999), description="adam, adamw: decay of the two running averages.")
+    alpha: Rate = Field(0.99, description="rmsprop: smoothing constant.")
+    clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's total norm to this.")
+    clip_value: float | None = Field(None, gt=0, description="Clip each component of the gradient to ± this.")
+    epochs: int = Field(20, ge=1, le=1_000_000, description="Epochs to train.")
+    schedule: Schedule = Field(Schedule(), description="Learning-rate schedule.")
+    early_stopping: EarlyStoppingRule | None = Field(
+        None, description="Early stopping; without the table there is none."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Training:
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            keys = ("nesterov", "momentum", "optimizer")
+            raise refusal("Nesterov momentum needs optimizer = 'sgd' and a momentum above 0", keys=keys)
+        if self.momentum and self.optimizer in ("adam", "adamw"):
+            text = f"momentum belongs to sgd and rmsprop; {self.optimizer} has betas"
+            raise refusal(text, keys=("momentum", "optimizer"))
+        return self
+
+
+class Record(Table):
+    """``[record]``: when a keyframe is recorded, and how much evidence is kept."""
+
+    every: Annotated[int, Field(ge=1)] | Literal["epoch"] = Field(
+        "epoch", description="'epoch' (its last step), or a number of steps."
+    )
+    budget: float = Field(
+        64.0, ge=0, description="Evidence (parameters, optimizer state, values) kept, in MB (10⁶ bytes)."
+    )
+
+
+Device = Annotated[str, AfterValidator(_device)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+DEVICE_HELP: Final = "auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N or mps."
+SEED_HELP: Final = "Seed of everything that is drawn."
+
+
+class RunConfig(Table):
+    """One run, resolved: the scenario with the run's ``set`` and the command line's ``--set`` merged in."""
+
+    data: Data = Field(description="What the networks learn from.")
+    network: Network = Field(description="Hidden layers; the output layer follows from the data.")
+    training: Training = Field(description="Optimizer, learning rate, length.")
+    record: Record = Field(description="When a keyframe is recorded.")
+    device: Device = Field("auto", description=DEVICE_HELP)
+    seed: Seed = Field(0, description=SEED_HELP)
+
+
+class RunTable(Table):
+    """``[[run]]``: one network that is trained beside the others, and what differs in it."""
+
+    name: Line = Field(description="Name of the run, shown in every panel; no two runs have the same.")
+    set: dict[str, Any] = Field(
+        {}, description="What differs from the tables above, by the same key paths; merged deeply, lists are replaced."
+    )
+
+
+class ScenarioFile(Table):
+    """A scenario file: what is trained, in one or several runs, and what to look for."""
+
+    title: Line = Field(description="Title, one line.")
+    description: Prose = Field("", description="What the scenario shows, in a few sentences.")
+    look_for: Prose | tuple[Prose, ...] = Field(
+        (), description="What to look at on the screen: a text or a list of them."
+    )
+    reference: Prose = Field("", description="Where the experiment or the method comes from.")
+    seed: Seed = Field(0, description=SEED_HELP)
+    device: Device = Field("auto", description=DEVICE_HELP)
+    data: Data = Field(description="What the networks learn from; the same in all runs.")
+    network: Network = Field(Network(), description="Hidden layers; may stand in the runs' set instead.")
+    training: Training = Field(Training(), description="Optimizer, learning rate, length.")
+    record: Record = Field(Record(), description="When a keyframe is recorded.")
+    run: tuple[RunTable, ...] = Field(
+        (), max_length=MAX_RUNS, description=f"The runs, at most {MAX_RUNS}; without one there is a single run."
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a scenario file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | ScenarioFile.model_json_schema()

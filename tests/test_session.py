@@ -1,0 +1,213 @@
+"""Whole sessions on real data, in this process: what a run does from its first keyframe to its last."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bntui.errors import DeviceError, ScenarioError
+from bntui.recording.codec import unpack_arrays
+from bntui.recording.reader import Reader
+from bntui.scenario.load import parse
+from bntui.trainer.session import Session
+
+DIGITS = """
+title = "Digits"
+seed = 7
+[data]
+source = "digits"
+samples = 400
+scaling = "minmax"
+batch_size = 60
+[network]
+hidden = [20, 20]
+activation = "sigmoid"
+init = "normal:0.5"
+[training]
+lr = 0.5
+epochs = 6
+"""
+TWO_RUNS = '[[run]]\nname = "plain"\n[[run]]\nname = "batch norm"\nset = { network.norm = "batch" }\n'
+
+
+def never() -> bool:
+    return False
+
+
+def train(folder: Path, text: str, *overrides: tuple[str, Any]) -> Reader:
+    """Train to the end and open the recording."""
+    path = folder / f"{len(list(folder.iterdir()))}.bntui"
+    session = Session(parse(text, file="test.toml", overrides=overrides), path, overrides)
+    while not session.over:
+        session.epoch(never)
+    session.writer.close()
+    return Reader(path)
+
+
+def rows(path: Path, query: str) -> list[Any]:
+    with sqlite3.connect(path) as db:
+        return db.execute(query).fetchall()
+
+
+def test_runs_share_their_start_their_batches_and_their_data(tmp_path: Path) -> None:
+    reader = train(tmp_path, DIGITS + TWO_RUNS)
+    assert [run.name for run in reader.runs] == ["plain", "batch norm"]
+    for row in range(7):
+        plain, normed = reader.keyframe(0, row), reader.keyframe(1, row)
+        np.testing.assert_array_equal(plain.batch_indices, normed.batch_indices)
+        assert plain.step == normed.step == 6 * row  # 320 training samples in batches of 60
+    first = [reader.keyframe(run, 0).layers[0] for run in (0, 1)]
+    assert first[0].pre_norm.mean == first[1].pre_norm.mean  # the same weights, the same samples
+    assert first[0].weight_norm == first[1].weight_norm
+    assert first[0].normalized is None
+    assert first[1].normalized is not None
+    assert math.isnan(first[0].update_ratio)
+
+
+def test_a_run_is_the_same_whatever_runs_beside_it(tmp_path: Path) -> None:
+    alone = train(tmp_path, DIGITS)
+    beside = train(tmp_path, DIGITS + TWO_RUNS)
+    assert [alone.keyframe(0, row).weights_digest for row in range(7)] == [
+        beside.keyframe(0, row).weights_digest for row in range(7)
+    ]
+
+
+def test_measuring_more_often_changes_no_figure(tmp_path: Path) -> None:
+    epochs = train(tmp_path, DIGITS, ("network.dropout", 0.2), ("network.norm", "batch"))
+    steps = train(tmp_path, DIGITS, ("network.dropout", 0.2), ("network.norm", "batch"), ("record.every", 1))
+    every = steps.history(0)
+    assert every.step.tolist() == list(range(37))
+    ends = [row for row in range(37) if row % 6 == 0]
+    for row, step in enumerate(ends):
+        one, other = epochs.keyframe(0, row), steps.keyframe(0, step)
+        assert one.weights_digest == other.weights_digest
+        assert one.val_loss == other.val_loss
+        assert one.layers[1].weight_gradient_norm == other.layers[1].weight_gradient_norm
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-12)
+
+
+def test_train_loss_is_the_mean_over_the_epoch_so_far(tmp_path: Path) -> None:
+    reader = train(tmp_path, DIGITS, ("record.every", 1), ("training.epochs", 2))
+    sizes = [len(reader.keyframe(0, row).batch_indices) for row in range(1, 7)]
+    losses = [reader.keyframe(0, row).batch_loss for row in range(1, 7)]
+    assert sizes == [60] * 5 + [20]
+    assert reader.keyframe(0, 6).train_loss == pytest.approx(np.average(losses, weights=sizes), rel=1e-6)
+    assert reader.keyframe(0, 3).train_loss == pytest.approx(np.mean(losses[:3]), rel=1e-6)
+    assert reader.keyframe(0, 3).epoch == 0.5
+    order = np.concatenate([reader.keyframe(0, row).batch_indices for row in range(1, 7)])
+    assert sorted(order) == list(range(320))  # every sample once an epoch
+
+
+def test_epoch_scalars_are_recorded_at_every_epochs_end(tmp_path: Path) -> None:
+    history = train(tmp_path, DIGITS, ("record.every", 4), ("training.epochs", 2)).history(0)
+    assert history.step.tolist() == [0, 4, 6, 8, 12]
+    assert history.has_frame.tolist() == [True, True, False, True, True]
+    assert history.epoch_end.tolist() == [False, False, True, False, True]
+    assert np.isfinite(history.val_loss).all()
+
+
+def test_the_last_batch_can_be_dropped(tmp_path: Path) -> None:
+    reader = train(tmp_path, DIGITS, ("data.last_batch", "drop"), ("training.epochs", 1))
+    assert reader.runs[0].steps_per_epoch == 5
+    assert len(reader.keyframe(0, 1).batch_indices) == 60
+
+
+def test_keyframe_0_has_no_side_effects(tmp_path: Path) -> None:
+    frame = train(tmp_path, DIGITS, ("network.norm", "batch"), ("training.epochs", 1)).keyframe(0, 0)
+    statistics = frame.layers[0].batch_norm
+    assert statistics is not None
+    assert (statistics.running_var == 1).all()
+    assert rows(tmp_path / "0.bntui", "SELECT count(*) FROM keyframe") == [(2,)]
+
+
+def test_early_stopping_stops_restores_and_says_so(tmp_path: Path) -> None:
+    stopping = [("training.early_stopping.patience", 2), ("training.early_stopping.restore_best_weights", True)]
+    reader = train(tmp_path, DIGITS, *stopping, ("training.lr", 8.0), ("training.epochs", 200))
+    history, events = reader.history(0), reader.events(0)
+    assert [event.kind for event in events] == ["stopped_early", "restored_best"]
+    last = reader.keyframe(0, len(history) - 1).early_stopping
+    assert last is not None
+    assert (last.stopped, last.wait) == (True, 2)
+    best = int(np.argmin(np.where(history.epoch_end, history.val_loss, np.inf)))
+    assert last.best_epoch == history.epoch[best]
+    assert last.best == history.val_loss[best]
+    assert history.wait.tolist()[-3:] == [0, 1, 2]
+    ((step, block),) = rows(reader.path, "SELECT step, block FROM checkpoint WHERE name = 'final'")
+    assert step == history.step[best]
+    assert "linear 1.linear.weight" in unpack_arrays(block)
+
+
+def test_a_diverging_run_stops_and_the_others_go_on(tmp_path: Path) -> None:
+    text = DIGITS.replace('"sigmoid"', '"relu"') + (
+        '[[run]]\nname = "calm"\n[[run]]\nname = "wild"\nset = { training.lr = 1e30 }\n'
+    )
+    reader = train(tmp_path, text)
+    calm, wild = reader.events(0), reader.events(1)
+    assert [event.kind for event in calm] == ["finished"]
+    assert [event.kind for event in wild] == ["diverged"]
+    assert wild[0].message.startswith("the training loss became ")
+    assert int(wild[0].message.rsplit(" ", 1)[1]) in (2, 3)  # the first step after the first update or two
+    frame = reader.keyframe(1, len(reader.history(1)) - 1)
+    assert not math.isfinite(frame.train_loss)
+    assert reader.history(0).epoch[-1] == 6
+
+
+def test_regression_scores_r_squared(tmp_path: Path) -> None:
+    text = '[data]\nsource = "sine"\nnoise = 0.1\nscaling = "standard"\nbatch_size = 8\n[network]\nhidden = [30]\n'
+    text = 'title = "Sine"\n' + text + '[training]\noptimizer = "adam"\nlr = 0.02\nepochs = 60\n'
+    reader = train(tmp_path, text)
+    assert reader.task == "regression"
+    frame = reader.keyframe(0, 60)
+    ((block,),) = rows(reader.path, "SELECT block FROM data")
+    data = unpack_arrays(block)
+    truth = data["y"][data["validation"]].astype(np.float64)
+    assert frame.val_accuracy == pytest.approx(1 - frame.val_loss / truth.var(), rel=1e-6)
+    assert frame.val_accuracy > 0.5
+
+
+def test_the_recording_explains_itself(tmp_path: Path) -> None:
+    reader = train(tmp_path, DIGITS, ("training.epochs", 1))
+    assert reader.scenario_text == DIGITS
+    assert {"torch", "bntui", "device", "cpu_capability", "threads", "overrides", "created"} <= set(reader.meta)
+    assert reader.runs[0].config["training"]["epochs"] == 1
+    ((block,),) = rows(reader.path, "SELECT block FROM data")
+    data = unpack_arrays(block)
+    assert data["x"].shape == (400, 1, 8, 8)
+    assert len(data["train"]) == 320
+    assert len(np.intersect1d(data["train"], data["validation"])) == 0
+    ((kept,),) = rows(reader.path, "SELECT block FROM evidence ORDER BY id DESC LIMIT 1")
+    evidence = unpack_arrays(kept)
+    assert evidence["before/linear 1.linear.weight"].shape == (20, 64)
+    assert evidence["stage/0"].shape == (20, 64)  # the flattened input of the last, smaller batch
+
+
+def test_a_batch_of_one_under_batch_normalization_is_refused_before_training(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).random((51, 4)), y=np.arange(51) % 2)
+    text = DIGITS.replace('"digits"', f'"{tmp_path}/data.npz"').replace("samples = 400\n", "")
+    text = text.replace("batch_size = 60", "batch_size = 8").replace("hidden", 'norm = "batch"\nhidden')
+    with pytest.raises(ScenarioError, match='last_batch = "drop"'):
+        Session(parse(text, file="test.toml"), tmp_path / "x.bntui")
+    assert not (tmp_path / "x.bntui").exists()
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    scenario = parse(DIGITS, file="test.toml", overrides=[("device", "cuda:99")])
+    with pytest.raises(DeviceError, match=r"device 'cuda:99' is not there: this machine has cpu"):
+        Session(scenario, tmp_path / "x.bntui")
+    assert not (tmp_path / "x.bntui").exists()
+
+
+def test_an_interrupted_epoch_ends_at_a_keyframe(tmp_path: Path) -> None:
+    session = Session(parse(DIGITS, file="test.toml"), tmp_path / "x.bntui")
+    session.epoch(lambda: session.runs[0].step == 3)
+    assert session.runs[0].step == 4
+    session.interrupt()
+    session.writer.close()
+    reader = Reader(tmp_path / "x.bntui")
+    assert reader.history(0).step.tolist() == [0, 4]
+    assert [event.kind for event in reader.events(0)] == ["interrupted"]
