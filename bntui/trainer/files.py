@@ -75,11 +75,13 @@ def pixel_names(shape: Sequence[int]) -> tuple[str, ...]:
 
 
 def _read_npz(path: Path, target: str | None, task: TaskChoice, samples: int | None) -> Contents:
+    # opened here, since np.load given a path leaves a damaged file open
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise DataError(f"{path}: not an .npz file, or truncated; write it with numpy.savez")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
+        file.seek(0)
+        try:
+            archive = np.load(file, allow_pickle=False)
             x_name = "X" if "X" in archive.files and "x" not in archive.files else "x"
             y_name = target or "y"
             for name in (x_name, y_name):
@@ -87,8 +89,8 @@ def _read_npz(path: Path, target: str | None, task: TaskChoice, samples: int | N
                     hint = nearest(name, archive.files)
                     raise DataError(f"{path}: no array {name!r}{hint}; there are {listed(archive.files)}")
             x, y = archive[x_name], archive[y_name]
-    except _DAMAGE as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+        except _DAMAGE as error:
+            raise DataError(f"{path}: cannot be read: {error}") from error
     for name, values, kinds in ((x_name, x, "biuf"), (y_name, y, "biufUS")):
         if not isinstance(values, np.ndarray) or values.dtype.kind not in kinds:
             raise DataError(f"{path}: array {name!r} must hold numbers{' or words' if name == y_name else ''}")

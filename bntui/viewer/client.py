@@ -14,6 +14,9 @@ from pathlib import Path
 from bntui.errors import TrainerError
 from bntui.link import Command, Status, command_line, runtime_folder, socket_path
 
+_OUTLIVING: list[subprocess.Popen[bytes]] = []
+"""Trainers that got a job: Python would warn of a handle that is dropped while its process runs, as these are to."""
+
 
 class Trainer:
     """A connection to a live trainer."""
@@ -75,6 +78,7 @@ class IdleTrainer:
 
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, log: Path) -> None:
         self._process = process
+        self.pid = process.pid
         self._control = control
         self._log = log
 
@@ -131,12 +135,15 @@ class IdleTrainer:
             line = b""
         self._control.close()
         if not line:
+            self._process.wait()
             raise TrainerError(f"the trainer ended before it began: its last words are in {self._log}")
         answer = json.loads(line)
         if "error" in answer:
+            self._process.wait()
             error = TrainerError(answer["error"])
             error.exit_code = answer["exit_code"]
             raise error
+        _OUTLIVING.append(self._process)
         return Path(answer["recording"])
 
     def discard(self) -> None:

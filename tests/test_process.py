@@ -1,0 +1,221 @@
+"""The trainer as a process of its own: commands over its socket, and the command line around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bntui.errors import TrainerError
+from bntui.link import Status, socket_path
+from bntui.recording.library import is_live
+from bntui.recording.reader import Reader
+from bntui.viewer.client import IdleTrainer, Trainer
+from tests.test_session import DIGITS, TWO_RUNS
+
+LONG = DIGITS.replace("epochs = 6", "epochs = 100000") + TWO_RUNS
+BNTUI = [sys.executable, "-m", "bntui"]
+
+
+def scenario(folder: Path, text: str) -> Path:
+    path = folder / "digits.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@contextmanager
+def connected(recording: Path) -> Iterator[Trainer]:
+    """A viewer of a live trainer; whatever happens, the trainer is stopped at the end."""
+    trainer = Trainer.connect(recording)
+    assert trainer is not None
+    try:
+        yield trainer
+    finally:
+        trainer.close()
+        subprocess.run([*BNTUI, "stop", recording], capture_output=True, check=False)
+
+
+def until(trainer: Trainer, fulfilled: Callable[[Status], bool]) -> Status:
+    """The first status that fulfils a condition; fails after a minute of silence."""
+    while True:
+        status = trainer.receive(timeout=60)
+        assert status is not None, "the trainer hung up"
+        if fulfilled(status):
+            return status
+
+
+def steps(recording: Path) -> list[int]:
+    reader = Reader(recording)
+    result = [int(reader.history(run.index).step[-1]) for run in reader.runs]
+    reader.close()
+    return result
+
+
+def test_a_live_trainer_obeys_and_outlives_its_viewers(tmp_path: Path) -> None:
+    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", start=False)
+    trainer = Trainer.connect(recording)
+    assert trainer is not None
+    assert until(trainer, lambda status: True) == Status("paused", None, 0.0, 2)
+    assert oct(socket_path(recording).stat().st_mode & 0o777) == "0o600"
+
+    trainer.send("step")
+    until(trainer, lambda status: status.keyframes == 4 and status.state == "paused")
+    assert steps(recording) == [1, 1]
+    trainer.send("epoch")
+    until(trainer, lambda status: status.keyframes == 6 and status.state == "paused")
+    assert steps(recording) == [6, 6]  # to the end of the epoch under way
+    trainer.send("epoch")
+    trainer.send("epoch")
+    until(trainer, lambda status: status.keyframes == 10 and status.state == "paused")
+    assert steps(recording) == [18, 18]
+
+    trainer.send("pace", epochs_per_second=1000)
+    trainer.send("run")
+    trainer.close()  # a lost connection is a detach
+
+    with connected(recording) as again:
+        assert is_live(recording)
+        status = until(again, lambda status: status.keyframes > 30)
+        assert (status.state, status.pace) == ("running", 1000)
+        assert status.rate > 0
+        again.send("pause")
+        until(again, lambda status: status.state == "paused")
+        done = subprocess.run([*BNTUI, "stop", recording], capture_output=True, text=True, check=True)
+        assert done.stderr == f"stopped: {recording}\n"
+        last = until(again, lambda status: status.state == "stopped")
+        assert again.receive(timeout=10) is None
+    assert not is_live(recording)
+    assert not Path(f"{recording}-wal").exists()  # folded in: one file
+    reader = Reader(recording)
+    assert sum(len(reader.history(run)) for run in (0, 1)) == last.keyframes
+    assert [event.kind for event in reader.events(0)] == ["interrupted"]
+
+
+def test_a_pace_is_held(tmp_path: Path) -> None:
+    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", pace=20)
+    with connected(recording) as trainer:
+        first = until(trainer, lambda status: status.keyframes >= 6)
+        began = time.monotonic()
+        until(trainer, lambda status: status.keyframes >= first.keyframes + 40)  # 20 epochs of two runs
+        took = time.monotonic() - began
+        trainer.send("stop")
+        until(trainer, lambda status: status.state == "stopped")
+    assert 0.8 < took  # never faster than asked; slower only where the machine is
+
+
+def test_sigterm_saves_everything(tmp_path: Path) -> None:
+    idle = IdleTrainer.start()
+    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui")
+    with connected(recording) as trainer:
+        os.kill(idle.pid, signal.SIGINT)  # ignored: the terminal's signals are not for the trainer
+        os.kill(idle.pid, signal.SIGHUP)
+        until(trainer, lambda status: status.keyframes > 10)
+        os.kill(idle.pid, signal.SIGTERM)
+        last = until(trainer, lambda status: status.state == "stopped")
+        assert trainer.receive(timeout=10) is None
+    reader = Reader(recording)
+    assert sum(len(reader.history(run)) for run in (0, 1)) == last.keyframes
+
+
+def test_a_kill_loses_no_committed_keyframe(tmp_path: Path) -> None:
+    idle = IdleTrainer.start()
+    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui")
+    with connected(recording) as trainer:
+        status = until(trainer, lambda status: status.keyframes > 10)
+        os.kill(idle.pid, signal.SIGKILL)
+        while trainer.receive(timeout=10) is not None:
+            pass
+    assert Trainer.connect(recording) is None  # its socket lies there still, and nobody answers
+    assert not is_live(recording)
+    reader = Reader(recording)
+    assert sum(len(reader.history(run)) for run in (0, 1)) >= status.keyframes
+    assert reader.keyframe(1, len(reader.history(1)) - 1).layers[0].batch_norm is not None
+
+
+def test_what_the_trainer_finds_wrong_reaches_its_starter(tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match="digits.toml:5: data.source = .*did you mean .digits") as wrong:
+        IdleTrainer.start().open(scenario(tmp_path, DIGITS.replace('"digits"', '"digtis"')), None)
+    assert wrong.value.exit_code == 2
+    with pytest.raises(TrainerError, match="exists already") as there:
+        (tmp_path / "x.bntui").touch()
+        IdleTrainer.start().open(scenario(tmp_path, DIGITS), tmp_path / "x.bntui")
+    assert there.value.exit_code == 1
+
+
+def test_an_idle_trainer_ends_when_nobody_needs_it() -> None:
+    idle = IdleTrainer.start()
+    idle.discard()
+    with pytest.raises(ProcessLookupError):
+        os.kill(idle.pid, 0)
+
+
+def bntui(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*BNTUI, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd, timeout=120)
+
+
+def test_headless_json_lines_then_show(tmp_path: Path) -> None:
+    path = scenario(tmp_path, DIGITS + TWO_RUNS)
+    done = bntui("run", path, "--headless", "--json", "--epochs", 2, "--seed", 3, "-o", tmp_path / "out.bntui")
+    assert done.returncode == 0, done.stderr
+    lines: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
+    epochs = [line for line in lines if "val_loss" in line]
+    assert sorted((line["run"], line["epoch"]) for line in epochs) == [
+        ("batch norm", 1.0), ("batch norm", 2.0), ("plain", 1.0), ("plain", 2.0)
+    ]  # fmt: skip
+    assert lines[-1] == {"event": "end", "state": "finished", "recording": str(tmp_path / "out.bntui")}
+    shown = json.loads(bntui("show", tmp_path / "out.bntui", "--run", "batch norm", "--epoch", 1, "--json").stdout)
+    assert shown["val_loss"] == next(line["val_loss"] for line in epochs if (line["run"], line["epoch"]) == ("batch norm", 1.0))
+    assert set(shown["layers"][0]["batch_norm"]) == {
+        "batch_mean", "batch_var", "running_mean", "running_var", "gamma", "beta", "eps"
+    }  # fmt: skip
+    assert shown["layers"][0]["dead_fraction"] == "NaN"
+    text = bntui("show", tmp_path / "out.bntui").stdout
+    assert "linear 1" in text
+    meta = Reader(tmp_path / "out.bntui").meta
+    assert json.loads(meta["overrides"]) == [["training.epochs", 2], ["seed", 3]]
+
+
+def test_headless_progress_goes_to_stderr_and_the_path_to_stdout(tmp_path: Path) -> None:
+    done = bntui("run", scenario(tmp_path, DIGITS), "--headless")
+    assert done.returncode == 0
+    recording = Path(done.stdout.strip())
+    assert recording.name == "digits-001.bntui"
+    assert "6/6" in done.stderr
+    assert "loss" in done.stderr
+    listed = json.loads(bntui("list", "--json").stdout)
+    assert [entry["path"] for entry in listed["recordings"]] == [str(recording)]
+    assert listed["recordings"][0]["live"] is False
+
+
+def test_ctrl_c_saves_everything_and_exits_130(tmp_path: Path) -> None:
+    recording = tmp_path / "x.bntui"
+    process = subprocess.Popen(
+        [*BNTUI, "run", scenario(tmp_path, LONG), "--json", "-o", recording],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert json.loads(output.splitlines()[-1])["state"] == "stopped"
+    assert Reader(recording).events(0)[-1].kind == "interrupted"
+
+
+def test_detach_returns_at_once_and_stop_ends_it(tmp_path: Path) -> None:
+    done = bntui("run", scenario(tmp_path, LONG), "--detach", "-o", tmp_path / "x.bntui")
+    assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "x.bntui"))
+    assert is_live(tmp_path / "x.bntui")
+    assert bntui("stop", tmp_path / "x.bntui").returncode == 0
+    again = bntui("stop", tmp_path / "x.bntui")
+    assert (again.returncode, "has no live trainer" in again.stderr) == (2, True)
