@@ -1,5 +1,28 @@
-"""``python -m bntui`` is ``bntui``."""
+"""The front door: the gallery at once, or the command line; every error is a sentence and an exit code."""
 
-from bntui.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+from bntui.errors import BntuiError
+from bntui.screen import need_terminal, open_screen
+
+
+def main() -> None:
+    """Run ``bntui``; raises SystemExit with the exit code of the error that ended it."""
+    try:
+        if sys.argv[1:]:
+            from bntui.cli import app
+
+            app()
+        else:
+            # the command line's own imports would cost a fifth of the time to the first paint
+            need_terminal("bntui list lists scenarios and recordings as text")
+            open_screen()
+    except BntuiError as error:
+        print(f"bntui: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

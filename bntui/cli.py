@@ -1,16 +1,17 @@
-"""The front door: what can be asked on the command line.  Everything heavy is imported where it is needed."""
+"""What can be asked on the command line.  Everything heavy is imported where it is needed."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bntui import __version__
 from bntui.errors import BntuiError, UsageError
+from bntui.screen import need_terminal, open_screen
 
 if TYPE_CHECKING:
     from bntui.link import Status
@@ -47,15 +48,15 @@ def gallery(
 ) -> None:
     """A terminal laboratory for neural-network training. Without a command: the gallery."""
     if context.invoked_subcommand is None:
-        _needs_terminal("bntui list lists scenarios and recordings as text")
-        from bntui.viewer.app import LabApp
-
-        LabApp().run()
+        need_terminal("bntui list lists scenarios and recordings as text")
+        open_screen()
 
 
 @app.command()
 def run(
-    scenario: Annotated[str, typer.Argument(help="A scenario file, or the name of a built-in one.", show_default=False)],
+    scenario: Annotated[
+        str, typer.Argument(help="A scenario file, or the name of a built-in one.", show_default=False)
+    ],
     headless: Annotated[bool, typer.Option("--headless", help="No screen: a progress bar.")] = False,
     epochs: Annotated[int | None, typer.Option(help="Epochs to train.", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.", show_default=False)] = None,
@@ -66,8 +67,12 @@ def run(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Record into this file.", show_default=False)
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Start training and return; bntui attach comes back.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Headless: JSON lines to stdout, one per epoch and run.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Start training and return; bntui attach comes back.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Headless: JSON lines to stdout, one per epoch and run.")
+    ] = False,
 ) -> None:
     """Train a scenario: on the screen, or headless."""
     from bntui.scenario.gallery import find
@@ -76,7 +81,7 @@ def run(
 
     without_screen = headless or detach or as_json
     if not without_screen:
-        _needs_terminal("add --headless to train without a screen")
+        need_terminal("add --headless to train without a screen")
     given = [("training.epochs", epochs), ("seed", seed), ("device", device)]
     overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
     path = find(scenario)
@@ -87,9 +92,7 @@ def run(
         trainer.discard()
         raise
     if not without_screen:
-        from bntui.viewer.app import LabApp
-
-        _leave(LabApp(opening=lambda: trainer.open(path, output, overrides, start=True, pace=INTERACTIVE_PACE)))
+        open_screen(opening=lambda: trainer.open(path, output, overrides, start=True, pace=INTERACTIVE_PACE))
         return
     recording = trainer.open(path, output, overrides, start=True)
     if detach:
@@ -108,10 +111,8 @@ def replay(recording: Recording) -> None:
     from bntui.recording.reader import Reader
 
     Reader(recording).close()  # a file that is none is said before the screen opens
-    _needs_terminal("bntui show prints a keyframe as text")
-    from bntui.viewer.app import LabApp
-
-    _leave(LabApp(recording=recording))
+    need_terminal("bntui show prints a keyframe as text")
+    open_screen(recording)
 
 
 @app.command()
@@ -146,7 +147,9 @@ def stop(recording: Recording) -> None:
 def show(
     recording: Recording,
     run: Annotated[str | None, typer.Option(help="Name or number of the run; default the first.")] = None,
-    epoch: Annotated[float | None, typer.Option(help="Last keyframe at or before this epoch; default the last.")] = None,
+    epoch: Annotated[
+        float | None, typer.Option(help="Last keyframe at or before this epoch; default the last.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print a keyframe as text or JSON."""
@@ -196,11 +199,11 @@ def check(
     scenarios: Annotated[list[str], typer.Argument(help="Scenario files.", show_default=False)],
 ) -> None:
     """Validate scenario files; every error with file, line and key."""
-    from bntui.errors import ScenarioError
+    from bntui.errors import Problem, ScenarioError
     from bntui.scenario.gallery import find
     from bntui.scenario.load import load
 
-    problems = []
+    problems: list[Problem] = []
     for name in scenarios:
         try:
             found = load(find(name))
@@ -235,32 +238,3 @@ def doctor(as_json: Json = False) -> None:
                 print(f"  {finding.advice}")
     if not all(finding.fine for finding in findings):
         raise typer.Exit(1)
-
-
-def _needs_terminal(instead: str) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(f"the screen needs a terminal: {instead}")
-
-
-def _leave(lab: object) -> None:
-    """Run the app; an error that ended it is said on the terminal it leaves behind."""
-    from bntui.viewer.app import LabApp
-
-    assert isinstance(lab, LabApp)
-    result = lab.run()
-    if isinstance(result, BntuiError):
-        raise result
-
-
-def main() -> NoReturn:
-    """Run the command line; every error is a sentence on stderr and an exit code."""
-    try:
-        app()
-    except BntuiError as error:
-        print(f"bntui: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    sys.exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -37,7 +37,12 @@ def _versions() -> list[Finding]:
     python = Finding("python", platform.python_version(), sys.version_info >= (3, 11), "bntui needs Python 3.11")
     packages = ("textual", "plotext", "numpy", "torch", "scikit-learn")
     found = [Finding(name, importlib.metadata.version(name), fine=True) for name in packages]
-    return [Finding("bntui", bntui.__version__, fine=True), python, *found, Finding("sqlite", sqlite3.sqlite_version, True)]
+    return [
+        Finding("bntui", bntui.__version__, fine=True),
+        python,
+        *found,
+        Finding("sqlite", sqlite3.sqlite_version, True),
+    ]
 
 
 def colours() -> str:
@@ -57,7 +62,9 @@ def _terminal() -> list[Finding]:
         Finding("terminal", term or "none", term not in ("", "dumb"), "set TERM, for instance xterm-256color"),
         Finding("size", f"{size.columns}x{size.lines}", size.columns >= 80 and size.lines >= 24, "80x24 or more"),
         Finding("colours", colours(), fine=True),
-        Finding("encoding", encoding or "unknown", encoding.startswith("utf"), "set LANG=C.UTF-8 or another UTF-8 locale"),
+        Finding(
+            "encoding", encoding or "unknown", encoding.startswith("utf"), "set LANG=C.UTF-8 or another UTF-8 locale"
+        ),
         Finding("ssh", "yes" if "SSH_CONNECTION" in os.environ else "no", fine=True),
     ]
 
@@ -76,9 +83,10 @@ def _devices() -> list[Finding]:
 
     from bntui.trainer.device import available_devices
 
-    names = []
-    for device in available_devices():
-        names.append(f"{device} ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else device)
+    names = [
+        f"{device} ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else device
+        for device in available_devices()
+    ]
     capability = torch.backends.cpu.get_cpu_capability()
     return [
         Finding("devices", ", ".join(names), fine=True),

@@ -1,13 +1,13 @@
 """What can go wrong: one small tree, each error with the exit code it ends the program with.
 
-    BntuiError                1   anything that is said to a user as a sentence
-    ├── UsageError            2   a command line that asks for something impossible
-    ├── ScenarioError         2   a scenario file that is not valid; carries every problem found
-    ├── DataError             2   a data file that is missing, damaged or of the wrong shape
-    ├── DeviceError           2   a device that is not there
-    ├── RecordingError        2   a file that is not a recording, is newer, or is damaged
-    ├── StorageError          1   a full disk, a read-only folder
-    └── TrainerError          1   the trainer process failed or cannot be reached
+BntuiError                1   anything that is said to a user as a sentence
+├── UsageError            2   a command line that asks for something impossible
+├── ScenarioError         2   a scenario file that is not valid; carries every problem found
+├── DataError             2   a data file that is missing, damaged or of the wrong shape
+├── DeviceError           2   a device that is not there
+├── RecordingError        2   a file that is not a recording, is newer, or is damaged
+├── StorageError          1   a full disk, a read-only folder
+└── TrainerError          1   the trainer process failed or cannot be reached
 """
 
 from __future__ import annotations

@@ -95,7 +95,8 @@ def as_text(reader: Reader, frame: Keyframe) -> str:
 def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
     score = "accuracy" if reader.task == "classification" else "R²"
     yield f"{reader.title} · {reader.runs[frame.run].name}"
-    yield f"epoch {frame.epoch:g}   step {frame.step}   learning rate {frame.lr:g}   batch of {len(frame.batch_indices)}"
+    batch = len(frame.batch_indices)
+    yield f"epoch {frame.epoch:g}   step {frame.step}   learning rate {frame.lr:g}   batch of {batch}"
     yield f"training     loss {frame.train_loss:.6f}   {score} {frame.train_accuracy:.4f}   (the epoch so far)"
     yield f"validation   loss {frame.val_loss:.6f}   {score} {frame.val_accuracy:.4f}"
     early = frame.early_stopping
@@ -104,7 +105,8 @@ def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
         yield f"early stopping   {early.monitor} best {early.best:.6f} at epoch {early.best_epoch}   {state}"
     width = max(len(layer.name) for layer in frame.layers)
     yield ""
-    yield f"{'layer':{width}}  {'before norm':>18}  {'after norm':>18}  {'after activation':>18}  {'|∂L/∂W|':>9}  {'|Δw|/|w|':>9}"
+    heads = ("before norm", "after norm", "after activation")
+    yield f"{'layer':{width}}  {'  '.join(f'{head:>18}' for head in heads)}  {'|∂L/∂W|':>9}  {'|Δw|/|w|':>9}"
     for layer in frame.layers:
         values = (layer.pre_norm, layer.normalized, layer.output)
         columns = "  ".join(f"{'—' if v is None else f'{v.mean:8.3f} ± {v.std:7.3f}':>18}" for v in values)

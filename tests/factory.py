@@ -109,13 +109,15 @@ def run_view(
     }  # fmt: skip
     info = RunInfo(index, name, config, infos, 24, "cpu")
     k = np.arange(keyframes)
+    wall = k.astype(np.float64) * 0.02
     loss = 2.3 * np.exp(-k * (0.2 if norm else 0.02)) + 0.05
     val = loss + 0.002 * np.maximum(0, k - 8) ** 2
     if nan and keyframes:
         loss[-1] = val[-1] = np.nan
     best_epoch = np.array([int(np.nanargmin(val[: i + 1])) for i in k], np.int64)
+    frame_layers: list[LayerMeasures] = []
     course = np.full((keyframes, len(names), len(LAYER_COLUMNS)), np.nan)
-    for i in k:
+    for i in range(keyframes):
         for j, layer_name in enumerate(names):
             depth = len(names) - 1 - j
             gradient = 0.1 * (10.0 ** -(1.6 * depth) if vanishing else 0.7**depth)
@@ -131,11 +133,11 @@ def run_view(
             for scalar in LAYER_COLUMNS[28:34]:
                 course[i, j, COLUMN[scalar]] = getattr(m, scalar)
             if i == (keyframes - 1 if row is None else row):
-                frame_layers = [*(() if j == 0 else frame_layers), m]
+                frame_layers.append(m)
     history = RunHistory(
         ids=k.astype(np.int64), step=k * 24, epoch=k.astype(float), has_frame=np.ones(keyframes, bool),
         epoch_end=np.ones(keyframes, bool), lr=np.full(keyframes, 0.1), batch_loss=loss, train_loss=loss,
-        train_accuracy=1 - loss / 2.5, val_loss=val, val_accuracy=1 - val / 2.5, wall_time=k * 0.02,
+        train_accuracy=1 - loss / 2.5, val_loss=val, val_accuracy=1 - val / 2.5, wall_time=wall,
         wait=np.array([i - best_epoch[i] for i in k], np.int64), best=np.array([val[b] for b in best_epoch], float),
         best_epoch=best_epoch, layers=course,
     )  # fmt: skip

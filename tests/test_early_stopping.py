@@ -63,9 +63,7 @@ def test_it_behaves_as_keras(
         if state.stopped:
             stopped = epoch - 1
             break
-    oracle = keras(
-        values, larger=larger, min_delta=min_delta, patience=patience, baseline=baseline, start=start
-    )
+    oracle = keras(values, larger=larger, min_delta=min_delta, patience=patience, baseline=baseline, start=start)
     assert (stopped, None if math.isnan(state.best) else state.best, state.wait) == oracle
 
 

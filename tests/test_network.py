@@ -51,21 +51,21 @@ def test_steps_are_those_of_pytorch_and_measuring_changes_no_bit(settings: dict[
     bare, measured, plain = (network(norm="layer", init="normal:0.1") for _ in range(3))
     ours = [Stepper(config, "classification", built, Masks(7, CPU), CPU) for built in (bare, measured)]
     model = sequential(plain)
-    kinds = {
-        "sgd": lambda p: torch.optim.SGD(
-            p, 0.05, config.momentum, nesterov=config.nesterov, weight_decay=config.weight_decay
-        ),
-        "adam": lambda p: torch.optim.Adam(p, 0.05, weight_decay=config.weight_decay),
-        "adamw": lambda p: torch.optim.AdamW(p, 0.05, weight_decay=config.weight_decay),
-        "rmsprop": lambda p: torch.optim.RMSprop(p, 0.05, momentum=config.momentum),
-    }
-    optimizer = kinds[config.optimizer](model.parameters())
+    kind = {
+        "sgd": torch.optim.SGD,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "rmsprop": torch.optim.RMSprop,
+    }[config.optimizer]
+    # our names of the settings are PyTorch's
+    arguments = {name: value for name, value in settings.items() if name != "optimizer"}
+    optimizer = kind(model.parameters(), lr=0.05, **arguments)
     for step in range(8):
         ours[0].bare(X, Y, step, 0.05)
         taken = ours[1].measured(X, Y, step, 0.05)
         optimizer.zero_grad()
         loss = functional.cross_entropy(model(X), Y)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norms = [float(p.grad.norm()) for n, p in model.named_parameters() if p.ndim == 2 and p.grad is not None]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -122,7 +122,7 @@ def test_activation_gradients_are_the_loss_gradients_of_the_output() -> None:
         if stage.kind == "activation":
             x.retain_grad()
             kept.append(x)
-    functional.cross_entropy(x, Y).backward()
+    functional.cross_entropy(x, Y).backward()  # type: ignore[no-untyped-call]
     norms = [float(value.grad.norm()) for value in kept if value.grad is not None]
     assert [layer.activation_gradient_norm for layer in taken.layers] == pytest.approx(norms, rel=1e-5)
 
@@ -131,9 +131,7 @@ def test_layers_of_the_same_name_start_alike_whatever_else_differs() -> None:
     plain, normed = network(), network(norm="batch", dropout=0.5)
     for name, tensor in plain.state().items():
         assert torch.equal(tensor, normed.state()[name])
-    assert not torch.equal(
-        plain.state()["linear 1.linear.weight"], network(seed=8).state()["linear 1.linear.weight"]
-    )
+    assert not torch.equal(plain.state()["linear 1.linear.weight"], network(seed=8).state()["linear 1.linear.weight"])
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,27 @@ def test_plateau_agrees_with_pytorch() -> None:
     training, theirs = config(kind="plateau", gamma=0.5, patience=2, threshold=0.01, min_lr=0.05), optimizer()
     scheduler = lr_scheduler.ReduceLROnPlateau(theirs, factor=0.5, patience=2, threshold=0.01, min_lr=0.05)
     plateau = Plateau()
-    losses = [1.0, 0.9, 0.899, 0.9, 0.91, 0.9, 0.95, 0.8, 0.81, 0.82, 0.83, 0.84, 0.85, 0.86, 0.87, 0.88, 0.89, 0.9, 0.9]
+    losses = [
+        1.0,
+        0.9,
+        0.899,
+        0.9,
+        0.91,
+        0.9,
+        0.95,
+        0.8,
+        0.81,
+        0.82,
+        0.83,
+        0.84,
+        0.85,
+        0.86,
+        0.87,
+        0.88,
+        0.89,
+        0.9,
+        0.9,
+    ]
     for epoch, loss in enumerate(losses):
         assert learning_rate(training, epoch, 1, plateau) == pytest.approx(theirs.param_groups[0]["lr"])
         plateau = observe_plateau(training.schedule, plateau, loss)

@@ -17,7 +17,7 @@ VALUES = arrays(
 
 
 @given(VALUES)
-def test_distribution_agrees_with_numpy(values: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_distribution_agrees_with_numpy(values: np.ndarray) -> None:
     found, wide = distribution(values), values.astype(np.float64)
     assert found.mean == pytest.approx(wide.mean(), rel=1e-12, abs=1e-9)
     assert found.std == pytest.approx(wide.std(), rel=1e-9, abs=1e-9)

@@ -85,7 +85,11 @@ def test_what_is_written_is_read(path: Path) -> None:
 
 
 @given(
-    loss=st.floats(width=64), lr=st.floats(0, 10), step=st.integers(0, 2**40), wait=st.integers(0, 1000), best=st.floats()
+    loss=st.floats(width=64),
+    lr=st.floats(0, 10),
+    step=st.integers(0, 2**40),
+    wait=st.integers(0, 1000),
+    best=st.floats(),
 )
 def test_every_float_survives(tmp_path_factory: pytest.TempPathFactory, **figures: float) -> None:
     assert FRAME.early_stopping is not None
@@ -250,7 +254,7 @@ def test_nothing_is_ever_overwritten(path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot write the recording .*/file/x.bntui: File exists"):
+    with pytest.raises(StorageError, match=r"cannot write the recording .*/file/x.bntui: File exists"):
         Writer(tmp_path / "file" / "x.bntui", META)
 
 
@@ -271,10 +275,15 @@ def small_disk() -> Iterator[None]:
 def test_a_full_disk_ends_with_a_message_and_all_earlier_keyframes_intact(path: Path) -> None:
     writer = begin(path)
     written = 0
-    with pytest.raises(StorageError, match="what was recorded before is intact"):
+
+    def fill() -> None:
+        nonlocal written
         for step in range(1000):
             writer.commit(at(step), epoch_end=True)
             written += 1
+
+    with pytest.raises(StorageError, match="what was recorded before is intact"):
+        fill()
     assert 3 < written < 1000
     reader = Reader(path)
     assert len(reader.history(0)) == written

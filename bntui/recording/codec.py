@@ -34,6 +34,7 @@ from bntui.recording.history import LayerInfo
 
 Arrays = Mapping[str, NDArray[Any]]
 
+INPUT, PRE_NORM, NORMALIZED, OUTPUT = range(len(QUANTITIES))
 BATCH_NORM_FIELDS = ("batch_mean", "batch_var", "running_mean", "running_var", "gamma", "beta")
 
 
@@ -98,20 +99,23 @@ def pack_measures(frame: Keyframe) -> bytes:
 
 
 def unpack_keyframe(
-    scalars: Mapping[str, Any], table: FloatArray, block: bytes, layers: Sequence[LayerInfo], stopping: EarlyStopping | None
+    scalars: Mapping[str, Any],
+    table: FloatArray,
+    block: bytes,
+    layers: Sequence[LayerInfo],
+    stopping: EarlyStopping | None,
 ) -> Keyframe:
     """The keyframe that :func:`layer_table` and :func:`pack_measures` took apart."""
     arrays = unpack_arrays(block)
     counts = arrays["counts"]
 
-    def distribution(number: int, at: int) -> Distribution | None:
+    def distribution(number: int, at: int) -> Distribution:
         values = table[number, at * len(STATISTICS) : (at + 1) * len(STATISTICS)]
-        if QUANTITIES[at] == "normalized" and layers[number].norm == "none":
-            return None
-        return Distribution(*map(float, values), counts=counts[number, at])
+        figures = dict(zip(STATISTICS, map(float, values), strict=True))
+        return Distribution(**figures, counts=counts[number, at])
 
     def measures(number: int, info: LayerInfo) -> LayerMeasures:
-        quantities = {name: distribution(number, at) for at, name in enumerate(QUANTITIES)}
+        normalized = None if info.norm == "none" else distribution(number, NORMALIZED)
         figures = {name: float(table[number, COLUMN[name]]) for name in LAYER_SCALARS[:-1]}
         batch_norm = None
         if f"{number}.batch_norm" in arrays:
@@ -123,8 +127,16 @@ def unpack_keyframe(
             kept: BoolArray = np.unpackbits(arrays[f"{number}.mask"], axis=1, count=units).astype(bool)
             dropout = DropoutMask(info.dropout, float(table[number, COLUMN["kept_fraction"]]), kept)
         return LayerMeasures(
-            name=info.name, kind=info.kind, **quantities, **figures, batch_norm=batch_norm, dropout=dropout
-        )  # type: ignore[arg-type]
+            name=info.name,
+            kind=info.kind,
+            input=distribution(number, INPUT),
+            pre_norm=distribution(number, PRE_NORM),
+            normalized=normalized,
+            output=distribution(number, OUTPUT),
+            **figures,
+            batch_norm=batch_norm,
+            dropout=dropout,
+        )
 
     return Keyframe(
         **scalars,

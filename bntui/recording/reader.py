@@ -52,17 +52,17 @@ class _Columns:
         self.length += 1
 
     def snapshot(self) -> RunHistory:
-        n = self.length
-        floats = {name: self.floats[at, :n] for at, name in enumerate(FLOATS)}
-        integers = {name: self.integers[at, :n] for at, name in enumerate(INTEGERS)}
-        epoch_end = integers.pop("epoch_end").astype(bool)
+        floats = dict(zip(FLOATS, self.floats[:, : self.length], strict=True))
+        integers = dict(zip((*INTEGERS, "has_frame"), self.integers[:, : self.length], strict=True))
         return RunHistory(
-            ids=integers.pop("id"),
-            has_frame=self.integers[-1, :n].astype(bool),
-            epoch_end=epoch_end,
-            layers=self.layers[:n],
+            ids=integers["id"],
+            step=integers["step"],
+            epoch_end=integers["epoch_end"].astype(bool),
+            has_frame=integers["has_frame"].astype(bool),
+            wait=integers["wait"],
+            best_epoch=integers["best_epoch"],
+            layers=self.layers[: self.length],
             **floats,
-            **integers,
         )
 
 

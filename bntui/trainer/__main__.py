@@ -38,7 +38,7 @@ def _warm(control: socket.socket) -> None:
     import bntui.trainer.service  # noqa: F401
 
     if not select.select([control], [], [], 0)[0]:
-        import sklearn.datasets
+        import sklearn.datasets  # noqa: F401
         import torch
 
         from bntui.scenario.schema import Training

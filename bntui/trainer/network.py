@@ -54,7 +54,7 @@ class Network:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """Parameters and buffers by name: those of :meth:`named_parameters` and, say, ``linear 1.norm.running_mean``."""
+        """Parameters and buffers by name: :meth:`named_parameters` and, say, ``linear 1.norm.running_mean``."""
         return {
             f"{self.layers[stage.layer].name}.{stage.kind}.{name}": tensor
             for stage in self.stages
@@ -86,9 +86,7 @@ def forward(stages: Iterable[Stage], x: Tensor, mask: Callable[[Stage, Tensor], 
     return values
 
 
-def build(
-    config: NetworkConfig, shape: Sequence[int], outputs: int, seed: int, device: torch.device
-) -> Network:
+def build(config: NetworkConfig, shape: Sequence[int], outputs: int, seed: int, device: torch.device) -> Network:
     """The network of a scenario for samples of ``shape``, its weights drawn per layer name and parameter."""
     layers: list[LayerInfo] = []
     stages: list[Stage] = []
@@ -102,9 +100,7 @@ def build(
         _initialize(made[0][1], block, seed)
         stages += [Stage(number, kind, module, block.dropout if kind == "dropout" else 0.0) for kind, module in made]
         parameters = sum(p.numel() for _, module in made for p in module.parameters())
-        layers.append(
-            LayerInfo(block.name, block.type, shape, block.norm, block.activation, block.dropout, parameters)
-        )
+        layers.append(LayerInfo(block.name, block.type, shape, block.norm, block.activation, block.dropout, parameters))
     for stage in stages:
         stage.module.to(device)
     return Network(tuple(layers), tuple(stages))
@@ -114,23 +110,23 @@ def _block(
     block: Block, shape: tuple[int, ...], config: NetworkConfig
 ) -> tuple[list[tuple[str, nn.Module]], tuple[int, ...]]:
     """The stages of one block and the shape of a sample after it."""
+    image: tuple[int, int] | None = None
     made: list[tuple[str, nn.Module]]
     if block.type == "linear":
         made = [("linear", nn.Linear(shape[0], block.units))]
-        shape = (block.units,)
     else:
-        conv = nn.Conv2d(shape[0], block.units, block.kernel, block.stride, block.padding)
-        made = [("conv", conv)]
-        shape = (block.units, *convolved(block, (shape[1], shape[2])))
+        made = [("conv", nn.Conv2d(shape[0], block.units, block.kernel, block.stride, block.padding))]
+        image = convolved(block, (shape[1], shape[2]))
+    shape = (block.units, *(image or ()))
     activation = ("activation", ACTIVATIONS[block.activation]())
     norm = [("norm", _norm(block, shape, config.groups))] if block.norm != "none" else []
     if config.norm_position == "before_activation":
         made += [*norm, activation]
     else:
         made += [activation, *norm]
-    if block.pool > 1:
+    if image is not None and block.pool > 1:
         made.append(("pool", nn.MaxPool2d(block.pool)))
-        shape = (shape[0], *pooled(block, (shape[1], shape[2])))
+        shape = (block.units, *pooled(block, image))
     if block.dropout:
         made.append(("dropout", nn.Identity()))
     return made, shape

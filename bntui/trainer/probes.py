@@ -14,6 +14,7 @@ from torch import Tensor
 from bntui.keyframe import (
     HISTOGRAM_BINS,
     MASK_SAMPLES,
+    STATISTICS,
     BatchNorm,
     CountArray,
     Distribution,
@@ -59,7 +60,8 @@ def distribution(values: Values) -> Distribution:
         low = high if np.isnan(high) else low
         marks = np.full(3, np.nan)
         finite = ordered[np.isfinite(ordered)]
-    return Distribution(float(wide.mean()), float(wide.std()), *map(float, (*marks, low, high)), _counts(finite))
+    figures = dict(zip(STATISTICS, map(float, (wide.mean(), wide.std(), *marks, low, high)), strict=True))
+    return Distribution(**figures, counts=_counts(finite))
 
 
 def _counts(ordered: NDArray[np.float64]) -> CountArray:
@@ -171,7 +173,9 @@ def layer_measures(
                 weight_norm=weight_norm,
                 weight_gradient_norm=norm(weight_gradients[weight]),
                 activation_gradient_norm=float("nan") if gradient is None else norm(array(gradient)),
-                update_ratio=norm(array(after[weight]) - before[weight]) / weight_norm if updated and weight_norm else np.nan,
+                update_ratio=norm(array(after[weight]) - before[weight]) / weight_norm
+                if updated and weight_norm
+                else np.nan,
                 dead_fraction=dead_fraction(info.activation, out),
                 saturated_fraction=saturated_fraction(info.activation, out),
                 batch_norm=statistics,

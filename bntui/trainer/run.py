@@ -53,9 +53,7 @@ class Run:
         self.samples = samples
         self.device = device
         self.network = build(config.network, samples.x.shape[1:], samples.outputs, config.seed, device)
-        self._stepper = Stepper(
-            config.training, samples.task, self.network, Masks(config.seed, device), device
-        )
+        self._stepper = Stepper(config.training, samples.task, self.network, Masks(config.seed, device), device)
         batches = len(samples.x) / config.data.batch_size
         self.steps_per_epoch = math.floor(batches) if config.data.last_batch == "drop" else math.ceil(batches)
         self.info = RunInfo(
@@ -136,8 +134,9 @@ class Run:
         score = Score(self.samples.task)
         self.network.train(False)
         with torch.inference_mode():
-            pieces = zip(self.samples.x_val.split(EVALUATION_BATCH), self.samples.y_val.split(EVALUATION_BATCH), strict=True)
-            for x, y in pieces:
+            for start in range(0, len(self.samples.x_val), EVALUATION_BATCH):
+                piece = slice(start, start + EVALUATION_BATCH)
+                x, y = self.samples.x_val[piece], self.samples.y_val[piece]
                 output = forward(self.network.stages, x)[-1]
                 score.add(loss_function(self.samples.task, output, y), output, y)
             result = score.fold()
@@ -161,7 +160,9 @@ class Run:
         if bad is not None or not math.isfinite(val_loss):
             events.append(self._diverged(bad, train_loss, val_loss))
         elif self._patience.stopped:
-            events.append(self._event("stopped_early", f"stopped at epoch {round(self.epoch)}: {self._patience.reason}"))
+            events.append(
+                self._event("stopped_early", f"stopped at epoch {round(self.epoch)}: {self._patience.reason}")
+            )
         elif epoch_end and round(self.epoch) >= self.config.training.epochs:
             events.append(self._event("finished", f"finished after {self.config.training.epochs} epochs"))
         self.over = bool(events)

@@ -85,7 +85,7 @@ class Session:
             ]
         )
 
-    def _add_data(self, data: Dataset, train: np.ndarray, validation: np.ndarray) -> None:  # type: ignore[type-arg]
+    def _add_data(self, data: Dataset, train: np.ndarray, validation: np.ndarray) -> None:
         checksum = hashlib.blake2b(data.x.tobytes() + data.y.tobytes(), digest_size=16).digest()
         block = None
         if data.x.nbytes + data.y.nbytes <= EMBEDDED_DATA:
@@ -97,12 +97,12 @@ class Session:
 
 def _samples(
     data: Dataset,
-    train: np.ndarray,  # type: ignore[type-arg]
-    validation: np.ndarray,  # type: ignore[type-arg]
+    train: np.ndarray,
+    validation: np.ndarray,
     scaling: Scaling,
     device: torch.device,
 ) -> Samples:
-    def tensor(values: np.ndarray) -> torch.Tensor:  # type: ignore[type-arg]
+    def tensor(values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
     outputs = len(data.classes) if data.task == "classification" else data.y.shape[1]

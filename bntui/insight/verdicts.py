@@ -1,0 +1,98 @@
+"""Do the gradients reach the first layer: a plain verdict per keyframe, with the number behind it.
+
+The number is the first-to-last ratio: the norm of the first layer's weight gradient divided by the
+norm of the last layer's (the output layer's).  Plain norms, as they are drawn; not divided by the
+number of weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.keyframe import COLUMN, FloatArray
+from bntui.recording.history import RunHistory
+
+VANISHING_BELOW: Final = 1e-3
+"""First-to-last ratio below which gradients are called vanishing: a convention of this tool."""
+EXPLODING_ABOVE: Final = 1e3
+"""First-to-last ratio above which gradients are called exploding: a convention of this tool."""
+
+NAMES: Final = ("healthy", "vanishing", "exploding", "not finite", "unknown")
+_HEALTHY, _VANISHING, _EXPLODING, _NOT_FINITE, _UNKNOWN = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be said about the gradients of one keyframe."""
+
+    name: str
+    """``healthy``, ``vanishing``, ``exploding``, ``not finite`` or ``unknown`` (no layers)."""
+    ratio: float
+    """First-to-last ratio; NaN where it has no value."""
+    limit: float
+    """The limit that the ratio is held against, the nearer one where it is healthy; NaN without a ratio."""
+    sentence: str
+
+    @property
+    def bad(self) -> bool:
+        return self.name in ("vanishing", "exploding", "not finite")
+
+
+def _judge(norms: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
+    """Index into ``NAMES`` and first-to-last ratio of each row of ``norms``, shape ``(K, layers)``."""
+    codes = np.full(len(norms), _HEALTHY, np.int8)
+    ratios = np.full(len(norms), np.nan)
+    if not norms.shape[1]:
+        codes[:] = _UNKNOWN
+        return codes, ratios
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        np.divide(norms[:, 0], norms[:, -1], out=ratios)
+        codes[ratios < VANISHING_BELOW] = _VANISHING
+        codes[ratios > EXPLODING_ABOVE] = _EXPLODING
+    # 0/0: neither end gets a gradient, so nothing there is learned
+    codes[(norms[:, 0] == 0) & (norms[:, -1] == 0)] = _VANISHING
+    broken = ~np.isfinite(norms).all(axis=1)
+    codes[broken] = _NOT_FINITE
+    ratios[broken] = np.nan
+    return codes, ratios
+
+
+def gradient_verdict(weight_gradient_norms: Sequence[float]) -> Verdict:
+    """The verdict on one keyframe, from the norms of its weight gradients, first layer first."""
+    norms = np.asarray(weight_gradient_norms, np.float64).reshape(1, -1)
+    codes, ratios = _judge(norms)
+    code, ratio = int(codes[0]), float(ratios[0])
+    name = NAMES[code]
+    if code == _UNKNOWN:
+        return Verdict(name, math.nan, math.nan, "there is no layer with a gradient")
+    if code == _NOT_FINITE:
+        wrong = int(np.argmin(np.isfinite(norms[0])))
+        return Verdict(name, math.nan, math.nan, f"the gradient of layer {wrong + 1} is {_word(norms[0, wrong])}")
+    if math.isnan(ratio):
+        which = "all gradients are zero" if not norms.any() else "the first and the last layer's gradients are zero"
+        return Verdict(name, ratio, VANISHING_BELOW, f"{which}: nothing is learned there")
+    limit = EXPLODING_ABOVE if ratio > 1 else VANISHING_BELOW
+    size = f"the first layer's gradient is {ratio:.1e} times the last layer's"
+    verdict = (
+        f"healthy ({VANISHING_BELOW:.0e} to {EXPLODING_ABOVE:.0e})" if code == _HEALTHY else f"{name} ({limit:.0e})"
+    )
+    return Verdict(name, ratio, limit, f"{size}: {verdict}")
+
+
+def _word(value: float) -> str:
+    return "NaN" if math.isnan(value) else "infinite"
+
+
+def verdict_changes(history: RunHistory) -> tuple[tuple[float, str], ...]:
+    """Epoch and new verdict wherever the verdict differs from that of the frame before; oldest first."""
+    frames = history.has_frame
+    codes, _ = _judge(history.layers[frames, :, COLUMN["weight_gradient_norm"]])
+    at = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+    epochs = history.epoch[frames][at]
+    return tuple((epoch, NAMES[code]) for epoch, code in zip(epochs.tolist(), codes[at].tolist(), strict=True))

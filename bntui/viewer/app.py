@@ -1,0 +1,129 @@
+"""The program on the screen: which screen comes first, and what goes on behind them.
+
+Nothing heavy is imported here: NumPy, plotext and the laboratory's screen come when they are needed, or
+while the gallery is being looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from textual.app import App
+
+from bntui.errors import BntuiError
+from bntui.viewer.theme import THEME
+
+if TYPE_CHECKING:
+    from bntui.viewer.feed import TrainerLink
+    from bntui.viewer.screens.lab import Recording
+
+Outcome = TypeVar("Outcome")
+
+
+class LabApp(App[BntuiError]):
+    """The laboratory.  It returns the error that ended it, if one did.
+
+    Args:
+        recording: open this one; without it, and without ``opening``, the gallery is shown.
+        trainer: its live trainer; by default looked for.
+        opening: starts a training and gives its recording; it may block and runs in a thread.
+    """
+
+    TITLE = "bntui"
+    ESCAPE_TO_MINIMIZE = False
+    CSS = "Screen { background: $background; } Toast { background: $surface; }"
+
+    def __init__(
+        self,
+        recording: Path | None = None,
+        trainer: TrainerLink | None = None,
+        *,
+        opening: Callable[[], Path] | None = None,
+    ) -> None:
+        # without colours the terminal's own are used, instead of shades of grey
+        super().__init__(ansi_color="NO_COLOR" in os.environ or None)
+        self.register_theme(THEME)
+        self.theme = THEME.name
+        self.animation_level = "none"
+        self._recording = recording
+        self._trainer = trainer
+        self._opening = opening
+
+    def on_mount(self) -> None:
+        if self._opening is not None:
+            from bntui.viewer.screens.starting import StartingScreen
+
+            opening = self._opening
+            self.push_screen(StartingScreen())
+            self.in_background(lambda: open_recording(opening()), self._opened, self._failed)
+        elif self._recording is not None:
+            try:
+                reader, trainer = open_recording(self._recording, self._trainer)
+            except BntuiError as error:
+                self._failed(error)
+            else:
+                self.show_lab(reader, trainer, from_gallery=False)
+        else:
+            from bntui.viewer.screens.gallery import GalleryScreen
+
+            self.push_screen(GalleryScreen())
+
+    def show_lab(self, reader: Recording, trainer: TrainerLink | None, *, from_gallery: bool) -> None:
+        """The laboratory over whatever is on the screen."""
+        from bntui.viewer.screens.lab import LabScreen
+
+        self.push_screen(LabScreen(reader, trainer, from_gallery=from_gallery))
+
+    def in_background(
+        self, work: Callable[[], Outcome], done: Callable[[Outcome], object], failed: Callable[[BntuiError], object]
+    ) -> None:
+        """Do something that blocks in a thread, and go on with its outcome here.
+
+        A daemon thread, not a worker: Textual waits for its workers, and quitting must not wait for a trainer.
+        """
+
+        def run() -> None:
+            then: Callable[[Any], object]
+            outcome: Any
+            try:
+                then, outcome = done, work()
+            except BntuiError as error:
+                then, outcome = failed, error
+            with contextlib.suppress(RuntimeError):  # the program has ended meanwhile
+                self.call_later(then, outcome)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
+        self.pop_screen()
+        self.show_lab(*found, from_gallery=False)
+
+    def _failed(self, error: BntuiError) -> None:
+        self.exit(error, return_code=error.exit_code)
+
+    async def action_quit(self) -> None:
+        """Each screen knows what has to be ended first."""
+        for screen in reversed(self.screen_stack):
+            leave = getattr(screen, "quit", None)
+            if leave is not None:
+                leave()
+                return
+        self.exit()
+
+
+def open_recording(path: Path, trainer: TrainerLink | None = None) -> tuple[Recording, TrainerLink | None]:
+    """A recording's reader, and its trainer where one is live.
+
+    Raises:
+        RecordingError: the file is not a recording, is from a newer version, or is damaged.
+    """
+    from bntui.recording.reader import Reader
+    from bntui.viewer.client import Trainer
+
+    reader = Reader(path)
+    return reader, trainer if trainer is not None else Trainer.connect(path)

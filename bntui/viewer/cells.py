@@ -1,0 +1,161 @@
+"""How numbers become characters: bars, sparklines, histograms and masks drawn with block elements."""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from rich.cells import cell_len, set_cell_size
+
+from bntui.keyframe import BoolArray, FloatArray, IntArray
+from bntui.viewer.rows import Drawing, Row, Span, fit
+from bntui.viewer.view import RunView
+
+BLOCKS: Final = " ▁▂▃▄▅▆▇█"
+"""Heights from 0 to 8 eighths of a cell."""
+_EIGHTHS: Final = (" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
+_HALVES: Final = np.array([" ", "▄", "▀", "█"])
+_NICE: Final = np.array([1, 1.5, 2, 3, 4, 5, 6, 8, 10])
+
+
+def bar(fraction: float, cells: int) -> str:
+    """A horizontal bar of ``fraction`` of ``cells``, in eighths of a cell; empty for NaN."""
+    if not fraction > 0 or cells <= 0:
+        return " " * max(cells, 0)
+    full, rest = divmod(round(min(fraction, 1.0) * cells * 8), 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells)
+
+
+def levels(heights: FloatArray) -> str:
+    """One block element for each height from 0 to 8 (rounded); NaN is a space."""
+    # so few numbers are quicker without NumPy
+    return "".join(
+        [BLOCKS[round(min(max(height, 0.0), 8.0))] if height == height else " " for height in heights.tolist()]
+    )
+
+
+def sparkline(values: ArrayLike, cells: int, low: float | None = None, high: float | None = None) -> str:
+    """A course as block elements, exactly ``cells`` wide, the lowest value as ▁ and the highest as █.
+
+    More values than cells are averaged in groups; fewer take a cell each, and the rest stays blank.
+    What is not finite is a gap.  ``low`` and ``high`` are the axis, by default the values' own range.
+    """
+    course = np.asarray(values, np.float64).ravel()
+    if cells <= 0 or not course.size:
+        return " " * max(cells, 0)
+    finite = np.isfinite(course)
+    if course.size > cells:
+        starts = np.arange(cells) * course.size // cells
+        number = np.add.reduceat(finite.astype(float), starts)
+        total = np.add.reduceat(np.where(finite, course, 0.0), starts)
+        course = np.full(cells, np.nan)
+        np.divide(total, number, out=course, where=number > 0)
+        finite = number > 0
+    if not finite.any():
+        return " " * cells
+    bottom = float(course[finite].min()) if low is None else low
+    top = float(course[finite].max()) if high is None else high
+    share = (course - bottom) / (top - bottom) if top > bottom else np.full(course.size, 0.5)
+    return levels(np.where(finite, 1 + 7 * share.clip(0, 1), np.nan)).ljust(cells)
+
+
+def along(epochs: FloatArray, cells: int, end: float) -> IntArray:
+    """Rows of a course for each cell of an epoch axis from 0 to ``end``: the last at or before the cell's right edge.
+
+    -1 before the first and after the newest keyframe, so that a growing run fills the axis from the left.
+    """
+    edges = np.linspace(0, end, cells + 1)
+    rows = np.searchsorted(epochs, edges[1:], side="right") - 1
+    if len(epochs):
+        rows[edges[:-1] > epochs[-1]] = -1
+    return rows
+
+
+def histogram(counts: ArrayLike, low: float, high: float, axis_low: float, axis_high: float, cells: int) -> str:
+    """Equal bins from ``low`` to ``high`` drawn on another axis, the fullest cell as █.
+
+    Bins are shared among the cells that they overlap; what lies beyond the axis is gathered in its outer cells.
+    """
+    tally = np.asarray(counts, np.float64)
+    if cells <= 0 or not tally.sum() or not (math.isfinite(high - low) and axis_high > axis_low):
+        return " " * max(cells, 0)
+    if high - low > 1e-12 * (axis_high - axis_low):
+        # the cells' edges, counted in bins; what lies beyond the axis belongs to the outer cells
+        edges = (axis_low - low + np.arange(cells + 1) * ((axis_high - axis_low) / cells)) * (tally.size / (high - low))
+        edges[0], edges[-1] = min(edges[0], 0), max(edges[-1], tally.size)
+        below = np.interp(edges, np.arange(tally.size + 1), np.concatenate(([0.0], tally.cumsum())))
+        mass = below[1:] - below[:-1]
+    else:
+        mass = np.zeros(cells)
+        share = min(max((low - axis_low) / (axis_high - axis_low), 0.0), 1.0)
+        mass[min(int(share * cells), cells - 1)] = 1
+    return levels(8 * mass / mass.max())
+
+
+def mask(kept: BoolArray) -> tuple[str, ...]:
+    """A mask of shape ``(samples, units)``: one cell a unit, one half of a cell a sample; what is kept is drawn.
+
+    Of an odd number of samples the last half row is blank.
+    """
+    samples, units = kept.shape
+    if not samples or not units:
+        return ()
+    halves = np.zeros((samples + samples % 2, units), np.int8)
+    halves[:samples] = kept
+    glyphs: NDArray[Any] = np.ascontiguousarray(_HALVES[2 * halves[0::2] + halves[1::2]])
+    return tuple("".join(line) for line in glyphs.tolist())
+
+
+def nice(size: float) -> float:
+    """The next round number at or above ``size``: 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten; 0 for 0."""
+    if not size > 1e-300:
+        return 0.0
+    if size > 1e300:
+        return 1e300
+    power = math.floor(math.log10(size))
+    digits = _NICE[np.searchsorted(_NICE, size / 10.0**power * (1 - 1e-9))]
+    return float(f"{digits:g}e{power}")
+
+
+def shares(sizes: Sequence[int], rows: int) -> tuple[int, ...]:
+    """How many rows each of several lists gets when ``rows`` are too few for all: evenly, none more than its size."""
+    given = [0] * len(sizes)
+    while sum(given) < min(rows, sum(sizes)):
+        given[min((i for i in range(len(sizes)) if given[i] < sizes[i]), key=given.__getitem__)] += 1
+    return tuple(given)
+
+
+def longest(cells: int, *variants: str) -> str:
+    """The first of several wordings that fits, else the last."""
+    return next((words for words in variants if cell_len(words) <= cells), variants[-1])
+
+
+def short(name: str, cells: int) -> str:
+    """A name in exactly ``cells`` cells; one that is too long keeps its number (``linear 12`` as ``lin12``)."""
+    if cell_len(name) > cells and (numbered := re.fullmatch(r"(.*\D)(\d+)", name)):
+        head, number = numbered[1].rstrip(), numbered[2]
+        if len(number) < cells:
+            return set_cell_size(set_cell_size(head, min(cells - len(number), 3)).rstrip() + number, cells)
+    return set_cell_size(name, cells)
+
+
+def page(title: str, rows: Iterable[Row], width: int, height: int) -> Drawing:
+    """Rows made into a drawing of exactly this size."""
+    fitted = [fit(row, width) for row in rows][:height]
+    return Drawing(title, (*fitted, *(fit((), width) for _ in range(height - len(fitted)))))
+
+
+def notice(title: str, sentences: Iterable[str], width: int, height: int) -> Drawing:
+    """The empty state: sentences that say why there is nothing, and what would fill it."""
+    lines = [line for sentence in sentences for line in (textwrap.wrap(sentence, width) or [""])]
+    return page(title, [(Span(line, "muted"),) for line in lines], width, height)
+
+
+def waiting(run: RunView) -> Row:
+    """A run that has no keyframe at the cursor, beside one that has."""
+    return Span(f"{run.mark} {run.name}", run.style), Span(": no keyframe here yet", "muted")

@@ -1,0 +1,59 @@
+"""How does the trainer's news reach the screen?  A thread waits for it, and hands over the latest when asked."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from bntui.link import Command, Status
+
+
+class TrainerLink(Protocol):
+    """A connection to a live trainer; see ``client.Trainer``."""
+
+    def send(self, command: Command, **arguments: object) -> None: ...
+    def receive(self, timeout: float | None = None) -> Status | None: ...
+    def close(self) -> None: ...
+
+
+class Feed:
+    """The latest status, and whether the trainer has hung up.
+
+    ``tell`` is called from the feed's own thread, once; after :meth:`take` it is called again.  So a slow
+    screen is never behind, and never flooded.
+    """
+
+    def __init__(self, trainer: TrainerLink, tell: Callable[[], object]) -> None:
+        self._trainer = trainer
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._latest: Status | None = None
+        self._closed = False
+        self._told = False
+
+    def start(self) -> None:
+        # a daemon: a trainer that says nothing must not keep the program from ending
+        threading.Thread(target=self._listen, name="bntui-feed", daemon=True).start()
+
+    def take(self) -> tuple[Status | None, bool]:
+        """The newest status since the last call, if any, and whether the trainer has hung up."""
+        with self._lock:
+            status, self._latest, self._told = self._latest, None, False
+            return status, self._closed
+
+    def _listen(self) -> None:
+        while True:
+            status = self._trainer.receive()
+            with self._lock:
+                if status is None:
+                    self._closed = True
+                else:
+                    self._latest = status
+                tell, self._told = not self._told, True
+            if tell:
+                with contextlib.suppress(RuntimeError):  # the program is ending: its event loop is closed
+                    self._tell()
+            if status is None:
+                return

@@ -1,0 +1,70 @@
+"""Which panel stands where on a screen of this size?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from textual.geometry import Region
+
+SMALLEST: Final = (40, 12)
+TIMELINE_ROWS: Final = 2
+HEADER: Final = "header"
+TABS: Final = "tabs"
+TIMELINE: Final = "strip"
+KEYS: Final = "keys"
+
+TWO_COLUMNS: Final = 100
+THREE_COLUMNS: Final = 140
+TALL: Final = 30
+"""Rows from which several panels stand on the screen together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Regions by name: ``header``, ``tabs``, ``strip`` (the timeline), ``keys``, and panels by theirs."""
+
+    regions: dict[str, Region]
+    several: bool
+    """There is room for several panels, so that zooming one makes a difference."""
+
+
+def layout(width: int, height: int, focused: str, zoomed: bool) -> Layout:
+    """Where everything stands; without regions where the screen is too small.
+
+    160x48: all panels in two rows; from 100 columns: two columns; below: the focused panel alone, with a line of tabs.
+    """
+    if width < SMALLEST[0] or height < SMALLEST[1]:
+        return Layout({}, several=False)
+    several = width >= TWO_COLUMNS and height >= TALL
+    regions = {
+        HEADER: Region(0, 0, width, 1),
+        TIMELINE: Region(0, height - 1 - TIMELINE_ROWS, width, TIMELINE_ROWS),
+        KEYS: Region(0, height - 1, width, 1),
+    }
+    top, bottom = 1, height - 1 - TIMELINE_ROWS
+    if zoomed or not several:
+        regions[TABS] = Region(0, 1, width, 1)
+        regions[focused] = Region(0, 2, width, bottom - 2)
+        return Layout(regions, several)
+    if width >= THREE_COLUMNS:
+        rows = ((("curves", 52), ("layers", 48)), (("gradients", 32), ("dropout", 34), ("stopping", 34)))
+        heights = (55, 45)
+    else:
+        rows = ((("curves", 50), ("layers", 50)), (("gradients", 50), ("dropout", 50)), (("stopping", 100),))
+        heights = (42, 33, 25)
+    y = top
+    for share_row, share in zip(rows, _split(bottom - top, heights), strict=True):
+        x = 0
+        for (name, _), cells in zip(share_row, _split(width, [part for _, part in share_row]), strict=True):
+            regions[name] = Region(x, y, cells, share)
+            x += cells
+        y += share
+    return Layout(regions, several)
+
+
+def _split(total: int, shares: tuple[int, ...] | list[int]) -> list[int]:
+    """A length in whole cells, shared out so that nothing is left over."""
+    edges = [round(total * sum(shares[:n]) / sum(shares)) for n in range(len(shares) + 1)]
+    return [after - before for before, after in pairwise(edges)]

@@ -1,0 +1,203 @@
+"""Does it learn: training and validation loss and accuracy of every run, and where the cursor stands."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from rich.cells import cell_len, set_cell_size
+
+from bntui.keyframe import FloatArray
+from bntui.recording.history import Event, RunHistory
+from bntui.viewer import figures
+from bntui.viewer.cells import notice
+from bntui.viewer.charts import Chart, Limits, Series, is_blank, limits, line_chart, put
+from bntui.viewer.monitor import watched
+from bntui.viewer.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.view import RunView, View
+
+EVENT_MARKS = {"stopped_early": "▣", "diverged": "✕"}
+"""Not ■, which is a run's mark."""
+_BESIDE_WIDTH = 100
+_BELOW_HEIGHT = 14
+
+
+def draw(view: View, width: int, height: int) -> Drawing:
+    """Charts that do not depend on the cursor (kept), a legend of the values at the cursor, and the cursor's line."""
+    title = f"Curves ── validation, dotted: training · {'log' if view.log_axis else 'linear'} loss"
+    if not any(len(run.history) for run in view.runs):
+        sentence = "no curves yet: they begin with the first keyframe; n trains an epoch, space runs"
+        return notice(title, [sentence], width, height)
+    legend = _legend(view, width, max(1, height // 5))
+    courses = tuple(_Course(run.history, run.events, run) for run in view.runs)
+    charts = _charts(courses, view.selected, view.task, view.epochs, view.log_axis, width, max(height - len(legend), 1))
+    rows = [*legend]
+    for band in charts:
+        drawn = [_with_cursor(chart, view.cursor) for chart in band]
+        rows += [join(*parts) for parts in zip(*drawn, strict=True)]
+    return Drawing(title, tuple(fit(row, width) for row in rows[:height]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Course:
+    """A run's recorded part, compared by identity: histories never change, a new keyframe makes a new one."""
+
+    history: RunHistory
+    events: tuple[Event, ...]
+    run: RunView
+
+    def __hash__(self) -> int:
+        return hash((id(self.history), self.events))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Course) and self.history is other.history and self.events == other.events
+
+
+def accuracy_name(task: str) -> str:
+    """What the recorded accuracy is in this task."""
+    return "R²" if task == "regression" else "accuracy"
+
+
+@lru_cache(maxsize=4)
+def _charts(
+    courses: tuple[_Course, ...], selected: int, task: str, epochs: int, log: bool, width: int, height: int
+) -> tuple[tuple[Chart, ...], ...]:
+    """Bands of charts side by side: loss, and accuracy beside it or below where there is room."""
+    ordered = [course.run for course in courses]
+    ordered.append(ordered.pop(selected))  # the last one lies on top
+    if width >= _BESIDE_WIDTH:
+        half = width // 2
+        return ((_loss(ordered, epochs, log, half, height), _accuracy(ordered, task, epochs, width - half, height)),)
+    if height >= _BELOW_HEIGHT - 2:
+        half = (height + 1) // 2
+        return (
+            (_loss(ordered, epochs, log, width, half),),
+            (_accuracy(ordered, task, epochs, width, height - half),),
+        )
+    return ((_loss(ordered, epochs, log, width, height),),)
+
+
+def _loss(runs: list[RunView], epochs: int, log: bool, width: int, height: int) -> Chart:
+    lines = [(run, run.history.train_loss, run.history.val_loss) for run in runs]
+    bounds = limits([course for _, *both in lines for course in both], log)
+    return _chart(lines, bounds, "loss", epochs, log, width, height)
+
+
+def _accuracy(runs: list[RunView], task: str, epochs: int, width: int, height: int) -> Chart:
+    regression = task == "regression"
+    scale = 1.0 if regression else 100.0
+    lines = [(run, scale * run.history.train_accuracy, scale * run.history.val_accuracy) for run in runs]
+    bounds = limits([course for _, *both in lines for course in both], False, step=0.25 if regression else 10.0)
+    # R² has no lower bound; far below 0, where the mean would predict better, its size says nothing
+    low = min(max(bounds.low, -1.0), 0.75) if regression else min(max(bounds.low, 0.0), 90.0)
+    return _chart(lines, Limits(low, scale), "R²" if regression else "acc %", epochs, False, width, height)
+
+
+def _chart(
+    lines: list[tuple[RunView, FloatArray, FloatArray]],
+    bounds: Limits,
+    name: str,
+    epochs: int,
+    log: bool,
+    width: int,
+    height: int,
+) -> Chart:
+    series = [Series(f"{run.name} training", run.history.epoch, train, run.style, True) for run, train, _ in lines]
+    series += [Series(f"{run.name} validation", run.history.epoch, val, f"bold {run.style}") for run, _, val in lines]
+    x_limits = Limits(
+        0, float(max(epochs, *(math.ceil(run.history.epoch[-1]) for run, *_ in lines if len(run.history))))
+    )
+    chart = line_chart(
+        series, width, height, x_limits=x_limits, y_limits=bounds, log=log, y_label=name, x_label="epoch"
+    )
+    for run, _, val in lines:
+        chart = _marked(chart, run, val)
+    return chart
+
+
+def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
+    """The run's mark at its newest value, what ended it, and a star at its best epoch."""
+    rows = list(chart.rows)
+    epochs = run.history.epoch
+    drawable = np.flatnonzero(np.isfinite(values) & (values > (0 if chart.log else -math.inf)))
+    if not len(drawable):
+        return chart
+    last = int(drawable[-1])
+    column, line = chart.column(epochs[last]), chart.line(values[last])
+    best = watched(run, len(epochs) - 1)
+    if best.best is not None and (at := best.rows[best.best]) in drawable:
+        place, star = chart.line(values[at]), chart.column(epochs[at])
+        rows[place] = put(rows[place], star, "★", f"bold {run.style}")
+    rows[line] = put(rows[line], column, run.mark, f"bold {run.style}")
+    for event in run.events:
+        if event.kind in EVENT_MARKS:
+            beside = column + 1 if column + 1 < chart.left + chart.columns else column - 1
+            style = "bold bad" if event.kind == "diverged" else f"bold {run.style}"
+            rows[line] = put(rows[line], beside, EVENT_MARKS[event.kind], style)
+    return Chart(tuple(rows), chart.left, chart.columns, chart.lines, chart.x_limits, chart.y_limits, chart.log)
+
+
+def _with_cursor(chart: Chart, epoch: float) -> list[Row]:
+    """A thin line behind the curves, in the cursor's column."""
+    column = chart.column(epoch)
+    rows = [put(row, column, "│", "accent") if is_blank(row, column) else row for row in chart.rows[: chart.lines]]
+    if len(chart.rows) > chart.lines:
+        rows.append(put(chart.rows[chart.lines], column, "┼", "accent"))
+    return [*rows, *chart.rows[chart.lines + 1 :]]
+
+
+def _legend(view: View, width: int, most: int) -> list[Row]:
+    """Mark, name and values at the cursor in aligned columns; says less where there is less room."""
+    selected = view.runs[view.selected]
+    runs = list(view.runs)
+    names = max(cell_len(run.name) for run in runs)
+    accuracy = accuracy_name(view.task)
+    for name_cells, fields in ((min(names, 20), 3), (min(names, 12), 2), (min(names, 12), 1), (min(names, 10), 0)):
+        entries = [_entry(run, run is selected, name_cells, fields, accuracy) for run in runs]
+        found = _grid(entries, width, most)
+        if found:
+            return found
+    runs.sort(key=lambda run: run is not selected)  # some will not fit
+    entries = [_entry(run, run is selected, 0, 0, accuracy) for run in runs]
+    return _grid(entries, width, most) or [join(*entries[: max(1, width // 8)])]
+
+
+def _grid(entries: list[Row], width: int, most: int) -> list[Row]:
+    """Entries in as few rows as possible, aligned; nothing if they need more than ``most`` rows or are too wide."""
+    size = max(sum(cell_len(span.text) for span in entry) for entry in entries)
+    across = (width + 3) // (size + 3)
+    if not across or math.ceil(len(entries) / across) > most:
+        return []
+    return [
+        join(*(part for entry in entries[start : start + across] for part in (fit(entry, size), (Span("   "),))))
+        for start in range(0, len(entries), across)
+    ]
+
+
+def _entry(run: RunView, selected: bool, name_cells: int, fields: int, accuracy: str) -> Row:
+    history, row = run.history, run.row
+
+    def value(course: FloatArray) -> float | None:
+        return float(course[row]) if 0 <= row < len(history) else None
+
+    spans: list[Span] = [Span(f"{run.mark} ", f"bold {run.style}")]
+    if name_cells:
+        spans.append(Span(set_cell_size(run.name, name_cells) + " ", f"bold {run.style}" if selected else run.style))
+    val_loss, train_loss = value(history.val_loss), value(history.train_loss)
+    if fields >= 1:
+        spans.append(Span("loss ", "muted"))
+    spans.append(_figure(val_loss, 6))
+    if fields >= 3:
+        spans += [Span(" training ", "muted"), _figure(train_loss, 6)]
+    if fields >= 2:
+        spans += [Span(f"  {accuracy} ", "muted"), _figure(value(history.val_accuracy), 7, accuracy != "R²")]
+    return tuple(spans)
+
+
+def _figure(value: float | None, width: int, percent: bool = False) -> Span:
+    if value is None:
+        return Span("–".rjust(width), "muted")
+    words = figures.percent(value) if percent else figures.number(value, width)
+    return Span(words, "text" if math.isfinite(value) else "bad")

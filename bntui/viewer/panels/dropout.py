@@ -1,0 +1,158 @@
+"""Which units did dropout drop in this very step: the masks, samples down and units across, and what was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from rich.cells import cell_len
+
+from bntui.keyframe import DropoutMask, Keyframe
+from bntui.viewer import cells
+from bntui.viewer.figures import count, percent
+from bntui.viewer.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.view import RunView, View
+
+TITLE: Final = "Dropout ── mask of this step, samples × units"
+GAP: Final = 2
+GOOD_WIDTH: Final = 44
+"""Cells that a mask beside another one should have: the line below it then fits."""
+GOOD_ROWS: Final = 16
+"""Rows that a mask above another one should have."""
+
+
+class Block(NamedTuple):
+    """One mask that can be drawn: whose, and of which layer."""
+
+    run: RunView
+    frame: Keyframe
+    layer: str
+    mask: DropoutMask
+
+
+def draw(view: View, width: int, height: int) -> Drawing:
+    """The first mask of the selected run, the pinned run's beside it, further layers below where there is room."""
+    per_run = [_blocks(run) for run in view.shown]
+    footer = _without(view.shown, per_run, width) if any(per_run) else []
+    # first the selected run's first layer, then the pinned run's first, then the second layers
+    depth = max(map(len, per_run))
+    blocks = [run[level] for level in range(depth) for run in per_run if level < len(run)]
+    if not blocks:
+        return cells.notice(TITLE, _why_nothing(view.shown), width, height)
+    paired = sum(1 for run in per_run if run) > 1
+    beside, below = _grid(blocks, width, height - len(footer), paired=paired)
+    chosen = blocks[: beside * below]
+    updated = any(block.frame.step for block in chosen)
+    if not updated and height >= 8:
+        footer.insert(0, (Span("drawn for measuring, no update yet", "muted"),))
+    across = (width - GAP * (beside - 1)) // beside
+    down = (height - 1 - len(footer)) // below
+    rows: list[Row] = []
+    for first in range(0, len(chosen), beside):
+        drawn = [_draw(block, across, down) for block in chosen[first : first + beside]]
+        for line in range(max(map(len, drawn))):
+            parts = [fit(lines[line] if line < len(lines) else (), across) for lines in drawn]
+            rows.append(join(*((*part, Span(" " * GAP)) for part in parts[:-1]), parts[-1]))
+    return cells.page(TITLE, [*rows, _evaluation(width), *footer], width, height)
+
+
+def _blocks(run: RunView) -> list[Block]:
+    if run.frame is None:
+        return []
+    return [Block(run, run.frame, layer.name, layer.dropout) for layer in run.frame.layers if layer.dropout is not None]
+
+
+def _grid(blocks: Sequence[Block], width: int, height: int, *, paired: bool) -> tuple[int, int]:
+    """How many masks stand beside and below each other; a mask is cut short before its neighbour is squeezed in."""
+    units = max(block.mask.kept.shape[1] for block in blocks)
+    samples = max(block.mask.kept.shape[0] for block in blocks)
+    # comparing two runs is worth cutting their masks, a second layer of the same run is not
+    need = max(min(units, GOOD_WIDTH) if paired else units, 30)
+    beside = max(min((width + GAP) // (need + GAP), len(blocks)), 1)
+    if paired:
+        beside = min(beside, 2)
+    need_rows = min((samples + 1) // 2, GOOD_ROWS) + 2
+    below = max(min((height - 1) // need_rows, -(-len(blocks) // beside)), 1)
+    return beside, below
+
+
+def _draw(block: Block, width: int, height: int) -> list[Row]:
+    """One mask in at most ``height`` rows: whose it is, the mask, what was kept."""
+    kept = block.mask.kept
+    samples, units = min(kept.shape[0], 2 * max(height - 2, 1)), min(kept.shape[1], width)
+    rows: list[Row] = [_header(block, samples, units, width)]
+    # one style a row: the characters carry the mask, and a style per cell would be ten times the bytes
+    rows += [(Span(line, "kept"),) for line in cells.mask(kept[:samples, :units])]
+    rows.append((Span(_kept(block.mask, width), "text"),))
+    return rows
+
+
+def _header(block: Block, samples: int, units: int, width: int) -> Row:
+    of_samples, of_units = max(len(block.frame.batch_indices), samples), block.mask.kept.shape[1]
+    mark = f"{block.run.mark} "
+    size = f"{count(of_samples)} samples × {count(of_units)} units"
+    middle = size
+    brief = f"{count(of_samples)}×{count(of_units)}"
+    if samples < of_samples or units < of_units:
+        size = f"showing {samples} of {count(of_samples)} samples, {units} of {count(of_units)} units"
+        middle = size.removeprefix("showing ")
+        brief = f"{samples}/{of_samples}×{units}/{of_units}"
+    left = width - len(mark)
+    words = cells.longest(
+        left,
+        f"{block.run.name} · {block.layer}  {size}",
+        f"{block.layer}  {size}",
+        f"{block.layer}  {middle}",
+        f"{block.layer} {brief}",
+        f"{cells.short(block.layer, 4)} {brief}",
+        brief,
+    )
+    return Span(mark, block.run.style), Span(words, "muted")
+
+
+def _kept(mask: DropoutMask, width: int) -> str:
+    kept, expected = percent(mask.kept_fraction).strip(), percent(1 - mask.p).strip()
+    scale = f"{1 / (1 - mask.p):.2f}" if mask.p < 1 else "∞"
+    return cells.longest(
+        width,
+        f"kept {kept}  expected {expected}  scaled by {scale}",
+        f"kept {kept}  expected {expected}",
+        f"kept {kept} ({expected.removesuffix(' %')})",
+    )
+
+
+def _evaluation(width: int) -> Row:
+    words = cells.longest(
+        width, "evaluation mode: nothing dropped, kept 100 %", "evaluation: nothing dropped", "eval: drops nothing"
+    )
+    strip = min(width - len(words) - 2, 24)
+    return (Span(words, "muted"), *((Span("  "), Span("█" * strip, "kept")) if strip >= 5 else ()))
+
+
+def _has_dropout(run: RunView) -> bool:
+    return any(layer.dropout for layer in run.info.layers)
+
+
+def _without(shown: Sequence[RunView], per_run: Sequence[Sequence[Block]], width: int) -> list[Row]:
+    """A line for each run that has no mask to show beside one that has."""
+    lines: list[Row] = []
+    for run, blocks in zip(shown, per_run, strict=True):
+        if not blocks:
+            if _has_dropout(run):
+                lines.append(cells.waiting(run))
+                continue
+            name = f"{run.mark} {run.name}"
+            why = ": no dropout in this network"
+            words = cells.longest(width - cell_len(name), f"{why}; set network.dropout above 0", why, ": no dropout")
+            lines.append((Span(name, run.style), Span(words, "muted")))
+    return lines
+
+
+def _why_nothing(shown: Sequence[RunView]) -> tuple[str, ...]:
+    if any(_has_dropout(run) for run in shown):
+        return ("No keyframe here yet.", "A mask is drawn for every mini-batch, from the first one on.")
+    both = "either of these networks" if len(shown) > 1 else "this network"
+    return (
+        f"No dropout in {both} ({', '.join(f'{run.mark} {run.name}' for run in shown)}).",
+        "Set network.dropout above 0, such as 0.2, in the scenario or with --set network.dropout=0.2.",
+    )

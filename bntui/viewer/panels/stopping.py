@@ -1,0 +1,264 @@
+"""How long until training stops: the patience counter of every run, and what it waits for."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.cells import cell_len, set_cell_size
+
+from bntui.recording.history import Event
+from bntui.viewer import figures
+from bntui.viewer.cells import longest, notice, page, sparkline
+from bntui.viewer.monitor import Watched, watched
+from bntui.viewer.rows import Drawing, Row, Span, join
+from bntui.viewer.view import RunView, View
+
+WARN_AT = 0.6
+"""Share of the patience from which the gauge is in the warning colour."""
+_MOST_DOTS = 12
+_BAR_CELLS = 10
+_COURSE_CELLS = 60
+
+
+class _State(NamedTuple):
+    """Early stopping after the last complete epoch."""
+
+    wait: int
+    best: float
+    best_epoch: int
+    """0 before the first value that counts."""
+
+
+class _Line(NamedTuple):
+    """One row of a run's block; with little room those of the lowest rank stay."""
+
+    rank: int
+    row: Row
+
+
+def draw(view: View, width: int, height: int) -> Drawing:
+    """A block of rows for each run: all runs where there is room for three rows each, else those shown."""
+    title = f"Early stopping ── {_subject(view)}"
+    if not any(run.row >= 0 for run in view.runs):
+        sentence = "no epoch is recorded yet: the patience counter begins with the first; n trains an epoch"
+        return notice(title, [sentence], width, height)
+    shown = {run.info.index for run in view.shown}
+    others = tuple(run for run in view.runs if run.info.index not in shown)
+    runs = (*view.shown, *others) if height >= 3 * len(view.runs) else view.shown
+    runs = runs[:height]
+    names = min(max(cell_len(run.name) for run in runs), max(width - 30, 6))
+    rows: list[Row] = []
+    for number, run in enumerate(runs):
+        room = (height - len(rows)) // (len(runs) - number)
+        block = _block(run, width, names)
+        spaced = room > len(block) and number < len(runs) - 1
+        kept = sorted(range(len(block)), key=lambda at: block[at].rank)[: max(room, 1)]
+        rows += [block[at].row for at in sorted(kept)]
+        if spaced:
+            rows.append(())
+    return page(title, rows, width, height)
+
+
+def _subject(view: View) -> str:
+    """What is watched, as the title says it."""
+    rules = [rule for run in view.shown if (rule := run.info.early_stopping)]
+    if not rules:
+        return "none in these runs"
+    monitors = dict.fromkeys(str(rule["monitor"]) for rule in rules)
+    patience = dict.fromkeys(str(rule["patience"]) for rule in rules)
+    return f"{' and '.join(monitors)}, patience {' and '.join(patience)}"
+
+
+def _block(run: RunView, width: int, names: int) -> list[_Line]:
+    label = (Span(f"{run.mark} ", f"bold {run.style}"), Span(set_cell_size(run.name, names), run.style))
+    if run.row < 0:
+        return [_Line(0, (*label, Span("  nothing recorded at the cursor", "muted")))]
+    row = _newest(run)
+    course = watched(run, row)
+    now = float(run.history.epoch[row])
+    events = [event for event in run.events if event.epoch <= now + 1e-9]
+    rule = run.info.early_stopping
+    if rule is None:
+        none = longest(width - 4 - names, "no early stopping in this run", "no early stopping", "none")
+        lines = [_Line(0, join(label, [Span(f"  {none}", "muted")]))]
+        lines += _ending(events, width)
+        lines.append(_Line(1, _best_so_far(course, now)))
+    else:
+        history = run.history
+        state = _State(int(history.wait[row]), float(history.best[row]), int(history.best_epoch[row]))
+        lines = _watching(rule, state, course, events, label, width)
+    trace = _course(course, width, run.style)
+    return [*lines, _Line(6, trace)] if trace else lines
+
+
+def _newest(run: RunView) -> int:
+    """The cursor's row, or the epoch's scalars that follow it where the epoch's end has no keyframe of its own."""
+    row = run.row
+    while row + 1 < len(run.history) and not run.history.has_frame[row + 1]:
+        row += 1
+    return row
+
+
+def _watching(
+    rule: Mapping[str, Any], state: _State, course: Watched, events: list[Event], label: Row, width: int
+) -> list[_Line]:
+    gauge = _gauge(state.wait, int(rule["patience"]), width - 3)
+    best = _best_words(state, width)
+    head = join(label, [Span("  wait ", "muted")], gauge)
+    if _cells(head) + 3 + _cells(best) <= width:
+        lines = [_Line(0, join(head, [Span("   ")], best))]
+    else:
+        name = set_cell_size(label[1].text, max(min(cell_len(label[1].text), width - 3 - _cells(gauge)), 0))
+        lines = [
+            _Line(0, join([label[0], Span(name + " ", label[1].style)], gauge)),
+            _Line(2, join([Span("  ")], best)),
+        ]
+    ending = _ending(events, width)
+    lines += ending or [_Line(1, _status(rule, state, course, width))]
+    lines.append(_Line(3, _distance(rule, state, course, width)))
+    lines.append(_Line(4, _restoring(rule, state, events, bool(ending))))
+    lines.append(_Line(5, (Span(f"  {_conditions(rule, course)}", "muted"),)))
+    return lines
+
+
+def _cells(row: Row) -> int:
+    return sum(cell_len(span.text) for span in row)
+
+
+def _gauge(wait: int, patience: int, room: int) -> Row:
+    """``●●●○○ 3/5``, a bar where dots would be too many; from ``WARN_AT`` on in the warning colour and with a ``!``."""
+    share = min(wait / patience, 1.0) if patience else float(wait > 0)
+    style, sign = ("warn", "!") if share >= WARN_AT else ("text", " ")
+    numbers = f" {wait:>{len(str(patience))}}/{patience}{sign}"
+    if patience <= min(_MOST_DOTS, room - len(numbers)):
+        full, cells, on, off = min(wait, patience), patience, "●", "○"
+    else:
+        cells = max(min(_BAR_CELLS, room - len(numbers)), 0)
+        full, on, off = math.floor(share * cells), "█", "░"
+    return (Span(on * full, style), Span(off * (cells - full), "muted"), Span(numbers, style))
+
+
+def _best_words(state: _State, width: int) -> Row:
+    if not state.best_epoch:
+        return (Span("no best value yet", "muted"),)
+    return (
+        Span("best ", "muted"),
+        Span(figures.number(state.best), "text"),
+        Span(" at epoch " if width >= 28 else " ★", "muted"),
+        Span(str(state.best_epoch), "text"),
+    )
+
+
+def _ending(events: list[Event], width: int) -> list[_Line]:
+    """How the run ended, in the words of its events, wrapped: the reason is what people look for."""
+    lines: list[_Line] = []
+    for event in events:
+        if event.kind == "diverged":
+            sign, style, words = "✕", "bad", f"diverged: {event.message}"
+        elif event.kind == "stopped_early":
+            told = event.message.startswith("stopped")
+            sign, style = "▣", "text"
+            words = event.message if told else f"stopped at epoch {figures.epoch(event.epoch)}: {event.message}"
+        elif event.kind == "finished":
+            sign, style, words = "✓", "text", event.message
+        else:
+            continue
+        first, *rest = textwrap.wrap(words, max(width - 4, 1)) or [""]
+        lines.append(_Line(1, (Span(f"  {sign} {first}", style),)))
+        lines += [_Line(2, (Span(f"    {more}", style),)) for more in rest]
+    return lines
+
+
+def _status(rule: Mapping[str, Any], state: _State, course: Watched, width: int) -> Row:
+    begin = int(rule["start_from_epoch"])
+    if begin and (not len(course.epochs) or course.epochs[-1] <= begin):
+        return (Span(f"  not watching yet: begins after epoch {begin}", "muted"),)
+    left = max(int(rule["patience"]) - state.wait, 1)
+    epochs = "epoch" if left == 1 else "epochs"
+    words = longest(
+        width - 2,
+        f"goes on; stops after {left} more {epochs} without improvement",
+        f"stops after {left} more without gain",
+        f"stops in {left} {epochs}",
+    )
+    return (Span(f"  {words}", "text"),)
+
+
+def _distance(rule: Mapping[str, Any], state: _State, course: Watched, width: int) -> Row:
+    """The newest value, and how far it is from what would count as an improvement."""
+    if not len(course.values):
+        return (Span("  no epoch is complete yet", "muted"),)
+    value = float(course.values[-1])
+    now = (Span("  now ", "muted"), Span(figures.number(value), "text" if math.isfinite(value) else "bad"))
+    if not state.best_epoch or not math.isfinite(value):
+        return now
+    if course.best == len(course.values) - 1:
+        return (*now, Span("  the best so far", "muted"))
+    delta = abs(float(rule["min_delta"]))
+    gap = value - (state.best + (delta if course.larger_is_better else -delta))
+    side = "above" if gap >= 0 else "below"
+    bound = f"best {'+' if course.larger_is_better else figures.MINUS} min_delta"
+    words = longest(width - _cells(now) - 10, f"{side} {bound} {_plain(delta)}", f"{side} {bound}", side)
+    return (*now, Span("  " + figures.number(abs(gap)), "text"), Span(f" {words}", "muted"))
+
+
+def _plain(value: float) -> str:
+    """A configured number, as short as it can be written."""
+    return f"{value:g}".replace("-", figures.MINUS)
+
+
+def _restoring(rule: Mapping[str, Any], state: _State, events: list[Event], ended: bool) -> Row:
+    restored = next((event for event in events if event.kind == "restored_best"), None)
+    if restored is not None:
+        return (Span(f"  ✓ {restored.message}", "good"),)
+    if ended:
+        return (Span("  the last weights stay: the best were not restored", "muted"),)
+    if rule["restore_best_weights"]:
+        which = f" (epoch {state.best_epoch})" if state.best_epoch else ""
+        return (Span(f"  best weights{which} are kept, restored at the end", "muted"),)
+    return (Span("  the last weights will stay: best ones are not restored", "muted"),)
+
+
+def _conditions(rule: Mapping[str, Any], course: Watched) -> str:
+    verb = "rises" if course.larger_is_better else "falls"
+    words = [f"improves when {course.monitor} {verb} by more than min_delta {_plain(abs(float(rule['min_delta'])))}"]
+    if rule["baseline"] is not None:
+        words.append(f"baseline {_plain(float(rule['baseline']))}")
+    if rule["start_from_epoch"]:
+        words.append(f"start_from_epoch {rule['start_from_epoch']}")
+    return " · ".join(words)
+
+
+def _best_so_far(course: Watched, now: float) -> Row:
+    if course.best is None:
+        return (Span(f"  no {course.monitor} yet", "muted"),)
+    epoch = float(course.epochs[course.best])
+    ago = now - epoch
+    when = "now" if ago == 0 else f"{figures.epoch(ago)} {'epoch' if ago == 1 else 'epochs'} ago"
+    return (
+        Span(f"  best {course.monitor} ", "muted"),
+        Span(figures.number(course.values[course.best]), "text"),
+        Span(f" at epoch {figures.epoch(epoch)}, {when}", "muted"),
+    )
+
+
+def _course(course: Watched, width: int, style: str) -> Row:
+    """The watched figure up to the cursor, its best value marked; nothing where there is too little to see."""
+    cells = min(width - 4, _COURSE_CELLS)
+    count = len(course.values)
+    if cells < 8 or count < 2 or not np.isfinite(course.values).any():
+        return ()
+    words = sparkline(course.values, cells)
+    if course.best is None:
+        return (Span("  "), Span(words, style))
+    # as sparkline groups them: more values than cells are averaged in groups
+    at = (
+        course.best
+        if count <= cells
+        else int(np.searchsorted(np.arange(cells) * count // cells, course.best, "right")) - 1
+    )
+    return (Span("  "), Span(words[:at], style), Span("★", f"bold {style}"), Span(words[at + 1 :], style))

@@ -1,0 +1,153 @@
+"""Where in the training are we: all that is recorded, the cursor, the best epoch, and what happened when."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+from rich.cells import cell_len
+
+from bntui.insight.verdicts import verdict_changes
+from bntui.recording.history import RunHistory
+from bntui.viewer import figures
+from bntui.viewer.monitor import watched
+from bntui.viewer.panels.curves import EVENT_MARKS
+from bntui.viewer.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.view import RunView, View
+
+CURSOR = "▮"
+_HEAD, _BEST, _VERDICT, _RECORDED, _OPEN = "╸", "★", "◇", "─", "┄"
+_EVENT_WORDS = {"stopped_early": "stopped early", "diverged": "diverged"}
+_MARGIN = 3
+"""Cells left of the track: a run's mark, or nothing."""
+
+
+class _Mark(NamedTuple):
+    epoch: float
+    glyph: str
+    style: str
+    words: str
+
+
+def draw(view: View, width: int, height: int) -> Drawing:
+    """The track of all runs together, what its marks mean, then a track for each run."""
+    left, cells, words = _layout(view, width)
+    selected = view.runs[view.selected]
+    others = [
+        mark._replace(words=f"{run.mark} {mark.words}")
+        for run in view.runs
+        if run is not selected
+        for mark in _events(run)
+    ]
+    marks = [*others, *_marks(selected)]
+    track = _track(view, cells, view.head if any(len(run.history) for run in view.runs) else -1.0, marks)
+    rows: list[Row] = [join([Span(" " * left)], track, [Span(words, "text")])]
+    if height > 1:
+        rows.append(_meanings(view, marks, left, width))
+    for run in view.runs:
+        head = float(run.history.epoch[-1]) if len(run.history) else -1.0
+        label = Span(f" {run.mark} "[:left].ljust(left), f"bold {run.style}" if run is selected else run.style)
+        rows.append(join([label], _track(view, cells, head, _marks(run), run.style)))
+    rows = [fit(row, width) for row in rows[:height]]
+    return Drawing("Timeline ── epochs", (*rows, *(fit((), width) for _ in range(height - len(rows)))))
+
+
+def epoch_at(view: View, width: int, x: int) -> float:
+    """The epoch under cell ``x`` of the track: what a click means; the nearest end beside it."""
+    left, cells, _ = _layout(view, width)
+    share = (x - left) / max(cells - 1, 1)
+    return min(max(share, 0.0), 1.0) * view.epochs
+
+
+def _layout(view: View, width: int) -> tuple[int, int, str]:
+    """Cells left of the track, cells of the track, words right of it: of the same width at every epoch."""
+    digits = len(str(view.epochs)) + 3
+    cursor, head = figures.epoch(view.cursor), figures.epoch(view.head)
+    left = _MARGIN if width >= 40 else 1
+    variants = (f"  epoch {cursor:<{digits}}  head {head:<{digits}}", f"  epoch {cursor:<{digits}}", "")
+    words = next(words for words in variants if not words or len(words) <= width // 2 - left)
+    return left, max(width - left - len(words), 1), words
+
+
+def _column(epoch: float, epochs: int, cells: int) -> int:
+    return math.floor(min(max(epoch / epochs, 0.0), 1.0) * (cells - 1) + 0.5)
+
+
+def _track(view: View, cells: int, head: float, marks: list[_Mark], style: str = "text") -> Row:
+    """One cell after the other; of marks that share a cell the last one is seen, and the cursor always."""
+    recorded = _column(head, view.epochs, cells) if head >= 0 else -1
+    drawn = [(_RECORDED, style) if cell <= recorded else (_OPEN, "muted") for cell in range(cells)]
+    drawn[0] = ("├", drawn[0][1])
+    drawn[-1] = ("┤", drawn[-1][1])
+    if recorded >= 0:
+        drawn[recorded] = (_HEAD, style)
+    for mark in marks:
+        drawn[_column(mark.epoch, view.epochs, cells)] = (mark.glyph, mark.style)
+    if head >= 0:
+        drawn[_column(view.cursor, view.epochs, cells)] = (CURSOR, "bold accent")
+    spans: list[Span] = []
+    for glyph, name in drawn:
+        if spans and spans[-1].style == name:
+            spans[-1] = Span(spans[-1].text + glyph, name)
+        else:
+            spans.append(Span(glyph, name))
+    return tuple(spans)
+
+
+class _Same:
+    """A history compared by identity: it never changes, a new keyframe makes a new one."""
+
+    __slots__ = ("history",)
+
+    def __init__(self, history: RunHistory) -> None:
+        self.history = history
+
+    def __hash__(self) -> int:
+        return id(self.history)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.history is other.history
+
+
+@lru_cache(maxsize=8)
+def _changes(same: _Same) -> tuple[tuple[float, str], ...]:
+    return verdict_changes(same.history)
+
+
+def _marks(run: RunView) -> list[_Mark]:
+    """Changes of verdict, best epoch, events: what matters more comes later and lies on top."""
+    marks = [
+        _Mark(epoch, _VERDICT, "good" if verdict == "healthy" else "warn", f"gradients {verdict}")
+        for epoch, verdict in (_changes(_Same(run.history)) if len(run.history) else ())
+    ]
+    best = watched(run, len(run.history) - 1)
+    if best.best is not None:
+        epoch = float(best.epochs[best.best])
+        marks.append(_Mark(epoch, _BEST, f"bold {run.style}", "best"))
+    return [*marks, *_events(run)]
+
+
+def _events(run: RunView) -> list[_Mark]:
+    return [
+        _Mark(
+            event.epoch, EVENT_MARKS[event.kind], "bold bad" if event.kind == "diverged" else f"bold {run.style}", words
+        )
+        for event in run.events
+        if (words := _EVENT_WORDS.get(event.kind))
+    ]
+
+
+def _meanings(view: View, marks: list[_Mark], left: int, width: int) -> Row:
+    """What the marks of the first track mean, with their epochs; the most important first, whole ones only."""
+    if not any(len(run.history) for run in view.runs):
+        return (Span(" " * left), Span("nothing is recorded yet: n trains an epoch", "muted"))
+    spans = [Span(" " * left), Span(CURSOR, "bold accent"), Span(" cursor", "muted")]
+    room = width - left - 8
+    for mark in reversed(marks):
+        words = f" {mark.words} {figures.epoch(mark.epoch)}"
+        if room < 3 + cell_len(words):
+            break
+        room -= 3 + cell_len(words)
+        spans += [Span("  "), Span(mark.glyph, mark.style), Span(words, "muted")]
+    return tuple(spans)

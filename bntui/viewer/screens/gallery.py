@@ -1,0 +1,193 @@
+"""The gallery: which scenarios and recordings are there, and what is worth looking at in them?
+
+It is the first thing on the screen, so that nothing heavy may be imported here; that comes after the first
+paint, and with it a trainer that waits for a choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.geometry import Region
+from textual.screen import Screen
+
+from bntui.errors import BntuiError
+from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw
+from bntui.viewer.widgets import RowsWidget, clean
+
+if TYPE_CHECKING:
+    from bntui.recording.library import Entry
+    from bntui.viewer.app import LabApp
+    from bntui.viewer.client import IdleTrainer
+    from bntui.viewer.feed import TrainerLink
+    from bntui.viewer.screens.lab import Recording
+
+PACE: Final = 10.0
+"""Epochs a second at which a chosen scenario starts: fast enough to see a network learn, slow enough to watch."""
+
+
+class GalleryScreen(Screen[None]):
+    """Two lists and a page about what is chosen; enter opens it in the laboratory."""
+
+    CSS = "GalleryScreen { overflow: hidden; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "move(-1)", "Up"),
+        Binding("down", "move(1)", "Down"),
+        Binding("home", "move(-1000000)", "First"),
+        Binding("end", "move(1000000)", "Last"),
+        Binding("tab,shift+tab", "other", "Other list"),
+        Binding("enter", "open", "Open"),
+        Binding("q", "app.quit", "Quit"),
+    ]
+    app: LabApp
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = NarrowCompositor()
+        self.gallery = Gallery()
+        self._canvas = RowsWidget("gallery")
+        self._idle: IdleTrainer | None = None
+        self._opening: IdleTrainer | None = None
+        """The trainer that is starting a chosen scenario."""
+        self._starting = False
+        self._lines: dict[int, tuple[Lists, int]] = {}
+
+    def compose(self) -> ComposeResult:
+        yield self._canvas
+
+    def on_mount(self) -> None:
+        from bntui.scenario.gallery import scenarios
+
+        self.gallery = replace(self.gallery, cards=scenarios())
+        self._draw()
+        self.call_after_refresh(self._prepare)
+
+    def on_screen_resume(self) -> None:
+        if self.gallery.entries is not None:  # coming back from the laboratory
+            self._prepare()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def quit(self) -> None:
+        """End the program, and a trainer that waits or starts."""
+        for trainer in (self._idle, self._opening):
+            if trainer is not None:
+                trainer.discard()
+        self.app.exit()
+
+    # --- behind the screen ---
+
+    def _prepare(self) -> None:
+        """What the first paint did not wait for: recordings, a trainer, the laboratory's imports."""
+        from bntui.recording.library import recordings
+
+        self.app.in_background(recordings, self._listed, self._failed)
+        self._start_trainer()
+
+    def _listed(self, entries: tuple[Entry, ...]) -> None:
+        self.change(self.gallery.with_entries(entries))
+        self.app.in_background(_warm, lambda _: None, self._failed)
+
+    def _start_trainer(self) -> None:
+        from bntui.viewer.client import IdleTrainer
+
+        if self._idle is None and not self._starting:
+            self._starting = True
+            self.app.in_background(IdleTrainer.start, self._started, self._failed)
+
+    def _started(self, trainer: IdleTrainer) -> None:
+        self._starting = False
+        self._idle = trainer
+
+    def _failed(self, error: BntuiError) -> None:
+        self._starting = False
+        self.notify(clean(str(error)), severity="error", timeout=15, markup=False)
+
+    # --- looking around ---
+
+    def change(self, gallery: Gallery) -> None:
+        """Show another state of the gallery."""
+        self.gallery = gallery
+        self._draw()
+
+    def _draw(self) -> None:
+        width, height = self.app.size
+        self._canvas.place(Region(0, 0, width, height))
+        rows, self._lines = draw(self.gallery, width, height)
+        self._canvas.show(rows, width)
+
+    def action_move(self, by: int) -> None:
+        self.change(self.gallery.moved(by))
+
+    def action_other(self) -> None:
+        self.change(self.gallery.switched())
+
+    @on(RowsWidget.Clicked)
+    def _clicked(self, message: RowsWidget.Clicked) -> None:
+        hit = self._lines.get(message.y)
+        if hit is None or (self.gallery.list_width(self.app.size.width) <= message.x):
+            return
+        if hit == (self.gallery.active, self.gallery.position):
+            self.action_open()
+        else:
+            self.change(self.gallery.at(*hit))
+
+    # --- opening ---
+
+    def action_open(self) -> None:
+        if self.gallery.busy:
+            return
+        card, entry = self.gallery.card, self.gallery.entry
+        if card is not None:
+            if card.problem is not None:
+                self.notify(clean(card.problem), title=f"{card.name} cannot be opened", severity="error", markup=False)
+            elif self._idle is None:
+                self._start_trainer()
+                self.notify("The trainer is not ready yet: try again in a moment.", markup=False)
+            else:
+                self._opening, self._idle = self._idle, None
+                trainer = self._opening
+                self._open(card.path, lambda: trainer.open(card.path, None, (), start=True, pace=PACE), "Starting")
+        elif entry is not None:
+            self._open(entry.path, lambda: entry.path, "Opening")
+
+    def _open(self, chosen: Path, opening: Callable[[], Path], verb: str) -> None:
+        from bntui.viewer.app import open_recording
+
+        self.change(replace(self.gallery, busy=f"{verb} {chosen.stem} …"))
+        self.app.in_background(
+            lambda: open_recording(opening()), self._opened, lambda error: self._refused(chosen, error)
+        )
+
+    def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
+        self._opening = None
+        self.change(replace(self.gallery, busy=""))
+        self.app.show_lab(*found, from_gallery=True)
+
+    def _refused(self, chosen: Path, error: BntuiError) -> None:
+        self._opening = None  # it has ended with the job that it could not do
+        self._start_trainer()
+        refusals = {**self.gallery.refusals, chosen: str(error)}
+        self.change(replace(self.gallery, busy="", refusals=refusals))
+
+
+def _warm() -> None:
+    """Import what the laboratory needs while the gallery is being read."""
+    from importlib import import_module
+
+    from bntui.viewer.panels import PANELS
+
+    for name in (
+        "bntui.viewer.screens.lab",
+        "bntui.recording.reader",
+        *(f"bntui.viewer.panels.{p.name}" for p in PANELS),
+    ):
+        import_module(name)

@@ -1,0 +1,287 @@
+"""What does the gallery look like?  Its state, and rows drawn from it; no terminal, no file."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from rich.cells import cell_len, set_cell_size
+
+from bntui.viewer.rows import Drawing, Row, Span, fit
+from bntui.viewer.theme import RUN_MARKS
+from bntui.viewer.widgets import clean, framed
+
+if TYPE_CHECKING:
+    from bntui.recording.library import Entry
+    from bntui.scenario.gallery import Card
+
+Lists = Literal["scenarios", "recordings"]
+
+BESIDE: Final = 100
+"""Columns from which the page stands beside the lists instead of below them."""
+CURSOR: Final = "❯ "
+WHEN: Final = 16
+FACTS: Final = 10 + 2 + WHEN + 2 + 8
+"""Cells of a recording's epochs, date and size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """What is listed, what is chosen, and what is being opened."""
+
+    cards: tuple[Card, ...] = ()
+    entries: tuple[Entry, ...] | None = None
+    """None until they are listed."""
+    active: Lists = "scenarios"
+    positions: Mapping[Lists, int] = field(default_factory=dict)
+    busy: str = ""
+    """What is being opened, in a sentence."""
+    refusals: Mapping[Path, str] = field(default_factory=dict)
+    """Why something could not be opened when it was tried."""
+
+    @property
+    def position(self) -> int:
+        """Place of the chosen item in the active list."""
+        return self.positions.get(self.active, 0)
+
+    @property
+    def card(self) -> Card | None:
+        """The chosen scenario, if the scenarios are the active list."""
+        return self.cards[self.position] if self.active == "scenarios" and self.cards else None
+
+    @property
+    def entry(self) -> Entry | None:
+        """The chosen recording, if the recordings are the active list."""
+        return self.entries[self.position] if self.active == "recordings" and self.entries else None
+
+    def size(self, which: Lists) -> int:
+        return len(self.cards if which == "scenarios" else self.entries or ())
+
+    def at(self, which: Lists, position: int) -> Gallery:
+        """That item chosen, or the nearest there is."""
+        position = min(max(position, 0), max(self.size(which) - 1, 0))
+        return replace(self, active=which, positions={**self.positions, which: position})
+
+    def moved(self, by: int) -> Gallery:
+        """Up or down; past a list's end into the other one."""
+        wanted, last = self.position + by, self.size(self.active) - 1
+        if wanted > last and by == 1 and self.active == "scenarios" and self.entries:
+            return self.at("recordings", 0)
+        if wanted < 0 and by == -1 and self.active == "recordings":
+            return self.at("scenarios", self.size("scenarios") - 1)
+        return self.at(self.active, wanted)
+
+    def switched(self) -> Gallery:
+        """The other list."""
+        return replace(self, active="recordings" if self.active == "scenarios" else "scenarios")
+
+    def with_entries(self, entries: tuple[Entry, ...]) -> Gallery:
+        """The recordings listed anew; what was chosen stays chosen."""
+        chosen = self.entry.path if self.entry else None
+        listed = replace(self, entries=entries)
+        found = next(
+            (at for at, entry in enumerate(entries) if entry.path == chosen), listed.positions.get("recordings", 0)
+        )
+        position = min(found, max(len(entries) - 1, 0))
+        return replace(listed, positions={**listed.positions, "recordings": position})
+
+    @staticmethod
+    def list_width(width: int) -> int:
+        """Columns that the lists take of a screen."""
+        return width * 54 // 100 if width >= BESIDE else width
+
+
+def draw(gallery: Gallery, width: int, height: int) -> tuple[tuple[Row, ...], dict[int, tuple[Lists, int]]]:
+    """The whole screen, and which item each of its lines shows."""
+    beside = width >= BESIDE
+    lists = gallery.list_width(width)
+    body = height - 4
+    below = 0 if beside else min(12, max(0, body - 9))
+    column, lines = _lists(gallery, lists - 2, body - below)
+    rows: list[Row] = [_head(width), ()]
+    if beside:
+        page = _page(gallery, width - lists - 1, body)
+        rows += [(Span(" "), *fit(left, lists - 1), *right) for left, right in zip(column, page, strict=True)]
+    else:
+        rows += [(Span(" "), *row) for row in column]
+        rows += [(Span(" "), *row) for row in (_page(gallery, width - 2, below) if below >= 4 else [()] * below)]
+    rows += [(), _foot(gallery, width)]
+    return tuple(fit(row, width) for row in rows[:height]), {y + 2: item for y, item in lines.items()}
+
+
+def _head(width: int) -> Row:
+    return fit((Span(" bntui", "bold accent"), Span("   a laboratory for neural-network training", "muted")), width)
+
+
+def _foot(gallery: Gallery, width: int) -> Row:
+    if gallery.busy:
+        return fit((Span(f" {gallery.busy}", "bold accent"),), width)
+    keys = (("↑↓", "choose"), ("tab", "other list"), ("↵", "open"), ("q", "quit"))
+    return fit(
+        (Span(" "), *(span for key, what in keys for span in (Span(key, "key"), Span(f" {what}   ", "muted")))), width
+    )
+
+
+def _lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], dict[int, tuple[Lists, int]]]:
+    """Both lists, one above the other, in exactly ``height`` rows."""
+    # three rows are taken by the headings and the gap between the lists
+    tall = 2 if 2 * len(gallery.cards) + 3 + 4 <= height else 1
+    recorded = max(1, len(gallery.entries or ()))
+    for_cards = min(len(gallery.cards) * tall, max(tall, height - 3 - min(recorded, max(2, height // 3))))
+    for_cards -= for_cards % tall
+    rows: list[Row] = [_heading("Scenarios", gallery.active == "scenarios")]
+    lines: dict[int, tuple[Lists, int]] = {}
+    for at in _window(len(gallery.cards), gallery.positions.get("scenarios", 0), for_cards // tall):
+        chosen = gallery.active == "scenarios" and at == gallery.position
+        for row in _card(gallery.cards[at], chosen, width)[:tall]:
+            lines[len(rows)] = ("scenarios", at)
+            rows.append(row)
+    rows += [(), _heading("Recordings", gallery.active == "recordings")]
+    if gallery.entries:
+        room = max(1, height - len(rows))
+        for at in _window(len(gallery.entries), gallery.positions.get("recordings", 0), room):
+            chosen = gallery.active == "recordings" and at == gallery.position
+            lines[len(rows)] = ("recordings", at)
+            rows.append(_entry(gallery.entries[at], chosen, width))
+    elif gallery.entries is not None:
+        rows += _wrapped(
+            "None yet: every scenario that is opened is recorded, and can be replayed from here.",
+            width - 2,
+            "muted",
+            "  ",
+        )
+    rows = rows[:height]
+    return [*rows, *([()] * (height - len(rows)))], lines
+
+
+def _heading(name: str, active: bool) -> Row:
+    return (Span(name, "bold accent" if active else "bold muted"),)
+
+
+def _window(count: int, chosen: int, room: int) -> range:
+    """Which items are seen, the chosen one among them and near the middle."""
+    first = min(max(chosen - room // 2, 0), max(count - room, 0))
+    return range(first, min(first + room, count))
+
+
+def _card(card: Card, chosen: bool, width: int) -> list[Row]:
+    mark = Span(CURSOR if chosen else "  ", "accent")
+    look = "bold" if chosen else "text"
+    title: Row = (mark, Span(_short(card.title, width - 2), look))
+    if card.problem is not None:
+        return [(mark, Span(_short(card.title, width - 18), look), Span("  cannot be read", "bad")), (Span("    "),)]
+    return [title, (Span("    "), *_runs(card.runs))]
+
+
+def _runs(names: Sequence[str]) -> Row:
+    spans: list[Span] = []
+    for at, name in enumerate(names):
+        spans += [
+            Span(f"{RUN_MARKS[at % len(RUN_MARKS)]} ", f"run{at % len(RUN_MARKS)}"),
+            Span(f"{clean(name)}   ", "muted"),
+        ]
+    return tuple(spans)
+
+
+def _entry(entry: Entry, chosen: bool, width: int) -> Row:
+    mark = Span(CURSOR if chosen else "  ", "accent")
+    look = "bold" if chosen else "text"
+    if entry.problem is not None:
+        return (mark, Span(fit_text(entry.path.name, width - 20), look), Span("  cannot be opened", "bad"))
+    live = Span("● live ", "good") if entry.live else Span("")
+    names = width - 2 - FACTS - cell_len(live.text)
+    if names < 16:
+        return (mark, live, Span(_short(entry.title, width - 2 - cell_len(live.text)), look))
+    return (
+        mark,
+        live,
+        Span(fit_text(entry.title, names), look),
+        Span(f"{_epochs(entry):>10}  {_when(entry)}  {_size(entry):>8}", "muted"),
+    )
+
+
+def fit_text(text: str, cells: int) -> str:
+    """Text in exactly so many cells, an ellipsis where it was cut."""
+    return set_cell_size(_short(text, cells), max(cells, 0))
+
+
+def _short(text: str, cells: int) -> str:
+    text = clean(text)
+    return text if cell_len(text) <= cells else set_cell_size(text, max(cells - 1, 0)) + "…"
+
+
+def _epochs(entry: Entry) -> str:
+    return f"{entry.epochs:.4g} epoch" + ("" if entry.epochs == 1 else "s")
+
+
+def _when(entry: Entry) -> str:
+    return f"{entry.when:%Y-%m-%d %H:%M}"
+
+
+def _size(entry: Entry) -> str:
+    size = float(entry.size)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _page(gallery: Gallery, width: int, height: int) -> list[Row]:
+    """The page about what is chosen, in a quiet border."""
+    inner = width - 4
+    if gallery.card is not None:
+        title, rows = "Scenario", _about_card(gallery.card, gallery.refusals, inner)
+    elif gallery.entry is not None:
+        title, rows = "Recording", _about_entry(gallery.entry, gallery.refusals, inner)
+    else:
+        title, rows = "Nothing chosen", []
+    rows = rows[: height - 2] + [()] * max(0, height - 2 - len(rows))
+    padded = tuple((Span(" "), *fit(row, inner), Span(" ")) for row in rows)
+    return list(framed(Drawing(title, padded), width, focused=False))
+
+
+def _about_card(card: Card, refusals: Mapping[Path, str], width: int) -> list[Row]:
+    rows = [*_wrapped(card.title, width, "bold"), (Span(f"bntui run {card.name}", "muted"),), ()]
+    problem = card.problem or refusals.get(card.path)
+    if problem:
+        rows += [*_wrapped(problem, width, "bad"), (Span(f"bntui check {card.name} says more", "muted"),), ()]
+    if card.problem is not None:
+        return rows
+    rows += [_runs(card.runs), ()]
+    if card.description:
+        rows += [*_wrapped(card.description, width, "text"), ()]
+    if card.look_for:
+        rows.append((Span("What to look for", "bold accent"),))
+        for hint in card.look_for:
+            rows += _wrapped(hint, width - 2, "text", "  ", "· ")
+        rows.append(())
+    if card.reference:
+        rows += _wrapped(card.reference, width, "muted")
+    return rows
+
+
+def _about_entry(entry: Entry, refusals: Mapping[Path, str], width: int) -> list[Row]:
+    rows = [*_wrapped(entry.title, width, "bold"), *_wrapped(str(entry.path), width, "muted"), ()]
+    problem = entry.problem or refusals.get(entry.path)
+    if problem:
+        rows += [*_wrapped(problem, width, "bad"), ()]
+    if entry.problem is not None:
+        return rows
+    facts = (("recorded", _epochs(entry)), ("last written", _when(entry)), ("size", _size(entry)))
+    rows += [_runs(entry.runs), (), *((Span(f"{name:<14}", "muted"), Span(value, "text")) for name, value in facts), ()]
+    state = "Its trainer is live: opening it attaches." if entry.live else "Opening it replays what was recorded."
+    return [*rows, *_wrapped(state, width, "good" if entry.live else "muted")]
+
+
+def _wrapped(text: str, width: int, look: str, indent: str = "", bullet: str = "") -> list[Row]:
+    """Paragraphs as rows (parted by blank lines, not by line breaks); ``bullet`` stands before the first."""
+    paragraphs = [clean(" ".join(part.split())) for part in re.split(r"\n\s*\n", text)]
+    lines = [line for part in paragraphs for line in textwrap.wrap(part, max(width, 8), break_on_hyphens=False) or [""]]
+    return [
+        (Span(bullet if at == 0 and bullet else indent, "accent"), Span(line, look)) for at, line in enumerate(lines)
+    ]

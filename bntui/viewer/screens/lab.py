@@ -1,0 +1,363 @@
+"""The laboratory's screen: panels around one cursor, drawn from a recording that may still grow."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.screen import Screen
+
+from bntui.errors import RecordingError, TrainerError
+from bntui.link import PACES, Command, Status
+from bntui.viewer import chrome, session
+from bntui.viewer.feed import Feed, TrainerLink
+from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE, Layout, layout
+from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.panels import BY_NAME, PANELS
+from bntui.viewer.rows import Row, Span
+from bntui.viewer.session import ViewState
+from bntui.viewer.view import View
+from bntui.viewer.widgets import RowsWidget, clean, framed
+
+if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
+    from textual.timer import Timer
+
+FRAME: Final = 1 / 15
+"""Seconds between two redraws for the trainer's news: the terminal's queue must not fill up."""
+LAST_WORDS: Final = 3.0
+"""Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
+NO_TRAINER: Final = "This recording has no live trainer."
+NOTABLE: Final[Mapping[str, SeverityLevel]] = {
+    "stopped_early": "information",
+    "diverged": "error",
+    "interrupted": "warning",
+}
+
+
+class Recording(session.Source, Protocol):
+    """What the screen needs of a reader."""
+
+    path: Path
+
+    def refresh(self) -> bool: ...
+    def close(self) -> None: ...
+
+
+class LabScreen(Screen[None]):
+    """One recording: header, panels, timeline and keys.  Draws what the view state asks for, and sends what changed."""
+
+    CSS = "LabScreen { overflow: hidden; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "run", "Run or pause"),
+        Binding("n", "train('epoch')", "Train one more epoch"),
+        Binding("s", "train('step')", "Train one more mini-batch"),
+        Binding("plus,equals_sign", "pace(1)", "Faster"),
+        Binding("minus", "pace(-1)", "Slower"),
+        Binding("left", "walk(-1)", "Keyframe before"),
+        Binding("right", "walk(1)", "Keyframe after"),
+        Binding("shift+left", "walk(-10)", "Ten keyframes before"),
+        Binding("shift+right", "walk(10)", "Ten keyframes after"),
+        Binding("home", "home", "First keyframe"),
+        Binding("end", "end", "Follow the head"),
+        *(Binding(panel.key, f"focus_panel('{panel.name}')", panel.label) for panel in PANELS),
+        Binding("enter", "zoom", "Zoom the panel"),
+        Binding("tab", "select(1)", "Next run"),
+        Binding("shift+tab", "select(-1)", "Previous run"),
+        Binding("p", "pin", "Pin the next run beside"),
+        Binding("l", "log_axis", "Logarithmic or linear axis"),
+        Binding("question_mark", "explain", "Explain this panel"),
+        Binding("escape", "back", "Back"),
+        Binding("d", "detach", "Detach: training goes on"),
+        Binding("q", "app.quit", "Stop training and quit"),
+    ]
+
+    class News(Message):
+        """The trainer said something."""
+
+    def __init__(self, reader: Recording, trainer: TrainerLink | None = None, *, from_gallery: bool = False) -> None:
+        super().__init__()
+        self._compositor = NarrowCompositor()
+        self.view_state = session.first(len(reader.runs))
+        self.status: Status | None = None
+        self.gone = False
+        self._reader = reader
+        self._trainer = trainer
+        self._from_gallery = from_gallery
+        self._feed = Feed(trainer, lambda: self.post_message(self.News())) if trainer is not None else None
+        self._pace: float | None = None
+        self._facts: Mapping[str, str] = getattr(reader, "meta", {})
+        self._recorded = session.snapshot(reader)
+        self._complaints: set[str] = set()
+        self._redraw_timer: Timer | None = None
+        self._earliest = 0.0
+        self._drawing = False
+        self._drawn_at: Size | None = None
+        self._leaving = False
+        self._widgets = {name: RowsWidget(name) for name in (HEADER, TABS, TIMELINE, KEYS, *BY_NAME)}
+        self._message = RowsWidget("small")
+        self.view_state = session.grown(self.view_state, self._recorded.stops)
+        self.view: View | None = None
+
+    def compose(self) -> ComposeResult:
+        yield from self._widgets.values()
+        yield self._message
+
+    def on_mount(self) -> None:
+        self._draw()
+        if self._feed is not None:
+            self._feed.start()
+
+    def on_unmount(self) -> None:
+        if self._trainer is not None:
+            self._trainer.close()
+        self._reader.close()
+
+    def on_screen_resume(self) -> None:
+        self._draw()
+
+    def on_resize(self, event: events.Resize) -> None:
+        if event.size != self._drawn_at:
+            self._draw()
+
+    # --- drawing ---
+
+    def change(self, state: ViewState) -> None:
+        """Look elsewhere; several keys that wait in line are drawn once."""
+        self.view_state = state
+        if not self._drawing:
+            self._drawing = True
+            self.call_later(self._draw)
+
+    def _draw(self) -> None:
+        self._drawing = False
+        if self.app.screen is not self:
+            return  # under another screen each change sends that one whole; on_screen_resume draws what was missed
+        self._drawn_at = self.app.size
+        width, height = self._drawn_at
+        state = self.view_state
+        regions = self._layout().regions
+        for name, widget in self._widgets.items():
+            widget.place(regions.get(name))
+        self._message.place(None if regions else Region(0, 0, width, height))
+        if not regions:
+            self._message.show(chrome.too_small(width, height), width)
+            return
+        try:
+            self.view = view = session.build_view(self._recorded, state)
+        except RecordingError as error:
+            self._complain(error)
+            return
+        for name, region in regions.items():
+            self._widgets[name].show(self._rows(name, view, region), region.width)
+
+    def _rows(self, name: str, view: View, region: Region) -> tuple[Row, ...]:
+        """The rows of one part of the screen."""
+        width, height = region.size
+        if name == HEADER:
+            return (chrome.header(view, self._facts, self._state_words(), width),)
+        if name == TABS:
+            return (chrome.tabs(self.view_state.focused, width),)
+        if name == KEYS:
+            return (
+                chrome.keys(
+                    width,
+                    live=self._trainer is not None,
+                    running=self._training,
+                    runs=len(view.runs),
+                    several=self._layout().several,
+                    zoomed=self.view_state.zoomed,
+                    from_gallery=self._from_gallery,
+                ),
+            )
+        if name == TIMELINE:
+            drawing = BY_NAME["timeline"].draw(view, width - 2, height)
+            margin = Span("▸", "accent") if self.view_state.focused == "timeline" else Span(" ")
+            return tuple((margin, *row) for row in drawing.rows)
+        panel = BY_NAME[name]
+        focused = name == self.view_state.focused
+        return framed(panel.draw(view, width - 2, height - 2), width, focused=focused, key=panel.key)
+
+    @property
+    def _training(self) -> bool:
+        return self.status is not None and self.status.state == "running"
+
+    def _layout(self) -> Layout:
+        return layout(*self.app.size, self.view_state.focused, self.view_state.zoomed)
+
+    def _state_words(self) -> tuple[str, str]:
+        return ("■ stopping …", "warn") if self._leaving else chrome.state_text(self.status, self.gone)
+
+    # --- the trainer's news ---
+
+    @on(News)
+    def _news(self) -> None:
+        wait = self._earliest - time.monotonic()
+        if wait <= 0:
+            self._update()
+        elif self._redraw_timer is None:
+            self._redraw_timer = self.set_timer(wait, self._update)
+
+    def _update(self) -> None:
+        assert self._feed is not None
+        self._redraw_timer = None
+        began = time.monotonic()
+        status, closed = self._feed.take()
+        if status is not None:
+            self.status, self._pace = status, status.pace
+            if status.state == "failed" and status.message:
+                self._complain(TrainerError(status.message))
+        if closed:
+            self._hung_up()
+        self._load()
+        self._draw()
+        # drawing never takes more than half of the time: keys come first
+        self._earliest = began + max(FRAME, 2 * (time.monotonic() - began))
+
+    def _load(self) -> None:
+        """Take in what was committed; say once what happened."""
+        try:
+            if not self._reader.refresh():
+                return
+        except RecordingError as error:
+            self._complain(error)
+            return
+        before = {event for events in self._recorded.events for event in events}
+        self._recorded = session.snapshot(self._reader)
+        self.view_state = session.grown(self.view_state, self._recorded.stops)
+        for run, happened in zip(self._reader.runs, self._recorded.events, strict=True):
+            for event in happened:
+                if event not in before and not self._leaving and (severity := NOTABLE.get(event.kind)):
+                    self.notify(clean(event.message), title=clean(run.name), severity=severity, markup=False)
+
+    def _hung_up(self) -> None:
+        if self._trainer is not None:
+            self._trainer.close()
+            self._trainer = None
+        self.gone = self.status is None or self.status.state in ("running", "paused")
+        if self._leaving:
+            self._leave()
+
+    def _complain(self, error: Exception) -> None:
+        text = clean(str(error))
+        if text not in self._complaints:
+            self._complaints.add(text)
+            self.notify(text, severity="error", timeout=15, markup=False)
+
+    # --- commands to the trainer ---
+
+    def _command(self, command: Command, **arguments: object) -> bool:
+        if self._trainer is None:
+            over = self.status is not None and self.status.state in ("finished", "stopped")
+            self.notify("Training is over: all is recorded." if over else NO_TRAINER, markup=False)
+            return False
+        try:
+            self._trainer.send(command, **arguments)
+        except TrainerError as error:
+            self._hung_up()
+            self._complain(error)
+            self.change(self.view_state)
+            return False
+        return True
+
+    def action_run(self) -> None:
+        self._command("pause" if self._training else "run")
+
+    def action_train(self, command: Command) -> None:
+        if self._command(command):
+            self.action_end()  # who asks for a step wants to see it
+
+    def action_pace(self, by: int) -> None:
+        at = PACES.index(self._pace) if self._pace in PACES else len(PACES) - 1
+        pace = PACES[min(max(at + by, 0), len(PACES) - 1)]
+        if self._command("pace", epochs_per_second=pace):
+            self._pace = pace
+
+    # --- looking around ---
+
+    def action_walk(self, by: int) -> None:
+        self.change(session.walk(self.view_state, self._recorded.stops, by))
+
+    def action_home(self) -> None:
+        self.change(session.home(self.view_state, self._recorded.stops))
+
+    def action_end(self) -> None:
+        self.change(session.end(self.view_state, self._recorded.stops))
+
+    def action_focus_panel(self, panel: str) -> None:
+        self.change(session.focus(self.view_state, panel))
+
+    def action_zoom(self) -> None:
+        if self._layout().several:
+            self.change(replace(self.view_state, zoomed=not self.view_state.zoomed))
+
+    def action_select(self, by: int) -> None:
+        self.change(session.select(self.view_state, len(self._reader.runs), by))
+
+    def action_pin(self) -> None:
+        self.change(session.pin(self.view_state, len(self._reader.runs)))
+
+    def action_log_axis(self) -> None:
+        self.change(replace(self.view_state, log_axis=not self.view_state.log_axis))
+
+    def action_explain(self) -> None:
+        from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
+
+        self.app.push_screen(HelpScreen(self.view_state.focused, live=self._trainer is not None))
+
+    @on(RowsWidget.Clicked)
+    def _clicked(self, message: RowsWidget.Clicked) -> None:
+        name = message.widget.name
+        if name == TIMELINE and self.view is not None:
+            from bntui.viewer.panels.timeline import epoch_at
+
+            epoch = epoch_at(self.view, message.widget.size.width - 2, message.x - 1)
+            self.change(session.seek(self.view_state, self._recorded.stops, epoch))
+        elif name in BY_NAME:
+            self.action_focus_panel(name)
+
+    # --- leaving ---
+
+    def action_back(self) -> None:
+        if self.view_state.zoomed and self._layout().several:
+            self.action_zoom()
+        elif self._from_gallery:
+            if self._trainer is not None:
+                self.notify(f"Training goes on. Come back with: {self._come_back()}", timeout=10, markup=False)
+            self.app.pop_screen()
+
+    def action_detach(self) -> None:
+        if self._trainer is None:
+            self.notify(f"{NO_TRAINER} q quits.", markup=False)
+        else:
+            self._say_and_exit(f"Training goes on. Come back with: {self._come_back()}")
+
+    def quit(self) -> None:
+        """Stop the trainer, everything saved, and end the program; asked twice, without waiting for it."""
+        if self._trainer is None or self._leaving:
+            self._leave()
+        elif self._command("stop"):
+            self._leaving = True
+            self.change(self.view_state)
+            self.set_timer(LAST_WORDS, self._leave)
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._say_and_exit(f"Recorded. Look again with: bntui replay {shlex.quote(str(self._reader.path))}")
+
+    def _come_back(self) -> str:
+        return f"bntui attach {shlex.quote(str(self._reader.path))}"
+
+    def _say_and_exit(self, sentence: str) -> None:
+        self.app.exit(message=Text(clean(sentence), no_wrap=True, overflow="ignore"))

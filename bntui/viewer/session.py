@@ -1,0 +1,162 @@
+"""Where does the user look?  View state and its pure transitions; with a recording it gives the view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from bntui.keyframe import FloatArray, Keyframe
+from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.viewer.view import RunView, View
+
+SAME: float = 1e-9
+"""Epochs nearer than this are one: fractions of an epoch are quotients of whole numbers."""
+
+
+class Source(Protocol):
+    """What a view is built from: a recording's reader."""
+
+    title: str
+    task: str
+
+    @property
+    def runs(self) -> tuple[RunInfo, ...]: ...
+    def history(self, run: int) -> RunHistory: ...
+    def events(self, run: int) -> tuple[Event, ...]: ...
+    def keyframe(self, run: int, row: int) -> Keyframe: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ViewState:
+    """What the user has chosen to look at; nothing in it is measured."""
+
+    cursor: float = 0.0
+    """In epochs."""
+    following: bool = True
+    """The cursor moves with the head."""
+    selected: int = 0
+    pinned: int | None = None
+    """The run beside the selected one; never the selected one itself."""
+    log_axis: bool = True
+    focused: str = "curves"
+    """Name of the panel that enter, the lesson and a small screen mean."""
+    zoomed: bool = False
+    """The focused panel takes all the room."""
+
+
+def first(runs: int) -> ViewState:
+    """The state in which a recording opens: at its head, two runs side by side where there are two."""
+    return ViewState(pinned=1 if runs > 1 else None)
+
+
+def frames(histories: Sequence[RunHistory]) -> FloatArray:
+    """Epochs at which any run has a frame, ascending: the stops of the cursor."""
+    epochs = np.sort(np.concatenate([np.empty(0), *(history.frames() for history in histories)]))
+    apart: FloatArray = epochs[np.diff(epochs, prepend=-np.inf) > SAME]
+    return apart
+
+
+def walk(state: ViewState, stops: FloatArray, by: int) -> ViewState:
+    """``by`` keyframes to the right (left if negative); walking onto the head follows it again."""
+    if not len(stops):
+        return state
+    if by < 0:
+        left = int(np.searchsorted(stops, state.cursor - SAME))
+        at = left + by
+    else:
+        right = int(np.searchsorted(stops, state.cursor + SAME, side="right")) - 1
+        at = right + by
+    return _stand(state, stops, at)
+
+
+def home(state: ViewState, stops: FloatArray) -> ViewState:
+    """To the first keyframe."""
+    return _stand(state, stops, 0)
+
+
+def end(state: ViewState, stops: FloatArray) -> ViewState:
+    """To the head, and on with it."""
+    return _stand(state, stops, len(stops) - 1) if len(stops) else replace(state, following=True)
+
+
+def seek(state: ViewState, stops: FloatArray, epoch: float) -> ViewState:
+    """To the keyframe nearest to an epoch."""
+    return _stand(state, stops, int(np.argmin(np.abs(stops - epoch)))) if len(stops) else state
+
+
+def _stand(state: ViewState, stops: FloatArray, at: int) -> ViewState:
+    if not len(stops):
+        return state
+    last = len(stops) - 1
+    at = min(max(at, 0), last)
+    # with a single keyframe home is the head too: the cursor goes on with it
+    return replace(state, cursor=float(stops[at]), following=at == last)
+
+
+def grown(state: ViewState, stops: FloatArray) -> ViewState:
+    """After more was recorded: a cursor that follows goes to the new head."""
+    return replace(state, cursor=float(stops[-1])) if state.following and len(stops) else state
+
+
+def select(state: ViewState, runs: int, by: int = 1) -> ViewState:
+    """The next run; where it was pinned, the two change places, so that the pair stays."""
+    selected = (state.selected + by) % runs
+    pinned = state.selected if state.pinned == selected else state.pinned
+    return replace(state, selected=selected, pinned=None if pinned == selected else pinned)
+
+
+def pin(state: ViewState, runs: int) -> ViewState:
+    """The next other run beside the selected one; after the last one none."""
+    others = [(state.selected + by) % runs for by in range(1, runs)]
+    cycle = [None, *others]
+    now = cycle.index(state.pinned) if state.pinned in cycle else 0
+    return replace(state, pinned=cycle[(now + 1) % len(cycle)])
+
+
+def focus(state: ViewState, panel: str) -> ViewState:
+    """Another panel; a zoomed screen shows that one zoomed."""
+    return replace(state, focused=panel)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a recording held when it was last read.  Histories are made once, so that panels can know them again."""
+
+    source: Source
+    histories: tuple[RunHistory, ...]
+    events: tuple[tuple[Event, ...], ...]
+    stops: FloatArray
+    """Epochs at which the cursor stops."""
+
+
+def snapshot(source: Source) -> Snapshot:
+    """The recording as it is now."""
+    histories = tuple(source.history(run.index) for run in source.runs)
+    return Snapshot(source, histories, tuple(source.events(run.index) for run in source.runs), frames(histories))
+
+
+def build_view(recorded: Snapshot, state: ViewState) -> View:
+    """The recording as the state looks at it: each run at its last keyframe at or before the cursor.
+
+    Raises:
+        RecordingError: a keyframe under the cursor is damaged.
+    """
+    source = recorded.source
+    runs = []
+    for info, history, events in zip(source.runs, recorded.histories, recorded.events, strict=True):
+        row = history.at(state.cursor)
+        frame = source.keyframe(info.index, row) if row >= 0 else None
+        runs.append(RunView(info, history, events, row, frame))
+    return View(
+        title=source.title,
+        task=source.task,
+        runs=tuple(runs),
+        selected=state.selected,
+        pinned=state.pinned,
+        cursor=state.cursor,
+        following=state.following,
+        log_axis=state.log_axis,
+    )

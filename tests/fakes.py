@@ -1,0 +1,101 @@
+"""A recording and a trainer made of known numbers, for tests of the screen: no file, no process."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from bntui.errors import TrainerError
+from bntui.keyframe import Keyframe
+from bntui.link import Command, Status
+from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.viewer.view import RunView
+from tests import factory
+
+PAUSED = Status("paused", 10, 0, 0)
+RUNNING = Status("running", 10, 9.8, 0)
+
+
+class FakeReader:
+    """A recording of which the first ``shown`` keyframes have been committed."""
+
+    def __init__(self, *runs: RunView, shown: int | None = None, title: str = "A title") -> None:
+        self._views = runs or (
+            factory.run_view(dropout=0.2, vanishing=True),
+            factory.run_view(1, "batch norm", norm=True, dropout=0.2),
+        )
+        self.path = Path("/recordings/a title.bntui")
+        self.title = title
+        self.task = "classification"
+        self.scenario_text = ""
+        self.meta = {"train_samples": "1437", "validation_samples": "360"}
+        self.shown = max(len(run.history) for run in self._views) if shown is None else shown
+        self.loaded = self.shown
+        self.error: Exception | None = None
+        self.closed = False
+        self.refreshed = 0
+
+    @property
+    def runs(self) -> tuple[RunInfo, ...]:
+        return tuple(run.info for run in self._views)
+
+    def refresh(self) -> bool:
+        self.refreshed += 1
+        new, self.loaded = self.shown > self.loaded, self.shown
+        return new
+
+    def history(self, run: int) -> RunHistory:
+        whole = self._views[run].history
+        return RunHistory(**{field.name: getattr(whole, field.name)[: self.loaded] for field in fields(RunHistory)})
+
+    def events(self, run: int) -> tuple[Event, ...]:
+        last = self.history(run).epoch[-1:]
+        return tuple(event for event in self._views[run].events if len(last) and event.epoch <= last[0])
+
+    def keyframe(self, run: int, row: int) -> Keyframe:
+        if self.error is not None:
+            raise self.error
+        view = self._views[run]
+        assert view.frame is not None
+        return replace(view.frame, epoch=float(view.history.epoch[row]), step=int(view.history.step[row]))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeTrainer:
+    """Takes commands, and says what the test tells it to."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, object]]] = []
+        self.gone = False
+        self.closed = False
+        self._said: queue.SimpleQueue[Status | None] = queue.SimpleQueue()
+
+    def say(self, status: Status | None) -> None:
+        self._said.put(status)
+
+    def send(self, command: Command, **arguments: object) -> None:
+        if self.gone:
+            raise TrainerError("the trainer of this recording is gone; what it recorded is saved")
+        self.sent.append((command, arguments))
+
+    def receive(self, timeout: float | None = None) -> Status | None:
+        return self._said.get(timeout=timeout)
+
+    def close(self) -> None:
+        self.closed = True
+        self._said.put(None)
+
+
+async def until(pilot: Pilot[object], happened: Callable[[], object]) -> None:
+    """Let the app work until something has happened; fails after some seconds."""
+    for _ in range(300):
+        if happened():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it did not happen")

@@ -1,0 +1,108 @@
+"""A real pseudo-terminal with a program in it: type keys, read the screen, count the bytes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+import pyte
+
+KEYS = {
+    "left": "\x1b[D", "right": "\x1b[C", "up": "\x1b[A", "down": "\x1b[B", "home": "\x1b[H", "end": "\x1b[F",
+    "enter": "\r", "tab": "\t", "escape": "\x1b", "space": " ",
+}  # fmt: skip
+
+
+class Terminal:
+    """Runs a program in a pseudo-terminal of ``columns`` by ``rows`` and emulates its screen."""
+
+    def __init__(
+        self, command: Sequence[str], columns: int = 160, rows: int = 48, env: Mapping[str, str] | None = None
+    ) -> None:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+        )
+        os.close(slave)
+        self._master = master
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self.received = 0
+        self.raw = b""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        os.close(self._master)
+
+    @property
+    def text(self) -> str:
+        """The screen as lines of text."""
+        return "\n".join(self._screen.display)
+
+    def read(self, timeout: float) -> bool:
+        """Take in one piece of output; False if there was none in time."""
+        ready, _, _ = select.select([self._master], [], [], timeout)
+        if not ready:
+            return False
+        try:
+            piece = os.read(self._master, 1 << 16)
+        except OSError:  # the program has ended
+            return False
+        self.received += len(piece)
+        self.raw += piece
+        return bool(piece)
+
+    def emulate(self) -> None:
+        """Bring the screen up to date with what was received."""
+        self._stream.feed(self.raw)
+        self.raw = b""
+
+    def until(self, wanted: str, timeout: float = 60) -> float:
+        """Wait until a text is on the screen; seconds since the start; the screen is shown if it never comes."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            self.emulate()
+            if wanted in self.text:
+                return time.monotonic() - self.started
+            if not self.read(0.05) and self.process.poll() is not None:
+                break
+        self.emulate()
+        raise AssertionError(f"{wanted!r} never came; exit code {self.process.poll()}; the screen:\n{self.text}")
+
+    def press(self, key: str) -> None:
+        os.write(self._master, KEYS.get(key, key).encode())
+
+    def settle(self, quiet: float = 0.15) -> float:
+        """Read until nothing comes for ``quiet`` seconds; the moment of the last piece."""
+        last = time.monotonic()
+        while self.read(quiet):
+            last = time.monotonic()
+        return last
+
+    def exit_code(self, timeout: float = 30) -> int:
+        """Wait for the program's end, reading on so that it never blocks."""
+        end = time.monotonic() + timeout
+        while self.process.poll() is None:
+            assert time.monotonic() < end, f"it did not end; the screen:\n{self.text}"
+            self.read(0.05)
+        while self.read(0):
+            pass
+        self.emulate()
+        return self.process.returncode

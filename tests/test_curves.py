@@ -1,0 +1,273 @@
+"""Figures, charts and the curves panel: widths, limits, ticks, down-sampling, the cursor's column."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bntui.viewer import figures
+from bntui.viewer.charts import Chart, Limits, Series, is_blank, limits, line_chart, put, tick_label, ticks
+from bntui.viewer.panels import curves
+from bntui.viewer.rows import Drawing, Span, text, width
+from bntui.viewer.view import RunView
+from tests.factory import run_view as build_run
+from tests.factory import view
+
+
+@cache
+def run_view(index: int = 0, name: str = "plain", **made_of: Any) -> RunView:
+    """One small layer, built once: the factory measures every keyframe."""
+    return build_run(index, name, layers=1, **made_of)
+
+
+def nan_at_once() -> RunView:
+    """A run that has nothing but a NaN frame."""
+    run, nan = run_view(1, "other", keyframes=1), np.array([np.nan])
+    nothing = {"train_loss": nan, "val_loss": nan, "train_accuracy": nan, "val_accuracy": nan, "best": nan}
+    return replace(run, history=replace(run.history, **nothing))
+
+
+SIZES = [(20, 6), (20, 60), (33, 7), (59, 13), (80, 20), (99, 14), (100, 6), (27, 11), (131, 31), (200, 60)]
+
+
+def lines(drawing: Drawing) -> list[str]:
+    return [text(row) for row in drawing.rows]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (0, " 0.000"), (-0.0, " 0.000"), (2.31, " 2.310"), (-0.5, "−0.500"), (9.9996, "10.000"), (99.9996, "100.00"),
+        (123.4, "123.40"), (-123.4, "−123.4"), (2.1e-6, "2.1e−6"), (-2.1e-6, " −2e−6"), (5e-4, "5.0e−4"),
+        (1e6, " 1.0e6"), (1e12, "1.0e12"), (-1e-300, " 0.000"), (math.nan, "   NaN"), (math.inf, "     ∞"),
+        (-math.inf, "    −∞"),
+    ],
+)  # fmt: skip
+def test_number(value: float, written: str) -> None:
+    assert figures.number(value) == written
+
+
+@given(st.floats(), st.integers(6, 12))
+def test_figures_never_change_their_width(value: float, cells: int) -> None:
+    assert len(figures.number(value, cells)) == cells
+    assert len(figures.scientific(value)) == 7
+    if not math.isfinite(value) or abs(value) < 1e6:
+        assert len(figures.percent(value)) == 7
+
+
+@given(st.floats(-9999, 9999))
+def test_a_number_reads_back_as_what_it_was(value: float) -> None:
+    read = float(figures.number(value).replace("−", "-"))
+    assert read == pytest.approx(value, rel=0.26, abs=1e-12)  # −1.5e−5 has room for one digit in six cells
+    assert read == pytest.approx(value, rel=0.01, abs=0.5)
+
+
+def test_percent_scientific_count_epoch() -> None:
+    assert [figures.percent(x) for x in (0.796, 0, 1, -0.0001, math.nan, 12.0)] == [
+        " 79.6 %", "  0.0 %", "100.0 %", "  0.0 %", "  NaN %", " 1200 %",
+    ]  # fmt: skip
+    assert figures.scientific(2.1e-6) == "2.1e−06"
+    assert figures.scientific(-2.1e-6) == " −2e−06"
+    assert figures.scientific(3e120) == "  3e120"
+    assert figures.count(1437) == "1,437"
+    assert [figures.epoch(x) for x in (0, 12.0, 12.0416, 11.999, 11.9999999999)] == ["0", "12", "12.04", "11.99", "12"]
+
+
+@given(st.lists(st.floats(1e-9, 1e9), min_size=1), st.booleans())
+def test_limits_hold_all_values_and_are_round(values: list[float], log: bool) -> None:
+    low, high = limits([np.array(values)], log)
+    assert low < high
+    assert low <= min(values) * (1 + 1e-9)
+    assert high >= max(values) * (1 - 1e-9)
+    if log:
+        assert f"{low:.3e}"[0] in "125"
+        assert f"{high:.3e}"[1:5] == ".000"
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30), st.booleans())
+def test_limits_only_widen_as_a_course_grows(values: list[float], log: bool) -> None:
+    course = np.abs(values) + 1e-3 if log else np.array(values)
+    before, after = limits([course[:-1]], log), limits([course], log)
+    if before.low <= course[-1] <= before.high and course[:-1].min() <= course[-1] <= course[:-1].max():
+        assert before == after
+    if log:
+        assert after.low <= before.low
+        assert after.high >= before.high
+
+
+def test_limits_without_anything_to_draw() -> None:
+    nothing = np.array([np.nan, np.inf, -1.0])
+    assert limits([nothing], True) == (0.1, 1.0)
+    assert limits([], False) == (0.0, 1.0)
+    low, high = limits([np.zeros(3)], False)
+    assert low < high
+    assert limits([np.array([1e-300, 1e299])], True).high < math.inf
+
+
+def test_ticks_are_readable() -> None:
+    assert [tick_label(t) for t in ticks(Limits(1e-4, 5.0), True, 6)] == ["1e−4", "1e−3", "0.01", "0.1", "1"]
+    assert [tick_label(t) for t in ticks(Limits(0.2, 5.0), True, 6)] == ["0.2", "0.5", "1", "2", "5"]
+    assert ticks(Limits(0, 60), False, 4) == [0, 20, 40, 60]
+    assert len(ticks(Limits(1e-300, 1e300), True, 5)) <= 5
+    assert tick_label(2.5e-5) == "2.5e−5"
+    assert tick_label(0) == "0"
+
+
+def chart(
+    y: list[float] | np.ndarray, *, size: tuple[int, int] = (60, 12), log: bool = False, top: float = 1.0
+) -> Chart:
+    values = np.asarray(y, float)
+    series = Series("a", np.arange(len(values), dtype=float), values, "run1")
+    bounds = Limits(1e-4 if log else 0.0, top)
+    return line_chart([series], *size, x_limits=Limits(0, max(len(values) - 1, 1)), y_limits=bounds, log=log)
+
+
+def dots(drawn: Chart, column: int) -> list[int]:
+    """Rows of the canvas in which something of a series is drawn."""
+    return [at for at in range(drawn.lines) if not is_blank(drawn.rows[at], column)]
+
+
+def test_the_places_of_a_chart_are_where_plotext_draws() -> None:
+    for values in ([0.0, 0.0, 1.0], [1.0, 0.5, 0.0], [0.25, 0.25, 0.25]):
+        drawn = chart(values)
+        for x, y in enumerate(values):
+            assert drawn.line(y) in dots(drawn, drawn.column(x))
+    drawn = chart([1.0, 1e-2, 1e-4], log=True)
+    for x, y in enumerate((1.0, 1e-2, 1e-4)):
+        assert drawn.line(y) in dots(drawn, drawn.column(x))
+
+
+@pytest.mark.parametrize("at", [0, 1, 499, 500, 777, 999])
+def test_a_spike_survives_down_sampling(at: int) -> None:
+    values = np.full(1000, 0.1)
+    values[at] = 0.99
+    drawn = chart(values)
+    assert 0 in dots(drawn, drawn.column(at))
+
+
+def test_values_that_cannot_be_drawn_are_gaps() -> None:
+    values = np.full(60, 0.5)
+    values[20:40] = np.nan
+    values[10], values[50] = np.inf, -np.inf
+    drawn = chart(values)
+    assert dots(drawn, drawn.column(15))
+    assert not dots(drawn, drawn.column(30))
+    for log in (True, False):
+        assert width(chart([np.nan, np.nan], log=log).rows[0]) == 60
+        assert width(chart([0.0, -1.0, 1e-9], log=log).rows[0]) == 60
+
+
+def test_training_is_told_from_validation_without_colour() -> None:
+    x, y = np.arange(50.0), np.full(50, 0.5)
+    counts = []
+    for dotted in (False, True):
+        drawn = line_chart([Series("", x, y, "run0", dotted)], 60, 12, x_limits=Limits(0, 49), y_limits=Limits(0, 1))
+        words = "".join(text(row)[drawn.left :] for row in drawn.rows[: drawn.lines])
+        counts.append(sum((ord(char) - 0x2800).bit_count() for char in words if "⠀" <= char <= "⣿"))
+    assert counts[0] > 3 * counts[1] > 0
+
+
+def test_styles_come_back_from_colours() -> None:
+    x = np.arange(10.0)
+    series = [Series("", x, np.full(10, at / 14), f"run{at}") for at in range(12)]
+    drawn = line_chart(series, 60, 40, x_limits=Limits(0, 9), y_limits=Limits(0, 1))
+    styles = {span.style for row in drawn.rows for span in row if span.text.strip()}
+    assert styles == {f"run{at}" for at in range(12)} | {"muted"}
+
+
+def test_every_size_down_to_one_cell() -> None:
+    for size in [(1, 1), (2, 3), (6, 2), (13, 5), (14, 5), (14, 4), (200, 60)]:
+        drawn = chart([0.1, 0.9, 0.4], size=size)
+        assert [width(row) for row in drawn.rows] == [size[0]] * size[1]
+
+
+def test_put_keeps_the_width_and_the_styles_beside_it() -> None:
+    row = (Span("abc", "x"), Span("def", "y"))
+    assert put(row, 2, "12", "z") == (Span("ab", "x"), Span("12", "z"), Span("ef", "y"))
+    assert put(row, 0, "", "z") == row
+    assert text(put(row, 5, "!", "z")) == "abcde!"
+
+
+@pytest.mark.parametrize("kind", ["full", "first", "nan", "none", "six"])
+@pytest.mark.parametrize("log", [True, False])
+def test_the_panel_fills_every_size(kind: str, log: bool) -> None:
+    runs = {
+        "full": (run_view(stopped=True), run_view(1, "배치 정규화", norm=True)),
+        "first": (run_view(keyframes=1),),
+        "nan": (run_view(nan=True), nan_at_once()),
+        "none": (run_view(keyframes=0),),
+        "six": tuple(run_view(i, f"run {i}", keyframes=3 * i) for i in range(6)),
+    }[kind]
+    for cells, height in SIZES:
+        drawing = curves.draw(view(*runs, log_axis=log), cells, height)
+        assert [width(row) for row in drawing.rows] == [cells] * height
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_legend_has_the_values_at_the_cursor(size: tuple[int, int]) -> None:
+    runs = run_view(), run_view(1, "batch norm", norm=True)
+    words = "\n".join(lines(curves.draw(view(*runs), *size)))
+    for run in runs:
+        assert run.mark in words
+        assert figures.number(run.history.val_loss[run.row]) in words
+
+
+def test_the_cursor_is_a_line_in_its_column() -> None:
+    drawn = {}
+    for row in (3, 9):
+        run = run_view(keyframes=13, row=row)
+        rows = lines(curves.draw(view(run), 80, 12))
+        axis = rows[-2]
+        assert axis.count("┼") == 1
+        column = axis.index("┼")
+        canvas = axis.index("└") + 1
+        assert column == canvas + math.floor(row / 60 * (80 - canvas - 1) + 0.5)
+        assert sum(line[column] == "│" for line in rows[1:-2]) >= 5
+        drawn[row] = [line.replace("┼", "─") for line in rows[-2:]]
+    assert drawn[3][1] == drawn[9][1]
+
+
+def test_limits_stay_between_neighbouring_keyframes() -> None:
+    def axes(keyframes: int) -> list[str]:
+        rows = lines(curves.draw(view(run_view(keyframes=keyframes)), 80, 12))
+        return [line[:6] for line in rows[1:]]
+
+    assert axes(10) == axes(11)
+
+
+def test_marks_of_best_epoch_and_ends() -> None:
+    stopped = run_view(keyframes=30, norm=True, stopped=True)
+    words = lines(curves.draw(view(stopped), 80, 12))
+    best = int(np.argmin(stopped.history.val_loss))
+    assert any(line[6 + math.floor(best / 60 * 73 + 0.5)] == "★" for line in words)
+    assert any("●▣" in line for line in words)
+    diverged = lines(curves.draw(view(run_view(nan=True)), 80, 12))
+    assert any("●✕" in line for line in diverged)
+    assert "   NaN" in diverged[0]
+
+
+def test_accuracy_is_drawn_where_there_is_room_and_is_r2_in_regression() -> None:
+    assert any(line.startswith("acc %") for line in lines(curves.draw(view(), 80, 20)))
+    assert any("acc %" in line for line in lines(curves.draw(view(), 120, 10)))
+    assert not any("acc %" in line for line in lines(curves.draw(view(), 80, 12)))
+    regression = replace(view(), task="regression")
+    words = lines(curves.draw(regression, 80, 20))
+    assert any(line.startswith("R² ") for line in words)
+    assert "%" not in "".join(words)
+
+
+def test_no_data_says_what_fills_it() -> None:
+    assert "first keyframe" in " ".join(lines(curves.draw(view(run_view(keyframes=0)), 60, 10)))
+
+
+def test_drawing_is_a_pure_function() -> None:
+    assert curves.draw(view(), 90, 20) == curves.draw(view(), 90, 20)
+    other = replace(view(), log_axis=False)
+    assert curves.draw(other, 90, 20) != curves.draw(view(), 90, 20)

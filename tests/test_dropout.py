@@ -1,0 +1,123 @@
+"""The dropout panel as text: the mask read back from its characters, kept fraction, evaluation mode."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bntui.keyframe import BoolArray, DropoutMask
+from bntui.viewer import cells
+from bntui.viewer.panels import dropout
+from bntui.viewer.rows import text, width
+from bntui.viewer.view import RunView, View
+from tests.factory import run_view, view
+
+SIZES = [(20, 6), (21, 7), (32, 8), (46, 10), (64, 6), (77, 13), (80, 15), (118, 17), (160, 44), (200, 60)]
+VIEWS = {
+    "usual": view(),
+    "one run": view(run_view(dropout=0.5)),
+    "first frame": view(run_view(row=0, dropout=0.5)),
+    "nan": view(run_view(nan=True, dropout=0.5)),
+    "no data": view(run_view(keyframes=0, dropout=0.5)),
+    "no dropout": view(run_view()),
+    "only the pinned run": view(run_view(), run_view(1, "dropped", dropout=0.5)),
+    "one without data": view(run_view(dropout=0.5, keyframes=0), run_view(1, dropout=0.5)),
+    "deep": view(run_view(layers=30, keyframes=2, dropout=0.1)),
+}
+
+
+def lines(picture: View, wide: int, high: int) -> list[str]:
+    return [text(row) for row in dropout.draw(picture, wide, high).rows]
+
+
+def decoded(rows: list[str], units: int) -> BoolArray:
+    """Characters back to booleans, two samples a row."""
+    halves = {"█": (True, True), "▀": (True, False), "▄": (False, True), " ": (False, False)}
+    return np.array([[halves[row[unit]][half] for unit in range(units)] for row in rows for half in (0, 1)])
+
+
+def with_mask(run: RunView, kept: BoolArray, p: float = 0.2) -> RunView:
+    assert run.frame
+    first = replace(run.frame.layers[0], dropout=DropoutMask(p, float(kept.mean()), kept))
+    others = (replace(layer, dropout=None) for layer in run.frame.layers[1:])
+    indices = np.arange(len(kept))
+    return replace(run, frame=replace(run.frame, layers=(first, *others), batch_indices=indices))
+
+
+@pytest.mark.parametrize("picture", VIEWS.values(), ids=VIEWS.keys())
+@pytest.mark.parametrize("size", SIZES)
+def test_fills_exactly_its_size(picture: View, size: tuple[int, int]) -> None:
+    rows = dropout.draw(picture, *size).rows
+    assert [width(row) for row in rows] == [size[0]] * size[1]
+    assert any(text(row).strip() for row in rows)
+
+
+def test_the_mask_is_the_real_one() -> None:
+    kept = np.random.default_rng(3).random((64, 100)) > 0.2
+    drawn = lines(view(with_mask(run_view(dropout=0.2), kept)), 100, 35)
+    assert "64 samples × 100 units" in drawn[0]
+    np.testing.assert_array_equal(decoded(drawn[1:33], 100), kept)
+    assert drawn[33].startswith("kept ")
+    assert drawn[34].startswith("evaluation mode: nothing dropped, kept 100 %")
+
+
+def test_a_cut_mask_says_how_much_it_shows() -> None:
+    kept = np.random.default_rng(3).random((64, 100)) > 0.2
+    drawn = lines(view(with_mask(run_view(dropout=0.2), kept)), 70, 13)
+    assert "showing 20 of 64 samples, 70 of 100 units" in drawn[0]
+    np.testing.assert_array_equal(decoded(drawn[1:11], 70), kept[:20, :70])
+
+
+def test_runs_stand_side_by_side() -> None:
+    left, right = (np.random.default_rng(seed).random((20, 40)) > 0.5 for seed in (1, 2))
+    both = view(with_mask(run_view(dropout=0.2), left), with_mask(run_view(1, "other", dropout=0.2), right))
+    drawn = lines(both, 90, 14)
+    assert drawn[0].index("▲ other") == 46
+    np.testing.assert_array_equal(decoded(drawn[1:11], 40), left)
+    np.testing.assert_array_equal(decoded([line[46:] for line in drawn[1:11]], 40), right)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 7])
+def test_odd_numbers_of_samples(samples: int) -> None:
+    kept = np.random.default_rng(samples).random((samples, 5)) > 0.5
+    np.testing.assert_array_equal(decoded(list(cells.mask(kept)), 5)[:samples], kept)
+
+
+def test_one_style_a_row() -> None:
+    rows = dropout.draw(view(run_view(dropout=0.2)), 100, 34).rows
+    masks = [row for row in rows if row[0].style == "kept"]
+    assert len(masks) == 30
+    assert all(span.style in ("kept", "") and (span.style or not span.text.strip()) for row in masks for span in row)
+
+
+def test_kept_fraction_expected_and_scale() -> None:
+    kept = np.ones((10, 20), bool)
+    kept[:, :5] = False
+    drawn = lines(view(with_mask(run_view(dropout=0.2), kept)), 60, 12)
+    assert "kept 75.0 %  expected 80.0 %  scaled by 1.25" in "\n".join(drawn)
+    assert any(
+        line.startswith("kept 75.0 % (80.0)") for line in lines(view(with_mask(run_view(dropout=0.2), kept)), 20, 8)
+    )
+
+
+def test_keyframe_0_says_that_nothing_was_updated() -> None:
+    assert any("drawn for measuring, no update yet" in line for line in lines(VIEWS["first frame"], 80, 15))
+    assert not any("no update yet" in line for line in lines(VIEWS["one run"], 80, 15))
+
+
+def test_without_dropout_it_says_so_and_what_would_fill_it() -> None:
+    drawn = " ".join(line.strip() for line in lines(VIEWS["no dropout"], 80, 8))
+    assert "No dropout in this network" in drawn
+    assert "network.dropout above 0" in drawn
+
+
+def test_the_pinned_run_stands_in() -> None:
+    drawn = lines(VIEWS["only the pinned run"], 80, 15)
+    assert drawn[0].startswith("▲ dropped · linear 1")
+    assert any(line.startswith("● plain: no dropout in this network") for line in drawn)
+
+
+def test_before_the_first_keyframe() -> None:
+    assert "No keyframe here yet." in lines(VIEWS["no data"], 60, 8)[0]

@@ -1,0 +1,70 @@
+"""What each command loads: the viewer and the light commands never torch, the trainer never Textual."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_session import DIGITS, train
+
+HEAVY = ("torch", "sklearn")
+
+
+def loaded(script: str, *arguments: object) -> set[str]:
+    """Top-level modules that a fresh process has loaded after the script."""
+    tail = "\nimport json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    done = subprocess.run(
+        [sys.executable, "-c", script + tail, *map(str, arguments)], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def command(*arguments: object) -> set[str]:
+    return loaded("import sys\nfrom bntui.cli import app\napp(sys.argv[1:], standalone_mode=False)", *arguments)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["schema"], ["check", "batch-normalization"]])
+def test_light_commands_load_neither_torch_nor_scikit_learn(arguments: list[str]) -> None:
+    assert not loaded_heavy(command(*arguments))
+
+
+def test_showing_a_keyframe_loads_neither(tmp_path: Path) -> None:
+    recording = train(tmp_path, DIGITS).path
+    assert not loaded_heavy(command("show", recording))
+
+
+def test_the_viewer_loads_neither_whatever_it_shows(tmp_path: Path) -> None:
+    recording = train(tmp_path, DIGITS).path
+    script = """
+import asyncio, sys
+from pathlib import Path
+from bntui.viewer.app import LabApp
+async def look():
+    app = LabApp(recording=Path(sys.argv[1]))
+    async with app.run_test(size=(160, 48)) as pilot:
+        for key in ("left", "2", "enter", "3", "4", "5", "6", "escape", "question_mark"):
+            await pilot.press(key)
+asyncio.run(look())
+"""
+    modules = loaded(script, recording)
+    assert not loaded_heavy(modules)
+    assert {"textual", "plotext"} <= modules
+
+
+def test_the_gallery_paints_before_numpy_pydantic_and_plotext_are_loaded() -> None:
+    modules = loaded("import bntui.viewer.app, bntui.viewer.screens.gallery")
+    assert not modules & {"numpy", "pydantic", "plotext", *HEAVY}
+
+
+def test_the_trainer_never_loads_textual() -> None:
+    modules = loaded("import bntui.trainer.__main__, bntui.trainer.service")
+    assert "torch" in modules
+    assert not modules & {"textual", "plotext", "rich"}
+
+
+def loaded_heavy(modules: set[str]) -> set[str]:
+    return modules & set(HEAVY)

@@ -1,0 +1,61 @@
+"""One contract for all panels: every size, every state, exactly the room they were given, and never an error."""
+
+from __future__ import annotations
+
+import pytest
+
+from bntui.viewer.panels import PANELS, Panel
+from bntui.viewer.rows import text, width
+from bntui.viewer.theme import style
+from bntui.viewer.view import View
+from tests.factory import run_view, view
+
+SIZES = [(20, 6), (38, 6), (38, 19), (50, 10), (75, 21), (81, 24), (98, 12), (118, 28), (158, 40), (200, 60)]
+VIEWS = {
+    "two runs": view(),
+    "one run": view(run_view(norm=True, dropout=0.5)),
+    "first frame": view(run_view(keyframes=1), run_view(1, "batch norm", keyframes=1, norm=True)),
+    "no data": view(run_view(keyframes=0), run_view(1, "batch norm", keyframes=0)),
+    "one run without data": view(run_view(), run_view(1, "late", keyframes=0), selected=1, pinned=0),
+    "NaN": view(run_view(nan=True, dropout=0.2), run_view(1, "batch norm", norm=True)),
+    "stopped early": view(run_view(stopped=True), run_view(1, "none", patience=None)),
+    "looking back": view(run_view(row=3, vanishing=True, dropout=0.2), run_view(1, "batch norm", row=3)),
+    "many layers": view(run_view(layers=30, dropout=0.1), run_view(1, "deep", layers=30, norm=True)),
+    "six runs": view(*(run_view(n, f"run number {n}", dropout=n / 10) for n in range(6)), selected=4, pinned=2),
+    "Korean": view(run_view(name="배치 정규화 없음", dropout=0.2), run_view(1, "배치 정규화", norm=True)),
+    "linear axis": view(run_view(vanishing=True), log_axis=False),
+}
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_panel_fills_its_room_in_every_state(panel: Panel, name: str) -> None:
+    shown: View = VIEWS[name]
+    for cells, lines in SIZES:
+        drawing = panel.draw(shown, cells, lines)
+        assert len(drawing.rows) == lines
+        assert {width(row) for row in drawing.rows} == {cells}, (cells, lines)
+        assert drawing.title
+        assert any(text(row).strip() for row in drawing.rows), "an empty box"
+        for row in drawing.rows:
+            for span in row:
+                style(span.style)  # a name that the theme does not know would raise
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+def test_a_panel_is_a_pure_function(panel: Panel) -> None:
+    one = panel.draw(view(), 80, 20)
+    panel.draw(view(run_view(nan=True)), 50, 10)
+    assert panel.draw(view(), 80, 20) == one
+
+
+@pytest.mark.parametrize("panel", [p for p in PANELS if p.name != "timeline"], ids=lambda panel: panel.name)
+def test_neighbouring_keyframes_keep_their_columns(panel: Panel) -> None:
+    """Nothing jumps: what does not change from keyframe to keyframe stays where it is."""
+    before, after = (
+        panel.draw(view(run_view(row=row, dropout=0.2), run_view(1, "batch norm", norm=True, row=row)), 81, 24)
+        for row in (5, 6)
+    )
+    assert before.title == after.title
+    words = [[word for word in text(row).split() if word.isalpha()] for row in before.rows]
+    assert words == [[word for word in text(row).split() if word.isalpha()] for row in after.rows]

@@ -1,0 +1,110 @@
+"""Verdicts on gradients against hand computation and a naive loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bntui.insight.verdicts import gradient_verdict, verdict_changes
+from bntui.keyframe import COLUMN, LAYER_COLUMNS
+from bntui.recording.history import RunHistory
+from tests.factory import run_view
+
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("norms", "name", "ratio"),
+    [
+        ([0.5, 9.0, 1.0], "healthy", 0.5),
+        ([1e-3, 1.0], "healthy", 1e-3),
+        ([0.999e-3, 1.0], "vanishing", 0.999e-3),
+        ([2e-6, 8e-5, 4e-3, 0.1], "vanishing", 2e-5),
+        ([1000.0, 1.0], "healthy", 1000.0),
+        ([1001.0, 1.0], "exploding", 1001.0),
+        ([3.0], "healthy", 1.0),
+        ([0.0, 1.0], "vanishing", 0.0),
+        ([1.0, 0.0], "exploding", INF),
+        ([0.0, 0.0], "vanishing", NAN),
+        ([1.0, NAN, 1.0], "not finite", NAN),
+        ([1.0, 1.0, INF], "not finite", NAN),
+        ([], "unknown", NAN),
+    ],
+)
+def test_verdict(norms: list[float], name: str, ratio: float) -> None:
+    verdict = gradient_verdict(norms)
+    assert verdict.name == name
+    assert verdict.ratio == pytest.approx(ratio, nan_ok=True)
+    assert verdict.bad == (name in {"vanishing", "exploding", "not finite"})
+
+
+def test_sentences_name_the_number_and_the_limit() -> None:
+    assert (
+        gradient_verdict([2e-6, 0.1]).sentence
+        == "the first layer's gradient is 2.0e-05 times the last layer's: vanishing (1e-03)"
+    )
+    assert gradient_verdict([2e-6, 0.1]).limit == 1e-3
+    assert gradient_verdict([1e5, 0.1]).limit == 1e3
+    assert gradient_verdict([0.0, 0.0]).sentence == "all gradients are zero: nothing is learned there"
+    assert gradient_verdict([1.0, INF, NAN]).sentence == "the gradient of layer 2 is infinite"
+
+
+def history(norms: list[list[float]], frames: list[bool]) -> RunHistory:
+    """A history with these gradient norms and no other figure per layer."""
+    blank = run_view(keyframes=len(norms)).history
+    layers = np.full((len(norms), len(norms[0]), len(LAYER_COLUMNS)), np.nan)
+    layers[:, :, COLUMN["weight_gradient_norm"]] = norms
+    return replace(blank, layers=layers, has_frame=np.array(frames))
+
+
+def naive(norms: list[list[float]], frames: list[bool]) -> list[tuple[float, str]]:
+    changes, before = [], None
+    for epoch, (row, frame) in enumerate(zip(norms, frames, strict=True)):
+        if not frame:
+            continue
+        if not all(math.isfinite(x) for x in row):
+            name = "not finite"
+        elif row[-1] == 0:
+            name = "vanishing" if row[0] == 0 else "exploding"
+        else:
+            ratio = row[0] / row[-1]
+            name = "vanishing" if ratio < 1e-3 else "exploding" if ratio > 1e3 else "healthy"
+        if before is not None and name != before:
+            changes.append((float(epoch), name))
+        before = name
+    return changes
+
+
+def test_changes_are_those_of_a_naive_loop() -> None:
+    draw = np.random.default_rng(4)
+    norms = draw.choice([0.0, 1e-6, 1e-2, 1.0, 1e4, NAN, INF], (200, 3), p=[0.1, 0.2, 0.2, 0.3, 0.1, 0.05, 0.05])
+    frames = (draw.random(200) < 0.8).tolist()
+    expected = naive(norms.tolist(), frames)
+    assert len(expected) > 50
+    assert verdict_changes(history(norms.tolist(), frames)) == tuple(expected)
+
+
+def test_no_change_without_two_frames() -> None:
+    assert verdict_changes(run_view(keyframes=0).history) == ()
+    assert verdict_changes(run_view(keyframes=1).history) == ()
+    assert verdict_changes(run_view(vanishing=True).history) == ()
+
+
+def test_ten_thousand_keyframes_are_quick() -> None:
+    small = run_view(keyframes=2).history
+    many = replace(
+        small,
+        layers=np.repeat(small.layers, 5000, axis=0),
+        has_frame=np.ones(10_000, bool),
+        epoch=np.arange(10_000, dtype=float),
+    )
+    fastest = math.inf
+    for _ in range(3):
+        began = time.perf_counter()
+        verdict_changes(many)
+        fastest = min(fastest, time.perf_counter() - began)
+    assert fastest < 0.02

@@ -1,0 +1,178 @@
+"""Is only what changed sent, and is the screen then the same as if everything had been sent?"""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.color import Color, ColorSystem
+from rich.console import Console
+from rich.style import Style
+from textual.app import App, ComposeResult
+from textual.geometry import Region
+from textual.screen import Screen
+
+from bntui.viewer import theme, view
+from bntui.viewer.narrow import NarrowCompositor, NarrowUpdate
+from bntui.viewer.rows import Drawing, Row, Span, text, width
+from bntui.viewer.widgets import RowsWidget, cells_of, changed_spans, clean, framed, strip
+
+WORDS = st.text(st.sampled_from("ab █⣀●가나"), max_size=30)
+ROWS = st.lists(st.builds(Span, WORDS, st.sampled_from(["text", "run0", "bold warn"])), max_size=6).map(tuple)
+CELLS = 40
+
+
+@given(ROWS, ROWS)
+def test_sending_the_changed_spans_gives_the_new_row(old: Row, new: Row) -> None:
+    before, after = strip(old, CELLS, theme.style), strip(new, CELLS, theme.style)
+    shown = cells_of(before)
+    for start, stop in changed_spans(before, after):
+        piece = cells_of(after.crop(start, stop))
+        assert len(piece) == stop - start
+        shown[start:stop] = piece
+    assert shown == cells_of(after)
+
+
+@given(ROWS, st.integers(0, 60))
+def test_a_strip_has_exactly_its_cells(row: Row, cells: int) -> None:
+    line = strip(row, cells, theme.style)
+    assert cell_len(line.text) == cells == line.cell_length
+
+
+def test_equal_rows_have_no_changed_span() -> None:
+    line = strip((Span("one", "run0"), Span("two")), 20, theme.style)
+    same = strip((Span("on", "run0"), Span("e", "run0"), Span("two")), 20, theme.style)
+    assert changed_spans(line, same) == []
+
+
+def test_near_changes_are_one_span_and_far_ones_two() -> None:
+    blank = strip((), 80, theme.style)
+    assert changed_spans(blank, strip((Span("x   x"),), 80, theme.style)) == [(0, 5)]
+    assert changed_spans(blank, strip((Span("x" + " " * 60 + "x"),), 80, theme.style)) == [(0, 1), (61, 62)]
+
+
+def test_a_wide_character_is_sent_whole() -> None:
+    old, new = (strip((Span(word),), 10, theme.style) for word in ("ab가", "ab나"))
+    assert changed_spans(old, new) == [(2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("dirty", "expected"),
+    [
+        ("\x1b[2Jloss", "[2Jloss"),
+        ("a\tb\nc", "a b c"),
+        ("\u202eevil\u200b", "evil"),
+        ("정규화 μ ± σ ●", "정규화 μ ± σ ●"),
+        ("bell\x07\x9b31m", "bell31m"),
+    ],
+)
+def test_what_a_terminal_could_obey_is_removed(dirty: str, expected: str) -> None:
+    assert clean(dirty) == expected
+
+
+@pytest.mark.parametrize("cells", [20, 41, 82])
+@pytest.mark.parametrize("title", ["Curves", "A title that is much too long for the narrow ones", "층별 평균과 표준편차"])
+@pytest.mark.parametrize("key", ["", "1"])
+def test_a_frame_is_as_wide_as_asked(cells: int, title: str, key: str) -> None:
+    body = ((Span("x" * (cells - 2)),),) * 3
+    rows = framed(Drawing(title, body), cells, focused=True, key=key)
+    assert len(rows) == 5
+    assert {width(row) for row in rows} == {cells}
+    assert text(rows[0])[0] == "╭"
+    assert text(rows[0])[-1] == "╮"
+
+
+class RowsScreen(Screen[None]):
+    def __init__(self, widget: RowsWidget) -> None:
+        super().__init__()
+        self._compositor = NarrowCompositor()
+        self.widget = widget
+
+    def compose(self) -> ComposeResult:
+        yield self.widget
+
+
+ONE: Row = (Span("epoch "), Span("12", "run0"), Span(" of 60" + " " * 26))
+
+
+async def test_only_changed_cells_are_refreshed() -> None:
+    widget = RowsWidget("test")
+    app: App[None] = App()
+    async with app.run_test(size=(60, 20)) as pilot:
+        await app.push_screen(RowsScreen(widget))
+        widget.place(Region(3, 2, 40, 4))
+        assert widget.show((ONE,) * 4, 40) == [Region(0, 0, 40, 4)]
+        await pilot.pause()
+        assert widget.show((ONE,) * 4, 40) == []
+        other: Row = (ONE[0], Span("13", "run0"), ONE[2])
+        assert widget.show((ONE, other, ONE, ONE), 40) == [Region(7, 1, 1, 1)]
+        restyled: Row = (ONE[0], Span("13", "run1"), ONE[2])
+        assert widget.show((ONE, restyled, ONE, ONE), 40) == [Region(6, 1, 2, 1)]
+        assert widget.render_line(1).text.startswith("epoch 13 of 60")
+
+
+async def test_the_terminal_gets_the_changed_cells_only() -> None:
+    """Leans on Textual's compositor: fails when that changes, and `narrow.py` has to follow."""
+    widget = RowsWidget("test")
+    app: App[None] = App()
+    sent: list[str] = []
+    async with app.run_test(size=(60, 20)) as pilot:
+        screen = RowsScreen(widget)
+        await app.push_screen(screen)
+        widget.place(Region(3, 2, 40, 4))
+        widget.show((ONE,) * 4, 40)
+        await pilot.pause()
+        display = app._display
+
+        def spy(shown: Screen[object], update: object) -> None:
+            assert isinstance(update, NarrowUpdate)
+            sent.append(update.render_segments(Console(file=io.StringIO(), color_system=None)))
+            display(shown, update)  # type: ignore[arg-type]
+
+        app._display = spy  # type: ignore[assignment,method-assign]
+        widget.show((ONE, (ONE[0], Span("13", "run0"), ONE[2]), ONE, ONE), 40)
+        await pilot.pause()
+    assert sent[:1] == ["\x1b[4;11H3"]  # row 2 + 1, column 3 + 7, counted from 1
+
+
+def test_runs_differ_in_every_palette() -> None:
+    runs = [Color.parse(theme.COLOURS[f"run{n}"]) for n in range(6)]
+    for palette in (ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT, ColorSystem.STANDARD):
+        assert len({run.downgrade(palette) for run in runs}) == 6, palette
+        assert Color.parse(theme.BACKGROUND).downgrade(palette) not in {run.downgrade(palette) for run in runs}
+
+
+def test_without_colours_no_style_has_one() -> None:
+    for name in theme.NAMES:
+        style = theme.style(name, plain=True)
+        assert style.color is None
+        assert style.bgcolor is None
+    assert theme.style("bad", plain=True).reverse
+    assert theme.style("bold run0", plain=True).bold
+
+
+def test_styles_combine_and_unknown_names_look_like_text() -> None:
+    assert theme.style("bold run0") == Style.parse(f"bold {theme.COLOURS['run0']}")
+    assert theme.style("") == theme.style("no such style") == Style.parse(theme.TEXT)
+
+
+def test_the_gallerys_marks_are_those_of_the_view() -> None:
+    assert theme.RUN_MARKS == view.MARKS
+
+
+def test_contrast_of_text_on_the_background() -> None:
+    """WCAG 2.1: 4.5:1 for text; what is quiet on purpose (frames, dropped units) is not text."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(part, 16) / 255 for part in re.findall("..", colour.removeprefix("#"))]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark = luminance(theme.BACKGROUND)
+    for name, colour in theme.COLOURS.items():
+        if name not in ("frame", "dropped"):
+            assert (luminance(colour) + 0.05) / (dark + 0.05) >= 4.5, name
