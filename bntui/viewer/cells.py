@@ -1,4 +1,4 @@
-"""How numbers become characters: bars, sparklines, histograms and masks drawn with block elements."""
+"""How numbers become characters: bars, sparklines, lines, histograms and masks as text."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from bntui.viewer.view import RunView
 
 BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 """Heights from 0 to 8 eighths of a cell."""
-_EIGHTHS: Final = (" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 _HALVES: Final = np.array([" ", "▄", "▀", "█"])
+_DOTS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+"""Bits of a braille character's dots: left and right column, each from the top."""
 _NICE: Final = np.array([1, 1.5, 2, 3, 4, 5, 6, 8, 10])
 
 
 def bar(fraction: float, cells: int) -> str:
-    """A horizontal bar of ``fraction`` of ``cells``, in eighths of a cell; empty for NaN."""
+    """A thin horizontal bar of ``fraction`` of ``cells``, in halves of a cell, as long as it is; empty for NaN."""
     if not fraction > 0 or cells <= 0:
-        return " " * max(cells, 0)
-    full, rest = divmod(round(min(fraction, 1.0) * cells * 8), 8)
-    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells)
+        return ""
+    full, half = divmod(round(min(fraction, 1.0) * cells * 2), 2)
+    return "━" * full + "╸" * half
 
 
 def levels(heights: FloatArray) -> str:
@@ -76,14 +77,33 @@ def along(epochs: FloatArray, cells: int, end: float) -> IntArray:
     return rows
 
 
-def histogram(counts: ArrayLike, low: float, high: float, axis_low: float, axis_high: float, cells: int) -> str:
-    """Equal bins from ``low`` to ``high`` drawn on another axis, the fullest cell as █.
+def line(shares: FloatArray, rows: int = 1) -> tuple[str, ...]:
+    """A thin line in braille, two values a cell, top row first: 0 is the lowest dot, 1 the highest, NaN a gap."""
+    canvas = [[0] * (len(shares) // 2) for _ in range(rows)]
+    before: int | None = None
+    for column, share in enumerate(shares[: len(shares) // 2 * 2].tolist()):
+        if share != share:
+            before = None
+            continue
+        dot = round((1 - min(max(share, 0.0), 1.0)) * (4 * rows - 1))
+        # steps are joined half way, so that the line has no holes and no thick corners
+        first, last = sorted((dot, dot if before is None else before + (before < dot) - (before > dot)))
+        for lit in range(first, last + 1):
+            canvas[lit // 4][column // 2] |= _DOTS[column % 2][lit % 4]
+        before = dot
+    return tuple("".join(chr(0x2800 + bits) if bits else " " for bits in row) for row in canvas)
+
+
+def histogram(
+    counts: ArrayLike, low: float, high: float, axis_low: float, axis_high: float, cells: int, rows: int = 1
+) -> tuple[str, ...]:
+    """Equal bins from ``low`` to ``high`` drawn on another axis, top row first, the fullest cell as high as all rows.
 
     Bins are shared among the cells that they overlap; what lies beyond the axis is gathered in its outer cells.
     """
     tally = np.asarray(counts, np.float64)
     if cells <= 0 or not tally.sum() or not (math.isfinite(high - low) and axis_high > axis_low):
-        return " " * max(cells, 0)
+        return (" " * max(cells, 0),) * rows
     if high - low > 1e-12 * (axis_high - axis_low):
         # the cells' edges, counted in bins; what lies beyond the axis belongs to the outer cells
         edges = (axis_low - low + np.arange(cells + 1) * ((axis_high - axis_low) / cells)) * (tally.size / (high - low))
@@ -94,7 +114,8 @@ def histogram(counts: ArrayLike, low: float, high: float, axis_low: float, axis_
         mass = np.zeros(cells)
         share = min(max((low - axis_low) / (axis_high - axis_low), 0.0), 1.0)
         mass[min(int(share * cells), cells - 1)] = 1
-    return levels(8 * mass / mass.max())
+    heights = 8 * rows * mass / mass.max()
+    return tuple(levels(heights - 8 * row) for row in range(rows - 1, -1, -1))
 
 
 def mask(kept: BoolArray) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from bntui.link import Status
 from bntui.viewer.figures import count, epoch
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.panels import PANELS
-from bntui.viewer.rows import Row, Span, width
+from bntui.viewer.rows import Row, Span, fit, width
 from bntui.viewer.view import View
 
 TOO_SMALL: Final = f"This screen is too small for a training run: make it at least {SMALLEST[0]}x{SMALLEST[1]}."
@@ -40,12 +40,13 @@ def state_text(status: Status | None, gone: bool) -> tuple[str, str]:
     }[status.state]
 
 
-def where(view: View) -> str:
-    """The selected run's place: epoch and step of the keyframe that is shown."""
+def where(view: View) -> tuple[str, str]:
+    """The selected run's place, epoch and step of the keyframe that is shown; and the same without the step."""
     run = view.runs[view.selected]
     if run.row < 0:
-        return "no keyframe yet"
-    return f"epoch {epoch(run.history.epoch[run.row])}/{run.info.epochs}   step {count(int(run.history.step[run.row]))}"
+        return ("no keyframe yet",) * 2
+    place = f"epoch {epoch(run.history.epoch[run.row])}/{run.info.epochs}"
+    return f"{place}   step {count(int(run.history.step[run.row]))}", place
 
 
 def data_text(view: View, facts: Mapping[str, str]) -> str:
@@ -59,30 +60,33 @@ def data_text(view: View, facts: Mapping[str, str]) -> str:
 
 def header(view: View, facts: Mapping[str, str], state: tuple[str, str], cells: int) -> Row:
     """Title, data, runs, place and state; what matters least gives way first on a narrow screen."""
-    words, look = state
-    right: Row = (Span(where(view), "text"), Span("   "), Span(words, look), Span(" "))
-    runs: list[Span] = []
-    for index, run in enumerate(view.runs):
-        chosen = "bold underline " if index == view.selected else ""
-        runs += [Span(f"{run.mark} {run.name}", f"{chosen}{run.style}"), Span("   ")]
-    if len(view.runs) > 3 or width((*right, *runs)) > cells:
-        run = view.runs[view.selected]
-        runs = [Span(f"{run.mark} {run.name}", f"bold {run.style}"), Span("   ")]
-        if width((*right, *runs)) + 3 > cells:
-            runs = [
-                Span(set_cell_size(f"{run.mark} {run.name}", max(0, cells - width(right) - 2)), run.style),
-                Span(" "),
-            ]
-    data: Row = (Span(data_text(view, facts), "muted"), Span("   "))
+    candidates = [(*runs, *_right(place, state)) for place in where(view) for runs in _runs(view)]
+    right = next((row for row in candidates if width(row) < cells), candidates[-1])
     left: Row = (Span(" bntui", "bold accent"), Span("   "))
-    room = cells - width((*left, *runs, *right))
+    room = cells - width((*left, *right))
     if room < 0:
-        left, room = (Span(" "),), cells - 1 - width((*runs, *right))
+        left, room = (Span(" "),), cells - 1 - width(right)
+    data: Row = (Span(data_text(view, facts), "muted"), Span("   "))
     show_data = room >= width(data) + min(cell_len(view.title), 24) + 2
     room -= width(data) if show_data else 0
     title = view.title if cell_len(view.title) <= room - 2 else _shortened(view.title, room - 2)
     fill = Span(" " * max(0, room - cell_len(title)))
-    return (*left, Span(title, "title"), fill, *(data if show_data else ()), *runs, *right)
+    return fit((*left, Span(title, "title"), fill, *(data if show_data else ()), *right), cells)
+
+
+def _right(place: str, state: tuple[str, str]) -> Row:
+    return (Span(place, "text"), Span("   "), Span(*state), Span(" "))
+
+
+def _runs(view: View) -> tuple[Row, Row, Row]:
+    """All runs with their marks, the selected one alone, its mark alone."""
+    selected = view.runs[view.selected]
+    gap = Span("   ")
+    every: list[Span] = []
+    for run in view.runs:
+        every += [Span(f"{run.mark} {run.name}", f"bold {run.style}" if run is selected else run.style), gap]
+    alone: Row = (Span(f"{selected.mark} {selected.name}", f"bold {selected.style}"), gap)
+    return tuple(every), alone, (Span(f"{selected.mark} ", f"bold {selected.style}"),)
 
 
 def _shortened(title: str, cells: int) -> str:
@@ -132,7 +136,7 @@ def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoo
     row: list[Span] = [Span(" ")]
     for key, label in shown:
         row += [Span(key, "key"), Span(f" {label}  ", "muted")]
-    return tuple(row)
+    return fit(tuple(row), cells)
 
 
 def too_small(cells: int, height: int) -> tuple[Row, ...]:

@@ -18,7 +18,7 @@ BACKGROUND: Final = "#101218"
 SURFACE: Final = "#171a22"
 ACCENT: Final = "#7aa2f7"
 TEXT: Final = "#d5d9e3"
-MUTED: Final = "#767c8c"
+MUTED: Final = "#838999"
 FRAME: Final = "#42454d"
 
 RUN_MARKS: Final = ("●", "▲", "■", "◆", "▼", "★")

@@ -22,12 +22,18 @@ WRONG_ABOVE: Final = 0.5
 BOUNDED: Final = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0)}
 MAX_ROWS: Final = 1024
 """Keyframes that an axis is computed from; of more, every second, fourth, ... one."""
+SPREAD: Final = 3
+"""An axis reaches this many standard deviations from the mean, or to the extreme value if that is nearer."""
 MEAN, STD = 5, 5
-MOMENTS: Final = MEAN + STD + 3
+WIDE_MOMENTS, TIGHT_MOMENTS = MEAN + STD + 3, MEAN + STD + 1
 FRACTION: Final = 9
-MIN_HISTOGRAM, GOOD_HISTOGRAM, MAX_HISTOGRAM = 4, 8, 16
-EXTRAS: Final = {"weight_norm": "weight norm", "update_ratio": "|Δw|/|w|"}
-EXTRA: Final = 12
+SMALL: Final = 0.01
+"""Standard deviation below which two decimals say nothing."""
+MIN_HISTOGRAM, MAX_HISTOGRAM = 6, 40
+TALL: Final = (3, 2)
+"""Rows of a tall histogram: as many as there is height for."""
+EXTRAS: Final = {"weight_norm": "weight norm", "update_ratio": "update/weight"}
+EXTRA: Final = 15
 DETAIL: Final = 8
 """Width of a number in the detailed table."""
 DETAILS: Final = ("mean", "std", "min", "p15", "p50", "p85", "max")
@@ -42,18 +48,45 @@ class Quantity:
     brief: str
     low: float
     high: float
+    raw: tuple[float, float] | None
+    """The axis of layers without activation, where others have one: an output layer's logits reach much further."""
 
-    @property
-    def axis(self) -> str:
+    def limits(self, active: bool) -> tuple[float, float]:
+        return (self.low, self.high) if active or self.raw is None else self.raw
+
+    def axis(self, active: bool = True) -> str:
         """Its ends; empty where no run has such values."""
-        return f"{_tick(self.low)}…{_tick(self.high)}" if self.plotted else ""
+        low, high = self.limits(active)
+        return f"{_tick(low)}…{_tick(high)}" if high > low else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The richest form of the table that fits: where its columns stand, and where the histograms."""
+
+    name: int
+    shown: tuple[Quantity, ...]
+    column: int
+    """Cells of a column with the gap before it."""
+    moments: int
+    bins: int
+    below: int
+    """Rows of the histograms below the figures; 0: beside them, if there are any."""
+    fraction: int
+    """Cells of the dead or saturated fraction, which ends at the right edge; 0 where it does not fit."""
+    ruler: bool
+    """The axes have a row of their own."""
+    blank: bool
+    """A blank row stands between two runs."""
 
     @property
-    def plotted(self) -> bool:
-        return self.high > self.low
+    def gap(self) -> int:
+        return 2 if self.column >= WIDE_MOMENTS + 3 else 1
 
-    def histogram(self, values: Distribution, bins: int) -> str:
-        return cells.histogram(values.counts, values.min, values.max, self.low, self.high, bins)
+    @property
+    def marks_axis(self) -> bool:
+        """An axis of its own can be stated: in the column of the values after activation, which such a layer lacks."""
+        return any(quantity.field == "output" for quantity in self.shown)
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
@@ -63,7 +96,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         return cells.notice(
             TITLE, ("No keyframe here yet.", "The first one is measured before the first step."), width, height
         )
-    quantities = _quantities(runs)
+    quantities = _quantities(view.runs, runs)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     detailed = _detailed(runs, quantities, width)
     if detailed is not None and len(detailed) + len(waiting) <= height:
@@ -71,39 +104,51 @@ def draw(view: View, width: int, height: int) -> Drawing:
     return cells.page(TITLE, [*_table(runs, quantities, width, height - len(waiting)), *waiting], width, height)
 
 
-def _quantities(runs: Sequence[RunView]) -> tuple[Quantity, ...]:
-    """The columns in the order in which values pass through a block, each with its axis."""
-    activations = {info.activation for run in runs for info in run.info.layers} - {"none"}
+def _quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[Quantity, ...]:
+    """The columns in the order in which values pass through a block, each with its axis.
+
+    All runs name them, so that choosing another run moves no column; the shown ones give the axes.
+    """
+    activations = {info.activation for run in every for info in run.info.layers} - {"none"}
     activation = activations.pop() if len(activations) == 1 else "activation"
-    normed = [run for run in runs if any(info.norm != "none" for info in run.info.layers)]
+    normed = [run for run in every if any(info.norm != "none" for info in run.info.layers)]
     norm_last = bool(normed) and normed[0].info.config["network"].get("norm_position") == "after_activation"
     before = "norm" if normed and not norm_last else activation
+    mixed = {info.activation == "none" for run in runs for info in run.info.layers} == {False, True}
+
+    def quantity(field: str, heading: str, brief: str, fixed: tuple[float, float] | None = None) -> Quantity:
+        raw = _limits(runs, field, active=False) if mixed else None
+        return Quantity(field, heading, brief, *(fixed or _limits(runs, field, active=True if mixed else None)), raw)
+
     stages = [
-        Quantity("pre_norm", f"before {before}", "before", *_limits(runs, "pre_norm")),
-        Quantity("normalized", "after norm", "normed", *_limits(runs, "normalized")),
-        Quantity(
-            "output", f"after {activation}", "after", *(BOUNDED.get(activation) or _limits(runs, "output", active=True))
-        ),
+        quantity("pre_norm", f"before {before}", "before"),
+        quantity("output", f"after {activation}", "after", BOUNDED.get(activation)),
     ]
-    return tuple(stages if not norm_last else [stages[0], stages[2], stages[1]])
+    if normed:
+        stages.insert(2 if norm_last else 1, quantity("normalized", "after norm", "normed"))
+    return tuple(stages)
 
 
-def _limits(runs: Sequence[RunView], quantity: str, *, active: bool = False) -> tuple[float, float]:
-    """An axis that holds all keyframes up to the head, so that it stays put while the cursor moves.
+def _limits(runs: Sequence[RunView], field: str, *, active: bool | None) -> tuple[float, float]:
+    """An axis for the bulk of the values in all keyframes up to the head, so that it stays while the cursor moves.
 
-    A run that diverges passes through values that would squeeze everything else into one cell: beyond
-    ten times the extent that half of the keyframes stay within, values go to the histogram's outer cells.
+    Of layers with an activation, without one, or (None) of all.  A run that diverges passes through values
+    that would squeeze everything else into one cell: beyond ten times the extent that half of the keyframes stay
+    within, values go to the histogram's outer cells, as do those beyond ``SPREAD`` standard deviations.
     """
     low = high = 0.0
     seen = False
     for run in runs:
-        chosen = [i for i, info in enumerate(run.info.layers) if not active or info.activation != "none"]
-        course = run.history.layers[:: _stride(len(run.history))]
-        least, most = (course[:, chosen, COLUMN[f"{quantity}.{end}"]] for end in ("min", "max"))
-        known = np.isfinite(least) & np.isfinite(most)
+        chosen = [
+            i for i, info in enumerate(run.info.layers) if active is None or (info.activation != "none") == active
+        ]
+        course = run.history.layers[:: _stride(len(run.history)), chosen]
+        least, most, mean, std = (course[:, :, COLUMN[f"{field}.{name}"]] for name in ("min", "max", "mean", "std"))
+        known = np.isfinite(least) & np.isfinite(most) & np.isfinite(mean) & np.isfinite(std)
         if not known.any():
             continue
         seen = True
+        least, most = np.maximum(least, mean - SPREAD * std), np.minimum(most, mean + SPREAD * std)
         extent = np.where(known, np.maximum(np.abs(least), np.abs(most)), 0.0).max(axis=1).clip(max=1e300)
         cap = 10 * float(np.median(extent[known.any(axis=1)]))
         low = min(low, max(float(least[known].min()), -cap))
@@ -121,47 +166,51 @@ def _tick(value: float) -> str:
     return f"{value:g}".replace("-", "−").replace("e−0", "e−").replace("e+0", "e").replace("e+", "e")
 
 
-def _table(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int) -> list[Row]:
-    longest_name = max(cell_len(layer.name) for run in runs for layer in _layers(run))
-    name = min(longest_name, 12)
-    normed = any(layer.normalized is not None for run in runs for layer in _layers(run))
+def _form(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int) -> Form:
+    longest = min(max(cell_len(layer.name) for run in runs for layer in _layers(run)), 12)
     # what goes first where it is narrow stands last here
-    dear = ["pre_norm", "output", "fraction", "normalized"] if not normed else ["pre_norm", "output", "normalized"]
-    dear += [] if "fraction" in dear else ["fraction"]
-    sizes = {"pre_norm": MOMENTS, "output": MOMENTS, "normalized": MOMENTS, "fraction": FRACTION}
+    normed = any(layer.normalized is not None for run in runs for layer in _layers(run))
+    dear = ["pre_norm", "output", "normalized", "fraction"] if normed else ["pre_norm", "output", "fraction"]
+    tight = TIGHT_MOMENTS + 1
+    sizes = {"pre_norm": tight, "output": tight, "normalized": tight, "fraction": FRACTION + 1}
     # a name shrinks to 6 cells before a column is given up, and to 4 before the first one is
     kept = [
         key
         for i, key in enumerate(dear)
-        if 2 + min(name, 6 if i else 4) + sum(1 + sizes[k] for k in dear[: i + 1]) <= width
+        if 2 + min(longest, 6 if i else 4) + sum(sizes[k] for k in dear[: i + 1]) <= width
     ]
-    shown = [q for q in quantities if q.field in kept]
-    used = 2 + sum(1 + sizes[key] for key in kept)
-    name = max(min(name, width - used), 3)
-    spare = width - used - name
-    plots = sum(1 for quantity in shown if quantity.plotted)
-    fitting = (spare // plots - 1 if plots else 0) if len(kept) == len(dear) else 0
-    number_of_extras = min((spare - plots * (GOOD_HISTOGRAM + 1)) // EXTRA, 2) if fitting > GOOD_HISTOGRAM else 0
-    extras = tuple(EXTRAS)[:number_of_extras]
-    bins = 0
-    if fitting >= MIN_HISTOGRAM:
-        bins = min((spare - number_of_extras * EXTRA) // plots - 1, MAX_HISTOGRAM)
-    rows = [_header(runs, shown, name, bins, extras, "fraction" in kept)]
+    shown = tuple(quantity for quantity in quantities if quantity.field in kept or len(kept) == len(dear))
+    name = max(min(longest, width - 2 - sum(sizes[key] for key in kept)), 3)
+    spare = width - 2 - name - (FRACTION + 1 if "fraction" in kept else 0)
+    column = min(spare // len(shown), MAX_HISTOGRAM + 2)
+    layers = sum(len(_layers(run)) for run in runs)
+    gaps = len(runs) - 1
+    below = next((tall for tall in TALL if 2 + layers * (1 + tall) + gaps <= height), int(1 + 2 * layers <= height))
+    moments = WIDE_MOMENTS if column > WIDE_MOMENTS else TIGHT_MOMENTS
+    bins = column - (2 if column >= WIDE_MOMENTS + 3 else 1)
+    if not below:
+        bins = max(bins - moments - 1, 0)
+        bins = bins if bins >= MIN_HISTOGRAM else 0
+    free = height - 1 - layers * (1 + below)
+    ruler = below > 0 and free > 0
+    fraction = width - 2 - name - column * len(shown) if "fraction" in kept else 0
+    return Form(name, shown, column, moments, bins, below, fraction, ruler, blank=free - ruler >= gaps)
+
+
+def _table(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int) -> list[Row]:
+    form = _form(runs, quantities, width, height)
+    rows = _header(runs, form)
+    sizes = [len(_layers(run)) for run in runs]
     room = height - len(rows)
-    sizes_of_runs = [len(_layers(run)) for run in runs]
-    hidden = max(sum(sizes_of_runs) - room, 0)
-    given = cells.shares(sizes_of_runs, room - 1 if hidden else room)
-    for run, number_of_rows in zip(runs, given, strict=True):
-        for layer in _layers(run)[:number_of_rows]:
-            row = [Span(f"{run.mark} ", run.style), Span(cells.short(layer.name, name), run.style)]
-            for quantity in shown:
-                row += _block(getattr(layer, quantity.field), quantity, bins, layer, run)
-            if "fraction" in kept:
-                row.append(_fraction(layer))
-            row += _scalars(layer, extras)
-            rows.append(tuple(row))
+    hidden = sum(sizes) * (1 + form.below) > room
+    given = cells.shares(sizes, room - 1) if hidden else tuple(sizes)
+    for number_of_run, (run, layers) in enumerate(zip(runs, given, strict=True)):
+        if number_of_run and form.blank:
+            rows.append(())
+        for index in range(layers):
+            rows += _layer(run, index, form)
     if hidden:
-        more = sum(sizes_of_runs) - sum(given)
+        more = sum(sizes) - sum(given)
         plural = "layer" if more == 1 else "layers"
         words = cells.longest(width, f"… {more} more {plural} (enter zooms)", f"… {more} more {plural}")
         rows.append((Span(words, "muted"),))
@@ -172,22 +221,30 @@ def _layers(run: RunView) -> tuple[LayerMeasures, ...]:
     return run.frame.layers if run.frame is not None else ()
 
 
-def _header(
-    runs: Sequence[RunView], shown: Sequence[Quantity], name: int, bins: int, extras: Sequence[str], fraction: bool
-) -> Row:
-    line = " " * (2 + name)
-    for quantity in shown:
-        block = _block_width(quantity, bins)
-        if block > MOMENTS:
-            room = block - cell_len(quantity.axis) - 1
-            heading = cells.longest(room, quantity.heading, quantity.brief)
-            line += " " + heading.ljust(room) + " " + quantity.axis
-        else:
-            line += " " + cells.longest(block, quantity.heading, quantity.brief).ljust(block)
-    if fraction:
-        line += " " + _fraction_heading(runs).rjust(FRACTION)
-    line += "".join(EXTRAS[key].rjust(EXTRA) for key in extras)
-    return (Span(line, "muted"),)
+def _header(runs: Sequence[RunView], form: Form) -> list[Row]:
+    """The headings, and the ends of the axes: in a row of their own, or in what the headings leave."""
+    line = ruler = " " * (2 + form.name)
+    for quantity in form.shown:
+        room = form.column - form.gap
+        axis = quantity.axis() if form.bins and not form.ruler else ""
+        size = room - cell_len(axis) - 1 if axis else room
+        heading = cells.longest(size, quantity.heading, quantity.brief)
+        line += " " * form.gap + (f"{heading.ljust(size)} {axis}" if axis else heading.ljust(room))
+        ruler += " " * form.gap + _ruler(quantity, room)
+    if form.fraction:
+        line += _fraction_heading(runs).rjust(form.fraction)
+    return [(Span(line, "muted"),), (Span(ruler, "muted"),)] if form.ruler else [(Span(line, "muted"),)]
+
+
+def _ruler(quantity: Quantity, width: int) -> str:
+    """The ends of an axis at its ends, and 0 at its place where that is clear of them."""
+    if not quantity.high > quantity.low:
+        return " " * width
+    left, right = _tick(quantity.low), _tick(quantity.high)
+    zero = int(-quantity.low / (quantity.high - quantity.low) * width)
+    line = left.ljust(width - len(right)) + right
+    clear = zero > len(left) + 1 and zero < width - len(right) - 2
+    return line[:zero] + "0" + line[zero + 1 :] if clear else line
 
 
 def _fraction_heading(runs: Sequence[RunView]) -> str:
@@ -197,24 +254,16 @@ def _fraction_heading(runs: Sequence[RunView]) -> str:
     return "dead/sat." if dead and saturated else "dead" if dead else "saturated"
 
 
-def _fraction(layer: LayerMeasures) -> Span:
+def _fraction(layer: LayerMeasures, width: int) -> Span:
     dead = not math.isnan(layer.dead_fraction)
     value = layer.dead_fraction if dead else layer.saturated_fraction
     if math.isnan(value):
-        return Span("—".rjust(FRACTION + 1), "muted")
-    return Span(percent(value).rjust(FRACTION + 1), "warn" if value > WRONG_ABOVE else "text")
+        return Span("—".rjust(width), "muted")
+    return Span(percent(value).rjust(width), "warn" if value > WRONG_ABOVE else "text")
 
 
-def _absent(quantity: Quantity, layer: LayerMeasures, run: RunView) -> str:
-    """Why a layer has no such figure; empty where it has one."""
-    if quantity.field == "normalized" and layer.normalized is None:
-        return "no norm"
-    activation = next((info.activation for info in run.info.layers if info.name == layer.name), "")
-    return "no activation" if quantity.field == "output" and activation == "none" else ""
-
-
-def _block_width(quantity: Quantity, bins: int) -> int:
-    return MOMENTS + (1 + bins if bins and quantity.plotted else 0)
+def _active(run: RunView, layer: LayerMeasures) -> bool:
+    return next((info.activation for info in run.info.layers if info.name == layer.name), "none") != "none"
 
 
 def _mean(values: Distribution) -> float:
@@ -222,32 +271,76 @@ def _mean(values: Distribution) -> float:
     return 0.0 if abs(values.mean) < 1e-6 * values.std else values.mean
 
 
-def _block(
-    values: Distribution | None, quantity: Quantity, bins: int, layer: LayerMeasures, run: RunView
-) -> list[Span]:
-    block = _block_width(quantity, bins)
-    why = _absent(quantity, layer, run)
-    if why or values is None:
-        return [Span(" " + cells.longest(block, f"— {why}", "—").ljust(block), "muted")]
+def _moments(values: Distribution, width: int) -> Span:
+    """Mean ± std with two decimals; as powers of ten where the std is too small for them."""
+    mean = _mean(values) if values.std < SMALL else round(_mean(values), 2)
+    between = " ± " if width == WIDE_MOMENTS else "±"
     finite = math.isfinite(values.mean) and math.isfinite(values.std)
-    spread = number(values.std, STD, 2).strip()
-    moments = Span(f" {number(_mean(values), MEAN, 2)} ± {spread:<{STD}}", "text" if finite else "warn")
-    if block == MOMENTS:
-        return [moments]
-    return [moments, Span(" " + quantity.histogram(values, bins), run.style)]
+    words = number(mean, MEAN, 2) + between + number(values.std, STD, 2).strip().ljust(STD)
+    return Span(words, "text" if finite else "warn")
 
 
-def _scalars(layer: LayerMeasures, keys: Sequence[str]) -> list[Span]:
-    figures = {"weight_norm": number(layer.weight_norm, DETAIL), "update_ratio": scientific(layer.update_ratio)}
-    return [Span(figures[key].rjust(EXTRA), "text") for key in keys]
+def _layer(run: RunView, index: int, form: Form) -> list[Row]:
+    """The figures of a layer, and the histograms beside or below them."""
+    layer = _layers(run)[index]
+    active = _active(run, layer)
+    first = [Span(f"{run.mark} ", run.style), Span(cells.short(layer.name, form.name), run.style)]
+    below = [[Span(" " * (2 + form.name))] for _ in range(form.below)]
+    room = form.column - form.gap
+    gap = Span(" " * form.gap)
+    for quantity in form.shown:
+        values: Distribution | None = getattr(layer, quantity.field)
+        if quantity.field == "output" and not active:
+            values = None
+        if values is None:
+            # said once: why a run has nothing here
+            said = "— no norm" if quantity.field == "normalized" and index == 0 else "—"
+            axis = _own_axis(form) if quantity.field == "output" and form.bins else ""
+            first.append(Span(f"{'':{form.gap}}{axis if axis and not form.below else said:{room}}", "muted"))
+            for line in below:
+                last = line is below[-1]
+                line.append(Span(f"{'':{form.gap}}{axis if last else '':{room}}", "muted"))
+            continue
+        low, high = quantity.limits(active or not form.marks_axis)
+        plots = cells.histogram(values.counts, values.min, values.max, low, high, form.bins, form.below or 1)
+        figures = _moments(values, form.moments)
+        first += [gap, figures]
+        if form.below:
+            first.append(Span(" " * (room - form.moments)))
+            for line, plot in zip(below, plots, strict=True):
+                line += [gap, *_plot(plot, run.style, floor=line is below[-1])]
+        else:
+            first.append(Span((" " + plots[0] if form.bins else "").ljust(room - form.moments), run.style))
+    if form.fraction:
+        first.append(_fraction(layer, form.fraction))
+    return [tuple(first), *(tuple(line) for line in below)]
+
+
+def _own_axis(form: Form) -> str:
+    """The axis of a layer without activation, where it differs from the column's."""
+    before = next(quantity for quantity in form.shown if quantity.field == "pre_norm")
+    return f"axis {before.axis(active=False)}" if before.raw is not None and before.axis(active=False) else ""
+
+
+def _plot(line: str, style: str, *, floor: bool) -> list[Span]:
+    """A row of a histogram; its lowest stands on a faint line, so that the axis is seen where nothing lies on it."""
+    left, right = len(line) - len(line.lstrip()), len(line.rstrip())
+    if not floor or right <= left:
+        return [Span(line, style)]
+    return [Span("_" * left, "frame"), Span(line[left:right], style), Span("_" * (len(line) - right), "frame")]
+
+
+def _scalars(layer: LayerMeasures) -> list[Span]:
+    figures = (number(layer.weight_norm, DETAIL), scientific(layer.update_ratio))
+    return [Span(figure.rjust(EXTRA), "text") for figure in figures]
 
 
 def _detailed(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int) -> list[Row] | None:
     """Every stage of every layer on a row of its own; None where it is too narrow."""
     name = min(max(cell_len(layer.name) for run in runs for layer in _layers(run)), 16)
     stage = max(cell_len(quantity.heading) for quantity in quantities)
-    axis = max(cell_len(quantity.axis) for quantity in quantities)
-    tail = FRACTION + 1 + 2 * EXTRA
+    axis = max(cell_len(quantity.axis(active)) for quantity in quantities for active in (True, False))
+    tail = FRACTION + 1 + len(EXTRAS) * EXTRA
     fixed = 2 + name + 2 + stage + len(DETAILS) * (DETAIL + 1) + 2 + 1 + axis + tail
     bins = min(width - fixed, 40)
     if bins < MIN_HISTOGRAM:
@@ -256,22 +349,26 @@ def _detailed(runs: Sequence[RunView], quantities: Sequence[Quantity], width: in
     head += "  " + "histogram".ljust(bins + 1 + axis)[: bins + 1 + axis] + _fraction_heading(runs).rjust(FRACTION + 1)
     rows: list[Row] = [(Span(head + "".join(heading.rjust(EXTRA) for heading in EXTRAS.values()), "muted"),)]
     for run in runs:
+        rows += [()] if run is not runs[0] else []
         for layer in _layers(run):
+            active = _active(run, layer)
             label = [Span(f"{run.mark} ", run.style), Span(cells.short(layer.name, name), run.style)]
-            last = [_fraction(layer), *_scalars(layer, tuple(EXTRAS))]
+            last = [_fraction(layer, FRACTION + 1), *_scalars(layer)]
             for quantity in quantities:
                 values: Distribution | None = getattr(layer, quantity.field)
-                if values is None or _absent(quantity, layer, run):
+                if values is None or (quantity.field == "output" and not active):
                     continue
                 figures = [_mean(values), *(getattr(values, key) for key in DETAILS[1:])]
                 finite = all(map(math.isfinite, figures))
+                limits = quantity.limits(active)
+                (plot,) = cells.histogram(values.counts, values.min, values.max, *limits, bins)
                 rows.append(
                     (
                         *label,
                         Span("  " + quantity.heading.ljust(stage), "muted"),
                         Span("".join(" " + number(x, DETAIL) for x in figures), "text" if finite else "warn"),
-                        Span("  " + quantity.histogram(values, bins), run.style),
-                        Span(" " + quantity.axis.ljust(axis), "muted"),
+                        Span("  " + plot, run.style),
+                        Span(" " + quantity.axis(active).ljust(axis), "muted"),
                         *last,
                     )
                 )

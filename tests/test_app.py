@@ -1,0 +1,474 @@
+"""Does the laboratory do what its keys say, live and in replay, and does it survive what can go wrong?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from bntui.errors import RecordingError
+from bntui.link import Status
+from bntui.viewer import app as app_module
+from bntui.viewer.app import LabApp
+from bntui.viewer.panels import PANELS
+from bntui.viewer.rows import text
+from bntui.viewer.screens import lab as lab_module
+from bntui.viewer.screens.help import HelpScreen, lesson
+from bntui.viewer.screens.lab import LabScreen
+from bntui.viewer.widgets import RowsWidget
+from tests import factory
+from tests.fakes import PAUSED, RUNNING, FakeReader, FakeTrainer, until
+
+BIG = (160, 48)
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> FakeReader:
+    return use(FakeReader(), monkeypatch)
+
+
+def use(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> FakeReader:
+    """Open this one instead of a file."""
+    monkeypatch.setattr(app_module, "open_recording", lambda path, trainer=None: (reader, trainer))
+    return reader
+
+
+def start(trainer: FakeTrainer | None = None) -> LabApp:
+    return LabApp(Path("a.bntui"), trainer)
+
+
+def lab(pilot: Pilot[Any]) -> LabScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, LabScreen)
+    return screen
+
+
+def widget(pilot: Pilot[Any], name: str) -> RowsWidget:
+    return lab(pilot).query_one(f"#{name}", RowsWidget)
+
+
+def shown(pilot: Pilot[Any], name: str) -> str:
+    return "\n".join(text(row) for row in widget(pilot, name).rows)
+
+
+def visible(pilot: Pilot[Any]) -> set[str]:
+    return {panel.name for panel in PANELS if widget(pilot, panel.name).display}
+
+
+def notices(pilot: Pilot[Any]) -> list[str]:
+    return [notice.message for notice in pilot.app._notifications]
+
+
+async def test_replay_opens_at_the_head_with_two_runs_side_by_side(reader: FakeReader) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        state = lab(pilot).view_state
+        assert (state.cursor, state.following, state.selected, state.pinned) == (12, True, 0, 1)
+        assert "replay" in shown(pilot, "header")
+        assert "epoch 12/60   step 288" in shown(pilot, "header")
+        assert "digits 1,437 + 360 · cpu" in shown(pilot, "header")
+        assert visible(pilot) == {"curves", "layers", "gradients", "dropout", "stopping"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "cursor", "following"),
+    [
+        (["left"], 11, False),
+        (["left"] * 3 + ["right"], 10, False),
+        (["left", "right"], 12, True),
+        (["shift+left"], 2, False),
+        (["shift+left", "shift+right"], 12, True),
+        (["home"], 0, False),
+        (["home", "left"], 0, False),
+        (["home", "end"], 12, True),
+        (["right"], 12, True),
+    ],
+)
+async def test_walking(reader: FakeReader, keys: list[str], cursor: float, following: bool) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        await pilot.press(*keys)
+        await pilot.pause()
+        assert (lab(pilot).view_state.cursor, lab(pilot).view_state.following) == (cursor, following)
+        assert f"epoch {cursor}/60" in shown(pilot, "header")
+
+
+async def test_runs_are_selected_and_pinned(reader: FakeReader) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        await pilot.press("tab")
+        assert (lab(pilot).view_state.selected, lab(pilot).view_state.pinned) == (1, 0)
+        await pilot.press("p")
+        assert lab(pilot).view_state.pinned is None
+        await pilot.press("shift+tab", "p")
+        assert (lab(pilot).view_state.selected, lab(pilot).view_state.pinned) == (0, 1)
+
+
+async def test_panels_are_focused_and_zoomed(reader: FakeReader) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        await pilot.press("3", "enter")
+        await pilot.pause()
+        assert visible(pilot) == {"gradients"}
+        assert "[3 Gradients]" in shown(pilot, "tabs")
+        await pilot.press("5")
+        await pilot.pause()
+        assert visible(pilot) == {"stopping"}
+        await pilot.press("escape")
+        await pilot.pause()
+        assert len(visible(pilot)) == 5
+        await pilot.press("6", "enter")
+        await pilot.pause()
+        assert visible(pilot) == {"timeline"}
+
+
+async def test_log_axis(reader: FakeReader) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        before = shown(pilot, "curves")
+        await pilot.press("l")
+        await pilot.pause()
+        assert not lab(pilot).view_state.log_axis
+        assert shown(pilot, "curves") != before
+
+
+@pytest.mark.parametrize(
+    ("size", "panels"), [((160, 48), 5), ((120, 36), 5), ((80, 24), 1), ((40, 12), 1), ((20, 5), 0)]
+)
+async def test_sizes(reader: FakeReader, size: tuple[int, int], panels: int) -> None:
+    async with start().run_test(size=size) as pilot:
+        assert len(visible(pilot)) == panels
+        for part in (*(panel.name for panel in PANELS), "header", "strip", "keys"):
+            placed = widget(pilot, part)
+            if placed.display:
+                assert len(placed.rows) == placed.size.height
+                assert placed.region.right <= size[0]
+                assert placed.region.bottom <= size[1]
+        assert widget(pilot, "strip").display == (panels > 0)
+
+
+async def test_resizing_lays_out_anew(reader: FakeReader) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        for size, panels in (((80, 24), 1), ((30, 8), 0), (BIG, 5)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert len(visible(pilot)) == panels
+
+
+async def test_a_small_screen_changes_panels_by_digit_and_does_not_zoom(reader: FakeReader) -> None:
+    async with start().run_test(size=(80, 24)) as pilot:
+        await pilot.press("enter", "2")
+        await pilot.pause()
+        assert visible(pilot) == {"layers"}
+        assert not lab(pilot).view_state.zoomed
+
+
+async def test_a_key_sends_changed_rows_only(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        await pilot.press("left")
+        await pilot.pause()
+        sent: dict[str, int] = {}
+        show = RowsWidget.show
+
+        def spy(self: RowsWidget, rows: Any, width: int) -> Any:
+            regions = show(self, rows, width)
+            sent[str(self.name)] = sum(region.area for region in regions)
+            return regions
+
+        layouts = []
+        monkeypatch.setattr(RowsWidget, "show", spy)
+        monkeypatch.setattr(LabScreen, "_refresh_layout", lambda *_, **__: layouts.append(1))
+        await pilot.press("left")
+        await pilot.pause()
+        assert sent["keys"] == 0
+        assert sent["header"] < 20
+        assert 0 < sum(sent.values()) < 0.3 * BIG[0] * BIG[1]
+        assert layouts == []
+
+
+async def test_keys_that_wait_in_line_are_drawn_once(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        drawn = []
+        draw = LabScreen._draw
+        monkeypatch.setattr(LabScreen, "_draw", lambda self: (drawn.append(1), draw(self))[1])
+        for _ in range(5):
+            lab(pilot).action_walk(-1)
+        await pilot.pause()
+        assert lab(pilot).view_state.cursor == 7
+        assert len(drawn) == 1
+
+
+@pytest.mark.parametrize("key", ["space", "n", "s", "plus", "minus"])
+async def test_a_replay_has_no_trainer_to_command(reader: FakeReader, key: str) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        await pilot.press(key)
+        assert notices(pilot) == [lab_module.NO_TRAINER]
+
+
+async def test_detaching_a_replay_says_how_to_quit(reader: FakeReader) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        await pilot.press("d")
+        assert notices(pilot) == [f"{lab_module.NO_TRAINER} q quits."]
+        assert pilot.app.is_running
+
+
+@pytest.mark.parametrize(
+    ("status", "key", "command"),
+    [
+        (PAUSED, "space", ("run", {})),
+        (RUNNING, "space", ("pause", {})),
+        (PAUSED, "n", ("epoch", {})),
+        (PAUSED, "s", ("step", {})),
+        (PAUSED, "plus", ("pace", {"epochs_per_second": 20})),
+        (PAUSED, "equals_sign", ("pace", {"epochs_per_second": 20})),
+        (PAUSED, "minus", ("pace", {"epochs_per_second": 5})),
+        (Status("running", None, 300, 0), "plus", ("pace", {"epochs_per_second": None})),
+        (Status("running", None, 300, 0), "minus", ("pace", {"epochs_per_second": 100})),
+        (Status("running", 1, 1, 0), "minus", ("pace", {"epochs_per_second": 1})),
+    ],
+)
+async def test_keys_command_the_trainer(
+    reader: FakeReader, status: Status, key: str, command: tuple[str, dict[str, object]]
+) -> None:
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        trainer.say(status)
+        await until(pilot, lambda: lab(pilot).status == status)
+        await pilot.press(key)
+        assert trainer.sent == [command]
+
+
+async def test_the_screen_follows_a_growing_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, trainer = use(FakeReader(shown=3), monkeypatch), FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        assert "epoch 2/60" in shown(pilot, "header")
+        reader.shown = 6
+        trainer.say(RUNNING)
+        await until(pilot, lambda: "epoch 5/60" in shown(pilot, "header"))
+        assert "▶ running 10/s" in shown(pilot, "header")
+        await pilot.press("left")
+        reader.shown = 9
+        trainer.say(PAUSED)
+        await until(pilot, lambda: "❚❚ paused" in shown(pilot, "header"))
+        assert "epoch 4/60" in shown(pilot, "header")
+        await pilot.press("end")
+        await pilot.pause()
+        assert "epoch 8/60" in shown(pilot, "header")
+
+
+async def test_an_empty_recording_fills(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, trainer = use(FakeReader(shown=0), monkeypatch), FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        assert "no keyframe yet" in shown(pilot, "header")
+        await pilot.press("left", "right", "home", "end")
+        reader.shown = 1
+        trainer.say(PAUSED)
+        await until(pilot, lambda: "epoch 0/60" in shown(pilot, "header"))
+
+
+async def test_much_news_is_few_redraws(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(lab_module.time, "monotonic", lambda: clock[0])
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        trainer.say(PAUSED)
+        await until(pilot, lambda: reader.refreshed == 1)
+        waits: list[float] = []
+        monkeypatch.setattr(lab(pilot), "set_timer", lambda wait, _: waits.append(wait))
+        for rate in range(50):
+            trainer.say(Status("running", None, rate, 0))
+        await until(pilot, lambda: waits)
+        await pilot.pause()
+        assert len(waits) <= 50
+        assert reader.refreshed == 1
+        assert waits[0] == pytest.approx(lab_module.FRAME)
+
+
+async def test_a_trainer_that_goes_while_it_runs_is_named(reader: FakeReader) -> None:
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        trainer.say(RUNNING)
+        await until(pilot, lambda: lab(pilot).status == RUNNING)
+        trainer.say(None)
+        await until(pilot, lambda: "✗ trainer gone" in shown(pilot, "header"))
+        await pilot.press("left", "space")
+        await pilot.pause()
+        assert "epoch 11/60" in shown(pilot, "header")
+        assert lab_module.NO_TRAINER in notices(pilot)
+        assert "n epoch" not in shown(pilot, "keys")
+
+
+async def test_a_command_to_a_trainer_that_is_gone(reader: FakeReader) -> None:
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        trainer.gone = True
+        await pilot.press("n")
+        await until(pilot, lambda: "✗ trainer gone" in shown(pilot, "header"))
+        assert any("is gone" in notice for notice in notices(pilot))
+
+
+async def test_a_finished_training_is_not_a_lost_one(reader: FakeReader) -> None:
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        trainer.say(Status("finished", 10, 0, 26))
+        trainer.say(None)
+        await until(pilot, lambda: trainer.closed)
+        await until(pilot, lambda: "■ finished" in shown(pilot, "header"))
+        await pilot.press("n")
+        assert notices(pilot) == ["Training is over: all is recorded."]
+
+
+async def test_a_failed_training_says_why(reader: FakeReader) -> None:
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        trainer.say(Status("failed", 10, 0, 26, "/recordings: the disk is full"))
+        await until(pilot, lambda: "✗ failed" in shown(pilot, "header"))
+        assert notices(pilot) == ["/recordings: the disk is full"]
+
+
+async def test_what_happens_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = use(FakeReader(factory.run_view(stopped=True), shown=12), monkeypatch)
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        assert notices(pilot) == []
+        reader.shown = 13
+        trainer.say(RUNNING)
+        await until(pilot, lambda: notices(pilot))
+        trainer.say(PAUSED)
+        await until(pilot, lambda: lab(pilot).status == PAUSED)
+        assert notices(pilot) == ["no improvement for 5 epochs"]
+
+
+async def test_what_happened_before_is_not_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(FakeReader(factory.run_view(nan=True)), monkeypatch)
+    async with start().run_test(size=BIG) as pilot:
+        assert notices(pilot) == []
+        assert "NaN" in shown(pilot, "layers")
+        for panel in PANELS:
+            await pilot.press(panel.key, "enter", "enter")
+
+
+async def test_a_damaged_keyframe_is_said_and_the_screen_stays(reader: FakeReader) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        reader.error = RecordingError("a.bntui: the keyframe at step 264 is damaged")
+        await pilot.press("left")
+        await pilot.pause()
+        assert notices(pilot) == ["a.bntui: the keyframe at step 264 is damaged"]
+        reader.error = None
+        await pilot.press("left")
+        await pilot.pause()
+        assert "epoch 10/60" in shown(pilot, "header")
+
+
+async def test_control_characters_of_a_recording_reach_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(FakeReader(factory.run_view(name="pl\x1b[2Jain"), title="A \x1b]0;title\x07 [bold]x[/bold]"), monkeypatch)
+    async with start().run_test(size=BIG) as pilot:
+        drawn = "".join(widget(pilot, "header").render_line(0).text)
+        assert "\x1b" not in drawn
+        assert "\x07" not in drawn
+        assert "[bold]x[/bold]" in drawn
+
+
+async def test_clicking_the_timeline_seeks_and_a_panel_is_focused(reader: FakeReader) -> None:
+    from bntui.viewer.panels.timeline import epoch_at
+
+    async with start().run_test(size=BIG) as pilot:
+        view = lab(pilot).view
+        assert view is not None
+        x = next(x for x in range(BIG[0]) if epoch_at(view, BIG[0] - 2, x) >= 6)
+        await pilot.click("#strip", offset=(x + 1, 0))
+        await pilot.pause()
+        assert lab(pilot).view_state.cursor == 6
+        await pilot.click("#dropout", offset=(5, 5))
+        assert lab(pilot).view_state.focused == "dropout"
+
+
+@pytest.mark.parametrize("panel", PANELS)
+async def test_every_panel_has_a_lesson(reader: FakeReader, panel: Any) -> None:
+    assert lesson(panel.name).startswith("# ")
+    async with start().run_test(size=(80, 24)) as pilot:
+        await pilot.press(panel.key, "question_mark")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
+        assert pilot.app.screen.query(Static)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+
+
+async def test_under_another_screen_nothing_is_drawn_and_then_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, trainer = use(FakeReader(shown=3), monkeypatch), FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        screen = lab(pilot)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
+        reader.shown = 7
+        trainer.say(RUNNING)
+        await until(pilot, lambda: screen.status == RUNNING)
+        header = screen.query_one("#header", RowsWidget)
+        assert "epoch 2/60" in text(header.rows[0])
+        await pilot.press("escape")
+        await until(pilot, lambda: "epoch 6/60" in text(header.rows[0]))
+
+
+async def test_q_stops_the_trainer_and_waits_for_its_last_word(reader: FakeReader) -> None:
+    trainer = FakeTrainer()
+    app = start(trainer)
+    async with app.run_test(size=BIG) as pilot:
+        trainer.say(RUNNING)
+        await until(pilot, lambda: lab(pilot).status == RUNNING)
+        await pilot.press("q")
+        await until(pilot, lambda: "stopping" in shown(pilot, "header"))
+        assert trainer.sent == [("stop", {})]
+        trainer.say(Status("stopped", 10, 0, 26))
+        trainer.say(None)
+        await until(pilot, lambda: not app.is_running or app._exit)
+    assert reader.closed
+
+
+async def test_d_leaves_the_trainer_alone(reader: FakeReader) -> None:
+    trainer = FakeTrainer()
+    app = start(trainer)
+    async with app.run_test(size=BIG) as pilot:
+        await pilot.press("d")
+        assert app._exit
+        assert "bntui attach '/recordings/a title.bntui'" in str(app._exit_renderables[0])
+    assert trainer.sent == []
+    assert trainer.closed
+
+
+async def test_ctrl_q_is_q(reader: FakeReader) -> None:
+    app = start()
+    async with app.run_test(size=BIG) as pilot:
+        await pilot.press("ctrl+q")
+        assert app._exit
+        assert "bntui replay" in str(app._exit_renderables[0])
+
+
+async def test_a_file_that_is_no_recording_ends_the_app_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RecordingError("a.bntui is not a recording")
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(app_module, "open_recording", refuse)
+    app = start()
+    async with app.run_test(size=BIG):
+        pass
+    assert app.return_value is error
+
+
+async def test_an_opening_that_fails_ends_the_app_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RecordingError("no space left")
+
+    def refuse() -> Path:
+        raise error
+
+    app = LabApp(opening=refuse)
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: app._exit)
+    assert app.return_value is error
+
+
+async def test_an_opening_leads_to_the_laboratory(reader: FakeReader) -> None:
+    app = LabApp(opening=lambda: Path("a.bntui"))
+    async with app.run_test(size=BIG) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        await pilot.press("escape")  # there is no gallery to go back to
+        assert isinstance(pilot.app.screen, LabScreen)

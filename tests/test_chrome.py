@@ -1,0 +1,129 @@
+"""Do the rows around the panels say the right thing at every width, and does the layout fill the screen?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bntui.link import Status
+from bntui.viewer import chrome
+from bntui.viewer.layout import SMALLEST, layout
+from bntui.viewer.panels import PANELS
+from bntui.viewer.rows import text, width
+from tests import factory
+
+FACTS = {"train_samples": "1437", "validation_samples": "360"}
+
+
+@pytest.mark.parametrize(
+    ("status", "gone", "words"),
+    [
+        (None, False, "replay"),
+        (None, True, "✗ trainer gone"),
+        (Status("running", 5, 4.9, 0), False, "▶ running 5/s"),
+        (Status("running", None, 312.4, 0), False, "▶ running unthrottled (312/s)"),
+        (Status("paused", 5, 0, 0), False, "❚❚ paused"),
+        (Status("finished", 5, 0, 0), False, "■ finished"),
+        (Status("stopped", 5, 0, 0), False, "■ stopped"),
+        (Status("failed", 5, 0, 0, "disk full"), False, "✗ failed"),
+        (Status("running", 5, 4.9, 0), True, "✗ trainer gone"),
+    ],
+)
+def test_state_words(status: Status | None, gone: bool, words: str) -> None:
+    assert chrome.state_text(status, gone)[0] == words
+
+
+def test_header_at_160_columns_says_everything() -> None:
+    view = factory.view()
+    row = chrome.header(view, FACTS, ("❚❚ paused", "warn"), 160)
+    said = " bntui   Batch normalization in a sigmoid network"
+    ends = "digits 1,437 + 360 · cpu   ● plain   ▲ batch norm   epoch 12/60   step 288   ❚❚ paused "
+    assert text(row).startswith(said)
+    assert text(row).endswith(ends)
+    assert set(text(row)[len(said) : -len(ends)]) == {" "}
+    assert width(row) == 160
+
+
+@given(st.integers(40, 220), st.integers(1, 6), st.integers(0, 5))
+def test_header_keeps_place_and_state_at_every_width(cells: int, runs: int, selected: int) -> None:
+    views = [factory.run_view(n, f"run number {n}", keyframes=2, layers=1) for n in range(runs)]
+    view = replace(factory.view(*views), selected=min(selected, runs - 1))
+    shown = text(chrome.header(view, FACTS, ("▶ running 5/s", "good"), cells))
+    assert "epoch 1/60" in shown
+    assert "▶ running 5/s" in shown
+    assert view.runs[view.selected].mark in shown
+    assert width(chrome.header(view, FACTS, ("▶ running 5/s", "good"), cells)) == cells
+
+
+def test_header_before_the_first_keyframe() -> None:
+    view = factory.view(factory.run_view(keyframes=0))
+    assert "no keyframe yet" in text(chrome.header(view, {}, ("replay", "muted"), 120))
+
+
+def test_a_replay_names_no_key_of_the_trainer() -> None:
+    everything = dict(runs=2, several=True, zoomed=False, from_gallery=True)
+    replayed = text(chrome.keys(200, live=False, running=False, **everything))  # type: ignore[arg-type]
+    live = text(chrome.keys(200, live=True, running=True, **everything))  # type: ignore[arg-type]
+    for words in ("n epoch", "s step", "+− pace", "d detach", "space pause"):
+        assert words in live
+        assert words not in replayed
+    assert "q stop, quit" in live
+    assert "q quit" in replayed
+
+
+def test_keys_of_one_run_on_a_small_screen() -> None:
+    row = text(chrome.keys(80, live=False, running=False, runs=1, several=False, zoomed=False, from_gallery=False))
+    for words in ("tab", "pin", "zoom", "gallery"):
+        assert words not in row
+
+
+@given(st.integers(40, 200), st.booleans())
+def test_keys_fit_and_keep_what_is_essential(cells: int, live: bool) -> None:
+    row = chrome.keys(cells, live=live, running=False, runs=3, several=True, zoomed=False, from_gallery=True)
+    assert width(row) == cells
+    for key in ("←→", "?", "q"):
+        assert any(span.text == key for span in row)
+
+
+@pytest.mark.parametrize("cells", [40, 60, 80, 120])
+def test_tabs_fit_and_mark_the_shown_panel(cells: int) -> None:
+    for one in PANELS:
+        row = chrome.tabs(one.name, cells)
+        assert width(row) <= cells
+        assert f"[{one.key} {one.label}]" in text(row)
+        assert all(other.key in text(row) for other in PANELS)
+
+
+@given(st.integers(40, 250), st.integers(12, 80), st.sampled_from([panel.name for panel in PANELS]), st.booleans())
+def test_a_layout_covers_the_screen_without_overlap(columns: int, rows: int, focused: str, zoomed: bool) -> None:
+    regions = layout(columns, rows, focused, zoomed).regions
+    covered = [(x, y) for region in regions.values() for y in region.line_range for x in region.column_range]
+    assert len(covered) == len(set(covered)) == columns * rows
+
+
+def test_layouts_of_the_three_sizes() -> None:
+    panels = ["curves", "layers", "gradients", "dropout", "stopping"]
+    for size in ((160, 48), (120, 36)):
+        assert [name for name in layout(*size, "curves", False).regions if name in panels] == panels
+        assert [name for name in layout(*size, "layers", True).regions if name in panels] == ["layers"]
+    small = layout(80, 24, "gradients", False)
+    assert [name for name in small.regions if name in panels] == ["gradients"]
+    assert "tabs" in small.regions
+    assert not small.several
+    wide = layout(160, 48, "curves", False).regions
+    assert wide["curves"].y == wide["layers"].y
+    assert wide["gradients"].y == wide["dropout"].y == wide["stopping"].y
+    two = layout(120, 36, "curves", False).regions
+    assert len({region.x for region in two.values()}) == 2
+
+
+@given(st.integers(1, 39), st.integers(1, 11))
+def test_a_tiny_screen_says_so(columns: int, rows: int) -> None:
+    assert layout(columns, rows, "curves", False).regions == {}
+    lines = chrome.too_small(columns, rows)
+    assert len(lines) == rows
+    if columns >= 20 and rows >= 5:
+        assert f"{SMALLEST[0]}x{SMALLEST[1]}" in " ".join(text(line) for line in lines)
