@@ -6,6 +6,7 @@ import queue
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from textual.pilot import Pilot
 
@@ -92,7 +93,7 @@ class FakeTrainer:
         self._said.put(None)
 
 
-async def until(pilot: Pilot[object], happened: Callable[[], object]) -> None:
+async def until(pilot: Pilot[Any], happened: Callable[[], object]) -> None:
     """Let the app work until something has happened; fails after some seconds."""
     for _ in range(300):
         if happened():

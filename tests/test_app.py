@@ -32,7 +32,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> FakeReader:
 
 def use(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> FakeReader:
     """Open this one instead of a file."""
-    monkeypatch.setattr(app_module, "open_recording", lambda path, trainer=None: (reader, trainer))
+    monkeypatch.setattr(app_module, "open_recording", lambda _, trainer=None: (reader, trainer))
     return reader
 
 
@@ -62,7 +62,8 @@ def notices(pilot: Pilot[Any]) -> list[str]:
     return [notice.message for notice in pilot.app._notifications]
 
 
-async def test_replay_opens_at_the_head_with_two_runs_side_by_side(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_replay_opens_at_the_head_with_two_runs_side_by_side() -> None:
     async with start().run_test(size=BIG) as pilot:
         state = lab(pilot).view_state
         assert (state.cursor, state.following, state.selected, state.pinned) == (12, True, 0, 1)
@@ -72,6 +73,7 @@ async def test_replay_opens_at_the_head_with_two_runs_side_by_side(reader: FakeR
         assert visible(pilot) == {"curves", "layers", "gradients", "dropout", "stopping"}
 
 
+@pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize(
     ("keys", "cursor", "following"),
     [
@@ -86,7 +88,7 @@ async def test_replay_opens_at_the_head_with_two_runs_side_by_side(reader: FakeR
         (["right"], 12, True),
     ],
 )
-async def test_walking(reader: FakeReader, keys: list[str], cursor: float, following: bool) -> None:
+async def test_walking(keys: list[str], cursor: float, following: bool) -> None:
     async with start().run_test(size=BIG) as pilot:
         await pilot.press(*keys)
         await pilot.pause()
@@ -94,7 +96,8 @@ async def test_walking(reader: FakeReader, keys: list[str], cursor: float, follo
         assert f"epoch {cursor}/60" in shown(pilot, "header")
 
 
-async def test_runs_are_selected_and_pinned(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_runs_are_selected_and_pinned() -> None:
     async with start().run_test(size=BIG) as pilot:
         await pilot.press("tab")
         assert (lab(pilot).view_state.selected, lab(pilot).view_state.pinned) == (1, 0)
@@ -104,7 +107,8 @@ async def test_runs_are_selected_and_pinned(reader: FakeReader) -> None:
         assert (lab(pilot).view_state.selected, lab(pilot).view_state.pinned) == (0, 1)
 
 
-async def test_panels_are_focused_and_zoomed(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_panels_are_focused_and_zoomed() -> None:
     async with start().run_test(size=BIG) as pilot:
         await pilot.press("3", "enter")
         await pilot.pause()
@@ -121,7 +125,8 @@ async def test_panels_are_focused_and_zoomed(reader: FakeReader) -> None:
         assert visible(pilot) == {"timeline"}
 
 
-async def test_log_axis(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_log_axis() -> None:
     async with start().run_test(size=BIG) as pilot:
         before = shown(pilot, "curves")
         await pilot.press("l")
@@ -130,10 +135,11 @@ async def test_log_axis(reader: FakeReader) -> None:
         assert shown(pilot, "curves") != before
 
 
+@pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize(
     ("size", "panels"), [((160, 48), 5), ((120, 36), 5), ((80, 24), 1), ((40, 12), 1), ((20, 5), 0)]
 )
-async def test_sizes(reader: FakeReader, size: tuple[int, int], panels: int) -> None:
+async def test_sizes(size: tuple[int, int], panels: int) -> None:
     async with start().run_test(size=size) as pilot:
         assert len(visible(pilot)) == panels
         for part in (*(panel.name for panel in PANELS), "header", "strip", "keys"):
@@ -145,7 +151,8 @@ async def test_sizes(reader: FakeReader, size: tuple[int, int], panels: int) -> 
         assert widget(pilot, "strip").display == (panels > 0)
 
 
-async def test_resizing_lays_out_anew(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_resizing_lays_out_anew() -> None:
     async with start().run_test(size=BIG) as pilot:
         for size, panels in (((80, 24), 1), ((30, 8), 0), (BIG, 5)):
             await pilot.resize_terminal(*size)
@@ -153,7 +160,8 @@ async def test_resizing_lays_out_anew(reader: FakeReader) -> None:
             assert len(visible(pilot)) == panels
 
 
-async def test_a_small_screen_changes_panels_by_digit_and_does_not_zoom(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_a_small_screen_changes_panels_by_digit_and_does_not_zoom() -> None:
     async with start().run_test(size=(80, 24)) as pilot:
         await pilot.press("enter", "2")
         await pilot.pause()
@@ -161,7 +169,8 @@ async def test_a_small_screen_changes_panels_by_digit_and_does_not_zoom(reader: 
         assert not lab(pilot).view_state.zoomed
 
 
-async def test_a_key_sends_changed_rows_only(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_a_key_sends_changed_rows_only(monkeypatch: pytest.MonkeyPatch) -> None:
     async with start().run_test(size=BIG) as pilot:
         await pilot.press("left")
         await pilot.pause()
@@ -184,11 +193,17 @@ async def test_a_key_sends_changed_rows_only(reader: FakeReader, monkeypatch: py
         assert layouts == []
 
 
-async def test_keys_that_wait_in_line_are_drawn_once(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_keys_that_wait_in_line_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async with start().run_test(size=BIG) as pilot:
         drawn = []
         draw = LabScreen._draw
-        monkeypatch.setattr(LabScreen, "_draw", lambda self: (drawn.append(1), draw(self))[1])
+
+        def spy(self: LabScreen) -> None:
+            drawn.append(1)
+            draw(self)
+
+        monkeypatch.setattr(LabScreen, "_draw", spy)
         for _ in range(5):
             lab(pilot).action_walk(-1)
         await pilot.pause()
@@ -196,20 +211,23 @@ async def test_keys_that_wait_in_line_are_drawn_once(reader: FakeReader, monkeyp
         assert len(drawn) == 1
 
 
+@pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("key", ["space", "n", "s", "plus", "minus"])
-async def test_a_replay_has_no_trainer_to_command(reader: FakeReader, key: str) -> None:
+async def test_a_replay_has_no_trainer_to_command(key: str) -> None:
     async with start().run_test(size=BIG) as pilot:
         await pilot.press(key)
         assert notices(pilot) == [lab_module.NO_TRAINER]
 
 
-async def test_detaching_a_replay_says_how_to_quit(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_detaching_a_replay_says_how_to_quit() -> None:
     async with start().run_test(size=BIG) as pilot:
         await pilot.press("d")
         assert notices(pilot) == [f"{lab_module.NO_TRAINER} q quits."]
         assert pilot.app.is_running
 
 
+@pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize(
     ("status", "key", "command"),
     [
@@ -225,9 +243,7 @@ async def test_detaching_a_replay_says_how_to_quit(reader: FakeReader) -> None:
         (Status("running", 1, 1, 0), "minus", ("pace", {"epochs_per_second": 1})),
     ],
 )
-async def test_keys_command_the_trainer(
-    reader: FakeReader, status: Status, key: str, command: tuple[str, dict[str, object]]
-) -> None:
+async def test_keys_command_the_trainer(status: Status, key: str, command: tuple[str, dict[str, object]]) -> None:
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(status)
@@ -266,7 +282,7 @@ async def test_an_empty_recording_fills(monkeypatch: pytest.MonkeyPatch) -> None
 
 async def test_much_news_is_few_redraws(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(lab_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(lab_module, "monotonic", lambda: clock[0])
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(PAUSED)
@@ -282,7 +298,8 @@ async def test_much_news_is_few_redraws(reader: FakeReader, monkeypatch: pytest.
         assert waits[0] == pytest.approx(lab_module.FRAME)
 
 
-async def test_a_trainer_that_goes_while_it_runs_is_named(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_a_trainer_that_goes_while_it_runs_is_named() -> None:
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(RUNNING)
@@ -296,7 +313,8 @@ async def test_a_trainer_that_goes_while_it_runs_is_named(reader: FakeReader) ->
         assert "n epoch" not in shown(pilot, "keys")
 
 
-async def test_a_command_to_a_trainer_that_is_gone(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_a_command_to_a_trainer_that_is_gone() -> None:
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.gone = True
@@ -305,7 +323,8 @@ async def test_a_command_to_a_trainer_that_is_gone(reader: FakeReader) -> None:
         assert any("is gone" in notice for notice in notices(pilot))
 
 
-async def test_a_finished_training_is_not_a_lost_one(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_a_finished_training_is_not_a_lost_one() -> None:
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(Status("finished", 10, 0, 26))
@@ -316,7 +335,8 @@ async def test_a_finished_training_is_not_a_lost_one(reader: FakeReader) -> None
         assert notices(pilot) == ["Training is over: all is recorded."]
 
 
-async def test_a_failed_training_says_why(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_a_failed_training_says_why() -> None:
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(Status("failed", 10, 0, 26, "/recordings: the disk is full"))
@@ -367,7 +387,8 @@ async def test_control_characters_of_a_recording_reach_no_terminal(monkeypatch: 
         assert "[bold]x[/bold]" in drawn
 
 
-async def test_clicking_the_timeline_seeks_and_a_panel_is_focused(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_clicking_the_timeline_seeks_and_a_panel_is_focused() -> None:
     from bntui.viewer.panels.timeline import epoch_at
 
     async with start().run_test(size=BIG) as pilot:
@@ -381,8 +402,9 @@ async def test_clicking_the_timeline_seeks_and_a_panel_is_focused(reader: FakeRe
         assert lab(pilot).view_state.focused == "dropout"
 
 
+@pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("panel", PANELS)
-async def test_every_panel_has_a_lesson(reader: FakeReader, panel: Any) -> None:
+async def test_every_panel_has_a_lesson(panel: Any) -> None:
     assert lesson(panel.name).startswith("# ")
     async with start().run_test(size=(80, 24)) as pilot:
         await pilot.press(panel.key, "question_mark")
@@ -416,13 +438,16 @@ async def test_q_stops_the_trainer_and_waits_for_its_last_word(reader: FakeReade
         await pilot.press("q")
         await until(pilot, lambda: "stopping" in shown(pilot, "header"))
         assert trainer.sent == [("stop", {})]
+        assert reader.closed  # out of the way of the trainer's last checkpoint
+        await pilot.press("left", "end")
         trainer.say(Status("stopped", 10, 0, 26))
         trainer.say(None)
         await until(pilot, lambda: not app.is_running or app._exit)
     assert reader.closed
 
 
-async def test_d_leaves_the_trainer_alone(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_d_leaves_the_trainer_alone() -> None:
     trainer = FakeTrainer()
     app = start(trainer)
     async with app.run_test(size=BIG) as pilot:
@@ -433,7 +458,8 @@ async def test_d_leaves_the_trainer_alone(reader: FakeReader) -> None:
     assert trainer.closed
 
 
-async def test_ctrl_q_is_q(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_ctrl_q_is_q() -> None:
     app = start()
     async with app.run_test(size=BIG) as pilot:
         await pilot.press("ctrl+q")
@@ -454,7 +480,7 @@ async def test_a_file_that_is_no_recording_ends_the_app_with_its_error(monkeypat
     assert app.return_value is error
 
 
-async def test_an_opening_that_fails_ends_the_app_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_opening_that_fails_ends_the_app_with_its_error() -> None:
     error = RecordingError("no space left")
 
     def refuse() -> Path:
@@ -466,7 +492,8 @@ async def test_an_opening_that_fails_ends_the_app_with_its_error(monkeypatch: py
     assert app.return_value is error
 
 
-async def test_an_opening_leads_to_the_laboratory(reader: FakeReader) -> None:
+@pytest.mark.usefixtures("reader")
+async def test_an_opening_leads_to_the_laboratory() -> None:
     app = LabApp(opening=lambda: Path("a.bntui"))
     async with app.run_test(size=BIG) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -64,9 +65,9 @@ def test_header_before_the_first_keyframe() -> None:
 
 
 def test_a_replay_names_no_key_of_the_trainer() -> None:
-    everything = dict(runs=2, several=True, zoomed=False, from_gallery=True)
-    replayed = text(chrome.keys(200, live=False, running=False, **everything))  # type: ignore[arg-type]
-    live = text(chrome.keys(200, live=True, running=True, **everything))  # type: ignore[arg-type]
+    everything: dict[str, Any] = {"runs": 2, "several": True, "zoomed": False, "from_gallery": True}
+    replayed = text(chrome.keys(200, live=False, running=False, **everything))
+    live = text(chrome.keys(200, live=True, running=True, **everything))
     for words in ("n epoch", "s step", "+− pace", "d detach", "space pause"):
         assert words in live
         assert words not in replayed

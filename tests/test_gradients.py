@@ -10,7 +10,7 @@ import pytest
 
 from bntui.viewer import cells
 from bntui.viewer.panels import gradients
-from bntui.viewer.rows import text, width
+from bntui.viewer.rows import Row, text, width
 from bntui.viewer.view import View
 from tests.factory import run_view, view
 
@@ -31,9 +31,14 @@ def lines(picture: View, wide: int, high: int) -> list[str]:
     return [text(row) for row in gradients.draw(picture, wide, high).rows]
 
 
-def eighths(line: str) -> int:
+def halves(line: str) -> int:
     """Length of a bar, read back from its characters."""
-    return 8 * line.count("█") + sum(" ▏▎▍▌▋▊▉".index(char) for char in line if char in "▏▎▍▌▋▊▉")
+    return 2 * line.count("━") + line.count("╸")
+
+
+def area(row: Row) -> int:
+    """Cells in which a bar can stand: bar and rest without the gap before the figure."""
+    return len(row[1].text + row[2].text) - 1
 
 
 @pytest.mark.parametrize("picture", VIEWS.values(), ids=VIEWS.keys())
@@ -51,18 +56,30 @@ def test_bars_stand_on_the_log_axis(wide: int) -> None:
     # norms are 0.1·10^(-1.6·depth): 1.6e-6 to 0.1, so the axis runs from 1e-6 to 1e-1
     rows = [row for row in gradients.draw(view(run), wide, 12).rows if text(row).startswith("●")][:4]
     for depth, row in zip((3, 2, 1, 0), rows, strict=True):
-        bar = row[1].text
         share = (math.log10(0.1 * 10 ** (-1.6 * depth)) + 6) / 5
-        assert eighths(bar) == round(share * len(bar) * 8)
+        assert halves(row[1].text) == round(share * area(row) * 2)
 
 
-def test_axis_labels_stand_where_bars_of_that_size_end() -> None:
-    rows = gradients.draw(view(run_view(vanishing=True)), 80, 12).rows
-    header, bar = text(rows[0]), rows[1][1].text
-    start = len(rows[1][0].text)
-    for decade in (-6, -5, -4, -3):
-        assert header.index(f"1e−{-decade}") == start + round((decade + 6) / 5 * len(bar))
-    assert header.index("1e−1") + 4 == start + len(bar)
+@pytest.mark.parametrize("wide", [46, 49, 80, 160])
+def test_axis_labels_stand_where_bars_of_that_size_end(wide: int) -> None:
+    rows = gradients.draw(view(run_view(vanishing=True)), wide, 12).rows
+    header, start = text(rows[0]), len(rows[1][0].text)
+    labelled = [decade for decade in range(-6, 0) if f"1e−{-decade}" in header]
+    assert len(labelled) >= 3
+    for decade in labelled:
+        place = round((decade + 6) / 5 * area(rows[1]))
+        assert header.index(f"1e−{-decade}") == start + place
+        # above its tick, where no bar covers that
+        over = [row for row in rows[1:5] if len(row[1].text) <= place < area(row)]
+        assert all(text(row)[start + place] == "┊" for row in over)
+
+
+def test_header_names_the_update_to_weight_ratio() -> None:
+    for wide, words in ((80, "update/weight"), (49, "upd/weight")):
+        rows = gradients.draw(view(), wide, 18).rows
+        assert text(rows[0]).endswith(words)
+        assert text(rows[1]).endswith("1.0e−03")
+        assert "linear 1" in text(rows[1])
 
 
 def test_ratio_and_verdict() -> None:
@@ -93,8 +110,8 @@ def test_zero_and_infinite_gradients_are_drawn() -> None:
     first, *rest = run.frame.layers
     changed = (replace(first, weight_gradient_norm=0.0), replace(rest[0], weight_gradient_norm=math.inf), *rest[1:])
     rows = gradients.draw(view(replace(run, frame=replace(run.frame, layers=changed))), 80, 8).rows
-    assert eighths(rows[1][1].text) == 0
-    assert set(rows[2][1].text) == {"█"}
+    assert halves(rows[1][1].text) == 0
+    assert rows[2][1].text == "━" * area(rows[2])
 
 
 def test_axis_does_not_move_while_the_cursor_does() -> None:
@@ -104,7 +121,7 @@ def test_axis_does_not_move_while_the_cursor_does() -> None:
 
 def test_course_is_drawn_to_the_head_and_dimmed_after_the_cursor() -> None:
     run = run_view(row=4, epochs=60)
-    course, future = gradients.draw(view(run), 80, 8).rows[1][3:5]
+    course, future = gradients.draw(view(run), 80, 8).rows[1][4:6]
     assert course.style == "run0"
     assert future.style == "muted"
     whole = course.text[1:] + future.text
@@ -132,13 +149,61 @@ def test_empty_state_says_why() -> None:
     assert "No keyframe here yet." in lines(VIEWS["no data"], 60, 8)[0]
 
 
+def test_verdict_stands_below_its_run_and_a_blank_row_between_runs() -> None:
+    drawn = [line.strip() for line in lines(view(), 49, 12)]
+    assert [line[:1] for line in drawn[1:]] == ["●"] * 5 + [""] + ["▲"] * 5
+    assert drawn[5].startswith("● first/last")
+    assert drawn[11].startswith("▲ first/last")
+
+
+def test_verdicts_beside_the_rows_keep_all_layers_on_a_low_panel() -> None:
+    drawn = lines(view(), 58, 9)
+    assert not any("more layer" in line for line in drawn)
+    assert [line.split()[-1] for line in drawn[1:4]] == ["first/last", "1.6e−05", "vanishing"]
+    assert [line.split()[-1] for line in drawn[5:8]] == ["first/last", "3.4e−01", "healthy"]
+
+
+def dots(rows: list[str]) -> set[tuple[int, int]]:
+    """Column and line, from the top, of every dot in rows of braille."""
+    bits = {0: (0, 0), 1: (0, 1), 2: (0, 2), 3: (1, 0), 4: (1, 1), 5: (1, 2), 6: (0, 3), 7: (1, 3)}
+    return {
+        (2 * x + bits[bit][0], 4 * y + bits[bit][1])
+        for y, row in enumerate(rows)
+        for x, char in enumerate(row)
+        for bit in range(8)
+        if char != " " and (ord(char) - 0x2800) >> bit & 1
+    }
+
+
+def test_chart_of_the_ratio_by_epoch() -> None:
+    run = run_view(vanishing=True)  # 10^(-1.6·3) = 1.58e-5 in every keyframe
+    rows = gradients.draw(view(run, pinned=None), 80, 12).rows
+    at = next(i for i, row in enumerate(rows) if text(row).startswith("first/last by epoch, 0 to 15"))
+    chart = rows[at + 1 :]
+    assert [text(row)[:5] for row in chart if text(row)[:4].strip()] == [" 1e0┤", "1e−3┤", "1e−5┤"]
+    drawn = ["".join(s.text if s.style == "run0" else " " * len(s.text) for s in row) for row in chart]
+    # from 1e-5 to 1 the ratio stands at a fifth of the first decade; the lowest dot is the last
+    line = round((1 - 0.2 / 5) * (4 * len(chart) - 1))
+    assert {y for _, y in dots(drawn)} == {line}
+    limit = ["".join(s.text if s.style == "frame" else " " * len(s.text) for s in row) for row in chart]
+    assert {y for _, y in dots(limit)} == {round((3 / 5) * (4 * len(chart) - 1))}
+
+
 def test_bar() -> None:
-    assert cells.bar(0.5, 4) == "██  "
-    assert cells.bar(0.5 + 1 / 32, 4) == "██▏ "
-    assert cells.bar(2.0, 3) == "███"
-    assert cells.bar(math.nan, 3) == "   "
-    assert cells.bar(-1.0, 3) == "   "
+    assert cells.bar(0.5, 4) == "━━"
+    assert cells.bar(0.5 + 1 / 8, 4) == "━━╸"
+    assert cells.bar(2.0, 3) == "━━━"
+    assert cells.bar(math.nan, 3) == ""
+    assert cells.bar(-1.0, 3) == ""
     assert cells.bar(0.5, 0) == ""
+
+
+def test_line() -> None:
+    shares = np.array([0, 1 / 3, 2 / 3, 1, math.nan, 0.5])
+    assert dots(list(cells.line(shares))) == {(0, 3), (1, 2), (2, 1), (3, 0), (5, 2)}
+    # a step is joined: the column of the new value reaches to beside the old one
+    assert dots(list(cells.line(np.array([0.0, 1.0]), 2))) == {(0, 7), *((1, y) for y in range(7))}
+    assert cells.line(np.full(4, math.nan)) == ("  ",)
 
 
 def test_sparkline() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from bntui.keyframe import COLUMN, HISTOGRAM_BINS, Distribution
 from bntui.viewer import cells
 from bntui.viewer.panels import layers
-from bntui.viewer.rows import text, width
+from bntui.viewer.rows import Span, text, width
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 
@@ -48,28 +50,127 @@ def test_figures_are_those_of_the_keyframe() -> None:
     assert f"{100 * measured.saturated_fraction:.1f} %" in row
 
 
-def test_what_is_missing_says_so() -> None:
+def test_what_is_missing_says_so_once() -> None:
     plain, normed = run_view(), run_view(1, norm=True)
     drawn = lines(view(plain, normed), 120, 12)
-    assert "before norm" in drawn[0]
-    assert "after norm" in drawn[0]
-    assert "after sigmoid" in drawn[0]
-    assert "saturated" in drawn[0]
-    assert all("no norm" in line for line in drawn if line.startswith("● linear"))
-    assert not any("no norm" in line for line in drawn if line.startswith("▲ linear"))
-    assert "no activation" in next(line for line in drawn if "output" in line)
+    assert [drawn[0].index(words) for words in ("before norm", "after norm", "after sigmoid", "saturated")]
+    assert [line for line in drawn if "no norm" in line] == [next(line for line in drawn if "● linear 1" in line)]
+    assert next(line for line in drawn if "● linear 2" in line).count("—") == 1
+    assert next(line for line in drawn if "● output" in line).count("—") == 2
+    assert "—" not in next(line for line in drawn if "▲ linear 1" in line)
+    assert "after norm" not in lines(view(plain), 120, 12)[0]
     assert "before sigmoid" in lines(view(plain), 120, 12)[0]
 
 
-def test_narrow_drops_histograms_then_columns_then_names() -> None:
-    drawn = {wide: lines(view(), wide, 10) for wide in (80, 60, 30, 20)}
-    assert "█" in drawn[80][1]
-    assert "█" not in drawn[60][1]
-    assert "after norm" in drawn[60][0]
-    assert "linear 1" in drawn[30][1]
+def columns(picture: View, wide: int, high: int) -> tuple[layers.Form, list[int]]:
+    """The form of the table, and where its columns begin."""
+    runs = picture.shown
+    form = layers._form(runs, layers._quantities(picture.runs, runs), wide, high)
+    return form, [2 + form.name + form.gap + form.column * n for n in range(len(form.shown))]
+
+
+def heights(rows: list[str], start: int, bins: int) -> np.ndarray[Any, Any]:
+    """Eighths of a row read back from a histogram."""
+    blocks = [[cells.BLOCKS.index(char) if char != "_" else 0 for char in row[start : start + bins]] for row in rows]
+    total: np.ndarray[Any, Any] = np.sum(blocks, axis=0)
+    return total
+
+
+def rebinned(values: Distribution, low: float, high: float, bins: int, top: int) -> np.ndarray[Any, Any]:
+    """By hand: every bin of the keyframe cut into 1000 equal points, counted on the column's axis."""
+    size = (values.max - values.min) / HISTOGRAM_BINS
+    points = values.min + size * (np.arange(1000 * HISTOGRAM_BINS) + 0.5) / 1000
+    counts = np.histogram(points.clip(low, high), bins, (low, high), weights=np.repeat(values.counts, 1000))[0]
+    scaled: np.ndarray[Any, Any] = counts / counts.max() * top
+    return scaled
+
+
+@pytest.mark.parametrize(("size", "tall"), [((75, 21), 1), ((78, 17), 1), ((75, 27), 2), ((75, 36), 3)])
+def test_histograms_stand_below_the_figures_on_one_axis_a_column(size: tuple[int, int], tall: int) -> None:
+    picture = view(run_view(), run_view(1, "batch norm", norm=True))
+    form, starts = columns(picture, *size)
+    assert form.below == tall
+    assert 16 <= form.bins <= 20
+    drawn = lines(picture, *size)
+    quantities = {quantity.field: quantity for quantity in form.shown}
+    assert (quantities["output"].low, quantities["output"].high) == (0, 1)
+    for run in picture.shown:
+        assert run.frame
+        for layer in run.frame.layers:
+            at = next(i for i, line in enumerate(drawn) if line.startswith(f"{run.mark} {layer.name}"))
+            plot = drawn[at + 1 : at + 1 + tall]
+            for quantity, start in zip(form.shown, starts, strict=True):
+                values = getattr(layer, quantity.field)
+                if values is None or (layer.name == "output" and quantity.field == "output"):
+                    continue
+                low, high = quantity.limits(layer.name != "output")
+                expected = rebinned(values, low, high, form.bins, 8 * tall)
+                assert np.abs(heights(plot, start, form.bins) - expected).max() < 0.75
+                assert heights(plot, start, form.bins).max() == 8 * tall
+
+
+def test_the_output_layers_axis_is_its_own_and_stated() -> None:
+    run = run_view()
+    assert run.frame
+    *hidden, output = run.frame.layers
+    wide = replace(output, pre_norm=replace(output.pre_norm, min=-50.0, max=50.0, std=15.0))
+    course = run.history.layers.copy()
+    course[:, -1, COLUMN["pre_norm.min"]], course[:, -1, COLUMN["pre_norm.max"]] = -50, 50
+    course[:, -1, COLUMN["pre_norm.mean"]], course[:, -1, COLUMN["pre_norm.std"]] = 0, 15
+    far = replace(run, frame=replace(run.frame, layers=(*hidden, wide)), history=replace(run.history, layers=course))
+    drawn, usual = lines(view(far), 75, 12), lines(view(run), 75, 12)
+    assert drawn[:8] == usual[:8]
+    at = next(i for i, line in enumerate(drawn) if "output" in line)
+    # three standard deviations of 15 are 45: the next round number is 50
+    assert "axis −50…50" in drawn[at + 1]
+
+
+def test_richest_form_that_fits() -> None:
+    pair = view(run_view(), run_view(1, norm=True))
+    assert [columns(pair, 75, high)[0].below for high in (36, 27, 21, 17, 16)] == [3, 2, 1, 1, 0]
+    beside = columns(pair, 110, 16)[0]
+    assert beside.below == 0
+    assert beside.bins >= layers.MIN_HISTOGRAM
+    assert "▇" in lines(pair, 110, 12)[1]
+    assert columns(pair, 75, 16)[0].bins == 0
+
+
+def test_narrow_drops_columns_then_names() -> None:
+    drawn = {wide: lines(view(), wide, 12) for wide in (80, 58, 30, 20)}
+    assert "0.10 ± 0.75" in drawn[80][1]
+    assert "after norm" in drawn[58][0]
+    assert "saturated" in drawn[58][0]
+    assert "linear 1" in drawn[58][1]
     assert "after" not in drawn[30][0]
+    assert "linear 1" in drawn[30][1]
     assert "lin1" in drawn[20][1]
-    assert "±" in drawn[20][1]
+    assert all("±" in line[1] for line in drawn.values())
+
+
+def test_blank_row_between_runs_where_there_is_room() -> None:
+    assert "" in [line.strip() for line in lines(view(), 75, 20)][:-1]
+    assert "" not in [line.strip() for line in lines(view(), 75, 17)]
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "words"),
+    [
+        (0.003, 0.39, " 0.00 ± 0.39 "),
+        (-0.004, 0.39, " 0.00 ± 0.39 "),
+        (-0.72, 0.5, "−0.72 ± 0.50 "),
+        (0.003, 0.004, " 3e−3 ± 4e−3 "),
+        (0.0, 0.004, " 0.00 ± 4e−3 "),
+        (12.345, 123.4, "12.35 ± 123.4"),
+        (float("nan"), float("nan"), "  NaN ± NaN  "),
+    ],
+)
+def test_two_decimals_unless_the_std_is_small(mean: float, std: float, words: str) -> None:
+    run = run_view()
+    assert run.frame
+    values = replace(run.frame.layers[0].pre_norm, mean=mean, std=std)
+    span = layers._moments(values, layers.WIDE_MOMENTS)
+    assert span.text == words
+    assert span.style == ("text" if mean == mean else "warn")
 
 
 def test_cut_rows_are_counted() -> None:
@@ -79,27 +180,35 @@ def test_cut_rows_are_counted() -> None:
 
 
 def test_header_does_not_move_while_the_cursor_does() -> None:
-    headers = {lines(view(run_view(row=row), run_view(1, norm=True, row=row)), 120, 12)[0] for row in range(13)}
+    headers = {tuple(lines(view(run_view(row=row), run_view(1, norm=True, row=row)), 120, 20)[:2]) for row in range(13)}
     assert len(headers) == 1
 
 
-def test_axis_holds_all_extremes_and_sigmoid_is_bounded() -> None:
+def axis(picture: View) -> tuple[float, float]:
+    """The first column's, read from the ruler."""
+    form, starts = columns(picture, 120, 20)
+    ends = lines(picture, 120, 20)[1][starts[0] : starts[0] + form.bins].split()
+    return float(ends[0].replace("−", "-")), float(ends[-1].replace("−", "-"))
+
+
+def test_axis_holds_three_deviations_of_all_keyframes_and_sigmoid_is_bounded() -> None:
     run = run_view()
-    header = lines(view(run), 120, 12)[0]
-    least, most = run.history.layers[:, :, 12].min(), run.history.layers[:, :, 13].max()
-    low, high = (float(end) for end in header.split("before sigmoid")[1].split()[0].replace("−", "-").split("…"))
+    low, high = axis(view(run))
+    course = run.history.layers[:, :3]
+    mean, std = course[:, :, COLUMN["pre_norm.mean"]], course[:, :, COLUMN["pre_norm.std"]]
+    least, most = (mean - 3 * std).min(), (mean + 3 * std).max()
     assert low <= least < 0.5 * low
     assert 0.5 * high < most <= high
-    assert "0…1" in header
+    form, starts = columns(view(run), 120, 20)
+    assert lines(view(run), 120, 20)[1][starts[1] : starts[1] + form.bins].split() == ["0", "1"]
 
 
 def test_one_diverging_keyframe_does_not_squeeze_the_rest() -> None:
     run = run_view()
     wild = run.history.layers.copy()
-    wild[-1, :, 13] = 1e30
+    wild[-1, :, COLUMN["pre_norm.max"]] = wild[-1, :, COLUMN["pre_norm.std"]] = 1e30
     run = replace(run, history=replace(run.history, layers=wild))
-    header = lines(view(run), 120, 12)[0]
-    assert float(header.split("…")[1].split()[0]) < 100
+    assert axis(view(run))[1] < 100
 
 
 def saturated(run: RunView, fraction: float) -> RunView:
@@ -118,7 +227,7 @@ def test_only_what_is_wrong_is_in_the_warning_colour() -> None:
     assert warned(saturated(run_view(), 0.5)) == []
     assert warned(saturated(run_view(), 0.62)) == ["62.0 %"]
     assert all("NaN" in words for words in warned(run_view(nan=True)))
-    assert len(warned(run_view(nan=True))) == 7
+    assert len(warned(run_view(nan=True))) == 7  # four before, three after the activation
 
 
 def test_zoomed_it_shows_every_figure() -> None:
@@ -129,13 +238,17 @@ def test_zoomed_it_shows_every_figure() -> None:
     figures = [f"{x:.3f}".replace("-", "−") for x in (values.min, values.p15, values.p50, values.p85, values.max)]
     words = row.split()
     assert words[words.index(figures[0]) :][:5] == figures
+    # the histogram is two rows tall, the lower one below the figures
+    drawn = lines(view(run), 160, 40)
+    assert drawn[drawn.index(row) + 1].strip().strip("_").count("█") >= 3
     assert "7.500" in row
     assert "1.0e−03" in row
 
 
 def test_mean_after_normalization_is_not_rounding_noise() -> None:
-    drawn = lines(view(run_view(norm=True)), 120, 12)
-    assert all("0.00 ± 1.00" in line for line in drawn if "linear" in line)
+    drawn = [line for line in lines(view(run_view(norm=True)), 120, 12) if "linear" in line]
+    assert len(drawn) == 3
+    assert all("0.00 ± 1.00" in line for line in drawn)
 
 
 def test_empty_state_says_why() -> None:
@@ -147,14 +260,28 @@ def test_histogram_is_numpys_on_the_common_axis() -> None:
     values = np.random.default_rng(1).normal(0, 1, 20_000)
     counts = np.histogram(values, 32)[0]
     low, high = float(values.min()), float(values.max())
-    drawn = cells.histogram(counts, low, high, -6, 6, 12)
+    drawn = cells.histogram(counts, low, high, -6, 6, 12)[0]
     exact = np.histogram(values, 12, (-6, 6))[0]
     expected = 8 * exact / exact.max()
     assert np.abs(np.array([cells.BLOCKS.index(char) for char in drawn]) - expected).max() < 1.1
-    assert cells.histogram([0, 5, 0], 0.5, 0.5, 0, 1, 4) == "  █ "
-    assert cells.histogram([1, 1], 5, 6, 0, 1, 4) == "   █"
-    assert cells.histogram([0, 0], 0, 1, 0, 1, 4) == "    "
-    assert cells.histogram([1, 1], float("nan"), 1, 0, 1, 4) == "    "
+    assert cells.histogram([0, 5, 0], 0.5, 0.5, 0, 1, 4) == ("  █ ",)
+    assert cells.histogram([1, 1], 5, 6, 0, 1, 4) == ("   █",)
+    assert cells.histogram([0, 0], 0, 1, 0, 1, 4) == ("    ",)
+    assert cells.histogram([1, 1], float("nan"), 1, 0, 1, 4) == ("    ",)
+    assert cells.histogram([4, 2, 1, 0], 0, 4, 0, 4, 4, 2) == ("█   ", "██▄ ")
+    assert cells.histogram([4, 2, 1, 0], 0, 4, 0, 4, 4, 2, 12) == ("▄   ", "█▆▃ ")
+
+
+def test_grounded_shows_the_axis_beside_the_values() -> None:
+    assert cells.grounded("  ▂█ ▂ ", "run0") == (Span("__", "frame"), Span("▂█ ▂", "run0"), Span("_", "frame"))
+    assert cells.grounded("   ", "run0") == (Span("   ", "run0"),)
+
+
+def test_ruler() -> None:
+    assert cells.ruler(-2, 2, 12) == "−2    0    2"
+    assert cells.ruler(0, 1, 6) == "0    1"
+    assert cells.ruler(-0.5, 1e-5, 12) == "−0.5    1e−5"
+    assert cells.ruler(0, 0, 4) == "    "
 
 
 @pytest.mark.parametrize(

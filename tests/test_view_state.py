@@ -15,16 +15,17 @@ from tests import factory
 from tests.fakes import FakeReader
 
 STOPS = st.lists(st.integers(0, 400), min_size=1, max_size=40, unique=True).map(lambda ks: np.array(sorted(ks)) / 8)
+CURSORS = st.integers(-40, 900).map(lambda k: k / 16)
 
 
-@given(STOPS, st.floats(-5, 60), st.integers(1, 12))
+@given(STOPS, CURSORS, st.integers(1, 12))
 def test_left_goes_to_the_stop_that_many_before_the_cursor(stops: np.ndarray, cursor: float, by: int) -> None:
     before = [stop for stop in stops if stop < cursor]
     expected = before[-by] if by <= len(before) else stops[0]
     assert session.walk(ViewState(cursor=cursor), stops, -by).cursor == expected
 
 
-@given(STOPS, st.floats(-5, 60), st.integers(1, 12))
+@given(STOPS, CURSORS, st.integers(1, 12))
 def test_right_goes_to_the_stop_that_many_after_the_cursor(stops: np.ndarray, cursor: float, by: int) -> None:
     after = [stop for stop in stops if stop > cursor]
     expected = after[by - 1] if by <= len(after) else stops[-1]
@@ -33,7 +34,7 @@ def test_right_goes_to_the_stop_that_many_after_the_cursor(stops: np.ndarray, cu
     assert state.following == (expected == stops[-1])
 
 
-@given(STOPS, st.floats(-5, 60))
+@given(STOPS, CURSORS)
 def test_seek_goes_to_the_nearest_stop(stops: np.ndarray, epoch: float) -> None:
     found = session.seek(ViewState(), stops, epoch).cursor
     assert abs(found - epoch) == min(abs(stop - epoch) for stop in stops)

@@ -43,6 +43,14 @@ def test_a_strip_has_exactly_its_cells(row: Row, cells: int) -> None:
     assert cell_len(line.text) == cells == line.cell_length
 
 
+@given(st.text(max_size=12))
+def test_cells_are_counted_as_the_terminal_counts_them(words: str) -> None:
+    """Character by character: combining marks and joined emoji are sent as a whole row instead."""
+    line = strip((Span(words),), 40, theme.style)
+    if sum(cell_len(char) for char in line.text) == 40:
+        assert len(cells_of(line)) == 40
+
+
 def test_equal_rows_have_no_changed_span() -> None:
     line = strip((Span("one", "run0"), Span("two")), 20, theme.style)
     same = strip((Span("on", "run0"), Span("e", "run0"), Span("two")), 20, theme.style)
@@ -133,7 +141,7 @@ async def test_the_terminal_gets_the_changed_cells_only() -> None:
         def spy(shown: Screen[object], update: object) -> None:
             assert isinstance(update, NarrowUpdate)
             sent.append(update.render_segments(Console(file=io.StringIO(), color_system=None)))
-            display(shown, update)  # type: ignore[arg-type]
+            display(shown, update)
 
         app._display = spy  # type: ignore[assignment,method-assign]
         widget.show((ONE, (ONE[0], Span("13", "run0"), ONE[2]), ONE, ONE), 40)

@@ -39,7 +39,7 @@ class Score:
     def fold(self) -> tuple[float, float]:
         """Mean loss and accuracy over everything added so far."""
         if self._losses:
-            losses = torch.stack(self._losses).double().cpu()
+            losses = torch.stack(self._losses).cpu().double()  # not every device knows float64
             sizes = torch.tensor([len(target) for target in self._targets])
             self._loss += float((losses * sizes).sum())
             self._samples += int(sizes.sum())
@@ -51,7 +51,7 @@ class Score:
             if self._classification:
                 self._right += int((output.argmax(1) == target).sum())
             else:
-                wide, truth = output.double(), target.double()
+                wide, truth = output.cpu().double(), target.cpu().double()
                 self._right += float(((wide - truth) ** 2).sum())
                 self._sum += float(truth.sum())
                 self._squares += float((truth**2).sum())

@@ -77,28 +77,39 @@ def along(epochs: FloatArray, cells: int, end: float) -> IntArray:
     return rows
 
 
+def dots(shares: ArrayLike, rows: int) -> list[float]:
+    """The braille dots, counted from the top of ``rows`` rows, on which shares of the height lie; NaN stays NaN."""
+    found: list[float] = np.rint((1 - np.clip(shares, 0.0, 1.0)) * (4 * rows - 1)).tolist()
+    return found
+
+
 def line(shares: FloatArray, rows: int = 1) -> tuple[str, ...]:
     """A thin line in braille, two values a cell, top row first: 0 is the lowest dot, 1 the highest, NaN a gap."""
     canvas = [[0] * (len(shares) // 2) for _ in range(rows)]
-    before: int | None = None
-    for column, share in enumerate(shares[: len(shares) // 2 * 2].tolist()):
-        if share != share:
-            before = None
-            continue
-        dot = round((1 - min(max(share, 0.0), 1.0)) * (4 * rows - 1))
-        # steps are joined half way, so that the line has no holes and no thick corners
-        first, last = sorted((dot, dot if before is None else before + (before < dot) - (before > dot)))
-        for lit in range(first, last + 1):
-            canvas[lit // 4][column // 2] |= _DOTS[column % 2][lit % 4]
-        before = dot
-    return tuple("".join(chr(0x2800 + bits) if bits else " " for bits in row) for row in canvas)
+    before: float = math.nan
+    for column, at in enumerate(dots(shares[: len(shares) // 2 * 2], rows)):
+        # a step is joined within the new column, from beside the old dot: no holes, and no thick corners
+        if at == at:
+            start = before - 1 if at < before else before + 1 if at > before else at
+            for lit in range(int(min(at, start)), int(max(at, start)) + 1):
+                canvas[lit // 4][column // 2] |= _DOTS[column % 2][lit % 4]
+        before = at
+    return tuple("".join([chr(0x2800 + bits) if bits else " " for bits in row]) for row in canvas)
 
 
 def histogram(
-    counts: ArrayLike, low: float, high: float, axis_low: float, axis_high: float, cells: int, rows: int = 1
+    counts: ArrayLike,
+    low: float,
+    high: float,
+    axis_low: float,
+    axis_high: float,
+    cells: int,
+    rows: int = 1,
+    top: int = 0,
 ) -> tuple[str, ...]:
-    """Equal bins from ``low`` to ``high`` drawn on another axis, top row first, the fullest cell as high as all rows.
+    """Equal bins from ``low`` to ``high`` drawn on another axis, top row first.
 
+    The fullest cell is ``top`` eighths high, by default as high as all rows.
     Bins are shared among the cells that they overlap; what lies beyond the axis is gathered in its outer cells.
     """
     tally = np.asarray(counts, np.float64)
@@ -114,8 +125,32 @@ def histogram(
         mass = np.zeros(cells)
         share = min(max((low - axis_low) / (axis_high - axis_low), 0.0), 1.0)
         mass[min(int(share * cells), cells - 1)] = 1
-    heights = 8 * rows * mass / mass.max()
+    heights = (top or 8 * rows) * mass / mass.max()
     return tuple(levels(heights - 8 * row) for row in range(rows - 1, -1, -1))
+
+
+def grounded(line: str, style: str) -> tuple[Span, ...]:
+    """The lowest row of a histogram on a faint line, so that its axis is seen where nothing lies on it."""
+    left, right = len(line) - len(line.lstrip()), len(line.rstrip())
+    if right <= left:
+        return (Span(line, style),)
+    return Span("_" * left, "frame"), Span(line[left:right], style), Span("_" * (len(line) - right), "frame")
+
+
+def tick(value: float) -> str:
+    """A round number as short as it can be: ``−0.5``, ``1e−5``."""
+    return f"{value:g}".replace("-", "−").replace("e−0", "e−").replace("e+0", "e").replace("e+", "e")
+
+
+def ruler(low: float, high: float, cells: int) -> str:
+    """An axis in words: its ends at its ends, and 0 at its place where that is clear of them; blank without an axis."""
+    if not high > low:
+        return " " * cells
+    left, right = tick(low), tick(high)
+    zero = int(-low / (high - low) * cells)
+    line = left.ljust(cells - len(right)) + right
+    clear = len(left) < zero < cells - len(right) - 1
+    return line[:zero] + "0" + line[zero + 1 :] if clear else line
 
 
 def mask(kept: BoolArray) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from textual.geometry import Region
 
@@ -19,6 +20,24 @@ TWO_COLUMNS: Final = 100
 THREE_COLUMNS: Final = 140
 TALL: Final = 30
 """Rows from which several panels stand on the screen together."""
+
+
+class PanelRow(NamedTuple):
+    """Panels side by side: their share of the height, in per cent, and each one's of the width."""
+
+    share: int
+    panels: tuple[tuple[str, int], ...]
+
+
+WIDE: Final = (
+    PanelRow(55, (("curves", 52), ("layers", 48))),
+    PanelRow(45, (("gradients", 32), ("dropout", 34), ("stopping", 34))),
+)
+NARROW: Final = (
+    PanelRow(42, (("curves", 50), ("layers", 50))),
+    PanelRow(33, (("gradients", 50), ("dropout", 50))),
+    PanelRow(25, (("stopping", 100),)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +67,18 @@ def layout(width: int, height: int, focused: str, zoomed: bool) -> Layout:
         regions[TABS] = Region(0, 1, width, 1)
         regions[focused] = Region(0, 2, width, bottom - 2)
         return Layout(regions, several)
-    if width >= THREE_COLUMNS:
-        rows = ((("curves", 52), ("layers", 48)), (("gradients", 32), ("dropout", 34), ("stopping", 34)))
-        heights = (55, 45)
-    else:
-        rows = ((("curves", 50), ("layers", 50)), (("gradients", 50), ("dropout", 50)), (("stopping", 100),))
-        heights = (42, 33, 25)
+    rows = WIDE if width >= THREE_COLUMNS else NARROW
     y = top
-    for share_row, share in zip(rows, _split(bottom - top, heights), strict=True):
+    for row, share in zip(rows, _split(bottom - top, [row.share for row in rows]), strict=True):
         x = 0
-        for (name, _), cells in zip(share_row, _split(width, [part for _, part in share_row]), strict=True):
+        for (name, _), cells in zip(row.panels, _split(width, [part for _, part in row.panels]), strict=True):
             regions[name] = Region(x, y, cells, share)
             x += cells
         y += share
     return Layout(regions, several)
 
 
-def _split(total: int, shares: tuple[int, ...] | list[int]) -> list[int]:
+def _split(total: int, shares: Sequence[int]) -> list[int]:
     """A length in whole cells, shared out so that nothing is left over."""
     edges = [round(total * sum(shares[:n]) / sum(shares)) for n in range(len(shares) + 1)]
     return [after - before for before, after in pairwise(edges)]

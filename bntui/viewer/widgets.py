@@ -6,6 +6,7 @@ Here the rows are compared with those on the screen, and only the cells that dif
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from typing import Final
@@ -24,6 +25,9 @@ from bntui.viewer.theme import style
 
 GAP: Final = 16
 """Equal cells between two changed ones that are sent again: moving there and naming colours costs as many bytes."""
+
+_SINGLE: Final = re.compile("[ -~\u00a0-\u02ff\u2190-\u22ff\u2500-\u25fc\u2605\u2800-\u28ff]*").fullmatch
+"""Text of characters that all take one cell: what nearly all rows are made of."""
 
 Lookup = Callable[[str], Style]
 
@@ -49,7 +53,7 @@ def cells_of(line: Strip) -> list[tuple[str, Style | None]]:
     """One entry a cell; the second cell of a wide character is an empty one."""
     out: list[tuple[str, Style | None]] = []
     for segment in line:
-        if segment.text.isascii():
+        if _SINGLE(segment.text):
             out += [(char, segment.style) for char in segment.text]
             continue
         for char in segment.text:
@@ -115,6 +119,8 @@ class RowsWidget(Widget):
         self._rows: tuple[Row, ...] = ()
         self._strips: list[Strip] = []
         self._width = 0
+        self._place: Region | None = None
+        self._placed = False
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -123,6 +129,9 @@ class RowsWidget(Widget):
 
     def place(self, region: Region | None) -> None:
         """Stand there, or nowhere; the layout runs only if something moved."""
+        if region == self._place and self._placed:
+            return
+        self._place, self._placed = region, True
         self.display = region is not None
         if region is not None:
             self.styles.offset = (region.x, region.y)

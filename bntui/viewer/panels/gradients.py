@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
 from rich.cells import cell_len
 
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, gradient_verdict
-from bntui.keyframe import COLUMN, LayerMeasures
+from bntui.keyframe import COLUMN, BoolArray, FloatArray, IntArray, LayerMeasures
 from bntui.viewer import cells
 from bntui.viewer.figures import scientific
 from bntui.viewer.rows import Drawing, Row, Span
@@ -21,8 +23,16 @@ TITLE: Final = "Gradients ── |∂L/∂W| per layer, log"
 MAX_DECADES: Final = 16
 """Smaller gradients than this below the largest are off the axis: float32 resolves no such differences."""
 VALUE: Final = 7
-RATIO: Final = 9
+RATIO: Final = "update/weight"
+SHORT_RATIO: Final = "upd/weight"
+COURSE: Final = "by epoch"
 MIN_BAR: Final = 6
+MIN_CHART, MAX_CHART = 3, 10
+"""Rows of the chart of the first-to-last ratio."""
+LABEL: Final = 5
+"""Cells of its axis."""
+SIDE: Final = 11
+"""Cells of a verdict beside the layers' rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +42,10 @@ class Layout:
     name: int
     bar: int
     course: int
-    ratio: bool
+    ratio: int
+    """Cells of the update-to-weight ratio; 0 where it does not fit."""
+    side: bool
+    """Verdicts stand beside the rows, where there is no height for rows of their own."""
     low: int
     high: int
 
@@ -42,6 +55,19 @@ class Layout:
             return math.nan if math.isnan(value) else 0.0
         return min(max((math.log10(value) - self.low) / (self.high - self.low), 0.0), 1.0) if value < math.inf else 1.0
 
+    def place(self, decade: int) -> int:
+        """The cell that begins at a decade; that of the last one is the gap after the bar."""
+        return round(self.share(10.0**decade) * self.bar)
+
+    @property
+    def decades(self) -> tuple[int, ...]:
+        """Those that are labelled: at even distances from the highest, so far apart that labels do not touch."""
+        span = self.high - self.low
+        size = 1 + max(len(f"1e{decade}") for decade in (self.low, self.high))
+        every = next((n for n in range(1, span) if self.bar * n >= size * span), span)
+        chosen = tuple(range(self.high, self.low - 1, -every))
+        return chosen if chosen[-1] == self.low or self.place(chosen[-1]) < size else (*chosen, self.low)
+
 
 def draw(view: View, width: int, height: int) -> Drawing:
     """Weight gradients of the shown runs with their verdicts; where there is room those of the activations below."""
@@ -50,15 +76,18 @@ def draw(view: View, width: int, height: int) -> Drawing:
         sentences = ("No keyframe here yet.", "Gradients are measured from the first mini-batch on.")
         return cells.notice(TITLE, sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
-    layers = sum(len(_layers(run)) for run in runs)
-    weights = 1 + layers + len(runs)
+    layers, gaps = sum(len(_layers(run)) for run in runs), len(runs) - 1
+    weights = 1 + layers + len(runs) + gaps
     end = _epoch_end(runs)
-    both = weights + 2 + layers + len(waiting) <= height
-    room = height - len(waiting) - (layers + 2 if both else 0)
-    rows = _table(runs, "weight_gradient_norm", width, min(room, weights), end)
-    if both:
-        rows.append((Span("|∂L/∂a|: gradient with respect to each layer's activations", "muted"),))
-        rows += _table(runs, "activation_gradient_norm", width, 1 + layers, end)
+    free = height - len(waiting) - weights
+    below = 3 + layers + gaps
+    rows = _table(runs, "weight_gradient_norm", width, min(height - len(waiting), weights), end)
+    if free >= below:
+        rows += [(), (Span("|∂L/∂a|: gradient with respect to each layer's activations", "muted"),)]
+        rows += _table(runs, "activation_gradient_norm", width, 1 + layers + gaps, end)
+        free -= below
+    if free >= 2 + MIN_CHART:
+        rows += [(), *_chart(runs, width, min(free - 1, 1 + MAX_CHART), end)]
     return cells.page(TITLE, [*rows, *waiting], width, height)
 
 
@@ -86,31 +115,41 @@ def _decades(runs: Sequence[RunView], column: str) -> tuple[int, int]:
     return max(min(math.floor(math.log10(low)), top - 1), top - MAX_DECADES), top
 
 
-def _layout(runs: Sequence[RunView], column: str, width: int) -> Layout:
+def _layout(runs: Sequence[RunView], column: str, width: int, *, side: bool) -> Layout:
     full = max(cell_len(layer.name) for run in runs for layer in _layers(run))
-    name = min(full, 12 if width >= 60 else 6 if width >= 32 else 3)
+    name = min(full, 12 if width >= 44 else 6 if width >= 32 else 3)
     left = width - 2 - name - 1 - 1 - VALUE
-    course = 0 if left < 20 else min(left // 3, 24)
+    if side:
+        return Layout(name, left - SIDE - 2, 0, 0, True, *_decades(runs, column))
+    ratio = next((len(words) for words in (RATIO, SHORT_RATIO) if left >= 2 * len(words) + 10), 0)
+    left -= ratio + 1 if ratio else 0
+    course = 0 if left < 15 else min(left // 3, 40)
     left -= course + 1 if course else 0
-    ratio = column == "weight_gradient_norm" and left >= 2 * RATIO + 3
-    return Layout(name, max(left - (RATIO + 1 if ratio else 0), MIN_BAR), course, ratio, *_decades(runs, column))
+    return Layout(name, max(left, MIN_BAR), course, ratio, False, *_decades(runs, column))
 
 
 def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: float) -> list[Row]:
-    layout = _layout(runs, column, width)
     verdicts = column == "weight_gradient_norm"
-    rows = [_axis(layout)]
     sizes = [len(_layers(run)) for run in runs]
-    room = height - 1 - (len(runs) if verdicts else 0)
+    side = verdicts and width >= 44 and min(sizes) >= 3 and 1 + sum(sizes) <= height < 1 + sum(sizes) + len(runs)
+    layout = _layout(runs, column, width, side=side)
+    rows = [_axis(layout, ratio=verdicts)]
+    room = height - 1 - (len(runs) if verdicts and not side else 0)
     hidden = sum(sizes) > room
     given = cells.shares(sizes, room - 1 if hidden else room)
+    blank = room - sum(sizes) >= len(runs) - 1
     for run, number_of_rows in zip(runs, given, strict=True):
         order = range(len(_layers(run)))
         # where some must go, both ends of the network stay: the ratio is between them
         kept = order if number_of_rows == len(order) else [*order[: number_of_rows - 1], order[-1]][:number_of_rows]
         courses = _courses(run, column, layout, end)
-        rows += [_layer(run, index, column, layout, courses[index]) for index in kept]
-        if verdicts:
+        if blank and run is not runs[0]:
+            rows.append(())
+        layers = [_layer(run, index, column, layout, courses[index]) for index in kept]
+        if side:
+            layers = [(*row, *note) for row, note in zip(layers, _beside(run, len(layers)), strict=True)]
+        rows += layers
+        if verdicts and not side:
             rows.append(_verdict(run, width, several=len(runs) > 1))
     if hidden:
         more = sum(sizes) - sum(given)
@@ -120,52 +159,139 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
     return rows
 
 
-def _axis(layout: Layout) -> Row:
-    """Decades at their places, as many as fit without touching; the first and the last always."""
-    line = [" "] * layout.bar
-    decades = range(layout.low, layout.high + 1)
-    for decade in (decades[-1], decades[0], *decades[1:-1]):
+def _axis(layout: Layout, *, ratio: bool) -> Row:
+    """Decades at their places, the last one above the gap after the bars."""
+    line = [" "] * (layout.bar + 1 + VALUE)
+    for decade in layout.decades:
         label = f"1e{decade}".replace("-", "−")
-        at = min(round(layout.share(10.0**decade) * layout.bar), layout.bar - len(label))
-        around = line[max(at - 1, 0) : at + len(label) + 1]
-        if at >= 0 and all(char == " " for char in around):
-            line[at : at + len(label)] = label
-    heading = " " * (2 + layout.name + 1) + "".join(line) + " " * (1 + VALUE)
+        line[layout.place(decade) : layout.place(decade) + len(label)] = label
+    heading = " " * (2 + layout.name + 1) + "".join(line)
     if layout.course:
-        heading += " " + "by epoch".ljust(layout.course)[: layout.course]
-    return (Span(heading + (" " + "|ΔW|/|W|".rjust(RATIO) if layout.ratio else ""), "muted"),)
+        # the heading may be longer than a short course, and then begins above the figures
+        heading = (heading + " " * (1 + layout.course))[: -max(len(COURSE), layout.course)]
+        heading += COURSE.ljust(layout.course)
+    words = RATIO if layout.ratio >= len(RATIO) else SHORT_RATIO
+    return (Span(heading + (words.rjust(layout.ratio + 1) if layout.ratio and ratio else ""), "muted"),)
 
 
 def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[str, str]) -> Row:
     layer = _layers(run)[index]
     value = float(getattr(layer, column))
-    style = "text" if math.isfinite(value) else "warn"
+    bar = cells.bar(layout.share(value), layout.bar)
+    rest = [" "] * (layout.bar + 1)
+    for decade in layout.decades[1:]:  # the last decade's place is the gap
+        rest[layout.place(decade)] = "┊"
     row = [
         Span(f"{run.mark} {cells.short(layer.name, layout.name)} ", run.style),
-        Span(cells.bar(layout.share(value), layout.bar), run.style),
-        Span(" " + scientific(value), style),
+        Span(bar, run.style),
+        Span("".join(rest[len(bar) :]), "frame"),
+        Span(scientific(value), "text" if math.isfinite(value) else "warn"),
     ]
     if layout.course:
         past, future = course
         row += [Span(" " + past, run.style), Span(future, "muted")]
-    if layout.ratio:
-        row.append(Span(" " + scientific(layer.update_ratio).rjust(RATIO), "text"))
+    if layout.ratio and column == "weight_gradient_norm":
+        row.append(Span(scientific(layer.update_ratio).rjust(layout.ratio + 1), "text"))
     return tuple(row)
 
 
-def _courses(run: RunView, column: str, layout: Layout, end: float) -> list[tuple[str, str]]:
-    """The course of each layer up to the cursor, and the rest of it up to the head."""
+def _sampled(run: RunView, end: float, dots: int) -> tuple[IntArray, BoolArray]:
+    """Rows of the history for each dot of the epoch axis, and which dots have one."""
     frames = np.flatnonzero(run.history.has_frame)
-    rows = cells.along(run.history.epoch[frames], layout.course, end)
-    sampled = run.history.layers[frames[rows], :, COLUMN[column]] if len(frames) else np.empty((0, len(_layers(run))))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logarithms = np.log10(sampled)
-    logarithms[sampled == 0] = layout.low
-    logarithms[rows[: len(sampled)] < 0] = np.nan
+    rows = cells.along(run.history.epoch[frames], dots, end)
+    return frames[rows] if len(frames) else rows, rows >= 0
+
+
+def _past(run: RunView, end: float, width: int) -> int:
+    """Cells of the epoch axis up to the cursor."""
     epoch = run.frame.epoch if run.frame is not None else 0.0
-    at = min(int(epoch / end * layout.course) + 1, layout.course)
-    lines = [cells.sparkline(course, layout.course, layout.low, layout.high) for course in logarithms.T]
-    return [(line[:at], line[at:]) for line in lines]
+    return min(int(epoch / end * width) + 1, width)
+
+
+def _courses(run: RunView, column: str, layout: Layout, end: float) -> list[tuple[str, str]]:
+    """The course of each layer up to the cursor, and the rest of it up to the head, each on a log axis of its own.
+
+    An axis of all layers would make every course a level line; the bars compare the layers.
+    """
+    rows, known = _sampled(run, end, 2 * layout.course)
+    course = run.history.layers[:, :, COLUMN[column]]
+    at = _past(run, end, layout.course)
+    drawn = []
+    for index in range(len(_layers(run))):
+        low, high = _extent(_logarithms(course[:, index]))
+        line = cells.line(np.where(known, (_logarithms(course[rows, index]) - low) / (high - low), np.nan))[0]
+        drawn.append((line[:at], line[at:]))
+    return drawn
+
+
+def _logarithms(norms: FloatArray) -> FloatArray:
+    """Their decades; NaN where there is none."""
+    sized = np.isfinite(norms) & (norms > 0)
+    return np.log10(norms, out=np.full(norms.shape, np.nan), where=sized)
+
+
+def _extent(decades: FloatArray) -> tuple[float, float]:
+    """The ends of a course, a decade apart at least, so that small changes look small."""
+    sized = decades[np.isfinite(decades)]
+    if not sized.size:
+        return 0.0, 1.0
+    low, high = float(sized.min()), float(sized.max())
+    wider = max(1.0 - (high - low), 0.0) / 2
+    return low - wider, high + wider
+
+
+def _chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list[Row]:
+    """The first-to-last ratio of each run over the epochs on a log axis, with the limits of the verdicts."""
+    rows = height - 1
+    cols = width - LABEL
+    limits = [round(math.log10(limit)) for limit in (VANISHING_BELOW, EXPLODING_ABOVE)]
+    ratios = [_ratios(run) for run in runs]
+    seen = np.concatenate(ratios)
+    seen = seen[np.isfinite(seen)]
+    low = min(math.floor(seen.min()) if seen.size else 0, limits[0])
+    high = max(math.ceil(2 * seen.max()) / 2 if seen.size else 0, 0)
+    labels, glyphs, styles = [""] * rows, [[" "] * cols for _ in range(rows)], [["frame"] * cols for _ in range(rows)]
+    decades = np.array([*limits, 0, math.floor(high), low])
+    for decade, at in zip(decades.tolist(), map(int, cells.dots((decades - low) / (high - low), rows)), strict=True):
+        if low <= decade <= high and not labels[at // 4]:
+            labels[at // 4] = f"1e{decade}".replace("-", "−")
+            if decade in limits:
+                glyphs[at // 4] = ["⠁⠂⠄⡀"[at % 4]] * cols
+    # the selected run lies on top
+    for run, course in reversed(list(zip(runs, ratios, strict=True))):
+        order, known = _sampled(run, end, 2 * cols)
+        at = _past(run, end, cols)
+        for y, line in enumerate(cells.line(np.where(known, (course[order] - low) / (high - low), np.nan), rows)):
+            for x, char in enumerate(line):
+                if char != " ":
+                    glyphs[y][x], styles[y][x] = char, run.style if x < at else "muted"
+    words = f"first/last by epoch, 0 to {end:g}"
+    heading = cells.longest(
+        width, f"{words}; vanishing below {_power(VANISHING_BELOW)}", f"{words}; limit {_power(VANISHING_BELOW)}", words
+    )
+    drawn: list[Row] = [(Span(heading, "muted"),)]
+    for label, chars, looks in zip(labels, glyphs, styles, strict=True):
+        pieces = [
+            Span("".join(char for char, _ in group), style)
+            for style, group in groupby(zip(chars, looks, strict=True), key=itemgetter(1))
+        ]
+        drawn.append((Span(label.rjust(LABEL - 1) + "┤", "muted"), *pieces))
+    return drawn
+
+
+def _ratios(run: RunView) -> FloatArray:
+    """Decades of the first-to-last ratio of every keyframe."""
+    norms = run.history.layers[:, :, COLUMN["weight_gradient_norm"]]
+    return _logarithms(norms[:, 0]) - _logarithms(norms[:, -1])
+
+
+def _beside(run: RunView, rows: int) -> list[Row]:
+    """The verdict in the last cells of a run's rows."""
+    verdict = gradient_verdict([layer.weight_gradient_norm for layer in _layers(run)])
+    ratio = "—" if math.isnan(verdict.ratio) else scientific(verdict.ratio).strip()
+    style = "warn" if verdict.bad else "text"
+    notes = [("first/last", "muted"), (ratio, style), (verdict.name, style)]
+    return [(Span("  " + words, look),) for words, look in notes] + [()] * (rows - len(notes))
 
 
 def _verdict(run: RunView, width: int, *, several: bool) -> Row:

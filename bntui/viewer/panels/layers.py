@@ -20,7 +20,7 @@ TITLE: Final = "Layers ── mean ± std of this mini-batch"
 WRONG_ABOVE: Final = 0.5
 """Dead or saturated fraction from which a layer stands in the warning colour: a convention of this tool."""
 BOUNDED: Final = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0)}
-MAX_ROWS: Final = 1024
+MAX_ROWS: Final = 256
 """Keyframes that an axis is computed from; of more, every second, fourth, ... one."""
 SPREAD: Final = 3
 """An axis reaches this many standard deviations from the mean, or to the extreme value if that is nearer."""
@@ -57,7 +57,7 @@ class Quantity:
     def axis(self, active: bool = True) -> str:
         """Its ends; empty where no run has such values."""
         low, high = self.limits(active)
-        return f"{_tick(low)}…{_tick(high)}" if high > low else ""
+        return f"{cells.tick(low)}…{cells.tick(high)}" if high > low else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
         )
     quantities = _quantities(view.runs, runs)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
-    detailed = _detailed(runs, quantities, width)
-    if detailed is not None and len(detailed) + len(waiting) <= height:
+    detailed = _detailed(runs, quantities, width, height - len(waiting))
+    if detailed is not None:
         return cells.page(f"{TITLE}, percentiles, norms", [*detailed, *waiting], width, height)
     return cells.page(TITLE, [*_table(runs, quantities, width, height - len(waiting)), *waiting], width, height)
 
@@ -116,16 +116,18 @@ def _quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[Quan
     before = "norm" if normed and not norm_last else activation
     mixed = {info.activation == "none" for run in runs for info in run.info.layers} == {False, True}
 
-    def quantity(field: str, heading: str, brief: str, fixed: tuple[float, float] | None = None) -> Quantity:
-        raw = _limits(runs, field, active=False) if mixed else None
-        return Quantity(field, heading, brief, *(fixed or _limits(runs, field, active=True if mixed else None)), raw)
-
+    before_activation = _limits(runs, "pre_norm", active=True if mixed else None)
+    after_activation = BOUNDED.get(activation) or _limits(runs, "output", active=True)
+    raw = _limits(runs, "pre_norm", active=False) if mixed else None
     stages = [
-        quantity("pre_norm", f"before {before}", "before"),
-        quantity("output", f"after {activation}", "after", BOUNDED.get(activation)),
+        Quantity("pre_norm", f"before {before}", "before", *before_activation, raw),
+        Quantity("output", f"after {activation}", "after", *after_activation, None),
     ]
     if normed:
-        stages.insert(2 if norm_last else 1, quantity("normalized", "after norm", "normed"))
+        stages.insert(
+            2 if norm_last else 1,
+            Quantity("normalized", "after norm", "normed", *_limits(runs, "normalized", active=None), None),
+        )
     return tuple(stages)
 
 
@@ -160,10 +162,6 @@ def _limits(runs: Sequence[RunView], field: str, *, active: bool | None) -> tupl
 def _stride(keyframes: int) -> int:
     """Every so many keyframes are enough for an axis: a power of two, so that it rarely changes as a run grows."""
     return 1 << max((keyframes - 1) // MAX_ROWS, 0).bit_length()
-
-
-def _tick(value: float) -> str:
-    return f"{value:g}".replace("-", "−").replace("e−0", "e−").replace("e+0", "e").replace("e+", "e")
 
 
 def _form(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int) -> Form:
@@ -230,21 +228,10 @@ def _header(runs: Sequence[RunView], form: Form) -> list[Row]:
         size = room - cell_len(axis) - 1 if axis else room
         heading = cells.longest(size, quantity.heading, quantity.brief)
         line += " " * form.gap + (f"{heading.ljust(size)} {axis}" if axis else heading.ljust(room))
-        ruler += " " * form.gap + _ruler(quantity, room)
+        ruler += " " * form.gap + cells.ruler(quantity.low, quantity.high, room)
     if form.fraction:
         line += _fraction_heading(runs).rjust(form.fraction)
     return [(Span(line, "muted"),), (Span(ruler, "muted"),)] if form.ruler else [(Span(line, "muted"),)]
-
-
-def _ruler(quantity: Quantity, width: int) -> str:
-    """The ends of an axis at its ends, and 0 at its place where that is clear of them."""
-    if not quantity.high > quantity.low:
-        return " " * width
-    left, right = _tick(quantity.low), _tick(quantity.high)
-    zero = int(-quantity.low / (quantity.high - quantity.low) * width)
-    line = left.ljust(width - len(right)) + right
-    clear = zero > len(left) + 1 and zero < width - len(right) - 2
-    return line[:zero] + "0" + line[zero + 1 :] if clear else line
 
 
 def _fraction_heading(runs: Sequence[RunView]) -> str:
@@ -284,14 +271,13 @@ def _layer(run: RunView, index: int, form: Form) -> list[Row]:
     """The figures of a layer, and the histograms beside or below them."""
     layer = _layers(run)[index]
     active = _active(run, layer)
+    measured = {quantity.field: values for quantity, values in _measured(run, layer, form.shown)}
     first = [Span(f"{run.mark} ", run.style), Span(cells.short(layer.name, form.name), run.style)]
     below = [[Span(" " * (2 + form.name))] for _ in range(form.below)]
     room = form.column - form.gap
     gap = Span(" " * form.gap)
     for quantity in form.shown:
-        values: Distribution | None = getattr(layer, quantity.field)
-        if quantity.field == "output" and not active:
-            values = None
+        values = measured.get(quantity.field)
         if values is None:
             # said once: why a run has nothing here
             said = "— no norm" if quantity.field == "normalized" and index == 0 else "—"
@@ -302,13 +288,15 @@ def _layer(run: RunView, index: int, form: Form) -> list[Row]:
                 line.append(Span(f"{'':{form.gap}}{axis if last else '':{room}}", "muted"))
             continue
         low, high = quantity.limits(active or not form.marks_axis)
-        plots = cells.histogram(values.counts, values.min, values.max, low, high, form.bins, form.below or 1)
+        # beside the figures one histogram stands on the other, and must not touch it
+        rows, top = (form.below, 8 * form.below) if form.below else (1, 7)
+        plots = cells.histogram(values.counts, values.min, values.max, low, high, form.bins, rows, top)
         figures = _moments(values, form.moments)
         first += [gap, figures]
         if form.below:
             first.append(Span(" " * (room - form.moments)))
             for line, plot in zip(below, plots, strict=True):
-                line += [gap, *_plot(plot, run.style, floor=line is below[-1])]
+                line += [gap, *(cells.grounded(plot, run.style) if line is below[-1] else [Span(plot, run.style)])]
         else:
             first.append(Span((" " + plots[0] if form.bins else "").ljust(room - form.moments), run.style))
     if form.fraction:
@@ -316,18 +304,20 @@ def _layer(run: RunView, index: int, form: Form) -> list[Row]:
     return [tuple(first), *(tuple(line) for line in below)]
 
 
+def _measured(
+    run: RunView, layer: LayerMeasures, quantities: Sequence[Quantity]
+) -> list[tuple[Quantity, Distribution]]:
+    """What a layer has; an output without activation is the value before it once more."""
+    there = [quantity for quantity in quantities if quantity.field != "output" or _active(run, layer)]
+    found = [(quantity, getattr(layer, quantity.field)) for quantity in there]
+    return [(quantity, values) for quantity, values in found if values is not None]
+
+
 def _own_axis(form: Form) -> str:
     """The axis of a layer without activation, where it differs from the column's."""
     before = next(quantity for quantity in form.shown if quantity.field == "pre_norm")
-    return f"axis {before.axis(active=False)}" if before.raw is not None and before.axis(active=False) else ""
-
-
-def _plot(line: str, style: str, *, floor: bool) -> list[Span]:
-    """A row of a histogram; its lowest stands on a faint line, so that the axis is seen where nothing lies on it."""
-    left, right = len(line) - len(line.lstrip()), len(line.rstrip())
-    if not floor or right <= left:
-        return [Span(line, style)]
-    return [Span("_" * left, "frame"), Span(line[left:right], style), Span("_" * (len(line) - right), "frame")]
+    axis = before.axis(active=False)
+    return f"axis {axis}" if axis not in ("", before.axis()) else ""
 
 
 def _scalars(layer: LayerMeasures) -> list[Span]:
@@ -335,15 +325,17 @@ def _scalars(layer: LayerMeasures) -> list[Span]:
     return [Span(figure.rjust(EXTRA), "text") for figure in figures]
 
 
-def _detailed(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int) -> list[Row] | None:
-    """Every stage of every layer on a row of its own; None where it is too narrow."""
+def _detailed(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int) -> list[Row] | None:
+    """Every stage of every layer on a row of its own, or two with tall histograms; None where there is no room."""
     name = min(max(cell_len(layer.name) for run in runs for layer in _layers(run)), 16)
     stage = max(cell_len(quantity.heading) for quantity in quantities)
     axis = max(cell_len(quantity.axis(active)) for quantity in quantities for active in (True, False))
     tail = FRACTION + 1 + len(EXTRAS) * EXTRA
     fixed = 2 + name + 2 + stage + len(DETAILS) * (DETAIL + 1) + 2 + 1 + axis + tail
     bins = min(width - fixed, 40)
-    if bins < MIN_HISTOGRAM:
+    stages = sum(len(_measured(run, layer, quantities)) for run in runs for layer in _layers(run))
+    lines = next((n for n in (2, 1) if 1 + n * stages + len(runs) - 1 <= height), 0)
+    if bins < MIN_HISTOGRAM or not lines:
         return None
     head = " " * (2 + name) + "  " + " " * stage + "".join(key.rjust(DETAIL + 1) for key in DETAILS)
     head += "  " + "histogram".ljust(bins + 1 + axis)[: bins + 1 + axis] + _fraction_heading(runs).rjust(FRACTION + 1)
@@ -354,23 +346,22 @@ def _detailed(runs: Sequence[RunView], quantities: Sequence[Quantity], width: in
             active = _active(run, layer)
             label = [Span(f"{run.mark} ", run.style), Span(cells.short(layer.name, name), run.style)]
             last = [_fraction(layer, FRACTION + 1), *_scalars(layer)]
-            for quantity in quantities:
-                values: Distribution | None = getattr(layer, quantity.field)
-                if values is None or (quantity.field == "output" and not active):
-                    continue
+            for quantity, values in _measured(run, layer, quantities):
                 figures = [_mean(values), *(getattr(values, key) for key in DETAILS[1:])]
                 finite = all(map(math.isfinite, figures))
-                limits = quantity.limits(active)
-                (plot,) = cells.histogram(values.counts, values.min, values.max, *limits, bins)
-                rows.append(
-                    (
-                        *label,
-                        Span("  " + quantity.heading.ljust(stage), "muted"),
-                        Span("".join(" " + number(x, DETAIL) for x in figures), "text" if finite else "warn"),
-                        Span("  " + plot, run.style),
-                        Span(" " + quantity.axis(active).ljust(axis), "muted"),
-                        *last,
-                    )
+                # what stands above one another must not touch
+                bounds = (values.min, values.max, *quantity.limits(active))
+                *upper, lowest = cells.histogram(values.counts, *bounds, bins, lines, 8 * lines - 2)
+                plots = [*((Span(plot, run.style),) for plot in upper), cells.grounded(lowest, run.style)]
+                row = (
+                    *label,
+                    Span("  " + quantity.heading.ljust(stage), "muted"),
+                    Span("".join(" " + number(x, DETAIL) for x in figures), "text" if finite else "warn"),
+                    Span("  "),
+                    *plots[0],
+                    Span(" " + quantity.axis(active).ljust(axis), "muted"),
+                    *last,
                 )
+                rows += [row, *((Span(" " * (fixed - tail - axis - 1)), *plot) for plot in plots[1:])]
                 label, last = [Span(" " * (2 + name))], []
     return rows

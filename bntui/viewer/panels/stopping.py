@@ -111,6 +111,8 @@ def _watching(
     head = join(label, [Span("  wait ", "muted")], gauge)
     if _cells(head) + 3 + _cells(best) <= width:
         lines = [_Line(0, join(head, [Span("   ")], best))]
+    elif _cells(head) <= width:
+        lines = [_Line(0, head), _Line(2, join([Span("  ")], best))]
     else:
         name = set_cell_size(label[1].text, max(min(cell_len(label[1].text), width - 3 - _cells(gauge)), 0))
         lines = [
@@ -120,9 +122,15 @@ def _watching(
     ending = _ending(events, width)
     lines += ending or [_Line(1, _status(rule, state, course, width))]
     lines.append(_Line(3, _distance(rule, state, course, width)))
-    lines.append(_Line(4, _restoring(rule, state, events, bool(ending))))
-    lines.append(_Line(5, (Span(f"  {_conditions(rule, course)}", "muted"),)))
+    lines += _wrapped(4, _restoring(rule, state, events, bool(ending)), width)
+    lines += _wrapped(5, Span(_conditions(rule, course), "muted"), width)
     return lines
+
+
+def _wrapped(order: int, sentence: Span, width: int) -> list[_Line]:
+    """A sentence that is never cut: its lines are kept or left out together with others of their order."""
+    parts = textwrap.wrap(sentence.text, max(width - 2, 1)) or [""]
+    return [_Line(order, (Span(f"  {part}", sentence.style),)) for part in parts]
 
 
 def _cells(row: Row) -> int:
@@ -211,16 +219,16 @@ def _plain(value: float) -> str:
     return f"{value:g}".replace("-", figures.MINUS)
 
 
-def _restoring(rule: Mapping[str, Any], state: _State, events: list[Event], ended: bool) -> Row:
+def _restoring(rule: Mapping[str, Any], state: _State, events: list[Event], ended: bool) -> Span:
     restored = next((event for event in events if event.kind == "restored_best"), None)
     if restored is not None:
-        return (Span(f"  ✓ {restored.message}", "good"),)
+        return Span(f"✓ {restored.message}", "good")
     if ended:
-        return (Span("  the last weights stay: the best were not restored", "muted"),)
+        return Span("the last weights stay: the best were not restored", "muted")
     if rule["restore_best_weights"]:
         which = f" (epoch {state.best_epoch})" if state.best_epoch else ""
-        return (Span(f"  best weights{which} are kept, restored at the end", "muted"),)
-    return (Span("  the last weights will stay: best ones are not restored", "muted"),)
+        return Span(f"best weights{which} are kept, restored at the end", "muted")
+    return Span("the last weights will stay: best ones are not restored", "muted")
 
 
 def _conditions(rule: Mapping[str, Any], course: Watched) -> str:

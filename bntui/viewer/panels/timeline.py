@@ -31,7 +31,7 @@ class _Mark(NamedTuple):
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
-    """The track of all runs together, what its marks mean, then a track for each run."""
+    """The track of all runs together, what its marks mean, a track for each run, then what happened, told in order."""
     left, cells, words = _layout(view, width)
     selected = view.runs[view.selected]
     others = [
@@ -49,6 +49,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
         head = float(run.history.epoch[-1]) if len(run.history) else -1.0
         label = Span(f" {run.mark} "[:left].ljust(left), f"bold {run.style}" if run is selected else run.style)
         rows.append(join([label], _track(view, cells, head, _marks(run), run.style)))
+    if height > len(rows) + 1:
+        rows += [(), *_story(view, left, height - len(rows) - 1)]
     rows = [fit(row, width) for row in rows[:height]]
     return Drawing("Timeline ── epochs", (*rows, *(fit((), width) for _ in range(height - len(rows)))))
 
@@ -135,6 +137,39 @@ def _events(run: RunView) -> list[_Mark]:
         )
         for event in run.events
         if (words := _EVENT_WORDS.get(event.kind))
+    ]
+
+
+def _story(view: View, left: int, lines: int) -> list[Row]:
+    """Everything that happened in any run, oldest first; what does not fit is said to be left out."""
+    told = sorted(((mark, run) for run in view.runs for mark in _told(run)), key=lambda pair: pair[0].epoch)
+    rows: list[Row] = [
+        (
+            Span(" " * left),
+            Span(f"{figures.epoch(mark.epoch):>7}  ", "text" if mark.epoch <= view.cursor else "muted"),
+            Span(f"{mark.glyph} ", mark.style),
+            Span(f"{run.mark} {run.name}  ", run.style),
+            Span(mark.words, "text" if mark.epoch <= view.cursor else "muted"),
+        )
+        for mark, run in told
+    ]
+    if len(rows) > lines:
+        hidden = len(rows) - lines + 1
+        rows = [*rows[: lines - 1], (Span(" " * left), Span(f"… and {hidden} more later", "muted"))]
+    return rows
+
+
+def _told(run: RunView) -> list[_Mark]:
+    """The marks of a run with its events' own words, which say why."""
+    told = [mark for mark in _marks(run) if mark.glyph in (_VERDICT, _BEST)]
+    return told + [
+        _Mark(
+            event.epoch,
+            EVENT_MARKS.get(event.kind, "·"),
+            "bold bad" if event.kind == "diverged" else f"bold {run.style}",
+            event.message,
+        )
+        for event in run.events
     ]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from rich.text import Text
@@ -104,6 +104,7 @@ class LabScreen(Screen[None]):
         self._drawing = False
         self._drawn_at: Size | None = None
         self._leaving = False
+        self._closed_reader = False
         self._widgets = {name: RowsWidget(name) for name in (HEADER, TABS, TIMELINE, KEYS, *BY_NAME)}
         self._message = RowsWidget("small")
         self.view_state = session.grown(self.view_state, self._recorded.stops)
@@ -141,7 +142,7 @@ class LabScreen(Screen[None]):
 
     def _draw(self) -> None:
         self._drawing = False
-        if self.app.screen is not self:
+        if self.app.screen is not self or self._closed_reader:
             return  # under another screen each change sends that one whole; on_screen_resume draws what was missed
         self._drawn_at = self.app.size
         width, height = self._drawn_at
@@ -202,7 +203,7 @@ class LabScreen(Screen[None]):
 
     @on(News)
     def _news(self) -> None:
-        wait = self._earliest - time.monotonic()
+        wait = self._earliest - monotonic()
         if wait <= 0:
             self._update()
         elif self._redraw_timer is None:
@@ -211,7 +212,7 @@ class LabScreen(Screen[None]):
     def _update(self) -> None:
         assert self._feed is not None
         self._redraw_timer = None
-        began = time.monotonic()
+        began = monotonic()
         status, closed = self._feed.take()
         if status is not None:
             self.status, self._pace = status, status.pace
@@ -222,10 +223,12 @@ class LabScreen(Screen[None]):
         self._load()
         self._draw()
         # drawing never takes more than half of the time: keys come first
-        self._earliest = began + max(FRAME, 2 * (time.monotonic() - began))
+        self._earliest = began + max(FRAME, 2 * (monotonic() - began))
 
     def _load(self) -> None:
         """Take in what was committed; say once what happened."""
+        if self._closed_reader:
+            return
         try:
             if not self._reader.refresh():
                 return
@@ -237,7 +240,7 @@ class LabScreen(Screen[None]):
         self.view_state = session.grown(self.view_state, self._recorded.stops)
         for run, happened in zip(self._reader.runs, self._recorded.events, strict=True):
             for event in happened:
-                if event not in before and not self._leaving and (severity := NOTABLE.get(event.kind)):
+                if event not in before and (severity := NOTABLE.get(event.kind)):
                     self.notify(clean(event.message), title=clean(run.name), severity=severity, markup=False)
 
     def _hung_up(self) -> None:
@@ -348,7 +351,10 @@ class LabScreen(Screen[None]):
             self._leave()
         elif self._command("stop"):
             self._leaving = True
-            self.change(self.view_state)
+            self._draw()
+            # a reader in the way of the trainer's last checkpoint would leave the recording in several files
+            self._reader.close()
+            self._closed_reader = True
             self.set_timer(LAST_WORDS, self._leave)
         else:
             self._leave()

@@ -1,0 +1,273 @@
+"""Does the gallery show what there is, and open it without ever standing still?"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from textual.pilot import Pilot
+
+from bntui.errors import TrainerError
+from bntui.recording import library
+from bntui.recording.library import Entry
+from bntui.scenario import gallery as scenarios
+from bntui.scenario.gallery import Card
+from bntui.viewer import app as app_module
+from bntui.viewer import client
+from bntui.viewer.app import LabApp
+from bntui.viewer.rows import text, width
+from bntui.viewer.screens.gallery import GalleryScreen
+from bntui.viewer.screens.gallery_rows import Gallery, draw
+from bntui.viewer.screens.lab import LabScreen
+from bntui.viewer.widgets import RowsWidget
+from tests.fakes import FakeReader, FakeTrainer, until
+
+CARDS = tuple(
+    Card(
+        path=Path(f"/scenarios/{name}.toml"),
+        name=name,
+        title=title,
+        look_for=("Curves: which one falls first.", "Layers: the spread."),
+        runs=("plain", "batch norm"),
+        description="Two networks, one of them normalized.",
+        reference="arXiv:1502.03167",
+        problem=problem,
+    )
+    for name, title, problem in (
+        ("first", "The first scenario", None),
+        ("second", "The second \x1b[2J[bold]one", None),
+        ("broken", "broken", "Expected '=' after a key (at line 3, column 5)"),
+    )
+)
+WHEN = datetime(2026, 3, 14, 15, 9)
+ENTRIES = (
+    Entry(Path("/recordings/live.bntui"), "A live one", ("plain",), 12.0, WHEN, 41_000_000, True, None),
+    Entry(Path("/recordings/done.bntui"), "A finished one", ("a", "b"), 1.0, WHEN, 9_400, False, None),
+    Entry(Path("/recordings/bad.bntui"), "bad", (), 0.0, WHEN, 5, False, "bad.bntui is not a recording"),
+)
+FULL = Gallery(cards=CARDS, entries=ENTRIES)
+
+
+def lines(gallery: Gallery, columns: int = 160, rows: int = 48) -> list[str]:
+    return [text(row) for row in draw(gallery, columns, rows)[0]]
+
+
+@given(st.integers(40, 200), st.integers(12, 60), st.sampled_from(["scenarios", "recordings"]), st.integers(0, 9))
+def test_every_size_is_filled_exactly_and_shows_what_is_chosen(columns: int, rows: int, active: Any, at: int) -> None:
+    many = replace(FULL, cards=CARDS * 3, entries=ENTRIES * 4).at(active, at)
+    drawn, hits = draw(many, columns, rows)
+    assert len(drawn) == rows
+    assert {width(row) for row in drawn} == {columns}
+    chosen = [y for y, hit in hits.items() if hit == (active, many.position)]
+    assert chosen
+    assert "❯" in text(drawn[chosen[0]])
+
+
+def test_a_scenarios_page() -> None:
+    shown = "\n".join(lines(FULL))
+    for words in (
+        "❯ The first scenario",
+        "● plain   ▲ batch norm",
+        "Two networks",
+        "What to look for",
+        "· Curves: which",
+    ):
+        assert words in shown
+    assert "arXiv:1502.03167" in shown
+    assert "bntui run first" in shown
+
+
+def test_a_broken_scenario_says_its_problem() -> None:
+    shown = "\n".join(lines(FULL.at("scenarios", 2)))
+    assert "cannot be read" in shown
+    assert "Expected '=' after a key (at line 3, column 5)" in shown
+
+
+def test_recordings_say_epochs_date_size_and_life() -> None:
+    shown = lines(FULL.at("recordings", 0))
+    assert any("❯ ● live A live one" in line and "12 epochs  2026-03-14 15:09     41 MB" in line for line in shown)
+    assert any("A finished one" in line and "1 epoch  2026-03-14 15:09    9.4 kB" in line for line in shown)
+    assert any("bad.bntui" in line and "cannot be opened" in line for line in shown)
+    assert any("Its trainer is live: opening it attaches." in line for line in shown)
+    assert any("bad.bntui is not a recording" in line for line in lines(FULL.at("recordings", 2)))
+
+
+def test_an_empty_list_says_what_fills_it() -> None:
+    assert any("None yet: every scenario that is opened" in line for line in lines(replace(FULL, entries=())))
+    assert not any("None yet" in line for line in lines(replace(FULL, entries=None)))
+
+
+def test_without_anything_it_still_draws() -> None:
+    assert len(lines(Gallery())) == 48
+
+
+def test_moving_goes_from_one_list_into_the_other() -> None:
+    down = FULL.at("scenarios", 2).moved(1)
+    assert (down.active, down.position) == ("recordings", 0)
+    up = down.moved(-1)
+    assert (up.active, up.position) == ("scenarios", 2)
+    assert FULL.moved(-1).position == 0
+    assert FULL.at("recordings", 2).moved(1).position == 2
+    assert replace(FULL, entries=()).at("scenarios", 2).moved(1).active == "scenarios"
+
+
+def test_listing_anew_keeps_what_was_chosen() -> None:
+    new = replace(ENTRIES[0], path=Path("/recordings/new.bntui"))
+    again = FULL.at("recordings", 1).with_entries((new, *ENTRIES))
+    assert again.entry == ENTRIES[1]
+    assert FULL.at("recordings", 2).with_entries(ENTRIES[:1]).entry == ENTRIES[0]
+
+
+class FakeIdle:
+    """An idle trainer whose opening waits until the test lets it go on."""
+
+    made: ClassVar[list[FakeIdle]] = []
+
+    def __init__(self) -> None:
+        self.opened: Path | None = None
+        self.discarded = False
+        self.go = threading.Event()
+        self.error: TrainerError | None = None
+
+    @classmethod
+    def start(cls) -> FakeIdle:
+        cls.made.append(cls())
+        return cls.made[-1]
+
+    def open(self, scenario: Path, *_: object, start: bool, pace: float) -> Path:
+        assert start
+        assert pace > 0
+        self.opened = scenario
+        assert self.go.wait(10)
+        if self.error is not None:
+            raise self.error
+        return Path("/recordings/new.bntui")
+
+    def discard(self) -> None:
+        self.discarded = True
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeIdle]]:
+    FakeIdle.made = []
+    monkeypatch.setattr(client, "IdleTrainer", FakeIdle)
+    monkeypatch.setattr(scenarios, "scenarios", lambda: CARDS)
+    monkeypatch.setattr(library, "recordings", lambda: ENTRIES)
+    yield FakeIdle.made
+    for made in FakeIdle.made:
+        made.go.set()
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What is opened, instead of a file: a fake recording with a live trainer."""
+    paths: list[Path] = []
+
+    def open_recording(path: Path) -> object:
+        paths.append(path)
+        return FakeReader(), FakeTrainer()
+
+    monkeypatch.setattr(app_module, "open_recording", open_recording)
+    return paths
+
+
+def shown(pilot: Pilot[Any]) -> str:
+    return "\n".join(text(row) for row in pilot.app.screen.query_one(RowsWidget).rows)
+
+
+def ready(pilot: Pilot[Any]) -> bool:
+    screen = pilot.app.screen
+    return isinstance(screen, GalleryScreen) and screen.gallery.entries is not None and screen._idle is not None
+
+
+async def test_choosing_a_scenario_trains_it(idle: list[FakeIdle], opened: list[Path]) -> None:
+    async with LabApp().run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: ready(pilot))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: idle[0].opened)
+        assert idle[0].opened == CARDS[1].path
+        assert "Starting second …" in shown(pilot)
+        await pilot.press("up", "enter")  # the screen lives on while the trainer starts
+        assert pilot.app.screen.gallery.position == 0  # type: ignore[attr-defined]
+        idle[0].go.set()
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        assert opened == [Path("/recordings/new.bntui")]
+        await pilot.press("escape")
+        await until(pilot, lambda: ready(pilot))
+        assert len(idle) == 2  # the next choice trains at once, too
+        assert any("bntui attach" in notice.message for notice in pilot.app._notifications)
+        await pilot.press("q")
+    assert idle[1].discarded
+    assert not idle[0].discarded
+
+
+async def test_a_scenario_that_the_trainer_refuses_says_why(idle: list[FakeIdle], opened: list[Path]) -> None:
+    async with LabApp().run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: ready(pilot))
+        idle[0].error = TrainerError("first.toml:7: data.source: no such file")
+        idle[0].go.set()
+        await pilot.press("enter")
+        await until(pilot, lambda: "first.toml:7: data.source: no such file" in shown(pilot))
+        await until(pilot, lambda: ready(pilot))
+        assert len(idle) == 2
+        assert opened == []
+
+
+@pytest.mark.usefixtures("opened")
+async def test_a_broken_scenario_is_not_opened(idle: list[FakeIdle]) -> None:
+    async with LabApp().run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: ready(pilot))
+        await pilot.press("down", "down", "enter")
+        assert idle[0].opened is None
+        assert any("Expected '='" in notice.message for notice in pilot.app._notifications)
+
+
+@pytest.mark.usefixtures("idle")
+async def test_choosing_a_recording_opens_it(opened: list[Path]) -> None:
+    async with LabApp().run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: ready(pilot))
+        await pilot.press("tab", "down", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        assert opened == [ENTRIES[1].path]
+
+
+@pytest.mark.usefixtures("idle", "opened")
+async def test_a_click_chooses_and_a_second_one_opens() -> None:
+    async with LabApp().run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: ready(pilot))
+        y = next(y for y, line in enumerate(shown(pilot).splitlines()) if "A finished one" in line)
+        await pilot.click(RowsWidget, offset=(5, y))
+        assert pilot.app.screen.gallery.entry == ENTRIES[1]  # type: ignore[attr-defined]
+        await pilot.click(RowsWidget, offset=(5, y))
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+
+
+@pytest.mark.usefixtures("opened")
+async def test_quitting_while_a_scenario_starts_ends_its_trainer(idle: list[FakeIdle]) -> None:
+    app = LabApp()
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: ready(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: idle[0].opened)
+        await pilot.press("q")
+        assert app._exit
+    assert idle[0].discarded
+
+
+def test_the_gallery_is_painted_without_numpy() -> None:
+    """Nothing that the first paint needs may import what takes long."""
+    code = (
+        "import sys, bntui.viewer.app, bntui.viewer.screens.gallery, bntui.scenario.gallery;"
+        "print([m for m in ('numpy', 'plotext', 'pydantic', 'torch', 'sklearn', 'sqlite3') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
