@@ -16,9 +16,6 @@ from bntui.screen import need_terminal, open_screen
 if TYPE_CHECKING:
     from bntui.link import Status
 
-INTERACTIVE_PACE = 10.0
-"""Epochs a second at which the screen starts: fast enough to see a network learn, slow enough to watch."""
-
 app = typer.Typer(
     name="bntui",
     help="A terminal laboratory for neural-network training. Without a command: the gallery.",
@@ -75,6 +72,7 @@ def run(
     ] = False,
 ) -> None:
     """Train a scenario: on the screen, or headless."""
+    from bntui.link import INTERACTIVE_PACE
     from bntui.scenario.gallery import find
     from bntui.scenario.load import load, parse_override
     from bntui.viewer.client import IdleTrainer

@@ -24,6 +24,10 @@ PACES: Final[tuple[float | None, ...]] = (1, 2, 5, 10, 20, 50, 100, None)
 """Epochs a second that + and − walk through; None is unthrottled."""
 
 
+INTERACTIVE_PACE: Final = 10.0
+"""Epochs a second at which the screen starts: fast enough to see a network learn, slow enough to watch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """The trainer's own state: the one thing on the screen that is not in the recording."""

@@ -38,6 +38,7 @@ class FakeReader:
         self.loaded = self.shown
         self.error: Exception | None = None
         self.closed = False
+        self.released = False
         self.refreshed = 0
 
     @property
@@ -63,6 +64,9 @@ class FakeReader:
         view = self._views[run]
         assert view.frame is not None
         return replace(view.frame, epoch=float(view.history.epoch[row]), step=int(view.history.step[row]))
+
+    def release(self) -> None:
+        self.released = True
 
     def close(self) -> None:
         self.closed = True

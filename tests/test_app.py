@@ -324,7 +324,7 @@ async def test_a_command_to_a_trainer_that_is_gone() -> None:
 
 
 @pytest.mark.usefixtures("reader")
-async def test_a_finished_training_is_not_a_lost_one() -> None:
+async def test_a_finished_training_is_not_a_lost_one(reader: FakeReader) -> None:
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(Status("finished", 10, 0, 26))
@@ -333,6 +333,7 @@ async def test_a_finished_training_is_not_a_lost_one() -> None:
         await until(pilot, lambda: "■ finished" in shown(pilot, "header"))
         await pilot.press("n")
         assert notices(pilot) == ["Training is over: all is recorded."]
+        assert reader.released  # else the trainer could not fold the journal in
 
 
 @pytest.mark.usefixtures("reader")

@@ -6,7 +6,7 @@ import pytest
 
 from bntui.viewer.panels import PANELS, Panel
 from bntui.viewer.rows import text, width
-from bntui.viewer.theme import style
+from bntui.viewer.theme import NAMES
 from bntui.viewer.view import View
 from tests.factory import run_view, view
 
@@ -37,9 +37,8 @@ def test_every_panel_fills_its_room_in_every_state(panel: Panel, name: str) -> N
         assert {width(row) for row in drawing.rows} == {cells}, (cells, lines)
         assert drawing.title
         assert any(text(row).strip() for row in drawing.rows), "an empty box"
-        for row in drawing.rows:
-            for span in row:
-                style(span.style)  # a name that the theme does not know would raise
+        styles = {word for row in drawing.rows for span in row for word in span.style.split()}
+        assert styles <= {*NAMES, "bold", "dim"}
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)

@@ -6,10 +6,11 @@ import re
 import sys
 from pathlib import Path
 
+from bntui.link import runtime_folder
 from bntui.recording.library import is_live
 from bntui.recording.reader import Reader
 from tests.terminal import Terminal
-from tests.test_session import DIGITS, TWO_RUNS
+from tests.test_session import DIGITS, TWO_RUNS, train
 
 BNTUI = [sys.executable, "-m", "bntui"]
 LONG = DIGITS.replace("epochs = 6", "epochs = 5000") + TWO_RUNS
@@ -87,3 +88,17 @@ def test_a_wrong_scenario_leaves_a_sentence_and_no_traceback(tmp_path: Path) -> 
         assert terminal.exit_code() == 2
         assert "did you mean 'sigmoid'?" in " ".join(terminal.text.split())
         assert "Traceback" not in terminal.text
+
+
+def test_an_error_of_our_own_leaves_a_sentence_and_a_log(tmp_path: Path) -> None:
+    recording = train(tmp_path, DIGITS).path
+    script = (
+        "import sys; from bntui.viewer import session; from bntui.__main__ import main\n"
+        "def fail(*_): raise ValueError('a mistake of ours')\n"
+        "session.build_view = fail; main()"
+    )
+    with Terminal([sys.executable, "-c", script, "replay", str(recording)]) as terminal:
+        assert terminal.exit_code() == 1
+        assert "Traceback" not in terminal.text
+        assert "the screen failed, the recording did not" in terminal.text
+    assert "a mistake of ours" in (runtime_folder() / "screen.log").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.screen import Screen
 
-from bntui.viewer import theme, view
+from bntui.viewer import theme
 from bntui.viewer.narrow import NarrowCompositor, NarrowUpdate
 from bntui.viewer.rows import Drawing, Row, Span, text, width
 from bntui.viewer.widgets import RowsWidget, cells_of, changed_spans, clean, framed, strip
@@ -169,10 +169,6 @@ def test_without_colours_no_style_has_one() -> None:
 def test_styles_combine_and_unknown_names_look_like_text() -> None:
     assert theme.style("bold run0") == Style.parse(f"bold {theme.COLOURS['run0']}")
     assert theme.style("") == theme.style("no such style") == Style.parse(theme.TEXT)
-
-
-def test_the_gallerys_marks_are_those_of_the_view() -> None:
-    assert theme.RUN_MARKS == view.MARKS
 
 
 def test_contrast_of_text_on_the_background() -> None:

@@ -49,7 +49,8 @@ class Session:
             Run(index, run.name, run.config, _samples(data, train, validation, scaling, device), device)
             for index, (run, scaling) in enumerate(zip(scenario.runs, scalings, strict=True))
         )
-        self.writer = Writer(recording, _meta(scenario, data, device, overrides))
+        sizes = {"train_samples": str(len(train)), "validation_samples": str(len(validation))}
+        self.writer = Writer(recording, _meta(scenario, data, device, overrides) | sizes)
         self._add_data(data, train, validation)
         for run, scaling in zip(self.runs, scalings, strict=True):
             budget = run.config.record.budget * 1e6 / len(self.runs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from textual.app import App
 
 from bntui.errors import BntuiError
+from bntui.link import runtime_folder
 from bntui.viewer.theme import THEME
 
 if TYPE_CHECKING:
@@ -102,6 +104,13 @@ class LabApp(App[BntuiError]):
     def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
         self.pop_screen()
         self.show_lab(*found, from_gallery=False)
+
+    def _fatal_error(self) -> None:
+        """For an error of ours that nobody caught: no traceback reaches a user, it goes to a file."""
+        log = runtime_folder() / "screen.log"
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        self._return_value = BntuiError(f"the screen failed, the recording did not: please report {log}")
+        self._close_messages_no_wait()
 
     def _failed(self, error: BntuiError) -> None:
         self.exit(error, return_code=error.exit_code)

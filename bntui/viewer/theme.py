@@ -21,8 +21,8 @@ TEXT: Final = "#d5d9e3"
 MUTED: Final = "#838999"
 FRAME: Final = "#42454d"
 
-RUN_MARKS: Final = ("●", "▲", "■", "◆", "▼", "★")
-"""The same as ``view.MARKS``, which costs an import of NumPy: the gallery must be on the screen before that."""
+RUN_MARKS: Final = ("●", "▲", "■", "◆", "▼", "✚")
+"""A run has a mark and a colour, the same everywhere; colour alone never carries meaning."""
 
 COLOURS: Final = {
     "run0": "#56b4e9",

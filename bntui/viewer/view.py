@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from bntui.keyframe import Keyframe
 from bntui.recording.history import Event, RunHistory, RunInfo
-
-MARKS = ("●", "▲", "■", "◆", "▼", "★")
-"""A run has a mark and a colour, the same everywhere; colour alone never carries meaning."""
+from bntui.viewer.theme import RUN_MARKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +23,12 @@ class RunView:
 
     @property
     def mark(self) -> str:
-        return MARKS[self.info.index % len(MARKS)]
+        return RUN_MARKS[self.info.index % len(RUN_MARKS)]
 
     @property
     def style(self) -> str:
         """Name of the run's style, ``run0`` to ``run5``."""
-        return f"run{self.info.index % len(MARKS)}"
+        return f"run{self.info.index % len(RUN_MARKS)}"
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -18,6 +18,7 @@ from textual.geometry import Region
 from textual.screen import Screen
 
 from bntui.errors import BntuiError
+from bntui.link import INTERACTIVE_PACE
 from bntui.viewer.narrow import NarrowCompositor
 from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw
 from bntui.viewer.widgets import RowsWidget, clean
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from bntui.viewer.client import IdleTrainer
     from bntui.viewer.feed import TrainerLink
     from bntui.viewer.screens.lab import Recording
-
-PACE: Final = 10.0
-"""Epochs a second at which a chosen scenario starts: fast enough to see a network learn, slow enough to watch."""
 
 
 class GalleryScreen(Screen[None]):
@@ -155,7 +153,9 @@ class GalleryScreen(Screen[None]):
             else:
                 self._opening, self._idle = self._idle, None
                 trainer = self._opening
-                self._open(card.path, lambda: trainer.open(card.path, None, (), start=True, pace=PACE), "Starting")
+                self._open(
+                    card.path, lambda: trainer.open(card.path, None, (), start=True, pace=INTERACTIVE_PACE), "Starting"
+                )
         elif entry is not None:
             self._open(entry.path, lambda: entry.path, "Opening")
 

@@ -38,6 +38,8 @@ FRAME: Final = 1 / 15
 LAST_WORDS: Final = 3.0
 """Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
 NO_TRAINER: Final = "This recording has no live trainer."
+OVER: Final = ("finished", "stopped", "failed")
+"""States after which the trainer records nothing more."""
 NOTABLE: Final[Mapping[str, SeverityLevel]] = {
     "stopped_early": "information",
     "diverged": "error",
@@ -51,6 +53,7 @@ class Recording(session.Source, Protocol):
     path: Path
 
     def refresh(self) -> bool: ...
+    def release(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -222,6 +225,8 @@ class LabScreen(Screen[None]):
             self._hung_up()
         self._load()
         self._draw()
+        if self.status is not None and self.status.state in OVER:
+            self._reader.release()  # the trainer folds the journal in, once nobody holds the file
         # drawing never takes more than half of the time: keys come first
         self._earliest = began + max(FRAME, 2 * (monotonic() - began))
 
@@ -261,7 +266,7 @@ class LabScreen(Screen[None]):
 
     def _command(self, command: Command, **arguments: object) -> bool:
         if self._trainer is None:
-            over = self.status is not None and self.status.state in ("finished", "stopped")
+            over = self.status is not None and self.status.state in OVER
             self.notify("Training is over: all is recorded." if over else NO_TRAINER, markup=False)
             return False
         try:
