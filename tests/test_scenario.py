@@ -511,13 +511,13 @@ def test_the_split_loses_no_sample_and_holds_one_out(samples: int, validation: f
 
 
 def test_digits_are_split_as_the_screen_says() -> None:
-    assert split_counts(1797, 0.2) == (1438, 359)
+    assert split_counts(1797, 0.2) == (1437, 360)
 
 
 def test_batch_norm_over_one_sample_is_refused_with_reason_and_remedy() -> None:
     text = BASE.replace("[20, 10]", '[20, 10]\nnorm = "batch"')
-    assert read(text).runs  # 1438 % 60 = 58
-    left_over = text.replace("batch_size = 60", "samples = 101\nvalidation = 0.2\nbatch_size = 16")  # 81 = 5 * 16 + 1
+    assert read(text).runs  # 1437 % 60 = 57
+    left_over = text.replace("batch_size = 60", "samples = 102\nvalidation = 0.2\nbatch_size = 16")  # 81 = 5 * 16 + 1
     found = problem(left_over)
     assert (found.path, found.line, found.value) == ("data.batch_size", 7, "16")
     assert "last mini-batch" in found.message

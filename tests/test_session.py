@@ -187,7 +187,7 @@ def test_the_recording_explains_itself(tmp_path: Path) -> None:
 
 
 def test_a_batch_of_one_under_batch_normalization_is_refused_before_training(tmp_path: Path) -> None:
-    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).random((51, 4)), y=np.arange(51) % 2)
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).random((52, 4)), y=np.arange(52) % 2)
     text = DIGITS.replace('"digits"', f'"{tmp_path}/data.npz"').replace("samples = 400\n", "")
     text = text.replace("batch_size = 60", "batch_size = 8").replace("hidden", 'norm = "batch"\nhidden')
     with pytest.raises(ScenarioError, match='last_batch = "drop"'):

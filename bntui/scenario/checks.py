@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,8 +29,8 @@ def sample_count(data: Data) -> int | None:
 
 
 def split_counts(samples: int, validation: float) -> tuple[int, int]:
-    """Number of training and of validation samples; at least one is held out."""
-    held_out = max(1, round(samples * validation))
+    """Number of training and of validation samples, rounded as scikit-learn does; at least one is held out."""
+    held_out = math.ceil(samples * validation)
     return samples - held_out, held_out
 
 

@@ -12,6 +12,7 @@ More than there are means all.
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -117,14 +118,14 @@ def _generator(seed: int, purpose: str) -> np.random.Generator:
 def split_indices(dataset: Dataset, validation: float, seed: int) -> tuple[IntArray, IntArray]:
     """Row numbers of the training and the validation part, shuffled by the seed.
 
-    The validation part has ``max(1, round(N * validation))`` samples, at most all but one.  In
+    The validation part has ``ceil(N * validation)`` samples, as in scikit-learn, at most all but one.  In
     classification the classes' shares are alike in both parts (stratified), unless a class has fewer
     than two samples or a part is smaller than the number of classes.
     """
     from sklearn.model_selection import train_test_split
 
     count = len(dataset)
-    held_out = min(max(1, round(count * validation)), count - 1)
+    held_out = min(math.ceil(count * validation), count - 1)
     stratify = None
     if dataset.task == "classification":
         _, frequency = np.unique(dataset.y, return_counts=True)

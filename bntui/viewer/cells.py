@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import BoolArray, FloatArray, IntArray
-from bntui.viewer.rows import Drawing, Row, Span, fit
+from bntui.viewer.rows import Drawing, Row, Span, fit, wrap
 from bntui.viewer.view import RunView
 
 BLOCKS: Final = " ▁▂▃▄▅▆▇█"
@@ -139,7 +138,7 @@ def grounded(line: str, style: str) -> tuple[Span, ...]:
 
 def tick(value: float) -> str:
     """A round number as short as it can be: ``−0.5``, ``1e−5``."""
-    return f"{value:g}".replace("-", "−").replace("e−0", "e−").replace("e+0", "e").replace("e+", "e")
+    return f"{value + 0.0:g}".replace("-", "−").replace("e−0", "e−").replace("e+0", "e").replace("e+", "e")
 
 
 def ruler(low: float, high: float, cells: int) -> str:
@@ -208,7 +207,7 @@ def page(title: str, rows: Iterable[Row], width: int, height: int) -> Drawing:
 
 def notice(title: str, sentences: Iterable[str], width: int, height: int) -> Drawing:
     """The empty state: sentences that say why there is nothing, and what would fill it."""
-    lines = [line for sentence in sentences for line in (textwrap.wrap(sentence, width) or [""])]
+    lines = [line for sentence in sentences for line in wrap(sentence, width)]
     return page(title, [(Span(line, "muted"),) for line in lines], width, height)
 
 

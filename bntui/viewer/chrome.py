@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,7 +11,7 @@ from bntui.link import Status
 from bntui.viewer.figures import count, epoch
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.panels import PANELS
-from bntui.viewer.rows import Row, Span, fit, width
+from bntui.viewer.rows import Row, Span, fit, width, wrap
 from bntui.viewer.view import View
 
 TOO_SMALL: Final = f"This screen is too small for a training run: make it at least {SMALLEST[0]}x{SMALLEST[1]}."
@@ -141,5 +140,5 @@ def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoo
 
 def too_small(cells: int, height: int) -> tuple[Row, ...]:
     """The sentence that stands on a screen where nothing else fits."""
-    lines = textwrap.wrap(TOO_SMALL, max(cells, 1))[:height]
+    lines = wrap(TOO_SMALL, cells)[:height]
     return tuple((Span(line, "warn"),) for line in lines + [""] * (height - len(lines)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 
 class Span(NamedTuple):
@@ -54,6 +54,17 @@ def fit(row: Row, cells: int) -> Row:
     if left:
         out.append(Span(" " * left))
     return tuple(out)
+
+
+def wrap(sentence: str, cells: int) -> list[str]:
+    """The sentence in lines of at most ``cells`` cells, broken between words, or in a word that is longer."""
+    lines: list[str] = []
+    for word in sentence.split():
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= cells:
+            lines[-1] += f" {word}"
+        else:
+            lines += chop_cells(word, max(cells, 2))
+    return lines or [""]
 
 
 def join(*rows: Iterable[Span]) -> Row:

@@ -191,7 +191,9 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
         past, future = course
         row += [Span(" " + past, run.style), Span(future, "muted")]
     if layout.ratio and column == "weight_gradient_norm":
-        row.append(Span(scientific(layer.update_ratio).rjust(layout.ratio + 1), "text"))
+        # the initial state has no update yet, which is not a figure that went wrong
+        ratio = scientific(layer.update_ratio) if run.frame and run.frame.step else "—"
+        row.append(Span(ratio.rjust(layout.ratio + 1), "text"))
     return tuple(row)
 
 

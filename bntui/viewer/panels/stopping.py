@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from bntui.recording.history import Event
 from bntui.viewer import figures
 from bntui.viewer.cells import longest, notice, page, sparkline
 from bntui.viewer.monitor import Watched, watched
-from bntui.viewer.rows import Drawing, Row, Span, join
+from bntui.viewer.rows import Drawing, Row, Span, join, wrap
 from bntui.viewer.view import RunView, View
 
 WARN_AT = 0.6
@@ -129,7 +128,7 @@ def _watching(
 
 def _wrapped(order: int, sentence: Span, width: int) -> list[_Line]:
     """A sentence that is never cut: its lines are kept or left out together with others of their order."""
-    parts = textwrap.wrap(sentence.text, max(width - 2, 1)) or [""]
+    parts = wrap(sentence.text, width - 2)
     return [_Line(order, (Span(f"  {part}", sentence.style),)) for part in parts]
 
 
@@ -175,7 +174,7 @@ def _ending(events: list[Event], width: int) -> list[_Line]:
             sign, style, words = "✓", "text", event.message
         else:
             continue
-        first, *rest = textwrap.wrap(words, max(width - 4, 1)) or [""]
+        first, *rest = wrap(words, width - 4)
         lines.append(_Line(1, (Span(f"  {sign} {first}", style),)))
         lines += [_Line(2, (Span(f"    {more}", style),)) for more in rest]
     return lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from rich.cells import cell_len, set_cell_size
 
-from bntui.viewer.rows import Drawing, Row, Span, fit
+from bntui.viewer.rows import Drawing, Row, Span, fit, wrap
 from bntui.viewer.theme import RUN_MARKS
 from bntui.viewer.widgets import clean, framed
 
@@ -281,7 +280,7 @@ def _about_entry(entry: Entry, refusals: Mapping[Path, str], width: int) -> list
 def _wrapped(text: str, width: int, look: str, indent: str = "", bullet: str = "") -> list[Row]:
     """Paragraphs as rows (parted by blank lines, not by line breaks); ``bullet`` stands before the first."""
     paragraphs = [clean(" ".join(part.split())) for part in re.split(r"\n\s*\n", text)]
-    lines = [line for part in paragraphs for line in textwrap.wrap(part, max(width, 8), break_on_hyphens=False) or [""]]
+    lines = [line for part in paragraphs for line in wrap(part, max(width, 8))]
     return [
         (Span(bullet if at == 0 and bullet else indent, "accent"), Span(line, look)) for at, line in enumerate(lines)
     ]
