@@ -14,10 +14,6 @@ from pathlib import Path
 from bntui.errors import TrainerError
 from bntui.link import Command, Status, command_line, runtime_folder, socket_path
 
-_OUTLIVING: list[subprocess.Popen[bytes]] = []
-"""Trainers that got a job: Python would warn of a handle that is dropped while its process runs, as these are to."""
-
-
 class Trainer:
     """A connection to a live trainer."""
 
@@ -143,7 +139,7 @@ class IdleTrainer:
             error = TrainerError(answer["error"])
             error.exit_code = answer["exit_code"]
             raise error
-        _OUTLIVING.append(self._process)
+        self._process.returncode = 0  # disowned: it outlives us, and Python would warn of a process left running
         return Path(answer["recording"])
 
     def discard(self) -> None:
@@ -151,6 +147,6 @@ class IdleTrainer:
         self._control.close()
         with contextlib.suppress(OSError):
             self._log.unlink()
-        # it may still be importing torch: nothing is lost, so it need not be waited for
+        # it may still be importing torch: nothing is lost by a kill
         self._process.kill()
         self._process.wait()
