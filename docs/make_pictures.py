@@ -3,7 +3,8 @@
     python -m docs.make_pictures
 
 The scenario is the built-in one with dropout and early stopping switched on, so that every panel has
-something to show; what is seen was really trained.
+something to show; what is seen was really trained.  Blocks and braille are drawn as shapes and words are
+placed one by one, because a browser's fonts would tear the columns of a terminal apart.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from html import escape
 from pathlib import Path
 
+from rich.cells import cell_len
+from textual.strip import Strip
+
 from bntui.viewer.app import LabApp
+from bntui.viewer.theme import BACKGROUND, TEXT
 
 HERE = Path(__file__).parent
 SIZES = {"160x48": (160, 48), "120x36": (120, 36), "80x24": (80, 24)}
@@ -24,6 +31,59 @@ OVERRIDES = (
     "training.early_stopping.patience=15",
     "training.early_stopping.restore_best_weights=true",
 )
+WIDTH, HEIGHT = 8, 17
+"""Of a cell, in pixels."""
+LOWER = "▁▂▃▄▅▆▇█"
+DOTS = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
+"""Column and row of each bit of a braille character."""
+
+
+def shapes(char: str, x: float, y: float) -> str | None:
+    """A block or braille character as SVG shapes; None for any other."""
+    if char in LOWER:
+        tall = HEIGHT * (LOWER.index(char) + 1) / 8
+        return f'<path d="M{x} {y + HEIGHT - tall:.2f}h{WIDTH}v{tall:.2f}h-{WIDTH}z"/>'
+    if char == "▀":
+        return f'<path d="M{x} {y}h{WIDTH}v{HEIGHT / 2}h-{WIDTH}z"/>'
+    if "\u2800" <= char <= "\u28ff":
+        bits = ord(char) - 0x2800
+        places = [place for bit, place in enumerate(DOTS) if bits >> bit & 1]
+        return "".join(
+            f'<circle cx="{x + WIDTH * (1 + 2 * column) / 4:g}" cy="{y + HEIGHT * (1 + 2 * row) / 8:.2f}" r="1.3"/>'
+            for column, row in places
+        )
+    return None
+
+
+def pieces(text: str) -> Iterator[tuple[int, str]]:
+    """Words, and single characters that are no letters, each with the cell it begins in."""
+    for match in re.finditer(r"[!-~]+|[^ ]", text):
+        yield cell_len(text[: match.start()]), match[0]
+
+
+def svg(strips: Sequence[Strip]) -> str:
+    """The screen as a picture."""
+    wide, tall = max(strip.cell_length for strip in strips) * WIDTH, len(strips) * HEIGHT
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-8 -8 {wide + 16} {tall + 16}" font-size="13.3" '
+        f'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" shape-rendering="crispEdges">',
+        f'<rect x="-8" y="-8" width="100%" height="100%" rx="8" fill="{BACKGROUND}"/>',
+    ]
+    for row, strip in enumerate(strips):
+        cell, y = 0, row * HEIGHT
+        for segment in strip:
+            style = segment.style
+            colour = style.color.get_truecolor().hex if style is not None and style.color is not None else TEXT
+            weight = ' font-weight="bold"' if style is not None and style.bold else ""
+            drawn = []
+            for at, word in pieces(segment.text):
+                x = (cell + at) * WIDTH
+                length = f' textLength="{cell_len(word) * WIDTH}"' if len(word) > 1 else ""
+                drawn.append(shapes(word, x, y) or f'<text x="{x}" y="{y + 13}"{length}>{escape(word)}</text>')
+            if drawn:
+                out.append(f'<g fill="{colour}"{weight}>{"".join(drawn)}</g>')
+            cell += segment.cell_length
+    return "\n".join([*out, "</svg>\n"])
 
 
 async def picture(recording: Path, name: str, size: tuple[int, int], keys: tuple[str, ...]) -> None:
@@ -32,12 +92,8 @@ async def picture(recording: Path, name: str, size: tuple[int, int], keys: tuple
         for key in keys:
             await pilot.press(key)
         await pilot.pause()
-        svg = app.export_screenshot(title="bntui", simplify=True)
-    # the export numbers its classes at random: the same screen is to give the same file
-    marks = dict.fromkeys(re.findall(r"terminal-\d+", svg))
-    for number, mark in enumerate(marks):
-        svg = svg.replace(mark, f"terminal-{number}")
-    (HERE / f"{name}.svg").write_text(svg, encoding="utf-8")
+        strips = app.screen._compositor.render_strips()
+    (HERE / f"{name}.svg").write_text(svg(strips), encoding="utf-8")
 
 
 def main() -> None:
@@ -47,8 +103,7 @@ def main() -> None:
         command = [sys.executable, "-m", "bntui", "run", "batch-normalization", "--headless", *settings]
         subprocess.run([*command, "-o", str(recording)], check=True, stdout=subprocess.DEVNULL)
         for name, size in SIZES.items():
-            back = ("shift+left",) * 4
-            asyncio.run(picture(recording, f"screen-{name}", size, back))
+            asyncio.run(picture(recording, f"screen-{name}", size, ("shift+left",) * 4))
 
 
 if __name__ == "__main__":
