@@ -14,6 +14,7 @@ from pathlib import Path
 from bntui.errors import TrainerError
 from bntui.link import Command, Status, command_line, runtime_folder, socket_path
 
+
 class Trainer:
     """A connection to a live trainer."""
 
