@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 
 from bntui.errors import BntuiError
-from bntui.screen import need_terminal, open_screen
 
 
 def main() -> None:
     """Run ``bntui``; raises SystemExit with the exit code of the error that ended it."""
     try:
+        from bntui.screen import need_terminal, open_screen
+
         if sys.argv[1:]:
             from bntui.cli import app
 
@@ -19,6 +20,8 @@ def main() -> None:
             # the command line's own imports would cost a fifth of the time to the first paint
             need_terminal("bntui list lists scenarios and recordings as text")
             open_screen()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BntuiError as error:
         print(f"bntui: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

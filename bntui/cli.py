@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bntui import __version__
-from bntui.errors import BntuiError, UsageError
+from bntui.errors import TrainerError, UsageError
 from bntui.screen import need_terminal, open_screen
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+PATHS = ("data.source", "data.labels")
+"""Keys that name files: on the command line relative to where one stands, in a scenario to its own folder."""
 
 Recording = Annotated[Path, typer.Argument(help="A recording (.bntui).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
@@ -82,17 +86,19 @@ def run(
         need_terminal("add --headless to train without a screen")
     given = [("training.epochs", epochs), ("seed", seed), ("device", device)]
     overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
+    overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
     path = find(scenario)
     trainer = IdleTrainer.start()  # imports torch while the scenario is checked
     try:
-        load(path, overrides)
-    except BntuiError:
+        text = load(path, overrides).text
+    except BaseException:
         trainer.discard()
         raise
+    start = partial(trainer.open, path, output, overrides, text=text)
     if not without_screen:
-        open_screen(opening=lambda: trainer.open(path, output, overrides, start=True, pace=INTERACTIVE_PACE))
+        open_screen(opening=lambda: start(pace=INTERACTIVE_PACE))
         return
-    recording = trainer.open(path, output, overrides, start=True)
+    recording = start()
     if detach:
         print(json.dumps({"recording": str(recording)}) if as_json else recording)
         return
@@ -101,6 +107,12 @@ def run(
     follow(recording, as_json=as_json)
     if not as_json:
         print(recording)
+
+
+def _from_here(value: object) -> object:
+    """The absolute path of a file that is named from here; any other value as it is."""
+    named = Path(value).expanduser() if isinstance(value, str) else None
+    return str(named.absolute()) if named is not None and named.is_file() else value
 
 
 @app.command()
@@ -117,7 +129,9 @@ def replay(recording: Recording) -> None:
 def attach(recording: Recording) -> None:
     """Come back to a recording whose trainer is live."""
     from bntui.recording.library import is_live
+    from bntui.recording.reader import Reader
 
+    Reader(recording).close()
     if not is_live(recording):
         raise UsageError(f"{recording} has no live trainer: bntui replay {recording} opens it")
     replay(recording)
@@ -126,18 +140,22 @@ def attach(recording: Recording) -> None:
 @app.command()
 def stop(recording: Recording) -> None:
     """End a recording's trainer after the step under way, everything saved."""
+    from bntui.link import OVER
+    from bntui.recording.reader import Reader
     from bntui.viewer.client import Trainer
 
     trainer = Trainer.connect(recording)
     if trainer is None:
+        Reader(recording).close()  # says so, if there is no such recording
         raise UsageError(f"{recording} has no live trainer")
     trainer.send("stop")
     last: Status | None = None
     while (status := trainer.receive()) is not None:
         last = status
     trainer.close()
-    if last is not None and last.state == "failed":
-        raise BntuiError(last.message)
+    if last is None or last.state == "failed" or last.state not in OVER:
+        message = last.message if last is not None else ""
+        raise TrainerError(message or f"the trainer of {recording} ended unexpectedly; what it recorded is intact")
     print(f"stopped: {recording}", file=sys.stderr)
 
 
@@ -205,6 +223,8 @@ def check(
     for name in scenarios:
         try:
             found = load(find(name))
+        except UsageError as error:
+            problems.append(Problem("", str(error)))
         except ScenarioError as error:
             problems += error.problems
         else:

@@ -2,10 +2,11 @@
 
 BntuiError                1   anything that is said to a user as a sentence
 ├── UsageError            2   a command line that asks for something impossible
+│   └── NameTakenError    2   a recording of that name exists, and nothing is ever overwritten
 ├── ScenarioError         2   a scenario file that is not valid; carries every problem found
 ├── DataError             2   a data file that is missing, damaged or of the wrong shape
 ├── DeviceError           2   a device that is not there
-├── RecordingError        2   a file that is not a recording, is newer, or is damaged
+├── RecordingError        2   a file that is not a recording, is newer, damaged, or being written
 ├── StorageError          1   a full disk, a read-only folder
 └── TrainerError          1   the trainer process failed or cannot be reached
 """
@@ -26,6 +27,10 @@ class UsageError(BntuiError):
     """The command line asks for something that cannot be."""
 
     exit_code = 2
+
+
+class NameTakenError(UsageError):
+    """A file of that name exists, and nothing is ever overwritten."""
 
 
 @dataclass(frozen=True, slots=True)

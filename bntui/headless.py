@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bntui.errors import BntuiError, TrainerError
-from bntui.link import Status
+from bntui.link import OVER, Status
 from bntui.recording.reader import Reader
 from bntui.show import plain
 from bntui.viewer.client import Trainer
@@ -104,7 +104,7 @@ def follow(recording: Path, *, as_json: bool) -> None:
     trainer = Trainer.connect(recording)
     reader = Reader(recording)
     interrupted = False
-    last = Status("finished", None, 0.0, 0)
+    last = Status("running", None, 0.0, 0)
     with reporter(as_json=as_json) as out:
         while trainer is not None:
             try:
@@ -114,22 +114,26 @@ def follow(recording: Path, *, as_json: bool) -> None:
                 last = status
                 reader.refresh()
                 out.report(reader, status)
-                if status.state in ("finished", "stopped", "failed"):
+                if status.state in OVER:
                     reader.release()  # the trainer is about to fold the journal in
             except KeyboardInterrupt:
                 interrupted = True
                 with contextlib.suppress(BntuiError):
                     trainer.send("stop")
+            except BrokenPipeError:  # whoever read our lines has gone
+                trainer.send("stop")
+                raise
         reader.refresh()
         out.report(reader, last)
-    reader.close()
     if trainer is not None:
         trainer.close()
+    ended = all(reader.events(run.index) for run in reader.runs)
+    reader.close()
+    state = last.state if last.state in OVER else "finished" if ended else "failed"
     if as_json:
-        JsonLines.line(event="end", state=last.state, recording=str(recording))
+        JsonLines.line(event="end", state=state, recording=str(recording))
     if interrupted:
         raise KeyboardInterrupt
-    if last.state == "failed":
-        raise TrainerError(last.message)
-    if last.state not in ("finished", "stopped"):
-        raise TrainerError(f"the trainer of {recording} ended unexpectedly; what it recorded is intact")
+    if state == "failed":
+        lost = f"the trainer of {recording} ended unexpectedly; what it recorded is intact"
+        raise TrainerError(last.message or lost)

@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
+
+from bntui.errors import BntuiError
 
 Command = Literal["epoch", "step", "run", "pause", "pace", "stop"]
 """``epoch`` and ``step`` train one more epoch or mini-batch of every run and pause; ``pace`` carries
@@ -23,6 +26,12 @@ State = Literal["paused", "running", "finished", "stopped", "failed"]
 PACES: Final[tuple[float | None, ...]] = (1, 2, 5, 10, 20, 50, 100, None)
 """Epochs a second that + and − walk through; None is unthrottled."""
 
+
+OVER: Final[tuple[State, ...]] = ("finished", "stopped", "failed")
+"""States after which a trainer records nothing more."""
+
+LONGEST_SOCKET_PATH: Final = 103
+"""Bytes that every system takes; Linux takes four more."""
 
 INTERACTIVE_PACE: Final = 10.0
 """Epochs a second at which the screen starts: fast enough to see a network learn, slow enough to watch."""
@@ -55,12 +64,21 @@ def command_line(command: Command, **arguments: Any) -> bytes:
 
 
 def runtime_folder() -> Path:
-    """The user's own folder for sockets and locks, mode 0700."""
+    """The user's own folder for sockets, locks and logs, mode 0700.
+
+    Raises:
+        BntuiError: it cannot be made, or is not the user's own.
+    """
     base = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(base) / "bntui" if base else Path(tempfile.gettempdir()) / f"bntui-{os.getuid()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():  # /tmp is everybody's: never trust a folder of someone else
-        raise PermissionError(f"{folder} belongs to another user")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise BntuiError(f"{folder} cannot be used for sockets: {error.strerror}; set XDG_RUNTIME_DIR") from error
+    # /tmp is everybody's: a folder or link of someone else is never trusted
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise BntuiError(f"{folder} is not a folder that only you can enter; set XDG_RUNTIME_DIR to one that is")
     return folder
 
 
@@ -69,5 +87,17 @@ def _name(recording: Path) -> str:
 
 
 def socket_path(recording: Path) -> Path:
-    """Named by a hash of the recording's real path, because a socket's path ends at 108 bytes."""
-    return runtime_folder() / f"{_name(recording)}.sock"
+    """Named by a hash of the recording's real path, because a socket's path ends at 108 bytes.
+
+    Raises:
+        BntuiError: even so it is too long.
+    """
+    path = runtime_folder() / f"{_name(recording)}.sock"
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise BntuiError(f"{path} is too long for a socket; set XDG_RUNTIME_DIR to a shorter folder")
+    return path
+
+
+def lock_path(recording: Path) -> Path:
+    """The file that a recording's trainer keeps locked while it lives."""
+    return runtime_folder() / f"{_name(recording)}.lock"

@@ -94,11 +94,17 @@ def as_text(reader: Reader, frame: Keyframe) -> str:
 
 def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
     score = "accuracy" if reader.task == "classification" else "R²"
+    others = [info.name for info in reader.runs if info.index != frame.run]
     yield f"{reader.title} · {reader.runs[frame.run].name}"
+    if others:
+        yield f"other runs, by --run: {', '.join(others)}"
+    for event in reader.events(frame.run):
+        if event.epoch <= frame.epoch:
+            yield f"epoch {event.epoch:g}: {event.message}"
     batch = len(frame.batch_indices)
     yield f"epoch {frame.epoch:g}   step {frame.step}   learning rate {frame.lr:g}   batch of {batch}"
-    yield f"training     loss {frame.train_loss:.6f}   {score} {frame.train_accuracy:.4f}   (the epoch so far)"
-    yield f"validation   loss {frame.val_loss:.6f}   {score} {frame.val_accuracy:.4f}"
+    yield f"training     loss {frame.train_loss:.6g}   {score} {frame.train_accuracy:.4f}   (the epoch so far)"
+    yield f"validation   loss {frame.val_loss:.6g}   {score} {frame.val_accuracy:.4f}"
     early = frame.early_stopping
     if early is not None:
         state = early.reason if early.stopped else f"wait {early.wait}/{early.patience}"

@@ -19,7 +19,7 @@ from sklearn import datasets as sklearn_datasets
 from sklearn.linear_model import LogisticRegression
 
 from bntui.errors import DataError
-from bntui.scenario.load import split_counts
+from bntui.scenario.checks import split_counts
 from bntui.scenario.schema import BUILTIN_DATA, Data
 from bntui.trainer.data import Dataset, ScalingKind, fit_scaling, load_data, split_indices
 from bntui.trainer.generated import DEFAULT_NOISE, DEFAULT_SAMPLES, REGRESSION

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bntui.errors import TrainerError
-from bntui.link import Status, socket_path
+from bntui.link import Status, runtime_folder, socket_path
 from bntui.recording.library import is_live
 from bntui.recording.reader import Reader
 from bntui.viewer.client import IdleTrainer, Trainer
@@ -148,7 +148,57 @@ def test_what_the_trainer_finds_wrong_reaches_its_starter(tmp_path: Path) -> Non
     (tmp_path / "x.bntui").touch()
     with pytest.raises(TrainerError, match="exists already") as there:
         IdleTrainer.start().open(scenario(tmp_path, DIGITS), tmp_path / "x.bntui")
-    assert there.value.exit_code == 1
+    assert there.value.exit_code == 2
+
+
+def test_many_clients_come_and_go(tmp_path: Path) -> None:
+    idle = IdleTrainer.start()
+    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui", start=False)
+    with connected(recording) as trainer:
+        trainer.receive(timeout=60)
+        for _ in range(100):
+            assert is_live(recording)
+        trainer.send("step")  # heard after all who came before have gone
+        until(trainer, lambda status: status.keyframes == 4)
+        assert len(os.listdir(f"/proc/{idle.pid}/fd")) < 60
+
+
+def test_a_recording_that_is_being_written_is_refused_and_its_holder_named(tmp_path: Path) -> None:
+    idle = IdleTrainer.start()
+    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui", start=False)
+    with connected(recording):
+        recording.rename(tmp_path / "moved.bntui")
+        with pytest.raises(TrainerError, match=f"is being written by process {idle.pid}"):
+            IdleTrainer.start().open(scenario(tmp_path, DIGITS), recording)
+        assert not recording.exists()
+
+
+def test_two_at_the_same_moment_get_two_names(tmp_path: Path) -> None:
+    path = scenario(tmp_path, DIGITS)
+    commands = [[*BNTUI, "run", str(path), "--headless"] for _ in range(2)]
+    both = [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for c in commands]
+    names = {process.communicate(timeout=120)[0].strip() for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    assert {Path(name).name for name in names} == {"digits-001.bntui", "digits-002.bntui"}
+
+
+def test_nothing_is_imported_from_the_folder_one_stands_in(tmp_path: Path) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit('imported from here')", encoding="utf-8")
+    entry = [sys.executable, "-P", "-m", "bntui", "run", scenario(tmp_path, DIGITS), "--headless", "--epochs", "1"]
+    done = subprocess.run(entry, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_data_files_on_the_command_line_are_named_from_where_one_stands(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("a,b,kind\n" + "".join(f"{n},{n % 7},{n % 2}\n" for n in range(60)))
+    done = bntui(
+        "run", "batch-normalization", "--headless", "--epochs", 1, "--set", "data.source=mine.csv", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(Reader(Path(done.stdout.strip())).meta["overrides"])[0] == [
+        "data.source",
+        str(tmp_path / "mine.csv"),
+    ]
 
 
 def test_an_idle_trainer_ends_when_nobody_needs_it() -> None:
@@ -184,6 +234,8 @@ def test_headless_json_lines_then_show(tmp_path: Path) -> None:
     assert shown["layers"][0]["dead_fraction"] == "NaN"
     text = bntui("show", tmp_path / "out.bntui").stdout
     assert "linear 1" in text
+    assert "finished after 2 epochs" in text
+    assert not list(runtime_folder().glob("trainer-*.log"))  # nothing was said in it
     meta = Reader(tmp_path / "out.bntui").meta
     assert json.loads(meta["overrides"]) == [["training.epochs", 2], ["seed", 3]]
 

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bntui.errors import RecordingError, StorageError
+from bntui.errors import NameTakenError, RecordingError, StorageError
 from bntui.keyframe import Keyframe
-from bntui.recording.codec import pack_arrays, unpack_arrays
+from bntui.recording.codec import pack_arrays, row_digest, unpack_arrays
 from bntui.recording.evidence import Thinning
 from bntui.recording.history import Event, RunInfo
 from bntui.recording.library import entry, new_path, recordings
 from bntui.recording.reader import Reader
-from bntui.recording.schema import APPLICATION_ID, VERSION
+from bntui.recording.schema import APPLICATION_ID, SCALARS, VERSION
 from bntui.recording.writer import Writer, file_system
 from bntui.viewer.view import RunView
 from tests.factory import run_view
@@ -224,6 +224,31 @@ def test_an_edited_row_is_found_by_its_digest(path: Path, damage: str) -> None:
         Reader(path).keyframe(0, 0)
 
 
+def test_a_block_that_is_no_safetensors_is_damage_whatever_its_digest_says(path: Path) -> None:
+    writer = begin(path)
+    writer.commit(FRAME, epoch_end=True)
+    writer.close()
+    with sqlite3.connect(path) as db:
+        db.row_factory = sqlite3.Row
+        row = db.execute("SELECT * FROM keyframe").fetchone()
+        db.execute("UPDATE measures SET block = ?", (b"garbage",))
+        forged = row_digest([row[name] for name in SCALARS], row["layers"], b"garbage")
+        db.execute("UPDATE keyframe SET digest = ?", (forged,))
+    with pytest.raises(RecordingError, match="is damaged"):
+        Reader(path).keyframe(0, 0)
+
+
+def test_text_of_a_strangers_recording_cannot_command_the_terminal(path: Path) -> None:
+    writer = Writer(path, META | {"title": "\x1b]0;owned\x07\x1b[2Ja title"})
+    writer.add_run(dataclasses.replace(INFO, name="run\x1b[1m"), b"", 1e6)
+    writer.commit(FRAME, epoch_end=True, events=[Event(0, 1, 1.0, "diverged", "\x1b[2Jgone")])
+    reader = Reader(path)
+    shown = [reader.title, reader.runs[0].name, reader.events(0)[0].message, entry(path).title, *entry(path).runs]
+    reader.close()
+    writer.close()
+    assert all(text.isprintable() for text in shown)
+
+
 @pytest.mark.parametrize("damage", ["DROP TABLE keyframe", "DELETE FROM meta", "UPDATE run SET layers = '{'"])
 def test_a_recording_with_a_part_missing_is_damaged(path: Path, damage: str) -> None:
     begin(path).close()
@@ -247,7 +272,7 @@ def test_a_truncated_recording_is_damaged(path: Path) -> None:
 def test_nothing_is_ever_overwritten(path: Path) -> None:
     begin(path).close()
     before = path.read_bytes()
-    with pytest.raises(StorageError, match="exists already: choose another name"):
+    with pytest.raises(NameTakenError, match="exists already: choose another name"):
         Writer(path, META)
     assert path.read_bytes() == before
 

@@ -16,16 +16,8 @@ from hypothesis import strategies as st
 from bntui.errors import BntuiError, Problem, ScenarioError, UsageError
 from bntui.scenario import gallery
 from bntui.scenario.blocks import blocks, convolved, pooled
-from bntui.scenario.load import (
-    Scenario,
-    batch_norm_problem,
-    load,
-    lone_sample,
-    parse,
-    parse_override,
-    split_counts,
-    split_problem,
-)
+from bntui.scenario.checks import Facts, lone_sample, problems, split_counts
+from bntui.scenario.load import Scenario, load, parse, parse_override
 from bntui.scenario.schema import Network, RunConfig, json_schema
 from bntui.scenario.toml_lines import KeyPath, key_lines
 
@@ -48,14 +40,14 @@ def read(text: str, *overrides: tuple[str, object]) -> Scenario:
     return parse(text, file="x.toml", overrides=overrides)
 
 
-def problems(text: str, *overrides: tuple[str, object]) -> tuple[Problem, ...]:
+def found_in(text: str, *overrides: tuple[str, object]) -> tuple[Problem, ...]:
     with pytest.raises(ScenarioError) as caught:
         read(text, *overrides)
     return caught.value.problems
 
 
 def problem(text: str, *overrides: tuple[str, object]) -> Problem:
-    found = problems(text, *overrides)
+    found = found_in(text, *overrides)
     assert len(found) == 1, "\n".join(map(str, found))
     return found[0]
 
@@ -262,13 +254,13 @@ def test_a_malformed_override_is_refused(text: str) -> None:
 def test_a_wrong_override_is_said_once_and_not_blamed_on_the_file() -> None:
     text = BASE + '[[run]]\nname = "a"\n[[run]]\nname = "b"\n'
     found = problem(text, ("training.optimiser", "adam"))
-    assert (found.file, found.line, found.path, found.nearest) == ("--set", None, "training.optimiser", "optimizer")
+    assert (found.file, found.line, found.path, found.nearest) == ("command line", None, "training.optimiser", "optimizer")
     found = problem(text, ("network.hidden[7]", 3))
-    assert (found.file, found.path, found.value) == ("--set", "network.hidden[7]", "3")
+    assert (found.file, found.path, found.value) == ("command line", "network.hidden[7]", "3")
     found = problem(
         text, ("data.batch_size", 359), ("network.norm", "batch"), ("data.samples", 450), ("data.validation", 0.2)
     )
-    assert found.file == "--set"
+    assert found.file == "command line"
     assert found.path == "data.batch_size"
 
 
@@ -456,7 +448,7 @@ def test_an_error_in_a_set_stands_there(
 def test_all_problems_come_at_once_in_file_order_and_those_of_the_base_only_once() -> None:
     text = BASE.replace("lr = 0.1", "lr = 'x'").replace("seed = 7", "sed = 7").replace("60", "0")
     text += '[[run]]\nname = "a"\nset.network.norm = "x"\n[[run]]\nname = "b"\nset.training.optimizer = "x"\n'
-    found = problems(text, ("training.epochs", 0))
+    found = found_in(text, ("training.epochs", 0))
     assert [(each.line, each.path) for each in found] == [
         (2, "sed"),
         (5, "data.batch_size"),
@@ -465,7 +457,7 @@ def test_all_problems_come_at_once_in_file_order_and_those_of_the_base_only_once
         (16, "run[1].set.training.optimizer"),
         (None, "training.epochs"),
     ]
-    assert found[-1].file == "--set"
+    assert found[-1].file == "command line"
     assert str(found[1]) == "x.toml:5: data.batch_size = 0: must be at least 1"
 
 
@@ -537,16 +529,15 @@ def test_in_convolutions_only_a_single_pixel_matters() -> None:
     assert "'conv 2'" in problem(text.replace(network, network + second)).message
 
 
-def test_the_trainer_asks_the_same_of_a_file() -> None:
-    config = read(BASE.replace("digits", "a.csv"), ("network.norm", "batch")).runs[0].config
-    assert batch_norm_problem(config, 120) is None
-    found = batch_norm_problem(config, 121)
-    assert found is not None
-    assert (found.path, found.value) == ("data.batch_size", "60")
-    assert split_problem(config, 100) is None
-    alone = split_problem(config, 1)
-    assert alone is not None
-    assert alone.path == "data.validation"
+def test_the_trainer_asks_the_same_once_it_has_read_a_file() -> None:
+    stopping = ("training.early_stopping.monitor", "val_accuracy")
+    config = read(BASE.replace("digits", "a.npz"), ("network.norm", "batch"), stopping).runs[0].config
+    assert problems(config, Facts(150, "classification", None, flat=True)) == ()  # 120 = 2 * 60
+    (lone,) = problems(config, Facts(152, "classification", None, flat=True))  # 31 are held out, 121 = 2 * 60 + 1
+    assert problems(config, Facts(1, "classification", None, flat=True))[0].path == "data.validation"
+    (monitor,) = problems(config, Facts(150, "regression", None, flat=True))
+    assert monitor.path == "training.early_stopping.monitor"
+    assert lone.path == "data.batch_size"
 
 
 # --- blocks ---------------------------------------------------------------------------------------
@@ -619,7 +610,7 @@ def test_what_is_no_file_is_said_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_no_control_character_reaches_the_terminal_through_a_problem() -> None:
-    found = problems(BASE + '"k\\u001b[2J\\u009b" = "v\\u007f\\u0007"\n')
+    found = found_in(BASE + '"k\\u001b[2J\\u009b" = "v\\u007f\\u0007"\n')
     assert str(found[0]).isprintable()
 
 

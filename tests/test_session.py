@@ -130,6 +130,7 @@ def test_early_stopping_stops_restores_and_says_so(tmp_path: Path) -> None:
     reader = train(tmp_path, DIGITS, *stopping, ("training.lr", 8.0), ("training.epochs", 200))
     history, events = reader.history(0), reader.events(0)
     assert [event.kind for event in events] == ["stopped_early", "restored_best"]
+    assert history.has_frame[-1]
     last = reader.keyframe(0, len(history) - 1).early_stopping
     assert last is not None
     assert (last.stopped, last.wait) == (True, 2)
@@ -211,3 +212,84 @@ def test_an_interrupted_epoch_ends_at_a_keyframe(tmp_path: Path) -> None:
     reader = Reader(tmp_path / "x.bntui")
     assert reader.history(0).step.tolist() == [0, 4]
     assert [event.kind for event in reader.events(0)] == ["interrupted"]
+
+
+def test_where_a_run_ends_there_is_a_keyframe_whatever_is_recorded(tmp_path: Path) -> None:
+    sparse = ("record.every", 100)
+    ended = train(tmp_path, DIGITS, sparse).history(0)
+    assert (ended.step[-1], ended.has_frame[-1]) == (36, True)
+    stopping = ("training.early_stopping.patience", 2)
+    reader = train(tmp_path, DIGITS, sparse, stopping, ("training.lr", 8.0), ("training.epochs", 200))
+    history = reader.history(0)
+    assert history.has_frame[-1]
+    last = reader.keyframe(0, len(history) - 1).early_stopping
+    assert last is not None
+    assert last.stopped
+
+
+def test_best_weights_are_watched_from_start_from_epoch_on(tmp_path: Path) -> None:
+    rule = {"patience": 3, "restore_best_weights": True, "start_from_epoch": 10}
+    reader = train(tmp_path, DIGITS, *((f"training.early_stopping.{key}", value) for key, value in rule.items()))
+    assert [event.kind for event in reader.events(0)] == ["finished"]  # as in Keras: nothing to restore
+
+
+def test_a_network_that_begins_at_nan_says_so(tmp_path: Path) -> None:
+    reader = train(tmp_path, DIGITS.replace("sigmoid", "relu"), ("network.init", "normal:1e30"))
+    assert [event.message for event in reader.events(0)] == ["the loss of the initial network is NaN"]
+
+
+def test_r_squared_is_the_mean_over_outputs(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    x = draw.normal(size=(120, 3))
+    np.savez(tmp_path / "two.npz", x=x, y=np.stack([x[:, 0] + 50, 9 * x[:, 1] - 70], axis=1))
+    text = f'title = "Two"\n[data]\nsource = "{tmp_path}/two.npz"\nscaling = "standard"\n[network]\nhidden = [30]\n'
+    reader = train(tmp_path, text + '[training]\noptimizer = "adam"\nlr = 0.3\nepochs = 30\n')
+    ((block,),) = rows(reader.path, "SELECT block FROM checkpoint")
+    ((data_block,),) = rows(reader.path, "SELECT block FROM data")
+    weights, data = unpack_arrays(block), unpack_arrays(data_block)
+    train_x, val_x = (data["x"][data[part]].astype(np.float64) for part in ("train", "validation"))
+    hidden = (val_x - train_x.mean(0)) / train_x.std(0) @ weights["linear 1.linear.weight"].T
+    hidden = np.maximum(hidden + weights["linear 1.linear.bias"], 0)
+    output = hidden @ weights["output.linear.weight"].T + weights["output.linear.bias"]
+    truth = data["y"][data["validation"]].astype(np.float64)
+    each = 1 - ((output - truth) ** 2).sum(0) / ((truth - truth.mean(0)) ** 2).sum(0)
+    assert reader.keyframe(0, 30).val_accuracy == pytest.approx(each.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer", "message"),
+    [
+        ((40, 4), {"type": "conv", "channels": 4}, "a convolution needs images"),
+        ((40, 1, 6, 6), {"type": "conv", "channels": 4, "kernel": 9, "padding": 0}, "nothing is left of 6x6 pixels"),
+        ((40, 1, 6, 6), {"type": "conv", "channels": 4, "pool": 9}, "nothing is left of 6x6 pixels"),
+    ],
+)
+def test_what_only_the_data_tells_is_refused_before_training(
+    tmp_path: Path, shape: tuple[int, ...], layer: dict[str, Any], message: str
+) -> None:
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).random(shape), y=np.arange(40) % 2)
+    text = DIGITS.replace('"digits"', f'"{tmp_path}/data.npz"').replace("samples = 400\n", "")
+    scenario = parse(text.replace("hidden = [20, 20]\n", ""), file="test.toml", overrides=[("network.layer", [layer])])
+    with pytest.raises(ScenarioError, match=message):
+        Session(scenario, tmp_path / "x.bntui")
+
+
+def test_an_interruption_keeps_the_runs_side_by_side(tmp_path: Path) -> None:
+    session = Session(parse(DIGITS + TWO_RUNS, file="test.toml"), tmp_path / "x.bntui")
+    first, second = session.runs
+    session.epoch(lambda: first.step == 6)  # the first run has just ended its epoch
+    assert (first.step, second.step) == (6, 0)
+    session.epoch(never)
+    assert (first.step, second.step) == (6, 6)
+    session.epoch(never)
+    assert (first.step, second.step) == (12, 12)
+    session.writer.close()
+
+
+def test_the_schedules_state_is_evidence(tmp_path: Path) -> None:
+    plateau = {"kind": "plateau", "patience": 0, "gamma": 0.5}
+    reader = train(tmp_path, DIGITS, *((f"training.schedule.{k}", v) for k, v in plateau.items()), ("training.lr", 9.0))
+    ((block,),) = rows(reader.path, "SELECT block FROM evidence ORDER BY id DESC LIMIT 1")
+    factor, best, _ = unpack_arrays(block)["schedule/plateau"]
+    assert reader.history(0).lr[-1] == pytest.approx(9.0 * factor)
+    assert best <= reader.history(0).val_loss[1:-1].min()

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from bntui.keyframe import (
@@ -44,8 +45,11 @@ def pack_arrays(arrays: Arrays, metadata: Mapping[str, str] | None = None) -> by
 
 
 def unpack_arrays(block: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of :func:`pack_arrays`."""
-    return dict(load(block))
+    """The arrays of :func:`pack_arrays`; ValueError where the block is damaged."""
+    try:
+        return dict(load(block))
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def digest(*parts: bytes) -> bytes:

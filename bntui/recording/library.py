@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bntui.errors import RecordingError
+from bntui.errors import BntuiError, RecordingError
 from bntui.link import socket_path
 from bntui.recording.schema import open_read_only
+from bntui.text import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,24 @@ def entry(path: Path) -> Entry:
     try:
         connection = open_read_only(path)
         try:
-            title = connection.execute("SELECT value FROM meta WHERE key = 'title'").fetchone()[0]
+            title: str = connection.execute("SELECT value FROM meta WHERE key = 'title'").fetchone()[0]
             runs = tuple(name for (name,) in connection.execute("SELECT name FROM run ORDER BY run"))
             epochs = connection.execute("SELECT max(epoch) FROM keyframe").fetchone()[0] or 0.0
         finally:
             connection.close()
     except (RecordingError, sqlite3.DatabaseError, TypeError) as error:
         return Entry(path, path.stem, (), 0.0, when, size, live, str(error))
-    return Entry(path, title, runs, epochs, when, size, live, None)
+    return Entry(path, clean(title), tuple(map(clean, runs)), epochs, when, size, live, None)
 
 
 def is_live(path: Path) -> bool:
     """A trainer answers on the recording's socket."""
     import socket
 
-    where = socket_path(path)
+    try:
+        where = socket_path(path)
+    except BntuiError:  # no folder for sockets: nobody can listen in it
+        return False
     if not where.exists():
         return False
     with socket.socket(socket.AF_UNIX) as probe:

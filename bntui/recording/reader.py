@@ -17,6 +17,7 @@ from bntui.keyframe import LAYER_COLUMNS, EarlyStopping, FloatArray, IntArray, K
 from bntui.recording.codec import row_digest, unpack_keyframe
 from bntui.recording.history import Event, LayerInfo, RunHistory, RunInfo
 from bntui.recording.schema import SCALARS, open_read_only
+from bntui.text import clean
 
 FLOATS = (
     "epoch", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "wall_time", "best"
@@ -79,30 +80,30 @@ class Reader:
         with self._damage():
             meta = {row["key"]: row["value"] for row in self._db.execute("SELECT key, value FROM meta")}
             rows = self._db.execute("SELECT * FROM run ORDER BY run").fetchall()
-            self.title: str = meta["title"]
+            self.title: str = clean(meta["title"])
             self.task: str = meta["task"]
             self.scenario_text: str = meta["scenario"]
             self.meta: Mapping[str, str] = meta
             self.runs = tuple(_run_info(row) for row in rows)
         self._columns = [_Columns(len(run.layers)) for run in self.runs]
         self._events: list[Event] = []
-        self._seen = (0, 0)
+        self._keyframes = self._last_event = 0
+        """Ids of the last rows that were loaded."""
         self._frame = lru_cache(maxsize=64)(self._read_frame)
         self.refresh()
 
     def refresh(self) -> bool:
         """Load what was committed since; True if anything is new."""
-        before = self._seen
-        keyframe, event = before
+        before = self._keyframes, self._last_event
         with self._damage():
-            for row in self._db.execute("SELECT * FROM keyframe WHERE id > ? ORDER BY id", (keyframe,)):
+            for row in self._db.execute("SELECT * FROM keyframe WHERE id > ? ORDER BY id", (self._keyframes,)):
                 self._columns[row["run"]].append(row)
-                keyframe = row["id"]
-            for row in self._db.execute("SELECT * FROM event WHERE id > ? ORDER BY id", (event,)):
-                event = row["id"]
-                self._events.append(Event(**{name: row[name] for name in ("run", "step", "epoch", "kind", "message")}))
-        self._seen = (keyframe, event)
-        return self._seen != before
+                self._keyframes = row["id"]
+            for row in self._db.execute("SELECT * FROM event WHERE id > ? ORDER BY id", (self._last_event,)):
+                event = Event(row["run"], row["step"], row["epoch"], row["kind"], clean(row["message"]))
+                self._events.append(event)
+                self._last_event = row["id"]
+        return (self._keyframes, self._last_event) != before
 
     def history(self, run: int) -> RunHistory:
         """Scalars of all keyframes of a run, as loaded by the last :meth:`refresh`."""
@@ -166,15 +167,21 @@ class Reader:
         """What a damaged file makes SQLite, JSON or NumPy say, said in a sentence."""
         try:
             yield
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            raise RecordingError(f"{self.path} is {'busy: try again' if busy else 'damaged'}: {error}") from error
         except (sqlite3.Error, KeyError, IndexError, TypeError, ValueError) as error:
             raise RecordingError(f"{self.path} is damaged: {error}") from error
 
 
 def _run_info(row: sqlite3.Row) -> RunInfo:
-    layers = tuple(LayerInfo(**{**layer, "shape": tuple(layer["shape"])}) for layer in json.loads(row["layers"]))
+    layers = tuple(
+        LayerInfo(**{**layer, "name": clean(layer["name"]), "shape": tuple(layer["shape"])})
+        for layer in json.loads(row["layers"])
+    )
     return RunInfo(
         index=row["run"],
-        name=row["name"],
+        name=clean(row["name"]),
         config=json.loads(row["config"]),
         layers=layers,
         steps_per_epoch=row["steps_per_epoch"],

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bntui.errors import StorageError
+from bntui.errors import NameTakenError, StorageError
 from bntui.keyframe import Keyframe
 from bntui.recording.codec import digest, layer_table, pack_measures, row_digest
 from bntui.recording.evidence import Thinning
@@ -65,6 +65,7 @@ class Writer:
 
     def __init__(self, path: Path, meta: Mapping[str, str]) -> None:
         self.path = path
+        self.keyframes = 0
         with self._storage():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._take_name()
@@ -82,14 +83,13 @@ class Writer:
                 self._db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         self._thinning: dict[int, Thinning] = {}
         self._pending: dict[tuple[int, str], tuple[int, int, Pack]] = {}
-        self.keyframes = 0
 
     def _take_name(self) -> None:
         """Never overwrite: the name is taken before anything is written."""
         try:
             self.path.open("xb").close()
         except FileExistsError as error:
-            raise StorageError(f"{self.path} exists already: choose another name with -o") from error
+            raise NameTakenError(f"{self.path} exists already: choose another name with -o") from error
 
     def add_run(self, info: RunInfo, scaling: bytes, budget: float) -> None:
         """Note a run before its first keyframe; ``budget`` is its share of the evidence, in bytes."""
@@ -164,6 +164,12 @@ class Writer:
             )
             self._add_events(events)
 
+    def discard(self) -> None:
+        """Take the recording back, when training could not begin."""
+        self._db.close()
+        for path in (self.path, *self.path.parent.glob(f"{self.path.name}-*")):
+            path.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Fold the journal in, so that the recording is one file that can be copied and lies on any media.
 
@@ -211,6 +217,5 @@ class Writer:
             yield
         except (OSError, sqlite3.OperationalError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise StorageError(
-                f"cannot write the recording {self.path}: {reason}; what was recorded before is intact"
-            ) from error
+            before = "; what was recorded before is intact" if self.keyframes else ""
+            raise StorageError(f"cannot write the recording {self.path}: {reason}{before}") from error

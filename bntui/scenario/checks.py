@@ -1,14 +1,15 @@
-"""Do the parts of a configuration fit each other?  Everything that needs no data file to know."""
+"""Do the parts of a configuration fit each other, and the data, as far as that is known?"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from bntui.errors import Problem
 from bntui.scenario.blocks import OUTPUT, Block, blocks, convolved, pooled
-from bntui.scenario.complaints import Complaint, shown, spell
+from bntui.scenario.complaints import Complaint, spell
 from bntui.scenario.schema import BUILTIN_DATA, Data, RunConfig
 from bntui.scenario.toml_lines import KeyPath
 
@@ -48,30 +49,41 @@ def lone_sample(n_train: int, batch_size: int, last_batch: str) -> bool:
     return batch_size == 1 or n_train % batch_size == 1
 
 
-def batch_norm_problem(config: RunConfig, n_train: int, image: tuple[int, int] | None = None) -> Problem | None:
-    """Batch normalization over a mini-batch of one sample: refused, with the reason and the remedy.
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the data: of built-in data from its name, of a file only once it was read."""
 
-    ``n_train`` is the number of training samples, ``image`` height and width of the input, if it is one.
-    """
-    return _as_problem(config, _lone_batch_norm(config, n_train, image))
+    samples: int | None
+    task: str | None
+    image: tuple[int, int] | None
+    """Height and width of a sample."""
+    flat: bool
+    """A sample is known to be no image."""
 
 
-def split_problem(config: RunConfig, samples: int) -> Problem | None:
-    """No training sample, or no mini-batch, is left of ``samples`` samples."""
-    return _as_problem(config, _empty_split(config.data, samples))
+def facts_of(data: Data) -> Facts:
+    """What the name of the data tells."""
+    image = IMAGES.get(data.source)
+    flat = (data.source in BUILTIN_DATA and image is None) or data.source.endswith(".csv")
+    return Facts(sample_count(data), task(data), image, flat)
 
 
-def check(config: RunConfig) -> Iterator[Complaint]:
-    """All that does not fit in a configuration whose single values are valid."""
+def check(config: RunConfig, facts: Facts | None = None) -> Iterator[Complaint]:
+    """All that does not fit in a configuration whose single values are valid, as far as the facts tell."""
+    facts = facts or facts_of(config.data)
     yield from _data(config.data)
-    yield from _layers(config)
-    yield from _monitor(config)
-    samples = sample_count(config.data)
-    if samples is not None:
-        empty = _empty_split(config.data, samples)
-        n_train, _ = split_counts(samples, config.data.validation)
-        lone = _lone_batch_norm(config, n_train, IMAGES.get(config.data.source))
+    yield from _layers(config, facts)
+    yield from _monitor(config, facts)
+    if facts.samples is not None:
+        empty = _empty_split(config.data, facts.samples)
+        n_train, _ = split_counts(facts.samples, config.data.validation)
+        lone = _lone_batch(config, n_train, facts.image)
         yield from (complaint for complaint in (empty, lone) if complaint is not None)
+
+
+def problems(config: RunConfig, facts: Facts) -> tuple[Problem, ...]:
+    """What :func:`check` finds once the data was read: without lines, for the file's text is not at hand."""
+    return tuple(Problem(spell(complaint.paths[0]), complaint.message) for complaint in check(config, facts))
 
 
 def _data(data: Data) -> Iterator[Complaint]:
@@ -91,10 +103,9 @@ def _data(data: Data) -> Iterator[Complaint]:
         yield Complaint((("data", "task"),), f"{source} is data for {known}")
 
 
-def _layers(config: RunConfig) -> Iterator[Complaint]:
+def _layers(config: RunConfig, facts: Facts) -> Iterator[Complaint]:
     data, network = config.data, config.network
-    size = IMAGES.get(data.source)
-    no_image = (data.source in BUILTIN_DATA and size is None) or data.source.endswith(".csv")
+    size = facts.image
     names = {OUTPUT}
     linear: str | None = None
     for index, block in enumerate(blocks(network)):
@@ -107,7 +118,7 @@ def _layers(config: RunConfig) -> Iterator[Complaint]:
             linear = linear or block.name
         elif linear is not None:
             yield Complaint(((*path, "type"),), f"a convolution cannot follow a linear layer ({linear!r})")
-        elif no_image:
+        elif facts.flat:
             kinds = "of the built-in data only digits are (1x8x8)"
             yield Complaint(
                 ((*path, "type"), ("data", "source")), f"a convolution needs images; {kinds}, {data.source} is not"
@@ -138,8 +149,8 @@ def _groups(config: RunConfig, block: Block, path: KeyPath) -> Iterator[Complain
     yield Complaint((("network", "groups"), (*path, "norm"), ("network", "norm"), size), message)
 
 
-def _monitor(config: RunConfig) -> Iterator[Complaint]:
-    rule, known = config.training.early_stopping, task(config.data)
+def _monitor(config: RunConfig, facts: Facts) -> Iterator[Complaint]:
+    rule, known = config.training.early_stopping, facts.task
     path = ("training", "early_stopping", "monitor")
     if rule is None or known is None:
         return
@@ -160,7 +171,7 @@ def _empty_split(data: Data, samples: int) -> Complaint | None:
     return None
 
 
-def _lone_batch_norm(config: RunConfig, n_train: int, size: tuple[int, int] | None) -> Complaint | None:
+def _lone_batch(config: RunConfig, n_train: int, size: tuple[int, int] | None) -> Complaint | None:
     data = config.data
     if not lone_sample(n_train, data.batch_size, data.last_batch):
         return None
@@ -188,10 +199,3 @@ def _single_valued(layers: tuple[Block, ...], size: tuple[int, int] | None) -> B
         if block.type == "linear" and block.norm == "batch":
             return block
     return None
-
-
-def _as_problem(config: RunConfig, complaint: Complaint | None) -> Problem | None:
-    if complaint is None:
-        return None
-    path = complaint.paths[0]
-    return Problem(spell(path), complaint.message, value=shown(getattr(config.data, str(path[-1]))), file="")

@@ -12,26 +12,13 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bntui.errors import Problem, ScenarioError, UsageError
-from bntui.scenario.checks import batch_norm_problem, check, lone_sample, sample_count, split_counts, split_problem
+from bntui.scenario.checks import check
 from bntui.scenario.complaints import Complaint, complaints, shown, spell
 from bntui.scenario.merge import OUTSIDE, RUN, Merged, key_path
 from bntui.scenario.schema import RunConfig, ScenarioFile
 from bntui.scenario.toml_lines import KeyPath, key_lines
 
-__all__ = [
-    "NamedRun",
-    "Scenario",
-    "batch_norm_problem",
-    "load",
-    "lone_sample",
-    "parse",
-    "parse_override",
-    "sample_count",
-    "split_counts",
-    "split_problem",
-]
-
-OUTSIDE_FILE: Final = "--set"
+OUTSIDE_FILE: Final = "command line"
 """What stands for the file's name in a problem with something said on the command line."""
 DEFAULT_RUN: Final = "run"
 _MAX_BYTES: Final = 1_000_000

@@ -236,6 +236,8 @@ class Training(Table):
 
     @model_validator(mode="after")
     def _fits(self) -> Training:
+        if self.schedule.min_lr > self.lr:
+            raise refusal("schedule.min_lr must not be above lr", keys=("schedule", "lr"))
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             keys = ("nesterov", "momentum", "optimizer")
             raise refusal("Nesterov momentum needs optimizer = 'sgd' and a momentum above 0", keys=keys)

@@ -1,6 +1,6 @@
 """The trainer process: waits for a job on the socket it was given, trains it, and outlives the terminal.
 
-It is started as ``python -m bntui.trainer FD`` in a session of its own.  The job is one JSON line; the
+It is started as ``python -P -m bntui.trainer FD LOG`` in a session of its own.  The job is one JSON line; the
 answer is one too, when the first keyframes are recorded or when that failed.  A socket that closes
 before a job came means that nobody needs this trainer any more.
 """
@@ -16,12 +16,23 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from bntui.errors import BntuiError, StorageError
-from bntui.link import Status, socket_path
+from bntui.errors import BntuiError
+from bntui.link import Status
 
 
 def main() -> int:
-    """Serve one job; the exit code is that of the error that ended it."""
+    """Serve one job; the exit code is that of the error that ended it.  A log with nothing in it is removed."""
+    try:
+        return _serve()
+    finally:
+        log = Path(sys.argv[2])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if log.exists() and not log.stat().st_size:
+            log.unlink()
+
+
+def _serve() -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a terminal that goes away is no reason to stop
     control = socket.socket(fileno=int(sys.argv[1]))
@@ -48,34 +59,39 @@ def _warm(control: socket.socket) -> None:
 
 
 def _train(control: socket.socket, job: dict[str, Any]) -> int:
-    from bntui.recording.library import new_path
-    from bntui.scenario.load import load
+    from bntui.scenario.load import load, parse
     from bntui.trainer.server import Server
     from bntui.trainer.service import Service
     from bntui.trainer.session import Session
 
-    server = None
+    server = session = None
     try:
-        path = Path(job["scenario"])
+        path, text = Path(job["scenario"]), job["text"]
         overrides = [(key, value) for key, value in job["overrides"]]
-        scenario = load(path, overrides)
-        recording = Path(job["recording"]) if job["recording"] else new_path(path.stem)
-        session = Session(scenario, recording, overrides)
+        scenario = (
+            load(path, overrides) if text is None else parse(text, file=str(path), path=path, overrides=overrides)
+        )
+        session = Session(scenario, Path(job["recording"]) if job["recording"] else None, overrides)
+        recording = session.writer.path
         state: Any = "running" if job["start"] else "paused"
-        server = Server(socket_path(recording), Status(state, job["pace"], 0.0, session.writer.keyframes))
-        signal.signal(signal.SIGTERM, lambda *_: server.commands.put({"command": "stop"}))
+        server = Server(recording, Status(state, job["pace"], 0.0, session.writer.keyframes))
+        stop = server.put
+        signal.signal(signal.SIGTERM, lambda *_: stop({"command": "stop"}))
         _answer(control, {"recording": str(recording)})
         Service(session, server, running=job["start"], pace=job["pace"]).serve()
     except Exception as error:
         known = isinstance(error, BntuiError)
-        if not known or not isinstance(error, StorageError):
+        if not known:
             traceback.print_exc()  # into the log
         message = str(error) if known else f"the trainer failed: {type(error).__name__}: {error}"
-        if server is None:
-            _answer(control, {"error": message, "exit_code": error.exit_code if isinstance(error, BntuiError) else 1})
-        else:
+        code = error.exit_code if isinstance(error, BntuiError) else 1
+        if server is not None:
             server.publish(Status("failed", None, 0.0, 0, message))
-        return error.exit_code if isinstance(error, BntuiError) else 1
+        else:
+            if session is not None:
+                session.writer.discard()
+            _answer(control, {"error": message, "exit_code": code})
+        return code
     finally:
         if server is not None:
             server.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,6 +69,7 @@ class Run:
         self._best: tuple[int, dict[str, Tensor]] | None = None
         """Step and state of the best epoch, where early stopping is to restore it."""
         self._wall = 0.0
+        self._score = Score(samples.task)
         self._start_epoch()
 
     @property
@@ -82,22 +84,28 @@ class Run:
         taken = self._stepper.measured(self._x[batch], self._y[batch], self.step, lr=None)
         self._score.add(taken.loss, taken.output, self._y[batch])
         self._record(writer, taken, started, batch)
-        self._start_epoch()
+        self._score = Score(self.samples.task)
 
     def train_epoch(self, writer: Writer, interrupted: Callable[[], bool]) -> None:
         """Train to the end of the epoch under way; when interrupted, to the end of the step under way.
 
-        Where it ends there is a keyframe, so that what the screen shows is where the run stands.
+        Where the run is interrupted, and where it ends, there is a keyframe, whatever ``[record] every`` says.
         """
         every = self.config.record.every
         while not self.over:
             number = self.step + 1
             last = number % self.steps_per_epoch == 0
             leave = interrupted()
-            due = last if every == "epoch" else number % int(every) == 0
+            due = last if every == "epoch" else number % int(every) == 0 or (last and self._may_end(number))
             self.train_step(writer, measured=due or leave)
             if last or leave:
                 return
+
+    def _may_end(self, number: int) -> bool:
+        """The epoch that ends with this step may be the run's last one."""
+        rule = self.config.training.early_stopping
+        patience = rule is not None and self._patience.wait + 1 >= rule.patience
+        return patience or number >= self.config.training.epochs * self.steps_per_epoch
 
     def train_step(self, writer: Writer, *, measured: bool = True) -> None:
         """One optimizer step; measured and recorded, or bare."""
@@ -150,6 +158,7 @@ class Run:
         train_loss, train_accuracy = self._score.fold()
         val_loss, val_accuracy = self._validate()
         epoch_end = self.step > 0 and self.step % self.steps_per_epoch == 0
+        before = np.array([self._plateau.factor, self._plateau.best, self._plateau.bad_epochs])
         events: list[Event] = []
         best = False
         if epoch_end:
@@ -183,8 +192,12 @@ class Run:
             early_stopping=self._early_stopping(),
             weights_digest=weights_digest(self.network.state()),
         )
+
+        def evidence() -> bytes:
+            return pack_arrays({**taken.evidence(), "schedule/plateau": before}) if taken else b""
+
         writer.commit(
-            frame, epoch_end=epoch_end, best=best, evidence=None if taken is None else taken.evidence, events=events
+            frame, epoch_end=epoch_end, best=best, evidence=None if taken is None else evidence, events=events
         )
         if self.over:
             self._finish(writer)
@@ -202,8 +215,7 @@ class Run:
         figures = {"loss": train_loss, "val_loss": val_loss, "accuracy": train_accuracy, "val_accuracy": val_accuracy}
         figures |= {"r2": train_accuracy, "val_r2": val_accuracy}
         self._patience = observe(rule, self._patience, round(self.epoch), figures[rule.monitor])
-        if rule.restore_best_weights and (self._patience.improved or self._best is None):
-            # as in Keras: without any progress the first epoch's weights are the ones to go back to
+        if rule.restore_best_weights and self._patience.improved:
             self._best = self.step, {name: tensor.clone() for name, tensor in self.network.state().items()}
         return self._patience.improved
 
@@ -221,6 +233,8 @@ class Run:
     def _diverged(self, bad: int | None, train_loss: float, val_loss: float) -> Event:
         if bad is None:
             return self._event("diverged", f"the validation loss became {_spelled(val_loss)} at step {self.step}")
+        if not self.step:
+            return self._event("diverged", f"the loss of the initial network is {_spelled(train_loss)}")
         first = (math.ceil(self.epoch) - 1) * self.steps_per_epoch + bad + 1
         return self._event("diverged", f"the training loss became {_spelled(train_loss)} at step {first}")
 

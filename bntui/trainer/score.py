@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 
 class Score:
-    """Mean loss and accuracy (share classified right, or R²) over the samples added so far.
+    """Mean loss and accuracy (share classified right, or R², the mean over outputs) of the samples added so far.
 
     Adding only keeps references, so that the training loop never waits for the device; the figures
     are made when :meth:`fold` is called.
@@ -23,10 +21,10 @@ class Score:
         self._batches = 0
         self._samples = 0
         self._loss = 0.0
-        self._right = 0.0
-        """Samples classified right, or the sum of squared residuals."""
-        self._sum = 0.0
-        self._squares = 0.0
+        self._right = 0
+        """Samples classified right."""
+        # in regression, per output: sums of squared residuals, of the targets, of their squares
+        self._residuals = self._sum = self._squares = torch.zeros(1, dtype=torch.float64)
         self.first_bad: int | None = None
         """Number of the first mini-batch (from 0) whose loss is NaN or infinite, among those folded."""
 
@@ -52,9 +50,9 @@ class Score:
                 self._right += int((output.argmax(1) == target).sum())
             else:
                 wide, truth = output.cpu().double(), target.cpu().double()
-                self._right += float(((wide - truth) ** 2).sum())
-                self._sum += float(truth.sum())
-                self._squares += float((truth**2).sum())
+                self._residuals = self._residuals + ((wide - truth) ** 2).sum(0)
+                self._sum = self._sum + truth.sum(0)
+                self._squares = self._squares + (truth**2).sum(0)
             self._losses, self._outputs, self._targets = [], [], []
         return self._loss / self._samples, self._accuracy()
 
@@ -62,4 +60,5 @@ class Score:
         if self._classification:
             return self._right / self._samples
         spread = self._squares - self._sum**2 / self._samples
-        return 1 - self._right / spread if spread > 0 else math.nan
+        each = torch.where(spread > 0, 1 - self._residuals / spread, torch.nan)
+        return float(each.mean())

@@ -7,18 +7,26 @@ import json
 import queue
 import socket
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bntui.link import Status
+from bntui.link import Status, socket_path
 
 
 class _Client:
     """One connection.  A slow one misses statuses, never the latest, and never holds the trainer up."""
 
-    def __init__(self, connection: socket.socket, commands: queue.SimpleQueue[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        obey: Callable[[dict[str, Any]], None],
+        forget: Callable[[_Client], None],
+    ) -> None:
         self._connection = connection
-        self._commands = commands
+        self._obey = obey
+        self._forget = forget
         self._news = threading.Condition()
         self._latest: Status | None = None
         self._closing = False
@@ -47,7 +55,9 @@ class _Client:
                 with contextlib.suppress(ValueError):  # not from a client of ours
                     command = json.loads(line)
                     if isinstance(command, dict):
-                        self._commands.put(command)
+                        self._obey(command)
+        self._forget(self)  # it has hung up: its descriptor must not stay
+        self.close()
 
     def _speak(self) -> None:
         while True:
@@ -65,22 +75,30 @@ class _Client:
 class Server:
     """Listens on a recording's socket; commands of all clients come in one queue."""
 
-    def __init__(self, path: Path, status: Status) -> None:
+    def __init__(self, recording: Path, status: Status) -> None:
         self.commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.urgent = threading.Event()
+        """A pause or stop has come in that was not yet obeyed."""
         self.status = status
-        self._path = path
         self._clients: list[_Client] = []
-        self._lock = threading.Lock()
-        path.unlink(missing_ok=True)  # left by a trainer that was killed: nobody answers there
+        self._mutex = threading.Lock()
+        self._path = socket_path(recording)
+        self._path.unlink(missing_ok=True)  # left by a trainer that was killed: its lock is ours now
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(str(path))
-        path.chmod(0o600)
+        self._socket.bind(str(self._path))
+        self._path.chmod(0o600)
         self._socket.listen()
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def put(self, command: dict[str, Any]) -> None:
+        """Take in a command, from a client or from a signal."""
+        self.commands.put(command)
+        if command.get("command") in ("pause", "stop"):
+            self.urgent.set()
+
     def publish(self, status: Status) -> None:
         """Tell all clients; those that connect later hear it first."""
-        with self._lock:
+        with self._mutex:
             self.status = status
             for client in self._clients:
                 client.tell(status)
@@ -89,17 +107,24 @@ class Server:
         """Take no more clients; the last status reaches those that are there."""
         self._path.unlink(missing_ok=True)
         self._socket.close()
-        with self._lock:
-            for client in self._clients:
-                client.close()
+        with self._mutex:
+            clients, self._clients = self._clients, []
+        for client in clients:
+            client.close()
+
+    def _forget(self, client: _Client) -> None:
+        with self._mutex:
+            if client in self._clients:
+                self._clients.remove(client)
 
     def _accept(self) -> None:
-        while True:
+        while self._socket.fileno() >= 0:
             try:
                 connection, _ = self._socket.accept()
-            except OSError:
-                return
-            with self._lock:
-                client = _Client(connection, self.commands)
+            except OSError:  # closed, or for a moment out of descriptors
+                time.sleep(0.1)
+                continue
+            with self._mutex:
+                client = _Client(connection, self.put, self._forget)
                 client.tell(self.status)
                 self._clients.append(client)

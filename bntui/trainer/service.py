@@ -7,7 +7,6 @@ import time
 from collections import deque
 from typing import Any
 
-from bntui.errors import StorageError
 from bntui.link import State, Status
 from bntui.trainer.server import Server
 from bntui.trainer.session import Session
@@ -35,27 +34,23 @@ class Service:
     def serve(self) -> None:
         """Train until all runs are over or a client says stop; the recording is closed either way."""
         self._publish()
-        try:
-            while not self._stop and not self._session.over:
-                if self._take_commands():
-                    self._train()
-                    self._publish()
-            if self._stop:
-                self._session.interrupt()
-            self._session.writer.flush()
-            self._publish("stopped" if self._stop else "finished")
-            self._session.writer.close()
-        except StorageError as error:
-            self._publish("failed", str(error))
-            raise
+        while not self._stop and not self._session.over:
+            if self._take_commands():
+                self._train()
+                self._publish()
+        if self._stop:
+            self._session.interrupt()
+        self._session.writer.flush()
+        self._publish("stopped" if self._stop else "finished")
+        self._session.writer.close()
 
     def _train(self) -> None:
         if self._steps and not self._running:
             self._steps -= 1
             self._session.step()
         else:
-            self._epochs = max(0, self._epochs - 1)
             self._session.epoch(self._interrupted)
+            self._epochs = max(0, self._epochs - 1)
             self._done.append(time.monotonic())
         if not self._busy():
             self._session.writer.flush()
@@ -103,12 +98,14 @@ class Service:
                 self._next_epoch = time.monotonic()
             case {"command": "stop"}:
                 self._stop = True
-        self._pause_at = None
+        if self._server.commands.empty():
+            self._server.urgent.clear()
+            self._pause_at = None
         self._publish()
 
     def _interrupted(self) -> bool:
         """Asked before every step: is there a pause or stop that cannot wait for the epoch's end?"""
-        if self._server.commands.empty() and self._pause_at is None:
+        if not self._server.urgent.is_set():
             return False
         if self._pause_at is None:
             self._pause_at = time.monotonic() + PAUSE_PATIENCE

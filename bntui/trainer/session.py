@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,14 +16,16 @@ import numpy as np
 import torch
 
 import bntui
-from bntui.errors import ScenarioError
+from bntui.errors import NameTakenError, RecordingError, ScenarioError
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event
+from bntui.recording.library import new_path
 from bntui.recording.writer import Writer
-from bntui.scenario.checks import batch_norm_problem, split_problem
+from bntui.scenario.checks import Facts, problems
 from bntui.scenario.load import NamedRun, Scenario
 from bntui.trainer.data import Dataset, Scaling, fit_scaling, load_data, split_indices
 from bntui.trainer.device import resolve_device
+from bntui.trainer.lock import hold
 from bntui.trainer.run import Run, Samples
 
 EMBEDDED_DATA = 64_000_000
@@ -36,13 +40,15 @@ class Session:
         StorageError: the recording cannot be written.
     """
 
-    def __init__(self, scenario: Scenario, recording: Path, overrides: Sequence[tuple[str, object]] = ()) -> None:
+    def __init__(
+        self, scenario: Scenario, recording: Path | None, overrides: Sequence[tuple[str, object]] = ()
+    ) -> None:
         torch.set_num_threads(1)  # small networks: a second thread costs more than it computes
         first = scenario.runs[0].config
         folder = scenario.path.parent if scenario.path else Path.cwd()
         data = load_data(first.data, folder, first.seed)
         train, validation = split_indices(data, first.data.validation, first.seed)
-        _check_batches(scenario.runs, data, len(train))
+        _check(scenario.runs, data)
         device = resolve_device(first.device)
         scalings = [fit_scaling(run.config.data.scaling, data.x[train]) for run in scenario.runs]
         self.runs = tuple(
@@ -50,7 +56,7 @@ class Session:
             for index, (run, scaling) in enumerate(zip(scenario.runs, scalings, strict=True))
         )
         sizes = {"train_samples": str(len(train)), "validation_samples": str(len(validation))}
-        self.writer = Writer(recording, _meta(scenario, data, device, overrides) | sizes)
+        self.writer = _create(scenario, recording, _meta(scenario, data, device, overrides) | sizes)
         self._add_data(data, train, validation)
         for run, scaling in zip(self.runs, scalings, strict=True):
             budget = run.config.record.budget * 1e6 / len(self.runs)
@@ -65,10 +71,14 @@ class Session:
         return all(run.over for run in self.runs)
 
     def epoch(self, interrupted: Callable[[], bool]) -> None:
-        """Every run to the end of its epoch under way."""
-        for run in self.runs:
-            if not run.over:
+        """Every run to the end of the epoch under way: that of the run that is furthest behind."""
+        active = [run for run in self.runs if not run.over]
+        target = min(math.floor(run.epoch) for run in active) + 1
+        for run in active:
+            if run.epoch < target:
                 run.train_epoch(self.writer, interrupted)
+            if interrupted():
+                return
 
     def step(self) -> None:
         """One more mini-batch of every run, measured."""
@@ -96,6 +106,26 @@ class Session:
         self.writer.add_data("data", block, data.name, checksum)
 
 
+def _create(scenario: Scenario, recording: Path | None, meta: Mapping[str, str]) -> Writer:
+    """The recording, held until this process ends; under a new name of the user's folder where none is given."""
+    if recording is not None:
+        return _held(recording, meta)
+    while True:
+        try:
+            return _held(new_path(scenario.path.stem if scenario.path else "recording"), meta)
+        except (NameTakenError, RecordingError):  # a trainer that was started at the same moment was first
+            time.sleep(0.01)
+
+
+def _held(path: Path, meta: Mapping[str, str]) -> Writer:
+    lock = hold(path)
+    try:
+        return Writer(path, meta)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
 def _samples(
     data: Dataset,
     train: np.ndarray,
@@ -117,15 +147,13 @@ def _samples(
     )
 
 
-def _check_batches(runs: Sequence[NamedRun], data: Dataset, training_samples: int) -> None:
-    """What can only be known with the data: an epoch without a batch, a batch of one under batch normalization."""
-    count, image = len(data.x), data.x.shape[2:] or None
-    found = [
-        split_problem(run.config, count) or batch_norm_problem(run.config, training_samples, image) for run in runs
-    ]
-    problems = [problem for problem in found if problem is not None]
-    if problems:
-        raise ScenarioError(problems)
+def _check(runs: Sequence[NamedRun], data: Dataset) -> None:
+    """What a file's name did not tell: whether networks, batches and monitors fit the data."""
+    image = (int(data.x.shape[2]), int(data.x.shape[3])) if data.x.ndim == 4 else None
+    facts = Facts(len(data.x), data.task, image, flat=image is None)
+    found = dict.fromkeys(problem for run in runs for problem in problems(run.config, facts))
+    if found:
+        raise ScenarioError(tuple(found))
 
 
 def _meta(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from bntui.keyframe import LayerMeasures
-from bntui.recording.codec import pack_arrays
-from bntui.recording.writer import Pack
 from bntui.scenario.schema import Training
 from bntui.trainer.draw import Masks
 from bntui.trainer.network import Network, Stage, forward
@@ -35,7 +34,8 @@ class Measured:
     loss: Tensor
     output: Tensor
     layers: tuple[LayerMeasures, ...]
-    evidence: Pack
+    evidence: Callable[[], dict[str, NDArray[Any]]]
+    """Parameters and optimizer state before the step, every stage's values, full masks; copied when called."""
 
 
 class Stepper:
@@ -92,11 +92,10 @@ class Stepper:
             )
         masks = self._drawn
 
-        def evidence() -> bytes:
+        def evidence() -> dict[str, NDArray[Any]]:
             arrays = {f"before/{name}": tensor for name, tensor in before.items()} | optimizer_before
             arrays |= {f"stage/{at}": array(value) for at, value in enumerate(values)}
-            arrays |= {f"mask/{name}": np.packbits(array(mask) > 0) for name, mask in masks.items()}
-            return pack_arrays(arrays)
+            return arrays | {f"mask/{name}": np.packbits(array(mask) > 0) for name, mask in masks.items()}
 
         return Measured(loss.detach(), values[-1].detach(), layers, evidence)
 

@@ -8,6 +8,8 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,9 +52,9 @@ class Trainer:
         Raises:
             TimeoutError: nothing came within ``timeout`` seconds.
         """
-        self._connection.settimeout(timeout)
         while b"\n" not in self._buffer:
             try:
+                self._connection.settimeout(timeout)
                 piece = self._connection.recv(65536)
             except TimeoutError:
                 raise
@@ -86,10 +88,12 @@ class IdleTrainer:
         It gets no terminal: what it prints goes to a log, so that nothing can corrupt the screen.
         """
         ours, theirs = socket.socketpair()
-        log = runtime_folder() / f"trainer-{os.getpid()}-{theirs.fileno()}.log"
-        with theirs, log.open("wb") as output:
+        handle, name = tempfile.mkstemp(prefix="trainer-", suffix=".log", dir=runtime_folder())
+        log = Path(name)
+        with theirs, os.fdopen(handle, "wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "bntui.trainer", str(theirs.fileno())],
+                # -P: nothing is imported from the folder that the user happens to stand in
+                [sys.executable, "-P", "-m", "bntui.trainer", str(theirs.fileno()), str(log)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -104,12 +108,14 @@ class IdleTrainer:
         recording: Path | None,
         overrides: Sequence[tuple[str, object]] = (),
         *,
+        text: str | None = None,
         start: bool = True,
         pace: float | None = None,
     ) -> Path:
         """Give it its job and wait until the first keyframes are recorded; the recording's path.
 
         Args:
+            text: the scenario as it was read and checked; by default the trainer reads the file.
             recording: where to record; None chooses a new name in the user's folder.
             start: begin training at once, or wait for a command.
             pace: epochs a second; None is unthrottled.
@@ -118,7 +124,8 @@ class IdleTrainer:
             TrainerError: with the message and the exit code of the error that the trainer met.
         """
         job = {
-            "scenario": str(scenario.resolve()),
+            "scenario": str(scenario.absolute()),
+            "text": text,
             "recording": None if recording is None else str(recording.resolve()),
             "overrides": [list(override) for override in overrides],
             "start": start,
@@ -130,6 +137,9 @@ class IdleTrainer:
                 line = lines.readline()
         except OSError:
             line = b""
+        except BaseException:  # Ctrl+C: nobody would know of a training that begins now
+            self.discard()
+            raise
         self._control.close()
         if not line:
             self._process.wait()
@@ -140,7 +150,8 @@ class IdleTrainer:
             error = TrainerError(answer["error"])
             error.exit_code = answer["exit_code"]
             raise error
-        self._process.returncode = 0  # disowned: it outlives us, and Python would warn of a process left running
+        # it outlives us; while we live, its end is to leave no zombie
+        threading.Thread(target=self._process.wait, daemon=True).start()
         return Path(answer["recording"])
 
     def discard(self) -> None:
