@@ -96,7 +96,7 @@ def run(
         raise
     start = partial(trainer.open, path, output, overrides, text=text)
     if not without_screen:
-        open_screen(opening=lambda: start(pace=INTERACTIVE_PACE))
+        open_screen(opening=lambda: start(pace=INTERACTIVE_PACE), cancel=trainer.discard, starting=path.stem)
         return
     recording = start()
     if detach:

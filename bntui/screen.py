@@ -19,14 +19,26 @@ def need_terminal(instead: str) -> None:
         raise UsageError(f"the screen needs a terminal: {instead}")
 
 
-def open_screen(recording: Path | None = None, *, opening: Callable[[], Path] | None = None) -> None:
+def open_screen(
+    recording: Path | None = None,
+    *,
+    opening: Callable[[], Path] | None = None,
+    cancel: Callable[[], None] | None = None,
+    starting: str = "",
+) -> None:
     """The gallery, a recording, or a training that is being started; returns when the user leaves.
+
+    Args:
+        recording: the one to open; without it, and without ``opening``, the gallery.
+        opening: starts a training and gives its recording.
+        cancel: what to do where the user leaves before that.
+        starting: what is being started, for the user.
 
     Raises:
         BntuiError: what ended the screen.
     """
     from bntui.viewer.app import LabApp
 
-    error = LabApp(recording, opening=opening).run()
+    error = LabApp(recording, opening=opening, cancel=cancel, starting=starting).run()
     if isinstance(error, BntuiError):
         raise error

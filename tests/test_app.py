@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from bntui.errors import RecordingError
+from bntui.errors import RecordingError, TrainerError
 from bntui.link import Status
 from bntui.viewer import app as app_module
 from bntui.viewer.app import LabApp
@@ -252,6 +253,25 @@ async def test_keys_command_the_trainer(status: Status, key: str, command: tuple
         assert trainer.sent == [command]
 
 
+@pytest.mark.usefixtures("reader")
+async def test_pace_is_seen_while_paused() -> None:
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        assert "▶ starting" in shown(pilot, "header")
+        trainer.say(PAUSED)
+        await until(pilot, lambda: "❚❚ paused 10/s" in shown(pilot, "header"))
+        await pilot.press("plus")
+        await until(pilot, lambda: "❚❚ paused 20/s" in shown(pilot, "header"))
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("live", [True, False])
+async def test_ctrl_c_says_how_to_end(live: bool) -> None:
+    async with start(FakeTrainer() if live else None).run_test(size=BIG) as pilot:
+        await pilot.press("ctrl+c", "ctrl+c")
+        assert notices(pilot) == ["d detaches, q stops and quits." if live else "q quits."]
+
+
 async def test_the_screen_follows_a_growing_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, trainer = use(FakeReader(shown=3), monkeypatch), FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
@@ -309,7 +329,9 @@ async def test_a_trainer_that_goes_while_it_runs_is_named() -> None:
         await pilot.press("left", "space")
         await pilot.pause()
         assert "epoch 11/60" in shown(pilot, "header")
-        assert lab_module.NO_TRAINER in notices(pilot)
+        assert notices(pilot) == [lab_module.GONE]
+        await pilot.press("n", "s")
+        assert notices(pilot) == [lab_module.GONE]
         assert "n epoch" not in shown(pilot, "keys")
 
 
@@ -330,8 +352,8 @@ async def test_a_finished_training_is_not_a_lost_one(reader: FakeReader) -> None
         trainer.say(Status("finished", 10, 0, 26))
         trainer.say(None)
         await until(pilot, lambda: trainer.closed)
-        await until(pilot, lambda: "■ finished" in shown(pilot, "header"))
-        await pilot.press("n")
+        await until(pilot, lambda: "✓ finished" in shown(pilot, "header"))
+        await pilot.press("n", "s", "space")
         assert notices(pilot) == ["Training is over: all is recorded."]
         assert reader.released  # else the trainer could not fold the journal in
 
@@ -500,3 +522,20 @@ async def test_an_opening_leads_to_the_laboratory() -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
         await pilot.press("escape")  # there is no gallery to go back to
         assert isinstance(pilot.app.screen, LabScreen)
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+q", "ctrl+c"])
+async def test_a_start_can_be_cancelled(key: str) -> None:
+    cancelled = threading.Event()
+
+    def block() -> Path:
+        assert cancelled.wait(10)
+        raise TrainerError("the trainer ended")
+
+    app = LabApp(opening=block, cancel=cancelled.set, starting="early-stopping")
+    async with app.run_test(size=BIG) as pilot:
+        assert "early-stopping" in str(pilot.app.screen.query_one(Static).render())
+        await pilot.press(key)
+        assert app._exit
+    assert cancelled.is_set()
+    assert app.return_value is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from bntui.viewer import chrome
 from bntui.viewer.layout import SMALLEST, layout
 from bntui.viewer.panels import PANELS
 from bntui.viewer.rows import text, width
+from bntui.viewer.theme import RUN_MARKS
 from tests import factory
 
 FACTS = {"train_samples": "1437", "validation_samples": "360"}
@@ -26,15 +28,31 @@ FACTS = {"train_samples": "1437", "validation_samples": "360"}
         (None, True, "✗ trainer gone"),
         (Status("running", 5, 4.9, 0), False, "▶ running 5/s"),
         (Status("running", None, 312.4, 0), False, "▶ running unthrottled (312/s)"),
-        (Status("paused", 5, 0, 0), False, "❚❚ paused"),
-        (Status("finished", 5, 0, 0), False, "■ finished"),
-        (Status("stopped", 5, 0, 0), False, "■ stopped"),
+        (Status("paused", 5, 0, 0), False, "❚❚ paused 5/s"),
+        (Status("finished", 5, 0, 0), False, "✓ finished"),
+        (Status("stopped", 5, 0, 0), False, "⊘ stopped"),
         (Status("failed", 5, 0, 0, "disk full"), False, "✗ failed"),
         (Status("running", 5, 4.9, 0), True, "✗ trainer gone"),
     ],
 )
 def test_state_words(status: Status | None, gone: bool, words: str) -> None:
     assert chrome.state_text(status, gone)[0] == words
+
+
+def test_a_live_screen_is_no_replay_before_the_first_status() -> None:
+    assert chrome.state_text(None, False, live=True)[0] == "▶ starting"
+
+
+def test_no_state_has_the_mark_of_a_run() -> None:
+    for state in ("running", "paused", "finished", "stopped", "failed"):
+        assert not set(chrome.state_text(Status(state, 5, 0, 0), False)[0]) & set(RUN_MARKS)
+
+
+def test_the_header_keeps_all_marks_longer_than_the_title() -> None:
+    for cells in range(60, 120):
+        shown = text(chrome.header(factory.view(), FACTS, ("❚❚ paused 10/s", "warn"), cells))
+        assert "●" in shown
+        assert "▲" in shown
 
 
 def test_header_at_160_columns_says_everything() -> None:
@@ -85,8 +103,15 @@ def test_keys_of_one_run_on_a_small_screen() -> None:
 def test_keys_fit_and_keep_what_is_essential(cells: int, live: bool) -> None:
     row = chrome.keys(cells, live=live, running=False, runs=3, several=True, zoomed=False, from_gallery=True)
     assert width(row) == cells
-    for key in ("←→", "?", "q"):
+    for key in ("←→", "?", "q", *(("space", "n", "d") if live else ())):
         assert any(span.text == key for span in row)
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_keys_of_a_live_run_at_80_columns(running: bool) -> None:
+    row = text(chrome.keys(80, live=True, running=running, runs=2, several=False, zoomed=False, from_gallery=True))
+    for words in ("space", "n epoch", "←→ keyframe", "? explain", "d detach", "q stop, quit"):
+        assert words in row
 
 
 @pytest.mark.parametrize("cells", [40, 60, 80, 120])
@@ -95,7 +120,10 @@ def test_tabs_fit_and_mark_the_shown_panel(cells: int) -> None:
         row = chrome.tabs(one.name, cells)
         assert width(row) <= cells
         assert f"[{one.key} {one.label}]" in text(row)
-        assert all(other.key in text(row) for other in PANELS)
+        for other in PANELS:
+            said = re.search(rf"{other.key} ?([A-Z][a-z ]*[a-z])?", text(row))
+            assert said
+            assert said[1] in (None, other.label, chrome.SHORT[other.name])
 
 
 @given(st.integers(40, 250), st.integers(12, 80), st.sampled_from([panel.name for panel in PANELS]), st.booleans())
@@ -119,6 +147,7 @@ def test_layouts_of_the_three_sizes() -> None:
     assert wide["gradients"].y == wide["dropout"].y == wide["stopping"].y
     two = layout(120, 36, "curves", False).regions
     assert len({region.x for region in two.values()}) == 2
+    assert set(layout(160, 48, "timeline", True).regions) == {"header", "tabs", "timeline", "keys"}
 
 
 @given(st.integers(1, 39), st.integers(1, 11))

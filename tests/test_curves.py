@@ -271,3 +271,16 @@ def test_drawing_is_a_pure_function() -> None:
     assert curves.draw(view(), 90, 20) == curves.draw(view(), 90, 20)
     other = replace(view(), log_axis=False)
     assert curves.draw(other, 90, 20) != curves.draw(view(), 90, 20)
+
+
+def test_training_figures_within_an_epoch_are_not_drawn() -> None:
+    run = run_view(keyframes=13)
+    history = run.history
+    within = np.arange(13) % 3 == 1
+    course = np.where(within, 1e4, history.train_loss)  # would move the axis
+    steps = replace(history, epoch_end=~within & (history.step > 0), train_loss=course)
+    ends = replace(history, epoch_end=~within, train_loss=np.where(within, np.nan, history.train_loss))
+    drawn = lines(curves.draw(view(replace(run, history=steps)), 80, 20))
+    assert not any("1e4" in line or "10000" in line for line in drawn)
+    gaps = lines(curves.draw(view(replace(run, history=ends)), 80, 20))
+    assert [line[:6] for line in drawn[4:]] == [line[:6] for line in gaps[4:]]

@@ -163,6 +163,16 @@ def test_verdicts_beside_the_rows_keep_all_layers_on_a_low_panel() -> None:
     assert [line.split()[-1] for line in drawn[5:8]] == ["first/last", "3.4e−01", "healthy"]
 
 
+@pytest.mark.parametrize("high", [5, 6, 7, 8])
+def test_both_ends_and_the_verdict_of_every_run_stay_before_the_middle(high: int) -> None:
+    drawn = lines(view(), 48, high)
+    for mark, verdict in (("●", "vanishing"), ("▲", "healthy")):
+        own = [line for line in drawn if line.startswith(mark)]
+        assert any("linear 1" in line for line in own)
+        assert any("output" in line for line in own)
+        assert any(verdict in line for line in own)
+
+
 def dots(rows: list[str]) -> set[tuple[int, int]]:
     """Column and line, from the top, of every dot in rows of braille."""
     bits = {0: (0, 0), 1: (0, 1), 2: (0, 2), 3: (1, 0), 4: (1, 1), 5: (1, 2), 6: (0, 3), 7: (1, 3)}

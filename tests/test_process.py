@@ -184,7 +184,8 @@ def test_two_at_the_same_moment_get_two_names(tmp_path: Path) -> None:
 
 def test_nothing_is_imported_from_the_folder_one_stands_in(tmp_path: Path) -> None:
     (tmp_path / "queue.py").write_text("raise SystemExit('imported from here')", encoding="utf-8")
-    entry = [sys.executable, "-P", "-m", "bntui", "run", scenario(tmp_path, DIGITS), "--headless", "--epochs", "1"]
+    path = str(scenario(tmp_path, DIGITS))
+    entry = [sys.executable, "-P", "-m", "bntui", "run", path, "--headless", "--epochs", "1"]
     done = subprocess.run(entry, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
 

@@ -254,7 +254,12 @@ def test_a_malformed_override_is_refused(text: str) -> None:
 def test_a_wrong_override_is_said_once_and_not_blamed_on_the_file() -> None:
     text = BASE + '[[run]]\nname = "a"\n[[run]]\nname = "b"\n'
     found = problem(text, ("training.optimiser", "adam"))
-    assert (found.file, found.line, found.path, found.nearest) == ("command line", None, "training.optimiser", "optimizer")
+    assert (found.file, found.line, found.path, found.nearest) == (
+        "command line",
+        None,
+        "training.optimiser",
+        "optimizer",
+    )
     found = problem(text, ("network.hidden[7]", 3))
     assert (found.file, found.path, found.value) == ("command line", "network.hidden[7]", "3")
     found = problem(

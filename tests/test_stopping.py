@@ -169,3 +169,13 @@ def test_divergence_and_nan() -> None:
 
 def test_no_data_says_what_fills_it() -> None:
     assert "no epoch is recorded yet" in words(run_view(keyframes=0))
+
+
+def test_the_order_of_the_runs_and_the_title_do_not_change_with_the_selected_one() -> None:
+    runs = (run_view(patience=None), run_view(1, "other"), run_view(2, "third"))
+    drawings = [stopping.draw(replace(view(*runs), selected=n, pinned=None), 100, 30) for n in range(3)]
+    assert len({tuple(text(row) for row in drawing.rows) for drawing in drawings}) == 1
+    assert {drawing.title for drawing in drawings} == {"Early stopping ── val_loss, patience 5"}
+    for n, drawing in enumerate(drawings):
+        bold = [s.text.strip() for row in drawing.rows for s in row if s.style == f"bold run{n}"]
+        assert runs[n].name in bold

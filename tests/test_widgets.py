@@ -16,10 +16,11 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.screen import Screen
 
+from bntui.text import clean
 from bntui.viewer import theme
 from bntui.viewer.narrow import NarrowCompositor, NarrowUpdate
 from bntui.viewer.rows import Drawing, Row, Span, text, width
-from bntui.viewer.widgets import RowsWidget, cells_of, changed_spans, clean, framed, strip
+from bntui.viewer.widgets import RowsWidget, cells_of, changed_spans, framed, strip
 
 WORDS = st.text(st.sampled_from("ab █⣀●가나"), max_size=30)
 ROWS = st.lists(st.builds(Span, WORDS, st.sampled_from(["text", "run0", "bold warn"])), max_size=6).map(tuple)

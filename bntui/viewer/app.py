@@ -34,6 +34,8 @@ class LabApp(App[BntuiError]):
         recording: open this one; without it, and without ``opening``, the gallery is shown.
         trainer: its live trainer; by default looked for.
         opening: starts a training and gives its recording; it may block and runs in a thread.
+        cancel: ends the training that ``opening`` is starting.
+        starting: name of what ``opening`` starts.
     """
 
     TITLE = "bntui"
@@ -46,6 +48,8 @@ class LabApp(App[BntuiError]):
         trainer: TrainerLink | None = None,
         *,
         opening: Callable[[], Path] | None = None,
+        cancel: Callable[[], None] | None = None,
+        starting: str = "",
     ) -> None:
         # without colours the terminal's own are used, instead of shades of grey
         super().__init__(ansi_color="NO_COLOR" in os.environ or None)
@@ -55,13 +59,15 @@ class LabApp(App[BntuiError]):
         self._recording = recording
         self._trainer = trainer
         self._opening = opening
+        self._cancel = cancel
+        self._starting = starting
 
     def on_mount(self) -> None:
         if self._opening is not None:
             from bntui.viewer.screens.starting import StartingScreen
 
             opening = self._opening
-            self.push_screen(StartingScreen())
+            self.push_screen(StartingScreen(self._starting, self._cancel))
             self.in_background(lambda: open_recording(opening()), self._opened, self._failed)
         elif self._recording is not None:
             try:
@@ -96,12 +102,22 @@ class LabApp(App[BntuiError]):
                 then, outcome = done, work()
             except BntuiError as error:
                 then, outcome = failed, error
+            except Exception:
+                if self._exit:  # cancelled: what it was working with is closed
+                    return
+                raise
             with contextlib.suppress(RuntimeError):  # the program has ended meanwhile
                 self.call_later(then, outcome)
 
         threading.Thread(target=run, daemon=True).start()
 
     def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
+        if self._exit:  # cancelled meanwhile
+            reader, trainer = found
+            reader.close()
+            if trainer is not None:
+                trainer.close()
+            return
         self.pop_screen()
         self.show_lab(*found, from_gallery=False)
 
@@ -113,7 +129,17 @@ class LabApp(App[BntuiError]):
         self._close_messages_no_wait()
 
     def _failed(self, error: BntuiError) -> None:
-        self.exit(error, return_code=error.exit_code)
+        if not self._exit:  # who cancelled does not want to hear what that broke
+            self.exit(error, return_code=error.exit_code)
+
+    def action_help_quit(self) -> None:
+        """Ctrl+c on a screen that does not end by it."""
+        for screen in reversed(self.screen_stack):
+            interrupted = getattr(screen, "interrupted", None)
+            if interrupted is not None:
+                interrupted()
+                return
+        self.notify("ctrl+q quits.", markup=False)
 
     async def action_quit(self) -> None:
         """Each screen knows what has to be ended first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
@@ -12,9 +12,19 @@ from bntui.viewer.figures import count, epoch
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.panels import PANELS
 from bntui.viewer.rows import Row, Span, fit, width, wrap
-from bntui.viewer.view import View
+from bntui.viewer.view import RunView, View
 
 TOO_SMALL: Final = f"This screen is too small for a training run: make it at least {SMALLEST[0]}x{SMALLEST[1]}."
+SHORT: Final = {
+    "curves": "Curves", "layers": "Layers", "gradients": "Grads", "dropout": "Drop", "stopping": "Stop",
+    "timeline": "Time",
+}  # fmt: skip
+"""Names of the panels that are not shown, on a narrow screen."""
+PRIORITY: Final = ("q", "d", "space", "?", "←→", "n", "1-6", "tab", "s", "+−", "↵", "esc", "end", "l", "p")
+"""Keys by what they are worth where not all fit: first those without which one is stuck, or ends a training
+that should go on."""
+ESSENTIAL: Final = frozenset(("q", "d", "space", "?", "←→", "n"))
+"""Keys that stand there at any width, if need be without their label."""
 
 
 def pace_text(pace: float | None) -> str:
@@ -22,19 +32,19 @@ def pace_text(pace: float | None) -> str:
     return "unthrottled" if pace is None else f"{pace:g}/s"
 
 
-def state_text(status: Status | None, gone: bool) -> tuple[str, str]:
-    """The trainer's state in words, and its style; without a trainer the screen is a replay."""
+def state_text(status: Status | None, gone: bool, *, live: bool = False) -> tuple[str, str]:
+    """The trainer's state in words, and its style; without a trainer (``live``) the screen is a replay."""
     if gone:
         return "✗ trainer gone", "bold bad"
     if status is None:
-        return "replay", "muted"
+        return ("▶ starting", "muted") if live else ("replay", "muted")
     if status.state == "running":
         measured = f" ({status.rate:.0f}/s)" if status.pace is None and status.rate >= 1 else ""
         return f"▶ running {pace_text(status.pace)}{measured}", "good"
     return {
-        "paused": ("❚❚ paused", "warn"),
-        "finished": ("■ finished", "text"),
-        "stopped": ("■ stopped", "text"),
+        "paused": (f"❚❚ paused {pace_text(status.pace)}", "warn"),
+        "finished": ("✓ finished", "text"),
+        "stopped": ("⊘ stopped", "text"),
         "failed": ("✗ failed", "bold bad"),
     }[status.state]
 
@@ -59,7 +69,7 @@ def data_text(view: View, facts: Mapping[str, str]) -> str:
 
 def header(view: View, facts: Mapping[str, str], state: tuple[str, str], cells: int) -> Row:
     """Title, data, runs, place and state; what matters least gives way first on a narrow screen."""
-    candidates = [(*runs, *_right(place, state)) for place in where(view) for runs in _runs(view)]
+    candidates = [(*runs, *_right(place, state)) for runs in _runs(view) for place in where(view)]
     right = next((row for row in candidates if width(row) < cells), candidates[-1])
     left: Row = (Span(" bntui", "bold accent"), Span("   "))
     room = cells - width((*left, *right))
@@ -77,15 +87,19 @@ def _right(place: str, state: tuple[str, str]) -> Row:
     return (Span(place, "text"), Span("   "), Span(*state), Span(" "))
 
 
-def _runs(view: View) -> tuple[Row, Row, Row]:
-    """All runs with their marks, the selected one alone, its mark alone."""
+def _runs(view: View) -> list[Row]:
+    """All runs with their marks, the selected one's name among all marks, marks alone, the selected one's alone."""
     selected = view.runs[view.selected]
-    gap = Span("   ")
-    every: list[Span] = []
-    for run in view.runs:
-        every += [Span(f"{run.mark} {run.name}", f"bold {run.style}" if run is selected else run.style), gap]
-    alone: Row = (Span(f"{selected.mark} {selected.name}", f"bold {selected.style}"), gap)
-    return tuple(every), alone, (Span(f"{selected.mark} ", f"bold {selected.style}"),)
+
+    def listed(runs: Sequence[RunView], named: Sequence[RunView]) -> Row:
+        spans: list[Span] = []
+        for run in runs:
+            style = f"bold {run.style}" if run is selected else run.style
+            spans.append(Span(f"{run.mark} {run.name}   " if run in named else f"{run.mark} ", style))
+        return tuple(spans)
+
+    alone = (selected,)
+    return [listed(view.runs, view.runs), listed(view.runs, alone), listed(view.runs, ()), listed(alone, ())]
 
 
 def _shortened(title: str, cells: int) -> str:
@@ -94,18 +108,20 @@ def _shortened(title: str, cells: int) -> str:
 
 def tabs(focused: str, cells: int) -> Row:
     """Names of all panels with their keys, the shown one marked."""
-    wide = sum(len(panel.label) + 4 for panel in PANELS) < cells
+    chosen = next(panel for panel in PANELS if panel.name == focused)
+    for names in ({panel.name: panel.label for panel in PANELS}, SHORT, {}):
+        labels = {**names, focused: chosen.label}
+        texts = [(panel, f"{panel.key} {labels.get(panel.name, '')}".rstrip()) for panel in PANELS]
+        if 1 + sum(len(words) + 2 for _, words in texts) <= cells:
+            break
     row: list[Span] = [Span(" ")]
-    for panel in PANELS:
-        chosen = panel.name == focused
-        label = panel.label if wide or chosen else panel.label[:4]
-        text = f"{panel.key} {label}" if wide or chosen or cells >= 60 else panel.key
-        row += [Span(f"[{text}]" if chosen else f" {text} ", "bold accent" if chosen else "muted")]
+    for panel, words in texts:
+        row += [Span(f"[{words}]" if panel is chosen else f" {words} ", "bold accent" if panel is chosen else "muted")]
     return tuple(row)
 
 
 def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoomed: bool, from_gallery: bool) -> Row:
-    """The keys that do something here, most important first; those that do not fit are left to the help."""
+    """The keys that do something here; the less important of those that do not fit are left to the help."""
     wanted = [
         ("space", "pause" if running else "run", live),
         ("n", "epoch", live),
@@ -123,18 +139,20 @@ def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoo
         ("d", "detach", live),
         ("q", "stop, quit" if live else "quit", True),
     ]
-    shown = [(key, label) for key, label, useful in wanted if useful]
-    essential = {"?", "q", "←→", "space"}
-    size = sum(cell_len(key) + cell_len(label) + 3 for key, label in shown)
-    for key, label in reversed(list(shown)):
-        if size + 1 <= cells:
-            break
-        if key not in essential:
-            shown.remove((key, label))
-            size -= cell_len(key) + cell_len(label) + 3
+    useful = [(key, label) for key, label, does in wanted if does]
+    useful.sort(key=lambda one: PRIORITY.index(one[0]))
+    bare = [key for key, _ in useful if key in ESSENTIAL]
+    kept = dict.fromkeys(bare, "")
+    room = cells - 1 - sum(cell_len(key) + 2 for key in bare)
+    for key, label in useful:
+        size = cell_len(f" {label}") if key in kept else cell_len(f"{key} {label}") + 2
+        if size <= room:
+            kept[key] = f" {label}"
+            room -= size
+    shown = [(key, kept[key]) for key, _, _ in wanted if key in kept]
     row: list[Span] = [Span(" ")]
     for key, label in shown:
-        row += [Span(key, "key"), Span(f" {label}  ", "muted")]
+        row += [Span(key, "key"), Span(f"{label}  ", "muted")]
     return fit(tuple(row), cells)
 
 

@@ -65,6 +65,9 @@ def layout(width: int, height: int, focused: str, zoomed: bool) -> Layout:
     top, bottom = 1, height - 1 - TIMELINE_ROWS
     if zoomed or not several:
         regions[TABS] = Region(0, 1, width, 1)
+        if focused == "timeline":
+            del regions[TIMELINE]  # it would say the same below
+            bottom = height - 1
         regions[focused] = Region(0, 2, width, bottom - 2)
         return Layout(regions, several)
     rows = WIDE if width >= THREE_COLUMNS else NARROW

@@ -7,7 +7,6 @@ Here the rows are compared with those on the screen, and only the cells that dif
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +19,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from bntui.text import clean
 from bntui.viewer.rows import Drawing, Row, Span, fit
 from bntui.viewer.theme import style
 
@@ -30,17 +30,6 @@ _SINGLE: Final = re.compile("[ -~\u00a0-\u02ff\u2190-\u22ff\u2500-\u25fc\u2605\u
 """Text of characters that all take one cell: what nearly all rows are made of."""
 
 Lookup = Callable[[str], Style]
-
-
-def clean(text: str) -> str:
-    """Text of a stranger's file without what a terminal could obey: control and format characters."""
-    if text.isprintable():
-        return text
-    return "".join(" " if char in "\t\n" else char for char in text if char in "\t\n" or _harmless(char))
-
-
-def _harmless(char: str) -> bool:
-    return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def strip(row: Row, cells: int, look: Lookup) -> Strip:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from bntui.keyframe import FloatArray
+from bntui.keyframe import BoolArray, FloatArray
 from bntui.recording.history import Event, RunHistory
 from bntui.viewer import figures
 from bntui.viewer.cells import notice
@@ -80,7 +80,7 @@ def _charts(
 
 
 def _loss(runs: list[RunView], epochs: int, log: bool, width: int, height: int) -> Chart:
-    lines = [(run, run.history.train_loss, run.history.val_loss) for run in runs]
+    lines = [(run, _of_epochs(run, run.history.train_loss), run.history.val_loss) for run in runs]
     bounds = limits([course for _, *both in lines for course in both], log)
     return _chart(lines, bounds, "loss", epochs, log, width, height)
 
@@ -88,11 +88,24 @@ def _loss(runs: list[RunView], epochs: int, log: bool, width: int, height: int) 
 def _accuracy(runs: list[RunView], task: str, epochs: int, width: int, height: int) -> Chart:
     regression = task == "regression"
     scale = 1.0 if regression else 100.0
-    lines = [(run, scale * run.history.train_accuracy, scale * run.history.val_accuracy) for run in runs]
+    lines = [
+        (run, scale * _of_epochs(run, run.history.train_accuracy), scale * run.history.val_accuracy) for run in runs
+    ]
     bounds = limits([course for _, *both in lines for course in both], False, step=0.25 if regression else 10.0)
     # R² has no lower bound; far below 0, where the mean would predict better, its size says nothing
     low = min(max(bounds.low, -1.0), 0.75) if regression else min(max(bounds.low, 0.0), 90.0)
     return _chart(lines, Limits(low, scale), "R²" if regression else "acc %", epochs, False, width, height)
+
+
+def _whole(run: RunView) -> BoolArray:
+    """The initial state and the ends of epochs."""
+    whole: BoolArray = run.history.epoch_end | (run.history.step == 0)
+    return whole
+
+
+def _of_epochs(run: RunView, course: FloatArray) -> FloatArray:
+    """A training figure at the ends of epochs: within one it is the mean of a few mini-batches, which jumps."""
+    return course[_whole(run)]
 
 
 def _chart(
@@ -104,7 +117,10 @@ def _chart(
     width: int,
     height: int,
 ) -> Chart:
-    series = [Series(f"{run.name} training", run.history.epoch, train, run.style, True) for run, train, _ in lines]
+    series = [
+        Series(f"{run.name} training", run.history.epoch[_whole(run)], train, run.style, True)
+        for run, train, _ in lines
+    ]
     series += [Series(f"{run.name} validation", run.history.epoch, val, f"bold {run.style}") for run, _, val in lines]
     x_limits = Limits(
         0, float(max(epochs, *(math.ceil(run.history.epoch[-1]) for run, *_ in lines if len(run.history))))

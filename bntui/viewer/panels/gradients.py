@@ -131,17 +131,27 @@ def _layout(runs: Sequence[RunView], column: str, width: int, *, side: bool) -> 
 def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: float) -> list[Row]:
     verdicts = column == "weight_gradient_norm"
     sizes = [len(_layers(run)) for run in runs]
-    side = verdicts and width >= 44 and min(sizes) >= 3 and 1 + sum(sizes) <= height < 1 + sum(sizes) + len(runs)
+    room = height - 1 - (len(runs) if verdicts else 0)
+    ends = sum(min(size, 2) for size in sizes)
+    # beside the rows a verdict costs no layer: where that keeps all of them, or else the first and the last of a run
+    all_stay = min(sizes) >= 3 and room < sum(sizes) <= height - 1
+    side = verdicts and width >= 44 and min(sizes) >= 2 and (all_stay or room < ends)
     layout = _layout(runs, column, width, side=side)
     rows = [_axis(layout, ratio=verdicts)]
-    room = height - 1 - (len(runs) if verdicts and not side else 0)
+    if side:
+        room = height - 1
     hidden = sum(sizes) > room
-    given = cells.shares(sizes, room - 1 if hidden else room)
+    counted = hidden and room > ends
+    given = cells.shares(sizes, room - 1 if counted else room)
     blank = room - sum(sizes) >= len(runs) - 1
     for run, number_of_rows in zip(runs, given, strict=True):
         order = range(len(_layers(run)))
         # where some must go, both ends of the network stay: the ratio is between them
-        kept = order if number_of_rows == len(order) else [*order[: number_of_rows - 1], order[-1]][:number_of_rows]
+        kept = (
+            order
+            if number_of_rows == len(order)
+            else [*order[: max(number_of_rows - 1, 1)], order[-1]][:number_of_rows]
+        )
         courses = _courses(run, column, layout, end)
         if blank and run is not runs[0]:
             rows.append(())
@@ -151,7 +161,7 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
         rows += layers
         if verdicts and not side:
             rows.append(_verdict(run, width, several=len(runs) > 1))
-    if hidden:
+    if counted:
         more = sum(sizes) - sum(given)
         plural = "layer" if more == 1 else "layers"
         words = cells.longest(width, f"… {more} more {plural} between (enter zooms)", f"… {more} more {plural}")
@@ -288,12 +298,13 @@ def _ratios(run: RunView) -> FloatArray:
 
 
 def _beside(run: RunView, rows: int) -> list[Row]:
-    """The verdict in the last cells of a run's rows."""
+    """The verdict in the last cells of a run's rows; in few rows without its heading."""
     verdict = gradient_verdict([layer.weight_gradient_norm for layer in _layers(run)])
     ratio = "—" if math.isnan(verdict.ratio) else scientific(verdict.ratio).strip()
     style = "warn" if verdict.bad else "text"
     notes = [("first/last", "muted"), (ratio, style), (verdict.name, style)]
-    return [(Span("  " + words, look),) for words, look in notes] + [()] * (rows - len(notes))
+    shown = notes[-min(rows, 3) :] if rows else []
+    return [(Span("  " + words, look),) for words, look in shown] + [()] * (rows - len(shown))
 
 
 def _verdict(run: RunView, width: int, *, several: bool) -> Row:

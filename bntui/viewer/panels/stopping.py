@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,19 +41,21 @@ class _Line(NamedTuple):
 
 def draw(view: View, width: int, height: int) -> Drawing:
     """A block of rows for each run: all runs where there is room for three rows each, else those shown."""
-    title = f"Early stopping ── {_subject(view)}"
+    # a low panel has no room for all; file order, so that choosing a run moves nothing
+    few = height < 3 * len(view.runs)
+    chosen = {run.info.index for run in (view.shown if few else view.runs)}
+    runs = tuple(run for run in view.runs if run.info.index in chosen)
+    if height < len(runs):
+        runs = (view.runs[view.selected], *(run for run in runs if run is not view.runs[view.selected]))[:height]
+    title = f"Early stopping ── {_subject(runs)}"
     if not any(run.row >= 0 for run in view.runs):
         sentence = "no epoch is recorded yet: the patience counter begins with the first; n trains an epoch"
         return notice(title, [sentence], width, height)
-    shown = {run.info.index for run in view.shown}
-    others = tuple(run for run in view.runs if run.info.index not in shown)
-    runs = (*view.shown, *others) if height >= 3 * len(view.runs) else view.shown
-    runs = runs[:height]
     names = min(max(cell_len(run.name) for run in runs), max(width - 30, 6))
     rows: list[Row] = []
     for number, run in enumerate(runs):
         room = (height - len(rows)) // (len(runs) - number)
-        block = _block(run, width, names)
+        block = _block(run, width, names, bold=len(view.runs) > 1 and run is view.runs[view.selected])
         spaced = room > len(block) and number < len(runs) - 1
         kept = sorted(range(len(block)), key=lambda at: block[at].rank)[: max(room, 1)]
         rows += [block[at].row for at in sorted(kept)]
@@ -62,9 +64,9 @@ def draw(view: View, width: int, height: int) -> Drawing:
     return page(title, rows, width, height)
 
 
-def _subject(view: View) -> str:
-    """What is watched, as the title says it."""
-    rules = [rule for run in view.shown if (rule := run.info.early_stopping)]
+def _subject(runs: Sequence[RunView]) -> str:
+    """What the listed runs watch, as the title says it."""
+    rules = [rule for run in runs if (rule := run.info.early_stopping)]
     if not rules:
         return "none in these runs"
     monitors = dict.fromkeys(str(rule["monitor"]) for rule in rules)
@@ -72,8 +74,9 @@ def _subject(view: View) -> str:
     return f"{' and '.join(monitors)}, patience {' and '.join(patience)}"
 
 
-def _block(run: RunView, width: int, names: int) -> list[_Line]:
-    label = (Span(f"{run.mark} ", f"bold {run.style}"), Span(set_cell_size(run.name, names), run.style))
+def _block(run: RunView, width: int, names: int, *, bold: bool) -> list[_Line]:
+    style = f"bold {run.style}" if bold else run.style
+    label = (Span(f"{run.mark} ", f"bold {run.style}"), Span(set_cell_size(run.name, names), style))
     if run.row < 0:
         return [_Line(0, (*label, Span("  nothing recorded at the cursor", "muted")))]
     row = _newest(run)

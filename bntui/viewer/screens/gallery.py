@@ -19,9 +19,10 @@ from textual.screen import Screen
 
 from bntui.errors import BntuiError
 from bntui.link import INTERACTIVE_PACE
+from bntui.text import clean
 from bntui.viewer.narrow import NarrowCompositor
 from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw
-from bntui.viewer.widgets import RowsWidget, clean
+from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
     from bntui.recording.library import Entry

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from rich.cells import cell_len, set_cell_size
 
+from bntui.text import clean
 from bntui.viewer.rows import Drawing, Row, Span, fit, wrap
 from bntui.viewer.theme import RUN_MARKS
-from bntui.viewer.widgets import clean, framed
+from bntui.viewer.widgets import framed
 
 if TYPE_CHECKING:
     from bntui.recording.library import Entry

@@ -18,7 +18,8 @@ from textual.message import Message
 from textual.screen import Screen
 
 from bntui.errors import RecordingError, TrainerError
-from bntui.link import PACES, Command, Status
+from bntui.link import OVER, PACES, Command, Status
+from bntui.text import clean
 from bntui.viewer import chrome, session
 from bntui.viewer.feed import Feed, TrainerLink
 from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE, Layout, layout
@@ -27,7 +28,7 @@ from bntui.viewer.panels import BY_NAME, PANELS
 from bntui.viewer.rows import Row, Span
 from bntui.viewer.session import ViewState
 from bntui.viewer.view import View
-from bntui.viewer.widgets import RowsWidget, clean, framed
+from bntui.viewer.widgets import RowsWidget, framed
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
@@ -38,8 +39,8 @@ FRAME: Final = 1 / 15
 LAST_WORDS: Final = 3.0
 """Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
 NO_TRAINER: Final = "This recording has no live trainer."
-OVER: Final = ("finished", "stopped", "failed")
-"""States after which the trainer records nothing more."""
+IS_OVER: Final = "Training is over: all is recorded."
+GONE: Final = "The trainer ended unexpectedly; what it recorded is saved."
 NOTABLE: Final[Mapping[str, SeverityLevel]] = {
     "stopped_early": "information",
     "diverged": "error",
@@ -200,7 +201,9 @@ class LabScreen(Screen[None]):
         return layout(*self.app.size, self.view_state.focused, self.view_state.zoomed)
 
     def _state_words(self) -> tuple[str, str]:
-        return ("■ stopping …", "warn") if self._leaving else chrome.state_text(self.status, self.gone)
+        if self._leaving:
+            return "⊘ stopping …", "warn"
+        return chrome.state_text(self.status, self.gone, live=self._trainer is not None)
 
     # --- the trainer's news ---
 
@@ -266,8 +269,7 @@ class LabScreen(Screen[None]):
 
     def _command(self, command: Command, **arguments: object) -> bool:
         if self._trainer is None:
-            over = self.status is not None and self.status.state in OVER
-            self.notify("Training is over: all is recorded." if over else NO_TRAINER, markup=False)
+            self._say_once(self._why_not())
             return False
         try:
             self._trainer.send(command, **arguments)
@@ -277,6 +279,17 @@ class LabScreen(Screen[None]):
             self.change(self.view_state)
             return False
         return True
+
+    def _why_not(self) -> str:
+        """Why there is nobody to command."""
+        if self.gone:
+            return GONE
+        return IS_OVER if self.status is not None and self.status.state in OVER else NO_TRAINER
+
+    def _say_once(self, sentence: str) -> None:
+        """A notice, unless the same one is still on the screen: boxes must not pile up."""
+        if not any(notice.message == sentence for notice in self.app._notifications):
+            self.notify(sentence, markup=False)
 
     def action_run(self) -> None:
         self._command("pause" if self._training else "run")
@@ -290,6 +303,9 @@ class LabScreen(Screen[None]):
         pace = PACES[min(max(at + by, 0), len(PACES) - 1)]
         if self._command("pace", epochs_per_second=pace):
             self._pace = pace
+            if self.status is not None:
+                self.status = replace(self.status, pace=pace)  # seen at once; the trainer says the same soon
+                self.change(self.view_state)
 
     # --- looking around ---
 
@@ -326,7 +342,7 @@ class LabScreen(Screen[None]):
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:
         name = message.widget.name
-        if name == TIMELINE and self.view is not None:
+        if name in (TIMELINE, "timeline") and self.view is not None:
             from bntui.viewer.panels.timeline import epoch_at
 
             epoch = epoch_at(self.view, message.widget.size.width - 2, message.x - 1)
@@ -346,9 +362,13 @@ class LabScreen(Screen[None]):
 
     def action_detach(self) -> None:
         if self._trainer is None:
-            self.notify(f"{NO_TRAINER} q quits.", markup=False)
+            self._say_once(f"{self._why_not()} q quits.")
         else:
             self._say_and_exit(f"Training goes on. Come back with: {self._come_back()}")
+
+    def interrupted(self) -> None:
+        """Ctrl+c copies or interrupts elsewhere: say what ends this screen."""
+        self._say_once("d detaches, q stops and quits." if self._trainer is not None else "q quits.")
 
     def quit(self) -> None:
         """Stop the trainer, everything saved, and end the program; asked twice, without waiting for it."""

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Static
 
+from bntui.text import clean
+
 
 class StartingScreen(Screen[None]):
-    """One calm line until the first keyframe is recorded."""
+    """One calm line until the first keyframe is recorded; quitting ends the trainer that is starting, too."""
 
     CSS = """
     StartingScreen { align: center middle; }
     StartingScreen Static { width: auto; color: $text-muted; }
     """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,escape", "app.quit", "Cancel")]
+
+    def __init__(self, starting: str = "", cancel: Callable[[], None] | None = None) -> None:
+        super().__init__()
+        self._starting = clean(starting) or "the trainer"
+        self._cancel = cancel
 
     def compose(self) -> ComposeResult:
-        yield Static("Starting the trainer: data, networks, first keyframe …", markup=False)
+        yield Static(f"Starting {self._starting}: data, networks, first keyframe …   q cancel", markup=False)
+
+    def quit(self) -> None:
+        """End the program first: ending the trainer may take a moment, and must not be asked for twice."""
+        if not self.app._exit:
+            self.app.exit()
+            if self._cancel is not None:
+                self._cancel()
+
+    def interrupted(self) -> None:
+        """Ctrl+c: nothing is recorded that could be lost."""
+        self.quit()
