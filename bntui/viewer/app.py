@@ -22,7 +22,7 @@ from bntui.viewer.theme import THEME
 
 if TYPE_CHECKING:
     from bntui.viewer.feed import TrainerLink
-    from bntui.viewer.screens.lab import Recording
+    from bntui.viewer.session import Recording
 
 Outcome = TypeVar("Outcome")
 

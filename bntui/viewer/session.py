@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +28,16 @@ class Source(Protocol):
     def history(self, run: int) -> RunHistory: ...
     def events(self, run: int) -> tuple[Event, ...]: ...
     def keyframe(self, run: int, row: int) -> Keyframe: ...
+
+
+class Recording(Source, Protocol):
+    """What the screen needs of a reader."""
+
+    path: Path
+
+    def refresh(self) -> bool: ...
+    def release(self) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

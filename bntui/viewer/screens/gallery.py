@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bntui.viewer.app import LabApp
     from bntui.viewer.client import IdleTrainer
     from bntui.viewer.feed import TrainerLink
-    from bntui.viewer.screens.lab import Recording
+    from bntui.viewer.session import Recording
 
 
 class GalleryScreen(Screen[None]):

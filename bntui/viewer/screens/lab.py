@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual import events, on
@@ -20,15 +19,14 @@ from textual.screen import Screen
 from bntui.errors import RecordingError, TrainerError
 from bntui.link import OVER, PACES, Command, Status
 from bntui.text import clean
-from bntui.viewer import chrome, session
+from bntui.viewer import chrome, parts, session
 from bntui.viewer.feed import Feed, TrainerLink
-from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE, Layout, layout
+from bntui.viewer.layout import TIMELINE, Layout, layout
 from bntui.viewer.narrow import NarrowCompositor
 from bntui.viewer.panels import BY_NAME, PANELS
-from bntui.viewer.rows import Row, Span
 from bntui.viewer.session import ViewState
 from bntui.viewer.view import View
-from bntui.viewer.widgets import RowsWidget, framed
+from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
@@ -46,16 +44,6 @@ NOTABLE: Final[Mapping[str, SeverityLevel]] = {
     "diverged": "error",
     "interrupted": "warning",
 }
-
-
-class Recording(session.Source, Protocol):
-    """What the screen needs of a reader."""
-
-    path: Path
-
-    def refresh(self) -> bool: ...
-    def release(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class LabScreen(Screen[None]):
@@ -89,7 +77,9 @@ class LabScreen(Screen[None]):
     class News(Message):
         """The trainer said something."""
 
-    def __init__(self, reader: Recording, trainer: TrainerLink | None = None, *, from_gallery: bool = False) -> None:
+    def __init__(
+        self, reader: session.Recording, trainer: TrainerLink | None = None, *, from_gallery: bool = False
+    ) -> None:
         super().__init__()
         self._compositor = NarrowCompositor()
         self.view_state = session.first(len(reader.runs))
@@ -109,7 +99,7 @@ class LabScreen(Screen[None]):
         self._drawn_at: Size | None = None
         self._leaving = False
         self._closed_reader = False
-        self._widgets = {name: RowsWidget(name) for name in (HEADER, TABS, TIMELINE, KEYS, *BY_NAME)}
+        self._widgets = {name: RowsWidget(name) for name in parts.PARTS}
         self._message = RowsWidget("small")
         self.view_state = session.grown(self.view_state, self._recorded.stops)
         self.view: View | None = None
@@ -150,8 +140,8 @@ class LabScreen(Screen[None]):
             return  # under another screen each change sends that one whole; on_screen_resume draws what was missed
         self._drawn_at = self.app.size
         width, height = self._drawn_at
-        state = self.view_state
-        regions = self._layout().regions
+        room = self._layout()
+        regions = room.regions
         for name, widget in self._widgets.items():
             widget.place(regions.get(name))
         self._message.place(None if regions else Region(0, 0, width, height))
@@ -159,39 +149,22 @@ class LabScreen(Screen[None]):
             self._message.show(chrome.too_small(width, height), width)
             return
         try:
-            self.view = view = session.build_view(self._recorded, state)
+            self.view = session.build_view(self._recorded, self.view_state)
         except RecordingError as error:
             self._complain(error)
             return
+        shown = parts.Shown(
+            view=self.view,
+            state=self.view_state,
+            facts=self._facts,
+            words=self._state_words(),
+            live=self._trainer is not None,
+            running=self._training,
+            several=room.several,
+            from_gallery=self._from_gallery,
+        )
         for name, region in regions.items():
-            self._widgets[name].show(self._rows(name, view, region), region.width)
-
-    def _rows(self, name: str, view: View, region: Region) -> tuple[Row, ...]:
-        """The rows of one part of the screen."""
-        width, height = region.size
-        if name == HEADER:
-            return (chrome.header(view, self._facts, self._state_words(), width),)
-        if name == TABS:
-            return (chrome.tabs(self.view_state.focused, width),)
-        if name == KEYS:
-            return (
-                chrome.keys(
-                    width,
-                    live=self._trainer is not None,
-                    running=self._training,
-                    runs=len(view.runs),
-                    several=self._layout().several,
-                    zoomed=self.view_state.zoomed,
-                    from_gallery=self._from_gallery,
-                ),
-            )
-        if name == TIMELINE:
-            drawing = BY_NAME["timeline"].draw(view, width - 2, height)
-            margin = Span("▸", "accent") if self.view_state.focused == "timeline" else Span(" ")
-            return tuple((margin, *row) for row in drawing.rows)
-        panel = BY_NAME[name]
-        focused = name == self.view_state.focused
-        return framed(panel.draw(view, width - 2, height - 2), width, focused=focused, key=panel.key)
+            self._widgets[name].show(parts.rows(name, shown, *region.size), region.width)
 
     @property
     def _training(self) -> bool:

@@ -1,0 +1,63 @@
+"""What does each part of the laboratory's screen show?  Pure functions of what the screen knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bntui.viewer import chrome
+from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
+from bntui.viewer.panels import BY_NAME
+from bntui.viewer.rows import Row, Span
+from bntui.viewer.session import ViewState
+from bntui.viewer.view import View
+from bntui.viewer.widgets import framed
+
+PARTS = (HEADER, TABS, TIMELINE, KEYS, *BY_NAME)
+"""Names of all parts; a layout has room for some of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All that the screen is drawn from."""
+
+    view: View
+    """The recording at the cursor."""
+    state: ViewState
+    """What the user looks at."""
+    facts: Mapping[str, str]
+    """What is fixed about the recording."""
+    words: tuple[str, str]
+    """The trainer's state and its style."""
+    live: bool
+    running: bool
+    several: bool
+    """Several panels are on the screen."""
+    from_gallery: bool
+
+
+def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
+    """The rows of one part, ``height`` of ``width`` cells."""
+    if part == HEADER:
+        return (chrome.header(shown.view, shown.facts, shown.words, width),)
+    if part == TABS:
+        return (chrome.tabs(shown.state.focused, width),)
+    if part == KEYS:
+        return (
+            chrome.keys(
+                width,
+                live=shown.live,
+                running=shown.running,
+                runs=len(shown.view.runs),
+                several=shown.several,
+                zoomed=shown.state.zoomed,
+                from_gallery=shown.from_gallery,
+            ),
+        )
+    if part == TIMELINE:
+        drawing = BY_NAME["timeline"].draw(shown.view, width - 2, height)
+        margin = Span("▸", "accent") if shown.state.focused == "timeline" else Span(" ")
+        return tuple((margin, *row) for row in drawing.rows)
+    panel = BY_NAME[part]
+    drawing = panel.draw(shown.view, width - 2, height - 2)
+    return framed(drawing, width, focused=part == shown.state.focused, key=panel.key)
