@@ -66,5 +66,19 @@ def test_the_trainer_never_loads_textual() -> None:
     assert not modules & {"textual", "plotext", "rich"}
 
 
+def test_training_never_loads_what_makes_torchs_optimizers_slow_to_start(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from bntui.scenario.load import parse
+from bntui.trainer.session import Session
+session = Session(parse(sys.argv[1], file="x"), Path(sys.argv[2]), ())
+session.epoch(lambda: False)
+assert session.runs[0].step == 6
+assert "torch._dynamo" not in sys.modules
+"""
+    assert "torch" in loaded(script, DIGITS, tmp_path / "x.bntui")
+
+
 def loaded_heavy(modules: set[str]) -> set[str]:
     return modules & set(HEAVY)

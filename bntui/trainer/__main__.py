@@ -49,13 +49,8 @@ def _warm(control: socket.socket) -> None:
     import bntui.trainer.service  # noqa: F401
 
     if not select.select([control], [], [], 0)[0]:
-        import sklearn.datasets  # noqa: F401
-        import torch
-
-        from bntui.scenario.schema import Training
-        from bntui.trainer.optim import build_optimizer
-
-        build_optimizer(Training(), [torch.nn.Parameter(torch.zeros(1))], torch.device("cpu"))
+        import sklearn.datasets
+        import sklearn.model_selection  # noqa: F401
 
 
 def _train(control: socket.socket, job: dict[str, Any]) -> int:

@@ -3,37 +3,84 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.rmsprop import rmsprop
+from torch.optim.sgd import sgd
 
 from bntui.scenario.schema import Schedule, Training
 
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
 
+class Optimizer:
+    """PyTorch's optimizers in their functional form, fused where the device has that, on state of our own.
 
-def build_optimizer(config: Training, parameters: Sequence[nn.Parameter], device: torch.device) -> Optimizer:
-    """PyTorch's optimizer in its fused form where there is one for the device."""
-    # importing torch.optim's machinery takes most of a second: not before keyframe 0 is on the screen
-    from torch import optim
+    The classes of ``torch.optim`` import ``torch._dynamo`` at their first use, which takes a second or two of
+    every start; the functions that they call do not.  A test holds both to the same weights.
+    """
 
-    fused = device.type in ("cpu", "cuda")
-    decay = config.weight_decay
-    if config.optimizer == "sgd":
-        return optim.SGD(
-            parameters, config.lr, config.momentum, weight_decay=decay, nesterov=config.nesterov, fused=fused
-        )
-    if config.optimizer == "adam":
-        return optim.Adam(parameters, config.lr, config.betas, weight_decay=decay, fused=fused)
-    if config.optimizer == "adamw":
-        return optim.AdamW(parameters, config.lr, config.betas, weight_decay=decay, fused=fused)
-    return optim.RMSprop(
-        parameters, config.lr, config.alpha, weight_decay=decay, momentum=config.momentum, foreach=True
-    )
+    def __init__(self, config: Training, named: Mapping[str, nn.Parameter], device: torch.device) -> None:
+        self._config = config
+        self._names = tuple(named)
+        self._parameters = list(named.values())
+        self._fused = device.type in ("cpu", "cuda")
+        kinds = {"adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq"), "rmsprop": ("square_avg",)}
+        averages = kinds.get(config.optimizer, ())
+        if config.optimizer == "rmsprop" and config.momentum:
+            averages = (*averages, "momentum_buffer")
+        self._state: dict[str, list[Tensor]] = {
+            name: [torch.zeros_like(parameter, requires_grad=False) for parameter in self._parameters]
+            for name in averages
+        }
+        self._momentum: list[Tensor | None] = [None for _ in self._parameters]
+        where = device if config.optimizer in ("adam", "adamw") and self._fused else torch.device("cpu")
+        self._steps = [torch.zeros((), dtype=torch.float32, device=where) for _ in self._parameters]
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """Move the parameters by their gradients, clipped where the configuration says so, and forget those."""
+        config, parameters, state = self._config, self._parameters, self._state
+        if config.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+        if config.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(parameters, config.clip_value)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        leaves: list[Tensor] = list(parameters)
+        decay = config.weight_decay
+        if config.optimizer == "sgd":
+            sgd(
+                leaves, gradients, self._momentum, fused=self._fused, weight_decay=decay, momentum=config.momentum,
+                lr=lr, dampening=0.0, nesterov=config.nesterov, maximize=False,
+            )  # fmt: skip
+        elif config.optimizer == "rmsprop":
+            rmsprop(
+                leaves, gradients, state["square_avg"], [], state.get("momentum_buffer", []), self._steps,
+                foreach=True, lr=lr, alpha=config.alpha, eps=1e-8, weight_decay=decay, momentum=config.momentum,
+                centered=False,
+            )  # fmt: skip
+        else:
+            adam(
+                leaves, gradients, state["exp_avg"], state["exp_avg_sq"], [], self._steps, fused=self._fused,
+                decoupled_weight_decay=config.optimizer == "adamw", amsgrad=False, beta1=config.betas[0],
+                beta2=config.betas[1], lr=lr, weight_decay=decay, eps=1e-8, maximize=False,
+            )  # fmt: skip
+        for parameter in parameters:
+            parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Running averages and step counts by parameter and name, such as ``linear 1.linear.weight/exp_avg``."""
+        columns: dict[str, Sequence[Tensor | None]] = {"momentum_buffer": self._momentum, **self._state}
+        if self._config.optimizer != "sgd":
+            columns["step"] = self._steps
+        return {
+            f"{parameter}/{name}": tensor
+            for name, column in columns.items()
+            for parameter, tensor in zip(self._names, column, strict=True)
+            if tensor is not None
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from bntui.keyframe import LayerMeasures
 from bntui.scenario.schema import Training
 from bntui.trainer.draw import Masks
 from bntui.trainer.network import Network, Stage, forward
-from bntui.trainer.optim import build_optimizer
+from bntui.trainer.optim import Optimizer
 from bntui.trainer.probes import array, layer_measures
 
 
@@ -42,14 +42,12 @@ class Stepper:
     """Takes the steps of one network with one optimizer."""
 
     def __init__(self, training: Training, task: str, network: Network, masks: Masks, device: torch.device) -> None:
-        self._training = training
         self._task = task
         self._network = network
         self._masks = masks
-        self._device = device
         self._named = network.named_parameters()
         self._parameters = list(self._named.values())
-        self._optimizer: torch.optim.Optimizer | None = None
+        self._optimizer = Optimizer(training, self._named, device)
         self._drawn: dict[str, Tensor] = {}
         self._step = 0
 
@@ -59,7 +57,7 @@ class Stepper:
         output = forward(self._network.stages, x, self._mask)[-1]
         loss = loss_function(self._task, output, y)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._update(lr)
+        self._optimizer.step(lr)
         return loss.detach(), output.detach()
 
     def measured(self, x: Tensor, y: Tensor, step: int, lr: float | None) -> Measured:
@@ -70,7 +68,7 @@ class Stepper:
         self._step = step
         self._drawn = {}
         before = {name: array(tensor).copy() for name, tensor in self._network.state().items()}
-        optimizer_before = self._optimizer_state()
+        optimizer_before = {f"optimizer/{key}": array(value).copy() for key, value in self._optimizer.state().items()}
         values = forward(self._network.stages, x, self._mask)
         loss = loss_function(self._task, values[-1], y)
         asked = [value for value in values if value.requires_grad]  # the flattened input has no gradient
@@ -82,7 +80,7 @@ class Stepper:
         if lr is not None:
             for parameter, gradient in zip(self._parameters, of_parameter, strict=True):
                 parameter.grad = gradient
-            self._update(lr)
+            self._optimizer.step(lr)
         else:  # the forward pass has moved the running statistics
             self._network.load({name: torch.from_numpy(values) for name, values in before.items()})
         with np.errstate(all="ignore"):  # a diverging network is measured as it is
@@ -104,26 +102,3 @@ class Stepper:
         mask = self._masks.draw(name, self._step, like, stage.p)
         self._drawn[name] = mask
         return mask
-
-    def _update(self, lr: float) -> None:
-        if self._optimizer is None:
-            self._optimizer = build_optimizer(self._training, self._parameters, self._device)
-        for group in self._optimizer.param_groups:
-            group["lr"] = lr
-        if self._training.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self._parameters, self._training.clip_norm)
-        if self._training.clip_value is not None:
-            torch.nn.utils.clip_grad_value_(self._parameters, self._training.clip_value)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-
-    def _optimizer_state(self) -> dict[str, NDArray[Any]]:
-        """The optimizer's running averages before the step, by parameter; empty before the first."""
-        if self._optimizer is None:
-            return {}
-        return {
-            f"optimizer/{name}/{key}": array(value).copy()
-            for name, parameter in self._named.items()
-            for key, value in self._optimizer.state[parameter].items()
-            if isinstance(value, Tensor)
-        }
