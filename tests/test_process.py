@@ -269,6 +269,18 @@ def test_ctrl_c_saves_everything_and_exits_130(tmp_path: Path) -> None:
     assert Reader(recording).events(0)[-1].kind == "interrupted"
 
 
+def test_a_full_disk_is_said_and_what_was_recorded_is_intact(tmp_path: Path) -> None:
+    command = [*BNTUI, "run", str(scenario(tmp_path, LONG)), "--headless", "-o", str(tmp_path / "x.bntui")]
+    limited = ["bash", "-c", 'ulimit -f 3000; exec "$@"', "_", *command]  # 3 MB a file: the kernel refuses more
+    done = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "cannot write the recording" in done.stderr
+    assert "what was recorded before is intact" in done.stderr
+    assert "Traceback" not in done.stderr
+    reader = Reader(tmp_path / "x.bntui")
+    assert reader.keyframe(0, len(reader.history(0)) - 1).layers
+
+
 def test_detach_returns_at_once_and_stop_ends_it(tmp_path: Path) -> None:
     done = bntui("run", scenario(tmp_path, LONG), "--detach", "-o", tmp_path / "x.bntui")
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "x.bntui"))

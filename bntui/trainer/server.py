@@ -10,9 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bntui.link import Status, socket_path
+
+LAST_WORDS: Final = 3.0
+"""Seconds that a failure waits for its first client."""
 
 
 class _Client:
@@ -80,6 +83,8 @@ class Server:
         self.urgent = threading.Event()
         """A pause or stop has come in that was not yet obeyed."""
         self.status = status
+        self._visited = threading.Event()
+        """A client has been here."""
         self._clients: list[_Client] = []
         self._mutex = threading.Lock()
         self._path = socket_path(recording)
@@ -104,7 +109,12 @@ class Server:
                 client.tell(status)
 
     def close(self) -> None:
-        """Take no more clients; the last status reaches those that are there."""
+        """Take no more clients; the last status reaches those that are there.
+
+        Who started this trainer may not have come yet when it fails at once: the reason waits for them a while.
+        """
+        if self.status.state == "failed":
+            self._visited.wait(timeout=LAST_WORDS)
         self._path.unlink(missing_ok=True)
         self._socket.close()
         with self._mutex:
@@ -128,3 +138,4 @@ class Server:
                 client = _Client(connection, self.put, self._forget)
                 client.tell(self.status)
                 self._clients.append(client)
+                self._visited.set()
