@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bntui.keyframe import EarlyStopping, Keyframe
+from bntui.keyframe import EarlyStopping, FloatArray, Keyframe
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event, RunInfo
 from bntui.scenario.schema import RunConfig
@@ -193,12 +194,8 @@ class Run:
             weights_digest=weights_digest(self.network.state()),
         )
 
-        def evidence() -> bytes:
-            return pack_arrays({**taken.evidence(), "schedule/plateau": before}) if taken else b""
-
-        writer.commit(
-            frame, epoch_end=epoch_end, best=best, evidence=None if taken is None else evidence, events=events
-        )
+        evidence = None if taken is None else partial(_evidence, taken, before)
+        writer.commit(frame, epoch_end=epoch_end, best=best, evidence=evidence, events=events)
         if self.over:
             self._finish(writer)
         elif epoch_end:
@@ -248,6 +245,10 @@ class Run:
             events.append(self._event("restored_best", f"restored the weights of epoch {epoch}"))
         state_arrays = {name: array(tensor) for name, tensor in self.network.state().items()}
         writer.checkpoint(self.info.index, "final", step, pack_arrays(state_arrays), events)
+
+
+def _evidence(taken: Measured, plateau: FloatArray) -> bytes:
+    return pack_arrays({**taken.evidence(), "schedule/plateau": plateau})
 
 
 def _spelled(loss: float) -> str:
