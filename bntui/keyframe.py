@@ -43,8 +43,17 @@ LAYER_SCALARS: Final = (
     "kept_fraction",
 )
 
-LAYER_COLUMNS: Final = (*(f"{q}.{s}" for q in QUANTITIES for s in STATISTICS), *LAYER_SCALARS)
-"""Columns of the table of per-layer scalars; NaN where a layer has no such figure."""
+UNIT_STATISTICS: Final = ("unit_p15", "unit_p50", "unit_p85")
+"""Percentiles of the input of one unit's activation; see :class:`LayerMeasures`."""
+
+ADDED_SCALARS: Final = (*UNIT_STATISTICS, "gradient_shift")
+"""Per-layer scalars that came with format 2 of the recording."""
+
+LAYER_COLUMNS: Final = (*(f"{q}.{s}" for q in QUANTITIES for s in STATISTICS), *LAYER_SCALARS, *ADDED_SCALARS)
+"""Columns of the table of per-layer scalars; NaN where a layer has no such figure.
+
+New columns are only ever added at the end: a recording of an older format has the first ones.
+"""
 
 COLUMN: Final = {name: index for index, name in enumerate(LAYER_COLUMNS)}
 
@@ -80,6 +89,8 @@ class BatchNorm:
 
     ``batch_mean`` and ``batch_var`` (biased, ddof = 0, as used to normalize), ``gamma`` and ``beta``
     belong to the step; the running statistics follow it (PyTorch keeps the unbiased variance there).
+    In a recurrent layer these are the input-to-hidden projection's, ``C`` gates times units; with
+    statistics per time step, batch and running statistics have shape ``(T, C)``.
     """
 
     batch_mean: SingleArray
@@ -89,6 +100,10 @@ class BatchNorm:
     gamma: SingleArray
     beta: SingleArray
     eps: float
+    gamma_gradient: SingleArray
+    """The loss's gradient with respect to ``gamma``, before clipping, ``(C,)``; NaN in recordings of format 1."""
+    beta_gradient: SingleArray
+    """The same of ``beta``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +148,7 @@ class LayerMeasures:
 
     name: str
     kind: str
-    """``linear`` or ``conv``."""
+    """``linear``, ``conv`` or ``recurrent``."""
     input: Distribution
     pre_norm: Distribution
     normalized: Distribution | None
@@ -152,6 +167,38 @@ class LayerMeasures:
     """Sigmoid, tanh, softsign: share of values within 1 % of the range's ends; NaN for others."""
     batch_norm: BatchNorm | None
     dropout: DropoutMask | None
+    unit_p15: float = float("nan")
+    """15th percentile over the mini-batch (and pixels or time steps) of what enters one unit's activation.
+
+    The unit is ``[record] unit``, the same in every keyframe: the typical sigmoid of figure 1 in Ioffe and
+    Szegedy, 2015.  Linear interpolation; the layer's output in the output layer.
+    """
+    unit_p50: float = float("nan")
+    """Its median."""
+    unit_p85: float = float("nan")
+    """Its 85th percentile."""
+    gradient_shift: float = float("nan")
+    """‖G − G′‖₂ of Santurkar et al., 2018, definition 2.1: how far the layer's gradient moves under the others' update.
+
+    G is the gradient of this step's loss with respect to the layer's parameters; G′ the same on the same
+    mini-batch, masks and noise once the parameters of all *earlier* layers are those after the step.  0 in the
+    first layer; NaN in keyframe 0, and unless ``[record] shift`` asks for it.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What the network answers on a grid over its inputs, evaluation mode, after the step.
+
+    Measured where a sample has two features (classification: the decision boundary) or one (regression: the
+    fitted curve).  The grid is that of :class:`bntui.recording.dataset.RecordedData`, in raw units.
+    """
+
+    values: SingleArray
+    """Regression: outputs, shape ``(points, outputs)``.  Classification: probability of the predicted class,
+    rounded to half precision, ``(rows, columns)``, the lowest second feature first."""
+    classes: NDArray[np.uint8] | None
+    """Classification: number of the predicted class, ``(rows, columns)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +231,4 @@ class Keyframe:
     early_stopping: EarlyStopping | None
     weights_digest: str
     """Digest of all parameters and buffers after the step, hexadecimal."""
+    predictions: Predictions | None = None

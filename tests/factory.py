@@ -48,7 +48,15 @@ def layer(
     if norm:
         ones, zeros = np.ones(100, np.float32), np.zeros(100, np.float32)
         batch_norm = BatchNorm(
-            pre.mean(0).astype(np.float32), pre.var(0).astype(np.float32), zeros, ones, ones, zeros, 1e-5
+            pre.mean(0).astype(np.float32),
+            pre.var(0).astype(np.float32),
+            zeros,
+            ones,
+            ones,
+            zeros,
+            1e-5,
+            0.01 * ones,
+            -0.01 * ones,
         )
     return LayerMeasures(
         name=name,

@@ -8,11 +8,14 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from textual.pilot import Pilot
 
 from bntui.errors import TrainerError
-from bntui.keyframe import Keyframe
+from bntui.keyframe import IntArray, Keyframe
 from bntui.link import Command, Status
+from bntui.recording.codec import Arrays
+from bntui.recording.dataset import RecordedData
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.viewer.view import RunView
 from tests import factory
@@ -64,6 +67,16 @@ class FakeReader:
         view = self._views[run]
         assert view.frame is not None
         return replace(view.frame, epoch=float(view.history.epoch[row]), step=int(view.history.step[row]))
+
+    @property
+    def dataset(self) -> RecordedData | None:
+        return None
+
+    def evidence(self, run: int, row: int) -> Arrays | None:  # noqa: ARG002
+        return None
+
+    def evidence_rows(self, run: int) -> IntArray:  # noqa: ARG002
+        return np.empty(0, np.int64)
 
     def release(self) -> None:
         self.released = True

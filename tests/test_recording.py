@@ -379,3 +379,26 @@ def test_the_library_lists_what_there_is_and_says_what_is_broken(tmp_path: Path,
 
 def test_the_file_system_is_known() -> None:
     assert file_system(Path("/proc/self/status")) == "proc" or not Path("/proc/mounts").exists()
+
+
+def test_a_recording_of_format_1_is_read() -> None:
+    """Made by bntui before format 2: what came later is NaN, and nothing else is missing."""
+    with sqlite3.connect(Path(__file__).parent / "data" / "format-1.bntui") as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    reader = Reader(Path(__file__).parent / "data" / "format-1.bntui")
+    assert [run.name for run in reader.runs] == ["plain", "batch norm"]
+    history = reader.history(1)
+    assert history.epoch.tolist() == [0, 1, 2, 3, 4]
+    assert np.isfinite(history.layer(0, "weight_norm")).all()
+    assert np.isnan(history.layer(0, "gradient_shift")).all()
+    norm = reader.keyframe(1, 4).layers[0].batch_norm
+    assert norm is not None
+    assert norm.gamma.shape == norm.gamma_gradient.shape == (6,)
+    assert np.isnan(norm.gamma_gradient).all()
+    assert (norm.running_var > 0).all()
+    assert reader.dataset is not None
+    assert reader.dataset.x.shape == (40, 2)
+    assert reader.dataset.scalings[0].kind == "standard"
+    evidence = reader.evidence(0, int(reader.evidence_rows(0)[0]))
+    assert evidence is not None
+    assert evidence["before/linear 1.linear.weight"].shape == (6, 2)

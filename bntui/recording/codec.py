@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from bntui.keyframe import (
+    ADDED_SCALARS,
     COLUMN,
     HISTOGRAM_BINS,
     LAYER_COLUMNS,
@@ -30,13 +31,17 @@ from bntui.keyframe import (
     FloatArray,
     Keyframe,
     LayerMeasures,
+    Predictions,
 )
 from bntui.recording.history import LayerInfo
 
 Arrays = Mapping[str, NDArray[Any]]
 
 INPUT, PRE_NORM, NORMALIZED, OUTPUT = range(len(QUANTITIES))
-BATCH_NORM_FIELDS = ("batch_mean", "batch_var", "running_mean", "running_var", "gamma", "beta")
+STATISTICS_OF_BATCH_NORM = ("batch_mean", "batch_var", "running_mean", "running_var")
+"""Shape ``(C,)``, or ``(T, C)`` with statistics per time step."""
+AFFINE = ("gamma", "beta", "gamma_gradient", "beta_gradient")
+"""Shape ``(C,)``."""
 
 
 def pack_arrays(arrays: Arrays, metadata: Mapping[str, str] | None = None) -> bytes:
@@ -50,6 +55,12 @@ def unpack_arrays(block: bytes) -> dict[str, NDArray[Any]]:
         return dict(load(block))
     except SafetensorError as error:
         raise ValueError(str(error)) from error
+
+
+def metadata_of(block: bytes) -> dict[str, str]:
+    """The metadata of :func:`pack_arrays`: a safetensors block begins with the length of its header, then JSON."""
+    header: dict[str, Any] = json.loads(block[8 : 8 + int.from_bytes(block[:8], "little")])
+    return dict(header.get("__metadata__", {}))
 
 
 def digest(*parts: bytes) -> bytes:
@@ -66,6 +77,14 @@ def row_digest(scalars: Sequence[Any], layers: bytes | None, measures: bytes | N
     return digest(json.dumps(list(scalars)).encode(), layers or b"", measures or b"")
 
 
+def table_of(layers: int, block: bytes) -> FloatArray:
+    """The table of :func:`layer_table`; of an older format the columns that came later are NaN."""
+    written = np.frombuffer(block).reshape(layers, -1)
+    table = np.full((layers, len(LAYER_COLUMNS)), np.nan)
+    table[:, : written.shape[1]] = written
+    return table
+
+
 def layer_table(layers: Sequence[LayerMeasures]) -> FloatArray:
     """Per-layer scalars, shape ``(layers, len(LAYER_COLUMNS))``, NaN where a layer has no such figure."""
     table = np.full((len(layers), len(LAYER_COLUMNS)), np.nan)
@@ -75,7 +94,7 @@ def layer_table(layers: Sequence[LayerMeasures]) -> FloatArray:
             if values is not None:
                 at = start * len(STATISTICS)
                 row[at : at + len(STATISTICS)] = [getattr(values, name) for name in STATISTICS]
-        for name in LAYER_SCALARS[:-1]:
+        for name in (*LAYER_SCALARS[:-1], *ADDED_SCALARS):
             row[COLUMN[name]] = getattr(layer, name)
         if layer.dropout is not None:
             row[COLUMN["kept_fraction"]] = layer.dropout.kept_fraction
@@ -92,13 +111,20 @@ def pack_measures(frame: Keyframe) -> bytes:
             if values is not None:
                 counts[number, at] = values.counts
         if layer.batch_norm is not None:
-            fields = [getattr(layer.batch_norm, name) for name in BATCH_NORM_FIELDS]
-            arrays[f"{number}.batch_norm"] = np.stack(fields).astype(np.float32)
+            for name, fields in (("statistics", STATISTICS_OF_BATCH_NORM), ("affine", AFFINE)):
+                stack = np.stack([getattr(layer.batch_norm, field) for field in fields])
+                arrays[f"{number}.{name}"] = stack.astype(np.float32)
             arrays[f"{number}.eps"] = np.array([layer.batch_norm.eps])
         if layer.dropout is not None:
             arrays[f"{number}.mask"] = np.packbits(layer.dropout.kept, axis=1)
             arrays[f"{number}.mask_shape"] = np.array(layer.dropout.kept.shape, np.int64)
     arrays["counts"] = counts
+    if frame.predictions is not None:
+        answers, classes = frame.predictions.values, frame.predictions.classes
+        # a class's probability is only ever shaded; a curve is read
+        arrays["predictions"] = answers if classes is None else answers.astype(np.float16)
+        if classes is not None:
+            arrays["predicted_classes"] = classes
     return pack_arrays(arrays)
 
 
@@ -120,10 +146,16 @@ def unpack_keyframe(
 
     def measures(number: int, info: LayerInfo) -> LayerMeasures:
         normalized = None if info.norm == "none" else distribution(number, NORMALIZED)
-        figures = {name: float(table[number, COLUMN[name]]) for name in LAYER_SCALARS[:-1]}
+        figures = {name: float(table[number, COLUMN[name]]) for name in (*LAYER_SCALARS[:-1], *ADDED_SCALARS)}
         batch_norm = None
-        if f"{number}.batch_norm" in arrays:
-            fields = dict(zip(BATCH_NORM_FIELDS, arrays[f"{number}.batch_norm"], strict=True))
+        if f"{number}.eps" in arrays:
+            if f"{number}.batch_norm" in arrays:  # format 1: six arrays in one
+                six = arrays[f"{number}.batch_norm"]
+                statistics, affine = six[:4], np.concatenate([six[4:], np.full((2, six.shape[1]), np.nan, np.float32)])
+            else:
+                statistics, affine = arrays[f"{number}.statistics"], arrays[f"{number}.affine"]
+            fields = dict(zip(STATISTICS_OF_BATCH_NORM, statistics, strict=True))
+            fields |= dict(zip(AFFINE, affine, strict=True))
             batch_norm = BatchNorm(**fields, eps=float(arrays[f"{number}.eps"][0]))
         dropout = None
         if f"{number}.mask" in arrays:
@@ -142,9 +174,13 @@ def unpack_keyframe(
             dropout=dropout,
         )
 
+    predictions = None
+    if "predictions" in arrays:
+        predictions = Predictions(arrays["predictions"].astype(np.float32), arrays.get("predicted_classes"))
     return Keyframe(
         **scalars,
         batch_indices=arrays["batch_indices"],
         layers=tuple(measures(number, info) for number, info in enumerate(layers)),
         early_stopping=stopping,
+        predictions=predictions,
     )

@@ -17,9 +17,9 @@ class LayerInfo:
 
     name: str
     kind: str
-    """``linear`` or ``conv``."""
+    """``linear``, ``conv`` or ``recurrent``."""
     shape: tuple[int, ...]
-    """Shape of one sample's output: ``(units,)`` or ``(channels, height, width)``."""
+    """Shape of one sample's output: ``(units,)``, ``(channels, height, width)`` or ``(time steps, units)``."""
     norm: str
     """``none``, ``batch``, ``layer`` or ``group``."""
     activation: str
@@ -28,6 +28,14 @@ class LayerInfo:
     """Probability of dropping a unit; 0 without dropout."""
     parameters: int
     """Number of trainable parameters in this layer."""
+    stages: tuple[str, ...] = ()
+    """Kinds of its stages in order, such as ``linear, norm, activation, dropout``; empty in format 1."""
+    cell: str = ""
+    """``elman``, ``gru`` or ``lstm`` of a recurrent layer."""
+    per_step: bool = False
+    """A recurrent layer's normalization takes the statistics of each time step by itself."""
+    groups: int = 1
+    """Groups of group normalization."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,13 @@ class RunInfo:
     layers: tuple[LayerInfo, ...]
     steps_per_epoch: int
     device: str
+    label: str = ""
+    """The run's name in the reader's language; empty where it has none but ``name``."""
+
+    @property
+    def stages(self) -> tuple[tuple[int, str], ...]:
+        """Layer's number and kind of every stage of the network, in the order of evidence's ``stage/{at}``."""
+        return tuple((number, kind) for number, layer in enumerate(self.layers) for kind in layer.stages)
 
     @property
     def epochs(self) -> int:

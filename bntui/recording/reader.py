@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import numpy as np
 
 from bntui.errors import RecordingError
 from bntui.keyframe import LAYER_COLUMNS, EarlyStopping, FloatArray, IntArray, Keyframe
-from bntui.recording.codec import row_digest, unpack_keyframe
+from bntui.language import spoken
+from bntui.recording.codec import Arrays, digest, metadata_of, row_digest, table_of, unpack_arrays, unpack_keyframe
+from bntui.recording.dataset import RecordedData, RecordedScaling
 from bntui.recording.history import Event, LayerInfo, RunHistory, RunInfo
 from bntui.recording.schema import SCALARS, open_read_only
 from bntui.text import clean
@@ -48,8 +50,7 @@ class _Columns:
         self.floats[:, at] = [np.nan if row[name] is None else row[name] for name in FLOATS]
         table = row["layers"]
         self.integers[:, at] = [*(row[name] for name in INTEGERS), table is not None]
-        shape = self.layers.shape[1:]
-        self.layers[at] = np.nan if table is None else np.frombuffer(table).reshape(shape)
+        self.layers[at] = np.nan if table is None else table_of(self.layers.shape[1], table)
         self.length += 1
 
     def snapshot(self) -> RunHistory:
@@ -80,11 +81,12 @@ class Reader:
         with self._damage():
             meta = {row["key"]: row["value"] for row in self._db.execute("SELECT key, value FROM meta")}
             rows = self._db.execute("SELECT * FROM run ORDER BY run").fetchall()
-            self.title: str = clean(meta["title"])
+            translated = json.loads(meta.get("translation", "{}")).get(spoken(), {})
+            self.title: str = clean(translated.get("title") or meta["title"])
             self.task: str = meta["task"]
             self.scenario_text: str = meta["scenario"]
             self.meta: Mapping[str, str] = meta
-            self.runs = tuple(_run_info(row) for row in rows)
+            self.runs = tuple(_run_info(row, translated.get("runs", {})) for row in rows)
         self._columns = [_Columns(len(run.layers)) for run in self.runs]
         self._events: list[Event] = []
         self._keyframes = self._last_event = 0
@@ -120,6 +122,57 @@ class Reader:
             RecordingError: the row holds an epoch's scalars only, or its bytes are not those written.
         """
         return self._frame(run, int(self._columns[run].integers[0, row]))
+
+    def evidence(self, run: int, row: int) -> Arrays | None:
+        """Parameters, stages' values and masks of a keyframe, by name; None where they were thinned out.
+
+        Raises:
+            RecordingError: its bytes are not those that were written.
+        """
+        with self._damage():
+            row_id = int(self._columns[run].integers[0, row])
+            found = self._db.execute("SELECT block, digest FROM evidence WHERE id = ?", (row_id,)).fetchone()
+            if found is None:
+                return None
+            if digest(found["block"]) != found["digest"]:
+                raise RecordingError(f"{self.path}: the evidence of row {row_id} is damaged: its digest does not fit")
+            return unpack_arrays(found["block"])
+
+    def evidence_rows(self, run: int) -> IntArray:
+        """Rows of :meth:`history` whose evidence is kept, ascending."""
+        with self._damage():
+            kept = [found["id"] for found in self._db.execute("SELECT id FROM evidence")]
+        columns = self._columns[run]
+        rows: IntArray = np.flatnonzero(np.isin(columns.integers[0, : columns.length], kept))
+        return rows
+
+    @cached_property
+    def dataset(self) -> RecordedData | None:
+        """The samples that were learned from; None where they were too large to be kept.
+
+        Raises:
+            RecordingError: its bytes are damaged.
+        """
+        with self._damage():
+            blocks = {row["name"]: row for row in self._db.execute("SELECT name, block, source FROM data")}
+            if "data" not in blocks or blocks["data"]["block"] is None:
+                return None
+            block = blocks["data"]["block"]
+            arrays, names = unpack_arrays(block), metadata_of(block)
+            scalings = []
+            for row in self._db.execute("SELECT scaling FROM run ORDER BY run"):
+                fitted = unpack_arrays(row["scaling"])
+                kind = metadata_of(row["scaling"])["kind"]
+                scalings.append(RecordedScaling(kind, fitted["offset"], fitted["factor"]))
+            axes = unpack_arrays(blocks["grid"]["block"]) if "grid" in blocks else {}
+            return RecordedData(
+                name=clean(blocks["data"]["source"]),
+                **{name: arrays[name] for name in ("x", "y", "train", "validation")},
+                classes=tuple(map(clean, json.loads(names["classes"]))),
+                features=tuple(map(clean, json.loads(names["features"]))),
+                scalings=tuple(scalings),
+                grid=tuple(axes[name] for name in sorted(axes)),
+            )
 
     def release(self) -> None:
         """Let go of the file, so that the trainer can fold its journal in; the next read opens it again."""
@@ -159,7 +212,7 @@ class Reader:
                     stopped=bool(row["stopped"]),
                     reason=row["reason"],
                 )
-            table = np.frombuffer(row["layers"]).reshape(len(info.layers), len(LAYER_COLUMNS))
+            table = table_of(len(info.layers), row["layers"])
             return unpack_keyframe(scalars, table, row["block"], info.layers, stopping)
 
     @contextmanager
@@ -174,9 +227,16 @@ class Reader:
             raise RecordingError(f"{self.path} is damaged: {error}") from error
 
 
-def _run_info(row: sqlite3.Row) -> RunInfo:
+def _run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:
     layers = tuple(
-        LayerInfo(**{**layer, "name": clean(layer["name"]), "shape": tuple(layer["shape"])})
+        LayerInfo(
+            **{
+                **layer,
+                "name": clean(layer["name"]),
+                "shape": tuple(layer["shape"]),
+                "stages": tuple(layer.get("stages", ())),
+            }
+        )
         for layer in json.loads(row["layers"])
     )
     return RunInfo(
@@ -186,4 +246,5 @@ def _run_info(row: sqlite3.Row) -> RunInfo:
         layers=layers,
         steps_per_epoch=row["steps_per_epoch"],
         device=row["device"],
+        label=clean(labels.get(row["name"], "")),
     )

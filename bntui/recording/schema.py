@@ -10,7 +10,7 @@ from bntui.errors import RecordingError
 
 APPLICATION_ID: Final = 0x424E5455
 """``BNTU`` in ASCII, in the file's header: says that an SQLite file is a recording."""
-VERSION: Final = 1
+VERSION: Final = 2
 
 SCALARS: Final = (
     "run", "step", "epoch", "epoch_end", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss",

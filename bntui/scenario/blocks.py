@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from bntui.scenario.schema import Activation, ConvLayer, LinearLayer, Network, Norm
+from bntui.scenario.schema import Activation, ConvLayer, LinearLayer, Network, Norm, RecurrentLayer
 
 OUTPUT: Final = "output"
 """Name of the output layer, which the data decides and no hidden layer may bear."""
@@ -13,12 +13,12 @@ OUTPUT: Final = "output"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One hidden layer: linear or convolution, then norm, activation, pooling, dropout."""
+    """One hidden layer: linear, convolution or recurrent, then norm, activation, pooling, dropout."""
 
     name: str
-    type: Literal["linear", "conv"]
+    type: Literal["linear", "conv", "recurrent"]
     units: int
-    """Units of a linear layer, output channels of a convolution."""
+    """Units of a linear or recurrent layer, output channels of a convolution."""
     norm: Norm
     activation: Activation
     dropout: float
@@ -28,7 +28,9 @@ class Block:
     stride: int = 1
     padding: int | Literal["same"] = 0
     pool: int = 1
-    """Kernel, stride, padding and max pooling of a convolution, in pixels; they say nothing in a linear layer."""
+    """Kernel, stride, padding and max pooling of a convolution, in pixels; they say nothing in other layers."""
+    cell: str = ""
+    """``elman``, ``gru`` or ``lstm`` of a recurrent layer."""
 
     @property
     def channels(self) -> int:
@@ -42,12 +44,12 @@ def blocks(network: Network) -> tuple[Block, ...]:
     A layer without a name is called by its kind and its number among the layers of that kind, so
     that naming one layer renames no other.
     """
-    layers: tuple[LinearLayer | ConvLayer, ...]
+    layers: tuple[LinearLayer | ConvLayer | RecurrentLayer, ...]
     if network.layer is not None:
         layers = network.layer
     else:
         layers = tuple(LinearLayer(type="linear", units=units) for units in network.hidden or ())
-    count = {"linear": 0, "conv": 0}
+    count = {"linear": 0, "conv": 0, "recurrent": 0}
     made: list[Block] = []
     for layer in layers:
         count[layer.type] += 1
@@ -63,6 +65,7 @@ def blocks(network: Network) -> tuple[Block, ...]:
             stride=layer.stride if isinstance(layer, ConvLayer) else 1,
             padding=layer.padding if isinstance(layer, ConvLayer) else 0,
             pool=layer.pool if isinstance(layer, ConvLayer) else 1,
+            cell=layer.cell if isinstance(layer, RecurrentLayer) else "",
         )
         made.append(block)
     return tuple(made)

@@ -58,6 +58,8 @@ class Scenario:
     look_for: tuple[str, ...]
     reference: str
     runs: tuple[NamedRun, ...]
+    translation: Mapping[str, Mapping[str, Any]]
+    """The texts in other languages: fields of ``schema.Translation`` by language."""
 
 
 def load(path: Path, overrides: Sequence[Override] = ()) -> Scenario:
@@ -77,7 +79,8 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
     if found.problems or about is None:
         raise ScenarioError(found.in_file_order())
     look_for = (about.look_for,) if isinstance(about.look_for, str) else about.look_for
-    return Scenario(path, text, about.title, about.description, look_for, about.reference, runs)
+    translation = {str(language): texts.model_dump() for language, texts in about.translation.items()}
+    return Scenario(path, text, about.title, about.description, look_for, about.reference, runs, translation)
 
 
 def parse_override(text: str) -> Override:

@@ -117,6 +117,15 @@ class Data(Table):
         "none", description="Feature scaling, fitted on the training part only: (x-min)/(max-min), or z-scores."
     )
     validation: float = Field(0.2, gt=0, lt=1, description="Share of the samples that is held out for validation.")
+    factor: float = Field(
+        1.0,
+        gt=0,
+        description="Multiplies the raw values, before scaling; 15.9375 brings digits from 0-16 to MNIST's 0-255.",
+    )
+    sequence: Literal["none", "rows", "pixels"] = Field(
+        "none",
+        description="For recurrent layers: a sample is a sequence of its image's rows, or of its single pixels.",
+    )
     batch_size: int = Field(32, ge=1, description="Samples per mini-batch.")
     last_batch: Literal["keep", "drop"] = Field(
         "keep",
@@ -162,7 +171,17 @@ class ConvLayer(_Block):
         return self
 
 
-Layer = Annotated[LinearLayer | ConvLayer, Field(discriminator="type")]
+class RecurrentLayer(_Block):
+    """A recurrent layer over a sequence; a layer that is none takes its last time step."""
+
+    type: Literal["recurrent"] = Field(description="Kind of layer.")
+    units: int = Field(ge=1, le=65_536, description="Number of hidden units.")
+    cell: Literal["elman", "gru", "lstm"] = Field(
+        "elman", description="Kind of cell; the activation function is that of elman, gru and lstm have their own."
+    )
+
+
+Layer = Annotated[LinearLayer | ConvLayer | RecurrentLayer, Field(discriminator="type")]
 
 
 class Network(Table):
@@ -178,6 +197,22 @@ class Network(Table):
         "before_activation", description="Where normalization stands in a block."
     )
     groups: int = Field(8, ge=1, description="Groups of group normalization; must divide the units or channels.")
+    norm_momentum: float = Field(
+        0.1, gt=0, le=1, description="Batch normalization: weight of the new value in the running statistics (PyTorch)."
+    )
+    norm_eps: float = Field(1e-5, gt=0, description="Added to the variance in every normalization: epsilon.")
+    norm_gamma: float = Field(1.0, description="Scale (gamma) that every normalization starts with; beta starts at 0.")
+    norm_noise: float = Field(
+        0.0,
+        ge=0,
+        description="Noise after batch normalization, drawn anew in every training step, after Santurkar et al.: mean "
+        "within ± this, standard deviation between 1 and 1 + half of this, per unit and moved a little per sample.",
+    )
+    norm_recurrent: Literal["input", "step"] = Field(
+        "input",
+        description="Recurrent layers: normalize input-to-hidden over batch and time, or input-to-hidden and "
+        "hidden-to-hidden with statistics of each time step.",
+    )
     dropout: Rate = Field(0.0, description="Probability of dropping a unit after each hidden layer (PyTorch's p).")
     init: Initialization = Field(
         "default", description="Weight initialization: default (PyTorch's), normal:σ, uniform:limit, xavier, he, ..."
@@ -229,6 +264,15 @@ class Training(Table):
     clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's total norm to this.")
     clip_value: float | None = Field(None, gt=0, description="Clip each component of the gradient to ± this.")
     epochs: int = Field(20, ge=1, le=1_000_000, description="Epochs to train.")
+    validation_mode: Literal["evaluation", "training"] = Field(
+        "evaluation",
+        description="training: validate with batch statistics and dropout, as a forgotten eval() does.",
+    )
+    validation_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Samples per mini-batch in validation, where its mode is training. Default: batch_size.",
+    )
     schedule: Schedule = Field(Schedule(), description="Learning-rate schedule.")
     early_stopping: EarlyStoppingRule | None = Field(
         None, description="Early stopping; without the table there is none."
@@ -255,6 +299,15 @@ class Record(Table):
     )
     budget: float = Field(
         64.0, ge=0, description="Evidence (parameters, optimizer state, values) kept, in MB (10⁶ bytes)."
+    )
+    shift: bool = Field(
+        False,
+        description="Measure how far each layer's gradient moves when earlier layers are updated: a step a layer.",
+    )
+    unit: int = Field(
+        0,
+        ge=0,
+        description="Unit or channel of each layer whose activation's input is followed by itself (modulo).",
     )
 
 
@@ -284,6 +337,17 @@ class RunTable(Table):
     )
 
 
+class Translation(Table):
+    """``[translation.ko]``: the scenario's texts in another language."""
+
+    title: Line = Field(description="Title, one line.")
+    description: Prose = Field("", description="What the scenario shows, in a few sentences.")
+    look_for: Prose | tuple[Prose, ...] = Field((), description="What to look at on the screen.")
+    reference: Prose = Field("", description="Where it comes from; by default as it stands above.")
+    runs: dict[str, Line] = Field({}, description="The runs' names: a table of the name above and its translation.")
+    of: Line | None = Field(None, description="Checksum of the text that was translated; the tests compare it.")
+
+
 class ScenarioFile(Table):
     """A scenario file: what is trained, in one or several runs, and what to look for."""
 
@@ -293,6 +357,7 @@ class ScenarioFile(Table):
         (), description="What to look at on the screen: a text or a list of them."
     )
     reference: Prose = Field("", description="Where the experiment or the method comes from.")
+    translation: dict[Literal["ko"], Translation] = Field({}, description="The texts in other languages.")
     seed: Seed = Field(0, description=SEED_HELP)
     device: Device = Field("auto", description=DEVICE_HELP)
     data: Data = Field(description="What the networks learn from; the same in all runs.")

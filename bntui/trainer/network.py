@@ -100,7 +100,13 @@ def build(config: NetworkConfig, shape: Sequence[int], outputs: int, seed: int, 
         _initialize(made[0][1], block, seed)
         stages += [Stage(number, kind, module, block.dropout if kind == "dropout" else 0.0) for kind, module in made]
         parameters = sum(p.numel() for _, module in made for p in module.parameters())
-        layers.append(LayerInfo(block.name, block.type, shape, block.norm, block.activation, block.dropout, parameters))
+        kinds = tuple(stage.kind for stage in stages if stage.layer == number)
+        layers.append(
+            LayerInfo(
+                block.name, block.type, shape, block.norm, block.activation, block.dropout, parameters, kinds,
+                groups=config.groups if block.norm == "group" else 1,
+            )
+        )  # fmt: skip
     for stage in stages:
         stage.module.to(device)
     return Network(tuple(layers), tuple(stages))

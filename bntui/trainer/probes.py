@@ -95,7 +95,9 @@ def dropout_mask(p: float, mask: Values) -> DropoutMask:
     return DropoutMask(p, float(kept.mean()), kept[:MASK_SAMPLES])
 
 
-def batch_norm(module: torch.nn.Module, values: Values, gamma: Values, beta: Values) -> BatchNorm:
+def batch_norm(
+    module: torch.nn.Module, values: Values, affine: tuple[Values, Values], gradients: tuple[Values, Values]
+) -> BatchNorm:
     """Statistics of the batch per feature, from the values that entered the normalization."""
     assert isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
     assert module.running_mean is not None
@@ -107,9 +109,11 @@ def batch_norm(module: torch.nn.Module, values: Values, gamma: Values, beta: Val
         batch_var=wide.var(axes).astype(np.float32),
         running_mean=array(module.running_mean).copy(),
         running_var=array(module.running_var).copy(),
-        gamma=gamma,
-        beta=beta,
+        gamma=affine[0],
+        beta=affine[1],
         eps=module.eps,
+        gamma_gradient=gradients[0],
+        beta_gradient=gradients[1],
     )
 
 
@@ -159,8 +163,9 @@ def layer_measures(
         statistics = None
         if info.norm == "batch":
             stage, normed, _ = stages["norm"]
-            gamma, beta = before[f"{info.name}.norm.weight"], before[f"{info.name}.norm.bias"]
-            statistics = batch_norm(stage.module, array(normed), gamma, beta)
+            names = (f"{info.name}.norm.weight", f"{info.name}.norm.bias")
+            affine, moved = ((of_name[names[0]], of_name[names[1]]) for of_name in (before, weight_gradients))
+            statistics = batch_norm(stage.module, array(normed), affine, moved)
         out = array(output)
         measured.append(
             LayerMeasures(

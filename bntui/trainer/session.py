@@ -168,6 +168,7 @@ def _meta(
         "scenario_file": str(scenario.path or ""),
         "description": scenario.description,
         "look_for": json.dumps(scenario.look_for),
+        "translation": json.dumps(scenario.translation, ensure_ascii=False),
         "overrides": json.dumps([[path, value] for path, value in overrides]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "bntui": bntui.__version__,

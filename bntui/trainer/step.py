@@ -93,6 +93,7 @@ class Stepper:
         def evidence() -> dict[str, NDArray[Any]]:
             arrays = {f"before/{name}": tensor for name, tensor in before.items()} | optimizer_before
             arrays |= {f"stage/{at}": array(value) for at, value in enumerate(values)}
+            arrays |= {f"gradient/{name}": gradient for name, gradient in recorded.items() if ".norm." in name}
             return arrays | {f"mask/{name}": np.packbits(array(mask) > 0) for name, mask in masks.items()}
 
         return Measured(loss.detach(), values[-1].detach(), layers, evidence)

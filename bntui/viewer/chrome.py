@@ -17,10 +17,10 @@ from bntui.viewer.view import RunView, View
 TOO_SMALL: Final = f"This screen is too small for a training run: make it at least {SMALLEST[0]}x{SMALLEST[1]}."
 SHORT: Final = {
     "curves": "Curves", "layers": "Layers", "gradients": "Grads", "dropout": "Drop", "stopping": "Stop",
-    "timeline": "Time",
+    "timeline": "Time", "data": "Data", "drift": "Drift", "distributions": "Dist",
 }  # fmt: skip
 """Names of the panels that are not shown, on a narrow screen."""
-PRIORITY: Final = ("q", "d", "space", "?", "←→", "n", "1-6", "tab", "s", "+−", "↵", "esc", "end", "l", "p")
+PRIORITY: Final = ("q", "d", "space", "?", "←→", "n", "1-9", "tab", "m", "s", "+−", "↵", "esc", "end", "l", "p")
 """Keys by what they are worth where not all fit: first those without which one is stuck, or ends a training
 that should go on."""
 ESSENTIAL: Final = frozenset(("q", "d", "space", "?", "←→", "n"))
@@ -129,7 +129,8 @@ def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoo
         ("+−", "pace", live),
         ("←→", "keyframe", True),
         ("end", "follow" if live else "last", True),
-        ("1-6", "panel", True),
+        ("1-9", "panel", True),
+        ("m", "microscope", True),
         ("↵", "back" if zoomed else "zoom", several),
         ("tab", "run", runs > 1),
         ("p", "pin", runs > 1),

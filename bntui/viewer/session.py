@@ -9,7 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from bntui.keyframe import FloatArray, Keyframe
+from bntui.keyframe import FloatArray, IntArray, Keyframe
+from bntui.recording.codec import Arrays
+from bntui.recording.dataset import RecordedData
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.viewer.view import RunView, View
 
@@ -25,9 +27,13 @@ class Source(Protocol):
 
     @property
     def runs(self) -> tuple[RunInfo, ...]: ...
+    @property
+    def dataset(self) -> RecordedData | None: ...
     def history(self, run: int) -> RunHistory: ...
     def events(self, run: int) -> tuple[Event, ...]: ...
     def keyframe(self, run: int, row: int) -> Keyframe: ...
+    def evidence(self, run: int, row: int) -> Arrays | None: ...
+    def evidence_rows(self, run: int) -> IntArray: ...
 
 
 class Recording(Source, Protocol):
@@ -149,8 +155,11 @@ def snapshot(source: Source) -> Snapshot:
     return Snapshot(source, histories, tuple(source.events(run.index) for run in source.runs), frames(histories))
 
 
-def build_view(recorded: Snapshot, state: ViewState) -> View:
+def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False) -> View:
     """The recording as the state looks at it: each run at its last keyframe at or before the cursor.
+
+    Args:
+        dataset: with the samples, which only some panels show.
 
     Raises:
         RecordingError: a keyframe under the cursor is damaged.
@@ -170,4 +179,5 @@ def build_view(recorded: Snapshot, state: ViewState) -> View:
         cursor=state.cursor,
         following=state.following,
         log_axis=state.log_axis,
+        dataset=source.dataset if dataset else None,
     )

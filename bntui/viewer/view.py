@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bntui.keyframe import Keyframe
+from bntui.recording.dataset import RecordedData
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.viewer.theme import RUN_MARKS
 
@@ -32,7 +33,8 @@ class RunView:
 
     @property
     def name(self) -> str:
-        return self.info.name
+        """In the reader's language."""
+        return self.info.label or self.info.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class View:
     following: bool
     """The cursor follows the head."""
     log_axis: bool = True
+    dataset: RecordedData | None = None
+    """The samples, where the recording has them and a panel on the screen shows them."""
 
     @property
     def shown(self) -> tuple[RunView, ...]:

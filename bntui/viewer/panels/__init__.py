@@ -32,6 +32,9 @@ PANELS: Final = (
     Panel("dropout", "4", "Dropout"),
     Panel("stopping", "5", "Early stopping"),
     Panel("timeline", "6", "Timeline"),
+    Panel("data", "7", "Data"),
+    Panel("drift", "8", "Drift"),
+    Panel("distributions", "9", "Distributions"),
 )
 """All panels in the order of their keys; the timeline also stands below the others, on every screen."""
 

@@ -67,6 +67,7 @@ class LabScreen(Screen[None]):
         Binding("tab", "select(1)", "Next run"),
         Binding("shift+tab", "select(-1)", "Previous run"),
         Binding("p", "pin", "Pin the next run beside"),
+        Binding("m", "microscope", "Microscope: a normalization in four steps"),
         Binding("l", "log_axis", "Logarithmic or linear axis"),
         Binding("question_mark", "explain", "Explain this panel"),
         Binding("escape", "back", "Back"),
@@ -149,7 +150,7 @@ class LabScreen(Screen[None]):
             self._message.show(chrome.too_small(width, height), width)
             return
         try:
-            self.view = session.build_view(self._recorded, self.view_state)
+            self.view = session.build_view(self._recorded, self.view_state, dataset="data" in regions)
         except RecordingError as error:
             self._complain(error)
             return
@@ -311,6 +312,18 @@ class LabScreen(Screen[None]):
         from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
 
         self.app.push_screen(HelpScreen(self.view_state.focused, live=self._trainer is not None))
+
+    def action_microscope(self) -> None:
+        from bntui.viewer.screens.microscope import MicroscopeScreen  # with its charts, when it is asked for
+
+        self.app.push_screen(
+            MicroscopeScreen(self._reader, self._recorded, self.view_state), self._look_from_microscope
+        )
+
+    def _look_from_microscope(self, state: ViewState | None) -> None:
+        """The microscope was left at another keyframe or run: the laboratory stands there too."""
+        if state is not None:
+            self.change(state)
 
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:

@@ -1,0 +1,12 @@
+"""How do the values of each layer move while the network trains?"""
+
+from __future__ import annotations
+
+from bntui.viewer import cells
+from bntui.viewer.rows import Drawing
+from bntui.viewer.view import View
+
+
+def draw(view: View, width: int, height: int) -> Drawing:  # noqa: ARG001
+    """Not drawn yet."""
+    return cells.notice("Drift", ["This panel is being built."], width, height)
