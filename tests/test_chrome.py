@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bntui.link import Status
 from bntui.viewer import chrome
-from bntui.viewer.layout import SMALLEST, layout
+from bntui.viewer.layout import SMALLEST, layout, ranked
 from bntui.viewer.panels import PANELS
 from bntui.viewer.rows import text, width
 from bntui.viewer.theme import RUN_MARKS
@@ -148,6 +148,20 @@ def test_layouts_of_the_three_sizes() -> None:
     two = layout(120, 36, "curves", False).regions
     assert len({region.x for region in two.values()}) == 2
     assert set(layout(160, 48, "timeline", True).regions) == {"header", "tabs", "timeline", "keys"}
+    assert {panel.name for panel in PANELS} - {"timeline"} <= set(layout(160, 60, "curves", False).regions)
+
+
+def test_free_places_go_to_the_panels_that_have_something_to_show() -> None:
+    free = ranked(dropout=False, stopping=False, predictions=False)
+    assert free[:2] == ("drift", "distributions")
+    assert {"drift", "distributions"} <= set(layout(160, 48, "curves", False, free).regions)
+    free = ranked(dropout=True, stopping=False, predictions=True)
+    assert free[:3] == ("dropout", "data", "drift")
+    asked = layout(160, 48, "stopping", False, free, guest="stopping").regions
+    assert "stopping" in asked
+    assert "dropout" in asked
+    assert "data" not in asked
+    assert layout(160, 48, "dropout", False, free, guest="dropout") == layout(160, 48, "curves", False, free)
 
 
 @given(st.integers(1, 39), st.integers(1, 11))

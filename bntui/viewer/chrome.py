@@ -112,11 +112,15 @@ def tabs(focused: str, cells: int) -> Row:
     for names in ({panel.name: panel.label for panel in PANELS}, SHORT, {}):
         labels = {**names, focused: chosen.label}
         texts = [(panel, f"{panel.key} {labels.get(panel.name, '')}".rstrip()) for panel in PANELS]
-        if 1 + sum(len(words) + 2 for _, words in texts) <= cells:
+        if 1 + sum(cell_len(words) + 2 for _, words in texts) <= cells:
             break
+    else:  # digits alone, close together
+        texts = [(panel, words if panel is chosen else panel.key) for panel, words in texts]
+    gap = "" if 1 + sum(cell_len(words) + 2 for _, words in texts) > cells else " "
     row: list[Span] = [Span(" ")]
     for panel, words in texts:
-        row += [Span(f"[{words}]" if panel is chosen else f" {words} ", "bold accent" if panel is chosen else "muted")]
+        here = panel is chosen
+        row.append(Span(f"[{words}]" if here else f"{gap}{words} ", "bold accent" if here else "muted"))
     return tuple(row)
 
 

@@ -22,6 +22,12 @@ TALL: Final = 30
 """Rows from which several panels stand on the screen together."""
 
 
+VERY_TALL: Final = 60
+"""Rows from which all panels stand on a wide screen."""
+FREE: Final = ""
+"""A place for whichever panel this recording has most to show in."""
+
+
 class PanelRow(NamedTuple):
     """Panels side by side: their share of the height, in per cent, and each one's of the width."""
 
@@ -31,13 +37,19 @@ class PanelRow(NamedTuple):
 
 WIDE: Final = (
     PanelRow(55, (("curves", 52), ("layers", 48))),
-    PanelRow(45, (("gradients", 32), ("dropout", 34), ("stopping", 34))),
+    PanelRow(45, (("gradients", 32), (FREE, 34), (FREE, 34))),
+)
+HUGE: Final = (
+    PanelRow(38, (("curves", 52), ("layers", 48))),
+    PanelRow(32, (("gradients", 32), (FREE, 34), (FREE, 34))),
+    PanelRow(30, ((FREE, 33), (FREE, 34), (FREE, 33))),
 )
 NARROW: Final = (
     PanelRow(42, (("curves", 50), ("layers", 50))),
-    PanelRow(33, (("gradients", 50), ("dropout", 50))),
-    PanelRow(25, (("stopping", 100),)),
+    PanelRow(33, (("gradients", 50), (FREE, 50))),
+    PanelRow(25, ((FREE, 100),)),
 )
+FREE_PANELS: Final = ("dropout", "stopping", "data", "drift", "distributions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +61,28 @@ class Layout:
     """There is room for several panels, so that zooming one makes a difference."""
 
 
-def layout(width: int, height: int, focused: str, zoomed: bool) -> Layout:
+def ranked(*, dropout: bool, stopping: bool, predictions: bool) -> tuple[str, ...]:
+    """The panels for the free places, those first that have something to show in this recording."""
+    has = {"dropout": dropout, "stopping": stopping, "data": predictions}
+    return tuple(sorted(FREE_PANELS, key=lambda name: (not has.get(name, False), name in has)))
+
+
+def layout(
+    width: int,
+    height: int,
+    focused: str,
+    zoomed: bool,
+    free: Sequence[str] = FREE_PANELS,
+    guest: str = "",
+) -> Layout:
     """Where everything stands; without regions where the screen is too small.
 
-    160x48: all panels in two rows; from 100 columns: two columns; below: the focused panel alone, with a line of tabs.
+    160x48: two rows of panels, three where it is very tall; from 100 columns: two columns; below: the focused panel
+    alone, with a line of tabs.
+
+    Args:
+        free: panels for the free places, the most wanted first.
+        guest: a panel that was asked for and has no place: it takes the last free one's.
     """
     if width < SMALLEST[0] or height < SMALLEST[1]:
         return Layout({}, several=False)
@@ -70,12 +100,18 @@ def layout(width: int, height: int, focused: str, zoomed: bool) -> Layout:
             bottom = height - 1
         regions[focused] = Region(0, 2, width, bottom - 2)
         return Layout(regions, several)
-    rows = WIDE if width >= THREE_COLUMNS else NARROW
+    wide = width >= THREE_COLUMNS
+    rows = (HUGE if height >= VERY_TALL else WIDE) if wide else NARROW
+    places = sum(name == FREE for row in rows for name, _ in row.panels)
+    settled = list(free[:places])
+    if guest in free[places:]:
+        settled[-1] = guest
+    chosen = iter(settled)
     y = top
     for row, share in zip(rows, _split(bottom - top, [row.share for row in rows]), strict=True):
         x = 0
         for (name, _), cells in zip(row.panels, _split(width, [part for _, part in row.panels]), strict=True):
-            regions[name] = Region(x, y, cells, share)
+            regions[next(chosen) if name == FREE else name] = Region(x, y, cells, share)
             x += cells
         y += share
     return Layout(regions, several)

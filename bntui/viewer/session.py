@@ -9,10 +9,12 @@ from typing import Protocol
 
 import numpy as np
 
+from bntui.errors import RecordingError
 from bntui.keyframe import FloatArray, IntArray, Keyframe
 from bntui.recording.codec import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.viewer.layout import ranked
 from bntui.viewer.view import RunView, View
 
 SAME: float = 1e-9
@@ -62,6 +64,8 @@ class ViewState:
     """Name of the panel that enter, the lesson and a small screen mean."""
     zoomed: bool = False
     """The focused panel takes all the room."""
+    guest: str = ""
+    """A panel that has no place of its own on this screen, and was given one."""
 
 
 def first(runs: int) -> ViewState:
@@ -133,9 +137,9 @@ def pin(state: ViewState, runs: int) -> ViewState:
     return replace(state, pinned=cycle[(now + 1) % len(cycle)])
 
 
-def focus(state: ViewState, panel: str) -> ViewState:
-    """Another panel; a zoomed screen shows that one zoomed."""
-    return replace(state, focused=panel)
+def focus(state: ViewState, panel: str, *, there: bool = True) -> ViewState:
+    """Another panel; a zoomed screen shows that one zoomed; one that is not ``there`` is given a place."""
+    return replace(state, focused=panel, guest=state.guest if there else panel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,22 @@ class Snapshot:
     events: tuple[tuple[Event, ...], ...]
     stops: FloatArray
     """Epochs at which the cursor stops."""
+
+
+def free_panels(recorded: Snapshot) -> tuple[str, ...]:
+    """Which panels have most to show in this recording, for the free places of the screen."""
+    source = recorded.source
+    first = next((run.index for run in source.runs if recorded.histories[run.index].has_frame.any()), None)
+    row = 0 if first is None else int(recorded.histories[first].has_frame.argmax())
+    try:
+        predictions = first is not None and source.keyframe(first, row).predictions is not None
+    except RecordingError:  # a damaged keyframe is said where it is looked at
+        predictions = False
+    return ranked(
+        dropout=any(layer.dropout for run in source.runs for layer in run.layers),
+        stopping=any(run.early_stopping for run in source.runs),
+        predictions=predictions,
+    )
 
 
 def snapshot(source: Source) -> Snapshot:

@@ -104,6 +104,7 @@ class LabScreen(Screen[None]):
         self._message = RowsWidget("small")
         self.view_state = session.grown(self.view_state, self._recorded.stops)
         self.view: View | None = None
+        self._free = session.free_panels(self._recorded)
 
     def compose(self) -> ComposeResult:
         yield from self._widgets.values()
@@ -172,7 +173,8 @@ class LabScreen(Screen[None]):
         return self.status is not None and self.status.state == "running"
 
     def _layout(self) -> Layout:
-        return layout(*self.app.size, self.view_state.focused, self.view_state.zoomed)
+        state = self.view_state
+        return layout(*self.app.size, state.focused, state.zoomed, self._free, state.guest)
 
     def _state_words(self) -> tuple[str, str]:
         if self._leaving:
@@ -293,7 +295,8 @@ class LabScreen(Screen[None]):
         self.change(session.end(self.view_state, self._recorded.stops))
 
     def action_focus_panel(self, panel: str) -> None:
-        self.change(session.focus(self.view_state, panel))
+        there = panel == "timeline" or panel in self._layout().regions
+        self.change(session.focus(self.view_state, panel, there=there))
 
     def action_zoom(self) -> None:
         if self._layout().several:
