@@ -142,7 +142,7 @@ class LayerMeasures:
 
     Quantities are named by the stage that made them: ``input`` enters the block's linear or
     convolution; ``pre_norm`` is what that stage gives (the pre-activation); ``normalized`` is what the
-    normalization gives, after scale and shift (None without one); ``output`` is what the activation
+    normalization gives, after scale and shift, and noise where the scenario adds it (None without one); ``output`` is what the activation
     gives, before dropout (the same values as ``pre_norm`` in the output layer).
     """
 

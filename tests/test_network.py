@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from bntui.scenario.schema import Network as NetworkConfig
 from bntui.scenario.schema import Training
-from bntui.trainer.draw import Masks, generator, permutation
+from bntui.trainer.draw import Draws, generator, permutation
 from bntui.trainer.network import Network, build, forward
 from bntui.trainer.step import Stepper
 
@@ -49,7 +49,7 @@ def test_steps_are_those_of_pytorch_and_measuring_changes_no_bit(settings: dict[
     config = Training.model_validate({"lr": 0.05, "clip_norm": 1.0, **settings})
     # not batch normalization: a bias before it has no gradient but rounding, which Adam would blow up
     bare, measured, plain = (network(norm="layer", init="normal:0.1") for _ in range(3))
-    ours = [Stepper(config, "classification", built, Masks(7, CPU), CPU) for built in (bare, measured)]
+    ours = [Stepper(config, "classification", built, Draws(7, CPU), CPU) for built in (bare, measured)]
     model = sequential(plain)
     kind = {
         "sgd": torch.optim.SGD,
@@ -80,7 +80,7 @@ def test_figures_of_a_step_agree_with_numpy() -> None:
     built = network(norm="batch", activation="sigmoid", dropout=0.3, init="normal:0.5")
     before = {name: tensor.numpy().astype(np.float64) for name, tensor in built.state().items()}
     before = {name: values.copy() for name, values in before.items()}
-    masks = Masks(7, CPU)
+    masks = Draws(7, CPU)
     stepper = Stepper(Training(lr=0.1), "classification", built, masks, CPU)
     first, second, _ = stepper.measured(X, Y, 0, 0.1).layers
 
@@ -89,7 +89,7 @@ def test_figures_of_a_step_agree_with_numpy() -> None:
     mean, var = pre.mean(0), pre.var(0)
     normalized = (pre - mean) / np.sqrt(var + 1e-5)
     out = 1 / (1 + np.exp(-normalized))
-    mask = masks.draw("linear 1", 0, torch.empty(60, 20), 0.3).numpy()
+    mask = masks.mask("linear 1", 0, torch.empty(60, 20), 0.3).numpy()
 
     assert first.batch_norm is not None
     np.testing.assert_allclose(first.batch_norm.batch_mean, mean, rtol=1e-4, atol=1e-5)
@@ -112,7 +112,7 @@ def test_figures_of_a_step_agree_with_numpy() -> None:
 
 def test_activation_gradients_are_the_loss_gradients_of_the_output() -> None:
     built = network(activation="tanh")
-    taken = Stepper(Training(lr=0.1), "classification", network(activation="tanh"), Masks(7, CPU), CPU).measured(
+    taken = Stepper(Training(lr=0.1), "classification", network(activation="tanh"), Draws(7, CPU), CPU).measured(
         X, Y, 0, None
     )
     kept: list[Tensor] = []
@@ -167,7 +167,7 @@ def test_convolutions_pool_and_flatten_as_pytorch_does() -> None:
     built = network(hidden=None, layer=layers, groups=3)
     assert [layer.shape for layer in built.layers] == [(8, 4, 4), (6, 2, 2), (12,), (10,)]
     assert torch.equal(forward(built.stages, X)[-1], sequential(built)(X))
-    taken = Stepper(Training(lr=0.1), "classification", built, Masks(7, CPU), CPU).measured(X, Y, 0, 0.1)
+    taken = Stepper(Training(lr=0.1), "classification", built, Draws(7, CPU), CPU).measured(X, Y, 0, 0.1)
     statistics = taken.layers[0].batch_norm
     assert statistics is not None
     assert statistics.batch_mean.shape == (8,)  # per channel
@@ -179,11 +179,11 @@ def test_norm_may_stand_after_the_activation() -> None:
 
 
 def test_masks_and_orders_are_functions_of_seed_and_place() -> None:
-    masks, like = Masks(3, CPU), torch.empty(60, 100)
-    first = masks.draw("linear 1", 4, like, 0.25)
-    assert torch.equal(first, Masks(3, CPU).draw("linear 1", 4, like, 0.25))
-    assert not torch.equal(first, masks.draw("linear 1", 5, like, 0.25))
-    assert not torch.equal(first, masks.draw("linear 2", 4, like, 0.25))
+    masks, like = Draws(3, CPU), torch.empty(60, 100)
+    first = masks.mask("linear 1", 4, like, 0.25)
+    assert torch.equal(first, Draws(3, CPU).mask("linear 1", 4, like, 0.25))
+    assert not torch.equal(first, masks.mask("linear 1", 5, like, 0.25))
+    assert not torch.equal(first, masks.mask("linear 2", 4, like, 0.25))
     assert float((first > 0).float().mean()) == pytest.approx(0.75, abs=0.02)
     assert torch.equal(permutation(1, 2, 50).sort().values, torch.arange(50))
     assert not torch.equal(permutation(1, 2, 50), permutation(1, 3, 50))

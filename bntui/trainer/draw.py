@@ -28,14 +28,41 @@ def permutation(seed: int, epoch: int, samples: int) -> Tensor:
     return torch.randperm(samples, generator=generator(torch.device("cpu"), seed, "order", epoch))
 
 
-class Masks:
-    """Dropout masks of one run: the mask of (layer, step) is a function of the seed alone."""
+class Draws:
+    """What a run draws anew in every step: the draw of (layer, step) is a function of the seed alone."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._seed = seed
         self._generator = torch.Generator(device)
 
-    def draw(self, layer: str, step: int, like: Tensor, p: float) -> Tensor:
-        """1/(1-p) where a unit is kept, 0 where it is dropped; shape and type of ``like``."""
+    def mask(self, layer: str, step: int, like: Tensor, p: float) -> Tensor:
+        """Dropout: 1/(1-p) where a unit is kept, 0 where it is dropped; shape and type of ``like``."""
         self._generator.manual_seed(derived_seed(self._seed, "dropout", layer, step))
         return torch.empty_like(like).bernoulli_(1 - p, generator=self._generator).div_(1 - p)
+
+    def noise(self, layer: str, step: int, like: Tensor, amount: float) -> tuple[Tensor, Tensor]:
+        """Scale and shift of the noise after batch normalization of Santurkar et al., 2018, appendix, algorithm 1.
+
+        Each feature draws a mean from ±a and a standard deviation between 1 and 1 + a/2; around these each sample
+        draws its shift, uniform within ± a/5, and its scale, normal with standard deviation a/5.  With a = 0.5
+        these are the paper's n_μ = 0.5, n_σ = 1.25, r_μ = r_σ = 0.1.
+
+        Args:
+            like: what is normalized, shape ``(B, C)`` or, in a convolution, ``(B, C, H, W)``.
+            amount: a.
+
+        Returns:
+            Two tensors of shape ``(B, C)``, in a convolution ``(B, C, 1, 1)``.
+        """
+        self._generator.manual_seed(derived_seed(self._seed, "noise", layer, step))
+        samples, features = like.shape[:2]
+        spread = amount / 5
+
+        def uniform(low: float, high: float, *shape: int) -> Tensor:
+            return like.new_empty(shape).uniform_(low, high, generator=self._generator)
+
+        mean, deviation = uniform(-amount, amount, features), uniform(1, 1 + amount / 2, features)
+        shift = mean + uniform(-spread, spread, samples, features)
+        scale = deviation + like.new_empty((samples, features)).normal_(0, spread, generator=self._generator)
+        shape = (samples, features, *(1 for _ in like.shape[2:]))
+        return scale.view(shape), shift.view(shape)

@@ -25,6 +25,10 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+DRAWN = ("dropout", "noise")
+"""Stages whose output is drawn in training, and is their input in evaluation mode."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One operation of a layer's block."""
@@ -32,10 +36,10 @@ class Stage:
     layer: int
     """Number of the layer it belongs to."""
     kind: str
-    """``flatten``, ``linear``, ``conv``, ``norm``, ``activation``, ``pool`` or ``dropout``."""
+    """``flatten``, ``linear``, ``conv``, ``norm``, ``noise``, ``activation``, ``pool`` or ``dropout``."""
     module: nn.Module
-    p: float = 0.0
-    """Dropout only: probability of dropping."""
+    amount: float = 0.0
+    """Dropout: probability of dropping; noise: its strength; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +78,14 @@ class Network:
                 stage.module.training = mode
 
 
-def forward(stages: Iterable[Stage], x: Tensor, mask: Callable[[Stage, Tensor], Tensor] | None = None) -> list[Tensor]:
-    """The outputs of all stages, in order; ``mask`` draws dropout's masks (None: evaluation mode, none dropped)."""
+def forward(stages: Iterable[Stage], x: Tensor, draw: Callable[[Stage, Tensor], Tensor] | None = None) -> list[Tensor]:
+    """The outputs of all stages, in order; ``draw`` gives those of dropout and noise (None: evaluation mode)."""
     values: list[Tensor] = []
     for stage in stages:
-        if stage.kind != "dropout":
+        if stage.kind not in DRAWN:
             x = stage.module(x)
-        elif mask is not None:
-            x = x * mask(stage, x)
+        elif draw is not None:
+            x = draw(stage, x)
         values.append(x)
     return values
 
@@ -98,7 +102,8 @@ def build(config: NetworkConfig, shape: Sequence[int], outputs: int, seed: int, 
             shape = (math.prod(shape),)
         made, shape = _block(block, shape, config)
         _initialize(made[0][1], block, seed)
-        stages += [Stage(number, kind, module, block.dropout if kind == "dropout" else 0.0) for kind, module in made]
+        amounts = {"dropout": block.dropout, "noise": config.norm_noise}
+        stages += [Stage(number, kind, module, amounts.get(kind, 0.0)) for kind, module in made]
         parameters = sum(p.numel() for _, module in made for p in module.parameters())
         kinds = tuple(stage.kind for stage in stages if stage.layer == number)
         layers.append(
@@ -126,6 +131,8 @@ def _block(
     shape = (block.units, *(image or ()))
     activation = ("activation", ACTIVATIONS[block.activation]())
     norm = [("norm", _norm(block, shape, config.groups))] if block.norm != "none" else []
+    if block.norm == "batch" and config.norm_noise:
+        norm.append(("noise", nn.Identity()))
     if config.norm_position == "before_activation":
         made += [*norm, activation]
     else:

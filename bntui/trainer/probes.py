@@ -15,6 +15,7 @@ from bntui.keyframe import (
     HISTOGRAM_BINS,
     MASK_SAMPLES,
     STATISTICS,
+    UNIT_STATISTICS,
     BatchNorm,
     CountArray,
     Distribution,
@@ -50,18 +51,32 @@ def distribution(values: Values) -> Distribution:
     wide = values.ravel().astype(np.float64)
     ordered = np.sort(wide)  # NaN sorts last
     low, high = ordered[0], ordered[-1]
-    if np.isfinite(low) and np.isfinite(high):
-        place = np.array([0.15, 0.50, 0.85]) * (ordered.size - 1)
-        below = place.astype(np.int64)
-        above = np.minimum(below + 1, ordered.size - 1)
-        marks = ordered[below] + (place - below) * (ordered[above] - ordered[below])
-        finite = ordered
-    else:
-        low = high if np.isnan(high) else low
-        marks = np.full(3, np.nan)
-        finite = ordered[np.isfinite(ordered)]
+    finite = ordered if np.isfinite(low) and np.isfinite(high) else ordered[np.isfinite(ordered)]
+    if np.isnan(high):
+        low = high
+    marks = _percentiles(ordered)
     figures = dict(zip(STATISTICS, map(float, (wide.mean(), wide.std(), *marks, low, high)), strict=True))
     return Distribution(**figures, counts=_counts(finite))
+
+
+def unit_percentiles(values: Values, unit: int, axis: int) -> dict[str, float]:
+    """Percentiles 15, 50 and 85 of one unit's values, by the names of a keyframe; NaN unless all are finite.
+
+    ``axis`` counts the units; a ``unit`` beyond its length is taken modulo it.
+    """
+    own = values.take(unit % values.shape[axis], axis).ravel().astype(np.float64)
+    return dict(zip(UNIT_STATISTICS, map(float, _percentiles(np.sort(own))), strict=True))
+
+
+def _percentiles(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The 15th, the 50th and the 85th, linear interpolation; NaN unless all values are finite."""
+    if not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
+        return np.full(3, np.nan)
+    place = np.array([0.15, 0.50, 0.85]) * (ordered.size - 1)
+    below = place.astype(np.int64)
+    above = np.minimum(below + 1, ordered.size - 1)
+    marks: NDArray[np.float64] = ordered[below] + (place - below) * (ordered[above] - ordered[below])
+    return marks
 
 
 def _counts(ordered: NDArray[np.float64]) -> CountArray:
@@ -126,6 +141,8 @@ def layer_measures(
     before: Mapping[str, NDArray[Any]],
     weight_gradients: Mapping[str, NDArray[Any]],
     *,
+    shifts: Sequence[float] | None,
+    unit: int,
     updated: bool,
 ) -> tuple[LayerMeasures, ...]:
     """All layers of one step.
@@ -137,6 +154,8 @@ def layer_measures(
         masks: dropout masks by layer name.
         before: parameters and buffers before the step.
         weight_gradients: the loss's gradient with respect to each parameter, by its name in ``before``.
+        shifts: how far each layer's gradient moves, where that was asked for.
+        unit: number of the unit that is followed by itself, modulo the layer's.
         updated: the step was taken; without it there is no update-to-weight ratio.
     """
     known: dict[int, Distribution] = {}  # a layer's input is mostly the output of the layer before
@@ -166,14 +185,18 @@ def layer_measures(
             names = (f"{info.name}.norm.weight", f"{info.name}.norm.bias")
             affine, moved = ((of_name[names[0]], of_name[names[1]]) for of_name in (before, weight_gradients))
             statistics = batch_norm(stage.module, array(normed), affine, moved)
+        normalized = None
+        if "norm" in stages:
+            normalized = of(stages["noise" if "noise" in stages else "norm"][2])
         out = array(output)
+        enters = array(stages["activation"][1])
         measured.append(
             LayerMeasures(
                 name=info.name,
                 kind=info.kind,
                 input=of(entered),
                 pre_norm=of(pre_norm),
-                normalized=of(stages["norm"][2]) if "norm" in stages else None,
+                normalized=normalized,
                 output=of(output),
                 weight_norm=weight_norm,
                 weight_gradient_norm=norm(weight_gradients[weight]),
@@ -185,6 +208,8 @@ def layer_measures(
                 saturated_fraction=saturated_fraction(info.activation, out),
                 batch_norm=statistics,
                 dropout=dropout_mask(info.dropout, array(masks[info.name])) if info.name in masks else None,
+                gradient_shift=np.nan if shifts is None else shifts[number],
+                **unit_percentiles(enters, unit, -1 if info.kind == "recurrent" else 1),
             )
         )
     return tuple(measured)

@@ -17,7 +17,7 @@ from bntui.keyframe import EarlyStopping, FloatArray, Keyframe
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event, RunInfo
 from bntui.scenario.schema import RunConfig
-from bntui.trainer.draw import Masks, permutation
+from bntui.trainer.draw import Draws, permutation
 from bntui.trainer.early_stopping import Patience, observe
 from bntui.trainer.network import build, forward
 from bntui.trainer.optim import Plateau, learning_rate, observe_plateau
@@ -55,7 +55,8 @@ class Run:
         self.samples = samples
         self.device = device
         self.network = build(config.network, samples.x.shape[1:], samples.outputs, config.seed, device)
-        self._stepper = Stepper(config.training, samples.task, self.network, Masks(config.seed, device), device)
+        draws = Draws(config.seed, device)
+        self._stepper = Stepper(config.training, samples.task, self.network, draws, device, config.record)
         batches = len(samples.x) / config.data.batch_size
         self.steps_per_epoch = math.floor(batches) if config.data.last_batch == "drop" else math.ceil(batches)
         self.info = RunInfo(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from bntui.keyframe import LayerMeasures
-from bntui.scenario.schema import Training
-from bntui.trainer.draw import Masks
+from bntui.scenario.schema import Record, Training
+from bntui.trainer.draw import Draws
 from bntui.trainer.network import Network, Stage, forward
 from bntui.trainer.optim import Optimizer
 from bntui.trainer.probes import array, layer_measures
+from bntui.trainer.shift import gradient_shift
 
 
 def loss_function(task: str, output: Tensor, target: Tensor) -> Tensor:
@@ -41,20 +43,28 @@ class Measured:
 class Stepper:
     """Takes the steps of one network with one optimizer."""
 
-    def __init__(self, training: Training, task: str, network: Network, masks: Masks, device: torch.device) -> None:
+    def __init__(
+        self,
+        training: Training,
+        task: str,
+        network: Network,
+        draws: Draws,
+        device: torch.device,
+        record: Record = Record(),  # noqa: B008 - frozen
+    ) -> None:
         self._task = task
         self._network = network
-        self._masks = masks
+        self._draws = draws
+        self._record = record
         self._named = network.named_parameters()
         self._parameters = list(self._named.values())
         self._optimizer = Optimizer(training, self._named, device)
-        self._drawn: dict[str, Tensor] = {}
         self._step = 0
 
     def bare(self, x: Tensor, y: Tensor, step: int, lr: float) -> tuple[Tensor, Tensor]:
         """Loss and output of a step; nothing is read back from the device, nothing is measured."""
         self._step = step
-        output = forward(self._network.stages, x, self._mask)[-1]
+        output = forward(self._network.stages, x, self._draw)[-1]
         loss = loss_function(self._task, output, y)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step(lr)
@@ -66,10 +76,10 @@ class Stepper:
         Without ``lr`` nothing is updated and the network is left as it was.
         """
         self._step = step
-        self._drawn = {}
+        masks: dict[str, Tensor] = {}
         before = {name: array(tensor).copy() for name, tensor in self._network.state().items()}
         optimizer_before = {f"optimizer/{key}": array(value).copy() for key, value in self._optimizer.state().items()}
-        values = forward(self._network.stages, x, self._mask)
+        values = forward(self._network.stages, x, partial(self._draw, masks=masks))
         loss = loss_function(self._task, values[-1], y)
         asked = [value for value in values if value.requires_grad]  # the flattened input has no gradient
         answers = torch.autograd.grad(loss, (*asked, *self._parameters))
@@ -77,18 +87,22 @@ class Stepper:
         of_parameter = answers[len(asked) :]
         # the optimizer clips in place: the recorded gradients are those before it
         recorded = {name: array(gradient).copy() for name, gradient in zip(self._named, of_parameter, strict=True)}
+        shifts = None
         if lr is not None:
             for parameter, gradient in zip(self._parameters, of_parameter, strict=True):
                 parameter.grad = gradient
             self._optimizer.step(lr)
+            if self._record.shift:
+                loss_of = partial(loss_function, self._task, target=y)
+                shifts = gradient_shift(self._network, x, loss_of, self._draw, before, recorded)
         else:  # the forward pass has moved the running statistics
             self._network.load({name: torch.from_numpy(values) for name, values in before.items()})
         with np.errstate(all="ignore"):  # a diverging network is measured as it is
             gradients = [of_value.get(id(value)) for value in values]
             layers = layer_measures(
-                self._network, x, values, gradients, self._drawn, before, recorded, updated=lr is not None
-            )
-        masks = self._drawn
+                self._network, x, values, gradients, masks, before, recorded,
+                shifts=shifts, unit=self._record.unit, updated=lr is not None,
+            )  # fmt: skip
 
         def evidence() -> dict[str, NDArray[Any]]:
             arrays = {f"before/{name}": tensor for name, tensor in before.items()} | optimizer_before
@@ -98,8 +112,13 @@ class Stepper:
 
         return Measured(loss.detach(), values[-1].detach(), layers, evidence)
 
-    def _mask(self, stage: Stage, like: Tensor) -> Tensor:
+    def _draw(self, stage: Stage, x: Tensor, masks: dict[str, Tensor] | None = None) -> Tensor:
+        """What dropout or noise makes of ``x`` in this step; the mask is noted in ``masks``."""
         name = self._network.layers[stage.layer].name
-        mask = self._masks.draw(name, self._step, like, stage.p)
-        self._drawn[name] = mask
-        return mask
+        if stage.kind == "noise":
+            scale, shift = self._draws.noise(name, self._step, x, stage.amount)
+            return scale * x + shift
+        mask = self._draws.mask(name, self._step, x, stage.amount)
+        if masks is not None:
+            masks[name] = mask
+        return x * mask

@@ -1,0 +1,63 @@
+"""How far does a layer's gradient move when the layers before it are updated?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bntui.trainer.network import Network, Stage, forward
+from bntui.trainer.probes import array, norm
+
+
+def gradient_shift(
+    network: Network,
+    x: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    draw: Callable[[Stage, Tensor], Tensor],
+    before: Mapping[str, NDArray[Any]],
+    gradients: Mapping[str, NDArray[Any]],
+) -> list[float]:
+    """‖G − G′‖₂ of each layer: the internal covariate shift of Santurkar et al., 2018, definition 2.1.
+
+    Parameters and buffers are put back as they were found; gradients and optimizer are not touched.
+
+    Args:
+        network: after the step, in training mode.
+        x: the step's mini-batch, scaled.
+        loss: the step's loss of an output.
+        draw: gives the step's masks and noise once more.
+        before: parameters and buffers before the step, by name.
+        gradients: G: the step's gradient of each parameter, by name.
+
+    Returns:
+        One figure for each layer, over all its parameters together; 0 in the first.
+    """
+    after = {name: tensor.clone() for name, tensor in network.state().items()}
+    network.load({name: torch.from_numpy(values) for name, values in before.items()})
+    parameters = list(zip(network.named_parameters().items(), _owners(network), strict=True))
+    shifts = []
+    for number in range(len(network.layers)):
+        own = {name: parameter for (name, parameter), owner in parameters if owner == number}
+        shift = 0.0
+        if number:  # x has gone through the updated layers; this one and the later ones are those before the step
+            output = forward((stage for stage in network.stages if stage.layer >= number), x, draw)[-1]
+            moved = torch.autograd.grad(loss(output), tuple(own.values()))
+            each = [norm(array(there) - gradients[name]) for name, there in zip(own, moved, strict=True)]
+            shift = float(np.hypot.reduce(each))
+        shifts.append(shift)
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(after[name])
+            x = forward((stage for stage in network.stages if stage.layer == number), x, draw)[-1]
+    network.load(after)
+    return shifts
+
+
+def _owners(network: Network) -> list[int]:
+    """The layer's number of every parameter, in the order of their names."""
+    return [stage.layer for stage in network.stages for _ in stage.module.parameters()]
