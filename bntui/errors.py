@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bntui.language import _
+
 
 class BntuiError(Exception):
     """Base of all errors that are shown to a user as a sentence, never as a traceback."""
@@ -51,9 +53,14 @@ class Problem:
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         found = "" if self.value is None else f" = {self.value}"
-        hint = "" if self.nearest is None else f" (did you mean {self.nearest!r}?)"
+        hint = "" if self.nearest is None else " " + did_you_mean(self.nearest)
         head = ": ".join(part for part in (place, f"{self.path}{found}") if part)
         return f"{head}: {self.message}{hint}" if head else f"{self.message}{hint}"
+
+
+def did_you_mean(spelling: str) -> str:
+    """A hint at the nearest spelling, in brackets."""
+    return _("(did you mean {spelling!r}?)").format(spelling=spelling)
 
 
 class ScenarioError(BntuiError):

@@ -92,4 +92,4 @@ def test_the_reason_says_since_when_and_how_long() -> None:
     for epoch, value in enumerate([1.0, 0.5, 0.6, 0.7], start=1):
         state = observe(rule, state, epoch, value)
     assert state.stopped
-    assert state.reason == "val_loss has not improved since epoch 2: waited 2 epochs, patience is 2"
+    assert state.reason == "val_loss has not improved since epoch 2: waited 2, patience is 2"

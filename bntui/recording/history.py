@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from bntui.keyframe import COLUMN, BoolArray, FloatArray, IntArray
+from bntui.recording.sentences import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,19 @@ class Event:
     kind: str
     """``stopped_early``, ``diverged``, ``restored_best``, ``finished`` or ``interrupted``."""
     message: str
-    """What happened, in a sentence."""
+    """What happened, in an English sentence: what is recorded is bound to no reader's language."""
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Figures in the sentence, by name; empty in format 1."""
+
+    @classmethod
+    def of(cls, run: int, step: int, epoch: float, kind: str, sentence: str, /, **arguments: Any) -> Event:
+        """An event whose message is one of ``SENTENCES``, with its figures filled in."""
+        return cls(run, step, epoch, kind, sentence.format(**arguments), arguments)
+
+    @property
+    def text(self) -> str:
+        """What happened, in a sentence of the language in use."""
+        return said(self.kind, self.message, self.arguments)
 
 
 @dataclass(frozen=True, slots=True)

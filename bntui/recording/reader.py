@@ -102,7 +102,8 @@ class Reader:
                 self._columns[row["run"]].append(row)
                 self._keyframes = row["id"]
             for row in self._db.execute("SELECT * FROM event WHERE id > ? ORDER BY id", (self._last_event,)):
-                event = Event(row["run"], row["step"], row["epoch"], row["kind"], clean(row["message"]))
+                arguments = json.loads(row["arguments"]) if "arguments" in row.keys() else {}  # noqa: SIM118 - a Row
+                event = Event(row["run"], row["step"], row["epoch"], row["kind"], clean(row["message"]), arguments)
                 self._events.append(event)
                 self._last_event = row["id"]
         return (self._keyframes, self._last_event) != before

@@ -24,6 +24,9 @@ NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9
 Pack = Callable[[], bytes]
 """Gives evidence as one block; called only if it is written."""
 
+EVENT = ("run", "step", "epoch", "kind", "message")
+"""Columns of the table ``event`` beside the sentence's arguments."""
+
 INSERT = f"INSERT INTO keyframe ({', '.join(SCALARS)}, layers, digest) VALUES ({', '.join('?' * (len(SCALARS) + 2))})"
 
 
@@ -195,8 +198,8 @@ class Writer:
 
     def _add_events(self, events: Sequence[Event]) -> None:
         self._db.executemany(
-            "INSERT INTO event (run, step, epoch, kind, message) VALUES (?, ?, ?, ?, ?)",
-            [(event.run, event.step, event.epoch, event.kind, event.message) for event in events],
+            "INSERT INTO event (run, step, epoch, kind, message, arguments) VALUES (?, ?, ?, ?, ?, ?)",
+            [(*(getattr(event, name) for name in EVENT), json.dumps(event.arguments)) for event in events],
         )
 
     @contextmanager

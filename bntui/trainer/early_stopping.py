@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from bntui.recording.sentences import WAITED, WAITED_ALL
 from bntui.scenario.schema import EarlyStoppingRule
 
 
@@ -53,7 +54,8 @@ def observe(rule: EarlyStoppingRule, before: Patience, epoch: int, value: float)
     stopped = wait >= rule.patience and epoch > 1
     reason = ""
     if stopped:
-        since = f"since epoch {before.best_epoch}" if before.best_epoch else "at all"
-        epochs = "epoch" if wait == 1 else "epochs"
-        reason = f"{rule.monitor} has not improved {since}: waited {wait} {epochs}, patience is {rule.patience}"
+        sentence = WAITED if before.best_epoch else WAITED_ALL
+        reason = sentence.format(
+            monitor=rule.monitor, best_epoch=before.best_epoch, wait=wait, patience=rule.patience
+        )  # recorded, so in English
     return Patience(before.best, before.best_epoch, wait, stopped, reason)

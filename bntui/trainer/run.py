@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from bntui.keyframe import EarlyStopping, FloatArray, Keyframe
+from bntui.recording import sentences
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event, RunInfo
 from bntui.scenario.schema import RunConfig
 from bntui.trainer.draw import Draws, permutation
 from bntui.trainer.early_stopping import Patience, observe
+from bntui.trainer.grid import predict
 from bntui.trainer.network import build, forward
 from bntui.trainer.optim import Plateau, learning_rate, observe_plateau
 from bntui.trainer.probes import array, weights_digest
@@ -45,6 +47,8 @@ class Samples:
     task: str
     outputs: int
     """Classes, or target values per sample."""
+    grid: Tensor | None = None
+    """Where predictions are recorded, scaled, ``(points, features)``."""
 
 
 class Run:
@@ -159,6 +163,9 @@ class Run:
         """Commit a keyframe (or, at the end of an epoch that has none, its scalars) and what follows from it."""
         train_loss, train_accuracy = self._score.fold()
         val_loss, val_accuracy = self._validate()
+        grid, predictions = self.samples.grid, None
+        if grid is not None and taken is not None:
+            predictions = predict(self.network, grid, self.samples.task)
         epoch_end = self.step > 0 and self.step % self.steps_per_epoch == 0
         before = np.array([self._plateau.factor, self._plateau.best, self._plateau.bad_epochs])
         events: list[Event] = []
@@ -171,11 +178,9 @@ class Run:
         if bad is not None or not math.isfinite(val_loss):
             events.append(self._diverged(bad, train_loss, val_loss))
         elif self._patience.stopped:
-            events.append(
-                self._event("stopped_early", f"stopped at epoch {round(self.epoch)}: {self._patience.reason}")
-            )
+            events.append(self._stopped())
         elif epoch_end and round(self.epoch) >= self.config.training.epochs:
-            events.append(self._event("finished", f"finished after {self.config.training.epochs} epochs"))
+            events.append(self._event("finished", sentences.FINISHED, epochs=self.config.training.epochs))
         self.over = bool(events)
         self._wall += time.perf_counter() - started
         frame = Keyframe(
@@ -193,6 +198,7 @@ class Run:
             layers=() if taken is None else taken.layers,
             early_stopping=self._early_stopping(),
             weights_digest=weights_digest(self.network.state()),
+            predictions=predictions,
         )
 
         evidence = None if taken is None else partial(_evidence, taken, before)
@@ -225,16 +231,23 @@ class Run:
             rule.monitor, state.best, state.best_epoch, state.wait, rule.patience, state.stopped, state.reason
         )
 
-    def _event(self, kind: str, message: str) -> Event:
-        return Event(self.info.index, self.step, self.epoch, kind, message)
+    def _event(self, kind: str, sentence: str, /, **arguments: object) -> Event:
+        return Event.of(self.info.index, self.step, self.epoch, kind, sentence, **arguments)
+
+    def _stopped(self) -> Event:
+        rule, state = self.config.training.early_stopping, self._patience
+        assert rule is not None
+        sentence = sentences.STOPPED if state.best_epoch else sentences.STOPPED_ALL
+        figures = {"best_epoch": state.best_epoch, "wait": state.wait, "patience": rule.patience}
+        return self._event("stopped_early", sentence, epoch=round(self.epoch), monitor=rule.monitor, **figures)
 
     def _diverged(self, bad: int | None, train_loss: float, val_loss: float) -> Event:
         if bad is None:
-            return self._event("diverged", f"the validation loss became {_spelled(val_loss)} at step {self.step}")
+            return self._event("diverged", sentences.DIVERGED_VALIDATION, loss=_spelled(val_loss), step=self.step)
         if not self.step:
-            return self._event("diverged", f"the loss of the initial network is {_spelled(train_loss)}")
+            return self._event("diverged", sentences.DIVERGED_INITIAL, loss=_spelled(train_loss))
         first = (math.ceil(self.epoch) - 1) * self.steps_per_epoch + bad + 1
-        return self._event("diverged", f"the training loss became {_spelled(train_loss)} at step {first}")
+        return self._event("diverged", sentences.DIVERGED_TRAINING, loss=_spelled(train_loss), step=first)
 
     def _finish(self, writer: Writer) -> None:
         """Keep the final weights: the best epoch's where early stopping restores them, else the last ones."""
@@ -243,7 +256,7 @@ class Run:
             step, state = self._best
             self.network.load(state)
             epoch = step // self.steps_per_epoch
-            events.append(self._event("restored_best", f"restored the weights of epoch {epoch}"))
+            events.append(self._event("restored_best", sentences.RESTORED, epoch=epoch))
         state_arrays = {name: array(tensor) for name, tensor in self.network.state().items()}
         writer.checkpoint(self.info.index, "final", step, pack_arrays(state_arrays), events)
 
@@ -253,4 +266,4 @@ def _evidence(taken: Measured, plateau: FloatArray) -> bytes:
 
 
 def _spelled(loss: float) -> str:
-    return "NaN" if math.isnan(loss) else "infinite"
+    return sentences.NAN if math.isnan(loss) else sentences.INFINITE

@@ -17,14 +17,17 @@ import torch
 
 import bntui
 from bntui.errors import NameTakenError, RecordingError, ScenarioError
+from bntui.keyframe import SingleArray
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event
 from bntui.recording.library import new_path
+from bntui.recording.sentences import INTERRUPTED
 from bntui.recording.writer import Writer
 from bntui.scenario.checks import Facts, problems
 from bntui.scenario.load import NamedRun, Scenario
 from bntui.trainer.data import Dataset, Scaling, fit_scaling, load_data, split_indices
 from bntui.trainer.device import resolve_device
+from bntui.trainer.grid import grid_axes, grid_points
 from bntui.trainer.lock import hold
 from bntui.trainer.run import Run, Samples
 
@@ -50,14 +53,15 @@ class Session:
         train, validation = split_indices(data, first.data.validation, first.seed)
         _check(scenario.runs, data)
         device = resolve_device(first.device)
+        axes = grid_axes(data)
         scalings = [fit_scaling(run.config.data.scaling, data.x[train]) for run in scenario.runs]
         self.runs = tuple(
-            Run(index, run.name, run.config, _samples(data, train, validation, scaling, device), device)
+            Run(index, run.name, run.config, _samples(data, train, validation, scaling, axes, device), device)
             for index, (run, scaling) in enumerate(zip(scenario.runs, scalings, strict=True))
         )
         sizes = {"train_samples": str(len(train)), "validation_samples": str(len(validation))}
         self.writer = _create(scenario, recording, _meta(scenario, data, device, overrides) | sizes)
-        self._add_data(data, train, validation)
+        self._add_data(data, train, validation, axes)
         for run, scaling in zip(self.runs, scalings, strict=True):
             budget = run.config.record.budget * 1e6 / len(self.runs)
             block = pack_arrays({"offset": scaling.offset, "factor": scaling.factor}, {"kind": scaling.kind})
@@ -90,13 +94,15 @@ class Session:
         """Note where a user stopped the runs that were not over."""
         self.writer.add_events(
             [
-                Event(run.info.index, run.step, run.epoch, "interrupted", f"stopped by hand at epoch {run.epoch:g}")
+                Event.of(run.info.index, run.step, run.epoch, "interrupted", INTERRUPTED, epoch=run.epoch)
                 for run in self.runs
                 if not run.over
             ]
         )
 
-    def _add_data(self, data: Dataset, train: np.ndarray, validation: np.ndarray) -> None:
+    def _add_data(
+        self, data: Dataset, train: np.ndarray, validation: np.ndarray, axes: tuple[SingleArray, ...]
+    ) -> None:
         checksum = hashlib.blake2b(data.x.tobytes() + data.y.tobytes(), digest_size=16).digest()
         block = None
         if data.x.nbytes + data.y.nbytes <= EMBEDDED_DATA:
@@ -104,6 +110,9 @@ class Session:
             names = {"classes": json.dumps(data.classes), "features": json.dumps(data.features)}
             block = pack_arrays(arrays, names)
         self.writer.add_data("data", block, data.name, checksum)
+        if axes:
+            block = pack_arrays({f"x{number}": axis for number, axis in enumerate(axes, 1)})
+            self.writer.add_data("grid", block, data.name, hashlib.blake2b(block, digest_size=16).digest())
 
 
 def _create(scenario: Scenario, recording: Path | None, meta: Mapping[str, str]) -> Writer:
@@ -131,12 +140,14 @@ def _samples(
     train: np.ndarray,
     validation: np.ndarray,
     scaling: Scaling,
+    axes: tuple[SingleArray, ...],
     device: torch.device,
 ) -> Samples:
     def tensor(values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
     outputs = len(data.classes) if data.task == "classification" else data.y.shape[1]
+    points = grid_points(axes, scaling)
     return Samples(
         tensor(scaling.apply(data.x[train])),
         tensor(data.y[train]),
@@ -144,6 +155,7 @@ def _samples(
         tensor(data.y[validation]),
         data.task,
         outputs,
+        None if points is None else points.to(device),
     )
 
 

@@ -1,0 +1,60 @@
+"""What happened to a run, in a sentence: recorded in English with its figures, said in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bntui.keyframe import EarlyStopping
+from bntui.language import N_, _
+
+WAITED: Final = N_("{monitor} has not improved since epoch {best_epoch}: waited {wait}, patience is {patience}")
+WAITED_ALL: Final = N_("{monitor} has not improved at all: waited {wait}, patience is {patience}")
+STOPPED: Final = N_(
+    "stopped at epoch {epoch}: {monitor} has not improved since epoch {best_epoch}; waited {wait}, "
+    "patience is {patience}"
+)
+STOPPED_ALL: Final = N_(
+    "stopped at epoch {epoch}: {monitor} has not improved at all; waited {wait}, patience is {patience}"
+)
+FINISHED: Final = N_("finished after {epochs} epochs")
+RESTORED: Final = N_("restored the weights of epoch {epoch}")
+INTERRUPTED: Final = N_("stopped by hand at epoch {epoch:g}")
+DIVERGED_INITIAL: Final = N_("the loss of the initial network is {loss}")
+DIVERGED_TRAINING: Final = N_("the training loss became {loss} at step {step}")
+DIVERGED_VALIDATION: Final = N_("the validation loss became {loss} at step {step}")
+NAN: Final = N_("NaN")
+INFINITE: Final = N_("infinite")
+
+SENTENCES: Final = {
+    "stopped_early": (STOPPED, STOPPED_ALL),
+    "finished": (FINISHED,),
+    "restored_best": (RESTORED,),
+    "interrupted": (INTERRUPTED,),
+    "diverged": (DIVERGED_INITIAL, DIVERGED_TRAINING, DIVERGED_VALIDATION),
+}
+"""What an event of each kind may say."""
+
+
+def said(kind: str, message: str, arguments: Mapping[str, Any]) -> str:
+    """A recorded sentence in the language in use; as it stands where it is none that this version records.
+
+    Only sentences of this module are ever filled in: a recording is a stranger's file.
+    """
+    for sentence in SENTENCES.get(kind, ()):
+        try:
+            if sentence.format(**arguments) == message:
+                loss = {"loss": _(arguments["loss"])} if "loss" in arguments else {}
+                return _(sentence).format(**{**arguments, **loss})
+        except (LookupError, ValueError, TypeError, AttributeError):
+            continue
+    return message
+
+
+def why_stopped(stopping: EarlyStopping) -> str:
+    """Why early stopping ended a run, from its figures; empty while it has not."""
+    if not stopping.stopped:
+        return ""
+    return _(WAITED if stopping.best_epoch else WAITED_ALL).format(
+        monitor=stopping.monitor, best_epoch=stopping.best_epoch, wait=stopping.wait, patience=stopping.patience
+    )
