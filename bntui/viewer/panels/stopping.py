@@ -168,13 +168,13 @@ def _ending(events: list[Event], width: int) -> list[_Line]:
     lines: list[_Line] = []
     for event in events:
         if event.kind == "diverged":
-            sign, style, words = "✕", "bad", f"diverged: {event.message}"
+            sign, style, words = "✕", "bad", f"diverged: {event.text}"
         elif event.kind == "stopped_early":
             told = event.message.startswith("stopped")
             sign, style = "▣", "text"
-            words = event.message if told else f"stopped at epoch {figures.epoch(event.epoch)}: {event.message}"
+            words = event.text if told else f"stopped at epoch {figures.epoch(event.epoch)}: {event.text}"
         elif event.kind == "finished":
-            sign, style, words = "✓", "text", event.message
+            sign, style, words = "✓", "text", event.text
         else:
             continue
         first, *rest = wrap(words, width - 4)
@@ -224,7 +224,7 @@ def _plain(value: float) -> str:
 def _restoring(rule: Mapping[str, Any], state: _State, events: list[Event], ended: bool) -> Span:
     restored = next((event for event in events if event.kind == "restored_best"), None)
     if restored is not None:
-        return Span(f"✓ {restored.message}", "good")
+        return Span(f"✓ {restored.text}", "good")
     if ended:
         return Span("the last weights stay: the best were not restored", "muted")
     if rule["restore_best_weights"]:

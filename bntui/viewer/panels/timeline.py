@@ -167,7 +167,7 @@ def _told(run: RunView) -> list[_Mark]:
             event.epoch,
             EVENT_MARKS.get(event.kind, "·"),
             "bold bad" if event.kind == "diverged" else f"bold {run.style}",
-            event.message,
+            event.text,
         )
         for event in run.events
     ]

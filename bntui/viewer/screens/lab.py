@@ -225,7 +225,7 @@ class LabScreen(Screen[None]):
         for run, happened in zip(self._reader.runs, self._recorded.events, strict=True):
             for event in happened:
                 if event not in before and (severity := NOTABLE.get(event.kind)):
-                    self.notify(clean(event.message), title=clean(run.name), severity=severity, markup=False)
+                    self.notify(clean(event.text), title=clean(run.name), severity=severity, markup=False)
 
     def _hung_up(self) -> None:
         if self._trainer is not None:
