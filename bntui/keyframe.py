@@ -142,8 +142,8 @@ class LayerMeasures:
 
     Quantities are named by the stage that made them: ``input`` enters the block's linear or
     convolution; ``pre_norm`` is what that stage gives (the pre-activation); ``normalized`` is what the
-    normalization gives, after scale and shift, and noise where the scenario adds it (None without one); ``output`` is what the activation
-    gives, before dropout (the same values as ``pre_norm`` in the output layer).
+    normalization gives, after scale and shift, and noise where the scenario adds it (None without one);
+    ``output`` is what the activation gives, before dropout (the same values as ``pre_norm`` in the output layer).
     """
 
     name: str
@@ -170,8 +170,10 @@ class LayerMeasures:
     unit_p15: float = float("nan")
     """15th percentile over the mini-batch (and pixels or time steps) of what enters one unit's activation.
 
-    The unit is ``[record] unit``, the same in every keyframe: the typical sigmoid of figure 1 in Ioffe and
-    Szegedy, 2015.  Linear interpolation; the layer's output in the output layer.
+    The unit is ``[record] unit`` modulo the layer's units or channels, the same in every keyframe: the typical
+    sigmoid of figure 1 in Ioffe and Szegedy, 2015.  Linear interpolation; the layer's output in the output layer;
+    in a recurrent layer the input-to-hidden projection of the first gate, normalized where that is asked for.
+    NaN where a value is not finite.
     """
     unit_p50: float = float("nan")
     """Its median."""

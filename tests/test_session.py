@@ -164,7 +164,7 @@ def test_regression_scores_r_squared(tmp_path: Path) -> None:
     reader = train(tmp_path, text)
     assert reader.task == "regression"
     frame = reader.keyframe(0, 60)
-    ((block,),) = rows(reader.path, "SELECT block FROM data")
+    ((block,),) = rows(reader.path, "SELECT block FROM data WHERE name = 'data'")
     data = unpack_arrays(block)
     truth = data["y"][data["validation"]].astype(np.float64)
     assert frame.val_accuracy == pytest.approx(1 - frame.val_loss / truth.var(), rel=1e-6)
@@ -176,7 +176,7 @@ def test_the_recording_explains_itself(tmp_path: Path) -> None:
     assert reader.scenario_text == DIGITS
     assert {"torch", "bntui", "device", "cpu_capability", "threads", "overrides", "created"} <= set(reader.meta)
     assert reader.runs[0].config["training"]["epochs"] == 1
-    ((block,),) = rows(reader.path, "SELECT block FROM data")
+    ((block,),) = rows(reader.path, "SELECT block FROM data WHERE name = 'data'")
     data = unpack_arrays(block)
     assert data["x"].shape == (400, 1, 8, 8)
     assert len(data["train"]) == 320
@@ -245,7 +245,7 @@ def test_r_squared_is_the_mean_over_outputs(tmp_path: Path) -> None:
     text = f'title = "Two"\n[data]\nsource = "{tmp_path}/two.npz"\nscaling = "standard"\n[network]\nhidden = [30]\n'
     reader = train(tmp_path, text + '[training]\noptimizer = "adam"\nlr = 0.3\nepochs = 30\n')
     ((block,),) = rows(reader.path, "SELECT block FROM checkpoint")
-    ((data_block,),) = rows(reader.path, "SELECT block FROM data")
+    ((data_block,),) = rows(reader.path, "SELECT block FROM data WHERE name = 'data'")
     weights, data = unpack_arrays(block), unpack_arrays(data_block)
     train_x, val_x = (data["x"][data[part]].astype(np.float64) for part in ("train", "validation"))
     hidden = (val_x - train_x.mean(0)) / train_x.std(0) @ weights["linear 1.linear.weight"].T

@@ -23,6 +23,7 @@ from bntui.keyframe import (
     LayerMeasures,
 )
 from bntui.trainer.network import Network, Stage
+from bntui.trainer.normalization import SequenceBatchNorm, StepBatchNorm
 
 Values = NDArray[np.float32]
 
@@ -59,12 +60,9 @@ def distribution(values: Values) -> Distribution:
     return Distribution(**figures, counts=_counts(finite))
 
 
-def unit_percentiles(values: Values, unit: int, axis: int) -> dict[str, float]:
-    """Percentiles 15, 50 and 85 of one unit's values, by the names of a keyframe; NaN unless all are finite.
-
-    ``axis`` counts the units; a ``unit`` beyond its length is taken modulo it.
-    """
-    own = values.take(unit % values.shape[axis], axis).ravel().astype(np.float64)
+def unit_percentiles(values: Values) -> dict[str, float]:
+    """Percentiles 15, 50 and 85 of one unit's values, by the names of a keyframe; NaN unless all are finite."""
+    own = values.ravel().astype(np.float64)
     return dict(zip(UNIT_STATISTICS, map(float, _percentiles(np.sort(own))), strict=True))
 
 
@@ -88,12 +86,12 @@ def _counts(ordered: NDArray[np.float64]) -> CountArray:
     return np.diff(places).astype(np.int32)
 
 
-def dead_fraction(activation: str, output: Values) -> float:
-    """Share of units that give 0 for every sample (and pixel) of the batch; ReLU only."""
+def dead_fraction(activation: str, output: Values, axis: int = 1) -> float:
+    """Share of units, along ``axis``, that give 0 for every sample (and pixel or time step) of the batch; ReLU only."""
     if activation != "relu":
         return float("nan")
-    units = (0, *range(2, output.ndim))
-    return float((output == 0).all(axis=units).mean())
+    others = tuple(number for number in range(output.ndim) if number != axis % output.ndim)
+    return float((output == 0).all(axis=others).mean())
 
 
 def saturated_fraction(activation: str, output: Values) -> float:
@@ -114,10 +112,14 @@ def batch_norm(
     module: torch.nn.Module, values: Values, affine: tuple[Values, Values], gradients: tuple[Values, Values]
 ) -> BatchNorm:
     """Statistics of the batch per feature, from the values that entered the normalization."""
-    assert isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
+    assert isinstance(module, torch.nn.modules.batchnorm._BatchNorm | StepBatchNorm)
     assert module.running_mean is not None
     assert module.running_var is not None
-    axes = (0, *range(2, values.ndim))
+    axes: tuple[int, ...] = (0, *range(2, values.ndim))
+    if isinstance(module, SequenceBatchNorm):
+        axes = (0, 1)
+    elif isinstance(module, StepBatchNorm):
+        axes = (0,)
     wide = values.astype(np.float64)
     return BatchNorm(
         batch_mean=wide.mean(axes).astype(np.float32),
@@ -189,7 +191,8 @@ def layer_measures(
         if "norm" in stages:
             normalized = of(stages["noise" if "noise" in stages else "norm"][2])
         out = array(output)
-        enters = array(stages["activation"][1])
+        axis, units = (-1, info.shape[-1]) if info.kind == "recurrent" else (1, info.shape[0])
+        enters = array(stages["activation"][1].select(axis, unit % units))
         measured.append(
             LayerMeasures(
                 name=info.name,
@@ -204,12 +207,12 @@ def layer_measures(
                 update_ratio=norm(array(after[weight]) - before[weight]) / weight_norm
                 if updated and weight_norm
                 else np.nan,
-                dead_fraction=dead_fraction(info.activation, out),
+                dead_fraction=dead_fraction(info.activation, out, axis),
                 saturated_fraction=saturated_fraction(info.activation, out),
                 batch_norm=statistics,
                 dropout=dropout_mask(info.dropout, array(masks[info.name])) if info.name in masks else None,
                 gradient_shift=np.nan if shifts is None else shifts[number],
-                **unit_percentiles(enters, unit, -1 if info.kind == "recurrent" else 1),
+                **unit_percentiles(enters),
             )
         )
     return tuple(measured)

@@ -1,0 +1,63 @@
+"""What does the network answer between the samples: a grid over its inputs, and its predictions there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from bntui.keyframe import Predictions, SingleArray
+from bntui.trainer.data import Dataset, Scaling
+from bntui.trainer.network import Network, forward
+from bntui.trainer.probes import array
+
+COLUMNS: Final = 48
+ROWS: Final = 32
+POINTS: Final = 128
+MARGIN: Final = 0.1
+"""The grid goes beyond the samples by this share of their range, on each side."""
+
+
+def grid_axes(data: Dataset) -> tuple[SingleArray, ...]:
+    """The values of the grid's axes in raw units, over training and validation samples; empty where there is none.
+
+    Classification with two features has ``COLUMNS`` values of the first and ``ROWS`` of the second; regression
+    with one feature has ``POINTS``.
+    """
+    shape, classes = data.x.shape[1:], len(data.classes)
+    if data.task == "regression" and shape == (1,):
+        counts: tuple[int, ...] = (POINTS,)
+    elif data.task == "classification" and shape == (2,) and classes <= 256:  # a class is kept in a byte
+        counts = (COLUMNS, ROWS)
+    else:
+        return ()
+    axes = []
+    for feature, count in zip(data.x.T.astype(np.float64), counts, strict=True):
+        low, high = feature.min(), feature.max()
+        margin = MARGIN * (high - low) or 1.0  # around a constant any width will do
+        axes.append(np.linspace(low - margin, high + margin, count).astype(np.float32))
+    return tuple(axes)
+
+
+def grid_points(axes: tuple[SingleArray, ...], scaling: Scaling) -> torch.Tensor | None:
+    """The grid's points as they enter a network, ``(points, features)``, row by row; None without a grid."""
+    if not axes:
+        return None
+    points = np.stack([axis.ravel() for axis in np.meshgrid(*axes)], axis=1)
+    return torch.from_numpy(scaling.apply(points))
+
+
+def predict(network: Network, points: torch.Tensor, task: str) -> Predictions:
+    """The network's answers at :func:`grid_points`, evaluation mode; draws nothing, changes nothing."""
+    network.train(False)
+    with torch.inference_mode():
+        output = forward(network.stages, points)[-1]
+    network.train(True)
+    if task == "regression":
+        return Predictions(array(output), None)
+    probability, answer = functional.softmax(output, 1).max(1)
+    # rounded as the recording keeps it, so that live and recorded keyframes are the same
+    values = array(probability).astype(np.float16).astype(np.float32)
+    return Predictions(values.reshape(ROWS, COLUMNS), array(answer).astype(np.uint8).reshape(ROWS, COLUMNS))
