@@ -33,6 +33,11 @@ class Block:
     """``elman``, ``gru`` or ``lstm`` of a recurrent layer."""
 
     @property
+    def function(self) -> Activation:
+        """The activation function that makes the output: the block's, but GRU and LSTM have a tanh of their own."""
+        return "tanh" if self.cell in ("gru", "lstm") else self.activation
+
+    @property
     def channels(self) -> int:
         """Output channels of a convolution."""
         return self.units

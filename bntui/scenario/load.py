@@ -26,7 +26,10 @@ _OF_A_RUN: Final = ("data", "network", "training", "record", "device", "seed")
 _SHARED: Final = (
     ("seed",),
     ("device",),
-    *(("data", key) for key in ("source", "labels", "target", "task", "samples", "noise", "validation")),
+    *(
+        ("data", key)
+        for key in ("source", "labels", "target", "task", "samples", "noise", "factor", "sequence", "validation")
+    ),
 )
 _WHY_SHARED: Final = (
     "the runs of a scenario share their samples and the order of them, so that they differ in what the scenario says"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from bntui.errors import DataError
 from bntui.keyframe import FloatArray, IntArray, SingleArray
+from bntui.language import _
 from bntui.scenario.schema import BUILTIN_DATA, Data
 from bntui.trainer.files import pixel_names, read_file
 from bntui.trainer.generated import DEFAULT_NOISE, REGRESSION, generate
@@ -39,7 +40,7 @@ class Dataset:
     name: str
     """The built-in name, or the file's name."""
     x: SingleArray
-    """Shape ``(N, features)``, or ``(N, channels, height, width)`` for images; raw units."""
+    """Shape ``(N, features)``, or ``(N, channels, height, width)`` for images; raw units, times ``data.factor``."""
     y: IntArray | SingleArray
     """Classification: class numbers ``(N,)``, int64.  Regression: ``(N, outputs)``, float32."""
     task: Task
@@ -55,9 +56,20 @@ class Dataset:
 def load_data(config: Data, folder: Path, seed: int) -> Dataset:
     """The samples that a scenario names; a path is relative to ``folder``, ``~`` is the home folder.
 
-    Raises :class:`DataError` for a file that is missing, damaged or of the wrong shape, and for a task
-    that built-in data do not have.
+    Raises :class:`DataError` for a file that is missing, damaged or of the wrong shape, for a task that
+    built-in data do not have, and for a factor that the values do not survive.
     """
+    dataset = _loaded(config, folder, seed)
+    if config.factor == 1:
+        return dataset
+    with np.errstate(over="ignore"):
+        x = (dataset.x * config.factor).astype(np.float32)
+    if not np.isfinite(x).all():
+        raise DataError(_("data.factor = {factor:g}: the values become too large").format(factor=config.factor))
+    return replace(dataset, x=x)
+
+
+def _loaded(config: Data, folder: Path, seed: int) -> Dataset:
     if config.source in BUILTIN_DATA:
         dataset = _builtin(config, seed)
         if config.task not in ("auto", dataset.task):
@@ -128,7 +140,7 @@ def split_indices(dataset: Dataset, validation: float, seed: int) -> tuple[IntAr
     held_out = min(math.ceil(count * validation), count - 1)
     stratify = None
     if dataset.task == "classification":
-        _, frequency = np.unique(dataset.y, return_counts=True)
+        frequency = np.unique(dataset.y, return_counts=True)[1]
         if frequency.min() >= 2 and min(held_out, count - held_out) >= len(frequency):
             stratify = dataset.y
     train, rest = train_test_split(
@@ -178,3 +190,19 @@ def fit_scaling(kind: ScalingKind, x_train: SingleArray) -> Scaling:
     if kind == "minmax":
         return Scaling(kind, scaler.data_min_.reshape(shape), scaler.scale_.reshape(shape))
     return Scaling(kind, scaler.mean_.reshape(shape), (1.0 / scaler.scale_).reshape(shape))
+
+
+def as_sequence(x: SingleArray, sequence: str) -> SingleArray:
+    """Samples as ``data.sequence`` wants them: sequences ``(N, steps, features)`` of rows or pixels, or as they are.
+
+    A row of an image has the values of all channels, and so has a pixel; of samples that are no images each
+    feature is a step.
+    """
+    if sequence == "none":
+        return x
+    if x.ndim == 2:
+        return x[:, :, np.newaxis]
+    samples, channels, height, width = x.shape
+    if sequence == "rows":
+        return x.transpose(0, 2, 1, 3).reshape(samples, height, channels * width)
+    return x.transpose(0, 2, 3, 1).reshape(samples, height * width, channels)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from bntui.keyframe import Predictions, SingleArray
-from bntui.trainer.data import Dataset, Scaling
+from bntui.trainer.data import Dataset, Scaling, as_sequence
 from bntui.trainer.network import Network, forward
 from bntui.trainer.probes import array
 
@@ -41,12 +41,15 @@ def grid_axes(data: Dataset) -> tuple[SingleArray, ...]:
     return tuple(axes)
 
 
-def grid_points(axes: tuple[SingleArray, ...], scaling: Scaling) -> torch.Tensor | None:
-    """The grid's points as they enter a network, ``(points, features)``, row by row; None without a grid."""
+def grid_points(axes: tuple[SingleArray, ...], scaling: Scaling, sequence: str = "none") -> torch.Tensor | None:
+    """The grid's points as they enter a network, ``(points, features)``, row by row; None without a grid.
+
+    ``sequence`` is ``data.sequence``: with it the points have the shape of sequences.
+    """
     if not axes:
         return None
     points = np.stack([axis.ravel() for axis in np.meshgrid(*axes)], axis=1)
-    return torch.from_numpy(scaling.apply(points))
+    return torch.from_numpy(as_sequence(scaling.apply(points), sequence))
 
 
 def predict(network: Network, points: torch.Tensor, task: str) -> Predictions:

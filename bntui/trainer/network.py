@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from bntui.recording.history import LayerInfo
 from bntui.scenario.blocks import OUTPUT, Block, blocks, convolved, pooled
 from bntui.scenario.schema import Network as NetworkConfig
-from bntui.trainer.draw import generator
+from bntui.trainer.initialization import initialize
+from bntui.trainer.normalization import normalization, per_step
+from bntui.trainer.recurrent import LastStep, Recurrence, Rows, recurrence
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid,
@@ -36,7 +38,8 @@ class Stage:
     layer: int
     """Number of the layer it belongs to."""
     kind: str
-    """``flatten``, ``linear``, ``conv``, ``norm``, ``noise``, ``activation``, ``pool`` or ``dropout``."""
+    """``flatten``, ``last`` or ``rows``; ``linear``, ``conv`` or ``recurrent``; ``norm``, ``noise``, ``activation``,
+    ``pool`` or ``dropout``."""
     module: nn.Module
     amount: float = 0.0
     """Dropout: probability of dropping; noise: its strength; else 0."""
@@ -74,8 +77,7 @@ class Network:
     def train(self, mode: bool) -> None:
         """Training mode (the batch's statistics) or evaluation mode (the running ones)."""
         for stage in self.stages:
-            if stage.kind == "norm":
-                stage.module.training = mode
+            stage.module.train(mode)
 
 
 def forward(stages: Iterable[Stage], x: Tensor, draw: Callable[[Stage, Tensor], Tensor] | None = None) -> list[Tensor]:
@@ -97,19 +99,20 @@ def build(config: NetworkConfig, shape: Sequence[int], outputs: int, seed: int, 
     shape = tuple(shape)
     output = Block(OUTPUT, "linear", outputs, norm="none", activation="none", dropout=0.0, init=config.init)
     for number, block in enumerate((*blocks(config), output)):
-        if block.type == "linear" and len(shape) > 1:
-            stages.append(Stage(number, "flatten", nn.Flatten()))
-            shape = (math.prod(shape),)
+        after_recurrent = bool(layers) and layers[-1].kind == "recurrent"
+        arrangement, shape = _arranged(block, shape, after_recurrent)
+        stages += [Stage(number, kind, module) for kind, module in arrangement]
         made, shape = _block(block, shape, config)
-        _initialize(made[0][1], block, seed)
+        cell = next((module for _, module in made if isinstance(module, Recurrence)), None)
+        initialize(made[0][1], cell, block, seed)
         amounts = {"dropout": block.dropout, "noise": config.norm_noise}
         stages += [Stage(number, kind, module, amounts.get(kind, 0.0)) for kind, module in made]
         parameters = sum(p.numel() for _, module in made for p in module.parameters())
         kinds = tuple(stage.kind for stage in stages if stage.layer == number)
         layers.append(
             LayerInfo(
-                block.name, block.type, shape, block.norm, block.activation, block.dropout, parameters, kinds,
-                groups=config.groups if block.norm == "group" else 1,
+                block.name, block.type, shape, block.norm, block.function, block.dropout, parameters, kinds,
+                cell=block.cell, per_step=per_step(block, config), groups=config.groups if block.norm == "group" else 1,
             )
         )  # fmt: skip
     for stage in stages:
@@ -117,20 +120,47 @@ def build(config: NetworkConfig, shape: Sequence[int], outputs: int, seed: int, 
     return Network(tuple(layers), tuple(stages))
 
 
+def _arranged(
+    block: Block, shape: tuple[int, ...], after_recurrent: bool
+) -> tuple[list[tuple[str, nn.Module]], tuple[int, ...]]:
+    """The stage that brings a sample into the shape that a block takes, if one is needed, and that shape.
+
+    Linear layers take features: the last time step of a recurrent layer, or all values flattened.  Recurrent
+    layers take steps: of an image its rows.
+    """
+    if block.type == "linear" and len(shape) == 2 and after_recurrent:
+        return [("last", LastStep())], shape[1:]
+    if block.type == "linear" and len(shape) > 1:
+        return [("flatten", nn.Flatten())], (math.prod(shape),)
+    if block.type == "recurrent" and len(shape) == 3:
+        channels, height, width = shape
+        return [("rows", Rows())], (height, channels * width)
+    return [], shape
+
+
 def _block(
     block: Block, shape: tuple[int, ...], config: NetworkConfig
 ) -> tuple[list[tuple[str, nn.Module]], tuple[int, ...]]:
     """The stages of one block and the shape of a sample after it."""
     image: tuple[int, int] | None = None
-    made: list[tuple[str, nn.Module]]
+    entered: tuple[int, ...]
+    entry: nn.Module
+    function = ACTIVATIONS[block.activation]()
     if block.type == "linear":
-        made = [("linear", nn.Linear(shape[0], block.units))]
-    else:
-        made = [("conv", nn.Conv2d(shape[0], block.units, block.kernel, block.stride, block.padding))]
+        entry = nn.Linear(shape[0], block.units)
+        entered = shape = (block.units,)
+    elif block.type == "conv":
+        entry = nn.Conv2d(shape[0], block.units, block.kernel, block.stride, block.padding)
         image = convolved(block, (shape[1], shape[2]))
-    shape = (block.units, *(image or ()))
-    activation = ("activation", ACTIVATIONS[block.activation]())
-    norm = [("norm", _norm(block, shape, config.groups))] if block.norm != "none" else []
+        entered = shape = (block.units, *image)
+    else:
+        steps, features = shape
+        function = cell = recurrence(block, function, steps, config)
+        entry = nn.Linear(features, cell.gates * block.units)
+        entered, shape = (steps, cell.gates * block.units), (steps, block.units)
+    made: list[tuple[str, nn.Module]] = [(block.type, entry)]
+    activation = ("activation", function)
+    norm = [("norm", normalization(block, entered, config))] if block.norm != "none" else []
     if block.norm == "batch" and config.norm_noise:
         norm.append(("noise", nn.Identity()))
     if config.norm_position == "before_activation":
@@ -143,45 +173,3 @@ def _block(
     if block.dropout:
         made.append(("dropout", nn.Identity()))
     return made, shape
-
-
-def _norm(block: Block, shape: tuple[int, ...], groups: int) -> nn.Module:
-    if block.norm == "batch":
-        return nn.BatchNorm1d(shape[0]) if len(shape) == 1 else nn.BatchNorm2d(shape[0])
-    if block.norm == "group":
-        return nn.GroupNorm(groups, shape[0])
-    return nn.LayerNorm(shape)
-
-
-def _initialize(module: nn.Module, block: Block, seed: int) -> None:
-    """Draw the weight by name of the initialization; other biases than the default's start at zero."""
-    weight, bias = module.weight, module.bias
-    assert isinstance(weight, nn.Parameter)
-    assert isinstance(bias, nn.Parameter)
-    fan_in = weight[0].numel()
-    cpu = torch.device("cpu")
-    draw = generator(cpu, seed, "init", block.name, "weight")
-    name, _, number = block.init.partition(":")
-    nn.init.zeros_(bias)
-    if name == "default":  # what nn.Linear and nn.Conv2d do by themselves, from our generator
-        nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=draw)
-        limit = 1 / math.sqrt(fan_in)
-        nn.init.uniform_(bias, -limit, limit, generator=generator(cpu, seed, "init", block.name, "bias"))
-    elif name == "normal":
-        nn.init.normal_(weight, 0.0, float(number), generator=draw)
-    elif name == "uniform":
-        nn.init.uniform_(weight, -float(number), float(number), generator=draw)
-    elif name == "xavier":
-        nn.init.xavier_uniform_(weight, generator=draw)
-    elif name == "xavier_normal":
-        nn.init.xavier_normal_(weight, generator=draw)
-    elif name == "he":
-        nn.init.kaiming_uniform_(weight, nonlinearity="relu", generator=draw)
-    elif name == "he_normal":
-        nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=draw)
-    elif name == "lecun":
-        nn.init.normal_(weight, 0.0, math.sqrt(1 / fan_in), generator=draw)
-    elif name == "orthogonal":
-        nn.init.orthogonal_(weight, generator=draw)
-    else:
-        nn.init.zeros_(weight)

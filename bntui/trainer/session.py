@@ -25,7 +25,7 @@ from bntui.recording.sentences import INTERRUPTED
 from bntui.recording.writer import Writer
 from bntui.scenario.checks import Facts, problems
 from bntui.scenario.load import NamedRun, Scenario
-from bntui.trainer.data import Dataset, Scaling, fit_scaling, load_data, split_indices
+from bntui.trainer.data import Dataset, Scaling, as_sequence, fit_scaling, load_data, split_indices
 from bntui.trainer.device import resolve_device
 from bntui.trainer.grid import grid_axes, grid_points
 from bntui.trainer.lock import hold
@@ -53,10 +53,10 @@ class Session:
         train, validation = split_indices(data, first.data.validation, first.seed)
         _check(scenario.runs, data)
         device = resolve_device(first.device)
-        axes = grid_axes(data)
+        axes, parts = grid_axes(data), (train, validation)
         scalings = [fit_scaling(run.config.data.scaling, data.x[train]) for run in scenario.runs]
         self.runs = tuple(
-            Run(index, run.name, run.config, _samples(data, train, validation, scaling, axes, device), device)
+            Run(index, run.name, run.config, _samples(data, parts, scaling, axes, first.data.sequence, device), device)
             for index, (run, scaling) in enumerate(zip(scenario.runs, scalings, strict=True))
         )
         sizes = {"train_samples": str(len(train)), "validation_samples": str(len(validation))}
@@ -137,21 +137,25 @@ def _held(path: Path, meta: Mapping[str, str]) -> Writer:
 
 def _samples(
     data: Dataset,
-    train: np.ndarray,
-    validation: np.ndarray,
+    parts: tuple[np.ndarray, np.ndarray],
     scaling: Scaling,
     axes: tuple[SingleArray, ...],
+    sequence: str,
     device: torch.device,
 ) -> Samples:
     def tensor(values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
+    def inputs(rows: np.ndarray) -> torch.Tensor:
+        return tensor(as_sequence(scaling.apply(data.x[rows]), sequence))
+
+    train, validation = parts
     outputs = len(data.classes) if data.task == "classification" else data.y.shape[1]
-    points = grid_points(axes, scaling)
+    points = grid_points(axes, scaling, sequence)
     return Samples(
-        tensor(scaling.apply(data.x[train])),
+        inputs(train),
         tensor(data.y[train]),
-        tensor(scaling.apply(data.x[validation])),
+        inputs(validation),
         tensor(data.y[validation]),
         data.task,
         outputs,
