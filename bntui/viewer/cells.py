@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import BoolArray, FloatArray, IntArray
+from bntui.language import _
 from bntui.viewer.rows import Drawing, Row, Span, fit, wrap
 from bntui.viewer.view import RunView
 
@@ -213,4 +214,4 @@ def notice(title: str, sentences: Iterable[str], width: int, height: int) -> Dra
 
 def waiting(run: RunView) -> Row:
     """A run that has no keyframe at the cursor, beside one that has."""
-    return Span(f"{run.mark} {run.name}", run.style), Span(": no keyframe here yet", "muted")
+    return Span(f"{run.mark} {run.name}", run.style), Span(_(": no keyframe here yet"), "muted")

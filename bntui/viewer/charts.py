@@ -15,15 +15,18 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.viewer.figures import MINUS
-from bntui.viewer.rows import Row, Span, fit
+from bntui.viewer.rows import Row, Span, fit, parted
 
 LABEL_CELLS: Final = 5
 """Least width of the labels of the y axis, so that the canvas does not shift when limits move."""
 DOT_SPACING: Final = 4
 """Dotted lines: distance between dots, in braille dots."""
+NAME_CELLS: Final = 8
+"""Most cells that the name of the y axis takes; it stands left of the corner."""
 _FIRST_COLOUR: Final = 16
 _LARGEST: Final = 1e300
 _NICE: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
@@ -204,7 +207,7 @@ def line_chart(
     lines = height - 2 if framed else height
     marks = ticks(y_limits, log, max(2, (lines + 1) // 3)) if framed else []
     labels = [tick_label(mark) for mark in marks]
-    left = max(LABEL_CELLS, *map(len, labels)) + 1 if labels else 0
+    left = max(LABEL_CELLS, min(cell_len(y_label), NAME_CELLS), *map(len, labels)) + 1 if labels else 0
     columns = width - left
 
     plotext.terminal.limit(False, False)  # sizes are the panel's, not the terminal's
@@ -259,9 +262,9 @@ def _read(matrix: Any, styles: Sequence[str]) -> list[Row]:
 def _name_axes(chart: Chart, y_label: str, x_label: str) -> Chart:
     """Names of the axes, where they cost no room: left of the corner, and between the last two ticks of x."""
     rows = list(chart.rows)
-    rows[-2] = put(rows[-2], 0, y_label[: chart.left - 1], "muted")
+    rows[-2] = put(rows[-2], 0, set_cell_size(y_label, min(cell_len(y_label), chart.left - 1)), "muted")
     words = "".join(span.text for span in rows[-1])
-    gap = " " * (len(x_label) + 2)
+    gap = " " * (cell_len(x_label) + 2)
     at = words.rstrip().rfind(gap)
     if x_label and at >= chart.left:
         rows[-1] = put(rows[-1], at + 1, x_label, "muted")
@@ -275,22 +278,22 @@ def is_blank(row: Row, column: int, cells: int = 1) -> bool:
 
 
 def put(row: Row, column: int, text: str, style: str) -> Row:
-    """The row with ``text`` laid over it; the row has no double-width text and keeps its width."""
+    """The row with ``text`` laid over it from that cell on; it keeps its width."""
     out: list[Span] = []
     start = 0
-    end = column + len(text)
+    end = column + cell_len(text)
     laid = False
     for span in row:
-        stop = start + len(span.text)
+        stop = start + cell_len(span.text)
         if stop <= column or start >= end:
             out.append(span)
         else:
             if start < column:
-                out.append(Span(span.text[: column - start], span.style))
+                out.append(Span(parted(span.text, column - start)[0], span.style))
             if not laid:
                 out.append(Span(text, style))
                 laid = True
             if stop > end:
-                out.append(Span(span.text[end - start :], span.style))
+                out.append(Span(parted(span.text, end - start)[1], span.style))
         start = stop
     return tuple(out)

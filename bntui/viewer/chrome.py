@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
+from bntui.language import N_, _
 from bntui.link import Status
 from bntui.viewer.figures import count, epoch
 from bntui.viewer.layout import SMALLEST
@@ -14,10 +15,11 @@ from bntui.viewer.panels import PANELS
 from bntui.viewer.rows import Row, Span, fit, width, wrap
 from bntui.viewer.view import RunView, View
 
-TOO_SMALL: Final = f"This screen is too small for a training run: make it at least {SMALLEST[0]}x{SMALLEST[1]}."
+TOO_SMALL: Final = N_("This screen is too small for a training run: make it at least {width}x{height}.")
 SHORT: Final = {
-    "curves": "Curves", "layers": "Layers", "gradients": "Grads", "dropout": "Drop", "stopping": "Stop",
-    "timeline": "Time", "data": "Data", "drift": "Drift", "distributions": "Dist",
+    "curves": N_("Curves"), "layers": N_("Layers"), "gradients": N_("Grads"), "dropout": N_("Drop"),
+    "stopping": N_("Stop"), "timeline": N_("Time"), "data": N_("Data"), "drift": N_("Drift"),
+    "distributions": N_("Dist"),
 }  # fmt: skip
 """Names of the panels that are not shown, on a narrow screen."""
 PRIORITY: Final = ("q", "d", "space", "?", "←→", "n", "1-9", "tab", "m", "s", "+−", "↵", "esc", "end", "l", "p")
@@ -29,23 +31,23 @@ ESSENTIAL: Final = frozenset(("q", "d", "space", "?", "←→", "n"))
 
 def pace_text(pace: float | None) -> str:
     """Epochs a second as they are asked for."""
-    return "unthrottled" if pace is None else f"{pace:g}/s"
+    return _("unthrottled") if pace is None else f"{pace:g}/s"
 
 
 def state_text(status: Status | None, gone: bool, *, live: bool = False) -> tuple[str, str]:
     """The trainer's state in words, and its style; without a trainer (``live``) the screen is a replay."""
     if gone:
-        return "✗ trainer gone", "bold bad"
+        return _("✗ trainer gone"), "bold bad"
     if status is None:
-        return ("▶ starting", "muted") if live else ("replay", "muted")
+        return (_("▶ starting"), "muted") if live else (_("replay"), "muted")
     if status.state == "running":
         measured = f" ({status.rate:.0f}/s)" if status.pace is None and status.rate >= 1 else ""
-        return f"▶ running {pace_text(status.pace)}{measured}", "good"
+        return _("▶ running {pace}").format(pace=pace_text(status.pace)) + measured, "good"
     return {
-        "paused": (f"❚❚ paused {pace_text(status.pace)}", "warn"),
-        "finished": ("✓ finished", "text"),
-        "stopped": ("⊘ stopped", "text"),
-        "failed": ("✗ failed", "bold bad"),
+        "paused": (_("❚❚ paused {pace}").format(pace=pace_text(status.pace)), "warn"),
+        "finished": (_("✓ finished"), "text"),
+        "stopped": (_("⊘ stopped"), "text"),
+        "failed": (_("✗ failed"), "bold bad"),
     }[status.state]
 
 
@@ -53,9 +55,10 @@ def where(view: View) -> tuple[str, str]:
     """The selected run's place, epoch and step of the keyframe that is shown; and the same without the step."""
     run = view.runs[view.selected]
     if run.row < 0:
-        return ("no keyframe yet",) * 2
-    place = f"epoch {epoch(run.history.epoch[run.row])}/{run.info.epochs}"
-    return f"{place}   step {count(int(run.history.step[run.row]))}", place
+        return (_("no keyframe yet"),) * 2
+    place = _("epoch {epoch}/{epochs}").format(epoch=epoch(run.history.epoch[run.row]), epochs=run.info.epochs)
+    step = _("step {step}").format(step=count(int(run.history.step[run.row])))
+    return f"{place}   {step}", place
 
 
 def data_text(view: View, facts: Mapping[str, str]) -> str:
@@ -110,7 +113,7 @@ def tabs(focused: str, cells: int) -> Row:
     """Names of all panels with their keys, the shown one marked."""
     chosen = next(panel for panel in PANELS if panel.name == focused)
     for names in ({panel.name: panel.label for panel in PANELS}, SHORT, {}):
-        labels = {**names, focused: chosen.label}
+        labels = {name: _(label) for name, label in {**names, focused: chosen.label}.items()}
         texts = [(panel, f"{panel.key} {labels.get(panel.name, '')}".rstrip()) for panel in PANELS]
         if 1 + sum(cell_len(words) + 2 for _, words in texts) <= cells:
             break
@@ -127,26 +130,26 @@ def tabs(focused: str, cells: int) -> Row:
 def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoomed: bool, from_gallery: bool) -> Row:
     """The keys that do something here; the less important of those that do not fit are left to the help."""
     wanted = [
-        ("space", "pause" if running else "run", live),
-        ("n", "epoch", live),
-        ("s", "step", live),
-        ("+−", "pace", live),
-        ("←→", "keyframe", True),
-        ("end", "follow" if live else "last", True),
-        ("1-9", "panel", True),
-        ("m", "microscope", True),
-        ("↵", "back" if zoomed else "zoom", several),
-        ("tab", "run", runs > 1),
-        ("p", "pin", runs > 1),
-        ("l", "log", True),
-        ("?", "explain", True),
-        ("esc", "gallery", from_gallery),
-        ("d", "detach", live),
-        ("q", "stop, quit" if live else "quit", True),
+        ("space", _("pause") if running else _("run"), live),
+        ("n", _("epoch"), live),
+        ("s", _("step"), live),
+        ("+−", _("pace"), live),
+        ("←→", _("keyframe"), True),
+        ("end", _("follow") if live else _("last"), True),
+        ("1-9", _("panel"), True),
+        ("m", _("microscope"), True),
+        ("↵", _("back") if zoomed else _("zoom"), several),
+        ("tab", _("run"), runs > 1),
+        ("p", _("pin"), runs > 1),
+        ("l", _("log"), True),
+        ("?", _("explain"), True),
+        ("esc", _("gallery"), from_gallery),
+        ("d", _("detach"), live),
+        ("q", _("stop, quit") if live else _("quit"), True),
     ]
     useful = [(key, label) for key, label, does in wanted if does]
     useful.sort(key=lambda one: PRIORITY.index(one[0]))
-    bare = [key for key, _ in useful if key in ESSENTIAL]
+    bare = [key for key, label in useful if key in ESSENTIAL]
     kept = dict.fromkeys(bare, "")
     room = cells - 1 - sum(cell_len(key) + 2 for key in bare)
     for key, label in useful:
@@ -154,7 +157,7 @@ def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoo
         if size <= room:
             kept[key] = f" {label}"
             room -= size
-    shown = [(key, kept[key]) for key, _, _ in wanted if key in kept]
+    shown = [(key, kept[key]) for key, *rest in wanted if key in kept]
     row: list[Span] = [Span(" ")]
     for key, label in shown:
         row += [Span(key, "key"), Span(f"{label}  ", "muted")]
@@ -163,5 +166,6 @@ def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoo
 
 def too_small(cells: int, height: int) -> tuple[Row, ...]:
     """The sentence that stands on a screen where nothing else fits."""
-    lines = wrap(TOO_SMALL, cells)[:height]
+    sentence = _(TOO_SMALL).format(width=SMALLEST[0], height=SMALLEST[1])
+    lines = wrap(sentence, cells)[:height]
     return tuple((Span(line, "warn"),) for line in lines + [""] * (height - len(lines)))

@@ -7,6 +7,7 @@ pure functions from a view to rows, so that a test reads them as text.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from string import Formatter
 from typing import NamedTuple
 
 from rich.cells import cell_len, chop_cells, set_cell_size
@@ -65,6 +66,38 @@ def wrap(sentence: str, cells: int) -> list[str]:
         else:
             lines += chop_cells(word, max(cells, 2))
     return lines or [""]
+
+
+def ljust(words: str, cells: int) -> str:
+    """Like ``str.ljust``, in cells: words with spaces after them, never cut."""
+    return words + " " * (cells - cell_len(words))
+
+
+def rjust(words: str, cells: int) -> str:
+    """Like ``str.rjust``, in cells: words with spaces before them, never cut."""
+    return " " * (cells - cell_len(words)) + words
+
+
+def parted(words: str, cells: int) -> tuple[str, str]:
+    """Words before and after so many cells; of a wide character that stands across, each part gets a space."""
+    at = 0
+    for place, char in enumerate(words):
+        if at >= cells:
+            return set_cell_size(words, cells), " " * (at - cells) + words[place:]
+        at += cell_len(char)
+    return words[:-1] + " " if at > cells else words, " " * max(at - cells, 0)
+
+
+def filled(sentence: str, style: str, **parts: Span) -> Row:
+    """A sentence in one style, its placeholders (``"best {best} at {epoch}"``) spans in styles of their own.
+
+    A translation may put them in another order.
+    """
+    row: list[Span] = []
+    for words, name, _, _ in Formatter().parse(sentence):
+        row += [Span(words, style)] if words else []
+        row += [parts[name]] if name is not None else []
+    return tuple(row)
 
 
 def join(*rows: Iterable[Span]) -> Row:

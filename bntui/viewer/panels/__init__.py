@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from bntui.language import N_
+
 if TYPE_CHECKING:
     from bntui.viewer.rows import Drawing
     from bntui.viewer.view import View
@@ -18,6 +20,7 @@ class Panel:
     name: str
     key: str
     label: str
+    """In English, marked for translation."""
 
     def draw(self, view: View, width: int, height: int) -> Drawing:
         """The panel's rows, exactly ``height`` of ``width`` cells; its module is imported on the first call."""
@@ -26,15 +29,15 @@ class Panel:
 
 
 PANELS: Final = (
-    Panel("curves", "1", "Curves"),
-    Panel("layers", "2", "Layers"),
-    Panel("gradients", "3", "Gradients"),
-    Panel("dropout", "4", "Dropout"),
-    Panel("stopping", "5", "Early stopping"),
-    Panel("timeline", "6", "Timeline"),
-    Panel("data", "7", "Data"),
-    Panel("drift", "8", "Drift"),
-    Panel("distributions", "9", "Distributions"),
+    Panel("curves", "1", N_("Curves")),
+    Panel("layers", "2", N_("Layers")),
+    Panel("gradients", "3", N_("Gradients")),
+    Panel("dropout", "4", N_("Dropout")),
+    Panel("stopping", "5", N_("Early stopping")),
+    Panel("timeline", "6", N_("Timeline")),
+    Panel("data", "7", N_("Data")),
+    Panel("drift", "8", N_("Drift")),
+    Panel("distributions", "9", N_("Distributions")),
 )
 """All panels in the order of their keys; the timeline also stands below the others, on every screen."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import BoolArray, FloatArray
+from bntui.language import _
 from bntui.recording.history import Event, RunHistory
 from bntui.viewer import figures
 from bntui.viewer.cells import notice
@@ -26,13 +28,19 @@ _BELOW_HEIGHT = 14
 
 def draw(view: View, width: int, height: int) -> Drawing:
     """Charts that do not depend on the cursor (kept), a legend of the values at the cursor, and the cursor's line."""
-    title = f"Curves ── validation, dotted: training · {'log' if view.log_axis else 'linear'} loss"
+    linear, logarithmic = (
+        _("Curves ── validation, dotted: training · linear loss"),
+        _("Curves ── validation, dotted: training · log loss"),
+    )
+    title = logarithmic if view.log_axis else linear
     if not any(len(run.history) for run in view.runs):
-        sentence = "no curves yet: they begin with the first keyframe; n trains an epoch, space runs"
+        sentence = _("no curves yet: they begin with the first keyframe; n trains an epoch, space runs")
         return notice(title, [sentence], width, height)
     legend = _legend(view, width, max(1, height // 5))
     courses = tuple(_Course(run.history, run.events, run) for run in view.runs)
-    charts = _charts(courses, view.selected, view.task, view.epochs, view.log_axis, width, max(height - len(legend), 1))
+    room = max(height - len(legend), 1)
+    names = (_("loss"), "R²" if view.task == "regression" else _("acc %"), _("epoch"))
+    charts = _charts(courses, view.selected, view.task, view.epochs, view.log_axis, names, width, room)
     rows = [*legend]
     for band in charts:
         drawn = [_with_cursor(chart, view.cursor) for chart in band]
@@ -57,35 +65,59 @@ class _Course:
 
 def accuracy_name(task: str) -> str:
     """What the recorded accuracy is in this task."""
-    return "R²" if task == "regression" else "accuracy"
+    return "R²" if task == "regression" else _("accuracy")
 
 
 @lru_cache(maxsize=4)
 def _charts(
-    courses: tuple[_Course, ...], selected: int, task: str, epochs: int, log: bool, width: int, height: int
+    courses: tuple[_Course, ...],
+    selected: int,
+    task: str,
+    epochs: int,
+    log: bool,
+    names: tuple[str, str, str],
+    width: int,
+    height: int,
 ) -> tuple[tuple[Chart, ...], ...]:
-    """Bands of charts side by side: loss, and accuracy beside it or below where there is room."""
+    """Bands of charts side by side: loss, and accuracy beside it or below where there is room.
+
+    Args:
+        names: of the axes, in the reader's language: loss, accuracy, epoch.
+    """
     ordered = [course.run for course in courses]
     ordered.append(ordered.pop(selected))  # the last one lies on top
+    loss, accuracy, epoch = names
+    loss_axes, accuracy_axes = _Axes(loss, epoch, epochs, log), _Axes(accuracy, epoch, epochs, False)
     if width >= _BESIDE_WIDTH:
         half = width // 2
-        return ((_loss(ordered, epochs, log, half, height), _accuracy(ordered, task, epochs, width - half, height)),)
+        return (
+            (_loss(ordered, loss_axes, half, height), _accuracy(ordered, task, accuracy_axes, width - half, height)),
+        )
     if height >= _BELOW_HEIGHT - 2:
         half = (height + 1) // 2
         return (
-            (_loss(ordered, epochs, log, width, half),),
-            (_accuracy(ordered, task, epochs, width, height - half),),
+            (_loss(ordered, loss_axes, width, half),),
+            (_accuracy(ordered, task, accuracy_axes, width, height - half),),
         )
-    return ((_loss(ordered, epochs, log, width, height),),)
+    return ((_loss(ordered, loss_axes, width, height),),)
 
 
-def _loss(runs: list[RunView], epochs: int, log: bool, width: int, height: int) -> Chart:
+class _Axes(NamedTuple):
+    """Names of both axes, the last epoch, and whether the values' axis is logarithmic."""
+
+    y: str
+    x: str
+    epochs: int
+    log: bool
+
+
+def _loss(runs: list[RunView], axes: _Axes, width: int, height: int) -> Chart:
     lines = [(run, _of_epochs(run, run.history.train_loss), run.history.val_loss) for run in runs]
-    bounds = limits([course for _, *both in lines for course in both], log)
-    return _chart(lines, bounds, "loss", epochs, log, width, height)
+    bounds = limits([course for _, *both in lines for course in both], axes.log)
+    return _chart(lines, bounds, axes, width, height)
 
 
-def _accuracy(runs: list[RunView], task: str, epochs: int, width: int, height: int) -> Chart:
+def _accuracy(runs: list[RunView], task: str, axes: _Axes, width: int, height: int) -> Chart:
     regression = task == "regression"
     scale = 1.0 if regression else 100.0
     lines = [
@@ -94,7 +126,7 @@ def _accuracy(runs: list[RunView], task: str, epochs: int, width: int, height: i
     bounds = limits([course for _, *both in lines for course in both], False, step=0.25 if regression else 10.0)
     # R² has no lower bound; far below 0, where the mean would predict better, its size says nothing
     low = min(max(bounds.low, -1.0), 0.75) if regression else min(max(bounds.low, 0.0), 90.0)
-    return _chart(lines, Limits(low, scale), "R²" if regression else "acc %", epochs, False, width, height)
+    return _chart(lines, Limits(low, scale), axes, width, height)
 
 
 def _whole(run: RunView) -> BoolArray:
@@ -111,9 +143,7 @@ def _of_epochs(run: RunView, course: FloatArray) -> FloatArray:
 def _chart(
     lines: list[tuple[RunView, FloatArray, FloatArray]],
     bounds: Limits,
-    name: str,
-    epochs: int,
-    log: bool,
+    axes: _Axes,
     width: int,
     height: int,
 ) -> Chart:
@@ -123,12 +153,12 @@ def _chart(
     ]
     series += [Series(f"{run.name} validation", run.history.epoch, val, f"bold {run.style}") for run, _, val in lines]
     x_limits = Limits(
-        0, float(max(epochs, *(math.ceil(run.history.epoch[-1]) for run, *_ in lines if len(run.history))))
+        0, float(max(axes.epochs, *(math.ceil(run.history.epoch[-1]) for run, *_ in lines if len(run.history))))
     )
     chart = line_chart(
-        series, width, height, x_limits=x_limits, y_limits=bounds, log=log, y_label=name, x_label="epoch"
+        series, width, height, x_limits=x_limits, y_limits=bounds, log=axes.log, y_label=axes.y, x_label=axes.x
     )
-    for run, _, val in lines:
+    for run, _train, val in lines:
         chart = _marked(chart, run, val)
     return chart
 
@@ -203,10 +233,10 @@ def _entry(run: RunView, selected: bool, name_cells: int, fields: int, accuracy:
         spans.append(Span(set_cell_size(run.name, name_cells) + " ", f"bold {run.style}" if selected else run.style))
     val_loss, train_loss = value(history.val_loss), value(history.train_loss)
     if fields >= 1:
-        spans.append(Span("loss ", "muted"))
+        spans.append(Span(_("loss") + " ", "muted"))
     spans.append(_figure(val_loss, 6))
     if fields >= 3:
-        spans += [Span(" training ", "muted"), _figure(train_loss, 6)]
+        spans += [Span(" " + _("training") + " ", "muted"), _figure(train_loss, 6)]
     if fields >= 2:
         spans += [Span(f"  {accuracy} ", "muted"), _figure(value(history.val_accuracy), 7, accuracy != "R²")]
     return tuple(spans)
