@@ -10,7 +10,7 @@ from typing import Final
 from bntui.errors import Problem
 from bntui.scenario.blocks import OUTPUT, Block, blocks, convolved, pooled
 from bntui.scenario.complaints import Complaint, spell
-from bntui.scenario.schema import BUILTIN_DATA, Data, RunConfig
+from bntui.scenario.schema import BUILTIN_DATA, Data, Network, RunConfig
 from bntui.scenario.toml_lines import KeyPath
 
 STORED_SAMPLES: Final = {"digits": 1797, "breast_cancer": 569, "wine": 178, "iris": 150}
@@ -73,6 +73,7 @@ def check(config: RunConfig, facts: Facts | None = None) -> Iterator[Complaint]:
     facts = facts or facts_of(config.data)
     yield from _data(config.data)
     yield from _layers(config, facts)
+    yield from _noise(config.network)
     yield from _monitor(config, facts)
     if facts.samples is not None:
         empty = _empty_split(config.data, facts.samples)
@@ -147,6 +148,24 @@ def _groups(config: RunConfig, block: Block, path: KeyPath) -> Iterator[Complain
         return
     size = path if config.network.layer is None else (*path, what)
     yield Complaint((("network", "groups"), (*path, "norm"), ("network", "norm"), size), message)
+
+
+def _noise(network: Network) -> Iterator[Complaint]:
+    if not network.norm_noise:
+        return
+    made = blocks(network)
+    for block in made:
+        if block.norm in ("layer", "group") or (block.norm == "batch" and block.type == "recurrent"):
+            message = (
+                "noise follows batch normalization of linear layers and convolutions;"
+                f" {block.name!r} is {block.type} with norm = {block.norm!r}"
+            )
+            break
+    else:
+        if any(block.norm == "batch" for block in made):
+            return
+        message = "noise follows batch normalization, and no layer has any; set norm = 'batch', or norm_noise = 0"
+    yield Complaint((("network", "norm_noise"), ("network", "norm")), message)
 
 
 def _monitor(config: RunConfig, facts: Facts) -> Iterator[Complaint]:
