@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.keyframe import COLUMN, FloatArray
+from bntui.language import N_, _
 from bntui.recording.history import RunHistory
 
 VANISHING_BELOW: Final = 1e-3
@@ -23,7 +24,7 @@ VANISHING_BELOW: Final = 1e-3
 EXPLODING_ABOVE: Final = 1e3
 """First-to-last ratio above which gradients are called exploding: a convention of this tool."""
 
-NAMES: Final = ("healthy", "vanishing", "exploding", "not finite", "unknown")
+NAMES: Final = (N_("healthy"), N_("vanishing"), N_("exploding"), N_("not finite"), N_("unknown"))
 _HEALTHY, _VANISHING, _EXPLODING, _NOT_FINITE, _UNKNOWN = range(5)
 
 
@@ -32,12 +33,14 @@ class Verdict:
     """What is to be said about the gradients of one keyframe."""
 
     name: str
-    """``healthy``, ``vanishing``, ``exploding``, ``not finite`` or ``unknown`` (no layers)."""
+    """``healthy``, ``vanishing``, ``exploding``, ``not finite`` or ``unknown`` (no layers);
+    marked for translation."""
     ratio: float
     """First-to-last ratio; NaN where it has no value."""
     limit: float
     """The limit that the ratio is held against, the nearer one where it is healthy; NaN without a ratio."""
     sentence: str
+    """In the reader's language."""
 
     @property
     def bad(self) -> bool:
@@ -70,29 +73,30 @@ def gradient_verdict(weight_gradient_norms: Sequence[float]) -> Verdict:
     code, ratio = int(codes[0]), float(ratios[0])
     name = NAMES[code]
     if code == _UNKNOWN:
-        return Verdict(name, math.nan, math.nan, "there is no layer with a gradient")
+        return Verdict(name, math.nan, math.nan, _("there is no layer with a gradient"))
     if code == _NOT_FINITE:
         wrong = int(np.argmin(np.isfinite(norms[0])))
-        return Verdict(name, math.nan, math.nan, f"the gradient of layer {wrong + 1} is {_word(norms[0, wrong])}")
+        sentence = _("the gradient of layer {layer} is {value}").format(layer=wrong + 1, value=_word(norms[0, wrong]))
+        return Verdict(name, math.nan, math.nan, sentence)
     if math.isnan(ratio):
-        which = "all gradients are zero" if not norms.any() else "the first and the last layer's gradients are zero"
-        return Verdict(name, ratio, VANISHING_BELOW, f"{which}: nothing is learned there")
+        ends = _("the first and the last layer's gradients are zero: nothing is learned there")
+        everywhere = _("all gradients are zero: nothing is learned there")
+        return Verdict(name, ratio, VANISHING_BELOW, ends if norms.any() else everywhere)
     limit = EXPLODING_ABOVE if ratio > 1 else VANISHING_BELOW
-    size = f"the first layer's gradient is {ratio:.1e} times the last layer's"
-    verdict = (
-        f"healthy ({VANISHING_BELOW:.0e} to {EXPLODING_ABOVE:.0e})" if code == _HEALTHY else f"{name} ({limit:.0e})"
-    )
-    return Verdict(name, ratio, limit, f"{size}: {verdict}")
+    size = _("the first layer's gradient is {ratio} times the last layer's").format(ratio=f"{ratio:.1e}")
+    low, high = f"{VANISHING_BELOW:.0e}", f"{EXPLODING_ABOVE:.0e}"
+    limits = _("{low} to {high}").format(low=low, high=high) if code == _HEALTHY else f"{limit:.0e}"
+    return Verdict(name, ratio, limit, f"{size}: {_(name)} ({limits})")
 
 
 def _word(value: float) -> str:
-    return "NaN" if math.isnan(value) else "infinite"
+    return "NaN" if math.isnan(value) else _("infinite")
 
 
 def verdict_changes(history: RunHistory) -> tuple[tuple[float, str], ...]:
     """Epoch and new verdict wherever the verdict differs from that of the frame before; oldest first."""
     frames = history.has_frame
-    codes, _ = _judge(history.layers[frames, :, COLUMN["weight_gradient_norm"]])
+    codes = _judge(history.layers[frames, :, COLUMN["weight_gradient_norm"]])[0]
     at = np.flatnonzero(codes[1:] != codes[:-1]) + 1
     epochs = history.epoch[frames][at]
     return tuple((epoch, NAMES[code]) for epoch, code in zip(epochs.tolist(), codes[at].tolist(), strict=True))

@@ -14,18 +14,19 @@ from rich.cells import cell_len
 
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, gradient_verdict
 from bntui.keyframe import COLUMN, BoolArray, FloatArray, IntArray, LayerMeasures
+from bntui.language import N_, _, ngettext
 from bntui.viewer import cells
 from bntui.viewer.figures import scientific
-from bntui.viewer.rows import Drawing, Row, Span
+from bntui.viewer.rows import Drawing, Row, Span, ljust, rjust
 from bntui.viewer.view import RunView, View
 
-TITLE: Final = "Gradients ── |∂L/∂W| per layer, log"
+TITLE: Final = N_("Gradients ── |∂L/∂W| per layer, log")
 MAX_DECADES: Final = 16
 """Smaller gradients than this below the largest are off the axis: float32 resolves no such differences."""
 VALUE: Final = 7
-RATIO: Final = "update/weight"
-SHORT_RATIO: Final = "upd/weight"
-COURSE: Final = "by epoch"
+RATIO: Final = N_("update/weight")
+SHORT_RATIO: Final = N_("upd/weight")
+COURSE: Final = N_("by epoch")
 MIN_BAR: Final = 6
 MIN_CHART, MAX_CHART = 3, 10
 """Rows of the chart of the first-to-last ratio."""
@@ -73,8 +74,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
     """Weight gradients of the shown runs with their verdicts; where there is room those of the activations below."""
     runs = [run for run in view.shown if run.frame is not None and run.frame.layers]
     if not runs:
-        sentences = ("No keyframe here yet.", "Gradients are measured from the first mini-batch on.")
-        return cells.notice(TITLE, sentences, width, height)
+        sentences = (_("No keyframe here yet."), _("Gradients are measured from the first mini-batch on."))
+        return cells.notice(_(TITLE), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     layers, gaps = sum(len(_layers(run)) for run in runs), len(runs) - 1
     weights = 1 + layers + len(runs) + gaps
@@ -83,12 +84,12 @@ def draw(view: View, width: int, height: int) -> Drawing:
     below = 3 + layers + gaps
     rows = _table(runs, "weight_gradient_norm", width, min(height - len(waiting), weights), end)
     if free >= below:
-        rows += [(), (Span("|∂L/∂a|: gradient with respect to each layer's activations", "muted"),)]
+        rows += [(), (Span(_("|∂L/∂a|: gradient with respect to each layer's activations"), "muted"),)]
         rows += _table(runs, "activation_gradient_norm", width, 1 + layers + gaps, end)
         free -= below
     if free >= 2 + MIN_CHART:
         rows += [(), *_chart(runs, width, min(free - 1, 1 + MAX_CHART), end)]
-    return cells.page(TITLE, [*rows, *waiting], width, height)
+    return cells.page(_(TITLE), [*rows, *waiting], width, height)
 
 
 def _layers(run: RunView) -> tuple[LayerMeasures, ...]:
@@ -121,7 +122,8 @@ def _layout(runs: Sequence[RunView], column: str, width: int, *, side: bool) -> 
     left = width - 2 - name - 1 - 1 - VALUE
     if side:
         return Layout(name, left - SIDE - 2, 0, 0, True, *_decades(runs, column))
-    ratio = next((len(words) for words in (RATIO, SHORT_RATIO) if left >= 2 * len(words) + 10), 0)
+    headings = (cell_len(_(RATIO)), cell_len(_(SHORT_RATIO)))
+    ratio = next((size for size in headings if left >= 2 * size + 10), 0)
     left -= ratio + 1 if ratio else 0
     course = 0 if left < 15 else min(left // 3, 40)
     left -= course + 1 if course else 0
@@ -163,9 +165,11 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
             rows.append(_verdict(run, width, several=len(runs) > 1))
     if counted:
         more = sum(sizes) - sum(given)
-        plural = "layer" if more == 1 else "layers"
-        words = cells.longest(width, f"… {more} more {plural} between (enter zooms)", f"… {more} more {plural}")
-        rows.append((Span(words, "muted"),))
+        wordings = (
+            ngettext("… {count} more layer between (enter zooms)", "… {count} more layers between (enter zooms)", more),
+            ngettext("… {count} more layer", "… {count} more layers", more),
+        )
+        rows.append((Span(cells.longest(width, *(words.format(count=more) for words in wordings)), "muted"),))
     return rows
 
 
@@ -178,10 +182,11 @@ def _axis(layout: Layout, *, ratio: bool) -> Row:
     heading = " " * (2 + layout.name + 1) + "".join(line)
     if layout.course:
         # the heading may be longer than a short course, and then begins above the figures
-        heading = (heading + " " * (1 + layout.course))[: -max(len(COURSE), layout.course)]
-        heading += COURSE.ljust(layout.course)
-    words = RATIO if layout.ratio >= len(RATIO) else SHORT_RATIO
-    return (Span(heading + (words.rjust(layout.ratio + 1) if layout.ratio and ratio else ""), "muted"),)
+        course = _(COURSE)
+        heading = (heading + " " * (1 + layout.course))[: -max(cell_len(course), layout.course)]
+        heading += ljust(course, layout.course)
+    words = cells.longest(layout.ratio, _(RATIO), _(SHORT_RATIO))
+    return (Span(heading + (rjust(words, layout.ratio + 1) if layout.ratio and ratio else ""), "muted"),)
 
 
 def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[str, str]) -> Row:
@@ -277,10 +282,13 @@ def _chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list
             for x, char in enumerate(line):
                 if char != " ":
                     glyphs[y][x], styles[y][x] = char, run.style if x < at else "muted"
-    words = f"first/last by epoch, 0 to {end:g}"
-    heading = cells.longest(
-        width, f"{words}; vanishing below {_power(VANISHING_BELOW)}", f"{words}; limit {_power(VANISHING_BELOW)}", words
+    headings = (
+        _("first/last by epoch, 0 to {end}; vanishing below {limit}"),
+        _("first/last by epoch, 0 to {end}; limit {limit}"),
+        _("first/last by epoch, 0 to {end}"),
     )
+    limit = _power(VANISHING_BELOW)
+    heading = cells.longest(width, *(words.format(end=f"{end:g}", limit=limit) for words in headings))
     drawn: list[Row] = [(Span(heading, "muted"),)]
     for label, chars, looks in zip(labels, glyphs, styles, strict=True):
         pieces = [
@@ -302,7 +310,7 @@ def _beside(run: RunView, rows: int) -> list[Row]:
     verdict = gradient_verdict([layer.weight_gradient_norm for layer in _layers(run)])
     ratio = "—" if math.isnan(verdict.ratio) else scientific(verdict.ratio).strip()
     style = "warn" if verdict.bad else "text"
-    notes = [("first/last", "muted"), (ratio, style), (verdict.name, style)]
+    notes = [(_("first/last"), "muted"), (ratio, style), (_(verdict.name), style)]
     shown = notes[-min(rows, 3) :] if rows else []
     return [(Span("  " + words, look),) for words, look in shown] + [()] * (rows - len(shown))
 
@@ -311,23 +319,19 @@ def _verdict(run: RunView, width: int, *, several: bool) -> Row:
     """The ratio, and what it means; only a bad verdict is in the warning colour."""
     verdict = gradient_verdict([layer.weight_gradient_norm for layer in _layers(run)])
     style = "warn" if verdict.bad else "text"
+    name = _(verdict.name)
     mark = f"{run.mark} " if several else ""
     left = width - len(mark)
     ratio = "—" if math.isnan(verdict.ratio) else scientific(verdict.ratio).strip()
     if math.isnan(verdict.ratio):
-        wordings: tuple[str, ...] = (f"{verdict.name}: {verdict.sentence}", verdict.name)
-    elif verdict.bad:
-        wordings = (
-            f"first/last {ratio}  {verdict.name} (limit {_power(verdict.limit)})",
-            f"first/last {ratio}  {verdict.name}",
-            f"{ratio} {verdict.name}",
-        )
+        wordings: tuple[str, ...] = (f"{name}: {verdict.sentence}", name)
     else:
-        wordings = (
-            f"first/last {ratio}  {verdict.name} (limits {_power(VANISHING_BELOW)} and {_power(EXPLODING_ABOVE)})",
-            f"first/last {ratio}  {verdict.name}",
-            f"{ratio} {verdict.name}",
-        )
+        if verdict.bad:
+            limits = _("limit {limit}").format(limit=_power(verdict.limit))
+        else:
+            limits = _("limits {low} and {high}").format(low=_power(VANISHING_BELOW), high=_power(EXPLODING_ABOVE))
+        found = _("first/last") + f" {ratio}  {name}"
+        wordings = (f"{found} ({limits})", found, f"{ratio} {name}")
     return Span(mark, run.style), Span(cells.longest(left, *wordings), style)
 
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import COLUMN, Distribution, LayerMeasures
+from bntui.language import N_, _, ngettext
 from bntui.viewer import cells
 from bntui.viewer.figures import number, percent, scientific
-from bntui.viewer.rows import Drawing, Row, Span
+from bntui.viewer.rows import Drawing, Row, Span, ljust, rjust
 from bntui.viewer.view import RunView, View
 
-TITLE: Final = "Layers ── mean ± std of this mini-batch"
+TITLE: Final = N_("Layers ── mean ± std of this mini-batch")
+TITLE_IN_DETAIL: Final = N_("Layers ── mean ± std of this mini-batch, percentiles, norms")
 WRONG_ABOVE: Final = 0.5
 """Dead or saturated fraction from which a layer stands in the warning colour: a convention of this tool."""
 BOUNDED: Final = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0)}
@@ -32,11 +34,11 @@ SMALL: Final = 0.01
 MIN_HISTOGRAM, MAX_HISTOGRAM = 6, 40
 TALL: Final = (3, 2)
 """Rows of a tall histogram: as many as there is height for."""
-EXTRAS: Final = {"weight_norm": "weight norm", "update_ratio": "update/weight"}
+EXTRAS: Final = {"weight_norm": N_("weight norm"), "update_ratio": N_("update/weight")}
 EXTRA: Final = 15
 DETAIL: Final = 8
 """Width of a number in the detailed table."""
-DETAILS: Final = ("mean", "std", "min", "p15", "p50", "p85", "max")
+DETAILS: Final = (N_("mean"), N_("std"), N_("min"), "p15", "p50", "p85", N_("max"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +95,14 @@ def draw(view: View, width: int, height: int) -> Drawing:
     """The table of the selected run's layers, then the pinned one's; with much room every figure of every stage."""
     runs = [run for run in view.shown if run.frame is not None and run.frame.layers]
     if not runs:
-        return cells.notice(
-            TITLE, ("No keyframe here yet.", "The first one is measured before the first step."), width, height
-        )
+        sentences = (_("No keyframe here yet."), _("The first one is measured before the first step."))
+        return cells.notice(_(TITLE), sentences, width, height)
     quantities = _quantities(view.runs, runs)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     detailed = _detailed(runs, quantities, width, height - len(waiting))
     if detailed is not None:
-        return cells.page(f"{TITLE}, percentiles, norms", [*detailed, *waiting], width, height)
-    return cells.page(TITLE, [*_table(runs, quantities, width, height - len(waiting)), *waiting], width, height)
+        return cells.page(_(TITLE_IN_DETAIL), [*detailed, *waiting], width, height)
+    return cells.page(_(TITLE), [*_table(runs, quantities, width, height - len(waiting)), *waiting], width, height)
 
 
 def _quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[Quantity, ...]:
@@ -110,23 +111,23 @@ def _quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[Quan
     All runs name them, so that choosing another run moves no column; the shown ones give the axes.
     """
     activations = {info.activation for run in every for info in run.info.layers} - {"none"}
-    activation = activations.pop() if len(activations) == 1 else "activation"
+    activation = activations.pop() if len(activations) == 1 else _("activation")
     normed = [run for run in every if any(info.norm != "none" for info in run.info.layers)]
     norm_last = bool(normed) and normed[0].info.config["network"].get("norm_position") == "after_activation"
-    before = "norm" if normed and not norm_last else activation
+    before = _("norm") if normed and not norm_last else activation
     mixed = {info.activation == "none" for run in runs for info in run.info.layers} == {False, True}
 
     before_activation = _limits(runs, "pre_norm", active=True if mixed else None)
     after_activation = BOUNDED.get(activation) or _limits(runs, "output", active=True)
     raw = _limits(runs, "pre_norm", active=False) if mixed else None
     stages = [
-        Quantity("pre_norm", f"before {before}", "before", *before_activation, raw),
-        Quantity("output", f"after {activation}", "after", *after_activation, None),
+        Quantity("pre_norm", _("before {stage}").format(stage=before), _("before"), *before_activation, raw),
+        Quantity("output", _("after {stage}").format(stage=activation), _("after"), *after_activation, None),
     ]
     if normed:
         stages.insert(
             2 if norm_last else 1,
-            Quantity("normalized", "after norm", "normed", *_limits(runs, "normalized", active=None), None),
+            Quantity("normalized", _("after norm"), _("normed"), *_limits(runs, "normalized", active=None), None),
         )
     return tuple(stages)
 
@@ -209,9 +210,11 @@ def _table(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, 
             rows += _layer(run, index, form)
     if hidden:
         more = sum(sizes) - sum(given)
-        plural = "layer" if more == 1 else "layers"
-        words = cells.longest(width, f"… {more} more {plural} (enter zooms)", f"… {more} more {plural}")
-        rows.append((Span(words, "muted"),))
+        wordings = (
+            ngettext("… {count} more layer (enter zooms)", "… {count} more layers (enter zooms)", more),
+            ngettext("… {count} more layer", "… {count} more layers", more),
+        )
+        rows.append((Span(cells.longest(width, *(words.format(count=more) for words in wordings)), "muted"),))
     return rows
 
 
@@ -227,10 +230,10 @@ def _header(runs: Sequence[RunView], form: Form) -> list[Row]:
         axis = quantity.axis() if form.bins and not form.ruler else ""
         size = room - cell_len(axis) - 1 if axis else room
         heading = cells.longest(size, quantity.heading, quantity.brief)
-        line += " " * form.gap + (f"{heading.ljust(size)} {axis}" if axis else heading.ljust(room))
+        line += " " * form.gap + (f"{ljust(heading, size)} {axis}" if axis else ljust(heading, room))
         ruler += " " * form.gap + cells.ruler(quantity.low, quantity.high, room)
     if form.fraction:
-        line += _fraction_heading(runs).rjust(form.fraction)
+        line += rjust(_fraction_heading(runs), form.fraction)
     return [(Span(line, "muted"),), (Span(ruler, "muted"),)] if form.ruler else [(Span(line, "muted"),)]
 
 
@@ -238,7 +241,7 @@ def _fraction_heading(runs: Sequence[RunView]) -> str:
     layers = [layer for run in runs for layer in _layers(run)]
     dead = any(not math.isnan(layer.dead_fraction) for layer in layers)
     saturated = any(not math.isnan(layer.saturated_fraction) for layer in layers)
-    return "dead/sat." if dead and saturated else "dead" if dead else "saturated"
+    return _("dead/sat.") if dead and saturated else _("dead") if dead else _("saturated")
 
 
 def _fraction(layer: LayerMeasures, width: int) -> Span:
@@ -280,12 +283,12 @@ def _layer(run: RunView, index: int, form: Form) -> list[Row]:
         values = measured.get(quantity.field)
         if values is None:
             # said once: why a run has nothing here
-            said = "— no norm" if quantity.field == "normalized" and index == 0 else "—"
+            said = _("— no norm") if quantity.field == "normalized" and index == 0 else "—"
             axis = _own_axis(form) if quantity.field == "output" and form.bins else ""
-            first.append(Span(f"{'':{form.gap}}{axis if axis and not form.below else said:{room}}", "muted"))
+            words = axis if axis and not form.below else cells.longest(room, said, "—")
+            first += [gap, Span(ljust(words, room), "muted")]
             for line in below:
-                last = line is below[-1]
-                line.append(Span(f"{'':{form.gap}}{axis if last else '':{room}}", "muted"))
+                line += [gap, Span(ljust(axis if line is below[-1] else "", room), "muted")]
             continue
         low, high = quantity.limits(active or not form.marks_axis)
         # beside the figures one histogram stands on the other, and must not touch it
@@ -317,7 +320,7 @@ def _own_axis(form: Form) -> str:
     """The axis of a layer without activation, where it differs from the column's."""
     before = next(quantity for quantity in form.shown if quantity.field == "pre_norm")
     axis = before.axis(active=False)
-    return f"axis {axis}" if axis not in ("", before.axis()) else ""
+    return _("axis {ends}").format(ends=axis) if axis not in ("", before.axis()) else ""
 
 
 def _scalars(layer: LayerMeasures) -> list[Span]:
@@ -337,9 +340,9 @@ def _detailed(runs: Sequence[RunView], quantities: Sequence[Quantity], width: in
     lines = next((n for n in (2, 1) if 1 + n * stages + len(runs) - 1 <= height), 0)
     if bins < MIN_HISTOGRAM or not lines:
         return None
-    head = " " * (2 + name) + "  " + " " * stage + "".join(key.rjust(DETAIL + 1) for key in DETAILS)
-    head += "  " + "histogram".ljust(bins + 1 + axis)[: bins + 1 + axis] + _fraction_heading(runs).rjust(FRACTION + 1)
-    rows: list[Row] = [(Span(head + "".join(heading.rjust(EXTRA) for heading in EXTRAS.values()), "muted"),)]
+    head = " " * (2 + name) + "  " + " " * stage + "".join(rjust(_(key), DETAIL + 1) for key in DETAILS)
+    head += "  " + set_cell_size(_("histogram"), bins + 1 + axis) + rjust(_fraction_heading(runs), FRACTION + 1)
+    rows: list[Row] = [(Span(head + "".join(rjust(_(heading), EXTRA) for heading in EXTRAS.values()), "muted"),)]
     for run in runs:
         rows += [()] if run is not runs[0] else []
         for layer in _layers(run):
@@ -355,7 +358,7 @@ def _detailed(runs: Sequence[RunView], quantities: Sequence[Quantity], width: in
                 plots = [*((Span(plot, run.style),) for plot in upper), cells.grounded(lowest, run.style)]
                 row = (
                     *label,
-                    Span("  " + quantity.heading.ljust(stage), "muted"),
+                    Span("  " + ljust(quantity.heading, stage), "muted"),
                     Span("".join(" " + number(x, DETAIL) for x in figures), "text" if finite else "warn"),
                     Span("  "),
                     *plots[0],
