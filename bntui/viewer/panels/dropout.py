@@ -8,12 +8,13 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len
 
 from bntui.keyframe import DropoutMask, Keyframe
+from bntui.language import N_, _
 from bntui.viewer import cells
 from bntui.viewer.figures import count, percent
 from bntui.viewer.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.view import RunView, View
 
-TITLE: Final = "Dropout ── mask of this step, samples × units"
+TITLE: Final = N_("Dropout ── mask of this step, samples × units")
 GAP: Final = 2
 GOOD_WIDTH: Final = 44
 """Cells that a mask beside another one should have: the line below it then fits."""
@@ -38,13 +39,13 @@ def draw(view: View, width: int, height: int) -> Drawing:
     depth = max(map(len, per_run))
     blocks = [run[level] for level in range(depth) for run in per_run if level < len(run)]
     if not blocks:
-        return cells.notice(TITLE, _why_nothing(view.shown), width, height)
+        return cells.notice(_(TITLE), _why_nothing(view.shown), width, height)
     paired = sum(1 for run in per_run if run) > 1
     beside, below = _grid(blocks, width, height - len(footer), paired=paired)
     chosen = blocks[: beside * below]
     updated = any(block.frame.step for block in chosen)
     if not updated and height >= 8:
-        footer.insert(0, (Span("drawn for measuring, no update yet", "muted"),))
+        footer.insert(0, (Span(_("drawn for measuring, no update yet"), "muted"),))
     across = (width - GAP * (beside - 1)) // beside
     down = (height - 1 - len(footer)) // below
     rows: list[Row] = []
@@ -53,7 +54,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         for line in range(max(map(len, drawn))):
             parts = [fit(lines[line] if line < len(lines) else (), across) for lines in drawn]
             rows.append(join(*((*part, Span(" " * GAP)) for part in parts[:-1]), parts[-1]))
-    return cells.page(TITLE, [*rows, _evaluation(width), *footer], width, height)
+    return cells.page(_(TITLE), [*rows, _evaluation(width), *footer], width, height)
 
 
 def _blocks(run: RunView) -> list[Block]:
@@ -90,12 +91,13 @@ def _draw(block: Block, width: int, height: int) -> list[Row]:
 def _header(block: Block, samples: int, units: int, width: int) -> Row:
     of_samples, of_units = max(len(block.frame.batch_indices), samples), block.mask.kept.shape[1]
     mark = f"{block.run.mark} "
-    size = f"{count(of_samples)} samples × {count(of_units)} units"
+    size = _("{samples} samples × {units} units").format(samples=count(of_samples), units=count(of_units))
     middle = size
     brief = f"{count(of_samples)}×{count(of_units)}"
     if samples < of_samples or units < of_units:
-        size = f"showing {samples} of {count(of_samples)} samples, {units} of {count(of_units)} units"
-        middle = size.removeprefix("showing ")
+        part = {"samples": samples, "of_samples": count(of_samples), "units": units, "of_units": count(of_units)}
+        size = _("showing {samples} of {of_samples} samples, {units} of {of_units} units").format(**part)
+        middle = _("{samples} of {of_samples} samples, {units} of {of_units} units").format(**part)
         brief = f"{samples}/{of_samples}×{units}/{of_units}"
     left = width - len(mark)
     words = cells.longest(
@@ -111,21 +113,29 @@ def _header(block: Block, samples: int, units: int, width: int) -> Row:
 
 
 def _kept(mask: DropoutMask, width: int) -> str:
-    kept, expected = percent(mask.kept_fraction).strip(), percent(1 - mask.p).strip()
-    scale = f"{1 / (1 - mask.p):.2f}" if mask.p < 1 else "∞"
-    return cells.longest(
-        width,
-        f"kept {kept}  expected {expected}  scaled by {scale}",
-        f"kept {kept}  expected {expected}",
-        f"kept {kept} ({expected.removesuffix(' %')})",
+    expected = percent(1 - mask.p).strip()
+    figures = {
+        "kept": percent(mask.kept_fraction).strip(),
+        "expected": expected,
+        "scale": f"{1 / (1 - mask.p):.2f}" if mask.p < 1 else "∞",
+        "brief": expected.removesuffix(" %"),
+    }
+    wordings = (
+        _("kept {kept}  expected {expected}  scaled by {scale}"),
+        _("kept {kept}  expected {expected}"),
+        _("kept {kept} ({brief})"),
     )
+    return cells.longest(width, *(words.format(**figures) for words in wordings))
 
 
 def _evaluation(width: int) -> Row:
     words = cells.longest(
-        width, "evaluation mode: nothing dropped, kept 100 %", "evaluation: nothing dropped", "eval: drops nothing"
+        width,
+        _("evaluation mode: nothing dropped, kept 100 %"),
+        _("evaluation: nothing dropped"),
+        _("eval: drops nothing"),
     )
-    strip = min(width - len(words) - 2, 24)
+    strip = min(width - cell_len(words) - 2, 24)
     return (Span(words, "muted"), *((Span("  "), Span("█" * strip, "kept")) if strip >= 5 else ()))
 
 
@@ -142,17 +152,21 @@ def _without(shown: Sequence[RunView], per_run: Sequence[Sequence[Block]], width
                 lines.append(cells.waiting(run))
                 continue
             name = f"{run.mark} {run.name}"
-            why = ": no dropout in this network"
-            words = cells.longest(width - cell_len(name), f"{why}; set network.dropout above 0", why, ": no dropout")
+            words = cells.longest(
+                width - cell_len(name),
+                _(": no dropout in this network; set network.dropout above 0"),
+                _(": no dropout in this network"),
+                _(": no dropout"),
+            )
             lines.append((Span(name, run.style), Span(words, "muted")))
     return lines
 
 
 def _why_nothing(shown: Sequence[RunView]) -> tuple[str, ...]:
     if any(_has_dropout(run) for run in shown):
-        return ("No keyframe here yet.", "A mask is drawn for every mini-batch, from the first one on.")
-    both = "either of these networks" if len(shown) > 1 else "this network"
+        return (_("No keyframe here yet."), _("A mask is drawn for every mini-batch, from the first one on."))
+    either, this = _("No dropout in either of these networks ({runs})."), _("No dropout in this network ({runs}).")
     return (
-        f"No dropout in {both} ({', '.join(f'{run.mark} {run.name}' for run in shown)}).",
-        "Set network.dropout above 0, such as 0.2, in the scenario or with --set network.dropout=0.2.",
+        (either if len(shown) > 1 else this).format(runs=", ".join(f"{run.mark} {run.name}" for run in shown)),
+        _("Set network.dropout above 0, such as 0.2, in the scenario or with --set network.dropout=0.2."),
     )

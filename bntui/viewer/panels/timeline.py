@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from bntui.insight.verdicts import verdict_changes
+from bntui.language import N_, _
 from bntui.recording.history import RunHistory
 from bntui.viewer import figures
 from bntui.viewer.monitor import watched
@@ -18,7 +19,7 @@ from bntui.viewer.view import RunView, View
 
 CURSOR = "▮"
 _HEAD, _BEST, _VERDICT, _RECORDED, _OPEN = "╸", "★", "◇", "─", "┄"
-_EVENT_WORDS = {"stopped_early": "stopped early", "diverged": "diverged"}
+_EVENT_WORDS = {"stopped_early": N_("stopped early"), "diverged": N_("diverged")}
 _MARGIN = 3
 """Cells left of the track: a run's mark, or nothing."""
 
@@ -52,12 +53,12 @@ def draw(view: View, width: int, height: int) -> Drawing:
     if height > len(rows) + 1:
         rows += [(), *_story(view, left, height - len(rows) - 1)]
     rows = [fit(row, width) for row in rows[:height]]
-    return Drawing("Timeline ── epochs", (*rows, *(fit((), width) for _ in range(height - len(rows)))))
+    return Drawing(_("Timeline ── epochs"), (*rows, *(fit((), width) for _ in range(height - len(rows)))))
 
 
 def epoch_at(view: View, width: int, x: int) -> float:
     """The epoch under cell ``x`` of the track: what a click means; the nearest end beside it."""
-    left, cells, _ = _layout(view, width)
+    left, cells, _words = _layout(view, width)
     share = (x - left) / max(cells - 1, 1)
     return min(max(share, 0.0), 1.0) * view.epochs
 
@@ -67,9 +68,11 @@ def _layout(view: View, width: int) -> tuple[int, int, str]:
     digits = len(str(view.epochs)) + 3
     cursor, head = figures.epoch(view.cursor), figures.epoch(view.head)
     left = _MARGIN if width >= 40 else 1
-    variants = (f"  epoch {cursor:<{digits}}  head {head:<{digits}}", f"  epoch {cursor:<{digits}}", "")
-    words = next(words for words in variants if not words or len(words) <= width // 2 - left)
-    return left, max(width - left - len(words), 1), words
+    cursor_words = "  " + _("epoch {epoch}").format(epoch=f"{cursor:<{digits}}")
+    head_words = "  " + _("head {epoch}").format(epoch=f"{head:<{digits}}")
+    variants = (cursor_words + head_words, cursor_words, "")
+    words = next(words for words in variants if not words or cell_len(words) <= width // 2 - left)
+    return left, max(width - left - cell_len(words), 1), words
 
 
 def _column(epoch: float, epochs: int, cells: int) -> int:
@@ -120,20 +123,27 @@ def _changes(same: _Same) -> tuple[tuple[float, str], ...]:
 def _marks(run: RunView) -> list[_Mark]:
     """Changes of verdict, best epoch, events: what matters more comes later and lies on top."""
     marks = [
-        _Mark(epoch, _VERDICT, "good" if verdict == "healthy" else "warn", f"gradients {verdict}")
+        _Mark(epoch, _VERDICT, "good" if verdict == "healthy" else "warn", _gradients(verdict))
         for epoch, verdict in (_changes(_Same(run.history)) if len(run.history) else ())
     ]
     best = watched(run, len(run.history) - 1)
     if best.best is not None:
         epoch = float(best.epochs[best.best])
-        marks.append(_Mark(epoch, _BEST, f"bold {run.style}", "best"))
+        marks.append(_Mark(epoch, _BEST, f"bold {run.style}", _("best")))
     return [*marks, *_events(run)]
+
+
+def _gradients(verdict: str) -> str:
+    return _("gradients {verdict}").format(verdict=_(verdict))
 
 
 def _events(run: RunView) -> list[_Mark]:
     return [
         _Mark(
-            event.epoch, EVENT_MARKS[event.kind], "bold bad" if event.kind == "diverged" else f"bold {run.style}", words
+            event.epoch,
+            EVENT_MARKS[event.kind],
+            "bold bad" if event.kind == "diverged" else f"bold {run.style}",
+            _(words),
         )
         for event in run.events
         if (words := _EVENT_WORDS.get(event.kind))
@@ -155,7 +165,10 @@ def _story(view: View, left: int, lines: int) -> list[Row]:
     ]
     if len(rows) > lines:
         hidden = len(rows) - lines + 1
-        rows = [*rows[: lines - 1], (Span(" " * left), Span(f"… and {hidden} more later", "muted"))]
+        rows = [
+            *rows[: lines - 1],
+            (Span(" " * left), Span(_("… and {count} more later").format(count=hidden), "muted")),
+        ]
     return rows
 
 
@@ -176,9 +189,9 @@ def _told(run: RunView) -> list[_Mark]:
 def _meanings(view: View, marks: list[_Mark], left: int, width: int) -> Row:
     """What the marks of the first track mean, with their epochs; the most important first, whole ones only."""
     if not any(len(run.history) for run in view.runs):
-        return (Span(" " * left), Span("nothing is recorded yet: n trains an epoch", "muted"))
-    spans = [Span(" " * left), Span(CURSOR, "bold accent"), Span(" cursor", "muted")]
-    room = width - left - 8
+        return (Span(" " * left), Span(_("nothing is recorded yet: n trains an epoch"), "muted"))
+    spans = [Span(" " * left), Span(CURSOR, "bold accent"), Span(" " + _("cursor"), "muted")]
+    room = width - left - 2 - cell_len(_("cursor"))
     for mark in reversed(marks):
         words = f" {mark.words} {figures.epoch(mark.epoch)}"
         if room < 3 + cell_len(words):
