@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bntui.keyframe import HISTOGRAM_BINS
-from bntui.trainer.probes import dead_fraction, distribution, norm, saturated_fraction
+from bntui.trainer.probes import dead_fraction, distribution, norm, saturated_fraction, unit_percentiles
 
 VALUES = arrays(
     np.float32, st.tuples(st.integers(1, 40), st.integers(1, 7)), elements=st.floats(-1e6, 1e6, width=32)
@@ -66,3 +66,17 @@ def test_saturation_is_within_one_percent_of_the_range() -> None:
 def test_norm_is_euclidean_and_summed_in_float64() -> None:
     assert norm(np.array([[3.0], [4.0]], np.float32)) == 5.0
     assert norm(np.full(4, 1e30, np.float32)) == pytest.approx(2e30)  # float32 would overflow
+
+
+@given(VALUES)
+def test_percentiles_of_a_unit_are_numpys(values: np.ndarray) -> None:
+    found = unit_percentiles(values)
+    assert list(found) == ["unit_p15", "unit_p50", "unit_p85"]
+    assert list(found.values()) == pytest.approx(
+        list(np.percentile(values.astype(np.float64), (15, 50, 85))), rel=1e-12
+    )
+
+
+def test_percentiles_of_a_unit_with_a_value_that_is_not_finite_are_nan() -> None:
+    for value in (np.nan, np.inf, -np.inf):
+        assert np.isnan(list(unit_percentiles(np.array([1.0, value, 2.0], np.float32)).values())).all()

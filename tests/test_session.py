@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bntui.errors import DeviceError, ScenarioError
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
+from bntui.trainer.draw import Draws
 from bntui.trainer.session import Session
 
 DIGITS = """
@@ -293,3 +295,86 @@ def test_the_schedules_state_is_evidence(tmp_path: Path) -> None:
     factor, best, _ = unpack_arrays(block)["schedule/plateau"]
     assert reader.history(0).lr[-1] == pytest.approx(9.0 * factor)
     assert best <= reader.history(0).val_loss[1:-1].min()
+
+
+CONVOLUTIONS = [
+    {"type": "conv", "channels": 5, "pool": 2, "norm": "batch"},
+    {"type": "conv", "channels": 3, "norm": "batch", "dropout": 0.2},
+    {"type": "linear", "units": 9, "norm": "batch"},
+]
+RECURRENT = [
+    {"type": "recurrent", "units": 6, "norm": "batch"},
+    {"type": "recurrent", "units": 5, "norm": "batch", "cell": "gru"},
+]
+
+
+@pytest.mark.parametrize(
+    ("layers", "position"),
+    [
+        (None, "before_activation"),
+        (None, "after_activation"),
+        (CONVOLUTIONS, "before_activation"),
+        (CONVOLUTIONS, "after_activation"),
+        (RECURRENT, "before_activation"),
+    ],
+)
+def test_every_stage_is_evidence_and_one_unit_is_followed_by_itself(
+    tmp_path: Path, layers: list[dict[str, Any]] | None, position: str
+) -> None:
+    text, unit = DIGITS, 13
+    overrides: list[tuple[str, Any]] = [
+        ("network.norm", "batch"), ("network.norm_position", position), ("record.unit", unit), ("training.epochs", 1),
+    ]  # fmt: skip
+    if layers is not None:
+        text = text.replace("hidden = [20, 20]\n", "")
+        overrides.append(("network.layer", layers))
+    reader = train(tmp_path, text, *overrides)
+    evidence, frame, info = reader.evidence(0, 1), reader.keyframe(0, 1), reader.runs[0]
+    assert evidence is not None
+    assert {name for name in evidence if name.startswith("stage/")} == {f"stage/{at}" for at in range(len(info.stages))}
+    values = [evidence[f"stage/{at}"].astype(np.float64) for at in range(len(info.stages))]
+    assert len({kind for _, kind in info.stages} & {"norm", "activation"}) == 2
+    for at, (number, kind) in enumerate(info.stages):
+        layer = info.layers[number]
+        sequence = layer.kind == "recurrent"
+        if kind == "activation":
+            # units are counted modulo the layer's: along the channels, or at a sequence's end
+            entered = values[at - 1]
+            own = entered[..., unit % layer.shape[-1]] if sequence else entered[:, unit % layer.shape[0]]
+            found = [reader.history(0).layer(number, f"unit_p{q}")[1] for q in (15, 50, 85)]
+            assert found == pytest.approx(list(np.percentile(own, (15, 50, 85))), rel=1e-12)
+            measured = frame.layers[number]
+            assert [measured.unit_p15, measured.unit_p50, measured.unit_p85] == found
+        if kind == "norm":
+            statistics = frame.layers[number].batch_norm
+            assert statistics is not None
+            x = values[at - 1]
+            axes = (0, 1) if sequence else (0, *range(2, x.ndim))
+            per_feature = (-1,) if sequence else (-1, *(1 for _ in x.shape[2:]))
+            mean, var = x.mean(axes), x.var(axes)
+            np.testing.assert_allclose(statistics.batch_mean, mean, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(statistics.batch_var, var, rtol=1e-5, atol=1e-9)
+            mean, var, gamma, beta = (a.reshape(per_feature) for a in (mean, var, statistics.gamma, statistics.beta))
+            expected = gamma * (x - mean) / np.sqrt(var + statistics.eps) + beta
+            np.testing.assert_allclose(values[at], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_evidence_that_is_written_later_has_the_masks_of_its_own_step(tmp_path: Path) -> None:
+    settings = [("network.dropout", 0.3), ("network.hidden", [20]), ("record.budget", 0.2), ("record.every", 1)]
+    path = tmp_path / "x.bntui"
+    session = Session(parse(DIGITS, file="test.toml", overrides=settings), path)
+    session.epoch(never)
+    session.epoch(never)
+    session.runs[0].train_epoch(session.writer, lambda: True)  # one more step, recorded; its evidence waits
+    for step in range(4):
+        x = session.runs[0]._x[:60]
+        session.runs[0]._stepper.bare(x, session.runs[0]._y[:60], 100 + step, 0.1)
+    session.writer.close()
+    reader, draws = Reader(path), Draws(7, torch.device("cpu"))
+    history = reader.history(0)
+    assert len(reader.evidence_rows(0)) < len(history)
+    for row in reader.evidence_rows(0)[1:]:
+        evidence, samples = reader.evidence(0, row), len(reader.keyframe(0, row).batch_indices)
+        assert evidence is not None
+        mask = draws.mask("linear 1", int(history.step[row]) - 1, torch.empty(samples, 20), 0.3).numpy()
+        np.testing.assert_array_equal(evidence["mask/linear 1"], np.packbits(mask > 0))
