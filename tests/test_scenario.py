@@ -341,7 +341,7 @@ WRONG: list[tuple[str, str, int | None, str, str | None, str, str | None]] = [
         9,
         "network.layer[1].type",
         '"conv"',
-        "a convolution cannot follow a linear layer ('linear 1')",
+        "a convolution needs an image, and 'linear 1' gives (4)",
         None,
     ),
     (
@@ -537,10 +537,10 @@ def test_in_convolutions_only_a_single_pixel_matters() -> None:
 def test_the_trainer_asks_the_same_once_it_has_read_a_file() -> None:
     stopping = ("training.early_stopping.monitor", "val_accuracy")
     config = read(BASE.replace("digits", "a.npz"), ("network.norm", "batch"), stopping).runs[0].config
-    assert problems(config, Facts(150, "classification", None, flat=True)) == ()  # 120 = 2 * 60
-    (lone,) = problems(config, Facts(152, "classification", None, flat=True))  # 31 are held out, 121 = 2 * 60 + 1
-    assert problems(config, Facts(1, "classification", None, flat=True))[0].path == "data.validation"
-    (monitor,) = problems(config, Facts(150, "regression", None, flat=True))
+    assert problems(config, Facts(150, "classification", (4,))) == ()  # 120 = 2 * 60
+    (lone,) = problems(config, Facts(152, "classification", (4,)))  # 31 are held out, 121 = 2 * 60 + 1
+    assert problems(config, Facts(1, "classification", (4,)))[0].path == "data.validation"
+    (monitor,) = problems(config, Facts(150, "regression", (4,)))
     assert monitor.path == "training.early_stopping.monitor"
     assert lone.path == "data.batch_size"
 

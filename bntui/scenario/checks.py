@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from bntui.errors import Problem
-from bntui.scenario.blocks import OUTPUT, Block, blocks, convolved, pooled
+from bntui.language import _
+from bntui.scenario.blocks import OUTPUT, Block, blocks
 from bntui.scenario.complaints import Complaint, spell
 from bntui.scenario.schema import BUILTIN_DATA, Data, Network, RunConfig
-from bntui.scenario.toml_lines import KeyPath
+from bntui.scenario.structure import Placed, Shape, placed, spelled, values_per_feature
 
 STORED_SAMPLES: Final = {"digits": 1797, "breast_cancer": 569, "wine": 178, "iris": 150}
 """Built-in data that is not generated, and its number of samples."""
 REGRESSION: Final = ("line", "sine")
-IMAGES: Final = {"digits": (8, 8)}
-"""Built-in images, one channel: height and width."""
+SHAPES: Final = {"digits": (1, 8, 8), "breast_cancer": (30,), "wine": (13,), "iris": (4,)}
+"""Of one sample of the built-in data that is not generated."""
 
 
 def sample_count(data: Data) -> int | None:
@@ -55,31 +56,37 @@ class Facts:
 
     samples: int | None
     task: str | None
-    image: tuple[int, int] | None
-    """Height and width of a sample."""
-    flat: bool
-    """A sample is known to be no image."""
+    shape: Shape | None
+    """Of one sample: ``(features,)``, or ``(channels, height, width)`` of an image."""
 
 
 def facts_of(data: Data) -> Facts:
     """What the name of the data tells."""
-    image = IMAGES.get(data.source)
-    flat = (data.source in BUILTIN_DATA and image is None) or data.source.endswith(".csv")
-    return Facts(sample_count(data), task(data), image, flat)
+    shape: Shape | None = SHAPES.get(data.source)
+    if data.source in BUILTIN_DATA and shape is None:
+        shape = (1,) if data.source in REGRESSION else (2,)
+    elif data.source.endswith(".csv"):
+        shape = (None,)
+    return Facts(sample_count(data), task(data), shape)
 
 
 def check(config: RunConfig, facts: Facts | None = None) -> Iterator[Complaint]:
     """All that does not fit in a configuration whose single values are valid, as far as the facts tell."""
     facts = facts or facts_of(config.data)
-    yield from _data(config.data)
-    yield from _layers(config, facts)
+    layers = tuple(placed(config, facts.shape))
+    yield from _data(config.data, facts.shape)
+    yield from _layers(config, layers)
     yield from _noise(config.network)
     yield from _monitor(config, facts)
     if facts.samples is not None:
-        empty = _empty_split(config.data, facts.samples)
-        n_train, _ = split_counts(facts.samples, config.data.validation)
-        lone = _lone_batch(config, n_train, facts.image)
-        yield from (complaint for complaint in (empty, lone) if complaint is not None)
+        parts = split_counts(facts.samples, config.data.validation)
+        alone = _single_valued(config, layers)
+        found = (
+            _empty_split(config.data, facts.samples),
+            _lone_batch(config, parts[0], alone),
+            _lone_validation(config, parts[1], alone),
+        )
+        yield from (complaint for complaint in found if complaint is not None)
 
 
 def problems(config: RunConfig, facts: Facts) -> tuple[Problem, ...]:
@@ -87,67 +94,82 @@ def problems(config: RunConfig, facts: Facts) -> tuple[Problem, ...]:
     return tuple(Problem(spell(complaint.paths[0]), complaint.message) for complaint in check(config, facts))
 
 
-def _data(data: Data) -> Iterator[Complaint]:
+def _data(data: Data, shape: Shape | None) -> Iterator[Complaint]:
     source = data.source
     generated = source in BUILTIN_DATA and source not in STORED_SAMPLES
     if data.noise is not None and not generated:
-        yield Complaint((("data", "noise"),), f"noise belongs to generated data, and {source} is not generated")
+        message = _("noise belongs to generated data, and {source} is not generated").format(source=source)
+        yield Complaint((("data", "noise"),), message)
     available = STORED_SAMPLES.get(source)
     if available is not None and data.samples is not None and data.samples > available:
-        yield Complaint((("data", "samples"),), f"must be at most {available}: {source} has no more samples")
+        message = _("must be at most {available}: {source} has no more samples").format(
+            available=available, source=source
+        )
+        yield Complaint((("data", "samples"),), message)
     if data.labels is not None and source.endswith((*BUILTIN_DATA, ".csv", ".npz")):
-        yield Complaint((("data", "labels"),), f"labels belong to IDX files, and {source} is none")
+        message = _("labels belong to IDX files, and {source} is none").format(source=source)
+        yield Complaint((("data", "labels"),), message)
     if data.target is not None and not source.endswith((".csv", ".npz")):
-        yield Complaint((("data", "target"),), f"a target is named in .csv and .npz files, and {source} is none")
+        message = _("a target is named in .csv and .npz files, and {source} is none").format(source=source)
+        yield Complaint((("data", "target"),), message)
     known = task(data)
     if known is not None and data.task not in ("auto", known):
-        yield Complaint((("data", "task"),), f"{source} is data for {known}")
+        yield Complaint((("data", "task"),), _("{source} is data for {task}").format(source=source, task=known))
+    if data.sequence == "rows" and shape is not None and len(shape) == 1:
+        message = _('rows are those of images, and {source} gives {shape}; "pixels" makes each feature a time step')
+        yield Complaint((("data", "sequence"),), message.format(source=source, shape=spelled(shape)))
 
 
-def _layers(config: RunConfig, facts: Facts) -> Iterator[Complaint]:
-    data, network = config.data, config.network
-    size = facts.image
+def _layers(config: RunConfig, layers: tuple[Placed, ...]) -> Iterator[Complaint]:
     names = {OUTPUT}
-    linear: str | None = None
-    for index, block in enumerate(blocks(network)):
-        path: KeyPath = ("network", "hidden", index) if network.layer is None else ("network", "layer", index)
-        if block.name in names:
-            yield Complaint(((*path, "name"), path), f"the name {block.name!r} is taken; no two layers have the same")
-        names.add(block.name)
-        yield from _groups(config, block, path)
-        if block.type == "linear":
-            linear = linear or block.name
-        elif linear is not None:
-            yield Complaint(((*path, "type"),), f"a convolution cannot follow a linear layer ({linear!r})")
-        elif facts.flat:
-            kinds = "of the built-in data only digits are (1x8x8)"
-            yield Complaint(
-                ((*path, "type"), ("data", "source")), f"a convolution needs images; {kinds}, {data.source} is not"
-            )
-        elif size is not None:
-            before, size = size, pooled(block, convolved(block, size))
-            if min(size) < 1:
-                yield Complaint(
-                    ((*path, "kernel"), (*path, "pool"), path),
-                    f"nothing is left of {before[0]}x{before[1]} pixels after {block.name!r};"
-                    " use a smaller kernel, stride or pool",
-                )
-                size = None
+    for layer in layers:
+        name, path = layer.block.name, layer.path
+        if name in names:
+            message = _("the name {name} is taken; no two layers have the same").format(name=repr(name))
+            yield Complaint(((*path, "name"), path), message)
+        names.add(name)
+        if layer.complaint is not None:
+            yield layer.complaint
+        normalization = _normalization(config, layer)
+        if normalization is not None:
+            yield normalization
 
 
-def _groups(config: RunConfig, block: Block, path: KeyPath) -> Iterator[Complaint]:
-    groups, what = config.network.groups, "units" if block.type == "linear" else "channels"
-    if block.norm != "group":
-        return
+def _normalization(config: RunConfig, layer: Placed) -> Complaint | None:
+    """Why a layer's kind of normalization cannot be, or would leave nothing of its values."""
+    block, path = layer.block, layer.path
+    name, norm = repr(block.name), ((*path, "norm"), ("network", "norm"))
+    if block.norm != "none" and block.type == "recurrent":
+        if block.norm == "group":
+            message = _("there is no group normalization in recurrent layers ({layer}); batch and layer there are")
+            return Complaint(norm, message.format(layer=name))
+        if config.network.norm_position == "after_activation":
+            message = _("in recurrent layers ({layer}) normalization stands before the activation only")
+            return Complaint((("network", "norm_position"), *norm), message.format(layer=name))
+    if block.norm == "layer" and block.units == 1 and block.type != "conv" and block.cell != "gru":
+        message = _("layer normalization over the one unit of {layer}: its normalized value is always 0")
+        return Complaint(norm, message.format(layer=name))
+    return _groups(config, layer) if block.norm == "group" else None
+
+
+def _groups(config: RunConfig, layer: Placed) -> Complaint | None:
+    block, path, groups = layer.block, layer.path, config.network.groups
+    name, what = repr(block.name), "units" if block.type == "linear" else "channels"
     if block.units % groups:
-        fit = ", ".join(str(n) for n in range(1, block.units) if block.units % n == 0)
-        message = f"groups = {groups} does not divide the {block.units} {what} of {block.name!r}; these do: {fit}"
+        fit = ", ".join(str(n) for n in range(1, block.units + (block.type == "conv")) if block.units % n == 0)
+        if block.type == "linear":
+            message = _("groups = {groups} does not divide the {count} units of {layer}; these do: {fit}")
+        else:
+            message = _("groups = {groups} does not divide the {count} channels of {layer}, {shape}; these do: {fit}")
+        message = message.format(groups=groups, count=block.units, layer=name, shape=spelled(layer.entered), fit=fit)
     elif block.units == groups and block.type == "linear":
-        message = f"groups = {groups} leaves one unit of {block.name!r} in each group: its normalized value is always 0"
+        message = _(
+            "groups = {groups} leaves one unit of {layer} in each group: its normalized value is always 0"
+        ).format(groups=groups, layer=name)
     else:
-        return
+        return None
     size = path if config.network.layer is None else (*path, what)
-    yield Complaint((("network", "groups"), (*path, "norm"), ("network", "norm"), size), message)
+    return Complaint((("network", "groups"), (*path, "norm"), ("network", "norm"), size), message)
 
 
 def _noise(network: Network) -> Iterator[Complaint]:
@@ -156,15 +178,15 @@ def _noise(network: Network) -> Iterator[Complaint]:
     made = blocks(network)
     for block in made:
         if block.norm in ("layer", "group") or (block.norm == "batch" and block.type == "recurrent"):
-            message = (
+            message = _(
                 "noise follows batch normalization of linear layers and convolutions;"
-                f" {block.name!r} is {block.type} with norm = {block.norm!r}"
-            )
+                " {layer} is {kind} with norm = {norm}"
+            ).format(layer=repr(block.name), kind=block.type, norm=repr(block.norm))
             break
     else:
         if any(block.norm == "batch" for block in made):
             return
-        message = "noise follows batch normalization, and no layer has any; set norm = 'batch', or norm_noise = 0"
+        message = _("noise follows batch normalization, and no layer has any; set norm = 'batch', or norm_noise = 0")
     yield Complaint((("network", "norm_noise"), ("network", "norm")), message)
 
 
@@ -176,45 +198,56 @@ def _monitor(config: RunConfig, facts: Facts) -> Iterator[Complaint]:
     for word, needed, instead in (("accuracy", "classification", "r2"), ("r2", "regression", "accuracy")):
         if rule.monitor.endswith(word) and known != needed:
             hint = rule.monitor.replace(word, instead)
-            yield Complaint((path,), f"needs {needed}, and {config.data.source} is data for {known}", hint)
+            message = _("needs {needed}, and {source} is data for {task}")
+            yield Complaint((path,), message.format(needed=needed, source=config.data.source, task=known), hint)
 
 
 def _empty_split(data: Data, samples: int) -> Complaint | None:
     n_train, n_validation = split_counts(samples, data.validation)
     if n_train < 1:
-        message = f"leaves no sample for training: {n_validation} of {samples} are held out"
+        message = _("leaves no sample for training: {held_out} of {samples} are held out")
+        message = message.format(held_out=n_validation, samples=samples)
         return Complaint((("data", "validation"), ("data", "samples")), message)
     if data.last_batch == "drop" and data.batch_size > n_train:
-        message = f'is more than the {n_train} training samples, and last_batch = "drop" leaves no mini-batch at all'
-        return Complaint((("data", "batch_size"), ("data", "last_batch")), message)
+        message = _('is more than the {samples} training samples, and last_batch = "drop" leaves no mini-batch at all')
+        return Complaint((("data", "batch_size"), ("data", "last_batch")), message.format(samples=n_train))
     return None
 
 
-def _lone_batch(config: RunConfig, n_train: int, size: tuple[int, int] | None) -> Complaint | None:
+def _lone_batch(config: RunConfig, n_train: int, alone: Block | None) -> Complaint | None:
     data = config.data
-    if not lone_sample(n_train, data.batch_size, data.last_batch):
+    if alone is None or not lone_sample(n_train, data.batch_size, data.last_batch):
         return None
-    block = _single_valued(blocks(config.network), size)
-    if block is None:
-        return None
-    why = f"batch normalization (layer {block.name!r}) needs two samples to have a variance"
+    why = _variance(alone)
     if data.batch_size == 1:
-        message = f"{why}; choose a larger batch_size, or layer normalization"
+        message = _("{why}; choose a larger batch_size, or layer normalization").format(why=why)
     else:
-        counts = f"{n_train} training samples in batches of {data.batch_size}"
-        found = f"the last mini-batch of an epoch has one sample ({counts})"
-        message = f'{found}, and {why}; choose last_batch = "drop", or another batch_size'
+        message = _(
+            "the last mini-batch of an epoch has one sample ({samples} training samples in batches of {size}),"
+            ' and {why}; choose last_batch = "drop", or another batch_size'
+        ).format(samples=n_train, size=data.batch_size, why=why)
     return Complaint((("data", "batch_size"), ("data", "last_batch"), ("network", "norm")), message)
 
 
-def _single_valued(layers: tuple[Block, ...], size: tuple[int, int] | None) -> Block | None:
-    """The first block whose batch normalization sees one value a feature and sample: a linear layer, or one pixel."""
-    for block in layers:
-        if block.type == "conv" and size is not None:
-            pixels = convolved(block, size)
-            size = pooled(block, pixels)
-            if block.norm == "batch" and pixels == (1, 1):
-                return block
-        if block.type == "linear" and block.norm == "batch":
-            return block
-    return None
+def _lone_validation(config: RunConfig, n_validation: int, alone: Block | None) -> Complaint | None:
+    """Validation in training mode joins a last sample to the batch before it, where there is one of several."""
+    training = config.training
+    if alone is None or training.validation_mode == "evaluation":
+        return None
+    if n_validation > 1 and (training.validation_batch or config.data.batch_size) > 1:
+        return None
+    message = _("validation in training mode would have mini-batches of one sample, and {why}").format(
+        why=_variance(alone)
+    )
+    return Complaint((("training", "validation_batch"), ("training", "validation_mode")), message)
+
+
+def _variance(block: Block) -> str:
+    return _("batch normalization (layer {layer}) needs two samples to have a variance").format(layer=repr(block.name))
+
+
+def _single_valued(config: RunConfig, layers: tuple[Placed, ...]) -> Block | None:
+    """The first block whose batch normalization sees one value a feature and sample."""
+    rule = config.network.norm_recurrent
+    normed = (layer for layer in layers if layer.block.norm == "batch")
+    return next((layer.block for layer in normed if values_per_feature(layer, rule) == 1), None)

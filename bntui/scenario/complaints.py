@@ -123,7 +123,7 @@ def _complaint(detail: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> C
         allowed = re.findall(r"'([^']*)'", context.get("expected") or context.get("expected_tags") or "")
         if kind != "literal_error":
             path, value = (*path, "type"), context.get("tag")
-            allowed = allowed or ["linear", "conv"]
+            allowed = allowed or ["linear", "conv", "recurrent"]
         missing = "" if kind != "union_tag_not_found" else f"{_SENTENCES['missing']}; "
         return Complaint((path,), f"{missing}allowed: {', '.join(allowed)}", nearest(value, allowed))
     if kind == "tuple_type" and isinstance(value, dict):

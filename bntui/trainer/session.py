@@ -165,8 +165,7 @@ def _samples(
 
 def _check(runs: Sequence[NamedRun], data: Dataset) -> None:
     """What a file's name did not tell: whether networks, batches and monitors fit the data."""
-    image = (int(data.x.shape[2]), int(data.x.shape[3])) if data.x.ndim == 4 else None
-    facts = Facts(len(data.x), data.task, image, flat=image is None)
+    facts = Facts(len(data.x), data.task, data.x.shape[1:])
     found = dict.fromkeys(problem for run in runs for problem in problems(run.config, facts))
     if found:
         raise ScenarioError(tuple(found))
