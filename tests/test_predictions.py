@@ -1,0 +1,154 @@
+"""Predictions on a grid against the network written out in NumPy, and what recording them must leave alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bntui.recording.reader import Reader
+from bntui.trainer import session
+from bntui.trainer.data import Dataset
+from bntui.trainer.grid import COLUMNS, POINTS, ROWS, grid_axes
+from tests.test_session import DIGITS, train
+
+MOONS = """
+title = "Moons"
+seed = 7
+[data]
+source = "moons"
+scaling = "standard"
+[network]
+hidden = [12]
+activation = "tanh"
+[training]
+lr = 0.3
+epochs = 3
+"""
+SINE = MOONS.replace("moons", "sine")
+NORMED = (("network.norm", "batch"), ("network.dropout", 0.2))
+
+
+def points_by_hand(reader: Reader, run: int = 0) -> np.ndarray[Any, Any]:
+    """Every point of the grid, scaled: the second feature rises row by row, the first along a row."""
+    data = reader.dataset
+    assert data is not None
+    if len(data.grid) == 1:
+        raw = data.grid[0][:, None]
+    else:
+        raw = np.array([(first, second) for second in data.grid[1] for first in data.grid[0]])
+    scaling = data.scalings[run]
+    return (raw.astype(np.float64) - scaling.offset) * scaling.factor
+
+
+def output_by_hand(reader: Reader, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What the network after the last step but one answers in evaluation mode, where every step is recorded."""
+    evidence = reader.evidence(0, len(reader.history(0)) - 1)
+    assert evidence is not None
+    w = {name.removeprefix("before/"): value.astype(np.float64) for name, value in evidence.items()}
+    hidden = x @ w["linear 1.linear.weight"].T + w["linear 1.linear.bias"]
+    if "linear 1.norm.weight" in w:
+        spread = np.sqrt(w["linear 1.norm.running_var"] + 1e-5)
+        hidden = (hidden - w["linear 1.norm.running_mean"]) / spread * w["linear 1.norm.weight"]
+        hidden += w["linear 1.norm.bias"]
+    result: np.ndarray[Any, Any] = np.tanh(hidden) @ w["output.linear.weight"].T + w["output.linear.bias"]
+    return result
+
+
+def test_the_grid_goes_a_tenth_beyond_all_samples(tmp_path: Path) -> None:
+    data = train(tmp_path, MOONS).dataset
+    assert data is not None
+    assert [len(axis) for axis in data.grid] == [COLUMNS, ROWS] == [48, 32]
+    low, high = data.x.min(0), data.x.max(0)
+    for feature, axis in enumerate(data.grid):
+        margin = 0.1 * (high[feature] - low[feature])
+        assert (axis[0], axis[-1]) == pytest.approx((low[feature] - margin, high[feature] + margin), rel=1e-5)
+        np.testing.assert_allclose(np.diff(axis), np.diff(axis).mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("settings", [(), NORMED], ids=["plain", "batch norm and dropout"])
+def test_classes_and_their_probabilities_are_those_of_the_network_after_the_step(
+    tmp_path: Path, settings: tuple[tuple[str, Any], ...]
+) -> None:
+    reader = train(tmp_path, MOONS, *settings, ("record.every", 1))
+    output = output_by_hand(reader, points_by_hand(reader))
+    probabilities = np.exp(output) / np.exp(output).sum(1, keepdims=True)
+    found = reader.keyframe(0, len(reader.history(0)) - 2).predictions
+    assert found is not None
+    assert found.classes is not None
+    assert found.values.shape == found.classes.shape == (32, 48)
+    assert found.values.dtype == np.float32
+    assert found.classes.dtype == np.uint8
+    certain = np.abs(probabilities[:, 0] - 0.5) > 1e-4
+    assert certain.mean() > 0.9
+    np.testing.assert_array_equal(found.classes.ravel()[certain], output.argmax(1)[certain])
+    assert set(np.unique(found.classes)) == {0, 1}
+    np.testing.assert_allclose(found.values.ravel(), probabilities.max(1), atol=2**-11)  # half of a half's last place
+    np.testing.assert_array_equal(found.values, found.values.astype(np.float16))
+
+
+@pytest.mark.parametrize("settings", [(), NORMED], ids=["plain", "batch norm and dropout"])
+def test_the_fitted_curve_is_the_networks_output(tmp_path: Path, settings: tuple[tuple[str, Any], ...]) -> None:
+    reader = train(tmp_path, SINE, *settings, ("record.every", 1))
+    found = reader.keyframe(0, len(reader.history(0)) - 2).predictions
+    assert found is not None
+    assert found.classes is None
+    assert found.values.shape == (POINTS, 1) == (128, 1)
+    np.testing.assert_allclose(found.values, output_by_hand(reader, points_by_hand(reader)), rtol=1e-4, atol=1e-5)
+
+
+def test_each_run_sees_the_grid_through_its_own_scaling(tmp_path: Path) -> None:
+    runs = '[[run]]\nname = "z"\n[[run]]\nname = "raw"\nset = { data.scaling = "none" }\n'
+    reader = train(tmp_path, MOONS + runs)
+    grids = [points_by_hand(reader, run) for run in (0, 1)]
+    assert not np.allclose(grids[0], grids[1])
+    weights = [reader.evidence(run, 0) for run in (0, 1)]
+    for run, (points, evidence) in enumerate(zip(grids, weights, strict=True)):
+        assert evidence is not None
+        w = {name: value.astype(np.float64) for name, value in evidence.items()}
+        hidden = np.tanh(points @ w["before/linear 1.linear.weight"].T + w["before/linear 1.linear.bias"])
+        output = hidden @ w["before/output.linear.weight"].T + w["before/output.linear.bias"]
+        found = reader.keyframe(run, 0).predictions  # of the initial weights
+        assert found is not None
+        probability = 1 / (1 + np.exp(-np.abs(output[:, 0] - output[:, 1])))
+        np.testing.assert_allclose(found.values.ravel(), probability, atol=2**-11)
+
+
+@pytest.mark.parametrize("text", [MOONS, SINE], ids=["moons", "sine"])
+def test_predicting_changes_nothing(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy = (*NORMED, ("network.norm_noise", 0.5))
+    asked = train(tmp_path, text, *noisy)
+    monkeypatch.setattr(session, "grid_axes", lambda _: ())
+    silent = train(tmp_path, text, *noisy)
+    assert silent.dataset is not None
+    assert silent.dataset.grid == ()
+    for row in range(4):
+        one, other = asked.keyframe(0, row), silent.keyframe(0, row)
+        assert one.predictions is not None
+        assert other.predictions is None
+        assert (one.weights_digest, one.val_loss) == (other.weights_digest, other.val_loss)
+
+
+def test_other_data_have_no_grid(tmp_path: Path) -> None:
+    reader = train(tmp_path, DIGITS, ("training.epochs", 1))
+    assert reader.dataset is not None
+    assert reader.dataset.grid == ()
+    assert reader.keyframe(0, 1).predictions is None
+
+
+@pytest.mark.parametrize(
+    ("features", "task", "axes"),
+    [(1, "regression", 1), (2, "classification", 2), (2, "regression", 0), (1, "classification", 0), (3, "x", 0)],
+)
+def test_a_grid_needs_two_features_in_classification_and_one_in_regression(features: int, task: Any, axes: int) -> None:
+    x = np.random.default_rng(1).random((9, features), np.float32)
+    data = Dataset("x", x, np.zeros(9, np.int64), task, ("a", "b"), tuple("xyz"[:features]))
+    assert len(grid_axes(data)) == axes
+
+
+def test_a_constant_feature_has_an_axis_around_it() -> None:
+    x = np.full((9, 2), 4.0, np.float32)
+    first, second = grid_axes(Dataset("x", x, np.zeros(9, np.int64), "classification", ("a", "b"), ("u", "v")))
+    assert (first[0], first[-1]) == (second[0], second[-1]) == (3.0, 5.0)
