@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
+from bntui.language import _, ngettext
 from bntui.recording.history import Event
 from bntui.viewer import figures
 from bntui.viewer.cells import longest, notice, page, sparkline
 from bntui.viewer.monitor import Watched, watched
-from bntui.viewer.rows import Drawing, Row, Span, join, wrap
+from bntui.viewer.rows import Drawing, Row, Span, filled, join, wrap
 from bntui.viewer.view import RunView, View
 
 WARN_AT = 0.6
@@ -47,9 +48,9 @@ def draw(view: View, width: int, height: int) -> Drawing:
     runs = tuple(run for run in view.runs if run.info.index in chosen)
     if height < len(runs):
         runs = (view.runs[view.selected], *(run for run in runs if run is not view.runs[view.selected]))[:height]
-    title = f"Early stopping ── {_subject(runs)}"
+    title = _("Early stopping ── {subject}").format(subject=_subject(runs))
     if not any(run.row >= 0 for run in view.runs):
-        sentence = "no epoch is recorded yet: the patience counter begins with the first; n trains an epoch"
+        sentence = _("no epoch is recorded yet: the patience counter begins with the first; n trains an epoch")
         return notice(title, [sentence], width, height)
     names = min(max(cell_len(run.name) for run in runs), max(width - 30, 6))
     rows: list[Row] = []
@@ -68,24 +69,25 @@ def _subject(runs: Sequence[RunView]) -> str:
     """What the listed runs watch, as the title says it."""
     rules = [rule for run in runs if (rule := run.info.early_stopping)]
     if not rules:
-        return "none in these runs"
+        return _("none in these runs")
     monitors = dict.fromkeys(str(rule["monitor"]) for rule in rules)
     patience = dict.fromkeys(str(rule["patience"]) for rule in rules)
-    return f"{' and '.join(monitors)}, patience {' and '.join(patience)}"
+    both = _(" and ")
+    return _("{monitors}, patience {patience}").format(monitors=both.join(monitors), patience=both.join(patience))
 
 
 def _block(run: RunView, width: int, names: int, *, bold: bool) -> list[_Line]:
     style = f"bold {run.style}" if bold else run.style
     label = (Span(f"{run.mark} ", f"bold {run.style}"), Span(set_cell_size(run.name, names), style))
     if run.row < 0:
-        return [_Line(0, (*label, Span("  nothing recorded at the cursor", "muted")))]
+        return [_Line(0, (*label, Span("  " + _("nothing recorded at the cursor"), "muted")))]
     row = _newest(run)
     course = watched(run, row)
     now = float(run.history.epoch[row])
     events = [event for event in run.events if event.epoch <= now + 1e-9]
     rule = run.info.early_stopping
     if rule is None:
-        none = longest(width - 4 - names, "no early stopping in this run", "no early stopping", "none")
+        none = longest(width - 4 - names, _("no early stopping in this run"), _("no early stopping"), _("none"))
         lines = [_Line(0, join(label, [Span(f"  {none}", "muted")]))]
         lines += _ending(events, width)
         lines.append(_Line(1, _best_so_far(course, now)))
@@ -110,7 +112,7 @@ def _watching(
 ) -> list[_Line]:
     gauge = _gauge(state.wait, int(rule["patience"]), width - 3)
     best = _best_words(state, width)
-    head = join(label, [Span("  wait ", "muted")], gauge)
+    head = join(label, [Span("  " + _("wait") + " ", "muted")], gauge)
     if _cells(head) + 3 + _cells(best) <= width:
         lines = [_Line(0, join(head, [Span("   ")], best))]
     elif _cells(head) <= width:
@@ -154,13 +156,10 @@ def _gauge(wait: int, patience: int, room: int) -> Row:
 
 def _best_words(state: _State, width: int) -> Row:
     if not state.best_epoch:
-        return (Span("no best value yet", "muted"),)
-    return (
-        Span("best ", "muted"),
-        Span(figures.number(state.best), "text"),
-        Span(" at epoch " if width >= 28 else " ★", "muted"),
-        Span(str(state.best_epoch), "text"),
-    )
+        return (Span(_("no best value yet"), "muted"),)
+    best, epoch = Span(figures.number(state.best), "text"), Span(str(state.best_epoch), "text")
+    wide, narrow = _("best {best} at epoch {epoch}"), _("best {best} ★{epoch}")
+    return filled(wide if width >= 28 else narrow, "muted", best=best, epoch=epoch)
 
 
 def _ending(events: list[Event], width: int) -> list[_Line]:
@@ -168,11 +167,12 @@ def _ending(events: list[Event], width: int) -> list[_Line]:
     lines: list[_Line] = []
     for event in events:
         if event.kind == "diverged":
-            sign, style, words = "✕", "bad", f"diverged: {event.text}"
+            sign, style, words = "✕", "bad", _("diverged: {why}").format(why=event.text)
         elif event.kind == "stopped_early":
             told = event.message.startswith("stopped")
             sign, style = "▣", "text"
-            words = event.text if told else f"stopped at epoch {figures.epoch(event.epoch)}: {event.text}"
+            epoch = figures.epoch(event.epoch)
+            words = event.text if told else _("stopped at epoch {epoch}: {why}").format(epoch=epoch, why=event.text)
         elif event.kind == "finished":
             sign, style, words = "✓", "text", event.text
         else:
@@ -186,33 +186,37 @@ def _ending(events: list[Event], width: int) -> list[_Line]:
 def _status(rule: Mapping[str, Any], state: _State, course: Watched, width: int) -> Row:
     begin = int(rule["start_from_epoch"])
     if begin and (not len(course.epochs) or course.epochs[-1] <= begin):
-        return (Span(f"  not watching yet: begins after epoch {begin}", "muted"),)
+        return (Span("  " + _("not watching yet: begins after epoch {epoch}").format(epoch=begin), "muted"),)
     left = max(int(rule["patience"]) - state.wait, 1)
-    epochs = "epoch" if left == 1 else "epochs"
-    words = longest(
-        width - 2,
-        f"goes on; stops after {left} more {epochs} without improvement",
-        f"stops after {left} more without gain",
-        f"stops in {left} {epochs}",
+    wordings = (
+        ngettext(
+            "goes on; stops after {count} more epoch without improvement",
+            "goes on; stops after {count} more epochs without improvement",
+            left,
+        ),
+        _("stops after {count} more without gain"),
+        ngettext("stops in {count} epoch", "stops in {count} epochs", left),
     )
-    return (Span(f"  {words}", "text"),)
+    return (Span("  " + longest(width - 2, *(words.format(count=left) for words in wordings)), "text"),)
 
 
 def _distance(rule: Mapping[str, Any], state: _State, course: Watched, width: int) -> Row:
     """The newest value, and how far it is from what would count as an improvement."""
     if not len(course.values):
-        return (Span("  no epoch is complete yet", "muted"),)
+        return (Span("  " + _("no epoch is complete yet"), "muted"),)
     value = float(course.values[-1])
-    now = (Span("  now ", "muted"), Span(figures.number(value), "text" if math.isfinite(value) else "bad"))
+    newest = Span(figures.number(value), "text" if math.isfinite(value) else "bad")
+    now = join([Span("  ", "muted")], filled(_("now {value}"), "muted", value=newest))
     if not state.best_epoch or not math.isfinite(value):
         return now
     if course.best == len(course.values) - 1:
-        return (*now, Span("  the best so far", "muted"))
+        return (*now, Span("  " + _("the best so far"), "muted"))
     delta = abs(float(rule["min_delta"]))
     gap = value - (state.best + (delta if course.larger_is_better else -delta))
-    side = "above" if gap >= 0 else "below"
-    bound = f"best {'+' if course.larger_is_better else figures.MINUS} min_delta"
-    words = longest(width - _cells(now) - 10, f"{side} {bound} {_plain(delta)}", f"{side} {bound}", side)
+    side, beyond = (_("above"), _("above {bound}")) if gap >= 0 else (_("below"), _("below {bound}"))
+    bound = _("best + min_delta") if course.larger_is_better else _("best − min_delta")
+    bounds = (f"{bound} {_plain(delta)}", bound)
+    words = longest(width - _cells(now) - 10, *(beyond.format(bound=bound) for bound in bounds), side)
     return (*now, Span("  " + figures.number(abs(gap)), "text"), Span(f" {words}", "muted"))
 
 
@@ -226,16 +230,23 @@ def _restoring(rule: Mapping[str, Any], state: _State, events: list[Event], ende
     if restored is not None:
         return Span(f"✓ {restored.text}", "good")
     if ended:
-        return Span("the last weights stay: the best were not restored", "muted")
+        return Span(_("the last weights stay: the best were not restored"), "muted")
     if rule["restore_best_weights"]:
-        which = f" (epoch {state.best_epoch})" if state.best_epoch else ""
-        return Span(f"best weights{which} are kept, restored at the end", "muted")
-    return Span("the last weights will stay: best ones are not restored", "muted")
+        known, unknown = (
+            _("best weights (epoch {epoch}) are kept, restored at the end"),
+            _("best weights are kept, restored at the end"),
+        )
+        return Span(known.format(epoch=state.best_epoch) if state.best_epoch else unknown, "muted")
+    return Span(_("the last weights will stay: best ones are not restored"), "muted")
 
 
 def _conditions(rule: Mapping[str, Any], course: Watched) -> str:
-    verb = "rises" if course.larger_is_better else "falls"
-    words = [f"improves when {course.monitor} {verb} by more than min_delta {_plain(abs(float(rule['min_delta'])))}"]
+    rises, falls = (
+        _("improves when {monitor} rises by more than min_delta {delta}"),
+        _("improves when {monitor} falls by more than min_delta {delta}"),
+    )
+    improves = rises if course.larger_is_better else falls
+    words = [improves.format(monitor=course.monitor, delta=_plain(abs(float(rule["min_delta"]))))]
     if rule["baseline"] is not None:
         words.append(f"baseline {_plain(float(rule['baseline']))}")
     if rule["start_from_epoch"]:
@@ -245,15 +256,20 @@ def _conditions(rule: Mapping[str, Any], course: Watched) -> str:
 
 def _best_so_far(course: Watched, now: float) -> Row:
     if course.best is None:
-        return (Span(f"  no {course.monitor} yet", "muted"),)
+        return (Span("  " + _("no {monitor} yet").format(monitor=course.monitor), "muted"),)
     epoch = float(course.epochs[course.best])
     ago = now - epoch
-    when = "now" if ago == 0 else f"{figures.epoch(ago)} {'epoch' if ago == 1 else 'epochs'} ago"
-    return (
-        Span(f"  best {course.monitor} ", "muted"),
-        Span(figures.number(course.values[course.best]), "text"),
-        Span(f" at epoch {figures.epoch(epoch)}, {when}", "muted"),
+    one, several = _("{epochs} epoch ago"), _("{epochs} epochs ago")
+    when = _("now") if ago == 0 else (one if ago == 1 else several).format(epochs=figures.epoch(ago))
+    said = filled(
+        _("best {monitor} {best} at epoch {epoch}, {when}"),
+        "muted",
+        monitor=Span(course.monitor, "muted"),
+        best=Span(figures.number(course.values[course.best]), "text"),
+        epoch=Span(figures.epoch(epoch), "muted"),
+        when=Span(when, "muted"),
     )
+    return join([Span("  ")], said)
 
 
 def _course(course: Watched, width: int, style: str) -> Row:
