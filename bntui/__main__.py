@@ -5,20 +5,25 @@ from __future__ import annotations
 import sys
 
 from bntui.errors import BntuiError
+from bntui.language import _, use
+from bntui.preference import by_locale, preferred, taken
 
 
 def main() -> None:
     """Run ``bntui``; raises SystemExit with the exit code of the error that ended it."""
     try:
-        from bntui.screen import need_terminal, open_screen
+        use(by_locale())  # in which what follows is refused
+        arguments, asked = taken(sys.argv[1:])
+        use(preferred(asked))
+        if arguments:
+            from bntui.cli import obey
 
-        if sys.argv[1:]:
-            from bntui.cli import app
-
-            app()
+            obey(arguments)
         else:
+            from bntui.screen import need_terminal, open_screen
+
             # the command line's own imports would cost a fifth of the time to the first paint
-            need_terminal("bntui list lists scenarios and recordings as text")
+            need_terminal(_("bntui list lists scenarios and recordings as text"))
             open_screen()
     except KeyboardInterrupt:
         sys.exit(130)

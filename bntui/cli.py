@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.cells import cell_len
 
 from bntui import __version__
 from bntui.errors import TrainerError, UsageError
+from bntui.language import _, ngettext, use
+from bntui.preference import OPTION, preferred
 from bntui.screen import need_terminal, open_screen
+from bntui.usage import LANGUAGE_HELP, LANGUAGE_VALUES, Command, Group, refused
+from bntui.viewer.rows import ljust
 
 if TYPE_CHECKING:
     from bntui.link import Status
 
 app = typer.Typer(
     name="bntui",
-    help="A terminal laboratory for neural-network training. Without a command: the gallery.",
+    cls=Group,
     no_args_is_help=False,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -30,8 +37,28 @@ app = typer.Typer(
 PATHS = ("data.source", "data.labels")
 """Keys that name files: on the command line relative to where one stands, in a scenario to its own folder."""
 
-Recording = Annotated[Path, typer.Argument(help="A recording (.bntui).", show_default=False)]
+Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording (.bntui).")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+
+
+MISUSED: type[Exception] = typer.BadParameter.__mro__[1]
+"""The base of what Typer raises for a command line that it does not understand: click's class, or its own copy."""
+
+command = partial(app.command, cls=Command)
+
+
+def obey(arguments: Sequence[str]) -> None:
+    """Do what a command line asks for; raises SystemExit with the exit code.
+
+    Raises:
+        BntuiError: why it cannot be done.
+    """
+    try:
+        code = app(list(arguments), prog_name="bntui", standalone_mode=False)
+    except MISUSED as error:
+        context = getattr(error, "ctx", None)
+        raise refused(error.format_message(), context.command_path if context else "bntui") from error  # type: ignore[attr-defined]
+    sys.exit(code)
 
 
 def _version(wanted: bool) -> None:
@@ -40,33 +67,42 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _speak(asked: str | None) -> None:
+    if asked is not None:
+        use(preferred(asked))
+
+
 @app.callback(invoke_without_command=True)
 def gallery(
     context: typer.Context,
     version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    language: Annotated[  # noqa: ARG001
+        str | None,
+        typer.Option(OPTION, metavar=LANGUAGE_VALUES, callback=_speak, is_eager=True, help=LANGUAGE_HELP),
+    ] = None,
 ) -> None:
     """A terminal laboratory for neural-network training. Without a command: the gallery."""
     if context.invoked_subcommand is None:
-        need_terminal("bntui list lists scenarios and recordings as text")
+        need_terminal(_("bntui list lists scenarios and recordings as text"))
         open_screen()
 
 
-@app.command()
+@command()
 def run(
     scenario: Annotated[
-        str, typer.Argument(help="A scenario file, or the name of a built-in one.", show_default=False)
+        str, typer.Argument(metavar="SCENARIO", help="A scenario file, or the name of a built-in one.")
     ],
     headless: Annotated[bool, typer.Option("--headless", help="No screen: a progress bar.")] = False,
-    epochs: Annotated[int | None, typer.Option(help="Epochs to train.", show_default=False)] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.", show_default=False)] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default=False)] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs to train.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything that is drawn.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change any key, in every run; repeatable.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Record into this file.", show_default=False)
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Record into this file.")
     ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Start training and return; bntui attach comes back.")
@@ -83,7 +119,7 @@ def run(
 
     without_screen = headless or detach or as_json
     if not without_screen:
-        need_terminal("add --headless to train without a screen")
+        need_terminal(_("add --headless to train without a screen"))
     given = [("training.epochs", epochs), ("seed", seed), ("device", device)]
     overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
     overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
@@ -115,17 +151,17 @@ def _from_here(value: object) -> object:
     return str(named.absolute()) if named is not None and named.is_file() else value
 
 
-@app.command()
+@command()
 def replay(recording: Recording) -> None:
     """Open a recording, finished or growing."""
     from bntui.recording.reader import Reader
 
     Reader(recording).close()  # a file that is none is said before the screen opens
-    need_terminal("bntui show prints a keyframe as text")
+    need_terminal(_("bntui show prints a keyframe as text"))
     open_screen(recording)
 
 
-@app.command()
+@command()
 def attach(recording: Recording) -> None:
     """Come back to a recording whose trainer is live."""
     from bntui.recording.library import is_live
@@ -133,13 +169,15 @@ def attach(recording: Recording) -> None:
 
     Reader(recording).close()
     if not is_live(recording):
-        raise UsageError(f"{recording} has no live trainer: bntui replay {recording} opens it")
+        sentence = _("{recording} has no live trainer: bntui replay {recording} opens it")
+        raise UsageError(sentence.format(recording=recording))
     replay(recording)
 
 
-@app.command()
+@command()
 def stop(recording: Recording) -> None:
     """End a recording's trainer after the step under way, everything saved."""
+    from bntui.headless import lost
     from bntui.link import OVER
     from bntui.recording.reader import Reader
     from bntui.viewer.client import Trainer
@@ -147,7 +185,7 @@ def stop(recording: Recording) -> None:
     trainer = Trainer.connect(recording)
     if trainer is None:
         Reader(recording).close()  # says so, if there is no such recording
-        raise UsageError(f"{recording} has no live trainer")
+        raise UsageError(_("{recording} has no live trainer").format(recording=recording))
     trainer.send("stop")
     last: Status | None = None
     while (status := trainer.receive()) is not None:
@@ -155,16 +193,16 @@ def stop(recording: Recording) -> None:
     trainer.close()
     if last is None or last.state == "failed" or last.state not in OVER:
         message = last.message if last is not None else ""
-        raise TrainerError(message or f"the trainer of {recording} ended unexpectedly; what it recorded is intact")
-    print(f"stopped: {recording}", file=sys.stderr)
+        raise TrainerError(message or lost(recording))
+    print(_("stopped: {recording}").format(recording=recording), file=sys.stderr)
 
 
-@app.command()
+@command()
 def show(
     recording: Recording,
-    run: Annotated[str | None, typer.Option(help="Name or number of the run; default the first.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="R", help="Name or number of the run; default the first.")] = None,
     epoch: Annotated[
-        float | None, typer.Option(help="Last keyframe at or before this epoch; default the last.")
+        float | None, typer.Option(metavar="N", help="Last keyframe at or before this epoch; default the last.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -179,12 +217,14 @@ def show(
     reader.close()
 
 
-@app.command("list")
+@command("list")
 def list_(as_json: Json = False) -> None:
     """List scenarios and recordings."""
     from bntui.recording.library import recordings
     from bntui.scenario.gallery import scenarios
 
+    if as_json:
+        use("en")  # what programs read is bound to no language
     cards, entries = scenarios(), recordings()
     if as_json:
         record = {
@@ -199,20 +239,21 @@ def list_(as_json: Json = False) -> None:
         }  # fmt: skip
         print(json.dumps(record, ensure_ascii=False))
         return
-    width = max((len(card.name) for card in cards), default=0)
-    print("Scenarios")
+    width = max((cell_len(card.name) for card in cards), default=0)
+    print(_("Scenarios"))
     for card in cards:
-        print(f"  {card.name:{width}}  {card.problem or card.title}  ({', '.join(card.runs)})")
-    print("Recordings" if entries else "No recordings yet: bntui run SCENARIO makes one")
+        print(f"  {ljust(card.name, width)}  {card.problem or card.title}  ({', '.join(card.runs)})")
+    print(_("Recordings") if entries else _("No recordings yet: bntui run SCENARIO makes one"))
     for entry in entries:
-        what = entry.problem or f"{entry.title}  ({', '.join(entry.runs)}; {entry.epochs:g} epochs)"
-        live = "● live  " if entry.live else ""
+        epochs = ngettext("{epochs:g} epoch", "{epochs:g} epochs", math.ceil(entry.epochs)).format(epochs=entry.epochs)
+        what = entry.problem or f"{entry.title}  ({', '.join(entry.runs)}; {epochs})"
+        live = f"● {_('live')}  " if entry.live else ""
         print(f"  {entry.path}  {entry.when:%Y-%m-%d %H:%M}  {entry.size / 1e6:.1f} MB  {live}{what}")
 
 
-@app.command()
+@command()
 def check(
-    scenarios: Annotated[list[str], typer.Argument(help="Scenario files.", show_default=False)],
+    scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO…", help="Scenario files.")],
 ) -> None:
     """Validate scenario files; every error with file, line and key."""
     from bntui.errors import Problem, ScenarioError
@@ -228,12 +269,14 @@ def check(
         except ScenarioError as error:
             problems += error.problems
         else:
-            print(f"{name}: valid, {len(found.runs)} run{'s' * (len(found.runs) != 1)}")
+            count = len(found.runs)
+            valid = ngettext("{name}: valid, {count} run", "{name}: valid, {count} runs", count)
+            print(valid.format(name=name, count=count))
     if problems:
         raise ScenarioError(problems)
 
 
-@app.command()
+@command()
 def schema() -> None:
     """Print the JSON Schema of scenario files, for editors."""
     from bntui.scenario.schema import json_schema
@@ -241,17 +284,20 @@ def schema() -> None:
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
-@app.command()
+@command()
 def doctor(as_json: Json = False) -> None:
     """Is this terminal and device fit?"""
     from bntui.doctor import as_record, examine
 
+    if as_json:
+        use("en")  # what programs read is bound to no language
     findings = examine()
+    width = max(cell_len(_(finding.name)) for finding in findings)
     if as_json:
         print(json.dumps(as_record(findings), ensure_ascii=False))
     else:
         for finding in findings:
-            print(f"{'✓' if finding.fine else '✗'} {finding.name:13} {finding.value}")
+            print(f"{'✓' if finding.fine else '✗'} {ljust(_(finding.name), width)}  {finding.value}")
             if not finding.fine:
                 print(f"  {finding.advice}")
     if not all(finding.fine for finding in findings):

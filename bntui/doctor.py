@@ -11,6 +11,8 @@ import sys
 from dataclasses import asdict, dataclass
 
 import bntui
+from bntui.language import N_, _, spoken
+from bntui.preference import configuration_path
 from bntui.recording.library import recordings_folder
 
 
@@ -19,6 +21,7 @@ class Finding:
     """One thing that was looked at."""
 
     name: str
+    """In English, as in JSON; translated where it is shown."""
     value: str
     fine: bool
     advice: str = ""
@@ -34,7 +37,8 @@ def as_record(findings: list[Finding]) -> list[dict[str, object]]:
 
 
 def _versions() -> list[Finding]:
-    python = Finding("python", platform.python_version(), sys.version_info >= (3, 11), "bntui needs Python 3.11")
+    advice = _("bntui needs Python 3.11")
+    python = Finding("python", platform.python_version(), sys.version_info >= (3, 11), advice)
     packages = ("textual", "plotext", "numpy", "torch", "scikit-learn")
     found = [Finding(name, importlib.metadata.version(name), fine=True) for name in packages]
     return [
@@ -48,9 +52,9 @@ def _versions() -> list[Finding]:
 def colours() -> str:
     """What the terminal says of its colours; SSH does not forward COLORTERM, so 256 is common there."""
     if os.environ.get("NO_COLOR"):
-        return "none (NO_COLOR)"
+        return _("none (NO_COLOR)")
     if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
-        return "24 bit"
+        return _("24 bit")
     return "256" if "256color" in os.environ.get("TERM", "") else "16"
 
 
@@ -59,13 +63,21 @@ def _terminal() -> list[Finding]:
     encoding = (sys.stdout.encoding or "").lower()
     term = os.environ.get("TERM", "")
     return [
-        Finding("terminal", term or "none", term not in ("", "dumb"), "set TERM, for instance xterm-256color"),
-        Finding("size", f"{size.columns}x{size.lines}", size.columns >= 80 and size.lines >= 24, "80x24 or more"),
-        Finding("colours", colours(), fine=True),
         Finding(
-            "encoding", encoding or "unknown", encoding.startswith("utf"), "set LANG=C.UTF-8 or another UTF-8 locale"
+            N_("terminal"), term or _("none"), term not in ("", "dumb"), _("set TERM, for instance xterm-256color")
         ),
-        Finding("ssh", "yes" if "SSH_CONNECTION" in os.environ else "no", fine=True),
+        Finding(
+            N_("size"), f"{size.columns}x{size.lines}", size.columns >= 80 and size.lines >= 24, _("80x24 or more")
+        ),
+        Finding(N_("colours"), colours(), fine=True),
+        Finding(
+            N_("encoding"),
+            encoding or _("unknown"),
+            encoding.startswith("utf"),
+            _("set LANG=C.UTF-8 or another UTF-8 locale"),
+        ),
+        Finding(N_("language"), f"{spoken()} ({configuration_path()})", fine=True),
+        Finding("ssh", _("yes") if "SSH_CONNECTION" in os.environ else _("no"), fine=True),
     ]
 
 
@@ -74,8 +86,8 @@ def _folder() -> Finding:
     place = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(place).free
     writable = os.access(place, os.W_OK)
-    value = f"{folder} ({free / 1e9:.1f} GB free)"
-    return Finding("recordings", value, writable and free > 1e9, "name a folder with room by -o FILE")
+    value = _("{folder} ({free:.1f} GB free)").format(folder=folder, free=free / 1e9)
+    return Finding(N_("recordings"), value, writable and free > 1e9, _("name a folder with room by -o FILE"))
 
 
 def _devices() -> list[Finding]:
@@ -89,6 +101,6 @@ def _devices() -> list[Finding]:
     ]
     capability = torch.backends.cpu.get_cpu_capability()
     return [
-        Finding("devices", ", ".join(names), fine=True),
-        Finding("cpu", f"{os.cpu_count()} cores, {capability}", fine=True),
+        Finding(N_("devices"), ", ".join(names), fine=True),
+        Finding("cpu", _("{cores} cores, {capability}").format(cores=os.cpu_count(), capability=capability), fine=True),
     ]

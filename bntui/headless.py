@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bntui.errors import BntuiError, TrainerError
+from bntui.language import _
 from bntui.link import OVER, Status
 from bntui.recording.reader import Reader
 from bntui.show import plain
@@ -63,17 +64,23 @@ class ProgressBars:
         for run in reader.runs:
             history = reader.history(run.index)
             if run.index not in self._tasks:
-                self._tasks[run.index] = self._progress.add_task(run.name, total=run.epochs, rate="", losses="")
+                self._tasks[run.index] = self._progress.add_task(
+                    run.label or run.name, total=run.epochs, rate="", losses=""
+                )
             self._progress.update(
                 self._tasks[run.index],
                 completed=int(history.epoch[-1]),
-                rate=f"{status.rate:6.1f} epochs/s" if status.rate else "",
-                losses=f"loss {history.train_loss[-1]:.4f}  val {history.val_loss[-1]:.4f}",
+                rate=_("{rate:6.1f} epochs/s").format(rate=status.rate) if status.rate else "",
+                losses=_("loss {training:.4f}  val {validation:.4f}").format(
+                    training=history.train_loss[-1], validation=history.val_loss[-1]
+                ),
             )
             for event in reader.events(run.index):
                 if (run.index, event.message) not in self._said and event.kind != "finished":
                     self._said.add((run.index, event.message))
-                    self._progress.console.print(f"{run.name}: {event.message}", markup=False, highlight=False)
+                    self._progress.console.print(
+                        f"{run.label or run.name}: {event.text}", markup=False, highlight=False
+                    )
 
 
 @contextlib.contextmanager
@@ -135,5 +142,9 @@ def follow(recording: Path, *, as_json: bool) -> None:
     if interrupted:
         raise KeyboardInterrupt
     if state == "failed":
-        lost = f"the trainer of {recording} ended unexpectedly; what it recorded is intact"
-        raise TrainerError(last.message or lost)
+        raise TrainerError(last.message or lost(recording))
+
+
+def lost(recording: Path) -> str:
+    """What is said of a trainer that ended without a word."""
+    return _("the trainer of {recording} ended unexpectedly; what it recorded is intact").format(recording=recording)

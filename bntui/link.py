@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from bntui.errors import BntuiError
+from bntui.language import _
 
 Command = Literal["epoch", "step", "run", "pause", "pace", "stop"]
 """``epoch`` and ``step`` train one more epoch or mini-batch of every run and pause; ``pace`` carries
@@ -75,10 +76,12 @@ def runtime_folder() -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise BntuiError(f"{folder} cannot be used for sockets: {error.strerror}; set XDG_RUNTIME_DIR") from error
+        sentence = _("{folder} cannot be used for sockets: {reason}; set XDG_RUNTIME_DIR")
+        raise BntuiError(sentence.format(folder=folder, reason=error.strerror)) from error
     # /tmp is everybody's: a folder or link of someone else is never trusted
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise BntuiError(f"{folder} is not a folder that only you can enter; set XDG_RUNTIME_DIR to one that is")
+        sentence = _("{folder} is not a folder that only you can enter; set XDG_RUNTIME_DIR to one that is")
+        raise BntuiError(sentence.format(folder=folder))
     return folder
 
 
@@ -94,7 +97,8 @@ def socket_path(recording: Path) -> Path:
     """
     path = runtime_folder() / f"{_name(recording)}.sock"
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-        raise BntuiError(f"{path} is too long for a socket; set XDG_RUNTIME_DIR to a shorter folder")
+        sentence = _("{path} is too long for a socket; set XDG_RUNTIME_DIR to a shorter folder")
+        raise BntuiError(sentence.format(path=path))
     return path
 
 

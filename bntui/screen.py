@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bntui.errors import BntuiError, UsageError
+from bntui.language import _
 
 
 def need_terminal(instead: str) -> None:
@@ -16,7 +17,7 @@ def need_terminal(instead: str) -> None:
         UsageError: stdin or stdout is not a terminal.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(f"the screen needs a terminal: {instead}")
+        raise UsageError(_("the screen needs a terminal: {instead}").format(instead=instead))
 
 
 def open_screen(

@@ -9,10 +9,14 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
+from rich.cells import cell_len
 
 from bntui.errors import UsageError
 from bntui.keyframe import QUANTITIES, STATISTICS, Distribution, Keyframe, LayerMeasures
+from bntui.language import _
 from bntui.recording.reader import Reader
+from bntui.recording.sentences import why_stopped
+from bntui.viewer.rows import ljust, rjust
 
 LAYER_FIGURES = (
     "weight_norm", "weight_gradient_norm", "activation_gradient_norm", "update_ratio", "dead_fraction",
@@ -42,14 +46,16 @@ def find_run(reader: Reader, run: str | None) -> int:
         return names.index(run)
     if run.isdecimal() and int(run) < len(names):
         return int(run)
-    raise UsageError(f"{reader.path} has no run {run!r}; its runs are {', '.join(map(repr, names))}")
+    sentence = _("{path} has no run {run!r}; its runs are {runs}")
+    raise UsageError(sentence.format(path=reader.path, run=run, runs=", ".join(map(repr, names))))
 
 
 def find_keyframe(reader: Reader, run: int, epoch: float | None) -> Keyframe:
     """The last keyframe of a run, or its last one at or before an epoch."""
     row = reader.history(run).at(math.inf if epoch is None else epoch)
     if row < 0:
-        raise UsageError(f"{reader.path} has no keyframe of run {reader.runs[run].name!r} at or before epoch {epoch}")
+        sentence = _("{path} has no keyframe of run {run!r} at or before epoch {epoch}")
+        raise UsageError(sentence.format(path=reader.path, run=reader.runs[run].name, epoch=epoch))
     return reader.keyframe(run, row)
 
 
@@ -93,31 +99,44 @@ def as_text(reader: Reader, frame: Keyframe) -> str:
 
 
 def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
-    score = "accuracy" if reader.task == "classification" else "R²"
+    score = _("accuracy") if reader.task == "classification" else "R²"
     others = [info.name for info in reader.runs if info.index != frame.run]
-    yield f"{reader.title} · {reader.runs[frame.run].name}"
+    yield f"{reader.title} · {reader.runs[frame.run].label or reader.runs[frame.run].name}"
     if others:
-        yield f"other runs, by --run: {', '.join(others)}"
+        yield _("other runs, by --run: {names}").format(names=", ".join(others))
     for event in reader.events(frame.run):
         if event.epoch <= frame.epoch:
-            yield f"epoch {event.epoch:g}: {event.message}"
-    batch = len(frame.batch_indices)
-    yield f"epoch {frame.epoch:g}   step {frame.step}   learning rate {frame.lr:g}   batch of {batch}"
-    yield f"training     loss {frame.train_loss:.6g}   {score} {frame.train_accuracy:.4f}   (the epoch so far)"
-    yield f"validation   loss {frame.val_loss:.6g}   {score} {frame.val_accuracy:.4f}"
+            yield _("epoch {epoch:g}: {event}").format(epoch=event.epoch, event=event.text)
+    yield _("epoch {epoch:g}   step {step}   learning rate {lr:g}   batch of {batch}").format(
+        epoch=frame.epoch, step=frame.step, lr=frame.lr, batch=len(frame.batch_indices)
+    )
+    parts = (_("training"), _("validation"))
+    width = max(map(cell_len, parts))
+    figures = _("{part}   loss {loss:.6g}   {score} {value:.4f}")
+    so_far = figures.format(part=ljust(parts[0], width), loss=frame.train_loss, score=score, value=frame.train_accuracy)
+    yield f"{so_far}   {_('(the epoch so far)')}"
+    yield figures.format(part=ljust(parts[1], width), loss=frame.val_loss, score=score, value=frame.val_accuracy)
     early = frame.early_stopping
     if early is not None:
-        state = early.reason if early.stopped else f"wait {early.wait}/{early.patience}"
-        yield f"early stopping   {early.monitor} best {early.best:.6f} at epoch {early.best_epoch}   {state}"
-    width = max(len(layer.name) for layer in frame.layers)
+        waiting = _("wait {wait}/{patience}").format(wait=early.wait, patience=early.patience)
+        yield _("early stopping   {monitor} best {best:.6f} at epoch {epoch}   {state}").format(
+            monitor=early.monitor, best=early.best, epoch=early.best_epoch, state=why_stopped(early) or waiting
+        )
     yield ""
-    heads = ("before norm", "after norm", "after activation")
-    yield f"{'layer':{width}}  {'  '.join(f'{head:>18}' for head in heads)}  {'|∂L/∂W|':>9}  {'|Δw|/|w|':>9}"
+    yield from _table(frame)
+    for layer in frame.layers:
+        if layer.dropout is not None:
+            yield _("dropout in {layer}: kept {kept:.1%}, expected {expected:.1%}").format(
+                layer=layer.name, kept=layer.dropout.kept_fraction, expected=1 - layer.dropout.p
+            )
+
+
+def _table(frame: Keyframe) -> Iterator[str]:
+    """Mean ± standard deviation of each layer at three places, its gradient and how far the step moved it."""
+    width = max(cell_len(text) for text in (_("layer"), *(layer.name for layer in frame.layers)))
+    heads = "  ".join(rjust(head, 18) for head in (_("before norm"), _("after norm"), _("after activation")))
+    yield f"{ljust(_('layer'), width)}  {heads}  {'|∂L/∂W|':>9}  {'|Δw|/|w|':>9}"
     for layer in frame.layers:
         values = (layer.pre_norm, layer.normalized, layer.output)
         columns = "  ".join(f"{'—' if v is None else f'{v.mean:8.3f} ± {v.std:7.3f}':>18}" for v in values)
-        yield f"{layer.name:{width}}  {columns}  {layer.weight_gradient_norm:9.2e}  {layer.update_ratio:9.2e}"
-    for layer in frame.layers:
-        if layer.dropout is not None:
-            expected = 1 - layer.dropout.p
-            yield f"dropout in {layer.name}: kept {layer.dropout.kept_fraction:.1%}, expected {expected:.1%}"
+        yield f"{ljust(layer.name, width)}  {columns}  {layer.weight_gradient_norm:9.2e}  {layer.update_ratio:9.2e}"

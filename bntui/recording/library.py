@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bntui.errors import BntuiError, RecordingError
+from bntui.language import spoken
 from bntui.link import socket_path
 from bntui.recording.schema import open_read_only
 from bntui.text import clean
@@ -20,7 +22,9 @@ class Entry:
 
     path: Path
     title: str
+    """In the language in use, as far as the scenario has it."""
     runs: tuple[str, ...]
+    """Names of the runs, likewise."""
     epochs: float
     """Epochs recorded, of the run that went furthest."""
     when: datetime
@@ -59,12 +63,17 @@ def entry(path: Path) -> Entry:
     try:
         connection = open_read_only(path)
         try:
-            title: str = connection.execute("SELECT value FROM meta WHERE key = 'title'").fetchone()[0]
-            runs = tuple(name for (name,) in connection.execute("SELECT name FROM run ORDER BY run"))
+            meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('title', 'translation')"))
+            translated = json.loads(meta.get("translation", "{}")).get(spoken(), {})
+            title = str(translated.get("title") or meta["title"])
+            labels = translated.get("runs", {})
+            runs = tuple(
+                str(labels.get(name, name)) for (name,) in connection.execute("SELECT name FROM run ORDER BY run")
+            )
             epochs = connection.execute("SELECT max(epoch) FROM keyframe").fetchone()[0] or 0.0
         finally:
             connection.close()
-    except (RecordingError, sqlite3.DatabaseError, TypeError) as error:
+    except (RecordingError, sqlite3.DatabaseError, LookupError, TypeError, AttributeError, ValueError) as error:
         return Entry(path, path.stem, (), 0.0, when, size, live, str(error))
     return Entry(path, clean(title), tuple(map(clean, runs)), epochs, when, size, live, None)
 

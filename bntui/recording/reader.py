@@ -14,7 +14,7 @@ import numpy as np
 
 from bntui.errors import RecordingError
 from bntui.keyframe import LAYER_COLUMNS, EarlyStopping, FloatArray, IntArray, Keyframe
-from bntui.language import spoken
+from bntui.language import _, spoken
 from bntui.recording.codec import Arrays, digest, metadata_of, row_digest, table_of, unpack_arrays, unpack_keyframe
 from bntui.recording.dataset import RecordedData, RecordedScaling
 from bntui.recording.history import Event, LayerInfo, RunHistory, RunInfo
@@ -136,7 +136,8 @@ class Reader:
             if found is None:
                 return None
             if digest(found["block"]) != found["digest"]:
-                raise RecordingError(f"{self.path}: the evidence of row {row_id} is damaged: its digest does not fit")
+                sentence = _("{path}: the evidence of row {row} is damaged: its digest does not fit")
+                raise RecordingError(sentence.format(path=self.path, row=row_id))
             return unpack_arrays(found["block"])
 
     def evidence_rows(self, run: int) -> IntArray:
@@ -195,11 +196,13 @@ class Reader:
             row = self._db.execute(
                 "SELECT keyframe.*, block FROM keyframe LEFT JOIN measures USING (id) WHERE id = ?", (row_id,)
             ).fetchone()
-            place = f"{self.path}: the keyframe of run {self.runs[run].name!r} at step {row['step']}"
+            place = {"path": self.path, "run": self.runs[run].name, "step": row["step"]}
             if row_digest([row[name] for name in SCALARS], row["layers"], row["block"]) != row["digest"]:
-                raise RecordingError(f"{place} is damaged: its digest does not fit")
+                sentence = _("{path}: the keyframe of run {run!r} at step {step} is damaged: its digest does not fit")
+                raise RecordingError(sentence.format(**place))
             if row["block"] is None:
-                raise RecordingError(f"{place} holds the epoch's scalars only")
+                sentence = _("{path}: the keyframe of run {run!r} at step {step} holds the epoch's scalars only")
+                raise RecordingError(sentence.format(**place))
             info = self.runs[run]
             scalars = {name: float("nan") if row[name] is None else row[name] for name in KEYFRAME_SCALARS}
             stopping = None
@@ -223,9 +226,10 @@ class Reader:
             yield
         except sqlite3.OperationalError as error:
             busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-            raise RecordingError(f"{self.path} is {'busy: try again' if busy else 'damaged'}: {error}") from error
-        except (sqlite3.Error, KeyError, IndexError, TypeError, ValueError) as error:
-            raise RecordingError(f"{self.path} is damaged: {error}") from error
+            sentence = _("{path} is busy: try again: {reason}") if busy else _("{path} is damaged: {reason}")
+            raise RecordingError(sentence.format(path=self.path, reason=error)) from error
+        except (sqlite3.Error, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise RecordingError(_("{path} is damaged: {reason}").format(path=self.path, reason=error)) from error
 
 
 def _run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bntui.errors import RecordingError
+from bntui.language import _
 
 APPLICATION_ID: Final = 0x424E5455
 """``BNTU`` in ASCII, in the file's header: says that an SQLite file is a recording."""
@@ -60,7 +61,8 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, set[str]]:
             last = error
         else:
             return connection, {name for (name,) in names}
-    raise RecordingError(f"{path} is not a recording, or is damaged: {last}") from last
+    sentence = _("{path} is not a recording, or is damaged: {reason}")
+    raise RecordingError(sentence.format(path=path, reason=last)) from last
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
@@ -70,22 +72,21 @@ def open_read_only(path: Path) -> sqlite3.Connection:
         RecordingError: there is no such file, it is not a recording, is from a newer bntui, or is damaged.
     """
     if not path.exists():
-        raise RecordingError(f"{path}: there is no such recording")
+        raise RecordingError(_("{path}: there is no such recording").format(path=path))
     if path.is_dir():
-        raise RecordingError(f"{path} is a folder, not a recording")
+        raise RecordingError(_("{path} is a folder, not a recording").format(path=path))
     connection, tables = _connect(path)
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID:
         connection.close()
-        raise RecordingError(f"{path} is not a bntui recording (it is another SQLite file)")
+        raise RecordingError(_("{path} is not a bntui recording (it is another SQLite file)").format(path=path))
     if version > VERSION:
         connection.close()
-        raise RecordingError(
-            f"{path} comes from a newer bntui (format {version}, this one reads up to {VERSION}): update bntui"
-        )
+        sentence = _("{path} comes from a newer bntui (format {version}, this one reads up to {newest}): update bntui")
+        raise RecordingError(sentence.format(path=path, version=version, newest=VERSION))
     missing = {"meta", "run", "keyframe", "measures", "event"} - tables
     if missing:
         connection.close()
-        raise RecordingError(f"{path} is damaged: its table {min(missing)} is missing")
+        raise RecordingError(_("{path} is damaged: its table {table} is missing").format(path=path, table=min(missing)))
     return connection

@@ -14,6 +14,7 @@ from typing import Any
 
 from bntui.errors import NameTakenError, StorageError
 from bntui.keyframe import Keyframe
+from bntui.language import _
 from bntui.recording.codec import digest, layer_table, pack_measures, row_digest
 from bntui.recording.evidence import Thinning
 from bntui.recording.history import Event, RunInfo
@@ -92,7 +93,8 @@ class Writer:
         try:
             self.path.open("xb").close()
         except FileExistsError as error:
-            raise NameTakenError(f"{self.path} exists already: choose another name with -o") from error
+            sentence = _("{path} exists already: choose another name with -o")
+            raise NameTakenError(sentence.format(path=self.path)) from error
 
     def add_run(self, info: RunInfo, scaling: bytes, budget: float) -> None:
         """Note a run before its first keyframe; ``budget`` is its share of the evidence, in bytes."""
@@ -150,7 +152,7 @@ class Writer:
         """Write the evidence of the last and the best keyframe of each run: training pauses here."""
         if self._pending:
             with self._storage(), self._transaction():
-                for (run, _), (row, number, evidence) in self._pending.items():
+                for (run, _which), (row, number, evidence) in self._pending.items():
                     self._add_evidence(self._thinning[run], row, number, evidence, keep=False)
             self._pending.clear()
 
@@ -220,5 +222,6 @@ class Writer:
             yield
         except (OSError, sqlite3.OperationalError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            before = "; what was recorded before is intact" if self.keyframes else ""
-            raise StorageError(f"cannot write the recording {self.path}: {reason}{before}") from error
+            sentence = _("cannot write the recording {path}: {reason}").format(path=self.path, reason=reason)
+            intact = _("what was recorded before is intact")
+            raise StorageError(f"{sentence}; {intact}" if self.keyframes else sentence) from error
