@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from rich.console import Group
@@ -16,31 +16,33 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from bntui.language import N_, _
+from bntui.lessons import lesson
 from bntui.viewer.narrow import NarrowCompositor
 from bntui.viewer.theme import ACCENT
 
 LIVE_KEYS: Final = (
-    ("space", "run, pause"),
-    ("n", "train one more epoch of every run"),
-    ("s", "train one more mini-batch of every run"),
-    ("+ −", "pace: epochs a second"),
+    ("space", N_("run, pause")),
+    ("n", N_("train one more epoch of every run")),
+    ("s", N_("train one more mini-batch of every run")),
+    ("+ −", N_("pace: epochs a second")),
 )
 KEYS: Final = (
-    ("← →", "one keyframe back, forward"),
-    ("shift+← shift+→", "ten keyframes back, forward"),
-    ("home", "the first keyframe: before training"),
-    ("end", "the last keyframe; follows the head while it trains"),
-    ("1 to 9", "choose a panel"),
-    ("m", "microscope: one unit of a normalization in four steps"),
-    ("enter", "zoom the chosen panel, and back"),
-    ("tab, shift+tab", "choose a run"),
-    ("p", "pin another run beside it; after the last one none"),
-    ("l", "logarithmic or linear axis"),
-    ("?", "this page"),
-    ("ctrl+p", "command palette"),
-    ("esc", "back"),
+    ("← →", N_("one keyframe back, forward")),
+    ("shift+← shift+→", N_("ten keyframes back, forward")),
+    ("home", N_("the first keyframe: before training")),
+    ("end", N_("the last keyframe; follows the head while it trains")),
+    (N_("1 to 9"), N_("choose a panel")),
+    ("m", N_("microscope: one unit of a normalization in four steps")),
+    ("enter", N_("zoom the chosen panel, and back")),
+    ("tab, shift+tab", N_("choose a run")),
+    ("p", N_("pin another run beside it; after the last one none")),
+    ("l", N_("logarithmic or linear axis")),
+    ("?", N_("this page")),
+    ("ctrl+p", N_("command palette")),
+    ("esc", N_("back")),
 )
-LIVE_ENDS: Final = (("d", "detach: quit, training goes on"), ("q", "stop training, save and quit"))
+LIVE_ENDS: Final = (("d", N_("detach: quit, training goes on")), ("q", N_("stop training, save and quit")))
 LOOK: Final = Theme(
     {
         "markdown.h2": f"bold {ACCENT}",
@@ -50,18 +52,19 @@ LOOK: Final = Theme(
     }
 )
 """Rich's own colours for Markdown are not those of this program."""
-REPLAY_ENDS: Final = (("q", "quit"),)
+REPLAY_ENDS: Final = (("q", N_("quit")),)
 
 
-def lesson(panel: str) -> str:
-    """A panel's page, as Markdown."""
-    return resources.files("bntui.lessons").joinpath("en", f"{panel}.md").read_text(encoding="utf-8")
+def lab_keys(live: bool) -> tuple[tuple[str, str], ...]:
+    """The keys that do something in the laboratory now, in the reader's language."""
+    keys = (*LIVE_KEYS, *KEYS, *LIVE_ENDS) if live else (*KEYS, *REPLAY_ENDS)
+    return tuple((_(key), _(what)) for key, what in keys)
 
 
-def key_table(live: bool) -> Table:
-    """The keys that do something now."""
+def key_table(keys: Sequence[tuple[str, str]]) -> Table:
+    """What each key does."""
     table = Table.grid(padding=(0, 2))
-    for key, what in (*LIVE_KEYS, *KEYS, *LIVE_ENDS) if live else (*KEYS, *REPLAY_ENDS):
+    for key, what in keys:
         table.add_row(Text(key, style="bold"), what)
     return table
 
@@ -82,20 +85,21 @@ class HelpScreen(ModalScreen[None]):
     }
     #page Static { background: $surface; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", "Back", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", N_("Back"), priority=True)]
 
-    def __init__(self, panel: str, *, live: bool) -> None:
+    def __init__(self, panel: str, keys: Sequence[tuple[str, str]]) -> None:
         super().__init__()
         self._compositor = NarrowCompositor()
-        heading, _, text = lesson(panel).partition("\n")
+        heading, text = lesson(panel).split("\n", 1)
         self._title = heading.removeprefix("# ")
-        self._page = Group(Markdown(text, hyperlinks=False), Text("\nKeys\n", style=f"bold {ACCENT}"), key_table(live))
+        keys_heading = _("Keys")
+        self._page = Group(Markdown(text, hyperlinks=False), Text(f"\n{keys_heading}\n", style=f"bold {ACCENT}"), key_table(keys))
 
     def compose(self) -> ComposeResult:
         self.app.console.push_theme(LOOK)
         with VerticalScroll(id="page") as page:
             page.border_title = self._title
-            page.border_subtitle = "↑↓ scroll   esc back"
+            page.border_subtitle = _("↑↓ scroll   esc back")
             yield Static(self._page)
 
     def on_mount(self) -> None:

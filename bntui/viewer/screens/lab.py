@@ -14,15 +14,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.screen import Screen
 
 from bntui.errors import RecordingError, TrainerError
+from bntui.language import N_, _
 from bntui.link import OVER, PACES, Command, Status
 from bntui.text import clean
 from bntui.viewer import chrome, parts, session
 from bntui.viewer.feed import Feed, TrainerLink
 from bntui.viewer.layout import TIMELINE, Layout, layout
 from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.panels import BY_NAME, PANELS
 from bntui.viewer.session import ViewState
 from bntui.viewer.view import View
@@ -36,9 +37,10 @@ FRAME: Final = 1 / 15
 """Seconds between two redraws for the trainer's news: the terminal's queue must not fill up."""
 LAST_WORDS: Final = 3.0
 """Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
-NO_TRAINER: Final = "This recording has no live trainer."
-IS_OVER: Final = "Training is over: all is recorded."
-GONE: Final = "The trainer ended unexpectedly; what it recorded is saved."
+NO_TRAINER: Final = N_("This recording has no live trainer.")
+IS_OVER: Final = N_("Training is over: all is recorded.")
+GONE: Final = N_("The trainer ended unexpectedly; what it recorded is saved.")
+GOES_ON: Final = N_("Training goes on. Come back with: {command}")
 NOTABLE: Final[Mapping[str, SeverityLevel]] = {
     "stopped_early": "information",
     "diverged": "error",
@@ -46,33 +48,33 @@ NOTABLE: Final[Mapping[str, SeverityLevel]] = {
 }
 
 
-class LabScreen(Screen[None]):
+class LabScreen(SpokenScreen[None]):
     """One recording: header, panels, timeline and keys.  Draws what the view state asks for, and sends what changed."""
 
     CSS = "LabScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "run", "Run or pause"),
-        Binding("n", "train('epoch')", "Train one more epoch"),
-        Binding("s", "train('step')", "Train one more mini-batch"),
-        Binding("plus,equals_sign", "pace(1)", "Faster"),
-        Binding("minus", "pace(-1)", "Slower"),
-        Binding("left", "walk(-1)", "Keyframe before"),
-        Binding("right", "walk(1)", "Keyframe after"),
-        Binding("shift+left", "walk(-10)", "Ten keyframes before"),
-        Binding("shift+right", "walk(10)", "Ten keyframes after"),
-        Binding("home", "home", "First keyframe"),
-        Binding("end", "end", "Follow the head"),
+        Binding("space", "run", N_("Run or pause")),
+        Binding("n", "train('epoch')", N_("Train one more epoch")),
+        Binding("s", "train('step')", N_("Train one more mini-batch")),
+        Binding("plus,equals_sign", "pace(1)", N_("Faster")),
+        Binding("minus", "pace(-1)", N_("Slower")),
+        Binding("left", "walk(-1)", N_("Keyframe before")),
+        Binding("right", "walk(1)", N_("Keyframe after")),
+        Binding("shift+left", "walk(-10)", N_("Ten keyframes before")),
+        Binding("shift+right", "walk(10)", N_("Ten keyframes after")),
+        Binding("home", "home", N_("First keyframe")),
+        Binding("end", "end", N_("Follow the head")),
         *(Binding(panel.key, f"focus_panel('{panel.name}')", panel.label) for panel in PANELS),
-        Binding("enter", "zoom", "Zoom the panel"),
-        Binding("tab", "select(1)", "Next run"),
-        Binding("shift+tab", "select(-1)", "Previous run"),
-        Binding("p", "pin", "Pin the next run beside"),
-        Binding("m", "microscope", "Microscope: a normalization in four steps"),
-        Binding("l", "log_axis", "Logarithmic or linear axis"),
-        Binding("question_mark", "explain", "Explain this panel"),
-        Binding("escape", "back", "Back"),
-        Binding("d", "detach", "Detach: training goes on"),
-        Binding("q", "app.quit", "Stop training and quit"),
+        Binding("enter", "zoom", N_("Zoom the panel")),
+        Binding("tab", "select(1)", N_("Next run")),
+        Binding("shift+tab", "select(-1)", N_("Previous run")),
+        Binding("p", "pin", N_("Pin the next run beside")),
+        Binding("m", "microscope", N_("Microscope: a normalization in four steps")),
+        Binding("l", "log_axis", N_("Logarithmic or linear axis")),
+        Binding("question_mark", "explain", N_("Explain this panel")),
+        Binding("escape", "back", N_("Back")),
+        Binding("d", "detach", N_("Detach: training goes on")),
+        Binding("q", "app.quit", N_("Stop training and quit")),
     ]
 
     class News(Message):
@@ -178,7 +180,7 @@ class LabScreen(Screen[None]):
 
     def _state_words(self) -> tuple[str, str]:
         if self._leaving:
-            return "⊘ stopping …", "warn"
+            return _("⊘ stopping …"), "warn"
         return chrome.state_text(self.status, self.gone, live=self._trainer is not None)
 
     # --- the trainer's news ---
@@ -259,8 +261,8 @@ class LabScreen(Screen[None]):
     def _why_not(self) -> str:
         """Why there is nobody to command."""
         if self.gone:
-            return GONE
-        return IS_OVER if self.status is not None and self.status.state in OVER else NO_TRAINER
+            return _(GONE)
+        return _(IS_OVER) if self.status is not None and self.status.state in OVER else _(NO_TRAINER)
 
     def _say_once(self, sentence: str) -> None:
         """A notice, unless the same one is still on the screen: boxes must not pile up."""
@@ -312,9 +314,9 @@ class LabScreen(Screen[None]):
         self.change(replace(self.view_state, log_axis=not self.view_state.log_axis))
 
     def action_explain(self) -> None:
-        from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
+        from bntui.viewer.screens.help import HelpScreen, lab_keys  # Markdown is not needed to draw
 
-        self.app.push_screen(HelpScreen(self.view_state.focused, live=self._trainer is not None))
+        self.app.push_screen(HelpScreen(self.view_state.focused, lab_keys(self._trainer is not None)))
 
     def action_microscope(self) -> None:
         from bntui.viewer.screens.microscope import MicroscopeScreen  # with its charts, when it is asked for
@@ -346,18 +348,18 @@ class LabScreen(Screen[None]):
             self.action_zoom()
         elif self._from_gallery:
             if self._trainer is not None:
-                self.notify(f"Training goes on. Come back with: {self._come_back()}", timeout=10, markup=False)
+                self.notify(_(GOES_ON).format(command=self._come_back()), timeout=10, markup=False)
             self.app.pop_screen()
 
     def action_detach(self) -> None:
         if self._trainer is None:
-            self._say_once(f"{self._why_not()} q quits.")
+            self._say_once(self._why_not() + " " + _("q quits."))
         else:
-            self._say_and_exit(f"Training goes on. Come back with: {self._come_back()}")
+            self._say_and_exit(_(GOES_ON).format(command=self._come_back()))
 
     def interrupted(self) -> None:
         """Ctrl+c copies or interrupts elsewhere: say what ends this screen."""
-        self._say_once("d detaches, q stops and quits." if self._trainer is not None else "q quits.")
+        self._say_once(_("d detaches, q stops and quits.") if self._trainer is not None else _("q quits."))
 
     def quit(self) -> None:
         """Stop the trainer, everything saved, and end the program; asked twice, without waiting for it."""
@@ -374,7 +376,8 @@ class LabScreen(Screen[None]):
             self._leave()
 
     def _leave(self) -> None:
-        self._say_and_exit(f"Recorded. Look again with: bntui replay {shlex.quote(str(self._reader.path))}")
+        command = f"bntui replay {shlex.quote(str(self._reader.path))}"
+        self._say_and_exit(_("Recorded. Look again with: {command}").format(command=command))
 
     def _come_back(self) -> str:
         return f"bntui attach {shlex.quote(str(self._reader.path))}"

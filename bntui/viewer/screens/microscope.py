@@ -1,15 +1,299 @@
-"""One unit of a normalization, in the four steps that it goes through."""
+"""One unit of a normalization, in the four steps that it goes through: keys, and what they read of the recording."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import numpy as np
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.geometry import Region
 from textual.screen import Screen
 
+from bntui.errors import RecordingError
+from bntui.language import N_, _
+from bntui.recording.history import RunHistory, RunInfo
+from bntui.text import clean
+from bntui.viewer import session
+from bntui.viewer.chrome import too_small
+from bntui.viewer.layout import SMALLEST
+from bntui.viewer.microscope import state as states
+from bntui.viewer.microscope.courses import Courses, courses
+from bntui.viewer.microscope.draw import draw, empty, unread
+from bntui.viewer.microscope.specimen import Slide, normalized_layers, slide
+from bntui.viewer.microscope.state import Lens, Microscope
+from bntui.viewer.narrow import NarrowCompositor
 from bntui.viewer.session import Recording, Snapshot, ViewState
+from bntui.viewer.view import RunView
+from bntui.viewer.widgets import RowsWidget
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
+
+STEP_SECONDS: Final = 0.8
+"""How long each of the four steps stands alone while they are played."""
+LOOK_SECONDS: Final = 0.4
+"""How often a recording that grows is looked at."""
+KEYS: Final = (
+    ("← → shift+← shift+→", N_("one keyframe, ten keyframes back and forward")),
+    ("home end", N_("the first keyframe; the last one, and on with the head")),
+    ("↑ ↓ pgup pgdn", N_("another unit, channel or sample")),
+    ("tab, shift+tab", N_("another layer with a normalization")),
+    ("[ ]", N_("another time step, where each is normalized by itself")),
+    ("s, S", N_("mark another of the values: the formulas show its numbers")),
+    (".", N_("play the four steps one after another")),
+    ("u", N_("list all units; o sorts by the next figure, O turns the order around, enter chooses")),
+    ("g", N_("to the nearest keyframe whose values were kept")),
+    ("r", N_("another run with a normalization")),
+    ("esc, m", N_("back to the laboratory, at this keyframe and run")),
+)
 
 
 class MicroscopeScreen(Screen[ViewState]):
     """Opens at the laboratory's cursor; gives back where it was left."""
 
+    CSS = "MicroscopeScreen { overflow: hidden; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "walk(-1)", "Keyframe before"),
+        Binding("right", "walk(1)", "Keyframe after"),
+        Binding("shift+left", "walk(-10)", "Ten keyframes before"),
+        Binding("shift+right", "walk(10)", "Ten keyframes after"),
+        Binding("home", "home", "First keyframe"),
+        Binding("end", "end", "Follow the head"),
+        Binding("up", "choose(-1)", "Unit before"),
+        Binding("down", "choose(1)", "Unit after"),
+        Binding("pageup", "choose(-10)", "Ten units before"),
+        Binding("pagedown", "choose(10)", "Ten units after"),
+        Binding("tab", "layer(1)", "Next layer"),
+        Binding("shift+tab", "layer(-1)", "Layer before"),
+        Binding("left_square_bracket", "time(-1)", "Time step before"),
+        Binding("right_square_bracket", "time(1)", "Time step after"),
+        Binding("s", "mark(1)", "Mark the next value"),
+        Binding("S", "mark(-1)", "Mark the value before"),
+        Binding("full_stop", "play", "Play the four steps"),
+        Binding("u", "listing", "List all units"),
+        Binding("enter", "chosen", "Choose"),
+        Binding("o", "sort(1)", "Sort by the next figure"),
+        Binding("O", "reverse", "Turn the order around"),
+        Binding("g", "nearest", "Nearest keyframe with values"),
+        Binding("r", "run(1)", "Next run"),
+        Binding("question_mark", "explain", "Explain"),
+        Binding("escape,m,q", "back", "Back to the laboratory"),
+    ]
+
     def __init__(self, reader: Recording, recorded: Snapshot, state: ViewState) -> None:
         super().__init__()
-        self._reader, self._recorded, self._state = reader, recorded, state
+        self._compositor = NarrowCompositor()
+        self._reader, self._recorded = reader, recorded
+        self._runs = tuple(run.index for run in reader.runs if normalized_layers(run))
+        if self._runs and state.selected not in self._runs:
+            # the run beside it comes first: it is on the screen too
+            wanted = state.pinned if state.pinned in self._runs else self._runs[0]
+            state = session.select(state, len(reader.runs), wanted - state.selected)
+        self.microscope = Microscope(state)
+        self.lens: Lens | None = None
+        self._canvas = RowsWidget("microscope")
+        self._timer: Timer | None = None
+        self._drawing = False
+        self._complaints: set[str] = set()
+        self._slide = lru_cache(maxsize=16)(self._read_slide)
+        self._courses = lru_cache(maxsize=8)(self._read_courses)
+
+    def compose(self) -> ComposeResult:
+        yield self._canvas
+
+    def on_mount(self) -> None:
+        self._draw()
+        self.set_interval(LOOK_SECONDS, self._grow)
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def on_screen_resume(self) -> None:
+        self._draw()
+
+    # --- drawing ---
+
+    def change(self, state: Microscope) -> None:
+        """Look elsewhere; several keys that wait in line are drawn once."""
+        self.microscope = state
+        if not self._drawing:
+            self._drawing = True
+            self.call_later(self._draw)
+
+    def _draw(self) -> None:
+        self._drawing = False
+        if self.app.screen is not self:
+            return
+        width, height = self.app.size
+        self._canvas.place(Region(0, 0, width, height))
+        if width < SMALLEST[0] or height < SMALLEST[1]:
+            self._canvas.show(too_small(width, height), width)
+            return
+        if not self._runs:
+            self._canvas.show(empty(self._reader.title, width, height), width)
+            return
+        try:
+            self.lens = self._under_the_lens()
+        except RecordingError as error:
+            self._complain(error)
+            return
+        if self.lens is None:
+            self._canvas.show(unread(self._reader.title, width, height), width)
+            return
+        self.microscope = self.lens.state
+        self._canvas.show(draw(self.lens, width, height), width)
+
+    def _under_the_lens(self) -> Lens | None:
+        run, history = self._run, self._history
+        row = history.at(self.microscope.look.cursor)
+        if row < 0:
+            return None
+        layers = normalized_layers(run)
+        number = next((at for at in layers if run.layers[at].name == self.microscope.layer), layers[0])
+        under = self._slide(run.index, row, number)
+        if under.pool is None:
+            self._slide.cache_clear()  # what a running trainer has not written yet may come
+        state = states.within(replace(self.microscope, layer=run.layers[number].name), under)
+        return Lens(
+            title=self._reader.title,
+            run=RunView(run, history, (), row, self._reader.keyframe(run.index, row)),
+            state=state,
+            number=number,
+            layers=layers,
+            runs=len(self._runs),
+            slide=under,
+            specimen=under.specimen(state.time, state.chosen),
+            courses=self._courses(run.index, number, len(history)),
+            nearest=self._nearest(history, row) if under.pool is None and run.stages else None,
+        )
+
+    @property
+    def _run(self) -> RunInfo:
+        return self._reader.runs[self.microscope.look.selected]
+
+    @property
+    def _history(self) -> RunHistory:
+        return self._recorded.histories[self.microscope.look.selected]
+
+    def _read_slide(self, run: int, row: int, number: int) -> Slide:
+        evidence = self._reader.evidence(run, row)
+        return slide(self._reader.runs[run], number, self._reader.keyframe(run, row), evidence)
+
+    def _read_courses(self, run: int, number: int, _keyframes: int) -> Courses:
+        return courses(self._reader, run, self._recorded.histories[run], number)
+
+    def _nearest(self, history: RunHistory, row: int) -> float | None:
+        """Epoch of the nearest keyframe whose values were kept."""
+        kept = self._reader.evidence_rows(self.microscope.look.selected)
+        kept = kept[kept < len(history)]
+        kept = kept[history.has_frame[kept]]
+        return float(history.epoch[kept[np.argmin(np.abs(kept - row))]]) if len(kept) else None
+
+    def _complain(self, error: Exception) -> None:
+        words = clean(str(error))
+        if words not in self._complaints:
+            self._complaints.add(words)
+            self.notify(words, severity="error", timeout=15, markup=False)
+
+    # --- a recording that grows ---
+
+    def _grow(self) -> None:
+        """What the laboratory below has read since: it alone asks for news.  A cursor at the head goes on with it."""
+        grown = session.snapshot(self._reader)
+        if [*map(len, grown.histories)] == [*map(len, self._recorded.histories)]:
+            return
+        self._recorded = grown
+        look = session.grown(self.microscope.look, grown.stops)
+        if look != self.microscope.look:
+            self.change(replace(self.microscope, look=look))
+
+    # --- looking around ---
+
+    def _see(self, look: ViewState) -> None:
+        self.change(replace(self.microscope, look=look))
+
+    def action_walk(self, by: int) -> None:
+        self._see(session.walk(self.microscope.look, self._recorded.stops, by))
+
+    def action_home(self) -> None:
+        self._see(session.home(self.microscope.look, self._recorded.stops))
+
+    def action_end(self) -> None:
+        self._see(session.end(self.microscope.look, self._recorded.stops))
+
+    def action_nearest(self) -> None:
+        if self.lens is not None and self.lens.nearest is not None:
+            self._see(session.seek(self.microscope.look, self._recorded.stops, self.lens.nearest))
+
+    def action_run(self, by: int) -> None:
+        if len(self._runs) > 1:
+            look = self.microscope.look
+            wanted = self._runs[(self._runs.index(look.selected) + by) % len(self._runs)]
+            self._see(session.select(look, len(self._reader.runs), wanted - look.selected))
+
+    def action_choose(self, by: int) -> None:
+        if self.lens is not None:
+            self.change(states.moved(self.microscope, self.lens.slide, by))
+
+    def action_layer(self, by: int) -> None:
+        if self.lens is not None:
+            layers = self.lens.layers
+            number = layers[(layers.index(self.lens.number) + by) % len(layers)]
+            self.change(replace(self.microscope, layer=self._run.layers[number].name))
+
+    def action_time(self, by: int) -> None:
+        self.change(replace(self.microscope, time=self.microscope.time + by))
+
+    def action_mark(self, by: int) -> None:
+        if self.lens is not None and self.lens.slide.count:
+            self.change(replace(self.microscope, marked=(self.microscope.marked + by) % self.lens.slide.count))
+
+    # --- the list ---
+
+    def action_listing(self) -> None:
+        self.change(replace(self.microscope, listing=not self.microscope.listing, playing=0))
+
+    def action_chosen(self) -> None:
+        self.change(replace(self.microscope, listing=False))
+
+    def action_sort(self, by: int) -> None:
+        if self.lens is not None and self.microscope.listing:
+            self.change(states.sorted_next(self.microscope, self.lens.slide, by))
+
+    def action_reverse(self) -> None:
+        if self.microscope.listing:
+            self.change(replace(self.microscope, reverse=not self.microscope.reverse))
+
+    # --- the four steps one after another ---
+
+    def action_play(self) -> None:
+        self._stop()
+        self.change(replace(self.microscope, playing=1, listing=False))
+        self._timer = self.set_interval(STEP_SECONDS, self.next_step)
+
+    def next_step(self) -> None:
+        """The step after the one that is played; after the last one all four stand there."""
+        self.change(states.played(self.microscope))
+        if not self.microscope.playing:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    # --- leaving ---
+
+    def action_explain(self) -> None:
+        from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
+
+        self.app.push_screen(HelpScreen("microscope", [(key, _(what)) for key, what in KEYS]))
+
+    def action_back(self) -> None:
+        if self.microscope.listing:
+            self.action_chosen()
+        else:
+            self.dismiss(self.microscope.look)

@@ -1,0 +1,127 @@
+"""How did one normalization get here: γ, β and the batch's statistics over the keyframes, and axes that hold them all.
+
+Read once for a layer, so that walking from unit to unit and from keyframe to keyframe reads nothing more.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from bntui.keyframe import FloatArray, IntArray
+from bntui.recording.history import LayerInfo, RunHistory
+from bntui.viewer.charts import Limits, limits
+from bntui.viewer.microscope.specimen import Slide
+from bntui.viewer.session import Source
+
+MOST: Final = 120
+"""Keyframes that a course is made of; of more, evenly spaced ones."""
+MOST_EVIDENCE: Final = 40
+"""The same where evidence has to be read, which is larger."""
+SPREAD: Final = 4
+"""An axis reaches this many standard deviations from the mean, in the keyframe where that is furthest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Courses:
+    """One normalization over the keyframes; K of them."""
+
+    epochs: FloatArray
+    """``(K,)``."""
+    gamma: FloatArray
+    """``(K, C)``; layer normalization: ``(K, features)``."""
+    beta: FloatArray
+    mean: FloatArray
+    """Batch means, ``(K, steps, C)``; no keyframes where the normalization is not over the batch."""
+    std: FloatArray
+    entered: Limits
+    """Round limits around all that entered the layer's normalization in any keyframe."""
+    left: Limits
+    """The same of what it gave."""
+
+    def of(self, slide: Slide, chosen: int, marked: int) -> tuple[FloatArray, FloatArray]:
+        """γ's and β's course for one value of a set, shapes ``(K,)``."""
+        if not self.gamma.shape[1]:
+            nothing = np.full(len(self.epochs), np.nan)
+            return nothing, nothing
+        column = column_of(slide, chosen, marked)
+        return self.gamma[:, column], self.beta[:, column]
+
+    def before(self, slide: Slide, step: int, chosen: int) -> Limits:
+        """The axis of the values as they enter, the same in every keyframe."""
+        if slide.kind != "batch" or not len(self.mean):
+            return self.entered
+        mean, reach = self.mean[:, step, chosen], SPREAD * self.std[:, step, chosen]
+        with np.errstate(all="ignore"):
+            ends = limits([mean - reach, mean + reach], log=False)
+        # no further than any value of the layer ever was
+        low, high = max(ends.low, self.entered.low), min(ends.high, self.entered.high)
+        return Limits(low, high) if low < high else ends
+
+    def after(self, slide: Slide, chosen: int) -> Limits:
+        """The axis of the values normalized, and scaled and shifted, the same in every keyframe."""
+        if slide.kind != "batch" or not self.gamma.shape[1]:
+            return limits([np.array([-3.0, 3.0, *self.left])], log=False)
+        gamma, beta = np.abs(self.gamma[:, chosen]), self.beta[:, chosen]
+        return limits([np.array([-3.0, 3.0]), beta - 3 * gamma, beta + 3 * gamma], log=False)
+
+
+def column_of(slide: Slide, chosen: int, marked: int) -> int:
+    """Which of the normalization's γ belongs to a value of a set."""
+    if slide.kind == "batch":
+        return chosen
+    if slide.kind == "layer":
+        return marked
+    units = slide.position[0]
+    return chosen % slide.info.groups * units + marked // math.prod(slide.position[1:])
+
+
+def courses(source: Source, run: int, history: RunHistory, number: int) -> Courses:
+    """The courses of layer ``number``, from keyframes; of γ and β outside batch normalization, from evidence.
+
+    Raises:
+        RecordingError: a keyframe or its evidence is damaged.
+    """
+    info = source.runs[run].layers[number]
+    entered = "output" if _follows_activation(info) else "pre_norm"
+    ends = {
+        quantity: limits([history.layer(number, f"{quantity}.{end}") for end in ("min", "max")], log=False)
+        for quantity in (entered, "normalized")
+    }
+    if info.norm == "batch":
+        rows = _sample(np.flatnonzero(history.has_frame), MOST)
+        found = [source.keyframe(run, int(row)).layers[number].batch_norm for row in rows]
+        kept = [(row, norm) for row, norm in zip(rows.tolist(), found, strict=True) if norm is not None]
+        gamma, beta = (_stack([getattr(norm, name) for _, norm in kept]) for name in ("gamma", "beta"))
+        mean = _stack([np.atleast_2d(norm.batch_mean) for _, norm in kept])
+        with np.errstate(all="ignore"):
+            std = np.sqrt(_stack([np.atleast_2d(norm.batch_var) for _, norm in kept]))
+        rows = np.array([row for row, _ in kept], np.int64)
+    else:
+        rows = _sample(source.evidence_rows(run), MOST_EVIDENCE)
+        name = f"before/{info.name}.norm"
+        read = [(row, source.evidence(run, row) or {}) for row in rows.tolist()]
+        held = [(row, arrays) for row, arrays in read if f"{name}.weight" in arrays and f"{name}.bias" in arrays]
+        gamma, beta = (_stack([arrays[f"{name}.{what}"].ravel() for _, arrays in held]) for what in ("weight", "bias"))
+        mean = std = np.empty((0, 1, 0))
+        rows = np.array([row for row, _ in held], np.int64)
+    return Courses(history.epoch[rows], gamma, beta, mean, std, ends[entered], ends["normalized"])
+
+
+def _follows_activation(info: LayerInfo) -> bool:
+    kinds = info.stages
+    return {"norm", "activation"} <= set(kinds) and kinds.index("norm") > kinds.index("activation")
+
+
+def _sample(rows: IntArray, most: int) -> IntArray:
+    """At most so many rows, the first and the last among them."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.rint(np.linspace(0, len(rows) - 1, most)).astype(np.int64)]
+
+
+def _stack(arrays: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]) -> FloatArray:
+    return np.stack(arrays).astype(np.float64) if arrays else np.empty((0, 0))

@@ -1,0 +1,142 @@
+"""What does the microscope's screen look like?  A pure function from what lies under the lens to rows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.cells import cell_len
+
+from bntui.language import _
+from bntui.viewer.chrome import where
+from bntui.viewer.figures import count
+from bntui.viewer.microscope.beside import beside, summary
+from bntui.viewer.microscope.listing import table
+from bntui.viewer.microscope.picture import MARK
+from bntui.viewer.microscope.state import Lens
+from bntui.viewer.microscope.steps import framed_steps, short_steps
+from bntui.viewer.microscope.words import KINDS, of_what, set_name, value_name
+from bntui.viewer.rows import Drawing, Row, Span, fit, width, wrap
+from bntui.viewer.view import View
+from bntui.viewer.widgets import framed
+
+WIDE, TALL = 100, 30
+"""Columns and rows from which the steps have frames, and something beside them."""
+SUMMARY: Final = 3
+"""Rows below the steps on a smaller screen."""
+
+
+def draw(lens: Lens, cells: int, height: int) -> tuple[Row, ...]:
+    """The whole screen, ``height`` rows of ``cells`` cells."""
+    body = height - 3
+    rows: list[Row] = [_head(lens, cells), _subject(lens, cells)]
+    if cells >= WIDE and height >= TALL:
+        right = min(max(cells * 29 // 100, 40), 52)
+        left = cells - right
+        main = _listed(lens, left, body) if lens.state.listing else framed_steps(lens, left, body)
+        rows += [(*one, *other) for one, other in zip(main, beside(lens, right, body), strict=True)]
+    elif lens.state.listing:
+        rows += table(lens, cells, body)
+    else:
+        below = SUMMARY if body >= 12 + SUMMARY else 1 if body >= 9 else 0
+        rows += [*short_steps(lens, cells, body - below), *summary(lens, cells, below)]
+    rows.append(_keys(lens, cells))
+    return tuple(fit(row, cells) for row in rows[:height])
+
+
+def _listed(lens: Lens, cells: int, height: int) -> list[Row]:
+    inner = table(lens, cells - 2, height - 2)
+    return list(framed(Drawing(_("all of this layer"), tuple(inner)), cells, focused=True))
+
+
+def _head(lens: Lens, cells: int) -> Row:
+    run = lens.run
+    view = View(lens.title, "", (run,), 0, None, 0.0, False)
+    name = Span(f"{run.mark} {run.name}   ", f"bold {run.style}")
+    right: Row = (name, Span(f"{where(view)[0]} ", "text"))
+    left: Row = (*_signed(), Span("   "))
+    room = cells - width((*left, *right))
+    if room < 0:
+        right = (Span(f"{run.mark} ", f"bold {run.style}"), Span(where(view)[1], "text"), Span(" "))
+        left = (Span(" "), Span(_("microscope"), "title"), Span("  "))
+        room = cells - width((*left, *right))
+    title = lens.title if cell_len(lens.title) <= room - 2 else ""
+    return fit((*left, Span(title, "muted"), Span(" " * max(room - cell_len(title), 0)), *right), cells)
+
+
+def _subject(lens: Lens, cells: int) -> Row:
+    """Layer, what is normalized together, and which value is marked."""
+    slide, state = lens.slide, lens.state
+    total = slide.sets
+    row = [
+        Span(f" {slide.info.name}", "bold text"),
+        Span(f" · {_(KINDS[slide.kind])} · ", "muted"),
+        Span(set_name(slide, state.chosen) if total else "", "bold accent"),
+        Span(_(" of {count}").format(count=count(total)) if total and slide.kind != "group" else "", "muted"),
+    ]
+    if slide.steps > 1:
+        words = _("time step {step} of {count}").format(step=state.time + 1, count=slide.steps)
+        row += [Span(" · ", "muted"), Span(words, "bold accent")]
+    what = of_what(slide)
+    if what and width(tuple(row)) + cell_len(what) + 3 + 20 <= cells:
+        row.append(Span(f" · {what}", "muted"))
+    if lens.specimen.x is not None:
+        mark: Row = (Span(f"{MARK} ", "bold text"), Span(value_name(slide, state.chosen, state.marked) + " ", "text"))
+        room = cells - width((*row, *mark))
+        if room >= 1:
+            row += [Span(" " * room), *mark]
+    return fit(tuple(row), cells)
+
+
+def _keys(lens: Lens, cells: int) -> Row:
+    """The keys that do something here, the less important ones left out where they do not fit."""
+    listing = lens.state.listing
+    wanted = [
+        ("←→", _("keyframe"), 1),
+        ("↑↓", _("choose"), 1),
+        ("tab", _("layer") if len(lens.layers) > 1 else "", 4),
+        ("[]", _("time step") if lens.slide.steps > 1 else "", 2),
+        ("s", _("mark next") if lens.specimen.x is not None else "", 6),
+        (".", "" if listing else _("play"), 3),
+        ("u", _("back") if listing else _("list all"), 3),
+        ("o", _("sort") if listing else "", 2),
+        ("g", _("nearest with values") if lens.nearest is not None else "", 1),
+        ("r", _("run") if lens.runs > 1 else "", 5),
+        ("?", _("explain"), 2),
+        ("esc", _("laboratory"), 0),
+    ]
+    useful = [(rank, at, key, label) for at, (key, label, rank) in enumerate(wanted) if label]
+    kept: list[tuple[int, str, str]] = []
+    room = cells - 1
+    for _rank, at, key, label in sorted(useful):
+        size = cell_len(f"{key} {label}") + 2
+        if size <= room:
+            kept.append((at, key, label))
+            room -= size
+    row = [Span(" ")]
+    for _at, key, label in sorted(kept):
+        row += [Span(key, "key"), Span(f" {label}  ", "muted")]
+    return fit(tuple(row), cells)
+
+
+def _signed() -> Row:
+    return Span(" bntui", "bold accent"), Span("   "), Span(_("microscope"), "title")
+
+
+def empty(title: str, cells: int, height: int) -> tuple[Row, ...]:
+    """The screen where no run has a normalization: why there is nothing, and what would fill it."""
+    how = _('There is something to see with norm = "batch", "layer" or "group" in [network], or in one run.')
+    return _notice(title, (_("No run of this recording has a normalization."), how), cells, height)
+
+
+def unread(title: str, cells: int, height: int) -> tuple[Row, ...]:
+    """The screen where a run has no keyframe yet."""
+    return _notice(title, (_("No keyframe here yet."),), cells, height)
+
+
+def _notice(title: str, sentences: tuple[str, ...], cells: int, height: int) -> tuple[Row, ...]:
+    lines = [line for sentence in sentences for line in wrap(sentence, max(cells - 4, 2))]
+    rows: list[Row] = [(*_signed(), Span(f"   {title}", "muted")), ()]
+    rows += [(Span(f"  {line}", "text"),) for line in lines]
+    rows = (rows + [()] * height)[: height - 1]
+    rows.append((Span(" esc", "key"), Span(f" {_('laboratory')}", "muted")))
+    return tuple(fit(row, cells) for row in rows)

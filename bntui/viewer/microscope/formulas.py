@@ -1,0 +1,106 @@
+"""What are the four steps: the values of each, its formula, and the same formula with this step's numbers in it?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from bntui.keyframe import FloatArray
+from bntui.language import N_, _
+from bntui.viewer.cells import tick
+from bntui.viewer.charts import Limits
+from bntui.viewer.figures import count
+from bntui.viewer.microscope.state import Lens
+from bntui.viewer.microscope.words import added, figure, variance
+
+NAMES: Final = (N_("mean"), N_("variance and standard deviation"), N_("normalized"), N_("scaled and shifted"))
+LETTERS: Final = ("a", "b", "c", "d")
+FORMULAS: Final = ("μ = 1/m Σ xᵢ", "σ² = 1/m Σ (xᵢ − μ)²", "x̂ᵢ = (xᵢ − μ)/√(σ² + ε)", "yᵢ = γ x̂ᵢ + β")
+FORMULA_CELLS: Final = 23
+"""Cells of the longest formula."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One of the four steps."""
+
+    number: int
+    """From 1."""
+    formula: str
+    numbers: tuple[tuple[str, str], ...]
+    """Derivations with their results, the longest wording first; what does not fit gives way to the next."""
+    values: FloatArray | None
+    """All values after this step; None where they were not kept."""
+    limits: Limits
+    """The axis: the same in steps a and b, and in c and d."""
+    centre: float
+    """Mean of these values."""
+    reach: float
+    """Their standard deviation; NaN before it is known, in step a."""
+
+    @property
+    def title(self) -> str:
+        return f"({LETTERS[self.number - 1]}) {_(NAMES[self.number - 1])}"
+
+
+def steps(lens: Lens) -> tuple[Step, Step, Step, Step]:
+    """All four of them."""
+    slide, specimen, state = lens.slide, lens.specimen, lens.state
+    before = lens.courses.before(slide, state.time, state.chosen)
+    after = lens.courses.after(slide, state.chosen)
+    x, normalized, y = specimen.x, specimen.normalized, specimen.y
+    marked = state.marked
+    gamma, beta = specimen.of(marked)[:2]
+    mean, var, m = specimen.mean, specimen.var, count(specimen.count)
+    deviation = f"σ = √σ² = {variance(specimen.std)}"
+    averages: list[tuple[str, str]] = [("", figure(mean))]
+    spreads: list[tuple[str, str]] = [("", f"{variance(var)}   {deviation}"), ("", variance(var))]
+    divided: list[tuple[str, str]] = [(f"(xᵢ {added(-mean)})/√({variance(var)} + {tick(specimen.eps)})", "")]
+    scaled: list[tuple[str, str]] = [(f"{figure(gamma)} x̂ᵢ {added(beta)}", "")]
+    if x is not None:
+        first, last = float(x[0]), float(x[-1])
+        with np.errstate(all="ignore"):
+            total, squares = float(x.sum()), float(np.square(x - mean).sum())
+            away, far = (first - mean) ** 2, (last - mean) ** 2
+        averages = [
+            (f"({figure(first)} + … {added(last)})/{m} = {figure(total)}/{m} =", figure(mean)),
+            (f"{figure(total)}/{m} =", figure(mean)),
+            *averages,
+        ]
+        spreads = [
+            (
+                f"({variance(away)} + … + {variance(far)})/{m} = {figure(squares)}/{m} =",
+                f"{variance(var)}   {deviation}",
+            ),
+            (f"{figure(squares)}/{m} =", f"{variance(var)}   {deviation}"),
+            (f"{figure(squares)}/{m} =", variance(var)),
+            *spreads,
+        ]
+    if x is not None and normalized is not None:
+        value, became = float(x[marked]), figure(normalized[marked])
+        divided = [
+            (f"({figure(value)} {added(-mean)})/√({variance(var)} + {tick(specimen.eps)}) =", became),
+            (f"({figure(value)} {added(-mean)})/{variance(math.sqrt(var + specimen.eps))} =", became),
+            ("", became),
+        ]
+        if y is not None:
+            out = figure(y[marked])
+            scaled = [(f"{figure(gamma)} · {figure(normalized[marked])} {added(beta)} =", out), ("", out)]
+    unknown = math.isnan(gamma)
+    return (
+        Step(1, FORMULAS[0], tuple(averages), x, before, mean, math.nan),
+        Step(2, FORMULAS[1], tuple(spreads), x, before, mean, specimen.std),
+        Step(3, FORMULAS[2], tuple(divided), normalized, after, 0.0, specimen.spread),
+        Step(4, FORMULAS[3], () if unknown else tuple(scaled), y, after, *_moments(y, beta, gamma * specimen.spread)),
+    )
+
+
+def _moments(y: FloatArray | None, beta: float, spread: float) -> tuple[float, float]:
+    """Mean and standard deviation after scale and shift; of one unit without its values, β and |γ| tell."""
+    if y is None:
+        return beta, abs(spread)
+    with np.errstate(all="ignore"):
+        return float(y.mean()), float(y.std())

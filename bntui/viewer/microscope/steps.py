@@ -1,0 +1,111 @@
+"""What do the four steps look like, one below the other, on a common axis for each two of them?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.cells import cell_len
+
+from bntui.language import _
+from bntui.viewer.figures import count, epoch
+from bntui.viewer.microscope.formulas import FORMULA_CELLS, LETTERS, Step, steps
+from bntui.viewer.microscope.picture import axis, beyond, picture
+from bntui.viewer.microscope.state import Lens
+from bntui.viewer.rows import Row, Span, fit, wrap
+
+FRAMED: Final = 6
+"""Rows of a step from which it has a frame."""
+
+
+def framed_steps(lens: Lens, width: int, height: int) -> list[Row]:
+    """All four in frames, the axis in each frame's lower edge; exactly ``height`` rows of ``width`` cells."""
+    rows: list[Row] = []
+    for step, lines in zip(steps(lens), _shared(height), strict=True):
+        rows += _box(lens, step, width, lines)
+    return rows
+
+
+def short_steps(lens: Lens, width: int, height: int) -> list[Row]:
+    """All four without frames, an axis below each two; exactly ``height`` rows of ``width`` cells."""
+    axes = 1 if height >= 4 * 2 + 2 else 0
+    rows: list[Row] = []
+    for step, lines in zip(steps(lens), _shared(height - 2 * axes), strict=True):
+        focused = lens.state.playing == step.number
+        head = (Span(f"{LETTERS[step.number - 1]} ", "bold accent" if focused else "muted"),)
+        rows += [(*head, *_derived(step, width - 2))] if not _veiled(lens, step) else [head]
+        if lines > 1:
+            rows += [(Span("  "), *row) for row in _seen(lens, step, width - 2, lines - 1)]
+        if axes and step.number % 2 == 0:
+            rows.append((Span("  "), *axis(step.limits, width - 2, "─")))
+    return [fit(row, width) for row in rows]
+
+
+def _shared(height: int) -> list[int]:
+    """Rows of each step: as equal as can be, the first ones with what is left over."""
+    each, more = divmod(max(height, 4), 4)
+    return [each + (number < more) for number in range(4)]
+
+
+def _box(lens: Lens, step: Step, width: int, height: int) -> list[Row]:
+    inner = width - 4
+    focused = lens.state.playing == step.number
+    edge = "focus" if focused else "frame"
+    title = f" {step.title} "
+    dashes = "─" * (width - 4 - cell_len(title))
+    rows: list[Row] = [
+        (Span("╭─", edge), Span(title, "title" if focused else "text"), Span(dashes, edge), Span("─╮", edge))
+    ]
+    body: list[Row] = [()] if _veiled(lens, step) else [_derived(step, inner)]
+    body += _seen(lens, step, inner, height - 3)
+    rows += [(Span("│ ", edge), *fit(row, inner), Span(" │", edge)) for row in body]
+    rows.append((Span("╰─", edge), *_edge(step, inner, edge), Span("─╯", edge)))
+    return rows
+
+
+def _edge(step: Step, cells: int, edge: str) -> Row:
+    """A frame's lower edge: the axis, and how many values lie beyond its ends."""
+    row = axis(step.limits, cells, "─")
+    left, right = beyond(step)
+    if not left and not right:
+        return row
+    words = " ".join([f"◂ {count(left)}"] * (left > 0) + [f"{count(right)} ▸"] * (right > 0))
+    return (*fit(row, cells - len(words) - 1), Span("─", edge), Span(words, "warn"))
+
+
+def _veiled(lens: Lens, step: Step) -> bool:
+    """Still to come, while the steps are played one after another."""
+    return 0 < lens.state.playing < step.number
+
+
+def _derived(step: Step, cells: int) -> Row:
+    """The formula, and the same with numbers, as much of it as fits."""
+    formula = Span(step.formula + " " * (FORMULA_CELLS + 2 - cell_len(step.formula)), "text")
+    room = cells - cell_len(formula.text)
+    for middle, result in step.numbers:
+        words = f"= {middle} " if middle else "= "
+        if cell_len(words) + cell_len(result) <= room:
+            return formula, Span(words, "muted"), Span(result, "bold text")
+    return (formula,)
+
+
+def _seen(lens: Lens, step: Step, width: int, lines: int) -> Sequence[Row]:
+    """The picture, or why there is none."""
+    if _veiled(lens, step):
+        return [()] * lines
+    if lens.specimen.x is None:
+        sentences = _missing(lens) if step.number == 1 else ()
+        rows: list[Row] = [(Span(line, "muted"),) for words in sentences for line in wrap(words, width)]
+        return (rows + [()] * lines)[:lines]
+    return picture(step, lens.state.marked, width, lines, lens.run.style)
+
+
+def _missing(lens: Lens) -> tuple[str, ...]:
+    if not lens.run.info.stages:
+        return (_("This recording is of an older format, which does not say which values entered a normalization."),)
+    budget = lens.run.info.config["record"]["budget"]
+    why = _("The values of this keyframe were thinned out: recordings keep {budget:g} MB of them ([record] budget).")
+    if lens.nearest is None:
+        return (why.format(budget=budget), _("No keyframe of this run has them; a larger budget would keep them."))
+    where = _("g goes to the nearest keyframe that has them: epoch {epoch}.")
+    return why.format(budget=budget), where.format(epoch=epoch(lens.nearest))

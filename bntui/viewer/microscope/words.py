@@ -1,0 +1,165 @@
+"""What is under the lens called, and is something wrong with it?  Sentences, with the numbers that they are about."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from bntui.language import N_, _, ngettext
+from bntui.viewer.figures import MINUS, count, number, percent
+from bntui.viewer.microscope.specimen import Slide, Specimen
+
+FEW: Final = 8
+"""Values below which a batch is called small: a convention of this program."""
+DOMINANT: Final = 0.1
+"""ε's share of σ² + ε from which it is pointed out: a convention of this program."""
+KINDS: Final = {
+    "batch": N_("batch normalization"),
+    "layer": N_("layer normalization"),
+    "group": N_("group normalization"),
+}
+GATES: Final = {
+    "gru": (N_("reset gate"), N_("update gate"), N_("new state")),
+    "lstm": (N_("input gate"), N_("forget gate"), N_("cell"), N_("output gate")),
+}
+
+
+class Verdict(NamedTuple):
+    """A sentence, and its style: ``bad``, ``warn`` or ``good``."""
+
+    sentence: str
+    style: str
+
+    @property
+    def mark(self) -> str:
+        return {"bad": "✗", "warn": "⚠", "good": "✓"}[self.style]
+
+
+def figure(value: float) -> str:
+    """A value in 6 cells, the first of them for its sign."""
+    return number(value, 6)
+
+
+def size(value: float) -> str:
+    """A value that is not negative, without a cell for the sign where it needs none."""
+    return figure(abs(value)).removeprefix(" ")
+
+
+def added(value: float) -> str:
+    """A value as the second term of a sum: ``+ 0.412`` or ``− 0.412``."""
+    return f"{MINUS if value < 0 else '+'} {size(value)}"
+
+
+def variance(value: float) -> str:
+    """A variance in 6 cells, or more where it is large."""
+    return number(value, 6, 4)
+
+
+def set_name(slide: Slide, chosen: int) -> str:
+    """What is normalized together: ``unit 17``, ``channel 3``, ``sample 5, group 2``; counted from 1."""
+    if slide.kind == "layer":
+        return _("sample {number}").format(number=chosen + 1)
+    if slide.kind == "group":
+        sample, group = divmod(chosen, slide.info.groups)
+        return _("sample {sample}, group {group}").format(sample=sample + 1, group=group + 1)
+    if slide.info.kind == "conv":
+        return _("channel {number}").format(number=chosen + 1)
+    gates = GATES.get(slide.info.cell)
+    if gates is not None:
+        gate, unit = divmod(chosen, slide.info.shape[-1])
+        return _("{gate}, unit {number}").format(gate=_(gates[gate]), number=unit + 1)
+    return _("unit {number}").format(number=chosen + 1)
+
+
+def short_name(slide: Slide, chosen: int) -> str:
+    """The same as a number for a table: ``17``, or ``5·2`` for a sample's group."""
+    if slide.kind == "group":
+        sample, group = divmod(chosen, slide.info.groups)
+        return f"{sample + 1}·{group + 1}"
+    gates = GATES.get(slide.info.cell) if slide.kind == "batch" else None
+    if gates is not None:
+        gate, unit = divmod(chosen, slide.info.shape[-1])
+        return f"{gate + 1}·{unit + 1}"
+    return str(chosen + 1)
+
+
+def of_what(slide: Slide) -> str:
+    """How many values are normalized together, and which."""
+    values = ngettext("{count} value", "{count} values", slide.count).format(count=count(slide.count))
+    if not slide.count:
+        return ""
+    if slide.kind == "layer":
+        return _("{values}: all features of one sample").format(values=values)
+    if slide.kind == "group":
+        return _("{values}: one group's features of one sample").format(values=values)
+    samples, each = len(slide.batch), math.prod(slide.position)
+    if slide.info.kind == "conv":
+        return _("{values}: {each} pixels of {samples} samples").format(values=values, each=each, samples=samples)
+    if slide.info.kind == "recurrent" and slide.position:
+        return _("{values}: {each} time steps of {samples} samples").format(values=values, each=each, samples=samples)
+    return _("{values}: one of every sample of the mini-batch").format(values=values)
+
+
+def value_name(slide: Slide, chosen: int, marked: int) -> str:
+    """Which value is marked: ``sample 13``, ``sample 13, pixel 2, 7``, ``feature 4``; counted from 1."""
+    place = [int(at) + 1 for at in np.unravel_index(marked % max(math.prod(slide.position), 1), slide.position or (1,))]
+    if slide.kind == "batch":
+        sample = _("sample {number}").format(number=marked // max(math.prod(slide.position), 1) + 1)
+        if slide.info.kind == "conv":
+            return _("{sample}, pixel {row}, {column}").format(sample=sample, row=place[0], column=place[1])
+        if slide.position:
+            return _("{sample}, time step {step}").format(sample=sample, step=place[0])
+        return sample
+    first = place[0] + (chosen % slide.info.groups * slide.position[0] if slide.kind == "group" else 0)
+    if len(place) == 3:
+        return _("channel {number}, pixel {row}, {column}").format(number=first, row=place[1], column=place[2])
+    return _("feature {number}").format(number=first)
+
+
+def verdicts(specimen: Specimen) -> tuple[Verdict, ...]:
+    """What is wrong with what is normalized here, with the numbers that say so; or that nothing is."""
+    found: list[Verdict] = []
+    if specimen.x is not None and not np.isfinite(specimen.x).all():
+        lost = int((~np.isfinite(specimen.x)).sum())
+        words = _("{lost} of {count} values are not finite: mean and variance are not, and so is nothing after them.")
+        found.append(Verdict(words.format(lost=count(lost), count=count(specimen.count)), "bad"))
+    elif math.isnan(specimen.var):
+        return ()
+    elif specimen.var == 0:
+        words = _(
+            "The variance is 0: all values are equal. x̂ is 0 and y is β, whatever they are; going back, the gradient "
+            "is multiplied by γ/√ε, here by γ · {factor}."
+        )
+        found.append(Verdict(words.format(factor=number(1 / math.sqrt(specimen.eps), 6, 0).strip()), "bad"))
+    elif specimen.eps_share > DOMINANT:
+        words = _(
+            "ε rules: it is {share} of σ² + ε. x̂ has a standard deviation of {spread}, not 1, and small differences "
+            "stay small."
+        )
+        words = words.format(share=percent(specimen.eps_share).strip(), spread=size(specimen.spread))
+        found.append(Verdict(words, "warn"))
+    if 0 < specimen.count < FEW:
+        found.append(_few(specimen))
+    if not found and specimen.count:
+        sure = _("{count} values: their mean is sure to ± {error} of σ.")
+        words = sure if specimen.kind == "batch" else _("{count} values.")
+        error = percent(1 / math.sqrt(specimen.count)).strip()
+        found.append(Verdict(words.format(count=count(specimen.count), error=error), "good"))
+    return tuple(found)
+
+
+def _few(specimen: Specimen) -> Verdict:
+    m = specimen.count
+    if specimen.kind != "batch":
+        words = _("Only {count} values are normalized together: x̂ says little more than which lie above their mean.")
+        return Verdict(words.format(count=m), "warn")
+    if m == 1:
+        return Verdict(_("A batch of one value is its own mean: x̂ is 0 whatever it is."), "bad")
+    words = _(
+        "The batch is small: the mean of {count} values is off by {mean} of σ, their variance by {variance}, from one "
+        "mini-batch to the next; evaluation mode uses averages of many."
+    )
+    mean, spread = percent(1 / math.sqrt(m)).strip(), percent(math.sqrt(2 / (m - 1))).strip()
+    return Verdict(words.format(count=m, mean=mean, variance=spread), "warn")
