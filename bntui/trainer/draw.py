@@ -31,13 +31,15 @@ def permutation(seed: int, epoch: int, samples: int) -> Tensor:
 class Draws:
     """What a run draws anew in every step: the draw of (layer, step) is a function of the seed alone."""
 
-    def __init__(self, seed: int, device: torch.device) -> None:
+    def __init__(self, seed: int, device: torch.device, *purpose: str | int) -> None:
+        """``purpose`` sets draws apart that are for something else than training."""
         self._seed = seed
+        self._purpose = purpose
         self._generator = torch.Generator(device)
 
     def mask(self, layer: str, step: int, like: Tensor, p: float) -> Tensor:
         """Dropout: 1/(1-p) where a unit is kept, 0 where it is dropped; shape and type of ``like``."""
-        self._generator.manual_seed(derived_seed(self._seed, "dropout", layer, step))
+        self._generator.manual_seed(derived_seed(self._seed, *self._purpose, "dropout", layer, step))
         return torch.empty_like(like).bernoulli_(1 - p, generator=self._generator).div_(1 - p)
 
     def noise(self, layer: str, step: int, like: Tensor, amount: float) -> tuple[Tensor, Tensor]:
@@ -54,7 +56,7 @@ class Draws:
         Returns:
             Two tensors of shape ``(B, C)``, in a convolution ``(B, C, 1, 1)``.
         """
-        self._generator.manual_seed(derived_seed(self._seed, "noise", layer, step))
+        self._generator.manual_seed(derived_seed(self._seed, *self._purpose, "noise", layer, step))
         samples, features = like.shape[:2]
         spread = amount / 5
 

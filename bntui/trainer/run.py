@@ -21,17 +21,15 @@ from bntui.scenario.schema import RunConfig
 from bntui.trainer.draw import Draws, permutation
 from bntui.trainer.early_stopping import Patience, observe
 from bntui.trainer.grid import predict
-from bntui.trainer.network import build, forward
+from bntui.trainer.network import Stage, build
 from bntui.trainer.optim import Plateau, learning_rate, observe_plateau
 from bntui.trainer.probes import array, weights_digest
 from bntui.trainer.score import Score
-from bntui.trainer.step import Measured, Stepper, loss_function
+from bntui.trainer.step import Measured, Stepper, drawn
+from bntui.trainer.validate import evaluate, forget_eval
 
 if TYPE_CHECKING:
     from bntui.recording.writer import Writer
-
-EVALUATION_BATCH = 8192
-"""Validation runs in pieces of so many samples: the memory it needs stays bounded."""
 
 NOTHING = torch.empty(0, dtype=torch.int64)
 
@@ -144,18 +142,17 @@ class Run:
         return slice(start, start + self.config.data.batch_size)
 
     def _validate(self) -> tuple[float, float]:
-        """Mean loss and accuracy over the validation part, evaluation mode; draws nothing, changes nothing."""
-        score = Score(self.samples.task)
-        self.network.train(False)
-        with torch.inference_mode():
-            for start in range(0, len(self.samples.x_val), EVALUATION_BATCH):
-                piece = slice(start, start + EVALUATION_BATCH)
-                x, y = self.samples.x_val[piece], self.samples.y_val[piece]
-                output = forward(self.network.stages, x)[-1]
-                score.add(loss_function(self.samples.task, output, y), output, y)
-            result = score.fold()
-        self.network.train(True)
-        return result
+        """Mean loss and accuracy over the validation part, in the mode that the scenario says; changes nothing."""
+        data, training = self.samples, self.config.training
+        if training.validation_mode == "evaluation":
+            return evaluate(self.network, data.x_val, data.y_val, data.task)
+        size = training.validation_batch or self.config.data.batch_size
+
+        def draw(number: int) -> Callable[[Stage, Tensor], Tensor]:
+            draws = Draws(self.config.seed, self.device, "validation", number)
+            return lambda stage, x: drawn(draws, self.network, stage, self.step, x)[0]
+
+        return forget_eval(self.network, data.x_val, data.y_val, data.task, size, draw)
 
     def _record(
         self, writer: Writer, taken: Measured | None, started: float, batch: slice, lr: float | None = None

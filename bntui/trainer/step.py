@@ -29,6 +29,16 @@ def loss_function(task: str, output: Tensor, target: Tensor) -> Tensor:
     return functional.mse_loss(output, target)
 
 
+def drawn(draws: Draws, network: Network, stage: Stage, step: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """What dropout or noise makes of ``x`` in a step, and dropout's mask."""
+    name = network.layers[stage.layer].name
+    if stage.kind == "noise":
+        scale, shift = draws.noise(name, step, x, stage.amount)
+        return scale * x + shift, None
+    mask = draws.mask(name, step, x, stage.amount)
+    return x * mask, mask
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What a measured step leaves behind."""
@@ -114,11 +124,7 @@ class Stepper:
 
     def _draw(self, stage: Stage, x: Tensor, masks: dict[str, Tensor] | None = None) -> Tensor:
         """What dropout or noise makes of ``x`` in this step; the mask is noted in ``masks``."""
-        name = self._network.layers[stage.layer].name
-        if stage.kind == "noise":
-            scale, shift = self._draws.noise(name, self._step, x, stage.amount)
-            return scale * x + shift
-        mask = self._draws.mask(name, self._step, x, stage.amount)
-        if masks is not None:
-            masks[name] = mask
-        return x * mask
+        value, mask = drawn(self._draws, self._network, stage, self._step, x)
+        if masks is not None and mask is not None:
+            masks[self._network.layers[stage.layer].name] = mask
+        return value
