@@ -152,3 +152,11 @@ def test_a_constant_feature_has_an_axis_around_it() -> None:
     x = np.full((9, 2), 4.0, np.float32)
     first, second = grid_axes(Dataset("x", x, np.zeros(9, np.int64), "classification", ("a", "b"), ("u", "v")))
     assert (first[0], first[-1]) == (second[0], second[-1]) == (3.0, 5.0)
+
+
+@pytest.mark.parametrize("text", [MOONS, SINE], ids=["moons", "sine"])
+def test_a_diverging_network_predicts_nothing_in_particular(tmp_path: Path, text: str) -> None:
+    reader = train(tmp_path, text.replace("tanh", "relu"), ("training.lr", 1e30), ("record.every", 1))
+    found = reader.keyframe(0, len(reader.history(0)) - 1).predictions
+    assert found is not None
+    assert not np.isfinite(found.values).all()

@@ -107,13 +107,14 @@ def test_masks_and_noise_are_those_of_the_step() -> None:
     assert [layer.gradient_shift for layer in measured(built, 0.0, steps=3)] == [0, 0, 0]
 
 
-def test_convolutions_shift_too() -> None:
-    layers = (
-        {"type": "conv", "channels": 4, "pool": 2},
-        {"type": "conv", "channels": 3},
-        {"type": "linear", "units": 9},
-    )
-    shifts = [layer.gradient_shift for layer in measured(network(hidden=None, layer=layers, norm="batch"), 0.5)]
+CONVOLUTIONS = [{"type": "conv", "channels": 4, "pool": 2}, {"type": "conv", "channels": 3}]
+RECURRENT = [{"type": "recurrent", "units": 6}, {"type": "recurrent", "units": 5, "cell": "lstm"}]
+
+
+@pytest.mark.parametrize("layers", [CONVOLUTIONS, RECURRENT], ids=["conv", "recurrent"])
+def test_other_layers_than_linear_ones_shift_too(layers: list[dict[str, Any]]) -> None:
+    built = network(hidden=None, layer=tuple(layers), norm="batch", norm_recurrent="step")
+    shifts = [layer.gradient_shift for layer in measured(built, 0.5)]
     assert shifts[0] == 0
     assert min(shifts[1:]) > 0
 
@@ -133,13 +134,22 @@ def blocks(reader: Reader, table: str, columns: str) -> list[Any]:
         return db.execute(f"SELECT {columns} FROM {table}").fetchall()
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_measuring_the_shift_changes_nothing_else(tmp_path: Path, optimizer: str) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "own"),
+    [
+        ("sgd", {"hidden": [20, 20], "norm_noise": 0.3}),
+        ("adam", {"hidden": [20, 20], "norm_noise": 0.3}),
+        ("adam", {"layer": RECURRENT, "norm_recurrent": "step"}),
+    ],
+)
+def test_measuring_the_shift_changes_nothing_else(tmp_path: Path, optimizer: str, own: dict[str, Any]) -> None:
     settings = [
-        ("network.norm", "batch"), ("network.norm_noise", 0.3), ("network.dropout", 0.2), ("training.epochs", 3),
+        *((f"network.{key}", value) for key, value in own.items()),
+        ("network.norm", "batch"), ("network.dropout", 0.2), ("training.epochs", 3),
         ("training.optimizer", optimizer), ("training.lr", 0.01), ("record.every", 2),
     ]  # fmt: skip
-    without, asked = (train(tmp_path, DIGITS, *settings, ("record.shift", shift)) for shift in (False, True))
+    text = DIGITS.replace("hidden = [20, 20]\n", "")
+    without, asked = (train(tmp_path, text, *settings, ("record.shift", shift)) for shift in (False, True))
     for table, columns in (
         ("keyframe", "step, weights_digest, train_loss, val_loss"),
         ("measures", "*"),
@@ -150,3 +160,11 @@ def test_measuring_the_shift_changes_nothing_else(tmp_path: Path, optimizer: str
     plain, shifted = without.history(0).layers, asked.history(0).layers
     np.testing.assert_array_equal(plain[..., :-1], shifted[..., :-1])
     assert np.isfinite(shifted[1:, :, -1]).all()
+
+
+def test_a_diverging_run_has_its_shift_as_it_is(tmp_path: Path) -> None:
+    text = DIGITS.replace('"sigmoid"', '"relu"')
+    reader = train(tmp_path, text, ("training.lr", 1e30), ("record.shift", True), ("record.every", 1))
+    assert [event.kind for event in reader.events(0)] == ["diverged"]
+    shifts = reader.history(0).layer(2, "gradient_shift")
+    assert not np.isfinite(shifts[1:]).any()

@@ -27,6 +27,8 @@ from bntui.trainer.normalization import SequenceBatchNorm, StepBatchNorm
 
 Values = NDArray[np.float32]
 
+_SHARES = np.array([0.15, 0.50, 0.85])
+
 SATURATION = {"sigmoid": (0.01, 0.99), "tanh": (-0.98, 0.98), "softsign": (-0.98, 0.98)}
 """Values outside lie within 1 % of the activation's range from one of its ends."""
 
@@ -70,7 +72,7 @@ def _percentiles(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
     """The 15th, the 50th and the 85th, linear interpolation; NaN unless all values are finite."""
     if not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
         return np.full(3, np.nan)
-    place = np.array([0.15, 0.50, 0.85]) * (ordered.size - 1)
+    place = _SHARES * (ordered.size - 1)
     below = place.astype(np.int64)
     above = np.minimum(below + 1, ordered.size - 1)
     marks: NDArray[np.float64] = ordered[below] + (place - below) * (ordered[above] - ordered[below])

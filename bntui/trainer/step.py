@@ -97,18 +97,18 @@ class Stepper:
         of_parameter = answers[len(asked) :]
         # the optimizer clips in place: the recorded gradients are those before it
         recorded = {name: array(gradient).copy() for name, gradient in zip(self._named, of_parameter, strict=True)}
-        shifts = None
         if lr is not None:
             for parameter, gradient in zip(self._parameters, of_parameter, strict=True):
                 parameter.grad = gradient
             self._optimizer.step(lr)
-            if self._record.shift:
-                loss_of = partial(loss_function, self._task, target=y)
-                shifts = gradient_shift(self._network, x, loss_of, self._draw, before, recorded)
         else:  # the forward pass has moved the running statistics
             self._network.load({name: torch.from_numpy(values) for name, values in before.items()})
         with np.errstate(all="ignore"):  # a diverging network is measured as it is
             gradients = [of_value.get(id(value)) for value in values]
+            shifts = None
+            if self._record.shift and lr is not None:
+                loss_of = partial(loss_function, self._task, target=y)
+                shifts = gradient_shift(self._network, x, loss_of, self._draw, before, recorded)
             layers = layer_measures(
                 self._network, x, values, gradients, masks, before, recorded,
                 shifts=shifts, unit=self._record.unit, updated=lr is not None,
