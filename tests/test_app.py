@@ -11,13 +11,14 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from bntui.errors import RecordingError, TrainerError
+from bntui.lessons import lesson
 from bntui.link import Status
 from bntui.viewer import app as app_module
 from bntui.viewer.app import LabApp
 from bntui.viewer.panels import PANELS
 from bntui.viewer.rows import text
 from bntui.viewer.screens import lab as lab_module
-from bntui.viewer.screens.help import HelpScreen, lesson
+from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.widgets import RowsWidget
 from tests import factory

@@ -10,14 +10,18 @@ import contextlib
 import os
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from textual.app import App
+from textual.app import App, SystemCommand
+from textual.command import CommandPalette
+from textual.screen import Screen
 
 from bntui.errors import BntuiError
+from bntui.language import _
 from bntui.link import runtime_folder
+from bntui.viewer.palette import SEARCH, commands
 from bntui.viewer.theme import THEME
 
 if TYPE_CHECKING:
@@ -125,7 +129,8 @@ class LabApp(App[BntuiError]):
         """For an error of ours that nobody caught: no traceback reaches a user, it goes to a file."""
         log = runtime_folder() / "screen.log"
         log.write_text(traceback.format_exc(), encoding="utf-8")
-        self._return_value = BntuiError(f"the screen failed, the recording did not: please report {log}")
+        sentence = _("the screen failed, the recording did not: please report {log}")
+        self._return_value = BntuiError(sentence.format(log=log))
         self._close_messages_no_wait()
 
     def _failed(self, error: BntuiError) -> None:
@@ -139,7 +144,14 @@ class LabApp(App[BntuiError]):
             if interrupted is not None:
                 interrupted()
                 return
-        self.notify("ctrl+q quits.", markup=False)
+        self.notify(_("ctrl+q quits."), markup=False)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        return commands(super().get_system_commands(screen))
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder=_(SEARCH), id="--command-palette"))
 
     async def action_quit(self) -> None:
         """Each screen knows what has to be ended first."""

@@ -15,12 +15,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
-from textual.screen import Screen
 
 from bntui.errors import BntuiError
+from bntui.language import N_, _
 from bntui.link import INTERACTIVE_PACE
 from bntui.text import clean
 from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw
 from bntui.viewer.widgets import RowsWidget
 
@@ -32,18 +33,18 @@ if TYPE_CHECKING:
     from bntui.viewer.session import Recording
 
 
-class GalleryScreen(Screen[None]):
+class GalleryScreen(SpokenScreen[None]):
     """Two lists and a page about what is chosen; enter opens it in the laboratory."""
 
     CSS = "GalleryScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", "Up"),
-        Binding("down", "move(1)", "Down"),
-        Binding("home", "move(-1000000)", "First"),
-        Binding("end", "move(1000000)", "Last"),
-        Binding("tab,shift+tab", "other", "Other list"),
-        Binding("enter", "open", "Open"),
-        Binding("q", "app.quit", "Quit"),
+        Binding("up", "move(-1)", N_("Up")),
+        Binding("down", "move(1)", N_("Down")),
+        Binding("home", "move(-1000000)", N_("First")),
+        Binding("end", "move(1000000)", N_("Last")),
+        Binding("tab,shift+tab", "other", N_("Other list")),
+        Binding("enter", "open", N_("Open")),
+        Binding("q", "app.quit", N_("Quit")),
     ]
     app: LabApp
 
@@ -147,23 +148,26 @@ class GalleryScreen(Screen[None]):
         card, entry = self.gallery.card, self.gallery.entry
         if card is not None:
             if card.problem is not None:
-                self.notify(clean(card.problem), title=f"{card.name} cannot be opened", severity="error", markup=False)
+                title = _("{name} cannot be opened").format(name=card.name)
+                self.notify(clean(card.problem), title=title, severity="error", markup=False)
             elif self._idle is None:
                 self._start_trainer()
-                self.notify("The trainer is not ready yet: try again in a moment.", markup=False)
+                self.notify(_("The trainer is not ready yet: try again in a moment."), markup=False)
             else:
                 self._opening, self._idle = self._idle, None
                 trainer = self._opening
                 self._open(
-                    card.path, lambda: trainer.open(card.path, None, (), start=True, pace=INTERACTIVE_PACE), "Starting"
+                    card.path,
+                    lambda: trainer.open(card.path, None, (), start=True, pace=INTERACTIVE_PACE),
+                    _("Starting {name} …").format(name=card.path.stem),
                 )
         elif entry is not None:
-            self._open(entry.path, lambda: entry.path, "Opening")
+            self._open(entry.path, lambda: entry.path, _("Opening {name} …").format(name=entry.path.stem))
 
-    def _open(self, chosen: Path, opening: Callable[[], Path], verb: str) -> None:
+    def _open(self, chosen: Path, opening: Callable[[], Path], busy: str) -> None:
         from bntui.viewer.app import open_recording
 
-        self.change(replace(self.gallery, busy=f"{verb} {chosen.stem} …"))
+        self.change(replace(self.gallery, busy=busy))
         self.app.in_background(
             lambda: open_recording(opening()), self._opened, lambda error: self._refused(chosen, error)
         )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from rich.cells import cell_len, set_cell_size
 
+from bntui.language import _
 from bntui.text import clean
-from bntui.viewer.rows import Drawing, Row, Span, fit, wrap
+from bntui.viewer.rows import Drawing, Row, Span, fit, ljust, rjust, wrap
 from bntui.viewer.theme import RUN_MARKS
 from bntui.viewer.widgets import framed
 
@@ -25,7 +26,8 @@ BESIDE: Final = 100
 """Columns from which the page stands beside the lists instead of below them."""
 CURSOR: Final = "❯ "
 WHEN: Final = 16
-FACTS: Final = 10 + 2 + WHEN + 2 + 8
+EPOCHS: Final = 10
+FACTS: Final = EPOCHS + 2 + WHEN + 2 + 8
 """Cells of a recording's epochs, date and size."""
 
 
@@ -114,13 +116,14 @@ def draw(gallery: Gallery, width: int, height: int) -> tuple[tuple[Row, ...], di
 
 
 def _head(width: int) -> Row:
-    return fit((Span(" bntui", "bold accent"), Span("   a laboratory for neural-network training", "muted")), width)
+    what = _("a laboratory for neural-network training")
+    return fit((Span(" bntui", "bold accent"), Span(f"   {what}", "muted")), width)
 
 
 def _foot(gallery: Gallery, width: int) -> Row:
     if gallery.busy:
         return fit((Span(f" {gallery.busy}", "bold accent"),), width)
-    keys = (("↑↓", "choose"), ("tab", "other list"), ("↵", "open"), ("q", "quit"))
+    keys = (("↑↓", _("choose")), ("tab", _("other list")), ("↵", _("open")), ("q", _("quit")))
     return fit(
         (Span(" "), *(span for key, what in keys for span in (Span(key, "key"), Span(f" {what}   ", "muted")))), width
     )
@@ -133,14 +136,14 @@ def _lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], dict[i
     recorded = max(1, len(gallery.entries or ()))
     for_cards = min(len(gallery.cards) * tall, max(tall, height - 3 - min(recorded, max(2, height // 3))))
     for_cards -= for_cards % tall
-    rows: list[Row] = [_heading("Scenarios", gallery.active == "scenarios")]
+    rows: list[Row] = [_heading(_("Scenarios"), gallery.active == "scenarios")]
     lines: dict[int, tuple[Lists, int]] = {}
     for at in _window(len(gallery.cards), gallery.positions.get("scenarios", 0), for_cards // tall):
         chosen = gallery.active == "scenarios" and at == gallery.position
         for row in _card(gallery.cards[at], chosen, width)[:tall]:
             lines[len(rows)] = ("scenarios", at)
             rows.append(row)
-    rows += [(), _heading("Recordings", gallery.active == "recordings")]
+    rows += [(), _heading(_("Recordings"), gallery.active == "recordings")]
     if gallery.entries:
         room = max(1, height - len(rows))
         for at in _window(len(gallery.entries), gallery.positions.get("recordings", 0), room):
@@ -149,7 +152,7 @@ def _lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], dict[i
             rows.append(_entry(gallery.entries[at], chosen, width))
     elif gallery.entries is not None:
         rows += _wrapped(
-            "None yet: every scenario that is opened is recorded, and can be replayed from here.",
+            _("None yet: every scenario that is opened is recorded, and can be replayed from here."),
             width - 2,
             "muted",
             "  ",
@@ -173,7 +176,8 @@ def _card(card: Card, chosen: bool, width: int) -> list[Row]:
     look = "bold" if chosen else "text"
     title: Row = (mark, Span(_short(card.title, width - 2), look))
     if card.problem is not None:
-        return [(mark, Span(_short(card.title, width - 18), look), Span("  cannot be read", "bad")), (Span("    "),)]
+        bad = Span("  " + _("cannot be read"), "bad")
+        return [(mark, Span(_short(card.title, width - 2 - cell_len(bad.text)), look), bad), (Span("    "),)]
     return [title, (Span("    "), *_runs(card.runs))]
 
 
@@ -191,8 +195,9 @@ def _entry(entry: Entry, chosen: bool, width: int) -> Row:
     mark = Span(CURSOR if chosen else "  ", "accent")
     look = "bold" if chosen else "text"
     if entry.problem is not None:
-        return (mark, Span(fit_text(entry.path.name, width - 20), look), Span("  cannot be opened", "bad"))
-    live = Span("● live ", "good") if entry.live else Span("")
+        bad = Span("  " + _("cannot be opened"), "bad")
+        return (mark, Span(fit_text(entry.path.name, width - 2 - cell_len(bad.text)), look), bad)
+    live = Span(_("● live") + " ", "good") if entry.live else Span("")
     names = width - 2 - FACTS - cell_len(live.text)
     if names < 16:
         return (mark, live, Span(_short(entry.title, width - 2 - cell_len(live.text)), look))
@@ -200,7 +205,7 @@ def _entry(entry: Entry, chosen: bool, width: int) -> Row:
         mark,
         live,
         Span(fit_text(entry.title, names), look),
-        Span(f"{_epochs(entry):>10}  {_when(entry)}  {_size(entry):>8}", "muted"),
+        Span(f"{rjust(_epochs(entry), EPOCHS)}  {_when(entry)}  {_size(entry):>8}", "muted"),
     )
 
 
@@ -215,7 +220,8 @@ def _short(text: str, cells: int) -> str:
 
 
 def _epochs(entry: Entry) -> str:
-    return f"{entry.epochs:.4g} epoch" + ("" if entry.epochs == 1 else "s")
+    one, several = _("{epochs} epoch"), _("{epochs} epochs")
+    return (one if entry.epochs == 1 else several).format(epochs=f"{entry.epochs:.4g}")
 
 
 def _when(entry: Entry) -> str:
@@ -235,11 +241,11 @@ def _page(gallery: Gallery, width: int, height: int) -> list[Row]:
     """The page about what is chosen, in a quiet border."""
     inner = width - 4
     if gallery.card is not None:
-        title, rows = "Scenario", _about_card(gallery.card, gallery.refusals, inner)
+        title, rows = _("Scenario"), _about_card(gallery.card, gallery.refusals, inner)
     elif gallery.entry is not None:
-        title, rows = "Recording", _about_entry(gallery.entry, gallery.refusals, inner)
+        title, rows = _("Recording"), _about_entry(gallery.entry, gallery.refusals, inner)
     else:
-        title, rows = "Nothing chosen", []
+        title, rows = _("Nothing chosen"), []
     rows = rows[: height - 2] + [()] * max(0, height - 2 - len(rows))
     padded = tuple((Span(" "), *fit(row, inner), Span(" ")) for row in rows)
     return list(framed(Drawing(title, padded), width, focused=False))
@@ -249,14 +255,15 @@ def _about_card(card: Card, refusals: Mapping[Path, str], width: int) -> list[Ro
     rows = [*_wrapped(card.title, width, "bold"), (Span(f"bntui run {card.name}", "muted"),), ()]
     problem = card.problem or refusals.get(card.path)
     if problem:
-        rows += [*_wrapped(problem, width, "bad"), (Span(f"bntui check {card.name} says more", "muted"),), ()]
+        more = _("{command} says more").format(command=f"bntui check {card.name}")
+        rows += [*_wrapped(problem, width, "bad"), (Span(more, "muted"),), ()]
     if card.problem is not None:
         return rows
     rows += [_runs(card.runs), ()]
     if card.description:
         rows += [*_wrapped(card.description, width, "text"), ()]
     if card.look_for:
-        rows.append((Span("What to look for", "bold accent"),))
+        rows.append((Span(_("What to look for"), "bold accent"),))
         for hint in card.look_for:
             rows += _wrapped(hint, width - 2, "text", "  ", "· ")
         rows.append(())
@@ -272,9 +279,15 @@ def _about_entry(entry: Entry, refusals: Mapping[Path, str], width: int) -> list
         rows += [*_wrapped(problem, width, "bad"), ()]
     if entry.problem is not None:
         return rows
-    facts = (("recorded", _epochs(entry)), ("last written", _when(entry)), ("size", _size(entry)))
-    rows += [_runs(entry.runs), (), *((Span(f"{name:<14}", "muted"), Span(value, "text")) for name, value in facts), ()]
-    state = "Its trainer is live: opening it attaches." if entry.live else "Opening it replays what was recorded."
+    facts = ((_("recorded"), _epochs(entry)), (_("last written"), _when(entry)), (_("size"), _size(entry)))
+    rows += [
+        _runs(entry.runs),
+        (),
+        *((Span(ljust(name, 14), "muted"), Span(value, "text")) for name, value in facts),
+        (),
+    ]
+    live, replay = _("Its trainer is live: opening it attaches."), _("Opening it replays what was recorded.")
+    state = live if entry.live else replay
     return [*rows, *_wrapped(state, width, "good" if entry.live else "muted")]
 
 

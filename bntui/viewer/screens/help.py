@@ -85,7 +85,9 @@ class HelpScreen(ModalScreen[None]):
     }
     #page Static { background: $surface; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", N_("Back"), priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,enter", "dismiss", N_("Back"), priority=True)
+    ]
 
     def __init__(self, panel: str, keys: Sequence[tuple[str, str]]) -> None:
         super().__init__()
@@ -93,7 +95,9 @@ class HelpScreen(ModalScreen[None]):
         heading, text = lesson(panel).split("\n", 1)
         self._title = heading.removeprefix("# ")
         keys_heading = _("Keys")
-        self._page = Group(Markdown(text, hyperlinks=False), Text(f"\n{keys_heading}\n", style=f"bold {ACCENT}"), key_table(keys))
+        self._page = Group(
+            Markdown(text, hyperlinks=False), Text(f"\n{keys_heading}\n", style=f"bold {ACCENT}"), key_table(keys)
+        )
 
     def compose(self) -> ComposeResult:
         self.app.console.push_theme(LOOK)

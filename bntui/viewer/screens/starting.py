@@ -7,28 +7,30 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Static
 
+from bntui.language import N_, _
 from bntui.text import clean
+from bntui.viewer.palette import SpokenScreen
 
 
-class StartingScreen(Screen[None]):
+class StartingScreen(SpokenScreen[None]):
     """One calm line until the first keyframe is recorded; quitting ends the trainer that is starting, too."""
 
     CSS = """
     StartingScreen { align: center middle; }
     StartingScreen Static { width: auto; color: $text-muted; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,escape", "app.quit", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,escape", "app.quit", N_("Cancel"))]
 
     def __init__(self, starting: str = "", cancel: Callable[[], None] | None = None) -> None:
         super().__init__()
-        self._starting = clean(starting) or "the trainer"
+        self._starting = clean(starting) or _("the trainer")
         self._cancel = cancel
 
     def compose(self) -> ComposeResult:
-        yield Static(f"Starting {self._starting}: data, networks, first keyframe …   q cancel", markup=False)
+        sentence = _("Starting {name}: data, networks, first keyframe …   q cancel").format(name=self._starting)
+        yield Static(sentence, markup=False)
 
     def quit(self) -> None:
         """End the program first: ending the trainer may take a moment, and must not be asked for twice."""

@@ -1,0 +1,60 @@
+"""What does Textual itself say, and how is it said in the reader's language: the command palette and the list of keys.
+
+A binding's description stands in a class, so that it is marked there and translated when it is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from textual.app import SystemCommand
+from textual.binding import ActiveBinding, Binding
+from textual.screen import Screen, ScreenResultType
+
+from bntui.language import N_, _
+
+SEARCH: Final = N_("Search for commands…")
+TEXTUALS: Final = (
+    N_("Theme"),
+    N_("Change the current theme"),
+    N_("Quit"),
+    N_("Quit the application as soon as possible"),
+    N_("Quit the app and return to the command prompt."),
+    N_("Keys"),
+    N_("Hide the keys and widget help panel"),
+    N_("Show help for the focused widget and a summary of available keys"),
+    N_("Minimize"),
+    N_("Minimize the widget and restore to normal size"),
+    N_("Maximize"),
+    N_("Maximize the focused widget"),
+    N_("Screenshot"),
+    N_("Save an SVG 'screenshot' of the current screen"),
+    N_("palette"),
+    N_("Open the command palette"),
+    N_("Focus Next"),
+    N_("Focus Previous"),
+    N_("Copy selected text"),
+)
+"""Titles and helps of its commands, descriptions and tooltips of its keys (Textual 8.2), marked for translation."""
+
+
+def commands(of_textual: Iterable[SystemCommand]) -> Iterable[SystemCommand]:
+    """Its commands in the reader's language."""
+    return (command._replace(title=_(command.title), help=_(command.help)) for command in of_textual)
+
+
+class SpokenScreen(Screen[ScreenResultType]):
+    """A screen whose keys are listed in the reader's language."""
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        return {
+            key: active._replace(binding=_said(active.binding), tooltip=_(active.tooltip))
+            for key, active in super().active_bindings.items()
+        }
+
+
+def _said(binding: Binding) -> Binding:
+    return replace(binding, description=_(binding.description), tooltip=_(binding.tooltip))
