@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from typer.core import TyperCommand, TyperGroup
 
 from bntui.errors import UsageError
+from bntui.foreign import told
 from bntui.language import LANGUAGES, N_, _
 from bntui.preference import OPTION
 from bntui.viewer.rows import ljust, wrap
@@ -33,7 +34,7 @@ REFUSALS: Final = (
     N_("Option '{name}' requires an argument."),
     N_("Option '{name}' does not take a value."),
     N_("Got unexpected extra argument(s) ({words})"),
-    N_("Invalid value for '{name}': {what}"),
+    N_("Invalid value for '{name}': "),
 )
 """Typer's sentences, the longer of two that begin alike first."""
 REASONS: Final = (
@@ -97,14 +98,7 @@ def _indented(text: str, indent: int, cells: int) -> list[str]:
 def refused(message: str, command_path: str) -> UsageError:
     """What Typer says of a command line that it does not understand, and where to read on."""
     more = _("{command} --help says what there is").format(command=command_path)
-    return UsageError(f"{retold(message)}\n{more}")
-
-
-def retold(message: str) -> str:
-    """A sentence of Typer's in the language in use; as it is, where this version of Typer says it in other words."""
-    for sentence in REFUSALS:
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.*)", re.escape(sentence))
-        if match := re.fullmatch(pattern, message, re.DOTALL):
-            parts = {name: _(part) if part in REASONS else part for name, part in match.groupdict().items()}
-            return _(sentence).format(**parts)
-    return message
+    invalid = re.fullmatch(r"(Invalid value for '.*?': )(.*)", message, re.DOTALL)
+    if invalid:  # a sentence of its own follows
+        return UsageError(f"{told(invalid[1], REFUSALS)}{told(invalid[2], REASONS)}\n{more}")
+    return UsageError(f"{told(message, REFUSALS)}\n{more}")

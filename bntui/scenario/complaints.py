@@ -12,29 +12,31 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from bntui.language import N_, _
 from bntui.scenario.schema import REFUSED, RunConfig
 from bntui.scenario.toml_lines import KeyPath
 
 _SHORT: Final = 60
 
 _SENTENCES: Final = {
-    "missing": "required, but missing",
-    "bool_type": "must be true or false",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "string_type": "must be text in quotes",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a table",
-    "model_type": "must be a table",
-    "model_attributes_type": "must be a table",
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be above {gt}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be below {lt}",
-    "too_long": "must have at most {max_length} entries",
+    "missing": N_("required, but missing"),
+    "bool_type": N_("must be true or false"),
+    "int_type": N_("must be a whole number"),
+    "int_from_float": N_("must be a whole number"),
+    "float_type": N_("must be a number"),
+    "finite_number": N_("must be a finite number"),
+    "string_type": N_("must be text in quotes"),
+    "tuple_type": N_("must be a list"),
+    "dict_type": N_("must be a table"),
+    "model_type": N_("must be a table"),
+    "model_attributes_type": N_("must be a table"),
+    "greater_than_equal": N_("must be at least {ge}"),
+    "greater_than": N_("must be above {gt}"),
+    "less_than_equal": N_("must be at most {le}"),
+    "less_than": N_("must be below {lt}"),
+    "too_long": N_("must have at most {max_length} entries"),
 }
+_ALLOWED: Final = N_("allowed: {names}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,12 @@ def complaints(error: ValidationError, model: type[BaseModel], data: Mapping[str
 def _as_one(members: Sequence[Complaint]) -> Complaint:
     if len(members) == 1:
         return members[0]
-    messages = dict.fromkeys(member.message.removeprefix("allowed: ") for member in members)
+    head = _(_ALLOWED).partition("{")[0]
+    message, *others = dict.fromkeys(member.message.removeprefix(head) for member in members)
+    for other in others:
+        message = _("{one}, or {other}").format(one=message, other=other)
     hint = next((member.nearest for member in members if member.nearest), None)
-    return Complaint(members[0].paths, ", or ".join(messages), hint)
+    return Complaint(members[0].paths, message, hint)
 
 
 def _complaint(detail: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> Complaint:
@@ -124,14 +129,20 @@ def _complaint(detail: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> C
         if kind != "literal_error":
             path, value = (*path, "type"), context.get("tag")
             allowed = allowed or ["linear", "conv", "recurrent"]
-        missing = "" if kind != "union_tag_not_found" else f"{_SENTENCES['missing']}; "
-        return Complaint((path,), f"{missing}allowed: {', '.join(allowed)}", nearest(value, allowed))
+        message = _allowed(allowed)
+        if kind == "union_tag_not_found":
+            message = f"{_(_SENTENCES['missing'])}; {message}"
+        return Complaint((path,), message, nearest(value, allowed))
     if kind == "tuple_type" and isinstance(value, dict):
-        return Complaint((path,), f"must be a list of tables: write [[{spell(path)}]]")
+        return Complaint((path,), _("must be a list of tables: write [[{key}]]").format(key=spell(path)))
     if kind == "missing" and isinstance(path[-1], int):
-        return Complaint((path[:-1],), "has too few entries")
+        return Complaint((path[:-1],), _("has too few entries"))
     sentence = _SENTENCES.get(kind)
-    return Complaint((path,), sentence.format(**context) if sentence else detail["msg"])
+    return Complaint((path,), _(sentence).format(**context) if sentence else detail["msg"])
+
+
+def _allowed(names: Iterable[str]) -> str:
+    return _(_ALLOWED).format(names=", ".join(names))
 
 
 def _holds(data: Any, key: str | int) -> bool:
@@ -154,7 +165,8 @@ def _key_path(location: Sequence[str | int], data: Any, *, absent: bool) -> KeyP
 
 def _unknown_key(path: KeyPath, allowed: Sequence[str]) -> Complaint:
     key = str(path[-1])
-    return Complaint((path,), f"unknown key; allowed: {', '.join(allowed)}", nearest(key, allowed) or _elsewhere(key))
+    message = _("unknown key; {allowed}").format(allowed=_allowed(allowed))
+    return Complaint((path,), message, nearest(key, allowed) or _elsewhere(key))
 
 
 def _elsewhere(key: str) -> str | None:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import bntui
-from bntui.errors import UsageError
+from bntui.errors import UsageError, did_you_mean
+from bntui.foreign import reason
+from bntui.language import _, spoken
 
 SUFFIX: Final = ".toml"
 _FOLDER: Final = "scenarios"
@@ -21,7 +23,7 @@ _FOLDER: Final = "scenarios"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A scenario as the gallery shows it."""
+    """A scenario as the gallery shows it, its texts in the language in use as far as it has them."""
 
     path: Path
     name: str
@@ -53,17 +55,20 @@ def card(path: Path) -> Card:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         title = document.get("title")
-        problem = None if isinstance(title, str) else "the scenario has no title"
-    except (OSError, ValueError, RecursionError) as error:
+        problem = None if isinstance(title, str) else _("the scenario has no title")
+    except OSError as error:
+        document, title, problem = {}, None, reason(error)
+    except (ValueError, RecursionError) as error:
         document, title, problem = {}, None, str(error)
+    texts = {**document, **{key: text for key, text in _translation(document).items() if text and key != "runs"}}
     return Card(
         path=path,
         name=path.stem,
-        title=title if isinstance(title, str) else path.stem,
-        look_for=_texts(document.get("look_for", [])),
+        title=_text(texts.get("title")) or path.stem,
+        look_for=_texts(texts.get("look_for", [])),
         runs=_run_names(document),
-        description=_text(document.get("description")),
-        reference=_text(document.get("reference")),
+        description=_text(texts.get("description")),
+        reference=_text(texts.get("reference")),
         problem=problem,
     )
 
@@ -78,12 +83,13 @@ def find(name_or_path: str) -> Path:
     if str(given.parent) in (".", _FOLDER) and stem in builtin:
         return builtin[stem]
     if given.is_dir():
-        raise UsageError(f"{name_or_path}: is a folder; name the scenario's {SUFFIX} file in it")
+        raise UsageError(_("{path}: is a folder; name the scenario's .toml file in it").format(path=name_or_path))
     if given.exists():  # a pipe, such as a shell's <(…)
         return given
     near = get_close_matches(stem, builtin, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise UsageError(f"{name_or_path}: no such file, and no built-in scenario{hint}; there are: {', '.join(builtin)}")
+    sentence = _("{name}: no such file, and no built-in scenario{hint}; there are: {names}")
+    hint = f" {did_you_mean(near[0])}" if near else ""
+    raise UsageError(sentence.format(name=name_or_path, hint=hint, names=", ".join(builtin)))
 
 
 def _builtin() -> dict[str, Path]:
@@ -93,7 +99,18 @@ def _builtin() -> dict[str, Path]:
 def _run_names(document: Mapping[str, Any]) -> tuple[str, ...]:
     runs = document.get("run")
     tables = [run for run in runs if isinstance(run, dict)] if isinstance(runs, list) else []
-    return tuple(_text(run.get("name")) for run in tables) or ("run",)
+    labels = _table(_translation(document).get("runs"))
+    names = [_text(run.get("name")) for run in tables]
+    return tuple(_text(labels.get(name)) or name for name in names) or ("run",)
+
+
+def _translation(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The scenario's texts in the language in use; empty where it has none, or English is."""
+    return _table(_table(document.get("translation")).get(spoken()))
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str:

@@ -12,16 +12,20 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bntui.errors import Problem, ScenarioError, UsageError
+from bntui.foreign import reason, told
+from bntui.language import N_, _
 from bntui.scenario.checks import check
 from bntui.scenario.complaints import Complaint, complaints, shown, spell
 from bntui.scenario.merge import OUTSIDE, RUN, Merged, key_path
 from bntui.scenario.schema import RunConfig, ScenarioFile
 from bntui.scenario.toml_lines import KeyPath, key_lines
 
-OUTSIDE_FILE: Final = "command line"
+OUTSIDE_FILE: Final = N_("command line")
 """What stands for the file's name in a problem with something said on the command line."""
 DEFAULT_RUN: Final = "run"
 _MAX_BYTES: Final = 1_000_000
+_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+"""Where tomllib's errors say where."""
 _OF_A_RUN: Final = ("data", "network", "training", "record", "device", "seed")
 _SHARED: Final = (
     ("seed",),
@@ -31,7 +35,7 @@ _SHARED: Final = (
         for key in ("source", "labels", "target", "task", "samples", "noise", "factor", "sequence", "validation")
     ),
 )
-_WHY_SHARED: Final = (
+_WHY_SHARED: Final = N_(
     "the runs of a scenario share their samples and the order of them, so that they differ in what the scenario says"
     " and in nothing else; say it once for all runs, outside of [[run]]"
 )
@@ -90,7 +94,7 @@ def parse_override(text: str) -> Override:
     """Read ``path=value``; the value is TOML, and what is no TOML is taken as a word."""
     path, equals, written = (part.strip() for part in text.partition("="))
     if not equals or not path or not written:
-        raise UsageError(f"--set {text}: write it as path=value, such as training.lr=0.1")
+        raise UsageError(_("--set {text}: write it as path=value, such as training.lr=0.1").format(text=text))
     try:
         key_path(path)
     except ValueError as error:
@@ -99,7 +103,8 @@ def parse_override(text: str) -> Override:
         value = tomllib.loads(f"value = {written}")
     except (ValueError, RecursionError) as error:
         if written[0] in "\"'[{":
-            raise UsageError(f"--set {text}: the value is not valid TOML: {error}") from None
+            sentence = _("--set {text}: the value is not valid TOML: {reason}")
+            raise UsageError(sentence.format(text=text, reason=_reason(error))) from None
         return path, written
     return path, value["value"] if len(value) == 1 else written
 
@@ -123,7 +128,7 @@ class _Problems:
     def put(
         self, path: KeyPath, message: str, value: object = None, nearest: str | None = None, outside: bool = False
     ) -> None:
-        file, line = (OUTSIDE_FILE, None) if outside else (self.file, self.line(path))
+        file, line = (_(OUTSIDE_FILE), None) if outside else (self.file, self.line(path))
         self.problems[Problem(spell(path), message, file, line, shown(value), nearest)] = None
 
     def line(self, path: KeyPath) -> int | None:
@@ -131,7 +136,7 @@ class _Problems:
         return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), None)
 
     def in_file_order(self) -> list[Problem]:
-        return sorted(self.problems, key=lambda problem: (problem.file == OUTSIDE_FILE, problem.line or 0))
+        return sorted(self.problems, key=lambda problem: (problem.file != self.file, problem.line or 0))
 
 
 def _read(path: Path) -> str:
@@ -139,18 +144,19 @@ def _read(path: Path) -> str:
         with path.open("rb") as stream:
             raw = stream.read(_MAX_BYTES + 1)
     except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such file; `bntui list` shows the built-in scenarios") from None
+        sentence = _("{path}: there is no such file; bntui list shows the built-in scenarios")
+        raise UsageError(sentence.format(path=path)) from None
     except IsADirectoryError:
-        raise UsageError(f"{path}: is a folder; name the scenario's .toml file in it") from None
+        raise UsageError(_("{path}: is a folder; name the scenario's .toml file in it").format(path=path)) from None
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise UsageError(_("{path}: cannot be read: {reason}").format(path=path, reason=reason(error))) from None
     if len(raw) > _MAX_BYTES:
-        raise ScenarioError([Problem("", "is no scenario file: it has more than 1 MB", str(path))])
+        raise ScenarioError([Problem("", _("is no scenario file: it has more than 1 MB"), str(path))])
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        message = f"is not UTF-8 text: byte 0x{raw[error.start]:02x}; save the file as UTF-8"
+        message = _("is not UTF-8 text: byte 0x{byte:02x}; save the file as UTF-8").format(byte=raw[error.start])
         raise ScenarioError([Problem("", message, str(path), line)]) from None
 
 
@@ -158,15 +164,23 @@ def _document(text: str, file: str) -> dict[str, Any]:
     try:
         document: dict[str, Any] = _tuples(tomllib.loads(text))
     except RecursionError:
-        raise ScenarioError([Problem("", "not valid TOML: nested too deeply", file)]) from None
+        raise ScenarioError([Problem("", _("not valid TOML: nested too deeply"), file)]) from None
     except ValueError as error:
-        message = str(error)
-        place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+        place = _PLACE.search(str(error))
         line = int(place[1] or text.count("\n") + 1) if place else None
-        if place and place[1]:
-            message = message[: place.start()]
-        raise ScenarioError([Problem("", f"not valid TOML: {message}", file, line)]) from None
+        message = _("not valid TOML: {reason}").format(reason=_reason(error))
+        raise ScenarioError([Problem("", message, file, line)]) from None
     return document
+
+
+def _reason(error: Exception) -> str:
+    """What tomllib says, without the place in the text."""
+    message = str(error)
+    place = _PLACE.search(message)
+    if place is None:
+        return told(message)
+    words = told(message[: place.start()])
+    return words if place[1] else _("{reason} (at the end of the document)").format(reason=words)
 
 
 def _tuples(value: Any) -> Any:
@@ -219,7 +233,7 @@ def _run_tables(document: Mapping[str, Any], found: _Problems) -> Iterator[tuple
     for index, table in enumerate(tables if isinstance(tables, tuple) else ()):
         name = table.get("name") if isinstance(table, dict) else None
         if isinstance(name, str) and name in seen:
-            message = f"run[{seen[name]}] has this name already; no two runs have the same"
+            message = _("run[{number}] has this name already; no two runs have the same").format(number=seen[name])
             found.put(("run", index, "name"), message, name)
         seen.setdefault(str(name), index)
         changes = table.get("set", {}) if isinstance(table, dict) else {}
@@ -233,7 +247,7 @@ def _without_shared(table: Mapping[str, Any], prefix: KeyPath, found: _Problems)
     for path in _SHARED:
         holder: Any = kept if len(path) == 1 else kept.get(path[0])
         if isinstance(holder, dict) and path[-1] in holder:
-            found.put(prefix + path, _WHY_SHARED, holder.pop(path[-1]))
+            found.put(prefix + path, _(_WHY_SHARED), holder.pop(path[-1]))
     return kept
 
 
@@ -242,4 +256,4 @@ def _override(merged: Merged, overrides: Sequence[Override], found: _Problems) -
         try:
             merged.assign(key_path(text), _tuples(value))
         except ValueError as error:
-            found.problems[Problem(text, str(error), OUTSIDE_FILE, None, shown(value))] = None
+            found.problems[Problem(text, str(error), _(OUTSIDE_FILE), None, shown(value))] = None

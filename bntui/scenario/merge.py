@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bntui.language import _
 from bntui.scenario.toml_lines import KeyPath
 
 BASE: Final = 0
@@ -96,10 +97,10 @@ def _replaced(node: Any, path: KeyPath, value: object) -> Any:
     key, rest = path[0], path[1:]
     if isinstance(key, int):
         if not isinstance(node, tuple) or key >= len(node):
-            raise ValueError(f"there is no entry [{key}] in the scenario; entries count from 0")
+            raise ValueError(_("there is no entry [{key}] in the scenario; entries count from 0").format(key=key))
         return (*node[:key], _replaced(node[key], rest, value), *node[key + 1 :])
     if not isinstance(node, dict):
-        raise ValueError(f"{key} cannot be set: what stands before it is not a table")
+        raise ValueError(_("{key} cannot be set: what stands before it is not a table").format(key=key))
     return {**node, key: _replaced(node.get(key, {}), rest, value)}
 
 
@@ -110,7 +111,8 @@ def key_path(text: str) -> KeyPath:
     while at < len(text) or not path:
         segment = _SEGMENT.match(text, at)
         if segment is None:
-            raise ValueError(f"{text!r} is no key path; write it such as training.lr or network.layer[0].units")
+            sentence = _("{text!r} is no key path; write it such as training.lr or network.layer[0].units")
+            raise ValueError(sentence.format(text=text))
         path.append(segment[1] or segment[2] or "")
         path += [int(index) for index in re.findall(r"\d+", segment[3])]
         at = segment.end()

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from bntui.language import _
+
 Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "gelu", "softsign", "none"]
 Norm = Literal["none", "batch", "layer", "group"]
 
@@ -43,41 +45,46 @@ def _prints(char: str) -> bool:
 
 def _line(value: str) -> str:
     if not value.strip():
-        raise refusal("must not be empty")
+        raise refusal(_("must not be empty"))
     if not all(map(_prints, value)):
-        raise refusal("must be one line of text without control characters")
+        raise refusal(_("must be one line of text without control characters"))
     return value
 
 
 def _prose(value: str) -> str:
     if not all(char in "\n\t" or _prints(char) for char in value):
-        raise refusal("must be text without control characters")
+        raise refusal(_("must be text without control characters"))
     return value
 
 
 def _initialization(value: str) -> str:
-    name, _, number = value.partition(":")
+    name, _colon, number = value.partition(":")
     if name in ("normal", "uniform"):
         if re.fullmatch(r"\d*\.?\d+([eE][+-]?\d+)?", number) and 0 < float(number) < math.inf:
             return value
-        raise refusal(f"{name} needs its scale after a colon, a number above 0, such as '{name}:0.1'")
+        sentence = _("{name} needs its scale after a colon, a number above 0, such as '{name}:0.1'")
+        raise refusal(sentence.format(name=name))
     if value not in INITIALIZATIONS:
         allowed = (*INITIALIZATIONS, "normal:0.1", "uniform:0.1")
-        raise refusal(f"allowed: {', '.join(INITIALIZATIONS)}, normal:σ, uniform:limit", allowed=allowed)
+        names = ", ".join((*INITIALIZATIONS, "normal:σ", "uniform:limit"))
+        raise refusal(_("allowed: {names}").format(names=names), allowed=allowed)
     return value
 
 
 def _source(value: str) -> str:
     if value in BUILTIN_DATA or value.endswith(DATA_SUFFIXES):
         return _line(value)
-    paths = "or a path that ends in .csv, .npz, or as IDX files do: -ubyte, -ubyte.gz, .idx, .idx.gz"
-    raise refusal(f"allowed: {', '.join(BUILTIN_DATA)}, {paths}", allowed=BUILTIN_DATA)
+    sentence = _(
+        "allowed: {names}, or a path that ends in .csv, .npz, or as IDX files do: -ubyte, -ubyte.gz, .idx, .idx.gz"
+    )
+    raise refusal(sentence.format(names=", ".join(BUILTIN_DATA)), allowed=BUILTIN_DATA)
 
 
 def _device(value: str) -> str:
     if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
         return value
-    raise refusal("allowed: auto, cpu, cuda, cuda:N, mps", allowed=("auto", "cpu", "cuda", "cuda:0", "mps"))
+    names = "auto, cpu, cuda, cuda:N, mps"
+    raise refusal(_("allowed: {names}").format(names=names), allowed=("auto", "cpu", "cuda", "cuda:0", "mps"))
 
 
 Line = Annotated[str, AfterValidator(_line)]
@@ -165,9 +172,11 @@ class ConvLayer(_Block):
     @model_validator(mode="after")
     def _padding(self) -> ConvLayer:
         if self.padding == "same" and self.stride != 1:
-            raise refusal("padding 'same' needs stride 1; give the padding in pixels", keys=("stride", "padding"))
+            sentence = _("padding 'same' needs stride 1; give the padding in pixels")
+            raise refusal(sentence, keys=("stride", "padding"))
         if self.padding == "same" and self.kernel % 2 == 0:
-            raise refusal("padding 'same' needs an odd kernel; give the padding in pixels", keys=("kernel", "padding"))
+            sentence = _("padding 'same' needs an odd kernel; give the padding in pixels")
+            raise refusal(sentence, keys=("kernel", "padding"))
         return self
 
 
@@ -221,7 +230,7 @@ class Network(Table):
     @model_validator(mode="after")
     def _one_way(self) -> Network:
         if self.hidden is not None and self.layer is not None:
-            raise refusal("give hidden = [...] or [[network.layer]] tables, not both", keys=("hidden", "layer"))
+            raise refusal(_("give hidden = [...] or [[network.layer]] tables, not both"), keys=("hidden", "layer"))
         return self
 
 
@@ -281,13 +290,13 @@ class Training(Table):
     @model_validator(mode="after")
     def _fits(self) -> Training:
         if self.schedule.min_lr > self.lr:
-            raise refusal("schedule.min_lr must not be above lr", keys=("schedule", "lr"))
+            raise refusal(_("schedule.min_lr must not be above lr"), keys=("schedule", "lr"))
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             keys = ("nesterov", "momentum", "optimizer")
-            raise refusal("Nesterov momentum needs optimizer = 'sgd' and a momentum above 0", keys=keys)
+            raise refusal(_("Nesterov momentum needs optimizer = 'sgd' and a momentum above 0"), keys=keys)
         if self.momentum and self.optimizer in ("adam", "adamw"):
-            text = f"momentum belongs to sgd and rmsprop; {self.optimizer} has betas"
-            raise refusal(text, keys=("momentum", "optimizer"))
+            sentence = _("momentum belongs to sgd and rmsprop; {optimizer} has betas")
+            raise refusal(sentence.format(optimizer=self.optimizer), keys=("momentum", "optimizer"))
         return self
 
 
@@ -370,5 +379,16 @@ class ScenarioFile(Table):
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of a scenario file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | ScenarioFile.model_json_schema()
+    """JSON Schema of a scenario file, for editors; its descriptions in the language in use."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | ScenarioFile.model_json_schema()
+    translated: dict[str, Any] = _translated(schema)
+    return translated
+
+
+def _translated(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: _(value) if key == "description" and isinstance(value, str) else _translated(value)
+            for key, value in node.items()
+        }
+    return [_translated(value) for value in node] if isinstance(node, list) else node
