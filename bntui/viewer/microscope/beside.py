@@ -10,7 +10,7 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import FloatArray
-from bntui.language import _
+from bntui.language import N_, _
 from bntui.viewer import cells
 from bntui.viewer.charts import Limits, limits, tick_label
 from bntui.viewer.figures import epoch, number, percent, scientific
@@ -22,9 +22,13 @@ from bntui.viewer.widgets import framed
 
 LABEL: Final = 6
 """Cells of a chart's axis."""
+WHOSE: Final = {"batch": N_("batch"), "layer": N_("sample"), "group": N_("group")}
+"""Whose mean and variance they are."""
 STATISTICS, EVALUATION, HEALTH = 5, 6, 6
 """Rows within the frames of three sections; γ and β have what is left."""
 MOST_CHART: Final = 9
+LEAST_CHARTS: Final = 5
+"""Rows of γ and β that the sentences about what is wrong leave them: a line of figures and one of a chart each."""
 
 
 class Section(NamedTuple):
@@ -40,12 +44,14 @@ def beside(lens: Lens, width: int, height: int) -> list[Row]:
     inner = width - 4
     health = _health(lens, inner)
     left = height - 8 - STATISTICS - EVALUATION
-    below = min(max(len(health), HEALTH), max(left - 7, HEALTH - 1))
+    below = min(max(len(health), HEALTH), max(left - LEAST_CHARTS, HEALTH - 1))
+    if len(health) > below:
+        health = [*health[: below - 1], (*health[below - 1][:-1], Span(" …", "muted"))]
     sections = [
-        Section(_("statistics"), _statistics(lens, inner), STATISTICS),
-        Section(_("evaluation mode"), _evaluation(lens, inner), EVALUATION),
+        Section(_("Statistics"), _statistics(lens, inner), STATISTICS),
+        Section(_("Evaluation mode"), _evaluation(lens, inner), EVALUATION),
         Section(_("γ and β over the epochs"), _learned(lens, inner, left - below), left - below),
-        Section(_("ε, and the size of the batch"), health, below),
+        Section(_("ε and the size of the batch"), health, below),
     ]
     rows: list[Row] = []
     for title, lines, size_ in sections:
@@ -62,7 +68,7 @@ def summary(lens: Lens, width: int, height: int) -> list[Row]:
 
 def _statistics(lens: Lens, width: int) -> list[Row]:
     specimen, slide = lens.specimen, lens.slide
-    columns: list[tuple[str, tuple[float, float] | None]] = [(_("batch"), (specimen.mean, specimen.var))]
+    columns: list[tuple[str, tuple[float, float] | None]] = [(_(WHOSE[slide.kind]), (specimen.mean, specimen.var))]
     if slide.kind == "batch":
         columns.append((_("running"), specimen.running))
     room = 11

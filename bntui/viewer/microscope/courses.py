@@ -21,6 +21,8 @@ MOST: Final = 120
 """Keyframes that a course is made of; of more, evenly spaced ones."""
 MOST_EVIDENCE: Final = 40
 """The same where evidence has to be read, which is larger."""
+LEAST: Final = 1e-6
+"""An axis is no shorter than this."""
 SPREAD: Final = 4
 """An axis reaches this many standard deviations from the mean, in the keyframe where that is furthest."""
 
@@ -57,6 +59,8 @@ class Courses:
         mean, reach = self.mean[:, step, chosen], SPREAD * self.std[:, step, chosen]
         with np.errstate(all="ignore"):
             ends = limits([mean - reach, mean + reach], log=False)
+        if ends.high - ends.low < LEAST:
+            return limits([mean - 1, mean + 1], log=False)  # nothing ever varied: a place is all there is to see
         # no further than any value of the layer ever was
         low, high = max(ends.low, self.entered.low), min(ends.high, self.entered.high)
         return Limits(low, high) if low < high else ends

@@ -7,6 +7,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from bntui.language import _
+from bntui.viewer.cells import longest
 from bntui.viewer.chrome import where
 from bntui.viewer.figures import count
 from bntui.viewer.microscope.beside import beside, summary
@@ -14,7 +15,7 @@ from bntui.viewer.microscope.listing import table
 from bntui.viewer.microscope.picture import MARK
 from bntui.viewer.microscope.state import Lens
 from bntui.viewer.microscope.steps import framed_steps, short_steps
-from bntui.viewer.microscope.words import KINDS, of_what, set_name, value_name
+from bntui.viewer.microscope.words import KINDS, of_what, sample_row, set_name, value_name
 from bntui.viewer.rows import Drawing, Row, Span, fit, width, wrap
 from bntui.viewer.view import View
 from bntui.viewer.widgets import framed
@@ -80,7 +81,10 @@ def _subject(lens: Lens, cells: int) -> Row:
     if what and width(tuple(row)) + cell_len(what) + 3 + 20 <= cells:
         row.append(Span(f" · {what}", "muted"))
     if lens.specimen.x is not None:
-        mark: Row = (Span(f"{MARK} ", "bold text"), Span(value_name(slide, state.chosen, state.marked) + " ", "text"))
+        name = value_name(slide, state.chosen, state.marked)
+        room = cells - width(tuple(row)) - 4
+        name = longest(room, f"{name} {sample_row(slide, state.chosen, state.marked)}", name)
+        mark: Row = (Span(f"{MARK} ", "bold text"), Span(f"{name} ", "text"))
         room = cells - width((*row, *mark))
         if room >= 1:
             row += [Span(" " * room), *mark]

@@ -16,9 +16,16 @@ from bntui.viewer.figures import count
 from bntui.viewer.microscope.state import Lens
 from bntui.viewer.microscope.words import added, figure, variance
 
-NAMES: Final = (N_("mean"), N_("variance and standard deviation"), N_("normalized"), N_("scaled and shifted"))
+NAMES: Final = (
+    N_("the values and their mean"),
+    N_("variance and standard deviation"),
+    N_("normalized"),
+    N_("scaled and shifted"),
+)
 LETTERS: Final = ("a", "b", "c", "d")
 FORMULAS: Final = ("μ = 1/m Σ xᵢ", "σ² = 1/m Σ (xᵢ − μ)²", "x̂ᵢ = (xᵢ − μ)/√(σ² + ε)", "yᵢ = γ x̂ᵢ + β")
+FORMULA_OF_FEATURES: Final = "yᵢ = γᵢ x̂ᵢ + βᵢ"
+"""The last one where γ and β belong to the features, not to what is normalized together."""
 FORMULA_CELLS: Final = 23
 """Cells of the longest formula."""
 
@@ -89,12 +96,20 @@ def steps(lens: Lens) -> tuple[Step, Step, Step, Step]:
         if y is not None:
             out = figure(y[marked])
             scaled = [(f"{figure(gamma)} · {figure(normalized[marked])} {added(beta)} =", out), ("", out)]
-    unknown = math.isnan(gamma)
+    known = x is not None or math.isfinite(mean)
+    last_formula = FORMULAS[3] if slide.kind == "batch" else FORMULA_OF_FEATURES
     return (
-        Step(1, FORMULAS[0], tuple(averages), x, before, mean, math.nan),
-        Step(2, FORMULAS[1], tuple(spreads), x, before, mean, specimen.std),
-        Step(3, FORMULAS[2], tuple(divided), normalized, after, 0.0, specimen.spread),
-        Step(4, FORMULAS[3], () if unknown else tuple(scaled), y, after, *_moments(y, beta, gamma * specimen.spread)),
+        Step(1, FORMULAS[0], tuple(averages) if known else (), x, before, mean, math.nan),
+        Step(2, FORMULAS[1], tuple(spreads) if known else (), x, before, mean, specimen.std),
+        Step(3, FORMULAS[2], tuple(divided) if known else (), normalized, after, 0.0, specimen.spread),
+        Step(
+            4,
+            last_formula,
+            () if math.isnan(gamma) else tuple(scaled),
+            y,
+            after,
+            *_moments(y, beta, gamma * specimen.spread),
+        ),
     )
 
 

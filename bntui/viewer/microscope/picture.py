@@ -23,6 +23,7 @@ GOLDEN: Final = (math.sqrt(5) - 1) / 2
 """Multiples of it, without their whole part, spread evenly: neighbours in a batch lie at different heights."""
 _DOT_BITS: Final = np.array([[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]])
 _SQUARE_BITS: Final = np.array([0x01 | 0x02 | 0x08 | 0x10, 0x04 | 0x20 | 0x40 | 0x80])
+LEAST_BINS: Final = 24
 MARK: Final = "◆"
 MEAN: Final = "│"
 DEVIATION: Final = "┊"
@@ -75,7 +76,7 @@ def _bars(step: Step, width: int, lines: int) -> list[Cells]:
     values = _finite(step)
     if not lines or not values.size:
         return [[(" ", "")] * width for _ in range(lines)]
-    bins = min(max(round(4 * values.size ** (1 / 3)), 8), width)
+    bins = min(max(round(6 * values.size ** (1 / 3)), LEAST_BINS), width)
     counts = np.bincount(_columns(values, step.limits, bins), minlength=bins)
     heights = 8 * lines * counts[np.arange(width) * bins // width] / counts.max()
     # a single value among thousands is still there
@@ -113,7 +114,7 @@ def _dots(step: Step, marked: int, width: int, lines: int, style: str) -> list[C
 
 
 def _rule(rows: Sequence[Cells], step: Step, width: int) -> None:
-    """The mean as a line through all rows, bars too, and where the standard deviation reaches, where nothing else is."""
+    """The mean as a line through all rows, bars too; where the standard deviation reaches, where nothing else is."""
     if not math.isfinite(step.centre):
         return
     lines = [(step.centre, MEAN, "accent")]

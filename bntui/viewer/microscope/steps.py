@@ -93,19 +93,25 @@ def _seen(lens: Lens, step: Step, width: int, lines: int) -> Sequence[Row]:
     """The picture, or why there is none."""
     if _veiled(lens, step):
         return [()] * lines
-    if lens.specimen.x is None:
-        sentences = _missing(lens) if step.number == 1 else ()
-        rows: list[Row] = [(Span(line, "muted"),) for words in sentences for line in wrap(words, width)]
-        return (rows + [()] * lines)[:lines]
-    return picture(step, lens.state.marked, width, lines, lens.run.style)
+    drawn = picture(step, lens.state.marked, width, lines, lens.run.style)
+    if lens.specimen.x is None and step.number == 1:
+        # mean and bracket are known from the measures; the values are not
+        words: list[Row] = [(Span(line, "warn"),) for line in wrap(_missing(lens), width)]
+        shown = words[: max(lines - 1, 1)]
+        drawn[: len(shown)] = shown
+    return drawn
 
 
-def _missing(lens: Lens) -> tuple[str, ...]:
+def _missing(lens: Lens) -> str:
+    """Why there are no values, and where there are."""
     if not lens.run.info.stages:
-        return (_("This recording is of an older format, which does not say which values entered a normalization."),)
+        return _("This recording is of an older format, which does not say which values entered a normalization.")
     budget = lens.run.info.config["record"]["budget"]
-    why = _("The values of this keyframe were thinned out: recordings keep {budget:g} MB of them ([record] budget).")
     if lens.nearest is None:
-        return (why.format(budget=budget), _("No keyframe of this run has them; a larger budget would keep them."))
-    where = _("g goes to the nearest keyframe that has them: epoch {epoch}.")
-    return why.format(budget=budget), where.format(epoch=epoch(lens.nearest))
+        words = _("No values were kept ([record] budget: {budget:g} MB); a larger budget keeps them.")
+        return words.format(budget=budget)
+    words = _(
+        "The values of this keyframe were thinned out ([record] budget: {budget:g} MB). g goes to epoch {epoch}, the "
+        "nearest that has them."
+    )
+    return words.format(budget=budget, epoch=epoch(lens.nearest))

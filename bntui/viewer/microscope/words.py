@@ -104,9 +104,10 @@ def of_what(slide: Slide) -> str:
 
 def value_name(slide: Slide, chosen: int, marked: int) -> str:
     """Which value is marked: ``sample 13``, ``sample 13, pixel 2, 7``, ``feature 4``; counted from 1."""
-    place = [int(at) + 1 for at in np.unravel_index(marked % max(math.prod(slide.position), 1), slide.position or (1,))]
+    each = math.prod(slide.position)
+    place = [int(at) + 1 for at in np.unravel_index(marked % each, slide.position or (1,))]
     if slide.kind == "batch":
-        sample = _("sample {number}").format(number=marked // max(math.prod(slide.position), 1) + 1)
+        sample = _("sample {number}").format(number=marked // each + 1)
         if slide.info.kind == "conv":
             return _("{sample}, pixel {row}, {column}").format(sample=sample, row=place[0], column=place[1])
         if slide.position:
@@ -116,6 +117,12 @@ def value_name(slide: Slide, chosen: int, marked: int) -> str:
     if len(place) == 3:
         return _("channel {number}, pixel {row}, {column}").format(number=first, row=place[1], column=place[2])
     return _("feature {number}").format(number=first)
+
+
+def sample_row(slide: Slide, chosen: int, marked: int) -> str:
+    """Where the sample of the marked value stands in the training part, counted from 0 as a keyframe does."""
+    sample = marked // math.prod(slide.position) if slide.kind == "batch" else chosen // slide.info.groups
+    return _("(row {row} of the training part)").format(row=count(int(slide.batch[sample])))
 
 
 def verdicts(specimen: Specimen) -> tuple[Verdict, ...]:
@@ -129,21 +136,18 @@ def verdicts(specimen: Specimen) -> tuple[Verdict, ...]:
         return ()
     elif specimen.var == 0:
         words = _(
-            "The variance is 0: all values are equal. x̂ is 0 and y is β, whatever they are; going back, the gradient "
-            "is multiplied by γ/√ε, here by γ · {factor}."
+            "The variance is 0: all values are equal, x̂ is 0 and y is β. Backward the gradient is multiplied by "
+            "γ/√ε = {factor} γ."
         )
         found.append(Verdict(words.format(factor=number(1 / math.sqrt(specimen.eps), 6, 0).strip()), "bad"))
     elif specimen.eps_share > DOMINANT:
-        words = _(
-            "ε rules: it is {share} of σ² + ε. x̂ has a standard deviation of {spread}, not 1, and small differences "
-            "stay small."
-        )
+        words = _("ε rules: it is {share} of σ² + ε, and x̂ has a standard deviation of {spread} instead of 1.")
         words = words.format(share=percent(specimen.eps_share).strip(), spread=size(specimen.spread))
         found.append(Verdict(words, "warn"))
     if 0 < specimen.count < FEW:
         found.append(_few(specimen))
     if not found and specimen.count:
-        sure = _("{count} values: their mean is sure to ± {error} of σ.")
+        sure = _("{count} values: their mean is known to ± {error} of σ.")
         words = sure if specimen.kind == "batch" else _("{count} values.")
         error = percent(1 / math.sqrt(specimen.count)).strip()
         found.append(Verdict(words.format(count=count(specimen.count), error=error), "good"))
@@ -158,8 +162,8 @@ def _few(specimen: Specimen) -> Verdict:
     if m == 1:
         return Verdict(_("A batch of one value is its own mean: x̂ is 0 whatever it is."), "bad")
     words = _(
-        "The batch is small: the mean of {count} values is off by {mean} of σ, their variance by {variance}, from one "
-        "mini-batch to the next; evaluation mode uses averages of many."
+        "Small batch, {count} values: from one to the next their mean is off by {mean} of σ, their variance by "
+        "{variance}."
     )
     mean, spread = percent(1 / math.sqrt(m)).strip(), percent(math.sqrt(2 / (m - 1))).strip()
     return Verdict(words.format(count=m, mean=mean, variance=spread), "warn")
