@@ -188,3 +188,32 @@ def test_masks_and_orders_are_functions_of_seed_and_place() -> None:
     assert torch.equal(permutation(1, 2, 50).sort().values, torch.arange(50))
     assert not torch.equal(permutation(1, 2, 50), permutation(1, 3, 50))
     assert generator(CPU, 1, "a").initial_seed() < 2**32
+
+
+@pytest.mark.parametrize(("norm", "axes"), [("batch", (0,)), ("layer", (1,)), ("group", (2,))])
+def test_epsilon_momentum_and_gamma_are_those_of_the_scenario(norm: str, axes: tuple[int, ...]) -> None:
+    built = network(hidden=(20,), norm=norm, groups=4, norm_eps=0.5, norm_momentum=0.25, norm_gamma=0.1)
+    stages = {stage.kind: at for at, stage in enumerate(built.stages) if stage.layer == 0}
+    values = forward(built.stages, X)
+    entered = values[stages["linear"]].detach().double().numpy()
+    grouped = entered.reshape(60, 4, 5) if norm == "group" else entered
+    mean, var = grouped.mean(axes, keepdims=True), grouped.var(axes, keepdims=True)
+    normalized = (0.1 * (grouped - mean) / np.sqrt(var + 0.5)).reshape(60, 20)  # beta starts at 0
+    np.testing.assert_allclose(values[stages["norm"]].detach().numpy(), normalized, atol=1e-6)
+    if norm == "batch":
+        state = built.state()
+        np.testing.assert_allclose(state["linear 1.norm.running_mean"], 0.25 * mean[0], atol=1e-6)
+        unbiased = entered.var(0, ddof=1)
+        np.testing.assert_allclose(state["linear 1.norm.running_var"], 0.75 + 0.25 * unbiased, rtol=1e-5)
+
+
+def test_images_take_the_same_settings() -> None:
+    layers = ({"type": "conv", "channels": 6, "norm": "batch"}, {"type": "conv", "channels": 6, "norm": "group"})
+    built = network(hidden=None, layer=layers, groups=3, norm_eps=0.5, norm_momentum=0.25, norm_gamma=0.1)
+    batch, group = (stage.module for stage in built.stages if stage.kind == "norm")
+    assert isinstance(batch, nn.BatchNorm2d)
+    assert isinstance(group, nn.GroupNorm)
+    assert (batch.eps, batch.momentum, group.eps, group.num_groups) == (0.5, 0.25, 0.5, 3)
+    for module in (batch, group):
+        assert torch.equal(module.weight, torch.full((6,), 0.1))
+        assert not module.bias.any()

@@ -358,6 +358,20 @@ def test_constant_early_steps_leave_the_forward_pass_and_make_the_gradient_explo
     assert gradient(1e-10) / gradient(1e-6) == pytest.approx(100 ** (constant + 1), rel=1e-3)
 
 
+def test_in_single_precision_the_weights_gradient_explodes_with_it() -> None:
+    """By the formula these steps move no weight, for each gradient is centered; rounding times 1/sqrt(ε) does."""
+
+    def gradient(eps: float) -> float:
+        x = torch.randn((9, 20, F), generator=torch.Generator().manual_seed(4))
+        x[:, :12] = 0.25
+        built = network(norm="batch", norm_recurrent="step", norm_eps=eps, shape=(20, F))
+        taken = measured(built, x)
+        assert torch.isfinite(taken.output).all()
+        return float(taken.layers[0].weight_gradient_norm)
+
+    assert gradient(1e-5) > 1e4 * gradient(1.0)
+
+
 def test_gradient_through_a_zero_variance_grows_as_one_over_the_root_of_eps() -> None:
     x = torch.full((8, 1), 0.25, dtype=torch.float64)
     pull = torch.linspace(-1, 1, 8, dtype=torch.float64)[:, None]
