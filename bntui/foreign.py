@@ -86,6 +86,18 @@ def told(message: str, sentences: Iterable[str] = (*SYSTEM, *SQLITE, *TOML, *CSV
     return message
 
 
+def in_toml(error: ValueError, text: str) -> tuple[str, int | None]:
+    """What tomllib found wrong in a text, and the line where it did."""
+    message = str(error)
+    place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+    if place is None:
+        return told(message), None
+    words = told(message[: place.start()])
+    if place[1]:
+        return words, int(place[1])
+    return _("{reason} (at the end of the document)").format(reason=words), text.count("\n") + 1
+
+
 def reason(error: OSError) -> str:
     """Why the system refused."""
     return told(error.strerror or str(error))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from bntui.errors import BntuiError
+from bntui.foreign import reason
 from bntui.language import _
 
 Command = Literal["epoch", "step", "run", "pause", "pace", "stop"]
@@ -77,7 +78,7 @@ def runtime_folder() -> Path:
         found = folder.lstat()
     except OSError as error:
         sentence = _("{folder} cannot be used for sockets: {reason}; set XDG_RUNTIME_DIR")
-        raise BntuiError(sentence.format(folder=folder, reason=error.strerror)) from error
+        raise BntuiError(sentence.format(folder=folder, reason=reason(error))) from error
     # /tmp is everybody's: a folder or link of someone else is never trusted
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         sentence = _("{folder} is not a folder that only you can enter; set XDG_RUNTIME_DIR to one that is")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bntui.errors import UsageError
+from bntui.foreign import in_toml, reason
 from bntui.language import LANGUAGES, _
 
 OPTION: Final = "--lang"
@@ -80,10 +81,16 @@ def _configured() -> str | None:
         return None
     import tomllib
 
+    text = ""
     try:
-        configuration = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}") from error
+        text = path.read_text(encoding="utf-8-sig")
+        configuration = tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(_("{path}: cannot be read: {reason}").format(path=path, reason=reason(error))) from error
+    except ValueError as error:
+        words, line = in_toml(error, text)
+        place = path if line is None else f"{path}:{line}"
+        raise UsageError(f"{place}: {_('not valid TOML: {reason}').format(reason=words)}") from error
     language = configuration.get("language")
     return None if language is None else known(language, f"{path}: language")
 

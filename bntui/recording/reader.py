@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bntui.errors import RecordingError
+from bntui.foreign import told
 from bntui.keyframe import LAYER_COLUMNS, EarlyStopping, FloatArray, IntArray, Keyframe
 from bntui.language import _, spoken
 from bntui.recording.codec import Arrays, digest, metadata_of, row_digest, table_of, unpack_arrays, unpack_keyframe
@@ -227,9 +228,10 @@ class Reader:
         except sqlite3.OperationalError as error:
             busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
             sentence = _("{path} is busy: try again: {reason}") if busy else _("{path} is damaged: {reason}")
-            raise RecordingError(sentence.format(path=self.path, reason=error)) from error
+            raise RecordingError(sentence.format(path=self.path, reason=told(str(error)))) from error
         except (sqlite3.Error, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise RecordingError(_("{path} is damaged: {reason}").format(path=self.path, reason=error)) from error
+            sentence = _("{path} is damaged: {reason}")
+            raise RecordingError(sentence.format(path=self.path, reason=told(str(error)))) from error
 
 
 def _run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:

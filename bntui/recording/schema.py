@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bntui.errors import RecordingError
+from bntui.foreign import told
 from bntui.language import _
 
 APPLICATION_ID: Final = 0x424E5455
@@ -62,7 +63,7 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, set[str]]:
         else:
             return connection, {name for (name,) in names}
     sentence = _("{path} is not a recording, or is damaged: {reason}")
-    raise RecordingError(sentence.format(path=path, reason=last)) from last
+    raise RecordingError(sentence.format(path=path, reason=told(str(last)))) from last
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:

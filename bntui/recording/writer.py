@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bntui.errors import NameTakenError, StorageError
+from bntui.foreign import reason, told
 from bntui.keyframe import Keyframe
 from bntui.language import _
 from bntui.recording.codec import digest, layer_table, pack_measures, row_digest
@@ -221,7 +222,7 @@ class Writer:
         try:
             yield
         except (OSError, sqlite3.OperationalError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            sentence = _("cannot write the recording {path}: {reason}").format(path=self.path, reason=reason)
+            words = reason(error) if isinstance(error, OSError) else told(str(error))
+            sentence = _("cannot write the recording {path}: {reason}").format(path=self.path, reason=words)
             intact = _("what was recorded before is intact")
             raise StorageError(f"{sentence}; {intact}" if self.keyframes else sentence) from error

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import bntui
 from bntui.errors import UsageError, did_you_mean
-from bntui.foreign import reason
+from bntui.foreign import in_toml, reason
 from bntui.language import _, spoken
 
 SUFFIX: Final = ".toml"
@@ -52,14 +52,20 @@ def scenarios() -> tuple[Card, ...]:
 
 def card(path: Path) -> Card:
     """The card of a scenario file; never raises, a file that cannot be read says so on its card."""
+    text = ""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        document = tomllib.loads(text)
         title = document.get("title")
         problem = None if isinstance(title, str) else _("the scenario has no title")
     except OSError as error:
         document, title, problem = {}, None, reason(error)
-    except (ValueError, RecursionError) as error:
-        document, title, problem = {}, None, str(error)
+    except RecursionError:
+        document, title, problem = {}, None, _("nested too deeply")
+    except ValueError as error:
+        words, line = in_toml(error, text)
+        problem = words if line is None else _("line {line}: {reason}").format(line=line, reason=words)
+        document, title = {}, None
     texts = {**document, **{key: text for key, text in _translation(document).items() if text and key != "runs"}}
     return Card(
         path=path,

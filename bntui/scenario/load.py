@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bntui.errors import Problem, ScenarioError, UsageError
-from bntui.foreign import reason, told
+from bntui.foreign import in_toml, reason
 from bntui.language import N_, _
 from bntui.scenario.checks import check
 from bntui.scenario.complaints import Complaint, complaints, shown, spell
@@ -24,8 +23,6 @@ OUTSIDE_FILE: Final = N_("command line")
 """What stands for the file's name in a problem with something said on the command line."""
 DEFAULT_RUN: Final = "run"
 _MAX_BYTES: Final = 1_000_000
-_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-"""Where tomllib's errors say where."""
 _OF_A_RUN: Final = ("data", "network", "training", "record", "device", "seed")
 _SHARED: Final = (
     ("seed",),
@@ -104,7 +101,8 @@ def parse_override(text: str) -> Override:
     except (ValueError, RecursionError) as error:
         if written[0] in "\"'[{":
             sentence = _("--set {text}: the value is not valid TOML: {reason}")
-            raise UsageError(sentence.format(text=text, reason=_reason(error))) from None
+            words = in_toml(error, written)[0] if isinstance(error, ValueError) else _("nested too deeply")
+            raise UsageError(sentence.format(text=text, reason=words)) from None
         return path, written
     return path, value["value"] if len(value) == 1 else written
 
@@ -164,23 +162,14 @@ def _document(text: str, file: str) -> dict[str, Any]:
     try:
         document: dict[str, Any] = _tuples(tomllib.loads(text))
     except RecursionError:
-        raise ScenarioError([Problem("", _("not valid TOML: nested too deeply"), file)]) from None
+        raise ScenarioError(
+            [Problem("", _("not valid TOML: {reason}").format(reason=_("nested too deeply")), file)]
+        ) from None
     except ValueError as error:
-        place = _PLACE.search(str(error))
-        line = int(place[1] or text.count("\n") + 1) if place else None
-        message = _("not valid TOML: {reason}").format(reason=_reason(error))
+        words, line = in_toml(error, text)
+        message = _("not valid TOML: {reason}").format(reason=words)
         raise ScenarioError([Problem("", message, file, line)]) from None
     return document
-
-
-def _reason(error: Exception) -> str:
-    """What tomllib says, without the place in the text."""
-    message = str(error)
-    place = _PLACE.search(message)
-    if place is None:
-        return told(message)
-    words = told(message[: place.start()])
-    return words if place[1] else _("{reason} (at the end of the document)").format(reason=words)
 
 
 def _tuples(value: Any) -> Any:

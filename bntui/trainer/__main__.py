@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bntui.errors import BntuiError
+from bntui.language import _, use
 from bntui.link import Status
 
 
@@ -60,6 +61,7 @@ def _train(control: socket.socket, job: dict[str, Any]) -> int:
     from bntui.trainer.session import Session
 
     server = session = None
+    use(job["language"])
     try:
         path, text = Path(job["scenario"]), job["text"]
         overrides = [(key, value) for key, value in job["overrides"]]
@@ -71,14 +73,15 @@ def _train(control: socket.socket, job: dict[str, Any]) -> int:
         state: Any = "running" if job["start"] else "paused"
         server = Server(recording, Status(state, job["pace"], 0.0, session.writer.keyframes))
         stop = server.put
-        signal.signal(signal.SIGTERM, lambda *_: stop({"command": "stop"}))
+        signal.signal(signal.SIGTERM, lambda *_signal: stop({"command": "stop"}))
         _answer(control, {"recording": str(recording)})
         Service(session, server, running=job["start"], pace=job["pace"]).serve()
     except Exception as error:
         known = isinstance(error, BntuiError)
         if not known:
             traceback.print_exc()  # into the log
-        message = str(error) if known else f"the trainer failed: {type(error).__name__}: {error}"
+        failed = _("the trainer failed: {kind}: {reason}").format(kind=type(error).__name__, reason=error)
+        message = str(error) if known else failed
         code = error.exit_code if isinstance(error, BntuiError) else 1
         if server is not None:
             server.publish(Status("failed", None, 0.0, 0, message))

@@ -12,13 +12,14 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.errors import DataError
+from bntui.errors import DataError, did_you_mean
 from bntui.keyframe import BoolArray, IntArray, SingleArray
+from bntui.language import N_, _, ngettext
 
 TaskChoice = Literal["auto", "classification", "regression"]
 
 MINIMUM_SAMPLES: Final = 4
-SET_TASK: Final = 'set data.task = "classification" or "regression"'
+SET_TASK: Final = N_('set data.task = "classification" or "regression"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ def fits_single(values: NDArray[Any]) -> BoolArray:
 def not_finite(value: float) -> str:
     """What is wrong with a value that does not fit single precision."""
     if math.isfinite(value):
-        return f"{value:g} is too large for single precision (3.4e38)"
-    return f"{value} is not a finite number; replace it or remove the sample"
+        return _("{value:g} is too large for single precision (3.4e38)").format(value=value)
+    return _("{value} is not a finite number; replace it or remove the sample").format(value=value)
 
 
 def are_whole(values: NDArray[Any]) -> bool:
@@ -58,28 +59,35 @@ def class_numbers(place: str, values: NDArray[Any]) -> tuple[IntArray, tuple[str
         values = values.astype(np.int64)
     labels, numbers = np.unique(values, return_inverse=True)
     if len(labels) < 2:
-        raise DataError(f"{place}: one class only ({labels[0]}); classification needs 2 or more")
+        sentence = _("{place}: one class only ({name}); classification needs 2 or more")
+        raise DataError(sentence.format(place=place, name=labels[0]))
     if len(labels) == len(values):
-        raise DataError(
-            f'{place}: every sample is a class of its own; name another target, or set data.task = "regression"'
+        sentence = _(
+            '{place}: every sample is a class of its own; name another target, or set data.task = "regression"'
         )
+        raise DataError(sentence.format(place=place))
     names = np.char.decode(labels, "utf-8", "replace") if labels.dtype.kind == "S" else labels
     return numbers.astype(np.int64), tuple(str(name) for name in names)
 
 
-def check_count(place: str | Path, count: int, what: str) -> None:
+def check_count(place: str | Path, count: int) -> None:
     """Refuse fewer samples than a split and a batch can be made of."""
     if count < MINIMUM_SAMPLES:
-        raise DataError(f"{place}: {count} {what}; {MINIMUM_SAMPLES} or more are needed")
+        sentence = ngettext(
+            "{place}: {count} sample; {minimum} or more are needed",
+            "{place}: {count} samples; {minimum} or more are needed",
+            count,
+        )
+        raise DataError(sentence.format(place=place, count=count, minimum=MINIMUM_SAMPLES))
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """A hint at the nearest spelling, or nothing."""
+    """A hint at the nearest spelling with a space before it, or nothing."""
     near = get_close_matches(name, names, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return f" {did_you_mean(near[0])}" if near else ""
 
 
 def listed(names: Sequence[str]) -> str:
     """Names for a message, the first dozen of them."""
     shown = ", ".join(map(repr, names[:12]))
-    return shown if len(names) <= 12 else f"{shown}, … ({len(names)} in all)"
+    return shown if len(names) <= 12 else _("{names}, … ({count} in all)").format(names=shown, count=len(names))

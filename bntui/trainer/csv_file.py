@@ -12,12 +12,14 @@ from array import array
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 import numpy as np
 
 from bntui.errors import DataError
+from bntui.foreign import told
 from bntui.keyframe import IntArray, SingleArray
+from bntui.language import N_, _
 from bntui.trainer.contents import (
     MINIMUM_SAMPLES,
     SET_TASK,
@@ -32,6 +34,8 @@ from bntui.trainer.contents import (
     not_finite,
 )
 
+EMPTY: Final = N_("empty; fill it or remove the row")
+
 
 def read_csv(path: Path, target: str | None, task: TaskChoice, samples: int | None) -> Contents:
     """Read features and target; :class:`DataError` names file, row (line of the file, from 1) and column."""
@@ -39,7 +43,8 @@ def read_csv(path: Path, target: str | None, task: TaskChoice, samples: int | No
         with path.open(newline="", encoding="utf-8-sig") as file:
             return _parse_csv(path, _csv_rows(path, file), target, task, samples)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+        sentence = _("{path}: not UTF-8 text (byte {byte}); save it as UTF-8")
+        raise DataError(sentence.format(path=path, byte=error.start)) from error
 
 
 def _csv_rows(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
@@ -53,7 +58,8 @@ def _csv_rows(path: Path, file: TextIO) -> Iterator[tuple[int, list[str]]]:
             if len(cells) > 1 or any(cells):
                 yield reader.line_num, cells
     except csv.Error as error:
-        raise DataError(f"{path}: row {reader.line_num}: {error}; check quotes and line ends") from error
+        sentence = _("{path}: row {row}: {reason}; check quotes and line ends")
+        raise DataError(sentence.format(path=path, row=reader.line_num, reason=told(str(error)))) from error
 
 
 def _delimiter(lines: list[str]) -> str:
@@ -75,11 +81,15 @@ def _parse_csv(
 ) -> Contents:
     first_line, first = next(rows, (0, []))
     if not first:
-        raise DataError(f"{path}: empty; it needs {MINIMUM_SAMPLES} rows of numbers or more")
+        sentence = _("{path}: empty; it needs {minimum} rows of numbers or more")
+        raise DataError(sentence.format(path=path, minimum=MINIMUM_SAMPLES))
     if len(first) < 2:
-        raise DataError(f"{path}: row {first_line}: one column; it needs features and a target, split by , ; or tab")
+        sentence = _("{path}: row {row}: one column; it needs features and a target, split by , ; or tab")
+        raise DataError(sentence.format(path=path, row=first_line))
     header = all(_number(cell) is None for cell in first)
-    names = [cell if header and cell else f"column {index}" for index, cell in enumerate(first, 1)]
+    names = [
+        cell if header and cell else _("column {number}").format(number=index) for index, cell in enumerate(first, 1)
+    ]
     at = _target_column(path, first_line, names, target)
     features = names[:at] + names[at + 1 :]
 
@@ -94,11 +104,11 @@ def _parse_csv(
             values.extend(map(float, cells))
         except ValueError:
             raise DataError(_bad_cell(path, line, features, cells)) from None
-    check_count(path, len(lines), "rows of data")
+    check_count(path, len(lines))
 
     x = np.array(values, dtype=np.float64).reshape(len(lines), len(features))
     for row, column in np.argwhere(~fits_single(x))[:1]:
-        raise DataError(f"{_cell(path, lines[row], features[column])}: {not_finite(x[row, column])}")
+        raise DataError(_cell(path, lines[row], features[column], not_finite(x[row, column])))
     y, classes = _csv_target(path, names[at], targets, lines, task)
     return Contents(x.astype(np.float32), y, classes, tuple(features))
 
@@ -110,8 +120,10 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _cell(path: Path, line: int, column: str) -> str:
-    return f"{path}: row {line}, column {column!r}"
+def _cell(path: Path, line: int, column: str, what: str) -> str:
+    """What is wrong with a cell, and where it stands."""
+    sentence = _("{path}: row {row}, column {column!r}: {what}")
+    return sentence.format(path=path, row=line, column=column, what=what)
 
 
 def _shown(cell: str) -> str:
@@ -119,25 +131,31 @@ def _shown(cell: str) -> str:
 
 
 def _ragged(path: Path, line: int, width: int, names: list[str], first_line: int) -> str:
-    where, what = (names[width], "is missing") if width < len(names) else (names[-1], "is not the last cell")
-    return f"{_cell(path, line, where)}: {what}; the row has {width} cells, row {first_line} has {len(names)}"
+    where = names[width] if width < len(names) else names[-1]
+    sentence = _("is not the last cell; the row has {found} cells, row {first} has {wanted}")
+    if width < len(names):
+        sentence = _("is missing; the row has {found} cells, row {first} has {wanted}")
+    return _cell(path, line, where, sentence.format(found=width, first=first_line, wanted=len(names)))
 
 
 def _bad_cell(path: Path, line: int, columns: list[str], cells: list[str]) -> str:
     column, cell = next((name, cell) for name, cell in zip(columns, cells, strict=True) if _number(cell) is None)
     if not cell:
-        return f"{_cell(path, line, column)}: empty; fill it or remove the row"
-    return f"{_cell(path, line, column)}: {_shown(cell)} is not a number (features are numbers with a decimal point)"
+        return _cell(path, line, column, _(EMPTY))
+    sentence = _("{cell} is not a number (features are numbers with a decimal point)")
+    return _cell(path, line, column, sentence.format(cell=_shown(cell)))
 
 
 def _target_column(path: Path, line: int, names: list[str], target: str | None) -> int:
     if target is None:
         return len(names) - 1
     if target not in names:
+        sentence = _("{path}: row {row}: no column {name!r} (data.target){hint}; there are {names}")
         hint = nearest(target, names)
-        raise DataError(f"{path}: row {line}: no column {target!r} (data.target){hint}; there are {listed(names)}")
+        raise DataError(sentence.format(path=path, row=line, name=target, hint=hint, names=listed(names)))
     if names.count(target) > 1:
-        raise DataError(f"{path}: row {line}: several columns {target!r} (data.target); give each its own name")
+        sentence = _("{path}: row {row}: several columns {name!r} (data.target); give each its own name")
+        raise DataError(sentence.format(path=path, row=line, name=target))
     return names.index(target)
 
 
@@ -148,18 +166,20 @@ def _csv_target(
     numeric = task == "regression" or (task == "auto" and any(number is not None for number in numbers))
     for line, cell, number in zip(lines, cells, numbers, strict=True):
         if not cell:
-            raise DataError(f"{_cell(path, line, name)}: empty; fill it or remove the row")
+            raise DataError(_cell(path, line, name, _(EMPTY)))
         if number is not None and not math.isfinite(number):
-            raise DataError(f"{_cell(path, line, name)}: {not_finite(number)}")
+            raise DataError(_cell(path, line, name, not_finite(number)))
         if number is None and numeric:
-            hint = f" like the others; {SET_TASK}" if task == "auto" else ""
-            raise DataError(f"{_cell(path, line, name)}: {_shown(cell)} is not a number{hint}")
-    place = f"{path}: column {name!r}"
+            sentence = _("{cell} is not a number")
+            if task == "auto":
+                sentence = _("{cell} is not a number like the others; {advice}")
+            raise DataError(_cell(path, line, name, sentence.format(cell=_shown(cell), advice=_(SET_TASK))))
+    place = _("{path}: column {column!r}").format(path=path, column=name)
     if None in numbers:
         return class_numbers(place, np.array(cells))
     values = np.array(numbers, dtype=np.float64)
     if task == "regression" or (task == "auto" and not are_whole(values)):
         for row in np.flatnonzero(~fits_single(values))[:1]:
-            raise DataError(f"{_cell(path, lines[row], name)}: {not_finite(values[row])}")
+            raise DataError(_cell(path, lines[row], name, not_finite(values[row])))
         return values.astype(np.float32)[:, None], ()
     return class_numbers(place, values)

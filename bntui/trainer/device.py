@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from bntui.errors import DeviceError
+from bntui.language import _
 
 
 def resolve_device(name: str) -> torch.device:
@@ -18,7 +19,8 @@ def resolve_device(name: str) -> torch.device:
     there = available_devices()
     wanted = "cuda:0" if name == "cuda" else name
     if wanted not in there:
-        raise DeviceError(f"device {name!r} is not there: this machine has {', '.join(there)}")
+        sentence = _("device {name!r} is not there: this machine has {devices}")
+        raise DeviceError(sentence.format(name=name, devices=", ".join(there)))
     return torch.device(wanted)
 
 

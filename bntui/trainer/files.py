@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.errors import DataError
+from bntui.foreign import reason, told
 from bntui.keyframe import IntArray, SingleArray
+from bntui.language import _
 from bntui.trainer.contents import (
     SET_TASK,
     Contents,
@@ -60,7 +62,8 @@ def read_file(
         return _read_idx(path, labels or _labels_path(path), task, samples)
     except OSError as error:
         place = Path(error.filename) if error.filename else path
-        raise DataError(f"{place}: {error.strerror or error}; paths are relative to the scenario file") from error
+        sentence = _("{place}: {reason}; paths are relative to the scenario file")
+        raise DataError(sentence.format(place=place, reason=reason(error))) from error
 
 
 def pixel_names(shape: Sequence[int]) -> tuple[str, ...]:
@@ -78,7 +81,7 @@ def _read_npz(path: Path, target: str | None, task: TaskChoice, samples: int | N
     # opened here, since np.load given a path leaves a damaged file open
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
-            raise DataError(f"{path}: not an .npz file, or truncated; write it with numpy.savez")
+            raise DataError(_("{path}: not an .npz file, or truncated; write it with numpy.savez").format(path=path))
         file.seek(0)
         try:
             archive = np.load(file, allow_pickle=False)
@@ -86,21 +89,28 @@ def _read_npz(path: Path, target: str | None, task: TaskChoice, samples: int | N
             y_name = target or "y"
             for name in (x_name, y_name):
                 if name not in archive.files:
-                    hint = nearest(name, archive.files)
-                    raise DataError(f"{path}: no array {name!r}{hint}; there are {listed(archive.files)}")
+                    sentence = _("{path}: no array {name!r}{hint}; there are {names}")
+                    hint, names = nearest(name, archive.files), listed(archive.files)
+                    raise DataError(sentence.format(path=path, name=name, hint=hint, names=names))
             x, y = archive[x_name], archive[y_name]
         except _DAMAGE as error:
-            raise DataError(f"{path}: cannot be read: {error}") from error
+            sentence = _("{path}: cannot be read: {reason}")
+            raise DataError(sentence.format(path=path, reason=told(str(error)))) from error
     for name, values, kinds in ((x_name, x, "biuf"), (y_name, y, "biufUS")):
         if not isinstance(values, np.ndarray) or values.dtype.kind not in kinds:
-            raise DataError(f"{path}: array {name!r} must hold numbers{' or words' if name == y_name else ''}")
-    return _from_arrays(f"{path}: array {x_name!r}", x, f"{path}: array {y_name!r}", y, task, samples)
+            sentence = _("{path}: array {name!r} must hold numbers")
+            if name == y_name:
+                sentence = _("{path}: array {name!r} must hold numbers or words")
+            raise DataError(sentence.format(path=path, name=name))
+    places = [_("{path}: array {name!r}").format(path=path, name=name) for name in (x_name, y_name)]
+    return _from_arrays(places[0], x, places[1], y, task, samples)
 
 
 def _labels_path(images: Path) -> Path:
     name, found = re.subn(r"images([-.])idx\d", r"labels\1idx1", images.name)
     if not found:
-        raise DataError(f"{images}: its labels cannot be found by its name (no images-idx3 in it); set data.labels")
+        sentence = _("{path}: its labels cannot be found by its name (no images-idx3 in it); set data.labels")
+        raise DataError(sentence.format(path=images))
     path = images.with_name(name)
     twin = path.with_suffix("") if name.endswith(".gz") else path.with_name(f"{name}.gz")
     return twin if twin.exists() and not path.exists() else path
@@ -109,10 +119,11 @@ def _labels_path(images: Path) -> Path:
 def _read_idx(path: Path, labels: Path, task: TaskChoice, samples: int | None) -> Contents:
     x = _idx_array(path)
     if x.ndim < 2:
-        raise DataError(f"{path}: {x.ndim} dimension, images need 3; is it the labels file?")
+        raise DataError(_("{path}: one dimension, images need 3; is it the labels file?").format(path=path))
     y = _idx_array(labels)
     if y.ndim != 1:
-        raise DataError(f"{labels}: {y.ndim} dimensions, labels need 1; is it the images file?")
+        sentence = _("{path}: {count} dimensions, labels need 1; is it the images file?")
+        raise DataError(sentence.format(path=labels, count=y.ndim))
     return _from_arrays(str(path), x, str(labels), y, task, samples)
 
 
@@ -123,23 +134,28 @@ def _idx_array(path: Path) -> NDArray[Any]:
         try:
             content = gzip.decompress(content)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"{path}: damaged or truncated gzip file: {error}") from error
+            sentence = _("{path}: damaged or truncated gzip file: {reason}")
+            raise DataError(sentence.format(path=path, reason=told(str(error)))) from error
     magic = content[:4]
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_TYPES or not 1 <= magic[3] <= 4:
-        raise DataError(
-            f"{path}: magic number 0x{magic.hex()} is not that of an IDX file (images 0x00000803, labels 0x00000801)"
-        )
+        sentence = _("{path}: magic number 0x{magic} is not that of an IDX file (images 0x00000803, labels 0x00000801)")
+        raise DataError(sentence.format(path=path, magic=magic.hex()))
     dtype, start = np.dtype(_IDX_TYPES[magic[2]]), 4 + 4 * magic[3]
     if len(content) < start:
-        raise DataError(f"{path}: truncated: a header of {start} bytes expected, {len(content)} bytes found")
+        sentence = _("{path}: truncated: a header of {expected} bytes expected, {found} bytes found")
+        raise DataError(sentence.format(path=path, expected=start, found=len(content)))
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
     size = "×".join(map(str, shape))
     if 0 in shape:
-        raise DataError(f"{path}: empty: its dimensions are {size}")
+        raise DataError(_("{path}: empty: its dimensions are {size}").format(path=path, size=size))
     expected, found = math.prod(shape) * dtype.itemsize, len(content) - start
     if found != expected:
-        what = "truncated" if found < expected else "longer than its header says"
-        raise DataError(f"{path}: {what}: {expected} bytes of values expected ({size}), {found} found")
+        sentence = _("{path}: truncated: {expected} bytes of values expected ({size}), {found} found")
+        if found > expected:
+            sentence = _(
+                "{path}: longer than its header says: {expected} bytes of values expected ({size}), {found} found"
+            )
+        raise DataError(sentence.format(path=path, expected=expected, size=size, found=found))
     return np.frombuffer(content, dtype, offset=start).reshape(shape)
 
 
@@ -147,10 +163,11 @@ def _from_arrays(
     x_place: str, x: NDArray[Any], y_place: str, y: NDArray[Any], task: TaskChoice, samples: int | None
 ) -> Contents:
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
-        sizes = [len(values) if values.ndim else "no" for values in (x, y)]
-        raise DataError(f"{x_place}: {sizes[0]} samples, but {y_place}: {sizes[1]} targets; they must be equally many")
+        sentence = _("{x_place}: {samples} samples, but {y_place}: {targets} targets; they must be equally many")
+        samples_, targets_ = (len(values) if values.ndim else 0 for values in (x, y))
+        raise DataError(sentence.format(x_place=x_place, samples=samples_, y_place=y_place, targets=targets_))
     x, y = _channels_first(x_place, x[:samples]), y[:samples]
-    check_count(x_place, len(x), "samples")
+    check_count(x_place, len(x))
     _finite(x_place, x)
     features = pixel_names(x.shape[1:]) if x.ndim == 4 else tuple(f"x{n}" for n in range(1, x.shape[1] + 1))
     targets, classes = _array_target(y_place, y, task)
@@ -159,8 +176,8 @@ def _from_arrays(
 
 def _channels_first(place: str, x: NDArray[Any]) -> NDArray[Any]:
     if x.ndim > 4 or x.size == 0:
-        size = "×".join(map(str, x.shape))
-        raise DataError(f"{place}: shape {size}; it must be (N, features), (N, H, W) or (N, channels, H, W), none 0")
+        sentence = _("{place}: shape {size}; it must be (N, features), (N, H, W) or (N, channels, H, W), none 0")
+        raise DataError(sentence.format(place=place, size=_size(x)))
     if x.ndim == 1:
         return x[:, None]
     if x.ndim == 3:
@@ -174,19 +191,28 @@ def _array_target(place: str, y: NDArray[Any], task: TaskChoice) -> tuple[IntArr
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim > 2 or y.size == 0:
-        raise DataError(f"{place}: shape {'×'.join(map(str, y.shape))}; targets must be (N,) or (N, outputs)")
+        sentence = _("{place}: shape {size}; targets must be (N,) or (N, outputs)")
+        raise DataError(sentence.format(place=place, size=_size(y)))
     words = y.dtype.kind in "US"
     if words and task == "regression":
-        raise DataError(f"{place}: words where regression needs numbers; {SET_TASK}")
+        raise DataError(
+            _("{place}: words where regression needs numbers; {advice}").format(place=place, advice=_(SET_TASK))
+        )
     if not words:
         _finite(place, y)
     if y.ndim == 1 and task != "regression" and (words or task == "classification" or are_whole(y)):
         return class_numbers(place, y)
     if words or task == "classification":
-        raise DataError(f"{place}: shape {'×'.join(map(str, y.shape))}; class numbers must be (N,), not one-hot")
+        sentence = _("{place}: shape {size}; class numbers must be (N,), not one-hot")
+        raise DataError(sentence.format(place=place, size=_size(y)))
     if task == "auto" and y.ndim == 2 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
-        raise DataError(f'{place}: looks one-hot; give class numbers (N,), or set data.task = "regression"')
+        sentence = _('{place}: looks one-hot; give class numbers (N,), or set data.task = "regression"')
+        raise DataError(sentence.format(place=place))
     return np.ascontiguousarray(y.reshape(len(y), -1), dtype=np.float32), ()
+
+
+def _size(values: NDArray[Any]) -> str:
+    return "×".join(map(str, values.shape))
 
 
 def _finite(place: str, values: NDArray[Any]) -> None:

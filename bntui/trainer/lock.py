@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from bntui.errors import RecordingError
+from bntui.language import _
 from bntui.link import lock_path
 
 
@@ -20,9 +21,12 @@ def hold(recording: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        holder = os.read(descriptor, 100).decode(errors="replace") or "another process"
+        holder = os.read(descriptor, 100).decode(errors="replace")
         os.close(descriptor)
-        raise RecordingError(f"{recording} is being written by {holder}: bntui stop {recording} ends it") from error
+        sentence = _("{recording} is being written by another process: bntui stop {recording} ends it")
+        if holder:
+            sentence = _("{recording} is being written by process {holder}: bntui stop {recording} ends it")
+        raise RecordingError(sentence.format(recording=recording, holder=holder)) from error
     os.truncate(descriptor, 0)
-    os.write(descriptor, f"process {os.getpid()}".encode())
+    os.write(descriptor, str(os.getpid()).encode())
     return descriptor

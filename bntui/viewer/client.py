@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bntui.errors import TrainerError
+from bntui.language import _, spoken
 from bntui.link import Command, Status, command_line, runtime_folder, socket_path
 
 
@@ -44,7 +45,7 @@ class Trainer:
         try:
             self._connection.sendall(command_line(command, **arguments))
         except OSError as error:
-            raise TrainerError("the trainer of this recording is gone; what it recorded is saved") from error
+            raise TrainerError(_("the trainer of this recording is gone; what it recorded is saved")) from error
 
     def receive(self, timeout: float | None = None) -> Status | None:
         """Wait for the next status; of several that wait, the latest.  None when the trainer has hung up.
@@ -130,6 +131,7 @@ class IdleTrainer:
             "overrides": [list(override) for override in overrides],
             "start": start,
             "pace": pace,
+            "language": spoken(),  # its errors are shown to this user
         }
         try:
             self._control.sendall(json.dumps(job).encode() + b"\n")
@@ -143,7 +145,8 @@ class IdleTrainer:
         self._control.close()
         if not line:
             self._process.wait()
-            raise TrainerError(f"the trainer ended before it began: its last words are in {self._log}")
+            sentence = _("the trainer ended before it began: its last words are in {log}")
+            raise TrainerError(sentence.format(log=self._log))
         answer = json.loads(line)
         if "error" in answer:
             self._process.wait()
