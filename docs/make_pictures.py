@@ -2,8 +2,8 @@
 
     python -m docs.make_pictures
 
-The scenario is the built-in one with dropout and early stopping switched on, so that every panel has
-something to show; what is seen was really trained.  Blocks and braille are drawn as shapes and words are
+The scenarios are built-in ones; in the main screen's dropout and early stopping are switched on, so that every
+panel has something to show; what is seen was really trained.  Blocks and braille are drawn as shapes and words are
 placed one by one, because a browser's fonts would tear the columns of a terminal apart.
 """
 
@@ -14,13 +14,14 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from rich.cells import cell_len
 from textual.strip import Strip
 
+from bntui.language import LANGUAGES, use
 from bntui.viewer.app import LabApp
 from bntui.viewer.theme import BACKGROUND, TEXT
 
@@ -31,6 +32,17 @@ OVERRIDES = (
     "training.early_stopping.patience=15",
     "training.early_stopping.restore_best_weights=true",
 )
+CLOSE = (120, 36)
+"""Size of the pictures of one panel."""
+CLOSE_UPS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "batch-normalization": {
+        "microscope": ("tab", "shift+left", "shift+left", "m"),
+        "drift": ("8", "enter"),
+        "distributions": ("9", "enter"),
+    },
+    "early-stopping": {"data": ("7", "enter")},
+}
+"""Scenario, picture, and the keys that lead to it."""
 WIDTH, HEIGHT = 8, 17
 """Of a cell, in pixels."""
 LOWER = "▁▂▃▄▅▆▇█"
@@ -86,7 +98,7 @@ def svg(strips: Sequence[Strip]) -> str:
     return "\n".join([*out, "</svg>\n"])
 
 
-async def picture(recording: Path, name: str, size: tuple[int, int], keys: tuple[str, ...]) -> None:
+async def picture(recording: Path, name: str, size: tuple[int, int], keys: Sequence[str]) -> None:
     app = LabApp(recording)
     async with app.run_test(size=size) as pilot:
         for key in keys:
@@ -96,14 +108,28 @@ async def picture(recording: Path, name: str, size: tuple[int, int], keys: tuple
     (HERE / f"{name}.svg").write_text(svg(strips), encoding="utf-8")
 
 
+def trained(folder: Path, scenario: str, overrides: Sequence[str] = ()) -> Path:
+    """A recording of a scenario, made by the program as a user runs it."""
+    recording = folder / f"{scenario}.bntui"
+    settings = [part for override in overrides for part in ("--set", override)]
+    command = [sys.executable, "-m", "bntui", "run", scenario, "--headless", *settings, "-o", str(recording)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return recording
+
+
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        recording = Path(folder) / "batch-normalization.bntui"
-        settings = [part for override in OVERRIDES for part in ("--set", override)]
-        command = [sys.executable, "-m", "bntui", "run", "batch-normalization", "--headless", *settings]
-        subprocess.run([*command, "-o", str(recording)], check=True, stdout=subprocess.DEVNULL)
-        for name, size in SIZES.items():
-            asyncio.run(picture(recording, f"screen-{name}", size, ("shift+left",) * 4))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recording = trained(folder, "batch-normalization", OVERRIDES)
+        for size_name, size in SIZES.items():
+            asyncio.run(picture(recording, f"screen-{size_name}", size, ("shift+left",) * 4))
+        for language in LANGUAGES:
+            use(language)
+            for scenario, parts in CLOSE_UPS.items():
+                recorded = folder / f"{scenario}.bntui"
+                close_up = recorded if recorded.exists() else trained(folder, scenario)
+                for part, keys in parts.items():
+                    asyncio.run(picture(close_up, f"{part}-{language}", CLOSE, keys))
 
 
 if __name__ == "__main__":
