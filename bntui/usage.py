@@ -70,7 +70,7 @@ def page(command: Any, context: Any) -> str:
     usage = [context.command_path, *(name for name, _help in arguments), _("[OPTIONS]")]
     if commands:
         usage[1:] = [_("[OPTIONS]"), _("COMMAND …")]
-    lines = [f"{_('Usage:')} {' '.join(usage)}", "", *_indented(_(command.help or ""), 2, cells)]
+    lines = [f"{_('Usage:')} {' '.join(usage)}", "", *_indented(command.help, 2, cells)]
     for heading, rows in ((_("Arguments:"), arguments), (_("Options:"), options), (_("Commands:"), commands)):
         if rows:
             lines += ["", heading, *_table(rows, cells)]
@@ -86,13 +86,15 @@ def _name(param: Any) -> str:
 def _table(rows: Sequence[tuple[str, str | None]], cells: int) -> Iterator[str]:
     names = max(cell_len(name) for name, _help in rows)
     for name, text in rows:
-        first, *rest = _indented(_(text or ""), names + 4, cells)
+        first, *rest = _indented(text, names + 4, cells)
         yield f"  {ljust(name, names)}  {first.lstrip()}"
         yield from rest
 
 
-def _indented(text: str, indent: int, cells: int) -> list[str]:
-    return [" " * indent + line for line in wrap(text, cells - indent)]
+def _indented(text: str | None, indent: int, cells: int) -> list[str]:
+    """A text in the language in use, in lines."""
+    translated = _(text) if text else ""
+    return [" " * indent + line for line in wrap(translated, cells - indent)]
 
 
 def refused(message: str, command_path: str) -> UsageError:

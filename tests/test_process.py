@@ -230,7 +230,8 @@ def test_headless_json_lines_then_show(tmp_path: Path) -> None:
         line["val_loss"] for line in epochs if (line["run"], line["epoch"]) == ("batch norm", 1.0)
     )
     assert set(shown["layers"][0]["batch_norm"]) == {
-        "batch_mean", "batch_var", "running_mean", "running_var", "gamma", "beta", "eps", "gamma_gradient", "beta_gradient"
+        "batch_mean", "batch_var", "running_mean", "running_var", "gamma", "beta", "eps", "gamma_gradient",
+        "beta_gradient",
     }  # fmt: skip
     assert shown["layers"][0]["dead_fraction"] == "NaN"
     text = bntui("show", tmp_path / "out.bntui").stdout
