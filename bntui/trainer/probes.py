@@ -28,6 +28,7 @@ from bntui.trainer.normalization import SequenceBatchNorm, StepBatchNorm
 Values = NDArray[np.float32]
 
 _SHARES = np.array([0.15, 0.50, 0.85])
+_EDGES = np.arange(HISTOGRAM_BINS + 1)
 
 SATURATION = {"sigmoid": (0.01, 0.99), "tanh": (-0.98, 0.98), "softsign": (-0.98, 0.98)}
 """Values outside lie within 1 % of the activation's range from one of its ends."""
@@ -58,7 +59,8 @@ def distribution(values: Values) -> Distribution:
     if np.isnan(high):
         low = high
     marks = _percentiles(ordered)
-    figures = dict(zip(STATISTICS, map(float, (wide.mean(), wide.std(), *marks, low, high)), strict=True))
+    mean = wide.mean(keepdims=True)
+    figures = dict(zip(STATISTICS, map(float, (mean[0], wide.std(mean=mean), *marks, low, high)), strict=True))
     return Distribution(**figures, counts=_counts(finite))
 
 
@@ -82,10 +84,11 @@ def _percentiles(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
 def _counts(ordered: NDArray[np.float64]) -> CountArray:
     if not ordered.size:
         return np.zeros(HISTOGRAM_BINS, np.int32)
-    edges = np.linspace(ordered[0], ordered[-1], HISTOGRAM_BINS + 1)
+    edges = ordered[0] + _EDGES * ((ordered[-1] - ordered[0]) / HISTOGRAM_BINS)
     places = np.searchsorted(ordered, edges, side="left")
     places[-1] = ordered.size  # the last bin is closed
-    return np.diff(places).astype(np.int32)
+    counts: CountArray = np.diff(places).astype(np.int32)
+    return counts
 
 
 def dead_fraction(activation: str, output: Values, axis: int = 1) -> float:
