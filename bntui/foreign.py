@@ -25,6 +25,7 @@ SYSTEM: Final = (
     N_("Input/output error"),
     N_("Too many open files"),
     N_("Too many levels of symbolic links"),
+    N_("Could not determine home directory."),
 )
 SQLITE: Final = (
     N_("disk I/O error"),

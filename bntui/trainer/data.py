@@ -73,7 +73,8 @@ def _loaded(config: Data, folder: Path, seed: int) -> Dataset:
     if config.source in BUILTIN_DATA:
         dataset = _builtin(config, seed)
         if config.task not in ("auto", dataset.task):
-            raise DataError(f"data.task = {config.task!r}: {config.source} is {dataset.task}; remove task")
+            sentence = _("data.task = {task!r}: {source} is {kind}; remove task")
+            raise DataError(sentence.format(task=config.task, source=config.source, kind=dataset.task))
         return dataset
     path = _resolve(config.source, folder)
     labels = None if config.labels is None else _resolve(config.labels, folder)
@@ -84,11 +85,12 @@ def _loaded(config: Data, folder: Path, seed: int) -> Dataset:
 
 def _resolve(source: str, folder: Path) -> Path:
     if "\0" in source:
-        raise DataError(f"{source!r}: a path has no null character; remove it")
+        raise DataError(_("{path!r}: a path has no null character; remove it").format(path=source))
     try:
         return folder / Path(source).expanduser()
     except RuntimeError as error:
-        raise DataError(f"{source}: {error}; write the whole path") from error
+        sentence = _("{path}: {reason}; write the whole path")
+        raise DataError(sentence.format(path=source, reason=told(str(error)))) from error
 
 
 def _builtin(config: Data, seed: int) -> Dataset:
