@@ -194,11 +194,15 @@ def line_chart(
     log: bool = False,
     y_label: str = "",
     x_label: str = "",
+    label_cells: int = LABEL_CELLS,
 ) -> Chart:
     """A chart of exactly ``width`` x ``height`` cells; the last series lies on top.
 
     ``y_limits`` are above 0 on a log axis.  Below 14 x 5 cells there is no room for axes.  Points beyond the limits
     of x are left out, lines beyond those of y are cut.
+
+    Args:
+        label_cells: least width of the y axis' labels and name: charts above one another share it.
     """
     import plotext  # here: it costs the first paint otherwise
 
@@ -207,7 +211,7 @@ def line_chart(
     lines = height - 2 if framed else height
     marks = ticks(y_limits, log, max(2, (lines + 1) // 3)) if framed else []
     labels = [tick_label(mark) for mark in marks]
-    left = max(LABEL_CELLS, min(cell_len(y_label), NAME_CELLS), *map(len, labels)) + 1 if labels else 0
+    left = max(label_cells, min(cell_len(y_label), NAME_CELLS), *map(len, labels)) + 1 if labels else 0
     columns = width - left
 
     plotext.terminal.limit(False, False)  # sizes are the panel's, not the terminal's

@@ -15,7 +15,7 @@ from bntui.language import _
 from bntui.recording.history import Event, RunHistory
 from bntui.viewer import figures
 from bntui.viewer.cells import notice
-from bntui.viewer.charts import Chart, Limits, Series, is_blank, limits, line_chart, put
+from bntui.viewer.charts import LABEL_CELLS, Chart, Limits, Series, is_blank, limits, line_chart, put
 from bntui.viewer.monitor import watched
 from bntui.viewer.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.view import RunView, View
@@ -87,7 +87,8 @@ def _charts(
     ordered = [course.run for course in courses]
     ordered.append(ordered.pop(selected))  # the last one lies on top
     loss, accuracy, epoch = names
-    loss_axes, accuracy_axes = _Axes(loss, epoch, epochs, log), _Axes(accuracy, epoch, epochs, False)
+    labels = max(LABEL_CELLS, cell_len(loss), cell_len(accuracy))
+    loss_axes, accuracy_axes = _Axes(loss, epoch, epochs, log, labels), _Axes(accuracy, epoch, epochs, False, labels)
     if width >= _BESIDE_WIDTH:
         half = width // 2
         return (
@@ -109,6 +110,8 @@ class _Axes(NamedTuple):
     x: str
     epochs: int
     log: bool
+    labels: int
+    """Least width of the labels of y, so that the epochs of two charts stand above one another."""
 
 
 def _loss(runs: list[RunView], axes: _Axes, width: int, height: int) -> Chart:
@@ -156,7 +159,15 @@ def _chart(
         0, float(max(axes.epochs, *(math.ceil(run.history.epoch[-1]) for run, *_ in lines if len(run.history))))
     )
     chart = line_chart(
-        series, width, height, x_limits=x_limits, y_limits=bounds, log=axes.log, y_label=axes.y, x_label=axes.x
+        series,
+        width,
+        height,
+        x_limits=x_limits,
+        y_limits=bounds,
+        log=axes.log,
+        y_label=axes.y,
+        x_label=axes.x,
+        label_cells=axes.labels,
     )
     for run, _train, val in lines:
         chart = _marked(chart, run, val)
