@@ -106,7 +106,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def test_per_time_step_batch_normalization_of_lstm_is_that_of_cooijmans_et_al() -> None:
-    """Equations 6 to 8 of arXiv:1603.09025, with β of the input's projection in place of b."""
+    """The LSTM of arXiv:1603.09025, with β of the input's projection in place of b."""
     built = network("lstm", norm="batch", norm_recurrent="step", norm_gamma=0.1, norm_eps=1e-3, norm_momentum=0.3)
     assert built.layers[0].per_step
     state = arrays(built)
@@ -337,7 +337,7 @@ def test_measuring_changes_no_bit_of_a_recurrent_network() -> None:
 
 @pytest.mark.parametrize("constant", [1, 2, 3])
 def test_constant_early_steps_leave_the_forward_pass_and_make_the_gradient_explode(constant: int) -> None:
-    """Cooijmans et al., section 5.1: where the variance is 0, each step multiplies gradients by 1/sqrt(ε)."""
+    """Cooijmans et al. 2016, on sequential MNIST: where the variance is 0, each step multiplies gradients by 1/sqrt(ε)."""
 
     def gradient(eps: float) -> float:
         built = network(norm="batch", norm_recurrent="step", norm_eps=eps)

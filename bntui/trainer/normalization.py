@@ -11,9 +11,9 @@ from bntui.scenario.schema import Network as NetworkConfig
 
 
 class SequenceBatchNorm(nn.BatchNorm1d):
-    """Batch normalization of sequences ``(B, T, C)``, statistics over batch and time together, after Laurent et al.
+    """Batch normalization of sequences ``(B, T, C)``, statistics over batch and time together.
 
-    arXiv:1510.01378, equation 11.
+    Laurent et al., arXiv:1510.01378: only the inputs' projection is normalized so.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class's name
