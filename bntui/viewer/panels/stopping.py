@@ -17,6 +17,8 @@ from bntui.viewer.monitor import Watched, watched
 from bntui.viewer.rows import Drawing, Row, Span, filled, join, wrap
 from bntui.viewer.view import RunView, View
 
+SENTENCES = 4
+"""Rank from which the lines of a rank are one sentence."""
 WARN_AT = 0.6
 """Share of the patience from which the gauge is in the warning colour."""
 _MOST_DOTS = 12
@@ -58,11 +60,20 @@ def draw(view: View, width: int, height: int) -> Drawing:
         room = (height - len(rows)) // (len(runs) - number)
         block = _block(run, width, names, bold=len(view.runs) > 1 and run is view.runs[view.selected])
         spaced = room > len(block) and number < len(runs) - 1
-        kept = sorted(range(len(block)), key=lambda at: block[at].rank)[: max(room, 1)]
-        rows += [block[at].row for at in sorted(kept)]
+        rows += _kept(block, max(room, 1))
         if spaced:
             rows.append(())
     return page(title, rows, width, height)
+
+
+def _kept(block: Sequence[_Line], room: int) -> list[Row]:
+    """The rows that fit, of the lowest ranks; a sentence of several lines is left out before it is cut."""
+    kept: list[int] = []
+    for rank in sorted({line.rank for line in block}):
+        lines = [at for at, line in enumerate(block) if line.rank == rank]
+        left = room - len(kept)
+        kept += lines[:left] if rank < SENTENCES or len(lines) <= left else []
+    return [block[at].row for at in sorted(kept)]
 
 
 def _subject(runs: Sequence[RunView]) -> str:

@@ -14,7 +14,7 @@ from bntui.recording.history import RunHistory
 from bntui.viewer import figures
 from bntui.viewer.monitor import watched
 from bntui.viewer.panels.curves import EVENT_MARKS
-from bntui.viewer.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.rows import Drawing, Row, Span, fit, join, wrap
 from bntui.viewer.view import RunView, View
 
 CURSOR = "▮"
@@ -51,7 +51,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         label = Span(f" {run.mark} "[:left].ljust(left), f"bold {run.style}" if run is selected else run.style)
         rows.append(join([label], _track(view, cells, head, _marks(run), run.style)))
     if height > len(rows) + 1:
-        rows += [(), *_story(view, left, height - len(rows) - 1)]
+        rows += [(), *_story(view, left, width, height - len(rows) - 1)]
     rows = [fit(row, width) for row in rows[:height]]
     return Drawing(_("Timeline ── epochs"), (*rows, *(fit((), width) for _ in range(height - len(rows)))))
 
@@ -150,26 +150,33 @@ def _events(run: RunView) -> list[_Mark]:
     ]
 
 
-def _story(view: View, left: int, lines: int) -> list[Row]:
+def _story(view: View, left: int, width: int, lines: int) -> list[Row]:
     """Everything that happened in any run, oldest first; what does not fit is said to be left out."""
     told = sorted(((mark, run) for run in view.runs for mark in _told(run)), key=lambda pair: pair[0].epoch)
-    rows: list[Row] = [
-        (
-            Span(" " * left),
-            Span(f"{figures.epoch(mark.epoch):>7}  ", "text" if mark.epoch <= view.cursor else "muted"),
-            Span(f"{mark.glyph} ", mark.style),
-            Span(f"{run.mark} {run.name}  ", run.style),
-            Span(mark.words, "text" if mark.epoch <= view.cursor else "muted"),
-        )
-        for mark, run in told
-    ]
-    if len(rows) > lines:
-        hidden = len(rows) - lines + 1
-        rows = [
-            *rows[: lines - 1],
-            (Span(" " * left), Span(_("… and {count} more later").format(count=hidden), "muted")),
-        ]
+    items = [_item(mark, run, view.cursor, left, width) for mark, run in told]
+    if sum(map(len, items)) <= lines:
+        return [row for rows in items for row in rows]
+    rows: list[Row] = []
+    for at, item in enumerate(items):
+        if len(rows) + len(item) >= lines:
+            words = _("… and {count} more later").format(count=len(items) - at)
+            return [*rows, (Span(" " * left), Span(words, "muted"))]
+        rows += item
     return rows
+
+
+def _item(mark: _Mark, run: RunView, cursor: float, left: int, width: int) -> list[Row]:
+    """One thing that happened, its words below one another where they are long."""
+    style = "text" if mark.epoch <= cursor else "muted"
+    head = (
+        Span(" " * left),
+        Span(f"{figures.epoch(mark.epoch):>7}  ", style),
+        Span(f"{mark.glyph} ", mark.style),
+        Span(f"{run.mark} {run.name}  ", run.style),
+    )
+    indent = sum(cell_len(span.text) for span in head)
+    first, *rest = wrap(mark.words, max(width - indent, 6))
+    return [(*head, Span(first, style)), *((Span(" " * indent), Span(line, style)) for line in rest)]
 
 
 def _told(run: RunView) -> list[_Mark]:
