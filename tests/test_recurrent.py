@@ -337,7 +337,7 @@ def test_measuring_changes_no_bit_of_a_recurrent_network() -> None:
 
 @pytest.mark.parametrize("constant", [1, 2, 3])
 def test_constant_early_steps_leave_the_forward_pass_and_make_the_gradient_explode(constant: int) -> None:
-    """Cooijmans et al. 2016, on sequential MNIST: where the variance is 0, each step multiplies gradients by 1/sqrt(ε)."""
+    """Cooijmans et al. 2016: where the variance is 0, each step multiplies gradients by 1/sqrt(ε)."""
 
     def gradient(eps: float) -> float:
         built = network(norm="batch", norm_recurrent="step", norm_eps=eps)
