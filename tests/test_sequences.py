@@ -108,3 +108,8 @@ def test_a_grid_of_predictions_goes_through_a_recurrent_network(tmp_path: Path) 
     predictions = Reader(path).keyframe(0, 0).predictions
     assert predictions is not None
     assert predictions.classes is not None
+
+
+def test_a_home_folder_that_nobody_has_is_said() -> None:
+    with pytest.raises(DataError, match="write the whole path"):
+        load_data(Data(source="~nobody-of-this-name/points.csv"), Path(), 0)
