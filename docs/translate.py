@@ -13,6 +13,7 @@ left to do.  Lessons are files of their own: it only says which are missing or s
 from __future__ import annotations
 
 import argparse
+import ast
 import fcntl
 import io
 import json
@@ -24,7 +25,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
-from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
@@ -32,7 +32,6 @@ from bntui.language import DOMAIN, FOLDER, LANGUAGES
 from bntui.lessons import stale
 
 ROOT = Path(__file__).parent.parent
-KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2)}
 HEADER = "# What bntui says, in another language; python -m docs.translate keeps it in step with the source."
 
 
@@ -58,12 +57,26 @@ def catalogue_path(language: str) -> Path:
 def collected() -> Catalog:
     """Every sentence of the program, none translated, in the order of the files that say it."""
     catalogue = Catalog(charset="utf-8")
-    for name, _, message, _, _ in extract_from_dir(ROOT / "bntui", [("**.py", "python")], keywords=KEYWORDS):
-        catalogue.add(message, locations=[(f"bntui/{Path(name).as_posix()}", 0)])
+    for file in sorted((ROOT / "bntui").rglob("*.py")):
+        for message in marked(ast.parse(file.read_text(encoding="utf-8"))):
+            catalogue.add(message, locations=[(file.relative_to(ROOT).as_posix(), 0)])
     for place, texts in (("bntui/scenario/schema.py", _descriptions()), ("bntui/cli.py", _helps())):
         for text in texts:
             catalogue.add(text, locations=[(place, 0)])
     return catalogue
+
+
+def marked(tree: ast.Module) -> Iterator[str | tuple[str, str]]:
+    """Sentences in the calls of a module, in order; singular and plural together."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+        assert isinstance(call.func, ast.Name)
+        texts = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+        match call.func.id, texts:
+            case "_" | "N_", [str(text)] if text:
+                yield text
+            case "ngettext", [str(one), str(several), *_]:
+                yield one, several
 
 
 def _descriptions() -> Iterator[str]:

@@ -21,7 +21,6 @@ import numpy as np
 
 from bntui.errors import DataError
 from bntui.foreign import told
-from bntui.foreign import told
 from bntui.keyframe import FloatArray, IntArray, SingleArray
 from bntui.language import _
 from bntui.scenario.schema import BUILTIN_DATA, Data
