@@ -62,6 +62,7 @@ def _terminal() -> list[Finding]:
     size = shutil.get_terminal_size()
     encoding = (sys.stdout.encoding or "").lower()
     term = os.environ.get("TERM", "")
+    chosen = _("{language} (configuration: {path})")
     return [
         Finding(
             N_("terminal"), term or _("none"), term not in ("", "dumb"), _("set TERM, for instance xterm-256color")
@@ -76,7 +77,7 @@ def _terminal() -> list[Finding]:
             encoding.startswith("utf"),
             _("set LANG=C.UTF-8 or another UTF-8 locale"),
         ),
-        Finding(N_("language"), f"{spoken()} ({configuration_path()})", fine=True),
+        Finding(N_("language"), chosen.format(language=spoken(), path=configuration_path()), fine=True),
         Finding("ssh", _("yes") if "SSH_CONNECTION" in os.environ else _("no"), fine=True),
     ]
 

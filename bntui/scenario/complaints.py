@@ -165,7 +165,7 @@ def _key_path(location: Sequence[str | int], data: Any, *, absent: bool) -> KeyP
 
 def _unknown_key(path: KeyPath, allowed: Sequence[str]) -> Complaint:
     key = str(path[-1])
-    message = _("unknown key; {allowed}").format(allowed=_allowed(allowed))
+    message = _("unknown key; allowed: {names}").format(names=", ".join(allowed))
     return Complaint((path,), message, nearest(key, allowed) or _elsewhere(key))
 
 
