@@ -2,11 +2,139 @@
 
 from __future__ import annotations
 
-from bntui.viewer import cells
-from bntui.viewer.rows import Drawing
-from bntui.viewer.view import View
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from bntui.language import _
+from bntui.recording.dataset import RecordedData
+from bntui.viewer import canvas, cells
+from bntui.viewer.figures import count, number
+from bntui.viewer.panels import data_features, data_picture
+from bntui.viewer.panels.data_features import Stage
+from bntui.viewer.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.samples import Samples, samples_of
+from bntui.viewer.view import RunView, View
+
+PLOT_BESIDE: Final = 72
+"""Width from which a plot has the table beside it."""
+PLOT_ABOVE: Final = 18
+"""Height from which it has the table below it, where the panel is narrower."""
+IMAGE_BESIDE: Final = 60
+LEAST_IMAGE, LARGEST_IMAGE = 12, 64
+"""Cells of the images' column."""
+GAP: Final = Span("  ")
 
 
-def draw(view: View, width: int, height: int) -> Drawing:  # noqa: ARG001
-    """Not drawn yet."""
-    return cells.notice("Data", ["This panel is being built."], width, height)
+def draw(view: View, width: int, height: int) -> Drawing:
+    """A picture first where there is one (a plane, a curve, an image), then the features before and after scaling."""
+    data = view.dataset
+    if data is None:
+        sentences = (
+            _("The samples are not in this recording: they take more than 64 MB, or an older version recorded it."),
+            _("A new recording of fewer samples has them: --set data.samples=10000."),
+        )
+        return cells.notice(_("Data"), sentences, width, height)
+    samples = samples_of(data)
+    runs = view.shown
+    stages = data_features.stages_of(samples, [(run.mark, run.style, run.info.index) for run in runs])
+    row = _first_sample(data, runs[0])
+    if data.grid:
+        rows = _with_plot(samples, stages, runs, row, width, height)
+    elif data.x.ndim == 4:
+        rows = _with_images(samples, stages, row, width, height)
+    else:
+        rows = _table(samples, stages, row, width, height)
+    return Drawing(_title(data, width), tuple(rows))
+
+
+def _title(data: RecordedData, width: int) -> str:
+    words = _("Data ── {name}: {train} training and {validation} validation samples")
+    counts = {"train": count(len(data.train)), "validation": count(len(data.validation))}
+    return cells.longest(width - 6, words.format(name=data.name, **counts), _("Data ── {name}").format(name=data.name))
+
+
+def _first_sample(data: RecordedData, run: RunView) -> int:
+    """Row of the first sample of the keyframe's mini-batch; -1 where there is none."""
+    if run.frame is None or not len(run.frame.batch_indices):
+        return -1
+    return int(data.train[run.frame.batch_indices[0]])
+
+
+def _told(data: RecordedData, row: int, width: int) -> Row:
+    """Which sample is told of, and what is to be learned of it, as far as there is room."""
+    if row < 0:
+        return (Span(cells.longest(width, _("no keyframe here yet, and so no mini-batch"), "–"), "muted"),)
+    place = count(row)
+    if data.classes:
+        target = _("class {name}").format(name=data.classes[int(data.y[row])])
+    else:
+        target = f"y = {number(data.y[row].ravel()[0]).strip()}"
+    words = cells.longest(
+        width,
+        _("first sample of this mini-batch: row {place}, {target}").format(place=place, target=target),
+        _("sample {place}: {target}").format(place=place, target=target),
+        target,
+        "",
+    )
+    return (Span(words),)
+
+
+def _table(samples: Samples, stages: Sequence[Stage], row: int, width: int, height: int) -> list[Row]:
+    """The sample in a line, and below it the features; exactly this size."""
+    head = [_told(samples.data, row, width)] if height > 3 else []
+    rows = [*head, *data_features.table(samples, stages, row, width, height - len(head))]
+    return list(cells.page("", rows, width, height).rows)
+
+
+def _with_plot(
+    samples: Samples, stages: Sequence[Stage], runs: Sequence[RunView], row: int, width: int, height: int
+) -> list[Row]:
+    """Boundary or curve, first and largest; the features beside it or below."""
+
+    def plot(across: int, down: int) -> list[Row]:
+        top = data_picture.legend(samples.data, runs, across, down // 6)
+        return [*top, *data_picture.drawn(samples.data, runs, row, across, down - len(top))]
+
+    if width >= PLOT_BESIDE:
+        side = min(max(width * 2 // 5, 34), 62)
+        left = plot(width - side - 2, height)
+        right = _table(samples, stages, row, side, height)
+        return [(*first, GAP, *second) for first, second in zip(left, right, strict=True)]
+    upper = height if height < PLOT_ABOVE else max(height * 3 // 5, height - 16)
+    return [*plot(width, upper), *_table(samples, stages, row, width, height - upper)]
+
+
+def _with_images(samples: Samples, stages: Sequence[Stage], row: int, width: int, height: int) -> list[Row]:
+    """The sample before scaling and as each network gets it, then the pixels' distributions."""
+    pixels = samples.data.x.shape[2:]
+    if width >= IMAGE_BESIDE:
+        each = max(height // len(stages) - 1, 1)
+        across = canvas.picture_size(pixels, min(width // 4, LARGEST_IMAGE), each)[0]
+        size = max(across, LEAST_IMAGE, min(width // 6, 24))
+        left: list[Row] = []
+        for stage in stages:
+            heading = cells.longest(size, stage.heading(), stage.brief())
+            left += [(Span(heading, stage.style if stage.mark else "muted"),)]
+            left += _image(samples, stage, row, size, each)
+        left = list(cells.page("", left, size, height).rows)
+        right = _table(samples, stages, row, width - size - 2, height)
+        return [(*first, GAP, *second) for first, second in zip(left, right, strict=True)]
+    size = (width - 2 * (len(stages) - 1)) // len(stages)
+    upper = max(canvas.picture_size(pixels, size, height // 2)[1], 1)
+    images = [cells.page("", _image(samples, stage, row, size, upper), size + 2, upper).rows for stage in stages]
+    rows = [fit(join(*parts), width) for parts in zip(*images, strict=True)]
+    return [*rows, *_table(samples, stages, row, width, height - upper)]
+
+
+def _image(samples: Samples, stage: Stage, row: int, width: int, height: int) -> list[Row]:
+    """A sample as shades between the ends of the axis that all pixels share; colours as the mean of the channels."""
+    if row < 0:
+        return []
+    values = samples.scaled(row, stage.scaling)
+    low, high = samples.axis(None) if stage.scaling is None else (stage.low, stage.high)
+    shades = (values - low) / (high - low) if high > low and math.isfinite(high - low) else np.zeros(len(values))
+    image = shades.reshape(samples.data.x.shape[1:]).mean(0)
+    return [(Span(line),) for line in canvas.picture(image, width, height)]

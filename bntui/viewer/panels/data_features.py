@@ -1,0 +1,326 @@
+"""How are the features distributed, before scaling and after it, in the training and in the validation part?
+
+A row of the data panel's table is a histogram and its figures.  Before scaling each feature has an axis of its own;
+after it all have the same one, because that is what scaling is for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+
+from bntui.language import N_, _, ngettext
+from bntui.recording.dataset import RecordedScaling
+from bntui.viewer import cells
+from bntui.viewer.figures import MINUS, count, number
+from bntui.viewer.rows import Row, Span, fit, join, ljust, rjust
+from bntui.viewer.samples import PARTS, Part, Samples
+
+SCALED: Final = {"none": N_("as it is"), "minmax": N_("after min-max scaling"), "standard": N_("after standardization")}
+FORMULAS: Final = {"none": "x", "minmax": f"(x {MINUS} min)/(max {MINUS} min)", "standard": f"(x {MINUS} μ)/σ"}
+SPREAD: Final = 4
+"""The common axis reaches so many standard deviations of all training values from their mean, or to the extreme one if
+that is nearer; what lies beyond is in the outer cells."""
+FIGURE: Final = 7
+FULL: Final = 4 * (FIGURE + 1)
+MOMENTS: Final = 2 * (FIGURE + 1)
+LEAST_HISTOGRAM, MOST_HISTOGRAM = 10, 48
+LONGEST_NAME: Final = 24
+GAP: Final = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One column of the table: the raw values, or those that enter a run's network."""
+
+    scaling: RecordedScaling | None
+    mark: str
+    """Of the run; empty for raw values."""
+    style: str
+    low: float
+    high: float
+    """Both ends of the axis that all features share; equal where each has its own."""
+
+    def heading(self) -> str:
+        if self.scaling is None:
+            return _("before scaling")
+        return f"{self.mark} {_(SCALED[self.scaling.kind])}"
+
+    def brief(self) -> str:
+        """The heading in few cells."""
+        return _("before") if self.scaling is None else f"{self.mark} {self.scaling.kind}"
+
+
+def stages_of(samples: Samples, runs: Sequence[tuple[str, str, int]]) -> list[Stage]:
+    """Raw values, and those after each of the runs' scalings that differ.
+
+    Args:
+        runs: mark, style and number of the selected run, then of the pinned one.
+    """
+    stages = [Stage(None, "", "text", 0.0, 0.0)]
+    for mark, style, index in runs:
+        scaling = samples.data.scalings[index]
+        if all(stage.scaling is None or stage.scaling.kind != scaling.kind for stage in stages):
+            stages.append(Stage(scaling, mark, style, *_common_axis(samples, scaling)))
+    return stages
+
+
+def _common_axis(samples: Samples, scaling: RecordedScaling) -> tuple[float, float]:
+    low, high, mean, std = samples.figures(None, "train", scaling)
+    if math.isfinite(std):
+        low, high = max(low, mean - SPREAD * std), min(high, mean + SPREAD * std)
+    low, high = -cells.nice(max(-low, 0.0)), cells.nice(max(high, 0.0))
+    return (low, high) if high > low else (-1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How the table uses its room."""
+
+    across: bool
+    """Stages stand side by side, else one below the other."""
+    name: int
+    """Cells of the features' names, which stand left of everything where stages are side by side."""
+    part: int
+    histogram: int
+    figures: int
+    """Cells of the figures: ``FULL``, ``MOMENTS`` or 0."""
+    tall: int
+    """Rows of a histogram."""
+    blank: bool
+    """A blank row stands between features."""
+
+    @property
+    def column(self) -> int:
+        return self.histogram + self.figures
+
+    def rows(self, stages: int) -> int:
+        """Rows of one feature."""
+        return 2 * self.tall + 1 if self.across else stages * (2 * self.tall + 1)
+
+
+def table(samples: Samples, stages: Sequence[Stage], row: int, width: int, height: int) -> list[Row]:
+    """At most ``height`` rows: all features together, then the features, as many as there is room for.
+
+    Args:
+        row: the sample whose values stand in the formulas; -1 for none.
+    """
+    blocks: list[int | None] = list(range(samples.features))
+    if samples.features > 1:
+        blocks.insert(0, None)
+    form = _form(samples, stages, len(blocks), width, height)
+    rows = _header(stages, form)[: max(height - form.rows(len(stages)), 0)]
+    each = form.rows(len(stages)) + form.blank
+    room = (height - len(rows) + form.blank) // each
+    if room < len(blocks):
+        room = max((height - len(rows) - 1 + form.blank) // each, 1)
+        blocks = [None, *samples.by_spread()][:room]
+    for place, feature in enumerate(blocks):
+        if place and form.blank:
+            rows.append(())
+        rows += _block(samples, stages, feature, row, form)
+    shown = sum(feature is not None for feature in blocks)
+    left = samples.features - shown
+    if shown and left and len(rows) < height:
+        words = ngettext(
+            "… {count} more feature, of smaller spread", "… {count} more features, of smaller spread", left
+        )
+        rows.append((Span(words.format(count=count(left)), "muted"),))
+    return rows[:height]
+
+
+def _part_names() -> dict[Part, str]:
+    return {"train": _("training"), "validation": _("validation")}
+
+
+def _form(samples: Samples, stages: Sequence[Stage], blocks: int, width: int, height: int) -> _Form:
+    part = max(map(cell_len, _part_names().values())) + 1
+    names = [_all_features(samples), *samples.data.features]
+    name = min(max(map(cell_len, names)), LONGEST_NAME) + 2
+    beside = (width - name - part - GAP * (len(stages) - 1)) // len(stages)
+    across = beside >= LEAST_HISTOGRAM + MOMENTS
+    room = beside if across else width - part
+    figures = next((size for size in (FULL, MOMENTS) if room >= LEAST_HISTOGRAM + size), 0)
+    histogram = min(room - figures, MOST_HISTOGRAM)
+    head = 2 if across else 1
+    for tall, blank in ((3, True), (2, True), (2, False), (1, True)):
+        form = _Form(across, name, part, histogram, figures, tall, blank)
+        if head + blocks * (form.rows(len(stages)) + blank) - blank <= height:
+            return form
+    return _Form(across, name, part, histogram, figures, 1, False)
+
+
+def _all_features(samples: Samples) -> str:
+    return _("all {count} features").format(count=count(samples.features))
+
+
+def _header(stages: Sequence[Stage], form: _Form) -> list[Row]:
+    """What the columns are: headings and axes where stages stand side by side, else the figures' names alone."""
+    figures = _figure_names(form)
+    if not form.across:
+        return [(Span(" " * (form.part + form.histogram) + figures, "muted"),)] if figures else []
+    first: list[Span] = [Span(" " * (form.name + form.part))]
+    second: list[Span] = [Span(" " * (form.name + form.part))]
+    for place, stage in enumerate(stages):
+        gap = Span(" " * GAP if place else "")
+        heading = stage.heading()
+        formula = FORMULAS[stage.scaling.kind] if stage.scaling is not None else ""
+        words = cells.longest(form.column, f"{heading}  {formula}".rstrip(), heading)
+        first += [gap, *fit((Span(words, stage.style if stage.mark else "muted"),), form.column)]
+        axis = cells.ruler(stage.low, stage.high, form.histogram)
+        second += [gap, Span(axis + figures, "muted")]
+    return [tuple(first), tuple(second)]
+
+
+def _figure_names(form: _Form) -> str:
+    names = {FULL: (_("min"), _("max"), _("mean"), "σ"), MOMENTS: (_("mean"), "σ")}.get(form.figures, ())
+    return "".join(" " + rjust(set_cell_size(name, min(cell_len(name), FIGURE)), FIGURE) for name in names)
+
+
+def _block(samples: Samples, stages: Sequence[Stage], feature: int | None, row: int, form: _Form) -> list[Row]:
+    """One feature: a histogram of each part in each stage, and what the formula makes of the sample's value."""
+    name = _all_features(samples) if feature is None else samples.data.features[feature]
+    if cell_len(name) > form.name - 2:
+        name = set_cell_size(name, form.name - 3) + "…"
+    title = Span(ljust(name, form.name), "bold" if feature is None else "text")
+    labels = _part_names()
+    out: list[Row] = []
+    if not form.across:
+        for place, stage in enumerate(stages):
+            said = _formula(samples, stage, feature, row, form.part + form.column - 2, alone=True)
+            heading = Span(stage.heading() if place else "", stage.style)
+            if place == 0:
+                out.append((title, Span(_("before scaling"), "muted")))
+            elif cell_len(heading.text) + 2 + cell_len(said) <= form.part + form.column:
+                out.append((heading, Span("  " + said, "muted")))
+            else:
+                out.append((Span(f"{stage.mark} ", stage.style), Span(said or stage.heading()[2:], "muted")))
+            for part in PARTS:
+                plots = _line(samples, stage, feature, part, form)
+                out += [join([Span(" " * form.part)], plot) for plot in plots[:-1]]
+                out.append(join([Span(ljust(labels[part], form.part), "muted")], plots[-1]))
+        return out
+    for part in PARTS:
+        columns = [_line(samples, stage, feature, part, form) for stage in stages]
+        for at in range(form.tall):
+            last = at == form.tall - 1
+            head = title if part == "train" and last else Span(" " * form.name)
+            line: list[Span] = [head, Span(ljust(labels[part] if last else "", form.part), "muted")]
+            for place, column in enumerate(columns):
+                line += [Span(" " * GAP if place else ""), *column[at]]
+            out.append(tuple(line))
+    line = [Span(" " * (form.name + form.part))]
+    for place, stage in enumerate(stages):
+        said = _formula(samples, stage, feature, row, form.column)
+        line += [Span(" " * GAP if place else ""), *fit((Span(said, "muted"),), form.column)]
+    return [*out, tuple(line)]
+
+
+def _line(samples: Samples, stage: Stage, feature: int | None, part: Part, form: _Form) -> tuple[Row, ...]:
+    return _drawn(
+        samples, stage.scaling and _Kept(stage.scaling), feature, part, form, stage.style, stage.low, stage.high
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A scaling compared by identity."""
+
+    scaling: RecordedScaling
+
+    def __hash__(self) -> int:
+        return id(self.scaling)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Kept) and self.scaling is other.scaling
+
+
+@lru_cache(maxsize=1024)
+def _drawn(
+    samples: Samples,
+    kept: _Kept | None,
+    feature: int | None,
+    part: Part,
+    form: _Form,
+    style: str,
+    low: float,
+    high: float,
+) -> tuple[Row, ...]:
+    """A histogram, and its figures beside its lowest row: the same at every keyframe, so that it is drawn once."""
+    scaling = kept.scaling if kept is not None else None
+    if not high > low:
+        low, high = samples.axis(feature, scaling)
+        low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    bins = samples.histogram(feature, part, scaling)
+    plots = cells.histogram(bins.counts, bins.low, bins.high, low, high, form.histogram, form.tall, 8 * form.tall - 1)
+    look = style if part == "train" else "muted"
+    figures = samples.figures(feature, part, scaling)
+    numbers = {FULL: figures, MOMENTS: figures[2:]}.get(form.figures, ())
+    words = "".join(" " + number(value + 0.0, FIGURE) for value in numbers)
+    blank = Span(" " * form.figures)
+    return (
+        *((Span(plot, look), blank) for plot in plots[:-1]),
+        (*cells.grounded(plots[-1], look), Span(words, "text" if part == "train" else "muted")),
+    )
+
+
+def _formula(samples: Samples, stage: Stage, feature: int | None, row: int, room: int, alone: bool = False) -> str:
+    """The formula with this feature's numbers, and the sample's value where a keyframe says which; empty for all."""
+    if feature is None:
+        return FORMULAS[stage.scaling.kind] if alone and stage.scaling is not None else ""
+    low, high = samples.axis(feature)
+    whole = bool(samples.whole[feature])
+    raw = _written(float(samples.flat[row, feature]), low, high, whole) if row >= 0 else "x"
+    if stage.scaling is None:
+        return f"x = {raw}" if row >= 0 else ""
+    offset = float(stage.scaling.offset.ravel()[feature])
+    factor = float(stage.scaling.factor.ravel()[feature])
+    symbols = FORMULAS[stage.scaling.kind]
+    result = ""
+    if row >= 0:
+        ends = ((low - offset) * factor, (high - offset) * factor)
+        result = " = " + _written(float((samples.flat[row, feature] - offset) * factor), *ends).strip()
+    if stage.scaling.kind == "none":
+        return f"x{result}"
+    shift = _written(offset, offset, offset)
+    shift = f"({shift})" if shift.startswith(MINUS) else shift
+    lowest, highest = samples.figures(feature, "train")[:2]
+    if lowest == highest:
+        return cells.longest(
+            room,
+            _("constant: {formula}").format(formula=f"{raw} {MINUS} {shift}{result}"),
+            f"{raw} {MINUS} {shift}{result}",
+        )
+    span = 1 / factor
+    if stage.scaling.kind == "minmax":
+        divisor = f"({_written(offset + span, offset + span, offset + span)} {MINUS} {shift})"
+    else:
+        divisor = _written(span, span, span)
+    numbers = f"({raw} {MINUS} {shift})/{divisor}{result}"
+    return cells.longest(room, f"{symbols} = {numbers}", numbers, result.removeprefix(" = "))
+
+
+def _written(value: float, low: float, high: float, whole: bool = False) -> str:
+    """A number with four significant digits of the largest one between ``low`` and ``high``, as wide as either end.
+
+    Args:
+        whole: all numbers between them are whole ones.
+    """
+    largest = max(abs(low), abs(high))
+    if not math.isfinite(value) or largest >= 1e7 or 0 < largest < 1e-4:
+        return number(value, FIGURE)
+    places = min(max(3 - math.floor(math.log10(largest)), 0), 7) if largest and not whole else 0
+
+    def plain(x: float) -> str:
+        words = f"{x:.{places}f}"
+        words = words.rstrip("0").rstrip(".") if "." in words else words
+        return words.removeprefix("-") if float(words) == 0 else words.replace("-", MINUS)
+
+    widest = max(len(f"{x:.{places}f}") for x in (low, high))
+    trimmed = plain(value)
+    return trimmed if low == high else trimmed.rjust(widest)

@@ -1,0 +1,257 @@
+"""What do the networks make of the plane, or of the line?  Decision boundary and fitted curve, among the samples.
+
+A network's answers between the samples are those that were recorded on a grid; between the grid's points they are
+interpolated linearly.  The axes are the grid's and the samples', so that nothing moves but what was learned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.keyframe import BoolArray, FloatArray, IntArray, Predictions
+from bntui.language import _
+from bntui.recording.dataset import RecordedData
+from bntui.viewer import canvas, cells, charts, figures
+from bntui.viewer.charts import Chart, Limits
+from bntui.viewer.rows import Row, Span, fit, join
+from bntui.viewer.rows import width as cells_of
+from bntui.viewer.view import RunView
+
+TRAINING: Final = ("•", "▴", "▪", "⬩", "▾", "+")
+VALIDATION: Final = ("○", "△", "□", "◇", "▽", "×")
+"""Marks of the classes, small and filled in the training part, large and open in the validation part; not the runs'."""
+TEXTURES: Final = ("⠂", "⠒", "⠆", "⠢", "⠔", "⠶")
+"""What fills a class's region: every second cell where its probability is above the first of ``SURE``, every cell above
+the second."""
+SURE: Final = (0.6, 0.9)
+CLASS_STYLES: Final = ("run5", "run4", "run3", "run2", "run1", "run0")
+"""From the end of the palette, so that they are not those of a scenario's first runs."""
+MOST_MARKS: Final = 6
+"""One mark for so many cells at most: of more samples some are drawn, evenly apart."""
+FRAMED: Final = (30, 10)
+"""Least size with axes."""
+
+
+class Marks(NamedTuple):
+    """Samples to draw; those that must be seen come last."""
+
+    rows: IntArray
+    training: BoolArray
+
+
+def legend(data: RecordedData, runs: Sequence[RunView], width: int, height: int) -> list[Row]:
+    """What marks, colours and lines mean, in at most ``height`` rows, with each run's recorded accuracy or R²."""
+    wordings = (_("small: training, large: validation"), _("training, validation"))
+    score = cells.longest(width // 4, _("validation accuracy"), _("accuracy")) if data.classes else "R²"
+    lines: list[Row] = []
+    for place, run in enumerate(runs):
+        value = run.frame.val_accuracy if run.frame is not None else math.nan
+        words = figures.percent(value) if data.classes else figures.number(value)
+        name = Span(f"{'━━' if place == 0 else '╍╍'} {run.mark} {run.name}  ", f"bold {run.style}")
+        lines.append((name, Span(score + " ", "muted"), Span(words, "text")))
+    marks: list[Row] = [
+        (Span(f"{TRAINING[at % 6]} {VALIDATION[at % 6]} {name}", CLASS_STYLES[at % 6]),)
+        for at, name in enumerate(data.classes[:6])
+    ] or [(Span(f"{TRAINING[0]} {VALIDATION[0]}", CLASS_STYLES[1]),)]
+    marks.append((Span(cells.longest(width // 2, *wordings), "muted"),))
+    if data.classes:
+        marks.append((Span(cells.longest(width // 3, _("wrong side of the boundary"), _("wrong side")), "bad"),))
+    return [fit(row, width) for row in [*_flowing(lines, width), *_flowing(marks, width)][:height]]
+
+
+def _flowing(parts: Sequence[Row], width: int) -> list[Row]:
+    """One after the other, in as many rows as they need; what is wider than a row is left out."""
+    rows: list[Row] = []
+    for part in (part for part in parts if cells_of(part) <= width):
+        if rows and cells_of(rows[-1]) + 3 + cells_of(part) <= width:
+            rows[-1] = join(rows[-1], [Span("   ")], part)
+        else:
+            rows.append(part)
+    return rows
+
+
+def drawn(data: RecordedData, runs: Sequence[RunView], sample: int, width: int, height: int) -> list[Row]:
+    """The picture, exactly ``height`` rows of ``width`` cells.
+
+    Args:
+        runs: the selected one, whose answers fill the picture, and the pinned one, of which a line is drawn.
+        sample: row of the sample that the panel tells of; -1 for none.
+    """
+    frame = _frame(_limits(data), _axis_names(data), width, height)
+    if frame.lines < 1 or frame.columns < 1:
+        return list(frame.rows)
+    rows, columns = frame.lines, frame.columns
+    answers = [(run, run.frame.predictions) for run in runs if run.frame is not None and run.frame.predictions]
+    names = ["frame", *CLASS_STYLES, "bad", "cursor", *(f"bold {run.style}" for run, _ in answers)]
+    glyphs = np.full((rows, columns), " ")
+    styles = np.zeros((rows, columns), np.int64)
+    if data.classes:
+        planes = [_at_dots(found, rows, columns) for _, found in answers]
+        lines = [_boundary(classes) for classes, _ in planes]
+        if planes:
+            glyphs = _regions(*planes[0])
+    else:
+        lines = [_curve(data, found, frame) for _, found in answers]
+    marks = _marks(data, rows * columns)
+    across, down = _places(data, marks.rows, frame)
+    classes = data.y[marks.rows].astype(np.int64) if data.classes else np.zeros(len(marks.rows), np.int64)
+    bits = np.zeros((rows, columns), np.int64)
+    for place in reversed(range(len(lines))):  # the selected run's lies on top
+        here = canvas.braille(lines[place] if place == 0 else lines[place] & _dashes(rows, columns))
+        bits |= here
+        styles = np.where(here > 0, len(CLASS_STYLES) + 3 + place, styles)
+    glyphs = np.where(bits > 0, canvas.characters(bits), glyphs)
+    shape = np.where(marks.training, np.array(TRAINING)[classes % 6], np.array(VALIDATION)[classes % 6])
+    look = 1 + classes % 6 if data.classes else np.full(len(classes), 2)
+    if data.classes and answers:
+        wrong = misclassified(data, answers[0][1], marks.rows)
+        look = np.where(wrong, len(CLASS_STYLES) + 1, look)
+    glyphs[down, across], styles[down, across] = shape, look
+    if sample >= 0:
+        column, line = (int(at[0]) for at in _places(data, np.array([sample]), frame))
+        styles[line, column] = len(CLASS_STYLES) + 2
+        if glyphs[line, column] not in (*TRAINING, *VALIDATION):
+            glyphs[line, column] = TRAINING[int(data.y[sample]) % 6 if data.classes else 0]
+    drawing = canvas.rows_of(glyphs, styles, names)
+    axis = [fit(row, frame.left) for row in frame.rows[:rows]]
+    return [*(join(*parts) for parts in zip(axis, drawing, strict=True)), *frame.rows[rows:]]
+
+
+def misclassified(data: RecordedData, answers: Predictions, rows: IntArray) -> BoolArray:
+    """Which samples lie on another class's side of the boundary as it is drawn."""
+    x, y = data.x[rows].astype(np.float64).T
+    numbers, scores = _scores(answers)
+    across, down = (
+        canvas.between(_share(values, axis), len(axis)) for values, axis in zip((x, y), data.grid, strict=True)
+    )
+    below, above = (
+        scores[:, at, across.first] * (1 - across.part) + scores[:, at, across.second] * across.part
+        for at in (down.first, down.second)
+    )
+    found: BoolArray = numbers[(below * (1 - down.part) + above * down.part).argmax(0)] != data.y[rows]
+    return found
+
+
+def _share(values: FloatArray, axis: NDArray[np.float32]) -> FloatArray:
+    low, high = float(axis[0]), float(axis[-1])
+    return (values - low) / (high - low)
+
+
+def _scores(answers: Predictions) -> tuple[IntArray, FloatArray]:
+    """The classes on the grid, and each one's probability; where another one wins, it has its share of what is left."""
+    assert answers.classes is not None
+    numbers = np.unique(answers.classes).astype(np.int64)
+    rest = (1.0 - answers.values.astype(np.float64)) / max(len(numbers) - 1, 1)
+    return numbers, np.where(answers.classes == numbers[:, np.newaxis, np.newaxis], answers.values, rest)
+
+
+@lru_cache(maxsize=8)
+def _dots(dots: int, count: int, upward: bool = False) -> canvas.Between:
+    """Where evenly standing dots lie among the grid's values, from the lowest or, upward, from the highest."""
+    shares = np.linspace(0, 1, dots)
+    return canvas.between(shares[::-1] if upward else shares, count)
+
+
+def _at_dots(answers: Predictions, rows: int, columns: int) -> tuple[IntArray, FloatArray]:
+    """The winning class and its score at every braille dot, from the top; shapes ``(4 * rows, 2 * columns)``."""
+    numbers, scores = _scores(answers)
+    down, across = answers.values.shape
+    fine = canvas.interpolated(scores, _dots(4 * rows, down, upward=True), _dots(2 * columns, across))
+    top = fine[0].copy()
+    winner = np.full(top.shape, numbers[0])
+    for number, score in zip(numbers[1:], fine[1:], strict=True):
+        better = score > top
+        winner[better], top[better] = number, score[better]
+    return winner, top
+
+
+def _boundary(classes: IntArray) -> BoolArray:
+    """Dots at which the class changes to the right or below."""
+    edge = np.zeros(classes.shape, np.bool_)
+    edge[:, :-1] |= classes[:, 1:] != classes[:, :-1]
+    edge[:-1] |= classes[1:] != classes[:-1]
+    return edge
+
+
+def _regions(classes: IntArray, score: FloatArray) -> canvas.Glyphs:
+    """A texture for each cell, from winners and scores at dots; blank where the network is not sure."""
+    owner, sure = classes[2::4, 1::2], score[2::4, 1::2]
+    even = (np.arange(owner.shape[0])[:, np.newaxis] + np.arange(owner.shape[1])) % 2 == 0
+    filled = (sure > SURE[1]) | ((sure > SURE[0]) & even)
+    return np.where(filled, np.array(TEXTURES)[owner % len(TEXTURES)], " ")
+
+
+@lru_cache(maxsize=4)
+def _dashes(rows: int, columns: int) -> BoolArray:
+    """Dots that a dashed line keeps: it has gaps in whatever direction it runs."""
+    pattern: BoolArray = (2 * np.arange(4 * rows)[:, np.newaxis] + np.arange(2 * columns)) % 8 < 4
+    return pattern
+
+
+def _curve(data: RecordedData, answers: Predictions, frame: Chart) -> BoolArray:
+    """Dots of the fitted curve of the first output; what lies beyond the axis is left out."""
+    grid = data.grid[0].astype(np.float64)
+    shares = _share_of(np.interp(np.linspace(grid[0], grid[-1], 2 * frame.columns), grid, answers.values[:, 0]), frame)
+    lit = np.zeros((4 * frame.lines, 2 * frame.columns), np.bool_)
+    last = lit.shape[0] - 1
+    at = np.rint((1 - shares) * last)
+    before = np.concatenate((at[:1], at[:-1]))
+    # a step is joined within the new column, from beside the old dot
+    start = np.where(at > before, before + 1, np.where(at < before, before - 1, at))
+    level = np.arange(lit.shape[0])[:, np.newaxis]
+    lit |= (level >= np.minimum(at, start)) & (level <= np.maximum(at, start))
+    return lit
+
+
+def _share_of(values: FloatArray, frame: Chart) -> FloatArray:
+    low, high = frame.y_limits
+    return (values - low) / (high - low)
+
+
+def _marks(data: RecordedData, room: int) -> Marks:
+    """Training samples, then validation samples, which lie on top; as many as ``room`` cells can show."""
+    most = max(room // MOST_MARKS, 1)
+    every = -(-(len(data.train) + len(data.validation)) // most)
+    train, validation = data.train[::every], data.validation[::every]
+    rows = np.concatenate((train, validation))
+    return Marks(rows, np.arange(len(rows)) < len(train))
+
+
+def _places(data: RecordedData, rows: IntArray, frame: Chart) -> tuple[IntArray, IntArray]:
+    """Column and line, within the canvas, of the cell in which each sample lies."""
+    x = data.x[rows].astype(np.float64)
+    across = _share(x[:, 0], data.grid[0])
+    values = x[:, 1] if data.classes else data.y[rows, 0].astype(np.float64)
+    up = _share_of(values, frame)
+    columns = np.rint(across.clip(0, 1) * (2 * frame.columns - 1)).astype(np.int64) // 2
+    lines = np.rint((1 - up.clip(0, 1)) * (4 * frame.lines - 1)).astype(np.int64) // 4
+    return columns, lines
+
+
+def _limits(data: RecordedData) -> tuple[Limits, Limits]:
+    """Both axes: those of the grid; up, in regression, the samples' values with some room for a curve."""
+    across = Limits(float(data.grid[0][0]), float(data.grid[0][-1]))
+    if data.classes:
+        return across, Limits(float(data.grid[1][0]), float(data.grid[1][-1]))
+    low, high = float(data.y[:, 0].min()), float(data.y[:, 0].max())
+    margin = 0.1 * (high - low)
+    return across, charts.limits([np.array([low - margin, high + margin])], log=False)
+
+
+def _axis_names(data: RecordedData) -> tuple[str, str]:
+    return data.features[0], data.features[1] if data.classes else "y"
+
+
+@lru_cache(maxsize=4)
+def _frame(limits: tuple[Limits, Limits], names: tuple[str, str], width: int, height: int) -> Chart:
+    """The axes, which stay: a chart without a line, or where it is too small for axes nothing at all."""
+    if width < FRAMED[0] or height < FRAMED[1]:
+        return Chart(tuple(fit((), width) for _ in range(height)), 0, width, height, *limits, log=False)
+    x_name, y_name = names
+    return charts.line_chart([], width, height, x_limits=limits[0], y_limits=limits[1], y_label=y_name, x_label=x_name)
