@@ -471,12 +471,12 @@ def test_a_scenario_without_data_says_so_once() -> None:
     assert (found.path, found.message) == ("data", "required, but missing")
 
 
-def test_at_most_six_runs() -> None:
-    runs = "".join(f'[[run]]\nname = "{number}"\n' for number in range(6))
-    assert len(read(BASE + runs).runs) == 6
-    found = problem(BASE + runs + '[[run]]\nname = "6"\n')
+def test_at_most_twelve_runs() -> None:
+    runs = "".join(f'[[run]]\nname = "{number}"\n' for number in range(12))
+    assert len(read(BASE + runs).runs) == 12
+    found = problem(BASE + runs + '[[run]]\nname = "12"\n')
     assert (found.path, found.line) == ("run", LINES_OF_BASE + 1)
-    assert "at most 6" in found.message
+    assert "at most 12" in found.message
 
 
 def test_convolutions_need_images() -> None:

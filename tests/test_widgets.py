@@ -16,6 +16,7 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.screen import Screen
 
+from bntui.scenario.schema import MAX_RUNS
 from bntui.text import clean
 from bntui.viewer import theme
 from bntui.viewer.narrow import NarrowCompositor, NarrowUpdate
@@ -152,10 +153,15 @@ async def test_the_terminal_gets_the_changed_cells_only() -> None:
 
 
 def test_runs_differ_in_every_palette() -> None:
-    runs = [Color.parse(theme.COLOURS[f"run{n}"]) for n in range(6)]
-    for palette in (ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT, ColorSystem.STANDARD):
-        assert len({run.downgrade(palette) for run in runs}) == 6, palette
+    runs = [Color.parse(theme.COLOURS[f"run{n}"]) for n in range(MAX_RUNS)]
+    for palette, told in ((ColorSystem.TRUECOLOR, 12), (ColorSystem.EIGHT_BIT, 12), (ColorSystem.STANDARD, 6)):
+        assert len({run.downgrade(palette) for run in runs[:told]}) == told, palette
         assert Color.parse(theme.BACKGROUND).downgrade(palette) not in {run.downgrade(palette) for run in runs}
+
+
+def test_every_run_has_a_mark_of_one_cell_of_its_own() -> None:
+    assert len(set(theme.RUN_MARKS)) == len(theme.RUN_MARKS) == MAX_RUNS
+    assert {cell_len(mark) for mark in theme.RUN_MARKS} == {1}
 
 
 def test_without_colours_no_style_has_one() -> None:

@@ -26,7 +26,7 @@ BUILTIN_DATA = (
     "line", "sine",
 )  # fmt: skip
 DATA_SUFFIXES = (".csv", ".npz", "-ubyte", ".idx", "-ubyte.gz", ".idx.gz")
-MAX_RUNS: Final = 6
+MAX_RUNS: Final = 12
 REFUSED: Final = "refused"
 """Type of the errors raised here; their context holds ``text``, ``allowed`` and ``keys``."""
 

@@ -2,8 +2,9 @@
 
 Panels name styles (``run0``, ``bold warn``); what they look like is decided here and nowhere else.  The
 colours of the runs are after Okabe and Ito's palette for all kinds of colour vision, lightened for a dark
-background, and fall on different colours of a 256-colour and of a 16-colour terminal.  Under ``NO_COLOR``
-weight, underline and reverse carry what they can; the runs' marks carry the rest.
+background, and fall on different colours of a 256-colour terminal.  The first six, whose marks are filled,
+do so on a 16-colour terminal too; the other six are lighter and darker shades of them, with open marks.
+Under ``NO_COLOR`` weight, underline and reverse carry what they can; the runs' marks carry the rest.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ TEXT: Final = "#d5d9e3"
 MUTED: Final = "#838999"
 FRAME: Final = "#42454d"
 
-RUN_MARKS: Final = ("●", "▲", "■", "◆", "▼", "✚")
+RUN_MARKS: Final = ("●", "▲", "■", "◆", "▼", "✚", "○", "△", "□", "◈", "▽", "✛")
 """A run has a mark and a colour, the same everywhere; colour alone never carries meaning."""
 
 COLOURS: Final = {
@@ -31,6 +32,12 @@ COLOURS: Final = {
     "run3": "#e274c2",
     "run4": "#f5ee58",
     "run5": "#a9a4f7",
+    "run6": "#b5e1fb",
+    "run7": "#b5752e",
+    "run8": "#a9ecd0",
+    "run9": "#ffc4ea",
+    "run10": "#a8a23a",
+    "run11": "#7f78e6",
     "text": TEXT,
     "muted": MUTED,
     "frame": FRAME,

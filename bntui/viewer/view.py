@@ -28,7 +28,7 @@ class RunView:
 
     @property
     def style(self) -> str:
-        """Name of the run's style, ``run0`` to ``run5``."""
+        """Name of the run's style, ``run0`` to ``run11``."""
         return f"run{self.info.index % len(RUN_MARKS)}"
 
     @property
