@@ -247,8 +247,9 @@ def list_(as_json: Json = False) -> None:
     for entry in entries:
         epochs = ngettext("{epochs:g} epoch", "{epochs:g} epochs", math.ceil(entry.epochs)).format(epochs=entry.epochs)
         what = entry.problem or f"{entry.title}  ({', '.join(entry.runs)}; {epochs})"
+        size = f"{entry.size / 1e6:.1f} MB"
         live = f"● {_('live')}  " if entry.live else ""
-        print(f"  {entry.path}  {entry.when:%Y-%m-%d %H:%M}  {entry.size / 1e6:.1f} MB  {live}{what}")
+        print(f"  {entry.path}  {entry.when:%Y-%m-%d %H:%M}  {size}  {live}{what}")
 
 
 @command()
