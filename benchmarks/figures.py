@@ -85,9 +85,13 @@ def first_gradient(run: Trained) -> float:
     return _decades(float(run.history.layer(0, "weight_gradient_norm")[0]))
 
 
-def first_step(run: Trained) -> float:
-    """The first hidden layer's update-to-weight ratio in the first keyframe after keyframe 0, in decades."""
-    return _decades(float(run.history.layer(0, "update_ratio")[run.history.has_frame][1]))
+def largest_gradient(layer: int) -> Callable[[Trained], float]:
+    """Decades of the largest weight gradient of a layer in any keyframe."""
+
+    def largest(run: Trained) -> float:
+        return _decades(float(np.nanmax(run.history.layer(layer, "weight_gradient_norm"))))
+
+    return largest
 
 
 def shift(run: Trained) -> float:
@@ -145,15 +149,13 @@ FIGURES: Final[Mapping[str, tuple[Figure, ...]]] = {
         ACCURACY, LOSS, Figure("typical unit's movement", movement, 3), Figure("‖G−G′‖₂ last hidden, log₁₀", shift, 2),
     ),
     "small-batches": (ACCURACY, LOSS),
-    "zero-variance": (ACCURACY, Figure("first layer's |Δw|/|w|, log₁₀", first_step, 2)),
-    "zero-variance-recurrent": (
-        ACCURACY, Figure("input weight's gradient at the start, log₁₀", first_gradient, 2), LOSS,
-    ),
+    "zero-variance": (ACCURACY, Figure("first gradient at the start, log₁₀", first_gradient, 2)),
+    "zero-variance-recurrent": (ACCURACY, Figure("recurrent layer's largest gradient, log₁₀", largest_gradient(1), 2)),
     "training-and-evaluation": (ACCURACY, LOSS),
     "recurrent": (ACCURACY, TO_90, Figure("ms per step", cost, 2)),
     "dropout-regression": (LOSS, Figure("validation minus training loss", gap, 3)),
     "dropout-rates": (ACCURACY, LOSS, Figure("validation minus training loss", gap, 3)),
-    "dropout-before-batch-norm": (ACCURACY, LOSS),
+    "dropout-before-batch-norm": (LOSS, ACCURACY),
     "early-stopping": (BEST, LOSS, EPOCHS),
     "reduce-on-plateau": (BEST, EPOCHS, Figure("last learning rate, log₁₀", final_rate, 2)),
     "convolution": (ACCURACY, TO_90),
