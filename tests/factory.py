@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from bntui.keyframe import (
     EarlyStopping,
     Keyframe,
     LayerMeasures,
+    Predictions,
 )
+from bntui.recording.dataset import RecordedData, RecordedScaling
 from bntui.recording.history import Event, LayerInfo, RunHistory, RunInfo
 from bntui.viewer.view import RunView, View
 
@@ -177,4 +180,67 @@ def view(*runs: RunView, selected: int = 0, pinned: int | None = 1, log_axis: bo
     cursor = max((run.frame.epoch for run in runs if run.frame), default=0.0)
     return View(
         "Batch normalization in a sigmoid network", "classification", runs, selected, pinned, cursor, True, log_axis
+    )
+
+
+def recorded_data(kind: str, scalings: tuple[str, ...] = ("standard", "standard"), samples: int = 150) -> RecordedData:
+    """Samples of a ``plane`` (two classes, two features), a ``line`` (regression), ``images`` or a ``table``."""
+    draw = np.random.default_rng(3)
+    if kind == "images":
+        x = draw.integers(0, 17, (samples, 1, 8, 8)).astype(np.float32)
+        x[:, :, :, 0] = 0  # constant pixels
+    else:
+        x = draw.normal(0, 1, (samples, {"plane": 2, "line": 1, "table": 30}[kind])).astype(np.float32)
+        x *= np.logspace(-2, 3, x.shape[1], dtype=np.float32) if kind == "table" else 1
+    flat = x.reshape(samples, -1)
+    labels = (flat[:, 0] > 0).astype(np.int64)
+    train = draw.permutation(samples)
+    train, validation = train[: samples * 2 // 3], train[samples * 2 // 3 :]
+    low, high, mean, std = (
+        getattr(flat[train].astype(np.float64), name)(0).reshape(x.shape[1:]) for name in ("min", "max", "mean", "std")
+    )
+    span, spread = np.where(high > low, high - low, 1.0), np.where(std > 0, std, 1.0)
+    fitted = {
+        "none": RecordedScaling("none", np.zeros_like(mean), np.ones_like(mean)),
+        "minmax": RecordedScaling("minmax", low, 1 / span),
+        "standard": RecordedScaling("standard", mean, 1 / spread),
+    }
+    counts = {"plane": (48, 32), "line": (128,)}.get(kind, ())
+    axes = zip(flat.T, counts, strict=False)
+    return RecordedData(
+        name={"plane": "moons", "line": "sine", "images": "digits", "table": "breast_cancer"}[kind],
+        x=x,
+        y=np.sin(2 * flat[:, :1]).astype(np.float32) if kind == "line" else labels,
+        train=train,
+        validation=validation,
+        classes=() if kind == "line" else ("below", "above"),
+        features=tuple(f"feature {number}" for number in range(1, flat.shape[1] + 1)),
+        scalings=tuple(fitted[name] for name in scalings),
+        grid=tuple(np.linspace(v.min() - 0.5, v.max() + 0.5, n).astype(np.float32) for v, n in axes),
+    )
+
+
+def with_data(shown: View, data: RecordedData, *, predictions: bool = True) -> View:
+    """The view with these samples, and with answers on their grid that turn a little with every keyframe."""
+    return replace(
+        shown,
+        task="classification" if data.classes else "regression",
+        dataset=data,
+        runs=tuple(
+            replace(run, frame=replace(run.frame, predictions=answers(data, run.frame.step / 500)))
+            if run.frame and data.grid and predictions
+            else run
+            for run in shown.runs
+        ),
+    )
+
+
+def answers(data: RecordedData, turned: float) -> Predictions:
+    """A boundary at ``x1 + turned * x2 = 0``, or a curve ``sin(2x) + turned``."""
+    if not data.classes:
+        return Predictions((np.sin(2 * data.grid[0]) + turned).astype(np.float32)[:, np.newaxis], None)
+    x1, x2 = np.meshgrid(*data.grid)
+    probability = 1 / (1 + np.exp(-3 * (x1 + turned * x2)))
+    return Predictions(
+        np.maximum(probability, 1 - probability).astype(np.float32), (probability > 0.5).astype(np.uint8)
     )

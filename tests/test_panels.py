@@ -8,7 +8,7 @@ from bntui.viewer.panels import PANELS, Panel
 from bntui.viewer.rows import text, width
 from bntui.viewer.theme import NAMES
 from bntui.viewer.view import View
-from tests.factory import run_view, view
+from tests.factory import recorded_data, run_view, view, with_data
 
 SIZES = [(20, 6), (38, 6), (38, 19), (50, 10), (75, 21), (81, 24), (98, 12), (118, 28), (158, 40), (200, 60)]
 VIEWS = {
@@ -24,6 +24,13 @@ VIEWS = {
     "six runs": view(*(run_view(n, f"run number {n}", dropout=n / 10) for n in range(6)), selected=4, pinned=2),
     "Korean": view(run_view(name="배치 정규화 없음", dropout=0.2), run_view(1, "배치 정규화", norm=True)),
     "linear axis": view(run_view(vanishing=True), log_axis=False),
+    "plane": with_data(view(), recorded_data("plane")),
+    "curve": with_data(view(), recorded_data("line")),
+    "images": with_data(view(), recorded_data("images", ("minmax", "standard"))),
+    "table": with_data(view(), recorded_data("table", ("none", "minmax"))),
+    "plane before the first keyframe": with_data(view(run_view(keyframes=0)), recorded_data("plane")),
+    "curve without predictions": with_data(view(), recorded_data("line"), predictions=False),
+    "images before the first keyframe": with_data(view(run_view(keyframes=0)), recorded_data("images")),
 }
 
 
@@ -53,6 +60,21 @@ def test_neighbouring_keyframes_keep_their_columns(panel: Panel) -> None:
     """Nothing jumps: what does not change from keyframe to keyframe stays where it is."""
     before, after = (
         panel.draw(view(run_view(row=row, dropout=0.2), run_view(1, "batch norm", norm=True, row=row)), 81, 24)
+        for row in (5, 6)
+    )
+    assert before.title == after.title
+    words = [[word for word in text(row).split() if word.isalpha()] for row in before.rows]
+    assert words == [[word for word in text(row).split() if word.isalpha()] for row in after.rows]
+
+
+@pytest.mark.parametrize("kind", ["plane", "line", "images", "table"])
+@pytest.mark.parametrize("size", [(50, 18), (81, 24), (158, 40)])
+def test_the_data_stay_where_they_are_while_the_cursor_walks(kind: str, size: tuple[int, int]) -> None:
+    data = recorded_data(kind, ("minmax", "standard"))
+    before, after = (
+        Panel("data", "7", "Data").draw(
+            with_data(view(run_view(row=row), run_view(1, "batch norm", row=row)), data), *size
+        )
         for row in (5, 6)
     )
     assert before.title == after.title

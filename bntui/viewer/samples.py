@@ -1,12 +1,12 @@
 """What are the samples like, feature by feature, before scaling and after it?  Measured once for each data set.
 
-Scaling is ``(x - offset) * factor``, so that scaled figures and histograms follow from the raw ones.
+Scaling is ``(x - offset) * factor``, so that scaled figures follow from the raw ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
@@ -24,7 +24,6 @@ _CHUNK: Final = 8192
 """Samples measured at a time: float64 copies of all would take twice their memory."""
 _MOST_VALUES: Final = 1_000_000
 """A histogram of all features together counts about so many values, of samples evenly apart."""
-_KEPT_HISTOGRAMS: Final = 512
 
 
 class Figures(NamedTuple):
@@ -35,14 +34,6 @@ class Figures(NamedTuple):
     mean: float
     std: float
     """Population standard deviation (ddof = 0)."""
-
-
-class Histogram(NamedTuple):
-    """Equal bins from ``low`` to ``high``, the last one closed."""
-
-    counts: IntArray
-    low: float
-    high: float
 
 
 class _Columns(NamedTuple):
@@ -69,7 +60,6 @@ class Samples:
     columns: dict[Part, _Columns]
     whole: BoolArray
     """Features with whole numbers only, such as pixels."""
-    _histograms: dict[tuple[int | None, Part, str], Histogram] = field(default_factory=dict)
 
     @property
     def features(self) -> int:
@@ -90,23 +80,39 @@ class Samples:
         offset, factor = _affine(scaling, self.features)
         columns = self.columns[part]
         if feature is not None:
-            shift, by = offset[feature], factor[feature]
+            shift, by = float(offset[feature]), float(factor[feature])
             low, high, mean = ((float(column[feature]) - shift) * by for column in columns[:3])
-            return Figures(float(low), float(high), float(mean), float(columns.std[feature] * by))
+            return Figures(low, high, mean, float(columns.std[feature]) * by)
         lows, highs, means = ((column - offset) * factor for column in columns[:3])
         mean = float(means.mean())
         # the variance of all is the mean of the variances and the variance of the means
         variance = float(np.mean((columns.std * factor) ** 2 + (means - mean) ** 2))
         return Figures(float(lows.min()), float(highs.max()), mean, variance**0.5)
 
-    def histogram(self, feature: int | None, part: Part, scaling: RecordedScaling | None = None) -> Histogram:
-        """Of one feature, or (None) of the values of all; the bins lie between the part's lowest and highest value."""
-        if feature is None:
-            return self._kept(None, part, scaling)
-        raw = self._kept(feature, part, None)
+    def histogram(
+        self, feature: int | None, part: Part, axis: tuple[float, float], scaling: RecordedScaling | None = None
+    ) -> IntArray:
+        """Counts of one feature, or (None) of the values of all, in equal bins along an axis.
+
+        What lies beyond the axis is counted in its outer bins.  Whole numbers have a bin each where they can;
+        otherwise there are fewer bins for fewer samples, which in many would look like noise.
+        """
+        low, high = axis
+        rows = self.rows(part)
         offset, factor = _affine(scaling, self.features)
-        shift, by = float(offset[feature]), float(factor[feature])
-        return Histogram(raw.counts, (raw.low - shift) * by, (raw.high - shift) * by)
+        if feature is None:
+            few = rows[:: max(len(rows) * self.features // _MOST_VALUES, 1)]
+            values = (self.flat[few] - offset) * factor
+            whole = bool(self.whole.all())
+        else:
+            values = (self.flat[rows, feature] - offset[feature]) * factor[feature]
+            whole = bool(self.whole[feature])
+        if not (np.isfinite(high - low) and high > low):
+            return np.zeros(1, np.int64)
+        bins = int(high - low) + 1 if whole and scaling is None and high - low < BINS else 0
+        bins = bins or int(min(max(2 * values.size**0.5, _FEWEST_BINS), BINS))
+        inside = values[np.isfinite(values)].clip(low, high)
+        return np.histogram(inside, bins, (low, high))[0].astype(np.int64)
 
     def axis(self, feature: int | None, scaling: RecordedScaling | None = None) -> tuple[float, float]:
         """The lowest and the highest value of both parts; of all features, every one has room."""
@@ -118,33 +124,6 @@ class Samples:
         offset, factor = _affine(scaling, self.features)
         entering: FloatArray = (self.flat[row].astype(np.float64) - offset) * factor
         return entering
-
-    def _kept(self, feature: int | None, part: Part, scaling: RecordedScaling | None) -> Histogram:
-        # a run's scaling of one kind is every run's: they are fitted on the same samples
-        key = (feature, part, "none" if scaling is None else scaling.kind)
-        if key not in self._histograms:
-            if len(self._histograms) >= _KEPT_HISTOGRAMS:
-                self._histograms.clear()
-            self._histograms[key] = self._counted(feature, part, scaling)
-        return self._histograms[key]
-
-    def _counted(self, feature: int | None, part: Part, scaling: RecordedScaling | None) -> Histogram:
-        rows = self.rows(part)
-        low, high = self.figures(feature, part, scaling)[:2]
-        if feature is not None:
-            values = self.flat[rows, feature].astype(np.float64)
-        else:
-            offset, factor = _affine(scaling, self.features)
-            few = rows[:: max(len(rows) * self.features // _MOST_VALUES, 1)]
-            values = (self.flat[few] - offset) * factor
-        if not values.size or not np.isfinite(high - low):
-            return Histogram(np.zeros(_FEWEST_BINS, np.int64), low, high)
-        room = (low, high) if high > low else (low - 0.5, low + 0.5)
-        # few samples in many bins would look like noise; whole numbers have a bin each
-        bins = int(min(max(2 * len(values) ** 0.5, _FEWEST_BINS), BINS))
-        if scaling is None and (self.whole.all() if feature is None else self.whole[feature]) and high - low < BINS:
-            bins = int(high - low) + 1
-        return Histogram(np.histogram(values, bins, room)[0].astype(np.int64), low, high)
 
 
 def samples_of(data: RecordedData) -> Samples:

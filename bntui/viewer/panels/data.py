@@ -20,7 +20,7 @@ from bntui.viewer.view import RunView, View
 
 PLOT_BESIDE: Final = 72
 """Width from which a plot has the table beside it."""
-PLOT_ABOVE: Final = 18
+PLOT_ABOVE: Final = 24
 """Height from which it has the table below it, where the panel is narrower."""
 IMAGE_BESIDE: Final = 60
 LEAST_IMAGE, LARGEST_IMAGE = 12, 64
@@ -107,9 +107,11 @@ def _with_plot(
     return [*plot(width, upper), *_table(samples, stages, row, width, height - upper)]
 
 
-def _with_images(samples: Samples, stages: Sequence[Stage], row: int, width: int, height: int) -> list[Row]:
+def _with_images(samples: Samples, every: Sequence[Stage], row: int, width: int, height: int) -> list[Row]:
     """The sample before scaling and as each network gets it, then the pixels' distributions."""
     pixels = samples.data.x.shape[2:]
+    # a network that gets the raw values shows them
+    stages = every[1:] if any(stage.raw for stage in every[1:]) else every
     if width >= IMAGE_BESIDE:
         each = max(height // len(stages) - 1, 1)
         across = canvas.picture_size(pixels, min(width // 4, LARGEST_IMAGE), each)[0]
@@ -120,13 +122,13 @@ def _with_images(samples: Samples, stages: Sequence[Stage], row: int, width: int
             left += [(Span(heading, stage.style if stage.mark else "muted"),)]
             left += _image(samples, stage, row, size, each)
         left = list(cells.page("", left, size, height).rows)
-        right = _table(samples, stages, row, width - size - 2, height)
+        right = _table(samples, every, row, width - size - 2, height)
         return [(*first, GAP, *second) for first, second in zip(left, right, strict=True)]
     size = (width - 2 * (len(stages) - 1)) // len(stages)
     upper = max(canvas.picture_size(pixels, size, height // 2)[1], 1)
     images = [cells.page("", _image(samples, stage, row, size, upper), size + 2, upper).rows for stage in stages]
     rows = [fit(join(*parts), width) for parts in zip(*images, strict=True)]
-    return [*rows, *_table(samples, stages, row, width, height - upper)]
+    return [*rows, *_table(samples, every, row, width, height - upper)]
 
 
 def _image(samples: Samples, stage: Stage, row: int, width: int, height: int) -> list[Row]:
@@ -134,7 +136,7 @@ def _image(samples: Samples, stage: Stage, row: int, width: int, height: int) ->
     if row < 0:
         return []
     values = samples.scaled(row, stage.scaling)
-    low, high = samples.axis(None) if stage.scaling is None else (stage.low, stage.high)
+    low, high = samples.axis(None) if stage.raw else (stage.low, stage.high)
     shades = (values - low) / (high - low) if high > low and math.isfinite(high - low) else np.zeros(len(values))
     image = shades.reshape(samples.data.x.shape[1:]).mean(0)
     return [(Span(line),) for line in canvas.picture(image, width, height)]

@@ -26,9 +26,8 @@ FORMULAS: Final = {"none": "x", "minmax": f"(x {MINUS} min)/(max {MINUS} min)", 
 SPREAD: Final = 4
 """The common axis reaches so many standard deviations of all training values from their mean, or to the extreme one if
 that is nearer; what lies beyond is in the outer cells."""
-FIGURE: Final = 7
-FULL: Final = 4 * (FIGURE + 1)
-MOMENTS: Final = 2 * (FIGURE + 1)
+FIGURES: Final = ((4, 7), (4, 6), (2, 7))
+"""How many figures, and how wide: minimum, maximum, mean and σ, or the last two."""
 LEAST_HISTOGRAM, MOST_HISTOGRAM = 10, 48
 LONGEST_NAME: Final = 24
 GAP: Final = 3
@@ -45,6 +44,11 @@ class Stage:
     low: float
     high: float
     """Both ends of the axis that all features share; equal where each has its own."""
+
+    @property
+    def raw(self) -> bool:
+        """The values are those before scaling."""
+        return self.scaling is None or self.scaling.kind == "none"
 
     def heading(self) -> str:
         if self.scaling is None:
@@ -88,8 +92,8 @@ class _Form:
     """Cells of the features' names, which stand left of everything where stages are side by side."""
     part: int
     histogram: int
-    figures: int
-    """Cells of the figures: ``FULL``, ``MOMENTS`` or 0."""
+    figures: tuple[int, int]
+    """One of ``FIGURES``; ``(0, 0)`` for none."""
     tall: int
     """Rows of a histogram."""
     blank: bool
@@ -97,7 +101,7 @@ class _Form:
 
     @property
     def column(self) -> int:
-        return self.histogram + self.figures
+        return self.histogram + _size(self.figures)
 
     def rows(self, stages: int) -> int:
         """Rows of one feature."""
@@ -127,10 +131,11 @@ def table(samples: Samples, stages: Sequence[Stage], row: int, width: int, heigh
     shown = sum(feature is not None for feature in blocks)
     left = samples.features - shown
     if shown and left and len(rows) < height:
-        words = ngettext(
-            "… {count} more feature, of smaller spread", "… {count} more features, of smaller spread", left
+        wordings = (
+            ngettext("… {count} more feature, of smaller spread", "… {count} more features, of smaller spread", left),
+            ngettext("… {count} more feature", "… {count} more features", left),
         )
-        rows.append((Span(words.format(count=count(left)), "muted"),))
+        rows.append((Span(cells.longest(width, *(words.format(count=count(left)) for words in wordings)), "muted"),))
     return rows[:height]
 
 
@@ -143,16 +148,21 @@ def _form(samples: Samples, stages: Sequence[Stage], blocks: int, width: int, he
     names = [_all_features(samples), *samples.data.features]
     name = min(max(map(cell_len, names)), LONGEST_NAME) + 2
     beside = (width - name - part - GAP * (len(stages) - 1)) // len(stages)
-    across = beside >= LEAST_HISTOGRAM + MOMENTS
+    across = beside >= LEAST_HISTOGRAM + _size(FIGURES[-1])
     room = beside if across else width - part
-    figures = next((size for size in (FULL, MOMENTS) if room >= LEAST_HISTOGRAM + size), 0)
-    histogram = min(room - figures, MOST_HISTOGRAM)
+    figures = next((figures for figures in FIGURES if room >= LEAST_HISTOGRAM + _size(figures)), (0, 0))
+    histogram = min(room - _size(figures), MOST_HISTOGRAM)
     head = 2 if across else 1
-    for tall, blank in ((3, True), (2, True), (2, False), (1, True)):
+    for tall, blank in ((5, True), (3, True), (2, True), (2, False), (1, True)):
         form = _Form(across, name, part, histogram, figures, tall, blank)
         if head + blocks * (form.rows(len(stages)) + blank) - blank <= height:
             return form
     return _Form(across, name, part, histogram, figures, 1, False)
+
+
+def _size(figures: tuple[int, int]) -> int:
+    number_of_them, width = figures
+    return number_of_them * (width + 1)
 
 
 def _all_features(samples: Samples) -> str:
@@ -178,8 +188,9 @@ def _header(stages: Sequence[Stage], form: _Form) -> list[Row]:
 
 
 def _figure_names(form: _Form) -> str:
-    names = {FULL: (_("min"), _("max"), _("mean"), "σ"), MOMENTS: (_("mean"), "σ")}.get(form.figures, ())
-    return "".join(" " + rjust(set_cell_size(name, min(cell_len(name), FIGURE)), FIGURE) for name in names)
+    wanted, size = form.figures
+    names = (_("min"), _("max"), _("mean"), "σ")[4 - wanted :]
+    return "".join(" " + rjust(set_cell_size(name, min(cell_len(name), size)), size) for name in names)
 
 
 def _block(samples: Samples, stages: Sequence[Stage], feature: int | None, row: int, form: _Form) -> list[Row]:
@@ -256,13 +267,13 @@ def _drawn(
     if not high > low:
         low, high = samples.axis(feature, scaling)
         low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
-    bins = samples.histogram(feature, part, scaling)
-    plots = cells.histogram(bins.counts, bins.low, bins.high, low, high, form.histogram, form.tall, 8 * form.tall - 1)
+    bins = samples.histogram(feature, part, (low, high), scaling)
+    plots = cells.histogram(bins, low, high, low, high, form.histogram, form.tall, 8 * form.tall - 1)
     look = style if part == "train" else "muted"
-    figures = samples.figures(feature, part, scaling)
-    numbers = {FULL: figures, MOMENTS: figures[2:]}.get(form.figures, ())
-    words = "".join(" " + number(value + 0.0, FIGURE) for value in numbers)
-    blank = Span(" " * form.figures)
+    wanted, size = form.figures
+    figures = samples.figures(feature, part, scaling)[4 - wanted :]
+    words = "".join(" " + number(value, size, size - 4) for value in figures)
+    blank = Span(" " * len(words))
     return (
         *((Span(plot, look), blank) for plot in plots[:-1]),
         (*cells.grounded(plots[-1], look), Span(words, "text" if part == "train" else "muted")),
@@ -313,7 +324,7 @@ def _written(value: float, low: float, high: float, whole: bool = False) -> str:
     """
     largest = max(abs(low), abs(high))
     if not math.isfinite(value) or largest >= 1e7 or 0 < largest < 1e-4:
-        return number(value, FIGURE)
+        return number(value)
     places = min(max(3 - math.floor(math.log10(largest)), 0), 7) if largest and not whole else 0
 
     def plain(x: float) -> str:

@@ -217,7 +217,7 @@ def _share_of(values: FloatArray, frame: Chart) -> FloatArray:
 def _marks(data: RecordedData, room: int) -> Marks:
     """Training samples, then validation samples, which lie on top; as many as ``room`` cells can show."""
     most = max(room // MOST_MARKS, 1)
-    every = -(-(len(data.train) + len(data.validation)) // most)
+    every = max(math.ceil((len(data.train) + len(data.validation)) / most), 1)
     train, validation = data.train[::every], data.validation[::every]
     rows = np.concatenate((train, validation))
     return Marks(rows, np.arange(len(rows)) < len(train))
