@@ -230,7 +230,7 @@ def said_by_others(view: View) -> Iterator[str]:
         yield from (view.dataset.name, *view.dataset.classes, *view.dataset.features)
 
 
-NAMES_OF_OTHERS = {"NaN", "inf", "sigmoid", "val_loss", *QUANTITIES}
+NAMES_OF_OTHERS = {"NaN", "inf", "min", "max", "sigmoid", "val_loss", *QUANTITIES}
 """Words that are the same in every language: figures, and names of the configuration and of Keras."""
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +81,15 @@ def test_a_wrong_configuration_is_refused_with_its_place(text: str, said_of_it: 
         preferred(None, {})
     assert str(preference.configuration_path()) in str(wrong.value)
     assert preferred("ko", {}) == "ko"  # who says it need not read it
+
+
+@pytest.mark.parametrize("variable", [None, "", "  ", "/somewhere"])
+def test_the_configuration_lies_where_platformdirs_says(variable: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if variable is None:
+        monkeypatch.delenv("XDG_CONFIG_HOME")
+    else:
+        monkeypatch.setenv("XDG_CONFIG_HOME", variable)
+    assert preference.configuration_path() == platformdirs.user_config_path("bntui") / "config.toml"
 
 
 def configure(text: str) -> None:
