@@ -78,6 +78,11 @@ def rjust(words: str, cells: int) -> str:
     return " " * (cells - cell_len(words)) + words
 
 
+def center(words: str, cells: int) -> str:
+    """Like ``str.center``, in cells."""
+    return ljust(" " * ((cells - cell_len(words)) // 2) + words, cells)
+
+
 def parted(words: str, cells: int) -> tuple[str, str]:
     """Words before and after so many cells; of a wide character that stands across, each part gets a space."""
     at = 0

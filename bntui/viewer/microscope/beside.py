@@ -17,7 +17,7 @@ from bntui.viewer.figures import epoch, number, percent, scientific
 from bntui.viewer.microscope.picture import MARK, compact
 from bntui.viewer.microscope.state import Lens
 from bntui.viewer.microscope.words import figure, size, variance, verdicts
-from bntui.viewer.rows import Drawing, Row, Span, fit, wrap
+from bntui.viewer.rows import Drawing, Row, Span, center, fit, wrap
 from bntui.viewer.widgets import framed
 
 LABEL: Final = 6
@@ -190,7 +190,7 @@ def _epochs(lens: Lens, width: int) -> Row:
     last = epoch(_end(lens))
     words = _("epoch")
     middle = width - LABEL - 1 - 1 - len(last)
-    return (Span(" " * (LABEL + 1) + "0" + words.center(middle) + last, "muted"),)
+    return (Span(" " * (LABEL + 1) + "0" + center(words, middle) + last, "muted"),)
 
 
 def _health(lens: Lens, width: int) -> list[Row]:
