@@ -117,7 +117,7 @@ def test_a_data_set_is_measured_once() -> None:
     [
         ("minmax", "(x − min)/(max − min) = ( 7 − 0)/(16 − 0) = 0.438"),
         ("standard", "(x − μ)/σ = ( 7 − 5.31)/4.12 = 0.41"),
-        ("none", "x = 7"),
+        ("none", "x =  7"),
     ],
 )
 def test_the_formula_stands_there_with_this_features_numbers(kind: str, wanted: str) -> None:
@@ -194,7 +194,23 @@ def test_the_first_sample_of_the_mini_batch_is_told_of() -> None:
         picture = replace(shown, runs=(replace(shown.runs[0], frame=frame),))
         row = int(data.train[first])
         drawn = lines(picture, 120, 30)
-        assert f"row {row}, class {data.classes[int(data.y[row])]}" in drawn[0]
+        assert f"row {row:3}, class {data.classes[int(data.y[row])]}" in drawn[0]
+
+
+@pytest.mark.parametrize("kind", ["plane", "line", "images", "table"])
+@pytest.mark.parametrize("size", [(38, 30), (78, 20), (98, 24), (118, 30), (158, 41)])
+def test_another_sample_moves_nothing(kind: str, size: tuple[int, int]) -> None:
+    data = recorded_data(kind, ("minmax", "standard"))
+    shown = with_data(view(), data)
+    seen = []
+    for first in range(0, 100, 9):
+        frames = [replace(run.frame, batch_indices=np.array([first])) for run in shown.runs if run.frame is not None]
+        runs = tuple(replace(run, frame=frame) for run, frame in zip(shown.runs, frames, strict=True))
+        drawn = lines(replace(shown, runs=runs), *size)
+        places = [[place for place, char in enumerate(line) if char in "()="] for line in drawn]
+        words = [[word for word in line.split() if word.isalpha() and word not in data.classes] for line in drawn]
+        seen.append((places, words))
+    assert all(found == seen[0] for found in seen)
 
 
 def test_an_image_is_drawn_raw_and_as_it_enters_the_network() -> None:

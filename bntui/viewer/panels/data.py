@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from rich.cells import cell_len
 
 from bntui.language import _
 from bntui.recording.dataset import RecordedData
@@ -14,7 +15,7 @@ from bntui.viewer import canvas, cells
 from bntui.viewer.figures import count, number
 from bntui.viewer.panels import data_features, data_picture
 from bntui.viewer.panels.data_features import Stage
-from bntui.viewer.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.rows import Drawing, Row, Span, fit, join, rjust
 from bntui.viewer.samples import Samples, samples_of
 from bntui.viewer.view import RunView, View
 
@@ -67,19 +68,23 @@ def _told(data: RecordedData, row: int, width: int) -> Row:
     """Which sample is told of, and what is to be learned of it, as far as there is room."""
     if row < 0:
         return (Span(cells.longest(width, _("no keyframe here yet, and so no mini-batch"), "–"), "muted"),)
-    place = count(row)
-    if data.classes:
-        target = _("class {name}").format(name=data.classes[int(data.y[row])])
-    else:
-        target = f"y = {number(data.y[row].ravel()[0]).strip()}"
-    words = cells.longest(
-        width,
-        _("first sample of this mini-batch: row {place}, {target}").format(place=place, target=target),
-        _("sample {place}: {target}").format(place=place, target=target),
-        target,
-        "",
-    )
-    return (Span(words),)
+    place = rjust(count(row), len(count(len(data.x))))
+
+    def worded(name: str) -> tuple[str, ...]:
+        target = _("class {name}").format(name=name) if data.classes else f"y = {number(data.y[row].ravel()[0])}"
+        return (
+            _("first sample of this mini-batch: row {place}, {target}").format(place=place, target=target),
+            _("sample {place}: {target}").format(place=place, target=target),
+            target,
+        )
+
+    names = data.classes or ("",)
+    name = names[int(data.y[row])] if data.classes else ""
+    # as if its class had the longest name, so that no sample is told of in another way than the next
+    for words, most in zip(worded(name), worded(max(names, key=cell_len)), strict=True):
+        if cell_len(most) <= width:
+            return (Span(words),)
+    return ()
 
 
 def _table(samples: Samples, stages: Sequence[Stage], row: int, width: int, height: int) -> list[Row]:

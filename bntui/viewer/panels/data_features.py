@@ -17,12 +17,12 @@ from rich.cells import cell_len, set_cell_size
 from bntui.language import N_, _, ngettext
 from bntui.recording.dataset import RecordedScaling
 from bntui.viewer import cells
-from bntui.viewer.figures import MINUS, count, number
+from bntui.viewer.figures import count, number
+from bntui.viewer.panels.data_formula import FORMULAS, formula
 from bntui.viewer.rows import Row, Span, fit, join, ljust, rjust
-from bntui.viewer.samples import PARTS, Part, Samples
+from bntui.viewer.samples import Part, Samples
 
 SCALED: Final = {"none": N_("as it is"), "minmax": N_("after min-max scaling"), "standard": N_("after standardization")}
-FORMULAS: Final = {"none": "x", "minmax": f"(x {MINUS} min)/(max {MINUS} min)", "standard": f"(x {MINUS} μ)/σ"}
 SPREAD: Final = 4
 """The common axis reaches so many standard deviations of all training values from their mean, or to the extreme one if
 that is nearer; what lies beyond is in the outer cells."""
@@ -179,8 +179,8 @@ def _header(stages: Sequence[Stage], form: _Form) -> list[Row]:
     for place, stage in enumerate(stages):
         gap = Span(" " * GAP if place else "")
         heading = stage.heading()
-        formula = FORMULAS[stage.scaling.kind] if stage.scaling is not None else ""
-        words = cells.longest(form.column, f"{heading}  {formula}".rstrip(), heading)
+        symbols = FORMULAS[stage.scaling.kind] if stage.scaling is not None else ""
+        words = cells.longest(form.column, f"{heading}  {symbols}".rstrip(), heading)
         first += [gap, *fit((Span(words, stage.style if stage.mark else "muted"),), form.column)]
         axis = cells.ruler(stage.low, stage.high, form.histogram)
         second += [gap, Span(axis + figures, "muted")]
@@ -199,37 +199,54 @@ def _block(samples: Samples, stages: Sequence[Stage], feature: int | None, row: 
     if cell_len(name) > form.name - 2:
         name = set_cell_size(name, form.name - 3) + "…"
     title = Span(ljust(name, form.name), "bold" if feature is None else "text")
-    labels = _part_names()
+    side = _across if form.across else _down
+    return side(samples, stages, feature, row, form, title)
+
+
+def _across(
+    samples: Samples, stages: Sequence[Stage], feature: int | None, row: int, form: _Form, title: Span
+) -> list[Row]:
+    """Stages side by side: a row of histograms for each part, and a row of formulas."""
     out: list[Row] = []
-    if not form.across:
-        for place, stage in enumerate(stages):
-            said = _formula(samples, stage, feature, row, form.part + form.column - 2, alone=True)
-            heading = Span(stage.heading() if place else "", stage.style)
-            if place == 0:
-                out.append((title, Span(_("before scaling"), "muted")))
-            elif cell_len(heading.text) + 2 + cell_len(said) <= form.part + form.column:
-                out.append((heading, Span("  " + said, "muted")))
-            else:
-                out.append((Span(f"{stage.mark} ", stage.style), Span(said or stage.heading()[2:], "muted")))
-            for part in PARTS:
-                plots = _line(samples, stage, feature, part, form)
-                out += [join([Span(" " * form.part)], plot) for plot in plots[:-1]]
-                out.append(join([Span(ljust(labels[part], form.part), "muted")], plots[-1]))
-        return out
-    for part in PARTS:
+    gaps = [Span(" " * GAP if place else "") for place in range(len(stages))]
+    for part, label in _part_names().items():
         columns = [_line(samples, stage, feature, part, form) for stage in stages]
         for at in range(form.tall):
             last = at == form.tall - 1
             head = title if part == "train" and last else Span(" " * form.name)
-            line: list[Span] = [head, Span(ljust(labels[part] if last else "", form.part), "muted")]
-            for place, column in enumerate(columns):
-                line += [Span(" " * GAP if place else ""), *column[at]]
+            line = [head, Span(ljust(label if last else "", form.part), "muted")]
+            for gap, column in zip(gaps, columns, strict=True):
+                line += [gap, *column[at]]
             out.append(tuple(line))
     line = [Span(" " * (form.name + form.part))]
-    for place, stage in enumerate(stages):
-        said = _formula(samples, stage, feature, row, form.column)
-        line += [Span(" " * GAP if place else ""), *fit((Span(said, "muted"),), form.column)]
+    for gap, stage in zip(gaps, stages, strict=True):
+        said = "" if feature is None else formula(samples, stage.scaling, feature, row, form.column)
+        line += [gap, *fit((Span(said, "muted"),), form.column)]
     return [*out, tuple(line)]
+
+
+def _down(
+    samples: Samples, stages: Sequence[Stage], feature: int | None, row: int, form: _Form, title: Span
+) -> list[Row]:
+    """One stage below the other, each with a row that says which, and what the formula makes of the sample's value."""
+    out: list[Row] = []
+    room = form.part + form.column
+    for stage in stages:
+        heading = stage.heading()
+        if stage.scaling is None:
+            out.append((title, Span(heading, "muted")))
+        else:
+            said = FORMULAS[stage.scaling.kind]
+            if feature is not None:
+                said = formula(samples, stage.scaling, feature, row, room - 2)
+            heading = cells.longest(room - 2 - cell_len(said), heading, stage.mark)
+            gap = " " if heading == stage.mark else "  "
+            out.append((Span(heading, stage.style), Span(gap + said, "muted")))
+        for part, label in _part_names().items():
+            plots = _line(samples, stage, feature, part, form)
+            out += [join([Span(" " * form.part)], plot) for plot in plots[:-1]]
+            out.append(join([Span(ljust(label, form.part), "muted")], plots[-1]))
+    return out
 
 
 def _line(samples: Samples, stage: Stage, feature: int | None, part: Part, form: _Form) -> tuple[Row, ...]:
@@ -278,60 +295,3 @@ def _drawn(
         *((Span(plot, look), blank) for plot in plots[:-1]),
         (*cells.grounded(plots[-1], look), Span(words, "text" if part == "train" else "muted")),
     )
-
-
-def _formula(samples: Samples, stage: Stage, feature: int | None, row: int, room: int, alone: bool = False) -> str:
-    """The formula with this feature's numbers, and the sample's value where a keyframe says which; empty for all."""
-    if feature is None:
-        return FORMULAS[stage.scaling.kind] if alone and stage.scaling is not None else ""
-    low, high = samples.axis(feature)
-    whole = bool(samples.whole[feature])
-    raw = _written(float(samples.flat[row, feature]), low, high, whole) if row >= 0 else "x"
-    if stage.scaling is None:
-        return f"x = {raw}" if row >= 0 else ""
-    offset = float(stage.scaling.offset.ravel()[feature])
-    factor = float(stage.scaling.factor.ravel()[feature])
-    symbols = FORMULAS[stage.scaling.kind]
-    result = ""
-    if row >= 0:
-        ends = ((low - offset) * factor, (high - offset) * factor)
-        result = " = " + _written(float((samples.flat[row, feature] - offset) * factor), *ends).strip()
-    if stage.scaling.kind == "none":
-        return f"x{result}"
-    shift = _written(offset, offset, offset)
-    shift = f"({shift})" if shift.startswith(MINUS) else shift
-    lowest, highest = samples.figures(feature, "train")[:2]
-    if lowest == highest:
-        return cells.longest(
-            room,
-            _("constant: {formula}").format(formula=f"{raw} {MINUS} {shift}{result}"),
-            f"{raw} {MINUS} {shift}{result}",
-        )
-    span = 1 / factor
-    if stage.scaling.kind == "minmax":
-        divisor = f"({_written(offset + span, offset + span, offset + span)} {MINUS} {shift})"
-    else:
-        divisor = _written(span, span, span)
-    numbers = f"({raw} {MINUS} {shift})/{divisor}{result}"
-    return cells.longest(room, f"{symbols} = {numbers}", numbers, result.removeprefix(" = "))
-
-
-def _written(value: float, low: float, high: float, whole: bool = False) -> str:
-    """A number with four significant digits of the largest one between ``low`` and ``high``, as wide as either end.
-
-    Args:
-        whole: all numbers between them are whole ones.
-    """
-    largest = max(abs(low), abs(high))
-    if not math.isfinite(value) or largest >= 1e7 or 0 < largest < 1e-4:
-        return number(value)
-    places = min(max(3 - math.floor(math.log10(largest)), 0), 7) if largest and not whole else 0
-
-    def plain(x: float) -> str:
-        words = f"{x:.{places}f}"
-        words = words.rstrip("0").rstrip(".") if "." in words else words
-        return words.removeprefix("-") if float(words) == 0 else words.replace("-", MINUS)
-
-    widest = max(len(f"{x:.{places}f}") for x in (low, high))
-    trimmed = plain(value)
-    return trimmed if low == high else trimmed.rjust(widest)

@@ -1,0 +1,77 @@
+"""What does a scaling's formula say with the numbers of a feature, and of a sample?"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from rich.cells import cell_len
+
+from bntui.language import _
+from bntui.recording.dataset import RecordedScaling
+from bntui.viewer.figures import MINUS, number
+from bntui.viewer.rows import ljust
+from bntui.viewer.samples import Samples
+
+FORMULAS: Final = {"none": "x", "minmax": f"(x {MINUS} min)/(max {MINUS} min)", "standard": f"(x {MINUS} μ)/σ"}
+
+
+def formula(samples: Samples, scaling: RecordedScaling | None, feature: int, row: int, room: int) -> str:
+    """The formula, symbols first where ``room`` cells allow, then with this feature's numbers and the sample's value.
+
+    It is as wide for one sample as for another, so that nothing moves when the sample changes.
+
+    Args:
+        scaling: None is the raw value.
+        row: the sample; -1 where no keyframe says which: x stays a symbol, and there is no result.
+    """
+    low, high = samples.axis(feature)
+    x = _written(float(samples.flat[row, feature]), low, high, bool(samples.whole[feature])) if row >= 0 else "x"
+    if scaling is None or scaling.kind == "none":
+        return f"x = {x}" if row >= 0 else ""
+    offset, factor = float(scaling.offset.ravel()[feature]), float(scaling.factor.ravel()[feature])
+    result = ""
+    if row >= 0:
+        ends = ((low - offset) * factor, (high - offset) * factor)
+        result = _written((float(samples.flat[row, feature]) - offset) * factor, *ends)
+    numbers = _numbers(scaling.kind, x, offset, 1 / factor)
+    lowest, highest = samples.figures(feature, "train")[:2]
+    symbols = f"{FORMULAS[scaling.kind]} = "
+    if lowest == highest:
+        symbols, numbers = _("constant:") + " ", f"{x} {MINUS} {_fixed(offset)}"
+    equals = " = " if result else ""
+    for words in (symbols + numbers + equals, numbers + equals):
+        size = cell_len(words) + len(result)
+        if size <= room:
+            return ljust(words + result.strip(), size)
+    return ljust(result.strip(), len(result))
+
+
+def _numbers(kind: str, x: str, offset: float, span: float) -> str:
+    divisor = f"({_written(offset + span)} {MINUS} {_fixed(offset)})" if kind == "minmax" else _written(span)
+    return f"({x} {MINUS} {_fixed(offset)})/{divisor}"
+
+
+def _fixed(value: float) -> str:
+    """A number that is subtracted: in brackets where it is negative."""
+    words = _written(value)
+    return f"({words})" if words.startswith(MINUS) else words
+
+
+def _written(value: float, low: float | None = None, high: float | None = None, whole: bool = False) -> str:
+    """A number with four significant digits of the largest one between ``low`` and ``high``, as wide as either end.
+
+    Without ends it is as wide as it is.
+
+    Args:
+        whole: all numbers between the ends are whole ones.
+    """
+    ends = (value if low is None else low, value if high is None else high)
+    largest = max(abs(end) for end in ends)
+    if not math.isfinite(value) or not largest < 1e7 or 0 < largest < 1e-4:
+        return number(value)
+    places = min(max(3 - math.floor(math.log10(largest)), 0), 7) if largest and not whole else 0
+    words = f"{value:.{places}f}"
+    words = words.rstrip("0").rstrip(".") if places else words
+    words = words.removeprefix("-") if float(words) == 0 else words.replace("-", MINUS)
+    return words if low is None else words.rjust(max(len(f"{end:.{places}f}") for end in ends))
