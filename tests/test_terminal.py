@@ -94,7 +94,7 @@ def test_an_error_of_our_own_leaves_a_sentence_and_a_log(tmp_path: Path) -> None
     recording = train(tmp_path, DIGITS).path
     script = (
         "import sys; from bntui.viewer import session; from bntui.__main__ import main\n"
-        "def fail(*_): raise ValueError('a mistake of ours')\n"
+        "def fail(*_, **_named): raise ValueError('a mistake of ours')\n"
         "session.build_view = fail; main()"
     )
     with Terminal([sys.executable, "-c", script, "replay", str(recording)]) as terminal:
