@@ -7,7 +7,7 @@ descriptions of the scenario file's keys: the last two are read from the command
 none needs a mark.  What has no translation, a doubtful (fuzzy) one or other placeholders is said, and what no longer
 stands in the source is kept as obsolete until ``--prune`` drops it.  ``--apply`` takes translations from a file, by
 the English sentence (the singular, where there is a plural); ``--check`` writes nothing and exits 1 if anything is
-left to do.  Lessons are files of their own: it only says which are missing or stale.
+left to do.  Lessons and the texts of scenarios stand in files of their own: it only says which are missing or stale.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import fcntl
 import io
 import json
 import os
+import re
 import string
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +31,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from bntui.language import DOMAIN, FOLDER, LANGUAGES
-from bntui.lessons import stale
+from bntui.lessons import checksum, stale
+from bntui.scenario.gallery import builtin_folder
 
 ROOT = Path(__file__).parent.parent
 HEADER = "# What bntui says, in another language; python -m docs.translate keeps it in step with the source."
@@ -105,6 +108,27 @@ def _helps() -> Iterator[str]:
     for command in (top, *getattr(top, "commands", {}).values()):
         yield command.help or ""
         yield from (text for parameter in command.params if (text := getattr(parameter, "help", None)))
+
+
+def stale_scenarios(language: str) -> dict[str, list[str]]:
+    """What built-in scenarios lack of their texts in a language, by name; ``of`` is the English texts' checksum."""
+    left: dict[str, list[str]] = {}
+    for path in sorted(builtin_folder().glob("*.toml")):
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        there = document.get("translation", {}).get(language, {})
+        runs = [run["name"] for run in document.get("run", [])]
+        texts = {key: document.get(key, "") for key in ("title", "description", "look_for", "reference")}
+        wanted = checksum(json.dumps([*texts.values(), runs], ensure_ascii=False))
+        lacks = [f"no {key}" for key in ("title", "description", "look_for") if texts[key] and not there.get(key)]
+        if isinstance(texts["look_for"], list) and len(there.get("look_for", ())) not in (0, len(texts["look_for"])):
+            lacks.append("look_for has another length")
+        worded = [name for name in runs if re.search("[A-Za-z]{2}", name)]
+        lacks += [f"no name for the run {name!r}" for name in worded if name not in there.get("runs", {})]
+        if there.get("of") != wanted:
+            lacks.append(f'of = "{wanted}" is wanted')
+        if lacks:
+            left[path.stem] = lacks
+    return left
 
 
 def merged(found: Catalog, before: Catalog, language: str) -> Catalog:
@@ -233,6 +257,9 @@ def main() -> int:
                 elif not file.exists() or file.read_bytes() != content:
                     left.append(f"{language}: {file.name} is not up to date")
         left += [f"{language}: lesson {name}: begin with {line}" for name, line in stale(language).items()]
+        left += [
+            f"{language}: scenario {name}: {'; '.join(lacks)}" for name, lacks in stale_scenarios(language).items()
+        ]
         print(f"{language}: {len(catalogue)} sentences", file=sys.stderr)
     print("\n".join(left) or "nothing left to do")
     return int(options.check and bool(left))

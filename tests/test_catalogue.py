@@ -28,6 +28,7 @@ from docs.translate import (
     placeholders,
     po_bytes,
     read,
+    stale_scenarios,
 )
 from tests.test_panels import VIEWS
 
@@ -95,6 +96,11 @@ def test_placeholders_are_found(sentence: str, expected: set[str] | None) -> Non
 @pytest.mark.parametrize("spoken", TRANSLATED)
 def test_every_lesson_is_translated_from_the_english_text_as_it_is(spoken: str) -> None:
     assert stale(spoken) == {}
+
+
+@pytest.mark.parametrize("spoken", TRANSLATED)
+def test_every_scenarios_texts_are_translated_from_the_english_ones_as_they_are(spoken: str) -> None:
+    assert stale_scenarios(spoken) == {}
 
 
 def test_a_lesson_is_shown_without_its_mark_and_in_english_where_there_is_no_other() -> None:
@@ -230,7 +236,7 @@ def said_by_others(view: View) -> Iterator[str]:
         yield from (view.dataset.name, *view.dataset.classes, *view.dataset.features)
 
 
-NAMES_OF_OTHERS = {"NaN", "inf", "min", "max", "sigmoid", "val_loss", *QUANTITIES}
+NAMES_OF_OTHERS = {"NaN", "inf", "min", "max", "minmax", "standard", "sigmoid", "val_loss", *QUANTITIES}
 """Words that are the same in every language: figures, and names of the configuration and of Keras."""
 
 
