@@ -100,7 +100,7 @@ def _with_plot(
     """Boundary or curve, first and largest; the features beside it or below."""
 
     def plot(across: int, down: int) -> list[Row]:
-        top = data_picture.legend(samples.data, runs, across, down // 6)
+        top = data_picture.legend(samples.data, runs, across, down // 5)
         return [*top, *data_picture.drawn(samples.data, runs, row, across, down - len(top))]
 
     if width >= PLOT_BESIDE:

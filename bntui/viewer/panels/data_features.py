@@ -26,9 +26,9 @@ SCALED: Final = {"none": N_("as it is"), "minmax": N_("after min-max scaling"), 
 SPREAD: Final = 4
 """The common axis reaches so many standard deviations of all training values from their mean, or to the extreme one if
 that is nearer; what lies beyond is in the outer cells."""
-FIGURES: Final = ((4, 7), (4, 6), (2, 7))
+FIGURES: Final = ((4, 7), (4, 6), (2, 7), (2, 6))
 """How many figures, and how wide: minimum, maximum, mean and σ, or the last two."""
-LEAST_HISTOGRAM, MOST_HISTOGRAM = 10, 48
+LEAST_HISTOGRAM, MOST_HISTOGRAM = 8, 48
 LONGEST_NAME: Final = 24
 GAP: Final = 3
 
@@ -153,7 +153,7 @@ def _form(samples: Samples, stages: Sequence[Stage], blocks: int, width: int, he
     figures = next((figures for figures in FIGURES if room >= LEAST_HISTOGRAM + _size(figures)), (0, 0))
     histogram = min(room - _size(figures), MOST_HISTOGRAM)
     head = 2 if across else 1
-    for tall, blank in ((5, True), (3, True), (2, True), (2, False), (1, True)):
+    for tall, blank in ((3, True), (2, True), (2, False), (1, True)):
         form = _Form(across, name, part, histogram, figures, tall, blank)
         if head + blocks * (form.rows(len(stages)) + blank) - blank <= height:
             return form
