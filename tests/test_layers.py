@@ -11,6 +11,7 @@ import pytest
 from bntui.keyframe import COLUMN, HISTOGRAM_BINS, Distribution
 from bntui.viewer import cells
 from bntui.viewer.panels import layers
+from bntui.viewer.quantities import shown_quantities
 from bntui.viewer.rows import Span, text, width
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
@@ -65,7 +66,7 @@ def test_what_is_missing_says_so_once() -> None:
 def columns(picture: View, wide: int, high: int) -> tuple[layers.Form, list[int]]:
     """The form of the table, and where its columns begin."""
     runs = picture.shown
-    form = layers._form(runs, layers._quantities(picture.runs, runs), wide, high)
+    form = layers._form(runs, shown_quantities(picture.runs, runs), wide, high)
     return form, [2 + form.name + form.gap + form.column * n for n in range(len(form.shown))]
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from rich.cells import cell_len
 
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, gradient_verdict
-from bntui.keyframe import COLUMN, BoolArray, FloatArray, IntArray, LayerMeasures
+from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
 from bntui.language import N_, _, ngettext
-from bntui.viewer import cells
+from bntui.viewer import cells, epochs
 from bntui.viewer.figures import scientific
 from bntui.viewer.rows import Drawing, Row, Span, ljust, rjust
 from bntui.viewer.view import RunView, View
@@ -79,7 +79,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     layers, gaps = sum(len(_layers(run)) for run in runs), len(runs) - 1
     weights = 1 + layers + len(runs) + gaps
-    end = _epoch_end(runs)
+    end = epochs.end(runs)
     free = height - len(waiting) - weights
     below = 3 + layers + gaps
     rows = _table(runs, "weight_gradient_norm", width, min(height - len(waiting), weights), end)
@@ -94,12 +94,6 @@ def draw(view: View, width: int, height: int) -> Drawing:
 
 def _layers(run: RunView) -> tuple[LayerMeasures, ...]:
     return run.frame.layers if run.frame is not None else ()
-
-
-def _epoch_end(runs: Sequence[RunView]) -> float:
-    """Right end of the courses' epoch axis: a round number past the head, so that it moves rarely."""
-    head = max(float(run.history.epoch[-1]) for run in runs)
-    return max(min(cells.nice(max(head, 10.0)), float(max(run.info.epochs for run in runs))), head, 1.0)
 
 
 def _decades(runs: Sequence[RunView], column: str) -> tuple[int, int]:
@@ -212,27 +206,14 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
     return tuple(row)
 
 
-def _sampled(run: RunView, end: float, dots: int) -> tuple[IntArray, BoolArray]:
-    """Rows of the history for each dot of the epoch axis, and which dots have one."""
-    frames = np.flatnonzero(run.history.has_frame)
-    rows = cells.along(run.history.epoch[frames], dots, end)
-    return frames[rows] if len(frames) else rows, rows >= 0
-
-
-def _past(run: RunView, end: float, width: int) -> int:
-    """Cells of the epoch axis up to the cursor."""
-    epoch = run.frame.epoch if run.frame is not None else 0.0
-    return min(int(epoch / end * width) + 1, width)
-
-
 def _courses(run: RunView, column: str, layout: Layout, end: float) -> list[tuple[str, str]]:
     """The course of each layer up to the cursor, and the rest of it up to the head, each on a log axis of its own.
 
     An axis of all layers would make every course a level line; the bars compare the layers.
     """
-    rows, known = _sampled(run, end, 2 * layout.course)
+    rows, known = epochs.sampled(run.history, end, 2 * layout.course)
     course = run.history.layers[:, :, COLUMN[column]]
-    at = _past(run, end, layout.course)
+    at = epochs.past(run, end, layout.course)
     drawn = []
     for index in range(len(_layers(run))):
         low, high = _extent(_logarithms(course[:, index]))
@@ -276,8 +257,8 @@ def _chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list
                 glyphs[at // 4] = ["⠁⠂⠄⡀"[at % 4]] * cols
     # the selected run lies on top
     for run, course in reversed(list(zip(runs, ratios, strict=True))):
-        order, known = _sampled(run, end, 2 * cols)
-        at = _past(run, end, cols)
+        order, known = epochs.sampled(run.history, end, 2 * cols)
+        at = epochs.past(run, end, cols)
         for y, line in enumerate(cells.line(np.where(known, (course[order] - low) / (high - low), np.nan), rows)):
             for x, char in enumerate(line):
                 if char != " ":

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from bntui.keyframe import COLUMN, Distribution, LayerMeasures
+from bntui.keyframe import Distribution, LayerMeasures
 from bntui.language import N_, _, ngettext
 from bntui.viewer import cells
 from bntui.viewer.figures import number, percent, scientific
+from bntui.viewer.quantities import Quantity, shown_quantities
 from bntui.viewer.rows import Drawing, Row, Span, ljust, rjust
 from bntui.viewer.view import RunView, View
 
@@ -21,11 +21,6 @@ TITLE: Final = N_("Layers ── mean ± std of this mini-batch")
 TITLE_IN_DETAIL: Final = N_("Layers ── mean ± std of this mini-batch, percentiles, norms")
 WRONG_ABOVE: Final = 0.5
 """Dead or saturated fraction from which a layer stands in the warning colour: a convention of this tool."""
-BOUNDED: Final = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0)}
-MAX_ROWS: Final = 256
-"""Keyframes that an axis is computed from; of more, every second, fourth, ... one."""
-SPREAD: Final = 3
-"""An axis reaches this many standard deviations from the mean, or to the extreme value if that is nearer."""
 MEAN, STD = 5, 5
 WIDE_MOMENTS, TIGHT_MOMENTS = MEAN + STD + 3, MEAN + STD + 1
 FRACTION: Final = 9
@@ -39,27 +34,6 @@ EXTRA: Final = 15
 DETAIL: Final = 8
 """Width of a number in the detailed table."""
 DETAILS: Final = (N_("mean"), N_("std"), N_("min"), "p15", "p50", "p85", N_("max"))
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """A column of the table: what it shows, and the axis that all its histograms share."""
-
-    field: str
-    heading: str
-    brief: str
-    low: float
-    high: float
-    raw: tuple[float, float] | None
-    """The axis of layers without activation, where others have one: an output layer's logits reach much further."""
-
-    def limits(self, active: bool) -> tuple[float, float]:
-        return (self.low, self.high) if active or self.raw is None else self.raw
-
-    def axis(self, active: bool = True) -> str:
-        """Its ends; empty where no run has such values."""
-        low, high = self.limits(active)
-        return f"{cells.tick(low)}…{cells.tick(high)}" if high > low else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,72 +71,12 @@ def draw(view: View, width: int, height: int) -> Drawing:
     if not runs:
         sentences = (_("No keyframe here yet."), _("The first one is measured before the first step."))
         return cells.notice(_(TITLE), sentences, width, height)
-    quantities = _quantities(view.runs, runs)
+    quantities = shown_quantities(view.runs, runs)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     detailed = _detailed(runs, quantities, width, height - len(waiting))
     if detailed is not None:
         return cells.page(_(TITLE_IN_DETAIL), [*detailed, *waiting], width, height)
     return cells.page(_(TITLE), [*_table(runs, quantities, width, height - len(waiting)), *waiting], width, height)
-
-
-def _quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[Quantity, ...]:
-    """The columns in the order in which values pass through a block, each with its axis.
-
-    All runs name them, so that choosing another run moves no column; the shown ones give the axes.
-    """
-    activations = {info.activation for run in every for info in run.info.layers} - {"none"}
-    activation = activations.pop() if len(activations) == 1 else _("activation")
-    normed = [run for run in every if any(info.norm != "none" for info in run.info.layers)]
-    norm_last = bool(normed) and normed[0].info.config["network"].get("norm_position") == "after_activation"
-    before = _("norm") if normed and not norm_last else activation
-    mixed = {info.activation == "none" for run in runs for info in run.info.layers} == {False, True}
-
-    before_activation = _limits(runs, "pre_norm", active=True if mixed else None)
-    after_activation = BOUNDED.get(activation) or _limits(runs, "output", active=True)
-    raw = _limits(runs, "pre_norm", active=False) if mixed else None
-    stages = [
-        Quantity("pre_norm", _("before {stage}").format(stage=before), _("before"), *before_activation, raw),
-        Quantity("output", _("after {stage}").format(stage=activation), _("after"), *after_activation, None),
-    ]
-    if normed:
-        stages.insert(
-            2 if norm_last else 1,
-            Quantity("normalized", _("after norm"), _("normed"), *_limits(runs, "normalized", active=None), None),
-        )
-    return tuple(stages)
-
-
-def _limits(runs: Sequence[RunView], field: str, *, active: bool | None) -> tuple[float, float]:
-    """An axis for the bulk of the values in all keyframes up to the head, so that it stays while the cursor moves.
-
-    Of layers with an activation, without one, or (None) of all.  A run that diverges passes through values
-    that would squeeze everything else into one cell: beyond ten times the extent that half of the keyframes stay
-    within, values go to the histogram's outer cells, as do those beyond ``SPREAD`` standard deviations.
-    """
-    low = high = 0.0
-    seen = False
-    for run in runs:
-        chosen = [
-            i for i, info in enumerate(run.info.layers) if active is None or (info.activation != "none") == active
-        ]
-        course = run.history.layers[:: _stride(len(run.history)), chosen]
-        least, most, mean, std = (course[:, :, COLUMN[f"{field}.{name}"]] for name in ("min", "max", "mean", "std"))
-        known = np.isfinite(least) & np.isfinite(most) & np.isfinite(mean) & np.isfinite(std)
-        if not known.any():
-            continue
-        seen = True
-        least, most = np.maximum(least, mean - SPREAD * std), np.minimum(most, mean + SPREAD * std)
-        extent = np.where(known, np.maximum(np.abs(least), np.abs(most)), 0.0).max(axis=1).clip(max=1e300)
-        cap = 10 * float(np.median(extent[known.any(axis=1)]))
-        low = min(low, max(float(least[known].min()), -cap))
-        high = max(high, min(float(most[known].max()), cap))
-    low, high = -cells.nice(-low), cells.nice(high)
-    return (low, high) if high > low or not seen else (0.0, 1.0)
-
-
-def _stride(keyframes: int) -> int:
-    """Every so many keyframes are enough for an axis: a power of two, so that it rarely changes as a run grows."""
-    return 1 << max((keyframes - 1) // MAX_ROWS, 0).bit_length()
 
 
 def _form(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int) -> Form:

@@ -1,0 +1,101 @@
+"""Which values of a layer are shown, under which names, and on which axes?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from bntui.keyframe import COLUMN
+from bntui.language import _
+from bntui.viewer import cells
+from bntui.viewer.view import RunView
+
+BOUNDED: Final = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0)}
+MAX_ROWS: Final = 256
+"""Keyframes that an axis is computed from; of more, every second, fourth, ... one."""
+SPREAD: Final = 3
+"""An axis reaches this many standard deviations from the mean, or to the extreme value if that is nearer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What a layer is shown by, such as its values before normalization, and the axis of all histograms of it."""
+
+    field: str
+    heading: str
+    brief: str
+    low: float
+    high: float
+    raw: tuple[float, float] | None
+    """The axis of layers without activation, where others have one: an output layer's logits reach much further."""
+
+    def limits(self, active: bool) -> tuple[float, float]:
+        return (self.low, self.high) if active or self.raw is None else self.raw
+
+    def axis(self, active: bool = True) -> str:
+        """Its ends; empty where no run has such values."""
+        low, high = self.limits(active)
+        return f"{cells.tick(low)}…{cells.tick(high)}" if high > low else ""
+
+
+def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[Quantity, ...]:
+    """In the order in which values pass through a block, each with its axis.
+
+    All runs name them, so that choosing another run moves nothing; the shown ones give the axes.
+    """
+    activations = {info.activation for run in every for info in run.info.layers} - {"none"}
+    activation = activations.pop() if len(activations) == 1 else _("activation")
+    normed = [run for run in every if any(info.norm != "none" for info in run.info.layers)]
+    norm_last = bool(normed) and normed[0].info.config["network"].get("norm_position") == "after_activation"
+    before = _("norm") if normed and not norm_last else activation
+    mixed = {info.activation == "none" for run in runs for info in run.info.layers} == {False, True}
+
+    before_activation = limits(runs, "pre_norm", active=True if mixed else None)
+    after_activation = BOUNDED.get(activation) or limits(runs, "output", active=True)
+    raw = limits(runs, "pre_norm", active=False) if mixed else None
+    stages = [
+        Quantity("pre_norm", _("before {stage}").format(stage=before), _("before"), *before_activation, raw),
+        Quantity("output", _("after {stage}").format(stage=activation), _("after"), *after_activation, None),
+    ]
+    if normed:
+        stages.insert(
+            2 if norm_last else 1,
+            Quantity("normalized", _("after norm"), _("normed"), *limits(runs, "normalized", active=None), None),
+        )
+    return tuple(stages)
+
+
+def limits(runs: Sequence[RunView], field: str, *, active: bool | None) -> tuple[float, float]:
+    """An axis for the bulk of the values in all keyframes up to the head, so that it stays while the cursor moves.
+
+    Of layers with an activation, without one, or (None) of all.  A run that diverges passes through values
+    that would squeeze everything else into one cell: beyond ten times the extent that half of the keyframes stay
+    within, values go to the histogram's outer cells, as do those beyond ``SPREAD`` standard deviations.
+    """
+    low = high = 0.0
+    seen = False
+    for run in runs:
+        chosen = [
+            i for i, info in enumerate(run.info.layers) if active is None or (info.activation != "none") == active
+        ]
+        course = run.history.layers[:: _stride(len(run.history)), chosen]
+        least, most, mean, std = (course[:, :, COLUMN[f"{field}.{name}"]] for name in ("min", "max", "mean", "std"))
+        known = np.isfinite(least) & np.isfinite(most) & np.isfinite(mean) & np.isfinite(std)
+        if not known.any():
+            continue
+        seen = True
+        least, most = np.maximum(least, mean - SPREAD * std), np.minimum(most, mean + SPREAD * std)
+        extent = np.where(known, np.maximum(np.abs(least), np.abs(most)), 0.0).max(axis=1).clip(max=1e300)
+        cap = 10 * float(np.median(extent[known.any(axis=1)]))
+        low = min(low, max(float(least[known].min()), -cap))
+        high = max(high, min(float(most[known].max()), cap))
+    low, high = -cells.nice(-low), cells.nice(high)
+    return (low, high) if high > low or not seen else (0.0, 1.0)
+
+
+def _stride(keyframes: int) -> int:
+    """Every so many keyframes are enough for an axis: a power of two, so that it rarely changes as a run grows."""
+    return 1 << max((keyframes - 1) // MAX_ROWS, 0).bit_length()
