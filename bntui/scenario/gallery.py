@@ -5,6 +5,7 @@ Read with tomllib alone: the gallery is the first thing on the screen, and valid
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ class Card:
     reference: str
     problem: str | None
     """Why the file cannot be shown; None if it can.  `bntui check` says more."""
+    lesson: int | None = None
+    """Place in the lesson."""
 
 
 def builtin_folder() -> Path:
@@ -46,8 +49,8 @@ def builtin_folder() -> Path:
 
 
 def scenarios() -> tuple[Card, ...]:
-    """The built-in scenarios, by name."""
-    return tuple(card(path) for path in _builtin().values())
+    """The built-in scenarios in the order of the lesson, those without a place in it last."""
+    return tuple(sorted(map(card, _builtin().values()), key=lambda card: (card.lesson or math.inf, card.name)))
 
 
 def card(path: Path) -> Card:
@@ -75,6 +78,7 @@ def card(path: Path) -> Card:
         runs=_run_names(document),
         description=_text(texts.get("description")),
         reference=_text(texts.get("reference")),
+        lesson=lesson if isinstance(lesson := document.get("lesson"), int) else None,
         problem=problem,
     )
 

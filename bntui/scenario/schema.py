@@ -366,6 +366,7 @@ class ScenarioFile(Table):
         (), description="What to look at on the screen: a text or a list of them."
     )
     reference: Prose = Field("", description="Where the experiment or the method comes from.")
+    lesson: int | None = Field(None, ge=1, description="Place in the gallery; without one it comes last, by name.")
     translation: dict[Literal["ko"], Translation] = Field({}, description="The texts in other languages.")
     seed: Seed = Field(0, description=SEED_HELP)
     device: Device = Field("auto", description=DEVICE_HELP)
