@@ -10,21 +10,21 @@ from bntui.language import N_, _
 from bntui.viewer.figures import number, scientific
 from bntui.viewer.microscope.state import Lens, order
 from bntui.viewer.microscope.words import short_name
-from bntui.viewer.rows import Row, Span, fit
+from bntui.viewer.rows import Row, Span, fit, rjust
 
 HEADINGS: Final = {
     "mean": "μ",
     "var": "σ²",
-    "running_mean": "run μ",
-    "running_var": "run σ²",
+    "running_mean": N_("run μ"),
+    "running_var": N_("run σ²"),
     "gamma": "γ",
     "beta": "β",
     "gamma_gradient": "∂L/∂γ",
     "beta_gradient": "∂L/∂β",
     "eps_share": "ε %",
-    "evaluation": "eval.",
+    "evaluation": N_("eval."),
 }
-"""Symbols, the same in every language."""
+"""Symbols, and what is shorter than a word."""
 MEANINGS: Final = {
     "unit": N_("sorted by number"),
     "mean": N_("sorted by the batch's mean"),
@@ -50,7 +50,7 @@ def table(lens: Lens, width: int, height: int) -> list[Row]:
     room = max(min((width - NAME - 1) // max(len(figures), 1), MOST), LEAST)
     shown = _columns(list(figures), state.sort, (width - NAME - 1) // room)
     heading = [Span("#".rjust(NAME + 1), _chosen(state.sort == "unit"))]
-    heading += [Span(HEADINGS[name].rjust(room), _chosen(name == state.sort)) for name in shown]
+    heading += [Span(rjust(_(HEADINGS[name]), room), _chosen(name == state.sort)) for name in shown]
     numbers = order(slide, state)
     lines = max(height - 2, 0)
     first = min(max(numbers.index(state.chosen) - lines // 2, 0), max(len(numbers) - lines, 0)) if numbers else 0

@@ -10,7 +10,6 @@ import numpy as np
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
-from textual.screen import Screen
 
 from bntui.errors import RecordingError
 from bntui.language import N_, _
@@ -25,6 +24,7 @@ from bntui.viewer.microscope.draw import draw, empty, unread
 from bntui.viewer.microscope.specimen import Slide, normalized_layers, slide
 from bntui.viewer.microscope.state import Lens, Microscope
 from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.session import Recording, Snapshot, ViewState
 from bntui.viewer.view import RunView
 from bntui.viewer.widgets import RowsWidget
@@ -51,36 +51,36 @@ KEYS: Final = (
 )
 
 
-class MicroscopeScreen(Screen[ViewState]):
+class MicroscopeScreen(SpokenScreen[ViewState]):
     """Opens at the laboratory's cursor; gives back where it was left."""
 
     CSS = "MicroscopeScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "walk(-1)", "Keyframe before"),
-        Binding("right", "walk(1)", "Keyframe after"),
-        Binding("shift+left", "walk(-10)", "Ten keyframes before"),
-        Binding("shift+right", "walk(10)", "Ten keyframes after"),
-        Binding("home", "home", "First keyframe"),
-        Binding("end", "end", "Follow the head"),
-        Binding("up", "choose(-1)", "Unit before"),
-        Binding("down", "choose(1)", "Unit after"),
-        Binding("pageup", "choose(-10)", "Ten units before"),
-        Binding("pagedown", "choose(10)", "Ten units after"),
-        Binding("tab", "layer(1)", "Next layer"),
-        Binding("shift+tab", "layer(-1)", "Layer before"),
-        Binding("left_square_bracket", "time(-1)", "Time step before"),
-        Binding("right_square_bracket", "time(1)", "Time step after"),
-        Binding("s", "mark(1)", "Mark the next value"),
-        Binding("S", "mark(-1)", "Mark the value before"),
-        Binding("full_stop", "play", "Play the four steps"),
-        Binding("u", "listing", "List all units"),
-        Binding("enter", "chosen", "Choose"),
-        Binding("o", "sort(1)", "Sort by the next figure"),
-        Binding("O", "reverse", "Turn the order around"),
-        Binding("g", "nearest", "Nearest keyframe with values"),
-        Binding("r", "run(1)", "Next run"),
-        Binding("question_mark", "explain", "Explain"),
-        Binding("escape,m,q", "back", "Back to the laboratory"),
+        Binding("left", "walk(-1)", N_("Keyframe before")),
+        Binding("right", "walk(1)", N_("Keyframe after")),
+        Binding("shift+left", "walk(-10)", N_("Ten keyframes before")),
+        Binding("shift+right", "walk(10)", N_("Ten keyframes after")),
+        Binding("home", "home", N_("First keyframe")),
+        Binding("end", "end", N_("Follow the head")),
+        Binding("up", "choose(-1)", N_("Unit before")),
+        Binding("down", "choose(1)", N_("Unit after")),
+        Binding("pageup", "choose(-10)", N_("Ten units before")),
+        Binding("pagedown", "choose(10)", N_("Ten units after")),
+        Binding("tab", "layer(1)", N_("Next layer")),
+        Binding("shift+tab", "layer(-1)", N_("Layer before")),
+        Binding("left_square_bracket", "time(-1)", N_("Time step before")),
+        Binding("right_square_bracket", "time(1)", N_("Time step after")),
+        Binding("s", "mark(1)", N_("Mark the next value")),
+        Binding("S", "mark(-1)", N_("Mark the value before")),
+        Binding("full_stop", "play", N_("Play the four steps")),
+        Binding("u", "listing", N_("List all units")),
+        Binding("enter", "chosen", N_("Choose")),
+        Binding("o", "sort(1)", N_("Sort by the next figure")),
+        Binding("O", "reverse", N_("Turn the order around")),
+        Binding("g", "nearest", N_("Nearest keyframe with values")),
+        Binding("r", "run(1)", N_("Next run")),
+        Binding("question_mark", "explain", N_("Explain")),
+        Binding("escape,m,q", "back", N_("Back to the laboratory")),
     ]
 
     def __init__(self, reader: Recording, recorded: Snapshot, state: ViewState) -> None:
