@@ -95,9 +95,11 @@ class Event:
         return said(self.kind, self.message, self.arguments)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RunHistory:
     """Scalars of all keyframes of one run, oldest first; arrays of length K.
+
+    Known by identity: a history never changes, and a new keyframe makes a new one; what is drawn from it can be kept.
 
     A row without a frame holds an epoch's scalars only (``[record] every`` is a number of steps that
     does not meet the epoch's end): curves show it, the cursor does not stop there.

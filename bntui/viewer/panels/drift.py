@@ -1,12 +1,286 @@
-"""How do the values of each layer move while the network trains?"""
+"""How do the distributions that enter the activations move while the network trains, and how do gradients shift?"""
 
 from __future__ import annotations
 
-from bntui.viewer import cells
-from bntui.viewer.rows import Drawing
-from bntui.viewer.view import View
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from bntui.insight.drift import movement
+from bntui.keyframe import COLUMN, UNIT_STATISTICS, FloatArray
+from bntui.language import N_, _, ngettext
+from bntui.recording.history import LayerInfo, RunHistory
+from bntui.viewer import cells, epochs
+from bntui.viewer.bands import Band, band, course
+from bntui.viewer.figures import percent, scientific
+from bntui.viewer.rows import Drawing, Row, Span
+from bntui.viewer.strands import (
+    Columns,
+    Form,
+    Strand,
+    block,
+    form_of,
+    heading,
+    nothing,
+    overlaid,
+    ruler,
+    spread,
+    titled,
+)
+from bntui.viewer.view import RunView, View
+
+TITLE: Final = N_("Drift ── what enters the activations: median, 15 and 85 %")
+SHIFT: Final = "gradient_shift"
+MIN_BAND, MAX_BAND = 3, 8
+"""Rows of a band."""
+MAX_FIRST: Final = 12
+"""Rows of the first one."""
+HINT_ABOVE: Final = 14
+"""Rows from which a line says how the shift would be measured."""
+MAX_DECADES: Final = 6
+"""Smaller shifts than this below the largest stand on the axis' lower end."""
+CAP: Final = 10
+"""An axis reaches so many times the extent that half of the keyframes stay within: a run that diverges leaves it."""
 
 
-def draw(view: View, width: int, height: int) -> Drawing:  # noqa: ARG001
-    """Not drawn yet."""
-    return cells.notice("Drift", ["This panel is being built."], width, height)
+def draw(view: View, width: int, height: int) -> Drawing:
+    """Bands of one typical unit and of every layer, the shown runs on a common axis, and the shift measure below."""
+    runs = [run for run in view.shown if run.frame is not None and run.frame.layers]
+    if not runs:
+        sentences = (_("No keyframe here yet."), _("Distributions are measured from the first mini-batch on."))
+        return cells.notice(_(TITLE), sentences, width, height)
+    waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
+    height -= len(waiting)
+    end = epochs.end(runs)
+    strands = _strands(runs, outputs=True)
+    shifts = _shifts(runs)
+    form = form_of(runs, [*strands, *shifts], width)
+    times = 1 if form.side else len(runs)
+    below = _shift_rows(runs, shifts, form, end, height // 3) if shifts else _hint(width, height)
+    room = height - 2 - len(below)
+    number = max(min(len(strands), room // (MIN_BAND * times)), 1)
+    chosen = strands if number == len(strands) else _strands(runs, outputs=False) or strands
+    kept = [chosen[at] for at in spread(len(chosen), min(number, len(chosen)))]
+    left_out = len(strands) - len(kept)
+    tall = min(max((room - (left_out > 0)) // (len(kept) * times), 1), MAX_BAND)
+    rows = [heading(runs, form, _("moves"))]
+    spare = max(room - (left_out > 0) - tall * len(kept) * times, 0) // times
+    for strand in kept:
+        # the typical unit, which is the paper's picture, gets what is left over
+        rows += _bands(runs, strand, form, end, tall if strand is not kept[0] else min(tall + spare, MAX_FIRST))
+    rows.append(ruler(runs, form, end))
+    if left_out:
+        words = ngettext("… {count} more layer (enter zooms)", "… {count} more layers (enter zooms)", left_out)
+        rows.append((Span(words.format(count=left_out), "muted"),))
+    return cells.page(_(TITLE), [*rows, *below, *waiting], width, height + len(waiting))
+
+
+def entering(info: LayerInfo, position: str = "before_activation") -> str:
+    """The quantity that enters a layer's activation: ``normalized`` where a normalization stands before it."""
+    normed = info.norm != "none" and position != "after_activation"
+    return "normalized" if normed else "pre_norm"
+
+
+def _columns(run: RunView, info: LayerInfo) -> Columns:
+    quantity = entering(info, run.info.config["network"].get("norm_position", "before_activation"))
+    low, median, high = (COLUMN[f"{quantity}.{name}"] for name in ("p15", "p50", "p85"))
+    return low, median, high
+
+
+def _strands(runs: Sequence[RunView], *, outputs: bool) -> list[Strand]:
+    """The typical unit of the last hidden layer first, then the layers in order; layers of a name belong together.
+
+    Args:
+        outputs: with layers that have no activation, what comes out of them.
+    """
+    low, median, high = (COLUMN[name] for name in UNIT_STATISTICS)
+    hidden = [[at for at, info in enumerate(run.info.layers) if info.activation != "none"] for run in runs]
+    measured = [
+        (layers[-1], (low, median, high))
+        if layers and np.isfinite(run.history.layers[:, layers[-1], median]).any()
+        else None
+        for run, layers in zip(runs, hidden, strict=True)
+    ]
+    strands = []
+    first = next((at for at, found in enumerate(measured) if found), None)
+    if first is not None:
+        found = measured[first]
+        assert found is not None
+        info = runs[first].info.layers[found[0]]
+        strands.append(Strand(info.name, _unit(runs[first], info), tuple(measured)))
+    shown = (info for run in runs for info in run.info.layers if outputs or info.activation != "none")
+    for name in dict.fromkeys(info.name for info in shown):
+        places = [next((at for at, info in enumerate(run.info.layers) if info.name == name), None) for run in runs]
+        courses = tuple(
+            None if at is None else (at, _columns(run, run.info.layers[at]))
+            for run, at in zip(runs, places, strict=True)
+        )
+        strands.append(Strand(name, _("all units"), courses))
+    return strands
+
+
+def _unit(run: RunView, info: LayerInfo) -> str:
+    """The unit or channel that the recording follows, counted from 1."""
+    units = info.shape[-1] if info.kind == "recurrent" else info.shape[0]
+    number = int(run.info.config.get("record", {}).get("unit", 0)) % units + 1
+    words = _("channel {number}") if info.kind == "conv" else _("unit {number}")
+    return words.format(number=number)
+
+
+def _shifts(runs: Sequence[RunView]) -> list[Strand]:
+    """The layers whose gradient shift was measured; that of the first is 0 by definition."""
+    column = COLUMN[SHIFT]
+    strands = []
+    for name in dict.fromkeys(info.name for run in runs for info in run.info.layers[1:]):
+        places = [next((at for at, info in enumerate(run.info.layers) if info.name == name), None) for run in runs]
+        courses = tuple(None if at is None else (at, (column, column, column)) for at in places)
+        if any(_positive(run.history.layers[:, at, column]).size for run, at in zip(runs, places, strict=True) if at):
+            strands.append(Strand(name, "", courses))
+    return strands
+
+
+def _positive(values: FloatArray) -> FloatArray:
+    found: FloatArray = values[np.isfinite(values) & (values > 0)]
+    return found
+
+
+def _bands(runs: Sequence[RunView], strand: Strand, form: Form, end: float, tall: int) -> list[Row]:
+    low, high = _extent(runs, strand)
+    pictures, figures = [], []
+    # the last row of a high chart stays free, so that charts do not touch
+    lines = tall - 1 if tall > MIN_BAND + 1 else tall
+    for run, found in zip(runs, strand.courses, strict=True):
+        if found is None:
+            pictures.append(nothing(form, tall))
+            figures.append(Span("—".rjust(form.figure), "muted"))
+            continue
+        layer, columns = found
+        drawn = _band(run.history, layer, columns, low, high, end, form.chart, lines)
+        pictures.append([*overlaid(run, drawn, end, form.chart), (Span(" " * form.chart),)][:tall])
+        moves = movement(*(run.history.layers[run.history.has_frame, layer, column] for column in columns))
+        words = "—" if math.isnan(moves) else percent(moves)
+        figures.append(Span(words.rjust(form.figure), "text"))
+    pictures = [[*picture, *[(Span(" " * form.chart),)] * (tall - len(picture))] for picture in pictures]
+    return block(runs, strand, form, _ticks(low, high, lines, tall), pictures, figures)
+
+
+def _ticks(low: float, high: float, lines: int, tall: int) -> list[str]:
+    """Labels of an axis: its ends at its ends, and 0 at its place where that is clear of them."""
+    ticks = [""] * tall
+    ticks[0] = cells.tick(high)
+    if lines > 1:
+        ticks[lines - 1] = cells.tick(low)
+        zero = int(cells.dots([-low / (high - low)], lines)[0]) // 4
+        if low < 0 < high and not ticks[zero]:
+            ticks[zero] = "0"
+    return ticks
+
+
+def _extent(runs: Sequence[RunView], strand: Strand) -> tuple[float, float]:
+    """An axis that holds the bands of all keyframes up to the head, and 0, so that it stays while the cursor moves."""
+    low = high = 0.0
+    for run, found in zip(runs, strand.courses, strict=True):
+        if found is not None:
+            least, most = _reach(run.history, *found)
+            low, high = min(low, least), max(high, most)
+    low, high = -cells.nice(-low), cells.nice(high)
+    return (low, high) if high > low else (-1.0, 1.0)
+
+
+@lru_cache(maxsize=256)
+def _reach(history: RunHistory, layer: int, columns: Columns) -> tuple[float, float]:
+    """The ends of one band, without what lies far outside of where it is for half of the keyframes."""
+    low, _median, high = (history.layers[:, layer, column] for column in columns)
+    known = np.isfinite(low) & np.isfinite(high)
+    if not known.any():
+        return 0.0, 0.0
+    low, high = low[known], high[known]
+    cap = CAP * float(np.median(np.maximum(np.abs(low), np.abs(high))))
+    return max(float(low.min()), -cap), min(float(high.max()), cap)
+
+
+@lru_cache(maxsize=256)
+def _band(
+    history: RunHistory, layer: int, columns: Columns, low: float, high: float, end: float, width: int, rows: int
+) -> Band:
+    """A band over the epochs; it does not depend on the cursor, and is kept."""
+    order, known = epochs.sampled(history, end, 2 * width)
+    table = history.layers[:, layer]
+    courses = [np.where(known, (table[order, column] - low) / (high - low), np.nan) for column in columns]
+    return band(courses[0], courses[1], courses[2], known, rows)
+
+
+@lru_cache(maxsize=256)
+def _course(
+    history: RunHistory, layer: int, columns: Columns, low: float, high: float, end: float, width: int, rows: int
+) -> Band:
+    """A line over the epochs on an axis of decades."""
+    order, known = epochs.sampled(history, end, 2 * width)
+    values = history.layers[order, layer, columns[1]]
+    sized = known & np.isfinite(values) & (values > 0)
+    decades = np.log10(values, out=np.full(values.shape, np.nan), where=sized)
+    # 0, as after an update of nothing, has no decade: a gap, not a failure
+    return course((decades - low) / (high - low), known & ~np.isfinite(values), rows)
+
+
+def _hint(width: int, height: int) -> list[Row]:
+    """What would measure the shift, in a quiet line."""
+    sentences = (
+        _("gradient shift ‖G − G′‖₂ was not measured: set record.shift = true"),
+        _("for ‖G − G′‖₂ set record.shift = true"),
+    )
+    return [(Span(cells.longest(width, *sentences), "muted"),)] if height >= HINT_ABOVE else []
+
+
+def _shift_rows(runs: Sequence[RunView], strands: Sequence[Strand], form: Form, end: float, room: int) -> list[Row]:
+    """The shift measure of each layer on one log axis, in at most ``room`` rows."""
+    times = 1 if form.side else len(runs)
+    number = min(len(strands), (room - 1) // times)
+    if number < 1:
+        return []
+    low, high = _decades(runs, strands)
+    tall = min((room - 1) // (number * times), 3)
+    words = (
+        _("gradient shift ‖G − G′‖₂, log {low} to {high}; 0 in the first layer"),
+        _("gradient shift ‖G − G′‖₂, log {low} to {high}"),
+        _("shift ‖G − G′‖₂ {low} to {high}"),
+    )
+    ends = {"low": _power(low), "high": _power(high)}
+    title = cells.longest(form.head + form.chart, *(sentence.format(**ends) for sentence in words))
+    rows = [titled(title, runs, form, _("median"))]
+    for strand in (strands[at] for at in spread(len(strands), number)):
+        pictures, figures = [], []
+        for run, found in zip(runs, strand.courses, strict=True):
+            values = _positive(run.history.layers[:, found[0], COLUMN[SHIFT]]) if found else np.empty(0)
+            if found is None or not values.size:
+                pictures.append(nothing(form, tall))
+                figures.append(Span("—".rjust(form.figure), "muted"))
+                continue
+            drawn = _course(run.history, *found, low, high, end, form.chart, tall)
+            pictures.append(list(overlaid(run, drawn, end, form.chart)))
+            figures.append(Span(scientific(float(np.median(values))).rjust(form.figure), "text"))
+        ticks = [""] * tall
+        if tall > 1:
+            ticks[0], ticks[-1] = _power(high), _power(low)
+        rows += block(runs, strand, form, ticks, pictures, figures)
+    return rows
+
+
+def _decades(runs: Sequence[RunView], strands: Sequence[Strand]) -> tuple[int, int]:
+    """Whole decades that hold the shift of all layers up to the head, as far as MAX_DECADES below the largest."""
+    values = [
+        _positive(run.history.layers[:, found[0], COLUMN[SHIFT]])
+        for strand in strands
+        for run, found in zip(runs, strand.courses, strict=True)
+        if found
+    ]
+    seen = np.log10(np.concatenate(values))
+    high = math.ceil(float(seen.max()))
+    return max(min(math.floor(float(seen.min())), high - 1), high - MAX_DECADES), high
+
+
+def _power(decade: int) -> str:
+    return f"1e{decade}".replace("-", "−")
