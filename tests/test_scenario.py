@@ -654,7 +654,7 @@ def test_the_three_first_scenarios_are_there() -> None:
     runs = {card.name: card.runs for card in gallery.scenarios()}
     assert runs["batch-normalization"] == ("plain", "batch norm")
     assert runs["dropout-regression"] == ("no dropout", "dropout")
-    assert runs["early-stopping"] == ("patience 3", "patience 10", "no early stopping")
+    assert runs["early-stopping"] == ("patience 3", "patience 10", "patience 10, not restored", "no early stopping")
 
 
 def test_the_gallery_is_quick() -> None:
