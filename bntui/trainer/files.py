@@ -62,7 +62,9 @@ def read_file(
         return _read_idx(path, labels or _labels_path(path), task, samples)
     except OSError as error:
         place = Path(error.filename) if error.filename else path
-        sentence = _("{place}: {reason}; paths are relative to the scenario file")
+        sentence = _(
+            "{place}: {reason}; paths are relative to the scenario file, and --set data.source=PATH names your own"
+        )
         raise DataError(sentence.format(place=place, reason=reason(error))) from error
 
 
