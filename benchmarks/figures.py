@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from bntui.keyframe import COLUMN
 from bntui.recording.history import Event, RunHistory, RunInfo
 
 NAN: Final = math.nan
@@ -43,9 +44,12 @@ def loss(run: Trained) -> float:
     return value if math.isfinite(value) else NAN
 
 
-def best_loss(run: Trained) -> float:
-    """Smallest validation loss at the end of an epoch."""
-    return float(np.nanmin(run.history.val_loss[run.history.epoch_end]))
+def kept_loss(run: Trained) -> float:
+    """Validation loss of the weights that are kept: the best epoch's where early stopping restored them."""
+    if any(event.kind == "restored_best" for event in run.events):
+        ends = run.history.val_loss[run.history.epoch_end & (run.history.step > 0)]
+        return float(ends[int(run.history.best_epoch[-1]) - 1])
+    return loss(run)
 
 
 def gap(run: Trained) -> float:
@@ -76,7 +80,7 @@ def epochs_to(share: float) -> Callable[[Trained], float]:
 def first_to_last(run: Trained) -> float:
     """Decades of the first-to-last gradient ratio in the first keyframe after keyframe 0."""
     norms = run.history.layers[run.history.has_frame][1, :]
-    at = _column("weight_gradient_norm")
+    at = COLUMN["weight_gradient_norm"]
     return _decades(norms[0, at] / norms[-1, at] if norms[-1, at] else NAN)
 
 
@@ -120,19 +124,13 @@ def final_rate(run: Trained) -> float:
     return _decades(float(run.history.lr[-1]))
 
 
-def _column(name: str) -> int:
-    from bntui.keyframe import COLUMN
-
-    return COLUMN[name]
-
-
 def _decades(value: float) -> float:
     return math.log10(value) if value > 0 and math.isfinite(value) else NAN
 
 
 ACCURACY: Final = Figure("validation accuracy %", accuracy)
 LOSS: Final = Figure("validation loss", loss, 3)
-BEST: Final = Figure("best validation loss", best_loss, 3)
+KEPT: Final = Figure("validation loss of the weights kept", kept_loss, 3)
 RATIO: Final = Figure("first/last gradient, log₁₀", first_to_last, 2)
 DIVERGED: Final = Figure("diverged, % of seeds", diverged, 0)
 EPOCHS: Final = Figure("epochs trained", epochs)
@@ -156,8 +154,8 @@ FIGURES: Final[Mapping[str, tuple[Figure, ...]]] = {
     "dropout-regression": (LOSS, Figure("validation minus training loss", gap, 3)),
     "dropout-rates": (ACCURACY, LOSS, Figure("validation minus training loss", gap, 3)),
     "dropout-before-batch-norm": (LOSS, ACCURACY),
-    "early-stopping": (BEST, LOSS, EPOCHS),
-    "reduce-on-plateau": (BEST, EPOCHS, Figure("last learning rate, log₁₀", final_rate, 2)),
+    "early-stopping": (KEPT, EPOCHS),
+    "reduce-on-plateau": (KEPT, EPOCHS, Figure("last learning rate, log₁₀", final_rate, 2)),
     "convolution": (ACCURACY, TO_90),
     "initialization-in-depth": (ACCURACY, RATIO),
     "fashion-mnist": (ACCURACY, LOSS),
