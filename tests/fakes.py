@@ -12,10 +12,11 @@ import numpy as np
 from textual.pilot import Pilot
 
 from bntui.errors import TrainerError
-from bntui.keyframe import IntArray, Keyframe
+from bntui.keyframe import HISTOGRAM_BINS, QUANTITIES, IntArray, Keyframe
 from bntui.link import Command, Status
 from bntui.recording.codec import Arrays
 from bntui.recording.dataset import RecordedData
+from bntui.recording.histograms import Histograms, sampled
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.viewer.view import RunView
 from tests import factory
@@ -71,6 +72,11 @@ class FakeReader:
     @property
     def dataset(self) -> RecordedData | None:
         return None
+
+    def histograms(self, run: int, history: RunHistory) -> Histograms:
+        rows = sampled(history)
+        counts = np.ones((len(rows), len(self._views[run].info.layers), len(QUANTITIES), HISTOGRAM_BINS), np.int32)
+        return Histograms(rows, counts)
 
     def evidence(self, run: int, row: int) -> Arrays | None:  # noqa: ARG002
         return None

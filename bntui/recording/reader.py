@@ -18,6 +18,8 @@ from bntui.keyframe import LAYER_COLUMNS, EarlyStopping, FloatArray, IntArray, K
 from bntui.language import _, spoken
 from bntui.recording.codec import Arrays, digest, metadata_of, row_digest, table_of, unpack_arrays, unpack_keyframe
 from bntui.recording.dataset import RecordedData, RecordedScaling
+from bntui.recording.histograms import Histograms
+from bntui.recording.histograms import read as read_histograms
 from bntui.recording.history import Event, LayerInfo, RunHistory, RunInfo
 from bntui.recording.schema import SCALARS, open_read_only
 from bntui.text import clean
@@ -92,6 +94,7 @@ class Reader:
         self._events: list[Event] = []
         self._keyframes = self._last_event = 0
         """Ids of the last rows that were loaded."""
+        self._histograms: dict[int, Histograms] = {}
         self._frame = lru_cache(maxsize=64)(self._read_frame)
         self.refresh()
 
@@ -124,6 +127,13 @@ class Reader:
             RecordingError: the row holds an epoch's scalars only, or its bytes are not those written.
         """
         return self._frame(run, int(self._columns[run].integers[0, row]))
+
+    def histograms(self, run: int, history: RunHistory) -> Histograms:
+        """Histograms over the time of a run's history, of so many keyframes as a picture shows; kept once read."""
+        with self._damage():
+            before = self._histograms.get(run)
+            self._histograms[run] = read_histograms(self._db, history, len(self.runs[run].layers), before)
+        return self._histograms[run]
 
     def evidence(self, run: int, row: int) -> Arrays | None:
         """Parameters, stages' values and masks of a keyframe, by name; None where they were thinned out.

@@ -13,6 +13,7 @@ from bntui.errors import RecordingError
 from bntui.keyframe import FloatArray, IntArray, Keyframe
 from bntui.recording.codec import Arrays
 from bntui.recording.dataset import RecordedData
+from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.viewer.layout import ranked
 from bntui.viewer.view import RunView, View
@@ -34,6 +35,7 @@ class Source(Protocol):
     def history(self, run: int) -> RunHistory: ...
     def events(self, run: int) -> tuple[Event, ...]: ...
     def keyframe(self, run: int, row: int) -> Keyframe: ...
+    def histograms(self, run: int, history: RunHistory) -> Histograms: ...
     def evidence(self, run: int, row: int) -> Arrays | None: ...
     def evidence_rows(self, run: int) -> IntArray: ...
 
@@ -175,11 +177,12 @@ def snapshot(source: Source) -> Snapshot:
     return Snapshot(source, histories, tuple(source.events(run.index) for run in source.runs), frames(histories))
 
 
-def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False) -> View:
+def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False, histograms: bool = False) -> View:
     """The recording as the state looks at it: each run at its last keyframe at or before the cursor.
 
     Args:
         dataset: with the samples, which only some panels show.
+        histograms: with those over time of the selected and the pinned run, which only one panel shows.
 
     Raises:
         RecordingError: a keyframe under the cursor is damaged.
@@ -189,7 +192,9 @@ def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False) -
     for info, history, events in zip(source.runs, recorded.histories, recorded.events, strict=True):
         row = history.at(state.cursor)
         frame = source.keyframe(info.index, row) if row >= 0 else None
-        runs.append(RunView(info, history, events, row, frame))
+        wanted = histograms and info.index in (state.selected, state.pinned)
+        over_time = source.histograms(info.index, history) if wanted else None
+        runs.append(RunView(info, history, events, row, frame, over_time))
     return View(
         title=source.title,
         task=source.task,

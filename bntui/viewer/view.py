@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bntui.keyframe import Keyframe
 from bntui.recording.dataset import RecordedData
+from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.viewer.theme import RUN_MARKS
 
@@ -21,6 +22,8 @@ class RunView:
     """Row of ``history`` that the cursor shows; -1 before the first keyframe."""
     frame: Keyframe | None
     """The keyframe of that row."""
+    histograms: Histograms | None = None
+    """Histograms over time, where a panel on the screen shows them."""
 
     @property
     def mark(self) -> str:

@@ -153,7 +153,12 @@ class LabScreen(SpokenScreen[None]):
             self._message.show(chrome.too_small(width, height), width)
             return
         try:
-            self.view = session.build_view(self._recorded, self.view_state, dataset="data" in regions)
+            self.view = session.build_view(
+                self._recorded,
+                self.view_state,
+                dataset="data" in regions,
+                histograms="distributions" in regions,
+            )
         except RecordingError as error:
             self._complain(error)
             return
