@@ -155,7 +155,7 @@ FIGURES: Final[Mapping[str, tuple[Figure, ...]]] = {
     "dropout-rates": (ACCURACY, LOSS, Figure("validation minus training loss", gap, 3)),
     "dropout-before-batch-norm": (LOSS, ACCURACY),
     "early-stopping": (KEPT, EPOCHS),
-    "reduce-on-plateau": (KEPT, EPOCHS, Figure("last learning rate, log₁₀", final_rate, 2)),
+    "reduce-on-plateau": (LOSS, KEPT, EPOCHS, Figure("last learning rate, log₁₀", final_rate, 2)),
     "convolution": (ACCURACY, TO_90),
     "initialization-in-depth": (ACCURACY, RATIO),
     "fashion-mnist": (ACCURACY, LOSS),
