@@ -12,6 +12,7 @@ from bntui.keyframe import (
     HISTOGRAM_BINS,
     LAYER_COLUMNS,
     MASK_SAMPLES,
+    QUANTITIES,
     STATISTICS,
     BatchNorm,
     Distribution,
@@ -22,6 +23,7 @@ from bntui.keyframe import (
     Predictions,
 )
 from bntui.recording.dataset import RecordedData, RecordedScaling
+from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, LayerInfo, RunHistory, RunInfo
 from bntui.viewer.view import RunView, View
 
@@ -128,6 +130,7 @@ def run_view(
     best_epoch = np.array([int(np.nanargmin(val[: i + 1])) for i in k], np.int64)
     frame_layers: list[LayerMeasures] = []
     course = np.full((keyframes, len(names), len(LAYER_COLUMNS)), np.nan)
+    counts = np.zeros((keyframes, len(names), len(QUANTITIES), HISTOGRAM_BINS), np.int32)
     for i in range(keyframes):
         for j, layer_name in enumerate(names):
             depth = len(names) - 1 - j
@@ -137,8 +140,9 @@ def run_view(
                 layer_name, 1000 * index + 10 * i + j, norm=norm and hidden, dropout=dropout if hidden else 0.0,
                 spread=0.5 + 0.02 * i, gradient=gradient, nan=nan and i == keyframes - 1,
             )  # fmt: skip
-            for quantity in ("input", "pre_norm", "normalized", "output"):
+            for q, quantity in enumerate(QUANTITIES):
                 values = getattr(m, quantity)
+                counts[i, j, q] = values.counts if values else 0
                 for statistic in STATISTICS:
                     course[i, j, COLUMN[f"{quantity}.{statistic}"]] = getattr(values, statistic) if values else np.nan
             for scalar in LAYER_COLUMNS[28:34]:
@@ -170,7 +174,7 @@ def run_view(
         events = (Event(index, at * 24, float(at), "stopped_early", f"no improvement for {patience} epochs"),)
     elif nan:
         events = (Event(index, at * 24, float(at), "diverged", "the loss became NaN at step 288"),)
-    return RunView(info, history, events, at, frame)
+    return RunView(info, history, events, at, frame, Histograms(k.astype(np.int64), counts))
 
 
 def view(*runs: RunView, selected: int = 0, pinned: int | None = 1, log_axis: bool = True) -> View:

@@ -1,11 +1,16 @@
-"""How do histograms over time become a heat map: bins shared out on a common axis, the fuller the darker?"""
+"""How do histograms over time become a heat map: bins shared out on a common axis, the fuller the denser?"""
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
-from bntui.keyframe import CountArray, FloatArray
-from bntui.viewer.canvas import SHADES, Glyphs
+from bntui.keyframe import BoolArray, CountArray, FloatArray
+from bntui.viewer.canvas import Glyphs, braille, characters
+
+_THRESHOLDS: Final = (np.array([[0, 4], [6, 2], [1, 5], [7, 3]]) + 0.5) / 8
+"""Of a braille character's dots, spread so that every density is an even pattern."""
 
 
 def rebinned(counts: CountArray, low: FloatArray, high: FloatArray, edges: FloatArray) -> FloatArray:
@@ -42,9 +47,20 @@ def rebinned(counts: CountArray, low: FloatArray, high: FloatArray, edges: Float
     return mass
 
 
-def shades(mass: FloatArray) -> Glyphs:
-    """One column a histogram, the highest values on top, shaded in fifths of its fullest cell; ``(cells, K)``."""
+def stippled(mass: FloatArray) -> Glyphs:
+    """Histograms as columns of dots, the highest values on top, in braille: the denser, the fuller.
+
+    Every cell of a histogram is a dot of the picture, lit where its share of the histogram's fullest one is above the
+    dot's own threshold (ordered dithering): four times the height and twice the width that shaded cells would show.
+
+    Args:
+        mass: shape ``(2 * columns, 4 * rows)``, the lowest values first; all 0 is blank.
+
+    Returns:
+        Shape ``(rows, columns)``.
+    """
     fullest = mass.max(axis=1, keepdims=True, initial=0.0)
-    share = mass / np.where(fullest > 0, fullest, 1.0)
-    glyphs: Glyphs = SHADES[np.rint(share * (len(SHADES) - 1)).astype(np.int64)].T[::-1]
-    return glyphs
+    share = (mass / np.where(fullest > 0, fullest, 1.0)).T[::-1]
+    thresholds = np.tile(_THRESHOLDS, (share.shape[0] // 4, share.shape[1] // 2))
+    dots: BoolArray = np.asarray(share > thresholds)
+    return characters(braille(dots))

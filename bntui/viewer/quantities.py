@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from bntui.keyframe import COLUMN
 from bntui.language import _
+from bntui.recording.history import LayerInfo
 from bntui.viewer import cells
 from bntui.viewer.view import RunView
 
@@ -30,7 +31,10 @@ class Quantity:
     low: float
     high: float
     raw: tuple[float, float] | None
-    """The axis of layers without activation, where others have one: an output layer's logits reach much further."""
+    """The axis of layers without activation, where others have one: an output layer's logits reach much further.
+
+    Of what enters: that of the first layer.
+    """
 
     def limits(self, active: bool) -> tuple[float, float]:
         return (self.low, self.high) if active or self.raw is None else self.raw
@@ -53,9 +57,9 @@ def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple
     before = _("norm") if normed and not norm_last else activation
     mixed = {info.activation == "none" for run in runs for info in run.info.layers} == {False, True}
 
-    before_activation = limits(runs, "pre_norm", active=True if mixed else None)
-    after_activation = BOUNDED.get(activation) or limits(runs, "output", active=True)
-    raw = limits(runs, "pre_norm", active=False) if mixed else None
+    before_activation = limits(runs, "pre_norm", _active if mixed else _any)
+    after_activation = BOUNDED.get(activation) or limits(runs, "output", _active)
+    raw = limits(runs, "pre_norm", lambda at, info: not _active(at, info)) if mixed else None
     stages = [
         Quantity("pre_norm", _("before {stage}").format(stage=before), _("before"), *before_activation, raw),
         Quantity("output", _("after {stage}").format(stage=activation), _("after"), *after_activation, None),
@@ -63,25 +67,37 @@ def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple
     if normed:
         stages.insert(
             2 if norm_last else 1,
-            Quantity("normalized", _("after norm"), _("normed"), *limits(runs, "normalized", active=None), None),
+            Quantity("normalized", _("after norm"), _("normed"), *limits(runs, "normalized", _any), None),
         )
     return tuple(stages)
 
 
-def limits(runs: Sequence[RunView], field: str, *, active: bool | None) -> tuple[float, float]:
+def entering(runs: Sequence[RunView]) -> Quantity:
+    """What enters a layer; the first one's, the data, has an axis of its own."""
+    first = limits(runs, "input", lambda at, _info: at == 0)
+    return Quantity("input", _("input"), _("in"), *limits(runs, "input", lambda at, _info: at > 0), first)
+
+
+def _any(at: int, info: LayerInfo) -> bool:  # noqa: ARG001
+    return True
+
+
+def _active(at: int, info: LayerInfo) -> bool:  # noqa: ARG001
+    return info.activation != "none"
+
+
+def limits(runs: Sequence[RunView], field: str, chosen: Callable[[int, LayerInfo], bool]) -> tuple[float, float]:
     """An axis for the bulk of the values in all keyframes up to the head, so that it stays while the cursor moves.
 
-    Of layers with an activation, without one, or (None) of all.  A run that diverges passes through values
-    that would squeeze everything else into one cell: beyond ten times the extent that half of the keyframes stay
-    within, values go to the histogram's outer cells, as do those beyond ``SPREAD`` standard deviations.
+    Of the layers that are ``chosen`` by number and nature.  A run that diverges passes through values that would
+    squeeze everything else into one cell: beyond ten times the extent that half of the keyframes stay within, values go
+    to the histogram's outer cells, as do those beyond ``SPREAD`` standard deviations.
     """
     low = high = 0.0
     seen = False
     for run in runs:
-        chosen = [
-            i for i, info in enumerate(run.info.layers) if active is None or (info.activation != "none") == active
-        ]
-        course = run.history.layers[:: _stride(len(run.history)), chosen]
+        layers = [at for at, info in enumerate(run.info.layers) if chosen(at, info)]
+        course = run.history.layers[:: _stride(len(run.history)), layers]
         least, most, mean, std = (course[:, :, COLUMN[f"{field}.{name}"]] for name in ("min", "max", "mean", "std"))
         known = np.isfinite(least) & np.isfinite(most) & np.isfinite(mean) & np.isfinite(std)
         if not known.any():

@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from bntui.language import _
+from bntui.language import _, ngettext
 from bntui.viewer import cells, epochs
 from bntui.viewer.bands import Band
 from bntui.viewer.canvas import rows_of
+from bntui.viewer.charts import is_blank, put
 from bntui.viewer.rows import Row, Span, fit, ljust, rjust
 from bntui.viewer.view import RunView
 
@@ -96,13 +97,37 @@ def titled(words: str, runs: Sequence[RunView], form: Form, figures: str) -> Row
 
 def ruler(runs: Sequence[RunView], form: Form, end: float) -> Row:
     """The axis of epochs below each chart."""
-    line = cells.ruler(0, end, form.chart)
+    row = [Span(" " * form.head)]
+    for run in runs if form.side else runs[:1]:
+        row += [*ruler_below(run, end, form.chart), Span(" " * (form.figure + GAP))]
+    return tuple(row[:-1])
+
+
+def ruler_below(run: RunView, end: float, width: int) -> Row:
+    """An axis of epochs from 0 in words, the cursor on it where that hides no word."""
+    line = cells.ruler(0, end, width)
     words = _("epoch")
-    at = (form.chart - cell_len(words)) // 2
+    at = (width - cell_len(words)) // 2
     if at > 3:
         line = line[:at] + words + line[at + cell_len(words) :]
-    count = len(runs) if form.side else 1
-    return (Span(" " * form.head + (" " * (form.figure + GAP)).join([line] * count), "muted"),)
+    row: Row = (Span(line, "muted"),)
+    cursor = epochs.past(run, end, width) - 1
+    return put(row, cursor, "▮", "accent") if is_blank(row, cursor) else row
+
+
+def left_out(names: Sequence[str], width: int) -> Row:
+    """Which layers there is no room for."""
+    count = len(names)
+    sentences = (
+        _("not shown: {names} (enter zooms)"),
+        ngettext("… {count} more layer (enter zooms)", "… {count} more layers (enter zooms)", count),
+        ngettext("… {count} more layer", "… {count} more layers", count),
+    )
+    return (
+        Span(
+            cells.longest(width, *(words.format(count=count, names=", ".join(names)) for words in sentences)), "muted"
+        ),
+    )
 
 
 def block(
@@ -138,8 +163,12 @@ def nothing(form: Form, tall: int) -> list[Row]:
     return [(Span(ljust("—", form.chart) if y == 0 else " " * form.chart, "muted"),) for y in range(tall)]
 
 
-def overlaid(run: RunView, drawn: Band, end: float, width: int) -> tuple[Row, ...]:
-    """The past bright, the future muted, the cursor where no line is drawn, and ✕ where values were not finite."""
+def overlaid(run: RunView, drawn: Band, end: float, width: int, faint: str = "frame") -> tuple[Row, ...]:
+    """The past bright, the future muted, the cursor where no line is drawn, and ✕ where values were not finite.
+
+    Args:
+        faint: style of the future beside its median.
+    """
     at = epochs.past(run, end, width)
     glyphs = drawn.glyphs.copy()
     styles = drawn.median.astype(np.int64)
@@ -149,7 +178,7 @@ def overlaid(run: RunView, drawn: Band, end: float, width: int) -> tuple[Row, ..
     styles[blank, at - 1] = 4
     if drawn.broken is not None:
         glyphs[drawn.broken], styles[drawn.broken] = "✕", 5
-    return rows_of(glyphs, styles, (run.style, f"bold {run.style}", "frame", "muted", "accent", "bad"))
+    return rows_of(glyphs, styles, (run.style, f"bold {run.style}", faint, "muted", "accent", "bad"))
 
 
 def spread(number: int, room: int) -> list[int]:

@@ -1,12 +1,194 @@
-"""How does the histogram of a quantity change from epoch to epoch?"""
+"""How does the histogram of each quantity of a layer change over the epochs?"""
 
 from __future__ import annotations
 
-from bntui.viewer import cells
-from bntui.viewer.rows import Drawing
-from bntui.viewer.view import View
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+from rich.cells import cell_len
+
+from bntui.keyframe import COLUMN, QUANTITIES
+from bntui.language import N_, _
+from bntui.recording.histograms import Histograms
+from bntui.recording.history import RunHistory
+from bntui.viewer import cells, epochs
+from bntui.viewer.bands import Band
+from bntui.viewer.heat import rebinned, stippled
+from bntui.viewer.quantities import Quantity, entering, shown_quantities
+from bntui.viewer.rows import Drawing, Row, Span, fit, ljust
+from bntui.viewer.strands import left_out, overlaid, ruler_below, spread
+from bntui.viewer.view import RunView, View
+
+TITLE: Final = N_("Distributions ── histograms by epoch")
+MIN_MAP, ROOMY_MAP = 14, 26
+"""Cells of a heat map: below the first, quantities go, and then the pinned run; from the second on the input comes."""
+MIN_ROWS, MAX_ROWS = 4, 12
+"""Rows of a heat map with the blank one below it."""
+GAP: Final = 2
 
 
-def draw(view: View, width: int, height: int) -> Drawing:  # noqa: ARG001
-    """Not drawn yet."""
-    return cells.notice("Distributions", ["This panel is being built."], width, height)
+class Column(NamedTuple):
+    """One quantity of one run."""
+
+    run: RunView
+    quantity: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Where the columns stand: cells of the names, of a map, and rows of a map and of what is blank below it."""
+
+    name: int
+    map: int
+    rows: int
+    blank: int
+    raw: str
+    """The axis of layers without activation before it, where that is not the column's."""
+
+
+def draw(view: View, width: int, height: int) -> Drawing:
+    """Heat maps: a row of them for each layer, a column for each quantity of the selected and then the pinned run."""
+    runs = [run for run in view.shown if run.frame is not None and run.histograms is not None]
+    if not runs:
+        sentences = (_("No keyframe here yet."), _("Histograms are taken from the first mini-batch on."))
+        return cells.notice(_(TITLE), sentences, width, height)
+    waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
+    names = list(dict.fromkeys(info.name for run in runs for info in run.info.layers))
+    name = min(max(map(cell_len, names)), 12 if width >= 100 else 9 if width >= 44 else 4)
+    columns = _columns(view.runs, runs, width - name)
+    runs = [run for run in runs if any(column.run is run for column in columns)]
+    size = (width - name - 1 - GAP * (len(columns) - 1)) // len(columns)
+    room = height - len(waiting) - 3
+    kept = names if MIN_ROWS * len(names) <= room + 1 else _some(runs, names, room)
+    room -= len(kept) < len(names)
+    tall = max((room + 1) // len(kept), 1)
+    blank = int(tall >= MIN_ROWS)
+    before = next((column.quantity for column in columns if column.quantity.field == "pre_norm"), None)
+    raw = before.axis(active=False) if before is not None else ""
+    raw = raw if before is not None and raw != before.axis() else ""
+    form = Form(name, max(size, 1), min(tall, MAX_ROWS) - blank, blank, raw)
+    end = epochs.end(runs)
+    rows = _headings(columns, form)
+    for layer in kept:
+        rows += _maps(columns, layer, form, end)
+    if blank:
+        rows.pop()
+    gap = Span(" " * GAP)
+    marks = [span for column in columns for span in (*ruler_below(column.run, end, form.map), gap)]
+    rows.append((Span(" " * (name + 1)), *marks[:-1]))
+    if len(kept) < len(names):
+        rows.append(left_out([layer for layer in names if layer not in kept], width))
+    return cells.page(_(TITLE), [*rows, *waiting], width, height)
+
+
+def _columns(every: Sequence[RunView], runs: Sequence[RunView], width: int) -> list[Column]:
+    """As many quantities of the selected run, and of the pinned one beside it, as fit: what is dear stays longest."""
+    most = max(width // (MIN_MAP + GAP), 1)
+    quantities = shown_quantities(every, runs)
+    whole = [[quantity for quantity in quantities if _has(run, quantity.field)] for run in runs]
+    number = sum(map(len, whole))
+    if (number + len(runs)) * (ROOMY_MAP + GAP) <= width:
+        whole = [[entering(runs), *own] for own in whole]
+    elif number > most and len(runs) > 1 and most >= 2 * len(runs):
+        whole = [_dearest(own, most // len(runs)) for own in whole]
+    elif number > most:
+        whole = [_dearest(whole[0], most)]
+    return [Column(run, quantity) for run, own in zip(runs, whole, strict=False) for quantity in own]
+
+
+def _has(run: RunView, field: str) -> bool:
+    return field != "normalized" or any(info.norm != "none" for info in run.info.layers)
+
+
+def _dearest(quantities: Sequence[Quantity], number: int) -> list[Quantity]:
+    """In their order: what the activation gives, what the normalization gives, what enters both."""
+    order = ("output", "normalized", "pre_norm")
+    kept = sorted(quantities, key=lambda quantity: order.index(quantity.field))[:number]
+    return [quantity for quantity in quantities if quantity in kept]
+
+
+def _some(runs: Sequence[RunView], names: Sequence[str], room: int) -> list[str]:
+    """The first, the last and some hidden layers between, as many as there is height for."""
+    hidden = {info.name for run in runs for info in run.info.layers if info.activation != "none"}
+    chosen = [name for name in names if name in hidden] or list(names)
+    number = min(max(room // MIN_ROWS, 1), len(chosen))
+    return [chosen[at] for at in spread(len(chosen), number)]
+
+
+def _headings(columns: Sequence[Column], form: Form) -> list[Row]:
+    """The runs over their first columns, and the quantities with the ends of their axes."""
+    first: list[Span] = [Span(" " * (form.name + 1))]
+    second = [Span(" " * (form.name + 1))]
+    before: RunView | None = None
+    for column in columns:
+        run, quantity = column
+        if before is not None:
+            first.append(Span(" " * GAP))
+            second.append(Span(" " * GAP))
+        words = f"{run.mark} {run.name}" if run is not before else ""
+        first += fit((Span(words, run.style),), form.map)
+        axis = quantity.axis()
+        if quantity.field == "input" and quantity.axis(active=False) != axis:
+            axis = _("{ends}, first {raw}").format(ends=axis, raw=quantity.axis(active=False))
+        wordings = (f"{quantity.heading} ↑ {axis}", f"{quantity.brief} ↑ {axis}", quantity.heading, quantity.brief)
+        second += fit((Span(cells.longest(form.map, *wordings), "muted"),), form.map)
+        before = run
+    return [tuple(first), tuple(second)]
+
+
+def _maps(columns: Sequence[Column], name: str, form: Form, end: float) -> list[Row]:
+    """The maps of one layer side by side, its name beside the first row of them."""
+    pictures = [_picture(column, name, form, end) for column in columns]
+    rows: list[Row] = []
+    for y in range(form.rows):
+        row = [Span(cells.short(name, form.name) if y == 0 else " " * form.name, "text"), Span(" ")]
+        for picture in pictures:
+            row += [Span(" " * GAP)] if picture is not pictures[0] else []
+            row += picture[y]
+        rows.append(tuple(row))
+    return [*rows, *[()] * form.blank]
+
+
+def _picture(column: Column, name: str, form: Form, end: float) -> Sequence[Row]:
+    """One map; where a layer has no such quantity, why the maps beside it have another axis."""
+    run, quantity = column
+    layer = next((at for at, info in enumerate(run.info.layers) if info.name == name), None)
+    info = None if layer is None else run.info.layers[layer]
+    missing = {"output": info is None or info.activation == "none", "normalized": info is None or info.norm == "none"}
+    if layer is None or info is None or missing.get(quantity.field, False):
+        words = ["—"]
+        if quantity.field == "output" and info is not None and form.raw:
+            words.insert(0, "— " + _("axis {ends}").format(ends=form.raw))
+        line = ljust(cells.longest(form.map, *words), form.map)
+        return [(Span(line if y == 0 else " " * form.map, "muted"),) for y in range(form.rows)]
+    assert run.histograms is not None
+    low, high = quantity.limits(layer > 0 if quantity.field == "input" else info.activation != "none")
+    drawn = _map(run.history, run.histograms, layer, quantity.field, low, high, end, form.map, form.rows)
+    return overlaid(run, drawn, end, form.map, faint="muted")
+
+
+@lru_cache(maxsize=512)
+def _map(
+    history: RunHistory,
+    histograms: Histograms,
+    layer: int,
+    field: str,
+    low: float,
+    high: float,
+    end: float,
+    width: int,
+    rows: int,
+) -> Band:
+    """The heat map of one quantity; it does not depend on the cursor, and is kept."""
+    chosen = histograms.rows
+    least, most = (history.layers[chosen, layer, COLUMN[f"{field}.{name}"]] for name in ("min", "max"))
+    counts = histograms.counts[:, layer, QUANTITIES.index(field)]
+    mass = rebinned(counts, least, most, np.linspace(low, high, 4 * rows + 1))
+    order = cells.along(history.epoch[chosen], 2 * width, end)
+    there = order >= 0
+    gone = np.flatnonzero(there & ~np.asarray(mass.any(axis=1))[order])
+    glyphs = stippled(mass[order] * there[:, np.newaxis])
+    return Band(glyphs, np.zeros(glyphs.shape, np.bool_), (rows // 2, int(gone[0]) // 2) if gone.size else None)

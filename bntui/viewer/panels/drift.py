@@ -11,7 +11,7 @@ import numpy as np
 
 from bntui.insight.drift import movement
 from bntui.keyframe import COLUMN, UNIT_STATISTICS, FloatArray
-from bntui.language import N_, _, ngettext
+from bntui.language import N_, _
 from bntui.recording.history import LayerInfo, RunHistory
 from bntui.viewer import cells, epochs
 from bntui.viewer.bands import Band, band, course
@@ -24,6 +24,7 @@ from bntui.viewer.strands import (
     block,
     form_of,
     heading,
+    left_out,
     nothing,
     overlaid,
     ruler,
@@ -64,17 +65,17 @@ def draw(view: View, width: int, height: int) -> Drawing:
     number = max(min(len(strands), room // (MIN_BAND * times)), 1)
     chosen = strands if number == len(strands) else _strands(runs, outputs=False) or strands
     kept = [chosen[at] for at in spread(len(chosen), min(number, len(chosen)))]
-    left_out = len(strands) - len(kept)
-    tall = min(max((room - (left_out > 0)) // (len(kept) * times), 1), MAX_BAND)
+    hidden = int(len(kept) < len(strands))
+    tall = min(max((room - hidden) // (len(kept) * times), 1), MAX_BAND)
     rows = [heading(runs, form, _("moves"))]
-    spare = max(room - (left_out > 0) - tall * len(kept) * times, 0) // times
+    spare = max(room - hidden - tall * len(kept) * times, 0) // times
     for strand in kept:
         # the typical unit, which is the paper's picture, gets what is left over
         rows += _bands(runs, strand, form, end, tall if strand is not kept[0] else min(tall + spare, MAX_FIRST))
     rows.append(ruler(runs, form, end))
-    if left_out:
-        words = ngettext("… {count} more layer (enter zooms)", "… {count} more layers (enter zooms)", left_out)
-        rows.append((Span(words.format(count=left_out), "muted"),))
+    if hidden:
+        shown = {strand.name for strand in kept}
+        rows.append(left_out([strand.name for strand in strands if strand.name not in shown], width))
     return cells.page(_(TITLE), [*rows, *below, *waiting], width, height + len(waiting))
 
 
