@@ -14,6 +14,7 @@ from bntui.keyframe import (
     MASK_SAMPLES,
     QUANTITIES,
     STATISTICS,
+    UNIT_STATISTICS,
     BatchNorm,
     Distribution,
     DropoutMask,
@@ -95,8 +96,13 @@ def run_view(
     row: int | None = None,
     stopped: bool = False,
     vanishing: bool = False,
+    drift: bool = False,
 ) -> RunView:
-    """A run of ``keyframes`` epochs (keyframe 0 included), its cursor at ``row`` (default: the last)."""
+    """A run of ``keyframes`` epochs (keyframe 0 included), its cursor at ``row`` (default: the last).
+
+    Args:
+        drift: with the percentiles of one unit, and the gradients' shift.
+    """
     names = [f"linear {n + 1}" for n in range(layers)] + ["output"]
     infos = tuple(
         LayerInfo(
@@ -147,6 +153,11 @@ def run_view(
                     course[i, j, COLUMN[f"{quantity}.{statistic}"]] = getattr(values, statistic) if values else np.nan
             for scalar in LAYER_COLUMNS[28:34]:
                 course[i, j, COLUMN[scalar]] = getattr(m, scalar)
+            if drift:
+                unit = np.random.default_rng(7000 * index + 10 * i + j).normal(0.3 * np.sin(i), 1.5, 60)
+                for statistic, share in zip(UNIT_STATISTICS, (15, 50, 85), strict=True):
+                    course[i, j, COLUMN[statistic]] = np.percentile(unit, share)
+                course[i, j, COLUMN["gradient_shift"]] = 0.02 * j * 1.1**i if i else np.nan
             if i == (keyframes - 1 if row is None else row):
                 frame_layers.append(m)
     history = RunHistory(

@@ -23,6 +23,8 @@ VIEWS = {
     "many layers": view(run_view(layers=30, dropout=0.1), run_view(1, "deep", layers=30, norm=True)),
     "six runs": view(*(run_view(n, f"run number {n}", dropout=n / 10) for n in range(6)), selected=4, pinned=2),
     "Korean": view(run_view(name="배치 정규화 없음", dropout=0.2), run_view(1, "배치 정규화", norm=True)),
+    "drift": view(run_view(drift=True), run_view(1, "batch norm", norm=True, drift=True, row=4)),
+    "drift of a deep run": view(run_view(layers=30, keyframes=40, drift=True, nan=True)),
     "linear axis": view(run_view(vanishing=True), log_axis=False),
     "plane": with_data(view(), recorded_data("plane")),
     "curve": with_data(view(), recorded_data("line")),

@@ -1,0 +1,268 @@
+"""The drift panel: percentiles at the right cells, what enters the activation, figures held to formulas by hand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bntui.insight.drift import movement
+from bntui.keyframe import COLUMN, BoolArray
+from bntui.recording.reader import Reader
+from bntui.viewer import epochs, session, strands
+from bntui.viewer.bands import band
+from bntui.viewer.panels import drift
+from bntui.viewer.rows import Row, text, width
+from bntui.viewer.view import RunView, View
+from tests.factory import run_view, view
+
+BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+"""Of a braille character's dots, by row and column."""
+Numbers = st.lists(st.floats(-100, 100), min_size=2, max_size=20)
+
+
+def dots(lines: list[str]) -> BoolArray:
+    """The dots of braille characters; what else stands there has none."""
+    lit = np.zeros((4 * len(lines), 2 * len(lines[0])), np.bool_)
+    for y, line in enumerate(lines):
+        for x, char in enumerate(line):
+            bits = ord(char) - 0x2800 if 0x2800 <= ord(char) < 0x2900 else 0
+            for down in range(4):
+                for across in range(2):
+                    lit[4 * y + down, 2 * x + across] = bool(bits & BITS[down][across])
+    return lit
+
+
+def lines(picture: View, wide: int, high: int) -> list[str]:
+    return [text(row) for row in drift.draw(picture, wide, high).rows]
+
+
+def share(value: float, low: float, high: float, rows: int) -> int:
+    """The dot, from the top, at which a value stands: 0 at the upper end of the axis."""
+    return round((1 - (value - low) / (high - low)) * (4 * rows - 1))
+
+
+# --- the figure ---
+
+
+def test_movement_is_the_medians_mean_step_in_widths_of_the_band() -> None:
+    median, low, high = np.array([0.0, 1.0, 0.5]), np.array([-9.0, -1.0, -1.5]), np.array([9.0, 3.0, 2.5])
+    assert movement(low, median, high) == pytest.approx(((1.0 + 0.5) / 2) / 4.0)
+
+
+@given(Numbers, st.floats(0.1, 10), st.floats(-50, 50))
+def test_movement_knows_no_unit(values: list[float], scale: float, shift: float) -> None:
+    median = np.array(values)
+    moved = scale * median + shift
+    one = movement(median - 1, median, median + 2)
+    assert movement(moved - scale, moved, moved + 2 * scale) == pytest.approx(one, rel=1e-6, abs=1e-9)
+
+
+def test_movement_of_what_stands_still_is_zero_and_of_one_keyframe_unknown() -> None:
+    assert movement(np.zeros(5), np.ones(5), np.full(5, 2.0)) == 0
+    assert np.isnan(movement(np.zeros(1), np.ones(1), np.full(1, 2.0)))
+    assert np.isnan(movement(np.ones(3), np.ones(3), np.ones(3)))
+
+
+def test_movement_leaves_out_what_is_not_finite() -> None:
+    median = np.array([0.0, 1.0, np.nan, 2.0, 2.5, np.inf])
+    assert movement(median - 1, median, median + 1) == pytest.approx(((1.0 + 0.5) / 2) / 2.0)
+
+
+# --- the band ---
+
+
+@given(st.lists(st.tuples(*[st.floats(-0.5, 1.5)] * 3), min_size=4, max_size=30), st.integers(1, 9))
+def test_a_band_has_its_percentiles_at_their_dots(triples: list[tuple[float, float, float]], rows: int) -> None:
+    triples = triples[: len(triples) // 2 * 2]
+    low, median, high = np.sort(np.array(triples).T, axis=0)
+    drawn = band(low, median, high, np.ones(len(low), np.bool_), rows)
+    lit = dots(["".join(line) for line in drawn.glyphs])
+    for column in range(len(low)):
+        at = [round((1 - min(max(v[column], 0.0), 1.0)) * (4 * rows - 1)) for v in (low, median, high)]
+        assert lit[at[1], column]
+        if column % 2 == 0:  # the edges are dotted
+            assert lit[at[0], column]
+            assert lit[at[2], column]
+    assert drawn.broken is None
+
+
+def test_a_gap_is_blank_and_only_a_keyframe_without_values_is_broken() -> None:
+    shares = np.array([0.5] * 4 + [np.nan] * 4)
+    known = np.arange(8) < 6
+    drawn = band(shares, shares, shares, known, 2)
+    assert [line[2:] for line in map("".join, drawn.glyphs)] == ["  ", "  "]
+    assert drawn.broken == (share(0.5, 0, 1, 2) // 4, 2)
+    assert band(shares, shares, shares, known & ~np.isnan(shares), 2).broken is None
+
+
+# --- the panel ---
+
+
+def chart(picture: View, wide: int, high: int, name: str, what: str) -> tuple[list[str], float, float]:
+    """Rows of a strand's first chart, and the ends of its axis."""
+    drawn = lines(picture, wide, high)
+    runs = picture.shown
+    form = strands.form_of(runs, [*drift._strands(runs, outputs=True), *drift._shifts(runs)], wide)
+    start = next(y for y, line in enumerate(drawn[:-1]) if line.startswith(name) and drawn[y + 1].startswith(what))
+    labels, body = [], []
+    for line in drawn[start:]:
+        found = re.search(r"\S*$", line[: form.head - 1].replace("−", "-"))
+        assert found
+        labels.append(found[0])
+        body.append(line[form.head : form.head + form.chart])
+        if len(labels) > 1 and labels[-1].startswith("-"):
+            break
+    return body, float(labels[-1]), float(labels[0])
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_percentiles_of_what_enters_the_activation_stand_at_their_dots(norm: bool) -> None:
+    """Against np.percentile of the values themselves, drawn again here."""
+    run = run_view(norm=norm, keyframes=11, epochs=10)
+    body, low, high = chart(view(run), 100, 60, "linear 2", "all units")
+    lit = dots(body)
+    columns = lit.shape[1]
+    for keyframe in range(11):
+        values = np.random.default_rng(10 * keyframe + 1).normal(0.1, 0.5 + 0.02 * keyframe, (60, 100))
+        if norm:
+            values = (values - values.mean(0)) / values.std(0)
+        marks = [share(float(p), low, high, len(body)) for p in np.percentile(values, (15, 50, 85))]
+        # the last column before the next keyframe's, so that no line joins another one there
+        column = min(int((keyframe + 1) / 10 * columns) - 2, columns - 1) if keyframe < 10 else columns - 1
+        even = column - column % 2
+        assert lit[marks[1], column], keyframe
+        assert keyframe == 10 or {marks[0], marks[2]} <= set(np.flatnonzero(lit[:, even])), keyframe
+
+
+def test_values_after_a_normalization_that_follows_the_activation_do_not_enter_it() -> None:
+    run = run_view(norm=True)
+    info = run.info.layers[0]
+    assert drift.entering(info) == "normalized"
+    assert drift.entering(info, "after_activation") == "pre_norm"
+    assert drift.entering(run.info.layers[-1]) == "pre_norm"
+    network = {**run.info.config["network"], "norm_position": "after_activation"}
+    behind = replace(run, info=replace(run.info, config={**run.info.config, "network": network}))
+    assert drift._columns(behind, info)[1] == COLUMN["pre_norm.p50"]
+
+
+def test_the_typical_unit_comes_first_and_counts_from_one() -> None:
+    run = run_view(drift=True)
+    drawn = lines(view(run), 100, 41)
+    assert drawn[1].startswith("linear 3")
+    assert drawn[2].startswith("unit 1")
+    config = {**run.info.config, "record": {"unit": 105}}
+    drawn = lines(view(replace(run, info=replace(run.info, config=config))), 100, 41)
+    assert drawn[2].startswith("unit 6")  # of 100
+    filters = tuple(replace(info, kind="conv", shape=(8, 4, 4)) for info in run.info.layers)
+    drawn = lines(view(replace(run, info=replace(run.info, layers=filters, config=config))), 100, 41)
+    assert drawn[2].startswith("channel 2")
+
+
+def figures(drawn: list[str], name: str, what: str = "") -> list[str]:
+    """The figures beside the charts of a strand."""
+    y = next(y for y, line in enumerate(drawn[:-1]) if line.startswith(name) and drawn[y + 1].startswith(what))
+    return re.findall(r"\S+ %|\d\.\de[−+]\d\d", drawn[y])
+
+
+def test_the_figures_are_those_of_the_formula() -> None:
+    runs = run_view(drift=True), run_view(1, "batch norm", norm=True, drift=True)
+    drawn = lines(view(*runs), 158, 41)
+    for run, quantity, said in zip(runs, ("pre_norm", "normalized"), figures(drawn, "linear 1", "all"), strict=True):
+        low, median, high = (run.history.layer(0, f"{quantity}.{name}") for name in ("p15", "p50", "p85"))
+        expected = 100 * np.abs(np.diff(median)).mean() / (high - low)[1:].mean()
+        assert said == f"{expected:.1f} %"
+    below = drawn[next(y for y, line in enumerate(drawn) if line.startswith("gradient shift")) :]
+    for number, name in enumerate(("linear 2", "linear 3", "output"), 1):
+        expected = np.median(0.02 * number * 1.1 ** np.arange(1, 13))
+        assert figures(below, name) == [f"{expected:.1e}".replace("-", "−")] * 2
+    assert not any(line.startswith("linear 1") for line in below)
+
+
+def test_both_runs_stand_on_one_axis() -> None:
+    runs = run_view(), run_view(1, "batch norm", norm=True)
+    _, *both = chart(view(*runs), 158, 41, "linear 1", "all units")
+    alone = [chart(view(run), 158, 41, "linear 1", "all units")[1:] for run in runs]
+    assert both == [min(low for low, _ in alone), max(high for _, high in alone)]
+
+
+def styles(rows: tuple[Row, ...], column: int) -> set[str]:
+    found = set()
+    for row in rows:
+        at = 0
+        for span in row:
+            if at <= column < at + len(span.text) and span.text[column - at].strip():
+                found.add(span.style)
+            at += len(span.text)
+    return found
+
+
+def test_the_past_is_bright_and_the_future_muted_and_nothing_else_changes_as_the_cursor_walks() -> None:
+    pictures = [drift.draw(view(run_view(drift=True, row=row, epochs=12)), 100, 41) for row in (3, 9)]
+    form = strands.form_of([run_view()], drift._strands([run_view(drift=True)], outputs=True), 100)
+    assert drift.draw(view(run_view(drift=True, epochs=12)), 100, 41).title == pictures[0].title
+    plain = [[re.sub("[│▮]", " ", text(row)) for row in picture.rows] for picture in pictures]
+    assert plain[0] == plain[1]
+    body = [picture.rows[1:10] for picture in pictures]
+    late = form.head + form.chart * 8 // 12
+    assert styles(body[0], late) <= {"muted", "frame"}
+    assert styles(body[1], late) <= {"run0", "bold run0"}
+    cursor = form.head + epochs.past(run_view(row=3), 12.0, form.chart) - 1
+    assert "accent" in styles(body[0], cursor)
+
+
+def test_a_diverged_run_ends_in_a_cross_and_keeps_the_axis_of_the_rest() -> None:
+    run = run_view(drift=True, nan=True)
+    rows = drift.draw(view(run), 100, 41).rows
+    crosses = [span for row in rows for span in row if "✕" in span.text]
+    assert crosses
+    assert {span.style for span in crosses} == {"bad"}
+    wild = run.history.layers.copy()
+    for name in ("p15", "p50", "p85"):
+        wild[-2, 0, COLUMN[f"pre_norm.{name}"]] = 1e30
+    _, low, high = chart(view(replace(run, history=replace(run.history, layers=wild))), 100, 41, "linear 1", "all")
+    assert high <= 10 * np.nanmedian(np.abs(run.history.layer(0, "pre_norm.p85"))) * 1.5
+    assert low < 0
+
+
+def test_what_was_not_measured_is_said_in_one_quiet_line() -> None:
+    rows = drift.draw(view(run_view()), 100, 30).rows
+    quiet = [row for row in rows if "record.shift = true" in text(row)]
+    assert len(quiet) == 1
+    assert {span.style for span in quiet[0] if span.text.strip()} == {"muted"}
+    assert not any("unit 1" in text(row) for row in rows)
+    assert not any("record.shift" in line for line in lines(view(run_view(drift=True)), 100, 30))
+
+
+def test_a_recording_of_the_first_format_has_bands_but_no_unit() -> None:
+    reader = Reader(Path(__file__).parent / "data" / "format-1.bntui")
+    recorded = session.snapshot(reader)
+    state = session.grown(session.first(len(reader.runs)), recorded.stops)
+    drawn = lines(session.build_view(recorded, state), 120, 40)
+    assert any("all units" in line for line in drawn)
+    assert not any("unit 1" in line for line in drawn)
+    assert any("record.shift" in line for line in drawn)
+    reader.close()
+
+
+def test_layers_that_do_not_fit_are_named() -> None:
+    drawn = lines(view(run_view(layers=6)), 100, 14)
+    left = next(line for line in drawn if line.startswith("not shown"))
+    names = [f"linear {n}" for n in range(1, 7)] + ["output"]
+    shown = {name for name in names if any(line.startswith(name) for line in drawn)}
+    assert shown
+    assert {name for name in names if name in left} == set(names) - shown
+    assert not any("not shown" in line for line in lines(view(run_view()), 100, 41))
+
+
+def test_a_run_without_such_a_layer_has_a_dash() -> None:
+    deep: RunView = run_view(1, "deep", layers=4)
+    drawn = lines(view(run_view(), deep), 158, 41)
+    row = next(line for line in drawn if line.startswith("linear 4"))
+    assert "—" in row
+    assert width(drift.draw(view(run_view(), deep), 158, 41).rows[3]) == 158
