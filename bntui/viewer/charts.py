@@ -276,8 +276,11 @@ def _name_axes(chart: Chart, y_label: str, x_label: str) -> Chart:
 
 
 def is_blank(row: Row, column: int, cells: int = 1) -> bool:
-    """True where nothing is drawn; the row has no double-width text."""
-    words = "".join(span.text for span in row)[column : column + cells]
+    """True where nothing is drawn, from that cell on."""
+    words = "".join(span.text for span in row)
+    if cell_len(words) != len(words):
+        words = "".join(char + "\0" * (cell_len(char) - 1) for char in words)  # a character for each cell
+    words = words[column : column + cells]
     return len(words) == cells and all(char in _BLANK for char in words)
 
 

@@ -104,7 +104,7 @@ def ruler(runs: Sequence[RunView], form: Form, end: float) -> Row:
 
 
 def ruler_below(run: RunView, end: float, width: int) -> Row:
-    """An axis of epochs from 0 in words, the cursor on it where that hides no word."""
+    """An axis of epochs from 0 in words, the cursor on it where that neither hides nor touches a word."""
     line = cells.ruler(0, end, width)
     words = _("epoch")
     at = (width - cell_len(words)) // 2
@@ -112,7 +112,8 @@ def ruler_below(run: RunView, end: float, width: int) -> Row:
         line = line[:at] + words + line[at + cell_len(words) :]
     row: Row = (Span(line, "muted"),)
     cursor = epochs.past(run, end, width) - 1
-    return put(row, cursor, "▮", "accent") if is_blank(row, cursor) else row
+    left, right = max(cursor - 1, 0), min(cursor + 2, width)
+    return put(row, cursor, "▮", "accent") if is_blank(row, left, right - left) else row
 
 
 def left_out(names: Sequence[str], width: int) -> Row:
