@@ -213,6 +213,8 @@ def test_both_runs_stand_side_by_side_where_there_is_room_and_first_the_selected
     assert re.findall("[●▲]", wide[0]) == ["●", "▲"]
     assert len(re.findall("↑", wide[1])) == 5, "no column for a normalization that the first run does not have"
     assert re.findall("[●▲]", narrow[0]) == ["●"]
+    long = lines(view(runs[0], run_view(1, "batch norm with a very long name", norm=True)), 98, 30)
+    assert "▲ batch norm with a very long name " in long[0], "a name has the room of all of its columns"
     other = lines(view(*runs, selected=1, pinned=0), 50, 18)
     assert re.findall("[●▲]", other[0]) == ["▲"]
     assert re.findall("after norm|before norm|after sigmoid", other[1]) == ["after norm", "after sigmoid"]
@@ -228,6 +230,13 @@ def test_layers_that_do_not_fit_are_named() -> None:
     assert shown[0] == "linear 1"
     assert shown[-1] == "linear 9"
     assert [name for name in names if re.search(f"{name}[, ]", left)] == [n for n in names if n not in shown]
+
+
+def test_where_one_layer_fits_it_is_the_last_hidden_one_and_its_axis_is_below_it() -> None:
+    drawn = lines(view(run_view()), 50, 6)
+    assert drawn[2].startswith("linear 3")
+    assert drawn[4].split()[0] == "0"
+    assert drawn[5].startswith("not shown: linear 1, linear 2, output")
 
 
 def test_nothing_moves_as_the_cursor_walks() -> None:

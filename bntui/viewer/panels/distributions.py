@@ -46,7 +46,7 @@ class Form:
     rows: int
     blank: int
     raw: str
-    """The axis of layers without activation before it, where that is not the column's."""
+    """The axis of layers without activation in the column before it, where that is not the column's; else empty."""
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
@@ -64,12 +64,10 @@ def draw(view: View, width: int, height: int) -> Drawing:
     room = height - len(waiting) - 3
     kept = names if MIN_ROWS * len(names) <= room + 1 else _some(runs, names, room)
     room -= len(kept) < len(names)
-    tall = max((room + 1) // len(kept), 1)
-    blank = int(tall >= MIN_ROWS)
-    before = next((column.quantity for column in columns if column.quantity.field == "pre_norm"), None)
-    raw = before.axis(active=False) if before is not None else ""
-    raw = raw if before is not None and raw != before.axis() else ""
-    form = Form(name, max(size, 1), min(tall, MAX_ROWS) - blank, blank, raw)
+    # the blank row below the last map is not drawn
+    blank = int((room + 1) // len(kept) >= MIN_ROWS)
+    tall = max((room + blank) // len(kept), 1)
+    form = Form(name, max(size, 1), min(tall, MAX_ROWS) - blank, blank, _raw_axis(columns))
     end = epochs.end(runs)
     rows = _headings(columns, form)
     for layer in kept:
@@ -99,6 +97,12 @@ def _columns(every: Sequence[RunView], runs: Sequence[RunView], width: int) -> l
     return [Column(run, quantity) for run, own in zip(runs, whole, strict=False) for quantity in own]
 
 
+def _raw_axis(columns: Sequence[Column]) -> str:
+    """The axis of what a layer without activation gives, where that is not its column's."""
+    before = next((column.quantity for column in columns if column.quantity.field == "pre_norm"), None)
+    return "" if before is None or before.axis(active=False) == before.axis() else before.axis(active=False)
+
+
 def _has(run: RunView, field: str) -> bool:
     return field != "normalized" or any(info.norm != "none" for info in run.info.layers)
 
@@ -111,32 +115,30 @@ def _dearest(quantities: Sequence[Quantity], number: int) -> list[Quantity]:
 
 
 def _some(runs: Sequence[RunView], names: Sequence[str], room: int) -> list[str]:
-    """The first, the last and some hidden layers between, as many as there is height for."""
+    """The first, the last and some hidden layers between, as many as there is height for; of one row the last."""
     hidden = {info.name for run in runs for info in run.info.layers if info.activation != "none"}
     chosen = [name for name in names if name in hidden] or list(names)
     number = min(max(room // MIN_ROWS, 1), len(chosen))
-    return [chosen[at] for at in spread(len(chosen), number)]
+    return [chosen[at] for at in spread(len(chosen), number)] if number > 1 else chosen[-1:]
 
 
 def _headings(columns: Sequence[Column], form: Form) -> list[Row]:
     """The runs over their first columns, and the quantities with the ends of their axes."""
+    gap = Span(" " * GAP)
     first: list[Span] = [Span(" " * (form.name + 1))]
-    second = [Span(" " * (form.name + 1))]
-    before: RunView | None = None
+    for run in dict.fromkeys(column.run.info.index for column in columns):
+        own = [column for column in columns if column.run.info.index == run]
+        name = Span(f"{own[0].run.mark} {own[0].run.name}", own[0].run.style)
+        first += [*fit((name,), (form.map + GAP) * len(own) - GAP), gap]
+    second: list[Span] = [Span(" " * (form.name + 1))]
     for column in columns:
-        run, quantity = column
-        if before is not None:
-            first.append(Span(" " * GAP))
-            second.append(Span(" " * GAP))
-        words = f"{run.mark} {run.name}" if run is not before else ""
-        first += fit((Span(words, run.style),), form.map)
+        quantity = column.quantity
         axis = quantity.axis()
         if quantity.field == "input" and quantity.axis(active=False) != axis:
             axis = _("{ends}, first {raw}").format(ends=axis, raw=quantity.axis(active=False))
         wordings = (f"{quantity.heading} ↑ {axis}", f"{quantity.brief} ↑ {axis}", quantity.heading, quantity.brief)
-        second += fit((Span(cells.longest(form.map, *wordings), "muted"),), form.map)
-        before = run
-    return [tuple(first), tuple(second)]
+        second += [*fit((Span(cells.longest(form.map, *wordings), "muted"),), form.map), gap]
+    return [tuple(first[:-1]), tuple(second[:-1])]
 
 
 def _maps(columns: Sequence[Column], name: str, form: Form, end: float) -> list[Row]:

@@ -39,8 +39,8 @@ MIN_BAND, MAX_BAND = 3, 8
 """Rows of a band."""
 MAX_FIRST: Final = 12
 """Rows of the first one."""
-HINT_ABOVE: Final = 14
-"""Rows from which a line says how the shift would be measured."""
+SHIFT_ABOVE: Final = 14
+"""Rows from which the shift is shown, or a line says how it would be measured."""
 MAX_DECADES: Final = 6
 """Smaller shifts than this below the largest stand on the axis' lower end."""
 CAP: Final = 10
@@ -60,7 +60,9 @@ def draw(view: View, width: int, height: int) -> Drawing:
     shifts = _shifts(runs)
     form = form_of(runs, [*strands, *shifts], width)
     times = 1 if form.side else len(runs)
-    below = _shift_rows(runs, shifts, form, end, height // 3) if shifts else _hint(width, height)
+    below = []
+    if height >= SHIFT_ABOVE:
+        below = _shift_rows(runs, shifts, form, end, height // 3) if shifts else [_hint(width)]
     room = height - 2 - len(below)
     number = max(min(len(strands), room // (MIN_BAND * times)), 1)
     chosen = strands if number == len(strands) else _strands(runs, outputs=False) or strands
@@ -227,13 +229,13 @@ def _course(
     return course((decades - low) / (high - low), known & ~np.isfinite(values), rows)
 
 
-def _hint(width: int, height: int) -> list[Row]:
+def _hint(width: int) -> Row:
     """What would measure the shift, in a quiet line."""
     sentences = (
         _("gradient shift ‖G − G′‖₂ was not measured: set record.shift = true"),
         _("for ‖G − G′‖₂ set record.shift = true"),
     )
-    return [(Span(cells.longest(width, *sentences), "muted"),)] if height >= HINT_ABOVE else []
+    return (Span(cells.longest(width, *sentences), "muted"),)
 
 
 def _shift_rows(runs: Sequence[RunView], strands: Sequence[Strand], form: Form, end: float, room: int) -> list[Row]:
