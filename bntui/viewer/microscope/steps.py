@@ -37,7 +37,7 @@ def short_steps(lens: Lens, width: int, height: int) -> list[Row]:
         if lines > 1:
             rows += [(Span("  "), *row) for row in _seen(lens, step, width - 2, lines - 1)]
         if axes and step.number % 2 == 0:
-            rows.append((Span("  "), *axis(step.limits, width - 2, "─")))
+            rows.append((Span("  "), *_edge(step, width - 2, "frame")))
     return [fit(row, width) for row in rows]
 
 
