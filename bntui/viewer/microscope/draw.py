@@ -46,7 +46,7 @@ def draw(lens: Lens, cells: int, height: int) -> tuple[Row, ...]:
 
 def _listed(lens: Lens, cells: int, height: int) -> list[Row]:
     inner = table(lens, cells - 2, height - 2)
-    return list(framed(Drawing(_("all of this layer"), tuple(inner)), cells, focused=True))
+    return list(framed(Drawing(_("All of this layer"), tuple(inner)), cells, focused=True))
 
 
 def _head(lens: Lens, cells: int) -> Row:
@@ -103,6 +103,7 @@ def _keys(lens: Lens, cells: int) -> Row:
         (".", "" if listing else _("play"), 3),
         ("u", _("back") if listing else _("list all"), 3),
         ("o", _("sort") if listing else "", 2),
+        ("home", _("top") if listing else "", 5),
         ("g", _("nearest with values") if lens.nearest is not None else "", 1),
         ("r", _("run") if lens.runs > 1 else "", 5),
         ("?", _("explain"), 2),

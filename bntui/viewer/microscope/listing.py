@@ -91,7 +91,7 @@ def _written(name: str, value: float, cells: int) -> str:
         # one of 7 cells would touch the figure before it
         return (number(value, 6, 3) if cells == LEAST else scientific(value)).rjust(cells)
     if name == "eps_share":
-        return number(100 * value, 6, 2).rjust(cells)
+        return number(100 * value, 6, 4).rjust(cells)
     return number(value, 6, 3).rjust(cells)
 
 

@@ -36,9 +36,11 @@ STEP_SECONDS: Final = 0.8
 """How long each of the four steps stands alone while they are played."""
 LOOK_SECONDS: Final = 0.4
 """How often a recording that grows is looked at."""
+FAR: Final = 1_000_000
+"""Past either end of any list."""
 KEYS: Final = (
     ("← → shift+← shift+→", N_("one keyframe, ten keyframes back and forward")),
-    ("home end", N_("the first keyframe; the last one, and on with the head")),
+    ("home end", N_("the first keyframe; the last one, and on with the head; in the list its first and last row")),
     ("↑ ↓ pgup pgdn", N_("another unit, channel or sample")),
     ("tab, shift+tab", N_("another layer with a normalization")),
     ("[ ]", N_("another time step, where each is normalized by itself")),
@@ -219,10 +221,16 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
         self._see(session.walk(self.microscope.look, self._recorded.stops, by))
 
     def action_home(self) -> None:
-        self._see(session.home(self.microscope.look, self._recorded.stops))
+        if self.microscope.listing:
+            self.action_choose(-FAR)
+        else:
+            self._see(session.home(self.microscope.look, self._recorded.stops))
 
     def action_end(self) -> None:
-        self._see(session.end(self.microscope.look, self._recorded.stops))
+        if self.microscope.listing:
+            self.action_choose(FAR)
+        else:
+            self._see(session.end(self.microscope.look, self._recorded.stops))
 
     def action_nearest(self) -> None:
         if self.lens is not None and self.lens.nearest is not None:
