@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from bntui import language
 from bntui.errors import RecordingError
@@ -25,7 +26,7 @@ from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.screens.microscope import MicroscopeScreen
 from bntui.viewer.widgets import RowsWidget
-from tests.fakes import FakeReader, until
+from tests.fakes import RUNNING, FakeReader, FakeTrainer, until
 from tests.test_session import train
 
 BIG = (160, 48)
@@ -362,6 +363,27 @@ async def test_it_follows_a_recording_that_grows(monkeypatch: pytest.MonkeyPatch
         assert "epoch 4/60" in shown(pilot)
         await press(pilot, "end")
         assert "epoch 8/60" in shown(pilot)
+
+
+async def test_news_for_the_laboratory_below_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake, trainer = FakeReader(shown=3), FakeTrainer()
+    monkeypatch.setattr(app_module, "open_recording", lambda _, trainer=None: (fake, trainer))
+    async with LabApp(Path("a.bntui"), trainer).run_test(size=BIG) as pilot:
+        await opened(pilot)
+        await pilot.pause(0.1)
+        sent: list[object] = []
+        display = LabApp._display
+
+        def counted(app: LabApp, screen: Screen[Any], update: Any) -> None:
+            sent.append(update)
+            display(app, screen, update)
+
+        monkeypatch.setattr(LabApp, "_display", counted)
+        for refreshed in range(1, 6):
+            trainer.say(RUNNING)
+            await until(pilot, lambda least=refreshed: fake.refreshed >= least)  # type: ignore[misc]
+        await pilot.pause(0.1)
+        assert not any(sent)
 
 
 async def test_a_damaged_keyframe_is_said_once_and_the_screen_stays(images: Path) -> None:

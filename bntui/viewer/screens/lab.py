@@ -129,6 +129,11 @@ class LabScreen(SpokenScreen[None]):
         if event.size != self._drawn_at:
             self._draw()
 
+    def _compositor_refresh(self) -> None:
+        """Under another screen nothing of this one changes; Textual would send that one whole at each news."""
+        if self.app.screen is self:
+            super()._compositor_refresh()
+
     # --- drawing ---
 
     def change(self, state: ViewState) -> None:
