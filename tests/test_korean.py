@@ -39,8 +39,8 @@ from tests.test_panels import SIZES, VIEWS
 
 LATIN = (
     # keys, and names of layers, figures and settings
-    "space", "enter", "patience", "network", "dropout", "data", "samples", "set", "record", "shift", "true", "minmax", "standard", "linear", "output", "sigmoid", "NaN",
-    "val", "loss", "min", "delta", "max",
+    "space", "enter", "patience", "network", "dropout", "data", "samples", "set", "record", "shift", "true",
+    "minmax", "standard", "linear", "output", "sigmoid", "NaN", "val", "loss", "min", "delta", "max",
     # names and sentences of the factory's recordings
     "plain", "batch", "norm", "run", "number", "deep", "late", "none",
     "the", "became", "step", "improvement", "for", "epochs",
