@@ -158,7 +158,10 @@ class LayerMeasures:
     weight_gradient_norm: float
     """Euclidean norm of the loss's gradient with respect to the weight, before clipping."""
     activation_gradient_norm: float
-    """Euclidean norm of the loss's gradient with respect to ``output``, over the whole batch."""
+    """Euclidean norm of the loss's gradient with respect to ``output``, over the whole batch.
+
+    In a recurrent layer that of its hidden states through the layers after it, without what comes back through time.
+    """
     update_ratio: float
     """‖Δw‖ / ‖w‖ of the weight: how far the step moved it; NaN in keyframe 0."""
     dead_fraction: float

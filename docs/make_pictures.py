@@ -68,8 +68,8 @@ def shapes(char: str, x: float, y: float) -> str | None:
 
 
 def pieces(text: str) -> Iterator[tuple[int, str]]:
-    """Words, and single characters that are no letters, each with the cell it begins in."""
-    for match in re.finditer(r"[!-~]+|[^ ]", text):
+    """Words, and single characters that are no letters, each with the cell it begins in and with its accents."""
+    for match in re.finditer("(?:[!-~][\u0300-\u036f]*)+|[^ ][\u0300-\u036f]*", text):
         yield cell_len(text[: match.start()]), match[0]
 
 
