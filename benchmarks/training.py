@@ -67,6 +67,7 @@ def timed(work: Callable[[], object]) -> float:
 def main() -> int:
     options = arguments(__doc__, rounds=15)
     overrides = [("training.optimizer", "adam"), ("training.lr", 1e-3), ("training.epochs", 10_000)]
+    overrides.append(("record.every", "epoch"))
     with tempfile.TemporaryDirectory() as folder:
         session = Session(load(find("batch-normalization"), overrides), Path(folder) / "x.bntui")
         data = session.runs[0].samples

@@ -138,12 +138,13 @@ class EarlyStopping:
 
 @dataclass(frozen=True, slots=True)
 class LayerMeasures:
-    """What was measured of one layer: a block of linear or convolution, normalization, activation, dropout.
+    """What was measured of one layer: a block of linear, convolution or recurrent, normalization, activation, dropout.
 
-    Quantities are named by the stage that made them: ``input`` enters the block's linear or
-    convolution; ``pre_norm`` is what that stage gives (the pre-activation); ``normalized`` is what the
+    Quantities are named by the stage that made them: ``input`` enters the block's linear, convolution or
+    input-to-hidden projection; ``pre_norm`` is what that stage gives (the pre-activation); ``normalized`` is what the
     normalization gives, after scale and shift, and noise where the scenario adds it (None without one);
-    ``output`` is what the activation gives, before dropout (the same values as ``pre_norm`` in the output layer).
+    ``output`` is what the activation gives, before dropout (the same values as ``pre_norm`` in the output layer;
+    the hidden states of all time steps in a recurrent layer).
     """
 
     name: str
