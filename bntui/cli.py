@@ -146,9 +146,12 @@ def run(
 
 
 def _from_here(value: object) -> object:
-    """The absolute path of a file that is named from here; any other value as it is."""
-    named = Path(value).expanduser() if isinstance(value, str) else None
-    return str(named.absolute()) if named is not None and named.is_file() else value
+    """The absolute path of a file that is named from here, there or not; the name of built-in data as it is."""
+    from bntui.scenario.schema import BUILTIN_DATA, DATA_SUFFIXES
+
+    if not isinstance(value, str) or value in BUILTIN_DATA or not value.endswith(DATA_SUFFIXES):
+        return value
+    return str(Path(value).expanduser().absolute())
 
 
 @command()

@@ -26,7 +26,7 @@ from bntui.viewer import client
 from bntui.viewer.app import LabApp
 from bntui.viewer.rows import text, width
 from bntui.viewer.screens.gallery import GalleryScreen
-from bntui.viewer.screens.gallery_rows import Gallery, draw
+from bntui.viewer.screens.gallery_rows import Gallery, draw, scrolled
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.widgets import RowsWidget
 from tests.fakes import FakeReader, FakeTrainer, until
@@ -271,3 +271,18 @@ def test_the_gallery_is_painted_without_numpy() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_page_longer_than_its_room_can_be_read_to_its_end() -> None:
+    long = replace(CARDS[0], description="word " * 400, reference="the very end")
+    gallery = Gallery(cards=(long,), entries=())
+    seen = [text(row) for row in draw(gallery, 80, 24)[0]]
+    assert not any("the very end" in row for row in seen)
+    assert any("pgdn" in row for row in seen[10:-1])
+    for _ in range(30):
+        gallery = scrolled(gallery, 1, 80, 24)
+    last = [text(row) for row in draw(gallery, 80, 24)[0]]
+    assert any("the very end" in row for row in last)
+    assert scrolled(gallery, 1, 80, 24) == gallery
+    assert scrolled(gallery, -30, 80, 24).scroll == 0
+    assert gallery.at("scenarios", 0).scroll == 0

@@ -240,10 +240,10 @@ async def test_keys_walk_through_keyframes_units_layers_and_runs(images: Path) -
 async def test_time_steps_have_an_axis_of_their_own(sequences: Path) -> None:
     async with LabApp(sequences).run_test(size=BIG) as pilot:
         screen = await opened(pilot)
-        assert "input gate, unit 1 of 20 · time step 1 of 8" in shown(pilot)
+        assert "input gate, unit 1 of 20 · time step 1/8" in shown(pilot)
         state = await press(pilot, "]", "]", "[", "]")
         assert state.time == 2
-        assert "time step 3 of 8" in shown(pilot)
+        assert "time step 3/8" in shown(pilot)
         assert screen.lens is not None
         assert screen.lens.specimen.x is not None
         evidence = Reader(sequences).evidence(0, screen.lens.run.row)

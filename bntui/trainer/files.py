@@ -62,8 +62,13 @@ def read_file(
         return _read_idx(path, labels or _labels_path(path), task, samples)
     except OSError as error:
         place = Path(error.filename) if error.filename else path
-        sentence = _(
-            "{place}: {reason}; paths are relative to the scenario file, and --set data.source=PATH names your own"
+        sentence = (
+            _("{place}: {reason}; paths are relative to the scenario file, and --set data.source=PATH names your own")
+            if path.suffix in (".csv", ".npz")
+            else _(
+                "{place}: {reason}; put train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz into one folder, as"
+                " MNIST and Fashion-MNIST are distributed, and name the first by --set data.source=PATH"
+            )
         )
         raise DataError(sentence.format(place=place, reason=reason(error))) from error
 

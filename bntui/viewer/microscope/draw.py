@@ -75,7 +75,7 @@ def _subject(lens: Lens, cells: int) -> Row:
         Span(_(" of {count}").format(count=count(total)) if total and slide.kind != "group" else "", "muted"),
     ]
     if slide.steps > 1:
-        words = _("time step {step} of {count}").format(step=state.time + 1, count=slide.steps)
+        words = _("time step {step}/{count}").format(step=state.time + 1, count=slide.steps)
         row += [Span(" · ", "muted"), Span(words, "bold accent")]
     what = of_what(slide)
     if what and width(tuple(row)) + cell_len(what) + 3 + 20 <= cells:

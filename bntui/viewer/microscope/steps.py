@@ -69,8 +69,19 @@ def _edge(step: Step, cells: int, edge: str) -> Row:
     left, right = beyond(step)
     if not left and not right:
         return row
-    words = " ".join([f"◂ {count(left)}"] * (left > 0) + [f"{count(right)} ▸"] * (right > 0))
-    return (*fit(row, cells - len(words) - 1), Span("─", edge), Span(words, "warn"))
+    first, last = f"◂ {count(left)}" if left else "", f"{count(right)} ▸" if right else ""
+    middle = fit(_from(row, len(first) + 1 if first else 0), cells - len(first) - len(last) - bool(first) - bool(last))
+    start = (Span(first, "warn"), Span("─", edge)) if first else ()
+    return (*start, *middle, *((Span("─", edge), Span(last, "warn")) if last else ()))
+
+
+def _from(row: Row, cell: int) -> Row:
+    """The row from a cell on; an axis has no double-width text."""
+    out: list[Span] = []
+    for span in row:
+        out.append(Span(span.text[cell:], span.style))
+        cell = max(cell - len(span.text), 0)
+    return tuple(out)
 
 
 def _veiled(lens: Lens, step: Step) -> bool:

@@ -135,10 +135,7 @@ def verdicts(specimen: Specimen) -> tuple[Verdict, ...]:
     elif math.isnan(specimen.var):
         return ()
     elif specimen.var == 0:
-        words = _(
-            "The variance is 0: all values are equal, x̂ is 0 and y is β. Backward the gradient is multiplied by "
-            "γ/√ε = {factor} γ."
-        )
+        words = _("Variance 0: x̂ is 0, y is β; backward, gradients grow by γ/√ε = {factor} γ. All values are equal.")
         found.append(Verdict(words.format(factor=number(1 / math.sqrt(specimen.eps), 6, 0).strip()), "bad"))
     elif specimen.eps_share > DOMINANT:
         words = _("ε rules: it is {share} of σ² + ε, and x̂ has a standard deviation of {spread} instead of 1.")

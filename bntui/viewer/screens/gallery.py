@@ -22,7 +22,7 @@ from bntui.link import INTERACTIVE_PACE
 from bntui.text import clean
 from bntui.viewer.narrow import NarrowCompositor
 from bntui.viewer.palette import SpokenScreen
-from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw
+from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw, scrolled
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class GalleryScreen(SpokenScreen[None]):
         Binding("home", "move(-1000000)", N_("First")),
         Binding("end", "move(1000000)", N_("Last")),
         Binding("tab,shift+tab", "other", N_("Other list")),
+        Binding("pagedown", "scroll(1)", N_("Read on")),
+        Binding("pageup", "scroll(-1)", N_("Read back")),
         Binding("enter", "open", N_("Open")),
         Binding("q", "app.quit", N_("Quit")),
     ]
@@ -126,6 +128,9 @@ class GalleryScreen(SpokenScreen[None]):
 
     def action_move(self, by: int) -> None:
         self.change(self.gallery.moved(by))
+
+    def action_scroll(self, by: int) -> None:
+        self.change(scrolled(self.gallery, by, *self.app.size))
 
     def action_other(self) -> None:
         self.change(self.gallery.switched())

@@ -44,6 +44,8 @@ class Gallery:
     """What is being opened, in a sentence."""
     refusals: Mapping[Path, str] = field(default_factory=dict)
     """Why something could not be opened when it was tried."""
+    scroll: int = 0
+    """Rows of the page that have gone past its upper edge."""
 
     @property
     def position(self) -> int:
@@ -66,7 +68,7 @@ class Gallery:
     def at(self, which: Lists, position: int) -> Gallery:
         """That item chosen, or the nearest there is."""
         position = min(max(position, 0), max(self.size(which) - 1, 0))
-        return replace(self, active=which, positions={**self.positions, which: position})
+        return replace(self, active=which, positions={**self.positions, which: position}, scroll=0)
 
     def moved(self, by: int) -> Gallery:
         """Up or down; past a list's end into the other one."""
@@ -79,7 +81,7 @@ class Gallery:
 
     def switched(self) -> Gallery:
         """The other list."""
-        return replace(self, active="recordings" if self.active == "scenarios" else "scenarios")
+        return replace(self, active="recordings" if self.active == "scenarios" else "scenarios", scroll=0)
 
     def with_entries(self, entries: tuple[Entry, ...]) -> Gallery:
         """The recordings listed anew; what was chosen stays chosen."""
@@ -97,20 +99,37 @@ class Gallery:
         return width * 54 // 100 if width >= BESIDE else width
 
 
+def scrolled(gallery: Gallery, by: int, width: int, height: int) -> Gallery:
+    """The page ``by`` screenfuls further down, as far as there is more of it."""
+    wide, tall = _page_size(gallery, width, height)
+    room = max(tall - 2, 1)
+    most = max(len(_about(gallery, wide - 4)[1]) - room, 0)
+    return replace(gallery, scroll=min(max(gallery.scroll + by * room, 0), most))
+
+
+def _page_size(gallery: Gallery, width: int, height: int) -> tuple[int, int]:
+    """Cells and rows of the page, its border included: beside the lists, or below them."""
+    body = height - 4
+    if width >= BESIDE:
+        return width - gallery.list_width(width) - 1, body
+    return width - 2, min(12, max(0, body - 9))
+
+
 def draw(gallery: Gallery, width: int, height: int) -> tuple[tuple[Row, ...], dict[int, tuple[Lists, int]]]:
     """The whole screen, and which item each of its lines shows."""
     beside = width >= BESIDE
     lists = gallery.list_width(width)
     body = height - 4
-    below = 0 if beside else min(12, max(0, body - 9))
+    wide, tall = _page_size(gallery, width, height)
+    below = 0 if beside else tall
     column, lines = _lists(gallery, lists - 2, body - below)
     rows: list[Row] = [_head(width), ()]
     if beside:
-        page = _page(gallery, width - lists - 1, body)
+        page = _page(gallery, wide, tall)
         rows += [(Span(" "), *fit(left, lists - 1), *right) for left, right in zip(column, page, strict=True)]
     else:
         rows += [(Span(" "), *row) for row in column]
-        rows += [(Span(" "), *row) for row in (_page(gallery, width - 2, below) if below >= 4 else [()] * below)]
+        rows += [(Span(" "), *row) for row in (_page(gallery, wide, tall) if below >= 4 else [()] * below)]
     rows += [(), _foot(gallery, width)]
     return tuple(fit(row, width) for row in rows[:height]), {y + 2: item for y, item in lines.items()}
 
@@ -123,7 +142,13 @@ def _head(width: int) -> Row:
 def _foot(gallery: Gallery, width: int) -> Row:
     if gallery.busy:
         return fit((Span(f" {gallery.busy}", "bold accent"),), width)
-    keys = (("↑↓", _("choose")), ("tab", _("other list")), ("↵", _("open")), ("q", _("quit")))
+    keys = (
+        ("↑↓", _("choose")),
+        ("tab", _("other list")),
+        ("pgdn", _("read on")),
+        ("↵", _("open")),
+        ("q", _("quit")),
+    )
     return fit(
         (Span(" "), *(span for key, what in keys for span in (Span(key, "key"), Span(f" {what}   ", "muted")))), width
     )
@@ -239,16 +264,23 @@ def _size(entry: Entry) -> str:
 
 def _page(gallery: Gallery, width: int, height: int) -> list[Row]:
     """The page about what is chosen, in a quiet border."""
-    inner = width - 4
-    if gallery.card is not None:
-        title, rows = _("Scenario"), _about_card(gallery.card, gallery.refusals, inner)
-    elif gallery.entry is not None:
-        title, rows = _("Recording"), _about_entry(gallery.entry, gallery.refusals, inner)
-    else:
-        title, rows = _("Nothing chosen"), []
-    rows = rows[: height - 2] + [()] * max(0, height - 2 - len(rows))
+    inner, room = width - 4, height - 2
+    title, rows = _about(gallery, inner)
+    more = len(rows) - room
+    key = "" if more <= 0 else "pgdn ↓" if gallery.scroll < more else "pgup ↑"
+    rows = rows[gallery.scroll :][:room]
+    rows += [()] * (room - len(rows))
     padded = tuple((Span(" "), *fit(row, inner), Span(" ")) for row in rows)
-    return list(framed(Drawing(title, padded), width, focused=False))
+    return list(framed(Drawing(title, padded), width, focused=False, key=key))
+
+
+def _about(gallery: Gallery, width: int) -> tuple[str, list[Row]]:
+    """Title and rows of the page, however many."""
+    if gallery.card is not None:
+        return _("Scenario"), _about_card(gallery.card, gallery.refusals, width)
+    if gallery.entry is not None:
+        return _("Recording"), _about_entry(gallery.entry, gallery.refusals, width)
+    return _("Nothing chosen"), []
 
 
 def _about_card(card: Card, refusals: Mapping[Path, str], width: int) -> list[Row]:
