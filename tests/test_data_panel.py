@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from bntui.viewer.rows import Row, text, width
 from bntui.viewer.samples import samples_of
 from bntui.viewer.view import View
 from tests.factory import answers, recorded_data, run_view, view, with_data
+from tests.test_panels import VIEWS
 
 SCALERS = {"minmax": MinMaxScaler, "standard": StandardScaler}
 
@@ -157,7 +159,7 @@ def test_of_many_features_those_with_the_largest_spread_come_first() -> None:
     named = [line.split("training")[0].strip() for line in drawn if "training" in line]
     order = np.argsort(-data.x[data.train].astype(np.float64).std(0), kind="stable")
     assert named == ["all 30 features", *(f"feature {at + 1}" for at in order[: len(named) - 1])]
-    assert f"… {30 - len(named) + 1} more features, of smaller spread" in [line.strip() for line in drawn]
+    assert f"… {30 - len(named) + 1} more features, by spread: [ ] walk" in [line.strip() for line in drawn]
 
 
 def test_another_scaling_of_the_pinned_run_has_a_column_of_its_own() -> None:
@@ -484,3 +486,16 @@ def test_fills_exactly_its_size(kind: str, size: tuple[int, int]) -> None:
         shown = with_data(view(), recorded_data(kind, kinds))
         rows = panel.draw(shown, *size).rows
         assert [width(row) for row in rows] == [size[0]] * size[1]
+
+
+def test_walking_through_the_features_brings_each_one_up() -> None:
+    one = VIEWS["images"]
+    assert one.dataset is not None
+    names = set(one.dataset.features)
+    seen: set[str] = set()
+    for feature in range(len(names)):
+        drawing = panel.draw(replace(one, feature=feature), 158, 40)
+        seen |= {name for row in drawing.rows for name in re.findall(r"feature \d+", text(row))}
+        assert len(drawing.rows) == 40
+    assert seen == names
+    assert panel.draw(replace(one, feature=len(names)), 158, 40) == panel.draw(one, 158, 40)

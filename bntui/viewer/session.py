@@ -66,6 +66,8 @@ class ViewState:
     """Name of the panel that enter, the lesson and a small screen mean."""
     zoomed: bool = False
     """The focused panel takes all the room."""
+    feature: int = 0
+    """Features walked past in the data panel."""
     guest: str = ""
     """A panel that has no place of its own on this screen, and was given one."""
 
@@ -204,5 +206,6 @@ def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False, h
         cursor=state.cursor,
         following=state.following,
         log_axis=state.log_axis,
+        feature=state.feature,
         dataset=source.dataset if dataset else None,
     )

@@ -56,6 +56,8 @@ class View:
     following: bool
     """The cursor follows the head."""
     log_axis: bool = True
+    feature: int = 0
+    """Features that stand behind all others in the data panel: how far the user walked through them."""
     dataset: RecordedData | None = None
     """The samples, where the recording has them and a panel on the screen shows them."""
 

@@ -43,11 +43,11 @@ def draw(view: View, width: int, height: int) -> Drawing:
     stages = data_features.stages_of(samples, [(run.mark, run.style, run.info.index) for run in runs])
     row = _first_sample(data, runs[0])
     if data.grid:
-        rows = _with_plot(samples, stages, runs, row, width, height)
+        rows = _with_plot(samples, stages, runs, row, view.feature, width, height)
     elif data.x.ndim == 4:
-        rows = _with_images(samples, stages, row, width, height)
+        rows = _with_images(samples, stages, row, view.feature, width, height)
     else:
-        rows = _table(samples, stages, row, width, height)
+        rows = _table(samples, stages, row, view.feature, width, height)
     return Drawing(_title(data, width), tuple(rows))
 
 
@@ -87,15 +87,15 @@ def _told(data: RecordedData, row: int, width: int) -> Row:
     return ()
 
 
-def _table(samples: Samples, stages: Sequence[Stage], row: int, width: int, height: int) -> list[Row]:
+def _table(samples: Samples, stages: Sequence[Stage], row: int, feature: int, width: int, height: int) -> list[Row]:
     """The sample in a line, and below it the features; exactly this size."""
     head = [_told(samples.data, row, width)] if height > 3 else []
-    rows = [*head, *data_features.table(samples, stages, row, width, height - len(head))]
+    rows = [*head, *data_features.table(samples, stages, row, feature, width, height - len(head))]
     return list(cells.page("", rows, width, height).rows)
 
 
 def _with_plot(
-    samples: Samples, stages: Sequence[Stage], runs: Sequence[RunView], row: int, width: int, height: int
+    samples: Samples, stages: Sequence[Stage], runs: Sequence[RunView], row: int, feature: int, width: int, height: int
 ) -> list[Row]:
     """Boundary or curve, first and largest; the features beside it or below."""
 
@@ -106,13 +106,15 @@ def _with_plot(
     if width >= PLOT_BESIDE:
         side = min(max(width * 2 // 5, 34), 62)
         left = plot(width - side - 2, height)
-        right = _table(samples, stages, row, side, height)
+        right = _table(samples, stages, row, feature, side, height)
         return [(*first, GAP, *second) for first, second in zip(left, right, strict=True)]
     upper = height if height < PLOT_ABOVE else max(height * 3 // 5, height - 16)
-    return [*plot(width, upper), *_table(samples, stages, row, width, height - upper)]
+    return [*plot(width, upper), *_table(samples, stages, row, feature, width, height - upper)]
 
 
-def _with_images(samples: Samples, every: Sequence[Stage], row: int, width: int, height: int) -> list[Row]:
+def _with_images(
+    samples: Samples, every: Sequence[Stage], row: int, feature: int, width: int, height: int
+) -> list[Row]:
     """The sample before scaling and as each network gets it, then the pixels' distributions."""
     pixels = samples.data.x.shape[2:]
     # a network that gets the raw values shows them
@@ -127,13 +129,13 @@ def _with_images(samples: Samples, every: Sequence[Stage], row: int, width: int,
             left += [(Span(heading, stage.style if stage.mark else "muted"),)]
             left += _image(samples, stage, row, size, each)
         left = list(cells.page("", left, size, height).rows)
-        right = _table(samples, every, row, width - size - 2, height)
+        right = _table(samples, every, row, feature, width - size - 2, height)
         return [(*first, GAP, *second) for first, second in zip(left, right, strict=True)]
     size = (width - 2 * (len(stages) - 1)) // len(stages)
     upper = max(canvas.picture_size(pixels, size, height // 2)[1], 1)
     images = [cells.page("", _image(samples, stage, row, size, upper), size + 2, upper).rows for stage in stages]
     rows = [fit(join(*parts), width) for parts in zip(*images, strict=True)]
-    return [*rows, *_table(samples, every, row, width, height - upper)]
+    return [*rows, *_table(samples, every, row, feature, width, height - upper)]
 
 
 def _image(samples: Samples, stage: Stage, row: int, width: int, height: int) -> list[Row]:

@@ -108,11 +108,12 @@ class _Form:
         return 2 * self.tall + 1 if self.across else stages * (2 * self.tall + 1)
 
 
-def table(samples: Samples, stages: Sequence[Stage], row: int, width: int, height: int) -> list[Row]:
+def table(samples: Samples, stages: Sequence[Stage], row: int, feature: int, width: int, height: int) -> list[Row]:
     """At most ``height`` rows: all features together, then the features, as many as there is room for.
 
     Args:
         row: the sample whose values stand in the formulas; -1 for none.
+        feature: how many of the features stand behind all others, where there is no room for all.
     """
     blocks: list[int | None] = list(range(samples.features))
     if samples.features > 1:
@@ -123,16 +124,17 @@ def table(samples: Samples, stages: Sequence[Stage], row: int, width: int, heigh
     room = (height - len(rows) + form.blank) // each
     if room < len(blocks):
         room = max((height - len(rows) - 1 + form.blank) // each, 1)
-        blocks = [None, *samples.by_spread()][:room]
-    for place, feature in enumerate(blocks):
+        order, past = samples.by_spread(), feature % samples.features
+        blocks = [None, *order[past:], *order[:past]][:room]
+    for place, block in enumerate(blocks):
         if place and form.blank:
             rows.append(())
-        rows += _block(samples, stages, feature, row, form)
-    shown = sum(feature is not None for feature in blocks)
+        rows += _block(samples, stages, block, row, form)
+    shown = sum(block is not None for block in blocks)
     left = samples.features - shown
     if shown and left and len(rows) < height:
         wordings = (
-            ngettext("… {count} more feature, of smaller spread", "… {count} more features, of smaller spread", left),
+            ngettext("… {count} more feature: [ ] walk", "… {count} more features, by spread: [ ] walk", left),
             ngettext("… {count} more feature", "… {count} more features", left),
         )
         rows.append((Span(cells.longest(width, *(words.format(count=count(left)) for words in wordings)), "muted"),))

@@ -33,6 +33,7 @@ KEYS: Final = (
     ("home", N_("the first keyframe: before training")),
     ("end", N_("the last keyframe; follows the head while it trains")),
     (N_("1 to 9"), N_("choose a panel")),
+    ("[ ]", N_("data panel: walk through the features")),
     ("m", N_("microscope: one unit of a normalization in four steps")),
     ("enter", N_("zoom the chosen panel, and back")),
     ("tab, shift+tab", N_("choose a run")),

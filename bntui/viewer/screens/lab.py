@@ -69,6 +69,8 @@ class LabScreen(SpokenScreen[None]):
         Binding("tab", "select(1)", N_("Next run")),
         Binding("shift+tab", "select(-1)", N_("Previous run")),
         Binding("p", "pin", N_("Pin the next run beside")),
+        Binding("left_square_bracket", "feature(-1)", N_("Feature before")),
+        Binding("right_square_bracket", "feature(1)", N_("Feature after")),
         Binding("m", "microscope", N_("Microscope: a normalization in four steps")),
         Binding("l", "log_axis", N_("Logarithmic or linear axis")),
         Binding("question_mark", "explain", N_("Explain this panel")),
@@ -322,6 +324,10 @@ class LabScreen(SpokenScreen[None]):
 
     def action_log_axis(self) -> None:
         self.change(replace(self.view_state, log_axis=not self.view_state.log_axis))
+
+    def action_feature(self, by: int) -> None:
+        """Walk through the features of the data panel."""
+        self.change(replace(self.view_state, feature=self.view_state.feature + by))
 
     def action_explain(self) -> None:
         from bntui.viewer.screens.help import HelpScreen, lab_keys  # Markdown is not needed to draw
