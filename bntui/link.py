@@ -19,9 +19,11 @@ from bntui.errors import BntuiError
 from bntui.foreign import reason
 from bntui.language import _
 
-Command = Literal["epoch", "step", "run", "pause", "pace", "stop"]
+Command = Literal["epoch", "step", "run", "pause", "pace", "fork", "stop"]
 """``epoch`` and ``step`` train one more epoch or mini-batch of every run and pause; ``pace`` carries
-``epochs_per_second`` (null: unthrottled); ``stop`` ends after the step under way, everything saved."""
+``epochs_per_second`` (null: unthrottled); ``fork`` carries ``run`` (its number), ``step`` (of one of its keyframes) and
+``changes`` (pairs of key path and value), and trains on; ``stop`` ends after the step under way, everything saved.
+What was taken in is kept in the recording until it is done."""
 
 State = Literal["paused", "running", "finished", "stopped", "failed"]
 
@@ -52,6 +54,8 @@ class Status:
     """Keyframes committed so far, all runs."""
     message: str = ""
     """What went wrong, when the state is ``failed``."""
+    refusal: str = ""
+    """Why the last fork that was asked for cannot be; empty where it could."""
 
     def line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"

@@ -99,7 +99,7 @@ def recorded(path: Path, keyframes: int) -> tuple[Reader, RunView]:
     """A recording of one run whose histograms differ from keyframe to keyframe."""
     run = run_view(norm=True, dropout=0.2)
     assert run.frame is not None
-    writer = Writer(path, {"title": "A test", "task": "classification", "scenario": ""})
+    writer = Writer.create(path, {"title": "A test", "task": "classification", "scenario": ""})
     writer.add_run(run.info, b"", 0)
     first = run.frame.layers[0]
     for step in range(keyframes):

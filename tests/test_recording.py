@@ -46,7 +46,7 @@ INFO, FRAME = parts(run_view(norm=True, dropout=0.2))
 
 
 def begin(path: Path, budget: float = 1e6) -> Writer:
-    writer = Writer(path, META)
+    writer = Writer.create(path, META)
     writer.add_run(INFO, b"", budget)
     return writer
 
@@ -239,7 +239,7 @@ def test_a_block_that_is_no_safetensors_is_damage_whatever_its_digest_says(path:
 
 
 def test_text_of_a_strangers_recording_cannot_command_the_terminal(path: Path) -> None:
-    writer = Writer(path, META | {"title": "\x1b]0;owned\x07\x1b[2Ja title"})
+    writer = Writer.create(path, META | {"title": "\x1b]0;owned\x07\x1b[2Ja title"})
     writer.add_run(dataclasses.replace(INFO, name="run\x1b[1m"), b"", 1e6)
     writer.commit(FRAME, epoch_end=True, events=[Event(0, 1, 1.0, "diverged", "\x1b[2Jgone")])
     reader = Reader(path)
@@ -273,14 +273,14 @@ def test_nothing_is_ever_overwritten(path: Path) -> None:
     begin(path).close()
     before = path.read_bytes()
     with pytest.raises(NameTakenError, match="exists already: choose another name"):
-        Writer(path, META)
+        Writer.create(path, META)
     assert path.read_bytes() == before
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"cannot write the recording .*/file/x.bntui: File exists"):
-        Writer(tmp_path / "file" / "x.bntui", META)
+        Writer.create(tmp_path / "file" / "x.bntui", META)
 
 
 @pytest.fixture

@@ -48,7 +48,8 @@ def test_what_happened_is_recorded_in_english_and_told_in_the_readers_language(t
 def test_each_kind_of_event_has_korean_words() -> None:
     figures = {
         "epoch": 3, "epochs": 3, "monitor": "val_loss", "best_epoch": 1, "wait": 2, "patience": 2, "step": 7,
-        "loss": "infinite",
+        "loss": "infinite", "value": "NaN", "quantity": "output", "layer": "linear 1", "ratio": 1e-9,
+        "now": "torch 2", "before": "torch 1",
     }  # fmt: skip
     use("ko")
     for kind, sentences in SENTENCES.items():
@@ -109,7 +110,7 @@ def test_recordings_and_scenarios_show_their_texts_in_the_language_in_use(tmp_pa
 
 @pytest.mark.parametrize("translation", ["3", '{"ko": 3}', '{"ko": {"title": 3, "runs": 3}}', "{"])
 def test_a_damaged_translation_of_a_recording_is_a_problem_not_a_crash(translation: str, tmp_path: Path) -> None:
-    Writer(path := tmp_path / "x.bntui", {"title": "x", "translation": translation}).close()
+    Writer.create(path := tmp_path / "x.bntui", {"title": "x", "translation": translation}).close()
     use("ko")
     found = entry(path)
     assert found.problem or found.title == "3"

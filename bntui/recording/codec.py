@@ -77,6 +77,12 @@ def row_digest(scalars: Sequence[Any], layers: bytes | None, measures: bytes | N
     return digest(json.dumps(list(scalars)).encode(), layers or b"", measures or b"")
 
 
+def fields_digest(*fields: Any) -> bytes:
+    """Digest of a row that has no arrays: its fields as JSON, blobs by their own digest."""
+    plain = [digest(field).hex() if isinstance(field, bytes) else field for field in fields]
+    return digest(json.dumps(plain).encode())
+
+
 def table_of(layers: int, block: bytes) -> FloatArray:
     """The table of :func:`layer_table`; of an older format the columns that came later are NaN."""
     written = np.frombuffer(block).reshape(layers, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -24,6 +25,31 @@ class Thinning:
     """Bytes of what is kept, by row."""
     _numbers: dict[int, int] = field(default_factory=dict)
     _kept_for_ever: set[int] = field(default_factory=set)
+
+    @classmethod
+    def resumed(
+        cls,
+        budget: float,
+        stride: int,
+        rows: Sequence[tuple[int, int]],
+        kept: Mapping[int, int],
+        marked: Collection[int],
+    ) -> Thinning:
+        """As it was when a recording was left.
+
+        Args:
+            rows: id and step of the run's keyframes with a frame, oldest first.
+            kept: bytes of all evidence that is kept, by row.
+            marked: steps at which something happened.
+        """
+        thinning = cls(budget, stride, len(rows))
+        for number, (row, step) in enumerate(rows):
+            if row in kept:
+                thinning.sizes[row] = kept[row]
+                thinning._numbers[row] = number
+                if number == 0 or step in marked:
+                    thinning._kept_for_ever.add(row)
+        return thinning
 
     def due(self, number: int) -> bool:
         """Evidence of this keyframe is to be written at once."""

@@ -40,6 +40,23 @@ class LayerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Fork:
+    """Where a run began that is a fork, and what is different in it."""
+
+    run: int
+    """Number of the parent."""
+    step: int
+    """The fork starts after this step of its parent; its own steps count on from there."""
+    epoch: float
+    changes: tuple[tuple[str, Any, Any], ...] = ()
+    """Key path, value before and value after of each setting that differs, as JSON has them; empty: the same again."""
+    kept: tuple[str, ...] = ()
+    """Parameters and buffers that were carried over, by name."""
+    new: tuple[str, ...] = ()
+    """Those that its own configuration drew anew, because the parent has none of that name and shape."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunInfo:
     """What is fixed about a run when it begins."""
 
@@ -52,6 +69,8 @@ class RunInfo:
     device: str
     label: str = ""
     """The run's name in the reader's language; empty where it has none but ``name``."""
+    fork: Fork | None = None
+    """Where it comes from; None for the scenario's own runs."""
 
     @property
     def stages(self) -> tuple[tuple[int, str], ...]:
@@ -78,7 +97,8 @@ class Event:
     step: int
     epoch: float
     kind: str
-    """``stopped_early``, ``diverged``, ``restored_best``, ``finished`` or ``interrupted``."""
+    """``stopped_early``, ``diverged``, ``restored_best``, ``finished``, ``interrupted``, ``resumed``, ``departed``,
+    ``first_bad`` or ``died``."""
     message: str
     """What happened, in an English sentence: what is recorded is bound to no reader's language."""
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)

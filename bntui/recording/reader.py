@@ -20,7 +20,7 @@ from bntui.recording.codec import Arrays, digest, metadata_of, row_digest, table
 from bntui.recording.dataset import RecordedData, RecordedScaling
 from bntui.recording.histograms import Histograms
 from bntui.recording.histograms import read as read_histograms
-from bntui.recording.history import Event, LayerInfo, RunHistory, RunInfo
+from bntui.recording.history import Event, Fork, LayerInfo, RunHistory, RunInfo
 from bntui.recording.schema import SCALARS, open_read_only
 from bntui.text import clean
 
@@ -83,14 +83,15 @@ class Reader:
         self._connection: sqlite3.Connection | None = None
         with self._damage():
             meta = {row["key"]: row["value"] for row in self._db.execute("SELECT key, value FROM meta")}
-            rows = self._db.execute("SELECT * FROM run ORDER BY run").fetchall()
             translated = json.loads(meta.get("translation", "{}")).get(spoken(), {})
             self.title: str = clean(translated.get("title") or meta["title"])
             self.task: str = meta["task"]
             self.scenario_text: str = meta["scenario"]
             self.meta: Mapping[str, str] = meta
-            self.runs = tuple(_run_info(row, translated.get("runs", {})) for row in rows)
-        self._columns = [_Columns(len(run.layers)) for run in self.runs]
+            self._labels: Mapping[str, str] = translated.get("runs", {})
+        self.runs: tuple[RunInfo, ...] = ()
+        """In the order of their numbers; :meth:`refresh` adds forks."""
+        self._columns: list[_Columns] = []
         self._events: list[Event] = []
         self._keyframes = self._last_event = 0
         """Ids of the last rows that were loaded."""
@@ -100,8 +101,12 @@ class Reader:
 
     def refresh(self) -> bool:
         """Load what was committed since; True if anything is new."""
-        before = self._keyframes, self._last_event
+        before = len(self.runs), self._keyframes, self._last_event
         with self._damage():
+            for row in self._db.execute("SELECT * FROM run WHERE run >= ? ORDER BY run", (len(self.runs),)):
+                info = _run_info(row, self._labels)
+                self.runs += (info,)
+                self._columns.append(_Columns(len(info.layers)))
             for row in self._db.execute("SELECT * FROM keyframe WHERE id > ? ORDER BY id", (self._keyframes,)):
                 self._columns[row["run"]].append(row)
                 self._keyframes = row["id"]
@@ -110,7 +115,7 @@ class Reader:
                 event = Event(row["run"], row["step"], row["epoch"], row["kind"], clean(row["message"]), arguments)
                 self._events.append(event)
                 self._last_event = row["id"]
-        return (self._keyframes, self._last_event) != before
+        return (len(self.runs), self._keyframes, self._last_event) != before
 
     def history(self, run: int) -> RunHistory:
         """Scalars of all keyframes of a run, as loaded by the last :meth:`refresh`."""
@@ -264,4 +269,14 @@ def _run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:
         steps_per_epoch=row["steps_per_epoch"],
         device=row["device"],
         label=clean(labels.get(row["name"], "")),
+        fork=_fork(row["fork"]) if "fork" in row.keys() else None,  # noqa: SIM118 - a Row
     )
+
+
+def _fork(text: str | None) -> Fork | None:
+    if text is None:
+        return None
+    told = json.loads(text)
+    changes = tuple((clean(path), before, after) for path, before, after in told["changes"])
+    names = {key: tuple(map(clean, told[key])) for key in ("kept", "new")}
+    return Fork(told["run"], told["step"], told["epoch"], changes, **names)

@@ -12,7 +12,7 @@ from bntui.language import _
 
 APPLICATION_ID: Final = 0x424E5455
 """``BNTU`` in ASCII, in the file's header: says that an SQLite file is a recording."""
-VERSION: Final = 2
+VERSION: Final = 3
 
 SCALARS: Final = (
     "run", "step", "epoch", "epoch_end", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss",
@@ -24,7 +24,8 @@ TABLES: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run (
     run INTEGER PRIMARY KEY, name TEXT NOT NULL, config TEXT NOT NULL, layers TEXT NOT NULL,
-    steps_per_epoch INTEGER NOT NULL, device TEXT NOT NULL, scaling BLOB NOT NULL
+    steps_per_epoch INTEGER NOT NULL, device TEXT NOT NULL, scaling BLOB NOT NULL, fork TEXT, budget REAL NOT NULL,
+    stride INTEGER NOT NULL, digest BLOB NOT NULL
 );
 CREATE TABLE keyframe (
     id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run, step INTEGER NOT NULL, epoch REAL NOT NULL,
@@ -37,8 +38,10 @@ CREATE TABLE measures (id INTEGER PRIMARY KEY REFERENCES keyframe, block BLOB NO
 CREATE TABLE evidence (id INTEGER PRIMARY KEY REFERENCES keyframe, block BLOB NOT NULL, digest BLOB NOT NULL);
 CREATE TABLE event (
     id INTEGER PRIMARY KEY, run INTEGER NOT NULL, step INTEGER NOT NULL, epoch REAL NOT NULL, kind TEXT NOT NULL,
-    message TEXT NOT NULL, arguments TEXT NOT NULL
+    message TEXT NOT NULL, arguments TEXT NOT NULL, digest BLOB NOT NULL
 );
+-- what was asked of the trainer and is not yet done: a trainer that is killed forgets nothing
+CREATE TABLE agenda (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL);
 CREATE TABLE checkpoint (
     run INTEGER NOT NULL, name TEXT NOT NULL, step INTEGER NOT NULL, block BLOB NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY (run, name)

@@ -23,6 +23,11 @@ INTERRUPTED: Final = N_("stopped by hand at epoch {epoch:g}")
 DIVERGED_INITIAL: Final = N_("the loss of the initial network is {loss}")
 DIVERGED_TRAINING: Final = N_("the training loss became {loss} at step {step}")
 DIVERGED_VALIDATION: Final = N_("the validation loss became {loss} at step {step}")
+RESUMED: Final = N_("resumed at epoch {epoch:g}")
+RESUMED_ELSEWHERE: Final = N_("resumed at epoch {epoch:g} with {now} instead of {before}: bits may differ")
+DEPARTED: Final = N_("from step {step} on the weights are no longer those that were recorded")
+FIRST_BAD: Final = N_("the first {value}: {quantity} of layer {layer} at step {step}")
+DIED: Final = N_("the gradient of layer {layer} died at step {step}: {ratio:.1e} of the last layer's")
 NAN: Final = N_("NaN")
 INFINITE: Final = N_("infinite")
 
@@ -31,6 +36,10 @@ SENTENCES: Final = {
     "finished": (FINISHED,),
     "restored_best": (RESTORED,),
     "interrupted": (INTERRUPTED,),
+    "resumed": (RESUMED, RESUMED_ELSEWHERE),
+    "departed": (DEPARTED,),
+    "first_bad": (FIRST_BAD,),
+    "died": (DIED,),
     "diverged": (DIVERGED_INITIAL, DIVERGED_TRAINING, DIVERGED_VALIDATION),
 }
 """What an event of each kind may say."""
@@ -44,8 +53,8 @@ def said(kind: str, message: str, arguments: Mapping[str, Any]) -> str:
     for sentence in SENTENCES.get(kind, ()):
         try:
             if sentence.format(**arguments) == message:
-                loss = {"loss": _(arguments["loss"])} if "loss" in arguments else {}
-                return _(sentence).format(**{**arguments, **loss})
+                words = {name: _(arguments[name]) for name in ("loss", "value", "quantity") if name in arguments}
+                return _(sentence).format(**{**arguments, **words})
         except (LookupError, ValueError, TypeError, AttributeError):
             continue
     return message

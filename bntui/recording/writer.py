@@ -16,10 +16,16 @@ from bntui.errors import NameTakenError, StorageError
 from bntui.foreign import reason, told
 from bntui.keyframe import Keyframe
 from bntui.language import _
-from bntui.recording.codec import digest, layer_table, pack_measures, row_digest
+from bntui.recording.codec import digest, fields_digest, layer_table, pack_measures, row_digest
 from bntui.recording.evidence import Thinning
 from bntui.recording.history import Event, RunInfo
-from bntui.recording.schema import APPLICATION_ID, SCALARS, TABLES, VERSION
+from bntui.recording.schema import APPLICATION_ID, SCALARS, TABLES, VERSION, open_read_only
+from bntui.recording.upgrade import upgrade
+
+_BEST = """
+    best_epoch = 0 OR epoch != (SELECT max(best_epoch) FROM keyframe AS later WHERE later.run = keyframe.run), val_loss
+"""
+"""Order of keyframes that begins with the best: early stopping's, or the one with the smallest validation loss."""
 
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "lustre")
 
@@ -44,6 +50,22 @@ def file_system(path: Path) -> str:
     return max(inside, key=lambda entry: len(entry[0]), default=("", ""))[1]
 
 
+def _take_name(path: Path) -> None:
+    """The name is taken before anything is written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sentence = _("cannot write the recording {path}: {reason}")
+        raise StorageError(sentence.format(path=path, reason=reason(error))) from error
+    try:
+        path.open("xb").close()
+    except FileExistsError as error:
+        raise NameTakenError(_("{path} exists already: choose another name with -o").format(path=path)) from error
+    except OSError as error:
+        sentence = _("cannot write the recording {path}: {reason}")
+        raise StorageError(sentence.format(path=path, reason=reason(error))) from error
+
+
 def _cell(value: Any) -> Any:
     """A value as SQLite gives it back: NaN is NULL there, a truth value an integer."""
     if isinstance(value, float) and math.isnan(value):
@@ -62,52 +84,110 @@ def scalars_of(frame: Keyframe, epoch_end: bool) -> tuple[Any, ...]:
 
 
 class Writer:
-    """Creates a recording and adds to it; the only writer there is.
+    """Adds to a recording; the only writer there is, see :meth:`create` and :meth:`reopen`."""
 
-    Raises:
-        StorageError: the disk is full, the folder is missing or read-only; what was committed stays.
-    """
-
-    def __init__(self, path: Path, meta: Mapping[str, str]) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.keyframes = 0
         with self._storage():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._take_name()
             self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA page_size = 16384")
-            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version = {VERSION}")
+            self._db.execute("PRAGMA page_size = 16384")  # of a new file; an old one keeps its own
             # readers of a WAL share memory with the writer, which a network cannot do
             network = file_system(path) in NETWORK_FILE_SYSTEMS
-            self._db.execute(f"PRAGMA journal_mode = {'DELETE' if network else 'WAL'}")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            with self._transaction():
-                for statement in TABLES.split(";"):
-                    self._db.execute(statement)
-                self._db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            self._journal = "DELETE" if network else "WAL"
         self._thinning: dict[int, Thinning] = {}
         self._pending: dict[tuple[int, str], tuple[int, int, Pack]] = {}
 
-    def _take_name(self) -> None:
-        """Never overwrite: the name is taken before anything is written."""
-        try:
-            self.path.open("xb").close()
-        except FileExistsError as error:
-            sentence = _("{path} exists already: choose another name with -o")
-            raise NameTakenError(sentence.format(path=self.path)) from error
+    @classmethod
+    def create(cls, path: Path, meta: Mapping[str, str]) -> Writer:
+        """Begin a new recording; nothing is ever overwritten.
+
+        Raises:
+            NameTakenError: there is a file of that name.
+            StorageError: the disk is full, the folder is missing or read-only.
+        """
+        _take_name(path)
+        writer = cls(path)
+        with writer._storage():
+            writer._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            writer._db.execute(f"PRAGMA user_version = {VERSION}")
+            writer._begin()
+            with writer._transaction():
+                for statement in TABLES.split(";"):
+                    writer._db.execute(statement)
+                whole = {**meta, "digest": fields_digest(sorted(meta.items())).hex()}
+                writer._db.executemany("INSERT INTO meta VALUES (?, ?)", whole.items())
+        return writer
+
+    @classmethod
+    def reopen(cls, path: Path) -> Writer:
+        """Go on with a recording that is not being written; one of an older format is brought to this one's first.
+
+        Raises:
+            RecordingError: it is not a recording, damaged, from a newer version, or of the first format.
+            StorageError: it is read-only, or the disk is full.
+        """
+        open_read_only(path).close()
+        writer = cls(path)
+        with writer._storage():
+            try:
+                writer._begin()
+                with writer._transaction():
+                    upgrade(path, writer._db)
+                writer._remember()
+            except BaseException:
+                writer._db.close()
+                raise
+        return writer
+
+    def _begin(self) -> None:
+        self._db.execute(f"PRAGMA journal_mode = {self._journal}")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+
+    def _remember(self) -> None:
+        """What the thinning knew of each run when the recording was closed, or its trainer killed."""
+        self.keyframes = self._db.execute("SELECT count(*) FROM keyframe").fetchone()[0]
+        kept = dict(self._db.execute("SELECT id, length(block) FROM evidence"))
+        for run, budget, stride in self._db.execute("SELECT run, budget, stride FROM run").fetchall():
+            frames = "FROM keyframe WHERE run = ? AND layers IS NOT NULL"
+            rows = self._db.execute(f"SELECT id, step {frames} ORDER BY step", (run,)).fetchall()
+            marked = self._db.execute("SELECT step FROM event WHERE run = ? AND kind NOT LIKE 'inter%'", (run,))
+            thinning = Thinning.resumed(budget, stride, rows, kept, {step for (step,) in marked})
+            best = self._db.execute(f"SELECT id {frames} AND epoch_end ORDER BY {_BEST} LIMIT 1", (run,)).fetchone()
+            thinning.best = None if best is None else best[0]
+            self._thinning[run] = thinning
 
     def add_run(self, info: RunInfo, scaling: bytes, budget: float) -> None:
         """Note a run before its first keyframe; ``budget`` is its share of the evidence, in bytes."""
         layers = json.dumps([asdict(layer) for layer in info.layers])
-        row = (info.index, info.name, json.dumps(info.config), layers, info.steps_per_epoch, info.device, scaling)
-        with self._storage(), self._transaction():
-            self._db.execute("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        fork = None if info.fork is None else json.dumps(asdict(info.fork))
+        row = (info.index, info.name, json.dumps(info.config), layers, info.steps_per_epoch, info.device, scaling, fork)
+        with self._storage(), self._changing():
+            self._db.execute(
+                "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)", (*row, budget, fields_digest(*row, budget))
+            )
         self._thinning[info.index] = Thinning(budget)
+
+    @property
+    def agenda(self) -> str:
+        """What was asked for and is not yet done, as :meth:`plan` was last given it; empty at first."""
+        found = self._db.execute("SELECT text FROM agenda").fetchone()
+        return "" if found is None else str(found[0])
+
+    def plan(self, agenda: str) -> None:
+        """Keep what was asked for: a trainer that is killed forgets nothing that it had accepted."""
+        with self._storage(), self._changing():
+            self._db.execute("INSERT OR REPLACE INTO agenda VALUES (1, ?)", (agenda,))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything that is written meanwhile is committed at once, or nothing of it is."""
+        with self._storage(), self._transaction():
+            yield
 
     def add_data(self, name: str, block: bytes | None, source: str, checksum: bytes) -> None:
         """Keep the data set (or, where it is too large, only its checksum and where it came from)."""
-        with self._storage(), self._transaction():
+        with self._storage(), self._changing():
             self._db.execute("INSERT INTO data VALUES (?, ?, ?, ?)", (name, block, source, checksum))
 
     def commit(
@@ -129,7 +209,7 @@ class Writer:
         layers = layer_table(frame.layers).tobytes() if frame.layers else None
         measures = pack_measures(frame) if frame.layers else None
         thinning = self._thinning[frame.run]
-        with self._storage(), self._transaction():
+        with self._storage(), self._changing():
             cursor = self._db.execute(INSERT, (*scalars, layers, row_digest(scalars, layers, measures)))
             row = cursor.lastrowid
             assert row is not None
@@ -152,19 +232,19 @@ class Writer:
     def flush(self) -> None:
         """Write the evidence of the last and the best keyframe of each run: training pauses here."""
         if self._pending:
-            with self._storage(), self._transaction():
+            with self._storage(), self._changing():
                 for (run, _which), (row, number, evidence) in self._pending.items():
                     self._add_evidence(self._thinning[run], row, number, evidence, keep=False)
             self._pending.clear()
 
     def add_events(self, events: Sequence[Event]) -> None:
         """Note what happened outside a keyframe."""
-        with self._storage(), self._transaction():
+        with self._storage(), self._changing():
             self._add_events(events)
 
     def checkpoint(self, run: int, name: str, step: int, block: bytes, events: Sequence[Event] = ()) -> None:
         """Keep parameters under a name (``final``: what early stopping restored, or the last ones)."""
-        with self._storage(), self._transaction():
+        with self._storage(), self._changing():
             self._db.execute(
                 "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?, ?, ?)", (run, name, step, block, digest(block))
             )
@@ -196,14 +276,28 @@ class Writer:
     def _add_evidence(self, thinning: Thinning, row: int, number: int, evidence: Pack, *, keep: bool) -> None:
         block = evidence()
         self._db.execute("INSERT INTO evidence VALUES (?, ?, ?)", (row, block, digest(block)))
+        stride = thinning.stride
         dropped = thinning.add(row, number, len(block), keep=keep)
         self._db.executemany("DELETE FROM evidence WHERE id = ?", [(gone,) for gone in dropped])
+        if thinning.stride != stride:
+            run = self._db.execute("SELECT run FROM keyframe WHERE id = ?", (row,)).fetchone()[0]
+            self._db.execute("UPDATE run SET stride = ? WHERE run = ?", (thinning.stride, run))
 
     def _add_events(self, events: Sequence[Event]) -> None:
+        rows = [(*(getattr(event, name) for name in EVENT), json.dumps(event.arguments)) for event in events]
         self._db.executemany(
-            "INSERT INTO event (run, step, epoch, kind, message, arguments) VALUES (?, ?, ?, ?, ?, ?)",
-            [(*(getattr(event, name) for name in EVENT), json.dumps(event.arguments)) for event in events],
+            "INSERT INTO event (run, step, epoch, kind, message, arguments, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(*row, fields_digest(*row)) for row in rows],
         )
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """A transaction, or the part of one that is under way."""
+        if self._db.in_transaction:
+            yield
+        else:
+            with self._transaction():
+                yield
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

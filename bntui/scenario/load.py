@@ -23,10 +23,11 @@ OUTSIDE_FILE: Final = N_("command line")
 """What stands for the file's name in a problem with something said on the command line."""
 DEFAULT_RUN: Final = "run"
 _MAX_BYTES: Final = 1_000_000
-_OF_A_RUN: Final = ("data", "network", "training", "record", "device", "seed")
+_OF_A_RUN: Final = ("data", "network", "training", "record", "device", "deterministic", "seed")
 _SHARED: Final = (
     ("seed",),
     ("device",),
+    ("deterministic",),
     *(
         ("data", key)
         for key in ("source", "labels", "target", "task", "samples", "noise", "factor", "sequence", "validation")

@@ -133,6 +133,12 @@ class Data(Table):
         "none",
         description="For recurrent layers: a sample is a sequence of its image's rows, or of its single pixels.",
     )
+    input_noise: float = Field(
+        0.0,
+        ge=0,
+        description="Standard deviation of Gaussian noise that is added to the scaled inputs, drawn anew in every "
+        "training step.",
+    )
     batch_size: int = Field(32, ge=1, description="Samples per mini-batch.")
     last_batch: Literal["keep", "drop"] = Field(
         "keep",
@@ -324,6 +330,9 @@ Device = Annotated[str, AfterValidator(_device)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 DEVICE_HELP: Final = "auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N or mps."
 SEED_HELP: Final = "Seed of everything that is drawn."
+DETERMINISTIC_HELP: Final = (
+    "CUDA: use algorithms that give the same bits every time, at some cost; on the CPU they always do."
+)
 
 
 class RunConfig(Table):
@@ -334,6 +343,7 @@ class RunConfig(Table):
     training: Training = Field(description="Optimizer, learning rate, length.")
     record: Record = Field(description="When a keyframe is recorded.")
     device: Device = Field("auto", description=DEVICE_HELP)
+    deterministic: bool = Field(True, description=DETERMINISTIC_HELP)
     seed: Seed = Field(0, description=SEED_HELP)
 
 
@@ -370,6 +380,7 @@ class ScenarioFile(Table):
     translation: dict[Literal["ko"], Translation] = Field({}, description="The texts in other languages.")
     seed: Seed = Field(0, description=SEED_HELP)
     device: Device = Field("auto", description=DEVICE_HELP)
+    deterministic: bool = Field(True, description=DETERMINISTIC_HELP)
     data: Data = Field(description="What the networks learn from; the same in all runs.")
     network: Network = Field(Network(), description="Hidden layers; may stand in the runs' set instead.")
     training: Training = Field(Training(), description="Optimizer, learning rate, length.")

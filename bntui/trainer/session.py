@@ -129,7 +129,7 @@ def _create(scenario: Scenario, recording: Path | None, meta: Mapping[str, str])
 def _held(path: Path, meta: Mapping[str, str]) -> Writer:
     lock = hold(path)
     try:
-        return Writer(path, meta)
+        return Writer.create(path, meta)
     except BaseException:
         os.close(lock)
         raise

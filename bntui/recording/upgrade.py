@@ -1,0 +1,64 @@
+"""How does a recording of an older format become one of this version, so that it can be gone on with?"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+from bntui.errors import RecordingError
+from bntui.language import _
+from bntui.recording.codec import fields_digest
+from bntui.recording.schema import VERSION
+
+_OLDEST = 2
+"""The first format whose events and layers say enough to train on."""
+
+
+def upgrade(path: Path, database: sqlite3.Connection) -> None:
+    """Add what this version's tables have more; nothing that was recorded is changed.
+
+    The digests that are new attest what the rows hold now, not what was written once.
+
+    Raises:
+        RecordingError: the format is too old.
+    """
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version == VERSION:
+        return
+    if version < _OLDEST:
+        sentence = _("{path} is of format {version}: it can be replayed, not gone on with; train its scenario anew")
+        raise RecordingError(sentence.format(path=path, version=version))
+    database.execute("CREATE TABLE agenda (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL)")
+    for column in ("fork TEXT", "budget REAL NOT NULL DEFAULT 0", "stride INTEGER NOT NULL DEFAULT 1",
+                   "digest BLOB NOT NULL DEFAULT x''"):  # fmt: skip
+        database.execute(f"ALTER TABLE run ADD COLUMN {column}")
+    columns = "run, name, config, layers, steps_per_epoch, device, scaling, fork"
+    rows = database.execute(f"SELECT {columns} FROM run").fetchall()
+    for row in rows:
+        budget = json.loads(row[2])["record"]["budget"] * 1e6 / len(rows)
+        database.execute(
+            "UPDATE run SET budget = ?, stride = ?, digest = ? WHERE run = ?",
+            (budget, _stride(database, row[0]), fields_digest(*row, budget), row[0]),
+        )
+    database.execute("ALTER TABLE event ADD COLUMN digest BLOB NOT NULL DEFAULT x''")
+    for number, *event in database.execute(
+        "SELECT id, run, step, epoch, kind, message, arguments FROM event"
+    ).fetchall():
+        database.execute("UPDATE event SET digest = ? WHERE id = ?", (fields_digest(*event), number))
+    meta = sorted(database.execute("SELECT key, value FROM meta").fetchall())
+    database.execute("INSERT INTO meta VALUES ('digest', ?)", (fields_digest(meta).hex(),))
+    database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _stride(database: sqlite3.Connection, run: int) -> int:
+    """The largest power of two that leaves out none of the evidence that is kept, but the last and the best."""
+    ids = [row for (row,) in database.execute(
+        "SELECT id FROM keyframe WHERE run = ? AND layers IS NOT NULL ORDER BY step", (run,)
+    )]  # fmt: skip
+    kept = {row for (row,) in database.execute("SELECT id FROM evidence")}
+    missing = [number for number, row in enumerate(ids) if row not in kept]
+    stride = 1
+    while any(number % stride == 0 for number in missing):
+        stride *= 2
+    return stride

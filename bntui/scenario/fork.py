@@ -1,0 +1,185 @@
+"""What may differ in a fork: a run's settings as a form shows them, and what changes of them make of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import NoneType
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from bntui.errors import Problem, ScenarioError
+from bntui.language import N_, _
+from bntui.scenario.blocks import blocks
+from bntui.scenario.checks import Facts, check
+from bntui.scenario.complaints import complaints, shown, spell
+from bntui.scenario.merge import Merged, key_path
+from bntui.scenario.schema import RunConfig
+from bntui.scenario.toml_lines import KeyPath
+
+FIXED: Final = (
+    "seed", "device", "deterministic", "data.source", "data.labels", "data.target", "data.task", "data.samples",
+    "data.noise", "data.factor", "data.scaling", "data.validation", "data.sequence",
+)  # fmt: skip
+"""What a fork has in common with its parent: the seed, the samples, their split, and where it is trained."""
+WHY_FIXED: Final = N_(
+    "a fork has its parent's seed, data, split and device: with others it would not be the same run from another place"
+)
+
+
+class Change(NamedTuple):
+    """One setting of a fork that differs from its parent's; values as JSON has them, None where there is none."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a run that a fork may change."""
+
+    path: str
+    """Key path, such as ``training.lr`` or ``network.layer[0].units``."""
+    value: Any
+    """As JSON has it; None where the key may be left out and is."""
+    description: str
+    """In the reader's language."""
+    choices: tuple[str, ...] = ()
+    """All that is allowed, where that is a list of words."""
+
+
+def settings(config: Mapping[str, Any]) -> tuple[Setting, ...]:
+    """All settings of a run that a fork may change, in the order of the scenario file's tables.
+
+    ``training.early_stopping`` is one setting where the run has none; its keys are, where it has.
+    """
+    valid = RunConfig.model_validate(_tuples(config))
+    return tuple(setting for setting in _settings(valid, ()) if not _fixed(setting.path))
+
+
+def forked(
+    config: Mapping[str, Any], changes: Sequence[tuple[str, object]], facts: Facts | None = None
+) -> tuple[RunConfig, tuple[Change, ...]]:
+    """The configuration of a fork, valid in itself and for the data, and what in it is different.
+
+    Args:
+        config: the parent's, as a recording has it.
+        changes: key paths and values, the last word wins; one that changes nothing is no change.  The word ``none``
+            leaves out a key that may be left out, such as ``training.early_stopping``.
+        facts: of the data, where more is known than its name says.
+
+    Raises:
+        ScenarioError: every problem found.
+    """
+    merged = Merged(_tuples(config))
+    found: dict[Problem, None] = {}
+    for text, value in changes:
+        if _fixed(text):
+            found[Problem(text, _(WHY_FIXED), value=shown(value))] = None
+            continue
+        try:
+            path = key_path(text)
+            merged.assign(path, None if value == "none" and _may_be_left_out(path) else _tuples(value))
+        except ValueError as error:
+            found[Problem(text, str(error), value=shown(value))] = None
+    valid = None
+    try:
+        valid = RunConfig.model_validate(merged.tables)
+        wrong = list(check(valid, facts))
+    except ValidationError as error:
+        wrong = complaints(error, RunConfig, merged.tables)
+    for complaint in wrong:
+        path = max(complaint.paths, key=lambda path: merged.origin(path).rank)
+        value = shown(merged.get(path))
+        found[Problem(spell(path), complaint.message, value=value, nearest=complaint.nearest)] = None
+    if found or valid is None:
+        raise ScenarioError(tuple(found))
+    before = RunConfig.model_validate(_tuples(config))  # with the defaults of keys that are newer than the recording
+    return valid, tuple(_differences((), before.model_dump(mode="json"), valid.model_dump(mode="json")))
+
+
+def structural(before: RunConfig, after: RunConfig) -> bool:
+    """The networks differ in their stages: parameters are carried over one by one, and a new best is looked for."""
+
+    def shape(config: RunConfig) -> dict[str, Any]:
+        network = config.network.model_dump(include={"norm_position", "groups", "norm_recurrent"})
+        layers = [replace(block, dropout=0.0, init="") for block in blocks(config.network)]
+        return {**network, "layers": layers}
+
+    return shape(before) != shape(after)
+
+
+def fork_name(parent: str, changes: Sequence[Change], taken: Collection[str]) -> str:
+    """A name for a fork that no run has: its parent's, with what is different."""
+    words = ", ".join(f"{change.path.rpartition('.')[2]} {_plain(change.after)}" for change in changes[:2])
+    more = ", …" if len(changes) > 2 else ""
+    stem = f"{parent} · {words}{more}" if changes else f"{parent} · again"
+    number = 1
+    name = stem
+    while name in taken:
+        number += 1
+        name = f"{stem} ({number})"
+    return name
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{…}"
+    return "none" if value is None else str(value)
+
+
+def _fixed(path: str) -> bool:
+    return any(path == fixed or path.startswith(f"{fixed}.") for fixed in FIXED)
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, all the way down: the models are frozen."""
+    if isinstance(value, dict):
+        return {key: _tuples(inner) for key, inner in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _settings(table: BaseModel, path: KeyPath) -> Iterator[Setting]:
+    for name, field in type(table).model_fields.items():
+        value, here = getattr(table, name), (*path, name)
+        if isinstance(value, BaseModel):
+            yield from _settings(value, here)
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            for number, entry in enumerate(value):
+                yield from _settings(entry, (*here, number))
+        else:
+            value = list(value) if isinstance(value, tuple) else value
+            yield Setting(spell(here), value, _(field.description or ""), _choices(field))
+
+
+def _choices(field: FieldInfo) -> tuple[str, ...]:
+    """The words of a Literal, and ``none`` where such a key may be left out."""
+    kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if get_origin(kind) is Literal]
+    words = tuple(word for kind in kinds for word in get_args(kind))
+    others = set(get_args(field.annotation)) - set(kinds) - set(words) - {NoneType}
+    if not words or others:  # a number is allowed, too
+        return ()
+    return (*words, "none") if NoneType in get_args(field.annotation) else words
+
+
+def _may_be_left_out(path: KeyPath) -> bool:
+    model: Any = RunConfig
+    field = None
+    for key in path:
+        if isinstance(key, int) or model is None or key not in model.model_fields:
+            return False
+        field = model.model_fields[key]
+        kinds = (field.annotation, *get_args(field.annotation))
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return field is not None and NoneType in get_args(field.annotation)
+
+
+def _differences(path: KeyPath, before: Any, after: Any) -> Iterator[Change]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in dict.fromkeys((*before, *after)):
+            yield from _differences((*path, key), before.get(key), after.get(key))
+    elif before != after:
+        yield Change(spell(path), before, after)
