@@ -220,6 +220,38 @@ def show(
     reader.close()
 
 
+@command()
+def stops(
+    recording: Recording,
+    run: Annotated[str | None, typer.Option(metavar="R", help="Name or number of the run; default all.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Patience of every rule that has one; default the run's own.")
+    ] = None,
+    min_delta: Annotated[
+        float | None, typer.Option(min=0, metavar="D", help="Smallest improvement that counts; default the run's own.")
+    ] = None,
+    stopping_threshold: Annotated[
+        float | None, typer.Option(metavar="L", help="Lightning: stop once the loss is below this.")
+    ] = None,
+    divergence_threshold: Annotated[
+        float | None, typer.Option(metavar="L", help="Lightning: stop once the loss is above this.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What would other stopping rules have done with a recording?"""
+    from bntui.insight.jury import Wishes
+    from bntui.recording.reader import Reader
+    from bntui.show import find_run
+    from bntui.stops import as_json as json_of
+    from bntui.stops import as_text
+
+    reader = Reader(recording)
+    runs = [info.index for info in reader.runs] if run is None else [find_run(reader, run)]
+    wishes = Wishes(patience, min_delta, stopping_threshold, divergence_threshold)
+    print(json_of(reader, runs, wishes) if as_json else as_text(reader, runs, wishes))
+    reader.close()
+
+
 @command("list")
 def list_(as_json: Json = False) -> None:
     """List scenarios and recordings."""

@@ -236,7 +236,10 @@ def said_by_others(view: View) -> Iterator[str]:
         yield from (view.dataset.name, *view.dataset.classes, *view.dataset.features)
 
 
-NAMES_OF_OTHERS = {"NaN", "inf", "min", "max", "minmax", "standard", "sigmoid", "val_loss", *QUANTITIES}
+NAMES_OF_OTHERS = {
+    "NaN", "inf", "min", "max", "minmax", "standard", "sigmoid", "val_loss", "patience", "min_delta", "threshold",
+    *QUANTITIES,
+}  # fmt: skip
 """Words that are the same in every language: figures, and names of the configuration and of Keras."""
 
 
@@ -253,7 +256,7 @@ def test_no_panel_shows_english_that_is_not_in_the_catalogue(panel: Panel) -> No
 
 @pytest.mark.usefixtures("disguised")
 def test_no_help_page_does_either(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = ("run", "replay", "attach", "stop", "show", "list", "check", "schema", "doctor")
+    commands = ("run", "replay", "attach", "stop", "show", "stops", "list", "check", "schema", "doctor")
     typed = {"bntui", "SCENARIO", "FILE", "PATH", "VALUE", "en", "ko", *commands}
     for command in ("", *commands):
         with pytest.raises(SystemExit):

@@ -27,7 +27,7 @@ from tests.terminal import Terminal
 from tests.test_process import scenario
 from tests.test_session import DIGITS
 
-COMMANDS = ("", "run", "replay", "attach", "stop", "show", "list", "check", "schema", "doctor")
+COMMANDS = ("", "run", "replay", "attach", "stop", "show", "stops", "list", "check", "schema", "doctor")
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ TOO_SMALL: Final = N_("This screen is too small for a training run: make it at l
 SHORT: Final = {
     "curves": N_("Curves"), "layers": N_("Layers"), "gradients": N_("Grads"), "dropout": N_("Drop"),
     "stopping": N_("Stop"), "timeline": N_("Time"), "data": N_("Data"), "drift": N_("Drift"),
-    "distributions": N_("Dist"),
+    "distributions": N_("Dist"), "jury": N_("Rules"),
 }  # fmt: skip
 """Names of the panels that are not shown, on a narrow screen."""
-PRIORITY: Final = ("q", "d", "space", "?", "←→", "n", "1-9", "tab", "m", "s", "+−", "↵", "esc", "end", "l", "p")
+PRIORITY: Final = ("q", "d", "space", "?", "←→", "n", "0-9", "tab", "m", "s", "+−", "↵", "esc", "end", "l", "p")
 """Keys by what they are worth where not all fit: first those without which one is stuck, or ends a training
 that should go on."""
 ESSENTIAL: Final = frozenset(("q", "d", "space", "?", "←→", "n"))
@@ -136,7 +136,7 @@ def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoo
         ("+−", _("pace"), live),
         ("←→", _("keyframe"), True),
         ("end", _("follow") if live else _("last"), True),
-        ("1-9", _("panel"), True),
+        ("0-9", _("panel"), True),
         ("m", _("microscope"), True),
         ("↵", _("back") if zoomed else _("zoom"), several),
         ("tab", _("run"), runs > 1),

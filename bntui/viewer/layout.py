@@ -49,7 +49,7 @@ NARROW: Final = (
     PanelRow(33, (("gradients", 50), (FREE, 50))),
     PanelRow(25, ((FREE, 100),)),
 )
-FREE_PANELS: Final = ("dropout", "stopping", "data", "drift", "distributions")
+FREE_PANELS: Final = ("dropout", "stopping", "data", "drift", "distributions", "jury")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ PANELS: Final = (
     Panel("data", "7", N_("Data")),
     Panel("drift", "8", N_("Drift")),
     Panel("distributions", "9", N_("Distributions")),
+    Panel("jury", "0", N_("Stopping rules")),
 )
 """All panels in the order of their keys; the timeline also stands below the others, on every screen."""
 

@@ -32,7 +32,7 @@ KEYS: Final = (
     ("shift+← shift+→", N_("ten keyframes back, forward")),
     ("home", N_("the first keyframe: before training")),
     ("end", N_("the last keyframe; follows the head while it trains")),
-    (N_("1 to 9"), N_("choose a panel")),
+    (N_("0 to 9"), N_("choose a panel")),
     ("[ ]", N_("data panel: walk through the features")),
     ("m", N_("microscope: one unit of a normalization in four steps")),
     ("enter", N_("zoom the chosen panel, and back")),

@@ -1,0 +1,261 @@
+"""What would each stopping rule have done with a recorded run, and what would that have cost?  No training needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+
+from bntui.insight.stopping_rules import (
+    Decision,
+    Ignite,
+    Keras,
+    Lightning,
+    Losses,
+    PrecheltGL,
+    PrecheltPQ,
+    PrecheltUP,
+    Rule,
+)
+from bntui.keyframe import FloatArray
+from bntui.language import N_, _
+from bntui.recording.history import Event, RunHistory, RunInfo
+
+WATCHED: Final = "val_loss"
+"""What every rule is given; what a run's own early stopping asks of another figure cannot be asked of this one."""
+ENDS: Final = ("stopped_early", "diverged", "finished")
+"""Kinds of events with which a run ends by itself."""
+_SYMBOLS: Final = {"alpha": "α"}
+_ALWAYS: Final = ("patience", "min_delta", "threshold")
+"""Parameters that are told even where they are 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """Parameters that were asked for; None where the run's own, or else each tool's default, is to be taken."""
+
+    patience: int | None = None
+    min_delta: float | None = None
+    stopping_threshold: float | None = None
+    """Lightning's only."""
+    divergence_threshold: float | None = None
+    """Lightning's only."""
+
+
+NO_WISHES: Final = Wishes()
+
+
+@dataclass(frozen=True, slots=True)
+class Juror:
+    """A rule with the name that it is shown by."""
+
+    mark: str
+    """One letter, which stands where it stops."""
+    name: str
+    """Marked for translation."""
+    rule: Rule
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Names, as the tool gives them, and values; without those that are not set."""
+        return {name: value for name, value in asdict(self.rule).items() if value is not None}  # type: ignore[call-overload]
+
+    @property
+    def wording(self) -> str:
+        """The parameters in one line: numbers only, for what is on or off is in the name."""
+        numbers = [(n, v) for n, v in self.parameters.items() if not isinstance(v, bool | str) and (v or n in _ALWAYS)]
+        return ", ".join(f"{_SYMBOLS.get(name, name)} {value:g}" for name, value in numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one rule would have done, and at what price."""
+
+    juror: Juror
+    stop: int | None
+    """Epoch after which it stops; None if never in what is recorded."""
+    best: int | None
+    """The epoch that it holds for the best; None before the first that counts."""
+    because: str
+    """The parameter or criterion that stopped it; empty if nothing did."""
+    given_away: float
+    """Validation loss at its best epoch minus the lowest of the whole run; 0 if it never stops, NaN without a best."""
+    saved: int
+    """Recorded epochs that it would not have trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All rules' verdicts on one run."""
+
+    epochs: FloatArray
+    """Ends of epochs, shape ``(E,)``."""
+    val_loss: FloatArray
+    """Validation loss there; of a fork with its parent's up to the forking point."""
+    best: int | None
+    """Epoch of the lowest validation loss, the first of equals; None without a finite one."""
+    lowest: float
+    """That loss; NaN without one."""
+    verdicts: tuple[Verdict, ...]
+    ended: str
+    """``stopped_early``, ``diverged`` or ``finished``; empty while it may go on."""
+    ended_at: float
+    """Epoch of the last thing that is recorded."""
+    planned: int
+    """Epochs that the run was to train."""
+    sources: tuple[str, str]
+    """Where patience and min_delta come from: ``asked``, ``run`` or ``tool``."""
+
+    @property
+    def most(self) -> float:
+        """The largest loss that any rule gives away; 0 if none does."""
+        return max((v.given_away for v in self.verdicts if math.isfinite(v.given_away)), default=0.0)
+
+    @property
+    def limits(self) -> str:
+        """Why later stops cannot be seen, in the reader's language; empty where the run trained all its epochs."""
+        at, planned = f"{round(self.ended_at, 2):g}", self.planned
+        if self.ended == "stopped_early":
+            stopped = _("the run itself ended at epoch {epoch}, by early stopping: later stops cannot be seen")
+            return stopped.format(epoch=at)
+        if self.ended == "diverged":
+            return _("the run itself ended at epoch {epoch}, it diverged: later stops cannot be seen").format(epoch=at)
+        if self.ended == "finished" or self.ended_at >= planned:
+            return ""
+        growing = _("recorded up to epoch {epoch} of {epochs}: later stops cannot be seen yet")
+        return growing.format(epoch=at, epochs=planned)
+
+    @property
+    def origin(self) -> str:
+        """Whose patience and min_delta the rules have, in the reader's language."""
+        said = {
+            ("asked", "asked"): _("patience and min_delta: as asked for"),
+            ("asked", "run"): _("patience as asked for, min_delta from the run's own early stopping"),
+            ("asked", "tool"): _("patience as asked for, min_delta: each tool's default"),
+            ("run", "asked"): _("patience from the run's own early stopping, min_delta as asked for"),
+            ("run", "run"): _("patience and min_delta from the run's own early stopping"),
+            ("run", "tool"): _("patience from the run's own early stopping, min_delta: each tool's default"),
+            ("tool", "asked"): _("patience: each tool's default, min_delta as asked for"),
+            ("tool", "tool"): _("patience and min_delta: each tool's default"),
+        }
+        return said[self.sources]
+
+
+def jury(own: Mapping[str, Any] | None, wishes: Wishes = NO_WISHES) -> tuple[Juror, ...]:
+    """All rules, with what was asked for, else what the run's own early stopping has, else each tool's defaults.
+
+    Args:
+        own: the run's early-stopping table.  Keras takes its ``baseline`` and ``start_from_epoch`` too.  Only the
+            patience is taken of one that watches another figure than the validation loss.
+    """
+    same = own is not None and own["monitor"] == WATCHED
+    asked = wishes.patience if wishes.patience is not None else own["patience"] if own is not None else None
+    delta = wishes.min_delta if wishes.min_delta is not None else own["min_delta"] if own is not None and same else 0.0
+    delta = abs(float(delta))  # as Keras; Lightning would take a negative one for leniency, Ignite refuses it
+
+    def patience(default: int, least: int = 0) -> int:
+        return default if asked is None else max(int(asked), least)
+
+    keras = Keras(patience(Keras().patience), delta)
+    if own is not None and same:
+        keras = replace(keras, baseline=own["baseline"], start_from_epoch=own["start_from_epoch"])
+    lightning = Lightning(
+        patience(Lightning().patience),
+        delta,
+        stopping_threshold=wishes.stopping_threshold,
+        divergence_threshold=wishes.divergence_threshold,
+    )
+    ignite = Ignite(patience(Ignite().patience, 1), delta)  # it knows no patience of 0
+    return (
+        Juror("K", N_("Keras"), keras),
+        Juror("L", N_("Lightning"), lightning),
+        Juror("A", N_("Ignite absolute"), ignite),
+        Juror("R", N_("Ignite relative"), replace(ignite, threshold_mode="rel")),
+        Juror("C", N_("Ignite cumulative"), replace(ignite, cumulative=True)),
+        Juror("G", N_("Prechelt GL"), PrecheltGL()),
+        Juror("P", N_("Prechelt PQ"), PrecheltPQ()),
+        Juror("U", N_("Prechelt UP"), PrecheltUP()),
+    )
+
+
+def judge(
+    run: int,
+    infos: Iterable[RunInfo],
+    histories: Iterable[RunHistory],
+    events: Sequence[Event],
+    wishes: Wishes = NO_WISHES,
+) -> Judgement:
+    """The verdicts on one run, over all that is recorded of it.
+
+    Args:
+        run: its number.
+        infos: of all runs: a fork is judged with its parent's epochs before its own.
+        histories: of all runs, in the same order.
+        events: what happened to this run.
+    """
+    known = {info.index: (info, history) for info, history in zip(infos, histories, strict=True)}
+    info, history = known[run]
+    own = info.early_stopping
+    jurors = jury(own, wishes)
+    epochs, val_loss, decisions = _decided(_parts(run, known), tuple(juror.rule for juror in jurors))
+    finite = np.isfinite(val_loss)
+    at = int(np.argmin(np.where(finite, val_loss, np.inf))) if finite.any() else None
+    lowest = math.nan if at is None else float(val_loss[at])
+    ended = next((event for event in reversed(events) if event.kind in ENDS), None)
+    recorded = float(history.epoch[-1]) if len(history) else 0.0
+    same = own is not None and own["monitor"] == WATCHED
+    return Judgement(
+        epochs=epochs,
+        val_loss=val_loss,
+        best=None if at is None else at + 1,
+        lowest=lowest,
+        verdicts=tuple(
+            _priced(juror, decision, val_loss, lowest) for juror, decision in zip(jurors, decisions, strict=True)
+        ),
+        ended=ended.kind if ended else "",
+        ended_at=ended.epoch if ended else recorded,
+        planned=info.epochs,
+        sources=(
+            "asked" if wishes.patience is not None else "run" if own is not None else "tool",
+            "asked" if wishes.min_delta is not None else "run" if same else "tool",
+        ),
+    )
+
+
+_Parts = tuple[tuple[RunHistory, float], ...]
+"""Histories that follow one another, each up to an epoch."""
+
+
+def _parts(run: int, known: Mapping[int, tuple[RunInfo, RunHistory]], until: float = math.inf) -> _Parts:
+    info, history = known[run]
+    fork = info.fork
+    if fork is None or fork.run not in known:
+        return ((history, until),)
+    return (*_parts(fork.run, known, min(fork.epoch, until)), (history, until))
+
+
+@lru_cache(maxsize=32)
+def _decided(parts: _Parts, rules: tuple[Rule, ...]) -> tuple[FloatArray, FloatArray, tuple[Decision, ...]]:
+    """Epochs, validation losses and the rules' decisions; kept, for histories never change."""
+    rows = [
+        np.flatnonzero(history.epoch_end & (history.epoch > 0) & (history.epoch <= until + 1e-9))
+        for history, until in parts
+    ]
+    epochs, validation, training = (
+        np.concatenate([getattr(history, name)[at] for (history, _until), at in zip(parts, rows, strict=True)])
+        for name in ("epoch", "val_loss", "train_loss")
+    )
+    losses = Losses(validation.tolist(), training.tolist())
+    return epochs, validation, tuple(rule.decide(losses) for rule in rules)
+
+
+def _priced(juror: Juror, decision: Decision, val_loss: FloatArray, lowest: float) -> Verdict:
+    stop, best = decision.stop, decision.best
+    if stop is None:
+        return Verdict(juror, None, best, "", 0.0, 0)
+    given_away = math.nan if best is None else float(val_loss[best - 1]) - lowest
+    return Verdict(juror, stop, best, decision.because, given_away, len(val_loss) - stop)

@@ -1,0 +1,218 @@
+"""Where would another tool's stopping rule stop?  Each one as a pure function of the losses at the epochs' ends.
+
+All of them watch the validation loss, where smaller is better, and count epochs from 1.  Parameters have the names
+that the tools give them, and their defaults; values are compared in double precision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What a rule sees of a run: one figure for each epoch, of the same length."""
+
+    validation: Sequence[float]
+    training: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a rule does with a run."""
+
+    stop: int | None
+    """Epoch after which it stops; None if it never does."""
+    best: int | None
+    """Epoch that it holds for the best when it stops, or at the end; None before the first that counts."""
+    because: str = ""
+    """The parameter or criterion that stopped it, by its name; empty if nothing did."""
+
+
+class Rule(Protocol):
+    """A stopping rule with its parameters."""
+
+    def decide(self, losses: Losses) -> Decision:
+        """What it does with a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keras:
+    """``keras.callbacks.EarlyStopping`` (Keras 3) with ``mode="min"``; NaN is never an improvement here."""
+
+    patience: int = 0
+    min_delta: float = 0.0
+    baseline: float | None = None
+    start_from_epoch: int = 0
+
+    def decide(self, losses: Losses) -> Decision:
+        """Epochs up to ``start_from_epoch`` are not looked at; the first one of all never stops a run."""
+        delta = abs(self.min_delta)
+        lowest, best, wait = math.nan, None, 0
+        for epoch, value in enumerate(losses.validation, start=1):
+            if epoch <= self.start_from_epoch:
+                continue
+            wait += 1
+            if value + delta < lowest or (best is None and not math.isnan(value)):
+                lowest, best = value, epoch
+                if self.baseline is None or value + delta < self.baseline:
+                    wait = 0
+            elif wait >= self.patience and epoch > 1:
+                return Decision(epoch, best, "patience")
+        return Decision(None, best)
+
+
+@dataclass(frozen=True, slots=True)
+class Lightning:
+    """``lightning.pytorch.callbacks.EarlyStopping`` (2.x) with ``mode="min"``, one check an epoch."""
+
+    patience: int = 3
+    min_delta: float = 0.0
+    """With its sign: a negative one makes losses improvements that are a little worse."""
+    check_finite: bool = True
+    stopping_threshold: float | None = None
+    divergence_threshold: float | None = None
+
+    def decide(self, losses: Losses) -> Decision:
+        """Checks in Lightning's order: finite, stopping threshold, divergence threshold, improvement, patience.
+
+        The epoch that falls below the stopping threshold is the lowest so far, and its best one here; Lightning
+        stops before it notes that.
+        """
+        lowest, best, wait = math.inf, None, 0
+        for epoch, value in enumerate(losses.validation, start=1):
+            if self.check_finite and not math.isfinite(value):
+                return Decision(epoch, best, "check_finite")
+            if self.stopping_threshold is not None and value < self.stopping_threshold:
+                return Decision(epoch, epoch, "stopping_threshold")
+            if self.divergence_threshold is not None and value > self.divergence_threshold:
+                return Decision(epoch, best, "divergence_threshold")
+            if value + self.min_delta < lowest:
+                lowest, best, wait = value, epoch, 0
+                continue
+            wait += 1
+            if wait >= self.patience:
+                return Decision(epoch, best, "patience")
+        return Decision(None, best)
+
+
+@dataclass(frozen=True, slots=True)
+class Ignite:
+    """``ignite.handlers.EarlyStopping`` (0.5.5, where ``threshold`` was ``min_delta``) with ``mode="min"``.
+
+    It has no default patience; 10 is that of its documentation's example.
+    """
+
+    patience: int = 10
+    """1 or more."""
+    threshold: float = 0.0
+    """0 or more; a share of the best loss where the mode is ``rel``."""
+    threshold_mode: Literal["abs", "rel"] = "abs"
+    cumulative: bool = False
+    """The threshold is to be passed since the counter was last reset, not since the lowest loss."""
+
+    def decide(self, losses: Losses) -> Decision:
+        """As in Ignite, NaN passes every comparison that asks whether there was no improvement."""
+        lowest, best, counter = math.nan, None, 0
+        for epoch, value in enumerate(losses.validation, start=1):
+            if best is None:
+                lowest, best = value, epoch
+                continue
+            bound = lowest - self.threshold if self.threshold_mode == "abs" else lowest * (1 - self.threshold)
+            if value >= bound:
+                if not self.cumulative and value < lowest:
+                    lowest, best = value, epoch
+                counter += 1
+                if counter >= self.patience:
+                    return Decision(epoch, best, "patience")
+            else:
+                lowest, best, counter = value, epoch, 0
+        return Decision(None, best)
+
+
+def generalization_loss(value: float, lowest: float) -> float:
+    """Prechelt's GL: by how many per cent a validation loss is above the lowest so far; both are 0 or more."""
+    if lowest == 0:
+        return math.inf if value > 0 else 0.0
+    return 100 * (value / lowest - 1)
+
+
+def progress(strip: Sequence[float]) -> float:
+    """Prechelt's P_k: by how many per mille the mean training loss of a strip is above its lowest one."""
+    lowest = min(strip)
+    if lowest == 0:
+        return math.inf if any(strip) else 0.0
+    return 1000 * (sum(strip) / (len(strip) * lowest) - 1)
+
+
+class _Lowest:
+    """The lowest validation loss so far and its epoch, the first of equals."""
+
+    def __init__(self) -> None:
+        self.value = math.inf
+        self.epoch: int | None = None
+
+    def see(self, epoch: int, value: float) -> None:
+        if value < self.value:
+            self.value, self.epoch = value, epoch
+
+
+@dataclass(frozen=True, slots=True)
+class PrecheltGL:
+    """GL_α of Prechelt, 1998: stop as soon as the generalization loss is above α per cent."""
+
+    alpha: float = 5.0
+
+    def decide(self, losses: Losses) -> Decision:
+        """Looks at every epoch."""
+        lowest = _Lowest()
+        for epoch, value in enumerate(losses.validation, start=1):
+            lowest.see(epoch, value)
+            if lowest.epoch is not None and generalization_loss(value, lowest.value) > self.alpha:
+                return Decision(epoch, lowest.epoch, "GL")
+        return Decision(None, lowest.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class PrecheltPQ:
+    """PQ_α of Prechelt, 1998: stop once the generalization loss is above α times the progress of training."""
+
+    alpha: float = 1.0
+    k: int = 5
+    """Length of a strip in epochs."""
+
+    def decide(self, losses: Losses) -> Decision:
+        """Looks at the ends of strips of ``k`` epochs; the lowest loss is that of any epoch so far."""
+        lowest = _Lowest()
+        for epoch, value in enumerate(losses.validation, start=1):
+            lowest.see(epoch, value)
+            if epoch % self.k or lowest.epoch is None:
+                continue
+            loss, gain = generalization_loss(value, lowest.value), progress(losses.training[epoch - self.k : epoch])
+            if loss > 0 and (gain == 0 or loss / gain > self.alpha):
+                return Decision(epoch, lowest.epoch, "PQ")
+        return Decision(None, lowest.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class PrecheltUP:
+    """UP_s of Prechelt, 1998: stop when the validation loss rose in ``s`` successive strips."""
+
+    s: int = 3
+    k: int = 5
+    """Length of a strip in epochs."""
+
+    def decide(self, losses: Losses) -> Decision:
+        """A strip rose if its end is above the end of the strip before it: the second is the first that can."""
+        lowest, rises = _Lowest(), 0
+        for epoch, value in enumerate(losses.validation, start=1):
+            lowest.see(epoch, value)
+            if epoch % self.k or epoch < 2 * self.k:
+                continue
+            rises = rises + 1 if value > losses.validation[epoch - 1 - self.k] else 0
+            if rises >= self.s:
+                return Decision(epoch, lowest.epoch, "UP")
+        return Decision(None, lowest.epoch)

@@ -1,0 +1,254 @@
+"""Where would other stopping rules have stopped the selected run, and what would each have missed?"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+
+from bntui.insight.jury import Judgement, Verdict, judge
+from bntui.language import _, ngettext
+from bntui.viewer import cells, figures
+from bntui.viewer.cells import longest, notice, page
+from bntui.viewer.charts import Chart, Limits, Series, is_blank, limits, line_chart, put
+from bntui.viewer.rows import Drawing, Row, Span, join, ljust, rjust, wrap
+from bntui.viewer.view import View
+
+BESIDE: Final = 100
+"""Cells from which the table stands beside the curve."""
+LEAST_CHART: Final = 5
+"""Rows below which a curve says nothing."""
+BAR: Final = 12
+"""Cells of the longest bar."""
+BEST: Final = "★"
+OTHER_BEST: Final = "☆"
+_GAP: Final = "  "
+
+
+class _Look(NamedTuple):
+    """How a verdict stands out: the style of its row, and a sign that needs no colour."""
+
+    style: str
+    sign: str
+
+
+class _Column(NamedTuple):
+    """One column of the table."""
+
+    head: str
+    words: tuple[str, ...]
+    right: bool
+    worth: int
+    """Columns of the least worth are left out first; 0 never."""
+
+    @property
+    def width(self) -> int:
+        return max(map(cell_len, (self.head, *self.words)))
+
+    def narrowed(self, width: int) -> _Column:
+        """The same with words cut to so many cells."""
+        head, *words = (set_cell_size(one, width) for one in (self.head, *self.words))
+        return self._replace(head=head, words=tuple(words))
+
+
+def draw(view: View, width: int, height: int) -> Drawing:
+    """The selected run's validation loss with a letter where each rule stops, and the verdicts as a table."""
+    run = view.runs[view.selected]
+    logarithmic, linear = (
+        _("Stopping rules ── {run}, judged over all that is recorded · log loss"),
+        _("Stopping rules ── {run}, judged over all that is recorded · linear loss"),
+    )
+    title = (logarithmic if view.log_axis else linear).format(run=run.name)
+    infos, histories = zip(*((one.info, one.history) for one in view.runs), strict=True)
+    found = judge(run.info.index, infos, histories, run.events)
+    if found.best is None:
+        sentences = [_("no epoch with a validation loss is recorded yet: n trains one"), found.limits]
+        return notice(title, filter(None, sentences), width, height)
+    end = _end(found)
+    names = _("loss"), _("epoch")
+    if width >= BESIDE and height > LEAST_CHART:
+        table = _table(found, width * 3 // 5, height)
+        beside = max(sum(cell_len(span.text) for span in row) for row in table)
+        below = _notes(found, beside, height - len(table))
+        left = width - beside - len(_GAP)
+        chart = _with_cursor(_chart(_Curve(found), run.style, view.log_axis, names, end, left, height), view.cursor)
+        right = [*table, *below, *[()] * height]
+        rows = [join(drawn, [Span(_GAP)], other) for drawn, other in zip(chart, right, strict=False)]
+        return page(title, rows, width, height)
+    table = _table(found, width, height)
+    notes = _notes(found, width, height - len(table))
+    room = height - len(table) - len(notes)
+    if room < LEAST_CHART:
+        notes = _notes(found, width, max(height - len(table) - LEAST_CHART, 0)) or notes
+        room = height - len(table) - len(notes)
+    curve: list[Row] = []
+    if room >= LEAST_CHART:
+        curve = _with_cursor(_chart(_Curve(found), run.style, view.log_axis, names, end, width, room), view.cursor)
+    return page(title, [*curve, *table, *notes], width, height)
+
+
+def _end(found: Judgement) -> float:
+    """Right end of the axis: a round number past the head, so that it moves rarely."""
+    head = max(found.ended_at, float(found.epochs[-1]))
+    return max(min(cells.nice(max(head, 10.0)), float(found.planned)), head, 1.0)
+
+
+def _look(found: Judgement, verdict: Verdict) -> _Look:
+    """The rules that lose most come to the eye first."""
+    if math.isnan(verdict.given_away) or (verdict.given_away > 0 and verdict.given_away == found.most):
+        return _Look("bold bad", "!")
+    if verdict.given_away > 0:
+        return _Look("warn", " ")
+    return _Look("good" if verdict.stop is not None else "muted", " ")
+
+
+# --- the table ---
+
+
+def _table(found: Judgement, width: int, height: int) -> list[Row]:
+    """A row for each rule, under a heading where there is room; of too many those that lose most."""
+    verdicts = found.verdicts
+    shown = list(range(len(verdicts)))
+    more = len(verdicts) > height
+    if more:
+        costly = sorted(shown, key=lambda at: _cost(verdicts[at]), reverse=True)
+        shown = sorted(costly[: max(height - 1, 1)])
+    columns = _columns(found)
+    while (over := sum(column.width + len(_GAP) for column in columns) - width) > 0:
+        spare = [column for column in columns if column.worth]
+        if not spare:
+            columns[0] = columns[0].narrowed(max(columns[0].width - over, 1))
+            break
+        columns.remove(min(spare, key=lambda column: column.worth))
+    rows = [_row(found, at, columns) for at in shown]
+    if more and height > 1:
+        left = len(verdicts) - len(shown)
+        words = ngettext(
+            "{count} more rule: a higher panel has room", "{count} more rules: a higher panel has room", left
+        )
+        rows.append((Span(longest(width, words.format(count=left), f"+ {left}"), "muted"),))
+    elif len(rows) < height:
+        heads = [_aligned(column.head, column) for column in columns]
+        rows.insert(0, (Span("  " + _GAP.join(heads), "muted"),))
+    return rows
+
+
+def _cost(verdict: Verdict) -> float:
+    """Loss given away; what has no best epoch at all gives away everything."""
+    return math.inf if math.isnan(verdict.given_away) else verdict.given_away
+
+
+def _columns(found: Judgement) -> list[_Column]:
+    verdicts = found.verdicts
+    most = found.most
+    names = tuple(_(verdict.juror.name) for verdict in verdicts)
+    stops = tuple(_("never") if verdict.stop is None else str(verdict.stop) for verdict in verdicts)
+    best = tuple("—" if verdict.best is None else str(verdict.best) for verdict in verdicts)
+    away = tuple(
+        ("—" if math.isnan(verdict.given_away) else figures.number(verdict.given_away)) + _look(found, verdict).sign
+        for verdict in verdicts
+    )
+    bars = tuple(ljust(cells.bar(verdict.given_away / most, BAR) if most else "", BAR) for verdict in verdicts)
+    saved = tuple(str(verdict.saved) for verdict in verdicts)
+    settings = tuple(verdict.juror.wording for verdict in verdicts)
+    return [
+        _Column(_("rule"), names, False, 0),
+        _Column(_("stops"), stops, True, 5),
+        _Column(_("best"), best, True, 3),
+        _Column(_("gives away"), away, True, 0),
+        _Column("", bars, False, 2),
+        _Column(_("saves"), saved, True, 4),
+        _Column(_("parameters"), settings, False, 1),
+    ]
+
+
+def _aligned(words: str, column: _Column) -> str:
+    return rjust(words, column.width) if column.right else ljust(words, column.width)
+
+
+def _row(found: Judgement, at: int, columns: list[_Column]) -> Row:
+    look = _look(found, found.verdicts[at])
+    spans = [Span(f"{found.verdicts[at].juror.mark} ", look.style if found.verdicts[at].stop else "muted")]
+    for number, column in enumerate(columns):
+        style = "muted" if column.head == _("parameters") else look.style
+        spans += [Span(_GAP if number else ""), Span(_aligned(column.words[at], column), style)]
+    return tuple(spans)
+
+
+def _notes(found: Judgement, width: int, room: int) -> list[Row]:
+    """Why later stops cannot be seen, then whose parameters these are: whole sentences, or none."""
+    rows: list[Row] = []
+    for sentence, style in ((found.limits, "warn"), (found.origin, "muted")):
+        lines = wrap(sentence, width) if sentence else []
+        if len(rows) + len(lines) <= room:
+            rows += [(Span(line, style),) for line in lines]
+    return rows
+
+
+# --- the curve ---
+
+
+class _Curve:
+    """What is drawn of a judgement, compared by what it was made of: the same run with the same marks is kept."""
+
+    def __init__(self, found: Judgement) -> None:
+        self.found = found
+        self._key = (id(found.epochs), tuple((verdict.stop, verdict.best) for verdict in found.verdicts))
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Curve) and self.found.epochs is other.found.epochs and self._key == other._key
+
+
+@lru_cache(maxsize=4)
+def _chart(curve: _Curve, style: str, log: bool, names: tuple[str, str], end: float, width: int, height: int) -> Chart:
+    """The validation loss at the epochs' ends, with all marks; it does not depend on the cursor.
+
+    Args:
+        names: of the axes, in the reader's language: loss, epoch.
+    """
+    found = curve.found
+    chart = line_chart(
+        [Series("", found.epochs, found.val_loss, f"bold {style}")],
+        width,
+        height,
+        x_limits=Limits(0.0, end),
+        y_limits=limits([found.val_loss], log),
+        log=log,
+        y_label=names[0],
+        x_label=names[1],
+    )
+    rows = list(chart.rows)
+    taken: set[tuple[int, int]] = set()
+    for best in sorted({verdict.best for verdict in found.verdicts if verdict.best is not None} - {found.best}):
+        _mark(chart, rows, taken, found, best, OTHER_BEST, "text")
+    if found.best is not None:
+        _mark(chart, rows, taken, found, found.best, BEST, "bold good")
+    for verdict in sorted(found.verdicts, key=_cost, reverse=True):
+        if verdict.stop is not None:
+            _mark(chart, rows, taken, found, verdict.stop, verdict.juror.mark, _look(found, verdict).style)
+    return Chart(tuple(rows), chart.left, chart.columns, chart.lines, chart.x_limits, chart.y_limits, chart.log)
+
+
+def _mark(
+    chart: Chart, rows: list[Row], taken: set[tuple[int, int]], found: Judgement, epoch: int, mark: str, style: str
+) -> None:
+    """A mark on the curve at the end of an epoch, or above or below it where others stand there already."""
+    value = float(found.val_loss[epoch - 1])
+    column = chart.column(float(found.epochs[epoch - 1]))
+    on_curve = chart.line(value) if math.isfinite(value) else 0
+    places = [*range(on_curve, -1, -1), *range(on_curve + 1, chart.lines)]
+    line = next((line for line in places if (line, column) not in taken), on_curve)
+    taken.add((line, column))
+    rows[line] = put(rows[line], column, mark, style)
+
+
+def _with_cursor(chart: Chart, epoch: float) -> list[Row]:
+    """A thin line behind the curve, in the cursor's column."""
+    column = chart.column(epoch)
+    rows = [put(row, column, "│", "frame") if is_blank(row, column) else row for row in chart.rows[: chart.lines]]
+    return [*rows, *chart.rows[chart.lines :]]
