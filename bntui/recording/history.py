@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from bntui.keyframe import COLUMN, BoolArray, FloatArray, IntArray
 from bntui.recording.sentences import said
+
+Unit = Literal["epoch", "step"]
+"""What a cursor counts in; with other batch sizes the same epoch is another step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,14 @@ class RunHistory:
     layers: FloatArray
     """Per-layer scalars, shape ``(K, layers, len(LAYER_COLUMNS))``; NaN in rows without a frame."""
 
+    unit: ClassVar[Unit] = "epoch"
+    """What :attr:`position` counts in."""
+
+    @property
+    def position(self) -> FloatArray:
+        """Where each row stands on the axis of the cursor, ascending, shape ``(K,)``."""
+        return self.epoch
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -153,13 +164,32 @@ class RunHistory:
         course: FloatArray = self.layers[:, index, COLUMN[column]]
         return course
 
-    def at(self, epoch: float) -> int:
-        """Row of the last keyframe with a frame at or before ``epoch``; -1 if there is none."""
-        row = int(np.searchsorted(self.epoch, epoch + 1e-9, side="right")) - 1
+    def at(self, cursor: float) -> int:
+        """Row of the last keyframe with a frame at or before ``cursor``; -1 if there is none."""
+        row = int(np.searchsorted(self.position, cursor + 1e-9, side="right")) - 1
         while row >= 0 and not self.has_frame[row]:
             row -= 1
         return row
 
     def frames(self) -> FloatArray:
-        """Epochs at which this run has a frame."""
-        return self.epoch[self.has_frame]
+        """Positions at which this run has a frame."""
+        return self.position[self.has_frame]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepHistory(RunHistory):
+    """The same, its axis in optimizer steps."""
+
+    unit: ClassVar[Unit] = "step"
+
+    @property
+    def position(self) -> FloatArray:
+        return self.step.astype(np.float64)
+
+
+def counted(history: RunHistory, unit: Unit) -> RunHistory:
+    """The history on an axis of epochs or of steps."""
+    if history.unit == unit:
+        return history
+    columns = {column.name: getattr(history, column.name) for column in fields(RunHistory)}
+    return (StepHistory if unit == "step" else RunHistory)(**columns)

@@ -1,4 +1,4 @@
-"""Where on an axis of epochs do keyframes and the cursor lie?"""
+"""Where on an axis of epochs, or of steps, do keyframes, events and the cursor lie?"""
 
 from __future__ import annotations
 
@@ -7,25 +7,49 @@ from collections.abc import Sequence
 import numpy as np
 
 from bntui.keyframe import BoolArray, IntArray
-from bntui.recording.history import RunHistory
-from bntui.viewer import cells
+from bntui.language import _
+from bntui.recording.history import Event, RunHistory, Unit
+from bntui.viewer import cells, figures
 from bntui.viewer.view import RunView
 
 
 def end(runs: Sequence[RunView]) -> float:
     """Right end of an axis that begins at 0: a round number past the runs' head, so that it moves rarely."""
-    head = max(float(run.history.epoch[-1]) for run in runs)
-    return max(min(cells.nice(max(head, 10.0)), float(max(run.info.epochs for run in runs))), head, 1.0)
+    head = max(float(run.history.position[-1]) for run in runs)
+    return max(min(cells.nice(max(head, 10.0)), max(run.end for run in runs)), head, 1.0)
 
 
 def sampled(history: RunHistory, last: float, dots: int) -> tuple[IntArray, BoolArray]:
     """Rows of the history for each dot of an axis from 0 to ``last``, and which dots have one."""
     frames = np.flatnonzero(history.has_frame)
-    rows = cells.along(history.epoch[frames], dots, last)
+    rows = cells.along(history.position[frames], dots, last)
     return frames[rows] if len(frames) else rows, rows >= 0
 
 
 def past(run: RunView, last: float, width: int) -> int:
     """Cells of an axis from 0 to ``last`` up to the one in which the cursor's keyframe lies, and that one."""
-    epoch = run.frame.epoch if run.frame is not None else 0.0
-    return min(int(epoch / last * width) + 1, width)
+    place = float(run.history.position[run.row]) if run.frame is not None else 0.0
+    return min(int(place / last * width) + 1, width)
+
+
+def of_event(event: Event, unit: Unit) -> float:
+    """Where an event lies."""
+    return float(event.step) if unit == "step" else event.epoch
+
+
+def of_epoch(history: RunHistory, epoch: float) -> float:
+    """Where a keyframe lies of which the epoch is known."""
+    if history.unit == "epoch" or not len(history):
+        return epoch
+    row = min(int(np.searchsorted(history.epoch, epoch - 1e-9)), len(history) - 1)
+    return float(history.position[row])
+
+
+def text(position: float, unit: Unit) -> str:
+    """A position as it is read: ``'12.04'`` epochs, ``'1,437'`` steps; its width is its own."""
+    return figures.count(round(position)) if unit == "step" else figures.epoch(position)
+
+
+def name(unit: Unit) -> str:
+    """What an axis counts, in a word."""
+    return _("step") if unit == "step" else _("epoch")

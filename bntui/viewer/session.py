@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Protocol
 
 import numpy as np
@@ -14,12 +15,12 @@ from bntui.keyframe import FloatArray, IntArray, Keyframe
 from bntui.recording.codec import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
-from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.recording.history import Event, RunHistory, RunInfo, Unit, counted
 from bntui.viewer.layout import ranked
 from bntui.viewer.view import RunView, View
 
 SAME: float = 1e-9
-"""Epochs nearer than this are one: fractions of an epoch are quotients of whole numbers."""
+"""Positions nearer than this are one: fractions of an epoch are quotients of whole numbers."""
 
 
 class Source(Protocol):
@@ -55,7 +56,9 @@ class ViewState:
     """What the user has chosen to look at; nothing in it is measured."""
 
     cursor: float = 0.0
-    """In epochs."""
+    """In epochs or in steps."""
+    unit: Unit = "epoch"
+    """What the cursor counts in."""
     following: bool = True
     """The cursor moves with the head."""
     selected: int = 0
@@ -67,20 +70,42 @@ class ViewState:
     zoomed: bool = False
     """The focused panel takes all the room."""
     feature: int = 0
-    """Features walked past in the data panel."""
+    """Features walked past in the data panel, layers in the comparison."""
     guest: str = ""
     """A panel that has no place of its own on this screen, and was given one."""
 
 
-def first(runs: int) -> ViewState:
-    """The state in which a recording opens: at its head, two runs side by side where there are two."""
-    return ViewState(pinned=1 if runs > 1 else None)
+def first(runs: int, opposite: int = 1) -> ViewState:
+    """The state in which a recording opens: at its head, two runs side by side where there are two.
+
+    Args:
+        opposite: the run beside the first one.
+    """
+    return ViewState(pinned=opposite if runs > 1 else None)
+
+
+def opening(reader: Recording) -> ViewState:
+    """How this recording opens: of several recordings, a run of the second stands beside one of the first."""
+    return first(len(reader.runs), getattr(reader, "opposite", 1))
+
+
+def compared(reader: Recording) -> bool:
+    """Several recordings stand side by side: there is no one trainer to command, and each may grow."""
+    return bool(getattr(reader, "paths", ()))
+
+
+def again(reader: Recording) -> str:
+    """The command line that opens it again."""
+    paths: Sequence[Path] = getattr(reader, "paths", ())
+    return " ".join(
+        ["bntui compare" if paths else "bntui replay", *(quote(str(path)) for path in paths or [reader.path])]
+    )
 
 
 def frames(histories: Sequence[RunHistory]) -> FloatArray:
-    """Epochs at which any run has a frame, ascending: the stops of the cursor."""
-    epochs = np.sort(np.concatenate([np.empty(0), *(history.frames() for history in histories)]))
-    apart: FloatArray = epochs[np.diff(epochs, prepend=-np.inf) > SAME]
+    """Positions at which any run has a frame, ascending: the stops of the cursor."""
+    places = np.sort(np.concatenate([np.empty(0), *(history.frames() for history in histories)]))
+    apart: FloatArray = places[np.diff(places, prepend=-np.inf) > SAME]
     return apart
 
 
@@ -107,9 +132,9 @@ def end(state: ViewState, stops: FloatArray) -> ViewState:
     return _stand(state, stops, len(stops) - 1) if len(stops) else replace(state, following=True)
 
 
-def seek(state: ViewState, stops: FloatArray, epoch: float) -> ViewState:
-    """To the keyframe nearest to an epoch."""
-    return _stand(state, stops, int(np.argmin(np.abs(stops - epoch)))) if len(stops) else state
+def seek(state: ViewState, stops: FloatArray, position: float) -> ViewState:
+    """To the keyframe nearest to a position."""
+    return _stand(state, stops, int(np.argmin(np.abs(stops - position)))) if len(stops) else state
 
 
 def _stand(state: ViewState, stops: FloatArray, at: int) -> ViewState:
@@ -154,7 +179,9 @@ class Snapshot:
     histories: tuple[RunHistory, ...]
     events: tuple[tuple[Event, ...], ...]
     stops: FloatArray
-    """Epochs at which the cursor stops."""
+    """Positions at which the cursor stops."""
+    unit: Unit = "epoch"
+    """What they are counted in."""
 
 
 def free_panels(recorded: Snapshot) -> tuple[str, ...]:
@@ -173,10 +200,34 @@ def free_panels(recorded: Snapshot) -> tuple[str, ...]:
     )
 
 
-def snapshot(source: Source) -> Snapshot:
+def snapshot(source: Source, unit: Unit = "epoch") -> Snapshot:
     """The recording as it is now."""
-    histories = tuple(source.history(run.index) for run in source.runs)
-    return Snapshot(source, histories, tuple(source.events(run.index) for run in source.runs), frames(histories))
+    histories = tuple(counted(source.history(run.index), unit) for run in source.runs)
+    return Snapshot(source, histories, tuple(source.events(run.index) for run in source.runs), frames(histories), unit)
+
+
+def recounted(recorded: Snapshot, unit: Unit) -> Snapshot:
+    """The same recording as it was then, with an axis of epochs or of steps."""
+    histories = tuple(counted(history, unit) for history in recorded.histories)
+    return replace(recorded, histories=histories, stops=frames(histories), unit=unit)
+
+
+def count_by(state: ViewState, recorded: Snapshot, unit: Unit) -> ViewState:
+    """A cursor that counts in another unit, at the keyframe where it stands; one that follows stays at the head.
+
+    The selected run shows the same keyframe as before; where it has none yet, the run that is furthest does.
+
+    Args:
+        recorded: counted in the unit of the state.
+    """
+    if state.following:
+        return grown(replace(state, unit=unit), recounted(recorded, unit).stops)
+    shown = [
+        (number == state.selected, float(history.position[row]), float(counted(history, unit).position[row]))
+        for number, history in enumerate(recorded.histories)
+        if (row := history.at(state.cursor)) >= 0
+    ]
+    return replace(state, unit=unit, cursor=max(shown)[2] if shown else 0.0)
 
 
 def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False, histograms: bool = False) -> View:
@@ -208,4 +259,6 @@ def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False, h
         log_axis=state.log_axis,
         feature=state.feature,
         dataset=source.dataset if dataset else None,
+        mixed=dataset and getattr(source, "mixed", False),
+        unit=recorded.unit,
     )

@@ -106,7 +106,7 @@ def ruler(runs: Sequence[RunView], form: Form, end: float) -> Row:
 def ruler_below(run: RunView, end: float, width: int) -> Row:
     """An axis of epochs from 0 in words, the cursor on it where that neither hides nor touches a word."""
     line = cells.ruler(0, end, width)
-    words = _("epoch")
+    words = epochs.name(run.history.unit)
     at = (width - cell_len(words)) // 2
     if at > 3:
         line = line[:at] + words + line[at + cell_len(words) :]

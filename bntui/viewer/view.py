@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bntui.keyframe import Keyframe
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
-from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.recording.history import Event, RunHistory, RunInfo, Unit
 from bntui.viewer.theme import RUN_MARKS
 
 
@@ -39,6 +40,15 @@ class RunView:
         """In the reader's language."""
         return self.info.label or self.info.name
 
+    @property
+    def end(self) -> float:
+        """Where the run is to end, on the axis of its history: its epochs, or the steps that they take."""
+        if self.history.unit == "epoch":
+            return float(self.info.epochs)
+        fork = self.info.fork
+        before, since = (fork.step, fork.epoch) if fork is not None else (0, 0.0)
+        return float(before + math.ceil((self.info.epochs - since) * self.info.steps_per_epoch - 1e-6))
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -52,7 +62,7 @@ class View:
     pinned: int | None
     """The run that stands beside the selected one, where there is room."""
     cursor: float
-    """In epochs; each run shows its last keyframe at or before it."""
+    """In epochs or in steps; each run shows its last keyframe at or before it."""
     following: bool
     """The cursor follows the head."""
     log_axis: bool = True
@@ -60,6 +70,10 @@ class View:
     """Features that stand behind all others in the data panel: how far the user walked through them."""
     dataset: RecordedData | None = None
     """The samples, where the recording has them and a panel on the screen shows them."""
+    mixed: bool = False
+    """Recordings stand side by side that learned from different samples: there is no one set of them to show."""
+    unit: Unit = "epoch"
+    """What the cursor and every axis of time count."""
 
     @property
     def shown(self) -> tuple[RunView, ...]:
@@ -71,10 +85,15 @@ class View:
 
     @property
     def head(self) -> float:
-        """Epoch of the newest keyframe of any run."""
-        return max((float(run.history.epoch[-1]) for run in self.runs if len(run.history)), default=0.0)
+        """Position of the newest keyframe of any run."""
+        return max((float(run.history.position[-1]) for run in self.runs if len(run.history)), default=0.0)
 
     @property
     def epochs(self) -> int:
-        """Epochs the longest run is to train: the right end of every epoch axis."""
+        """Epochs the longest run is to train."""
         return max(run.info.epochs for run in self.runs)
+
+    @property
+    def end(self) -> float:
+        """Where the longest run is to end: the right end of the axis of time."""
+        return max(run.end for run in self.runs)

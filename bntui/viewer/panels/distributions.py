@@ -189,7 +189,7 @@ def _map(
     least, most = (history.layers[chosen, layer, COLUMN[f"{field}.{name}"]] for name in ("min", "max"))
     counts = histograms.counts[:, layer, QUANTITIES.index(field)]
     mass = rebinned(counts, least, most, np.linspace(low, high, 4 * rows + 1))
-    order = cells.along(history.epoch[chosen], 2 * width, end)
+    order = cells.along(history.position[chosen], 2 * width, end)
     there = order >= 0
     gone = np.flatnonzero(there & ~np.asarray(mass.any(axis=1))[order])
     glyphs = stippled(mass[order] * there[:, np.newaxis])

@@ -264,12 +264,13 @@ def _chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list
                 if char != " ":
                     glyphs[y][x], styles[y][x] = char, run.style if x < at else "muted"
     headings = (
-        _("first/last by epoch, 0 to {end}; vanishing below {limit}"),
-        _("first/last by epoch, 0 to {end}; limit {limit}"),
-        _("first/last by epoch, 0 to {end}"),
+        _("first/last by {unit}, 0 to {end}; vanishing below {limit}"),
+        _("first/last by {unit}, 0 to {end}; limit {limit}"),
+        _("first/last by {unit}, 0 to {end}"),
     )
     limit = _power(VANISHING_BELOW)
-    heading = cells.longest(width, *(words.format(end=f"{end:g}", limit=limit) for words in headings))
+    said = {"end": f"{end:g}", "limit": limit, "unit": epochs.name(runs[0].history.unit)}
+    heading = cells.longest(width, *(words.format(**said) for words in headings))
     drawn: list[Row] = [(Span(heading, "muted"),)]
     for label, chars, looks in zip(labels, glyphs, styles, strict=True):
         pieces = [
