@@ -165,6 +165,18 @@ def replay(recording: Recording) -> None:
 
 
 @command()
+def compare(
+    recordings: Annotated[list[Path], typer.Argument(metavar="FILE FILE…", help="Two recordings or more.")],
+) -> None:
+    """Open recordings side by side, under one cursor."""
+    from bntui.recording.joined import Joined
+
+    Joined(recordings).close()  # what cannot be compared is said before the screen opens
+    need_terminal(_("bntui show prints a keyframe as text"))
+    open_screen(recordings)
+
+
+@command()
 def attach(recording: Recording) -> None:
     """Come back to a recording whose trainer is live."""
     from bntui.recording.library import is_live

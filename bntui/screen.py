@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bntui.errors import BntuiError, UsageError
@@ -21,7 +21,7 @@ def need_terminal(instead: str) -> None:
 
 
 def open_screen(
-    recording: Path | None = None,
+    recording: Path | Sequence[Path] | None = None,
     *,
     opening: Callable[[], Path] | None = None,
     cancel: Callable[[], None] | None = None,
@@ -30,7 +30,7 @@ def open_screen(
     """The gallery, a recording, or a training that is being started; returns when the user leaves.
 
     Args:
-        recording: the one to open; without it, and without ``opening``, the gallery.
+        recording: the one to open, or several side by side; without it, and without ``opening``, the gallery.
         opening: starts a training and gives its recording.
         cancel: what to do where the user leaves before that.
         starting: what is being started, for the user.

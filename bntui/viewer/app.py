@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,7 +35,7 @@ class LabApp(App[BntuiError]):
     """The laboratory.  It returns the error that ended it, if one did.
 
     Args:
-        recording: open this one; without it, and without ``opening``, the gallery is shown.
+        recording: open this one, or these side by side; without it, and without ``opening``, the gallery is shown.
         trainer: its live trainer; by default looked for.
         opening: starts a training and gives its recording; it may block and runs in a thread.
         cancel: ends the training that ``opening`` is starting.
@@ -48,7 +48,7 @@ class LabApp(App[BntuiError]):
 
     def __init__(
         self,
-        recording: Path | None = None,
+        recording: Path | Sequence[Path] | None = None,
         trainer: TrainerLink | None = None,
         *,
         opening: Callable[[], Path] | None = None,
@@ -163,14 +163,21 @@ class LabApp(App[BntuiError]):
         self.exit()
 
 
-def open_recording(path: Path, trainer: TrainerLink | None = None) -> tuple[Recording, TrainerLink | None]:
-    """A recording's reader, and its trainer where one is live.
+def open_recording(
+    path: Path | Sequence[Path], trainer: TrainerLink | None = None
+) -> tuple[Recording, TrainerLink | None]:
+    """A recording's reader, and its trainer where one is live; of several one reader, and no trainer.
 
     Raises:
+        UsageError: several that cannot be compared.
         RecordingError: the file is not a recording, is from a newer version, or is damaged.
     """
     from bntui.recording.reader import Reader
     from bntui.viewer.client import Trainer
 
+    if not isinstance(path, Path):
+        from bntui.recording.joined import Joined
+
+        return Joined(path), None
     reader = Reader(path)
     return reader, trainer if trainer is not None else Trainer.connect(path)

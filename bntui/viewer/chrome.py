@@ -22,7 +22,7 @@ SHORT: Final = {
     "distributions": N_("Dist"), "jury": N_("Rules"),
 }  # fmt: skip
 """Names of the panels that are not shown, on a narrow screen."""
-PRIORITY: Final = ("q", "d", "space", "?", "←→", "n", "0-9", "tab", "m", "s", "+−", "↵", "esc", "end", "l", "p")
+PRIORITY: Final = ("q", "d", "space", "?", "←→", "n", "0-9", "tab", "m", "s", "+−", "↵", "esc", "end", "l", "p", "x")
 """Keys by what they are worth where not all fit: first those without which one is stuck, or ends a training
 that should go on."""
 ESSENTIAL: Final = frozenset(("q", "d", "space", "?", "←→", "n"))
@@ -52,13 +52,16 @@ def state_text(status: Status | None, gone: bool, *, live: bool = False) -> tupl
 
 
 def where(view: View) -> tuple[str, str]:
-    """The selected run's place, epoch and step of the keyframe that is shown; and the same without the step."""
+    """The selected run's place, epoch and step of the keyframe that is shown; and only what the cursor counts of it."""
     run = view.runs[view.selected]
     if run.row < 0:
         return (_("no keyframe yet"),) * 2
-    place = _("epoch {epoch}/{epochs}").format(epoch=epoch(run.history.epoch[run.row]), epochs=run.info.epochs)
-    step = _("step {step}").format(step=count(int(run.history.step[run.row])))
-    return f"{place}   {step}", place
+    at, done = count(int(run.history.step[run.row])), epoch(run.history.epoch[run.row])
+    if view.unit == "step":
+        place = _("step {step}/{steps}").format(step=at, steps=count(round(run.end)))
+        return f"{place}   " + _("epoch {epoch}").format(epoch=done), place
+    place = _("epoch {epoch}/{epochs}").format(epoch=done, epochs=run.info.epochs)
+    return f"{place}   " + _("step {step}").format(step=at), place
 
 
 def data_text(view: View, facts: Mapping[str, str]) -> str:
@@ -141,6 +144,7 @@ def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoo
         ("↵", _("back") if zoomed else _("zoom"), several),
         ("tab", _("run"), runs > 1),
         ("p", _("pin"), runs > 1),
+        ("x", _("epochs, steps"), runs > 1),
         ("l", _("log"), True),
         ("?", _("explain"), True),
         ("esc", _("gallery"), from_gallery),

@@ -89,9 +89,12 @@ class View:
         return max((float(run.history.position[-1]) for run in self.runs if len(run.history)), default=0.0)
 
     @property
-    def epochs(self) -> int:
-        """Epochs the longest run is to train."""
-        return max(run.info.epochs for run in self.runs)
+    def epoch(self) -> float:
+        """The cursor in epochs; while it counts in steps, those of the selected run."""
+        if self.unit == "epoch":
+            return self.cursor
+        run = self.runs[self.selected]
+        return float(run.history.epoch[run.row]) if run.row >= 0 else 0.0
 
     @property
     def end(self) -> float:

@@ -13,7 +13,7 @@ from rich.cells import cell_len, set_cell_size
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.language import _
 from bntui.recording.history import Event, RunHistory
-from bntui.viewer import figures
+from bntui.viewer import epochs, figures
 from bntui.viewer.cells import notice
 from bntui.viewer.charts import LABEL_CELLS, Chart, Limits, Series, is_blank, limits, line_chart, put
 from bntui.viewer.monitor import watched
@@ -39,8 +39,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
     legend = _legend(view, width, max(1, height // 5))
     courses = tuple(_Course(run.history, run.events, run) for run in view.runs)
     room = max(height - len(legend), 1)
-    names = (_("loss"), "R²" if view.task == "regression" else _("acc %"), _("epoch"))
-    charts = _charts(courses, view.selected, view.task, view.epochs, view.log_axis, names, width, room)
+    names = (_("loss"), "R²" if view.task == "regression" else _("acc %"), epochs.name(view.unit))
+    charts = _charts(courses, view.selected, view.task, view.end, view.log_axis, names, width, room)
     rows = [*legend]
     for band in charts:
         drawn = [_with_cursor(chart, view.cursor) for chart in band]
@@ -73,7 +73,7 @@ def _charts(
     courses: tuple[_Course, ...],
     selected: int,
     task: str,
-    epochs: int,
+    end: float,
     log: bool,
     names: tuple[str, str, str],
     width: int,
@@ -82,13 +82,14 @@ def _charts(
     """Bands of charts side by side: loss, and accuracy beside it or below where there is room.
 
     Args:
-        names: of the axes, in the reader's language: loss, accuracy, epoch.
+        end: of the axis of time.
+        names: of the axes, in the reader's language: loss, accuracy, epoch or step.
     """
     ordered = [course.run for course in courses]
     ordered.append(ordered.pop(selected))  # the last one lies on top
-    loss, accuracy, epoch = names
+    loss, accuracy, time = names
     labels = max(LABEL_CELLS, cell_len(loss), cell_len(accuracy))
-    loss_axes, accuracy_axes = _Axes(loss, epoch, epochs, log, labels), _Axes(accuracy, epoch, epochs, False, labels)
+    loss_axes, accuracy_axes = _Axes(loss, time, end, log, labels), _Axes(accuracy, time, end, False, labels)
     if width >= _BESIDE_WIDTH:
         half = width // 2
         return (
@@ -104,14 +105,14 @@ def _charts(
 
 
 class _Axes(NamedTuple):
-    """Names of both axes, the last epoch, and whether the values' axis is logarithmic."""
+    """Names of both axes, the end of the axis of time, and whether the values' axis is logarithmic."""
 
     y: str
     x: str
-    epochs: int
+    end: float
     log: bool
     labels: int
-    """Least width of the labels of y, so that the epochs of two charts stand above one another."""
+    """Least width of the labels of y, so that the times of two charts stand above one another."""
 
 
 def _loss(runs: list[RunView], axes: _Axes, width: int, height: int) -> Chart:
@@ -151,12 +152,14 @@ def _chart(
     height: int,
 ) -> Chart:
     series = [
-        Series(f"{run.name} training", run.history.epoch[_whole(run)], train, run.style, True)
+        Series(f"{run.name} training", run.history.position[_whole(run)], train, run.style, True)
         for run, train, _ in lines
     ]
-    series += [Series(f"{run.name} validation", run.history.epoch, val, f"bold {run.style}") for run, _, val in lines]
+    series += [
+        Series(f"{run.name} validation", run.history.position, val, f"bold {run.style}") for run, _, val in lines
+    ]
     x_limits = Limits(
-        0, float(max(axes.epochs, *(math.ceil(run.history.epoch[-1]) for run, *_ in lines if len(run.history))))
+        0, float(max(axes.end, *(math.ceil(run.history.position[-1]) for run, *_ in lines if len(run.history))))
     )
     chart = line_chart(
         series,
@@ -177,15 +180,15 @@ def _chart(
 def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
     """The run's mark at its newest value, what ended it, and a star at its best epoch."""
     rows = list(chart.rows)
-    epochs = run.history.epoch
+    places = run.history.position
     drawable = np.flatnonzero(np.isfinite(values) & (values > (0 if chart.log else -math.inf)))
     if not len(drawable):
         return chart
     last = int(drawable[-1])
-    column, line = chart.column(epochs[last]), chart.line(values[last])
-    best = watched(run, len(epochs) - 1)
+    column, line = chart.column(places[last]), chart.line(values[last])
+    best = watched(run, len(places) - 1)
     if best.best is not None and (at := best.rows[best.best]) in drawable:
-        place, star = chart.line(values[at]), chart.column(epochs[at])
+        place, star = chart.line(values[at]), chart.column(places[at])
         rows[place] = put(rows[place], star, "★", f"bold {run.style}")
     rows[line] = put(rows[line], column, run.mark, f"bold {run.style}")
     for event in run.events:
@@ -196,9 +199,9 @@ def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
     return Chart(tuple(rows), chart.left, chart.columns, chart.lines, chart.x_limits, chart.y_limits, chart.log)
 
 
-def _with_cursor(chart: Chart, epoch: float) -> list[Row]:
+def _with_cursor(chart: Chart, place: float) -> list[Row]:
     """A thin line behind the curves, in the cursor's column."""
-    column = chart.column(epoch)
+    column = chart.column(place)
     rows = [put(row, column, "│", "accent") if is_blank(row, column) else row for row in chart.rows[: chart.lines]]
     if len(chart.rows) > chart.lines:
         rows.append(put(chart.rows[chart.lines], column, "┼", "accent"))

@@ -32,6 +32,12 @@ GAP: Final = Span("  ")
 def draw(view: View, width: int, height: int) -> Drawing:
     """A picture first where there is one (a plane, a curve, an image), then the features before and after scaling."""
     data = view.dataset
+    if view.mixed:
+        sentences = (
+            _("These recordings learned from different samples, or from another part of them."),
+            _("bntui replay shows the samples of one recording."),
+        )
+        return cells.notice(_("Data"), sentences, width, height)
     if data is None:
         sentences = (
             _("The samples are not in this recording: they take more than 64 MB, or an older version recorded it."),

@@ -57,8 +57,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
     """The selected run's validation loss with a letter where each rule stops, and the verdicts as a table."""
     run = view.runs[view.selected]
     logarithmic, linear = (
-        _("Stopping rules ── {run}, judged over all that is recorded · log loss"),
-        _("Stopping rules ── {run}, judged over all that is recorded · linear loss"),
+        _("Stopping rules ── whole run judged: {run} · log loss"),
+        _("Stopping rules ── whole run judged: {run} · linear loss"),
     )
     title = (logarithmic if view.log_axis else linear).format(run=run.name)
     infos, histories = zip(*((one.info, one.history) for one in view.runs), strict=True)
@@ -73,7 +73,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         beside = max(sum(cell_len(span.text) for span in row) for row in table)
         below = _notes(found, beside, height - len(table))
         left = width - beside - len(_GAP)
-        chart = _with_cursor(_chart(_Curve(found), run.style, view.log_axis, names, end, left, height), view.cursor)
+        chart = _with_cursor(_chart(_Curve(found), run.style, view.log_axis, names, end, left, height), view.epoch)
         right = [*table, *below, *[()] * height]
         rows = [join(drawn, [Span(_GAP)], other) for drawn, other in zip(chart, right, strict=False)]
         return page(title, rows, width, height)
@@ -85,7 +85,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         room = height - len(table) - len(notes)
     curve: list[Row] = []
     if room >= LEAST_CHART:
-        curve = _with_cursor(_chart(_Curve(found), run.style, view.log_axis, names, end, width, room), view.cursor)
+        curve = _with_cursor(_chart(_Curve(found), run.style, view.log_axis, names, end, width, room), view.epoch)
     return page(title, [*curve, *table, *notes], width, height)
 
 
@@ -178,9 +178,10 @@ def _row(found: Judgement, at: int, columns: list[_Column]) -> Row:
 
 
 def _notes(found: Judgement, width: int, room: int) -> list[Row]:
-    """Why later stops cannot be seen, then whose parameters these are: whole sentences, or none."""
+    """Why later stops cannot be seen, whose parameters these are, what the marks are: whole sentences, or none."""
     rows: list[Row] = []
-    for sentence, style in ((found.limits, "warn"), (found.origin, "muted")):
+    legend = _("a letter: stops there; ★ lowest loss, ☆ a rule's own best epoch")
+    for sentence, style in ((found.limits, "warn"), (found.origin, "muted"), (legend, "muted")):
         lines = wrap(sentence, width) if sentence else []
         if len(rows) + len(lines) <= room:
             rows += [(Span(line, style),) for line in lines]

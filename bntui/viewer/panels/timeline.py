@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from bntui.insight.verdicts import verdict_changes
 from bntui.language import N_, _
 from bntui.recording.history import RunHistory
-from bntui.viewer import figures
+from bntui.viewer import epochs
 from bntui.viewer.monitor import watched
 from bntui.viewer.panels.curves import EVENT_MARKS
 from bntui.viewer.rows import Drawing, Row, Span, fit, join, wrap
@@ -25,7 +25,8 @@ _MARGIN = 3
 
 
 class _Mark(NamedTuple):
-    epoch: float
+    place: float
+    """In epochs or in steps."""
     glyph: str
     style: str
     words: str
@@ -47,50 +48,53 @@ def draw(view: View, width: int, height: int) -> Drawing:
     if height > 1:
         rows.append(_meanings(view, marks, left, width))
     for run in view.runs:
-        head = float(run.history.epoch[-1]) if len(run.history) else -1.0
+        head = float(run.history.position[-1]) if len(run.history) else -1.0
         label = Span(f" {run.mark} "[:left].ljust(left), f"bold {run.style}" if run is selected else run.style)
         rows.append(join([label], _track(view, cells, head, _marks(run), run.style)))
     if height > len(rows) + 1:
         rows += [(), *_story(view, left, width, height - len(rows) - 1)]
     rows = [fit(row, width) for row in rows[:height]]
-    return Drawing(_("Timeline ── epochs"), (*rows, *(fit((), width) for _ in range(height - len(rows)))))
+    title = _("Timeline ── steps") if view.unit == "step" else _("Timeline ── epochs")
+    return Drawing(title, (*rows, *(fit((), width) for _ in range(height - len(rows)))))
 
 
-def epoch_at(view: View, width: int, x: int) -> float:
-    """The epoch under cell ``x`` of the track: what a click means; the nearest end beside it."""
+def place_at(view: View, width: int, x: int) -> float:
+    """The epoch or step under cell ``x`` of the track: what a click means; the nearest end beside it."""
     left, cells, _words = _layout(view, width)
     share = (x - left) / max(cells - 1, 1)
-    return min(max(share, 0.0), 1.0) * view.epochs
+    return min(max(share, 0.0), 1.0) * view.end
 
 
 def _layout(view: View, width: int) -> tuple[int, int, str]:
-    """Cells left of the track, cells of the track, words right of it: of the same width at every epoch."""
-    digits = len(str(view.epochs)) + 3
-    cursor, head = figures.epoch(view.cursor), figures.epoch(view.head)
+    """Cells left of the track, cells of the track, words right of it: of the same width at every place."""
+    steps = view.unit == "step"
+    digits = len(epochs.text(view.end, view.unit)) + (0 if steps else 3)
+    cursor, head = epochs.text(view.cursor, view.unit), epochs.text(view.head, view.unit)
     left = _MARGIN if width >= 40 else 1
-    cursor_words = "  " + _("epoch {epoch}").format(epoch=f"{cursor:<{digits}}")
+    cursor = f"{cursor:<{digits}}"
+    cursor_words = "  " + (_("step {step}").format(step=cursor) if steps else _("epoch {epoch}").format(epoch=cursor))
     head_words = "  " + _("head {epoch}").format(epoch=f"{head:<{digits}}")
     variants = (cursor_words + head_words, cursor_words, "")
     words = next(words for words in variants if not words or cell_len(words) <= width // 2 - left)
     return left, max(width - left - cell_len(words), 1), words
 
 
-def _column(epoch: float, epochs: int, cells: int) -> int:
-    return math.floor(min(max(epoch / epochs, 0.0), 1.0) * (cells - 1) + 0.5)
+def _column(place: float, end: float, cells: int) -> int:
+    return math.floor(min(max(place / end, 0.0), 1.0) * (cells - 1) + 0.5)
 
 
 def _track(view: View, cells: int, head: float, marks: list[_Mark], style: str = "text") -> Row:
     """One cell after the other; of marks that share a cell the last one is seen, and the cursor always."""
-    recorded = _column(head, view.epochs, cells) if head >= 0 else -1
+    recorded = _column(head, view.end, cells) if head >= 0 else -1
     drawn = [(_RECORDED, style) if cell <= recorded else (_OPEN, "muted") for cell in range(cells)]
     drawn[0] = ("├", drawn[0][1])
     drawn[-1] = ("┤", drawn[-1][1])
     if recorded >= 0:
         drawn[recorded] = (_HEAD, style)
     for mark in marks:
-        drawn[_column(mark.epoch, view.epochs, cells)] = (mark.glyph, mark.style)
+        drawn[_column(mark.place, view.end, cells)] = (mark.glyph, mark.style)
     if head >= 0:
-        drawn[_column(view.cursor, view.epochs, cells)] = (CURSOR, "bold accent")
+        drawn[_column(view.cursor, view.end, cells)] = (CURSOR, "bold accent")
     spans: list[Span] = []
     for glyph, name in drawn:
         if spans and spans[-1].style == name:
@@ -123,13 +127,18 @@ def _changes(same: _Same) -> tuple[tuple[float, str], ...]:
 def _marks(run: RunView) -> list[_Mark]:
     """Changes of verdict, best epoch, events: what matters more comes later and lies on top."""
     marks = [
-        _Mark(epoch, _VERDICT, "good" if verdict == "healthy" else "warn", _gradients(verdict))
+        _Mark(
+            epochs.of_epoch(run.history, epoch),
+            _VERDICT,
+            "good" if verdict == "healthy" else "warn",
+            _gradients(verdict),
+        )
         for epoch, verdict in (_changes(_Same(run.history)) if len(run.history) else ())
     ]
     best = watched(run, len(run.history) - 1)
     if best.best is not None:
-        epoch = float(best.epochs[best.best])
-        marks.append(_Mark(epoch, _BEST, f"bold {run.style}", _("best")))
+        place = float(run.history.position[best.rows[best.best]])
+        marks.append(_Mark(place, _BEST, f"bold {run.style}", _("best")))
     return [*marks, *_events(run)]
 
 
@@ -140,7 +149,7 @@ def _gradients(verdict: str) -> str:
 def _events(run: RunView) -> list[_Mark]:
     return [
         _Mark(
-            event.epoch,
+            epochs.of_event(event, run.history.unit),
             EVENT_MARKS[event.kind],
             "bold bad" if event.kind == "diverged" else f"bold {run.style}",
             _(words),
@@ -152,7 +161,7 @@ def _events(run: RunView) -> list[_Mark]:
 
 def _story(view: View, left: int, width: int, lines: int) -> list[Row]:
     """Everything that happened in any run, oldest first; what does not fit is said to be left out."""
-    told = sorted(((mark, run) for run in view.runs for mark in _told(run)), key=lambda pair: pair[0].epoch)
+    told = sorted(((mark, run) for run in view.runs for mark in _told(run)), key=lambda pair: pair[0].place)
     items = [_item(mark, run, view.cursor, left, width) for mark, run in told]
     if sum(map(len, items)) <= lines:
         return [row for rows in items for row in rows]
@@ -167,10 +176,10 @@ def _story(view: View, left: int, width: int, lines: int) -> list[Row]:
 
 def _item(mark: _Mark, run: RunView, cursor: float, left: int, width: int) -> list[Row]:
     """One thing that happened, its words below one another where they are long."""
-    style = "text" if mark.epoch <= cursor else "muted"
+    style = "text" if mark.place <= cursor else "muted"
     head = (
         Span(" " * left),
-        Span(f"{figures.epoch(mark.epoch):>7}  ", style),
+        Span(f"{epochs.text(mark.place, run.history.unit):>7}  ", style),
         Span(f"{mark.glyph} ", mark.style),
         Span(f"{run.mark} {run.name}  ", run.style),
     )
@@ -184,7 +193,7 @@ def _told(run: RunView) -> list[_Mark]:
     told = [mark for mark in _marks(run) if mark.glyph in (_VERDICT, _BEST)]
     return told + [
         _Mark(
-            event.epoch,
+            epochs.of_event(event, run.history.unit),
             EVENT_MARKS.get(event.kind, "·"),
             "bold bad" if event.kind == "diverged" else f"bold {run.style}",
             event.text,
@@ -200,7 +209,7 @@ def _meanings(view: View, marks: list[_Mark], left: int, width: int) -> Row:
     spans = [Span(" " * left), Span(CURSOR, "bold accent"), Span(" " + _("cursor"), "muted")]
     room = width - left - 2 - cell_len(_("cursor"))
     for mark in reversed(marks):
-        words = f" {mark.words} {figures.epoch(mark.epoch)}"
+        words = f" {mark.words} {epochs.text(mark.place, view.unit)}"
         if room < 3 + cell_len(words):
             break
         room -= 3 + cell_len(words)

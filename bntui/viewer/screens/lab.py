@@ -18,6 +18,7 @@ from textual.message import Message
 from bntui.errors import RecordingError, TrainerError
 from bntui.language import N_, _
 from bntui.link import OVER, PACES, Command, Status
+from bntui.recording.history import Unit
 from bntui.text import clean
 from bntui.viewer import chrome, parts, session
 from bntui.viewer.feed import Feed, TrainerLink
@@ -35,9 +36,12 @@ if TYPE_CHECKING:
 
 FRAME: Final = 1 / 15
 """Seconds between two redraws for the trainer's news: the terminal's queue must not fill up."""
+LOOK_SECONDS: Final = 0.5
+"""How often recordings that are compared are looked at."""
 LAST_WORDS: Final = 3.0
 """Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
 NO_TRAINER: Final = N_("This recording has no live trainer.")
+ONLY_LOOKING: Final = N_("Comparing is for looking: bntui attach FILE commands a trainer.")
 IS_OVER: Final = N_("Training is over: all is recorded.")
 GONE: Final = N_("The trainer ended unexpectedly; what it recorded is saved.")
 GOES_ON: Final = N_("Training goes on. Come back with: {command}")
@@ -72,6 +76,7 @@ class LabScreen(SpokenScreen[None]):
         Binding("left_square_bracket", "feature(-1)", N_("Feature before")),
         Binding("right_square_bracket", "feature(1)", N_("Feature after")),
         Binding("m", "microscope", N_("Microscope: a normalization in four steps")),
+        Binding("x", "unit", N_("Cursor by epoch or by step")),
         Binding("l", "log_axis", N_("Logarithmic or linear axis")),
         Binding("question_mark", "explain", N_("Explain this panel")),
         Binding("escape", "back", N_("Back")),
@@ -87,7 +92,7 @@ class LabScreen(SpokenScreen[None]):
     ) -> None:
         super().__init__()
         self._compositor = NarrowCompositor()
-        self.view_state = session.first(len(reader.runs))
+        self.view_state = session.opening(reader)
         self.status: Status | None = None
         self.gone = False
         self._reader = reader
@@ -118,6 +123,8 @@ class LabScreen(SpokenScreen[None]):
         self._draw()
         if self._feed is not None:
             self._feed.start()
+        if session.compared(self._reader):
+            self.set_interval(LOOK_SECONDS, self._look)
 
     def on_unmount(self) -> None:
         if self._trainer is not None:
@@ -223,6 +230,13 @@ class LabScreen(SpokenScreen[None]):
         # drawing never takes more than half of the time: keys come first
         self._earliest = began + max(FRAME, 2 * (monotonic() - began))
 
+    def _look(self) -> None:
+        """Recordings that are compared grow without a word of their trainers."""
+        before = self._recorded
+        self._load()
+        if self._recorded is not before:
+            self._draw()
+
     def _load(self) -> None:
         """Take in what was committed; say once what happened."""
         if self._closed_reader:
@@ -234,7 +248,7 @@ class LabScreen(SpokenScreen[None]):
             self._complain(error)
             return
         before = {event for events in self._recorded.events for event in events}
-        self._recorded = session.snapshot(self._reader)
+        self._recorded = session.snapshot(self._reader, self.view_state.unit)
         self.view_state = session.grown(self.view_state, self._recorded.stops)
         for run, happened in zip(self._reader.runs, self._recorded.events, strict=True):
             for event in happened:
@@ -274,6 +288,8 @@ class LabScreen(SpokenScreen[None]):
         """Why there is nobody to command."""
         if self.gone:
             return _(GONE)
+        if session.compared(self._reader):
+            return _(ONLY_LOOKING)
         return _(IS_OVER) if self.status is not None and self.status.state in OVER else _(NO_TRAINER)
 
     def _say_once(self, sentence: str) -> None:
@@ -325,8 +341,18 @@ class LabScreen(SpokenScreen[None]):
     def action_log_axis(self) -> None:
         self.change(replace(self.view_state, log_axis=not self.view_state.log_axis))
 
+    def action_unit(self) -> None:
+        """The cursor counts in the other unit, at the keyframe where it stands."""
+        unit: Unit = "epoch" if self.view_state.unit == "step" else "step"
+        self.change(self._counting(self.view_state, unit))
+
+    def _counting(self, state: ViewState, unit: Unit) -> ViewState:
+        counted = session.count_by(state, session.recounted(self._recorded, state.unit), unit)
+        self._recorded = session.recounted(self._recorded, unit)
+        return counted
+
     def action_feature(self, by: int) -> None:
-        """Walk through the features of the data panel."""
+        """Walk through the features of the data panel, through the layers of the comparison."""
         self.change(replace(self.view_state, feature=self.view_state.feature + by))
 
     def action_explain(self) -> None:
@@ -337,23 +363,24 @@ class LabScreen(SpokenScreen[None]):
     def action_microscope(self) -> None:
         from bntui.viewer.screens.microscope import MicroscopeScreen  # with its charts, when it is asked for
 
-        self.app.push_screen(
-            MicroscopeScreen(self._reader, self._recorded, self.view_state), self._look_from_microscope
-        )
+        # its axes are those of one run, in epochs
+        recorded = session.recounted(self._recorded, "epoch")
+        state = session.count_by(self.view_state, self._recorded, "epoch")
+        self.app.push_screen(MicroscopeScreen(self._reader, recorded, state), self._look_from_microscope)
 
     def _look_from_microscope(self, state: ViewState | None) -> None:
         """The microscope was left at another keyframe or run: the laboratory stands there too."""
         if state is not None:
-            self.change(state)
+            self.change(self._counting(state, self.view_state.unit))
 
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:
         name = message.widget.name
         if name in (TIMELINE, "timeline") and self.view is not None:
-            from bntui.viewer.panels.timeline import epoch_at
+            from bntui.viewer.panels.timeline import place_at
 
-            epoch = epoch_at(self.view, message.widget.size.width - 2, message.x - 1)
-            self.change(session.seek(self.view_state, self._recorded.stops, epoch))
+            place = place_at(self.view, message.widget.size.width - 2, message.x - 1)
+            self.change(session.seek(self.view_state, self._recorded.stops, place))
         elif name in BY_NAME:
             self.action_focus_panel(name)
 
@@ -392,8 +419,7 @@ class LabScreen(SpokenScreen[None]):
             self._leave()
 
     def _leave(self) -> None:
-        command = f"bntui replay {shlex.quote(str(self._reader.path))}"
-        self._say_and_exit(_("Recorded. Look again with: {command}").format(command=command))
+        self._say_and_exit(_("Recorded. Look again with: {command}").format(command=session.again(self._reader)))
 
     def _come_back(self) -> str:
         return f"bntui attach {shlex.quote(str(self._reader.path))}"
