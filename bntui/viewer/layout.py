@@ -42,7 +42,7 @@ WIDE: Final = (
 HUGE: Final = (
     PanelRow(38, (("curves", 52), ("layers", 48))),
     PanelRow(32, (("gradients", 32), (FREE, 34), (FREE, 34))),
-    PanelRow(30, ((FREE, 33), (FREE, 34), (FREE, 33))),
+    PanelRow(30, ((FREE, 25), (FREE, 25), (FREE, 25), (FREE, 25))),
 )
 NARROW: Final = (
     PanelRow(42, (("curves", 50), ("layers", 50))),
