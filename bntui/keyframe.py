@@ -60,50 +60,62 @@ COLUMN: Final = {name: index for index, name in enumerate(LAYER_COLUMNS)}
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """One quantity of one layer over the mini-batch, all features and positions together.
-
-    Computed in float64 from the float32 values of the step.  ``counts`` has ``HISTOGRAM_BINS``
-    equal bins from ``min`` to ``max``, the last one closed; values that are not finite are left
-    out of the counts and make mean and std NaN or infinite, as they are.
-    """
+    """One quantity of one layer over the mini-batch of this step, training mode, computed in float64 from float32."""
 
     mean: float
-    """Arithmetic mean over batch and features."""
+    """Arithmetic mean over the mini-batch and all features (pixels, time steps) together; as NaN or infinite as its
+    values."""
     std: float
-    """Population standard deviation (ddof = 0) over batch and features."""
+    """Population standard deviation (ddof = 0) over the mini-batch and all features (pixels, time steps) together."""
     p15: float
-    """15th percentile, linear interpolation."""
+    """15th percentile over the mini-batch and all features together, linear interpolation; NaN unless all values are
+    finite."""
     p50: float
-    """Median."""
+    """Median over the mini-batch and all features together, linear interpolation; NaN unless all values are finite."""
     p85: float
-    """85th percentile."""
+    """85th percentile over the mini-batch and all features together, linear interpolation; NaN unless all values are
+    finite."""
     min: float
+    """Smallest value over the mini-batch and all features together; NaN where a value is."""
     max: float
+    """Largest value over the mini-batch and all features together; NaN where a value is."""
     counts: CountArray
-    """Histogram, shape ``(HISTOGRAM_BINS,)``."""
+    """Histogram over the mini-batch and all features together: 32 equal bins from the smallest finite value to the
+    largest, the last bin closed; other values are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm:
-    """Batch normalization of one layer, per feature (channels in a convolution); shapes ``(C,)``.
+    """Batch normalization of one layer, per feature; shapes ``(C,)``.
 
-    ``batch_mean`` and ``batch_var`` (biased, ddof = 0, as used to normalize), ``gamma`` and ``beta``
-    belong to the step; the running statistics follow it (PyTorch keeps the unbiased variance there).
     In a recurrent layer these are the input-to-hidden projection's, ``C`` gates times units; with
     statistics per time step, batch and running statistics have shape ``(T, C)``.
     """
 
     batch_mean: SingleArray
+    """Mean over the mini-batch (pixels, time steps), per feature or channel, of what enters the normalization: what
+    this step subtracted."""
     batch_var: SingleArray
+    """Biased variance (ddof = 0) over the mini-batch (pixels, time steps), per feature or channel, of what enters the
+    normalization: what this step divided by, with ε, under a root."""
     running_mean: SingleArray
+    """Running average of the mini-batches' means, per feature or channel, this step's included; evaluation mode
+    subtracts it."""
     running_var: SingleArray
+    """Running average of the mini-batches' unbiased variances (ddof = 1, as in PyTorch), per feature or channel, this
+    step's included; evaluation mode divides by it, with ε, under a root."""
     gamma: SingleArray
+    """Learned scale γ per feature or channel, as this step used it, before its update."""
     beta: SingleArray
+    """Learned shift β per feature or channel, as this step used it, before its update."""
     eps: float
+    """ε, which is added to the variance before the root is taken."""
     gamma_gradient: SingleArray
-    """The loss's gradient with respect to ``gamma``, before clipping, ``(C,)``; NaN in recordings of format 1."""
+    """Gradient of the mini-batch's mean loss with respect to γ, per feature or channel, before clipping; NaN in
+    recordings of format 1."""
     beta_gradient: SingleArray
-    """The same of ``beta``."""
+    """Gradient of the mini-batch's mean loss with respect to β, per feature or channel, before clipping; NaN in
+    recordings of format 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +123,13 @@ class DropoutMask:
     """The dropout mask of this step, as drawn: never guessed from zeros."""
 
     p: float
-    """Probability of *dropping* a unit (PyTorch's meaning); kept values are scaled by 1/(1-p)."""
+    """Probability of *dropping* a unit in training mode (PyTorch's meaning); kept values are multiplied by 1/(1 −
+    p)."""
     kept_fraction: float
-    """Share of kept units over the whole mask, not only over the samples kept here."""
+    """Kept units over all units, in the mask of the whole mini-batch, of which not every sample need be drawn here."""
     kept: BoolArray
-    """True where a unit was kept, shape ``(samples, units)``, at most ``MASK_SAMPLES`` samples;
-    a convolution's units are its channels times its pixels."""
+    """The mask that this step used: true where a unit was kept, sample by unit, of at most 64 samples; a convolution's
+    units are its channels times its pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +137,19 @@ class EarlyStopping:
     """Early stopping after this step, with Keras' names and meaning; changes at the end of an epoch."""
 
     monitor: str
+    """Name of the figure that is watched, as it is measured at the end of each epoch, after the update."""
     best: float
-    """Best value of the monitor so far; NaN before the first."""
+    """Value of the monitor at the last epoch that improved on the best before it by more than ``min_delta``; NaN before
+    the first."""
     best_epoch: int
-    """Epoch of the best value, counted from 1; 0 before the first."""
+    """Epoch that gave the best value, the first one being 1; 0 before there is one."""
     wait: int
-    """Epochs since the last improvement: the patience counter."""
+    """Patience counter after the epoch: 0 if it improved on the best, and on the baseline where there is one, else one
+    more than before; epochs up to ``start_from_epoch`` are not counted."""
     patience: int
+    """The run ends as soon as the patience counter has reached this, though never with its first epoch."""
     stopped: bool
+    """Whether the patience ran out with the epoch that has just ended."""
     reason: str
     """Why it stopped, in a sentence; empty while it has not."""
 
@@ -140,56 +158,60 @@ class EarlyStopping:
 class LayerMeasures:
     """What was measured of one layer: a block of linear, convolution or recurrent, normalization, activation, dropout.
 
-    Quantities are named by the stage that made them: ``input`` enters the block's linear, convolution or
-    input-to-hidden projection; ``pre_norm`` is what that stage gives (the pre-activation); ``normalized`` is what the
-    normalization gives, after scale and shift, and noise where the scenario adds it (None without one);
-    ``output`` is what the activation gives, before dropout (the same values as ``pre_norm`` in the output layer;
-    the hidden states of all time steps in a recurrent layer).
+    Quantities are named by the stage that made them, and are those of this step, in training mode, before its update.
     """
 
     name: str
+    """Name of the layer, such as ``linear 1``; layers of the same name and shape begin alike in all runs."""
     kind: str
     """``linear``, ``conv`` or ``recurrent``."""
     input: Distribution
+    """What enters the layer's linear, convolution or input-to-hidden stage in this step: the scaled data in the first
+    layer, with noise where the scenario adds it; else what the layer before gives, after pooling and dropout."""
     pre_norm: Distribution
+    """What the layer's linear, convolution or input-to-hidden stage gives in this step: the pre-activation, before any
+    normalization."""
     normalized: Distribution | None
+    """What the layer's normalization gives in this step, scaled by γ and shifted by β, with noise where the scenario
+    adds it; there is none without a normalization."""
     output: Distribution
+    """What the layer's activation gives in this step, before dropout; the hidden states of all time steps in a
+    recurrent layer; the pre-activation in the output layer."""
     weight_norm: float
-    """Euclidean norm of the weight before the step (without bias)."""
+    """‖w‖₂ of the weight as the step found it, without the bias; in a recurrent layer of the input-to-hidden weight."""
     weight_gradient_norm: float
-    """Euclidean norm of the loss's gradient with respect to the weight, before clipping."""
+    """‖∂L/∂w‖₂ for the mini-batch's mean loss, without the bias, before any clipping; in a recurrent layer of the
+    input-to-hidden weight."""
     activation_gradient_norm: float
-    """Euclidean norm of the loss's gradient with respect to ``output``, over the whole batch.
-
-    In a recurrent layer that of its hidden states through the layers after it, without what comes back through time.
-    """
+    """‖∂L/∂a‖₂ for the mini-batch's mean loss, over the whole mini-batch, where a is what the activation gives before
+    dropout; in a recurrent layer the hidden states, without what comes back to them through time."""
     update_ratio: float
-    """‖Δw‖ / ‖w‖ of the weight: how far the step moved it; NaN in keyframe 0."""
+    """‖Δw‖₂ / ‖w‖₂ of the weight, without the bias: how far the step moved it, after clipping, momentum and decay; NaN
+    in keyframe 0."""
     dead_fraction: float
-    """ReLU: share of units that give 0 for every sample of the batch; NaN for other activations."""
+    """ReLU: units that give 0 for each sample (pixel, time step) of this mini-batch, over all units; NaN for other
+    activations."""
     saturated_fraction: float
-    """Sigmoid, tanh, softsign: share of values within 1 % of the range's ends; NaN for others."""
+    """Sigmoid, tanh, softsign: values of this mini-batch that are nearer to an end of the activation's range than 1 %
+    of its width, over all values; NaN for other activations."""
     batch_norm: BatchNorm | None
+    """Statistics and parameters of the layer's batch normalization; there are none without one."""
     dropout: DropoutMask | None
+    """The mask of the layer's dropout; there is none without dropout."""
     unit_p15: float = float("nan")
-    """15th percentile over the mini-batch (and pixels or time steps) of what enters one unit's activation.
-
-    The unit is ``[record] unit`` modulo the layer's units or channels, the same in every keyframe: the typical
-    sigmoid of figure 1 in Ioffe and Szegedy, 2015.  Linear interpolation; the layer's output in the output layer;
-    in a recurrent layer the input-to-hidden projection of the first gate, normalized where that is asked for.
-    NaN where a value is not finite.
-    """
+    """15th percentile over the mini-batch (pixels, time steps) of what enters one unit's activation in this step,
+    linear interpolation: the lower line of the typical sigmoid of Ioffe and Szegedy, 2015, figure 1. The unit is
+    ``record.unit`` modulo the layer's units or channels; in the output layer its output, in a recurrent layer the first
+    gate's projection. NaN unless all values are finite."""
     unit_p50: float = float("nan")
-    """Its median."""
+    """Median of what enters that unit's activation, over the same values as its 15th percentile."""
     unit_p85: float = float("nan")
-    """Its 85th percentile."""
+    """85th percentile of what enters that unit's activation, over the same values as its 15th percentile."""
     gradient_shift: float = float("nan")
     """‖G − G′‖₂ of Santurkar et al., 2018, definition 2.1: how far the layer's gradient moves under the others' update.
-
-    G is the gradient of this step's loss with respect to the layer's parameters; G′ the same on the same
-    mini-batch, masks and noise once the parameters of all *earlier* layers are those after the step.  0 in the
-    first layer; NaN in keyframe 0, and unless ``[record] shift`` asks for it.
-    """
+    G is the gradient of this step's loss with respect to the layer's parameters; G′ the same on the same mini-batch,
+    masks and noise once the parameters of all *earlier* layers are those after the step. 0 in the first layer; NaN in
+    keyframe 0, and unless ``record.shift`` asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +223,12 @@ class Predictions:
     """
 
     values: SingleArray
-    """Regression: outputs, shape ``(points, outputs)``.  Classification: probability of the predicted class,
-    rounded to half precision, ``(rows, columns)``, the lowest second feature first."""
+    """What the network answers at each point of a grid over its inputs, in evaluation mode, after the update: outputs
+    in a regression, ``(points, outputs)``; in a classification the probability of the class that it answers with, in
+    half precision, ``(rows, columns)``, the lowest second feature first."""
     classes: NDArray[np.uint8] | None
-    """Classification: number of the predicted class, ``(rows, columns)``."""
+    """Number of the class that the network answers with at each point of that grid, ``(rows, columns)``; none in a
+    regression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,21 +244,29 @@ class Keyframe:
     lr: float
     """Learning rate that the step used."""
     batch_loss: float
-    """Mean loss of this step's mini-batch (training mode, before the update)."""
+    """Loss of this step's mini-batch, mean over its samples, training mode, before the update."""
     train_loss: float
-    """Mean loss over the epoch's samples so far (running, training mode: Keras' ``loss``)."""
+    """Loss of the epoch's samples so far, mean over samples, each measured in training mode before the update of its
+    own mini-batch: Keras' ``loss``."""
     train_accuracy: float
-    """Share of the epoch's samples so far that were classified right, or R² (running)."""
+    """Share of the epoch's samples so far that were classified right, each in training mode before the update of its
+    own mini-batch; in a regression R², the mean over outputs."""
     val_loss: float
-    """Mean loss over the validation part, evaluation mode, after the step."""
+    """Loss of all samples of the validation part, mean over samples, after the update; evaluation mode, or training
+    mode where ``training.validation_mode`` says so."""
     val_accuracy: float
-    """Share of the validation part that is classified right, or R², evaluation mode, after the step."""
+    """Share of all samples of the validation part that is classified right after the update, in the mode of the
+    validation loss; in a regression R², the mean over outputs."""
     wall_time: float
     """Seconds of training and measuring since the run began."""
     batch_indices: IntArray
-    """The mini-batch's samples as row numbers of the training part, shape ``(batch size,)``."""
+    """The mini-batch of this step as row numbers of the training part, ``(batch size,)``."""
     layers: tuple[LayerMeasures, ...]
+    """What was measured of each layer, from the first to the output layer; empty at an epoch's end without a
+    keyframe."""
     early_stopping: EarlyStopping | None
+    """The state of early stopping after this step; none where the run has no early stopping."""
     weights_digest: str
     """Digest of all parameters and buffers after the step, hexadecimal."""
     predictions: Predictions | None = None
+    """The network's answers on a grid; none unless samples have two features, or one in a regression."""

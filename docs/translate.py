@@ -2,12 +2,13 @@
 
     python -m docs.translate [--check] [--apply FILE.json] [--prune]
 
-Sentences are what stands in ``_``, ``ngettext`` and ``N_`` under ``bntui/``, the help of the command line, and the
-descriptions of the scenario file's keys: the last two are read from the commands and models themselves, so that
-none needs a mark.  What has no translation, a doubtful (fuzzy) one or other placeholders is said, and what no longer
-stands in the source is kept as obsolete until ``--prune`` drops it.  ``--apply`` takes translations from a file, by
-the English sentence (the singular, where there is a plural); ``--check`` writes nothing and exits 1 if anything is
-left to do.  Lessons and the texts of scenarios stand in files of their own: it only says which are missing or stale.
+Sentences are what stands in ``_``, ``ngettext`` and ``N_`` under ``bntui/``, the help of the command line, the
+descriptions of the scenario file's keys, and the definitions of what a keyframe holds: the last three are read from
+the commands, models and docstrings themselves, so that none needs a mark.  What has no translation, a doubtful (fuzzy)
+one or other placeholders is said, and what no longer stands in the source is kept as obsolete until ``--prune`` drops
+it.  ``--apply`` takes translations from a file, by the English sentence (the singular, where there is a plural);
+``--check`` writes nothing and exits 1 if anything is left to do.  Lessons and the texts of scenarios stand in files of
+their own: it only says which are missing or stale.
 """
 
 from __future__ import annotations
@@ -63,7 +64,12 @@ def collected() -> Catalog:
     for file in sorted((ROOT / "bntui").rglob("*.py")):
         for message in marked(ast.parse(file.read_text(encoding="utf-8"))):
             catalogue.add(message, locations=[(file.relative_to(ROOT).as_posix(), 0)])
-    for place, texts in (("bntui/scenario/schema.py", _descriptions()), ("bntui/cli.py", _helps())):
+    read_off = (
+        ("bntui/scenario/schema.py", _descriptions()),
+        ("bntui/cli.py", _helps()),
+        ("bntui/keyframe.py", _definitions()),
+    )
+    for place, texts in read_off:
         for text in texts:
             catalogue.add(text, locations=[(place, 0)])
     return catalogue
@@ -96,6 +102,13 @@ def _descriptions() -> Iterator[str]:
                 yield from walk(inner)
 
     yield from walk(ScenarioFile.model_json_schema())
+
+
+def _definitions() -> Iterator[str]:
+    """What each recorded figure means, as the keyframe's docstrings say."""
+    from bntui.definitions import definitions
+
+    yield from (one.text for one in definitions().values() if one.text)
 
 
 def _helps() -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
@@ -16,11 +16,19 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from bntui.definitions import definitions
 from bntui.language import N_, _
 from bntui.lessons import lesson
 from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.panels import BY_NAME
 from bntui.viewer.theme import ACCENT
 
+MICROSCOPE: Final = (
+    "LayerMeasures.pre_norm", "LayerMeasures.normalized", "BatchNorm.batch_mean", "BatchNorm.batch_var",
+    "BatchNorm.running_mean", "BatchNorm.running_var", "BatchNorm.gamma", "BatchNorm.beta", "BatchNorm.eps",
+    "BatchNorm.gamma_gradient", "BatchNorm.beta_gradient",
+)  # fmt: skip
+"""Keys of the definitions of what the microscope draws; panels name theirs themselves."""
 LIVE_KEYS: Final = (
     ("space", N_("run, pause")),
     ("n", N_("train one more epoch of every run")),
@@ -72,8 +80,23 @@ def key_table(keys: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
+def quoted(page: str) -> str:
+    """The definitions of what a panel or the microscope draws, in the reader's language: a list in Markdown.
+
+    Empty for a page that draws nothing that is recorded.
+    """
+    panel = BY_NAME.get(page)
+    keys = panel.quotes if panel is not None else MICROSCOPE if page == "microscope" else ()
+    known = definitions()
+    return "\n".join(f"- `{known[key].name}`: {_(known[key].text)}" for key in keys)
+
+
+def _heading(words: str) -> Text:
+    return Text(f"\n{words}\n", style=f"bold {ACCENT}")
+
+
 class HelpScreen(ModalScreen[None]):
-    """The lesson of one panel, and the keys.
+    """The lesson of one panel, the definitions of what it draws, and the keys.
 
     One Static of Rich's renderables: Textual's Markdown widget mounts its paragraphs one by one, and each time the
     whole screen is sent again.
@@ -97,10 +120,11 @@ class HelpScreen(ModalScreen[None]):
         self._compositor = NarrowCompositor()
         heading, text = lesson(panel).split("\n", 1)
         self._title = heading.removeprefix("# ")
-        keys_heading = _("Keys")
-        self._page = Group(
-            Markdown(text, hyperlinks=False), Text(f"\n{keys_heading}\n", style=f"bold {ACCENT}"), key_table(keys)
-        )
+        parts: list[RenderableType] = [Markdown(text, hyperlinks=False)]
+        if meanings := quoted(panel):
+            names = _("What is drawn is what the recording holds; `bntui show --json` has the figures by these names.")
+            parts += [_heading(_("Definitions")), Markdown(f"{names}\n\n{meanings}", hyperlinks=False)]
+        self._page = Group(*parts, _heading(_("Keys")), key_table(keys))
 
     def compose(self) -> ComposeResult:
         self.app.console.push_theme(LOOK)
