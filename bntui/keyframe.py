@@ -128,8 +128,8 @@ class DropoutMask:
     kept_fraction: float
     """Kept units over all units, in the mask of the whole mini-batch, of which not every sample need be drawn here."""
     kept: BoolArray
-    """The mask that this step used: true where a unit was kept, sample by unit, of at most 64 samples; a convolution's
-    units are its channels times its pixels."""
+    """The mask that this step used: true where a unit was kept, sample by unit, of at most 64 samples; in a convolution
+    each pixel of each channel is a unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +210,8 @@ class LayerMeasures:
     gradient_shift: float = float("nan")
     """‖G − G′‖₂ of Santurkar et al., 2018, definition 2.1: how far the layer's gradient moves under the others' update.
     G is the gradient of this step's loss with respect to the layer's parameters; G′ the same on the same mini-batch,
-    masks and noise once the parameters of all *earlier* layers are those after the step. 0 in the first layer; NaN in
-    keyframe 0, and unless ``record.shift`` asks for it."""
+    masks and noise once the parameters of all *earlier* layers are those after the step. Always 0 in the first layer;
+    NaN in keyframe 0, and unless ``record.shift`` asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ class Keyframe:
     run: int
     """Number of the run in its recording, from 0."""
     step: int
-    """Optimizer steps done; 0 is the initial state."""
+    """Optimizer steps done; none in the initial state, which is keyframe 0."""
     epoch: float
     """Epochs done: whole at an epoch's end, with a fraction within one."""
     lr: float

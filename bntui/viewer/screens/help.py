@@ -26,7 +26,7 @@ from bntui.viewer.theme import ACCENT
 MICROSCOPE: Final = (
     "LayerMeasures.pre_norm", "LayerMeasures.normalized", "BatchNorm.batch_mean", "BatchNorm.batch_var",
     "BatchNorm.running_mean", "BatchNorm.running_var", "BatchNorm.gamma", "BatchNorm.beta", "BatchNorm.eps",
-    "BatchNorm.gamma_gradient", "BatchNorm.beta_gradient",
+    "BatchNorm.gamma_gradient", "BatchNorm.beta_gradient", "Keyframe.batch_indices",
 )  # fmt: skip
 """Keys of the definitions of what the microscope draws; panels name theirs themselves."""
 LIVE_KEYS: Final = (
