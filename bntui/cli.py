@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.cells import cell_len
@@ -18,7 +19,7 @@ from bntui.errors import TrainerError, UsageError
 from bntui.language import _, ngettext, use
 from bntui.preference import OPTION, preferred
 from bntui.screen import need_terminal, open_screen
-from bntui.usage import LANGUAGE_HELP, LANGUAGE_VALUES, Command, Group, refused
+from bntui.usage import LANGUAGE_HELP, LANGUAGE_VALUES, WIDEST, Command, Group, refused
 from bntui.viewer.rows import ljust
 
 if TYPE_CHECKING:
@@ -230,6 +231,30 @@ def show(
     frame = find_keyframe(reader, find_run(reader, run), epoch)
     print(json_of(reader, frame) if as_json else as_text(reader, frame))
     reader.close()
+
+
+class _WithTolerances(Command):
+    """The audit's help: its page, and the table of tolerances."""
+
+    def get_help(self, ctx: Any) -> str:
+        from bntui.audit.report import tolerances
+
+        return f"{super().get_help(ctx)}\n\n{tolerances(min(shutil.get_terminal_size().columns, WIDEST))}"
+
+
+@app.command(cls=_WithTolerances)
+def audit(recording: Recording, as_json: Json = False) -> None:
+    """Is every recorded number true? Checks digests, and recomputes the rest with plain NumPy in float64."""
+    from bntui.audit.audit import audit as audited
+    from bntui.audit.report import as_json as json_of
+    from bntui.audit.report import as_text
+
+    if as_json:
+        use("en")  # what programs read is bound to no language
+    report = audited(recording)
+    print(json_of(report) if as_json else as_text(report))
+    if not report.true:
+        raise typer.Exit(1)
 
 
 @command()

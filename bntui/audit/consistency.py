@@ -1,0 +1,202 @@
+"""What can be said of a keyframe from its row alone, where its evidence was thinned out?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.audit.ledger import Ledger, Place
+from bntui.audit.masks import check_mask
+from bntui.audit.recompute import Subject
+from bntui.audit.tolerances import UNIT
+from bntui.keyframe import QUANTITIES, Distribution, Keyframe, LayerMeasures
+from bntui.language import N_
+from bntui.recording.history import LayerInfo
+
+Values = NDArray[Any]
+
+SHAPE: Final = N_("figures of one row among each other")
+VARIANCE: Final = N_("law of total variance: features' statistics and the layer's")
+SLACK: Final = 1e-9
+
+
+def check_row(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, *, full: bool, initial: bool) -> None:
+    """All layers of a keyframe; with ``full`` evidence what follows from that is left to the recomputation."""
+    samples = len(frame.batch_indices)
+    for info, layer in zip(subject.run.layers, frame.layers, strict=True):
+        here = replace(place, layer=layer.name)
+        sizes = _sizes(info, samples)
+        for name in QUANTITIES:
+            recorded: Distribution | None = getattr(layer, name)
+            if recorded is not None:
+                _distribution(ledger, here, name, recorded, sizes.get(name))
+        _scalars(ledger, here, info, layer, initial=initial)
+        if layer.batch_norm is not None:
+            _normalized(ledger, here, info, layer, noisy="noise" in info.stages)
+        if layer.dropout is not None and not full:
+            check_mask(ledger, here, layer.dropout, info.dropout, None)
+            _kept(ledger, here, layer, samples)
+    _losses(ledger, place, frame)
+
+
+def _sizes(info: LayerInfo, samples: int) -> dict[str, int]:
+    """How many values a quantity has, where the layer's shape says it."""
+    count = samples * math.prod(info.shape)
+    if info.kind == "linear":
+        return {"pre_norm": count, "normalized": count, "output": count}
+    return {"output": count} if info.kind == "recurrent" else {}
+
+
+def _distribution(ledger: Ledger, place: Place, name: str, of: Distribution, size: int | None) -> None:
+    counts = of.counts.astype(np.int64)
+    total = int(counts.sum())
+    ledger.hold(SHAPE, place, f"{name}.counts", bool(counts.min() >= 0), int(counts.min()), ">= 0")
+    ends = [of.min, of.max]
+    if not all(map(math.isfinite, ends)):
+        for statistic in ("p15", "p50", "p85"):
+            value = getattr(of, statistic)
+            ledger.hold(SHAPE, place, f"{name}.{statistic}", math.isnan(value), value, "NaN")
+        return
+    if size is not None:
+        ledger.hold(SHAPE, place, f"{name}.counts", total == size, total, size)
+    width = max(abs(of.min), abs(of.max))
+    slack = SLACK * width
+    marks = [of.min, of.p15, of.p50, of.p85, of.max]
+    rising = all(a <= b + slack for a, b in pairwise(marks))
+    ledger.hold(SHAPE, place, f"{name}.p15", rising, marks, "min <= p15 <= p50 <= p85 <= max")
+    within = of.min - slack <= of.mean <= of.max + slack
+    ledger.hold(SHAPE, place, f"{name}.mean", within, of.mean, f"{of.min} … {of.max}")
+    # Popoviciu's and Bhatia and Davis' bound: no spread is larger for these ends and this mean
+    bound = math.sqrt(max(0.0, (of.max - of.mean) * (of.mean - of.min))) + 1e-6 * width
+    ledger.hold(SHAPE, place, f"{name}.std", 0 <= of.std <= bound, of.std, f"0 … {bound}")
+    if total and of.max > of.min:
+        _against_counts(ledger, place, name, of, counts)
+
+
+def _against_counts(ledger: Ledger, place: Place, name: str, of: Distribution, counts: Values) -> None:
+    """Every bin says where its values lie: mean, spread and percentiles are bounded by them."""
+    total = counts.sum()
+    width = (of.max - of.min) / len(counts)
+    low = of.min + width * np.arange(len(counts))
+    slack = 1e-6 * max(abs(of.min), abs(of.max))
+    least, most = float((counts * low).sum() / total), float((counts * (low + width)).sum() / total)
+    fits = least - slack <= of.mean <= most + slack
+    ledger.hold(SHAPE, place, f"{name}.mean, counts", fits, of.mean, f"{least} … {most}")
+    ledger.hold(SHAPE, place, f"{name}.counts, ends", bool(counts[0] and counts[-1]), "0", "> 0")
+    away = np.maximum(np.maximum(low - of.mean, of.mean - low - width), 0)
+    far = np.maximum(np.abs(low - of.mean), np.abs(low + width - of.mean))
+    least, most = (math.sqrt(float((counts * d * d).sum() / total)) for d in (away, far))
+    fits = least - slack <= of.std <= most + slack
+    ledger.hold(SHAPE, place, f"{name}.std, counts", fits, of.std, f"{least} … {most}")
+    below = np.cumsum(counts)
+    for share, statistic in ((0.15, "p15"), (0.5, "p50"), (0.85, "p85")):
+        rank = share * (total - 1)
+        first = int(np.searchsorted(below, math.floor(rank), side="right"))
+        last = int(np.searchsorted(below, math.ceil(rank - 1e-9), side="right"))
+        least, most = float(low[min(first, len(low) - 1)]), float(low[min(last, len(low) - 1)] + width)
+        value = getattr(of, statistic)
+        fits = least - slack <= value <= most + slack
+        ledger.hold(SHAPE, place, f"{name}.{statistic}, counts", fits, value, f"{least} … {most}")
+
+
+def _scalars(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasures, *, initial: bool) -> None:
+    names = ("weight_norm", "weight_gradient_norm", "activation_gradient_norm", "gradient_shift", "update_ratio")
+    for name in names:
+        value = getattr(layer, name)
+        ledger.hold(SHAPE, place, name, not value < 0, value, ">= 0")
+    for name, there in (
+        ("dead_fraction", info.activation == "relu"),
+        ("saturated_fraction", info.activation in ("sigmoid", "tanh", "softsign")),
+    ):
+        value = getattr(layer, name)
+        fits = 0 <= value <= 1 if there else math.isnan(value)
+        ledger.hold(SHAPE, place, name, fits, value, "0 … 1" if there else "NaN")
+    if info.activation == "relu" and layer.kind == "linear":
+        units = layer.dead_fraction * info.shape[0]
+        ledger.hold(
+            SHAPE, place, "dead_fraction", abs(units - round(units)) < 1e-6, layer.dead_fraction, f"k / {info.shape[0]}"
+        )
+    if initial:
+        ledger.hold(SHAPE, place, "update_ratio", math.isnan(layer.update_ratio), layer.update_ratio, "NaN")
+    marks = [layer.unit_p15, layer.unit_p50, layer.unit_p85]
+    slack = SLACK * max(map(abs, marks), default=0)
+    rising = any(map(math.isnan, marks)) or all(a <= b + slack for a, b in pairwise(marks))
+    ledger.hold(SHAPE, place, "unit_p15", rising, marks, "unit_p15 <= unit_p50 <= unit_p85")
+    enters = layer.normalized if _norm_first(info) and layer.normalized is not None else layer.pre_norm
+    if all(map(math.isfinite, (*marks, enters.min, enters.max))):
+        slack = SLACK * max(abs(enters.min), abs(enters.max))
+        fits = enters.min - slack <= marks[0] and marks[2] <= enters.max + slack
+        ledger.hold(SHAPE, place, "unit_p15", fits, marks, f"{enters.min} … {enters.max}")
+
+
+def _norm_first(info: LayerInfo) -> bool:
+    kinds = list(info.stages)
+    return "norm" in kinds and kinds.index("norm") < kinds.index("activation")
+
+
+def _normalized(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasures, *, noisy: bool) -> None:
+    """The layer's mean is the mean of its features' means; its variance theirs, plus that of their means.
+
+    Of what enters the normalization, and of what leaves it: there a feature has mean β and variance γ² v / (v + ε).
+    """
+    of = layer.batch_norm
+    assert of is not None
+    mean, var = of.batch_mean.astype(np.float64), of.batch_var.astype(np.float64)
+    ledger.hold(SHAPE, place, "batch_var", bool(not (var < 0).any()), float(np.nanmin(var, initial=0)), ">= 0")
+    running = of.running_var
+    ledger.hold(
+        SHAPE, place, "running_var", bool(not (running < 0).any()), float(np.nanmin(running, initial=0)), ">= 0"
+    )
+    entered = layer.pre_norm if _norm_first(info) or not info.stages else layer.output
+    if not (np.isfinite(mean).all() and np.isfinite(var).all() and math.isfinite(entered.std)):
+        return
+    size = max(abs(entered.min), abs(entered.max))
+    near = 4 * UNIT * size
+    ledger.compare(VARIANCE, place, "pre_norm.mean", entered.mean, float(mean.mean()), near, scale=size or None)
+    total = float(var.mean() + mean.var())
+    near_square = 8 * UNIT * size * size
+    ledger.compare(VARIANCE, place, "pre_norm.std²", entered.std**2, total, near_square, scale=size**2 or None)
+    if layer.normalized is None or noisy or not math.isfinite(layer.normalized.std):
+        return
+    beta, gamma = np.broadcast_to(of.beta, mean.shape), np.broadcast_to(of.gamma, mean.shape)
+    spread = np.square(gamma, dtype=np.float64) * (var / (var + of.eps))
+    lost = float((np.abs(gamma) / np.sqrt(var + of.eps)).max()) * size * 16 * UNIT
+    far = max(abs(layer.normalized.min), abs(layer.normalized.max))
+    near = lost + 16 * UNIT * far
+    ledger.compare(
+        VARIANCE, place, "normalized.mean", layer.normalized.mean, float(beta.mean()), near, scale=far or None
+    )
+    total = float(spread.mean() + np.var(beta, dtype=np.float64))
+    near = 2 * (lost + 16 * UNIT * far) * far + (lost * lost)
+    ledger.compare(VARIANCE, place, "normalized.std²", layer.normalized.std**2, total, near, scale=far**2 or None)
+
+
+def _kept(ledger: Ledger, place: Place, layer: LayerMeasures, samples: int) -> None:
+    """The kept fraction against the bits that are there: all of them, or those of the first samples."""
+    mask = layer.dropout
+    assert mask is not None
+    rows, units = mask.kept.shape
+    counted = mask.kept_fraction * samples * units
+    ledger.hold(
+        SHAPE,
+        place,
+        "kept_fraction",
+        abs(counted - round(counted)) < 1e-4,
+        mask.kept_fraction,
+        f"k / {samples * units}",
+    )
+    shown = int(mask.kept.sum())
+    most = shown + (samples - rows) * units
+    fits = shown - 1e-4 <= counted <= most + 1e-4 and rows == min(samples, 64)
+    ledger.hold(SHAPE, place, "kept_fraction", fits, counted, f"{shown} … {most}")
+
+
+def _losses(ledger: Ledger, place: Place, frame: Keyframe) -> None:
+    for name in ("batch_loss", "train_loss", "val_loss"):
+        value = getattr(frame, name)
+        ledger.hold(SHAPE, place, name, not value < 0, value, ">= 0")

@@ -1,0 +1,151 @@
+"""What was compared, how far apart it was, and what failed: the audit writes everything into one ledger."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[Any]
+
+SHOWN: Final = 3
+"""Failures of one check at one place that are kept with their values; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a figure stands."""
+
+    run: str = ""
+    step: int | None = None
+    epoch: float | None = None
+    layer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A figure outside its tolerance, or something that does not fit."""
+
+    check: str
+    place: Place
+    figure: str
+    recorded: str
+    recomputed: str
+    more: int = 0
+    """How many others of the same figure are outside too."""
+
+
+@dataclass(slots=True)
+class Line:
+    """All comparisons of one kind so far."""
+
+    figures: int = 0
+    undetermined: int = 0
+    """Figures that rounding alone could have made anything, as where float32 overflows."""
+    error: float = 0.0
+    """Largest relative error."""
+    tolerance: float = 0.0
+    """The tolerance there, relative too."""
+    place: Place = field(default_factory=Place)
+    share: float = 0.0
+    """Largest share of its tolerance that any error took."""
+    failed: int = 0
+
+
+class Ledger:
+    """Collects comparisons by the name of their check, in the order of their first appearance."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, Line] = {}
+        self.failures: list[Failure] = []
+        self.notes: Counter[str] = Counter()
+        """What could not be checked, each reason with how often."""
+
+    def note(self, reason: str) -> None:
+        """Something that could not be checked, and why."""
+        self.notes[reason] += 1
+
+    def fail(self, check: str, place: Place, figure: str, recorded: object, recomputed: object, more: int = 0) -> None:
+        """Something is wrong."""
+        self.lines.setdefault(check, Line()).failed += 1 + more
+        self.failures.append(Failure(check, place, figure, spelled(recorded), spelled(recomputed), more))
+
+    def hold(self, check: str, place: Place, figure: str, fits: bool, recorded: object, recomputed: object) -> bool:
+        """One figure that fits or does not."""
+        self.lines.setdefault(check, Line()).figures += 1
+        if not fits:
+            self.fail(check, place, figure, recorded, recomputed)
+        return fits
+
+    def compare(
+        self,
+        check: str,
+        place: Place,
+        figure: str,
+        recorded: Any,
+        recomputed: Any,
+        tolerance: Any,
+        *,
+        scale: float | None = None,
+    ) -> bool:
+        """Recorded against recomputed values within an absolute tolerance; True if all fit.
+
+        Relative errors are against ``scale``, by default the largest recomputed magnitude.  Values that are not
+        finite must agree in kind; where the tolerance is not finite, nothing is determined.
+        """
+        theirs, ours = np.asarray(recorded, np.float64), np.asarray(recomputed, np.float64)
+        line = self.lines.setdefault(check, Line())
+        if theirs.shape != ours.shape:
+            self.fail(check, place, figure, f"shape {theirs.shape}", f"shape {ours.shape}")
+            return False
+        if not ours.size:
+            return True
+        line.figures += ours.size
+        allowed = np.broadcast_to(np.asarray(tolerance, np.float64), ours.shape)
+        with np.errstate(all="ignore"):
+            apart = np.abs(theirs - ours)
+            bound = np.isfinite(allowed)
+            finite = np.isfinite(ours) & np.isfinite(theirs)
+            kind = (theirs == ours) | (np.isnan(theirs) & np.isnan(ours))
+            wrong = bound & np.where(finite, ~(apart <= allowed), ~kind)
+            line.undetermined += int((~bound).sum())
+            judged = finite & bound
+            if judged.any():
+                self._largest(line, place, apart, allowed, ours, judged, scale)
+        if not wrong.any():
+            return True
+        where = np.argwhere(np.atleast_1d(wrong))[:SHOWN]
+        rest = int(wrong.sum()) - len(where)
+        for number, index in enumerate(map(tuple, where)):
+            at = figure if not ours.ndim else f"{figure}[{', '.join(map(str, index))}]"
+            there, here = float(np.atleast_1d(theirs)[index]), float(np.atleast_1d(ours)[index])
+            self.fail(check, place, at, there, here, rest if number == len(where) - 1 else 0)
+        return False
+
+    @staticmethod
+    def _largest(
+        line: Line, place: Place, apart: Values, allowed: Values, ours: Values, judged: Values, scale: float | None
+    ) -> None:
+        size = float(np.abs(ours[judged]).max()) if scale is None else scale
+        worst = float(apart[judged].max())
+        if not worst:
+            return
+        with np.errstate(all="ignore"):
+            share = float(np.nanmax(np.where(apart[judged] > 0, apart[judged] / allowed[judged], 0)))
+        line.share = max(line.share, share)
+        relative = worst / size if size else math.inf
+        if relative > line.error:
+            at = int(np.argmax(np.where(judged, apart, -1)))
+            line.error, line.place = relative, place
+            line.tolerance = float(allowed.reshape(-1)[at]) / size if size else math.inf
+
+
+def spelled(value: object) -> str:
+    """A figure as people compare it."""
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else {True: "NaN"}.get(math.isnan(value), f"{value:+}")
+    return str(value)

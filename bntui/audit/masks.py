@@ -1,0 +1,58 @@
+"""Does a dropout mask fit its rate: over all of it, in each sample and for each unit?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.audit.ledger import Ledger, Place
+from bntui.audit.tolerances import CHANCE
+from bntui.keyframe import BoolArray, DropoutMask
+from bntui.language import N_
+
+RATE: Final = N_("dropout masks fit their rate")
+BITS: Final = N_("dropout masks' bits, kept fraction")
+
+
+def surprise(kept: NDArray[Any], of: int, rate: float) -> NDArray[np.float64]:
+    """Logarithm of Chernoff's bound: a binomial draw is as far from ``of * rate`` with no larger probability.
+
+    It is -n KL(k/n ‖ rate) (Hoeffding, 1963, theorem 1), on either side.
+    """
+    share = np.asarray(kept, np.float64) / of
+    with np.errstate(all="ignore"):
+        yes = np.where(share > 0, share * np.log(share / rate), 0)
+        no = np.where(share < 1, (1 - share) * np.log((1 - share) / (1 - rate)), 0)
+    result: NDArray[np.float64] = -of * (yes + no)
+    return result
+
+
+def check_rate(ledger: Ledger, place: Place, kept: BoolArray, p: float, *, figure: str = "mask") -> None:
+    """A mask ``(samples, units)``: as many kept as a draw of rate 1 - p gives, in whole and in each row and column."""
+    limit, rate = math.log(CHANCE), 1 - p
+    parts = ((kept.sum(), kept.size), (kept.sum(1), kept.shape[1]), (kept.sum(0), kept.shape[0]))
+    for name, (count, of) in zip((figure, f"{figure}, samples", f"{figure}, units"), parts, strict=True):
+        far = np.atleast_1d(surprise(count, of, rate))
+        at = int(np.argmin(far))
+        share = float(np.atleast_1d(count)[at]) / of
+        ledger.hold(RATE, place, f"{name} {at}" if far.size > 1 else name, bool(far[at] >= limit), share, rate)
+
+
+def check_mask(ledger: Ledger, place: Place, recorded: DropoutMask, p: float, full: BoolArray | None) -> None:
+    """A keyframe's mask against the rate, and against all bits where evidence has them.
+
+    ``full`` has the shape ``(samples, units)``.
+    """
+    ledger.compare(BITS, place, "dropout.p", recorded.p, p, 0)
+    if full is None:
+        check_rate(ledger, place, recorded.kept, p)
+        return
+    check_rate(ledger, place, full, p)
+    share = float(full.mean())
+    ledger.compare(BITS, place, "kept_fraction", recorded.kept_fraction, share, 1e-12, scale=1)
+    shown = full[: len(recorded.kept)]
+    same = recorded.kept.shape == shown.shape and bool((recorded.kept == shown).all())
+    ledger.hold(BITS, place, "mask", same, int(recorded.kept.sum()), int(shown.sum()))

@@ -1,0 +1,178 @@
+"""What did the audit find, as a table for people and as JSON for programs?"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from bntui.audit.audit import Report
+from bntui.audit.ledger import Failure, Line, Place
+from bntui.audit.tolerances import TABLE, UNIT_IS
+from bntui.language import _, ngettext
+from bntui.text import clean
+
+SHOWN: Final = 40
+"""Failures that are written out; the rest are counted."""
+WIDEST: Final = 48
+"""Cells of a value in a failure's line."""
+
+
+def cells(text: str) -> int:
+    """Cells that a text takes in a terminal."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Iterator[str]:
+    """Rows with their columns aligned; those named in ``right`` to the right."""
+    widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [
+            " " * (width - cells(cell)) + cell if at in right else cell + " " * (width - cells(cell))
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(padded).rstrip()
+
+
+def where(place: Place) -> str:
+    """A place as people say it."""
+    parts = [place.run]
+    if place.epoch is not None:
+        parts.append(_("epoch {epoch:g}").format(epoch=place.epoch))
+    elif place.step is not None:
+        parts.append(_("step {step}").format(step=place.step))
+    return ", ".join(part for part in (*parts, place.layer) if part)
+
+
+def as_text(report: Report) -> str:
+    """The table, what could not be checked, failures, the verdict."""
+    return "\n".join(_lines(report))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"{report.title} · {report.path}"
+    yield ""
+    heads = _("checked"), _("figures"), _("largest relative error"), _("tolerance"), _("where")
+    rows = [heads, *(_row(name, line) for name, line in report.ledger.lines.items())]
+    yield from table(rows, right=(1, 2, 3))
+    if report.ledger.notes:
+        yield ""
+        yield _("Not checked:")
+        for reason, count in report.ledger.notes.items():
+            yield f"  {_(reason)} ({count}×)"
+    if report.ledger.failures:
+        yield ""
+        yield _("Outside of their tolerance:")
+        yield from _failures(report.ledger.failures)
+    yield ""
+    yield verdict(report)
+
+
+def _row(name: str, line: Line) -> tuple[str, ...]:
+    figures = f"{line.figures:,}"
+    if line.failed:
+        return _(name), figures, _("{count} failed").format(count=f"{line.failed:,}"), "", ""
+    error = "0" if not line.error else f"{line.error:.1e}"
+    tolerance = f"{line.tolerance:.1e}" if line.error else ""
+    return _(name), figures, error, tolerance, where(line.place) if line.error else ""
+
+
+def _failures(failures: Sequence[Failure]) -> Iterator[str]:
+    heads = (_("run"), _("step"), _("layer"), _("figure"), _("recorded"), _("recomputed"))
+    rows: list[Sequence[str]] = [heads]
+    for failure in failures[:SHOWN]:
+        place = failure.place
+        step = "" if place.step is None else str(place.step)
+        figure = failure.figure
+        if failure.more:
+            figure += " " + _("(and {count} more)").format(count=failure.more)
+        values = (_short(failure.recorded), _short(failure.recomputed))
+        rows.append((place.run, step, place.layer, clean(figure), *values))
+    yield from (f"  {line}" for line in table(rows, right=(1,)))
+    rest = len(failures) - SHOWN
+    if rest > 0:
+        yield "  " + ngettext("and {count} more line", "and {count} more lines", rest).format(count=rest)
+
+
+def _short(value: str) -> str:
+    told = clean(_(value))
+    return told if len(told) <= WIDEST else told[: WIDEST - 1] + "…"
+
+
+def verdict(report: Report) -> str:
+    """The last line: true or not, and of how much."""
+    full = ngettext("{count} keyframe recomputed in full", "{count} keyframes recomputed in full", report.full)
+    rest = ngettext("{count} checked for consistency only", "{count} checked for consistency only", report.consistent)
+    parts = [full.format(count=report.full), rest.format(count=report.consistent)]
+    if report.damaged:
+        bad = ngettext("{count} damaged row left out", "{count} damaged rows left out", report.damaged)
+        parts.append(bad.format(count=report.damaged))
+    counts = ", ".join(parts)
+    if report.true:
+        return _("true: every figure within its tolerance; {counts}").format(counts=counts)
+    failed = sum(line.failed for line in report.ledger.lines.values())
+    sentence = ngettext("not true: {count} figure fails; {counts}", "not true: {count} figures fail; {counts}", failed)
+    return sentence.format(count=f"{failed:,}", counts=counts)
+
+
+def as_json(report: Report) -> str:
+    """The same as one JSON object; names are English whatever the language."""
+    ledger = report.ledger
+    record = {
+        "recording": str(report.path),
+        "title": report.title,
+        "true": report.true,
+        "keyframes": {"full": report.full, "consistency": report.consistent, "damaged": report.damaged},
+        "checks": [_check(name, line) for name, line in ledger.lines.items()],
+        "failures": [
+            {
+                "check": failure.check, **_place(failure.place), "figure": failure.figure,
+                "recorded": failure.recorded, "recomputed": failure.recomputed, "more": failure.more,
+            }
+            for failure in ledger.failures
+        ],
+        "not_checked": [{"reason": reason, "times": count} for reason, count in ledger.notes.items()],
+    }  # fmt: skip
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+
+def _check(name: str, line: Line) -> dict[str, Any]:
+    return {
+        "name": name, "figures": line.figures, "undetermined": line.undetermined, "failed": line.failed,
+        "largest_relative_error": _number(line.error), "tolerance": _number(line.tolerance),
+        "largest_share_of_tolerance": _number(line.share), **_place(line.place),
+    }  # fmt: skip
+
+
+def _place(place: Place) -> dict[str, Any]:
+    epoch = None if place.epoch is None else _number(place.epoch)
+    return {"run": place.run or None, "step": place.step, "epoch": epoch, "layer": place.layer or None}
+
+
+def _number(value: float) -> float | str:
+    return value if math.isfinite(value) else "NaN" if math.isnan(value) else "Infinity"
+
+
+def tolerances(width: int) -> str:
+    """The table of tolerances with its reasons, for the command's help."""
+    lines = [_("Tolerances:")]
+    for rule in TABLE:
+        lines.append(f"  {_(rule.subject)}: {rule.size}")
+        lines += [f"      {line}" for line in _folded(_(rule.reason), width - 6)]
+    lines += [f"  {line}" for line in _folded(_(UNIT_IS), width - 2)]
+    return "\n".join(lines)
+
+
+def _folded(text: str, width: int) -> Iterable[str]:
+    line = ""
+    for word in text.split():
+        if line and cells(line) + 1 + cells(word) > width:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    yield line

@@ -1,0 +1,81 @@
+"""Which samples did a step see?  The recorded data set, scaled as the run scaled it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.audit.network import as_sequence
+from bntui.keyframe import IntArray
+from bntui.recording.dataset import RecordedData, RecordedScaling
+from bntui.recording.history import RunInfo
+
+Values = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The data of one run."""
+
+    data: RecordedData
+    scaling: RecordedScaling
+    sequence: str
+    task: str
+
+    @classmethod
+    def of(cls, data: RecordedData, run: RunInfo, task: str) -> Samples:
+        return cls(data, data.scalings[run.index], run.config["data"].get("sequence", "none"), task)
+
+    def scaled(self, x: Values) -> Values:
+        """``(x - offset) * factor`` in float64, rounded to float32; in the shape that the network takes."""
+        wide = x.astype(np.float64)
+        if self.scaling.kind != "none":
+            wide = (wide - self.scaling.offset) * self.scaling.factor
+        return as_sequence(wide.astype(np.float32), self.sequence)
+
+    def batch(self, indices: IntArray) -> tuple[Values, Values] | None:
+        """Inputs and targets of a mini-batch; None where its indices lead nowhere."""
+        if not len(indices) or indices.min() < 0 or indices.max() >= len(self.data.train):
+            return None
+        rows = self.data.train[indices]
+        return self.scaled(self.data.x[rows]), self.data.y[rows]
+
+    def validation(self) -> tuple[Values, Values]:
+        """Inputs and targets of the validation part."""
+        rows = self.data.validation
+        return self.scaled(self.data.x[rows]), self.data.y[rows]
+
+    def grid(self) -> Values | None:
+        """Points at which predictions are recorded, the first axis running fastest; None without a grid."""
+        axes = self.data.grid
+        if not axes:
+            return None
+        if len(axes) == 1:
+            return self.scaled(axes[0][:, None])
+        first, second = axes
+        points = np.empty((len(second), len(first), 2), np.float32)
+        points[..., 0], points[..., 1] = first, second[:, None]
+        return self.scaled(points.reshape(-1, 2))
+
+
+def scaling_fits(samples: Samples) -> tuple[Values, Values, Values]:
+    """What offset and factor have to be, from the training part, and how far the recorded ones may be off.
+
+    minmax: the minimum and 1 / (max - min); standard: mean and 1 / σ (ddof = 0); 1 for a constant feature.
+
+    Returns:
+        Offset, factor, and the size of a feature's values: roundings of the sums are relative to it.
+    """
+    x = samples.data.x[samples.data.train].astype(np.float64)
+    size = np.abs(x).max(0)
+    if samples.scaling.kind == "none":
+        return np.zeros(x.shape[1:]), np.ones(x.shape[1:]), size
+    if samples.scaling.kind == "minmax":
+        low = x.min(0)
+        width = x.max(0) - low
+        return low, 1 / np.where(width > 10 * np.finfo(np.float64).eps, width, 1), size
+    spread = x.std(0)
+    return x.mean(0), 1 / np.where(spread > 1e-7 * size, spread, 1), size
