@@ -67,7 +67,7 @@ def measure(name: str, seed: int) -> Measurement:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.bntui"
         try:
-            session = Session(scenario, path)
+            session = Session.begin(scenario, path)
         except DataError as error:
             return Measurement(name, key, seed, 0.0, {}, str(error))
         while not session.over:

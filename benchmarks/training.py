@@ -69,7 +69,7 @@ def main() -> int:
     overrides = [("training.optimizer", "adam"), ("training.lr", 1e-3), ("training.epochs", 10_000)]
     overrides.append(("record.every", "epoch"))
     with tempfile.TemporaryDirectory() as folder:
-        session = Session(load(find("batch-normalization"), overrides), Path(folder) / "x.bntui")
+        session = Session.begin(load(find("batch-normalization"), overrides), Path(folder) / "x.bntui")
         data = session.runs[0].samples
         theirs = [usual_loop(data, norm=norm) for norm in (False, True)]
         pairs = [

@@ -66,7 +66,7 @@ def test_a_scenario_says_what_to_look_for_trains_and_draws(card: Card, tmp_path:
     assert card.reference
     scenario = load(card.path, overrides(card, tmp_path))
     assert 2 <= len(scenario.runs) <= (12 if card.name == "small-batches" else 6)
-    training = Session(scenario, tmp_path / "x.bntui")
+    training = Session.begin(scenario, tmp_path / "x.bntui")
     while not training.over:
         training.epoch(lambda: False)
     training.writer.close()
@@ -96,7 +96,7 @@ def draws(recording: Path) -> None:
 def test_fashion_mnist_says_which_files_it_wants(tmp_path: Path) -> None:
     card = next(card for card in CARDS if card.name == "fashion-mnist")
     with pytest.raises(DataError) as refused:
-        Session(load(card.path), tmp_path / "x.bntui")
+        Session.begin(load(card.path), tmp_path / "x.bntui")
     assert "train-images-idx3-ubyte.gz" in str(refused.value)
     assert "--set data.source" in str(refused.value)
     assert not (tmp_path / "x.bntui").exists()

@@ -280,7 +280,7 @@ every = 1
 
 
 def train(folder: Path, scenario: str) -> Reader:
-    session = Session(parse(scenario, file="test.toml"), folder / "0.bntui")
+    session = Session.begin(parse(scenario, file="test.toml"), folder / "0.bntui")
     while not session.over:
         session.epoch(lambda: False)
     session.writer.close()

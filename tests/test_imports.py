@@ -72,7 +72,7 @@ import sys
 from pathlib import Path
 from bntui.scenario.load import parse
 from bntui.trainer.session import Session
-session = Session(parse(sys.argv[1], file="x"), Path(sys.argv[2]), ())
+session = Session.begin(parse(sys.argv[1], file="x"), Path(sys.argv[2]), ())
 session.epoch(lambda: False)
 assert session.runs[0].step == 6
 assert "torch._dynamo" not in sys.modules

@@ -69,7 +69,7 @@ def test_a_factor_that_the_values_do_not_survive_is_refused() -> None:
 
 def test_the_recording_holds_images_times_the_factor_and_the_network_saw_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.bntui"
-    session = Session(parse(SCENARIO, file="test.toml"), path)
+    session = Session.begin(parse(SCENARIO, file="test.toml"), path)
     session.epoch(lambda: False)
     session.writer.close()
     reader = Reader(path)
@@ -103,7 +103,7 @@ def _final(path: Path) -> bytes:
 def test_a_grid_of_predictions_goes_through_a_recurrent_network(tmp_path: Path) -> None:
     text = SCENARIO.replace("digits", "moons").replace('"rows"', '"pixels"').replace("factor = 15.9375", "")
     path = tmp_path / "moons.bntui"
-    session = Session(parse(text, file="test.toml"), path)
+    session = Session.begin(parse(text, file="test.toml"), path)
     session.writer.close()
     predictions = Reader(path).keyframe(0, 0).predictions
     assert predictions is not None

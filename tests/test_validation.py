@@ -112,7 +112,7 @@ def test_evaluation_mode_takes_the_running_statistics_and_leaves_training_mode_b
 
 def train(folder: Path, text: str) -> Reader:
     path = folder / f"{len(list(folder.iterdir()))}.bntui"
-    session = Session(parse(text, file="test.toml"), path)
+    session = Session.begin(parse(text, file="test.toml"), path)
     while not session.over:
         session.epoch(lambda: False)
     session.writer.close()

@@ -156,6 +156,46 @@ class Reader:
                 raise RecordingError(sentence.format(path=self.path, row=row_id))
             return unpack_arrays(found["block"])
 
+    def state(self, run: int, row: int) -> tuple[Arrays, str] | None:
+        """Where a run stood before a keyframe's step: its evidence, and the trainer's ``Progress`` as text.
+
+        None where the evidence was thinned out, and in recordings of an older format, which keep no progress.
+
+        Raises:
+            RecordingError: its bytes are not those that were written.
+        """
+        arrays = self.evidence(run, row)
+        if arrays is None:
+            return None
+        with self._damage():
+            row_id = int(self._columns[run].integers[0, row])
+            block = self._db.execute("SELECT block FROM evidence WHERE id = ?", (row_id,)).fetchone()["block"]
+            progress = metadata_of(block).get("progress")
+        return None if progress is None else (arrays, progress)
+
+    def weights(self, run: int) -> dict[int, str]:
+        """Digest of the parameters and buffers after each recorded step of a run, by step."""
+        with self._damage():
+            return dict(self._db.execute("SELECT step, weights_digest FROM keyframe WHERE run = ?", (run,)).fetchall())
+
+    def has_checkpoint(self, run: int, name: str) -> bool:
+        """Whether parameters are kept under that name."""
+        with self._damage():
+            found = self._db.execute("SELECT 1 FROM checkpoint WHERE run = ? AND name = ?", (run, name)).fetchone()
+        return found is not None
+
+    @property
+    def data_checksum(self) -> bytes:
+        """BLAKE2b of the samples' bytes, inputs and then targets."""
+        with self._damage():
+            return bytes(self._db.execute("SELECT digest FROM data WHERE name = 'data'").fetchone()["digest"])
+
+    def scaling(self, run: int) -> RecordedScaling:
+        """A run's feature scaling, to the last bit."""
+        with self._damage():
+            block = self._db.execute("SELECT scaling FROM run WHERE run = ?", (run,)).fetchone()["scaling"]
+            return _scaling(block)
+
     def evidence_rows(self, run: int) -> IntArray:
         """Rows of :meth:`history` whose evidence is kept, ascending."""
         with self._damage():
@@ -177,11 +217,7 @@ class Reader:
                 return None
             block = blocks["data"]["block"]
             arrays, names = unpack_arrays(block), metadata_of(block)
-            scalings = []
-            for row in self._db.execute("SELECT scaling FROM run ORDER BY run"):
-                fitted = unpack_arrays(row["scaling"])
-                kind = metadata_of(row["scaling"])["kind"]
-                scalings.append(RecordedScaling(kind, fitted["offset"], fitted["factor"]))
+            scalings = [_scaling(row["scaling"]) for row in self._db.execute("SELECT scaling FROM run ORDER BY run")]
             axes = unpack_arrays(blocks["grid"]["block"]) if "grid" in blocks else {}
             return RecordedData(
                 name=clean(blocks["data"]["source"]),
@@ -247,6 +283,11 @@ class Reader:
         except (sqlite3.Error, LookupError, TypeError, ValueError, AttributeError) as error:
             sentence = _("{path} is damaged: {reason}")
             raise RecordingError(sentence.format(path=self.path, reason=told(str(error)))) from error
+
+
+def _scaling(block: bytes) -> RecordedScaling:
+    fitted = unpack_arrays(block)
+    return RecordedScaling(metadata_of(block)["kind"], fitted["offset"], fitted["factor"])
 
 
 def _run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:

@@ -168,6 +168,10 @@ class Writer:
             )
         self._thinning[info.index] = Thinning(budget)
 
+    def budget(self, run: int) -> float:
+        """A run's share of the evidence, in bytes."""
+        return self._thinning[run].budget
+
     @property
     def agenda(self) -> str:
         """What was asked for and is not yet done, as :meth:`plan` was last given it; empty at first."""
@@ -182,7 +186,7 @@ class Writer:
     @contextmanager
     def together(self) -> Iterator[None]:
         """Everything that is written meanwhile is committed at once, or nothing of it is."""
-        with self._storage(), self._transaction():
+        with self._storage(), self._changing():
             yield
 
     def add_data(self, name: str, block: bytes | None, source: str, checksum: bytes) -> None:

@@ -94,6 +94,12 @@ def problems(config: RunConfig, facts: Facts) -> tuple[Problem, ...]:
     return tuple(Problem(spell(complaint.paths[0]), complaint.message) for complaint in check(config, facts))
 
 
+def rest_of_epoch(config: RunConfig, facts: Facts, samples: int) -> Problem | None:
+    """Why the samples that are left of an epoch cannot be cut into mini-batches: a fork may begin within one."""
+    complaint = _lone_batch(config, samples, _single_valued(config, tuple(placed(config, facts.shape))))
+    return None if complaint is None else Problem(spell(complaint.paths[0]), complaint.message)
+
+
 def _data(data: Data, shape: Shape | None) -> Iterator[Complaint]:
     source = data.source
     generated = source in BUILTIN_DATA and source not in STORED_SAMPLES

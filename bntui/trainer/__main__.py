@@ -13,12 +13,17 @@ import signal
 import socket
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bntui.errors import BntuiError
+from bntui.errors import BntuiError, UsageError
 from bntui.language import _, use
 from bntui.link import Status
+
+if TYPE_CHECKING:
+    from bntui.trainer.agenda import Agenda
+    from bntui.trainer.session import Session
 
 
 def main() -> int:
@@ -55,27 +60,21 @@ def _warm(control: socket.socket) -> None:
 
 
 def _train(control: socket.socket, job: dict[str, Any]) -> int:
-    from bntui.scenario.load import load, parse
     from bntui.trainer.server import Server
     from bntui.trainer.service import Service
-    from bntui.trainer.session import Session
 
     server = session = None
     use(job["language"])
     try:
-        path, text = Path(job["scenario"]), job["text"]
-        overrides = [(key, value) for key, value in job["overrides"]]
-        scenario = (
-            load(path, overrides) if text is None else parse(text, file=str(path), path=path, overrides=overrides)
-        )
-        session = Session(scenario, Path(job["recording"]) if job["recording"] else None, overrides)
+        session, agenda = (_resumed if job["resume"] else _begun)(job)
         recording = session.writer.path
-        state: Any = "running" if job["start"] else "paused"
-        server = Server(recording, Status(state, job["pace"], 0.0, session.writer.keyframes))
+        state: Any = "running" if agenda.running else "paused"
+        server = Server(recording, Status(state, agenda.pace, 0.0, session.writer.keyframes))
         stop = server.put
         signal.signal(signal.SIGTERM, lambda *_signal: stop({"command": "stop"}))
+        service = Service(session, server, agenda)
         _answer(control, {"recording": str(recording)})
-        Service(session, server, running=job["start"], pace=job["pace"]).serve()
+        service.serve()
     except Exception as error:
         known = isinstance(error, BntuiError)
         if not known:
@@ -86,14 +85,45 @@ def _train(control: socket.socket, job: dict[str, Any]) -> int:
         if server is not None:
             server.publish(Status("failed", None, 0.0, 0, message))
         else:
-            if session is not None:
-                session.writer.discard()
             _answer(control, {"error": message, "exit_code": code})
         return code
     finally:
         if server is not None:
             server.close()
     return 0
+
+
+def _begun(job: dict[str, Any]) -> tuple[Session, Agenda]:
+    """A new recording of a scenario."""
+    from bntui.scenario.load import load, parse
+    from bntui.trainer.agenda import Agenda
+    from bntui.trainer.session import Session
+
+    path, text = Path(job["scenario"]), job["text"]
+    overrides = [(key, value) for key, value in job["overrides"]]
+    scenario = load(path, overrides) if text is None else parse(text, file=str(path), path=path, overrides=overrides)
+    session = Session.begin(scenario, Path(job["recording"]) if job["recording"] else None, overrides)
+    return session, Agenda(job["start"], job["pace"])
+
+
+def _resumed(job: dict[str, Any]) -> tuple[Session, Agenda]:
+    """A recording that is gone on with: what was asked for before is still to be done, and a fork if one is wanted."""
+    from bntui.trainer.agenda import Agenda, ForkRequest
+    from bntui.trainer.session import Session
+
+    session = Session.resume(Path(job["recording"]))
+    try:
+        agenda = Agenda.parse(session.writer.agenda)
+        agenda = replace(agenda, running=agenda.running or job["start"], pace=job["pace"])
+        if job["fork"] is not None:
+            fork = ForkRequest.parse(job["fork"])
+            session.fork(fork.run, fork.step, fork.changes)  # at once: whoever asks hears why it cannot be
+        elif session.over and not agenda.forks:
+            raise UsageError(_("every run of {recording} is over: fork one of them").format(recording=job["recording"]))
+    except BaseException:
+        session.close()
+        raise
+    return session, agenda
 
 
 def _answer(control: socket.socket, answer: dict[str, Any]) -> None:

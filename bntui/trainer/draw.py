@@ -42,6 +42,11 @@ class Draws:
         self._generator.manual_seed(derived_seed(self._seed, *self._purpose, "dropout", layer, step))
         return torch.empty_like(like).bernoulli_(1 - p, generator=self._generator).div_(1 - p)
 
+    def input_noise(self, step: int, like: Tensor, deviation: float) -> Tensor:
+        """Gaussian noise for a mini-batch's scaled inputs; shape and type of ``like``."""
+        self._generator.manual_seed(derived_seed(self._seed, *self._purpose, "input noise", step))
+        return torch.empty_like(like).normal_(0, deviation, generator=self._generator)
+
     def noise(self, layer: str, step: int, like: Tensor, amount: float) -> tuple[Tensor, Tensor]:
         """Scale and shift of the noise after batch normalization of Santurkar et al., 2018, appendix, algorithm 1.
 

@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-DRAWN = ("dropout", "noise")
+DRAWN = ("dropout", "noise", "input_noise")
 """Stages whose output is drawn in training, and is their input in evaluation mode."""
 
 
@@ -38,11 +38,11 @@ class Stage:
     layer: int
     """Number of the layer it belongs to."""
     kind: str
-    """``flatten``, ``last`` or ``rows``; ``linear``, ``conv`` or ``recurrent``; ``norm``, ``noise``, ``activation``,
-    ``pool`` or ``dropout``."""
+    """``input_noise``; ``flatten``, ``last`` or ``rows``; ``linear``, ``conv`` or ``recurrent``; ``norm``, ``noise``,
+    ``activation``, ``pool`` or ``dropout``."""
     module: nn.Module
     amount: float = 0.0
-    """Dropout: probability of dropping; noise: its strength; else 0."""
+    """Dropout: probability of dropping; noise: its strength or standard deviation; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,9 @@ def forward(stages: Iterable[Stage], x: Tensor, draw: Callable[[Stage, Tensor], 
     return values
 
 
-def build(config: NetworkConfig, shape: Sequence[int], outputs: int, seed: int, device: torch.device) -> Network:
+def build(
+    config: NetworkConfig, shape: Sequence[int], outputs: int, seed: int, device: torch.device, input_noise: float = 0.0
+) -> Network:
     """The network of a scenario for samples of ``shape``, its weights drawn per layer name and parameter."""
     layers: list[LayerInfo] = []
     stages: list[Stage] = []
@@ -101,6 +103,8 @@ def build(config: NetworkConfig, shape: Sequence[int], outputs: int, seed: int, 
     for number, block in enumerate((*blocks(config), output)):
         after_recurrent = bool(layers) and layers[-1].kind == "recurrent"
         arrangement, shape = _arranged(block, shape, after_recurrent)
+        if input_noise and not stages:
+            stages.append(Stage(0, "input_noise", nn.Identity(), input_noise))
         stages += [Stage(number, kind, module) for kind, module in arrangement]
         made, shape = _block(block, shape, config)
         cell = next((module for _, module in made if isinstance(module, Recurrence)), None)

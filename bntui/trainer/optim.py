@@ -82,6 +82,26 @@ class Optimizer:
             if tensor is not None
         }
 
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what :meth:`state` gave, as far as there is such a parameter and average here."""
+        places = {name: at for at, name in enumerate(self._names)}
+        for key, tensor in state.items():
+            parameter, _, kind = key.rpartition("/")
+            at = places.get(parameter)
+            if at is None:
+                continue
+            if kind == "step" and self._config.optimizer != "sgd":
+                self._steps[at].copy_(tensor)
+            elif kind in self._state:
+                self._state[kind][at].copy_(tensor)
+            elif kind == "momentum_buffer" and self._config.optimizer == "sgd" and self._config.momentum:
+                self._momentum[at] = tensor.to(self._parameters[at]).clone()
+        if any(buffer is not None for buffer in self._momentum):  # the fused step wants all or none; 0 is how none acts
+            for at, leaf in enumerate(self._parameters):
+                if self._momentum[at] is None:
+                    self._momentum[at] = torch.zeros_like(leaf, requires_grad=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Plateau:
@@ -102,8 +122,8 @@ def observe_plateau(schedule: Schedule, before: Plateau, val_loss: float) -> Pla
     return Plateau(before.factor, before.best, bad)
 
 
-def learning_rate(config: Training, step: int, steps_per_epoch: int, plateau: Plateau) -> float:
-    """Learning rate of a step (counted from 0).
+def learning_rate(config: Training, step: float, steps_per_epoch: int, plateau: Plateau) -> float:
+    """Learning rate of a step (counted from 0; between two where a fork changed the batch size within an epoch).
 
     Warm-up rises linearly over its epochs, step by step, and reaches ``lr`` with its last step; the
     schedule's epochs are counted from there, and change at an epoch's end as PyTorch's do.

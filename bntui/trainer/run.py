@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from bntui.keyframe import EarlyStopping, FloatArray, Keyframe
-from bntui.recording import sentences
-from bntui.recording.codec import pack_arrays
-from bntui.recording.history import Event, RunInfo
+from bntui.keyframe import EarlyStopping, Keyframe
+from bntui.recording.codec import Arrays, pack_arrays
+from bntui.recording.history import Event, Fork, RunInfo
 from bntui.scenario.schema import RunConfig
+from bntui.trainer import ending
 from bntui.trainer.draw import Draws, permutation
-from bntui.trainer.early_stopping import Patience, observe
+from bntui.trainer.early_stopping import observe
 from bntui.trainer.grid import predict
 from bntui.trainer.network import Stage, build
-from bntui.trainer.optim import Plateau, learning_rate, observe_plateau
+from bntui.trainer.optim import learning_rate, observe_plateau
 from bntui.trainer.probes import array, weights_digest
+from bntui.trainer.progress import Progress
 from bntui.trainer.score import Score
 from bntui.trainer.step import Measured, Stepper, drawn
 from bntui.trainer.validate import evaluate, forget_eval
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from bntui.recording.writer import Writer
 
 NOTHING = torch.empty(0, dtype=torch.int64)
+_OPTIMIZER = "optimizer/"
+_BEFORE = "before/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,45 +52,107 @@ class Samples:
 
 
 class Run:
-    """Trains one network under one configuration and records its keyframes."""
+    """Trains one network under one configuration and records its keyframes.
 
-    def __init__(self, index: int, name: str, config: RunConfig, samples: Samples, device: torch.device) -> None:
+    Without a writer the same steps are taken and nothing is recorded: so an earlier keyframe is reached again.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        config: RunConfig,
+        samples: Samples,
+        device: torch.device,
+        fork: Fork | None = None,
+    ) -> None:
         self.config = config
         self.samples = samples
         self.device = device
-        self.network = build(config.network, samples.x.shape[1:], samples.outputs, config.seed, device)
+        noise = config.data.input_noise
+        self.network = build(config.network, samples.x.shape[1:], samples.outputs, config.seed, device, noise)
         draws = Draws(config.seed, device)
-        self._stepper = Stepper(config.training, samples.task, self.network, draws, device, config.record)
+        self.stepper = Stepper(config.training, samples.task, self.network, draws, device, config.record)
         batches = len(samples.x) / config.data.batch_size
         self.steps_per_epoch = math.floor(batches) if config.data.last_batch == "drop" else math.ceil(batches)
         self.info = RunInfo(
-            index, name, config.model_dump(mode="json"), self.network.layers, self.steps_per_epoch, str(device)
-        )
-        self.step = 0
+            index, name, config.model_dump(mode="json"), self.network.layers, self.steps_per_epoch, str(device),
+            fork=fork,
+        )  # fmt: skip
         self.over = False
         """Finished, stopped early or diverged."""
-        self._plateau = Plateau()
-        self._patience = Patience()
-        self._best_loss = math.inf
-        self._best: tuple[int, dict[str, Tensor]] | None = None
-        """Step and state of the best epoch, where early stopping is to restore it."""
-        self._wall = 0.0
-        self._score = Score(samples.task)
+        self.departed: int | None = None
+        """Step from which on it is no longer the recorded run, where it was to be the same."""
+        self.watcher: Watcher | None = None
+        self.told: set[str] = set()
+        """Kinds of trouble that are in the recording already: each is looked for once."""
+        self._at = Progress()
+        self.best: dict[str, Tensor] | None = None
+        """State of the best epoch, where early stopping is to restore it."""
         self._start_epoch()
+
+    # --- where it stands ---
+
+    @property
+    def progress(self) -> Progress:
+        """All of its state that is not a tensor."""
+        return replace(self._at, sums=self._score.sums())
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self._at.step
 
     @property
     def epoch(self) -> float:
         """Epochs done; whole at an epoch's end."""
-        return self.step / self.steps_per_epoch
+        return self._virtual_step / self.steps_per_epoch
+
+    @property
+    def _virtual_step(self) -> float:
+        """Steps that would have led here with this batch size all along: a fork may have changed it."""
+        return self._at.epoch * self.steps_per_epoch + self._at.offset / self.config.data.batch_size
+
+    @property
+    def best_step(self) -> int | None:
+        """Step whose weights early stopping would restore; None where it restores none."""
+        rule = self.config.training.early_stopping
+        return self._at.best_step or None if rule is not None and rule.restore_best_weights else None
+
+    def load(self, arrays: Arrays, progress: Progress) -> None:
+        """Take up the state that a keyframe's evidence holds: that of before its step."""
+        state = {name: torch.tensor(values) for name, values in arrays.items()}
+        self.network.load(_below(_BEFORE, state))
+        self.stepper.optimizer.load(_below(_OPTIMIZER, state))
+        self.take_up(progress)
+
+    @property
+    def left(self) -> int:
+        """Samples of the epoch under way that were not learned from yet."""
+        return len(self.samples.x) - self._at.offset
+
+    def keep_best(self, other: Run) -> None:
+        """Another run stands where this one was at its best."""
+        self.best = {name: tensor.clone() for name, tensor in other.network.state().items()}
+
+    def take_up(self, progress: Progress) -> None:
+        """Stand where ``progress`` says; the tensors are somebody else's matter."""
+        self._at = progress
+        self._start_epoch()
+        self._score = Score(self.samples.task, progress.sums)
+
+    # --- training ---
 
     def begin(self, writer: Writer) -> None:
-        """Record keyframe 0: the first mini-batch through the initial network, no update, no side effects."""
+        """Record the initial state: the first mini-batch through the network, no update, no side effects."""
         started = time.perf_counter()
+        score, self._score = self._score, Score(self.samples.task)
+        progress = replace(self._at, sums=score.sums())
         batch = self._batch()
-        taken = self._stepper.measured(self._x[batch], self._y[batch], self.step, lr=None)
+        taken = self.stepper.measured(self._x[batch], self._y[batch], self.step, lr=None)
         self._score.add(taken.loss, taken.output, self._y[batch])
-        self._record(writer, taken, started, batch)
-        self._score = Score(self.samples.task)
+        self._record(writer, taken, progress, started, batch, self._lr(), initial=True)
+        self._score = score
 
     def train_epoch(self, writer: Writer, interrupted: Callable[[], bool]) -> None:
         """Train to the end of the epoch under way; when interrupted, to the end of the step under way.
@@ -97,49 +161,65 @@ class Run:
         """
         every = self.config.record.every
         while not self.over:
-            number = self.step + 1
-            last = number % self.steps_per_epoch == 0
+            last = self._is_last()
             leave = interrupted()
-            due = last if every == "epoch" else number % int(every) == 0 or (last and self._may_end(number))
+            due = last if every == "epoch" else (self.step + 1) % int(every) == 0 or (last and self._may_end())
             self.train_step(writer, measured=due or leave)
             if last or leave:
                 return
 
-    def _may_end(self, number: int) -> bool:
-        """The epoch that ends with this step may be the run's last one."""
-        rule = self.config.training.early_stopping
-        patience = rule is not None and self._patience.wait + 1 >= rule.patience
-        return patience or number >= self.config.training.epochs * self.steps_per_epoch
+    def _is_last(self) -> bool:
+        """The next mini-batch is the last one of its epoch."""
+        size = self.config.data.batch_size
+        left = len(self.samples.x) - self._at.offset - size
+        return left < (size if self.config.data.last_batch == "drop" else 1)
 
-    def train_step(self, writer: Writer, *, measured: bool = True) -> None:
-        """One optimizer step; measured and recorded, or bare."""
+    def _may_end(self) -> bool:
+        """The epoch under way may be the run's last one."""
+        rule = self.config.training.early_stopping
+        patience = rule is not None and self._at.patience.wait + 1 >= rule.patience
+        return patience or self._at.epoch + 1 >= self.config.training.epochs
+
+    def train_step(
+        self, writer: Writer | None, *, measured: bool = False, events: Iterable[Event] = ()
+    ) -> Measured | None:
+        """One optimizer step; measured, and recorded where there is a writer, or bare.
+
+        Args:
+            events: what is known to happen in this step.  It is then recorded for another run, which goes on.
+        """
         started = time.perf_counter()
-        batch = self._batch()
+        batch, last = self._batch(), self._is_last()
         x, y = self._x[batch], self._y[batch]
-        lr = learning_rate(self.config.training, self.step, self.steps_per_epoch, self._plateau)
-        taken = None
+        lr = self._lr()
+        before, taken = self._at, None
         if measured:
-            taken = self._stepper.measured(x, y, self.step, lr)
+            before = self.progress
+            taken = self.stepper.measured(x, y, self.step, lr)
             self._score.add(taken.loss, taken.output, y)
         else:
-            self._score.add(*self._stepper.bare(x, y, self.step, lr), y)
-        self.step += 1
-        if taken is not None or self.step % self.steps_per_epoch == 0:
-            self._record(writer, taken, started, batch, lr)
+            self._score.add(*self.stepper.bare(x, y, self.step, lr), y)
+        at = self._at
+        self._at = replace(at, step=at.step + 1, epoch=at.epoch + last, offset=0 if last else at.offset + len(x))
+        if last or (taken is not None and writer is not None):
+            self._record(writer, taken, before, started, batch, lr, epoch_end=last, events=events)
         else:
-            self._wall += time.perf_counter() - started
+            self._at = replace(self._at, wall=at.wall + time.perf_counter() - started)
+        return taken
+
+    def _lr(self) -> float:
+        return learning_rate(self.config.training, self._virtual_step, self.steps_per_epoch, self._at.plateau)
 
     def _start_epoch(self) -> None:
         """Put the samples into the epoch's order once, so that a mini-batch is a slice."""
         data = self.samples
-        self._order = permutation(self.config.seed, self.step // self.steps_per_epoch, len(data.x))
+        self._order = permutation(self.config.seed, self._at.epoch, len(data.x))
         order = self._order.to(self.device)
         self._x, self._y = data.x[order], data.y[order]
         self._score = Score(data.task)
 
     def _batch(self) -> slice:
-        start = self.step % self.steps_per_epoch * self.config.data.batch_size
-        return slice(start, start + self.config.data.batch_size)
+        return slice(self._at.offset, self._at.offset + self.config.data.batch_size)
 
     def _validate(self) -> tuple[float, float]:
         """Mean loss and accuracy over the validation part, in the mode that the scenario says; changes nothing."""
@@ -154,113 +234,129 @@ class Run:
 
         return forget_eval(self.network, data.x_val, data.y_val, data.task, size, draw)
 
+    # --- recording ---
+
     def _record(
-        self, writer: Writer, taken: Measured | None, started: float, batch: slice, lr: float | None = None
+        self,
+        writer: Writer | None,
+        taken: Measured | None,
+        before: Progress,
+        started: float,
+        batch: slice,
+        lr: float,
+        *,
+        epoch_end: bool = False,
+        initial: bool = False,
+        events: Iterable[Event] = (),
     ) -> None:
-        """Commit a keyframe (or, at the end of an epoch that has none, its scalars) and what follows from it."""
+        """What follows from a step; with a writer, a keyframe of it (at an epoch's end without one: its scalars)."""
         train_loss, train_accuracy = self._score.fold()
         val_loss, val_accuracy = self._validate()
-        grid, predictions = self.samples.grid, None
-        if grid is not None and taken is not None:
-            predictions = predict(self.network, grid, self.samples.task)
-        epoch_end = self.step > 0 and self.step % self.steps_per_epoch == 0
-        before = np.array([self._plateau.factor, self._plateau.best, self._plateau.bad_epochs])
-        events: list[Event] = []
-        best = False
-        if epoch_end:
-            best = self._observe(train_loss, train_accuracy, val_loss, val_accuracy)
-        if lr is None:
-            lr = learning_rate(self.config.training, 0, self.steps_per_epoch, self._plateau)
-        bad = self._score.first_bad
-        if bad is not None or not math.isfinite(val_loss):
-            events.append(self._diverged(bad, train_loss, val_loss))
-        elif self._patience.stopped:
-            events.append(self._stopped())
-        elif epoch_end and round(self.epoch) >= self.config.training.epochs:
-            events.append(self._event("finished", sentences.FINISHED, epochs=self.config.training.epochs))
-        self.over = bool(events)
-        self._wall += time.perf_counter() - started
-        frame = Keyframe(
-            run=self.info.index,
-            step=self.step,
-            epoch=self.epoch,
-            lr=lr,
-            batch_loss=math.nan if taken is None else float(taken.loss),
-            train_loss=train_loss,
-            train_accuracy=train_accuracy,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
-            wall_time=self._wall,
-            batch_indices=(NOTHING if taken is None else self._order[batch]).numpy(),
-            layers=() if taken is None else taken.layers,
-            early_stopping=self._early_stopping(),
-            weights_digest=weights_digest(self.network.state()),
-            predictions=predictions,
-        )
-
-        evidence = None if taken is None else partial(_evidence, taken, before)
-        writer.commit(frame, epoch_end=epoch_end, best=best, evidence=evidence, events=events)
-        if self.over:
-            self._finish(writer)
-        elif epoch_end:
+        best = epoch_end and self._observe(train_loss, train_accuracy, val_loss, val_accuracy)
+        happened = list(events)
+        bad = self._score.sums().first_bad
+        ended = None if happened else self._ended(bad, train_loss, val_loss, epoch_end=epoch_end, initial=initial)
+        if writer is not None and self.watcher is not None:
+            happened += self.watcher(self, writer, taken, bad is not None or not math.isfinite(val_loss))
+        self.over = ended is not None
+        self._at = replace(self._at, wall=self._at.wall + time.perf_counter() - started)
+        if writer is not None:
+            grid, predictions = self.samples.grid, None
+            if grid is not None and taken is not None:
+                predictions = predict(self.network, grid, self.samples.task)
+            frame = Keyframe(
+                run=self.info.index,
+                step=self.step,
+                epoch=self.epoch,
+                lr=lr,
+                batch_loss=math.nan if taken is None else float(taken.loss),
+                train_loss=train_loss,
+                train_accuracy=train_accuracy,
+                val_loss=val_loss,
+                val_accuracy=val_accuracy,
+                wall_time=self._at.wall,
+                batch_indices=(NOTHING if taken is None else self._order[batch]).numpy(),
+                layers=() if taken is None else taken.layers,
+                early_stopping=self._early_stopping(),
+                weights_digest=self.digest(),
+                predictions=predictions,
+            )
+            evidence = None if taken is None else partial(_evidence, taken, before)
+            happened += [ended] if ended is not None else []
+            with writer.together():
+                writer.commit(frame, epoch_end=epoch_end, best=best, evidence=evidence, events=happened)
+                if self.over:
+                    self.finish(writer)
+        if epoch_end and not self.over:
             self._start_epoch()
+
+    def digest(self) -> str:
+        """Digest of all parameters and buffers as they are now."""
+        return weights_digest(self.network.state())
 
     def _observe(self, train_loss: float, train_accuracy: float, val_loss: float, val_accuracy: float) -> bool:
         """Early stopping and plateau after an epoch; True if it was the best so far."""
-        self._plateau = observe_plateau(self.config.training.schedule, self._plateau, val_loss)
+        at = replace(self._at, plateau=observe_plateau(self.config.training.schedule, self._at.plateau, val_loss))
         rule = self.config.training.early_stopping
         if rule is None:
-            best = val_loss < self._best_loss
-            self._best_loss = min(val_loss, self._best_loss)
+            best = val_loss < at.best_loss
+            self._at = replace(at, best_loss=val_loss if best else at.best_loss)
             return best
         figures = {"loss": train_loss, "val_loss": val_loss, "accuracy": train_accuracy, "val_accuracy": val_accuracy}
         figures |= {"r2": train_accuracy, "val_r2": val_accuracy}
-        self._patience = observe(rule, self._patience, round(self.epoch), figures[rule.monitor])
-        if rule.restore_best_weights and self._patience.improved:
-            self._best = self.step, {name: tensor.clone() for name, tensor in self.network.state().items()}
-        return self._patience.improved
+        patience = observe(rule, at.patience, at.epoch, figures[rule.monitor])
+        self._at = replace(at, patience=patience, best_step=at.step if patience.improved else at.best_step)
+        if rule.restore_best_weights and patience.improved:
+            self.best = {name: tensor.clone() for name, tensor in self.network.state().items()}
+        return patience.improved
 
     def _early_stopping(self) -> EarlyStopping | None:
-        rule, state = self.config.training.early_stopping, self._patience
+        rule, state = self.config.training.early_stopping, self._at.patience
         if rule is None:
             return None
         return EarlyStopping(
             rule.monitor, state.best, state.best_epoch, state.wait, rule.patience, state.stopped, state.reason
         )
 
-    def _event(self, kind: str, sentence: str, /, **arguments: object) -> Event:
+    def event(self, kind: str, sentence: str, arguments: Mapping[str, object]) -> Event:
+        """Something that happens now."""
         return Event.of(self.info.index, self.step, self.epoch, kind, sentence, **arguments)
 
-    def _stopped(self) -> Event:
-        rule, state = self.config.training.early_stopping, self._patience
-        assert rule is not None
-        sentence = sentences.STOPPED if state.best_epoch else sentences.STOPPED_ALL
-        figures = {"best_epoch": state.best_epoch, "wait": state.wait, "patience": rule.patience}
-        return self._event("stopped_early", sentence, epoch=round(self.epoch), monitor=rule.monitor, **figures)
+    def _ended(
+        self, bad: int | None, train_loss: float, val_loss: float, *, epoch_end: bool, initial: bool
+    ) -> Event | None:
+        """What ends the run here, if anything does."""
+        if bad is not None:
+            first = None if initial else self.step - self._score.sums().batches + bad + 1
+            return self.event("diverged", *ending.diverged(train_loss, first))
+        if not math.isfinite(val_loss):
+            return self.event("diverged", *ending.diverged_in_validation(val_loss, self.step))
+        rule = self.config.training.early_stopping
+        if epoch_end and rule is not None and self._at.patience.stopped:
+            return self.event("stopped_early", *ending.stopped(rule, self._at.patience, self._at.epoch))
+        if epoch_end and self._at.epoch >= self.config.training.epochs:
+            return self.event("finished", *ending.finished(self.config.training.epochs))
+        return None
 
-    def _diverged(self, bad: int | None, train_loss: float, val_loss: float) -> Event:
-        if bad is None:
-            return self._event("diverged", sentences.DIVERGED_VALIDATION, loss=_spelled(val_loss), step=self.step)
-        if not self.step:
-            return self._event("diverged", sentences.DIVERGED_INITIAL, loss=_spelled(train_loss))
-        first = (math.ceil(self.epoch) - 1) * self.steps_per_epoch + bad + 1
-        return self._event("diverged", sentences.DIVERGED_TRAINING, loss=_spelled(train_loss), step=first)
-
-    def _finish(self, writer: Writer) -> None:
+    def finish(self, writer: Writer) -> None:
         """Keep the final weights: the best epoch's where early stopping restores them, else the last ones."""
         step, events = self.step, []
-        if self._best is not None:
-            step, state = self._best
-            self.network.load(state)
-            epoch = step // self.steps_per_epoch
-            events.append(self._event("restored_best", sentences.RESTORED, epoch=epoch))
+        if self.best is not None:
+            step = self._at.best_step
+            self.network.load(self.best)
+            events.append(self.event("restored_best", *ending.restored(self._at.patience)))
         state_arrays = {name: array(tensor) for name, tensor in self.network.state().items()}
         writer.checkpoint(self.info.index, "final", step, pack_arrays(state_arrays), events)
 
 
-def _evidence(taken: Measured, plateau: FloatArray) -> bytes:
-    return pack_arrays({**taken.evidence(), "schedule/plateau": plateau})
+Watcher = Callable[["Run", "Writer", Measured | None, bool], list[Event]]
+"""Looks at a step before it is recorded; True says that a loss is NaN or infinite.  What happened in it, or in a step
+before it that it has recorded itself."""
 
 
-def _spelled(loss: float) -> str:
-    return sentences.NAN if math.isnan(loss) else sentences.INFINITE
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def _evidence(taken: Measured, before: Progress) -> bytes:
+    return pack_arrays(taken.evidence(), {"progress": before.text()})

@@ -98,7 +98,7 @@ class Server:
     def put(self, command: dict[str, Any]) -> None:
         """Take in a command, from a client or from a signal."""
         self.commands.put(command)
-        if command.get("command") in ("pause", "stop"):
+        if command.get("command") in ("pause", "fork", "stop"):
             self.urgent.set()
 
     def publish(self, status: Status) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
+from bntui.errors import BntuiError
 from bntui.link import State, Status
+from bntui.trainer.agenda import Agenda, ForkRequest
 from bntui.trainer.server import Server
 from bntui.trainer.session import Session
 
@@ -18,51 +22,69 @@ PAUSE_PATIENCE = 0.3
 class Service:
     """The loop between commands and epochs of one session."""
 
-    def __init__(self, session: Session, server: Server, *, running: bool, pace: float | None) -> None:
+    def __init__(self, session: Session, server: Server, agenda: Agenda) -> None:
         self._session = session
         self._server = server
-        self._running = running
-        self._pace = pace
-        self._epochs = 0
-        self._steps = 0
-        """Epochs and mini-batches asked for while paused, and not yet trained."""
+        self._agenda = agenda
+        self._refusal = ""
         self._stop = False
         self._pause_at: float | None = None
         self._next_epoch = time.monotonic()
         self._done: deque[float] = deque([time.monotonic()], maxlen=512)
+        session.writer.plan(agenda.text())
 
     def serve(self) -> None:
         """Train until all runs are over or a client says stop; the recording is closed either way."""
         self._publish()
-        while not self._stop and not self._session.over:
+        while not self._stop and (self._agenda.forks or not self._session.over):
             if self._take_commands():
                 self._train()
                 self._publish()
         if self._stop:
             self._session.interrupt()
+            self._plan(self._agenda.paused())
         self._session.writer.flush()
         self._publish("stopped" if self._stop else "finished")
-        self._session.writer.close()
+        self._session.close()
 
     def _train(self) -> None:
-        if self._steps and not self._running:
-            self._steps -= 1
-            self._session.step()
+        if self._agenda.forks:
+            self._fork(self._agenda.forks[0])
+        elif self._to_step():
+            self._session.step(self._agenda.steps)
         else:
             self._session.epoch(self._interrupted)
-            self._epochs = max(0, self._epochs - 1)
             self._done.append(time.monotonic())
         if not self._busy():
             self._session.writer.flush()
 
+    def _fork(self, request: ForkRequest) -> None:
+        rest = self._agenda.without([request])
+        try:
+            self._session.fork(request.run, request.step, request.changes, rest.text())
+        except BntuiError as error:
+            self._refusal = str(error)
+            self._session.writer.plan(rest.text())
+        self._agenda = rest
+
+    def _to_step(self) -> bool:
+        """Runs have mini-batches to go that were asked for one by one."""
+        goals = self._agenda.steps
+        active = [run for run in self._session.runs if not run.over]
+        return not self._agenda.running and any(run.step < goals.get(run.info.index, 0) for run in active)
+
     def _busy(self) -> bool:
-        return self._running or self._epochs > 0 or self._steps > 0
+        agenda, session = self._agenda, self._session
+        if agenda.forks:
+            return True
+        return not session.over and (agenda.running or session.furthest_behind < agenda.epochs or self._to_step())
 
     def _take_commands(self) -> bool:
         """Obey what has come in; False when there is nothing to train yet."""
+        pace = self._agenda.pace
         if not self._busy():
             self._obey(self._server.commands.get())
-        elif self._running and self._pace is not None:
+        elif self._agenda.running and pace is not None:
             wait = self._next_epoch - time.monotonic()
             if wait > 0:
                 try:
@@ -72,36 +94,43 @@ class Service:
                 else:
                     return False
             # a pace that cannot be held is not caught up with
-            self._next_epoch = max(self._next_epoch + 1 / self._pace, time.monotonic())
+            self._next_epoch = max(self._next_epoch + 1 / pace, time.monotonic())
         while not self._server.commands.empty():
             self._obey(self._server.commands.get())
         return self._busy() and not self._stop
 
     def _obey(self, command: dict[str, Any]) -> None:
+        agenda = self._agenda
         match command:
             case {"command": "epoch"}:
-                self._epochs += 1
-                self._running = False
+                self._plan(agenda.one_more_epoch(self._session.furthest_behind))
             case {"command": "step"}:
-                self._steps += 1
-                self._running = False
+                self._plan(agenda.one_more_step({run.info.index: run.step for run in self._session.runs}))
             case {"command": "run"}:
-                self._running = True
+                self._plan(replace(agenda, running=True))
                 self._next_epoch = time.monotonic()
             case {"command": "pause"}:
-                self._running = False
-                self._epochs = self._steps = 0
+                self._plan(agenda.paused())
             case {"command": "pace", "epochs_per_second": None}:
-                self._pace = None
+                self._plan(replace(agenda, pace=None))
             case {"command": "pace", "epochs_per_second": int() | float() as pace} if pace > 0:
-                self._pace = pace
+                self._plan(replace(agenda, pace=pace))
                 self._next_epoch = time.monotonic()
+            case {"command": "fork"}:
+                with contextlib.suppress(LookupError, TypeError, ValueError):  # not from a client of ours
+                    self._refusal = ""
+                    self._plan(agenda.with_fork(ForkRequest.parse(command)))
             case {"command": "stop"}:
                 self._stop = True
         if self._server.commands.empty():
             self._server.urgent.clear()
             self._pause_at = None
         self._publish()
+
+    def _plan(self, agenda: Agenda) -> None:
+        """Take in what is to be done: it is in the recording before anybody is told."""
+        self._agenda = agenda
+        self._session.writer.plan(agenda.text())
 
     def _interrupted(self) -> bool:
         """Asked before every step: is there a pause or stop that cannot wait for the epoch's end?"""
@@ -121,4 +150,5 @@ class Service:
 
     def _publish(self, state: State | None = None, message: str = "") -> None:
         state = state or ("running" if self._busy() else "paused")
-        self._server.publish(Status(state, self._pace, self._rate(), self._session.writer.keyframes, message))
+        keyframes = self._session.writer.keyframes
+        self._server.publish(Status(state, self._agenda.pace, self._rate(), keyframes, message, self._refusal))

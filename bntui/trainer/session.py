@@ -1,122 +1,252 @@
-"""A scenario being trained: its runs side by side, epoch by epoch, into one recording."""
+"""A recording being trained: its runs side by side, epoch by epoch, begun from a scenario or gone on with."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 import bntui
-from bntui.errors import NameTakenError, RecordingError, ScenarioError
-from bntui.keyframe import SingleArray
+from bntui.errors import NameTakenError, Problem, RecordingError, ScenarioError, UsageError
+from bntui.language import _
 from bntui.recording.codec import pack_arrays
-from bntui.recording.history import Event
+from bntui.recording.history import Fork, RunInfo
 from bntui.recording.library import new_path
-from bntui.recording.sentences import INTERRUPTED
+from bntui.recording.reader import Reader
+from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_ELSEWHERE
 from bntui.recording.writer import Writer
-from bntui.scenario.checks import Facts, problems
+from bntui.scenario.checks import Facts, problems, rest_of_epoch
+from bntui.scenario.fork import fork_name, forked
 from bntui.scenario.load import NamedRun, Scenario
-from bntui.trainer.data import Dataset, Scaling, as_sequence, fit_scaling, load_data, split_indices
-from bntui.trainer.device import resolve_device
-from bntui.trainer.grid import grid_axes, grid_points
+from bntui.scenario.schema import RunConfig
+from bntui.trainer.bench import Bench, from_recording, from_scenario
+from bntui.trainer.data import Scaling, fit_scaling
 from bntui.trainer.lock import hold
-from bntui.trainer.run import Run, Samples
+from bntui.trainer.past import Past, last_step
+from bntui.trainer.run import Run
+from bntui.trainer.trouble import Watch, kinds_of
 
-EMBEDDED_DATA = 64_000_000
-"""Data sets up to so many bytes lie in the recording; of larger ones the checksum and the path."""
+ENDINGS = ("finished", "stopped_early", "diverged")
+"""Events after which a run is over."""
 
 
 class Session:
-    """Loads the data, builds the runs, and trains them in turn.
+    """The runs that are being trained, in turn, into one recording."""
 
-    Raises:
-        ScenarioError, DataError, DeviceError: before anything is recorded.
-        StorageError: the recording cannot be written.
-    """
+    def __init__(self, bench: Bench, writer: Writer, lock: int) -> None:
+        """``lock`` is the descriptor that holds the recording; :meth:`close` lets go of it."""
+        self.writer = writer
+        self._lock = lock
+        self.runs: list[Run] = []
+        """Those that this session trains; runs that were over before are none of them."""
+        self._bench = bench
+        self._past = Past(writer.path, self._make)
+        self._scalings: dict[int, Scaling] = {}
+        """By run, as they are recorded."""
 
-    def __init__(
-        self, scenario: Scenario, recording: Path | None, overrides: Sequence[tuple[str, object]] = ()
-    ) -> None:
-        torch.set_num_threads(1)  # small networks: a second thread costs more than it computes
+    @classmethod
+    def begin(cls, scenario: Scenario, recording: Path | None, overrides: Sequence[tuple[str, object]] = ()) -> Session:
+        """Load the data, build the runs, and record their initial states.
+
+        Raises:
+            ScenarioError, DataError, DeviceError: before anything is recorded.
+            StorageError: the recording cannot be written.
+        """
         first = scenario.runs[0].config
-        folder = scenario.path.parent if scenario.path else Path.cwd()
-        data = load_data(first.data, folder, first.seed)
-        train, validation = split_indices(data, first.data.validation, first.seed)
-        _check(scenario.runs, data)
-        device = resolve_device(first.device)
-        axes, parts = grid_axes(data), (train, validation)
-        scalings = [fit_scaling(run.config.data.scaling, data.x[train]) for run in scenario.runs]
-        self.runs = tuple(
-            Run(index, run.name, run.config, _samples(data, parts, scaling, axes, first.data.sequence, device), device)
-            for index, (run, scaling) in enumerate(zip(scenario.runs, scalings, strict=True))
-        )
-        sizes = {"train_samples": str(len(train)), "validation_samples": str(len(validation))}
-        self.writer = _create(scenario, recording, _meta(scenario, data, device, overrides) | sizes)
-        self._add_data(data, train, validation, axes)
-        for run, scaling in zip(self.runs, scalings, strict=True):
-            budget = run.config.record.budget * 1e6 / len(self.runs)
-            block = pack_arrays({"offset": scaling.offset, "factor": scaling.factor}, {"kind": scaling.kind})
-            self.writer.add_run(run.info, block, budget)
-        for run in self.runs:
-            run.begin(self.writer)
+        bench = from_scenario(first, scenario.path.parent if scenario.path else Path.cwd())
+        _check(scenario.runs, bench.facts)
+        session = cls(bench, *_create(scenario, recording, _meta(scenario, bench, overrides)))
+        try:
+            with session.writer.together():
+                bench.record(session.writer)
+                for index, run in enumerate(scenario.runs):
+                    scaling = fit_scaling(run.config.data.scaling, bench.data.x[bench.train])
+                    session._scalings[index] = scaling
+                    made = session._built(index, run.name, run.config)
+                    session._add(made, run.config.record.budget * 1e6 / len(scenario.runs))
+        except BaseException:
+            session.writer.discard()
+            os.close(session._lock)
+            raise
+        return session
+
+    @classmethod
+    def resume(cls, path: Path) -> Session:
+        """Go on where a recording ends: every run that is not over, from its last keyframe.
+
+        Raises:
+            RecordingError: another trainer holds it, or it is damaged, foreign or newer.
+            DataError, DeviceError: what it was made from is not here.
+            StorageError: it cannot be written.
+        """
+        lock = hold(path)
+        try:
+            with closing(Reader(path)) as reader:
+                if not reader.runs or any(last_step(reader, run.index) is None for run in reader.runs):
+                    raise RecordingError(_("{path} has no keyframe: there is nothing to go on from").format(path=path))
+                bench = from_recording(reader, RunConfig.model_validate(_frozen(reader.runs[0].config)))
+            session = cls(bench, Writer.reopen(path), lock)
+            with closing(Reader(path)) as reader:
+                for run in reader.runs:
+                    session._take_up(reader, run)
+        except BaseException:
+            os.close(lock)
+            raise
+        return session
+
+    def close(self) -> None:
+        """Write what is still held back, fold the journal in, and let go of the recording."""
+        try:
+            self.writer.close()
+        finally:
+            os.close(self._lock)
 
     @property
     def over(self) -> bool:
         """All runs are finished, stopped early or diverged."""
         return all(run.over for run in self.runs)
 
+    @property
+    def furthest_behind(self) -> float:
+        """Epochs done by the run that has done fewest, of those that are not over."""
+        return min((run.epoch for run in self.runs if not run.over), default=0.0)
+
     def epoch(self, interrupted: Callable[[], bool]) -> None:
         """Every run to the end of the epoch under way: that of the run that is furthest behind."""
         active = [run for run in self.runs if not run.over]
-        target = min(math.floor(run.epoch) for run in active) + 1
+        target = int(self.furthest_behind) + 1
         for run in active:
             if run.epoch < target:
                 run.train_epoch(self.writer, interrupted)
             if interrupted():
                 return
 
-    def step(self) -> None:
-        """One more mini-batch of every run, measured."""
+    def step(self, goals: Mapping[int, int]) -> None:
+        """One more mini-batch, measured, of every run that has not come to its goal.
+
+        Args:
+            goals: steps by run.
+        """
         for run in self.runs:
-            if not run.over:
-                run.train_step(self.writer)
+            if not run.over and run.step < goals.get(run.info.index, 0):
+                run.train_step(self.writer, measured=True)
+
+    def fork(self, parent: int, step: int, changes: Sequence[tuple[str, object]], agenda: str = "") -> RunInfo:
+        """A new run from where another stood after one of its keyframes.
+
+        Args:
+            parent: number of that run.
+            step: of one of its keyframes.
+            changes: key paths and values.
+            agenda: what there is still to do, kept in the same moment.
+
+        Raises:
+            ScenarioError: the changes are not valid.
+            UsageError: there is no such keyframe.
+            RecordingError: what the recording holds of it is damaged.
+        """
+        self.writer.flush()
+        with closing(Reader(self.writer.path)) as reader:
+            infos = reader.runs
+            if not 0 <= parent < len(infos) or step not in reader.history(parent).step:
+                sentence = _("there is no keyframe of run {run} at step {step}")
+                raise UsageError(sentence.format(run=parent, step=step))
+            epoch = float(reader.history(parent).epoch[int(np.searchsorted(reader.history(parent).step, step))])
+        info = infos[parent]
+        config, differences = forked(info.config, changes, self._bench.facts)
+        _fits_here(config, epoch)
+        self._scalings[len(infos)] = self._scaling(parent)
+        name = fork_name(info.name, differences, {run.name for run in infos})
+        child = self._built(len(infos), name, config)
+        kept, new = self._past.fork(child, parent, step)
+        told = tuple((change.path, change.before, change.after) for change in differences)
+        child.info = replace(child.info, fork=Fork(parent, step, epoch, told, kept, new))
+        rest = rest_of_epoch(config, self._bench.facts, child.left)
+        if rest is not None:
+            raise ScenarioError([rest])
+        with self.writer.together():
+            self._add(child, self.writer.budget(parent))
+            if agenda:
+                self.writer.plan(agenda)
+        return child.info
 
     def interrupt(self) -> None:
         """Note where a user stopped the runs that were not over."""
-        self.writer.add_events(
-            [
-                Event.of(run.info.index, run.step, run.epoch, "interrupted", INTERRUPTED, epoch=run.epoch)
-                for run in self.runs
-                if not run.over
-            ]
-        )
+        at = [run for run in self.runs if not run.over]
+        self.writer.add_events([run.event("interrupted", INTERRUPTED, {"epoch": run.epoch}) for run in at])
 
-    def _add_data(
-        self, data: Dataset, train: np.ndarray, validation: np.ndarray, axes: tuple[SingleArray, ...]
-    ) -> None:
-        checksum = hashlib.blake2b(data.x.tobytes() + data.y.tobytes(), digest_size=16).digest()
-        block = None
-        if data.x.nbytes + data.y.nbytes <= EMBEDDED_DATA:
-            arrays = {"x": data.x, "y": data.y, "train": train, "validation": validation}
-            names = {"classes": json.dumps(data.classes), "features": json.dumps(data.features)}
-            block = pack_arrays(arrays, names)
-        self.writer.add_data("data", block, data.name, checksum)
-        if axes:
-            block = pack_arrays({f"x{number}": axis for number, axis in enumerate(axes, 1)})
-            self.writer.add_data("grid", block, data.name, hashlib.blake2b(block, digest_size=16).digest())
+    def _add(self, run: Run, budget: float) -> None:
+        """A run's first rows: what it is, its initial state, and what is to be said of it."""
+        scaling = self._scaling(run.info.index)
+        block = pack_arrays({"offset": scaling.offset, "factor": scaling.factor}, {"kind": scaling.kind})
+        self.writer.add_run(run.info, block, budget)
+        run.watcher = Watch(self._past, run.step)
+        run.begin(self.writer)
+        self._note_departure(run)
+        self.runs.append(run)
+
+    def _take_up(self, reader: Reader, info: RunInfo) -> None:
+        """A recorded run at its end, where it is not over; nothing of it is trained yet."""
+        kinds = {event.kind for event in reader.events(info.index)}
+        over = bool(kinds & set(ENDINGS))
+        if over and reader.has_checkpoint(info.index, "final"):
+            return
+        step = last_step(reader, info.index)
+        assert step is not None
+        run = self._past.reach(info.index, step)
+        run.over = over
+        run.told = kinds_of(kinds)
+        run.watcher = Watch(self._past, run.step)
+        run.take_up(replace(run.progress, wall=float(reader.history(info.index).wall_time[-1])))
+        if over:  # killed between the last keyframe and the weights that were to be kept
+            run.finish(self.writer)
+            return
+        now, before = _circumstances(self._bench.device, None), _circumstances(self._bench.device, reader.meta)
+        sentence = RESUMED if now == before else RESUMED_ELSEWHERE
+        arguments = {"epoch": run.epoch} | ({} if now == before else {"now": now, "before": before})
+        self.writer.add_events([run.event("resumed", sentence, arguments)])
+        self._note_departure(run)
+        self.runs.append(run)
+
+    def _note_departure(self, run: Run) -> None:
+        if run.departed is not None:
+            self.writer.add_events([run.event("departed", DEPARTED, {"step": run.departed})])
+
+    def _make(self, info: RunInfo) -> Run:
+        """A recorded run anew, as its configuration makes it."""
+        return self._built(info.index, info.name, RunConfig.model_validate(_frozen(info.config)), info.fork)
+
+    def _built(self, index: int, name: str, config: RunConfig, fork: Fork | None = None) -> Run:
+        samples = self._bench.samples(config, self._scaling(index))
+        return Run(index, name, config, samples, self._bench.device, fork)
+
+    def _scaling(self, index: int) -> Scaling:
+        if index not in self._scalings:
+            with closing(Reader(self.writer.path)) as reader:
+                recorded: Any = reader.scaling(index)
+            self._scalings[index] = Scaling(recorded.kind, recorded.offset, recorded.factor)
+        return self._scalings[index]
 
 
-def _create(scenario: Scenario, recording: Path | None, meta: Mapping[str, str]) -> Writer:
-    """The recording, held until this process ends; under a new name of the user's folder where none is given."""
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, all the way down, as the models want them."""
+    if isinstance(value, Mapping):
+        return {key: _frozen(inner) for key, inner in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _create(scenario: Scenario, recording: Path | None, meta: Mapping[str, str]) -> tuple[Writer, int]:
+    """The recording and its lock; under a new name of the user's folder where none is given."""
     if recording is not None:
         return _held(recording, meta)
     while True:
@@ -126,59 +256,56 @@ def _create(scenario: Scenario, recording: Path | None, meta: Mapping[str, str])
             time.sleep(0.01)
 
 
-def _held(path: Path, meta: Mapping[str, str]) -> Writer:
+def _held(path: Path, meta: Mapping[str, str]) -> tuple[Writer, int]:
     lock = hold(path)
     try:
-        return Writer.create(path, meta)
+        return Writer.create(path, meta), lock
     except BaseException:
         os.close(lock)
         raise
 
 
-def _samples(
-    data: Dataset,
-    parts: tuple[np.ndarray, np.ndarray],
-    scaling: Scaling,
-    axes: tuple[SingleArray, ...],
-    sequence: str,
-    device: torch.device,
-) -> Samples:
-    def tensor(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(device)
-
-    def inputs(rows: np.ndarray) -> torch.Tensor:
-        return tensor(as_sequence(scaling.apply(data.x[rows]), sequence))
-
-    train, validation = parts
-    outputs = len(data.classes) if data.task == "classification" else data.y.shape[1]
-    points = grid_points(axes, scaling, sequence)
-    return Samples(
-        inputs(train),
-        tensor(data.y[train]),
-        inputs(validation),
-        tensor(data.y[validation]),
-        data.task,
-        outputs,
-        None if points is None else points.to(device),
-    )
-
-
-def _check(runs: Sequence[NamedRun], data: Dataset) -> None:
+def _check(runs: Sequence[NamedRun], facts: Facts) -> None:
     """What a file's name did not tell: whether networks, batches and monitors fit the data."""
-    facts = Facts(len(data.x), data.task, data.x.shape[1:])
     found = dict.fromkeys(problem for run in runs for problem in problems(run.config, facts))
     if found:
         raise ScenarioError(tuple(found))
 
 
-def _meta(
-    scenario: Scenario, data: Dataset, device: torch.device, overrides: Sequence[tuple[str, object]]
-) -> dict[str, str]:
-    """What is fixed when a recording begins, so that it can be understood and repeated elsewhere."""
+def _fits_here(config: RunConfig, epoch: float) -> None:
+    """A fork has something left to train."""
+    if epoch >= config.training.epochs:
+        sentence = _("the fork begins at epoch {epoch:g} and would be over at once: give it more epochs")
+        raise ScenarioError(
+            [Problem("training.epochs", sentence.format(epoch=epoch), value=str(config.training.epochs))]
+        )
+
+
+def _circumstances(device: torch.device, meta: Mapping[str, str] | None) -> str:
+    """What the bits of a step depend on beside the recording: here, or where the recording was made."""
+    here = _machine(device) if meta is None else meta
+    threads = _("{threads} threads").format(threads=here["threads"]) if here["threads"] != "1" else ""
+    words = (f"torch {here['torch']}", here["device_name"] if device.type == "cuda" else here["device"],
+             here["cpu_capability"], threads)  # fmt: skip
+    return ", ".join(word for word in words if word)
+
+
+def _machine(device: torch.device) -> dict[str, str]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
+        "torch": torch.__version__,
+        "device": str(device),
+        "device_name": name,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def _meta(scenario: Scenario, bench: Bench, overrides: Collection[tuple[str, object]]) -> dict[str, str]:
+    """What is fixed when a recording begins, so that it can be understood and repeated elsewhere."""
+    return {
         "title": scenario.title,
-        "task": data.task,
+        "task": bench.data.task,
         "scenario": scenario.text,
         "scenario_file": str(scenario.path or ""),
         "description": scenario.description,
@@ -187,13 +314,11 @@ def _meta(
         "overrides": json.dumps([[path, value] for path, value in overrides]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "bntui": bntui.__version__,
-        "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": str(device),
-        "device_name": name,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": str(torch.get_num_threads()),
+        **_machine(bench.device),
         "cores": str(os.cpu_count()),
+        "train_samples": str(len(bench.train)),
+        "validation_samples": str(len(bench.validation)),
     }

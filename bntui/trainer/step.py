@@ -32,6 +32,8 @@ def loss_function(task: str, output: Tensor, target: Tensor) -> Tensor:
 def drawn(draws: Draws, network: Network, stage: Stage, step: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """What dropout or noise makes of ``x`` in a step, and dropout's mask."""
     name = network.layers[stage.layer].name
+    if stage.kind == "input_noise":
+        return x + draws.input_noise(step, x, stage.amount), None
     if stage.kind == "noise":
         scale, shift = draws.noise(name, step, x, stage.amount)
         return scale * x + shift, None
@@ -68,7 +70,7 @@ class Stepper:
         self._record = record
         self._named = network.named_parameters()
         self._parameters = list(self._named.values())
-        self._optimizer = Optimizer(training, self._named, device)
+        self.optimizer = Optimizer(training, self._named, device)
         self._step = 0
 
     def bare(self, x: Tensor, y: Tensor, step: int, lr: float) -> tuple[Tensor, Tensor]:
@@ -77,7 +79,7 @@ class Stepper:
         output = forward(self._network.stages, x, self._draw)[-1]
         loss = loss_function(self._task, output, y)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step(lr)
+        self.optimizer.step(lr)
         return loss.detach(), output.detach()
 
     def measured(self, x: Tensor, y: Tensor, step: int, lr: float | None) -> Measured:
@@ -88,7 +90,7 @@ class Stepper:
         self._step = step
         masks: dict[str, Tensor] = {}
         before = {name: array(tensor).copy() for name, tensor in self._network.state().items()}
-        optimizer_before = {f"optimizer/{key}": array(value).copy() for key, value in self._optimizer.state().items()}
+        optimizer_before = {f"optimizer/{key}": array(value).copy() for key, value in self.optimizer.state().items()}
         values = forward(self._network.stages, x, partial(self._draw, masks=masks))
         loss = loss_function(self._task, values[-1], y)
         asked = [value for value in values if value.requires_grad]  # the flattened input has no gradient
@@ -100,7 +102,7 @@ class Stepper:
         if lr is not None:
             for parameter, gradient in zip(self._parameters, of_parameter, strict=True):
                 parameter.grad = gradient
-            self._optimizer.step(lr)
+            self.optimizer.step(lr)
         else:  # the forward pass has moved the running statistics
             self._network.load({name: torch.from_numpy(values) for name, values in before.items()})
         with np.errstate(all="ignore"):  # a diverging network is measured as it is

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bntui.errors import TrainerError
 from bntui.language import _, spoken
@@ -124,15 +125,33 @@ class IdleTrainer:
         Raises:
             TrainerError: with the message and the exit code of the error that the trainer met.
         """
-        job = {
-            "scenario": str(scenario.absolute()),
-            "text": text,
-            "recording": None if recording is None else str(recording.resolve()),
-            "overrides": [list(override) for override in overrides],
-            "start": start,
-            "pace": pace,
-            "language": spoken(),  # its errors are shown to this user
-        }
+        return self._do(
+            resume=False,
+            scenario=str(scenario.absolute()),
+            text=text,
+            recording=None if recording is None else str(recording.resolve()),
+            overrides=[list(override) for override in overrides],
+            start=start,
+            pace=pace,
+        )
+
+    def resume(
+        self, recording: Path, *, fork: Mapping[str, Any] | None = None, start: bool = True, pace: float | None = None
+    ) -> Path:
+        """Let it go on with a recording, and wait until it stands where that ends; the recording's path.
+
+        Args:
+            fork: a run to begin from one of its keyframes: ``run``, ``step`` and ``changes`` as in the command.
+            start: train at once; what had been asked for before is done in any case.
+            pace: epochs a second; None is unthrottled.
+
+        Raises:
+            TrainerError: with the message and the exit code of the error that the trainer met.
+        """
+        return self._do(resume=True, recording=str(recording.resolve()), fork=fork, start=start, pace=pace)
+
+    def _do(self, **job: Any) -> Path:
+        job["language"] = spoken()  # its errors are shown to this user
         try:
             self._control.sendall(json.dumps(job).encode() + b"\n")
             with self._control.makefile("rb") as lines:

@@ -1,0 +1,121 @@
+"""What do the runs of a recording learn from, and where: samples, split and device, the same for all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bntui.errors import DataError
+from bntui.keyframe import IntArray, SingleArray
+from bntui.language import _
+from bntui.recording.codec import pack_arrays
+from bntui.recording.reader import Reader
+from bntui.recording.writer import Writer
+from bntui.scenario.checks import Facts
+from bntui.scenario.schema import RunConfig
+from bntui.trainer.data import Dataset, Scaling, Task, as_sequence, load_data, split_indices
+from bntui.trainer.device import prepare
+from bntui.trainer.grid import grid_axes, grid_points
+from bntui.trainer.run import Samples
+
+EMBEDDED_DATA = 64_000_000
+"""Data sets up to so many bytes lie in the recording; of larger ones the checksum and the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The samples of a recording, split, on their device."""
+
+    data: Dataset
+    train: IntArray
+    validation: IntArray
+    axes: tuple[SingleArray, ...]
+    """Of the grid of predictions, raw units; empty where there is none."""
+    device: torch.device
+    _scaled: dict[bytes, Samples] = field(default_factory=dict)
+    """By scaling: runs that scale alike share their samples."""
+
+    @property
+    def facts(self) -> Facts:
+        """What a configuration has to fit."""
+        return Facts(len(self.data), self.data.task, self.data.x.shape[1:])
+
+    def samples(self, config: RunConfig, scaling: Scaling) -> Samples:
+        """A run's samples, scaled, in the shape that it asks for."""
+        sequence = config.data.sequence
+        key = hashlib.blake2b(scaling.offset.tobytes() + scaling.factor.tobytes() + sequence.encode()).digest()
+        if key not in self._scaled:
+            self._scaled[key] = self._on_device(scaling, sequence)
+        return self._scaled[key]
+
+    def _on_device(self, scaling: Scaling, sequence: str) -> Samples:
+        def tensor(values: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+
+        def inputs(rows: IntArray) -> torch.Tensor:
+            return tensor(as_sequence(scaling.apply(self.data.x[rows]), sequence))
+
+        points = grid_points(self.axes, scaling, sequence)
+        return Samples(
+            inputs(self.train),
+            tensor(self.data.y[self.train]),
+            inputs(self.validation),
+            tensor(self.data.y[self.validation]),
+            self.data.task,
+            len(self.data.classes) if self.data.task == "classification" else self.data.y.shape[1],
+            None if points is None else points.to(self.device),
+        )
+
+    def record(self, writer: Writer) -> None:
+        """Keep the samples with their split, or where they are too large what they can be known by."""
+        block = None
+        if self.data.x.nbytes + self.data.y.nbytes <= EMBEDDED_DATA:
+            arrays = {"x": self.data.x, "y": self.data.y, "train": self.train, "validation": self.validation}
+            names = {"classes": json.dumps(self.data.classes), "features": json.dumps(self.data.features)}
+            block = pack_arrays(arrays, names)
+        writer.add_data("data", block, self.data.name, checksum(self.data))
+        if self.axes:
+            block = pack_arrays({f"x{number}": axis for number, axis in enumerate(self.axes, 1)})
+            writer.add_data("grid", block, self.data.name, hashlib.blake2b(block, digest_size=16).digest())
+
+
+def checksum(data: Dataset) -> bytes:
+    """What samples are known by: BLAKE2b over inputs and targets."""
+    return hashlib.blake2b(data.x.tobytes() + data.y.tobytes(), digest_size=16).digest()
+
+
+def from_scenario(config: RunConfig, folder: Path) -> Bench:
+    """The bench of a scenario whose first run is ``config``; data files are named relative to ``folder``.
+
+    Raises:
+        DataError, DeviceError: what it names is not there, or damaged.
+    """
+    data = load_data(config.data, folder, config.seed)
+    train, validation = split_indices(data, config.data.validation, config.seed)
+    return Bench(data, train, validation, grid_axes(data), prepare(config.device, config.deterministic))
+
+
+def from_recording(reader: Reader, config: RunConfig) -> Bench:
+    """The bench of a recording: its own samples, or where they were too large those of the file that it names.
+
+    Raises:
+        DataError: that file is gone, or is another one now.
+        DeviceError: nothing to train on.
+    """
+    device = prepare(reader.runs[0].device, config.deterministic, fall_back=True)
+    recorded = reader.dataset
+    if recorded is not None:
+        task: Task = "classification" if reader.task == "classification" else "regression"
+        data = Dataset(recorded.name, recorded.x, recorded.y, task, recorded.classes, recorded.features)
+        return Bench(data, recorded.train, recorded.validation, recorded.grid, device)
+    folder = Path(reader.meta["scenario_file"] or ".").parent
+    data = load_data(config.data, folder, config.seed)
+    if checksum(data) != reader.data_checksum:
+        sentence = _("{source} is not what {recording} was made from: its checksum is another")
+        raise DataError(sentence.format(source=config.data.source, recording=reader.path))
+    return Bench(data, *split_indices(data, config.data.validation, config.seed), grid_axes(data), device)
