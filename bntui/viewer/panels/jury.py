@@ -238,12 +238,14 @@ def _chart(curve: _Curve, style: str, log: bool, names: tuple[str, str], end: fl
 def _mark(
     chart: Chart, rows: list[Row], taken: set[tuple[int, int]], found: Judgement, epoch: int, mark: str, style: str
 ) -> None:
-    """A mark on the curve at the end of an epoch, or above or below it where others stand there already."""
+    """A mark on the curve at an epoch's end; where others stand already above or below it, or at last beside it."""
     value = float(found.val_loss[epoch - 1])
     column = chart.column(float(found.epochs[epoch - 1]))
     on_curve = chart.line(value) if math.isfinite(value) else 0
-    places = [*range(on_curve, -1, -1), *range(on_curve + 1, chart.lines)]
-    line = next((line for line in places if (line, column) not in taken), on_curve)
+    lines = [*range(on_curve, -1, -1), *range(on_curve + 1, chart.lines)]
+    columns = [at for aside in (0, 1, -1, 2, -2) if chart.left <= (at := column + aside) < chart.left + chart.columns]
+    free = ((line, at) for at in columns for line in lines if (line, at) not in taken)
+    line, column = next(free, (on_curve, column))
     taken.add((line, column))
     rows[line] = put(rows[line], column, mark, style)
 
