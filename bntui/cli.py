@@ -23,6 +23,7 @@ from bntui.usage import LANGUAGE_HELP, LANGUAGE_VALUES, WIDEST, Command, Group, 
 from bntui.viewer.rows import ljust
 
 if TYPE_CHECKING:
+    from bntui.again import Place
     from bntui.link import Status
 
 app = typer.Typer(
@@ -175,6 +176,100 @@ def compare(
     Joined(recordings).close()  # what cannot be compared is said before the screen opens
     need_terminal(_("bntui show prints a keyframe as text"))
     open_screen(recordings)
+
+
+@command()
+def resume(
+    recording: Recording,
+    headless: Annotated[bool, typer.Option("--headless", help="No screen: a progress bar.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Headless: JSON lines to stdout, one per epoch and run.")
+    ] = False,
+) -> None:
+    """Go on with a recording that was interrupted, bit for bit as if it had not been."""
+    from bntui import again
+    from bntui.link import INTERACTIVE_PACE
+
+    without_screen = headless or as_json
+    if not without_screen:
+        need_terminal(_("add --headless to train without a screen"))
+    here = _own(recording)
+    pace = None if without_screen else INTERACTIVE_PACE
+    _watch(again.resume(here, pace=pace), without_screen=without_screen, as_json=as_json)
+
+
+@command()
+def fork(
+    recording: Recording,
+    run: Annotated[str | None, typer.Option(metavar="R", help="Name or number of the run; default the first.")] = None,
+    epoch: Annotated[
+        float | None, typer.Option(metavar="N", help="Last keyframe at or before this epoch; default the last.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting; repeatable.")
+    ] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="No screen: a progress bar.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing, and see whether the same bits come out; exit 1 if not.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Headless: JSON lines to stdout, one per epoch and run.")
+    ] = False,
+) -> None:
+    """Begin a new run from a keyframe of another, with something changed."""
+    from bntui import again
+    from bntui.link import INTERACTIVE_PACE
+    from bntui.scenario.load import parse_override
+
+    there = again.place(recording, run, epoch)
+    if check:
+        _check_fork(recording, there)
+        return
+    without_screen = headless or as_json
+    if not without_screen:
+        need_terminal(_("add --headless to train without a screen"))
+    changes = list(map(parse_override, settings or ()))
+    pace = None if without_screen else INTERACTIVE_PACE
+    _watch(again.fork(_own(recording), there, changes, pace=pace), without_screen=without_screen, as_json=as_json)
+
+
+def _own(recording: Path) -> Path:
+    """The recording, or a copy of it where it cannot be written."""
+    from bntui.again import on_own_ground
+
+    here = on_own_ground(recording)
+    if here != recording:
+        print(_("{recording} is read-only: going on in {copy}").format(recording=recording, copy=here), file=sys.stderr)
+    return here
+
+
+def _watch(recording: Path, *, without_screen: bool, as_json: bool) -> None:
+    """Follow a training to its end, or look at it."""
+    if not without_screen:
+        open_screen(recording)
+        return
+    from bntui.headless import follow
+
+    follow(recording, as_json=as_json)
+    if not as_json:
+        print(recording)
+
+
+def _check_fork(recording: Path, there: Place) -> None:
+    from bntui.trainer.selfcheck import no_change_fork
+
+    found = no_change_fork(recording, there.run, there.step)
+    if found.departed is not None:
+        sentence = _("the fork departs from its parent at step {step}: {figures}")
+        print(sentence.format(step=found.departed, figures=", ".join(found.figures)))
+        raise typer.Exit(1)
+    count = len(found.steps)
+    same = ngettext(
+        "forked at epoch {epoch:g}, nothing changed: the same bits at {count} keyframe",
+        "forked at epoch {epoch:g}, nothing changed: the same bits at {count} keyframes",
+        count,
+    )
+    print(same.format(epoch=there.epoch, count=count))
 
 
 @command()

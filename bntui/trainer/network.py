@@ -72,7 +72,7 @@ class Network:
         """Set parameters and buffers to those of an earlier :meth:`state`."""
         with torch.no_grad():
             for name, tensor in self.state().items():
-                tensor.copy_(state[name])
+                tensor.copy_(state[name].view_as(tensor))  # safetensors keeps a lone number as a list of one
 
     def train(self, mode: bool) -> None:
         """Training mode (the batch's statistics) or evaluation mode (the running ones)."""

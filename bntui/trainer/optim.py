@@ -92,7 +92,7 @@ class Optimizer:
             if at is None:
                 continue
             if kind == "step" and self._config.optimizer != "sgd":
-                self._steps[at].copy_(tensor)
+                self._steps[at].copy_(tensor.view(()))
             elif kind in self._state:
                 self._state[kind][at].copy_(tensor)
             elif kind == "momentum_buffer" and self._config.optimizer == "sgd" and self._config.momentum:

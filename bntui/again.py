@@ -1,0 +1,88 @@
+"""How is a recording gone on with from the command line: resumed, or forked through its live trainer or a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bntui.errors import TrainerError, UsageError
+from bntui.headless import lost
+from bntui.language import _
+from bntui.recording.copy import copied, writable
+from bntui.recording.library import is_live
+from bntui.recording.reader import Reader
+from bntui.scenario.fork import forked as valid_fork
+from bntui.show import find_run
+from bntui.viewer.client import IdleTrainer, Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A keyframe of a run that a fork begins from."""
+
+    run: int
+    step: int
+    epoch: float
+
+
+def place(recording: Path, run: str | None, epoch: float | None) -> Place:
+    """The last keyframe of a run (name or number) at or before an epoch; without one, the last.
+
+    Raises:
+        UsageError: there is no such run or keyframe.
+        RecordingError: the file is not a recording, or damaged.
+    """
+    with closing(Reader(recording)) as reader:
+        index = find_run(reader, run)
+        history = reader.history(index)
+        row = history.at(float("inf") if epoch is None else epoch)
+        if row < 0:
+            sentence = _("run {run!r} has no keyframe at or before epoch {epoch:g}")
+            raise UsageError(sentence.format(run=reader.runs[index].name, epoch=epoch or 0))
+        return Place(index, int(history.step[row]), float(history.epoch[row]))
+
+
+def on_own_ground(recording: Path) -> Path:
+    """The recording, or a copy of it where it cannot be written."""
+    return recording if writable(recording) else copied(recording)
+
+
+def resume(recording: Path, *, pace: float | None = None) -> Path:
+    """Start a trainer that goes on with a recording; the recording's path.
+
+    Raises:
+        TrainerError: why it cannot.
+        UsageError: it has a live trainer already.
+    """
+    if is_live(recording):
+        raise UsageError(_("{recording} is being trained: bntui attach {recording}").format(recording=recording))
+    return IdleTrainer.start().resume(recording, pace=pace)
+
+
+def fork(recording: Path, there: Place, changes: Sequence[tuple[str, object]], *, pace: float | None = None) -> Path:
+    """Begin a new run from a keyframe, through the live trainer or one that is started; the recording's path.
+
+    Raises:
+        ScenarioError: the changes are not valid.
+        TrainerError: why the trainer cannot.
+    """
+    with closing(Reader(recording)) as reader:
+        valid_fork(reader.runs[there.run].config, changes)  # what is wrong is said before anything starts
+        wanted: Mapping[str, Any] = {"run": there.run, "step": there.step, "changes": list(map(list, changes))}
+        trainer = Trainer.connect(recording)
+        if trainer is None:
+            return IdleTrainer.start().resume(recording, fork=wanted, pace=pace)
+        with closing(trainer):
+            trainer.receive()  # how it stands; a refusal in there is of something else
+            runs = len(reader.runs)
+            trainer.send("fork", **wanted)
+            while (status := trainer.receive()) is not None:
+                reader.refresh()
+                if status.refusal:
+                    raise TrainerError(status.refusal)
+                if len(reader.runs) > runs:
+                    return recording
+    raise TrainerError(lost(recording))
