@@ -56,6 +56,8 @@ class Status:
     """What went wrong, when the state is ``failed``."""
     refusal: str = ""
     """Why the last fork that was asked for cannot be; empty where it could."""
+    commands: int = 0
+    """Commands taken in since the trainer began, of all clients: each is kept in the recording until it is done."""
 
     def line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"

@@ -27,6 +27,7 @@ class Service:
         self._server = server
         self._agenda = agenda
         self._refusal = ""
+        self._commands = 0
         self._stop = False
         self._pause_at: float | None = None
         self._next_epoch = time.monotonic()
@@ -122,6 +123,7 @@ class Service:
                     self._plan(agenda.with_fork(ForkRequest.parse(command)))
             case {"command": "stop"}:
                 self._stop = True
+        self._commands += 1
         if self._server.commands.empty():
             self._server.urgent.clear()
             self._pause_at = None
@@ -151,4 +153,6 @@ class Service:
     def _publish(self, state: State | None = None, message: str = "") -> None:
         state = state or ("running" if self._busy() else "paused")
         keyframes = self._session.writer.keyframes
-        self._server.publish(Status(state, self._agenda.pace, self._rate(), keyframes, message, self._refusal))
+        self._server.publish(
+            Status(state, self._agenda.pace, self._rate(), keyframes, message, self._refusal, self._commands)
+        )
