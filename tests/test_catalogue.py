@@ -256,7 +256,7 @@ def test_no_panel_shows_english_that_is_not_in_the_catalogue(panel: Panel) -> No
 
 @pytest.mark.usefixtures("disguised")
 def test_no_help_page_does_either(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = ("run", "replay", "attach", "stop", "show", "stops", "list", "check", "schema", "doctor")
+    commands = ("run", "replay", "compare", "attach", "stop", "show", "stops", "list", "check", "schema", "doctor")
     typed = {"bntui", "SCENARIO", "FILE", "PATH", "VALUE", "en", "ko", *commands}
     for command in ("", *commands):
         with pytest.raises(SystemExit):

@@ -49,7 +49,7 @@ NARROW: Final = (
     PanelRow(33, (("gradients", 50), (FREE, 50))),
     PanelRow(25, ((FREE, 100),)),
 )
-FREE_PANELS: Final = ("dropout", "stopping", "data", "drift", "distributions", "jury")
+FREE_PANELS: Final = ("dropout", "stopping", "data", "drift", "distributions", "jury", "compare")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,15 @@ class Layout:
     """There is room for several panels, so that zooming one makes a difference."""
 
 
-def ranked(*, dropout: bool, stopping: bool, predictions: bool) -> tuple[str, ...]:
-    """The panels for the free places, those first that have something to show in this recording."""
+def ranked(*, dropout: bool, stopping: bool, predictions: bool, compare: bool = False) -> tuple[str, ...]:
+    """The panels for the free places, those first that have something to show in this recording.
+
+    Args:
+        compare: recordings are compared: that comes before anything else.
+    """
     has = {"dropout": dropout, "stopping": stopping, "data": predictions}
-    return tuple(sorted(FREE_PANELS, key=lambda name: (not has.get(name, False), name in has)))
+    order = sorted(FREE_PANELS, key=lambda name: (not has.get(name, False), name in has))
+    return tuple(sorted(order, key=lambda name: name != "compare") if compare else order)
 
 
 def layout(

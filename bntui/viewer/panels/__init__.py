@@ -97,6 +97,20 @@ PANELS: Final = (
         N_("Stopping rules"),
         (*_of("Keyframe", "epoch val_loss train_loss"), *_of("EarlyStopping", "patience")),
     ),
+    Panel(
+        "compare",
+        "c",
+        N_("Compare"),
+        (
+            *_of("Keyframe", "epoch step lr batch_loss train_loss val_loss train_accuracy val_accuracy"),
+            *_of("Keyframe", "wall_time weights_digest"),
+            *_of("EarlyStopping", "best best_epoch wait patience stopped"),
+            *_of("LayerMeasures", "weight_gradient_norm activation_gradient_norm weight_norm update_ratio"),
+            *_of("LayerMeasures", "dead_fraction saturated_fraction input pre_norm normalized output"),
+            *_of("Distribution", "mean std"),
+            *_of("DropoutMask", "kept_fraction"),
+        ),
+    ),
 )
 """All panels in the order of their keys; the timeline also stands below the others, on every screen."""
 

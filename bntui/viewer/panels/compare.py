@@ -1,0 +1,235 @@
+"""How far are two keyframes apart, figure by figure: the selected run's and the pinned one's at the cursor?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+
+from bntui.keyframe import Keyframe
+from bntui.language import N_, _
+from bntui.viewer import cells, figures
+from bntui.viewer.panels.compare_figures import Bits, Figure, Section, bits, sections
+from bntui.viewer.rows import Drawing, Row, Span, fit, join, ljust, rjust
+from bntui.viewer.view import RunView, View
+
+TITLE: Final = N_("Compare ── the selected run and the pinned one")
+FIGURE: Final = 8
+"""Cells of a figure."""
+LEAST_NAME, MOST_NAME = 8, 22
+LEAST_BAR, MOST_BAR = 4, 24
+COLUMN: Final = 56
+"""Cells from which on a table stands beside the one before."""
+GAP: Final = 3
+NEAR: Final = 0.01
+"""Below this share two figures are nearly the same."""
+FAR: Final = 0.5
+"""From here on their row is bold."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Where the parts of a row stand; what does not fit is left out whole."""
+
+    name: int
+    difference: bool
+    bar: int
+    ratio: bool
+
+
+def draw(view: View, width: int, height: int) -> Drawing:
+    """What both are, whether they are the same bit for bit, and their figures with the difference of each."""
+    title = _(TITLE)
+    if len(view.shown) < 2:
+        return cells.notice(title, _why_alone(view), width, height)
+    one, other = view.shown
+    if one.frame is None or other.frame is None:
+        sentence = _("{run} has no keyframe here yet: → goes on to one.")
+        missing = [run for run in (one, other) if run.frame is None]
+        lines = [sentence.format(run=f"{run.mark} {run.name}") for run in missing]
+        return cells.notice(title, lines, width, height)
+    parts = sections(one.frame, other.frame, view.task)
+    top = _top(one, other, bits(one.frame, other.frame), width) if height > 6 else []
+    tables = _tables(parts, (one, other), view.feature, width, height - len(top))
+    return cells.page(title, [*top, *tables], width, height)
+
+
+def _why_alone(view: View) -> tuple[str, ...]:
+    if len(view.runs) < 2:
+        return (
+            _("There is one run: nothing stands beside it."),
+            _("bntui compare FILE FILE puts two recordings side by side."),
+        )
+    return (_("No second run is pinned beside the selected one: p pins it."),)
+
+
+def _top(one: RunView, other: RunView, found: Bits, width: int) -> list[Row]:
+    """Who is compared, where each stands, and what all their measures say together."""
+    rows: list[Row] = []
+    assert one.frame is not None
+    assert other.frame is not None
+    room = width // 2 if width >= 2 * COLUMN else width
+    standing = [_standing(run, frame, room) for run, frame in ((one, one.frame), (other, other.frame))]
+    rows += [join(fit(standing[0], room), standing[1])] if room < width else standing
+    every = {"count": figures.count(found.of), "differ": rjust(figures.count(found.differ), 5)}
+    if not found.differ:
+        wordings = (_("bit for bit equal: all {count} measures of both keyframes"), _("bit for bit equal"))
+        style = "good"
+    else:
+        wordings = (
+            _("{differ} of {count} measures differ, histograms and masks included"),
+            _("{differ} of {count} measures differ"),
+        )
+        style = "text"
+    rows.append((Span(cells.longest(width, *(words.format(**every) for words in wordings)), style),))
+    return rows
+
+
+def _standing(run: RunView, frame: Keyframe, width: int) -> Row:
+    place = "  " + _("epoch {epoch}").format(epoch=figures.epoch(frame.epoch))
+    place += "  " + _("step {step}").format(step=figures.count(frame.step))
+    name = f"{run.mark} {run.name}"
+    room = width - cell_len(place)
+    if cell_len(name) > room:
+        name = set_cell_size(name, max(room - 1, 1)) + "…"
+    return Span(name, f"bold {run.style}"), Span(place, "muted")
+
+
+def _tables(parts: Sequence[Section], runs: tuple[RunView, RunView], past: int, width: int, height: int) -> list[Row]:
+    """The figures in as many columns as there is room for; what has none is counted, and reached by walking."""
+    number = max((width + GAP) // (COLUMN + GAP), 1)
+    size = (width - GAP * (number - 1)) // number
+    form = _form(parts, size)
+    room = max(height - 1, 1)
+    columns, hidden = _flow(parts, number, room)
+    below: list[Row] = []
+    if hidden:
+        start = past % len(parts)
+        columns, hidden = _flow([*parts[start:], *parts[:start]], number, max(room - 1, 1))
+        below = [_left_out(hidden, width)]
+    gap = Span(" " * GAP)
+    rows: list[Row] = []
+    for y in range(max(map(len, columns)) + 1):
+        line: list[Span] = []
+        for x, column in enumerate(columns):
+            drawn = _heading(runs, form) if y == 0 else _line(column[y - 1], runs, form) if y <= len(column) else ()
+            line += [*([gap] if x else []), *fit(drawn, size)]
+        rows.append(tuple(line))
+    return [*rows, *[()] * (height - len(rows) - len(below)), *below]
+
+
+def _flow(parts: Sequence[Section], number: int, room: int) -> tuple[list[list[str | Figure]], list[Figure]]:
+    """Names of sections and figures in columns of at most ``room``, and the figures for which there is none.
+
+    A section goes on in the next column only where it would not fit into a whole one.
+    """
+    columns: list[list[str | Figure]] = [[]]
+    hidden: list[Figure] = []
+    for part in parts:
+        lines: list[str | Figure] = [*([part.name] if part.name else []), *part.figures]
+        apart = columns[-1] and len(lines) > room - len(columns[-1]) and len(lines) <= room
+        if apart and len(columns) < number:
+            columns.append([])
+        for line in lines:
+            if len(columns[-1]) >= room and len(columns) < number:
+                columns.append([])
+            if len(columns[-1]) < room:
+                columns[-1].append(line)
+            elif isinstance(line, Figure):
+                hidden.append(line)
+    return columns, hidden
+
+
+def _left_out(hidden: Sequence[Figure], width: int) -> Row:
+    differ = sum(not figure.same for figure in hidden)
+    wordings = (
+        _("… {count} more, {differ} of them differ: [ ] walk"),
+        _("… {count} more: [ ] walk"),
+        _("… {count} more"),
+    )
+    said = {"count": rjust(str(len(hidden)), 3), "differ": rjust(str(differ), 3)}
+    return (Span(cells.longest(width, *(words.format(**said) for words in wordings)), "muted"),)
+
+
+def _form(parts: Sequence[Section], width: int) -> _Form:
+    """The richest form that leaves the names their room."""
+    longest = max(cell_len(figure.name) for part in parts for figure in part.figures) + 1
+    name = min(longest, MOST_NAME)
+    three = 3 * (FIGURE + 1)
+    if width < LEAST_NAME + three:
+        return _Form(max(width - 2 * (FIGURE + 1), 0), difference=False, bar=0, ratio=False)
+    if width < name + three + LEAST_BAR + 1:
+        return _Form(width - three, difference=True, bar=0, ratio=False)
+    left = width - name - three
+    ratio = left >= FIGURE + LEAST_BAR + 4
+    return _Form(name, difference=True, bar=min(left - 1 - (FIGURE + 1 if ratio else 0), MOST_BAR), ratio=ratio)
+
+
+def _heading(runs: tuple[RunView, RunView], form: _Form) -> Row:
+    one, other = runs
+    row = [Span(" " * form.name), *(Span(rjust(run.mark, FIGURE + 1), f"bold {run.style}") for run in runs)]
+    if form.difference:
+        row.append(Span(rjust(f"{one.mark} − {other.mark}", FIGURE + 1), "muted"))
+    if form.ratio:
+        row.append(Span(rjust(f"{one.mark} : {other.mark}", FIGURE + 1), "muted"))
+    if form.bar:
+        row.append(Span(" " + cells.longest(form.bar, _("how far apart"), _("apart"), ""), "muted"))
+    return tuple(row)
+
+
+def _line(line: str | Figure, runs: tuple[RunView, RunView], form: _Form) -> Row:
+    """A figure's row, or the name of what follows."""
+    if isinstance(line, str):
+        return (Span(f"{line} ", "title"),)
+    apart, one, other = line.apart, *runs
+    loud = "bold " if apart >= FAR else ""
+    row = [Span(_named(line.name, form.name), "muted" if line.same else f"{loud}text")]
+    for value, run in ((line.one, one), (line.other, other)):
+        row.append(Span(" " + _written(value, line.kind), "muted" if line.same else f"{loud}{run.style}"))
+    if form.difference:
+        row.append(Span(" " + _difference(line), "muted" if line.same else "text"))
+    if form.ratio:
+        row.append(Span(" " + _ratio(line), "muted" if apart < NEAR else f"{loud}text"))
+    if form.bar:
+        larger = other if line.difference < 0 else one
+        row += [Span(" "), Span(cells.bar(min(apart, 1.0), form.bar), f"{loud}{larger.style}")]
+    return tuple(row)
+
+
+def _named(name: str, room: int) -> str:
+    return ljust(name, room) if cell_len(name) <= room else set_cell_size(name, max(room - 1, 0)) + "…"[:room]
+
+
+def _written(value: float | str | None, kind: str) -> str:
+    """In exactly ``FIGURE`` cells."""
+    if value is None:
+        return "—".rjust(FIGURE)
+    if isinstance(value, str):
+        return rjust(set_cell_size(value, min(cell_len(value), FIGURE)), FIGURE)
+    if kind == "share":
+        return figures.percent(value).rjust(FIGURE)
+    if kind == "count" and value == round(value) and abs(value) < 1e6:
+        return figures.count(round(value)).rjust(FIGURE)
+    return figures.number(value, FIGURE, 2 if kind == "count" else 4)
+
+
+def _difference(figure: Figure) -> str:
+    """``=`` where both are the same to the last bit; ``≠`` where they differ, but not by a number."""
+    if figure.same:
+        return "=".rjust(FIGURE)
+    if math.isnan(figure.difference):
+        return ("≠" if figure.one is not None and figure.other is not None else "—").rjust(FIGURE)
+    return _written(figure.difference, figure.kind)
+
+
+def _ratio(figure: Figure) -> str:
+    """How many times the other one is the first, or by how many spreads two places differ."""
+    ratio = figure.ratio
+    if math.isnan(ratio) or figure.same:
+        return " " * FIGURE
+    if figure.kind == "place":
+        return figures.number(ratio, FIGURE - 2, 2) + " σ"
+    return rjust("×" + figures.number(ratio, FIGURE - 1, 3).lstrip(), FIGURE)

@@ -1,0 +1,212 @@
+"""Which figures do two keyframes have, how far are they apart, and are they the same to the last bit?"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from bntui.keyframe import QUANTITIES, Keyframe, LayerMeasures
+from bntui.language import _
+
+Kind = Literal["size", "place", "share", "count", "word"]
+"""A size above 0 has a ratio; a place (a mean) is measured by the spread around it; a share lies between 0 and 1."""
+
+OWN: Final = frozenset(("run", "wall_time"))
+"""What two keyframes of equal networks need not have in common: the run's number, and how long it took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of both keyframes; None where one of them has none."""
+
+    name: str
+    kind: Kind
+    one: float | str | None
+    other: float | str | None
+    spread: float = 1.0
+    """Places: the larger of both standard deviations."""
+
+    @property
+    def same(self) -> bool:
+        """Equal bit for bit."""
+        return _bytes(self.one) == _bytes(self.other)
+
+    @property
+    def difference(self) -> float:
+        """The first one less the other; NaN where there is none."""
+        if not isinstance(self.one, float) or not isinstance(self.other, float):
+            return math.nan
+        return self.one - self.other
+
+    @property
+    def apart(self) -> float:
+        """How far they are apart, on a scale on which 1 is far.
+
+        Sizes and counts: the difference by the larger magnitude.  Places: by the spread.  Shares: as it is.
+        Infinite where only one of them is a finite number, or words differ; 0 where either keyframe has none.
+        """
+        if self.same or self.one is None or self.other is None:
+            return 0.0
+        if not isinstance(self.one, float) or not isinstance(self.other, float):
+            return math.inf
+        difference = abs(self.difference)
+        if not math.isfinite(difference):
+            return math.inf
+        if self.kind == "share":
+            return difference
+        scale = self.spread if self.kind == "place" else max(abs(self.one), abs(self.other))
+        return difference / scale if scale > 0 else math.inf if difference else 0.0
+
+    @property
+    def ratio(self) -> float:
+        """Sizes: the first one by the other; places: how many spreads they are apart; NaN where neither makes sense."""
+        if self.kind == "place":
+            return self.difference / self.spread if self.spread > 0 else math.nan
+        if self.kind != "size" or not isinstance(self.one, float) or not isinstance(self.other, float):
+            return math.nan
+        return self.one / self.other if self.one > 0 and self.other > 0 else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Figures that belong together: those of the run, or of one layer."""
+
+    name: str
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bits:
+    """How many of all measures differ, every histogram, percentile, mask and index among them."""
+
+    differ: int
+    of: int
+
+
+def sections(one: Keyframe, other: Keyframe, task: str) -> tuple[Section, ...]:
+    """All figures, always in the same order: those of the run, then layer by layer, the last ones only the other's."""
+    theirs = {layer.name: layer for layer in other.layers}
+    own = {layer.name: layer for layer in one.layers}
+    names = [*own, *(name for name in theirs if name not in own)]
+    return (
+        Section("", tuple(_of_run(one, other, task))),
+        *(Section(name, tuple(_of_layer(own.get(name), theirs.get(name)))) for name in names),
+    )
+
+
+def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
+    accuracy: Kind = "share" if task == "classification" else "place"
+    score = _("accuracy") if task == "classification" else "R²"
+    training, validation = _("training {figure}"), _("validation {figure}")
+    names: tuple[tuple[str, Kind, str], ...] = (
+        (_("epoch"), "count", "epoch"),
+        (_("step"), "count", "step"),
+        (_("learning rate"), "size", "lr"),
+        (_("batch {figure}").format(figure=_("loss")), "size", "batch_loss"),
+        (training.format(figure=_("loss")), "size", "train_loss"),
+        (validation.format(figure=_("loss")), "size", "val_loss"),
+        (training.format(figure=score), accuracy, "train_accuracy"),
+        (validation.format(figure=score), accuracy, "val_accuracy"),
+        (_("seconds"), "size", "wall_time"),
+    )
+    for name, kind, field in names:
+        yield Figure(name, kind, float(getattr(one, field)), float(getattr(other, field)))
+    yield Figure(_("weights"), "word", one.weights_digest, other.weights_digest)
+    early, late = one.early_stopping, other.early_stopping
+    monitors = dict.fromkeys(stopping.monitor for stopping in (early, late) if stopping is not None)
+    if monitors:
+        best = _("best {monitor}").format(monitor=", ".join(monitors))
+        stopping: tuple[tuple[str, Kind, str], ...] = (
+            (best, "size", "best"),
+            (_("best epoch"), "count", "best_epoch"),
+            (_("wait"), "count", "wait"),
+            (_("patience"), "count", "patience"),
+        )
+        for name, kind, field in stopping:
+            yield Figure(name, kind, _of(early, field), _of(late, field))
+        ended = {None: None, 0.0: _("no"), 1.0: _("yes")}
+        yield Figure(_("stopped"), "word", ended[_of(early, "stopped")], ended[_of(late, "stopped")])
+
+
+_FIGURES: Final[tuple[tuple[str, Kind], ...]] = (
+    ("weight_gradient_norm", "size"),
+    ("activation_gradient_norm", "size"),
+    ("weight_norm", "size"),
+    ("update_ratio", "size"),
+    ("dead_fraction", "share"),
+    ("saturated_fraction", "share"),
+)
+
+
+def _of_layer(one: LayerMeasures | None, other: LayerMeasures | None) -> Iterator[Figure]:
+    layers = (one, other)
+    names = {
+        "weight_gradient_norm": "|∂L/∂W|",
+        "activation_gradient_norm": "|∂L/∂a|",
+        "weight_norm": _("weight norm"),
+        "update_ratio": _("update/weight"),
+        "dead_fraction": _("dead"),
+        "saturated_fraction": _("saturated"),
+        "input": _("input"),
+        "pre_norm": _("before norm"),
+        "normalized": _("after norm"),
+        "output": _("after activation"),
+    }
+    for field, kind in _FIGURES:
+        first, second = (_of(layer, field) for layer in layers)
+        if kind == "share":  # one that a layer has none of, such as dead units of a sigmoid, is NaN in the keyframe
+            first, second = (None if value is None or math.isnan(value) else value for value in (first, second))
+        if first is not None or second is not None:
+            yield Figure(names[field], kind, first, second)
+    first, second = (_of(layer and layer.dropout, "kept_fraction") for layer in layers)
+    if first is not None or second is not None:
+        yield Figure(_("kept"), "share", first, second)
+    for field in QUANTITIES:
+        before, after = (None if layer is None else getattr(layer, field) for layer in layers)
+        if before is not None or after is not None:
+            stds = _of(before, "std"), _of(after, "std")
+            spread = max(std for std in stds if std is not None)
+            yield Figure(f"μ {names[field]}", "place", _of(before, "mean"), _of(after, "mean"), spread)
+            yield Figure(f"σ {names[field]}", "size", *stds)
+
+
+def _of(measured: object, field: str) -> float | None:
+    return None if measured is None else float(getattr(measured, field))
+
+
+def bits(one: Keyframe, other: Keyframe) -> Bits:
+    """All measures of both keyframes to the last bit, but not ``OWN``; layers belong together by name."""
+    first, second = dict(_leaves(one)), dict(_leaves(other))
+    every = first.keys() | second.keys()
+    return Bits(sum(first.get(path) != second.get(path) for path in every), len(every))
+
+
+def _leaves(measured: Any, path: str = "") -> Iterator[tuple[str, bytes]]:
+    if isinstance(measured, Keyframe):
+        parts = {field.name: getattr(measured, field.name) for field in fields(measured) if field.name not in OWN}
+        layers: Sequence[LayerMeasures] = parts.pop("layers")
+        yield from _within(parts | {f"layer {layer.name}": layer for layer in layers}, path)
+    elif is_dataclass(measured):
+        yield from _within({field.name: getattr(measured, field.name) for field in fields(measured)}, path)
+    elif measured is not None:
+        yield path, _bytes(measured)
+
+
+def _within(parts: Mapping[str, Any], path: str) -> Iterator[tuple[str, bytes]]:
+    for name, part in parts.items():
+        yield from _leaves(part, f"{path}/{name}")
+
+
+def _bytes(value: Any) -> bytes:
+    """A figure's bits; whatever is not a number is the same."""
+    if isinstance(value, float):
+        return struct.pack("<d", math.nan if math.isnan(value) else value)
+    if isinstance(value, np.ndarray):
+        plain = np.where(np.isnan(value), value.dtype.type(np.nan), value) if value.dtype.kind == "f" else value
+        return repr((plain.dtype.str, plain.shape)).encode() + plain.tobytes()
+    return repr(value).encode()
