@@ -52,12 +52,12 @@ def upgrade(path: Path, database: sqlite3.Connection) -> None:
 
 
 def _stride(database: sqlite3.Connection, run: int) -> int:
-    """The largest power of two that leaves out none of the evidence that is kept, but the last and the best."""
+    """The smallest power of two whose multiples are all kept, beside the first."""
     ids = [row for (row,) in database.execute(
         "SELECT id FROM keyframe WHERE run = ? AND layers IS NOT NULL ORDER BY step", (run,)
     )]  # fmt: skip
     kept = {row for (row,) in database.execute("SELECT id FROM evidence")}
-    missing = [number for number, row in enumerate(ids) if row not in kept]
+    missing = [number for number, row in enumerate(ids) if number and row not in kept]
     stride = 1
     while any(number % stride == 0 for number in missing):
         stride *= 2
