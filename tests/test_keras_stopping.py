@@ -181,3 +181,5 @@ def test_nan_before_any_value_is_waited_through(larger: bool) -> None:
     rule = EarlyStoppingRule(patience=3, mode="max" if larger else "min")
     assert obeyed(rule, [math.nan, math.nan, 0.5]) == Outcome(None, 3, 0.5, 0, 3)
     assert obeyed(rule, [math.nan] * 5) == Outcome(3, None, None, 3, 3)
+    impatient = EarlyStoppingRule(patience=0, mode="max" if larger else "min")
+    assert obeyed(impatient, [math.nan, 0.5, 0.5]) == Outcome(3, 2, 0.5, 1, 2)  # never in the first epoch

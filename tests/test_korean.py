@@ -16,6 +16,7 @@ from rich.markdown import Markdown
 from textual.widgets import Static
 
 from bntui import language
+from bntui.insight.jury import jury
 from bntui.insight.verdicts import NAMES
 from bntui.language import _
 from bntui.lessons import lesson, names, stale
@@ -41,13 +42,15 @@ LATIN = (
     # keys, and names of layers, figures and settings
     "space", "enter", "patience", "network", "dropout", "data", "samples", "set", "record", "shift", "true",
     "minmax", "standard", "linear", "output", "sigmoid", "NaN", "val", "loss", "min", "delta", "max",
-    "Keras", "Lightning", "Ignite", "Prechelt", "threshold", "compare", "FILE",
+    "Keras", "Lightning", "Ignite", "Prechelt", "threshold", "bntui", "compare", "FILE",
     # names and sentences of the factory's recordings
     "plain", "batch", "norm", "run", "number", "deep", "late", "none",
     "the", "became", "step", "improvement", "for", "epochs",
 )  # fmt: skip
 """Words that no language changes; a name may be cut."""
 HANGUL = re.compile("[가-힣]")
+MARKS = {juror.mark for juror in jury(None)}
+"""Letters of the stopping rules, which may stand side by side on a curve."""
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +77,7 @@ def ends(row: Row) -> dict[str, int]:
 
 def latin(words: str) -> list[str]:
     """Words in Latin letters, the shortest left out."""
-    return re.findall(r"[A-Za-z]{3,}", words)
+    return [word for word in re.findall(r"[A-Za-z]{3,}", words) if not set(word) <= MARKS]
 
 
 def begins(cut: str) -> Callable[[str], bool]:

@@ -203,7 +203,8 @@ def test_prechelt_by_hand() -> None:
     training = [0.7, 0.65, 0.6, 0.55, 0.5, 0.6, 0.55, 0.55, 0.55, 0.5]
     assert decided(PrecheltPQ(0.04), validation, training) == Decision(5, 2, "PQ")
     assert decided(PrecheltPQ(0.06), validation, training) == Decision(10, 2, "PQ")
-    assert decided(PrecheltPQ(0.63), validation, training) == Decision(None, 2)
+    assert decided(PrecheltPQ(0.624), validation, training) == Decision(10, 2, "PQ")
+    assert decided(PrecheltPQ(0.626), validation, training) == Decision(None, 2)
     assert decided(PrecheltUP(1), validation) == Decision(10, 2, "UP")
     assert decided(PrecheltUP(2, 2), validation) == Decision(6, 2, "UP")
 
