@@ -278,7 +278,7 @@ class _Audit:
         ):
             check_shift(
                 ledger, place, frame, subject.stages, taken.x, taken.target, subject.task, taken.before, after,
-                taken.gradients, taken.slack, taken.masks,
+                taken.gradients, taken.slack, taken.draws,
             )  # fmt: skip
         if initial:
             assert taken.target is not None

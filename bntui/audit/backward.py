@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bntui.audit import normalize
 from bntui.audit.activations import ACTIVATIONS
-from bntui.audit.forward import Masks, columns, padding, squares
+from bntui.audit.forward import Draws, columns, padding, squares
 from bntui.audit.network import Stage, State
 from bntui.audit.recurrence import Term, through_time
 from bntui.audit.tolerances import SAFETY, SMALLEST, TENSOR_CORE, UNIT, Precision
@@ -36,7 +36,8 @@ class Passing:
     d: Values
     """Gradient of ``y``."""
     state: State
-    mask: Values | None
+    drawn: Values | None
+    """What was drawn: a mask; scale and shift of noise."""
     narrow: bool = False
     """Convolutions multiply in TF32."""
 
@@ -153,8 +154,8 @@ def _pool(at: Passing) -> Back:
 
 
 def _dropout(at: Passing) -> Back:
-    assert at.mask is not None
-    return at.d * (at.mask.astype(at.d.dtype) / at.d.dtype.type(1 - at.stage.info.dropout)), {}
+    assert at.drawn is not None
+    return at.d * (at.drawn.astype(at.d.dtype) / at.d.dtype.type(1 - at.stage.info.dropout)), {}
 
 
 def _flatten(at: Passing) -> Back:
@@ -176,9 +177,9 @@ def _added(at: Passing) -> Back:
     return at.d, {}
 
 
-def _scaled(_at: Passing) -> Back:
-    """Noise multiplies by what was drawn, which is not recorded: what comes before it is not determined."""
-    return None, {}
+def _scaled(at: Passing) -> Back:
+    """Noise multiplies by what was drawn; where that is not recorded, what comes before it is not determined."""
+    return (None if at.drawn is None else at.d * at.drawn[0].astype(at.d.dtype)), {}
 
 
 BACKWARD: Final[dict[str, Callable[[Passing], Back]]] = {
@@ -211,7 +212,7 @@ def backpropagate(
     x: Values | None,
     values: Sequence[Values],
     state: State,
-    masks: Masks,
+    draws: Draws,
     d: Values,
     *,
     narrow: bool = False,
@@ -228,7 +229,7 @@ def backpropagate(
         entered = values[place - 1] if place else x
         if current is None or entered is None:
             break
-        passing = Passing(stage, entered, values[place], current, state, masks.get(stage.at), narrow)
+        passing = Passing(stage, entered, values[place], current, state, draws.get(stage.at), narrow)
         with np.errstate(all="ignore"):
             current, terms = BACKWARD[stage.kind](passing)
         found.terms |= terms
@@ -242,22 +243,36 @@ def norms(values: Values) -> Values:
 
 
 def slack(wide: Term, single: Term, precision: Precision) -> Values:
-    """How far float32 may be from a parameter's gradient, each component by itself: 0 where nothing was added up."""
-    apart = {}
-    for name in ("d", "x"):
-        theirs, ours = getattr(single, name), getattr(wide, name)
-        each = norms(ours - theirs) if theirs is not ours else np.zeros(ours.shape[1])
-        common = float(np.sqrt(np.mean(each * each)))
-        nothing = (norms(ours) == 0) & (norms(theirs) == 0)
-        apart[name] = np.where(nothing, 0, SAFETY * each + 2 * common)
-    unit = 2 * precision.unit * (np.sqrt(len(wide.d)) + 4)
-    unit += 4 * precision.convolution if wide.convolution and precision.convolution > UNIT else 0
+    """How far float32 may be from a parameter's gradient, each component by itself: 0 where nothing was added up.
+
+    What is off in each sample's gradient adds up as independent errors do, to its root mean square times ‖x‖; what the
+    sum itself loses, and what is off in all samples alike, shows in how far the float32 gradient is away, relative to
+    ‖d‖ ‖x‖, over all components together.
+    """
+    count = len(wide.d)
     d, x = norms(wide.d), norms(wide.x)
-    if wide.paired:
-        total: Values = apart["d"] * x + d * apart["x"] + unit * d * x
-    else:
-        total = np.outer(apart["d"], x) + np.outer(d, apart["x"]) + unit * np.outer(d, x)
-    return (total + np.where(total > 0, SMALLEST, 0)).reshape(wide.shape)
+    off = _off(wide.d, single.d), _off(wide.x, single.x)
+    size, spread = _products(wide, d, x), _products(wide, off[0], x) + _products(wide, d, off[1])
+    unit = 2 * precision.unit * (np.sqrt(count) + 4)
+    unit += 4 * precision.convolution if wide.convolution and precision.convolution > UNIT else 0
+    away = np.abs(wide.gradient - single.gradient).reshape(size.shape)
+    some = size > 0
+    measured = float(np.sqrt(np.mean((away[some] / size[some]) ** 2))) if some.any() else 0.0
+    total = spread / np.sqrt(count) + SAFETY * (away + measured * size) + unit * size
+    result: Values = (total + np.where(total > 0, SMALLEST, 0)).reshape(wide.shape)
+    return result
+
+
+def _products(term: Term, d: Values, x: Values) -> Values:
+    return d * x if term.paired else np.outer(d, x)
+
+
+def _off(wide: Values, single: Values) -> Values:
+    """Per column: how far float32 may be, its own error and that of all columns together; 0 where all is 0."""
+    each = norms(wide - single)
+    nothing = (norms(wide) == 0) & (norms(single) == 0)
+    result: Values = np.where(nothing, 0, SAFETY * each + 2 * np.sqrt(np.mean(each * each)))
+    return result
 
 
 def in_single(state: Mapping[str, Values]) -> dict[str, Values]:

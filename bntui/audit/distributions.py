@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.tolerances import WIDE
-from bntui.keyframe import HISTOGRAM_BINS, STATISTICS, Distribution, FloatArray
+from bntui.keyframe import HISTOGRAM_BINS, STATISTICS, UNIT_STATISTICS, Distribution, FloatArray
 from bntui.language import N_
 
 Values = NDArray[Any]
@@ -80,7 +80,8 @@ def check_unit(ledger: Ledger, place: Place, recorded: tuple[float, float, float
     ordered = np.sort(values.astype(np.float64).ravel())
     ours = percentiles(ordered)
     size = float(np.abs(ordered[np.isfinite(ordered)]).max(initial=0))
-    ledger.compare(UNITS, place, "unit_p15, p50, p85", recorded, ours, WIDE * size, scale=size or None)
+    for name, there, here in zip(UNIT_STATISTICS, recorded, ours, strict=True):
+        ledger.compare(UNITS, place, name, there, here, WIDE * size, scale=size or None)
 
 
 def share_within(

@@ -11,14 +11,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from bntui.audit.activations import ACTIVATIONS
-from bntui.audit.network import DRAWN, Stage, State
+from bntui.audit.network import Stage, State
 from bntui.audit.normalize import arranged, per_feature, standardized
 from bntui.audit.recurrence import unroll
 from bntui.audit.tolerances import SMALLEST, Precision
 
 Values = NDArray[Any]
-Masks = Mapping[int, Values]
-"""What dropout kept, by the stage's place; shape of its input."""
+Draws = Mapping[int, Values]
+"""What was drawn, by the stage's place: what dropout kept, in the shape of its input; noise's scale and shift, stacked;
+the inputs once there is noise in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Rule:
     """A kind of stage: what it gives, and how far float32 may be from it."""
 
     forward: Callable[[Stage, Values, State, Values | None], Values]
-    """Stage, input, parameters and buffers, mask; batch statistics where it normalizes."""
+    """Stage, input, parameters and buffers, what was drawn; batch statistics where it normalizes."""
     slack: Callable[[Stage, Values, Values, State, Precision], Values]
     """Stage, input, output, parameters, precision: an absolute tolerance for each value of the output."""
     evaluate: Callable[[Stage, Values, State], Values] | None = None
@@ -115,6 +116,23 @@ def _dropout(stage: Stage, x: Values, _state: State, mask: Values | None) -> Val
     return result
 
 
+def _noise(_stage: Stage, x: Values, _state: State, drawn: Values | None) -> Values:
+    assert drawn is not None
+    scale, shift = drawn.astype(x.dtype)
+    result: Values = scale * x + shift
+    return result
+
+
+def _noise_slack(_stage: Stage, x: Values, y: Values, _state: State, precision: Precision) -> Values:
+    result: Values = 16 * precision.unit * (2 * np.abs(x) + np.abs(y)) + SMALLEST
+    return result
+
+
+def _noisy(_stage: Stage, x: Values, _state: State, drawn: Values | None) -> Values:
+    assert drawn is not None
+    return drawn.astype(x.dtype)
+
+
 def _flatten(_stage: Stage, x: Values, _state: State, _mask: Values | None) -> Values:
     return x.reshape(len(x), -1)
 
@@ -127,7 +145,7 @@ def _rows(_stage: Stage, x: Values, _state: State, _mask: Values | None) -> Valu
     return np.swapaxes(x, 1, 2).reshape(len(x), x.shape[2], -1)
 
 
-def _same(_stage: Stage, x: Values, _state: State, _mask: Values | None = None) -> Values:
+def _same(_stage: Stage, x: Values, _state: State) -> Values:
     return x
 
 
@@ -192,21 +210,20 @@ FORWARD: Final[dict[str, Rule]] = {
     "recurrent": Rule(_linear, _linear_slack),
     "conv": Rule(_conv, _conv_slack),
     "norm": Rule(_norm, _norm_slack, _norm_evaluated),
-    "noise": Rule(_same, _none, _same),
-    "input_noise": Rule(_same, _none, _same),
+    "noise": Rule(_noise, _noise_slack, _same),
+    "input_noise": Rule(_noisy, _none, _same),
     "activation": Rule(_activation, _activation_slack, _recurrent_evaluated),
     "pool": Rule(_pool, _few),
     "dropout": Rule(_dropout, _few, _same),
 }
-"""Every kind of stage that a network has; what noise gives was drawn and is recorded."""
+"""Every kind of stage that a network has."""
 
 
-def train(stages: Sequence[Stage], x: Values, state: State, masks: Masks) -> list[Values]:
-    """What all stages give in training mode, from ``x`` on; networks without noise only."""
+def train(stages: Sequence[Stage], x: Values, state: State, draws: Draws) -> list[Values]:
+    """What all stages give in training mode, from ``x`` on; what they draw stands in ``draws``."""
     values = []
     for stage in stages:
-        assert stage.kind not in DRAWN
-        x = FORWARD[stage.kind].forward(stage, x, state, masks.get(stage.at))
+        x = FORWARD[stage.kind].forward(stage, x, state, draws.get(stage.at))
         values.append(x)
     return values
 

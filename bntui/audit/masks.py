@@ -41,6 +41,18 @@ def check_rate(ledger: Ledger, place: Place, kept: BoolArray, p: float, *, figur
         ledger.hold(RATE, place, f"{name} {at}" if far.size > 1 else name, bool(far[at] >= limit), share, rate)
 
 
+def check_noise(ledger: Ledger, place: Place, noise: NDArray[Any], deviation: float) -> None:
+    """Gaussian noise of the inputs: the sum of its squares is as large as a draw of this deviation gives.
+
+    Laurent and Massart, 2000, lemma 1: bounds of the chi-squared distribution.
+    """
+    count, limit = noise.size, -math.log(CHANCE)
+    total = float((noise.astype(np.float64) ** 2).sum()) / deviation**2 if deviation else math.inf
+    low, high = count - 2 * math.sqrt(count * limit), count + 2 * math.sqrt(count * limit) + 2 * limit
+    spread = math.sqrt(total / count) * deviation if deviation else math.inf
+    ledger.hold(RATE, place, "input_noise", low <= total <= high, spread, deviation)
+
+
 def check_mask(ledger: Ledger, place: Place, recorded: DropoutMask, p: float, full: BoolArray | None) -> None:
     """A keyframe's mask against the rate, and against all bits where evidence has them.
 
@@ -55,4 +67,10 @@ def check_mask(ledger: Ledger, place: Place, recorded: DropoutMask, p: float, fu
     ledger.compare(BITS, place, "kept_fraction", recorded.kept_fraction, share, 1e-12, scale=1)
     shown = full[: len(recorded.kept)]
     same = recorded.kept.shape == shown.shape and bool((recorded.kept == shown).all())
-    ledger.hold(BITS, place, "mask", same, int(recorded.kept.sum()), int(shown.sum()))
+    if same:
+        ledger.hold(BITS, place, "mask", True, "", "")
+        return
+    rows = shown.shape == recorded.kept.shape and (recorded.kept != shown).any(1)
+    at = int(np.argmax(rows))
+    pair = [np.packbits(kept[at]).tobytes().hex() for kept in (recorded.kept, shown)]
+    ledger.hold(BITS, place, f"mask[{at}]", False, *pair)

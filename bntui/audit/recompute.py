@@ -22,7 +22,7 @@ from bntui.audit.recurrence import CELLS, unroll
 from bntui.audit.samples import Samples
 from bntui.audit.tolerances import LARGEST, SAFETY, UNIT, WIDE, Precision
 from bntui.audit.validation import After
-from bntui.keyframe import UNIT_STATISTICS, BoolArray, Keyframe
+from bntui.keyframe import UNIT_STATISTICS, Keyframe
 from bntui.language import N_
 from bntui.recording.history import RunInfo
 
@@ -36,6 +36,7 @@ STAGES: Final = {
     "activation": N_("activations"),
     "pool": N_("max pooling"),
     "dropout": N_("dropout scaling"),
+    "noise": N_("noise after normalization"),
     "flatten": N_("arrangement"),
     "last": N_("arrangement"),
     "rows": N_("arrangement"),
@@ -85,7 +86,10 @@ class Taken:
     before: dict[str, Values]
     """Parameters and buffers, float64."""
     optimizer: dict[str, dict[str, Values]]
-    masks: dict[int, BoolArray]
+    draws: dict[int, Values]
+    """By a stage's place: what dropout kept, scale and shift of noise where they are recorded."""
+    recorded: dict[str, Values]
+    """Gradients that are recorded: those of normalizations' parameters."""
     gradients: dict[str, Values] = field(default_factory=dict)
     slack: dict[str, Values] = field(default_factory=dict)
     after: After | None = None
@@ -132,18 +136,28 @@ def unpack(
         {name[7:]: arrays[name].astype(np.float64) for name in arrays if name.startswith("before/")},
         {},
         {},
+        {name[9:]: arrays[name] for name in arrays if name.startswith("gradient/")},
     )
     for name, values in arrays.items():
         if name.startswith("optimizer/"):
             parameter, _slash, kind = name.removeprefix("optimizer/").rpartition("/")
             taken.optimizer.setdefault(parameter, {})[kind] = values.astype(np.float64)
+    for stage in subject.stages:
+        drawn = arrays.get(f"noise/{stage.info.name}")
+        if stage.kind == "noise" and drawn is not None:
+            taken.draws[stage.at] = drawn
+        elif stage.kind == "input_noise":
+            taken.draws[stage.at] = taken.values[stage.at]
+            if x is not None and x.shape == taken.values[stage.at].shape:
+                deviation = subject.run.config["data"].get("input_noise", 0.0)
+                masks.check_noise(ledger, place, taken.values[stage.at] - x, deviation)
     for stage in dropped:
         entered = taken.entered(stage)
         shape = np.shape(entered if entered is not None else taken.values[stage.at])
         bits = np.unpackbits(arrays[f"mask/{stage.info.name}"])[: math.prod(shape)]
         if not ledger.hold(EVIDENCE, place, "mask", bits.size == math.prod(shape), bits.size, math.prod(shape)):
             return None
-        taken.masks[stage.at] = bits.reshape(shape).astype(bool)
+        taken.draws[stage.at] = bits.reshape(shape).astype(bool)
     return taken
 
 
@@ -163,7 +177,7 @@ def recompute(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, t
 def _forward(ledger: Ledger, place: Place, subject: Subject, taken: Taken) -> None:
     for stage in subject.stages:
         entered = taken.entered(stage)
-        if stage.kind in DRAWN:
+        if stage.kind == "input_noise" or (stage.kind in DRAWN and stage.at not in taken.draws):
             continue
         if entered is None:
             ledger.note(N_("what the first layer makes of its inputs: the data set is not in the recording"))
@@ -179,7 +193,7 @@ def _forward(ledger: Ledger, place: Place, subject: Subject, taken: Taken) -> No
                 unrolled = unroll(stage, x, taken.before, recorded=y)
                 ours, slack = unrolled.states, unrolled.slack(subject.precision)
             else:
-                ours = rule.forward(stage, x, taken.before, taken.masks.get(stage.at))
+                ours = rule.forward(stage, x, taken.before, taken.draws.get(stage.at))
                 slack = np.zeros(())
                 if ours.shape == y.shape:
                     slack = rule.slack(stage, x, ours, taken.before, subject.precision)
@@ -217,7 +231,7 @@ def _figures(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, ta
             made["activation"],
         )
         if "dropout" in own and layer.dropout is not None:
-            full = taken.masks[own["dropout"].at]
+            full = taken.draws[own["dropout"].at]
             masks.check_mask(ledger, here, layer.dropout, info.dropout, full.reshape(len(full), -1))
         ledger.hold(masks.BITS, here, "dropout", ("dropout" in own) == (layer.dropout is not None), "-", "+")
 
@@ -316,12 +330,12 @@ def _gradients(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, 
     x = None if taken.x is None else taken.x.astype(np.float64)
     with np.errstate(all="ignore"):
         d = loss_gradient(subject.task, wide[-1], taken.target)
-        found.append(backpropagate(subject.stages, x, wide, taken.before, taken.masks, d))
+        found.append(backpropagate(subject.stages, x, wide, taken.before, taken.draws, d))
         single = in_single(taken.before)
         d = loss_gradient(subject.task, taken.values[-1], taken.target)
         found.append(
             backpropagate(
-                subject.stages, taken.x, taken.values, single, taken.masks, d,
+                subject.stages, taken.x, taken.values, single, taken.draws, d,
                 narrow=multiplies_narrow(subject.precision),
             )
         )  # fmt: skip
@@ -329,6 +343,10 @@ def _gradients(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, 
         for name, term in exact.terms.items():
             taken.gradients[name] = term.gradient
             taken.slack[name] = backward.slack(term, twin.terms[name], subject.precision)
+    for name, recorded in taken.recorded.items():
+        if name in taken.gradients:
+            here = replace(place, layer=name.partition(".")[0])
+            ledger.compare(AFFINE, here, f"gradient/{name}", recorded, taken.gradients[name], taken.slack[name])
     for number, layer in enumerate(frame.layers):
         here = replace(place, layer=layer.name)
         info = subject.run.layers[number]

@@ -59,9 +59,17 @@ def _lines(report: Report) -> Iterator[str]:
     heads = _("checked"), _("figures"), _("largest relative error"), _("tolerance"), _("where")
     rows = [heads, *(_row(name, line) for name, line in report.ledger.lines.items())]
     yield from table(rows, right=(1, 2, 3))
-    if report.ledger.notes:
+    beyond = sum(line.undetermined for line in report.ledger.lines.values())
+    if report.ledger.notes or beyond:
         yield ""
         yield _("Not checked:")
+        if beyond:
+            text = ngettext(
+                "{count} figure so large or so near to overflowing in float32 that anything may be recorded",
+                "{count} figures so large or so near to overflowing in float32 that anything may be recorded",
+                beyond,
+            )
+            yield "  " + text.format(count=f"{beyond:,}")
         for reason, count in report.ledger.notes.items():
             yield f"  {_(reason)} ({count}×)"
     if report.ledger.failures:

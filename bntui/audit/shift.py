@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.backward import Gradients, backpropagate, loss_gradient
-from bntui.audit.forward import Masks, train
+from bntui.audit.forward import Draws, train
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import DRAWN, Stage, parameter_names
 from bntui.audit.recurrence import Term
@@ -26,6 +26,10 @@ Values = NDArray[Any]
 
 SHIFT: Final = N_("gradient shift")
 KINKED: Final = ("relu", "leaky_relu")
+NEAR: Final = 1e-6
+"""Relative: values so near the kink may be on either side of it."""
+KINK: Final = 0.05
+"""What one sample's unit may make up of a gradient."""
 
 
 def check_shift(
@@ -40,30 +44,30 @@ def check_shift(
     after: After,
     gradients: Mapping[str, Values],
     slack: Mapping[str, Values],
-    masks: Masks,
+    draws: Draws,
 ) -> None:
     """All layers of a keyframe that has the figure."""
-    drawn = [stage.number for stage in stages if stage.kind in DRAWN]
+    unknown = any(stage.kind in DRAWN and stage.at not in draws for stage in stages)
     for number, layer in enumerate(frame.layers):
         here = Place(place.run, place.step, place.epoch, layer.name)
         if number == 0:
             ledger.compare(SHIFT, here, "gradient_shift", layer.gradient_shift, 0.0, 0)
             continue
-        if any(place <= len(frame.layers) for place in drawn):
+        if unknown:
             ledger.note(N_("gradient shift beside drawn noise: its scale is not recorded"))
             continue
         own = parameter_names(tuple(s for s in stages if s.number == number))
-        exact = _moved(stages, number, x.astype(np.float64), target, task, before, after.state, masks)
+        exact, kinked = _moved(stages, number, x.astype(np.float64), target, task, before, after.state, draws)
         shift = math.hypot(*(_norm(exact[name].gradient - gradients[name]) for name in own))
         lost = math.hypot(*(_norm(slack[name]) for name in own))
         far = 0.0
         single = {name: values.astype(np.float32) for name, values in before.items()}
         for moved in after.moved(frame.step):
-            other = _moved(stages, number, x.astype(np.float32), target, task, single, moved, masks)
+            other, _kinked = _moved(stages, number, x.astype(np.float32), target, task, single, moved, draws)
             far = max(far, math.hypot(*(_norm(other[name].gradient - exact[name].gradient) for name in own)))
         allowed = SAFETY * far + lost
-        if any(stage.info.activation in KINKED for stage in stages):
-            allowed += 0.05 * shift  # a value at the kink goes the other way
+        if kinked:  # a value so near a kink may go the other way, and with it a sample's share of the gradient
+            allowed += KINK * (shift + math.hypot(*(_norm(gradients[name]) for name in own)))
         ledger.compare(SHIFT, here, "gradient_shift", layer.gradient_shift, shift, allowed)
 
 
@@ -75,19 +79,24 @@ def _moved(
     task: str,
     before: Mapping[str, Values],
     after: Mapping[str, Values],
-    masks: Masks,
-) -> dict[str, Term]:
-    """The layer's gradients once the earlier layers are updated."""
+    draws: Draws,
+) -> tuple[dict[str, Term], bool]:
+    """The layer's gradients once the earlier layers are updated; is a value within rounding of a ReLU's kink?"""
     earlier = {stage.name("") for stage in stages if stage.number < number}
     state = {
         name: (after if any(name.startswith(prefix) for prefix in earlier) else before)[name].astype(x.dtype)
         for name in before
     }
     with np.errstate(all="ignore"):
-        values = train(stages, x, state, masks)
+        values = train(stages, x, state, draws)
         d = loss_gradient(task, values[-1], target)
-        found: Gradients = backpropagate(stages, x, values, state, masks, d)
-    return found.terms
+        found: Gradients = backpropagate(stages, x, values, state, draws, d)
+    near = False
+    for place, stage in enumerate(stages):
+        if place and stage.kind == "activation" and stage.info.activation in KINKED:
+            entered = np.abs(values[place - 1])
+            near = near or bool(entered.min() < NEAR * entered.max())
+    return found.terms, near
 
 
 def _norm(values: Values) -> float:

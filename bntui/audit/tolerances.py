@@ -18,7 +18,7 @@ TENSOR_CORE: Final = 2.0**-11
 """Unit roundoff of TF32, in which CUDA's convolutions multiply unless told otherwise: 10 bits of mantissa."""
 SAFETY: Final = 8.0
 """How many times the difference between our own float32 and float64 may be met again in the trainer's float32."""
-PERTURBED: Final = 6.0
+PERTURBED: Final = 3.0
 """How many times the effect of a rounding at random may be met in what follows a step."""
 WIDE: Final = 1e-9
 """Relative; figures that the trainer itself takes in float64 from recorded float32 values."""
@@ -79,7 +79,7 @@ TABLE: Final = (
     ),
     Tolerance(
         N_("gradients"),
-        "8·‖g₆₄ − g₃₂‖ + 2·u·(√n + 4)·‖x‖·‖d‖",
+        "8·|g₆₄ − g₃₂| + 2·u·(√n + 4)·‖x‖·‖d‖",
         N_(
             "rounding grows on the way back by what the network does to it, so it is measured: the same formulas once"
             " more in float32; what is left is the sum over the mini-batch, as for a linear layer"
@@ -100,7 +100,7 @@ TABLE: Final = (
     ),
     Tolerance(
         N_("validation loss, accuracy, predictions"),
-        "6·max|Δ|",
+        "3·max|Δ|",
         N_(
             "recomputed with parameters that are off by their tolerance in random directions, in float32; a sample"
             " counts as undecided where its two best classes are as near as that"

@@ -89,7 +89,8 @@ class Answers:
         """Per sample: how far any output may be off."""
         with np.errstate(all="ignore"):
             far = np.max([np.abs(moved - self.exact).max(1) for moved in self.moved], 0)
-            result: Values = PERTURBED * far + 16 * UNIT * np.abs(self.exact).max(1)
+            common = np.sqrt(np.mean(far * far))
+            result: Values = PERTURBED * (far + common) + 16 * UNIT * np.abs(self.exact).max(1)
         return result
 
 
