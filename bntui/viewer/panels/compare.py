@@ -74,7 +74,10 @@ def _top(one: RunView, other: RunView, found: Bits, width: int) -> list[Row]:
     room = width // 2 if width >= 2 * COLUMN else width
     standing = [_standing(run, frame, room) for run, frame in ((one, one.frame), (other, other.frame))]
     rows += [join(fit(standing[0], room), standing[1])] if room < width else standing
-    every = {"count": figures.count(found.of), "differ": rjust(figures.count(found.differ), 5)}
+    every = {
+        "count": figures.count(found.of),
+        "differ": rjust(figures.count(found.differ), len(figures.count(found.of))),
+    }
     if not found.differ:
         wordings = (_("bit for bit equal: all {count} measures of both keyframes"), _("bit for bit equal"))
         style = "good"
@@ -185,7 +188,7 @@ def _line(line: str | Figure, runs: tuple[RunView, RunView], form: _Form) -> Row
     if isinstance(line, str):
         return (Span(f"{line} ", "title"),)
     apart, one, other = line.apart, *runs
-    loud = "bold " if apart >= FAR else ""
+    loud = "bold " if apart >= FAR and line.kind != "word" else ""
     row = [Span(_named(line.name, form.name), "muted" if line.same else f"{loud}text")]
     for value, run in ((line.one, one), (line.other, other)):
         row.append(Span(" " + _written(value, line.kind), "muted" if line.same else f"{loud}{run.style}"))
@@ -193,7 +196,7 @@ def _line(line: str | Figure, runs: tuple[RunView, RunView], form: _Form) -> Row
         row.append(Span(" " + _difference(line), "muted" if line.same else "text"))
     if form.ratio:
         row.append(Span(" " + _ratio(line), "muted" if apart < NEAR else f"{loud}text"))
-    if form.bar:
+    if form.bar and line.kind != "word":
         larger = other if line.difference < 0 else one
         row += [Span(" "), Span(cells.bar(min(apart, 1.0), form.bar), f"{loud}{larger.style}")]
     return tuple(row)
