@@ -17,7 +17,7 @@ from bntui.viewer import app as app_module
 from bntui.viewer.app import LabApp
 from bntui.viewer.panels import PANELS
 from bntui.viewer.rows import text
-from bntui.viewer.screens import lab as lab_module
+from bntui.viewer.screens import lab_live as lab_module
 from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.widgets import RowsWidget

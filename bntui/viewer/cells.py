@@ -13,6 +13,7 @@ from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import BoolArray, FloatArray, IntArray
 from bntui.language import _
+from bntui.viewer.figures import count, epoch
 from bntui.viewer.rows import Drawing, Row, Span, fit, wrap
 from bntui.viewer.view import RunView
 
@@ -214,4 +215,21 @@ def notice(title: str, sentences: Iterable[str], width: int, height: int) -> Dra
 
 def waiting(run: RunView) -> Row:
     """A run that has no keyframe at the cursor, beside one that has."""
-    return Span(f"{run.mark} {run.name}", run.style), Span(_(": no keyframe here yet"), "muted")
+    why = begins(run)
+    return Span(f"{run.mark} {run.name}", run.style), Span(f": {why}" if why else _(": no keyframe here yet"), "muted")
+
+
+def begins(run: RunView) -> str:
+    """Where a fork begins, in words; empty for other runs."""
+    fork = run.info.fork
+    if fork is None:
+        return ""
+    if run.history.unit == "step":
+        return _("begins after step {step}").format(step=count(fork.step))
+    return _("begins at epoch {epoch}").format(epoch=epoch(fork.epoch))
+
+
+def absent(runs: Sequence[RunView], otherwise: str) -> tuple[str, ...]:
+    """Why none of these runs has a keyframe at the cursor: they are forks that begin later, or nothing is recorded."""
+    forks = [f"{run.mark} {run.name}: {begins(run)}" for run in runs if run.info.fork is not None]
+    return tuple(forks) or (_("No keyframe here yet."), otherwise)

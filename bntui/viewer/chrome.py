@@ -9,6 +9,9 @@ from rich.cells import cell_len, set_cell_size
 
 from bntui.language import N_, _
 from bntui.link import Status
+from bntui.recording.history import RunInfo
+from bntui.viewer.cells import begins
+from bntui.viewer.family import brief
 from bntui.viewer.figures import count, epoch
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.panels import PANELS
@@ -19,12 +22,16 @@ TOO_SMALL: Final = N_("This screen is too small for a training run: make it at l
 SHORT: Final = {
     "curves": N_("Curves"), "layers": N_("Layers"), "gradients": N_("Grads"), "dropout": N_("Drop"),
     "stopping": N_("Stop"), "timeline": N_("Time"), "data": N_("Data"), "drift": N_("Drift"),
-    "distributions": N_("Dist"), "jury": N_("Rules"),
+    "distributions": N_("Dist"), "jury": N_("Rules"), "compare": N_("Comp"),
 }  # fmt: skip
 """Names of the panels that are not shown, on a narrow screen."""
-PRIORITY: Final = ("q", "d", "space", "?", "←→", "n", "0-9", "tab", "m", "s", "+−", "↵", "esc", "end", "l", "p", "x")
+PRIORITY: Final = (
+    "q", "d", "space", "?", "←→", "n", "!", "0-9", "tab", "f", "m", "s", "+−", "↵", "esc", "r", "end", "l", "p", "x",
+)  # fmt: skip
 """Keys by what they are worth where not all fit: first those without which one is stuck, or ends a training
 that should go on."""
+BRIEF: Final = 18
+"""Most cells of a fork's name: it begins with its parent's."""
 ESSENTIAL: Final = frozenset(("q", "d", "space", "?", "←→", "n"))
 """Keys that stand there at any width, if need be without their label."""
 
@@ -55,7 +62,7 @@ def where(view: View) -> tuple[str, str]:
     """The selected run's place, epoch and step of the keyframe that is shown; and only what the cursor counts of it."""
     run = view.runs[view.selected]
     if run.row < 0:
-        return (_("no keyframe yet"),) * 2
+        return (begins(run) or _("no keyframe yet"),) * 2
     at, done = count(int(run.history.step[run.row])), epoch(run.history.epoch[run.row])
     if view.unit == "step":
         place = _("step {step}/{steps}").format(step=at, steps=count(round(run.end)))
@@ -70,7 +77,15 @@ def data_text(view: View, facts: Mapping[str, str]) -> str:
     source = str(info.config["data"]["source"]).rsplit("/", 1)[-1]
     numbers = [facts[key] for key in ("train_samples", "validation_samples") if facts.get(key, "").isdecimal()]
     samples = " + ".join(count(int(number)) for number in numbers)
-    return f"{source} {samples} · {info.device}" if samples else f"{source} · {info.device}"
+    return f"{source} {samples} · {device_text(info)}" if samples else f"{source} · {device_text(info)}"
+
+
+def device_text(info: RunInfo) -> str:
+    """The device, and whether the same run on it gives the same bits: on the CPU always, elsewhere by a switch."""
+    if not info.device.startswith("cuda"):
+        return info.device
+    switch = _("deterministic") if info.config.get("deterministic", True) else _("not deterministic")
+    return f"{info.device} · {switch}"
 
 
 def header(view: View, facts: Mapping[str, str], state: tuple[str, str], cells: int) -> Row:
@@ -101,7 +116,8 @@ def _runs(view: View) -> list[Row]:
         spans: list[Span] = []
         for run in runs:
             style = f"bold {run.style}" if run is selected else run.style
-            spans.append(Span(f"{run.mark} {run.name}   " if run in named else f"{run.mark} ", style))
+            name = brief(run, BRIEF) if run.info.fork is not None else run.name
+            spans.append(Span(f"{run.mark} {name}   " if run in named else f"{run.mark} ", style))
         return tuple(spans)
 
     alone = (selected,)
@@ -130,7 +146,18 @@ def tabs(focused: str, cells: int) -> Row:
     return tuple(row)
 
 
-def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoomed: bool, from_gallery: bool) -> Row:
+def keys(
+    cells: int,
+    *,
+    live: bool,
+    running: bool,
+    runs: int,
+    several: bool,
+    zoomed: bool,
+    from_gallery: bool,
+    forks: bool = True,
+    troubled: bool = False,
+) -> Row:
     """The keys that do something here; the less important of those that do not fit are left to the help."""
     wanted = [
         ("space", _("pause") if running else _("run"), live),
@@ -140,9 +167,12 @@ def keys(cells: int, *, live: bool, running: bool, runs: int, several: bool, zoo
         ("←→", _("keyframe"), True),
         ("end", _("follow") if live else _("last"), True),
         ("0-9", _("panel"), True),
+        ("f", _("fork"), forks),
+        ("!", _("first bad"), troubled),
         ("m", _("microscope"), True),
         ("↵", _("back") if zoomed else _("zoom"), several),
         ("tab", _("run"), runs > 1),
+        ("r", _("runs"), runs > 1),
         ("p", _("pin"), runs > 1),
         ("x", _("epochs, steps"), runs > 1),
         ("l", _("log"), True),

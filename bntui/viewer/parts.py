@@ -10,6 +10,7 @@ from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
 from bntui.viewer.panels import BY_NAME
 from bntui.viewer.rows import Row, Span
 from bntui.viewer.session import ViewState
+from bntui.viewer.troubles import TROUBLES
 from bntui.viewer.view import View
 from bntui.viewer.widgets import framed
 
@@ -34,6 +35,8 @@ class Shown:
     several: bool
     """Several panels are on the screen."""
     from_gallery: bool
+    forks: bool = True
+    """A fork can be asked for."""
 
 
 def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
@@ -52,6 +55,8 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
                 several=shown.several,
                 zoomed=shown.state.zoomed,
                 from_gallery=shown.from_gallery,
+                forks=shown.forks,
+                troubled=any(event.kind in TROUBLES for run in shown.view.runs for event in run.events),
             ),
         )
     if part == TIMELINE:

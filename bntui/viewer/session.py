@@ -64,6 +64,8 @@ class ViewState:
     selected: int = 0
     pinned: int | None = None
     """The run beside the selected one; never the selected one itself."""
+    leader: int | None = None
+    """The run whose head a cursor that follows stays at, though others are further: a fork beside its parent."""
     log_axis: bool = True
     focused: str = "curves"
     """Name of the panel that enter, the lesson and a small screen mean."""
@@ -143,12 +145,19 @@ def _stand(state: ViewState, stops: FloatArray, at: int) -> ViewState:
     last = len(stops) - 1
     at = min(max(at, 0), last)
     # with a single keyframe home is the head too: the cursor goes on with it
-    return replace(state, cursor=float(stops[at]), following=at == last)
+    return replace(state, cursor=float(stops[at]), following=at == last, leader=None)
 
 
-def grown(state: ViewState, stops: FloatArray) -> ViewState:
-    """After more was recorded: a cursor that follows goes to the new head."""
+def grown(state: ViewState, stops: FloatArray, histories: Sequence[RunHistory] = ()) -> ViewState:
+    """After more was recorded: a cursor that follows goes to the new head, or to that of the run that leads."""
+    if state.leader is not None and state.leader < len(histories):
+        stops = histories[state.leader].frames()
     return replace(state, cursor=float(stops[-1])) if state.following and len(stops) else state
+
+
+def lead(state: ViewState, run: int, parent: int) -> ViewState:
+    """A fork comes alive: selected, its parent beside it, and the cursor goes with it."""
+    return replace(state, selected=run, pinned=parent, following=True, leader=run)
 
 
 def select(state: ViewState, runs: int, by: int = 1) -> ViewState:
@@ -194,6 +203,7 @@ def free_panels(recorded: Snapshot) -> tuple[str, ...]:
     except RecordingError:  # a damaged keyframe is said where it is looked at
         predictions = False
     return ranked(
+        compare=bool(getattr(source, "paths", ())),
         dropout=any(layer.dropout for run in source.runs for layer in run.layers),
         stopping=any(run.early_stopping for run in source.runs),
         predictions=predictions,
@@ -221,7 +231,8 @@ def count_by(state: ViewState, recorded: Snapshot, unit: Unit) -> ViewState:
         recorded: counted in the unit of the state.
     """
     if state.following:
-        return grown(replace(state, unit=unit), recounted(recorded, unit).stops)
+        again = recounted(recorded, unit)
+        return grown(replace(state, unit=unit), again.stops, again.histories)
     shown = [
         (number == state.selected, float(history.position[row]), float(counted(history, unit).position[row]))
         for number, history in enumerate(recorded.histories)

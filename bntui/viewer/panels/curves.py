@@ -16,12 +16,18 @@ from bntui.recording.history import Event, RunHistory
 from bntui.viewer import epochs, figures
 from bntui.viewer.cells import notice
 from bntui.viewer.charts import LABEL_CELLS, Chart, Limits, Series, is_blank, limits, line_chart, put
+from bntui.viewer.family import brief
 from bntui.viewer.monitor import watched
 from bntui.viewer.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.troubles import TROUBLES
 from bntui.viewer.view import RunView, View
 
-EVENT_MARKS = {"stopped_early": "▣", "diverged": "✕"}
+EVENT_MARKS = {"stopped_early": "▣", "diverged": "✕", "first_bad": "!", "died": "!"}
 """Not ■, which is a run's mark."""
+WRONG = ("diverged", "first_bad")
+"""What stands in the colour of what is wrong."""
+FORK = "╰"
+"""Where a fork begins."""
 _BESIDE_WIDTH = 100
 _BELOW_HEIGHT = 14
 
@@ -134,8 +140,9 @@ def _accuracy(runs: list[RunView], task: str, axes: _Axes, width: int, height: i
 
 
 def _whole(run: RunView) -> BoolArray:
-    """The initial state and the ends of epochs."""
-    whole: BoolArray = run.history.epoch_end | (run.history.step == 0)
+    """The initial state, a fork's too, and the ends of epochs."""
+    first = run.history.step[:1] if run.info.fork is not None else 0
+    whole: BoolArray = run.history.epoch_end | (run.history.step == first)
     return whole
 
 
@@ -178,7 +185,10 @@ def _chart(
 
 
 def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
-    """The run's mark at its newest value, what ended it, and a star at its best epoch."""
+    """The run's mark at its newest value, where it began if it is a fork, what ended it, and a star at its best epoch.
+
+    What went wrong first stands at its own place, at the last value before it that can be drawn.
+    """
     rows = list(chart.rows)
     places = run.history.position
     drawable = np.flatnonzero(np.isfinite(values) & (values > (0 if chart.log else -math.inf)))
@@ -190,11 +200,22 @@ def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
     if best.best is not None and (at := best.rows[best.best]) in drawable:
         place, star = chart.line(values[at]), chart.column(places[at])
         rows[place] = put(rows[place], star, "★", f"bold {run.style}")
+    if run.info.fork is not None:
+        first = int(drawable[0])
+        place = chart.line(values[first])
+        rows[place] = put(rows[place], chart.column(places[first]), FORK, f"bold {run.style}")
     rows[line] = put(rows[line], column, run.mark, f"bold {run.style}")
     for event in run.events:
-        if event.kind in EVENT_MARKS:
+        if event.kind not in EVENT_MARKS:
+            continue
+        style = "bold bad" if event.kind in WRONG else f"bold {run.style}"
+        if event.kind in TROUBLES:
+            happened = epochs.of_event(event, run.history.unit)
+            before = drawable[places[drawable] <= happened + 1e-9]
+            place = chart.line(values[before[-1]] if len(before) else values[drawable[0]])
+            rows[place] = put(rows[place], chart.column(happened), EVENT_MARKS[event.kind], style)
+        else:
             beside = column + 1 if column + 1 < chart.left + chart.columns else column - 1
-            style = "bold bad" if event.kind == "diverged" else f"bold {run.style}"
             rows[line] = put(rows[line], beside, EVENT_MARKS[event.kind], style)
     return Chart(tuple(rows), chart.left, chart.columns, chart.lines, chart.x_limits, chart.y_limits, chart.log)
 
@@ -244,7 +265,8 @@ def _entry(run: RunView, selected: bool, name_cells: int, fields: int, accuracy:
 
     spans: list[Span] = [Span(f"{run.mark} ", f"bold {run.style}")]
     if name_cells:
-        spans.append(Span(set_cell_size(run.name, name_cells) + " ", f"bold {run.style}" if selected else run.style))
+        name = set_cell_size(brief(run, name_cells), name_cells)
+        spans.append(Span(f"{name} ", f"bold {run.style}" if selected else run.style))
     val_loss, train_loss = value(history.val_loss), value(history.train_loss)
     if fields >= 1:
         spans.append(Span(_("loss") + " ", "muted"))

@@ -69,7 +69,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     """The table of the selected run's layers, then the pinned one's; with much room every figure of every stage."""
     runs = [run for run in view.shown if run.frame is not None and run.frame.layers]
     if not runs:
-        sentences = (_("No keyframe here yet."), _("The first one is measured before the first step."))
+        sentences = cells.absent(view.shown, _("The first one is measured before the first step."))
         return cells.notice(_(TITLE), sentences, width, height)
     quantities = shown_quantities(view.runs, runs)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]

@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from bntui.language import _, ngettext
 from bntui.recording.history import Event
 from bntui.viewer import figures
-from bntui.viewer.cells import longest, notice, page, sparkline
+from bntui.viewer.cells import begins, longest, notice, page, sparkline
 from bntui.viewer.monitor import Watched, watched
 from bntui.viewer.rows import Drawing, Row, Span, filled, join, wrap
 from bntui.viewer.view import RunView, View
@@ -91,7 +91,7 @@ def _block(run: RunView, width: int, names: int, *, bold: bool) -> list[_Line]:
     style = f"bold {run.style}" if bold else run.style
     label = (Span(f"{run.mark} ", f"bold {run.style}"), Span(set_cell_size(run.name, names), style))
     if run.row < 0:
-        return [_Line(0, (*label, Span("  " + _("nothing recorded at the cursor"), "muted")))]
+        return [_Line(0, (*label, Span("  " + (begins(run) or _("nothing recorded at the cursor")), "muted")))]
     row = _newest(run)
     course = watched(run, row)
     now = float(run.history.epoch[row])

@@ -13,13 +13,18 @@ from bntui.language import N_, _
 from bntui.recording.history import RunHistory
 from bntui.viewer import epochs
 from bntui.viewer.monitor import watched
-from bntui.viewer.panels.curves import EVENT_MARKS
+from bntui.viewer.panels.curves import EVENT_MARKS, FORK, WRONG
 from bntui.viewer.rows import Drawing, Row, Span, fit, join, wrap
 from bntui.viewer.view import RunView, View
 
 CURSOR = "▮"
 _HEAD, _BEST, _VERDICT, _RECORDED, _OPEN = "╸", "★", "◇", "─", "┄"
-_EVENT_WORDS = {"stopped_early": N_("stopped early"), "diverged": N_("diverged")}
+_EVENT_WORDS = {
+    "stopped_early": N_("stopped early"),
+    "diverged": N_("diverged"),
+    "died": N_("gradient died"),
+    "first_bad": N_("first bad value"),
+}
 _MARGIN = 3
 """Cells left of the track: a run's mark, or nothing."""
 
@@ -40,7 +45,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         mark._replace(words=f"{run.mark} {mark.words}")
         for run in view.runs
         if run is not selected
-        for mark in _events(run)
+        for mark in (*_begun(run), *_events(run))
     ]
     marks = [*others, *_marks(selected)]
     track = _track(view, cells, view.head if any(len(run.history) for run in view.runs) else -1.0, marks)
@@ -50,7 +55,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     for run in view.runs:
         head = float(run.history.position[-1]) if len(run.history) else -1.0
         label = Span(f" {run.mark} "[:left].ljust(left), f"bold {run.style}" if run is selected else run.style)
-        rows.append(join([label], _track(view, cells, head, _marks(run), run.style)))
+        rows.append(join([label], _track(view, cells, head, _marks(run), run.style, _start(run))))
     if height > len(rows) + 1:
         rows += [(), *_story(view, left, width, height - len(rows) - 1)]
     rows = [fit(row, width) for row in rows[:height]]
@@ -83,11 +88,16 @@ def _column(place: float, end: float, cells: int) -> int:
     return math.floor(min(max(place / end, 0.0), 1.0) * (cells - 1) + 0.5)
 
 
-def _track(view: View, cells: int, head: float, marks: list[_Mark], style: str = "text") -> Row:
-    """One cell after the other; of marks that share a cell the last one is seen, and the cursor always."""
+def _track(view: View, cells: int, head: float, marks: list[_Mark], style: str = "text", start: float = 0.0) -> Row:
+    """One cell after the other; of marks that share a cell the last one is seen, and the cursor always.
+
+    Before the ``start`` of a fork there is nothing.
+    """
     recorded = _column(head, view.end, cells) if head >= 0 else -1
     drawn = [(_RECORDED, style) if cell <= recorded else (_OPEN, "muted") for cell in range(cells)]
-    drawn[0] = ("├", drawn[0][1])
+    first = _column(start, view.end, cells)
+    drawn[:first] = [(" ", "")] * first
+    drawn[first] = ("├", drawn[first][1])
     drawn[-1] = ("┤", drawn[-1][1])
     if recorded >= 0:
         drawn[recorded] = (_HEAD, style)
@@ -139,7 +149,18 @@ def _marks(run: RunView) -> list[_Mark]:
     if best.best is not None:
         place = float(run.history.position[best.rows[best.best]])
         marks.append(_Mark(place, _BEST, f"bold {run.style}", _("best")))
-    return [*marks, *_events(run)]
+    return [*_begun(run), *marks, *_events(run)]
+
+
+def _start(run: RunView) -> float:
+    """Where a run begins."""
+    fork = run.info.fork
+    return 0.0 if fork is None else float(fork.step) if run.history.unit == "step" else fork.epoch
+
+
+def _begun(run: RunView) -> list[_Mark]:
+    """Where a fork begins."""
+    return [] if run.info.fork is None else [_Mark(_start(run), FORK, f"bold {run.style}", _("forked"))]
 
 
 def _gradients(verdict: str) -> str:
@@ -151,7 +172,7 @@ def _events(run: RunView) -> list[_Mark]:
         _Mark(
             epochs.of_event(event, run.history.unit),
             EVENT_MARKS[event.kind],
-            "bold bad" if event.kind == "diverged" else f"bold {run.style}",
+            "bold bad" if event.kind in WRONG else f"bold {run.style}",
             _(words),
         )
         for event in run.events
@@ -190,12 +211,12 @@ def _item(mark: _Mark, run: RunView, cursor: float, left: int, width: int) -> li
 
 def _told(run: RunView) -> list[_Mark]:
     """The marks of a run with its events' own words, which say why."""
-    told = [mark for mark in _marks(run) if mark.glyph in (_VERDICT, _BEST)]
+    told = [mark for mark in _marks(run) if mark.glyph in (_VERDICT, _BEST, FORK)]
     return told + [
         _Mark(
             epochs.of_event(event, run.history.unit),
             EVENT_MARKS.get(event.kind, "·"),
-            "bold bad" if event.kind == "diverged" else f"bold {run.style}",
+            "bold bad" if event.kind in WRONG else f"bold {run.style}",
             event.text,
         )
         for event in run.events

@@ -2,66 +2,53 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
-from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
-from textual.message import Message
 
-from bntui.errors import RecordingError, TrainerError
+from bntui.errors import RecordingError
 from bntui.language import N_, _
-from bntui.link import OVER, PACES, Command, Status
-from bntui.recording.history import Unit
+from bntui.recording.history import Event, RunInfo, Unit
 from bntui.text import clean
-from bntui.viewer import chrome, parts, session
-from bntui.viewer.feed import Feed, TrainerLink
+from bntui.viewer import chrome, epochs, family, figures, parts, session, troubles
+from bntui.viewer.feed import TrainerLink
 from bntui.viewer.layout import TIMELINE, Layout, layout
 from bntui.viewer.narrow import NarrowCompositor
-from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.panels import BY_NAME, PANELS
+from bntui.viewer.screens.lab_live import GOES_ON, LiveScreen
 from bntui.viewer.session import ViewState
+from bntui.viewer.theme import RUN_MARKS
 from bntui.viewer.view import View
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
-    from textual.timer import Timer
 
-FRAME: Final = 1 / 15
-"""Seconds between two redraws for the trainer's news: the terminal's queue must not fill up."""
+    from bntui.viewer.fork_form import Origin
+
 LOOK_SECONDS: Final = 0.5
 """How often recordings that are compared are looked at."""
-LAST_WORDS: Final = 3.0
-"""Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
-NO_TRAINER: Final = N_("This recording has no live trainer.")
-ONLY_LOOKING: Final = N_("Comparing is for looking: bntui attach FILE commands a trainer.")
-IS_OVER: Final = N_("Training is over: all is recorded.")
-GONE: Final = N_("The trainer ended unexpectedly; what it recorded is saved.")
-GOES_ON: Final = N_("Training goes on. Come back with: {command}")
 NOTABLE: Final[Mapping[str, SeverityLevel]] = {
     "stopped_early": "information",
     "diverged": "error",
     "interrupted": "warning",
+    "resumed": "information",
+    "departed": "warning",
+    "first_bad": "error",
+    "died": "warning",
 }
 
 
-class LabScreen(SpokenScreen[None]):
+class LabScreen(LiveScreen):
     """One recording: header, panels, timeline and keys.  Draws what the view state asks for, and sends what changed."""
 
     CSS = "LabScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "run", N_("Run or pause")),
-        Binding("n", "train('epoch')", N_("Train one more epoch")),
-        Binding("s", "train('step')", N_("Train one more mini-batch")),
-        Binding("plus,equals_sign", "pace(1)", N_("Faster")),
-        Binding("minus", "pace(-1)", N_("Slower")),
         Binding("left", "walk(-1)", N_("Keyframe before")),
         Binding("right", "walk(1)", N_("Keyframe after")),
         Binding("shift+left", "walk(-10)", N_("Ten keyframes before")),
@@ -73,6 +60,8 @@ class LabScreen(SpokenScreen[None]):
         Binding("tab", "select(1)", N_("Next run")),
         Binding("shift+tab", "select(-1)", N_("Previous run")),
         Binding("p", "pin", N_("Pin the next run beside")),
+        Binding("r", "family", N_("Runs and their forks")),
+        Binding("exclamation_mark", "trouble", N_("To the first bad tensor")),
         Binding("left_square_bracket", "feature(-1)", N_("Feature before")),
         Binding("right_square_bracket", "feature(1)", N_("Feature after")),
         Binding("m", "microscope", N_("Microscope: a normalization in four steps")),
@@ -80,40 +69,26 @@ class LabScreen(SpokenScreen[None]):
         Binding("l", "log_axis", N_("Logarithmic or linear axis")),
         Binding("question_mark", "explain", N_("Explain this panel")),
         Binding("escape", "back", N_("Back")),
-        Binding("d", "detach", N_("Detach: training goes on")),
-        Binding("q", "app.quit", N_("Stop training and quit")),
     ]
-
-    class News(Message):
-        """The trainer said something."""
 
     def __init__(
         self, reader: session.Recording, trainer: TrainerLink | None = None, *, from_gallery: bool = False
     ) -> None:
-        super().__init__()
+        super().__init__(reader, trainer)
         self._compositor = NarrowCompositor()
         self.view_state = session.opening(reader)
-        self.status: Status | None = None
-        self.gone = False
-        self._reader = reader
-        self._trainer = trainer
         self._from_gallery = from_gallery
-        self._feed = Feed(trainer, lambda: self.post_message(self.News())) if trainer is not None else None
-        self._pace: float | None = None
         self._facts: Mapping[str, str] = getattr(reader, "meta", {})
         self._recorded = session.snapshot(reader)
-        self._complaints: set[str] = set()
-        self._redraw_timer: Timer | None = None
-        self._earliest = 0.0
         self._drawing = False
         self._drawn_at: Size | None = None
-        self._leaving = False
-        self._closed_reader = False
         self._widgets = {name: RowsWidget(name) for name in parts.PARTS}
         self._message = RowsWidget("small")
         self.view_state = session.grown(self.view_state, self._recorded.stops)
         self.view: View | None = None
         self._free = session.free_panels(self._recorded)
+        self._trouble: Event | None = None
+        """The first bad tensor, or gradient that died, that was looked at last."""
 
     def compose(self) -> ComposeResult:
         yield from self._widgets.values()
@@ -121,15 +96,8 @@ class LabScreen(SpokenScreen[None]):
 
     def on_mount(self) -> None:
         self._draw()
-        if self._feed is not None:
-            self._feed.start()
         if session.compared(self._reader):
             self.set_interval(LOOK_SECONDS, self._look)
-
-    def on_unmount(self) -> None:
-        if self._trainer is not None:
-            self._trainer.close()
-        self._reader.close()
 
     def on_screen_resume(self) -> None:
         self._draw()
@@ -151,6 +119,10 @@ class LabScreen(SpokenScreen[None]):
         if not self._drawing:
             self._drawing = True
             self.call_later(self._draw)
+
+    def redraw(self) -> None:
+        """Draw once, soon."""
+        self.change(self.view_state)
 
     def _draw(self) -> None:
         self._drawing = False
@@ -180,55 +152,21 @@ class LabScreen(SpokenScreen[None]):
             view=self.view,
             state=self.view_state,
             facts=self._facts,
-            words=self._state_words(),
+            words=self.state_words(),
             live=self._trainer is not None,
-            running=self._training,
+            running=self.training,
             several=room.several,
             from_gallery=self._from_gallery,
+            forks=not session.compared(self._reader),
         )
         for name, region in regions.items():
             self._widgets[name].show(parts.rows(name, shown, *region.size), region.width)
-
-    @property
-    def _training(self) -> bool:
-        return self.status is not None and self.status.state == "running"
 
     def _layout(self) -> Layout:
         state = self.view_state
         return layout(*self.app.size, state.focused, state.zoomed, self._free, state.guest)
 
-    def _state_words(self) -> tuple[str, str]:
-        if self._leaving:
-            return _("⊘ stopping …"), "warn"
-        return chrome.state_text(self.status, self.gone, live=self._trainer is not None)
-
-    # --- the trainer's news ---
-
-    @on(News)
-    def _news(self) -> None:
-        wait = self._earliest - monotonic()
-        if wait <= 0:
-            self._update()
-        elif self._redraw_timer is None:
-            self._redraw_timer = self.set_timer(wait, self._update)
-
-    def _update(self) -> None:
-        assert self._feed is not None
-        self._redraw_timer = None
-        began = monotonic()
-        status, closed = self._feed.take()
-        if status is not None:
-            self.status, self._pace = status, status.pace
-            if status.state == "failed" and status.message:
-                self._complain(TrainerError(status.message))
-        if closed:
-            self._hung_up()
-        self._load()
-        self._draw()
-        if self.status is not None and self.status.state in OVER:
-            self._reader.release()  # the trainer folds the journal in, once nobody holds the file
-        # drawing never takes more than half of the time: keys come first
-        self._earliest = began + max(FRAME, 2 * (monotonic() - began))
+    # --- what the recording holds ---
 
     def _look(self) -> None:
         """Recordings that are compared grow without a word of their trainers."""
@@ -237,81 +175,30 @@ class LabScreen(SpokenScreen[None]):
         if self._recorded is not before:
             self._draw()
 
-    def _load(self) -> None:
-        """Take in what was committed; say once what happened."""
-        if self._closed_reader:
-            return
-        try:
-            if not self._reader.refresh():
-                return
-        except RecordingError as error:
-            self._complain(error)
-            return
+    def taken_in(self) -> None:
+        """Look at what was committed; say once what happened."""
         before = {event for events in self._recorded.events for event in events}
+        known = len(self._recorded.histories)
+        self._facts = getattr(self._reader, "meta", {})
         self._recorded = session.snapshot(self._reader, self.view_state.unit)
-        self.view_state = session.grown(self.view_state, self._recorded.stops)
+        for run in self._reader.runs[known:]:
+            self._appeared(run)
+        self.view_state = session.grown(self.view_state, self._recorded.stops, self._recorded.histories)
         for run, happened in zip(self._reader.runs, self._recorded.events, strict=True):
             for event in happened:
                 if event not in before and (severity := NOTABLE.get(event.kind)):
                     self.notify(clean(event.text), title=clean(run.name), severity=severity, markup=False)
 
-    def _hung_up(self) -> None:
-        if self._trainer is not None:
-            self._trainer.close()
-            self._trainer = None
-        self.gone = self.status is None or self.status.state in ("running", "paused")
-        if self._leaving:
-            self._leave()
-
-    def _complain(self, error: Exception) -> None:
-        text = clean(str(error))
-        if text not in self._complaints:
-            self._complaints.add(text)
-            self.notify(text, severity="error", timeout=15, markup=False)
-
-    # --- commands to the trainer ---
-
-    def _command(self, command: Command, **arguments: object) -> bool:
-        if self._trainer is None:
-            self._say_once(self._why_not())
-            return False
-        try:
-            self._trainer.send(command, **arguments)
-        except TrainerError as error:
-            self._hung_up()
-            self._complain(error)
-            self.change(self.view_state)
-            return False
-        return True
-
-    def _why_not(self) -> str:
-        """Why there is nobody to command."""
-        if self.gone:
-            return _(GONE)
-        if session.compared(self._reader):
-            return _(ONLY_LOOKING)
-        return _(IS_OVER) if self.status is not None and self.status.state in OVER else _(NO_TRAINER)
-
-    def _say_once(self, sentence: str) -> None:
-        """A notice, unless the same one is still on the screen: boxes must not pile up."""
-        if not any(notice.message == sentence for notice in self.app._notifications):
-            self.notify(sentence, markup=False)
-
-    def action_run(self) -> None:
-        self._command("pause" if self._training else "run")
-
-    def action_train(self, command: Command) -> None:
-        if self._command(command):
-            self.action_end()  # who asks for a step wants to see it
-
-    def action_pace(self, by: int) -> None:
-        at = PACES.index(self._pace) if self._pace in PACES else len(PACES) - 1
-        pace = PACES[min(max(at + by, 0), len(PACES) - 1)]
-        if self._command("pace", epochs_per_second=pace):
-            self._pace = pace
-            if self.status is not None:
-                self.status = replace(self.status, pace=pace)  # seen at once; the trainer says the same soon
-                self.change(self.view_state)
+    def _appeared(self, run: RunInfo) -> None:
+        """A fork that was asked for here comes beside its parent; another one is said."""
+        if run.fork is None:
+            return
+        if self._asked is not None and (run.fork.run, run.fork.step) == (self._asked.run, self._asked.step):
+            self._asked = None
+            self.view_state = session.lead(self.view_state, run.index, run.fork.run)
+        else:
+            sentence = _("a new run begins at epoch {epoch}").format(epoch=figures.epoch(run.fork.epoch))
+            self.notify(sentence, title=clean(run.name), markup=False)
 
     # --- looking around ---
 
@@ -332,8 +219,16 @@ class LabScreen(SpokenScreen[None]):
         if self._layout().several:
             self.change(replace(self.view_state, zoomed=not self.view_state.zoomed))
 
+    def follow_head(self) -> None:
+        """Look at the newest keyframe."""
+        self.action_end()
+
     def action_select(self, by: int) -> None:
-        self.change(session.select(self.view_state, len(self._reader.runs), by))
+        """The next run of the family tree."""
+        self._select(family.next_run(self._reader.runs, self.view_state.selected, by))
+
+    def _select(self, run: int) -> None:
+        self.change(session.select(self.view_state, len(self._reader.runs), run - self.view_state.selected))
 
     def action_pin(self) -> None:
         self.change(session.pin(self.view_state, len(self._reader.runs)))
@@ -384,6 +279,50 @@ class LabScreen(SpokenScreen[None]):
         elif name in BY_NAME:
             self.action_focus_panel(name)
 
+    # --- forks and troubles ---
+
+    def fork_origin(self) -> tuple[Origin, str] | None:
+        """The keyframe under the cursor; what of the data its name does not tell comes from the recording."""
+        from bntui.viewer.fork_form import Origin, data_facts  # with the scenario's schema, when it is asked for
+
+        state = self.view_state
+        run, history = self._reader.runs[state.selected], self._recorded.histories[state.selected]
+        row = history.at(state.cursor)
+        if row < 0:
+            self._say_once(_("There is no keyframe of {run} here to fork from.").format(run=clean(run.name)))
+            return None
+        try:
+            facts = data_facts(self._reader, run)
+        except RecordingError as error:
+            self._complain(error)
+            return None
+        mark = RUN_MARKS[run.index % len(RUN_MARKS)]
+        origin = Origin(run, int(history.step[row]), float(history.epoch[row]), facts)
+        return origin, f"{mark} {run.label or run.name}"
+
+    def action_trouble(self) -> None:
+        """To the next first bad tensor, or gradient that died: its run, its keyframe, its panel."""
+        unit = self.view_state.unit
+        event = troubles.following(troubles.troubles(self._recorded.events, unit), self._trouble)
+        if event is None:
+            self._say_once(_("No value turned NaN or infinite here, and no gradient died."))
+            return
+        self._trouble = event
+        self._select(event.run)
+        self.change(session.seek(self.view_state, self._recorded.stops, epochs.of_event(event, unit)))
+        self.action_focus_panel(troubles.panel(event))
+        self._say_once(clean(f"{self._reader.runs[event.run].name}: {event.text}"))
+
+    def action_family(self) -> None:
+        from bntui.viewer.screens.lab_runs import RunsScreen  # when it is asked for
+
+        if self.view is not None:
+            self.app.push_screen(RunsScreen(self.view), self._select_from_family)
+
+    def _select_from_family(self, run: int | None) -> None:
+        if run is not None:
+            self._select(run)
+
     # --- leaving ---
 
     def action_back(self) -> None:
@@ -393,36 +332,3 @@ class LabScreen(SpokenScreen[None]):
             if self._trainer is not None:
                 self.notify(_(GOES_ON).format(command=self._come_back()), timeout=10, markup=False)
             self.app.pop_screen()
-
-    def action_detach(self) -> None:
-        if self._trainer is None:
-            self._say_once(self._why_not() + " " + _("q quits."))
-        else:
-            self._say_and_exit(_(GOES_ON).format(command=self._come_back()))
-
-    def interrupted(self) -> None:
-        """Ctrl+c copies or interrupts elsewhere: say what ends this screen."""
-        self._say_once(_("d detaches, q stops and quits.") if self._trainer is not None else _("q quits."))
-
-    def quit(self) -> None:
-        """Stop the trainer, everything saved, and end the program; asked twice, without waiting for it."""
-        if self._trainer is None or self._leaving:
-            self._leave()
-        elif self._command("stop"):
-            self._leaving = True
-            self._draw()
-            # a reader in the way of the trainer's last checkpoint would leave the recording in several files
-            self._reader.close()
-            self._closed_reader = True
-            self.set_timer(LAST_WORDS, self._leave)
-        else:
-            self._leave()
-
-    def _leave(self) -> None:
-        self._say_and_exit(_("Recorded. Look again with: {command}").format(command=session.again(self._reader)))
-
-    def _come_back(self) -> str:
-        return f"bntui attach {shlex.quote(str(self._reader.path))}"
-
-    def _say_and_exit(self, sentence: str) -> None:
-        self.app.exit(message=Text(clean(sentence), no_wrap=True, overflow="ignore"))

@@ -1,0 +1,149 @@
+"""What became of each run and each of its forks?  The page of all runs, as rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+
+from bntui.language import N_, _
+from bntui.viewer import figures
+from bntui.viewer.family import Twig, own_name, tree, value_text
+from bntui.viewer.fork_words import SAME_AGAIN, carried_words
+from bntui.viewer.monitor import watched
+from bntui.viewer.rows import Drawing, Row, Span, fit, ljust, rjust, wrap
+from bntui.viewer.view import RunView, View
+
+TITLE: Final = N_("Runs ── each one above its forks")
+ENDINGS: Final = {
+    "finished": (N_("finished"), "text"),
+    "stopped_early": (N_("stopped early"), "text"),
+    "diverged": (N_("diverged"), "bad"),
+    "interrupted": (N_("stopped"), "muted"),
+}
+"""What ended a run, in a word, and its style."""
+OPEN: Final = N_("not over")
+HEADINGS: Final = (N_("begins"), N_("epochs"), N_("best loss"), N_("epoch"))
+COLUMNS: Final = (8, 11, 10, 7)
+"""Cells of where it begins, of its epochs, of the best value of what it watches, and of when that was."""
+ENDING: Final = 16
+KEYS: Final = (("↑↓", N_("run")), ("↵", N_("select it")), ("esc", N_("back")))
+
+
+def order(view: View) -> tuple[Twig, ...]:
+    """All runs as they stand in the page."""
+    return tree([run.info for run in view.runs])
+
+
+def scrolled(twigs: int, at: int, top: int, height: int) -> int:
+    """The first run on the screen: scrolled as little as it takes to see the chosen one."""
+    room = _room(height)
+    return max(min(max(top, at - room + 1), at, max(twigs - room, 0)), 0)
+
+
+def _room(height: int) -> int:
+    """Runs on the screen: what the chosen one's own lines leave, and not less than a few."""
+    return max(height - 12, 3)
+
+
+def draw(view: View, at: int, top: int, width: int, height: int) -> Drawing:
+    """The tree with a line a run, then all that there is to say of the chosen one, in ``height`` rows."""
+    twigs = order(view)
+    columns = _columns(width)
+    name = width - 2 - sum(columns) - ENDING - 1
+    rows: list[Row] = [_headings(columns, name, view)]
+    shown = twigs[top : top + _room(height)]
+    for number, twig in enumerate(shown, top):
+        rows.append(_line(view, twig, columns, name, chosen=number == at))
+    place = f" {top + len(shown)}/{len(twigs)} ─" if len(shown) < len(twigs) else ""
+    rows.append((Span("─" * (width - len(place)) + place, "frame"),))
+    rows += _told(view, view.runs[twigs[at].run], width)
+    rows = rows[: height - 1]
+    rows += [()] * (height - 1 - len(rows))
+    rows.append(tuple(span for key, what in KEYS for span in (Span(key, "key"), Span(f" {_(what)}  ", "muted"))))
+    return Drawing(_(TITLE), tuple(fit(row, width) for row in rows))
+
+
+def at_row(y: int, top: int, twigs: int, height: int) -> int | None:
+    """Which run of the tree stands in a row of the page."""
+    number = top + y - 1
+    return number if 0 < y <= _room(height) and number < twigs else None
+
+
+def _columns(width: int) -> tuple[int, ...]:
+    """As many columns as leave room for names, the last ones going first."""
+    columns = list(COLUMNS)
+    while columns and width - 2 - sum(columns) - ENDING - 1 < 18:
+        columns.pop()
+    return tuple(columns)
+
+
+def _headings(columns: Sequence[int], name: int, view: View) -> Row:
+    monitors = {watched(run, len(run.history) - 1).monitor for run in view.runs}
+    words = list(HEADINGS)
+    if monitors != {"val_loss"}:
+        words[2] = N_("best")
+    line = "  " + ljust(_("run"), name)
+    line += "".join(rjust(_(word), cells) for word, cells in zip(words, columns, strict=False))
+    return (Span(line, "muted"),)
+
+
+def _line(view: View, twig: Twig, columns: Sequence[int], name: int, *, chosen: bool) -> Row:
+    run = view.runs[twig.run]
+    branch = twig.branch
+    label = f"{run.mark} {own_name(run)}"
+    room = max(name - len(branch) - 1, 4)
+    label = label if cell_len(label) <= room else set_cell_size(label, room - 1) + "…"
+    best = watched(run, len(run.history) - 1)
+    value, when = "–", "–"
+    if best.best is not None:
+        value, when = figures.number(best.values[best.best], 9).strip(), figures.epoch(best.epochs[best.best])
+    done = float(run.history.epoch[-1]) if len(run.history) else 0.0
+    fork = run.info.fork
+    cells = (
+        "" if fork is None else figures.epoch(fork.epoch), f"{figures.epoch(done)}/{run.info.epochs}", value, when
+    )  # fmt: skip
+    ending, style = _ending(run)
+    return (
+        Span("▸ " if chosen else "  ", "bold accent"),
+        Span(branch, "muted"),
+        Span(ljust(label, name - len(branch)), f"bold {run.style}" if chosen else run.style),
+        Span("".join(rjust(words, width) for words, width in zip(cells, columns, strict=False)), "text"),
+        Span(" " + ending, style),
+    )
+
+
+def _ending(run: RunView) -> tuple[str, str]:
+    """What ended a run, and whether something went wrong before."""
+    word, style = next((ENDINGS[e.kind] for e in reversed(run.events) if e.kind in ENDINGS), (OPEN, "muted"))
+    if any(event.kind == "resumed" for event in run.events) and word == ENDINGS["interrupted"][0]:
+        last = [event.kind for event in run.events if event.kind in ("resumed", "interrupted")][-1]
+        word, style = (OPEN, "muted") if last == "resumed" else (word, style)
+    return _(word), style
+
+
+def _told(view: View, run: RunView, width: int) -> list[Row]:
+    """Where a run comes from, what is different in it, what it kept, and what happened to it."""
+    rows: list[Row] = [(Span(f"{run.mark} {run.name}", f"bold {run.style}"),)]
+    sentences: list[tuple[str, str]] = []
+    fork = run.info.fork
+    if fork is not None:
+        parent = view.runs[fork.run]
+        sentence = _("begins after step {step} of {run}, epoch {epoch}")
+        place = {"step": figures.count(fork.step), "epoch": figures.epoch(fork.epoch)}
+        sentences.append((sentence.format(run=f"{parent.mark} {parent.name}", **place), "text"))
+        if fork.changes:
+            words = ", ".join(f"{path} {value_text(old)} → {value_text(new)}" for path, old, new in fork.changes)
+            sentences.append((_("changed: {changes}").format(changes=words), "text"))
+        else:
+            sentences.append((_(SAME_AGAIN), "text"))
+        sentences.append((carried_words(fork.kept, fork.new, 2 * width - 20), "text"))
+    sentences += [
+        (f"{figures.epoch(event.epoch)}  {event.text}", "bad" if event.kind in ("diverged", "first_bad") else "muted")
+        for event in run.events
+    ]
+    if len(run.history) and math.isfinite(last := float(run.history.val_loss[-1])):
+        sentences.insert(0, (_("validation loss {loss} now").format(loss=figures.number(last, 9).strip()), "text"))
+    return [*rows, *((Span("  " + line, style),) for text, style in sentences for line in wrap(text, width - 2))]

@@ -1,0 +1,111 @@
+"""What of a network's state would a fork carry over?  Names and shapes of all parameters, from the configuration alone.
+
+The names are those under which a recording keeps them; a fork keeps what fits by name and shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bntui.scenario.blocks import OUTPUT, Block
+from bntui.scenario.schema import Network, RunConfig
+from bntui.scenario.structure import Placed, Shape, as_sequence, placed
+
+GATES = {"elman": 1, "gru": 3, "lstm": 4}
+"""Pre-activations of each hidden unit of a recurrent layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Names of parameters and buffers: those that a fork keeps, and those that begin anew."""
+
+    kept: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+def carried(before: RunConfig, after: RunConfig, shape: Shape | None) -> Carried | None:
+    """What a fork with another configuration keeps; None where the samples' ``shape`` is not known well enough."""
+    theirs, own = (dict(_state(config, shape)) for config in (before, after))
+    if any(side is None for sides in (*theirs.values(), *own.values()) for side in sides):
+        return None
+    kept = tuple(name for name, sides in own.items() if theirs.get(name) == sides)
+    return Carried(kept, tuple(name for name in own if name not in kept))
+
+
+def _state(config: RunConfig, shape: Shape | None) -> Iterator[tuple[str, Shape]]:
+    """Name and shape of every parameter and buffer, in the order of the stages."""
+    entering = as_sequence(shape, config.data.sequence)
+    before: Block | None = None
+    for layer in placed(config, shape):
+        yield from _layer(layer, _into(layer.block, entering, before), config.network)
+        before, entering = layer.block, layer.after
+    # the data decides the outputs, and a fork has its parent's: any number stands for it
+    output = Block(OUTPUT, "linear", 0, norm="none", activation="none", dropout=0.0, init="")
+    yield from _layer(Placed(output, (), (0,), (0,)), _into(output, entering, before), config.network)
+
+
+def _into(block: Block, shape: Shape | None, before: Block | None) -> int | None:
+    """Features, channels or values of a time step that a block takes of one sample."""
+    if shape is None:
+        return None
+    if block.type == "conv":
+        return shape[0]
+    if block.type == "recurrent":
+        return shape[1] if len(shape) == 2 else _product(shape[0], shape[2]) if len(shape) == 3 else shape[0]
+    last_step = len(shape) == 2 and before is not None and before.type == "recurrent"
+    return shape[1] if last_step else _product(*shape)
+
+
+def _product(*sides: int | None) -> int | None:
+    known = [side for side in sides if side is not None]
+    return math.prod(known) if len(known) == len(sides) else None
+
+
+def _layer(layer: Placed, features: int | None, network: Network) -> Iterator[tuple[str, Shape]]:
+    block = layer.block
+    units = block.units * GATES.get(block.cell, 1)
+    kernel = (block.kernel, block.kernel) if block.type == "conv" else ()
+    parts: list[tuple[str, Shape]] = [
+        (f"{block.type}.weight", (units, features, *kernel)),
+        (f"{block.type}.bias", (units,)),
+    ]
+    stepwise = block.type == "recurrent" and (
+        block.norm == "layer" or (block.norm == "batch" and network.norm_recurrent == "step")
+    )
+    inner = [*_recurrence(block, layer.entered[0], stepwise=stepwise)] if block.type == "recurrent" else []
+    norm = [*_norm(block, layer, units, stepwise=stepwise)] if block.norm != "none" else []
+    parts += [*norm, *inner] if network.norm_position == "before_activation" else [*inner, *norm]
+    for name, sides in parts:
+        yield f"{block.name}.{name}", sides
+
+
+def _norm(block: Block, layer: Placed, units: int, *, stepwise: bool) -> Iterator[tuple[str, Shape]]:
+    scaled: Shape = layer.entered if block.norm == "layer" and block.type != "recurrent" else (units,)
+    yield "norm.weight", scaled
+    yield "norm.bias", scaled
+    if block.norm == "batch":
+        statistics: Shape = (layer.entered[0], units) if stepwise else (units,)
+        yield "norm.running_mean", statistics
+        yield "norm.running_var", statistics
+        if not stepwise:
+            yield "norm.num_batches_tracked", ()
+
+
+def _recurrence(block: Block, steps: int | None, *, stepwise: bool) -> Iterator[tuple[str, Shape]]:
+    units = block.units * GATES[block.cell]
+    yield "activation.weight_hh", (units, block.units)
+    if block.cell == "gru":
+        yield "activation.bias", (block.units,)
+    if not stepwise:
+        return
+    inner: list[tuple[str, int, tuple[str, ...]]] = [("norm", units, ("weight",))]
+    if block.cell == "lstm":
+        inner.append(("norm_cell", block.units, ("weight", "bias")))
+    for name, size, parameters in inner:
+        for parameter in parameters:
+            yield f"activation.{name}.{parameter}", (size,)
+        if block.norm == "batch":
+            yield f"activation.{name}.running_mean", (steps, size)
+            yield f"activation.{name}.running_var", (steps, size)

@@ -1,0 +1,154 @@
+"""The page on which a fork is written: keys, and where it lies over the laboratory."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, NamedTuple
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.geometry import Region
+from textual.screen import ModalScreen
+
+from bntui.language import N_, _
+from bntui.text import clean
+from bntui.viewer import fork_form as forms
+from bntui.viewer import fork_rows
+from bntui.viewer.figures import count, epoch
+from bntui.viewer.fork_form import Form, Origin, Verdict
+from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.widgets import RowsWidget, framed
+
+WIDEST, TALLEST = 100, 40
+"""A page that is larger than this is only emptier."""
+PAGE: Final = 8
+"""Settings that a page up or down walks over."""
+KEYS: Final = (
+    ("↑ ↓ pgup pgdn home end", N_("another setting")),
+    ("← →", N_("another choice")),
+    (N_("letters, digits"), N_("a value as --set takes it, or the beginning of a choice")),
+    ("backspace", N_("the last character away")),
+    ("del", N_("the parent's value again")),
+    ("enter", N_("start the fork")),
+    ("esc", N_("leave without one")),
+)
+
+
+class ForkRequest(NamedTuple):
+    """A fork that was asked for."""
+
+    run: int
+    """Number of the parent."""
+    step: int
+    changes: list[list[Any]]
+    """Key path and value of each setting that was written."""
+
+    def arguments(self) -> dict[str, Any]:
+        """As the trainer takes it."""
+        return self._asdict()
+
+
+class ForkScreen(ModalScreen[ForkRequest | None]):
+    """All settings of a run, to be changed in its fork; gives back what was asked for, or nothing."""
+
+    CSS = "ForkScreen { background: transparent; overflow: hidden; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,shift+tab", "move(-1)", N_("Setting before")),
+        Binding("down,tab", "move(1)", N_("Next setting")),
+        Binding("pageup", f"move(-{PAGE})", N_("Settings before")),
+        Binding("pagedown", f"move({PAGE})", N_("Settings after")),
+        Binding("home", "move(-1000000)", N_("First setting")),
+        Binding("end", "move(1000000)", N_("Last setting")),
+        Binding("left", "turn(-1)", N_("Choice before")),
+        Binding("right", "turn(1)", N_("Next choice")),
+        Binding("backspace", "erase", N_("The last character away")),
+        Binding("delete", "restore", N_("The parent's value again")),
+        Binding("enter", "start", N_("Start the fork")),
+        Binding("question_mark", "explain", N_("Explain")),
+        Binding("escape", "leave", N_("Leave without a fork")),
+    ]
+
+    def __init__(self, origin: Origin, name: str) -> None:
+        """``name`` of the parent, with its mark."""
+        super().__init__()
+        self._compositor = NarrowCompositor()
+        self.form = forms.opened(origin)
+        self.verdict: Verdict = forms.judge(self.form)
+        place = _("epoch {epoch}").format(epoch=epoch(origin.epoch))
+        step = _("step {step}").format(step=count(origin.step))
+        self._title = _("Fork ── from {run} at {place}").format(run=clean(name), place=f"{place}, {step}")
+        self._canvas = RowsWidget("fork")
+
+    def compose(self) -> ComposeResult:
+        yield self._canvas
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _room(self) -> Region:
+        """Where the page lies: in the middle, and all of a small screen."""
+        width, height = self.app.size
+        cells, rows = min(width, WIDEST), min(height, TALLEST)
+        return Region((width - cells) // 2, (height - rows) // 2, cells, rows)
+
+    def change(self, form: Form) -> None:
+        """Show another state of the form; what was written is judged at once."""
+        if form.typed != self.form.typed:
+            self.verdict = forms.judge(form)
+        self.form = form
+        self._draw()
+
+    def _draw(self) -> None:
+        region = self._room()
+        self.form = fork_rows.seen(self.form, region.height - 2)
+        self._canvas.place(region)
+        drawing = fork_rows.draw(self.form, self.verdict, self._title, region.width - 2, region.height - 2)
+        self._canvas.show(framed(drawing, region.width, focused=True), region.width)
+
+    def action_move(self, by: int) -> None:
+        self.change(forms.move(self.form, by))
+
+    def action_turn(self, by: int) -> None:
+        self.change(forms.turn(self.form, by))
+
+    def action_erase(self) -> None:
+        self.change(forms.erase(self.form))
+
+    def action_restore(self) -> None:
+        self.change(forms.restore(self.form))
+
+    def on_key(self, event: events.Key) -> None:
+        if event.is_printable and event.character is not None:
+            event.stop()
+            self.change(forms.enter(self.form, event.character))
+
+    def on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        self.change(forms.enter(self.form, clean(event.text).strip()))
+
+    @on(RowsWidget.Clicked)
+    def _clicked(self, message: RowsWidget.Clicked) -> None:
+        number = fork_rows.at(self.form, message.y - 1, self._room().height - 2)
+        if number is not None:
+            self.change(forms.move(self.form, number - self.form.at))
+
+    def action_start(self) -> None:
+        if self.verdict.valid:
+            origin = self.form.origin
+            changes = [[path, value] for path, value in self.verdict.changes]
+            self.dismiss(ForkRequest(origin.run.index, origin.step, changes))
+            return
+        wrong = next((n for n, item in enumerate(self.form.items) if item.setting.path in self.verdict.errors), None)
+        if wrong is not None:
+            self.change(forms.move(self.form, wrong - self.form.at))
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def action_explain(self) -> None:
+        from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
+
+        self.app.push_screen(HelpScreen("fork", tuple((_(key), _(what)) for key, what in KEYS)))

@@ -1,0 +1,82 @@
+"""The page of all runs: which one is a fork of which, and which one to look at."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.geometry import Region
+from textual.screen import ModalScreen
+
+from bntui.language import N_
+from bntui.viewer import family_rows
+from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.view import View
+from bntui.viewer.widgets import RowsWidget, framed
+
+WIDEST = 110
+LEAST, MARGIN = 16, 4
+"""Rows of a page with few runs, and rows that a high screen leaves around it."""
+
+
+class RunsScreen(ModalScreen[int | None]):
+    """Opens at the selected run; gives back the number of the one that was chosen."""
+
+    CSS = "RunsScreen { background: transparent; overflow: hidden; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,shift+tab", "move(-1)", N_("Run before")),
+        Binding("down,tab", "move(1)", N_("Next run")),
+        Binding("home", "move(-1000000)", N_("First run")),
+        Binding("end", "move(1000000)", N_("Last run")),
+        Binding("enter", "choose", N_("Select this run")),
+        Binding("escape,r,q", "leave", N_("Back")),
+    ]
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self._compositor = NarrowCompositor()
+        self._view = view
+        self._order = [twig.run for twig in family_rows.order(view)]
+        self._at = self._order.index(view.selected)
+        self._top = 0
+        self._canvas = RowsWidget("runs")
+
+    def compose(self) -> ComposeResult:
+        yield self._canvas
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _room(self) -> Region:
+        width, height = self.app.size
+        cells, rows = min(width, WIDEST), min(height, max(len(self._order) + LEAST, height - 2 * MARGIN - LEAST))
+        return Region((width - cells) // 2, (height - rows) // 2, cells, rows)
+
+    def _draw(self) -> None:
+        region = self._room()
+        size = region.width - 2, region.height - 2
+        self._top = family_rows.scrolled(len(self._order), self._at, self._top, size[1])
+        self._canvas.place(region)
+        drawing = family_rows.draw(self._view, self._at, self._top, *size)
+        self._canvas.show(framed(drawing, region.width, focused=True, key="r"), region.width)
+
+    def action_move(self, by: int) -> None:
+        self._at = min(max(self._at + by, 0), len(self._order) - 1)
+        self._draw()
+
+    def action_choose(self) -> None:
+        self.dismiss(self._order[self._at])
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    @on(RowsWidget.Clicked)
+    def _clicked(self, message: RowsWidget.Clicked) -> None:
+        found = family_rows.at_row(message.y - 1, self._top, len(self._order), self._room().height - 2)
+        if found is not None:
+            self.action_move(found - self._at)

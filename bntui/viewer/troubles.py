@@ -1,0 +1,33 @@
+"""Where did it go wrong first?  The events that name a bad tensor or a gradient that died, and the panel to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bntui.recording.history import Event, Unit
+from bntui.viewer import epochs
+
+TROUBLES: Final = ("first_bad", "died")
+"""Kinds of events that name a layer and a quantity."""
+BACKWARD: Final = ("weight gradient", "activation gradient")
+"""Quantities of the way back, as they are recorded."""
+
+
+def troubles(events: Sequence[Sequence[Event]], unit: Unit) -> tuple[Event, ...]:
+    """All of them in all runs, in the order of the axis of time."""
+    found = [event for of_run in events for event in of_run if event.kind in TROUBLES]
+    return tuple(sorted(found, key=lambda event: (epochs.of_event(event, unit), event.run, event.kind != "first_bad")))
+
+
+def following(found: Sequence[Event], last: Event | None) -> Event | None:
+    """The one after the one that was looked at last; after the last one the first; None where there is none."""
+    if not found:
+        return None
+    return found[(found.index(last) + 1) % len(found)] if last in found else found[0]
+
+
+def panel(event: Event) -> str:
+    """The panel in which it is seen."""
+    backward = event.kind == "died" or event.arguments.get("quantity") in BACKWARD
+    return "gradients" if backward else "layers"
