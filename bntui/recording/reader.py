@@ -16,12 +16,21 @@ from bntui.errors import RecordingError
 from bntui.foreign import told
 from bntui.keyframe import LAYER_COLUMNS, EarlyStopping, FloatArray, IntArray, Keyframe
 from bntui.language import _, spoken
-from bntui.recording.codec import Arrays, digest, metadata_of, row_digest, table_of, unpack_arrays, unpack_keyframe
+from bntui.recording.codec import (
+    Arrays,
+    digest,
+    fields_digest,
+    metadata_of,
+    row_digest,
+    table_of,
+    unpack_arrays,
+    unpack_keyframe,
+)
 from bntui.recording.dataset import RecordedData, RecordedScaling
 from bntui.recording.histograms import Histograms
 from bntui.recording.histograms import read as read_histograms
 from bntui.recording.history import Event, Fork, LayerInfo, RunHistory, RunInfo
-from bntui.recording.schema import SCALARS, open_read_only
+from bntui.recording.schema import RUN, SCALARS, open_read_only
 from bntui.text import clean
 
 FLOATS = (
@@ -183,6 +192,18 @@ class Reader:
         with self._damage():
             found = self._db.execute("SELECT 1 FROM checkpoint WHERE run = ? AND name = ?", (run, name)).fetchone()
         return found is not None
+
+    def verify_runs(self) -> None:
+        """Hold what was written of each run against its digest, where the format has one.
+
+        Raises:
+            RecordingError: a run is not what was written.
+        """
+        with self._damage():
+            for row in self._db.execute("SELECT * FROM run"):
+                if "digest" in row.keys() and fields_digest(*(row[name] for name in RUN)) != row["digest"]:  # noqa: SIM118
+                    sentence = _("{path}: the run {run!r} is damaged: its digest does not fit")
+                    raise RecordingError(sentence.format(path=self.path, run=clean(row["name"])))
 
     @property
     def data_checksum(self) -> bytes:

@@ -20,6 +20,9 @@ SCALARS: Final = (
 )  # fmt: skip
 """Columns of the table ``keyframe`` beside its arrays.  SQLite has no NaN: it is stored as NULL."""
 
+RUN: Final = ("run", "name", "config", "layers", "steps_per_epoch", "device", "scaling", "fork", "budget")
+"""Columns of the table ``run`` that its digest covers, in this order."""
+
 TABLES: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run (

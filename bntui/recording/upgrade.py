@@ -9,32 +9,32 @@ from pathlib import Path
 from bntui.errors import RecordingError
 from bntui.language import _
 from bntui.recording.codec import fields_digest
-from bntui.recording.schema import VERSION
+from bntui.recording.schema import RUN, VERSION
 
 _OLDEST = 2
 """The first format whose events and layers say enough to train on."""
 
 
-def upgrade(path: Path, database: sqlite3.Connection) -> None:
-    """Add what this version's tables have more; nothing that was recorded is changed.
-
-    The digests that are new attest what the rows hold now, not what was written once.
-
-    Raises:
-        RecordingError: the format is too old.
-    """
+def refuse_oldest(path: Path, database: sqlite3.Connection) -> None:
+    """Raises RecordingError where a recording's format is too old to be gone on with."""
     version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version == VERSION:
-        return
     if version < _OLDEST:
         sentence = _("{path} is of format {version}: it can be replayed, not gone on with; train its scenario anew")
         raise RecordingError(sentence.format(path=path, version=version))
+
+
+def upgrade(database: sqlite3.Connection) -> None:
+    """Add what this version's tables have more; nothing that was recorded is changed.
+
+    The digests that are new attest what the rows hold now, not what was written once.
+    """
+    if database.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+        return
     database.execute("CREATE TABLE agenda (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL)")
     for column in ("fork TEXT", "budget REAL NOT NULL DEFAULT 0", "stride INTEGER NOT NULL DEFAULT 1",
                    "digest BLOB NOT NULL DEFAULT x''"):  # fmt: skip
         database.execute(f"ALTER TABLE run ADD COLUMN {column}")
-    columns = "run, name, config, layers, steps_per_epoch, device, scaling, fork"
-    rows = database.execute(f"SELECT {columns} FROM run").fetchall()
+    rows = database.execute(f"SELECT {', '.join(RUN[:-1])} FROM run").fetchall()
     for row in rows:
         budget = json.loads(row[2])["record"]["budget"] * 1e6 / len(rows)
         database.execute(

@@ -7,7 +7,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from bntui.language import _
 from bntui.recording.codec import digest, fields_digest, layer_table, pack_measures, row_digest
 from bntui.recording.evidence import Thinning
 from bntui.recording.history import Event, RunInfo
-from bntui.recording.schema import APPLICATION_ID, SCALARS, TABLES, VERSION, open_read_only
-from bntui.recording.upgrade import upgrade
+from bntui.recording.schema import APPLICATION_ID, RUN, SCALARS, TABLES, VERSION, open_read_only
+from bntui.recording.upgrade import refuse_oldest, upgrade
 
 _BEST = """
     best_epoch = 0 OR epoch != (SELECT max(best_epoch) FROM keyframe AS later WHERE later.run = keyframe.run), val_loss
@@ -127,13 +127,14 @@ class Writer:
             RecordingError: it is not a recording, damaged, from a newer version, or of the first format.
             StorageError: it is read-only, or the disk is full.
         """
-        open_read_only(path).close()
+        with closing(open_read_only(path)) as database:
+            refuse_oldest(path, database)
         writer = cls(path)
         with writer._storage():
             try:
                 writer._begin()
                 with writer._transaction():
-                    upgrade(path, writer._db)
+                    upgrade(writer._db)
                 writer._remember()
             except BaseException:
                 writer._db.close()
@@ -163,9 +164,9 @@ class Writer:
         fork = None if info.fork is None else json.dumps(asdict(info.fork))
         row = (info.index, info.name, json.dumps(info.config), layers, info.steps_per_epoch, info.device, scaling, fork)
         with self._storage(), self._changing():
-            self._db.execute(
-                "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)", (*row, budget, fields_digest(*row, budget))
-            )
+            columns = f"{', '.join(RUN)}, stride, digest"
+            values = (*row, budget, 1, fields_digest(*row, budget))
+            self._db.execute(f"INSERT INTO run ({columns}) VALUES ({', '.join('?' * len(values))})", values)
         self._thinning[info.index] = Thinning(budget)
 
     def budget(self, run: int) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bntui.errors import DataError
+from bntui.errors import DataError, RecordingError
 from bntui.keyframe import IntArray, SingleArray
 from bntui.language import _
 from bntui.recording.codec import pack_arrays
@@ -104,7 +104,8 @@ def from_recording(reader: Reader, config: RunConfig) -> Bench:
     """The bench of a recording: its own samples, or where they were too large those of the file that it names.
 
     Raises:
-        DataError: that file is gone, or is another one now.
+        RecordingError: its samples are damaged.
+        DataError: the file is gone, or is another one now.
         DeviceError: nothing to train on.
     """
     device = prepare(reader.runs[0].device, config.deterministic, fall_back=True)
@@ -112,6 +113,8 @@ def from_recording(reader: Reader, config: RunConfig) -> Bench:
     if recorded is not None:
         task: Task = "classification" if reader.task == "classification" else "regression"
         data = Dataset(recorded.name, recorded.x, recorded.y, task, recorded.classes, recorded.features)
+        if checksum(data) != reader.data_checksum:
+            raise RecordingError(_("{path}: the data is damaged: its digest does not fit").format(path=reader.path))
         return Bench(data, recorded.train, recorded.validation, recorded.grid, device)
     folder = Path(reader.meta["scenario_file"] or ".").parent
     data = load_data(config.data, folder, config.seed)

@@ -257,7 +257,7 @@ class Run:
         bad = self._score.sums().first_bad
         ended = None if happened else self._ended(bad, train_loss, val_loss, epoch_end=epoch_end, initial=initial)
         if writer is not None and self.watcher is not None:
-            happened += self.watcher(self, writer, taken, bad is not None or not math.isfinite(val_loss))
+            happened += self.watcher(self, writer, taken, train_loss, val_loss)
         self.over = ended is not None
         self._at = replace(self._at, wall=self._at.wall + time.perf_counter() - started)
         if writer is not None:
@@ -349,8 +349,8 @@ class Run:
         writer.checkpoint(self.info.index, "final", step, pack_arrays(state_arrays), events)
 
 
-Watcher = Callable[["Run", "Writer", Measured | None, bool], list[Event]]
-"""Looks at a step before it is recorded; True says that a loss is NaN or infinite.  What happened in it, or in a step
+Watcher = Callable[["Run", "Writer", Measured | None, float, float], list[Event]]
+"""Looks at a step before it is recorded, with the training and the validation loss.  What happened in it, or in a step
 before it that it has recorded itself."""
 
 

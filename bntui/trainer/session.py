@@ -94,6 +94,7 @@ class Session:
             with closing(Reader(path)) as reader:
                 if not reader.runs or any(last_step(reader, run.index) is None for run in reader.runs):
                     raise RecordingError(_("{path} has no keyframe: there is nothing to go on from").format(path=path))
+                reader.verify_runs()
                 bench = from_recording(reader, RunConfig.model_validate(_frozen(reader.runs[0].config)))
             session = cls(bench, Writer.reopen(path), lock)
             with closing(Reader(path)) as reader:

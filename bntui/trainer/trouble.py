@@ -27,6 +27,7 @@ DEAD_BELOW: Final = 1e-8
 KINDS: Final = ("first_bad", "died")
 
 LOSS: Final = N_("loss")
+VALIDATION_LOSS: Final = N_("validation loss")
 WEIGHT_GRADIENT: Final = N_("weight gradient")
 ACTIVATION_GRADIENT: Final = N_("activation gradient")
 QUANTITIES: Final = {
@@ -99,11 +100,16 @@ class Watch:
         self._past = past
         self._since = since
 
-    def __call__(self, run: Run, writer: Writer, taken: Measured | None, bad: bool) -> list[Event]:
+    def __call__(
+        self, run: Run, writer: Writer, taken: Measured | None, train_loss: float, val_loss: float
+    ) -> list[Event]:
         since, self._since = self._since, run.step
         seen = [] if taken is None else [first_bad(taken), died(taken.layers)]
-        wanted = {trouble.kind for trouble in seen if trouble is not None} | ({"first_bad"} if bad else set())
-        wanted -= run.told
+        if not math.isfinite(val_loss):  # what the update of a step that was sound itself has led to
+            seen.append(Trouble("first_bad", run.info.layers[-1].name, VALIDATION_LOSS, val_loss))
+        elif not math.isfinite(train_loss):
+            seen.append(Trouble("first_bad", run.info.layers[-1].name, LOSS, train_loss))
+        wanted = {trouble.kind for trouble in seen if trouble is not None} - run.told
         run.told |= wanted
         events = []
         for kind in sorted(wanted, reverse=True):  # what is not finite ends more than what has died
