@@ -20,6 +20,8 @@ BESIDE: Final = 100
 """Cells from which the table stands beside the curve."""
 LEAST_CHART: Final = 5
 """Rows below which a curve says nothing."""
+GOOD_CHART: Final = 8
+"""Rows of a curve that go before what is said once and known."""
 BAR: Final = 12
 """Cells of the longest bar."""
 BEST: Final = "★"
@@ -66,27 +68,34 @@ def draw(view: View, width: int, height: int) -> Drawing:
     if found.best is None:
         sentences = [_("no epoch with a validation loss is recorded yet: n trains one"), found.limits]
         return notice(title, filter(None, sentences), width, height)
-    end = _end(found)
-    names = _("loss"), _("epoch")
-    if width >= BESIDE and height > LEAST_CHART:
-        table = _table(found, width * 3 // 5, height)
-        beside = max(sum(cell_len(span.text) for span in row) for row in table)
-        below = _notes(found, beside, height - len(table))
-        left = width - beside - len(_GAP)
-        chart = _with_cursor(_chart(_Curve(found), run.style, view.log_axis, names, end, left, height), view.epoch)
-        right = [*table, *below, *[()] * height]
-        rows = [join(drawn, [Span(_GAP)], other) for drawn, other in zip(chart, right, strict=False)]
-        return page(title, rows, width, height)
+    arranged = _beside if width >= BESIDE and height > LEAST_CHART else _below
+    return page(title, arranged(view, found, width, height), width, height)
+
+
+def _beside(view: View, found: Judgement, width: int, height: int) -> list[Row]:
+    """The curve, and the table and what is said right of it."""
+    table = _table(found, width * 3 // 5, height)
+    room = max(sum(cell_len(span.text) for span in row) for row in table)
+    curve = _curve(view, found, width - room - len(_GAP), height)
+    right = [*table, *_notes(found, room, height - len(table)), *[()] * height]
+    return [join(drawn, [Span(_GAP)], other) for drawn, other in zip(curve, right, strict=False)]
+
+
+def _below(view: View, found: Judgement, width: int, height: int) -> list[Row]:
+    """The curve above the table; what a run cannot show is said before it is drawn."""
     table = _table(found, width, height)
-    notes = _notes(found, width, height - len(table))
-    room = height - len(table) - len(notes)
-    if room < LEAST_CHART:
-        notes = _notes(found, width, max(height - len(table) - LEAST_CHART, 0)) or notes
-        room = height - len(table) - len(notes)
-    curve: list[Row] = []
-    if room >= LEAST_CHART:
-        curve = _with_cursor(_chart(_Curve(found), run.style, view.log_axis, names, end, width, room), view.epoch)
-    return page(title, [*curve, *table, *notes], width, height)
+    room = height - len(table)
+    notes = _notes(found, width, room, above=True)
+    if room < LEAST_CHART or (found.limits and not notes):
+        notes = _notes(found, width, room)
+    room -= len(notes)
+    return [*(_curve(view, found, width, room) if room >= LEAST_CHART else ()), *table, *notes]
+
+
+def _curve(view: View, found: Judgement, width: int, height: int) -> list[Row]:
+    style, names = view.runs[view.selected].style, (_("loss"), _("epoch"))
+    chart = _chart(_Curve(found), style, view.log_axis, names, _end(found), width, height)
+    return _with_cursor(chart, view.epoch)
 
 
 def _end(found: Judgement) -> float:
@@ -177,13 +186,21 @@ def _row(found: Judgement, at: int, columns: list[_Column]) -> Row:
     return tuple(spans)
 
 
-def _notes(found: Judgement, width: int, room: int) -> list[Row]:
-    """Why later stops cannot be seen, whose parameters these are, what the marks are: whole sentences, or none."""
-    rows: list[Row] = []
+def _notes(found: Judgement, width: int, room: int, *, above: bool = False) -> list[Row]:
+    """Why later stops cannot be seen, whose parameters these are, what the marks are: whole sentences, or none.
+
+    Args:
+        above: leave room for a curve: the less a sentence says, the higher that one is to be.
+    """
     legend = _("a letter: stops there; ★ lowest loss, ☆ a rule's own best epoch")
-    for sentence, style in ((found.limits, "warn"), (found.origin, "muted"), (legend, "muted")):
+    rows: list[Row] = []
+    for sentence, style, curve in (
+        (found.limits, "warn", LEAST_CHART),
+        (found.origin, "muted", GOOD_CHART),
+        (legend, "muted", GOOD_CHART + 2),
+    ):
         lines = wrap(sentence, width) if sentence else []
-        if len(rows) + len(lines) <= room:
+        if len(rows) + len(lines) + (curve if above else 0) <= room:
             rows += [(Span(line, style),) for line in lines]
     return rows
 
