@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bntui.cli import obey
 from bntui.errors import RecordingError, UsageError
@@ -45,8 +47,8 @@ def write(
     for number, name in enumerate(names):
         add_run(writer, replace(PLAIN.info, index=number, name=name), scaling * (number + 1))
         add_keyframes(writer, number, range(keyframes))
-    y = np.zeros(6, np.int64)
-    arrays = {"x": SAMPLES, "y": y, "train": np.array(train), "validation": np.array([4, 5])}
+    arrays: dict[str, NDArray[Any]] = {"x": SAMPLES, "y": np.zeros(6, np.int64)}
+    arrays |= {"train": np.array(train), "validation": np.array([4, 5])}
     names_of = {"classes": json.dumps(["a", "b"]), "features": json.dumps(["p", "q"])}
     writer.add_data("data", pack_arrays(arrays, names_of), "made", b"0" * 16)
     if closed:
@@ -64,8 +66,8 @@ def add_keyframes(writer: Writer, run: int, rows: range) -> None:
     for row in rows:
         frame = replace(PLAIN.frame, run=run, step=24 * row, epoch=float(row), batch_loss=10.0 * run + row)
         event = Event(run, frame.step, frame.epoch, "finished", f"run {run}, row {row}")
-        evidence = pack_arrays({"place": np.array([run, row])})
-        writer.commit(frame, epoch_end=True, events=[event], evidence=lambda block=evidence: block)
+        evidence = partial(pack_arrays, {"place": np.array([run, row])})
+        writer.commit(frame, epoch_end=True, events=[event], evidence=evidence)
 
 
 @pytest.fixture

@@ -74,10 +74,8 @@ def _top(one: RunView, other: RunView, found: Bits, width: int) -> list[Row]:
     room = width // 2 if width >= 2 * COLUMN else width
     standing = [_standing(run, frame, room) for run, frame in ((one, one.frame), (other, other.frame))]
     rows += [join(fit(standing[0], room), standing[1])] if room < width else standing
-    every = {
-        "count": figures.count(found.of),
-        "differ": rjust(figures.count(found.differ), len(figures.count(found.of))),
-    }
+    count = figures.count(found.of)
+    every = {"count": count, "differ": rjust(figures.count(found.differ), len(count))}
     if not found.differ:
         wordings = (_("bit for bit equal: all {count} measures of both keyframes"), _("bit for bit equal"))
         style = "good"
