@@ -6,12 +6,17 @@ import argparse
 import sys
 
 
+def parser(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
+    """``--rounds N`` and ``--json``, and what a benchmark adds to them."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--rounds", type=int, default=rounds)
+    made.add_argument("--json", action="store_true")
+    return made
+
+
 def arguments(description: str | None, *, rounds: int) -> argparse.Namespace:
     """``--rounds N`` and ``--json``."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--json", action="store_true")
-    return parser.parse_args()
+    return parser(description, rounds=rounds).parse_args()
 
 
 def verdict(fulfilled: bool, promise: str) -> int:
