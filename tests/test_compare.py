@@ -1,0 +1,275 @@
+"""Are the differences of two keyframes what NumPy says, and is 'bit for bit equal' said of nothing else?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bntui.keyframe import Keyframe
+from bntui.viewer.panels import compare
+from bntui.viewer.panels.compare_figures import Figure, bits, sections
+from bntui.viewer.rows import Row, text, width
+from bntui.viewer.view import RunView
+from tests.factory import run_view, view
+from tests.test_session import DIGITS, train
+
+NORM: dict[str, Any] = {"norm": True, "dropout": 0.2}
+
+
+def frame_of(run: RunView) -> Keyframe:
+    assert run.frame is not None
+    return run.frame
+
+
+def shown(*runs: RunView, cells: int = 100, lines: int = 200, feature: int = 0, **state: Any) -> list[str]:
+    drawing = compare.draw(replace(view(*runs, **state), feature=feature), cells, lines)
+    return [text(row) for row in drawing.rows]
+
+
+def row_of(lines: list[str], name: str, section: str = "") -> str:
+    """The row of a figure, in a layer's section or in that of the run."""
+    start = next((at for at, line in enumerate(lines) if line.strip() == section), 0) if section else 0
+    return next(line for line in lines[start:] if line.startswith(name + " "))
+
+
+def numbers(line: str) -> list[float]:
+    """The numbers of a row after its name."""
+    return [float(found.replace("−", "-")) for found in re.findall(r"[−\d.]+(?:e−?\d+)?", line[22:])]
+
+
+def test_every_figure_has_its_difference() -> None:
+    one, other = run_view(dropout=0.2, vanishing=True), run_view(1, "batch norm", **NORM)
+    lines = shown(one, other)
+    first, second = frame_of(one), frame_of(other)
+    told = numbers(row_of(lines, "validation loss"))
+    assert told == pytest.approx(
+        [first.val_loss, second.val_loss, first.val_loss - second.val_loss, first.val_loss / second.val_loss], abs=1e-3
+    )
+    told = numbers(row_of(lines, "validation accuracy"))
+    assert told == pytest.approx(
+        [100 * first.val_accuracy, 100 * second.val_accuracy, 100 * (first.val_accuracy - second.val_accuracy)],
+        abs=0.06,
+    )
+    near, far = first.layers[1], second.layers[1]
+    told = numbers(row_of(lines, "|∂L/∂W|", "linear 2"))
+    assert told[:3] == pytest.approx(
+        [
+            near.weight_gradient_norm,
+            far.weight_gradient_norm,
+            near.weight_gradient_norm - far.weight_gradient_norm,
+        ],
+        rel=0.02,
+        abs=5e-5,
+    )
+    told = numbers(row_of(lines, "μ before norm", "linear 2"))
+    spread = max(near.pre_norm.std, far.pre_norm.std)
+    difference = near.pre_norm.mean - far.pre_norm.mean
+    assert told == pytest.approx([near.pre_norm.mean, far.pre_norm.mean, difference, difference / spread], abs=0.006)
+    assert "—" in row_of(lines, "σ after norm", "linear 2")
+    assert numbers(row_of(lines, "best val_loss"))[:2] == pytest.approx(
+        [first.early_stopping.best, second.early_stopping.best],  # type: ignore[union-attr]
+        abs=1e-3,
+    )
+
+
+VALUES = st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+@given(VALUES, VALUES, st.sampled_from(["size", "share", "count"]))
+def test_how_far_apart_follows_its_definition(one: float, other: float, kind: Any) -> None:
+    figure = Figure("x", kind, one, other)
+    pair = np.array([one, other])
+    equal = pair[:1].tobytes() == pair[1:].tobytes() or np.isnan(pair).all()
+    assert figure.same == equal
+    if equal:
+        assert figure.apart == 0
+    elif not np.isfinite(pair).all():
+        assert figure.apart == np.inf
+    else:
+        scale = 1.0 if kind == "share" else np.abs(pair).max()
+        assert figure.apart == pytest.approx(abs(one - other) / scale if scale else 0.0)
+    assert Figure("x", kind, other, one).apart == figure.apart
+
+
+def test_what_one_run_has_and_the_other_has_not_is_no_difference() -> None:
+    for one, other in ((None, 1.0), (1.0, None)):
+        figure = Figure("x", "size", one, other)
+        assert not figure.same
+        assert figure.apart == 0
+        assert np.isnan(figure.difference)
+        assert np.isnan(figure.ratio)
+
+
+def same_again(index: int = 1) -> RunView:
+    """The same run once more under another number, as a fork without changes is."""
+    again = run_view(0, **NORM)
+    return replace(
+        again, info=replace(again.info, index=index, name="again"), frame=replace(frame_of(again), run=index)
+    )
+
+
+def test_the_same_run_again_is_bit_for_bit_equal_but_for_the_time_it_took() -> None:
+    one = run_view(0, **NORM)
+    other = same_again()
+    other = replace(other, frame=replace(frame_of(other), wall_time=99.0))
+    lines = shown(one, other)
+    assert any(line.startswith("bit for bit equal: all") for line in lines)
+    told = [line for line in lines if re.search(r" (?:=|≠|—) ", f"{line} ") or "seconds" in line]
+    assert [line.split()[0] for line in told if " = " not in f"{line} "] == ["seconds"]
+
+
+def changed(frame: Keyframe) -> dict[str, Keyframe]:
+    """The keyframe with one thing changed, by what it is: as little as can be."""
+    layer = frame.layers[1]
+    assert layer.dropout is not None
+    assert layer.batch_norm is not None
+
+    def with_layer(**changes: Any) -> Keyframe:
+        return replace(frame, layers=(frame.layers[0], replace(layer, **changes), *frame.layers[2:]))
+
+    counts = layer.output.counts.copy()
+    counts[3] += 1
+    kept = layer.dropout.kept.copy()
+    kept[5, 7] ^= True
+    gamma = layer.batch_norm.gamma.copy()
+    gamma[0] = np.nextafter(gamma[0], np.float32(2))
+    indices = frame.batch_indices.copy()
+    indices[[0, 1]] = indices[[1, 0]]
+    return {
+        "loss": replace(frame, val_loss=float(np.nextafter(frame.val_loss, 9.0))),
+        "sign of zero": replace(frame, lr=-0.0),
+        "digest": replace(frame, weights_digest="1" + frame.weights_digest[1:]),
+        "indices": replace(frame, batch_indices=indices),
+        "histogram": with_layer(output=replace(layer.output, counts=counts)),
+        "median": with_layer(input=replace(layer.input, p50=float(np.nextafter(layer.input.p50, 9.0)))),
+        "mask": with_layer(dropout=replace(layer.dropout, kept=kept)),
+        "gamma": with_layer(batch_norm=replace(layer.batch_norm, gamma=gamma)),
+        "patience": replace(frame, early_stopping=replace(frame.early_stopping, wait=1)),  # type: ignore[type-var]
+        "not a number": replace(frame, train_loss=float("nan")),
+    }
+
+
+@pytest.mark.parametrize("what", changed(frame_of(run_view(0, **NORM))))
+def test_one_changed_bit_is_seen(what: str) -> None:
+    frame = replace(frame_of(run_view(0, **NORM)), lr=0.0)
+    other = changed(frame)[what]
+    found = bits(frame, other)
+    assert found.differ == 1
+    run = replace(run_view(0, **NORM), frame=frame)
+    again = replace(same_again(), frame=replace(other, run=1))
+    assert not any("bit for bit equal" in line for line in shown(run, again))
+    assert any(line.split()[:2] == ["1", "of"] for line in shown(run, again))
+
+
+def test_all_measures_are_counted() -> None:
+    """As many as the dataclasses have fields that are no dataclasses themselves, and are there."""
+
+    def leaves(measured: Any) -> int:
+        if isinstance(measured, tuple):
+            return sum(map(leaves, measured))
+        if hasattr(measured, "__dataclass_fields__"):
+            return sum(leaves(getattr(measured, field.name)) for field in fields(measured))
+        return int(measured is not None)
+
+    frame = frame_of(run_view(0, **NORM))
+    assert bits(frame, frame).of == leaves(frame) - 2  # but for the run's number and the time
+    assert bits(frame, frame).differ == 0
+
+
+def test_a_layer_of_one_network_alone_stands_there() -> None:
+    one, other = run_view(layers=1), run_view(1, "deeper", layers=3)
+    names = [section.name for section in sections(frame_of(one), frame_of(other), "classification")]
+    assert names == ["", "linear 1", "output", "linear 2", "linear 3"]
+    line = row_of(shown(one, other), "weight norm", "linear 3")
+    assert line.split()[2:] == ["—", "7.5000", "—"]
+
+
+def test_regression_has_no_accuracy() -> None:
+    names = [figure.name for figure in sections(frame_of(run_view()), frame_of(run_view(1)), "regression")[0].figures]
+    assert "validation R²" in names
+    assert not any("accuracy" in name for name in names)
+
+
+def bar_of(row: Row) -> int:
+    return sum(span.text.count("━") for span in row)
+
+
+def test_the_farthest_figures_are_what_the_eye_sees() -> None:
+    one, other = run_view(vanishing=True), run_view(1, "batch norm")
+    drawing = compare.draw(view(one, other), 100, 200)
+    rows = {(at, text(row)): row for at, row in enumerate(drawing.rows)}
+    gradients = [row for (_at, words), row in rows.items() if words.startswith("|∂L/∂W|")]
+    # the first layer's gradients vanish, the last one's are alike
+    assert [bar_of(row) for row in gradients] == sorted((bar_of(row) for row in gradients), reverse=True)
+    assert bar_of(gradients[0]) == 24
+    assert bar_of(gradients[-1]) == 0
+    assert any("bold" in span.style for span in gradients[0])
+    assert all("bold" not in span.style for span in gradients[-1])
+    assert next(span.style for span in gradients[0] if "━" in span.text).endswith("run1")  # the larger one's colour
+    equal = next(row for (_at, words), row in rows.items() if words.startswith("weight norm"))
+    assert {span.style for span in equal if span.text.strip()} == {"muted"}
+
+
+def test_walking_reaches_every_figure() -> None:
+    one, other = run_view(dropout=0.2), run_view(1, "batch norm", **NORM)
+    parts = sections(frame_of(one), frame_of(other), "classification")
+    titles = {part.name for part in parts}
+    every = {line[:40] for line in shown(one, other)[4:] if line.strip()}
+    seen: set[str] = set()
+    for feature in range(len(parts)):
+        *lines, below = shown(one, other, lines=20, feature=feature)
+        told = [line for line in lines[4:] if line.strip()]
+        seen |= {line[:40] for line in told}
+        said = re.fullmatch(r"… +(\d+) more, +(\d+) of them differ: \[ \] walk", below.strip())
+        assert said
+        number = sum(line.strip() not in titles for line in told)
+        equal = sum(" = " in f"{line} " for line in told)
+        figures = [figure for part in parts for figure in part.figures]
+        assert number + int(said[1]) == len(figures)
+        assert number - equal + int(said[2]) == sum(not figure.same for figure in figures)
+        assert lines[4].strip() == parts[feature].name or feature == 0
+    assert every <= seen
+
+
+def test_nothing_is_pinned() -> None:
+    words = " ".join(line.strip() for line in shown(run_view(), run_view(1), pinned=None))
+    assert words.startswith("No second run is pinned beside the selected one: p pins it.")
+    words = " ".join(line.strip() for line in shown(run_view()))
+    assert "bntui compare FILE FILE puts two recordings side by side." in words
+
+
+def test_a_fork_that_begins_later_is_waited_for() -> None:
+    late = replace(run_view(1, "fork"), row=-1, frame=None)
+    words = " ".join(line.strip() for line in shown(run_view(), late))
+    assert words.startswith("▲ fork has no keyframe here yet")
+
+
+@pytest.mark.parametrize("cells", [20, 38, 45, 52, 60, 78, 100, 118, 158, 200])
+def test_no_number_is_cut(cells: int) -> None:
+    """A row is the beginning of the widest one, in whole columns."""
+    one, other = run_view(vanishing=True), run_view(1, "batch norm", **NORM)
+    figure = row_of(shown(one, other), "validation loss").split()[2:]
+    drawing = compare.draw(view(one, other), cells, 60)
+    line = next(text(row) for row in drawing.rows if figure[0] in text(row) and figure[1] in text(row))
+    assert {width(row) for row in drawing.rows} == {cells}
+    told = [word for word in line[:COLUMN_CELLS].split() if re.match(r"[−×\d]", word)][:4]
+    assert told == figure[: len(told)]
+    assert len(told) >= (2 if cells < 35 else 3)
+
+
+COLUMN_CELLS = 70
+
+
+def test_a_run_trained_again_is_bit_for_bit_equal_and_another_seed_is_not(tmp_path: Path) -> None:
+    readers = [train(tmp_path, DIGITS, ("training.epochs", 2), ("seed", seed)) for seed in (7, 7, 8)]
+    first, again, other = (reader.keyframe(0, 2) for reader in readers)
+    assert bits(first, again).differ == 0
+    assert first.wall_time != again.wall_time
+    assert bits(first, other).differ > 30
