@@ -18,8 +18,8 @@ from bntui.audit.backward import backpropagate, cross_entropy, in_single, loss_g
 from bntui.audit.forward import evaluate, train
 from bntui.audit.network import Stage, members, parameter_names, stages_of, state_names
 from bntui.audit.optimizers import OPTIMIZERS, clipped
-from bntui.audit.recompute import Subject
 from bntui.audit.recurrence import unroll
+from bntui.audit.subject import Subject
 from bntui.audit.tolerances import Precision
 from bntui.recording.history import RunInfo
 from bntui.scenario.schema import Activation, RunConfig

@@ -13,16 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.consistency import check_row
-from bntui.audit.course import Course, Row, check_checkpoint, check_course, check_weights
+from bntui.audit.course import Course, Row, check_course
 from bntui.audit.digests import Damage, check_digests
+from bntui.audit.ends import check_checkpoint, check_events, check_weights
 from bntui.audit.ledger import Ledger, Place
+from bntui.audit.minibatches import check_batches, check_counts
 from bntui.audit.network import parameter_names, stages_of, state_names
-from bntui.audit.recompute import EVIDENCE, LOSS, STATE, Subject, Taken, known_kinds, recompute, unpack
+from bntui.audit.recompute import LOSS, recompute
 from bntui.audit.samples import Samples, scaling_fits
 from bntui.audit.shift import check_shift
+from bntui.audit.subject import EVIDENCE, Subject, Taken, known_kinds, unpack
 from bntui.audit.tolerances import Precision
 from bntui.audit.validation import (
-    VALIDATION,
     After,
     Answer,
     Answers,
@@ -126,7 +128,11 @@ class _Audit:
             subject, tuple(row for row in rows if not row.damaged), events, not any(row.damaged for row in rows)
         )
         sizes = self._sizes(subject)
-        check_course(ledger, course, sizes)
+        check_course(ledger, course)
+        check_events(ledger, course)
+        if sizes is not None:
+            check_batches(ledger, course, sizes[0])
+            check_counts(ledger, course, sizes[1])
         checkpoint = self._checkpoint(course)
         for row in course.rows:
             if row.frame is None:
@@ -316,6 +322,3 @@ def _scaling(ledger: Ledger, subject: Subject) -> None:
     ledger.compare(SCALING, place, "factor", samples.scaling.factor, factor, 1e-7 * np.abs(factor))
     kind = subject.run.config["data"]["scaling"]
     ledger.hold(SCALING, place, "scaling", samples.scaling.kind == kind, samples.scaling.kind, kind)
-
-
-__all__ = ["STATE", "VALIDATION", "Report", "audit"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.masks import check_mask
-from bntui.audit.recompute import Subject
+from bntui.audit.subject import Subject
 from bntui.audit.tolerances import UNIT
 from bntui.keyframe import QUANTITIES, Distribution, Keyframe, LayerMeasures
 from bntui.language import N_

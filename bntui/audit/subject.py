@@ -1,0 +1,136 @@
+"""What is audited: a run with what is fixed about it, and one of its steps as evidence tells it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.audit import masks, optimizers
+from bntui.audit.activations import ACTIVATIONS
+from bntui.audit.backward import BACKWARD
+from bntui.audit.forward import FORWARD
+from bntui.audit.ledger import Ledger, Place
+from bntui.audit.network import ENTRIES, Stage, parameter_names
+from bntui.audit.normalize import NORMS
+from bntui.audit.recurrence import CELLS
+from bntui.audit.samples import Samples
+from bntui.audit.tolerances import Precision
+from bntui.audit.validation import After
+from bntui.keyframe import Keyframe
+from bntui.language import N_
+from bntui.recording.history import RunInfo
+
+Values = NDArray[Any]
+
+EVIDENCE: Final = N_("completeness of evidence")
+KINDS: Final = N_("kinds of stages, activations, norms, cells, optimizers")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is fixed about the run whose keyframes are recomputed."""
+
+    run: RunInfo
+    stages: tuple[Stage, ...]
+    samples: Samples | None
+    """None: the data set is not in the recording."""
+    task: str
+    precision: Precision
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """The configuration's training table."""
+        training: Mapping[str, Any] = self.run.config["training"]
+        return training
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a step's evidence says, unpacked, and what was recomputed from it."""
+
+    x: Values | None
+    """The mini-batch as it entered the network, float32."""
+    target: Values | None
+    values: list[Values]
+    """Every stage's output, float32."""
+    before: dict[str, Values]
+    """Parameters and buffers, float64."""
+    optimizer: dict[str, dict[str, Values]]
+    draws: dict[int, Values]
+    """By a stage's place: what dropout kept, scale and shift of noise where they are recorded."""
+    recorded: dict[str, Values]
+    """Gradients that are recorded: those of normalizations' parameters."""
+    gradients: dict[str, Values] = field(default_factory=dict)
+    slack: dict[str, Values] = field(default_factory=dict)
+    after: After | None = None
+    """None where the gradients are not determined."""
+
+    def entered(self, stage: Stage) -> Values | None:
+        """What entered a stage."""
+        return self.values[stage.at - 1] if stage.at else self.x
+
+
+def known_kinds(ledger: Ledger, subject: Subject) -> bool:
+    """Everything that the run is made of has its audit: what is unknown is a failure, never passed over."""
+    training = subject.training["optimizer"]
+    asked: list[tuple[str, str, Container[str]]] = [("training.optimizer", training, optimizers.OPTIMIZERS)]
+    asked += [(f"{stage.info.name}, stage", stage.kind, FORWARD.keys() & BACKWARD.keys()) for stage in subject.stages]
+    for info in subject.run.layers:
+        asked.append((f"{info.name}, kind", info.kind, ENTRIES))
+        asked.append((f"{info.name}, activation", info.activation, ACTIVATIONS))
+        asked.append((f"{info.name}, norm", info.norm, {"none", *NORMS}))
+        if info.kind == "recurrent":
+            asked.append((f"{info.name}, cell", info.cell, CELLS))
+    place = Place(subject.run.name)
+    fits = [ledger.hold(KINDS, place, figure, kind in known, kind, "?") for figure, kind, known in asked]
+    return all(fits)
+
+
+def unpack(
+    ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, arrays: Mapping[str, Values]
+) -> Taken | None:
+    """Evidence in its parts; None, and a failure, where something is missing or has the wrong shape."""
+    names = [f"stage/{stage.at}" for stage in subject.stages]
+    names += [f"before/{name}" for name in parameter_names(subject.stages)]
+    dropped = [stage for stage in subject.stages if stage.kind == "dropout"]
+    names += [f"mask/{stage.info.name}" for stage in dropped]
+    missing = [name for name in names if name not in arrays]
+    if not ledger.hold(EVIDENCE, place, ", ".join(missing) or "evidence", not missing, "-", "+"):
+        return None
+    batch = None if subject.samples is None else subject.samples.batch(frame.batch_indices)
+    x, target = (None, None) if batch is None else batch
+    taken = Taken(
+        x,
+        target,
+        [arrays[f"stage/{stage.at}"] for stage in subject.stages],
+        {name[7:]: arrays[name].astype(np.float64) for name in arrays if name.startswith("before/")},
+        {},
+        {},
+        {name[9:]: arrays[name] for name in arrays if name.startswith("gradient/")},
+    )
+    for name, values in arrays.items():
+        if name.startswith("optimizer/"):
+            parameter, _slash, kind = name.removeprefix("optimizer/").rpartition("/")
+            taken.optimizer.setdefault(parameter, {})[kind] = values.astype(np.float64)
+    for stage in subject.stages:
+        drawn = arrays.get(f"noise/{stage.info.name}")
+        if stage.kind == "noise" and drawn is not None:
+            taken.draws[stage.at] = drawn
+        elif stage.kind == "input_noise":
+            taken.draws[stage.at] = taken.values[stage.at]
+            if x is not None and x.shape == taken.values[stage.at].shape:
+                deviation = subject.run.config["data"].get("input_noise", 0.0)
+                masks.check_noise(ledger, place, taken.values[stage.at] - x, deviation)
+    for stage in dropped:
+        entered = taken.entered(stage)
+        shape = np.shape(entered if entered is not None else taken.values[stage.at])
+        bits = np.unpackbits(arrays[f"mask/{stage.info.name}"])[: math.prod(shape)]
+        if not ledger.hold(EVIDENCE, place, "mask", bits.size == math.prod(shape), bits.size, math.prod(shape)):
+            return None
+        taken.draws[stage.at] = bits.reshape(shape).astype(bool)
+    return taken

@@ -1,0 +1,181 @@
+"""Do the values of every stage, and the figures read off them, follow from what entered it?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.audit import masks
+from bntui.audit.activations import ACTIVATIONS
+from bntui.audit.distributions import LIMIT, check_distribution, check_unit, share_within
+from bntui.audit.forward import FORWARD
+from bntui.audit.ledger import Ledger, Place
+from bntui.audit.network import DRAWN
+from bntui.audit.normalize import standardized
+from bntui.audit.recurrence import unroll
+from bntui.audit.subject import Subject, Taken
+from bntui.audit.tolerances import LARGEST, UNIT, WIDE
+from bntui.keyframe import UNIT_STATISTICS, Keyframe
+from bntui.language import N_
+
+Values = NDArray[Any]
+
+STAGES: Final = {
+    "linear": N_("pre-activations"),
+    "conv": N_("pre-activations"),
+    "recurrent": N_("pre-activations"),
+    "norm": N_("normalization, scale and shift"),
+    "activation": N_("activations"),
+    "pool": N_("max pooling"),
+    "dropout": N_("dropout scaling"),
+    "noise": N_("noise after normalization"),
+    "flatten": N_("arrangement"),
+    "last": N_("arrangement"),
+    "rows": N_("arrangement"),
+}
+HIDDEN: Final = N_("hidden states of recurrences")
+NORM: Final = N_("norms of weights")
+AFFINE: Final = N_("gamma, beta and their gradients")
+BATCH: Final = N_("batch mean and variance")
+RUNNING: Final = N_("running statistics")
+DEAD: Final = N_("dead and saturated fractions")
+
+
+def check_stages(ledger: Ledger, place: Place, subject: Subject, taken: Taken) -> None:
+    for stage in subject.stages:
+        entered = taken.entered(stage)
+        if stage.kind == "input_noise" or (stage.kind in DRAWN and stage.at not in taken.draws):
+            continue
+        if entered is None:
+            ledger.note(N_("what the first layer makes of its inputs: the data set is not in the recording"))
+            continue
+        here = replace(place, layer=stage.info.name)
+        rule, x, y = FORWARD[stage.kind], entered.astype(np.float64), taken.values[stage.at].astype(np.float64)
+        recurrent = stage.kind == "activation" and stage.info.kind == "recurrent"
+        with np.errstate(all="ignore"):
+            if recurrent:  # from the recorded state before each time step
+                if y.shape[:2] != x.shape[:2]:
+                    ledger.compare(HIDDEN, here, f"stage/{stage.at}", y, x, 0)
+                    continue
+                unrolled = unroll(stage, x, taken.before, recorded=y)
+                ours, slack = unrolled.states, unrolled.slack(subject.precision)
+            else:
+                ours = rule.forward(stage, x, taken.before, taken.draws.get(stage.at))
+                slack = np.zeros(())
+                if ours.shape == y.shape:
+                    slack = rule.slack(stage, x, ours, taken.before, subject.precision)
+            # float32 overflows where float64 does not, and then anything may follow
+            slack = np.where(np.abs(ours) + slack > LARGEST / 4, np.nan, slack)
+        ledger.compare(HIDDEN if recurrent else STAGES[stage.kind], here, f"stage/{stage.at}", y, ours, slack)
+
+
+def check_figures(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken) -> None:
+    """What is read off the values themselves."""
+    for number, layer in enumerate(frame.layers):
+        here = replace(place, layer=layer.name)
+        info = subject.run.layers[number]
+        own = {stage.kind: stage for stage in subject.stages if stage.number == number}
+        made = {kind: taken.values[stage.at] for kind, stage in own.items()}
+        entered = taken.entered(own[info.kind])
+        quantities = [("input", entered), ("pre_norm", made[info.kind]), ("output", made["activation"])]
+        if "norm" in own:
+            quantities.append(("normalized", made.get("noise", made["norm"])))
+        for name, values in quantities:
+            recorded = getattr(layer, name)
+            if values is not None and recorded is not None:
+                check_distribution(ledger, here, name, recorded, values)
+        weight = taken.before[f"{info.name}.{info.kind}.weight"]
+        size = float(np.sqrt((weight**2).sum()))
+        ledger.compare(NORM, here, "weight_norm", layer.weight_norm, size, WIDE * size)
+        _unit(ledger, here, subject, number, frame, taken.entered(own["activation"]))
+        _shares(
+            ledger,
+            here,
+            info.activation,
+            info.kind == "recurrent",
+            layer.dead_fraction,
+            layer.saturated_fraction,
+            made["activation"],
+        )
+        if "dropout" in own and layer.dropout is not None:
+            full = taken.draws[own["dropout"].at]
+            masks.check_mask(ledger, here, layer.dropout, info.dropout, full.reshape(len(full), -1))
+        ledger.hold(masks.BITS, here, "dropout", ("dropout" in own) == (layer.dropout is not None), "-", "+")
+
+
+def _unit(ledger: Ledger, place: Place, subject: Subject, number: int, frame: Keyframe, entered: Values | None) -> None:
+    if entered is None:
+        return
+    info, layer = subject.run.layers[number], frame.layers[number]
+    recurrent = info.kind == "recurrent"
+    units = info.shape[-1] if recurrent else info.shape[0]
+    unit = subject.run.config["record"].get("unit", 0) % units
+    values = entered[..., unit] if recurrent else entered[:, unit]
+    p15, p50, p85 = (getattr(layer, name) for name in UNIT_STATISTICS)
+    check_unit(ledger, place, (p15, p50, p85), values)
+
+
+def _shares(
+    ledger: Ledger, place: Place, activation: str, recurrent: bool, dead: float, saturated: float, output: Values
+) -> None:
+    if activation == "relu":
+        flat = np.moveaxis(output, -1 if recurrent else 1, 0).reshape(output.shape[-1 if recurrent else 1], -1)
+        gone = int((flat == 0).all(1).sum())
+        share_within(ledger, DEAD, place, "dead_fraction", dead, gone, 0, len(flat))
+    else:
+        ledger.compare(DEAD, place, "dead_fraction", dead, math.nan, 0)
+    ends = ACTIVATIONS[activation].saturates
+    if ends is None:
+        ledger.compare(DEAD, place, "saturated_fraction", saturated, math.nan, 0)
+        return
+    wide = output.astype(np.float64)
+    margin = LIMIT * max(map(abs, ends))
+    sure = int(((wide < ends[0] - margin) | (wide > ends[1] + margin)).sum())
+    near = int(((np.abs(wide - ends[0]) <= margin) | (np.abs(wide - ends[1]) <= margin)).sum())
+    share_within(ledger, DEAD, place, "saturated_fraction", saturated, sure, near, wide.size)
+
+
+def check_statistics(
+    ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken, *, initial: bool
+) -> None:
+    """Batch normalization: what it took off the mini-batch, and its running statistics after the step."""
+    unit, momentum = 16 * subject.precision.unit, subject.run.config["network"].get("norm_momentum", 0.1)
+    for stage in subject.stages:
+        recorded = frame.layers[stage.number].batch_norm
+        if stage.kind != "norm" or stage.info.norm != "batch":
+            continue
+        here = replace(place, layer=stage.info.name)
+        if not ledger.hold(BATCH, here, "batch_norm", recorded is not None, "-", "+") or recorded is None:
+            continue
+        entered = taken.entered(stage)
+        assert entered is not None
+        wide = entered.astype(np.float64)
+        with np.errstate(all="ignore"):
+            of = standardized(stage, wide)
+            count = wide.size // of.mean.size
+            shape = recorded.batch_mean.shape
+            mean, var = of.mean.reshape(shape), of.var.reshape(shape)
+            lost = unit * np.abs(wide).max(of.axes).reshape(shape)
+            of_var = unit * var + lost * lost + 2 * lost * np.sqrt(var)
+        # these two are taken in float64 from recorded values, and rounded once
+        ledger.compare(
+            BATCH, here, "batch_mean", recorded.batch_mean, mean, 2 * UNIT * np.abs(mean) + WIDE * lost / unit
+        )
+        ledger.compare(BATCH, here, "batch_var", recorded.batch_var, var, 2 * UNIT * var + WIDE * (lost / unit) ** 2)
+        ledger.compare(BATCH, here, "eps", recorded.eps, stage.options["eps"], 1e-15)
+        for name, values in (("gamma", recorded.gamma), ("beta", recorded.beta)):
+            before = taken.before[stage.name("weight" if name == "gamma" else "bias")]
+            ledger.compare(AFFINE, here, name, values, before, 0)
+        for name, new, off in (
+            ("running_mean", mean, lost),
+            ("running_var", var * count / max(count - 1, 1), of_var),
+        ):
+            before = taken.before[stage.name(name)]
+            ours = before if initial else (1 - momentum) * before + momentum * new
+            with np.errstate(all="ignore"):
+                allowed = 0 if initial else 8 * UNIT * (np.abs(before) + np.abs(ours)) + 2 * momentum * off
+            ledger.compare(RUNNING, here, name, getattr(recorded, name), ours, allowed)
