@@ -13,12 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntui.keyframe import Keyframe
+from bntui.recording.reader import Reader
+from bntui.scenario.load import parse
+from bntui.trainer.session import Session
 from bntui.viewer.panels import compare
 from bntui.viewer.panels.compare_figures import Figure, bits, sections
 from bntui.viewer.rows import Row, text, width
 from bntui.viewer.view import RunView
 from tests.factory import run_view, view
-from tests.test_session import DIGITS, train
+from tests.test_session import DIGITS, never, train
 
 NORM: dict[str, Any] = {"norm": True, "dropout": 0.2}
 
@@ -273,3 +276,33 @@ def test_a_run_trained_again_is_bit_for_bit_equal_and_another_seed_is_not(tmp_pa
     assert bits(first, again).differ == 0
     assert first.wall_time != again.wall_time
     assert bits(first, other).differ > 30
+
+
+def test_a_fork_with_nothing_changed_is_bit_for_bit_equal_and_one_with_a_change_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "forked.bntui"
+    overrides = (("training.epochs", 3), ("record.every", 3))
+    session = Session.begin(parse(DIGITS, file="test.toml", overrides=overrides), path, overrides)
+    while not session.over:
+        session.epoch(never)
+    same_again = session.fork(0, 6, [])
+    slower = session.fork(0, 6, [("training.lr", 0.25)])
+    while not session.over:
+        session.epoch(never)
+    session.writer.close()
+    reader = Reader(path)
+    parents = {int(step): row for row, step in enumerate(reader.history(0).step)}
+    for child in (same_again, slower):
+        history = reader.history(child.index)
+        assert history.step.tolist() == [6, 9, 12, 15, 18]
+        pairs = [
+            (reader.keyframe(0, parents[int(step)]), reader.keyframe(child.index, row))
+            for row, step in enumerate(history.step)
+        ]
+        differ = [bits(one, other).differ for one, other in pairs]
+        assert pairs[0][0].weights_digest == pairs[0][1].weights_digest  # it begins where its parent stood
+        assert differ[0] > 0  # measured on the mini-batch that comes next
+        if child is same_again:
+            assert differ[1:] == [0, 0, 0, 0]
+        else:
+            assert min(differ[1:]) > 0
+    reader.close()
