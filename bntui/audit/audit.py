@@ -173,7 +173,7 @@ class _Audit:
             damaged = row["id"] in self._damage.keyframes
             odd = [name for name in SCALARS if name not in texts and not isinstance(scalars[name], int | float)]
             if odd:
-                self._ledger.fail(EVIDENCE, Place(self._reader.runs[run].name), odd[0], scalars[odd[0]], "a number")
+                self._ledger.fail(EVIDENCE, Place(self._reader.runs[run].name), odd[0], scalars[odd[0]], N_("a number"))
                 damaged = True
             frame = None
             if row["framed"] and not damaged:

@@ -46,8 +46,11 @@ class Line:
     figures: int = 0
     undetermined: int = 0
     """Figures that rounding alone could have made anything, as where float32 overflows."""
+    rounding: int = 0
+    """Figures smaller than their own tolerance: rounding is all that there is in them, and no relative error says
+    anything of them."""
     error: float = 0.0
-    """Largest relative error."""
+    """Largest relative error of the others."""
     tolerance: float = 0.0
     """The tolerance there, relative too."""
     place: Place = field(default_factory=Place)
@@ -100,7 +103,7 @@ class Ledger:
         theirs, ours = np.asarray(recorded, np.float64), np.asarray(recomputed, np.float64)
         line = self.lines.setdefault(check, Line())
         if theirs.shape != ours.shape:
-            self.fail(check, place, figure, f"shape {theirs.shape}", f"shape {ours.shape}")
+            self.fail(check, place, figure, str(theirs.shape), str(ours.shape))
             return False
         if not ours.size:
             return True
@@ -131,15 +134,19 @@ class Ledger:
         line: Line, place: Place, apart: Values, allowed: Values, ours: Values, judged: Values, scale: float | None
     ) -> None:
         size = float(np.abs(ours[judged]).max()) if scale is None else scale
-        worst = float(apart[judged].max())
-        if not worst:
+        if not apart[judged].any():
             return
         with np.errstate(all="ignore"):
             share = float(np.nanmax(np.where(apart[judged] > 0, apart[judged] / allowed[judged], 0)))
         line.share = max(line.share, share)
-        relative = worst / size if size else math.inf
+        mere = judged & (apart > 0) & (apart <= allowed) & (allowed >= size)
+        line.rounding += int(mere.sum())
+        rest = judged & ~mere
+        if not rest.any():
+            return
+        at = int(np.argmax(np.where(rest, apart, -1)))
+        relative = float(apart.reshape(-1)[at]) / size if size else math.inf
         if relative > line.error:
-            at = int(np.argmax(np.where(judged, apart, -1)))
             line.error, line.place = relative, place
             line.tolerance = float(allowed.reshape(-1)[at]) / size if size else math.inf
 

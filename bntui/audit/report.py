@@ -60,7 +60,8 @@ def _lines(report: Report) -> Iterator[str]:
     rows = [heads, *(_row(name, line) for name, line in report.ledger.lines.items())]
     yield from table(rows, right=(1, 2, 3))
     beyond = sum(line.undetermined for line in report.ledger.lines.values())
-    if report.ledger.notes or beyond:
+    mere = sum(line.rounding for line in report.ledger.lines.values())
+    if report.ledger.notes or beyond or mere:
         yield ""
         yield _("Not checked:")
         if beyond:
@@ -70,6 +71,14 @@ def _lines(report: Report) -> Iterator[str]:
                 beyond,
             )
             yield "  " + text.format(count=f"{beyond:,}")
+        if mere:
+            text = ngettext(
+                "{count} figure is smaller than its tolerance: rounding and nothing else, no digit of it is determined",
+                "{count} figures are smaller than their tolerance: rounding and nothing else, no digit of them is"
+                " determined",
+                mere,
+            )
+            yield "  " + text.format(count=f"{mere:,}")
         for reason, count in report.ledger.notes.items():
             yield f"  {_(reason)} ({count}×)"
     if report.ledger.failures:
@@ -150,7 +159,8 @@ def as_json(report: Report) -> str:
 
 def _check(name: str, line: Line) -> dict[str, Any]:
     return {
-        "name": name, "figures": line.figures, "undetermined": line.undetermined, "failed": line.failed,
+        "name": name, "figures": line.figures, "undetermined": line.undetermined,
+        "rounding": line.rounding, "failed": line.failed,
         "largest_relative_error": _number(line.error), "tolerance": _number(line.tolerance),
         "largest_share_of_tolerance": _number(line.share), **_place(line.place),
     }  # fmt: skip
