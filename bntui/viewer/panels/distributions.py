@@ -22,7 +22,9 @@ from bntui.viewer.rows import Drawing, Row, Span, fit, ljust
 from bntui.viewer.strands import left_out, overlaid, ruler_below, spread
 from bntui.viewer.view import RunView, View
 
-TITLE: Final = N_("Distributions ── histograms by epoch")
+TITLES: Final = {
+    "epoch": N_("Distributions ── histograms by epoch"), "step": N_("Distributions ── histograms by step"),
+}  # fmt: skip
 MIN_MAP, ROOMY_MAP = 14, 26
 """Cells of a heat map: below the first, quantities go, and then the pinned run; from the second on the input comes."""
 MIN_ROWS, MAX_ROWS = 4, 12
@@ -54,7 +56,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     runs = [run for run in view.shown if run.frame is not None and run.histograms is not None]
     if not runs:
         sentences = cells.absent(view.shown, _("Histograms are taken from the first mini-batch on."))
-        return cells.notice(_(TITLE), sentences, width, height)
+        return cells.notice(_(TITLES[view.unit]), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     names = list(dict.fromkeys(info.name for run in runs for info in run.info.layers))
     name = min(max(map(cell_len, names)), 12 if width >= 100 else 9 if width >= 44 else 4)
@@ -79,7 +81,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     rows.append((Span(" " * (name + 1)), *marks[:-1]))
     if len(kept) < len(names):
         rows.append(left_out([layer for layer in names if layer not in kept], width))
-    return cells.page(_(TITLE), [*rows, *waiting], width, height)
+    return cells.page(_(TITLES[view.unit]), [*rows, *waiting], width, height)
 
 
 def _columns(every: Sequence[RunView], runs: Sequence[RunView], width: int) -> list[Column]:
