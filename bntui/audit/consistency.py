@@ -20,8 +20,8 @@ from bntui.recording.history import LayerInfo
 
 Values = NDArray[Any]
 
-SHAPE: Final = N_("figures of one row among each other")
-VARIANCE: Final = N_("law of total variance: features' statistics and the layer's")
+SHAPE: Final = N_("figures of a row among each other")
+VARIANCE: Final = N_("law of total variance")
 SLACK: Final = 1e-9
 
 

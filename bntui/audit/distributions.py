@@ -15,7 +15,7 @@ from bntui.language import N_
 
 Values = NDArray[Any]
 
-FIGURES: Final = N_("mean, std, percentiles, minimum, maximum")
+FIGURES: Final = N_("mean, std, percentiles, min, max")
 COUNTS: Final = N_("histogram counts")
 UNITS: Final = N_("percentiles of one unit")
 LIMIT: Final = 1e-6

@@ -11,7 +11,7 @@ from bntui.audit.course import Course, Row
 from bntui.audit.ledger import Ledger
 from bntui.language import N_
 
-BATCHES: Final = N_("mini-batches: in range, distinct, each sample once an epoch")
+BATCHES: Final = N_("mini-batches: distinct, once an epoch")
 RUNNING_MEAN: Final = N_("training loss and accuracy of the epoch")
 COUNTS: Final = N_("accuracies as counts of samples")
 

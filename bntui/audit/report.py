@@ -99,7 +99,7 @@ def _row(name: str, line: Line) -> tuple[str, ...]:
 
 
 def _failures(failures: Sequence[Failure]) -> Iterator[str]:
-    heads = (_("run"), _("step"), _("layer"), _("figure"), _("recorded"), _("recomputed"))
+    heads = (_("run"), _("step"), _("layer"), _("figure"), _("as recorded"), _("recomputed"))
     rows: list[Sequence[str]] = [heads]
     for failure in failures[:SHOWN]:
         place = failure.place

@@ -28,7 +28,7 @@ from bntui.recording.history import RunInfo
 Values = NDArray[Any]
 
 EVIDENCE: Final = N_("completeness of evidence")
-KINDS: Final = N_("kinds of stages, activations, norms, cells, optimizers")
+KINDS: Final = N_("kinds that the audit knows")
 
 
 @dataclass(frozen=True, slots=True)
