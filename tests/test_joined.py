@@ -142,14 +142,16 @@ def test_numbers_stay_put_while_the_files_grow(tmp_path: Path) -> None:
     other = write(second, "plain", "wide", closed=False)
     joined = Joined((first, second))
     before = joined.runs
+    assert joined.dataset is not None
+    assert len(joined.dataset.scalings) == 3
     joined.refresh()
     assert not joined.refresh()
 
-    add_run(one, replace(PLAIN.info, index=1, name="fork of plain", fork=Fork(0, 24, 1.0)))
+    add_run(one, replace(PLAIN.info, index=1, name="fork of plain", fork=Fork(0, 24, 1.0)), 7)
     add_keyframes(one, 1, range(1, 3))
     assert joined.refresh()
-    add_run(other, replace(PLAIN.info, index=2, name="fork of wide", fork=Fork(1, 48, 2.0)))
-    add_run(other, replace(PLAIN.info, index=3, name="fork of it", fork=Fork(2, 48, 2.0)))
+    add_run(other, replace(PLAIN.info, index=2, name="fork of wide", fork=Fork(1, 48, 2.0)), 8)
+    add_run(other, replace(PLAIN.info, index=3, name="fork of it", fork=Fork(2, 48, 2.0)), 9)
     add_keyframes(other, 1, range(3, 6))
     assert joined.refresh()
     assert not joined.refresh()
@@ -160,6 +162,7 @@ def test_numbers_stay_put_while_the_files_grow(tmp_path: Path) -> None:
     parents = [run.fork.run for run in joined.runs if run.fork is not None]
     assert parents == [0, 2, 4]
     assert joined.keyframe(3, 0).batch_loss == 11
+    assert [scaling.factor[0] for scaling in joined.dataset.scalings] == [1, 1, 2, 7, 8, 9]
     assert len(joined.history(2)) == 6
     assert joined.keyframe(2, 5).batch_loss == 15
     one.close()
