@@ -17,7 +17,7 @@ from bntui.link import Command, Status
 from bntui.recording.codec import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms, sampled
-from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.recording.history import Event, Fork, RunHistory, RunInfo
 from bntui.viewer.view import RunView
 from tests import factory
 
@@ -33,6 +33,7 @@ class FakeReader:
             factory.run_view(dropout=0.2, vanishing=True),
             factory.run_view(1, "batch norm", norm=True, dropout=0.2),
         )
+        self._coming: tuple[RunView, ...] = ()
         self.path = Path("/recordings/a title.bntui")
         self.title = title
         self.task = "classification"
@@ -49,9 +50,14 @@ class FakeReader:
     def runs(self) -> tuple[RunInfo, ...]:
         return tuple(run.info for run in self._views)
 
+    def add(self, run: RunView) -> None:
+        """A new run was committed with all its keyframes; the next refresh loads it."""
+        self._coming = (*self._coming, run)
+
     def refresh(self) -> bool:
         self.refreshed += 1
-        new, self.loaded = self.shown > self.loaded, self.shown
+        new, self.loaded = self.shown > self.loaded or bool(self._coming), self.shown
+        self._views, self._coming = (*self._views, *self._coming), ()
         return new
 
     def history(self, run: int) -> RunHistory:
@@ -91,6 +97,20 @@ class FakeReader:
         self.closed = True
 
 
+def fork_view(
+    index: int, parent: RunView, row: int, *changes: tuple[str, Any, Any], name: str = "", keyframes: int = 4
+) -> RunView:
+    """A fork after a keyframe of another run, with so many keyframes of its own from there on."""
+    named = name or f"{parent.info.name} · fork {index}"
+    made = factory.run_view(index, named, keyframes=keyframes, epochs=parent.info.epochs)
+    epoch, step = float(parent.history.epoch[row]), int(parent.history.step[row])
+    fork = Fork(parent.info.index, step, epoch, changes, ("linear 1.linear.weight",), ("linear 1.norm.weight",))
+    history = replace(made.history, epoch=made.history.epoch + epoch, step=made.history.step + step)
+    assert made.frame is not None
+    frame = replace(made.frame, epoch=float(history.epoch[-1]), step=int(history.step[-1]))
+    return replace(made, info=replace(made.info, fork=fork), history=history, frame=frame)
+
+
 class FakeTrainer:
     """Takes commands, and says what the test tells it to."""
 
@@ -116,9 +136,9 @@ class FakeTrainer:
         self._said.put(None)
 
 
-async def until(pilot: Pilot[Any], happened: Callable[[], object]) -> None:
+async def until(pilot: Pilot[Any], happened: Callable[[], object], seconds: float = 3) -> None:
     """Let the app work until something has happened; fails after some seconds."""
-    for _ in range(300):
+    for _ in range(round(100 * seconds)):
         if happened():
             return
         await pilot.pause(0.01)

@@ -15,7 +15,7 @@ from bntui.keyframe import BoolArray, FloatArray, IntArray
 from bntui.language import _
 from bntui.viewer.figures import count, epoch
 from bntui.viewer.rows import Drawing, Row, Span, fit, wrap
-from bntui.viewer.view import RunView
+from bntui.viewer.view import TROUBLES, RunView
 
 BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 """Heights from 0 to 8 eighths of a cell."""
@@ -217,6 +217,13 @@ def waiting(run: RunView) -> Row:
     """A run that has no keyframe at the cursor, beside one that has."""
     why = begins(run)
     return Span(f"{run.mark} {run.name}", run.style), Span(f": {why}" if why else _(": no keyframe here yet"), "muted")
+
+
+def layer_mark(run: RunView, layer: str) -> Span:
+    """The run's mark before a layer's name; in the keyframe in which it went wrong there first, that."""
+    step = -1 if run.frame is None else run.frame.step
+    here = any(e.kind in TROUBLES and e.step == step and e.arguments.get("layer") == layer for e in run.events)
+    return Span("! ", "bold bad") if here else Span(f"{run.mark} ", run.style)
 
 
 def begins(run: RunView) -> str:

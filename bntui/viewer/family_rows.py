@@ -141,7 +141,10 @@ def _told(view: View, run: RunView, width: int) -> list[Row]:
             sentences.append((_(SAME_AGAIN), "text"))
         sentences.append((carried_words(fork.kept, fork.new, 2 * width - 20), "text"))
     sentences += [
-        (f"{figures.epoch(event.epoch)}  {event.text}", "bad" if event.kind in ("diverged", "first_bad") else "muted")
+        (
+            _("epoch {epoch}").format(epoch=figures.epoch(event.epoch)) + f": {event.text}",
+            "bad" if event.kind in ("diverged", "first_bad") else "muted",
+        )
         for event in run.events
     ]
     if len(run.history) and math.isfinite(last := float(run.history.val_loss[-1])):

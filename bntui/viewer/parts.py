@@ -10,8 +10,7 @@ from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
 from bntui.viewer.panels import BY_NAME
 from bntui.viewer.rows import Row, Span
 from bntui.viewer.session import ViewState
-from bntui.viewer.troubles import TROUBLES
-from bntui.viewer.view import View
+from bntui.viewer.view import TROUBLES, View
 from bntui.viewer.widgets import framed
 
 PARTS = (HEADER, TABS, TIMELINE, KEYS, *BY_NAME)

@@ -7,9 +7,8 @@ from typing import Final
 
 from bntui.recording.history import Event, Unit
 from bntui.viewer import epochs
+from bntui.viewer.view import TROUBLES
 
-TROUBLES: Final = ("first_bad", "died")
-"""Kinds of events that name a layer and a quantity."""
 BACKWARD: Final = ("weight gradient", "activation gradient")
 """Quantities of the way back, as they are recorded."""
 

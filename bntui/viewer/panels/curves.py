@@ -19,8 +19,7 @@ from bntui.viewer.charts import LABEL_CELLS, Chart, Limits, Series, is_blank, li
 from bntui.viewer.family import brief
 from bntui.viewer.monitor import watched
 from bntui.viewer.rows import Drawing, Row, Span, fit, join
-from bntui.viewer.troubles import TROUBLES
-from bntui.viewer.view import RunView, View
+from bntui.viewer.view import TROUBLES, RunView, View
 
 EVENT_MARKS = {"stopped_early": "▣", "diverged": "✕", "first_bad": "!", "died": "!"}
 """Not ■, which is a run's mark."""

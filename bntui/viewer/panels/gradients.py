@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, gradient_verdict
 from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
 from bntui.language import N_, _, ngettext
+from bntui.recording.history import Unit
 from bntui.viewer import cells, epochs
 from bntui.viewer.figures import scientific
 from bntui.viewer.rows import Drawing, Row, Span, ljust, rjust
@@ -26,7 +27,7 @@ MAX_DECADES: Final = 16
 VALUE: Final = 7
 RATIO: Final = N_("update/weight")
 SHORT_RATIO: Final = N_("upd/weight")
-COURSE: Final = N_("by epoch")
+COURSES: Final = {"epoch": N_("by epoch"), "step": N_("by step")}
 MIN_BAR: Final = 6
 MIN_CHART, MAX_CHART = 3, 10
 """Rows of the chart of the first-to-last ratio."""
@@ -133,7 +134,7 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
     all_stay = min(sizes) >= 3 and room < sum(sizes) <= height - 1
     side = verdicts and width >= 44 and min(sizes) >= 2 and (all_stay or room < ends)
     layout = _layout(runs, column, width, side=side)
-    rows = [_axis(layout, ratio=verdicts)]
+    rows = [_axis(layout, runs[0].history.unit, ratio=verdicts)]
     if side:
         room = height - 1
     hidden = sum(sizes) > room
@@ -167,7 +168,7 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
     return rows
 
 
-def _axis(layout: Layout, *, ratio: bool) -> Row:
+def _axis(layout: Layout, unit: Unit, *, ratio: bool) -> Row:
     """Decades at their places, the last one above the gap after the bars."""
     line = [" "] * (layout.bar + 1 + VALUE)
     for decade in layout.decades:
@@ -176,7 +177,7 @@ def _axis(layout: Layout, *, ratio: bool) -> Row:
     heading = " " * (2 + layout.name + 1) + "".join(line)
     if layout.course:
         # the heading may be longer than a short course, and then begins above the figures
-        course = _(COURSE)
+        course = _(COURSES[unit])
         heading = (heading + " " * (1 + layout.course))[: -max(cell_len(course), layout.course)]
         heading += ljust(course, layout.course)
     words = cells.longest(layout.ratio, _(RATIO), _(SHORT_RATIO))
@@ -191,7 +192,8 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
     for decade in layout.decades[1:]:  # the last decade's place is the gap
         rest[layout.place(decade)] = "┊"
     row = [
-        Span(f"{run.mark} {cells.short(layer.name, layout.name)} ", run.style),
+        cells.layer_mark(run, layer.name),
+        Span(f"{cells.short(layer.name, layout.name)} ", run.style),
         Span(bar, run.style),
         Span("".join(rest[len(bar) :]), "frame"),
         Span(scientific(value), "text" if math.isfinite(value) else "warn"),

@@ -189,7 +189,7 @@ def _layer(run: RunView, index: int, form: Form) -> list[Row]:
     layer = _layers(run)[index]
     active = _active(run, layer)
     measured = {quantity.field: values for quantity, values in _measured(run, layer, form.shown)}
-    first = [Span(f"{run.mark} ", run.style), Span(cells.short(layer.name, form.name), run.style)]
+    first = [cells.layer_mark(run, layer.name), Span(cells.short(layer.name, form.name), run.style)]
     below = [[Span(" " * (2 + form.name))] for _ in range(form.below)]
     room = form.column - form.gap
     gap = Span(" " * form.gap)
@@ -261,7 +261,7 @@ def _detailed(runs: Sequence[RunView], quantities: Sequence[Quantity], width: in
         rows += [()] if run is not runs[0] else []
         for layer in _layers(run):
             active = _active(run, layer)
-            label = [Span(f"{run.mark} ", run.style), Span(cells.short(layer.name, name), run.style)]
+            label = [cells.layer_mark(run, layer.name), Span(cells.short(layer.name, name), run.style)]
             last = [_fraction(layer, FRACTION + 1), *_scalars(layer)]
             for quantity, values in _measured(run, layer, quantities):
                 figures = [_mean(values), *(getattr(values, key) for key in DETAILS[1:])]

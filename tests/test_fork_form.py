@@ -1,0 +1,302 @@
+"""Does the form offer what a fork may change, read what is typed as --set does, and say truly what would be kept?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from rich.cells import cell_len
+
+from bntui.errors import ScenarioError
+from bntui.language import use
+from bntui.recording.history import RunInfo
+from bntui.scenario.checks import Facts, facts_of
+from bntui.scenario.fork import FIXED, forked, settings
+from bntui.scenario.gallery import scenarios
+from bntui.scenario.load import Scenario, load, parse, parse_override
+from bntui.scenario.schema import RunConfig
+from bntui.scenario.structure import Shape, as_sequence
+from bntui.trainer.network import build
+from bntui.viewer import fork_form as forms
+from bntui.viewer import fork_rows
+from bntui.viewer.fork_form import Form, Origin
+from bntui.viewer.fork_state import carried
+from bntui.viewer.rows import text
+
+SCENARIO = """
+title = "Forks"
+[data]
+source = "digits"
+batch_size = 60
+[network]
+hidden = [20, 10]
+activation = "sigmoid"
+[training]
+lr = 0.1
+epochs = 30
+"""
+STOPPING = "[training.early_stopping]\npatience = 5\n"
+CONV = """
+title = "Forks"
+[data]
+source = "digits"
+[network]
+[[network.layer]]
+type = "conv"
+channels = 4
+pool = 2
+[[network.layer]]
+type = "linear"
+units = 12
+[training]
+epochs = 3
+"""
+
+
+def scenario(toml: str = SCENARIO) -> Scenario:
+    return parse(toml, file="forks.toml")
+
+
+def config(toml: str = SCENARIO) -> dict[str, Any]:
+    return scenario(toml).runs[0].config.model_dump(mode="json")
+
+
+def form(toml: str = SCENARIO, epoch: float = 3.0, facts: Facts | None = None) -> Form:
+    return forms.opened(Origin(RunInfo(0, "plain", config(toml), (), 24, "cpu"), round(24 * epoch), epoch, facts))
+
+
+def at(opened: Form, path: str) -> Form:
+    return replace(opened, at=[item.setting.path for item in opened.items].index(path), begun="")
+
+
+def typed(opened: Form, path: str, characters: str) -> Form:
+    opened = at(opened, path)
+    for character in characters:
+        opened = forms.enter(opened, character)
+    return opened
+
+
+def shown(opened: Form) -> str:
+    return opened.text(opened.item)
+
+
+def test_what_people_change_most_stands_first_and_nothing_is_left_out() -> None:
+    opened = form(SCENARIO + STOPPING)
+    paths = [item.setting.path for item in opened.items]
+    assert paths[:3] == ["training.lr", "network.norm", "network.dropout"]
+    assert paths.index("training.early_stopping.patience") < paths.index("training.epochs") < len(forms.COMMON)
+    allowed = {setting.path for setting in settings(config(SCENARIO + STOPPING))}
+    assert set(paths) == allowed - {"network.layer"}  # the run lists hidden layers instead
+    assert len(paths) == len(set(paths))
+    assert not [path for path in paths if path.startswith(FIXED)]
+    groups = [item.group for item in opened.items]
+    assert [group for n, group in enumerate(groups) if n == 0 or group != groups[n - 1]] == list(forms.ORDER)
+
+
+def test_the_first_character_replaces_the_value_and_the_last_one_can_be_taken_away() -> None:
+    opened = typed(form(), "training.lr", "0.25")
+    assert shown(opened) == "0.25"
+    assert shown(forms.erase(opened)) == "0.2"
+    assert shown(forms.enter(forms.erase(opened), "9")) == "0.29"
+    assert shown(forms.restore(opened)) == "0.1"
+    assert not forms.restore(opened).touched(opened.item)
+    away = forms.move(forms.move(opened, 1), -1)
+    assert shown(forms.enter(away, "3")) == "3"
+
+
+def test_choices_are_walked_around_and_found_by_their_beginning() -> None:
+    opened = at(form(), "network.activation")
+    allowed = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu", "softsign", "none")
+    walked = []
+    for _ in allowed:
+        opened = forms.turn(opened, 1)
+        walked.append(shown(opened))
+    assert walked == [*allowed[1:], allowed[0]]
+    assert shown(forms.turn(opened, -1)) == "none"
+    assert shown(typed(form(), "network.activation", "so")) == "softsign"
+    assert shown(typed(form(), "network.activation", "sog")) == "gelu"  # no word goes on so: it begins anew
+    assert shown(typed(form(), "network.activation", "z")) == "sigmoid"
+    assert shown(typed(form(), "training.nesterov", "t")) == "true"
+    assert shown(forms.turn(at(form(), "training.lr"), 1)) == "0.1"
+
+
+@pytest.mark.parametrize("written", ["0.5", "1e-3", "none", "[64, 32]", '"he"', "normal:0.2", "true", "7"])
+def test_values_are_read_as_the_command_line_reads_them(written: str) -> None:
+    path = "network.init"
+    changes = dict(forms.judge(typed(form(), path, written)).changes)
+    assert changes == {path: parse_override(f"{path}={written}")[1]}
+
+
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [
+        ("training.lr", "-1"), ("training.lr", "fast"), ("network.dropout", "1.5"), ("data.batch_size", "0"),
+        ("data.batch_size", "2.5"), ("network.init", "nromal:1"), ("training.momentum", "nan"), ("record.every", "0"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_what_the_scenario_would_say(path: str, written: str) -> None:
+    found = forms.judge(typed(form(), path, written))
+    with pytest.raises(ScenarioError) as refused:
+        parse(SCENARIO, file="forks.toml", overrides=[parse_override(f"{path}={written}")])
+    wanted = refused.value.problems[0]
+    assert not found.valid
+    assert list(found.errors) == [wanted.path] == [path]
+    assert found.errors[path].startswith(wanted.message)
+    assert (wanted.nearest or "") in found.errors[path]
+
+
+def test_what_is_no_value_is_said_without_the_option_that_is_not_there() -> None:
+    said = forms.judge(typed(form(), "network.hidden", "[64")).errors["network.hidden"]
+    assert "not valid TOML" in said
+    assert "--set" not in said
+    emptied = at(form(), "training.epochs")
+    for _ in range(2):
+        emptied = forms.erase(emptied)
+    assert "value is missing" in forms.judge(emptied).errors["training.epochs"]
+
+
+def test_a_number_written_otherwise_is_no_change() -> None:
+    verdict = forms.judge(typed(form(), "training.lr", "0.10"))
+    assert verdict.valid
+    assert verdict.differences == ()
+
+
+def test_a_patience_begins_early_stopping_and_none_ends_it() -> None:
+    begun = forms.judge(typed(form(), "training.early_stopping.patience", "7"))
+    (change,) = begun.differences
+    assert (change.path, change.before, change.after["patience"]) == ("training.early_stopping", None, 7)
+    assert not begun.patience
+    there = typed(form(SCENARIO + STOPPING), "training.early_stopping.patience", "7")
+    (change,) = forms.judge(there).differences
+    assert change[:] == ("training.early_stopping.patience", 5, 7)
+    assert forms.judge(there).patience
+    ended = typed(typed(there, "training.early_stopping.min_delta", "0.5"), "training.early_stopping.patience", "none")
+    (change,) = forms.judge(ended).differences
+    assert (change.path, change.after) == ("training.early_stopping", None)
+
+
+def test_a_fork_needs_something_left_to_train() -> None:
+    late = form(epoch=30.0)
+    assert list(forms.judge(late).errors) == ["training.epochs"]
+    assert forms.judge(typed(late, "training.epochs", "31")).valid
+    assert forms.judge(form(epoch=29.9)).valid
+
+
+def test_facts_of_the_file_are_held_against_what_is_written() -> None:
+    assert forms.judge(typed(form(), "network.norm", "b")).valid
+    lone = Facts(samples=76, task="classification", shape=(1, 8, 8))  # 60 train, 16 are held out
+    opened = typed(typed(form(facts=lone), "network.norm", "b"), "data.batch_size", "59")
+    assert list(forms.judge(opened).errors) == ["data.batch_size"]
+
+
+def variants() -> Iterator[tuple[str, RunConfig, Shape]]:
+    """Networks of every kind: all built-in ones, and some that no scenario has."""
+    for card in scenarios():
+        for run in load(card.path).runs:
+            shape = facts_of(run.config.data).shape
+            if shape is not None:
+                yield f"{card.path.stem}/{run.name}", run.config, shape
+    digits: Shape = (1, 8, 8)
+    for norm in ("none", "batch", "layer", "group"):
+        for place in ("before_activation", "after_activation"):
+            overrides = [("network.norm", norm), ("network.norm_position", place), ("network.groups", 2)]
+            for toml in (SCENARIO, CONV):
+                made = parse(toml, file="f.toml", overrides=overrides).runs[0].config
+                yield f"{norm} {place}", made, digits
+
+
+def torch_state(made: RunConfig, shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Names and shapes as PyTorch's modules have them."""
+    sample = as_sequence(shape, made.data.sequence)
+    assert sample is not None
+    known = [side for side in sample if side is not None]
+    assert len(known) == len(sample)
+    network = build(made.network, known, 10, 1, torch.device("cpu"))
+    return {name: tuple(tensor.shape) for name, tensor in network.state().items()}
+
+
+@pytest.mark.parametrize("change", ["network.norm=batch", "network.norm=none", "network.activation=relu"])
+def test_what_is_kept_is_what_fits_by_name_and_shape_in_the_real_networks(change: str) -> None:
+    path, value = parse_override(change)
+    checked = 0
+    for name, before, shape in variants():
+        try:
+            after = forked(before.model_dump(mode="json"), [(path, value)])[0]
+        except ScenarioError:
+            continue
+        theirs, own = torch_state(before, shape), torch_state(after, shape)
+        found = carried(before, after, shape)
+        assert found is not None, name
+        assert set(found.kept) == {key for key, sides in own.items() if theirs.get(key) == sides}, name
+        assert (*found.kept, *found.new) != ()
+        assert set(found.new) == set(own) - set(found.kept), name
+        checked += 1
+    assert checked > 30
+
+
+def test_layers_of_another_width_are_new() -> None:
+    before, after = (scenario(SCENARIO.replace("[20, 10]", hidden)).runs[0].config for hidden in ("[20, 10]", "[20]"))
+    found = carried(before, after, (1, 8, 8))
+    assert found is not None
+    assert found.new == ("output.linear.weight",)  # 20 inputs instead of 10
+    assert found.kept == ("linear 1.linear.weight", "linear 1.linear.bias", "output.linear.bias")
+    assert carried(before, after, None) is None
+
+
+def rows(opened: Form, width: int = 78, height: int = 22) -> list[str]:
+    opened = fork_rows.seen(opened, height)
+    drawing = fork_rows.draw(opened, forms.judge(opened), "Fork", width, height)
+    lines = [text(row) for row in drawing.rows]
+    assert len(lines) == height
+    assert {cell_len(line) for line in lines} == {width}
+    return lines
+
+
+def test_what_is_changed_is_marked_with_its_old_value() -> None:
+    lines = rows(typed(form(), "network.norm", "b"))
+    (line,) = [line for line in lines if "network.norm" in line]
+    assert line.split() == ["▸", "*", "network.norm", "◂", "batch", "▸", "was", "none"]
+    assert any("[batch]" in line for line in lines)
+    assert "Normalization in the hidden layers." in " ".join(lines)
+
+
+def test_an_error_stands_beside_its_setting_and_whole_below() -> None:
+    lines = rows(typed(form(), "network.dropout", "7"))
+    assert [line for line in lines if line.startswith("▸ ✗ network.dropout") and "must be below 1.0" in line]
+    assert [line for line in lines if line.startswith("✗ must be below 1.0")]
+    assert [line for line in lines if "1 thing is wrong" in line]
+
+
+def test_the_last_lines_say_what_a_fork_keeps() -> None:
+    assert any("Nothing is changed" in line and "bit for bit" in line for line in rows(form()))
+    lr = " ".join(rows(typed(form(), "training.lr", "1")))
+    assert "All parameters and buffers are kept." in lr
+    assert "anew" not in lr
+    assert "The optimizer's averages begin anew." in " ".join(rows(typed(form(), "training.optimizer", "rms"), 150))
+    norm = " ".join(rows(typed(form(), "network.norm", "b"), 150))
+    assert "6 of 16 parameters and buffers are kept; new: linear 1.norm.weight" in norm  # 5 new ones a layer
+    assert "Early stopping begins anew." in norm
+
+
+@pytest.mark.parametrize("size", [(78, 22), (38, 10), (98, 38)])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_setting_that_the_keys_mean_is_always_seen(size: tuple[int, int], language: str) -> None:
+    use(language)
+    try:
+        opened = typed(form(SCENARIO + STOPPING), "training.lr", "-5")
+        opened = forms.move(opened, -1000)
+        for by in (1, -1):
+            for _ in opened.items:
+                opened = fork_rows.seen(opened, size[1])
+                lines = rows(opened, *size)
+                (here,) = [line for line in lines if line.startswith("▸")]
+                assert opened.text(opened.item)[:4] in here
+                y = next(n for n, line in enumerate(lines) if line.startswith("▸"))
+                assert fork_rows.at(opened, y, size[1]) == opened.at
+                opened = forms.move(opened, by)
+        assert fork_rows.seen(opened, size[1]).top == 0  # its heading is seen again
+    finally:
+        use("en")
