@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bntui.audit.consistency import check_row
 from bntui.audit.course import Course, Row, check_course
 from bntui.audit.digests import Damage, check_digests
-from bntui.audit.ends import check_checkpoint, check_events, check_weights
+from bntui.audit.ends import check_checkpoint, check_events, check_parentage, check_weights
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.minibatches import check_batches, check_counts
 from bntui.audit.network import parameter_names, stages_of, state_names
@@ -35,8 +35,9 @@ from bntui.audit.validation import (
     forgetting,
 )
 from bntui.errors import RecordingError
+from bntui.foreign import told
 from bntui.keyframe import Keyframe
-from bntui.language import N_
+from bntui.language import N_, _
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.reader import Reader
 from bntui.recording.schema import SCALARS, open_read_only
@@ -73,7 +74,10 @@ def audit(path: Path) -> Report:
     Raises:
         RecordingError: it is no recording, or so damaged that it cannot be read as one.
     """
-    return _Audit(path).report()
+    try:
+        return _Audit(path).report()
+    except sqlite3.Error as error:
+        raise RecordingError(_("{path} is damaged: {reason}").format(path=path, reason=told(str(error)))) from error
 
 
 class _Audit:
@@ -83,6 +87,8 @@ class _Audit:
         self._path = path
         self._ledger = Ledger()
         self._full = self._consistent = 0
+        self._courses: dict[int, Course] = {}
+        """Runs that have been checked, by number: a fork's parent is one of them."""
         with np.errstate(all="ignore"):
             self._reader = Reader(path)
             self._db = open_read_only(path)
@@ -128,7 +134,10 @@ class _Audit:
             subject, tuple(row for row in rows if not row.damaged), events, not any(row.damaged for row in rows)
         )
         sizes = self._sizes(subject)
+        self._courses[run.index] = course
         check_course(ledger, course)
+        if run.fork is not None and run.fork.run in self._courses:
+            check_parentage(ledger, self._courses[run.fork.run], course)
         check_events(ledger, course)
         if sizes is not None:
             check_batches(ledger, course, sizes[0])
@@ -294,9 +303,9 @@ class _Audit:
             check_scores(ledger, LOSS, place, names, recorded_scores, subject.task, step, taken.target)
         answer = self._answer(subject)
         if answer is not None:
-            x, target = samples.validation()
+            x, target = samples.validation
             check_validation(ledger, place, frame, subject.task, Answers.of(answer, x, after, frame.step), target)
-        points = samples.grid()
+        points = samples.grid
         if points is not None and frame.predictions is not None:
             answers = Answers.of(evaluating(subject.stages), points, after, frame.step)
             check_predictions(ledger, place, frame.predictions, subject.task, answers)

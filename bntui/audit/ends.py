@@ -1,4 +1,4 @@
-"""How did a run end: do its events, the weights that are kept and their digests fit what happened?"""
+"""How did a run begin and end: do events, kept weights and their digests fit what happened?"""
 
 from __future__ import annotations
 
@@ -121,3 +121,16 @@ def check_checkpoint(ledger: Ledger, course: Course, step: int, state: Mapping[s
     found: Sequence[Row] = [row for row in course.rows if row.scalars["step"] == step]
     if found:
         check_weights(ledger, course, found[-1], state, "checkpoint")
+
+
+def check_parentage(ledger: Ledger, parent: Course, fork: Course) -> None:
+    """A fork that keeps all parameters begins with its parent's weights, to the last bit."""
+    begins = fork.subject.run.fork
+    names = state_names(fork.subject.stages)
+    if begins is None or begins.new or not fork.rows or names != state_names(parent.subject.stages):
+        return
+    found = [row for row in parent.rows if row.scalars["step"] == begins.step]
+    if found and fork.rows[0].number == 0:
+        first, theirs = fork.rows[0], found[0].scalars["weights_digest"]
+        ours, place = first.scalars["weights_digest"], first.place(fork.subject.run.name)
+        ledger.hold(WEIGHTS, place, "weights_digest, fork", ours == theirs, ours, theirs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from bntui.recording.history import RunInfo
 Values = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Samples:
     """The data of one run."""
 
@@ -43,11 +44,13 @@ class Samples:
         rows = self.data.train[indices]
         return self.scaled(self.data.x[rows]), self.data.y[rows]
 
+    @cached_property
     def validation(self) -> tuple[Values, Values]:
         """Inputs and targets of the validation part."""
         rows = self.data.validation
         return self.scaled(self.data.x[rows]), self.data.y[rows]
 
+    @cached_property
     def grid(self) -> Values | None:
         """Points at which predictions are recorded, the first axis running fastest; None without a grid."""
         axes = self.data.grid
