@@ -110,7 +110,7 @@ def layer_table(layers: Sequence[LayerMeasures]) -> FloatArray:
 def pack_measures(frame: Keyframe) -> bytes:
     """What is not a scalar: histograms, per-feature batch normalization, masks' bits, the batch's indices."""
     counts = np.zeros((len(frame.layers), len(QUANTITIES), HISTOGRAM_BINS), np.int32)
-    arrays: dict[str, NDArray[Any]] = {"batch_indices": frame.batch_indices}
+    arrays: dict[str, NDArray[Any]] = {"batch_indices": _narrow(frame.batch_indices)}
     for number, layer in enumerate(frame.layers):
         for at, quantity in enumerate(QUANTITIES):
             values: Distribution | None = getattr(layer, quantity)
@@ -124,7 +124,7 @@ def pack_measures(frame: Keyframe) -> bytes:
         if layer.dropout is not None:
             arrays[f"{number}.mask"] = np.packbits(layer.dropout.kept, axis=1)
             arrays[f"{number}.mask_shape"] = np.array(layer.dropout.kept.shape, np.int64)
-    arrays["counts"] = counts
+    arrays["counts"] = _narrow(counts)
     if frame.predictions is not None:
         answers, classes = frame.predictions.values, frame.predictions.classes
         # a class's probability is only ever shaded; a curve is read
@@ -132,6 +132,11 @@ def pack_measures(frame: Keyframe) -> bytes:
         if classes is not None:
             arrays["predicted_classes"] = classes
     return pack_arrays(arrays)
+
+
+def _narrow(numbers: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers from 0 on, in as few bytes each as the largest needs."""
+    return numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))))
 
 
 def unpack_keyframe(
@@ -143,7 +148,7 @@ def unpack_keyframe(
 ) -> Keyframe:
     """The keyframe that :func:`layer_table` and :func:`pack_measures` took apart."""
     arrays = unpack_arrays(block)
-    counts = arrays["counts"]
+    counts = arrays["counts"].astype(np.int32)
 
     def distribution(number: int, at: int) -> Distribution:
         values = table[number, at * len(STATISTICS) : (at + 1) * len(STATISTICS)]
@@ -185,7 +190,7 @@ def unpack_keyframe(
         predictions = Predictions(arrays["predictions"].astype(np.float32), arrays.get("predicted_classes"))
     return Keyframe(
         **scalars,
-        batch_indices=arrays["batch_indices"],
+        batch_indices=arrays["batch_indices"].astype(np.int64),
         layers=tuple(measures(number, info) for number, info in enumerate(layers)),
         early_stopping=stopping,
         predictions=predictions,

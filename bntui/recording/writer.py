@@ -91,7 +91,7 @@ class Writer:
         self.keyframes = 0
         with self._storage():
             self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA page_size = 16384")  # of a new file; an old one keeps its own
+            self._db.execute("PRAGMA page_size = 4096")  # of a new file; an old one keeps its own
             # readers of a WAL share memory with the writer, which a network cannot do
             network = file_system(path) in NETWORK_FILE_SYSTEMS
             self._journal = "DELETE" if network else "WAL"
