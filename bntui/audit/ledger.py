@@ -145,8 +145,9 @@ class Ledger:
         if not rest.any():
             return
         at = int(np.argmax(np.where(rest, apart, -1)))
-        relative = float(apart.reshape(-1)[at]) / size if size else math.inf
-        if relative > line.error:
+        worst = float(apart.reshape(-1)[at])
+        relative = worst / size if size else math.inf
+        if worst and relative > line.error:
             line.error, line.place = relative, place
             line.tolerance = float(allowed.reshape(-1)[at]) / size if size else math.inf
 
