@@ -37,6 +37,18 @@ def test_showing_a_keyframe_loads_neither(tmp_path: Path) -> None:
     assert not loaded_heavy(command("show", recording))
 
 
+def test_the_audit_loads_nothing_that_it_audits(tmp_path: Path) -> None:
+    recording = train(tmp_path, DIGITS).path
+    script = """
+import sys
+from pathlib import Path
+from bntui.audit.audit import audit
+assert audit(Path(sys.argv[1])).true
+"""
+    assert not loaded(script, recording) & {*HEAVY, "pydantic", "textual", "plotext"}
+    assert not loaded_heavy(command("audit", recording))
+
+
 def test_the_viewer_loads_neither_whatever_it_shows(tmp_path: Path) -> None:
     recording = train(tmp_path, DIGITS).path
     script = """
