@@ -110,6 +110,16 @@ def test_what_one_run_has_and_the_other_has_not_is_no_difference() -> None:
         assert np.isnan(figure.ratio)
 
 
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(1e-3, 1e3))
+def test_means_are_apart_by_the_spread(one: float, other: float, spread: float) -> None:
+    figure = Figure("x", "place", one, other, spread)
+    assert figure.apart == pytest.approx(abs(one - other) / spread)
+    assert figure.ratio == pytest.approx((one - other) / spread)
+    still = Figure("x", "place", one, other, 0.0)
+    assert still.apart == (0 if one == other else np.inf)
+    assert np.isnan(still.ratio)
+
+
 def same_again(index: int = 1) -> RunView:
     """The same run once more under another number, as a fork without changes is."""
     again = run_view(0, **NORM)

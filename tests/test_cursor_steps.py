@@ -160,6 +160,9 @@ def test_the_curves_axis_counts_steps() -> None:
         return max(text(row).rfind(mark) for row in rows[2:])
 
     assert column(by_epoch, "▲") == -1  # both are 12 epochs old: it lies under the selected run's
+    at = column(by_step, "●")
+    solid = next(text(row)[at - 4 : at] for row in by_step[2:] if text(row)[at : at + 1] == "●")
+    assert len(solid.strip()) == 4  # the validation line leads to the mark
     left = text(by_step[-2]).index("└")
     share = (column(by_step, "▲") - left) / (column(by_step, "●") - left)
     assert share == pytest.approx(1 / 4, abs=0.1)  # but one has made a quarter of the steps
