@@ -17,6 +17,7 @@ from bntui.viewer.panels import PANELS
 from bntui.viewer.rows import text, width
 from bntui.viewer.theme import RUN_MARKS
 from tests import factory
+from tests.fakes import fork_view
 
 FACTS = {"train_samples": "1437", "validation_samples": "360"}
 
@@ -171,3 +172,46 @@ def test_a_tiny_screen_says_so(columns: int, rows: int) -> None:
     assert len(lines) == rows
     if columns >= 20 and rows >= 5:
         assert f"{SMALLEST[0]}x{SMALLEST[1]}" in " ".join(text(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("device", "deterministic", "words"),
+    [
+        ("cpu", None, "cpu"),
+        ("cpu", False, "cpu"),
+        ("cuda:0", None, "cuda:0 · deterministic"),
+        ("cuda:0", True, "cuda:0 · deterministic"),
+        ("cuda:0", False, "cuda:0 · not deterministic"),
+    ],
+)
+def test_the_header_says_which_determinism_is_on(device: str, deterministic: bool | None, words: str) -> None:
+    run = factory.run_view()
+    config = run.info.config if deterministic is None else {**run.info.config, "deterministic": deterministic}
+    on = replace(run, info=replace(run.info, device=device, config=config))
+    data = chrome.data_text(factory.view(on), {"train_samples": "10", "validation_samples": "5"})
+    assert data == f"digits 10 + 5 · {words}"
+    assert data in text(
+        chrome.header(factory.view(on), {"train_samples": "10", "validation_samples": "5"}, ("", ""), 160)
+    )
+
+
+def test_names_of_forks_leave_room_for_the_others() -> None:
+    parent = factory.run_view()
+    forks = [fork_view(n, parent, 3, name=f"plain · {'again · ' * 8}lr 0.{n}") for n in (1, 2)]
+    row = text(chrome.header(factory.view(parent, *forks), {}, ("replay", ""), 160))
+    assert "▲ …lr 0.1" in row
+    assert "■ …lr 0.2" in row
+    assert "Batch normalization in a sigmoid network" in row
+
+
+def test_keys_of_forks_and_troubles_stand_there_where_they_do_something() -> None:
+    def shown(**given: bool) -> list[str]:
+        row = chrome.keys(
+            250, live=False, running=False, runs=2, several=True, zoomed=False, from_gallery=False, **given
+        )
+        return [span.text for span in row]
+
+    assert {"f", "r"} <= set(shown())
+    assert "!" not in shown()
+    assert "!" in shown(troubled=True)
+    assert "f" not in shown(forks=False)

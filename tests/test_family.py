@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from bntui.language import use
-from bntui.recording.history import Event
+from bntui.recording.history import Event, Fork
 from bntui.viewer import chrome, family, family_rows
 from bntui.viewer.panels import PANELS, curves, timeline
 from bntui.viewer.rows import text
@@ -42,6 +42,16 @@ def test_each_run_stands_above_its_forks() -> None:
         (4, "└ "),
         (1, ""),
     )
+
+
+def test_a_fork_of_a_run_that_is_not_there_yet_stands_by_itself() -> None:
+    """As a file of a stranger might have it: a ring of parents must not hide runs."""
+    first, second = factory.run_view(), factory.run_view(1, "other")
+    lost = [replace(run.info, fork=Fork(1 - run.info.index, 24, 1.0)) for run in (first, second)]
+    assert family.tree(lost) == ((0, ""), (1, "└ "))
+    far = replace(second, info=replace(second.info, fork=Fork(9, 24, 1.0)))
+    assert family.tree([first.info, far.info]) == ((0, ""), (1, ""))
+    assert page(shown(first, far), 1)
 
 
 def test_tab_walks_the_tree_and_comes_around() -> None:

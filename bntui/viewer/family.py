@@ -23,18 +23,23 @@ class Twig(NamedTuple):
     """Lines that lead to it from its parent, empty for a run of the scenario."""
 
 
+def parent(run: RunInfo) -> int | None:
+    """Number of the run that a fork comes from; a file of a stranger may name one that was not there yet."""
+    return run.fork.run if run.fork is not None and 0 <= run.fork.run < run.index else None
+
+
 def tree(runs: Sequence[RunInfo]) -> tuple[Twig, ...]:
     """All runs, each one followed by its forks in the order in which they were made."""
     children: dict[int | None, list[int]] = {}
     for run in runs:
-        children.setdefault(None if run.fork is None else run.fork.run, []).append(run.index)
+        children.setdefault(parent(run), []).append(run.index)
 
-    def below(parent: int | None, lines: str) -> Iterator[Twig]:
-        twigs = children.get(parent, [])
+    def below(above: int | None, lines: str) -> Iterator[Twig]:
+        twigs = children.get(above, [])
         for run in twigs:
             last = run == twigs[-1]
-            branch = "" if parent is None else lines + ("└ " if last else "├ ")
-            inner = "" if parent is None else lines + ("  " if last else "│ ")
+            branch = "" if above is None else lines + ("└ " if last else "├ ")
+            inner = "" if above is None else lines + ("  " if last else "│ ")
             yield Twig(run, branch)
             yield from below(run, inner)
 

@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 from bntui.language import N_, _
 from bntui.viewer import figures
-from bntui.viewer.family import Twig, own_name, tree, value_text
+from bntui.viewer.family import Twig, own_name, parent, tree, value_text
 from bntui.viewer.fork_words import SAME_AGAIN, carried_words
 from bntui.viewer.monitor import watched
 from bntui.viewer.rows import Drawing, Row, Span, fit, ljust, rjust, wrap
@@ -128,12 +128,12 @@ def _told(view: View, run: RunView, width: int) -> list[Row]:
     """Where a run comes from, what is different in it, what it kept, and what happened to it."""
     rows: list[Row] = [(Span(f"{run.mark} {run.name}", f"bold {run.style}"),)]
     sentences: list[tuple[str, str]] = []
-    fork = run.info.fork
-    if fork is not None:
-        parent = view.runs[fork.run]
+    fork, above = run.info.fork, parent(run.info)
+    if fork is not None and above is not None:
+        other = view.runs[above]
         sentence = _("begins after step {step} of {run}, epoch {epoch}")
         place = {"step": figures.count(fork.step), "epoch": figures.epoch(fork.epoch)}
-        sentences.append((sentence.format(run=f"{parent.mark} {parent.name}", **place), "text"))
+        sentences.append((sentence.format(run=f"{other.mark} {other.name}", **place), "text"))
         if fork.changes:
             words = ", ".join(f"{path} {value_text(old)} → {value_text(new)}" for path, old, new in fork.changes)
             sentences.append((_("changed: {changes}").format(changes=words), "text"))

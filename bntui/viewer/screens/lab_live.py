@@ -37,7 +37,7 @@ FRAME: Final = 1 / 15
 """Seconds between two redraws for the trainer's news: the terminal's queue must not fill up."""
 LAST_WORDS: Final = 3.0
 """Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
-NO_TRAINER: Final = N_("This recording has no live trainer.")
+NO_TRAINER: Final = N_("This recording has no live trainer: f forks a run, bntui resume goes on with it.")
 ONLY_LOOKING: Final = N_("Comparing is for looking: bntui attach FILE commands a trainer.")
 IS_OVER: Final = N_("Training is over: all is recorded.")
 GONE: Final = N_("The trainer ended unexpectedly; what it recorded is saved.")
