@@ -72,7 +72,7 @@ def measure(name: str, seed: int) -> Measurement:
             return Measurement(name, key, seed, 0.0, {}, str(error))
         while not session.over:
             session.epoch(lambda: False)
-        session.writer.close()
+        session.close()
         reader = Reader(path)
         runs = [Trained(run, reader.history(run.index), reader.events(run.index)) for run in reader.runs]
         figures = {run.info.name: {figure.heading: figure.of(run) for figure in FIGURES[name]} for run in runs}

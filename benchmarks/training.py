@@ -76,7 +76,7 @@ def main() -> int:
             (timed(lambda: session.epoch(lambda: False)), timed(lambda: [epoch() for epoch in theirs]))
             for _ in range(options.rounds + 2)
         ][2:]  # the first two warm up
-        session.writer.close()
+        session.close()
     ours, usual = (statistics.median(2 / took for took in column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)
     print({"epochs_per_s": round(ours, 1), "usual_epochs_per_s": round(usual, 1), "ratio": round(ratio, 2)})

@@ -67,7 +67,8 @@ def fork(recording: Path, there: Place, changes: Sequence[tuple[str, object]], *
 
     Raises:
         ScenarioError: the changes are not valid.
-        TrainerError: why the trainer cannot.
+        UsageError: why the live trainer refuses.
+        TrainerError: why a new one cannot.
     """
     with closing(Reader(recording)) as reader:
         valid_fork(reader.runs[there.run].config, changes)  # what is wrong is said before anything starts
@@ -82,7 +83,7 @@ def fork(recording: Path, there: Place, changes: Sequence[tuple[str, object]], *
             while (status := trainer.receive()) is not None:
                 reader.refresh()
                 if status.refusal:
-                    raise TrainerError(status.refusal)
+                    raise UsageError(status.refusal)
                 if len(reader.runs) > runs:
                     return recording
     raise TrainerError(lost(recording))

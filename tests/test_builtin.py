@@ -69,7 +69,7 @@ def test_a_scenario_says_what_to_look_for_trains_and_draws(card: Card, tmp_path:
     training = Session.begin(scenario, tmp_path / "x.bntui")
     while not training.over:
         training.epoch(lambda: False)
-    training.writer.close()
+    training.close()
     try:
         for language in LANGUAGES:
             use(language)

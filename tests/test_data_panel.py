@@ -283,7 +283,7 @@ def train(folder: Path, scenario: str) -> Reader:
     session = Session.begin(parse(scenario, file="test.toml"), folder / "0.bntui")
     while not session.over:
         session.epoch(lambda: False)
-    session.writer.close()
+    session.close()
     return Reader(folder / "0.bntui")
 
 

@@ -71,7 +71,7 @@ def test_the_recording_holds_images_times_the_factor_and_the_network_saw_rows(tm
     path = tmp_path / "rows.bntui"
     session = Session.begin(parse(SCENARIO, file="test.toml"), path)
     session.epoch(lambda: False)
-    session.writer.close()
+    session.close()
     reader = Reader(path)
     data = reader.dataset
     assert data is not None
@@ -104,7 +104,7 @@ def test_a_grid_of_predictions_goes_through_a_recurrent_network(tmp_path: Path) 
     text = SCENARIO.replace("digits", "moons").replace('"rows"', '"pixels"').replace("factor = 15.9375", "")
     path = tmp_path / "moons.bntui"
     session = Session.begin(parse(text, file="test.toml"), path)
-    session.writer.close()
+    session.close()
     predictions = Reader(path).keyframe(0, 0).predictions
     assert predictions is not None
     assert predictions.classes is not None

@@ -48,7 +48,7 @@ def train(folder: Path, text: str, *overrides: tuple[str, Any]) -> Reader:
     session = Session.begin(parse(text, file="test.toml", overrides=overrides), path, overrides)
     while not session.over:
         session.epoch(never)
-    session.writer.close()
+    session.close()
     return Reader(path)
 
 
@@ -211,7 +211,7 @@ def test_an_interrupted_epoch_ends_at_a_keyframe(tmp_path: Path) -> None:
     session.epoch(lambda: session.runs[0].step == 3)
     assert session.runs[0].step == 4
     session.interrupt()
-    session.writer.close()
+    session.close()
     reader = Reader(tmp_path / "x.bntui")
     assert reader.history(0).step.tolist() == [0, 4]
     assert [event.kind for event in reader.events(0)] == ["interrupted"]
@@ -288,7 +288,7 @@ def test_an_interruption_keeps_the_runs_side_by_side(tmp_path: Path) -> None:
     assert (first.step, second.step) == (6, 6)
     session.epoch(never)
     assert (first.step, second.step) == (12, 12)
-    session.writer.close()
+    session.close()
 
 
 def test_the_schedules_state_is_evidence(tmp_path: Path) -> None:
@@ -373,7 +373,7 @@ def test_evidence_that_is_written_later_has_the_masks_of_its_own_step(tmp_path: 
     for step in range(4):
         x = session.runs[0]._x[:60]
         session.runs[0].stepper.bare(x, session.runs[0]._y[:60], 100 + step, 0.1)
-    session.writer.close()
+    session.close()
     reader, draws = Reader(path), Draws(7, torch.device("cpu"))
     history = reader.history(0)
     assert len(reader.evidence_rows(0)) < len(history)

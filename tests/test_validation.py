@@ -115,7 +115,7 @@ def train(folder: Path, text: str) -> Reader:
     session = Session.begin(parse(text, file="test.toml"), path)
     while not session.over:
         session.epoch(lambda: False)
-    session.writer.close()
+    session.close()
     return Reader(path)
 
 

@@ -1,0 +1,128 @@
+"""Resume and fork as processes: through the live trainer or one that is started, in a copy where need be."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bntui import again
+from bntui.errors import UsageError
+from bntui.link import lock_path
+from bntui.recording.copy import writable
+from bntui.recording.reader import Reader
+from bntui.viewer.client import IdleTrainer
+from tests.same import compare
+from tests.test_process import BNTUI, LONG, connected, scenario, steps, until
+from tests.test_session import DIGITS, TWO_RUNS, rows, train
+
+
+def bntui(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*BNTUI, *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def test_a_fork_joins_through_the_live_trainer(tmp_path: Path) -> None:
+    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", pace=5)
+    with connected(recording) as trainer:
+        until(trainer, lambda status: status.keyframes >= 8)
+        holder = lock_path(recording).read_text()
+        there = again.place(recording, "batch norm", 2)
+        assert (there.run, there.step, there.epoch) == (1, 12, 2.0)
+        assert again.fork(recording, there, [("training.lr", 0.01)]) == recording
+        until(trainer, lambda _status: len(steps(recording)) == 3 and steps(recording)[2] >= 18)
+        assert lock_path(recording).read_text() == holder
+        refused = bntui("fork", recording, "--run", "0", "--epoch", "3", "--set", "training.epochs=3", "--headless")
+        assert refused.returncode == 2
+        assert "the fork begins at epoch 3 and would be over at once" in refused.stderr
+        wrong = bntui("fork", recording, "--set", "training.lr=-1", "--headless")
+        assert wrong.returncode == 2
+        assert "training.lr = -1: must be at least 0.0" in wrong.stderr
+        trainer.send("stop")
+        until(trainer, lambda status: status.state == "stopped")
+    with closing(Reader(recording)) as reader:
+        assert [run.name for run in reader.runs] == ["plain", "batch norm", "batch norm · lr 0.01"]
+        assert reader.history(2).lr[1:].tolist() == [0.01] * (len(reader.history(2)) - 1)
+        assert reader.weights(2)[12] == reader.weights(1)[12]
+
+
+def test_a_killed_trainer_is_resumed_from_the_command_line(tmp_path: Path) -> None:
+    text = DIGITS.replace("epochs = 6", "epochs = 8") + TWO_RUNS
+    recording = IdleTrainer.start().open(scenario(tmp_path, text), tmp_path / "x.bntui", pace=2)
+    with connected(recording) as trainer:
+        until(trainer, lambda status: status.keyframes >= 6)
+        os.kill(int(lock_path(recording).read_text()), signal.SIGKILL)
+        assert trainer.receive(timeout=60) is None
+    done = bntui("resume", recording, "--json")
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["event"] for line in events if "event" in line][-3:] == ["finished", "finished", "end"]
+    with closing(train(tmp_path, text)) as reference, closing(Reader(recording)) as reader:
+        for run in (0, 1):
+            assert compare(reference, run, reader, run) == 9
+    over = bntui("resume", recording, "--headless")
+    assert over.returncode == 2
+    assert "every run of" in over.stderr
+    assert not Path(f"{recording}-wal").exists()
+
+
+def test_a_fork_of_a_finished_recording_starts_a_trainer_and_the_self_check_proves_it(tmp_path: Path) -> None:
+    with closing(train(tmp_path, DIGITS)) as reader:
+        path = reader.path
+    before = rows(path, "SELECT run, step, digest FROM keyframe")
+    checked = bntui("fork", path, "--epoch", "2", "--check")
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout == "forked at epoch 2, nothing changed: the same bits at 4 keyframes\n"
+    assert rows(path, "SELECT run, step, digest FROM keyframe") == before  # checked in a copy
+    done = bntui("fork", path, "--run", "0", "--epoch", "2.5", "--set", "network.norm=batch", "--headless")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{path}\n"
+    with closing(Reader(path)) as reader:
+        assert [run.name for run in reader.runs] == ["run", "run · norm batch"]
+        fork = reader.runs[1].fork
+        assert fork is not None
+        assert (fork.run, fork.step, fork.epoch) == (0, 12, 2.0)
+        assert fork.changes == (("network.norm", "none", "batch"),)
+        assert reader.history(1).step.tolist() == [12, 18, 24, 30, 36]
+    with pytest.raises(UsageError, match="there is no run"):
+        again.place(path, "nobody", None)
+
+
+def test_the_self_check_finds_a_departure(tmp_path: Path) -> None:
+    from bntui.trainer.selfcheck import no_change_fork
+
+    with closing(train(tmp_path, DIGITS)) as reader:
+        path = reader.path
+    import sqlite3
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE keyframe SET val_loss = val_loss + 1e-12 WHERE step = 24")
+    found = no_change_fork(path, 0, 12)
+    assert (found.departed, found.figures) == (24, ("val_loss",))
+    assert found.steps == (18, 24, 30, 36)
+
+
+def test_a_recording_that_cannot_be_written_is_copied_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(train(tmp_path, DIGITS)) as reader:
+        path = reader.path
+    assert again.on_own_ground(path) == path
+    monkeypatch.setattr("os.access", lambda place, _mode: not str(place).startswith(str(tmp_path)))
+    assert not writable(path)
+    copy = again.on_own_ground(path)
+    assert copy.parent.name == "recordings"
+    assert rows(copy, "SELECT digest FROM keyframe") == rows(path, "SELECT digest FROM keyframe")
+
+
+def test_a_live_recording_is_not_resumed(tmp_path: Path) -> None:
+    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", start=False)
+    with connected(recording):
+        began = time.monotonic()
+        done = bntui("resume", recording, "--headless")
+        assert done.returncode == 2
+        assert f"bntui attach {recording}" in done.stderr
+        assert time.monotonic() - began < 60
