@@ -66,7 +66,7 @@ def collected() -> Catalog:
             catalogue.add(message, locations=[(file.relative_to(ROOT).as_posix(), 0)])
     read_off = (
         ("bntui/scenario/schema.py", _descriptions()),
-        ("bntui/cli.py", _helps()),
+        ("bntui/commands", _helps()),
         ("bntui/keyframe.py", _definitions()),
     )
     for place, texts in read_off:

@@ -1,0 +1,33 @@
+"""What all commands are made of: the program they belong to, how they explain themselves, what many of them take."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bntui.usage import Command, Group
+
+app = typer.Typer(
+    name="bntui",
+    cls=Group,
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+command = partial(app.command, cls=Command)
+
+Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording (.bntui).")]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Run = Annotated[str | None, typer.Option("--run", metavar="R", help="Name or number of the run; default the first.")]
+Epoch = Annotated[
+    float | None,
+    typer.Option("--epoch", metavar="N", help="Last keyframe at or before this epoch; default the last."),
+]
+Headless = Annotated[bool, typer.Option("--headless", help="No screen: a progress bar.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Headless: JSON lines to stdout, one per epoch and run.")]

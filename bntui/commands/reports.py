@@ -1,0 +1,179 @@
+"""Commands that say something on stdout: about recordings, scenarios, and this machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from typing import Annotated, Any
+
+import typer
+from rich.cells import cell_len
+
+from bntui.commands.base import Epoch, Json, Recording, Run, app, command
+from bntui.errors import UsageError
+from bntui.language import _, ngettext, use
+from bntui.usage import WIDEST, Command
+from bntui.viewer.rows import ljust
+
+
+@command()
+def show(
+    recording: Recording,
+    run: Run = None,
+    epoch: Epoch = None,
+    as_json: Json = False,
+) -> None:
+    """Print a keyframe as text or JSON."""
+    from bntui.recording.reader import Reader
+    from bntui.show import as_json as json_of
+    from bntui.show import as_text, find_keyframe, find_run
+
+    reader = Reader(recording)
+    frame = find_keyframe(reader, find_run(reader, run), epoch)
+    print(json_of(reader, frame) if as_json else as_text(reader, frame))
+    reader.close()
+
+
+class _WithTolerances(Command):
+    """The audit's help: its page, and the table of tolerances."""
+
+    def get_help(self, ctx: Any) -> str:
+        from bntui.audit.report import tolerances
+
+        return f"{super().get_help(ctx)}\n\n{tolerances(min(shutil.get_terminal_size().columns, WIDEST))}"
+
+
+@app.command(cls=_WithTolerances)
+def audit(recording: Recording, as_json: Json = False) -> None:
+    """Is every recorded number true? Checks digests, and recomputes the rest with plain NumPy in float64."""
+    from bntui.audit.audit import audit as audited
+    from bntui.audit.report import as_json as json_of
+    from bntui.audit.report import as_text
+
+    if as_json:
+        use("en")  # what programs read is bound to no language
+    report = audited(recording)
+    print(json_of(report) if as_json else as_text(report))
+    if not report.true:
+        raise typer.Exit(1)
+
+
+@command()
+def stops(
+    recording: Recording,
+    run: Annotated[str | None, typer.Option(metavar="R", help="Name or number of the run; default all.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Patience of every rule that has one; default the run's own.")
+    ] = None,
+    min_delta: Annotated[
+        float | None, typer.Option(min=0, metavar="D", help="Smallest improvement that counts; default the run's own.")
+    ] = None,
+    stopping_threshold: Annotated[
+        float | None, typer.Option(metavar="L", help="Lightning: stop once the loss is below this.")
+    ] = None,
+    divergence_threshold: Annotated[
+        float | None, typer.Option(metavar="L", help="Lightning: stop once the loss is above this.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What would other stopping rules have done with a recording?"""
+    from bntui.insight.jury import Wishes
+    from bntui.recording.reader import Reader
+    from bntui.show import find_run
+    from bntui.stops import as_json as json_of
+    from bntui.stops import as_text
+
+    reader = Reader(recording)
+    runs = [info.index for info in reader.runs] if run is None else [find_run(reader, run)]
+    wishes = Wishes(patience, min_delta, stopping_threshold, divergence_threshold)
+    print(json_of(reader, runs, wishes) if as_json else as_text(reader, runs, wishes))
+    reader.close()
+
+
+@command("list")
+def list_(as_json: Json = False) -> None:
+    """List scenarios and recordings."""
+    from bntui.recording.library import recordings
+    from bntui.scenario.gallery import scenarios
+
+    if as_json:
+        use("en")  # what programs read is bound to no language
+    cards, entries = scenarios(), recordings()
+    if as_json:
+        record = {
+            "scenarios": [{"name": c.name, "path": str(c.path), "title": c.title, "runs": c.runs} for c in cards],
+            "recordings": [
+                {
+                    "path": str(e.path), "title": e.title, "runs": e.runs, "epochs": e.epochs,
+                    "when": e.when.isoformat(timespec="seconds"), "size": e.size, "live": e.live, "problem": e.problem,
+                }
+                for e in entries
+            ],
+        }  # fmt: skip
+        print(json.dumps(record, ensure_ascii=False))
+        return
+    width = max((cell_len(card.name) for card in cards), default=0)
+    print(_("Scenarios"))
+    for card in cards:
+        print(f"  {ljust(card.name, width)}  {card.problem or card.title}  ({', '.join(card.runs)})")
+    print(_("Recordings") if entries else _("No recordings yet: bntui run SCENARIO makes one"))
+    for entry in entries:
+        epochs = ngettext("{epochs:g} epoch", "{epochs:g} epochs", math.ceil(entry.epochs)).format(epochs=entry.epochs)
+        what = entry.problem or f"{entry.title}  ({', '.join(entry.runs)}; {epochs})"
+        size = f"{entry.size / 1e6:.1f} MB"
+        live = f"● {_('live')}  " if entry.live else ""
+        print(f"  {entry.path}  {entry.when:%Y-%m-%d %H:%M}  {size}  {live}{what}")
+
+
+@command()
+def check(
+    scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO…", help="Scenario files.")],
+) -> None:
+    """Validate scenario files; every error with file, line and key."""
+    from bntui.errors import Problem, ScenarioError
+    from bntui.scenario.gallery import find
+    from bntui.scenario.load import load
+
+    problems: list[Problem] = []
+    for name in scenarios:
+        try:
+            found = load(find(name))
+        except UsageError as error:
+            problems.append(Problem("", str(error)))
+        except ScenarioError as error:
+            problems += error.problems
+        else:
+            count = len(found.runs)
+            valid = ngettext("{name}: valid, {count} run", "{name}: valid, {count} runs", count)
+            print(valid.format(name=name, count=count))
+    if problems:
+        raise ScenarioError(problems)
+
+
+@command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files, for editors."""
+    from bntui.scenario.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@command()
+def doctor(as_json: Json = False) -> None:
+    """Is this terminal and device fit?"""
+    from bntui.doctor import as_record, examine
+
+    if as_json:
+        use("en")  # what programs read is bound to no language
+    findings = examine()
+    width = max(cell_len(_(finding.name)) for finding in findings)
+    if as_json:
+        print(json.dumps(as_record(findings), ensure_ascii=False))
+    else:
+        for finding in findings:
+            print(f"{'✓' if finding.fine else '✗'} {ljust(_(finding.name), width)}  {finding.value}")
+            if not finding.fine:
+                print(f"  {finding.advice}")
+    if not all(finding.fine for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,79 @@
+"""Commands that open the screen: the gallery, and recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bntui import __version__
+from bntui.commands.base import Recording, app, command
+from bntui.errors import UsageError
+from bntui.language import _, use
+from bntui.preference import OPTION, preferred
+from bntui.screen import need_terminal, open_screen
+from bntui.usage import LANGUAGE_HELP, LANGUAGE_VALUES
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"bntui {__version__}")
+        raise typer.Exit
+
+
+def _speak(asked: str | None) -> None:
+    if asked is not None:
+        use(preferred(asked))
+
+
+@app.callback(invoke_without_command=True)
+def gallery(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    language: Annotated[  # noqa: ARG001
+        str | None,
+        typer.Option(OPTION, metavar=LANGUAGE_VALUES, callback=_speak, is_eager=True, help=LANGUAGE_HELP),
+    ] = None,
+) -> None:
+    """A terminal laboratory for neural-network training. Without a command: the gallery."""
+    if context.invoked_subcommand is None:
+        need_terminal(_("bntui list lists scenarios and recordings as text"))
+        open_screen()
+
+
+@command()
+def replay(recording: Recording) -> None:
+    """Open a recording, finished or growing."""
+    from bntui.recording.reader import Reader
+
+    Reader(recording).close()  # a file that is none is said before the screen opens
+    need_terminal(_("bntui show prints a keyframe as text"))
+    open_screen(recording)
+
+
+@command()
+def compare(
+    recordings: Annotated[list[Path], typer.Argument(metavar="FILE FILE…", help="Two recordings or more.")],
+) -> None:
+    """Open recordings side by side, under one cursor."""
+    from bntui.recording.joined import Joined
+
+    Joined(recordings).close()  # what cannot be compared is said before the screen opens
+    need_terminal(_("bntui show prints a keyframe as text"))
+    open_screen(recordings)
+
+
+@command()
+def attach(recording: Recording) -> None:
+    """Come back to a recording whose trainer is live."""
+    from bntui.recording.library import is_live
+    from bntui.recording.reader import Reader
+
+    Reader(recording).close()
+    if not is_live(recording):
+        sentence = _("{recording} has no live trainer: bntui replay {recording} opens it")
+        raise UsageError(sentence.format(recording=recording))
+    replay(recording)

@@ -1,0 +1,197 @@
+"""Commands that train: a scenario from its start, a recording from where it ends or from a keyframe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bntui.commands.base import Epoch, Headless, JsonLines, Recording, Run, command
+from bntui.errors import TrainerError, UsageError
+from bntui.language import _, ngettext
+from bntui.screen import need_terminal, open_screen
+
+if TYPE_CHECKING:
+    from bntui.again import Place
+    from bntui.link import Status
+
+PATHS = ("data.source", "data.labels")
+"""Keys that name files: on the command line relative to where one stands, in a scenario to its own folder."""
+
+
+@command()
+def run(
+    scenario: Annotated[
+        str, typer.Argument(metavar="SCENARIO", help="A scenario file, or the name of a built-in one.")
+    ],
+    headless: Headless = False,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs to train.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything that is drawn.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change any key, in every run; repeatable.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Record into this file.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Start training and return; bntui attach comes back.")
+    ] = False,
+    as_json: JsonLines = False,
+) -> None:
+    """Train a scenario: on the screen, or headless."""
+    from bntui.link import INTERACTIVE_PACE
+    from bntui.scenario.gallery import find
+    from bntui.scenario.load import load, parse_override
+    from bntui.viewer.client import IdleTrainer
+
+    without_screen = headless or detach or as_json
+    if not without_screen:
+        need_terminal(_("add --headless to train without a screen"))
+    given = [("training.epochs", epochs), ("seed", seed), ("device", device)]
+    overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
+    overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
+    path = find(scenario)
+    trainer = IdleTrainer.start()  # imports torch while the scenario is checked
+    try:
+        text = load(path, overrides).text
+    except BaseException:
+        trainer.discard()
+        raise
+    start = partial(trainer.open, path, output, overrides, text=text)
+    if not without_screen:
+        open_screen(opening=lambda: start(pace=INTERACTIVE_PACE), cancel=trainer.discard, starting=path.stem)
+        return
+    recording = start()
+    if detach:
+        print(json.dumps({"recording": str(recording)}) if as_json else recording)
+        return
+    from bntui.headless import follow
+
+    follow(recording, as_json=as_json)
+    if not as_json:
+        print(recording)
+
+
+def _from_here(value: object) -> object:
+    """The absolute path of a file that is named from here, there or not; the name of built-in data as it is."""
+    from bntui.scenario.schema import BUILTIN_DATA, DATA_SUFFIXES
+
+    if not isinstance(value, str) or value in BUILTIN_DATA or not value.endswith(DATA_SUFFIXES):
+        return value
+    return str(Path(value).expanduser().absolute())
+
+
+@command()
+def resume(
+    recording: Recording,
+    headless: Headless = False,
+    as_json: JsonLines = False,
+) -> None:
+    """Go on with a recording that was interrupted, bit for bit as if it had not been."""
+    from bntui import again
+    from bntui.link import INTERACTIVE_PACE
+
+    without_screen = headless or as_json
+    if not without_screen:
+        need_terminal(_("add --headless to train without a screen"))
+    here = _own(recording)
+    pace = None if without_screen else INTERACTIVE_PACE
+    _watch(again.resume(here, pace=pace), without_screen=without_screen, as_json=as_json)
+
+
+@command()
+def fork(
+    recording: Recording,
+    run: Run = None,
+    epoch: Epoch = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting; repeatable.")
+    ] = None,
+    headless: Headless = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing, and see whether the same bits come out; exit 1 if not.")
+    ] = False,
+    as_json: JsonLines = False,
+) -> None:
+    """Begin a new run from a keyframe of another, with something changed."""
+    from bntui import again
+    from bntui.link import INTERACTIVE_PACE
+    from bntui.scenario.load import parse_override
+
+    there = again.place(recording, run, epoch)
+    if check:
+        _check_fork(recording, there)
+        return
+    without_screen = headless or as_json
+    if not without_screen:
+        need_terminal(_("add --headless to train without a screen"))
+    changes = list(map(parse_override, settings or ()))
+    pace = None if without_screen else INTERACTIVE_PACE
+    _watch(again.fork(_own(recording), there, changes, pace=pace), without_screen=without_screen, as_json=as_json)
+
+
+def _own(recording: Path) -> Path:
+    """The recording, or a copy of it where it cannot be written."""
+    from bntui.again import on_own_ground
+
+    here = on_own_ground(recording)
+    if here != recording:
+        print(_("{recording} is read-only: going on in {copy}").format(recording=recording, copy=here), file=sys.stderr)
+    return here
+
+
+def _watch(recording: Path, *, without_screen: bool, as_json: bool) -> None:
+    """Follow a training to its end, or look at it."""
+    if not without_screen:
+        open_screen(recording)
+        return
+    from bntui.headless import follow
+
+    follow(recording, as_json=as_json)
+    if not as_json:
+        print(recording)
+
+
+def _check_fork(recording: Path, there: Place) -> None:
+    from bntui.trainer.selfcheck import no_change_fork
+
+    found = no_change_fork(recording, there.run, there.step)
+    if found.departed is not None:
+        sentence = _("the fork departs from its parent at step {step}: {figures}")
+        print(sentence.format(step=found.departed, figures=", ".join(found.figures)))
+        raise typer.Exit(1)
+    count = len(found.steps)
+    same = ngettext(
+        "forked at epoch {epoch:g}, nothing changed: the same bits at {count} keyframe",
+        "forked at epoch {epoch:g}, nothing changed: the same bits at {count} keyframes",
+        count,
+    )
+    print(same.format(epoch=there.epoch, count=count))
+
+
+@command()
+def stop(recording: Recording) -> None:
+    """End a recording's trainer after the step under way, everything saved."""
+    from bntui.headless import lost
+    from bntui.link import OVER
+    from bntui.recording.reader import Reader
+    from bntui.viewer.client import Trainer
+
+    trainer = Trainer.connect(recording)
+    if trainer is None:
+        Reader(recording).close()  # says so, if there is no such recording
+        raise UsageError(_("{recording} has no live trainer").format(recording=recording))
+    trainer.send("stop")
+    last: Status | None = None
+    while (status := trainer.receive()) is not None:
+        last = status
+    trainer.close()
+    if last is None or last.state == "failed" or last.state not in OVER:
+        message = last.message if last is not None else ""
+        raise TrainerError(message or lost(recording))
+    print(_("stopped: {recording}").format(recording=recording), file=sys.stderr)
