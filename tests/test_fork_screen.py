@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from textual.command import CommandPalette
 from textual.pilot import Pilot
 
 from bntui.errors import StorageError, TrainerError
@@ -17,9 +18,11 @@ from bntui.link import INTERACTIVE_PACE, Status
 from bntui.recording import copy as copies
 from bntui.recording.history import Event
 from bntui.recording.reader import Reader
+from bntui.scenario.checks import Facts
 from bntui.viewer import app as app_module
 from bntui.viewer import client
 from bntui.viewer.app import LabApp
+from bntui.viewer.fork_form import data_facts
 from bntui.viewer.panels import PANELS
 from bntui.viewer.rows import text
 from bntui.viewer.screens import lab_live
@@ -247,6 +250,35 @@ async def test_before_a_fork_every_panel_and_the_microscope_can_be_looked_at(rea
         await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
         await pilot.press("home", "enter")
         await until(pilot, lambda: lab(pilot).view_state.selected == 0)
+
+
+@pytest.mark.usefixtures("reader")
+async def test_what_keys_do_is_found_in_the_palette() -> None:
+    async with start().run_test(size=BIG) as pilot:
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
+        await pilot.press(*"runs and their", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
+
+
+def test_what_the_name_of_the_data_does_not_tell_comes_from_the_recording(reader: FakeReader) -> None:
+    info = reader.runs[0]
+    assert data_facts(reader, info) is None
+    of_a_file = replace(info, config={**info.config, "data": {**info.config["data"], "source": "mine.csv"}})
+    assert data_facts(reader, of_a_file) == Facts(1437 + 360, "classification", None)
+
+
+async def test_a_trainer_that_went_meanwhile_is_replaced(waking: tuple[FakeTrainer, list[Any]]) -> None:
+    _, told = waking
+    gone = FakeTrainer()
+    async with start(gone).run_test(size=BIG) as pilot:
+        await heard(pilot, gone, RUNNING)
+        await open_form(pilot)
+        gone.gone = True
+        await pilot.press("enter")
+        await until(pilot, lambda: lab(pilot).view_state.selected == 2)
+        assert len(told) == 1
+        assert "trainer gone" not in shown(pilot, "header")
 
 
 class FakeIdle:

@@ -21,7 +21,7 @@ from textual.screen import Screen
 from bntui.errors import BntuiError
 from bntui.language import _
 from bntui.link import runtime_folder
-from bntui.viewer.palette import SEARCH, commands
+from bntui.viewer.palette import SEARCH, commands, of_keys
 from bntui.viewer.theme import THEME
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class LabApp(App[BntuiError]):
         self.notify(_("ctrl+q quits."), markup=False)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        return commands(super().get_system_commands(screen))
+        return (*of_keys(screen), *commands(super().get_system_commands(screen)))
 
     def action_command_palette(self) -> None:
         if not isinstance(self.screen, CommandPalette):

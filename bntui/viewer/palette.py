@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from textual.app import SystemCommand
 from textual.binding import ActiveBinding, Binding
@@ -43,6 +44,19 @@ TEXTUALS: Final = (
 def commands(of_textual: Iterable[SystemCommand]) -> Iterable[SystemCommand]:
     """Its commands in the reader's language."""
     return (command._replace(title=_(command.title), help=_(command.help)) for command in of_textual)
+
+
+def of_keys(screen: Screen[Any]) -> Iterable[SystemCommand]:
+    """What the keys of a screen do, to be found by its name; in the reader's language, as its keys are listed."""
+    offered = set()
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        own = active.node is screen and not binding.action.startswith(("app.", "screen.")) and binding.description
+        if not own or binding.action in offered:
+            continue
+        offered.add(binding.action)
+        key = screen.app.get_key_display(binding)
+        yield SystemCommand(binding.description, key, partial(screen.run_action, binding.action))
 
 
 class SpokenScreen(Screen[ScreenResultType]):

@@ -17,6 +17,7 @@ from bntui.viewer import fork_rows
 from bntui.viewer.figures import count, epoch
 from bntui.viewer.fork_form import Form, Origin, Verdict
 from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.widgets import RowsWidget, framed
 
 WIDEST, TALLEST = 100, 40
@@ -48,7 +49,7 @@ class ForkRequest(NamedTuple):
         return self._asdict()
 
 
-class ForkScreen(ModalScreen[ForkRequest | None]):
+class ForkScreen(SpokenScreen[ForkRequest | None], ModalScreen[ForkRequest | None]):
     """All settings of a run, to be changed in its fork; gives back what was asked for, or nothing."""
 
     CSS = "ForkScreen { background: transparent; overflow: hidden; }"

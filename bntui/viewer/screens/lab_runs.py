@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from bntui.language import N_
 from bntui.viewer import family_rows
 from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.view import View
 from bntui.viewer.widgets import RowsWidget, framed
 
@@ -21,7 +22,7 @@ LEAST, MARGIN = 16, 4
 """Rows of a page with few runs, and rows that a high screen leaves around it."""
 
 
-class RunsScreen(ModalScreen[int | None]):
+class RunsScreen(SpokenScreen[int | None], ModalScreen[int | None]):
     """Opens at the selected run; gives back the number of the one that was chosen."""
 
     CSS = "RunsScreen { background: transparent; overflow: hidden; }"
