@@ -310,6 +310,13 @@ FORGED: dict[str, Forgery] = {
         ),
         "batch_loss",
     ),
+    "split": (
+        lambda p: forger.dataset(
+            p, "data", lambda a: a["train"].__setitem__(0, a["validation"][0]),
+            lambda a, _b: hashlib.blake2b(a["x"].tobytes() + a["y"].tobytes(), digest_size=16).digest(),
+        ),
+        "train, validation",
+    ),
     "learning rate of the configuration": (
         lambda p: forger.run_row(p, DENSE, "config", lambda text: text.replace("0.004", "0.04")), "lr"
     ),

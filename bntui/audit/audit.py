@@ -16,11 +16,12 @@ from bntui.audit.consistency import check_row
 from bntui.audit.course import Course, Row, check_course
 from bntui.audit.digests import Damage, check_digests
 from bntui.audit.ends import check_checkpoint, check_events, check_parentage, check_weights
+from bntui.audit.inputs import check_scaling, check_split
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.minibatches import check_batches, check_counts
 from bntui.audit.network import parameter_names, stages_of, state_names
 from bntui.audit.recompute import LOSS, recompute
-from bntui.audit.samples import Samples, scaling_fits
+from bntui.audit.samples import Samples
 from bntui.audit.shift import check_shift
 from bntui.audit.subject import EVIDENCE, Subject, Taken, known_kinds, unpack
 from bntui.audit.tolerances import Precision
@@ -44,7 +45,6 @@ from bntui.recording.schema import SCALARS, open_read_only
 
 Values = NDArray[Any]
 
-SCALING: Final = N_("scaling of the inputs")
 PARAMETERS: Final = N_("parameters after the step")
 
 
@@ -127,7 +127,8 @@ class _Audit:
         if not subject.stages:
             ledger.note(N_("keyframes of format 1: it does not name the stages of the network"))
         if subject.samples is not None:
-            _scaling(ledger, subject)
+            check_scaling(ledger, subject)
+            check_split(ledger, subject)
         rows = tuple(self._rows(run.index))
         events = self._reader.events(run.index)
         course = Course(
@@ -319,15 +320,3 @@ class _Audit:
             return None
         size = subject.training.get("validation_batch") or subject.run.config["data"]["batch_size"]
         return forgetting(subject.stages, size)
-
-
-def _scaling(ledger: Ledger, subject: Subject) -> None:
-    """Offset and factor follow from the training part."""
-    samples = subject.samples
-    assert samples is not None
-    offset, factor, size = scaling_fits(samples)
-    place = Place(subject.run.name)
-    ledger.compare(SCALING, place, "offset", samples.scaling.offset, offset, 1e-9 * size)
-    ledger.compare(SCALING, place, "factor", samples.scaling.factor, factor, 1e-7 * np.abs(factor))
-    kind = subject.run.config["data"]["scaling"]
-    ledger.hold(SCALING, place, "scaling", samples.scaling.kind == kind, samples.scaling.kind, kind)
