@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bntui.recording.history import Event
 from bntui.viewer import figures
 from bntui.viewer.charts import Chart, Limits, Series, is_blank, limits, line_chart, put, tick_label, ticks
 from bntui.viewer.panels import curves
@@ -284,3 +285,16 @@ def test_training_figures_within_an_epoch_are_not_drawn() -> None:
     assert not any("1e4" in line or "10000" in line for line in drawn)
     gaps = lines(curves.draw(view(replace(run, history=ends)), 80, 20))
     assert [line[:6] for line in drawn[4:]] == [line[:6] for line in gaps[4:]]
+
+
+def test_what_went_wrong_first_stands_at_its_own_epoch() -> None:
+    run = run_view(keyframes=31)
+    bad = Event(0, 240, 10.0, "first_bad", "first NaN", {"layer": "linear 1"})
+    lines = [text(row) for row in curves.draw(view(replace(run, events=(bad,))), 80, 20).rows]
+    plain = [text(row) for row in curves.draw(view(run), 80, 20).rows]
+    columns = [line.index("!") for line in lines if "!" in line]
+    assert columns
+    assert not any("!" in line for line in plain)
+    axis = next(line for line in lines if "└" in line)
+    left, right = axis.index("└") + 1, 79  # 60 epochs
+    assert abs(columns[0] - (left + (right - left) * 10 / 60)) <= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from bntui.insight.verdicts import verdict_changes
 from bntui.keyframe import COLUMN
+from bntui.recording.history import Event
 from bntui.viewer.panels import timeline
 from bntui.viewer.rows import text, width
 from bntui.viewer.view import RunView
@@ -109,3 +111,19 @@ def test_one_track_a_run_below() -> None:
 
 def test_no_data_says_so() -> None:
     assert "nothing is recorded yet" in text(timeline.draw(view(run_view(keyframes=0)), 80, 2).rows[1])
+
+
+def test_what_went_wrong_first_is_named_with_its_epoch() -> None:
+    events = (
+        Event(0, 96, 4.0, "died", "died", {"layer": "linear 1"}),
+        Event(0, 240, 10.0, "first_bad", "the first NaN", {"layer": "linear 1"}),
+    )
+    drawing = timeline.draw(view(replace(run_view(keyframes=31), events=events)), 120, 12)
+    track, meaning = (text(row) for row in drawing.rows[:2])
+    left, right = track.index("├"), track.index("┤")
+    assert [x for x, glyph in enumerate(track) if glyph == "!"] == [
+        round(left + (right - left) * epoch / 60) for epoch in (4, 10)
+    ]
+    assert "! first bad value 10" in meaning
+    assert "! gradient died 4" in meaning
+    assert "the first NaN" in "\n".join(text(row) for row in drawing.rows)
