@@ -259,8 +259,12 @@ def test_no_panel_shows_english_that_is_not_in_the_catalogue(panel: Panel) -> No
 
 @pytest.mark.usefixtures("disguised")
 def test_no_help_page_does_either(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = ("run", "replay", "compare", "attach", "stop", "show", "stops", "list", "check", "schema", "doctor")
+    commands = (
+        "run", "resume", "fork", "stop", "replay", "compare", "attach", "show", "audit", "stops", "list", "check",
+        "schema", "doctor",
+    )  # fmt: skip
     typed = {"bntui", "SCENARIO", "FILE", "PATH", "VALUE", "en", "ko", *commands}
+    typed |= {"max", "var", "logit", "loss"}  # in the formulas of the audit's tolerances
     for command in ("", *commands):
         with pytest.raises(SystemExit):
             obey([*command.split(), "--help"])

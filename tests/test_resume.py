@@ -198,6 +198,19 @@ def test_a_fork_of_another_structure_says_what_it_kept(tmp_path: Path) -> None:
         assert here[0]["before/linear 1.norm.weight"].tolist() == [1.0] * 20
 
 
+def test_a_reader_that_is_open_sees_the_fork(tmp_path: Path) -> None:
+    session = Session.begin(parse(DIGITS, file="test.toml"), tmp_path / "x.bntui")
+    session.epoch(never)
+    with closing(Reader(tmp_path / "x.bntui")) as reader:
+        assert reader.dataset is not None
+        assert len(reader.dataset.scalings) == 1
+        session.fork(0, 6, [("training.lr", 0.1)])
+        assert reader.refresh()
+        assert [run.name for run in reader.runs] == ["run", "run · lr 0.1"]
+        assert len(reader.dataset.scalings) == 2
+        session.close()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

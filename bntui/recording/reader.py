@@ -115,6 +115,7 @@ class Reader:
             for row in self._db.execute("SELECT * FROM run WHERE run >= ? ORDER BY run", (len(self.runs),)):
                 info = _run_info(row, self._labels)
                 self.runs += (info,)
+                self.__dict__.pop("dataset", None)  # it has a scaling for each run
                 self._columns.append(_Columns(len(info.layers)))
             for row in self._db.execute("SELECT * FROM keyframe WHERE id > ? ORDER BY id", (self._keyframes,)):
                 self._columns[row["run"]].append(row)
