@@ -190,9 +190,13 @@ def test_the_header_says_which_determinism_is_on(device: str, deterministic: boo
     on = replace(run, info=replace(run.info, device=device, config=config))
     data = chrome.data_text(factory.view(on), {"train_samples": "10", "validation_samples": "5"})
     assert data == f"digits 10 + 5 · {words}"
-    assert data in text(
-        chrome.header(factory.view(on), {"train_samples": "10", "validation_samples": "5"}, ("", ""), 160)
-    )
+    facts = {"train_samples": "10", "validation_samples": "5"}
+    rows = {cells: text(chrome.header(factory.view(on), facts, ("", ""), cells)) for cells in range(60, 161)}
+    assert data in rows[160]
+    # where the data has no room any more, the device still has for as many cells as the data's name takes
+    alone = [cells for cells, row in rows.items() if words in row and "digits" not in row]
+    assert len(alone) == len("digits 10 + 5 · ")
+    assert alone[-1] + 1 == min(cells for cells, row in rows.items() if data in row)
 
 
 def test_names_of_forks_leave_room_for_the_others() -> None:

@@ -96,12 +96,14 @@ def header(view: View, facts: Mapping[str, str], state: tuple[str, str], cells: 
     room = cells - width((*left, *right))
     if room < 0:
         left, room = (Span(" "),), cells - 1 - width(right)
-    data: Row = (Span(data_text(view, facts), "muted"), Span("   "))
-    show_data = room >= width(data) + min(cell_len(view.title), 24) + 2
-    room -= width(data) if show_data else 0
+    device = device_text(view.runs[view.selected].info)
+    spare = room - min(cell_len(view.title), 24) - 2 - 3
+    words = next((words for words in (data_text(view, facts), device) if cell_len(words) <= spare), "")
+    data: Row = (Span(words, "muted"), Span("   ")) if words else ()
+    room -= width(data)
     title = view.title if cell_len(view.title) <= room - 2 else _shortened(view.title, room - 2)
     fill = Span(" " * max(0, room - cell_len(title)))
-    return fit((*left, Span(title, "title"), fill, *(data if show_data else ()), *right), cells)
+    return fit((*left, Span(title, "title"), fill, *data, *right), cells)
 
 
 def _right(place: str, state: tuple[str, str]) -> Row:

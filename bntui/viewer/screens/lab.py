@@ -187,7 +187,7 @@ class LabScreen(LiveScreen):
         for run, happened in zip(self._reader.runs, self._recorded.events, strict=True):
             for event in happened:
                 if event not in before and (severity := NOTABLE.get(event.kind)):
-                    self.notify(clean(event.text), title=clean(run.name), severity=severity, markup=False)
+                    self.notify(clean(event.text), title=clean(run.label or run.name), severity=severity, markup=False)
 
     def _appeared(self, run: RunInfo) -> None:
         """A fork that was asked for here comes beside its parent; another one is said."""
@@ -198,7 +198,7 @@ class LabScreen(LiveScreen):
             self.view_state = session.lead(self.view_state, run.index, run.fork.run)
         else:
             sentence = _("a new run begins at epoch {epoch}").format(epoch=figures.epoch(run.fork.epoch))
-            self.notify(sentence, title=clean(run.name), markup=False)
+            self.notify(sentence, title=clean(run.label or run.name), markup=False)
 
     # --- looking around ---
 
@@ -289,7 +289,7 @@ class LabScreen(LiveScreen):
         run, history = self._reader.runs[state.selected], self._recorded.histories[state.selected]
         row = history.at(state.cursor)
         if row < 0:
-            self._say_once(_("There is no keyframe of {run} here to fork from.").format(run=clean(run.name)))
+            self._say_once(_("There is no keyframe of {run} here to fork from.").format(run=clean(run.label or run.name)))
             return None
         try:
             facts = data_facts(self._reader, run)
@@ -311,7 +311,8 @@ class LabScreen(LiveScreen):
         self._select(event.run)
         self.change(session.seek(self.view_state, self._recorded.stops, epochs.of_event(event, unit)))
         self.action_focus_panel(troubles.panel(event))
-        self._say_once(clean(f"{self._reader.runs[event.run].name}: {event.text}"))
+        run = self._reader.runs[event.run]
+        self._say_once(clean(f"{run.label or run.name}: {event.text}"))
 
     def action_family(self) -> None:
         from bntui.viewer.screens.lab_runs import RunsScreen  # when it is asked for
