@@ -287,9 +287,9 @@ class LabScreen(LiveScreen):
 
         state = self.view_state
         run, history = self._reader.runs[state.selected], self._recorded.histories[state.selected]
-        row = history.at(state.cursor)
+        row, name = history.at(state.cursor), run.label or run.name
         if row < 0:
-            self._say_once(_("There is no keyframe of {run} here to fork from.").format(run=clean(run.label or run.name)))
+            self._say_once(_("There is no keyframe of {run} here to fork from.").format(run=clean(name)))
             return None
         try:
             facts = data_facts(self._reader, run)
@@ -298,7 +298,7 @@ class LabScreen(LiveScreen):
             return None
         mark = RUN_MARKS[run.index % len(RUN_MARKS)]
         origin = Origin(run, int(history.step[row]), float(history.epoch[row]), facts)
-        return origin, f"{mark} {run.label or run.name}"
+        return origin, f"{mark} {name}"
 
     def action_trouble(self) -> None:
         """To the next first bad tensor, or gradient that died: its run, its keyframe, its panel."""
