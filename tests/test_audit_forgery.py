@@ -230,7 +230,7 @@ FORGED: dict[str, Forgery] = {
     "dropout mask": (lambda p: forger.measures(p, DENSE, STEP, shift_mask), "mask"),
     "order of samples": (lambda p: forger.measures(p, DENSE, STEP, swapped), "stage/0"),
     "a sample that is not there": (
-        lambda p: forger.measures(p, DENSE, STEP, at("batch_indices", (0,), lambda _: 9999)), "batch_indices"
+        lambda p: forger.measures(p, DENSE, STEP, at("batch_indices", (0,), lambda _: 250)), "batch_indices"
     ),
     "a sample twice": (
         lambda p: forger.measures(p, DENSE, STEP, lambda a: a["batch_indices"].__setitem__(0, a["batch_indices"][1])),

@@ -19,6 +19,10 @@ RATE: Final = N_("learning rates over the run")
 PATIENCE: Final = N_("early stopping over the run")
 
 
+RERUN: Final = ("first_bad", "died")
+"""Events of steps that were found by running forward once more: their clock is that of the second time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row of a run: its scalars, and its keyframe where it has one."""
@@ -57,6 +61,7 @@ def _order(ledger: Ledger, course: Course) -> None:
     run, per_epoch = course.subject.run, course.subject.run.steps_per_epoch
     at: tuple[int, float] | None = None  # a step and its epoch, from which the next ones count
     before: Row | None = None
+    again = {event.step for event in course.events if event.kind in RERUN}
     for row in course.rows:
         scalars, place = row.scalars, row.place(run.name)
         step, epoch = scalars["step"], scalars["epoch"]
@@ -80,7 +85,7 @@ def _order(ledger: Ledger, course: Course) -> None:
             whole = abs(epoch - round(epoch)) < 1e-9
             ledger.hold(ORDER, place, "epoch_end", bool(scalars["epoch_end"]) == whole, scalars["epoch_end"], whole)
             earlier, now = before.scalars["wall_time"], scalars["wall_time"]
-            ledger.hold(ORDER, place, "wall_time", not now < earlier, now, f">= {earlier}")
+            ledger.hold(ORDER, place, "wall_time", step in again or not now < earlier, now, f">= {earlier}")
         if at is None or scalars["epoch_end"]:
             at = (step, epoch)
         before = row
