@@ -144,6 +144,7 @@ class Writer:
     def _begin(self) -> None:
         self._db.execute(f"PRAGMA journal_mode = {self._journal}")
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB: each time the disk is waited for
 
     def _remember(self) -> None:
         """What the thinning knew of each run when the recording was closed, or its trainer killed."""

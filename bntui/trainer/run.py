@@ -199,12 +199,11 @@ class Run:
             self._score.add(taken.loss, taken.output, y)
         else:
             self._score.add(*self.stepper.bare(x, y, self.step, lr), y)
-        at = self._at
-        self._at = replace(at, step=at.step + 1, epoch=at.epoch + last, offset=0 if last else at.offset + len(x))
+        at, now = self._at, time.perf_counter()
+        offset = 0 if last else at.offset + len(x)
+        self._at = replace(at, step=at.step + 1, epoch=at.epoch + last, offset=offset, wall=at.wall + now - started)
         if last or (taken is not None and writer is not None):
-            self._record(writer, taken, before, started, batch, lr, epoch_end=last, events=events)
-        else:
-            self._at = replace(self._at, wall=at.wall + time.perf_counter() - started)
+            self._record(writer, taken, before, now, batch, lr, epoch_end=last, events=events)
         return taken
 
     def _lr(self) -> float:
