@@ -29,7 +29,8 @@ from bntui.recording.codec import (
 from bntui.recording.dataset import RecordedData, RecordedScaling
 from bntui.recording.histograms import Histograms
 from bntui.recording.histograms import read as read_histograms
-from bntui.recording.history import Event, Fork, LayerInfo, RunHistory, RunInfo
+from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.recording.runs import labelled, run_info, scaling_of
 from bntui.recording.schema import RUN, SCALARS, open_read_only
 from bntui.text import clean
 
@@ -113,8 +114,8 @@ class Reader:
         before = len(self.runs), self._keyframes, self._last_event
         with self._damage():
             for row in self._db.execute("SELECT * FROM run WHERE run >= ? ORDER BY run", (len(self.runs),)):
-                info = _run_info(row, self._labels)
-                self.runs += (info,)
+                info = run_info(row, self._labels)
+                self.runs += (labelled(info, self.runs),)
                 self.__dict__.pop("dataset", None)  # it has a scaling for each run
                 self._columns.append(_Columns(len(info.layers)))
             for row in self._db.execute("SELECT * FROM keyframe WHERE id > ? ORDER BY id", (self._keyframes,)):
@@ -206,17 +207,22 @@ class Reader:
                     sentence = _("{path}: the run {run!r} is damaged: its digest does not fit")
                     raise RecordingError(sentence.format(path=self.path, run=clean(row["name"])))
 
-    @property
-    def data_checksum(self) -> bytes:
-        """BLAKE2b of the samples' bytes, inputs and then targets."""
+    def data_fits(self, checksum: bytes) -> bool:
+        """Whether the samples are those that were written.
+
+        Args:
+            checksum: BLAKE2b of the bytes of inputs and targets as they are now; what formats before 3, and recordings
+                without their samples, have as the digest.
+        """
         with self._damage():
-            return bytes(self._db.execute("SELECT digest FROM data WHERE name = 'data'").fetchone()["digest"])
+            row = self._db.execute("SELECT block, digest FROM data WHERE name = 'data'").fetchone()
+            return row["digest"] in (checksum, b"" if row["block"] is None else digest(row["block"]))
 
     def scaling(self, run: int) -> RecordedScaling:
         """A run's feature scaling, to the last bit."""
         with self._damage():
             block = self._db.execute("SELECT scaling FROM run WHERE run = ?", (run,)).fetchone()["scaling"]
-            return _scaling(block)
+            return scaling_of(block)
 
     def evidence_rows(self, run: int) -> IntArray:
         """Rows of :meth:`history` whose evidence is kept, ascending."""
@@ -239,7 +245,7 @@ class Reader:
                 return None
             block = blocks["data"]["block"]
             arrays, names = unpack_arrays(block), metadata_of(block)
-            scalings = [_scaling(row["scaling"]) for row in self._db.execute("SELECT scaling FROM run ORDER BY run")]
+            scalings = [scaling_of(row["scaling"]) for row in self._db.execute("SELECT scaling FROM run ORDER BY run")]
             axes = unpack_arrays(blocks["grid"]["block"]) if "grid" in blocks else {}
             return RecordedData(
                 name=clean(blocks["data"]["source"]),
@@ -305,41 +311,3 @@ class Reader:
         except (sqlite3.Error, LookupError, TypeError, ValueError, AttributeError) as error:
             sentence = _("{path} is damaged: {reason}")
             raise RecordingError(sentence.format(path=self.path, reason=told(str(error)))) from error
-
-
-def _scaling(block: bytes) -> RecordedScaling:
-    fitted = unpack_arrays(block)
-    return RecordedScaling(metadata_of(block)["kind"], fitted["offset"], fitted["factor"])
-
-
-def _run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:
-    layers = tuple(
-        LayerInfo(
-            **{
-                **layer,
-                "name": clean(layer["name"]),
-                "shape": tuple(layer["shape"]),
-                "stages": tuple(layer.get("stages", ())),
-            }
-        )
-        for layer in json.loads(row["layers"])
-    )
-    return RunInfo(
-        index=row["run"],
-        name=clean(row["name"]),
-        config=json.loads(row["config"]),
-        layers=layers,
-        steps_per_epoch=row["steps_per_epoch"],
-        device=row["device"],
-        label=clean(labels.get(row["name"], "")),
-        fork=_fork(row["fork"]) if "fork" in row.keys() else None,  # noqa: SIM118 - a Row
-    )
-
-
-def _fork(text: str | None) -> Fork | None:
-    if text is None:
-        return None
-    told = json.loads(text)
-    changes = tuple((clean(path), before, after) for path, before, after in told["changes"])
-    names = {key: tuple(map(clean, told[key])) for key in ("kept", "new")}
-    return Fork(told["run"], told["step"], told["epoch"], changes, **names)

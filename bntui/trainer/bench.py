@@ -13,7 +13,7 @@ import torch
 from bntui.errors import DataError, RecordingError
 from bntui.keyframe import IntArray, SingleArray
 from bntui.language import _
-from bntui.recording.codec import pack_arrays
+from bntui.recording.codec import digest, pack_arrays
 from bntui.recording.reader import Reader
 from bntui.recording.writer import Writer
 from bntui.scenario.checks import Facts
@@ -78,10 +78,10 @@ class Bench:
             arrays = {"x": self.data.x, "y": self.data.y, "train": self.train, "validation": self.validation}
             names = {"classes": json.dumps(self.data.classes), "features": json.dumps(self.data.features)}
             block = pack_arrays(arrays, names)
-        writer.add_data("data", block, self.data.name, checksum(self.data))
+        writer.add_data("data", block, self.data.name, checksum(self.data) if block is None else digest(block))
         if self.axes:
             block = pack_arrays({f"x{number}": axis for number, axis in enumerate(self.axes, 1)})
-            writer.add_data("grid", block, self.data.name, hashlib.blake2b(block, digest_size=16).digest())
+            writer.add_data("grid", block, self.data.name, digest(block))
 
 
 def checksum(data: Dataset) -> bytes:
@@ -113,12 +113,12 @@ def from_recording(reader: Reader, config: RunConfig) -> Bench:
     if recorded is not None:
         task: Task = "classification" if reader.task == "classification" else "regression"
         data = Dataset(recorded.name, recorded.x, recorded.y, task, recorded.classes, recorded.features)
-        if checksum(data) != reader.data_checksum:
+        if not reader.data_fits(checksum(data)):
             raise RecordingError(_("{path}: the data is damaged: its digest does not fit").format(path=reader.path))
         return Bench(data, recorded.train, recorded.validation, recorded.grid, device)
     folder = Path(reader.meta["scenario_file"] or ".").parent
     data = load_data(config.data, folder, config.seed)
-    if checksum(data) != reader.data_checksum:
+    if not reader.data_fits(checksum(data)):
         sentence = _("{source} is not what {recording} was made from: its checksum is another")
         raise DataError(sentence.format(source=config.data.source, recording=reader.path))
     return Bench(data, *split_indices(data, config.data.validation, config.seed), grid_axes(data), device)

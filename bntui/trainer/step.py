@@ -29,14 +29,15 @@ def loss_function(task: str, output: Tensor, target: Tensor) -> Tensor:
     return functional.mse_loss(output, target)
 
 
-def drawn(draws: Draws, network: Network, stage: Stage, step: int, x: Tensor) -> tuple[Tensor, Tensor | None]:
-    """What dropout or noise makes of ``x`` in a step, and dropout's mask."""
+def drawn(draws: Draws, network: Network, stage: Stage, step: int, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What dropout or noise makes of ``x`` in a step, and what was drawn for it: mask, noise, or scale and shift."""
     name = network.layers[stage.layer].name
     if stage.kind == "input_noise":
-        return x + draws.input_noise(step, x, stage.amount), None
+        noise = draws.input_noise(step, x, stage.amount)
+        return x + noise, noise
     if stage.kind == "noise":
         scale, shift = draws.noise(name, step, x, stage.amount)
-        return scale * x + shift, None
+        return scale * x + shift, torch.stack([scale, shift])
     mask = draws.mask(name, step, x, stage.amount)
     return x * mask, mask
 
@@ -49,7 +50,7 @@ class Measured:
     output: Tensor
     layers: tuple[LayerMeasures, ...]
     evidence: Callable[[], dict[str, NDArray[Any]]]
-    """Parameters and optimizer state before the step, every stage's values, full masks; copied when called."""
+    """Parameters and optimizer state before the step, every stage's values, full masks, noise; copied when called."""
 
 
 class Stepper:
@@ -88,10 +89,11 @@ class Stepper:
         Without ``lr`` nothing is updated and the network is left as it was.
         """
         self._step = step
-        masks: dict[str, Tensor] = {}
+        draws: dict[str, dict[str, Tensor]] = {"dropout": {}, "noise": {}, "input_noise": {}}
+        masks = draws["dropout"]
         before = {name: array(tensor).copy() for name, tensor in self._network.state().items()}
         optimizer_before = {f"optimizer/{key}": array(value).copy() for key, value in self.optimizer.state().items()}
-        values = forward(self._network.stages, x, partial(self._draw, masks=masks))
+        values = forward(self._network.stages, x, partial(self._draw, kept=draws))
         loss = loss_function(self._task, values[-1], y)
         asked = [value for value in values if value.requires_grad]  # the flattened input has no gradient
         answers = torch.autograd.grad(loss, (*asked, *self._parameters))
@@ -120,13 +122,14 @@ class Stepper:
             arrays = {f"before/{name}": tensor for name, tensor in before.items()} | optimizer_before
             arrays |= {f"stage/{at}": array(value) for at, value in enumerate(values)}
             arrays |= {f"gradient/{name}": gradient for name, gradient in recorded.items() if ".norm." in name}
+            arrays |= {f"noise/{name}": array(scale_and_shift) for name, scale_and_shift in draws["noise"].items()}
             return arrays | {f"mask/{name}": np.packbits(array(mask) > 0) for name, mask in masks.items()}
 
         return Measured(loss.detach(), values[-1].detach(), layers, evidence)
 
-    def _draw(self, stage: Stage, x: Tensor, masks: dict[str, Tensor] | None = None) -> Tensor:
-        """What dropout or noise makes of ``x`` in this step; the mask is noted in ``masks``."""
-        value, mask = drawn(self._draws, self._network, stage, self._step, x)
-        if masks is not None and mask is not None:
-            masks[self._network.layers[stage.layer].name] = mask
+    def _draw(self, stage: Stage, x: Tensor, kept: dict[str, dict[str, Tensor]] | None = None) -> Tensor:
+        """What dropout or noise makes of ``x`` in this step; what is drawn is noted in ``kept``, by kind and layer."""
+        value, draw = drawn(self._draws, self._network, stage, self._step, x)
+        if kept is not None:
+            kept[stage.kind][self._network.layers[stage.layer].name] = draw
         return value
