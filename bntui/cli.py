@@ -9,7 +9,7 @@ import typer
 
 # in the order in which the help lists their commands
 from bntui.commands import training, screens, reports  # noqa: F401  # isort: skip
-from bntui.commands.base import app
+from bntui.commands.base import app as app
 from bntui.usage import refused
 
 MISUSED: type[Exception] = typer.BadParameter.__mro__[1]

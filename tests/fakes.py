@@ -18,6 +18,7 @@ from bntui.recording.codec import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms, sampled
 from bntui.recording.history import Event, Fork, RunHistory, RunInfo
+from bntui.recording.sentences import FINISHED
 from bntui.viewer.view import RunView
 from tests import factory
 
@@ -42,6 +43,8 @@ class FakeReader:
         self.shown = max(len(run.history) for run in self._views) if shown is None else shown
         self.loaded = self.shown
         self.error: Exception | None = None
+        self.over = False
+        """Every run is finished."""
         self.closed = False
         self.released = False
         self.refreshed = 0
@@ -66,7 +69,11 @@ class FakeReader:
 
     def events(self, run: int) -> tuple[Event, ...]:
         last = self.history(run).epoch[-1:]
-        return tuple(event for event in self._views[run].events if len(last) and event.epoch <= last[0])
+        happened = tuple(event for event in self._views[run].events if len(last) and event.epoch <= last[0])
+        if not self.over:
+            return happened
+        step, epoch = int(self.history(run).step[-1]), float(last[0])
+        return (*happened, Event.of(run, step, epoch, "finished", FINISHED, epochs=int(epoch)))
 
     def keyframe(self, run: int, row: int) -> Keyframe:
         if self.error is not None:

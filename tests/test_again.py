@@ -89,7 +89,7 @@ def test_a_fork_of_a_finished_recording_starts_a_trainer_and_the_self_check_prov
         assert (fork.run, fork.step, fork.epoch) == (0, 12, 2.0)
         assert fork.changes == (("network.norm", "none", "batch"),)
         assert reader.history(1).step.tolist() == [12, 18, 24, 30, 36]
-    with pytest.raises(UsageError, match="has no run .nobody."):
+    with pytest.raises(UsageError, match=r"has no run .nobody."):
         again.place(path, "nobody", None)
 
 

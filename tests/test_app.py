@@ -65,7 +65,8 @@ def notices(pilot: Pilot[Any]) -> list[str]:
 
 
 @pytest.mark.usefixtures("reader")
-async def test_replay_opens_at_the_head_with_two_runs_side_by_side() -> None:
+async def test_replay_opens_at_the_head_with_two_runs_side_by_side(reader: FakeReader) -> None:
+    reader.over = True
     async with start().run_test(size=BIG) as pilot:
         state = lab(pilot).view_state
         assert (state.cursor, state.following, state.selected, state.pinned) == (12, True, 0, 1)
@@ -215,7 +216,8 @@ async def test_keys_that_wait_in_line_are_drawn_once(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("key", ["space", "n", "s", "plus", "minus"])
-async def test_a_replay_has_no_trainer_to_command(key: str) -> None:
+async def test_a_replay_has_no_trainer_to_command(key: str, reader: FakeReader) -> None:
+    reader.over = True
     async with start().run_test(size=BIG) as pilot:
         await pilot.press(key)
         assert notices(pilot) == [lab_module.NO_TRAINER]
@@ -225,7 +227,7 @@ async def test_a_replay_has_no_trainer_to_command(key: str) -> None:
 async def test_detaching_a_replay_says_how_to_quit() -> None:
     async with start().run_test(size=BIG) as pilot:
         await pilot.press("d")
-        assert notices(pilot) == [f"{lab_module.NO_TRAINER} q quits."]
+        assert notices(pilot) == [f"{lab_module.RESUMES} q quits."]
         assert pilot.app.is_running
 
 
@@ -327,9 +329,10 @@ async def test_a_trainer_that_goes_while_it_runs_is_named() -> None:
         await until(pilot, lambda: lab(pilot).status == RUNNING)
         trainer.say(None)
         await until(pilot, lambda: "✗ trainer gone" in shown(pilot, "header"))
-        await pilot.press("left", "space")
+        await pilot.press("left", "n")
         await pilot.pause()
         assert "epoch 11/60" in shown(pilot, "header")
+        assert "space resume" in shown(pilot, "keys")
         assert notices(pilot) == [lab_module.GONE]
         await pilot.press("n", "s")
         assert notices(pilot) == [lab_module.GONE]
@@ -349,6 +352,7 @@ async def test_a_command_to_a_trainer_that_is_gone() -> None:
 @pytest.mark.usefixtures("reader")
 async def test_a_finished_training_is_not_a_lost_one(reader: FakeReader) -> None:
     trainer = FakeTrainer()
+    reader.over = True
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(Status("finished", 10, 0, 26))
         trainer.say(None)

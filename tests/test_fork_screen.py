@@ -321,7 +321,7 @@ def waking(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeTra
 async def test_a_trainer_is_woken_where_none_is_live(waking: tuple[FakeTrainer, list[Any]], reader: FakeReader) -> None:
     trainer, told = waking
     async with start().run_test(size=BIG) as pilot:
-        assert "replay" in shown(pilot, "header")
+        assert "⊘ interrupted" in shown(pilot, "header")
         await open_form(pilot)
         await pilot.press("1", "enter")
         await until(pilot, lambda: lab(pilot).view_state.selected == 2)
@@ -365,6 +365,21 @@ async def test_what_cannot_be_written_on_is_copied_first(
         assert "bntui attach '/mine/a title.bntui'" in str(pilot.app._exit_renderables[0])
 
 
+async def test_space_goes_on_with_what_was_interrupted(waking: tuple[FakeTrainer, list[Any]]) -> None:
+    trainer, told = waking
+    async with start().run_test(size=BIG) as pilot:
+        assert "space resume" in shown(pilot, "keys")
+        lab(pilot).action_run()
+        lab(pilot).action_run()
+        await until(pilot, lambda: "space resume" not in shown(pilot, "keys"))
+        ((_path, arguments),) = told  # once, however often it is asked for
+        assert arguments == {"fork": None, "start": True, "pace": INTERACTIVE_PACE}
+        trainer.say(RUNNING)
+        await until(pilot, lambda: "▶ running" in shown(pilot, "header"))
+        await pilot.press("space")
+        await until(pilot, lambda: trainer.sent == [("pause", {})])
+
+
 @pytest.mark.usefixtures("waking")
 @pytest.mark.parametrize("error", [TrainerError("another trainer holds it"), StorageError("the disk is full")])
 async def test_a_trainer_that_cannot_be_woken_leaves_the_replay(
@@ -381,7 +396,7 @@ async def test_a_trainer_that_cannot_be_woken_leaves_the_replay(
             await until(pilot, lambda: notices(pilot))
             assert notices(pilot) == [str(error)]
             pilot.app.clear_notifications()
-            assert "replay" in shown(pilot, "header")
+            assert "⊘ interrupted" in shown(pilot, "header")
         assert not reader.closed
 
 

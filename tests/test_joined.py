@@ -174,7 +174,7 @@ def test_a_fork_whose_parent_is_missing_is_said(tmp_path: Path) -> None:
     write(tmp_path / "b.bntui", "plain")
     add_run(writer, replace(PLAIN.info, index=1, name="orphan", fork=Fork(7, 24, 1.0)))
     writer.close()
-    with pytest.raises(RecordingError, match=r"a\.bntui is damaged: the run that orphan is a fork of is missing"):
+    with pytest.raises(RecordingError, match=r"a\.bntui is damaged: run 1 is no fork of run 7"):
         Joined((tmp_path / "a.bntui", tmp_path / "b.bntui"))
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from bntui.errors import RecordingError, UsageError
+from bntui.errors import UsageError
 from bntui.keyframe import IntArray, Keyframe
 from bntui.language import N_, _
 from bntui.recording.codec import Arrays
@@ -180,10 +180,6 @@ class Joined:
         """A run as it is known here."""
         fork = run.fork
         if fork is not None:
-            if (file, fork.run) not in known:
-                sentence = _("{path} is damaged: {reason}")
-                reason = _("the run that {run} is a fork of is missing").format(run=run.name)
-                raise RecordingError(sentence.format(path=self.paths[file], reason=reason))
             fork = replace(fork, run=known[file, fork.run])
         tag = f" · {self._tags[file]}" if apart else ""
         return replace(run, index=number, fork=fork, name=run.name + tag, label=run.label and run.label + tag)

@@ -20,7 +20,7 @@ import bntui
 from bntui.errors import NameTakenError, Problem, RecordingError, ScenarioError, UsageError
 from bntui.language import _
 from bntui.recording.codec import pack_arrays
-from bntui.recording.history import Fork, RunInfo
+from bntui.recording.history import ENDINGS, Fork, RunInfo
 from bntui.recording.library import new_path
 from bntui.recording.reader import Reader
 from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_ELSEWHERE
@@ -35,9 +35,6 @@ from bntui.trainer.lock import hold
 from bntui.trainer.past import Past, last_step
 from bntui.trainer.run import Run
 from bntui.trainer.trouble import Watch, kinds_of
-
-ENDINGS = ("finished", "stopped_early", "diverged")
-"""Events after which a run is over."""
 
 
 class Session:

@@ -41,11 +41,13 @@ def pace_text(pace: float | None) -> str:
     return _("unthrottled") if pace is None else f"{pace:g}/s"
 
 
-def state_text(status: Status | None, gone: bool, *, live: bool = False) -> tuple[str, str]:
+def state_text(status: Status | None, gone: bool, *, live: bool = False, unfinished: bool = False) -> tuple[str, str]:
     """The trainer's state in words, and its style; without a trainer (``live``) the screen is a replay."""
     if gone:
         return _("✗ trainer gone"), "bold bad"
     if status is None:
+        if not live and unfinished:
+            return _("⊘ interrupted"), "warn"
         return (_("▶ starting"), "muted") if live else (_("replay"), "muted")
     if status.state == "running":
         measured = f" ({status.rate:.0f}/s)" if status.pace is None and status.rate >= 1 else ""
@@ -159,10 +161,11 @@ def keys(
     from_gallery: bool,
     forks: bool = True,
     troubled: bool = False,
+    resumes: bool = False,
 ) -> Row:
     """The keys that do something here; the less important of those that do not fit are left to the help."""
     wanted = [
-        ("space", _("pause") if running else _("run"), live),
+        ("space", _("resume") if not live else _("pause") if running else _("run"), live or resumes),
         ("n", _("epoch"), live),
         ("s", _("step"), live),
         ("+−", _("pace"), live),

@@ -36,6 +36,8 @@ class Shown:
     from_gallery: bool
     forks: bool = True
     """A fork can be asked for."""
+    resumes: bool = False
+    """There is no trainer, and something left for one to do."""
 
 
 def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
@@ -55,6 +57,7 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
                 zoomed=shown.state.zoomed,
                 from_gallery=shown.from_gallery,
                 forks=shown.forks,
+                resumes=shown.resumes,
                 troubled=any(event.kind in TROUBLES for run in shown.view.runs for event in run.events),
             ),
         )

@@ -15,7 +15,7 @@ from bntui.keyframe import FloatArray, IntArray, Keyframe
 from bntui.recording.codec import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
-from bntui.recording.history import Event, RunHistory, RunInfo, Unit, counted
+from bntui.recording.history import ENDINGS, Event, RunHistory, RunInfo, Unit, counted
 from bntui.viewer.layout import ranked
 from bntui.viewer.view import RunView, View
 
@@ -208,6 +208,12 @@ def free_panels(recorded: Snapshot) -> tuple[str, ...]:
         stopping=any(run.early_stopping for run in source.runs),
         predictions=predictions,
     )
+
+
+def unfinished(recorded: Snapshot) -> bool:
+    """A run is not over: a trainer could go on with it."""
+    over = [any(event.kind in ENDINGS for event in events) for events in recorded.events]
+    return not all(over)
 
 
 def snapshot(source: Source, unit: Unit = "epoch") -> Snapshot:

@@ -158,9 +158,15 @@ class LabScreen(LiveScreen):
             several=room.several,
             from_gallery=self._from_gallery,
             forks=not session.compared(self._reader),
+            resumes=self._trainer is None and self.unfinished,
         )
         for name, region in regions.items():
             self._widgets[name].show(parts.rows(name, shown, *region.size), region.width)
+
+    @property
+    def unfinished(self) -> bool:
+        """A trainer could go on with a run."""
+        return session.unfinished(self._recorded) and not session.compared(self._reader)
 
     def _layout(self) -> Layout:
         state = self.view_state
@@ -183,6 +189,8 @@ class LabScreen(LiveScreen):
         self._recorded = session.snapshot(self._reader, self.view_state.unit)
         for run in self._reader.runs[known:]:
             self._appeared(run)
+        if len(self._reader.runs) > known:
+            self._free = session.free_panels(self._recorded)  # a fork may have what no run had
         self.view_state = session.grown(self.view_state, self._recorded.stops, self._recorded.histories)
         for run, happened in zip(self._reader.runs, self._recorded.events, strict=True):
             for event in happened:

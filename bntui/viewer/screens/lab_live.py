@@ -37,10 +37,11 @@ FRAME: Final = 1 / 15
 """Seconds between two redraws for the trainer's news: the terminal's queue must not fill up."""
 LAST_WORDS: Final = 3.0
 """Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
-NO_TRAINER: Final = N_("This recording has no live trainer: f forks a run, bntui resume goes on with it.")
+NO_TRAINER: Final = N_("This recording has no live trainer: f forks a run.")
+RESUMES: Final = N_("This recording has no live trainer: space goes on where it was interrupted, f forks a run.")
 ONLY_LOOKING: Final = N_("Comparing is for looking: bntui attach FILE commands a trainer.")
 IS_OVER: Final = N_("Training is over: all is recorded.")
-GONE: Final = N_("The trainer ended unexpectedly; what it recorded is saved.")
+GONE: Final = N_("The trainer ended unexpectedly; what it recorded is saved. Space goes on from there.")
 GOES_ON: Final = N_("Training goes on. Come back with: {command}")
 ONE_AT_A_TIME: Final = N_("A fork is on its way: one at a time.")
 
@@ -73,8 +74,9 @@ class LiveScreen(SpokenScreen[None]):
         self._pace: float | None = None
         self._asked: ForkRequest | None = None
         """A fork that has not appeared yet."""
+        self._resuming = False
         self._waking: IdleTrainer | None = None
-        """A trainer that is being started for it."""
+        """A trainer that is being started for one of them."""
         self._refusal = ""
         self._complaints: set[str] = set()
         self._redraw_timer: Timer | None = None
@@ -104,6 +106,11 @@ class LiveScreen(SpokenScreen[None]):
         """Look at the newest keyframe."""
         raise NotImplementedError
 
+    @property
+    def unfinished(self) -> bool:
+        """A trainer could go on with a run."""
+        raise NotImplementedError
+
     # --- the trainer's news ---
 
     def on_mount(self) -> None:
@@ -131,7 +138,10 @@ class LiveScreen(SpokenScreen[None]):
             return _("⊘ stopping …"), "warn"
         if self._asked is not None:
             return _("◌ forking …"), "warn"
-        return chrome.state_text(self.status, self.gone, live=self._trainer is not None)
+        if self._resuming:
+            return _("◌ resuming …"), "warn"
+        live = self._trainer is not None
+        return chrome.state_text(self.status, self.gone, live=live, unfinished=self.unfinished)
 
     @on(News)
     def _news(self) -> None:
@@ -214,6 +224,8 @@ class LiveScreen(SpokenScreen[None]):
             return _(GONE)
         if session.compared(self._reader):
             return _(ONLY_LOOKING)
+        if self.unfinished:
+            return _(RESUMES)
         return _(IS_OVER) if self.status is not None and self.status.state in OVER else _(NO_TRAINER)
 
     def _say_once(self, sentence: str) -> None:
@@ -222,7 +234,17 @@ class LiveScreen(SpokenScreen[None]):
             self.notify(sentence, markup=False)
 
     def action_run(self) -> None:
-        self._command("pause" if self.training else "run")
+        if self._trainer is None and self.unfinished:
+            self._resume()
+        else:
+            self._command("pause" if self.training else "run")
+
+    def _resume(self) -> None:
+        """Go on with what was interrupted, through a trainer that is started for it."""
+        if not self._resuming and self._asked is None:
+            self._resuming = True
+            self._wake(None)
+            self.redraw()
 
     def action_train(self, command: Command) -> None:
         if self._command(command):
@@ -259,8 +281,8 @@ class LiveScreen(SpokenScreen[None]):
             self._wake(request)
         self.redraw()
 
-    def _wake(self, request: ForkRequest) -> None:
-        """Start a trainer on this recording, or on a copy of it, that begins with the fork."""
+    def _wake(self, request: ForkRequest | None) -> None:
+        """Start a trainer on this recording, or on a copy of it, that begins with the fork or goes on."""
         from bntui.viewer import app as apps
         from bntui.viewer.client import IdleTrainer
 
@@ -269,7 +291,8 @@ class LiveScreen(SpokenScreen[None]):
         def wake() -> tuple[session.Recording, TrainerLink | None]:
             here = _own(path)
             self._waking = IdleTrainer.start()
-            recording = self._waking.resume(here, fork=request.arguments(), start=True, pace=INTERACTIVE_PACE)
+            fork = None if request is None else request.arguments()
+            recording = self._waking.resume(here, fork=fork, start=True, pace=INTERACTIVE_PACE)
             return apps.open_recording(recording)
 
         self._reader.release()
@@ -284,7 +307,7 @@ class LiveScreen(SpokenScreen[None]):
                 trainer.close()
             return
         if reader.path.resolve() != self._reader.path.resolve():
-            sentence = _("{path} cannot be written on: the fork is in a copy, {copy}")
+            sentence = _("{path} cannot be written on: training goes on in a copy, {copy}")
             self.notify(clean(sentence.format(path=self._reader.path, copy=reader.path)), timeout=15, markup=False)
         self._reader.close()
         self._reader = reader
@@ -293,13 +316,15 @@ class LiveScreen(SpokenScreen[None]):
         if self._feed is not None:
             self._feed.start()
         self.taken_in()
-        self._asked = None
+        self._asked, self._resuming = None, False
         self.redraw()
 
     def _refused(self, error: BntuiError) -> None:
-        """A fork that cannot be: said each time."""
+        """A fork or resume that cannot be: said each time."""
+        title = _("Not resumed") if self._resuming else _("No fork")
         self._asked = self._waking = None
-        self.notify(clean(str(error)), title=_("No fork"), severity="error", timeout=15, markup=False)
+        self._resuming = False
+        self.notify(clean(str(error)), title=title, severity="error", timeout=15, markup=False)
         self.redraw()
 
     # --- leaving ---
