@@ -28,8 +28,8 @@ class Place:
     epoch: float
 
 
-def place(recording: Path, run: str | None, epoch: float | None) -> Place:
-    """The last keyframe of a run (name or number) at or before an epoch; without one, the last.
+def place(recording: Path, run: str | None, epoch: float | None, *, first: bool = False) -> Place:
+    """The last keyframe of a run (name or number) at or before an epoch; without one, the last (or the ``first``).
 
     Raises:
         UsageError: there is no such run or keyframe.
@@ -38,7 +38,7 @@ def place(recording: Path, run: str | None, epoch: float | None) -> Place:
     with closing(Reader(recording)) as reader:
         index = find_run(reader, run)
         history = reader.history(index)
-        row = history.at(float("inf") if epoch is None else epoch)
+        row = 0 if first and epoch is None else history.at(float("inf") if epoch is None else epoch)
         if row < 0:
             sentence = _("run {run!r} has no keyframe at or before epoch {epoch:g}")
             raise UsageError(sentence.format(run=reader.runs[index].name, epoch=epoch or 0))
@@ -77,13 +77,17 @@ def fork(recording: Path, there: Place, changes: Sequence[tuple[str, object]], *
         if trainer is None:
             return IdleTrainer.start().resume(recording, fork=wanted, pace=pace)
         with closing(trainer):
-            trainer.receive()  # how it stands; a refusal in there is of something else
-            runs = len(reader.runs)
+            before = trainer.receive()
+            asked, taken, runs = 0 if before is None else before.commands, False, len(reader.runs)
             trainer.send("fork", **wanted)
             while (status := trainer.receive()) is not None:
                 reader.refresh()
-                if status.refusal:
+                taken = taken or status.commands > asked
+                if status.refused > asked:
                     raise UsageError(status.refusal)
-                if len(reader.runs) > runs:
+                new = (run.fork for run in reader.runs[runs:])
+                if any(made is not None and (made.run, made.step) == (there.run, there.step) for made in new):
                     return recording
-    raise TrainerError(lost(recording))
+    if taken:
+        raise TrainerError(lost(recording))
+    return IdleTrainer.start().resume(recording, fork=wanted, pace=pace)  # it was about to end: all runs are over

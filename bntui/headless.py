@@ -16,9 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bntui.errors import BntuiError, TrainerError
 from bntui.language import _
 from bntui.link import OVER, Status
+from bntui.recording.history import ENDINGS
 from bntui.recording.reader import Reader
 from bntui.show import plain
 from bntui.viewer.client import Trainer
+
+ENDS = (*ENDINGS, "interrupted")
+"""Kinds of events after which a trainer may go."""
 
 
 class Reporter(Protocol):
@@ -134,7 +138,7 @@ def follow(recording: Path, *, as_json: bool) -> None:
         out.report(reader, last)
     if trainer is not None:
         trainer.close()
-    ended = all(reader.events(run.index) for run in reader.runs)
+    ended = all(any(event.kind in ENDS for event in reader.events(run.index)) for run in reader.runs)
     reader.close()
     state = last.state if last.state in OVER else "finished" if ended else "failed"
     if as_json:

@@ -56,6 +56,8 @@ class Status:
     """What went wrong, when the state is ``failed``."""
     refusal: str = ""
     """Why the last fork that was asked for cannot be; empty where it could."""
+    refused: int = 0
+    """Number of commands taken in when that was refused: greater than when one asked, or it is an older refusal."""
     commands: int = 0
     """Commands taken in since the trainer began, of all clients: each is kept in the recording until it is done."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import settings
 
 from bntui.language import use
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: tests run beside one another, as audits do
 
 settings.register_profile("bntui", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("bntui")

@@ -227,7 +227,7 @@ async def test_a_refusal_is_said_each_time() -> None:
             await open_form(pilot)
             await pilot.press("enter")
             await until(pilot, lambda: "forking" in shown(pilot, "header"))
-            await heard(pilot, trainer, replace(PAUSED, keyframes=times, refusal="no such step"))
+            await heard(pilot, trainer, replace(PAUSED, keyframes=times, refusal="no such step", refused=times))
             assert notices(pilot) == ["no such step"] * times
             assert "forking" not in shown(pilot, "header")
 

@@ -79,7 +79,7 @@ def begin(folder: Path, overrides: list[Override], name: str = "x.bntui") -> Ses
 def kill(session: Session) -> None:
     """What the system does to a process that is killed: nothing is flushed, nothing is said."""
     session.writer._db.close()
-    os.close(session._lock)
+    session._hold.release()
 
 
 def whole(session: Session) -> Reader:

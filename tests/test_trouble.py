@@ -132,7 +132,9 @@ def change_meta(path: Path, **values: str) -> None:
 
 
 def resumed_event(path: Path) -> str:
-    Session.resume(path).close()
+    session = Session.resume(path)
+    session.epoch(never)
+    session.close()
     with closing(Reader(path)) as reader:
         return next(event.message for event in reader.events(0) if event.kind == "resumed")
 
@@ -162,7 +164,9 @@ def test_the_digests_say_from_where_a_run_departs(tmp_path: Path) -> None:
         sqlite3.connect(path, isolation_level=None)
     ) as db:  # as if another machine had trained on from step 12
         db.execute("UPDATE keyframe SET weights_digest = 'ffff' WHERE step >= 12")
-    Session.resume(path).close()
+    session = Session.resume(path)
+    session.epoch(never)
+    session.close()
     with closing(Reader(path)) as reader:
         (event,) = [event for event in reader.events(0) if event.kind == "departed"]
         assert event.message == "from step 12 on the weights are no longer those that were recorded"
@@ -220,3 +224,42 @@ def test_a_copy_has_what_the_journal_holds(tmp_path: Path) -> None:
     assert writable(copy)
     with closing(Reader(copy)) as one, closing(Reader(path)) as other:
         assert compare(one, 0, other, 0) == 2
+
+
+SINE = """
+title = "A sine"
+[data]
+source = "sine"
+samples = {samples}
+batch_size = 4
+[network]
+hidden = [8, 8]
+activation = "sigmoid"
+[training]
+lr = 3.0
+epochs = 1
+"""
+
+
+@pytest.mark.parametrize("samples", [185, 210])
+def test_two_troubles_in_one_interval_are_each_found_in_their_order(tmp_path: Path, samples: int) -> None:
+    text = SINE.format(samples=samples)
+    once, every = train(tmp_path, text), train(tmp_path, text, ("record.every", 1))
+    steps = once.history(0).step
+    assert (np.diff(steps) > 0).all()
+    found = {event.kind: event.step for event in once.events(0)}
+    frames = [every.keyframe(0, row) for row in range(len(every.history(0)))]
+    deaths = [frame.step for frame in frames if dead(frame)]
+    assert found.get("died") == (deaths[0] if deaths else None)
+    assert found["first_bad"] >= frames[-1].step  # where each step is measured, the run ends when validation overflows
+    assert not_finite(once.keyframe(0, int(np.searchsorted(steps, found["first_bad"]))))
+    assert {found["first_bad"], *deaths[:1]} <= set(steps.tolist())
+
+
+@pytest.mark.parametrize("every", [4, 23])
+def test_a_gradient_dies_in_the_same_step_however_seldom_it_is_measured(tmp_path: Path, every: int) -> None:
+    exact = train(tmp_path, DIGITS, *DIES, ("record.every", 1))
+    seldom = train(tmp_path, DIGITS, *DIES, ("record.every", every))
+    told = [next(event for event in reader.events(0) if event.kind == "died") for reader in (exact, seldom)]
+    assert told[0] == told[1]
+    assert (np.diff(seldom.history(0).step) > 0).all()

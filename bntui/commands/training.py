@@ -123,7 +123,7 @@ def fork(
     from bntui.link import INTERACTIVE_PACE
     from bntui.scenario.load import parse_override
 
-    there = again.place(recording, run, epoch)
+    there = again.place(recording, run, epoch, first=check)
     if check:
         _check_fork(recording, there)
         return

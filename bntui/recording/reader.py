@@ -112,7 +112,7 @@ class Reader:
     def refresh(self) -> bool:
         """Load what was committed since; True if anything is new."""
         before = len(self.runs), self._keyframes, self._last_event
-        with self._damage():
+        with self._damage(), self._at_one_moment():
             for row in self._db.execute("SELECT * FROM run WHERE run >= ? ORDER BY run", (len(self.runs),)):
                 info = run_info(row, self._labels)
                 self.runs += (labelled(info, self.runs),)
@@ -298,6 +298,15 @@ class Reader:
                 )
             table = table_of(len(info.layers), row["layers"])
             return unpack_keyframe(scalars, table, row["block"], info.layers, stopping)
+
+    @contextmanager
+    def _at_one_moment(self) -> Iterator[None]:
+        """Several queries see the same recording, whatever is committed meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("COMMIT")
 
     @contextmanager
     def _damage(self) -> Iterator[None]:

@@ -27,6 +27,9 @@ _BEST = """
 """
 """Order of keyframes that begins with the best: early stopping's, or the one with the smallest validation loss."""
 
+_OF_A_KEYFRAME = "kind NOT IN ('interrupted', 'resumed', 'departed')"
+"""Events that came with a keyframe, whose evidence is kept for ever."""
+
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "lustre")
 
 Pack = Callable[[], bytes]
@@ -48,6 +51,11 @@ def file_system(path: Path) -> str:
     points = [(mount.split()[1], mount.split()[2]) for mount in mounts]
     inside = [(point, kind) for point, kind in points if folder.is_relative_to(point)]
     return max(inside, key=lambda entry: len(entry[0]), default=("", ""))[1]
+
+
+def on_network(path: Path) -> bool:
+    """Whether other machines may have a file open, too: neither shared memory nor its locks can be relied on."""
+    return file_system(path) in NETWORK_FILE_SYSTEMS
 
 
 def _take_name(path: Path) -> None:
@@ -93,8 +101,7 @@ class Writer:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA page_size = 4096")  # of a new file; an old one keeps its own
             # readers of a WAL share memory with the writer, which a network cannot do
-            network = file_system(path) in NETWORK_FILE_SYSTEMS
-            self._journal = "DELETE" if network else "WAL"
+            self._journal = "DELETE" if on_network(path) else "WAL"
         self._thinning: dict[int, Thinning] = {}
         self._pending: dict[tuple[int, str], tuple[int, int, Pack]] = {}
 
@@ -153,7 +160,7 @@ class Writer:
         for run, budget, stride in self._db.execute("SELECT run, budget, stride FROM run").fetchall():
             frames = "FROM keyframe WHERE run = ? AND layers IS NOT NULL"
             rows = self._db.execute(f"SELECT id, step {frames} ORDER BY step", (run,)).fetchall()
-            marked = self._db.execute("SELECT step FROM event WHERE run = ? AND kind NOT LIKE 'inter%'", (run,))
+            marked = self._db.execute(f"SELECT step FROM event WHERE run = ? AND {_OF_A_KEYFRAME}", (run,))
             thinning = Thinning.resumed(budget, stride, rows, kept, {step for (step,) in marked})
             best = self._db.execute(f"SELECT id {frames} AND epoch_end ORDER BY {_BEST} LIMIT 1", (run,)).fetchone()
             thinning.best = None if best is None else best[0]
@@ -256,6 +263,10 @@ class Writer:
             )
             self._add_events(events)
 
+    def abandon(self) -> None:
+        """Let go of the file as it is: what is held back is not written."""
+        self._db.close()
+
     def discard(self) -> None:
         """Take the recording back, when training could not begin."""
         self._db.close()
@@ -310,11 +321,11 @@ class Writer:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:  # SQLite has rolled back by itself where the disk was full
                 self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     @contextmanager
     def _storage(self) -> Iterator[None]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from bntui.errors import RecordingError
+from bntui.language import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,19 @@ class Agenda:
 
     @classmethod
     def parse(cls, text: str) -> Agenda:
-        """What :meth:`text` gave; an empty one from an empty text."""
-        told = json.loads(text) if text else {}
-        steps = {int(run): step for run, step in told.pop("steps", {}).items()}
-        forks = tuple(map(ForkRequest.parse, told.pop("forks", ())))
-        return cls(**told, steps=steps, forks=forks)
+        """What :meth:`text` gave; an empty one from an empty text.
+
+        Raises:
+            RecordingError: it is damaged.
+        """
+        try:
+            told = json.loads(text) if text else {}
+            steps = {int(run): int(step) for run, step in told.pop("steps", {}).items()}
+            forks = tuple(map(ForkRequest.parse, told.pop("forks", ())))
+            return cls(**told, steps=steps, forks=forks)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            sentence = _("what was asked of the trainer last is damaged: {reason}")
+            raise RecordingError(sentence.format(reason=error)) from error
 
     def paused(self) -> Agenda:
         """Nothing more is to be trained; forks that were asked for are still made."""
@@ -69,6 +80,6 @@ class Agenda:
         """A fork is made, and all train on."""
         return replace(self, running=True, forks=(*self.forks, fork))
 
-    def without(self, forks: Sequence[ForkRequest]) -> Agenda:
-        """These forks are made, or cannot be."""
-        return replace(self, forks=tuple(fork for fork in self.forks if fork not in forks))
+    def after_first_fork(self) -> Agenda:
+        """The first of the forks is made, or cannot be."""
+        return replace(self, forks=self.forks[1:])

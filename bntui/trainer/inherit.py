@@ -43,7 +43,11 @@ def _progress(child: Run, parent: Run) -> Progress:
     data = child.config.data
     if data.last_batch == "drop" and len(child.samples.x) - at.offset < data.batch_size:
         at = replace(at, epoch=at.epoch + 1, offset=0, sums=Sums())  # what is left fills no larger mini-batch
+    if at.offset == 0:
+        at = replace(at, sums=Sums())  # an epoch begins, though the parent ended with the one before
     afresh = structural(parent.config, child.config)
+    if parent.config.training.schedule.kind != "plateau":
+        at = replace(at, plateau=Plateau())
     if afresh:
         at = replace(at, best_loss=Progress().best_loss, plateau=Plateau(factor=at.plateau.factor))
     rules = [run.config.training.early_stopping for run in (child, parent)]

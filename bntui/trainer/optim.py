@@ -131,7 +131,7 @@ def learning_rate(config: Training, step: float, steps_per_epoch: int, plateau: 
     schedule = config.schedule
     warmup = schedule.warmup_epochs * steps_per_epoch
     if step < warmup:
-        return config.lr * (step + 1) / warmup
+        return config.lr * min(1.0, (step + 1) / warmup)
     epoch = (step - warmup) // steps_per_epoch
     if schedule.kind == "step":
         return float(config.lr * schedule.gamma ** (epoch // schedule.step_size))

@@ -68,9 +68,13 @@ class Past:
         step, holder = run.best_step, run.info
         if step is None or run.best is not None:
             return
+        run.keep_best(run if step == run.step else self._when(reader, holder, step))
+
+    def _when(self, reader: Reader, holder: RunInfo, step: int) -> Run:
+        """A run after a step, or the one that it comes from, if that was before it began."""
         while holder.fork is not None and step <= holder.fork.step:
             holder = reader.runs[holder.fork.run]
-        run.keep_best(run if step == run.step else self._reach(reader, holder.index, step))
+        return self._reach(reader, holder.index, step)
 
     def fork(self, child: Run, parent: int, step: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Let a run begin where another stood after a step; the names of what was kept, and of what is new.
@@ -83,7 +87,7 @@ class Past:
             names = take_over(child, there)
             child.departed = there.departed
             if child.best_step is not None and child.best is None:
-                child.keep_best(self._reach(reader, parent, child.best_step))
+                child.keep_best(self._when(reader, reader.runs[parent], child.best_step))
         return names
 
 

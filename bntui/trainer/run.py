@@ -295,7 +295,9 @@ class Run:
 
     def _observe(self, train_loss: float, train_accuracy: float, val_loss: float, val_accuracy: float) -> bool:
         """Early stopping and plateau after an epoch; True if it was the best so far."""
-        at = replace(self._at, plateau=observe_plateau(self.config.training.schedule, self._at.plateau, val_loss))
+        at, schedule = self._at, self.config.training.schedule
+        if schedule.kind == "plateau":
+            at = replace(at, plateau=observe_plateau(schedule, at.plateau, val_loss))
         rule = self.config.training.early_stopping
         if rule is None:
             best = val_loss < at.best_loss

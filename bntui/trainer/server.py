@@ -97,9 +97,9 @@ class Server:
 
     def put(self, command: dict[str, Any]) -> None:
         """Take in a command, from a client or from a signal."""
-        self.commands.put(command)
         if command.get("command") in ("pause", "fork", "stop"):
-            self.urgent.set()
+            self.urgent.set()  # first: once it is obeyed it is not urgent any more
+        self.commands.put(command)
 
     def publish(self, status: Status) -> None:
         """Tell all clients; those that connect later hear it first."""

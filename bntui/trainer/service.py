@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
+import traceback
 from collections import deque
 from dataclasses import replace
 from typing import Any
 
-from bntui.errors import BntuiError
+from bntui.errors import RecordingError, ScenarioError, UsageError
+from bntui.language import _
 from bntui.link import State, Status
 from bntui.trainer.agenda import Agenda, ForkRequest
 from bntui.trainer.server import Server
@@ -27,7 +29,7 @@ class Service:
         self._server = server
         self._agenda = agenda
         self._refusal = ""
-        self._commands = 0
+        self._commands = self._refused = 0
         self._stop = False
         self._pause_at: float | None = None
         self._next_epoch = time.monotonic()
@@ -37,7 +39,7 @@ class Service:
     def serve(self) -> None:
         """Train until all runs are over or a client says stop; the recording is closed either way."""
         self._publish()
-        while not self._stop and (self._agenda.forks or not self._session.over):
+        while not self._stop and not self._all_done():
             if self._take_commands():
                 self._train()
                 self._publish()
@@ -47,6 +49,12 @@ class Service:
         self._session.writer.flush()
         self._publish("stopped" if self._stop else "finished")
         self._session.close()
+
+    def _all_done(self) -> bool:
+        """Nothing is left, and nothing came in with the last epoch."""
+        while not self._server.commands.empty():
+            self._obey(self._server.commands.get())
+        return self._session.over and not self._agenda.forks
 
     def _train(self) -> None:
         if self._agenda.forks:
@@ -60,13 +68,19 @@ class Service:
             self._session.writer.flush()
 
     def _fork(self, request: ForkRequest) -> None:
-        rest = self._agenda.without([request])
+        rest = self._agenda.after_first_fork()
         try:
             self._session.fork(request.run, request.step, request.changes, rest.text())
-        except BntuiError as error:
-            self._refusal = str(error)
-            self._session.writer.plan(rest.text())
+        except (ScenarioError, UsageError, RecordingError) as error:
+            self._refuse(str(error), rest)
+        except (RuntimeError, MemoryError, ValueError) as error:  # of PyTorch: a network that is too large, say
+            traceback.print_exc()  # into the log
+            self._refuse(_("the fork cannot be made: {reason}").format(reason=error), rest)
         self._agenda = rest
+
+    def _refuse(self, refusal: str, rest: Agenda) -> None:
+        self._refusal, self._refused = refusal, self._commands
+        self._session.writer.plan(rest.text())
 
     def _to_step(self) -> bool:
         """Runs have mini-batches to go that were asked for one by one."""
@@ -119,7 +133,6 @@ class Service:
                 self._next_epoch = time.monotonic()
             case {"command": "fork"}:
                 with contextlib.suppress(LookupError, TypeError, ValueError):  # not from a client of ours
-                    self._refusal = ""
                     self._plan(agenda.with_fork(ForkRequest.parse(command)))
             case {"command": "stop"}:
                 self._stop = True
@@ -153,6 +166,5 @@ class Service:
     def _publish(self, state: State | None = None, message: str = "") -> None:
         state = state or ("running" if self._busy() else "paused")
         keyframes = self._session.writer.keyframes
-        self._server.publish(
-            Status(state, self._agenda.pace, self._rate(), keyframes, message, self._refusal, self._commands)
-        )
+        heard = (self._refusal, self._refused, self._commands)
+        self._server.publish(Status(state, self._agenda.pace, self._rate(), keyframes, message, *heard))

@@ -20,7 +20,7 @@ import bntui
 from bntui.errors import NameTakenError, Problem, RecordingError, ScenarioError, UsageError
 from bntui.language import _
 from bntui.recording.codec import pack_arrays
-from bntui.recording.history import ENDINGS, Fork, RunInfo
+from bntui.recording.history import ENDINGS, Event, Fork, RunInfo
 from bntui.recording.library import new_path
 from bntui.recording.reader import Reader
 from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_ELSEWHERE
@@ -31,7 +31,7 @@ from bntui.scenario.load import NamedRun, Scenario
 from bntui.scenario.schema import RunConfig
 from bntui.trainer.bench import Bench, from_recording, from_scenario
 from bntui.trainer.data import Scaling, fit_scaling
-from bntui.trainer.lock import hold
+from bntui.trainer.lock import Hold
 from bntui.trainer.past import Past, last_step
 from bntui.trainer.run import Run
 from bntui.trainer.trouble import Watch, kinds_of
@@ -40,16 +40,18 @@ from bntui.trainer.trouble import Watch, kinds_of
 class Session:
     """The runs that are being trained, in turn, into one recording."""
 
-    def __init__(self, bench: Bench, writer: Writer, lock: int) -> None:
-        """``lock`` is the descriptor that holds the recording; :meth:`close` lets go of it."""
+    def __init__(self, bench: Bench, writer: Writer, hold: Hold) -> None:
+        """``hold`` is on the recording; :meth:`close` lets go of it."""
         self.writer = writer
-        self._lock = lock
+        self._hold = hold
         self.runs: list[Run] = []
         """Those that this session trains; runs that were over before are none of them."""
         self._bench = bench
         self._past = Past(writer.path, self._make)
         self._scalings: dict[int, Scaling] = {}
         """By run, as they are recorded."""
+        self._unsaid: list[Event] = []
+        """That runs go on: said when they do."""
 
     @classmethod
     def begin(cls, scenario: Scenario, recording: Path | None, overrides: Sequence[tuple[str, object]] = ()) -> Session:
@@ -71,9 +73,10 @@ class Session:
                     session._scalings[index] = scaling
                     made = session._built(index, run.name, run.config)
                     session._add(made, run.config.record.budget * 1e6 / len(scenario.runs))
+                    session.runs.append(made)
         except BaseException:
             session.writer.discard()
-            os.close(session._lock)
+            session._hold.release()
             raise
         return session
 
@@ -86,19 +89,23 @@ class Session:
             DataError, DeviceError: what it was made from is not here.
             StorageError: it cannot be written.
         """
-        lock = hold(path)
+        held = Hold(path)
+        writer = None
         try:
             with closing(Reader(path)) as reader:
                 if not reader.runs or any(last_step(reader, run.index) is None for run in reader.runs):
                     raise RecordingError(_("{path} has no keyframe: there is nothing to go on from").format(path=path))
                 reader.verify_runs()
                 bench = from_recording(reader, RunConfig.model_validate(_frozen(reader.runs[0].config)))
-            session = cls(bench, Writer.reopen(path), lock)
+            writer = Writer.reopen(path)
+            session = cls(bench, writer, held)
             with closing(Reader(path)) as reader:
                 for run in reader.runs:
                     session._take_up(reader, run)
         except BaseException:
-            os.close(lock)
+            if writer is not None:
+                writer.abandon()
+            held.release()
             raise
         return session
 
@@ -107,7 +114,7 @@ class Session:
         try:
             self.writer.close()
         finally:
-            os.close(self._lock)
+            self._hold.release()
 
     @property
     def over(self) -> bool:
@@ -121,6 +128,7 @@ class Session:
 
     def epoch(self, interrupted: Callable[[], bool]) -> None:
         """Every run to the end of the epoch under way: that of the run that is furthest behind."""
+        self._say()
         active = [run for run in self.runs if not run.over]
         target = int(self.furthest_behind) + 1
         for run in active:
@@ -135,6 +143,7 @@ class Session:
         Args:
             goals: steps by run.
         """
+        self._say()
         for run in self.runs:
             if not run.over and run.step < goals.get(run.info.index, 0):
                 run.train_step(self.writer, measured=True)
@@ -162,21 +171,38 @@ class Session:
             epoch = float(reader.history(parent).epoch[int(np.searchsorted(reader.history(parent).step, step))])
         info = infos[parent]
         config, differences = forked(info.config, changes, self._bench.facts)
-        _fits_here(config, epoch)
         self._scalings[len(infos)] = self._scaling(parent)
         name = fork_name(info.name, differences, {run.name for run in infos})
         child = self._built(len(infos), name, config)
         kept, new = self._past.fork(child, parent, step)
+        _fits_here(config, child.epoch)
+        self._refuse_the_same_end(child, parent, step)
         told = tuple((change.path, change.before, change.after) for change in differences)
         child.info = replace(child.info, fork=Fork(parent, step, epoch, told, kept, new))
         rest = rest_of_epoch(config, self._bench.facts, child.left)
         if rest is not None:
             raise ScenarioError([rest])
+        budget = self.writer.budget(parent)
+        if any(change.path == "record.budget" for change in differences):
+            budget = config.record.budget * 1e6
         with self.writer.together():
-            self._add(child, self.writer.budget(parent))
+            self._add(child, budget)
+            self._add_circumstances(child, always=False)
             if agenda:
                 self.writer.plan(agenda)
+            self._say()
+        self.runs.append(child)
         return child.info
+
+    def _refuse_the_same_end(self, child: Run, parent: int, step: int) -> None:
+        """A run that early stopping ended goes on as a fork if something was changed about that."""
+        rule, wait = child.config.training.early_stopping, child.progress.patience.wait
+        with closing(Reader(self.writer.path)) as reader:
+            stopped = any(event.kind == "stopped_early" and event.step == step for event in reader.events(parent))
+        if stopped and rule is not None and wait >= rule.patience:
+            sentence = _("the run stopped here: it has waited {wait} epochs, and patience is {patience}")
+            words = sentence.format(wait=wait, patience=rule.patience)
+            raise ScenarioError([Problem("training.early_stopping.patience", words, value=str(rule.patience))])
 
     def interrupt(self) -> None:
         """Note where a user stopped the runs that were not over."""
@@ -190,8 +216,7 @@ class Session:
         self.writer.add_run(run.info, block, budget)
         run.watcher = Watch(self._past, run.step)
         run.begin(self.writer)
-        self._note_departure(run)
-        self.runs.append(run)
+        self.writer.add_events(self._departure(run))
 
     def _take_up(self, reader: Reader, info: RunInfo) -> None:
         """A recorded run at its end, where it is not over; nothing of it is trained yet."""
@@ -209,16 +234,30 @@ class Session:
         if over:  # killed between the last keyframe and the weights that were to be kept
             run.finish(self.writer)
             return
-        now, before = _circumstances(self._bench.device, None), _circumstances(self._bench.device, reader.meta)
-        sentence = RESUMED if now == before else RESUMED_ELSEWHERE
-        arguments = {"epoch": run.epoch} | ({} if now == before else {"now": now, "before": before})
-        self.writer.add_events([run.event("resumed", sentence, arguments)])
-        self._note_departure(run)
+        self._add_circumstances(run, always=True)
+        self._unsaid += self._departure(run)
         self.runs.append(run)
 
-    def _note_departure(self, run: Run) -> None:
-        if run.departed is not None:
-            self.writer.add_events([run.event("departed", DEPARTED, {"step": run.departed})])
+    def _add_circumstances(self, run: Run, *, always: bool) -> None:
+        """With what a run goes on, where that is not what the recording was made with, or ``always``."""
+        with closing(Reader(self.writer.path)) as reader:
+            now, before = _circumstances(self._bench.device, None), _circumstances(self._bench.device, reader.meta)
+        if now != before:
+            arguments: dict[str, object] = {"epoch": run.epoch, "now": now, "before": before}
+            self._unsaid.append(run.event("resumed", RESUMED_ELSEWHERE, arguments))
+        elif always:
+            self._unsaid.append(run.event("resumed", RESUMED, {"epoch": run.epoch}))
+
+    def _say(self) -> None:
+        """That runs go on, now that they do."""
+        if self._unsaid:
+            self.writer.add_events(self._unsaid)
+            self._unsaid = []
+
+    def _departure(self, run: Run) -> list[Event]:
+        if run.departed is None:
+            return []
+        return [run.event("departed", DEPARTED, {"step": run.departed})]
 
     def _make(self, info: RunInfo) -> Run:
         """A recorded run anew, as its configuration makes it."""
@@ -243,8 +282,8 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _create(scenario: Scenario, recording: Path | None, meta: Mapping[str, str]) -> tuple[Writer, int]:
-    """The recording and its lock; under a new name of the user's folder where none is given."""
+def _create(scenario: Scenario, recording: Path | None, meta: Mapping[str, str]) -> tuple[Writer, Hold]:
+    """The recording, held; under a new name of the user's folder where none is given."""
     if recording is not None:
         return _held(recording, meta)
     while True:
@@ -254,13 +293,20 @@ def _create(scenario: Scenario, recording: Path | None, meta: Mapping[str, str])
             time.sleep(0.01)
 
 
-def _held(path: Path, meta: Mapping[str, str]) -> tuple[Writer, int]:
-    lock = hold(path)
+def _held(path: Path, meta: Mapping[str, str]) -> tuple[Writer, Hold]:
+    held = Hold(path)
+    writer = None
     try:
-        return Writer.create(path, meta), lock
+        new = not path.exists()
+        writer = Writer.create(path, meta)
+        if new:
+            held.hold_file()
     except BaseException:
-        os.close(lock)
+        if writer is not None:
+            writer.abandon()
+        held.release()
         raise
+    return writer, held
 
 
 def _check(runs: Sequence[NamedRun], facts: Facts) -> None:

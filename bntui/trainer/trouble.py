@@ -73,7 +73,8 @@ def died(layers: Collection[LayerMeasures]) -> Trouble | None:
     """The last layer, going back, whose gradient is next to nothing beside the output layer's."""
     *earlier, last = layers
     for layer in reversed(earlier):
-        ratio = layer.weight_gradient_norm / last.weight_gradient_norm if last.weight_gradient_norm else math.nan
+        norm, beside = layer.weight_gradient_norm, last.weight_gradient_norm
+        ratio = norm / beside if beside and math.isfinite(beside) else math.nan
         if ratio < DEAD_BELOW:
             return Trouble("died", layer.name, WEIGHT_GRADIENT, ratio)
     return None
@@ -98,40 +99,53 @@ class Watch:
     def __init__(self, past: Past, since: int) -> None:
         """``since`` is the step at which the run stands: what is before it has been looked at."""
         self._past = past
-        self._since = since
+        self._since = self._recorded = since
+        """The last steps that were measured, and that have a row."""
 
     def __call__(
         self, run: Run, writer: Writer, taken: Measured | None, train_loss: float, val_loss: float
     ) -> list[Event]:
-        since, self._since = self._since, run.step
-        seen = [] if taken is None else [first_bad(taken), died(taken.layers)]
-        if not math.isfinite(val_loss):  # what the update of a step that was sound itself has led to
-            seen.append(Trouble("first_bad", run.info.layers[-1].name, VALIDATION_LOSS, val_loss))
-        elif not math.isfinite(train_loss):
-            seen.append(Trouble("first_bad", run.info.layers[-1].name, LOSS, train_loss))
-        wanted = {trouble.kind for trouble in seen if trouble is not None} - run.told
-        run.told |= wanted
-        events = []
-        for kind in sorted(wanted, reverse=True):  # what is not finite ends more than what has died
-            event = self._earlier(run, writer, kind, since)
-            here = next((trouble for trouble in seen if trouble is not None and trouble.kind == kind), None)
-            if event is None and here is not None:
-                events.append(here.told(run))
+        since, recorded = self._since, self._recorded
+        self._recorded = run.step
+        here = _found(taken, run.told)
+        if "first_bad" not in run.told | here.keys() and not math.isfinite(val_loss):
+            # what the update of a step that was sound itself has led to
+            here["first_bad"] = Trouble("first_bad", run.info.layers[-1].name, VALIDATION_LOSS, val_loss)
+        elif "first_bad" not in run.told | here.keys() and not math.isfinite(train_loss):
+            here["first_bad"] = Trouble("first_bad", run.info.layers[-1].name, LOSS, train_loss)
+        if taken is not None:
+            self._since = run.step
+        if not here:
+            return []
+        events = self._earlier(run, writer, since, recorded)
+        events += [trouble.told(run) for kind, trouble in here.items() if kind not in run.told]
+        run.told |= here.keys()
         return events
 
-    def _earlier(self, run: Run, writer: Writer, kind: str, since: int) -> Event | None:
-        """The trouble in a step between the last keyframe and this one, recorded; None where there is none."""
-        index = run.info.index
+    def _earlier(self, run: Run, writer: Writer, since: int, recorded: int) -> list[Event]:
+        """What went wrong in the steps since one that was looked at; they get keyframes of their own where they can.
+
+        A row can only follow those that there are: what happened before the last of them is an event alone.
+        """
+        events: list[Event] = []
         if run.step - since < 2:
-            return None
-        again = self._past.reach(index, since)
-        while again.step < run.step - 1:
-            taken = again.train_step(None, measured=True)
-            assert taken is not None
-            trouble = first_bad(taken) if kind == "first_bad" else died(taken.layers)
-            if trouble is not None:
-                event = trouble.told(again)
-                once_more = self._past.reach(index, again.step - 1)
-                once_more.train_step(writer, measured=True, events=[event])
-                return event
-        return None
+            return events
+        again = self._past.reach(run.info.index, since)
+        while again.step < run.step - 1 and len(run.told) < len(KINDS):
+            found = _found(again.train_step(None, measured=True), run.told)
+            if not found:
+                continue
+            told = [trouble.told(again) for trouble in found.values()]
+            run.told |= found.keys()
+            if again.step > recorded:
+                once_more = self._past.reach(run.info.index, again.step - 1)
+                once_more.train_step(writer, measured=True, events=told)
+            else:
+                events += told
+        return events
+
+
+def _found(taken: Measured | None, told: Collection[str]) -> dict[str, Trouble]:
+    """Each kind of trouble in a step that was not told before."""
+    troubles = [] if taken is None else [died(taken.layers), first_bad(taken)]
+    return {trouble.kind: trouble for trouble in troubles if trouble is not None and trouble.kind not in told}

@@ -77,7 +77,8 @@ class LiveScreen(SpokenScreen[None]):
         self._resuming = False
         self._waking: IdleTrainer | None = None
         """A trainer that is being started for one of them."""
-        self._refusal = ""
+        self._refused_at = self._asked_at = 0
+        """Commands that the trainer had taken in when it refused last, and when the fork was asked for."""
         self._complaints: set[str] = set()
         self._redraw_timer: Timer | None = None
         self._earliest = 0.0
@@ -162,8 +163,8 @@ class LiveScreen(SpokenScreen[None]):
         if closed:
             self._hung_up()
         self._load()
-        if closed and self._waking is None:
-            self._asked = None
+        if closed and self._waking is None and self._asked is not None:
+            self._asked_too_late()
         self._draw()
         if self.status is not None and self.status.state in OVER:
             self._reader.release()  # the trainer folds the journal in, once nobody holds the file
@@ -174,9 +175,9 @@ class LiveScreen(SpokenScreen[None]):
         first, self.status, self._pace = self.status is None, status, status.pace
         if status.state == "failed" and status.message:
             self._complain(TrainerError(status.message))
-        if status.refusal != self._refusal:
-            self._refusal = status.refusal
-            if status.refusal and not first:  # at first it is one that somebody heard before
+        if status.refused != self._refused_at:
+            self._refused_at = status.refused
+            if not first:  # at first it is one that somebody heard before
                 self._refused(TrainerError(status.refusal))
 
     def _load(self) -> None:
@@ -275,11 +276,20 @@ class LiveScreen(SpokenScreen[None]):
         """Through the live trainer, or one that is started for it."""
         if request is None:
             return
-        self._asked, self._refusal = request, ""
+        self._asked = request
+        self._asked_at = 0 if self.status is None else self.status.commands
         over = self.status is not None and self.status.state in OVER
         if self._trainer is None or over or not self._command("fork", **request.arguments()):
             self._wake(request)
         self.redraw()
+
+    def _asked_too_late(self) -> None:
+        """The trainer was about to end when a fork was asked for: another one makes it, unless it was taken in."""
+        if self.status is None or self.status.commands <= self._asked_at:
+            assert self._asked is not None
+            self._wake(self._asked)
+        else:
+            self._asked = None
 
     def _wake(self, request: ForkRequest | None) -> None:
         """Start a trainer on this recording, or on a copy of it, that begins with the fork or goes on."""
@@ -312,6 +322,7 @@ class LiveScreen(SpokenScreen[None]):
         self._reader.close()
         self._reader = reader
         self.status, self.gone = None, False
+        self._refused_at = 0
         self._take_on(trainer)
         if self._feed is not None:
             self._feed.start()
