@@ -12,6 +12,7 @@ from bntui.errors import TrainerError, UsageError
 from bntui.headless import lost
 from bntui.language import _
 from bntui.recording.copy import copied, writable
+from bntui.recording.history import ENDINGS
 from bntui.recording.library import is_live
 from bntui.recording.reader import Reader
 from bntui.scenario.fork import forked as valid_fork
@@ -43,6 +44,14 @@ def place(recording: Path, run: str | None, epoch: float | None, *, first: bool 
             sentence = _("run {run!r} has no keyframe at or before epoch {epoch:g}")
             raise UsageError(sentence.format(run=reader.runs[index].name, epoch=epoch or 0))
         return Place(index, int(history.step[row]), float(history.epoch[row]))
+
+
+def refuse_what_is_over(recording: Path) -> None:
+    """Raises UsageError where there is nothing to go on with."""
+    with closing(Reader(recording)) as reader:
+        over = [any(event.kind in ENDINGS for event in reader.events(run.index)) for run in reader.runs]
+    if all(over) and not is_live(recording):
+        raise UsageError(_("every run of {recording} is over: fork one of them").format(recording=recording))
 
 
 def on_own_ground(recording: Path) -> Path:

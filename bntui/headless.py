@@ -32,24 +32,39 @@ class Reporter(Protocol):
 
 
 @dataclass(slots=True)
+class Known:
+    """What a recording held before: that is not told again."""
+
+    epochs: dict[int, int] = field(default_factory=dict)
+    """Rows of each run."""
+    events: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recording: Path) -> Known:
+        """All that there is now."""
+        with contextlib.closing(Reader(recording)) as reader:
+            runs = [run.index for run in reader.runs]
+            return cls({n: len(reader.history(n)) for n in runs}, {n: len(reader.events(n)) for n in runs})
+
+
+@dataclass(slots=True)
 class JsonLines:
     """One line per epoch of each run and per event, on stdout."""
 
-    _epochs: dict[int, int] = field(default_factory=dict)
-    _events: dict[int, int] = field(default_factory=dict)
+    known: Known
 
     def report(self, reader: Reader, status: Status) -> None:  # noqa: ARG002
         for run in reader.runs:
             history, events = reader.history(run.index), reader.events(run.index)
-            for row in range(self._epochs.get(run.index, 0), len(history)):
+            for row in range(self.known.epochs.get(run.index, 0), len(history)):
                 if history.epoch_end[row]:
                     names = ("epoch", "step", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "wait")
                     figures = {name: getattr(history, name)[row] for name in names}
                     self.line(run=run.name, **figures)
-            self._epochs[run.index] = len(history)
-            for event in events[self._events.get(run.index, 0) :]:
+            self.known.epochs[run.index] = len(history)
+            for event in events[self.known.events.get(run.index, 0) :]:
                 self.line(event=event.kind, run=run.name, epoch=event.epoch, step=event.step, message=event.message)
-            self._events[run.index] = len(events)
+            self.known.events[run.index] = len(events)
 
     @staticmethod
     def line(**record: Any) -> None:
@@ -59,10 +74,10 @@ class JsonLines:
 class ProgressBars:
     """A bar per run on stderr, with rate, remaining time and losses; events stand above them."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, known: Known) -> None:
         self._progress = progress
+        self._known = known
         self._tasks: dict[int, Any] = {}
-        self._said: set[tuple[int, str]] = set()
 
     def report(self, reader: Reader, status: Status) -> None:
         for run in reader.runs:
@@ -79,19 +94,20 @@ class ProgressBars:
                     training=history.train_loss[-1], validation=history.val_loss[-1]
                 ),
             )
-            for event in reader.events(run.index):
-                if (run.index, event.message) not in self._said and event.kind != "finished":
-                    self._said.add((run.index, event.message))
+            events = reader.events(run.index)
+            for event in events[self._known.events.get(run.index, 0) :]:
+                if event.kind != "finished":
                     self._progress.console.print(
                         f"{run.label or run.name}: {event.text}", markup=False, highlight=False
                     )
+            self._known.events[run.index] = len(events)
 
 
 @contextlib.contextmanager
-def reporter(*, as_json: bool) -> Iterator[Reporter]:
-    """Bars on stderr, or JSON lines on stdout."""
+def reporter(known: Known, *, as_json: bool) -> Iterator[Reporter]:
+    """Bars on stderr, or JSON lines on stdout, of what was not known before."""
     if as_json:
-        yield JsonLines()
+        yield JsonLines(known)
         return
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -102,11 +118,11 @@ def reporter(*, as_json: bool) -> Iterator[Reporter]:
         TextColumn("{task.fields[losses]}"),
     )
     with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=8) as progress:
-        yield ProgressBars(progress)
+        yield ProgressBars(progress, known)
 
 
-def follow(recording: Path, *, as_json: bool) -> None:
-    """Report until the trainer is done.
+def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> None:
+    """Report until the trainer is done; what is ``known`` is not told again.
 
     Raises:
         TrainerError: the trainer failed, with what it said last.
@@ -116,7 +132,7 @@ def follow(recording: Path, *, as_json: bool) -> None:
     reader = Reader(recording)
     interrupted = False
     last = Status("running", None, 0.0, 0)
-    with reporter(as_json=as_json) as out:
+    with reporter(known or Known(), as_json=as_json) as out:
         while trainer is not None:
             try:
                 status = trainer.receive()

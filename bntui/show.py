@@ -38,16 +38,17 @@ def plain(value: Any) -> Any:
 
 
 def find_run(reader: Reader, run: str | None) -> int:
-    """Number of a run that is given by name or number (from 0); the first without one."""
+    """Number of a run that is given by name, in either language, or by number (from 0); the first without one."""
     if run is None:
         return 0
-    names = [info.name for info in reader.runs]
-    if run in names:
-        return names.index(run)
-    if run.isdecimal() and int(run) < len(names):
+    for names in ([info.name for info in reader.runs], [info.label for info in reader.runs]):
+        if run in names:
+            return names.index(run)
+    if run.isdecimal() and int(run) < len(reader.runs):
         return int(run)
     sentence = _("{path} has no run {run!r}; its runs are {runs}")
-    raise UsageError(sentence.format(path=reader.path, run=run, runs=", ".join(map(repr, names))))
+    runs = ", ".join(f"{info.index} {info.label or info.name!r}" for info in reader.runs)
+    raise UsageError(sentence.format(path=reader.path, run=run, runs=runs))
 
 
 def find_keyframe(reader: Reader, run: int, epoch: float | None) -> Keyframe:

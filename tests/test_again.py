@@ -126,3 +126,22 @@ def test_a_live_recording_is_not_resumed(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert f"bntui attach {recording}" in done.stderr
         assert time.monotonic() - began < 60
+
+
+def test_what_a_recording_held_before_is_not_told_again(tmp_path: Path) -> None:
+    with closing(train(tmp_path, DIGITS)) as reader:
+        path = reader.path
+    done = bntui("fork", path, "--epoch", "4", "--set", "training.lr=.25", "--json")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["run"] for line in lines if "run" in line} == {"run · lr 0.25"}
+    assert [line["epoch"] for line in lines if "lr" in line] == [5, 6]
+
+
+@pytest.mark.parametrize("words", [["--set", "training.lr=1"], ["--headless"], ["--json"]])
+def test_a_self_check_changes_nothing(tmp_path: Path, words: list[str]) -> None:
+    with closing(train(tmp_path, DIGITS)) as reader:
+        path = reader.path
+    done = bntui("fork", path, "--check", *words)
+    assert done.returncode == 2
+    assert "--check changes nothing" in done.stderr

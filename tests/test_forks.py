@@ -210,3 +210,51 @@ def test_a_writer_that_is_abandoned_keeps_what_it_committed(tmp_path: Path) -> N
     writer.plan("{}")
     writer.abandon()
     assert rows(path, "SELECT text FROM agenda") == [("{}",)]
+
+
+def test_a_fork_alone_leaves_the_others_where_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "x.bntui"
+    session = begin(path)
+    session.epoch(never)
+    session.close()
+    session = Session.resume(path, all_runs=False)
+    child = session.fork(0, 6, [("training.lr", 0.1), ("training.epochs", 2)])
+    whole(session).close()
+    with closing(Reader(path)) as reader:
+        assert reader.history(child.index).epoch[-1] == 2
+        assert reader.history(0).epoch[-1] == 1
+        assert [event.kind for event in reader.events(0)] == []
+    with closing(train(tmp_path, DIGITS)) as reference, closing(whole(Session.resume(path))) as reader:
+        assert compare(reference, 0, reader, 0) == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"data.batch_size": 7, "network.dropout": 0.2, "network.norm": "batch", "training.lr": 5},
+         "p · lr 5, norm batch, dropout 0.2, …"),
+        ({"training.early_stopping.patience": 2}, "p · patience 2"),
+        ({"training.clip_norm": 1.5}, "p · clip_norm 1.5"),
+        ({}, "p · again"),
+    ],
+)  # fmt: skip
+def test_a_forks_name_says_what_matters_first(changes: dict[str, Any], name: str) -> None:
+    from bntui.scenario.fork import fork_name
+    from bntui.scenario.fork import forked as valid
+
+    config = parse(DIGITS, file="test.toml").runs[0].config.model_dump(mode="json")
+    _config, differences = valid(config, list(changes.items()))
+    assert fork_name("p", differences, ()) == name
+    assert fork_name("p", differences, {name}) == f"{name} (2)"
+
+
+def test_none_leaves_out_what_may_be_left_out() -> None:
+    from bntui.scenario.fork import forked as valid
+
+    stopping: list[Override] = [("training.early_stopping.patience", 3), ("training.clip_norm", 1.0)]
+    config = parse(DIGITS, file="test.toml", overrides=stopping).runs[0].config.model_dump(mode="json")
+    for path in ("training.early_stopping", "training.early_stopping.patience"):
+        assert valid(config, [(path, "none")])[0].training.early_stopping is None
+    assert valid(config, [("training.clip_norm", "none")])[0].training.clip_norm is None
+    with pytest.raises(ScenarioError, match="must be a number"):
+        valid(config, [("training.lr", "none")])

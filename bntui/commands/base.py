@@ -24,7 +24,9 @@ command = partial(app.command, cls=Command)
 
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording (.bntui).")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
-Run = Annotated[str | None, typer.Option("--run", metavar="R", help="Name or number of the run; default the first.")]
+Run = Annotated[
+    str | None, typer.Option("--run", metavar="R", help="Name of the run, or its number from 0; default the first.")
+]
 Epoch = Annotated[
     float | None,
     typer.Option("--epoch", metavar="N", help="Last keyframe at or before this epoch; default the last."),

@@ -64,7 +64,9 @@ def audit(recording: Recording, as_json: Json = False) -> None:
 @command()
 def stops(
     recording: Recording,
-    run: Annotated[str | None, typer.Option(metavar="R", help="Name or number of the run; default all.")] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="R", help="Name of the run, or its number from 0; default all.")
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Patience of every rule that has one; default the run's own.")
     ] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -99,9 +100,10 @@ def resume(
     without_screen = headless or as_json
     if not without_screen:
         need_terminal(_("add --headless to train without a screen"))
+    again.refuse_what_is_over(recording)
     here = _own(recording)
     pace = None if without_screen else INTERACTIVE_PACE
-    _watch(again.resume(here, pace=pace), without_screen=without_screen, as_json=as_json)
+    _watch(here, lambda: again.resume(here, pace=pace), without_screen=without_screen, as_json=as_json)
 
 
 @command()
@@ -125,6 +127,8 @@ def fork(
 
     there = again.place(recording, run, epoch, first=check)
     if check:
+        if settings or headless or as_json:
+            raise UsageError(_("--check changes nothing and trains in a copy: leave out --set, --headless and --json"))
         _check_fork(recording, there)
         return
     without_screen = headless or as_json
@@ -132,7 +136,9 @@ def fork(
         need_terminal(_("add --headless to train without a screen"))
     changes = list(map(parse_override, settings or ()))
     pace = None if without_screen else INTERACTIVE_PACE
-    _watch(again.fork(_own(recording), there, changes, pace=pace), without_screen=without_screen, as_json=as_json)
+    here = _own(recording)
+    start = partial(again.fork, here, there, changes, pace=pace)
+    _watch(here, start, without_screen=without_screen, as_json=as_json)
 
 
 def _own(recording: Path) -> Path:
@@ -145,14 +151,15 @@ def _own(recording: Path) -> Path:
     return here
 
 
-def _watch(recording: Path, *, without_screen: bool, as_json: bool) -> None:
+def _watch(recording: Path, start: Callable[[], Path], *, without_screen: bool, as_json: bool) -> None:
     """Follow a training to its end, or look at it."""
     if not without_screen:
-        open_screen(recording)
+        open_screen(start())
         return
-    from bntui.headless import follow
+    from bntui.headless import Known, follow
 
-    follow(recording, as_json=as_json)
+    known = Known.of(recording)
+    follow(start(), as_json=as_json, known=known)
     if not as_json:
         print(recording)
 

@@ -29,6 +29,14 @@ WHY_FIXED: Final = N_(
 )
 
 
+_STOPPING: Final = ("training", "early_stopping")
+_TOLD_FIRST: Final = (
+    "training.lr", "network.norm", "network.dropout", "network.activation", "training.optimizer",
+    "training.early_stopping", "training.epochs",
+)  # fmt: skip
+"""Changes that a fork's name says before others."""
+
+
 class Change(NamedTuple):
     """One setting of a fork that differs from its parent's; values as JSON has them, None where there is none."""
 
@@ -82,6 +90,8 @@ def forked(
             continue
         try:
             path = key_path(text)
+            if value == "none" and path == (*_STOPPING, "patience"):
+                path = _STOPPING  # without patience there is no early stopping
             merged.assign(path, None if value == "none" and _may_be_left_out(path) else _tuples(value))
         except ValueError as error:
             found[Problem(text, str(error), value=shown(value))] = None
@@ -114,9 +124,10 @@ def structural(before: RunConfig, after: RunConfig) -> bool:
 
 def fork_name(parent: str, changes: Sequence[Change], taken: Collection[str]) -> str:
     """A name for a fork that no run has: its parent's, with what is different."""
-    words = ", ".join(f"{change.path.rpartition('.')[2]} {_plain(change.after)}" for change in changes[:2])
-    more = ", …" if len(changes) > 2 else ""
-    stem = f"{parent} · {words}{more}" if changes else f"{parent} · again"
+    ranks = {path: rank for rank, path in enumerate(_TOLD_FIRST)}
+    first = sorted(changes, key=lambda change: ranks.get(change.path, len(ranks)))
+    words = ", ".join(map(_words, first[:3])) + (", …" if len(changes) > 3 else "")
+    stem = f"{parent} · {words}" if changes else f"{parent} · again"
     number = 1
     name = stem
     while name in taken:
@@ -125,10 +136,12 @@ def fork_name(parent: str, changes: Sequence[Change], taken: Collection[str]) ->
     return name
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{…}"
-    return "none" if value is None else str(value)
+def _words(change: Change) -> str:
+    """A change in the fewest words, such as ``lr 0.1``, ``batch norm``, or ``no dropout``."""
+    key, value = change.path.rpartition(".")[2], change.after
+    if change.path == "training.early_stopping":
+        return "no early stopping" if value is None else f"patience {value['patience']}"
+    return f"{key} {'none' if value is None else f'{value:g}' if isinstance(value, float) else value}"
 
 
 def _fixed(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,6 +98,8 @@ def parse_override(text: str) -> Override:
         key_path(path)
     except ValueError as error:
         raise UsageError(f"--set {text}: {error}") from None
+    if re.fullmatch(r"[+-]?(\d+\.|\.\d+)([eE][+-]?\d+)?", written):  # TOML wants a digit on both sides of the point
+        return path, float(written)
     try:
         value = tomllib.loads(f"value = {written}")
     except (ValueError, RecursionError) as error:

@@ -111,7 +111,7 @@ def _resumed(job: dict[str, Any]) -> tuple[Session, Agenda]:
     from bntui.trainer.agenda import Agenda, ForkRequest
     from bntui.trainer.session import Session
 
-    session = Session.resume(Path(job["recording"]))
+    session = Session.resume(Path(job["recording"]), all_runs=job["fork"] is None)
     try:
         agenda = Agenda.parse(session.writer.agenda)
         agenda = replace(agenda, running=agenda.running or job["start"], pace=job["pace"])

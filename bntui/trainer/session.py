@@ -81,8 +81,11 @@ class Session:
         return session
 
     @classmethod
-    def resume(cls, path: Path) -> Session:
+    def resume(cls, path: Path, *, all_runs: bool = True) -> Session:
         """Go on where a recording ends: every run that is not over, from its last keyframe.
+
+        Args:
+            all_runs: false for a fork alone: the others stay where they were interrupted.
 
         Raises:
             RecordingError: another trainer holds it, or it is damaged, foreign or newer.
@@ -100,7 +103,7 @@ class Session:
             writer = Writer.reopen(path)
             session = cls(bench, writer, held)
             with closing(Reader(path)) as reader:
-                for run in reader.runs:
+                for run in reader.runs if all_runs else ():
                     session._take_up(reader, run)
         except BaseException:
             if writer is not None:
