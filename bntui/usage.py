@@ -40,6 +40,7 @@ REFUSALS: Final = (
 REASONS: Final = (
     N_("Input should be a valid integer, unable to parse string as an integer"),
     N_("Input should be a valid number, unable to parse string as a number"),
+    N_("Input should be greater than or equal to {least}"),
 )
 """What it says of a value."""
 

@@ -57,6 +57,10 @@ def run(
     overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
     overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
     path = find(scenario)
+    if output is not None and output.exists():  # said at once; the trainer takes the name for good
+        from bntui.recording.writer import name_taken
+
+        raise name_taken(output)
     trainer = IdleTrainer.start()  # imports torch while the scenario is checked
     try:
         text = load(path, overrides).text

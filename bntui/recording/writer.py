@@ -58,6 +58,11 @@ def on_network(path: Path) -> bool:
     return file_system(path) in NETWORK_FILE_SYSTEMS
 
 
+def name_taken(path: Path) -> NameTakenError:
+    """That a recording would overwrite something."""
+    return NameTakenError(_("{path} exists already: choose another name with -o").format(path=path))
+
+
 def _take_name(path: Path) -> None:
     """The name is taken before anything is written."""
     try:
@@ -68,7 +73,7 @@ def _take_name(path: Path) -> None:
     try:
         path.open("xb").close()
     except FileExistsError as error:
-        raise NameTakenError(_("{path} exists already: choose another name with -o").format(path=path)) from error
+        raise name_taken(path) from error
     except OSError as error:
         sentence = _("cannot write the recording {path}: {reason}")
         raise StorageError(sentence.format(path=path, reason=reason(error))) from error
