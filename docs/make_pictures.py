@@ -40,9 +40,16 @@ CLOSE_UPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "drift": ("8", "enter"),
         "distributions": ("9", "enter"),
     },
-    "early-stopping": {"data": ("7", "enter")},
+    "early-stopping": {"data": ("7", "enter"), "stopping-rules": ("tab", "tab", "0", "enter")},
+    "vanishing-gradients": {
+        "fork-form": ("tab", "tab", "home", *("right",) * 8, "f", "down", "right"),
+        "runs": ("tab", "tab", "tab", "r"),
+        "compare": ("tab", "tab", "tab", "p", "p", "p", "c", "enter"),
+    },
 }
 """Scenario, picture, and the keys that lead to it."""
+FORK = ("vanishing-gradients", "8 hidden layers", "8", "network.norm=batch")
+"""Scenario, run, epoch and change of the fork that is shown."""
 WIDTH, HEIGHT = 8, 17
 """Of a cell, in pixels."""
 LOWER = "▁▂▃▄▅▆▇█"
@@ -117,12 +124,23 @@ def trained(folder: Path, scenario: str, overrides: Sequence[str] = ()) -> Path:
     return recording
 
 
+def forked(recording: Path) -> None:
+    """A recording that has a fork, too."""
+    _, run, epoch, change = FORK
+    places = ["--run", run, "--epoch", epoch, "--set", change]
+    command = [sys.executable, "-m", "bntui", "fork", str(recording), *places, "--headless"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recording = trained(folder, "batch-normalization", OVERRIDES)
         for size_name, size in SIZES.items():
             asyncio.run(picture(recording, f"screen-{size_name}", size, ("shift+left",) * 4))
+        with_fork = trained(folder, FORK[0])
+        forked(with_fork)
+        asyncio.run(picture(with_fork, "fork", SIZES["160x48"], ("tab", "tab", "tab", "p", "p", "p")))
         for language in LANGUAGES:
             use(language)
             for scenario, parts in CLOSE_UPS.items():

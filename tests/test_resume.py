@@ -117,6 +117,15 @@ def test_a_resumed_run_is_the_uninterrupted_one(overrides: list[Override], stops
             assert final[0] == final[1]
 
 
+@settings(SLOW, max_examples=10)
+@given(configurations())
+def test_the_same_seed_gives_the_same_bits(overrides: list[Override]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        one, other = (whole(begin(Path(name), overrides, file)) for file in ("one.bntui", "other.bntui"))
+        with closing(one), closing(other):
+            assert compare(one, 0, other, 0) == one.history(0).has_frame.sum()
+
+
 @SLOW
 @given(configurations(), st.integers(0, 40), st.integers(0, 100))
 def test_a_fork_with_nothing_changed_is_its_parent(overrides: list[Override], at: int, again: int) -> None:
