@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.report import arguments, verdict
 from bntui.scenario.gallery import find
 from bntui.scenario.load import load
-from bntui.trainer.run import Samples
+from bntui.trainer.samples import Samples
 from bntui.trainer.session import Session
 
 

@@ -21,7 +21,7 @@ from bntui.scenario.schema import RunConfig
 from bntui.trainer.data import Dataset, Scaling, Task, as_sequence, load_data, split_indices
 from bntui.trainer.device import prepare
 from bntui.trainer.grid import grid_axes, grid_points
-from bntui.trainer.run import Samples
+from bntui.trainer.samples import Samples
 
 EMBEDDED_DATA = 64_000_000
 """Data sets up to so many bytes lie in the recording; of larger ones the checksum and the path."""

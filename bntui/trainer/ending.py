@@ -3,12 +3,44 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from bntui.recording import sentences
-from bntui.scenario.schema import EarlyStoppingRule
+from bntui.scenario.schema import EarlyStoppingRule, Training
 from bntui.trainer.early_stopping import Patience
+from bntui.trainer.progress import Progress
+from bntui.trainer.score import Sums
 
 Said = tuple[str, dict[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What a step is judged by."""
+
+    training: float
+    validation: float
+    sums: Sums
+    """Of the epoch under way."""
+    initial: bool
+    """No step was taken yet."""
+
+
+def ended(
+    config: Training, at: Progress, losses: Losses, *, epoch_end: bool
+) -> tuple[str, str, dict[str, object]] | None:
+    """The kind of event that ends a run here, its sentence and figures; None where it goes on."""
+    bad = losses.sums.first_bad
+    if bad is not None:
+        first = None if losses.initial else at.step - losses.sums.batches + bad + 1
+        return "diverged", *diverged(losses.training, first)
+    if not math.isfinite(losses.validation):
+        return "diverged", *diverged_in_validation(losses.validation, at.step)
+    if epoch_end and config.early_stopping is not None and at.patience.stopped:
+        return "stopped_early", *stopped(config.early_stopping, at.patience, at.epoch)
+    if epoch_end and at.epoch >= config.epochs:
+        return "finished", *finished(config.epochs)
+    return None
 
 
 def finished(epochs: int) -> Said:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from bntui.trainer.network import Stage, build
 from bntui.trainer.optim import learning_rate, observe_plateau
 from bntui.trainer.probes import array, weights_digest
 from bntui.trainer.progress import Progress
+from bntui.trainer.samples import Samples
 from bntui.trainer.score import Score
 from bntui.trainer.step import Measured, Stepper, drawn
 from bntui.trainer.validate import evaluate, forget_eval
@@ -31,24 +32,8 @@ from bntui.trainer.validate import evaluate, forget_eval
 if TYPE_CHECKING:
     from bntui.recording.writer import Writer
 
-NOTHING = torch.empty(0, dtype=torch.int64)
 _OPTIMIZER = "optimizer/"
 _BEFORE = "before/"
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """A run's data on its device, scaled: float32 inputs ``(N, *shape)``; int64 classes or float32 targets."""
-
-    x: Tensor
-    y: Tensor
-    x_val: Tensor
-    y_val: Tensor
-    task: str
-    outputs: int
-    """Classes, or target values per sample."""
-    grid: Tensor | None = None
-    """Where predictions are recorded, scaled, ``(points, features)``."""
 
 
 class Run:
@@ -253,8 +238,11 @@ class Run:
         val_loss, val_accuracy = self._validate()
         best = epoch_end and self._observe(train_loss, train_accuracy, val_loss, val_accuracy)
         happened = list(events)
-        bad = self._score.sums().first_bad
-        ended = None if happened else self._ended(bad, train_loss, val_loss, epoch_end=epoch_end, initial=initial)
+        ended = None
+        if not happened:
+            losses = ending.Losses(train_loss, val_loss, self._score.sums(), initial)
+            told = ending.ended(self.config.training, self._at, losses, epoch_end=epoch_end)
+            ended = None if told is None else self.event(*told)
         if writer is not None and self.watcher is not None:
             happened += self.watcher(self, writer, taken, train_loss, val_loss)
         self.over = ended is not None
@@ -274,7 +262,7 @@ class Run:
                 val_loss=val_loss,
                 val_accuracy=val_accuracy,
                 wall_time=self._at.wall,
-                batch_indices=(NOTHING if taken is None else self._order[batch]).numpy(),
+                batch_indices=self._order[batch if taken is not None else slice(0)].numpy(),
                 layers=() if taken is None else taken.layers,
                 early_stopping=self._early_stopping(),
                 weights_digest=self.digest(),
@@ -322,22 +310,6 @@ class Run:
     def event(self, kind: str, sentence: str, arguments: Mapping[str, object]) -> Event:
         """Something that happens now."""
         return Event.of(self.info.index, self.step, self.epoch, kind, sentence, **arguments)
-
-    def _ended(
-        self, bad: int | None, train_loss: float, val_loss: float, *, epoch_end: bool, initial: bool
-    ) -> Event | None:
-        """What ends the run here, if anything does."""
-        if bad is not None:
-            first = None if initial else self.step - self._score.sums().batches + bad + 1
-            return self.event("diverged", *ending.diverged(train_loss, first))
-        if not math.isfinite(val_loss):
-            return self.event("diverged", *ending.diverged_in_validation(val_loss, self.step))
-        rule = self.config.training.early_stopping
-        if epoch_end and rule is not None and self._at.patience.stopped:
-            return self.event("stopped_early", *ending.stopped(rule, self._at.patience, self._at.epoch))
-        if epoch_end and self._at.epoch >= self.config.training.epochs:
-            return self.event("finished", *ending.finished(self.config.training.epochs))
-        return None
 
     def finish(self, writer: Writer) -> None:
         """Keep the final weights: the best epoch's where early stopping restores them, else the last ones."""

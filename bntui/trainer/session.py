@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-import bntui
-from bntui.errors import NameTakenError, Problem, RecordingError, ScenarioError, UsageError
+from bntui.errors import Problem, RecordingError, ScenarioError, UsageError
 from bntui.language import _
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import ENDINGS, Event, Fork, RunInfo
-from bntui.recording.library import new_path
 from bntui.recording.reader import Reader
 from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_ELSEWHERE
 from bntui.recording.writer import Writer
@@ -32,6 +24,7 @@ from bntui.scenario.schema import RunConfig
 from bntui.trainer.bench import Bench, from_recording, from_scenario
 from bntui.trainer.data import Scaling, fit_scaling
 from bntui.trainer.lock import Hold
+from bntui.trainer.opening import circumstances, created, meta_of
 from bntui.trainer.past import Past, last_step
 from bntui.trainer.run import Run
 from bntui.trainer.trouble import Watch, kinds_of
@@ -64,7 +57,7 @@ class Session:
         first = scenario.runs[0].config
         bench = from_scenario(first, scenario.path.parent if scenario.path else Path.cwd())
         _check(scenario.runs, bench.facts)
-        session = cls(bench, *_create(scenario, recording, _meta(scenario, bench, overrides)))
+        session = cls(bench, *created(scenario, recording, meta_of(scenario, bench, overrides)))
         try:
             with session.writer.together():
                 bench.record(session.writer)
@@ -244,7 +237,7 @@ class Session:
     def _add_circumstances(self, run: Run, *, always: bool) -> None:
         """With what a run goes on, where that is not what the recording was made with, or ``always``."""
         with closing(Reader(self.writer.path)) as reader:
-            now, before = _circumstances(self._bench.device, None), _circumstances(self._bench.device, reader.meta)
+            now, before = circumstances(self._bench.device, None), circumstances(self._bench.device, reader.meta)
         if now != before:
             arguments: dict[str, object] = {"epoch": run.epoch, "now": now, "before": before}
             self._unsaid.append(run.event("resumed", RESUMED_ELSEWHERE, arguments))
@@ -285,33 +278,6 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _create(scenario: Scenario, recording: Path | None, meta: Mapping[str, str]) -> tuple[Writer, Hold]:
-    """The recording, held; under a new name of the user's folder where none is given."""
-    if recording is not None:
-        return _held(recording, meta)
-    while True:
-        try:
-            return _held(new_path(scenario.path.stem if scenario.path else "recording"), meta)
-        except (NameTakenError, RecordingError):  # a trainer that was started at the same moment was first
-            time.sleep(0.01)
-
-
-def _held(path: Path, meta: Mapping[str, str]) -> tuple[Writer, Hold]:
-    held = Hold(path)
-    writer = None
-    try:
-        new = not path.exists()
-        writer = Writer.create(path, meta)
-        if new:
-            held.hold_file()
-    except BaseException:
-        if writer is not None:
-            writer.abandon()
-        held.release()
-        raise
-    return writer, held
-
-
 def _check(runs: Sequence[NamedRun], facts: Facts) -> None:
     """What a file's name did not tell: whether networks, batches and monitors fit the data."""
     found = dict.fromkeys(problem for run in runs for problem in problems(run.config, facts))
@@ -326,46 +292,3 @@ def _fits_here(config: RunConfig, epoch: float) -> None:
         raise ScenarioError(
             [Problem("training.epochs", sentence.format(epoch=epoch), value=str(config.training.epochs))]
         )
-
-
-def _circumstances(device: torch.device, meta: Mapping[str, str] | None) -> str:
-    """What the bits of a step depend on beside the recording: here, or where the recording was made."""
-    here = _machine(device) if meta is None else meta
-    threads = _("{threads} threads").format(threads=here["threads"]) if here["threads"] != "1" else ""
-    words = (f"torch {here['torch']}", here["device_name"] if device.type == "cuda" else here["device"],
-             here["cpu_capability"], threads)  # fmt: skip
-    return ", ".join(word for word in words if word)
-
-
-def _machine(device: torch.device) -> dict[str, str]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {
-        "torch": torch.__version__,
-        "device": str(device),
-        "device_name": name,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": str(torch.get_num_threads()),
-    }
-
-
-def _meta(scenario: Scenario, bench: Bench, overrides: Collection[tuple[str, object]]) -> dict[str, str]:
-    """What is fixed when a recording begins, so that it can be understood and repeated elsewhere."""
-    return {
-        "title": scenario.title,
-        "task": bench.data.task,
-        "scenario": scenario.text,
-        "scenario_file": str(scenario.path or ""),
-        "description": scenario.description,
-        "look_for": json.dumps(scenario.look_for),
-        "translation": json.dumps(scenario.translation, ensure_ascii=False),
-        "overrides": json.dumps([[path, value] for path, value in overrides]),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "bntui": bntui.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        **_machine(bench.device),
-        "cores": str(os.cpu_count()),
-        "train_samples": str(len(bench.train)),
-        "validation_samples": str(len(bench.validation)),
-    }
