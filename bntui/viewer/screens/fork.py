@@ -8,7 +8,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
-from textual.screen import ModalScreen
 
 from bntui.language import N_, _
 from bntui.text import clean
@@ -16,7 +15,7 @@ from bntui.viewer import fork_form as forms
 from bntui.viewer import fork_rows
 from bntui.viewer.figures import count, epoch
 from bntui.viewer.fork_form import Form, Origin, Verdict
-from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.narrow import Overlay
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.widgets import RowsWidget, framed
 
@@ -49,10 +48,10 @@ class ForkRequest(NamedTuple):
         return self._asdict()
 
 
-class ForkScreen(SpokenScreen[ForkRequest | None], ModalScreen[ForkRequest | None]):
+class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
     """All settings of a run, to be changed in its fork; gives back what was asked for, or nothing."""
 
-    CSS = "ForkScreen { background: transparent; overflow: hidden; }"
+    CSS = "ForkScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,shift+tab", "move(-1)", N_("Setting before")),
         Binding("down,tab", "move(1)", N_("Next setting")),
@@ -72,7 +71,6 @@ class ForkScreen(SpokenScreen[ForkRequest | None], ModalScreen[ForkRequest | Non
     def __init__(self, origin: Origin, name: str) -> None:
         """``name`` of the parent, with its mark."""
         super().__init__()
-        self._compositor = NarrowCompositor()
         self.form = forms.opened(origin)
         self.verdict: Verdict = forms.judge(self.form)
         place = _("epoch {epoch}").format(epoch=epoch(origin.epoch))

@@ -13,13 +13,12 @@ from rich.theme import Theme
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from bntui.definitions import definitions
 from bntui.language import N_, _
 from bntui.lessons import lesson
-from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.narrow import Overlay
 from bntui.viewer.panels import BY_NAME
 from bntui.viewer.theme import ACCENT
 
@@ -98,7 +97,7 @@ def _heading(words: str) -> Text:
     return Text(f"\n{words}\n", style=f"bold {ACCENT}")
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Overlay[None]):
     """The lesson of one panel, the definitions of what it draws, and the keys.
 
     One Static of Rich's renderables: Textual's Markdown widget mounts its paragraphs one by one, and each time the
@@ -106,7 +105,7 @@ class HelpScreen(ModalScreen[None]):
     """
 
     CSS = """
-    HelpScreen { align: center middle; background: transparent; }
+    HelpScreen { align: center middle; }
     #page {
         width: 84; max-width: 96%; height: 90%;
         border: round $primary; background: $surface; padding: 1 2; scrollbar-size-vertical: 1;
@@ -120,7 +119,6 @@ class HelpScreen(ModalScreen[None]):
 
     def __init__(self, panel: str, keys: Sequence[tuple[str, str]]) -> None:
         super().__init__()
-        self._compositor = NarrowCompositor()
         heading, text = lesson(panel).split("\n", 1)
         self._title = heading.removeprefix("# ")
         parts: list[RenderableType] = [Markdown(text, hyperlinks=False)]

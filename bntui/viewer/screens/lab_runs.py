@@ -8,11 +8,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
-from textual.screen import ModalScreen
 
 from bntui.language import N_
 from bntui.viewer import family_rows
-from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.narrow import Overlay
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.view import View
 from bntui.viewer.widgets import RowsWidget, framed
@@ -22,10 +21,10 @@ LEAST, MARGIN = 16, 4
 """Rows of a page with few runs, and rows that a high screen leaves around it."""
 
 
-class RunsScreen(SpokenScreen[int | None], ModalScreen[int | None]):
+class RunsScreen(SpokenScreen[int | None], Overlay[int | None]):
     """Opens at the selected run; gives back the number of the one that was chosen."""
 
-    CSS = "RunsScreen { background: transparent; overflow: hidden; }"
+    CSS = "RunsScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,shift+tab", "move(-1)", N_("Run before")),
         Binding("down,tab", "move(1)", N_("Next run")),
@@ -37,7 +36,6 @@ class RunsScreen(SpokenScreen[int | None], ModalScreen[int | None]):
 
     def __init__(self, view: View) -> None:
         super().__init__()
-        self._compositor = NarrowCompositor()
         self._view = view
         self._order = [twig.run for twig in family_rows.order(view)]
         self._at = self._order.index(view.selected)
