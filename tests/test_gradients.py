@@ -36,9 +36,13 @@ def halves(line: str) -> int:
     return 2 * line.count("━") + line.count("╸")
 
 
+BAR = 2
+"""Place of a bar in its row: after the run's mark and the layer's name."""
+
+
 def area(row: Row) -> int:
     """Cells in which a bar can stand: bar and rest without the gap before the figure."""
-    return len(row[1].text + row[2].text) - 1
+    return len(row[BAR].text + row[BAR + 1].text) - 1
 
 
 @pytest.mark.parametrize("picture", VIEWS.values(), ids=VIEWS.keys())
@@ -57,20 +61,20 @@ def test_bars_stand_on_the_log_axis(wide: int) -> None:
     rows = [row for row in gradients.draw(view(run), wide, 12).rows if text(row).startswith("●")][:4]
     for depth, row in zip((3, 2, 1, 0), rows, strict=True):
         share = (math.log10(0.1 * 10 ** (-1.6 * depth)) + 6) / 5
-        assert halves(row[1].text) == round(share * area(row) * 2)
+        assert halves(row[BAR].text) == round(share * area(row) * 2)
 
 
 @pytest.mark.parametrize("wide", [46, 49, 80, 160])
 def test_axis_labels_stand_where_bars_of_that_size_end(wide: int) -> None:
     rows = gradients.draw(view(run_view(vanishing=True)), wide, 12).rows
-    header, start = text(rows[0]), len(rows[1][0].text)
+    header, start = text(rows[0]), width(rows[1][:BAR])
     labelled = [decade for decade in range(-6, 0) if f"1e−{-decade}" in header]
     assert len(labelled) >= 3
     for decade in labelled:
         place = round((decade + 6) / 5 * area(rows[1]))
         assert header.index(f"1e−{-decade}") == start + place
         # above its tick, where no bar covers that
-        over = [row for row in rows[1:5] if len(row[1].text) <= place < area(row)]
+        over = [row for row in rows[1:5] if len(row[BAR].text) <= place < area(row)]
         assert all(text(row)[start + place] == "┊" for row in over)
 
 
@@ -101,7 +105,7 @@ def test_not_finite() -> None:
     drawn = lines(view(run_view(nan=True)), 80, 8)
     assert any("not finite: the gradient of layer 1 is NaN" in line for line in drawn)
     assert "NaN" in drawn[1]
-    assert gradients.draw(view(run_view(nan=True)), 80, 8).rows[1][1].text.strip() == ""
+    assert gradients.draw(view(run_view(nan=True)), 80, 8).rows[1][BAR].text.strip() == ""
 
 
 def test_zero_and_infinite_gradients_are_drawn() -> None:
@@ -110,8 +114,8 @@ def test_zero_and_infinite_gradients_are_drawn() -> None:
     first, *rest = run.frame.layers
     changed = (replace(first, weight_gradient_norm=0.0), replace(rest[0], weight_gradient_norm=math.inf), *rest[1:])
     rows = gradients.draw(view(replace(run, frame=replace(run.frame, layers=changed))), 80, 8).rows
-    assert halves(rows[1][1].text) == 0
-    assert rows[2][1].text == "━" * area(rows[2])
+    assert halves(rows[1][BAR].text) == 0
+    assert rows[2][BAR].text == "━" * area(rows[2])
 
 
 def test_axis_does_not_move_while_the_cursor_does() -> None:
@@ -121,7 +125,7 @@ def test_axis_does_not_move_while_the_cursor_does() -> None:
 
 def test_course_is_drawn_to_the_head_and_dimmed_after_the_cursor() -> None:
     run = run_view(row=4, epochs=60)
-    course, future = gradients.draw(view(run), 80, 8).rows[1][4:6]
+    course, future = gradients.draw(view(run), 80, 8).rows[1][BAR + 3 : BAR + 5]
     assert course.style == "run0"
     assert future.style == "muted"
     whole = course.text[1:] + future.text

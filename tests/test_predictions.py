@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bntui.recording.reader import Reader
-from bntui.trainer import session
+from bntui.trainer import bench
 from bntui.trainer.data import Dataset
 from bntui.trainer.grid import COLUMNS, POINTS, ROWS, grid_axes
 from tests.test_session import DIGITS, train
@@ -120,7 +120,7 @@ def test_each_run_sees_the_grid_through_its_own_scaling(tmp_path: Path) -> None:
 def test_predicting_changes_nothing(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = (*NORMED, ("network.norm_noise", 0.5))
     asked = train(tmp_path, text, *noisy)
-    monkeypatch.setattr(session, "grid_axes", lambda _: ())
+    monkeypatch.setattr(bench, "grid_axes", lambda _: ())
     silent = train(tmp_path, text, *noisy)
     assert silent.dataset is not None
     assert silent.dataset.grid == ()

@@ -175,7 +175,7 @@ def test_a_fork_that_keeps_the_parameters_keeps_all_state(tmp_path: Path) -> Non
             assert child.fork is not None
             assert [change[0] for change in child.fork.changes] == [path]
             assert child.fork.new == ()
-            assert child.name == f"run · {path.rpartition('.')[2]} {changes[path]}"
+            assert child.name == f"run · {path.rpartition('.')[2]} {changes[path]:g}"
             assert reader.weights(child.index)[12] == reader.weights(0)[12]
             first = reader.state(child.index, 0)
             before = reader.state(0, 3)

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from bntui.keyframe import LayerMeasures
+from bntui.recording.codec import unpack_arrays
 from bntui.recording.reader import Reader
 from bntui.scenario.schema import Network as NetworkConfig
 from bntui.scenario.schema import Record, Training
@@ -153,10 +154,15 @@ def test_measuring_the_shift_changes_nothing_else(tmp_path: Path, optimizer: str
     for table, columns in (
         ("keyframe", "step, weights_digest, train_loss, val_loss"),
         ("measures", "*"),
-        ("evidence", "id, digest"),  # parameters, running statistics, optimizer state, masks, every stage's values
         ("checkpoint", "digest"),
     ):
         assert blocks(without, table, columns) == blocks(asked, table, columns)
+    # parameters, running statistics, optimizer state, masks, every stage's values; the clock is in the header
+    evidence = [
+        [{name: values.tobytes() for name, values in unpack_arrays(block).items()} for (block,) in found]
+        for found in (blocks(reader, "evidence", "block") for reader in (without, asked))
+    ]
+    assert evidence[0] == evidence[1]
     plain, shifted = without.history(0).layers, asked.history(0).layers
     np.testing.assert_array_equal(plain[..., :-1], shifted[..., :-1])
     assert np.isfinite(shifted[1:, :, -1]).all()
@@ -165,6 +171,6 @@ def test_measuring_the_shift_changes_nothing_else(tmp_path: Path, optimizer: str
 def test_a_diverging_run_has_its_shift_as_it_is(tmp_path: Path) -> None:
     text = DIGITS.replace('"sigmoid"', '"relu"')
     reader = train(tmp_path, text, ("training.lr", 1e30), ("record.shift", True), ("record.every", 1))
-    assert [event.kind for event in reader.events(0)] == ["diverged"]
+    assert [event.kind for event in reader.events(0)] == ["first_bad", "diverged"]
     shifts = reader.history(0).layer(2, "gradient_shift")
     assert not np.isfinite(shifts[1:]).any()
