@@ -167,7 +167,7 @@ def test_the_typical_unit_comes_first_and_counts_from_one() -> None:
 def figures(drawn: list[str], name: str, what: str = "") -> list[str]:
     """The figures beside the charts of a strand."""
     y = next(y for y, line in enumerate(drawn[:-1]) if line.startswith(name) and drawn[y + 1].startswith(what))
-    return re.findall(r"\S+ %|\d\.\de[−+]\d\d", drawn[y])
+    return re.findall(r">?×\S+|\d\.\de[−+]\d\d", drawn[y])
 
 
 def test_the_figures_are_those_of_the_formula() -> None:
@@ -175,13 +175,49 @@ def test_the_figures_are_those_of_the_formula() -> None:
     drawn = lines(view(*runs), 158, 41)
     for run, quantity, said in zip(runs, ("pre_norm", "normalized"), figures(drawn, "linear 1", "all"), strict=True):
         low, median, high = (run.history.layer(0, f"{quantity}.{name}") for name in ("p15", "p50", "p85"))
-        expected = 100 * np.abs(np.diff(median)).mean() / (high - low)[1:].mean()
-        assert said == f"{expected:.1f} %"
+        expected = np.abs(np.diff(median)).mean() / (high - low)[1:].mean()
+        assert expected < 0.99
+        assert said == f"×{expected:.2f}"
     below = drawn[next(y for y, line in enumerate(drawn) if line.startswith("gradient shift")) :]
     for number, name in enumerate(("linear 2", "linear 3", "output"), 1):
         expected = np.median(0.02 * number * 1.1 ** np.arange(1, 13))
         assert figures(below, name) == [f"{expected:.1e}".replace("-", "−")] * 2
     assert not any(line.startswith("linear 1") for line in below)
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [(0.004, "×0.00"), (0.33, "×0.33"), (0.994, "×0.99"), (0.996, "×1.0"), (9.94, "×9.9"), (9.96, "×10"), (99.4, "×99"),
+     (99.6, ">×99"), (1e30, ">×99"), (np.inf, ">×99")],
+)  # fmt: skip
+def test_moves_are_told_in_spreads_and_not_beyond_99(times: float, words: str) -> None:
+    assert drift._moves(times) == words
+
+
+@pytest.mark.parametrize("wide", [158, 80, 50])
+def test_the_typical_unit_is_named_after_each_runs_own_layer(wide: int) -> None:
+    deep, flat = run_view(layers=4, drift=True), run_view(1, "flat", layers=2, drift=True)
+    drawn = lines(view(deep, flat), wide, 41)
+    if wide < strands.SIDE_BY_SIDE:  # one above the other: the name stands before each
+        heads = [line for line in drawn if line.startswith(("● lin", "▲ lin"))][:2]
+        assert [line.split("┤")[0].split()[1:3] for line in heads] == [["linear", "4"], ["linear", "2"]]
+    else:
+        assert drawn[1].startswith("last hidden")
+        assert "linear 4" in drawn[1][: wide // 2]
+        assert "linear 2" in drawn[1][wide // 2 :]
+    assert "unit 1" in "".join(drawn[2:3])
+    alike = lines(view(deep, replace(run_view(1, "other", layers=4, drift=True))), wide, 41)
+    assert not any("last hidden" in line for line in alike)
+
+
+def test_an_exploding_run_leaves_the_calm_ones_axis_alone() -> None:
+    calm = run_view()
+    wild = run_view(1, "wild")
+    wild = replace(wild, history=replace(wild.history, layers=1e20 * wild.history.layers))
+    _, low, high = chart(view(calm), 158, 41, "linear 1", "all units")
+    _, low_both, high_both = chart(view(calm, wild), 158, 41, "linear 1", "all units")
+    assert 10 * low < low_both <= low
+    assert high <= high_both < 10 * high
 
 
 def test_both_runs_stand_on_one_axis() -> None:
@@ -264,5 +300,5 @@ def test_a_run_without_such_a_layer_has_a_dash() -> None:
     deep: RunView = run_view(1, "deep", layers=4)
     drawn = lines(view(run_view(), deep), 158, 41)
     row = next(line for line in drawn if line.startswith("linear 4"))
-    assert "—" in row
+    assert "— no layer of this name in this run" in row
     assert width(drift.draw(view(run_view(), deep), 158, 41).rows[3]) == 158

@@ -205,7 +205,7 @@ def test_a_run_without_a_validation_loss(values: list[float]) -> None:
     assert math.isnan(found.lowest)
     assert found.limits
     drawing = panel.draw(view(run_of(values, ended="diverged", epochs=40)), 80, 17)
-    assert "no epoch with a validation loss is recorded yet" in text(drawing.rows[0])
+    assert "no epoch with a validation loss is recorded" in text(drawing.rows[0])
     assert "it diverged" in text(drawing.rows[1])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -99,6 +100,15 @@ def test_changes_of_verdict_are_ticks() -> None:
     drawing = timeline.draw(view(run), 120, 2)
     assert text(drawing.rows[0]).count("◇") == 1
     assert "◇ gradients vanishing 8" in text(drawing.rows[1])
+
+
+def test_the_legend_is_in_the_order_of_epochs() -> None:
+    run = build_run(keyframes=30, row=0)
+    run.history.layers[8:, 0, COLUMN["weight_gradient_norm"]] = 1e-9
+    events = (Event(0, 480, 20.0, "died", "died", {"layer": "linear 1"}),)
+    meaning = text(timeline.draw(view(replace(run, events=events)), 120, 2).rows[1])
+    assert re.findall(r"\d+(?:\.\d+)?", meaning) == ["8", f"{run.history.best_epoch[-1]:.0f}", "20"]
+    assert 8 < run.history.best_epoch[-1] < 20
 
 
 def test_one_track_a_run_below() -> None:

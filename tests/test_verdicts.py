@@ -62,7 +62,8 @@ def history(norms: list[list[float]], frames: list[bool]) -> RunHistory:
 
 
 def naive(norms: list[list[float]], frames: list[bool]) -> list[tuple[float, str]]:
-    changes, before = [], None
+    """Keyframe by keyframe: a verdict counts once it was seen four times in a row, from the first of them on."""
+    names = []
     for epoch, (row, frame) in enumerate(zip(norms, frames, strict=True)):
         if not frame:
             continue
@@ -73,19 +74,37 @@ def naive(norms: list[list[float]], frames: list[bool]) -> list[tuple[float, str
         else:
             ratio = row[0] / row[-1]
             name = "vanishing" if ratio < 1e-3 else "exploding" if ratio > 1e3 else "healthy"
-        if before is not None and name != before:
-            changes.append((float(epoch), name))
-        before = name
+        names.append((float(epoch), name))
+    changes: list[tuple[float, str]] = []
+    holding = names[0][1]
+    for at, (place, name) in enumerate(names):
+        begins = at == 0 or names[at - 1][1] != name
+        following = [other for _, other in names[at : at + 4]]
+        lasts = len(set(following)) == 1  # four times, or as often as there are keyframes left
+        if begins and name != holding and (lasts or name == "not finite"):
+            changes.append((place, name))
+            holding = name
     return changes
 
 
 def test_changes_are_those_of_a_naive_loop() -> None:
     draw = np.random.default_rng(4)
-    norms = draw.choice([0.0, 1e-6, 1e-2, 1.0, 1e4, NAN, INF], (200, 3), p=[0.1, 0.2, 0.2, 0.3, 0.1, 0.05, 0.05])
-    frames = (draw.random(200) < 0.8).tolist()
+    norms = draw.choice([0.0, 1e-6, 1e-2, 1.0, 1e4, NAN, INF], (400, 3), p=[0.1, 0.2, 0.2, 0.3, 0.1, 0.05, 0.05])
+    norms = np.repeat(norms, draw.integers(1, 9, 400), axis=0)
+    frames = (draw.random(len(norms)) < 0.8).tolist()
     expected = naive(norms.tolist(), frames)
-    assert len(expected) > 50
+    assert len(expected) > 100
     assert verdict_changes(history(norms.tolist(), frames)) == tuple(expected)
+
+
+def test_a_ratio_that_wavers_around_its_limit_is_one_change_not_many() -> None:
+    wavering = [1e-4, 1e-2, 1e-4, 1e-2, 1e-2, 1e-4]
+    norms = [[ratio, 1.0] for ratio in [1e-2] * 5 + wavering + [1e-4] * 4 + [1e-2]]
+    frames = [True] * len(norms)
+    # from the wavering's last keyframe on it vanishes; the newest verdict, which may last, is told
+    assert verdict_changes(history(norms, frames)) == ((10.0, "vanishing"), (15.0, "healthy"))
+    once = [[1.0, 1.0]] * 3 + [[NAN, 1.0]] + [[1.0, 1.0]] * 9
+    assert verdict_changes(history(once, [True] * 13)) == ((3.0, "not finite"), (4.0, "healthy"))
 
 
 def test_no_change_without_two_frames() -> None:

@@ -24,6 +24,9 @@ VANISHING_BELOW: Final = 1e-3
 EXPLODING_ABOVE: Final = 1e3
 """First-to-last ratio above which gradients are called exploding: a convention of this tool."""
 
+HOLDS: Final = 4
+"""Keyframes that a verdict has to last for, before another one follows, to be a change: a convention of this tool."""
+
 NAMES: Final = (N_("healthy"), N_("vanishing"), N_("exploding"), N_("not finite"), N_("unknown"))
 _HEALTHY, _VANISHING, _EXPLODING, _NOT_FINITE, _UNKNOWN = range(5)
 
@@ -94,9 +97,19 @@ def _word(value: float) -> str:
 
 
 def verdict_changes(history: RunHistory) -> tuple[tuple[float, str], ...]:
-    """Epoch and new verdict wherever the verdict differs from that of the frame before; oldest first."""
+    """Epoch and new verdict wherever it differs from the one that held before; oldest first.
+
+    A verdict holds if it lasts for ``HOLDS`` keyframes or up to the newest one; a shorter one, as where a ratio wavers
+    around its limit, is no change.  Gradients that are not finite always are one.  The verdict of the first keyframe
+    holds.
+    """
     frames = history.has_frame
     codes = _judge(history.layers[frames, :, COLUMN["weight_gradient_norm"]])[0]
-    at = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    lengths = np.diff(starts, append=len(codes))
+    holds = (lengths >= HOLDS) | (codes[starts] == _NOT_FINITE)
+    holds[:1] = holds[-1:] = True
+    at = starts[holds]
+    at = at[1:][codes[at[1:]] != codes[at[:-1]]]
     epochs = history.epoch[frames][at]
     return tuple((epoch, NAMES[code]) for epoch, code in zip(epochs.tolist(), codes[at].tolist(), strict=True))

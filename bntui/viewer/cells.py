@@ -192,6 +192,11 @@ def longest(cells: int, *variants: str) -> str:
     return next((words for words in variants if cell_len(words) <= cells), variants[-1])
 
 
+def title(width: int, *variants: str) -> str:
+    """The first of several titles that a panel's upper edge has room for, beside its corners and its key."""
+    return longest(width - 7, *variants)
+
+
 def short(name: str, cells: int) -> str:
     """A name in exactly ``cells`` cells; one that is too long keeps its number (``linear 12`` as ``lin12``)."""
     if cell_len(name) > cells and (numbered := re.fullmatch(r"(.*\D)(\d+)", name)):
@@ -199,6 +204,21 @@ def short(name: str, cells: int) -> str:
         if len(number) < cells:
             return set_cell_size(set_cell_size(head, min(cells - len(number), 3)).rstrip() + number, cells)
     return set_cell_size(name, cells)
+
+
+def cut(name: str, cells: int) -> str:
+    """A name in at most so many cells, ``…`` where something is missing.
+
+    Of a name in parts (``plain · lr 0.2``: a fork's, or one with its file's name) the last part stays, for it is what
+    tells it from the others.
+    """
+    if cell_len(name) <= cells:
+        return name
+    head, between, tail = name.rpartition(" · ")
+    room = cells - 1 - cell_len(tail)
+    if between and room >= 0:
+        return set_cell_size(head, room).rstrip() + "…" + tail
+    return set_cell_size(tail if between else name, max(cells - 1, 0)).rstrip() + "…"
 
 
 def page(title: str, rows: Iterable[Row], width: int, height: int) -> Drawing:

@@ -55,6 +55,8 @@ class Strand:
     what: str
     courses: tuple[tuple[int, Columns] | None, ...]
     """Layer's number and columns in each shown run; None where a run has no such layer."""
+    own: tuple[str, ...] = ()
+    """What each run calls it, where that differs: the layers are alike by their place only."""
 
 
 def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> Form:
@@ -71,17 +73,32 @@ def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> F
     return Form(name, axis, max(chart, 1), figure, side)
 
 
-def heading(runs: Sequence[RunView], form: Form, figures: str) -> Row:
-    """The runs above their charts, or one after the other, and what the figures are."""
-    figures = rjust(figures, form.figure) if form.figure >= cell_len(figures) else " " * form.figure
+def heading(runs: Sequence[RunView], form: Form, *figures: str) -> Row:
+    """The runs above their charts, or one after the other, and what the figures are.
+
+    Args:
+        figures: wordings, the longest first; they end where the figures do, and leave the runs' names their room.
+    """
+    said = figures if form.figure else ("",)
     if form.side:
         row = [Span(" " * form.head)]
+        size = form.chart + form.figure
+        room = size - 4 - max(cell_len(run.name) for run in runs)
+        words = cells.longest(room, *said)
+        words = words if cell_len(words) <= max(form.figure, room) else ""
         for at, run in enumerate(runs):
+            name = cells.cut(run.name, size - 2 - (cell_len(words) + 1 if words else 0))
             row += [Span(" " * GAP)] if at else []
-            row += [*fit((Span(f"{run.mark} {run.name}", run.style),), form.chart), Span(figures, "muted")]
+            row += [*fit((Span(f"{run.mark} {name}", run.style),), size - cell_len(words)), Span(words, "muted")]
         return tuple(row)
-    names = [span for run in runs for span in (Span(f"{run.mark} {run.name}", run.style), Span("  "))]
-    return (*fit(tuple(names), form.head + form.chart), Span(figures, "muted"))
+    size = form.head + form.chart + form.figure
+    room = (size + 2) // len(runs) - 4
+    names = [f"{run.mark} {cells.cut(run.name, max(room, 1))}" for run in runs]
+    taken = sum(map(cell_len, names)) + 2 * len(runs)
+    words = cells.longest(size - taken, *said)
+    words = words if cell_len(words) <= size - taken else ""
+    spans = [span for run, name in zip(runs, names, strict=True) for span in (Span(name, run.style), Span("  "))]
+    return (*fit(tuple(spans), size - cell_len(words)), Span(words, "muted"))
 
 
 def titled(words: str, runs: Sequence[RunView], form: Form, figures: str) -> Row:
@@ -148,7 +165,8 @@ def block(
         for y, tick in enumerate(ticks):
             row = [Span((f"{run.mark} " if y == 0 else "  ") if marked else "", run.style)]
             if y == 0:
-                row.append(Span(cells.short(strand.name, room), run.style if marked else "text"))
+                name = strand.own[group[0]] if marked and strand.own else strand.name
+                row.append(Span(cells.short(name, room), run.style if marked else "text"))
             else:
                 row.append(Span(set_cell_size(strand.what if y == 1 else "", room), "muted"))
             row.append(Span(f" {rjust(tick, form.axis)}┤" if form.axis else " ", "muted"))
@@ -161,7 +179,8 @@ def block(
 
 def nothing(form: Form, tall: int) -> list[Row]:
     """The chart of a run that has no such layer."""
-    return [(Span(ljust("—", form.chart) if y == 0 else " " * form.chart, "muted"),) for y in range(tall)]
+    words = cells.longest(form.chart, _("— no layer of this name in this run"), _("— no such layer"), "—")
+    return [(Span(ljust(words, form.chart) if y == 0 else " " * form.chart, "muted"),) for y in range(tall)]
 
 
 def overlaid(run: RunView, drawn: Band, end: float, width: int, faint: str = "frame") -> tuple[Row, ...]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from bntui.insight.verdicts import VANISHING_BELOW
+from bntui.language import _
 from bntui.recording.history import Event, Unit
 from bntui.viewer import epochs
 from bntui.viewer.view import TROUBLES
 
 BACKWARD: Final = ("weight gradient", "activation gradient")
 """Quantities of the way back, as they are recorded."""
+DEAD_BELOW: Final = "1e−8"
+"""Share of the last layer's gradient below which the trainer calls a layer's dead, as it is read."""
 
 
 def troubles(events: Sequence[Sequence[Event]], unit: Unit) -> tuple[Event, ...]:
@@ -24,6 +28,15 @@ def following(found: Sequence[Event], last: Event | None) -> Event | None:
     if not found:
         return None
     return found[(found.index(last) + 1) % len(found)] if last in found else found[0]
+
+
+def none() -> str:
+    """That nothing of the kind happened, and how that goes together with gradients that are called vanishing."""
+    words = _(
+        "No value turned NaN or infinite here, and no gradient died (below {dead} of the last layer's). "
+        "Vanishing, below {vanishing}, is marked by ◇ on the timeline."
+    )
+    return words.format(dead=DEAD_BELOW, vanishing=f"{VANISHING_BELOW:.0e}".replace("e-0", "e−"))
 
 
 def panel(event: Event) -> str:

@@ -16,7 +16,8 @@ from bntui.viewer.panels.compare_figures import Bits, Figure, Section, bits, sec
 from bntui.viewer.rows import Drawing, Row, Span, fit, join, ljust, rjust
 from bntui.viewer.view import RunView, View
 
-TITLE: Final = N_("Compare ── the selected run and the pinned one")
+TITLES: Final = (N_("Compare ── the selected run and the pinned one"), N_("Compare ── selected and pinned"))
+"""Longest first."""
 FIGURE: Final = 8
 """Cells of a figure."""
 LEAST_NAME, MOST_NAME = 8, 22
@@ -28,6 +29,8 @@ NEAR: Final = 0.01
 """Below this share two figures are nearly the same."""
 FAR: Final = 0.5
 """From here on their row is bold."""
+SILENT: Final = ("word", "time")
+"""Kinds of figures for which there is no bar: how far they are apart has no size, or says nothing of the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class _Form:
 
 def draw(view: View, width: int, height: int) -> Drawing:
     """What both are, whether they are the same bit for bit, and their figures with the difference of each."""
-    title = _(TITLE)
+    title = cells.title(width, *map(_, TITLES))
     if len(view.shown) < 2:
         return cells.notice(title, _why_alone(view), width, height)
     one, other = view.shown
@@ -94,9 +97,7 @@ def _standing(run: RunView, frame: Keyframe, width: int) -> Row:
     place += "  " + _("step {step}").format(step=figures.count(frame.step))
     name = f"{run.mark} {run.name}"
     room = width - cell_len(place)
-    if cell_len(name) > room:
-        name = set_cell_size(name, max(room - 1, 1)) + "…"
-    return Span(name, f"bold {run.style}"), Span(place, "muted")
+    return Span(cells.cut(name, max(room, 2)), f"bold {run.style}"), Span(place, "muted")
 
 
 def _tables(parts: Sequence[Section], runs: tuple[RunView, RunView], past: int, width: int, height: int) -> list[Row]:
@@ -186,7 +187,7 @@ def _line(line: str | Figure, runs: tuple[RunView, RunView], form: _Form) -> Row
     if isinstance(line, str):
         return (Span(f"{line} ", "title"),)
     apart, one, other = line.apart, *runs
-    loud = "bold " if apart >= FAR and line.kind != "word" else ""
+    loud = "bold " if apart >= FAR and line.kind not in SILENT else ""
     row = [Span(_named(line.name, form.name), "muted" if line.same else f"{loud}text")]
     for value, run in ((line.one, one), (line.other, other)):
         row.append(Span(" " + _written(value, line.kind), "muted" if line.same else f"{loud}{run.style}"))
@@ -194,7 +195,7 @@ def _line(line: str | Figure, runs: tuple[RunView, RunView], form: _Form) -> Row
         row.append(Span(" " + _difference(line), "muted" if line.same else "text"))
     if form.ratio:
         row.append(Span(" " + _ratio(line), "muted" if apart < NEAR else f"{loud}text"))
-    if form.bar and line.kind != "word":
+    if form.bar and line.kind not in SILENT:
         larger = other if line.difference < 0 else one
         row += [Span(" "), Span(cells.bar(min(apart, 1.0), form.bar), f"{loud}{larger.style}")]
     return tuple(row)
@@ -223,7 +224,14 @@ def _difference(figure: Figure) -> str:
         return "=".rjust(FIGURE)
     if math.isnan(figure.difference):
         return ("≠" if figure.one is not None and figure.other is not None else "—").rjust(FIGURE)
+    if figure.kind == "share":
+        return rjust(points(figure.difference), FIGURE)
     return _written(figure.difference, figure.kind)
+
+
+def points(share: float) -> str:
+    """A difference of two shares, in percentage points: of 90 % and 80 % it is 10, not 10 %."""
+    return figures.percent(share).replace(" %", "") + _(" pp")
 
 
 def _ratio(figure: Figure) -> str:

@@ -13,8 +13,11 @@ import numpy as np
 from bntui.keyframe import QUANTITIES, Keyframe, LayerMeasures
 from bntui.language import _
 
-Kind = Literal["size", "place", "share", "count", "word"]
-"""A size above 0 has a ratio; a place (a mean) is measured by the spread around it; a share lies between 0 and 1."""
+Kind = Literal["size", "place", "share", "count", "word", "time"]
+"""A size above 0 has a ratio; a place (a mean) is measured by the spread around it; a share lies between 0 and 1.
+
+A time has a ratio too, but says nothing about the network.
+"""
 
 OWN: Final = frozenset(("run", "wall_time"))
 """What two keyframes of equal networks need not have in common: the run's number, and how long it took."""
@@ -67,7 +70,7 @@ class Figure:
         """Sizes: the first one by the other; places: how many spreads they are apart; NaN where neither makes sense."""
         if self.kind == "place":
             return self.difference / self.spread if self.spread > 0 else math.nan
-        if self.kind != "size" or not isinstance(self.one, float) or not isinstance(self.other, float):
+        if self.kind not in ("size", "time") or not isinstance(self.one, float) or not isinstance(self.other, float):
             return math.nan
         return self.one / self.other if self.one > 0 and self.other > 0 else math.nan
 
@@ -112,7 +115,7 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
         (validation.format(figure=_("loss")), "size", "val_loss"),
         (training.format(figure=score), accuracy, "train_accuracy"),
         (validation.format(figure=score), accuracy, "val_accuracy"),
-        (_("seconds"), "size", "wall_time"),
+        (_("seconds"), "time", "wall_time"),
     )
     for name, kind, field in names:
         yield Figure(name, kind, float(getattr(one, field)), float(getattr(other, field)))

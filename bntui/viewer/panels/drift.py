@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from rich.cells import cell_len
 
 from bntui.insight.drift import movement
 from bntui.keyframe import COLUMN, UNIT_STATISTICS, FloatArray
@@ -15,7 +16,8 @@ from bntui.language import N_, _
 from bntui.recording.history import LayerInfo, RunHistory
 from bntui.viewer import cells, epochs
 from bntui.viewer.bands import Band, band, course
-from bntui.viewer.figures import percent, scientific
+from bntui.viewer.charts import put
+from bntui.viewer.figures import scientific
 from bntui.viewer.rows import Drawing, Row, Span
 from bntui.viewer.strands import (
     Columns,
@@ -33,7 +35,12 @@ from bntui.viewer.strands import (
 )
 from bntui.viewer.view import RunView, View
 
-TITLE: Final = N_("Drift ── what enters the activations: median, 15 and 85 %")
+TITLES: Final = (
+    N_("Drift ── what enters the activations: median, 15 and 85 %"),
+    N_("Drift ── into the activations: median, 15, 85 %"),
+    N_("Drift ── median, 15, 85 %"),
+)
+"""Longest first."""
 SHIFT: Final = "gradient_shift"
 MIN_BAND, MAX_BAND = 3, 8
 """Rows of a band."""
@@ -43,6 +50,12 @@ SHIFT_ABOVE: Final = 14
 """Rows from which the shift is shown, or a line says how it would be measured."""
 MAX_DECADES: Final = 6
 """Smaller shifts than this below the largest stand on the axis' lower end."""
+WILD: Final = 1000
+"""Times another run's extent from which on a run's own has no say in the axis."""
+SPARE: Final = 3
+"""Times the calm run's extent that the axis reaches then: what leaves it is seen to leave."""
+MOST_MOVES: Final = 100
+"""Widths of a band from which a median's moves are not told apart."""
 CAP: Final = 10
 """An axis reaches so many times the extent that half of the keyframes stay within: a run that diverges leaves it."""
 
@@ -52,7 +65,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     runs = [run for run in view.shown if run.frame is not None and run.frame.layers]
     if not runs:
         sentences = cells.absent(view.shown, _("Distributions are measured from the first mini-batch on."))
-        return cells.notice(_(TITLE), sentences, width, height)
+        return cells.notice(cells.title(width, *map(_, TITLES)), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     height -= len(waiting)
     end = epochs.end(runs)
@@ -69,7 +82,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     kept = [chosen[at] for at in spread(len(chosen), min(number, len(chosen)))]
     hidden = int(len(kept) < len(strands))
     tall = min(max((room - hidden) // (len(kept) * times), 1), MAX_BAND)
-    rows = [heading(runs, form, _("moves"))]
+    rows = [heading(runs, form, _("moves per keyframe, × its spread"), _("moves × spread"), _("moves"))]
     spare = max(room - hidden - tall * len(kept) * times, 0) // times
     for strand in kept:
         # the typical unit, which is the paper's picture, gets what is left over
@@ -78,7 +91,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     if hidden:
         shown = {strand.name for strand in kept}
         rows.append(left_out([strand.name for strand in strands if strand.name not in shown], width))
-    return cells.page(_(TITLE), [*rows, *below, *waiting], width, height + len(waiting))
+    return cells.page(cells.title(width, *map(_, TITLES)), [*rows, *below, *waiting], width, height + len(waiting))
 
 
 def entering(info: LayerInfo, position: str = "before_activation") -> str:
@@ -113,7 +126,14 @@ def _strands(runs: Sequence[RunView], *, outputs: bool) -> list[Strand]:
         found = measured[first]
         assert found is not None
         info = runs[first].info.layers[found[0]]
-        strands.append(Strand(info.name, _unit(runs[first], info), tuple(measured)))
+        name, unit = info.name, _unit(runs[first], info)
+        own: tuple[str, ...] = ()
+        last = [run.info.layers[layers[-1]] if layers else info for run, layers in zip(runs, hidden, strict=True)]
+        units = {_unit(run, layer) for run, layer in zip(runs, last, strict=True)}
+        what = unit if len(units) == 1 else _("one unit")
+        if len({layer.name for layer in last}) > 1:
+            name, own = _("last hidden"), tuple(layer.name for layer in last)
+        strands.append(Strand(name, what, tuple(measured), own))
     shown = (info for run in runs for info in run.info.layers if outputs or info.activation != "none")
     for name in dict.fromkeys(info.name for info in shown):
         places = [next((at for at, info in enumerate(run.info.layers) if info.name == name), None) for run in runs]
@@ -162,12 +182,23 @@ def _bands(runs: Sequence[RunView], strand: Strand, form: Form, end: float, tall
             continue
         layer, columns = found
         drawn = _band(run.history, layer, columns, low, high, end, form.chart, lines)
-        pictures.append([*overlaid(run, drawn, end, form.chart), (Span(" " * form.chart),)][:tall])
+        picture = [*overlaid(run, drawn, end, form.chart), (Span(" " * form.chart),)][:tall]
+        if form.side and strand.own:
+            name = f" {strand.own[len(pictures)]} "
+            picture[0] = put(picture[0], max(form.chart - cell_len(name), 0), name, "muted")
+        pictures.append(picture)
         moves = movement(*(run.history.layers[run.history.has_frame, layer, column] for column in columns))
-        words = "—" if math.isnan(moves) else percent(moves)
+        words = "—" if math.isnan(moves) else _moves(moves)
         figures.append(Span(words.rjust(form.figure), "text"))
     pictures = [[*picture, *[(Span(" " * form.chart),)] * (tall - len(picture))] for picture in pictures]
     return block(runs, strand, form, _ticks(low, high, lines, tall), pictures, figures)
+
+
+def _moves(times: float) -> str:
+    """In widths of the band; from 100 on all say the same: the band has nearly no width, or the median jumps."""
+    if times >= MOST_MOVES - 0.5:
+        return f">×{MOST_MOVES - 1}"
+    return f"×{times:.0f}" if times >= 9.95 else f"×{times:.1f}" if times >= 0.995 else f"×{times:.2f}"
 
 
 def _ticks(low: float, high: float, lines: int, tall: int) -> list[str]:
@@ -183,12 +214,19 @@ def _ticks(low: float, high: float, lines: int, tall: int) -> list[str]:
 
 
 def _extent(runs: Sequence[RunView], strand: Strand) -> tuple[float, float]:
-    """An axis that holds the bands of all keyframes up to the head, and 0, so that it stays while the cursor moves."""
-    low = high = 0.0
-    for run, found in zip(runs, strand.courses, strict=True):
-        if found is not None:
-            least, most = _reach(run.history, *found)
-            low, high = min(low, least), max(high, most)
+    """An axis that holds the bands of all keyframes up to the head, and 0, so that it stays while the cursor moves.
+
+    A run that explodes leaves it: it is made for the other one.
+    """
+    reaches = [
+        _reach(run.history, *found) for run, found in zip(runs, strand.courses, strict=True) if found is not None
+    ]
+    extents = [max(-least, most) for least, most in reaches if most > least]
+    low = min((least for least, _most in reaches), default=0.0)
+    high = max((most for _least, most in reaches), default=0.0)
+    if extents and max(extents) > WILD * min(extents):
+        cap = SPARE * min(extents)
+        low, high = max(low, -cap), min(high, cap)
     low, high = -cells.nice(-low), cells.nice(high)
     return (low, high) if high > low else (-1.0, 1.0)
 

@@ -66,7 +66,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     infos, histories = zip(*((one.info, one.history) for one in view.runs), strict=True)
     found = judge(run.info.index, infos, histories, run.events)
     if found.best is None:
-        sentences = [_("no epoch with a validation loss is recorded yet: n trains one"), found.limits]
+        sentences = [_("no epoch with a validation loss is recorded"), found.limits]
         return notice(title, filter(None, sentences), width, height)
     arranged = _beside if width >= BESIDE and height > LEAST_CHART else _below
     return page(title, arranged(view, found, width, height), width, height)

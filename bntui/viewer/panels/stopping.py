@@ -52,7 +52,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         runs = (view.runs[view.selected], *(run for run in runs if run is not view.runs[view.selected]))[:height]
     title = _("Early stopping ── {subject}").format(subject=_subject(runs))
     if not any(run.row >= 0 for run in view.runs):
-        sentence = _("no epoch is recorded yet: the patience counter begins with the first; n trains an epoch")
+        sentence = _("no epoch is recorded yet: the patience counter begins with the first")
         return notice(title, [sentence], width, height)
     names = min(max(cell_len(run.name) for run in runs), max(width - 30, 6))
     rows: list[Row] = []

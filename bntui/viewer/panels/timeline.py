@@ -224,15 +224,21 @@ def _told(run: RunView) -> list[_Mark]:
 
 
 def _meanings(view: View, marks: list[_Mark], left: int, width: int) -> Row:
-    """What the marks of the first track mean, with their epochs; the most important first, whole ones only."""
+    """What the marks of the first track mean, in the order of their epochs; of too many the most important, each whole.
+
+    What stands on top of the track is the more important, and of equals the later one.
+    """
     if not any(len(run.history) for run in view.runs):
-        return (Span(" " * left), Span(_("nothing is recorded yet: n trains an epoch"), "muted"))
+        return (Span(" " * left), Span(_("nothing is recorded yet"), "muted"))
     spans = [Span(" " * left), Span(CURSOR, "bold accent"), Span(" " + _("cursor"), "muted")]
     room = width - left - 2 - cell_len(_("cursor"))
+    kept: list[tuple[_Mark, str]] = []
     for mark in reversed(marks):
         words = f" {mark.words} {epochs.text(mark.place, view.unit)}"
         if room < 3 + cell_len(words):
             break
         room -= 3 + cell_len(words)
+        kept.insert(0, (mark, words))
+    for mark, words in sorted(kept, key=lambda pair: pair[0].place):
         spans += [Span("  "), Span(mark.glyph, mark.style), Span(words, "muted")]
     return tuple(spans)

@@ -20,7 +20,7 @@ from bntui.viewer.feed import TrainerLink
 from bntui.viewer.layout import TIMELINE, Layout, layout
 from bntui.viewer.narrow import NarrowCompositor
 from bntui.viewer.panels import BY_NAME, PANELS
-from bntui.viewer.screens.lab_live import GOES_ON, LiveScreen
+from bntui.viewer.screens.lab_live import GOES_ON, ONE_AT_A_TIME, LiveScreen
 from bntui.viewer.session import ViewState
 from bntui.viewer.theme import RUN_MARKS
 from bntui.viewer.view import View
@@ -203,6 +203,7 @@ class LabScreen(LiveScreen):
             return
         if self._asked is not None and (run.fork.run, run.fork.step) == (self._asked.run, self._asked.step):
             self._asked = None
+            self._unsay(_(ONE_AT_A_TIME))
             self.view_state = session.lead(self.view_state, run.index, run.fork.run)
         else:
             sentence = _("a new run begins at epoch {epoch}").format(epoch=figures.epoch(run.fork.epoch))
@@ -261,6 +262,7 @@ class LabScreen(LiveScreen):
     def action_explain(self) -> None:
         from bntui.viewer.screens.help import HelpScreen, lab_keys  # Markdown is not needed to draw
 
+        self.app.clear_notifications()
         self.app.push_screen(HelpScreen(self.view_state.focused, lab_keys(self._trainer is not None)))
 
     def action_microscope(self) -> None:
@@ -269,6 +271,7 @@ class LabScreen(LiveScreen):
         # its axes are those of one run, in epochs
         recorded = session.recounted(self._recorded, "epoch")
         state = session.count_by(self.view_state, self._recorded, "epoch")
+        self.app.clear_notifications()
         self.app.push_screen(MicroscopeScreen(self._reader, recorded, state), self._look_from_microscope)
 
     def _look_from_microscope(self, state: ViewState | None) -> None:
@@ -313,7 +316,7 @@ class LabScreen(LiveScreen):
         unit = self.view_state.unit
         event = troubles.following(troubles.troubles(self._recorded.events, unit), self._trouble)
         if event is None:
-            self._say_once(_("No value turned NaN or infinite here, and no gradient died."))
+            self._say_once(troubles.none())
             return
         self._trouble = event
         self._select(event.run)
@@ -326,6 +329,7 @@ class LabScreen(LiveScreen):
         from bntui.viewer.screens.lab_runs import RunsScreen  # when it is asked for
 
         if self.view is not None:
+            self.app.clear_notifications()
             self.app.push_screen(RunsScreen(self.view), self._select_from_family)
 
     def _select_from_family(self, run: int | None) -> None:
