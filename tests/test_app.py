@@ -495,6 +495,39 @@ async def test_ctrl_q_is_q() -> None:
         assert "bntui replay" in str(app._exit_renderables[0])
 
 
+@pytest.mark.parametrize("over", [True, False])
+async def test_the_last_words_say_how_to_go_on_where_something_is_left_to_do(over: bool, reader: FakeReader) -> None:
+    reader.over = over
+    app = start()
+    async with app.run_test(size=BIG) as pilot:
+        await pilot.press("q")
+        lines = str(app._exit_renderables[0]).splitlines()
+    assert lines[0] == "Recorded. Look again with: bntui replay '/recordings/a title.bntui'"
+    assert lines[1:] == ([] if over else ["Go on with: bntui resume '/recordings/a title.bntui'"])
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("key", ["f", "r", "m", "question_mark"])
+async def test_a_page_takes_old_notices_away(key: str) -> None:
+    async with start().run_test(size=BIG) as pilot:
+        pilot.app.notify("an old one", markup=False)
+        await until(pilot, lambda: notices(pilot))
+        await pilot.press(key)
+        await until(pilot, lambda: not isinstance(pilot.app.screen, LabScreen))
+        assert notices(pilot) == []
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_command_takes_the_notice_away_that_told_of_it() -> None:
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        trainer.say(PAUSED)
+        pilot.app.notify("space goes on", markup=False)
+        await until(pilot, lambda: notices(pilot))
+        await pilot.press("space")
+        await until(pilot, lambda: trainer.sent and not notices(pilot))
+
+
 async def test_a_file_that_is_no_recording_ends_the_app_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     error = RecordingError("a.bntui is not a recording")
 

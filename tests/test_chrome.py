@@ -111,7 +111,7 @@ def test_keys_fit_and_keep_what_is_essential(cells: int, live: bool) -> None:
 @pytest.mark.parametrize("running", [True, False])
 def test_keys_of_a_live_run_at_80_columns(running: bool) -> None:
     row = text(chrome.keys(80, live=True, running=running, runs=2, several=False, zoomed=False, from_gallery=True))
-    for words in ("space", "n epoch", "←→ keyframe", "? explain", "d detach", "q stop, quit"):
+    for words in ("space", "n epoch", "←→ keyframe", "f fork", "? explain", "d detach", "q stop, quit"):
         assert words in row
 
 

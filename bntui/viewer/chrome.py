@@ -26,7 +26,7 @@ SHORT: Final = {
 }  # fmt: skip
 """Names of the panels that are not shown, on a narrow screen."""
 PRIORITY: Final = (
-    "q", "d", "space", "?", "←→", "n", "!", "0-9", "tab", "f", "m", "s", "+−", "↵", "esc", "r", "end", "l", "p", "x",
+    "q", "d", "space", "?", "←→", "n", "f", "!", "0-9", "tab", "m", "s", "+−", "↵", "esc", "r", "end", "l", "p", "x",
 )  # fmt: skip
 """Keys by what they are worth where not all fit: first those without which one is stuck, or ends a training
 that should go on."""
