@@ -11,7 +11,7 @@ import torch
 from rich.cells import cell_len
 
 from bntui.errors import ScenarioError
-from bntui.language import use
+from bntui.language import _, use
 from bntui.recording.history import RunInfo
 from bntui.scenario.checks import Facts, facts_of
 from bntui.scenario.fork import FIXED, forked, settings
@@ -24,6 +24,7 @@ from bntui.viewer import fork_form as forms
 from bntui.viewer import fork_rows
 from bntui.viewer.fork_form import Form, Origin
 from bntui.viewer.fork_state import carried
+from bntui.viewer.fork_verdict import judge
 from bntui.viewer.rows import text
 
 SCENARIO = """
@@ -126,19 +127,19 @@ def test_choices_are_walked_around_and_found_by_their_beginning() -> None:
 @pytest.mark.parametrize("written", ["0.5", "1e-3", "none", "[64, 32]", '"he"', "normal:0.2", "true", "7"])
 def test_values_are_read_as_the_command_line_reads_them(written: str) -> None:
     path = "network.init"
-    changes = dict(forms.judge(typed(form(), path, written)).changes)
+    changes = dict(judge(typed(form(), path, written)).changes)
     assert changes == {path: parse_override(f"{path}={written}")[1]}
 
 
 @pytest.mark.parametrize(
     ("path", "written"),
     [
-        ("training.lr", "-1"), ("training.lr", "fast"), ("network.dropout", "1.5"), ("data.batch_size", "0"),
-        ("data.batch_size", "2.5"), ("network.init", "nromal:1"), ("training.momentum", "nan"), ("record.every", "0"),
+        ("training.lr", "-1"), ("network.dropout", "1.5"), ("data.batch_size", "0"),
+        ("data.batch_size", "2.5"), ("network.init", "nromal:1"), ("record.every", "0"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_what_the_scenario_would_say(path: str, written: str) -> None:
-    found = forms.judge(typed(form(), path, written))
+    found = judge(typed(form(), path, written))
     with pytest.raises(ScenarioError) as refused:
         parse(SCENARIO, file="forks.toml", overrides=[parse_override(f"{path}={written}")])
     wanted = refused.value.problems[0]
@@ -149,47 +150,88 @@ def test_what_is_wrong_is_what_the_scenario_would_say(path: str, written: str) -
 
 
 def test_what_is_no_value_is_said_without_the_option_that_is_not_there() -> None:
-    said = forms.judge(typed(form(), "network.hidden", "[64")).errors["network.hidden"]
+    said = judge(typed(form(), "network.hidden", "[64")).errors["network.hidden"]
     assert "not valid TOML" in said
     assert "--set" not in said
     emptied = at(form(), "training.epochs")
     for _ in range(2):
         emptied = forms.erase(emptied)
-    assert "value is missing" in forms.judge(emptied).errors["training.epochs"]
+    assert "value is missing" in judge(emptied).errors["training.epochs"]
 
 
 def test_a_number_written_otherwise_is_no_change() -> None:
-    verdict = forms.judge(typed(form(), "training.lr", "0.10"))
+    verdict = judge(typed(form(), "training.lr", "0.10"))
     assert verdict.valid
     assert verdict.differences == ()
 
 
 def test_a_patience_begins_early_stopping_and_none_ends_it() -> None:
-    begun = forms.judge(typed(form(), "training.early_stopping.patience", "7"))
+    begun = judge(typed(form(), "training.early_stopping.patience", "7"))
     (change,) = begun.differences
     assert (change.path, change.before, change.after["patience"]) == ("training.early_stopping", None, 7)
     assert not begun.patience
     there = typed(form(SCENARIO + STOPPING), "training.early_stopping.patience", "7")
-    (change,) = forms.judge(there).differences
+    (change,) = judge(there).differences
     assert change[:] == ("training.early_stopping.patience", 5, 7)
-    assert forms.judge(there).patience
+    assert judge(there).patience
     ended = typed(typed(there, "training.early_stopping.min_delta", "0.5"), "training.early_stopping.patience", "none")
-    (change,) = forms.judge(ended).differences
+    (change,) = judge(ended).differences
     assert (change.path, change.after) == ("training.early_stopping", None)
 
 
 def test_a_fork_needs_something_left_to_train() -> None:
+    late = forms.restore(at(form(epoch=30.0), "training.epochs"))
+    assert list(judge(late).errors) == ["training.epochs"]
+    assert judge(typed(late, "training.epochs", "31")).valid
+    assert judge(form(epoch=29.9)).valid
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_where_the_parent_is_over_more_epochs_are_proposed_and_why(language: str) -> None:
+    assert not form(epoch=29.9).typed
     late = form(epoch=30.0)
-    assert list(forms.judge(late).errors) == ["training.epochs"]
-    assert forms.judge(typed(late, "training.epochs", "31")).valid
-    assert forms.judge(form(epoch=29.9)).valid
+    assert (late.item.setting.path, late.text(late.item), late.touched(late.item)) == ("training.epochs", "60", True)
+    assert judge(late).valid
+    assert judge(late).changes == (("training.epochs", 60),)
+    use(language)
+    rows = [text(row) for row in fork_rows.draw(fork_rows.seen(late, 22), judge(late), "Fork", 78, 22).rows]
+    said = " ".join(row.strip() for row in rows[-5:-3])
+    assert said == _(fork_rows.PROPOSED).format(parent=30, epochs=60)
+    assert not any("✗" in row for row in rows)
+    other = forms.enter(late, "4")
+    assert other.text(other.item) == "4"
+    assert not other.proposes
+
+
+@pytest.mark.parametrize(
+    ("path", "keys", "left"),
+    [
+        ("training.lr", "f0a.0x5e-3z", "0.05e-3"), ("training.lr", ".5", ".5"), ("training.lr", "-1", "-1"),
+        ("training.lr", "inf", "0.1"), ("training.epochs", "twelve 12", "12"), ("training.clip_norm", "none1", "none"),
+        ("training.clip_norm", "nonsense", "none"), ("record.every", "epochs", "epoch"), ("record.every", "5", "5"),
+        ("training.betas", "[0.9, a0.5]", "[0.9, 0.5]"), ("network.init", "normal:0.1", "normal:0.1"),
+    ],
+)  # fmt: skip
+def test_where_a_number_belongs_no_letter_gets_that_no_number_has(path: str, keys: str, left: str) -> None:
+    opened = typed(form(), path, keys)
+    assert shown(opened) == left
+
+
+def test_what_cannot_start_leads_to_the_first_thing_that_is_wrong() -> None:
+    opened = at(typed(typed(form(), "training.lr", "-1"), "network.dropout", "5"), "training.epochs")
+    halted = forms.halt(opened, judge(opened).errors)
+    assert halted.item.setting.path == "training.lr"
+    rows = "\n".join(text(row) for row in fork_rows.draw(halted, judge(halted), "Fork", 78, 22).rows)
+    assert "First comes training.lr" in rows
+    assert not forms.move(halted, 1).halted
+    assert not forms.enter(halted, "1").halted
 
 
 def test_facts_of_the_file_are_held_against_what_is_written() -> None:
-    assert forms.judge(typed(form(), "network.norm", "b")).valid
+    assert judge(typed(form(), "network.norm", "b")).valid
     lone = Facts(samples=76, task="classification", shape=(1, 8, 8))  # 60 train, 16 are held out
     opened = typed(typed(form(facts=lone), "network.norm", "b"), "data.batch_size", "59")
-    assert list(forms.judge(opened).errors) == ["data.batch_size"]
+    assert list(judge(opened).errors) == ["data.batch_size"]
 
 
 def variants() -> Iterator[tuple[str, RunConfig, Shape]]:
@@ -248,7 +290,7 @@ def test_layers_of_another_width_are_new() -> None:
 
 def rows(opened: Form, width: int = 78, height: int = 22) -> list[str]:
     opened = fork_rows.seen(opened, height)
-    drawing = fork_rows.draw(opened, forms.judge(opened), "Fork", width, height)
+    drawing = fork_rows.draw(opened, judge(opened), "Fork", width, height)
     lines = [text(row) for row in drawing.rows]
     assert len(lines) == height
     assert {cell_len(line) for line in lines} == {width}

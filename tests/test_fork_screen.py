@@ -27,6 +27,7 @@ from bntui.viewer.panels import PANELS
 from bntui.viewer.rows import text
 from bntui.viewer.screens import lab_live
 from bntui.viewer.screens.fork import ForkScreen
+from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.screens.lab_runs import RunsScreen
 from bntui.viewer.widgets import RowsWidget
@@ -146,9 +147,21 @@ async def test_enter_with_something_wrong_goes_to_it() -> None:
         await pilot.press("minus", "1", "down", "down", "enter")
         assert form(pilot).form.item.setting.path == "training.lr"
         assert "must be at least 0" in written(pilot)
+        assert "First comes training.lr" in written(pilot)
         await pilot.press("delete", "enter")
         await until(pilot, lambda: trainer.sent)
         assert trainer.sent[0][1]["changes"] == []
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_question_mark_opens_the_lesson_and_is_not_typed() -> None:
+    async with start().run_test(size=BIG) as pilot:
+        await open_form(pilot)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ForkScreen))
+        assert not form(pilot).form.typed
 
 
 @pytest.mark.usefixtures("reader")

@@ -1,20 +1,17 @@
-"""What may be different in a fork, and what has been changed so far?  The form, its transitions, its verdict."""
+"""What may be different in a fork, and what has been changed so far?  The form and its transitions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from bntui.errors import Problem, ScenarioError, UsageError, did_you_mean
 from bntui.language import N_, _
 from bntui.recording.history import RunInfo
-from bntui.scenario.checks import Facts, facts_of
-from bntui.scenario.fork import Change, Setting, forked, settings, structural
-from bntui.scenario.load import parse_override
-from bntui.scenario.merge import key_path
-from bntui.scenario.schema import BUILTIN_DATA, RunConfig
-from bntui.viewer.fork_state import Carried, carried
+from bntui.scenario.checks import Facts
+from bntui.scenario.fork import Setting, settings
+from bntui.scenario.schema import BUILTIN_DATA
+from bntui.viewer.fork_kinds import kind_of
 from bntui.viewer.session import Recording
 
 COMMON: Final = (
@@ -32,11 +29,10 @@ GROUPS: Final = (
 )
 """Tables of the scenario file with their headings, an inner table before the one around it."""
 ORDER: Final = ("", "data", "network", "training", "training.early_stopping", "record")
+EPOCHS: Final = "training.epochs"
 STOPPING: Final = "training.early_stopping"
 PATIENCE: Final = "training.early_stopping.patience"
 NO_PATIENCE: Final = N_("With none there is no early stopping; a number begins it.")
-SAME_AVERAGES: Final = ("adam", "adamw")
-"""Optimizers that go on with each other's averages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +99,20 @@ class Form:
     """The beginning of a word that is chosen by typing, or a value that is being typed."""
     top: int = 0
     """First row of the list that is on the screen."""
+    proposed: str = ""
+    """Epochs that are proposed where the parent had no more of them."""
+    halted: bool = False
+    """It was to start, and something is wrong: the keys mean the first thing that is."""
 
     @property
     def item(self) -> Item:
         """The setting that the keys mean."""
         return self.items[self.at]
+
+    @property
+    def proposes(self) -> bool:
+        """The keys mean the epochs, and those that were proposed stand there."""
+        return bool(self.proposed) and self.item.setting.path == EPOCHS and self.text(self.item) == self.proposed
 
     def text(self, item: Item) -> str:
         """What stands in a setting now."""
@@ -139,7 +144,17 @@ def opened(origin: Origin) -> Form:
     common = [Item(found[path], "") for path in COMMON if path in found]
     rest = [Item(setting, _table(path)) for path, setting in found.items() if path not in COMMON]
     rest.sort(key=lambda item: ORDER.index(item.group))  # stable: within a table as the schema has them
-    return Form(origin, (*common, *rest))
+    return _proposing(Form(origin, (*common, *rest)))
+
+
+def _proposing(form: Form) -> Form:
+    """With twice the epochs where a fork would be over at once, and the keys at them."""
+    epochs = int(form.origin.run.config["training"]["epochs"])
+    if form.origin.epoch < epochs:
+        return form
+    at = next(number for number, item in enumerate(form.items) if item.setting.path == EPOCHS)
+    more = str(2 * epochs)
+    return replace(form, at=at, typed={EPOCHS: more}, proposed=more)
 
 
 def _shown(config: Mapping[str, Any]) -> list[Setting]:
@@ -167,7 +182,13 @@ def heading(group: str) -> str:
 
 def move(form: Form, by: int) -> Form:
     """To another setting; the ends are walls."""
-    return replace(form, at=min(max(form.at + by, 0), len(form.items) - 1), begun="")
+    return replace(form, at=min(max(form.at + by, 0), len(form.items) - 1), begun="", halted=False)
+
+
+def halt(form: Form, wrong: Collection[str]) -> Form:
+    """It cannot start: to the first setting of those that are wrong, by their key paths, if there are any."""
+    first = (number for number, item in enumerate(form.items) if item.setting.path in wrong)
+    return replace(form, at=next(first, form.at), begun="", halted=True)
 
 
 def turn(form: Form, by: int) -> Form:
@@ -181,7 +202,10 @@ def turn(form: Form, by: int) -> Form:
 
 
 def enter(form: Form, characters: str) -> Form:
-    """Typed characters: the first one replaces what stood there; of choices they find the one that begins so."""
+    """Typed characters: the first one replaces what stood there; of choices they find the one that begins so.
+
+    What no number can begin with does not get where only a number may stand.
+    """
     choices = form.item.choices
     if choices:
         for begun in (form.begun + characters, characters):
@@ -190,7 +214,7 @@ def enter(form: Form, characters: str) -> Form:
                 return _typed(form, found, begun)
         return form
     text = form.begun + characters
-    return _typed(form, text, text)
+    return _typed(form, text, text) if kind_of(form.item.setting.path).begins(text) else form
 
 
 def erase(form: Form) -> Form:
@@ -204,121 +228,8 @@ def erase(form: Form) -> Form:
 def restore(form: Form) -> Form:
     """The setting as it is in the parent."""
     typed = {path: text for path, text in form.typed.items() if path != form.item.setting.path}
-    return replace(form, typed=typed, begun="")
+    return replace(form, typed=typed, begun="", halted=False)
 
 
 def _typed(form: Form, text: str, begun: str) -> Form:
-    return replace(form, typed={**form.typed, form.item.setting.path: text}, begun=begun)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether the fork may be as it is written, and what it would be."""
-
-    changes: tuple[tuple[str, Any], ...] = ()
-    """Key paths and values, as the trainer takes them."""
-    differences: tuple[Change, ...] = ()
-    """What is different in the fork; of no meaning where something is wrong."""
-    errors: Mapping[str, str] = field(default_factory=dict)
-    """By key path of the setting that they stand beside."""
-    others: tuple[str, ...] = ()
-    """Problems of no setting in the form."""
-    structural: bool = False
-    carried: Carried | None = None
-    """Names of what is kept and what begins anew, where the structure changes and the shapes are known."""
-    averages: bool = True
-    """The optimizer goes on with its averages."""
-    patience: bool = True
-    """Early stopping goes on counting."""
-
-    @property
-    def valid(self) -> bool:
-        return not self.errors and not self.others
-
-
-def judge(form: Form) -> Verdict:
-    """The scenario's own validation of what is written, and what a fork with it would keep."""
-    errors: dict[str, str] = {}
-    changes: list[tuple[str, Any]] = []
-    unwatched = any(item.setting.path == PATIENCE and form.text(item) == "none" for item in form.items)
-    for item in form.items:
-        path = item.setting.path
-        if not form.touched(item):
-            continue
-        if unwatched and path.startswith(f"{STOPPING}."):
-            # without a patience the rest of the table means nothing, and would bring it back
-            if path == PATIENCE:
-                changes.append((STOPPING, "none"))
-            continue
-        try:
-            changes.append((path, _value(path, form.text(item))))
-        except UsageError as error:
-            errors[path] = str(error)
-    others: list[str] = []
-    try:
-        after, differences = forked(form.origin.run.config, changes, form.origin.facts)
-    except ScenarioError as error:
-        for problem in error.problems:
-            owner = _owner(form.items, problem)
-            if owner is None:
-                others.append(str(problem))
-            else:
-                errors.setdefault(owner, _said(problem))
-        return Verdict(tuple(changes), (), errors, tuple(others))
-    if form.origin.epoch >= after.training.epochs:
-        sentence = _("the fork begins at epoch {epoch:g} and would be over at once: give it more epochs")
-        errors["training.epochs"] = sentence.format(epoch=form.origin.epoch)
-    before = RunConfig.model_validate(_frozen(form.origin.run.config))
-    afresh = structural(before, after)
-    optimizers = (before.training.optimizer, after.training.optimizer)
-    rules = [None if rule is None else (rule.monitor, rule.mode) for rule in (_rule(before), _rule(after))]
-    facts = form.origin.facts or facts_of(before.data)
-    return Verdict(
-        tuple(changes),
-        differences,
-        errors,
-        (),
-        afresh,
-        carried(before, after, facts.shape) if afresh else None,
-        optimizers[0] == optimizers[1] or set(optimizers) <= set(SAME_AVERAGES),
-        not afresh and rules[0] == rules[1],
-    )
-
-
-def _rule(config: RunConfig) -> Any:
-    return config.training.early_stopping
-
-
-def _value(path: str, text: str) -> Any:
-    """What was typed, read as ``--set`` reads it.
-
-    Raises:
-        UsageError: it is no value.
-    """
-    if not text.strip():
-        raise UsageError(_("a value is missing; del brings back the parent's"))
-    try:
-        return parse_override(f"{path}={text}")[1]
-    except UsageError as error:  # its sentence begins with the option, which is not there
-        raise UsageError(str(error).removeprefix(f"--set {path}={text}: ")) from None
-
-
-def _owner(items: Sequence[Item], problem: Problem) -> str | None:
-    """The setting beside which a problem stands: its own, or the one that holds it."""
-    paths = sorted((item.setting.path for item in items), key=len, reverse=True)
-    try:
-        wanted = key_path(problem.path)
-    except ValueError:
-        return None
-    return next((path for path in paths if wanted[: len(own := key_path(path))] == own), None)
-
-
-def _said(problem: Problem) -> str:
-    return problem.message + (f" {did_you_mean(problem.nearest)}" if problem.nearest else "")
-
-
-def _frozen(value: Any) -> Any:
-    """Lists as tuples, all the way down, as the models want them."""
-    if isinstance(value, Mapping):
-        return {key: _frozen(inner) for key, inner in value.items()}
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+    return replace(form, typed={**form.typed, form.item.setting.path: text}, begun=begun, halted=False)

@@ -8,12 +8,18 @@ from typing import Final
 from rich.cells import cell_len, set_cell_size
 
 from bntui.language import N_, _, ngettext
-from bntui.viewer.fork_form import Form, Item, Verdict, heading
+from bntui.viewer.fork_form import Form, Item, heading
+from bntui.viewer.fork_kinds import kind_of
+from bntui.viewer.fork_verdict import Verdict
 from bntui.viewer.fork_words import SAME_AGAIN, THE_RULE, carried_words
 from bntui.viewer.rows import Drawing, Row, Span, fit, ljust, wrap
 
 NEW_AVERAGES: Final = N_("The optimizer's averages begin anew.")
 NEW_PATIENCE: Final = N_("Early stopping begins anew.")
+PROPOSED: Final = N_(
+    "The parent had {parent} epochs and they are over here, so that {epochs} are proposed: type as many as you want."
+)
+FIRST: Final = N_("First comes {setting}: type another value, or del for the parent's.")
 MARKER, CHANGED, WRONG = "▸", "*", "✗"
 FOOT: Final = 8
 """Rows below the list: a line, two about the setting, two of choices or of what is wrong, two of what is kept, keys."""
@@ -121,21 +127,30 @@ def _foot(form: Form, verdict: Verdict, width: int, place: str) -> list[Row]:
     middle: list[Row]
     if error:
         middle = [(Span(line, "bad"),) for line in _lines(f"{WRONG} {error}", width)]
+    elif form.proposes:
+        words = _(PROPOSED).format(parent=item.written, epochs=form.proposed)
+        middle = [(Span(line, "warn"),) for line in _lines(words, width)]
     elif item.choices:
         middle = [_choices(form, item, width), ()]
     else:
-        middle = [(Span(_("type a value; none leaves it out") if _optional(item) else _("type a value"), "muted"),), ()]
+        middle = [(Span(_asked(item), "muted"),), ()]
     return [
         (rule,),
         *((Span(line, "text"),) for line in _lines(item.setting.description, width)),
         *middle,
-        *_outlook(verdict, width),
+        *_outlook(form, verdict, width),
         _keys(width),
     ]
 
 
-def _optional(item: Item) -> bool:
-    return item.written == "none" or item.setting.path.endswith("early_stopping.patience")
+def _asked(item: Item) -> str:
+    """What may be typed."""
+    kind = kind_of(item.setting.path)
+    said = _("type a number") if kind.numeric else _("type a value")
+    words = [word for word in kind.words if word != "none"]
+    if words:
+        said = _("type a number or {words}").format(words=", ".join(words))
+    return _("{typed}; none leaves it out").format(typed=said) if "none" in kind.words else said
 
 
 def _lines(sentence: str, width: int) -> list[str]:
@@ -160,14 +175,15 @@ def _choices(form: Form, item: Item, width: int) -> Row:
     return tuple(row)
 
 
-def _outlook(verdict: Verdict, width: int) -> list[Row]:
+def _outlook(form: Form, verdict: Verdict, width: int) -> list[Row]:
     """What a fork with these changes is, in two rows."""
     if not verdict.valid:
         wrong = len(verdict.errors) + len(verdict.others)
         words = ngettext(
             "{count} thing is wrong: it cannot start yet.", "{count} things are wrong: it cannot start yet.", wrong
         )
-        sentence = " ".join((f"{WRONG} {words.format(count=wrong)}", *verdict.others))
+        first = [_(FIRST).format(setting=form.item.setting.path)] if form.halted and verdict.errors else []
+        sentence = " ".join((f"{WRONG} {words.format(count=wrong)}", *first, *verdict.others))
         return [(Span(line, "bad"),) for line in _lines(sentence, width)]
     if not verdict.differences:
         return [(Span(line, "good"),) for line in _lines(_(SAME_AGAIN), width)]

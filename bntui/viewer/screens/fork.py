@@ -14,7 +14,8 @@ from bntui.text import clean
 from bntui.viewer import fork_form as forms
 from bntui.viewer import fork_rows
 from bntui.viewer.figures import count, epoch
-from bntui.viewer.fork_form import Form, Origin, Verdict
+from bntui.viewer.fork_form import Form, Origin
+from bntui.viewer.fork_verdict import Verdict, judge
 from bntui.viewer.narrow import Overlay
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.widgets import RowsWidget, framed
@@ -72,7 +73,7 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
         """``name`` of the parent, with its mark."""
         super().__init__()
         self.form = forms.opened(origin)
-        self.verdict: Verdict = forms.judge(self.form)
+        self.verdict: Verdict = judge(self.form)
         place = _("epoch {epoch}").format(epoch=epoch(origin.epoch))
         step = _("step {step}").format(step=count(origin.step))
         self._title = _("Fork ── from {run} at {place}").format(run=clean(name), place=f"{place}, {step}")
@@ -96,7 +97,7 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
     def change(self, form: Form) -> None:
         """Show another state of the form; what was written is judged at once."""
         if form.typed != self.form.typed:
-            self.verdict = forms.judge(form)
+            self.verdict = judge(form)
         self.form = form
         self._draw()
 
@@ -120,7 +121,10 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
         self.change(forms.restore(self.form))
 
     def on_key(self, event: events.Key) -> None:
-        if event.is_printable and event.character is not None:
+        if event.character == "?":  # no value has one; a key of the screen would come after the typed ones
+            event.stop()
+            self.action_explain()
+        elif event.is_printable and event.character is not None:
             event.stop()
             self.change(forms.enter(self.form, event.character))
 
@@ -140,9 +144,7 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
             changes = [[path, value] for path, value in self.verdict.changes]
             self.dismiss(ForkRequest(origin.run.index, origin.step, changes))
             return
-        wrong = next((n for n, item in enumerate(self.form.items) if item.setting.path in self.verdict.errors), None)
-        if wrong is not None:
-            self.change(forms.move(self.form, wrong - self.form.at))
+        self.change(forms.halt(self.form, self.verdict.errors))
 
     def action_leave(self) -> None:
         self.dismiss(None)
@@ -150,4 +152,5 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
     def action_explain(self) -> None:
         from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
 
+        self.app.clear_notifications()
         self.app.push_screen(HelpScreen("fork", tuple((_(key), _(what)) for key, what in KEYS)))
