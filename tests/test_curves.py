@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from bntui.recording.history import Event
 from bntui.viewer import figures
@@ -298,3 +299,48 @@ def test_what_went_wrong_first_stands_at_its_own_epoch() -> None:
     axis = next(line for line in lines if "└" in line)
     left, right = axis.index("└") + 1, 79  # 60 epochs
     assert abs(columns[0] - (left + (right - left) * 10 / 60)) <= 1
+
+
+@pytest.mark.parametrize("size", [(158, 24), (92, 24), (76, 24)])
+def test_names_in_the_legend_are_whole_where_there_is_room(size: tuple[int, int]) -> None:
+    names = "patience 3", "patience 10, not restored", "a third one", "no early stopping"
+    runs = tuple(run_view(at, name) for at, name in enumerate(names))
+    top = "\n".join(lines(curves.draw(view(*runs), *size))[:4])
+    assert all(name in top for name in names)
+
+
+@pytest.mark.parametrize("wide", range(30, 160, 7))
+@pytest.mark.parametrize("tags", [("", ""), (" · seed-7", " · seed-8"), (" · lr 0.2", " · lr 0.5")])
+def test_names_that_are_cut_end_in_dots_and_stay_apart(wide: int, tags: tuple[str, str]) -> None:
+    runs = tuple(
+        run_view(at, f"{name}{tag}")
+        for at, (name, tag) in enumerate(
+            (name, tag) for tag in tags for name in ("정규화 없이 깊은 신경망", "a rather long name")
+        )
+    )
+    runs = tuple(run for at, run in enumerate(runs) if run.name not in [other.name for other in runs[:at]])
+    for size in range(12, 30):
+        short = curves.short_names(runs, size)
+        assert [cell_len(name) for name in short] == [size] * len(runs)
+        assert len(set(short)) == len(runs)
+        for run, name in zip(runs, short, strict=True):
+            assert name.rstrip() == run.name or "…" in name
+    assert [width(row) for row in curves.draw(view(*runs), wide, 20).rows] == [wide] * 20
+
+
+def test_a_run_that_diverged_ends_in_both_charts_where_its_loss_does() -> None:
+    """Of a NaN network an accuracy is still recorded, and it is none."""
+    run = run_view(keyframes=20)
+    loss = np.where(np.arange(20) < 6, run.history.val_loss, np.nan)
+    history = replace(run.history, val_loss=loss, val_accuracy=np.where(np.arange(20) < 6, 0.9, 0.1))
+    event = Event(0, 24 * 19, 19.0, "diverged", "diverged")
+    rows = lines(curves.draw(view(replace(run, history=history, events=(event,))), 80, 20))
+    places = [(y, line.index("✕")) for y, line in enumerate(rows) if "✕" in line]
+    assert len(places) == 2
+    (_, left), (y, right) = places
+    assert left == right
+    axis = next(line for line in rows if "└" in line)
+    start = axis.index("└") + 1
+    assert left == pytest.approx(start + (79 - start) * 5 / 60 + 1, abs=1)
+    scale = [at for at, line in enumerate(rows) if line.lstrip().startswith("100┤")]
+    assert y - scale[0] <= 1  # near 90 %, not at 10

@@ -290,3 +290,53 @@ def test_ruler() -> None:
 )
 def test_nice(size: float, expected: float) -> None:
     assert cells.nice(size) == expected
+
+
+def exploded(run: RunView, times: float) -> RunView:
+    """Everything before an activation so many times as large."""
+    assert run.frame
+    course = run.history.layers.copy()
+    names = [f"{field}.{name}" for field in ("pre_norm", "output") for name in ("mean", "std", "min", "max")]
+    columns_ = [COLUMN[name] for name in names]
+    course[:, :, columns_] *= times
+
+    def large(values: Distribution) -> Distribution:
+        return replace(
+            values, mean=times * values.mean, std=times * values.std, min=times * values.min, max=times * values.max
+        )
+
+    frame = replace(run.frame, layers=tuple(replace(one, pre_norm=large(one.pre_norm)) for one in run.frame.layers))
+    return replace(run, history=replace(run.history, layers=course), frame=frame)
+
+
+def plots(drawn: list[str], name: str) -> str:
+    """The row of histograms below a layer's figures."""
+    return drawn[next(at for at, line in enumerate(drawn) if line.startswith(name)) + 1]
+
+
+@pytest.mark.parametrize("high", [17, 27])
+def test_a_calm_run_beside_an_exploding_one_looks_as_it_does_alone(high: int) -> None:
+    """Where there is room each has its own axis, else both stand on the calm one's."""
+    calm, wild = run_view(), exploded(run_view(1, "wild"), 1e20)
+    alone = lines(view(calm, run_view(1, "other")), 78, high)
+    drawn = lines(view(calm, wild), 78, high)
+    for name in ("● linear 1", "● linear 3", "● output"):
+        assert plots(drawn, name).replace("_", " ") == plots(alone, name).replace("_", " ")
+    axes = [line for line in drawn if "own axis" in line]
+    assert [line[0] for line in axes] == (["●", "▲"] if high == 27 else [])
+    assert high == 17 or "e20" in axes[1]
+    swapped = lines(view(wild, calm), 78, high)
+    assert plots(swapped, "● linear 2").replace("_", " ") == plots(alone, "● linear 2").replace("_", " ")
+
+
+def test_runs_that_reach_about_as_far_share_their_axes() -> None:
+    drawn = lines(view(run_view(), exploded(run_view(1, "larger"), 20.0)), 78, 27)
+    assert not any("own axis" in line for line in drawn)
+
+
+def test_what_is_not_finite_is_neither_dead_nor_saturated() -> None:
+    run = run_view(nan=True)
+    assert run.frame
+    assert all(np.isnan(one.output.mean) for one in run.frame.layers[:3])
+    for wide, high in ((100, 12), (160, 40)):
+        assert not any("%" in line for line in lines(view(run), wide, high)[1:])

@@ -19,6 +19,8 @@ MAX_ROWS: Final = 256
 """Keyframes that an axis is computed from; of more, every second, fourth, ... one."""
 SPREAD: Final = 3
 """An axis reaches this many standard deviations from the mean, or to the extreme value if that is nearer."""
+FAR: Final = 100
+"""Times another run's reach from which on each run has axes of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,40 @@ def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple
             Quantity("normalized", _("after norm"), _("normed"), *limits(runs, "normalized", _any), None),
         )
     return tuple(stages)
+
+
+def shown_by(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[tuple[Quantity, ...], ...]:
+    """Those of each shown run: on axes in common, or on each one's own where one reaches much further than another.
+
+    In an axis of 1e34 all that a healthy run does lies in one cell.
+    """
+    own = tuple(shown_quantities(every, [run]) for run in runs)
+    if any(_far(ends) for stages in zip(*own, strict=True) for ends in _ends(stages)):
+        return own
+    return (shown_quantities(every, runs),) * len(runs)
+
+
+def apart(quantities: Sequence[Sequence[Quantity]]) -> bool:
+    """Each run has axes of its own."""
+    return any(stages != quantities[0] for stages in quantities)
+
+
+def calmest(quantities: Sequence[Sequence[Quantity]]) -> Sequence[Quantity]:
+    """Those of the run that reaches least far."""
+    return min(quantities, key=lambda stages: max(max(-stage.low, stage.high) for stage in stages))
+
+
+def _ends(stages: Sequence[Quantity]) -> tuple[list[float], list[float]]:
+    """How far the axes of one quantity reach in each run: those of layers with activation, and of the others."""
+    return (
+        [max(-stage.low, stage.high) for stage in stages],
+        [max(-stage.raw[0], stage.raw[1]) for stage in stages if stage.raw is not None],
+    )
+
+
+def _far(reaches: Sequence[float]) -> bool:
+    some = [reach for reach in reaches if reach > 0]
+    return len(some) > 1 and max(some) > FAR * min(some)
 
 
 def entering(runs: Sequence[RunView]) -> Quantity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from bntui.keyframe import BoolArray, FloatArray
 from bntui.language import _
 from bntui.recording.history import Event, RunHistory
 from bntui.viewer import epochs, figures
-from bntui.viewer.cells import notice
+from bntui.viewer.cells import cut, notice
 from bntui.viewer.charts import LABEL_CELLS, Chart, Limits, Series, is_blank, limits, line_chart, put
 from bntui.viewer.family import brief
 from bntui.viewer.monitor import watched
@@ -129,13 +130,23 @@ def _loss(runs: list[RunView], axes: _Axes, width: int, height: int) -> Chart:
 def _accuracy(runs: list[RunView], task: str, axes: _Axes, width: int, height: int) -> Chart:
     regression = task == "regression"
     scale = 1.0 if regression else 100.0
+    # a network whose loss is no number still picks a class: what comes of that is no accuracy
     lines = [
-        (run, scale * _of_epochs(run, run.history.train_accuracy), scale * run.history.val_accuracy) for run in runs
+        (
+            run,
+            scale * _of_epochs(run, _where_finite(run.history.train_accuracy, run.history.train_loss)),
+            scale * _where_finite(run.history.val_accuracy, run.history.val_loss),
+        )
+        for run in runs
     ]
     bounds = limits([course for _, *both in lines for course in both], False, step=0.25 if regression else 10.0)
     # R² has no lower bound; far below 0, where the mean would predict better, its size says nothing
     low = min(max(bounds.low, -1.0), 0.75) if regression else min(max(bounds.low, 0.0), 90.0)
     return _chart(lines, Limits(low, scale), axes, width, height)
+
+
+def _where_finite(course: FloatArray, loss: FloatArray) -> FloatArray:
+    return np.where(np.isfinite(loss), course, np.nan)
 
 
 def _whole(run: RunView) -> BoolArray:
@@ -232,39 +243,68 @@ def _legend(view: View, width: int, most: int) -> list[Row]:
     """Mark, name and values at the cursor in aligned columns; says less where there is less room."""
     selected = view.runs[view.selected]
     runs = list(view.runs)
-    names = max(cell_len(run.name) for run in runs)
+    longest = max(cell_len(run.name) for run in runs)
     accuracy = accuracy_name(view.task)
-    for name_cells, fields in ((min(names, 20), 3), (min(names, 12), 2), (min(names, 12), 1), (min(names, 10), 0)):
-        entries = [_entry(run, run is selected, name_cells, fields, accuracy) for run in runs]
-        found = _grid(entries, width, most)
-        if found:
-            return found
+    for least, fields in ((min(longest, 20), 3), (min(longest, 16), 2), (min(longest, 12), 1), (min(longest, 10), 0)):
+        rest = _size([_entry(run, "", False, fields, accuracy) for run in runs]) + 1
+        rows = _rows(len(runs), rest + least, width)
+        if not 0 < rows <= most:
+            continue
+        # as long as they can be in as many rows
+        size = next(
+            size for size in range(longest, -1, -1) if size == least or _rows(len(runs), rest + size, width) == rows
+        )
+        names = short_names(runs, size)
+        return _grid([_entry(r, n, r is selected, fields, accuracy) for r, n in zip(runs, names, strict=True)], width)
     runs.sort(key=lambda run: run is not selected)  # some will not fit
-    entries = [_entry(run, run is selected, 0, 0, accuracy) for run in runs]
-    return _grid(entries, width, most) or [join(*entries[: max(1, width // 8)])]
+    entries = [_entry(run, "", run is selected, 0, accuracy) for run in runs]
+    fits = 0 < _rows(len(runs), _size(entries), width) <= most
+    return _grid(entries, width) if fits else [join(*entries[: max(1, width // 8)])]
 
 
-def _grid(entries: list[Row], width: int, most: int) -> list[Row]:
-    """Entries in as few rows as possible, aligned; nothing if they need more than ``most`` rows or are too wide."""
-    size = max(sum(cell_len(span.text) for span in entry) for entry in entries)
+def short_names(runs: Sequence[RunView], size: int) -> list[str]:
+    """The runs' names in exactly so many cells each; of names that would read the same the ends stay."""
+    names = [brief(run, size) if run.info.fork is not None else cut(run.name, size) for run in runs]
+    ends = [_end_of(run.name, size) if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
+    return [set_cell_size(name, size) for name in ends]
+
+
+def _end_of(name: str, size: int) -> str:
+    if cell_len(name) <= size:
+        return name
+    while name and cell_len(name) > size - 1:
+        name = name[1:]
+    return "…" + name
+
+
+def _size(entries: Sequence[Row]) -> int:
+    return max(sum(cell_len(span.text) for span in entry) for entry in entries)
+
+
+def _rows(entries: int, size: int, width: int) -> int:
+    """Rows that entries of so many cells take; 0 if one is too wide."""
     across = (width + 3) // (size + 3)
-    if not across or math.ceil(len(entries) / across) > most:
-        return []
+    return math.ceil(entries / across) if across else 0
+
+
+def _grid(entries: list[Row], width: int) -> list[Row]:
+    """Entries in as few rows as possible, aligned."""
+    size = _size(entries)
+    across = (width + 3) // (size + 3)
     return [
         join(*(part for entry in entries[start : start + across] for part in (fit(entry, size), (Span("   "),))))
         for start in range(0, len(entries), across)
     ]
 
 
-def _entry(run: RunView, selected: bool, name_cells: int, fields: int, accuracy: str) -> Row:
+def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) -> Row:
     history, row = run.history, run.row
 
     def value(course: FloatArray) -> float | None:
         return float(course[row]) if 0 <= row < len(history) else None
 
     spans: list[Span] = [Span(f"{run.mark} ", f"bold {run.style}")]
-    if name_cells:
-        name = set_cell_size(brief(run, name_cells), name_cells)
+    if name:
         spans.append(Span(f"{name} ", f"bold {run.style}" if selected else run.style))
     val_loss, train_loss = value(history.val_loss), value(history.train_loss)
     if fields >= 1:

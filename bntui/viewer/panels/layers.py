@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
@@ -13,7 +13,7 @@ from bntui.keyframe import Distribution, LayerMeasures
 from bntui.language import N_, _, ngettext
 from bntui.viewer import cells
 from bntui.viewer.figures import number, percent, scientific
-from bntui.viewer.quantities import Quantity, shown_quantities
+from bntui.viewer.quantities import Quantity, apart, calmest, shown_by
 from bntui.viewer.rows import Drawing, Row, Span, ljust, rjust
 from bntui.viewer.view import RunView, View
 
@@ -71,15 +71,18 @@ def draw(view: View, width: int, height: int) -> Drawing:
     if not runs:
         sentences = cells.absent(view.shown, _("The first one is measured before the first step."))
         return cells.notice(_(TITLE), sentences, width, height)
-    quantities = shown_quantities(view.runs, runs)
+    quantities = shown_by(view.runs, runs)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     detailed = _detailed(runs, quantities, width, height - len(waiting))
     if detailed is not None:
-        return cells.page(_(TITLE_IN_DETAIL), [*detailed, *waiting], width, height)
+        title = cells.title(width, _(TITLE_IN_DETAIL), _(TITLE))
+        return cells.page(title, [*detailed, *waiting], width, height)
     return cells.page(_(TITLE), [*_table(runs, quantities, width, height - len(waiting)), *waiting], width, height)
 
 
-def _form(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int) -> Form:
+def _form(
+    runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int, *, own: bool = False
+) -> Form:
     longest = min(max(cell_len(layer.name) for run in runs for layer in _layers(run)), 12)
     # what goes first where it is narrow stands last here
     normed = any(layer.normalized is not None for run in runs for layer in _layers(run))
@@ -98,6 +101,8 @@ def _form(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, h
     column = min(spare // len(shown), MAX_HISTOGRAM + 2)
     layers = sum(len(_layers(run)) for run in runs)
     gaps = len(runs) - 1
+    height -= gaps if own else 0  # what would be blank is an axis
+    gaps = 0 if own else gaps
     below = next((tall for tall in TALL if 2 + layers * (1 + tall) + gaps <= height), int(1 + 2 * layers <= height))
     moments = WIDE_MOMENTS if column > WIDE_MOMENTS else TIGHT_MOMENTS
     bins = column - (2 if column >= WIDE_MOMENTS + 3 else 1)
@@ -107,21 +112,30 @@ def _form(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, h
     free = height - 1 - layers * (1 + below)
     ruler = below > 0 and free > 0
     fraction = width - 2 - name - column * len(shown) if "fraction" in kept else 0
-    return Form(name, shown, column, moments, bins, below, fraction, ruler, blank=free - ruler >= gaps)
+    return Form(name, shown, column, moments, bins, below, fraction, ruler, blank=not own and free - ruler >= gaps)
 
 
-def _table(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int) -> list[Row]:
-    form = _form(runs, quantities, width, height)
-    rows = _header(runs, form)
+def _table(runs: Sequence[RunView], quantities: Sequence[Sequence[Quantity]], width: int, height: int) -> list[Row]:
+    own = apart(quantities)
+    form = _form(runs, quantities[0], width, height, own=own)
+    if own and not (form.bins and form.below):
+        # no room for a second axis: the one that is told is that of the calm run
+        own, quantities = False, (calmest(quantities),) * len(runs)
+        form = _form(runs, quantities[0], width, height)
+    rows = _header(runs, form, own=own)
     sizes = [len(_layers(run)) for run in runs]
-    room = height - len(rows)
+    room = height - len(rows) - (len(runs) - 1 if own else 0)
     hidden = sum(sizes) * (1 + form.below) > room
     given = cells.shares(sizes, room - 1) if hidden else tuple(sizes)
+    fields = [quantity.field for quantity in form.shown]
     for number_of_run, (run, layers) in enumerate(zip(runs, given, strict=True)):
+        shown = tuple(quantity for quantity in quantities[number_of_run] if quantity.field in fields)
         if number_of_run and form.blank:
             rows.append(())
+        if number_of_run and own:
+            rows.append(_ruler(run, shown, form))
         for index in range(layers):
-            rows += _layer(run, index, form)
+            rows += _layer(run, index, replace(form, shown=shown))
     if hidden:
         more = sum(sizes) - sum(given)
         wordings = (
@@ -136,19 +150,34 @@ def _layers(run: RunView) -> tuple[LayerMeasures, ...]:
     return run.frame.layers if run.frame is not None else ()
 
 
-def _header(runs: Sequence[RunView], form: Form) -> list[Row]:
+def _axes(shown: Sequence[Quantity], form: Form) -> str:
+    return "".join(
+        " " * form.gap + cells.ruler(quantity.low, quantity.high, form.column - form.gap) for quantity in shown
+    )
+
+
+def _ruler(run: RunView, shown: Sequence[Quantity], form: Form) -> tuple[Span, Span]:
+    """The axes of one run where each has its own."""
+    label = cells.longest(form.name, _("own axis"), _("axis"), "")
+    return Span(f"{run.mark} ", run.style), Span(ljust(label, form.name) + _axes(shown, form), "muted")
+
+
+def _header(runs: Sequence[RunView], form: Form, *, own: bool) -> list[Row]:
     """The headings, and the ends of the axes: in a row of their own, or in what the headings leave."""
-    line = ruler = " " * (2 + form.name)
+    line = " " * (2 + form.name)
     for quantity in form.shown:
         room = form.column - form.gap
         axis = quantity.axis() if form.bins and not form.ruler else ""
         size = room - cell_len(axis) - 1 if axis else room
         heading = cells.longest(size, quantity.heading, quantity.brief)
         line += " " * form.gap + (f"{ljust(heading, size)} {axis}" if axis else ljust(heading, room))
-        ruler += " " * form.gap + cells.ruler(quantity.low, quantity.high, room)
     if form.fraction:
         line += rjust(_fraction_heading(runs), form.fraction)
-    return [(Span(line, "muted"),), (Span(ruler, "muted"),)] if form.ruler else [(Span(line, "muted"),)]
+    if not form.ruler:
+        return [(Span(line, "muted"),)]
+    mark, ruler = _ruler(runs[0], form.shown, form)
+    blank = " " * (cell_len(mark.text) + form.name)
+    return [(Span(line, "muted"),), (mark, ruler) if own else (Span(blank + _axes(form.shown, form), "muted"),)]
 
 
 def _fraction_heading(runs: Sequence[RunView]) -> str:
@@ -161,7 +190,7 @@ def _fraction_heading(runs: Sequence[RunView]) -> str:
 def _fraction(layer: LayerMeasures, width: int) -> Span:
     dead = not math.isnan(layer.dead_fraction)
     value = layer.dead_fraction if dead else layer.saturated_fraction
-    if math.isnan(value):
+    if math.isnan(value) or not math.isfinite(layer.output.mean):  # no value of these is near an end, nor 0
         return Span("—".rjust(width), "muted")
     return Span(percent(value).rjust(width), "warn" if value > WRONG_ABOVE else "text")
 
@@ -242,11 +271,12 @@ def _scalars(layer: LayerMeasures) -> list[Span]:
     return [Span(figure.rjust(EXTRA), "text") for figure in figures]
 
 
-def _detailed(runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int) -> list[Row] | None:
+def _detailed(runs: Sequence[RunView], own: Sequence[Sequence[Quantity]], width: int, height: int) -> list[Row] | None:
     """Every stage of every layer on a row of its own, or two with tall histograms; None where there is no room."""
     name = min(max(cell_len(layer.name) for run in runs for layer in _layers(run)), 16)
+    quantities = own[0]
     stage = max(cell_len(quantity.heading) for quantity in quantities)
-    axis = max(cell_len(quantity.axis(active)) for quantity in quantities for active in (True, False))
+    axis = max(cell_len(one.axis(active)) for of_run in own for one in of_run for active in (True, False))
     tail = FRACTION + 1 + len(EXTRAS) * EXTRA
     fixed = 2 + name + 2 + stage + len(DETAILS) * (DETAIL + 1) + 2 + 1 + axis + tail
     bins = min(width - fixed, 40)
@@ -257,13 +287,13 @@ def _detailed(runs: Sequence[RunView], quantities: Sequence[Quantity], width: in
     head = " " * (2 + name) + "  " + " " * stage + "".join(rjust(_(key), DETAIL + 1) for key in DETAILS)
     head += "  " + set_cell_size(_("histogram"), bins + 1 + axis) + rjust(_fraction_heading(runs), FRACTION + 1)
     rows: list[Row] = [(Span(head + "".join(rjust(_(heading), EXTRA) for heading in EXTRAS.values()), "muted"),)]
-    for run in runs:
+    for run, of_run in zip(runs, own, strict=True):
         rows += [()] if run is not runs[0] else []
         for layer in _layers(run):
             active = _active(run, layer)
             label = [cells.layer_mark(run, layer.name), Span(cells.short(layer.name, name), run.style)]
             last = [_fraction(layer, FRACTION + 1), *_scalars(layer)]
-            for quantity, values in _measured(run, layer, quantities):
+            for quantity, values in _measured(run, layer, of_run):
                 figures = [_mean(values), *(getattr(values, key) for key in DETAILS[1:])]
                 finite = all(map(math.isfinite, figures))
                 # what stands above one another must not touch
