@@ -86,17 +86,24 @@ def test_the_page_tells_what_became_of_each_run() -> None:
     table = {re.split(" {4,}", line[2:])[0]: line for line in lines[1:7]}
     assert list(table) == [
         "● plain",
-        "├ ■ lr 0.5",
-        "│ └ ◆ norm batch",
-        "│   └ ✚ dropout 0.2",
-        "└ ▼ again",
+        "├ ■ plain · lr 0.5",
+        "│ └ ◆ plain · lr 0.5 · norm batch",
+        "│   └ ✚ plain · lr 0.5 · norm batch · dropout 0.2",
+        "└ ▼ plain · again",
         "▲ batch norm",
     ]
     assert table["▲ batch norm"].split()[-2:] == ["stopped", "early"]
-    assert table["└ ▼ again"].split()[-1] == "diverged"
+    assert table["└ ▼ plain · again"].split()[-1] == "diverged"
     assert "12/60" in table["● plain"]
     # forked at 5, three epochs on
-    assert table["├ ■ lr 0.5"].split()[4:6] == ["5", "8/60"]
+    assert table["├ ■ plain · lr 0.5"].split()[6:8] == ["5", "8/60"]
+
+
+def test_where_a_whole_name_has_no_room_a_fork_has_its_own_below_its_parents() -> None:
+    lines = page(shown(), 0, 78)
+    assert "├ ■ plain · lr 0.5 " in lines[2]
+    assert "│ └ ◆ norm batch " in lines[3]
+    assert "│   └ ✚ dropout 0.2 " in lines[4]
 
 
 def test_the_page_tells_where_a_fork_comes_from_and_what_it_kept() -> None:

@@ -112,7 +112,7 @@ def test_choices_are_walked_around_and_found_by_their_beginning() -> None:
     opened = at(form(), "network.activation")
     allowed = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu", "softsign", "none")
     walked = []
-    for _ in allowed:
+    for _turn in allowed:
         opened = forms.turn(opened, 1)
         walked.append(shown(opened))
     assert walked == [*allowed[1:], allowed[0]]
@@ -154,7 +154,7 @@ def test_what_is_no_value_is_said_without_the_option_that_is_not_there() -> None
     assert "not valid TOML" in said
     assert "--set" not in said
     emptied = at(form(), "training.epochs")
-    for _ in range(2):
+    for _time in range(2):
         emptied = forms.erase(emptied)
     assert "value is missing" in judge(emptied).errors["training.epochs"]
 

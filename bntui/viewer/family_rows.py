@@ -93,8 +93,9 @@ def _headings(columns: Sequence[int], name: int, view: View) -> Row:
 def _line(view: View, twig: Twig, columns: Sequence[int], name: int, *, chosen: bool) -> Row:
     run = view.runs[twig.run]
     branch = twig.branch
-    label = f"{run.mark} {own_name(run)}"
     room = max(name - len(branch) - 1, 4)
+    whole = f"{run.mark} {run.name}"
+    label = whole if cell_len(whole) <= room else f"{run.mark} {own_name(run)}"
     label = label if cell_len(label) <= room else set_cell_size(label, room - 1) + "…"
     best = watched(run, len(run.history) - 1)
     value, when = "–", "–"
