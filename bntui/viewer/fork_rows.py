@@ -129,7 +129,7 @@ def _foot(form: Form, verdict: Verdict, width: int, place: str) -> list[Row]:
         middle = [(Span(line, "bad"),) for line in _lines(f"{WRONG} {error}", width)]
     elif form.proposes:
         words = _(PROPOSED).format(parent=item.written, epochs=form.proposed)
-        middle = [(Span(line, "warn"),) for line in _lines(words, width)]
+        middle = [(Span(line, "accent"),) for line in _lines(words, width)]
     elif item.choices:
         middle = [_choices(form, item, width), ()]
     else:
