@@ -28,6 +28,8 @@ def _record(reader: Reader, run: int, wishes: Wishes) -> dict[str, Any]:
         "run": reader.runs[run].name,
         "epochs": len(found.epochs),
         "planned": found.planned,
+        "forked_at": found.forked,
+        "patience_counted_anew": found.afresh,
         "ended": found.ended or None,
         "best_epoch": found.best,
         "best_val_loss": found.lowest,
@@ -71,8 +73,7 @@ def _lines(found: Judgement) -> Iterator[str]:
     best = _("lowest val_loss {loss:.6g} at epoch {epoch}, {epochs} epochs recorded")
     yield "  " + best.format(loss=found.lowest, epoch=found.best, epochs=len(found.epochs))
     yield f"  {found.origin}"
-    if found.limits:
-        yield f"  {found.limits}"
+    yield from (f"  {sentence}" for sentence in (found.span, found.otherwise, found.limits) if sentence)
     heads = (
         _("rule"),
         _("stops"),

@@ -104,6 +104,19 @@ def test_limits_only_widen_as_a_course_grows(values: list[float], log: bool) -> 
         assert after.high >= before.high
 
 
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=20))
+def test_tight_limits_give_the_curve_the_height_and_only_widen(values: list[float]) -> None:
+    course = np.array(values)
+    low, high = limits([course], True, tight=True)
+    assert low <= course.min() * (1 + 1e-9)
+    assert high >= course.max() * (1 - 1e-9)
+    before = limits([course[:-1]], True, tight=True)
+    assert len(course) == 1 or (low <= before.low and high >= before.high)
+    if course.max() >= 1.05 * course.min():
+        assert np.log(course.max() / course.min()) >= 0.25 * np.log(high / low)
+    assert 2 <= len(ticks(Limits(low, high), True, 6)) <= 6
+
+
 def test_limits_without_anything_to_draw() -> None:
     nothing = np.array([np.nan, np.inf, -1.0])
     assert limits([nothing], True) == (0.1, 1.0)

@@ -223,6 +223,88 @@ def test_a_fork_is_judged_with_its_parents_epochs() -> None:
     assert [(v.stop, v.best, v.saved) for v in found.verdicts] == [(v.stop, v.best, v.saved) for v in alone.verdicts]
 
 
+def forked(at: int, *, parent: int = 3, **changes: Any) -> tuple[RunView, RunView]:
+    """A run with a patience, and its fork after that epoch, which has one too, with something changed."""
+    whole = run_of(BUMPY, patience=parent)
+    fork = run_of(BUMPY[at:], index=1, name="fork", patience=changes.pop("patience", parent), epochs=20, **changes)
+    history = replace(fork.history, epoch=fork.history.epoch + at, epoch_end=np.arange(len(BUMPY) - at + 1) > 0)
+    return whole, replace(fork, info=replace(fork.info, fork=Fork(0, at * 24, float(at))), history=history)
+
+
+UP_TO_5 = "judged with its parent's epochs up to epoch 5"
+ANEW = "its own patience was counted anew from epoch 5 on; the rules count on"
+PAST = "it was forked at epoch {}, past the stop of Keras at epoch 6: it went on nevertheless"
+
+
+def test_of_a_fork_is_said_what_was_judged() -> None:
+    assert judged(*forked(5)).span == ""
+    found = judged(*forked(5), of=1)
+    assert (found.span, found.otherwise) == (UP_TO_5, "")
+    assert UP_TO_5 in words(panel.draw(view(*forked(5), selected=1), 118, 24))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "min"},
+        {"activation": "relu"},
+        {"norm": "layer"},
+        {"shape": (7,)},
+        {"norm_position": "after_activation"},
+    ],
+)
+def test_a_patience_that_was_counted_anew_is_said(change: dict[str, Any]) -> None:
+    """The table of docs/resume-and-fork.md: another network, or another monitor or mode."""
+    whole, fork = forked(5)
+    info = fork.info
+    if "mode" in change:
+        fork = forked(5, **change)[1]
+    elif "norm_position" in change:
+        network = {**info.config["network"], **change}
+        fork = replace(fork, info=replace(info, config={**info.config, "network": network}))
+    else:
+        fork = replace(fork, info=replace(info, layers=(replace(info.layers[0], **change), *info.layers[1:])))
+    found = judged(whole, fork, of=1)
+    assert found.otherwise == ANEW
+    assert ANEW in words(panel.draw(view(whole, fork, selected=1), 158, 30))
+
+
+@pytest.mark.parametrize("change", [{"patience": 4}, {"min_delta": 0.1}, {"dropout": 0.3}])
+def test_what_keeps_the_patience_is_not_called_anew(change: dict[str, Any]) -> None:
+    rate = change.pop("dropout", None)
+    whole, fork = forked(5, **change)
+    if rate is not None:
+        layers = (replace(fork.info.layers[0], dropout=rate, stages=("linear", "dropout")), *fork.info.layers[1:])
+        fork = replace(fork, info=replace(fork.info, layers=layers))
+    assert not judged(whole, fork, of=1).afresh
+
+
+@pytest.mark.parametrize(("at", "said"), [(5, ""), (6, PAST.format(6)), (12, PAST.format(12))])
+def test_a_fork_past_its_stop_says_so(at: int, said: str) -> None:
+    """A patience of 3 stops BUMPY at epoch 6."""
+    assert judged(*forked(at), of=1).otherwise == said
+    without = forked(at)[0], run_of(BUMPY[at:], index=1)
+    assert judged(*without, of=1).otherwise == ""
+
+
+def test_a_high_panel_gives_the_curve_the_whole_width() -> None:
+    run = run_of(BUMPY, patience=3)
+    for height, share in ((25, 0.7), (40, 1.0)):
+        axis = next(line for line in words(drawn(run, 158, height)).splitlines() if "└" in line)
+        assert (len(axis.split("K Keras")[0].rstrip("│ ")) > 150) == (share == 1.0)
+
+
+def test_what_counts_epochs_says_so_while_the_cursor_counts_steps() -> None:
+    run = run_of(BUMPY)
+    assert "count epochs" not in words(drawn(run))
+    assert "the cursor counts steps, the rules and this axis count epochs" in words(drawn(run, unit="step"))
+
+
+def test_the_sign_beside_what_is_lost_is_explained() -> None:
+    assert "! gives away the most" in words(drawn(run_of(BUMPY, patience=3), 158, 30))
+    assert "!" not in words(drawn(run_of([1.0, 0.9, 0.8]), 158, 30))
+
+
 def test_within_an_epoch_nothing_is_judged() -> None:
     run = run_of(BUMPY[:5])
     ends = run.history.epoch_end.copy()

@@ -109,6 +109,12 @@ class Judgement:
     """Epochs that the run was to train."""
     sources: tuple[str, str]
     """Where patience and min_delta come from: ``asked``, ``run`` or ``tool``."""
+    forked: float | None = None
+    """Epoch from which the run's own epochs count, if it is a fork whose parent's are judged before them."""
+    afresh: bool = False
+    """The fork's own early stopping began to count there, and knew nothing of its parent's epochs."""
+    watches: bool = False
+    """The run has early stopping of its own that watches what the rules are given."""
 
     @property
     def most(self) -> float:
@@ -128,6 +134,29 @@ class Judgement:
             return ""
         growing = _("recorded up to epoch {epoch} of {epochs}: later stops cannot be seen yet")
         return growing.format(epoch=at, epochs=planned)
+
+    @property
+    def span(self) -> str:
+        """What was judged of a fork, in the reader's language; empty for other runs."""
+        if self.forked is None:
+            return ""
+        return _("judged with its parent's epochs up to epoch {epoch}").format(epoch=f"{round(self.forked, 2):g}")
+
+    @property
+    def otherwise(self) -> str:
+        """Why a fork did something else than the rule like its own early stopping; empty where there is no reason."""
+        if self.forked is None or not self.watches:
+            return ""
+        epoch = f"{round(self.forked, 2):g}"
+        if self.afresh:
+            return _("its own patience was counted anew from epoch {epoch} on; the rules count on").format(epoch=epoch)
+        own = next(verdict for verdict in self.verdicts if isinstance(verdict.juror.rule, Keras))
+        if own.stop is not None and own.stop <= self.forked:
+            words = _(
+                "it was forked at epoch {epoch}, past the stop of {rule} at epoch {stop}: it went on nevertheless"
+            )
+            return words.format(epoch=epoch, rule=_(own.juror.name), stop=own.stop)
+        return ""
 
     @property
     def origin(self) -> str:
@@ -223,7 +252,26 @@ def judge(
             "asked" if wishes.patience is not None else "run" if own is not None else "tool",
             "asked" if wishes.min_delta is not None else "run" if same else "tool",
         ),
+        forked=info.fork.epoch if info.fork is not None and info.fork.run in known else None,
+        afresh=info.fork is not None and info.fork.run in known and _afresh(info, known[info.fork.run][0]),
+        watches=same,
     )
+
+
+def _afresh(child: RunInfo, parent: RunInfo) -> bool:
+    """Whether a fork's patience was counted anew: another network, or another figure or direction is watched.
+
+    Dropout, which is a stage of the network too, changes nothing of what has been learned.
+    """
+    rules = child.early_stopping, parent.early_stopping
+    watched = [None if rule is None else (rule["monitor"], rule["mode"]) for rule in rules]
+    return watched[0] != watched[1] or _structure(child) != _structure(parent)
+
+
+def _structure(run: RunInfo) -> tuple[object, ...]:
+    network = run.config["network"]
+    layers = [replace(layer, dropout=0.0, stages=()) for layer in run.layers]
+    return layers, *(network.get(name) for name in ("norm_position", "groups", "norm_recurrent"))
 
 
 _Parts = tuple[tuple[RunHistory, float], ...]

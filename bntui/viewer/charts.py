@@ -30,6 +30,10 @@ NAME_CELLS: Final = 8
 _FIRST_COLOUR: Final = 16
 _LARGEST: Final = 1e300
 _NICE: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
+_COARSE: Final = (1.0, 2.0, 5.0)
+_FINE: Final = (*np.arange(10, 20) / 10, *np.arange(10, 25) / 5, *np.arange(10, 20) / 2)
+_FINEST: Final = (*np.arange(50, 100) / 50, *np.arange(40, 100) / 20, *np.arange(50, 100) / 10)
+"""Digits of the ends of a log axis, ascending; coarser ones are among finer ones, so that limits only widen."""
 _ESCAPE: Final = re.compile(r"\x1b\[([0-9;]*)m|([^\x1b]+)")
 _BLANK: Final = (" ", "⠀")
 
@@ -84,11 +88,14 @@ def _cell(value: float, limits: Limits, cells: int) -> int:
     return math.floor(min(max(share, 0.0), 1.0) * (cells - 1) + 0.5)
 
 
-def limits(courses: Sequence[FloatArray], log: bool, step: float = 0.0) -> Limits:
+def limits(courses: Sequence[FloatArray], log: bool, step: float = 0.0, *, tight: bool = False) -> Limits:
     """Round limits around all values that can be drawn: they move only when the values leave them.
 
     On a log axis 1, 2 or 5 times a power of ten; on a linear one multiples of ``step``, or of a round fraction of
     the range.  A course that only grows longer can only widen them.
+
+    Args:
+        tight: on a log axis more digits where the values lie close together: the curve gets the height.
     """
     values = np.concatenate([np.asarray(course, np.float64).ravel() for course in (*courses, [])])
     drawable = np.isfinite(values) & (np.abs(values) <= _LARGEST)
@@ -97,13 +104,16 @@ def limits(courses: Sequence[FloatArray], log: bool, step: float = 0.0) -> Limit
     if not drawable.any():
         return Limits(0.1, 1.0) if log else Limits(0.0, 1.0)
     low, high = float(values[drawable].min()), float(values[drawable].max())
-    return _log_limits(low, high) if log else _linear_limits(low, high, step)
+    if not log:
+        return _linear_limits(low, high, step)
+    fine = _FINEST if high < 1.2 * low else _FINE if high < 4 * low else _COARSE
+    return _log_limits(low, high, fine if tight else _COARSE)
 
 
-def _log_limits(low: float, high: float) -> Limits:
+def _log_limits(low: float, high: float, digits: Sequence[float]) -> Limits:
     bottom = math.floor(math.log10(low)) - 1
     ladder = [
-        float(f"{digit}e{power}") for power in range(bottom, math.ceil(math.log10(high)) + 2) for digit in (1, 2, 5)
+        float(f"{digit:g}e{power}") for power in range(bottom, math.ceil(math.log10(high)) + 2) for digit in digits
     ]
     below = max(rung for rung in ladder if rung <= low)
     above = min(rung for rung in ladder if rung >= high)
@@ -139,6 +149,8 @@ def ticks(limits: Limits, log: bool, most: int) -> list[float]:
         return decades
     fine = [d * 10.0**p for p in range(powers.start - 1, powers.stop) for d in (1, 2, 5)]
     fine = [tick for tick in fine if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    if len(fine) < 2 and low > 0 and high < 10 * low:
+        return ticks(limits, False, most)  # within a decade an even step is as good
     return fine if len(fine) <= most else decades or fine[:1]
 
 

@@ -18,6 +18,8 @@ from bntui.viewer.view import View
 
 BESIDE: Final = 100
 """Cells from which the table stands beside the curve."""
+HIGH: Final = 26
+"""Rows from which it stands below the curve, which then has the whole width."""
 LEAST_CHART: Final = 5
 """Rows below which a curve says nothing."""
 GOOD_CHART: Final = 8
@@ -59,16 +61,17 @@ def draw(view: View, width: int, height: int) -> Drawing:
     """The selected run's validation loss with a letter where each rule stops, and the verdicts as a table."""
     run = view.runs[view.selected]
     logarithmic, linear = (
-        _("Stopping rules ── whole run judged: {run} · log loss"),
-        _("Stopping rules ── whole run judged: {run} · linear loss"),
+        (_("Stopping rules ── whole run judged: {run} · log loss"), _("Stopping rules ── {run} · log loss")),
+        (_("Stopping rules ── whole run judged: {run} · linear loss"), _("Stopping rules ── {run} · linear loss")),
     )
-    title = (logarithmic if view.log_axis else linear).format(run=run.name)
+    wordings = [words.format(run=run.name) for words in (logarithmic if view.log_axis else linear)]
+    title = cells.title(width, *wordings)
     infos, histories = zip(*((one.info, one.history) for one in view.runs), strict=True)
     found = judge(run.info.index, infos, histories, run.events)
     if found.best is None:
         sentences = [_("no epoch with a validation loss is recorded"), found.limits]
         return notice(title, filter(None, sentences), width, height)
-    arranged = _beside if width >= BESIDE and height > LEAST_CHART else _below
+    arranged = _beside if width >= BESIDE and LEAST_CHART < height < HIGH else _below
     return page(title, arranged(view, found, width, height), width, height)
 
 
@@ -77,7 +80,7 @@ def _beside(view: View, found: Judgement, width: int, height: int) -> list[Row]:
     table = _table(found, width * 3 // 5, height)
     room = max(sum(cell_len(span.text) for span in row) for row in table)
     curve = _curve(view, found, width - room - len(_GAP), height)
-    right = [*table, *_notes(found, room, height - len(table)), *[()] * height]
+    right = [*table, *_notes(view, found, room, height - len(table)), *[()] * height]
     return [join(drawn, [Span(_GAP)], other) for drawn, other in zip(curve, right, strict=False)]
 
 
@@ -85,9 +88,9 @@ def _below(view: View, found: Judgement, width: int, height: int) -> list[Row]:
     """The curve above the table; what a run cannot show is said before it is drawn."""
     table = _table(found, width, height)
     room = height - len(table)
-    notes = _notes(found, width, room, above=True)
+    notes = _notes(view, found, width, room, above=True)
     if room < LEAST_CHART or (found.limits and not notes):
-        notes = _notes(found, width, room)
+        notes = _notes(view, found, width, room)
     room -= len(notes)
     return [*(_curve(view, found, width, room) if room >= LEAST_CHART else ()), *table, *notes]
 
@@ -186,16 +189,24 @@ def _row(found: Judgement, at: int, columns: list[_Column]) -> Row:
     return tuple(spans)
 
 
-def _notes(found: Judgement, width: int, room: int, *, above: bool = False) -> list[Row]:
-    """Why later stops cannot be seen, whose parameters these are, what the marks are: whole sentences, or none.
+def _notes(view: View, found: Judgement, width: int, room: int, *, above: bool = False) -> list[Row]:
+    """Why later stops cannot be seen, what was judged and with whose parameters, what the marks are.
+
+    Whole sentences, or none.
 
     Args:
         above: leave room for a curve: the less a sentence says, the higher that one is to be.
     """
     legend = _("a letter: stops there; ★ lowest loss, ☆ a rule's own best epoch")
+    if found.most:
+        legend += _("; ! gives away the most")
+    steps = _("the cursor counts steps, the rules and this axis count epochs") if view.unit == "step" else ""
     rows: list[Row] = []
     for sentence, style, curve in (
         (found.limits, "warn", LEAST_CHART),
+        (found.otherwise, "warn", LEAST_CHART),
+        (found.span, "muted", GOOD_CHART),
+        (steps, "muted", GOOD_CHART),
         (found.origin, "muted", GOOD_CHART),
         (legend, "muted", GOOD_CHART + 2),
     ):
@@ -235,7 +246,7 @@ def _chart(curve: _Curve, style: str, log: bool, names: tuple[str, str], end: fl
         width,
         height,
         x_limits=Limits(0.0, end),
-        y_limits=limits([found.val_loss], log),
+        y_limits=limits([found.val_loss], log, tight=True),
         log=log,
         y_label=names[0],
         x_label=names[1],
