@@ -64,8 +64,10 @@ def draw(view: View, width: int, height: int) -> Drawing:
         (_("Stopping rules ── whole run judged: {run} · log loss"), _("Stopping rules ── {run} · log loss")),
         (_("Stopping rules ── whole run judged: {run} · linear loss"), _("Stopping rules ── {run} · linear loss")),
     )
-    wordings = [words.format(run=run.name) for words in (logarithmic if view.log_axis else linear)]
-    title = cells.title(width, *wordings)
+    wordings = logarithmic if view.log_axis else linear
+    room = max(width - 7 - cell_len(wordings[-1].format(run="")), 8)
+    name = cells.cut(run.name, room)
+    title = cells.title(width, *(words.format(run=name) for words in wordings))
     infos, histories = zip(*((one.info, one.history) for one in view.runs), strict=True)
     found = judge(run.info.index, infos, histories, run.events)
     if found.best is None:
