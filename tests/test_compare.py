@@ -316,3 +316,17 @@ def test_a_fork_with_nothing_changed_is_bit_for_bit_equal_and_one_with_a_change_
         else:
             assert min(differ[1:]) > 0
     reader.close()
+
+
+def test_shares_differ_by_points_and_seconds_have_no_bar() -> None:
+    """90 % and 80 % are 10 percentage points apart; how long it took says nothing of the networks."""
+    assert [compare.points(share) for share in (0.1, -0.067)] == [" 10.0 pp", " −6.7 pp"]
+    runs = run_view(), run_view(1, "other", norm=True)
+    drawn = [text(row) for row in compare.draw(view(*runs), 158, 44).rows]
+    accuracy = next(line for line in drawn if "validation accuracy" in line)
+    assert " pp" in accuracy
+    first, second = Figure("seconds", "time", 2.0, 8.0), Figure("loss", "size", 2.0, 8.0)
+    assert first.ratio == second.ratio == 0.25
+    form = compare._Form(name=10, difference=True, bar=10, ratio=True)
+    assert "━" not in "".join(span.text for span in compare._line(first, runs, form))
+    assert "━" in "".join(span.text for span in compare._line(second, runs, form))

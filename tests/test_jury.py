@@ -298,6 +298,8 @@ def test_what_counts_epochs_says_so_while_the_cursor_counts_steps() -> None:
     run = run_of(BUMPY)
     assert "count epochs" not in words(drawn(run))
     assert "the cursor counts steps, the rules and this axis count epochs" in words(drawn(run, unit="step"))
+    assert drawn(run, 78, 17, unit="step").title.endswith("· by epoch")
+    assert "by epoch" not in drawn(run).title
 
 
 def test_the_sign_beside_what_is_lost_is_explained() -> None:

@@ -67,7 +67,9 @@ def draw(view: View, width: int, height: int) -> Drawing:
     wordings = logarithmic if view.log_axis else linear
     room = max(width - 7 - cell_len(wordings[-1].format(run="")), 8)
     name = cells.cut(run.name, room)
-    title = cells.title(width, *(words.format(run=name) for words in wordings))
+    titles = [words.format(run=name) for words in wordings]
+    counting = [f"{words} · {_('by epoch')}" for words in titles] if view.unit == "step" else []
+    title = cells.title(width, *counting, *titles)
     infos, histories = zip(*((one.info, one.history) for one in view.runs), strict=True)
     found = judge(run.info.index, infos, histories, run.events)
     if found.best is None:
