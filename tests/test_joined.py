@@ -265,5 +265,5 @@ async def test_the_laboratory_follows_files_that_grow(tmp_path: Path) -> None:
         await pilot.press("space")
         await pilot.pause()
         said = [notice.message for notice in app._notifications]
-        assert said == ["Comparing is for looking: bntui attach FILE commands a trainer."]
+        assert said == ["Comparing is for looking: bntui replay FILE opens one recording, and f forks its runs there."]
     writer.close()
