@@ -111,7 +111,8 @@ def test_tight_limits_give_the_curve_the_height_and_only_widen(values: list[floa
     assert low <= course.min() * (1 + 1e-9)
     assert high >= course.max() * (1 - 1e-9)
     before = limits([course[:-1]], True, tight=True)
-    assert len(course) == 1 or (low <= before.low and high >= before.high)
+    flat = len(set(course[:-1].tolist())) <= 1  # one value has no height: what it is given is a rung above it
+    assert flat or (low <= before.low and high >= before.high)
     if course.max() >= 1.05 * course.min():
         assert np.log(course.max() / course.min()) >= 0.25 * np.log(high / low)
     assert 2 <= len(ticks(Limits(low, high), True, 6)) <= 6
