@@ -40,11 +40,11 @@ CLOSE_UPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "drift": ("8", "enter"),
         "distributions": ("9", "enter"),
     },
-    "early-stopping": {"data": ("7", "enter"), "stopping-rules": ("tab", "tab", "0", "enter")},
+    "early-stopping": {"data": ("7", "enter"), "stopping-rules": ("tab", "tab", "tab", "0", "enter")},
     "vanishing-gradients": {
         "fork-form": ("tab", "tab", "home", *("right",) * 8, "f", "down", "right"),
         "runs": ("tab", "tab", "tab", "r"),
-        "compare": ("tab", "tab", "tab", "p", "p", "p", "c", "enter"),
+        "compare": ("tab", "tab", "tab", "p", "p", "c", "enter"),
     },
 }
 """Scenario, picture, and the keys that lead to it."""
@@ -140,7 +140,7 @@ def main() -> None:
             asyncio.run(picture(recording, f"screen-{size_name}", size, ("shift+left",) * 4))
         with_fork = trained(folder, FORK[0])
         forked(with_fork)
-        asyncio.run(picture(with_fork, "fork", SIZES["160x48"], ("tab", "tab", "tab", "p", "p", "p")))
+        asyncio.run(picture(with_fork, "fork", SIZES["160x48"], ("tab", "tab", "tab", "p", "p")))
         for language in LANGUAGES:
             use(language)
             for scenario, parts in CLOSE_UPS.items():
