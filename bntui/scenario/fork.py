@@ -15,7 +15,7 @@ from bntui.language import N_, _
 from bntui.scenario.blocks import blocks
 from bntui.scenario.checks import Facts, check
 from bntui.scenario.complaints import complaints, shown, spell
-from bntui.scenario.merge import Merged, key_path
+from bntui.scenario.merge import Merged, frozen, key_path
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.toml_lines import KeyPath
 
@@ -59,12 +59,17 @@ class Setting:
     """All that is allowed, where that is a list of words."""
 
 
+def configuration(recorded: Mapping[str, Any]) -> RunConfig:
+    """A run's configuration as a recording has it, with the defaults of keys that are newer than that."""
+    return RunConfig.model_validate(frozen(recorded))
+
+
 def settings(config: Mapping[str, Any]) -> tuple[Setting, ...]:
     """All settings of a run that a fork may change, in the order of the scenario file's tables.
 
     ``training.early_stopping`` is one setting where the run has none; its keys are, where it has.
     """
-    valid = RunConfig.model_validate(_tuples(config))
+    valid = configuration(config)
     return tuple(setting for setting in _settings(valid, ()) if not _fixed(setting.path))
 
 
@@ -82,7 +87,7 @@ def forked(
     Raises:
         ScenarioError: every problem found.
     """
-    merged = Merged(_tuples(config))
+    merged = Merged(frozen(config))
     found: dict[Problem, None] = {}
     for text, value in changes:
         if _fixed(text):
@@ -92,7 +97,7 @@ def forked(
             path = key_path(text)
             if value == "none" and path == (*_STOPPING, "patience"):
                 path = _STOPPING  # without patience there is no early stopping
-            merged.assign(path, None if value == "none" and _may_be_left_out(path) else _tuples(value))
+            merged.assign(path, None if value == "none" and _may_be_left_out(path) else frozen(value))
         except ValueError as error:
             found[Problem(text, str(error), value=shown(value))] = None
     valid = None
@@ -107,7 +112,7 @@ def forked(
         found[Problem(spell(path), complaint.message, value=value, nearest=complaint.nearest)] = None
     if found or valid is None:
         raise ScenarioError(tuple(found))
-    before = RunConfig.model_validate(_tuples(config))  # with the defaults of keys that are newer than the recording
+    before = configuration(config)
     return valid, tuple(_differences((), before.model_dump(mode="json"), valid.model_dump(mode="json")))
 
 
@@ -146,13 +151,6 @@ def _words(change: Change) -> str:
 
 def _fixed(path: str) -> bool:
     return any(path == fixed or path.startswith(f"{fixed}.") for fixed in FIXED)
-
-
-def _tuples(value: Any) -> Any:
-    """Lists as tuples, all the way down: the models are frozen."""
-    if isinstance(value, dict):
-        return {key: _tuples(inner) for key, inner in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def _settings(table: BaseModel, path: KeyPath) -> Iterator[Setting]:

@@ -16,7 +16,7 @@ from bntui.foreign import in_toml, reason
 from bntui.language import N_, _
 from bntui.scenario.checks import check
 from bntui.scenario.complaints import Complaint, complaints, shown, spell
-from bntui.scenario.merge import OUTSIDE, RUN, Merged, key_path
+from bntui.scenario.merge import OUTSIDE, RUN, Merged, frozen, key_path
 from bntui.scenario.schema import RunConfig, ScenarioFile
 from bntui.scenario.toml_lines import KeyPath, key_lines
 
@@ -164,7 +164,7 @@ def _read(path: Path) -> str:
 
 def _document(text: str, file: str) -> dict[str, Any]:
     try:
-        document: dict[str, Any] = _tuples(tomllib.loads(text))
+        document: dict[str, Any] = frozen(tomllib.loads(text))
     except RecursionError:
         raise ScenarioError(
             [Problem("", _("not valid TOML: {reason}").format(reason=_("nested too deeply")), file)]
@@ -174,13 +174,6 @@ def _document(text: str, file: str) -> dict[str, Any]:
         message = _("not valid TOML: {reason}").format(reason=words)
         raise ScenarioError([Problem("", message, file, line)]) from None
     return document
-
-
-def _tuples(value: Any) -> Any:
-    """Lists as tuples, all the way down: the models are frozen."""
-    if isinstance(value, dict):
-        return {key: _tuples(inner) for key, inner in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _validated(model: type[M], data: Mapping[str, Any]) -> tuple[M | None, list[Complaint]]:
@@ -247,6 +240,6 @@ def _without_shared(table: Mapping[str, Any], prefix: KeyPath, found: _Problems)
 def _override(merged: Merged, overrides: Sequence[Override], found: _Problems) -> None:
     for text, value in overrides:
         try:
-            merged.assign(key_path(text), _tuples(value))
+            merged.assign(key_path(text), frozen(value))
         except ValueError as error:
             found.problems[Problem(text, str(error), _(OUTSIDE_FILE), None, shown(value))] = None

@@ -104,6 +104,13 @@ def _replaced(node: Any, path: KeyPath, value: object) -> Any:
     return {**node, key: _replaced(node.get(key, {}), rest, value)}
 
 
+def frozen(value: Any) -> Any:
+    """Lists as tuples, all the way down, as the models want them: they are frozen."""
+    if isinstance(value, Mapping):
+        return {key: frozen(inner) for key, inner in value.items()}
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+
+
 def key_path(text: str) -> KeyPath:
     """Read a key path such as ``network.layer[0].units``; raises ValueError if it is none."""
     path: list[str | int] = []

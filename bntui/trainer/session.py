@@ -18,7 +18,7 @@ from bntui.recording.reader import Reader
 from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_ELSEWHERE
 from bntui.recording.writer import Writer
 from bntui.scenario.checks import Facts, problems, rest_of_epoch
-from bntui.scenario.fork import fork_name, forked
+from bntui.scenario.fork import configuration, fork_name, forked
 from bntui.scenario.load import NamedRun, Scenario
 from bntui.scenario.schema import RunConfig
 from bntui.trainer.bench import Bench, from_recording, from_scenario
@@ -92,7 +92,7 @@ class Session:
                 if not reader.runs or any(last_step(reader, run.index) is None for run in reader.runs):
                     raise RecordingError(_("{path} has no keyframe: there is nothing to go on from").format(path=path))
                 reader.verify_runs()
-                bench = from_recording(reader, RunConfig.model_validate(_frozen(reader.runs[0].config)))
+                bench = from_recording(reader, configuration(reader.runs[0].config))
             writer = Writer.reopen(path)
             session = cls(bench, writer, held)
             with closing(Reader(path)) as reader:
@@ -257,7 +257,7 @@ class Session:
 
     def _make(self, info: RunInfo) -> Run:
         """A recorded run anew, as its configuration makes it."""
-        return self._built(info.index, info.name, RunConfig.model_validate(_frozen(info.config)), info.fork)
+        return self._built(info.index, info.name, configuration(info.config), info.fork)
 
     def _built(self, index: int, name: str, config: RunConfig, fork: Fork | None = None) -> Run:
         samples = self._bench.samples(config, self._scaling(index))
@@ -269,13 +269,6 @@ class Session:
                 recorded: Any = reader.scaling(index)
             self._scalings[index] = Scaling(recorded.kind, recorded.offset, recorded.factor)
         return self._scalings[index]
-
-
-def _frozen(value: Any) -> Any:
-    """Lists as tuples, all the way down, as the models want them."""
-    if isinstance(value, Mapping):
-        return {key: _frozen(inner) for key, inner in value.items()}
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _check(runs: Sequence[NamedRun], facts: Facts) -> None:

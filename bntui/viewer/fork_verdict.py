@@ -9,7 +9,7 @@ from typing import Any, Final
 from bntui.errors import Problem, ScenarioError, UsageError, did_you_mean
 from bntui.language import _
 from bntui.scenario.checks import facts_of
-from bntui.scenario.fork import Change, forked, structural
+from bntui.scenario.fork import Change, configuration, forked, structural
 from bntui.scenario.load import parse_override
 from bntui.scenario.merge import key_path
 from bntui.scenario.schema import RunConfig
@@ -77,7 +77,7 @@ def judge(form: Form) -> Verdict:
     if form.origin.epoch >= after.training.epochs:
         sentence = _("the fork begins at epoch {epoch:g} and would be over at once: give it more epochs")
         errors[EPOCHS] = sentence.format(epoch=form.origin.epoch)
-    before = RunConfig.model_validate(_frozen(form.origin.run.config))
+    before = configuration(form.origin.run.config)
     afresh = structural(before, after)
     optimizers = (before.training.optimizer, after.training.optimizer)
     rules = [None if rule is None else (rule.monitor, rule.mode) for rule in (_rule(before), _rule(after))]
@@ -124,10 +124,3 @@ def _owner(items: Sequence[Item], problem: Problem) -> str | None:
 
 def _said(problem: Problem) -> str:
     return problem.message + (f" {did_you_mean(problem.nearest)}" if problem.nearest else "")
-
-
-def _frozen(value: Any) -> Any:
-    """Lists as tuples, all the way down, as the models want them."""
-    if isinstance(value, Mapping):
-        return {key: _frozen(inner) for key, inner in value.items()}
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
