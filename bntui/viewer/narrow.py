@@ -24,6 +24,8 @@ from textual.geometry import Region, Size
 from textual.screen import ModalScreen, Screen, ScreenResultType
 from textual.strip import Strip
 
+from bntui.viewer.rows import differing
+
 GAP: Final = 8
 """Equal cells between two changed ones that are sent again: moving there and naming colours costs as many bytes."""
 
@@ -96,20 +98,12 @@ class Terminal:
 
 def _differing(before: list[Cell | None], after: list[Cell]) -> list[tuple[int, int]]:
     """Half-open spans of cells that differ, near ones joined; a wide character is never cut in two."""
-    spans: list[tuple[int, int]] = []
-    for x, (was, now) in enumerate(zip(before, after, strict=True)):
-        if was == now:
-            continue
-        if spans and x - spans[-1][1] < GAP:
-            spans[-1] = (spans[-1][0], x + 1)
-        else:
-            spans.append((x, x + 1))
     return [
         (
             start - 1 if start and not after[start][0] else start,
             stop + 1 if stop < len(after) and not after[stop][0] else stop,
         )
-        for start, stop in spans
+        for start, stop in differing(before, after, GAP)
     ]
 
 

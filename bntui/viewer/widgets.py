@@ -20,7 +20,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from bntui.text import clean
-from bntui.viewer.rows import Drawing, Row, Span, fit
+from bntui.viewer.rows import Drawing, Row, Span, differing, fit
 from bntui.viewer.theme import style
 
 GAP: Final = 16
@@ -59,14 +59,7 @@ def changed_spans(old: Strip, new: Strip) -> list[tuple[int, int]]:
     before, after = cells_of(old), cells_of(new)
     if len(before) != new.cell_length or len(after) != new.cell_length:
         return [(0, new.cell_length)]  # combining characters: cells cannot be counted one by one
-    spans: list[tuple[int, int]] = []
-    for x, (was, now) in enumerate(zip(before, after, strict=True)):
-        if was == now:
-            continue
-        if spans and x - spans[-1][1] < GAP:
-            spans[-1] = (spans[-1][0], x + 1)
-        else:
-            spans.append((x, x + 1))
+    spans = differing(before, after, GAP)
     # a wide character is sent whole, though its second cell is as empty as before
     return [(start, stop + 1 if stop < len(after) and not after[stop][0] else stop) for start, stop in spans]
 
