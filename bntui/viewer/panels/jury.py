@@ -124,13 +124,14 @@ def _look(found: Judgement, verdict: Verdict) -> _Look:
 
 
 def _table(found: Judgement, width: int, height: int) -> list[Row]:
-    """A row for each rule, under a heading where there is room; of too many those that lose most."""
+    """A row for each rule, under a heading that names the figures; of too many rules those that lose most."""
     verdicts = found.verdicts
     shown = list(range(len(verdicts)))
-    more = len(verdicts) > height
-    if more:
+    heading = height > 1
+    left = max(len(verdicts) - (height - heading), 0)
+    if left:
         costly = sorted(shown, key=lambda at: _cost(verdicts[at]), reverse=True)
-        shown = sorted(costly[: max(height - 1, 1)])
+        shown = sorted(costly[: len(verdicts) - left])
     columns = _columns(found)
     while (over := sum(column.width + len(_GAP) for column in columns) - width) > 0:
         spare = [column for column in columns if column.worth]
@@ -139,14 +140,11 @@ def _table(found: Judgement, width: int, height: int) -> list[Row]:
             break
         columns.remove(min(spare, key=lambda column: column.worth))
     rows = [_row(found, at, columns) for at in shown]
-    if more and height > 1:
-        left = len(verdicts) - len(shown)
-        words = ngettext(
-            "{count} more rule: a higher panel has room", "{count} more rules: a higher panel has room", left
-        )
-        rows.append((Span(longest(width, words.format(count=left), f"+ {left}"), "muted"),))
-    elif len(rows) < height:
+    if heading:
         heads = [_aligned(column.head, column) for column in columns]
+        if left:  # those that are not here are named where the rules are
+            words = ngettext("{count} more rule", "{count} more rules", left).format(count=left)
+            heads[0] = ljust(longest(columns[0].width, words, f"+ {left}"), columns[0].width)
         rows.insert(0, (Span("  " + _GAP.join(heads), "muted"),))
     return rows
 
