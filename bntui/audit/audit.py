@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bntui.audit.bounded import Bounded
 from bntui.audit.consistency import check_row
 from bntui.audit.course import Course, Row, check_course
 from bntui.audit.digests import Damage, check_digests
@@ -26,13 +27,12 @@ from bntui.audit.shift import check_shift
 from bntui.audit.subject import EVIDENCE, Subject, Taken, known_kinds, unpack
 from bntui.audit.tolerances import Precision
 from bntui.audit.validation import (
-    After,
     Answer,
-    Answers,
     check_predictions,
     check_scores,
     check_validation,
     evaluating,
+    exactly,
     forgetting,
 )
 from bntui.errors import RecordingError
@@ -165,7 +165,7 @@ class _Audit:
                 }
                 check_weights(ledger, course, row, after, "before")
             try:
-                recompute(ledger, place, subject, row.frame, taken, initial=initial)
+                recompute(ledger, place, subject, row.frame, taken, after, initial=initial)
                 self._after(place, subject, row.frame, taken, after, initial=initial)
                 self._full += 1
             except (ValueError, LookupError, AssertionError) as error:
@@ -266,57 +266,52 @@ class _Audit:
         initial: bool,
     ) -> None:
         """What follows the step: the parameters, the shift of gradients, validation and predictions."""
-        ledger, samples = self._ledger, subject.samples
+        ledger, samples, unit = self._ledger, subject.samples, subject.precision.unit
         if samples is None:
             return
         after = taken.after
-        if after is not None and recorded is not None and not initial:
+        if recorded is not None and not initial:
             for name in parameter_names(subject.stages):
-                if name in recorded:
-                    ours, layer = after.state[name], name.partition(".")[0]
+                if name in recorded and name in taken.moved:
+                    ours, layer = taken.moved[name], name.partition(".")[0]
                     # some are rounding and nothing else, as a bias before a mean is taken off
-                    size = max(float(np.abs(v).max()) for n, v in after.state.items() if n.startswith(f"{layer}."))
+                    size = max(float(np.abs(v).max()) for n, v in taken.before.items() if n.startswith(f"{layer}."))
                     ledger.compare(
-                        PARAMETERS, replace(place, layer=layer), name, recorded[name], ours, after.slack[name],
+                        PARAMETERS, replace(place, layer=layer), name, recorded[name], ours.value, ours.error,
                         scale=size or None,
                     )  # fmt: skip
         if recorded is not None and set(state_names(subject.stages)) <= set(recorded):
-            wide = {name: values.astype(np.float64) for name, values in recorded.items()}
-            after = After(wide, {name: np.zeros_like(values) for name, values in wide.items()})
+            after = exactly(recorded, unit)
         if after is None:
             ledger.note(N_("validation: gradients, and so the step, are not determined"))
             return
-        if (
-            subject.run.config["record"].get("shift")
-            and not initial
-            and taken.x is not None
-            and taken.target is not None
-        ):
+        shift = subject.run.config["record"].get("shift") and not initial
+        if shift and taken.x is not None and taken.target is not None:
             check_shift(
-                ledger, place, frame, subject.stages, taken.x, taken.target, subject.task, taken.before, after,
-                taken.gradients, taken.slack, taken.draws,
+                ledger, place, frame, subject.stages, taken.x, taken.target, subject.task,
+                (exactly(taken.before, unit), after), taken.gradients, taken.draws, subject.precision,
             )  # fmt: skip
         if initial:
             assert taken.target is not None
-            step = Answers(taken.values[-1].astype(np.float64), (taken.values[-1].astype(np.float64),))
+            step = Bounded.exact(taken.values[-1], unit)
             recorded_scores = frame.train_loss, frame.train_accuracy
             names = ("train_loss", "train_accuracy")
             check_scores(ledger, LOSS, place, names, recorded_scores, subject.task, step, taken.target)
         answer = self._answer(subject)
         if answer is not None:
             x, target = samples.validation
-            check_validation(ledger, place, frame, subject.task, Answers.of(answer, x, after, frame.step), target)
+            check_validation(ledger, place, frame, subject.task, answer(x, after), target)
         points = samples.grid
         if points is not None and frame.predictions is not None:
-            answers = Answers.of(evaluating(subject.stages), points, after, frame.step)
+            answers = evaluating(subject.stages, subject.precision)(points, after)
             check_predictions(ledger, place, frame.predictions, subject.task, answers)
 
     def _answer(self, subject: Subject) -> Answer | None:
         """How this run validates; None where that draws."""
         if subject.training.get("validation_mode", "evaluation") == "evaluation":
-            return evaluating(subject.stages)
+            return evaluating(subject.stages, subject.precision)
         if any(stage.kind in ("dropout", "noise", "input_noise") for stage in subject.stages):
             self._ledger.note(N_("validation in training mode: its masks and noise are not recorded"))
             return None
         size = subject.training.get("validation_batch") or subject.run.config["data"]["batch_size"]
-        return forgetting(subject.stages, size)
+        return forgetting(subject.stages, size, subject.precision)

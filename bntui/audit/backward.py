@@ -1,11 +1,8 @@
-"""What is the gradient of each stage's output and of each parameter?  Backpropagation by hand, from recorded values.
-
-Written once and run twice: in float64, which is the answer, and in float32, which says how far a float32 may be off.
-"""
+"""What is the gradient of each stage's output and of each parameter?  Backpropagation by hand, from recorded values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit import normalize
-from bntui.audit.activations import ACTIVATIONS
-from bntui.audit.forward import Draws, columns, padding, squares
-from bntui.audit.network import Stage, State
-from bntui.audit.recurrence import Term, through_time
-from bntui.audit.tolerances import SAFETY, SMALLEST, TENSOR_CORE, UNIT, Precision
+from bntui.audit.activations import ACTIVATIONS, ULPS
+from bntui.audit.bounded import Bounded, matmul, summed_products, tightened, total
+from bntui.audit.forward import Draws, columns, flat, kept, padding, squares, within_range
+from bntui.audit.network import Stage
+from bntui.audit.recurrence import State, of_scale, through_time
+from bntui.audit.tolerances import Precision
 
 Values = NDArray[Any]
-Back = tuple[Values | None, dict[str, Term]]
-"""Gradient of a stage's input (None: not determined), and its parameters' terms."""
+Back = tuple[Bounded | None, dict[str, Bounded]]
+"""Gradient of a stage's input (None: not determined), and those of its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,100 +27,121 @@ class Passing:
     """What a stage's way back needs."""
 
     stage: Stage
-    x: Values
-    """What entered it, as recorded."""
-    y: Values
-    """What it gave, as recorded."""
-    d: Values
+    x: Bounded
+    """What entered it."""
+    y: Bounded
+    """What it gave."""
+    d: Bounded
     """Gradient of ``y``."""
     state: State
     drawn: Values | None
     """What was drawn: a mask; scale and shift of noise."""
-    narrow: bool = False
-    """Convolutions multiply in TF32."""
+    precision: Precision
 
 
-def cross_entropy(logits: Values, classes: Values) -> Values:
+def cross_entropy(logits: Bounded, classes: Values) -> Bounded:
     """Loss of each sample: the logarithm of the sum of exponentials minus the class's logit."""
-    top = logits.max(1, keepdims=True)
-    total = np.log(np.exp(logits - top).sum(1)) + top[:, 0]
-    result: Values = total - logits[np.arange(len(logits)), classes]
-    return result
+    top = logits.value.max(1, keepdims=True)
+    whole = np.log(np.exp(logits.value - top).sum(1)) + top[:, 0]
+    at = np.arange(len(top)), classes
+    # log Σ exp moves no further than the logit that moves most
+    error = logits.error.max(1) + logits.error[at]
+    span = np.abs(top[:, 0]) + np.abs(whole) + np.abs(logits.value[at]) + np.log(logits.shape[1])
+    error = error + 2 * ULPS * logits.unit * span
+    return tightened(whole - logits.value[at], error, np.asarray(np.inf), logits.unit)
 
 
-def squared_error(output: Values, target: Values) -> Values:
+def squared_error(output: Bounded, target: Values) -> Bounded:
     """Loss of each sample: the mean of its outputs' squared errors."""
-    result: Values = ((output - target) ** 2).mean(1)
-    return result
+    away = output - np.asarray(target, np.float64)
+    summed = total(away * away, 1)
+    return summed * (1 / output.shape[1])
 
 
-def loss_gradient(task: str, output: Values, target: Values) -> Values:
+def loss_gradient(task: str, output: Bounded, target: Values) -> Bounded:
     """Gradient of the mean loss of the mini-batch with respect to the network's output."""
-    result: Values
     if task != "classification":
-        result = 2 * (output - target.astype(output.dtype)) / output.size
-        return result
-    away = np.exp(output - output.max(1, keepdims=True))
-    share = away / away.sum(1, keepdims=True)
-    share[np.arange(len(share)), target] -= 1
-    result = share / len(share)
-    return result
+        return (output - target.astype(np.float64)) * (2 / output.value.size)
+    count = len(output.value)
+    share, error = softmax(output)
+    share[np.arange(count), target] -= 1
+    error = (error + 2 * output.unit * np.abs(share)) / count
+    return tightened(share / count, error, np.asarray(np.inf), output.unit)
 
 
-def _ones(d: Values) -> Values:
-    return np.ones((len(d), 1), d.dtype)
+def softmax(logits: Bounded) -> tuple[Values, Values]:
+    """Probabilities ``(B, classes)``, and how far float32's may be from them.
+
+    A logit's error δ changes a probability by a factor within exp(±2 max δ); float32 takes exp(x - max - log Σ), whose
+    exponent is off by a rounding of its parts.
+    """
+    top = logits.value.max(1, keepdims=True)
+    away = np.exp(logits.value - top)
+    whole = away.sum(1, keepdims=True)
+    share: Values = away / whole
+    below = np.abs(logits.value - top)
+    exponent = logits.unit * (4 * below + 4 * np.log(whole) + ULPS + logits.shape[1] + 2 * ULPS)
+    exponent = exponent + 2 * logits.error.max(1, keepdims=True)
+    error = np.fmin(share * np.expm1(np.minimum(exponent, 50)), 1.0)
+    known = np.isfinite(logits.reach).all(1, keepdims=True)  # else float32 may have had NaN
+    return share, np.where(known, error, np.inf)
 
 
 def _linear(at: Passing) -> Back:
     stage, weight = at.stage, at.state[at.stage.name("weight")]
-    d, x = at.d.reshape(-1, at.d.shape[-1]), at.x.reshape(-1, at.x.shape[-1])
-    terms = {
-        stage.name("weight"): Term(d, x, weight.shape),
-        stage.name("bias"): Term(d, _ones(d), (d.shape[1],)),
-    }
-    return at.d @ weight, terms
-
-
-def truncated(values: Values) -> Values:
-    """Rounded to the 10 bits of mantissa that a tensor core multiplies."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    result: Values = ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
-    return result
+    d = at.d.reshape(-1, at.d.shape[-1])
+    x = at.x.reshape(-1, at.x.shape[-1])
+    return matmul(at.d, weight), {stage.name("weight"): summed_products(d, x), stage.name("bias"): total(d)}
 
 
 def _conv(at: Passing) -> Back:
     stage, weight = at.stage, at.state[at.stage.name("weight")]
     seen, (height, width) = columns(stage, at.x, weight)
-    d = np.moveaxis(at.d, 1, 3).reshape(len(seen), -1)
-    product = (truncated(d), truncated(weight)) if at.narrow else (d, weight)
-    terms = {
-        stage.name("weight"): Term(d, seen, weight.shape, convolution=True),
-        stage.name("bias"): Term(d, _ones(d), (d.shape[1],)),
-    }
-    back = (product[0] @ product[1].reshape(len(weight), -1)).reshape(len(at.x), height, width, *weight.shape[1:])
+    d = at.d.arranged(lambda values: np.moveaxis(values, 1, 3).reshape(-1, values.shape[1]))
+    factors = at.precision.factors
+    of_weight = summed_products(d, seen.reshape(len(d.value), -1), factors=factors)
+    gradients = {stage.name("weight"): of_weight.reshape(*weight.shape), stage.name("bias"): total(d)}
+    back = matmul(d, flat(weight).arranged(np.transpose), factors=factors)
     pad, stride = padding(stage, weight), stage.options.get("stride", 1)
     samples, channels, rows, across = at.x.shape
-    total = np.zeros((samples, channels, rows + 2 * pad, across + 2 * pad), at.x.dtype)
-    for i in range(weight.shape[2]):
-        for j in range(weight.shape[3]):
-            to = total[:, :, i : i + stride * height : stride, j : j + stride * width : stride]
-            to += np.moveaxis(back[..., i, j], 3, 1)
-    return total[:, :, pad : pad + rows, pad : pad + across], terms
+
+    def gathered(values: Values) -> Values:
+        """Back to the pixels: each adds up what came from the places that saw it."""
+        placed = values.reshape(samples, height, width, *weight.shape[1:])
+        whole = np.zeros((samples, channels, rows + 2 * pad, across + 2 * pad))
+        for i in range(weight.shape[2]):
+            for j in range(weight.shape[3]):
+                to = whole[:, :, i : i + stride * height : stride, j : j + stride * width : stride]
+                to += np.moveaxis(placed[..., i, j], 3, 1)
+        return whole[:, :, pad : pad + rows, pad : pad + across]
+
+    # adding up at most k² of them: a rounding each, and together no longer than k times as much
+    places = weight.shape[2] * weight.shape[3]
+    lost = places * back.unit * gathered(back.reach)
+    error = gathered(back.error) + lost
+    norm = np.sqrt(places) * back.norm + float(np.sqrt((lost * lost).sum()))
+    return tightened(gathered(back.value), error, norm, back.unit), gradients
 
 
 def _norm(at: Passing) -> Back:
-    stage = at.stage
+    stage, centered = at.stage, at.stage.info.norm == "batch"
     of = normalize.standardized(stage, at.x)
-    gamma = at.state[stage.name("weight")]
-    inner = at.d * normalize.per_feature(stage, gamma, at.x.ndim)
-    back = normalize.backward(of, normalize.arranged(stage, inner)).reshape(at.x.shape)
-    values = of.values.reshape(at.x.shape)
-    d, normed = _by_feature(stage, at.d), _by_feature(stage, values)
-    terms = {
-        stage.name("weight"): Term(d, normed, gamma.shape, paired=True),
-        stage.name("bias"): Term(d, _ones(d), gamma.shape),
+    weight = at.state[stage.name("weight")]
+    inner = at.d * normalize.per_feature(stage, weight, at.x.value.ndim)
+    back = normalize.backward(of, normalize.arranged(stage, inner), centered=centered).reshape(*at.x.shape)
+
+    def by_feature(values: Values) -> Values:
+        return _by_feature(stage, values.reshape(at.x.shape))
+
+    d = at.d.arranged(by_feature)
+    flat_of = normalize.Standardized(
+        of.values.arranged(by_feature), of.mean, of.var, of.inverse, by_feature(of.uncentered), of.axes
+    )
+    gradients = {
+        stage.name("weight"): of_scale(d, [flat_of], centered=centered).reshape(*weight.shape),
+        stage.name("bias"): total(d).reshape(*weight.shape),
     }
-    return back, terms
+    return back, gradients
 
 
 def _by_feature(stage: Stage, values: Values) -> Values:
@@ -141,36 +160,50 @@ def _activation(at: Passing) -> Back:
 
 
 def _pool(at: Passing) -> Back:
-    """To the largest of each square, the first where several are: PyTorch's choice."""
+    """To the largest of each square, the first where several are: PyTorch's choice.
+
+    Where the largest is not certain, it may have gone to another.
+    """
     side = at.stage.options["pool"]
-    inside = squares(at.stage, at.x)
+    inside, off = squares(at.stage, at.x.value), squares(at.stage, at.x.error)
     chosen = np.argmax(inside, -1)[..., None] == np.arange(side * side)
-    spread = (chosen * at.d[..., None]).astype(at.d.dtype)
+    possible = inside + off >= (inside - off).max(-1, keepdims=True)
+    unsure = (possible & (possible.sum(-1, keepdims=True) > 1) & (off.max(-1, keepdims=True) > 0)) | chosen
     samples, channels, height, width = at.d.shape
-    blocks = np.swapaxes(spread.reshape(samples, channels, height, width, side, side), 3, 4)
-    back = np.zeros_like(at.x)
-    back[:, :, : height * side, : width * side] = blocks.reshape(samples, channels, height * side, width * side)
-    return back, {}
+
+    def spread(values: Values) -> Values:
+        blocks = np.swapaxes(values.reshape(samples, channels, height, width, side, side), 3, 4)
+        back = np.zeros(at.x.shape)
+        back[:, :, : height * side, : width * side] = blocks.reshape(samples, channels, height * side, width * side)
+        return back
+
+    either = unsure & ((unsure & ~chosen).any(-1, keepdims=True))
+    error = spread(np.where(either, at.d.reach[..., None], chosen * at.d.error[..., None]))
+    norm = at.d.norm if not either.any() else np.asarray(np.inf)
+    return tightened(spread(chosen * at.d.value[..., None]), error, norm, at.d.unit), {}
 
 
 def _dropout(at: Passing) -> Back:
     assert at.drawn is not None
-    return at.d * (at.drawn.astype(at.d.dtype) / at.d.dtype.type(1 - at.stage.info.dropout)), {}
+    return at.d * kept(at.stage, at.drawn, at.d.unit), {}
 
 
 def _flatten(at: Passing) -> Back:
-    return at.d.reshape(at.x.shape), {}
+    return at.d.reshape(*at.x.shape), {}
 
 
 def _last(at: Passing) -> Back:
-    back = np.zeros_like(at.x)
-    back[:, -1] = at.d
-    return back, {}
+    def placed(values: Values) -> Values:
+        back = np.zeros(at.x.shape)
+        back[:, -1] = values
+        return back
+
+    return at.d.arranged(placed), {}
 
 
 def _rows(at: Passing) -> Back:
     samples, channels, height, width = at.x.shape
-    return np.swapaxes(at.d.reshape(samples, height, channels, width), 1, 2), {}
+    return at.d.arranged(lambda values: np.swapaxes(values.reshape(samples, height, channels, width), 1, 2)), {}
 
 
 def _added(at: Passing) -> Back:
@@ -179,7 +212,7 @@ def _added(at: Passing) -> Back:
 
 def _scaled(at: Passing) -> Back:
     """Noise multiplies by what was drawn; where that is not recorded, what comes before it is not determined."""
-    return (None if at.drawn is None else at.d * at.drawn[0].astype(at.d.dtype)), {}
+    return (None if at.drawn is None else at.d * at.drawn[0]), {}
 
 
 BACKWARD: Final[dict[str, Callable[[Passing], Back]]] = {
@@ -202,84 +235,35 @@ BACKWARD: Final[dict[str, Callable[[Passing], Back]]] = {
 class Gradients:
     """The gradients of one step."""
 
-    values: list[Values | None]
+    values: list[Bounded | None]
     """Of each stage's output; None: not determined."""
-    terms: dict[str, Term] = field(default_factory=dict)
+    parameters: dict[str, Bounded] = field(default_factory=dict)
 
 
 def backpropagate(
     stages: Sequence[Stage],
-    x: Values | None,
-    values: Sequence[Values],
+    x: Bounded | None,
+    values: Sequence[Bounded],
     state: State,
     draws: Draws,
-    d: Values,
-    *,
-    narrow: bool = False,
+    d: Bounded,
+    precision: Precision,
 ) -> Gradients:
-    """From the gradient ``d`` of the last stage's output back to the first, in the precision of ``d``.
+    """From the gradient ``d`` of the last stage's output back to the first.
 
     ``x`` is what entered the first of these stages (None: not known), ``values`` what each gave.
     """
     found = Gradients([None] * len(stages))
-    current: Values | None = d
+    current: Bounded | None = d
     for place in reversed(range(len(stages))):
         stage = stages[place]
         found.values[place] = current
         entered = values[place - 1] if place else x
         if current is None or entered is None:
             break
-        passing = Passing(stage, entered, values[place], current, state, draws.get(stage.at), narrow)
+        passing = Passing(stage, entered, values[place], current, state, draws.get(stage.at), precision)
         with np.errstate(all="ignore"):
-            current, terms = BACKWARD[stage.kind](passing)
-        found.terms |= terms
+            current, gradients = BACKWARD[stage.kind](passing)
+            current = None if current is None else within_range(current)
+            found.parameters |= {name: within_range(gradient) for name, gradient in gradients.items()}
     return found
-
-
-def norms(values: Values) -> Values:
-    """Euclidean norm of each column."""
-    result: Values = np.sqrt((values.astype(np.float64) ** 2).sum(0))
-    return result
-
-
-def slack(wide: Term, single: Term, precision: Precision) -> Values:
-    """How far float32 may be from a parameter's gradient, each component by itself: 0 where nothing was added up.
-
-    What is off in each sample's gradient adds up as independent errors do, to its root mean square times ‖x‖; what the
-    sum itself loses, and what is off in all samples alike, shows in how far the float32 gradient is away, relative to
-    ‖d‖ ‖x‖, over all components together.
-    """
-    count = len(wide.d)
-    d, x = norms(wide.d), norms(wide.x)
-    off = _off(wide.d, single.d), _off(wide.x, single.x)
-    size, spread = _products(wide, d, x), _products(wide, off[0], x) + _products(wide, d, off[1])
-    unit = 2 * precision.unit * (np.sqrt(count) + 4)
-    unit += 4 * precision.convolution if wide.convolution and precision.convolution > UNIT else 0
-    away = np.abs(wide.gradient - single.gradient).reshape(size.shape)
-    some = size > 0
-    measured = float(np.sqrt(np.mean((away[some] / size[some]) ** 2))) if some.any() else 0.0
-    total = spread / np.sqrt(count) + SAFETY * (away + measured * size) + unit * size
-    result: Values = (total + np.where(total > 0, SMALLEST, 0)).reshape(wide.shape)
-    return result
-
-
-def _products(term: Term, d: Values, x: Values) -> Values:
-    return d * x if term.paired else np.outer(d, x)
-
-
-def _off(wide: Values, single: Values) -> Values:
-    """Per column: how far float32 may be, its own error and that of all columns together; 0 where all is 0."""
-    each = norms(wide - single)
-    nothing = (norms(wide) == 0) & (norms(single) == 0)
-    result: Values = np.where(nothing, 0, SAFETY * each + 2 * np.sqrt(np.mean(each * each)))
-    return result
-
-
-def in_single(state: Mapping[str, Values]) -> dict[str, Values]:
-    """Parameters as the trainer has them."""
-    return {name: values.astype(np.float32) for name, values in state.items()}
-
-
-def multiplies_narrow(precision: Precision) -> bool:
-    """The device's convolutions round their factors."""
-    return precision.convolution >= TENSOR_CORE

@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bntui.audit.bounded import UNIT
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.masks import check_mask
 from bntui.audit.subject import Subject
-from bntui.audit.tolerances import UNIT
 from bntui.keyframe import QUANTITIES, Distribution, Keyframe, LayerMeasures
 from bntui.language import N_
 from bntui.recording.history import LayerInfo

@@ -104,18 +104,18 @@ def _learning_rates(ledger: Ledger, course: Course) -> None:
     if schedule["kind"] == "plateau" and not known:
         _drops(ledger, course)
         return
-    before: Row | None = None
+    at: tuple[int, float] | None = None  # a step and the epoch that it ended at; from there mini-batches are alike
     for row in course.rows:
-        done = row.scalars["epoch"] if before is None else row.scalars["epoch"] - 1 / run.steps_per_epoch
-        if row.scalars["epoch_end"] and before is not None and run.fork is not None:
-            # a smaller last mini-batch of a fork's first epoch begins later than a whole one would
-            done = max(done, before.scalars["epoch"])
+        step, done = row.scalars["step"], row.scalars["epoch"]
+        if at is not None:  # a step's rate is that of where it began
+            done = at[1] + (step - at[0] - 1) / run.steps_per_epoch
         ours = learning_rate(training, done, run.steps_per_epoch, plateau)
         near = 1e-12 * abs(training["lr"])
         ledger.compare(RATE, row.place(run.name), "lr", row.scalars["lr"], ours, near, scale=abs(ours) or None)
         if row.scalars["epoch_end"]:
             plateau.see(schedule, row.scalars["val_loss"])
-        before = row
+        if at is None or row.scalars["epoch_end"]:
+            at = (step, row.scalars["epoch"])
 
 
 def _drops(ledger: Ledger, course: Course) -> None:

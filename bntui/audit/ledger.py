@@ -10,8 +10,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bntui.audit.bounded import UNIT
+
 Values = NDArray[Any]
 
+ILL: Final = 0.01
+"""A figure is ill-conditioned where rounding may move it by more than this share of its size."""
 SHOWN: Final = 3
 """Failures of one check at one place that are kept with their values; the rest are counted."""
 
@@ -56,6 +60,11 @@ class Line:
     place: Place = field(default_factory=Place)
     share: float = 0.0
     """Largest share of its tolerance that any error took."""
+    ill: int = 0
+    """Ill-conditioned figures."""
+    condition: float = 0.0
+    """Of the worst of them: by how much its computation may have magnified the unit roundoff."""
+    ill_place: Place = field(default_factory=Place)
     failed: int = 0
 
 
@@ -134,6 +143,14 @@ class Ledger:
         line: Line, place: Place, apart: Values, allowed: Values, ours: Values, judged: Values, scale: float | None
     ) -> None:
         size = float(np.abs(ours[judged]).max()) if scale is None else scale
+        with np.errstate(all="ignore"):
+            relative_bounds = allowed[judged] / size if size else np.zeros(())
+        ill = int((relative_bounds > ILL).sum())
+        if ill:
+            line.ill += ill
+            condition = float(relative_bounds.max()) / UNIT
+            if condition > line.condition:
+                line.condition, line.ill_place = condition, place
         if not apart[judged].any():
             return
         with np.errstate(all="ignore"):

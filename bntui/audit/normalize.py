@@ -2,10 +2,14 @@
 
 Ioffe and Szegedy, arXiv:1502.03167, algorithm 1; Ba et al., arXiv:1607.06450; Wu and He, arXiv:1803.08494.  All are
 x̂ = (x - mean) / sqrt(var + ε) and y = γ x̂ + β; they differ in the axes of mean and var.
+
+The bounds hold for every order in which these are computed: two passes or Welford's one (Chan, Golub and LeVeque, 1983,
+table 1), and x̂ as (x - mean) · s or as x · s - mean · s.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,61 +17,123 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bntui.audit.bounded import LARGEST, TINY, Bounded, euclidean, gamma, tightened
 from bntui.audit.network import Stage
 
 Values = NDArray[Any]
 Axes = tuple[int, ...]
+FEW: Final = 8
+"""Roundings of the few operations around a sum."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standardized:
     """``x̂``, and what was taken off and divided by; in the shape in which the statistics were taken."""
 
-    values: Values
-    mean: Values
-    var: Values
+    values: Bounded
+    mean: Bounded
+    var: Bounded
     """Biased, kept as axes of length 1."""
-    inverse: Values
+    inverse: Bounded
     """1 / sqrt(var + ε)."""
+    uncentered: Values
+    """(|x| + |mean|) / sqrt(var + ε): what rounding is relative to where the mean is not taken off first."""
     axes: Axes
 
+    @property
+    def count(self) -> int:
+        """Values behind each mean."""
+        return self.values.value.size // max(self.mean.value.size, 1)
 
-def standardize(x: Values, axes: Axes, eps: float) -> Standardized:
+
+def standardize(x: Bounded, axes: Axes, eps: float) -> Standardized:
     """Mean 0 and variance 1 over ``axes``, but for ε."""
-    with np.errstate(all="ignore"):
-        mean = x.mean(axes, keepdims=True)
-        away = x - mean
-        var = (away * away).mean(axes, keepdims=True)
-        inverse = 1 / np.sqrt(var + x.dtype.type(eps))
-        return Standardized(away * inverse, mean, var, inverse, axes)
+    unit, size = x.unit, x.reach
+    count = math.prod(x.shape[axis] for axis in axes)
+    lost = gamma(count + FEW, unit)
+    mean = x.value.mean(axes, keepdims=True)
+    from_x = x.error.mean(axes, keepdims=True)
+    off_mean = from_x + lost * size.mean(axes, keepdims=True)
+    away = x.value - mean
+    var = (away * away).mean(axes, keepdims=True)
+    spread, root = np.sqrt(var), np.sqrt((size * size).mean(axes, keepdims=True))
+    moved = np.sqrt((x.error * x.error).mean(axes, keepdims=True))
+    off_var = 2 * spread * moved + moved**2 + off_mean**2 + lost * (var + 2 * spread * root) + TINY
+    off_var = np.where(root > math.sqrt(LARGEST), np.inf, off_var)
+    inverse = 1 / np.sqrt(var + eps)
+    relative = off_var / (var + eps)
+    with_bound = inverse * (1 / np.sqrt(np.maximum(1 - relative, 0)) - 1)
+    # a computed variance is at least 0: the inverse is never larger than that of ε
+    most = np.maximum(inverse, 1 / math.sqrt(eps) - inverse)
+    off_inverse = np.fmin(with_bound, most) + 4 * unit * inverse
+    largest = inverse + off_inverse
+    # a shift is taken out, and a change of all values alike: what is left of x's errors is no longer than they are
+    grown = (x.error + from_x) * largest
+    uncentered = (size + np.abs(mean)) * largest
+    rounding = (off_mean - from_x) * largest + np.abs(away) * off_inverse + FEW * unit * uncentered
+    values = away * inverse
+    norm = np.asarray(euclidean(rounding) + float(largest.max(initial=0)) * float(x.norm.max(initial=0)))
+    if x.norm.ndim:
+        norm = np.sqrt(((grown + rounding).reshape(len(values), -1) ** 2).sum(1))
+    return Standardized(
+        tightened(values, grown + rounding, norm, unit),
+        _plain(mean, off_mean, unit), _plain(var, off_var, unit), _plain(inverse, off_inverse, unit),
+        uncentered, axes,
+    )  # fmt: skip
 
 
-def backward(of: Standardized, d: Values) -> Values:
-    """The gradient of x from that of x̂: what a shift or a scale of x would do is taken out."""
-    common = d.mean(of.axes, keepdims=True)
-    along = (d * of.values).mean(of.axes, keepdims=True)
-    result: Values = of.inverse * (d - common - of.values * along)
-    return result
+def _plain(value: Values, error: Values, unit: float) -> Bounded:
+    return tightened(value, error, np.asarray(euclidean(error)), unit)
 
 
-def _over_batch(stage: Stage, x: Values) -> Axes:
+def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
+    """The gradient of x from that of x̂: what a shift or a scale of x would do is taken out.
+
+    Args:
+        centered: the sums are taken over d (x - mean), as batch normalization's are; those of layer and group
+            normalization are the differences of sums over d x and over d.
+    """
+    axes, x, unit = of.axes, of.values.value, d.unit
+    common = d.value.mean(axes, keepdims=True)
+    along = (d.value * x).mean(axes, keepdims=True)
+    inner = d.value - common - x * along
+    size, off_x = np.abs(x) + of.values.error, of.values.error
+    reach = size if centered else np.maximum(size, of.uncentered)
+    value = of.inverse.value * inner
+    largest = of.inverse.value + of.inverse.error
+    magnitude = d.reach.mean(axes, keepdims=True) + reach * (d.reach * reach).mean(axes, keepdims=True)
+    lost = (gamma(of.count + FEW, unit) * magnitude + FEW * unit * (d.reach + magnitude)) * largest
+    lost += largest * (off_x * np.abs(along) + size * (d.reach * off_x).mean(axes, keepdims=True))
+    lost += of.inverse.error * np.abs(inner) + TINY * (magnitude != 0)
+    grown = 0.0
+    norm = np.asarray(euclidean(lost))
+    if not d.is_exact:
+        grown = largest * (
+            d.error + d.error.mean(axes, keepdims=True) + size * (d.error * size).mean(axes, keepdims=True)
+        )
+        norm = norm + np.minimum(float(largest.max(initial=0)) * d.norm, euclidean(grown))
+    return tightened(value, grown + lost, norm, unit)
+
+
+def _over_batch(stage: Stage, x: Bounded) -> Axes:
     """Batch: over samples and pixels; in a recurrent layer over samples, and time unless each step is by itself."""
     if stage.info.kind == "recurrent":
         return (0,) if stage.info.per_step else (0, 1)
-    return (0, *range(2, x.ndim))
+    return (0, *range(2, x.value.ndim))
 
 
-def _over_layer(stage: Stage, x: Values) -> Axes:
+def _over_layer(stage: Stage, x: Bounded) -> Axes:
     """Layer: over all values of a sample; in a recurrent layer of a time step."""
-    return (x.ndim - 1,) if stage.info.kind == "recurrent" else tuple(range(1, x.ndim))
+    ndim = x.value.ndim
+    return (ndim - 1,) if stage.info.kind == "recurrent" else tuple(range(1, ndim))
 
 
-def _over_group(_stage: Stage, _x: Values) -> Axes:
+def _over_group(_stage: Stage, _x: Bounded) -> Axes:
     """Group: the values of a sample's groups of channels, once :func:`arranged`."""
     return (2,)
 
 
-NORMS: Final[dict[str, Callable[[Stage, Values], Axes]]] = {
+NORMS: Final[dict[str, Callable[[Stage, Bounded], Axes]]] = {
     "batch": _over_batch,
     "layer": _over_layer,
     "group": _over_group,
@@ -75,17 +141,24 @@ NORMS: Final[dict[str, Callable[[Stage, Values], Axes]]] = {
 """Over which axes each norm of the scenario's schema takes its statistics."""
 
 
-def arranged(stage: Stage, x: Values) -> Values:
+def arranged(stage: Stage, x: Bounded) -> Bounded:
     """The values in the shape in which statistics are taken: ``(B, groups, ...)`` for groups, else as they are."""
-    return x.reshape(len(x), stage.info.groups, -1) if stage.info.norm == "group" else x
+    return x.reshape(len(x.value), stage.info.groups, -1) if stage.info.norm == "group" else x
 
 
-def standardized(stage: Stage, x: Values) -> Standardized:
+def standardized(stage: Stage, x: Bounded) -> Standardized:
     """What the ``norm`` stage makes of a mini-batch before scale and shift."""
     return standardize(arranged(stage, x), NORMS[stage.info.norm](stage, x), stage.options["eps"])
 
 
-def per_feature(stage: Stage, parameter: Values, ndim: int) -> Values:
+def scaled(of: Standardized, gamma_: Bounded, beta: Bounded, shape: tuple[int, ...]) -> Bounded:
+    """γ x̂ + β, whether it is taken as (x - mean) · s · γ + β or as x · (s γ) + (β - mean · s γ)."""
+    made = of.values.reshape(*shape) * gamma_ + beta
+    lost = made.unit * (FEW * of.uncentered.reshape(shape) * gamma_.reach + 2 * beta.reach)
+    return tightened(made.value, made.error + lost, made.norm + euclidean(lost), made.unit)
+
+
+def per_feature(stage: Stage, parameter: Bounded, ndim: int) -> Bounded:
     """γ or β (or running statistics ``(T, C)``) shaped to be broadcast over ``(B, ...)``."""
     if stage.info.kind != "recurrent" and stage.info.norm in ("batch", "group"):
         return parameter.reshape(-1, *(1 for _ in range(ndim - 2)))

@@ -9,57 +9,124 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bntui.audit.bounded import LARGEST, TINY, Bounded, euclidean, gamma, tightened
+
 Values = NDArray[Any]
 Memory = Mapping[str, Values]
 """Running averages of one parameter, and its ``step``."""
-Moved = tuple[Values, dict[str, Values]]
+Moved = tuple[Bounded, dict[str, Values]]
 """The parameter after the step, and its averages."""
 
 EPSILON: Final = 1e-8
+FEW: Final = 8
+"""Roundings of the scalars that a step multiplies by: rates, bias corrections, powers."""
 
 
-def sgd(config: Mapping[str, Any], p: Values, g: Values, memory: Memory, lr: float) -> Moved:
+def sgd(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: float) -> Moved:
     """p - lr·v, v = momentum·v + g (the first time g alone); Nesterov looks ahead: g + momentum·v."""
     momentum = config["momentum"]
-    g = g + config["weight_decay"] * p
+    g = decayed(config, p, g)
     if not momentum:
-        return p - lr * g, {}
+        return moved(p, g, lr), {}
     before = memory.get("momentum_buffer")
-    v = g if before is None else momentum * before + g
-    return p - lr * (g + momentum * v if config["nesterov"] else v), {"momentum_buffer": v}
+    v = g if before is None else g + rounded(momentum * before, g.unit)
+    way = g + v * rounded(np.asarray(momentum), g.unit) if config["nesterov"] else v
+    return moved(p, way, lr), {"momentum_buffer": v.value}
 
 
-def adam(config: Mapping[str, Any], p: Values, g: Values, memory: Memory, lr: float) -> Moved:
+def adam(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: float) -> Moved:
     """Kingma and Ba, arXiv:1412.6980, algorithm 1; weight decay is added to the gradient."""
-    return _adaptive(config, p, g + config["weight_decay"] * p, memory, lr)
+    return _adaptive(config, p, decayed(config, p, g), memory, lr)
 
 
-def adamw(config: Mapping[str, Any], p: Values, g: Values, memory: Memory, lr: float) -> Moved:
+def adamw(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: float) -> Moved:
     """Loshchilov and Hutter, arXiv:1711.05101: the decay is taken off the parameter."""
-    return _adaptive(config, p * (1 - lr * config["weight_decay"]), g, memory, lr)
+    after, averages = _adaptive(config, p * (1 - lr * config["weight_decay"]), g, memory, lr)
+    # the factor, its product with p, and the difference are each rounded to the size of p
+    lost = 3 * g.unit * np.abs(p) if config["weight_decay"] else np.zeros_like(p)
+    return after.function(after.value, 1.0, lost), averages
 
 
-def _adaptive(config: Mapping[str, Any], p: Values, g: Values, memory: Memory, lr: float) -> Moved:
+def _adaptive(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: float) -> Moved:
     first, second = config["betas"]
     time = float(memory["step"].ravel()[0]) + 1
-    m = first * memory["exp_avg"] + (1 - first) * g
-    v = second * memory["exp_avg_sq"] + (1 - second) * g * g
-    unbiased = m / (1 - first**time), v / (1 - second**time)
-    return p - lr * unbiased[0] / (np.sqrt(unbiased[1]) + EPSILON), {"exp_avg": m, "exp_avg_sq": v}
+    unbias = 1 - first**time, 1 - second**time
+    m = first * memory["exp_avg"] + (1 - first) * g.value
+    v = second * memory["exp_avg_sq"] + (1 - second) * g.value**2
+    way = quotient(
+        Affine(first * memory["exp_avg"] / unbias[0], (1 - first) / unbias[0]),
+        Affine(second * memory["exp_avg_sq"] / unbias[1], (1 - second) / unbias[1]),
+        g,
+    )
+    return moved(p, way, lr), {"exp_avg": m, "exp_avg_sq": v}
 
 
-def rmsprop(config: Mapping[str, Any], p: Values, g: Values, memory: Memory, lr: float) -> Moved:
+def rmsprop(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: float) -> Moved:
     """Tieleman and Hinton, 2012: by the root of a running mean of squares; then momentum, where asked."""
-    g = g + config["weight_decay"] * p
-    square = config["alpha"] * memory["square_avg"] + (1 - config["alpha"]) * g * g
-    away = g / (np.sqrt(square) + EPSILON)
+    g = decayed(config, p, g)
+    alpha = config["alpha"]
+    square = alpha * memory["square_avg"] + (1 - alpha) * g.value**2
+    away = quotient(Affine(np.zeros_like(p), 1.0), Affine(alpha * memory["square_avg"], 1 - alpha), g)
     if not config["momentum"]:
-        return p - lr * away, {"square_avg": square}
-    buffer = config["momentum"] * memory["momentum_buffer"] + away
-    return p - lr * buffer, {"square_avg": square, "momentum_buffer": buffer}
+        return moved(p, away, lr), {"square_avg": square}
+    buffer = away + rounded(config["momentum"] * memory["momentum_buffer"], g.unit)
+    return moved(p, buffer, lr), {"square_avg": square, "momentum_buffer": buffer.value}
 
 
-OPTIMIZERS: Final[dict[str, Callable[[Mapping[str, Any], Values, Values, Memory, float], Moved]]] = {
+class Affine(tuple[Values, float]):
+    """``offset + factor·g``, or of g²: how a running average depends on this step's gradient."""
+
+    __slots__ = ()
+
+    def __new__(cls, offset: Values, factor: float) -> Affine:
+        return super().__new__(cls, (offset, factor))
+
+
+def quotient(above: Affine, below: Affine, g: Bounded) -> Bounded:
+    """``(a + b g) / (√(c + d g²) + ε)``, bounded over all gradients that float32 may have had.
+
+    Adam and RMSprop turn a gradient of mere rounding into a whole step.  By the mean value theorem the quotient moves
+    by at most (b + Q √d) / (√(c + d g²) + ε) for each unit that g moves, where Q = √(a²/c + b²/d) bounds the quotient
+    itself (Cauchy-Schwarz); and it never leaves ± Q.
+    """
+    (a, b), (c, d) = above, below
+    root = np.sqrt(c + d * g.value**2)
+    value = (a + b * g.value) / (root + EPSILON)
+    with np.errstate(all="ignore"):
+        of_offset = np.where(a == 0, 0.0, a * a / c)
+        most = np.sqrt(of_offset + (b * b / d if d else (math.inf if b else 0.0)))
+    least = np.maximum(np.abs(g.value) - g.error, 0)
+    lowest = np.sqrt(c + d * least**2) + EPSILON
+    reach = np.fmin(most, (np.abs(a) + b * g.reach) / lowest)
+    slope = (b + reach * math.sqrt(d)) / lowest
+    grown = np.where(g.error > 0, np.fmin(slope * g.error, np.abs(value) + reach), 0.0)
+    # both averages are sums of two products, rounded relative to these, then divided
+    size = (np.abs(a) + b * g.reach) / lowest
+    rounding = FEW * g.unit * (size + np.abs(value) + reach * (g.error > 0)) + TINY
+    rounding = np.where(d * g.reach**2 > LARGEST, np.inf, rounding)
+    return tightened(value, grown + rounding, np.asarray(np.inf), g.unit)
+
+
+def decayed(config: Mapping[str, Any], p: Values, g: Bounded) -> Bounded:
+    """The gradient with the L2 penalty's."""
+    decay = config["weight_decay"]
+    return g + rounded(decay * p, g.unit) if decay else g
+
+
+def rounded(values: Values, unit: float) -> Bounded:
+    """A product of a recorded value and a rate, each rounded."""
+    return Bounded.exact(values, unit).function(values, 1.0, 3 * unit * np.abs(values))
+
+
+def moved(p: Values, way: Bounded, lr: float) -> Bounded:
+    """``p - lr·way``: the rate and its product are rounded, and so is the difference."""
+    step = way * rounded(np.asarray(lr), way.unit)
+    after = p - lr * way.value
+    lost = step.error + FEW * way.unit * np.abs(step.value) + 2 * way.unit * np.maximum(np.abs(p), np.abs(after))
+    return tightened(after, lost + TINY * (lost > 0), np.asarray(np.inf), way.unit)
+
+
+OPTIMIZERS: Final[dict[str, Callable[[Mapping[str, Any], Values, Bounded, Memory, float], Moved]]] = {
     "sgd": sgd,
     "adam": adam,
     "adamw": adamw,
@@ -68,14 +135,28 @@ OPTIMIZERS: Final[dict[str, Callable[[Mapping[str, Any], Values, Values, Memory,
 """Every optimizer of the scenario's schema."""
 
 
-def clipped(config: Mapping[str, Any], gradients: Mapping[str, Values]) -> tuple[dict[str, Values], float]:
-    """The gradients as the optimizer gets them, and by what clipping the norm multiplied them."""
-    factor = 1.0
+def clipped(config: Mapping[str, Any], gradients: Mapping[str, Bounded]) -> dict[str, Bounded]:
+    """The gradients as the optimizer gets them."""
+    result = dict(gradients)
     if config.get("clip_norm") is not None:
-        total = math.sqrt(sum(float((g * g).sum()) for g in gradients.values()))
-        factor = min(1.0, config["clip_norm"] / (total + 1e-6)) if not math.isnan(total) else math.nan
+        factor = _clipping(config["clip_norm"], gradients)
+        result = {name: g * factor for name, g in result.items()}
     limit = config.get("clip_value")
-    result = {name: g * factor for name, g in gradients.items()}
     if limit is not None:
-        result = {name: np.clip(g, -limit, limit) for name, g in result.items()}
-    return result, factor
+        result = {name: g.function(np.clip(g.value, -limit, limit), 1.0, g.unit * limit) for name, g in result.items()}
+    return result
+
+
+def _clipping(limit: float, gradients: Mapping[str, Bounded]) -> Bounded:
+    """min(1, limit / (‖g‖ + 1e-6)), ‖g‖ the norm of the norms of all gradients, taken in float32."""
+    whole = math.sqrt(sum(euclidean(g.value) ** 2 for g in gradients.values()))
+    unit = next(iter(gradients.values())).unit
+    longest = max(g.value.size for g in gradients.values())
+    off = math.sqrt(sum(g.length()[1] ** 2 for g in gradients.values()))
+    off += (gamma(longest + len(gradients) + FEW, unit)) * (whole + off)
+    if not math.isfinite(whole) or math.isnan(off):
+        return Bounded(np.asarray(math.nan), np.asarray(math.inf), np.asarray(math.inf), unit)
+    value, low = (min(1.0, limit / (length + 1e-6)) for length in (whole, whole + off))
+    high = min(1.0, limit / (max(whole - off, 0.0) + 1e-6))
+    error = np.asarray(max(high - value, value - low) + 4 * unit * value)
+    return Bounded(np.asarray(value), error, error, unit)

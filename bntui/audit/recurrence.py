@@ -15,86 +15,84 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.activations import ACTIVATIONS, sigmoid
-from bntui.audit.network import Stage, State
-from bntui.audit.normalize import Standardized, backward, standardize
-from bntui.audit.tolerances import Precision
+from bntui.audit.activations import ACTIVATIONS, sigmoid, tanh
+from bntui.audit.bounded import Bounded, concatenated, matmul, stacked, summed_products, total
+from bntui.audit.network import Stage
+from bntui.audit.normalize import Standardized, backward, scaled, standardize
 
 Values = NDArray[Any]
+State = dict[str, Bounded]
+"""Parameters and buffers by name."""
 
 
 @dataclass(slots=True)
 class Step:
     """What one time step leaves behind for the way back."""
 
-    before: Values
+    before: Bounded
     """h', shape ``(B, H)``."""
-    hidden: Values
+    hidden: Bounded
     """W h', normalized where that is asked for."""
     normed: Standardized | None
-    gates: tuple[Values, ...]
+    gates: tuple[Bounded, ...]
     """Pre-activations of Elman; r, z, n of GRU; i, f, g, o of LSTM."""
-    state: Values
+    state: Bounded
     """h."""
-    cell_before: Values | None = None
+    cell_before: Bounded | None = None
     cell_normed: Standardized | None = None
-    shown: Values | None = None
+    shown: Bounded | None = None
     """tanh of the (normalized) cell."""
-    loss: float | Values = 0.0
-    """What float32 may lose of h, in units of its unit roundoff."""
-    cell_loss: float | Values = 0.0
 
 
 @dataclass(slots=True)
 class Unrolled:
     """A recurrence over a whole sequence."""
 
-    states: Values
+    states: Bounded
     """``(B, T, H)``."""
     steps: list[Step]
-    statistics: dict[str, tuple[Values, Values]] = field(default_factory=dict)
+    statistics: dict[str, tuple[Bounded, Bounded]] = field(default_factory=dict)
     """Batch mean and biased variance ``(T, C)`` of what is normalized within, by the norm's prefix."""
-
-    def slack(self, precision: Precision) -> Values:
-        """How far float32 may be from the states, ``(B, T, H)``."""
-        each = [np.broadcast_to(step.loss, step.state.shape) for step in self.steps]
-        result: Values = 16 * precision.unit * np.stack(each, 1)
-        return result
 
 
 def _elman(
-    stage: Stage, p: Values, hidden: Values, step: Step, _state: State, _cell: object
-) -> tuple[Values, Values | None]:
+    stage: Stage, p: Bounded, hidden: Bounded, step: Step, _state: State, _cell: object
+) -> tuple[Bounded, Bounded | None]:
     inner = p + hidden
     step.gates = (inner,)
     return ACTIVATIONS[stage.info.activation].function(inner), None
 
 
 def _gru(
-    stage: Stage, p: Values, hidden: Values, step: Step, state: State, _cell: object
-) -> tuple[Values, Values | None]:
-    two = 2 * step.before.shape[1]
-    reset, update = np.split(sigmoid(p[:, :two] + hidden[:, :two]), 2, axis=1)
-    new = np.tanh(p[:, two:] + reset * (hidden[:, two:] + state[stage.name("bias")]))
+    stage: Stage, p: Bounded, hidden: Bounded, step: Step, state: State, _cell: object
+) -> tuple[Bounded, Bounded | None]:
+    units = step.before.shape[1]
+    gates = sigmoid(p[:, : 2 * units] + hidden[:, : 2 * units])
+    reset, update = gates[:, :units], gates[:, units:]
+    new = tanh(p[:, 2 * units :] + reset * (hidden[:, 2 * units :] + state[stage.name("bias")]))
     step.gates = (reset, update, new)
-    return new + update * (step.before - new), None
+    made = new + update * (step.before - new)
+    # torch.lerp begins from the end that is nearer: it may round either of the two
+    either = 4 * made.unit * (new.reach + step.before.reach)
+    return made.function(made.value, 1.0, either), None
 
 
 def _lstm(
-    _stage: Stage, p: Values, hidden: Values, step: Step, _state: State, cell: CellNorm
-) -> tuple[Values, Values | None]:
-    admit, forget, new, out = np.split(p + hidden, 4, axis=1)
-    admit, forget, new, out = sigmoid(admit), sigmoid(forget), np.tanh(new), sigmoid(out)
+    _stage: Stage, p: Bounded, hidden: Bounded, step: Step, _state: State, cell: CellNorm
+) -> tuple[Bounded, Bounded | None]:
+    inner, units = p + hidden, step.before.shape[1]
+    admit, forget, out = (sigmoid(inner[:, at * units : (at + 1) * units]) for at in (0, 1, 3))
+    new = tanh(inner[:, 2 * units : 3 * units])
     assert step.cell_before is not None
     c = forget * step.cell_before + admit * new
     step.gates = (admit, forget, new, out)
-    step.shown = np.tanh(cell(c))
+    step.shown = tanh(cell(c))
     return out * step.shown, c
 
 
-CellNorm = Callable[[Values], Values]
+CellNorm = Callable[[Bounded], Bounded]
 
-Cell = Callable[[Stage, Values, Values, Step, State, Any], tuple[Values, Values | None]]
+Cell = Callable[[Stage, Bounded, Bounded, Step, State, Any], tuple[Bounded, Bounded | None]]
 CELLS: Final[dict[str, Cell]] = {"elman": _elman, "gru": _gru, "lstm": _lstm}
 """Every cell of the scenario's schema, one time step forward."""
 
@@ -108,23 +106,38 @@ class _StepNorm:
         self._training = training
         names = {name: stage.name(f"{prefix}.{name}") for name in ("weight", "bias", "running_mean", "running_var")}
         self._of = {name: state[full] for name, full in names.items() if full in state}
-        self.statistics: list[tuple[Values, Values]] = []
+        self.statistics: list[tuple[Bounded, Bounded]] = []
 
-    def __call__(self, number: int, x: Values) -> tuple[Values, Standardized | None, Values | float]:
-        """γ x̂ + β, x̂, and by how much a rounding of x grows."""
-        gamma, beta = self._of["weight"], self._of.get("bias", 0)
+    def __call__(self, number: int, x: Bounded) -> tuple[Bounded, Standardized | None]:
+        """γ x̂ + β, and x̂ where statistics were taken."""
+        weight = self._of["weight"]
+        beta = self._of.get("bias", Bounded.exact(np.zeros(weight.shape), x.unit))
         if self._batch and not self._training:
-            at = min(number, len(self._of["running_mean"]) - 1)
+            at = min(number, self._of["running_mean"].shape[0] - 1)
             mean, var = self._of["running_mean"][at], self._of["running_var"][at]
-            return (x - mean) / np.sqrt(var + x.dtype.type(self._eps)) * gamma + beta, None, 0.0
+            return normalized_by(x, mean, var, self._eps, weight, beta), None
         of = standardize(x, (0,) if self._batch else (1,), self._eps)
         if self._batch:
             self.statistics.append((of.mean[0], of.var[0]))
-        return of.values * gamma + beta, of, np.abs(gamma) * of.inverse
+        return scaled(of, weight, beta, x.shape), of
+
+
+def normalized_by(x: Bounded, mean: Bounded, var: Bounded, eps: float, weight: Bounded, beta: Bounded) -> Bounded:
+    """γ (x - mean) / sqrt(var + ε) + β with running statistics: evaluation mode."""
+    z = var.value + eps
+    inverse = 1 / np.sqrt(z)
+    relative = np.minimum(var.error / z, 1)
+    most = np.maximum(inverse, 1 / np.sqrt(eps) - inverse)
+    off = np.fmin(inverse * (1 / np.sqrt(1 - relative) - 1), most) + 4 * x.unit * inverse
+    scale = Bounded(inverse, off, np.asarray(float(np.sqrt((off * off).sum()))), x.unit) * weight
+    made = (x - mean) * scale + beta
+    # x · s + (β - mean · s) rounds products that the difference does not have
+    either = x.unit * (6 * (x.reach + mean.reach) * scale.reach + 2 * beta.reach)
+    return made.function(made.value, 1.0, either)
 
 
 def unroll(
-    stage: Stage, projected: Values, state: State, *, recorded: Values | None = None, training: bool = True
+    stage: Stage, projected: Bounded, state: State, *, recorded: Bounded | None = None, training: bool = True
 ) -> Unrolled:
     """All time steps over projected inputs ``(B, T, gates * H)``.
 
@@ -132,170 +145,157 @@ def unroll(
     step is not met again in the next.
     """
     weight = state[stage.name("weight_hh")]
+    across = weight.arranged(lambda values: values.T)
     samples, length, _ = projected.shape
-    before = np.zeros((samples, weight.shape[1]), projected.dtype)
-    cell: Values | None = np.zeros_like(before) if stage.info.cell == "lstm" else None
-    cell_loss: Values | float = 0.0
+    zero = np.zeros((samples, weight.shape[1]))
+    before = Bounded.exact(zero, projected.unit, by_sample=bool(projected.norm.ndim))
+    cell: Bounded | None = before if stage.info.cell == "lstm" else None
     inner = _StepNorm(stage, "norm", state, training=training) if stage.info.per_step else None
     shown = _StepNorm(stage, "norm_cell", state, training=training) if inner and cell is not None else None
     steps: list[Step] = []
     for number in range(length):
-        p, hidden = projected[:, number], before @ weight.T
-        lost: Values | float = _magnitude(p) + _magnitude(hidden) + 1
-        normed = None
+        hidden, normed = matmul(before, across), None
         if inner is not None:
-            largest = _magnitude(hidden)
-            hidden, normed, grows = inner(number, hidden)
-            lost = lost + _magnitude(hidden) + float(np.max(grows)) * largest
+            hidden, normed = inner(number, hidden)
         step = Step(before, hidden, normed, (), before, cell)
 
-        def norm_cell(c: Values, number: int = number, step: Step = step) -> Values:
+        def norm_cell(c: Bounded, number: int = number, step: Step = step) -> Bounded:
             if shown is None:
                 return c
-            result, step.cell_normed, _grows = shown(number, c)
+            result, step.cell_normed = shown(number, c)
             return result
 
-        h, after = CELLS[stage.info.cell](stage, p, hidden, step, state, norm_cell)
-        step.loss = lost
-        if after is not None:
-            cell_loss = cell_loss + (_magnitude(after) + 1) * lost
-            grows = 1.0
-            if step.cell_normed is not None and shown is not None:
-                grows = float(np.max(step.cell_normed.inverse)) * float(np.abs(shown._of["weight"]).max())
-            step.loss = lost + grows * cell_loss
-            cell = after
+        h, after = CELLS[stage.info.cell](stage, projected[:, number], hidden, step, state, norm_cell)
+        cell = after
         step.state = h
         steps.append(step)
         before = h if recorded is None else recorded[:, number]
-    result = Unrolled(np.stack([step.state for step in steps], 1), steps)
+    result = Unrolled(stacked([step.state for step in steps], 1), steps)
     for prefix, norm in (("norm", inner), ("norm_cell", shown)):
         if norm is not None and norm.statistics:
             mean, var = zip(*norm.statistics, strict=True)
-            result.statistics[prefix] = np.stack(mean), np.stack(var)
+            result.statistics[prefix] = stacked(mean, 0), stacked(var, 0)
     return result
-
-
-def _magnitude(x: Values) -> float:
-    return float(np.abs(x).max())
 
 
 @dataclass(slots=True)
 class Carried:
     """What comes back through one time step."""
 
-    projected: Values
+    projected: Bounded
     """Gradient of the projected input."""
-    hidden: Values
+    hidden: Bounded
     """Gradient of W h' (normalized)."""
-    before: Values
-    """What reaches h' past W."""
-    cell: Values | None = None
+    before: Bounded | None
+    """What reaches h' past W; None: nothing."""
+    cell: Bounded | None = None
     """Gradient of c'."""
-    shown: Values | None = None
+    shown: Bounded | None = None
     """Gradient of the normalized cell."""
-    bias: Values | None = None
+    bias: Bounded | None = None
     """GRU: gradient of the new gate's hidden part."""
 
 
+def _of_sigmoid(y: Bounded) -> Bounded:
+    return ACTIVATIONS["sigmoid"].derivative(y, y)
+
+
+def _of_tanh(y: Bounded) -> Bounded:
+    return ACTIVATIONS["tanh"].derivative(y, y)
+
+
 def _elman_back(
-    stage: Stage, step: Step, h: Values, d: Values, _cell: Values | None, _hidden: Values, _state: State
+    stage: Stage, step: Step, h: Bounded, d: Bounded, _cell: Bounded | None, _hidden: Bounded, _state: State
 ) -> Carried:
     inner = d * ACTIVATIONS[stage.info.activation].derivative(step.gates[0], h)
-    return Carried(inner, inner, np.zeros_like(d))
+    return Carried(inner, inner, None)
 
 
 def _gru_back(
-    stage: Stage, step: Step, _h: Values, d: Values, _cell: Values | None, hidden: Values, state: State
+    stage: Stage, step: Step, _h: Bounded, d: Bounded, _cell: Bounded | None, hidden: Bounded, state: State
 ) -> Carried:
     reset, update, new = step.gates
-    d_new = d * (1 - update) * (1 - new * new)
-    d_reset = d_new * (hidden[:, 2 * d.shape[1] :] + state[stage.name("bias")]) * reset * (1 - reset)
-    d_update = d * (step.before - new) * update * (1 - update)
+    d_new = d * (1 - update) * _of_tanh(new)
+    d_reset = d_new * (hidden[:, 2 * d.shape[1] :] + state[stage.name("bias")]) * _of_sigmoid(reset)
+    d_update = d * (step.before - new) * _of_sigmoid(update)
     within = d_new * reset
-    projected = np.concatenate([d_reset, d_update, d_new], 1)
-    return Carried(projected, np.concatenate([d_reset, d_update, within], 1), d * update, bias=within)
+    projected = concatenated([d_reset, d_update, d_new], 1)
+    return Carried(projected, concatenated([d_reset, d_update, within], 1), d * update, bias=within)
 
 
 def _lstm_back(
-    stage: Stage, step: Step, _h: Values, d: Values, cell: Values | None, _hidden: Values, state: State
+    stage: Stage, step: Step, _h: Bounded, d: Bounded, cell: Bounded | None, _hidden: Bounded, state: State
 ) -> Carried:
     admit, forget, new, out = step.gates
     assert step.shown is not None
     assert step.cell_before is not None
-    shown = d * out * (1 - step.shown * step.shown)
+    shown = d * out * _of_tanh(step.shown)
     inner = shown
     if step.cell_normed is not None:
-        inner = backward(step.cell_normed, shown * state[stage.name("norm_cell.weight")])
+        centered = stage.info.norm == "batch"
+        inner = backward(step.cell_normed, shown * state[stage.name("norm_cell.weight")], centered=centered)
     d_cell = inner if cell is None else inner + cell
-    gates = np.concatenate(
+    gates = concatenated(
         [
-            d_cell * new * admit * (1 - admit),
-            d_cell * step.cell_before * forget * (1 - forget),
-            d_cell * admit * (1 - new * new),
-            d * step.shown * out * (1 - out),
+            d_cell * new * _of_sigmoid(admit),
+            d_cell * step.cell_before * _of_sigmoid(forget),
+            d_cell * admit * _of_tanh(new),
+            d * step.shown * _of_sigmoid(out),
         ],
         1,
     )
-    return Carried(gates, gates, np.zeros_like(d), cell=d_cell * forget, shown=shown)
+    return Carried(gates, gates, None, cell=d_cell * forget, shown=shown)
 
 
 CELLS_BACK: Final = {"elman": _elman_back, "gru": _gru_back, "lstm": _lstm_back}
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A parameter's gradient as a sum over the mini-batch: of outer products, or of products one by one."""
-
-    d: Values
-    """``(M, J)``."""
-    x: Values
-    """``(M, I)``: the gradient is ``dᵀ x``, ``(J, I)``; ``(M, J)`` where ``paired``: it is ``Σ d x``, ``(J,)``."""
-    shape: tuple[int, ...]
-    paired: bool = False
-    convolution: bool = False
-
-    @property
-    def gradient(self) -> Values:
-        total = (self.d * self.x).sum(0) if self.paired else self.d.T @ self.x
-        return total.reshape(self.shape)
-
-
 def through_time(
-    stage: Stage, projected: Values, states: Values, d: Values, state: State
-) -> tuple[Values, dict[str, Term]]:
+    stage: Stage, projected: Bounded, states: Bounded, d: Bounded, state: State
+) -> tuple[Bounded, dict[str, Bounded]]:
     """Backpropagation through time from the states' gradient ``d``: that of the projected inputs, and parameters'."""
     unrolled = unroll(stage, projected, state, recorded=states)
     weight = state[stage.name("weight_hh")]
+    centered = stage.info.norm == "batch"
     carried: list[Carried] = []
-    hidden_gradients: list[Values] = []
-    ahead: Values | float = 0.0
-    cell: Values | None = None
+    hidden_gradients: list[Bounded] = []
+    ahead: Bounded | None = None
+    cell: Bounded | None = None
     for number in reversed(range(len(unrolled.steps))):
-        step = unrolled.steps[number]
-        back = CELLS_BACK[stage.info.cell](
-            stage, step, states[:, number], d[:, number] + ahead, cell, step.hidden, state
-        )
+        step, own = unrolled.steps[number], d[:, number]
+        arrived = own if ahead is None else own + ahead
+        back = CELLS_BACK[stage.info.cell](stage, step, states[:, number], arrived, cell, step.hidden, state)
         inner = back.hidden
         if step.normed is not None:
-            inner = backward(step.normed, back.hidden * state[stage.name("norm.weight")])
-        ahead, cell = back.before + inner @ weight, back.cell
+            inner = backward(step.normed, back.hidden * state[stage.name("norm.weight")], centered=centered)
+        ahead, cell = matmul(inner, weight, back.before), back.cell
         carried.append(back)
         hidden_gradients.append(inner)
     carried.reverse()
     hidden_gradients.reverse()
     steps = unrolled.steps
-    products = np.concatenate(hidden_gradients)
-    terms = {stage.name("weight_hh"): Term(products, np.concatenate([s.before for s in steps]), weight.shape)}
-    if steps[0].normed is not None:
-        own = np.concatenate([back.hidden for back in carried])
-        normed = np.concatenate([s.normed.values for s in steps if s.normed is not None])
-        terms[stage.name("norm.weight")] = Term(own, normed, own.shape[1:], paired=True)
-    if steps[0].cell_normed is not None:
-        own = np.concatenate([back.shown for back in carried if back.shown is not None])
-        normed = np.concatenate([s.cell_normed.values for s in steps if s.cell_normed is not None])
-        terms[stage.name("norm_cell.weight")] = Term(own, normed, own.shape[1:], paired=True)
-        terms[stage.name("norm_cell.bias")] = Term(own, np.ones((len(own), 1), own.dtype), own.shape[1:])
+    products = concatenated(hidden_gradients, 0)
+    gradients = {stage.name("weight_hh"): summed_products(products, concatenated([s.before for s in steps], 0))}
+    within = [step.normed for step in steps if step.normed is not None]
+    if within:
+        own = concatenated([back.hidden for back in carried], 0)
+        gradients[stage.name("norm.weight")] = of_scale(own, within, centered=centered)
+    cells = [step.cell_normed for step in steps if step.cell_normed is not None]
+    if cells:
+        own = concatenated([back.shown for back in carried if back.shown is not None], 0)
+        gradients[stage.name("norm_cell.weight")] = of_scale(own, cells, centered=centered)
+        gradients[stage.name("norm_cell.bias")] = total(own)
     if carried[0].bias is not None:
-        own = np.concatenate([back.bias for back in carried if back.bias is not None])
-        terms[stage.name("bias")] = Term(own, np.ones((len(own), 1), own.dtype), own.shape[1:])
-    return np.stack([back.projected for back in carried], 1), terms
+        gradients[stage.name("bias")] = total(concatenated([b.bias for b in carried if b.bias is not None], 0))
+    return stacked([back.projected for back in carried], 1), gradients
+
+
+def of_scale(d: Bounded, of: list[Standardized], *, centered: bool) -> Bounded:
+    """γ's gradient, Σ d x̂, over values ``(M, C)``; where the mean is not taken off first, that is rounded too."""
+    normed = concatenated([each.values for each in of], 0)
+    made = total(d * normed)
+    if centered:
+        return made
+    reach = np.concatenate([each.uncentered for each in of], 0)
+    lost = 2 * (len(reach) + 8) * d.unit * (d.reach * reach).sum(0)
+    return made.function(made.value, 1.0, lost)

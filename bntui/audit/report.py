@@ -61,6 +61,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from table(rows, right=(1, 2, 3))
     beyond = sum(line.undetermined for line in report.ledger.lines.values())
     mere = sum(line.rounding for line in report.ledger.lines.values())
+    yield from _conditions(report)
     if report.ledger.notes or beyond or mere:
         yield ""
         yield _("Not checked:")
@@ -87,6 +88,18 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _failures(report.ledger.failures)
     yield ""
     yield verdict(report)
+
+
+def _conditions(report: Report) -> Iterator[str]:
+    """Figures that rounding may have moved by more than a hundredth: how ill-conditioned the worst of them is."""
+    ill = {name: line for name, line in report.ledger.lines.items() if line.ill}
+    if not ill:
+        return
+    yield ""
+    yield _("Ill-conditioned (rounding may move them by more than 1 %; the condition is how much it is magnified):")
+    heads = _("checked"), _("figures"), _("condition"), _("where")
+    rows = [(_(name), f"{line.ill:,}", f"{line.condition:.1e}", where(line.ill_place)) for name, line in ill.items()]
+    yield from (f"  {row}" for row in table([heads, *rows], right=(1, 2)))
 
 
 def _row(name: str, line: Line) -> tuple[str, ...]:
@@ -162,7 +175,8 @@ def _check(name: str, line: Line) -> dict[str, Any]:
         "name": name, "figures": line.figures, "undetermined": line.undetermined,
         "rounding": line.rounding, "failed": line.failed,
         "largest_relative_error": _number(line.error), "tolerance": _number(line.tolerance),
-        "largest_share_of_tolerance": _number(line.share), **_place(line.place),
+        "largest_share_of_tolerance": _number(line.share), "ill_conditioned": line.ill,
+        "condition": _number(line.condition), **_place(line.place),
     }  # fmt: skip
 
 

@@ -105,6 +105,7 @@ def learning_rate(training: Mapping[str, Any], done: float, steps_per_epoch: int
     """The learning rate of the step after ``done`` epochs: a line up in the warm-up, then the schedule's."""
     warmup = training["schedule"]["warmup_epochs"]
     if done < warmup - 1e-9:
-        return float(training["lr"] * (done * steps_per_epoch + 1) / (warmup * steps_per_epoch))
+        # a fork with another batch size may begin between two steps, less than one before the warm-up's end
+        return float(training["lr"] * min(1.0, (done * steps_per_epoch + 1) / (warmup * steps_per_epoch)))
     at = Moment(math.floor(done - warmup + 1e-9), max(1, training["epochs"] - warmup), plateau)
     return SCHEDULES[training["schedule"]["kind"]](training, at)

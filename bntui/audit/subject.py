@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from bntui.audit import masks, optimizers
 from bntui.audit.activations import ACTIVATIONS
 from bntui.audit.backward import BACKWARD
+from bntui.audit.bounded import Bounded
 from bntui.audit.forward import FORWARD
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import ENTRIES, Stage, parameter_names
 from bntui.audit.normalize import NORMS
-from bntui.audit.recurrence import CELLS
+from bntui.audit.recurrence import CELLS, State
 from bntui.audit.samples import Samples
 from bntui.audit.tolerances import Precision
-from bntui.audit.validation import After
 from bntui.keyframe import Keyframe
 from bntui.language import N_
 from bntui.recording.history import RunInfo
@@ -65,10 +65,11 @@ class Taken:
     """By a stage's place: what dropout kept, scale and shift of noise where they are recorded."""
     recorded: dict[str, Values]
     """Gradients that are recorded: those of normalizations' parameters."""
-    gradients: dict[str, Values] = field(default_factory=dict)
-    slack: dict[str, Values] = field(default_factory=dict)
-    after: After | None = None
-    """None where the gradients are not determined."""
+    gradients: dict[str, Bounded] = field(default_factory=dict)
+    moved: dict[str, Bounded] = field(default_factory=dict)
+    """Parameters after the step, those whose gradient is determined."""
+    after: State | None = None
+    """All parameters and buffers after it; None where some gradient is not determined."""
 
     def entered(self, stage: Stage) -> Values | None:
         """What entered a stage."""

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from bntui.audit import masks
 from bntui.audit.activations import ACTIVATIONS
+from bntui.audit.bounded import UNIT, Bounded
 from bntui.audit.distributions import LIMIT, check_distribution, check_unit, share_within
-from bntui.audit.forward import FORWARD
+from bntui.audit.forward import FORWARD, within_range
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import DRAWN
 from bntui.audit.normalize import standardized
 from bntui.audit.recurrence import unroll
 from bntui.audit.subject import Subject, Taken
-from bntui.audit.tolerances import LARGEST, UNIT, WIDE
+from bntui.audit.tolerances import WIDE
+from bntui.audit.validation import exactly
 from bntui.keyframe import UNIT_STATISTICS, Keyframe
 from bntui.language import N_
 
@@ -53,24 +55,20 @@ def check_stages(ledger: Ledger, place: Place, subject: Subject, taken: Taken) -
         if entered is None:
             ledger.note(N_("what the first layer makes of its inputs: the data set is not in the recording"))
             continue
-        here = replace(place, layer=stage.info.name)
-        rule, x, y = FORWARD[stage.kind], entered.astype(np.float64), taken.values[stage.at].astype(np.float64)
+        here, unit = replace(place, layer=stage.info.name), subject.precision.unit
+        x, y, state = Bounded.exact(entered, unit), taken.values[stage.at], exactly(taken.before, unit)
         recurrent = stage.kind == "activation" and stage.info.kind == "recurrent"
         with np.errstate(all="ignore"):
             if recurrent:  # from the recorded state before each time step
                 if y.shape[:2] != x.shape[:2]:
-                    ledger.compare(HIDDEN, here, f"stage/{stage.at}", y, x, 0)
+                    ledger.compare(HIDDEN, here, f"stage/{stage.at}", y, x.value, 0)
                     continue
-                unrolled = unroll(stage, x, taken.before, recorded=y)
-                ours, slack = unrolled.states, unrolled.slack(subject.precision)
+                ours = unroll(stage, x, state, recorded=Bounded.exact(y, unit)).states
             else:
-                ours = rule.forward(stage, x, taken.before, taken.draws.get(stage.at))
-                slack = np.zeros(())
-                if ours.shape == y.shape:
-                    slack = rule.slack(stage, x, ours, taken.before, subject.precision)
-            # float32 overflows where float64 does not, and then anything may follow
-            slack = np.where(np.abs(ours) + slack > LARGEST / 4, np.nan, slack)
-        ledger.compare(HIDDEN if recurrent else STAGES[stage.kind], here, f"stage/{stage.at}", y, ours, slack)
+                ours = FORWARD[stage.kind].forward(stage, x, state, taken.draws.get(stage.at), subject.precision)
+            ours = within_range(ours)
+        check = HIDDEN if recurrent else STAGES[stage.kind]
+        ledger.compare(check, here, f"stage/{stage.at}", y, ours.value, ours.error)
 
 
 def check_figures(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken) -> None:
@@ -143,7 +141,7 @@ def check_statistics(
     ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken, *, initial: bool
 ) -> None:
     """Batch normalization: what it took off the mini-batch, and its running statistics after the step."""
-    unit, momentum = 16 * subject.precision.unit, subject.run.config["network"].get("norm_momentum", 0.1)
+    unit, momentum = subject.precision.unit, subject.run.config["network"].get("norm_momentum", 0.1)
     for stage in subject.stages:
         recorded = frame.layers[stage.number].batch_norm
         if stage.kind != "norm" or stage.info.norm != "batch":
@@ -153,29 +151,28 @@ def check_statistics(
             continue
         entered = taken.entered(stage)
         assert entered is not None
-        wide = entered.astype(np.float64)
         with np.errstate(all="ignore"):
-            of = standardized(stage, wide)
-            count = wide.size // of.mean.size
+            of = standardized(stage, Bounded.exact(entered, unit))
             shape = recorded.batch_mean.shape
-            mean, var = of.mean.reshape(shape), of.var.reshape(shape)
-            lost = unit * np.abs(wide).max(of.axes).reshape(shape)
-            of_var = unit * var + lost * lost + 2 * lost * np.sqrt(var)
+            mean, var = of.mean.reshape(*shape), of.var.reshape(*shape)
+            size = np.abs(entered.astype(np.float64)).max(of.axes).reshape(shape)
         # these two are taken in float64 from recorded values, and rounded once
-        ledger.compare(
-            BATCH, here, "batch_mean", recorded.batch_mean, mean, 2 * UNIT * np.abs(mean) + WIDE * lost / unit
-        )
-        ledger.compare(BATCH, here, "batch_var", recorded.batch_var, var, 2 * UNIT * var + WIDE * (lost / unit) ** 2)
+        allowed = 2 * UNIT * np.abs(mean.value) + WIDE * size
+        ledger.compare(BATCH, here, "batch_mean", recorded.batch_mean, mean.value, allowed)
+        ledger.compare(BATCH, here, "batch_var", recorded.batch_var, var.value, 2 * UNIT * var.value + WIDE * size**2)
         ledger.compare(BATCH, here, "eps", recorded.eps, stage.options["eps"], 1e-15)
         for name, values in (("gamma", recorded.gamma), ("beta", recorded.beta)):
             before = taken.before[stage.name("weight" if name == "gamma" else "bias")]
             ledger.compare(AFFINE, here, name, values, before, 0)
-        for name, new, off in (
-            ("running_mean", mean, lost),
-            ("running_var", var * count / max(count - 1, 1), of_var),
-        ):
+        for name, new in (("running_mean", mean), ("running_var", var * (of.count / max(of.count - 1, 1)))):
             before = taken.before[stage.name(name)]
-            ours = before if initial else (1 - momentum) * before + momentum * new
             with np.errstate(all="ignore"):
-                allowed = 0 if initial else 8 * UNIT * (np.abs(before) + np.abs(ours)) + 2 * momentum * off
-            ledger.compare(RUNNING, here, name, getattr(recorded, name), ours, allowed)
+                ours = Bounded.exact(before, unit) if initial else running(before, new, momentum)
+            ledger.compare(RUNNING, here, name, getattr(recorded, name), ours.value, ours.error)
+
+
+def running(before: Values, new: Bounded, momentum: float) -> Bounded:
+    """(1 - momentum) · before + momentum · new."""
+    value = (1 - momentum) * before + momentum * new.value
+    lost = 4 * new.unit * ((1 - momentum) * np.abs(before) + momentum * new.reach)
+    return new.function(value, momentum, lost)
