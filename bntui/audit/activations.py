@@ -22,6 +22,8 @@ LEAK: Final = 0.01
 """Slope of the leaky ReLU below 0."""
 ULPS: Final = 4.0
 """Units in the last place (two unit roundoffs each) that an elementary function may be off."""
+ERF: Final = 24.0
+"""Unit roundoffs that erf may be off: PyTorch's vectorized one is Abramowitz and Stegun's 7.1.26, good to 1.5e-7."""
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 
@@ -39,23 +41,25 @@ def sigmoid(x: Bounded) -> Bounded:
     """1 / (1 + exp(-x)), without overflow."""
     low = np.exp(-np.abs(x.value))
     y = np.where(x.value >= 0, 1 / (1 + low), low / (1 + low))
-    return x.function(y, _nearest(x, lambda v: np.exp(-v) / (1 + np.exp(-v)) ** 2), 4 * ULPS * x.unit * y)
+    steepest = _nearest(x, lambda v: np.exp(-v) / (1 + np.exp(-v)) ** 2)
+    return x.function(y, steepest, 4 * ULPS * x.unit * y, y * (1 - y))
 
 
 def _sigmoid_slope(_x: Bounded, y: Bounded) -> Bounded:
     """y (1 - y)."""
-    return y.function(y.value * (1 - y.value), 1.0, 3 * y.unit * np.abs(y.value))
+    return y.function(y.value * (1 - y.value), 1.0, 3 * y.unit * np.abs(y.value), 1 - 2 * y.value)
 
 
 def tanh(x: Bounded) -> Bounded:
     """The hyperbolic tangent."""
     y = np.tanh(x.value)
-    return x.function(y, _nearest(x, lambda v: 1 - np.tanh(v) ** 2), 2 * ULPS * x.unit * np.abs(y))
+    return x.function(y, _nearest(x, lambda v: 1 - np.tanh(v) ** 2), 2 * ULPS * x.unit * np.abs(y), 1 - y * y)
 
 
 def _tanh_slope(_x: Bounded, y: Bounded) -> Bounded:
     """1 - y²: near the ends little is left of the 1, and its rounding."""
-    return y.function(1 - y.value**2, 2 * np.minimum(y.reach, 2), 3 * y.unit * np.ones_like(y.value))
+    rounding = 3 * y.unit * np.ones_like(y.value)
+    return y.function(1 - y.value**2, 2 * np.minimum(y.reach, 2), rounding, -2 * y.value)
 
 
 def _nearest(x: Bounded, slope: Callable[[Values], Values]) -> Values:
@@ -66,14 +70,18 @@ def _nearest(x: Bounded, slope: Callable[[Values], Values]) -> Values:
 def _rectified(leak: float) -> Activation:
     def function(x: Bounded) -> Bounded:
         y = np.where(x.value < 0, leak * x.value, x.value)
-        return x.function(y, 1.0, 2 * x.unit * np.abs(y) * (leak > 0))
+        return x.function(y, 1.0, 2 * x.unit * np.abs(y) * (leak > 0), np.where(x.value < 0, leak, 1.0))
 
     def slope(x: Bounded, _y: Bounded) -> Bounded:
         """Where float32 may have been on either side of the kink, either slope may have been taken."""
         value = np.where(x.value > 0, 1.0, leak)
-        either = (np.abs(x.value) <= x.error) & (x.error > 0)
+        spread = x.spread
+        either = (np.abs(x.value) <= spread) & (spread > 0)
         made = Bounded.exact(value, x.unit)
-        return made.function(value, 1.0, (1 - leak) * either + x.unit * leak) if either.any() or leak else made
+        if not either.any() and not leak:
+            return made
+        found = made.function(value, 1.0, (1 - leak) * either + x.unit * leak)
+        return found if x.trials is None else found.tried()
 
     return Activation(function, slope)
 
@@ -85,29 +93,30 @@ def _below(x: Values) -> tuple[Values, Values]:
 
 
 def gelu(x: Bounded) -> Bounded:
-    """x Φ(x); below 0 float32 takes 1 + erf as the difference of what is nearly alike: half an ulp of 1 is lost."""
-    share, _density = _below(x.value)
+    """x Φ(x); below 0 float32 takes 1 + erf as the difference of what is nearly alike."""
+    share, density = _below(x.value)
     y = x.value * share
-    return x.function(y, 1.13, ULPS * x.unit * (np.abs(x.value) + 2 * np.abs(y)))
+    rounding = x.unit * (ERF / 2 * np.abs(x.value) + 2 * ULPS * np.abs(y))
+    return x.function(y, 1.13, rounding, share + x.value * density)
 
 
 def _gelu_slope(x: Bounded, _y: Bounded) -> Bounded:
     """Φ(x) + x φ(x), and the same cancellation; its own derivative is at most 0.8."""
     share, density = _below(x.value)
     steep = np.abs(x.value) * density
-    rounding = ULPS * x.unit * (1 + share + steep * (2 + x.value * x.value))
-    return x.function(share + x.value * density, 0.8, rounding)
+    rounding = x.unit * (ERF / 2 + ULPS * (share + steep * (2 + x.value * x.value)))
+    return x.function(share + x.value * density, 0.8, rounding, density * (2 - x.value * x.value))
 
 
 def _softsign(x: Bounded) -> Bounded:
     y = x.value / (1 + np.abs(x.value))
-    return x.function(y, 1.0, 4 * x.unit * np.abs(y))
+    return x.function(y, 1.0, 4 * x.unit * np.abs(y), (1 + np.abs(x.value)) ** -2)
 
 
 def _softsign_slope(x: Bounded, _y: Bounded) -> Bounded:
     """(1 + |x|)⁻²; autograd takes 1 / (1 + |x|) - |x| / (1 + |x|)², and what cancels is lost."""
     below = 1 / (1 + np.abs(x.value))
-    return x.function(below**2, 2.0, 8 * x.unit * below)
+    return x.function(below**2, 2.0, 8 * x.unit * below, -2 * np.sign(x.value) * below**3)
 
 
 ACTIVATIONS: Final = {

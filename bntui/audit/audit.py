@@ -28,6 +28,7 @@ from bntui.audit.subject import EVIDENCE, Subject, Taken, known_kinds, unpack
 from bntui.audit.tolerances import Precision
 from bntui.audit.validation import (
     Answer,
+    Answers,
     check_predictions,
     check_scores,
     check_validation,
@@ -168,7 +169,7 @@ class _Audit:
                 recompute(ledger, place, subject, row.frame, taken, after, initial=initial)
                 self._after(place, subject, row.frame, taken, after, initial=initial)
                 self._full += 1
-            except (ValueError, LookupError, AssertionError) as error:
+            except (ValueError, LookupError) as error:
                 # shapes that do not fit each other: what was recorded cannot have been computed
                 ledger.fail(EVIDENCE, place, "evidence", str(error), "+")
                 self._consistent += 1
@@ -293,17 +294,17 @@ class _Audit:
             )  # fmt: skip
         if initial:
             assert taken.target is not None
-            step = Bounded.exact(taken.values[-1], unit)
+            step = Answers(Bounded.exact(taken.values[-1], unit))
             recorded_scores = frame.train_loss, frame.train_accuracy
             names = ("train_loss", "train_accuracy")
             check_scores(ledger, LOSS, place, names, recorded_scores, subject.task, step, taken.target)
         answer = self._answer(subject)
         if answer is not None:
             x, target = samples.validation
-            check_validation(ledger, place, frame, subject.task, answer(x, after), target)
+            check_validation(ledger, place, frame, subject.task, Answers.of(answer, x, after), target)
         points = samples.grid
         if points is not None and frame.predictions is not None:
-            answers = evaluating(subject.stages, subject.precision)(points, after)
+            answers = Answers.of(evaluating(subject.stages, subject.precision), points, after).best
             check_predictions(ledger, place, frame.predictions, subject.task, answers)
 
     def _answer(self, subject: Subject) -> Answer | None:

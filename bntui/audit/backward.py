@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from bntui.audit import normalize
 from bntui.audit.activations import ACTIVATIONS, ULPS
-from bntui.audit.bounded import Bounded, matmul, summed_products, tightened, total
+from bntui.audit.bounded import Bounded, carried, matmul, smaller, summed_products, tightened, total
 from bntui.audit.forward import Draws, columns, flat, kept, padding, squares, within_range
 from bntui.audit.network import Stage
 from bntui.audit.recurrence import State, of_scale, through_time
 from bntui.audit.tolerances import Precision
 
 Values = NDArray[Any]
+LOOSE: Final = 1e-3
+"""A bound above this share of its figure says little."""
 Back = tuple[Bounded | None, dict[str, Bounded]]
 """Gradient of a stage's input (None: not determined), and those of its parameters."""
 
@@ -45,10 +47,14 @@ def cross_entropy(logits: Bounded, classes: Values) -> Bounded:
     whole = np.log(np.exp(logits.value - top).sum(1)) + top[:, 0]
     at = np.arange(len(top)), classes
     # log Σ exp moves no further than the logit that moves most
-    error = logits.error.max(1) + logits.error[at]
     span = np.abs(top[:, 0]) + np.abs(whole) + np.abs(logits.value[at]) + np.log(logits.shape[1])
-    error = error + 2 * ULPS * logits.unit * span
-    return tightened(whole - logits.value[at], error, np.asarray(np.inf), logits.unit)
+    rounding = 2 * ULPS * logits.unit * span
+    error = logits.error.max(1) + logits.error[at] + rounding
+    moved = []
+    if logits.trials is not None:
+        share = np.exp(logits.value - whole[:, None])
+        moved.append((share * logits.trials).sum(2) - logits.trials[:, at[0], at[1]])
+    return tightened(whole - logits.value[at], error, np.asarray(np.inf), logits.unit, carried(rounding, *moved))
 
 
 def squared_error(output: Bounded, target: Values) -> Bounded:
@@ -64,9 +70,14 @@ def loss_gradient(task: str, output: Bounded, target: Values) -> Bounded:
         return (output - target.astype(np.float64)) * (2 / output.value.size)
     count = len(output.value)
     share, error = softmax(output)
+    rounding = (softmax(Bounded.exact(output.value, output.unit))[1] + 2 * output.unit) / count
+    moved = []
+    if output.trials is not None:
+        mean = (share * output.trials).sum(2, keepdims=True)
+        moved.append(share * (output.trials - mean) / count)
     share[np.arange(count), target] -= 1
     error = (error + 2 * output.unit * np.abs(share)) / count
-    return tightened(share / count, error, np.asarray(np.inf), output.unit)
+    return tightened(share / count, error, np.asarray(np.inf), output.unit, carried(rounding, *moved))
 
 
 def softmax(logits: Bounded) -> tuple[Values, Values]:
@@ -80,7 +91,7 @@ def softmax(logits: Bounded) -> tuple[Values, Values]:
     whole = away.sum(1, keepdims=True)
     share: Values = away / whole
     below = np.abs(logits.value - top)
-    exponent = logits.unit * (4 * below + 4 * np.log(whole) + ULPS + logits.shape[1] + 2 * ULPS)
+    exponent = logits.unit * (4 * below + 4 * np.log(whole) + 3 * ULPS + logits.shape[1])
     exponent = exponent + 2 * logits.error.max(1, keepdims=True)
     error = np.fmin(share * np.expm1(np.minimum(exponent, 50)), 1.0)
     known = np.isfinite(logits.reach).all(1, keepdims=True)  # else float32 may have had NaN
@@ -120,7 +131,8 @@ def _conv(at: Passing) -> Back:
     lost = places * back.unit * gathered(back.reach)
     error = gathered(back.error) + lost
     norm = np.sqrt(places) * back.norm + float(np.sqrt((lost * lost).sum()))
-    return tightened(gathered(back.value), error, norm, back.unit), gradients
+    moved = [] if back.trials is None else [np.stack([gathered(trial) for trial in back.trials])]
+    return tightened(gathered(back.value), error, norm, back.unit, carried(lost, *moved)), gradients
 
 
 def _norm(at: Passing) -> Back:
@@ -165,7 +177,7 @@ def _pool(at: Passing) -> Back:
     Where the largest is not certain, it may have gone to another.
     """
     side = at.stage.options["pool"]
-    inside, off = squares(at.stage, at.x.value), squares(at.stage, at.x.error)
+    inside, off = squares(at.stage, at.x.value), squares(at.stage, at.x.spread)
     chosen = np.argmax(inside, -1)[..., None] == np.arange(side * side)
     possible = inside + off >= (inside - off).max(-1, keepdims=True)
     unsure = (possible & (possible.sum(-1, keepdims=True) > 1) & (off.max(-1, keepdims=True) > 0)) | chosen
@@ -180,7 +192,10 @@ def _pool(at: Passing) -> Back:
     either = unsure & ((unsure & ~chosen).any(-1, keepdims=True))
     error = spread(np.where(either, at.d.reach[..., None], chosen * at.d.error[..., None]))
     norm = at.d.norm if not either.any() else np.asarray(np.inf)
-    return tightened(spread(chosen * at.d.value[..., None]), error, norm, at.d.unit), {}
+    unsure_error = np.where(either, at.d.reach[..., None], 0.0) if either.any() else np.zeros(())
+    moved = [] if at.d.trials is None else [np.stack([spread(chosen * t[..., None]) for t in at.d.trials])]
+    trials = carried(spread(unsure_error) if either.any() else np.zeros(at.x.shape), *moved)
+    return tightened(spread(chosen * at.d.value[..., None]), error, norm, at.d.unit, trials), {}
 
 
 def _dropout(at: Passing) -> Back:
@@ -238,6 +253,23 @@ class Gradients:
     values: list[Bounded | None]
     """Of each stage's output; None: not determined."""
     parameters: dict[str, Bounded] = field(default_factory=dict)
+
+    def loose(self) -> bool:
+        """The bound of a weight's gradient says little: it is above a thousandth of its length."""
+        weights = (found for name, found in self.parameters.items() if name.endswith("weight"))
+        return any(lost > LOOSE * length for length, lost in (found.length() for found in weights) if length)
+
+    def or_smaller(self, tried: Gradients) -> Gradients:
+        """Each with the smaller of its bounds."""
+        pairs = zip(self.values, tried.values, strict=True)
+        values = [None if own is None or other is None else smaller(own, other) for own, other in pairs]
+        return Gradients(values, {name: smaller(own, tried.parameters[name]) for name, own in self.parameters.items()})
+
+
+def tight(backward: Callable[[bool], Gradients]) -> Gradients:
+    """Gradients with certain bounds; where these say little, once more with trials (True)."""
+    certain = backward(False)
+    return certain.or_smaller(backward(True)) if certain.loose() else certain
 
 
 def backpropagate(

@@ -7,6 +7,12 @@ off by at most γ_n times the sum of their magnitudes, γ_n = n·u / (1 - n·u),
 Two bounds are carried side by side, and each tightens the other: one for each value, and one for the Euclidean norm of
 all errors together.  The first is sharp for a single operation; the second does not grow as fast through many layers,
 because a matrix lengthens no vector by more than its spectral norm.
+
+Both assume that all roundings conspire.  Through a recurrence or thirty layers that says nothing any more; there the
+probabilistic bound takes over (Higham and Mary, 2019, *A new approach to probabilistic rounding error analysis*):
+roundings that are independent add up to λ times the root of their sum of squares with probability 1 - 2 exp(-λ²/2).
+That root is measured by *trials*: each draws the sign of every rounding, as large as its bound, and is carried along
+to first order.  See :meth:`Bounded.tried` and :func:`smaller`.
 """
 
 from __future__ import annotations
@@ -29,9 +35,28 @@ TINY: Final = 1e-37
 """Below the smallest normal float32 (1.2e-38) a device may round to 0; each product may lose so much."""
 
 
+FREE: Final = 8
+"""Trials in which every rounding has a sign of its own."""
+SHARED: Final = 4
+"""Trials in which all roundings of an operation have one sign: units or samples that are alike round alike."""
+SCATTER: Final = 40.0
+"""Times the trials' root mean square: λ = 6 where that is a seventh of the true one, which 8 trials give with a
+probability below 1e-8."""
+OUTLIER: Final = 0.1
+"""A single value's trials may all be small by chance: at least this share of the whole array's root mean square."""
+_signs = np.random.default_rng(0)
+
+
 def gamma(count: int, unit: float) -> float:
     """γ_n: what a sum of ``count`` rounded products may lose, relative to the sum of their magnitudes."""
     return count * unit / (1 - count * unit) if count * unit < 0.5 else math.inf
+
+
+def of_sum(count: int, *parts: Bounded) -> float:
+    """What a sum of ``count`` terms may lose, relative to their magnitudes: γ_n for certain; where trials are carried,
+    √n·u, the root of the sum of squares of n roundings."""
+    unit = parts[0].unit
+    return math.sqrt(count) * unit if tried(*parts) else gamma(count, unit)
 
 
 def spectral(matrix: Values) -> float:
@@ -59,6 +84,9 @@ class Bounded:
     norm: Values
     """Euclidean norm of the errors: of all together, shape ``()``, or of each sample's, shape ``(B,)``."""
     unit: float = UNIT
+    trials: Values | None = None
+    """How far each trial has moved the values, shape ``(FREE + SHARED, *shape)``.  Where trials are carried, certain
+    bounds are not: ``error`` and ``norm`` are 0."""
 
     __array_ufunc__ = None  # NumPy's arrays leave the operation to us
 
@@ -87,18 +115,30 @@ class Bounded:
         """Euclidean norm of all values, and how far that of float32's may be from it."""
         return euclidean(self.value), min(float(np.sqrt((self.norm**2).sum())), euclidean(self.error))
 
+    # --- trials ---
+
+    def tried(self) -> Bounded:
+        """With trials of the errors that are there, instead of these; what is computed from it carries them along."""
+        return tightened(self.value, self.error, self.norm, self.unit, _drawn(self.error))
+
+    @property
+    def spread(self) -> Values:
+        """How far float32 may be: for certain, or in all likelihood where trials are carried."""
+        return self.error if self.trials is None else SCATTER / 4 * _root_mean_square(self.trials)
+
     # --- arithmetic ---
 
     def __add__(self, other: Bounded | Values | float) -> Bounded:
         other = self._paired(other)
         value = self.value + other.value
-        return self._result(value, [(1.0, self), (1.0, other)], self._rounding(value, self.error + other.error))
+        rounding = self._rounding(value, self.error + other.error)
+        return self._result(value, [(1.0, self), (1.0, other)], rounding, (1.0, 1.0))
 
     def __sub__(self, other: Bounded | Values | float) -> Bounded:
         return self + -self._paired(other)
 
     def __neg__(self) -> Bounded:
-        return Bounded(-self.value, self.error, self.norm, self.unit)
+        return Bounded(-self.value, self.error, self.norm, self.unit, None if self.trials is None else -self.trials)
 
     def __rsub__(self, other: float) -> Bounded:
         return -self + other
@@ -106,11 +146,13 @@ class Bounded:
     def __mul__(self, other: Bounded | Values | float) -> Bounded:
         other = self._paired(other)
         value = self.value * other.value
+        parts: list[tuple[Values | float, Bounded]]
         if self.is_exact and other.is_exact:
-            return self._result(value, [], self._rounding(value, 0.0))
+            parts = [(0.0, self), (0.0, other)]
+            return self._result(value, parts, self._rounding(value, 0.0), (other.value, self.value))
         grown = np.abs(self.value) * other.error + self.error * other.reach
         parts = [(other.reach, self), (np.abs(self.value), other)]
-        return self._result(value, parts, self._rounding(value, grown))
+        return self._result(value, parts, self._rounding(value, grown), (other.value, self.value))
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -125,8 +167,14 @@ class Bounded:
         result: Values = self.unit * (np.abs(value) + grown) + TINY * (value != 0)
         return result
 
-    def _result(self, value: Values, parts: Sequence[tuple[Values | float, Bounded]], rounding: Values) -> Bounded:
-        """``rounding`` is this operation's own; each part's errors come in times its factor."""
+    def _result(
+        self,
+        value: Values,
+        parts: Sequence[tuple[Values | float, Bounded]],
+        rounding: Values,
+        slopes: Sequence[Values | float],
+    ) -> Bounded:
+        """``rounding`` is this operation's own; each part's errors come in times its factor, trials times its slope."""
         error, norm = rounding, _norm_of(rounding, self.norm)
         for factor, part in parts:
             if part.is_exact:
@@ -138,18 +186,31 @@ class Bounded:
                 norm = norm + np.minimum(by_value, _largest(np.asarray(factor), value.shape, self.norm) * part.norm)
             else:
                 norm = norm + by_value
-        return tightened(value, error, norm, self.unit)
+        trials = None
+        if tried(*(part for _factor, part in parts)):
+            moved = (slope * lifted(part, value.ndim) for slope, (_f, part) in zip(slopes, parts, strict=True))
+            trials = sum(moved, _drawn(np.broadcast_to(rounding, value.shape)))
+        return tightened(value, error, norm, self.unit, trials)
 
-    def function(self, value: Values, slope: Values | float, rounding: Values) -> Bounded:
-        """An elementary function of these: ``slope`` bounds its derivative wherever float32's argument may be."""
-        return self._result(value, [(slope, self)], rounding + TINY * (value != 0))
+    def function(
+        self, value: Values, slope: Values | float, rounding: Values, derivative: Values | float | None = None
+    ) -> Bounded:
+        """An elementary function of these.
+
+        Args:
+            slope: bounds the size of its derivative wherever float32's argument may be.
+            derivative: at the values themselves; by default the same.
+        """
+        at = slope if derivative is None else derivative
+        return self._result(value, [(slope, self)], rounding + TINY * (value != 0), (at,))
 
     # --- arrangement: no value changes ---
 
     def arranged(self, how: Callable[[Values], Values]) -> Bounded:
         """Reshaped, cut, moved: what ``how`` does with values it does with their errors."""
         error = how(self.error)
-        return Bounded(how(self.value), error, _smaller(self.norm, _norm_of(error, self.norm)), self.unit)
+        trials = None if self.trials is None else np.stack([how(trial) for trial in self.trials])
+        return Bounded(how(self.value), error, _smaller(self.norm, _norm_of(error, self.norm)), self.unit, trials)
 
     def reshape(self, *shape: int) -> Bounded:
         return self.arranged(lambda values: values.reshape(*shape))
@@ -191,10 +252,65 @@ def _spread(norm: Values, ndim: int) -> Values:
     return norm.reshape(-1, *(1 for _ in range(ndim - 1))) if norm.ndim else norm
 
 
-def tightened(value: Values, error: Values, norm: Values, unit: float) -> Bounded:
+def _drawn(error: Values) -> Values:
+    """Errors as large as they may be, their signs drawn at random, each by itself or all alike."""
+    free = _signs.integers(0, 2, (FREE, *error.shape), np.int8) * 2 - 1
+    shared = _signs.integers(0, 2, (SHARED, *(1 for _ in error.shape)), np.int8) * 2 - 1
+    return np.concatenate([free * error, shared * error])
+
+
+def tried(*parts: Bounded) -> bool:
+    """Trials are carried by one of these, and so by what is computed from them."""
+    return any(part.trials is not None for part in parts)
+
+
+def lifted(part: Bounded, ndim: int) -> Values:
+    """Trials shaped to be broadcast over values of so many axes; drawn here where the part carries certain bounds."""
+    if part.trials is None and part.is_exact:
+        return np.zeros(())
+    trials = _drawn(part.error) if part.trials is None else part.trials
+    return trials.reshape(len(trials), *(1 for _ in range(ndim - part.value.ndim)), *part.shape)
+
+
+def tightened(value: Values, error: Values, norm: Values, unit: float, trials: Values | None = None) -> Bounded:
     """No error is larger than the norm of all, nor that than the norm of the single bounds."""
+    if trials is not None:
+        return Bounded(value, np.zeros_like(value), np.zeros_like(norm), unit, trials)
     error = np.fmin(error, _spread(np.where(np.isfinite(norm), norm, np.inf), error.ndim))
-    return Bounded(value, error, _smaller(norm, _norm_of(error, norm)), unit)
+    return Bounded(value, error, _smaller(norm, _norm_of(error, norm)), unit, trials)
+
+
+def smaller(certain: Bounded, tried: Bounded) -> Bounded:
+    """The smaller of the certain and the probabilistic bound, value by value and for the norm of all."""
+    assert tried.trials is not None
+    mean_square = _root_mean_square(tried.trials) ** 2
+    likely = SCATTER * np.sqrt(np.maximum(mean_square, OUTLIER**2 * mean_square.mean())) + TINY
+    error = np.where(certain.error > 0, np.fmin(certain.error, likely), 0.0)
+    norm = certain.norm if certain.norm.ndim else _smaller(certain.norm, _likely_norm(tried))
+    return tightened(certain.value, error, norm, certain.unit)
+
+
+def _root_mean_square(trials: Values) -> Values:
+    """Of the trials of each kind; the larger."""
+    free, shared = (part**2 for part in (trials[:FREE], trials[FREE:]))
+    result: Values = np.sqrt(np.maximum(free.mean(0), shared.mean(0)))
+    return result
+
+
+def _likely_norm(tried: Bounded) -> Values:
+    """How far the length may be: what the trials add along the values, and what they are long themselves."""
+    assert tried.trials is not None
+    flat, length = tried.trials.reshape(len(tried.trials), -1), euclidean(tried.value)
+    along = flat @ (tried.value.ravel() / length) if length else np.zeros(len(flat))
+    whole = np.sqrt((flat * flat).sum(1))
+    result = SCATTER * _root_mean_square(along) + SCATTER / 4 * _root_mean_square(whole)
+    return np.asarray(result if np.isfinite(result) else np.inf)
+
+
+def carried(rounding: Values, *moved: Values | None) -> Values | None:
+    """An operation's trials: what those of its operands come to, and its own rounding; None where none has any."""
+    present = [each for each in moved if each is not None]
+    return sum(present, _drawn(rounding)) if present else None
 
 
 def matmul(a: Bounded, b: Bounded, added: Bounded | None = None, *, factors: float = 0.0) -> Bounded:
@@ -206,7 +322,7 @@ def matmul(a: Bounded, b: Bounded, added: Bounded | None = None, *, factors: flo
     parts = [part for part in (added,) if part is not None]
     for part in parts:
         value, size = value + part.value, size + part.reach
-    rounding = (gamma(b.shape[0] + 2, a.unit) + 3 * factors) * size + TINY * b.shape[0] * (size != 0)
+    rounding = (of_sum(b.shape[0] + 2, a, b, *parts) + 3 * factors) * size + TINY * b.shape[0] * (size != 0)
     rounding = np.where(size > LARGEST, np.inf, rounding)
     error, norm = rounding, _norm_of(rounding, a.norm)
     if not a.is_exact:
@@ -218,13 +334,21 @@ def matmul(a: Bounded, b: Bounded, added: Bounded | None = None, *, factors: flo
         error, norm = error + grown, norm + _norm_of(grown, a.norm)
     for part in parts:
         error, norm = error + part.error, norm + _norm_of(np.broadcast_to(part.error, value.shape), a.norm)
-    return tightened(value, error, norm, a.unit)
+    trials = None
+    if tried(a, b, *parts):
+        moved = [lifted(part, value.ndim) for part in parts]
+        if not a.is_exact or a.trials is not None:
+            moved.append(lifted(a, a.value.ndim) @ b.value)
+        if not b.is_exact or b.trials is not None:
+            moved.append(np.stack([a.value @ trial for trial in lifted(b, 2)]))
+        trials = carried(rounding, *moved, np.zeros(()))
+    return tightened(value, error, norm, a.unit, trials)
 
 
 def summed_products(d: Bounded, x: Bounded, *, factors: float = 0.0) -> Bounded:
     """``dᵀ x``, ``(M, J)`` and ``(M, I)`` to ``(J, I)``: a parameter's gradient as a sum over the mini-batch."""
     value, size = d.value.T @ x.value, d.reach.T @ x.reach
-    rounding = (gamma(len(d.value) + 2, d.unit) + 3 * factors) * size + TINY * len(d.value) * (size != 0)
+    rounding = (of_sum(len(d.value) + 2, d, x) + 3 * factors) * size + TINY * len(d.value) * (size != 0)
     rounding = np.where(size > LARGEST, np.inf, rounding)
     error, norm = rounding, _norm_of(rounding, d.norm)
     if not d.is_exact:
@@ -234,7 +358,15 @@ def summed_products(d: Bounded, x: Bounded, *, factors: float = 0.0) -> Bounded:
     if not x.is_exact:
         grown = np.abs(d.value).T @ x.error
         error, norm = error + grown, norm + _norm_of(grown, d.norm)
-    return tightened(value, error, norm, d.unit)
+    trials = None
+    if tried(d, x):
+        moved = [np.zeros(())]
+        if not d.is_exact or d.trials is not None:
+            moved.append(np.swapaxes(lifted(d, 2), 1, 2) @ x.value)
+        if not x.is_exact or x.trials is not None:
+            moved.append(d.value.T @ lifted(x, 2))
+        trials = carried(rounding, *moved)
+    return tightened(value, error, norm, d.unit, trials)
 
 
 def total(terms: Bounded, axis: int | tuple[int, ...] = 0) -> Bounded:
@@ -242,10 +374,11 @@ def total(terms: Bounded, axis: int | tuple[int, ...] = 0) -> Bounded:
     value, size = terms.value.sum(axis), terms.reach.sum(axis)
     axes = (axis,) if isinstance(axis, int) else axis
     count = math.prod(terms.shape[at] for at in axes)
-    rounding = gamma(count, terms.unit) * size
+    rounding = of_sum(count, terms) * size
     grown = terms.error.sum(axis)
     error = rounding + np.fmin(grown, math.sqrt(count) * euclidean(terms.error))
-    return tightened(value, error, np.asarray(euclidean(error)), terms.unit)
+    moved = None if terms.trials is None else terms.trials.sum(tuple(at + 1 for at in axes))
+    return tightened(value, error, np.asarray(euclidean(error)), terms.unit, carried(rounding, moved))
 
 
 def concatenated(parts: Sequence[Bounded], axis: int) -> Bounded:
@@ -261,4 +394,8 @@ def stacked(parts: Sequence[Bounded], axis: int) -> Bounded:
 def _joined(parts: Sequence[Bounded], how: Callable[[list[Values]], Values]) -> Bounded:
     value, error = how([part.value for part in parts]), how([part.error for part in parts])
     norm = np.sqrt(np.sum([part.norm**2 for part in parts], 0))
-    return tightened(value, error, np.asarray(norm), parts[0].unit)
+    trials = None
+    if tried(*parts):
+        whole = [lifted(part, part.value.ndim) + np.zeros((FREE + SHARED, *part.shape)) for part in parts]
+        trials = np.stack([how([each[at] for each in whole]) for at in range(FREE + SHARED)])
+    return tightened(value, error, np.asarray(norm), parts[0].unit, trials)

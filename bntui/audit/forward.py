@@ -47,10 +47,10 @@ def columns(stage: Stage, x: Bounded, weight: Bounded) -> tuple[Bounded, tuple[i
         return np.moveaxis(windows, 1, 3).reshape(len(values), windows.shape[2] * windows.shape[3], -1)
 
     size = tuple((side + 2 * pad - k) // stride + 1 for side, k in zip(x.shape[2:], kernel, strict=True))
-    error = seen(x.error)
+    made = x.arranged(seen)
     # a pixel is seen from at most k² places: together they see its error k times as large
-    norm = np.fmin(np.sqrt(kernel[0] * kernel[1]) * x.norm, np.inf)
-    return tightened(seen(x.value), error, norm, x.unit), (size[0], size[1])
+    norm = np.sqrt(kernel[0] * kernel[1]) * x.norm
+    return tightened(made.value, made.error, norm, x.unit, made.trials), (size[0], size[1])
 
 
 def padding(stage: Stage, weight: Bounded) -> int:
@@ -115,8 +115,13 @@ def squares(stage: Stage, x: Values) -> Values:
 
 
 def _pool(stage: Stage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
-    value, error = (squares(stage, values).max(-1) for values in (x.value, x.error))
-    return tightened(value, error, x.norm, x.unit)
+    inside = squares(stage, x.value)
+    chosen = inside.argmax(-1)[..., None]
+    trials = None
+    if x.trials is not None:
+        each = (squares(stage, trial) for trial in x.trials)
+        trials = np.stack([np.take_along_axis(trial, chosen, -1)[..., 0] for trial in each])
+    return tightened(inside.max(-1), squares(stage, x.error).max(-1), x.norm, x.unit, trials)
 
 
 def _dropout(stage: Stage, x: Bounded, _state: State, mask: Values | None, _precision: Precision) -> Bounded:
@@ -126,18 +131,21 @@ def _dropout(stage: Stage, x: Bounded, _state: State, mask: Values | None, _prec
 
 def kept(stage: Stage, mask: Values, unit: float) -> Bounded:
     """1 / (1 - p) where a unit was kept: float32 rounds 1 - p, and the quotient."""
-    value = mask / (1 - stage.info.dropout)
-    return Bounded.exact(value, unit).function(value, 1.0, 4 * unit * value)
+    value: Values = mask / (1 - stage.info.dropout)
+    rounding: Values = 4 * unit * value
+    return Bounded.exact(value, unit).function(value, 1.0, rounding)
 
 
 def _noise(_stage: Stage, x: Bounded, _state: State, drawn: Values | None, _precision: Precision) -> Bounded:
     assert drawn is not None
-    return x * drawn[0] + drawn[1]
+    scale, shift = (Bounded.exact(each, x.unit) for each in drawn)
+    return x * scale + shift
 
 
 def _noisy(_stage: Stage, x: Bounded, _state: State, drawn: Values | None, _precision: Precision) -> Bounded:
     assert drawn is not None
-    return Bounded.exact(drawn, x.unit, by_sample=bool(x.norm.ndim))
+    made = Bounded.exact(drawn, x.unit, by_sample=bool(x.norm.ndim))
+    return made if x.trials is None else made.tried()
 
 
 def _flatten(_stage: Stage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
@@ -178,7 +186,8 @@ def within_range(x: Bounded) -> Bounded:
     beyond = ~(x.reach <= LARGEST)
     if not beyond.any():
         return x
-    return Bounded(x.value, np.where(beyond, np.inf, x.error), np.full(x.norm.shape, np.inf), x.unit)
+    trials = None if x.trials is None else np.where(beyond, np.inf, x.trials)
+    return Bounded(x.value, np.where(beyond, np.inf, x.error), np.full(x.norm.shape, np.inf), x.unit, trials)
 
 
 def train(stages: Sequence[Stage], x: Bounded, state: State, draws: Draws, precision: Precision) -> list[Bounded]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.bounded import LARGEST, TINY, Bounded, euclidean, gamma, tightened
+from bntui.audit.bounded import LARGEST, TINY, Bounded, carried, euclidean, lifted, of_sum, tightened
 from bntui.audit.network import Stage
 
 Values = NDArray[Any]
@@ -50,7 +50,7 @@ def standardize(x: Bounded, axes: Axes, eps: float) -> Standardized:
     """Mean 0 and variance 1 over ``axes``, but for ε."""
     unit, size = x.unit, x.reach
     count = math.prod(x.shape[axis] for axis in axes)
-    lost = gamma(count + FEW, unit)
+    lost = of_sum(count + FEW, x)
     mean = x.value.mean(axes, keepdims=True)
     from_x = x.error.mean(axes, keepdims=True)
     off_mean = from_x + lost * size.mean(axes, keepdims=True)
@@ -75,15 +75,28 @@ def standardize(x: Bounded, axes: Axes, eps: float) -> Standardized:
     norm = np.asarray(euclidean(rounding) + float(largest.max(initial=0)) * float(x.norm.max(initial=0)))
     if x.norm.ndim:
         norm = np.sqrt(((grown + rounding).reshape(len(values), -1) ** 2).sum(1))
+    of_values = of_mean = of_var = of_inverse = None
+    if x.trials is not None:
+        within = tuple(axis + 1 for axis in axes)
+        moved_mean = x.trials.mean(within, keepdims=True)
+        moved_var = 2 * (x.trials * away).mean(within, keepdims=True)
+        moved = x.trials - moved_mean
+        of_values = carried(rounding, inverse * moved - values * moved_var / (2 * (var + eps)))
+        of_mean = carried(off_mean - from_x, moved_mean)
+        of_var = carried(lost * (var + 2 * spread * root), moved_var)
+        of_inverse = carried(4 * unit * inverse, -moved_var * inverse / (2 * (var + eps)))
     return Standardized(
-        tightened(values, grown + rounding, norm, unit),
-        _plain(mean, off_mean, unit), _plain(var, off_var, unit), _plain(inverse, off_inverse, unit),
-        uncentered, axes,
-    )  # fmt: skip
+        tightened(values, grown + rounding, norm, unit, of_values),
+        _plain(mean, off_mean, unit, of_mean),
+        _plain(var, off_var, unit, of_var),
+        _plain(inverse, off_inverse, unit, of_inverse),
+        uncentered,
+        axes,
+    )
 
 
-def _plain(value: Values, error: Values, unit: float) -> Bounded:
-    return tightened(value, error, np.asarray(euclidean(error)), unit)
+def _plain(value: Values, error: Values, unit: float, trials: Values | None) -> Bounded:
+    return tightened(value, error, np.asarray(euclidean(error)), unit, trials)
 
 
 def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
@@ -102,7 +115,7 @@ def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
     value = of.inverse.value * inner
     largest = of.inverse.value + of.inverse.error
     magnitude = d.reach.mean(axes, keepdims=True) + reach * (d.reach * reach).mean(axes, keepdims=True)
-    lost = (gamma(of.count + FEW, unit) * magnitude + FEW * unit * (d.reach + magnitude)) * largest
+    lost = (of_sum(of.count + FEW, d, of.values) * magnitude + FEW * unit * (d.reach + magnitude)) * largest
     lost += largest * (off_x * np.abs(along) + size * (d.reach * off_x).mean(axes, keepdims=True))
     lost += of.inverse.error * np.abs(inner) + TINY * (magnitude != 0)
     grown = 0.0
@@ -112,7 +125,23 @@ def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
             d.error + d.error.mean(axes, keepdims=True) + size * (d.error * size).mean(axes, keepdims=True)
         )
         norm = norm + np.minimum(float(largest.max(initial=0)) * d.norm, euclidean(grown))
-    return tightened(value, grown + lost, norm, unit)
+    return tightened(value, grown + lost, norm, unit, _tried_back(of, d, inner, along, lost))
+
+
+def _tried_back(of: Standardized, d: Bounded, inner: Values, along: Values, lost: Values) -> Values | None:
+    """Trials of :func:`backward`: it is linear in d, and its own coefficients move with x."""
+    within = tuple(axis + 1 for axis in of.axes)
+    x, inverse, moved = of.values.value, of.inverse.value, []
+    if d.trials is None and of.values.trials is None:
+        return None
+    tries, shifted, narrowed = (lifted(part, part.value.ndim) for part in (d, of.values, of.inverse))
+    if tries.ndim:
+        common, across = (part.mean(within, keepdims=True) for part in (tries, tries * x))
+        moved.append(inverse * (tries - common - x * across))
+    if shifted.ndim:
+        across = (d.value * shifted).mean(within, keepdims=True)
+        moved.append(narrowed * inner - inverse * (shifted * along + x * across))
+    return carried(lost, *moved)
 
 
 def _over_batch(stage: Stage, x: Bounded) -> Axes:
@@ -155,7 +184,7 @@ def scaled(of: Standardized, gamma_: Bounded, beta: Bounded, shape: tuple[int, .
     """γ x̂ + β, whether it is taken as (x - mean) · s · γ + β or as x · (s γ) + (β - mean · s γ)."""
     made = of.values.reshape(*shape) * gamma_ + beta
     lost = made.unit * (FEW * of.uncentered.reshape(shape) * gamma_.reach + 2 * beta.reach)
-    return tightened(made.value, made.error + lost, made.norm + euclidean(lost), made.unit)
+    return made.function(made.value, 1.0, lost)
 
 
 def per_feature(stage: Stage, parameter: Bounded, ndim: int) -> Bounded:

@@ -94,14 +94,15 @@ def quotient(above: Affine, below: Affine, g: Bounded) -> Bounded:
     value = (a + b * g.value) / (root + EPSILON)
     with np.errstate(all="ignore"):
         of_offset = np.where(a == 0, 0.0, a * a / c)
-        most = np.sqrt(of_offset + (b * b / d if d else (math.inf if b else 0.0)))
+        of_factor = b * b / d if d else (math.inf if b else 0.0)
+        most, most_apart = np.sqrt(of_offset + of_factor), np.sqrt(of_offset) + math.sqrt(of_factor)
     least = np.maximum(np.abs(g.value) - g.error, 0)
     lowest = np.sqrt(c + d * least**2) + EPSILON
     reach = np.fmin(most, (np.abs(a) + b * g.reach) / lowest)
     slope = (b + reach * math.sqrt(d)) / lowest
     grown = np.where(g.error > 0, np.fmin(slope * g.error, np.abs(value) + reach), 0.0)
     # both averages are sums of two products, rounded relative to these, then divided
-    size = (np.abs(a) + b * g.reach) / lowest
+    size = np.fmin(most_apart, (np.abs(a) + b * g.reach) / lowest)
     rounding = FEW * g.unit * (size + np.abs(value) + reach * (g.error > 0)) + TINY
     rounding = np.where(d * g.reach**2 > LARGEST, np.inf, rounding)
     return tightened(value, grown + rounding, np.asarray(np.inf), g.unit)

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit import optimizers
-from bntui.audit.backward import backpropagate, cross_entropy, loss_gradient, squared_error
-from bntui.audit.bounded import LARGEST, Bounded, euclidean, gamma
+from bntui.audit.backward import backpropagate, loss_gradient, tight
+from bntui.audit.bounded import LARGEST, Bounded, euclidean
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import parameter_names
 from bntui.audit.normalize import standardized
 from bntui.audit.recurrence import unroll
 from bntui.audit.subject import EVIDENCE, Subject, Taken
 from bntui.audit.tolerances import WIDE
-from bntui.audit.validation import exactly
+from bntui.audit.validation import exactly, loss_of, mean_loss
 from bntui.audit.values import AFFINE, check_figures, check_stages, check_statistics, running
 from bntui.keyframe import Keyframe
 from bntui.language import N_
@@ -67,10 +67,9 @@ def _loss(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken
     output = Bounded.exact(taken.values[-1], subject.precision.unit)
     classes = subject.task == "classification"
     with np.errstate(all="ignore"):
-        each = cross_entropy(output, taken.target) if classes else squared_error(output, taken.target)
-        loss = float(each.value.mean())
+        mean = mean_loss(loss_of(subject.task, output, taken.target))
+        loss, allowed = float(mean.value), float(mean.error)
         size = abs(loss) + (float(np.abs(output.value).max(1).mean()) if classes else 0.0)
-        allowed = float((each.error + gamma(each.value.size + 8, each.unit) * each.reach).mean())
         if not abs(loss) + allowed <= LARGEST:
             allowed = math.nan
     ledger.compare(LOSS, place, "batch_loss", frame.batch_loss, loss, allowed, scale=size)
@@ -82,8 +81,12 @@ def _gradients(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, 
     values = [Bounded.exact(each, unit) for each in taken.values]
     x = None if taken.x is None else Bounded.exact(taken.x, unit)
     with np.errstate(all="ignore"):
-        d = loss_gradient(subject.task, values[-1], taken.target)
-        found = backpropagate(subject.stages, x, values, exactly(taken.before, unit), taken.draws, d, subject.precision)
+        d, state = loss_gradient(subject.task, values[-1], taken.target), exactly(taken.before, unit)
+        found = tight(
+            lambda tried: backpropagate(
+                subject.stages, x, values, state, taken.draws, d.tried() if tried else d, subject.precision
+            )
+        )
     taken.gradients |= found.parameters
     for name, recorded in taken.recorded.items():
         if name in taken.gradients:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.activations import ACTIVATIONS, sigmoid, tanh
-from bntui.audit.bounded import Bounded, concatenated, matmul, stacked, summed_products, total
+from bntui.audit.bounded import Bounded, carried, concatenated, matmul, of_sum, stacked, summed_products, total
 from bntui.audit.network import Stage
 from bntui.audit.normalize import Standardized, backward, scaled, standardize
 
@@ -129,7 +129,9 @@ def normalized_by(x: Bounded, mean: Bounded, var: Bounded, eps: float, weight: B
     relative = np.minimum(var.error / z, 1)
     most = np.maximum(inverse, 1 / np.sqrt(eps) - inverse)
     off = np.fmin(inverse * (1 / np.sqrt(1 - relative) - 1), most) + 4 * x.unit * inverse
-    scale = Bounded(inverse, off, np.asarray(float(np.sqrt((off * off).sum()))), x.unit) * weight
+    of_var = [] if var.trials is None else [-var.trials * inverse / (2 * z)]
+    length = np.asarray(float(np.sqrt((off * off).sum())))
+    scale = Bounded(inverse, off, length, x.unit, carried(4 * x.unit * inverse, *of_var)) * weight
     made = (x - mean) * scale + beta
     # x · s + (β - mean · s) rounds products that the difference does not have
     either = x.unit * (6 * (x.reach + mean.reach) * scale.reach + 2 * beta.reach)
@@ -297,5 +299,5 @@ def of_scale(d: Bounded, of: list[Standardized], *, centered: bool) -> Bounded:
     if centered:
         return made
     reach = np.concatenate([each.uncentered for each in of], 0)
-    lost = 2 * (len(reach) + 8) * d.unit * (d.reach * reach).sum(0)
+    lost = 2 * of_sum(len(reach) + 8, d, normed) * (d.reach * reach).sum(0)
     return made.function(made.value, 1.0, lost)

@@ -12,13 +12,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.backward import backpropagate, loss_gradient
+from bntui.audit.backward import Gradients, backpropagate, loss_gradient, tight
 from bntui.audit.bounded import Bounded
 from bntui.audit.forward import Draws, train
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import DRAWN, Stage, parameter_names
 from bntui.audit.recurrence import State
 from bntui.audit.tolerances import WIDE, Precision
+from bntui.audit.validation import as_tried
 from bntui.keyframe import Keyframe
 from bntui.language import N_
 
@@ -72,7 +73,14 @@ def _moved(
     before, after = states
     earlier = {stage.name("") for stage in stages if stage.number < number}
     state = {name: (after if any(name.startswith(prefix) for prefix in earlier) else before)[name] for name in before}
-    entering = Bounded.exact(x, precision.unit)
-    values = train(stages, entering, state, draws, precision)
-    d = loss_gradient(task, values[-1], target)
-    return backpropagate(stages, entering, values, state, draws, d, precision).parameters
+
+    def moved(tried: bool) -> Gradients:
+        entering = Bounded.exact(x, precision.unit)
+        if tried:
+            entering = entering.tried()
+        own = as_tried(state) if tried else state
+        values = train(stages, entering, own, draws, precision)
+        d = loss_gradient(task, values[-1], target)
+        return backpropagate(stages, entering, values, own, draws, d, precision)
+
+    return tight(moved).parameters

@@ -76,6 +76,14 @@ TABLE: Final = (
         ),
     ),
     Tolerance(
+        N_("the same, where that bound is above a thousandth of the figure"),
+        "40·σ",
+        N_(
+            "independent roundings add up to at most 6σ but for one time in 10⁸ (Higham and Mary, 2019); σ, the root of"
+            " the sum of their squares, is measured by 12 trials and taken for up to seven times too small"
+        ),
+    ),
+    Tolerance(
         N_("loss"),
         "max δ + 8·u·(|max| + |log Σ|)",
         N_("log Σ exp moves no further than the logit that moves most; float32 takes it relative to the largest logit"),

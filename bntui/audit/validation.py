@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.backward import cross_entropy, softmax, squared_error
-from bntui.audit.bounded import LARGEST, Bounded, concatenated, gamma
+from bntui.audit.backward import LOOSE, cross_entropy, softmax, squared_error
+from bntui.audit.bounded import LARGEST, Bounded, concatenated, smaller, total
 from bntui.audit.forward import evaluate, train
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import Stage
@@ -19,8 +20,8 @@ from bntui.keyframe import Keyframe, Predictions
 from bntui.language import N_
 
 Values = NDArray[Any]
-Answer = Callable[[Values, State], Bounded]
-"""A network's outputs for samples, from its parameters and buffers."""
+Answer = Callable[[Values, State, bool], Bounded]
+"""A network's outputs for samples, from its parameters and buffers; True: with trials of all roundings."""
 
 VALIDATION: Final = N_("validation loss and accuracy")
 PREDICTIONS: Final = N_("predictions on the grid")
@@ -36,12 +37,13 @@ def exactly(state: Mapping[str, Values], unit: float) -> State:
 def evaluating(stages: Sequence[Stage], precision: Precision) -> Answer:
     """Evaluation mode, in pieces."""
 
-    def answer(x: Values, state: State) -> Bounded:
+    def answer(x: Values, state: State, tried: bool) -> Bounded:
+        state = as_tried(state) if tried else state
         with np.errstate(all="ignore"):
-            pieces = [
-                evaluate(stages, Bounded.exact(x[at : at + PIECE], precision.unit, by_sample=True), state, precision)
-                for at in range(0, len(x), PIECE)
-            ]
+            pieces = []
+            for at in range(0, len(x), PIECE):
+                entering = Bounded.exact(x[at : at + PIECE], precision.unit, by_sample=True)
+                pieces.append(evaluate(stages, entering.tried() if tried else entering, state, precision))
         return _together(pieces)
 
     return answer
@@ -50,31 +52,65 @@ def evaluating(stages: Sequence[Stage], precision: Precision) -> Answer:
 def forgetting(stages: Sequence[Stage], batch: int, precision: Precision) -> Answer:
     """Training mode, in mini-batches; a last one of a single sample joins the one before it."""
 
-    def answer(x: Values, state: State) -> Bounded:
+    def answer(x: Values, state: State, tried: bool) -> Bounded:
+        state = as_tried(state) if tried else state
         ends = [*range(batch, len(x), batch), len(x)]
         if len(ends) > 1 and ends[-1] - ends[-2] == 1:
             del ends[-2]
         with np.errstate(all="ignore"):
-            pieces = [
-                train(stages, Bounded.exact(x[start:end], precision.unit), state, {}, precision)[-1]
-                for start, end in zip([0, *ends], ends, strict=False)
-            ]
+            pieces = []
+            for start, end in zip([0, *ends], ends, strict=False):
+                entering = Bounded.exact(x[start:end], precision.unit)
+                pieces.append(train(stages, entering.tried() if tried else entering, state, {}, precision)[-1])
         return _together(pieces)
 
     return answer
 
 
+def as_tried(state: State) -> State:
+    """Parameters that are not recorded: each trial has them off in its own way."""
+    return {name: part if part.is_exact else part.tried() for name, part in state.items()}
+
+
 def _together(pieces: Sequence[Bounded]) -> Bounded:
     """All samples' answers; from here on each value's own bound is what counts."""
-    return concatenated([Bounded(p.value, p.error, np.asarray(np.inf), p.unit) for p in pieces], 0)
+    return concatenated([Bounded(p.value, p.error, np.asarray(np.inf), p.unit, p.trials) for p in pieces], 0)
 
 
 def check_validation(
-    ledger: Ledger, place: Place, frame: Keyframe, task: str, answers: Bounded, target: Values
+    ledger: Ledger, place: Place, frame: Keyframe, task: str, answers: Answers, target: Values
 ) -> None:
     """Mean loss and accuracy of the validation part."""
     names, recorded = ("val_loss", "val_accuracy"), (frame.val_loss, frame.val_accuracy)
     check_scores(ledger, VALIDATION, place, names, recorded, task, answers, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A network's outputs ``(samples, outputs)``, and once more with trials where certain bounds say little."""
+
+    certain: Bounded
+    tried: Bounded | None = None
+
+    @classmethod
+    def of(cls, answer: Answer, x: Values, state: State) -> Answers:
+        certain = answer(x, state, False)
+        with np.errstate(all="ignore"):
+            size = np.abs(certain.value).max(initial=0)
+            loose = not (certain.error <= LOOSE * size).all()
+        return cls(certain, answer(x, state, True) if loose else None)
+
+    @property
+    def best(self) -> Bounded:
+        """Each output with the smaller of its bounds."""
+        return self.certain if self.tried is None else smaller(self.certain, self.tried)
+
+    def mean(self, loss: Callable[[Bounded], Bounded]) -> tuple[float, float]:
+        """The samples' mean loss, and how far float32's may be from it."""
+        found = mean_loss(loss(self.certain))
+        if self.tried is not None:
+            found = smaller(found, mean_loss(loss(self.tried)))
+        return float(found.value), float(found.error)
 
 
 def check_scores(
@@ -84,24 +120,32 @@ def check_scores(
     names: tuple[str, str],
     recorded: tuple[float, float],
     task: str,
-    answers: Bounded,
+    answers: Answers,
     target: Values,
 ) -> None:
     """Mean loss, and the share that is right or R², of some samples."""
-    classes = task == "classification"
+    classes, best = task == "classification", answers.best
     with np.errstate(all="ignore"):
-        each = cross_entropy(answers, target) if classes else squared_error(answers, target)
-        loss = float(each.value.mean())
-        allowed = float((each.error + gamma(len(target) + 8, each.unit) * each.reach).mean())
+        loss, allowed = answers.mean(lambda outputs: loss_of(task, outputs, target))
         # a small cross-entropy is the difference of what is as large as the logits
-        size = abs(loss) + (float(np.abs(answers.value).max(1).mean()) if classes else 0.0)
+        size = abs(loss) + (float(np.abs(best.value).max(1).mean()) if classes else 0.0)
         if not abs(loss) + allowed <= LARGEST:  # the mean is of float32's losses
             allowed = np.nan
         ledger.compare(check, place, names[0], recorded[0], loss, allowed, scale=size)
         if classes:
-            _check_accuracy(ledger, check, place, names[1], recorded[1], answers, target)
+            _check_accuracy(ledger, check, place, names[1], recorded[1], best, target)
         else:
-            _check_r2(ledger, check, place, names[1], recorded[1], answers, target.astype(np.float64))
+            _check_r2(ledger, check, place, names[1], recorded[1], best, target.astype(np.float64))
+
+
+def loss_of(task: str, outputs: Bounded, target: Values) -> Bounded:
+    """Each sample's loss."""
+    return cross_entropy(outputs, target) if task == "classification" else squared_error(outputs, target)
+
+
+def mean_loss(each: Bounded) -> Bounded:
+    """The mean of the samples' losses."""
+    return total(each) * (1 / len(each.value))
 
 
 def _check_accuracy(
