@@ -15,6 +15,7 @@ from bntui.errors import UsageError
 from bntui.keyframe import QUANTITIES, STATISTICS, Distribution, Keyframe, LayerMeasures
 from bntui.language import _
 from bntui.recording.reader import Reader
+from bntui.recording.reading import from_meta, task_line
 from bntui.recording.sentences import why_stopped
 from bntui.viewer.rows import ljust, rjust
 
@@ -76,10 +77,31 @@ def as_json(reader: Reader, frame: Keyframe) -> str:
         "wall_time": frame.wall_time,
         "weights_digest": frame.weights_digest,
         "batch": {"indices": frame.batch_indices},
+        "task": reader.task,
+        "classes": _classes(reader),
         "layers": [_layer(layer) for layer in frame.layers],
         "early_stopping": early and {field.name: getattr(early, field.name) for field in fields(early)},
     }
     return json.dumps(plain(record), ensure_ascii=False, allow_nan=False)
+
+
+def _classes(reader: Reader) -> int:
+    """Number of classes; 0 in regression."""
+    found = from_meta(reader.meta)
+    if found is not None:
+        return found.classes
+    return reader.runs[0].layers[-1].shape[-1] if reader.task == "classification" else 0
+
+
+def _data(reader: Reader) -> Iterator[str]:
+    """What was learned from, the task, and how a file was read; an older recording knows less."""
+    found = from_meta(reader.meta)
+    if found is not None:
+        lines = found.lines()
+        yield _("data: {summary}").format(summary=next(lines))
+        yield from (f"  {line}" for line in lines)
+        return
+    yield _("data: {summary}").format(summary=task_line(reader.task, _classes(reader)))
 
 
 def _layer(layer: LayerMeasures) -> dict[str, Any]:
@@ -101,6 +123,7 @@ def as_text(reader: Reader, frame: Keyframe) -> str:
 
 def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
     score = _("accuracy") if reader.task == "classification" else "R²"
+    yield from _data(reader)
     others = [info.name for info in reader.runs if info.index != frame.run]
     yield f"{reader.title} · {reader.runs[frame.run].label or reader.runs[frame.run].name}"
     if others:

@@ -253,7 +253,9 @@ def with_data(shown: View, data: RecordedData, *, predictions: bool = True) -> V
 def answers(data: RecordedData, turned: float) -> Predictions:
     """A boundary at ``x1 + turned * x2 = 0``, or a curve ``sin(2x) + turned``."""
     if not data.classes:
-        return Predictions((np.sin(2 * data.grid[0]) + turned).astype(np.float32)[:, np.newaxis], None)
+        return Predictions(
+            (np.sin(2 * data.grid[0].astype(np.float64)) + turned).astype(np.float32)[:, np.newaxis], None
+        )
     x1, x2 = np.meshgrid(*data.grid)
     probability = 1 / (1 + np.exp(-3 * (x1 + turned * x2)))
     return Predictions(

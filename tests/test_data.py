@@ -20,7 +20,8 @@ from sklearn.linear_model import LogisticRegression
 
 from bntui.errors import DataError
 from bntui.scenario.checks import split_counts
-from bntui.scenario.schema import BUILTIN_DATA, Data
+from bntui.scenario.schema import Data
+from bntui.scenario.sources import BUILTIN_DATA
 from bntui.trainer.data import Dataset, ScalingKind, fit_scaling, load_data, split_indices
 from bntui.trainer.generated import DEFAULT_NOISE, DEFAULT_SAMPLES, REGRESSION
 
@@ -303,11 +304,11 @@ def test_csv_without_header(tmp_path: Path) -> None:
 
 
 def test_csv_target_by_name_and_numeric_class_order(tmp_path: Path) -> None:
-    config = write(tmp_path, "label,a,b\n10,1,2\n9,3,4\n10,5,6\n-1,7,8\n")
+    config = write(tmp_path, "label,a,b\n10,1,2\n9,3,4\n10,5,6\n-1,7,8\n9,9,9\n-1,0,1\n")
     data = load_data(config.model_copy(update={"target": "label"}), tmp_path, 0)
     assert data.features == ("a", "b")
     assert data.classes == ("-1", "9", "10")
-    assert data.y.tolist() == [2, 1, 2, 0]
+    assert data.y.tolist() == [2, 1, 2, 0, 1, 0]
 
 
 def test_csv_task_overrides_what_the_numbers_look_like(tmp_path: Path) -> None:
@@ -324,9 +325,9 @@ def test_csv_quotes_and_decimal_commas(tmp_path: Path) -> None:
     data = load_data(write(tmp_path, '"a, b";c\n1;"x;y"\n2;z\n3;z\n4;"x;y"\n'), tmp_path, 0)
     assert data.features == ("a, b",)
     assert data.classes == ("x;y", "z")
-    message = error(write(tmp_path, "a;b;c\n1,5;2;0\n2,5;2;1\n3;2;1\n4;2;0\n"), tmp_path)
-    assert "row 2, column 'a': '1,5' is not a number" in message
-    assert "decimal point" in message
+    data = load_data(write(tmp_path, "a;b;c\n1,5;2;0\n2,5;2;1\n3;2;1\n4;2;0\n"), tmp_path, 0)
+    assert data.x.tolist() == [[1.5, 2], [2.5, 2], [3, 2], [4, 2]]
+    assert data.classes == ("0", "1")
 
 
 def test_samples_takes_the_first_rows_of_a_file(tmp_path: Path) -> None:
@@ -350,13 +351,13 @@ def test_paths_are_relative_to_the_folder_and_know_the_home_folder(
     [
         ("a,b,y\n1,2,0\n3,four,1\n5,6,0\n7,8,1\n", ["row 3, column 'b'", "'four' is not a number"]),
         ("a,b,y\n\n\n1,2,0\n3,,1\n5,6,0\n7,8,1\n", ["row 5, column 'b'", "empty"]),
-        ("a,b,y\n1,2,0\n3,4,1\n5,6,0\nnan,8,1\n", ["row 5, column 'a'", "nan is not a finite number"]),
+        ("a,b,y\n1,2,0\n3,4,1\n5,6,0\nnan,8,1\n", ["row 5, column 'a'", "'nan' stands for a missing value"]),
         ("a,b,y\n1,2,0\n3,-inf,1\n5,6,0\n7,8,1\n", ["row 3, column 'b'", "-inf is not a finite number"]),
         ("a,b,y\n1,2,0\n3,1e39,1\n5,6,0\n7,8,1\n", ["row 3, column 'b'", "1e+39 is too large for single precision"]),
         ("a,b,y\n1,2,0\n3,4,\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "empty"]),
-        ("a,b,y\n1,2,0\n3,4,NaN\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "nan is not a finite number"]),
+        ("a,b,y\n1,2,0\n3,4,NaN\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "'NaN' stands for a missing value"]),
         ("a,b,y\n1,2,.5\n3,4,1e39\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "too large"]),
-        ("a,b,y\n1,2,0.5\n3,4,n/a\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "'n/a' is not a number", "data.task"]),
+        ("a,b,y\n1,2,0.5\n3,4,n/a\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "'n/a' stands for a missing value"]),
         ("a,b,y\n1,2,0\n3,4\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "missing", "2 cells, row 1 has 3"]),
         ("a,b,y\n1,2,0\n3,4,1,9\n5,6,0\n7,8,1\n", ["row 3, column 'y'", "not the last", "4 cells, row 1 has 3"]),
         ("1,2,0\n3,x,1\n5,6,0\n7,8,1\n", ["row 2, column 'column 2'", "'x' is not a number"]),
@@ -365,7 +366,7 @@ def test_paths_are_relative_to_the_folder_and_know_the_home_folder(
         ("", ["empty"]),
         ("a\n1\n2\n3\n4\n", ["row 1", "one column"]),
         ("a,y\n1,0\n2,0\n3,0\n4,0\n", ["column 'y'", "one class only (0)"]),
-        ("a,y\n1,10\n2,20\n3,30\n4,40\n", ["column 'y'", "every sample is a class of its own", "regression"]),
+        ("a,y\n1,p\n2,q\n3,r\n4,s\n", ["column 'y'", "every sample is a class of its own", "regression"]),
         ('a,y\n1,0\n"2,1\n3,0\n', ["row 4", "check quotes"]),
     ],
 )
@@ -390,8 +391,10 @@ def test_csv_that_is_missing_a_folder_or_no_text(tmp_path: Path) -> None:
     assert "relative to the scenario" in message
     (tmp_path / "folder.csv").mkdir()
     assert "folder.csv: Is a directory" in error(Data(source="folder.csv"), tmp_path)
-    (tmp_path / "binary.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
-    assert "binary.csv: not UTF-8" in error(Data(source="binary.csv"), tmp_path)
+    (tmp_path / "binary.csv").write_bytes(b"a,b\nx\x00,1\n")
+    assert "binary.csv: row 2: control character U+0000" in error(Data(source="binary.csv"), tmp_path)
+    (tmp_path / "odd.csv").write_bytes(b"a,b\n\x81\xff,1\n")
+    assert "odd.csv: not text in a known encoding; save it as UTF-8" in error(Data(source="odd.csv"), tmp_path)
 
 
 def test_csv_words_where_regression_needs_numbers(tmp_path: Path) -> None:
@@ -432,8 +435,8 @@ def test_npz_regression_words_and_named_target(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        ({"x": np.ones((4, 2))}, ["no array 'y'", "there are 'x'"]),
-        ({"data": np.ones((4, 2)), "y": [0, 1, 0, 1]}, ["no array 'x'"]),
+        ({"x": np.ones((4, 2))}, ["which arrays are samples and targets", "there are 'x 4×2'", "data.features"]),
+        ({"a": np.ones((4, 2)), "b": [0, 1], "y": [0, 1, 0, 1]}, ["which arrays", "'a 4×2', 'b 2', 'y 4'"]),
         ({"x": np.ones((4, 2)), "y": [0, 1, 0]}, ["4 samples", "3 targets"]),
         ({"x": np.ones((3, 2)), "y": [0, 1, 0]}, ["3 samples; 4 or more"]),
         ({"x": np.ones((4, 2)), "y": [1, 1, 1, 1]}, ["array 'y'", "one class only (1)"]),
@@ -444,7 +447,10 @@ def test_npz_regression_words_and_named_target(tmp_path: Path) -> None:
         ({"x": np.ones((4, 0)), "y": [0, 1, 0, 1]}, ["shape 4×0"]),
         ({"x": np.ones((4, 1, 1, 1, 1)), "y": [0, 1, 0, 1]}, ["shape 4×1×1×1×1"]),
         ({"x": np.ones((4, 2)), "y": np.eye(4)}, ["array 'y'", "one-hot"]),
-        ({"x": np.array([[1], ["a"], [None], [2]], dtype=object), "y": [0, 1, 0, 1]}, ["cannot be read", "pickle"]),
+        (
+            {"x": np.array([[1], ["a"], [None], [2]], dtype=object), "y": [0, 1, 0, 1]},
+            ["array 'x' holds Python objects", "never unpickled"],
+        ),
     ],
 )
 def test_npz_errors_say_file_array_and_place(tmp_path: Path, content: dict[str, Any], parts: list[str]) -> None:

@@ -423,7 +423,7 @@ def test_the_curve_passes_through_the_cells_of_its_values() -> None:
     shown = with_data(view(run_view()), data)
     run = shown.runs[0]
     assert run.frame is not None
-    straight = Predictions((0.5 * data.grid[0])[:, np.newaxis], None)
+    straight = Predictions((0.5 * data.grid[0]).astype(np.float32)[:, np.newaxis], None)
     run = replace(run, frame=replace(run.frame, predictions=straight))
     nobody = replace(data, train=data.train[:0], validation=data.validation[:0])
     rows = [cells_of(row) for row in data_picture.drawn(nobody, [run], -1, 25, 9)]

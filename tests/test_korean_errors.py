@@ -14,6 +14,7 @@ from bntui.foreign import ARCHIVES, CSV, SQLITE, SYSTEM, TOML, told
 from bntui.language import use
 from bntui.recording.reader import Reader
 from bntui.scenario.load import load, parse, parse_override
+from bntui.trainer.contents import Choices
 from bntui.trainer.files import read_file
 from tests.korean import korean
 from tests.test_session import DIGITS
@@ -94,13 +95,13 @@ BAD_FILES = {
     "empty.csv": (b"", "비어 있습니다"),
     "text.csv": (b"a,b,y\n1,2,0\n3,x,1\n", "3행, 열 'b': 'x': 수가 아닙니다"),
     "hole.csv": (b"a,b,y\n1,2,0\n3,,1\n", "3행, 열 'b': 비어 있습니다"),
-    "nan.csv": (b"a,b,y\n1,2,0\n3,nan,1\n5,6,0\n7,8,1\n", "3행, 열 'b': nan: 유한한 수가 아닙니다"),
-    "target.csv": (b"a,y\n1,0\n2,nan\n3,1\n4,0\n", "3행, 열 'y': nan: 유한한 수가 아닙니다"),
+    "nan.csv": (b"a,b,y\n1,2,0\n3,nan,1\n5,6,0\n7,8,1\n", "3행, 열 'b': 'nan': 결측값을 뜻합니다"),
+    "target.csv": (b"a,y\n1,0\n2,nan\n3,1\n4,0\n", "3행, 열 'y': 'nan': 결측값을 뜻합니다"),
     "short.csv": (b"a,b,y\n1,2,0\n3,1\n", "3행, 열 'y': 없습니다. 이 행에는 칸이 2개, 1행에는 3개"),
     "long.csv": (b"a,b,y\n1,2,0\n3,4,5,1\n", "3행, 열 'y': 마지막 칸이 아닙니다"),
     "few.csv": (b"a,y\n1,0\n2,1\n", "샘플이 2개입니다. 4개 이상이 필요합니다"),
     "quote.csv": (b'a,y\n1,0\n"2,1\n', "데이터가 중간에 끝났습니다"),
-    "latin.csv": ("a,y\n1,caf\xe9\n".encode("latin-1"), "UTF-8 글이 아닙니다"),
+    "odd.csv": (b"a,b\n\x81\xff,1\n", "UTF-8로 저장하십시오"),
     "cut.npz": (b"PK\x03\x04 and then nothing", "잘렸습니다"),
     "cut-images-idx3-ubyte": (idx((4, 2, 2), 7), "값이 16바이트(4×2×2)여야 하는데 7바이트뿐입니다"),
     "long-images-idx3-ubyte": (idx((4, 2, 2), 17), "헤더에 적힌 것보다 깁니다"),
@@ -118,7 +119,7 @@ def test_bad_data_files_are_refused_in_korean_with_file_row_and_column(name: str
         path.write_bytes(content)
     use("ko")
     with pytest.raises(DataError) as wrong:
-        read_file(path, labels=path, target=None, task="auto", samples=None)
+        read_file(path, Choices(), path)
     assert str(wrong.value).startswith(str(path))
     assert expected in str(wrong.value)
     said = str(wrong.value).replace(str(path), "").replace("--set data.source", "")
@@ -130,7 +131,7 @@ def test_bad_arrays_are_refused_in_korean_with_their_place(tmp_path: Path) -> No
     good = np.arange(12.0).reshape(6, 2)
     use("ko")
     for arrays, expected in (
-        ({"x": good}, "배열 'y'이(가) 없습니다. 있는 배열: 'x'"),
+        ({"x": good}, "있는 배열: 'x 6×2'"),
         ({"x": good, "y": np.arange(5)}, "샘플 6개"),
         ({"x": np.where(good == 5, np.nan, good), "y": np.arange(6) % 2}, "배열 'x': [2, 1]: nan"),
         ({"x": good.astype(str), "y": np.arange(6) % 2}, "배열 'x': 수가 들어 있어야 합니다"),
@@ -138,7 +139,7 @@ def test_bad_arrays_are_refused_in_korean_with_their_place(tmp_path: Path) -> No
     ):
         np.savez(path, **arrays)
         with pytest.raises(DataError, match=re.escape(expected)):
-            read_file(path, labels=None, target=None, task="auto", samples=None)
+            read_file(path, Choices())
 
 
 def test_what_libraries_say_is_looked_up_and_never_guessed() -> None:

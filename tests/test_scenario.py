@@ -290,8 +290,8 @@ WRONG: list[tuple[str, str, int | None, str, str | None, str, str | None]] = [
     ("batch_size = 60", "batch_size = true", 5, "data.batch_size", "true", "must be a whole number", None),
     ("batch_size = 60", "noise = 0.1", 5, "data.noise", "0.1", "digits is not generated", None),
     ("batch_size = 60", "samples = 1798", 5, "data.samples", "1798", "at most 1797", None),
-    ("batch_size = 60", 'labels = "x"', 5, "data.labels", '"x"', "labels belong to IDX files", None),
-    ("batch_size = 60", 'target = "x"', 5, "data.target", '"x"', "a target is named in", None),
+    ("batch_size = 60", 'labels = "x"', 5, "data.labels", '"x"', "labels applies only to IDX files, not to digits", None),
+    ("batch_size = 60", 'target = "x"', 5, "data.target", '"x"', "target applies only to tables, .npz files, not to digits", None),
     ("batch_size = 60", 'task = "regression"', 5, "data.task", '"regression"', "data for classification", None),
     ("batch_size = 60", "validation = 0.9999", 5, "data.validation", "0.9999", "no sample for training", None),
     ("batch_size = 60", 'batch_size = 2000\nlast_batch = "drop"', 5, "data.batch_size", "2000", "no mini-batch", None),
@@ -596,7 +596,7 @@ def test_a_file_that_is_not_text_has_its_line(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"latin\.toml:2: is not UTF-8 text"):
         load(file)
     file.write_bytes(b"#" * 1_000_001)
-    with pytest.raises(ScenarioError, match="more than 1 MB"):
+    with pytest.raises(ScenarioError, match="not a scenario file: larger than 1 MB"):
         load(file)
 
 

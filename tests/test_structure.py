@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bntui.errors import ScenarioError
 from bntui.scenario.checks import Facts, check, facts_of
 from bntui.scenario.load import parse
-from bntui.scenario.schema import BUILTIN_DATA, Data, RunConfig
+from bntui.scenario.schema import Data, RunConfig
+from bntui.scenario.sources import BUILTIN_DATA
 from bntui.scenario.structure import as_sequence, placed, spelled
 from bntui.trainer.data import load_data
 from bntui.trainer.network import build

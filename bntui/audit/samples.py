@@ -59,7 +59,7 @@ class Samples:
         if len(axes) == 1:
             return self.scaled(axes[0][:, None])
         first, second = axes
-        points = np.empty((len(second), len(first), 2), np.float32)
+        points = np.empty((len(second), len(first), 2), np.float64)
         points[..., 0], points[..., 1] = first, second[:, None]
         return self.scaled(points.reshape(-1, 2))
 
@@ -80,5 +80,8 @@ def scaling_fits(samples: Samples) -> tuple[Values, Values, Values]:
         low = x.min(0)
         width = x.max(0) - low
         return low, 1 / np.where(width > 10 * np.finfo(np.float64).eps, width, 1), size
-    spread = x.std(0)
-    return x.mean(0), 1 / np.where(spread > 1e-7 * size, spread, 1), size
+    spread, mean = x.std(0), x.mean(0)
+    # scikit-learn's rule for a constant feature: the variance is within the rounding errors of its own sum
+    rounding = len(x) * np.finfo(np.float64).eps
+    constant = spread**2 <= rounding * spread**2 + (rounding * mean) ** 2
+    return mean, 1 / np.where(constant, 1, spread), size

@@ -12,7 +12,6 @@ import typer
 from rich.cells import cell_len
 
 from bntui.commands.base import Epoch, Json, Recording, Run, app, command
-from bntui.errors import UsageError
 from bntui.language import _, ngettext, use
 from bntui.usage import WIDEST, Command
 from bntui.viewer.rows import ljust
@@ -133,24 +132,21 @@ def list_(as_json: Json = False) -> None:
 @command()
 def check(
     scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO…", help="Scenario files.")],
+    data: Annotated[bool, typer.Option("--data/--no-data", help="Read the data files that run would read.")] = True,
 ) -> None:
-    """Validate scenario files; every error with file, line and key."""
-    from bntui.errors import Problem, ScenarioError
-    from bntui.scenario.gallery import find
-    from bntui.scenario.load import load
+    """Validate scenario files and the data that they name; every error with file, line and key."""
+    from bntui.check import checked
+    from bntui.errors import BntuiError, Problem, ScenarioError
 
     problems: list[Problem] = []
     for name in scenarios:
         try:
-            found = load(find(name))
-        except UsageError as error:
-            problems.append(Problem("", str(error)))
+            for line in checked(name, read=data):
+                print(line)
         except ScenarioError as error:
             problems += error.problems
-        else:
-            count = len(found.runs)
-            valid = ngettext("{name}: valid, {count} run", "{name}: valid, {count} runs", count)
-            print(valid.format(name=name, count=count))
+        except BntuiError as error:
+            problems += [Problem("", line) for line in str(error).split("\n")]
     if problems:
         raise ScenarioError(problems)
 

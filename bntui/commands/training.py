@@ -84,9 +84,9 @@ def run(
 
 def _from_here(value: object) -> object:
     """The absolute path of a file that is named from here, there or not; the name of built-in data as it is."""
-    from bntui.scenario.schema import BUILTIN_DATA, DATA_SUFFIXES
+    from bntui.scenario.sources import kind_of
 
-    if not isinstance(value, str) or value in BUILTIN_DATA or not value.endswith(DATA_SUFFIXES):
+    if not isinstance(value, str) or kind_of(value) in (None, "built-in"):
         return value
     return str(Path(value).expanduser().absolute())
 

@@ -22,8 +22,9 @@ class RecordedData:
     """All samples of a recording, as they were before scaling."""
 
     name: str
-    x: SingleArray
-    """Shape ``(N, features)``, or ``(N, channels, height, width)`` for images; raw units."""
+    x: SingleArray | FloatArray
+    """Shape ``(N, features)``, or ``(N, channels, height, width)`` for images; raw units; float64 where float32 would
+    change them."""
     y: IntArray | SingleArray
     """Class numbers ``(N,)``, or values ``(N, outputs)`` in regression."""
     train: IntArray
@@ -36,6 +37,6 @@ class RecordedData:
     """Name of each feature, for images of each pixel in C order."""
     scalings: tuple[RecordedScaling, ...]
     """One for each run."""
-    grid: tuple[SingleArray, ...]
+    grid: tuple[SingleArray | FloatArray, ...]
     """Where predictions are recorded, raw units: the values of one axis (regression) or of two, the first across
     (columns), the second up (rows).  Empty where there are none."""

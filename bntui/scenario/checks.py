@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from bntui.errors import Problem
-from bntui.language import _
+from bntui.language import N_, _
 from bntui.scenario.blocks import OUTPUT, Block, blocks
 from bntui.scenario.complaints import Complaint, spell
-from bntui.scenario.schema import BUILTIN_DATA, Data, Network, RunConfig
+from bntui.scenario.schema import Data, Network, RunConfig
+from bntui.scenario.size import memory_of, too_large
+from bntui.scenario.sources import BUILTIN_DATA, kind_of
 from bntui.scenario.structure import Placed, Shape, placed, spelled, values_per_feature
 
 STORED_SAMPLES: Final = {"digits": 1797, "breast_cancer": 569, "wine": 178, "iris": 150}
@@ -19,6 +21,30 @@ STORED_SAMPLES: Final = {"digits": 1797, "breast_cancer": 569, "wine": 178, "iri
 REGRESSION: Final = ("line", "sine")
 SHAPES: Final = {"digits": (1, 8, 8), "breast_cancer": (30,), "wine": (13,), "iris": (4,)}
 """Of one sample of the built-in data that is not generated."""
+CLASSES: Final = {
+    "digits": 10,
+    "breast_cancer": 2,
+    "wine": 3,
+    "iris": 3,
+    "moons": 2,
+    "circles": 2,
+    "spirals": 2,
+    "xor": 2,
+    "blobs": 3,
+}
+"""Number of classes of the built-in data, those for regression left out."""
+
+_FILES: Final = {"idx": N_("IDX files"), "npz": N_(".npz files"), "table": N_("tables")}
+_KEYS_OF_FILES: Final = (
+    ("labels", (None,), ("idx",)),
+    ("target", (None,), ("table", "npz")),
+    ("delimiter", (None,), ("table",)),
+    ("header", (None,), ("table",)),
+    ("decimal", (None,), ("table",)),
+    ("drop", ((),), ("table",)),
+    ("features", (None,), ("table", "npz")),
+)
+"""Key of ``[data]``, its values that say nothing, and the kinds of files it applies to."""
 
 
 def sample_count(data: Data) -> int | None:
@@ -58,6 +84,8 @@ class Facts:
     task: str | None
     shape: Shape | None
     """Of one sample: ``(features,)``, or ``(channels, height, width)`` of an image."""
+    outputs: int | None = None
+    """Classes, or target values per sample."""
 
 
 def facts_of(data: Data) -> Facts:
@@ -65,9 +93,9 @@ def facts_of(data: Data) -> Facts:
     shape: Shape | None = SHAPES.get(data.source)
     if data.source in BUILTIN_DATA and shape is None:
         shape = (1,) if data.source in REGRESSION else (2,)
-    elif data.source.endswith(".csv"):
+    elif kind_of(data.source) == "table":
         shape = (None,)
-    return Facts(sample_count(data), task(data), shape)
+    return Facts(sample_count(data), task(data), shape, CLASSES.get(data.source))
 
 
 def check(config: RunConfig, facts: Facts | None = None) -> Iterator[Complaint]:
@@ -78,6 +106,9 @@ def check(config: RunConfig, facts: Facts | None = None) -> Iterator[Complaint]:
     yield from _layers(config, layers)
     yield from _noise(config.network)
     yield from _monitor(config, facts)
+    size = too_large(config, layers, facts.shape, facts.samples, facts.outputs)
+    if size is not None:
+        yield size
     if facts.samples is not None:
         parts = split_counts(facts.samples, config.data.validation)
         alone = _single_valued(config, layers)
@@ -87,6 +118,12 @@ def check(config: RunConfig, facts: Facts | None = None) -> Iterator[Complaint]:
             _lone_validation(config, parts[1], alone),
         )
         yield from (complaint for complaint in found if complaint is not None)
+
+
+def memory(config: RunConfig) -> int:
+    """Bytes that a run takes at least, as far as the name of the data tells."""
+    facts = facts_of(config.data)
+    return memory_of(config, tuple(placed(config, facts.shape)), facts.shape, facts.samples, facts.outputs)[0]
 
 
 def problems(config: RunConfig, facts: Facts) -> tuple[Problem, ...]:
@@ -112,12 +149,13 @@ def _data(data: Data, shape: Shape | None) -> Iterator[Complaint]:
             available=available, source=source
         )
         yield Complaint((("data", "samples"),), message)
-    if data.labels is not None and source.endswith((*BUILTIN_DATA, ".csv", ".npz")):
-        message = _("labels belong to IDX files, and {source} is none").format(source=source)
-        yield Complaint((("data", "labels"),), message)
-    if data.target is not None and not source.endswith((".csv", ".npz")):
-        message = _("a target is named in .csv and .npz files, and {source} is none").format(source=source)
-        yield Complaint((("data", "target"),), message)
+    kind = kind_of(source)
+    for key, given, kinds in _KEYS_OF_FILES:
+        if kind not in kinds and getattr(data, key) not in given:
+            message = _("{key} applies only to {files}, not to {source}").format(
+                key=key, files=", ".join(_(_FILES[each]) for each in kinds), source=source
+            )
+            yield Complaint((("data", key),), message)
     known = task(data)
     if known is not None and data.task not in ("auto", known):
         yield Complaint((("data", "task"),), _("{source} is data for {task}").format(source=source, task=known))

@@ -17,6 +17,8 @@ from bntui.scenario.schema import REFUSED, RunConfig
 from bntui.scenario.toml_lines import KeyPath
 
 _SHORT: Final = 60
+_MOST: Final = 200
+"""Errors of one table that are looked at: a file can have a hundred thousand."""
 
 _SENTENCES: Final = {
     "missing": N_("required, but missing"),
@@ -56,7 +58,8 @@ def spell(path: KeyPath) -> str:
         if isinstance(key, int):
             written += f"[{key}]"
         else:
-            written += "." * bool(written) + (key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _quoted(key))
+            short = key if len(key) <= _SHORT else f"{key[: _SHORT - 1]}…"
+            written += "." * bool(written) + (key if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", key) else _quoted(short))
     return written
 
 
@@ -72,9 +75,11 @@ def _written(value: object) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return _quoted(value)
+        return _quoted(value[: 2 * _SHORT])
     if isinstance(value, tuple | list):
-        return f"[{', '.join(_written(entry) or '{…}' for entry in value)}]"
+        return f"[{', '.join(_written(entry) or '{…}' for entry in value[:_SHORT])}]"
+    if isinstance(value, int) and value.bit_length() > 1000:  # Python writes no decimal number of any length
+        return hex(value)
     return str(value)
 
 
@@ -86,7 +91,7 @@ def _quoted(value: str) -> str:
 
 def nearest(word: object, allowed: Iterable[str]) -> str | None:
     """The allowed spelling that is nearest to ``word``, if one is near; upper and lower case are alike."""
-    if not isinstance(word, str):
+    if not isinstance(word, str) or len(word) > _SHORT:
         return None
     spellings = {name.lower(): name for name in allowed}
     close = get_close_matches(word.lower(), spellings, n=1)
@@ -96,7 +101,7 @@ def nearest(word: object, allowed: Iterable[str]) -> str | None:
 def complaints(error: ValidationError, model: type[BaseModel], data: Mapping[str, Any]) -> list[Complaint]:
     """All errors that pydantic found in ``data``, as ``model``; the members of a union speak as one."""
     found: dict[tuple[KeyPath, ...], list[Complaint]] = {}
-    details = error.errors(include_url=False)
+    details = error.errors(include_url=False)[:_MOST]
     located = [_key_path(detail["loc"], data, absent=detail["type"] == "missing") for detail in details]
     for detail, path in zip(details, located, strict=True):
         if detail["type"].endswith("_type") and any(other[:-1][: len(path)] == path for other in located):

@@ -20,7 +20,8 @@ from bntui.scenario.schema import RunConfig
 from bntui.scenario.toml_lines import KeyPath
 
 FIXED: Final = (
-    "seed", "device", "deterministic", "data.source", "data.labels", "data.target", "data.task", "data.samples",
+    "seed", "device", "deterministic", "data.source", "data.labels", "data.target", "data.task", "data.delimiter",
+    "data.header", "data.decimal", "data.drop", "data.features", "data.samples",
     "data.noise", "data.factor", "data.scaling", "data.validation", "data.sequence",
 )  # fmt: skip
 """What a fork has in common with its parent: the seed, the samples, their split, and where it is trained."""

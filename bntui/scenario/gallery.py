@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import bntui
 from bntui.errors import UsageError, did_you_mean
+from bntui.files import read_regular
 from bntui.foreign import in_toml, reason
 from bntui.language import _, spoken
 
@@ -57,7 +58,7 @@ def card(path: Path) -> Card:
     """The card of a scenario file; never raises, a file that cannot be read says so on its card."""
     text = ""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, 1_000_000).decode("utf-8-sig")
         document = tomllib.loads(text)
         title = document.get("title")
         problem = None if isinstance(title, str) else _("the scenario has no title")
@@ -94,7 +95,7 @@ def find(name_or_path: str) -> Path:
         return builtin[stem]
     if given.is_dir():
         raise UsageError(_("{path}: is a folder; name the scenario's .toml file in it").format(path=name_or_path))
-    if given.exists():  # a pipe, such as a shell's <(…)
+    if given.exists():  # a pipe or a device: loading says why not
         return given
     near = get_close_matches(stem, builtin, n=1)
     sentence = _("{name}: no such file, and no built-in scenario{hint}; there are: {names}")

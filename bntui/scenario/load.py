@@ -12,18 +12,24 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bntui.errors import Problem, ScenarioError, UsageError
+from bntui.files import UnfitFileError, in_bytes, read_regular
 from bntui.foreign import in_toml, reason
-from bntui.language import N_, _
-from bntui.scenario.checks import check
+from bntui.language import N_, _, ngettext
+from bntui.scenario.checks import check, memory
 from bntui.scenario.complaints import Complaint, complaints, shown, spell
 from bntui.scenario.merge import OUTSIDE, RUN, Merged, frozen, key_path
-from bntui.scenario.schema import RunConfig, ScenarioFile
+from bntui.scenario.schema import MAX_RUNS, RunConfig, ScenarioFile
+from bntui.scenario.size import LIMIT
 from bntui.scenario.toml_lines import KeyPath, key_lines
+from bntui.text import clean
 
 OUTSIDE_FILE: Final = N_("command line")
 """What stands for the file's name in a problem with something said on the command line."""
 DEFAULT_RUN: Final = "run"
 _MAX_BYTES: Final = 1_000_000
+_DEEPEST: Final = 32
+_MOST_PROBLEMS: Final = 100
+_LONG_KEY: Final = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){64}""")
 _OF_A_RUN: Final = ("data", "network", "training", "record", "device", "deterministic", "seed")
 _SHARED: Final = (
     ("seed",),
@@ -31,7 +37,10 @@ _SHARED: Final = (
     ("deterministic",),
     *(
         ("data", key)
-        for key in ("source", "labels", "target", "task", "samples", "noise", "factor", "sequence", "validation")
+        for key in (
+            *("source", "labels", "target", "task", "delimiter", "header", "decimal", "drop", "features"),
+            *("samples", "noise", "factor", "sequence", "validation"),
+        )
     ),
 )
 _WHY_SHARED: Final = N_(
@@ -70,7 +79,7 @@ class Scenario:
 
 def load(path: Path, overrides: Sequence[Override] = ()) -> Scenario:
     """Read and validate a scenario file; raises ScenarioError with every problem found."""
-    return parse(_read(path), file=str(path), path=path, overrides=overrides)
+    return parse(_read(path), file=clean(str(path)), path=path, overrides=overrides)
 
 
 def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence[Override] = ()) -> Scenario:
@@ -82,6 +91,8 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
     found = _Problems(file, key_lines(text))
     about = _about(document, found)
     runs = _runs(document, found, overrides)
+    if not found.problems:
+        found.add_total(runs)
     if found.problems or about is None:
         raise ScenarioError(found.in_file_order())
     look_for = (about.look_for,) if isinstance(about.look_for, str) else about.look_for
@@ -137,43 +148,76 @@ class _Problems:
         """Line of the key, or of the table in which it is missing."""
         return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), None)
 
+    def add_total(self, runs: Iterable[NamedRun]) -> None:
+        """All runs are in memory together."""
+        needed = sum(memory(run.config) for run in runs)
+        if needed > LIMIT:
+            message = _("the runs take {needed} of memory together; a scenario may take {limit}")
+            self.put(("run",), message.format(needed=in_bytes(needed), limit=in_bytes(LIMIT)))
+
     def in_file_order(self) -> list[Problem]:
-        return sorted(self.problems, key=lambda problem: (problem.file != self.file, problem.line or 0))
+        """The first hundred, and how many there are beside them."""
+        found = sorted(self.problems, key=lambda problem: (problem.file != self.file, problem.line or 0))
+        if len(found) <= _MOST_PROBLEMS:
+            return found
+        hidden = len(found) - _MOST_PROBLEMS
+        rest = ngettext("… and {count} more", "… and {count} more", hidden).format(count=f"{hidden:,}")
+        return [*found[:_MOST_PROBLEMS], Problem("", rest, self.file)]
 
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(_MAX_BYTES + 1)
+        raw = read_regular(path, _MAX_BYTES)
     except FileNotFoundError:
         sentence = _("{path}: there is no such file; bntui list shows the built-in scenarios")
-        raise UsageError(sentence.format(path=path)) from None
+        raise UsageError(sentence.format(path=clean(str(path)))) from None
     except IsADirectoryError:
-        raise UsageError(_("{path}: is a folder; name the scenario's .toml file in it").format(path=path)) from None
+        sentence = _("{path}: is a folder; name the scenario's .toml file in it")
+        raise UsageError(sentence.format(path=clean(str(path)))) from None
+    except UnfitFileError as error:
+        sentence = _("not a scenario file: {reason}").format(reason=reason(error))
+        raise ScenarioError([Problem("", sentence, clean(str(path)))]) from None
     except OSError as error:
-        raise UsageError(_("{path}: cannot be read: {reason}").format(path=path, reason=reason(error))) from None
-    if len(raw) > _MAX_BYTES:
-        raise ScenarioError([Problem("", _("is no scenario file: it has more than 1 MB"), str(path))])
+        sentence = _("{path}: cannot be read: {reason}")
+        raise UsageError(sentence.format(path=clean(str(path)), reason=reason(error))) from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         message = _("is not UTF-8 text: byte 0x{byte:02x}; save the file as UTF-8").format(byte=raw[error.start])
-        raise ScenarioError([Problem("", message, str(path), line)]) from None
+        raise ScenarioError([Problem("", message, clean(str(path)), line)]) from None
 
 
 def _document(text: str, file: str) -> dict[str, Any]:
     try:
-        document: dict[str, Any] = frozen(tomllib.loads(text))
+        if _LONG_KEY.search(text):  # tomllib's time grows with the square of a key's parts
+            raise RecursionError
+        parsed = tomllib.loads(text)
+        if not _is_shallow(parsed):
+            raise RecursionError
+        document: dict[str, Any] = frozen(parsed)
     except RecursionError:
         raise ScenarioError(
             [Problem("", _("not valid TOML: {reason}").format(reason=_("nested too deeply")), file)]
         ) from None
     except ValueError as error:
         words, line = in_toml(error, text)
+        if words.startswith("Exceeds the limit"):  # Python's own, of digits
+            words = _("a number has too many digits")
         message = _("not valid TOML: {reason}").format(reason=words)
         raise ScenarioError([Problem("", message, file, line)]) from None
     return document
+
+
+def _is_shallow(document: Mapping[str, Any]) -> bool:
+    """Whether no value lies deeper than any scenario needs, so that everything after may recurse."""
+    level: list[Any] = [document]
+    for _depth in range(_DEEPEST):
+        inner = [value for node in level for value in (node.values() if isinstance(node, dict) else node)]
+        level = [value for value in inner if isinstance(value, dict | list)]
+        if not level:
+            return True
+    return False
 
 
 def _validated(model: type[M], data: Mapping[str, Any]) -> tuple[M | None, list[Complaint]]:
@@ -216,7 +260,8 @@ def _run_tables(document: Mapping[str, Any], found: _Problems) -> Iterator[tuple
     """Name, number and set table of every run; what is malformed is reported elsewhere and passed over."""
     tables = document.get("run", ())
     seen: dict[str, int] = {}
-    for index, table in enumerate(tables if isinstance(tables, tuple) else ()):
+    # more than may be are said to be too many, and not looked at one by one
+    for index, table in enumerate(tables[:MAX_RUNS] if isinstance(tables, tuple) else ()):
         name = table.get("name") if isinstance(table, dict) else None
         if isinstance(name, str) and name in seen:
             message = _("run[{number}] has this name already; no two runs have the same").format(number=seen[name])

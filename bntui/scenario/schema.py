@@ -15,18 +15,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from bntui.language import _
+from bntui.scenario.sources import BUILTIN_DATA, kind_of
 
 Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "gelu", "softsign", "none"]
 Norm = Literal["none", "batch", "layer", "group"]
 
 INITIALIZATIONS = ("default", "zeros", "xavier", "xavier_normal", "he", "he_normal", "lecun", "orthogonal")
-BUILTIN_DATA = (
-    "digits", "breast_cancer", "wine", "iris",
-    "moons", "circles", "spirals", "xor", "blobs",
-    "line", "sine",
-)  # fmt: skip
-DATA_SUFFIXES = (".csv", ".npz", "-ubyte", ".idx", "-ubyte.gz", ".idx.gz")
 MAX_RUNS: Final = 12
+MAX_LAYERS: Final = 256
+LONGEST_LINE: Final = 1000
+LONGEST_PROSE: Final = 20_000
+"""Characters of a name or a path, and of a text."""
 REFUSED: Final = "refused"
 """Type of the errors raised here; their context holds ``text``, ``allowed`` and ``keys``."""
 
@@ -46,12 +45,16 @@ def _prints(char: str) -> bool:
 def _line(value: str) -> str:
     if not value.strip():
         raise refusal(_("must not be empty"))
+    if len(value) > LONGEST_LINE:
+        raise refusal(_("must have at most {limit} characters").format(limit=f"{LONGEST_LINE:,}"))
     if not all(map(_prints, value)):
         raise refusal(_("must be one line of text without control characters"))
     return value
 
 
 def _prose(value: str) -> str:
+    if len(value) > LONGEST_PROSE:
+        raise refusal(_("must have at most {limit} characters").format(limit=f"{LONGEST_PROSE:,}"))
     if not all(char in "\n\t" or _prints(char) for char in value):
         raise refusal(_("must be text without control characters"))
     return value
@@ -72,12 +75,19 @@ def _initialization(value: str) -> str:
 
 
 def _source(value: str) -> str:
-    if value in BUILTIN_DATA or value.endswith(DATA_SUFFIXES):
+    if kind_of(value) is not None:
         return _line(value)
     sentence = _(
-        "allowed: {names}, or a path that ends in .csv, .npz, or as IDX files do: -ubyte, -ubyte.gz, .idx, .idx.gz"
+        "allowed: {names}, or a path that ends in .csv, .tsv, .tab, .txt, .dat, .data (tables), .npz, or as IDX files"
+        " do: -ubyte, -ubyte.gz, .idx, .idx.gz"
     )
     raise refusal(sentence.format(names=", ".join(BUILTIN_DATA)), allowed=BUILTIN_DATA)
+
+
+def _delimiter(value: str) -> str:
+    if len(value) == 1 and (value == "\t" or value.isprintable()) and not (value.isalnum() or value in "\"'.-+#"):
+        return value
+    raise refusal(_("must be one character such as , ; | \\t or a space"))
 
 
 def _device(value: str) -> str:
@@ -103,16 +113,36 @@ class Data(Table):
     """``[data]``: what the networks learn from."""
 
     source: Annotated[str, AfterValidator(_source)] = Field(
-        description="A built-in name, or a path to a .csv, .npz or IDX file (images), relative to the scenario file."
+        description="A built-in name, or a path to a table (.csv, .tsv, .txt, ...), an .npz or an IDX file (images), "
+        "relative to the scenario file."
     )
     labels: Line | None = Field(
         None, description="IDX only: path to the labels file; by default the images' name with labels-idx1 in it."
     )
     target: Line | None = Field(
-        None, description="CSV: the target column's name; by default the last one. NPZ: the target array; default y."
+        None,
+        description="Tables: the target column's name; by default the last one. NPZ: the target array; by default y, "
+        "y_train, target, labels and the like.",
     )
     task: Literal["auto", "classification", "regression"] = Field(
-        "auto", description="auto: whole numbers or words as target mean classification, other numbers regression."
+        "auto",
+        description="auto: words as target mean classification, and so do whole numbers that look like codes: at most "
+        "20 different ones, twice each on average, or 0, 1, 2, ... without a gap. Other numbers mean regression.",
+    )
+    delimiter: Annotated[str, AfterValidator(_delimiter)] | None = Field(
+        None, description="Tables: the character between two cells; a space means any white space. Default: found."
+    )
+    header: bool | None = Field(None, description="Tables: whether the first row names the columns. Default: found.")
+    decimal: Literal[".", ","] | None = Field(None, description="Tables: the decimal mark. Default: found.")
+    drop: tuple[Line, ...] = Field(
+        (), max_length=10_000, description="Tables: names of columns that are left out; without a header column 1, ..."
+    )
+    features: tuple[Line, ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=200_000,
+        description="Tables: names of the columns that are features, in their order; by default all but the target. "
+        "NPZ: the one array of samples; by default x, x_train, data, images and the like.",
     )
     samples: int | None = Field(
         None, ge=4, le=1_000_000, description="Generated data: how many samples. Files: use only the first so many."
@@ -145,6 +175,12 @@ class Data(Table):
         description="What to do with the samples left over at an epoch's end: a smaller batch, or leave them out.",
     )
 
+    @model_validator(mode="after")
+    def _one_choice(self) -> Data:
+        if self.drop and self.features is not None:
+            raise refusal(_("give drop or features, not both"), keys=("drop", "features"))
+        return self
+
 
 class _Block(Table):
     """One ``[[network.layer]]``: linear or convolution, then norm, activation, dropout."""
@@ -170,7 +206,7 @@ class ConvLayer(_Block):
     channels: int = Field(ge=1, le=4096, description="Number of output channels.")
     kernel: int = Field(3, ge=1, le=31, description="Height and width of the kernel, in pixels.")
     stride: int = Field(1, ge=1, le=16, description="Step of the kernel, in pixels.")
-    padding: Annotated[int, Field(ge=0)] | Literal["same"] = Field(
+    padding: Annotated[int, Field(ge=0, le=1024)] | Literal["same"] = Field(
         "same", description="Zeros around the image, in pixels; same keeps its size."
     )
     pool: int = Field(1, ge=1, le=16, description="Max pooling over squares of so many pixels; 1 is none.")
@@ -203,9 +239,13 @@ class Network(Table):
     """``[network]``: hidden layers; the output layer follows from the data."""
 
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] | None = Field(
-        None, description="Shorthand: units of each fully connected hidden layer, such as [100, 100, 100]."
+        None,
+        max_length=MAX_LAYERS,
+        description="Shorthand: units of each fully connected hidden layer, such as [100, 100, 100].",
     )
-    layer: tuple[Layer, ...] | None = Field(None, description="Hidden layers as tables, instead of the shorthand.")
+    layer: tuple[Layer, ...] | None = Field(
+        None, max_length=MAX_LAYERS, description="Hidden layers as tables, instead of the shorthand."
+    )
     activation: Activation = Field("relu", description="Activation function of the hidden layers.")
     norm: Norm = Field("none", description="Normalization in the hidden layers.")
     norm_position: Literal["before_activation", "after_activation"] = Field(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from bntui.errors import DataError, RecordingError
-from bntui.keyframe import IntArray, SingleArray
+from bntui.keyframe import FloatArray, IntArray, SingleArray
 from bntui.language import _
 from bntui.recording.codec import digest, pack_arrays
 from bntui.recording.reader import Reader
@@ -34,7 +34,7 @@ class Bench:
     data: Dataset
     train: IntArray
     validation: IntArray
-    axes: tuple[SingleArray, ...]
+    axes: tuple[SingleArray | FloatArray, ...]
     """Of the grid of predictions, raw units; empty where there is none."""
     device: torch.device
     _scaled: dict[bytes, Samples] = field(default_factory=dict)
@@ -43,7 +43,8 @@ class Bench:
     @property
     def facts(self) -> Facts:
         """What a configuration has to fit."""
-        return Facts(len(self.data), self.data.task, self.data.x.shape[1:])
+        outputs = len(self.data.classes) if self.data.task == "classification" else self.data.y.shape[1]
+        return Facts(len(self.data), self.data.task, self.data.x.shape[1:], outputs)
 
     def samples(self, config: RunConfig, scaling: Scaling) -> Samples:
         """A run's samples, scaled, in the shape that it asks for."""

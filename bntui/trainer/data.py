@@ -4,6 +4,9 @@ Built-in data come in raw units and row for row from scikit-learn: digits (image
 breast_cancer, wine, iris.  Generated data, with their default samples and noise, stand in a table in
 ``generated.py``.
 
+Values are float32 where that holds them exactly, else float64: scaling is computed in float64 from what the file says,
+and rounded to float32 afterwards.  Built-in data are float32.
+
 ``samples`` is the number drawn for generated data; for digits, breast_cancer, wine and iris the first so
 many of a shuffle by the seed (wine and iris are sorted by class); for files the first so many of the file.
 More than there are means all.
@@ -23,8 +26,13 @@ from bntui.errors import DataError
 from bntui.foreign import told
 from bntui.keyframe import FloatArray, IntArray, SingleArray
 from bntui.language import _
-from bntui.scenario.schema import BUILTIN_DATA, Data
-from bntui.trainer.files import pixel_names, read_file
+from bntui.recording.reading import Note, Reading
+from bntui.scenario.schema import Data
+from bntui.scenario.sources import BUILTIN_DATA
+from bntui.text import clean
+from bntui.trainer.arrays import pixel_names
+from bntui.trainer.contents import Choices, listed
+from bntui.trainer.files import read_file
 from bntui.trainer.generated import DEFAULT_NOISE, REGRESSION, generate
 
 Task = Literal["classification", "regression"]
@@ -40,7 +48,7 @@ class Dataset:
 
     name: str
     """The built-in name, or the file's name."""
-    x: SingleArray
+    x: SingleArray | FloatArray
     """Shape ``(N, features)``, or ``(N, channels, height, width)`` for images; raw units, times ``data.factor``."""
     y: IntArray | SingleArray
     """Classification: class numbers ``(N,)``, int64.  Regression: ``(N, outputs)``, float32."""
@@ -49,6 +57,8 @@ class Dataset:
     """Name of each class number; empty in regression."""
     features: tuple[str, ...]
     """Name of each feature, for images of each pixel in C order (``pixel_row_column``)."""
+    reading: Reading | None = None
+    """How the file was read; of built-in data what they are; None where a recording does not say."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -61,13 +71,39 @@ def load_data(config: Data, folder: Path, seed: int) -> Dataset:
     built-in data do not have, and for a factor that the values do not survive.
     """
     dataset = _loaded(config, folder, seed)
-    if config.factor == 1:
-        return dataset
     with np.errstate(over="ignore"):
-        x = (dataset.x * config.factor).astype(np.float32)
-    if not np.isfinite(x).all():
+        x: SingleArray | FloatArray = dataset.x
+        if config.factor != 1:
+            scaled = x * config.factor
+            x = scaled.astype(np.float32) if x.dtype == np.float32 else scaled.astype(np.float64)
+        fits = bool(np.isfinite(x.astype(np.float32, copy=False)).all())
+    if not fits:
+        if config.factor == 1:
+            raise DataError(_("data.noise = {noise:g}: the values become too large").format(noise=config.noise or 0))
         raise DataError(_("data.factor = {factor:g}: the values become too large").format(factor=config.factor))
-    return replace(dataset, x=x)
+    return replace(dataset, x=x, reading=_reading(dataset, x, config))
+
+
+def _reading(dataset: Dataset, x: SingleArray | FloatArray, config: Data) -> Reading:
+    """What is said of the data, with their range as they are used and what scaling would keep."""
+    low, high = float(x.min()), float(x.max())
+    if dataset.reading is None:
+        return Reading(
+            dataset.name, "built-in", len(x), x.shape[1:], dataset.task, len(dataset.classes), low, high
+        )  # fmt: skip
+    found = replace(dataset.reading, low=low, high=high)
+    if config.scaling != "none" or x.dtype == np.float32 or x.shape[1] > 1000:
+        return found
+    single = x.astype(np.float32)
+    merged = []
+    for name, exact, rounded in zip(dataset.features, x.T, single.T, strict=True):
+        before, after = len(np.unique(exact)), len(np.unique(rounded))
+        if after < before:
+            merged.append((name, before, after))
+    if not merged:
+        return found
+    (_name, before, after), names = merged[0], [name for name, _before, _after in merged]
+    return found.noted(Note("collapse", {"name": listed(names), "before": f"{before:,}", "after": f"{after:,}"}))
 
 
 def _loaded(config: Data, folder: Path, seed: int) -> Dataset:
@@ -79,9 +115,12 @@ def _loaded(config: Data, folder: Path, seed: int) -> Dataset:
         return dataset
     path = _resolve(config.source, folder)
     labels = None if config.labels is None else _resolve(config.labels, folder)
-    contents = read_file(path, labels=labels, target=config.target, task=config.task, samples=config.samples)
+    chosen = ("target", "task", "samples", "delimiter", "header", "decimal", "drop", "features")
+    contents = read_file(path, Choices(**{name: getattr(config, name) for name in chosen}), labels)
     task: Task = "classification" if contents.classes else "regression"
-    return Dataset(path.name, contents.x, contents.y, task, contents.classes, contents.features)
+    return Dataset(
+        clean(path.name), contents.x, contents.y, task, contents.classes, contents.features, contents.reading
+    )  # fmt: skip
 
 
 def _resolve(source: str, folder: Path) -> Path:
@@ -165,7 +204,7 @@ class Scaling:
     factor: FloatArray
     """Shape of one sample.  minmax: 1 / (max - min); standard: 1 / σ (ddof = 0); 1 for none and constant features."""
 
-    def apply(self, x: SingleArray) -> SingleArray:
+    def apply(self, x: SingleArray | FloatArray) -> SingleArray:
         """Scale samples of any number, computed in float64; the result is a new float32 array."""
         if self.kind == "none":
             return np.array(x, dtype=np.float32, order="C")
@@ -176,7 +215,7 @@ class Scaling:
         return scaled
 
 
-def fit_scaling(kind: ScalingKind, x_train: SingleArray) -> Scaling:
+def fit_scaling(kind: ScalingKind, x_train: SingleArray | FloatArray) -> Scaling:
     """Measure each feature (each pixel of images) of the training part with scikit-learn's scalers.
 
     minmax is ``(x - min) / (max - min)``; standard is the z-score with the population standard deviation.

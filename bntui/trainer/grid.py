@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bntui.keyframe import Predictions, SingleArray
+from bntui.keyframe import FloatArray, Predictions, SingleArray
 from bntui.trainer.data import Dataset, Scaling, as_sequence
 from bntui.trainer.network import Network, forward
 from bntui.trainer.probes import array
@@ -20,7 +20,7 @@ MARGIN: Final = 0.1
 """The grid goes beyond the samples by this share of their range, on each side."""
 
 
-def grid_axes(data: Dataset) -> tuple[SingleArray, ...]:
+def grid_axes(data: Dataset) -> tuple[SingleArray | FloatArray, ...]:
     """The values of the grid's axes in raw units, over training and validation samples; empty where there is none.
 
     Classification with two features has ``COLUMNS`` values of the first and ``ROWS`` of the second; regression
@@ -33,15 +33,18 @@ def grid_axes(data: Dataset) -> tuple[SingleArray, ...]:
         counts = (COLUMNS, ROWS)
     else:
         return ()
-    axes = []
+    axes: list[SingleArray | FloatArray] = []
     for feature, count in zip(data.x.T.astype(np.float64), counts, strict=True):
         low, high = feature.min(), feature.max()
         margin = MARGIN * (high - low) or 1.0  # around a constant any width will do
-        axes.append(np.linspace(low - margin, high + margin, count).astype(np.float32))
+        axis: FloatArray = np.linspace(low - margin, high + margin, count)
+        axes.append(axis.astype(np.float32) if data.x.dtype == np.float32 else axis)
     return tuple(axes)
 
 
-def grid_points(axes: tuple[SingleArray, ...], scaling: Scaling, sequence: str = "none") -> torch.Tensor | None:
+def grid_points(
+    axes: tuple[SingleArray | FloatArray, ...], scaling: Scaling, sequence: str = "none"
+) -> torch.Tensor | None:
     """The grid's points as they enter a network, ``(points, features)``, row by row; None without a grid.
 
     ``sequence`` is ``data.sequence``: with it the points have the shape of sequences.

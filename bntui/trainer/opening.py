@@ -17,6 +17,7 @@ import bntui
 from bntui.errors import NameTakenError, RecordingError
 from bntui.language import _
 from bntui.recording.library import new_path
+from bntui.recording.reading import KEY
 from bntui.recording.writer import Writer
 from bntui.scenario.load import Scenario
 from bntui.trainer.bench import Bench
@@ -90,4 +91,5 @@ def meta_of(scenario: Scenario, bench: Bench, overrides: Collection[tuple[str, o
         "cores": str(os.cpu_count()),
         "train_samples": str(len(bench.train)),
         "validation_samples": str(len(bench.validation)),
+        **({} if bench.data.reading is None else {KEY: bench.data.reading.as_json()}),
     }

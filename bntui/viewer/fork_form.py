@@ -10,7 +10,7 @@ from bntui.language import N_, _
 from bntui.recording.history import RunInfo
 from bntui.scenario.checks import Facts
 from bntui.scenario.fork import Setting, settings
-from bntui.scenario.schema import BUILTIN_DATA
+from bntui.scenario.sources import BUILTIN_DATA
 from bntui.viewer.fork_kinds import kind_of
 from bntui.viewer.session import Recording
 

@@ -55,7 +55,7 @@ class Samples:
     """The samples of a recording and their figures, before scaling.  Two of them are the same only if they are one."""
 
     data: RecordedData
-    flat: SingleArray
+    flat: SingleArray | FloatArray
     """The samples, one row each, shape ``(N, features)``."""
     columns: dict[Part, _Columns]
     whole: BoolArray
@@ -156,7 +156,7 @@ def _measured(same: _Same) -> Samples:
     return Samples(data, flat, columns, whole)
 
 
-def _columns(flat: SingleArray, rows: IntArray) -> _Columns:
+def _columns(flat: SingleArray | FloatArray, rows: IntArray) -> _Columns:
     def chunks() -> Iterator[FloatArray]:
         for start in range(0, len(rows), _CHUNK):
             yield flat[rows[start : start + _CHUNK]].astype(np.float64)

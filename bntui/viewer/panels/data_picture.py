@@ -138,7 +138,7 @@ def misclassified(data: RecordedData, answers: Predictions, rows: IntArray) -> B
     return found
 
 
-def _share(values: FloatArray, axis: NDArray[np.float32]) -> FloatArray:
+def _share(values: FloatArray, axis: NDArray[np.float32] | FloatArray) -> FloatArray:
     low, high = float(axis[0]), float(axis[-1])
     return (values - low) / (high - low)
 

@@ -1,0 +1,74 @@
+"""How much memory does a network take, and is that more than a run may?  Answered before any is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from bntui.files import in_bytes
+from bntui.language import _
+from bntui.scenario.complaints import Complaint
+from bntui.scenario.schema import RunConfig
+from bntui.scenario.structure import Placed, Shape, as_sequence
+
+LIMIT: Final = 4_000_000_000
+"""Bytes that all runs of a scenario may take together."""
+_COPIES: Final = 16
+"""Bytes of a parameter: its value, its gradient, and two running averages of the optimizer, in float32."""
+_ACTIVATION: Final = 12
+"""Bytes of an activation: before and after the activation function, and its gradient."""
+_GATES: Final = {"elman": 1, "gru": 3, "lstm": 4}
+
+
+def memory_of(
+    config: RunConfig, layers: Sequence[Placed], shape: Shape | None, samples: int | None, outputs: int | None
+) -> tuple[int, int]:
+    """Bytes that a network takes in training, and the index of the layer that takes most of them.
+
+    Args:
+        config: of the run.
+        layers: its hidden layers in their places.
+        shape: of a sample; sides that are not known count as 1, so that the answer is a lower bound.
+        samples: how many there are, if that is known.
+        outputs: of the output layer, if that is known.
+    """
+    before = _known(as_sequence(shape, config.data.sequence) or (1,))
+    batch = min(config.data.batch_size, samples) if samples is not None else 1
+    needs = []
+    for layer in layers:
+        after = _known(layer.after)
+        values = math.prod(_known(layer.entered)) + math.prod(after)
+        values *= _GATES.get(layer.block.cell, 1)
+        needs.append(_COPIES * _parameters(layer, before) + _ACTIVATION * batch * values)
+        before = after
+    last = _COPIES * (math.prod(before) + 1) * (outputs or 1)
+    return sum(needs) + last, max(range(len(needs)), key=needs.__getitem__, default=0)
+
+
+def too_large(
+    config: RunConfig, layers: Sequence[Placed], shape: Shape | None, samples: int | None, outputs: int | None
+) -> Complaint | None:
+    """Why a network cannot be trained here, if it takes more than ``LIMIT``."""
+    needed, largest = memory_of(config, layers, shape, samples, outputs)
+    if needed <= LIMIT:
+        return None
+    message = _(
+        "the network takes {needed} of memory for its parameters and one mini-batch; a scenario may take {limit}"
+    ).format(needed=in_bytes(needed), limit=in_bytes(LIMIT))
+    path = layers[largest].path if layers else ("network",)
+    return Complaint((path, ("network", "hidden"), ("network",), ("data", "batch_size")), message)
+
+
+def _known(shape: Shape) -> tuple[int, ...]:
+    return tuple(1 if side is None else side for side in shape)
+
+
+def _parameters(layer: Placed, before: tuple[int, ...]) -> int:
+    block = layer.block
+    if block.type == "conv":
+        return block.units * (before[0] * block.kernel**2 + 1)
+    if block.type == "recurrent":
+        return _GATES.get(block.cell, 1) * block.units * (before[-1] + block.units + 2)
+    entered = before[-1] if len(before) == 2 else math.prod(before)  # of a sequence its last step
+    return block.units * (entered + 1)

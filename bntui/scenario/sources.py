@@ -1,0 +1,29 @@
+"""What does ``data.source`` name: built-in data, or a file of which format?  The file's name tells."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+BUILTIN_DATA: Final = (
+    "digits", "breast_cancer", "wine", "iris",
+    "moons", "circles", "spirals", "xor", "blobs",
+    "line", "sine",
+)  # fmt: skip
+TABLE_SUFFIXES: Final = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
+NPZ_SUFFIX: Final = ".npz"
+IDX_SUFFIXES: Final = ("-ubyte", ".idx", "-ubyte.gz", ".idx.gz")
+DATA_SUFFIXES: Final = (*TABLE_SUFFIXES, NPZ_SUFFIX, *IDX_SUFFIXES)
+
+Kind = Literal["built-in", "table", "npz", "idx"]
+
+
+def kind_of(source: str) -> Kind | None:
+    """The kind of data that a name or path stands for, in upper or lower case; None for no kind that is read."""
+    if source in BUILTIN_DATA:
+        return "built-in"
+    name = source.lower()
+    if name.endswith(TABLE_SUFFIXES):
+        return "table"
+    if name.endswith(NPZ_SUFFIX):
+        return "npz"
+    return "idx" if name.endswith(IDX_SUFFIXES) else None
