@@ -18,7 +18,7 @@ from bntui.language import _
 from bntui.link import OVER, Status
 from bntui.recording.history import ENDINGS
 from bntui.recording.reader import Reader
-from bntui.show import plain
+from bntui.show import data_lines, plain
 from bntui.viewer.client import Trainer
 
 ENDS = (*ENDINGS, "interrupted")
@@ -80,6 +80,9 @@ class ProgressBars:
         self._tasks: dict[int, Any] = {}
 
     def report(self, reader: Reader, status: Status) -> None:
+        if not self._tasks and not self._known.epochs:  # a new recording
+            for line in data_lines(reader):
+                self._progress.console.print(line, markup=False, highlight=False)
         for run in reader.runs:
             history = reader.history(run.index)
             if run.index not in self._tasks:

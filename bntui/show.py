@@ -93,7 +93,7 @@ def _classes(reader: Reader) -> int:
     return reader.runs[0].layers[-1].shape[-1] if reader.task == "classification" else 0
 
 
-def _data(reader: Reader) -> Iterator[str]:
+def data_lines(reader: Reader) -> Iterator[str]:
     """What was learned from, the task, and how a file was read; an older recording knows less."""
     found = from_meta(reader.meta)
     if found is not None:
@@ -123,9 +123,9 @@ def as_text(reader: Reader, frame: Keyframe) -> str:
 
 def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
     score = _("accuracy") if reader.task == "classification" else "R²"
-    yield from _data(reader)
     others = [info.name for info in reader.runs if info.index != frame.run]
     yield f"{reader.title} · {reader.runs[frame.run].label or reader.runs[frame.run].name}"
+    yield from data_lines(reader)
     if others:
         yield _("other runs, by --run: {names}").format(names=", ".join(others))
     for event in reader.events(frame.run):

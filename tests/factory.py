@@ -256,7 +256,7 @@ def answers(data: RecordedData, turned: float) -> Predictions:
         return Predictions(
             (np.sin(2 * data.grid[0].astype(np.float64)) + turned).astype(np.float32)[:, np.newaxis], None
         )
-    x1, x2 = np.meshgrid(*data.grid)
+    x1, x2 = np.meshgrid(*(axis.astype(np.float64) for axis in data.grid))
     probability = 1 / (1 + np.exp(-3 * (x1 + turned * x2)))
     return Predictions(
         np.maximum(probability, 1 - probability).astype(np.float32), (probability > 0.5).astype(np.uint8)

@@ -128,7 +128,7 @@ class Reading:
         if self.dtype:
             words.append(self.dtype)
         if self.format != "built-in":
-            words.append(_("values {low:g} to {high:g}").format(low=self.low, high=self.high))
+            words.append(_("values {low:.9g} to {high:.9g}").format(low=self.low, high=self.high))
         if words:
             yield _("read as: {facts}").format(facts=", ".join(words))
         yield from map(str, self.notes)

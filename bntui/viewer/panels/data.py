@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from bntui.language import _
 from bntui.recording.dataset import RecordedData
+from bntui.recording.reading import task_line
 from bntui.viewer import canvas, cells
 from bntui.viewer.figures import count, number
 from bntui.viewer.panels import data_features, data_picture
@@ -58,9 +59,12 @@ def draw(view: View, width: int, height: int) -> Drawing:
 
 
 def _title(data: RecordedData, width: int) -> str:
+    task = task_line("classification" if data.classes else "regression", len(data.classes))
     words = _("Data ── {name}: {train} training and {validation} validation samples")
     counts = {"train": count(len(data.train)), "validation": count(len(data.validation))}
-    return cells.longest(width - 6, words.format(name=data.name, **counts), _("Data ── {name}").format(name=data.name))
+    samples = words.format(name=data.name, **counts)
+    brief = _("Data ── {name}").format(name=data.name)
+    return cells.longest(width - 6, f"{samples} · {task}", f"{brief} · {task}", brief)
 
 
 def _first_sample(data: RecordedData, run: RunView) -> int:
