@@ -23,6 +23,7 @@ from bntui.files import open_regular
 from bntui.keyframe import FloatArray
 from bntui.language import _
 from bntui.recording.reading import Note, Reading
+from bntui.text import clean
 from bntui.trainer.cells import COMMA, POINT, TRUTH, complaint, decides, grouped, is_ambiguous, is_word, number
 from bntui.trainer.columns import Plan, plan_of
 from bntui.trainer.contents import (
@@ -158,7 +159,7 @@ def _refuse_ambiguous(path: Path, dialect: Dialect, table: _Table) -> None:
 
 def _under(mark: str, path: Path, rows: Iterator[Row], head: Head, plan: Plan) -> _Table:
     """Read all rows; cells that are no numbers become faults."""
-    table = _Table(mark, Faults(path))
+    table = _Table(mark, Faults(path, plan.target))
     known: dict[str, str] = {}
     numeric_target = True
     for line, cells in rows:
@@ -209,7 +210,7 @@ def _cell_by_cell(cells: list[str], table: _Table, line: int, plan: Plan) -> Ite
             value = TRUTH.get(cell.lower())
         if value is None:
             sentence = _(complaint(cell)).format(cell=shown(cell), mark=shown(table.mark))
-            table.faults.add(line, plan.features[place], plan.names[place], cell, sentence)
+            table.faults.add(line, plan.features[place], plan.names[place], sentence)
         else:
             if not table.group and grouped(cell, table.mark):
                 table.group = cell
@@ -235,7 +236,7 @@ def _ragged(faults: Faults, line: int, cells: list[str], head: Head) -> None:
     if short:
         sentence = _("is missing; the row has {found} cells, row {first} has {wanted}")
     what = sentence.format(found=len(cells), first=head.line, wanted=head.width)
-    faults.add(line, -1, head.names[place], "", what)
+    faults.add(line, -1, head.names[place], what)
 
 
 def _contents(
@@ -249,7 +250,7 @@ def _contents(
     for row, place in wrong[: 2 * ENOUGH]:
         value = x[row, place]
         name = plan.names[place]
-        table.faults.add(table.lines[row], plan.features[place], name, f"{value:g}", not_finite(value))
+        table.faults.add(table.lines[row], plan.features[place], name, not_finite(value))
     y, classes, target_notes = target_of(table.faults, table.targets, table.lines, plan, table.mark, choices.task)
     table.faults.check(len(table.lines))
     kept, notes = _without_index(x, head, plan, choices)
@@ -266,7 +267,7 @@ def _contents(
     if table.points:
         notes.append(Note("points", {"example": shown(table.points)}))
     reading = Reading(
-        path.name, "table", len(x), (len(names),), "classification" if classes else "regression", len(classes),
+        clean(path.name), "table", len(x), (len(names),), "classification" if classes else "regression", len(classes),
         float(x.min()), float(x.max()), target=plan.target_name, encoding=dialect.encoding,
         delimiter=dialect.delimiter, header=head.header, decimal=table.mark, notes=(*plan.notes, *notes),
     )  # fmt: skip

@@ -32,19 +32,21 @@ class Faults:
     """Collects what is wrong with a file's cells; a column full of words is one fault."""
 
     path: Path
+    target: int
+    """Column of the target, which cannot be left out."""
     count: int = 0
     _found: list[tuple[int, int, str]] = field(default_factory=list)
     """Line, column, and the sentence; the first ones of each column."""
     _by_column: dict[int, int] = field(default_factory=dict)
     _columns: dict[int, tuple[int, str, str]] = field(default_factory=dict)
-    """By column: the first line, its cell, and the column's name."""
+    """By column: the first line, the column's name, and what is wrong there."""
 
-    def add(self, line: int, column: int, name: str, cell: str, what: str) -> None:
+    def add(self, line: int, column: int, name: str, what: str) -> None:
         """A cell that cannot be used; ``what`` says why."""
         self.count += 1
         before = self._by_column.get(column, 0)
         self._by_column[column] = before + 1
-        self._columns.setdefault(column, (line, cell, name))
+        self._columns.setdefault(column, (line, name, what))
         if before < SHOWN:
             self._found.append((line, column, cell_fault(self.path, line, name, what)))
 
@@ -60,14 +62,18 @@ class Faults:
         raise DataError("\n".join([*lines, *more(hidden)]))
 
     def _whole(self, column: int) -> str:
-        line, cell, name = self._columns[column]
+        line, name, what = self._columns[column]
+        others = self._by_column[column] - 1
         sentence = ngettext(
-            "{cell} is not a number, nor is {count} other cell of this column; leave it out with drop = [{name}]",
-            "{cell} is not a number, nor are {count} other cells of this column; leave it out with drop = [{name}]",
-            self._by_column[column] - 1,
+            "{what} (and {count} more cell of this column)", "{what} (and {count} more cells of this column)", others
         )
-        what = sentence.format(cell=shown(cell), count=f"{self._by_column[column] - 1:,}", name=f'"{name[:60]}"')
-        return cell_fault(self.path, line, name, what)
+        if column != self.target:
+            sentence = ngettext(
+                "{what} (and {count} more cell of this column; drop = [{name}] leaves it out)",
+                "{what} (and {count} more cells of this column; drop = [{name}] leaves it out)",
+                others,
+            )
+        return cell_fault(self.path, line, name, sentence.format(what=what, count=f"{others:,}", name=f'"{name[:60]}"'))
 
 
 def more(hidden: int) -> Sequence[str]:

@@ -22,6 +22,7 @@ from bntui.files import open_regular
 from bntui.foreign import told
 from bntui.language import _
 from bntui.recording.reading import Reading
+from bntui.text import clean
 from bntui.trainer.arrays import Named, from_arrays, size_of
 from bntui.trainer.contents import MOST_BYTES, Choices, Contents, check_memory, check_unpacked
 
@@ -43,7 +44,8 @@ def read_idx(path: Path, labels: Path | None, choices: Choices) -> Contents:
     if y.ndim != 1:
         sentence = _("{path}: {count} dimensions, labels need 1; is it the images file?")
         raise DataError(sentence.format(path=y_path, count=y.ndim))
-    reading = Reading(path.name, "idx", 0, (), "", 0, 0.0, 0.0, arrays=(path.name, y_path.name))
+    names = (clean(path.name), clean(y_path.name))
+    reading = Reading(names[0], "idx", 0, (), "", 0, 0.0, 0.0, arrays=names)
     return from_arrays(Named(str(path), x), Named(str(y_path), y), choices, reading)
 
 

@@ -82,7 +82,7 @@ def read_npz(path: Path, choices: Choices) -> Contents:
     unread = [clean(name) for name in arrays if name not in (x_name, y_name)]
     notes = (Note("unread", {"names": listed(unread)}),) if unread else ()
     reading = Reading(
-        path.name, "npz", 0, (), "", 0, 0.0, 0.0, target=y_shown, arrays=(x_shown, y_shown), notes=notes
+        clean(path.name), "npz", 0, (), "", 0, 0.0, 0.0, target=y_shown, arrays=(x_shown, y_shown), notes=notes
     )  # fmt: skip
     place = _("{path}: array {name}")
     return from_arrays(

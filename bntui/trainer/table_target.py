@@ -49,7 +49,7 @@ def target_of(
     if wrong:
         for line, cell in zip(lines, cells, strict=True):
             if cell in wrong:
-                faults.add(line, plan.target, plan.target_name, cell, wrong[cell])
+                faults.add(line, plan.target, plan.target_name, wrong[cell])
     if faults.count:
         return np.empty(0, np.int64), (), []
     place = _("{path}: column {column}").format(path=faults.path, column=shown(plan.target_name))
