@@ -191,7 +191,8 @@ def _fields(model: type[BaseModel], location: Sequence[str | int]) -> tuple[str,
         if fields:
             models = [inner for field in fields for inner in _models(field.annotation)]
         elif isinstance(key, str):  # the tag of a union: its member alone goes on
-            models = [each for each in models if key in get_args(each.model_fields["type"].annotation)]
+            kinds = {each: each.model_fields.get("type") for each in models}
+            models = [each for each, kind in kinds.items() if kind is None or key in get_args(kind.annotation)]
     return tuple(dict.fromkeys(name for each in models for name in each.model_fields))
 
 

@@ -29,6 +29,7 @@ DEFAULT_RUN: Final = "run"
 _MAX_BYTES: Final = 1_000_000
 _DEEPEST: Final = 32
 _MOST_PROBLEMS: Final = 100
+_LONGEST_SHOWN: Final = 200
 _LONG_KEY: Final = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){64}""")
 _OF_A_RUN: Final = ("data", "network", "training", "record", "device", "deterministic", "seed")
 _SHARED: Final = (
@@ -103,6 +104,7 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
 def parse_override(text: str) -> Override:
     """Read ``path=value``; the value is TOML, and what is no TOML is taken as a word."""
     path, equals, written = (part.strip() for part in text.partition("="))
+    text = clean(text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…")
     if not equals or not path or not written:
         raise UsageError(_("--set {text}: write it as path=value, such as training.lr=0.1").format(text=text))
     try:

@@ -10,12 +10,12 @@ import ast
 import io
 import math
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, Final
 
 import numpy as np
@@ -31,15 +31,15 @@ from bntui.trainer.arrays import Named, from_arrays, size_of
 from bntui.trainer.contents import MOST_BYTES, Choices, Contents, check_memory, check_unpacked, listed, nearest
 
 DAMAGE: Final = (
-    *(ValueError, LookupError, EOFError, RuntimeError, MemoryError, OverflowError, NotImplementedError, TypeError),
-    *(zlib.error, zipfile.BadZipFile, SyntaxError, TokenError),
+    *(ValueError, LookupError, EOFError, RuntimeError, MemoryError, OverflowError, NotImplementedError),
+    *(zlib.error, zipfile.BadZipFile, struct.error),
 )
-"""What zipfile and the parsing of an array's header let through for a damaged file."""
+"""What zipfile lets through for a damaged file."""
 _SAMPLES: Final = ("x", "data", "images", "features", "inputs", "input", "image", "xs")
 _TARGETS: Final = ("y", "target", "targets", "labels", "label", "outputs", "output", "classes", "ys")
 """Names that arrays go by, in lower case; with ``train`` before or after them as well."""
 _MOST_ARRAYS: Final = 1000
-_LONGEST_HEADER: Final = 10_000
+_LONGEST_HEADER: Final = 2000
 _TYPE: Final = re.compile(r"[<>|=]?[?bBiufcOSUV]\d{0,9}")
 _LONGEST_DIRECTORY: Final = 1_000_000
 
@@ -124,13 +124,18 @@ def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Array:
         length = int.from_bytes(member.read(width), "little")
         if length > _LONGEST_HEADER:
             raise ValueError(_("the header of {name} is too long").format(name=repr(clean(info.filename)[:40])))
-        fields = ast.literal_eval(member.read(length).decode("utf-8" if start[6] == 3 else "latin-1").strip())
-    description, shape, fortran = fields["descr"], fields["shape"], fields["fortran_order"]
+        text = member.read(length).decode("utf-8" if start[6] == 3 else "latin-1", "replace").strip()
+    try:
+        fields = ast.literal_eval(text)
+        description, shape, fortran = fields["descr"], fields["shape"], fields["fortran_order"]
+    except (ValueError, SyntaxError, LookupError, TypeError, RuntimeError, MemoryError) as error:
+        name = repr(clean(info.filename)[:40])
+        raise ValueError(_("the header of {name} is damaged").format(name=name)) from error
     if not isinstance(description, str) or not _TYPE.fullmatch(description):  # refused with its name, as odd types are
         return _Array(info, 0, np.dtype("V1"), (), fortran=False)
-    sides = all(isinstance(side, int) and not isinstance(side, bool) and 0 <= side < 2**40 for side in shape)
-    if not isinstance(shape, tuple) or len(shape) > 32 or not sides:
-        raise ValueError(_("the shape of {name} is damaged").format(name=repr(clean(info.filename)[:40])))
+    sides = shape if isinstance(shape, tuple) and len(shape) <= 32 else (None,)
+    if not all(isinstance(side, int) and not isinstance(side, bool) and 0 <= side < 2**40 for side in sides):
+        raise ValueError(_("the header of {name} is damaged").format(name=repr(clean(info.filename)[:40])))
     return _Array(info, 8 + width + length, np.dtype(description), shape, fortran is True)
 
 
