@@ -78,8 +78,6 @@ def _written(value: object) -> str | None:
         return _quoted(value[: 2 * _SHORT])
     if isinstance(value, tuple | list):
         return f"[{', '.join(_written(entry) or '{…}' for entry in value[:_SHORT])}]"
-    if isinstance(value, int) and value.bit_length() > 1000:  # Python writes no decimal number of any length
-        return hex(value)
     return str(value)
 
 

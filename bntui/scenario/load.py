@@ -28,6 +28,7 @@ OUTSIDE_FILE: Final = N_("command line")
 DEFAULT_RUN: Final = "run"
 _MAX_BYTES: Final = 1_000_000
 _DEEPEST: Final = 32
+_MOST_BITS: Final = 256
 _MOST_PROBLEMS: Final = 100
 _LONGEST_SHOWN: Final = 200
 _LONG_KEY: Final = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){64}""")
@@ -115,6 +116,7 @@ def parse_override(text: str) -> Override:
         return path, float(written)
     try:
         value = tomllib.loads(f"value = {written}")
+        _refuse_extremes(value)
     except (ValueError, RecursionError) as error:
         if written[0] in "\"'[{":
             sentence = _("--set {text}: the value is not valid TOML: {reason}")
@@ -195,8 +197,7 @@ def _document(text: str, file: str) -> dict[str, Any]:
         if _LONG_KEY.search(text):  # tomllib's time grows with the square of a key's parts
             raise RecursionError
         parsed = tomllib.loads(text)
-        if not _is_shallow(parsed):
-            raise RecursionError
+        _refuse_extremes(parsed)
         document: dict[str, Any] = frozen(parsed)
     except RecursionError:
         raise ScenarioError(
@@ -211,15 +212,23 @@ def _document(text: str, file: str) -> dict[str, Any]:
     return document
 
 
-def _is_shallow(document: Mapping[str, Any]) -> bool:
-    """Whether no value lies deeper than any scenario needs, so that everything after may recurse."""
+def _refuse_extremes(document: Mapping[str, Any]) -> None:
+    """Raise for values that lie deeper, or numbers that are longer, than any scenario needs.
+
+    Everything after may then recurse, and write any number: Python refuses to write long ones.
+
+    Raises:
+        RecursionError, ValueError: as tomllib does where it notices itself.
+    """
     level: list[Any] = [document]
     for _depth in range(_DEEPEST):
         inner = [value for node in level for value in (node.values() if isinstance(node, dict) else node)]
+        if any(isinstance(value, int) and value.bit_length() > _MOST_BITS for value in inner):
+            raise ValueError(_("a number has too many digits"))
         level = [value for value in inner if isinstance(value, dict | list)]
         if not level:
-            return True
-    return False
+            return
+    raise RecursionError
 
 
 def _validated(model: type[M], data: Mapping[str, Any]) -> tuple[M | None, list[Complaint]]:

@@ -71,7 +71,7 @@ def load_data(config: Data, folder: Path, seed: int) -> Dataset:
     built-in data do not have, and for a factor that the values do not survive.
     """
     dataset = _loaded(config, folder, seed)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         x: SingleArray | FloatArray = dataset.x
         if config.factor != 1:
             scaled = x * config.factor
