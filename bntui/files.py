@@ -67,6 +67,14 @@ def read_regular(path: Path, limit: int) -> bytes:
         return file.read()
 
 
+def refuse_kind(path: Path) -> None:
+    """Raise as :func:`open_regular` does where a path leads to no regular file, without opening it.
+
+    For files that SQLite opens by name: closing a descriptor here would release the locks that this process has on it.
+    """
+    _check_kind(path, _status(path))
+
+
 def in_bytes(count: int) -> str:
     """A number of bytes for people: ``4 GB``, ``1.5 MB``, ``312 bytes``; decimal units."""
     for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):

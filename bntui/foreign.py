@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from bntui.language import N_, _
+from bntui.text import clean, shortened
 
 SYSTEM: Final = (
     N_("No such file or directory"),
@@ -78,8 +79,16 @@ ARCHIVES: Final = (
 )
 
 
+LONGEST: Final = 300
+"""Characters of a foreign message that are repeated: it may quote the file that it complains about."""
+
+
 def told(message: str, sentences: Iterable[str] = (*SYSTEM, *SQLITE, *TOML, *CSV, *ARCHIVES)) -> str:
-    """A known sentence in the language in use, with its placeholders filled as they were found; any other as it is."""
+    """A known sentence in the language in use, with its placeholders filled as they were found; any other as it is.
+
+    Without control characters, and of bounded length.
+    """
+    message = shortened(clean(message), LONGEST)
     for sentence in sentences:
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.*)", re.escape(sentence))
         if match := re.fullmatch(pattern, message, re.DOTALL):

@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from bntui.errors import TrainerError
 from bntui.keyframe import HISTOGRAM_BINS, QUANTITIES, IntArray, Keyframe
 from bntui.link import Command, Status
-from bntui.recording.codec import Arrays
+from bntui.recording.arrays import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms, sampled
 from bntui.recording.history import Event, Fork, RunHistory, RunInfo

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from bntui.keyframe import Predictions
-from bntui.recording.codec import Arrays
+from bntui.recording.arrays import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.reader import Reader
 from bntui.scenario.load import parse

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,12 +36,13 @@ from bntui.audit.validation import (
     forgetting,
 )
 from bntui.errors import RecordingError
-from bntui.foreign import told
 from bntui.keyframe import Keyframe
-from bntui.language import N_, _
+from bntui.language import N_
 from bntui.recording.codec import unpack_arrays
+from bntui.recording.guard import damaged
 from bntui.recording.reader import Reader
 from bntui.recording.schema import SCALARS, open_read_only
+from bntui.recording.tables import rows
 
 Values = NDArray[Any]
 
@@ -75,10 +75,8 @@ def audit(path: Path) -> Report:
     Raises:
         RecordingError: it is no recording, or so damaged that it cannot be read as one.
     """
-    try:
+    with damaged(path):
         return _Audit(path).report()
-    except sqlite3.Error as error:
-        raise RecordingError(_("{path} is damaged: {reason}").format(path=path, reason=told(str(error)))) from error
 
 
 class _Audit:
@@ -93,7 +91,6 @@ class _Audit:
         with np.errstate(all="ignore"):
             self._reader = Reader(path)
             self._db = open_read_only(path)
-            self._db.row_factory = sqlite3.Row
             try:
                 self._run()
             finally:
@@ -177,17 +174,12 @@ class _Audit:
     def _rows(self, run: int) -> Iterator[Row]:
         """A run's rows, oldest first; NULL is NaN in what is a number."""
         texts = ("reason", "weights_digest")
-        columns = f"id, layers IS NOT NULL AS framed, {', '.join(SCALARS)}"
-        found = self._db.execute(f"SELECT {columns} FROM keyframe WHERE run = ? ORDER BY id", (run,))
-        for number, row in enumerate(found.fetchall()):
+        query = f"SELECT id, layers, {', '.join(SCALARS)} FROM keyframe WHERE run = ? ORDER BY id"
+        for number, row in enumerate(rows(self._db, query, (run,), of="keyframe")):
             scalars = {name: math.nan if row[name] is None and name not in texts else row[name] for name in SCALARS}
             damaged = row["id"] in self._damage.keyframes
-            odd = [name for name in SCALARS if name not in texts and not isinstance(scalars[name], int | float)]
-            if odd:
-                self._ledger.fail(EVIDENCE, Place(self._reader.runs[run].name), odd[0], scalars[odd[0]], N_("a number"))
-                damaged = True
             frame = None
-            if row["framed"] and not damaged:
+            if row["layers"] is not None and not damaged:
                 try:
                     frame = self._reader.keyframe(run, number)
                 except RecordingError as error:
@@ -214,9 +206,8 @@ class _Audit:
         run = course.subject.run.index
         if (run, "final") in self._damage.checkpoints:
             return None
-        found = self._db.execute(
-            "SELECT step, block FROM checkpoint WHERE run = ? AND name = 'final'", (run,)
-        ).fetchone()
+        query = "SELECT step, block FROM checkpoint WHERE run = ? AND name = 'final'"
+        found = next(rows(self._db, query, (run,), of="checkpoint"), None)
         if found is None:
             return None
         state = unpack_arrays(found["block"])

@@ -12,6 +12,7 @@ from bntui.audit.ledger import Ledger, Place
 from bntui.language import N_
 from bntui.recording.codec import digest, fields_digest, row_digest, unpack_arrays
 from bntui.recording.schema import SCALARS
+from bntui.recording.tables import rows
 
 DIGESTS: Final = N_("digests")
 
@@ -45,32 +46,32 @@ class Checking:
 
 
 def _keyframes(of: Checking, damage: Damage) -> None:
-    rows = of.db.execute("SELECT keyframe.*, block FROM keyframe LEFT JOIN measures USING (id) ORDER BY id")
-    for row in rows:
+    query = "SELECT keyframe.*, block FROM keyframe LEFT JOIN measures USING (id) ORDER BY id"
+    for row in rows(of.db, query, of="keyframe", joined="measures"):
         fits = row_digest([row[name] for name in SCALARS], row["layers"], row["block"]) == row["digest"]
         if not of.row("keyframe", fits, row["run"], row["step"]):
             damage.keyframes.add(row["id"])
-    stray = of.db.execute("SELECT id FROM measures WHERE id NOT IN (SELECT id FROM keyframe)").fetchall()
-    for row in stray:
+    query = "SELECT id FROM measures WHERE id NOT IN (SELECT id FROM keyframe)"
+    for row in rows(of.db, query, of="measures"):
         of.row("measures", False, name=str(row["id"]))
 
 
 def _evidence(of: Checking, damage: Damage) -> None:
     query = "SELECT evidence.id, block, evidence.digest, run, step FROM evidence LEFT JOIN keyframe USING (id)"
-    for row in of.db.execute(query):
+    for row in rows(of.db, query, of="evidence", joined="keyframe"):
         fits = digest(row["block"]) == row["digest"] and row["run"] is not None
         if not of.row("evidence", fits, row["run"], row["step"]):
             damage.evidence.add(row["id"])
 
 
 def _checkpoints(of: Checking, damage: Damage) -> None:
-    for row in of.db.execute("SELECT * FROM checkpoint"):
+    for row in rows(of.db, "SELECT * FROM checkpoint", of="checkpoint"):
         if not of.row("checkpoint", digest(row["block"]) == row["digest"], row["run"], row["step"], row["name"]):
             damage.checkpoints.add((row["run"], row["name"]))
 
 
 def _data(of: Checking, damage: Damage) -> None:
-    for row in of.db.execute("SELECT * FROM data"):
+    for row in rows(of.db, "SELECT * FROM data", of="data"):
         if row["block"] is None:
             continue
         fits = row["digest"] in (_content(row["block"]), _plain(row["block"]), digest(row["block"]))
@@ -100,7 +101,7 @@ def _rows(table: str, fields: tuple[str, ...]) -> Callable[[Checking, Damage], N
     """A table whose rows have a digest over some of their fields."""
 
     def check(of: Checking, _damage: Damage) -> None:
-        for row in of.db.execute(f"SELECT * FROM {table}"):
+        for row in rows(of.db, f"SELECT * FROM {table}", of=table):
             if "digest" in row.keys():  # noqa: SIM118 - a Row
                 fits = fields_digest(*(row[name] for name in fields)) == row["digest"]
                 of.row(table, fits, row["run"], row["step"] if "step" in fields else None)
@@ -109,7 +110,7 @@ def _rows(table: str, fields: tuple[str, ...]) -> Callable[[Checking, Damage], N
 
 
 def _meta(of: Checking, _damage: Damage) -> None:
-    cells = {row["key"]: row["value"] for row in of.db.execute("SELECT key, value FROM meta")}
+    cells = {row["key"]: row["value"] for row in rows(of.db, "SELECT key, value FROM meta", of="meta")}
     attested = cells.pop("digest", None)
     if attested is not None:
         of.row("meta", fields_digest(sorted(cells.items())).hex() == attested)
@@ -129,7 +130,7 @@ TABLES: Final[dict[str, Callable[[Checking, Damage], None]]] = {
 
 def check_digests(db: sqlite3.Connection, ledger: Ledger, runs: tuple[str, ...]) -> Damage:
     """All tables that a recording has."""
-    there = {row["name"] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    there = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     damage, of = Damage(), Checking(db, ledger, runs)
     for table, check in TABLES.items():
         if table in there:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,15 @@ from bntui.keyframe import (
     LayerMeasures,
     Predictions,
 )
+from bntui.language import _
+from bntui.recording.arrays import Arrays, check_measures
+from bntui.recording.foreign_json import parsed
 from bntui.recording.history import LayerInfo
+from bntui.recording.kinds import Plain, Table, Text
 
-Arrays = Mapping[str, NDArray[Any]]
+LONGEST_HEADER: Final = 50_000_000
+"""Bytes: names of features are in it."""
+HEADER: Final = Table({}, {"__metadata__": Table(other=Text(LONGEST_HEADER))}, Plain(), 200_000)
 
 INPUT, PRE_NORM, NORMALIZED, OUTPUT = range(len(QUANTITIES))
 STATISTICS_OF_BATCH_NORM = ("batch_mean", "batch_var", "running_mean", "running_var")
@@ -53,14 +59,27 @@ def unpack_arrays(block: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of :func:`pack_arrays`; ValueError where the block is damaged."""
     try:
         return dict(load(block))
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
+    except (SafetensorError, LookupError, TypeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def header_of(header: bytes) -> dict[str, Any]:
+    """The header of a safetensors block: type, shape and place of each array, and the metadata.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    told: dict[str, Any] = parsed(str(header, "utf-8"), HEADER, _("the header of a block"), LONGEST_HEADER, str)
+    return told
 
 
 def metadata_of(block: bytes) -> dict[str, str]:
-    """The metadata of :func:`pack_arrays`: a safetensors block begins with the length of its header, then JSON."""
-    header: dict[str, Any] = json.loads(block[8 : 8 + int.from_bytes(block[:8], "little")])
-    return dict(header.get("__metadata__", {}))
+    """The metadata of :func:`pack_arrays`: a safetensors block begins with the length of its header, then JSON.
+
+    Raises:
+        ValueError: the header is damaged.
+    """
+    return dict(header_of(block[8 : 8 + int.from_bytes(block[:8], "little")]).get("__metadata__", {}))
 
 
 def digest(*parts: bytes) -> bytes:
@@ -81,14 +100,6 @@ def fields_digest(*fields: Any) -> bytes:
     """Digest of a row that has no arrays: its fields as JSON, blobs by their own digest."""
     plain = [digest(field).hex() if isinstance(field, bytes) else field for field in fields]
     return digest(json.dumps(plain).encode())
-
-
-def table_of(layers: int, block: bytes) -> FloatArray:
-    """The table of :func:`layer_table`; of an older format the columns that came later are NaN."""
-    written = np.frombuffer(block).reshape(layers, -1)
-    table = np.full((layers, len(LAYER_COLUMNS)), np.nan)
-    table[:, : written.shape[1]] = written
-    return table
 
 
 def layer_table(layers: Sequence[LayerMeasures]) -> FloatArray:
@@ -146,8 +157,13 @@ def unpack_keyframe(
     layers: Sequence[LayerInfo],
     stopping: EarlyStopping | None,
 ) -> Keyframe:
-    """The keyframe that :func:`layer_table` and :func:`pack_measures` took apart."""
+    """The keyframe that :func:`layer_table` and :func:`pack_measures` took apart.
+
+    Raises:
+        ValueError: an array is not what its name and the layers ask for.
+    """
     arrays = unpack_arrays(block)
+    check_measures(arrays, layers)
     counts = arrays["counts"].astype(np.int32)
 
     def distribution(number: int, at: int) -> Distribution:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from bntui.keyframe import FloatArray, IntArray, SingleArray
+from bntui.language import _
+from bntui.recording.arrays import POINTS, array, unfit, within
+from bntui.recording.codec import metadata_of, unpack_arrays
+from bntui.recording.foreign_json import parsed
+from bntui.recording.forms import NAMES
+from bntui.text import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +50,81 @@ class RecordedData:
     grid: tuple[SingleArray | FloatArray, ...]
     """Where predictions are recorded, raw units: the values of one axis (regression) or of two, the first across
     (columns), the second up (rows).  Empty where there are none."""
+
+
+def scaling_of(block: bytes) -> RecordedScaling:
+    """A run's feature scaling.
+
+    Raises:
+        ValueError: the block is damaged.
+    """
+    fitted = unpack_arrays(block)
+    offset = fitted.get("offset")
+    shape = () if offset is None else offset.shape
+    offset, factor = (array(fitted, name, "fiu", shape).astype(np.float64) for name in ("offset", "factor"))
+    for name, values in (("offset", offset), ("factor", factor)):
+        if not np.isfinite(values).all():
+            raise unfit(name, values, _("finite numbers"))
+    return RecordedScaling(clean(metadata_of(block).get("kind", ""))[:100], offset, factor)
+
+
+def grid_of(block: bytes) -> tuple[SingleArray, ...]:
+    """The axes of the grid of predictions.
+
+    Raises:
+        ValueError: the block is damaged.
+    """
+    arrays = unpack_arrays(block)
+    if len(arrays) not in (1, 2):
+        raise ValueError(_("a grid has one axis or two, not {count}").format(count=len(arrays)))
+    axes = tuple(array(arrays, name, "f", (None,)) for name in sorted(arrays))
+    for name, axis in zip(sorted(arrays), axes, strict=True):
+        if not 2 <= len(axis) <= POINTS or not np.isfinite(axis).all() or (np.diff(axis) < 0).any():
+            raise unfit(name, axis, _("2 to {points} ascending numbers").format(points=POINTS))
+    return axes
+
+
+def data_of(
+    row: Mapping[str, object] | sqlite3.Row,
+    task: str,
+    scalings: Sequence[RecordedScaling],
+    grid: tuple[SingleArray, ...],
+) -> RecordedData:
+    """The samples that a recording brings along.
+
+    Raises:
+        ValueError: the block is damaged: an array has another type or shape, a row leads nowhere, a class has no name.
+    """
+    block, source = row["block"], row["source"]
+    assert isinstance(block, bytes)
+    assert isinstance(source, str)
+    arrays, names = unpack_arrays(block), metadata_of(block)
+    x = arrays.get("x")
+    if x is None or x.dtype.kind != "f" or x.ndim not in (2, 4) or not x.size or not np.isfinite(x).all():
+        raise unfit("x", x, _("finite samples, N×features or N×channels×height×width"))
+    classes, features = (
+        tuple(map(clean, parsed(names.get(name, ""), NAMES, name, len(block)))) for name in ("classes", "features")
+    )
+    samples = len(x)
+    if task == "classification":
+        y = array(arrays, "y", "ui", (samples,))
+        within("y", y, 0, len(classes))
+    else:
+        y = array(arrays, "y", "f", (samples, None))
+        if not y.size or not np.isfinite(y).all() or classes:
+            raise unfit("y", y, _("finite targets"))
+    parts = [array(arrays, name, "i", (None,)) for name in ("train", "validation")]
+    for name, part in zip(("train", "validation"), parts, strict=True):
+        within(name, part, 0, samples)
+        if not len(part):
+            raise unfit(name, part, _("one row or more"))
+    if len(features) != x[0].size:
+        sentence = _("{found} features have names, and a sample has {count} values")
+        raise ValueError(sentence.format(found=len(features), count=x[0].size))
+    for scaling in scalings:
+        if scaling.offset.shape != x.shape[1:]:
+            raise unfit("offset", scaling.offset, _("a value for each feature"))
+    if grid and (x.ndim != 2 or len(grid) != x.shape[1]):
+        raise ValueError(_("a grid of {axes} axes does not belong to these samples").format(axes=len(grid)))
+    train, validation = parts
+    return RecordedData(clean(source), x, y, train, validation, classes, features, tuple(scalings), grid)

@@ -9,9 +9,11 @@ from typing import Final
 import numpy as np
 
 from bntui.keyframe import HISTOGRAM_BINS, QUANTITIES, CountArray, IntArray
+from bntui.recording.arrays import array, within
 from bntui.recording.codec import row_digest, unpack_arrays
 from bntui.recording.history import RunHistory
 from bntui.recording.schema import SCALARS
+from bntui.recording.tables import rows as rows_of
 
 MOST: Final = 128
 """Keyframes that are read of a run; of more, every second, fourth, ... one, and the newest."""
@@ -52,7 +54,9 @@ def read(database: sqlite3.Connection, history: RunHistory, layers: int, before:
             del missing[int(history.ids[rows[place]])]
     marks = ", ".join("?" * len(missing))
     wanted = f"SELECT keyframe.*, block FROM keyframe JOIN measures USING (id) WHERE id IN ({marks})"
-    for row in database.execute(wanted, tuple(missing)):
+    for row in rows_of(database, wanted, tuple(missing), of="keyframe", joined="measures"):
         if row_digest([row[name] for name in SCALARS], row["layers"], row["block"]) == row["digest"]:
-            counts[missing[row["id"]]] = unpack_arrays(row["block"])["counts"]
+            found = array(unpack_arrays(row["block"]), "counts", "ui", counts.shape[1:])
+            within("counts", found, 0, 2**31)
+            counts[missing[row["id"]]] = found
     return Histograms(rows, counts)

@@ -18,7 +18,7 @@ import numpy as np
 from bntui.errors import UsageError
 from bntui.keyframe import IntArray, Keyframe
 from bntui.language import N_, _
-from bntui.recording.codec import Arrays
+from bntui.recording.arrays import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,12 @@ from pathlib import Path
 from bntui.errors import BntuiError, RecordingError
 from bntui.language import spoken
 from bntui.link import socket_path
+from bntui.recording.foreign_json import parsed
+from bntui.recording.forms import TRANSLATION
+from bntui.recording.guard import damaged
+from bntui.recording.kinds import AMOUNT, Maybe, hold
 from bntui.recording.schema import open_read_only
+from bntui.recording.tables import rows
 from bntui.text import clean
 
 
@@ -54,28 +59,48 @@ def new_path(scenario: str, folder: Path | None = None) -> Path:
 
 
 def entry(path: Path) -> Entry:
-    """Title, runs and length of one recording; a damaged one says its problem."""
+    """Title, runs and length of one recording; a damaged one, and what is none, says its problem.
+
+    Raises:
+        OSError: it was removed since it was listed.
+    """
     journal = path.with_name(path.name + "-wal")
-    stats = [file.stat() for file in (path, journal) if file.exists()]
-    when = datetime.fromtimestamp(max(stat.st_mtime for stat in stats)).astimezone()
+    stats = [path.lstat() if path.is_symlink() and not path.exists() else path.stat()]
+    if journal.exists():
+        stats.append(journal.stat())
+    when = _time(max(stat.st_mtime for stat in stats))
     size = sum(stat.st_size for stat in stats)
-    live = is_live(path)
     try:
-        connection = open_read_only(path)
-        try:
-            meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('title', 'translation')"))
-            translated = json.loads(meta.get("translation", "{}")).get(spoken(), {})
-            title = str(translated.get("title") or meta["title"])
-            labels = translated.get("runs", {})
-            runs = tuple(
-                str(labels.get(name, name)) for (name,) in connection.execute("SELECT name FROM run ORDER BY run")
-            )
-            epochs = connection.execute("SELECT max(epoch) FROM keyframe").fetchone()[0] or 0.0
-        finally:
-            connection.close()
-    except (RecordingError, sqlite3.DatabaseError, LookupError, TypeError, AttributeError, ValueError) as error:
-        return Entry(path, path.stem, (), 0.0, when, size, live, str(error))
-    return Entry(path, clean(title), tuple(map(clean, runs)), epochs, when, size, live, None)
+        title, runs, epochs = _heading(path)
+    except RecordingError as error:
+        return Entry(path, path.stem, (), 0.0, when, size, is_live(path), str(error))
+    return Entry(path, title, runs, epochs, when, size, is_live(path), None)
+
+
+def _heading(path: Path) -> tuple[str, tuple[str, ...], float]:
+    """Title, names of the runs, and epochs of the run that went furthest.
+
+    Raises:
+        RecordingError: it is not a recording, or damaged.
+    """
+    with damaged(path), closing(open_read_only(path)) as database:
+        query = "SELECT key, value FROM meta WHERE key IN ('title', 'translation')"
+        meta = {row["key"]: row["value"] for row in rows(database, query, of="meta")}
+        translated = parsed(meta.get("translation", "{}"), TRANSLATION, "translation").get(spoken(), {})
+        labels: Mapping[str, str] = translated.get("runs", {})
+        names = [row["name"] for row in rows(database, "SELECT name FROM run ORDER BY run LIMIT 1000", of="run")]
+        epochs = database.execute("SELECT max(epoch) FROM keyframe").fetchone()[0]
+        hold(Maybe(AMOUNT), epochs, "epoch")
+        title = clean(translated.get("title") or meta["title"])
+        return title, tuple(clean(labels.get(name, name)) for name in names), epochs or 0.0
+
+
+def _time(seconds: float) -> datetime:
+    """A time of change; files may claim any."""
+    try:
+        return datetime.fromtimestamp(seconds).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0).astimezone()
 
 
 def is_live(path: Path) -> bool:
@@ -84,9 +109,9 @@ def is_live(path: Path) -> bool:
 
     try:
         where = socket_path(path)
-    except BntuiError:  # no folder for sockets: nobody can listen in it
-        return False
-    if not where.exists():
+        if not where.exists():
+            return False
+    except (BntuiError, OSError, ValueError):  # no folder for sockets: nobody can listen in it
         return False
     with socket.socket(socket.AF_UNIX) as probe:
         try:

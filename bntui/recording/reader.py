@@ -2,83 +2,45 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import numpy as np
 
 from bntui.errors import RecordingError
-from bntui.foreign import told
-from bntui.keyframe import LAYER_COLUMNS, EarlyStopping, FloatArray, IntArray, Keyframe
+from bntui.keyframe import EarlyStopping, IntArray, Keyframe, SingleArray
 from bntui.language import _, spoken
+from bntui.recording.arrays import Arrays, check_evidence, layer_tables, unfit
 from bntui.recording.codec import (
-    Arrays,
     digest,
     fields_digest,
     metadata_of,
     row_digest,
-    table_of,
     unpack_arrays,
     unpack_keyframe,
 )
-from bntui.recording.dataset import RecordedData, RecordedScaling
+from bntui.recording.columns import RunColumns, read_keyframes
+from bntui.recording.dataset import RecordedData, RecordedScaling, data_of, grid_of, scaling_of
+from bntui.recording.foreign_json import parsed
+from bntui.recording.forms import ARGUMENTS, PROGRESS, TASK, TRANSLATION
+from bntui.recording.guard import Guarded, damaged
 from bntui.recording.histograms import Histograms
 from bntui.recording.histograms import read as read_histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
-from bntui.recording.runs import labelled, run_info, scaling_of
+from bntui.recording.kinds import hold
+from bntui.recording.runs import labelled, run_info
 from bntui.recording.schema import RUN, SCALARS, open_read_only
+from bntui.recording.tables import MOST_EVENTS, one, rows
 from bntui.text import clean
 
-FLOATS = (
-    "epoch", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "wall_time", "best"
-)  # fmt: skip
-INTEGERS = ("id", "step", "epoch_end", "wait", "best_epoch")
-KEYFRAME_SCALARS = (
+KEYFRAME_SCALARS: Final = (
     "run", "step", "epoch", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
     "wall_time", "weights_digest",
 )  # fmt: skip
-
-
-class _Columns:
-    """Columns of one run that grow by doubling: a snapshot is a view, not a copy."""
-
-    def __init__(self, layers: int) -> None:
-        self.length = 0
-        self.floats: FloatArray = np.empty((len(FLOATS), 64))
-        self.integers: IntArray = np.empty((len(INTEGERS) + 1, 64), np.int64)
-        self.layers: FloatArray = np.empty((64, layers, len(LAYER_COLUMNS)))
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        if self.length == len(self.layers):
-            # new arrays, never resized ones: snapshots handed out before must not change
-            self.floats = np.concatenate([self.floats, np.empty_like(self.floats)], axis=1)
-            self.integers = np.concatenate([self.integers, np.empty_like(self.integers)], axis=1)
-            self.layers = np.concatenate([self.layers, np.empty_like(self.layers)])
-        at = self.length
-        self.floats[:, at] = [np.nan if row[name] is None else row[name] for name in FLOATS]
-        table = row["layers"]
-        self.integers[:, at] = [*(row[name] for name in INTEGERS), table is not None]
-        self.layers[at] = np.nan if table is None else table_of(self.layers.shape[1], table)
-        self.length += 1
-
-    def snapshot(self) -> RunHistory:
-        floats = dict(zip(FLOATS, self.floats[:, : self.length], strict=True))
-        integers = dict(zip((*INTEGERS, "has_frame"), self.integers[:, : self.length], strict=True))
-        return RunHistory(
-            ids=integers["id"],
-            step=integers["step"],
-            epoch_end=integers["epoch_end"].astype(bool),
-            has_frame=integers["has_frame"].astype(bool),
-            wait=integers["wait"],
-            best_epoch=integers["best_epoch"],
-            layers=self.layers[: self.length],
-            **floats,
-        )
 
 
 class Reader:
@@ -90,41 +52,47 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Guarded | None = None
         with self._damage():
-            meta = {row["key"]: row["value"] for row in self._db.execute("SELECT key, value FROM meta")}
-            translated = json.loads(meta.get("translation", "{}")).get(spoken(), {})
+            found = tuple(rows(self._db, "SELECT key, value FROM meta", of="meta"))
+            meta: dict[str, str] = {row["key"]: row["value"] for row in found}
+            translated = parsed(meta.get("translation", "{}"), TRANSLATION, "translation").get(spoken(), {})
             self.title: str = clean(translated.get("title") or meta["title"])
+            hold(TASK, meta["task"], "task")
             self.task: str = meta["task"]
             self.scenario_text: str = meta["scenario"]
             self.meta: Mapping[str, str] = meta
             self._labels: Mapping[str, str] = translated.get("runs", {})
         self.runs: tuple[RunInfo, ...] = ()
         """In the order of their numbers; :meth:`refresh` adds forks."""
-        self._columns: list[_Columns] = []
+        self._columns: list[RunColumns] = []
         self._events: list[Event] = []
         self._keyframes = self._last_event = 0
         """Ids of the last rows that were loaded."""
         self._histograms: dict[int, Histograms] = {}
         self._frame = lru_cache(maxsize=64)(self._read_frame)
-        self.refresh()
+        try:
+            self.refresh()
+        except RecordingError:
+            self.close()
+            raise
 
     def refresh(self) -> bool:
         """Load what was committed since; True if anything is new."""
         before = len(self.runs), self._keyframes, self._last_event
         with self._damage(), self._at_one_moment():
-            for row in self._db.execute("SELECT * FROM run WHERE run >= ? ORDER BY run", (len(self.runs),)):
+            wanted = "SELECT * FROM run WHERE run >= ? ORDER BY run"
+            for row in rows(self._db, wanted, (len(self.runs),), of="run"):
+                if row["run"] != len(self.runs):
+                    sentence = _("run {run} is missing: there is a run {later}")
+                    raise ValueError(sentence.format(run=len(self.runs), later=row["run"]))
                 info = run_info(row, self._labels)
                 self.runs += (labelled(info, self.runs),)
                 self.__dict__.pop("dataset", None)  # it has a scaling for each run
-                self._columns.append(_Columns(len(info.layers)))
-            for row in self._db.execute("SELECT * FROM keyframe WHERE id > ? ORDER BY id", (self._keyframes,)):
-                self._columns[row["run"]].append(row)
-                self._keyframes = row["id"]
-            for row in self._db.execute("SELECT * FROM event WHERE id > ? ORDER BY id", (self._last_event,)):
-                arguments = json.loads(row["arguments"]) if "arguments" in row.keys() else {}  # noqa: SIM118 - a Row
-                event = Event(row["run"], row["step"], row["epoch"], row["kind"], clean(row["message"]), arguments)
-                self._events.append(event)
+                self._columns.append(RunColumns(len(info.layers)))
+            self._keyframes = read_keyframes(self._db, self._keyframes, self._columns)
+            for row in rows(self._db, "SELECT * FROM event WHERE id > ? ORDER BY id", (self._last_event,), of="event"):
+                self._events.append(self._event(row))
                 self._last_event = row["id"]
         return (len(self.runs), self._keyframes, self._last_event) != before
 
@@ -159,13 +127,16 @@ class Reader:
         """
         with self._damage():
             row_id = int(self._columns[run].integers[0, row])
-            found = self._db.execute("SELECT block, digest FROM evidence WHERE id = ?", (row_id,)).fetchone()
+            wanted = "SELECT block, digest FROM evidence WHERE id = ?"
+            found = next(rows(self._db, wanted, (row_id,), of="evidence"), None)
             if found is None:
                 return None
             if digest(found["block"]) != found["digest"]:
                 sentence = _("{path}: the evidence of row {row} is damaged: its digest does not fit")
                 raise RecordingError(sentence.format(path=self.path, row=row_id))
-            return unpack_arrays(found["block"])
+            arrays = {clean(name): values for name, values in unpack_arrays(found["block"]).items()}
+            check_evidence(arrays, self.runs[run].layers, self.runs[run].stages)
+            return arrays
 
     def state(self, run: int, row: int) -> tuple[Arrays, str] | None:
         """Where a run stood before a keyframe's step: its evidence, and the trainer's ``Progress`` as text.
@@ -180,14 +151,17 @@ class Reader:
             return None
         with self._damage():
             row_id = int(self._columns[run].integers[0, row])
-            block = self._db.execute("SELECT block FROM evidence WHERE id = ?", (row_id,)).fetchone()["block"]
-            progress = metadata_of(block).get("progress")
+            found = one(self._db, "SELECT block FROM evidence WHERE id = ?", (row_id,), of="evidence")
+            progress = metadata_of(found["block"]).get("progress")
+            if progress is not None:
+                parsed(progress, PROGRESS, "progress")
         return None if progress is None else (arrays, progress)
 
     def weights(self, run: int) -> dict[int, str]:
         """Digest of the parameters and buffers after each recorded step of a run, by step."""
         with self._damage():
-            return dict(self._db.execute("SELECT step, weights_digest FROM keyframe WHERE run = ?", (run,)).fetchall())
+            wanted = "SELECT step, weights_digest FROM keyframe WHERE run = ?"
+            return {row["step"]: row["weights_digest"] for row in rows(self._db, wanted, (run,), of="keyframe")}
 
     def has_checkpoint(self, run: int, name: str) -> bool:
         """Whether parameters are kept under that name."""
@@ -202,7 +176,7 @@ class Reader:
             RecordingError: a run is not what was written.
         """
         with self._damage():
-            for row in self._db.execute("SELECT * FROM run"):
+            for row in rows(self._db, "SELECT * FROM run", of="run"):
                 if "digest" in row.keys() and fields_digest(*(row[name] for name in RUN)) != row["digest"]:  # noqa: SIM118
                     sentence = _("{path}: the run {run!r} is damaged: its digest does not fit")
                     raise RecordingError(sentence.format(path=self.path, run=clean(row["name"])))
@@ -215,22 +189,22 @@ class Reader:
                 without their samples, have as the digest.
         """
         with self._damage():
-            row = self._db.execute("SELECT block, digest FROM data WHERE name = 'data'").fetchone()
+            row = one(self._db, "SELECT block, digest FROM data WHERE name = 'data'", of="data")
             return row["digest"] in (checksum, b"" if row["block"] is None else digest(row["block"]))
 
     def scaling(self, run: int) -> RecordedScaling:
         """A run's feature scaling, to the last bit."""
         with self._damage():
-            block = self._db.execute("SELECT scaling FROM run WHERE run = ?", (run,)).fetchone()["scaling"]
-            return scaling_of(block)
+            row = one(self._db, "SELECT scaling FROM run WHERE run = ?", (run,), of="run")
+            return scaling_of(row["scaling"])
 
     def evidence_rows(self, run: int) -> IntArray:
         """Rows of :meth:`history` whose evidence is kept, ascending."""
         with self._damage():
-            kept = [found["id"] for found in self._db.execute("SELECT id FROM evidence")]
+            kept = [row["id"] for row in rows(self._db, "SELECT id FROM evidence", of="evidence")]
         columns = self._columns[run]
-        rows: IntArray = np.flatnonzero(np.isin(columns.integers[0, : columns.length], kept))
-        return rows
+        found: IntArray = np.flatnonzero(np.isin(columns.integers[0, : columns.length], kept))
+        return found
 
     @cached_property
     def dataset(self) -> RecordedData | None:
@@ -240,21 +214,17 @@ class Reader:
             RecordingError: its bytes are damaged.
         """
         with self._damage():
-            blocks = {row["name"]: row for row in self._db.execute("SELECT name, block, source FROM data")}
-            if "data" not in blocks or blocks["data"]["block"] is None:
+            row = next(rows(self._db, "SELECT block, source FROM data WHERE name = 'data'", of="data"), None)
+            if row is None or row["block"] is None:
                 return None
-            block = blocks["data"]["block"]
-            arrays, names = unpack_arrays(block), metadata_of(block)
-            scalings = [scaling_of(row["scaling"]) for row in self._db.execute("SELECT scaling FROM run ORDER BY run")]
-            axes = unpack_arrays(blocks["grid"]["block"]) if "grid" in blocks else {}
-            return RecordedData(
-                name=clean(blocks["data"]["source"]),
-                **{name: arrays[name] for name in ("x", "y", "train", "validation")},
-                classes=tuple(map(clean, json.loads(names["classes"]))),
-                features=tuple(map(clean, json.loads(names["features"]))),
-                scalings=tuple(scalings),
-                grid=tuple(axes[name] for name in sorted(axes)),
-            )
+            scalings = rows(self._db, "SELECT scaling FROM run ORDER BY run", of="run")
+            return data_of(row, self.task, [scaling_of(row["scaling"]) for row in scalings], self._grid)
+
+    @cached_property
+    def _grid(self) -> tuple[SingleArray, ...]:
+        """The axes of the grid of predictions; empty without one."""
+        row = next(rows(self._db, "SELECT block FROM data WHERE name = 'grid'", of="data"), None)
+        return () if row is None or row["block"] is None else grid_of(row["block"])
 
     def release(self) -> None:
         """Let go of the file, so that the trainer can fold its journal in; the next read opens it again."""
@@ -265,17 +235,15 @@ class Reader:
     close = release
 
     @property
-    def _db(self) -> sqlite3.Connection:
+    def _db(self) -> Guarded:
         if self._connection is None:
             self._connection = open_read_only(self.path)
-            self._connection.row_factory = sqlite3.Row
         return self._connection
 
     def _read_frame(self, run: int, row_id: int) -> Keyframe:
         with self._damage():
-            row = self._db.execute(
-                "SELECT keyframe.*, block FROM keyframe LEFT JOIN measures USING (id) WHERE id = ?", (row_id,)
-            ).fetchone()
+            wanted = "SELECT keyframe.*, block FROM keyframe LEFT JOIN measures USING (id) WHERE id = ?"
+            row = one(self._db, wanted, (row_id,), of="keyframe", joined="measures")
             place = {"path": self.path, "run": self.runs[run].name, "step": row["step"]}
             if row_digest([row[name] for name in SCALARS], row["layers"], row["block"]) != row["digest"]:
                 sentence = _("{path}: the keyframe of run {run!r} at step {step} is damaged: its digest does not fit")
@@ -285,19 +253,40 @@ class Reader:
                 raise RecordingError(sentence.format(**place))
             info = self.runs[run]
             scalars = {name: float("nan") if row[name] is None else row[name] for name in KEYFRAME_SCALARS}
+            scalars["weights_digest"] = clean(row["weights_digest"])
             stopping = None
             if info.early_stopping is not None:
                 stopping = EarlyStopping(
-                    monitor=info.early_stopping["monitor"],
+                    monitor=clean(info.early_stopping["monitor"]),
                     best=float("nan") if row["best"] is None else row["best"],
                     best_epoch=row["best_epoch"],
                     wait=row["wait"],
                     patience=info.early_stopping["patience"],
                     stopped=bool(row["stopped"]),
-                    reason=row["reason"],
+                    reason=clean(row["reason"]),
                 )
-            table = table_of(len(info.layers), row["layers"])
-            return unpack_keyframe(scalars, table, row["block"], info.layers, stopping)
+            (table,) = layer_tables([row["layers"]], len(info.layers))
+            frame = unpack_keyframe(scalars, table, row["block"], info.layers, stopping)
+            self._fits_data(frame)
+            return frame
+
+    def _fits_data(self, frame: Keyframe) -> None:
+        """Raises ValueError where predictions are none of the grid."""
+        if frame.predictions is not None:
+            shape = frame.predictions.values.shape
+            of_grid = tuple(len(axis) for axis in reversed(self._grid))
+            if not self._grid or shape[: len(of_grid)] != of_grid:
+                raise unfit("predictions", frame.predictions.values, _("the predictions of a grid {shape}").format(
+                    shape="×".join(map(str, of_grid)) or "-"))  # fmt: skip
+
+    def _event(self, row: sqlite3.Row) -> Event:
+        if row["run"] >= len(self.runs) or len(self._events) >= MOST_EVENTS:
+            sentence = _("event {id} is none of the {count} runs, or one too many")
+            raise ValueError(sentence.format(id=row["id"], count=len(self.runs)))
+        if row["id"] <= self._last_event:
+            raise ValueError(_("the ids of the table {table} do not ascend").format(table="event"))
+        told = parsed(row["arguments"], ARGUMENTS, "arguments") if "arguments" in row.keys() else {}  # noqa: SIM118
+        return Event(row["run"], row["step"], row["epoch"], clean(row["kind"]), clean(row["message"]), told)
 
     @contextmanager
     def _at_one_moment(self) -> Iterator[None]:
@@ -311,12 +300,5 @@ class Reader:
     @contextmanager
     def _damage(self) -> Iterator[None]:
         """What a damaged file makes SQLite, JSON or NumPy say, said in a sentence."""
-        try:
+        with damaged(self.path):
             yield
-        except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-            sentence = _("{path} is busy: try again: {reason}") if busy else _("{path} is damaged: {reason}")
-            raise RecordingError(sentence.format(path=self.path, reason=told(str(error)))) from error
-        except (sqlite3.Error, LookupError, TypeError, ValueError, AttributeError) as error:
-            sentence = _("{path} is damaged: {reason}")
-            raise RecordingError(sentence.format(path=self.path, reason=told(str(error)))) from error

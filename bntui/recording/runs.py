@@ -2,50 +2,35 @@
 
 from __future__ import annotations
 
-import json
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from bntui.language import _
-from bntui.recording.codec import metadata_of, unpack_arrays
-from bntui.recording.dataset import RecordedScaling
+from bntui.recording.foreign_json import parsed
+from bntui.recording.forms import AXES, CONFIG, FORK, LAYERS, VALUES
 from bntui.recording.history import Fork, LayerInfo, RunInfo
-from bntui.text import clean
-
-
-def scaling_of(block: bytes) -> RecordedScaling:
-    """A run's feature scaling."""
-    fitted = unpack_arrays(block)
-    return RecordedScaling(metadata_of(block)["kind"], fitted["offset"], fitted["factor"])
+from bntui.text import clean, unarmed
 
 
 def run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:
     """A run as it was written, with its name in the reader's language where ``labels`` has it.
 
     Raises:
-        LookupError, TypeError, ValueError: the row is damaged.
+        ValueError: the row is damaged.
     """
-    layers = tuple(
-        LayerInfo(
-            **{
-                **layer,
-                "name": clean(layer["name"]),
-                "shape": tuple(layer["shape"]),
-                "stages": tuple(layer.get("stages", ())),
-            }
-        )
-        for layer in json.loads(row["layers"])
-    )
+    index = row["run"]
     return RunInfo(
-        index=row["run"],
-        name=clean(row["name"]),
-        config=json.loads(row["config"]),
-        layers=layers,
+        index=index,
+        name=clean(row["name"]) or _("run {number}").format(number=index),
+        config=parsed(row["config"], CONFIG, _place(index, "config"), cleaned=unarmed),
+        layers=tuple(map(_layer, parsed(row["layers"], LAYERS, _place(index, "layers")))),
         steps_per_epoch=row["steps_per_epoch"],
-        device=row["device"],
+        device=clean(row["device"]),
         label=clean(labels.get(row["name"], "")),
-        fork=_fork(row["run"], row["fork"]) if "fork" in row.keys() else None,  # noqa: SIM118 - a Row
+        fork=_fork(index, row["fork"]) if "fork" in row.keys() else None,  # noqa: SIM118 - a Row
     )
 
 
@@ -60,12 +45,28 @@ def labelled(info: RunInfo, before: Sequence[RunInfo]) -> RunInfo:
     return replace(info, label=parent.label + (_(" · again") if changed == " · again" else changed))
 
 
+def _place(run: int, column: str) -> str:
+    return _("{column} of run {run}").format(column=column, run=run)
+
+
+def _layer(told: Mapping[str, Any]) -> LayerInfo:
+    layer = LayerInfo(**{**told, "shape": tuple(told["shape"]), "stages": tuple(told.get("stages", ()))})
+    axes = AXES.get(layer.kind, len(layer.shape))
+    groups = layer.groups if layer.norm == "group" else 1
+    # a recurrent layer's features stand last; its gates are normalized together, so that any number may be grouped
+    grouped = layer.kind == "recurrent" or layer.shape[0] % groups == 0
+    if len(layer.shape) != axes or math.prod(layer.shape) > VALUES or not grouped:
+        sentence = _("layer {layer}: a shape of {shape} is none of kind {kind} with {groups} groups")
+        shape = "×".join(map(str, layer.shape))
+        raise ValueError(sentence.format(layer=layer.name, shape=shape, kind=layer.kind, groups=groups))
+    return layer
+
+
 def _fork(index: int, text: str | None) -> Fork | None:
     if text is None:
         return None
-    told = json.loads(text)
-    if not 0 <= told["run"] < index:
+    told = parsed(text, FORK, _place(index, "fork"))
+    if told["run"] >= index:
         raise ValueError(_("run {run} is no fork of run {parent}").format(run=index, parent=told["run"]))
-    changes = tuple((clean(path), before, after) for path, before, after in told["changes"])
-    names = {key: tuple(map(clean, told[key])) for key in ("kept", "new")}
-    return Fork(told["run"], told["step"], told["epoch"], changes, **names)
+    changes = tuple((str(path), before, after) for path, before, after in told["changes"])
+    return Fork(told["run"], told["step"], told["epoch"], changes, tuple(told["kept"]), tuple(told["new"]))

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bntui.errors import RecordingError
 from bntui.foreign import told
 from bntui.language import _
+from bntui.recording.guard import Definition, Guarded, definitions, refuse_foreign_schema, refuse_no_file
 
 APPLICATION_ID: Final = 0x424E5455
 """``BNTU`` in ASCII, in the file's header: says that an SQLite file is a recording."""
 VERSION: Final = 3
+
+MOST_OBJECTS: Final = 100
+"""Of a schema that are looked at: a recording has a dozen."""
 
 SCALARS: Final = (
     "run", "step", "epoch", "epoch_end", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss",
@@ -53,47 +59,84 @@ CREATE TABLE data (name TEXT PRIMARY KEY, block BLOB, source TEXT NOT NULL, dige
 """
 
 
-def _connect(path: Path) -> tuple[sqlite3.Connection, set[str]]:
-    """A read-only connection, and the names of the file's tables."""
+ADDED: Final[Mapping[int, Mapping[str, tuple[str, ...]]]] = {
+    2: {"event": ("arguments TEXT NOT NULL",)},
+    3: {
+        "run": (
+            "fork TEXT",
+            "budget REAL NOT NULL DEFAULT 0",
+            "stride INTEGER NOT NULL DEFAULT 1",
+            "digest BLOB NOT NULL DEFAULT x''",
+        ),
+        "event": ("digest BLOB NOT NULL DEFAULT x''",),
+    },
+}
+"""Columns that came with a format, as they are added to the tables of an older one."""
+NEW_TABLES: Final = {3: ("agenda",)}
+
+
+@cache
+def tables_of(version: int) -> dict[str, Definition]:
+    """The tables that a recording of a format has."""
+    tables = definitions(TABLES)
+    for newer, added in ADDED.items():
+        for table, columns in added.items():
+            names = [column.split(" ")[0] for column in columns]
+            # optional, not required: an upgrade adds them in its own words, and one came while a format was new
+            known = tables[table]
+            tables[table] = known.with_optional(columns) if newer <= version else known.without(names)
+    for newer, new in NEW_TABLES.items():
+        tables = {name: table for name, table in tables.items() if newer <= version or name not in new}
+    return tables
+
+
+def _connect(path: Path) -> tuple[Guarded, list[tuple[Any, ...]]]:
+    """A read-only connection, and what the file's schema lists."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
     # WAL needs a -shm beside the file; where none can be made (read-only media) and no -wal holds newer
     # rows, nobody writes, and the file can be read as it lies
     idle = not path.with_name(path.name + "-wal").exists()
     for attempt in (uri, f"{uri}&immutable=1") if idle else (uri,):
-        connection = sqlite3.connect(attempt, uri=True, check_same_thread=False, isolation_level=None)
+        connection = sqlite3.connect(attempt, uri=True, check_same_thread=False, isolation_level=None, factory=Guarded)
         try:
-            names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        except sqlite3.DatabaseError as error:
+            connection.guard(path)
+            listed = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchmany(MOST_OBJECTS)
+        except sqlite3.Error as error:
             connection.close()
             last = error
         else:
-            return connection, {name for (name,) in names}
+            return connection, listed
     sentence = _("{path} is not a recording, or is damaged: {reason}")
     raise RecordingError(sentence.format(path=path, reason=told(str(last)))) from last
 
 
-def open_read_only(path: Path) -> sqlite3.Connection:
-    """A read-only connection to a recording, its identity and version checked.
+def open_read_only(path: Path) -> Guarded:
+    """A read-only connection to a recording: its kind, identity, version and schema checked, its work bounded.
 
     Raises:
         RecordingError: there is no such file, it is not a recording, is from a newer bntui, or is damaged.
     """
-    if not path.exists():
-        raise RecordingError(_("{path}: there is no such recording").format(path=path))
-    if path.is_dir():
-        raise RecordingError(_("{path} is a folder, not a recording").format(path=path))
-    connection, tables = _connect(path)
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application != APPLICATION_ID:
+    refuse_no_file(path)
+    connection, listed = _connect(path)
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application != APPLICATION_ID:
+            raise RecordingError(_("{path} is not a bntui recording (it is another SQLite file)").format(path=path))
+        if version > VERSION:
+            sentence = _(
+                "{path} comes from a newer bntui (format {version}, this one reads up to {newest}): update bntui"
+            )
+            raise RecordingError(sentence.format(path=path, version=version, newest=VERSION))
+        if version < 1:
+            sentence = _("{path} is damaged: there is no format {version}")
+            raise RecordingError(sentence.format(path=path, version=version))
+        refuse_foreign_schema(path, listed, tables_of(version))
+    except sqlite3.Error as error:
         connection.close()
-        raise RecordingError(_("{path} is not a bntui recording (it is another SQLite file)").format(path=path))
-    if version > VERSION:
+        sentence = _("{path} is not a recording, or is damaged: {reason}")
+        raise RecordingError(sentence.format(path=path, reason=told(str(error)))) from error
+    except RecordingError:
         connection.close()
-        sentence = _("{path} comes from a newer bntui (format {version}, this one reads up to {newest}): update bntui")
-        raise RecordingError(sentence.format(path=path, version=version, newest=VERSION))
-    missing = {"meta", "run", "keyframe", "measures", "event"} - tables
-    if missing:
-        connection.close()
-        raise RecordingError(_("{path} is damaged: its table {table} is missing").format(path=path, table=min(missing)))
+        raise
     return connection

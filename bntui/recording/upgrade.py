@@ -9,7 +9,7 @@ from pathlib import Path
 from bntui.errors import RecordingError
 from bntui.language import _
 from bntui.recording.codec import fields_digest
-from bntui.recording.schema import RUN, VERSION
+from bntui.recording.schema import ADDED, RUN, VERSION
 
 _OLDEST = 2
 """The first format whose events and layers say enough to train on."""
@@ -31,9 +31,9 @@ def upgrade(database: sqlite3.Connection) -> None:
     if database.execute("PRAGMA user_version").fetchone()[0] == VERSION:
         return
     database.execute("CREATE TABLE agenda (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL)")
-    for column in ("fork TEXT", "budget REAL NOT NULL DEFAULT 0", "stride INTEGER NOT NULL DEFAULT 1",
-                   "digest BLOB NOT NULL DEFAULT x''"):  # fmt: skip
-        database.execute(f"ALTER TABLE run ADD COLUMN {column}")
+    for table, columns in ADDED[VERSION].items():
+        for column in columns:
+            database.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
     rows = database.execute(f"SELECT {', '.join(RUN[:-1])} FROM run").fetchall()
     for row in rows:
         budget = json.loads(row[2])["record"]["budget"] * 1e6 / len(rows)
@@ -41,7 +41,6 @@ def upgrade(database: sqlite3.Connection) -> None:
             "UPDATE run SET budget = ?, stride = ?, digest = ? WHERE run = ?",
             (budget, _stride(database, row[0]), fields_digest(*row, budget), row[0]),
         )
-    database.execute("ALTER TABLE event ADD COLUMN digest BLOB NOT NULL DEFAULT x''")
     for number, *event in database.execute(
         "SELECT id, run, step, epoch, kind, message, arguments FROM event"
     ).fetchall():

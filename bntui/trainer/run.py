@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from bntui.keyframe import EarlyStopping, Keyframe
-from bntui.recording.codec import Arrays, pack_arrays
+from bntui.recording.arrays import Arrays
+from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event, Fork, RunInfo
 from bntui.scenario.schema import RunConfig
 from bntui.trainer import ending

@@ -12,7 +12,7 @@ import numpy as np
 
 from bntui.errors import RecordingError
 from bntui.keyframe import FloatArray, IntArray, Keyframe
-from bntui.recording.codec import Arrays
+from bntui.recording.arrays import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import ENDINGS, Event, RunHistory, RunInfo, Unit, counted

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.keyframe import FloatArray, IntArray, Keyframe
-from bntui.recording.codec import Arrays
+from bntui.recording.arrays import Arrays
 from bntui.recording.history import LayerInfo, RunInfo
 
 FIGURES: Final = (

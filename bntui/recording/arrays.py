@@ -1,0 +1,171 @@
+"""Arrays of a stranger's file: each is held against the type, shape and range that its name stands for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.keyframe import HISTOGRAM_BINS, LAYER_COLUMNS, MASK_SAMPLES, QUANTITIES
+from bntui.language import _
+from bntui.recording.history import LayerInfo
+
+Arrays = Mapping[str, NDArray[Any]]
+Shape = tuple[int | None, ...]
+"""A length for each axis; None is any."""
+
+OLDEST_COLUMNS: Final = len(LAYER_COLUMNS) - 4
+"""Columns of the table of per-layer scalars in format 1."""
+POINTS: Final = 4096
+"""On one axis of the grid of predictions."""
+AXES: Final = 5
+"""Of any array: a mini-batch of images has four."""
+
+
+def unfit(name: str, values: NDArray[Any] | None, wanted: str) -> ValueError:
+    """What is wrong with an array, as a sentence."""
+    found = _("missing") if values is None else f"{values.dtype} {'×'.join(map(str, values.shape)) or '()'}"
+    return ValueError(_("the array {name} is {found}, not {wanted}").format(name=name, found=found, wanted=wanted))
+
+
+def _matches(shape: tuple[int, ...], wanted: Shape) -> bool:
+    return len(shape) == len(wanted) and all(
+        length is None or length == found for found, length in zip(shape, wanted, strict=True)
+    )
+
+
+def array(arrays: Arrays, name: str, kinds: str, shape: Shape) -> NDArray[Any]:
+    """An array that has to be there, of one of some NumPy kinds (``f``, ``i``, ``u``, ``b``) and of a shape.
+
+    Raises:
+        ValueError: it is missing, or another.
+    """
+    values = arrays.get(name)
+    if values is None or values.dtype.kind not in kinds or not _matches(values.shape, shape):
+        words = "×".join("…" if length is None else str(length) for length in shape)
+        raise unfit(name, values, _("an array {shape} of kind {kinds}").format(shape=words, kinds=kinds))
+    return values
+
+
+def within(name: str, values: NDArray[Any], low: int, high: int) -> None:
+    """Raise ValueError unless whole numbers lie from ``low`` to ``high - 1``."""
+    if values.size and not (int(values.min()) >= low and int(values.max()) < high):
+        raise unfit(name, values, _("whole numbers from {low} to {high}").format(low=low, high=high - 1))
+
+
+def _not_negative(name: str, values: NDArray[Any]) -> None:
+    if (values < 0).any():  # what diverged is NaN or infinite
+        raise unfit(name, values, _("a variance: not negative"))
+
+
+def layer_tables(blocks: Sequence[bytes | None], layers: int) -> NDArray[np.float64]:
+    """Tables of per-layer scalars, shape ``(rows, layers, len(LAYER_COLUMNS))``; NaN where a row has none.
+
+    Columns that a row's format had not yet are NaN, too.
+
+    Raises:
+        ValueError: a block has the wrong size.
+    """
+    tables = np.full((len(blocks), layers, len(LAYER_COLUMNS)), np.nan)
+    sizes = {len(block) for block in blocks if block is not None}
+    for size in sizes:
+        columns, rest = divmod(size, layers * 8)
+        if rest or not OLDEST_COLUMNS <= columns <= len(LAYER_COLUMNS):
+            sentence = _("a table of {size} bytes does not belong to {layers} layers")
+            raise ValueError(sentence.format(size=size, layers=layers))
+        places = [number for number, block in enumerate(blocks) if block is not None and len(block) == size]
+        written = np.frombuffer(b"".join(blocks[place] or b"" for place in places))
+        tables[places, :, :columns] = written.reshape(len(places), layers, columns)
+    return tables
+
+
+def check_measures(arrays: Arrays, layers: Sequence[LayerInfo]) -> None:
+    """Hold what a keyframe measured against its layers.
+
+    Raises:
+        ValueError: an array is missing, has another type or shape, or a value out of range.
+    """
+    counts = array(arrays, "counts", "ui", (len(layers), len(QUANTITIES), HISTOGRAM_BINS))
+    within("counts", counts, 0, 2**31)
+    within("batch_indices", array(arrays, "batch_indices", "ui", (None,)), 0, 2**31)
+    for number, info in enumerate(layers):
+        if f"{number}.eps" in arrays:
+            _check_norm(arrays, number, info)
+        if f"{number}.mask" in arrays:
+            mask = array(arrays, f"{number}.mask", "u", (None, None))
+            shape = array(arrays, f"{number}.mask_shape", "i", (2,))
+            samples, units = map(int, shape)
+            if mask.dtype != np.uint8 or mask.shape != (samples, -(-units // 8)) or samples > MASK_SAMPLES or not units:
+                raise unfit(f"{number}.mask", mask, _("a mask of {shape} bits").format(shape=f"{samples}×{units}"))
+    if "predictions" in arrays:
+        _check_predictions(arrays)
+
+
+def _check_norm(arrays: Arrays, number: int, info: LayerInfo) -> None:
+    eps = array(arrays, f"{number}.eps", "f", (1,))
+    if not 0 < float(eps[0]) < math.inf:
+        raise unfit(f"{number}.eps", eps, _("a number above 0"))
+    features = info.shape[0] if info.kind in ("linear", "conv") else None
+    if f"{number}.batch_norm" in arrays:  # format 1
+        six = array(arrays, f"{number}.batch_norm", "f", (6, features))
+        _not_negative(f"{number}.batch_norm", six[1:4:2])
+        return
+    name = f"{number}.statistics"
+    affine = array(arrays, f"{number}.affine", "f", (4, features))
+    features = affine.shape[1]
+    steps = arrays[name].ndim == 3 if name in arrays else False
+    statistics = array(arrays, name, "f", (4, info.shape[0] if steps else features, *([features] if steps else [])))
+    if not features or not statistics.size:
+        raise unfit(name, statistics, _("statistics of one feature or more"))
+    _not_negative(name, statistics[1::2])
+
+
+def _check_predictions(arrays: Arrays) -> None:
+    classes = arrays.get("predicted_classes")
+    predictions = array(arrays, "predictions", "f", (None, None))
+    if max(predictions.shape) > POINTS or not predictions.size:
+        raise unfit(
+            "predictions", predictions, _("predictions on a grid of at most {points} points").format(points=POINTS)
+        )
+    if classes is not None and array(arrays, "predicted_classes", "u", predictions.shape).dtype != np.uint8:
+        raise unfit("predicted_classes", classes, _("numbers of classes"))
+
+
+def check_evidence(arrays: Arrays, layers: Sequence[LayerInfo], stages: Sequence[tuple[int, str]]) -> None:
+    """Hold a step's evidence against the network: all stages saw the same samples, and have as many features as layers.
+
+    Raises:
+        ValueError: an array has another type or shape, or a value out of range.
+    """
+    batch: int | None = None
+    for name, values in arrays.items():
+        if values.dtype.kind not in "fui" or values.ndim > AXES:
+            raise unfit(name, values, _("an array of numbers"))
+        if name.endswith("running_var"):
+            _not_negative(name, values)
+        elif name.startswith("stage/") and stages:  # format 1 does not name its stages
+            number = name[6:]
+            if not (number.isascii() and number.isdigit() and int(number) < len(stages)):
+                raise unfit(name, values, _("the value of one of {count} stages").format(count=len(stages)))
+            batch = len(values) if batch is None and values.ndim else batch
+            shape = _stage(layers[stages[int(number)][0]], stages[int(number)][1], batch)
+            if values.dtype.kind != "f" or not values.size or not _matches(values.shape, shape or values.shape):
+                raise unfit(name, values, _("a stage's values for {count} samples").format(count=batch))
+        elif name.startswith("mask/") and (values.dtype != np.uint8 or values.ndim != 1):
+            raise unfit(name, values, _("a mask's bits"))
+
+
+def _stage(info: LayerInfo, kind: str, batch: int | None) -> Shape | None:
+    """The shape of what a stage gives, as far as its layer says; None where that is not known."""
+    if kind not in ("linear", "conv", "norm", "activation", "dropout"):
+        return None
+    if info.kind == "linear":
+        return (batch, *info.shape)
+    if info.kind == "conv":
+        return (batch, info.shape[0], None, None)
+    if info.kind == "recurrent" and kind in ("activation", "dropout"):
+        return (batch, *info.shape)
+    return None

@@ -1,0 +1,112 @@
+"""The scalars of one run's keyframes as columns that grow by doubling: a snapshot is a view, not a copy."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.keyframe import LAYER_COLUMNS, FloatArray, IntArray
+from bntui.language import _
+from bntui.recording.arrays import layer_tables
+from bntui.recording.history import RunHistory
+from bntui.recording.tables import CHUNK, COLUMNS, check
+
+FLOATS: Final = (
+    "epoch", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "wall_time", "best"
+)  # fmt: skip
+INTEGERS: Final = ("id", "step", "epoch_end", "wait", "best_epoch")
+MOST_BYTES: Final = 500_000_000
+"""Of the table of per-layer scalars of rows that have none in the file."""
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+class RunColumns:
+    """All keyframes of one run so far."""
+
+    def __init__(self, layers: int) -> None:
+        self.length = 0
+        self.floats: FloatArray = np.empty((len(FLOATS), 0))
+        self.integers: IntArray = np.empty((len(INTEGERS) + 1, 0), np.int64)
+        self.layers: FloatArray = np.empty((0, layers, len(LAYER_COLUMNS)))
+        self._scalars_only = 0
+
+    def extend(self, rows: Columns) -> None:
+        """Add rows that are newer than all before.
+
+        Raises:
+            ValueError: steps or epochs do not ascend, or a table of per-layer scalars has the wrong size.
+        """
+        blocks = rows["layers"]
+        added, end = len(blocks), self.length + len(blocks)
+        floats: NDArray[Any] = np.array([rows[name] for name in FLOATS], np.float64)  # None is NaN
+        framed = [block is not None for block in blocks]
+        integers: NDArray[Any] = np.array([*(rows[name] for name in INTEGERS), framed], np.int64)
+        self._refuse_disorder(integers[1], floats[0])
+        self._scalars_only += added - sum(framed)
+        if self._scalars_only * self.layers.shape[1] * len(LAYER_COLUMNS) * 8 > MOST_BYTES:
+            raise ValueError(_("{count} rows without measures are too many").format(count=self._scalars_only))
+        if end > len(self.layers):
+            # new arrays, never resized ones: snapshots handed out before must not change
+            room = max(end, 2 * len(self.layers), 64) - self.length
+            self.floats = np.concatenate([self.floats[:, : self.length], np.empty((len(FLOATS), room))], axis=1)
+            more = np.empty((len(INTEGERS) + 1, room), np.int64)
+            self.integers = np.concatenate([self.integers[:, : self.length], more], axis=1)
+            self.layers = np.concatenate([self.layers[: self.length], np.empty((room, *self.layers.shape[1:]))])
+        self.floats[:, self.length : end] = floats
+        self.integers[:, self.length : end] = integers
+        self.layers[self.length : end] = layer_tables(blocks, self.layers.shape[1])
+        self.length = end
+
+    def _refuse_disorder(self, steps: IntArray, epochs: FloatArray) -> None:
+        last = slice(max(self.length - 1, 0), self.length)  # none in a run that has no rows yet
+        steps, epochs = np.append(self.integers[1, last], steps), np.append(self.floats[0, last], epochs)
+        if (np.diff(steps) <= 0).any() or (np.diff(epochs) < 0).any():
+            raise ValueError(_("the steps or epochs of a run do not ascend"))
+
+    def snapshot(self) -> RunHistory:
+        """The columns as they are now."""
+        floats = dict(zip(FLOATS, self.floats[:, : self.length], strict=True))
+        integers = dict(zip((*INTEGERS, "has_frame"), self.integers[:, : self.length], strict=True))
+        return RunHistory(
+            ids=integers["id"],
+            step=integers["step"],
+            epoch_end=integers["epoch_end"].astype(bool),
+            has_frame=integers["has_frame"].astype(bool),
+            wait=integers["wait"],
+            best_epoch=integers["best_epoch"],
+            layers=self.layers[: self.length],
+            **floats,
+        )
+
+
+def read_keyframes(database: sqlite3.Connection, after: int, runs: Sequence[RunColumns]) -> int:
+    """Add the keyframes whose id is larger than ``after`` to the columns of their runs; the last id.
+
+    Columns are checked as a whole, not cell by cell: ten thousand rows cost some milliseconds.
+
+    Raises:
+        ValueError: a cell is not of its column's kind, or rows are out of order.
+    """
+    names = tuple(COLUMNS["keyframe"])
+    cursor = database.execute(f"SELECT {', '.join(names)} FROM keyframe WHERE id > ? ORDER BY id", (after,))
+    cursor.row_factory = None
+    while chunk := cursor.fetchmany(CHUNK):
+        check(chunk, "keyframe", COLUMNS["keyframe"])
+        columns = dict(zip(names, zip(*chunk, strict=True), strict=True))
+        numbers: IntArray = np.array(columns["run"], np.int64)
+        ids = columns["id"]
+        if ids[0] <= after or (np.diff(np.array(ids, np.int64)) <= 0).any():
+            raise ValueError(_("the ids of the table {table} do not ascend").format(table="keyframe"))
+        if numbers.max() >= len(runs):
+            sentence = _("a keyframe belongs to run {run}, and there are {count}")
+            raise ValueError(sentence.format(run=int(numbers.max()), count=len(runs)))
+        for run in np.unique(numbers).tolist():
+            places = np.flatnonzero(numbers == run).tolist()
+            runs[run].extend({name: [values[place] for place in places] for name, values in columns.items()})
+        after = ids[-1]
+    return after

@@ -1,0 +1,47 @@
+"""Reads JSON of a stranger's file: bounded in size and depth, its text without control characters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from bntui.language import _
+from bntui.recording.kinds import Kind, hold
+from bntui.text import clean
+
+LONGEST: Final = 4_000_000
+"""Characters of the largest text that is parsed."""
+DEEPEST: Final = 16
+"""Lists and tables within each other."""
+
+
+def parsed(text: str, kind: Kind, place: str, longest: int = LONGEST, cleaned: Callable[[str], str] = clean) -> Any:
+    """What a text in JSON says, all its strings ``cleaned``.
+
+    Raises:
+        ValueError: it is no JSON, too long, nested too deeply, or not of that kind; ``place`` says where.
+    """
+    if type(text) is not str or len(text) > longest:
+        raise ValueError(_("{place}: JSON of at most {longest} characters is expected").format(
+            place=place, longest=longest))  # fmt: skip
+    try:
+        value = _clean(json.loads(text), DEEPEST, cleaned)
+    except RecursionError:
+        raise ValueError(_("{place}: nested too deeply").format(place=place)) from None
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+    hold(kind, value, place)
+    return value
+
+
+def _clean(value: Any, depth: int, cleaned: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return cleaned(value)
+    if isinstance(value, list | dict):
+        if not depth:
+            raise RecursionError
+        if isinstance(value, list):
+            return [_clean(entry, depth - 1, cleaned) for entry in value]
+        return {cleaned(key): _clean(entry, depth - 1, cleaned) for key, entry in value.items()}
+    return value

@@ -1,0 +1,131 @@
+"""The forms of what a recording keeps as JSON: a run's configuration, its layers, its fork; metadata of blocks.
+
+A kind of layer, norm, activation, optimizer or schedule that this version does not know may pass as text: the audit
+names it.  What it is made of has to fit all the same.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bntui.recording.kinds import (
+    AMOUNT,
+    FINITE,
+    POSITIVE,
+    SHARE,
+    Either,
+    Flag,
+    Kind,
+    ListOf,
+    Maybe,
+    Number,
+    OneOf,
+    Plain,
+    Table,
+    Text,
+    Whole,
+)
+from bntui.recording.tables import MOST_LAYERS, RUN
+
+TASK: Final = OneOf(("classification", "regression"))
+WORD: Final = Text(100)
+UNITS: Final = Whole(1, 65_536)
+SIDE: Final = Whole(1, 65_536)
+LINE: Final = Text(10_000)
+"""A path, or a sentence."""
+
+EARLY_STOPPING: Final = Table(
+    {"monitor": WORD, "patience": Whole()},
+    {"min_delta": FINITE, "mode": WORD, "baseline": Maybe(FINITE), "restore_best_weights": Flag(),
+     "start_from_epoch": Whole()},
+    Plain(),
+)  # fmt: skip
+SCHEDULE: Final = Table(
+    {"kind": WORD},
+    {"step_size": Whole(1), "gamma": POSITIVE, "min_lr": AMOUNT, "patience": Whole(), "threshold": FINITE,
+     "warmup_epochs": Whole()},
+    Plain(),
+)  # fmt: skip
+BLOCK: Final = Table(
+    {"type": WORD},
+    {"name": Maybe(Text()), "norm": Maybe(WORD), "activation": Maybe(WORD), "dropout": Maybe(SHARE),
+     "init": Maybe(WORD), "units": UNITS, "channels": UNITS, "kernel": Whole(1, 1000), "stride": Whole(1, 1000),
+     "padding": Either(Whole(0, 1000), OneOf(("same",))), "pool": Whole(1, 1000), "cell": WORD},
+    Plain(),
+)  # fmt: skip
+CONFIG: Final = Table(
+    {
+        "data": Table(
+            {"source": LINE},
+            {"labels": Maybe(LINE), "target": Maybe(LINE), "task": WORD, "samples": Maybe(Whole(1)),
+             "noise": Maybe(AMOUNT), "scaling": WORD, "validation": SHARE, "factor": FINITE, "sequence": WORD,
+             "input_noise": AMOUNT, "batch_size": Whole(1), "last_batch": WORD},
+            Plain(),
+        ),
+        "network": Table(
+            {},
+            {"hidden": Maybe(ListOf(UNITS, MOST_LAYERS)), "layer": Maybe(ListOf(BLOCK, MOST_LAYERS)),
+             "activation": WORD, "norm": WORD, "norm_position": WORD, "groups": Whole(1), "norm_momentum": SHARE,
+             "norm_eps": POSITIVE, "norm_gamma": FINITE, "norm_noise": AMOUNT, "norm_recurrent": WORD,
+             "dropout": SHARE, "init": WORD},
+            Plain(),
+        ),
+        "training": Table(
+            {"epochs": Whole(1), "early_stopping": Maybe(EARLY_STOPPING)},
+            {"optimizer": WORD, "lr": AMOUNT, "momentum": SHARE, "nesterov": Flag(), "weight_decay": AMOUNT,
+             "betas": ListOf(SHARE, 2, 2), "alpha": SHARE, "clip_norm": Maybe(POSITIVE), "clip_value": Maybe(POSITIVE),
+             "validation_mode": WORD, "validation_batch": Maybe(Whole(1)), "schedule": SCHEDULE},
+            Plain(),
+        ),
+        "record": Table(
+            {},
+            {"every": Either(Whole(1), OneOf(("epoch",))), "budget": AMOUNT, "shift": Flag(), "unit": Whole()},
+            Plain(),
+        ),
+    },
+    {"device": WORD, "deterministic": Flag(), "seed": Whole(0, 2**63 - 1)},
+    Plain(),
+)  # fmt: skip
+"""Keys that a newer version adds pass as they are."""
+
+LAYERS: Final = ListOf(
+    Table(
+        {"name": Text(shortest=1), "kind": WORD, "shape": ListOf(SIDE, 3, 1), "norm": WORD, "activation": WORD,
+         "dropout": SHARE, "parameters": Whole()},
+        {"stages": ListOf(WORD, 32), "cell": WORD, "per_step": Flag(), "groups": UNITS},
+    ),
+    MOST_LAYERS,
+    1,
+)  # fmt: skip
+AXES: Final = {"linear": 1, "conv": 3, "recurrent": 2}
+"""Axes of one sample's output, by the kind of layer."""
+VALUES: Final = 2**28
+"""Values of one sample in one layer."""
+
+FORK: Final = Table(
+    {"run": RUN, "step": Whole(), "epoch": AMOUNT,
+     "changes": ListOf(ListOf(Plain(), 3, 3)), "kept": ListOf(Text(), 100_000), "new": ListOf(Text(), 100_000)},
+    {},
+    Plain(),
+)  # fmt: skip
+ARGUMENTS: Final = Table(other=Plain())
+"""Figures in an event's sentence."""
+NAMES: Final = ListOf(Text(10_000), 2_000_000)
+"""Of classes or features."""
+TRANSLATION: Final = Table(other=Table({}, {"title": Text(), "runs": Table(other=Text())}, Plain()))
+
+PATIENCE: Final = Table(
+    {"best": Number(nan=True), "best_epoch": Whole(), "wait": Whole(), "stopped": Flag(), "reason": LINE,
+     "improved": Flag()}, {}, Plain()
+)  # fmt: skip
+SUMS: Final = Table(
+    {"batches": Whole(), "samples": Whole(), "loss": Number(nan=True), "right": Whole(),
+     **{name: ListOf(Number(nan=True), 65_536) for name in ("residuals", "targets", "squares")},
+     "first_bad": Maybe(Whole())}, {}, Plain()
+)  # fmt: skip
+PROGRESS: Final[Kind] = Table(
+    {"step": Whole(), "epoch": Whole(), "offset": Whole(), "wall": AMOUNT,
+     "plateau": Table({"factor": FINITE, "best": Number(nan=True), "bad_epochs": Whole()}, {}, Plain()),
+     "patience": PATIENCE, "best_loss": Number(nan=True), "best_step": Whole(), "sums": SUMS}, {}, Plain()
+)  # fmt: skip
+"""All of a trainer's state that is no tensor."""

@@ -1,0 +1,206 @@
+"""Makes a stranger's SQLite file harmless before anything in it is believed: its kind, its bounds, its schema."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from bntui.errors import RecordingError
+from bntui.files import refuse_kind
+from bntui.foreign import reason, told
+from bntui.language import _
+from bntui.recording.kinds import shown
+
+SIDES: Final = ("-wal", "-shm", "-journal")
+"""SQLite opens these beside a file, by name."""
+LARGEST_CELL: Final = 1_000_000_000
+"""SQLite's own limit; no cell is larger than the file that it is in."""
+SMALLEST_LIMIT: Final = 1_000_000
+FEWEST: Final = 50_000_000
+"""Instructions of SQLite's machine that any query may take: half a second."""
+A_KILOBYTE: Final = 20_000
+"""Instructions more for each kilobyte of the file: whole tables are read, and their rows are short."""
+LOOK: Final = 100_000
+"""Instructions between two looks at how many there have been."""
+
+LIMITS: Final = {
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
+    sqlite3.SQLITE_LIMIT_COLUMN: 100,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100,
+    sqlite3.SQLITE_LIMIT_VDBE_OP: 100_000,
+    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 100,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
+}
+
+
+def refuse_no_file(path: Path) -> None:
+    """Hold a recording, and what SQLite opens beside it, against being anything but a file; nothing is opened.
+
+    Raises:
+        RecordingError: it is missing, a folder, a pipe, a device, or a socket.
+    """
+    _refuse(path)
+    real = path.resolve()
+    for side in SIDES:
+        beside = real.with_name(real.name + side)
+        if beside.exists() or beside.is_symlink():
+            _refuse(beside)
+
+
+def _refuse(path: Path) -> None:
+    try:
+        refuse_kind(path)
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise RecordingError(_("{path} is a link that leads nowhere").format(path=path)) from error
+        raise RecordingError(_("{path}: there is no such recording").format(path=path)) from error
+    except IsADirectoryError as error:
+        raise RecordingError(_("{path} is a folder, not a recording").format(path=path)) from error
+    except OSError as error:
+        raise RecordingError(
+            _("{path} is not a recording: {reason}").format(path=path, reason=reason(error))
+        ) from error
+
+
+@contextmanager
+def damaged(path: Path) -> Iterator[None]:
+    """What a damaged file makes SQLite, JSON or NumPy say, said in a sentence.
+
+    Raises:
+        RecordingError: in place of it.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        words = _("a query does not come to its end") if code == sqlite3.SQLITE_INTERRUPT else told(str(error))
+        sentence = (
+            _("{path} is busy: try again: {reason}")
+            if code == sqlite3.SQLITE_BUSY
+            else _("{path} is damaged: {reason}")
+        )
+        raise RecordingError(sentence.format(path=path, reason=words)) from error
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RecursionError) as error:
+        sentence = _("{path} is damaged: {reason}")
+        raise RecordingError(sentence.format(path=path, reason=told(str(error)))) from error
+
+
+class Guarded(sqlite3.Connection):
+    """A connection that no file can make work for ever, or take more memory than it has bytes."""
+
+    _files: Sequence[Path] = ()
+    _left: int = 0
+
+    def guard(self, path: Path) -> None:
+        """Set all bounds; before the first statement, which parses the file's schema."""
+        real = path.resolve()
+        self._files = (real, real.with_name(real.name + SIDES[0]))
+        for limit, most in LIMITS.items():
+            self.setlimit(limit, most)
+        if hasattr(self, "setconfig"):  # Python 3.12
+            self.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)  # type: ignore[attr-defined]
+        self.set_progress_handler(self._look, LOOK)
+        for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON", "mmap_size = 0"):
+            self.execute(f"PRAGMA {pragma}")
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """As of every connection, within bounds that follow from the file's size."""
+        size = sum(map(_size, self._files))
+        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(max(SMALLEST_LIMIT, size), LARGEST_CELL))
+        self._left = (FEWEST + A_KILOBYTE * (size >> 10)) // LOOK
+        return super().execute(sql, parameters)
+
+    def _look(self) -> int:
+        self._left -= 1
+        return int(self._left < 0)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def refuse_foreign_schema(path: Path, found: Sequence[tuple[Any, ...]], known: Mapping[str, Definition]) -> None:
+    """Hold a file's schema against what the tables of its format may be.
+
+    Args:
+        found: type, name and text of all that ``sqlite_master`` lists.
+        known: the tables.
+
+    Raises:
+        RecordingError: a table or column is missing, or there is anything that no recording has: a view, a trigger,
+            a virtual table, a generated column, an index of an expression.
+    """
+    there = set()
+    for kind, name, sql in found:
+        if kind == "index" and sql is None:
+            continue  # what SQLite makes by itself for UNIQUE and PRIMARY KEY
+        if kind != "table" or name not in known or not known[name].fits(sql):
+            sentence = _("{path} is damaged, or no recording: it has a {kind} {name} that no recording has")
+            raise RecordingError(sentence.format(path=path, kind=_word(kind), name=shown(name)))
+        there.add(name)
+    if missing := known.keys() - there:
+        raise RecordingError(_("{path} is damaged: its table {table} is missing").format(path=path, table=min(missing)))
+
+
+def _word(kind: object) -> str:
+    return kind if isinstance(kind, str) and kind in ("table", "view", "trigger", "index") else _("thing")
+
+
+class Definition:
+    """What ``CREATE TABLE`` may say of one table: columns that have to be there, and columns that may."""
+
+    def __init__(self, required: frozenset[str], optional: frozenset[str], tail: str) -> None:
+        self.required = required
+        self.optional = optional
+        self.tail = tail
+
+    def fits(self, sql: object) -> bool:
+        """Whether a statement has all these columns and constraints, and no others."""
+        parts = _parts(sql) if isinstance(sql, str) else None
+        if parts is None:
+            return False
+        _name, columns, tail = parts
+        return self.required <= columns <= self.required | self.optional and tail == self.tail
+
+    def without(self, columns: Sequence[str]) -> Definition:
+        """The table of an older format, which had not all columns yet."""
+        newer = frozenset(text for text in self.required if text.split(" ")[0] in columns)
+        return Definition(self.required - newer, self.optional, self.tail)
+
+    def with_optional(self, columns: Sequence[str]) -> Definition:
+        """The table as it is where columns were added later, or came while a format was new."""
+        names = {text.split(" ")[0] for text in columns}
+        may = frozenset(text for text in self.required if text.split(" ")[0] in names)
+        return Definition(self.required - may, self.optional | may | frozenset(columns), self.tail)
+
+
+def definitions(script: str) -> dict[str, Definition]:
+    """The tables that a script creates, by name."""
+    found = filter(None, map(_parts, re.sub(r"--[^\n]*", "", script).split(";")))
+    return {name: Definition(columns, frozenset(), tail) for name, columns, tail in found}
+
+
+def _parts(sql: str) -> tuple[str, frozenset[str], str] | None:
+    """Name, columns and constraints, and what follows the brackets; None where it is no such statement."""
+    match = re.fullmatch(r"\s*CREATE TABLE \"?(\w+)\"?\s*\((.*)\)\s*([A-Z ]*)\s*", sql, re.DOTALL)
+    if match is None or len(sql) > 10_000:
+        return None
+    return match[1], frozenset(" ".join(part.split()) for part in _split(match[2])), match[3].strip()
+
+
+def _split(text: str) -> Iterator[str]:
+    """At commas outside brackets."""
+    depth, start = 0, 0
+    for at, char in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(char, 0)
+        if char == "," and not depth:
+            yield text[start:at]
+            start = at + 1
+    yield text[start:]

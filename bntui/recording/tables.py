@@ -1,0 +1,110 @@
+"""What a recording's tables hold: each column's kind, and rows that are checked against it as they are read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from bntui.language import _
+from bntui.recording.kinds import AMOUNT, FINITE, LARGEST, Block, Kind, Maybe, Number, Text, Whole
+
+MOST_RUNS: Final = 1000
+MOST_LAYERS: Final = 1000
+MOST_EVENTS: Final = 100_000
+
+LONG: Final = Text(4_000_000)
+"""A text that holds JSON or a scenario."""
+DIGEST: Final = Block(64)
+FIGURE: Final = Maybe(Number())
+"""A measured number: NULL is NaN, and what diverged is infinite."""
+RUN: Final = Whole(0, MOST_RUNS - 1)
+ID: Final = Whole(1, LARGEST)
+
+COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
+    "meta": {"key": Text(), "value": LONG},
+    "run": {
+        "run": RUN, "name": Text(shortest=1), "config": LONG, "layers": LONG, "steps_per_epoch": Whole(1), "device": Text(),
+        "scaling": Block(), "fork": Maybe(LONG), "budget": Number(0), "stride": Whole(1), "digest": DIGEST,
+    },
+    "keyframe": {
+        "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "epoch_end": Whole(0, 1), "lr": Maybe(FINITE),
+        "batch_loss": FIGURE, "train_loss": FIGURE, "train_accuracy": FIGURE, "val_loss": FIGURE, "val_accuracy": FIGURE,
+        "wall_time": FIGURE, "best": FIGURE, "best_epoch": Whole(), "wait": Whole(), "stopped": Whole(0, 1),
+        "reason": Text(), "weights_digest": Text(), "layers": Maybe(Block()), "digest": DIGEST,
+    },
+    "measures": {"id": ID, "block": Block()},
+    "evidence": {"id": ID, "block": Block(), "digest": DIGEST},
+    "event": {
+        "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "kind": Text(100), "message": Text(10_000), "arguments": LONG,
+        "digest": DIGEST,
+    },
+    "agenda": {"id": ID, "text": LONG},
+    "checkpoint": {"run": RUN, "name": Text(), "step": Whole(), "block": Block(), "digest": DIGEST},
+    "data": {"name": Text(), "block": Maybe(Block()), "source": Text(10_000), "digest": DIGEST},
+}  # fmt: skip
+"""Kinds of all columns that any format has."""
+
+CHUNK: Final = 512
+"""Rows that are read and checked at a time; one at a time where a row holds a block."""
+
+
+def rows(
+    database: sqlite3.Connection, query: str, parameters: Sequence[Any] = (), *, of: str, joined: str = ""
+) -> Iterator[sqlite3.Row]:
+    """Rows of a query, each cell checked against the kind of its column.
+
+    Args:
+        of: the table.
+        joined: a table that is LEFT JOINed: where it has no row, its columns are NULL.
+
+    Raises:
+        ValueError: a cell is not of its kind; says table, row and column.
+    """
+    cursor = database.execute(query, parameters)
+    cursor.row_factory = sqlite3.Row
+    kinds = _kinds([column[0] for column in cursor.description], of, joined)
+    size = 1 if any(name in kinds for name in ("block", "scaling")) else CHUNK
+    while chunk := cursor.fetchmany(size):
+        check(chunk, of, kinds)
+        yield from chunk
+
+
+def one(
+    database: sqlite3.Connection, query: str, parameters: Sequence[Any] = (), *, of: str, joined: str = ""
+) -> sqlite3.Row:
+    """The first row of a query that has one, checked.
+
+    Raises:
+        ValueError: a cell is not of its kind, or there is no row.
+    """
+    found = next(rows(database, query, parameters, of=of, joined=joined), None)
+    if found is None:
+        raise ValueError(_("a row is missing in the table {table}").format(table=of))
+    return found
+
+
+def check(chunk: Sequence[Sequence[Any]], table: str, kinds: Mapping[str, Kind]) -> None:
+    """Raise ValueError for the first cell that is not of its column's kind."""
+    for (name, kind), values in zip(kinds.items(), zip(*chunk, strict=True), strict=True):
+        if not kind.all_fit(values):
+            names = list(kinds)
+            for row, value in zip(chunk, values, strict=True):
+                for problem in kind.bad(value, _place(table, dict(zip(names, row, strict=True)), name)):
+                    raise problem
+
+
+def _kinds(names: Sequence[str], table: str, joined: str) -> dict[str, Kind]:
+    own, other = COLUMNS[table], COLUMNS.get(joined, {})
+    kinds: dict[str, Kind] = {}
+    for name in names:
+        if name in kinds:
+            raise LookupError(f"two columns {name!r}")  # a query of this program is wrong
+        kinds[name] = own[name] if name in own else Maybe(other[name])
+    return kinds
+
+
+def _place(table: str, row: Mapping[str, Any], column: str) -> str:
+    keys = ", ".join(f"{key} {row[key]}" for key in ("id", "run", "step") if type(row.get(key)) is int)
+    place = _("{column} in the table {table} ({keys})") if keys else _("{column} in the table {table}")
+    return place.format(column=column, table=table, keys=keys)
