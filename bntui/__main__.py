@@ -7,6 +7,7 @@ import sys
 from bntui.errors import BntuiError
 from bntui.language import _, use
 from bntui.preference import by_locale, preferred, taken
+from bntui.text import say
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BntuiError as error:
-        print(f"bntui: {error}", file=sys.stderr)
+        say(f"bntui: {error}", sys.stderr)
         sys.exit(error.exit_code)
 
 

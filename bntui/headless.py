@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from bntui.link import OVER, Status
 from bntui.recording.history import ENDINGS
 from bntui.recording.reader import Reader
 from bntui.show import data_lines, plain
+from bntui.text import json_text, say
 from bntui.viewer.client import Trainer
 
 ENDS = (*ENDINGS, "interrupted")
@@ -68,7 +68,7 @@ class JsonLines:
 
     @staticmethod
     def line(**record: Any) -> None:
-        print(json.dumps(plain(record), ensure_ascii=False), flush=True)
+        say(json_text(plain(record)))
 
 
 class ProgressBars:

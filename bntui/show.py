@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import fields
@@ -17,6 +16,7 @@ from bntui.language import _
 from bntui.recording.reader import Reader
 from bntui.recording.reading import from_meta, task_line
 from bntui.recording.sentences import why_stopped
+from bntui.text import json_text
 from bntui.viewer.rows import ljust, rjust
 
 LAYER_FIGURES = (
@@ -82,7 +82,7 @@ def as_json(reader: Reader, frame: Keyframe) -> str:
         "layers": [_layer(layer) for layer in frame.layers],
         "early_stopping": early and {field.name: getattr(early, field.name) for field in fields(early)},
     }
-    return json.dumps(plain(record), ensure_ascii=False, allow_nan=False)
+    return json_text(plain(record))
 
 
 def _classes(reader: Reader) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,13 +12,14 @@ from bntui.insight.jury import NO_WISHES, Judgement, Verdict, Wishes, judge
 from bntui.language import _
 from bntui.recording.reader import Reader
 from bntui.show import plain
+from bntui.text import json_text
 from bntui.viewer.rows import ljust, rjust
 
 
 def as_json(reader: Reader, runs: Sequence[int], wishes: Wishes = NO_WISHES) -> str:
     """All verdicts as a JSON object."""
     record = {"recording": str(reader.path), "runs": [_record(reader, run, wishes) for run in runs]}
-    return json.dumps(plain(record), ensure_ascii=False, allow_nan=False)
+    return json_text(plain(record))
 
 
 def _record(reader: Reader, run: int, wishes: Wishes) -> dict[str, Any]:

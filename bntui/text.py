@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from typing import Any
+from typing import Any, TextIO
 
 
 def clean(text: str) -> str:
@@ -32,6 +32,11 @@ def _still(char: str) -> bool:
 def shortened(text: str, longest: int) -> str:
     """At most ``longest`` characters, with an ellipsis where something was left out."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def say(text: object, file: TextIO | None = None) -> None:
+    """Print to stdout, or another stream, what may hold names and words of strangers: cleaned, line by line."""
+    print(clean_lines(str(text)), file=file, flush=True)
 
 
 def json_text(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ from bntui.audit.audit import Report
 from bntui.audit.ledger import Failure, Line, Place
 from bntui.audit.tolerances import TABLE, UNIT_IS
 from bntui.language import _, ngettext
-from bntui.text import clean
+from bntui.text import clean, json_text
 
 SHOWN: Final = 40
 """Failures that are written out; the rest are counted."""
@@ -167,7 +166,7 @@ def as_json(report: Report) -> str:
         ],
         "not_checked": [{"reason": reason, "times": count} for reason, count in ledger.notes.items()],
     }  # fmt: skip
-    return json.dumps(record, ensure_ascii=False, allow_nan=False)
+    return json_text(record)
 
 
 def _check(name: str, line: Line) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 
 from bntui.commands.base import Epoch, Json, Recording, Run, app, command
 from bntui.language import _, ngettext, use
+from bntui.text import json_text, say
 from bntui.usage import WIDEST, Command
 from bntui.viewer.rows import ljust
 
@@ -31,7 +32,7 @@ def show(
 
     reader = Reader(recording)
     frame = find_keyframe(reader, find_run(reader, run), epoch)
-    print(json_of(reader, frame) if as_json else as_text(reader, frame))
+    say(json_of(reader, frame) if as_json else as_text(reader, frame))
     reader.close()
 
 
@@ -55,7 +56,7 @@ def audit(recording: Recording, as_json: Json = False) -> None:
     if as_json:
         use("en")  # what programs read is bound to no language
     report = audited(recording)
-    print(json_of(report) if as_json else as_text(report))
+    say(json_of(report) if as_json else as_text(report))
     if not report.true:
         raise typer.Exit(1)
 
@@ -90,7 +91,7 @@ def stops(
     reader = Reader(recording)
     runs = [info.index for info in reader.runs] if run is None else [find_run(reader, run)]
     wishes = Wishes(patience, min_delta, stopping_threshold, divergence_threshold)
-    print(json_of(reader, runs, wishes) if as_json else as_text(reader, runs, wishes))
+    say(json_of(reader, runs, wishes) if as_json else as_text(reader, runs, wishes))
     reader.close()
 
 
@@ -114,19 +115,19 @@ def list_(as_json: Json = False) -> None:
                 for e in entries
             ],
         }  # fmt: skip
-        print(json.dumps(record, ensure_ascii=False))
+        say(json_text(record))
         return
     width = max((cell_len(card.name) for card in cards), default=0)
     print(_("Scenarios"))
     for card in cards:
-        print(f"  {ljust(card.name, width)}  {card.problem or card.title}  ({', '.join(card.runs)})")
+        say(f"  {ljust(card.name, width)}  {card.problem or card.title}  ({', '.join(card.runs)})")
     print(_("Recordings") if entries else _("No recordings yet: bntui run SCENARIO makes one"))
     for entry in entries:
         epochs = ngettext("{epochs:g} epoch", "{epochs:g} epochs", math.ceil(entry.epochs)).format(epochs=entry.epochs)
         what = entry.problem or f"{entry.title}  ({', '.join(entry.runs)}; {epochs})"
         size = f"{entry.size / 1e6:.1f} MB"
         live = f"● {_('live')}  " if entry.live else ""
-        print(f"  {entry.path}  {entry.when:%Y-%m-%d %H:%M}  {size}  {live}{what}")
+        say(f"  {entry.path}  {entry.when:%Y-%m-%d %H:%M}  {size}  {live}{what}")
 
 
 @command()
@@ -142,7 +143,7 @@ def check(
     for name in scenarios:
         try:
             for line in checked(name, read=data):
-                print(line)
+                say(line)
         except ScenarioError as error:
             problems += error.problems
         except BntuiError as error:

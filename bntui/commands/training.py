@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +14,7 @@ from bntui.commands.base import Epoch, Headless, JsonLines, Recording, Run, comm
 from bntui.errors import TrainerError, UsageError
 from bntui.language import _, ngettext
 from bntui.screen import need_terminal, open_screen
+from bntui.text import json_text, say
 
 if TYPE_CHECKING:
     from bntui.again import Place
@@ -73,13 +73,13 @@ def run(
         return
     recording = start()
     if detach:
-        print(json.dumps({"recording": str(recording)}) if as_json else recording)
+        say(json_text({"recording": str(recording)}) if as_json else recording)
         return
     from bntui.headless import follow
 
     follow(recording, as_json=as_json)
     if not as_json:
-        print(recording)
+        say(recording)
 
 
 def _from_here(value: object) -> object:
@@ -151,7 +151,7 @@ def _own(recording: Path) -> Path:
 
     here = on_own_ground(recording)
     if here != recording:
-        print(_("{recording} is read-only: going on in {copy}").format(recording=recording, copy=here), file=sys.stderr)
+        say(_("{recording} is read-only: going on in {copy}").format(recording=recording, copy=here), sys.stderr)
     return here
 
 
@@ -165,7 +165,7 @@ def _watch(recording: Path, start: Callable[[], Path], *, without_screen: bool, 
     known = Known.of(recording)
     follow(start(), as_json=as_json, known=known)
     if not as_json:
-        print(recording)
+        say(recording)
 
 
 def _check_fork(recording: Path, there: Place) -> None:
@@ -205,4 +205,4 @@ def stop(recording: Recording) -> None:
     if last is None or last.state == "failed" or last.state not in OVER:
         message = last.message if last is not None else ""
         raise TrainerError(message or lost(recording))
-    print(_("stopped: {recording}").format(recording=recording), file=sys.stderr)
+    say(_("stopped: {recording}").format(recording=recording), sys.stderr)

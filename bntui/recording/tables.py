@@ -24,20 +24,21 @@ ID: Final = Whole(1, LARGEST)
 COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "meta": {"key": Text(), "value": LONG},
     "run": {
-        "run": RUN, "name": Text(shortest=1), "config": LONG, "layers": LONG, "steps_per_epoch": Whole(1), "device": Text(),
-        "scaling": Block(), "fork": Maybe(LONG), "budget": Number(0), "stride": Whole(1), "digest": DIGEST,
+        "run": RUN, "name": Text(shortest=1), "config": LONG, "layers": LONG, "steps_per_epoch": Whole(1),
+        "device": Text(), "scaling": Block(), "fork": Maybe(LONG), "budget": Number(0), "stride": Whole(1),
+        "digest": DIGEST,
     },
     "keyframe": {
         "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "epoch_end": Whole(0, 1), "lr": Maybe(FINITE),
-        "batch_loss": FIGURE, "train_loss": FIGURE, "train_accuracy": FIGURE, "val_loss": FIGURE, "val_accuracy": FIGURE,
-        "wall_time": FIGURE, "best": FIGURE, "best_epoch": Whole(), "wait": Whole(), "stopped": Whole(0, 1),
-        "reason": Text(), "weights_digest": Text(), "layers": Maybe(Block()), "digest": DIGEST,
+        "batch_loss": FIGURE, "train_loss": FIGURE, "train_accuracy": FIGURE, "val_loss": FIGURE,
+        "val_accuracy": FIGURE, "wall_time": FIGURE, "best": FIGURE, "best_epoch": Whole(), "wait": Whole(),
+        "stopped": Whole(0, 1), "reason": Text(), "weights_digest": Text(), "layers": Maybe(Block()), "digest": DIGEST,
     },
     "measures": {"id": ID, "block": Block()},
     "evidence": {"id": ID, "block": Block(), "digest": DIGEST},
     "event": {
-        "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "kind": Text(100), "message": Text(10_000), "arguments": LONG,
-        "digest": DIGEST,
+        "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "kind": Text(100),
+        "message": Text(10_000), "arguments": LONG, "digest": DIGEST,
     },
     "agenda": {"id": ID, "text": LONG},
     "checkpoint": {"run": RUN, "name": Text(), "step": Whole(), "block": Block(), "digest": DIGEST},

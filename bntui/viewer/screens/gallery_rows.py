@@ -221,7 +221,7 @@ def _entry(entry: Entry, chosen: bool, width: int) -> Row:
     look = "bold" if chosen else "text"
     if entry.problem is not None:
         bad = Span("  " + _("cannot be opened"), "bad")
-        return (mark, Span(fit_text(entry.path.name, width - 2 - cell_len(bad.text)), look), bad)
+        return (mark, Span(fit_text(clean(entry.path.name), width - 2 - cell_len(bad.text)), look), bad)
     live = Span(_("● live") + " ", "good") if entry.live else Span("")
     names = width - 2 - FACTS - cell_len(live.text)
     if names < 16:

@@ -1,0 +1,182 @@
+"""The calls that every mutated recording goes through, as the program makes them: commands, and the screen's pages."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from bntui.errors import BntuiError, RecordingError, ScenarioError
+from bntui.recording.reader import Reader
+from bntui.viewer import family_rows, fork_rows, parts, session, troubles
+from bntui.viewer.fork_form import Origin, data_facts, move, opened, turn
+from bntui.viewer.fork_verdict import judge
+from bntui.viewer.microscope import state as states
+from bntui.viewer.microscope.draw import draw
+from bntui.viewer.rows import Row, text, width
+from bntui.viewer.screens.microscope import MicroscopeScreen
+from bntui.viewer.session import Snapshot, ViewState
+from bntui.viewer.view import View
+
+SIZES: Final = ((40, 12), (60, 17), (98, 12), (30, 30))
+BARS: Final = ("header", "tabs", "strip", "keys")
+
+
+class BrokenError(Exception):
+    """A promise was broken: a traceback, a control character, a row that is too wide."""
+
+
+def _harmless(written: str, where: str) -> None:
+    for char in written:
+        if char != "\n" and unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp"):
+            at = written.index(char)
+            raise BrokenError(f"control character {char!r} on {where}: {written[max(at - 40, 0) : at + 40]!r}")
+
+
+def command(*arguments: str) -> bool:
+    """``bntui arguments``, in this process; False where it was refused with a sentence."""
+    from bntui.__main__ import main
+
+    before = sys.argv, sys.stdout, sys.stderr
+    out, error = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=how) for how in ("strict", "backslashreplace")
+    )
+    sys.argv, sys.stdout, sys.stderr = ["bntui", *arguments], out, error
+    code: object = None
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    finally:
+        sys.argv, sys.stdout, sys.stderr = before
+    for stream, name in ((out, "stdout"), (error, "stderr")):
+        stream.flush()
+        written = stream.buffer.getvalue().decode()  # type: ignore[attr-defined]
+        _harmless(written, name)
+        if "Traceback" in written:
+            raise BrokenError(written[-300:])
+        if name == "stderr" and len(written) > 5000:
+            raise BrokenError(f"{len(written)} characters on stderr")
+    if code not in (None, 0, 1, 2):
+        raise BrokenError(f"exit code {code}")
+    return code != 2
+
+
+def _rows(drawn: tuple[Row, ...] | list[Row], cells: int, lines: int, where: str) -> None:
+    if len(drawn) != lines:
+        raise BrokenError(f"{where}: {len(drawn)} rows for {lines}")
+    for row in drawn:
+        _harmless(text(row), f"the screen, {where}")
+        if where not in BARS and width(row) != cells:
+            raise BrokenError(f"{where}: a row of {width(row)} cells for {cells}")
+
+
+def _walks(recorded: Snapshot, state: ViewState, dice: random.Random) -> tuple[Snapshot, ViewState]:
+    """A key or two."""
+    runs = len(recorded.histories)
+    match dice.randrange(7):
+        case 0:
+            state = session.walk(state, recorded.stops, dice.choice((-1, 1, -10)))
+        case 1:
+            state = session.home(state, recorded.stops)
+        case 2:
+            state = session.seek(state, recorded.stops, dice.uniform(0, 5))
+        case 3:
+            state = session.select(state, runs, 1)
+        case 4:
+            state = session.pin(state, runs)
+        case 5:
+            state = replace(state, log_axis=not state.log_axis, feature=state.feature + 1)
+        case _:
+            unit = "epoch" if state.unit == "step" else "step"
+            state, recorded = session.count_by(state, recorded, unit), session.recounted(recorded, unit)
+    return recorded, state
+
+
+def view(path: Path, dice: random.Random) -> bool:
+    """The laboratory at three places of a recording, all its panels; its other pages; False where it is not opened."""
+    try:
+        reader = Reader(path)
+    except RecordingError as error:
+        if not str(error):
+            raise BrokenError("an empty sentence") from error
+        return False
+    with contextlib.closing(reader):
+        recorded = session.snapshot(reader)
+        state = session.grown(session.opening(reader), recorded.stops)
+        session.free_panels(recorded)
+        for _ in range(2):
+            with contextlib.suppress(RecordingError):  # as the laboratory does: said in a notice
+                shown = session.build_view(recorded, state, dataset=True, histograms=True)
+                _laboratory(shown, state, reader, dice)
+            recorded, state = _walks(recorded, state, dice)
+        for event in troubles.troubles(recorded.events, state.unit):
+            _harmless(event.text, "the screen, an event")
+        recorded = session.recounted(recorded, "epoch")
+        _microscope(reader, recorded, session.first(len(reader.runs)), dice)
+        _fork(reader, recorded, state, dice)
+    return True
+
+
+def _laboratory(shown: View, state: ViewState, reader: Reader, dice: random.Random) -> None:
+    page = parts.Shown(shown, state, reader.meta, ("paused", "dim"), False, False, True, False)
+    for name in parts.PARTS:
+        cells, lines = (100, 2 if name == "strip" else 1) if name in BARS else dice.choice(SIZES)
+        _rows(parts.rows(name, page, cells, lines), cells, lines, name)
+    _rows(family_rows.draw(shown, 0, 0, 60, 14).rows, 60, 14, "family")
+
+
+def _microscope(reader: Reader, recorded: Snapshot, state: ViewState, dice: random.Random) -> None:
+    screen = MicroscopeScreen(reader, recorded, session.grown(state, recorded.stops))
+    if not screen._runs:
+        return
+    for number in range(3):
+        with contextlib.suppress(RecordingError):
+            lens = screen._under_the_lens()
+            if lens is None:
+                return
+            cells, lines = dice.choice(((80, 24), (120, 36)))
+            _rows(draw(lens, cells, lines), cells, lines, "microscope")
+            look = session.walk(lens.state.look, recorded.stops, dice.choice((-1, 0, -5)))
+            moved = states.moved(lens.state, lens.slide, dice.choice((-1, 1, 10)))
+            moved = replace(
+                moved, look=look, time=dice.choice((0, 1, 99)), marked=dice.choice((0, 3)), listing=number == 1
+            )
+            screen.microscope = replace(
+                moved, sort=dice.choice(states.SORTS), layer=dice.choice(("", "output", "linear 2"))
+            )
+
+
+def _fork(reader: Reader, recorded: Snapshot, state: ViewState, dice: random.Random) -> None:
+    run = reader.runs[state.selected]
+    history = recorded.histories[state.selected]
+    row = history.at(state.cursor)
+    if row < 0:
+        return
+    try:
+        origin = Origin(run, int(history.step[row]), float(history.epoch[row]), data_facts(reader, run))
+        form = opened(origin)
+    except (RecordingError, ScenarioError):
+        return
+    for _ in range(2):
+        form = turn(move(form, dice.randrange(40)), 1)
+        _rows(fork_rows.draw(form, judge(form), "fork", 80, 24).rows, 80, 24, "fork")
+
+
+def calls(path: Path, dice: random.Random) -> Iterator[tuple[str, Callable[[], bool]]]:
+    """All calls with one recording."""
+    yield "show", lambda: command("show", str(path), *dice.choice(((), ("--epoch", "0"), ("--run", "1"))))
+    yield "show --json", lambda: command("show", "--json", str(path))
+    yield "stops", lambda: command("stops", str(path), *dice.choice(((), ("--json",))))
+    yield "audit", lambda: command("audit", str(path), *dice.choice(((), (), ("--json",))))
+    yield "list", lambda: command("list", *dice.choice(((), ("--json",))))
+    yield "view", lambda: view(path, dice)
+
+
+EXPECTED: Final = (BntuiError,)

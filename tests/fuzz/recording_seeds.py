@@ -1,0 +1,166 @@
+"""Small valid recordings of every kind: what the fuzzer of recordings begins with.
+
+    python -m tests.fuzz.recording_seeds FOLDER
+
+A process of its own makes them: torch is not needed to read one, and a fuzzer's workers start without it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parents[2]
+
+PLANE: Final = """
+title = "A plane"
+seed = 3
+[data]
+source = "blobs"
+samples = 24
+scaling = "standard"
+batch_size = 8
+[network]
+hidden = [5, 4]
+activation = "relu"
+dropout = 0.2
+[training]
+lr = 0.1
+epochs = 3
+early_stopping = { patience = 1, restore_best_weights = true }
+[record]
+shift = true
+budget = 0.02
+[[run]]
+name = "plain"
+[[run]]
+name = "batch norm"
+set = { network.norm = "batch" }
+[translation.ko]
+title = "평면"
+runs = { "plain" = "그대로" }
+"""
+IMAGES: Final = """
+title = "Images"
+[data]
+source = "digits"
+samples = 16
+scaling = "minmax"
+batch_size = 6
+[[network.layer]]
+type = "conv"
+channels = 4
+pool = 4
+dropout = 0.1
+[[network.layer]]
+type = "linear"
+units = 4
+norm = "batch"
+[network]
+norm = "group"
+groups = 2
+[training]
+optimizer = "adam"
+epochs = 1
+"""
+SEQUENCES: Final = """
+title = "Sequences"
+[data]
+source = "digits"
+samples = 12
+scaling = "minmax"
+batch_size = 6
+sequence = "rows"
+[[network.layer]]
+type = "recurrent"
+units = 3
+cell = "lstm"
+[network]
+norm = "batch"
+norm_recurrent = "step"
+[training]
+epochs = 1
+"""
+CURVE: Final = """
+title = "A curve"
+[data]
+source = "sine"
+samples = 16
+batch_size = 5
+input_noise = 0.1
+[network]
+hidden = [4]
+activation = "tanh"
+norm = "layer"
+[training]
+lr = 0.2
+epochs = 3
+schedule = { kind = "cosine", warmup_epochs = 1 }
+[record]
+every = 2
+budget = 0.0
+"""
+DIVERGING: Final = """
+title = "Diverging"
+[data]
+source = "line"
+samples = 12
+batch_size = 4
+[network]
+hidden = [4, 4]
+activation = "relu"
+[training]
+lr = 1e15
+epochs = 3
+"""
+SCENARIOS: Final = {"plane": PLANE, "images": IMAGES, "sequences": SEQUENCES, "curve": CURVE, "diverging": DIVERGING}
+
+
+def make(folder: Path) -> None:
+    """Write all seeds into a folder."""
+    from bntui.scenario.load import parse
+    from bntui.trainer.session import Session
+
+    for name, text in SCENARIOS.items():
+        path = folder / f"{name}.bntui"
+        session = Session.begin(parse(text, file=f"{name}.toml"), path)
+        while not session.over:
+            session.epoch(lambda: False)
+        if name == "plane":
+            changes: list[tuple[str, Any]] = [("training.lr", 0.05), ("training.epochs", 4)]
+            session.fork(1, 6, changes)
+            while not session.over:
+                session.epoch(lambda: False)
+        session.close()
+    (folder / "format-1.bntui").write_bytes((ROOT / "tests" / "data" / "format-1.bntui").read_bytes())
+    as_format_2((folder / "images.bntui").read_bytes(), folder / "format-2.bntui")
+
+
+def as_format_2(block: bytes, path: Path) -> None:
+    """A recording as format 2 had it: without forks, agenda and half of the digests."""
+    path.write_bytes(block)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for column in ("fork", "budget", "stride", "digest"):
+            db.execute(f"ALTER TABLE run DROP COLUMN {column}")
+        db.execute("ALTER TABLE event DROP COLUMN digest")
+        db.execute("DROP TABLE agenda")
+        db.execute("DELETE FROM meta WHERE key = 'digest'")
+        db.execute("PRAGMA user_version = 2")
+        db.execute("VACUUM")
+
+
+def made(folder: Path) -> dict[str, bytes]:
+    """All seeds by name, made in a process of their own."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.fuzz.recording_seeds", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, env=environment)
+    return {path.stem: path.read_bytes() for path in sorted(folder.glob("*.bntui"))}
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))
