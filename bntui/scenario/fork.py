@@ -61,8 +61,16 @@ class Setting:
 
 
 def configuration(recorded: Mapping[str, Any]) -> RunConfig:
-    """A run's configuration as a recording has it, with the defaults of keys that are newer than that."""
-    return RunConfig.model_validate(frozen(recorded))
+    """A run's configuration as a recording has it, with the defaults of keys that are newer than that.
+
+    Raises:
+        ScenarioError: it is none that this version could train; it may be shown all the same.
+    """
+    try:
+        return RunConfig.model_validate(frozen(recorded))
+    except ValidationError as error:
+        found = complaints(error, RunConfig, recorded)
+        raise ScenarioError([Problem(spell(wrong.paths[0]), wrong.message) for wrong in found]) from error
 
 
 def settings(config: Mapping[str, Any]) -> tuple[Setting, ...]:

@@ -18,11 +18,15 @@ import sys
 import tempfile
 import time
 import traceback
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
+import typer.main
+
+import bntui.scenario.gallery
 
 from tests.fuzz.outcome import LARGEST, LONGEST, dice
 from tests.fuzz.recording_calls import calls
@@ -84,6 +88,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, _late)
     answers = sys.stdout
+    # what has nothing to do with recordings is made once: the tree of commands, the built-in scenarios
+    typer.main.get_command = lru_cache(typer.main.get_command)
+    bntui.scenario.gallery.scenarios = lru_cache(bntui.scenario.gallery.scenarios)
     with tempfile.TemporaryDirectory() as home, np.errstate(all="ignore"):
         for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
             os.environ[name] = str(Path(home) / name)

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 
-from bntui.errors import RecordingError
+from bntui.errors import RecordingError, ScenarioError
 from bntui.language import N_, _
 from bntui.recording.history import Event, RunInfo, Unit
 from bntui.text import clean
@@ -294,7 +294,8 @@ class LabScreen(LiveScreen):
 
     def fork_origin(self) -> tuple[Origin, str] | None:
         """The keyframe under the cursor; what of the data its name does not tell comes from the recording."""
-        from bntui.viewer.fork_form import Origin, data_facts  # with the scenario's schema, when it is asked for
+        from bntui.scenario.fork import configuration  # with the scenario's schema, when it is asked for
+        from bntui.viewer.fork_form import Origin, data_facts
 
         state = self.view_state
         run, history = self._reader.runs[state.selected], self._recorded.histories[state.selected]
@@ -303,8 +304,9 @@ class LabScreen(LiveScreen):
             self._say_once(_("There is no keyframe of {run} here to fork from.").format(run=clean(name)))
             return None
         try:
+            configuration(run.config)
             facts = data_facts(self._reader, run)
-        except RecordingError as error:
+        except (RecordingError, ScenarioError) as error:
             self._complain(error)
             return None
         mark = RUN_MARKS[run.index % len(RUN_MARKS)]
