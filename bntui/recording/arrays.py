@@ -56,11 +56,6 @@ def within(name: str, values: NDArray[Any], low: int, high: int) -> None:
         raise unfit(name, values, _("whole numbers from {low} to {high}").format(low=low, high=high - 1))
 
 
-def _not_negative(name: str, values: NDArray[Any]) -> None:
-    if (values < 0).any():  # what diverged is NaN or infinite
-        raise unfit(name, values, _("a variance: not negative"))
-
-
 def layer_tables(blocks: Sequence[bytes | None], layers: int) -> NDArray[np.float64]:
     """Tables of per-layer scalars, shape ``(rows, layers, len(LAYER_COLUMNS))``; NaN where a row has none.
 
@@ -110,8 +105,7 @@ def _check_norm(arrays: Arrays, number: int, info: LayerInfo) -> None:
         raise unfit(f"{number}.eps", eps, _("a number above 0"))
     features = info.shape[0] if info.kind in ("linear", "conv") else None
     if f"{number}.batch_norm" in arrays:  # format 1
-        six = array(arrays, f"{number}.batch_norm", "f", (6, features))
-        _not_negative(f"{number}.batch_norm", six[1:4:2])
+        array(arrays, f"{number}.batch_norm", "f", (6, features))
         return
     name = f"{number}.statistics"
     affine = array(arrays, f"{number}.affine", "f", (4, features))
@@ -120,7 +114,6 @@ def _check_norm(arrays: Arrays, number: int, info: LayerInfo) -> None:
     statistics = array(arrays, name, "f", (4, info.shape[0] if steps else features, *([features] if steps else [])))
     if not features or not statistics.size:
         raise unfit(name, statistics, _("statistics of one feature or more"))
-    _not_negative(name, statistics[1::2])
 
 
 def _check_predictions(arrays: Arrays) -> None:
@@ -144,9 +137,7 @@ def check_evidence(arrays: Arrays, layers: Sequence[LayerInfo], stages: Sequence
     for name, values in arrays.items():
         if values.dtype.kind not in "fui" or values.ndim > AXES:
             raise unfit(name, values, _("an array of numbers"))
-        if name.endswith("running_var"):
-            _not_negative(name, values)
-        elif name.startswith("stage/") and stages:  # format 1 does not name its stages
+        if name.startswith("stage/") and stages:  # format 1 does not name its stages
             number = name[6:]
             if not (number.isascii() and number.isdigit() and int(number) < len(stages)):
                 raise unfit(name, values, _("the value of one of {count} stages").format(count=len(stages)))

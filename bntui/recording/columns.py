@@ -39,14 +39,13 @@ class RunColumns:
         """Add rows that are newer than all before.
 
         Raises:
-            ValueError: steps or epochs do not ascend, or a table of per-layer scalars has the wrong size.
+            ValueError: a table of per-layer scalars has the wrong size, or too many rows have none.
         """
         blocks = rows["layers"]
         added, end = len(blocks), self.length + len(blocks)
         floats: NDArray[Any] = np.array([rows[name] for name in FLOATS], np.float64)  # None is NaN
         framed = [block is not None for block in blocks]
         integers: NDArray[Any] = np.array([*(rows[name] for name in INTEGERS), framed], np.int64)
-        self._refuse_disorder(integers[1], floats[0])
         self._scalars_only += added - sum(framed)
         if self._scalars_only * self.layers.shape[1] * len(LAYER_COLUMNS) * 8 > MOST_BYTES:
             raise ValueError(_("{count} rows without measures are too many").format(count=self._scalars_only))
@@ -61,12 +60,6 @@ class RunColumns:
         self.integers[:, self.length : end] = integers
         self.layers[self.length : end] = layer_tables(blocks, self.layers.shape[1])
         self.length = end
-
-    def _refuse_disorder(self, steps: IntArray, epochs: FloatArray) -> None:
-        last = slice(max(self.length - 1, 0), self.length)  # none in a run that has no rows yet
-        steps, epochs = np.append(self.integers[1, last], steps), np.append(self.floats[0, last], epochs)
-        if (np.diff(steps) <= 0).any() or (np.diff(epochs) < 0).any():
-            raise ValueError(_("the steps or epochs of a run do not ascend"))
 
     def snapshot(self) -> RunHistory:
         """The columns as they are now."""

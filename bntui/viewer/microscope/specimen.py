@@ -244,7 +244,7 @@ def slide(run: RunInfo, number: int, frame: Keyframe, evidence: Arrays | None) -
     name = f"{info.name}.norm"
     before = None
     if f"before/{name}.running_mean" in arrays and info.norm == "batch":
-        before = Running(*(_wide(arrays[f"before/{name}.{what}"]) for what in ("running_mean", "running_var")))
+        before = Running(_wide(arrays[f"before/{name}.running_mean"]), _variance(arrays[f"before/{name}.running_var"]))
     affine: list[FloatArray | None]
     if measures is not None:
         affine = [_flat(v) for v in (measures.gamma, measures.beta, measures.gamma_gradient, measures.beta_gradient)]
@@ -259,13 +259,13 @@ def slide(run: RunInfo, number: int, frame: Keyframe, evidence: Arrays | None) -
         pool=None if values is None else pooled(info, values),
         position=_position(info, values),
         batch=frame.batch_indices,
-        measured=None if measures is None else (_wide(measures.batch_mean), _wide(measures.batch_var)),
+        measured=None if measures is None else (_wide(measures.batch_mean), _variance(measures.batch_var)),
         gamma=affine[0],
         beta=affine[1],
         gamma_gradient=affine[2],
         beta_gradient=affine[3],
         before=before,
-        after=None if measures is None else Running(_wide(measures.running_mean), _wide(measures.running_var)),
+        after=None if measures is None else Running(_wide(measures.running_mean), _variance(measures.running_var)),
     )
 
 
@@ -318,6 +318,12 @@ def _wide(values: NDArray[Any]) -> FloatArray:
     """Statistics as ``(steps, units)``."""
     wide: FloatArray = np.atleast_2d(values.astype(np.float64))
     return wide
+
+
+def _variance(values: NDArray[Any]) -> FloatArray:
+    """The same; a variance below 0 has no root: it is no number here, and the audit names it."""
+    wide = _wide(values)
+    return np.where(wide < 0, np.nan, wide)
 
 
 def _pair(running: Running, step: int, chosen: int) -> tuple[float, float]:
