@@ -8,7 +8,6 @@ the worker, and the fuzzer starts another.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import resource
@@ -78,11 +77,7 @@ def _clear(folder: Path) -> None:
 
 def main() -> None:
     seeds = {path.stem: path.read_bytes() for path in sorted(Path(sys.argv[1]).glob("*.bntui"))}
-    with contextlib.suppress(OSError):
-        os.nice(5)
-    used = (
-        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if sys.platform == "linux" else 0
-    )
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if sys.platform == "linux" else 0
     limit = used + LARGEST * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
