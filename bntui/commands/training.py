@@ -190,12 +190,14 @@ def stop(recording: Recording) -> None:
     """End a recording's trainer after the step under way, everything saved."""
     from bntui.headless import lost
     from bntui.link import OVER
+    from bntui.recording.guard import refuse_no_file
     from bntui.recording.reader import Reader
     from bntui.viewer.client import Trainer
 
+    refuse_no_file(recording)
     trainer = Trainer.connect(recording)
     if trainer is None:
-        Reader(recording).close()  # says so, if there is no such recording
+        Reader(recording).close()  # says so, if it is no recording
         raise UsageError(_("{recording} has no live trainer").format(recording=recording))
     trainer.send("stop")
     last: Status | None = None

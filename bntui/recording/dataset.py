@@ -13,7 +13,8 @@ from bntui.language import _
 from bntui.recording.arrays import POINTS, array, unfit, within
 from bntui.recording.codec import metadata_of, unpack_arrays
 from bntui.recording.foreign_json import parsed
-from bntui.recording.forms import NAMES
+from bntui.recording.forms import NAMES, SCALING
+from bntui.recording.kinds import hold
 from bntui.text import clean
 
 
@@ -65,7 +66,10 @@ def scaling_of(block: bytes) -> RecordedScaling:
     for name, values in (("offset", offset), ("factor", factor)):
         if not np.isfinite(values).all():
             raise unfit(name, values, _("finite numbers"))
-    return RecordedScaling(clean(metadata_of(block).get("kind", ""))[:100], offset, factor)
+    kind = metadata_of(block).get("kind")
+    hold(SCALING, kind, _("the kind of scaling"))
+    assert kind is not None
+    return RecordedScaling(kind, offset, factor)
 
 
 def grid_of(block: bytes) -> tuple[SingleArray, ...]:

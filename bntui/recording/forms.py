@@ -27,6 +27,7 @@ from bntui.recording.kinds import (
 )
 from bntui.recording.tables import MOST_LAYERS, RUN
 
+SCALING: Final = OneOf(("none", "minmax", "standard"))
 TASK: Final = OneOf(("classification", "regression"))
 WORD: Final = Text(100)
 UNITS: Final = Whole(1, 65_536)
@@ -35,8 +36,8 @@ LINE: Final = Text(10_000)
 """A path, or a sentence."""
 
 EARLY_STOPPING: Final = Table(
-    {"monitor": WORD, "patience": Whole()},
-    {"min_delta": FINITE, "mode": WORD, "baseline": Maybe(FINITE), "restore_best_weights": Flag(),
+    {"monitor": OneOf(("val_loss", "val_accuracy", "loss", "accuracy", "val_r2", "r2")), "patience": Whole()},
+    {"min_delta": FINITE, "mode": OneOf(("auto", "min", "max")), "baseline": Maybe(FINITE), "restore_best_weights": Flag(),
      "start_from_epoch": Whole()},
     Plain(),
 )  # fmt: skip

@@ -6,6 +6,7 @@ while the files grow comes after all of them.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -217,7 +218,7 @@ def tags(paths: Sequence[Path]) -> tuple[str, ...]:
     """
     if len(paths) < 2:
         raise UsageError(_("two recordings at least are needed to compare"))
-    real = [path.resolve() for path in paths]
+    real = [Path(os.path.realpath(path)) for path in paths]  # of a link in a circle too, which is said later
     twice = next((path for path, place in zip(paths, real, strict=True) if real.count(place) > 1), None)
     if twice is not None:
         raise UsageError(_("{path} is named twice: it has nothing to be compared with").format(path=twice))

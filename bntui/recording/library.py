@@ -73,7 +73,8 @@ def entry(path: Path) -> Entry:
     try:
         title, runs, epochs = _heading(path)
     except RecordingError as error:
-        return Entry(path, path.stem, (), 0.0, when, size, is_live(path), str(error))
+        live = path.exists() and is_live(path)  # a link in a circle has no name to listen at
+        return Entry(path, path.stem, (), 0.0, when, size, live, str(error))
     return Entry(path, title, runs, epochs, when, size, is_live(path), None)
 
 

@@ -103,7 +103,10 @@ def run(count: int, seed: int, workers: int | None = None) -> Outcome:
             if case < 0:
                 ended += 1
                 continue
+            known = len(outcome.crashes)
             _note(outcome, case, told)
+            for crash in outcome.crashes[known:]:  # at once: a long run may be ended before its end
+                print(f"case {crash.case} of seed {seed}, {crash.call}: {crash.message}", file=sys.stderr, flush=True)
             done += 1
             if done % TALK == 0:
                 print(outcome.line("recording"), file=sys.stderr, flush=True)
