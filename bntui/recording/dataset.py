@@ -64,8 +64,8 @@ def scaling_of(block: bytes) -> RecordedScaling:
     shape = () if offset is None else offset.shape
     offset, factor = (array(fitted, name, "fiu", shape).astype(np.float64) for name in ("offset", "factor"))
     for name, values in (("offset", offset), ("factor", factor)):
-        if not np.isfinite(values).all():
-            raise unfit(name, values, _("finite numbers"))
+        if not np.isfinite(values).all() or (name == "factor" and (values <= 0).any()):
+            raise unfit(name, values, _("finite numbers, a factor above 0"))
     kind = metadata_of(block).get("kind")
     hold(SCALING, kind, _("the kind of scaling"))
     assert kind is not None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from bntui.errors import BntuiError, RecordingError, ScenarioError
+from bntui.recording.history import Unit
 from bntui.recording.reader import Reader
 from bntui.viewer import family_rows, fork_rows, parts, session, troubles
 from bntui.viewer.fork_form import Origin, data_facts, move, opened, turn
@@ -57,7 +58,7 @@ def command(*arguments: str) -> bool:
         sys.argv, sys.stdout, sys.stderr = before
     for stream, name in ((out, "stdout"), (error, "stderr")):
         stream.flush()
-        written = stream.buffer.getvalue().decode()  # type: ignore[attr-defined]
+        written = stream.buffer.getvalue().decode()
         _harmless(written, name)
         if "Traceback" in written:
             raise BrokenError(written[-300:])
@@ -94,7 +95,7 @@ def _walks(recorded: Snapshot, state: ViewState, dice: random.Random) -> tuple[S
         case 5:
             state = replace(state, log_axis=not state.log_axis, feature=state.feature + 1)
         case _:
-            unit = "epoch" if state.unit == "step" else "step"
+            unit: Unit = "epoch" if state.unit == "step" else "step"
             state, recorded = session.count_by(state, recorded, unit), session.recounted(recorded, unit)
     return recorded, state
 

@@ -2,6 +2,7 @@
 
 Each is a function of a path and a :class:`random.Random`; the file there is changed in place.
 """
+# ruff: noqa: E501 - statements of SQL, and lists of odd values
 
 from __future__ import annotations
 
@@ -140,7 +141,8 @@ def cell(path: Path, dice: random.Random) -> None:
         for _ in range(dice.choice((1, 1, 2, 4))):
             table = dice.choice(_tables(db))
             column, place = dice.choice(_columns(db, table)), _place(table)
-            found = db.execute(f"SELECT {place} FROM {table} ORDER BY random() LIMIT 1").fetchone()
+            places = db.execute(f"SELECT {place} FROM {table} ORDER BY {place}").fetchall()
+            found = dice.choice(places) if places else None
             value = dice.choice((*EXTREMES, dice.randrange(-10, 10), dice.uniform(-2, 2)))
             if found is not None:
                 with contextlib.suppress(sqlite3.Error):  # NOT NULL, UNIQUE

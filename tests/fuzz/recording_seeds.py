@@ -15,6 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+from tests.fuzz.recording_mutations import attest
+
 ROOT: Final = Path(__file__).parents[2]
 
 PLANE: Final = """
@@ -137,8 +139,19 @@ def make(folder: Path) -> None:
             while not session.over:
                 session.epoch(lambda: False)
         session.close()
+        _timeless(path)
     (folder / "format-1.bntui").write_bytes((ROOT / "tests" / "data" / "format-1.bntui").read_bytes())
     as_format_2((folder / "images.bntui").read_bytes(), folder / "format-2.bntui")
+
+
+def _timeless(path: Path) -> None:
+    """Without what differs each time: when it was made, and how long it took."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.row_factory = sqlite3.Row
+        db.execute("UPDATE keyframe SET wall_time = step * 0.125")
+        db.execute("UPDATE meta SET value = '2026-01-01T00:00:00+00:00' WHERE key = 'created'")
+        attest(db)
+        db.execute("VACUUM")
 
 
 def as_format_2(block: bytes, path: Path) -> None:

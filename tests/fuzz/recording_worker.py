@@ -26,7 +26,6 @@ import numpy as np
 import typer.main
 
 import bntui.scenario.gallery
-
 from tests.fuzz.outcome import LARGEST, LONGEST, dice
 from tests.fuzz.recording_calls import calls
 from tests.fuzz.recording_mutations import EVIL_TEXT, mutate
@@ -77,7 +76,9 @@ def _clear(folder: Path) -> None:
 
 def main() -> None:
     seeds = {path.stem: path.read_bytes() for path in sorted(Path(sys.argv[1]).glob("*.bntui"))}
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if sys.platform == "linux" else 0
+    used = (
+        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if sys.platform == "linux" else 0
+    )
     limit = used + LARGEST * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
