@@ -36,9 +36,10 @@ LINE: Final = Text(10_000)
 """A path, or a sentence."""
 
 EARLY_STOPPING: Final = Table(
-    {"monitor": OneOf(("val_loss", "val_accuracy", "loss", "accuracy", "val_r2", "r2")), "patience": Whole()},
-    {"min_delta": FINITE, "mode": OneOf(("auto", "min", "max")), "baseline": Maybe(FINITE), "restore_best_weights": Flag(),
-     "start_from_epoch": Whole()},
+    {"monitor": OneOf(("val_loss", "val_accuracy", "loss", "accuracy", "val_r2", "r2")), "patience": Whole(),
+     "min_delta": FINITE, "mode": OneOf(("auto", "min", "max")), "baseline": Maybe(FINITE),
+     "restore_best_weights": Flag(), "start_from_epoch": Whole()},
+    {},
     Plain(),
 )  # fmt: skip
 SCHEDULE: Final = Table(

@@ -14,7 +14,7 @@ import numpy as np
 from bntui.errors import RecordingError
 from bntui.keyframe import EarlyStopping, IntArray, Keyframe, SingleArray
 from bntui.language import _, spoken
-from bntui.recording.arrays import Arrays, check_evidence, layer_tables, unfit
+from bntui.recording.arrays import Arrays, check_evidence, layer_tables, unfit, within
 from bntui.recording.codec import (
     digest,
     fields_digest,
@@ -271,13 +271,16 @@ class Reader:
             return frame
 
     def _fits_data(self, frame: Keyframe) -> None:
-        """Raises ValueError where predictions are none of the grid."""
-        if frame.predictions is not None:
-            shape = frame.predictions.values.shape
-            of_grid = tuple(len(axis) for axis in reversed(self._grid))
-            if not self._grid or shape[: len(of_grid)] != of_grid:
-                raise unfit("predictions", frame.predictions.values, _("the predictions of a grid {shape}").format(
-                    shape="×".join(map(str, of_grid)) or "-"))  # fmt: skip
+        """Raises ValueError where predictions are none of the grid, or name a class that there is not."""
+        if frame.predictions is None:
+            return
+        values, classes = frame.predictions.values, frame.predictions.classes
+        of_grid = tuple(len(axis) for axis in reversed(self._grid))
+        if not of_grid or values.shape[: len(of_grid)] != of_grid or (len(of_grid) == 2) != (classes is not None):
+            shape = "×".join(map(str, of_grid)) or "-"
+            raise unfit("predictions", values, _("the predictions of a grid {shape}").format(shape=shape))
+        if classes is not None and self.dataset is not None:
+            within("predicted_classes", classes, 0, len(self.dataset.classes))
 
     def _event(self, row: sqlite3.Row) -> Event:
         if row["run"] >= len(self.runs) or len(self._events) >= MOST_EVENTS:

@@ -42,6 +42,8 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Changes that SQLite makes, however damaged the file: what it refuses stays undone."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.row_factory = sqlite3.Row
+        looks = iter(range(200))
+        db.set_progress_handler(lambda: next(looks, None) is None, 100_000)  # damage done before may be a circle
         for pragma in (
             "foreign_keys = OFF",
             "ignore_check_constraints = ON",

@@ -231,8 +231,8 @@ class Specimen:
 
 
 def normalized_layers(run: RunInfo) -> tuple[int, ...]:
-    """Numbers of the layers that have a normalization."""
-    return tuple(number for number, layer in enumerate(run.layers) if layer.norm != "none")
+    """Numbers of the layers that have a normalization which the microscope knows."""
+    return tuple(number for number, layer in enumerate(run.layers) if layer.norm in ("batch", "layer", "group"))
 
 
 def slide(run: RunInfo, number: int, frame: Keyframe, evidence: Arrays | None) -> Slide:

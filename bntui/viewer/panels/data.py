@@ -68,10 +68,11 @@ def _title(data: RecordedData, width: int) -> str:
 
 
 def _first_sample(data: RecordedData, run: RunView) -> int:
-    """Row of the first sample of the keyframe's mini-batch; -1 where there is none."""
+    """Row of the first sample of the keyframe's mini-batch; -1 where there is none, or it is none of these samples."""
     if run.frame is None or not len(run.frame.batch_indices):
         return -1
-    return int(data.train[run.frame.batch_indices[0]])
+    first = int(run.frame.batch_indices[0])
+    return int(data.train[first]) if first < len(data.train) else -1
 
 
 def _told(data: RecordedData, row: int, width: int) -> Row:
