@@ -227,8 +227,9 @@ class Predictions:
     in a regression, ``(points, outputs)``; in a classification the probability of the class that it answers with, in
     half precision, ``(rows, columns)``, the lowest second feature first."""
     classes: NDArray[np.uint8] | None
-    """Number of the class that the network answers with at each point of that grid, ``(rows, columns)``; none in a
-    regression."""
+    """Number of the class with the largest logit at each point of that grid, the lowest of equals, ``(rows, columns)``;
+    none in a regression. The first recordings hold the argmax of the float32 softmax, where logits that differ by less
+    than 1e-7 may tie."""
 
 
 @dataclass(frozen=True, slots=True)

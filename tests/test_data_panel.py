@@ -499,3 +499,27 @@ def test_walking_through_the_features_brings_each_one_up() -> None:
         assert len(drawing.rows) == 40
     assert seen == names
     assert panel.draw(replace(one, feature=len(names)), 158, 40) == panel.draw(one, 158, 40)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_picture_shows_the_recorded_class_however_narrow_its_win_is(count: int, seed: int) -> None:
+    """At the grid's own points nothing is interpolated: there the recorded class is what is drawn."""
+    draw = np.random.default_rng(seed)
+    classes = draw.integers(0, count, (32, 48)).astype(np.uint8)
+    # of half precision: from a tie of ten classes, most of which win nowhere, to certainty
+    values = draw.choice([0.1, 1 / 3, 0.34, 0.5, 0.5005, 0.9, 1.0], (32, 48)).astype(np.float16).astype(np.float32)
+    numbers, scores = data_picture._scores(Predictions(values, classes))
+    np.testing.assert_array_equal(numbers[scores.argmax(0)], classes)
+    np.testing.assert_array_equal(numbers[::-1][scores[::-1].argmax(0)], classes)  # it wins, and not by its number
+
+
+def test_a_sample_on_a_point_of_the_grid_is_judged_by_the_class_recorded_there() -> None:
+    data = recorded_data("plane")
+    columns, rows = np.arange(20), np.arange(20) + 5
+    x = np.stack([data.grid[0][columns], data.grid[1][rows]], 1)
+    data = replace(data, x=x, y=np.ones(20, np.int64))
+    tied = Predictions(np.full((32, 48), 0.5, np.float32), np.ones((32, 48), np.uint8))
+    tied.classes[::2] = 0  # type: ignore[index]
+    found = data_picture.misclassified(data, tied, np.arange(20))
+    np.testing.assert_array_equal(found, rows % 2 == 0)

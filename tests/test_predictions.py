@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from bntui.audit.audit import audit
+from bntui.keyframe import Predictions
 from bntui.recording.reader import Reader
+from bntui.scenario.load import parse
 from bntui.trainer import bench
+from bntui.trainer import run as trained
 from bntui.trainer.data import Dataset
-from bntui.trainer.grid import COLUMNS, POINTS, ROWS, grid_axes
+from bntui.trainer.grid import COLUMNS, POINTS, ROWS, grid_axes, predict
+from bntui.trainer.network import Network, forward
+from bntui.trainer.session import Session
 from tests.test_session import DIGITS, train
 
 MOONS = """
@@ -87,6 +97,69 @@ def test_classes_and_their_probabilities_are_those_of_the_network_after_the_step
     assert set(np.unique(found.classes)) == {0, 1}
     np.testing.assert_allclose(found.values.ravel(), probabilities.max(1), atol=2**-11)  # half of a half's last place
     np.testing.assert_array_equal(found.values, found.values.astype(np.float16))
+
+
+TIES = MOONS.replace(
+    "hidden = [12]", 'hidden = [20, 20, 20, 8, 8]\nnorm = "batch"\nnorm_gamma = 0.1\ninit = "uniform:0.2"'
+)
+
+
+def logits_of(session: Session, points: torch.Tensor) -> torch.Tensor:
+    """What PyTorch's own modules answer in evaluation mode with the weights that a run has now."""
+    layers: list[torch.nn.Module] = []
+    sizes = [2, 20, 20, 20, 8, 8]
+    state = session.runs[0].network.state()
+    for number, (before, after) in enumerate(pairwise(sizes), start=1):
+        layers += [torch.nn.Linear(before, after), torch.nn.BatchNorm1d(after), torch.nn.Tanh()]
+        for module, kind in ((layers[-3], "linear"), (layers[-2], "norm")):
+            prefix = f"linear {number}.{kind}."
+            own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+            module.load_state_dict(own, strict=kind == "linear")
+    layers.append(torch.nn.Linear(8, 2))
+    prefix = "output.linear."
+    layers[-1].load_state_dict({n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)})
+    with torch.inference_mode():
+        result: torch.Tensor = torch.nn.Sequential(*layers).eval()(points)
+    return result
+
+
+def test_classes_are_the_argmax_of_the_logits_where_their_softmax_ties(tmp_path: Path) -> None:
+    session = Session.begin(parse(TIES, file="test.toml"), tmp_path / "x.bntui")
+    points = session.runs[0].samples.grid
+    assert points is not None
+    logits = logits_of(session, points)
+    assert logits.shape == (ROWS * COLUMNS, 2)
+    apart = (logits[:, 0] - logits[:, 1]).abs()
+    tied = torch.softmax(logits, 1)[:, 0] == torch.softmax(logits, 1)[:, 1]
+    # the network's answers differ by rounding only: between two ways to compute them no point changes sides
+    assert ((apart > 0) & tied & (logits.argmax(1) == 1)).sum() > 20
+    session.close()
+    with closing(Reader(tmp_path / "x.bntui")) as reader:
+        found = reader.keyframe(0, 0).predictions
+    assert found is not None
+    assert found.classes is not None
+    ours = logits.argmax(1).numpy()
+    np.testing.assert_array_equal(found.classes.ravel()[apart > 0], ours[apart > 0])
+
+
+@pytest.mark.parametrize(("sign", "true"), [(1.0, True), (-1.0, False)], ids=["ties", "another class"])
+def test_the_audit_takes_older_recordings_whose_classes_are_those_of_a_tied_softmax(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: float, true: bool
+) -> None:
+    def softmaxed(network: Network, points: torch.Tensor, task: str) -> Predictions:
+        now = predict(network, points, task)
+        network.train(False)
+        with torch.inference_mode():
+            logits = forward(network.stages, points)[-1]
+        network.train(True)
+        classes = torch.softmax(sign * logits, 1).max(1).indices.numpy().astype(np.uint8).reshape(ROWS, COLUMNS)
+        return replace(now, classes=classes)
+
+    monkeypatch.setattr(trained, "predict", softmaxed)
+    # uniform weights this small leave logits that differ by less than 6e-8, as in the recording that was refused
+    train(tmp_path, TIES, ("training.epochs", 1), ("training.optimizer", "adam"), ("training.lr", 0.01)).close()
+    report = audit(tmp_path / "0.bntui")
+    assert report.true == true, report.ledger.failures[:3]
 
 
 @pytest.mark.parametrize("settings", [(), NORMED], ids=["plain", "batch norm and dropout"])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.backward import LOOSE, cross_entropy, softmax, squared_error
-from bntui.audit.bounded import LARGEST, Bounded, concatenated, smaller, total
+from bntui.audit.bounded import LARGEST, UNIT, Bounded, concatenated, smaller, total
 from bntui.audit.forward import evaluate, train
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import Stage
@@ -25,6 +25,8 @@ Answer = Callable[[Values, State, bool], Bounded]
 
 VALIDATION: Final = N_("validation loss and accuracy")
 PREDICTIONS: Final = N_("predictions on the grid")
+SOFTMAX_TIE: Final = 4 * UNIT
+"""Logits that differ by less may have the same float32 softmax, whose argmax older recordings hold."""
 PIECE: Final = 2048
 """Samples at a time: what a validation needs in memory stays bounded."""
 
@@ -210,10 +212,8 @@ def check_predictions(ledger: Ledger, place: Place, recorded: Predictions, task:
     known = chosen < answers.shape[1]
     own = at, np.where(known, chosen, 0)
     highest = (answers.value - answers.error).max(1)
-    # format 3 of older versions took the class of the largest probability: logits nearer than this tie in float32
-    tie = 8 * answers.unit * (1 + np.abs(answers.value).max(1))
     short = highest - (answers.value + answers.error)[own]
-    wrong = ~known | (np.isfinite(short) & (short > tie))
+    wrong = ~known | (np.isfinite(short) & (short > SOFTMAX_TIE))
     where = int(np.argmax(wrong))
     ours = int(answers.value[where].argmax())
     ledger.hold(PREDICTIONS, place, f"predicted_classes[{where}]", not wrong.any(), int(chosen[where]), ours)

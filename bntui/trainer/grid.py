@@ -56,14 +56,17 @@ def grid_points(
 
 
 def predict(network: Network, points: torch.Tensor, task: str) -> Predictions:
-    """The network's answers at :func:`grid_points`, evaluation mode; draws nothing, changes nothing."""
+    """The network's answers at :func:`grid_points`, evaluation mode; draws nothing, changes nothing.
+
+    The class is the argmax of the logits, as in accuracy.  Their softmax ties where logits differ by less than 6e-8.
+    """
     network.train(False)
     with torch.inference_mode():
         output = forward(network.stages, points)[-1]
     network.train(True)
     if task == "regression":
         return Predictions(array(output), None)
-    probability, answer = functional.softmax(output, 1).max(1)
+    answer, probability = output.argmax(1), functional.softmax(output, 1).amax(1)
     # rounded as the recording keeps it, so that live and recorded keyframes are the same
     values = array(probability).astype(np.float16).astype(np.float32)
     return Predictions(values.reshape(ROWS, COLUMNS), array(answer).astype(np.uint8).reshape(ROWS, COLUMNS))

@@ -143,12 +143,21 @@ def _share(values: FloatArray, axis: NDArray[np.float32] | FloatArray) -> FloatA
     return (values - low) / (high - low)
 
 
+NARROWEST: Final = 2.0**-12
+"""By how much the recorded class wins at least: half of a half-precision step at 0.5."""
+
+
 def _scores(answers: Predictions) -> tuple[IntArray, FloatArray]:
-    """The classes on the grid, and each one's probability; where another one wins, it has its share of what is left."""
+    """The classes on the grid, and each one's probability; where another one wins, it has its share of what is left.
+
+    The recorded class always has the largest score: its probability alone, rounded to half precision, cannot tell a
+    narrow win from a tie, and the rest may belong to classes that win nowhere.
+    """
     assert answers.classes is not None
     numbers = np.unique(answers.classes).astype(np.int64)
-    rest = (1.0 - answers.values.astype(np.float64)) / max(len(numbers) - 1, 1)
-    return numbers, np.where(answers.classes == numbers[:, np.newaxis, np.newaxis], answers.values, rest)
+    won = answers.values.astype(np.float64)
+    rest = np.minimum((1.0 - won) / max(len(numbers) - 1, 1), won - NARROWEST)
+    return numbers, np.where(answers.classes == numbers[:, np.newaxis, np.newaxis], won, rest)
 
 
 @lru_cache(maxsize=8)
