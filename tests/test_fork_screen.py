@@ -484,8 +484,9 @@ async def test_without_a_bad_tensor_it_is_said() -> None:
     async with start().run_test(size=BIG) as pilot:
         await pilot.press("exclamation_mark")
         assert notices(pilot) == [
-            "No value turned NaN or infinite here, and no gradient died (below 1e−8 of the last layer's). "
-            "Vanishing, below 1e−3, is marked by ◇ on the timeline."
+            "No NaN, no infinite value and no dead gradient is recorded "
+            "(dead: exactly 0, or below 1e−8 of the last layer's). "
+            "◇ on the timeline marks where gradients vanish or explode."
         ]
         assert "first bad" not in shown(pilot, "keys")
 

@@ -75,7 +75,7 @@ def naive(norms: list[list[float]], frames: list[bool]) -> list[tuple[float, str
             ratio = row[0] / row[-1]
             name = "vanishing" if ratio < 1e-3 else "exploding" if ratio > 1e3 else "healthy"
         names.append((float(epoch), name))
-    changes: list[tuple[float, str]] = []
+    changes: list[tuple[float, str]] = [] if names[0][1] == "healthy" else [names[0]]
     holding = names[0][1]
     for at, (place, name) in enumerate(names):
         begins = at == 0 or names[at - 1][1] != name
@@ -110,7 +110,29 @@ def test_a_ratio_that_wavers_around_its_limit_is_one_change_not_many() -> None:
 def test_no_change_without_two_frames() -> None:
     assert verdict_changes(run_view(keyframes=0).history) == ()
     assert verdict_changes(run_view(keyframes=1).history) == ()
-    assert verdict_changes(run_view(vanishing=True).history) == ()
+    assert verdict_changes(run_view().history) == ()
+
+
+def test_gradients_that_vanish_from_the_start_are_told_at_the_first_keyframe() -> None:
+    assert verdict_changes(run_view(vanishing=True).history) == ((0.0, "vanishing"),)
+    norms = [[NAN, 1.0]] + [[1.0, 1.0]] * 5
+    assert verdict_changes(history(norms, [True] * 6)) == ((0.0, "not finite"), (1.0, "healthy"))
+
+
+@pytest.mark.parametrize(
+    ("norms", "asked", "inputs", "name"),
+    [
+        ([0.0, 0.0], 1.0, 1.0, "vanishing"),
+        ([0.0, 0.0], 0.0, 1.0, "healthy"),  # a loss without a gradient asks for none
+        ([0.0, 1.0], 0.0, 1.0, "vanishing"),
+        ([0.0, 1.0], 1.0, 0.0, "unknown"),  # the first weight's gradient is 0, since its inputs are
+        ([1.0, 1.0], 1.0, 0.0, "healthy"),
+        ([0.0, NAN], 0.0, 0.0, "not finite"),
+        ([0.0, 0.0], NAN, NAN, "vanishing"),
+    ],
+)
+def test_zeros_count_only_where_they_mean_something(norms: list[float], asked: float, inputs: float, name: str) -> None:
+    assert gradient_verdict(norms, asked, inputs).name == name
 
 
 def test_ten_thousand_keyframes_are_quick() -> None:

@@ -2,7 +2,8 @@
 
 The number is the first-to-last ratio: the norm of the first layer's weight gradient divided by the
 norm of the last layer's (the output layer's).  Plain norms, as they are drawn; not divided by the
-number of weights.
+number of weights.  Zeros at both ends are a verdict only where they mean something: not where the loss itself has no
+gradient, as of a network that fits its mini-batch exactly, nor where all inputs of the mini-batch are 0.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.keyframe import COLUMN, FloatArray
+from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
 from bntui.language import N_, _
 from bntui.recording.history import RunHistory
 
@@ -29,6 +30,8 @@ HOLDS: Final = 4
 
 NAMES: Final = (N_("healthy"), N_("vanishing"), N_("exploding"), N_("not finite"), N_("unknown"))
 _HEALTHY, _VANISHING, _EXPLODING, _NOT_FINITE, _UNKNOWN = range(5)
+BAD: Final = NAMES[_VANISHING : _NOT_FINITE + 1]
+"""Verdicts that something is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,17 @@ class Verdict:
 
     @property
     def bad(self) -> bool:
-        return self.name in ("vanishing", "exploding", "not finite")
+        return self.name in BAD
 
 
-def _judge(norms: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
-    """Index into ``NAMES`` and first-to-last ratio of each row of ``norms``, shape ``(K, layers)``."""
+def _judge(norms: FloatArray, asked: FloatArray, inputs: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
+    """Index into ``NAMES`` and first-to-last ratio of each keyframe.
+
+    Args:
+        norms: of the weight gradients, ``(K, layers)``.
+        asked: norm of the loss's gradient with respect to the output, ``(K,)``.
+        inputs: the largest absolute value that enters the first layer, ``(K,)``.
+    """
     codes = np.full(len(norms), _HEALTHY, np.int8)
     ratios = np.full(len(norms), np.nan)
     if not norms.shape[1]:
@@ -63,24 +72,52 @@ def _judge(norms: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
         codes[ratios > EXPLODING_ABOVE] = _EXPLODING
     # 0/0: neither end gets a gradient, so nothing there is learned
     codes[(norms[:, 0] == 0) & (norms[:, -1] == 0)] = _VANISHING
+    unfed = (norms[:, 0] == 0) & (inputs == 0)
+    codes[unfed] = _UNKNOWN
+    ratios[unfed] = np.nan
+    codes[(asked == 0) & (norms == 0).all(axis=1)] = _HEALTHY
     broken = ~np.isfinite(norms).all(axis=1)
     codes[broken] = _NOT_FINITE
     ratios[broken] = np.nan
     return codes, ratios
 
 
-def gradient_verdict(weight_gradient_norms: Sequence[float]) -> Verdict:
-    """The verdict on one keyframe, from the norms of its weight gradients, first layer first."""
+def verdict_of(layers: Sequence[LayerMeasures]) -> Verdict:
+    """The verdict on the gradients of one keyframe."""
+    if not layers:
+        return gradient_verdict(())
+    first = layers[0].input
+    return gradient_verdict(
+        [layer.weight_gradient_norm for layer in layers],
+        asked=layers[-1].activation_gradient_norm,
+        inputs=max(abs(first.min), abs(first.max)),
+    )
+
+
+def gradient_verdict(
+    weight_gradient_norms: Sequence[float], asked: float = math.nan, inputs: float = math.nan
+) -> Verdict:
+    """The verdict on one keyframe, from the norms of its weight gradients, first layer first.
+
+    Args:
+        asked: norm of the loss's gradient with respect to the output; NaN where it is not known.
+        inputs: the largest absolute value that enters the first layer; NaN where it is not known.
+    """
     norms = np.asarray(weight_gradient_norms, np.float64).reshape(1, -1)
-    codes, ratios = _judge(norms)
+    codes, ratios = _judge(norms, np.array([asked]), np.array([inputs]))
     code, ratio = int(codes[0]), float(ratios[0])
     name = NAMES[code]
     if code == _UNKNOWN:
-        return Verdict(name, math.nan, math.nan, _("there is no layer with a gradient"))
+        unfed = _("all inputs of the mini-batch are 0: the first layer gets no gradient")
+        return Verdict(name, math.nan, math.nan, unfed if norms.size else _("there is no layer with a gradient"))
     if code == _NOT_FINITE:
         wrong = int(np.argmin(np.isfinite(norms[0])))
         sentence = _("the gradient of layer {layer} is {value}").format(layer=wrong + 1, value=_word(norms[0, wrong]))
         return Verdict(name, math.nan, math.nan, sentence)
+    if code == _HEALTHY and math.isnan(ratio):
+        return Verdict(
+            name, ratio, math.nan, _("the loss has no gradient here: nothing is left to learn from this batch")
+        )
     if math.isnan(ratio):
         ends = _("the first and the last layer's gradients are zero: nothing is learned there")
         everywhere = _("all gradients are zero: nothing is learned there")
@@ -101,15 +138,21 @@ def verdict_changes(history: RunHistory) -> tuple[tuple[float, str], ...]:
 
     A verdict holds if it lasts for ``HOLDS`` keyframes or up to the newest one; a shorter one, as where a ratio wavers
     around its limit, is no change.  Gradients that are not finite always are one.  The verdict of the first keyframe
-    holds.
+    holds; it is told where it is bad: gradients may vanish from the start.
     """
     frames = history.has_frame
-    codes = _judge(history.layers[frames, :, COLUMN["weight_gradient_norm"]])[0]
+    layers = history.layers[frames]
+    if not layers.shape[1]:
+        return ()
+    inputs = np.maximum(np.abs(layers[:, 0, COLUMN["input.min"]]), np.abs(layers[:, 0, COLUMN["input.max"]]))
+    asked = layers[:, -1, COLUMN["activation_gradient_norm"]]
+    codes = _judge(layers[:, :, COLUMN["weight_gradient_norm"]], asked, inputs)[0]
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     lengths = np.diff(starts, append=len(codes))
     holds = (lengths >= HOLDS) | (codes[starts] == _NOT_FINITE)
     holds[:1] = holds[-1:] = True
     at = starts[holds]
-    at = at[1:][codes[at[1:]] != codes[at[:-1]]]
+    changed = np.diff(codes[at], prepend=_HEALTHY if len(at) and codes[at[0]] != _UNKNOWN else _UNKNOWN) != 0
+    at = at[changed]
     epochs = history.epoch[frames][at]
     return tuple((epoch, NAMES[code]) for epoch, code in zip(epochs.tolist(), codes[at].tolist(), strict=True))

@@ -28,6 +28,21 @@ RESUMED_ELSEWHERE: Final = N_("resumed at epoch {epoch:g} with {now} instead of 
 DEPARTED: Final = N_("from step {step} on the weights are no longer those that were recorded")
 FIRST_BAD: Final = N_("first {value} value at step {step}: {quantity} of layer {layer}")
 DIED: Final = N_("the gradient of layer {layer} died at step {step}: {ratio:.1e} of the last layer's")
+DIED_UNITS: Final = N_(
+    "the gradient of layer {layer} died at step {step}: all its units give 0, and no training sample gives it a "
+    "gradient"
+)
+DIED_ZERO: Final = N_("the gradient of layer {layer} died at step {step}: it is exactly 0 for every training sample")
+DEAD_INITIAL: Final = N_("the gradient of layer {layer} is dead from the start: {ratio:.1e} of the last layer's")
+DEAD_UNITS_INITIAL: Final = N_(
+    "the gradient of layer {layer} is dead from the start: all its units give 0, and no training sample gives it a "
+    "gradient"
+)
+DEAD_ZERO_INITIAL: Final = N_(
+    "the gradient of layer {layer} is dead from the start: it is exactly 0 for every training sample"
+)
+DEAD_BELOW: Final = 1e-8
+"""A layer's gradient is dead when the norm of its weight's is below this share of the last layer's, or exactly 0."""
 NAN: Final = N_("NaN")
 INFINITE: Final = N_("infinite")
 
@@ -39,7 +54,7 @@ SENTENCES: Final = {
     "resumed": (RESUMED, RESUMED_ELSEWHERE),
     "departed": (DEPARTED,),
     "first_bad": (FIRST_BAD,),
-    "died": (DIED,),
+    "died": (DIED, DIED_UNITS, DIED_ZERO, DEAD_INITIAL, DEAD_UNITS_INITIAL, DEAD_ZERO_INITIAL),
     "diverged": (DIVERGED_INITIAL, DIVERGED_TRAINING, DIVERGED_VALIDATION),
 }
 """What an event of each kind may say."""

@@ -8,22 +8,20 @@ in which it happened is recorded as a keyframe of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bntui.keyframe import LayerMeasures
 from bntui.language import N_
+from bntui.recording import sentences
 from bntui.recording.history import Event
-from bntui.recording.sentences import DIED, FIRST_BAD
 from bntui.recording.writer import Writer
+from bntui.trainer.dead import Dead, died, reached
 from bntui.trainer.ending import spelled
 from bntui.trainer.past import Past
 from bntui.trainer.run import Run
 from bntui.trainer.step import Measured
 
-DEAD_BELOW: Final = 1e-8
-"""A layer's gradient has died when the norm of its weight's is below this share of the last layer's."""
 KINDS: Final = ("first_bad", "died")
 
 LOSS: Final = N_("loss")
@@ -49,34 +47,35 @@ class Trouble:
 
     kind: str
     """``first_bad`` or ``died``."""
-    layer: str
-    quantity: str
-    value: float
+    sentence: str
+    arguments: Mapping[str, Any]
 
     def told(self, run: Run) -> Event:
         """As an event of the step that was just taken."""
-        arguments: dict[str, Any] = {"layer": self.layer, "quantity": self.quantity, "step": run.step}
-        if self.kind == "died":
-            return run.event("died", DIED, {"layer": self.layer, "step": run.step, "ratio": self.value})
-        return run.event("first_bad", FIRST_BAD, arguments | {"value": spelled(self.value)})
+        return run.event(self.kind, self.sentence, {**self.arguments, "step": run.step})
+
+
+def _bad(layer: str, quantity: str, value: float) -> Trouble:
+    arguments = {"layer": layer, "quantity": quantity, "value": spelled(value)}
+    return Trouble("first_bad", sentences.FIRST_BAD, arguments)
+
+
+def _dead(found: Dead, *, initial: bool) -> Trouble:
+    if found.ratio:
+        sentence = sentences.DEAD_INITIAL if initial else sentences.DIED
+        return Trouble("died", sentence, {"layer": found.layer, "ratio": found.ratio})
+    if found.units:
+        sentence = sentences.DEAD_UNITS_INITIAL if initial else sentences.DIED_UNITS
+    else:
+        sentence = sentences.DEAD_ZERO_INITIAL if initial else sentences.DIED_ZERO
+    return Trouble("died", sentence, {"layer": found.layer})
 
 
 def first_bad(taken: Measured) -> Trouble | None:
     """The first figure of a step that is NaN or infinite: forward through the layers, the loss, and back again."""
     for layer, quantity, value in _figures(taken):
         if not math.isfinite(value):
-            return Trouble("first_bad", layer, quantity, value)
-    return None
-
-
-def died(layers: Collection[LayerMeasures]) -> Trouble | None:
-    """The last layer, going back, whose gradient is next to nothing beside the output layer's."""
-    *earlier, last = layers
-    for layer in reversed(earlier):
-        norm, beside = layer.weight_gradient_norm, last.weight_gradient_norm
-        ratio = norm / beside if beside and math.isfinite(beside) else math.nan
-        if ratio < DEAD_BELOW:
-            return Trouble("died", layer.name, WEIGHT_GRADIENT, ratio)
+            return _bad(layer, quantity, value)
     return None
 
 
@@ -107,12 +106,12 @@ class Watch:
     ) -> list[Event]:
         since, recorded = self._since, self._recorded
         self._recorded = run.step
-        here = _found(taken, run.told)
+        here = _found(taken, run, initial=run.step == since)
         if "first_bad" not in run.told | here.keys() and not math.isfinite(val_loss):
             # what the update of a step that was sound itself has led to
-            here["first_bad"] = Trouble("first_bad", run.info.layers[-1].name, VALIDATION_LOSS, val_loss)
+            here["first_bad"] = _bad(run.info.layers[-1].name, VALIDATION_LOSS, val_loss)
         elif "first_bad" not in run.told | here.keys() and not math.isfinite(train_loss):
-            here["first_bad"] = Trouble("first_bad", run.info.layers[-1].name, LOSS, train_loss)
+            here["first_bad"] = _bad(run.info.layers[-1].name, LOSS, train_loss)
         if taken is not None:
             self._since = run.step
         if not here:
@@ -132,7 +131,7 @@ class Watch:
             return events
         again = self._past.reach(run.info.index, since)
         while again.step < run.step - 1 and len(run.told) < len(KINDS):
-            found = _found(again.train_step(None, measured=True), run.told)
+            found = _found(again.train_step(None, measured=True), again, run.told)
             if not found:
                 continue
             told = [trouble.told(again) for trouble in found.values()]
@@ -145,7 +144,25 @@ class Watch:
         return events
 
 
-def _found(taken: Measured | None, told: Collection[str]) -> dict[str, Trouble]:
-    """Each kind of trouble in a step that was not told before."""
-    troubles = [] if taken is None else [died(taken.layers), first_bad(taken)]
-    return {trouble.kind: trouble for trouble in troubles if trouble is not None and trouble.kind not in told}
+def _found(
+    taken: Measured | None, run: Run, told: Collection[str] | None = None, *, initial: bool = False
+) -> dict[str, Trouble]:
+    """Each kind of trouble in the step that ``run`` has just taken, of those not ``told`` before (else by the run)."""
+    told = run.told if told is None else told
+    found: dict[str, Trouble] = {}
+    if taken is None:
+        return found
+    dead = None if "died" in told else died(taken.layers)
+    if dead is not None and (dead.ratio or _stays(dead, run, initial=initial)):
+        found["died"] = _dead(dead, initial=initial)
+    bad = None if "first_bad" in told else first_bad(taken)
+    if bad is not None:
+        found["first_bad"] = bad
+    return found
+
+
+def _stays(dead: Dead, run: Run, *, initial: bool) -> bool:
+    """A gradient that is exactly 0 in the step is so for every training sample after it."""
+    if initial and not dead.blocked:
+        return False
+    return not reached(run.network, run.samples, run.config.data.batch_size, dead.weight)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from bntui.insight.verdicts import VANISHING_BELOW
+from bntui.insight.verdicts import BAD, verdict_changes
 from bntui.language import _
-from bntui.recording.history import Event, Unit
+from bntui.recording.history import Event, RunHistory, Unit
+from bntui.recording.sentences import DEAD_BELOW
 from bntui.viewer import epochs
 from bntui.viewer.view import TROUBLES
 
 BACKWARD: Final = ("weight gradient", "activation gradient")
 """Quantities of the way back, as they are recorded."""
-DEAD_BELOW: Final = "1e−8"
-"""Share of the last layer's gradient below which the trainer calls a layer's dead, as it is read."""
 
 
 def troubles(events: Sequence[Sequence[Event]], unit: Unit) -> tuple[Event, ...]:
@@ -30,13 +29,16 @@ def following(found: Sequence[Event], last: Event | None) -> Event | None:
     return found[(found.index(last) + 1) % len(found)] if last in found else found[0]
 
 
-def none() -> str:
-    """That nothing of the kind happened, and how that goes together with gradients that are called vanishing."""
+def none(histories: Sequence[RunHistory]) -> str:
+    """That no such event is recorded, and where to look for gradients that are called vanishing or exploding."""
     words = _(
-        "No value turned NaN or infinite here, and no gradient died (below {dead} of the last layer's). "
-        "Vanishing, below {vanishing}, is marked by ◇ on the timeline."
-    )
-    return words.format(dead=DEAD_BELOW, vanishing=f"{VANISHING_BELOW:.0e}".replace("e-0", "e−"))
+        "No NaN, no infinite value and no dead gradient is recorded (dead: exactly 0, or below {dead} of the last "
+        "layer's)."
+    ).format(dead=f"{DEAD_BELOW:.0e}".replace("e-0", "e−"))
+    changes = [verdict for history in histories for _place, verdict in verdict_changes(history)]
+    if not set(changes) & set(BAD):
+        return words
+    return f"{words} " + _("◇ on the timeline marks where gradients vanish or explode.")
 
 
 def panel(event: Event) -> str:

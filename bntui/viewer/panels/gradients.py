@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from rich.cells import cell_len
 
-from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, gradient_verdict
+from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, verdict_of
 from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
 from bntui.language import N_, _, ngettext
 from bntui.recording.history import Unit
@@ -291,7 +291,7 @@ def _ratios(run: RunView) -> FloatArray:
 
 def _beside(run: RunView, rows: int) -> list[Row]:
     """The verdict in the last cells of a run's rows; in few rows without its heading."""
-    verdict = gradient_verdict([layer.weight_gradient_norm for layer in _layers(run)])
+    verdict = verdict_of(_layers(run))
     ratio = "—" if math.isnan(verdict.ratio) else scientific(verdict.ratio).strip()
     style = "warn" if verdict.bad else "text"
     notes = [(_("first/last"), "muted"), (ratio, style), (_(verdict.name), style)]
@@ -301,7 +301,7 @@ def _beside(run: RunView, rows: int) -> list[Row]:
 
 def _verdict(run: RunView, width: int, *, several: bool) -> Row:
     """The ratio, and what it means; only a bad verdict is in the warning colour."""
-    verdict = gradient_verdict([layer.weight_gradient_norm for layer in _layers(run)])
+    verdict = verdict_of(_layers(run))
     style = "warn" if verdict.bad else "text"
     name = _(verdict.name)
     mark = f"{run.mark} " if several else ""

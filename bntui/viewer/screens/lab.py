@@ -318,7 +318,7 @@ class LabScreen(LiveScreen):
         unit = self.view_state.unit
         event = troubles.following(troubles.troubles(self._recorded.events, unit), self._trouble)
         if event is None:
-            self._say_once(troubles.none())
+            self._say_once(troubles.none(self._recorded.histories))
             return
         self._trouble = event
         self._select(event.run)
