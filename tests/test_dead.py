@@ -16,6 +16,7 @@ from bntui.keyframe import LayerMeasures
 from bntui.recording.history import Event
 from bntui.recording.reader import Reader
 from bntui.trainer.dead import died
+from bntui.viewer import troubles
 from tests.factory import run_view
 from tests.test_session import train
 
@@ -93,7 +94,8 @@ def test_a_network_whose_every_gradient_is_0_is_told_at_the_first_step_of_it(tmp
     (event,) = deaths(reader)
     layer = event.arguments["layer"]
     assert event.step == min(step for step in forever.values() if step is not None)
-    assert event.step == forever[layer] > 1
+    assert event.step == forever[layer]
+    assert event.step > 1
     row = reader.history(0).step.tolist().index(event.step)  # a keyframe of its own, to look at
     named = next(measured for measured in reader.keyframe(0, row).layers if measured.name == layer)
     assert named.dead_fraction == 1
@@ -309,12 +311,24 @@ def test_the_rule(norms: list[float], asked: float, unfed: tuple[int, ...], name
     assert (None if found is None else found.layer) == (None if named is None else made[named].name)
 
 
+def test_where_no_event_is_recorded_the_key_says_where_vanishing_gradients_are_marked() -> None:
+    sound, vanishing = (run_view(vanishing=bad).history for bad in (False, True))
+    words = (
+        "No NaN, no infinite value and no dead gradient is recorded "
+        "(dead: exactly 0, or below 1e−8 of the last layer's)."
+    )
+    assert troubles.none([sound]) == words
+    assert troubles.none([sound, vanishing]) == f"{words} ◇ on the timeline marks where gradients vanish or explode."
+
+
 def test_looking_at_all_samples_changes_nothing(tmp_path: Path) -> None:
     """Batch normalization would count the passes: the recording is that of a run that is never asked."""
     from bntui.trainer import trouble
 
-    settings = (("network.norm", "batch"), ("network.hidden", [2]), ("network.dropout", 0.8), ("data.batch_size", 2))
-    settings += (("record.every", 1),)
+    settings: list[tuple[str, Any]] = [
+        ("network.norm", "batch"), ("network.hidden", [2]), ("network.dropout", 0.8), ("data.batch_size", 2),
+        ("record.every", 1),
+    ]  # fmt: skip
     asked = train(tmp_path, MOONS, *settings)
     zeros = [step for step, norm in gradients(asked, "linear 1").items() if norm == 0]
     with pytest.MonkeyPatch.context() as patch:

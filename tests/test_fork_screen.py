@@ -485,8 +485,7 @@ async def test_without_a_bad_tensor_it_is_said() -> None:
         await pilot.press("exclamation_mark")
         assert notices(pilot) == [
             "No NaN, no infinite value and no dead gradient is recorded "
-            "(dead: exactly 0, or below 1e−8 of the last layer's). "
-            "◇ on the timeline marks where gradients vanish or explode."
+            "(dead: exactly 0, or below 1e−8 of the last layer's)."
         ]
         assert "first bad" not in shown(pilot, "keys")
 

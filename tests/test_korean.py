@@ -201,7 +201,7 @@ def test_a_gradient_verdict_in_every_wording() -> None:
 
 
 def test_a_click_lands_on_the_same_epoch_in_both_languages_words() -> None:
-    shown = view()
+    shown = view(run_view(), run_view(1, "batch norm"))  # no mark stands on the first cell of the track
     for cells in (40, 80, 158):
         left = text(timeline.draw(shown, cells, 2).rows[0]).index("├")
         right = cell_len(text(timeline.draw(shown, cells, 2).rows[0]).partition("┤")[0])
