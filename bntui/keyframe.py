@@ -137,17 +137,23 @@ class EarlyStopping:
     """Early stopping after this step, with Keras' names and meaning; changes at the end of an epoch."""
 
     monitor: str
-    """Name of the figure that is watched, as it is measured at the end of each epoch, after the update."""
+    """Name of the figure that is watched at the end of each epoch. `val_loss`, `val_accuracy` and `val_r2` are measured
+    after the epoch's last update. `loss`, `accuracy` and `r2` are the training figures, as in Keras: running means over
+    the epoch's mini-batches, each measured before its own update."""
     best: float
     """Value of the monitor at the last epoch that improved on the best before it by more than ``min_delta``; NaN before
-    the first."""
+    the first. Of `loss`, `accuracy` and `r2` it is the running mean over that epoch, not a figure of the weights that
+    the epoch ends with, which `restore_best_weights` keeps."""
     best_epoch: int
-    """Epoch that gave the best value, the first one being 1; 0 before there is one."""
+    """Epoch that gave the best value, the first one being 1; 0 before there is one. The weights at its end are the best
+    weights."""
     wait: int
     """Patience counter after the epoch: 0 if it improved on the best, and on the baseline where there is one, else one
     more than before; epochs up to ``start_from_epoch`` are not counted."""
     patience: int
-    """The run ends as soon as the patience counter has reached this, though never with its first epoch."""
+    """An epoch that does not improve on the best and finds the patience counter at this or above ends the run, though
+    never the first one. With a `baseline`, an improvement that does not beat the baseline too does not reset the
+    counter: the run ends at the first epoch without improvement once so many have passed."""
     stopped: bool
     """Whether the patience ran out with the epoch that has just ended."""
     reason: str

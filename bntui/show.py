@@ -142,9 +142,11 @@ def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
     yield figures.format(part=ljust(parts[1], width), loss=frame.val_loss, score=score, value=frame.val_accuracy)
     early = frame.early_stopping
     if early is not None:
+        rule = reader.runs[frame.run].early_stopping
+        why = why_stopped(early, None if rule is None else rule["baseline"])
         waiting = _("wait {wait}/{patience}").format(wait=early.wait, patience=early.patience)
         yield _("early stopping   {monitor} best {best:.6f} at epoch {epoch}   {state}").format(
-            monitor=early.monitor, best=early.best, epoch=early.best_epoch, state=why_stopped(early) or waiting
+            monitor=early.monitor, best=early.best, epoch=early.best_epoch, state=why or waiting
         )
     yield ""
     yield from _table(frame)

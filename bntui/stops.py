@@ -65,13 +65,16 @@ def as_text(reader: Reader, runs: Sequence[int], wishes: Wishes = NO_WISHES) -> 
 
 
 def _lines(found: Judgement) -> Iterator[str]:
-    if found.best is None:
+    if not len(found.epochs):
         yield "  " + _("no epoch with a validation loss is recorded")
         if found.limits:
             yield f"  {found.limits}"
         return
-    best = _("lowest val_loss {loss:.6g} at epoch {epoch}, {epochs} epochs recorded")
-    yield "  " + best.format(loss=found.lowest, epoch=found.best, epochs=len(found.epochs))
+    if found.best is None:
+        yield "  " + found.never_finite
+    else:
+        best = _("lowest val_loss {loss:.6g} at epoch {epoch}, {epochs} epochs recorded")
+        yield "  " + best.format(loss=found.lowest, epoch=found.best, epochs=len(found.epochs))
     yield f"  {found.origin}"
     yield from (f"  {sentence}" for sentence in (found.span, found.otherwise, found.limits) if sentence)
     heads = (

@@ -52,8 +52,27 @@ def test_keras_stops_a_run_where_the_trainer_does(
     values: list[float], min_delta: float, patience: int, baseline: float | None, start: int
 ) -> None:
     rule = EarlyStoppingRule(min_delta=min_delta, patience=patience, baseline=baseline, start_from_epoch=start)
-    found, done = decided(Keras(patience, min_delta, baseline, start), values), obeyed(rule, values)
+    # where the first value is infinite the trainer takes it for the best, and ends: the run has diverged
+    counted = [math.nan if value == math.inf else value for value in values]
+    found, done = decided(Keras(patience, min_delta, baseline, start), values), obeyed(rule, counted)
     assert (found.stop, found.best) == (done.stop, done.best_epoch)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_was_never_finite(bad: float) -> None:
+    """By the tools' sources: Keras 3 and Lightning 2 begin with an infinite best value, Ignite with the first one."""
+    values = [bad] * 12
+    assert decided(Keras(patience=0), values) == Decision(2, None, "patience")
+    assert decided(Keras(patience=3), values) == Decision(3, None, "patience")
+    assert decided(Keras(patience=3, start_from_epoch=4), values) == Decision(7, None, "patience")
+    assert decided(Keras(patience=20), values) == Decision(None, None)
+    assert decided(Lightning(), values) == Decision(1, None, "check_finite")
+    assert decided(Lightning(patience=3, check_finite=False), values) == Decision(3, None, "patience")
+    # score <= best score + 0 holds of two infinite scores, and never of NaN
+    ignite = Decision(None, 12) if math.isnan(bad) else Decision(4, 1, "patience")
+    assert decided(Ignite(patience=3), values) == ignite
+    for rule in (PrecheltGL(), PrecheltPQ(), PrecheltUP()):
+        assert decided(rule, values) == Decision(None, None)
 
 
 # --- Lightning ---

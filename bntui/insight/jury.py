@@ -21,8 +21,8 @@ from bntui.insight.stopping_rules import (
     PrecheltUP,
     Rule,
 )
-from bntui.keyframe import FloatArray
-from bntui.language import N_, _
+from bntui.keyframe import BoolArray, FloatArray
+from bntui.language import N_, _, ngettext
 from bntui.recording.history import Event, RunHistory, RunInfo
 
 WATCHED: Final = "val_loss"
@@ -120,6 +120,16 @@ class Judgement:
     def most(self) -> float:
         """The largest loss that any rule gives away; 0 if none does."""
         return max((v.given_away for v in self.verdicts if math.isfinite(v.given_away)), default=0.0)
+
+    @property
+    def never_finite(self) -> str:
+        """That there is no lowest loss, in the reader's language."""
+        words = ngettext(
+            "val_loss was never finite: {count} epoch recorded",
+            "val_loss was never finite: {count} epochs recorded",
+            len(self.epochs),
+        )
+        return words.format(count=len(self.epochs))
 
     @property
     def limits(self) -> str:
@@ -290,7 +300,7 @@ def _parts(run: int, known: Mapping[int, tuple[RunInfo, RunHistory]], until: flo
 def _decided(parts: _Parts, rules: tuple[Rule, ...]) -> tuple[FloatArray, FloatArray, tuple[Decision, ...]]:
     """Epochs, validation losses and the rules' decisions; kept, for histories never change."""
     rows = [
-        np.flatnonzero(history.epoch_end & (history.epoch > 0) & (history.epoch <= until + 1e-9))
+        np.flatnonzero(_complete(history) & (history.epoch > 0) & (history.epoch <= until + 1e-9))
         for history, until in parts
     ]
     epochs, validation, training = (
@@ -299,6 +309,17 @@ def _decided(parts: _Parts, rules: tuple[Rule, ...]) -> tuple[FloatArray, FloatA
     )
     losses = Losses(validation.tolist(), training.tolist())
     return epochs, validation, tuple(rule.decide(losses) for rule in rules)
+
+
+def _complete(history: RunHistory) -> BoolArray:
+    """Rows at which a tool would validate: the ends of epochs.
+
+    Where a run diverged within an epoch, its last row stands for that epoch's end: weights that are NaN stay NaN.
+    """
+    ends = history.epoch_end.copy()
+    if len(ends) and not math.isfinite(history.val_loss[-1]):
+        ends[-1] = True
+    return ends
 
 
 def _priced(juror: Juror, decision: Decision, val_loss: FloatArray, lowest: float) -> Verdict:

@@ -1,7 +1,13 @@
 """Where would another tool's stopping rule stop?  Each one as a pure function of the losses at the epochs' ends.
 
 All of them watch the validation loss, where smaller is better, and count epochs from 1.  Parameters have the names
-that the tools give them, and their defaults; values are compared in double precision.
+that the tools give them, and their defaults; values are compared in double precision (Keras on its torch backend, and
+Lightning on float32 metrics, compare in float32).
+
+A loss that was never finite, from the first epoch on: Lightning's ``check_finite`` stops at epoch 1; without it, as in
+Keras, the counter grows from the first epoch and patience stops the run, in Keras not before epoch 2; Ignite takes the
+first value for the best, an infinite one that follows for no improvement, and every NaN for one.  Prechelt's rules
+never see a lowest loss, and do not stop.
 """
 
 from __future__ import annotations
@@ -41,7 +47,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Keras:
-    """``keras.callbacks.EarlyStopping`` (Keras 3) with ``mode="min"``; NaN is never an improvement here."""
+    """``keras.callbacks.EarlyStopping`` (Keras 3) with ``mode="min"``; NaN and +∞ are never an improvement here."""
 
     patience: int = 0
     min_delta: float = 0.0
@@ -51,12 +57,12 @@ class Keras:
     def decide(self, losses: Losses) -> Decision:
         """Epochs up to ``start_from_epoch`` are not looked at; the first one of all never stops a run."""
         delta = abs(self.min_delta)
-        lowest, best, wait = math.nan, None, 0
+        lowest, best, wait = math.inf, None, 0
         for epoch, value in enumerate(losses.validation, start=1):
             if epoch <= self.start_from_epoch:
                 continue
             wait += 1
-            if value + delta < lowest or (best is None and not math.isnan(value)):
+            if value + delta < lowest:
                 lowest, best = value, epoch
                 if self.baseline is None or value + delta < self.baseline:
                     wait = 0

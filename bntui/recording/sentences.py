@@ -10,12 +10,20 @@ from bntui.language import N_, _
 
 WAITED: Final = N_("{monitor} has not improved since epoch {best_epoch}: waited {wait}, patience is {patience}")
 WAITED_ALL: Final = N_("{monitor} has not improved at all: waited {wait}, patience is {patience}")
+WAITED_BASELINE: Final = N_(
+    "{monitor} has not beaten the baseline {baseline:g}: best {best:.6g} at epoch {best_epoch}; waited {wait}, "
+    "patience is {patience}"
+)
 STOPPED: Final = N_(
     "stopped at epoch {epoch}: {monitor} has not improved since epoch {best_epoch}; waited {wait}, "
     "patience is {patience}"
 )
 STOPPED_ALL: Final = N_(
     "stopped at epoch {epoch}: {monitor} has not improved at all; waited {wait}, patience is {patience}"
+)
+STOPPED_BASELINE: Final = N_(
+    "stopped at epoch {epoch}: {monitor} has not beaten the baseline {baseline:g}; best {best:.6g} at epoch "
+    "{best_epoch}, waited {wait}, patience is {patience}"
 )
 FINISHED: Final = N_("finished after {epochs} epochs")
 RESTORED: Final = N_("restored the weights of epoch {epoch}")
@@ -47,7 +55,7 @@ NAN: Final = N_("NaN")
 INFINITE: Final = N_("infinite")
 
 SENTENCES: Final = {
-    "stopped_early": (STOPPED, STOPPED_ALL),
+    "stopped_early": (STOPPED, STOPPED_ALL, STOPPED_BASELINE),
     "finished": (FINISHED,),
     "restored_best": (RESTORED,),
     "interrupted": (INTERRUPTED,),
@@ -75,10 +83,14 @@ def said(kind: str, message: str, arguments: Mapping[str, Any]) -> str:
     return message
 
 
-def why_stopped(stopping: EarlyStopping) -> str:
-    """Why early stopping ended a run, from its figures; empty while it has not."""
+def why_stopped(stopping: EarlyStopping, baseline: float | None = None) -> str:
+    """Why early stopping ended a run, from its figures and the run's baseline; empty while it has not."""
     if not stopping.stopped:
         return ""
-    return _(WAITED if stopping.best_epoch else WAITED_ALL).format(
-        monitor=stopping.monitor, best_epoch=stopping.best_epoch, wait=stopping.wait, patience=stopping.patience
-    )
+    figures = {
+        "monitor": stopping.monitor, "best_epoch": stopping.best_epoch, "best": stopping.best, "wait": stopping.wait,
+        "patience": stopping.patience, "baseline": baseline,
+    }  # fmt: skip
+    if baseline is not None and WAITED_BASELINE.format(**figures) == stopping.reason:
+        return _(WAITED_BASELINE).format(**figures)
+    return _(WAITED if stopping.best_epoch else WAITED_ALL).format(**figures)

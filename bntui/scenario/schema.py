@@ -296,13 +296,20 @@ class EarlyStoppingRule(Table):
     """``[training.early_stopping]``: Keras' EarlyStopping, names and meaning."""
 
     monitor: Literal["val_loss", "val_accuracy", "loss", "accuracy", "val_r2", "r2"] = Field(
-        "val_loss", description="Figure that is watched at the end of each epoch."
+        "val_loss",
+        description="Figure that is watched at the end of each epoch. val_ figures are measured after the epoch's last "
+        "update; loss, accuracy and r2 are running means over its mini-batches, each before its own update, as in "
+        "Keras.",
     )
     min_delta: float = Field(0.0, description="Smallest change that counts as an improvement (absolute value is used).")
     patience: int = Field(0, ge=0, description="Epochs without improvement after which training stops.")
     mode: Literal["auto", "min", "max"] = Field("auto", description="Is smaller or larger better; auto from the name.")
-    baseline: float | None = Field(None, description="Value that has to be beaten for the counter to be reset.")
-    restore_best_weights: bool = Field(False, description="Give the network the weights of its best epoch at the end.")
+    baseline: float | None = Field(
+        None, description="Value that an improvement has to beat too, or it does not reset the counter."
+    )
+    restore_best_weights: bool = Field(
+        False, description="Give the network the weights from the end of its best epoch; without one the last stay."
+    )
     start_from_epoch: int = Field(0, ge=0, description="Epochs to wait before watching begins.")
 
 

@@ -1,11 +1,18 @@
-"""When to stop: Keras' EarlyStopping as a pure function of the monitored values."""
+"""When to stop: Keras' EarlyStopping as a pure function of the monitored values.
+
+Three differences from Keras 3 (``keras/src/callbacks/early_stopping.py``) are left.  Values are compared in float64.
+Keras on its torch backend compares in float32, since ``convert_to_tensor`` makes a Python float a tensor of
+``floatx``: values closer than 6e-8 (relative) tie there.  A first value that is infinite becomes the best here, while
+Keras waits; such a run has diverged and ends.  Where no value ever counts, such as R² of a constant target, which is
+NaN, Keras restores the weights of the first monitored epoch, and this trainer keeps the last ones.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 
-from bntui.recording.sentences import WAITED, WAITED_ALL
+from bntui.recording.sentences import WAITED, WAITED_ALL, WAITED_BASELINE
 from bntui.scenario.schema import EarlyStoppingRule
 
 
@@ -38,12 +45,17 @@ def _improves(rule: EarlyStoppingRule, value: float, reference: float) -> bool:
     return value - delta > reference if larger_is_better(rule) else value + delta < reference
 
 
+def unbeaten(rule: EarlyStoppingRule, best: float) -> bool:
+    """Whether there is a baseline that the best value has not beaten: so far no improvement has reset the counter."""
+    return rule.baseline is not None and not math.isnan(best) and not _improves(rule, best, rule.baseline)
+
+
 def observe(rule: EarlyStoppingRule, before: Patience, epoch: int, value: float) -> Patience:
     """The state after ``epoch`` (counted from 1, Keras from 0) gave ``value``.
 
     As in Keras: the counter grows by one each epoch; an improvement over the best sets the best, and
-    resets the counter if it beats the baseline too; training stops when the counter reaches the patience
-    (with patience 0 as well as 1 at the first epoch without improvement), though never in the first epoch.
+    resets the counter if it beats the baseline too; an epoch without improvement that finds the counter at the
+    patience or above stops training (with patience 0 as well as 1 the first one), though never the first of all.
     """
     if epoch <= rule.start_from_epoch:
         return replace(before, improved=False)
@@ -55,7 +67,10 @@ def observe(rule: EarlyStoppingRule, before: Patience, epoch: int, value: float)
     reason = ""
     if stopped:
         sentence = WAITED if before.best_epoch else WAITED_ALL
+        if unbeaten(rule, before.best):
+            sentence = WAITED_BASELINE
         reason = sentence.format(
-            monitor=rule.monitor, best_epoch=before.best_epoch, wait=wait, patience=rule.patience
-        )  # recorded, so in English
+            monitor=rule.monitor, best_epoch=before.best_epoch, wait=wait, patience=rule.patience,
+            baseline=rule.baseline, best=before.best,
+        )  # fmt: skip  # recorded, so in English
     return Patience(before.best, before.best_epoch, wait, stopped, reason)

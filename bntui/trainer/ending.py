@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bntui.recording import sentences
 from bntui.scenario.schema import EarlyStoppingRule, Training
-from bntui.trainer.early_stopping import Patience
+from bntui.trainer.early_stopping import Patience, unbeaten
 from bntui.trainer.progress import Progress
 from bntui.trainer.score import Sums
 
@@ -33,7 +33,9 @@ def ended(
     bad = losses.sums.first_bad
     if bad is not None:
         first = None if losses.initial else at.step - losses.sums.batches + bad + 1
-        return "diverged", *diverged(losses.training, first)
+        # the value that came first: after an infinite loss the mean of all is NaN soon
+        value = losses.training if losses.sums.bad_loss is None else losses.sums.bad_loss
+        return "diverged", *diverged(value, first)
     if not math.isfinite(losses.validation):
         return "diverged", *diverged_in_validation(losses.validation, at.step)
     if epoch_end and config.early_stopping is not None and at.patience.stopped:
@@ -52,6 +54,9 @@ def stopped(rule: EarlyStoppingRule, state: Patience, epoch: int) -> Said:
     """Early stopping has lost its patience."""
     sentence = sentences.STOPPED if state.best_epoch else sentences.STOPPED_ALL
     figures: dict[str, object] = {"best_epoch": state.best_epoch, "wait": state.wait, "patience": rule.patience}
+    if unbeaten(rule, state.best):
+        sentence = sentences.STOPPED_BASELINE
+        figures |= {"baseline": rule.baseline, "best": state.best}
     return sentence, {"epoch": epoch, "monitor": rule.monitor, **figures}
 
 

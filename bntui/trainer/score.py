@@ -28,6 +28,8 @@ class Sums:
     """Of the targets."""
     first_bad: int | None = None
     """Number of the first mini-batch (from 0) whose loss is NaN or infinite."""
+    bad_loss: float | None = None
+    """That mini-batch's loss."""
 
 
 class Score:
@@ -75,7 +77,11 @@ class Score:
                 float(_onward(np.array(before.loss), losses * sizes)),
                 right,
                 *regression,
-                before.batches + int(bad[0]) if before.first_bad is None and len(bad) else before.first_bad,
+                *(
+                    (before.batches + int(bad[0]), float(losses[bad[0]]))
+                    if before.first_bad is None and len(bad)
+                    else (before.first_bad, before.bad_loss)
+                ),
             )
             self._losses, self._outputs, self._targets = [], [], []
         return self._sums

@@ -72,9 +72,14 @@ def draw(view: View, width: int, height: int) -> Drawing:
     title = cells.title(width, *counting, *titles)
     infos, histories = zip(*((one.info, one.history) for one in view.runs), strict=True)
     found = judge(run.info.index, infos, histories, run.events)
-    if found.best is None:
+    if not len(found.epochs):
         sentences = [_("no epoch with a validation loss is recorded"), found.limits]
         return notice(title, filter(None, sentences), width, height)
+    if found.best is None:  # there is no curve to draw
+        said = [(Span(line, "bad"),) for line in wrap(found.never_finite, width)] if height > 2 else []
+        table = _table(found, width, height - len(said))
+        rows = [*said, *table, *_notes(view, found, width, height - len(said) - len(table))]
+        return page(title, rows, width, height)
     arranged = _beside if width >= BESIDE and LEAST_CHART < height < HIGH else _below
     return page(title, arranged(view, found, width, height), width, height)
 

@@ -19,6 +19,8 @@ from bntui.viewer.view import RunView, View
 
 SENTENCES = 4
 """Rank from which the lines of a rank are one sentence."""
+TRAINING = ("loss", "accuracy", "r2")
+"""Monitors that are running means of an epoch, and not measured after it."""
 WARN_AT = 0.6
 """Share of the patience from which the gauge is in the warning colour."""
 _MOST_DOTS = 12
@@ -138,7 +140,7 @@ def _watching(
     lines += ending or [_Line(1, _status(rule, state, course, width))]
     lines.append(_Line(3, _distance(rule, state, course, width)))
     lines += _wrapped(4, _restoring(rule, state, events, bool(ending)), width)
-    lines += _wrapped(5, Span(_conditions(rule, course), "muted"), width)
+    lines += _wrapped(5, Span(_conditions(rule, state, course), "muted"), width)
     return lines
 
 
@@ -251,7 +253,8 @@ def _restoring(rule: Mapping[str, Any], state: _State, events: list[Event], ende
     return Span(_("the last weights will stay: best ones are not restored"), "muted")
 
 
-def _conditions(rule: Mapping[str, Any], course: Watched) -> str:
+def _conditions(rule: Mapping[str, Any], state: _State, course: Watched) -> str:
+    """What counts as an improvement, and when it is measured where that is not after the epoch."""
     rises, falls = (
         _("improves when {monitor} rises by more than min_delta {delta}"),
         _("improves when {monitor} falls by more than min_delta {delta}"),
@@ -259,10 +262,27 @@ def _conditions(rule: Mapping[str, Any], course: Watched) -> str:
     improves = rises if course.larger_is_better else falls
     words = [improves.format(monitor=course.monitor, delta=_plain(abs(float(rule["min_delta"]))))]
     if rule["baseline"] is not None:
-        words.append(f"baseline {_plain(float(rule['baseline']))}")
+        beaten = (
+            _("baseline {value}: beaten")
+            if _beaten(rule, state, course)
+            else _("baseline {value}: not beaten, so that improvements do not reset the counter")
+        )
+        words.append(beaten.format(value=_plain(float(rule["baseline"]))))
     if rule["start_from_epoch"]:
         words.append(f"start_from_epoch {rule['start_from_epoch']}")
+    if course.monitor in TRAINING:
+        words.append(
+            _("{monitor}: mean over the epoch, each mini-batch before its update").format(monitor=course.monitor)
+        )
     return " · ".join(words)
+
+
+def _beaten(rule: Mapping[str, Any], state: _State, course: Watched) -> bool:
+    """Whether the best value is better than the baseline by more than ``min_delta``."""
+    if not state.best_epoch:
+        return False
+    sign, delta = (1 if course.larger_is_better else -1), abs(float(rule["min_delta"]))
+    return bool(sign * state.best - delta > sign * float(rule["baseline"]))
 
 
 def _best_so_far(course: Watched, now: float) -> Row:
