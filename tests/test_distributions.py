@@ -222,6 +222,40 @@ def test_both_runs_stand_side_by_side_where_there_is_room_and_first_the_selected
     assert alone[1].split()[0] == "input"
 
 
+def wild(times: float, run: RunView) -> RunView:
+    """The run with all that its layers see before their activation so many times as far out."""
+    layers = run.history.layers.copy()
+    for field in ("pre_norm", "normalized"):
+        columns = [COLUMN[f"{field}.{name}"] for name in ("mean", "std", "p15", "p50", "p85", "min", "max")]
+        layers[:, :, columns] *= times
+    return replace(run, history=replace(run.history, layers=layers))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_calm_run_keeps_its_axes_beside_one_that_explodes(first: int) -> None:
+    """Its maps are those that it has alone; in an axis of 1e30 all of it would lie in one cell."""
+    calm, other = run_view(), run_view(1, "exploding")
+    place = 2 * first  # of its first column, where two runs have two columns each
+    shown = (0, 1) if first == 0 else (1, 0)
+    alone = axis(lines(view(calm), 80, 41), 0)
+    for times, apart in ((1e30, True), (1e4, True), (2.0, False)):
+        drawn = lines(view(calm, wild(times, other), selected=shown[0], pinned=shown[1]), 158, 41)
+        ends = [axis(drawn, column) for column in range(4)]
+        assert (ends[place] == alone) == apart
+        assert (ends[place] == ends[2 - place]) == (not apart)
+        if apart:
+            assert ends[2 - place][1] > 100 * alone[1]
+            mine = maps(drawn, "linear 2", place)
+            assert len([row for row in mine if row.strip("⠀ ")]) > 2  # it is spread over several rows
+    axes_alone = distributions._columns((calm,), [calm], 70)
+    beside = distributions._columns((calm, wild(1e30, other)), [calm, wild(1e30, other)], 158)
+    own = [column for column in beside if column.run is calm and column.quantity.field != "input"]
+    assert [one.quantity.limits(False) for one in own] == [
+        one.quantity.limits(False) for one in axes_alone if one.quantity.field != "input"
+    ]
+    assert {column.raw for column in own} == {column.raw for column in axes_alone}  # also of the output layer
+
+
 def test_layers_that_do_not_fit_are_named() -> None:
     drawn = lines(view(run_view(layers=9)), 98, 17)
     left = next(line for line in drawn if line.startswith("not shown"))

@@ -17,7 +17,7 @@ from bntui.recording.history import RunHistory
 from bntui.viewer import cells, epochs
 from bntui.viewer.bands import Band
 from bntui.viewer.heat import rebinned, stippled
-from bntui.viewer.quantities import Quantity, entering, shown_quantities
+from bntui.viewer.quantities import Quantity, apart, entering, shown_by
 from bntui.viewer.rows import Drawing, Row, Span, fit, ljust
 from bntui.viewer.strands import left_out, overlaid, ruler_below, spread
 from bntui.viewer.view import RunView, View
@@ -37,6 +37,9 @@ class Column(NamedTuple):
 
     run: RunView
     quantity: Quantity
+    raw: str = ""
+    """Of the outputs: the axis of layers without activation in the column before them, where that is not that
+    column's; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,6 @@ class Form:
     map: int
     rows: int
     blank: int
-    raw: str
-    """The axis of layers without activation in the column before it, where that is not the column's; else empty."""
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
@@ -69,7 +70,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     # the blank row below the last map is not drawn
     blank = int((room + 1) // len(kept) >= MIN_ROWS)
     tall = max((room + blank) // len(kept), 1)
-    form = Form(name, max(size, 1), min(tall, MAX_ROWS) - blank, blank, _raw_axis(columns))
+    form = Form(name, max(size, 1), min(tall, MAX_ROWS) - blank, blank)
     end = epochs.end(runs)
     rows = _headings(columns, form)
     for layer in kept:
@@ -85,23 +86,28 @@ def draw(view: View, width: int, height: int) -> Drawing:
 
 
 def _columns(every: Sequence[RunView], runs: Sequence[RunView], width: int) -> list[Column]:
-    """As many quantities of the selected run, and of the pinned one beside it, as fit: what is dear stays longest."""
+    """As many quantities of the selected run, and of the pinned one beside it, as fit: what is dear stays longest.
+
+    Beside a run that explodes the other one has axes of its own.
+    """
     most = max(width // (MIN_MAP + GAP), 1)
-    quantities = shown_quantities(every, runs)
-    whole = [[quantity for quantity in quantities if _has(run, quantity.field)] for run in runs]
+    axes = shown_by(every, runs)
+    alone = apart(axes)
+    whole = [[one for one in stages if _has(run, one.field)] for run, stages in zip(runs, axes, strict=True)]
     number = sum(map(len, whole))
     if (number + len(runs)) * (ROOMY_MAP + GAP) <= width:
-        whole = [[entering(runs), *own] for own in whole]
+        whole = [[entering([run] if alone else runs), *own] for run, own in zip(runs, whole, strict=True)]
     elif number > most and len(runs) > 1 and most >= 2 * len(runs):
         whole = [_dearest(own, most // len(runs)) for own in whole]
     elif number > most:
         whole = [_dearest(whole[0], most)]
-    return [Column(run, quantity) for run, own in zip(runs, whole, strict=False) for quantity in own]
+    raws = [_raw_axis(own) for own in whole]
+    return [Column(run, quantity, raw) for run, own, raw in zip(runs, whole, raws, strict=False) for quantity in own]
 
 
-def _raw_axis(columns: Sequence[Column]) -> str:
+def _raw_axis(quantities: Sequence[Quantity]) -> str:
     """The axis of what a layer without activation gives, where that is not its column's."""
-    before = next((column.quantity for column in columns if column.quantity.field == "pre_norm"), None)
+    before = next((quantity for quantity in quantities if quantity.field == "pre_norm"), None)
     return "" if before is None or before.axis(active=False) == before.axis() else before.axis(active=False)
 
 
@@ -158,14 +164,14 @@ def _maps(columns: Sequence[Column], name: str, form: Form, end: float) -> list[
 
 def _picture(column: Column, name: str, form: Form, end: float) -> Sequence[Row]:
     """One map; where a layer has no such quantity, why the maps beside it have another axis."""
-    run, quantity = column
+    run, quantity, raw = column
     layer = next((at for at, info in enumerate(run.info.layers) if info.name == name), None)
     info = None if layer is None else run.info.layers[layer]
     missing = {"output": info is None or info.activation == "none", "normalized": info is None or info.norm == "none"}
     if layer is None or info is None or missing.get(quantity.field, False):
         words = ["—"]
-        if quantity.field == "output" and info is not None and form.raw:
-            words.insert(0, "— " + _("axis {ends}").format(ends=form.raw))
+        if quantity.field == "output" and info is not None and raw:
+            words.insert(0, "— " + _("axis {ends}").format(ends=raw))
         line = ljust(cells.longest(form.map, *words), form.map)
         return [(Span(line if y == 0 else " " * form.map, "muted"),) for y in range(form.rows)]
     assert run.histograms is not None
