@@ -11,6 +11,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from bntui.errors import UsageError
+from bntui.insight.verdicts import verdict_of
 from bntui.keyframe import QUANTITIES, STATISTICS, Distribution, Keyframe, LayerMeasures
 from bntui.language import _
 from bntui.recording.reader import Reader
@@ -139,7 +140,9 @@ def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
     figures = _("{part}   loss {loss:.6g}   {score} {value:.4f}")
     so_far = figures.format(part=ljust(parts[0], width), loss=frame.train_loss, score=score, value=frame.train_accuracy)
     yield f"{so_far}   {_('(the epoch so far)')}"
-    yield figures.format(part=ljust(parts[1], width), loss=frame.val_loss, score=score, value=frame.val_accuracy)
+    validated = figures.format(part=ljust(parts[1], width), loss=frame.val_loss, score=score, value=frame.val_accuracy)
+    forgotten = reader.runs[frame.run].config["training"].get("validation_mode") == "training"
+    yield f"{validated}   ({_('in training mode')})" if forgotten else validated
     early = frame.early_stopping
     if early is not None:
         rule = reader.runs[frame.run].early_stopping
@@ -150,6 +153,9 @@ def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
         )
     yield ""
     yield from _table(frame)
+    if frame.layers:
+        verdict = verdict_of(frame.layers)
+        yield _("gradients   {verdict}").format(verdict=verdict.sentence)
     for layer in frame.layers:
         if layer.dropout is not None:
             yield _("dropout in {layer}: kept {kept:.1%}, expected {expected:.1%}").format(

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,7 +61,7 @@ def test_header_at_160_columns_says_everything() -> None:
     view = factory.view()
     row = chrome.header(view, FACTS, ("❚❚ paused", "warn"), 160)
     said = " bntui   Batch normalization in a sigmoid network"
-    ends = "digits 1,437 + 360 · cpu   ● plain   ▲ batch norm   epoch 12/60   step 288   ❚❚ paused "
+    ends = "digits 1,437 + 360 · 100 classes · cpu   ● plain   ▲ batch norm   epoch 12/60   step 288   ❚❚ paused "
     assert text(row).startswith(said)
     assert text(row).endswith(ends)
     assert set(text(row)[len(said) : -len(ends)]) == {" "}
@@ -189,14 +190,21 @@ def test_the_header_says_which_determinism_is_on(device: str, deterministic: boo
     config = run.info.config if deterministic is None else {**run.info.config, "deterministic": deterministic}
     on = replace(run, info=replace(run.info, device=device, config=config))
     data = chrome.data_text(factory.view(on), {"train_samples": "10", "validation_samples": "5"})
-    assert data == f"digits 10 + 5 · {words}"
+    assert data == f"digits 10 + 5 · 100 classes · {words}"
     facts = {"train_samples": "10", "validation_samples": "5"}
     rows = {cells: text(chrome.header(factory.view(on), facts, ("", ""), cells)) for cells in range(60, 161)}
     assert data in rows[160]
-    # where the data has no room any more, the device still has for as many cells as the data's name takes
-    alone = [cells for cells, row in rows.items() if words in row and "digits" not in row]
-    assert len(alone) == len("digits 10 + 5 · ")
-    assert alone[-1] + 1 == min(cells for cells, row in rows.items() if data in row)
+    # where the data has no room any more, the task still has, and then the device
+    least = [
+        min(cells for cells, row in rows.items() if said in row) for said in (words, f"100 classes · {words}", data)
+    ]
+    assert np.diff(least).tolist() == [len("100 classes · "), len("digits 10 + 5 · ")]
+
+
+def test_the_header_names_the_task() -> None:
+    shown = replace(factory.view(), task="regression")
+    assert "digits · regression · cpu" in text(chrome.header(shown, {}, ("replay", "muted"), 160))
+    assert "digits · 100 classes · cpu" in text(chrome.header(factory.view(), {}, ("replay", "muted"), 160))
 
 
 def test_names_of_forks_leave_room_for_the_others() -> None:

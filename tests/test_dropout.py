@@ -121,3 +121,24 @@ def test_the_pinned_run_stands_in() -> None:
 
 def test_before_the_first_keyframe() -> None:
     assert "No keyframe here yet." in lines(VIEWS["no data"], 60, 8)[0]
+
+
+def forgotten(run: RunView) -> RunView:
+    """Validated as with a forgotten ``eval()``."""
+    config = {**run.info.config, "training": {**run.info.config["training"], "validation_mode": "training"}}
+    return replace(run, info=replace(run.info, config=config))
+
+
+@pytest.mark.parametrize("size", [(158, 41), (76, 18), (40, 10), (24, 6), (16, 6)])
+def test_a_run_that_is_validated_in_training_mode_is_not_said_to_drop_nothing(size: tuple[int, int]) -> None:
+    plain, other = run_view(dropout=0.2), forgotten(run_view(1, "forgotten", dropout=0.2))
+    alone = [text(row) for row in dropout.draw(view(other), *size).rows]
+    assert not any("eval" in line for line in alone)
+    assert any("validat" in line or "val." in line for line in alone)
+    sound = [text(row) for row in dropout.draw(view(plain), *size).rows]
+    assert any("eval" in line for line in sound)
+    assert not any("training mode" in line for line in sound)
+    both = [text(row) for row in dropout.draw(view(plain, other), *size).rows]
+    assert len(both) == size[1]
+    assert any("eval" in line and line.startswith("●") for line in both)
+    assert any("val" in line and "eval" not in line and line.startswith("▲") for line in both)

@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
-from bntui.language import N_, _
+from bntui.language import N_, _, ngettext
 from bntui.link import Status
 from bntui.recording.history import RunInfo
 from bntui.viewer.cells import begins
@@ -74,12 +74,21 @@ def where(view: View) -> tuple[str, str]:
 
 
 def data_text(view: View, facts: Mapping[str, str]) -> str:
-    """Data source, samples where the recording says them, and device."""
+    """Data source, samples where the recording says them, task, and device."""
     info = view.runs[view.selected].info
     source = str(info.config["data"]["source"]).rsplit("/", 1)[-1]
     numbers = [facts[key] for key in ("train_samples", "validation_samples") if facts.get(key, "").isdecimal()]
     samples = " + ".join(count(int(number)) for number in numbers)
-    return f"{source} {samples} · {device_text(info)}" if samples else f"{source} · {device_text(info)}"
+    rest = f"{task_text(view)} · {device_text(info)}"
+    return f"{source} {samples} · {rest}" if samples else f"{source} · {rest}"
+
+
+def task_text(view: View) -> str:
+    """Among how many classes the network decides, or that it does a regression."""
+    if view.task != "classification":
+        return _("regression")
+    classes = int(view.runs[view.selected].info.layers[-1].shape[-1])
+    return ngettext("{count} class", "{count} classes", classes).format(count=count(classes))
 
 
 def device_text(info: RunInfo) -> str:
@@ -100,7 +109,8 @@ def header(view: View, facts: Mapping[str, str], state: tuple[str, str], cells: 
         left, room = (Span(" "),), cells - 1 - width(right)
     device = device_text(view.runs[view.selected].info)
     spare = room - min(cell_len(view.title), 24) - 2 - 3
-    words = next((words for words in (data_text(view, facts), device) if cell_len(words) <= spare), "")
+    wordings = (data_text(view, facts), f"{task_text(view)} · {device}", device)
+    words = next((words for words in wordings if cell_len(words) <= spare), "")
     data: Row = (Span(words, "muted"), Span("   ")) if words else ()
     room -= width(data)
     title = view.title if cell_len(view.title) <= room - 2 else _shortened(view.title, room - 2)

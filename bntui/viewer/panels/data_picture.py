@@ -54,7 +54,12 @@ def legend(data: RecordedData, runs: Sequence[RunView], width: int, height: int)
         value = run.frame.val_accuracy if run.frame is not None else math.nan
         words = figures.percent(value) if data.classes else figures.number(value)
         name = Span(f"{'━━' if place == 0 else '╍╍'} {run.mark} {run.name}  ", f"bold {run.style}")
-        lines.append((name, Span(score + " ", "muted"), Span(words, "text")))
+        line: Row = (name, Span(score + " ", "muted"), Span(words, "text"))
+        if run.info.config["training"].get("validation_mode") == "training":
+            # the boundary beside it is drawn in evaluation mode all the same
+            told = (*line, Span("  " + _("in training mode"), "warn"))
+            line = told if cells_of(told) <= width else line
+        lines.append(line)
     marks: list[Row] = [
         (Span(f"{TRAINING[at % 6]} {VALIDATION[at % 6]} {name}", CLASS_STYLES[at % 6]),)
         for at, name in enumerate(data.classes[:6])

@@ -47,14 +47,15 @@ def draw(view: View, width: int, height: int) -> Drawing:
     if not updated and height >= 8:
         footer.insert(0, (Span(_("drawn for measuring, no update yet"), "muted"),))
     across = (width - GAP * (beside - 1)) // beside
-    down = (height - 1 - len(footer)) // below
+    validated = _validated([run for run, own in zip(view.shown, per_run, strict=True) if own], width)
+    down = (height - len(validated) - len(footer)) // below
     rows: list[Row] = []
     for first in range(0, len(chosen), beside):
         drawn = [_draw(block, across, down) for block in chosen[first : first + beside]]
         for line in range(max(map(len, drawn))):
             parts = [fit(lines[line] if line < len(lines) else (), across) for lines in drawn]
             rows.append(join(*((*part, Span(" " * GAP)) for part in parts[:-1]), parts[-1]))
-    return cells.page(_(TITLE), [*rows, _evaluation(width), *footer], width, height)
+    return cells.page(_(TITLE), [*rows, *validated, *footer], width, height)
 
 
 def _blocks(run: RunView) -> list[Block]:
@@ -128,7 +129,27 @@ def _kept(mask: DropoutMask, width: int) -> str:
     return cells.longest(width, *(words.format(**figures) for words in wordings))
 
 
-def _evaluation(width: int) -> Row:
+def _validated(runs: Sequence[RunView], width: int) -> list[Row]:
+    """Whether validation drops units: a line, or one for each run where they are not validated alike."""
+    forgotten = [run.info.config["training"].get("validation_mode") == "training" for run in runs]
+    if len(set(forgotten)) == 1:
+        return [_mode(forgotten[0], width)]
+    return [
+        (Span(f"{run.mark} ", run.style), *_mode(training, width - 2))
+        for run, training in zip(runs, forgotten, strict=True)
+    ]
+
+
+def _mode(training: bool, width: int) -> Row:
+    if training:
+        words = cells.longest(
+            width,
+            _("validated in training mode: units are dropped there too, by other masks"),
+            _("validated in training mode: drops units too"),
+            _("validation drops units too"),
+            _("val. drops too"),
+        )
+        return (Span(words, "warn"),)
     words = cells.longest(
         width,
         _("evaluation mode: nothing dropped, kept 100 %"),
