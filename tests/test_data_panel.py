@@ -517,7 +517,7 @@ def test_the_picture_shows_the_recorded_class_however_narrow_its_win_is(count: i
 def test_a_sample_on_a_point_of_the_grid_is_judged_by_the_class_recorded_there() -> None:
     data = recorded_data("plane")
     columns, rows = np.arange(20), np.arange(20) + 5
-    x = np.stack([data.grid[0][columns], data.grid[1][rows]], 1)
+    x = np.stack([data.grid[0][columns], data.grid[1][rows]], 1).astype(np.float64)
     data = replace(data, x=x, y=np.ones(20, np.int64))
     tied = Predictions(np.full((32, 48), 0.5, np.float32), np.ones((32, 48), np.uint8))
     tied.classes[::2] = 0  # type: ignore[index]

@@ -12,17 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.bounded import Bounded
+from bntui.audit.configuration import check_configuration, check_shared
 from bntui.audit.consistency import check_row
 from bntui.audit.course import Course, Row, check_course
 from bntui.audit.digests import Damage, check_digests
-from bntui.audit.ends import check_checkpoint, check_events, check_parentage, check_weights
+from bntui.audit.ends import check_checkpoint, check_kept, check_weights
+from bntui.audit.events import check_events
+from bntui.audit.forks import begins, check_fork, check_inheritance, check_parentage
 from bntui.audit.inputs import check_scaling, check_split
 from bntui.audit.ledger import Ledger, Place
+from bntui.audit.meta import check_grid, check_meta, check_stray, check_tables
 from bntui.audit.minibatches import check_batches, check_counts
 from bntui.audit.network import parameter_names, stages_of, state_names
+from bntui.audit.progress import STATE, Batch, check_progress
 from bntui.audit.recompute import LOSS, recompute
 from bntui.audit.samples import Samples
 from bntui.audit.shift import check_shift
+from bntui.audit.standing import Pace, Standing, departures, follow
 from bntui.audit.subject import EVIDENCE, Subject, Taken, known_kinds, unpack
 from bntui.audit.tolerances import Precision
 from bntui.audit.validation import (
@@ -39,9 +45,10 @@ from bntui.errors import RecordingError
 from bntui.keyframe import Keyframe
 from bntui.language import N_
 from bntui.recording.codec import unpack_arrays
+from bntui.recording.dataset import RecordedData
 from bntui.recording.guard import damaged
 from bntui.recording.reader import Reader
-from bntui.recording.schema import SCALARS, open_read_only
+from bntui.recording.schema import SCALARS
 from bntui.recording.tables import rows
 
 Values = NDArray[Any]
@@ -90,12 +97,11 @@ class _Audit:
         """Runs that have been checked, by number: a fork's parent is one of them."""
         with np.errstate(all="ignore"):
             self._reader = Reader(path)
-            self._db = open_read_only(path)
             try:
-                self._run()
+                with self._reader.snapshot() as self._db:  # of one moment, however fast it grows or is thinned
+                    self._run()
             finally:
                 self._reader.close()
-                self._db.close()
 
     def report(self) -> Report:
         damaged = len(self._damage.keyframes) + len(self._damage.evidence)
@@ -110,16 +116,34 @@ class _Audit:
         except RecordingError as error:
             ledger.fail(EVIDENCE, Place(), "data", str(error), "+")
         orders: dict[tuple[int, int, int], tuple[str, Values]] = {}
+        self._whole(data)
         for run in reader.runs:
             try:
                 samples = None if data is None else Samples.of(data, run, reader.task)
-                subject = Subject(run, stages_of(run), samples, reader.task, Precision.of(run.device))
-                self._one(subject, orders)
+                sizes = self._sizes(samples)
+                pace = None if sizes is None else Pace.of(run.config, sizes[0], run.steps_per_epoch)
+                subject = Subject(run, stages_of(run), samples, reader.task, Precision.of(run.device), pace)
+                self._one(subject, sizes, orders)
             except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
                 # a stranger's file: a configuration or a table that cannot be understood is not true
                 ledger.fail(EVIDENCE, Place(run.name), "run", f"{type(error).__name__}: {error}", "+")
 
-    def _one(self, subject: Subject, orders: dict[tuple[int, int, int], tuple[str, Values]]) -> None:
+    def _whole(self, data: RecordedData | None) -> None:
+        """What is no matter of a single run."""
+        reader, ledger = self._reader, self._ledger
+        try:
+            check_meta(ledger, reader.meta, reader.runs, data)
+            check_tables(ledger, self._db, reader.runs, reader.meta)
+            check_stray(ledger, self._db, reader.runs)
+            check_shared(ledger, reader.runs)
+            if data is not None:
+                check_grid(ledger, data, reader.task)
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            ledger.fail(EVIDENCE, Place(), "meta", f"{type(error).__name__}: {error}", "+")
+
+    def _one(
+        self, subject: Subject, sizes: tuple[int, int] | None, orders: dict[tuple[int, int, int], tuple[str, Values]]
+    ) -> None:
         run, ledger = subject.run, self._ledger
         known = known_kinds(ledger, subject)
         if not subject.stages:
@@ -127,21 +151,21 @@ class _Audit:
         if subject.samples is not None:
             check_scaling(ledger, subject)
             check_split(ledger, subject)
-        rows = tuple(self._rows(run.index))
-        events = self._reader.events(run.index)
-        course = Course(
-            subject, tuple(row for row in rows if not row.damaged), events, not any(row.damaged for row in rows)
-        )
-        sizes = self._sizes(subject)
+        check_configuration(ledger, subject, self._reader.meta, sizes)
+        course = self._course(subject)
+        parent = None if run.fork is None else self._courses.get(run.fork.run)
         self._courses[run.index] = course
         check_course(ledger, course)
-        if run.fork is not None and run.fork.run in self._courses:
-            check_parentage(ledger, self._courses[run.fork.run], course)
-        check_events(ledger, course)
+        if parent is not None:
+            check_parentage(ledger, parent, course)
+            check_fork(ledger, parent, course, self._reader.runs)
+        check_events(ledger, course, self._reader.meta)
         if sizes is not None:
             check_batches(ledger, course, sizes[0])
             check_counts(ledger, course, sizes[1])
         checkpoint = self._checkpoint(course)
+        told = run.fork is not None
+        """Evidence has the trainer's state: always in a fork, in others since format 3."""
         for row in course.rows:
             if row.frame is None:
                 continue
@@ -151,10 +175,18 @@ class _Audit:
             initial = row is course.rows[0] and row.number == 0
             check_row(ledger, place, subject, row.frame, full=evidence is not None, initial=initial)
             taken = None if evidence is None else unpack(ledger, place, subject, row.frame, evidence)
+            after = self._following(course, row, checkpoint)
             if taken is None or evidence is None:
+                if after is not None:
+                    check_kept(ledger, course, row, after, self._answer(subject))
                 self._consistent += 1
                 continue
-            after = self._following(course, row, checkpoint)
+            if parent is not None and not row.number:
+                check_inheritance(ledger, parent, course, evidence, self._onward(parent, row.scalars["step"]))
+            text = self._progress(run.index, row)
+            ledger.hold(STATE, place, "progress", text is not None or not told, "-", "+")
+            told = told or text is not None
+            check_progress(ledger, course, row, Batch.of(row, taken, subject.task), text)
             if initial:
                 after = {
                     name.removeprefix("before/"): values
@@ -170,6 +202,41 @@ class _Audit:
                 # shapes that do not fit each other: what was recorded cannot have been computed
                 ledger.fail(EVIDENCE, place, "evidence", str(error), "+")
                 self._consistent += 1
+
+    def _course(self, subject: Subject) -> Course:
+        """A run's rows and events, and where it stood at each of them."""
+        run = subject.run
+        rows = tuple(self._rows(run.index))
+        events = self._reader.events(run.index)
+        left = tuple(row for row in rows if not row.damaged)
+        course = Course(subject, left, events, len(left) == len(rows))
+        start: Standing | None = Standing()
+        if run.fork is not None:
+            parent = self._courses.get(run.fork.run)
+            start = None if parent is None else begins(parent, run, subject.pace)
+        if subject.pace is None or start is None or not rows or not course.whole:
+            return course
+        scalars = [row.scalars for row in rows]
+        passages = follow(run.config, subject.pace, scalars, start, departures(events))
+        return replace(course, passages=tuple(passages))
+
+    def _progress(self, run: int, row: Row) -> str | None:
+        """The trainer's state in a row's evidence."""
+        kept = self._reader.state(run, row.number)
+        return None if kept is None else kept[1]
+
+    def _onward(self, course: Course, step: int) -> Mapping[str, Values] | None:
+        """What is recorded of a run after a step: evidence of the next one, or the weights kept at the end."""
+        later, run = course.at(step + 1), course.subject.run.index
+        if course.departed(step):
+            return None
+        evidence = None if later is None or later.frame is None else self._evidence(run, later)
+        if evidence is None and (run, "final") not in self._damage.checkpoints:
+            query = "SELECT block FROM checkpoint WHERE run = ? AND name = 'final' AND step = ?"
+            found = self._db.execute(query, (run, step)).fetchone()
+            if found is not None:
+                return {f"before/{name}": values for name, values in unpack_arrays(found["block"]).items()}
+        return evidence
 
     def _rows(self, run: int) -> Iterator[Row]:
         """A run's rows, oldest first; NULL is NaN in what is a number."""
@@ -194,9 +261,9 @@ class _Audit:
         except RecordingError:  # its digest has been reported
             return None
 
-    def _sizes(self, subject: Subject) -> tuple[int, int] | None:
-        if subject.samples is not None:
-            return len(subject.samples.data.train), len(subject.samples.data.validation)
+    def _sizes(self, samples: Samples | None) -> tuple[int, int] | None:
+        if samples is not None:
+            return len(samples.data.train), len(samples.data.validation)
         meta = self._reader.meta
         if "train_samples" in meta and "validation_samples" in meta:
             return int(meta["train_samples"]), int(meta["validation_samples"])
@@ -211,7 +278,9 @@ class _Audit:
         if found is None:
             return None
         state = unpack_arrays(found["block"])
-        check_checkpoint(self._ledger, course, found["step"], state)
+        check_checkpoint(self._ledger, course, found["step"], state, self._answer(course.subject))
+        if course.found_again(found["step"]):
+            return None
         return found["step"], state
 
     def _following(
@@ -219,6 +288,8 @@ class _Audit:
     ) -> Mapping[str, Values] | None:
         """Parameters and buffers after a row's step, where they are recorded: what the next step began with."""
         step = row.scalars["step"]
+        if course.departed(step):
+            return None
         if checkpoint is not None and checkpoint[0] == step:
             return checkpoint[1]
         later = [other for other in course.rows if other.scalars["step"] == step + 1 and other.frame is not None]

@@ -1,23 +1,26 @@
-"""Does a whole run hang together: its steps and epochs, its learning rates, its patience?"""
+"""Does a whole run hang together: its steps and epochs, its keyframes, its learning rates, its patience?"""
 
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bntui.audit.ledger import Ledger, Place
+from bntui.audit.standing import MONITORS, Passage, departures
 from bntui.audit.stopping import Plateau, Waiting, learning_rate
 from bntui.audit.subject import Subject
 from bntui.keyframe import Keyframe
 from bntui.language import N_
+from bntui.recording import sentences
 from bntui.recording.history import Event
 
 ORDER: Final = N_("order of steps and epochs")
+COMPLETE: Final = N_("keyframes that the settings ask for")
 RATE: Final = N_("learning rates over the run")
 PATIENCE: Final = N_("early stopping over the run")
-
 
 RERUN: Final = ("first_bad", "died")
 """Events of steps that were found by running forward once more: their clock is that of the second time."""
@@ -48,60 +51,113 @@ class Course:
     events: tuple[Event, ...]
     whole: bool
     """No row is damaged: what follows from all of them can be told."""
+    passages: tuple[Passage, ...] = ()
+    """Where the run stood at each row; empty where that does not follow from the rows."""
+
+    def passage(self, row: Row) -> Passage | None:
+        """Where the run stood at a row."""
+        return self.passages[row.number] if self.passages else None
+
+    def departed(self, step: int) -> bool:
+        """The weights after a step are those of a run that was gone on with elsewhere: other bits, and it says so."""
+        return any(since <= step <= at for at, since in departures(self.events).items())
+
+    def found_again(self, step: int) -> bool:
+        """The weights after a step may have been found by running forward on another machine: other bits."""
+        elsewhere = [event.step for event in self.events if "now" in event.arguments or event.kind == "departed"]
+        return any(step <= at for at in elsewhere)
+
+    def at(self, step: int) -> Row | None:
+        """The row of a step."""
+        return next((row for row in self.rows if row.scalars["step"] == step), None)
 
 
 def check_course(ledger: Ledger, course: Course) -> None:
     """Everything that a run's scalars say of one another."""
     _order(ledger, course)
+    if course.passages:
+        _places(ledger, course)
+        _keyframes(ledger, course)
     _learning_rates(ledger, course)
     _patience(ledger, course)
 
 
 def _order(ledger: Ledger, course: Course) -> None:
-    run, per_epoch = course.subject.run, course.subject.run.steps_per_epoch
-    at: tuple[int, float] | None = None  # a step and its epoch, from which the next ones count
+    run = course.subject.run
     before: Row | None = None
     again = {event.step for event in course.events if event.kind in RERUN}
     for row in course.rows:
         scalars, place = row.scalars, row.place(run.name)
-        step, epoch = scalars["step"], scalars["epoch"]
-        if before is None or at is None:
-            expected = 0.0 if run.fork is None else run.fork.epoch
+        step, epoch, now = scalars["step"], scalars["epoch"], scalars["wall_time"]
+        digits = str(scalars["weights_digest"])
+        fits = len(digits) == 32 and set(digits) <= set(string.hexdigits)
+        ledger.hold(ORDER, place, "weights_digest", fits, digits, "0-9 a-f, 32")
+        ledger.hold(ORDER, place, "wall_time", 0 <= now < math.inf, now, ">= 0")
+        if before is None:
             begins = 0 if run.fork is None else run.fork.step
             if course.whole:
                 ledger.hold(ORDER, place, "step", step == begins, step, begins)
-                if run.fork is None:  # another batch size counts the parent's fraction of an epoch by its own
-                    ledger.compare(ORDER, place, "epoch", epoch, expected, 1e-12, scale=1)
-            ledger.hold(
-                ORDER, place, "epoch_end", not scalars["epoch_end"] or not course.whole, scalars["epoch_end"], 0
-            )
+            ends = scalars["epoch_end"]
+            ledger.hold(ORDER, place, "epoch_end", not ends or not course.whole, ends, 0)
         else:
             ledger.hold(ORDER, place, "step", step > before.scalars["step"], step, f"> {before.scalars['step']}")
-            ours = at[1] + (step - at[0]) / per_epoch
-            if scalars["epoch_end"]:
-                ours = float(round(ours)) if run.fork is None else float(math.ceil(before.scalars["epoch"] + 1e-9))
-            if course.whole:
-                ledger.compare(ORDER, place, "epoch", epoch, ours, 1e-9 * max(ours, 1), scale=max(ours, 1.0))
             whole = abs(epoch - round(epoch)) < 1e-9
             ledger.hold(ORDER, place, "epoch_end", bool(scalars["epoch_end"]) == whole, scalars["epoch_end"], whole)
-            earlier, now = before.scalars["wall_time"], scalars["wall_time"]
+            earlier = before.scalars["wall_time"]
             ledger.hold(ORDER, place, "wall_time", step in again or not now < earlier, now, f">= {earlier}")
-        if at is None or scalars["epoch_end"]:
-            at = (step, epoch)
         before = row
-    ends = {round(row.scalars["epoch"]) for row in course.rows if row.scalars["epoch_end"]}
-    if course.whole and ends:
-        first = min(ends)
-        missing = set(range(first, max(ends) + 1)) - ends
-        ledger.hold(ORDER, Place(run.name), "epoch_end", not missing, "-", sorted(missing))
+
+
+def _places(ledger: Ledger, course: Course) -> None:
+    """The epoch of each step, and no epoch's end without its row."""
+    run, pace = course.subject.run, course.subject.pace
+    assert pace is not None
+    for row, passage in zip(course.rows, course.passages, strict=True):
+        scalars, place = row.scalars, row.place(run.name)
+        ours = pace.epoch(passage.after)
+        ledger.compare(ORDER, place, "epoch", scalars["epoch"], ours, 1e-12 * max(ours, 1), scale=max(ours, 1.0))
+        if row.number:
+            before = course.rows[row.number - 1].scalars["step"]
+            fits = scalars["step"] - before <= passage.due
+            ledger.hold(COMPLETE, place, "epoch_end", fits, f"{before} … {scalars['step']}", before + passage.due)
+            ends = bool(scalars["epoch_end"])
+            ledger.hold(ORDER, place, "epoch_end", ends == passage.ends, scalars["epoch_end"], int(passage.ends))
+
+
+def _keyframes(ledger: Ledger, course: Course) -> None:
+    """A keyframe wherever ``record.every`` asks for one, and where the run ends."""
+    run = course.subject.run
+    every = run.config["record"]["every"]
+    training, rule = course.subject.training, run.early_stopping
+    before: Row | None = None
+    for row, passage in zip(course.rows, course.passages, strict=True):
+        step, place, due = row.scalars["step"], row.place(run.name), before is None
+        if before is not None and every != "epoch":
+            missing = (before.scalars["step"] // every + 1) * every
+            ledger.hold(COMPLETE, place, "record.every", missing >= step, f"{before.scalars['step']} … {step}", missing)
+            may_end = passage.before.epoch + 1 >= training["epochs"]
+            if rule is not None and passage.before.exact:
+                may_end |= passage.before.waiting.wait + 1 >= rule["patience"]
+            due = step % every == 0 or (passage.ends and may_end)
+        elif before is not None:
+            due = passage.ends
+        ledger.hold(COMPLETE, place, "keyframe", not due or row.frame is not None, "-", "+")
+        before = row
 
 
 def _learning_rates(ledger: Ledger, course: Course) -> None:
     training, run = course.subject.training, course.subject.run
-    schedule = training["schedule"]
-    plateau = Plateau()
-    known = course.whole and run.fork is None
-    if schedule["kind"] == "plateau" and not known:
+    schedule, pace = training["schedule"], course.subject.pace
+    near = 1e-12 * abs(training["lr"])
+    if pace is not None and course.passages:
+        if schedule["kind"] == "plateau" and not all(passage.before.exact for passage in course.passages):
+            _drops(ledger, course)
+            return
+        for row, passage in zip(course.rows, course.passages, strict=True):
+            ours = learning_rate(training, pace.epoch(passage.before), run.steps_per_epoch, passage.before.plateau)
+            ledger.compare(RATE, row.place(run.name), "lr", row.scalars["lr"], ours, near, scale=abs(ours) or None)
+        return
+    if schedule["kind"] == "plateau":
         _drops(ledger, course)
         return
     at: tuple[int, float] | None = None  # a step and the epoch that it ended at; from there mini-batches are alike
@@ -109,11 +165,8 @@ def _learning_rates(ledger: Ledger, course: Course) -> None:
         step, done = row.scalars["step"], row.scalars["epoch"]
         if at is not None:  # a step's rate is that of where it began
             done = at[1] + (step - at[0] - 1) / run.steps_per_epoch
-        ours = learning_rate(training, done, run.steps_per_epoch, plateau)
-        near = 1e-12 * abs(training["lr"])
+        ours = learning_rate(training, done, run.steps_per_epoch, Plateau())
         ledger.compare(RATE, row.place(run.name), "lr", row.scalars["lr"], ours, near, scale=abs(ours) or None)
-        if row.scalars["epoch_end"]:
-            plateau.see(schedule, row.scalars["val_loss"])
         if at is None or row.scalars["epoch_end"]:
             at = (step, row.scalars["epoch"])
 
@@ -128,17 +181,10 @@ def _drops(ledger: Ledger, course: Course) -> None:
         if row.scalars["epoch"] <= schedule["warmup_epochs"]:
             continue
         power = math.log(lr / training["lr"]) / math.log(schedule["gamma"]) if lr > 0 and training["lr"] else 0.0
-        fits = (abs(power - round(power)) < 1e-6 or lr == schedule["min_lr"]) and lr <= last
+        whole = abs(power - round(power)) < 1e-6 or lr == schedule["min_lr"] or run.fork is not None
+        fits = whole and lr <= last
         ledger.hold(RATE, row.place(run.name), "lr", fits, lr, f"{training['lr']} · {schedule['gamma']}^k")
         last = lr
-
-
-def _monitored(row: Row, monitor: str) -> float:
-    column = {
-        "loss": "train_loss", "accuracy": "train_accuracy", "r2": "train_accuracy",
-        "val_loss": "val_loss", "val_accuracy": "val_accuracy", "val_r2": "val_accuracy",
-    }[monitor]  # fmt: skip
-    return float(row.scalars[column])
 
 
 def _patience(ledger: Ledger, course: Course) -> None:
@@ -149,27 +195,50 @@ def _patience(ledger: Ledger, course: Course) -> None:
         if rule is None:
             idle = not scalars["wait"] and not scalars["stopped"] and math.isnan(scalars["best"])
             ledger.hold(PATIENCE, place, "wait", idle and not scalars["best_epoch"], scalars["wait"], 0)
+            ledger.hold(PATIENCE, place, "reason", not scalars["reason"], scalars["reason"], "")
             continue
-        if number == 0 and run.fork is not None:
+        passage = course.passage(row)
+        if passage is not None:
+            if not passage.after.exact and not passage.ends:
+                continue
+            state = passage.after.waiting
+        elif number == 0 and run.fork is not None:
             state = Waiting(scalars["best"], scalars["best_epoch"], scalars["wait"])
         elif not course.whole:
             continue
         elif scalars["epoch_end"]:
-            state.see(rule, round(scalars["epoch"]), _monitored(row, rule["monitor"]))
+            state.see(rule, round(scalars["epoch"]), float(scalars[MONITORS[rule["monitor"]]]))
         for name in ("wait", "best_epoch"):
             ours = getattr(state, name)
             ledger.hold(PATIENCE, place, name, scalars[name] == ours, scalars[name], ours)
         ledger.compare(PATIENCE, place, "best", scalars["best"], state.best, 0)
-        ledger.hold(
-            PATIENCE, place, "stopped", bool(scalars["stopped"]) == state.stopped, scalars["stopped"], state.stopped
-        )
+        stopped = bool(scalars["stopped"])
+        ledger.hold(PATIENCE, place, "stopped", stopped == state.stopped, scalars["stopped"], state.stopped)
         _reason(ledger, place, rule, state, scalars["reason"])
 
 
 def _reason(ledger: Ledger, place: Place, rule: Mapping[str, Any], state: Waiting, reason: str | None) -> None:
-    """The recorded sentence names the figures; there is none while training goes on."""
+    """The recorded sentence is one that these figures make; there is none while training goes on."""
     said = reason or ""
-    figures = [str(rule["monitor"]), str(state.wait), str(rule["patience"])]
-    figures += [str(state.best_epoch)] if state.best_epoch else []
-    fits = all(figure in said for figure in figures) if state.stopped else not said
-    ledger.hold(PATIENCE, place, "reason", fits, said, ", ".join(figures) if state.stopped else "")
+    due = reasons(rule, state) if state.stopped else [""]
+    ledger.hold(PATIENCE, place, "reason", said in due, said, due[0])
+
+
+def reasons(rule: Mapping[str, Any], state: Waiting) -> list[str]:
+    """The sentences with which early stopping may say why it stopped."""
+    figures = {**rule, "best": state.best, "best_epoch": state.best_epoch, "wait": state.wait}
+    known = [words for name, words in sorted(vars(sentences).items()) if name.startswith("WAITED")]
+    return [sentence.format(**figures) for sentence in known if speaks_of(sentence, figures)]
+
+
+def speaks_of(sentence: str, figures: Mapping[str, Any]) -> bool:
+    """A sentence asks for figures that there are, and names a best epoch, or a baseline, exactly where there is one."""
+    asked = fields(sentence)
+    if "baseline" in asked:
+        return figures.get("baseline") is not None and asked <= set(figures)
+    return asked <= set(figures) and ("best_epoch" in asked) == bool(figures["best_epoch"])
+
+
+def fields(sentence: str) -> set[str]:
+    """The figures that a sentence has places for."""
+    return {name for _text, name, _spec, _conversion in string.Formatter().parse(sentence) if name}

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 
 from bntui.audit.course import Course, Row
-from bntui.audit.ledger import Ledger
+from bntui.audit.ledger import Ledger, Place
+from bntui.audit.standing import Passage
 from bntui.language import N_
 
 BATCHES: Final = N_("mini-batches: distinct, once an epoch")
@@ -28,11 +29,13 @@ def check_batches(ledger: Ledger, course: Course, samples: int) -> None:
         ledger.hold(BATCHES, place, "batch_indices", within, "-", f"0 … {samples - 1}")
         distinct = len(np.unique(indices)) == len(indices)
         ledger.hold(BATCHES, place, "batch_indices", distinct, len(np.unique(indices)), len(indices))
-        rest = samples % size if run.config["data"]["last_batch"] == "keep" else 0
-        due = rest if row.scalars["epoch_end"] and rest else min(size, samples)
-        if run.fork is None and (number or run.steps_per_epoch > 1 or not rest):
-            due = min(size, samples) if not number else due
+        passage = course.passage(row)
+        if passage is not None:
+            due = passage.size
             ledger.hold(BATCHES, place, "batch_indices", len(indices) == due, len(indices), due)
+        else:
+            fits = len(indices) <= min(size, samples)
+            ledger.hold(BATCHES, place, "batch_indices", fits, len(indices), f"<= {size}")
         if number == 0:
             continue  # the initial state is measured on the first step's mini-batch
         epoch = math.ceil(row.scalars["epoch"] - 1e-9)
@@ -44,47 +47,55 @@ def check_batches(ledger: Ledger, course: Course, samples: int) -> None:
 
 
 def check_counts(ledger: Ledger, course: Course, validation: int) -> None:
-    """Accuracies are whole numbers of samples; losses of the epoch follow where each step is recorded."""
+    """Accuracies are whole numbers of samples; what is summed up over an epoch only grows."""
     run, classification = course.subject.run, course.subject.task == "classification"
-    total = samples = right = 0.0
-    complete = False
-    before: Row | None = None
-    for number, row in enumerate(course.rows):
-        scalars, place = row.scalars, row.place(run.name)
+    for row in course.rows:
+        scalars, place, passage = row.scalars, row.place(run.name), course.passage(row)
         if classification:
             share = scalars["val_accuracy"] * validation
             fits = math.isnan(share) or (abs(share - round(share)) < 1e-6 and 0 <= share <= validation + 1e-6)
             ledger.hold(COUNTS, place, "val_accuracy", fits, scalars["val_accuracy"], f"k / {validation}")
-        starts = before is None or bool(before.scalars["epoch_end"])
-        if starts or number == 1:
-            total = samples = right = 0.0
-            complete = (
-                before is not None
-                and scalars["step"] == before.scalars["step"] + 1
-                and (bool(before.scalars["epoch_end"]) or (before.number == 0 and run.fork is None))
-            )
-        else:
-            assert before is not None
-            complete = complete and scalars["step"] == before.scalars["step"] + 1
-        if row.frame is not None and (number == 0 or complete):
-            count = len(row.frame.batch_indices)
-            total += scalars["batch_loss"] * count
-            samples += count
+            if not math.isnan(scalars["train_accuracy"]):
+                fits = -1e-9 <= scalars["train_accuracy"] <= 1 + 1e-9
+                ledger.hold(COUNTS, place, "train_accuracy", fits, scalars["train_accuracy"], "0 … 1")
+        if passage is not None:
+            _summed(ledger, course, row, passage)
+
+
+def _summed(ledger: Ledger, course: Course, row: Row, passage: Passage) -> None:
+    """The row's training loss and accuracy against those of the row before, in the same epoch."""
+    scalars, place = row.scalars, row.place(course.subject.run.name)
+    samples = passage.learned if row.number else passage.size
+    if course.subject.task == "classification":
+        right = scalars["train_accuracy"] * samples
+        fits = math.isnan(right) or abs(right - round(right)) < 1e-6
+        ledger.hold(COUNTS, place, "train_accuracy", fits, scalars["train_accuracy"], f"k / {samples}")
+    own = 0.0 if math.isnan(scalars["batch_loss"]) else scalars["batch_loss"] * passage.size
+    total = scalars["train_loss"] * samples
+    if not row.number or not passage.before.offset:
+        if row.frame is not None:
             near = 1e-9 * abs(scalars["train_loss"])
-            ledger.compare(RUNNING_MEAN, place, "train_loss", scalars["train_loss"], total / samples, near)
-            if classification:
-                right = scalars["train_accuracy"] * samples
-                ledger.hold(
-                    COUNTS,
-                    place,
-                    "train_accuracy",
-                    abs(right - round(right)) < 1e-6,
-                    scalars["train_accuracy"],
-                    f"k / {samples:g}",
-                )
-        elif row.frame is None:
-            complete = False
-        if classification and not math.isnan(scalars["train_accuracy"]):
-            fits = -1e-9 <= scalars["train_accuracy"] <= 1 + 1e-9
-            ledger.hold(COUNTS, place, "train_accuracy", fits, scalars["train_accuracy"], "0 … 1")
-        before = row
+            ledger.compare(RUNNING_MEAN, place, "train_loss", scalars["train_loss"], scalars["batch_loss"], near)
+        return
+    earlier = course.passages[row.number - 1].after
+    if earlier.offset and earlier.epoch == passage.before.epoch and not math.isnan(earlier.loss):
+        if not passage.before.exact:
+            return
+        before, gained = earlier.loss * earlier.offset, passage.learned - earlier.offset
+        if row.frame is not None and gained == passage.size:
+            near = 1e-9 * abs(scalars["train_loss"])
+            ours = (before + own) / samples
+            ledger.compare(RUNNING_MEAN, place, "train_loss", scalars["train_loss"], ours, near)
+        else:
+            _grown(ledger, place, "train_loss", total, before + own, math.inf)
+        if course.subject.task == "classification" and not math.isnan(earlier.accuracy):
+            counted = earlier.accuracy * earlier.offset
+            _grown(ledger, place, "train_accuracy", scalars["train_accuracy"] * samples, counted, counted + gained)
+    else:
+        _grown(ledger, place, "train_loss", total, own, math.inf)
+
+
+def _grown(ledger: Ledger, place: Place, figure: str, total: float, least: float, most: float) -> None:
+    near = 1e-9 * abs(total) + 1e-6
+    fits = not (math.isfinite(total) and math.isfinite(least)) or least - near <= total <= most + near
+    ledger.hold(COUNTS, place, figure, fits, total, f"{least} … {most}")

@@ -59,13 +59,14 @@ def standardize(x: Bounded, axes: Axes, eps: float) -> Standardized:
     spread, root = np.sqrt(var), np.sqrt((size * size).mean(axes, keepdims=True))
     moved = np.sqrt((x.error * x.error).mean(axes, keepdims=True))
     off_var = 2 * spread * moved + moved**2 + off_mean**2 + lost * (var + 2 * spread * root) + TINY
-    off_var = np.where(root > math.sqrt(LARGEST), np.inf, off_var)
+    beyond = ~(root <= math.sqrt(LARGEST))  # the squares may have overflowed: then anything may follow
+    off_var = np.where(beyond, np.inf, off_var)
     inverse = 1 / np.sqrt(var + eps)
     relative = off_var / (var + eps)
     with_bound = inverse * (1 / np.sqrt(np.maximum(1 - relative, 0)) - 1)
     # a computed variance is at least 0: the inverse is never larger than that of ε
     most = np.maximum(inverse, 1 / math.sqrt(eps) - inverse)
-    off_inverse = np.fmin(with_bound, most) + 4 * unit * inverse
+    off_inverse = np.where(beyond, np.inf, np.fmin(with_bound, most) + 4 * unit * inverse)
     largest = inverse + off_inverse
     # a shift is taken out, and a change of all values alike: what is left of x's errors is no longer than they are
     grown = (x.error + from_x) * largest

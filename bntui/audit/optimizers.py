@@ -155,6 +155,9 @@ def _clipping(limit: float, gradients: Mapping[str, Bounded]) -> Bounded:
     longest = max(g.value.size for g in gradients.values())
     off = math.sqrt(sum(g.length()[1] ** 2 for g in gradients.values()))
     off += (gamma(longest + len(gradients) + FEW, unit)) * (whole + off)
+    if whole + off > math.sqrt(LARGEST):  # float32's sum of squares may be infinite, and the factor 0
+        value = min(1.0, limit / (whole + 1e-6)) if math.isfinite(whole) else 0.0
+        return Bounded(np.asarray(value), np.asarray(math.inf), np.asarray(math.inf), unit)
     if not math.isfinite(whole) or math.isnan(off):
         return Bounded(np.asarray(math.nan), np.asarray(math.inf), np.asarray(math.inf), unit)
     value, low = (min(1.0, limit / (length + 1e-6)) for length in (whole, whole + off))

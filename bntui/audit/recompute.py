@@ -70,7 +70,7 @@ def _loss(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken
         mean = mean_loss(loss_of(subject.task, output, taken.target))
         loss, allowed = float(mean.value), float(mean.error)
         size = abs(loss) + (float(np.abs(output.value).max(1).mean()) if classes else 0.0)
-        if not abs(loss) + allowed <= LARGEST:
+        if not (abs(loss) + allowed) * taken.target.size <= LARGEST:  # float32 adds them up before it divides
             allowed = math.nan
     ledger.compare(LOSS, place, "batch_loss", frame.batch_loss, loss, allowed, scale=size)
 

@@ -48,7 +48,8 @@ class Waiting:
 class Plateau:
     """Reduce on plateau, as PyTorch's scheduler has it: mode min, relative threshold, no cooldown."""
 
-    drops: int = 0
+    factor: float = 1.0
+    """Product of all drops: a fork may have changed gamma between two of them."""
     best: float = math.inf
     bad: int = 0
 
@@ -59,7 +60,7 @@ class Plateau:
             return
         self.bad += 1
         if self.bad > schedule["patience"]:
-            self.drops, self.bad = self.drops + 1, 0
+            self.factor, self.bad = self.factor * schedule["gamma"], 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _cosine(training: Mapping[str, Any], at: Moment) -> float:
 
 def _plateau(training: Mapping[str, Any], at: Moment) -> float:
     schedule = training["schedule"]
-    return float(max(training["lr"] * schedule["gamma"] ** at.plateau.drops, schedule["min_lr"]))
+    return float(max(training["lr"] * at.plateau.factor, schedule["min_lr"]))
 
 
 SCHEDULES: Final[dict[str, Callable[[Mapping[str, Any], Moment], float]]] = {
@@ -105,7 +106,7 @@ def learning_rate(training: Mapping[str, Any], done: float, steps_per_epoch: int
     """The learning rate of the step after ``done`` epochs: a line up in the warm-up, then the schedule's."""
     warmup = training["schedule"]["warmup_epochs"]
     if done < warmup - 1e-9:
-        # a fork with another batch size may begin between two steps, less than one before the warm-up's end
+        # a fork with another batch size may stand between two steps, and less than one before the warm-up's end
         return float(training["lr"] * min(1.0, (done * steps_per_epoch + 1) / (warmup * steps_per_epoch)))
     at = Moment(math.floor(done - warmup + 1e-9), max(1, training["epochs"] - warmup), plateau)
     return SCHEDULES[training["schedule"]["kind"]](training, at)

@@ -20,6 +20,7 @@ from bntui.audit.network import ENTRIES, Stage, parameter_names
 from bntui.audit.normalize import NORMS
 from bntui.audit.recurrence import CELLS, State
 from bntui.audit.samples import Samples
+from bntui.audit.standing import Pace
 from bntui.audit.tolerances import Precision
 from bntui.keyframe import Keyframe
 from bntui.language import N_
@@ -41,6 +42,8 @@ class Subject:
     """None: the data set is not in the recording."""
     task: str
     precision: Precision
+    pace: Pace | None = None
+    """How the run goes through its samples; None where their number is not recorded."""
 
     @property
     def training(self) -> Mapping[str, Any]:

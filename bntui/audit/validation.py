@@ -131,7 +131,7 @@ def check_scores(
         loss, allowed = answers.mean(lambda outputs: loss_of(task, outputs, target))
         # a small cross-entropy is the difference of what is as large as the logits
         size = abs(loss) + (float(np.abs(best.value).max(1).mean()) if classes else 0.0)
-        if not abs(loss) + allowed <= LARGEST:  # the mean is of float32's losses
+        if not (abs(loss) + allowed) * target.size <= LARGEST:  # float32 adds them up before it divides
             allowed = np.nan
         ledger.compare(check, place, names[0], recorded[0], loss, allowed, scale=size)
         if classes:

@@ -292,8 +292,21 @@ class Reader:
         return Event(row["run"], row["step"], row["epoch"], clean(row["kind"]), clean(row["message"]), told)
 
     @contextmanager
+    def snapshot(self) -> Iterator[Guarded]:
+        """The recording as it is now: whatever is read within, through this reader or its connection, is of one moment.
+
+        A trainer goes on recording and thinning, but cannot fold its journal in before the end.
+        """
+        with self._at_one_moment():
+            self.refresh()
+            yield self._db
+
+    @contextmanager
     def _at_one_moment(self) -> Iterator[None]:
         """Several queries see the same recording, whatever is committed meanwhile."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN")
         try:
             yield

@@ -1,0 +1,180 @@
+"""Does a fork begin where its parent stood, with what it says was changed, kept and new?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.audit.configuration import SHARED
+from bntui.audit.course import Course
+from bntui.audit.ends import WEIGHTS
+from bntui.audit.ledger import Ledger, Place
+from bntui.audit.network import state_names
+from bntui.audit.standing import Pace, Standing, taken_over
+from bntui.language import N_
+from bntui.recording.history import Fork, RunInfo
+
+Values = NDArray[Any]
+Arrays = Mapping[str, Values]
+
+FORKS: Final = N_("forks: what changed, what was kept, where they begin")
+
+FIXED: Final = (*SHARED, "data.scaling")
+"""What a fork has in common with its parent."""
+TOLD_FIRST: Final = (
+    "training.lr", "network.norm", "network.dropout", "network.activation", "training.optimizer",
+    "training.early_stopping", "training.epochs",
+)  # fmt: skip
+"""Changes that a fork's name says before others."""
+ADAMS: Final = ("adam", "adamw")
+"""Optimizers whose averages mean the same."""
+ABSENT: Final = object()
+
+
+def begins(parent: Course, child: RunInfo, pace: Pace | None) -> Standing | None:
+    """Where a fork begins; None where its parent's course does not say."""
+    assert child.fork is not None
+    row = parent.at(child.fork.step)
+    passage = None if row is None else parent.passage(row)
+    if passage is None or pace is None:
+        return None
+    return taken_over(passage.after, parent.subject.run.config, child.config, pace.samples)
+
+
+def check_fork(ledger: Ledger, parent: Course, child: Course, runs: Sequence[RunInfo]) -> None:
+    """What is said of where a run comes from."""
+    run, fork = child.subject.run, child.subject.run.fork
+    assert fork is not None
+    place = Place(run.name, fork.step, fork.epoch)
+    row = parent.at(fork.step)
+    if parent.whole and ledger.hold(FORKS, place, "fork, step", row is not None, fork.step, "-") and row is not None:
+        epoch = row.scalars["epoch"]
+        ledger.compare(FORKS, place, "fork, epoch", fork.epoch, epoch, 1e-12 * max(1, epoch))
+    _changes(ledger, place, parent.subject.run.config, run.config, fork)
+    stem = _name(parent.subject.run.name, fork.changes)
+    taken = {other.name for other in runs[: run.index]}
+    name, number = stem, 1
+    while name in taken:
+        name, number = f"{stem} ({number + 1})", number + 1
+    ledger.hold(FORKS, place, "name", run.name == name, run.name, name)
+    _names(ledger, place, parent, child, fork)
+
+
+def _changes(ledger: Ledger, place: Place, theirs: Any, own: Any, fork: Fork) -> None:
+    """All that differs between the two configurations, and nothing else."""
+    told = {path: (before, after) for path, before, after in fork.changes}
+    ledger.hold(FORKS, place, "fork, changes", len(told) == len(fork.changes), len(fork.changes), len(told))
+    due = {path: (before, after) for path, before, after in differences("", theirs, own)}
+    for path in {**told, **due}:
+        before, after = due.get(path, (ABSENT, ABSENT))
+        said = told.get(path)
+        if said is None:
+            # a key that the parent's version did not know yet has its default here
+            fits = before is ABSENT
+        elif before is ABSENT and path in due:
+            fits = said[1] == after
+        else:
+            fits = said == (before, after)
+        ledger.hold(FORKS, place, f"fork, changes, {path}", fits, said, due.get(path, "-"))
+    for path in due:
+        fixed = [name for name in FIXED if path == name or path.startswith(f"{name}.")]
+        ledger.hold(FORKS, place, path, not fixed or due[path][0] is ABSENT, due[path][1], due[path][0])
+
+
+def differences(path: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Key paths at which two configurations differ; ``ABSENT`` for a key that one of them does not have."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in dict.fromkeys((*before, *after)):
+            here = f"{path}.{key}" if path else key
+            if key in after:  # one that is gone was of another version
+                yield from differences(here, before.get(key, ABSENT), after[key])
+    elif before != after:
+        yield path, before, after
+
+
+def _name(parent: str, changes: Sequence[tuple[str, Any, Any]]) -> str:
+    """A fork's name: its parent's, with what is different."""
+    if not changes:
+        return f"{parent} · again"
+    ranks = {path: rank for rank, path in enumerate(TOLD_FIRST)}
+    first = sorted(changes, key=lambda change: ranks.get(change[0], len(ranks)))
+    return f"{parent} · " + ", ".join(map(_words, first[:3])) + (", …" if len(changes) > 3 else "")
+
+
+def _words(change: tuple[str, Any, Any]) -> str:
+    path, _before, value = change
+    if path == "training.early_stopping":
+        return "no early stopping" if value is None else f"patience {value['patience']}"
+    key = path.rpartition(".")[2]
+    return f"{key} {'none' if value is None else f'{value:g}' if isinstance(value, float) else value}"
+
+
+def _names(ledger: Ledger, place: Place, parent: Course, child: Course, fork: Fork) -> None:
+    """What was kept and what is new are together all parameters and buffers, in their order."""
+    own, theirs = state_names(child.subject.stages), state_names(parent.subject.stages)
+    if not own or not theirs:
+        return
+    kept = [name for name in own if name in fork.kept]
+    new = [name for name in own if name not in fork.kept]
+    ledger.hold(FORKS, place, "fork, kept", list(fork.kept) == kept, list(fork.kept), kept)
+    ledger.hold(FORKS, place, "fork, new", list(fork.new) == new, list(fork.new), new)
+    stray = [name for name in kept if name not in theirs]
+    ledger.hold(FORKS, place, "fork, kept", not stray, stray, [])
+    if child.subject.run.layers == parent.subject.run.layers:
+        ledger.hold(FORKS, place, "fork, new", not fork.new, list(fork.new), [])
+
+
+def check_inheritance(ledger: Ledger, parent: Course, child: Course, own: Arrays, theirs: Arrays | None) -> None:
+    """What a fork's first evidence holds: its parent's weights and averages where they were kept.
+
+    Args:
+        own: evidence of the fork's first row.
+        theirs: evidence of the parent's next step, or parameters and buffers alone, as ``before/{name}``.
+    """
+    fork, run = child.subject.run.fork, child.subject.run
+    assert fork is not None
+    place = Place(run.name, fork.step, fork.epoch)
+    if child.departed(fork.step):
+        return
+    optimizers = [course.subject.training["optimizer"] for course in (child, parent)]
+    averages = optimizers[0] == optimizers[1] or set(optimizers) <= set(ADAMS)
+    for name, values in own.items():
+        if not name.startswith("optimizer/"):
+            continue
+        parameter = name.removeprefix("optimizer/").rpartition("/")[0]
+        if not averages or parameter not in fork.kept:
+            fits = not np.any(values)
+            ledger.hold(FORKS, place, name, fits, float(np.abs(values).max(initial=0)), 0)
+        elif theirs is not None and name in theirs:
+            ledger.hold(FORKS, place, name, _equal(values, theirs[name]), "-", parent.subject.run.name)
+    for name in fork.kept if theirs is not None else ():
+        there = (theirs or {}).get(f"before/{name}")
+        if there is not None and f"before/{name}" in own:
+            here = own[f"before/{name}"]
+            ledger.hold(FORKS, place, name, _equal(here, there), here.shape, there.shape)
+    for name in fork.new if theirs is not None else ():
+        there = (theirs or {}).get(f"before/{name}")
+        if there is not None and f"before/{name}" in own:
+            fits = there.shape != own[f"before/{name}"].shape
+            ledger.hold(FORKS, place, f"fork, new, {name}", fits, there.shape, own[f"before/{name}"].shape)
+
+
+def _equal(one: Values, other: Values) -> bool:
+    return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=True))
+
+
+def check_parentage(ledger: Ledger, parent: Course, fork: Course) -> None:
+    """A fork that keeps all parameters begins with its parent's weights, to the last bit."""
+    begun = fork.subject.run.fork
+    names = state_names(fork.subject.stages)
+    if begun is None or begun.new or not fork.rows or names != state_names(parent.subject.stages):
+        return
+    found = parent.at(begun.step)
+    if found is not None and fork.rows[0].number == 0:
+        first, theirs = fork.rows[0], found.scalars["weights_digest"]
+        ours, place = first.scalars["weights_digest"], first.place(fork.subject.run.name)
+        fits = ours == theirs or fork.departed(begun.step)
+        ledger.hold(WEIGHTS, place, "weights_digest, fork", fits, ours, theirs)

@@ -1,0 +1,158 @@
+"""What stands around the runs: does it fit them, the samples and the scenario's text?"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sqlite3
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+
+from bntui.audit.ledger import Ledger, Place
+from bntui.language import N_
+from bntui.recording.dataset import RecordedData
+from bntui.recording.history import RunInfo
+from bntui.text import clean
+
+META: Final = N_("what is noted of the recording")
+GRID: Final = N_("grid of the predictions")
+KEPT: Final = N_("evidence that the budget leaves")
+
+VERSION: Final = re.compile(r"\d+(\.\d+)*\S*")
+COUNT: Final = re.compile(r"[1-9]\d*")
+FORMS: Final = {
+    "torch": VERSION, "numpy": VERSION, "python": VERSION, "bntui": VERSION, "threads": COUNT, "cores": COUNT,
+}  # fmt: skip
+COUNTS: Final = {"classification": (48, 32), "regression": (128,)}
+"""Values of each of the grid's axes."""
+MARGIN: Final = 0.1
+"""The grid goes beyond the samples by this share of their range, on each side."""
+
+
+def check_meta(ledger: Ledger, meta: Mapping[str, str], runs: Sequence[RunInfo], data: RecordedData | None) -> None:
+    """Versions have the form of versions, the counts are those of the samples, the runs those of the scenario."""
+    place = Place()
+    for name, form in FORMS.items():
+        told = meta.get(name)
+        ledger.hold(META, place, f"meta, {name}", told is None or bool(form.fullmatch(told)), told, form.pattern)
+    ledger.hold(META, place, "meta, task", meta["task"] in COUNTS, meta["task"], ", ".join(COUNTS))
+    try:
+        datetime.fromisoformat(meta["created"])
+    except (ValueError, LookupError):
+        ledger.fail(META, place, "meta, created", meta.get("created", "-"), "ISO 8601")
+    if data is not None:
+        for name, count in (("train_samples", len(data.train)), ("validation_samples", len(data.validation))):
+            ledger.hold(META, place, f"meta, {name}", meta.get(name, str(count)) == str(count), meta.get(name), count)
+    _scenario(ledger, meta, runs)
+
+
+def _scenario(ledger: Ledger, meta: Mapping[str, str], runs: Sequence[RunInfo]) -> None:
+    """What nothing on the command line can change: the runs and their names, the title, the prose."""
+    place = Place()
+    try:
+        told: dict[str, Any] = tomllib.loads(meta["scenario"])
+        names = [clean(table["name"]) for table in told.get("run", ())] or ["run"]
+        look_for = told.get("look_for", [])
+        due = {
+            "title": told["title"],
+            "description": told.get("description", ""),
+            "look_for": [look_for] if isinstance(look_for, str) else look_for,
+        }
+        recorded = {
+            "title": meta["title"],
+            "description": meta.get("description", ""),
+            "look_for": json.loads(meta.get("look_for", "[]")),
+        }
+    except (ValueError, LookupError, TypeError) as error:
+        ledger.fail(META, place, "meta, scenario", f"{type(error).__name__}: {error}", "TOML")
+        return
+    own = [run.name for run in runs if run.fork is None]
+    ledger.hold(META, place, "meta, scenario, run", own == names, own, names)
+    for name, ours in due.items():
+        ledger.hold(META, place, f"meta, {name}", recorded[name] == ours, recorded[name], ours)
+    forks = [run.fork is not None for run in runs]
+    ledger.hold(META, place, "run, fork", forks == sorted(forks), forks, N_("forks come last"))
+
+
+def check_grid(ledger: Ledger, data: RecordedData, task: str) -> None:
+    """The axes go over the samples and a tenth beyond, in equal steps; there are some where they can be drawn."""
+    shape, place = data.x.shape[1:], Place()
+    drawn = shape == (2,) and len(data.classes) <= 256 if task == "classification" else shape == (1,)
+    if not ledger.hold(GRID, place, "grid", bool(data.grid) == drawn, len(data.grid), int(drawn)) or not drawn:
+        return
+    for number, (axis, count) in enumerate(zip(data.grid, COUNTS[task], strict=True)):
+        wide = data.x[:, number].astype(np.float64)
+        low, high = wide.min(), wide.max()
+        margin = MARGIN * (high - low) or 1.0
+        ours = np.linspace(low - margin, high + margin, count)
+        near = 1e-6 * (abs(low) + abs(high) + margin)
+        ledger.compare(GRID, place, f"grid, x{number + 1}", axis, ours, near)
+
+
+def check_tables(ledger: Ledger, db: sqlite3.Connection, runs: Sequence[RunInfo], meta: Mapping[str, str]) -> None:
+    """No row belongs to a run that there is not; each name is one that is used; a budget is what was asked for."""
+    place, known = Place(), range(len(runs))
+    tables = {row["name"] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    columns = {row["name"] for row in db.execute("PRAGMA table_info(run)")}
+    for table in ("event", "checkpoint", "keyframe"):
+        for row in db.execute(f"SELECT DISTINCT run FROM {table}") if table in tables else ():
+            ledger.hold(META, place, f"{table}, run", row["run"] in known, row["run"], f"0 … {len(runs) - 1}")
+    for table, names in (("checkpoint", ("final",)), ("data", ("data", "grid"))):
+        for row in db.execute(f"SELECT name FROM {table}") if table in tables else ():
+            ledger.hold(META, place, f"{table}, name", row["name"] in names, row["name"], ", ".join(names))
+    if "data" in tables:
+        sources = {row["source"] for row in db.execute("SELECT source FROM data")}
+        ledger.hold(META, place, "data, source", len(sources) <= 1, ", ".join(sorted(map(str, sources))), "1")
+    if "digest" in columns:  # format 3
+        ledger.hold(META, place, "meta, digest", "digest" in meta, "-", "+")
+        own = sum(run.fork is None for run in runs)
+        for row in db.execute("SELECT run, budget, stride FROM run WHERE run < ? ORDER BY run", (len(runs),)):
+            _budget(ledger, runs, own, row, db)
+
+
+def _budget(ledger: Ledger, runs: Sequence[RunInfo], own: int, row: sqlite3.Row, db: sqlite3.Connection) -> None:
+    """Each keyframe whose number is a multiple of the stride has its evidence; the stride grew for want of room."""
+    run, place = runs[row["run"]], Place(runs[row["run"]].name)
+    asked = run.config["record"]["budget"] * 1e6
+    due = asked / own
+    if run.fork is not None and all(path != "record.budget" for path, _before, _after in run.fork.changes):
+        due = db.execute("SELECT budget FROM run WHERE run = ?", (run.fork.run,)).fetchone()["budget"]
+    elif run.fork is not None:
+        due = asked
+    ledger.compare(KEPT, place, "budget", row["budget"], due, 1e-9 * due)
+    stride = row["stride"]
+    power = isinstance(stride, int) and stride > 0 and stride & (stride - 1) == 0
+    if not ledger.hold(KEPT, place, "stride", power, stride, "2^k"):
+        return
+    frames = db.execute(
+        "SELECT step, length(evidence.block) AS size FROM keyframe LEFT JOIN evidence USING (id)"
+        " WHERE run = ? AND layers IS NOT NULL ORDER BY step",
+        (row["run"],),
+    ).fetchall()
+    sizes = [frame["size"] for frame in frames if frame["size"] is not None]
+    if row["budget"] <= 0:
+        ledger.hold(KEPT, place, "evidence", not sizes, len(sizes), 0)
+        return
+    for number, frame in enumerate(frames):
+        kept = frame["size"] is not None or number % stride != 0
+        ledger.hold(KEPT, Place(run.name, frame["step"]), "evidence", kept, "-", f"{number} = {stride} · k")
+    # the first keyframes may lack averages that the optimizer has later: three times as much is never too little
+    room = 3 * max(sizes, default=math.inf) * len(frames) <= row["budget"]
+    ledger.hold(KEPT, place, "stride", stride == 1 or not room, stride, 1)
+
+
+def check_stray(ledger: Ledger, db: sqlite3.Connection, runs: Sequence[RunInfo]) -> None:
+    """Arrays and evidence stand only beside a keyframe."""
+    tables = {row["name"] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    for table in ("measures", "evidence"):
+        if table not in tables:
+            continue
+        found = db.execute(f"SELECT run, step FROM {table} JOIN keyframe USING (id) WHERE layers IS NULL")
+        for row in found.fetchall():
+            name = runs[row["run"]].name if 0 <= row["run"] < len(runs) else ""
+            ledger.fail(META, Place(name, row["step"]), table, "+", "-")
