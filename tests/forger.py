@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ from bntui.recording.codec import (
     row_digest,
     unpack_arrays,
 )
+from bntui.recording.history import Event
 from bntui.recording.schema import SCALARS
+from bntui.recording.sentences import SENTENCES
 
 RUN = ("run", "name", "config", "layers", "steps_per_epoch", "device", "scaling", "fork", "budget")
 EVENT = ("run", "step", "epoch", "kind", "message", "arguments")
@@ -100,9 +103,113 @@ def evidence(path: Path, run: int, step: int, change: Callable[[Arrays], object]
 
 
 def thin(path: Path, run: int, step: int) -> None:
-    """Drop a keyframe's evidence, as the budget does."""
+    """Drop a keyframe's evidence, as a budget that has no room for more than the first does."""
     with opened(path) as db:
         db.execute("DELETE FROM evidence WHERE id = ?", (row_of(db, run, step)["id"],))
+        own = db.execute("SELECT count(*) FROM run WHERE fork IS NULL").fetchone()[0]
+        db.execute("UPDATE run SET stride = 1048576, budget = ? WHERE run = ?", (1e-6 * 1e6 / own, run))
+    config(path, run, lambda told: told["record"].update(budget=1e-6))
+
+
+def jsoned(change: Callable[[Any], object]) -> Callable[[str], str]:
+    """A change of what a text holds as JSON."""
+
+    def changed(text: str) -> str:
+        told = json.loads(text)
+        change(told)
+        return json.dumps(told)
+
+    return changed
+
+
+def config(path: Path, run: int, change: Callable[[Any], object]) -> None:
+    """A run's settings."""
+    run_row(path, run, "config", jsoned(change))
+
+
+def progress(path: Path, run: int, step: int, change: Callable[[Any], object]) -> None:
+    """The trainer's state in a keyframe's evidence."""
+    with opened(path) as db:
+        at = row_of(db, run, step)["id"]
+        block = db.execute("SELECT block FROM evidence WHERE id = ?", (at,)).fetchone()["block"]
+        metadata = metadata_of(block)
+        metadata["progress"] = jsoned(change)(metadata["progress"])
+        forged = pack_arrays(unpack_arrays(block), metadata)
+        db.execute("UPDATE evidence SET block = ?, digest = ? WHERE id = ?", (forged, digest(forged), at))
+
+
+def progress_out(path: Path, run: int, step: int) -> None:
+    """Evidence without the trainer's state."""
+    with opened(path) as db:
+        at = row_of(db, run, step)["id"]
+        block = db.execute("SELECT block FROM evidence WHERE id = ?", (at,)).fetchone()["block"]
+        forged = pack_arrays(unpack_arrays(block))
+        db.execute("UPDATE evidence SET block = ?, digest = ? WHERE id = ?", (forged, digest(forged), at))
+
+
+def meta(path: Path, key: str, change: Callable[[str], str | None]) -> None:
+    """A cell of ``meta``, taken out where the change gives nothing."""
+    with opened(path) as db:
+        value = change(db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()["value"])
+        db.execute("DELETE FROM meta WHERE key = ?", (key,))
+        if value is not None:
+            db.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
+        cells = db.execute("SELECT key, value FROM meta WHERE key != 'digest'").fetchall()
+        made = fields_digest(sorted(tuple(cell) for cell in cells)).hex()
+        db.execute("UPDATE meta SET value = ? WHERE key = 'digest'", (made,))
+
+
+def happen(path: Path, event: Event, before: str = "") -> None:
+    """An event that never was, the last one of all or before that of a kind."""
+    row = (event.run, event.step, event.epoch, event.kind, event.message, json.dumps(event.arguments))
+    with opened(path) as db:
+        rows = [tuple(found) for found in db.execute(f"SELECT {', '.join(EVENT)} FROM event ORDER BY id")]
+        at = next((at for at, found in enumerate(rows) if found[3] == before), len(rows))
+        rows.insert(at, row)
+        db.execute("DELETE FROM event")
+        for found in rows:
+            columns = f"INSERT INTO event ({', '.join(EVENT)}, digest) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            db.execute(columns, (*found, fields_digest(*found)))
+
+
+def retell(path: Path, kind: str, run: int = 0, **changed: Any) -> None:
+    """An event with other figures and the sentence that they make.
+
+    Args:
+        changed: ``step``, ``epoch``, ``kind_`` and ``message`` of the event itself, and its figures; those of the same
+            name with a ``_``.
+    """
+    with opened(path) as db:
+        row = db.execute("SELECT * FROM event WHERE kind = ? AND run = ? ORDER BY id DESC", (kind, run)).fetchone()
+        fields = {name: row[name] for name in EVENT}
+        told = {"step": "step", "epoch": "epoch", "kind_": "kind", "message": "message"}
+        fields |= {column: changed.pop(name) for name, column in told.items() if name in changed}
+        arguments = json.loads(row["arguments"])
+        if changed:
+            sentence = next(s for s in SENTENCES[kind] if s.format(**arguments) == row["message"])
+            arguments |= {name.rstrip("_"): value for name, value in changed.items()}
+            fields |= {"arguments": json.dumps(arguments), "message": sentence.format(**arguments)}
+        made = [fields[name] for name in EVENT]
+        columns = ", ".join(f"{name} = ?" for name in EVENT)
+        db.execute(f"UPDATE event SET {columns}, digest = ? WHERE id = ?", (*made, fields_digest(*made), row["id"]))
+
+
+def take_out(path: Path, run: int, step: int) -> None:
+    """A row with all that belongs to it."""
+    with opened(path) as db:
+        at = row_of(db, run, step)["id"]
+        for table in ("keyframe", "measures", "evidence"):
+            db.execute(f"DELETE FROM {table} WHERE id = ?", (at,))
+
+
+def bare(path: Path, run: int, step: int) -> None:
+    """A keyframe becomes a row of scalars alone."""
+    with opened(path) as db:
+        at = row_of(db, run, step)["id"]
+        db.execute("UPDATE keyframe SET layers = NULL, batch_loss = NULL WHERE id = ?", (at,))
+        for table in ("measures", "evidence"):
+            db.execute(f"DELETE FROM {table} WHERE id = ?", (at,))
+        attest(db, run, step)
 
 
 def checkpoint(path: Path, run: int, change: Callable[[Arrays], object]) -> None:

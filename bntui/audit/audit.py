@@ -137,7 +137,7 @@ class _Audit:
             check_stray(ledger, self._db, reader.runs)
             check_shared(ledger, reader.runs)
             if data is not None:
-                check_grid(ledger, data, reader.task)
+                check_grid(ledger, data, reader.task, reader.runs)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             ledger.fail(EVIDENCE, Place(), "meta", f"{type(error).__name__}: {error}", "+")
 

@@ -79,8 +79,10 @@ def _scenario(ledger: Ledger, meta: Mapping[str, str], runs: Sequence[RunInfo]) 
     ledger.hold(META, place, "run, fork", forks == sorted(forks), forks, N_("forks come last"))
 
 
-def check_grid(ledger: Ledger, data: RecordedData, task: str) -> None:
+def check_grid(ledger: Ledger, data: RecordedData, task: str, runs: Sequence[RunInfo]) -> None:
     """The axes go over the samples and a tenth beyond, in equal steps; there are some where they can be drawn."""
+    if not data.grid and not any(run.stages for run in runs):
+        return  # format 1
     shape, place = data.x.shape[1:], Place()
     drawn = shape == (2,) and len(data.classes) <= 256 if task == "classification" else shape == (1,)
     if not ledger.hold(GRID, place, "grid", bool(data.grid) == drawn, len(data.grid), int(drawn)) or not drawn:
@@ -142,7 +144,8 @@ def _budget(ledger: Ledger, runs: Sequence[RunInfo], own: int, row: sqlite3.Row,
         kept = frame["size"] is not None or number % stride != 0
         ledger.hold(KEPT, Place(run.name, frame["step"]), "evidence", kept, "-", f"{number} = {stride} · k")
     # the first keyframes may lack averages that the optimizer has later: three times as much is never too little
-    room = 3 * max(sizes, default=math.inf) * len(frames) <= row["budget"]
+    whole = bool(frames) and frames[0]["size"] is not None
+    room = whole and 3 * max(sizes, default=math.inf) * len(frames) <= row["budget"]
     ledger.hold(KEPT, place, "stride", stride == 1 or not room, stride, 1)
 
 
