@@ -233,7 +233,7 @@ class _Audit:
         evidence = None if later is None or later.frame is None else self._evidence(run, later)
         if evidence is None and (run, "final") not in self._damage.checkpoints:
             query = "SELECT block FROM checkpoint WHERE run = ? AND name = 'final' AND step = ?"
-            found = self._db.execute(query, (run, step)).fetchone()
+            found = next(rows(self._db, query, (run, step), of="checkpoint"), None)
             if found is not None:
                 return {f"before/{name}": values for name, values in unpack_arrays(found["block"]).items()}
         return evidence

@@ -34,6 +34,13 @@ MARGIN: Final = 0.1
 """The grid goes beyond the samples by this share of their range, on each side."""
 
 
+def _named(db: sqlite3.Connection, query: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+    """A query whose rows are read by the names of their columns."""
+    cursor = db.execute(query, parameters)
+    cursor.row_factory = sqlite3.Row
+    return cursor
+
+
 def check_meta(ledger: Ledger, meta: Mapping[str, str], runs: Sequence[RunInfo], data: RecordedData | None) -> None:
     """Versions have the form of versions, the counts are those of the samples, the runs those of the scenario."""
     place = Place()
@@ -99,21 +106,21 @@ def check_grid(ledger: Ledger, data: RecordedData, task: str, runs: Sequence[Run
 def check_tables(ledger: Ledger, db: sqlite3.Connection, runs: Sequence[RunInfo], meta: Mapping[str, str]) -> None:
     """No row belongs to a run that there is not; each name is one that is used; a budget is what was asked for."""
     place, known = Place(), range(len(runs))
-    tables = {row["name"] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    columns = {row["name"] for row in db.execute("PRAGMA table_info(run)")}
+    tables = {row["name"] for row in _named(db, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    columns = {row["name"] for row in _named(db, "PRAGMA table_info(run)")}
     for table in ("event", "checkpoint", "keyframe"):
-        for row in db.execute(f"SELECT DISTINCT run FROM {table}") if table in tables else ():
+        for row in _named(db, f"SELECT DISTINCT run FROM {table}") if table in tables else ():
             ledger.hold(META, place, f"{table}, run", row["run"] in known, row["run"], f"0 … {len(runs) - 1}")
     for table, names in (("checkpoint", ("final",)), ("data", ("data", "grid"))):
-        for row in db.execute(f"SELECT name FROM {table}") if table in tables else ():
+        for row in _named(db, f"SELECT name FROM {table}") if table in tables else ():
             ledger.hold(META, place, f"{table}, name", row["name"] in names, row["name"], ", ".join(names))
     if "data" in tables:
-        sources = {row["source"] for row in db.execute("SELECT source FROM data")}
+        sources = {row["source"] for row in _named(db, "SELECT source FROM data")}
         ledger.hold(META, place, "data, source", len(sources) <= 1, ", ".join(sorted(map(str, sources))), "1")
     if "digest" in columns:  # format 3
         ledger.hold(META, place, "meta, digest", "digest" in meta, "-", "+")
         own = sum(run.fork is None for run in runs)
-        for row in db.execute("SELECT run, budget, stride FROM run WHERE run < ? ORDER BY run", (len(runs),)):
+        for row in _named(db, "SELECT run, budget, stride FROM run WHERE run < ? ORDER BY run", (len(runs),)):
             _budget(ledger, runs, own, row, db)
 
 
@@ -123,7 +130,7 @@ def _budget(ledger: Ledger, runs: Sequence[RunInfo], own: int, row: sqlite3.Row,
     asked = run.config["record"]["budget"] * 1e6
     due = asked / own
     if run.fork is not None and all(path != "record.budget" for path, _before, _after in run.fork.changes):
-        due = db.execute("SELECT budget FROM run WHERE run = ?", (run.fork.run,)).fetchone()["budget"]
+        due = _named(db, "SELECT budget FROM run WHERE run = ?", (run.fork.run,)).fetchone()["budget"]
     elif run.fork is not None:
         due = asked
     ledger.compare(KEPT, place, "budget", row["budget"], due, 1e-9 * due)
@@ -131,7 +138,8 @@ def _budget(ledger: Ledger, runs: Sequence[RunInfo], own: int, row: sqlite3.Row,
     power = isinstance(stride, int) and stride > 0 and stride & (stride - 1) == 0
     if not ledger.hold(KEPT, place, "stride", power, stride, "2^k"):
         return
-    frames = db.execute(
+    frames = _named(
+        db,
         "SELECT step, length(evidence.block) AS size FROM keyframe LEFT JOIN evidence USING (id)"
         " WHERE run = ? AND layers IS NOT NULL ORDER BY step",
         (row["run"],),
@@ -151,11 +159,11 @@ def _budget(ledger: Ledger, runs: Sequence[RunInfo], own: int, row: sqlite3.Row,
 
 def check_stray(ledger: Ledger, db: sqlite3.Connection, runs: Sequence[RunInfo]) -> None:
     """Arrays and evidence stand only beside a keyframe."""
-    tables = {row["name"] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = {row["name"] for row in _named(db, "SELECT name FROM sqlite_master WHERE type = 'table'")}
     for table in ("measures", "evidence"):
         if table not in tables:
             continue
-        found = db.execute(f"SELECT run, step FROM {table} JOIN keyframe USING (id) WHERE layers IS NULL")
+        found = _named(db, f"SELECT run, step FROM {table} JOIN keyframe USING (id) WHERE layers IS NULL")
         for row in found.fetchall():
             name = runs[row["run"]].name if 0 <= row["run"] < len(runs) else ""
             ledger.fail(META, Place(name, row["step"]), table, "+", "-")

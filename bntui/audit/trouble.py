@@ -79,8 +79,8 @@ def _figures(frame: Keyframe) -> Iterator[tuple[str, str, float]]:
 def dead(row: Row) -> list[Trouble]:
     """Layers, from the last one back, whose weight gradient is 0 or next to nothing beside the output layer's.
 
-    The first of them has to be told where its share is no rounding; that a gradient is exactly 0 for every sample of the
-    training part, and not by chance, cannot be told from one mini-batch.
+    The first of them has to be told where its share is no rounding.  Whether a gradient that is exactly 0 is so for
+    every training sample, and not by chance, does not follow from one mini-batch.
     """
     if row.frame is None:
         return []
