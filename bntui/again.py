@@ -13,7 +13,7 @@ from bntui.headless import lost
 from bntui.language import _
 from bntui.recording.copy import copied, writable
 from bntui.recording.history import ENDINGS
-from bntui.recording.library import is_live
+from bntui.recording.live import is_live
 from bntui.recording.reader import Reader
 from bntui.scenario.fork import forked as valid_fork
 from bntui.show import find_run

@@ -14,7 +14,7 @@ import pytest
 
 from bntui import again
 from bntui.errors import UsageError
-from bntui.link import lock_path
+from bntui.link.address import lock_path
 from bntui.recording.copy import writable
 from bntui.recording.reader import Reader
 from bntui.viewer.client import IdleTrainer

@@ -6,8 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from bntui.link import runtime_folder
-from bntui.recording.library import is_live
+from bntui.link.address import runtime_folder
+from bntui.recording.live import is_live
 from bntui.recording.reader import Reader
 from tests.terminal import Terminal
 from tests.test_session import DIGITS, TWO_RUNS, train

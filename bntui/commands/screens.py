@@ -69,7 +69,7 @@ def compare(
 @command()
 def attach(recording: Recording) -> None:
     """Come back to a recording whose trainer is live."""
-    from bntui.recording.library import is_live
+    from bntui.recording.live import is_live
     from bntui.recording.reader import Reader
 
     Reader(recording).close()

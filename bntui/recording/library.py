@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bntui.errors import BntuiError, RecordingError
+from bntui.errors import RecordingError
 from bntui.language import spoken
-from bntui.link import socket_path
 from bntui.recording.foreign_json import parsed
 from bntui.recording.forms import TRANSLATION
 from bntui.recording.guard import damaged
 from bntui.recording.kinds import AMOUNT, Maybe, hold
+from bntui.recording.live import is_live
 from bntui.recording.schema import open_read_only
 from bntui.recording.tables import rows
 from bntui.text import clean
@@ -102,24 +102,6 @@ def _time(seconds: float) -> datetime:
         return datetime.fromtimestamp(seconds).astimezone()
     except (ValueError, OverflowError, OSError):
         return datetime.fromtimestamp(0).astimezone()
-
-
-def is_live(path: Path) -> bool:
-    """A trainer answers on the recording's socket."""
-    import socket
-
-    try:
-        where = socket_path(path)
-        if not where.exists():
-            return False
-    except (BntuiError, OSError, ValueError):  # no folder for sockets: nobody can listen in it
-        return False
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(where))
-        except OSError:
-            return False
-    return True
 
 
 def recordings(folder: Path | None = None) -> tuple[Entry, ...]:

@@ -7,7 +7,6 @@ before a job came means that nobody needs this trainer any more.
 
 from __future__ import annotations
 
-import json
 import select
 import signal
 import socket
@@ -20,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from bntui.errors import BntuiError, UsageError
 from bntui.language import _, use
 from bntui.link import Status
+from bntui.link.job import LONGEST_JOB, Answer, Job
+from bntui.link.wire import FrameError
 
 if TYPE_CHECKING:
     from bntui.trainer.agenda import Agenda
@@ -44,10 +45,15 @@ def _serve() -> int:
     control = socket.socket(fileno=int(sys.argv[1]))
     _warm(control)
     with control.makefile("rb") as lines:
-        line = lines.readline()
+        line = lines.readline(LONGEST_JOB + 1)
     if not line:
         return 0
-    return _train(control, json.loads(line))
+    try:
+        job = Job.parse(line)
+    except FrameError as error:
+        _answer(control, Answer(error=str(error)))
+        return 1
+    return _train(control, job)
 
 
 def _warm(control: socket.socket) -> None:
@@ -59,21 +65,22 @@ def _warm(control: socket.socket) -> None:
         import sklearn.model_selection  # noqa: F401
 
 
-def _train(control: socket.socket, job: dict[str, Any]) -> int:
+def _train(control: socket.socket, job: Job) -> int:
+    from bntui.link.requests import STOP
     from bntui.trainer.server import Server
     from bntui.trainer.service import Service
 
     server = session = None
-    use(job["language"])
+    use(job.language)
     try:
-        session, agenda = (_resumed if job["resume"] else _begun)(job)
+        session, agenda = (_resumed if job.resume else _begun)(job)
         recording = session.writer.path
         state: Any = "running" if agenda.running else "paused"
         server = Server(recording, Status(state, agenda.pace, 0.0, session.writer.keyframes))
         stop = server.put
-        signal.signal(signal.SIGTERM, lambda *_signal: stop({"command": "stop"}))
+        signal.signal(signal.SIGTERM, lambda *_signal: stop(STOP))
         service = Service(session, server, agenda)
-        _answer(control, {"recording": str(recording)})
+        _answer(control, Answer(str(recording)))
         service.serve()
     except Exception as error:
         known = isinstance(error, BntuiError)
@@ -85,7 +92,7 @@ def _train(control: socket.socket, job: dict[str, Any]) -> int:
         if server is not None:
             server.publish(Status("failed", None, 0.0, 0, message))
         else:
-            _answer(control, {"error": message, "exit_code": code})
+            _answer(control, Answer(error=message, exit_code=code))
         return code
     finally:
         if server is not None:
@@ -93,42 +100,41 @@ def _train(control: socket.socket, job: dict[str, Any]) -> int:
     return 0
 
 
-def _begun(job: dict[str, Any]) -> tuple[Session, Agenda]:
+def _begun(job: Job) -> tuple[Session, Agenda]:
     """A new recording of a scenario."""
     from bntui.scenario.load import load, parse
     from bntui.trainer.agenda import Agenda
     from bntui.trainer.session import Session
 
-    path, text = Path(job["scenario"]), job["text"]
-    overrides = [(key, value) for key, value in job["overrides"]]
+    path, text, overrides = Path(job.scenario), job.text, job.overrides
     scenario = load(path, overrides) if text is None else parse(text, file=str(path), path=path, overrides=overrides)
-    session = Session.begin(scenario, Path(job["recording"]) if job["recording"] else None, overrides)
-    return session, Agenda(job["start"], job["pace"])
+    session = Session.begin(scenario, Path(job.recording) if job.recording else None, overrides)
+    return session, Agenda(job.start, job.pace)
 
 
-def _resumed(job: dict[str, Any]) -> tuple[Session, Agenda]:
+def _resumed(job: Job) -> tuple[Session, Agenda]:
     """A recording that is gone on with: what was asked for before is still to be done, and a fork if one is wanted."""
-    from bntui.trainer.agenda import Agenda, ForkRequest
+    from bntui.trainer.agenda import Agenda
     from bntui.trainer.session import Session
 
-    session = Session.resume(Path(job["recording"]), all_runs=job["fork"] is None)
+    assert job.recording is not None
+    session = Session.resume(Path(job.recording), all_runs=job.fork is None)
     try:
         agenda = Agenda.parse(session.writer.agenda)
-        agenda = replace(agenda, running=agenda.running or job["start"], pace=job["pace"])
-        if job["fork"] is not None:
-            fork = ForkRequest.parse(job["fork"])
-            session.fork(fork.run, fork.step, fork.changes)  # at once: whoever asks hears why it cannot be
+        agenda = replace(agenda, running=agenda.running or job.start, pace=job.pace)
+        if job.fork is not None:
+            session.fork(job.fork.run, job.fork.step, job.fork.changes)  # at once: whoever asks hears why it cannot be
         elif session.over and not agenda.forks:
-            raise UsageError(_("every run of {recording} is over: fork one of them").format(recording=job["recording"]))
+            raise UsageError(_("every run of {recording} is over: fork one of them").format(recording=job.recording))
     except BaseException:
         session.close()
         raise
     return session, agenda
 
 
-def _answer(control: socket.socket, answer: dict[str, Any]) -> None:
+def _answer(control: socket.socket, answer: Answer) -> None:
     try:
-        control.sendall(json.dumps(answer).encode() + b"\n")
+        control.sendall(answer.line())
         control.close()
     except OSError:
         pass  # whoever asked is gone; the recording is there all the same

@@ -5,28 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Final
 
 from bntui.errors import RecordingError
 from bntui.language import _
+from bntui.link import wire
+from bntui.link.requests import ForkRequest, natural, pace
 
-
-@dataclass(frozen=True, slots=True)
-class ForkRequest:
-    """A fork that was asked for."""
-
-    run: int
-    """Number of the parent."""
-    step: int
-    """Of one of its keyframes."""
-    changes: tuple[tuple[str, Any], ...] = ()
-    """Key paths and values, as JSON has them."""
-
-    @classmethod
-    def parse(cls, told: Mapping[str, Any]) -> ForkRequest:
-        """From a command; raises LookupError, TypeError or ValueError where it is none."""
-        changes = tuple((str(path), value) for path, value in told.get("changes", ()))
-        return cls(int(told["run"]), int(told["step"]), changes)
+MOST_FORKS: Final = 16
+"""Forks that wait to be made."""
+DEEPEST: Final = wire.DEEPEST + 2
+"""Nesting of an agenda: its forks are in a list of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +43,14 @@ class Agenda:
             RecordingError: it is damaged.
         """
         try:
-            told = json.loads(text) if text else {}
-            steps = {int(run): int(step) for run, step in told.pop("steps", {}).items()}
+            told = wire.parse(text.encode(errors="replace"), deepest=DEEPEST) if text else {}
+            steps = {int(run): natural("steps", step) for run, step in told.pop("steps", {}).items()}
             forks = tuple(map(ForkRequest.parse, told.pop("forks", ())))
-            return cls(**told, steps=steps, forks=forks)
+            epochs, speed = natural("epochs", told.pop("epochs", 0)), pace(told.pop("pace", None))
+            running = told.pop("running", False)
+            if told or not isinstance(running, bool) or len(forks) > MOST_FORKS:
+                raise ValueError(", ".join(told) or "running, forks")
+            return cls(running, speed, epochs, steps, forks)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             sentence = _("what was asked of the trainer last is damaged: {reason}")
             raise RecordingError(sentence.format(reason=error)) from error
@@ -75,6 +68,11 @@ class Agenda:
         return replace(
             self, running=False, steps={run: max(self.steps.get(run, 0), done) + 1 for run, done in steps.items()}
         )
+
+    @property
+    def full(self) -> bool:
+        """No more forks can wait."""
+        return len(self.forks) >= MOST_FORKS
 
     def with_fork(self, fork: ForkRequest) -> Agenda:
         """A fork is made, and all train on."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bntui.errors import RecordingError
 from bntui.language import _
-from bntui.link import lock_path
+from bntui.link.address import lock_path
 from bntui.recording.writer import on_network
 
 

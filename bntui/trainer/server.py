@@ -1,112 +1,103 @@
-"""The trainer's ear and mouth: a Unix socket that takes commands and tells every client its status."""
+"""The trainer's ear and mouth: a Unix socket that takes requests and tells every client its status.
+
+Once or twice a second it looks whether the socket and the recording are still where they were: logind removes runtime
+folders, and users rename files.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import queue
+import select
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from bntui.link import Status, socket_path
+from bntui.errors import BntuiError
+from bntui.language import _
+from bntui.link import Status, TurnedAwayError
+from bntui.link.address import peer, socket_path
+from bntui.link.requests import ForkRequest, Order, Request
+from bntui.trainer.connection import MOST_CLIENTS, Connection, Refused
 
 LAST_WORDS: Final = 3.0
 """Seconds that a failure waits for its first client."""
+WAITING: Final = 256
+"""Requests that wait for the trainer; with more, clients wait to be heard."""
+LOOK_SECONDS: Final = 0.5
+"""How often the socket and the recording are looked for."""
 
 
-class _Client:
-    """One connection.  A slow one misses statuses, never the latest, and never holds the trainer up."""
+@dataclass(frozen=True, slots=True)
+class Rebound:
+    """The socket is elsewhere now: the recording must say so."""
 
-    def __init__(
-        self,
-        connection: socket.socket,
-        obey: Callable[[dict[str, Any]], None],
-        forget: Callable[[_Client], None],
-    ) -> None:
-        self._connection = connection
-        self._obey = obey
-        self._forget = forget
-        self._news = threading.Condition()
-        self._latest: Status | None = None
-        self._closing = False
-        threading.Thread(target=self._listen, daemon=True).start()
-        self._speaker = threading.Thread(target=self._speak, daemon=True)
-        self._speaker.start()
 
-    def tell(self, status: Status) -> None:
-        with self._news:
-            self._latest = status
-            self._news.notify()
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The recording is not where it was."""
 
-    def close(self) -> None:
-        """Say the last word, then hang up."""
-        with self._news:
-            self._closing = True
-            self._news.notify()
-        self._speaker.join(timeout=1)
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
 
-    def _listen(self) -> None:
-        with contextlib.suppress(OSError), self._connection.makefile("rb") as lines:
-            for line in lines:
-                with contextlib.suppress(ValueError):  # not from a client of ours
-                    command = json.loads(line)
-                    if isinstance(command, dict):
-                        self._obey(command)
-        self._forget(self)  # it has hung up: its descriptor must not stay
-        self.close()
-
-    def _speak(self) -> None:
-        while True:
-            with self._news:
-                self._news.wait_for(lambda: self._latest is not None or self._closing)
-                status, self._latest = self._latest, None
-            if status is None:
-                return
-            try:
-                self._connection.sendall(status.line())
-            except OSError:
-                return
+Heard = Request | Refused | Rebound | Moved
 
 
 class Server:
-    """Listens on a recording's socket; commands of all clients come in one queue."""
+    """Listens on a recording's socket; requests of all clients come in one queue."""
 
-    def __init__(self, recording: Path, status: Status) -> None:
-        self.commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    def __init__(self, recording: Path, status: Status, moved: Callable[[], bool] = lambda: False) -> None:
+        """``moved`` says whether the recording is not where it was; it is called from a thread of its own.
+
+        Raises:
+            BntuiError: there is no folder for the socket.
+        """
+        self.heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self.urgent = threading.Event()
-        """A pause or stop has come in that was not yet obeyed."""
-        self.status = status
+        """A pause, fork or stop has come in that was not yet obeyed, or the recording was moved."""
+        self.status = replace(status, recording=str(recording))
+        self._recording = recording
+        self._moved, self._told_moved = moved, False
+        self._closing = False
         self._visited = threading.Event()
         """A client has been here."""
-        self._clients: list[_Client] = []
+        self._clients: list[Connection] = []
         self._mutex = threading.Lock()
-        self._path = socket_path(recording)
-        self._path.unlink(missing_ok=True)  # left by a trainer that was killed: its lock is ours now
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(str(self._path))
-        self._path.chmod(0o600)
-        self._socket.listen()
+        self._bound, self._socket, self._node = _listening(recording)
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def put(self, command: dict[str, Any]) -> None:
-        """Take in a command, from a client or from a signal."""
-        if command.get("command") in ("pause", "fork", "stop"):
+    @property
+    def address(self) -> str:
+        """Path of the socket now."""
+        return str(self._bound)
+
+    def put(self, request: Request | Moved) -> None:
+        """Take in a request; safe in a signal handler."""
+        if isinstance(request, ForkRequest | Moved) or (
+            isinstance(request, Order) and request.command in ("pause", "stop")
+        ):
             self.urgent.set()  # first: once it is obeyed it is not urgent any more
-        self.commands.put(command)
+        self.heard.put(request)
 
     def publish(self, status: Status) -> None:
         """Tell all clients; those that connect later hear it first."""
         with self._mutex:
-            self.status = status
-            for client in self._clients:
-                client.tell(status)
+            self.status = replace(status, recording=str(self._recording))
+            self._tell()
+
+    def follow(self, recording: Path) -> None:
+        """Listen where clients of the recording's new path look for it.
+
+        Raises:
+            BntuiError: that cannot be.
+        """
+        with self._mutex:
+            self._bind(recording)
+            self._recording, self._told_moved = recording, False
 
     def close(self) -> None:
         """Take no more clients; the last status reaches those that are there.
@@ -115,27 +106,108 @@ class Server:
         """
         if self.status.state == "failed":
             self._visited.wait(timeout=LAST_WORDS)
-        self._path.unlink(missing_ok=True)
-        self._socket.close()
         with self._mutex:
+            self._closing = True
+            self._unlink()
+            self._socket.close()
             clients, self._clients = self._clients, []
+        for client in clients:
+            client.hang_up()
         for client in clients:
             client.close()
 
-    def _forget(self, client: _Client) -> None:
+    def _tell(self) -> None:
+        for client in self._clients:
+            client.tell(replace(self.status, clients=len(self._clients)))
+
+    def _hear(self, what: Request | Refused) -> None:
+        while self.heard.qsize() >= WAITING and not self._closing:
+            time.sleep(0.01)
+        if isinstance(what, Refused):
+            self.heard.put(what)
+        else:
+            self.put(what)
+
+    def _forget(self, client: Connection) -> None:
         with self._mutex:
             if client in self._clients:
                 self._clients.remove(client)
+                self._tell()
 
     def _accept(self) -> None:
-        while self._socket.fileno() >= 0:
+        looked = time.monotonic()
+        while not self._closing:
             try:
-                connection, _ = self._socket.accept()
-            except OSError:  # closed, or for a moment out of descriptors
+                if select.select([self._socket], [], [], LOOK_SECONDS)[0]:
+                    self._welcome(self._socket.accept()[0])
+            except (OSError, ValueError):  # closed, bound anew, or for a moment out of descriptors
                 time.sleep(0.1)
-                continue
-            with self._mutex:
-                client = _Client(connection, self.put, self._forget)
-                client.tell(self.status)
-                self._clients.append(client)
-                self._visited.set()
+            if time.monotonic() - looked >= LOOK_SECONDS:
+                self._look()
+                looked = time.monotonic()
+
+    def _welcome(self, client: socket.socket) -> None:
+        with self._mutex:
+            why = ""
+            if peer(client) not in (os.getuid(), 0):
+                why = _("this training is another user's")
+            elif len(self._clients) >= MOST_CLIENTS:
+                sentence = _("{count} programs are connected to this trainer: close one; kill {pid} stops the training")
+                why = sentence.format(count=len(self._clients), pid=os.getpid())
+            if why:
+                with client, contextlib.suppress(OSError):
+                    client.setblocking(False)
+                    client.send(TurnedAwayError(why).line())
+                return
+            connection = Connection(client, self._hear, self._forget)
+            self._clients.append(connection)
+            connection.start(replace(self.status, clients=len(self._clients)))
+            self._tell()
+            self._visited.set()
+
+    def _look(self) -> None:
+        """Bind again where the socket is gone; say so where the recording is."""
+        with self._mutex:
+            if self._closing:
+                return
+            if _node(self._bound) != self._node:
+                try:
+                    self._bind(self._recording)
+                except (BntuiError, OSError) as error:
+                    print(f"no socket: {error}", file=sys.stderr)  # into the log; tried again
+                else:
+                    self.heard.put(Rebound())
+            if not self._told_moved and self._moved():
+                self._told_moved = True
+                self.put(Moved())
+
+    def _bind(self, recording: Path) -> None:
+        before = self._socket
+        bound, self._socket, node = _listening(recording)
+        self._unlink()
+        before.close()
+        self._bound, self._node = bound, node
+
+    def _unlink(self) -> None:
+        if _node(self._bound) == self._node:
+            self._bound.unlink(missing_ok=True)
+
+
+def _listening(recording: Path) -> tuple[Path, socket.socket, tuple[int, int] | None]:
+    """A socket that listens, its path, and which file that is."""
+    path = socket_path(recording)
+    path.unlink(missing_ok=True)  # left by a trainer that was killed: its lock is ours now
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    path.chmod(0o600)
+    listening.listen()
+    return path, listening, _node(path)
+
+
+def _node(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to; None where there is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
+import sys
 import time
 import traceback
 from collections import deque
 from dataclasses import replace
-from typing import Any
+from typing import Final
 
 from bntui.errors import RecordingError, ScenarioError, UsageError
 from bntui.language import _
 from bntui.link import State, Status
-from bntui.trainer.agenda import Agenda, ForkRequest
-from bntui.trainer.server import Server
+from bntui.link.requests import ForkRequest, Order, Pace
+from bntui.trainer.agenda import MOST_FORKS, Agenda
+from bntui.trainer.connection import Refused
+from bntui.trainer.server import Heard, Moved, Rebound, Server
 from bntui.trainer.session import Session
 
-PAUSE_PATIENCE = 0.3
+PAUSE_PATIENCE: Final = 0.3
 """Seconds that a pause waits for the epoch's end before it takes the step under way."""
+MOST_LOGGED: Final = 100
+"""Refused frames that are written to the log."""
 
 
 class Service:
@@ -29,7 +33,7 @@ class Service:
         self._server = server
         self._agenda = agenda
         self._refusal = ""
-        self._commands = self._refused = 0
+        self._commands = self._refused = self._logged = 0
         self._stop = False
         self._pause_at: float | None = None
         self._next_epoch = time.monotonic()
@@ -52,8 +56,7 @@ class Service:
 
     def _all_done(self) -> bool:
         """Nothing is left, and nothing came in with the last epoch."""
-        while not self._server.commands.empty():
-            self._obey(self._server.commands.get())
+        self._obey_all()
         return self._session.over and not self._agenda.forks
 
     def _train(self) -> None:
@@ -98,49 +101,64 @@ class Service:
         """Obey what has come in; False when there is nothing to train yet."""
         pace = self._agenda.pace
         if not self._busy():
-            self._obey(self._server.commands.get())
+            self._obey(self._server.heard.get())
         elif self._agenda.running and pace is not None:
             wait = self._next_epoch - time.monotonic()
             if wait > 0:
                 try:
-                    self._obey(self._server.commands.get(timeout=wait))
+                    self._obey(self._server.heard.get(timeout=wait))
                 except queue.Empty:
                     pass
                 else:
                     return False
             # a pace that cannot be held is not caught up with
             self._next_epoch = max(self._next_epoch + 1 / pace, time.monotonic())
-        while not self._server.commands.empty():
-            self._obey(self._server.commands.get())
+        self._obey_all()
         return self._busy() and not self._stop
 
-    def _obey(self, command: dict[str, Any]) -> None:
+    def _obey_all(self) -> None:
+        """Obey what has come in, not what keeps coming: a client that floods the trainer does not stop the training."""
+        for _request in range(self._server.heard.qsize()):
+            self._obey(self._server.heard.get())
+
+    def _obey(self, request: Heard) -> None:
         agenda = self._agenda
-        match command:
-            case {"command": "epoch"}:
+        self._commands += not isinstance(request, Moved | Rebound)
+        match request:
+            case Order("epoch"):
                 self._plan(agenda.one_more_epoch(self._session.furthest_behind))
-            case {"command": "step"}:
+            case Order("step"):
                 self._plan(agenda.one_more_step({run.info.index: run.step for run in self._session.runs}))
-            case {"command": "run"}:
+            case Order("run"):
                 self._plan(replace(agenda, running=True))
                 self._next_epoch = time.monotonic()
-            case {"command": "pause"}:
+            case Order("pause"):
                 self._plan(agenda.paused())
-            case {"command": "pace", "epochs_per_second": None}:
-                self._plan(replace(agenda, pace=None))
-            case {"command": "pace", "epochs_per_second": int() | float() as pace} if pace > 0:
+            case Order("stop"):
+                self._stop = True
+            case Pace(pace):
                 self._plan(replace(agenda, pace=pace))
                 self._next_epoch = time.monotonic()
-            case {"command": "fork"}:
-                with contextlib.suppress(LookupError, TypeError, ValueError):  # not from a client of ours
-                    self._plan(agenda.with_fork(ForkRequest.parse(command)))
-            case {"command": "stop"}:
-                self._stop = True
-        self._commands += 1
-        if self._server.commands.empty():
+            case ForkRequest() if agenda.full:
+                self._refusal = _("{count} forks are waiting: ask again when they are made").format(count=MOST_FORKS)
+                self._refused = self._commands
+            case ForkRequest():
+                self._plan(agenda.with_fork(request))
+            case Refused(sender, why):
+                self._log(why)
+                sender.refuse(why, self._commands)
+        if self._server.heard.empty():
             self._server.urgent.clear()
             self._pause_at = None
         self._publish()
+
+    def _log(self, why: str) -> None:
+        """Note a refused frame; a client that sends nothing else must not fill the disk."""
+        self._logged += 1
+        if self._logged <= MOST_LOGGED:
+            print(f"refused: {why}", file=sys.stderr, flush=True)
+        if self._logged == MOST_LOGGED:
+            print("further refusals are not logged", file=sys.stderr, flush=True)
 
     def _plan(self, agenda: Agenda) -> None:
         """Take in what is to be done: it is in the recording before anybody is told."""

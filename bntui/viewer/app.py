@@ -20,7 +20,7 @@ from textual.screen import Screen
 
 from bntui.errors import BntuiError
 from bntui.language import _
-from bntui.link import runtime_folder
+from bntui.link.address import runtime_folder
 from bntui.viewer.palette import SEARCH, commands, of_keys
 from bntui.viewer.theme import THEME
 

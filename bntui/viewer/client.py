@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import subprocess
@@ -16,7 +15,12 @@ from typing import Any
 
 from bntui.errors import TrainerError
 from bntui.language import _, spoken
-from bntui.link import Command, Status, command_line, runtime_folder, socket_path
+from bntui.link import Command, Status, TurnedAwayError, command_line, wire
+from bntui.link.address import runtime_folder
+from bntui.link.job import Answer, Job
+from bntui.link.requests import ForkRequest
+from bntui.link.wire import FrameError, Lines
+from bntui.recording.live import dial
 
 
 class Trainer:
@@ -24,18 +28,13 @@ class Trainer:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._buffer = b""
+        self._lines = Lines()
 
     @classmethod
     def connect(cls, recording: Path) -> Trainer | None:
         """The trainer of a recording; None where none is live."""
-        connection = socket.socket(socket.AF_UNIX)
-        try:
-            connection.connect(str(socket_path(recording)))
-        except OSError:
-            connection.close()
-            return None
-        return cls(connection)
+        connection = dial(recording)
+        return None if connection is None else cls(connection)
 
     def send(self, command: Command, **arguments: object) -> None:
         """Command the trainer.
@@ -53,8 +52,10 @@ class Trainer:
 
         Raises:
             TimeoutError: nothing came within ``timeout`` seconds.
+            TrainerError: the trainer serves no more clients, or what answers is not a trainer.
         """
-        while b"\n" not in self._buffer:
+        found: list[bytes | FrameError] = []
+        while not found:
             try:
                 self._connection.settimeout(timeout)
                 piece = self._connection.recv(65536)
@@ -64,9 +65,16 @@ class Trainer:
                 return None
             if not piece:
                 return None
-            self._buffer += piece
-        lines, _, self._buffer = self._buffer.rpartition(b"\n")
-        return Status.parse(lines.rpartition(b"\n")[2])
+            found = self._lines.add(piece)
+        try:
+            if isinstance(found[-1], FrameError):
+                raise found[-1]
+            return Status.parse(found[-1])
+        except TurnedAwayError as error:
+            raise TrainerError(str(error)) from error
+        except FrameError as error:
+            sentence = _("what answers on this recording's socket is not a trainer of this bntui: {reason}")
+            raise TrainerError(sentence.format(reason=error)) from error
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # wakes a thread that waits in receive
@@ -126,13 +134,16 @@ class IdleTrainer:
             TrainerError: with the message and the exit code of the error that the trainer met.
         """
         return self._do(
-            resume=False,
-            scenario=str(scenario.absolute()),
-            text=text,
-            recording=None if recording is None else str(recording.resolve()),
-            overrides=[list(override) for override in overrides],
-            start=start,
-            pace=pace,
+            Job(
+                resume=False,
+                scenario=str(scenario.absolute()),
+                text=text,
+                recording=None if recording is None else str(recording.resolve()),
+                overrides=tuple(overrides),
+                start=start,
+                pace=pace,
+                language=spoken(),  # its errors are shown to this user
+            )
         )
 
     def resume(
@@ -148,14 +159,15 @@ class IdleTrainer:
         Raises:
             TrainerError: with the message and the exit code of the error that the trainer met.
         """
-        return self._do(resume=True, recording=str(recording.resolve()), fork=fork, start=start, pace=pace)
+        wanted = None if fork is None else ForkRequest.parse(fork)
+        where = str(recording.resolve())
+        return self._do(Job(resume=True, recording=where, fork=wanted, start=start, pace=pace, language=spoken()))
 
-    def _do(self, **job: Any) -> Path:
-        job["language"] = spoken()  # its errors are shown to this user
+    def _do(self, job: Job) -> Path:
         try:
-            self._control.sendall(json.dumps(job).encode() + b"\n")
+            self._control.sendall(job.line())
             with self._control.makefile("rb") as lines:
-                line = lines.readline()
+                line = lines.readline(wire.LONGEST_FRAME)
         except OSError:
             line = b""
         except BaseException:  # Ctrl+C: nobody would know of a training that begins now
@@ -166,15 +178,21 @@ class IdleTrainer:
             self._process.wait()
             sentence = _("the trainer ended before it began: its last words are in {log}")
             raise TrainerError(sentence.format(log=self._log))
-        answer = json.loads(line)
-        if "error" in answer:
+        try:
+            answer = Answer.parse(line)
+        except FrameError as error:
+            self._process.kill()
             self._process.wait()
-            error = TrainerError(answer["error"])
-            error.exit_code = answer["exit_code"]
-            raise error
+            sentence = _("the trainer gave no answer that can be understood: its last words are in {log}")
+            raise TrainerError(sentence.format(log=self._log)) from error
+        if answer.recording is None:
+            self._process.wait()
+            failed = TrainerError(answer.error)
+            failed.exit_code = answer.exit_code
+            raise failed
         # it outlives us; while we live, its end is to leave no zombie
         threading.Thread(target=self._process.wait, daemon=True).start()
-        return Path(answer["recording"])
+        return Path(answer.recording)
 
     def discard(self) -> None:
         """End it unused."""

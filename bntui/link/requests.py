@@ -1,0 +1,139 @@
+"""Requests to a trainer: the one place that decides which frames are valid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from bntui.language import _
+from bntui.link import wire
+from bntui.link.wire import FrameError
+
+SLOWEST: Final = 1e-3
+FASTEST: Final = 1e6
+"""Epochs a second between which a pace must be."""
+MOST_CHANGES: Final = 100
+"""Settings that one fork may change."""
+LONGEST_PATH: Final = 200
+"""Characters of a key path."""
+
+LONGEST_FORK: Final = 20_000
+"""Bytes of a fork: those that wait are kept in the recording, in one text."""
+
+Plain = Literal["epoch", "step", "run", "pause", "stop"]
+"""Commands without arguments."""
+PLAIN: Final[tuple[Plain, ...]] = get_args(Plain)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command without arguments."""
+
+    command: Plain
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Train at most so many epochs a second; None is unthrottled."""
+
+    epochs_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRequest:
+    """A fork that was asked for."""
+
+    run: int
+    """Number of the parent."""
+    step: int
+    """Of one of its keyframes."""
+    changes: tuple[tuple[str, Any], ...] = ()
+    """Key paths and values, as JSON has them."""
+
+    @classmethod
+    def parse(cls, told: Mapping[str, Any]) -> ForkRequest:
+        """From the arguments of a command.
+
+        Raises:
+            FrameError: they do not describe a fork.
+        """
+        if not {"run", "step"} <= set(told) <= {"run", "step", "changes"}:
+            raise FrameError(_("a fork has the arguments run, step and changes"))
+        changes = told.get("changes", [])
+        if not isinstance(changes, list) or len(changes) > MOST_CHANGES:
+            raise FrameError(_("changes must be a list of at most {count} settings").format(count=MOST_CHANGES))
+        return cls(natural("run", told["run"]), natural("step", told["step"]), tuple(map(_change, changes)))
+
+
+Request = Order | Pace | ForkRequest
+STOP: Final = Order("stop")
+
+
+def parse(line: bytes) -> Request:
+    """The request in a frame.
+
+    Raises:
+        FrameError: it is not one; the message says why.
+    """
+    told = wire.parse(line)
+    command = told.pop("command", None)
+    if command == "fork":
+        if len(line) > LONGEST_FORK:
+            raise FrameError(_("a fork is longer than {limit} bytes").format(limit=LONGEST_FORK))
+        return ForkRequest.parse(told)
+    if command == "pace":
+        if set(told) != {"epochs_per_second"}:
+            raise FrameError(_("pace has the argument epochs_per_second"))
+        return Pace(pace(told["epochs_per_second"]))
+    for plain in PLAIN:
+        if command == plain:
+            if told:
+                raise FrameError(_("{command} has no arguments").format(command=command))
+            return Order(plain)
+    known = ", ".join((*PLAIN, "pace", "fork"))
+    raise FrameError(_("unknown command; the commands are {commands}").format(commands=known))
+
+
+def pace(value: object) -> float | None:
+    """Epochs a second, or None.
+
+    Raises:
+        FrameError: it is neither.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not SLOWEST <= value <= FASTEST:
+        sentence = _("a pace is a number of epochs a second from {slowest:g} to {fastest:g}, or null")
+        raise FrameError(sentence.format(slowest=SLOWEST, fastest=FASTEST))
+    return value
+
+
+def natural(name: str, value: object) -> int:
+    """A whole number from 0.
+
+    Raises:
+        FrameError: it is not one.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10**wire.LONGEST_INTEGER:
+        raise FrameError(_("{name} must be a whole number from 0").format(name=name))
+    return value
+
+
+def finite(name: str, value: object) -> float:
+    """A number from 0 that is finite.
+
+    Raises:
+        FrameError: it is not one.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise FrameError(_("{name} must be a number from 0").format(name=name))
+    return value
+
+
+def _change(told: object) -> tuple[str, Any]:
+    match told:
+        case [str() as path, value] if 0 < len(path) <= LONGEST_PATH:
+            return path, value
+    raise FrameError(_("a change is a pair of a key path and a value"))

@@ -1,0 +1,49 @@
+"""Is a recording being trained, and where does its trainer listen?"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from bntui.errors import RecordingError
+from bntui.link import address
+from bntui.recording.schema import open_read_only
+
+
+def dial(recording: Path) -> socket.socket | None:
+    """A connection to a recording's trainer, whichever login of this user started it; None where none is live."""
+    for path in _addresses(recording):
+        connection = address.dial(path)
+        if connection is not None:
+            return connection
+    return None
+
+
+def is_live(recording: Path) -> bool:
+    """A trainer answers on the recording's socket."""
+    connection = dial(recording)
+    if connection is None:
+        return False
+    connection.close()
+    return True
+
+
+def _addresses(recording: Path) -> Iterator[Path]:
+    """Where to look: this login's folders, then what the trainer noted in the recording."""
+    known = address.known(recording)
+    yield from known
+    noted = address.trusted(_noted(recording), recording)
+    if noted is not None and noted not in known:
+        yield noted
+
+
+def _noted(recording: Path) -> str:
+    """The address in a recording; empty where there is none.  It may be a stranger's: see ``address.trusted``."""
+    with contextlib.suppress(RecordingError, sqlite3.Error, OSError), closing(open_read_only(recording)) as database:
+        found = database.execute("SELECT socket FROM trainer WHERE id = 1").fetchone()
+        return found[0] if found is not None and isinstance(found[0], str) else ""
+    return ""
