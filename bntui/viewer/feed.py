@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from bntui.errors import TrainerError
 from bntui.link import Command, Status
 
 
@@ -32,6 +33,8 @@ class Feed:
         self._latest: Status | None = None
         self._closed = False
         self._told = False
+        self.error: TrainerError | None = None
+        """Why the connection was given up, where the trainer did not just hang up."""
 
     def start(self) -> None:
         # a daemon: a trainer that says nothing must not keep the program from ending
@@ -45,7 +48,10 @@ class Feed:
 
     def _listen(self) -> None:
         while True:
-            status = self._trainer.receive()
+            try:
+                status = self._trainer.receive()
+            except TrainerError as error:
+                status, self.error = None, error
             with self._lock:
                 if status is None:
                     self._closed = True

@@ -99,6 +99,8 @@ class LiveScreen(TrainerScreen):
         if status is not None:
             self._heard(status)
         if closed:
+            if self._feed.error is not None:
+                self._complain(self._feed.error)
             self._hung_up()
         self._load()
         if closed and self._waking is None and self._asked is not None:
