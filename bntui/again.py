@@ -15,6 +15,7 @@ from bntui.recording.copy import copied, writable
 from bntui.recording.history import ENDINGS
 from bntui.recording.live import is_live
 from bntui.recording.reader import Reader
+from bntui.recording.recorded import recorded
 from bntui.scenario.fork import forked as valid_fork
 from bntui.show import find_run
 from bntui.viewer.client import IdleTrainer, Trainer
@@ -36,7 +37,7 @@ def place(recording: Path, run: str | None, epoch: float | None, *, first: bool 
         UsageError: there is no such run or keyframe.
         RecordingError: the file is not a recording, or damaged.
     """
-    with closing(Reader(recording)) as reader:
+    with closing(recorded(recording)) as reader:
         index = find_run(reader, run)
         history = reader.history(index)
         row = 0 if first and epoch is None else history.at(float("inf") if epoch is None else epoch)
@@ -50,7 +51,7 @@ def refuse_what_is_over(recording: Path) -> None:
     """Raises UsageError where there is nothing to go on with."""
     with closing(Reader(recording)) as reader:
         over = [any(event.kind in ENDINGS for event in reader.events(run.index)) for run in reader.runs]
-    if all(over) and not is_live(recording):
+    if over and all(over) and not is_live(recording):
         raise UsageError(_("every run of {recording} is over: fork one of them").format(recording=recording))
 
 

@@ -139,7 +139,7 @@ def test_another_runtime_folder_is_no_way_around_the_lock(tmp_path: Path, monkey
 
 
 def test_a_commit_that_fails_is_rolled_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bntui.recording.writer.file_system", lambda _: "nfs")
+    monkeypatch.setattr("bntui.recording.file.file_system", lambda _: "nfs")
     path = tmp_path / "x.bntui"
     session = begin(path)
     session.epoch(never)

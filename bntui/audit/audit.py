@@ -47,7 +47,7 @@ from bntui.language import N_
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.guard import damaged
-from bntui.recording.reader import Reader
+from bntui.recording.recorded import recorded
 from bntui.recording.schema import SCALARS
 from bntui.recording.tables import rows
 
@@ -80,7 +80,7 @@ def audit(path: Path) -> Report:
     """Check a recording, finished or growing.
 
     Raises:
-        RecordingError: it is no recording, or so damaged that it cannot be read as one.
+        RecordingError: it is no recording, so damaged that it cannot be read as one, or has nothing to check.
     """
     with damaged(path):
         return _Audit(path).report()
@@ -96,7 +96,7 @@ class _Audit:
         self._courses: dict[int, Course] = {}
         """Runs that have been checked, by number: a fork's parent is one of them."""
         with np.errstate(all="ignore"):
-            self._reader = Reader(path)
+            self._reader = recorded(path)
             try:
                 with self._reader.snapshot() as self._db:  # of one moment, however fast it grows or is thinned
                     self._run()

@@ -26,11 +26,11 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print a keyframe as text or JSON."""
-    from bntui.recording.reader import Reader
+    from bntui.recording.recorded import recorded
     from bntui.show import as_json as json_of
     from bntui.show import as_text, find_keyframe, find_run
 
-    reader = Reader(recording)
+    reader = recorded(recording)
     frame = find_keyframe(reader, find_run(reader, run), epoch)
     say(json_of(reader, frame) if as_json else as_text(reader, frame))
     reader.close()
@@ -83,12 +83,12 @@ def stops(
 ) -> None:
     """What would other stopping rules have done with a recording?"""
     from bntui.insight.jury import Wishes
-    from bntui.recording.reader import Reader
+    from bntui.recording.recorded import recorded
     from bntui.show import find_run
     from bntui.stops import as_json as json_of
     from bntui.stops import as_text
 
-    reader = Reader(recording)
+    reader = recorded(recording)
     runs = [info.index for info in reader.runs] if run is None else [find_run(reader, run)]
     wishes = Wishes(patience, min_delta, stopping_threshold, divergence_threshold)
     say(json_of(reader, runs, wishes) if as_json else as_text(reader, runs, wishes))

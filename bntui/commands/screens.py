@@ -47,9 +47,9 @@ def gallery(
 @command()
 def replay(recording: Recording) -> None:
     """Open a recording, finished or growing."""
-    from bntui.recording.reader import Reader
+    from bntui.recording.recorded import recorded
 
-    Reader(recording).close()  # a file that is none is said before the screen opens
+    recorded(recording).close()  # a file that is none is said before the screen opens
     need_terminal(_("bntui show prints a keyframe as text"))
     open_screen(recording)
 
@@ -70,9 +70,9 @@ def compare(
 def attach(recording: Recording) -> None:
     """Come back to a recording whose trainer is live."""
     from bntui.recording.live import is_live
-    from bntui.recording.reader import Reader
+    from bntui.recording.recorded import recorded
 
-    Reader(recording).close()
+    recorded(recording).close()
     if not is_live(recording):
         sentence = _("{recording} has no live trainer: bntui replay {recording} opens it")
         raise UsageError(sentence.format(recording=recording))

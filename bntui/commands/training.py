@@ -58,7 +58,7 @@ def run(
     overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
     path = find(scenario)
     if output is not None and output.exists():  # said at once; the trainer takes the name for good
-        from bntui.recording.writer import name_taken
+        from bntui.recording.draft import name_taken
 
         raise name_taken(output)
     trainer = IdleTrainer.start()  # imports torch while the scenario is checked

@@ -24,6 +24,7 @@ from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.reader import Reader
+from bntui.recording.recorded import recorded
 
 TASKS: Final = {"classification": N_("classification"), "regression": N_("regression")}
 DATA: Final = ("x", "y", "train", "validation")
@@ -45,7 +46,7 @@ class Joined:
         self.paths = tuple(paths)
         """The files, in the order in which they were named."""
         self._tags = tags(self.paths)
-        self._readers = tuple(map(Reader, self.paths))
+        self._readers = tuple(map(recorded, self.paths))
         self.path = self.paths[0]
         self.task = self._common_task()
         self.title = " · ".join(dict.fromkeys(reader.title for reader in self._readers))

@@ -1,4 +1,4 @@
-"""The user's recordings: where new ones go, and what there is.  Reads headers only, with sqlite3 alone."""
+"""The user's recordings: where new ones go, and what there is.  Reads headers only."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from pathlib import Path
 
 from bntui.errors import RecordingError
 from bntui.language import spoken
+from bntui.recording.draft import BESIDE
 from bntui.recording.foreign_json import parsed
 from bntui.recording.forms import TRANSLATION
 from bntui.recording.guard import damaged
-from bntui.recording.kinds import AMOUNT, Maybe, hold
+from bntui.recording.kinds import AMOUNT, hold
 from bntui.recording.live import is_live
+from bntui.recording.recorded import nothing_recorded
 from bntui.recording.schema import open_read_only
 from bntui.recording.tables import rows
 from bntui.text import clean
@@ -49,13 +51,14 @@ def recordings_folder() -> Path:
     return user_data_path("bntui") / "recordings"
 
 
-def new_path(scenario: str, folder: Path | None = None) -> Path:
-    """A name that overwrites nothing: the scenario's, with a number."""
+def new_path(scenario: str, folder: Path | None = None, *, skip: int = 0) -> Path:
+    """A name that overwrites nothing: the scenario's, with a number; ``skip`` leaves out so many that are held."""
     folder = recordings_folder() if folder is None else folder
     stem = re.sub(r"[^\w-]+", "-", scenario).strip("-") or "recording"
-    pattern = re.compile(rf"{re.escape(stem)}-(\d+)\.bntui")
-    taken = [int(match[1]) for path in folder.glob(f"{stem}-*.bntui") if (match := pattern.fullmatch(path.name))]
-    return folder / f"{stem}-{max(taken, default=0) + 1:03d}.bntui"
+    # a journal that a deleted recording left behind would ruin a new one of its name
+    pattern = re.compile(rf"{re.escape(stem)}-(\d+)\.bntui({'|'.join(BESIDE)})?")
+    taken = [int(match[1]) for path in folder.glob(f"{stem}-*.bntui*") if (match := pattern.fullmatch(path.name))]
+    return folder / f"{stem}-{max(taken, default=0) + 1 + skip:03d}.bntui"
 
 
 def entry(path: Path) -> Entry:
@@ -91,9 +94,11 @@ def _heading(path: Path) -> tuple[str, tuple[str, ...], float]:
         labels: Mapping[str, str] = translated.get("runs", {})
         names = [row["name"] for row in rows(database, "SELECT name FROM run ORDER BY run LIMIT 1000", of="run")]
         epochs = database.execute("SELECT max(epoch) FROM keyframe").fetchone()[0]
-        hold(Maybe(AMOUNT), epochs, "epoch")
+        if epochs is None:
+            raise nothing_recorded(path)
+        hold(AMOUNT, epochs, "epoch")
         title = clean(translated.get("title") or meta["title"])
-        return title, tuple(clean(labels.get(name, name)) for name in names), epochs or 0.0
+        return title, tuple(clean(labels.get(name, name)) for name in names), epochs
 
 
 def _time(seconds: float) -> datetime:

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from bntui.errors import RecordingError
-from bntui.link import address
+from bntui.link import address, wire
 from bntui.recording.schema import open_read_only
 
 
@@ -43,7 +43,10 @@ def _addresses(recording: Path) -> Iterator[Path]:
 
 def _noted(recording: Path) -> str:
     """The address in a recording; empty where there is none.  It may be a stranger's: see ``address.trusted``."""
-    with contextlib.suppress(RecordingError, sqlite3.Error, OSError), closing(open_read_only(recording)) as database:
-        found = database.execute("SELECT socket FROM trainer WHERE id = 1").fetchone()
-        return found[0] if found is not None and isinstance(found[0], str) else ""
+    with contextlib.suppress(RecordingError, sqlite3.Error, OSError, ValueError):
+        with closing(open_read_only(recording)) as database:
+            found = database.execute("SELECT substr(text, 1, 1000000) FROM agenda").fetchone()
+        told = {} if found is None else wire.parse(str(found[0]).encode(), deepest=wire.DEEPEST + 2)
+        noted = told.get("address")
+        return noted if isinstance(noted, str) else ""
     return ""

@@ -121,6 +121,9 @@ def open_read_only(path: Path) -> Guarded:
     try:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if not listed and application in (0, APPLICATION_ID):
+            sentence = _("{path} is empty: no keyframe was recorded; delete it and start again with: bntui run")
+            raise RecordingError(sentence.format(path=path))
         if application != APPLICATION_ID:
             raise RecordingError(_("{path} is not a bntui recording (it is another SQLite file)").format(path=path))
         if version > VERSION:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bntui.errors import NameTakenError, StorageError
-from bntui.foreign import reason, told
 from bntui.keyframe import Keyframe
-from bntui.language import _
 from bntui.recording.codec import digest, fields_digest, layer_table, pack_measures, row_digest
 from bntui.recording.evidence import Thinning
+from bntui.recording.file import WritableFile
 from bntui.recording.history import Event, RunInfo
 from bntui.recording.schema import APPLICATION_ID, RUN, SCALARS, TABLES, VERSION, open_read_only
 from bntui.recording.upgrade import refuse_oldest, upgrade
@@ -30,8 +27,6 @@ _BEST = """
 _OF_A_KEYFRAME = "kind NOT IN ('interrupted', 'resumed', 'departed')"
 """Events that came with a keyframe, whose evidence is kept for ever."""
 
-NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "lustre")
-
 Pack = Callable[[], bytes]
 """Gives evidence as one block; called only if it is written."""
 
@@ -39,44 +34,6 @@ EVENT = ("run", "step", "epoch", "kind", "message")
 """Columns of the table ``event`` beside the sentence's arguments."""
 
 INSERT = f"INSERT INTO keyframe ({', '.join(SCALARS)}, layers, digest) VALUES ({', '.join('?' * (len(SCALARS) + 2))})"
-
-
-def file_system(path: Path) -> str:
-    """Type of the file system that holds ``path``, as the kernel names it; empty where it does not say."""
-    try:
-        mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    folder = path.resolve().parent
-    points = [(mount.split()[1], mount.split()[2]) for mount in mounts]
-    inside = [(point, kind) for point, kind in points if folder.is_relative_to(point)]
-    return max(inside, key=lambda entry: len(entry[0]), default=("", ""))[1]
-
-
-def on_network(path: Path) -> bool:
-    """Whether other machines may have a file open, too: neither shared memory nor its locks can be relied on."""
-    return file_system(path) in NETWORK_FILE_SYSTEMS
-
-
-def name_taken(path: Path) -> NameTakenError:
-    """That a recording would overwrite something."""
-    return NameTakenError(_("{path} exists already: choose another name with -o").format(path=path))
-
-
-def _take_name(path: Path) -> None:
-    """The name is taken before anything is written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        sentence = _("cannot write the recording {path}: {reason}")
-        raise StorageError(sentence.format(path=path, reason=reason(error))) from error
-    try:
-        path.open("xb").close()
-    except FileExistsError as error:
-        raise name_taken(path) from error
-    except OSError as error:
-        sentence = _("cannot write the recording {path}: {reason}")
-        raise StorageError(sentence.format(path=path, reason=reason(error))) from error
 
 
 def _cell(value: Any) -> Any:
@@ -99,37 +56,75 @@ def scalars_of(frame: Keyframe, epoch_end: bool) -> tuple[Any, ...]:
 class Writer:
     """Adds to a recording; the only writer there is, see :meth:`create` and :meth:`reopen`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, file: WritableFile) -> None:
+        self._file = file
         self.keyframes = 0
-        with self._storage():
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA page_size = 4096")  # of a new file; an old one keeps its own
-            # readers of a WAL share memory with the writer, which a network cannot do
-            self._journal = "DELETE" if on_network(path) else "WAL"
         self._thinning: dict[int, Thinning] = {}
         self._pending: dict[tuple[int, str], tuple[int, int, Pack]] = {}
 
+    @property
+    def path(self) -> Path:
+        """The recording's name, which may change while it is written: see :meth:`follow`."""
+        return self._file.path
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        return self._file.db
+
     @classmethod
     def create(cls, path: Path, meta: Mapping[str, str]) -> Writer:
-        """Begin a new recording; nothing is ever overwritten.
+        """Begin a new recording and publish it at once; nothing is ever overwritten.
 
         Raises:
             NameTakenError: there is a file of that name.
             StorageError: the disk is full, the folder is missing or read-only.
         """
-        _take_name(path)
-        writer = cls(path)
-        with writer._storage():
-            writer._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            writer._db.execute(f"PRAGMA user_version = {VERSION}")
-            writer._begin()
-            with writer._transaction():
+        writer = cls.draft(path, meta)
+        try:
+            writer.publish(path)
+        except BaseException:
+            writer.discard()
+            raise
+        return writer
+
+    @classmethod
+    def draft(cls, path: Path, meta: Mapping[str, str]) -> Writer:
+        """Begin a new recording under a temporary name in the folder of ``path``; :meth:`publish` gives it its own.
+
+        Raises:
+            NameTakenError: there is a file of that name already.
+            StorageError: the disk is full, the folder is missing or read-only.
+        """
+        writer = cls(WritableFile.draft(path))
+        try:
+            with writer._changing():
+                writer._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                writer._db.execute(f"PRAGMA user_version = {VERSION}")
                 for statement in TABLES.split(";"):
                     writer._db.execute(statement)
                 whole = {**meta, "digest": fields_digest(sorted(meta.items())).hex()}
                 writer._db.executemany("INSERT INTO meta VALUES (?, ?)", whole.items())
+        except BaseException:
+            writer.discard()
+            raise
         return writer
+
+    def publish(self, path: Path) -> None:
+        """Give a draft its name, with all that it holds.
+
+        Raises:
+            NameTakenError: the name is taken; another one may be tried.
+            StorageError: the disk is full, or the file system refuses.
+        """
+        self._file.publish(path)
+
+    def follow(self, path: Path) -> None:
+        """Continue under the name that somebody gave the file; what was committed is all in that one file first.
+
+        Raises:
+            StorageError: readers are in the way, or the disk is full; nothing is changed, and it can be tried again.
+        """
+        self._file.follow(path)
 
     @classmethod
     def reopen(cls, path: Path) -> Writer:
@@ -141,22 +136,15 @@ class Writer:
         """
         with closing(open_read_only(path)) as database:
             refuse_oldest(path, database)
-        writer = cls(path)
-        with writer._storage():
-            try:
-                writer._begin()
-                with writer._transaction():
-                    upgrade(writer._db)
-                writer._remember()
-            except BaseException:
-                writer._db.close()
-                raise
+        writer = cls(WritableFile.open(path))
+        try:
+            with writer._changing():
+                upgrade(writer._db)
+            writer._remember()
+        except BaseException:
+            writer.abandon()
+            raise
         return writer
-
-    def _begin(self) -> None:
-        self._db.execute(f"PRAGMA journal_mode = {self._journal}")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB: each time the disk is waited for
 
     def _remember(self) -> None:
         """What the thinning knew of each run when the recording was closed, or its trainer killed."""
@@ -176,7 +164,7 @@ class Writer:
         layers = json.dumps([asdict(layer) for layer in info.layers])
         fork = None if info.fork is None else json.dumps(asdict(info.fork))
         row = (info.index, info.name, json.dumps(info.config), layers, info.steps_per_epoch, info.device, scaling, fork)
-        with self._storage(), self._changing():
+        with self._changing():
             columns = f"{', '.join(RUN)}, stride, digest"
             values = (*row, budget, 1, fields_digest(*row, budget))
             self._db.execute(f"INSERT INTO run ({columns}) VALUES ({', '.join('?' * len(values))})", values)
@@ -194,18 +182,18 @@ class Writer:
 
     def plan(self, agenda: str) -> None:
         """Keep what was asked for: a trainer that is killed forgets nothing that it had accepted."""
-        with self._storage(), self._changing():
+        with self._changing():
             self._db.execute("INSERT OR REPLACE INTO agenda VALUES (1, ?)", (agenda,))
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Everything that is written meanwhile is committed at once, or nothing of it is."""
-        with self._storage(), self._changing():
+        with self._changing():
             yield
 
     def add_data(self, name: str, block: bytes | None, source: str, checksum: bytes) -> None:
         """Keep the data set (or, where it is too large, only its checksum and where it came from)."""
-        with self._storage(), self._changing():
+        with self._changing():
             self._db.execute("INSERT INTO data VALUES (?, ?, ?, ?)", (name, block, source, checksum))
 
     def commit(
@@ -227,7 +215,7 @@ class Writer:
         layers = layer_table(frame.layers).tobytes() if frame.layers else None
         measures = pack_measures(frame) if frame.layers else None
         thinning = self._thinning[frame.run]
-        with self._storage(), self._changing():
+        with self._changing():
             cursor = self._db.execute(INSERT, (*scalars, layers, row_digest(scalars, layers, measures)))
             row = cursor.lastrowid
             assert row is not None
@@ -250,50 +238,47 @@ class Writer:
     def flush(self) -> None:
         """Write the evidence of the last and the best keyframe of each run: training pauses here."""
         if self._pending:
-            with self._storage(), self._changing():
+            with self._changing():
                 for (run, _which), (row, number, evidence) in self._pending.items():
                     self._add_evidence(self._thinning[run], row, number, evidence, keep=False)
             self._pending.clear()
 
     def add_events(self, events: Sequence[Event]) -> None:
         """Note what happened outside a keyframe."""
-        with self._storage(), self._changing():
+        with self._changing():
             self._add_events(events)
 
     def checkpoint(self, run: int, name: str, step: int, block: bytes, events: Sequence[Event] = ()) -> None:
         """Keep parameters under a name (``final``: what early stopping restored, or the last ones)."""
-        with self._storage(), self._changing():
+        with self._changing():
             self._db.execute(
                 "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?, ?, ?)", (run, name, step, block, digest(block))
             )
             self._add_events(events)
 
+    def clear(self) -> None:
+        """Take everything back but what describes the recording as a whole: it begins again."""
+        with self._changing():
+            for table in ("evidence", "measures", "keyframe", "event", "checkpoint", "run", "data"):
+                self._db.execute(f"DELETE FROM {table}")
+        self._thinning, self._pending, self.keyframes = {}, {}, 0
+
     def abandon(self) -> None:
         """Let go of the file as it is: what is held back is not written."""
-        self._db.close()
+        self._file.abandon()
+
+    def leave(self) -> None:
+        """Let go of a file that was moved or deleted, with all that was committed in it, and nothing beside it."""
+        self._file.leave()
 
     def discard(self) -> None:
-        """Take the recording back, when training could not begin."""
-        self._db.close()
-        for path in (self.path, *self.path.parent.glob(f"{self.path.name}-*")):
-            path.unlink(missing_ok=True)
+        """Take a draft back, when training could not begin."""
+        self._file.discard()
 
     def close(self) -> None:
-        """Fold the journal in, so that the recording is one file that can be copied and lies on any media.
-
-        A reader that holds the file open keeps that from happening; it is asked to let go by the trainer's
-        last message, hence the patience.  Where it stays, the file remains a valid recording with a journal.
-        """
+        """Write what is held back, and make the recording one file that can be copied and lies on any media."""
         self.flush()
-        with self._storage():
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            for _ in range(20):
-                try:
-                    self._db.execute("PRAGMA journal_mode = DELETE")
-                    break
-                except sqlite3.OperationalError:
-                    time.sleep(0.1)
-            self._db.close()
+        self._file.close()
 
     def _add_evidence(self, thinning: Thinning, row: int, number: int, evidence: Pack, *, keep: bool) -> None:
         block = evidence()
@@ -315,30 +300,5 @@ class Writer:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """A transaction, or the part of one that is under way."""
-        if self._db.in_transaction:
+        with self._file.changing(intact=self.keyframes > 0):
             yield
-        else:
-            with self._transaction():
-                yield
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # SQLite has rolled back by itself where the disk was full
-                self._db.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _storage(self) -> Iterator[None]:
-        """What the disk refuses, said in a sentence."""
-        try:
-            yield
-        except (OSError, sqlite3.OperationalError) as error:
-            words = reason(error) if isinstance(error, OSError) else told(str(error))
-            sentence = _("cannot write the recording {path}: {reason}").format(path=self.path, reason=words)
-            intact = _("what was recorded before is intact")
-            raise StorageError(f"{sentence}; {intact}" if self.keyframes else sentence) from error

@@ -76,7 +76,8 @@ def _train(control: socket.socket, job: Job) -> int:
         session, agenda = (_resumed if job.resume else _begun)(job)
         recording = session.writer.path
         state: Any = "running" if agenda.running else "paused"
-        server = Server(recording, Status(state, agenda.pace, 0.0, session.writer.keyframes))
+        status = Status(state, agenda.pace, 0.0, session.writer.keyframes)
+        server = Server(recording, status, moved=lambda: session.moved)
         stop = server.put
         signal.signal(signal.SIGTERM, lambda *_signal: stop(STOP))
         service = Service(session, server, agenda)

@@ -30,6 +30,8 @@ class Agenda:
     steps: Mapping[int, int] = field(default_factory=dict)
     """Step that each run is to come to."""
     forks: tuple[ForkRequest, ...] = ()
+    address: str = ""
+    """Where the trainer listens: other logins have other folders for sockets; see ``bntui.recording.live``."""
 
     def text(self) -> str:
         """As JSON."""
@@ -48,9 +50,10 @@ class Agenda:
             forks = tuple(map(ForkRequest.parse, told.pop("forks", ())))
             epochs, speed = natural("epochs", told.pop("epochs", 0)), pace(told.pop("pace", None))
             running = told.pop("running", False)
-            if told or not isinstance(running, bool) or len(forks) > MOST_FORKS:
+            address = told.pop("address", "")
+            if told or not isinstance(running, bool) or not isinstance(address, str) or len(forks) > MOST_FORKS:
                 raise ValueError(", ".join(told) or "running, forks")
-            return cls(running, speed, epochs, steps, forks)
+            return cls(running, speed, epochs, steps, forks, address)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             sentence = _("what was asked of the trainer last is damaged: {reason}")
             raise RecordingError(sentence.format(reason=error)) from error

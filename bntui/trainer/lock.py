@@ -1,36 +1,34 @@
-"""One trainer a recording: who holds it, and for how long."""
+"""One trainer a recording: who holds it, for how long, and where the file is that is held."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import sys
 from pathlib import Path
 
-from bntui.errors import RecordingError
+from bntui.errors import BntuiError, RecordingError, StorageError
 from bntui.language import _
 from bntui.link.address import lock_path
-from bntui.recording.writer import on_network
+from bntui.recording.draft import Node, node_of
+from bntui.recording.file import on_network
+from bntui.recording.live import is_live
 
 
 class Hold:
     """A recording that nobody else may write, until it is let go or the process ends, however it ends.
 
-    The lock lies in the user's runtime folder, where it names its holder; and on the recording itself, for whoever has
-    another runtime folder.  (Not on network file systems: there that lock would be SQLite's.)
+    The lock is on a file in the user's runtime folder, which names its holder; and on the recording itself, for whoever
+    has another runtime folder, and in case that folder vanishes.  Not on network file systems: there that lock would be
+    SQLite's, and another trainer of this user and machine is found by its socket.
     """
 
     def __init__(self, recording: Path) -> None:
         """Raises RecordingError where another trainer holds it, and names that."""
-        self._recording = recording
-        self._descriptors: list[int] = []
-        descriptor = os.open(lock_path(recording), os.O_RDWR | os.O_CREAT, 0o600)
-        if not _locked(descriptor):
-            holder = os.read(descriptor, 100).decode(errors="replace")
-            os.close(descriptor)
-            raise self._refusal(holder)
-        os.truncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        self._descriptors.append(descriptor)
+        self.recording = recording
+        self._file: int | None = None
+        self._name, self._lock = self._locked_name(recording)
         if recording.exists():
             try:
                 self.hold_file()
@@ -38,31 +36,104 @@ class Hold:
                 self.release()
                 raise
 
-    def hold_file(self) -> None:
+    def hold_file(self, *, locked: bool = False) -> None:
         """Hold the file as well, once it is there.
+
+        Args:
+            locked: this process has locked it already.
 
         Raises:
             RecordingError: another trainer holds it.
         """
-        if on_network(self._recording):
-            return
-        descriptor = os.open(self._recording, os.O_RDONLY)
-        if not _locked(descriptor):
+        descriptor = os.open(self.recording, os.O_RDONLY | os.O_CLOEXEC)
+        network = on_network(self.recording)
+        if not (locked or network or _locked(descriptor)) or (network and not locked and is_live(self.recording)):
             holder = _holder(descriptor)
             os.close(descriptor)
-            raise self._refusal(holder)
-        self._descriptors.append(descriptor)
+            raise _refusal(self.recording, holder)
+        self._file = descriptor
+
+    def rename(self, recording: Path) -> None:
+        """Hold another name instead of this one, before the file has it.
+
+        Raises:
+            RecordingError: another trainer holds it; this one is still held.
+        """
+        name, lock = self._locked_name(recording)
+        self._let_go_of_name()
+        self.recording, self._name, self._lock = recording, name, lock
+
+    def moved(self) -> bool:
+        """The recording's name does not lead to the file any more."""
+        if self._file is None:
+            return False
+        try:
+            found = os.stat(self.recording)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:  # a network that is down for a while
+            return False
+        return (found.st_dev, found.st_ino) != self._node()
+
+    def renew(self) -> None:
+        """Make the lock's file again where its folder vanished, so that a second trainer is refused by name."""
+        if node_of(self._lock) is None:
+            with contextlib.suppress(BntuiError, OSError):
+                name, lock = self._locked_name(self.recording)
+                os.close(self._name)
+                self._name, self._lock = name, lock
+
+    def place(self) -> Path:
+        """Where the file is now.
+
+        Raises:
+            StorageError: it was deleted, or nobody can say.
+        """
+        assert self._file is not None
+        if not os.fstat(self._file).st_nlink:
+            sentence = _("{path} was deleted or replaced while it was trained; training ended")
+            raise StorageError(sentence.format(path=self.recording))
+        path = _path_of(self._file)
+        if path is None or node_of(path) != self._node():
+            sentence = _("{path} was moved while it was trained; training ended, everything is saved where it is now")
+            raise StorageError(sentence.format(path=self.recording))
+        return path
 
     def release(self) -> None:
         """Let go of it; SQLite has closed the file by then, or its own locks would go too."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        self._let_go_of_name()
 
-    def _refusal(self, holder: str) -> RecordingError:
-        sentence = _("{recording} is being written by another process: bntui stop {recording} ends it")
-        if holder:
-            sentence = _("{recording} is being written by process {holder}: bntui stop {recording} ends it")
-        return RecordingError(sentence.format(recording=self._recording, holder=holder))
+    def _let_go_of_name(self) -> None:
+        if self._name >= 0:
+            os.close(self._name)
+            self._name = -1
+
+    def _node(self) -> Node:
+        assert self._file is not None
+        found = os.fstat(self._file)
+        return found.st_dev, found.st_ino
+
+    @staticmethod
+    def _locked_name(recording: Path) -> tuple[int, Path]:
+        path = lock_path(recording)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not _locked(descriptor):
+            holder = os.read(descriptor, 100).decode(errors="replace")
+            os.close(descriptor)
+            raise _refusal(recording, holder)
+        os.truncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        return descriptor, path
+
+
+def _refusal(recording: Path, holder: str) -> RecordingError:
+    sentence = _("{recording} is being written by another process: bntui stop {recording} ends it")
+    if holder:
+        sentence = _("{recording} is being written by process {holder}: bntui stop {recording} ends it")
+    return RecordingError(sentence.format(recording=recording, holder=holder))
 
 
 def _locked(descriptor: int) -> bool:
@@ -71,6 +142,17 @@ def _locked(descriptor: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _path_of(descriptor: int) -> Path | None:
+    """The name of an open file as the kernel knows it; None where it does not say."""
+    try:
+        if sys.platform == "darwin":
+            found = fcntl.fcntl(descriptor, fcntl.F_GETPATH, b"\0" * 1024)
+            return Path(os.fsdecode(found.rstrip(b"\0")))
+        return Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+    except OSError:
+        return None
 
 
 def _holder(descriptor: int) -> str:

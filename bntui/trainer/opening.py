@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,38 +16,77 @@ import bntui
 from bntui.errors import NameTakenError, RecordingError
 from bntui.language import _
 from bntui.recording.library import new_path
+from bntui.recording.reader import Reader
 from bntui.recording.reading import KEY
 from bntui.recording.writer import Writer
-from bntui.scenario.load import Scenario
+from bntui.scenario.load import Scenario, parse
 from bntui.trainer.bench import Bench
 from bntui.trainer.lock import Hold
 
 
 def created(scenario: Scenario, recording: Path | None, meta: Mapping[str, str]) -> tuple[Writer, Hold]:
-    """The recording, held; under a new name of the user's folder where none is given."""
-    if recording is not None:
-        return _held(recording, meta)
-    while True:
-        try:
-            return _held(new_path(scenario.path.stem if scenario.path else "recording"), meta)
-        except (NameTakenError, RecordingError):  # a trainer that was started at the same moment was first
-            time.sleep(0.01)
-
-
-def _held(path: Path, meta: Mapping[str, str]) -> tuple[Writer, Hold]:
-    held = Hold(path)
-    writer = None
+    """A draft of the recording, and the name that it will have, held; a new name of the user's folder by default."""
+    held = Hold(recording) if recording is not None else _new_name(scenario)
     try:
-        new = not path.exists()
-        writer = Writer.create(path, meta)
-        if new:
-            held.hold_file()
+        return Writer.draft(held.recording, meta), held
     except BaseException:
-        if writer is not None:
-            writer.abandon()
         held.release()
         raise
-    return writer, held
+
+
+def publish(writer: Writer, held: Hold, scenario: Scenario, *, chosen: bool) -> Hold:
+    """Give a draft its name; where that is taken meanwhile, another one, unless the user has chosen it.
+
+    Returns:
+        The hold on the recording.
+
+    Raises:
+        NameTakenError: the name that was chosen is taken.
+        StorageError: the disk is full, or the file system refuses.
+    """
+    while True:
+        try:
+            writer.publish(held.recording)
+            held.hold_file(locked=True)
+            return held
+        except NameTakenError:  # by somebody who does not know of our lock
+            if chosen:
+                raise
+            held.release()
+            held = _new_name(scenario)
+
+
+def folder_of(scenario: Scenario) -> Path:
+    """The folder from which a scenario names its data files."""
+    return scenario.path.parent if scenario.path else Path.cwd()
+
+
+def scenario_of(reader: Reader) -> Scenario:
+    """The scenario that a recording was begun from, with what was set on the command line.
+
+    Raises:
+        ScenarioError: it is not valid.
+        RecordingError: the recording does not hold it.
+    """
+    meta = reader.meta
+    try:
+        path = Path(meta["scenario_file"]) if meta["scenario_file"] else None
+        overrides = [(str(key), value) for key, value in json.loads(meta["overrides"])]
+        text = meta["scenario"]
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        sentence = _("{path}: the scenario is not in the recording; start again with: bntui run")
+        raise RecordingError(sentence.format(path=reader.path)) from error
+    return parse(text, file=meta["scenario_file"], path=path, overrides=overrides)
+
+
+def _new_name(scenario: Scenario) -> Hold:
+    stem = scenario.path.stem if scenario.path else "recording"
+    skip = 0
+    while True:
+        try:
+            return Hold(new_path(stem, skip=skip))
+        except RecordingError:  # a trainer that was started at the same moment was first
+            skip += 1
 
 
 def circumstances(device: torch.device, meta: Mapping[str, str] | None) -> str:

@@ -24,7 +24,8 @@ class Past:
 
     def __init__(self, path: Path, make: Callable[[RunInfo], Run]) -> None:
         """``make`` builds a run in the state that its configuration gives it, without a parent's."""
-        self._path = path
+        self.path = path
+        """Of the recording, which may change while it is written."""
         self._make = make
 
     def reach(self, index: int, step: int) -> Run:
@@ -33,7 +34,7 @@ class Past:
         Raises:
             RecordingError: what the recording holds of it is damaged.
         """
-        with closing(Reader(self._path)) as reader:
+        with closing(Reader(self.path)) as reader:
             return self._reach(reader, index, step)
 
     def _reach(self, reader: Reader, index: int, step: int) -> Run:
@@ -82,7 +83,7 @@ class Past:
         Raises:
             RecordingError: what the recording holds of it is damaged.
         """
-        with closing(Reader(self._path)) as reader:
+        with closing(Reader(self.path)) as reader:
             there = self._reach(reader, parent, step)
             names = take_over(child, there)
             child.departed = there.departed

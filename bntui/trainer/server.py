@@ -99,6 +99,10 @@ class Server:
             self._bind(recording)
             self._recording, self._told_moved = recording, False
 
+    def look_again(self) -> None:
+        """The recording could not be followed: say so once more, later."""
+        self._told_moved = False
+
     def close(self) -> None:
         """Take no more clients; the last status reaches those that are there.
 

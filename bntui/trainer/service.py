@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from bntui.errors import RecordingError, ScenarioError, UsageError
+from bntui.errors import RecordingError, ScenarioError, StorageError, UsageError
 from bntui.language import _
 from bntui.link import State, Status
 from bntui.link.requests import ForkRequest, Order, Pace
@@ -38,7 +38,7 @@ class Service:
         self._pause_at: float | None = None
         self._next_epoch = time.monotonic()
         self._done: deque[float] = deque([time.monotonic()], maxlen=512)
-        session.writer.plan(agenda.text())
+        self._plan(agenda)
 
     def serve(self) -> None:
         """Train until all runs are over or a client says stop; the recording is closed either way."""
@@ -51,6 +51,7 @@ class Service:
             self._session.interrupt()
             self._plan(self._agenda.paused())
         self._session.writer.flush()
+        self._session.writer.plan(replace(self._agenda, address="").text())
         self._publish("stopped" if self._stop else "finished")
         self._session.close()
 
@@ -144,6 +145,10 @@ class Service:
                 self._refused = self._commands
             case ForkRequest():
                 self._plan(agenda.with_fork(request))
+            case Rebound():
+                self._plan(agenda)
+            case Moved():
+                self._follow()
             case Refused(sender, why):
                 self._log(why)
                 sender.refuse(why, self._commands)
@@ -162,8 +167,25 @@ class Service:
 
     def _plan(self, agenda: Agenda) -> None:
         """Take in what is to be done: it is in the recording before anybody is told."""
-        self._agenda = agenda
-        self._session.writer.plan(agenda.text())
+        self._agenda = replace(agenda, address=self._server.address)
+        self._session.writer.plan(self._agenda.text())
+
+    def _follow(self) -> None:
+        """Continue where the recording was moved to; while readers are in the way, where it was.
+
+        Raises:
+            StorageError: the recording is gone; all that can be saved is saved.
+        """
+        try:
+            followed = self._session.follow()
+        except StorageError:
+            self._session.leave()
+            raise
+        if followed:
+            self._server.follow(self._session.writer.path)
+            self._plan(self._agenda)
+        else:
+            self._server.look_again()
 
     def _interrupted(self) -> bool:
         """Asked before every step: is there a pause or stop that cannot wait for the epoch's end?"""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bntui.errors import Problem, RecordingError, ScenarioError, UsageError
+from bntui.errors import Problem, RecordingError, ScenarioError, StorageError, UsageError
 from bntui.language import _
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import ENDINGS, Event, Fork, RunInfo
 from bntui.recording.reader import Reader
+from bntui.recording.recorded import has_keyframes, nothing_recorded
 from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_ELSEWHERE
 from bntui.recording.writer import Writer
 from bntui.scenario.checks import Facts, problems, rest_of_epoch
@@ -24,7 +25,7 @@ from bntui.scenario.schema import RunConfig
 from bntui.trainer.bench import Bench, from_recording, from_scenario
 from bntui.trainer.data import Scaling, fit_scaling
 from bntui.trainer.lock import Hold
-from bntui.trainer.opening import circumstances, created, meta_of
+from bntui.trainer.opening import circumstances, created, folder_of, meta_of, publish, scenario_of
 from bntui.trainer.past import Past, last_step
 from bntui.trainer.run import Run
 from bntui.trainer.trouble import Watch, kinds_of
@@ -34,7 +35,7 @@ class Session:
     """The runs that are being trained, in turn, into one recording."""
 
     def __init__(self, bench: Bench, writer: Writer, hold: Hold) -> None:
-        """``hold`` is on the recording; :meth:`close` lets go of it."""
+        """``hold`` is on the recording's name; :meth:`close` lets go of it."""
         self.writer = writer
         self._hold = hold
         self.runs: list[Run] = []
@@ -54,28 +55,34 @@ class Session:
             ScenarioError, DataError, DeviceError: before anything is recorded.
             StorageError: the recording cannot be written.
         """
-        first = scenario.runs[0].config
-        bench = from_scenario(first, scenario.path.parent if scenario.path else Path.cwd())
+        bench = from_scenario(scenario.runs[0].config, folder_of(scenario))
         _check(scenario.runs, bench.facts)
         session = cls(bench, *created(scenario, recording, meta_of(scenario, bench, overrides)))
         try:
             with session.writer.together():
-                bench.record(session.writer)
-                for index, run in enumerate(scenario.runs):
-                    scaling = fit_scaling(run.config.data.scaling, bench.data.x[bench.train])
-                    session._scalings[index] = scaling
-                    made = session._built(index, run.name, run.config)
-                    session._add(made, run.config.record.budget * 1e6 / len(scenario.runs))
-                    session.runs.append(made)
+                session._begin(scenario)
+            session._hold = publish(session.writer, session._hold, scenario, chosen=recording is not None)
+            session._past.path = session.writer.path
         except BaseException:
             session.writer.discard()
             session._hold.release()
             raise
         return session
 
+    def _begin(self, scenario: Scenario) -> None:
+        """The samples, and every run in its initial state."""
+        self._bench.record(self.writer)
+        for index, run in enumerate(scenario.runs):
+            self._scalings[index] = fit_scaling(run.config.data.scaling, self._bench.data.x[self._bench.train])
+            made = self._built(index, run.name, run.config)
+            self._add(made, run.config.record.budget * 1e6 / len(scenario.runs))
+            self.runs.append(made)
+
     @classmethod
     def resume(cls, path: Path, *, all_runs: bool = True) -> Session:
         """Go on where a recording ends: every run that is not over, from its last keyframe.
+
+        A recording without a keyframe begins again, from its scenario.
 
         Args:
             all_runs: false for a fork alone: the others stay where they were interrupted.
@@ -89,12 +96,25 @@ class Session:
         writer = None
         try:
             with closing(Reader(path)) as reader:
-                if not reader.runs or any(last_step(reader, run.index) is None for run in reader.runs):
-                    raise RecordingError(_("{path} has no keyframe: there is nothing to go on from").format(path=path))
+                empty = not has_keyframes(reader)
+                if empty and not all_runs:
+                    raise nothing_recorded(path)
+                if not empty and any(last_step(reader, run.index) is None for run in reader.runs):
+                    raise RecordingError(_("{path} is damaged: a run has no keyframe").format(path=path))
                 reader.verify_runs()
-                bench = from_recording(reader, configuration(reader.runs[0].config))
+                if empty:
+                    scenario = scenario_of(reader)
+                    bench = from_scenario(scenario.runs[0].config, folder_of(scenario))
+                    _check(scenario.runs, bench.facts)
+                else:
+                    bench = from_recording(reader, configuration(reader.runs[0].config))
             writer = Writer.reopen(path)
             session = cls(bench, writer, held)
+            if empty:
+                with writer.together():
+                    writer.clear()
+                    session._begin(scenario)
+                return session
             with closing(Reader(path)) as reader:
                 for run in reader.runs if all_runs else ():
                     session._take_up(reader, run)
@@ -104,6 +124,42 @@ class Session:
             held.release()
             raise
         return session
+
+    @property
+    def moved(self) -> bool:
+        """The recording is not where it was; also renews the lock where its folder vanished.  Safe in any thread."""
+        self._hold.renew()
+        return self._hold.moved()
+
+    def follow(self) -> bool:
+        """Continue where the recording is now, if it was moved; False where that must be tried again.
+
+        Raises:
+            StorageError: it was deleted, or nobody can say where it is: see :meth:`leave`.
+        """
+        before = self._hold.recording
+        if not self._hold.moved():  # it is back
+            return True
+        path = self._hold.place()
+        try:
+            self._hold.rename(path)
+        except RecordingError:  # held by a trainer that is about to see that the name is not its own any more
+            return False
+        try:
+            self.writer.follow(path)
+        except StorageError:  # readers are in the way
+            self._hold.rename(before)
+            return False
+        self._past.path = path
+        return True
+
+    def leave(self) -> None:
+        """Let go of a recording that cannot be followed; what was trained is in that file, and nothing beside it."""
+        with suppress(StorageError):
+            self.interrupt()
+            self.writer.flush()
+        self.writer.leave()
+        self._hold.release()
 
     def close(self) -> None:
         """Write what is still held back, fold the journal in, and let go of the recording."""

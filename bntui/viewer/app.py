@@ -172,12 +172,12 @@ def open_recording(
         UsageError: several that cannot be compared.
         RecordingError: the file is not a recording, is from a newer version, or is damaged.
     """
-    from bntui.recording.reader import Reader
+    from bntui.recording.recorded import recorded
     from bntui.viewer.client import Trainer
 
     if not isinstance(path, Path):
         from bntui.recording.joined import Joined
 
         return Joined(path), None
-    reader = Reader(path)
+    reader = recorded(path)
     return reader, trainer if trainer is not None else Trainer.connect(path)

@@ -1,0 +1,201 @@
+"""A recording that begins: written under a temporary name, and given its own when it can be opened.
+
+A process that is killed before leaves a hidden file, never a recording that is empty or damaged.  The next recording in
+that folder removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from bntui.errors import NameTakenError, StorageError
+from bntui.foreign import reason
+from bntui.language import _
+
+PREFIX: Final = ".bntui-draft-"
+"""How temporary names begin: neither a shell's ``*`` nor ``*.bntui`` finds them."""
+BESIDE: Final = ("-wal", "-shm", "-journal")
+"""What SQLite puts behind a recording's name."""
+ABANDONED: Final = 24 * 3600.0
+"""Seconds after which a draft is left over, where no lock says so."""
+NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+"""What file systems without hard links answer: FAT, many network file systems."""
+
+
+class Draft:
+    """An empty file in a folder, locked while its process lives (but not on network file systems).
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+
+    def __init__(self, path: Path, *, lock: bool) -> None:
+        """``path`` is the name that the recording is to have."""
+        self._lock = lock
+        self._final = path
+        with _storage(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path.parent, locked=lock)
+            self.path, self._descriptor = self._made()
+
+    def _made(self) -> tuple[Path, int]:
+        while True:
+            path = self._final.parent / f"{PREFIX}{secrets.token_hex(6)}"
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            if not self._lock or (_locked(descriptor) and os.fstat(descriptor).st_nlink):
+                return path, descriptor
+            os.close(descriptor)  # somebody has removed it as left over before it was locked
+
+    def publish(self, path: Path) -> None:
+        """Give it its name, in one step, once its bytes are on the disk; SQLite must have closed it.
+
+        Raises:
+            NameTakenError: the name is taken, or a journal of another recording of that name was left.
+            StorageError: the file system refuses.
+        """
+        self._final = path
+        left = next((beside for ending in BESIDE if (beside := _beside(path, ending)).exists()), None)
+        if left is not None and not os.path.lexists(path):
+            sentence = _("{left} is left of another recording of this name: choose another name with -o")
+            raise NameTakenError(sentence.format(left=left))
+        with _storage(path):
+            os.fsync(self._descriptor)
+            _rename(self.path, path)
+            _sync_folder(path.parent)
+        self.path = path
+
+    def close(self) -> None:
+        """Let go of the lock; SQLite must have closed the file, or its own locks would go too."""
+        os.close(self._descriptor)
+
+    def discard(self) -> None:
+        """Remove it, published or not."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+
+Node = tuple[int, int]
+"""Device and number of a file: what it is, whatever its name."""
+
+
+def node_of(path: Path) -> Node | None:
+    """Which file a name leads to; None where there is none, or it cannot be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def moved_away(path: Path) -> StorageError:
+    """That a recording can not be written any more under its name."""
+    return StorageError(_("{path} was moved or deleted while it was trained; training ended").format(path=path))
+
+
+def name_taken(path: Path) -> NameTakenError:
+    """That a recording would overwrite something."""
+    return NameTakenError(_("{path} exists already: choose another name with -o").format(path=path))
+
+
+@contextlib.contextmanager
+def _storage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        if os.path.lexists(path):
+            raise name_taken(path) from error
+        raise _unwritable(path, error) from error  # a file where a folder should be
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> StorageError:
+    return StorageError(_("cannot write the recording {path}: {reason}").format(path=path, reason=reason(error)))
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sweep(folder: Path, *, locked: bool) -> None:
+    """Remove what killed processes have left."""
+    for path in folder.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # somebody else's, or removed meanwhile
+            if not locked:
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink()
+                continue
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                if _locked(descriptor):
+                    path.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _rename(before: Path, after: Path) -> None:
+    """Rename a file; nothing is ever overwritten.
+
+    Raises:
+        FileExistsError: there is something of that name.
+    """
+    try:
+        os.link(before, after)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        _rename_exclusively(before, after)
+    else:
+        before.unlink()
+
+
+def _rename_exclusively(before: Path, after: Path) -> None:
+    """Where there are no hard links: the kernel's rename that does not overwrite, or a look before a plain one."""
+    names = os.fsencode(before), os.fsencode(after)
+    library = ctypes.CDLL(None, use_errno=True)
+    result = -1
+    ctypes.set_errno(errno.ENOSYS)
+    if sys.platform == "linux" and hasattr(library, "renameat2"):
+        here, no_replace = -100, 1  # AT_FDCWD, RENAME_NOREPLACE
+        result = library.renameat2(here, names[0], here, names[1], no_replace)
+    elif sys.platform == "darwin" and hasattr(library, "renamex_np"):
+        exclusive = 4  # RENAME_EXCL
+        result = library.renamex_np(*names, exclusive)
+    if result == 0:
+        return
+    code = ctypes.get_errno()
+    if code in NO_LINKS:
+        if os.path.lexists(after):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(after))
+        before.rename(after)  # two programs of this user are kept apart by the lock on the name
+    else:
+        raise OSError(code, os.strerror(code), str(after))
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # not every file system can
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

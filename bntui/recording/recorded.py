@@ -1,0 +1,38 @@
+"""A recording that something was recorded in: what every command but ``resume`` needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bntui.errors import RecordingError
+from bntui.language import _
+
+if TYPE_CHECKING:
+    from bntui.recording.reader import Reader
+
+
+def nothing_recorded(path: Path) -> RecordingError:
+    """That a recording has no keyframe: its training was ended before the first one."""
+    sentence = _("{path}: no keyframe was recorded; start again with: bntui resume {path}")
+    return RecordingError(sentence.format(path=path))
+
+
+def has_keyframes(reader: Reader) -> bool:
+    """Whether any run has one."""
+    return any(len(reader.history(run.index)) for run in reader.runs)
+
+
+def recorded(path: Path) -> Reader:
+    """A recording with something to show.
+
+    Raises:
+        RecordingError: the file is not a recording, is from a newer version, is damaged, or has no keyframe.
+    """
+    from bntui.recording.reader import Reader  # with NumPy, which the gallery does not wait for
+
+    reader = Reader(path)
+    if not has_keyframes(reader):
+        reader.close()
+        raise nothing_recorded(path)
+    return reader
