@@ -17,9 +17,10 @@ from bntui.language import _
 from bntui.link import OVER, Status
 from bntui.recording.history import ENDINGS
 from bntui.recording.reader import Reader
+from bntui.recording.recorded import moved_to
 from bntui.show import data_lines, plain
 from bntui.text import json_text, say
-from bntui.viewer.client import Trainer
+from bntui.viewer.client import ME, Trainer
 
 ENDS = (*ENDINGS, "interrupted")
 """Kinds of events after which a trainer may go."""
@@ -124,12 +125,15 @@ def reporter(known: Known, *, as_json: bool) -> Iterator[Reporter]:
         yield ProgressBars(progress, known)
 
 
-def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> None:
+def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Path:
     """Report until the trainer is done; what is ``known`` is not told again.
+
+    Returns:
+        The recording, which may have been renamed.
 
     Raises:
         TrainerError: the trainer failed, with what it said last.
-        KeyboardInterrupt: Ctrl+C; the trainer has been told to stop, and everything is saved.
+        KeyboardInterrupt: Ctrl+C; a trainer that was started here has been told to stop, and everything is saved.
     """
     trainer = Trainer.connect(recording)
     reader = Reader(recording)
@@ -142,16 +146,22 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Non
                 if status is None:
                     break
                 last = status
+                moved_to(reader, status.recording)
                 reader.refresh()
                 out.report(reader, status)
                 if status.state in OVER:
                     reader.release()  # the trainer is about to fold the journal in
             except KeyboardInterrupt:
                 interrupted = True
+                if last.owner != ME:
+                    said = _("training goes on; stop it with: bntui stop {recording}").format(recording=reader.path)
+                    print(said, file=sys.stderr)
+                    raise
                 with contextlib.suppress(BntuiError):
                     trainer.send("stop")
             except BrokenPipeError:  # whoever read our lines has gone
-                trainer.send("stop")
+                if last.owner == ME:
+                    trainer.send("stop")
                 raise
         reader.refresh()
         out.report(reader, last)
@@ -161,11 +171,12 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Non
     reader.close()
     state = last.state if last.state in OVER else "finished" if ended else "failed"
     if as_json:
-        JsonLines.line(event="end", state=state, recording=str(recording))
+        JsonLines.line(event="end", state=state, recording=str(reader.path))
     if interrupted:
         raise KeyboardInterrupt
     if state == "failed":
-        raise TrainerError(last.message or lost(recording))
+        raise TrainerError(last.message or lost(reader.path))
+    return reader.path
 
 
 def lost(recording: Path) -> str:

@@ -19,11 +19,12 @@ from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms, sampled
 from bntui.recording.history import Event, Fork, RunHistory, RunInfo
 from bntui.recording.sentences import FINISHED
+from bntui.viewer.client import ME
 from bntui.viewer.view import RunView
 from tests import factory
 
-PAUSED = Status("paused", 10, 0, 0)
-RUNNING = Status("running", 10, 9.8, 0)
+PAUSED = Status("paused", 10, 0, 0, owner=ME)
+RUNNING = Status("running", 10, 9.8, 0, owner=ME)
 
 
 class FakeReader:

@@ -270,7 +270,11 @@ async def test_pace_is_seen_while_paused() -> None:
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("live", [True, False])
 async def test_ctrl_c_says_how_to_end(live: bool) -> None:
-    async with start(FakeTrainer() if live else None).run_test(size=BIG) as pilot:
+    trainer = FakeTrainer() if live else None
+    async with start(trainer).run_test(size=BIG) as pilot:
+        if trainer is not None:
+            trainer.say(PAUSED)
+            await until(pilot, lambda: lab(pilot).status == PAUSED)
         await pilot.press("ctrl+c", "ctrl+c")
         assert notices(pilot) == ["d detaches, q stops and quits." if live else "q quits."]
 
@@ -472,6 +476,44 @@ async def test_q_stops_the_trainer_and_waits_for_its_last_word(reader: FakeReade
         trainer.say(None)
         await until(pilot, lambda: not app.is_running or app._exit)
     assert reader.closed
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize(
+    "status",
+    [
+        None,  # not heard yet
+        replace(RUNNING, owner="another screen"),
+        replace(PAUSED, owner=""),
+        replace(RUNNING, clients=2),  # ours, and somebody else looks at it
+    ],
+)
+@pytest.mark.parametrize("key", ["q", "ctrl+q"])
+async def test_q_never_stops_another_ones_training(status: Status | None, key: str) -> None:
+    trainer = FakeTrainer()
+    app = start(trainer)
+    async with app.run_test(size=BIG) as pilot:
+        if status is not None:
+            trainer.say(status)
+            await until(pilot, lambda: lab(pilot).status == status)
+        await pilot.press("ctrl+c")
+        assert notices(pilot) == ["q leaves; training goes on."]
+        await pilot.press(key)
+        assert app._exit
+        said = str(app._exit_renderables[0])
+        assert "Training goes on. Come back with: bntui attach '/recordings/a title.bntui'" in said
+        assert "Stop it with: bntui stop '/recordings/a title.bntui'" in said
+    assert trainer.sent == []
+    assert trainer.closed
+
+
+async def test_a_renamed_recording_is_read_on_under_its_new_name(reader: FakeReader) -> None:
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        trainer.say(replace(RUNNING, recording="/recordings/renamed.bntui"))
+        await until(pilot, lambda: reader.path == Path("/recordings/renamed.bntui"))
+        assert reader.released  # its connection is to a file of the old name
+        assert notices(pilot) == ["The recording was renamed: /recordings/renamed.bntui"]
 
 
 @pytest.mark.usefixtures("reader")

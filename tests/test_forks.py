@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from bntui.errors import RecordingError, ScenarioError, StorageError
+from bntui.link.requests import ForkRequest
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.history import RunInfo
 from bntui.recording.reader import Reader
 from bntui.recording.writer import Writer
 from bntui.scenario.load import Override, parse
-from bntui.trainer.agenda import Agenda, ForkRequest
+from bntui.trainer.agenda import Agenda
 from bntui.trainer.session import Session
 from tests.same import compare
 from tests.test_resume import kill, whole

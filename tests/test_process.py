@@ -20,7 +20,7 @@ from bntui.link import Status
 from bntui.link.address import runtime_folder, socket_path
 from bntui.recording.live import is_live
 from bntui.recording.reader import Reader
-from bntui.viewer.client import IdleTrainer, Trainer
+from bntui.viewer.client import ME, IdleTrainer, Trainer
 from tests.test_session import DIGITS, TWO_RUNS
 
 LONG = DIGITS.replace("epochs = 6", "epochs = 100000") + TWO_RUNS
@@ -65,7 +65,7 @@ def test_a_live_trainer_obeys_and_outlives_its_viewers(tmp_path: Path) -> None:
     recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", start=False)
     trainer = Trainer.connect(recording)
     assert trainer is not None
-    assert trainer.receive(timeout=60) == Status("paused", None, 0.0, 2, clients=1, recording=str(recording))
+    assert trainer.receive(timeout=60) == Status("paused", None, 0.0, 2, clients=1, recording=str(recording), owner=ME)
     assert oct(socket_path(recording).stat().st_mode & 0o777) == "0o600"
 
     trainer.send("step")

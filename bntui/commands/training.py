@@ -77,7 +77,7 @@ def run(
         return
     from bntui.headless import follow
 
-    follow(recording, as_json=as_json)
+    recording = follow(recording, as_json=as_json)
     if not as_json:
         say(recording)
 
@@ -163,7 +163,7 @@ def _watch(recording: Path, start: Callable[[], Path], *, without_screen: bool, 
     from bntui.headless import Known, follow
 
     known = Known.of(recording)
-    follow(start(), as_json=as_json, known=known)
+    recording = follow(start(), as_json=as_json, known=known)
     if not as_json:
         say(recording)
 

@@ -33,7 +33,7 @@ OVER: Final[tuple[State, ...]] = ("finished", "stopped", "failed")
 LONGEST_MESSAGE: Final = 20_000
 """Characters of a status' sentences."""
 
-WORDS: Final = ("message", "refusal", "recording")
+WORDS: Final = ("message", "refusal", "recording", "owner")
 """Fields of a status that are texts."""
 
 INTERACTIVE_PACE: Final = 10.0
@@ -71,6 +71,8 @@ class Status:
     """Open connections, that of the reader included."""
     recording: str = ""
     """Path of the recording now: it may be renamed while it is trained."""
+    owner: str = ""
+    """Name of the process that started the training, see ``client.ME``: only there does quitting stop it."""
 
     def line(self) -> bytes:
         """As a frame."""
@@ -92,7 +94,7 @@ class Status:
             state, words = told["state"], [told.get(name, "") for name in WORDS]
             if state not in get_args(State) or not all(isinstance(word, str) for word in words):
                 raise FrameError(_("a frame is not a status"))
-            message, refusal, recording = words
+            message, refusal, recording, owner = words
             return Status(
                 state,
                 pace(told["pace"]),
@@ -102,6 +104,7 @@ class Status:
                 refusal,
                 **{name: natural(name, told.get(name, 0)) for name in ("refused", "commands", "clients")},
                 recording=recording,
+                owner=owner,
             )
         except (LookupError, TypeError) as error:
             raise FrameError(_("a frame is not a status")) from error

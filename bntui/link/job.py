@@ -24,6 +24,8 @@ class Job:
     resume: bool
     language: str
     """Of whoever started the trainer: its errors are said to them."""
+    owner: str = ""
+    """Name of the process that starts the trainer, see ``client.ME``."""
     recording: str | None = None
     """Path; None chooses a new name in the user's folder."""
     scenario: str = ""
@@ -57,7 +59,7 @@ class Job:
             job = Job(**told, overrides=overrides, pace=speed, fork=None if fork is None else ForkRequest.parse(fork))
         except (TypeError, ValueError) as error:
             raise FrameError(_("a frame is not a job")) from error
-        texts = (job.language, job.scenario, job.text or "", job.recording or "")
+        texts = (job.language, job.owner, job.scenario, job.text or "", job.recording or "")
         if not all(isinstance(text, str) for text in texts) or not isinstance(job.resume, bool):
             raise FrameError(_("a frame is not a job"))
         if not isinstance(job.start, bool) or (job.resume and job.recording is None):

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bntui.errors import RecordingError
 from bntui.language import _
 
 if TYPE_CHECKING:
     from bntui.recording.reader import Reader
+
+
+class MovingReader(Protocol):
+    """What of a reader has to do with its file's name."""
+
+    path: Path
+
+    def release(self) -> None: ...
 
 
 def nothing_recorded(path: Path) -> RecordingError:
@@ -36,3 +44,12 @@ def recorded(path: Path) -> Reader:
         reader.close()
         raise nothing_recorded(path)
     return reader
+
+
+def moved_to(reader: MovingReader, path: str) -> bool:
+    """Read on under the name that a trainer says its recording has now; True where that is another one."""
+    if not path or reader.path.resolve() == Path(path):
+        return False
+    reader.release()
+    reader.path = Path(path)
+    return True

@@ -77,7 +77,7 @@ def _train(control: socket.socket, job: Job) -> int:
         recording = session.writer.path
         state: Any = "running" if agenda.running else "paused"
         status = Status(state, agenda.pace, 0.0, session.writer.keyframes)
-        server = Server(recording, status, moved=lambda: session.moved)
+        server = Server(recording, status, owner=job.owner, moved=lambda: session.moved)
         stop = server.put
         signal.signal(signal.SIGTERM, lambda *_signal: stop(STOP))
         service = Service(session, server, agenda)

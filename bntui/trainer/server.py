@@ -50,8 +50,14 @@ Heard = Request | Refused | Rebound | Moved
 class Server:
     """Listens on a recording's socket; requests of all clients come in one queue."""
 
-    def __init__(self, recording: Path, status: Status, moved: Callable[[], bool] = lambda: False) -> None:
-        """``moved`` says whether the recording is not where it was; it is called from a thread of its own.
+    def __init__(
+        self, recording: Path, status: Status, *, owner: str = "", moved: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Listen at once.
+
+        Args:
+            owner: the process that started the training: see ``Status.owner``.
+            moved: whether the recording is not where it was; called from a thread of its own.
 
         Raises:
             BntuiError: there is no folder for the socket.
@@ -59,7 +65,8 @@ class Server:
         self.heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self.urgent = threading.Event()
         """A pause, fork or stop has come in that was not yet obeyed, or the recording was moved."""
-        self.status = replace(status, recording=str(recording))
+        self._owner = owner
+        self.status = replace(status, recording=str(recording), owner=owner)
         self._recording = recording
         self._moved, self._told_moved = moved, False
         self._closing = False
@@ -86,7 +93,7 @@ class Server:
     def publish(self, status: Status) -> None:
         """Tell all clients; those that connect later hear it first."""
         with self._mutex:
-            self.status = replace(status, recording=str(self._recording))
+            self.status = replace(status, recording=str(self._recording), owner=self._owner)
             self._tell()
 
     def follow(self, recording: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bntui.errors import TrainerError
 from bntui.language import _, spoken
@@ -21,6 +22,9 @@ from bntui.link.job import Answer, Job
 from bntui.link.requests import ForkRequest
 from bntui.link.wire import FrameError, Lines
 from bntui.recording.live import dial
+
+ME: Final = secrets.token_hex(8)
+"""Name of this process for trainers: those that it starts are its own."""
 
 
 class Trainer:
@@ -143,6 +147,7 @@ class IdleTrainer:
                 start=start,
                 pace=pace,
                 language=spoken(),  # its errors are shown to this user
+                owner=ME,
             )
         )
 
@@ -161,7 +166,9 @@ class IdleTrainer:
         """
         wanted = None if fork is None else ForkRequest.parse(fork)
         where = str(recording.resolve())
-        return self._do(Job(resume=True, recording=where, fork=wanted, start=start, pace=pace, language=spoken()))
+        return self._do(
+            Job(resume=True, recording=where, fork=wanted, start=start, pace=pace, language=spoken(), owner=ME)
+        )
 
     def _do(self, job: Job) -> Path:
         try:

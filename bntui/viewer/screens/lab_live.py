@@ -14,8 +14,10 @@ from textual.binding import Binding, BindingType
 from bntui.errors import RecordingError, TrainerError
 from bntui.language import N_, _
 from bntui.link import OVER, PACES, Command, Status
+from bntui.recording.recorded import moved_to
 from bntui.text import clean
 from bntui.viewer import chrome, session
+from bntui.viewer.client import ME
 from bntui.viewer.feed import TrainerLink
 from bntui.viewer.screens.lab_waking import TrainerScreen
 
@@ -32,6 +34,8 @@ ONLY_LOOKING: Final = N_("Comparing is for looking: bntui replay FILE opens one 
 IS_OVER: Final = N_("Training is over: all is recorded.")
 GONE: Final = N_("The trainer ended unexpectedly; what it recorded is saved. Space goes on from there.")
 GOES_ON: Final = N_("Training goes on. Come back with: {command}")
+STOPS_WITH: Final = N_("Stop it with: {command}")
+MOVED: Final = N_("The recording was renamed: {path}")
 ONE_AT_A_TIME: Final = N_("A fork is on its way: one at a time.")
 
 
@@ -46,7 +50,7 @@ class LiveScreen(TrainerScreen):
         Binding("minus", "pace(-1)", N_("Slower")),
         Binding("f", "fork", N_("Fork: a new run from this keyframe")),
         Binding("d", "detach", N_("Detach: training goes on")),
-        Binding("q", "app.quit", N_("Stop training and quit")),
+        Binding("q", "app.quit", N_("Quit; stops the training that was started here")),
     ]
 
     def __init__(self, reader: session.Recording, trainer: TrainerLink | None) -> None:
@@ -113,6 +117,8 @@ class LiveScreen(TrainerScreen):
 
     def _heard(self, status: Status) -> None:
         first, self.status, self._pace = self.status is None, status, status.pace
+        if moved_to(self._reader, status.recording):
+            self.notify(clean(_(MOVED).format(path=status.recording)), markup=False)
         if status.state == "failed" and status.message:
             self._complain(TrainerError(status.message))
         if status.refused != self._refused_at:
@@ -128,7 +134,10 @@ class LiveScreen(TrainerScreen):
             if self._reader.refresh():
                 self.taken_in()
         except RecordingError as error:
-            self._complain(error)
+            if (
+                self._trainer is None or self._reader.path.exists()
+            ):  # else it is being renamed: the trainer says to what
+                self._complain(error)
 
     def _hung_up(self) -> None:
         if self._trainer is not None:
@@ -206,14 +215,28 @@ class LiveScreen(TrainerScreen):
 
     def interrupted(self) -> None:
         """Ctrl+c copies or interrupts elsewhere: say what ends this screen."""
-        self._say_once(_("d detaches, q stops and quits.") if self._trainer is not None else _("q quits."))
+        if self._trainer is None:
+            self._say_once(_("q quits."))
+        else:
+            stops = _("d detaches, q stops and quits.")
+            self._say_once(stops if self._stops_with_us() else _("q leaves; training goes on."))
+
+    def _stops_with_us(self) -> bool:
+        """Training ends with this screen: it was started here, and nobody else is looking."""
+        return self.status is not None and self.status.owner == ME and self.status.clients <= 1
 
     def quit(self) -> None:
-        """Stop the trainer, everything saved, and end the program; asked twice, without waiting for it."""
+        """End the program, and a training that was started here: everything is saved.
+
+        Another's training goes on, and one that others look at.  Asked twice, it does not wait for the trainer.
+        """
         if self._waking is not None:
             self._waking.discard()
         if self._trainer is None or self._leaving:
             self._leave()
+        elif not self._stops_with_us() and not (self.status is not None and self.status.state in OVER):
+            goes_on = _(GOES_ON).format(command=self._come_back())
+            self._say_and_exit(goes_on, _(STOPS_WITH).format(command=self._with_file("bntui stop")))
         elif self._command("stop"):
             self._leaving = True
             self._draw()
