@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.command import CommandPalette
 from textual.screen import Screen
 
 from bntui.errors import BntuiError
 from bntui.language import _
 from bntui.link.address import runtime_folder
+from bntui.viewer.line import PacedApp
 from bntui.viewer.palette import SEARCH, commands, of_keys
 from bntui.viewer.theme import THEME
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 Outcome = TypeVar("Outcome")
 
 
-class LabApp(App[BntuiError]):
+class LabApp(PacedApp[BntuiError]):
     """The laboratory.  It returns the error that ended it, if one did.
 
     Args:

@@ -16,7 +16,7 @@ from bntui.viewer import fork_rows
 from bntui.viewer.figures import count, epoch
 from bntui.viewer.fork_form import Form, Origin
 from bntui.viewer.fork_verdict import Verdict, judge
-from bntui.viewer.narrow import Overlay
+from bntui.viewer.overlay import Overlay
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.widgets import RowsWidget, framed
 

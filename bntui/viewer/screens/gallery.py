@@ -20,7 +20,6 @@ from bntui.errors import BntuiError
 from bntui.language import N_, _
 from bntui.link import INTERACTIVE_PACE
 from bntui.text import clean
-from bntui.viewer.narrow import NarrowCompositor
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw, scrolled
 from bntui.viewer.widgets import RowsWidget
@@ -52,7 +51,6 @@ class GalleryScreen(SpokenScreen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._compositor = NarrowCompositor()
         self.gallery = Gallery()
         self._canvas = RowsWidget("gallery")
         self._idle: IdleTrainer | None = None

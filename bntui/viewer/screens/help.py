@@ -18,7 +18,7 @@ from textual.widgets import Static
 from bntui.definitions import definitions
 from bntui.language import N_, _
 from bntui.lessons import lesson
-from bntui.viewer.narrow import Overlay
+from bntui.viewer.overlay import Overlay
 from bntui.viewer.panels import BY_NAME
 from bntui.viewer.theme import ACCENT
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events, on
@@ -17,8 +18,8 @@ from bntui.recording.history import Event, RunInfo, Unit
 from bntui.text import clean
 from bntui.viewer import chrome, epochs, family, figures, parts, session, troubles
 from bntui.viewer.feed import TrainerLink
-from bntui.viewer.layout import TIMELINE, Layout, layout
-from bntui.viewer.narrow import NarrowCompositor
+from bntui.viewer.image import Part
+from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE, Layout, layout
 from bntui.viewer.panels import BY_NAME, PANELS
 from bntui.viewer.screens.lab_live import GOES_ON, ONE_AT_A_TIME, LiveScreen
 from bntui.viewer.session import ViewState
@@ -75,7 +76,6 @@ class LabScreen(LiveScreen):
         self, reader: session.Recording, trainer: TrainerLink | None = None, *, from_gallery: bool = False
     ) -> None:
         super().__init__(reader, trainer)
-        self._compositor = NarrowCompositor()
         self.view_state = session.opening(reader)
         self._from_gallery = from_gallery
         self._facts: Mapping[str, str] = getattr(reader, "meta", {})
@@ -162,6 +162,17 @@ class LabScreen(LiveScreen):
         )
         for name, region in regions.items():
             self._widgets[name].show(parts.rows(name, shown, *region.size), region.width)
+
+    def parts(self) -> list[Part]:
+        """What is sent first where the line is slow: what a key changes, then what the user looks at."""
+        regions = self._layout().regions
+        weights = {
+            TIMELINE: 4.0,
+            "curves": 2.0,
+            self.view_state.focused: 4.0,
+            **dict.fromkeys((HEADER, TABS, KEYS), inf),
+        }
+        return [Part(region, weights.get(name, 1.0)) for name, region in regions.items()]
 
     @property
     def unfinished(self) -> bool:

@@ -11,7 +11,7 @@ from textual.geometry import Region
 
 from bntui.language import N_
 from bntui.viewer import family_rows
-from bntui.viewer.narrow import Overlay
+from bntui.viewer.overlay import Overlay
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.view import View
 from bntui.viewer.widgets import RowsWidget, framed

@@ -23,7 +23,6 @@ from bntui.viewer.microscope.courses import Courses, courses
 from bntui.viewer.microscope.draw import draw, empty, unread
 from bntui.viewer.microscope.specimen import Slide, normalized_layers, slide
 from bntui.viewer.microscope.state import Lens, Microscope
-from bntui.viewer.narrow import NarrowCompositor
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.session import Recording, Snapshot, ViewState
 from bntui.viewer.view import RunView
@@ -87,7 +86,6 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
 
     def __init__(self, reader: Recording, recorded: Snapshot, state: ViewState) -> None:
         super().__init__()
-        self._compositor = NarrowCompositor()
         self._reader, self._recorded = reader, recorded
         self._runs = tuple(run.index for run in reader.runs if normalized_layers(run))
         if self._runs and state.selected not in self._runs:

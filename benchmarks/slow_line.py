@@ -1,0 +1,231 @@
+"""How soon is a key answered at the far end of a slow line, and how far is the screen behind the recording?
+
+    python -m benchmarks.slow_line [--rates 4 8 25 100] [--rounds 3] [--silent | --serial] [--json]
+
+The program trains in a real pseudo-terminal, first at 10 epochs a second and then unthrottled.  Its bytes reach the far
+screen at so many kB/s, 75 ms each way, through a buffer without bounds.  A key's figure is the time from typing it at
+the far end until its effect is on the far screen.
+
+``--silent``: the terminal answers no query.  ``--serial``: it answers none, and there is no buffer: writes block.
+Exits 1 if a key takes more than 1 s at 8 kB/s or 0.5 s at 25 kB/s and above, or the screen is more than 1 s behind.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.report import parser, verdict
+from bntui.errors import RecordingError
+from bntui.recording.reader import Reader
+from tests.slow_terminal import SlowTerminal
+
+LATENCY = 0.075
+BEHIND = 1.0
+"""Seconds that the screen may be behind the recording."""
+WATCHED = 6.0
+"""Seconds for which that is watched."""
+NEVER = 60.0
+
+Seen = Callable[[SlowTerminal], object]
+
+
+def limit(rate: float) -> float:
+    """Seconds within which a key is to be answered; nothing is promised below 8 kB/s."""
+    return NEVER if rate < 8 else 1.0 if rate < 25 else 0.5
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one line was like."""
+
+    rate: float
+    """kB/s."""
+    pace: str
+    keys: dict[str, float]
+    """The slowest answer to each key, in seconds."""
+    median: float
+    worst: float
+    behind: float
+    """Median of the seconds behind the recording."""
+    most_behind: float
+    queued: int
+    """Most bytes that waited to arrive at the far end."""
+
+    @property
+    def kept(self) -> bool:
+        return self.worst <= limit(self.rate) and self.most_behind <= BEHIND
+
+
+class Head:
+    """When was which epoch recorded?"""
+
+    def __init__(self, recording: Path) -> None:
+        self._times: list[tuple[float, float]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, args=(recording,), daemon=True)
+        self._thread.start()
+
+    def _watch(self, recording: Path) -> None:
+        reader = Reader(recording)
+        while not self._ended.wait(0.05):
+            try:
+                reader.refresh()
+            except RecordingError:
+                continue
+            history = reader.history(0)
+            if len(history) and (not self._times or history.epoch[-1] > self._times[-1][1]):
+                self._times.append((time.monotonic(), float(history.epoch[-1])))
+        reader.close()
+
+    def behind(self, shown: float) -> float:
+        """For how many seconds has a newer epoch been recorded than the one that is shown?"""
+        now = time.monotonic()
+        newer = next((at for at, epoch in self._times if epoch > shown), now)
+        return now - newer
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+def epoch(far: SlowTerminal) -> float:
+    """The epoch in the header; -1 where there is none."""
+    found = re.search(r"epoch\s+([\d,.]+)/", far.row(0))
+    return float(found[1].replace(",", "")) if found else -1.0
+
+
+def header(words: str) -> Seen:
+    return lambda far: words in far.row(0)
+
+
+def helped(far: SlowTerminal) -> bool:
+    """The page of the help is there."""
+    return any("What it answers" in far.row(y) for y in range(12))
+
+
+def zoomed(far: SlowTerminal) -> bool:
+    return "4 Dropout" in far.row(1)
+
+
+def logarithmic(far: SlowTerminal) -> bool:
+    return "log loss" in far.row(1)
+
+
+def second(far: SlowTerminal) -> bool:
+    """The second run is the selected one."""
+    place = far.row(0).find("batch norm   ")
+    return place >= 0 and bool(far.screen.buffer[0][place].bold)
+
+
+def keys_of(far: SlowTerminal) -> Iterator[tuple[str, float]]:
+    """Keys while it trains, and how soon their effect was seen."""
+
+    def answered(key: str, seen: Seen) -> float:
+        pressed = far.press(key)
+        try:
+            return far.until(seen, NEVER) - pressed
+        except AssertionError:
+            return NEVER
+
+    for key, seen in (
+        ("?", helped),
+        ("escape", lambda far: not helped(far)),
+        ("enter", zoomed),
+        ("escape", lambda far: not zoomed(far)),
+        ("l", lambda far: not logarithmic(far)),
+        ("l", logarithmic),
+        ("tab", second),
+        ("tab", lambda far: not second(far)),
+        ("space", header("paused")),
+    ):
+        yield key, answered(key, seen)
+        time.sleep(0.8)
+    with far.lock:
+        stood = epoch(far)
+    yield "left", answered("left", lambda far: 0 <= epoch(far) < stood)
+    yield "end", answered("end", lambda far: epoch(far) == stood)
+    yield "space", answered("space", header("running"))
+    time.sleep(0.8)
+
+
+def lags(far: SlowTerminal, head: Head) -> list[float]:
+    """Seconds behind the recording, looked at ten times a second."""
+    found = []
+    end = time.monotonic() + WATCHED
+    while time.monotonic() < end:
+        time.sleep(0.1)
+        with far.lock:
+            shown = epoch(far)
+        found.append(head.behind(shown))
+    return found
+
+
+def measured(rate: float, rounds: int, *, silent: bool, serial: bool) -> Iterator[Figures]:
+    """The figures of one line."""
+    with tempfile.TemporaryDirectory() as folder:
+        recording = Path(folder) / "slow.bntui"
+        command = [sys.executable, "-m", "bntui", "run", "batch-normalization", "--epochs", "200000"]
+        with SlowTerminal(
+            [*command, "-o", str(recording)], rate * 1000, LATENCY, answers=not (silent or serial), block=serial
+        ) as far:
+            far.until(header("running"))
+            head = Head(recording)
+            time.sleep(3)
+            for pace in ("10/s", "unthrottled"):
+                if pace == "unthrottled":
+                    for _ in range(4):
+                        far.press("+")
+                        time.sleep(0.3)
+                    far.until(header("unthrottled"))
+                behind = lags(far, head)
+                times: dict[str, list[float]] = {}
+                for _ in range(rounds):
+                    for key, took in keys_of(far):
+                        times.setdefault(key, []).append(took)
+                every = [took for each in times.values() for took in each]
+                yield Figures(
+                    rate, pace, {key: round(max(each), 3) for key, each in times.items()}, statistics.median(every),
+                    max(every), statistics.median(behind), max(behind), far.most_waiting,
+                )  # fmt: skip
+            far.press("q")
+            try:
+                far.process.wait(NEVER)
+            except subprocess.TimeoutExpired:
+                print("it did not end", file=sys.stderr)
+            head.close()
+
+
+def table_row(figures: Figures) -> str:
+    keys = "  ".join(f"{key} {took:.2f}" for key, took in figures.keys.items())
+    return (
+        f"{figures.rate:5g} kB/s  {figures.pace:11}  keys {figures.median:5.2f} s, worst {figures.worst:5.2f} s   "
+        f"behind {figures.behind:5.2f} s, at most {figures.most_behind:5.2f} s   queued {figures.queued:7,} B   {keys}"
+    )
+
+
+def main() -> int:
+    options = parser(__doc__, rounds=3)
+    options.add_argument("--rates", type=float, nargs="+", default=[4, 8, 25, 100])
+    options.add_argument("--silent", action="store_true")
+    options.add_argument("--serial", action="store_true")
+    chosen = options.parse_args()
+    kept = True
+    for rate in chosen.rates:
+        for figures in measured(rate, chosen.rounds, silent=chosen.silent, serial=chosen.serial):
+            kept &= figures.kept
+            print(json.dumps(asdict(figures)) if chosen.json else table_row(figures), flush=True)
+    return verdict(kept, "a key within 1 s at 8 kB/s and 0.5 s at 25 kB/s, and the screen 1 s behind at most")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

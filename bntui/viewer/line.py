@@ -1,0 +1,325 @@
+"""Where the app's output leaves it, and the terminal's answers come in: frames at the pace of the line.
+
+Textual writes every update of the screen to the terminal at once.  Here updates go into an image of the screen
+(``image.py``), and a frame is made of it whenever the line has room for one (``pacing.py``).  After each frame the
+terminal is asked for its cursor's place (``CSI 6 n``), which was set so that the answer tells which frame it follows.
+The row is never the first one: ``CSI 1 ; 2 R`` is what some terminals send for shift+F3.
+
+All that leans on Textual's private methods for this is in this file (Textual 8.2): ``App._display``, the driver's
+threads, the parser of its input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import select
+import threading
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
+from time import monotonic
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, runtime_checkable
+
+from rich.control import Control
+from textual import events
+from textual._ansi_sequences import SYNC_END, SYNC_START
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual._parser import ParseError
+from textual._xterm_parser import XTermParser
+from textual.app import App
+from textual.drivers.linux_driver import LinuxDriver
+from textual.strip import Strip
+
+from bntui.viewer import pacing
+from bntui.viewer.image import Image, Part
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from textual.message import Message
+    from textual.screen import Screen
+
+ROW: Final = 2
+"""Row in which the cursor stands when the terminal is asked; its column is the frame's number, both from 1."""
+HURRY: Final = 0.5
+"""Seconds after a key in which what it changed comes first."""
+LATE: Final = 3.0
+"""Seconds for which it is said that parts of the screen follow late."""
+HOLD: Final = 1.0
+"""Seconds that the beginning of an answer waits for its end."""
+SETUP: Final = 250
+"""Bytes that Textual sends to set the terminal up, about."""
+LAST_ANSWERS: Final = 1.5
+"""Seconds that the end of the program waits for answers: those that come later would be typed into the shell."""
+
+ReturnType = TypeVar("ReturnType")
+
+
+@runtime_checkable
+class Parted(Protocol):
+    """A screen that says which of its parts come first."""
+
+    def parts(self) -> Sequence[Part]: ...
+
+
+def question(number: int) -> str:
+    """What asks the terminal for the answer with this number."""
+    return f"\x1b[{ROW};{number + 1}H\x1b[6n"
+
+
+def number_of(x: int, y: int) -> int | None:
+    """The number in an answer, whose column and row count from 0; None where it answers nothing of ours."""
+    return x if y == ROW - 1 and x < pacing.NUMBERS else None
+
+
+class Sender:
+    """The image of an app's screen, and the line that it goes out on.
+
+    Args:
+        write: hands bytes to the terminal, and does not block for long.
+    """
+
+    def __init__(self, app: PacedApp[Any], write: Callable[[str], object]) -> None:
+        self.image = Image()
+        self.line = pacing.Line()
+        self._app = app
+        self._write = write
+        self._number = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._hurried = self._late = 0.0
+
+    @property
+    def late(self) -> bool:
+        """Parts of the screen are behind, because the line is slow."""
+        return monotonic() < self._late
+
+    def opened(self, now: float) -> None:
+        """The terminal is set up and the first question is asked: by whoever calls."""
+        self._number = 0
+        self.line = pacing.opened(0, SETUP, now)
+        self.image.forget()
+        self._pump()
+
+    def answered(self, number: int, at: float) -> None:
+        """The terminal has answered."""
+        self.line = pacing.answered(self.line, number, at)
+        self._pump()
+
+    def written(self, size: int, seconds: float) -> None:
+        """The kernel has taken a frame."""
+        self.line = pacing.written(self.line, size, seconds, monotonic())
+        self._pump()
+
+    def hurry(self) -> None:
+        """A key was pressed."""
+        self._hurried = monotonic() + HURRY
+
+    def put(self, update: LayoutUpdate | ChopsUpdate) -> None:
+        """An update of the screen; it is sent as soon as the line has room."""
+        put, console = self.image.put, self._app.console
+        self.image.resize(self._app.screen.outer_size)
+        if isinstance(update, LayoutUpdate):
+            for y, line in enumerate(update.strips, update.region.y):
+                put(update.region.x, y, Strip.join(line), console)
+        else:
+            for y, first, last in update.spans:
+                for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+                    start, stop = max(x, first), min(end, last)
+                    if strip is not None and start < stop:
+                        put(start, y, strip.crop(start - x, stop - x), console)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send a frame if one may leave; look again when one may."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._app.writes:
+            try:
+                self._send_frames(monotonic())
+            except Exception as error:  # called by the loop: nobody else would hear of it
+                self._app._handle_exception(error)
+
+    def _send_frames(self, now: float) -> None:
+        while self.image.pending and (room := pacing.room(self.line, now)):
+            frame = self.image.frame(room, self._parts(), now, hurried=now < self._hurried)
+            if frame:
+                self._send(frame, now)
+        if self.image.late(now):
+            self._late = now + LATE
+        self.line = pacing.looked(self.line, now)
+        if self.image.pending:
+            self._timer = asyncio.get_running_loop().call_later(pacing.wait(self.line, now), self._pump)
+
+    def _send(self, frame: str, now: float) -> None:
+        self._number = (self._number + 1) % pacing.NUMBERS
+        start, end = (SYNC_START, SYNC_END) if self._app._sync_available else ("", "")
+        cursor = Control.move_to(*self.image_cursor()).segment.text
+        data = f"{start}{frame}{end}{question(self._number)}{cursor}"
+        self._write(data)
+        self.line = pacing.sent(self.line, self._number, len(data.encode()), now)
+
+    def image_cursor(self) -> tuple[int, int]:
+        """Where the app wants the cursor to stand."""
+        return self._app.screen.outer_size.clamp_offset(self._app.cursor_position)
+
+    def _parts(self) -> list[Part]:
+        screen = self._app.screen
+        toasts = [Part(toast.region, inf) for toast in screen.query("Toast") if toast.region]
+        return [*toasts, *(screen.parts() if isinstance(screen, Parted) else ())]
+
+
+class PacedApp(App[ReturnType]):
+    """An app whose frames leave at the pace of the line."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**{"driver_class": PacedDriver, **arguments})
+        self.sender = Sender(self, lambda data: self._driver.write(data) if self._driver is not None else None)
+
+    @property
+    def writes(self) -> bool:
+        """The terminal is there, and it is ours."""
+        ready = self._running and not self._closed and not self._exit and not self.is_headless
+        return ready and self._driver is not None and not self._batch_count and bool(self.screen_stack)
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        if not isinstance(renderable, CompositorUpdate) or self.is_inline:
+            super()._display(screen, renderable)
+            return
+        try:
+            if self.writes and isinstance(renderable, (LayoutUpdate, ChopsUpdate)):
+                self.sender.put(renderable)
+        finally:
+            self.post_display_hook()
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(
+            event, (events.Key, events.MouseDown, events.Paste, events.MouseScrollDown, events.MouseScrollUp)
+        ):
+            self.sender.hurry()
+        await super().on_event(event)
+
+
+class PacedDriver(LinuxDriver):
+    """Textual's driver, which also tells the sender what was answered and how long writing took."""
+
+    def __init__(self, app: App[Any], **arguments: Any) -> None:
+        super().__init__(app, **arguments)
+        self._sender = cast("PacedApp[Any]", app).sender
+        self._answers = threading.Condition()
+        self._asked = self._heard = 0
+
+    def start_application_mode(self) -> None:
+        if self._file is not None and not isinstance(self._file, Gauge):
+            self._file = cast("Any", Gauge(self._file, self._written))
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        self._asked = self._heard = 0
+        self.write(question(0) + "\x1b[H")
+        self._sender.opened(monotonic())
+
+    def write(self, data: str) -> None:
+        self._asked += data.count("\x1b[6n")
+        super().write(data)
+
+    def _written(self, size: int, seconds: float) -> None:
+        with contextlib.suppress(RuntimeError):  # the program is ending
+            self._loop.call_soon_threadsafe(self._sender.written, size, seconds)
+
+    def process_message(self, message: Message) -> None:
+        if isinstance(message, events.CursorPosition):
+            number = number_of(message.x, message.y)
+            if number is not None:
+                with self._answers:
+                    self._heard += 1
+                    self._answers.notify_all()
+                with contextlib.suppress(RuntimeError):  # the program is ending
+                    self._loop.call_soon_threadsafe(self._sender.answered, number, monotonic())
+        else:
+            super().process_message(cast("Any", message))
+
+    def disable_input(self) -> None:
+        """Stop reading, once the answers that are on their way have come: a shell would take them for typed."""
+        if not self.exit_event.is_set() and self._key_thread is not None and self._key_thread.is_alive():
+            with self._answers:
+                if self._heard:
+                    self._answers.wait_for(lambda: self._heard >= self._asked, LAST_ANSWERS)
+        super().disable_input()
+
+    def run_input_thread(self) -> None:
+        """As Textual's, with a parser that waits for whole answers."""
+        parser = AnswerParser(self._debug)
+        decode = getincrementaldecoder("utf-8")(errors="replace").decode
+        try:
+            while not self.exit_event.is_set():
+                ready = select.select([self.fileno], [], [], 0.1)[0]
+                if ready and (text := decode(os.read(self.fileno, 4096))):
+                    for message in parser.feed(text):
+                        self.process_message(message)
+                for message in parser.tick():
+                    self.process_message(message)
+        finally:
+            with contextlib.suppress(EOFError, ParseError):
+                for _message in parser.feed(""):
+                    pass
+
+
+class AnswerParser(XTermParser):
+    """Textual's parser, which takes the rest of a sequence for keys if it comes late; here it is waited for."""
+
+    _BEGUN: Final = re.compile(r"\x1b\[[0-9]+(;[0-9]*)?\Z")
+    _REST: Final = re.compile(r"\[[0-9]+;[0-9]+R")
+
+    def __init__(self, debug: bool = False) -> None:
+        super().__init__(debug)
+        self._held = ""
+        self._until = 0.0
+        self._escaped = False
+        """The last piece ended with an escape, perhaps that of an answer."""
+
+    def feed(self, data: str) -> Iterable[Message]:
+        if data:
+            data, self._held = self._held + data, ""
+            if self._escaped and (rest := self._REST.match(data)) and self._timeout_time is None:
+                data = "\x1b" + data if rest else data
+            self._escaped = data.endswith("\x1b")
+            if begun := self._BEGUN.search(data):
+                data, self._held, self._until = data[: begun.start()], begun[0], monotonic() + HOLD
+            if data:
+                yield from super().feed(data)
+            return
+        yield from self._release()
+        yield from super().feed(data)
+
+    def tick(self) -> Iterable[Message]:
+        if self._held and monotonic() >= self._until:
+            yield from self._release()
+        yield from super().tick()
+
+    def _release(self) -> Iterable[Message]:
+        held, self._held = self._held, ""
+        if held:
+            yield from super().feed(held)
+
+
+class Gauge:
+    """A file of which is told how long its writes took.
+
+    Args:
+        tell: called with the bytes and the seconds of each write.
+    """
+
+    def __init__(self, file: IO[str], tell: Callable[[int, float], object]) -> None:
+        self._file = file
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        began = monotonic()
+        done = self._file.write(text)
+        self._file.flush()
+        self._tell(len(text.encode()), monotonic() - began)
+        return done
