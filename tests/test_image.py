@@ -170,8 +170,8 @@ def test_every_part_has_its_turn() -> None:
         before = screen.display[:]
         emulated(made.frame(6, parts, number / 10), screen)
         turns = [turn + (screen.display[y] != before[y]) for y, turn in enumerate(turns)]
-    assert turns[0] > turns[1] > 3
-    assert turns[2] > 3
+    assert turns[0] > turns[1] >= 3
+    assert turns[2] >= 3
     assert made.late(6.0)
     made.frame(ALL, parts, 6.1)
     made.frame(ALL, parts, 6.2)

@@ -83,7 +83,8 @@ class Sender:
 
     def __init__(self, app: PacedApp[Any], write: Callable[[str], object]) -> None:
         self.image = Image()
-        self.line = pacing.Line()
+        self.line: pacing.Line | None = None
+        """None: nobody tells what becomes of frames, and none is held back."""
         self._app = app
         self._write = write
         self._number = 0
@@ -104,11 +105,14 @@ class Sender:
 
     def answered(self, number: int, at: float) -> None:
         """The terminal has answered."""
+        assert self.line is not None
         self.line = pacing.answered(self.line, number, at)
         self._pump()
 
     def written(self, size: int, seconds: float) -> None:
         """The kernel has taken a frame."""
+        if self.line is None:  # what sets the terminal up
+            return
         self.line = pacing.written(self.line, size, seconds, monotonic())
         self._pump()
 
@@ -143,12 +147,17 @@ class Sender:
                 self._app._handle_exception(error)
 
     def _send_frames(self, now: float) -> None:
-        while self.image.pending and (room := pacing.room(self.line, now)):
+        while self.image.pending:
+            room = pacing.UNLIMITED if self.line is None else pacing.room(self.line, now)
+            if not room:
+                break
             frame = self.image.frame(room, self._parts(), now, hurried=now < self._hurried)
             if frame:
                 self._send(frame, now)
         if self.image.late(now):
             self._late = now + LATE
+        if self.line is None:
+            return
         self.line = pacing.looked(self.line, now)
         if self.image.pending:
             self._timer = asyncio.get_running_loop().call_later(pacing.wait(self.line, now), self._pump)
@@ -157,9 +166,11 @@ class Sender:
         self._number = (self._number + 1) % pacing.NUMBERS
         start, end = (SYNC_START, SYNC_END) if self._app._sync_available else ("", "")
         cursor = Control.move_to(*self.image_cursor()).segment.text
-        data = f"{start}{frame}{end}{question(self._number)}{cursor}"
+        asked = "" if self.line is None else question(self._number)
+        data = f"{start}{frame}{end}{asked}{cursor}"
         self._write(data)
-        self.line = pacing.sent(self.line, self._number, len(data.encode()), now)
+        if self.line is not None:
+            self.line = pacing.sent(self.line, self._number, len(data.encode()), now)
 
     def image_cursor(self) -> tuple[int, int]:
         """Where the app wants the cursor to stand."""

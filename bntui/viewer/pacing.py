@@ -48,6 +48,8 @@ FORGETTING: Final = 30.0
 """... and after so long the terminal counts as one that never answers."""
 BLOCKED: Final = 0.02
 """A write that took longer waited for the line."""
+WRITING: Final = 0.05
+"""Seconds between two looks at whether the kernel has taken a frame."""
 HIDDEN: Final = 4096
 """Bytes that wait in the kernel, at least, when a write has blocked."""
 
@@ -191,7 +193,7 @@ def _wait(line: Line, now: float) -> float:
         return max(0.001, max(line.in_flight[0].at, line.heard or 0.0) + _patience(line) - now)
     if line.heard is not None and now - line.heard < FORGETTING:
         return max(0.0, line.last + KNOCKING - now)
-    return max(queue, 0.05 if line.unwritten else 0.0)
+    return max(queue, WRITING if line.unwritten and now - line.last < PATIENCE else 0.0)
 
 
 def _patience(line: Line) -> float:
