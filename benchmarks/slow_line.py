@@ -186,7 +186,10 @@ def measured(rate: float, rounds: int, *, silent: bool, serial: bool) -> Iterato
                     for _ in range(4):
                         far.press("+")
                         time.sleep(0.3)
-                    far.until(header("unthrottled"))
+                    try:
+                        far.until(header("unthrottled"))
+                    except AssertionError:
+                        print(f"{rate:g} kB/s: the pace never appeared within a minute", file=sys.stderr)
                 behind = lags(far, head)
                 times: dict[str, list[float]] = {}
                 for _ in range(rounds):

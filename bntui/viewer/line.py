@@ -31,6 +31,7 @@ from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Size
 from textual.strip import Strip
 
 from bntui.viewer import pacing
@@ -41,8 +42,9 @@ if TYPE_CHECKING:
     from textual.message import Message
     from textual.screen import Screen
 
-ROW: Final = 2
-"""Row in which the cursor stands when the terminal is asked; its column is the frame's number, both from 1."""
+COLUMNS: Final = 32
+ROWS: Final = 4
+"""Where the cursor stands when the terminal is asked: in one of so many columns of as many rows below the first."""
 HURRY: Final = 0.5
 """Seconds after a key in which what it changed comes first."""
 LATE: Final = 3.0
@@ -64,14 +66,20 @@ class Parted(Protocol):
     def parts(self) -> Sequence[Part]: ...
 
 
-def question(number: int) -> str:
-    """What asks the terminal for the answer with this number."""
-    return f"\x1b[{ROW};{number + 1}H\x1b[6n"
+def numbers(size: Size) -> int:
+    """How many frames can be told apart on a terminal of this size; 0: it cannot be asked."""
+    return min(min(size.width, COLUMNS) * min(size.height - 1, ROWS), pacing.NUMBERS)
 
 
-def number_of(x: int, y: int) -> int | None:
+def question(number: int, size: Size) -> str:
+    """What asks a terminal of this size for the answer with this number."""
+    row, column = divmod(number, min(size.width, COLUMNS))
+    return f"\x1b[{row + 2};{column + 1}H\x1b[6n"
+
+
+def number_of(x: int, y: int, size: Size) -> int | None:
     """The number in an answer, whose column and row count from 0; None where it answers nothing of ours."""
-    return x if y == ROW - 1 and x < pacing.NUMBERS else None
+    return (y - 1) * min(size.width, COLUMNS) + x if y and x < COLUMNS and y <= ROWS else None
 
 
 class Sender:
@@ -103,9 +111,11 @@ class Sender:
         self.image.forget()
         self._pump()
 
-    def answered(self, number: int, at: float) -> None:
-        """The terminal has answered."""
-        assert self.line is not None
+    def answered(self, x: int, y: int, at: float) -> None:
+        """The terminal has said where its cursor stands, columns and rows counted from 0."""
+        number = number_of(x, y, self.image.size or Size(COLUMNS, ROWS + 1))
+        if self.line is None or number is None:
+            return
         self.line = pacing.answered(self.line, number, at)
         self._pump()
 
@@ -163,14 +173,16 @@ class Sender:
             self._timer = asyncio.get_running_loop().call_later(pacing.wait(self.line, now), self._pump)
 
     def _send(self, frame: str, now: float) -> None:
-        self._number = (self._number + 1) % pacing.NUMBERS
+        size = self.image.size
+        self._number = (self._number + 1) % max(numbers(size), 1)
         start, end = (SYNC_START, SYNC_END) if self._app._sync_available else ("", "")
         cursor = Control.move_to(*self.image_cursor()).segment.text
-        asked = "" if self.line is None else question(self._number)
+        line = self.line if numbers(size) else None  # where no question can be asked, none is waited for
+        asked = "" if line is None else question(self._number, size)
         data = f"{start}{frame}{end}{asked}{cursor}"
         self._write(data)
-        if self.line is not None:
-            self.line = pacing.sent(self.line, self._number, len(data.encode()), now)
+        if line is not None:
+            self.line = pacing.sent(line, self._number, len(data.encode()), now)
 
     def image_cursor(self) -> tuple[int, int]:
         """Where the app wants the cursor to stand."""
@@ -227,7 +239,7 @@ class PacedDriver(LinuxDriver):
             self._file = cast("Any", Gauge(self._file, self._written))
         super().start_application_mode()  # type: ignore[no-untyped-call]
         self._asked = self._heard = 0
-        self.write(question(0) + "\x1b[H")
+        self.write("\x1b[2H\x1b[6n\x1b[H")  # the question with the number 0
         self._sender.opened(monotonic())
 
     def write(self, data: str) -> None:
@@ -240,13 +252,12 @@ class PacedDriver(LinuxDriver):
 
     def process_message(self, message: Message) -> None:
         if isinstance(message, events.CursorPosition):
-            number = number_of(message.x, message.y)
-            if number is not None:
+            if message.y:  # else it is a key
                 with self._answers:
                     self._heard += 1
                     self._answers.notify_all()
-                with contextlib.suppress(RuntimeError):  # the program is ending
-                    self._loop.call_soon_threadsafe(self._sender.answered, number, monotonic())
+            with contextlib.suppress(RuntimeError):  # the program is ending
+                self._loop.call_soon_threadsafe(self._sender.answered, message.x, message.y, monotonic())
         else:
             super().process_message(cast("Any", message))
 

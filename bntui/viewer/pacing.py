@@ -16,14 +16,16 @@ from typing import Final
 
 FRAMES: Final = 2
 """Frames that may be on their way at once: the second one fills the line while the answer to the first travels."""
-NUMBERS: Final = 8
-"""So many numbers tell frames apart."""
+NUMBERS: Final = 128
+"""So many numbers tell frames apart, at most."""
 FRAME_SECONDS: Final = 0.1
 """A frame takes the line for so long at most: a key waits for the frames that are on their way."""
 LEAD: Final = 0.02
 """A frame may leave so long before the line is expected to be free."""
 LEAST: Final = 400
 """A frame is never smaller than this where there is something to say."""
+BURST: Final = 8000
+"""Size of a frame until it is known whether the terminal answers."""
 FIRST: Final = 4000
 """Size of the first frame on a line of unknown rate: half a second at 8 kB/s."""
 NEAR: Final = 0.02
@@ -32,14 +34,16 @@ UNLIMITED: Final = 1 << 24
 """Size of a frame that is never reached."""
 WEIGHT: Final = 2000
 """A frame of this size moves the rate half way to what it measured; small ones measure little."""
+TELLING: Final = 100
+"""A frame that is smaller tells nothing about the rate."""
 FASTEST: Final = 1e-6
 """Seconds a byte below which a line is not told from an infinitely fast one."""
 GIVE_UP: Final = 2.0
 """A terminal that has not answered for so long after the first question never will."""
-BURST: Final = 8000
-"""Until it is known whether the terminal answers, so much is sent at once, ..."""
-BURST_SECONDS: Final = 0.05
-"""... and so often."""
+ASSUMED: Final = 16_000
+"""Bytes a second that are sent until it is known whether the terminal answers, ..."""
+AHEAD: Final = 1.25
+"""... and how many seconds ahead of that: a first screen is not delayed by a terminal that never answers."""
 PATIENCE: Final = 3.0
 """An answer that is so late is lost, or the line stands still: ..."""
 KNOCKING: Final = 1.0
@@ -99,9 +103,8 @@ def opened(number: int, size: int, now: float) -> Line:
 
 def sent(line: Line, number: int, size: int, now: float) -> Line:
     """A frame has left, and the question after it."""
-    taken = size * (line.per_byte or 0.0)
-    if line.per_byte is None and line.answers is None:
-        taken = BURST_SECONDS * min(size, BURST) / BURST
+    assumed = 1 / ASSUMED if line.answers is None else 0.0
+    taken = size * (assumed if line.per_byte is None else line.per_byte)
     return replace(
         line,
         in_flight=(*line.in_flight, Sent(number, size, now))[-NUMBERS:],
@@ -121,7 +124,8 @@ def answered(line: Line, number: int, now: float) -> Line:
     round_trip = _round_trip(line, frame, took)
     began = max(frame.at + round_trip, line.heard if line.heard is not None else 0.0)
     per_byte = line.per_byte
-    if len(line.in_flight) == len(rest) + 1 and line.heard is not None:  # the first answer only tells the round trip
+    alone = len(line.in_flight) == len(rest) + 1
+    if alone and line.heard is not None and frame.size >= TELLING:  # the first answer only tells the round trip
         measured = max(0.0, now - began) / frame.size
         weight = frame.size / (frame.size + WEIGHT)
         per_byte = measured if per_byte is None else per_byte + weight * (measured - per_byte)
@@ -144,7 +148,7 @@ def _round_trip(line: Line, frame: Sent, took: float) -> float:
 def written(line: Line, size: int, seconds: float, now: float) -> Line:
     """The kernel has taken a frame of ``size`` bytes, and ``seconds`` to do so."""
     line = replace(line, unwritten=max(0, line.unwritten - 1))
-    if line.answers or size < LEAST / 2:
+    if line.answers or size < TELLING:
         return line
     if seconds > BLOCKED:
         per_byte = seconds / size
@@ -184,9 +188,9 @@ def wait(line: Line, now: float) -> float:
 
 
 def _wait(line: Line, now: float) -> float:
-    queue = max(0.0, line.free - now - LEAD)
+    queue = min(max(0.0, line.free - now - LEAD), PATIENCE)
     if line.answers is None:
-        return queue
+        return queue if line.per_byte is not None else min(max(0.0, line.free - now - AHEAD), PATIENCE)
     if line.answers:
         if len(line.in_flight) < (FRAMES if line.per_byte is not None else 1):
             return queue
@@ -199,4 +203,5 @@ def _wait(line: Line, now: float) -> float:
 def _patience(line: Line) -> float:
     """Seconds that an answer may take before it counts as lost."""
     waiting = sum(frame.size for frame in line.in_flight)
-    return max(PATIENCE, 4 * ((line.round_trip or 0.0) + waiting * (line.per_byte or 0.0)))
+    expected = (line.round_trip or 0.0) + waiting * (line.per_byte or 0.0)
+    return min(max(PATIENCE, 4 * expected), 4 * PATIENCE)
