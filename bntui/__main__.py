@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 
+from bntui.characters import never_fail, speaks
 from bntui.errors import BntuiError
-from bntui.language import _, use
+from bntui.language import _, spoken, use
 from bntui.preference import by_locale, preferred, taken
 from bntui.text import say
 
 
 def main() -> None:
     """Run ``bntui``; raises SystemExit with the exit code of the error that ended it."""
+    never_fail(sys.stdout, sys.stderr)
     try:
         use(by_locale())  # in which what follows is refused
         arguments, asked = taken(sys.argv[1:])
         use(preferred(asked))
+        if not speaks(spoken(), sys.stdout.encoding):
+            use("en")
         if arguments:
             from bntui.cli import obey
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -13,6 +14,7 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 import pyte
 
@@ -26,16 +28,35 @@ class Terminal:
     """Runs a program in a pseudo-terminal of ``columns`` by ``rows`` and emulates its screen."""
 
     def __init__(
-        self, command: Sequence[str], columns: int = 160, rows: int = 48, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        columns: int = 160,
+        rows: int = 48,
+        env: Mapping[str, str | None] | None = None,
+        *,
+        controlling: bool = False,
     ) -> None:
+        """Start the program.
+
+        Args:
+            env: variables to set; None removes one.
+            controlling: the terminal is that of the program's session, so that its keys send signals.
+        """
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         # a test runner may export the size of its own terminal, which would be believed before ours
         inherited = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
-        environment = {**inherited, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+        wanted = {**inherited, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+        environment = {key: value for key, value in wanted.items() if value is not None}
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if controlling else None,
         )
         os.close(slave)
         self._master = master
@@ -43,6 +64,8 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self.received = 0
         self.raw = b""
+        self.transcript = b""
+        self.settings_before = self.settings()
 
     def __enter__(self) -> Terminal:
         return self
@@ -51,7 +74,8 @@ class Terminal:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
 
     @property
     def text(self) -> str:
@@ -69,7 +93,35 @@ class Terminal:
             return False
         self.received += len(piece)
         self.raw += piece
+        self.transcript += piece
         return bool(piece)
+
+    def settings(self) -> list[Any]:
+        """The terminal's settings, as ``termios`` has them."""
+        return termios.tcgetattr(self._master)
+
+    def modes(self) -> set[int]:
+        """DEC private modes that are on: 1049 is the alternate screen, 25 the cursor, 1000 and more the mouse."""
+        on = {7, 25}
+        for numbers, what in re.findall(rb"\x1b\[\?([\d;]+)([hl])", self.transcript):
+            change = on.update if what == b"h" else on.difference_update
+            change(map(int, numbers.split(b";")))
+        return on
+
+    def kitty_levels(self) -> int:
+        """Pushed levels of Kitty's keyboard protocol."""
+        return len(re.findall(rb"\x1b\[>\d*u", self.transcript)) - len(re.findall(rb"\x1b\[<\d*u", self.transcript))
+
+    def children(self, pid: int | None = None) -> list[int]:
+        """Processes that the program started, by default those of the process that was started here."""
+        pid = self.process.pid if pid is None else pid
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return list(map(int, file.read().split()))
+
+    def hang_up(self) -> None:
+        """Close the terminal; who watches it reads its end."""
+        os.close(self._master)
+        self._master = -1
 
     def emulate(self) -> None:
         """Bring the screen up to date with what was received."""

@@ -10,6 +10,7 @@ import typer
 from bntui import __version__
 from bntui.commands.base import Recording, app, command
 from bntui.errors import UsageError
+from bntui.guard import guard
 from bntui.language import _, use
 from bntui.preference import OPTION, preferred
 from bntui.screen import need_terminal, open_screen
@@ -47,6 +48,7 @@ def gallery(
 @command()
 def replay(recording: Recording) -> None:
     """Open a recording, finished or growing."""
+    guard()
     from bntui.recording.recorded import recorded
 
     recorded(recording).close()  # a file that is none is said before the screen opens
@@ -59,6 +61,7 @@ def compare(
     recordings: Annotated[list[Path], typer.Argument(metavar="FILE FILE…", help="Two recordings or more.")],
 ) -> None:
     """Open recordings side by side, under one cursor."""
+    guard()
     from bntui.recording.joined import Joined
 
     Joined(recordings).close()  # what cannot be compared is said before the screen opens
@@ -69,6 +72,7 @@ def compare(
 @command()
 def attach(recording: Recording) -> None:
     """Come back to a recording whose trainer is live."""
+    guard()
     from bntui.recording.live import is_live
     from bntui.recording.recorded import recorded
 

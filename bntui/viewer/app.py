@@ -12,14 +12,15 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
 from textual.screen import Screen
 
 from bntui.errors import BntuiError
-from bntui.language import _
+from bntui.language import N_, _
 from bntui.link.address import runtime_folder
 from bntui.viewer.line import PacedApp
 from bntui.viewer.palette import SEARCH, commands, of_keys
@@ -46,6 +47,9 @@ class LabApp(PacedApp[BntuiError]):
     TITLE = "bntui"
     ESCAPE_TO_MINIMIZE = False
     CSS = "Screen { background: $background; } Toast { background: $surface; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+z", "suspend_process", N_("Suspend"), show=False, priority=True)
+    ]
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class LabApp(PacedApp[BntuiError]):
         self._starting = starting
 
     def on_mount(self) -> None:
+        self.app_resume_signal.subscribe(self, lambda _app: self.screen.refresh(layout=True))
         if self._opening is not None:
             from bntui.viewer.screens.starting import StartingScreen
 
@@ -146,6 +151,12 @@ class LabApp(PacedApp[BntuiError]):
                 interrupted()
                 return
         self.notify(_("ctrl+q quits."), markup=False)
+
+    def action_suspend_process(self) -> None:
+        if self._driver is not None and not self._driver.can_suspend:
+            self.notify(_("No shell would continue bntui: it was not started from one with job control."), markup=False)
+            return
+        super().action_suspend_process()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         return (*of_keys(screen), *commands(super().get_system_commands(screen)))

@@ -5,8 +5,8 @@ Textual writes every update of the screen to the terminal at once.  Here updates
 terminal is asked for its cursor's place (``CSI 6 n``), which was set so that the answer tells which frame it follows.
 The row is never the first one: ``CSI 1 ; 2 R`` is what some terminals send for shift+F3.
 
-All that leans on Textual's private methods for this is in this file (Textual 8.2): ``App._display``, the driver's
-threads, the parser of its input.
+All that leans on Textual's private methods for this is in this file (Textual 8.2): ``App._display`` and the
+parser of its input; what a driver reads and writes is in ``driver.py``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import asyncio
 import contextlib
 import os
 import re
-import select
 import threading
-from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from time import monotonic
@@ -27,14 +25,14 @@ from rich.control import Control
 from textual import events
 from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
-from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
 from textual.app import App
-from textual.drivers.linux_driver import LinuxDriver
+from textual.driver import Driver
 from textual.geometry import Size
 from textual.strip import Strip
 
 from bntui.viewer import pacing
+from bntui.viewer.driver import TerminalDriver
 from bntui.viewer.image import Image, Part
 
 if TYPE_CHECKING:
@@ -198,8 +196,11 @@ class PacedApp(App[ReturnType]):
     """An app whose frames leave at the pace of the line."""
 
     def __init__(self, **arguments: Any) -> None:
-        super().__init__(**{"driver_class": PacedDriver, **arguments})
+        super().__init__(**arguments)
         self.sender = Sender(self, lambda data: self._driver.write(data) if self._driver is not None else None)
+
+    def get_driver_class(self) -> type[Driver]:
+        return super().get_driver_class() if "TEXTUAL_DRIVER" in os.environ else PacedDriver
 
     @property
     def writes(self) -> bool:
@@ -225,8 +226,8 @@ class PacedApp(App[ReturnType]):
         await super().on_event(event)
 
 
-class PacedDriver(LinuxDriver):
-    """Textual's driver, which also tells the sender what was answered and how long writing took."""
+class PacedDriver(TerminalDriver):
+    """The terminal's driver, which also tells the sender what was answered and how long writing took."""
 
     def __init__(self, app: App[Any], **arguments: Any) -> None:
         super().__init__(app, **arguments)
@@ -269,22 +270,9 @@ class PacedDriver(LinuxDriver):
                     self._answers.wait_for(lambda: self._heard >= self._asked, LAST_ANSWERS)
         super().disable_input()
 
-    def run_input_thread(self) -> None:
-        """As Textual's, with a parser that waits for whole answers."""
-        parser = AnswerParser(self._debug)
-        decode = getincrementaldecoder("utf-8")(errors="replace").decode
-        try:
-            while not self.exit_event.is_set():
-                ready = select.select([self.fileno], [], [], 0.1)[0]
-                if ready and (text := decode(os.read(self.fileno, 4096))):
-                    for message in parser.feed(text):
-                        self.process_message(message)
-                for message in parser.tick():
-                    self.process_message(message)
-        finally:
-            with contextlib.suppress(EOFError, ParseError):
-                for _message in parser.feed(""):
-                    pass
+    def parser(self) -> XTermParser:
+        """One that waits for whole answers."""
+        return AnswerParser(self._debug)
 
 
 class AnswerParser(XTermParser):

@@ -53,6 +53,7 @@ KEYS: Final = (
     ("l", N_("logarithmic or linear axis")),
     ("?", N_("this page")),
     ("ctrl+p", N_("command palette")),
+    ("ctrl+z", N_("suspend; `fg` in the shell comes back")),
     ("esc", N_("back")),
 )
 LIVE_ENDS: Final = (("d", N_("detach: quit, training goes on")), ("q", N_("stop training, save and quit")))

@@ -1,0 +1,233 @@
+"""Whatever ends the viewer, the terminal is as it was before: in real pseudo-terminals, by their modes and settings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bntui.recording.library import is_live
+from tests.terminal import Terminal
+from tests.test_session import DIGITS, TWO_RUNS, train
+
+BNTUI = [sys.executable, "-m", "bntui"]
+ON = {1049, 1000, 1003, 1006, 1015, 1004, 2004}
+"""Modes of a full screen."""
+OFF = {7, 25}
+"""Modes of a terminal that nobody has changed: lines wrap, the cursor is seen."""
+
+
+def restored(terminal: Terminal) -> bool:
+    return terminal.modes() == OFF and terminal.kitty_levels() == 0 and terminal.settings() == terminal.settings_before
+
+
+def gone(pid: int, seconds: float) -> bool:
+    """True if a process that is not ours ends in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, IndexError):
+            if Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z":
+                time.sleep(0.02)
+                continue
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def gallery() -> Iterator[Terminal]:
+    with Terminal(BNTUI, 120, 36) as terminal:
+        terminal.until("Recordings")
+        terminal.settle()
+        assert terminal.modes() >= ON
+        assert 25 not in terminal.modes()
+        assert terminal.settings() != terminal.settings_before
+        yield terminal
+
+
+# --- the end of the viewer ---
+
+
+@pytest.mark.parametrize("name", ["SIGABRT", "SIGSEGV", "SIGKILL", "SIGTERM", "SIGQUIT", "SIGHUP"])
+def test_a_signal_that_ends_the_viewer_leaves_the_terminal_as_it_was(name: str) -> None:
+    with gallery() as terminal:
+        (viewer,) = terminal.children()
+        number = getattr(signal, name)
+        os.kill(viewer, number)
+        assert terminal.exit_code() == 128 + number
+        assert restored(terminal)
+        assert f"the screen was ended by {name}; recordings are intact" in terminal.text
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGQUIT", "SIGHUP"])
+def test_a_signal_to_the_process_that_was_started_reaches_the_viewer(name: str) -> None:
+    with gallery() as terminal:
+        (viewer,) = terminal.children()
+        terminal.process.send_signal(getattr(signal, name))
+        assert terminal.exit_code() == 128 + getattr(signal, name)
+        assert restored(terminal)
+        assert gone(viewer, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_the_viewer_leaves_when_its_guard_is_killed(number: signal.Signals) -> None:
+    with gallery() as terminal:
+        (viewer,) = terminal.children()
+        terminal.process.send_signal(number)
+        assert terminal.exit_code() == -number
+        assert gone(viewer, 5)
+        terminal.settle()
+        assert restored(terminal)
+
+
+@pytest.mark.parametrize("end", ["os.abort()", "raise ValueError('a mistake of ours')", "ctypes.string_at(0)"])
+def test_an_error_in_a_panel_leaves_the_terminal_as_it_was(end: str, tmp_path: Path) -> None:
+    recording = train(tmp_path, DIGITS).path
+    script = (
+        "import ctypes, os; from bntui.viewer import session; from bntui.__main__ import main\n"
+        f"def fail(*_, **_named): {end}\n"
+        "session.build_view = fail; main()"
+    )
+    with Terminal([sys.executable, "-c", script, "replay", str(recording)]) as terminal:
+        code = terminal.exit_code()
+        assert code == {"o": 128 + signal.SIGABRT, "r": 1, "c": 128 + signal.SIGSEGV}[end[0]]
+        assert restored(terminal)
+        assert "Traceback" not in terminal.text
+
+
+def test_leaving_by_a_key_sends_no_mode_twice() -> None:
+    """A second end of the alternate screen would move the cursor, a second one of Kitty's would be the shell's."""
+    with gallery() as terminal:
+        terminal.press("q")
+        assert terminal.exit_code() == 0
+        assert restored(terminal)
+        assert terminal.transcript.count(b"\x1b[?1049l") == 1
+        assert terminal.transcript.count(b"\x1b[<u") == 1
+
+
+def test_a_viewer_that_is_stopped_and_continued_by_others_draws_again() -> None:
+    """SIGSTOP cannot be handled: the guard leaves the screen for it."""
+    with gallery() as terminal:
+        (viewer,) = terminal.children()
+        os.kill(viewer, signal.SIGSTOP)
+        while terminal.modes() != OFF:
+            assert terminal.read(10)
+        before = len(terminal.transcript)
+        terminal.process.send_signal(signal.SIGCONT)
+        while b"Recordings" not in terminal.transcript[before:]:
+            assert terminal.read(10)
+        assert terminal.modes() >= ON
+        terminal.press("q")
+        assert terminal.exit_code() == 0
+        assert restored(terminal)
+
+
+def test_continuing_a_viewer_that_was_not_stopped_changes_nothing() -> None:
+    with gallery() as terminal:
+        before = len(terminal.transcript)
+        terminal.process.send_signal(signal.SIGCONT)
+        os.kill(terminal.children()[0], signal.SIGCONT)
+        terminal.settle()
+        assert b"\x1b[?1049h" not in terminal.transcript[before:]
+        terminal.press("q")
+        assert terminal.exit_code() == 0
+
+
+def test_suspending_without_a_shell_is_refused() -> None:
+    with gallery() as terminal:
+        terminal.press("\x1a")
+        terminal.until("No shell would continue bntui")
+        terminal.press("q")
+        assert terminal.exit_code() == 0
+
+
+def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_takes_it_back() -> None:
+    shell = ["bash", "--norc", "--noprofile", "-i"]
+    with Terminal(shell, 120, 36, {"PS1": "ready> ", "HISTFILE": None}, controlling=True) as terminal:
+        terminal.until("ready>")
+        at_prompt = terminal.settings()
+        terminal.press(f"{' '.join(BNTUI)}\r")
+        for _round in range(2):  # fg, bg and fg again
+            terminal.until("↑↓ choose")
+            terminal.settle()
+            assert terminal.modes() >= ON
+            before = len(terminal.transcript)
+            terminal.press("\x1a")
+            while b"Stopped" not in terminal.transcript[before:] or b"ready>" not in terminal.transcript[before:]:
+                assert terminal.read(10)
+            terminal.settle()
+            assert terminal.modes() - {2004} == OFF  # bash turns on bracketed paste itself
+            assert terminal.kitty_levels() == 0
+            assert terminal.settings() == at_prompt
+            terminal.press("echo $((6 * 7)) in between\r")
+            terminal.until("42 in between")
+            terminal.press("bg\r")  # stops again at once: it has no terminal
+            terminal.settle(0.3)
+            assert terminal.modes() - {2004} == OFF
+            before = len(terminal.transcript)
+            terminal.press("fg\r")
+            while b"choose" not in terminal.transcript[before:]:
+                assert terminal.read(10)
+            terminal.settle()
+            assert terminal.modes() >= ON
+        before = len(terminal.transcript)
+        terminal.press("q")
+        while b"ready>" not in terminal.transcript[before:]:
+            assert terminal.read(10)
+        terminal.press("echo code $?\r")
+        terminal.until("code 0")
+        terminal.press("exit\r")
+        terminal.exit_code()
+
+
+# --- the end of the terminal ---
+
+
+def test_a_viewer_whose_terminal_vanishes_without_a_signal_ends_and_training_goes_on(tmp_path: Path) -> None:
+    scenario, recording = tmp_path / "digits.toml", tmp_path / "x.bntui"
+    scenario.write_text(DIGITS.replace("epochs = 6", "epochs = 5000") + TWO_RUNS, encoding="utf-8")
+    with Terminal([*BNTUI, "run", str(scenario), "-o", str(recording)]) as terminal:
+        terminal.until("running")
+        terminal.hang_up()
+        assert terminal.process.wait(5) == 129
+    assert is_live(recording)
+    subprocess.run([*BNTUI, "stop", str(recording)], check=True, capture_output=True, timeout=60)
+
+
+def test_the_gallery_ends_as_well_and_with_sighup_ignored() -> None:
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    with Terminal([sys.executable, "-c", ignoring, *BNTUI], controlling=True) as terminal:
+        terminal.until("Recordings")
+        terminal.hang_up()
+        assert terminal.process.wait(5) == 129
+
+
+# --- terminals that cannot show the screen ---
+
+
+@pytest.mark.parametrize("kind", [None, "", "dumb", "unknown", "no-such-terminal"])
+@pytest.mark.parametrize("arguments", [[], ["run", "batch-normalization"]])
+def test_a_terminal_without_a_cursor_gets_one_sentence(kind: str | None, arguments: list[str]) -> None:
+    with Terminal([*BNTUI, *arguments], env={"TERM": kind}) as terminal:
+        assert terminal.exit_code() == 2
+        assert b"\x1b" not in terminal.transcript
+        said = " ".join(terminal.text.split())
+        assert "--headless" in said
+        assert "bntui show" in said
+        assert terminal.settings() == terminal.settings_before
+
+
+@pytest.mark.parametrize("kind", ["vt100", "xterm", "xterm-kitty", "linux", "screen.xterm-256color"])
+def test_terminals_that_are_known_open_the_screen(kind: str) -> None:
+    with Terminal(BNTUI, env={"TERM": kind}) as terminal:
+        terminal.until("Recordings")
+        terminal.press("q")
+        assert terminal.exit_code() == 0
