@@ -1,8 +1,9 @@
-"""Text of a stranger's file, made safe for a terminal."""
+"""Text that leaves the program: a stranger's made safe for a terminal, a program's as JSON."""
 
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
 from typing import Any, TextIO
 
@@ -39,15 +40,20 @@ def say(text: object, file: TextIO | None = None) -> None:
     print(clean_lines(str(text)), file=file, flush=True)
 
 
-def json_text(value: Any) -> str:
+def json_text(value: Any, indent: int | None = None) -> str:
     """A value as JSON for stdout: readable letters as they are, control characters and lone surrogates escaped.
 
-    A path may hold any byte, so it is escaped rather than cleaned: a program gets back the very name.
+    A path may hold any byte, so it is escaped rather than cleaned: a program gets back the very name.  All of it is
+    ASCII where stdout cannot write every character.
+
+    Raises:
+        ValueError: a number is not finite.
     """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    text = json.dumps(value, ensure_ascii=not encoding.startswith("utf"), allow_nan=False, indent=indent)
     if text.isprintable():
         return text
-    return "".join(char if _harmless(char) else _escaped(char) for char in text)
+    return "".join(char if char == "\n" or _harmless(char) else _escaped(char) for char in text)
 
 
 def _escaped(char: str) -> str:

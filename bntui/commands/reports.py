@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -157,7 +156,7 @@ def schema() -> None:
     """Print the JSON Schema of scenario files, for editors."""
     from bntui.scenario.schema import json_schema
 
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    print(json_text(json_schema(), indent=2))
 
 
 @command()
@@ -170,7 +169,7 @@ def doctor(as_json: Json = False) -> None:
     findings = examine()
     width = max(cell_len(_(finding.name)) for finding in findings)
     if as_json:
-        print(json.dumps(as_record(findings), ensure_ascii=False))
+        print(json_text(as_record(findings)))
     else:
         for finding in findings:
             print(f"{'✓' if finding.fine else '✗'} {ljust(_(finding.name), width)}  {finding.value}")
