@@ -28,16 +28,20 @@ def restored(terminal: Terminal) -> bool:
     return terminal.modes() == OFF and terminal.kitty_levels() == 0 and terminal.settings() == terminal.settings_before
 
 
-def gone(pid: int, seconds: float) -> bool:
-    """True if a process that is not ours ends in time."""
+def state(pid: int) -> str:
+    """One letter, as ``ps`` has it; Z for a process that has gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def becomes(pid: int, wanted: str, seconds: float = 10) -> bool:
+    """True if a process gets into that state in time."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError, IndexError):
-            if Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z":
-                time.sleep(0.02)
-                continue
-        return True
-    return False
+    while state(pid) != wanted and time.monotonic() < end:
+        time.sleep(0.02)
+    return state(pid) == wanted
 
 
 @contextlib.contextmanager
@@ -72,7 +76,7 @@ def test_a_signal_to_the_process_that_was_started_reaches_the_viewer(name: str) 
         terminal.process.send_signal(getattr(signal, name))
         assert terminal.exit_code() == 128 + getattr(signal, name)
         assert restored(terminal)
-        assert gone(viewer, 1)
+        assert becomes(viewer, "Z", 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
@@ -81,7 +85,7 @@ def test_the_viewer_leaves_when_its_guard_is_killed(number: signal.Signals) -> N
         (viewer,) = terminal.children()
         terminal.process.send_signal(number)
         assert terminal.exit_code() == -number
-        assert gone(viewer, 5)
+        assert becomes(viewer, "Z", 5)
         terminal.settle()
         assert restored(terminal)
 
@@ -116,8 +120,9 @@ def test_a_viewer_that_is_stopped_and_continued_by_others_draws_again() -> None:
     with gallery() as terminal:
         (viewer,) = terminal.children()
         os.kill(viewer, signal.SIGSTOP)
-        while terminal.modes() != OFF:
-            assert terminal.read(10)
+        assert becomes(terminal.process.pid, "T")
+        terminal.settle()
+        assert terminal.modes() == OFF
         before = len(terminal.transcript)
         terminal.process.send_signal(signal.SIGCONT)
         while b"Recordings" not in terminal.transcript[before:]:
