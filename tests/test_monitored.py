@@ -178,8 +178,9 @@ def test_stops_judges_a_run_whose_loss_was_never_finite(tmp_path: Path) -> None:
     import json
 
     text_ = LINE.format(path=line(tmp_path), batch=8).partition("[training.early_stopping]")[0]
-    for every in ("epoch", 1):
-        reader = train(tmp_path, text_, ("training.lr", 1e30), ("training.optimizer", "sgd"), ("record.every", every))
+    wild: list[tuple[str, Any]] = [("training.lr", 1e30), ("training.optimizer", "sgd")]
+    for settings in (wild, [*wild, ("record.every", 1)], [("network.init", "normal:1e25")]):
+        reader = train(tmp_path, text_, *settings)
         (run,) = json.loads(as_json(reader, [0]))["runs"]
         rules = {rule["rule"]: rule for rule in run["rules"]}
         assert (run["best_epoch"], run["best_val_loss"], run["epochs"]) == (None, "NaN", 1)
@@ -187,7 +188,7 @@ def test_stops_judges_a_run_whose_loss_was_never_finite(tmp_path: Path) -> None:
         assert rules["Keras"]["stops"] is None
         assert rules["Keras"]["best_epoch"] is None
         said = stops_text(reader, [0])
-        assert "val_loss was never finite: 1 epoch recorded" in said
+        assert "val_loss was never finite" in said
         assert any(line.split()[:3] == ["Lightning", "1", "check_finite"] for line in said.splitlines())
 
 

@@ -22,7 +22,7 @@ from bntui.insight.stopping_rules import (
     Rule,
 )
 from bntui.keyframe import BoolArray, FloatArray
-from bntui.language import N_, _, ngettext
+from bntui.language import N_, _
 from bntui.recording.history import Event, RunHistory, RunInfo
 
 WATCHED: Final = "val_loss"
@@ -124,12 +124,7 @@ class Judgement:
     @property
     def never_finite(self) -> str:
         """That there is no lowest loss, in the reader's language."""
-        words = ngettext(
-            "val_loss was never finite: {count} epoch recorded",
-            "val_loss was never finite: {count} epochs recorded",
-            len(self.epochs),
-        )
-        return words.format(count=len(self.epochs))
+        return _("val_loss was never finite")
 
     @property
     def limits(self) -> str:
@@ -299,10 +294,7 @@ def _parts(run: int, known: Mapping[int, tuple[RunInfo, RunHistory]], until: flo
 @lru_cache(maxsize=32)
 def _decided(parts: _Parts, rules: tuple[Rule, ...]) -> tuple[FloatArray, FloatArray, tuple[Decision, ...]]:
     """Epochs, validation losses and the rules' decisions; kept, for histories never change."""
-    rows = [
-        np.flatnonzero(_complete(history) & (history.epoch > 0) & (history.epoch <= until + 1e-9))
-        for history, until in parts
-    ]
+    rows = [np.flatnonzero(_complete(history) & (history.epoch <= until + 1e-9)) for history, until in parts]
     epochs, validation, training = (
         np.concatenate([getattr(history, name)[at] for (history, _until), at in zip(parts, rows, strict=True)])
         for name in ("epoch", "val_loss", "train_loss")
@@ -314,9 +306,10 @@ def _decided(parts: _Parts, rules: tuple[Rule, ...]) -> tuple[FloatArray, FloatA
 def _complete(history: RunHistory) -> BoolArray:
     """Rows at which a tool would validate: the ends of epochs.
 
-    Where a run diverged within an epoch, its last row stands for that epoch's end: weights that are NaN stay NaN.
+    Where a run diverged within an epoch or before its first step, its last row stands for that epoch's end: the next
+    update makes the weights NaN, and they stay so.
     """
-    ends = history.epoch_end.copy()
+    ends = history.epoch_end & (history.epoch > 0)
     if len(ends) and not math.isfinite(history.val_loss[-1]):
         ends[-1] = True
     return ends
