@@ -277,7 +277,9 @@ def arrays() -> Iterator[Forgery]:
     yield kept("a count of steps", lambda a: a["optimizer/output.linear.weight/step"].fill(900))
     yield kept(
         "an average of a gradient that is mere rounding",
-        lambda a: a.update({"optimizer/linear 1.linear.bias/exp_avg_sq": a["optimizer/linear 1.linear.bias/exp_avg_sq"] + 1e-30}),
+        lambda a: a.update(
+            {"optimizer/linear 1.linear.bias/exp_avg_sq": a["optimizer/linear 1.linear.bias/exp_avg_sq"] + 1e-30}
+        ),
         SMALL,
     )
     yield kept("a recorded gradient", element("gradient/linear 1.norm.weight", (2,), plus(1e-2)))
@@ -291,7 +293,9 @@ def arrays() -> Iterator[Forgery]:
     yield Forgery("lean", "running variance at budget 0", lambda p: forger.measures(
         p, 1, 5, element("0.statistics", (3, 2), times(1.01))))  # fmt: skip
     yield Forgery("main", "step of the kept weights", lambda p: forger.execute(p, "UPDATE checkpoint SET step = 10"))
-    yield Forgery("main", "name of the kept weights", lambda p: forger.execute(p, "UPDATE checkpoint SET name = 'best'"))
+    yield Forgery(
+        "main", "name of the kept weights", lambda p: forger.execute(p, "UPDATE checkpoint SET name = 'best'")
+    )
     yield Forgery("main", "kept weights of a run that goes on", _kept_too_early)
     yield Forgery("main", "kept weights taken out", lambda p: forger.execute(p, "DELETE FROM checkpoint"))
     for name, change in {
@@ -340,7 +344,9 @@ def _retitled(path: Path, what: str) -> None:
 def states() -> Iterator[Forgery]:
     """The trainer's state in evidence: each field of it."""
 
-    def of(path: str, change: Change | Any, unseen: str = "", *, base: str = "main", run: int = 0, step: int = 8) -> Forgery:
+    def of(
+        path: str, change: Change | Any, unseen: str = "", *, base: str = "main", run: int = 0, step: int = 8
+    ) -> Forgery:
         name = f"state, {path} at step {step} of run {run}"
         return Forgery(base, name, lambda p: forger.progress(p, run, step, put(path, change)), unseen)
 
@@ -455,7 +461,10 @@ def events() -> Iterator[Forgery]:
     yield retold("interrupted", "left", epoch=0.1)
     yield happened("interrupted after the end", Event.of(0, 20, 4.0, "interrupted", INTERRUPTED, epoch=4.0), "seldom")
     yield happened(
-        "interrupted, and never resumed", Event.of(0, 7, 1.4, "interrupted", INTERRUPTED, epoch=1.4), "seldom", "finished"
+        "interrupted, and never resumed",
+        Event.of(0, 7, 1.4, "interrupted", INTERRUPTED, epoch=1.4),
+        "seldom",
+        "finished",
     )
     yield happened("resumed after the end", Event.of(0, 20, 4.0, "resumed", RESUMED, epoch=4.0), "seldom")
     yield happened(
@@ -478,10 +487,14 @@ def events() -> Iterator[Forgery]:
     yield gone("departed", "elsewhere")
     yield gone("resumed", "elsewhere")
     departed = "from step {step} on the weights are no longer those that were recorded"
-    yield happened("departed, though it is the same", Event.of(0, 4, 0.8, "departed", departed, step=4), "main", "stopped_early")
+    yield happened(
+        "departed, though it is the same", Event.of(0, 4, 0.8, "departed", departed, step=4), "main", "stopped_early"
+    )
     yield happened("a kind that there is not", Event(0, 10, 2.0, "won", "won the prize", {"prize": 1}))
     yield happened("an event of no run", Event.of(17, 20, 4.0, "finished", FINISHED, epochs=4))
-    yield Forgery("seldom", "figures taken out of an event", lambda p: forger.event(p, "finished", "arguments", to("{}")))
+    yield Forgery(
+        "seldom", "figures taken out of an event", lambda p: forger.event(p, "finished", "arguments", to("{}"))
+    )
     yield Forgery("left", "events in another order", lambda p: forger.execute(p, "UPDATE event SET id = 100 - id"))
 
 
@@ -498,7 +511,9 @@ def runs() -> Iterator[Forgery]:
 
     def fork(path: str, change: Change | Any, run: int = 2) -> Forgery:
         return Forgery(
-            "main", f"fork.{path} of run {run}", lambda p: forger.run_row(p, run, "fork", forger.jsoned(put(path, change)))
+            "main",
+            f"fork.{path} of run {run}",
+            lambda p: forger.run_row(p, run, "fork", forger.jsoned(put(path, change))),
         )
 
     yield column("name", to("other"))
@@ -664,7 +679,9 @@ def notes() -> Iterator[Forgery]:
     yield of("scenario", lambda text: text + '[[run]]\nname = "third"\n')
     yield of("scenario", to("no = toml ="))
     yield of("scenario", lambda text: text.replace("lr = 0.05", "lr = 0.06"), SETTINGS)
-    yield Forgery("main", "digest of meta taken out", lambda p: forger.execute(p, "DELETE FROM meta WHERE key = 'digest'"))
+    yield Forgery(
+        "main", "digest of meta taken out", lambda p: forger.execute(p, "DELETE FROM meta WHERE key = 'digest'")
+    )
     yield Forgery("main", "agenda", lambda p: forger.execute(p, "UPDATE agenda SET text = '{}'"), ASKED)
     yield Forgery("main", "an older format", lambda p: forger.execute(p, "PRAGMA user_version = 2"), FORMAT)
 
@@ -732,7 +749,5 @@ def _copied(path: Path, step: int, to_step: int) -> None:
 
 
 FORGERIES: tuple[Forgery, ...] = tuple(
-    forgery
-    for table in (scalars, columns, arrays, states, events, runs, settings, notes, rows)
-    for forgery in table()
+    forgery for table in (scalars, columns, arrays, states, events, runs, settings, notes, rows) for forgery in table()
 )

@@ -166,7 +166,8 @@ def test_writes_that_block_tell_the_rate_of_a_silent_line() -> None:
     before = line.rate
     for number in range(50):  # it blocks no more: the line may have become faster
         line = pacing.written(pacing.sent(line, 1, 800, 30.0 + number), 800, 0.0, 30.0 + number)
-    assert line.rate
+    assert line.rate is not None
+    assert before is not None
     assert line.rate > before
 
 

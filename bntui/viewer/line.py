@@ -238,7 +238,7 @@ class PacedDriver(TerminalDriver):
     def start_application_mode(self) -> None:
         if self._file is not None and not isinstance(self._file, Gauge):
             self._file = cast("Any", Gauge(self._file, self._written))
-        super().start_application_mode()  # type: ignore[no-untyped-call]
+        super().start_application_mode()
         self._asked = self._heard = 0
         self.write("\x1b[2H\x1b[6n\x1b[H")  # the question with the number 0
         self._sender.opened(monotonic())
