@@ -107,9 +107,14 @@ class Bounded:
 
     @property
     def reach(self) -> Values:
-        """The largest magnitude that float32's values may have."""
-        result: Values = np.abs(self.value) + self.error
+        """The largest magnitude that float32's values may have; where trials are carried, that they are apt to have."""
+        result: Values = np.abs(self.value) + self.wobble
         return result
+
+    @property
+    def wobble(self) -> Values:
+        """How far float32 may be for certain; where trials are carried, their root mean square."""
+        return self.error if self.trials is None else _root_mean_square(self.trials)
 
     def length(self) -> tuple[float, float]:
         """Euclidean norm of all values, and how far that of float32's may be from it."""
@@ -124,14 +129,14 @@ class Bounded:
     @property
     def spread(self) -> Values:
         """How far float32 may be: for certain, or in all likelihood where trials are carried."""
-        return self.error if self.trials is None else SCATTER / 4 * _root_mean_square(self.trials)
+        return self.wobble if self.trials is None else SCATTER / 4 * self.wobble
 
     # --- arithmetic ---
 
     def __add__(self, other: Bounded | Values | float) -> Bounded:
         other = self._paired(other)
         value = self.value + other.value
-        rounding = self._rounding(value, self.error + other.error)
+        rounding = self._rounding(value, self.wobble + other.wobble)
         return self._result(value, [(1.0, self), (1.0, other)], rounding, (1.0, 1.0))
 
     def __sub__(self, other: Bounded | Values | float) -> Bounded:
@@ -147,10 +152,10 @@ class Bounded:
         other = self._paired(other)
         value = self.value * other.value
         parts: list[tuple[Values | float, Bounded]]
-        if self.is_exact and other.is_exact:
+        if self.is_exact and other.is_exact and not tried(self, other):
             parts = [(0.0, self), (0.0, other)]
             return self._result(value, parts, self._rounding(value, 0.0), (other.value, self.value))
-        grown = np.abs(self.value) * other.error + self.error * other.reach
+        grown = np.abs(self.value) * other.wobble + self.wobble * other.reach
         parts = [(other.reach, self), (np.abs(self.value), other)]
         return self._result(value, parts, self._rounding(value, grown), (other.value, self.value))
 
