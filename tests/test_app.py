@@ -73,7 +73,7 @@ async def test_replay_opens_at_the_head_with_two_runs_side_by_side(reader: FakeR
         assert (state.cursor, state.following, state.selected, state.pinned) == (12, True, 0, 1)
         assert "replay" in shown(pilot, "header")
         assert "epoch 12/60   step 288" in shown(pilot, "header")
-        assert "digits 1,437 + 360 · cpu" in shown(pilot, "header")
+        assert "digits 1,437 + 360 · 100 classes · cpu" in shown(pilot, "header")
         assert visible(pilot) == {"curves", "layers", "gradients", "dropout", "stopping"}
 
 

@@ -9,7 +9,7 @@ counts only if no training sample gives the layer a gradient.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ import torch
 
 from bntui.keyframe import LayerMeasures
 from bntui.recording.sentences import DEAD_BELOW
-from bntui.trainer.network import Network, forward
+from bntui.trainer.network import DRAWN, Network, Stage, forward
 from bntui.trainer.samples import Samples
 from bntui.trainer.step import loss_function
 from bntui.trainer.validate import mini_batches
@@ -26,6 +26,9 @@ from bntui.trainer.validate import mini_batches
 ASKS: Final = float(np.finfo(np.float32).tiny) / DEAD_BELOW
 """A gradient norm from here on is no rounding: ``DEAD_BELOW`` of it is still a normal float32.  The loss of a network
 that fits its samples asks for less, and then gradients of 0 mean nothing."""
+
+ENOUGH: Final = 2000
+"""Samples that are looked at, at least, where masks are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +66,42 @@ def died(layers: Sequence[LayerMeasures]) -> Dead | None:
     return None
 
 
-def reached(network: Network, samples: Samples, batch: int, weight: str) -> bool:
-    """Whether any training sample gives a weight a gradient: training mode, without dropout and noise.
+def reached(
+    network: Network,
+    samples: Samples,
+    batch: int,
+    weight: str,
+    draw: Callable[[int], Callable[[Stage, torch.Tensor], torch.Tensor]],
+) -> bool:
+    """Whether any training sample gives a weight a gradient, in training mode; changes nothing.
 
-    Takes the training part in mini-batches of ``batch`` samples, up to the first that does; changes nothing.
+    Takes the training part in mini-batches of ``batch`` samples, up to the first that does.  Where dropout or noise is
+    drawn, a small training part is taken several times: of few units a mask may drop all.
+
+    Args:
+        draw: gives what draws dropout and noise in the mini-batch of that number.
     """
     parameter = network.named_parameters()[weight]
+    pieces = mini_batches(len(samples.x), batch)
+    if any(stage.kind in DRAWN and stage.amount for stage in network.stages):
+        pieces *= math.ceil(ENOUGH / len(samples.x))
     before = {name: tensor.clone() for name, tensor in network.state().items()}
     try:
         return any(
-            bool(_gradient(network, samples, piece, parameter).any()) for piece in mini_batches(len(samples.x), batch)
+            bool(_gradient(network, samples, piece, parameter, draw(number)).any())
+            for number, piece in enumerate(pieces)
         )
     finally:
         network.load(before)  # the passes have moved the running statistics
 
 
-def _gradient(network: Network, samples: Samples, piece: slice, parameter: torch.Tensor) -> torch.Tensor:
-    output = forward(network.stages, samples.x[piece])[-1]
+def _gradient(
+    network: Network,
+    samples: Samples,
+    piece: slice,
+    parameter: torch.Tensor,
+    draw: Callable[[Stage, torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    output = forward(network.stages, samples.x[piece], draw)[-1]
     (gradient,) = torch.autograd.grad(loss_function(samples.task, output, samples.y[piece]), (parameter,))
     return gradient

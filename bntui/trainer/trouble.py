@@ -8,19 +8,23 @@ in which it happened is recorded as a keyframe of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from torch import Tensor
 
 from bntui.language import N_
 from bntui.recording import sentences
 from bntui.recording.history import Event
 from bntui.recording.writer import Writer
 from bntui.trainer.dead import Dead, died, reached
+from bntui.trainer.draw import Draws
 from bntui.trainer.ending import spelled
+from bntui.trainer.network import Stage
 from bntui.trainer.past import Past
 from bntui.trainer.run import Run
-from bntui.trainer.step import Measured
+from bntui.trainer.step import Measured, drawn
 
 KINDS: Final = ("first_bad", "died")
 
@@ -165,4 +169,9 @@ def _stays(dead: Dead, run: Run, *, initial: bool) -> bool:
     """A gradient that is exactly 0 in the step is so for every training sample after it."""
     if initial and not dead.blocked:
         return False
-    return not reached(run.network, run.samples, run.config.data.batch_size, dead.weight)
+
+    def draw(number: int) -> Callable[[Stage, Tensor], Tensor]:
+        draws = Draws(run.config.seed, run.device, "dead", number)
+        return lambda stage, x: drawn(draws, run.network, stage, run.step, x)[0]
+
+    return not reached(run.network, run.samples, run.config.data.batch_size, dead.weight, draw)
