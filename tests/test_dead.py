@@ -208,6 +208,30 @@ def test_dropout_of_all_units_is_no_death(tmp_path: Path) -> None:
     assert not deaths(reader)
 
 
+@pytest.mark.parametrize(
+    ("hidden", "activation", "settings"),
+    [
+        # saturated without masks, but not with them
+        ([5, 4, 1], "tanh", (("training.lr", 10.0), ("network.dropout", 0.7), ("data.batch_size", 1))),
+        ([1], "relu", (("training.lr", 1.0), ("network.dropout", 0.3), ("data.batch_size", 2))),
+    ],
+)
+def test_what_is_called_dead_stays_so_under_the_masks_of_training(
+    tmp_path: Path, hidden: list[int], activation: str, settings: tuple[tuple[str, Any], ...]
+) -> None:
+    told = 0
+    for seed in range(6):
+        reader = train(
+            tmp_path, MOONS, *settings, ("network.hidden", hidden), ("network.activation", activation),
+            ("record.every", 1), ("seed", seed), ("data.samples", 40),
+        )  # fmt: skip
+        for event in deaths(reader):
+            later = [n for step, n in gradients(reader, event.arguments["layer"]).items() if step > event.step]
+            assert "ratio" in event.arguments or not any(later)
+            told += 1
+    assert told
+
+
 def test_inputs_of_0_are_no_death(tmp_path: Path) -> None:
     path = tmp_path / "zeros.csv"
     path.write_text("a,b,y\n" + "0,0,0.5\n0,0,1.5\n" * 20)
