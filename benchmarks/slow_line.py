@@ -179,18 +179,19 @@ def measured(rate: float, rounds: int, *, silent: bool, serial: bool) -> Iterato
             [*command, "-o", str(recording)], rate * 1000, LATENCY, answers=not (silent or serial), block=serial
         ) as far:
             far.until(header("running"))
-            head = Head(recording)
             time.sleep(3)
             for pace in ("10/s", "unthrottled"):
                 if pace == "unthrottled":
-                    for _ in range(4):
+                    for _ in range(8):
                         far.press("+")
-                        time.sleep(0.3)
-                    try:
-                        far.until(header("unthrottled"))
-                    except AssertionError:
-                        print(f"{rate:g} kB/s: the pace never appeared within a minute", file=sys.stderr)
+                        try:
+                            far.until(header("unthrottled"), 2)
+                            break
+                        except AssertionError:
+                            continue
+                head = Head(recording)
                 behind = lags(far, head)
+                head.close()  # the emulator needs the time
                 times: dict[str, list[float]] = {}
                 for _ in range(rounds):
                     for key, took in keys_of(far):
@@ -205,7 +206,6 @@ def measured(rate: float, rounds: int, *, silent: bool, serial: bool) -> Iterato
                 far.process.wait(NEVER)
             except subprocess.TimeoutExpired:
                 print("it did not end", file=sys.stderr)
-            head.close()
 
 
 def table_row(figures: Figures) -> str:

@@ -19,6 +19,7 @@ from bntui.viewer.rows import Row, Span, fit, width, wrap
 from bntui.viewer.view import RunView, View
 
 TOO_SMALL: Final = N_("This screen is too small for a training run: make it at least {width}x{height}.")
+LATE: Final = N_("slow line: panels update less often")
 SHORT: Final = {
     "curves": N_("Curves"), "layers": N_("Layers"), "gradients": N_("Grads"), "dropout": N_("Drop"),
     "stopping": N_("Stop"), "timeline": N_("Time"), "data": N_("Data"), "drift": N_("Drift"),
@@ -172,8 +173,20 @@ def keys(
     forks: bool = True,
     troubled: bool = False,
     resumes: bool = False,
+    late: bool = False,
 ) -> Row:
-    """The keys that do something here; the less important of those that do not fit are left to the help."""
+    """The keys that do something here; the less important of those that do not fit are left to the help.
+
+    Args:
+        late: say at the end, where there is room, that panels are late.
+    """
+    said = f"  {_(LATE)} "
+    if late and cell_len(said) <= cells // 2:
+        left = keys(
+            cells - cell_len(said), live=live, running=running, runs=runs, several=several, zoomed=zoomed,
+            from_gallery=from_gallery, forks=forks, troubled=troubled, resumes=resumes,
+        )  # fmt: skip
+        return (*left, Span(said, "warn"))
     wanted = [
         ("space", _("resume") if not live else _("pause") if running else _("run"), live or resumes),
         ("n", _("epoch"), live),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from typing import Final, NamedTuple
 
 from textual.geometry import Region
+
+from bntui.viewer.image import Part
 
 SMALLEST: Final = (40, 12)
 TIMELINE_ROWS: Final = 2
@@ -120,6 +123,12 @@ def layout(
             x += cells
         y += share
     return Layout(regions, several)
+
+
+def parts_of(room: Layout, focused: str) -> list[Part]:
+    """What is sent first where the line to the terminal is slow: what a key changes, then what the user looks at."""
+    weights = {TIMELINE: 4.0, "curves": 2.0, focused: 4.0, HEADER: inf, TABS: inf, KEYS: inf}
+    return [Part(region, weights.get(name, 1.0)) for name, region in room.regions.items()]
 
 
 def _split(total: int, shares: Sequence[int]) -> list[int]:

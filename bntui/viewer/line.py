@@ -5,39 +5,34 @@ Textual writes every update of the screen to the terminal at once.  Here updates
 terminal is asked for its cursor's place (``CSI 6 n``), which was set so that the answer tells which frame it follows.
 The row is never the first one: ``CSI 1 ; 2 R`` is what some terminals send for shift+F3.
 
-All that leans on Textual's private methods for this is in this file (Textual 8.2): ``App._display`` and the
-parser of its input; what a driver reads and writes is in ``driver.py``.
+This leans on a private method of Textual (8.2), ``App._display``; ``line_driver.py`` on the threads of its driver and
+on the parser of its input.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import re
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
 from rich.control import Control
 from textual import events
 from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
-from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.driver import Driver
 from textual.geometry import Size
 from textual.strip import Strip
 
 from bntui.viewer import pacing
-from bntui.viewer.driver import TerminalDriver
 from bntui.viewer.image import Image, Part
+from bntui.viewer.line_driver import PacedDriver
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from textual.message import Message
     from textual.screen import Screen
 
 COLUMNS: Final = 32
@@ -46,22 +41,19 @@ ROWS: Final = 4
 HURRY: Final = 0.5
 """Seconds after a key in which what it changed comes first."""
 LATE: Final = 3.0
-"""Seconds for which it is said that parts of the screen follow late."""
-HOLD: Final = 1.0
-"""Seconds that the beginning of an answer waits for its end."""
+"""Seconds for which it is said at least that parts of the screen are late."""
 SETUP: Final = 250
 """Bytes that Textual sends to set the terminal up, about."""
-LAST_ANSWERS: Final = 1.5
-"""Seconds that the end of the program waits for answers: those that come later would be typed into the shell."""
 
 ReturnType = TypeVar("ReturnType")
 
 
 @runtime_checkable
 class Parted(Protocol):
-    """A screen that says which of its parts come first."""
+    """A screen that says which of its parts come first; it is drawn again when parts begin or cease to be late."""
 
     def parts(self) -> Sequence[Part]: ...
+    def redraw(self) -> None: ...
 
 
 def numbers(size: Size) -> int:
@@ -95,12 +87,14 @@ class Sender:
         self._write = write
         self._number = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._hurried = self._late = 0.0
+        self._hurried = self._late_at = 0.0
+        self.late = False
+        """Parts of the screen are behind, because the line is slow."""
 
     @property
-    def late(self) -> bool:
-        """Parts of the screen are behind, because the line is slow."""
-        return monotonic() < self._late
+    def pending(self) -> bool:
+        """Something is to be sent as soon as the line has room for it."""
+        return self.image.pending
 
     def opened(self, now: float) -> None:
         """The terminal is set up and the first question is asked: by whoever calls."""
@@ -162,13 +156,25 @@ class Sender:
             frame = self.image.frame(room, self._parts(), now, hurried=now < self._hurried)
             if frame:
                 self._send(frame, now)
-        if self.image.late(now):
-            self._late = now + LATE
         if self.line is None:
             return
+        if self.image.late(now):
+            self._late_at = now
+            if not self.late:
+                self._look()
         self.line = pacing.looked(self.line, now)
         if self.image.pending:
             self._timer = asyncio.get_running_loop().call_later(pacing.wait(self.line, now), self._pump)
+
+    def _look(self) -> None:
+        """Say when parts begin to be late, and when they have not been for a while."""
+        late = monotonic() < self._late_at + LATE
+        if late != self.late:
+            self.late = late
+            if self._app.writes and isinstance(self._app.screen, Parted):
+                self._app.screen.redraw()
+        if late:
+            asyncio.get_running_loop().call_later(LATE, self._look)
 
     def _send(self, frame: str, now: float) -> None:
         size = self.image.size
@@ -224,112 +230,3 @@ class PacedApp(App[ReturnType]):
         ):
             self.sender.hurry()
         await super().on_event(event)
-
-
-class PacedDriver(TerminalDriver):
-    """The terminal's driver, which also tells the sender what was answered and how long writing took."""
-
-    def __init__(self, app: App[Any], **arguments: Any) -> None:
-        super().__init__(app, **arguments)
-        self._sender = cast("PacedApp[Any]", app).sender
-        self._answers = threading.Condition()
-        self._asked = self._heard = 0
-
-    def start_application_mode(self) -> None:
-        if self._file is not None and not isinstance(self._file, Gauge):
-            self._file = cast("Any", Gauge(self._file, self._written))
-        super().start_application_mode()
-        self._asked = self._heard = 0
-        self.write("\x1b[2H\x1b[6n\x1b[H")  # the question with the number 0
-        self._sender.opened(monotonic())
-
-    def write(self, data: str) -> None:
-        self._asked += data.count("\x1b[6n")
-        super().write(data)
-
-    def _written(self, size: int, seconds: float) -> None:
-        with contextlib.suppress(RuntimeError):  # the program is ending
-            self._loop.call_soon_threadsafe(self._sender.written, size, seconds)
-
-    def process_message(self, message: Message) -> None:
-        if isinstance(message, events.CursorPosition):
-            if message.y:  # else it is a key
-                with self._answers:
-                    self._heard += 1
-                    self._answers.notify_all()
-            with contextlib.suppress(RuntimeError):  # the program is ending
-                self._loop.call_soon_threadsafe(self._sender.answered, message.x, message.y, monotonic())
-        else:
-            super().process_message(cast("Any", message))
-
-    def disable_input(self) -> None:
-        """Stop reading, once the answers that are on their way have come: a shell would take them for typed."""
-        if not self.exit_event.is_set() and self._key_thread is not None and self._key_thread.is_alive():
-            with self._answers:
-                if self._heard:
-                    self._answers.wait_for(lambda: self._heard >= self._asked, LAST_ANSWERS)
-        super().disable_input()
-
-    def parser(self) -> XTermParser:
-        """One that waits for whole answers."""
-        return AnswerParser(self._debug)
-
-
-class AnswerParser(XTermParser):
-    """Textual's parser, which takes the rest of a sequence for keys if it comes late; here it is waited for."""
-
-    _BEGUN: Final = re.compile(r"\x1b\[[0-9]+(;[0-9]*)?\Z")
-    _REST: Final = re.compile(r"\[[0-9]+;[0-9]+R")
-
-    def __init__(self, debug: bool = False) -> None:
-        super().__init__(debug)
-        self._held = ""
-        self._until = 0.0
-        self._escaped = False
-        """The last piece ended with an escape, perhaps that of an answer."""
-
-    def feed(self, data: str) -> Iterable[Message]:
-        if data:
-            data, self._held = self._held + data, ""
-            if self._escaped and (rest := self._REST.match(data)) and self._timeout_time is None:
-                data = "\x1b" + data if rest else data
-            self._escaped = data.endswith("\x1b")
-            if begun := self._BEGUN.search(data):
-                data, self._held, self._until = data[: begun.start()], begun[0], monotonic() + HOLD
-            if data:
-                yield from super().feed(data)
-            return
-        yield from self._release()
-        yield from super().feed(data)
-
-    def tick(self) -> Iterable[Message]:
-        if self._held and monotonic() >= self._until:
-            yield from self._release()
-        yield from super().tick()
-
-    def _release(self) -> Iterable[Message]:
-        held, self._held = self._held, ""
-        if held:
-            yield from super().feed(held)
-
-
-class Gauge:
-    """A file of which is told how long its writes took.
-
-    Args:
-        tell: called with the bytes and the seconds of each write.
-    """
-
-    def __init__(self, file: IO[str], tell: Callable[[int, float], object]) -> None:
-        self._file = file
-        self._tell = tell
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-    def write(self, text: str) -> int:
-        began = monotonic()
-        done = self._file.write(text)
-        self._file.flush()
-        self._tell(len(text.encode()), monotonic() - began)
-        return done

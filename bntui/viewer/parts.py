@@ -38,6 +38,8 @@ class Shown:
     """A fork can be asked for."""
     resumes: bool = False
     """There is no trainer, and something left for one to do."""
+    late: bool = False
+    """The line to the terminal is too slow for all panels."""
 
 
 def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
@@ -59,6 +61,7 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
                 forks=shown.forks,
                 resumes=shown.resumes,
                 troubled=any(event.kind in TROUBLES for run in shown.view.runs for event in run.events),
+                late=shown.late,
             ),
         )
     if part == TIMELINE:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,6 +21,7 @@ from bntui.errors import BntuiError
 from bntui.language import N_, _
 from bntui.link import INTERACTIVE_PACE
 from bntui.text import clean
+from bntui.viewer.image import Part
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw, scrolled
 from bntui.viewer.widgets import RowsWidget
@@ -123,6 +125,16 @@ class GalleryScreen(SpokenScreen[None]):
         self._canvas.place(Region(0, 0, width, height))
         rows, self._lines = draw(self.gallery, width, height)
         self._canvas.show(rows, width)
+
+    def redraw(self) -> None:
+        """Draw again."""
+        self._draw()
+
+    def parts(self) -> list[Part]:
+        """The lists come first where the line is slow: they show where one is."""
+        width, height = self.app.size
+        lists = self.gallery.list_width(width)
+        return [Part(Region(0, 0, lists, height), inf), Part(Region(lists, 0, width - lists, height))]
 
     def action_move(self, by: int) -> None:
         self.change(self.gallery.moved(by))

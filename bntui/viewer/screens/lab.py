@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import inf
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events, on
@@ -19,7 +18,7 @@ from bntui.text import clean
 from bntui.viewer import chrome, epochs, family, figures, parts, session, troubles
 from bntui.viewer.feed import TrainerLink
 from bntui.viewer.image import Part
-from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE, Layout, layout
+from bntui.viewer.layout import TIMELINE, Layout, layout, parts_of
 from bntui.viewer.panels import BY_NAME, PANELS
 from bntui.viewer.screens.lab_live import GOES_ON, ONE_AT_A_TIME, LiveScreen
 from bntui.viewer.session import ViewState
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 
     from bntui.viewer.fork_form import Origin
 
+WARM_SECONDS: Final = 1.0
+"""When what the first keys need is imported: after the first paint."""
 LOOK_SECONDS: Final = 0.5
 """How often recordings that are compared are looked at."""
 NOTABLE: Final[Mapping[str, SeverityLevel]] = {
@@ -96,6 +97,7 @@ class LabScreen(LiveScreen):
 
     def on_mount(self) -> None:
         self._draw()
+        self.set_timer(WARM_SECONDS, lambda: self.app.in_background(_warm, lambda _: None, self._complain))
         if session.compared(self._reader):
             self.set_interval(LOOK_SECONDS, self._look)
 
@@ -159,20 +161,14 @@ class LabScreen(LiveScreen):
             from_gallery=self._from_gallery,
             forks=not session.compared(self._reader),
             resumes=self._trainer is None and self.unfinished,
+            late=self.app.sender.late,
         )
         for name, region in regions.items():
             self._widgets[name].show(parts.rows(name, shown, *region.size), region.width)
 
     def parts(self) -> list[Part]:
         """What is sent first where the line is slow: what a key changes, then what the user looks at."""
-        regions = self._layout().regions
-        weights = {
-            TIMELINE: 4.0,
-            "curves": 2.0,
-            self.view_state.focused: 4.0,
-            **dict.fromkeys((HEADER, TABS, KEYS), inf),
-        }
-        return [Part(region, weights.get(name, 1.0)) for name, region in regions.items()]
+        return parts_of(self._layout(), self.view_state.focused)
 
     @property
     def unfinished(self) -> bool:
@@ -358,3 +354,10 @@ class LabScreen(LiveScreen):
             if self._trainer is not None:
                 self.notify(_(GOES_ON).format(command=self._come_back()), timeout=10, markup=False)
             self.app.pop_screen()
+
+
+def _warm() -> None:
+    """Import what the help needs while the first picture is being looked at."""
+    from importlib import import_module
+
+    import_module("bntui.viewer.screens.help")

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
 FRAME: Final = 1 / 15
-"""Seconds between two redraws for the trainer's news: the terminal's queue must not fill up."""
+"""Seconds between two redraws for the trainer's news."""
+SLOW_FRAME: Final = 0.2
+"""The same where the line to the terminal has not carried the last one yet."""
 LAST_WORDS: Final = 3.0
 """Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
 NO_TRAINER: Final = N_("This recording has no live trainer: f forks a run.")
@@ -113,7 +115,7 @@ class LiveScreen(TrainerScreen):
         if self.status is not None and self.status.state in OVER:
             self._reader.release()  # the trainer folds the journal in, once nobody holds the file
         # drawing never takes more than half of the time: keys come first
-        self._earliest = began + max(FRAME, 2 * (monotonic() - began))
+        self._earliest = began + max(SLOW_FRAME if self.app.sender.pending else FRAME, 2 * (monotonic() - began))
 
     def _heard(self, status: Status) -> None:
         first, self.status, self._pace = self.status is None, status, status.pace
