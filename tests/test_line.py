@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from textual import events
 from textual.geometry import Size
@@ -37,7 +39,7 @@ def test_an_answer_whose_rest_is_late_is_no_key(cut: int, monkeypatch: pytest.Mo
     assert not list(parser.feed(ANSWER[:cut]))
     assert not list(parser.tick())
     assert [type(message) for message in parser.feed(ANSWER[cut:])] == [events.CursorPosition]
-    now = line_driver.monotonic()
+    now = time.monotonic()
     assert not list(parser.feed("\x1b[3"))
     monkeypatch.setattr(line_driver, "monotonic", lambda: now + 9)
     list(parser.tick())
