@@ -6,6 +6,7 @@ import gzip
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -458,6 +459,66 @@ def test_npz_errors_say_file_array_and_place(tmp_path: Path, content: dict[str, 
     message = error(Data(source="d.npz"), tmp_path)
     for part in ["d.npz", *parts]:
         assert part in message
+
+
+def test_npz_images_that_single_precision_would_change_are_kept_in_double(tmp_path: Path) -> None:
+    x = 1.7e9 + np.arange(36.0).reshape(4, 3, 3)
+    np.savez(tmp_path / "d.npz", x=x, y=[0, 1, 0, 1])
+    data = load_data(Data(source="d.npz"), tmp_path, 0)
+    np.testing.assert_array_equal(data.x[:, 0], x)
+    assert data.reading is not None
+    assert "collapse" in [note.name for note in data.reading.notes]
+
+
+def test_npz_words_with_characters_that_do_not_exist(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.ones((4, 2)), y=np.array(["a", "b", "a", "b"]))
+    with zipfile.ZipFile(tmp_path / "d.npz") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["y.npy"] = members["y.npy"].replace(b"b\0\0\0", b"b\0\0\xff")
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert "d.npz: cannot be read: a character that does not exist" in error(Data(source="d.npz"), tmp_path)
+
+
+NAMED = [
+    (("x_train", "y_train", "x_test", "y_test"), ("x_train", "y_train")),
+    (("x_test", "x_train", "y_test", "y_train"), ("x_train", "y_train")),
+    (("train_images", "train_labels", "test_images", "test_labels"), ("train_images", "train_labels")),
+    (("X_train", "Y_train"), ("X_train", "Y_train")),
+    (("data", "target"), ("data", "target")),
+    (("images", "labels"), ("images", "labels")),
+    (("inputs", "targets"), ("inputs", "targets")),
+    (("X", "y"), ("X", "y")),
+    (("x", "y", "data", "labels"), ("x", "y")),
+    (("arr_0", "arr_1"), ("arr_0", "arr_1")),
+]
+
+
+@pytest.mark.parametrize(("names", "found"), NAMED, ids=lambda names: " ".join(names))
+def test_npz_arrays_are_found_by_the_names_that_people_give(
+    names: tuple[str, ...], found: tuple[str, str], tmp_path: Path
+) -> None:
+    arrays: dict[str, Any] = {
+        name: (np.full((8, 2), n) if name in found[:1] or "x" in name.lower() or "image" in name else np.arange(8) % 2)
+        for n, name in enumerate(names)
+    }
+    arrays[found[0]] = np.arange(16.0).reshape(8, 2)
+    arrays[found[1]] = np.arange(8) // 4
+    np.savez(tmp_path / "d.npz", **{name: arrays[name] for name in names})
+    data = load_data(Data(source="d.npz"), tmp_path, 0)
+    assert data.x.tolist() == arrays[found[0]].tolist()
+    assert data.y.tolist() == arrays[found[1]].tolist()
+    assert data.reading is not None
+    assert data.reading.arrays == found
+
+
+def test_npz_arrays_are_chosen_by_keys(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", a=np.ones((4, 2)), b=np.zeros((4, 2)), c=[0, 1, 0, 1], d=[1, 0, 0, 1])
+    message = error(Data(source="d.npz"), tmp_path)
+    assert "cannot tell which arrays" in message
+    data = load_data(Data(source="d.npz", features=("b",), target="d"), tmp_path, 0)
+    assert (data.x.sum(), data.y.tolist()) == (0, [1, 0, 0, 1])
 
 
 def test_npz_that_is_damaged_or_something_else(tmp_path: Path) -> None:

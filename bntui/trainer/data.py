@@ -92,12 +92,13 @@ def _reading(dataset: Dataset, x: SingleArray | FloatArray, config: Data) -> Rea
             dataset.name, "built-in", len(x), x.shape[1:], dataset.task, len(dataset.classes), low, high
         )  # fmt: skip
     found = replace(dataset.reading, low=low, high=high)
-    if config.scaling != "none" or x.dtype == np.float32 or x.shape[1] > 1000:
+    exact_values = x.reshape(len(x), -1)
+    if config.scaling != "none" or x.dtype == np.float32 or exact_values.shape[1] > 1000:
         return found
-    single = x.astype(np.float32)
     merged = []
-    for name, exact, rounded in zip(dataset.features, x.T, single.T, strict=True):
-        before, after = len(np.unique(exact)), len(np.unique(rounded))
+    for column, name in enumerate(dataset.features):
+        exact = exact_values[:, column]
+        before, after = len(np.unique(exact)), len(np.unique(exact.astype(np.float32)))
         if after < before:
             merged.append((name, before, after))
     if not merged:

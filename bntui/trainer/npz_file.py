@@ -11,6 +11,7 @@ import io
 import math
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -180,6 +181,10 @@ def _values(archive: zipfile.ZipFile, array: _Array) -> NDArray[Any]:
         if member.read(1):
             raise ValueError(_("longer than the archive says"))
     flat = np.frombuffer(content, array.dtype, offset=array.start)
+    if array.dtype.kind == "U" and flat.size:
+        points = flat.astype(flat.dtype.newbyteorder("=")).view(np.uint32)
+        if points.max() > sys.maxunicode:  # Python fails only where such a character is used
+            raise ValueError(_("a character that does not exist"))
     values: NDArray[Any] = flat.reshape(array.shape[::-1]).transpose() if array.fortran else flat.reshape(array.shape)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 

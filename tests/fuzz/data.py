@@ -184,7 +184,7 @@ def _mutate_lines(rng: random.Random, lines: list[str]) -> None:
     elif how == 3:
         lines[:] = [line.replace(rng.choice(",;\t|."), rng.choice(DELIMITERS)) for line in lines]
     elif how == 4:
-        lines.extend(lines[1:] * rng.choice((1, 10, 300)))
+        lines.extend(lines[1 : 20_000 // len(lines[0] or "x")] * rng.choice((1, 10, 300 if len(lines) < 50 else 1)))
     elif how == 5:
         lines[at] = rng.choice(DELIMITERS[:5]).join(rng.choice(CELLS) for _ in range(rng.randrange(1, 6)))
     elif how == 6:
