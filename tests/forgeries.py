@@ -34,14 +34,14 @@ MACHINE = "The machine"
 ASKED = "What was asked of the trainer"
 TEXTS = "Names of classes and features"
 RESUMPTIONS = "When a run was stopped by hand or resumed"
-BIASED = "Averages of an optimizer"
+TAKEN = "Kept weights that were taken out"
 SETTINGS = "Settings in the scenario's text"
 FORMAT = "An older format"
 SMALL = "Changes within the tolerance"
 INITIAL = "How the first weights were drawn"
 MORE = "More keyframes than were asked for"
 REASONS = (
-    CLOCK, THINNED, TAIL, UNUSED, ORIGIN, SEED, MACHINE, ASKED, TEXTS, RESUMPTIONS, BIASED, SETTINGS, FORMAT, SMALL,
+    CLOCK, THINNED, TAIL, UNUSED, ORIGIN, SEED, MACHINE, ASKED, TEXTS, RESUMPTIONS, TAKEN, SETTINGS, FORMAT, SMALL,
     INITIAL, MORE,
 )  # fmt: skip
 
@@ -64,10 +64,15 @@ class Forgery:
 
 
 def _main(path: Path) -> None:
-    honest.whole(path, BASE + STOPPING + TWO, ("record.every", 2), ("record.shift", True))
+    honest.whole(path, BASE + STOPPING + TWO, ("record.every", 2), ("record.shift", True), ("training.epochs", 3))
+
+
+def _forked(path: Path) -> None:
+    kinds: tuple[Override, ...] = (("network.norm", "batch"), ("training.optimizer", "adam"), ("training.epochs", 3))
+    honest.whole(path, BASE + STOPPING, ("record.every", 2), *kinds)
     honest.fork(path, 0, 10, ("training.early_stopping.patience", 3))
-    honest.fork(path, 1, 5, ("network.norm", "layer"), ("training.lr", 0.01))
-    honest.fork(path, 1, 4, ("training.lr", 0.02), ("training.optimizer", "adamw"))
+    honest.fork(path, 0, 5, ("network.hidden", [5, 6]), ("training.lr", 0.01))
+    honest.fork(path, 0, 4, ("training.lr", 0.02), ("training.optimizer", "adamw"))
 
 
 def _left(path: Path) -> None:
@@ -90,6 +95,7 @@ def _plateau(path: Path) -> None:
 
 BASES: dict[str, Forge] = {
     "main": _main,
+    "forked": _forked,
     "lean": lambda p: honest.whole(
         p, BASE + STOPPING + TWO, ("record.budget", 0), ("training.early_stopping.patience", 2)
     ),
@@ -183,13 +189,13 @@ def scalars() -> Iterator[Forgery]:
     yield of("main", 0, 6, "wall_time", to(0.0))
     yield of("main", 0, 6, "wall_time", to(-1.0), what=", negative")
     yield of("main", 0, 10, "wall_time", plus(3600.0), CLOCK)
-    yield of("main", 2, 10, "best", times(0.9), what=" (where a fork begins)")
-    yield of("main", 2, 10, "wait", to(0), what=" (where a fork begins)")
-    yield of("main", 2, 10, "best_epoch", to(2), what=" (where a fork begins)")
-    yield of("main", 2, 10, "epoch", plus(1), what=" (where a fork begins)")
-    yield of("main", 3, 5, "wait", to(1), what=" (where a fork begins afresh)")
-    yield of("main", 4, 4, "epoch", plus(0.1), what=" (where a fork begins)")
-    yield of("main", 4, 4, "lr", times(2), what=" (where a fork begins)")
+    yield of("forked", 1, 10, "best", times(0.9), what=" (where a fork begins)")
+    yield of("forked", 1, 10, "wait", to(0), what=" (where a fork begins)")
+    yield of("forked", 1, 10, "best_epoch", to(2), what=" (where a fork begins)")
+    yield of("forked", 1, 10, "epoch", plus(1), what=" (where a fork begins)")
+    yield of("forked", 2, 5, "wait", to(1), what=" (where a fork begins afresh)")
+    yield of("forked", 3, 4, "epoch", plus(0.1), what=" (where a fork begins)")
+    yield of("forked", 3, 4, "lr", times(2), what=" (where a fork begins)")
     # evidence at a budget of 0
     kept, last = 5, 15
     yield of("lean", 0, kept, "val_loss", times(1.01), what=" (the kept weights)")
@@ -205,13 +211,14 @@ def scalars() -> Iterator[Forgery]:
     yield of("lean", 0, 10, "weights_digest", lambda text: text[::-1], THINNED)
     yield of("lean", 0, last, "best_epoch", to(3))
     # rows of scalars alone
-    yield of("seldom", 0, 5, "val_loss", times(-1), THINNED, " (no frame; negative)")
+    yield of("seldom", 0, 5, "val_loss", times(-1), what=" (no frame; negative)")
+    yield of("seldom", 0, 15, "val_loss", times(1.1), THINNED, " (no frame)")
     yield of("seldom", 0, 10, "train_accuracy", plus(0.01))
     yield of("seldom", 0, 5, "epoch", plus(0.2))
     # sums within an epoch only grow
     yield of("sine", 0, 4, "train_loss", times(0.1))
-    yield of("sine", 0, 4, "train_accuracy", times(0.999))
-    yield of("sine", 0, 5, "train_accuracy", times(0.999))
+    yield of("sine", 0, 4, "train_accuracy", plus(0.001))
+    yield of("sine", 0, 5, "train_accuracy", plus(0.001))
     yield of("sine", 0, 4, "val_accuracy", times(0.99))
     # a schedule that looks at what happened
     yield of("plateau", 0, 15, "lr", times(2))
@@ -298,6 +305,7 @@ def arrays() -> Iterator[Forgery]:
     )
     yield Forgery("main", "kept weights of a run that goes on", _kept_too_early)
     yield Forgery("main", "kept weights taken out", lambda p: forger.execute(p, "DELETE FROM checkpoint"))
+    yield Forgery("seldom", "kept weights taken out", lambda p: forger.execute(p, "DELETE FROM checkpoint"), TAKEN)
     for name, change in {
         "a sample": element("x", (4, 0), plus(1)),
         "a label": element("y", (4,), lambda label: (label + 1) % 3),
@@ -329,7 +337,7 @@ def _other_weights(path: Path) -> None:
 
 
 def _kept_too_early(path: Path) -> None:
-    forger.execute(path, "DELETE FROM event WHERE run = 2 AND kind IN ('finished', 'stopped_early', 'restored_best')")
+    forger.execute(path, "DELETE FROM event WHERE run = 0 AND kind IN ('finished', 'stopped_early', 'restored_best')")
 
 
 def _retitled(path: Path, what: str) -> None:
@@ -374,13 +382,13 @@ def states() -> Iterator[Forgery]:
     yield of("sums.targets", [1.0])
     yield of("sums.squares", [1.0])
     yield of("sums.first_bad", 0)
-    yield of("patience.wait", -3, run=2, step=20)
-    yield of("patience.best", 0.0, run=2, step=10)
-    yield of("patience.wait", 2, run=3, step=5)
-    yield of("best_step", 5, run=3, step=5)
-    yield of("offset", 0, run=4, step=4)
-    yield of("sums.loss", times(1.01), run=4, step=4)
-    yield of("sums.right", plus(1), run=4, step=4)
+    yield of("patience.wait", -3, base="forked", run=1, step=14)
+    yield of("patience.best", 0.0, base="forked", run=1, step=10)
+    yield of("patience.wait", 2, base="forked", run=2, step=5)
+    yield of("best_step", 5, base="forked", run=2, step=5)
+    yield of("offset", 0, base="forked", run=3, step=4)
+    yield of("sums.loss", times(1.01), base="forked", run=3, step=4)
+    yield of("sums.right", plus(1), base="forked", run=3, step=4)
     yield of("best_loss", 0.1, base="plateau", step=15)
     yield of("best_loss", 0.1, base="plateau", run=1, step=15)
     yield of("plateau.factor", 0.5, base="plateau", step=15)
@@ -392,8 +400,8 @@ def states() -> Iterator[Forgery]:
     yield of("sums.first_bad", None, base="bad", step=4)
     yield of("sums.first_bad", 7, base="bad", step=4)
     yield Forgery("main", "state without its patience", lambda p: forger.progress(p, 0, 8, drop("patience")))
-    yield Forgery("main", "state without its wait", lambda p: forger.progress(
-        p, 2, 20, lambda told: told["patience"].pop("wait")))  # fmt: skip
+    yield Forgery("forked", "state without its wait", lambda p: forger.progress(
+        p, 1, 14, lambda told: told["patience"].pop("wait")))  # fmt: skip
     yield Forgery("main", "no state", lambda p: forger.progress_out(p, 0, 8))
 
 
@@ -509,20 +517,20 @@ def runs() -> Iterator[Forgery]:
             base, f"layers.{path}", lambda p: forger.run_row(p, run, "layers", forger.jsoned(put(path, change)))
         )
 
-    def fork(path: str, change: Change | Any, run: int = 2) -> Forgery:
+    def fork(path: str, change: Change | Any, run: int = 1) -> Forgery:
         return Forgery(
-            "main",
+            "forked",
             f"fork.{path} of run {run}",
             lambda p: forger.run_row(p, run, "fork", forger.jsoned(put(path, change))),
         )
 
     yield column("name", to("other"))
-    yield column("name", to("plain · patience 9"), 2)
+    yield column("name", to("run · patience 9"), 1, base="forked")
     yield column("steps_per_epoch", plus(1))
     yield column("device", to("cuda:0"))
     yield column("budget", times(2))
-    yield column("budget", times(2), 2)
-    yield column("fork", to(None), 2)
+    yield column("budget", times(2), 1, base="forked")
+    yield column("fork", to(None), 1, base="forked")
     yield Forgery("main", "a stride that is no power of two", lambda p: forger.execute(p, "UPDATE run SET stride = 3"))
     yield Forgery("main", "a stride for which there was room", lambda p: forger.execute(p, "UPDATE run SET stride = 4"))
     yield Forgery("main", "scaling", _other_scaling)
@@ -543,7 +551,7 @@ def runs() -> Iterator[Forgery]:
     yield layer("0.parameters", plus(4), 0, "images")
     yield layer("1.shape", [2, 4, 4], 0, "images")
     yield layer("2.groups", 1, 0, "images")
-    yield fork("run", 1)
+    yield fork("run", 1, 2)
     yield fork("step", 8)
     yield fork("epoch", 1.0)
     yield fork("changes", [])
@@ -551,16 +559,16 @@ def runs() -> Iterator[Forgery]:
     yield fork("changes.0.1", 2)
     yield fork("changes.0.2", 9)
     yield fork("kept", lambda names: names[1:])
-    yield fork("kept", [], 3)
+    yield fork("kept", [], 2)
     yield fork("new", ["linear 1.linear.weight"])
-    yield fork("new", [], 3)
-    yield fork("changes", lambda changes: changes[:1], 4)
-    yield Forgery("main", "weights of a fork", lambda p: forger.evidence(
-        p, 3, 5, element("before/linear 1.linear.weight", (1, 1), plus(1e-3))))  # fmt: skip
-    yield Forgery("main", "averages of a fork", lambda p: forger.evidence(
-        p, 4, 4, element("optimizer/linear 1.linear.weight/exp_avg", (1, 1), plus(1e-3))))  # fmt: skip
-    yield Forgery("main", "averages of a fork's new parameters", lambda p: forger.evidence(
-        p, 3, 5, lambda a: a["optimizer/output.linear.bias/exp_avg"].fill(0.3)))  # fmt: skip
+    yield fork("new", [], 2)
+    yield fork("changes", lambda changes: changes[:1], 3)
+    yield Forgery("forked", "weights of a fork", lambda p: forger.evidence(
+        p, 2, 5, element("before/linear 1.linear.weight", (1, 1), plus(1e-3))))  # fmt: skip
+    yield Forgery("forked", "averages of a fork", lambda p: forger.evidence(
+        p, 3, 4, element("optimizer/linear 1.linear.weight/exp_avg", (1, 1), plus(1e-3))))  # fmt: skip
+    yield Forgery("forked", "averages of a fork's new parameters", lambda p: forger.evidence(
+        p, 2, 5, lambda a: a["optimizer/output.linear.bias/exp_avg"].fill(0.3)))  # fmt: skip
 
 
 def _other_scaling(path: Path) -> None:

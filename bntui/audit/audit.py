@@ -16,9 +16,9 @@ from bntui.audit.configuration import check_configuration, check_shared
 from bntui.audit.consistency import check_row
 from bntui.audit.course import Course, Row, check_course
 from bntui.audit.digests import Damage, check_digests
-from bntui.audit.ends import check_checkpoint, check_kept, check_weights
+from bntui.audit.ends import check_absent, check_checkpoint, check_kept, check_weights
 from bntui.audit.events import check_events
-from bntui.audit.forks import begins, check_fork, check_inheritance, check_parentage
+from bntui.audit.forks import begins, check_fork, check_inheritance, check_parentage, check_tracked
 from bntui.audit.inputs import check_scaling, check_split
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.meta import check_grid, check_meta, check_stray, check_tables
@@ -187,6 +187,7 @@ class _Audit:
             ledger.hold(STATE, place, "progress", text is not None or not told, "-", "+")
             told = told or text is not None
             check_progress(ledger, course, row, Batch.of(row, taken, subject.task), text)
+            check_tracked(ledger, self._courses, course, row, taken.before)
             if initial:
                 after = {
                     name.removeprefix("before/"): values
@@ -276,6 +277,7 @@ class _Audit:
         query = "SELECT step, block FROM checkpoint WHERE run = ? AND name = 'final'"
         found = next(rows(self._db, query, (run,), of="checkpoint"), None)
         if found is None:
+            check_absent(self._ledger, course)
             return None
         state = unpack_arrays(found["block"])
         check_checkpoint(self._ledger, course, found["step"], state, self._answer(course.subject))

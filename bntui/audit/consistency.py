@@ -35,13 +35,16 @@ def check_row(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, *
             recorded: Distribution | None = getattr(layer, name)
             if recorded is not None:
                 _distribution(ledger, here, name, recorded, sizes.get(name))
-        _scalars(ledger, here, info, layer, initial=initial)
+        _scalars(ledger, here, info, layer, initial=initial, shift=subject.run.config["record"].get("shift"))
         if layer.batch_norm is not None:
             _normalized(ledger, here, info, layer, noisy="noise" in info.stages)
         if layer.dropout is not None and not full:
             check_mask(ledger, here, layer.dropout, info.dropout, None)
             _kept(ledger, here, layer, samples)
     _losses(ledger, place, frame)
+    if subject.samples is not None and subject.stages:  # format 1 has no predictions
+        drawn, due = frame.predictions is not None, bool(subject.samples.data.grid)
+        ledger.hold(SHAPE, place, "predictions", drawn == due, "+" if drawn else "-", "+" if due else "-")
 
 
 def _sizes(info: LayerInfo, samples: int) -> dict[str, int]:
@@ -104,7 +107,9 @@ def _against_counts(ledger: Ledger, place: Place, name: str, of: Distribution, c
         ledger.hold(SHAPE, place, f"{name}.{statistic}, counts", fits, value, f"{least} … {most}")
 
 
-def _scalars(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasures, *, initial: bool) -> None:
+def _scalars(
+    ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasures, *, initial: bool, shift: bool | None
+) -> None:
     names = ("weight_norm", "weight_gradient_norm", "activation_gradient_norm", "gradient_shift", "update_ratio")
     for name in names:
         value = getattr(layer, name)
@@ -123,6 +128,10 @@ def _scalars(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasures
         )
     if initial:
         ledger.hold(SHAPE, place, "update_ratio", math.isnan(layer.update_ratio), layer.update_ratio, "NaN")
+    if shift is not None:
+        told, due = not math.isnan(layer.gradient_shift), shift and not initial
+        fits = due or not told
+        ledger.hold(SHAPE, place, "gradient_shift", fits, layer.gradient_shift, "NaN")
     marks = [layer.unit_p15, layer.unit_p50, layer.unit_p85]
     slack = SLACK * max(map(abs, marks), default=0)
     rising = any(map(math.isnan, marks)) or all(a <= b + slack for a, b in pairwise(marks))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bntui.audit.course import Course, Row
 from bntui.audit.events import EVENTS, LAST
-from bntui.audit.ledger import Ledger
+from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import state_names
 from bntui.audit.subject import Subject
 from bntui.audit.validation import VALIDATION, Answer, Answers, check_predictions, check_scores, evaluating, exactly
@@ -82,6 +82,14 @@ def check_checkpoint(
     if found is not None and not (restores and course.found_again(step)):
         check_weights(ledger, course, found, state, "checkpoint")
         check_kept(ledger, course, found, state, answer)
+
+
+def check_absent(ledger: Ledger, course: Course) -> None:
+    """No weights are kept: none were restored, for that is written down together with them."""
+    for event in course.events:
+        if event.kind == "restored_best":
+            place = Place(course.subject.run.name, event.step, event.epoch)
+            ledger.fail(EVENTS, place, "checkpoint", "-", event.message)
 
 
 def check_kept(ledger: Ledger, course: Course, row: Row, state: Mapping[str, Values], answer: Answer | None) -> None:

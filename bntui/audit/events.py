@@ -148,16 +148,22 @@ def _diverged(of: Happening) -> None:
         return
     scalars, asked = of.row.scalars, of.event.arguments
     if not math.isfinite(scalars["train_loss"]):
-        known: dict[str, object] = {"loss": word(scalars["train_loss"])}
+        # the sum of the epoch, or the loss of the mini-batch that was the first bad one
+        at = of.course.at(asked.get("step", -1))
+        words = {word(scalars["train_loss"])}
+        if at is not None and at.frame is not None and not math.isfinite(at.frame.batch_loss):
+            words.add(word(at.frame.batch_loss))
+        of.hold("loss", asked.get("loss") in words, asked.get("loss"), ", ".join(sorted(words)))
+        known: dict[str, object] = {}
         if of.row.number:
             of.hold("step", _bad_within_epoch(of, asked.get("step")), asked.get("step"), scalars["step"])
-        of.hold("arguments", ("step" in asked) == bool(of.row.number), sorted(asked), sorted(known))
-        words = "training loss" if of.row.number else "initial network"
+        of.hold("arguments", ("step" in asked) == bool(of.row.number), sorted(asked), "loss, step")
+        subject = "training loss" if of.row.number else "initial network"
     else:
         known = {"loss": word(scalars["val_loss"]), "step": scalars["step"]}
-        words = "validation loss"
+        subject = "validation loss"
     of.figures({name: value for name, value in known.items() if name in asked})
-    of.hold("message", words in of.event.message, of.event.message, words)
+    of.hold("message", subject in of.event.message, of.event.message, subject)
 
 
 def _bad_within_epoch(of: Happening, step: object) -> bool:
@@ -176,6 +182,8 @@ def _bad_within_epoch(of: Happening, step: object) -> bool:
         for row in of.course.rows[1 : of.row.number + 1]
         if row.scalars["step"] >= first and row.frame is not None and not math.isfinite(row.scalars["batch_loss"])
     ]
+    # the first bad value of all is no later than the first bad loss
+    sound += [event.step - 1 for event in of.course.events if event.kind == "first_bad"]
     fits = isinstance(step, int) and max([first - 1, *sound]) < step <= min([of.event.step, *measured])
     own = of.row.frame is not None and passage.before.batches == 0
     return fits and (not own or step == of.event.step)

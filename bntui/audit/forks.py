@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.configuration import SHARED
-from bntui.audit.course import Course
+from bntui.audit.course import Course, Row
 from bntui.audit.ends import WEIGHTS
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import state_names
@@ -178,3 +178,26 @@ def check_parentage(ledger: Ledger, parent: Course, fork: Course) -> None:
         ours, place = first.scalars["weights_digest"], first.place(fork.subject.run.name)
         fits = ours == theirs or fork.departed(begun.step)
         ledger.hold(WEIGHTS, place, "weights_digest, fork", fits, ours, theirs)
+
+
+def check_tracked(
+    ledger: Ledger, courses: Mapping[int, Course], course: Course, row: Row, before: Mapping[str, Values]
+) -> None:
+    """Batch normalization counts its mini-batches: one a step, since the layer was new."""
+    passage = course.passage(row)
+    if passage is None:
+        return
+    for name, values in before.items():
+        if name.endswith("num_batches_tracked"):
+            ours = _counted(courses, course.subject.run, name, passage.before.step)
+            ledger.compare(FORKS, row.place(course.subject.run.name), name, float(values.reshape(-1)[0]), ours, 0)
+
+
+def _counted(courses: Mapping[int, Course], run: RunInfo, name: str, step: int) -> int:
+    if run.fork is None:
+        return step
+    own = step - run.fork.step
+    parent = courses.get(run.fork.run)
+    if parent is None or name not in run.fork.kept:
+        return own
+    return own + _counted(courses, parent.subject.run, name, run.fork.step)
