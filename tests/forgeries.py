@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from bntui.recording.codec import digest, metadata_of, pack_arrays, unpack_arrays
 from bntui.recording.history import Event
 from bntui.recording.sentences import FINISHED, INTERRUPTED, RESTORED, RESUMED, RESUMED_ELSEWHERE
+from bntui.scenario.load import Override
+from bntui.trainer.session import Session
 from tests import forger, honest
 from tests.forger import Arrays
-from tests.honest import BASE, REGRESSION, STOPPING, TWO, Override
+from tests.honest import BASE, REGRESSION, STOPPING, TWO
 
 Forge = Callable[[Path], None]
 Change = Callable[[Any], Any]
@@ -78,7 +81,7 @@ def _forked(path: Path) -> None:
 def _left(path: Path) -> None:
     honest.interrupted_after(path, 2, BASE, ("record.every", 2))
     for _ in range(2):
-        session = honest.Session.resume(path)
+        session = Session.resume(path)
         session.epoch(honest.never)
         honest.stop(session)
 
@@ -212,13 +215,13 @@ def scalars() -> Iterator[Forgery]:
     yield of("lean", 0, last, "best_epoch", to(3))
     # rows of scalars alone
     yield of("seldom", 0, 5, "val_loss", times(-1), what=" (no frame; negative)")
-    yield of("seldom", 0, 15, "val_loss", times(1.1), THINNED, " (no frame)")
+    yield of("seldom", 0, 15, "val_loss", times(1.1), what=" (no frame; the best so far)")
     yield of("seldom", 0, 10, "train_accuracy", plus(0.01))
     yield of("seldom", 0, 5, "epoch", plus(0.2))
     # sums within an epoch only grow
     yield of("sine", 0, 4, "train_loss", times(0.1))
     yield of("sine", 0, 4, "train_accuracy", plus(0.001))
-    yield of("sine", 0, 5, "train_accuracy", plus(0.001))
+    yield of("sine", 0, 5, "train_accuracy", plus(0.001), THINNED, " (no frame)")
     yield of("sine", 0, 4, "val_accuracy", times(0.99))
     # a schedule that looks at what happened
     yield of("plateau", 0, 15, "lr", times(2))
@@ -306,12 +309,13 @@ def arrays() -> Iterator[Forgery]:
     yield Forgery("main", "kept weights of a run that goes on", _kept_too_early)
     yield Forgery("main", "kept weights taken out", lambda p: forger.execute(p, "DELETE FROM checkpoint"))
     yield Forgery("seldom", "kept weights taken out", lambda p: forger.execute(p, "DELETE FROM checkpoint"), TAKEN)
-    for name, change in {
-        "a sample": element("x", (4, 0), plus(1)),
-        "a label": element("y", (4,), lambda label: (label + 1) % 3),
-        "the split": lambda a: a["train"].__setitem__(0, a["validation"][0]),
-    }.items():
-        yield Forgery("main", f"data, {name}", lambda p, change=change: forger.dataset(p, "data", change, _whole))
+
+    def samples(name: str, change: Callable[[Arrays], object]) -> Forgery:
+        return Forgery("main", f"data, {name}", lambda p: forger.dataset(p, "data", change, _whole))
+
+    yield samples("a sample", element("x", (4, 0), plus(1)))
+    yield samples("a label", element("y", (4,), lambda label: (label + 1) % 3))
+    yield samples("the split", lambda a: a["train"].__setitem__(0, a["validation"][0]))
     yield Forgery("main", "grid, an axis", lambda p: forger.dataset(p, "grid", element("x1", (3,), plus(0.2)), _whole))
     yield Forgery("main", "grid taken out", lambda p: forger.execute(p, "DELETE FROM data WHERE name = 'grid'"))
     yield Forgery("main", "name of the data", lambda p: forger.execute(p, "UPDATE data SET source = 'moons'"))
@@ -324,7 +328,7 @@ def arrays() -> Iterator[Forgery]:
 
 
 def _whole(_arrays: Arrays, block: bytes) -> bytes:
-    return forger.digest(block)
+    return digest(block)
 
 
 def _other_weights(path: Path) -> None:
@@ -343,10 +347,10 @@ def _kept_too_early(path: Path) -> None:
 def _retitled(path: Path, what: str) -> None:
     with forger.opened(path) as db:
         block = db.execute("SELECT block FROM data WHERE name = 'data'").fetchone()["block"]
-        names = forger.metadata_of(block)
+        names = metadata_of(block)
         names[what] = json.dumps(["none", *json.loads(names[what])[1:]])
-        forged = forger.pack_arrays(forger.unpack_arrays(block), names)
-        db.execute("UPDATE data SET block = ?, digest = ? WHERE name = 'data'", (forged, forger.digest(forged)))
+        forged = pack_arrays(unpack_arrays(block), names)
+        db.execute("UPDATE data SET block = ?, digest = ? WHERE name = 'data'", (forged, digest(forged)))
 
 
 def states() -> Iterator[Forgery]:
@@ -428,8 +432,11 @@ def events() -> Iterator[Forgery]:
     yield happened("finished twice", Event.of(0, 20, 4.0, "finished", FINISHED, epochs=4), "seldom")
     yield happened("finished at half time", Event.of(0, 10, 2.0, "finished", FINISHED, epochs=4), "left")
     yield happened("finished beside stopped early", Event.of(0, 10, 2.0, "finished", FINISHED, epochs=4))
-    for figure, value in {"best_epoch": 2, "wait": 5, "patience": 5, "monitor": "loss", "epoch_": 3}.items():
-        yield retold("stopped_early", **{figure: value})
+    yield retold("stopped_early", best_epoch=2)
+    yield retold("stopped_early", wait=5)
+    yield retold("stopped_early", patience=5)
+    yield retold("stopped_early", monitor="loss")
+    yield retold("stopped_early", epoch_=3)
     yield retold("stopped_early", step=5, epoch=1.0)
     yield retold("stopped_early", epoch=1.5)
     yield retold("stopped_early", message="stopped at epoch 2: everything is fine")
@@ -444,8 +451,8 @@ def events() -> Iterator[Forgery]:
     yield gone("diverged", "bad")
     yield happened(
         "diverged, though it is not",
-        Event.of(0, 20, 4.0, "diverged", "the training loss became {loss} at step {step}", loss="NaN", step=20), "seldom",
-        "finished",
+        Event.of(0, 20, 4.0, "diverged", "the training loss became {loss} at step {step}", loss="NaN", step=20),
+        "seldom", "finished",
     )  # fmt: skip
     yield retold("first_bad", "bad", step_=2, step=2, epoch=0.4)
     yield retold("first_bad", "bad", layer="linear 1")
@@ -573,8 +580,8 @@ def runs() -> Iterator[Forgery]:
 
 def _other_scaling(path: Path) -> None:
     def changed(block: bytes) -> bytes:
-        arrays = forger.unpack_arrays(block)
-        return forger.pack_arrays({**arrays, "offset": arrays["offset"] + 0.1}, forger.metadata_of(block))
+        arrays = unpack_arrays(block)
+        return pack_arrays({**arrays, "offset": arrays["offset"] + 0.1}, metadata_of(block))
 
     forger.run_row(path, 0, "scaling", changed)
 
@@ -590,8 +597,9 @@ def settings() -> Iterator[Forgery]:
     yield of("device", "cuda")
     yield of("deterministic", False)
     for path, value in {
-        "data.source": "moons", "data.labels": "l", "data.target": "t", "data.task": "classification", "data.samples": 45,
-        "data.noise": 0.5, "data.scaling": "minmax", "data.validation": 0.3, "data.factor": 2.0, "data.sequence": "rows",
+        "data.source": "moons", "data.labels": "l", "data.target": "t", "data.task": "classification",
+        "data.samples": 45, "data.noise": 0.5, "data.scaling": "minmax", "data.validation": 0.3,
+        "data.factor": 2.0, "data.sequence": "rows",
         "data.batch_size": 7, "data.last_batch": "drop", "data.input_noise": 0.1,
     }.items():  # fmt: skip
         yield of(path, value)
@@ -608,7 +616,8 @@ def settings() -> Iterator[Forgery]:
     yield of("network.norm_recurrent", "input", base="LSTM", run=0)
     yield of("network.init", "zeros")
     yield of("network.init", "uniform:0.01")
-    yield of("network.init", "he_normal", INITIAL)
+    yield of("network.init", "he_normal")
+    yield of("network.init", "normal:0.02", INITIAL, base="dead", run=0)
     for path, value in {
         "training.optimizer": "sgd", "training.lr": 0.06, "training.weight_decay": 0.5, "training.betas": [0.5, 0.999],
         "training.clip_norm": 0.001, "training.clip_value": 0.001, "training.validation_mode": "training",
@@ -650,8 +659,7 @@ def settings() -> Iterator[Forgery]:
     for path, value, reason in (
         ("seed", 5, SEED), ("data.factor", 2.0, ORIGIN), ("data.noise", 0.5, ORIGIN), ("deterministic", False, UNUSED),
     ):  # fmt: skip
-        yield Forgery("left", f"settings of all runs, {path}", lambda p, path=path, value=value: forger.config(
-            p, 0, put(path, value)), reason)  # fmt: skip
+        yield of(path, value, reason, base="left", run=0)
 
 
 def notes() -> Iterator[Forgery]:

@@ -19,6 +19,7 @@ from bntui.audit.digests import Damage, check_digests
 from bntui.audit.ends import check_absent, check_checkpoint, check_kept, check_weights
 from bntui.audit.events import check_events
 from bntui.audit.forks import begins, check_fork, check_inheritance, check_parentage, check_tracked
+from bntui.audit.initial import check_initial
 from bntui.audit.inputs import check_scaling, check_split
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.meta import check_grid, check_meta, check_stray, check_tables
@@ -195,6 +196,8 @@ class _Audit:
                     if name.startswith("before/")
                 }
                 check_weights(ledger, course, row, after, "before")
+                if run.fork is None:
+                    check_initial(ledger, place, subject, after)
             try:
                 recompute(ledger, place, subject, row.frame, taken, after, initial=initial)
                 self._after(place, subject, row.frame, taken, after, initial=initial)

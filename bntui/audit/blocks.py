@@ -30,6 +30,7 @@ class Block:
     padding: int | str = 0
     pool: int = 1
     cell: str = ""
+    init: str = "default"
 
 
 def blocks_of(config: Said) -> tuple[Block, ...]:
@@ -54,7 +55,7 @@ def blocks_of(config: Said) -> tuple[Block, ...]:
                 or_network("norm"), or_network("activation"), or_network("dropout"),
                 table.get("kernel", 3) if conv else 1, table.get("stride", 1) if conv else 1,
                 table.get("padding", "same") if conv else 0, table.get("pool", 1) if conv else 1,
-                table.get("cell", "elman") if kind == "recurrent" else "",
+                table.get("cell", "elman") if kind == "recurrent" else "", or_network("init"),
             )
         )  # fmt: skip
     return tuple(made)

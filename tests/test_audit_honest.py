@@ -1,0 +1,19 @@
+"""The audit accuses nobody who is honest: every way in which a recording can come about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bntui.audit.audit import audit
+from tests.honest import HONEST
+
+
+@pytest.mark.parametrize("how", HONEST)
+def test_an_honest_recording_is_true(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "honest.bntui"
+    HONEST[how](path)
+    report = audit(path)
+    assert report.true, report.ledger.failures[:5]
+    assert report.full + report.consistent > 0
