@@ -42,10 +42,11 @@ SETTINGS = "Settings in the scenario's text"
 FORMAT = "An older format"
 SMALL = "Changes within the tolerance"
 INITIAL = "How the first weights were drawn"
+VALIDATED = "That a run validated in training mode"
 MORE = "More keyframes than were asked for"
 REASONS = (
     CLOCK, THINNED, TAIL, UNUSED, ORIGIN, SEED, MACHINE, ASKED, TEXTS, RESUMPTIONS, TAKEN, SETTINGS, FORMAT, SMALL,
-    INITIAL, MORE,
+    INITIAL, VALIDATED, MORE,
 )  # fmt: skip
 
 
@@ -620,14 +621,16 @@ def settings() -> Iterator[Forgery]:
     yield of("network.init", "normal:0.02", INITIAL, base="dead", run=0)
     for path, value in {
         "training.optimizer": "sgd", "training.lr": 0.06, "training.weight_decay": 0.5, "training.betas": [0.5, 0.999],
-        "training.clip_norm": 0.001, "training.clip_value": 0.001, "training.validation_mode": "training",
+        "training.clip_norm": 0.001, "training.clip_value": 0.001,
         "training.schedule.kind": "cosine", "training.schedule.warmup_epochs": 1,
         "training.early_stopping.monitor": "loss", "training.early_stopping.min_delta": 0.0,
-        "training.early_stopping.patience": 2, "training.early_stopping.mode": "max",
+        "training.early_stopping.patience": 2,
         "training.early_stopping.restore_best_weights": False, "training.early_stopping.start_from_epoch": 1,
         "training.early_stopping.baseline": 0.001, "training.early_stopping": None,
     }.items():  # fmt: skip
         yield of(path, value)
+    yield of("training.early_stopping.mode", "max", UNUSED)
+    yield of("training.validation_mode", "training", VALIDATED)
     yield of("training.momentum", 0.5, run=0)
     yield of("training.nesterov", True, UNUSED)
     yield of("training.alpha", 0.5, UNUSED)
@@ -725,7 +728,8 @@ def rows() -> Iterator[Forgery]:
     yield without("seldom", 0, 7)
     yield without("seldom", 0, 10)
     yield without("main", 0, 10)
-    yield without("left", 0, 10, unseen=TAIL)
+    yield without("left", 0, 10)
+    yield Forgery("left", "the last row and its event taken out", _cut, TAIL)
     yield Forgery("main", "a keyframe made bare", lambda p: forger.bare(p, 0, 4))
     yield Forgery("lean", "an epoch's keyframe made bare", lambda p: forger.bare(p, 0, 10))
     yield Forgery("seldom", "the last keyframe made bare", lambda p: forger.bare(p, 0, 20))
@@ -738,6 +742,11 @@ def rows() -> Iterator[Forgery]:
     yield Forgery("main", "a row given to another run", _given)
     yield Forgery("seldom", "a row past the end", lambda p: _copied(p, 20, 25))
     yield Forgery("seldom", "a row in between", lambda p: _copied(p, 14, 13))
+
+
+def _cut(path: Path) -> None:
+    forger.take_out(path, 0, 10)
+    forger.execute(path, "DELETE FROM event WHERE step = 10")
 
 
 def _moved(path: Path, step: int, to_step: int) -> None:

@@ -25,7 +25,7 @@ from bntui.audit.ledger import Ledger, Place
 from bntui.audit.meta import check_grid, check_meta, check_stray, check_tables
 from bntui.audit.minibatches import check_batches, check_counts
 from bntui.audit.network import parameter_names, stages_of, state_names
-from bntui.audit.progress import STATE, Batch, check_progress
+from bntui.audit.progress import STATE, Batch, check_averages, check_progress
 from bntui.audit.recompute import LOSS, recompute
 from bntui.audit.samples import Samples
 from bntui.audit.shift import check_shift
@@ -188,6 +188,7 @@ class _Audit:
             ledger.hold(STATE, place, "progress", text is not None or not told, "-", "+")
             told = told or text is not None
             check_progress(ledger, course, row, Batch.of(row, taken, subject.task), text)
+            check_averages(ledger, course, row, taken)
             check_tracked(ledger, self._courses, course, row, taken.before)
             if initial:
                 after = {

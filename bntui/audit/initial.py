@@ -1,4 +1,4 @@
-"""Could the first weights have been drawn as the settings say?  Limits of uniform draws, zeros, and the first γ and β."""
+"""Could the first weights have been drawn as the settings say?  Limits of uniform draws, zeros, the first γ and β."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bntui.audit.course import Course, Row
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.minibatches import RUNNING_MEAN
+from bntui.audit.network import parameter_names
 from bntui.audit.standing import Passage
 from bntui.audit.subject import Taken
 from bntui.language import N_
@@ -39,6 +40,14 @@ SUMS: Final = {
 }  # fmt: skip
 PLACE: Final = {"step": 0, "epoch": 0, "offset": 0, "wall": 0.0, "best_loss": math.inf, "best_step": 0}
 """All fields with what the trainer takes where one is missing."""
+
+
+AVERAGES: Final = {
+    "adam": ("exp_avg", "exp_avg_sq", "step"),
+    "adamw": ("exp_avg", "exp_avg_sq", "step"),
+    "rmsprop": ("square_avg", "step"),
+}
+"""What optimizers keep of each parameter, beside the buffer of a momentum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,22 @@ def check_progress(ledger: Ledger, course: Course, row: Row, batch: Batch, text:
         _sums(ledger, place, course, row, passage, batch, state["sums"])
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         ledger.fail(STATE, place, "progress", f"{type(error).__name__}: {error}", "+")
+
+
+def check_averages(ledger: Ledger, course: Course, row: Row, taken: Taken) -> None:
+    """Each parameter has the averages of the run's optimizer, and no others; SGD's begin with the first step."""
+    training, passage = course.subject.training, course.passage(row)
+    if passage is None or not taken.before:
+        return
+    kind, moving = training["optimizer"], bool(training.get("momentum"))
+    due = set(AVERAGES.get(kind, ())) | ({"momentum_buffer"} if moving else set())
+    begun = course.passages[0].after.step
+    if kind == "sgd" and passage.before.step == begun and moving:
+        return  # a fork has its parent's, another run none yet
+    place = row.place(course.subject.run.name)
+    for name in parameter_names(course.subject.stages):
+        found = set(taken.optimizer.get(name, {}))
+        ledger.hold(STATE, place, f"optimizer/{name}", found == due, sorted(found), sorted(due))
 
 
 def _standing(ledger: Ledger, place: Place, row: Row, passage: Passage, state: Mapping[str, Any]) -> None:
