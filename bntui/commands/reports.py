@@ -46,7 +46,7 @@ class _WithTolerances(Command):
 
 @app.command(cls=_WithTolerances)
 def audit(recording: Recording, as_json: Json = False) -> None:
-    """Is every recorded number true? Checks digests, and recomputes the rest with plain NumPy in float64."""
+    """Is a recording true? Checks digests, and recomputes all that it determines, with plain NumPy in float64."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices: a second thread costs five times the time
     from bntui.audit.audit import audit as audited
     from bntui.audit.report import as_json as json_of
