@@ -6,8 +6,9 @@ Each forgery is found, or stands in the table of ``docs/audit.md`` that says wha
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,8 @@ BASES: dict[str, Forge] = {
         ("training.epochs", 1),
     ),
 }  # fmt: skip
+
+LAST_DIGIT = "optimizer/linear 1.linear.weight/exp_avg"
 
 # --- changes ---
 
@@ -287,10 +290,8 @@ def arrays() -> Iterator[Forgery]:
     yield kept("an average of its square", lambda a: a["optimizer/output.linear.weight/exp_avg_sq"].fill(1.0))
     yield kept("a count of steps", lambda a: a["optimizer/output.linear.weight/step"].fill(900))
     yield kept(
-        "an average of a gradient that is mere rounding",
-        lambda a: a.update(
-            {"optimizer/linear 1.linear.bias/exp_avg_sq": a["optimizer/linear 1.linear.bias/exp_avg_sq"] + 1e-30}
-        ),
+        "the last digit of an average",
+        lambda a: a.update({LAST_DIGIT: np.nextafter(a[LAST_DIGIT], np.float32(1))}),
         SMALL,
     )
     yield kept("a recorded gradient", element("gradient/linear 1.norm.weight", (2,), plus(1e-2)))
@@ -701,7 +702,7 @@ def notes() -> Iterator[Forgery]:
     yield Forgery(
         "main", "digest of meta taken out", lambda p: forger.execute(p, "DELETE FROM meta WHERE key = 'digest'")
     )
-    yield Forgery("main", "agenda", lambda p: forger.execute(p, "UPDATE agenda SET text = '{}'"), ASKED)
+    yield Forgery("main", "agenda", lambda p: forger.execute(p, "UPDATE agenda SET text = '{\"epochs\": 77}'"), ASKED)
     yield Forgery("main", "an older format", lambda p: forger.execute(p, "PRAGMA user_version = 2"), FORMAT)
 
 
@@ -773,6 +774,19 @@ def _copied(path: Path, step: int, to_step: int) -> None:
         forger.attest(db, 0, to_step)
 
 
+def _numbered(forgeries: Iterator[Forgery]) -> Iterator[Forgery]:
+    """Of one name the second is called so."""
+    seen: Counter[str] = Counter()
+    for forgery in forgeries:
+        seen[str(forgery)] += 1
+        count = seen[str(forgery)]
+        yield forgery if count == 1 else replace(forgery, name=f"{forgery.name} ({count})")
+
+
 FORGERIES: tuple[Forgery, ...] = tuple(
-    forgery for table in (scalars, columns, arrays, states, events, runs, settings, notes, rows) for forgery in table()
+    _numbered(
+        forgery
+        for table in (scalars, columns, arrays, states, events, runs, settings, notes, rows)
+        for forgery in table()
+    )
 )
