@@ -702,7 +702,9 @@ def notes() -> Iterator[Forgery]:
     yield Forgery(
         "main", "digest of meta taken out", lambda p: forger.execute(p, "DELETE FROM meta WHERE key = 'digest'")
     )
-    yield Forgery("main", "agenda", lambda p: forger.execute(p, "UPDATE agenda SET text = '{\"epochs\": 77}'"), ASKED)
+    yield Forgery(
+        "main", "agenda", lambda p: forger.execute(p, "INSERT OR REPLACE INTO agenda VALUES (1, '{}')"), ASKED
+    )
     yield Forgery("main", "an older format", lambda p: forger.execute(p, "PRAGMA user_version = 2"), FORMAT)
 
 
