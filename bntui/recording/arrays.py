@@ -32,6 +32,8 @@ def unfit(name: str, values: NDArray[Any] | None, wanted: str) -> ValueError:
 
 
 def _matches(shape: tuple[int, ...], wanted: Shape) -> bool:
+    if shape == wanted:
+        return True
     return len(shape) == len(wanted) and all(
         length is None or length == found for found, length in zip(shape, wanted, strict=True)
     )

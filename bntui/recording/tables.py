@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from bntui.language import _
@@ -64,7 +65,7 @@ def rows(
     """
     cursor = database.execute(query, parameters)
     cursor.row_factory = sqlite3.Row
-    kinds = _kinds([column[0] for column in cursor.description], of, joined)
+    kinds = _kinds(tuple(column[0] for column in cursor.description), of, joined)
     size = 1 if any(name in kinds for name in ("block", "scaling")) else CHUNK
     while chunk := cursor.fetchmany(size):
         check(chunk, of, kinds)
@@ -95,7 +96,8 @@ def check(chunk: Sequence[Sequence[Any]], table: str, kinds: Mapping[str, Kind])
                     raise problem
 
 
-def _kinds(names: Sequence[str], table: str, joined: str) -> dict[str, Kind]:
+@lru_cache(maxsize=64)
+def _kinds(names: tuple[str, ...], table: str, joined: str) -> Mapping[str, Kind]:
     own, other = COLUMNS[table], COLUMNS.get(joined, {})
     kinds: dict[str, Kind] = {}
     for name in names:

@@ -243,23 +243,34 @@ def slide(run: RunInfo, number: int, frame: Keyframe, evidence: Arrays | None) -
     measures = frame.layers[number].batch_norm
     name = f"{info.name}.norm"
     before = None
-    if f"before/{name}.running_mean" in arrays and info.norm == "batch":
-        before = Running(_wide(arrays[f"before/{name}.running_mean"]), _variance(arrays[f"before/{name}.running_var"]))
+    running = [f"before/{name}.{what}" for what in ("running_mean", "running_var")]
+    if arrays.keys() >= set(running) and info.norm == "batch":
+        before = Running(_wide(arrays[running[0]]), _variance(arrays[running[1]]))
+    measured = None if measures is None else (_wide(measures.batch_mean), _variance(measures.batch_var))
+    pool = None if values is None else pooled(info, values)
+    if pool is not None and measured is not None and pool.shape[:2] != measured[0].shape:
+        values = pool = None  # a forged file: the values of another layer
+    known = measured[0].shape if measured is not None else None if pool is None else pool.shape[:2]
+    if before is not None and not before.mean.shape == before.var.shape == known:
+        before = None
     affine: list[FloatArray | None]
     if measures is not None:
         affine = [_flat(v) for v in (measures.gamma, measures.beta, measures.gamma_gradient, measures.beta_gradient)]
     else:
         names = (f"before/{name}.weight", f"before/{name}.bias", f"gradient/{name}.weight", f"gradient/{name}.bias")
         affine = [_flat(arrays[n]) if n in arrays else None for n in names]
+        sizes = {len(v) for v in affine if v is not None}
+        if len(sizes) > 1 or (info.norm == "group" and sizes and sizes.pop() % info.groups):
+            affine = [None] * 4
     return Slide(
         info=info,
         kind=info.norm,
         eps=measures.eps if measures is not None else float(run.config["network"].get("norm_eps", 1e-5)),
         momentum=float(run.config["network"].get("norm_momentum", 0.1)),
-        pool=None if values is None else pooled(info, values),
+        pool=pool,
         position=_position(info, values),
         batch=frame.batch_indices,
-        measured=None if measures is None else (_wide(measures.batch_mean), _variance(measures.batch_var)),
+        measured=measured,
         gamma=affine[0],
         beta=affine[1],
         gamma_gradient=affine[2],
