@@ -92,7 +92,7 @@ def _heading(path: Path) -> tuple[str, tuple[str, ...], float]:
         meta = {row["key"]: row["value"] for row in rows(database, query, of="meta")}
         translated = parsed(meta.get("translation", "{}"), TRANSLATION, "translation").get(spoken(), {})
         labels: Mapping[str, str] = translated.get("runs", {})
-        names = [row["name"] for row in rows(database, "SELECT name FROM run ORDER BY run LIMIT 1000", of="run")]
+        names = [row["name"] for row in rows(database, "SELECT name FROM run ORDER BY run LIMIT 256", of="run")]
         epochs = database.execute("SELECT max(epoch) FROM keyframe").fetchone()[0]
         if epochs is None:
             raise nothing_recorded(path)

@@ -279,8 +279,12 @@ class Reader:
         if not of_grid or values.shape[: len(of_grid)] != of_grid or (len(of_grid) == 2) != (classes is not None):
             shape = "×".join(map(str, of_grid)) or "-"
             raise unfit("predictions", values, _("the predictions of a grid {shape}").format(shape=shape))
-        if classes is not None and self.dataset is not None:
-            within("predicted_classes", classes, 0, len(self.dataset.classes))
+        try:
+            data = self.dataset
+        except RecordingError:  # said where the samples are looked at; no panel shows predictions without them
+            return
+        if classes is not None and data is not None:
+            within("predicted_classes", classes, 0, len(data.classes))
 
     def _event(self, row: sqlite3.Row) -> Event:
         if row["run"] >= len(self.runs) or len(self._events) >= MOST_EVENTS:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from bntui.language import _
 from bntui.recording.kinds import AMOUNT, FINITE, LARGEST, Block, Kind, Maybe, Number, Text, Whole
 
-MOST_RUNS: Final = 1000
+MOST_RUNS: Final = 256
 MOST_LAYERS: Final = 1000
 MOST_EVENTS: Final = 100_000
 

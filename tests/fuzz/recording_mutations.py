@@ -424,7 +424,7 @@ def rows(path: Path, dice: random.Random) -> None:
                 db.execute(dice.choice(changes).format(n=dice.choice((0, 1, 2, 5, 900, 10**6))))
         if dice.random() < 0.1:
             name, config, layers = db.execute("SELECT name, config, layers FROM run LIMIT 1").fetchone()
-            for number in range(3, dice.choice((30, 200, 1200))):
+            for number in range(3, dice.choice((30, 200, 250, 1200))):
                 row = (number, f"{name} {number}", config, layers, 3, "cpu", b"", None, 1.0, 1, b"")
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
