@@ -101,8 +101,7 @@ def _kinds(names: tuple[str, ...], table: str, joined: str) -> Mapping[str, Kind
     own, other = COLUMNS[table], COLUMNS.get(joined, {})
     kinds: dict[str, Kind] = {}
     for name in names:
-        if name in kinds:
-            raise LookupError(f"two columns {name!r}")  # a query of this program is wrong
+        assert name not in kinds, name
         kinds[name] = own[name] if name in own else Maybe(other[name])
     return kinds
 
