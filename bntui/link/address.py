@@ -100,7 +100,7 @@ def trusted(address: str, recording: Path) -> Path | None:
     It must be a socket of ours in a folder that only we can enter, named by the recording's hash; else None.
     """
     path = Path(address)
-    if "\0" in address or not path.is_absolute() or path.name != f"{_name(recording)}.sock":
+    if "\0" in address or ".." in path.parts or not path.is_absolute() or path.name != f"{_name(recording)}.sock":
         return None
     try:
         folder, found = path.parent.lstat(), path.lstat()

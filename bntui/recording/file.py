@@ -183,6 +183,7 @@ class WritableFile:
                 self.db.execute(f"PRAGMA journal_mode = {'DELETE' if on_network(self.path) else 'WAL'}")
                 self.db.execute("PRAGMA synchronous = NORMAL")
                 self.db.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB: each time the disk is waited for
+                self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # SQLite makes its files by now
         except BaseException:
             self.db.close()
             raise

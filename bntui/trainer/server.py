@@ -149,8 +149,9 @@ class Server:
         looked = time.monotonic()
         while not self._closing:
             try:
-                if select.select([self._socket], [], [], LOOK_SECONDS)[0]:
-                    self._welcome(self._socket.accept()[0])
+                listening = self._socket  # another one after a move
+                if select.select([listening], [], [], LOOK_SECONDS)[0]:
+                    self._welcome(listening.accept()[0])
             except (OSError, ValueError):  # closed, bound anew, or for a moment out of descriptors
                 time.sleep(0.1)
             if time.monotonic() - looked >= LOOK_SECONDS:
@@ -158,6 +159,7 @@ class Server:
                 looked = time.monotonic()
 
     def _welcome(self, client: socket.socket) -> None:
+        client.setblocking(True)  # on some systems it inherits the other
         with self._mutex:
             why = ""
             if peer(client) not in (os.getuid(), 0):
@@ -212,6 +214,7 @@ def _listening(recording: Path) -> tuple[Path, socket.socket, tuple[int, int] | 
     listening.bind(str(path))
     path.chmod(0o600)
     listening.listen()
+    listening.setblocking(False)  # a client may have gone between select and accept
     return path, listening, _node(path)
 
 
