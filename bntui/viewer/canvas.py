@@ -63,8 +63,8 @@ class Between(NamedTuple):
 
 
 def between(shares: FloatArray, count: int) -> Between:
-    """Where shares from 0 to 1 of the way along ``count`` values lie; what is beyond lies at the ends."""
-    at = np.clip(shares, 0.0, 1.0) * (count - 1)
+    """Where shares from 0 to 1 of the way along ``count`` values lie; at an end what is beyond, at the first NaN."""
+    at = np.nan_to_num(np.clip(shares, 0.0, 1.0)) * (count - 1)
     first = np.minimum(at.astype(np.int64), max(count - 2, 0))
     return Between(first, np.minimum(first + 1, count - 1), at - first)
 

@@ -29,6 +29,8 @@ NAME_CELLS: Final = 8
 """Most cells that the name of the y axis takes; it stands left of the corner."""
 _FIRST_COLOUR: Final = 16
 _LARGEST: Final = 1e300
+_SMALLEST: Final = 1e-300
+"""Values beyond are drawn here: powers of ten and differences of floats stay normal numbers."""
 _NICE: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 _COARSE: Final = (1.0, 2.0, 5.0)
 _FINE: Final = (*np.arange(10, 20) / 10, *np.arange(10, 25) / 5, *np.arange(10, 20) / 2)
@@ -88,6 +90,14 @@ def _cell(value: float, limits: Limits, cells: int) -> int:
     return math.floor(min(max(share, 0.0), 1.0) * (cells - 1) + 0.5)
 
 
+def proper(low: float, high: float) -> Limits:
+    """Both ends of an axis; apart where they are one."""
+    if high > low:
+        return Limits(low, high)
+    apart = max(1e-3 * abs(low), 1e-12)
+    return Limits(low - apart, low + apart)
+
+
 def limits(courses: Sequence[FloatArray], log: bool, step: float = 0.0, *, tight: bool = False) -> Limits:
     """Round limits around all values that can be drawn: they move only when the values leave them.
 
@@ -104,6 +114,8 @@ def limits(courses: Sequence[FloatArray], log: bool, step: float = 0.0, *, tight
     if not drawable.any():
         return Limits(0.1, 1.0) if log else Limits(0.0, 1.0)
     low, high = float(values[drawable].min()), float(values[drawable].max())
+    if log:
+        low, high = max(low, _SMALLEST), max(high, _SMALLEST)
     if not log:
         return _linear_limits(low, high, step)
     fine = _FINEST if high < 1.2 * low else _FINE if high < 4 * low else _COARSE
@@ -137,6 +149,8 @@ def _round_up(size: float) -> float:
 def ticks(limits: Limits, log: bool, most: int) -> list[float]:
     """At most ``most`` round numbers within the limits, lowest first."""
     low, high = limits
+    if not high > low:
+        return [low]
     most = max(most, 2)
     if not log:
         step = _round_up((high - low) / (most - 1))
@@ -175,17 +189,48 @@ def _thin(x: FloatArray, y: FloatArray, limits: Limits, columns: int) -> NDArray
 
 def _points(series: Series, x_limits: Limits, columns: int, log: bool) -> tuple[FloatArray, FloatArray, BoolArray]:
     """What plotext is given of a series: x, y (log10 on a log axis), and whether a line leads to each point."""
-    drawable = np.isfinite(series.x) & np.isfinite(series.y) & (np.abs(series.y) <= _LARGEST)
+    drawable = np.isfinite(series.x) & np.isfinite(series.y)
     drawable &= (series.x >= x_limits.low) & (series.x <= x_limits.high)
     if log:
         drawable &= series.y > 0
     rows = np.flatnonzero(drawable)
-    x, y = series.x[rows], series.y[rows]
+    x, y = series.x[rows], series.y[rows].clip(-_LARGEST, _LARGEST)
     if log:
-        y = np.log10(y)
+        y = np.log10(y.clip(min=_SMALLEST))
     kept = _thin(x, y, x_limits, columns)
     gaps = np.cumsum(~drawable)[rows[kept]]
     return x[kept], y[kept], np.diff(gaps, prepend=-1) == 0
+
+
+def _clipped(
+    x: FloatArray, y: FloatArray, joined: BoolArray, limits: Limits
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Lines cut at both ends of the y axis, and points beyond them left out.
+
+    plotext rasterizes a line before it cuts it: a value of 1e16 on an axis to 1 would take all memory.
+    """
+    within = (y >= limits.low) & (y <= limits.high)
+    if within.all():
+        return x, y, joined
+    start, end, rise, run = y[:-1], y[1:], np.diff(y), np.diff(x)
+    slope = np.where(rise == 0, 1.0, rise)
+    with np.errstate(over="ignore"):
+        ends = np.sort(np.stack([(limits.low - start) / slope, (limits.high - start) / slope]), axis=0)
+    level = rise == 0
+    first = np.where(level, 0.0, ends[0].clip(min=0.0))
+    last = np.where(level, np.where(within[:-1], 1.0, -1.0), ends[1].clip(max=1.0))
+    lines = np.flatnonzero(joined[1:] & (first <= last))
+    alone = within.copy()
+    alone[lines] = alone[lines + 1] = False
+    points = np.flatnonzero(alone)
+    shares = np.stack([first[lines], last[lines]], axis=1).ravel()
+    cut_x = np.concatenate([x[np.repeat(lines, 2)] + shares * np.repeat(run[lines], 2), x[points]])
+    # not from the shares: −1e16 and a part of 1e16 is anywhere
+    edges = np.stack([start[lines], end[lines]], axis=1).ravel().clip(limits.low, limits.high)
+    cut_y = np.concatenate([edges, y[points]])
+    leads = np.zeros(len(cut_x), bool)
+    leads[1 : 2 * len(lines) : 2] = True
+    return cut_x, cut_y, leads
 
 
 def _dots(x: FloatArray, y: FloatArray, joined: BoolArray, scale: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
@@ -241,7 +286,7 @@ def line_chart(
     figure.ruler(1, 0).lim(bottom, top).ticks(places, [label.rjust(left - 1) for label in labels])
     scale = ((2 * columns - 1) / (x_limits.high - x_limits.low), (4 * lines - 1) / (top - bottom))
     for number, one in enumerate(series):
-        x, y, joined = _points(one, x_limits, columns, log)
+        x, y, joined = _clipped(*_points(one, x_limits, columns, log), Limits(bottom, top))
         if not len(x):
             continue
         if one.dotted:

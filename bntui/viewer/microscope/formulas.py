@@ -12,6 +12,7 @@ from bntui.keyframe import FloatArray
 from bntui.language import N_, _
 from bntui.viewer.cells import tick
 from bntui.viewer.charts import Limits
+from bntui.viewer.extremes import root
 from bntui.viewer.figures import count
 from bntui.viewer.microscope.state import Lens
 from bntui.viewer.microscope.words import added, figure, variance
@@ -90,7 +91,7 @@ def steps(lens: Lens) -> tuple[Step, Step, Step, Step]:
         value, became = float(x[marked]), figure(normalized[marked])
         divided = [
             (f"({figure(value)} {added(-mean)})/√({variance(var)} + {tick(specimen.eps)}) =", became),
-            (f"({figure(value)} {added(-mean)})/{variance(math.sqrt(var + specimen.eps))} =", became),
+            (f"({figure(value)} {added(-mean)})/{variance(root(var + specimen.eps))} =", became),
             ("", became),
         ]
         if y is not None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bntui.keyframe import FloatArray, IntArray, Keyframe
 from bntui.recording.arrays import Arrays
 from bntui.recording.history import LayerInfo, RunInfo
+from bntui.viewer.extremes import root
 
 FIGURES: Final = (
     "mean", "var", "running_mean", "running_var", "gamma", "beta", "gamma_gradient", "beta_gradient", "eps_share",
@@ -180,7 +181,7 @@ class Specimen:
 
     @property
     def std(self) -> float:
-        return math.sqrt(self.var)
+        return root(self.var)
 
     @property
     def eps_share(self) -> float:
@@ -190,7 +191,7 @@ class Specimen:
     @property
     def spread(self) -> float:
         """Standard deviation of x̂: 1 but for ε, 0 where all values are equal."""
-        return self.std / math.sqrt(self.var + self.eps)
+        return self.std / root(self.var + self.eps)
 
     @cached_property
     def normalized(self) -> FloatArray | None:
@@ -199,7 +200,7 @@ class Specimen:
             return None
         with np.errstate(all="ignore"):
             centred = np.zeros_like(self.x) if self.var == 0 else self.x - self.mean
-            return centred / math.sqrt(self.var + self.eps)
+            return centred / root(self.var + self.eps)
 
     @cached_property
     def y(self) -> FloatArray | None:
@@ -220,7 +221,7 @@ class Specimen:
         mean, var = self.evaluating
         gamma, beta, _, _ = self.affine
         with np.errstate(all="ignore"):
-            return gamma * (self.x - mean) / math.sqrt(var + self.eps) + beta
+            return gamma * (self.x - mean) / root(var + self.eps) + beta
 
     def of(self, marked: int) -> tuple[float, float, float, float]:
         """γ, β and their gradients for one value; NaN where they are not known."""

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from bntui.language import N_, _, ngettext
+from bntui.viewer.extremes import root
 from bntui.viewer.figures import MINUS, count, number, percent
 from bntui.viewer.microscope.specimen import Slide, Specimen
 
@@ -136,7 +137,7 @@ def verdicts(specimen: Specimen) -> tuple[Verdict, ...]:
         return ()
     elif specimen.var == 0:
         words = _("Variance 0: x̂ is 0, y is β; backward, gradients grow by γ/√ε = {factor} γ. All values are equal.")
-        found.append(Verdict(words.format(factor=number(1 / math.sqrt(specimen.eps), 6, 0).strip()), "bad"))
+        found.append(Verdict(words.format(factor=number(1 / root(specimen.eps), 6, 0).strip()), "bad"))
     elif specimen.eps_share > DOMINANT:
         words = _("ε rules: it is {share} of σ² + ε, and x̂ has a standard deviation of {spread} instead of 1.")
         words = words.format(share=percent(specimen.eps_share).strip(), spread=size(specimen.spread))

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from bntui.language import N_
+from bntui.viewer.extremes import unbounded
 
 if TYPE_CHECKING:
     from bntui.viewer.rows import Drawing
@@ -26,7 +27,9 @@ class Panel:
 
     def draw(self, view: View, width: int, height: int) -> Drawing:
         """The panel's rows, exactly ``height`` of ``width`` cells; its module is imported on the first call."""
-        drawing: Drawing = import_module(f"bntui.viewer.panels.{self.name}").draw(view, width, height)
+        module = import_module(f"bntui.viewer.panels.{self.name}")
+        with unbounded():
+            drawing: Drawing = module.draw(view, width, height)
         return drawing
 
 

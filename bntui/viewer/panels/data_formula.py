@@ -34,7 +34,7 @@ def formula(samples: Samples, scaling: RecordedScaling | None, feature: int, row
     if row >= 0:
         ends = ((low - offset) * factor, (high - offset) * factor)
         result = _written((float(samples.flat[row, feature]) - offset) * factor, *ends)
-    numbers = _numbers(scaling.kind, x, offset, 1 / factor)
+    numbers = _numbers(scaling.kind, x, offset, 1 / factor if factor else math.inf)
     lowest, highest = samples.figures(feature, "train")[:2]
     symbols = f"{FORMULAS[scaling.kind]} = "
     if lowest == highest:

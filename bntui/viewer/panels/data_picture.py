@@ -144,7 +144,7 @@ def misclassified(data: RecordedData, answers: Predictions, rows: IntArray) -> B
 
 
 def _share(values: FloatArray, axis: NDArray[np.float32] | FloatArray) -> FloatArray:
-    low, high = float(axis[0]), float(axis[-1])
+    low, high = charts.proper(float(axis[0]), float(axis[-1]))
     return (values - low) / (high - low)
 
 
@@ -243,16 +243,16 @@ def _places(data: RecordedData, rows: IntArray, frame: Chart) -> tuple[IntArray,
     across = _share(x[:, 0], data.grid[0])
     values = x[:, 1] if data.classes else data.y[rows, 0].astype(np.float64)
     up = _share_of(values, frame)
-    columns = np.rint(across.clip(0, 1) * (2 * frame.columns - 1)).astype(np.int64) // 2
-    lines = np.rint((1 - up.clip(0, 1)) * (4 * frame.lines - 1)).astype(np.int64) // 4
+    columns = np.rint(np.nan_to_num(across.clip(0, 1)) * (2 * frame.columns - 1)).astype(np.int64) // 2
+    lines = np.rint((1 - np.nan_to_num(up.clip(0, 1))) * (4 * frame.lines - 1)).astype(np.int64) // 4
     return columns, lines
 
 
 def _limits(data: RecordedData) -> tuple[Limits, Limits]:
     """Both axes: those of the grid; up, in regression, the samples' values with some room for a curve."""
-    across = Limits(float(data.grid[0][0]), float(data.grid[0][-1]))
+    across = charts.proper(float(data.grid[0][0]), float(data.grid[0][-1]))
     if data.classes:
-        return across, Limits(float(data.grid[1][0]), float(data.grid[1][-1]))
+        return across, charts.proper(float(data.grid[1][0]), float(data.grid[1][-1]))
     low, high = float(data.y[:, 0].min()), float(data.y[:, 0].max())
     margin = 0.1 * (high - low)
     return across, charts.limits([np.array([low - margin, high + margin])], log=False)

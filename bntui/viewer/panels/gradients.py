@@ -59,7 +59,7 @@ class Layout:
 
     def place(self, decade: int) -> int:
         """The cell that begins at a decade; that of the last one is the gap after the bar."""
-        return round(self.share(10.0**decade) * self.bar)
+        return round(min(max((decade - self.low) / (self.high - self.low), 0.0), 1.0) * self.bar)
 
     @property
     def decades(self) -> tuple[int, ...]:

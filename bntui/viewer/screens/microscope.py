@@ -17,6 +17,7 @@ from bntui.recording.history import RunHistory, RunInfo
 from bntui.text import clean
 from bntui.viewer import session
 from bntui.viewer.chrome import too_small
+from bntui.viewer.extremes import unbounded
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.microscope import state as states
 from bntui.viewer.microscope.courses import Courses, courses
@@ -135,16 +136,18 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
         if not self._runs:
             self._canvas.show(empty(self._reader.title, width, height), width)
             return
-        try:
-            self.lens = self._under_the_lens()
-        except RecordingError as error:
-            self._complain(error)
-            return
-        if self.lens is None:
-            self._canvas.show(unread(self._reader.title, width, height), width)
-            return
-        self.microscope = self.lens.state
-        self._canvas.show(draw(self.lens, width, height), width)
+        with unbounded():
+            try:
+                self.lens = self._under_the_lens()
+            except RecordingError as error:
+                self._complain(error)
+                return
+            if self.lens is None:
+                self._canvas.show(unread(self._reader.title, width, height), width)
+                return
+            self.microscope = self.lens.state
+            rows = draw(self.lens, width, height)
+        self._canvas.show(rows, width)
 
     def _under_the_lens(self) -> Lens | None:
         run, history = self._run, self._history
