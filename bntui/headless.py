@@ -21,6 +21,7 @@ from bntui.recording.recorded import moved_to
 from bntui.show import data_lines, plain
 from bntui.text import json_text, say
 from bntui.viewer.client import ME, Trainer
+from bntui.viewer.figures import brief, number
 
 ENDS = (*ENDINGS, "interrupted")
 """Kinds of events after which a trainer may go."""
@@ -93,9 +94,9 @@ class ProgressBars:
             self._progress.update(
                 self._tasks[run.index],
                 completed=int(history.epoch[-1]),
-                rate=_("{rate:6.1f} epochs/s").format(rate=status.rate) if status.rate else "",
-                losses=_("loss {training:.4f}  val {validation:.4f}").format(
-                    training=history.train_loss[-1], validation=history.val_loss[-1]
+                rate=_("{rate} epochs/s").format(rate=number(status.rate, 6, 1)) if status.rate else "",
+                losses=_("loss {training}  val {validation}").format(
+                    training=brief(history.train_loss[-1]), validation=brief(history.val_loss[-1])
                 ),
             )
             events = reader.events(run.index)

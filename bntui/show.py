@@ -18,6 +18,7 @@ from bntui.recording.reader import Reader
 from bntui.recording.reading import from_meta, task_line
 from bntui.recording.sentences import why_stopped
 from bntui.text import json_text
+from bntui.viewer.figures import MINUS, brief, number, whole
 from bntui.viewer.rows import ljust, rjust
 
 LAYER_FIGURES = (
@@ -133,14 +134,15 @@ def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
         if event.epoch <= frame.epoch:
             yield _("epoch {epoch:g}: {event}").format(epoch=event.epoch, event=event.text)
     yield _("epoch {epoch:g}   step {step}   learning rate {lr:g}   batch of {batch}").format(
-        epoch=frame.epoch, step=frame.step, lr=frame.lr, batch=len(frame.batch_indices)
+        epoch=frame.epoch, step=whole(frame.step), lr=frame.lr, batch=len(frame.batch_indices)
     )
     parts = (_("training"), _("validation"))
     width = max(map(cell_len, parts))
-    figures = _("{part}   loss {loss:.6g}   {score} {value:.4f}")
-    so_far = figures.format(part=ljust(parts[0], width), loss=frame.train_loss, score=score, value=frame.train_accuracy)
+    figures = _("{part}   loss {loss:.6g}   {score} {value}")
+    trained, held_out = brief(frame.train_accuracy), brief(frame.val_accuracy)
+    so_far = figures.format(part=ljust(parts[0], width), loss=frame.train_loss, score=score, value=trained)
     yield f"{so_far}   {_('(the epoch so far)')}"
-    validated = figures.format(part=ljust(parts[1], width), loss=frame.val_loss, score=score, value=frame.val_accuracy)
+    validated = figures.format(part=ljust(parts[1], width), loss=frame.val_loss, score=score, value=held_out)
     forgotten = reader.runs[frame.run].config["training"].get("validation_mode") == "training"
     yield f"{validated}   ({_('in training mode')})" if forgotten else validated
     early = frame.early_stopping
@@ -148,8 +150,8 @@ def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
         rule = reader.runs[frame.run].early_stopping
         why = why_stopped(early, None if rule is None else rule["baseline"])
         waiting = _("wait {wait}/{patience}").format(wait=early.wait, patience=early.patience)
-        yield _("early stopping   {monitor} best {best:.6f} at epoch {epoch}   {state}").format(
-            monitor=early.monitor, best=early.best, epoch=early.best_epoch, state=why or waiting
+        yield _("early stopping   {monitor} best {best} at epoch {epoch}   {state}").format(
+            monitor=early.monitor, best=brief(early.best, 6), epoch=early.best_epoch, state=why or waiting
         )
     yield ""
     yield from _table(frame)
@@ -163,6 +165,11 @@ def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
             )
 
 
+def _spread(values: Distribution) -> str:
+    """Mean ± standard deviation in columns that hold whatever the figures are."""
+    return f"{number(values.mean, 8)} ± {number(values.std, 7)}".replace(MINUS, "-")
+
+
 def _table(frame: Keyframe) -> Iterator[str]:
     """Mean ± standard deviation of each layer at three places, its gradient and how far the step moved it."""
     width = max(cell_len(text) for text in (_("layer"), *(layer.name for layer in frame.layers)))
@@ -170,5 +177,5 @@ def _table(frame: Keyframe) -> Iterator[str]:
     yield f"{ljust(_('layer'), width)}  {heads}  {'|∂L/∂W|':>9}  {'|Δw|/|w|':>9}"
     for layer in frame.layers:
         values = (layer.pre_norm, layer.normalized, layer.output)
-        columns = "  ".join(f"{'—' if v is None else f'{v.mean:8.3f} ± {v.std:7.3f}':>18}" for v in values)
+        columns = "  ".join(f"{'—' if v is None else _spread(v):>18}" for v in values)
         yield f"{ljust(layer.name, width)}  {columns}  {layer.weight_gradient_norm:9.2e}  {layer.update_ratio:9.2e}"

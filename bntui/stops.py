@@ -13,6 +13,7 @@ from bntui.language import _
 from bntui.recording.reader import Reader
 from bntui.show import plain
 from bntui.text import json_text
+from bntui.viewer.figures import brief
 from bntui.viewer.rows import ljust, rjust
 
 
@@ -95,7 +96,7 @@ def _lines(found: Judgement) -> Iterator[str]:
 
 
 def _row(verdict: Verdict) -> tuple[str, ...]:
-    away = "—" if math.isnan(verdict.given_away) else f"{verdict.given_away:.6f}"
+    away = "—" if math.isnan(verdict.given_away) else brief(verdict.given_away, 6)
     return (
         _(verdict.juror.name),
         _("never") if verdict.stop is None else str(verdict.stop),

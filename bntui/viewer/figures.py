@@ -11,6 +11,8 @@ import math
 from typing import SupportsFloat
 
 MINUS = "−"
+MANY = 10**10
+"""Whole numbers from here on are written as powers of ten."""
 
 
 def _special(value: float) -> str | None:
@@ -43,11 +45,24 @@ def number(x: SupportsFloat, width: int = 6, decimals: int = 3) -> str:
             written = _plain(value, places)
             if len(written) <= width:
                 return written.rjust(width)
-    for digits in (1, 0):
+    for digits in range(max(decimals - 2, 1), -1, -1):
         written = _short_exponent(value, digits)
         if len(written) <= width:
             return written.rjust(width)
-    return _plain(0, decimals).rjust(width)
+    return _plain(0, min(decimals, width - 2)).rjust(width)
+
+
+def brief(x: SupportsFloat, decimals: int = 4) -> str:
+    """A number within a sentence, at most 8 or ``decimals + 4`` characters: ``'0.9750'``, ``'9.27e18'``, ``'-1.00e16'``.
+
+    Commands print it: with a hyphen as minus, as every program reads it.
+    """
+    return number(x, max(decimals + 4, 8), decimals).strip().replace(MINUS, "-")
+
+
+def whole(n: int) -> str:
+    """A whole number within a sentence: ``'1437'``, ``'9.27e18'`` from ten digits on."""
+    return str(n) if abs(n) < MANY else _short_exponent(n, 2)
 
 
 def _plain(value: float, places: int) -> str:
@@ -85,12 +100,12 @@ def scientific(x: SupportsFloat) -> str:
 
 
 def count(n: int) -> str:
-    """A whole number with thousands commas: ``count(1437) == '1,437'``; its width is its own."""
-    return f"{n:,}".replace("-", MINUS)
+    """A whole number with thousands commas: ``count(1437) == '1,437'``; at most 14 cells: ``'9.27e18'``."""
+    return f"{n:,}".replace("-", MINUS) if abs(n) < MANY else whole(n)
 
 
 def epoch(x: SupportsFloat) -> str:
-    """Epochs done: ``'12'`` where whole, ``'12.04'`` within an epoch; its width is its own.
+    """Epochs done: ``'12'`` where whole, ``'12.04'`` within an epoch; at most 11 cells, ``'9.27e18'`` from 10⁷ on.
 
     A fraction never rounds up to a whole epoch (11.999 is ``'11.99'``): that epoch is not done.
     """
@@ -98,6 +113,8 @@ def epoch(x: SupportsFloat) -> str:
     special = _special(value)
     if special is not None:
         return special
+    if abs(value) >= 1e7:
+        return _short_exponent(value, 2)
     nearest = round(value)
     if abs(value - nearest) < 1e-6:
         return str(nearest)
