@@ -97,11 +97,6 @@ def node_of(path: Path) -> Node | None:
     return found.st_dev, found.st_ino
 
 
-def moved_away(path: Path) -> StorageError:
-    """That a recording can not be written any more under its name."""
-    return StorageError(_("{path} was moved or deleted while it was trained; training ended").format(path=path))
-
-
 def name_taken(path: Path) -> NameTakenError:
     """That a recording would overwrite something."""
     return NameTakenError(_("{path} exists already: choose another name with -o").format(path=path))

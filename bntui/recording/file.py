@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -114,7 +115,7 @@ class WritableFile:
         with self._storage():
             busy, frames, folded = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy and frames != folded:
-                raise sqlite3.OperationalError("database is locked")
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
     def _remove_journals(self) -> None:
         """SQLite does not remove the journals of a file that was moved, and they would ruin another one of its name."""

@@ -187,7 +187,7 @@ class Server:
                 try:
                     self._bind(self._recording)
                 except (BntuiError, OSError) as error:
-                    print(f"no socket: {error}", file=sys.stderr)  # into the log; tried again
+                    print(error, file=sys.stderr, flush=True)  # into the log; tried again
                 else:
                     self.heard.put(Rebound())
             if not self._told_moved and self._moved():

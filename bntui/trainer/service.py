@@ -161,9 +161,9 @@ class Service:
         """Note a refused frame; a client that sends nothing else must not fill the disk."""
         self._logged += 1
         if self._logged <= MOST_LOGGED:
-            print(f"refused: {why}", file=sys.stderr, flush=True)
+            print(_("refused: {reason}").format(reason=why), file=sys.stderr, flush=True)
         if self._logged == MOST_LOGGED:
-            print("further refusals are not logged", file=sys.stderr, flush=True)
+            print(_("further refusals are not logged"), file=sys.stderr, flush=True)
 
     def _plan(self, agenda: Agenda) -> None:
         """Take in what is to be done: it is in the recording before anybody is told."""
