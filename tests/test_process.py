@@ -167,9 +167,8 @@ def test_many_clients_come_and_go(tmp_path: Path) -> None:
 def test_a_recording_that_is_being_written_is_refused_and_its_holder_named(tmp_path: Path) -> None:
     idle = IdleTrainer.start()
     recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui", start=False)
-    with connected(recording):
-        with pytest.raises(TrainerError, match=f"is being written by process {idle.pid}"):
-            IdleTrainer.start().resume(recording)
+    with connected(recording), pytest.raises(TrainerError, match=f"is being written by process {idle.pid}"):
+        IdleTrainer.start().resume(recording)
 
 
 def test_two_at_the_same_moment_get_two_names(tmp_path: Path) -> None:
