@@ -43,7 +43,7 @@ def number(x: SupportsFloat, width: int = 6, decimals: int = 3) -> str:
     if value == 0 or abs(value) >= 10.0**-decimals:
         for places in range(decimals, -1, -1):
             written = _plain(value, places)
-            if len(written) <= width:
+            if len(written) <= width and (value == 0 or abs(value) >= 10.0**-places):
                 return written.rjust(width)
     for digits in range(max(decimals - 2, 1), -1, -1):
         written = _short_exponent(value, digits)
