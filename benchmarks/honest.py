@@ -265,7 +265,7 @@ def trained(what: Case, path: Path) -> None:
 def _again(session: Session, *, killed: bool) -> Session:
     path = session.writer.path
     if killed:
-        session.writer._db.close()
+        session.writer.abandon()
         session._hold.release()
     else:
         session.interrupt()

@@ -78,7 +78,7 @@ def begin(folder: Path, overrides: list[Override], name: str = "x.bntui") -> Ses
 
 def kill(session: Session) -> None:
     """What the system does to a process that is killed: nothing is flushed, nothing is said."""
-    session.writer._db.close()
+    session.writer.abandon()
     session._hold.release()
 
 

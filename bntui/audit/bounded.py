@@ -42,6 +42,8 @@ SHARED: Final = 4
 SCATTER: Final = 40.0
 """Times the trials' root mean square: λ = 6 where that is a seventh of the true one, which 8 trials give with a
 probability below 1e-8."""
+NEGLIGIBLE: Final = 1e-22
+"""What is left where errors cancel again and again is no longer first order: figures as small are not held to it."""
 OUTLIER: Final = 0.1
 """A single value's trials may all be small by chance: at least this share of the whole array's root mean square."""
 _signs = np.random.default_rng(0)
@@ -289,7 +291,7 @@ def smaller(certain: Bounded, tried: Bounded) -> Bounded:
     """The smaller of the certain and the probabilistic bound, value by value and for the norm of all."""
     assert tried.trials is not None
     mean_square = _root_mean_square(tried.trials) ** 2
-    likely = SCATTER * np.sqrt(np.maximum(mean_square, OUTLIER**2 * mean_square.mean())) + TINY
+    likely = SCATTER * np.sqrt(np.maximum(mean_square, OUTLIER**2 * mean_square.mean())) + NEGLIGIBLE
     error = np.where(certain.error > 0, np.fmin(certain.error, likely), 0.0)
     norm = certain.norm if certain.norm.ndim else _smaller(certain.norm, _likely_norm(tried))
     return tightened(certain.value, error, norm, certain.unit)

@@ -92,7 +92,8 @@ def _fits(sentence: str, of: Happening) -> bool:
     if of.event.kind == "stopped_early":
         rule = of.course.subject.run.early_stopping or {}
         return fields(sentence) <= set(figures) and speaks_of(sentence, {"best_epoch": 0, **rule, **figures})
-    return fields(sentence) == set(figures)
+    # "from the start" names no step, but the event has it
+    return fields(sentence) in (set(figures), set(figures) - {"step"})
 
 
 def _place(of: Happening) -> None:

@@ -53,7 +53,7 @@ def number(x: SupportsFloat, width: int = 6, decimals: int = 3) -> str:
 
 
 def brief(x: SupportsFloat, decimals: int = 4) -> str:
-    """A number within a sentence, at most 8 or ``decimals + 4`` characters: ``'0.9750'``, ``'9.27e18'``, ``'-1.00e16'``.
+    """A number within a sentence, at most 8 or ``decimals + 4`` characters: ``'0.9750'``, ``'9.27e18'``.
 
     Commands print it: with a hyphen as minus, as every program reads it.
     """
