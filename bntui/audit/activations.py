@@ -37,29 +37,34 @@ class Activation:
     """Values outside are within 1 % of the range's width, from one of its ends."""
 
 
+def _logistic(x: Values) -> Values:
+    low = np.exp(-np.abs(x))
+    result: Values = np.where(x >= 0, 1 / (1 + low), low / (1 + low))
+    return result
+
+
 def sigmoid(x: Bounded) -> Bounded:
     """1 / (1 + exp(-x)), without overflow."""
-    low = np.exp(-np.abs(x.value))
-    y = np.where(x.value >= 0, 1 / (1 + low), low / (1 + low))
+    y = _logistic(x.value)
     steepest = _nearest(x, lambda v: np.exp(-v) / (1 + np.exp(-v)) ** 2)
-    return x.function(y, steepest, 4 * ULPS * x.unit * y, y * (1 - y))
+    return x.function(y, steepest, 4 * ULPS * x.unit * y, _logistic)
 
 
 def _sigmoid_slope(_x: Bounded, y: Bounded) -> Bounded:
     """y (1 - y)."""
-    return y.function(y.value * (1 - y.value), 1.0, 3 * y.unit * np.abs(y.value), 1 - 2 * y.value)
+    return y.function(y.value * (1 - y.value), 1.0, 3 * y.unit * np.abs(y.value), lambda v: v * (1 - v))
 
 
 def tanh(x: Bounded) -> Bounded:
     """The hyperbolic tangent."""
     y = np.tanh(x.value)
-    return x.function(y, _nearest(x, lambda v: 1 - np.tanh(v) ** 2), 2 * ULPS * x.unit * np.abs(y), 1 - y * y)
+    return x.function(y, _nearest(x, lambda v: 1 - np.tanh(v) ** 2), 2 * ULPS * x.unit * np.abs(y), np.tanh)
 
 
 def _tanh_slope(_x: Bounded, y: Bounded) -> Bounded:
     """1 - y²: near the ends little is left of the 1, and its rounding."""
     rounding = 3 * y.unit * np.ones_like(y.value)
-    return y.function(1 - y.value**2, 2 * np.minimum(y.reach, 2), rounding, -2 * y.value)
+    return y.function(1 - y.value**2, 2 * np.minimum(y.reach, 2), rounding, lambda v: 1 - v * v)
 
 
 def _nearest(x: Bounded, slope: Callable[[Values], Values]) -> Values:
@@ -68,9 +73,12 @@ def _nearest(x: Bounded, slope: Callable[[Values], Values]) -> Values:
 
 
 def _rectified(leak: float) -> Activation:
+    def rectified(x: Values) -> Values:
+        return np.where(x < 0, leak * x, x)
+
     def function(x: Bounded) -> Bounded:
-        y = np.where(x.value < 0, leak * x.value, x.value)
-        return x.function(y, 1.0, 2 * x.unit * np.abs(y) * (leak > 0), np.where(x.value < 0, leak, 1.0))
+        y = rectified(x.value)
+        return x.function(y, 1.0, 2 * x.unit * np.abs(y) * (leak > 0), rectified)
 
     def slope(x: Bounded, _y: Bounded) -> Bounded:
         """Where float32 may have been on either side of the kink, either slope may have been taken."""
@@ -94,10 +102,10 @@ def _below(x: Values) -> tuple[Values, Values]:
 
 def gelu(x: Bounded) -> Bounded:
     """x Φ(x); below 0 float32 takes 1 + erf as the difference of what is nearly alike."""
-    share, density = _below(x.value)
+    share, _density = _below(x.value)
     y = x.value * share
     rounding = x.unit * (ERF / 2 * np.abs(x.value) + 2 * ULPS * np.abs(y))
-    return x.function(y, 1.13, rounding, share + x.value * density)
+    return x.function(y, 1.13, rounding, lambda v: v * _below(v)[0])
 
 
 def _gelu_slope(x: Bounded, _y: Bounded) -> Bounded:
@@ -105,18 +113,24 @@ def _gelu_slope(x: Bounded, _y: Bounded) -> Bounded:
     share, density = _below(x.value)
     steep = np.abs(x.value) * density
     rounding = x.unit * (ERF / 2 + ULPS * (share + steep * (2 + x.value * x.value)))
-    return x.function(share + x.value * density, 0.8, rounding, density * (2 - x.value * x.value))
+
+    def again(v: Values) -> Values:
+        below, at = _below(v)
+        result: Values = below + v * at
+        return result
+
+    return x.function(share + x.value * density, 0.8, rounding, again)
 
 
 def _softsign(x: Bounded) -> Bounded:
     y = x.value / (1 + np.abs(x.value))
-    return x.function(y, 1.0, 4 * x.unit * np.abs(y), (1 + np.abs(x.value)) ** -2)
+    return x.function(y, 1.0, 4 * x.unit * np.abs(y), lambda v: v / (1 + np.abs(v)))
 
 
 def _softsign_slope(x: Bounded, _y: Bounded) -> Bounded:
     """(1 + |x|)⁻²; autograd takes 1 / (1 + |x|) - |x| / (1 + |x|)², and what cancels is lost."""
     below = 1 / (1 + np.abs(x.value))
-    return x.function(below**2, 2.0, 8 * x.unit * below, -2 * np.sign(x.value) * below**3)
+    return x.function(below**2, 2.0, 8 * x.unit * below, lambda v: (1 + np.abs(v)) ** -2)
 
 
 ACTIVATIONS: Final = {

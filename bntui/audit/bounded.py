@@ -159,7 +159,11 @@ class Bounded:
             return self._result(value, parts, self._rounding(value, 0.0), (other.value, self.value))
         grown = np.abs(self.value) * other.wobble + self.wobble * other.reach
         parts = [(other.reach, self), (np.abs(self.value), other)]
-        return self._result(value, parts, self._rounding(value, grown), (other.value, self.value))
+        made = self._result(value, parts, self._rounding(value, grown), (other.value, self.value))
+        if made.trials is None:
+            return made
+        trials = made.trials + self._both(other, value.ndim)
+        return Bounded(made.value, made.error, made.norm, made.unit, trials)
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -199,17 +203,32 @@ class Bounded:
             trials = sum(moved, _drawn(np.broadcast_to(rounding, value.shape)))
         return tightened(value, error, norm, self.unit, trials)
 
+    def _both(self, other: Bounded, ndim: int) -> Values:
+        """Where trials move both factors of a product: what first order leaves out."""
+        if self.trials is None or other.trials is None:
+            return np.zeros(())
+        return lifted(self, ndim) * lifted(other, ndim)
+
     def function(
-        self, value: Values, slope: Values | float, rounding: Values, derivative: Values | float | None = None
+        self,
+        value: Values,
+        slope: Values | float,
+        rounding: Values,
+        again: Callable[[Values], Values] | None = None,
     ) -> Bounded:
         """An elementary function of these.
 
         Args:
             slope: bounds the size of its derivative wherever float32's argument may be.
-            derivative: at the values themselves; by default the same.
+            again: the function, for arguments that trials have moved; by default it is the identity.
         """
-        at = slope if derivative is None else derivative
-        return self._result(value, [(slope, self)], rounding + TINY * (value != 0), (at,))
+        rounding = rounding + TINY * (value != 0)
+        if self.trials is None or again is None:
+            return self._result(value, [(slope, self)], rounding, (1.0,))
+        moved = again(self.value + self.trials) - again(self.value)
+        return tightened(
+            value, self.error, self.norm, self.unit, moved + _drawn(np.broadcast_to(rounding, value.shape))
+        )
 
     # --- arrangement: no value changes ---
 
@@ -347,7 +366,8 @@ def matmul(a: Bounded, b: Bounded, added: Bounded | None = None, *, factors: flo
         if not a.is_exact or a.trials is not None:
             moved.append(lifted(a, a.value.ndim) @ b.value)
         if not b.is_exact or b.trials is not None:
-            moved.append(np.stack([a.value @ trial for trial in lifted(b, 2)]))
+            through = a.value if a.trials is None else a.value + a.trials  # what moves both is second order
+            moved.append(through @ lifted(b, 2).reshape(-1, *(1 for _ in range(a.value.ndim - 2)), *b.shape))
         trials = carried(rounding, *moved, np.zeros(()))
     return tightened(value, error, norm, a.unit, trials)
 

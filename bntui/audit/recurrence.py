@@ -129,7 +129,7 @@ def normalized_by(x: Bounded, mean: Bounded, var: Bounded, eps: float, weight: B
     relative = np.minimum(var.error / z, 1)
     most = np.maximum(inverse, 1 / np.sqrt(eps) - inverse)
     off = np.fmin(inverse * (1 / np.sqrt(1 - relative) - 1), most) + 4 * x.unit * inverse
-    of_var = [] if var.trials is None else [-var.trials * inverse / (2 * z)]
+    of_var = [] if var.trials is None else [1 / np.sqrt(np.maximum(z + var.trials, eps)) - inverse]
     length = np.asarray(float(np.sqrt((off * off).sum())))
     scale = Bounded(inverse, off, length, x.unit, carried(4 * x.unit * inverse, *of_var)) * weight
     made = (x - mean) * scale + beta

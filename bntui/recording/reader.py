@@ -53,6 +53,8 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection: Guarded | None = None
+        self._held = False
+        """A moment is held: what is read now is of it."""
         with self._damage():
             found = tuple(rows(self._db, "SELECT key, value FROM meta", of="meta"))
             meta: dict[str, str] = {row["key"]: row["value"] for row in found}
@@ -308,13 +310,15 @@ class Reader:
     @contextmanager
     def _at_one_moment(self) -> Iterator[None]:
         """Several queries see the same recording, whatever is committed meanwhile."""
-        if self._db.in_transaction:
+        if self._held:
             yield
             return
         self._db.execute("BEGIN")
+        self._held = True
         try:
             yield
         finally:
+            self._held = False
             self._db.execute("COMMIT")
 
     @contextmanager
