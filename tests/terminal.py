@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -61,6 +62,7 @@ class Terminal:
         os.close(slave)
         self._master = master
         self._screen = pyte.Screen(columns, rows)
+        self._screen.write_process_input = self._answer  # type: ignore[method-assign]
         self._stream = pyte.ByteStream(self._screen)
         self.received = 0
         self.raw = b""
@@ -94,7 +96,14 @@ class Terminal:
         self.received += len(piece)
         self.raw += piece
         self.transcript += piece
+        if b"\x1b[6n" in self.raw:  # answered when it arrives, as a terminal does
+            self.emulate()
         return bool(piece)
+
+    def _answer(self, data: str) -> None:
+        """What the terminal says when it is asked where its cursor stands."""
+        with contextlib.suppress(OSError):  # the program has ended
+            os.write(self._master, data.encode())
 
     def settings(self) -> list[Any]:
         """The terminal's settings, as ``termios`` has them."""

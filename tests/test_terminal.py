@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -52,8 +53,10 @@ def test_train_walk_detach_attach_stop_and_replay(tmp_path: Path) -> None:
         again.until("paused")
         again.press("space")
         again.until("running")
-        again.press("q")
+        again.press("q")  # who came later only leaves
         assert again.exit_code() == 0
+    assert is_live(recording)
+    subprocess.run([*BNTUI, "stop", str(recording)], check=True)
     assert not is_live(recording)
     assert not Path(f"{recording}-wal").exists()
     reader = Reader(recording)

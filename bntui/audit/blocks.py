@@ -140,7 +140,8 @@ def _parameters(block: Block, shape: Shape, network: Said) -> int:
     """How many numbers a layer learns: weights, biases, γ and β, a recurrence's own."""
     units = block.units
     if block.kind == "conv":
-        return shape[0] * block.kernel**2 * units + units + (0 if block.norm == "none" else 2 * units)
+        scaled = math.prod(_shapes(block, shape)[0]) if block.norm == "layer" else units
+        return shape[0] * block.kernel**2 * units + units + (0 if block.norm == "none" else 2 * scaled)
     if block.kind == "linear":
         return shape[0] * units + units + (0 if block.norm == "none" else 2 * units)
     rows = GATES[block.cell] * units

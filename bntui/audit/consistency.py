@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.bounded import UNIT
+from bntui.audit.bounded import TINY, UNIT
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.masks import check_mask
 from bntui.audit.subject import Subject
@@ -165,10 +165,10 @@ def _normalized(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasu
     if not (np.isfinite(mean).all() and np.isfinite(var).all() and math.isfinite(entered.std)):
         return
     size = max(abs(entered.min), abs(entered.max))
-    near = 4 * UNIT * size
+    near = 4 * UNIT * size + TINY
     ledger.compare(VARIANCE, place, "pre_norm.mean", entered.mean, float(mean.mean()), near, scale=size or None)
     total = float(var.mean() + mean.var())
-    near_square = 8 * UNIT * size * size
+    near_square = 8 * UNIT * size * size + TINY  # variances are kept in float32
     ledger.compare(VARIANCE, place, "pre_norm.std²", entered.std**2, total, near_square, scale=size**2 or None)
     if layer.normalized is None or noisy or not math.isfinite(layer.normalized.std):
         return

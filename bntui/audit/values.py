@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bntui.audit import masks
 from bntui.audit.activations import ACTIVATIONS
-from bntui.audit.bounded import LARGEST, UNIT, Bounded
+from bntui.audit.bounded import LARGEST, TINY, UNIT, Bounded
 from bntui.audit.distributions import LIMIT, check_distribution, check_unit, share_within
 from bntui.audit.forward import FORWARD, within_range
 from bntui.audit.ledger import Ledger, Place
@@ -157,9 +157,9 @@ def check_statistics(
             mean, var = of.mean.reshape(*shape), of.var.reshape(*shape)
             size = np.abs(entered.astype(np.float64)).max(of.axes).reshape(shape)
         # these two are taken in float64 from recorded values, and rounded once
-        allowed = 2 * UNIT * np.abs(mean.value) + WIDE * size
+        allowed = 2 * UNIT * np.abs(mean.value) + WIDE * size + TINY
         ledger.compare(BATCH, here, "batch_mean", recorded.batch_mean, mean.value, allowed)
-        allowed = np.where(var.value > LARGEST, np.nan, 2 * UNIT * var.value + WIDE * size**2)
+        allowed = np.where(var.value > LARGEST, np.nan, 2 * UNIT * var.value + WIDE * size**2 + TINY)
         ledger.compare(BATCH, here, "batch_var", recorded.batch_var, var.value, allowed)
         ledger.compare(BATCH, here, "eps", recorded.eps, stage.options["eps"], 1e-15)
         for name, values in (("gamma", recorded.gamma), ("beta", recorded.beta)):
