@@ -182,6 +182,7 @@ def _normalized(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasu
     )
     total = float(spread.mean() + np.var(beta, dtype=np.float64))
     near = 2 * (lost + 16 * UNIT * far) * far + (lost * lost)
+    near += float(np.square(gamma, dtype=np.float64).max()) * TINY / of.eps  # a variance below float32's range
     ledger.compare(VARIANCE, place, "normalized.std²", layer.normalized.std**2, total, near, scale=far**2 or None)
 
 

@@ -85,7 +85,7 @@ TABLE: Final = (
     ),
     Tolerance(
         N_("loss"),
-        "max δ + 8·u·(|max| + |log Σ|)",
+        "max δ + 8·u·(|max| + |ln Σ|)",
         N_("log Σ exp moves no further than the logit that moves most; float32 takes it relative to the largest logit"),
     ),
     Tolerance(
