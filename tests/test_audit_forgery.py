@@ -45,10 +45,9 @@ min_delta = 0.5
 restore_best_weights = true
 [record]
 every = 2
-shift = true
 [[run]]
 name = "dense"
-set = { network.hidden = [16, 12], network.activation = "relu" }
+set = { network.hidden = [16, 12], network.activation = "relu", record.shift = true }
 [[run]]
 name = "image"
 set = { network.layer = [{ type = "conv", channels = 6, pool = 2, activation = "sigmoid" }] }

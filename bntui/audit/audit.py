@@ -203,7 +203,7 @@ class _Audit:
                 recompute(ledger, place, subject, row.frame, taken, after, initial=initial)
                 self._after(place, subject, row.frame, taken, after, initial=initial)
                 self._full += 1
-            except (ValueError, LookupError) as error:
+            except (ValueError, LookupError, AssertionError) as error:
                 # shapes that do not fit each other: what was recorded cannot have been computed
                 ledger.fail(EVIDENCE, place, "evidence", str(error), "+")
                 self._consistent += 1

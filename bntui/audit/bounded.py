@@ -310,7 +310,10 @@ def smaller(certain: Bounded, tried: Bounded) -> Bounded:
     """The smaller of the certain and the probabilistic bound, value by value and for the norm of all."""
     assert tried.trials is not None
     mean_square = _root_mean_square(tried.trials) ** 2
-    likely = SCATTER * np.sqrt(np.maximum(mean_square, OUTLIER**2 * mean_square.mean())) + NEGLIGIBLE
+    likely = (
+        SCATTER * np.sqrt(np.maximum(mean_square, OUTLIER**2 * mean_square.sum() / max(mean_square.size, 1)))
+        + NEGLIGIBLE
+    )
     error = np.where(certain.error > 0, np.fmin(certain.error, likely), 0.0)
     norm = certain.norm if certain.norm.ndim else _smaller(certain.norm, _likely_norm(tried))
     return tightened(certain.value, error, norm, certain.unit)

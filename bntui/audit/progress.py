@@ -253,7 +253,8 @@ def _r2(sums: Mapping[str, Any], samples: int) -> float:
     residuals, targets, squares = (np.asarray(sums[name], np.float64) for name in ("residuals", "targets", "squares"))
     with np.errstate(all="ignore"):
         spread = squares - targets**2 / samples
-        return float(np.where(spread > 0, 1 - residuals / spread, np.nan).mean())
+        each = np.where(spread > 0, 1 - residuals / spread, np.nan)
+        return float(each.mean()) if each.size else math.nan  # a stranger's sums may have no outputs
 
 
 def _slack(sums: Mapping[str, Any], samples: int) -> float:
