@@ -12,7 +12,7 @@ FOUND = (3, 12, 104, 109, 127, 134, 1004, 1032, 1069, 1244, 1333, 20118, 20121, 
 """Cases that an earlier version accused: leaky ReLU, GELU, cancellation, overflow, underflow, conv with layer norm."""
 
 
-@pytest.mark.parametrize("number", [*range(40), *FOUND[2:]])
+@pytest.mark.parametrize("number", [*range(20), *FOUND[2:]])
 def test_an_honest_recording_is_true(number: int, tmp_path: Path) -> None:
     verdict = judged(case(number, 0), tmp_path)
     assert not verdict.failures, verdict.failures[:3]
