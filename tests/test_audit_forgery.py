@@ -421,7 +421,7 @@ def test_no_bit_of_what_is_recorded_can_flip_unseen(genuine: Path, tmp_path: Pat
     written, before = genuine.read_bytes(), contents(genuine)
     rng = np.random.default_rng(0)
     changed = 0
-    for _ in range(40):
+    for _ in range(12):
         block = bytearray(written)
         block[int(rng.integers(len(block)))] ^= 1 << int(rng.integers(8))
         path = tmp_path / "flipped.bntui"
@@ -436,4 +436,4 @@ def test_no_bit_of_what_is_recorded_can_flip_unseen(genuine: Path, tmp_path: Pat
             assert not audit(path).true
         except RecordingError:
             continue
-    assert changed > 10
+    assert changed >= 4
