@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from bntui.audit import normalize
 from bntui.audit.activations import ACTIVATIONS, ULPS
-from bntui.audit.bounded import Bounded, carried, matmul, smaller, summed_products, tightened, total
+from bntui.audit.bounded import Bounded, carried, euclidean, matmul, smaller, summed_products, tightened, total
 from bntui.audit.forward import Draws, columns, flat, kept, padding, squares, within_range
 from bntui.audit.network import Stage
 from bntui.audit.recurrence import State, of_scale, through_time
 from bntui.audit.tolerances import Precision
 
 Values = NDArray[Any]
+FIRST_ORDER: Final = 0.1
+"""Errors up to this share of a gradient are followed to first order."""
 LOOSE: Final = 1e-3
 """A bound above this share of its figure says little."""
 Back = tuple[Bounded | None, dict[str, Bounded]]
@@ -272,6 +274,13 @@ def tight(backward: Callable[[bool], Gradients]) -> Gradients:
     return certain.or_smaller(backward(True)) if certain.loose() else certain
 
 
+def within_first_order(d: Bounded) -> Bounded:
+    """Where rounding is as large as what it is of, trials say nothing of what comes before: only certain bounds do."""
+    if d.trials is None or euclidean(d.wobble) <= FIRST_ORDER * euclidean(d.value):
+        return d
+    return Bounded(d.value, d.error, d.norm, d.unit, np.full(d.trials.shape, np.inf))
+
+
 def backpropagate(
     stages: Sequence[Stage],
     x: Bounded | None,
@@ -296,6 +305,6 @@ def backpropagate(
         passing = Passing(stage, entered, values[place], current, state, draws.get(stage.at), precision)
         with np.errstate(all="ignore"):
             current, gradients = BACKWARD[stage.kind](passing)
-            current = None if current is None else within_range(current)
+            current = None if current is None else within_first_order(within_range(current))
             found.parameters |= {name: within_range(gradient) for name, gradient in gradients.items()}
     return found
