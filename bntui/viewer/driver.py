@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from textual._parser import ParseError
 from textual._xterm_parser import XTermParser
-from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 
 from bntui.characters import UTF8, Replacements, charset
@@ -33,17 +32,6 @@ PATIENCE: Final = 3.0
 """Seconds that an orderly end may take once the terminal is gone."""
 HANG_UP: Final = 129
 """Exit code then: a shell's for SIGHUP."""
-
-
-class Writer(WriterThread):
-    """Textual's writer, which swallows what it cannot write: a full queue would block the program for ever."""
-
-    def run(self) -> None:
-        try:
-            super().run()
-        except OSError:  # the terminal has vanished
-            while self._queue.get() is not None:
-                pass
 
 
 class TerminalDriver(LinuxDriver):
