@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 import time
 import warnings
@@ -12,7 +11,7 @@ from types import FrameType
 from typing import Any, Final
 
 from bntui.errors import BntuiError
-from tests.fuzz.outcome import LARGEST, LONGEST, Crash, Outcome
+from tests.fuzz.outcome import LARGEST, LONGEST, Crash, Outcome, peak
 
 LONGEST_MESSAGE: Final = 60_000
 """Characters of all that is said of one input."""
@@ -57,11 +56,6 @@ def unfit(message: str) -> str:
     if len(message) > LONGEST_MESSAGE or max(map(len, lines)) > LONGEST_SENTENCE:
         return f"a message of {len(message)} characters, its longest line {max(map(len, lines))}"
     return ""
-
-
-def peak() -> float:
-    """Peak memory of this process so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import resource
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -54,3 +56,14 @@ class Outcome:
 def dice(seed: int, case: int) -> random.Random:
     """The random numbers of one case: independent of all other cases."""
     return random.Random(f"{seed}/{case}")
+
+
+def peak(pid: int | str = "self") -> float:
+    """Peak memory of a process since it was loaded, MiB.
+
+    ``ru_maxrss`` will not do: a process inherits it, through ``exec``, from the one that started it.
+    """
+    if sys.platform != "linux":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # of this process, in bytes on macOS
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024

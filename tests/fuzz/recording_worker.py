@@ -26,7 +26,7 @@ import numpy as np
 import typer.main
 
 import bntui.scenario.gallery
-from tests.fuzz.outcome import LARGEST, LONGEST, dice
+from tests.fuzz.outcome import LARGEST, LONGEST, dice, peak
 from tests.fuzz.recording_calls import calls
 from tests.fuzz.recording_mutations import EVIL_TEXT, mutate
 
@@ -62,7 +62,7 @@ def one(case: int, seed: int, seeds: dict[str, bytes], folder: Path) -> dict[str
         signal.alarm(0)
         answer["calls"] += 1
         answer["slowest"] = max(answer["slowest"], time.perf_counter() - begun)
-    answer["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    answer["memory"] = peak()
     return answer
 
 

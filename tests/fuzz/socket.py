@@ -18,7 +18,7 @@ from bntui.link.requests import STOP
 from bntui.link.wire import LONGEST_FRAME, FrameError
 from bntui.recording.reader import Reader
 from bntui.viewer.client import IdleTrainer, Trainer
-from tests.fuzz.outcome import LARGEST, LONGEST, Crash, Outcome, dice
+from tests.fuzz.outcome import LARGEST, LONGEST, Crash, Outcome, dice, peak
 
 SCENARIO: Final = """
 title = "Under fire"
@@ -246,8 +246,6 @@ class Target:
 def _look_at(outcome: Outcome, case: int, pid: int) -> None:
     """Peak memory of the trainer."""
     with suppress(OSError):
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-        peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-        outcome.memory = max(outcome.memory, peak)
+        outcome.memory = max(outcome.memory, peak(pid))
     if outcome.memory > LARGEST:
         outcome.crashes.append(Crash(case, "memory", f"{outcome.memory:.0f} MiB"))
