@@ -13,7 +13,7 @@ from bntui.language import _
 from bntui.recording.reader import Reader
 from bntui.show import plain
 from bntui.text import json_text
-from bntui.viewer.figures import brief
+from bntui.viewer.figures import brief, whole
 from bntui.viewer.rows import ljust, rjust
 
 
@@ -99,10 +99,10 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
     away = "—" if math.isnan(verdict.given_away) else brief(verdict.given_away, 6)
     return (
         _(verdict.juror.name),
-        _("never") if verdict.stop is None else str(verdict.stop),
+        _("never") if verdict.stop is None else whole(verdict.stop),
         verdict.because or "—",
-        "—" if verdict.best is None else str(verdict.best),
+        "—" if verdict.best is None else whole(verdict.best),
         away,
-        str(verdict.saved),
+        whole(verdict.saved),
         verdict.juror.wording,
     )

@@ -119,6 +119,7 @@ def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
     lost = (of_sum(of.count + FEW, d, of.values) * magnitude + FEW * unit * (d.reach + magnitude)) * largest
     lost += largest * (off_x * np.abs(along) + size * (d.reach * off_x).mean(axes, keepdims=True))
     lost += of.inverse.error * np.abs(inner) + TINY * (magnitude != 0)
+    lost += _beyond_range(of, d, along)
     grown = 0.0
     norm = np.asarray(euclidean(lost))
     if not d.is_exact:
@@ -127,6 +128,15 @@ def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
         )
         norm = norm + np.minimum(float(largest.max(initial=0)) * d.norm, euclidean(grown))
     return tightened(value, grown + lost, norm, unit, _tried_back(of, d, inner, along, lost))
+
+
+def _beyond_range(of: Standardized, d: Bounded, along: Values) -> Values:
+    """What float32's range may cost: PyTorch sums d · x before it multiplies with s³, s = 1 / sqrt(var + ε)."""
+    raw = np.divide(of.uncentered, of.inverse.value, out=np.zeros_like(of.uncentered), where=of.inverse.value != 0)
+    sums = of.count * (d.reach * raw).mean(of.axes, keepdims=True)
+    vanished = of.inverse.value**3 < TINY
+    lost = np.where(vanished, of.inverse.value * np.abs(of.values.value * along), 0.0)
+    return np.where(sums <= LARGEST, lost, np.inf)
 
 
 def _tried_back(of: Standardized, d: Bounded, inner: Values, along: Values, lost: Values) -> Values | None:
