@@ -190,6 +190,8 @@ def wait(line: Line, now: float) -> float:
 def _wait(line: Line, now: float) -> float:
     queue = min(max(0.0, line.free - now - LEAD), PATIENCE)
     if line.answers is None:
+        if len(line.in_flight) >= NUMBERS // 2:  # one more could not be told from the first
+            return WRITING
         return queue if line.per_byte is not None else min(max(0.0, line.free - now - AHEAD), PATIENCE)
     if line.answers:
         if len(line.in_flight) < (FRAMES if line.per_byte is not None else 1):
