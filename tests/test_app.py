@@ -269,6 +269,21 @@ async def test_pace_is_seen_while_paused() -> None:
 
 
 @pytest.mark.usefixtures("reader")
+async def test_faster_twice_is_twice_as_fast_though_the_trainer_speaks_of_before() -> None:
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        trainer.say(RUNNING)
+        await until(pilot, lambda: lab(pilot).status == RUNNING)
+        await pilot.press("plus")
+        trainer.say(replace(RUNNING, keyframes=77))  # sent before the key was heard of
+        await until(pilot, lambda: lab(pilot).status is not None and lab(pilot).status.keyframes == 77)
+        await pilot.press("plus")
+        assert [given["epochs_per_second"] for _, given in trainer.sent] == [20, 50]
+        trainer.say(replace(RUNNING, pace=5, commands=2))  # another viewer's wish, heard after ours
+        await until(pilot, lambda: lab(pilot).status.pace == 5)
+
+
+@pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("live", [True, False])
 async def test_ctrl_c_says_how_to_end(live: bool) -> None:
     trainer = FakeTrainer() if live else None

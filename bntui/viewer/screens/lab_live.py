@@ -59,6 +59,8 @@ class LiveScreen(TrainerScreen):
         super().__init__(reader, trainer)
         self._redraw_timer: Timer | None = None
         self._earliest = 0.0
+        self._commands = self._paced_at = 0
+        """Commands that the trainer will have taken in with the last one, and with the last pace, sent from here."""
 
     # --- the trainer's news ---
 
@@ -118,7 +120,10 @@ class LiveScreen(TrainerScreen):
         self._earliest = began + max(SLOW_FRAME if self.app.sender.pending else FRAME, 2 * (monotonic() - began))
 
     def _heard(self, status: Status) -> None:
-        first, self.status, self._pace = self.status is None, status, status.pace
+        first = self.status is None
+        if status.commands < self._paced_at:  # it was said before the trainer heard the last "faster"
+            status = replace(status, pace=self._pace)
+        self.status, self._pace = status, status.pace
         if moved_to(self._reader, status.recording):
             self.notify(clean(_(MOVED).format(path=status.recording)), markup=False)
         if status.state == "failed" and status.message:
@@ -145,6 +150,7 @@ class LiveScreen(TrainerScreen):
         if self._trainer is not None:
             self._trainer.close()
             self._trainer = None
+        self._commands = self._paced_at = 0  # the next trainer counts from the beginning
         self.gone = self.status is None or self.status.state in ("running", "paused")
         if self._leaving:
             self._leave()
@@ -162,6 +168,7 @@ class LiveScreen(TrainerScreen):
             self._complain(error)
             self.redraw()
             return False
+        self._commands = max(self._commands, 0 if self.status is None else self.status.commands) + 1
         self.app.clear_notifications()  # what they say is of before
         return True
 
@@ -189,7 +196,7 @@ class LiveScreen(TrainerScreen):
         at = PACES.index(self._pace) if self._pace in PACES else len(PACES) - 1
         pace = PACES[min(max(at + by, 0), len(PACES) - 1)]
         if self._command("pace", epochs_per_second=pace):
-            self._pace = pace
+            self._pace, self._paced_at = pace, self._commands
             if self.status is not None:
                 self.status = replace(self.status, pace=pace)  # seen at once; the trainer says the same soon
                 self.redraw()
