@@ -275,12 +275,14 @@ async def test_faster_twice_is_twice_as_fast_though_the_trainer_speaks_of_before
         trainer.say(RUNNING)
         await until(pilot, lambda: lab(pilot).status == RUNNING)
         await pilot.press("plus")
-        trainer.say(replace(RUNNING, keyframes=77))  # sent before the key was heard of
-        await until(pilot, lambda: lab(pilot).status is not None and lab(pilot).status.keyframes == 77)
+        earlier = replace(RUNNING, keyframes=77)  # sent before the key was heard of
+        trainer.say(earlier)
+        await until(pilot, lambda: lab(pilot).status == replace(earlier, pace=20))
         await pilot.press("plus")
         assert [given["epochs_per_second"] for _, given in trainer.sent] == [20, 50]
-        trainer.say(replace(RUNNING, pace=5, commands=2))  # another viewer's wish, heard after ours
-        await until(pilot, lambda: lab(pilot).status.pace == 5)
+        theirs = replace(RUNNING, pace=5, commands=2)  # another viewer's wish, heard after ours
+        trainer.say(theirs)
+        await until(pilot, lambda: lab(pilot).status == theirs)
 
 
 @pytest.mark.usefixtures("reader")
