@@ -11,15 +11,23 @@ from numpy.typing import NDArray
 
 from bntui.audit import normalize
 from bntui.audit.activations import ACTIVATIONS, ULPS
-from bntui.audit.bounded import Bounded, carried, euclidean, matmul, smaller, summed_products, tightened, total
+from bntui.audit.bounded import (
+    FIRST_ORDER,
+    Bounded,
+    carried,
+    euclidean,
+    matmul,
+    smaller,
+    summed_products,
+    tightened,
+    total,
+)
 from bntui.audit.forward import Draws, columns, flat, kept, padding, squares, within_range
 from bntui.audit.network import Stage
 from bntui.audit.recurrence import State, of_scale, through_time
 from bntui.audit.tolerances import Precision
 
 Values = NDArray[Any]
-FIRST_ORDER: Final = 0.1
-"""Errors up to this share of a gradient are followed to first order."""
 LOOSE: Final = 1e-3
 """A bound above this share of its figure says little."""
 Back = tuple[Bounded | None, dict[str, Bounded]]

@@ -46,6 +46,8 @@ NEGLIGIBLE: Final = 1e-22
 """What is left where errors cancel again and again is no longer first order: figures as small are not held to it."""
 OUTLIER: Final = 0.1
 """A single value's trials may all be small by chance: at least this share of the whole array's root mean square."""
+FIRST_ORDER: Final = 0.1
+"""Errors up to this share of what they are of are followed to first order."""
 _signs = np.random.default_rng(0)
 
 
@@ -126,7 +128,7 @@ class Bounded:
 
     def tried(self) -> Bounded:
         """With trials of the errors that are there, instead of these; what is computed from it carries them along."""
-        return tightened(self.value, self.error, self.norm, self.unit, _drawn(self.error))
+        return tightened(self.value, self.error, self.norm, self.unit, drawn(self.error))
 
     @property
     def spread(self) -> Values:
@@ -200,7 +202,7 @@ class Bounded:
         trials = None
         if tried(*(part for _factor, part in parts)):
             moved = (slope * lifted(part, value.ndim) for slope, (_f, part) in zip(slopes, parts, strict=True))
-            trials = sum(moved, _drawn(np.broadcast_to(rounding, value.shape)))
+            trials = sum(moved, drawn(np.broadcast_to(rounding, value.shape)))
         return tightened(value, error, norm, self.unit, trials)
 
     def _both(self, other: Bounded, ndim: int) -> Values:
@@ -226,9 +228,7 @@ class Bounded:
         if self.trials is None or again is None:
             return self._result(value, [(slope, self)], rounding, (1.0,))
         moved = again(self.value + self.trials) - again(self.value)
-        return tightened(
-            value, self.error, self.norm, self.unit, moved + _drawn(np.broadcast_to(rounding, value.shape))
-        )
+        return tightened(value, self.error, self.norm, self.unit, moved + drawn(np.broadcast_to(rounding, value.shape)))
 
     # --- arrangement: no value changes ---
 
@@ -278,7 +278,7 @@ def _spread(norm: Values, ndim: int) -> Values:
     return norm.reshape(-1, *(1 for _ in range(ndim - 1))) if norm.ndim else norm
 
 
-def _drawn(error: Values) -> Values:
+def drawn(error: Values) -> Values:
     """Errors as large as they may be, their signs drawn at random, each by itself or all alike."""
     free = _signs.integers(0, 2, (FREE, *error.shape), np.int8) * 2 - 1
     shared = _signs.integers(0, 2, (SHARED, *(1 for _ in error.shape)), np.int8) * 2 - 1
@@ -294,7 +294,7 @@ def lifted(part: Bounded, ndim: int) -> Values:
     """Trials shaped to be broadcast over values of so many axes; drawn here where the part carries certain bounds."""
     if part.trials is None and part.is_exact:
         return np.zeros(())
-    trials = _drawn(part.error) if part.trials is None else part.trials
+    trials = drawn(part.error) if part.trials is None else part.trials
     return trials.reshape(len(trials), *(1 for _ in range(ndim - part.value.ndim)), *part.shape)
 
 
@@ -339,7 +339,7 @@ def _likely_norm(tried: Bounded) -> Values:
 def carried(rounding: Values, *moved: Values | None) -> Values | None:
     """An operation's trials: what those of its operands come to, and its own rounding; None where none has any."""
     present = [each for each in moved if each is not None]
-    return sum(present, _drawn(rounding)) if present else None
+    return sum(present, drawn(rounding)) if present else None
 
 
 def matmul(a: Bounded, b: Bounded, added: Bounded | None = None, *, factors: float = 0.0) -> Bounded:

@@ -17,7 +17,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.bounded import LARGEST, TINY, Bounded, carried, euclidean, lifted, of_sum, tightened
+from bntui.audit.bounded import (
+    FIRST_ORDER,
+    LARGEST,
+    TINY,
+    Bounded,
+    carried,
+    drawn,
+    euclidean,
+    lifted,
+    of_sum,
+    tightened,
+)
 from bntui.audit.network import Stage
 
 Values = NDArray[Any]
@@ -71,29 +82,51 @@ def standardize(x: Bounded, axes: Axes, eps: float) -> Standardized:
     # a shift is taken out, and a change of all values alike: what is left of x's errors is no longer than they are
     grown = (x.error + from_x) * largest
     uncentered = (size + np.abs(mean)) * largest
-    rounding = (off_mean - from_x) * largest + np.abs(away) * off_inverse + FEW * unit * uncentered
+    around = (off_mean - from_x) * largest + FEW * unit * uncentered
+    rounding = around + np.abs(away) * off_inverse
     values = away * inverse
+    anywhere = np.abs(values) + _farthest(x, axes) + around
+    error = np.fmin(grown + rounding, np.where(beyond, np.inf, anywhere))
     norm = np.asarray(euclidean(rounding) + float(largest.max(initial=0)) * float(x.norm.max(initial=0)))
     if x.norm.ndim:
-        norm = np.sqrt(((grown + rounding).reshape(len(values), -1) ** 2).sum(1))
-    of_values = of_mean = of_var = of_inverse = None
-    if x.trials is not None:
-        within = tuple(axis + 1 for axis in axes)
-        moved_mean = x.trials.mean(within, keepdims=True)
-        moved_var = 2 * (x.trials * away).mean(within, keepdims=True)
-        moved = x.trials - moved_mean
-        of_values = carried(rounding, inverse * moved - values * moved_var / (2 * (var + eps)))
-        of_mean = carried(off_mean - from_x, moved_mean)
-        of_var = carried(lost * (var + 2 * spread * root), moved_var)
-        of_inverse = carried(4 * unit * inverse, -moved_var * inverse / (2 * (var + eps)))
+        norm = np.sqrt((error.reshape(len(values), -1) ** 2).sum(1))
+    off = (rounding, off_mean - from_x, lost * (var + 2 * spread * root), 4 * unit * inverse)
+    tried = _tried(x, axes, away, var + eps, off)
     return Standardized(
-        tightened(values, grown + rounding, norm, unit, of_values),
-        _plain(mean, off_mean, unit, of_mean),
-        _plain(var, off_var, unit, of_var),
-        _plain(inverse, off_inverse, unit, of_inverse),
+        tightened(values, error, norm, unit, tried[0]),
+        _plain(mean, off_mean, unit, tried[1]),
+        _plain(var, off_var, unit, tried[2]),
+        _plain(inverse, off_inverse, unit, tried[3]),
         uncentered,
         axes,
     )
+
+
+def _tried(x: Bounded, axes: Axes, away: Values, wide: Values, off: tuple[Values, ...]) -> tuple[Values | None, ...]:
+    """Trials of ``x̂``, mean, variance and inverse; ``off``: what each loses by its own rounding.
+
+    Where x is as uncertain as it is spread, derivatives say nothing: of two samples, x̂ may change its sign.
+    """
+    if x.trials is None:
+        return (None,) * 4
+    within, inverse = tuple(axis + 1 for axis in axes), 1 / np.sqrt(wide)
+    mean = x.trials.mean(within, keepdims=True)
+    var = 2 * (x.trials * away).mean(within, keepdims=True)
+    moved, values = x.trials - mean, away * inverse
+    unsure = (moved**2).mean((0, *within)).reshape(wide.shape) > FIRST_ORDER**2 * wide
+    anywhere = np.where(unsure, np.abs(values) + _farthest(x, axes), 0.0)
+    nothing = np.where(unsure, np.inf, 0.0)
+    return (
+        carried(off[0], inverse * moved - values * var / (2 * wide), drawn(anywhere)),
+        carried(off[1], mean),
+        carried(off[2], var, nothing),
+        carried(off[3], -var * inverse / (2 * wide), nothing),
+    )
+
+
+def _farthest(x: Bounded, axes: Axes) -> float:
+    """No x̂ is larger than √(n - 1), whatever the n values are."""
+    return math.sqrt(math.prod(x.shape[axis] for axis in axes) - 1)
 
 
 def _plain(value: Values, error: Values, unit: float, trials: Values | None) -> Bounded:
