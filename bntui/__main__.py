@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from bntui.characters import never_fail, speaks
+from bntui.commands.preference import by_locale, preferred, taken
 from bntui.errors import BntuiError
-from bntui.language import _, spoken, use
-from bntui.preference import by_locale, preferred, taken
-from bntui.text import say
+from bntui.text.characters import never_fail, speaks
+from bntui.text.language import _, spoken, use
+from bntui.text.output import say
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
 
             obey(arguments)
         else:
-            from bntui.screen import need_terminal, open_screen
+            from bntui.commands.open_screen import need_terminal, open_screen
 
             # the command line's own imports would cost a fifth of the time to the first paint
             need_terminal(_("bntui list lists scenarios and recordings as text"))

@@ -10,7 +10,7 @@ import typer
 # in the order in which the help lists their commands
 from bntui.commands import training, screens, reports  # noqa: F401  # isort: skip
 from bntui.commands.base import app as app
-from bntui.usage import refused
+from bntui.commands.usage import refused
 
 MISUSED: type[Exception] = typer.BadParameter.__mro__[1]
 """The base of what Typer raises for a command line that it does not understand: click's class, or its own copy."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bntui.language import _
+from bntui.text.language import _
 
 
 class BntuiError(Exception):

@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bntui.language import N_, _
+from bntui.text.language import N_, _
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -26,16 +26,16 @@ from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.reader import Reader
 from bntui.viewer import chrome, family_rows
-from bntui.viewer.extremes import unbounded
+from bntui.viewer.draw.extremes import unbounded
+from bntui.viewer.draw.rows import Row, width
 from bntui.viewer.microscope import draw as microscope
 from bntui.viewer.microscope import state as states
 from bntui.viewer.microscope.courses import courses
 from bntui.viewer.microscope.specimen import normalized_layers, slide
 from bntui.viewer.microscope.state import Lens, Microscope
 from bntui.viewer.panels import PANELS
-from bntui.viewer.rows import Row, width
-from bntui.viewer.session import ViewState
 from bntui.viewer.view import RunView, View
+from bntui.viewer.view_state import ViewState
 from tests.factory import recorded_data, run_view, view, with_data
 from tests.test_microscope import IMAGES, SEQUENCES
 from tests.test_session import train

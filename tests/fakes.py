@@ -14,12 +14,12 @@ from textual.pilot import Pilot
 from bntui.errors import TrainerError
 from bntui.keyframe import HISTOGRAM_BINS, QUANTITIES, IntArray, Keyframe
 from bntui.link import Command, Status
+from bntui.link.client import ME
 from bntui.recording.arrays import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms, sampled
 from bntui.recording.history import Event, Fork, RunHistory, RunInfo
 from bntui.recording.sentences import FINISHED
-from bntui.viewer.client import ME
 from bntui.viewer.view import RunView
 from tests import factory
 

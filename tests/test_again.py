@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from bntui import again
+from bntui.commands import again
 from bntui.errors import UsageError
 from bntui.link.address import lock_path
+from bntui.link.client import IdleTrainer
 from bntui.recording.copy import writable
 from bntui.recording.reader import Reader
-from bntui.viewer.client import IdleTrainer
 from tests.same import compare
 from tests.test_process import BNTUI, LONG, connected, scenario, steps, until
 from tests.test_session import DIGITS, TWO_RUNS, rows, train

@@ -16,8 +16,8 @@ from bntui.lessons import lesson
 from bntui.link import Status
 from bntui.viewer import app as app_module
 from bntui.viewer.app import LabApp
+from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import PANELS
-from bntui.viewer.rows import text
 from bntui.viewer.screens import lab_live as lab_module
 from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen

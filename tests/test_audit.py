@@ -24,10 +24,10 @@ from bntui.audit.report import as_json, as_text
 from bntui.audit.stopping import SCHEDULES, Waiting
 from bntui.audit.tolerances import TABLE, UNIT_IS
 from bntui.audit.values import STAGES
-from bntui.language import use
 from bntui.scenario import schema
 from bntui.scenario.gallery import Card, scenarios
 from bntui.scenario.load import load, parse
+from bntui.text.language import use
 from bntui.trainer import network as theirs
 from bntui.trainer.session import Session
 from tests.korean import korean, said

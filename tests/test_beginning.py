@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from bntui.errors import BntuiError, NameTakenError, RecordingError
+from bntui.link.library import recordings
 from bntui.recording.draft import PREFIX, Draft
-from bntui.recording.library import recordings
 from bntui.recording.reader import Reader
 from bntui.recording.recorded import recorded
 from bntui.recording.writer import Writer
@@ -39,7 +39,9 @@ from bntui.trainer.server import Server
 from bntui.trainer.service import Service
 from bntui.trainer.session import Session
 
-WATCHED = ("recording/draft.py", "recording/file.py", "recording/writer.py", "trainer/opening.py", "trainer/lock.py")
+WATCHED = (
+    "recording/draft.py", "recording/file.py", "recording/writer.py", "trainer/create_recording.py", "trainer/lock.py",
+)
 scenario = parse(sys.argv[1], file="x")
 
 def serve(path, kill_line):

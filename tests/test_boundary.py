@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from bntui.__main__ import main
 from bntui.audit.audit import audit
 from bntui.errors import RecordingError
+from bntui.link.library import entry, recordings
 from bntui.recording.arrays import layer_tables
 from bntui.recording.codec import metadata_of, pack_arrays, unpack_arrays
-from bntui.recording.library import entry, recordings
 from bntui.recording.reader import Reader
 from bntui.recording.schema import TABLES, VERSION, open_read_only, tables_of
-from bntui.text import clean, json_text, unarmed
+from bntui.text.output import clean, json_text, unarmed
 from tests.fuzz.recording_mutations import attest
 from tests.fuzz.recording_seeds import as_format_2, made
 

@@ -14,14 +14,14 @@ import typer
 
 from bntui.cli import app
 from bntui.errors import DataError
-from bntui.language import LANGUAGES, use
 from bntui.recording.reader import Reader
 from bntui.scenario.gallery import Card, scenarios
 from bntui.scenario.load import load
+from bntui.text.language import LANGUAGES, use
 from bntui.trainer.session import Session
-from bntui.viewer import session
+from bntui.viewer import view_state
+from bntui.viewer.draw.rows import text, width
 from bntui.viewer.panels import PANELS
-from bntui.viewer.rows import text, width
 
 CARDS = scenarios()
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -81,9 +81,9 @@ def test_a_scenario_says_what_to_look_for_trains_and_draws(card: Card, tmp_path:
 def draws(recording: Path) -> None:
     """Every panel fills its room at three sizes, with the recording's titles in the language in use."""
     reader = Reader(recording)
-    recorded = session.snapshot(reader)
-    state = session.grown(session.first(len(reader.runs)), recorded.stops)
-    view = session.build_view(recorded, state, dataset=True)
+    recorded = view_state.snapshot(reader)
+    state = view_state.grown(view_state.first(len(reader.runs)), recorded.stops)
+    view = view_state.build_view(recorded, state, dataset=True)
     assert view.cursor == 2.0
     for panel in PANELS:
         for cells, lines in ((48, 19), (75, 21), (118, 30)):

@@ -10,15 +10,15 @@ from string import Formatter
 
 import pytest
 
-from bntui import language
 from bntui.cli import obey
 from bntui.insight.jury import jury
 from bntui.keyframe import QUANTITIES
 from bntui.lessons import checksum, lesson, mark, names, stale
+from bntui.text import language
+from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import PANELS, Panel
-from bntui.viewer.rows import text
 from bntui.viewer.view import View
-from docs.translate import (
+from tools.translate import (
     apply,
     catalogue_path,
     collected,
@@ -48,7 +48,7 @@ def test_every_sentence_is_translated_with_its_placeholders_and_none_is_left_ove
 @pytest.mark.parametrize("spoken", TRANSLATED)
 def test_the_files_are_those_that_the_tool_writes(spoken: str) -> None:
     catalogue, path = merged(collected(), read(spoken), spoken), catalogue_path(spoken)
-    advice = "python -m docs.translate writes them anew"
+    advice = "python -m tools.translate writes them anew"
     assert path.read_bytes() == po_bytes(catalogue), advice
     assert path.with_suffix(".mo").read_bytes() == mo_bytes(catalogue), advice
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from bntui.characters import Replacements, charset, never_fail, replacement, speaks
+from bntui.text.characters import Replacements, charset, never_fail, replacement, speaks
 from tests.terminal import Terminal
 from tests.test_session import DIGITS, train
 
@@ -66,7 +66,7 @@ def test_all_of_unicode_keeps_its_columns() -> None:
 
 
 def test_the_marks_of_runs_are_told_apart() -> None:
-    from bntui.viewer.theme import RUN_MARKS
+    from bntui.viewer.draw.theme import RUN_MARKS
 
     assert len({replacement(mark) for mark in RUN_MARKS}) == len(RUN_MARKS)
 

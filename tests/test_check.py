@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from bntui.audit.audit import audit
-from bntui.check import checked
+from bntui.commands.check import checked
+from bntui.commands.show import as_text, find_keyframe
 from bntui.errors import DataError, ScenarioError
-from bntui.language import use
 from bntui.recording.reader import Reader
 from bntui.recording.reading import from_meta
 from bntui.scenario.checks import CLASSES
 from bntui.scenario.load import load
 from bntui.scenario.schema import Data
 from bntui.scenario.sources import BUILTIN_DATA
-from bntui.show import as_text, find_keyframe
-from bntui.trainer.data import load_data
+from bntui.text.language import use
+from bntui.trainer.data.dataset import load_data
 from bntui.trainer.session import Session
 from tests.korean import korean
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from bntui.link import Status
 from bntui.viewer import chrome
+from bntui.viewer.draw.rows import text, width
+from bntui.viewer.draw.theme import RUN_MARKS
 from bntui.viewer.layout import SMALLEST, layout, ranked
 from bntui.viewer.panels import PANELS
-from bntui.viewer.rows import text, width
-from bntui.viewer.theme import RUN_MARKS
 from tests import factory
 from tests.fakes import fork_view
 

@@ -16,9 +16,9 @@ from bntui.keyframe import Keyframe
 from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
 from bntui.trainer.session import Session
+from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import compare
 from bntui.viewer.panels.compare_figures import Figure, bits, sections
-from bntui.viewer.rows import Row, text, width
 from bntui.viewer.view import RunView
 from tests.factory import run_view, view
 from tests.test_session import DIGITS, never, train

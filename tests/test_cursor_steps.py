@@ -18,13 +18,13 @@ from bntui.scenario.gallery import find
 from bntui.scenario.load import load
 from bntui.trainer.session import Session
 from bntui.viewer import app as app_module
-from bntui.viewer import chrome, epochs, session
+from bntui.viewer import chrome, epochs, view_state
 from bntui.viewer.app import LabApp
+from bntui.viewer.draw.rows import Row, text
 from bntui.viewer.panels import curves, timeline
-from bntui.viewer.rows import Row, text
 from bntui.viewer.screens.lab import LabScreen
-from bntui.viewer.session import Snapshot, ViewState
 from bntui.viewer.view import RunView, View
+from bntui.viewer.view_state import Snapshot, ViewState
 from bntui.viewer.widgets import RowsWidget
 from tests import factory
 from tests.fakes import FakeReader
@@ -51,12 +51,12 @@ def small_batches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 def looked(recorded: Snapshot, cursor: float) -> dict[str, tuple[float, int]]:
     """Epoch and step that each run shows."""
-    view = session.build_view(recorded, ViewState(cursor=cursor, following=False, unit=recorded.unit))
+    view = view_state.build_view(recorded, ViewState(cursor=cursor, following=False, unit=recorded.unit))
     return {run.info.name: (run.frame.epoch, run.frame.step) for run in view.runs if run.frame is not None}
 
 
 def test_by_epoch_and_by_step_show_other_keyframes(small_batches: Reader) -> None:
-    by_epoch, by_step = session.snapshot(small_batches), session.snapshot(small_batches, "step")
+    by_epoch, by_step = view_state.snapshot(small_batches), view_state.snapshot(small_batches, "step")
     steps = {name: TRAINED // size for name, size in BATCHES.items()}  # a run's steps an epoch
     assert by_epoch.stops.tolist() == [0, 1, 2, 3]
     assert by_step.stops.tolist() == sorted({epoch * n for n in steps.values() for epoch in range(EPOCHS + 1)})
@@ -74,8 +74,10 @@ def test_by_epoch_and_by_step_show_other_keyframes(small_batches: Reader) -> Non
 
 
 def test_axes_end_where_the_longest_run_does(small_batches: Reader) -> None:
-    by_epoch, by_step = session.snapshot(small_batches), session.snapshot(small_batches, "step")
-    views = [session.build_view(recorded, session.end(ViewState(), recorded.stops)) for recorded in (by_epoch, by_step)]
+    by_epoch, by_step = view_state.snapshot(small_batches), view_state.snapshot(small_batches, "step")
+    views = [
+        view_state.build_view(recorded, view_state.end(ViewState(), recorded.stops)) for recorded in (by_epoch, by_step)
+    ]
     assert [view.end for view in views] == [EPOCHS, EPOCHS * TRAINED / 2]
     assert [view.head for view in views] == [EPOCHS, EPOCHS * TRAINED / 2]
     assert [view.epoch for view in views] == [EPOCHS, EPOCHS]
@@ -84,22 +86,22 @@ def test_axes_end_where_the_longest_run_does(small_batches: Reader) -> None:
 
 
 def test_a_change_of_unit_keeps_the_keyframe_of_the_selected_run(small_batches: Reader) -> None:
-    by_epoch, by_step = session.snapshot(small_batches), session.snapshot(small_batches, "step")
+    by_epoch, by_step = view_state.snapshot(small_batches), view_state.snapshot(small_batches, "step")
     for selected, (_name, size) in enumerate(BATCHES.items()):
         for epoch in range(EPOCHS):
             state = ViewState(cursor=float(epoch), following=False, selected=selected)
-            there = session.count_by(state, by_epoch, "step")
+            there = view_state.count_by(state, by_epoch, "step")
             assert (there.unit, there.cursor) == ("step", epoch * (TRAINED // size))
-            back = session.count_by(there, by_step, "epoch")
+            back = view_state.count_by(there, by_step, "epoch")
             assert back == state
 
 
 def test_a_cursor_that_follows_stays_at_the_head(small_batches: Reader) -> None:
-    by_epoch = session.snapshot(small_batches)
-    state = session.grown(ViewState(), by_epoch.stops)
-    there = session.count_by(state, by_epoch, "step")
+    by_epoch = view_state.snapshot(small_batches)
+    state = view_state.grown(ViewState(), by_epoch.stops)
+    there = view_state.count_by(state, by_epoch, "step")
     assert (there.cursor, there.following) == (EPOCHS * TRAINED / 2, True)
-    assert session.count_by(there, session.snapshot(small_batches, "step"), "epoch") == state
+    assert view_state.count_by(there, view_state.snapshot(small_batches, "step"), "epoch") == state
 
 
 def pair() -> tuple[RunView, RunView]:
@@ -110,9 +112,9 @@ def pair() -> tuple[RunView, RunView]:
 
 
 def view_by(unit: Unit, cursor: float | None = None, selected: int = 0) -> View:
-    recorded = session.snapshot(FakeReader(*pair()), unit)
-    state = session.end(ViewState(unit=unit, selected=selected, pinned=1 - selected), recorded.stops)
-    return session.build_view(recorded, state if cursor is None else replace(state, cursor=cursor))
+    recorded = view_state.snapshot(FakeReader(*pair()), unit)
+    state = view_state.end(ViewState(unit=unit, selected=selected, pinned=1 - selected), recorded.stops)
+    return view_state.build_view(recorded, state if cursor is None else replace(state, cursor=cursor))
 
 
 def test_the_header_says_first_what_the_cursor_counts() -> None:
@@ -137,8 +139,8 @@ def test_a_click_on_the_timeline_is_a_step(cells: int) -> None:
 def test_the_timelines_marks_lie_at_their_steps() -> None:
     one, other = pair()
     event = Event(1, 72, 12.0, "diverged", "the loss became NaN")
-    recorded = session.snapshot(FakeReader(one, replace(other, events=(event,))), "step")
-    view = session.build_view(recorded, ViewState(unit="step", selected=1, cursor=288))
+    recorded = view_state.snapshot(FakeReader(one, replace(other, events=(event,))), "step")
+    view = view_state.build_view(recorded, ViewState(unit="step", selected=1, cursor=288))
     drawing = timeline.draw(view, 160, 2)
     words, meaning = map(text, drawing.rows)
     assert "✕ diverged 72" in meaning

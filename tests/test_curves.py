@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from bntui.recording.history import Event
-from bntui.viewer import figures
-from bntui.viewer.charts import Chart, Limits, Series, is_blank, limits, line_chart, put, tick_label, ticks
+from bntui.text import figures
+from bntui.viewer.draw.charts import Chart, Limits, Series, is_blank, limits, line_chart, put, tick_label, ticks
+from bntui.viewer.draw.rows import Drawing, Span, text, width
 from bntui.viewer.panels import curves
-from bntui.viewer.rows import Drawing, Span, text, width
 from bntui.viewer.view import RunView
 from tests.factory import run_view as build_run
 from tests.factory import view

@@ -23,8 +23,8 @@ from bntui.errors import DataError
 from bntui.scenario.checks import split_counts
 from bntui.scenario.schema import Data
 from bntui.scenario.sources import BUILTIN_DATA
-from bntui.trainer.data import Dataset, ScalingKind, fit_scaling, load_data, split_indices
-from bntui.trainer.generated import DEFAULT_NOISE, DEFAULT_SAMPLES, REGRESSION
+from bntui.trainer.data.dataset import Dataset, ScalingKind, fit_scaling, load_data, split_indices
+from bntui.trainer.data.generated import DEFAULT_NOISE, DEFAULT_SAMPLES, REGRESSION
 
 HERE = Path()
 CHANNELS = [
@@ -160,7 +160,7 @@ def test_a_task_that_builtin_data_do_not_have() -> None:
 
 
 def test_the_module_imports_neither_torch_nor_scikit_learn() -> None:
-    program = "import sys, bntui.trainer.data; print([m for m in ('torch', 'sklearn') if m in sys.modules])"
+    program = "import sys, bntui.trainer.data.dataset; print([m for m in ('torch', 'sklearn') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

@@ -19,11 +19,11 @@ from bntui.recording.dataset import RecordedData
 from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
 from bntui.trainer.session import Session
-from bntui.viewer import canvas
+from bntui.viewer.draw import canvas
+from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import data as panel
 from bntui.viewer.panels import data_picture
 from bntui.viewer.panels.data_features import stages_of
-from bntui.viewer.rows import Row, text, width
 from bntui.viewer.samples import samples_of
 from bntui.viewer.view import View
 from tests.factory import answers, recorded_data, run_view, view, with_data

@@ -347,7 +347,7 @@ def test_where_no_event_is_recorded_the_key_says_where_vanishing_gradients_are_m
 
 def test_looking_at_all_samples_changes_nothing(tmp_path: Path) -> None:
     """Batch normalization would count the passes: the recording is that of a run that is never asked."""
-    from bntui.trainer import trouble
+    from bntui.trainer import first_failure
 
     settings: list[tuple[str, Any]] = [
         ("network.norm", "batch"), ("network.hidden", [2]), ("network.dropout", 0.8), ("data.batch_size", 2),
@@ -356,7 +356,7 @@ def test_looking_at_all_samples_changes_nothing(tmp_path: Path) -> None:
     asked = train(tmp_path, MOONS, *settings)
     zeros = [step for step, norm in gradients(asked, "linear 1").items() if norm == 0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trouble, "died", lambda _: None)
+        patch.setattr(first_failure, "died", lambda _: None)
         silent = train(tmp_path, MOONS, *settings)
     assert zeros
     assert torch.is_grad_enabled()

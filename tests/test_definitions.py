@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bntui import keyframe, language
+from bntui import keyframe
 from bntui.definitions import definitions
-from bntui.language import _
 from bntui.lessons import lesson, names
+from bntui.text import language
+from bntui.text.language import _
 from bntui.viewer import microscope
 from bntui.viewer import panels as panels_package
 from bntui.viewer.panels import PANELS
 from bntui.viewer.screens.help import MICROSCOPE, HelpScreen, quoted
-from docs.translate import collected
+from tools.translate import collected
 from tests.korean import korean
 
 CLASSES = [value for value in vars(keyframe).values() if isinstance(value, type) and is_dataclass(value)]

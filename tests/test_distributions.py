@@ -19,10 +19,10 @@ from bntui.recording import histograms
 from bntui.recording.histograms import MOST, Histograms
 from bntui.recording.reader import Reader
 from bntui.recording.writer import Writer
-from bntui.viewer import session
-from bntui.viewer.heat import rebinned, stippled
+from bntui.viewer import view_state
+from bntui.viewer.draw.heat import rebinned, stippled
+from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import distributions
-from bntui.viewer.rows import text
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 from tests.test_drift import dots
@@ -160,10 +160,10 @@ def test_a_damaged_keyframe_has_no_histogram_and_the_others_are_drawn(tmp_path: 
 
 def test_only_the_shown_runs_histograms_are_read_and_only_when_asked() -> None:
     reader = Reader(Path(__file__).parent / "data" / "format-1.bntui")
-    snapshot = session.snapshot(reader)
-    state = session.grown(session.first(len(reader.runs)), snapshot.stops)
-    assert all(run.histograms is None for run in session.build_view(snapshot, state).runs)
-    shown = session.build_view(snapshot, state, histograms=True)
+    snapshot = view_state.snapshot(reader)
+    state = view_state.grown(view_state.first(len(reader.runs)), snapshot.stops)
+    assert all(run.histograms is None for run in view_state.build_view(snapshot, state).runs)
+    shown = view_state.build_view(snapshot, state, histograms=True)
     assert [run.histograms is not None for run in shown.runs] == [run in shown.shown for run in shown.runs]
     assert any(re.search("[\u2801-\u28ff]", line) for line in lines(shown, 120, 40)), "the first format"
     reader.close()

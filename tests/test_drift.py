@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from bntui.insight.drift import movement
 from bntui.keyframe import COLUMN, BoolArray
 from bntui.recording.reader import Reader
-from bntui.viewer import epochs, session, strands
-from bntui.viewer.bands import band
+from bntui.viewer import epochs, view_state
+from bntui.viewer.draw import strands
+from bntui.viewer.draw.bands import band
+from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import drift
-from bntui.viewer.rows import Row, text, width
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 
@@ -277,9 +278,9 @@ def test_what_was_not_measured_is_said_in_one_quiet_line() -> None:
 
 def test_a_recording_of_the_first_format_has_bands_but_no_unit() -> None:
     reader = Reader(Path(__file__).parent / "data" / "format-1.bntui")
-    recorded = session.snapshot(reader)
-    state = session.grown(session.first(len(reader.runs)), recorded.stops)
-    drawn = lines(session.build_view(recorded, state), 120, 40)
+    recorded = view_state.snapshot(reader)
+    state = view_state.grown(view_state.first(len(reader.runs)), recorded.stops)
+    drawn = lines(view_state.build_view(recorded, state), 120, 40)
     assert any("all units" in line for line in drawn)
     assert not any("unit 1" in line for line in drawn)
     assert any("record.shift" in line for line in drawn)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bntui.keyframe import BoolArray, DropoutMask
-from bntui.viewer import cells
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.rows import text, width
 from bntui.viewer.panels import dropout
-from bntui.viewer.rows import text, width
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 

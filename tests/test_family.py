@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from bntui.language import use
 from bntui.recording.history import Event, Fork
+from bntui.text.language import use
 from bntui.viewer import chrome, family, family_rows
+from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import PANELS, curves, timeline
-from bntui.viewer.rows import text
 from bntui.viewer.view import RunView, View
 from tests import factory
 from tests.fakes import fork_view

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bntui.viewer.figures import MINUS, brief, count, epoch, number, percent, scientific, whole
+from bntui.text.figures import MINUS, brief, count, epoch, number, percent, scientific, whole
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)
 

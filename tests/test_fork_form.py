@@ -11,7 +11,6 @@ import torch
 from rich.cells import cell_len
 
 from bntui.errors import ScenarioError
-from bntui.language import _, use
 from bntui.recording.history import RunInfo
 from bntui.scenario.checks import Facts, facts_of
 from bntui.scenario.fork import FIXED, forked, settings
@@ -19,13 +18,14 @@ from bntui.scenario.gallery import scenarios
 from bntui.scenario.load import Scenario, load, parse, parse_override
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.structure import Shape, as_sequence
+from bntui.text.language import _, use
 from bntui.trainer.network import build
-from bntui.viewer import fork_form as forms
-from bntui.viewer import fork_rows
-from bntui.viewer.fork_form import Form, Origin
-from bntui.viewer.fork_state import carried
-from bntui.viewer.fork_verdict import judge
-from bntui.viewer.rows import text
+from bntui.viewer.draw.rows import text
+from bntui.viewer.fork import form as forms
+from bntui.viewer.fork import form_rows
+from bntui.viewer.fork.form import Form, Origin
+from bntui.viewer.fork.state_shapes import carried
+from bntui.viewer.fork.verdict import judge
 
 SCENARIO = """
 title = "Forks"
@@ -194,9 +194,9 @@ def test_where_the_parent_is_over_more_epochs_are_proposed_and_why(language: str
     assert judge(late).valid
     assert judge(late).changes == (("training.epochs", 60),)
     use(language)
-    rows = [text(row) for row in fork_rows.draw(fork_rows.seen(late, 22), judge(late), "Fork", 78, 22).rows]
+    rows = [text(row) for row in form_rows.draw(form_rows.seen(late, 22), judge(late), "Fork", 78, 22).rows]
     said = " ".join(row.strip() for row in rows[-5:-3])
-    assert said == _(fork_rows.PROPOSED).format(parent=30, epochs=60)
+    assert said == _(form_rows.PROPOSED).format(parent=30, epochs=60)
     assert not any("✗" in row for row in rows)
     other = forms.enter(late, "4")
     assert other.text(other.item) == "4"
@@ -221,7 +221,7 @@ def test_what_cannot_start_leads_to_the_first_thing_that_is_wrong() -> None:
     opened = at(typed(typed(form(), "training.lr", "-1"), "network.dropout", "5"), "training.epochs")
     halted = forms.halt(opened, judge(opened).errors)
     assert halted.item.setting.path == "training.lr"
-    rows = "\n".join(text(row) for row in fork_rows.draw(halted, judge(halted), "Fork", 78, 22).rows)
+    rows = "\n".join(text(row) for row in form_rows.draw(halted, judge(halted), "Fork", 78, 22).rows)
     assert "First comes training.lr" in rows
     assert not forms.move(halted, 1).halted
     assert not forms.enter(halted, "1").halted
@@ -289,8 +289,8 @@ def test_layers_of_another_width_are_new() -> None:
 
 
 def rows(opened: Form, width: int = 78, height: int = 22) -> list[str]:
-    opened = fork_rows.seen(opened, height)
-    drawing = fork_rows.draw(opened, judge(opened), "Fork", width, height)
+    opened = form_rows.seen(opened, height)
+    drawing = form_rows.draw(opened, judge(opened), "Fork", width, height)
     lines = [text(row) for row in drawing.rows]
     assert len(lines) == height
     assert {cell_len(line) for line in lines} == {width}
@@ -332,13 +332,13 @@ def test_the_setting_that_the_keys_mean_is_always_seen(size: tuple[int, int], la
         opened = forms.move(opened, -1000)
         for by in (1, -1):
             for _ in opened.items:
-                opened = fork_rows.seen(opened, size[1])
+                opened = form_rows.seen(opened, size[1])
                 lines = rows(opened, *size)
                 (here,) = [line for line in lines if line.startswith("▸")]
                 assert opened.text(opened.item)[:4] in here
                 y = next(n for n, line in enumerate(lines) if line.startswith("▸"))
-                assert fork_rows.at(opened, y, size[1]) == opened.at
+                assert form_rows.at(opened, y, size[1]) == opened.at
                 opened = forms.move(opened, by)
-        assert fork_rows.seen(opened, size[1]).top == 0  # its heading is seen again
+        assert form_rows.seen(opened, size[1]).top == 0  # its heading is seen again
     finally:
         use("en")

@@ -14,17 +14,16 @@ from textual.command import CommandPalette
 from textual.pilot import Pilot
 
 from bntui.errors import StorageError, TrainerError
-from bntui.link import INTERACTIVE_PACE, Status
+from bntui.link import INTERACTIVE_PACE, Status, client
 from bntui.recording import copy as copies
 from bntui.recording.history import Event
 from bntui.recording.reader import Reader
 from bntui.scenario.checks import Facts
 from bntui.viewer import app as app_module
-from bntui.viewer import client
 from bntui.viewer.app import LabApp
-from bntui.viewer.fork_form import data_facts
+from bntui.viewer.draw.rows import text
+from bntui.viewer.fork.form import data_facts
 from bntui.viewer.panels import PANELS
-from bntui.viewer.rows import text
 from bntui.viewer.screens import lab_live
 from bntui.viewer.screens.fork import ForkScreen
 from bntui.viewer.screens.help import HelpScreen

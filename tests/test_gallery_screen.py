@@ -17,14 +17,13 @@ from hypothesis import strategies as st
 from textual.pilot import Pilot
 
 from bntui.errors import TrainerError
-from bntui.recording import library
-from bntui.recording.library import Entry
+from bntui.link import client, library
+from bntui.link.library import Entry
 from bntui.scenario import gallery as scenarios
 from bntui.scenario.gallery import Card
 from bntui.viewer import app as app_module
-from bntui.viewer import client
 from bntui.viewer.app import LabApp
-from bntui.viewer.rows import text, width
+from bntui.viewer.draw.rows import text, width
 from bntui.viewer.screens.gallery import GalleryScreen
 from bntui.viewer.screens.gallery_rows import Gallery, draw, scrolled
 from bntui.viewer.screens.lab import LabScreen

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bntui.viewer import cells
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import gradients
-from bntui.viewer.rows import Row, text, width
 from bntui.viewer.view import View
 from tests.factory import run_view, view
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bntui.recording.live import is_live
+from bntui.link.live import is_live
 from tests.terminal import Terminal
 from tests.test_session import DIGITS, TWO_RUNS, train
 

@@ -23,8 +23,8 @@ import pytest
 from bntui.errors import BntuiError, DataError
 from bntui.scenario.load import load
 from bntui.scenario.schema import Data
-from bntui.trainer.contents import MOST_BYTES
-from bntui.trainer.data import load_data
+from bntui.trainer.data.contents import MOST_BYTES
+from bntui.trainer.data.dataset import load_data
 
 NAMES = ("t.csv", "t.npz", "t-images-idx3-ubyte", "t-images-idx3-ubyte.gz", "t.toml")
 
@@ -204,7 +204,7 @@ def test_gzipped_images_that_grow(content: bytes, why: str, tmp_path: Path) -> N
 
 def test_memory_that_is_not_there_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{n}.5,{n % 2}\n" for n in range(5000)))
-    monkeypatch.setattr("bntui.trainer.contents._free_memory", lambda: 100_000)
+    monkeypatch.setattr("bntui.trainer.data.contents._free_memory", lambda: 100_000)
     message = opened(tmp_path / "t.csv")
     assert "but only 100 kB are free; use a smaller file" in message
     with pytest.raises(DataError, match="free"):

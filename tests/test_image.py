@@ -22,8 +22,8 @@ from textual.strip import Strip
 
 from bntui.viewer import app as app_module
 from bntui.viewer.app import LabApp
-from bntui.viewer.image import Image, Part
 from bntui.viewer.screens.lab import LabScreen
+from bntui.viewer.terminal.image import Image, Part
 from tests.fakes import FakeReader, until
 
 WIDTH, HEIGHT = 24, 3

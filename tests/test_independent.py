@@ -22,8 +22,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bntui.commands.show import as_json
 from bntui.recording.reader import Reader
-from bntui.show import as_json
 from tests.test_session import train
 
 UNIT = 7

@@ -19,9 +19,9 @@ from bntui.recording.history import Event, Fork, RunInfo
 from bntui.recording.joined import Joined, tags
 from bntui.recording.reader import Reader
 from bntui.recording.writer import Writer
-from bntui.viewer import session
+from bntui.viewer import view_state
 from bntui.viewer.app import LabApp
-from bntui.viewer.rows import text
+from bntui.viewer.draw.rows import text
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.widgets import RowsWidget
 from tests.factory import run_view
@@ -128,12 +128,12 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path) 
 
 
 def test_it_opens_with_the_runs_of_the_same_name_side_by_side(two: tuple[Path, Path], tmp_path: Path) -> None:
-    state = session.opening(Joined(two))
+    state = view_state.opening(Joined(two))
     assert (state.selected, state.pinned) == (0, 2)
     other = tmp_path / "other.bntui"
     write(other, "none of that name", "nor this")
-    assert session.opening(Joined((two[0], other))).pinned == 2
-    assert session.opening(Joined((other, two[1]))).pinned == 2
+    assert view_state.opening(Joined((two[0], other))).pinned == 2
+    assert view_state.opening(Joined((other, two[1]))).pinned == 2
 
 
 def test_numbers_stay_put_while_the_files_grow(tmp_path: Path) -> None:
@@ -218,8 +218,8 @@ def test_samples_are_shown_where_all_learned_from_the_same(two: tuple[Path, Path
     joined = Joined((two[0], split))
     assert joined.dataset is None
     assert joined.mixed
-    recorded = session.snapshot(joined)
-    view = session.build_view(recorded, session.opening(joined), dataset=True)
+    recorded = view_state.snapshot(joined)
+    view = view_state.build_view(recorded, view_state.opening(joined), dataset=True)
     from bntui.viewer.panels import data
 
     words = " ".join(text(row).strip() for row in data.draw(view, 60, 10).rows)
@@ -227,8 +227,8 @@ def test_samples_are_shown_where_all_learned_from_the_same(two: tuple[Path, Path
 
 
 def test_the_command_line_that_opens_it_again(two: tuple[Path, Path]) -> None:
-    assert session.again(Joined(two)) == f"bntui compare {two[0]} {two[1]}"
-    assert session.again(Reader(two[0])) == f"bntui replay {two[0]}"
+    assert view_state.again(Joined(two)) == f"bntui compare {two[0]} {two[1]}"
+    assert view_state.again(Reader(two[0])) == f"bntui replay {two[0]}"
 
 
 @pytest.mark.parametrize("arguments", [[], ["first.bntui"], ["first.bntui", "first.bntui"]])

@@ -17,15 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from bntui import language
 from bntui.cli import obey
 from bntui.errors import UsageError
 from bntui.insight.jury import Judgement, Verdict, Wishes, judge, jury
 from bntui.insight.stopping_rules import Ignite, Keras, Lightning
 from bntui.recording.history import Event, Fork
-from bntui.viewer import figures
+from bntui.text import figures, language
+from bntui.viewer.draw.rows import Drawing, text, width
 from bntui.viewer.panels import jury as panel
-from bntui.viewer.rows import Drawing, text, width
 from bntui.viewer.view import RunView
 from tests.factory import run_view as build_run
 from tests.factory import view

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from bntui.audit.audit import audit
+from bntui.link.client import Trainer
 from bntui.recording.reader import Reader
 from bntui.trainer.agenda import Agenda
-from bntui.viewer.client import Trainer
 from tests.same import compare
 from tests.test_session import DIGITS, TWO_RUNS, rows, train
 

@@ -15,21 +15,22 @@ from rich.console import Console
 from rich.markdown import Markdown
 from textual.widgets import Static
 
-from bntui import language
 from bntui.insight.jury import jury
 from bntui.insight.verdicts import NAMES
-from bntui.language import _
 from bntui.lessons import lesson, names, stale
 from bntui.link import Status
+from bntui.text import language
+from bntui.text.language import _
+from bntui.text.widths import ljust, parted, rjust
 from bntui.viewer import app as app_module
 from bntui.viewer import chrome, palette
 from bntui.viewer.app import LabApp
-from bntui.viewer.charts import put
+from bntui.viewer.draw.charts import put
+from bntui.viewer.draw.rows import Drawing, Row, Span, filled, text, width
+from bntui.viewer.draw.theme import RUN_MARKS
 from bntui.viewer.panels import PANELS, Panel, curves, gradients, layers, timeline
-from bntui.viewer.rows import Drawing, Row, Span, filled, ljust, parted, rjust, text, width
 from bntui.viewer.screens.gallery_rows import draw
 from bntui.viewer.screens.help import HelpScreen, lab_keys
-from bntui.viewer.theme import RUN_MARKS
 from bntui.viewer.view import View
 from tests import factory
 from tests.factory import run_view, view

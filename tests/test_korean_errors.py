@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from bntui.errors import DataError, RecordingError, ScenarioError, UsageError
-from bntui.foreign import ARCHIVES, CSV, SQLITE, SYSTEM, TOML, told
-from bntui.language import use
 from bntui.recording.reader import Reader
 from bntui.scenario.load import load, parse, parse_override
-from bntui.trainer.contents import Choices
-from bntui.trainer.files import read_file
+from bntui.text.language import use
+from bntui.text.library_messages import ARCHIVES, CSV, SQLITE, SYSTEM, TOML, told
+from bntui.trainer.data.contents import Choices
+from bntui.trainer.data.read import read_file
 from tests.korean import korean
 from tests.test_session import DIGITS
 

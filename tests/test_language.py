@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from typer.main import get_command
 
-from bntui import preference
 from bntui.cli import app, obey
+from bntui.commands import preference
+from bntui.commands.preference import by_locale, preferred, taken
 from bntui.errors import BntuiError, TrainerError, UsageError
-from bntui.language import LANGUAGES, _, spoken, use
-from bntui.preference import by_locale, preferred, taken
+from bntui.link.client import IdleTrainer
 from bntui.scenario.schema import json_schema
-from bntui.viewer.client import IdleTrainer
+from bntui.text.language import LANGUAGES, _, spoken, use
 from tests.korean import BNTUI, korean, said
 from tests.terminal import Terminal
 from tests.test_process import scenario
@@ -244,4 +244,4 @@ def test_the_suite_begins_in_english() -> None:
     assert _("Usage:") == "Usage:"
     assert said("list").stdout.startswith("Scenarios")
     assert issubclass(UsageError, BntuiError)
-    assert sys.modules.get("babel") is None or "docs.translate" in sys.modules
+    assert sys.modules.get("babel") is None or "tools.translate" in sys.modules

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from bntui.keyframe import COLUMN, HISTOGRAM_BINS, Distribution
-from bntui.viewer import cells
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.rows import Span, text, width
 from bntui.viewer.panels import layers
 from bntui.viewer.quantities import shown_quantities
-from bntui.viewer.rows import Span, text, width
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 

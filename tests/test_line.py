@@ -8,9 +8,9 @@ import pytest
 from textual import events
 from textual.geometry import Size
 
-from bntui.viewer import line_driver
-from bntui.viewer.line import number_of, numbers, question
-from bntui.viewer.line_driver import AnswerParser
+from bntui.viewer.terminal import line_driver
+from bntui.viewer.terminal.line import number_of, numbers, question
+from bntui.viewer.terminal.line_driver import AnswerParser
 
 ANSWER = "\x1b[3;12R"
 

@@ -12,15 +12,15 @@ import pytest
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-from bntui import language
 from bntui.errors import RecordingError
 from bntui.recording.reader import Reader
+from bntui.text import language
 from bntui.viewer import app as app_module
-from bntui.viewer import session
+from bntui.viewer import view_state
 from bntui.viewer.app import LabApp
+from bntui.viewer.draw.rows import text, width
 from bntui.viewer.microscope.draw import draw, empty
 from bntui.viewer.microscope.state import SORTS, Microscope, order
-from bntui.viewer.rows import text, width
 from bntui.viewer.screens import microscope as module
 from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
@@ -149,7 +149,7 @@ async def press(pilot: Pilot[Any], *keys: str) -> Microscope:
 def test_a_recording_of_the_first_format_says_why_it_has_no_values() -> None:
     reader = Reader(Path(__file__).parent / "data" / "format-1.bntui")
     screen = MicroscopeScreen(
-        reader, session.snapshot(reader), session.grown(session.first(len(reader.runs)), np.array([1.0]))
+        reader, view_state.snapshot(reader), view_state.grown(view_state.first(len(reader.runs)), np.array([1.0]))
     )
     lens = screen._under_the_lens()
     assert lens is not None
@@ -163,8 +163,8 @@ def test_a_recording_of_the_first_format_says_why_it_has_no_values() -> None:
 @pytest.mark.parametrize("name", ["images", "thinned", "sequences", "wild"])
 def test_every_row_is_as_wide_as_the_screen(request: pytest.FixtureRequest, name: str, size: tuple[int, int]) -> None:
     reader = Reader(request.getfixturevalue(name))
-    recorded = session.snapshot(reader)
-    screen = MicroscopeScreen(reader, recorded, session.first(len(reader.runs)))
+    recorded = view_state.snapshot(reader)
+    screen = MicroscopeScreen(reader, recorded, view_state.first(len(reader.runs)))
     for run in screen._runs:
         for cursor in recorded.stops:
             look = replace(screen.microscope.look, selected=run, cursor=float(cursor))

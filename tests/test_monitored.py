@@ -12,17 +12,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bntui.commands.show import as_text, find_keyframe
+from bntui.commands.stops import as_json
+from bntui.commands.stops import as_text as stops_text
 from bntui.definitions import definitions
-from bntui.language import use
 from bntui.recording.reader import Reader
 from bntui.recording.sentences import why_stopped
 from bntui.scenario.schema import EarlyStoppingRule
-from bntui.show import as_text, find_keyframe
-from bntui.stops import as_json
-from bntui.stops import as_text as stops_text
+from bntui.text.language import use
 from bntui.trainer.early_stopping import Patience, observe
+from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import jury, stopping
-from bntui.viewer.rows import text
 from tests.factory import run_view, view
 from tests.korean import korean
 from tests.test_session import DIGITS, train

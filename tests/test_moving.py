@@ -19,13 +19,14 @@ import pytest
 
 from bntui.errors import RecordingError, TrainerError
 from bntui.link import Status, address
+from bntui.link.client import IdleTrainer, Trainer
+from bntui.link.library import entry
+from bntui.link.live import is_live
 from bntui.recording.copy import copied
 from bntui.recording.draft import BESIDE
-from bntui.recording.library import entry, new_path
-from bntui.recording.live import is_live
+from bntui.recording.names import new_path
 from bntui.recording.reader import Reader
 from bntui.trainer.lock import Hold
-from bntui.viewer.client import IdleTrainer, Trainer
 from tests.test_process import BNTUI, LONG, bntui, scenario
 
 

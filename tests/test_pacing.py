@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bntui.viewer import pacing
-from bntui.viewer.pacing import Line
+from bntui.viewer.terminal import pacing
+from bntui.viewer.terminal.pacing import Line
 
 STEP = 0.002
 """Seconds of the simulated clock."""

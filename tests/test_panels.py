@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bntui.viewer.draw.rows import text, width
+from bntui.viewer.draw.theme import NAMES
 from bntui.viewer.panels import PANELS, Panel
-from bntui.viewer.rows import text, width
-from bntui.viewer.theme import NAMES
 from bntui.viewer.view import View
 from tests.factory import recorded_data, run_view, view, with_data
 

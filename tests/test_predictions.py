@@ -18,7 +18,7 @@ from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
 from bntui.trainer import bench
 from bntui.trainer import run as trained
-from bntui.trainer.data import Dataset
+from bntui.trainer.data.dataset import Dataset
 from bntui.trainer.grid import COLUMNS, POINTS, ROWS, grid_axes, predict
 from bntui.trainer.network import Network, forward
 from bntui.trainer.session import Session

@@ -18,9 +18,9 @@ import pytest
 from bntui.errors import TrainerError
 from bntui.link import Status
 from bntui.link.address import runtime_folder, socket_path
-from bntui.recording.live import is_live
+from bntui.link.client import ME, IdleTrainer, Trainer
+from bntui.link.live import is_live
 from bntui.recording.reader import Reader
-from bntui.viewer.client import ME, IdleTrainer, Trainer
 from tests.test_session import DIGITS, TWO_RUNS
 
 LONG = DIGITS.replace("epochs = 6", "epochs = 100000") + TWO_RUNS

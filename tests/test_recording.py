@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from bntui.errors import NameTakenError, RecordingError, StorageError
 from bntui.keyframe import Keyframe
+from bntui.link.library import entry, recordings
 from bntui.recording.codec import pack_arrays, row_digest, unpack_arrays
 from bntui.recording.evidence import Thinning
 from bntui.recording.file import file_system
 from bntui.recording.history import Event, RunInfo
-from bntui.recording.library import entry, new_path, recordings
+from bntui.recording.names import new_path
 from bntui.recording.reader import Reader
 from bntui.recording.schema import APPLICATION_ID, SCALARS, VERSION
 from bntui.recording.writer import Writer

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from bntui.commands.show import as_text
 from bntui.keyframe import EarlyStopping
-from bntui.language import use
+from bntui.link.library import entry
 from bntui.recording.history import Event
-from bntui.recording.library import entry
 from bntui.recording.reader import Reader
 from bntui.recording.sentences import DIVERGED_TRAINING, FINISHED, INTERRUPTED, SENTENCES, STOPPED, why_stopped
 from bntui.recording.writer import Writer
 from bntui.scenario.gallery import card
-from bntui.show import as_text
+from bntui.text.language import use
 from tests.korean import korean
 from tests.test_process import scenario
 from tests.test_session import DIGITS, train

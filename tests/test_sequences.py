@@ -13,7 +13,7 @@ from bntui.recording.codec import unpack_arrays
 from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
 from bntui.scenario.schema import Data
-from bntui.trainer.data import as_sequence, load_data
+from bntui.trainer.data.dataset import as_sequence, load_data
 from bntui.trainer.session import Session
 
 IMAGES = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)

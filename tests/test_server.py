@@ -16,13 +16,13 @@ import pytest
 from bntui.errors import TrainerError
 from bntui.link import Status, command_line
 from bntui.link.address import socket_path
+from bntui.link.client import Trainer
+from bntui.link.live import is_live
 from bntui.link.requests import Order, Pace
 from bntui.link.wire import LONGEST_FRAME
-from bntui.recording.live import is_live
 from bntui.trainer import connection
 from bntui.trainer.connection import MOST_CLIENTS, Refused
 from bntui.trainer.server import WAITING, Server
-from bntui.viewer.client import Trainer
 from bntui.viewer.feed import Feed
 from tests.fakes import PAUSED
 

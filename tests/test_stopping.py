@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from bntui.recording.history import Event
-from bntui.viewer import figures
+from bntui.text import figures
+from bntui.viewer.draw.rows import text, width
 from bntui.viewer.panels import stopping
-from bntui.viewer.rows import text, width
 from bntui.viewer.view import RunView
 from tests.factory import run_view as build_run
 from tests.factory import view

@@ -16,7 +16,7 @@ from bntui.scenario.load import parse
 from bntui.scenario.schema import Data, RunConfig
 from bntui.scenario.sources import BUILTIN_DATA
 from bntui.scenario.structure import as_sequence, placed, spelled
-from bntui.trainer.data import load_data
+from bntui.trainer.data.dataset import load_data
 from bntui.trainer.network import build
 
 CONV = {"type": "conv", "channels": 4}

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntui.errors import DataError
-from bntui.language import use
 from bntui.scenario.schema import Data
-from bntui.trainer.cells import COMMA, POINT, number
-from bntui.trainer.contents import Choices
-from bntui.trainer.data import Dataset, fit_scaling, load_data
-from bntui.trainer.files import read_file
+from bntui.text.language import use
+from bntui.trainer.data.cells import COMMA, POINT, number
+from bntui.trainer.data.contents import Choices
+from bntui.trainer.data.dataset import Dataset, fit_scaling, load_data
+from bntui.trainer.data.read import read_file
 from tests.dialects import DIALECTS, FEATURES, NUMBERS, WORDS, Dialect
 from tests.korean import korean
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from bntui.link.address import runtime_folder
-from bntui.recording.live import is_live
+from bntui.link.live import is_live
 from bntui.recording.reader import Reader
 from tests.terminal import Terminal
 from tests.test_session import DIGITS, TWO_RUNS, train

@@ -13,8 +13,8 @@ import pytest
 from bntui.insight.verdicts import verdict_changes
 from bntui.keyframe import COLUMN
 from bntui.recording.history import Event
+from bntui.viewer.draw.rows import text, width
 from bntui.viewer.panels import timeline
-from bntui.viewer.rows import text, width
 from bntui.viewer.view import RunView
 from tests.factory import run_view as build_run
 from tests.factory import view

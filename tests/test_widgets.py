@@ -16,10 +16,10 @@ from textual.geometry import Region
 from textual.screen import Screen
 
 from bntui.scenario.schema import MAX_RUNS
-from bntui.text import clean
-from bntui.viewer import theme
-from bntui.viewer.line import PacedApp
-from bntui.viewer.rows import Drawing, Row, Span, text, width
+from bntui.text.output import clean
+from bntui.viewer.draw import theme
+from bntui.viewer.draw.rows import Drawing, Row, Span, text, width
+from bntui.viewer.terminal.line import PacedApp
 from bntui.viewer.widgets import RowsWidget, cells_of, changed_spans, framed, strip
 
 WORDS = st.text(st.sampled_from("ab █⣀●가나"), max_size=30)

@@ -44,13 +44,13 @@ from bntui.audit.validation import (
 )
 from bntui.errors import RecordingError
 from bntui.keyframe import Keyframe
-from bntui.language import N_
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.guard import damaged
 from bntui.recording.recorded import recorded
 from bntui.recording.schema import SCALARS
 from bntui.recording.tables import rows
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bntui.audit.network import GATES
 from bntui.recording.history import LayerInfo
-from bntui.text import clean
+from bntui.text.output import clean
 
 Shape = tuple[int, ...]
 Said = Mapping[str, Any]

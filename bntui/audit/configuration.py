@@ -10,9 +10,9 @@ from typing import Any, Final
 from bntui.audit.blocks import Said, Shape, blocks_of, layers_of
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.subject import Subject
-from bntui.language import N_
 from bntui.recording.history import RunInfo
-from bntui.text import clean
+from bntui.text.language import N_
+from bntui.text.output import clean
 
 SETTINGS: Final = N_("settings against layers, samples and device")
 

@@ -15,8 +15,8 @@ from bntui.audit.ledger import Ledger, Place
 from bntui.audit.masks import check_mask
 from bntui.audit.subject import Subject
 from bntui.keyframe import QUANTITIES, Distribution, Keyframe, LayerMeasures
-from bntui.language import N_
 from bntui.recording.history import LayerInfo
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 

@@ -13,9 +13,9 @@ from bntui.audit.standing import MONITORS, Passage, departures
 from bntui.audit.stopping import Plateau, Waiting, learning_rate
 from bntui.audit.subject import Subject
 from bntui.keyframe import Keyframe
-from bntui.language import N_
 from bntui.recording import sentences
 from bntui.recording.history import Event
+from bntui.text.language import N_
 
 ORDER: Final = N_("order of steps and epochs")
 COMPLETE: Final = N_("keyframes that the settings ask for")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bntui.audit.ledger import Ledger, Place
-from bntui.language import N_
 from bntui.recording.codec import digest, fields_digest, row_digest, unpack_arrays
 from bntui.recording.schema import SCALARS
 from bntui.recording.tables import rows
+from bntui.text.language import N_
 
 DIGESTS: Final = N_("digests")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.tolerances import WIDE
 from bntui.keyframe import HISTOGRAM_BINS, STATISTICS, UNIT_STATISTICS, Distribution, FloatArray
-from bntui.language import N_
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 

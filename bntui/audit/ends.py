@@ -17,7 +17,7 @@ from bntui.audit.network import state_names
 from bntui.audit.subject import Subject
 from bntui.audit.validation import VALIDATION, Answer, Answers, check_predictions, check_scores, evaluating, exactly
 from bntui.audit.values import RUNNING
-from bntui.language import N_
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 

@@ -14,10 +14,10 @@ from typing import Final
 from bntui.audit.course import RERUN, Course, Row, fields, speaks_of
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.trouble import Trouble, dead, first_bad, word
-from bntui.language import N_
 from bntui.recording.history import Event
 from bntui.recording.sentences import SENTENCES
-from bntui.text import clean
+from bntui.text.language import N_
+from bntui.text.output import clean
 
 EVENTS: Final = N_("events, and the weights kept at the end")
 

@@ -14,8 +14,8 @@ from bntui.audit.ends import WEIGHTS
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import state_names
 from bntui.audit.standing import Pace, Standing, taken_over
-from bntui.language import N_
 from bntui.recording.history import Fork, RunInfo
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 Arrays = Mapping[str, Values]

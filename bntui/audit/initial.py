@@ -13,7 +13,7 @@ from bntui.audit.blocks import Block, blocks_of
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import GATES
 from bntui.audit.subject import Subject
-from bntui.language import N_
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.samples import scaling_fits
 from bntui.audit.subject import Subject
-from bntui.language import N_
+from bntui.text.language import N_
 
 SCALING: Final = N_("scaling of the inputs")
 SPLIT: Final = N_("samples, targets and their split")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.tolerances import CHANCE
 from bntui.keyframe import BoolArray, DropoutMask
-from bntui.language import N_
+from bntui.text.language import N_
 
 RATE: Final = N_("dropout masks fit their rate")
 BITS: Final = N_("dropout masks' bits, kept fraction")

@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 
 from bntui.audit.ledger import Ledger, Place
-from bntui.language import N_
 from bntui.recording.dataset import RecordedData
 from bntui.recording.history import RunInfo
-from bntui.text import clean
+from bntui.text.language import N_
+from bntui.text.output import clean
 
 META: Final = N_("what is noted of the recording")
 GRID: Final = N_("grid of the predictions")

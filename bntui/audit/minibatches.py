@@ -10,7 +10,7 @@ import numpy as np
 from bntui.audit.course import Course, Row
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.standing import Passage
-from bntui.language import N_
+from bntui.text.language import N_
 
 BATCHES: Final = N_("mini-batches: distinct, once an epoch")
 RUNNING_MEAN: Final = N_("training loss and accuracy of the epoch")

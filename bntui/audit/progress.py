@@ -21,7 +21,7 @@ from bntui.audit.minibatches import RUNNING_MEAN
 from bntui.audit.network import parameter_names
 from bntui.audit.standing import Passage
 from bntui.audit.subject import Taken
-from bntui.language import N_
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 

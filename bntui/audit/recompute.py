@@ -22,7 +22,7 @@ from bntui.audit.tolerances import WIDE
 from bntui.audit.validation import exactly, loss_of, mean_loss
 from bntui.audit.values import AFFINE, check_figures, check_stages, check_statistics, running
 from bntui.keyframe import Keyframe
-from bntui.language import N_
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 

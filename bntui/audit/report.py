@@ -10,8 +10,8 @@ from typing import Any, Final
 from bntui.audit.audit import Report
 from bntui.audit.ledger import Failure, Line, Place
 from bntui.audit.tolerances import TABLE, UNIT_IS
-from bntui.language import _, ngettext
-from bntui.text import clean, json_text
+from bntui.text.language import _, ngettext
+from bntui.text.output import clean, json_text
 
 SHOWN: Final = 40
 """Failures that are written out; the rest are counted."""

@@ -21,7 +21,7 @@ from bntui.audit.recurrence import State
 from bntui.audit.tolerances import WIDE, Precision
 from bntui.audit.validation import as_tried
 from bntui.keyframe import Keyframe
-from bntui.language import N_
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 

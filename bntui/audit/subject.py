@@ -23,8 +23,8 @@ from bntui.audit.samples import Samples
 from bntui.audit.standing import Pace
 from bntui.audit.tolerances import Precision
 from bntui.keyframe import Keyframe
-from bntui.language import N_
 from bntui.recording.history import RunInfo
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bntui.audit.bounded import UNIT
-from bntui.language import N_
+from bntui.text.language import N_
 
 TENSOR_CORE: Final = 2.0**-11
 """Unit roundoff of TF32, in which CUDA's convolutions multiply unless told otherwise: 10 bits of mantissa."""

@@ -17,7 +17,7 @@ from bntui.audit.network import Stage
 from bntui.audit.recurrence import State
 from bntui.audit.tolerances import HALF, Precision
 from bntui.keyframe import Keyframe, Predictions
-from bntui.language import N_
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 Answer = Callable[[Values, State, bool], Bounded]

@@ -22,7 +22,7 @@ from bntui.audit.subject import Subject, Taken
 from bntui.audit.tolerances import WIDE
 from bntui.audit.validation import exactly
 from bntui.keyframe import UNIT_STATISTICS, Keyframe
-from bntui.language import N_
+from bntui.text.language import N_
 
 Values = NDArray[Any]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bntui.usage import Command, Group
+from bntui.commands.usage import Command, Group
 
 app = typer.Typer(
     name="bntui",

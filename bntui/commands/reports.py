@@ -11,10 +11,10 @@ import typer
 from rich.cells import cell_len
 
 from bntui.commands.base import Epoch, Json, Recording, Run, app, command
-from bntui.language import _, ngettext, use
-from bntui.text import json_text, say
-from bntui.usage import WIDEST, Command
-from bntui.viewer.rows import ljust
+from bntui.commands.usage import WIDEST, Command
+from bntui.text.language import _, ngettext, use
+from bntui.text.output import json_text, say
+from bntui.text.widths import ljust
 
 
 @command()
@@ -25,9 +25,9 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print a keyframe as text or JSON."""
+    from bntui.commands.show import as_json as json_of
+    from bntui.commands.show import as_text, find_keyframe, find_run
     from bntui.recording.recorded import recorded
-    from bntui.show import as_json as json_of
-    from bntui.show import as_text, find_keyframe, find_run
 
     reader = recorded(recording)
     frame = find_keyframe(reader, find_run(reader, run), epoch)
@@ -81,11 +81,11 @@ def stops(
     as_json: Json = False,
 ) -> None:
     """What would other stopping rules have done with a recording?"""
+    from bntui.commands.show import find_run
+    from bntui.commands.stops import as_json as json_of
+    from bntui.commands.stops import as_text
     from bntui.insight.jury import Wishes
     from bntui.recording.recorded import recorded
-    from bntui.show import find_run
-    from bntui.stops import as_json as json_of
-    from bntui.stops import as_text
 
     reader = recorded(recording)
     runs = [info.index for info in reader.runs] if run is None else [find_run(reader, run)]
@@ -97,7 +97,7 @@ def stops(
 @command("list")
 def list_(as_json: Json = False) -> None:
     """List scenarios and recordings."""
-    from bntui.recording.library import recordings
+    from bntui.link.library import recordings
     from bntui.scenario.gallery import scenarios
 
     if as_json:
@@ -135,7 +135,7 @@ def check(
     data: Annotated[bool, typer.Option("--data/--no-data", help="Read the data files that run would read.")] = True,
 ) -> None:
     """Validate scenario files and the data that they name; every error with file, line and key."""
-    from bntui.check import checked
+    from bntui.commands.check import checked
     from bntui.errors import BntuiError, Problem, ScenarioError
 
     problems: list[Problem] = []
@@ -162,7 +162,7 @@ def schema() -> None:
 @command()
 def doctor(as_json: Json = False) -> None:
     """Is this terminal and device fit?"""
-    from bntui.doctor import as_record, examine
+    from bntui.commands.doctor import as_record, examine
 
     if as_json:
         use("en")  # what programs read is bound to no language

@@ -9,12 +9,12 @@ import typer
 
 from bntui import __version__
 from bntui.commands.base import Recording, app, command
+from bntui.commands.open_screen import need_terminal, open_screen
+from bntui.commands.preference import OPTION, preferred
+from bntui.commands.usage import LANGUAGE_HELP, LANGUAGE_VALUES
 from bntui.errors import UsageError
-from bntui.guard import guard
-from bntui.language import _, use
-from bntui.preference import OPTION, preferred
-from bntui.screen import need_terminal, open_screen
-from bntui.usage import LANGUAGE_HELP, LANGUAGE_VALUES
+from bntui.text.language import _, use
+from bntui.viewer.terminal.guard import guard
 
 
 def _version(wanted: bool) -> None:
@@ -73,7 +73,7 @@ def compare(
 def attach(recording: Recording) -> None:
     """Come back to a recording whose trainer is live."""
     guard()
-    from bntui.recording.live import is_live
+    from bntui.link.live import is_live
     from bntui.recording.recorded import recorded
 
     recorded(recording).close()

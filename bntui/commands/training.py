@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bntui.commands.base import Epoch, Headless, JsonLines, Recording, Run, command
+from bntui.commands.open_screen import need_terminal, open_screen
 from bntui.errors import TrainerError, UsageError
-from bntui.language import _, ngettext
-from bntui.screen import need_terminal, open_screen
-from bntui.text import json_text, say
+from bntui.text.language import _, ngettext
+from bntui.text.output import json_text, say
 
 if TYPE_CHECKING:
-    from bntui.again import Place
+    from bntui.commands.again import Place
     from bntui.link import Status
 
 PATHS = ("data.source", "data.labels")
@@ -46,9 +46,9 @@ def run(
 ) -> None:
     """Train a scenario: on the screen, or headless."""
     from bntui.link import INTERACTIVE_PACE
+    from bntui.link.client import IdleTrainer
     from bntui.scenario.gallery import find
     from bntui.scenario.load import load, parse_override
-    from bntui.viewer.client import IdleTrainer
 
     without_screen = headless or detach or as_json
     if not without_screen:
@@ -75,7 +75,7 @@ def run(
     if detach:
         say(json_text({"recording": str(recording)}) if as_json else recording)
         return
-    from bntui.headless import follow
+    from bntui.commands.headless import follow
 
     recording = follow(recording, as_json=as_json)
     if not as_json:
@@ -98,7 +98,7 @@ def resume(
     as_json: JsonLines = False,
 ) -> None:
     """Go on with a recording that was interrupted, bit for bit as if it had not been."""
-    from bntui import again
+    from bntui.commands import again
     from bntui.link import INTERACTIVE_PACE
 
     without_screen = headless or as_json
@@ -125,7 +125,7 @@ def fork(
     as_json: JsonLines = False,
 ) -> None:
     """Begin a new run from a keyframe of another, with something changed."""
-    from bntui import again
+    from bntui.commands import again
     from bntui.link import INTERACTIVE_PACE
     from bntui.scenario.load import parse_override
 
@@ -147,7 +147,7 @@ def fork(
 
 def _own(recording: Path) -> Path:
     """The recording, or a copy of it where it cannot be written."""
-    from bntui.again import on_own_ground
+    from bntui.commands.again import on_own_ground
 
     here = on_own_ground(recording)
     if here != recording:
@@ -160,7 +160,7 @@ def _watch(recording: Path, start: Callable[[], Path], *, without_screen: bool, 
     if not without_screen:
         open_screen(start())
         return
-    from bntui.headless import Known, follow
+    from bntui.commands.headless import Known, follow
 
     known = Known.of(recording)
     recording = follow(start(), as_json=as_json, known=known)
@@ -188,11 +188,11 @@ def _check_fork(recording: Path, there: Place) -> None:
 @command()
 def stop(recording: Recording) -> None:
     """End a recording's trainer after the step under way, everything saved."""
-    from bntui.headless import lost
+    from bntui.commands.headless import lost
     from bntui.link import OVER
+    from bntui.link.client import Trainer
     from bntui.recording.guard import refuse_no_file
     from bntui.recording.reader import Reader
-    from bntui.viewer.client import Trainer
 
     refuse_no_file(recording)
     trainer = Trainer.connect(recording)

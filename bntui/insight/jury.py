@@ -22,8 +22,8 @@ from bntui.insight.stopping_rules import (
     Rule,
 )
 from bntui.keyframe import BoolArray, FloatArray
-from bntui.language import N_, _
 from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.text.language import N_, _
 
 WATCHED: Final = "val_loss"
 """What every rule is given; what a run's own early stopping asks of another figure cannot be asked of this one."""

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
-from bntui.language import N_, _
 from bntui.recording.history import RunHistory
+from bntui.text.language import N_, _
 
 VANISHING_BELOW: Final = 1e-3
 """First-to-last ratio below which gradients are called vanishing: a convention of this tool."""

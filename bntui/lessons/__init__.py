@@ -6,7 +6,7 @@ import hashlib
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from bntui.language import spoken
+from bntui.text.language import spoken
 
 _MARK = "<!-- of: "
 

@@ -10,10 +10,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
-from bntui.language import _
 from bntui.link import wire
 from bntui.link.requests import finite, natural, pace
 from bntui.link.wire import FrameError
+from bntui.text.language import _
 
 Command = Literal["epoch", "step", "run", "pause", "pace", "fork", "stop"]
 """``epoch`` and ``step`` train one more epoch or mini-batch of every run and pause; ``pace`` carries

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from bntui.errors import BntuiError
-from bntui.foreign import reason
-from bntui.language import _
+from bntui.text.language import _
+from bntui.text.library_messages import reason
 
 LONGEST_SOCKET_PATH: Final = 103
 """Bytes that every system takes; Linux takes four more."""

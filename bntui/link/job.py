@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from bntui.language import _
 from bntui.link import requests, wire
 from bntui.link.requests import ForkRequest
 from bntui.link.wire import FrameError
+from bntui.text.language import _
 
 LONGEST_JOB: Final = 16_000_000
 """Bytes: a job carries the text of a scenario."""

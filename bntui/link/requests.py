@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from bntui.language import _
 from bntui.link import wire
 from bntui.link.wire import FrameError
+from bntui.text.language import _
 
 SLOWEST: Final = 1e-3
 FASTEST: Final = 1e6

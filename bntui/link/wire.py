@@ -8,7 +8,7 @@ import re
 import time
 from typing import Any, Final, NoReturn
 
-from bntui.language import _
+from bntui.text.language import _
 
 LONGEST_FRAME: Final = 1_000_000
 """Bytes of a line."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.keyframe import HISTOGRAM_BINS, LAYER_COLUMNS, MASK_SAMPLES, QUANTITIES
-from bntui.language import _
 from bntui.recording.history import LayerInfo
+from bntui.text.language import _
 
 Arrays = Mapping[str, NDArray[Any]]
 Shape = tuple[int | None, ...]

@@ -33,11 +33,11 @@ from bntui.keyframe import (
     LayerMeasures,
     Predictions,
 )
-from bntui.language import _
 from bntui.recording.arrays import Arrays, check_measures
 from bntui.recording.foreign_json import parsed
 from bntui.recording.history import LayerInfo
 from bntui.recording.kinds import Plain, Table, Text
+from bntui.text.language import _
 
 LONGEST_HEADER: Final = 50_000_000
 """Bytes: names of features are in it."""

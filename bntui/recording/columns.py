@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.keyframe import LAYER_COLUMNS, FloatArray, IntArray
-from bntui.language import _
 from bntui.recording.arrays import layer_tables
 from bntui.recording.history import RunHistory
 from bntui.recording.tables import CHUNK, COLUMNS, check
+from bntui.text.language import _
 
 FLOATS: Final = (
     "epoch", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "wall_time", "best"

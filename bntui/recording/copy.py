@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 from bntui.errors import StorageError
-from bntui.foreign import reason, told
-from bntui.language import _
-from bntui.recording.library import new_path
+from bntui.recording.names import new_path
 from bntui.recording.schema import open_read_only
+from bntui.text.language import _
+from bntui.text.library_messages import reason, told
 
 
 def writable(path: Path) -> bool:

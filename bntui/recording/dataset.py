@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from bntui.keyframe import FloatArray, IntArray, SingleArray
-from bntui.language import _
 from bntui.recording.arrays import POINTS, array, unfit, within
 from bntui.recording.codec import metadata_of, unpack_arrays
 from bntui.recording.foreign_json import parsed
 from bntui.recording.forms import NAMES, SCALING
 from bntui.recording.kinds import hold
-from bntui.text import clean
+from bntui.text.language import _
+from bntui.text.output import clean
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from bntui.errors import NameTakenError, StorageError
-from bntui.foreign import reason
-from bntui.language import _
+from bntui.text.language import _
+from bntui.text.library_messages import reason
 
 PREFIX: Final = ".bntui-draft-"
 """How temporary names begin: neither a shell's ``*`` nor ``*.bntui`` finds them."""

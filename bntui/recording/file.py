@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from bntui.errors import StorageError
-from bntui.foreign import reason, told
-from bntui.language import _
 from bntui.recording.draft import BESIDE, Draft, Node, name_taken, node_of
+from bntui.text.language import _
+from bntui.text.library_messages import reason, told
 
 NETWORK_FILE_SYSTEMS: Final = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "lustre")
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from bntui.language import _
 from bntui.recording.kinds import Kind, hold
-from bntui.text import clean
+from bntui.text.language import _
+from bntui.text.output import clean
 
 LONGEST: Final = 4_000_000
 """Characters of the largest text that is parsed."""

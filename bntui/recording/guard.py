@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from bntui.errors import RecordingError
 from bntui.files import refuse_kind
-from bntui.foreign import reason, told
-from bntui.language import _
 from bntui.recording.kinds import shown
+from bntui.text.language import _
+from bntui.text.library_messages import reason, told
 
 SIDES: Final = ("-wal", "-shm", "-journal")
 """SQLite opens these beside a file, by name."""

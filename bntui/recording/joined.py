@@ -18,13 +18,13 @@ import numpy as np
 
 from bntui.errors import UsageError
 from bntui.keyframe import IntArray, Keyframe
-from bntui.language import N_, _
 from bntui.recording.arrays import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.reader import Reader
 from bntui.recording.recorded import recorded
+from bntui.text.language import N_, _
 
 TASKS: Final = {"classification": N_("classification"), "regression": N_("regression")}
 DATA: Final = ("x", "y", "train", "validation")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from bntui.language import N_, _
-from bntui.text import clean, shortened
+from bntui.text.language import N_, _
+from bntui.text.output import clean, shortened
 
 LARGEST: Final = 2**53
 """Whole numbers up to here are exact as float64, too."""

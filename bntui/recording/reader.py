@@ -13,7 +13,6 @@ import numpy as np
 
 from bntui.errors import RecordingError
 from bntui.keyframe import EarlyStopping, IntArray, Keyframe, SingleArray
-from bntui.language import _, spoken
 from bntui.recording.arrays import Arrays, check_evidence, layer_tables, unfit, within
 from bntui.recording.codec import (
     digest,
@@ -35,7 +34,8 @@ from bntui.recording.kinds import hold
 from bntui.recording.runs import labelled, run_info
 from bntui.recording.schema import RUN, SCALARS, open_read_only
 from bntui.recording.tables import MOST_EVENTS, one, rows
-from bntui.text import clean
+from bntui.text.language import _, spoken
+from bntui.text.output import clean
 
 KEYFRAME_SCALARS: Final = (
     "run", "step", "epoch", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy",

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from bntui.language import N_, _, ngettext
-from bntui.text import clean
+from bntui.text.language import N_, _, ngettext
+from bntui.text.output import clean
 
 KEY: Final = "reading"
 """Key of the recording's ``meta``."""

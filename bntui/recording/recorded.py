@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bntui.errors import RecordingError
-from bntui.language import _
+from bntui.text.language import _
 
 if TYPE_CHECKING:
     from bntui.recording.reader import Reader

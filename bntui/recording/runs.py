@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bntui.language import _
 from bntui.recording.foreign_json import parsed
 from bntui.recording.forms import AXES, CONFIG, FORK, LAYERS, VALUES
 from bntui.recording.history import Fork, LayerInfo, RunInfo
-from bntui.text import clean, unarmed
+from bntui.text.language import _
+from bntui.text.output import clean, unarmed
 
 
 def run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:

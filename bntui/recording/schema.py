@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bntui.errors import RecordingError
-from bntui.foreign import told
-from bntui.language import _
 from bntui.recording.guard import Definition, Guarded, definitions, refuse_foreign_schema, refuse_no_file
+from bntui.text.language import _
+from bntui.text.library_messages import told
 
 APPLICATION_ID: Final = 0x424E5455
 """``BNTU`` in ASCII, in the file's header: says that an SQLite file is a recording."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bntui.keyframe import EarlyStopping
-from bntui.language import N_, _
+from bntui.text.language import N_, _
 
 WAITED: Final = N_("{monitor} has not improved since epoch {best_epoch}: waited {wait}, patience is {patience}")
 WAITED_ALL: Final = N_("{monitor} has not improved at all: waited {wait}, patience is {patience}")

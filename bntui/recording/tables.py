@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from bntui.language import _
 from bntui.recording.kinds import AMOUNT, FINITE, LARGEST, Block, Kind, Maybe, Number, Text, Whole
+from bntui.text.language import _
 
 MOST_RUNS: Final = 256
 MOST_LAYERS: Final = 1000

@@ -7,9 +7,9 @@ import sqlite3
 from pathlib import Path
 
 from bntui.errors import RecordingError
-from bntui.language import _
 from bntui.recording.codec import fields_digest
 from bntui.recording.schema import ADDED, RUN, VERSION
+from bntui.text.language import _
 
 _OLDEST = 2
 """The first format whose events and layers say enough to train on."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from bntui.errors import Problem
-from bntui.language import N_, _
 from bntui.scenario.blocks import OUTPUT, Block, blocks
 from bntui.scenario.complaints import Complaint, spell
 from bntui.scenario.schema import Data, Network, RunConfig
 from bntui.scenario.size import memory_of, too_large
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
 from bntui.scenario.structure import Placed, Shape, placed, spelled, values_per_feature
+from bntui.text.language import N_, _
 
 STORED_SAMPLES: Final = {"digits": 1797, "breast_cancer": 569, "wine": 178, "iris": 150}
 """Built-in data that is not generated, and its number of samples."""

@@ -12,9 +12,9 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bntui.language import N_, _
 from bntui.scenario.schema import REFUSED, RunConfig
 from bntui.scenario.toml_lines import KeyPath
+from bntui.text.language import N_, _
 
 _SHORT: Final = 60
 _MOST: Final = 200

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from bntui.errors import Problem, ScenarioError
-from bntui.language import N_, _
 from bntui.scenario.blocks import blocks
 from bntui.scenario.checks import Facts, check
 from bntui.scenario.complaints import complaints, shown, spell
 from bntui.scenario.merge import Merged, frozen, key_path
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.toml_lines import KeyPath
+from bntui.text.language import N_, _
 
 FIXED: Final = (
     "seed", "device", "deterministic", "data.source", "data.labels", "data.target", "data.task", "data.delimiter",

@@ -16,8 +16,8 @@ from typing import Any, Final
 import bntui
 from bntui.errors import UsageError, did_you_mean
 from bntui.files import read_regular
-from bntui.foreign import in_toml, reason
-from bntui.language import _, spoken
+from bntui.text.language import _, spoken
+from bntui.text.library_messages import in_toml, reason
 
 SUFFIX: Final = ".toml"
 _FOLDER: Final = "scenarios"

@@ -13,15 +13,15 @@ from pydantic import BaseModel, ValidationError
 
 from bntui.errors import Problem, ScenarioError, UsageError
 from bntui.files import UnfitFileError, in_bytes, read_regular
-from bntui.foreign import in_toml, reason
-from bntui.language import N_, _, ngettext
 from bntui.scenario.checks import check, memory
 from bntui.scenario.complaints import Complaint, complaints, shown, spell
 from bntui.scenario.merge import OUTSIDE, RUN, Merged, frozen, key_path
 from bntui.scenario.schema import MAX_RUNS, RunConfig, ScenarioFile
 from bntui.scenario.size import LIMIT
 from bntui.scenario.toml_lines import KeyPath, key_lines
-from bntui.text import clean
+from bntui.text.language import N_, _, ngettext
+from bntui.text.library_messages import in_toml, reason
+from bntui.text.output import clean
 
 OUTSIDE_FILE: Final = N_("command line")
 """What stands for the file's name in a problem with something said on the command line."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bntui.language import _
 from bntui.scenario.toml_lines import KeyPath
+from bntui.text.language import _
 
 BASE: Final = 0
 RUN: Final = 1

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bntui.language import _
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
+from bntui.text.language import _
 
 Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "gelu", "softsign", "none"]
 Norm = Literal["none", "batch", "layer", "group"]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from bntui.files import in_bytes
-from bntui.language import _
 from bntui.scenario.complaints import Complaint
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.structure import Placed, Shape, as_sequence
+from bntui.text.language import _
 
 LIMIT: Final = 4_000_000_000
 """Bytes that all runs of a scenario may take together."""

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bntui.language import _
 from bntui.scenario.blocks import Block, blocks, convolved, pooled
 from bntui.scenario.complaints import Complaint
 from bntui.scenario.schema import Data, RunConfig
 from bntui.scenario.toml_lines import KeyPath
+from bntui.text.language import _
 
 Shape = tuple[int | None, ...]
 """Of one sample: ``(features,)``, ``(channels, height, width)`` or ``(time steps, features)``; None is not known."""

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bntui.errors import BntuiError, UsageError
-from bntui.language import _, use
 from bntui.link import Status
 from bntui.link.job import LONGEST_JOB, Answer, Job
 from bntui.link.wire import FrameError
+from bntui.text.language import _, use
 
 if TYPE_CHECKING:
     from bntui.trainer.agenda import Agenda

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from bntui.errors import RecordingError
-from bntui.language import _
 from bntui.link import wire
 from bntui.link.requests import ForkRequest, natural, pace
+from bntui.text.language import _
 
 MOST_FORKS: Final = 16
 """Forks that wait to be made."""
@@ -31,7 +31,7 @@ class Agenda:
     """Step that each run is to come to."""
     forks: tuple[ForkRequest, ...] = ()
     address: str = ""
-    """Where the trainer listens: other logins have other folders for sockets; see ``bntui.recording.live``."""
+    """Where the trainer listens: other logins have other folders for sockets; see ``bntui.link.live``."""
 
     def text(self) -> str:
         """As JSON."""

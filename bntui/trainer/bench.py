@@ -12,13 +12,13 @@ import torch
 
 from bntui.errors import DataError, RecordingError
 from bntui.keyframe import FloatArray, IntArray, SingleArray
-from bntui.language import _
 from bntui.recording.codec import digest, pack_arrays
 from bntui.recording.reader import Reader
 from bntui.recording.writer import Writer
 from bntui.scenario.checks import Facts
 from bntui.scenario.schema import RunConfig
-from bntui.trainer.data import Dataset, Scaling, Task, as_sequence, load_data, split_indices
+from bntui.text.language import _
+from bntui.trainer.data.dataset import Dataset, Scaling, Task, as_sequence, load_data, split_indices
 from bntui.trainer.device import prepare
 from bntui.trainer.grid import grid_axes, grid_points
 from bntui.trainer.samples import Samples

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bntui.language import _
 from bntui.link import Status, requests
 from bntui.link.requests import Request
 from bntui.link.wire import FRAME_PATIENCE, FrameError, Lines
+from bntui.text.language import _
 
 MOST_CLIENTS = 8
 """Connections that are served at once."""

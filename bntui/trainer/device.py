@@ -7,7 +7,7 @@ import os
 import torch
 
 from bntui.errors import DeviceError
-from bntui.language import _
+from bntui.text.language import _
 
 
 def prepare(name: str, deterministic: bool, *, fall_back: bool = False) -> torch.device:

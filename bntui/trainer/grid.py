@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from bntui.keyframe import FloatArray, Predictions, SingleArray
-from bntui.trainer.data import Dataset, Scaling, as_sequence
+from bntui.trainer.data.dataset import Dataset, Scaling, as_sequence
 from bntui.trainer.network import Network, forward
 from bntui.trainer.probes import array
 

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 from bntui.errors import BntuiError, RecordingError, StorageError
-from bntui.language import _
 from bntui.link.address import lock_path
+from bntui.link.live import is_live
 from bntui.recording.draft import Node, node_of
 from bntui.recording.file import on_network
-from bntui.recording.live import is_live
+from bntui.text.language import _
 
 
 class Hold:

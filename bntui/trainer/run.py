@@ -17,7 +17,7 @@ from bntui.recording.arrays import Arrays
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event, Fork, RunInfo
 from bntui.scenario.schema import RunConfig
-from bntui.trainer import ending
+from bntui.trainer import end_events
 from bntui.trainer.draw import Draws, permutation
 from bntui.trainer.early_stopping import observe
 from bntui.trainer.grid import predict
@@ -241,8 +241,8 @@ class Run:
         happened = list(events)
         ended = None
         if not happened:
-            losses = ending.Losses(train_loss, val_loss, self._score.sums(), initial)
-            told = ending.ended(self.config.training, self._at, losses, epoch_end=epoch_end)
+            losses = end_events.Losses(train_loss, val_loss, self._score.sums(), initial)
+            told = end_events.ended(self.config.training, self._at, losses, epoch_end=epoch_end)
             ended = None if told is None else self.event(*told)
         if writer is not None and self.watcher is not None:
             happened += self.watcher(self, writer, taken, train_loss, val_loss)
@@ -318,7 +318,7 @@ class Run:
         if self.best is not None:
             step = self._at.best_step
             self.network.load(self.best)
-            events.append(self.event("restored_best", *ending.restored(self._at.patience)))
+            events.append(self.event("restored_best", *end_events.restored(self._at.patience)))
         state_arrays = {name: array(tensor) for name, tensor in self.network.state().items()}
         writer.checkpoint(self.info.index, "final", step, pack_arrays(state_arrays), events)
 

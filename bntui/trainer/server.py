@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Final
 
 from bntui.errors import BntuiError
-from bntui.language import _
 from bntui.link import Status, TurnedAwayError
 from bntui.link.address import peer, socket_path
 from bntui.link.requests import ForkRequest, Order, Request
+from bntui.text.language import _
 from bntui.trainer.connection import MOST_CLIENTS, Connection, Refused
 
 LAST_WORDS: Final = 3.0

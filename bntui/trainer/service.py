@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Final
 
 from bntui.errors import RecordingError, ScenarioError, StorageError, UsageError
-from bntui.language import _
 from bntui.link import State, Status
 from bntui.link.requests import ForkRequest, Order, Pace
+from bntui.text.language import _
 from bntui.trainer.agenda import MOST_FORKS, Agenda
 from bntui.trainer.connection import Refused
 from bntui.trainer.server import Heard, Moved, Rebound, Server

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from bntui.errors import Problem, RecordingError, ScenarioError, StorageError, UsageError
-from bntui.language import _
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import ENDINGS, Event, Fork, RunInfo
 from bntui.recording.reader import Reader
@@ -22,13 +21,14 @@ from bntui.scenario.checks import Facts, problems, rest_of_epoch
 from bntui.scenario.fork import configuration, fork_name, forked
 from bntui.scenario.load import NamedRun, Scenario
 from bntui.scenario.schema import RunConfig
+from bntui.text.language import _
 from bntui.trainer.bench import Bench, from_recording, from_scenario
-from bntui.trainer.data import Scaling, fit_scaling
+from bntui.trainer.create_recording import circumstances, created, folder_of, meta_of, publish, scenario_of
+from bntui.trainer.data.dataset import Scaling, fit_scaling
+from bntui.trainer.first_failure import Watch, kinds_of
 from bntui.trainer.lock import Hold
-from bntui.trainer.opening import circumstances, created, folder_of, meta_of, publish, scenario_of
-from bntui.trainer.past import Past, last_step
+from bntui.trainer.replay import Past, last_step
 from bntui.trainer.run import Run
-from bntui.trainer.trouble import Watch, kinds_of
 
 
 class Session:

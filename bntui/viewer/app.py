@@ -20,15 +20,15 @@ from textual.command import CommandPalette
 from textual.screen import Screen
 
 from bntui.errors import BntuiError
-from bntui.language import N_, _
 from bntui.link.address import runtime_folder
-from bntui.viewer.line import PacedApp
+from bntui.text.language import N_, _
+from bntui.viewer.draw.theme import THEME
 from bntui.viewer.palette import SEARCH, commands, of_keys
-from bntui.viewer.theme import THEME
+from bntui.viewer.terminal.line import PacedApp
 
 if TYPE_CHECKING:
     from bntui.viewer.feed import TrainerLink
-    from bntui.viewer.session import Recording
+    from bntui.viewer.view_state import Recording
 
 Outcome = TypeVar("Outcome")
 
@@ -184,8 +184,8 @@ def open_recording(
         UsageError: several that cannot be compared.
         RecordingError: the file is not a recording, is from a newer version, or is damaged.
     """
+    from bntui.link.client import Trainer
     from bntui.recording.recorded import recorded
-    from bntui.viewer.client import Trainer
 
     if not isinstance(path, Path):
         from bntui.recording.joined import Joined

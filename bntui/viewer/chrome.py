@@ -7,15 +7,16 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
-from bntui.language import N_, _, ngettext
 from bntui.link import Status
 from bntui.recording.history import RunInfo
-from bntui.viewer.cells import begins
+from bntui.text.figures import count, epoch
+from bntui.text.language import N_, _, ngettext
+from bntui.text.widths import wrap
+from bntui.viewer.draw.cells import begins
+from bntui.viewer.draw.rows import Row, Span, fit, width
 from bntui.viewer.family import brief
-from bntui.viewer.figures import count, epoch
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.panels import PANELS
-from bntui.viewer.rows import Row, Span, fit, width, wrap
 from bntui.viewer.view import RunView, View
 
 TOO_SMALL: Final = N_("This screen is too small for a training run: make it at least {width}x{height}.")

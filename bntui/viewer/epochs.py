@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from bntui.keyframe import BoolArray, IntArray
-from bntui.language import _
 from bntui.recording.history import Event, RunHistory, Unit
-from bntui.viewer import cells, figures
+from bntui.text import figures
+from bntui.text.language import _
+from bntui.viewer.draw import cells
 from bntui.viewer.view import RunView
 
 

@@ -8,12 +8,13 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
-from bntui.language import N_, _
-from bntui.viewer import figures
+from bntui.text import figures
+from bntui.text.language import N_, _
+from bntui.text.widths import ljust, rjust, wrap
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.family import Twig, own_name, parent, tree, value_text
-from bntui.viewer.fork_words import SAME_AGAIN, carried_words
+from bntui.viewer.fork.words import SAME_AGAIN, carried_words
 from bntui.viewer.monitor import watched
-from bntui.viewer.rows import Drawing, Row, Span, fit, ljust, rjust, wrap
 from bntui.viewer.view import RunView, View
 
 TITLE: Final = N_("Runs ── each one above its forks")

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from textual.geometry import Region
 
-from bntui.viewer.image import Part
+from bntui.viewer.terminal.image import Part
 
 SMALLEST: Final = (40, 12)
 TIMELINE_ROWS: Final = 2

@@ -14,7 +14,7 @@ from textual.app import SystemCommand
 from textual.binding import ActiveBinding, Binding
 from textual.screen import Screen, ScreenResultType
 
-from bntui.language import N_, _
+from bntui.text.language import N_, _
 
 SEARCH: Final = N_("Search for commands…")
 TEXTUALS: Final = (

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bntui.viewer import chrome
+from bntui.viewer.draw.rows import Row, Span
 from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
 from bntui.viewer.panels import BY_NAME
-from bntui.viewer.rows import Row, Span
-from bntui.viewer.session import ViewState
 from bntui.viewer.view import TROUBLES, View
+from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import framed
 
 PARTS = (HEADER, TABS, TIMELINE, KEYS, *BY_NAME)

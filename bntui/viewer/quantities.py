@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from bntui.keyframe import COLUMN
-from bntui.language import _
 from bntui.recording.history import LayerInfo
-from bntui.viewer import cells
+from bntui.text.language import _
+from bntui.viewer.draw import cells
 from bntui.viewer.view import RunView
 
 BOUNDED: Final = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0)}

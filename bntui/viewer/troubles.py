@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from bntui.insight.verdicts import BAD, verdict_changes
-from bntui.language import _
 from bntui.recording.history import Event, RunHistory, Unit
 from bntui.recording.sentences import DEAD_BELOW
+from bntui.text.language import _
 from bntui.viewer import epochs
 from bntui.viewer.view import TROUBLES
 

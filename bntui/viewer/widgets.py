@@ -19,9 +19,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from bntui.text import clean
-from bntui.viewer.rows import Drawing, Row, Span, differing, fit
-from bntui.viewer.theme import style
+from bntui.text.output import clean
+from bntui.viewer.draw.rows import Drawing, Row, Span, differing, fit
+from bntui.viewer.draw.theme import style
 
 GAP: Final = 16
 """Equal cells between two changed ones that are sent again: moving there and naming colours costs as many bytes."""

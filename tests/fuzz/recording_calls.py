@@ -15,15 +15,16 @@ from typing import Final
 from bntui.errors import BntuiError, RecordingError, ScenarioError
 from bntui.recording.history import Unit
 from bntui.recording.reader import Reader
-from bntui.viewer import family_rows, fork_rows, parts, session, troubles
-from bntui.viewer.fork_form import Origin, data_facts, move, opened, turn
-from bntui.viewer.fork_verdict import judge
+from bntui.viewer import family_rows, parts, troubles, view_state
+from bntui.viewer.draw.rows import Row, text, width
+from bntui.viewer.fork import form_rows
+from bntui.viewer.fork.form import Origin, data_facts, move, opened, turn
+from bntui.viewer.fork.verdict import judge
 from bntui.viewer.microscope import state as states
 from bntui.viewer.microscope.draw import draw
-from bntui.viewer.rows import Row, text, width
 from bntui.viewer.screens.microscope import MicroscopeScreen
-from bntui.viewer.session import Snapshot, ViewState
 from bntui.viewer.view import View
+from bntui.viewer.view_state import Snapshot, ViewState
 
 SIZES: Final = ((40, 12), (60, 17), (98, 12), (30, 30))
 BARS: Final = ("header", "tabs", "strip", "keys")
@@ -83,20 +84,20 @@ def _walks(recorded: Snapshot, state: ViewState, dice: random.Random) -> tuple[S
     runs = len(recorded.histories)
     match dice.randrange(7):
         case 0:
-            state = session.walk(state, recorded.stops, dice.choice((-1, 1, -10)))
+            state = view_state.walk(state, recorded.stops, dice.choice((-1, 1, -10)))
         case 1:
-            state = session.home(state, recorded.stops)
+            state = view_state.home(state, recorded.stops)
         case 2:
-            state = session.seek(state, recorded.stops, dice.uniform(0, 5))
+            state = view_state.seek(state, recorded.stops, dice.uniform(0, 5))
         case 3:
-            state = session.select(state, runs, 1)
+            state = view_state.select(state, runs, 1)
         case 4:
-            state = session.pin(state, runs)
+            state = view_state.pin(state, runs)
         case 5:
             state = replace(state, log_axis=not state.log_axis, feature=state.feature + 1)
         case _:
             unit: Unit = "epoch" if state.unit == "step" else "step"
-            state, recorded = session.count_by(state, recorded, unit), session.recounted(recorded, unit)
+            state, recorded = view_state.count_by(state, recorded, unit), view_state.recounted(recorded, unit)
     return recorded, state
 
 
@@ -109,18 +110,18 @@ def view(path: Path, dice: random.Random) -> bool:
             raise BrokenError("an empty sentence") from error
         return False
     with contextlib.closing(reader):
-        recorded = session.snapshot(reader)
-        state = session.grown(session.opening(reader), recorded.stops)
-        session.free_panels(recorded)
+        recorded = view_state.snapshot(reader)
+        state = view_state.grown(view_state.opening(reader), recorded.stops)
+        view_state.free_panels(recorded)
         for _ in range(2):
             with contextlib.suppress(RecordingError):  # as the laboratory does: said in a notice
-                shown = session.build_view(recorded, state, dataset=True, histograms=True)
+                shown = view_state.build_view(recorded, state, dataset=True, histograms=True)
                 _laboratory(shown, state, reader, dice)
             recorded, state = _walks(recorded, state, dice)
         for event in troubles.troubles(recorded.events, state.unit):
             _harmless(event.text, "the screen, an event")
-        recorded = session.recounted(recorded, "epoch")
-        _microscope(reader, recorded, session.first(len(reader.runs)), dice)
+        recorded = view_state.recounted(recorded, "epoch")
+        _microscope(reader, recorded, view_state.first(len(reader.runs)), dice)
         _fork(reader, recorded, state, dice)
     return True
 
@@ -134,7 +135,7 @@ def _laboratory(shown: View, state: ViewState, reader: Reader, dice: random.Rand
 
 
 def _microscope(reader: Reader, recorded: Snapshot, state: ViewState, dice: random.Random) -> None:
-    screen = MicroscopeScreen(reader, recorded, session.grown(state, recorded.stops))
+    screen = MicroscopeScreen(reader, recorded, view_state.grown(state, recorded.stops))
     if not screen._runs:
         return
     for number in range(3):
@@ -144,7 +145,7 @@ def _microscope(reader: Reader, recorded: Snapshot, state: ViewState, dice: rand
                 return
             cells, lines = dice.choice(((80, 24), (120, 36)))
             _rows(draw(lens, cells, lines), cells, lines, "microscope")
-            look = session.walk(lens.state.look, recorded.stops, dice.choice((-1, 0, -5)))
+            look = view_state.walk(lens.state.look, recorded.stops, dice.choice((-1, 0, -5)))
             moved = states.moved(lens.state, lens.slide, dice.choice((-1, 1, 10)))
             moved = replace(
                 moved, look=look, time=dice.choice((0, 1, 99)), marked=dice.choice((0, 3)), listing=number == 1
@@ -167,7 +168,7 @@ def _fork(reader: Reader, recorded: Snapshot, state: ViewState, dice: random.Ran
         return
     for _ in range(2):
         form = turn(move(form, dice.randrange(40)), 1)
-        _rows(fork_rows.draw(form, judge(form), "fork", 80, 24).rows, 80, 24, "fork")
+        _rows(form_rows.draw(form, judge(form), "fork", 80, 24).rows, 80, 24, "fork")
 
 
 def calls(path: Path, dice: random.Random) -> Iterator[tuple[str, Callable[[], bool]]]:

@@ -14,10 +14,10 @@ from typing import Any, Final
 from bntui.errors import BntuiError
 from bntui.link import Status, requests
 from bntui.link.address import runtime_folder, socket_path
+from bntui.link.client import IdleTrainer, Trainer
 from bntui.link.requests import STOP
 from bntui.link.wire import LONGEST_FRAME, FrameError
 from bntui.recording.reader import Reader
-from bntui.viewer.client import IdleTrainer, Trainer
 from tests.fuzz.outcome import LARGEST, LONGEST, Crash, Outcome, dice, peak
 
 SCENARIO: Final = """

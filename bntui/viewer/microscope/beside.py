@@ -10,14 +10,15 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import FloatArray
-from bntui.language import N_, _
-from bntui.viewer import cells
-from bntui.viewer.charts import Limits, limits, tick_label
-from bntui.viewer.figures import epoch, number, percent, scientific
+from bntui.text.figures import epoch, number, percent, scientific
+from bntui.text.language import N_, _
+from bntui.text.widths import center, wrap
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.charts import Limits, limits, tick_label
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.microscope.picture import MARK, compact
 from bntui.viewer.microscope.state import Lens
 from bntui.viewer.microscope.words import figure, size, variance, verdicts
-from bntui.viewer.rows import Drawing, Row, Span, center, fit, wrap
 from bntui.viewer.widgets import framed
 
 LABEL: Final = 6

@@ -13,9 +13,9 @@ import numpy as np
 
 from bntui.keyframe import FloatArray, IntArray
 from bntui.recording.history import LayerInfo, RunHistory
-from bntui.viewer.charts import Limits, limits
+from bntui.viewer.draw.charts import Limits, limits
 from bntui.viewer.microscope.specimen import Slide
-from bntui.viewer.session import Source
+from bntui.viewer.view_state import Source
 
 MOST: Final = 120
 """Keyframes that a course is made of; of more, evenly spaced ones."""

@@ -6,17 +6,18 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from bntui.language import _
-from bntui.viewer.cells import longest
+from bntui.text.figures import count
+from bntui.text.language import _
+from bntui.text.widths import wrap
 from bntui.viewer.chrome import where
-from bntui.viewer.figures import count
+from bntui.viewer.draw.cells import longest
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, width
 from bntui.viewer.microscope.beside import beside, summary
 from bntui.viewer.microscope.listing import table
 from bntui.viewer.microscope.picture import MARK
 from bntui.viewer.microscope.state import Lens
 from bntui.viewer.microscope.steps import framed_steps, short_steps
 from bntui.viewer.microscope.words import KINDS, of_what, sample_row, set_name, value_name
-from bntui.viewer.rows import Drawing, Row, Span, fit, width, wrap
 from bntui.viewer.view import View
 from bntui.viewer.widgets import framed
 

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 
 from bntui.keyframe import FloatArray
-from bntui.language import N_, _
-from bntui.viewer.cells import tick
-from bntui.viewer.charts import Limits
-from bntui.viewer.extremes import root
-from bntui.viewer.figures import count
+from bntui.text.figures import count
+from bntui.text.language import N_, _
+from bntui.viewer.draw.cells import tick
+from bntui.viewer.draw.charts import Limits
+from bntui.viewer.draw.extremes import root
 from bntui.viewer.microscope.state import Lens
 from bntui.viewer.microscope.words import added, figure, variance
 

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from bntui.language import N_, _
-from bntui.viewer.figures import number, scientific
+from bntui.text.figures import number, scientific
+from bntui.text.language import N_, _
+from bntui.text.widths import rjust
+from bntui.viewer.draw.rows import Row, Span, fit
 from bntui.viewer.microscope.state import Lens, order
 from bntui.viewer.microscope.words import short_name
-from bntui.viewer.rows import Row, Span, fit, rjust
 
 HEADINGS: Final = {
     "mean": "μ",

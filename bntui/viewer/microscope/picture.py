@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 
 from bntui.keyframe import FloatArray, IntArray
-from bntui.viewer.cells import BLOCKS, levels
-from bntui.viewer.charts import Limits, tick_label, ticks
+from bntui.viewer.draw.cells import BLOCKS, levels
+from bntui.viewer.draw.charts import Limits, tick_label, ticks
+from bntui.viewer.draw.rows import Row, Span
 from bntui.viewer.microscope.formulas import Step
 from bntui.viewer.microscope.words import figure, size
-from bntui.viewer.rows import Row, Span
 
 MOST_DOTS: Final = 480
 """Values drawn as dots; of more, every second, third, ... one."""

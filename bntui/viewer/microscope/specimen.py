@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bntui.keyframe import FloatArray, IntArray, Keyframe
 from bntui.recording.arrays import Arrays
 from bntui.recording.history import LayerInfo, RunInfo
-from bntui.viewer.extremes import root
+from bntui.viewer.draw.extremes import root
 
 FIGURES: Final = (
     "mean", "var", "running_mean", "running_var", "gamma", "beta", "gamma_gradient", "beta_gradient", "eps_share",

@@ -9,8 +9,8 @@ import numpy as np
 
 from bntui.viewer.microscope.courses import Courses
 from bntui.viewer.microscope.specimen import FIGURES, Slide, Specimen
-from bntui.viewer.session import ViewState
 from bntui.viewer.view import RunView
+from bntui.viewer.view_state import ViewState
 
 STEPS: Final = 4
 SORTS: Final = ("unit", *FIGURES)

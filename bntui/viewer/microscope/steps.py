@@ -7,12 +7,13 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from bntui.language import _
-from bntui.viewer.figures import count, epoch
+from bntui.text.figures import count, epoch
+from bntui.text.language import _
+from bntui.text.widths import wrap
+from bntui.viewer.draw.rows import Row, Span, fit
 from bntui.viewer.microscope.formulas import FORMULA_CELLS, LETTERS, Step, steps
 from bntui.viewer.microscope.picture import axis, beyond, picture
 from bntui.viewer.microscope.state import Lens
-from bntui.viewer.rows import Row, Span, fit, wrap
 
 FRAMED: Final = 6
 """Rows of a step from which it has a frame."""

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from bntui.language import N_, _, ngettext
-from bntui.viewer.extremes import root
-from bntui.viewer.figures import MINUS, count, number, percent
+from bntui.text.figures import MINUS, count, number, percent
+from bntui.text.language import N_, _, ngettext
+from bntui.viewer.draw.extremes import root
 from bntui.viewer.microscope.specimen import Slide, Specimen
 
 FEW: Final = 8

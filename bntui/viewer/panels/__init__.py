@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from bntui.language import N_
-from bntui.viewer.extremes import unbounded
+from bntui.text.language import N_
+from bntui.viewer.draw.extremes import unbounded
 
 if TYPE_CHECKING:
-    from bntui.viewer.rows import Drawing
+    from bntui.viewer.draw.rows import Drawing
     from bntui.viewer.view import View
 
 

@@ -10,10 +10,12 @@ from typing import Final
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import Keyframe
-from bntui.language import N_, _
-from bntui.viewer import cells, figures
+from bntui.text import figures
+from bntui.text.language import N_, _
+from bntui.text.widths import ljust, rjust
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.panels.compare_figures import Bits, Figure, Section, bits, sections
-from bntui.viewer.rows import Drawing, Row, Span, fit, join, ljust, rjust
 from bntui.viewer.view import RunView, View
 
 TITLES: Final = (N_("Compare ── the selected run and the pinned one"), N_("Compare ── selected and pinned"))

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from bntui.keyframe import QUANTITIES, Keyframe, LayerMeasures
-from bntui.language import _
+from bntui.text.language import _
 
 Kind = Literal["size", "place", "share", "count", "word", "time"]
 """A size above 0 has a ratio; a place (a mean) is measured by the spread around it; a share lies between 0 and 1.

@@ -12,14 +12,15 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import BoolArray, FloatArray
-from bntui.language import _
 from bntui.recording.history import Event, RunHistory
-from bntui.viewer import epochs, figures
-from bntui.viewer.cells import cut, notice
-from bntui.viewer.charts import LABEL_CELLS, Chart, Limits, Series, is_blank, limits, line_chart, put
+from bntui.text import figures
+from bntui.text.language import _
+from bntui.viewer import epochs
+from bntui.viewer.draw.cells import cut, notice
+from bntui.viewer.draw.charts import LABEL_CELLS, Chart, Limits, Series, is_blank, limits, line_chart, put
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.family import brief
 from bntui.viewer.monitor import watched
-from bntui.viewer.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.view import TROUBLES, RunView, View
 
 EVENT_MARKS = {"stopped_early": "▣", "diverged": "✕", "first_bad": "!", "died": "!"}

@@ -9,14 +9,15 @@ from typing import Final
 import numpy as np
 from rich.cells import cell_len
 
-from bntui.language import _
 from bntui.recording.dataset import RecordedData
 from bntui.recording.reading import task_line
-from bntui.viewer import canvas, cells
-from bntui.viewer.figures import count, number
+from bntui.text.figures import count, number
+from bntui.text.language import _
+from bntui.text.widths import rjust
+from bntui.viewer.draw import canvas, cells
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.panels import data_features, data_picture
 from bntui.viewer.panels.data_features import Stage
-from bntui.viewer.rows import Drawing, Row, Span, fit, join, rjust
 from bntui.viewer.samples import Samples, samples_of
 from bntui.viewer.view import RunView, View
 

@@ -14,12 +14,13 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
-from bntui.language import N_, _, ngettext
 from bntui.recording.dataset import RecordedScaling
-from bntui.viewer import cells
-from bntui.viewer.figures import count, number
+from bntui.text.figures import count, number
+from bntui.text.language import N_, _, ngettext
+from bntui.text.widths import ljust, rjust
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.rows import Row, Span, fit, join
 from bntui.viewer.panels.data_formula import FORMULAS, formula
-from bntui.viewer.rows import Row, Span, fit, join, ljust, rjust
 from bntui.viewer.samples import Part, Samples
 
 SCALED: Final = {"none": N_("as it is"), "minmax": N_("after min-max scaling"), "standard": N_("after standardization")}

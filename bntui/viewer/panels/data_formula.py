@@ -7,10 +7,10 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from bntui.language import _
 from bntui.recording.dataset import RecordedScaling
-from bntui.viewer.figures import MINUS, number
-from bntui.viewer.rows import ljust
+from bntui.text.figures import MINUS, number
+from bntui.text.language import _
+from bntui.text.widths import ljust
 from bntui.viewer.samples import Samples
 
 FORMULAS: Final = {"none": "x", "minmax": f"(x {MINUS} min)/(max {MINUS} min)", "standard": f"(x {MINUS} μ)/σ"}

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.keyframe import BoolArray, FloatArray, IntArray, Predictions
-from bntui.language import _
 from bntui.recording.dataset import RecordedData
-from bntui.viewer import canvas, cells, charts, figures
-from bntui.viewer.charts import Chart, Limits
-from bntui.viewer.rows import Row, Span, fit, join
-from bntui.viewer.rows import width as cells_of
+from bntui.text import figures
+from bntui.text.language import _
+from bntui.viewer.draw import canvas, cells, charts
+from bntui.viewer.draw.charts import Chart, Limits
+from bntui.viewer.draw.rows import Row, Span, fit, join
+from bntui.viewer.draw.rows import width as cells_of
 from bntui.viewer.view import RunView
 
 TRAINING: Final = ("•", "▴", "▪", "⬩", "▾", "+")

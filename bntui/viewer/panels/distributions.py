@@ -11,15 +11,17 @@ import numpy as np
 from rich.cells import cell_len
 
 from bntui.keyframe import COLUMN, QUANTITIES
-from bntui.language import N_, _
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import RunHistory
-from bntui.viewer import cells, epochs
-from bntui.viewer.bands import Band
-from bntui.viewer.heat import rebinned, stippled
+from bntui.text.language import N_, _
+from bntui.text.widths import ljust
+from bntui.viewer import epochs
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.bands import Band
+from bntui.viewer.draw.heat import rebinned, stippled
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit
+from bntui.viewer.draw.strands import left_out, overlaid, ruler_below, spread
 from bntui.viewer.quantities import Quantity, apart, entering, shown_by
-from bntui.viewer.rows import Drawing, Row, Span, fit, ljust
-from bntui.viewer.strands import left_out, overlaid, ruler_below, spread
 from bntui.viewer.view import RunView, View
 
 TITLES: Final = {

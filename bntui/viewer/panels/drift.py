@@ -12,14 +12,15 @@ from rich.cells import cell_len
 
 from bntui.insight.drift import movement
 from bntui.keyframe import COLUMN, UNIT_STATISTICS, FloatArray
-from bntui.language import N_, _
 from bntui.recording.history import LayerInfo, RunHistory
-from bntui.viewer import cells, epochs
-from bntui.viewer.bands import Band, band, course
-from bntui.viewer.charts import put
-from bntui.viewer.figures import scientific
-from bntui.viewer.rows import Drawing, Row, Span
-from bntui.viewer.strands import (
+from bntui.text.figures import scientific
+from bntui.text.language import N_, _
+from bntui.viewer import epochs
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.bands import Band, band, course
+from bntui.viewer.draw.charts import put
+from bntui.viewer.draw.rows import Drawing, Row, Span
+from bntui.viewer.draw.strands import (
     Columns,
     Form,
     Strand,

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len
 
 from bntui.keyframe import DropoutMask, Keyframe
-from bntui.language import N_, _
-from bntui.viewer import cells
-from bntui.viewer.figures import count, percent
-from bntui.viewer.rows import Drawing, Row, Span, fit, join
+from bntui.text.figures import count, percent
+from bntui.text.language import N_, _
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.view import RunView, View
 
 TITLE: Final = N_("Dropout ── mask of this step, samples × units")

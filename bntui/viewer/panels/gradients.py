@@ -14,11 +14,13 @@ from rich.cells import cell_len
 
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, verdict_of
 from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
-from bntui.language import N_, _, ngettext
 from bntui.recording.history import Unit
-from bntui.viewer import cells, epochs
-from bntui.viewer.figures import scientific
-from bntui.viewer.rows import Drawing, Row, Span, ljust, rjust
+from bntui.text.figures import scientific
+from bntui.text.language import N_, _, ngettext
+from bntui.text.widths import ljust, rjust
+from bntui.viewer import epochs
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.rows import Drawing, Row, Span
 from bntui.viewer.view import RunView, View
 
 TITLE: Final = N_("Gradients ── |∂L/∂W| per layer, log")

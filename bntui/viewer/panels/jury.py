@@ -9,11 +9,13 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len, set_cell_size
 
 from bntui.insight.jury import Judgement, Verdict, judge
-from bntui.language import _, ngettext
-from bntui.viewer import cells, figures
-from bntui.viewer.cells import longest, notice, page
-from bntui.viewer.charts import Chart, Limits, Series, is_blank, limits, line_chart, put
-from bntui.viewer.rows import Drawing, Row, Span, join, ljust, rjust, wrap
+from bntui.text import figures
+from bntui.text.language import _, ngettext
+from bntui.text.widths import ljust, rjust, wrap
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.cells import longest, notice, page
+from bntui.viewer.draw.charts import Chart, Limits, Series, is_blank, limits, line_chart, put
+from bntui.viewer.draw.rows import Drawing, Row, Span, join
 from bntui.viewer.view import View
 
 BESIDE: Final = 100

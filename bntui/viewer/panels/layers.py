@@ -10,11 +10,12 @@ from typing import Final
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import Distribution, LayerMeasures
-from bntui.language import N_, _, ngettext
-from bntui.viewer import cells
-from bntui.viewer.figures import number, percent, scientific
+from bntui.text.figures import number, percent, scientific
+from bntui.text.language import N_, _, ngettext
+from bntui.text.widths import ljust, rjust
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.rows import Drawing, Row, Span
 from bntui.viewer.quantities import Quantity, apart, calmest, shown_by
-from bntui.viewer.rows import Drawing, Row, Span, ljust, rjust
 from bntui.viewer.view import RunView, View
 
 TITLE: Final = N_("Layers ── mean ± std of this mini-batch")

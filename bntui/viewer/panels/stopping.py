@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from bntui.language import _, ngettext
 from bntui.recording.history import Event
-from bntui.viewer import figures
-from bntui.viewer.cells import begins, longest, notice, page, sparkline
+from bntui.text import figures
+from bntui.text.language import _, ngettext
+from bntui.text.widths import wrap
+from bntui.viewer.draw.cells import begins, longest, notice, page, sparkline
+from bntui.viewer.draw.rows import Drawing, Row, Span, filled, join
 from bntui.viewer.monitor import Watched, watched
-from bntui.viewer.rows import Drawing, Row, Span, filled, join, wrap
 from bntui.viewer.view import RunView, View
 
 SENTENCES = 4

@@ -9,12 +9,13 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from bntui.insight.verdicts import verdict_changes
-from bntui.language import N_, _
 from bntui.recording.history import RunHistory
+from bntui.text.language import N_, _
+from bntui.text.widths import wrap
 from bntui.viewer import epochs
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.monitor import watched
 from bntui.viewer.panels.curves import EVENT_MARKS, FORK, WRONG
-from bntui.viewer.rows import Drawing, Row, Span, fit, join, wrap
 from bntui.viewer.view import RunView, View
 
 CURSOR = "▮"

@@ -9,13 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
 
-from bntui.language import N_, _
-from bntui.text import clean
-from bntui.viewer import fork_form as forms
-from bntui.viewer import fork_rows
-from bntui.viewer.figures import count, epoch
-from bntui.viewer.fork_form import Form, Origin
-from bntui.viewer.fork_verdict import Verdict, judge
+from bntui.text.figures import count, epoch
+from bntui.text.language import N_, _
+from bntui.text.output import clean
+from bntui.viewer.fork import form as forms
+from bntui.viewer.fork import form_rows
+from bntui.viewer.fork.form import Form, Origin
+from bntui.viewer.fork.verdict import Verdict, judge
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.widgets import RowsWidget, framed
@@ -103,9 +103,9 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
 
     def _draw(self) -> None:
         region = self._room()
-        self.form = fork_rows.seen(self.form, region.height - 2)
+        self.form = form_rows.seen(self.form, region.height - 2)
         self._canvas.place(region)
-        drawing = fork_rows.draw(self.form, self.verdict, self._title, region.width - 2, region.height - 2)
+        drawing = form_rows.draw(self.form, self.verdict, self._title, region.width - 2, region.height - 2)
         self._canvas.show(framed(drawing, region.width, focused=True), region.width)
 
     def action_move(self, by: int) -> None:
@@ -134,7 +134,7 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
 
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:
-        number = fork_rows.at(self.form, message.y - 1, self._room().height - 2)
+        number = form_rows.at(self.form, message.y - 1, self._room().height - 2)
         if number is not None:
             self.change(forms.move(self.form, number - self.form.at))
 

@@ -18,20 +18,20 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region
 
 from bntui.errors import BntuiError
-from bntui.language import N_, _
 from bntui.link import INTERACTIVE_PACE
-from bntui.text import clean
-from bntui.viewer.image import Part
+from bntui.text.language import N_, _
+from bntui.text.output import clean
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw, scrolled
+from bntui.viewer.terminal.image import Part
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
-    from bntui.recording.library import Entry
+    from bntui.link.client import IdleTrainer
+    from bntui.link.library import Entry
     from bntui.viewer.app import LabApp
-    from bntui.viewer.client import IdleTrainer
     from bntui.viewer.feed import TrainerLink
-    from bntui.viewer.session import Recording
+    from bntui.viewer.view_state import Recording
 
 
 class GalleryScreen(SpokenScreen[None]):
@@ -89,7 +89,7 @@ class GalleryScreen(SpokenScreen[None]):
 
     def _prepare(self) -> None:
         """What the first paint did not wait for: recordings, a trainer, the laboratory's imports."""
-        from bntui.recording.library import recordings
+        from bntui.link.library import recordings
 
         self.app.in_background(recordings, self._listed, self._failed)
         self._start_trainer()
@@ -99,7 +99,7 @@ class GalleryScreen(SpokenScreen[None]):
         self.app.in_background(_warm, lambda _: None, self._failed)
 
     def _start_trainer(self) -> None:
-        from bntui.viewer.client import IdleTrainer
+        from bntui.link.client import IdleTrainer
 
         if self._idle is None and not self._starting:
             self._starting = True

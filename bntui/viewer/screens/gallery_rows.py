@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from rich.cells import cell_len, set_cell_size
 
-from bntui.language import _
-from bntui.text import clean
-from bntui.viewer.rows import Drawing, Row, Span, fit, ljust, rjust, wrap
-from bntui.viewer.theme import RUN_MARKS
+from bntui.text.language import _
+from bntui.text.output import clean
+from bntui.text.widths import ljust, rjust, wrap
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit
+from bntui.viewer.draw.theme import RUN_MARKS
 from bntui.viewer.widgets import framed
 
 if TYPE_CHECKING:
-    from bntui.recording.library import Entry
+    from bntui.link.library import Entry
     from bntui.scenario.gallery import Card
 
 Lists = Literal["scenarios", "recordings"]

@@ -16,11 +16,11 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from bntui.definitions import definitions
-from bntui.language import N_, _
 from bntui.lessons import lesson
+from bntui.text.language import N_, _
+from bntui.viewer.draw.theme import ACCENT
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.panels import BY_NAME
-from bntui.viewer.theme import ACCENT
 
 MICROSCOPE: Final = (
     "LayerMeasures.pre_norm", "LayerMeasures.normalized", "BatchNorm.batch_mean", "BatchNorm.batch_var",

@@ -12,24 +12,25 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 
 from bntui.errors import RecordingError, ScenarioError
-from bntui.language import N_, _
 from bntui.recording.history import Event, RunInfo, Unit
-from bntui.text import clean
-from bntui.viewer import chrome, epochs, family, figures, parts, session, troubles
+from bntui.text import figures
+from bntui.text.language import N_, _
+from bntui.text.output import clean
+from bntui.viewer import chrome, epochs, family, parts, troubles, view_state
+from bntui.viewer.draw.theme import RUN_MARKS
 from bntui.viewer.feed import TrainerLink
-from bntui.viewer.image import Part
 from bntui.viewer.layout import TIMELINE, Layout, layout, parts_of
 from bntui.viewer.panels import BY_NAME, PANELS
 from bntui.viewer.screens.lab_live import GOES_ON, ONE_AT_A_TIME, LiveScreen
-from bntui.viewer.session import ViewState
-from bntui.viewer.theme import RUN_MARKS
+from bntui.viewer.terminal.image import Part
 from bntui.viewer.view import View
+from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
 
-    from bntui.viewer.fork_form import Origin
+    from bntui.viewer.fork.form import Origin
 
 WARM_SECONDS: Final = 1.0
 """When what the first keys need is imported: after the first paint."""
@@ -74,20 +75,20 @@ class LabScreen(LiveScreen):
     ]
 
     def __init__(
-        self, reader: session.Recording, trainer: TrainerLink | None = None, *, from_gallery: bool = False
+        self, reader: view_state.Recording, trainer: TrainerLink | None = None, *, from_gallery: bool = False
     ) -> None:
         super().__init__(reader, trainer)
-        self.view_state = session.opening(reader)
+        self.view_state = view_state.opening(reader)
         self._from_gallery = from_gallery
         self._facts: Mapping[str, str] = getattr(reader, "meta", {})
-        self._recorded = session.snapshot(reader)
+        self._recorded = view_state.snapshot(reader)
         self._drawing = False
         self._drawn_at: Size | None = None
         self._widgets = {name: RowsWidget(name) for name in parts.PARTS}
         self._message = RowsWidget("small")
-        self.view_state = session.grown(self.view_state, self._recorded.stops)
+        self.view_state = view_state.grown(self.view_state, self._recorded.stops)
         self.view: View | None = None
-        self._free = session.free_panels(self._recorded)
+        self._free = view_state.free_panels(self._recorded)
         self._trouble: Event | None = None
         """The first bad tensor, or gradient that died, that was looked at last."""
 
@@ -98,7 +99,7 @@ class LabScreen(LiveScreen):
     def on_mount(self) -> None:
         self._draw()
         self.set_timer(WARM_SECONDS, lambda: self.app.in_background(_warm, lambda _: None, self._complain))
-        if session.compared(self._reader):
+        if view_state.compared(self._reader):
             self.set_interval(LOOK_SECONDS, self._look)
 
     def on_screen_resume(self) -> None:
@@ -141,7 +142,7 @@ class LabScreen(LiveScreen):
             self._message.show(chrome.too_small(width, height), width)
             return
         try:
-            self.view = session.build_view(
+            self.view = view_state.build_view(
                 self._recorded,
                 self.view_state,
                 dataset="data" in regions,
@@ -159,7 +160,7 @@ class LabScreen(LiveScreen):
             running=self.training,
             several=room.several,
             from_gallery=self._from_gallery,
-            forks=not session.compared(self._reader),
+            forks=not view_state.compared(self._reader),
             resumes=self._trainer is None and self.unfinished,
             late=self.app.sender.late,
         )
@@ -173,7 +174,7 @@ class LabScreen(LiveScreen):
     @property
     def unfinished(self) -> bool:
         """A trainer could go on with a run."""
-        return session.unfinished(self._recorded) and not session.compared(self._reader)
+        return view_state.unfinished(self._recorded) and not view_state.compared(self._reader)
 
     def _layout(self) -> Layout:
         state = self.view_state
@@ -193,12 +194,12 @@ class LabScreen(LiveScreen):
         before = {event for events in self._recorded.events for event in events}
         known = len(self._recorded.histories)
         self._facts = getattr(self._reader, "meta", {})
-        self._recorded = session.snapshot(self._reader, self.view_state.unit)
+        self._recorded = view_state.snapshot(self._reader, self.view_state.unit)
         for run in self._reader.runs[known:]:
             self._appeared(run)
         if len(self._reader.runs) > known:
-            self._free = session.free_panels(self._recorded)  # a fork may have what no run had
-        self.view_state = session.grown(self.view_state, self._recorded.stops, self._recorded.histories)
+            self._free = view_state.free_panels(self._recorded)  # a fork may have what no run had
+        self.view_state = view_state.grown(self.view_state, self._recorded.stops, self._recorded.histories)
         for run, happened in zip(self._reader.runs, self._recorded.events, strict=True):
             for event in happened:
                 if event not in before and (severity := NOTABLE.get(event.kind)):
@@ -211,7 +212,7 @@ class LabScreen(LiveScreen):
         if self._asked is not None and (run.fork.run, run.fork.step) == (self._asked.run, self._asked.step):
             self._asked = None
             self._unsay(_(ONE_AT_A_TIME))
-            self.view_state = session.lead(self.view_state, run.index, run.fork.run)
+            self.view_state = view_state.lead(self.view_state, run.index, run.fork.run)
         else:
             sentence = _("a new run begins at epoch {epoch}").format(epoch=figures.epoch(run.fork.epoch))
             self.notify(sentence, title=clean(run.label or run.name), markup=False)
@@ -219,17 +220,17 @@ class LabScreen(LiveScreen):
     # --- looking around ---
 
     def action_walk(self, by: int) -> None:
-        self.change(session.walk(self.view_state, self._recorded.stops, by))
+        self.change(view_state.walk(self.view_state, self._recorded.stops, by))
 
     def action_home(self) -> None:
-        self.change(session.home(self.view_state, self._recorded.stops))
+        self.change(view_state.home(self.view_state, self._recorded.stops))
 
     def action_end(self) -> None:
-        self.change(session.end(self.view_state, self._recorded.stops))
+        self.change(view_state.end(self.view_state, self._recorded.stops))
 
     def action_focus_panel(self, panel: str) -> None:
         there = panel == "timeline" or panel in self._layout().regions
-        self.change(session.focus(self.view_state, panel, there=there))
+        self.change(view_state.focus(self.view_state, panel, there=there))
 
     def action_zoom(self) -> None:
         if self._layout().several:
@@ -244,10 +245,10 @@ class LabScreen(LiveScreen):
         self._select(family.next_run(self._reader.runs, self.view_state.selected, by))
 
     def _select(self, run: int) -> None:
-        self.change(session.select(self.view_state, len(self._reader.runs), run - self.view_state.selected))
+        self.change(view_state.select(self.view_state, len(self._reader.runs), run - self.view_state.selected))
 
     def action_pin(self) -> None:
-        self.change(session.pin(self.view_state, len(self._reader.runs)))
+        self.change(view_state.pin(self.view_state, len(self._reader.runs)))
 
     def action_log_axis(self) -> None:
         self.change(replace(self.view_state, log_axis=not self.view_state.log_axis))
@@ -258,8 +259,8 @@ class LabScreen(LiveScreen):
         self.change(self._counting(self.view_state, unit))
 
     def _counting(self, state: ViewState, unit: Unit) -> ViewState:
-        counted = session.count_by(state, session.recounted(self._recorded, state.unit), unit)
-        self._recorded = session.recounted(self._recorded, unit)
+        counted = view_state.count_by(state, view_state.recounted(self._recorded, state.unit), unit)
+        self._recorded = view_state.recounted(self._recorded, unit)
         return counted
 
     def action_feature(self, by: int) -> None:
@@ -276,8 +277,8 @@ class LabScreen(LiveScreen):
         from bntui.viewer.screens.microscope import MicroscopeScreen  # with its charts, when it is asked for
 
         # its axes are those of one run, in epochs
-        recorded = session.recounted(self._recorded, "epoch")
-        state = session.count_by(self.view_state, self._recorded, "epoch")
+        recorded = view_state.recounted(self._recorded, "epoch")
+        state = view_state.count_by(self.view_state, self._recorded, "epoch")
         self.app.clear_notifications()
         self.app.push_screen(MicroscopeScreen(self._reader, recorded, state), self._look_from_microscope)
 
@@ -293,7 +294,7 @@ class LabScreen(LiveScreen):
             from bntui.viewer.panels.timeline import place_at
 
             place = place_at(self.view, message.widget.size.width - 2, message.x - 1)
-            self.change(session.seek(self.view_state, self._recorded.stops, place))
+            self.change(view_state.seek(self.view_state, self._recorded.stops, place))
         elif name in BY_NAME:
             self.action_focus_panel(name)
 
@@ -302,7 +303,7 @@ class LabScreen(LiveScreen):
     def fork_origin(self) -> tuple[Origin, str] | None:
         """The keyframe under the cursor; what of the data its name does not tell comes from the recording."""
         from bntui.scenario.fork import configuration  # with the scenario's schema, when it is asked for
-        from bntui.viewer.fork_form import Origin, data_facts
+        from bntui.viewer.fork.form import Origin, data_facts
 
         state = self.view_state
         run, history = self._reader.runs[state.selected], self._recorded.histories[state.selected]
@@ -329,7 +330,7 @@ class LabScreen(LiveScreen):
             return
         self._trouble = event
         self._select(event.run)
-        self.change(session.seek(self.view_state, self._recorded.stops, epochs.of_event(event, unit)))
+        self.change(view_state.seek(self.view_state, self._recorded.stops, epochs.of_event(event, unit)))
         self.action_focus_panel(troubles.panel(event))
         run = self._reader.runs[event.run]
         self._say_once(clean(f"{run.label or run.name}: {event.text}"))

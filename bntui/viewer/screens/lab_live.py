@@ -12,12 +12,12 @@ from textual import on
 from textual.binding import Binding, BindingType
 
 from bntui.errors import RecordingError, TrainerError
-from bntui.language import N_, _
 from bntui.link import OVER, PACES, Command, Status
+from bntui.link.client import ME
 from bntui.recording.recorded import moved_to
-from bntui.text import clean
-from bntui.viewer import chrome, session
-from bntui.viewer.client import ME
+from bntui.text.language import N_, _
+from bntui.text.output import clean
+from bntui.viewer import chrome, view_state
 from bntui.viewer.feed import TrainerLink
 from bntui.viewer.screens.lab_waking import TrainerScreen
 
@@ -55,7 +55,7 @@ class LiveScreen(TrainerScreen):
         Binding("q", "app.quit", N_("Quit; stops the training that was started here")),
     ]
 
-    def __init__(self, reader: session.Recording, trainer: TrainerLink | None) -> None:
+    def __init__(self, reader: view_state.Recording, trainer: TrainerLink | None) -> None:
         super().__init__(reader, trainer)
         self._redraw_timer: Timer | None = None
         self._earliest = 0.0
@@ -176,7 +176,7 @@ class LiveScreen(TrainerScreen):
         """Why there is nobody to command."""
         if self.gone:
             return _(GONE)
-        if session.compared(self._reader):
+        if view_state.compared(self._reader):
             return _(ONLY_LOOKING)
         if self.unfinished:
             return _(RESUMES)
@@ -204,7 +204,7 @@ class LiveScreen(TrainerScreen):
     # --- forks ---
 
     def action_fork(self) -> None:
-        if session.compared(self._reader):
+        if view_state.compared(self._reader):
             self._say_once(_(ONLY_LOOKING))
         elif self._asked is not None:
             self._say_once(_(ONE_AT_A_TIME))
@@ -257,7 +257,7 @@ class LiveScreen(TrainerScreen):
             self._leave()
 
     def _leave(self) -> None:
-        said = [_("Recorded. Look again with: {command}").format(command=session.again(self._reader))]
+        said = [_("Recorded. Look again with: {command}").format(command=view_state.again(self._reader))]
         if self.unfinished and not (self.status is not None and self.status.state == "finished"):
             said.append(_("Go on with: {command}").format(command=self._with_file("bntui resume")))
         self._say_and_exit(*said)

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
 
-from bntui.language import N_
+from bntui.text.language import N_
 from bntui.viewer import family_rows
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.palette import SpokenScreen

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from bntui.errors import BntuiError
-from bntui.language import _
 from bntui.link import INTERACTIVE_PACE, OVER, Command, Status
-from bntui.text import clean
-from bntui.viewer import session
+from bntui.text.language import _
+from bntui.text.output import clean
+from bntui.viewer import view_state
 from bntui.viewer.feed import Feed, TrainerLink
 from bntui.viewer.palette import SpokenScreen
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bntui.link.client import IdleTrainer
     from bntui.viewer.app import LabApp
-    from bntui.viewer.client import IdleTrainer
-    from bntui.viewer.fork_form import Origin
+    from bntui.viewer.fork.form import Origin
     from bntui.viewer.screens.fork import ForkRequest
 
 
@@ -34,7 +34,7 @@ class TrainerScreen(SpokenScreen[None]):
     class News(Message):
         """The trainer said something."""
 
-    def __init__(self, reader: session.Recording, trainer: TrainerLink | None) -> None:
+    def __init__(self, reader: view_state.Recording, trainer: TrainerLink | None) -> None:
         super().__init__()
         self.status: Status | None = None
         self.gone = False
@@ -138,12 +138,12 @@ class TrainerScreen(SpokenScreen[None]):
 
     def _wake(self, request: ForkRequest | None) -> None:
         """Start a trainer on this recording, or on a copy of it, that begins with the fork or goes on."""
+        from bntui.link.client import IdleTrainer
         from bntui.viewer import app as apps
-        from bntui.viewer.client import IdleTrainer
 
         path = self._reader.path
 
-        def wake() -> tuple[session.Recording, TrainerLink | None]:
+        def wake() -> tuple[view_state.Recording, TrainerLink | None]:
             here = _own(path)
             self._waking = IdleTrainer.start()
             fork = None if request is None else request.arguments()
@@ -153,7 +153,7 @@ class TrainerScreen(SpokenScreen[None]):
         self._reader.release()
         self.app.in_background(wake, self._woken, self._refused)
 
-    def _woken(self, found: tuple[session.Recording, TrainerLink | None]) -> None:
+    def _woken(self, found: tuple[view_state.Recording, TrainerLink | None]) -> None:
         self._waking = None
         reader, trainer = found
         if self._leaving:

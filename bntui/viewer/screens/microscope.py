@@ -12,12 +12,12 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region
 
 from bntui.errors import RecordingError
-from bntui.language import N_, _
 from bntui.recording.history import RunHistory, RunInfo
-from bntui.text import clean
-from bntui.viewer import session
+from bntui.text.language import N_, _
+from bntui.text.output import clean
+from bntui.viewer import view_state
 from bntui.viewer.chrome import too_small
-from bntui.viewer.extremes import unbounded
+from bntui.viewer.draw.extremes import unbounded
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.microscope import state as states
 from bntui.viewer.microscope.courses import Courses, courses
@@ -25,8 +25,8 @@ from bntui.viewer.microscope.draw import draw, empty, unread
 from bntui.viewer.microscope.specimen import Slide, normalized_layers, slide
 from bntui.viewer.microscope.state import Lens, Microscope
 from bntui.viewer.palette import SpokenScreen
-from bntui.viewer.session import Recording, Snapshot, ViewState
 from bntui.viewer.view import RunView
+from bntui.viewer.view_state import Recording, Snapshot, ViewState
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
         if self._runs and state.selected not in self._runs:
             # the run beside it comes first: it is on the screen too
             wanted = state.pinned if state.pinned in self._runs else self._runs[0]
-            state = session.select(state, len(reader.runs), wanted - state.selected)
+            state = view_state.select(state, len(reader.runs), wanted - state.selected)
         self.microscope = Microscope(state)
         self.lens: Lens | None = None
         self._canvas = RowsWidget("microscope")
@@ -205,11 +205,11 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
 
     def _grow(self) -> None:
         """What the laboratory below has read since: it alone asks for news.  A cursor at the head goes on with it."""
-        grown = session.snapshot(self._reader)
+        grown = view_state.snapshot(self._reader)
         if [*map(len, grown.histories)] == [*map(len, self._recorded.histories)]:
             return
         self._recorded = grown
-        look = session.grown(self.microscope.look, grown.stops)
+        look = view_state.grown(self.microscope.look, grown.stops)
         if look != self.microscope.look:
             self.change(replace(self.microscope, look=look))
 
@@ -219,29 +219,29 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
         self.change(replace(self.microscope, look=look))
 
     def action_walk(self, by: int) -> None:
-        self._see(session.walk(self.microscope.look, self._recorded.stops, by))
+        self._see(view_state.walk(self.microscope.look, self._recorded.stops, by))
 
     def action_home(self) -> None:
         if self.microscope.listing:
             self.action_choose(-FAR)
         else:
-            self._see(session.home(self.microscope.look, self._recorded.stops))
+            self._see(view_state.home(self.microscope.look, self._recorded.stops))
 
     def action_end(self) -> None:
         if self.microscope.listing:
             self.action_choose(FAR)
         else:
-            self._see(session.end(self.microscope.look, self._recorded.stops))
+            self._see(view_state.end(self.microscope.look, self._recorded.stops))
 
     def action_nearest(self) -> None:
         if self.lens is not None and self.lens.nearest is not None:
-            self._see(session.seek(self.microscope.look, self._recorded.stops, self.lens.nearest))
+            self._see(view_state.seek(self.microscope.look, self._recorded.stops, self.lens.nearest))
 
     def action_run(self, by: int) -> None:
         if len(self._runs) > 1:
             look = self.microscope.look
             wanted = self._runs[(self._runs.index(look.selected) + by) % len(self._runs)]
-            self._see(session.select(look, len(self._reader.runs), wanted - look.selected))
+            self._see(view_state.select(look, len(self._reader.runs), wanted - look.selected))
 
     def action_choose(self, by: int) -> None:
         if self.lens is not None:

@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from bntui.language import N_, _
-from bntui.text import clean
+from bntui.text.language import N_, _
+from bntui.text.output import clean
 from bntui.viewer.palette import SpokenScreen
 
 

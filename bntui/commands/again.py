@@ -1,0 +1,103 @@
+"""How is a recording gone on with from the command line: resumed, or forked through its live trainer or a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bntui.commands.headless import lost
+from bntui.commands.show import find_run
+from bntui.errors import TrainerError, UsageError
+from bntui.link.client import IdleTrainer, Trainer
+from bntui.link.live import is_live
+from bntui.recording.copy import copied, writable
+from bntui.recording.history import ENDINGS
+from bntui.recording.reader import Reader
+from bntui.recording.recorded import recorded
+from bntui.scenario.fork import forked as valid_fork
+from bntui.text.language import _
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A keyframe of a run that a fork begins from."""
+
+    run: int
+    step: int
+    epoch: float
+
+
+def place(recording: Path, run: str | None, epoch: float | None, *, first: bool = False) -> Place:
+    """The last keyframe of a run (name or number) at or before an epoch; without one, the last (or the ``first``).
+
+    Raises:
+        UsageError: there is no such run or keyframe.
+        RecordingError: the file is not a recording, or damaged.
+    """
+    with closing(recorded(recording)) as reader:
+        index = find_run(reader, run)
+        history = reader.history(index)
+        row = 0 if first and epoch is None else history.at(float("inf") if epoch is None else epoch)
+        if row < 0:
+            sentence = _("run {run!r} has no keyframe at or before epoch {epoch:g}")
+            raise UsageError(sentence.format(run=reader.runs[index].name, epoch=epoch or 0))
+        return Place(index, int(history.step[row]), float(history.epoch[row]))
+
+
+def refuse_what_is_over(recording: Path) -> None:
+    """Raises UsageError where there is nothing to go on with."""
+    with closing(Reader(recording)) as reader:
+        over = [any(event.kind in ENDINGS for event in reader.events(run.index)) for run in reader.runs]
+    if over and all(over) and not is_live(recording):
+        raise UsageError(_("every run of {recording} is over: fork one of them").format(recording=recording))
+
+
+def on_own_ground(recording: Path) -> Path:
+    """The recording, or a copy of it where it cannot be written."""
+    return recording if writable(recording) else copied(recording)
+
+
+def resume(recording: Path, *, pace: float | None = None) -> Path:
+    """Start a trainer that goes on with a recording; the recording's path.
+
+    Raises:
+        TrainerError: why it cannot.
+        UsageError: it has a live trainer already.
+    """
+    if is_live(recording):
+        raise UsageError(_("{recording} is being trained: bntui attach {recording}").format(recording=recording))
+    return IdleTrainer.start().resume(recording, pace=pace)
+
+
+def fork(recording: Path, there: Place, changes: Sequence[tuple[str, object]], *, pace: float | None = None) -> Path:
+    """Begin a new run from a keyframe, through the live trainer or one that is started; the recording's path.
+
+    Raises:
+        ScenarioError: the changes are not valid.
+        UsageError: why the live trainer refuses.
+        TrainerError: why a new one cannot.
+    """
+    with closing(Reader(recording)) as reader:
+        valid_fork(reader.runs[there.run].config, changes)  # what is wrong is said before anything starts
+        wanted: Mapping[str, Any] = {"run": there.run, "step": there.step, "changes": list(map(list, changes))}
+        trainer = Trainer.connect(recording)
+        if trainer is None:
+            return IdleTrainer.start().resume(recording, fork=wanted, pace=pace)
+        with closing(trainer):
+            before = trainer.receive()
+            asked, taken, runs = 0 if before is None else before.commands, False, len(reader.runs)
+            trainer.send("fork", **wanted)
+            while (status := trainer.receive()) is not None:
+                reader.refresh()
+                taken = taken or status.commands > asked
+                if status.refused > asked:
+                    raise UsageError(status.refusal)
+                new = (run.fork for run in reader.runs[runs:])
+                if any(made is not None and (made.run, made.step) == (there.run, there.step) for made in new):
+                    return recording
+    if taken:
+        raise TrainerError(lost(recording))
+    return IdleTrainer.start().resume(recording, fork=wanted, pace=pace)  # it was about to end: all runs are over

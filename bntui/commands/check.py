@@ -1,0 +1,57 @@
+"""Is a scenario valid, and can the data be read that it names?  Without torch or scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bntui.errors import ScenarioError
+from bntui.recording.reading import task_line
+from bntui.scenario.checks import CLASSES, Facts, problems, sample_count, task
+from bntui.scenario.gallery import find
+from bntui.scenario.load import Scenario, load
+from bntui.scenario.schema import Data
+from bntui.scenario.sources import kind_of
+from bntui.text.language import _, ngettext
+
+
+def checked(name: str, *, read: bool) -> Iterator[str]:
+    """Lines about a valid scenario: its runs, its task, and how its data file is read.
+
+    Args:
+        name: a path, or the name of a built-in scenario.
+        read: read the data file, and check that the runs fit what is in it.
+
+    Raises:
+        UsageError, ScenarioError, DataError: what is wrong.
+    """
+    scenario = load(find(name))
+    count = len(scenario.runs)
+    lines = list(_of_data(scenario)) if read else []
+    yield ngettext("{name}: valid, {count} run", "{name}: valid, {count} runs", count).format(name=name, count=count)
+    yield from (f"  {line}" for line in lines)
+
+
+def _of_data(scenario: Scenario) -> Iterator[str]:
+    config = scenario.runs[0].config
+    if kind_of(config.data.source) == "built-in":
+        yield _("data: {summary}").format(summary=_of_builtin(config.data))
+        return
+    from bntui.trainer.data.dataset import load_data
+
+    data = load_data(config.data, scenario.path.parent if scenario.path else Path.cwd(), config.seed)
+    facts = Facts(len(data), data.task, data.x.shape[1:], len(data.classes) or data.y.shape[1])
+    wrong = dict.fromkeys(problem for run in scenario.runs for problem in problems(run.config, facts))
+    if wrong:
+        raise ScenarioError(tuple(wrong))
+    assert data.reading is not None
+    first, *others = data.reading.lines()
+    yield _("data: {summary}").format(summary=first)
+    yield from (f"  {line}" for line in others)
+
+
+def _of_builtin(data: Data) -> str:
+    """Known by name: loading it would import scikit-learn."""
+    count = sample_count(data) or 0
+    samples = ngettext("{count} sample", "{count} samples", count).format(count=f"{count:,}")
+    return " · ".join((data.source, samples, task_line(task(data) or "", CLASSES.get(data.source, 0))))

@@ -1,0 +1,107 @@
+"""Is this terminal and this machine fit: what a bug report needs, and what a slow screen explains."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+from dataclasses import asdict, dataclass
+
+import bntui
+from bntui.commands.preference import configuration_path
+from bntui.recording.names import recordings_folder
+from bntui.text.language import N_, _, spoken
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    """In English, as in JSON; translated where it is shown."""
+    value: str
+    fine: bool
+    advice: str = ""
+
+
+def examine() -> list[Finding]:
+    """Versions, terminal, folder and devices, in that order."""
+    return [*_versions(), *_terminal(), _folder(), *_devices()]
+
+
+def as_record(findings: list[Finding]) -> list[dict[str, object]]:
+    return [asdict(finding) for finding in findings]
+
+
+def _versions() -> list[Finding]:
+    advice = _("bntui needs Python 3.11")
+    python = Finding("python", platform.python_version(), sys.version_info >= (3, 11), advice)
+    packages = ("textual", "plotext", "numpy", "torch", "scikit-learn")
+    found = [Finding(name, importlib.metadata.version(name), fine=True) for name in packages]
+    return [
+        Finding("bntui", bntui.__version__, fine=True),
+        python,
+        *found,
+        Finding("sqlite", sqlite3.sqlite_version, True),
+    ]
+
+
+def colours() -> str:
+    """What the terminal says of its colours; SSH does not forward COLORTERM, so 256 is common there."""
+    if os.environ.get("NO_COLOR"):
+        return _("none (NO_COLOR)")
+    if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+        return _("24 bit")
+    return "256" if "256color" in os.environ.get("TERM", "") else "16"
+
+
+def _terminal() -> list[Finding]:
+    size = shutil.get_terminal_size()
+    encoding = (sys.stdout.encoding or "").lower()
+    term = os.environ.get("TERM", "")
+    chosen = _("{language} (configuration: {path})")
+    return [
+        Finding(
+            N_("terminal"), term or _("none"), term not in ("", "dumb"), _("set TERM, for instance xterm-256color")
+        ),
+        Finding(
+            N_("size"), f"{size.columns}x{size.lines}", size.columns >= 80 and size.lines >= 24, _("80x24 or more")
+        ),
+        Finding(N_("colours"), colours(), fine=True),
+        Finding(
+            N_("encoding"),
+            encoding or _("unknown"),
+            encoding.startswith("utf"),
+            _("set LANG=C.UTF-8 or another UTF-8 locale"),
+        ),
+        Finding(N_("language"), chosen.format(language=spoken(), path=configuration_path()), fine=True),
+        Finding("ssh", _("yes") if "SSH_CONNECTION" in os.environ else _("no"), fine=True),
+    ]
+
+
+def _folder() -> Finding:
+    folder = recordings_folder()
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    writable = os.access(place, os.W_OK)
+    value = _("{folder} ({free:.1f} GB free)").format(folder=folder, free=free / 1e9)
+    return Finding(N_("recordings"), value, writable and free > 1e9, _("name a folder with room by -o FILE"))
+
+
+def _devices() -> list[Finding]:
+    import torch
+
+    from bntui.trainer.device import available_devices
+
+    names = [
+        f"{device} ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else device
+        for device in available_devices()
+    ]
+    capability = torch.backends.cpu.get_cpu_capability()
+    return [
+        Finding(N_("devices"), ", ".join(names), fine=True),
+        Finding("cpu", _("{cores} cores, {capability}").format(cores=os.cpu_count(), capability=capability), fine=True),
+    ]

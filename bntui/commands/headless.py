@@ -1,0 +1,185 @@
+"""Training without a screen: a progress bar for people, JSON lines for programs."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bntui.commands.show import data_lines, plain
+from bntui.errors import BntuiError, TrainerError
+from bntui.link import OVER, Status
+from bntui.link.client import ME, Trainer
+from bntui.recording.history import ENDINGS
+from bntui.recording.reader import Reader
+from bntui.recording.recorded import moved_to
+from bntui.text.figures import brief, number
+from bntui.text.language import _
+from bntui.text.output import json_text, say
+
+ENDS = (*ENDINGS, "interrupted")
+"""Kinds of events after which a trainer may go."""
+
+
+class Reporter(Protocol):
+    """Says how training goes on."""
+
+    def report(self, reader: Reader, status: Status) -> None: ...
+
+
+@dataclass(slots=True)
+class Known:
+    """What a recording held before: that is not told again."""
+
+    epochs: dict[int, int] = field(default_factory=dict)
+    """Rows of each run."""
+    events: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recording: Path) -> Known:
+        """All that there is now."""
+        with contextlib.closing(Reader(recording)) as reader:
+            runs = [run.index for run in reader.runs]
+            return cls({n: len(reader.history(n)) for n in runs}, {n: len(reader.events(n)) for n in runs})
+
+
+@dataclass(slots=True)
+class JsonLines:
+    """One line per epoch of each run and per event, on stdout."""
+
+    known: Known
+
+    def report(self, reader: Reader, status: Status) -> None:  # noqa: ARG002
+        for run in reader.runs:
+            history, events = reader.history(run.index), reader.events(run.index)
+            for row in range(self.known.epochs.get(run.index, 0), len(history)):
+                if history.epoch_end[row]:
+                    names = ("epoch", "step", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "wait")
+                    figures = {name: getattr(history, name)[row] for name in names}
+                    self.line(run=run.name, **figures)
+            self.known.epochs[run.index] = len(history)
+            for event in events[self.known.events.get(run.index, 0) :]:
+                self.line(event=event.kind, run=run.name, epoch=event.epoch, step=event.step, message=event.message)
+            self.known.events[run.index] = len(events)
+
+    @staticmethod
+    def line(**record: Any) -> None:
+        say(json_text(plain(record)))
+
+
+class ProgressBars:
+    """A bar per run on stderr, with rate, remaining time and losses; events stand above them."""
+
+    def __init__(self, progress: Progress, known: Known) -> None:
+        self._progress = progress
+        self._known = known
+        self._tasks: dict[int, Any] = {}
+
+    def report(self, reader: Reader, status: Status) -> None:
+        if not self._tasks and not self._known.epochs:  # a new recording
+            for line in data_lines(reader):
+                self._progress.console.print(line, markup=False, highlight=False)
+        for run in reader.runs:
+            history = reader.history(run.index)
+            if run.index not in self._tasks:
+                self._tasks[run.index] = self._progress.add_task(
+                    run.label or run.name, total=run.epochs, rate="", losses=""
+                )
+            self._progress.update(
+                self._tasks[run.index],
+                completed=int(history.epoch[-1]),
+                rate=_("{rate} epochs/s").format(rate=number(status.rate, 6, 1)) if status.rate else "",
+                losses=_("loss {training}  val {validation}").format(
+                    training=brief(history.train_loss[-1]), validation=brief(history.val_loss[-1])
+                ),
+            )
+            events = reader.events(run.index)
+            for event in events[self._known.events.get(run.index, 0) :]:
+                if event.kind != "finished":
+                    self._progress.console.print(
+                        f"{run.label or run.name}: {event.text}", markup=False, highlight=False
+                    )
+            self._known.events[run.index] = len(events)
+
+
+@contextlib.contextmanager
+def reporter(known: Known, *, as_json: bool) -> Iterator[Reporter]:
+    """Bars on stderr, or JSON lines on stdout, of what was not known before."""
+    if as_json:
+        yield JsonLines(known)
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[losses]}"),
+    )
+    with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=8) as progress:
+        yield ProgressBars(progress, known)
+
+
+def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Path:
+    """Report until the trainer is done; what is ``known`` is not told again.
+
+    Returns:
+        The recording, which may have been renamed.
+
+    Raises:
+        TrainerError: the trainer failed, with what it said last.
+        KeyboardInterrupt: Ctrl+C; a trainer that was started here has been told to stop, and everything is saved.
+    """
+    trainer = Trainer.connect(recording)
+    reader = Reader(recording)
+    interrupted = False
+    last = Status("running", None, 0.0, 0)
+    with reporter(known or Known(), as_json=as_json) as out:
+        while trainer is not None:
+            try:
+                status = trainer.receive()
+                if status is None:
+                    break
+                last = status
+                moved_to(reader, status.recording)
+                reader.refresh()
+                out.report(reader, status)
+                if status.state in OVER:
+                    reader.release()  # the trainer is about to fold the journal in
+            except KeyboardInterrupt:
+                interrupted = True
+                if last.owner != ME:
+                    said = _("training goes on; stop it with: bntui stop {recording}").format(recording=reader.path)
+                    print(said, file=sys.stderr)
+                    raise
+                with contextlib.suppress(BntuiError):
+                    trainer.send("stop")
+            except BrokenPipeError:  # whoever read our lines has gone
+                if last.owner == ME:
+                    trainer.send("stop")
+                raise
+        reader.refresh()
+        out.report(reader, last)
+    if trainer is not None:
+        trainer.close()
+    ended = all(any(event.kind in ENDS for event in reader.events(run.index)) for run in reader.runs)
+    reader.close()
+    state = last.state if last.state in OVER else "finished" if ended else "failed"
+    if as_json:
+        JsonLines.line(event="end", state=state, recording=str(reader.path))
+    if interrupted:
+        raise KeyboardInterrupt
+    if state == "failed":
+        raise TrainerError(last.message or lost(reader.path))
+    return reader.path
+
+
+def lost(recording: Path) -> str:
+    """What is said of a trainer that ended without a word."""
+    return _("the trainer of {recording} ended unexpectedly; what it recorded is intact").format(recording=recording)

@@ -1,0 +1,115 @@
+"""Which language does the user want: said on the command line, in the configuration, or by the locale?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from bntui.errors import UsageError
+from bntui.text.language import LANGUAGES, _
+from bntui.text.library_messages import in_toml, reason
+
+OPTION: Final = "--lang"
+VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
+"""Where POSIX says which language a user reads, the strongest first."""
+
+
+def taken(arguments: Sequence[str]) -> tuple[list[str], str | None]:
+    """The command line without ``--lang``, wherever it stands in it, and what it asked for; the last one counts.
+
+    It is looked for before anything else is understood, for the help and the errors of the rest are to be in it.
+
+    Raises:
+        UsageError: no language follows it.
+    """
+    rest: list[str] = []
+    asked: str | None = None
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            return [*rest, word, *words], asked
+        if word == OPTION:
+            asked = next(words, None)
+            if asked is None:
+                raise UsageError(_("{option} needs a language: {languages}").format(option=OPTION, languages=_spoken()))
+        elif word.startswith(f"{OPTION}="):
+            asked = word.removeprefix(f"{OPTION}=")
+        else:
+            rest.append(word)
+    return rest, asked
+
+
+def preferred(asked: str | None = None, environment: Mapping[str, str] = os.environ) -> str:
+    """What was asked for, else the configuration's ``language``, else the locale's, else English.
+
+    Raises:
+        UsageError: a language that is not spoken here, or a configuration that cannot be read.
+    """
+    if asked is not None:
+        return known(asked, OPTION)
+    configured = _configured()
+    return by_locale(environment) if configured is None else configured
+
+
+def by_locale(environment: Mapping[str, str] = os.environ) -> str:
+    """The language of the locale, English where it is not spoken here.
+
+    The first variable that is set decides, as everywhere in POSIX; before it comes gettext's ``LANGUAGE``, which may
+    list several and means nothing in the C locale.
+    """
+    locale = next((environment[name] for name in VARIABLES if environment.get(name)), "")
+    several = environment.get("LANGUAGE", "") if locale not in ("", "C", "POSIX") else ""
+    for wanted in (*filter(None, several.split(":")), locale):
+        language = wanted.partition(".")[0].partition("@")[0].replace("-", "_").partition("_")[0].lower()
+        if language in LANGUAGES:
+            return language
+    return "en"
+
+
+def configuration_path() -> Path:
+    """The user's configuration: a TOML file with ``language = "ko"``."""
+    if sys.platform == "linux":  # as platformdirs has it, whose imports would cost every command 7 ms
+        folder = os.environ.get("XDG_CONFIG_HOME", "").strip() or os.path.expanduser("~/.config")
+        return Path(folder) / "bntui" / "config.toml"
+    from platformdirs import user_config_path
+
+    return user_config_path("bntui") / "config.toml"
+
+
+def _configured() -> str | None:
+    path = configuration_path()
+    if not path.is_file():
+        return None
+    import tomllib
+
+    text = ""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        configuration = tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(_("{path}: cannot be read: {reason}").format(path=path, reason=reason(error))) from error
+    except ValueError as error:
+        words, line = in_toml(error, text)
+        place = path if line is None else f"{path}:{line}"
+        raise UsageError(f"{place}: {_('not valid TOML: {reason}').format(reason=words)}") from error
+    language = configuration.get("language")
+    return None if language is None else known(language, f"{path}: language")
+
+
+def known(language: object, where: str) -> str:
+    """The language, if it is one that is spoken here.
+
+    Raises:
+        UsageError: it is none; ``where`` says who asked for it.
+    """
+    if language not in LANGUAGES:
+        sentence = _("{where} = {language!r}: choose {languages}")
+        raise UsageError(sentence.format(where=where, language=language, languages=_spoken()))
+    return str(language)
+
+
+def _spoken() -> str:
+    return _("{one} or {other}").format(one=LANGUAGES[0], other=LANGUAGES[1])

@@ -1,0 +1,181 @@
+"""A keyframe for people and programs: as text, or as JSON with the names that the documentation promises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from rich.cells import cell_len
+
+from bntui.errors import UsageError
+from bntui.insight.verdicts import verdict_of
+from bntui.keyframe import QUANTITIES, STATISTICS, Distribution, Keyframe, LayerMeasures
+from bntui.recording.reader import Reader
+from bntui.recording.reading import from_meta, task_line
+from bntui.recording.sentences import why_stopped
+from bntui.text.figures import MINUS, brief, number, whole
+from bntui.text.language import _
+from bntui.text.output import json_text
+from bntui.text.widths import ljust, rjust
+
+LAYER_FIGURES = (
+    "weight_norm", "weight_gradient_norm", "activation_gradient_norm", "update_ratio", "dead_fraction",
+    "saturated_fraction",
+)  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON can carry: non-finite numbers are the strings NaN, Infinity, -Infinity."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def find_run(reader: Reader, run: str | None) -> int:
+    """Number of a run that is given by name, in either language, or by number (from 0); the first without one."""
+    if run is None:
+        return 0
+    for names in ([info.name for info in reader.runs], [info.label for info in reader.runs]):
+        if run in names:
+            return names.index(run)
+    if run.isdecimal() and int(run) < len(reader.runs):
+        return int(run)
+    sentence = _("{path} has no run {run!r}; its runs are {runs}")
+    runs = ", ".join(f"{info.index} {info.label or info.name!r}" for info in reader.runs)
+    raise UsageError(sentence.format(path=reader.path, run=run, runs=runs))
+
+
+def find_keyframe(reader: Reader, run: int, epoch: float | None) -> Keyframe:
+    """The last keyframe of a run, or its last one at or before an epoch."""
+    row = reader.history(run).at(math.inf if epoch is None else epoch)
+    if row < 0:
+        sentence = _("{path} has no keyframe of run {run!r} at or before epoch {epoch}")
+        raise UsageError(sentence.format(path=reader.path, run=reader.runs[run].name, epoch=epoch))
+    return reader.keyframe(run, row)
+
+
+def as_json(reader: Reader, frame: Keyframe) -> str:
+    """One keyframe as a JSON object."""
+    early = frame.early_stopping
+    record = {
+        "run": reader.runs[frame.run].name,
+        "epoch": frame.epoch,
+        "step": frame.step,
+        "lr": frame.lr,
+        "batch_loss": frame.batch_loss,
+        "train_loss": frame.train_loss,
+        "val_loss": frame.val_loss,
+        "train_accuracy": frame.train_accuracy,
+        "val_accuracy": frame.val_accuracy,
+        "wall_time": frame.wall_time,
+        "weights_digest": frame.weights_digest,
+        "batch": {"indices": frame.batch_indices},
+        "task": reader.task,
+        "classes": _classes(reader),
+        "layers": [_layer(layer) for layer in frame.layers],
+        "early_stopping": early and {field.name: getattr(early, field.name) for field in fields(early)},
+    }
+    return json_text(plain(record))
+
+
+def _classes(reader: Reader) -> int:
+    """Number of classes; 0 in regression."""
+    found = from_meta(reader.meta)
+    if found is not None:
+        return found.classes
+    return reader.runs[0].layers[-1].shape[-1] if reader.task == "classification" else 0
+
+
+def data_lines(reader: Reader) -> Iterator[str]:
+    """What was learned from, the task, and how a file was read; an older recording knows less."""
+    found = from_meta(reader.meta)
+    if found is not None:
+        lines = found.lines()
+        yield _("data: {summary}").format(summary=next(lines))
+        yield from (f"  {line}" for line in lines)
+        return
+    yield _("data: {summary}").format(summary=task_line(reader.task, _classes(reader)))
+
+
+def _layer(layer: LayerMeasures) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": layer.name, "kind": layer.kind}
+    for quantity in QUANTITIES:
+        values: Distribution | None = getattr(layer, quantity)
+        record[quantity] = values and {name: getattr(values, name) for name in STATISTICS}
+    record |= {name: getattr(layer, name) for name in LAYER_FIGURES}
+    norm, dropout = layer.batch_norm, layer.dropout
+    record["batch_norm"] = norm and {field.name: getattr(norm, field.name) for field in fields(norm)}
+    record["dropout"] = dropout and {"p": dropout.p, "kept_fraction": dropout.kept_fraction}
+    return record
+
+
+def as_text(reader: Reader, frame: Keyframe) -> str:
+    """One keyframe as an aligned text."""
+    return "\n".join(_lines(reader, frame))
+
+
+def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
+    score = _("accuracy") if reader.task == "classification" else "R²"
+    others = [info.name for info in reader.runs if info.index != frame.run]
+    yield f"{reader.title} · {reader.runs[frame.run].label or reader.runs[frame.run].name}"
+    yield from data_lines(reader)
+    if others:
+        yield _("other runs, by --run: {names}").format(names=", ".join(others))
+    for event in reader.events(frame.run):
+        if event.epoch <= frame.epoch:
+            yield _("epoch {epoch:g}: {event}").format(epoch=event.epoch, event=event.text)
+    yield _("epoch {epoch:g}   step {step}   learning rate {lr:g}   batch of {batch}").format(
+        epoch=frame.epoch, step=whole(frame.step), lr=frame.lr, batch=len(frame.batch_indices)
+    )
+    parts = (_("training"), _("validation"))
+    width = max(map(cell_len, parts))
+    figures = _("{part}   loss {loss:.6g}   {score} {value}")
+    trained, held_out = brief(frame.train_accuracy), brief(frame.val_accuracy)
+    so_far = figures.format(part=ljust(parts[0], width), loss=frame.train_loss, score=score, value=trained)
+    yield f"{so_far}   {_('(the epoch so far)')}"
+    validated = figures.format(part=ljust(parts[1], width), loss=frame.val_loss, score=score, value=held_out)
+    forgotten = reader.runs[frame.run].config["training"].get("validation_mode") == "training"
+    yield f"{validated}   ({_('in training mode')})" if forgotten else validated
+    early = frame.early_stopping
+    if early is not None:
+        rule = reader.runs[frame.run].early_stopping
+        why = why_stopped(early, None if rule is None else rule["baseline"])
+        waiting = _("wait {wait}/{patience}").format(wait=early.wait, patience=early.patience)
+        yield _("early stopping   {monitor} best {best} at epoch {epoch}   {state}").format(
+            monitor=early.monitor, best=brief(early.best, 6), epoch=early.best_epoch, state=why or waiting
+        )
+    yield ""
+    yield from _table(frame)
+    if frame.layers:
+        verdict = verdict_of(frame.layers)
+        yield _("gradients   {verdict}").format(verdict=verdict.sentence)
+    for layer in frame.layers:
+        if layer.dropout is not None:
+            yield _("dropout in {layer}: kept {kept:.1%}, expected {expected:.1%}").format(
+                layer=layer.name, kept=layer.dropout.kept_fraction, expected=1 - layer.dropout.p
+            )
+
+
+def _spread(values: Distribution) -> str:
+    """Mean ± standard deviation in columns that hold whatever the figures are."""
+    return f"{number(values.mean, 8)} ± {number(values.std, 7)}".replace(MINUS, "-")
+
+
+def _table(frame: Keyframe) -> Iterator[str]:
+    """Mean ± standard deviation of each layer at three places, its gradient and how far the step moved it."""
+    width = max(cell_len(text) for text in (_("layer"), *(layer.name for layer in frame.layers)))
+    heads = "  ".join(rjust(head, 18) for head in (_("before norm"), _("after norm"), _("after activation")))
+    yield f"{ljust(_('layer'), width)}  {heads}  {'|∂L/∂W|':>9}  {'|Δw|/|w|':>9}"
+    for layer in frame.layers:
+        values = (layer.pre_norm, layer.normalized, layer.output)
+        columns = "  ".join(f"{'—' if v is None else _spread(v):>18}" for v in values)
+        yield f"{ljust(layer.name, width)}  {columns}  {layer.weight_gradient_norm:9.2e}  {layer.update_ratio:9.2e}"

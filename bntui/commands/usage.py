@@ -1,0 +1,107 @@
+"""How is the command line explained, and what is said where it was not understood, in the reader's language?
+
+Typer's own help page measures letters, not cells, and most of its own words cannot be translated: the page is
+written here.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from rich.cells import cell_len
+from typer.core import TyperCommand, TyperGroup
+
+from bntui.commands.preference import OPTION
+from bntui.errors import UsageError
+from bntui.text.language import LANGUAGES, N_, _
+from bntui.text.library_messages import told
+from bntui.text.widths import ljust, wrap
+
+LANGUAGE_VALUES: Final = "|".join(LANGUAGES)
+LANGUAGE_HELP: Final = N_("Language; by default the configuration's, else the locale's.")
+WIDEST: Final = 100
+"""Cells of a line that is still read with ease."""
+
+REFUSALS: Final = (
+    N_("Missing argument '{name}'."),
+    N_("No such command '{name}'."),
+    N_("No such option: {name} (Possible options: {names})"),
+    N_("No such option: {name} Did you mean {names}?"),
+    N_("No such option: {name}"),
+    N_("Option '{name}' requires an argument."),
+    N_("Option '{name}' does not take a value."),
+    N_("Got unexpected extra argument(s) ({words})"),
+    N_("Invalid value for '{name}': "),
+)
+"""Typer's sentences, the longer of two that begin alike first."""
+REASONS: Final = (
+    N_("Input should be a valid integer, unable to parse string as an integer"),
+    N_("Input should be a valid number, unable to parse string as a number"),
+    N_("Input should be greater than or equal to {least}"),
+)
+"""What it says of a value."""
+
+
+class Command(TyperCommand):
+    """A command that explains itself by :func:`page`."""
+
+    def get_help(self, ctx: Any) -> str:
+        return page(self, ctx)
+
+
+class Group(TyperGroup):
+    """All commands, explained by :func:`page`."""
+
+    def get_help(self, ctx: Any) -> str:
+        return page(self, ctx)
+
+
+def page(command: Any, context: Any) -> str:
+    """The help of a command: how it is called, what it does, its arguments, options and commands."""
+    cells = min(shutil.get_terminal_size().columns, WIDEST)
+    arguments = [(_name(param), param.help) for param in command.params if param.param_type_name == "argument"]
+    options = [(_name(param), param.help) for param in command.params if param.param_type_name == "option"]
+    if context.parent is not None:
+        options.append((f"{OPTION} {LANGUAGE_VALUES}", LANGUAGE_HELP))
+    options.append((", ".join(context.help_option_names), N_("Show this page.")))
+    commands = [(name, inner.help) for name, inner in getattr(command, "commands", {}).items()]
+    usage = [context.command_path, *(name for name, _help in arguments), _("[OPTIONS]")]
+    if commands:
+        usage[1:] = [_("[OPTIONS]"), _("COMMAND …")]
+    lines = [f"{_('Usage:')} {' '.join(usage)}", "", *_indented(command.help, 2, cells)]
+    for heading, rows in ((_("Arguments:"), arguments), (_("Options:"), options), (_("Commands:"), commands)):
+        if rows:
+            lines += ["", heading, *_table(rows, cells)]
+    return "\n".join(lines)
+
+
+def _name(param: Any) -> str:
+    """What is typed: ``SCENARIO``, ``-o, --output FILE``."""
+    value = param.metavar or ""
+    return value if param.param_type_name == "argument" else f"{', '.join(param.opts)} {value}".rstrip()
+
+
+def _table(rows: Sequence[tuple[str, str | None]], cells: int) -> Iterator[str]:
+    names = max(cell_len(name) for name, _help in rows)
+    for name, text in rows:
+        first, *rest = _indented(text, names + 4, cells)
+        yield f"  {ljust(name, names)}  {first.lstrip()}"
+        yield from rest
+
+
+def _indented(text: str | None, indent: int, cells: int) -> list[str]:
+    """A text in the language in use, in lines."""
+    translated = _(text) if text else ""
+    return [" " * indent + line for line in wrap(translated, cells - indent)]
+
+
+def refused(message: str, command_path: str) -> UsageError:
+    """What Typer says of a command line that it does not understand, and where to read on."""
+    more = _("{command} --help says what there is").format(command=command_path)
+    invalid = re.fullmatch(r"(Invalid value for '.*?': )(.*)", message, re.DOTALL)
+    if invalid:  # a sentence of its own follows
+        return UsageError(f"{told(invalid[1], REFUSALS)}{told(invalid[2], REASONS)}\n{more}")
+    return UsageError(f"{told(message, REFUSALS)}\n{more}")

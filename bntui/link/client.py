@@ -1,0 +1,211 @@
+"""The viewer's end of the wire: starts trainer processes, commands them, hears their status."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from bntui.errors import TrainerError
+from bntui.link import Command, Status, TurnedAwayError, command_line, wire
+from bntui.link.address import runtime_folder
+from bntui.link.job import Answer, Job
+from bntui.link.live import dial
+from bntui.link.requests import ForkRequest
+from bntui.link.wire import FrameError, Lines
+from bntui.text.language import _, spoken
+
+ME: Final = secrets.token_hex(8)
+"""Name of this process for trainers: those that it starts are its own."""
+
+
+class Trainer:
+    """A connection to a live trainer."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lines = Lines()
+
+    @classmethod
+    def connect(cls, recording: Path) -> Trainer | None:
+        """The trainer of a recording; None where none is live."""
+        connection = dial(recording)
+        return None if connection is None else cls(connection)
+
+    def send(self, command: Command, **arguments: object) -> None:
+        """Command the trainer.
+
+        Raises:
+            TrainerError: it is gone.
+        """
+        try:
+            self._connection.sendall(command_line(command, **arguments))
+        except OSError as error:
+            raise TrainerError(_("the trainer of this recording is gone; what it recorded is saved")) from error
+
+    def receive(self, timeout: float | None = None) -> Status | None:
+        """Wait for the next status; of several that wait, the latest.  None when the trainer has hung up.
+
+        Raises:
+            TimeoutError: nothing came within ``timeout`` seconds.
+            TrainerError: the trainer serves no more clients, or what answers is not a trainer.
+        """
+        found: list[bytes | FrameError] = []
+        while not found:
+            try:
+                self._connection.settimeout(timeout)
+                piece = self._connection.recv(65536)
+            except TimeoutError:
+                raise
+            except OSError:
+                return None
+            if not piece:
+                return None
+            found = self._lines.add(piece)
+        try:
+            if isinstance(found[-1], FrameError):
+                raise found[-1]
+            return Status.parse(found[-1])
+        except TurnedAwayError as error:
+            raise TrainerError(str(error)) from error
+        except FrameError as error:
+            sentence = _("what answers on this recording's socket is not a trainer of this bntui: {reason}")
+            raise TrainerError(sentence.format(reason=error)) from error
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # wakes a thread that waits in receive
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+
+class IdleTrainer:
+    """A trainer process that was started ahead of time, so that choosing a scenario trains at once."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, log: Path) -> None:
+        self._process = process
+        self.pid = process.pid
+        self._control = control
+        self._log = log
+
+    @classmethod
+    def start(cls) -> IdleTrainer:
+        """Start one, in a session of its own: it outlives this terminal once it has a job.
+
+        It gets no terminal: what it prints goes to a log, so that nothing can corrupt the screen.
+        """
+        ours, theirs = socket.socketpair()
+        handle, name = tempfile.mkstemp(prefix="trainer-", suffix=".log", dir=runtime_folder())
+        log = Path(name)
+        with theirs, os.fdopen(handle, "wb") as output:
+            process = subprocess.Popen(
+                # -P: nothing is imported from the folder that the user happens to stand in
+                [sys.executable, "-P", "-m", "bntui.trainer", str(theirs.fileno()), str(log)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        return cls(process, ours, log)
+
+    def open(
+        self,
+        scenario: Path,
+        recording: Path | None,
+        overrides: Sequence[tuple[str, object]] = (),
+        *,
+        text: str | None = None,
+        start: bool = True,
+        pace: float | None = None,
+    ) -> Path:
+        """Give it its job and wait until the first keyframes are recorded; the recording's path.
+
+        Args:
+            text: the scenario as it was read and checked; by default the trainer reads the file.
+            recording: where to record; None chooses a new name in the user's folder.
+            start: begin training at once, or wait for a command.
+            pace: epochs a second; None is unthrottled.
+
+        Raises:
+            TrainerError: with the message and the exit code of the error that the trainer met.
+        """
+        return self._do(
+            Job(
+                resume=False,
+                scenario=str(scenario.absolute()),
+                text=text,
+                recording=None if recording is None else str(recording.resolve()),
+                overrides=tuple(overrides),
+                start=start,
+                pace=pace,
+                language=spoken(),  # its errors are shown to this user
+                owner=ME,
+            )
+        )
+
+    def resume(
+        self, recording: Path, *, fork: Mapping[str, Any] | None = None, start: bool = True, pace: float | None = None
+    ) -> Path:
+        """Let it go on with a recording, and wait until it stands where that ends; the recording's path.
+
+        Args:
+            fork: a run to begin from one of its keyframes: ``run``, ``step`` and ``changes`` as in the command.
+            start: train at once; what had been asked for before is done in any case.
+            pace: epochs a second; None is unthrottled.
+
+        Raises:
+            TrainerError: with the message and the exit code of the error that the trainer met.
+        """
+        wanted = None if fork is None else ForkRequest.parse(fork)
+        where = str(recording.resolve())
+        return self._do(
+            Job(resume=True, recording=where, fork=wanted, start=start, pace=pace, language=spoken(), owner=ME)
+        )
+
+    def _do(self, job: Job) -> Path:
+        try:
+            self._control.sendall(job.line())
+            with self._control.makefile("rb") as lines:
+                line = lines.readline(wire.LONGEST_FRAME)
+        except OSError:
+            line = b""
+        except BaseException:  # Ctrl+C: nobody would know of a training that begins now
+            self.discard()
+            raise
+        self._control.close()
+        if not line:
+            self._process.wait()
+            sentence = _("the trainer ended before it began: its last words are in {log}")
+            raise TrainerError(sentence.format(log=self._log))
+        try:
+            answer = Answer.parse(line)
+        except FrameError as error:
+            self._process.kill()
+            self._process.wait()
+            sentence = _("the trainer gave no answer that can be understood: its last words are in {log}")
+            raise TrainerError(sentence.format(log=self._log)) from error
+        if answer.recording is None:
+            self._process.wait()
+            failed = TrainerError(answer.error)
+            failed.exit_code = answer.exit_code
+            raise failed
+        # it outlives us; while we live, its end is to leave no zombie
+        threading.Thread(target=self._process.wait, daemon=True).start()
+        return Path(answer.recording)
+
+    def discard(self) -> None:
+        """End it unused."""
+        self._control.close()
+        with contextlib.suppress(OSError):
+            self._log.unlink()
+        # it may still be importing torch: nothing is lost by a kill
+        self._process.kill()
+        self._process.wait()

@@ -1,0 +1,41 @@
+"""Aligns, wraps and splits text by terminal cells: a Korean syllable takes two."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+
+
+def wrap(sentence: str, cells: int) -> list[str]:
+    """The sentence in lines of at most ``cells`` cells, broken between words, or in a word that is longer."""
+    lines: list[str] = []
+    for word in sentence.split():
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= cells:
+            lines[-1] += f" {word}"
+        else:
+            lines += chop_cells(word, max(cells, 2))
+    return lines or [""]
+
+
+def ljust(words: str, cells: int) -> str:
+    """Like ``str.ljust``, in cells: words with spaces after them, never cut."""
+    return words + " " * (cells - cell_len(words))
+
+
+def rjust(words: str, cells: int) -> str:
+    """Like ``str.rjust``, in cells: words with spaces before them, never cut."""
+    return " " * (cells - cell_len(words)) + words
+
+
+def center(words: str, cells: int) -> str:
+    """Like ``str.center``, in cells."""
+    return ljust(" " * ((cells - cell_len(words)) // 2) + words, cells)
+
+
+def parted(words: str, cells: int) -> tuple[str, str]:
+    """Words before and after so many cells; of a wide character that stands across, each part gets a space."""
+    at = 0
+    for place, char in enumerate(words):
+        if at >= cells:
+            return set_cell_size(words, cells), " " * (at - cells) + words[place:]
+        at += cell_len(char)
+    return words[:-1] + " " if at > cells else words, " " * max(at - cells, 0)

@@ -1,0 +1,133 @@
+"""How does a recording begin: its name, held against all others, and what is noted of the scenario and this machine?"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import bntui
+from bntui.errors import NameTakenError, RecordingError
+from bntui.recording.names import new_path
+from bntui.recording.reader import Reader
+from bntui.recording.reading import KEY
+from bntui.recording.writer import Writer
+from bntui.scenario.load import Scenario, parse
+from bntui.text.language import _
+from bntui.trainer.bench import Bench
+from bntui.trainer.lock import Hold
+
+
+def created(scenario: Scenario, recording: Path | None, meta: Mapping[str, str]) -> tuple[Writer, Hold]:
+    """A draft of the recording, and the name that it will have, held; a new name of the user's folder by default."""
+    held = Hold(recording) if recording is not None else _new_name(scenario)
+    try:
+        return Writer.draft(held.recording, meta), held
+    except BaseException:
+        held.release()
+        raise
+
+
+def publish(writer: Writer, held: Hold, scenario: Scenario, *, chosen: bool) -> Hold:
+    """Give a draft its name; where that is taken meanwhile, another one, unless the user has chosen it.
+
+    Returns:
+        The hold on the recording.
+
+    Raises:
+        NameTakenError: the name that was chosen is taken.
+        StorageError: the disk is full, or the file system refuses.
+    """
+    while True:
+        try:
+            writer.publish(held.recording)
+            held.hold_file(locked=True)
+            return held
+        except NameTakenError:  # by somebody who does not know of our lock
+            if chosen:
+                raise
+            held.release()
+            held = _new_name(scenario)
+
+
+def folder_of(scenario: Scenario) -> Path:
+    """The folder from which a scenario names its data files."""
+    return scenario.path.parent if scenario.path else Path.cwd()
+
+
+def scenario_of(reader: Reader) -> Scenario:
+    """The scenario that a recording was begun from, with what was set on the command line.
+
+    Raises:
+        ScenarioError: it is not valid.
+        RecordingError: the recording does not hold it.
+    """
+    meta = reader.meta
+    try:
+        path = Path(meta["scenario_file"]) if meta["scenario_file"] else None
+        overrides = [(str(key), value) for key, value in json.loads(meta["overrides"])]
+        text = meta["scenario"]
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        sentence = _("{path}: the scenario is not in the recording; start again with: bntui run")
+        raise RecordingError(sentence.format(path=reader.path)) from error
+    return parse(text, file=meta["scenario_file"], path=path, overrides=overrides)
+
+
+def _new_name(scenario: Scenario) -> Hold:
+    stem = scenario.path.stem if scenario.path else "recording"
+    skip = 0
+    while True:
+        try:
+            return Hold(new_path(stem, skip=skip))
+        except RecordingError:  # a trainer that was started at the same moment was first
+            skip += 1
+
+
+def circumstances(device: torch.device, meta: Mapping[str, str] | None) -> str:
+    """What the bits of a step depend on beside the recording: here, or where the recording was made."""
+    here = _machine(device) if meta is None else meta
+    threads = _("{threads} threads").format(threads=here["threads"]) if here["threads"] != "1" else ""
+    words = (f"torch {here['torch']}", here["device_name"] if device.type == "cuda" else here["device"],
+             here["cpu_capability"], threads)  # fmt: skip
+    return ", ".join(word for word in words if word)
+
+
+def _machine(device: torch.device) -> dict[str, str]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "torch": torch.__version__,
+        "device": str(device),
+        "device_name": name,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def meta_of(scenario: Scenario, bench: Bench, overrides: Collection[tuple[str, object]]) -> dict[str, str]:
+    """What is fixed when a recording begins, so that it can be understood and repeated elsewhere."""
+    return {
+        "title": scenario.title,
+        "task": bench.data.task,
+        "scenario": scenario.text,
+        "scenario_file": str(scenario.path or ""),
+        "description": scenario.description,
+        "look_for": json.dumps(scenario.look_for),
+        "translation": json.dumps(scenario.translation, ensure_ascii=False),
+        "overrides": json.dumps([[path, value] for path, value in overrides]),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "bntui": bntui.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **_machine(bench.device),
+        "cores": str(os.cpu_count()),
+        "train_samples": str(len(bench.train)),
+        "validation_samples": str(len(bench.validation)),
+        **({} if bench.data.reading is None else {KEY: bench.data.reading.as_json()}),
+    }

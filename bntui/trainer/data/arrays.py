@@ -1,0 +1,151 @@
+"""What do two arrays come down to, samples and targets, whatever file they lie in?
+
+Images ``(N, H, W)`` get a channel axis.  ``(N, a, b, c)`` is taken as channels last where c is 1, 3 or 4 and
+a is not, and moved to channels first; every other one is taken as channels first already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.errors import DataError
+from bntui.keyframe import IntArray, SingleArray
+from bntui.recording.reading import Note, Reading
+from bntui.text.language import _
+from bntui.trainer.data.contents import (
+    SET_TASK,
+    Choices,
+    Contents,
+    TaskChoice,
+    are_codes,
+    are_whole,
+    check_count,
+    check_width,
+    class_numbers,
+    fits_single,
+    narrowest,
+    not_finite,
+    word_classes,
+)
+
+_CHANNELS: Final = (1, 3, 4)
+_PART: Final = 1 << 22
+"""Values that are checked at a time: whole copies of large arrays would take their memory again."""
+
+
+class Named(NamedTuple):
+    """An array, and what messages call it."""
+
+    place: str
+    values: NDArray[Any]
+
+
+def pixel_names(shape: Sequence[int]) -> tuple[str, ...]:
+    """Names of an image's values in C order: ``pixel_row_column``, with the channel first where there are several."""
+    channels, height, width = shape
+    return tuple(
+        f"pixel_{row}_{column}" if channels == 1 else f"channel_{channel}_pixel_{row}_{column}"
+        for channel in range(channels)
+        for row in range(height)
+        for column in range(width)
+    )
+
+
+def from_arrays(inputs: Named, targets: Named, choices: Choices, reading: Reading) -> Contents:
+    """Samples and targets of two arrays; ``reading`` is completed.
+
+    Raises:
+        DataError: shapes or values that cannot be learned from.
+    """
+    x, y = inputs.values, targets.values
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
+        sentence = _("{x_place}: {samples} samples, but {y_place}: {targets} targets; they must be equally many")
+        samples, count = (len(values) if values.ndim else 0 for values in (x, y))
+        raise DataError(sentence.format(x_place=inputs.place, samples=samples, y_place=targets.place, targets=count))
+    x, y = _channels_first(inputs.place, x[: choices.samples]), y[: choices.samples]
+    check_count(inputs.place, len(x))
+    check_width(inputs.place, x[0].size)
+    _finite(inputs.place, x)
+    features = pixel_names(x.shape[1:]) if x.ndim == 4 else tuple(f"x{n}" for n in range(1, x.shape[1] + 1))
+    values, classes, notes = _target(targets.place, y, choices.task)
+    whole = Reading(
+        reading.source, reading.format, len(x), x.shape[1:], "classification" if classes else "regression",
+        len(classes), float(x.min()), float(x.max()), str(inputs.values.dtype), reading.target, reading.arrays,
+        notes=(*reading.notes, *notes),
+    )  # fmt: skip
+    return Contents(narrowest(x), values, classes, features, whole)
+
+
+def _channels_first(place: str, x: NDArray[Any]) -> NDArray[Any]:
+    if x.ndim > 4 or x.size == 0:
+        sentence = _("{place}: shape {size}; it must be (N, features), (N, H, W) or (N, channels, H, W), none 0")
+        raise DataError(sentence.format(place=place, size=size_of(x.shape)))
+    if x.ndim == 1:
+        return x[:, None]
+    if x.ndim == 3:
+        return x[:, None]
+    if x.ndim == 4 and x.shape[3] in _CHANNELS and x.shape[1] not in _CHANNELS:
+        return np.moveaxis(x, 3, 1)
+    return x
+
+
+def _target(
+    place: str, y: NDArray[Any], task: TaskChoice
+) -> tuple[IntArray | SingleArray, tuple[str, ...], list[Note]]:
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim > 2 or y.size == 0:
+        sentence = _("{place}: shape {size}; targets must be (N,) or (N, outputs)")
+        raise DataError(sentence.format(place=place, size=size_of(y.shape)))
+    words = y.dtype.kind in "US"
+    if words and task == "regression":
+        raise DataError(
+            _("{place}: words where regression needs numbers; {advice}").format(place=place, advice=_(SET_TASK))
+        )
+    if words and y.ndim == 1:
+        return *word_classes(place, _as_text(y)), []
+    if not words:
+        _finite(place, y)
+    whole = not words and are_whole(y)
+    if y.ndim == 1 and (task == "classification" or (task == "auto" and whole and (y.dtype == bool or are_codes(y)))):
+        return *class_numbers(place, y), []
+    if words or task == "classification":
+        sentence = _("{place}: shape {size}; class numbers must be (N,), not one-hot")
+        raise DataError(sentence.format(place=place, size=size_of(y.shape)))
+    if task == "auto" and y.ndim == 2 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
+        sentence = _('{place}: looks one-hot; give class numbers (N,), or set data.task = "regression"')
+        raise DataError(sentence.format(place=place))
+    values = np.ascontiguousarray(y.reshape(len(y), -1), dtype=np.float32)
+    noted = whole and task == "auto" and y.ndim == 1
+    notes = [Note("whole", {"distinct": f"{len(np.unique(y)):,}"})] if noted else []
+    return values, (), notes
+
+
+def _as_text(y: NDArray[Any]) -> list[str]:
+    return [word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word) for word in y.tolist()]
+
+
+def size_of(shape: Sequence[int]) -> str:
+    """A shape for messages: ``4×28×28``."""
+    return "×".join(map(str, shape))
+
+
+def _finite(place: str, values: NDArray[Any]) -> None:
+    """Refuse what is not finite, or not as float32; the first three values are told."""
+    if values.dtype.kind != "f":
+        return
+    rows = max(_PART // max(values[0].size, 1), 1)
+    wrong: list[str] = []
+    for start in range(0, len(values), rows):
+        for index in np.argwhere(~fits_single(values[start : start + rows]))[:3]:
+            index[0] += start
+            where = ", ".join(map(str, index))
+            wrong.append(f"{place}: [{where}]: {not_finite(float(values[tuple(index)]))}")
+        if len(wrong) >= 3:
+            break
+    if wrong:
+        raise DataError("\n".join(wrong[:3]))

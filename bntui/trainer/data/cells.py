@@ -1,0 +1,126 @@
+"""Which number does a cell of a table hold, and if none, what is it?
+
+A decimal mark is a point or a comma.  The other mark, an apostrophe or a space may then group thousands:
+``1,234.5``, ``1.234,5``, ``1'234``, ``1 234``.  A group of thousands never begins with 0.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from bntui.text.language import N_
+
+POINT: Final = "."
+COMMA: Final = ","
+
+_EXPONENT: Final = r"(?:[eE][+-]?\d{1,6})?"
+_SPACES: Final = "'’ \u00a0\u202f\u2009"
+
+
+def _plain(mark: str) -> re.Pattern[str]:
+    return re.compile(rf"[+-]?(?:\d+(?:{mark}\d*)?|{mark}\d+){_EXPONENT}", re.ASCII)
+
+
+def _grouped(mark: str, other: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"([+-]?[1-9]\d{{0,2}})((?:{other}\d{{3}})+|(?:([{_SPACES}])\d{{3}})(?:\3\d{{3}})*)((?:{mark}\d*)?)", re.ASCII
+    )
+
+
+_PLAIN: Final = {POINT: _plain(r"\."), COMMA: _plain(",")}
+_GROUPED: Final = {POINT: _grouped(r"\.", ","), COMMA: _grouped(",", r"\.")}
+
+MISSING: Final = frozenset(
+    {
+        *("", "NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "NaN", "nan", "NAN", "-nan", "-NaN"),
+        *("null", "NULL", "Null", "None", "?", "-", "--", ".", "…"),
+    }
+)
+"""What stands for a value that is not there."""
+TRUTH: Final = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+"""Words that a feature column may hold instead of 1 and 0; upper and lower case are alike."""
+
+_DATE: Final = re.compile(
+    r"\d{4}([-/.])\d{1,2}\1\d{1,2}([T ]\d{1,2}:.*)?"
+    r"|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d{2})( \d{1,2}:.*)?"
+    r"|\d{1,2}:\d{2}(:.*)?",
+    re.ASCII,
+)
+_INFINITE: Final = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
+_LEADING_ZERO: Final = re.compile(r"[+-]?0\d+", re.ASCII)
+_ELSEWHERE: Final = re.compile(r"[^\W\d_]?[$€£¥₩₹%‰]|[$€£¥₩₹%‰]", re.UNICODE)
+
+EMPTY: Final = N_("empty; fill it or remove the row")
+ABSENT: Final = N_("{cell} stands for a missing value; fill it or remove the row")
+DATE: Final = N_("{cell} is a date or a time, not a number; convert it, or leave the column out with data.drop")
+SIGN: Final = N_("{cell} has a sign of currency or percent; remove it, so that the cell is a number")
+OTHER_MARK: Final = N_("{cell} is not a number with a decimal {mark}, as others are; set data.decimal")
+NO_NUMBER: Final = N_("{cell} is not a number")
+
+
+def number(cell: str, mark: str) -> float | None:
+    """The number under a decimal mark (:data:`POINT` or :data:`COMMA`); None where there is none.
+
+    Infinity is a number here, and refused later; what stands for a missing value is none.
+    """
+    text = cell.replace("\u2212", "-") if "\u2212" in cell else cell
+    if _PLAIN[mark].fullmatch(text):
+        return float(text if mark == POINT else text.replace(",", "."))
+    if found := _GROUPED[mark].fullmatch(text):
+        whole = found[1] + re.sub(r"\D", "", found[2])
+        return float(whole + found[4].replace(",", "."))
+    if _INFINITE.fullmatch(text):
+        return float(text)
+    return None
+
+
+def grouped(cell: str, mark: str) -> bool:
+    """Is it a number only because groups of thousands are joined?"""
+    return _PLAIN[mark].fullmatch(cell) is None and _GROUPED[mark].fullmatch(cell) is not None
+
+
+def decides(cell: str) -> str | None:
+    """The decimal mark that alone makes a number of the cell; None where both do, or neither."""
+    point, comma = number(cell, POINT) is not None, number(cell, COMMA) is not None
+    return None if point == comma else POINT if point else COMMA
+
+
+def is_ambiguous(cell: str) -> bool:
+    """Both marks make a number of it, and not the same: ``1,234``."""
+    point, comma = number(cell, POINT), number(cell, COMMA)
+    return point is not None and comma is not None and point != comma
+
+
+def is_number(cell: str) -> bool:
+    """Under either mark."""
+    return number(cell, POINT) is not None or number(cell, COMMA) is not None
+
+
+def is_date(cell: str) -> bool:
+    """A date, a time, or both."""
+    return _DATE.fullmatch(cell) is not None
+
+
+def is_word(cell: str) -> bool:
+    """Neither a number nor a missing value nor a date."""
+    return cell not in MISSING and not is_number(cell) and not is_date(cell)
+
+
+def has_leading_zero(cell: str) -> bool:
+    """A code such as ``007``: whole, with a zero before another digit."""
+    return _LEADING_ZERO.fullmatch(cell) is not None
+
+
+def complaint(cell: str) -> str:
+    """The sentence, untranslated, that says why a cell is no number; it may hold ``{cell}`` and ``{mark}``."""
+    if cell == "":
+        return EMPTY
+    if cell in MISSING:
+        return ABSENT
+    if is_date(cell):
+        return DATE
+    if is_number(cell):
+        return OTHER_MARK
+    bare = re.sub(r"\s", "", _ELSEWHERE.sub("", cell))
+    return SIGN if bare != cell and is_number(bare) else NO_NUMBER

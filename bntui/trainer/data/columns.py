@@ -1,0 +1,129 @@
+"""Which column of a table is the target, which are features, and which are left out?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bntui.errors import DataError
+from bntui.recording.reading import Note
+from bntui.text.language import _
+from bntui.trainer.data.cells import TRUTH, is_date, is_word
+from bntui.trainer.data.contents import Choices, listed, nearest
+from bntui.trainer.data.faults import shown
+from bntui.trainer.data.header import Head, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is read of each row."""
+
+    target: int
+    """Column of the target."""
+    target_name: str
+    features: tuple[int, ...]
+    """Columns of the features."""
+    names: tuple[str, ...]
+    """Of the features."""
+    booleans: frozenset[int]
+    """Places among the features that hold true and false."""
+    notes: tuple[Note, ...]
+
+
+def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Plan:
+    """Decide on the columns.
+
+    Args:
+        path: for messages.
+        head: names of the columns.
+        rows: the first ones of the file.
+        choices: of the scenario.
+
+    Raises:
+        DataError: a name that is unknown, or several columns have; nothing to learn from.
+    """
+    line = rows[0][0]
+    if head.width < 2:
+        sentence = _("{path}: row {row}: one column; it needs features and a target, split by , ; tab | or space")
+        raise DataError(sentence.format(path=path, row=line))
+    body = [cells for _line, cells in (rows[1:] if head.header else rows) if len(cells) == head.width]
+    notes: list[Note] = []
+    columns = list(range(head.width))
+    if head.trailing:
+        columns.pop()
+        notes.append(Note("trailing", {}))
+    if head.from_comment:
+        pass
+    choose = _Chooser(path, line, head)
+    dropped = {choose.column(name, "data.drop") for name in choices.drop}
+    wanted = None if choices.features is None else [choose.column(name, "data.features") for name in choices.features]
+    target = None if choices.target is None else choose.column(choices.target, "data.target")
+    choose.check()
+    columns = [column for column in columns if column not in dropped]
+    if 0 in columns and target != 0 and wanted is None and _holds_row_names(head, body):
+        columns.remove(0)
+        notes.append(Note("row names", {}))
+    if choices.drop:
+        notes.append(Note("dropped", {"names": listed(choices.drop)}))
+    if target is None:
+        rest = [column for column in columns if wanted is None or column not in wanted]
+        if not rest:
+            sentence = _("{path}: every column is a feature or left out; name the target with data.target")
+            raise DataError(sentence.format(path=path))
+        target = rest[-1]
+    if target in dropped or (wanted is not None and target in wanted):
+        sentence = _("{path}: column {name} is the target; remove it from data.drop and data.features")
+        raise DataError(sentence.format(path=path, name=shown(head.names[target])))
+    features = tuple(column for column in (columns if wanted is None else wanted) if column != target)
+    if not features:
+        sentence = _("{path}: no features are left beside the target {target}; it needs one column of numbers or more")
+        raise DataError(sentence.format(path=path, target=shown(head.names[target])))
+    booleans = frozenset(
+        place for place, column in enumerate(features) if body and all(row[column].lower() in TRUTH for row in body)
+    )
+    names = tuple(head.names[column] for column in features)
+    return Plan(target, head.names[target], features, names, booleans, tuple(notes))
+
+
+def _holds_row_names(head: Head, body: Sequence[Sequence[str]]) -> bool:
+    """R's row names have no column in the header; an index of words or dates has one without a name."""
+    if head.row_names:
+        return True
+    return 0 in head.unnamed and bool(body) and all(is_word(row[0]) or is_date(row[0]) for row in body)
+
+
+class _Chooser:
+    """Finds columns by name; what is wrong with several names is said at once."""
+
+    def __init__(self, path: Path, line: int, head: Head) -> None:
+        self._path, self._line, self._head = path, line, head
+        self._wrong: list[str] = []
+
+    def column(self, name: str, key: str) -> int:
+        """The column of a name; a file without a header has ``column 1`` and so on, in every language."""
+        names = self._head.names
+        if not self._head.header and not self._head.from_comment and (found := re.fullmatch(r"column (\d{1,9})", name)):
+            number = int(found[1])
+            if 1 <= number <= len(names):
+                return number - 1
+        if names.count(name) == 1:
+            return names.index(name)
+        if name in names:
+            sentence = _("{path}: row {row}: several columns {name} ({key}); give each its own name")
+            self._wrong.append(sentence.format(path=self._path, row=self._line, name=shown(name), key=key))
+        else:
+            sentence = _("{path}: row {row}: no column {name} ({key}){hint}; there are {names}")
+            hint = nearest(name, names[:1000])
+            self._wrong.append(
+                sentence.format(
+                    path=self._path, row=self._line, name=shown(name), key=key, hint=hint, names=listed(names)
+                )
+            )
+        return -1
+
+    def check(self) -> None:
+        """Raises DataError if a name was wrong."""
+        if self._wrong:
+            raise DataError("\n".join(self._wrong[:10]))

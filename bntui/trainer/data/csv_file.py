@@ -1,0 +1,321 @@
+"""How is a table of text read: CSV and its relatives, with the target found and every cell checked.
+
+What is inferred (encoding, delimiter, header, decimal mark, index columns, the task) is told in the
+:class:`~bntui.recording.reading.Reading`.  All columns but the target are features and must be numbers, or true and
+false.  Where two readings make sense and give other numbers the file is refused, and a key of ``[data]`` decides.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from bntui.errors import DataError
+from bntui.files import open_regular
+from bntui.keyframe import FloatArray
+from bntui.recording.reading import Note, Reading
+from bntui.text.language import _
+from bntui.text.output import clean
+from bntui.trainer.data.cells import COMMA, POINT, TRUTH, complaint, decides, grouped, is_ambiguous, is_word, number
+from bntui.trainer.data.columns import Plan, plan_of
+from bntui.trainer.data.contents import (
+    MINIMUM_SAMPLES,
+    MOST_BYTES,
+    Choices,
+    Contents,
+    check_count,
+    check_memory,
+    check_width,
+    fits_single,
+    listed,
+    narrowest,
+    not_finite,
+)
+from bntui.trainer.data.faults import ENOUGH, Faults, shown
+from bntui.trainer.data.header import Head, Row, head_of
+from bntui.trainer.data.target import target_of
+from bntui.trainer.data.text_file import Dialect, Lines, dialect_of, encoding_of
+
+_HEAD: Final = 1001
+"""Rows that are looked at before the columns are decided on."""
+_ODD: Final = re.compile(r"[_nN]|[^\x00-\x7f]")
+"""Characters of what float() takes, and a data file does not mean: 1_000, nan, inf, digits of other scripts."""
+_BYTES_A_ROW: Final = 100
+"""Of memory beside the features: target, line, row."""
+
+
+@dataclass(slots=True)
+class _Table:
+    """The cells of a file, read under one decimal mark."""
+
+    mark: str
+    faults: Faults
+    values: array[float] = field(default_factory=lambda: array("d"))
+    targets: list[str] = field(default_factory=list)
+    lines: array[int] = field(default_factory=lambda: array("q"))
+    proof: bool = False
+    """A cell was seen that is a number under this mark only."""
+    disproof: bool = False
+    """A cell was seen that is a number under the other mark only."""
+    ambiguous: tuple[int, str, str] | None = None
+    """Line, column and cell of a number that the other mark reads otherwise."""
+    points: str = ""
+    """A cell whose point may group thousands."""
+    group: str = ""
+    """A cell in which groups of thousands were joined."""
+
+
+def read_csv(path: Path, choices: Choices) -> Contents:
+    """Read features and target.
+
+    Raises:
+        DataError: names file, row (line of the file, from 1), column and cell; all faulty cells at once.
+        OSError: the file cannot be opened, is none, or too large.
+    """
+    with open_regular(path, MOST_BYTES) as raw:
+        size = raw.seek(0, io.SEEK_END)
+        raw.seek(0)
+        encoding = encoding_of(path, raw)
+        with io.TextIOWrapper(raw, encoding=encoding, newline="") as file:
+            dialect = dialect_of(path, file, encoding, choices.delimiter)
+            lines = Lines(path, file)
+            first = list(islice(dialect.rows(path, lines), _HEAD))
+            if not first:
+                sentence = _("{path}: empty; it needs {minimum} rows of numbers or more")
+                raise DataError(sentence.format(path=path, minimum=MINIMUM_SAMPLES))
+            head = head_of(path, first, choices.header, lines.comments, dialect.delimiter)
+            plan = plan_of(path, head, first, choices)
+            check_width(path, len(plan.features))
+            _check_room(path, size, first, len(plan.features), choices.samples)
+            table, skipped = _read(path, file, dialect, head, plan, first, choices)
+    return _contents(path, dialect, head, plan, table, skipped, choices)
+
+
+def _check_room(path: Path, size: int, first: Sequence[Row], features: int, samples: int | None) -> None:
+    """Refuse what will not fit, by the length of the first rows."""
+    length = max(sum(len(cell) + 1 for _line, cells in first for cell in cells) // len(first), 1)
+    rows = size // length + 1 if samples is None else min(samples, size // length + 1)
+    check_memory(path, rows * (16 * features + _BYTES_A_ROW))
+
+
+def _read(
+    path: Path, file: io.TextIOBase, dialect: Dialect, head: Head, plan: Plan, first: Sequence[Row], choices: Choices
+) -> tuple[_Table, int]:
+    """The table under the decimal mark that fits, and the number of comment lines."""
+
+    def attempt(mark: str) -> tuple[_Table, int]:
+        file.seek(0)
+        lines = Lines(path, file)
+        rows = dialect.rows(path, lines)
+        if head.header and not head.from_comment:
+            next(rows, None)
+        return _under(mark, path, islice(rows, choices.samples), head, plan), lines.skipped
+
+    if choices.decimal is not None:
+        return attempt(choices.decimal)
+    body = first[1:] if head.header else first
+    used = [*plan.features, *((plan.target,) if _numeric(plan.target, body) else ())]
+    marks = {decides(cells[at]) for _line, cells in body if len(cells) == head.width for at in used}
+    mark = COMMA if COMMA in marks and POINT not in marks else POINT
+    table, skipped = attempt(mark)
+    if table.disproof and not table.proof:
+        other, skipped_then = attempt(POINT if mark == COMMA else COMMA)
+        if other.faults.count < table.faults.count or not other.disproof:
+            table, skipped = other, skipped_then
+    _refuse_ambiguous(path, dialect, table)
+    return table, skipped
+
+
+def _numeric(target: int, body: Sequence[Row]) -> bool:
+    return not any(is_word(cells[target]) for _line, cells in body if target < len(cells))
+
+
+def _refuse_ambiguous(path: Path, dialect: Dialect, table: _Table) -> None:
+    """A point alone is a decimal point, and said to be where the file looks European; a comma alone may be either."""
+    if table.proof or table.ambiguous is None or table.faults.count:
+        return
+    line, column, cell = table.ambiguous
+    if COMMA not in cell:
+        table.points = cell if dialect.delimiter == ";" else ""
+        return
+    sentence = _(
+        '{path}: row {row}, column {column}: {cell} may be {point:.15g} or {comma:.15g}; set data.decimal = "." or ","'
+    )
+    raise DataError(
+        sentence.format(
+            path=path, row=line, column=shown(column), cell=shown(cell),
+            point=number(cell, POINT), comma=number(cell, COMMA),
+        )
+    )  # fmt: skip
+
+
+def _under(mark: str, path: Path, rows: Iterator[Row], head: Head, plan: Plan) -> _Table:
+    """Read all rows; cells that are no numbers become faults."""
+    table = _Table(mark, Faults(path, plan.target))
+    known: dict[str, str] = {}
+    numeric_target = True
+    for line, cells in rows:
+        if len(cells) != head.width:
+            _ragged(table.faults, line, cells, head)
+        else:
+            target = known.setdefault(cells[plan.target], cells[plan.target])
+            if numeric_target and target is cells[plan.target]:  # seen for the first time
+                numeric_target = not is_word(target)
+                if numeric_target:
+                    _weigh(table, line, head.names[plan.target], target)
+            table.targets.append(target)
+            table.lines.append(line)
+            picked = [cells[at] for at in plan.features]
+            row = _plainly(picked, table, line, plan)
+            table.values.extend(_cell_by_cell(picked, table, line, plan) if row is None else row)
+        if len(table.lines) % 4096 == 0:
+            check_memory(path, len(table.lines) * (16 * len(plan.features) + _BYTES_A_ROW))
+        if table.faults.count >= ENOUGH:
+            break
+    return table
+
+
+def _plainly(cells: list[str], table: _Table, line: int, plan: Plan) -> list[float] | None:
+    """All cells at once, the common case; None where one needs a closer look."""
+    joined = "".join(cells)
+    if _ODD.search(joined):
+        return None
+    try:
+        if table.mark == POINT:
+            row = list(map(float, cells))
+        elif POINT in joined:
+            return None
+        else:
+            row = [float(cell.replace(COMMA, POINT)) for cell in cells]
+    except ValueError:
+        return None
+    if not table.proof and table.mark in joined:
+        for cell, name in zip(cells, plan.names, strict=True):
+            _weigh(table, line, name, cell)
+    return row
+
+
+def _cell_by_cell(cells: list[str], table: _Table, line: int, plan: Plan) -> Iterator[float]:
+    for place, cell in enumerate(cells):
+        value = number(cell, table.mark)
+        if place in plan.booleans:
+            value = TRUTH.get(cell.lower())
+        if value is None:
+            sentence = _(complaint(cell)).format(cell=shown(cell), mark=shown(table.mark))
+            table.faults.add(line, plan.features[place], plan.names[place], sentence)
+        else:
+            if not table.group and grouped(cell, table.mark):
+                table.group = cell
+        _weigh(table, line, plan.names[place], cell)
+        yield np.nan if value is None else value
+
+
+def _weigh(table: _Table, line: int, column: str, cell: str) -> None:
+    """What a cell says about the decimal mark."""
+    if POINT not in cell and COMMA not in cell:
+        return
+    mark = decides(cell)
+    table.proof = table.proof or mark == table.mark
+    table.disproof = table.disproof or (mark is not None and mark != table.mark)
+    if (table.ambiguous is None or (COMMA in cell and COMMA not in table.ambiguous[2])) and is_ambiguous(cell):
+        table.ambiguous = (line, column, cell)
+
+
+def _ragged(faults: Faults, line: int, cells: list[str], head: Head) -> None:
+    short = len(cells) < head.width
+    place = len(cells) if short else head.width - 1
+    sentence = _("is not the last cell; the row has {found} cells, row {first} has {wanted}")
+    if short:
+        sentence = _("is missing; the row has {found} cells, row {first} has {wanted}")
+    what = sentence.format(found=len(cells), first=head.line, wanted=head.width)
+    faults.add(line, -1, head.names[place], what)
+
+
+def _contents(
+    path: Path, dialect: Dialect, head: Head, plan: Plan, table: _Table, skipped: int, choices: Choices
+) -> Contents:
+    if not table.faults.count:
+        check_count(path, len(table.lines))
+    x = np.frombuffer(table.values, dtype=np.float64).reshape(len(table.lines), len(plan.features))
+    with np.errstate(invalid="ignore"):
+        wrong = np.argwhere(~fits_single(x) & ~np.isnan(x)) if len(x) else np.empty((0, 2), int)
+    for row, place in wrong[: 2 * ENOUGH]:
+        value = x[row, place]
+        name = plan.names[place]
+        table.faults.add(table.lines[row], plan.features[place], name, not_finite(value))
+    y, classes, target_notes = target_of(table.faults, table.targets, table.lines, plan, table.mark, choices.task)
+    table.faults.check(len(table.lines))
+    kept, notes = _without_index(x, head, plan, choices)
+    x = x[:, kept]
+    names = tuple(plan.names[place] for place in kept)
+    if not names:
+        sentence = _("{path}: no features are left beside the target {target}; it needs one column of numbers or more")
+        raise DataError(sentence.format(path=path, target=shown(plan.target_name)))
+    notes += [*_column_notes(x, names, plan, kept, explicit=choices.features is not None), *target_notes]
+    if skipped:
+        notes.append(Note("names", {}) if head.from_comment else Note("comments", {"count": f"{skipped:,}"}))
+    if table.group:
+        notes.append(Note("grouped", {"example": shown(table.group)}))
+    if table.points:
+        notes.append(Note("points", {"example": shown(table.points)}))
+    reading = Reading(
+        clean(path.name), "table", len(x), (len(names),), "classification" if classes else "regression", len(classes),
+        float(x.min()), float(x.max()), target=plan.target_name, encoding=dialect.encoding,
+        delimiter=dialect.delimiter, header=head.header, decimal=table.mark, notes=(*plan.notes, *notes),
+    )  # fmt: skip
+    return Contents(narrowest(x), y, classes, names, reading)
+
+
+def _without_index(x: FloatArray, head: Head, plan: Plan, choices: Choices) -> tuple[list[int], list[Note]]:
+    """Places of the features that are no index, and notes about those that were left out."""
+    kept, notes = [], []
+    for place, column in enumerate(plan.features):
+        unnamed = column in head.unnamed and choices.features is None
+        if unnamed and _all_whole(x[:, place]) and len(np.unique(x[:, place])) == len(x):
+            notes.append(Note("index", {"name": shown(plan.names[place])}))
+        else:
+            kept.append(place)
+    return kept, notes
+
+
+def _all_whole(column: FloatArray) -> bool:
+    return bool((column == np.floor(column)).all())
+
+
+def _column_notes(
+    x: FloatArray, names: Sequence[str], plan: Plan, kept: Sequence[int], *, explicit: bool
+) -> Iterator[Note]:
+    """What deserves a look in the features."""
+    constant = [name for name, spread in zip(names, np.ptp(x, axis=0).tolist(), strict=True) if spread == 0]
+    if constant:
+        yield Note("constant", {"names": listed(constant)})
+    doubled = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if doubled:
+        yield Note("doubled", {"names": listed(doubled)})
+    booleans = [plan.names[place] for place in kept if place in plan.booleans]
+    if booleans:
+        yield Note("booleans", {"names": listed(booleans)})
+    for place, name in enumerate(names):
+        first, last = x[0, place], x[-1, place]
+        counts = first in (0, 1) and last == first + len(x) - 1 and bool((np.diff(x[:, place]) == 1).all())
+        if counts and not explicit:
+            figures = {"name": shown(name), "first": f"{first:g}", "last": f"{last:.15g}", "quoted": f'"{name[:60]}"'}
+            yield Note("counts", figures)
+        elif _are_dates(x[:, place]):
+            yield Note("dates", {"name": shown(name), "example": f"{first:.0f}"})
+
+
+def _are_dates(column: FloatArray) -> bool:
+    """Whole numbers such as 20240131, all of them days."""
+    if not (1900_00_00 < column[0] < 2100_00_00) or column.min() < 1900_00_00 or column.max() > 2100_00_00:
+        return False
+    month, day = column // 100 % 100, column % 100
+    return bool(_all_whole(column) and ((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())

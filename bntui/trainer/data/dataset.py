@@ -1,0 +1,251 @@
+"""What do the networks learn from: samples by name or path, their split, and their scaling.
+
+Built-in data come in raw units and row for row from scikit-learn: digits (images of 8x8 pixels, 0 to 16),
+breast_cancer, wine, iris.  Generated data, with their default samples and noise, stand in a table in
+``generated.py``.
+
+Values are float32 where that holds them exactly, else float64: scaling is computed in float64 from what the file says,
+and rounded to float32 afterwards.  Built-in data are float32.
+
+``samples`` is the number drawn for generated data; for digits, breast_cancer, wine and iris the first so
+many of a shuffle by the seed (wine and iris are sorted by class); for files the first so many of the file.
+More than there are means all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bntui.errors import DataError
+from bntui.keyframe import FloatArray, IntArray, SingleArray
+from bntui.recording.reading import Note, Reading
+from bntui.scenario.schema import Data
+from bntui.scenario.sources import BUILTIN_DATA
+from bntui.text.language import _
+from bntui.text.library_messages import told
+from bntui.text.output import clean
+from bntui.trainer.data.arrays import pixel_names
+from bntui.trainer.data.contents import Choices, listed
+from bntui.trainer.data.generated import DEFAULT_NOISE, REGRESSION, generate
+from bntui.trainer.data.read import read_file
+
+Task = Literal["classification", "regression"]
+ScalingKind = Literal["none", "minmax", "standard"]
+
+_CHUNK = 8192
+"""Samples scaled at a time: float64 copies of all of MNIST would take 400 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """All samples of one source, before split and scaling."""
+
+    name: str
+    """The built-in name, or the file's name."""
+    x: SingleArray | FloatArray
+    """Shape ``(N, features)``, or ``(N, channels, height, width)`` for images; raw units, times ``data.factor``."""
+    y: IntArray | SingleArray
+    """Classification: class numbers ``(N,)``, int64.  Regression: ``(N, outputs)``, float32."""
+    task: Task
+    classes: tuple[str, ...]
+    """Name of each class number; empty in regression."""
+    features: tuple[str, ...]
+    """Name of each feature, for images of each pixel in C order (``pixel_row_column``)."""
+    reading: Reading | None = None
+    """How the file was read; of built-in data what they are; None where a recording does not say."""
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def load_data(config: Data, folder: Path, seed: int) -> Dataset:
+    """The samples that a scenario names; a path is relative to ``folder``, ``~`` is the home folder.
+
+    Raises :class:`DataError` for a file that is missing, damaged or of the wrong shape, for a task that
+    built-in data do not have, and for a factor that the values do not survive.
+    """
+    dataset = _loaded(config, folder, seed)
+    with np.errstate(over="ignore", invalid="ignore"):
+        x: SingleArray | FloatArray = dataset.x
+        if config.factor != 1:
+            scaled = x * config.factor
+            x = scaled.astype(np.float32) if x.dtype == np.float32 else scaled.astype(np.float64)
+        fits = bool(np.isfinite(x.astype(np.float32, copy=False)).all())
+    if not fits:
+        if config.factor == 1:
+            raise DataError(_("data.noise = {noise:g}: the values become too large").format(noise=config.noise or 0))
+        raise DataError(_("data.factor = {factor:g}: the values become too large").format(factor=config.factor))
+    return replace(dataset, x=x, reading=_reading(dataset, x, config))
+
+
+def _reading(dataset: Dataset, x: SingleArray | FloatArray, config: Data) -> Reading:
+    """What is said of the data, with their range as they are used and what scaling would keep."""
+    low, high = float(x.min()), float(x.max())
+    if dataset.reading is None:
+        return Reading(
+            dataset.name, "built-in", len(x), x.shape[1:], dataset.task, len(dataset.classes), low, high
+        )  # fmt: skip
+    found = replace(dataset.reading, low=low, high=high)
+    exact_values = x.reshape(len(x), -1)
+    if config.scaling != "none" or x.dtype == np.float32 or exact_values.shape[1] > 1000:
+        return found
+    merged = []
+    for column, name in enumerate(dataset.features):
+        exact = exact_values[:, column]
+        before, after = len(np.unique(exact)), len(np.unique(exact.astype(np.float32)))
+        if after < before:
+            merged.append((name, before, after))
+    if not merged:
+        return found
+    (_name, before, after), names = merged[0], [name for name, _before, _after in merged]
+    return found.noted(Note("collapse", {"name": listed(names), "before": f"{before:,}", "after": f"{after:,}"}))
+
+
+def _loaded(config: Data, folder: Path, seed: int) -> Dataset:
+    if config.source in BUILTIN_DATA:
+        dataset = _builtin(config, seed)
+        if config.task not in ("auto", dataset.task):
+            sentence = _("data.task = {task!r}: {source} is {kind}; remove task")
+            raise DataError(sentence.format(task=config.task, source=config.source, kind=dataset.task))
+        return dataset
+    path = _resolve(config.source, folder)
+    labels = None if config.labels is None else _resolve(config.labels, folder)
+    chosen = ("target", "task", "samples", "delimiter", "header", "decimal", "drop", "features")
+    contents = read_file(path, Choices(**{name: getattr(config, name) for name in chosen}), labels)
+    task: Task = "classification" if contents.classes else "regression"
+    return Dataset(
+        clean(path.name), contents.x, contents.y, task, contents.classes, contents.features, contents.reading
+    )  # fmt: skip
+
+
+def _resolve(source: str, folder: Path) -> Path:
+    if "\0" in source:
+        raise DataError(_("{path!r}: a path has no null character; remove it").format(path=source))
+    try:
+        return folder / Path(source).expanduser()
+    except RuntimeError as error:
+        sentence = _("{path}: {reason}; write the whole path")
+        raise DataError(sentence.format(path=source, reason=told(str(error)))) from error
+
+
+def _builtin(config: Data, seed: int) -> Dataset:
+    rng = _generator(seed, "data")
+    if config.source in DEFAULT_NOISE:
+        x, y = generate(config.source, config.samples, config.noise, rng)
+        single = np.ascontiguousarray(x, dtype=np.float32)
+        if config.source in REGRESSION:
+            return Dataset(config.source, single, y.astype(np.float32), "regression", (), ("x",))
+        classes = tuple(str(number) for number in range(int(y.max()) + 1))
+        return Dataset(config.source, single, y.astype(np.int64), "classification", classes, ("x1", "x2"))
+    dataset = _bundled(config.source)
+    if config.samples is None or config.samples >= len(dataset):
+        return dataset
+    rows = rng.permutation(len(dataset))[: config.samples]
+    return Dataset(dataset.name, dataset.x[rows], dataset.y[rows], dataset.task, dataset.classes, dataset.features)
+
+
+def _bundled(name: str) -> Dataset:
+    """One of the data sets that scikit-learn brings along; nothing is downloaded."""
+    from sklearn import datasets
+
+    bunch = getattr(datasets, f"load_{name}")()
+    x = np.ascontiguousarray(bunch.data, dtype=np.float32)
+    features = tuple(str(feature) for feature in bunch.feature_names)
+    if name == "digits":
+        x = x.reshape(-1, 1, 8, 8)
+        features = pixel_names((1, 8, 8))
+    classes = tuple(str(label) for label in bunch.target_names)
+    return Dataset(name, x, bunch.target.astype(np.int64), "classification", classes, features)
+
+
+def _generator(seed: int, purpose: str) -> np.random.Generator:
+    """A generator for one purpose: draws for one never shift those for another."""
+    digest = hashlib.sha256(f"{seed}:{purpose}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:4], "little"))
+
+
+def split_indices(dataset: Dataset, validation: float, seed: int) -> tuple[IntArray, IntArray]:
+    """Row numbers of the training and the validation part, shuffled by the seed.
+
+    The validation part has ``ceil(N * validation)`` samples, as in scikit-learn, at most all but one.  In
+    classification the classes' shares are alike in both parts (stratified), unless a class has fewer
+    than two samples or a part is smaller than the number of classes.
+    """
+    from sklearn.model_selection import train_test_split
+
+    count = len(dataset)
+    held_out = min(math.ceil(count * validation), count - 1)
+    stratify = None
+    if dataset.task == "classification":
+        frequency = np.unique(dataset.y, return_counts=True)[1]
+        if frequency.min() >= 2 and min(held_out, count - held_out) >= len(frequency):
+            stratify = dataset.y
+    train, rest = train_test_split(
+        np.arange(count, dtype=np.int64),
+        test_size=held_out,
+        random_state=int(_generator(seed, "split").integers(2**32)),
+        stratify=stratify,
+    )
+    return train, rest
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Feature scaling ``(x - offset) * factor``, fitted on the training part."""
+
+    kind: ScalingKind
+    offset: FloatArray
+    """Shape of one sample.  minmax: the minimum; standard: the mean; none: 0."""
+    factor: FloatArray
+    """Shape of one sample.  minmax: 1 / (max - min); standard: 1 / σ (ddof = 0); 1 for none and constant features."""
+
+    def apply(self, x: SingleArray | FloatArray) -> SingleArray:
+        """Scale samples of any number, computed in float64; the result is a new float32 array."""
+        if self.kind == "none":
+            return np.array(x, dtype=np.float32, order="C")
+        scaled = np.empty(x.shape, dtype=np.float32)
+        for start in range(0, len(x), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            scaled[rows] = (x[rows] - self.offset) * self.factor
+        return scaled
+
+
+def fit_scaling(kind: ScalingKind, x_train: SingleArray | FloatArray) -> Scaling:
+    """Measure each feature (each pixel of images) of the training part with scikit-learn's scalers.
+
+    minmax is ``(x - min) / (max - min)``; standard is the z-score with the population standard deviation.
+    """
+    shape = x_train.shape[1:]
+    if kind == "none":
+        return Scaling(kind, np.zeros(shape), np.ones(shape))
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    scaler = MinMaxScaler() if kind == "minmax" else StandardScaler()
+    flat = x_train.reshape(len(x_train), -1)
+    for start in range(0, len(flat), _CHUNK):
+        scaler.partial_fit(flat[start : start + _CHUNK].astype(np.float64))
+    if kind == "minmax":
+        return Scaling(kind, scaler.data_min_.reshape(shape), scaler.scale_.reshape(shape))
+    return Scaling(kind, scaler.mean_.reshape(shape), (1.0 / scaler.scale_).reshape(shape))
+
+
+def as_sequence(x: SingleArray, sequence: str) -> SingleArray:
+    """Samples as ``data.sequence`` wants them: sequences ``(N, steps, features)`` of rows or pixels, or as they are.
+
+    A row of an image has the values of all channels, and so has a pixel; of samples that are no images each
+    feature is a step.
+    """
+    if sequence == "none":
+        return x
+    if x.ndim == 2:
+        return x[:, :, np.newaxis]
+    samples, channels, height, width = x.shape
+    if sequence == "rows":
+        return x.transpose(0, 2, 1, 3).reshape(samples, height, channels * width)
+    return x.transpose(0, 2, 3, 1).reshape(samples, height * width, channels)

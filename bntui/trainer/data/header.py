@@ -1,0 +1,169 @@
+"""Is the first row of a table a header, and what are its columns called?
+
+Where both readings make sense and differ by a sample, neither is guessed: the file is refused, and ``data.header``
+decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from bntui.errors import DataError
+from bntui.text.language import _
+from bntui.text.output import clean
+from bntui.trainer.data.cells import MISSING, is_number, is_word
+from bntui.trainer.data.contents import listed
+from bntui.trainer.data.text_file import cells_of
+
+LONGEST_NAME: Final = 200
+
+Row = tuple[int, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Columns of a table."""
+
+    names: tuple[str, ...]
+    """As the file has them; ``column N`` for one without a name."""
+    unnamed: frozenset[int]
+    """Columns without a name in a file with a header."""
+    header: bool
+    row_names: bool = False
+    """The first column is one more than the header names, as R writes it."""
+    trailing: bool = False
+    """The last column is empty: every row ends with a delimiter."""
+    from_comment: bool = False
+    line: int = 1
+    """Of the first row in the file."""
+
+    @property
+    def width(self) -> int:
+        """Cells of a row."""
+        return len(self.names)
+
+
+def head_of(path: Path, rows: Sequence[Row], choice: bool | None, comments: Sequence[str], delimiter: str) -> Head:
+    """Find the header.
+
+    Args:
+        path: for messages.
+        rows: the first ones of the file, at least one.
+        choice: ``data.header``.
+        comments: lines that were skipped above and between the rows.
+        delimiter: cuts the comment line that may hold the names.
+
+    Raises:
+        DataError: the first row may be names or values.
+    """
+    return replace(_found(path, rows, choice, comments, delimiter), line=rows[0][0])
+
+
+def _found(path: Path, rows: Sequence[Row], choice: bool | None, comments: Sequence[str], delimiter: str) -> Head:
+    line, first = rows[0]
+    body = [cells for _line, cells in rows[1:]]
+    widths = [len(cells) for cells in body]
+    usual = max(set(widths), key=widths.count) if widths else len(first)
+    columns = list(zip(*(cells for cells in body if len(cells) == usual), strict=True))
+    last_is_empty = usual > 2 and bool(columns) and not any(columns[-1])
+    if len(first) == usual - 1 and choice is not False and not all(map(is_number, first)):
+        if last_is_empty:
+            return _named([*first, ""], trailing=True)
+        return _named(["", *first], row_names=True)
+    if len(first) == usual and last_is_empty and not first[-1]:
+        found = choice if choice is not None else _is_header(path, line, first[:-1], columns[:-1])
+        return _named(first, trailing=True) if found else _numbered(usual, trailing=True)
+    header = choice if choice is not None else _is_header(path, line, first, columns)
+    if header:
+        return _named(first)
+    if choice is None and comments:
+        names = cells_of(comments[-1].lstrip("#").strip(), delimiter)
+        if len(names) == len(first) == len(set(names)) and all(map(is_word, names)):
+            return _named(names, header=False, from_comment=True)
+    return _numbered(len(first))
+
+
+def column_name(number: int) -> str:
+    """What a column without a name is called, from 1."""
+    return _("column {number}").format(number=number)
+
+
+def _named(
+    cells: Sequence[str],
+    *,
+    header: bool = True,
+    row_names: bool = False,
+    trailing: bool = False,
+    from_comment: bool = False,
+) -> Head:
+    bare = [clean(cell)[:LONGEST_NAME].strip() for cell in cells]
+    names = tuple(cell or column_name(number) for number, cell in enumerate(bare, 1))
+    unnamed = frozenset(index for index, cell in enumerate(bare) if not cell or cell == f"Unnamed: {index}")
+    return Head(names, unnamed, header, row_names, trailing, from_comment)
+
+
+def _numbered(width: int, *, trailing: bool = False) -> Head:
+    return Head(tuple(map(column_name, range(1, width + 1))), frozenset(), False, trailing=trailing)
+
+
+def _is_header(path: Path, line: int, first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row is names; ``columns`` are the cells below it."""
+    if len(columns) != len(first):  # no rows below, or ragged ones: reading says so
+        return not any(map(is_number, first)) and any(map(is_word, first))
+    found = _judged(first, columns)
+    if found is None:
+        sentence = _(
+            "{path}: row {row}: {cells} may be column names or the first sample; set data.header = true or false"
+        )
+        raise DataError(sentence.format(path=path, row=line, cells=listed([cell[:40] for cell in first])))
+    return found
+
+
+def _judged(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool | None:
+    """True for names, false for values, None where it may be either."""
+    words = [index for index, cell in enumerate(first) if is_word(cell)]
+    numbers = [index for index, cell in enumerate(first) if is_number(cell)]
+    recurring = [index for index in words if first[index] in columns[index]]
+    over_numbers = [index for index in words if all(is_number(cell) or cell in MISSING for cell in columns[index])]
+    if not numbers:
+        return _judged_words(words, recurring, over_numbers)
+    labels = [first[index] for index in numbers]
+    from_zero = labels == [str(number) for number in range(len(labels))] and numbers[-1] == numbers[0] + len(labels) - 1
+    never_whole = [not any(_is_whole(cell) for cell in columns[index]) for index in numbers]
+    if not words:
+        return _judged_numbers(first, from_zero, never_whole)
+    if recurring:
+        return None if over_numbers else False
+    whole = all(map(_is_whole, labels)) and len(set(labels)) == len(labels)
+    if whole and (all(never_whole) or (from_zero and len(labels) > 1)):
+        return True
+    return None if whole else False
+
+
+def _judged_words(words: Sequence[int], recurring: Sequence[int], over_numbers: Sequence[int]) -> bool | None:
+    if not words or len(recurring) == len(words):
+        return False
+    return True if not recurring or over_numbers else None
+
+
+def _judged_numbers(first: Sequence[str], from_zero: bool, never_whole: Sequence[bool]) -> bool | None:
+    """Nothing but numbers: names only where pandas numbered the columns, ``0,1,2,…``."""
+    if from_zero and not first[0] and len(first) > 1:  # above an index, which has no name
+        return True
+    if any(cell in MISSING for cell in first):
+        return False
+    if from_zero and len(first) > 1:
+        return True if any(never_whole) else None
+    whole = [int(cell) for cell in first if _is_whole(cell) and len(cell) < 16]
+    steps = {after - before for before, after in pairwise(whole)}
+    if len(whole) == len(first) > 2 and steps == {1} and all(never_whole):  # such as years
+        return None
+    return False
+
+
+def _is_whole(cell: str) -> bool:
+    return cell.isascii() and cell.isdecimal()

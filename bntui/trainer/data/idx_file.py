@@ -1,0 +1,115 @@
+"""How are IDX files read, as MNIST and Fashion-MNIST are distributed: big-endian, gzipped or not.
+
+The header says how many bytes follow; that is held against the file's size, and for a gzipped file against what
+deflate can do at most, before memory is taken.  Pixels keep their values (0 to 255).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import re
+import zlib
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.errors import DataError
+from bntui.files import open_regular
+from bntui.recording.reading import Reading
+from bntui.text.language import _
+from bntui.text.library_messages import told
+from bntui.text.output import clean
+from bntui.trainer.data.arrays import Named, from_arrays, size_of
+from bntui.trainer.data.contents import MOST_BYTES, Choices, Contents, check_memory, check_unpacked
+
+_TYPES: Final = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def read_idx(path: Path, labels: Path | None, choices: Choices) -> Contents:
+    """Read images and labels; without ``labels`` their file is found by its name.
+
+    Raises:
+        DataError: no IDX file, damaged, or not what its name says.
+        OSError: a file cannot be opened, is none, or too large.
+    """
+    y_path = labels or _labels_path(path)
+    x = _array(path)
+    if x.ndim < 2:
+        raise DataError(_("{path}: one dimension, images need 3; is it the labels file?").format(path=path))
+    y = _array(y_path)
+    if y.ndim != 1:
+        sentence = _("{path}: {count} dimensions, labels need 1; is it the images file?")
+        raise DataError(sentence.format(path=y_path, count=y.ndim))
+    names = (clean(path.name), clean(y_path.name))
+    reading = Reading(names[0], "idx", 0, (), "", 0, 0.0, 0.0, arrays=names)
+    return from_arrays(Named(str(path), x), Named(str(y_path), y), choices, reading)
+
+
+def _labels_path(images: Path) -> Path:
+    name, found = re.subn(r"images([-.])idx\d", r"labels\1idx1", images.name)
+    if not found:
+        sentence = _("{path}: its labels cannot be found by its name (no images-idx3 in it); set data.labels")
+        raise DataError(sentence.format(path=images))
+    path = images.with_name(name)
+    twin = path.with_suffix("") if name.endswith(".gz") else path.with_name(f"{name}.gz")
+    return twin if twin.exists() and not path.exists() else path
+
+
+def _array(path: Path) -> NDArray[Any]:
+    """The array in an IDX file: two zero bytes, type, number of dimensions; the dimensions; the values."""
+    with open_regular(path, MOST_BYTES) as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not packed:
+            return _unpacked(path, file, size, size)
+        try:
+            with gzip.GzipFile(fileobj=file, mode="rb") as content:
+                return _unpacked(path, content, size, None)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            sentence = _("{path}: damaged or truncated gzip file: {reason}")
+            raise DataError(sentence.format(path=path, reason=told(str(error)))) from error
+
+
+def _unpacked(path: Path, file: io.BufferedIOBase, on_disk: int, total: int | None) -> NDArray[Any]:
+    """The array; ``total`` is the number of bytes of a file that is not packed."""
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not 1 <= magic[3] <= 4:
+        sentence = _("{path}: magic number 0x{magic} is not that of an IDX file (images 0x00000803, labels 0x00000801)")
+        raise DataError(sentence.format(path=path, magic=magic.hex()))
+    dtype, start = np.dtype(_TYPES[magic[2]]), 4 + 4 * magic[3]
+    header = file.read(start - 4)
+    if len(header) < start - 4:
+        sentence = _("{path}: truncated: a header of {expected} bytes expected, {found} bytes found")
+        raise DataError(sentence.format(path=path, expected=start, found=4 + len(header)))
+    shape = [int.from_bytes(header[at : at + 4], "big") for at in range(0, start - 4, 4)]
+    if 0 in shape:
+        raise DataError(_("{path}: empty: its dimensions are {size}").format(path=path, size=size_of(shape)))
+    expected = math.prod(shape) * dtype.itemsize
+    if total is not None:
+        _check_length(path, shape, expected, total - start)
+    else:
+        check_unpacked(path, on_disk, expected)
+    check_memory(path, math.prod(shape) * max(dtype.itemsize, 4))
+    content = bytearray(expected)
+    view, filled = memoryview(content), 0
+    while filled < expected and (part := file.read(min(1 << 20, expected - filled))):
+        view[filled : filled + len(part)] = part
+        filled += len(part)
+    if filled < expected or file.read(1):  # what follows is not unpacked to be counted: it may be endless
+        _check_length(path, shape, expected, filled if filled < expected else expected + 1)
+    return np.frombuffer(content, dtype).reshape(shape)
+
+
+def _check_length(path: Path, shape: list[int], expected: int, found: int) -> None:
+    if found == expected:
+        return
+    sentence = _("{path}: truncated: {expected} bytes of values expected ({size}), {found} found")
+    if found > expected:
+        sentence = _("{path}: longer than its header says: {expected} bytes of values expected ({size}), {found} found")
+    raise DataError(sentence.format(path=path, expected=expected, size=size_of(shape), found=found))

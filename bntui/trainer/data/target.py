@@ -1,0 +1,111 @@
+"""What is to be learned from a table: classes or values, as the target column's cells tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from bntui.keyframe import IntArray, SingleArray
+from bntui.recording.reading import Note
+from bntui.text.language import N_, _
+from bntui.trainer.data.cells import COMMA, MISSING, POINT, complaint, has_leading_zero, number
+from bntui.trainer.data.columns import Plan
+from bntui.trainer.data.contents import (
+    SET_TASK,
+    TaskChoice,
+    are_codes,
+    are_whole,
+    class_numbers,
+    fits_single,
+    listed,
+    not_finite,
+    word_classes,
+)
+from bntui.trainer.data.faults import Faults, shown
+
+Target = tuple[IntArray | SingleArray, tuple[str, ...], list[Note]]
+
+MIXED: Final = N_("{cell} is not a number like the others; {advice}")
+
+
+def target_of(
+    faults: Faults, cells: Sequence[str], lines: Sequence[int], plan: Plan, mark: str, task: TaskChoice
+) -> Target:
+    """Targets, the names of classes (empty in regression), and notes; what is wrong is added to ``faults``.
+
+    Args:
+        faults: of the whole file; where there are any the targets mean nothing.
+        cells: the target column.
+        lines: of the file, one for each cell.
+        plan: names the column.
+        mark: decimal mark.
+        task: ``data.task``.
+    """
+    distinct = dict.fromkeys(cells)
+    numbers = {cell: number(cell, mark) for cell in distinct}
+    wrong = _wrong(numbers, mark, task)
+    if wrong:
+        for line, cell in zip(lines, cells, strict=True):
+            if cell in wrong:
+                faults.add(line, plan.target, plan.target_name, wrong[cell])
+    if faults.count:
+        return np.empty(0, np.int64), (), []
+    place = _("{path}: column {column}").format(path=faults.path, column=shown(plan.target_name))
+    if any(value is None for value in numbers.values()):
+        return _words(place, cells, [])
+    values = np.array([numbers[cell] for cell in cells], dtype=np.float64)
+    whole = are_whole(values)
+    if task == "regression" or (task == "auto" and not (whole and are_codes(values))):
+        return _values(values, whole and task == "auto")
+    coded = [cell for cell in distinct if has_leading_zero(cell)]
+    if coded and whole:
+        return _words(place, cells, [Note("zeros", {"example": shown(coded[0])})])
+    return *class_numbers(place, values), []
+
+
+def _wrong(numbers: dict[str, float | None], mark: str, task: TaskChoice) -> dict[str, str]:
+    """Cells that cannot be targets, and why."""
+    other = POINT if mark == COMMA else COMMA
+    some = any(value is not None or number(cell, other) is not None for cell, value in numbers.items())
+    numeric = task == "regression" or (task == "auto" and some)
+    found = {}
+    for cell, value in numbers.items():
+        if value is not None:
+            if (task == "regression" or abs(value) == np.inf) and not fits_single(np.array(value)):
+                found[cell] = not_finite(value)
+        elif cell == "" or (task != "classification" and cell in MISSING):
+            found[cell] = _(complaint(cell)).format(cell=shown(cell), mark=shown(mark))
+        elif numeric:
+            sentence = complaint(cell)
+            if task == "auto" and number(cell, other) is None:
+                sentence = MIXED
+            found[cell] = _(sentence).format(cell=shown(cell), mark=shown(mark), advice=_(SET_TASK))
+    if numeric and not found:
+        found = {
+            cell: not_finite(value)
+            for cell, value in numbers.items()
+            if value is not None and not fits_single(np.array(value))
+        }
+    return found
+
+
+def _words(place: str, cells: Sequence[str], notes: list[Note]) -> Target:
+    y, classes = word_classes(place, cells)
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(name.casefold(), []).append(name)
+    several = [name for names in alike.values() if len(names) > 1 for name in names]
+    if several:
+        notes = [*notes, Note("spellings", {"names": listed(several)})]
+    return y, classes, notes
+
+
+def _values(values: np.ndarray, whole: bool) -> Target:
+    single = values.astype(np.float32)
+    before, after = len(np.unique(values)), len(np.unique(single))
+    notes = [Note("whole", {"distinct": f"{before:,}"})] if whole else []
+    if after < before:
+        notes.append(Note("single", {"before": f"{before:,}", "after": f"{after:,}"}))
+    return single[:, None], (), notes

@@ -1,0 +1,232 @@
+"""How is a text file decoded, and how is it cut into rows: encoding, comment lines, delimiter?
+
+Encodings: UTF-8, UTF-16 with or without a byte-order mark, and where it is not UTF-8, CP949 (Korean) or
+Windows-1252 (which has Latin-1's letters).  Only names and words depend on these two, never a number.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from bntui.errors import DataError
+from bntui.text.language import _
+from bntui.text.library_messages import told
+from bntui.trainer.data.cells import MISSING, is_number
+
+DELIMITERS: Final = ("\t", ";", "|", ",", " ")
+"""In the order of preference; the comma late, since it may be a decimal comma; the space stands for any white space."""
+LONGEST_ROW: Final = 4_000_000
+"""Characters; an endless line is refused there."""
+
+_CHUNK: Final = 1 << 20
+_FAR: Final = 4 * LONGEST_ROW
+_SAMPLE: Final = 200
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SEPARATOR_LINE: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+
+
+def encoding_of(path: Path, file: io.BufferedReader) -> str:
+    """The encoding in which the whole file is text; the file is back at its start.
+
+    Raises:
+        DataError: null or control characters, or no encoding fits.
+    """
+    start = file.read(4096)
+    if not _has_line_end(start, file):
+        raise DataError(
+            _("{path}: no line end in {limit} bytes; this is not a table").format(path=path, limit=f"{_FAR:,}")
+        )
+    file.seek(0)
+    for mark, name in _MARKS:
+        if start.startswith(mark):
+            candidates: tuple[str, ...] = (name,)
+            break
+    else:
+        candidates = _without_mark(start)
+    for name in candidates:
+        try:
+            hangul = _decode_all(path, file, name)
+        except UnicodeDecodeError:
+            continue
+        finally:
+            file.seek(0)
+        if hangul or name != "cp949":
+            return name
+    raise DataError(_("{path}: not text in a known encoding; save it as UTF-8").format(path=path))
+
+
+def _has_line_end(start: bytes, file: io.BufferedReader) -> bool:
+    """Whether a first line ends, or the file does, before all of an endless line is decoded."""
+    read, chunk = len(start), start
+    while chunk and read < _FAR:
+        if b"\n" in chunk or b"\r" in chunk:
+            return True
+        chunk = file.read(_CHUNK)
+        read += len(chunk)
+    return not chunk
+
+
+def _without_mark(start: bytes) -> tuple[str, ...]:
+    """Text of few foreign letters has its nulls at odd places in little-endian UTF-16, at even ones in big-endian."""
+    half = len(start) // 2
+    if half >= 4 and start[1::2].count(0) > 0.7 * half and start[::2].count(0) == 0:
+        return ("utf-16-le",)
+    if half >= 4 and start[::2].count(0) > 0.7 * half and start[1::2].count(0) == 0:
+        return ("utf-16-be",)
+    return ("utf-8", "cp949", "cp1252")
+
+
+def _decode_all(path: Path, file: io.BufferedReader, name: str) -> bool:
+    """Whether all that is not ASCII is Korean; raises UnicodeDecodeError, and DataError at a control character."""
+    decoder = codecs.getincrementaldecoder(name)()
+    korean, lines = True, 1
+    while True:
+        chunk = file.read(_CHUNK)
+        text = decoder.decode(chunk, not chunk)
+        if found := _CONTROL.search(text):
+            line = lines + text.count("\n", 0, found.start())
+            sentence = _("{path}: row {row}: control character {character}; this is not a text file")
+            raise DataError(sentence.format(path=path, row=line, character=f"U+{ord(found[0]):04X}"))
+        if korean and not text.isascii():
+            korean = all(
+                char.isascii() or "\uac00" <= char <= "\ud7a3" or "\u3000" <= char <= "\u318f" for char in text
+            )
+        lines += text.count("\n")
+        if not chunk:
+            return korean
+
+
+class Lines:
+    """A text's lines for :mod:`csv`: counted, bounded, without comments and empty lines between rows."""
+
+    def __init__(self, path: Path, file: io.TextIOBase) -> None:
+        self._path, self._file = path, file
+        self._pending = 0
+        self.number = 0
+        """Of the line that was read last, from 1."""
+        self.comments: list[str] = []
+        """The first of the lines that were skipped since they begin with ``#``."""
+        self.skipped = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while line := self._file.readline(LONGEST_ROW - self._pending + 1):
+            self.number += 1
+            if len(line) + self._pending > LONGEST_ROW:
+                sentence = _("{path}: row {row}: longer than {limit} characters; check quotes and line ends")
+                raise DataError(sentence.format(path=self._path, row=self.number, limit=f"{LONGEST_ROW:,}"))
+            if not self._pending:
+                bare = line.strip("\ufeff \t\r\n")
+                if self.number == 1 and _SEPARATOR_LINE.fullmatch(bare):
+                    continue
+                if bare.startswith("#"):
+                    self.skipped += 1
+                    if len(self.comments) < 100:
+                        self.comments.append(bare)
+                    continue
+                if not bare:
+                    continue
+            self._pending += len(line)
+            return line
+        raise StopIteration
+
+    def row_ended(self) -> None:
+        """The lines read so far made a whole row."""
+        self._pending = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How lines are cut into cells."""
+
+    encoding: str
+    delimiter: str
+
+    def rows(self, path: Path, lines: Lines) -> Iterator[tuple[int, list[str]]]:
+        """Rows that are not empty, each with its line in the file (the last one where a cell has several).
+
+        Raises:
+            DataError: quotes that do not end, an endless row.
+        """
+        reader = _cut(lines, self.delimiter)
+        try:
+            for row in reader:
+                lines.row_ended()
+                cells = [cell.strip() for cell in row]
+                if any(cells):  # spreadsheets leave rows of delimiters behind
+                    yield lines.number, cells
+        except csv.Error as error:
+            sentence = _("{path}: row {row}: {reason}; check quotes and line ends")
+            raise DataError(sentence.format(path=path, row=lines.number, reason=told(str(error)))) from error
+
+
+def dialect_of(path: Path, file: io.TextIOBase, encoding: str, delimiter: str | None) -> Dialect:
+    """The dialect that makes most sense of the first rows; ``delimiter`` where the scenario names it."""
+    lines = Lines(path, file)
+    first = file.readline(20)
+    file.seek(0)
+    if delimiter is None and (found := _SEPARATOR_LINE.fullmatch(first.strip("\ufeff\r\n"))):
+        delimiter = found[1]
+    if delimiter is not None:
+        return Dialect(encoding, delimiter)
+    sample = []
+    for line in islice(lines, _SAMPLE):
+        lines.row_ended()
+        sample.append(line)
+    file.seek(0)
+    # whole rows only: the sample may end within quotes, and then each delimiter is judged by what is whole
+    return Dialect(encoding, max(DELIMITERS, key=lambda mark: _score(sample, mark)))
+
+
+def cells_of(line: str, delimiter: str) -> list[str]:
+    """One line, cut."""
+    try:
+        return [cell.strip() for row in _cut([line], delimiter) for cell in row]
+    except csv.Error:
+        return []
+
+
+def _cut(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """Rows of cells; with white space as the delimiter, any amount of it is one."""
+    if delimiter == " ":
+        return csv.reader((" ".join(line.split()) + "\n" for line in lines), delimiter=" ", strict=True)
+    return csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
+
+
+def _score(sample: Sequence[str], delimiter: str) -> float:
+    """How well a delimiter explains the lines: equally many cells in each, and no cell that holds another one."""
+    rows: list[list[str]] = []
+    with suppress(csv.Error):  # the sample may end within quotes; reading says what is wrong
+        rows.extend([cell.strip() for cell in row] for row in _cut(sample, delimiter))
+    if not rows:
+        return 0.0
+    widths = [len(row) for row in rows]
+    usual = max(set(widths), key=widths.count)
+    if usual < 2:
+        return 0.0
+    alike = widths.count(usual) + (usual == widths[0] + 1)  # R writes no name above the row names
+    cells = [cell for row in rows for cell in row][:20_000]
+    clean = sum(_is_clean(cell, delimiter) for cell in cells) / len(cells)
+    return min(alike / len(rows), 1.0) * clean
+
+
+def _is_clean(cell: str, delimiter: str) -> bool:
+    if cell in MISSING or is_number(cell):
+        return True
+    return not any(mark in cell for mark in "\t;|," if mark != delimiter)

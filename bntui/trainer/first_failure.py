@@ -1,0 +1,177 @@
+"""Where did it go wrong first?  The exact step, layer and quantity, found by running forward once more.
+
+Training between keyframes is bare: that a loss is no number any more, or that a gradient has died, is seen at the
+next keyframe.  From the last keyframe that was sound the same steps are taken again, each one measured, and the one
+in which it happened is recorded as a keyframe of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from torch import Tensor
+
+from bntui.recording import sentences
+from bntui.recording.history import Event
+from bntui.recording.writer import Writer
+from bntui.text.language import N_
+from bntui.trainer.dead import Dead, died, reached
+from bntui.trainer.draw import Draws
+from bntui.trainer.end_events import spelled
+from bntui.trainer.network import Stage
+from bntui.trainer.replay import Past
+from bntui.trainer.run import Run
+from bntui.trainer.step import Measured, drawn
+
+KINDS: Final = ("first_bad", "died")
+
+LOSS: Final = N_("loss")
+VALIDATION_LOSS: Final = N_("validation loss")
+WEIGHT_GRADIENT: Final = N_("weight gradient")
+ACTIVATION_GRADIENT: Final = N_("activation gradient")
+QUANTITIES: Final = {
+    "input": N_("input"),
+    "pre_norm": N_("pre-activation"),
+    "normalized": N_("normalized values"),
+    "output": N_("output"),
+}
+
+
+def kinds_of(events: Collection[str]) -> set[str]:
+    """The kinds of trouble that are among the kinds of these events."""
+    return set(events) & set(KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong in a measured step."""
+
+    kind: str
+    """``first_bad`` or ``died``."""
+    sentence: str
+    arguments: Mapping[str, Any]
+
+    def told(self, run: Run) -> Event:
+        """As an event of the step that was just taken."""
+        return run.event(self.kind, self.sentence, {**self.arguments, "step": run.step})
+
+
+def _bad(layer: str, quantity: str, value: float) -> Trouble:
+    arguments = {"layer": layer, "quantity": quantity, "value": spelled(value)}
+    return Trouble("first_bad", sentences.FIRST_BAD, arguments)
+
+
+def _dead(found: Dead, *, initial: bool) -> Trouble:
+    if found.ratio:
+        sentence = sentences.DEAD_INITIAL if initial else sentences.DIED
+        return Trouble("died", sentence, {"layer": found.layer, "ratio": found.ratio})
+    if found.units:
+        sentence = sentences.DEAD_UNITS_INITIAL if initial else sentences.DIED_UNITS
+    else:
+        sentence = sentences.DEAD_ZERO_INITIAL if initial else sentences.DIED_ZERO
+    return Trouble("died", sentence, {"layer": found.layer})
+
+
+def first_bad(taken: Measured) -> Trouble | None:
+    """The first figure of a step that is NaN or infinite: forward through the layers, the loss, and back again."""
+    for layer, quantity, value in _figures(taken):
+        if not math.isfinite(value):
+            return _bad(layer, quantity, value)
+    return None
+
+
+def _figures(taken: Measured) -> Iterator[tuple[str, str, float]]:
+    """Layer, quantity and a value that is finite if all of it is, in the order in which they are computed."""
+    for layer in taken.layers:
+        for name, words in QUANTITIES.items():
+            values = getattr(layer, name)
+            if values is not None:
+                yield layer.name, words, values.min if not math.isfinite(values.min) else values.max
+    yield taken.layers[-1].name, LOSS, float(taken.loss)
+    for layer in reversed(taken.layers):
+        yield layer.name, ACTIVATION_GRADIENT, layer.activation_gradient_norm
+        yield layer.name, WEIGHT_GRADIENT, layer.weight_gradient_norm
+
+
+class Watch:
+    """Looks at each step of a run that is about to be recorded; see ``run.Watcher``."""
+
+    def __init__(self, past: Past, since: int) -> None:
+        """``since`` is the step at which the run stands: what is before it has been looked at."""
+        self._past = past
+        self._since = self._recorded = since
+        """The last steps that were measured, and that have a row."""
+
+    def __call__(
+        self, run: Run, writer: Writer, taken: Measured | None, train_loss: float, val_loss: float
+    ) -> list[Event]:
+        since, recorded = self._since, self._recorded
+        self._recorded = run.step
+        here = _found(taken, run, initial=run.step == since)
+        if "first_bad" not in run.told | here.keys() and not math.isfinite(val_loss):
+            # what the update of a step that was sound itself has led to
+            here["first_bad"] = _bad(run.info.layers[-1].name, VALIDATION_LOSS, val_loss)
+        elif "first_bad" not in run.told | here.keys() and not math.isfinite(train_loss):
+            here["first_bad"] = _bad(run.info.layers[-1].name, LOSS, train_loss)
+        if taken is not None:
+            self._since = run.step
+        if not here:
+            return []
+        events = self._earlier(run, writer, since, recorded)
+        events += [trouble.told(run) for kind, trouble in here.items() if kind not in run.told]
+        run.told |= here.keys()
+        return events
+
+    def _earlier(self, run: Run, writer: Writer, since: int, recorded: int) -> list[Event]:
+        """What went wrong in the steps since one that was looked at; they get keyframes of their own where they can.
+
+        A row can only follow those that there are: what happened before the last of them is an event alone.
+        """
+        events: list[Event] = []
+        if run.step - since < 2:
+            return events
+        again = self._past.reach(run.info.index, since)
+        while again.step < run.step - 1 and len(run.told) < len(KINDS):
+            found = _found(again.train_step(None, measured=True), again, run.told)
+            if not found:
+                continue
+            told = [trouble.told(again) for trouble in found.values()]
+            run.told |= found.keys()
+            if again.step > recorded:
+                once_more = self._past.reach(run.info.index, again.step - 1)
+                once_more.train_step(writer, measured=True, events=told)
+            else:
+                events += told
+        return events
+
+
+def _found(
+    taken: Measured | None, run: Run, told: Collection[str] | None = None, *, initial: bool = False
+) -> dict[str, Trouble]:
+    """Each kind of trouble in the step that ``run`` has just taken, of those not ``told`` before (else by the run)."""
+    told = run.told if told is None else told
+    found: dict[str, Trouble] = {}
+    if taken is None:
+        return found
+    dead = None if "died" in told else died(taken.layers)
+    if dead is not None and (dead.ratio or _stays(dead, run, initial=initial)):
+        found["died"] = _dead(dead, initial=initial)
+    bad = None if "first_bad" in told else first_bad(taken)
+    if bad is not None:
+        found["first_bad"] = bad
+    return found
+
+
+def _stays(dead: Dead, run: Run, *, initial: bool) -> bool:
+    """A gradient that is exactly 0 in the step is so for every training sample after it."""
+    if initial and not dead.blocked:
+        return False
+
+    def draw(number: int) -> Callable[[Stage, Tensor], Tensor]:
+        draws = Draws(run.config.seed, run.device, "dead", number)
+        return lambda stage, x: drawn(draws, run.network, stage, run.step, x)[0]
+
+    return not reached(run.network, run.samples, run.config.data.batch_size, dead.weight, draw)

@@ -1,0 +1,66 @@
+"""How does a band of percentiles over time become cells: its median a line, its edges dotted, in braille."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bntui.keyframe import BoolArray, FloatArray
+from bntui.viewer.draw.canvas import Glyphs, braille, characters
+
+
+class Band(NamedTuple):
+    """Cells of a drawn band, shape ``(rows, columns)``; shared by drawings, never changed."""
+
+    glyphs: Glyphs
+    median: BoolArray
+    """Cells through which the median goes."""
+    broken: tuple[int, int] | None = None
+    """The first cell, row and column, in which there was a keyframe, but no finite value."""
+
+
+def band(low: FloatArray, median: FloatArray, high: FloatArray, known: BoolArray, rows: int) -> Band:
+    """Shares of the height (0 is the lowest dot, 1 the highest), two a cell; NaN is a gap, beyond the axis is its end.
+
+    Three lines, as in figure 1 of Ioffe and Szegedy, 2015: a shade between them would hide how they move in few rows.
+
+    Args:
+        known: where there is a keyframe.
+    """
+    tops, middles, bottoms = (_dots(shares, rows) for shares in (high, median, low))
+    y = np.arange(4 * rows)[:, np.newaxis]
+    dotted = np.arange(len(median)) % 2 == 0
+    line = _joined(middles, y)
+    return _drawn(line | ((_joined(tops, y) | _joined(bottoms, y)) & dotted), line, middles, known)
+
+
+def course(shares: FloatArray, known: BoolArray, rows: int) -> Band:
+    """One line, without a band."""
+    middles = _dots(shares, rows)
+    line = _joined(middles, np.arange(4 * rows)[:, np.newaxis])
+    return _drawn(line, line, middles, known)
+
+
+def _drawn(dots: BoolArray, line: BoolArray, middles: FloatArray, known: BoolArray) -> Band:
+    rows = len(dots) // 4
+    median: BoolArray = np.asarray(line.reshape(rows, 4, -1, 2).any(axis=(1, 3)))
+    gone = np.flatnonzero(known & np.isnan(middles))
+    broken = None
+    if gone.size and (before := np.flatnonzero(~np.isnan(middles[: gone[0]]))).size:
+        broken = (int(middles[before[-1]]) // 4, int(gone[0]) // 2)
+    return Band(characters(braille(dots)), median, broken)
+
+
+def _dots(shares: FloatArray, rows: int) -> FloatArray:
+    """The dots on which shares of the height lie, from the top; NaN stays NaN."""
+    dots: FloatArray = np.rint((1 - np.clip(shares, 0.0, 1.0)) * (4 * rows - 1))
+    return dots
+
+
+def _joined(at: FloatArray, y: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> BoolArray:
+    """A line through one dot a column; a step is joined within the later column, so that it has no holes."""
+    before = np.concatenate([at[:1], at[:-1]])
+    start = np.where(np.isnan(before), at, at + np.sign(before - at) * np.maximum(np.abs(before - at) - 1, 0))
+    line: BoolArray = (y >= np.minimum(at, start)) & (y <= np.maximum(at, start))
+    return line

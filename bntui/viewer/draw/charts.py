@@ -1,0 +1,364 @@
+"""How do courses become a chart with axes: the one adapter to plotext, whose state is process-wide.
+
+plotext gets points that it can draw (finite, on a log axis above 0, about two a column) and a colour number
+per series; what it builds is read back as rows with the names of styles.  It is imported at the first chart,
+because the first paint of the program must not wait for it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
+
+from bntui.keyframe import BoolArray, FloatArray
+from bntui.text.figures import MINUS
+from bntui.text.widths import parted
+from bntui.viewer.draw.rows import Row, Span, fit
+
+LABEL_CELLS: Final = 5
+"""Least width of the labels of the y axis, so that the canvas does not shift when limits move."""
+DOT_SPACING: Final = 4
+"""Dotted lines: distance between dots, in braille dots."""
+NAME_CELLS: Final = 8
+"""Most cells that the name of the y axis takes; it stands left of the corner."""
+_FIRST_COLOUR: Final = 16
+_LARGEST: Final = 1e300
+_SMALLEST: Final = 1e-300
+"""Values beyond are drawn here: powers of ten and differences of floats stay normal numbers."""
+_NICE: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
+_COARSE: Final = (1.0, 2.0, 5.0)
+_FINE: Final = (*np.arange(10, 20) / 10, *np.arange(10, 25) / 5, *np.arange(10, 20) / 2)
+_FINEST: Final = (*np.arange(50, 100) / 50, *np.arange(40, 100) / 20, *np.arange(50, 100) / 10)
+"""Digits of the ends of a log axis, ascending; coarser ones are among finer ones, so that limits only widen."""
+_ESCAPE: Final = re.compile(r"\x1b\[([0-9;]*)m|([^\x1b]+)")
+_BLANK: Final = (" ", "⠀")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a chart; ``x`` and ``y`` have the same length, what is not finite is a gap."""
+
+    name: str
+    x: FloatArray
+    y: FloatArray
+    style: str
+    dotted: bool = False
+    """Drawn as dots, so that it is told from a solid line without colour."""
+
+
+class Limits(NamedTuple):
+    """Both ends of an axis, the lower one first."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart as rows, and where its canvas lies in them."""
+
+    rows: tuple[Row, ...]
+    left: int
+    """Cells left of the canvas."""
+    columns: int
+    lines: int
+    """Rows of the canvas, which begins in row 0."""
+    x_limits: Limits
+    y_limits: Limits
+    log: bool
+
+    def column(self, x: float) -> int:
+        """Cell of a row in which ``x`` lies; the ends of the axis for what lies beyond."""
+        return self.left + _cell(x, self.x_limits, self.columns)
+
+    def line(self, y: float) -> int:
+        """Row in which ``y`` lies, counted from the top; the ends of the axis for what lies beyond."""
+        limits = Limits(math.log10(self.y_limits.low), math.log10(self.y_limits.high)) if self.log else self.y_limits
+        if self.log:
+            y = math.log10(y) if y > 0 else limits.low
+        return _cell(y, Limits(limits.high, limits.low), self.lines)  # from the top, as plotext rounds
+
+
+def _cell(value: float, limits: Limits, cells: int) -> int:
+    share = (value - limits.low) / (limits.high - limits.low)
+    return math.floor(min(max(share, 0.0), 1.0) * (cells - 1) + 0.5)
+
+
+def proper(low: float, high: float) -> Limits:
+    """Both ends of an axis; apart where they are one."""
+    if high > low:
+        return Limits(low, high)
+    apart = max(1e-3 * abs(low), 1e-12)
+    return Limits(low - apart, low + apart)
+
+
+def limits(courses: Sequence[FloatArray], log: bool, step: float = 0.0, *, tight: bool = False) -> Limits:
+    """Round limits around all values that can be drawn: they move only when the values leave them.
+
+    On a log axis 1, 2 or 5 times a power of ten; on a linear one multiples of ``step``, or of a round fraction of
+    the range.  A course that only grows longer can only widen them.
+
+    Args:
+        tight: on a log axis more digits where the values lie close together: the curve gets the height.
+    """
+    values = np.concatenate([np.asarray(course, np.float64).ravel() for course in (*courses, [])])
+    drawable = np.isfinite(values) & (np.abs(values) <= _LARGEST)
+    if log:
+        drawable &= values > 0
+    if not drawable.any():
+        return Limits(0.1, 1.0) if log else Limits(0.0, 1.0)
+    low, high = float(values[drawable].min()), float(values[drawable].max())
+    if log:
+        low, high = max(low, _SMALLEST), max(high, _SMALLEST)
+    if not log:
+        return _linear_limits(low, high, step)
+    fine = _FINEST if high < 1.2 * low else _FINE if high < 4 * low else _COARSE
+    return _log_limits(low, high, fine if tight else _COARSE)
+
+
+def _log_limits(low: float, high: float, digits: Sequence[float]) -> Limits:
+    bottom = math.floor(math.log10(low)) - 1
+    ladder = [
+        float(f"{digit:g}e{power}") for power in range(bottom, math.ceil(math.log10(high)) + 2) for digit in digits
+    ]
+    below = max(rung for rung in ladder if rung <= low)
+    above = min(rung for rung in ladder if rung >= high)
+    return Limits(below, above if above > below else ladder[ladder.index(below) + 1])
+
+
+def _linear_limits(low: float, high: float, step: float) -> Limits:
+    if 0 <= low < 0.5 * high:
+        low = 0.0  # a loss is read against zero where that costs little
+    size = max(high - low, 1e-3 * max(abs(low), abs(high)), 1e-12)
+    step = step or _round_up(size / 4)
+    below, above = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    return Limits(below, above if above > below else below + step)
+
+
+def _round_up(size: float) -> float:
+    power = 10.0 ** math.floor(math.log10(size))
+    return power * next(digit for digit in _NICE if digit * power >= size * (1 - 1e-9))
+
+
+def ticks(limits: Limits, log: bool, most: int) -> list[float]:
+    """At most ``most`` round numbers within the limits, lowest first."""
+    low, high = limits
+    if not high > low:
+        return [low]
+    most = max(most, 2)
+    if not log:
+        step = _round_up((high - low) / (most - 1))
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        return [n * step for n in range(first, last + 1)]
+    powers = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
+    every = math.ceil(len(powers) / most)
+    decades = [10.0**power for power in powers if power % every == 0]
+    if len(decades) >= 3 or len(decades) >= most:
+        return decades
+    fine = [d * 10.0**p for p in range(powers.start - 1, powers.stop) for d in (1, 2, 5)]
+    fine = [tick for tick in fine if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    if len(fine) < 2 and low > 0 and high < 10 * low:
+        return ticks(limits, False, most)  # within a decade an even step is as good
+    return fine if len(fine) <= most else decades or fine[:1]
+
+
+def tick_label(value: float) -> str:
+    """A round number as an axis shows it: ``0.25``, ``1e−3``, ``1000``."""
+    if value != 0 and not 1e-2 <= abs(value) < 1e4:
+        mantissa, _, exponent = f"{value:.1e}".partition("e")
+        return f"{mantissa.removesuffix('.0')}e{int(exponent)}".replace("-", MINUS)
+    return f"{value:.4g}".replace("-", MINUS)
+
+
+def _thin(x: FloatArray, y: FloatArray, limits: Limits, columns: int) -> NDArray[np.int64]:
+    """Which points to draw: all, or the lowest and the highest of every column, so that spikes stay."""
+    if len(x) <= 2 * columns:
+        return np.arange(len(x))
+    column = ((x - limits.low) / (limits.high - limits.low) * columns).astype(np.int64)
+    order = np.lexsort((y, column))
+    starts = np.flatnonzero(np.diff(column[order], prepend=column[order[0]] - 1))
+    ends = np.append(starts[1:], len(order)) - 1
+    return np.unique(np.concatenate((order[starts], order[ends], [0, len(x) - 1])))
+
+
+def _points(series: Series, x_limits: Limits, columns: int, log: bool) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """What plotext is given of a series: x, y (log10 on a log axis), and whether a line leads to each point."""
+    drawable = np.isfinite(series.x) & np.isfinite(series.y)
+    drawable &= (series.x >= x_limits.low) & (series.x <= x_limits.high)
+    if log:
+        drawable &= series.y > 0
+    rows = np.flatnonzero(drawable)
+    x, y = series.x[rows], series.y[rows].clip(-_LARGEST, _LARGEST)
+    if log:
+        y = np.log10(y.clip(min=_SMALLEST))
+    kept = _thin(x, y, x_limits, columns)
+    gaps = np.cumsum(~drawable)[rows[kept]]
+    return x[kept], y[kept], np.diff(gaps, prepend=-1) == 0
+
+
+def _clipped(
+    x: FloatArray, y: FloatArray, joined: BoolArray, limits: Limits
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Lines cut at both ends of the y axis, and points beyond them left out.
+
+    plotext rasterizes a line before it cuts it: a value of 1e16 on an axis to 1 would take all memory.
+    """
+    within = (y >= limits.low) & (y <= limits.high)
+    if within.all():
+        return x, y, joined
+    start, end, rise, run = y[:-1], y[1:], np.diff(y), np.diff(x)
+    slope = np.where(rise == 0, 1.0, rise)
+    with np.errstate(over="ignore"):
+        ends = np.sort(np.stack([(limits.low - start) / slope, (limits.high - start) / slope]), axis=0)
+    level = rise == 0
+    first = np.where(level, 0.0, ends[0].clip(min=0.0))
+    last = np.where(level, np.where(within[:-1], 1.0, -1.0), ends[1].clip(max=1.0))
+    lines = np.flatnonzero(joined[1:] & (first <= last))
+    alone = within.copy()
+    alone[lines] = alone[lines + 1] = False
+    points = np.flatnonzero(alone)
+    shares = np.stack([first[lines], last[lines]], axis=1).ravel()
+    cut_x = np.concatenate([x[np.repeat(lines, 2)] + shares * np.repeat(run[lines], 2), x[points]])
+    # not from the shares: −1e16 and a part of 1e16 is anywhere
+    edges = np.stack([start[lines], end[lines]], axis=1).ravel().clip(limits.low, limits.high)
+    cut_y = np.concatenate([edges, y[points]])
+    leads = np.zeros(len(cut_x), bool)
+    leads[1 : 2 * len(lines) : 2] = True
+    return cut_x, cut_y, leads
+
+
+def _dots(x: FloatArray, y: FloatArray, joined: BoolArray, scale: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
+    """Points at even distances along a line; ``scale`` is braille dots per unit of x and y."""
+    length = np.maximum(np.abs(np.diff(x, prepend=x[0])) * scale[0], np.abs(np.diff(y, prepend=y[0])) * scale[1])
+    way = np.cumsum(np.where(joined, np.minimum(length, 1e4), 0))
+    at = np.arange(0, way[-1] + 1e-9, DOT_SPACING)
+    return np.interp(at, way, x), np.interp(at, way, y)
+
+
+def line_chart(
+    series: Sequence[Series],
+    width: int,
+    height: int,
+    *,
+    x_limits: Limits,
+    y_limits: Limits,
+    log: bool = False,
+    y_label: str = "",
+    x_label: str = "",
+    label_cells: int = LABEL_CELLS,
+) -> Chart:
+    """A chart of exactly ``width`` x ``height`` cells; the last series lies on top.
+
+    ``y_limits`` are above 0 on a log axis.  Below 14 x 5 cells there is no room for axes.  Points beyond the limits
+    of x are left out, lines beyond those of y are cut.
+
+    Args:
+        label_cells: least width of the y axis' labels and name: charts above one another share it.
+    """
+    import plotext  # here: it costs the first paint otherwise
+
+    framed = width >= 14 and height >= 5
+    bottom, top = (math.log10(y_limits.low), math.log10(y_limits.high)) if log else y_limits
+    lines = height - 2 if framed else height
+    marks = ticks(y_limits, log, max(2, (lines + 1) // 3)) if framed else []
+    labels = [tick_label(mark) for mark in marks]
+    left = max(label_cells, min(cell_len(y_label), NAME_CELLS), *map(len, labels)) + 1 if labels else 0
+    columns = width - left
+
+    plotext.terminal.limit(False, False)  # sizes are the panel's, not the terminal's
+    figure = plotext.figure
+    figure.clear.all()
+    figure.plot_size(width, height)
+    figure.canvas("default")
+    figure.axes(False)
+    if framed:
+        figure.axes(True, axis=0, side=0)
+        figure.axes(True, axis=1, side=0)
+    x_marks = ticks(x_limits, False, max(2, columns // 8)) if framed else []
+    figure.ruler(0, 0).lim(*x_limits).ticks(x_marks, [tick_label(mark) for mark in x_marks])
+    places = [math.log10(mark) for mark in marks] if log else marks
+    figure.ruler(1, 0).lim(bottom, top).ticks(places, [label.rjust(left - 1) for label in labels])
+    scale = ((2 * columns - 1) / (x_limits.high - x_limits.low), (4 * lines - 1) / (top - bottom))
+    for number, one in enumerate(series):
+        x, y, joined = _clipped(*_points(one, x_limits, columns, log), Limits(bottom, top))
+        if not len(x):
+            continue
+        if one.dotted:
+            x, y = _dots(x, y, joined, scale)
+        colour = plotext.pixel(foreground=_FIRST_COLOUR + number)
+        signal = figure.signal(x.tolist(), y.tolist(), marker=plotext.marker("braille", colour))
+        if not one.dotted:
+            for index in np.flatnonzero(joined).tolist():
+                signal.line(index)
+        figure.draw(signal)
+    rows = [fit(row, width) for row in _read(figure.build(), [one.style for one in series])]
+    chart = Chart(tuple(rows), left, columns, lines, x_limits, y_limits, log)
+    return _name_axes(chart, y_label, x_label) if framed else chart
+
+
+def _read(matrix: Any, styles: Sequence[str]) -> list[Row]:
+    """plotext's matrix as rows; the colour of a series is the name of its style, all else is quiet."""
+    rows = []
+    for line in matrix.string().splitlines():
+        spans: list[Span] = []
+        style = ""
+        for codes, text in _ESCAPE.findall(line):
+            if text:
+                spans.append(Span(text, style if text.strip() else ""))
+            elif codes == "0":
+                style = ""
+            elif codes.startswith("38;5;"):
+                number = int(codes[5:]) - _FIRST_COLOUR
+                style = styles[number] if 0 <= number < len(styles) else "muted"
+        rows.append(tuple(spans))
+    return rows
+
+
+def _name_axes(chart: Chart, y_label: str, x_label: str) -> Chart:
+    """Names of the axes, where they cost no room: left of the corner, and between the last two ticks of x."""
+    rows = list(chart.rows)
+    rows[-2] = put(rows[-2], 0, set_cell_size(y_label, min(cell_len(y_label), chart.left - 1)), "muted")
+    words = "".join(span.text for span in rows[-1])
+    gap = " " * (cell_len(x_label) + 2)
+    at = words.rstrip().rfind(gap)
+    if x_label and at >= chart.left:
+        rows[-1] = put(rows[-1], at + 1, x_label, "muted")
+    return Chart(tuple(rows), chart.left, chart.columns, chart.lines, chart.x_limits, chart.y_limits, chart.log)
+
+
+def is_blank(row: Row, column: int, cells: int = 1) -> bool:
+    """True where nothing is drawn, from that cell on."""
+    words = "".join(span.text for span in row)
+    if cell_len(words) != len(words):
+        words = "".join(char + "\0" * (cell_len(char) - 1) for char in words)  # a character for each cell
+    words = words[column : column + cells]
+    return len(words) == cells and all(char in _BLANK for char in words)
+
+
+def put(row: Row, column: int, text: str, style: str) -> Row:
+    """The row with ``text`` laid over it from that cell on; it keeps its width."""
+    out: list[Span] = []
+    start = 0
+    end = column + cell_len(text)
+    laid = False
+    for span in row:
+        stop = start + cell_len(span.text)
+        if stop <= column or start >= end:
+            out.append(span)
+        else:
+            if start < column:
+                out.append(Span(parted(span.text, column - start)[0], span.style))
+            if not laid:
+                out.append(Span(text, style))
+                laid = True
+            if stop > end:
+                out.append(Span(parted(span.text, end - start)[1], span.style))
+        start = stop
+    return tuple(out)

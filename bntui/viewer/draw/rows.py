@@ -1,0 +1,87 @@
+"""Rows of styled text: what every panel draws, without a word about terminals or Textual.
+
+A row is a tuple of spans; a span is text and the *name* of a style (see ``theme.py``).  Panels are
+pure functions from a view to rows, so that a test reads them as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from string import Formatter
+from typing import NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+
+
+class Span(NamedTuple):
+    """Text in one style."""
+
+    text: str
+    style: str = ""
+
+
+Row = tuple[Span, ...]
+
+
+class Drawing(NamedTuple):
+    """A panel as drawn: the title says what is shown and in which unit."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+def text(row: Row) -> str:
+    """The row without its styles."""
+    return "".join(span.text for span in row)
+
+
+def width(row: Row) -> int:
+    """Cells that the row takes; a Korean syllable takes two."""
+    return sum(cell_len(span.text) for span in row)
+
+
+def differing(before: Sequence[object], after: Sequence[object], gap: int) -> list[tuple[int, int]]:
+    """Half-open spans in which two rows of cells differ; joined where fewer than ``gap`` equal cells lie between."""
+    spans: list[tuple[int, int]] = []
+    for x, (was, now) in enumerate(zip(before, after, strict=True)):
+        if was == now:
+            continue
+        if spans and x - spans[-1][1] < gap:
+            spans[-1] = (spans[-1][0], x + 1)
+        else:
+            spans.append((x, x + 1))
+    return spans
+
+
+def fit(row: Row, cells: int) -> Row:
+    """The row cut or filled with spaces to exactly ``cells`` cells; double-width text is never halved."""
+    out: list[Span] = []
+    left = cells
+    for span in row:
+        size = cell_len(span.text)
+        if size > left:
+            if left:
+                out.append(Span(set_cell_size(span.text, left), span.style))
+            return tuple(out)
+        out.append(span)
+        left -= size
+    if left:
+        out.append(Span(" " * left))
+    return tuple(out)
+
+
+def filled(sentence: str, style: str, **parts: Span) -> Row:
+    """A sentence in one style, its placeholders (``"best {best} at {epoch}"``) spans in styles of their own.
+
+    A translation may put them in another order.
+    """
+    row: list[Span] = []
+    for words, name, _, _ in Formatter().parse(sentence):
+        row += [Span(words, style)] if words else []
+        row += [parts[name]] if name is not None else []
+    return tuple(row)
+
+
+def join(*rows: Iterable[Span]) -> Row:
+    """Spans of several rows, one after the other."""
+    return tuple(span for row in rows for span in row)

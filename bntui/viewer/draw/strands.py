@@ -1,0 +1,208 @@
+"""How do charts over the epochs stand together: layers below one another, shown runs side by side where they fit?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from rich.cells import cell_len, set_cell_size
+
+from bntui.text.language import _, ngettext
+from bntui.text.widths import ljust, rjust
+from bntui.viewer import epochs
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.bands import Band
+from bntui.viewer.draw.canvas import rows_of
+from bntui.viewer.draw.charts import is_blank, put
+from bntui.viewer.draw.rows import Row, Span, fit
+from bntui.viewer.view import RunView
+
+FIGURE: Final = 7
+SIDE_BY_SIDE: Final = 64
+"""Cells from which two runs stand side by side; below that one above the other."""
+MIN_CHART: Final = 12
+"""Cells of a chart below which the figures beside it go, and then the labels of its axis."""
+
+GAP: Final = 2
+"""Cells between two charts side by side."""
+
+Columns = tuple[int, int, int]
+"""Numbers of the columns of a lower, middle and upper course in the history's table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Where the parts of a row stand; 0 cells where a part does not fit."""
+
+    name: int
+    axis: int
+    chart: int
+    figure: int
+    side: bool
+    """The runs stand side by side."""
+
+    @property
+    def head(self) -> int:
+        """Cells before the first chart."""
+        return self.name + self.axis + (2 if self.axis else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Strand:
+    """One layer, or one unit of it, in each shown run: its charts have one axis."""
+
+    name: str
+    what: str
+    courses: tuple[tuple[int, Columns] | None, ...]
+    """Layer's number and columns in each shown run; None where a run has no such layer."""
+    own: tuple[str, ...] = ()
+    """What each run calls it, where that differs: the layers are alike by their place only."""
+
+
+def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> Form:
+    """The richest form that leaves the charts some width."""
+    longest = max(cell_len(word) for strand in strands for word in (strand.name, strand.what))
+    side = len(runs) > 1 and width >= SIDE_BY_SIDE
+    number = len(runs) if side else 1
+    mark = 0 if side or len(runs) == 1 else 2
+    name = mark + min(longest, 12 if width >= SIDE_BY_SIDE else 9 if width >= 44 else 4)
+    for axis, figure in ((6, FIGURE + 1), (6, 0), (0, 0)):
+        chart = (width - name - axis - (2 if axis else 1) - GAP * (number - 1)) // number - figure
+        if chart >= MIN_CHART:
+            break
+    return Form(name, axis, max(chart, 1), figure, side)
+
+
+def heading(runs: Sequence[RunView], form: Form, *figures: str) -> Row:
+    """The runs above their charts, or one after the other, and what the figures are.
+
+    Args:
+        figures: wordings, the longest first; they end where the figures do, and leave the runs' names their room.
+    """
+    said = figures if form.figure else ("",)
+    if form.side:
+        row = [Span(" " * form.head)]
+        size = form.chart + form.figure
+        room = size - 4 - max(cell_len(run.name) for run in runs)
+        words = cells.longest(room, *said)
+        words = words if cell_len(words) <= max(form.figure, room) else ""
+        for at, run in enumerate(runs):
+            name = cells.cut(run.name, size - 2 - (cell_len(words) + 1 if words else 0))
+            row += [Span(" " * GAP)] if at else []
+            row += [*fit((Span(f"{run.mark} {name}", run.style),), size - cell_len(words)), Span(words, "muted")]
+        return tuple(row)
+    size = form.head + form.chart + form.figure
+    room = (size + 2) // len(runs) - 4
+    names = [f"{run.mark} {cells.cut(run.name, max(room, 1))}" for run in runs]
+    taken = sum(map(cell_len, names)) + 2 * len(runs)
+    words = cells.longest(size - taken, *said)
+    words = words if cell_len(words) <= size - taken else ""
+    spans = [span for run, name in zip(runs, names, strict=True) for span in (Span(name, run.style), Span("  "))]
+    return (*fit(tuple(spans), size - cell_len(words)), Span(words, "muted"))
+
+
+def titled(words: str, runs: Sequence[RunView], form: Form, figures: str) -> Row:
+    """A heading in words, and above each run's figures what they are."""
+    figures = rjust(figures, form.figure) if form.figure >= cell_len(figures) else " " * form.figure
+    again = Span(" " * (GAP + form.chart) + figures, "muted")
+    return (
+        *fit((Span(words, "muted"),), form.head + form.chart),
+        Span(figures, "muted"),
+        *[again] * (len(runs) - 1 if form.side else 0),
+    )
+
+
+def ruler(runs: Sequence[RunView], form: Form, end: float) -> Row:
+    """The axis of epochs below each chart."""
+    row = [Span(" " * form.head)]
+    for run in runs if form.side else runs[:1]:
+        row += [*ruler_below(run, end, form.chart), Span(" " * (form.figure + GAP))]
+    return tuple(row[:-1])
+
+
+def ruler_below(run: RunView, end: float, width: int) -> Row:
+    """An axis of epochs from 0 in words, the cursor on it where that neither hides nor touches a word."""
+    line = cells.ruler(0, end, width)
+    words = epochs.name(run.history.unit)
+    at = (width - cell_len(words)) // 2
+    if at > 3:
+        line = line[:at] + words + line[at + cell_len(words) :]
+    row: Row = (Span(line, "muted"),)
+    cursor = epochs.past(run, end, width) - 1
+    left, right = max(cursor - 1, 0), min(cursor + 2, width)
+    return put(row, cursor, "▮", "accent") if is_blank(row, left, right - left) else row
+
+
+def left_out(names: Sequence[str], width: int) -> Row:
+    """Which layers there is no room for."""
+    count = len(names)
+    sentences = (
+        _("not shown: {names} (enter zooms)"),
+        ngettext("… {count} more layer (enter zooms)", "… {count} more layers (enter zooms)", count),
+        ngettext("… {count} more layer", "… {count} more layers", count),
+    )
+    return (
+        Span(
+            cells.longest(width, *(words.format(count=count, names=", ".join(names)) for words in sentences)), "muted"
+        ),
+    )
+
+
+def block(
+    runs: Sequence[RunView],
+    strand: Strand,
+    form: Form,
+    ticks: Sequence[str],
+    pictures: Sequence[Sequence[Row]],
+    figures: Sequence[Span],
+) -> list[Row]:
+    """A strand's charts side by side or one above the other, with names, axis and figures."""
+    rows: list[Row] = []
+    for group in [range(len(runs))] if form.side else [range(at, at + 1) for at in range(len(runs))]:
+        run = runs[group[0]]
+        marked = len(runs) > 1 and not form.side
+        room = form.name - (2 if marked else 0)
+        for y, tick in enumerate(ticks):
+            row = [Span((f"{run.mark} " if y == 0 else "  ") if marked else "", run.style)]
+            if y == 0:
+                name = strand.own[group[0]] if marked and strand.own else strand.name
+                row.append(Span(cells.short(name, room), run.style if marked else "text"))
+            else:
+                row.append(Span(set_cell_size(strand.what if y == 1 else "", room), "muted"))
+            row.append(Span(f" {rjust(tick, form.axis)}┤" if form.axis else " ", "muted"))
+            for at in group:
+                row += [Span(" │", "muted")] if at != group[0] else []
+                row += [*pictures[at][y], figures[at] if y == 0 else Span(" " * form.figure)]
+            rows.append(tuple(row))
+    return rows
+
+
+def nothing(form: Form, tall: int) -> list[Row]:
+    """The chart of a run that has no such layer."""
+    words = cells.longest(form.chart, _("— no layer of this name in this run"), _("— no such layer"), "—")
+    return [(Span(ljust(words, form.chart) if y == 0 else " " * form.chart, "muted"),) for y in range(tall)]
+
+
+def overlaid(run: RunView, drawn: Band, end: float, width: int, faint: str = "frame") -> tuple[Row, ...]:
+    """The past bright, the future muted, the cursor where no line is drawn, and ✕ where values were not finite.
+
+    Args:
+        faint: style of the future beside its median.
+    """
+    at = epochs.past(run, end, width)
+    glyphs = drawn.glyphs.copy()
+    styles = drawn.median.astype(np.int64)
+    styles[:, at:] += 2
+    blank = glyphs[:, at - 1] == " "
+    glyphs[blank, at - 1] = "│"
+    styles[blank, at - 1] = 4
+    if drawn.broken is not None:
+        glyphs[drawn.broken], styles[drawn.broken] = "✕", 5
+    return rows_of(glyphs, styles, (run.style, f"bold {run.style}", faint, "muted", "accent", "bad"))
+
+
+def spread(number: int, room: int) -> list[int]:
+    """``room`` of ``number`` places at even distances: the first, the last, and what lies between."""
+    return sorted({round(at) for at in np.linspace(0, number - 1, room).tolist()}) if room > 1 else [0]

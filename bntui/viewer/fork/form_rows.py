@@ -1,0 +1,215 @@
+"""What does the page say on which a fork is written?  Rows of the form: settings, what is wrong, what would be kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+
+from bntui.text.language import N_, _, ngettext
+from bntui.text.widths import ljust, wrap
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit
+from bntui.viewer.fork.form import Form, Item, heading
+from bntui.viewer.fork.kinds import kind_of
+from bntui.viewer.fork.verdict import Verdict
+from bntui.viewer.fork.words import SAME_AGAIN, THE_RULE, carried_words
+
+NEW_AVERAGES: Final = N_("The optimizer's averages begin anew.")
+NEW_PATIENCE: Final = N_("Early stopping begins anew.")
+PROPOSED: Final = N_(
+    "The parent had {parent} epochs and they are over here, so that {epochs} are proposed: type as many as you want."
+)
+FIRST: Final = N_("First comes {setting}: type another value, or del for the parent's.")
+MARKER, CHANGED, WRONG = "▸", "*", "✗"
+FOOT: Final = 8
+"""Rows below the list: a line, two about the setting, two of choices or of what is wrong, two of what is kept, keys."""
+LABEL: Final = 34
+"""Most cells of a key path."""
+VALUE: Final = 12
+"""Least cells of a value."""
+KEYS: Final = (
+    ("↑↓", N_("setting")),
+    ("←→", N_("choice")),
+    ("del", N_("as before")),
+    ("↵", N_("start")),
+    ("esc", N_("leave")),
+    ("?", N_("explain")),
+)
+
+
+def lines(form: Form) -> list[int | str]:
+    """The list as it is scrolled: headings, and numbers of settings below them."""
+    found: list[int | str] = []
+    group: str | None = None
+    for number, item in enumerate(form.items):
+        if item.group != group:
+            group = item.group
+            found.append(group)
+        found.append(number)
+    return found
+
+
+def seen(form: Form, height: int) -> Form:
+    """Scrolled as little as it takes to see the setting that the keys mean, the heading above the first one too."""
+    room = max(height - FOOT, 1)
+    listed = lines(form)
+    place = listed.index(form.at)
+    first = place - 1 if isinstance(listed[max(place - 1, 0)], str) else place
+    top = min(max(form.top, place - room + 1), first, max(len(listed) - room, 0)) if room > 1 else place
+    return replace(form, top=max(top, 0))
+
+
+def draw(form: Form, verdict: Verdict, title: str, width: int, height: int) -> Drawing:
+    """The form, exactly ``height`` rows of ``width`` cells; it is to be :func:`seen` in that height."""
+    room = max(height - FOOT, 1)
+    listed = lines(form)
+    shown = listed[form.top : form.top + room]
+    label = min(max(cell_len(item.label) for item in form.items), LABEL, max(width // 2 - 4, 8))
+    rows: list[Row] = []
+    for line in shown:
+        if isinstance(line, str):
+            rows.append((Span(f"  {heading(line)}", "title"),))
+        else:
+            rows.append(_setting(form, verdict, line, label, width))
+    rows += [()] * (room - len(rows))
+    rows += _foot(form, verdict, width, f"{form.top + len(shown)}/{len(listed)}" if len(listed) > room else "")
+    return Drawing(title, tuple(fit(row, width) for row in rows[:height]))
+
+
+def at(form: Form, y: int, height: int) -> int | None:
+    """The setting in a row of the page."""
+    listed = lines(form)
+    here = form.top + y
+    line = listed[here] if 0 <= y < height - FOOT and here < len(listed) else None
+    return line if isinstance(line, int) else None
+
+
+def _setting(form: Form, verdict: Verdict, number: int, label: int, width: int) -> Row:
+    item = form.items[number]
+    here, touched = number == form.at, form.touched(item)
+    error = verdict.errors.get(item.setting.path, "")
+    mark = Span(f"{WRONG} ", "bold bad") if error else Span(f"{CHANGED} " if touched else "  ", "bold accent")
+    name = item.label
+    if cell_len(name) > label:
+        name = "…" + name[-(label - 1) :]
+    row = [
+        Span(f"{MARKER} " if here else "  ", "bold accent"),
+        mark,
+        Span(ljust(name, label) + "  ", "bold" if here else "text"),
+    ]
+    row += _value(form, item, here=here, touched=touched)
+    left = width - sum(cell_len(span.text) for span in row) - 2
+    before = _("was {value}").format(value=item.written)
+    if touched and cell_len(before) <= left:
+        row.append(Span("  " + before, "muted"))
+        left -= cell_len(before) + 2
+    if error and left >= VALUE:
+        row.append(Span("  " + (error if cell_len(error) <= left else set_cell_size(error, left - 1) + "…"), "bad"))
+    return tuple(row)
+
+
+def _value(form: Form, item: Item, *, here: bool, touched: bool) -> list[Span]:
+    text = form.text(item)
+    style = "bold accent" if touched else "text"
+    if not here:
+        return [Span(text, style)]
+    if text in item.choices:
+        return [Span("◂ ", "key"), Span(text, f"bold {style}"), Span(" ▸", "key")]
+    return [Span(text, style), Span("▏", "key")]
+
+
+def _foot(form: Form, verdict: Verdict, width: int, place: str) -> list[Row]:
+    """What the setting means, what may stand there or is wrong, what the fork keeps, and the keys."""
+    item = form.item
+    tail = f" {place} ─" if place else ""
+    rule = Span("─" * max(width - len(tail), 0) + tail, "frame")
+    error = verdict.errors.get(item.setting.path, "")
+    middle: list[Row]
+    if error:
+        middle = [(Span(line, "bad"),) for line in _lines(f"{WRONG} {error}", width)]
+    elif form.proposes:
+        words = _(PROPOSED).format(parent=item.written, epochs=form.proposed)
+        middle = [(Span(line, "accent"),) for line in _lines(words, width)]
+    elif item.choices:
+        middle = [_choices(form, item, width), ()]
+    else:
+        middle = [(Span(_asked(item), "muted"),), ()]
+    return [
+        (rule,),
+        *((Span(line, "text"),) for line in _lines(item.setting.description, width)),
+        *middle,
+        *_outlook(form, verdict, width),
+        _keys(width),
+    ]
+
+
+def _asked(item: Item) -> str:
+    """What may be typed."""
+    kind = kind_of(item.setting.path)
+    said = _("type a number") if kind.numeric else _("type a value")
+    words = [word for word in kind.words if word != "none"]
+    if words:
+        said = _("type a number or {words}").format(words=", ".join(words))
+    return _("{typed}; none leaves it out").format(typed=said) if "none" in kind.words else said
+
+
+def _lines(sentence: str, width: int) -> list[str]:
+    """Two lines of a sentence; what does not fit ends in an ellipsis."""
+    found = wrap(sentence, width)
+    if len(found) > 2:
+        found[1] = set_cell_size(found[1], min(cell_len(found[1]), width - 1)).rstrip() + "…"
+    return [*found[:2], ""][:2]
+
+
+def _choices(form: Form, item: Item, width: int) -> Row:
+    """All choices with the one that stands there, as far as they fit."""
+    row: list[Span] = []
+    left = width
+    for choice in item.choices:
+        here = choice == form.text(item)
+        words = f"[{choice}]" if here else f" {choice} "
+        if cell_len(words) > left:
+            break
+        row.append(Span(words, "bold accent" if here else "muted"))
+        left -= cell_len(words)
+    return tuple(row)
+
+
+def _outlook(form: Form, verdict: Verdict, width: int) -> list[Row]:
+    """What a fork with these changes is, in two rows."""
+    if not verdict.valid:
+        wrong = len(verdict.errors) + len(verdict.others)
+        words = ngettext(
+            "{count} thing is wrong: it cannot start yet.", "{count} things are wrong: it cannot start yet.", wrong
+        )
+        first = [_(FIRST).format(setting=form.item.setting.path)] if form.halted and verdict.errors else []
+        sentence = " ".join((f"{WRONG} {words.format(count=wrong)}", *first, *verdict.others))
+        return [(Span(line, "bad"),) for line in _lines(sentence, width)]
+    if not verdict.differences:
+        return [(Span(line, "good"),) for line in _lines(_(SAME_AGAIN), width)]
+    found = kept(verdict, width)
+    return [(Span(line, "good"),) for line in _lines(found, width)]
+
+
+def kept(verdict: Verdict, width: int) -> str:
+    """What a fork carries over from its parent, in the most telling words that fit in two lines."""
+    rest = ([] if verdict.averages else [_(NEW_AVERAGES)]) + ([] if verdict.patience else [_(NEW_PATIENCE)])
+    if verdict.structural and verdict.carried is None:
+        return " ".join((_(THE_RULE), *rest))
+    new = verdict.carried.new if verdict.carried is not None else ()
+    names = verdict.carried.kept if verdict.carried is not None else ()
+    room = 2 * width - 20 - sum(cell_len(sentence) + 1 for sentence in rest)
+    return " ".join((carried_words(names, new, room), *rest))
+
+
+def _keys(width: int) -> Row:
+    row: list[Span] = []
+    left = width
+    for key, what in KEYS:
+        words = f" {_(what)}  "
+        if cell_len(key + words) > left:
+            break
+        row += [Span(key, "key"), Span(words, "muted")]
+        left -= cell_len(key + words)
+    return tuple(row)

@@ -1,0 +1,27 @@
+"""How is it said what a fork keeps of its parent, before it begins and after?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bntui.text.figures import count
+from bntui.text.language import N_, _
+from bntui.viewer.draw.cells import longest
+
+SAME_AGAIN: Final = N_("Nothing is changed: the same run once more, bit for bit.")
+ALL_KEPT: Final = N_("All parameters and buffers are kept.")
+SOME_KEPT: Final = N_("{kept} of {all} parameters and buffers are kept; new: {names}.")
+THE_RULE: Final = N_("Parameters and buffers that fit by name and shape are kept, others begin anew.")
+
+
+def carried_words(kept: Sequence[str], new: Sequence[str], cells: int) -> str:
+    """How many are kept, and the names of those that are new, as many as fit in so many cells."""
+    if not new:
+        return _(ALL_KEPT)
+    said = {"kept": count(len(kept)), "all": count(len(kept) + len(new))}
+    wordings = []
+    for listed in range(len(new), 0, -1):
+        more = f" +{len(new) - listed}" if listed < len(new) else ""
+        wordings.append(_(SOME_KEPT).format(**said, names=", ".join(new[:listed]) + more))
+    return longest(cells, *wordings)

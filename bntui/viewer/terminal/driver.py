@@ -1,0 +1,158 @@
+"""The life of the terminal: entered, left, suspended, lost.
+
+Textual's driver turns modes on and off and reads keys.  Here it tells the guard (``guard.py``) when it does so, ends
+when the terminal or the guard is gone, survives any input and any signal to continue, and writes ASCII where the
+terminal has nothing else.  How often and how much is written is not decided here.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import select
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from textual._parser import ParseError
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+
+from bntui.text.characters import UTF8, Replacements, charset
+from bntui.viewer.terminal.guard import watch
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+WAIT: Final = 0.1
+"""Seconds between two looks at whether to stop reading; an escape key without a sequence waits as long."""
+PATIENCE: Final = 3.0
+"""Seconds that an orderly end may take once the terminal is gone."""
+HANG_UP: Final = 129
+"""Exit code then: a shell's for SIGHUP."""
+
+
+class TerminalDriver(LinuxDriver):
+    """Textual's driver for Linux and macOS; see the module.  ``LabApp`` passes its class to Textual."""
+
+    def __init__(self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: Any = None) -> None:
+        super().__init__(app, debug=debug, mouse=mouse, size=size)
+        self._file = sys.__stdout__  # which is known to be a terminal; stderr may be a log
+        self._watch = watch()
+        self._suspended = False
+        self._resuming = False
+        self._silent = False
+        self._codec = charset(stream=sys.__stdout__)
+        self._replacements = None if self._codec == UTF8 else Replacements(self._codec)
+
+    # --- entering and leaving ---
+
+    def start_application_mode(self) -> None:
+        if self._watch is not None:
+            self._watch.entered()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def stop_application_mode(self) -> None:
+        self.write("\x1b[?2026l\x1b[0m")  # whatever was drawn last
+        if self._mouse_pixels:
+            self.write("\x1b[?1016l")
+        super().stop_application_mode()
+
+    def close(self) -> None:
+        super().close()
+        if self._watch is not None:
+            self._watch.left()
+
+    # --- writing ---
+
+    def write(self, data: str) -> None:
+        if not self._silent:
+            super().write(data if self._replacements is None else data.translate(self._replacements))
+
+    # --- suspending ---
+
+    @property
+    def can_suspend(self) -> bool:
+        """False where no shell could continue us: in a terminal of its own, ``ssh host bntui``, a container."""
+        return self._watch is None or self._watch.suspendable
+
+    def suspend_application_mode(self) -> None:
+        self._suspended = True
+        super().suspend_application_mode()
+
+    def resume_application_mode(self) -> None:
+        self._suspended = False
+        super().resume_application_mode()
+
+    def _sigcont_application(self, *_: object) -> None:
+        """Come back to the screen, but only from a suspension, and only in the foreground."""
+        if self._resuming or not self._auto_restart:
+            return
+        self._resuming = True  # first of all: another signal may interrupt us after any call
+        if self._watch is not None and self._watch.taken:  # stopped by SIGSTOP: the guard left the screen for us
+            self._silent = True
+            self.suspend_application_mode()
+            self._silent = False
+        if self._suspended:
+            while self._in_background():  # bg
+                os.kill(os.getpid(), signal.SIGSTOP)
+            self._must_signal_resume = True
+            self.resume_application_mode()
+        self._resuming = False
+
+    def _in_background(self) -> bool:
+        """True after ``bg``: the shell has the terminal, and only ``fg`` gives it back."""
+        try:
+            return os.tcgetpgrp(self.fileno) != os.getpgrp()
+        except OSError:  # a terminal of another session has no job control for us
+            return False
+
+    # --- reading ---
+
+    def parser(self) -> XTermParser:
+        """What makes messages of what is read."""
+        return XTermParser(self._debug)
+
+    def run_input_thread(self) -> None:
+        """Read keys until told to stop, or until the terminal or the guard is gone."""
+        parser = self.parser()
+        decoder = codecs.getincrementaldecoder(self._codec)(errors="ignore")
+        guard = () if self._watch is None else (self._watch.guard,)
+        try:
+            while not self.exit_event.is_set():
+                ready, _, _ = select.select([self.fileno, *guard], [], [], WAIT)
+                if any(end in ready for end in guard):
+                    self._hang_up()
+                    return
+                if ready:
+                    try:
+                        piece = os.read(self.fileno, 4096)
+                    except OSError:  # the terminal has vanished; a terminal that is there never ends
+                        piece = b""
+                    if not piece:
+                        self._hang_up()
+                        return
+                    if text := decoder.decode(piece):  # nothing yet of a character that takes several bytes
+                        for message in parser.feed(text):
+                            self.process_message(message)
+                for message in parser.tick():
+                    self.process_message(message)
+        finally:
+            with contextlib.suppress(EOFError, ParseError):
+                for _message in parser.feed(""):
+                    pass
+
+    def _hang_up(self) -> None:
+        """Leave the program as a detach would; nobody is there to be told."""
+        timer = threading.Timer(PATIENCE, os._exit, [HANG_UP])
+        timer.daemon = True
+        timer.start()
+        with contextlib.suppress(RuntimeError):  # it is ending
+            self._loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
+        # a shell may have the terminal: restoring its modes must not stop us
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        self._app.exit(return_code=HANG_UP)

@@ -1,0 +1,232 @@
+"""What is to stand on the terminal, what stands there, and which cells make one of the other?
+
+Textual's updates are put into an image of the screen; frames are made of the cells in which the terminal differs from
+it.  So no cell is sent that stands there already, and where a line is too slow for all of them, those follow later that
+matter less: a frame has room for so many bytes, and what it leaves out is still different when the next one is made,
+of the newest state.
+
+A part of the screen, a panel say, that does not fit into a frame is sent in several ones, as it looked in the first
+of them: it never shows half of one keyframe and half of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Final, NamedTuple
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region, Size
+from textual.strip import Strip
+
+from bntui.viewer.draw.rows import differing
+from bntui.viewer.terminal.pen import RAW, Cell, Pen, look_of
+
+GAP: Final = 4
+"""Equal cells between two changed ones that are sent again: moving there costs as many bytes."""
+AT_ONCE: Final = 0.05
+"""Seconds added to the age of each part, so that its weight counts from the first moment on."""
+BEHIND: Final = 1.0
+"""A part that is not up to date for so many seconds follows late."""
+
+Rows = list[list[Cell | None]]
+"""Cells by row and column; None where it is not known what stands there."""
+
+
+class Part(NamedTuple):
+    """A part of the screen that is brought up to date as a whole."""
+
+    region: Region
+    weight: float = 1.0
+    """How much sooner than others it has its turn; ``inf``: first in every frame."""
+
+
+class Half(NamedTuple):
+    """A part that is sent in several frames, as it is to be when it is there."""
+
+    rows: Rows
+    since: float
+
+
+class Image:
+    """A screen as it is to be, and the terminal as far as it is known."""
+
+    def __init__(self) -> None:
+        self.size = Size(0, 0)
+        self._wanted: Rows = []
+        self._shown: Rows = []
+        self._dirty: set[int] = set()
+        self._parts: list[Part] = []
+        self._halves: dict[Region, Half] = {}
+        self._idle = True
+        """Nothing differed after the last frame."""
+        self._current: dict[Region, float] = {}
+        """When each part was up to date last."""
+        self._looks: dict[Style | None, str] = {}
+
+    # --- what is to stand there ---
+
+    def resize(self, size: Size) -> None:
+        """A terminal of another size shows something else."""
+        if size != self.size:
+            self.size = size
+            self._wanted = _blank(size)
+            self._dirty.clear()
+            self.forget()
+
+    def forget(self) -> None:
+        """Others may have written on the terminal: all is to be sent again."""
+        self._shown = _blank(self.size)
+        self._dirty.update(range(self.size.height))
+        self._halves.clear()
+
+    def put(self, x: int, y: int, strip: Strip, console: Console) -> None:
+        """A strip is to stand there."""
+        if not 0 <= y < self.size.height:
+            return
+        strip = strip.crop(0, self.size.width - x)
+        cells = self._cells(strip, console)
+        row = self._wanted[y]
+        if row[x : x + len(cells)] != cells:
+            row[x : x + len(cells)] = cells
+            self._dirty.add(y)
+
+    def _cells(self, strip: Strip, console: Console) -> list[Cell]:
+        cells: list[Cell] = []
+        for text, style, _control in strip:
+            look = self._look(style, console)
+            if text.isascii() and text.isprintable():
+                cells += [(character, look) for character in text]
+                continue
+            for character in text:
+                size = cell_len(character)
+                if size:
+                    cells += [(character, look), ("", look)][:size]
+                elif cells:  # it combines with the one before
+                    at = -1 if cells[-1][0] else -2
+                    cells[at] = (cells[at][0] + character, cells[at][1])
+        if len(cells) != strip.cell_length:  # cells cannot be counted one by one
+            return [(strip.render(console), RAW), *[("", RAW)] * (strip.cell_length - 1)] if strip.cell_length else []
+        return cells
+
+    def _look(self, style: Style | None, console: Console) -> str:
+        """What a style sends: styles that differ in what is not seen are the same."""
+        if style not in self._looks:
+            if len(self._looks) > 4096:
+                self._looks.clear()
+            self._looks[style] = look_of(Strip([Segment("x", style)], 1).render(console))
+        return self._looks[style]
+
+    # --- frames ---
+
+    @property
+    def pending(self) -> bool:
+        """Something may differ."""
+        return bool(self._dirty or self._halves)
+
+    def late(self, now: float) -> bool:
+        """A part has not been up to date for a while."""
+        return self.pending and any(now - since > BEHIND for since in self._current.values())
+
+    def frame(self, room: int, parts: Sequence[Part], now: float, *, hurried: bool = False) -> str:
+        """The bytes that bring the terminal nearer to the image, about ``room`` of them at most.
+
+        Args:
+            parts: what is brought up to date as a whole; what lies in none of them follows after all of them.
+            hurried: a key was pressed: what it changed counts more than that a part is of one keyframe.
+        """
+        whole = Region(0, 0, *self.size)
+        parts = [*(Part(part.region.intersection(whole), part.weight) for part in parts), Part(whole, 0.0)]
+        if hurried or parts != self._parts:
+            self._halves.clear()
+        before = {} if self._idle else self._current
+        self._parts, self._current = parts, {part.region: before.get(part.region, now) for part in parts}
+        pen, full, stale = Pen(self.size.width), False, False
+        for part in sorted(parts, key=lambda part: self._rank(part, now)):
+            if not full:
+                half = self._halves.pop(part.region, None)
+                full = not self._send(part, half, pen, room, now, hurried)
+                if not full and half is not None:
+                    self._current[part.region] = half.since
+                    stale = True
+                    continue
+            if full and self._differs(part.region):
+                continue
+            self._current[part.region] = now
+        self._idle = not full and not stale
+        if self._idle:
+            self._dirty.clear()
+        return pen.finish()
+
+    def _rank(self, part: Part, now: float) -> tuple[int, float]:
+        """Places in the order of a frame: what is always first, what has begun, what waits, the rest."""
+        if part.weight == inf:
+            return 0, 0.0
+        if part.region in self._halves:
+            return 1, 0.0
+        return (2, -part.weight * (now - self._current[part.region] + AT_ONCE)) if part.weight else (3, 0.0)
+
+    def _send(self, part: Part, half: Half | None, pen: Pen, room: int, now: float, hurried: bool) -> bool:
+        """Send a part as far as there is room; whether there was room for all of it."""
+        region = part.region
+        for y in range(region.y, region.bottom):
+            if half is None and y not in self._dirty:
+                continue
+            after = self._wanted[y][region.x : region.right] if half is None else half.rows[y - region.y]
+            if not self._send_row(region.x, y, after, pen, room):
+                if part.weight not in (0.0, inf) and not hurried:
+                    self._halves[region] = half or Half(self._taken(region), now)
+                return False
+        return True
+
+    def _send_row(self, x: int, y: int, after: list[Cell | None], pen: Pen, room: int) -> bool:
+        row = self._shown[y]
+        before = row[x : x + len(after)]
+        if before == after:
+            return True
+        for start, stop in differing(before, after, GAP):
+            start, stop = _uncut(after, start, stop)
+            # half of a character that lies in two parts is sent with what lies in none
+            start += _continues(after[start])
+            stop -= stop == len(after) and _begins(after[-1])
+            cells = after[start:stop]
+            known = [cell for cell in cells if cell is not None]
+            if len(known) < len(cells):  # nothing has been drawn there yet
+                continue
+            done = pen.write(x + start, y, known, room)
+            row[x + start : x + start + done] = known[:done]
+            if done < len(known):
+                return False
+        return True
+
+    def _differs(self, region: Region) -> bool:
+        part = slice(region.x, region.right)
+        rows = (y for y in range(region.y, region.bottom) if y in self._dirty)
+        return any(self._wanted[y][part] != self._shown[y][part] for y in rows)
+
+    def _taken(self, region: Region) -> Rows:
+        return [self._wanted[y][region.x : region.right] for y in range(region.y, region.bottom)]
+
+
+def _blank(size: Size) -> Rows:
+    return [[None] * size.width for _ in range(size.height)]
+
+
+def _uncut(cells: Sequence[Cell | None], start: int, stop: int) -> tuple[int, int]:
+    """A span that begins and ends with whole characters."""
+    while start and _continues(cells[start]):
+        start -= 1
+    while stop < len(cells) and _continues(cells[stop]):
+        stop += 1
+    return start, stop
+
+
+def _begins(cell: Cell | None) -> bool:
+    return cell is not None and cell[1] != RAW and cell_len(cell[0]) > 1
+
+
+def _continues(cell: Cell | None) -> bool:
+    return cell is not None and not cell[0]

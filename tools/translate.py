@@ -1,0 +1,282 @@
+"""Is every sentence translated?  Collects them from the program, merges them into the catalogues, compiles these.
+
+    python -m tools.translate [--check] [--apply FILE.json] [--prune]
+
+Sentences are what stands in ``_``, ``ngettext`` and ``N_`` under ``bntui/``, the help of the command line, the
+descriptions of the scenario file's keys, and the definitions of what a keyframe holds: the last three are read from
+the commands, models and docstrings themselves, so that none needs a mark.  What has no translation, a doubtful (fuzzy)
+one or other placeholders is said, and what no longer stands in the source is kept as obsolete until ``--prune`` drops
+it.  ``--apply`` takes translations from a file, by the English sentence (the singular, where there is a plural);
+``--check`` writes nothing and exits 1 if anything is left to do.  Lessons and the texts of scenarios stand in files of
+their own: it only says which are missing or stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import fcntl
+import io
+import json
+import os
+import re
+import string
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+from bntui.lessons import checksum, stale
+from bntui.scenario.gallery import builtin_folder
+from bntui.text.language import DOMAIN, FOLDER, LANGUAGES
+
+ROOT = Path(__file__).parent.parent
+HEADER = "# What bntui says, in another language; python -m tools.translate keeps it in step with the source."
+
+
+class _Dateless(Catalog):
+    """A catalogue whose head says nothing that changes with every edit."""
+
+    @property
+    def mime_headers(self) -> list[tuple[str, str]]:
+        return [
+            ("Language", str(self.locale)),
+            ("Plural-Forms", self.plural_forms),
+            ("MIME-Version", "1.0"),
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Transfer-Encoding", "8bit"),
+        ]
+
+
+def catalogue_path(language: str) -> Path:
+    """Where a language's sentences lie; compiled, under the same name with ``.mo``."""
+    return FOLDER / language / "LC_MESSAGES" / f"{DOMAIN}.po"
+
+
+def collected() -> Catalog:
+    """Every sentence of the program, none translated, in the order of the files that say it."""
+    catalogue = Catalog(charset="utf-8")
+    for file in sorted((ROOT / "bntui").rglob("*.py")):
+        for message in marked(ast.parse(file.read_text(encoding="utf-8"))):
+            catalogue.add(message, locations=[(file.relative_to(ROOT).as_posix(), 0)])
+    read_off = (
+        ("bntui/scenario/schema.py", _descriptions()),
+        ("bntui/commands", _helps()),
+        ("bntui/keyframe.py", _definitions()),
+    )
+    for place, texts in read_off:
+        for text in texts:
+            catalogue.add(text, locations=[(place, 0)])
+    return catalogue
+
+
+def marked(tree: ast.Module) -> Iterator[str | tuple[str, str]]:
+    """Sentences in the calls of a module, in order; singular and plural together."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+        assert isinstance(call.func, ast.Name)
+        texts = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+        match call.func.id, texts:
+            case "_" | "N_", [str(text)] if text:
+                yield text
+            case "ngettext", [str(one), str(several), *_]:
+                yield one, several
+
+
+def _descriptions() -> Iterator[str]:
+    """Descriptions of tables and keys, as the JSON Schema holds them."""
+    from bntui.scenario.schema import ScenarioFile
+
+    def walk(node: object) -> Iterator[str]:
+        if isinstance(node, dict):
+            if isinstance(text := node.get("description"), str):
+                yield text
+            node = list(node.values())
+        if isinstance(node, list):
+            for inner in node:
+                yield from walk(inner)
+
+    yield from walk(ScenarioFile.model_json_schema())
+
+
+def _definitions() -> Iterator[str]:
+    """What each recorded figure means, as the keyframe's docstrings say."""
+    from bntui.definitions import definitions
+
+    yield from (one.text for one in definitions().values() if one.text)
+
+
+def _helps() -> Iterator[str]:
+    """What ``--help`` says of each command and of its options."""
+    from typer.main import get_command
+
+    from bntui.cli import app
+
+    top = get_command(app)
+    for command in (top, *getattr(top, "commands", {}).values()):
+        yield command.help or ""
+        yield from (text for parameter in command.params if (text := getattr(parameter, "help", None)))
+
+
+def stale_scenarios(language: str) -> dict[str, list[str]]:
+    """What built-in scenarios lack of their texts in a language, by name; ``of`` is the English texts' checksum."""
+    left: dict[str, list[str]] = {}
+    for path in sorted(builtin_folder().glob("*.toml")):
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        there = document.get("translation", {}).get(language, {})
+        runs = [run["name"] for run in document.get("run", [])]
+        texts = {key: document.get(key, "") for key in ("title", "description", "look_for", "reference")}
+        wanted = checksum(json.dumps([*texts.values(), runs], ensure_ascii=False))
+        lacks = [f"no {key}" for key in ("title", "description", "look_for") if texts[key] and not there.get(key)]
+        if isinstance(texts["look_for"], list) and len(there.get("look_for", ())) not in (0, len(texts["look_for"])):
+            lacks.append("look_for has another length")
+        worded = [name for name in runs if re.search("[A-Za-z]{2}", name)]
+        lacks += [f"no name for the run {name!r}" for name in worded if name not in there.get("runs", {})]
+        if there.get("of") != wanted:
+            lacks.append(f'of = "{wanted}" is wanted')
+        if lacks:
+            left[path.stem] = lacks
+    return left
+
+
+def merged(found: Catalog, before: Catalog, language: str) -> Catalog:
+    """The sentences that were collected with the translations that there were; the others are obsolete."""
+    now = _Dateless(language, header_comment=HEADER, charset="utf-8", fuzzy=False)
+    known = {**{_key(old): old for old in before.obsolete.values()}, **{_key(old): old for old in before if old.id}}
+    for message in found:
+        if message.id:
+            old = known.pop(_key(message), None)
+            same = old is not None and isinstance(old.id, str) == isinstance(message.id, str)
+            string_, flags = (old.string, old.flags) if old is not None and same else (None, set[str]())
+            now.add(message.id, string_, locations=message.locations, flags=set(flags) & {"fuzzy"})
+    now.obsolete.update({key: old for key, old in known.items() if _texts(old)})
+    return now
+
+
+def apply(catalogue: Catalog, translations: Mapping[str, str]) -> list[str]:
+    """Put translations in, by their English; the sentences that the program does not have."""
+    known = {_key(message): message for message in catalogue if message.id}
+    for english, text in translations.items():
+        if english in known:
+            message = known[english]
+            message.string = text if isinstance(message.id, str) else (text,) * catalogue.num_plurals
+            message.flags.discard("fuzzy")
+    return [english for english in translations if english not in known]
+
+
+def faults(catalogue: Catalog) -> Iterator[str]:
+    """What a catalogue lacks, one line each."""
+    for message in catalogue:
+        if not message.id:
+            continue
+        key = _key(message)
+        if not all(_texts(message) or [""]):
+            yield f"missing: {key!r}  ({', '.join(sorted({place for place, _ in message.locations}))})"
+        elif message.fuzzy:
+            yield f"fuzzy: {key!r}"
+        else:
+            wanted = placeholders(key if isinstance(message.id, str) else message.id[1])
+            for text in _texts(message):
+                if placeholders(text) != wanted:
+                    yield f"other placeholders: {key!r} → {text!r}"
+    yield from (f"obsolete: {_key(message)!r}" for message in catalogue.obsolete.values())
+
+
+def placeholders(text: str) -> set[str] | None:
+    """Names of the figures that are put into a sentence; None where it has braces of another meaning."""
+    try:
+        return {name.partition(".")[0].partition("[")[0] for _, name, _, _ in string.Formatter().parse(text) if name}
+    except ValueError:
+        return None
+
+
+def _key(message: Message) -> str:
+    return message.id if isinstance(message.id, str) else message.id[0]
+
+
+def _texts(message: Message) -> Sequence[str]:
+    strings = (message.string,) if isinstance(message.string, str) else message.string or ()
+    return [text for text in strings if text]
+
+
+def read(language: str) -> Catalog:
+    """A language's catalogue as it lies there; an empty one where there is none."""
+    path = catalogue_path(language)
+    if not path.exists():
+        return Catalog(language, charset="utf-8")
+    with path.open("rb") as file:
+        return read_po(file, locale=language, charset="utf-8")
+
+
+def po_bytes(catalogue: Catalog) -> bytes:
+    """The catalogue as a ``.po`` file, without line numbers, which would change with every edit."""
+    out = io.BytesIO()
+    write_po(out, catalogue, width=120, include_lineno=False)
+    return out.getvalue()
+
+
+def mo_bytes(catalogue: Catalog) -> bytes:
+    """The catalogue compiled, as gettext reads it."""
+    out = io.BytesIO()
+    write_mo(out, catalogue)
+    return out.getvalue()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two translators at work do not overwrite each other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, content: bytes) -> None:
+    new = path.with_suffix(f"{path.suffix}.new")
+    new.write_bytes(content)
+    new.replace(path)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything is left to do")
+    parser.add_argument("--apply", type=Path, metavar="FILE.json", help="English sentences and their translations")
+    parser.add_argument("--language", choices=LANGUAGES[1:], default=LANGUAGES[1], help="of --apply")
+    parser.add_argument("--prune", action="store_true", help="drop what no longer stands in the source")
+    options = parser.parse_args()
+    found, left = collected(), []
+    for language in LANGUAGES[1:]:
+        path = catalogue_path(language)
+        with _alone(path.parent):
+            catalogue = merged(found, read(language), language)
+            if options.apply and language == options.language:
+                unknown = apply(catalogue, json.loads(options.apply.read_text(encoding="utf-8")))
+                left += [f"{language}: not in the source: {english!r}" for english in unknown]
+            if options.prune:
+                catalogue.obsolete.clear()
+            left += [f"{language}: {fault}" for fault in faults(catalogue)]
+            files = {path: po_bytes(catalogue), path.with_suffix(".mo"): mo_bytes(catalogue)}
+            for file, content in files.items():
+                if not options.check:
+                    _write(file, content)
+                elif not file.exists() or file.read_bytes() != content:
+                    left.append(f"{language}: {file.name} is not up to date")
+        left += [f"{language}: lesson {name}: begin with {line}" for name, line in stale(language).items()]
+        left += [
+            f"{language}: scenario {name}: {'; '.join(lacks)}" for name, lacks in stale_scenarios(language).items()
+        ]
+        print(f"{language}: {len(catalogue)} sentences", file=sys.stderr)
+    print("\n".join(left) or "nothing left to do")
+    return int(options.check and bool(left))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
