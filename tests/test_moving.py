@@ -160,21 +160,24 @@ def test_a_recording_that_is_deleted_ends_its_training_with_a_sentence(
 
 def test_headless_training_follows_and_names_the_new_file(tmp_path: Path) -> None:
     recording, new = tmp_path / "x.bntui", tmp_path / "y.bntui"
-    process = subprocess.Popen(
-        [*BNTUI, "run", scenario(tmp_path, LONG), "--json", "-o", recording],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    process.stdout.readline()
-    recording.rename(new)
+    said = tmp_path / "said"  # no pipe: it would be full, and the reader stand still, before it is read
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            [*BNTUI, "run", scenario(tmp_path, LONG), "--json", "-o", recording],
+            stdout=file, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
     deadline = time.monotonic() + 60
+    while not said.stat().st_size:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    recording.rename(new)
     while not is_live(new):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert bntui("stop", new).returncode == 0
-    output, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert str(new) in output.splitlines()[-1]
+    assert str(new) in said.read_text().splitlines()[-1]
     assert sorted(path.name for path in tmp_path.iterdir() if "bntui" in path.name) == ["y.bntui"]
 
 
