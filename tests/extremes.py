@@ -145,6 +145,7 @@ class ExtremeSource:
         self._reader = reader
         self._seed = seed
         self.title, self.task = reader.title, reader.task
+        self.paths, self.mixed = reader.paths, reader.mixed
 
     @property
     def runs(self) -> tuple[RunInfo, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,10 @@ class FakeReader:
         self.title = title
         self.task = "classification"
         self.scenario_text = ""
-        self.meta = {"train_samples": "1437", "validation_samples": "360"}
+        self.paths: tuple[Path, ...] = ()
+        self.mixed = False
+        self.opposite = 1
+        self.meta: Mapping[str, str] = {"train_samples": "1437", "validation_samples": "360"}
         self.shown = max(len(run.history) for run in self._views) if shown is None else shown
         self.loaded = self.shown
         self.error: Exception | None = None

@@ -14,11 +14,12 @@ from textual.widgets import Static
 from bntui.errors import RecordingError, TrainerError
 from bntui.lessons import lesson
 from bntui.link import Status
-from bntui.viewer import app as app_module
+from bntui.viewer import live, opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
+from bntui.viewer.feed import FRAME
 from bntui.viewer.panels import PANELS
-from bntui.viewer.screens import lab_live as lab_module
+from bntui.viewer.screens import lab as lab_module
 from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.widgets import RowsWidget
@@ -35,7 +36,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> FakeReader:
 
 def use(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> FakeReader:
     """Open this one instead of a file."""
-    monkeypatch.setattr(app_module, "open_recording", lambda _, trainer=None: (reader, trainer))
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (reader, trainer))
     return reader
 
 
@@ -221,14 +222,14 @@ async def test_a_replay_has_no_trainer_to_command(key: str, reader: FakeReader) 
     reader.over = True
     async with start().run_test(size=BIG) as pilot:
         await pilot.press(key)
-        assert notices(pilot) == [lab_module.NO_TRAINER]
+        assert notices(pilot) == [live.NO_TRAINER]
 
 
 @pytest.mark.usefixtures("reader")
 async def test_detaching_a_replay_says_how_to_quit() -> None:
     async with start().run_test(size=BIG) as pilot:
         await pilot.press("d")
-        assert notices(pilot) == [f"{lab_module.RESUMES} q quits."]
+        assert notices(pilot) == [f"{live.RESUMES} q quits."]
         assert pilot.app.is_running
 
 
@@ -252,7 +253,7 @@ async def test_keys_command_the_trainer(status: Status, key: str, command: tuple
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(status)
-        await until(pilot, lambda: lab(pilot).status == status)
+        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
         await pilot.press(key)
         assert trainer.sent == [command]
 
@@ -273,28 +274,28 @@ async def test_faster_twice_is_twice_as_fast_though_the_trainer_speaks_of_before
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(RUNNING)
-        await until(pilot, lambda: lab(pilot).status == RUNNING)
+        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == RUNNING)
         await pilot.press("plus")
         earlier = replace(RUNNING, keyframes=77)  # sent before the key was heard of
         trainer.say(earlier)
-        await until(pilot, lambda: lab(pilot).status == replace(earlier, pace=20))
+        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == replace(earlier, pace=20))
         await pilot.press("plus")
         assert [given["epochs_per_second"] for _, given in trainer.sent] == [20, 50]
         theirs = replace(RUNNING, pace=5, commands=2)  # another viewer's wish, heard after ours
         trainer.say(theirs)
-        await until(pilot, lambda: lab(pilot).status == theirs)
+        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == theirs)
 
 
 @pytest.mark.usefixtures("reader")
-@pytest.mark.parametrize("live", [True, False])
-async def test_ctrl_c_says_how_to_end(live: bool) -> None:
-    trainer = FakeTrainer() if live else None
+@pytest.mark.parametrize("trained", [True, False])
+async def test_ctrl_c_says_how_to_end(trained: bool) -> None:
+    trainer = FakeTrainer() if trained else None
     async with start(trainer).run_test(size=BIG) as pilot:
         if trainer is not None:
             trainer.say(PAUSED)
-            await until(pilot, lambda: lab(pilot).status == PAUSED)
+            await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == PAUSED)
         await pilot.press("ctrl+c", "ctrl+c")
-        assert notices(pilot) == ["d detaches, q stops and quits." if live else "q quits."]
+        assert notices(pilot) == ["d detaches, q stops and quits." if trained else "q quits."]
 
 
 async def test_the_screen_follows_a_growing_recording(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +341,7 @@ async def test_much_news_is_few_redraws(reader: FakeReader, monkeypatch: pytest.
         await pilot.pause()
         assert len(waits) <= 50
         assert reader.refreshed == 1
-        assert waits[0] == pytest.approx(lab_module.FRAME)
+        assert waits[0] == pytest.approx(FRAME)
 
 
 @pytest.mark.usefixtures("reader")
@@ -348,16 +349,16 @@ async def test_a_trainer_that_goes_while_it_runs_is_named() -> None:
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(RUNNING)
-        await until(pilot, lambda: lab(pilot).status == RUNNING)
+        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == RUNNING)
         trainer.say(None)
         await until(pilot, lambda: "✗ trainer gone" in shown(pilot, "header"))
         await pilot.press("left", "n")
         await pilot.pause()
         assert "epoch 11/60" in shown(pilot, "header")
         assert "space resume" in shown(pilot, "keys")
-        assert notices(pilot) == [lab_module.GONE]
+        assert notices(pilot) == [live.GONE]
         await pilot.press("n", "s")
-        assert notices(pilot) == [lab_module.GONE]
+        assert notices(pilot) == [live.GONE]
         assert "n epoch" not in shown(pilot, "keys")
 
 
@@ -403,7 +404,7 @@ async def test_what_happens_is_said_once(monkeypatch: pytest.MonkeyPatch) -> Non
         trainer.say(RUNNING)
         await until(pilot, lambda: notices(pilot))
         trainer.say(PAUSED)
-        await until(pilot, lambda: lab(pilot).status == PAUSED)
+        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == PAUSED)
         assert notices(pilot) == ["no improvement for 5 epochs"]
 
 
@@ -472,7 +473,7 @@ async def test_under_another_screen_nothing_is_drawn_and_then_everything(monkeyp
         await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
         reader.shown = 7
         trainer.say(RUNNING)
-        await until(pilot, lambda: screen.status == RUNNING)
+        await until(pilot, lambda: live.status_of(screen.trainer.state) == RUNNING)
         header = screen.query_one("#header", RowsWidget)
         assert "epoch 2/60" in text(header.rows[0])
         await pilot.press("escape")
@@ -484,7 +485,7 @@ async def test_q_stops_the_trainer_and_waits_for_its_last_word(reader: FakeReade
     app = start(trainer)
     async with app.run_test(size=BIG) as pilot:
         trainer.say(RUNNING)
-        await until(pilot, lambda: lab(pilot).status == RUNNING)
+        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == RUNNING)
         await pilot.press("q")
         await until(pilot, lambda: "stopping" in shown(pilot, "header"))
         assert trainer.sent == [("stop", {})]
@@ -513,7 +514,7 @@ async def test_q_never_stops_another_ones_training(status: Status | None, key: s
     async with app.run_test(size=BIG) as pilot:
         if status is not None:
             trainer.say(status)
-            await until(pilot, lambda: lab(pilot).status == status)
+            await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
         await pilot.press("ctrl+c")
         assert notices(pilot) == ["q leaves; training goes on."]
         await pilot.press(key)
@@ -594,7 +595,7 @@ async def test_a_file_that_is_no_recording_ends_the_app_with_its_error(monkeypat
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(app_module, "open_recording", refuse)
+    monkeypatch.setattr(opening, "open_recording", refuse)
     app = start()
     async with app.run_test(size=BIG):
         pass

@@ -18,6 +18,7 @@ from bntui.text import language
 from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import PANELS, Panel
 from bntui.viewer.view import View
+from tests.test_panels import VIEWS
 from tools.translate import (
     apply,
     catalogue_path,
@@ -31,7 +32,6 @@ from tools.translate import (
     read,
     stale_scenarios,
 )
-from tests.test_panels import VIEWS
 
 SOURCE = Path(language.__file__).parent
 TRANSLATED = [spoken for spoken in language.LANGUAGES if spoken != "en"]

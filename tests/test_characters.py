@@ -66,7 +66,7 @@ def test_all_of_unicode_keeps_its_columns() -> None:
 
 
 def test_the_marks_of_runs_are_told_apart() -> None:
-    from bntui.viewer.draw.theme import RUN_MARKS
+    from bntui.viewer.marks import RUN_MARKS
 
     assert len({replacement(mark) for mark in RUN_MARKS}) == len(RUN_MARKS)
 

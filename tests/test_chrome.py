@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntui.link import Status
+from bntui.link.requests import ForkRequest
 from bntui.viewer import chrome
 from bntui.viewer.draw.rows import text, width
-from bntui.viewer.draw.theme import RUN_MARKS
 from bntui.viewer.layout import SMALLEST, layout, ranked
+from bntui.viewer.live import Leaving, Live, Replay, Starting, State
+from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import PANELS
 from tests import factory
 from tests.fakes import fork_view
@@ -24,30 +26,35 @@ FACTS = {"train_samples": "1437", "validation_samples": "360"}
 
 
 @pytest.mark.parametrize(
-    ("status", "gone", "words"),
+    ("state", "words"),
     [
-        (None, False, "replay"),
-        (None, True, "✗ trainer gone"),
-        (Status("running", 5, 4.9, 0), False, "▶ running 5/s"),
-        (Status("running", None, 312.4, 0), False, "▶ running unthrottled (312/s)"),
-        (Status("paused", 5, 0, 0), False, "❚❚ paused 5/s"),
-        (Status("finished", 5, 0, 0), False, "✓ finished"),
-        (Status("stopped", 5, 0, 0), False, "⊘ stopped"),
-        (Status("failed", 5, 0, 0, "disk full"), False, "✗ failed"),
-        (Status("running", 5, 4.9, 0), True, "✗ trainer gone"),
+        (Replay(), "replay"),
+        (Replay(gone=True), "✗ trainer gone"),
+        (Live(), "▶ starting"),
+        (Live(Status("running", 5, 4.9, 0)), "▶ running 5/s"),
+        (Live(Status("running", None, 312.4, 0)), "▶ running unthrottled (312/s)"),
+        (Live(Status("paused", 5, 0, 0)), "❚❚ paused 5/s"),
+        (Live(Status("paused", 5, 0, 0), ForkRequest(0, 24)), "◌ forking …"),
+        (Replay(Status("finished", 5, 0, 0)), "✓ finished"),
+        (Replay(Status("stopped", 5, 0, 0)), "⊘ stopped"),
+        (Replay(Status("failed", 5, 0, 0, "disk full")), "✗ failed"),
+        (Replay(Status("running", 5, 4.9, 0), gone=True), "✗ trainer gone"),
+        (Starting(ForkRequest(0, 24)), "◌ forking …"),
+        (Starting(None), "◌ resuming …"),
+        (Leaving(Status("running", 5, 4.9, 0)), "⊘ stopping …"),
     ],
 )
-def test_state_words(status: Status | None, gone: bool, words: str) -> None:
-    assert chrome.state_text(status, gone)[0] == words
+def test_state_words(state: State, words: str) -> None:
+    assert chrome.state_words(state)[0] == words
 
 
-def test_a_live_screen_is_no_replay_before_the_first_status() -> None:
-    assert chrome.state_text(None, False, live=True)[0] == "▶ starting"
+def test_an_interrupted_recording_is_no_plain_replay() -> None:
+    assert chrome.state_words(Replay(), unfinished=True)[0] == "⊘ interrupted"
 
 
 def test_no_state_has_the_mark_of_a_run() -> None:
     for state in ("running", "paused", "finished", "stopped", "failed"):
-        assert not set(chrome.state_text(Status(state, 5, 0, 0), False)[0]) & set(RUN_MARKS)
+        assert not set(chrome.state_words(Live(Status(state, 5, 0, 0)))[0]) & set(RUN_MARKS)
 
 
 def test_the_header_keeps_all_marks_longer_than_the_title() -> None:

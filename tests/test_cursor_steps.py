@@ -17,8 +17,7 @@ from bntui.recording.reader import Reader
 from bntui.scenario.gallery import find
 from bntui.scenario.load import load
 from bntui.trainer.session import Session
-from bntui.viewer import app as app_module
-from bntui.viewer import chrome, epochs, view_state
+from bntui.viewer import chrome, epochs, opening, view_state
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import Row, text
 from bntui.viewer.panels import curves, timeline
@@ -197,7 +196,7 @@ def test_the_steps_of_a_fork_count_on_from_its_parents() -> None:
 
 async def test_x_changes_the_unit_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = FakeReader(*pair())
-    monkeypatch.setattr(app_module, "open_recording", lambda _, trainer=None: (reader, trainer))
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (reader, trainer))
     async with LabApp(Path("a.bntui")).run_test(size=(160, 48)) as pilot:
         screen = pilot.app.screen
         assert isinstance(screen, LabScreen)

@@ -18,8 +18,8 @@ from bntui.viewer import microscope
 from bntui.viewer import panels as panels_package
 from bntui.viewer.panels import PANELS
 from bntui.viewer.screens.help import MICROSCOPE, HelpScreen, quoted
-from tools.translate import collected
 from tests.korean import korean
+from tools.translate import collected
 
 CLASSES = [value for value in vars(keyframe).values() if isinstance(value, type) and is_dataclass(value)]
 FIELDS = [f"{owner.__name__}.{field.name}" for owner in CLASSES for field in fields(owner)]

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from bntui.insight.drift import movement
 from bntui.keyframe import COLUMN, BoolArray
 from bntui.recording.reader import Reader
-from bntui.viewer import epochs, view_state
-from bntui.viewer.draw import strands
+from bntui.viewer import epochs, strands, view_state
 from bntui.viewer.draw.bands import band
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import drift

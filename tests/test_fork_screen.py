@@ -19,12 +19,11 @@ from bntui.recording import copy as copies
 from bntui.recording.history import Event
 from bntui.recording.reader import Reader
 from bntui.scenario.checks import Facts
-from bntui.viewer import app as app_module
+from bntui.viewer import live, opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
 from bntui.viewer.fork.form import data_facts
 from bntui.viewer.panels import PANELS
-from bntui.viewer.screens import lab_live
 from bntui.viewer.screens.fork import ForkScreen
 from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
@@ -59,7 +58,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> FakeReader:
     plain = factory.run_view()
     plain = replace(plain, info=replace(plain.info, config=factory_config(plain.info.config)))
     made = FakeReader(plain, factory.run_view(1, "batch norm", norm=True))
-    monkeypatch.setattr(app_module, "open_recording", lambda _, trainer=None: (made, trainer))
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (made, trainer))
     return made
 
 
@@ -101,7 +100,7 @@ async def open_form(pilot: Pilot[Any]) -> None:
 
 async def heard(pilot: Pilot[Any], trainer: FakeTrainer, status: Status) -> None:
     trainer.say(status)
-    await until(pilot, lambda: lab(pilot).status == status)
+    await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
 
 
 @pytest.mark.usefixtures("reader")
@@ -135,7 +134,7 @@ async def test_enter_sends_what_was_written_and_escape_nothing() -> None:
         assert trainer.sent == [("fork", {"run": 0, "step": 48, "changes": changes})]
         await until(pilot, lambda: "forking" in shown(pilot, "header"))
         await pilot.press("f")
-        assert notices(pilot) == [lab_live.ONE_AT_A_TIME]
+        assert notices(pilot) == [live.ONE_AT_A_TIME]
 
 
 @pytest.mark.usefixtures("reader")
@@ -326,7 +325,7 @@ def waking(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeTra
         return grown, trainer
 
     monkeypatch.setattr(client.IdleTrainer, "start", lambda: FakeIdle(resume))
-    monkeypatch.setattr(app_module, "open_recording", opened)
+    monkeypatch.setattr(opening, "open_recording", opened)
     monkeypatch.setattr(copies, "writable", lambda _: True)
     return trainer, told
 
@@ -428,7 +427,7 @@ async def test_quitting_ends_a_trainer_that_is_being_woken(reader: FakeReader, m
     async with start().run_test(size=BIG) as pilot:
         await open_form(pilot)
         await pilot.press("enter")
-        await until(pilot, lambda: lab(pilot)._waking)
+        await until(pilot, lambda: lab(pilot).trainer._starting)
         assert "forking" in shown(pilot, "header")
         await pilot.press("q")
         assert idle.discarded
@@ -438,10 +437,10 @@ async def test_quitting_ends_a_trainer_that_is_being_woken(reader: FakeReader, m
 
 
 async def test_recordings_side_by_side_cannot_be_forked(reader: FakeReader) -> None:
-    setattr(reader, "paths", [Path("a"), Path("b")])  # noqa: B010 - a reader of several has this, too
+    reader.paths = (Path("a"), Path("b"))
     async with start().run_test(size=BIG) as pilot:
         await pilot.press("f")
-        assert notices(pilot) == [lab_live.ONLY_LOOKING]
+        assert notices(pilot) == [live.ONLY_LOOKING]
         assert "f fork" not in shown(pilot, "keys")
 
 
@@ -458,7 +457,7 @@ async def test_the_first_bad_tensors_are_visited_in_turn(monkeypatch: pytest.Mon
     one = replace(factory.run_view(), events=(first,))
     other = replace(factory.run_view(1, "other"), events=(gradient,))
     reader = FakeReader(one, other)
-    monkeypatch.setattr(app_module, "open_recording", lambda _, trainer=None: (reader, trainer))
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (reader, trainer))
     async with start().run_test(size=BIG) as pilot:
         assert "! first bad" in shown(pilot, "keys")
         await pilot.press("exclamation_mark")
@@ -513,9 +512,9 @@ async def test_a_real_trainer_is_woken_forks_and_finishes(recorded: Path, tmp_pa
         await pilot.press("down", "b")
         expected = form(pilot).verdict.carried
         await pilot.press("enter")
-        await until(pilot, lambda: len(lab(pilot)._reader.runs) == 2, seconds=60)
+        await until(pilot, lambda: len(lab(pilot).reader.runs) == 2, seconds=60)
         await until(pilot, lambda: "✓ finished" in shown(pilot, "header"), seconds=60)
-        fork = lab(pilot)._reader.runs[1].fork
+        fork = lab(pilot).reader.runs[1].fork
         assert fork is not None
         assert (fork.run, fork.step, fork.epoch) == (0, 12, 3.0)  # 120 samples train, four steps of 30 an epoch
         assert expected is not None

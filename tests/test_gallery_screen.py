@@ -21,7 +21,7 @@ from bntui.link import client, library
 from bntui.link.library import Entry
 from bntui.scenario import gallery as scenarios
 from bntui.scenario.gallery import Card
-from bntui.viewer import app as app_module
+from bntui.viewer import opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.screens.gallery import GalleryScreen
@@ -175,7 +175,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(path)
         return FakeReader(), FakeTrainer()
 
-    monkeypatch.setattr(app_module, "open_recording", open_recording)
+    monkeypatch.setattr(opening, "open_recording", open_recording)
     return paths
 
 

@@ -94,9 +94,9 @@ def test_the_viewer_leaves_when_its_guard_is_killed(number: signal.Signals) -> N
 def test_an_error_in_a_panel_leaves_the_terminal_as_it_was(end: str, tmp_path: Path) -> None:
     recording = train(tmp_path, DIGITS).path
     script = (
-        "import ctypes, os; from bntui.viewer import session; from bntui.__main__ import main\n"
+        "import ctypes, os; from bntui.viewer import view_state; from bntui.__main__ import main\n"
         f"def fail(*_, **_named): {end}\n"
-        "session.build_view = fail; main()"
+        "view_state.build_view = fail; main()"
     )
     with Terminal([sys.executable, "-c", script, "replay", str(recording)]) as terminal:
         code = terminal.exit_code()

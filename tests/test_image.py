@@ -20,7 +20,7 @@ from textual.geometry import Region, Size
 from textual.pilot import Pilot
 from textual.strip import Strip
 
-from bntui.viewer import app as app_module
+from bntui.viewer import opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.terminal.image import Image, Part
@@ -233,7 +233,7 @@ def lab(pilot: Pilot[Any]) -> bool:
 
 @pytest.mark.parametrize("key", ["question_mark", "r"])
 async def test_a_page_and_its_end_send_less_than_a_screen(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "open_recording", lambda _, trainer=None: (FakeReader(), trainer))
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (FakeReader(), trainer))
     wire = Wire(monkeypatch)
     async with LabApp(Path("a.bntui")).run_test(size=(160, 48)) as pilot:
         await until(pilot, lambda: lab(pilot) and "Curves" in wire.written)
@@ -250,7 +250,7 @@ async def test_a_page_and_its_end_send_less_than_a_screen(key: str, monkeypatch:
 
 
 async def test_a_page_of_textual_itself_sends_less_than_a_screen_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "open_recording", lambda _, trainer=None: (FakeReader(), trainer))
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (FakeReader(), trainer))
     wire = Wire(monkeypatch)
     async with LabApp(Path("a.bntui")).run_test(size=(160, 48)) as pilot:
         await until(pilot, lambda: lab(pilot) and "Curves" in wire.written)

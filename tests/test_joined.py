@@ -19,7 +19,7 @@ from bntui.recording.history import Event, Fork, RunInfo
 from bntui.recording.joined import Joined, tags
 from bntui.recording.reader import Reader
 from bntui.recording.writer import Writer
-from bntui.viewer import view_state
+from bntui.viewer import goodbye, view_state
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
 from bntui.viewer.screens.lab import LabScreen
@@ -227,8 +227,13 @@ def test_samples_are_shown_where_all_learned_from_the_same(two: tuple[Path, Path
 
 
 def test_the_command_line_that_opens_it_again(two: tuple[Path, Path]) -> None:
-    assert view_state.again(Joined(two)) == f"bntui compare {two[0]} {two[1]}"
-    assert view_state.again(Reader(two[0])) == f"bntui replay {two[0]}"
+    assert goodbye.recorded(Joined(two), unfinished=False) == [
+        f"Recorded. Look again with: bntui compare {two[0]} {two[1]}"
+    ]
+    assert goodbye.recorded(Reader(two[0]), unfinished=True) == [
+        f"Recorded. Look again with: bntui replay {two[0]}",
+        f"Go on with: bntui resume {two[0]}",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [[], ["first.bntui"], ["first.bntui", "first.bntui"]])

@@ -22,12 +22,12 @@ from bntui.link import Status
 from bntui.text import language
 from bntui.text.language import _
 from bntui.text.widths import ljust, parted, rjust
-from bntui.viewer import app as app_module
-from bntui.viewer import chrome, palette
+from bntui.viewer import chrome, opening, palette
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, Row, Span, filled, text, width
-from bntui.viewer.draw.theme import RUN_MARKS
+from bntui.viewer.live import Live, Replay
+from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import PANELS, Panel, curves, gradients, layers, timeline
 from bntui.viewer.screens.gallery_rows import draw
 from bntui.viewer.screens.help import HelpScreen, lab_keys
@@ -217,10 +217,10 @@ def test_a_click_lands_on_the_same_epoch_in_both_languages_words() -> None:
 def test_the_rows_around_the_panels_fit(cells: int) -> None:
     states = [None, *(Status(state, 5, 4.9, 0) for state in ("running", "paused", "finished", "stopped", "failed"))]
     for status in states:
-        row = chrome.header(factory.view(), FACTS, chrome.state_text(status, False), cells)
+        row = chrome.header(factory.view(), FACTS, chrome.state_words(Live(status)), cells)
         assert width(row) == cells
         assert "에포크 12/60" in text(row)
-        assert chrome.state_text(status, False)[0] in text(row)
+        assert chrome.state_words(Live(status))[0] in text(row)
     for panel in PANELS:
         row = chrome.tabs(panel.name, cells)
         assert width(row) <= cells
@@ -241,11 +241,11 @@ def test_the_sentence_on_a_small_screen_is_never_cut(cells: int, height: int) ->
 
 def test_states_are_korean_and_have_no_runs_mark() -> None:
     for state in ("running", "paused", "finished", "stopped", "failed"):
-        words = chrome.state_text(Status(state, None, 312.4, 0), False)[0]
+        words = chrome.state_words(Live(Status(state, None, 312.4, 0)))[0]
         assert is_korean(words)
         assert not set(words) & set(RUN_MARKS)
-    assert is_korean(chrome.state_text(None, False)[0])
-    assert is_korean(chrome.state_text(None, True)[0])
+    assert is_korean(chrome.state_words(Replay())[0])
+    assert is_korean(chrome.state_words(Replay(gone=True))[0])
 
 
 @given(st.integers(40, 200), st.integers(12, 60), st.sampled_from(["scenarios", "recordings"]), st.integers(0, 9))
@@ -310,7 +310,7 @@ def test_the_key_table_is_korean() -> None:
 
 async def test_help_and_the_list_of_keys_speak_korean(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = FakeReader()
-    monkeypatch.setattr(app_module, "open_recording", lambda _path, _trainer=None: (reader, None))
+    monkeypatch.setattr(opening, "open_recording", lambda _path, _trainer=None: (reader, None))
     app = LabApp(reader.path)
     async with app.run_test(size=(120, 36)) as pilot:
         said = {key: active.binding.description for key, active in app.screen.active_bindings.items()}

@@ -15,8 +15,7 @@ from textual.screen import Screen
 from bntui.errors import RecordingError
 from bntui.recording.reader import Reader
 from bntui.text import language
-from bntui.viewer import app as app_module
-from bntui.viewer import view_state
+from bntui.viewer import opening, view_state
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.microscope.draw import draw, empty
@@ -339,7 +338,7 @@ async def test_without_a_normalization_it_says_so(monkeypatch: pytest.MonkeyPatc
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
     fake = FakeReader(shown=0)
-    monkeypatch.setattr(app_module, "open_recording", lambda _, trainer=None: (fake, trainer))
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (fake, trainer))
     async with LabApp(Path("a.bntui")).run_test(size=BIG) as pilot:
         await pilot.press("m")
         await until(pilot, lambda: isinstance(pilot.app.screen, MicroscopeScreen))
@@ -348,7 +347,7 @@ async def test_without_a_normalization_it_says_so(monkeypatch: pytest.MonkeyPatc
 
 async def test_it_follows_a_recording_that_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeReader(shown=3)
-    monkeypatch.setattr(app_module, "open_recording", lambda _, trainer=None: (fake, trainer))
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (fake, trainer))
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
     async with LabApp(Path("a.bntui")).run_test(size=BIG) as pilot:
         await opened(pilot)
@@ -367,7 +366,7 @@ async def test_it_follows_a_recording_that_grows(monkeypatch: pytest.MonkeyPatch
 
 async def test_news_for_the_laboratory_below_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     fake, trainer = FakeReader(shown=3), FakeTrainer()
-    monkeypatch.setattr(app_module, "open_recording", lambda _, trainer=None: (fake, trainer))
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (fake, trainer))
     async with LabApp(Path("a.bntui"), trainer).run_test(size=BIG) as pilot:
         await opened(pilot)
         await pilot.pause(0.1)

@@ -96,9 +96,9 @@ def test_a_wrong_scenario_leaves_a_sentence_and_no_traceback(tmp_path: Path) -> 
 def test_an_error_of_our_own_leaves_a_sentence_and_a_log(tmp_path: Path) -> None:
     recording = train(tmp_path, DIGITS).path
     script = (
-        "import sys; from bntui.viewer import session; from bntui.__main__ import main\n"
+        "import sys; from bntui.viewer import view_state; from bntui.__main__ import main\n"
         "def fail(*_, **_named): raise ValueError('a mistake of ours')\n"
-        "session.build_view = fail; main()"
+        "view_state.build_view = fail; main()"
     )
     with Terminal([sys.executable, "-c", script, "replay", str(recording)]) as terminal:
         assert terminal.exit_code() == 1

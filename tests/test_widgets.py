@@ -19,6 +19,7 @@ from bntui.scenario.schema import MAX_RUNS
 from bntui.text.output import clean
 from bntui.viewer.draw import theme
 from bntui.viewer.draw.rows import Drawing, Row, Span, text, width
+from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.terminal.line import PacedApp
 from bntui.viewer.widgets import RowsWidget, cells_of, changed_spans, framed, strip
 
@@ -152,8 +153,8 @@ def test_runs_differ_in_every_palette() -> None:
 
 
 def test_every_run_has_a_mark_of_one_cell_of_its_own() -> None:
-    assert len(set(theme.RUN_MARKS)) == len(theme.RUN_MARKS) == MAX_RUNS
-    assert {cell_len(mark) for mark in theme.RUN_MARKS} == {1}
+    assert len(set(RUN_MARKS)) == len(RUN_MARKS) == MAX_RUNS
+    assert {cell_len(mark) for mark in RUN_MARKS} == {1}
 
 
 def test_without_colours_no_style_has_one() -> None:

@@ -66,6 +66,10 @@ class ForkRequest:
             raise FrameError(_("changes must be a list of at most {count} settings").format(count=MOST_CHANGES))
         return cls(natural("run", told["run"]), natural("step", told["step"]), tuple(map(_change, changes)))
 
+    def arguments(self) -> dict[str, Any]:
+        """As the command has them."""
+        return {"run": self.run, "step": self.step, "changes": [list(change) for change in self.changes]}
+
 
 Request = Order | Pace | ForkRequest
 STOP: Final = Order("stop")

@@ -50,6 +50,11 @@ class Reader:
         RecordingError: the file is not a recording, is from a newer version, or is damaged.
     """
 
+    paths: tuple[Path, ...] = ()
+    """One recording stands beside no other; see ``joined.py``."""
+    mixed = False
+    opposite = 1
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection: Guarded | None = None

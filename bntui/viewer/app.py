@@ -6,9 +6,7 @@ while the gallery is being looked at.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from textual.screen import Screen
 from bntui.errors import BntuiError
 from bntui.link.address import runtime_folder
 from bntui.text.language import N_, _
+from bntui.viewer import opening
 from bntui.viewer.draw.theme import THEME
 from bntui.viewer.palette import SEARCH, commands, of_keys
 from bntui.viewer.terminal.line import PacedApp
@@ -76,12 +75,12 @@ class LabApp(PacedApp[BntuiError]):
         if self._opening is not None:
             from bntui.viewer.screens.starting import StartingScreen
 
-            opening = self._opening
+            begin = self._opening
             self.push_screen(StartingScreen(self._starting, self._cancel))
-            self.in_background(lambda: open_recording(opening()), self._opened, self._failed)
+            opening.in_background(self, lambda: opening.open_recording(begin()), self._opened, self._failed)
         elif self._recording is not None:
             try:
-                reader, trainer = open_recording(self._recording, self._trainer)
+                reader, trainer = opening.open_recording(self._recording, self._trainer)
             except BntuiError as error:
                 self._failed(error)
             else:
@@ -97,36 +96,9 @@ class LabApp(PacedApp[BntuiError]):
 
         self.push_screen(LabScreen(reader, trainer, from_gallery=from_gallery))
 
-    def in_background(
-        self, work: Callable[[], Outcome], done: Callable[[Outcome], object], failed: Callable[[BntuiError], object]
-    ) -> None:
-        """Do something that blocks in a thread, and go on with its outcome here.
-
-        A daemon thread, not a worker: Textual waits for its workers, and quitting must not wait for a trainer.
-        """
-
-        def run() -> None:
-            then: Callable[[Any], object]
-            outcome: Any
-            try:
-                then, outcome = done, work()
-            except BntuiError as error:
-                then, outcome = failed, error
-            except Exception:
-                if self._exit:  # cancelled: what it was working with is closed
-                    return
-                raise
-            with contextlib.suppress(RuntimeError):  # the program has ended meanwhile
-                self.call_later(then, outcome)
-
-        threading.Thread(target=run, daemon=True).start()
-
     def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
         if self._exit:  # cancelled meanwhile
-            reader, trainer = found
-            reader.close()
-            if trainer is not None:
-                trainer.close()
+            opening.drop(found)
             return
         self.pop_screen()
         self.show_lab(*found, from_gallery=False)
@@ -173,23 +145,3 @@ class LabApp(PacedApp[BntuiError]):
                 leave()
                 return
         self.exit()
-
-
-def open_recording(
-    path: Path | Sequence[Path], trainer: TrainerLink | None = None
-) -> tuple[Recording, TrainerLink | None]:
-    """A recording's reader, and its trainer where one is live; of several one reader, and no trainer.
-
-    Raises:
-        UsageError: several that cannot be compared.
-        RecordingError: the file is not a recording, is from a newer version, or is damaged.
-    """
-    from bntui.link.client import Trainer
-    from bntui.recording.recorded import recorded
-
-    if not isinstance(path, Path):
-        from bntui.recording.joined import Joined
-
-        return Joined(path), None
-    reader = recorded(path)
-    return reader, trainer if trainer is not None else Trainer.connect(path)

@@ -12,6 +12,7 @@ from bntui.recording.history import RunInfo
 from bntui.text.figures import count, epoch
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import wrap
+from bntui.viewer import live
 from bntui.viewer.draw.cells import begins
 from bntui.viewer.draw.rows import Row, Span, fit, width
 from bntui.viewer.family import brief
@@ -43,14 +44,25 @@ def pace_text(pace: float | None) -> str:
     return _("unthrottled") if pace is None else f"{pace:g}/s"
 
 
-def state_text(status: Status | None, gone: bool, *, live: bool = False, unfinished: bool = False) -> tuple[str, str]:
-    """The trainer's state in words, and its style; without a trainer (``live``) the screen is a replay."""
-    if gone:
+def state_words(state: live.State, *, unfinished: bool = False) -> tuple[str, str]:
+    """The trainer's state in words, and its style; ``unfinished``: it could be trained on."""
+    if isinstance(state, live.Leaving):
+        return _("⊘ stopping …"), "warn"
+    if isinstance(state, live.Starting):
+        return (_("◌ resuming …") if state.fork is None else _("◌ forking …")), "warn"
+    if isinstance(state, live.Live) and state.asked is not None:
+        return _("◌ forking …"), "warn"
+    if isinstance(state, live.Replay) and state.gone:
         return _("✗ trainer gone"), "bold bad"
+    status = live.status_of(state)
     if status is None:
-        if not live and unfinished:
-            return _("⊘ interrupted"), "warn"
-        return (_("▶ starting"), "muted") if live else (_("replay"), "muted")
+        if isinstance(state, live.Live):
+            return _("▶ starting"), "muted"
+        return (_("⊘ interrupted"), "warn") if unfinished else (_("replay"), "muted")
+    return _status_words(status)
+
+
+def _status_words(status: Status) -> tuple[str, str]:
     if status.state == "running":
         measured = f" ({status.rate:.0f}/s)" if status.pace is None and status.rate >= 1 else ""
         return _("▶ running {pace}").format(pace=pace_text(status.pace)) + measured, "good"

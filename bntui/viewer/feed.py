@@ -5,10 +5,16 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from bntui.errors import TrainerError
 from bntui.link import Command, Status
+
+FRAME: Final = 1 / 15
+"""Seconds between two drawings of the trainer's news."""
+SLOW_FRAME: Final = 0.2
+"""The same where the line to the terminal has not carried the last one yet."""
 
 
 class TrainerLink(Protocol):
@@ -63,3 +69,19 @@ class Feed:
                     self._tell()
             if status is None:
                 return
+
+
+@dataclass(frozen=True, slots=True)
+class Tempo:
+    """How often the trainer's news are drawn: never more than half of the time goes there, so that keys come first."""
+
+    earliest: float = 0.0
+    """When the next drawing may begin, in seconds of a monotonic clock."""
+
+    def wait(self, now: float) -> float:
+        """Seconds until that; 0 where it may begin."""
+        return max(self.earliest - now, 0.0)
+
+    def drawn(self, began: float, ended: float, *, slow: bool) -> Tempo:
+        """After a drawing; ``slow``: the line to the terminal has not carried it yet."""
+        return Tempo(began + max(SLOW_FRAME if slow else FRAME, 2 * (ended - began)))

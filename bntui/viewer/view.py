@@ -10,7 +10,7 @@ from bntui.keyframe import Keyframe
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo, Unit
-from bntui.viewer.draw.theme import RUN_MARKS
+from bntui.viewer.marks import RUN_MARKS
 
 TROUBLES: Final = ("first_bad", "died")
 """Kinds of events that say where it went wrong first: a step, a layer, a quantity."""

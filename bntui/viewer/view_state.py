@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shlex import quote
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +27,13 @@ class Source(Protocol):
 
     title: str
     task: str
+    paths: tuple[Path, ...]
+    """Of recordings that stand side by side; empty for a single one."""
+
+    @property
+    def mixed(self) -> bool:
+        """Its runs learn from different data."""
+        ...
 
     @property
     def runs(self) -> tuple[RunInfo, ...]: ...
@@ -45,6 +51,13 @@ class Recording(Source, Protocol):
     """What the screen needs of a reader."""
 
     path: Path
+    meta: Mapping[str, str]
+    """What is fixed about it."""
+
+    @property
+    def opposite(self) -> int:
+        """The run that stands beside the first one at first."""
+        ...
 
     def refresh(self) -> bool: ...
     def release(self) -> None: ...
@@ -88,20 +101,7 @@ def first(runs: int, opposite: int = 1) -> ViewState:
 
 def opening(reader: Recording) -> ViewState:
     """How this recording opens: of several recordings, a run of the second stands beside one of the first."""
-    return first(len(reader.runs), getattr(reader, "opposite", 1))
-
-
-def compared(reader: Recording) -> bool:
-    """Several recordings stand side by side: there is no one trainer to command, and each may grow."""
-    return bool(getattr(reader, "paths", ()))
-
-
-def again(reader: Recording) -> str:
-    """The command line that opens it again."""
-    paths: Sequence[Path] = getattr(reader, "paths", ())
-    return " ".join(
-        ["bntui compare" if paths else "bntui replay", *(quote(str(path)) for path in paths or [reader.path])]
-    )
+    return first(len(reader.runs), reader.opposite)
 
 
 def frames(histories: Sequence[RunHistory]) -> FloatArray:
@@ -203,7 +203,7 @@ def free_panels(recorded: Snapshot) -> tuple[str, ...]:
     except RecordingError:  # a damaged keyframe is said where it is looked at
         predictions = False
     return ranked(
-        compare=bool(getattr(source, "paths", ())),
+        compare=bool(source.paths),
         dropout=any(layer.dropout for run in source.runs for layer in run.layers),
         stopping=any(run.early_stopping for run in source.runs),
         predictions=predictions,
@@ -276,6 +276,6 @@ def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False, h
         log_axis=state.log_axis,
         feature=state.feature,
         dataset=source.dataset if dataset else None,
-        mixed=dataset and getattr(source, "mixed", False),
+        mixed=dataset and source.mixed,
         unit=recorded.unit,
     )

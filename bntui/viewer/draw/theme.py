@@ -22,9 +22,6 @@ TEXT: Final = "#d5d9e3"
 MUTED: Final = "#838999"
 FRAME: Final = "#42454d"
 
-RUN_MARKS: Final = ("●", "▲", "■", "◆", "▼", "✚", "○", "△", "□", "◈", "▽", "✛")
-"""A run has a mark and a colour, the same everywhere; colour alone never carries meaning."""
-
 COLOURS: Final = {
     "run0": "#56b4e9",
     "run1": "#e69f00",

@@ -20,8 +20,8 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.bands import Band
 from bntui.viewer.draw.heat import rebinned, stippled
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
-from bntui.viewer.draw.strands import left_out, overlaid, ruler_below, spread
 from bntui.viewer.quantities import Quantity, apart, entering, shown_by
+from bntui.viewer.strands import left_out, overlaid, ruler_below, spread
 from bntui.viewer.view import RunView, View
 
 TITLES: Final = {

@@ -20,7 +20,7 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.bands import Band, band, course
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, Row, Span
-from bntui.viewer.draw.strands import (
+from bntui.viewer.strands import (
     Columns,
     Form,
     Strand,

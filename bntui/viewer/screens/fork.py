@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
 
+from bntui.link.requests import ForkRequest
 from bntui.text.figures import count, epoch
 from bntui.text.language import N_, _
 from bntui.text.output import clean
@@ -33,20 +34,6 @@ KEYS: Final = (
     ("enter", N_("start the fork")),
     ("esc", N_("leave without one")),
 )
-
-
-class ForkRequest(NamedTuple):
-    """A fork that was asked for."""
-
-    run: int
-    """Number of the parent."""
-    step: int
-    changes: list[list[Any]]
-    """Key path and value of each setting that was written."""
-
-    def arguments(self) -> dict[str, Any]:
-        """As the trainer takes it."""
-        return self._asdict()
 
 
 class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
@@ -141,8 +128,7 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
     def action_start(self) -> None:
         if self.verdict.valid:
             origin = self.form.origin
-            changes = [[path, value] for path, value in self.verdict.changes]
-            self.dismiss(ForkRequest(origin.run.index, origin.step, changes))
+            self.dismiss(ForkRequest(origin.run.index, origin.step, tuple(self.verdict.changes)))
             return
         self.change(forms.halt(self.form, self.verdict.errors))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -21,6 +21,7 @@ from bntui.errors import BntuiError
 from bntui.link import INTERACTIVE_PACE
 from bntui.text.language import N_, _
 from bntui.text.output import clean
+from bntui.viewer import opening
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw, scrolled
 from bntui.viewer.terminal.image import Part
@@ -29,8 +30,8 @@ from bntui.viewer.widgets import RowsWidget
 if TYPE_CHECKING:
     from bntui.link.client import IdleTrainer
     from bntui.link.library import Entry
-    from bntui.viewer.app import LabApp
     from bntui.viewer.feed import TrainerLink
+    from bntui.viewer.terminal.line import PacedApp
     from bntui.viewer.view_state import Recording
 
 
@@ -49,7 +50,7 @@ class GalleryScreen(SpokenScreen[None]):
         Binding("enter", "open", N_("Open")),
         Binding("q", "app.quit", N_("Quit")),
     ]
-    app: LabApp
+    app: PacedApp[Any]
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,19 +92,19 @@ class GalleryScreen(SpokenScreen[None]):
         """What the first paint did not wait for: recordings, a trainer, the laboratory's imports."""
         from bntui.link.library import recordings
 
-        self.app.in_background(recordings, self._listed, self._failed)
+        opening.in_background(self.app, recordings, self._listed, self._failed)
         self._start_trainer()
 
     def _listed(self, entries: tuple[Entry, ...]) -> None:
         self.change(self.gallery.with_entries(entries))
-        self.app.in_background(_warm, lambda _: None, self._failed)
+        opening.in_background(self.app, _warm, lambda _: None, self._failed)
 
     def _start_trainer(self) -> None:
         from bntui.link.client import IdleTrainer
 
         if self._idle is None and not self._starting:
             self._starting = True
-            self.app.in_background(IdleTrainer.start, self._started, self._failed)
+            opening.in_background(self.app, IdleTrainer.start, self._started, self._failed)
 
     def _started(self, trainer: IdleTrainer) -> None:
         self._starting = False
@@ -179,18 +180,18 @@ class GalleryScreen(SpokenScreen[None]):
         elif entry is not None:
             self._open(entry.path, lambda: entry.path, _("Opening {name} …").format(name=entry.path.stem))
 
-    def _open(self, chosen: Path, opening: Callable[[], Path], busy: str) -> None:
-        from bntui.viewer.app import open_recording
-
+    def _open(self, chosen: Path, begin: Callable[[], Path], busy: str) -> None:
         self.change(replace(self.gallery, busy=busy))
-        self.app.in_background(
-            lambda: open_recording(opening()), self._opened, lambda error: self._refused(chosen, error)
+        opening.in_background(
+            self.app, lambda: opening.open_recording(begin()), self._opened, lambda error: self._refused(chosen, error)
         )
 
     def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
         self._opening = None
         self.change(replace(self.gallery, busy=""))
-        self.app.show_lab(*found, from_gallery=True)
+        from bntui.viewer.screens.lab import LabScreen
+
+        self.app.push_screen(LabScreen(*found, from_gallery=True))
 
     def _refused(self, chosen: Path, error: BntuiError) -> None:
         self._opening = None  # it has ended with the job that it could not do

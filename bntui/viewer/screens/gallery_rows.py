@@ -14,7 +14,7 @@ from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.text.widths import ljust, rjust, wrap
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
-from bntui.viewer.draw.theme import RUN_MARKS
+from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.widgets import framed
 
 if TYPE_CHECKING:

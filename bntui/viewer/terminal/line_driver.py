@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
 
 from textual import events
 from textual._xterm_parser import XTermParser
@@ -21,12 +21,25 @@ from bntui.viewer.terminal.driver import TerminalDriver
 if TYPE_CHECKING:
     from textual.message import Message
 
-    from bntui.viewer.terminal.line import PacedApp
-
 HOLD: Final = 1.0
 """Seconds that the beginning of an answer waits for its end."""
 LAST_ANSWERS: Final = 1.5
 """Seconds that the end of the program waits for answers: those that come later would be typed into the shell."""
+
+
+class Listener(Protocol):
+    """Whoever sends: hears what becomes of it."""
+
+    def opened(self, now: float) -> None: ...
+    def answered(self, x: int, y: int, at: float) -> None: ...
+    def written(self, size: int, seconds: float) -> None: ...
+
+
+class Sending(Protocol):
+    """An app that sends its frames itself."""
+
+    @property
+    def sender(self) -> Listener: ...
 
 
 class PacedDriver(TerminalDriver):
@@ -34,7 +47,7 @@ class PacedDriver(TerminalDriver):
 
     def __init__(self, app: App[Any], **arguments: Any) -> None:
         super().__init__(app, **arguments)
-        self._sender = cast("PacedApp[Any]", app).sender
+        self._sender = cast("Sending", app).sender
         self._answers = threading.Condition()
         self._asked = self._heard = 0
 

@@ -1,0 +1,35 @@
+"""What is said when the laboratory is left: which commands bring one back."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Final
+
+from bntui.text.language import N_, _
+from bntui.viewer.view_state import Recording
+
+GOES_ON: Final = N_("Training goes on. Come back with: {command}")
+STOPS_WITH: Final = N_("Stop it with: {command}")
+
+
+def goes_on(reader: Recording) -> str:
+    """Training goes on without the screen."""
+    return _(GOES_ON).format(command=_command("bntui attach", reader))
+
+
+def stops(reader: Recording) -> str:
+    """How a training that goes on is stopped."""
+    return _(STOPS_WITH).format(command=_command("bntui stop", reader))
+
+
+def recorded(reader: Recording, *, unfinished: bool) -> list[str]:
+    """How a recording is looked at again, and gone on with where it is ``unfinished``."""
+    replay = "bntui compare" if reader.paths else "bntui replay"
+    said = [_("Recorded. Look again with: {command}").format(command=_command(replay, reader))]
+    if unfinished:
+        said.append(_("Go on with: {command}").format(command=_command("bntui resume", reader)))
+    return said
+
+
+def _command(command: str, reader: Recording) -> str:
+    return " ".join([command, *(shlex.quote(str(path)) for path in reader.paths or [reader.path])])

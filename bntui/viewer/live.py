@@ -1,0 +1,330 @@
+"""The laboratory and its trainer as a state machine: what happens gives the next state, and effects to carry out.
+
+No Textual, no socket, no process: a screen holds the state, reports events and carries out effects.  A recording is
+a :class:`Replay` while nobody trains it, :class:`Live` while a trainer is connected, :class:`Starting` while one is
+being started for a fork or to resume, and :class:`Leaving` once its trainer was told to stop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bntui.link import OVER, PACES, Status
+from bntui.link.requests import ForkRequest
+from bntui.text.language import N_, _
+from bntui.viewer.live_events import (
+    Appeared,
+    Complain,
+    Detach,
+    Effect,
+    Effects,
+    Event,
+    FollowFile,
+    Fork,
+    Heard,
+    HungUp,
+    Lead,
+    Leave,
+    LeaveAfter,
+    MayFork,
+    NotStarted,
+    Pace,
+    Quit,
+    Run,
+    SayOnce,
+    Send,
+    SendFailed,
+    Start,
+    Started,
+    Train,
+    Unsay,
+)  # fmt: skip
+
+LAST_WORDS: Final = 3.0
+"""Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
+NO_TRAINER: Final = N_("This recording has no live trainer: f forks a run.")
+RESUMES: Final = N_("This recording has no live trainer: space goes on where it was interrupted, f forks a run.")
+ONLY_LOOKING: Final = N_("Comparing is for looking: bntui replay FILE opens one recording, and f forks its runs there.")
+IS_OVER: Final = N_("Training is over: all is recorded.")
+GONE: Final = N_("The trainer ended unexpectedly; what it recorded is saved. Space goes on from there.")
+ONE_AT_A_TIME: Final = N_("A fork is on its way: one at a time.")
+
+# --- states ---
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Nobody trains the recording."""
+
+    last: Status | None = None
+    """What its trainer said last, if it had one."""
+    gone: bool = False
+    """The trainer ended without saying that it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A trainer is connected."""
+
+    status: Status | None = None
+    """None until it has said something."""
+    asked: ForkRequest | None = None
+    """A fork that it was asked for and that has not appeared."""
+    sent: int = 0
+    """Commands that it will have taken in with the last one from here."""
+    paced: int = 0
+    """The same of the last one that changed the pace: an older status tells an older pace."""
+    asked_at: int = 0
+    """Commands that it had taken in when the fork was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """A trainer is being started."""
+
+    fork: ForkRequest | None
+    """What it begins with; None: it goes on where training was interrupted."""
+    then: ForkRequest | None = None
+    """A fork that was asked for meanwhile: it is asked for again once the trainer is there."""
+    last: Status | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The program ends, once the trainer has saved."""
+
+    last: Status | None = None
+
+
+State = Replay | Live | Starting | Leaving
+
+Next = tuple[State, Effects]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What transitions depend on besides the state."""
+
+    me: str
+    """Name of this process, as owners are named in a status."""
+    compared: bool = False
+    """Several recordings stand side by side."""
+    unfinished: bool = False
+    """A trainer could go on with a run."""
+
+
+def begun(live: bool) -> State:
+    """The state in which a recording opens."""
+    return Live() if live else Replay()
+
+
+def after(state: State, event: Event, facts: Facts) -> Next:
+    """The next state, and what is to be done."""
+    match event:
+        case Heard(status):
+            return _heard(state, status)
+        case HungUp():
+            return _hung_up(state)
+        case SendFailed(why):
+            following, effects = _hung_up(state)
+            return following, (Complain(why), *effects)
+        case Fork(request):
+            return _fork(state, request)
+        case Appeared():
+            return _appeared(state, event)
+        case Started(live):
+            return _started(state, live)
+        case NotStarted(why):
+            return _not_started(state, why)
+        case Quit():
+            return _quit(state, facts)
+        case Detach():
+            return _detach(state, facts)
+        case MayFork():
+            return state, _form(state, facts)
+        case _:
+            return _command(state, event, facts)
+
+
+# --- the trainer's news ---
+
+
+def _heard(state: State, status: Status) -> Next:
+    effects: list[Effect] = [FollowFile(status.recording)]
+    if status.state == "failed" and status.message:
+        effects.append(Complain(status.message))
+    if status.state in OVER:
+        effects.append("release")  # the trainer folds the journal in, once nobody holds the file
+    if not isinstance(state, Live):
+        return replace(state, last=status), tuple(effects)
+    before = state.status
+    if before is not None and status.refused != before.refused:  # at first it is one that somebody heard before
+        effects += [Complain(status.refusal, _("No fork")), "redraw"]
+        state = replace(state, asked=None)
+    if before is not None and status.commands < state.paced:
+        status = replace(status, pace=before.pace)
+    return replace(state, status=status), tuple(effects)
+
+
+def _hung_up(state: State) -> Next:
+    if isinstance(state, Leaving):
+        return state, ("hang up", Leave())
+    if not isinstance(state, Live):
+        return state, ("hang up",)
+    late = state.status is None or state.status.commands <= state.asked_at
+    if state.asked is not None and late:  # it was about to end, and did not take the fork in: another one makes it
+        return Starting(state.asked, last=state.status), ("hang up", "release", Start(state.asked), "redraw")
+    gone = state.status is None or state.status.state not in OVER
+    return Replay(state.status, gone), ("hang up", "redraw")
+
+
+# --- commands ---
+
+
+def _command(state: State, event: Event, facts: Facts) -> Next:
+    if isinstance(state, Replay) and isinstance(event, Run) and facts.unfinished:
+        return Starting(None, last=state.last), ("clear notices", "release", Start(None), "redraw")
+    if isinstance(state, Replay):
+        return state, (SayOnce(why_not(state, facts)),)
+    if not isinstance(state, Live):
+        return state, ()
+    if isinstance(event, Pace):
+        return _paced(state, event.by)
+    if isinstance(event, Train):
+        return _sending(state), (Send(event.command), "clear notices", "follow head")
+    return _sending(state), (Send("pause" if training(state) else "run"), "clear notices")
+
+
+def _sending(state: Live) -> Live:
+    return replace(state, sent=max(state.sent, 0 if state.status is None else state.status.commands) + 1)
+
+
+def _paced(state: Live, by: int) -> Next:
+    now = None if state.status is None else state.status.pace
+    at = PACES.index(now) if now in PACES else len(PACES) - 1
+    pace = PACES[min(max(at + by, 0), len(PACES) - 1)]
+    state = _sending(state)
+    if state.status is not None:  # seen at once; the trainer says the same soon
+        state = replace(state, status=replace(state.status, pace=pace), paced=state.sent)
+    return state, (Send("pace", (("epochs_per_second", pace),)), "clear notices", "redraw")
+
+
+def why_not(state: State, facts: Facts) -> str:
+    """Why there is nobody to command."""
+    if isinstance(state, Replay) and state.gone:
+        return _(GONE)
+    if facts.compared:
+        return _(ONLY_LOOKING)
+    if facts.unfinished:
+        return _(RESUMES)
+    return _(NO_TRAINER) if status_of(state) is None else _(IS_OVER)
+
+
+# --- forks ---
+
+
+def _form(state: State, facts: Facts) -> Effects:
+    if facts.compared:
+        return (SayOnce(_(ONLY_LOOKING)),)
+    if asked_of(state) is not None:
+        return (SayOnce(_(ONE_AT_A_TIME)),)
+    return () if isinstance(state, Leaving) else ("open form",)
+
+
+def asked_of(state: State) -> ForkRequest | None:
+    """The fork that is on its way."""
+    if isinstance(state, Live):
+        return state.asked
+    return (state.fork or state.then) if isinstance(state, Starting) else None
+
+
+def _fork(state: State, request: ForkRequest) -> Next:
+    """Through the live trainer, or one that is started for it."""
+    if isinstance(state, Leaving):
+        return state, ()
+    if asked_of(state) is not None:
+        return state, (SayOnce(_(ONE_AT_A_TIME)),)
+    if isinstance(state, Starting):
+        return replace(state, then=request), ("redraw",)
+    if isinstance(state, Replay) or (state.status is not None and state.status.state in OVER):
+        return Starting(request, last=status_of(state)), ("clear notices", "release", Start(request), "redraw")
+    at = 0 if state.status is None else state.status.commands
+    state = _sending(replace(state, asked=request, asked_at=at))
+    return state, ("clear notices", Send("fork", tuple(request.arguments().items())), "redraw")
+
+
+def is_asked(state: State, parent: int, step: int) -> bool:
+    """A fork of this run at this step is the one that was asked for."""
+    asked = asked_of(state)
+    return asked is not None and (asked.run, asked.step) == (parent, step)
+
+
+def _appeared(state: State, event: Appeared) -> Next:
+    if not is_asked(state, event.parent, event.step):
+        return state, ()
+    if isinstance(state, Live):
+        state = replace(state, asked=None)
+    return state, (Unsay(_(ONE_AT_A_TIME)), Lead(event.run, event.parent))
+
+
+def _started(state: State, live: bool) -> Next:
+    if not isinstance(state, Starting):
+        return state, ()
+    following = begun(live)
+    return (following, ("redraw",)) if state.then is None else _fork(following, state.then)
+
+
+def _not_started(state: State, why: str) -> Next:
+    if not isinstance(state, Starting):
+        return state, ()
+    title = _("No fork") if state.fork is not None or state.then is not None else _("Not resumed")
+    return Replay(state.last), (Complain(why, title), "redraw")
+
+
+# --- leaving ---
+
+
+def _quit(state: State, facts: Facts) -> Next:
+    """Another's training goes on, and one that others look at.  Asked twice, it does not wait for the trainer."""
+    if isinstance(state, Starting):
+        return Leaving(state.last), ("discard", Leave())
+    if not isinstance(state, Live):
+        return state, (Leave(),)
+    over = state.status is not None and state.status.state in OVER
+    if not over and not stops_with_us(state, facts):
+        return state, (Leave(goes_on=True, stoppable=True),)
+    # a reader in the way of the trainer's last checkpoint would leave the recording in several files
+    return Leaving(state.status), (Send("stop"), "clear notices", "redraw", "close reader", LeaveAfter(LAST_WORDS))
+
+
+def _detach(state: State, facts: Facts) -> Next:
+    if isinstance(state, Replay):
+        return state, (SayOnce(why_not(state, facts) + " " + _("q quits.")),)
+    return state, (Leave(goes_on=True),)
+
+
+# --- what is asked of a state ---
+
+
+def status_of(state: State) -> Status | None:
+    """What the trainer said last."""
+    return state.status if isinstance(state, Live) else state.last
+
+
+def training(state: State) -> bool:
+    """The trainer is running."""
+    return isinstance(state, Live) and state.status is not None and state.status.state == "running"
+
+
+def how_to_end(state: State, facts: Facts) -> str:
+    """Which keys end the screen, for who tries another one."""
+    if not isinstance(state, Live):
+        return _("q quits.")
+    return _("d detaches, q stops and quits.") if stops_with_us(state, facts) else _("q leaves; training goes on.")
+
+
+def stops_with_us(state: State, facts: Facts) -> bool:
+    """Training ends with this screen: it was started here, and nobody else is looking."""
+    status = status_of(state)
+    return status is not None and status.owner == facts.me and status.clients <= 1

@@ -1,0 +1,75 @@
+"""Opens recordings for the screen, and does in the background what blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bntui.errors import BntuiError
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    from bntui.viewer.feed import TrainerLink
+    from bntui.viewer.view_state import Recording
+
+Outcome = TypeVar("Outcome")
+
+
+def open_recording(
+    path: Path | Sequence[Path], trainer: TrainerLink | None = None
+) -> tuple[Recording, TrainerLink | None]:
+    """A recording's reader, and its trainer where one is live; of several one reader, and no trainer.
+
+    Raises:
+        UsageError: several that cannot be compared.
+        RecordingError: the file is not a recording, is from a newer version, or is damaged.
+    """
+    from bntui.link.client import Trainer
+    from bntui.recording.recorded import recorded
+
+    if not isinstance(path, Path):
+        from bntui.recording.joined import Joined
+
+        return Joined(path), None
+    reader = recorded(path)
+    return reader, trainer if trainer is not None else Trainer.connect(path)
+
+
+def drop(found: tuple[Recording, TrainerLink | None]) -> None:
+    """Close what was opened for nobody."""
+    reader, trainer = found
+    reader.close()
+    if trainer is not None:
+        trainer.close()
+
+
+def in_background(
+    app: App[Any],
+    work: Callable[[], Outcome],
+    done: Callable[[Outcome], object],
+    failed: Callable[[BntuiError], object],
+) -> None:
+    """Do something that blocks in a thread, and go on with its outcome in the app's loop.
+
+    A daemon thread, not a worker: Textual waits for its workers, and quitting must not wait for a trainer.
+    """
+
+    def run() -> None:
+        then: Callable[[Any], object]
+        outcome: Any
+        try:
+            then, outcome = done, work()
+        except BntuiError as error:
+            then, outcome = failed, error
+        except Exception:
+            if app._exit:  # cancelled: what it was working with is closed
+                return
+            raise
+        with contextlib.suppress(RuntimeError):  # the program has ended meanwhile
+            app.call_later(then, outcome)
+
+    threading.Thread(target=run, daemon=True).start()
