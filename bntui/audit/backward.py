@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -156,8 +156,8 @@ def _norm(at: Passing) -> Back:
         return _by_feature(stage, values.reshape(at.x.shape))
 
     d = at.d.arranged(by_feature)
-    flat_of = normalize.Standardized(
-        of.values.arranged(by_feature), of.mean, of.var, of.inverse, by_feature(of.uncentered), of.axes
+    flat_of = replace(
+        of, values=of.values.arranged(by_feature), raw=by_feature(of.raw), uncentered=by_feature(of.uncentered)
     )
     gradients = {
         stage.name("weight"): of_scale(d, [flat_of], centered=centered).reshape(*weight.shape),

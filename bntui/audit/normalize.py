@@ -47,6 +47,8 @@ class Standardized:
     """Biased, kept as axes of length 1."""
     inverse: Bounded
     """1 / sqrt(var + ε)."""
+    raw: Values
+    """|x| + |mean|: what PyTorch's kernels sum before they scale it."""
     uncentered: Values
     """(|x| + |mean|) / sqrt(var + ε): what rounding is relative to where the mean is not taken off first."""
     axes: Axes
@@ -81,7 +83,8 @@ def standardize(x: Bounded, axes: Axes, eps: float) -> Standardized:
     largest = inverse + off_inverse
     # a shift is taken out, and a change of all values alike: what is left of x's errors is no longer than they are
     grown = (x.error + from_x) * largest
-    uncentered = (size + np.abs(mean)) * largest
+    raw = size + np.abs(mean)
+    uncentered = raw * largest
     around = (off_mean - from_x) * largest + FEW * unit * uncentered
     rounding = around + np.abs(away) * off_inverse
     values = away * inverse
@@ -97,6 +100,7 @@ def standardize(x: Bounded, axes: Axes, eps: float) -> Standardized:
         _plain(mean, off_mean, unit, tried[1]),
         _plain(var, off_var, unit, tried[2]),
         _plain(inverse, off_inverse, unit, tried[3]),
+        raw,
         uncentered,
         axes,
     )
@@ -165,8 +169,7 @@ def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
 
 def _beyond_range(of: Standardized, d: Bounded, along: Values) -> Values:
     """What float32's range may cost: PyTorch sums d · x before it multiplies with s³, s = 1 / sqrt(var + ε)."""
-    raw = np.divide(of.uncentered, of.inverse.value, out=np.zeros_like(of.uncentered), where=of.inverse.value != 0)
-    sums = of.count * (d.reach * raw).mean(of.axes, keepdims=True)
+    sums = of.count * (d.reach * of.raw).mean(of.axes, keepdims=True)
     vanished = of.inverse.value**3 < TINY
     lost = np.where(vanished, of.inverse.value * np.abs(of.values.value * along), 0.0)
     return np.where(sums <= LARGEST, lost, np.inf)

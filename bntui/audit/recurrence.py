@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.activations import ACTIVATIONS, sigmoid, tanh
-from bntui.audit.bounded import Bounded, carried, concatenated, matmul, of_sum, stacked, summed_products, total
+from bntui.audit.bounded import LARGEST, Bounded, carried, concatenated, matmul, of_sum, stacked, summed_products, total
 from bntui.audit.network import Stage
 from bntui.audit.normalize import Standardized, backward, scaled, standardize
 
@@ -296,8 +296,9 @@ def of_scale(d: Bounded, of: list[Standardized], *, centered: bool) -> Bounded:
     """γ's gradient, Σ d x̂, over values ``(M, C)``; where the mean is not taken off first, that is rounded too."""
     normed = concatenated([each.values for each in of], 0)
     made = total(d * normed)
-    if centered:
-        return made
-    reach = np.concatenate([each.uncentered for each in of], 0)
-    lost = 2 * of_sum(len(reach) + 8, d, normed) * (d.reach * reach).sum(0)
+    sums = (d.reach * np.concatenate([each.raw for each in of], 0)).sum(0)
+    lost = np.where(sums <= LARGEST, 0.0, np.inf)  # d · x is summed before it is scaled, and may have overflowed
+    if not centered:
+        reach = np.concatenate([each.uncentered for each in of], 0)
+        lost = lost + 2 * of_sum(len(reach) + 8, d, normed) * (d.reach * reach).sum(0)
     return made.function(made.value, 1.0, lost)
