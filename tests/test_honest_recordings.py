@@ -8,7 +8,29 @@ import pytest
 
 from benchmarks.honest import case, judged, summary
 
-FOUND = (3, 12, 38, 57, 94, 104, 109, 127, 134, 861, 1004, 1032, 1069, 1168, 1244, 1333, 1651, 20118, 20121, 20162, 20169)
+FOUND = (
+    3,
+    12,
+    38,
+    57,
+    94,
+    104,
+    109,
+    127,
+    134,
+    861,
+    1004,
+    1032,
+    1069,
+    1168,
+    1244,
+    1333,
+    1651,
+    20118,
+    20121,
+    20162,
+    20169,
+)
 """Cases that an earlier version accused: leaky ReLU, GELU, cancellation, overflow, underflow, conv with layer norm."""
 
 

@@ -1,0 +1,296 @@
+"""Does the state machine of the laboratory do what is due, whatever happens in whatever order?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bntui.link import OVER, PACES, Status
+from bntui.link.requests import ForkRequest
+from bntui.viewer import live
+from bntui.viewer.feed import FRAME, SLOW_FRAME, Tempo
+from bntui.viewer.live import Facts, Leaving, Live, Replay, Starting, State
+from bntui.viewer.live_events import (
+    Appeared,
+    Complain,
+    Detach,
+    Effect,
+    Event,
+    FollowFile,
+    Fork,
+    Heard,
+    HungUp,
+    Lead,
+    Leave,
+    LeaveAfter,
+    MayFork,
+    NotStarted,
+    Pace,
+    Quit,
+    Run,
+    SayOnce,
+    Send,
+    SendFailed,
+    Start,
+    Started,
+    Train,
+    Unsay,
+)  # fmt: skip
+
+ME = "this screen"
+RUNNING = Status("running", 10, 9.8, 3, owner=ME, commands=4)
+PAUSED = replace(RUNNING, state="paused")
+FINISHED = replace(RUNNING, state="finished")
+FORK = ForkRequest(0, 24, (("training.lr", 0.1),))
+OTHER = ForkRequest(1, 48)
+FACTS = Facts(ME)
+UNFINISHED = Facts(ME, unfinished=True)
+COMPARED = Facts(ME, compared=True)
+SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "facts", "after", "effects"),
+    [
+        # a trainer that is there is commanded
+        (Live(RUNNING), Run(), FACTS, Live(RUNNING, sent=5), [Send("pause")]),
+        (Live(PAUSED), Run(), FACTS, Live(PAUSED, sent=5), [Send("run")]),
+        (Live(PAUSED), Train("step"), FACTS, Live(PAUSED, sent=5), [Send("step"), "follow head"]),
+        (Live(), Run(), FACTS, Live(sent=1), [Send("run")]),
+        # one that is not is said, with the reason
+        (Replay(), Train("epoch"), FACTS, Replay(), [SayOnce(live.NO_TRAINER)]),
+        (Replay(FINISHED), Run(), FACTS, Replay(FINISHED), [SayOnce(live.IS_OVER)]),
+        (Replay(), Train("epoch"), UNFINISHED, Replay(), [SayOnce(live.RESUMES)]),
+        (Replay(RUNNING, gone=True), Pace(1), UNFINISHED, Replay(RUNNING, gone=True), [SayOnce(live.GONE)]),
+        (Replay(), Run(), COMPARED, Replay(), [SayOnce(live.ONLY_LOOKING)]),
+        # what was interrupted goes on
+        (Replay(PAUSED), Run(), UNFINISHED, Starting(None, last=PAUSED), ["release", Start(None)]),
+        (Starting(None), Run(), UNFINISHED, Starting(None), []),
+        (Starting(None), Started(True), FACTS, Live(), []),
+        (Starting(None), Started(False), FACTS, Replay(), []),
+        (Starting(None), NotStarted("no"), FACTS, Replay(), [Complain("no", "Not resumed")]),
+        # forks
+        (Live(PAUSED), MayFork(), FACTS, Live(PAUSED), ["open form"]),
+        (Live(PAUSED), MayFork(), COMPARED, Live(PAUSED), [SayOnce(live.ONLY_LOOKING)]),
+        (Live(PAUSED, FORK), MayFork(), FACTS, Live(PAUSED, FORK), [SayOnce(live.ONE_AT_A_TIME)]),
+        (Live(PAUSED), Fork(FORK), FACTS, Live(PAUSED, FORK, sent=5, asked_at=4), [SEND_FORK]),
+        (Live(FINISHED), Fork(FORK), FACTS, Starting(FORK, last=FINISHED), ["release", Start(FORK)]),
+        (Replay(), Fork(FORK), FACTS, Starting(FORK), ["release", Start(FORK)]),
+        (Starting(FORK), Fork(OTHER), FACTS, Starting(FORK), [SayOnce(live.ONE_AT_A_TIME)]),
+        (Starting(None), Fork(FORK), FACTS, Starting(None, FORK), []),
+        (Starting(None, FORK), Started(True), FACTS, Live(None, FORK, sent=1), [SEND_FORK]),
+        (Starting(None, FORK), Started(False), FACTS, Starting(FORK), ["release", Start(FORK)]),
+        (Starting(FORK), NotStarted("no"), FACTS, Replay(), [Complain("no", "No fork")]),
+        (Live(PAUSED, FORK), Appeared(2, 0, 24), FACTS, Live(PAUSED), [Unsay(live.ONE_AT_A_TIME), Lead(2, 0)]),
+        (Live(PAUSED, FORK), Appeared(2, 0, 48), FACTS, Live(PAUSED, FORK), []),
+        (Live(PAUSED, FORK), Appeared(2, 1, 24), FACTS, Live(PAUSED, FORK), []),
+        (Starting(FORK), Appeared(2, 0, 24), FACTS, Starting(FORK), [Unsay(live.ONE_AT_A_TIME), Lead(2, 0)]),
+        # a fork that a trainer did not take in before it ended is made by another one
+        (
+            Live(PAUSED, FORK, 5, 0, 4), HungUp(), FACTS, Starting(FORK, last=PAUSED),
+            ["hang up", "release", Start(FORK)],
+        ),
+        (Live(PAUSED, FORK, 5, 0, 3), HungUp(), FACTS, Replay(PAUSED, gone=True), ["hang up"]),
+        (Live(None, FORK), HungUp(), FACTS, Starting(FORK), ["hang up", "release", Start(FORK)]),
+        (
+            Live(PAUSED, FORK, 5, 0, 4), SendFailed("broken"), FACTS, Starting(FORK, last=PAUSED),
+            [Complain("broken"), "hang up", "release", Start(FORK)],
+        ),
+        # the end of a trainer
+        (Live(FINISHED), HungUp(), FACTS, Replay(FINISHED), ["hang up"]),
+        (Live(RUNNING), HungUp(), FACTS, Replay(RUNNING, gone=True), ["hang up"]),
+        (Live(), HungUp(), FACTS, Replay(gone=True), ["hang up"]),
+        (Starting(FORK), HungUp(), FACTS, Starting(FORK), ["hang up"]),
+        # leaving
+        (Live(RUNNING), Detach(), FACTS, Live(RUNNING), [Leave(goes_on=True)]),
+        (Starting(FORK), Detach(), FACTS, Starting(FORK), [Leave(goes_on=True)]),
+        (Replay(), Detach(), FACTS, Replay(), [SayOnce(live.NO_TRAINER + " q quits.")]),
+        (Replay(), Quit(), FACTS, Replay(), [Leave()]),
+        (Starting(FORK, last=PAUSED), Quit(), FACTS, Leaving(PAUSED), ["discard", Leave()]),
+        (
+            Live(RUNNING), Quit(), FACTS, Leaving(RUNNING),
+            [Send("stop"), "close reader", LeaveAfter(live.LAST_WORDS)],
+        ),
+        (Live(RUNNING), Quit(), Facts("another"), Live(RUNNING), [Leave(goes_on=True, stoppable=True)]),
+        (
+            Live(replace(RUNNING, clients=2)), Quit(), FACTS, Live(replace(RUNNING, clients=2)),
+            [Leave(goes_on=True, stoppable=True)],
+        ),
+        (
+            Live(FINISHED), Quit(), Facts("another"), Leaving(FINISHED),
+            [Send("stop"), "close reader", LeaveAfter(live.LAST_WORDS)],
+        ),
+        (Leaving(RUNNING), Quit(), FACTS, Leaving(RUNNING), [Leave()]),
+        (Leaving(RUNNING), HungUp(), FACTS, Leaving(RUNNING), ["hang up", Leave()]),
+        (Leaving(RUNNING), SendFailed("gone"), FACTS, Leaving(RUNNING), [Complain("gone"), "hang up", Leave()]),
+        (Leaving(RUNNING), Started(True), FACTS, Leaving(RUNNING), []),
+        (Leaving(RUNNING), Fork(FORK), FACTS, Leaving(RUNNING), []),
+        (Leaving(RUNNING), MayFork(), FACTS, Leaving(RUNNING), []),
+    ],
+)  # fmt: skip
+def test_transitions(before: State, event: Event, facts: Facts, after: State, effects: list[Effect]) -> None:
+    now, found = live.after(before, event, facts)
+    assert now == after
+    assert [effect for effect in found if effect not in ("redraw", "clear notices")] == effects
+
+
+@pytest.mark.parametrize("state", OVER)
+def test_a_trainer_that_is_done_gets_the_file(state: Literal["finished", "stopped", "failed"]) -> None:
+    status = replace(RUNNING, state=state, recording="/r.bntui")
+    assert live.after(Live(RUNNING), Heard(status), FACTS) == (Live(status), (FollowFile("/r.bntui"), "release"))
+    assert "release" not in live.after(Live(RUNNING), Heard(PAUSED), FACTS)[1]
+
+
+def test_a_refusal_is_said_each_time_but_not_one_that_somebody_else_heard() -> None:
+    refused = replace(RUNNING, refusal="no such run", refused=5, commands=5)
+    state, effects = live.after(Live(), Heard(refused), FACTS)
+    assert not any(isinstance(effect, Complain) for effect in effects)
+    state, effects = live.after(state, Heard(refused), FACTS)
+    assert not any(isinstance(effect, Complain) for effect in effects)
+    again = replace(refused, refused=6, commands=6)
+    state, effects = live.after(Live(refused, FORK), Heard(again), FACTS)
+    assert Complain("no such run", "No fork") in effects
+    assert live.asked_of(state) is None
+
+
+def test_a_failure_is_said() -> None:
+    failed = replace(RUNNING, state="failed", message="the disk is full")
+    assert Complain("the disk is full") in live.after(Live(RUNNING), Heard(failed), FACTS)[1]
+
+
+@pytest.mark.parametrize("at", range(len(PACES)))
+@pytest.mark.parametrize("by", [-1, 1])
+def test_the_pace_walks_one_step_and_stays_at_the_ends(at: int, by: int) -> None:
+    due = PACES[min(max(at + by, 0), len(PACES) - 1)]
+    state, effects = live.after(Live(replace(RUNNING, pace=PACES[at])), Pace(by), FACTS)
+    assert Send("pace", (("epochs_per_second", due),)) in effects
+    told = live.status_of(state)
+    assert told is not None
+    assert told.pace == due
+
+
+def test_an_older_status_does_not_undo_a_pace() -> None:
+    state: State = Live(RUNNING)
+    for _ in range(2):
+        state, _effects = live.after(state, Pace(1), FACTS)
+        state, _effects = live.after(state, Heard(replace(RUNNING, keyframes=9)), FACTS)
+    told = live.status_of(state)
+    assert told is not None
+    assert (told.pace, told.keyframes) == (50, 9)
+    theirs = replace(RUNNING, pace=2, commands=6)
+    state, _effects = live.after(state, Heard(theirs), FACTS)
+    assert live.status_of(state) == theirs
+
+
+def taken_in(state: Live) -> bool:
+    """The trainer has said since that it took in more commands than when it was asked."""
+    return state.status is not None and state.status.commands > state.asked_at
+
+
+EVENTS = st.one_of(
+    st.builds(
+        Heard,
+        st.builds(
+            Status,
+            state=st.sampled_from(["running", "paused", *OVER]),
+            pace=st.sampled_from(PACES),
+            rate=st.just(1.0),
+            keyframes=st.integers(0, 5),
+            commands=st.integers(0, 9),
+            refused=st.integers(0, 3),
+            refusal=st.sampled_from(["", "why"]),
+            owner=st.sampled_from([ME, "another"]),
+            clients=st.integers(0, 2),
+        ),
+    ),
+    st.sampled_from([Run(), Train("epoch"), Train("step"), Pace(1), Pace(-1), MayFork(), Detach(), HungUp()]),
+    st.builds(Fork, st.sampled_from([FORK, OTHER])),
+)
+
+
+@given(st.lists(EVENTS, max_size=30), st.booleans(), st.booleans(), st.booleans(), st.randoms(use_true_random=False))
+@settings(max_examples=400, deadline=None)
+def test_no_sequence_loses_a_fork_or_starts_for_ever(  # type: ignore[no-untyped-def]
+    events: list[Event], trained: bool, unfinished: bool, fails: bool, chance
+) -> None:
+    """A trainer as it is: it answers what it is sent, or is gone; what is started comes, or is refused."""
+    facts = Facts(ME, unfinished=unfinished)
+    state, connected, ended = live.begun(trained), trained, False
+    owed: set[ForkRequest | None] = set()
+    starting = 0
+
+    def happen(event: Event) -> None:
+        nonlocal state, connected, starting, ended
+        if isinstance(event, (HungUp, SendFailed)) and isinstance(state, Live) and taken_in(state):
+            owed.discard(live.asked_of(state))  # it stands in the recording until it is done
+        state, effects = live.after(state, event, facts)
+        if isinstance(event, Fork) and SayOnce(live.ONE_AT_A_TIME) not in effects and not isinstance(state, Leaving):
+            owed.add(event.request)
+        for effect in effects:
+            match effect:
+                case Send():
+                    assert connected, "a command to nobody"
+                    if fails and chance.random() < 0.3:
+                        connected = False
+                        happen(SendFailed("broken pipe"))
+                        break
+                case "hang up":
+                    connected = False
+                case Start():
+                    assert not starting, "two trainers for one recording"
+                    starting += 1
+                case Complain(_, title) if title:
+                    owed.clear()  # it was said that it cannot be
+                case Lead(_, parent):
+                    owed.difference_update([each for each in (FORK, OTHER) if each.run == parent])
+                case Leave():
+                    ended = True
+
+    def settle() -> None:
+        """What was started is there, or not."""
+        nonlocal connected, starting
+        while starting:
+            starting -= 1
+            assert isinstance(state, Starting)
+            if fails and chance.random() < 0.3:
+                happen(NotStarted("no"))
+                continue
+            connected = True
+            for request in [state.fork] if state.fork is not None else []:
+                happen(Appeared(7, request.run, request.step))
+            happen(Started(True))
+
+    for event in events:
+        if isinstance(event, (Heard, HungUp)) and not connected:
+            continue
+        happen(event)
+        if isinstance(event, HungUp):
+            connected = False
+        assert isinstance(state, Starting) == bool(starting)
+        assert isinstance(state, Live) <= connected
+        if chance.random() < 0.5:
+            settle()
+        if ended:
+            break
+    settle()
+    assert not isinstance(state, Starting)
+    asked = live.asked_of(state)
+    assert owed <= {asked} or ended
+    happen(Quit())
+    settle() if isinstance(state, Starting) else None
+    assert ended or isinstance(state, Leaving)
+    assert live.after(state, HungUp(), facts)[1][-1] == Leave() if isinstance(state, Leaving) else ended
+
+
+def test_news_is_drawn_at_most_half_of_the_time() -> None:
+    tempo = Tempo()
+    assert tempo.wait(0.0) == 0
+    quick = tempo.drawn(10.0, 10.001, slow=False)
+    assert quick.wait(10.001) == pytest.approx(FRAME - 0.001)
+    assert quick.wait(10.0 + FRAME) == 0
+    assert tempo.drawn(10.0, 10.5, slow=False).wait(10.5) == pytest.approx(0.5)
+    assert tempo.drawn(10.0, 10.001, slow=True).wait(10.0) == pytest.approx(SLOW_FRAME)
