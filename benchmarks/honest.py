@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -214,6 +214,13 @@ def fork(rng: random.Random, settings: Settings) -> Settings:
     if rng.random() < 0.5:
         changed["training.epochs"] = settings["training.epochs"] + rng.randint(1, 3)
     return changed
+
+
+def small(number: int, seed: int) -> Case:
+    """The case of a number with fewer samples, epochs and forks: many of them fit into a test."""
+    made = case(number, seed)
+    settings = made.settings | {"data.samples": 50, "training.epochs": 2}
+    return replace(made, settings=settings, interruptions=made.interruptions[:1], forks=made.forks[:1])
 
 
 def case(number: int, seed: int) -> Case:
