@@ -176,7 +176,7 @@ def _normalized(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasu
     spread = np.square(gamma, dtype=np.float64) * (var / (var + of.eps))
     lost = float((np.abs(gamma) / np.sqrt(var + of.eps)).max()) * size * 16 * UNIT
     far = max(abs(layer.normalized.min), abs(layer.normalized.max))
-    near = lost + 16 * UNIT * far
+    near = lost + 16 * UNIT * far + TINY  # what is below float32's normal range may have become 0
     ledger.compare(
         VARIANCE, place, "normalized.mean", layer.normalized.mean, float(beta.mean()), near, scale=far or None
     )
