@@ -6,14 +6,12 @@ Read from the source itself, which lies in every installed package: the program 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Final
 
-PREFIXES: Final = {"BatchNorm": "batch_norm.", "DropoutMask": "dropout.", "EarlyStopping": "early_stopping."}
-"""Where ``bntui show --json`` puts the figures of a class, other than at its top or in each layer and quantity."""
+from bntui.keyframe import MEASURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +21,8 @@ class Definition:
     owner: str
     """Name of the dataclass."""
     field: str
+    name: str
+    """As ``bntui show --json`` spells it, without the layer and the quantity."""
     text: str
     """In English, Markdown, one paragraph: what is translated.  Empty where the field has no docstring."""
 
@@ -31,27 +31,23 @@ class Definition:
         """``Keyframe.val_loss``: how a panel names it."""
         return f"{self.owner}.{self.field}"
 
-    @property
-    def name(self) -> str:
-        """As ``bntui show --json`` spells it, without the layer and the quantity."""
-        return PREFIXES.get(self.owner, "") + self.field
-
 
 @lru_cache(maxsize=1)
 def definitions() -> Mapping[str, Definition]:
     """Every field of every dataclass of the keyframe, by key, in the order of the source."""
+    called = {one.declared.key: one.name for one in MEASURES}
     source = resources.files("bntui").joinpath("keyframe.py").read_text(encoding="utf-8")
-    found = (one for node in ast.parse(source).body if isinstance(node, ast.ClassDef) for one in _fields(node))
-    return {one.key: one for one in found}
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    found = ((node.name, field, text) for node in classes for field, text in _fields(node))
+    every = (Definition(owner, field, called[f"{owner}.{field}"], text) for owner, field, text in found)
+    return {one.key: one for one in every}
 
 
-def _fields(node: ast.ClassDef) -> list[Definition]:
+def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     """A field's docstring is the string that stands after it."""
-    found = []
     for at, line in enumerate(node.body):
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
             after = node.body[at + 1] if at + 1 < len(node.body) else None
             value = after.value if isinstance(after, ast.Expr) else None
             text = value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
-            found.append(Definition(node.name, line.target.id, " ".join(text.replace("``", "`").split())))
-    return found
+            yield line.target.id, " ".join(text.replace("``", "`").split())

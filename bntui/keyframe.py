@@ -11,75 +11,58 @@ mini-batch, without an update and without side effects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
+from bntui.measures import Kept, declarations, table
 
-FloatArray = NDArray[np.float64]
-SingleArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
-CountArray = NDArray[np.int32]
-BoolArray = NDArray[np.bool_]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+    SingleArray = NDArray[np.float32]
+    IntArray = NDArray[np.int64]
+    CountArray = NDArray[np.int32]
+    ByteArray = NDArray[np.uint8]
+    BoolArray = NDArray[np.bool_]
+else:
+    # nothing here computes: what only lists recordings, whose tables follow from this module, needs no NumPy
+    FloatArray = SingleArray = IntArray = CountArray = ByteArray = BoolArray = Any
 
 HISTOGRAM_BINS: Final = 32
 MASK_SAMPLES: Final = 64
 """A keyframe keeps the dropout mask of up to this many samples of the mini-batch."""
 
-QUANTITIES: Final = ("input", "pre_norm", "normalized", "output")
-"""What is measured of a layer's values; see :class:`LayerMeasures`."""
-
-STATISTICS: Final = ("mean", "std", "p15", "p50", "p85", "min", "max")
-"""What is measured of each quantity; see :class:`Distribution`."""
-
-LAYER_SCALARS: Final = (
-    "weight_norm",
-    "weight_gradient_norm",
-    "activation_gradient_norm",
-    "update_ratio",
-    "dead_fraction",
-    "saturated_fraction",
-    "kept_fraction",
-)
-
-UNIT_STATISTICS: Final = ("unit_p15", "unit_p50", "unit_p85")
-"""Percentiles of the input of one unit's activation; see :class:`LayerMeasures`."""
-
-ADDED_SCALARS: Final = (*UNIT_STATISTICS, "gradient_shift")
-"""Per-layer scalars that came with format 2 of the recording."""
-
-LAYER_COLUMNS: Final = (*(f"{q}.{s}" for q in QUANTITIES for s in STATISTICS), *LAYER_SCALARS, *ADDED_SCALARS)
-"""Columns of the table of per-layer scalars; NaN where a layer has no such figure.
-
-New columns are only ever added at the end: a recording of an older format has the first ones.
-"""
-
-COLUMN: Final = {name: index for index, name in enumerate(LAYER_COLUMNS)}
+ROW: Final = Kept("row")
+LAYERS: Final = Kept("layers")
+RUN: Final = Kept("run")
+STATISTICS_PER_FEATURE: Final = Kept("block", "statistics", "C or T × C")
+AFFINE: Final = Kept("block", "affine", "C")
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
     """One quantity of one layer over the mini-batch of this step, training mode, computed in float64 from float32."""
 
-    mean: float
+    mean: Annotated[float, LAYERS]
     """Arithmetic mean over the mini-batch and all features (pixels, time steps) together; as NaN or infinite as its
     values."""
-    std: float
+    std: Annotated[float, LAYERS]
     """Population standard deviation (ddof = 0) over the mini-batch and all features (pixels, time steps) together."""
-    p15: float
+    p15: Annotated[float, LAYERS]
     """15th percentile over the mini-batch and all features together, linear interpolation; NaN unless all values are
     finite."""
-    p50: float
+    p50: Annotated[float, LAYERS]
     """Median over the mini-batch and all features together, linear interpolation; NaN unless all values are finite."""
-    p85: float
+    p85: Annotated[float, LAYERS]
     """85th percentile over the mini-batch and all features together, linear interpolation; NaN unless all values are
     finite."""
-    min: float
+    min: Annotated[float, LAYERS]
     """Smallest value over the mini-batch and all features together; NaN where a value is."""
-    max: float
+    max: Annotated[float, LAYERS]
     """Largest value over the mini-batch and all features together; NaN where a value is."""
-    counts: CountArray
+    counts: Annotated[CountArray, Kept("block", "counts", "bins")]
     """Histogram over the mini-batch and all features together: 32 equal bins from the smallest finite value to the
     largest, the last bin closed; other values are not counted."""
 
@@ -92,28 +75,28 @@ class BatchNorm:
     statistics per time step, batch and running statistics have shape ``(T, C)``.
     """
 
-    batch_mean: SingleArray
+    batch_mean: Annotated[SingleArray, STATISTICS_PER_FEATURE]
     """Mean over the mini-batch (pixels, time steps), per feature or channel, of what enters the normalization: what
     this step subtracted."""
-    batch_var: SingleArray
+    batch_var: Annotated[SingleArray, STATISTICS_PER_FEATURE]
     """Biased variance (ddof = 0) over the mini-batch (pixels, time steps), per feature or channel, of what enters the
     normalization: what this step divided by, with ε, under a root."""
-    running_mean: SingleArray
+    running_mean: Annotated[SingleArray, STATISTICS_PER_FEATURE]
     """Running average of the mini-batches' means, per feature or channel, this step's included; evaluation mode
     subtracts it."""
-    running_var: SingleArray
+    running_var: Annotated[SingleArray, STATISTICS_PER_FEATURE]
     """Running average of the mini-batches' unbiased variances (ddof = 1, as in PyTorch), per feature or channel, this
     step's included; evaluation mode divides by it, with ε, under a root."""
-    gamma: SingleArray
+    gamma: Annotated[SingleArray, AFFINE]
     """Learned scale γ per feature or channel, as this step used it, before its update."""
-    beta: SingleArray
+    beta: Annotated[SingleArray, AFFINE]
     """Learned shift β per feature or channel, as this step used it, before its update."""
-    eps: float
+    eps: Annotated[float, Kept("block", "eps")]
     """ε, which is added to the variance before the root is taken."""
-    gamma_gradient: SingleArray
+    gamma_gradient: Annotated[SingleArray, replace(AFFINE, since=2)]
     """Gradient of the mini-batch's mean loss with respect to γ, per feature or channel, before clipping; NaN in
     recordings of format 1."""
-    beta_gradient: SingleArray
+    beta_gradient: Annotated[SingleArray, replace(AFFINE, since=2)]
     """Gradient of the mini-batch's mean loss with respect to β, per feature or channel, before clipping; NaN in
     recordings of format 1."""
 
@@ -122,12 +105,12 @@ class BatchNorm:
 class DropoutMask:
     """The dropout mask of this step, as drawn: never guessed from zeros."""
 
-    p: float
+    p: Annotated[float, RUN]
     """Probability of *dropping* a unit in training mode (PyTorch's meaning); kept values are multiplied by 1/(1 −
     p)."""
-    kept_fraction: float
+    kept_fraction: Annotated[float, LAYERS]
     """Kept units over all units, in the mask of the whole mini-batch, of which not every sample need be drawn here."""
-    kept: BoolArray
+    kept: Annotated[BoolArray, Kept("block", "mask", "samples × units")]
     """The mask that this step used: true where a unit was kept, sample by unit, of at most 64 samples; in a convolution
     each pixel of each channel is a unit."""
 
@@ -136,27 +119,27 @@ class DropoutMask:
 class EarlyStopping:
     """Early stopping after this step, with Keras' names and meaning; changes at the end of an epoch."""
 
-    monitor: str
+    monitor: Annotated[str, RUN]
     """Name of the figure that is watched at the end of each epoch. `val_loss`, `val_accuracy` and `val_r2` are measured
     after the epoch's last update. `loss`, `accuracy` and `r2` are the training figures, as in Keras: running means over
     the epoch's mini-batches, each measured before its own update."""
-    best: float
+    best: Annotated[float, ROW]
     """Value of the monitor at the last epoch that improved on the best before it by more than ``min_delta``; NaN before
     the first. Of `loss`, `accuracy` and `r2` it is the running mean over that epoch, not a figure of the weights that
     the epoch ends with, which `restore_best_weights` keeps."""
-    best_epoch: int
+    best_epoch: Annotated[int, ROW]
     """Epoch that gave the best value, the first one being 1; 0 before there is one. The weights at its end are the best
     weights."""
-    wait: int
+    wait: Annotated[int, ROW]
     """Patience counter after the epoch: 0 if it improved on the best, and on the baseline where there is one, else one
     more than before; epochs up to ``start_from_epoch`` are not counted."""
-    patience: int
+    patience: Annotated[int, RUN]
     """An epoch that does not improve on the best and finds the patience counter at this or above ends the run, though
     never the first one. With a `baseline`, an improvement that does not beat the baseline too does not reset the
     counter: the run ends at the first epoch without improvement once so many have passed."""
-    stopped: bool
+    stopped: Annotated[bool, ROW]
     """Whether the patience ran out with the epoch that has just ended."""
-    reason: str
+    reason: Annotated[str, ROW]
     """Why it stopped, in a sentence; empty while it has not."""
 
 
@@ -167,9 +150,9 @@ class LayerMeasures:
     Quantities are named by the stage that made them, and are those of this step, in training mode, before its update.
     """
 
-    name: str
+    name: Annotated[str, RUN]
     """Name of the layer, such as ``linear 1``; layers of the same name and shape begin alike in all runs."""
-    kind: str
+    kind: Annotated[str, RUN]
     """``linear``, ``conv`` or ``recurrent``."""
     input: Distribution
     """What enters the layer's linear, convolution or input-to-hidden stage in this step: the scaled data in the first
@@ -183,37 +166,37 @@ class LayerMeasures:
     output: Distribution
     """What the layer's activation gives in this step, before dropout; the hidden states of all time steps in a
     recurrent layer; the pre-activation in the output layer."""
-    weight_norm: float
+    weight_norm: Annotated[float, LAYERS]
     """‖w‖₂ of the weight as the step found it, without the bias; in a recurrent layer of the input-to-hidden weight."""
-    weight_gradient_norm: float
+    weight_gradient_norm: Annotated[float, LAYERS]
     """‖∂L/∂w‖₂ for the mini-batch's mean loss, without the bias, before any clipping; in a recurrent layer of the
     input-to-hidden weight."""
-    activation_gradient_norm: float
+    activation_gradient_norm: Annotated[float, LAYERS]
     """‖∂L/∂a‖₂ for the mini-batch's mean loss, over the whole mini-batch, where a is what the activation gives before
     dropout; in a recurrent layer the hidden states, without what comes back to them through time."""
-    update_ratio: float
+    update_ratio: Annotated[float, LAYERS]
     """‖Δw‖₂ / ‖w‖₂ of the weight, without the bias: how far the step moved it, after clipping, momentum and decay; NaN
     in keyframe 0."""
-    dead_fraction: float
+    dead_fraction: Annotated[float, LAYERS]
     """ReLU: units that give 0 for each sample (pixel, time step) of this mini-batch, over all units; NaN for other
     activations."""
-    saturated_fraction: float
+    saturated_fraction: Annotated[float, LAYERS]
     """Sigmoid, tanh, softsign: values of this mini-batch that are nearer to an end of the activation's range than 1 %
     of its width, over all values; NaN for other activations."""
     batch_norm: BatchNorm | None
     """Statistics and parameters of the layer's batch normalization; there are none without one."""
     dropout: DropoutMask | None
     """The mask of the layer's dropout; there is none without dropout."""
-    unit_p15: float = float("nan")
+    unit_p15: Annotated[float, replace(LAYERS, since=2)] = float("nan")
     """15th percentile over the mini-batch (pixels, time steps) of what enters one unit's activation in this step,
     linear interpolation: the lower line of the typical sigmoid of Ioffe and Szegedy, 2015, figure 1. The unit is
     ``record.unit`` modulo the layer's units or channels; in the output layer its output, in a recurrent layer the first
     gate's projection. NaN unless all values are finite."""
-    unit_p50: float = float("nan")
+    unit_p50: Annotated[float, replace(LAYERS, since=2)] = float("nan")
     """Median of what enters that unit's activation, over the same values as its 15th percentile."""
-    unit_p85: float = float("nan")
+    unit_p85: Annotated[float, replace(LAYERS, since=2)] = float("nan")
     """85th percentile of what enters that unit's activation, over the same values as its 15th percentile."""
-    gradient_shift: float = float("nan")
+    gradient_shift: Annotated[float, replace(LAYERS, since=2)] = float("nan")
     """‖G − G′‖₂ of Santurkar et al., 2018, definition 2.1: how far the layer's gradient moves under the others' update.
     G is the gradient of this step's loss with respect to the layer's parameters; G′ the same on the same mini-batch,
     masks and noise once the parameters of all *earlier* layers are those after the step. Always 0 in the first layer;
@@ -228,11 +211,11 @@ class Predictions:
     fitted curve).  The grid is that of :class:`bntui.recording.dataset.RecordedData`, in raw units.
     """
 
-    values: SingleArray
+    values: Annotated[SingleArray, Kept("block", "predictions", "rows × columns or points × outputs", since=2)]
     """What the network answers at each point of a grid over its inputs, in evaluation mode, after the update: outputs
     in a regression, ``(points, outputs)``; in a classification the probability of the class that it answers with, in
     half precision, ``(rows, columns)``, the lowest second feature first."""
-    classes: NDArray[np.uint8] | None
+    classes: Annotated[ByteArray | None, Kept("block", "predicted_classes", "rows × columns", since=2)]
     """Number of the class with the largest logit at each point of that grid, the lowest of equals, ``(rows, columns)``;
     none in a regression. The first recordings hold the argmax of the float32 softmax, where logits that differ by less
     than 1e-7 may tie."""
@@ -242,38 +225,66 @@ class Predictions:
 class Keyframe:
     """All that was measured at one optimizer step of one run."""
 
-    run: int
+    run: Annotated[int, Kept("row", json="run_number")]
     """Number of the run in its recording, from 0."""
-    step: int
+    step: Annotated[int, ROW]
     """Optimizer steps done; none in the initial state, which is keyframe 0."""
-    epoch: float
+    epoch: Annotated[float, ROW]
     """Epochs done: whole at an epoch's end, with a fraction within one."""
-    lr: float
+    lr: Annotated[float, ROW]
     """Learning rate that the step used."""
-    batch_loss: float
+    batch_loss: Annotated[float, ROW]
     """Loss of this step's mini-batch, mean over its samples, training mode, before the update."""
-    train_loss: float
+    train_loss: Annotated[float, ROW]
     """Loss of the epoch's samples so far, mean over samples, each measured in training mode before the update of its
     own mini-batch: Keras' ``loss``."""
-    train_accuracy: float
+    train_accuracy: Annotated[float, ROW]
     """Share of the epoch's samples so far that were classified right, each in training mode before the update of its
     own mini-batch; in a regression R², the mean over outputs."""
-    val_loss: float
+    val_loss: Annotated[float, ROW]
     """Loss of all samples of the validation part, mean over samples, after the update; evaluation mode, or training
     mode where ``training.validation_mode`` says so."""
-    val_accuracy: float
+    val_accuracy: Annotated[float, ROW]
     """Share of all samples of the validation part that is classified right after the update, in the mode of the
     validation loss; in a regression R², the mean over outputs."""
-    wall_time: float
+    wall_time: Annotated[float, ROW]
     """Seconds of training and measuring since the run began."""
-    batch_indices: IntArray
+    batch_indices: Annotated[IntArray, Kept("block", "batch_indices", "batch size", json="batch.indices")]
     """The mini-batch of this step as row numbers of the training part, ``(batch size,)``."""
     layers: tuple[LayerMeasures, ...]
     """What was measured of each layer, from the first to the output layer; empty at an epoch's end without a
     keyframe."""
     early_stopping: EarlyStopping | None
     """The state of early stopping after this step; none where the run has no early stopping."""
-    weights_digest: str
+    weights_digest: Annotated[str, ROW]
     """Digest of all parameters and buffers after the step, hexadecimal."""
     predictions: Predictions | None = None
     """The network's answers on a grid; none unless samples have two features, or one in a regression."""
+
+
+MEASURES: Final = tuple(table(Keyframe))
+"""The declared table: every field of a keyframe and of all that is in it, in the order of their declaration."""
+
+QUANTITIES: Final = tuple(one.field for one in declarations(LayerMeasures) if one.type is Distribution)
+"""What is measured of a layer's values; see :class:`LayerMeasures`."""
+
+STATISTICS: Final = tuple(one.field for one in declarations(Distribution) if one.kept == LAYERS)
+"""What is measured of each quantity; see :class:`Distribution`."""
+
+UNIT_STATISTICS: Final = tuple(one.field for one in declarations(LayerMeasures) if one.field.startswith("unit_"))
+"""Percentiles of the input of one unit's activation; see :class:`LayerMeasures`."""
+
+COLUMN_FORMATS: Final = {
+    ".".join(one.path[1:]): one.declared.kept.since
+    for one in sorted(MEASURES, key=lambda one: one.declared.kept.since)
+    if one.declared.kept.place == "layers"
+}
+"""Columns of the table of per-layer scalars, and the format of recordings that each came with.
+
+Older ones come first, so that a recording of an older format has the first columns.
+"""
+
+LAYER_COLUMNS: Final = tuple(COLUMN_FORMATS)
+"""Columns of the table of per-layer scalars, such as ``input.mean``; NaN where a layer has no such figure."""
+
+COLUMN: Final = {name: index for index, name in enumerate(LAYER_COLUMNS)}

@@ -151,8 +151,9 @@ def run_view(
                 counts[i, j, q] = values.counts if values else 0
                 for statistic in STATISTICS:
                     course[i, j, COLUMN[f"{quantity}.{statistic}"]] = getattr(values, statistic) if values else np.nan
-            for scalar in LAYER_COLUMNS[28:34]:
-                course[i, j, COLUMN[scalar]] = getattr(m, scalar)
+            for scalar in LAYER_COLUMNS:
+                if hasattr(m, scalar):
+                    course[i, j, COLUMN[scalar]] = getattr(m, scalar)
             if drift:
                 unit = np.random.default_rng(7000 * index + 10 * i + j).normal(0.3 * np.sin(i), 1.5, 60)
                 for statistic, share in zip(UNIT_STATISTICS, (15, 50, 85), strict=True):

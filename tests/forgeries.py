@@ -244,7 +244,7 @@ def columns() -> Iterator[Forgery]:
             yield of(f"{quantity}.{statistic}", plus(1e-3))
     for column in ("weight_norm", "weight_gradient_norm", "activation_gradient_norm", "update_ratio"):
         yield of(column, times(1.01))
-    yield of("kept_fraction", plus(1 / 40))
+    yield of("dropout.kept_fraction", plus(1 / 40))
     yield of("dead_fraction", to(0.2))
     yield of("saturated_fraction", plus(1 / 40))
     for column in ("unit_p15", "unit_p50", "unit_p85"):

@@ -222,7 +222,9 @@ FORGED: dict[str, Forgery] = {
     "saturated fraction": (
         lambda p: forger.figure(p, IMAGE, STEP, 0, "saturated_fraction", plus(1 / (40 * 6 * 64))), "saturated"
     ),
-    "kept fraction": (lambda p: forger.figure(p, DENSE, STEP, 0, "kept_fraction", plus(1 / 640)), "kept_fraction"),
+    "kept fraction": (
+        lambda p: forger.figure(p, DENSE, STEP, 0, "dropout.kept_fraction", plus(1 / 640)), "kept_fraction"
+    ),
     "typical unit": (lambda p: forger.figure(p, DENSE, STEP, 0, "unit_p50", plus(1e-5)), "unit_p50"),
     "gradient shift": (lambda p: forger.figure(p, DENSE, STEP, 1, "gradient_shift", times(1.2)), "gradient_shift"),
     # arrays of a keyframe
@@ -389,7 +391,9 @@ THINNED: dict[str, Forgery] = {
         lambda p: forger.measures(p, DENSE, STEP, at("0.affine", (1, 3), plus(0.1))), "normalized.mean"
     ),
     "negative norm": (lambda p: forger.figure(p, DENSE, STEP, 0, "weight_gradient_norm", times(-1)), "weight_gradient"),
-    "more kept than there are bits": (lambda p: forger.figure(p, DENSE, STEP, 0, "kept_fraction", plus(0.1)), "kept"),
+    "more kept than there are bits": (
+        lambda p: forger.figure(p, DENSE, STEP, 0, "dropout.kept_fraction", plus(0.1)), "kept"
+    ),
     "mask that does not fit its rate": (
         lambda p: forger.measures(p, DENSE, STEP, lambda a: a["0.mask"].fill(255)), "mask"
     ),

@@ -21,7 +21,11 @@ from bntui.viewer.screens.help import MICROSCOPE, HelpScreen, quoted
 from tests.korean import korean
 from tools.translate import collected
 
-CLASSES = [value for value in vars(keyframe).values() if isinstance(value, type) and is_dataclass(value)]
+CLASSES = [
+    value
+    for value in vars(keyframe).values()
+    if isinstance(value, type) and is_dataclass(value) and value.__module__ == keyframe.__name__
+]
 FIELDS = [f"{owner.__name__}.{field.name}" for owner in CLASSES for field in fields(owner)]
 PAGES = {**{panel.name: panel.quotes for panel in PANELS}, "microscope": MICROSCOPE}
 """Every page of help that is about figures of a keyframe, and the definitions that it names."""
@@ -68,6 +72,10 @@ def test_names_are_those_of_show() -> None:
     assert found["BatchNorm.batch_var"].name == "batch_norm.batch_var"
     assert found["DropoutMask.p"].name == "dropout.p"
     assert found["Keyframe.val_loss"].name == "val_loss"
+    assert found["Keyframe.batch_indices"].name == "batch.indices"
+    assert found["Predictions.values"].name == "predictions.values"
+    assert found["Distribution.mean"].name == "mean"
+    assert found["LayerMeasures.pre_norm"].name == "pre_norm"
 
 
 # --- what is quoted where ---

@@ -9,7 +9,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.keyframe import HISTOGRAM_BINS, LAYER_COLUMNS, MASK_SAMPLES, QUANTITIES
+from bntui.keyframe import (
+    COLUMN_FORMATS,
+    HISTOGRAM_BINS,
+    LAYER_COLUMNS,
+    MASK_SAMPLES,
+    QUANTITIES,
+    BatchNorm,
+)
+from bntui.measures import Declared, declarations
 from bntui.recording.history import LayerInfo
 from bntui.text.language import _
 
@@ -17,8 +25,15 @@ Arrays = Mapping[str, NDArray[Any]]
 Shape = tuple[int | None, ...]
 """A length for each axis; None is any."""
 
-OLDEST_COLUMNS: Final = len(LAYER_COLUMNS) - 4
+OLDEST_COLUMNS: Final = sum(since == 1 for since in COLUMN_FORMATS.values())
 """Columns of the table of per-layer scalars in format 1."""
+BATCH_NORM: Final[Mapping[str, tuple[Declared, ...]]] = {
+    name: tuple(one for one in declarations(BatchNorm) if one.kept.array == name)
+    for name in dict.fromkeys(one.kept.array for one in declarations(BatchNorm))
+}
+"""Arrays of a layer's batch normalization, and the figures that are stacked in each."""
+OLDEST_VECTORS: Final = sum(one.kept.shape != "" and one.kept.since == 1 for one in declarations(BatchNorm))
+"""Figures per feature that format 1 had, all in one array ``batch_norm``."""
 POINTS: Final = 4096
 """On one axis of the grid of predictions."""
 AXES: Final = 5
@@ -107,13 +122,14 @@ def _check_norm(arrays: Arrays, number: int, info: LayerInfo) -> None:
         raise unfit(f"{number}.eps", eps, _("a number above 0"))
     features = info.shape[0] if info.kind in ("linear", "conv") else None
     if f"{number}.batch_norm" in arrays:  # format 1
-        array(arrays, f"{number}.batch_norm", "f", (6, features))
+        array(arrays, f"{number}.batch_norm", "f", (OLDEST_VECTORS, features))
         return
     name = f"{number}.statistics"
-    affine = array(arrays, f"{number}.affine", "f", (4, features))
+    affine = array(arrays, f"{number}.affine", "f", (len(BATCH_NORM["affine"]), features))
     features = affine.shape[1]
     steps = arrays[name].ndim == 3 if name in arrays else False
-    statistics = array(arrays, name, "f", (4, info.shape[0] if steps else features, *([features] if steps else [])))
+    count = len(BATCH_NORM["statistics"])
+    statistics = array(arrays, name, "f", (count, info.shape[0], features) if steps else (count, features))
     if not features or not statistics.size:
         raise unfit(name, statistics, _("statistics of one feature or more"))
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,13 +18,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from bntui.keyframe import (
-    ADDED_SCALARS,
     COLUMN,
     HISTOGRAM_BINS,
     LAYER_COLUMNS,
-    LAYER_SCALARS,
+    MEASURES,
     QUANTITIES,
-    STATISTICS,
     BatchNorm,
     BoolArray,
     Distribution,
@@ -33,21 +33,27 @@ from bntui.keyframe import (
     LayerMeasures,
     Predictions,
 )
-from bntui.recording.arrays import Arrays, check_measures
+from bntui.measures import declarations
+from bntui.recording.arrays import BATCH_NORM, Arrays, check_measures
 from bntui.recording.foreign_json import parsed
 from bntui.recording.history import LayerInfo
 from bntui.recording.kinds import Plain, Table, Text
+from bntui.recording.schema import SCALARS
 from bntui.text.language import _
+from bntui.text.output import clean
 
 LONGEST_HEADER: Final = 50_000_000
 """Bytes: names of features are in it."""
 HEADER: Final = Table({}, {"__metadata__": Table(other=Text(LONGEST_HEADER))}, Plain(), 200_000)
 
-INPUT, PRE_NORM, NORMALIZED, OUTPUT = range(len(QUANTITIES))
-STATISTICS_OF_BATCH_NORM = ("batch_mean", "batch_var", "running_mean", "running_var")
-"""Shape ``(C,)``, or ``(T, C)`` with statistics per time step."""
-AFFINE = ("gamma", "beta", "gamma_gradient", "beta_gradient")
-"""Shape ``(C,)``."""
+ROW: Final = tuple(one for one in MEASURES if one.declared.kept.place == "row")
+ABSENT: Final[Mapping[type, Any]] = {float: math.nan, int: 0, bool: False, str: ""}
+"""What a column of the row holds where a run has no such figure, by its type."""
+PARTS: Final[Mapping[str, Mapping[str, int]]] = {
+    part: {name.rpartition(".")[2]: at for name, at in COLUMN.items() if name.rpartition(".")[0] == part}
+    for part in dict.fromkeys(name.rpartition(".")[0] for name in COLUMN)
+}
+"""Parts of a layer, such as ``input``, and the columns of their figures; the layer's own figures by an empty name."""
 
 
 def pack_arrays(arrays: Arrays, metadata: Mapping[str, str] | None = None) -> bytes:
@@ -102,19 +108,44 @@ def fields_digest(*fields: Any) -> bytes:
     return digest(json.dumps(plain).encode())
 
 
+def scalars_of(frame: Keyframe, epoch_end: bool) -> tuple[Any, ...]:
+    """The row's scalar columns, in the order of ``SCALARS``."""
+    values = {"epoch_end": epoch_end}
+    for one in ROW:
+        value: Any = frame
+        for field in one.path:
+            value = ABSENT[one.declared.type] if value is None else getattr(value, field)
+        values[one.declared.field] = value
+    return tuple(_cell(values[name]) for name in SCALARS)
+
+
+def _cell(value: Any) -> Any:
+    """A value as SQLite gives it back: NaN is NULL there, a truth value an integer."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return int(value) if isinstance(value, bool) else value
+
+
+def row_figures(row: sqlite3.Row, owner: type) -> dict[str, Any]:
+    """The fields of a keyframe, or of its early stopping, that are columns of its row; text is made harmless."""
+    return {one.field: _read(row[one.field], one.type) for one in declarations(owner) if one.kept.place == "row"}
+
+
+def _read(cell: Any, kind: type) -> Any:
+    if kind is str:
+        return clean(cell)
+    return ABSENT[kind] if cell is None else kind(cell)
+
+
 def layer_table(layers: Sequence[LayerMeasures]) -> FloatArray:
     """Per-layer scalars, shape ``(layers, len(LAYER_COLUMNS))``, NaN where a layer has no such figure."""
     table = np.full((len(layers), len(LAYER_COLUMNS)), np.nan)
     for row, layer in zip(table, layers, strict=True):
-        for start, quantity in enumerate(QUANTITIES):
-            values: Distribution | None = getattr(layer, quantity)
+        for part, columns in PARTS.items():
+            values = getattr(layer, part) if part else layer
             if values is not None:
-                at = start * len(STATISTICS)
-                row[at : at + len(STATISTICS)] = [getattr(values, name) for name in STATISTICS]
-        for name in (*LAYER_SCALARS[:-1], *ADDED_SCALARS):
-            row[COLUMN[name]] = getattr(layer, name)
-        if layer.dropout is not None:
-            row[COLUMN["kept_fraction"]] = layer.dropout.kept_fraction
+                for field, at in columns.items():
+                    row[at] = getattr(values, field)
     return table
 
 
@@ -128,10 +159,9 @@ def pack_measures(frame: Keyframe) -> bytes:
             if values is not None:
                 counts[number, at] = values.counts
         if layer.batch_norm is not None:
-            for name, fields in (("statistics", STATISTICS_OF_BATCH_NORM), ("affine", AFFINE)):
-                stack = np.stack([getattr(layer.batch_norm, field) for field in fields])
-                arrays[f"{number}.{name}"] = stack.astype(np.float32)
-            arrays[f"{number}.eps"] = np.array([layer.batch_norm.eps])
+            for name, figures in BATCH_NORM.items():
+                stack = np.stack([getattr(layer.batch_norm, one.field) for one in figures])
+                arrays[f"{number}.{name}"] = stack.astype(np.float32 if figures[0].kept.shape else np.float64)
         if layer.dropout is not None:
             arrays[f"{number}.mask"] = np.packbits(layer.dropout.kept, axis=1)
             arrays[f"{number}.mask_shape"] = np.array(layer.dropout.kept.shape, np.int64)
@@ -166,38 +196,25 @@ def unpack_keyframe(
     check_measures(arrays, layers)
     counts = arrays["counts"].astype(np.int32)
 
-    def distribution(number: int, at: int) -> Distribution:
-        values = table[number, at * len(STATISTICS) : (at + 1) * len(STATISTICS)]
-        figures = dict(zip(STATISTICS, map(float, values), strict=True))
-        return Distribution(**figures, counts=counts[number, at])
-
     def measures(number: int, info: LayerInfo) -> LayerMeasures:
-        normalized = None if info.norm == "none" else distribution(number, NORMALIZED)
-        figures = {name: float(table[number, COLUMN[name]]) for name in (*LAYER_SCALARS[:-1], *ADDED_SCALARS)}
-        batch_norm = None
-        if f"{number}.eps" in arrays:
-            if f"{number}.batch_norm" in arrays:  # format 1: six arrays in one
-                six = arrays[f"{number}.batch_norm"]
-                statistics, affine = six[:4], np.concatenate([six[4:], np.full((2, six.shape[1]), np.nan, np.float32)])
-            else:
-                statistics, affine = arrays[f"{number}.statistics"], arrays[f"{number}.affine"]
-            fields = dict(zip(STATISTICS_OF_BATCH_NORM, statistics, strict=True))
-            fields |= dict(zip(AFFINE, affine, strict=True))
-            batch_norm = BatchNorm(**fields, eps=float(arrays[f"{number}.eps"][0]))
+        row = table[number].tolist()
+        figures = {part: {field: row[at] for field, at in columns.items()} for part, columns in PARTS.items()}
+        quantities: dict[str, Any] = {
+            name: Distribution(**figures[name], counts=counts[number, at]) for at, name in enumerate(QUANTITIES)
+        }
+        if info.norm == "none":
+            quantities["normalized"] = None
         dropout = None
         if f"{number}.mask" in arrays:
             units = int(arrays[f"{number}.mask_shape"][1])
             kept: BoolArray = np.unpackbits(arrays[f"{number}.mask"], axis=1, count=units).astype(bool)
-            dropout = DropoutMask(info.dropout, float(table[number, COLUMN["kept_fraction"]]), kept)
+            dropout = DropoutMask(p=info.dropout, **figures["dropout"], kept=kept)
         return LayerMeasures(
             name=info.name,
             kind=info.kind,
-            input=distribution(number, INPUT),
-            pre_norm=distribution(number, PRE_NORM),
-            normalized=normalized,
-            output=distribution(number, OUTPUT),
-            **figures,
-            batch_norm=batch_norm,
+            **quantities,
+            **figures[""],
+            batch_norm=_batch_norm(arrays, number) if f"{number}.eps" in arrays else None,
             dropout=dropout,
         )
 
@@ -211,3 +228,19 @@ def unpack_keyframe(
         early_stopping=stopping,
         predictions=predictions,
     )
+
+
+def _batch_norm(arrays: Arrays, number: int) -> BatchNorm:
+    figures: dict[str, Any] = {}
+    oldest = arrays.get(f"{number}.batch_norm")
+    if oldest is not None:  # format 1: all vectors in one array; those that it did not have yet are NaN
+        vectors = iter(oldest)
+        unknown = np.full_like(oldest[0], np.nan)
+        for one in declarations(BatchNorm):
+            if one.kept.shape:
+                figures[one.field] = next(vectors) if one.kept.since == 1 else unknown
+    for name, members in BATCH_NORM.items():
+        if f"{number}.{name}" in arrays:
+            for one, values in zip(members, arrays[f"{number}.{name}"], strict=True):
+                figures[one.field] = values if one.kept.shape else float(values)
+    return BatchNorm(**figures)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from bntui.keyframe import LAYER_COLUMNS, FloatArray, IntArray
 from bntui.recording.arrays import layer_tables
 from bntui.recording.history import RunHistory
+from bntui.recording.schema import FIGURES
 from bntui.recording.tables import CHUNK, COLUMNS, check
 from bntui.text.language import _
 
-FLOATS: Final = (
-    "epoch", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "wall_time", "best"
-)  # fmt: skip
-INTEGERS: Final = ("id", "step", "epoch_end", "wait", "best_epoch")
+COUNTED: Final = tuple(name for name, kind in FIGURES.items() if kind is int)
+FLOATS: Final = ("epoch", *(name for name, kind in FIGURES.items() if kind is float))
+INTEGERS: Final = ("id", "step", "epoch_end", "has_frame", *COUNTED)
 MOST_BYTES: Final = 500_000_000
 """Of the table of per-layer scalars of rows that have none in the file."""
 
@@ -31,7 +31,7 @@ class RunColumns:
     def __init__(self, layers: int) -> None:
         self.length = 0
         self.floats: FloatArray = np.empty((len(FLOATS), 0))
-        self.integers: IntArray = np.empty((len(INTEGERS) + 1, 0), np.int64)
+        self.integers: IntArray = np.empty((len(INTEGERS), 0), np.int64)
         self.layers: FloatArray = np.empty((0, layers, len(LAYER_COLUMNS)))
         self._scalars_only = 0
 
@@ -45,7 +45,8 @@ class RunColumns:
         added, end = len(blocks), self.length + len(blocks)
         floats: NDArray[Any] = np.array([rows[name] for name in FLOATS], np.float64)  # None is NaN
         framed = [block is not None for block in blocks]
-        integers: NDArray[Any] = np.array([*(rows[name] for name in INTEGERS), framed], np.int64)
+        whole = {**rows, "has_frame": framed}
+        integers: NDArray[Any] = np.array([whole[name] for name in INTEGERS], np.int64)
         self._scalars_only += added - sum(framed)
         if self._scalars_only * self.layers.shape[1] * len(LAYER_COLUMNS) * 8 > MOST_BYTES:
             raise ValueError(_("{count} rows without measures are too many").format(count=self._scalars_only))
@@ -53,7 +54,7 @@ class RunColumns:
             # new arrays, never resized ones: snapshots handed out before must not change
             room = max(end, 2 * len(self.layers), 64) - self.length
             self.floats = np.concatenate([self.floats[:, : self.length], np.empty((len(FLOATS), room))], axis=1)
-            more = np.empty((len(INTEGERS) + 1, room), np.int64)
+            more = np.empty((len(INTEGERS), room), np.int64)
             self.integers = np.concatenate([self.integers[:, : self.length], more], axis=1)
             self.layers = np.concatenate([self.layers[: self.length], np.empty((room, *self.layers.shape[1:]))])
         self.floats[:, self.length : end] = floats
@@ -64,16 +65,15 @@ class RunColumns:
     def snapshot(self) -> RunHistory:
         """The columns as they are now."""
         floats = dict(zip(FLOATS, self.floats[:, : self.length], strict=True))
-        integers = dict(zip((*INTEGERS, "has_frame"), self.integers[:, : self.length], strict=True))
+        integers = dict(zip(INTEGERS, self.integers[:, : self.length], strict=True))
         return RunHistory(
             ids=integers["id"],
             step=integers["step"],
             epoch_end=integers["epoch_end"].astype(bool),
             has_frame=integers["has_frame"].astype(bool),
-            wait=integers["wait"],
-            best_epoch=integers["best_epoch"],
             layers=self.layers[: self.length],
             **floats,
+            **{name: integers[name] for name in COUNTED},
         )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from bntui.recording.codec import (
     fields_digest,
     metadata_of,
     row_digest,
+    row_figures,
     unpack_arrays,
     unpack_keyframe,
 )
@@ -36,11 +36,6 @@ from bntui.recording.schema import RUN, SCALARS, open_read_only
 from bntui.recording.tables import MOST_EVENTS, one, rows
 from bntui.text.language import _, spoken
 from bntui.text.output import clean
-
-KEYFRAME_SCALARS: Final = (
-    "run", "step", "epoch", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
-    "wall_time", "weights_digest",
-)  # fmt: skip
 
 
 class Reader:
@@ -225,11 +220,11 @@ class Reader:
             if row is None or row["block"] is None:
                 return None
             scalings = rows(self._db, "SELECT scaling FROM run ORDER BY run", of="run")
-            return data_of(row, self.task, [scaling_of(row["scaling"]) for row in scalings], self._grid)
+            return data_of(row, self.task, [scaling_of(row["scaling"]) for row in scalings], self.grid)
 
     @cached_property
-    def _grid(self) -> tuple[SingleArray, ...]:
-        """The axes of the grid of predictions; empty without one."""
+    def grid(self) -> tuple[SingleArray, ...]:
+        """The axes of the grid of predictions, in raw units; empty without one."""
         row = next(rows(self._db, "SELECT block FROM data WHERE name = 'grid'", of="data"), None)
         return () if row is None or row["block"] is None else grid_of(row["block"])
 
@@ -259,21 +254,15 @@ class Reader:
                 sentence = _("{path}: the keyframe of run {run!r} at step {step} holds the epoch's scalars only")
                 raise RecordingError(sentence.format(**place))
             info = self.runs[run]
-            scalars = {name: float("nan") if row[name] is None else row[name] for name in KEYFRAME_SCALARS}
-            scalars["weights_digest"] = clean(row["weights_digest"])
             stopping = None
             if info.early_stopping is not None:
                 stopping = EarlyStopping(
                     monitor=clean(info.early_stopping["monitor"]),
-                    best=float("nan") if row["best"] is None else row["best"],
-                    best_epoch=row["best_epoch"],
-                    wait=row["wait"],
                     patience=info.early_stopping["patience"],
-                    stopped=bool(row["stopped"]),
-                    reason=clean(row["reason"]),
+                    **row_figures(row, EarlyStopping),
                 )
             (table,) = layer_tables([row["layers"]], len(info.layers))
-            frame = unpack_keyframe(scalars, table, row["block"], info.layers, stopping)
+            frame = unpack_keyframe(row_figures(row, Keyframe), table, row["block"], info.layers, stopping)
             self._fits_data(frame)
             return frame
 
@@ -282,7 +271,7 @@ class Reader:
         if frame.predictions is None:
             return
         values, classes = frame.predictions.values, frame.predictions.classes
-        of_grid = tuple(len(axis) for axis in reversed(self._grid))
+        of_grid = tuple(len(axis) for axis in reversed(self.grid))
         if not of_grid or values.shape[: len(of_grid)] != of_grid or (len(of_grid) == 2) != (classes is not None):
             shape = "×".join(map(str, of_grid)) or "-"
             raise unfit("predictions", values, _("the predictions of a grid {shape}").format(shape=shape))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bntui.errors import RecordingError
+from bntui.keyframe import MEASURES
 from bntui.recording.guard import Definition, Guarded, definitions, refuse_foreign_schema, refuse_no_file
 from bntui.text.language import _
 from bntui.text.library_messages import told
@@ -20,16 +21,22 @@ VERSION: Final = 3
 MOST_OBJECTS: Final = 100
 """Of a schema that are looked at: a recording has a dozen."""
 
-SCALARS: Final = (
-    "run", "step", "epoch", "epoch_end", "lr", "batch_loss", "train_loss", "train_accuracy", "val_loss",
-    "val_accuracy", "wall_time", "best", "best_epoch", "wait", "stopped", "reason", "weights_digest",
-)  # fmt: skip
+PLACE: Final = ("run", "step", "epoch", "epoch_end")
+"""Columns of the table ``keyframe`` that say which keyframe a row is."""
+FIGURES: Final[Mapping[str, type]] = {
+    one.declared.field: one.declared.type
+    for one in MEASURES
+    if one.declared.kept.place == "row" and one.declared.field not in PLACE
+}
+"""Columns of the table ``keyframe`` that hold what was measured, and the types that they have in a keyframe."""
+SCALARS: Final = (*PLACE, *FIGURES)
 """Columns of the table ``keyframe`` beside its arrays.  SQLite has no NaN: it is stored as NULL."""
+_SQL: Final[Mapping[type, str]] = {float: "REAL", int: "INTEGER", bool: "INTEGER", str: "TEXT"}
 
 RUN: Final = ("run", "name", "config", "layers", "steps_per_epoch", "device", "scaling", "fork", "budget")
 """Columns of the table ``run`` that its digest covers, in this order."""
 
-TABLES: Final = """
+TABLES: Final = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run (
     run INTEGER PRIMARY KEY, name TEXT NOT NULL, config TEXT NOT NULL, layers TEXT NOT NULL,
@@ -38,9 +45,8 @@ CREATE TABLE run (
 );
 CREATE TABLE keyframe (
     id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES run, step INTEGER NOT NULL, epoch REAL NOT NULL,
-    epoch_end INTEGER NOT NULL, lr REAL, batch_loss REAL, train_loss REAL, train_accuracy REAL, val_loss REAL,
-    val_accuracy REAL, wall_time REAL, best REAL, best_epoch INTEGER, wait INTEGER, stopped INTEGER, reason TEXT,
-    weights_digest TEXT, layers BLOB, digest BLOB NOT NULL, UNIQUE (run, step)
+    epoch_end INTEGER NOT NULL, {", ".join(f"{name} {_SQL[kind]}" for name, kind in FIGURES.items())},
+    layers BLOB, digest BLOB NOT NULL, UNIQUE (run, step)
 );
 -- the arrays lie apart from the scalars, so that curves load without turning their pages
 CREATE TABLE measures (id INTEGER PRIMARY KEY REFERENCES keyframe, block BLOB NOT NULL);

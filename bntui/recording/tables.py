@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from bntui.recording.kinds import AMOUNT, FINITE, LARGEST, Block, Kind, Maybe, Number, Text, Whole
+from bntui.recording.schema import FIGURES
 from bntui.text.language import _
 
 MOST_RUNS: Final = 256
@@ -17,8 +18,8 @@ MOST_EVENTS: Final = 100_000
 LONG: Final = Text(4_000_000)
 """A text that holds JSON or a scenario."""
 DIGEST: Final = Block(64)
-FIGURE: Final = Maybe(Number())
-"""A measured number: NULL is NaN, and what diverged is infinite."""
+KINDS: Final[Mapping[type, Kind]] = {float: Maybe(Number()), int: Whole(), bool: Whole(0, 1), str: Text()}
+"""What a column may hold, by the type of its figure: NULL is NaN, and what diverged is infinite."""
 RUN: Final = Whole(0, MOST_RUNS - 1)
 ID: Final = Whole(1, LARGEST)
 
@@ -30,10 +31,10 @@ COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "digest": DIGEST,
     },
     "keyframe": {
-        "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "epoch_end": Whole(0, 1), "lr": Maybe(FINITE),
-        "batch_loss": FIGURE, "train_loss": FIGURE, "train_accuracy": FIGURE, "val_loss": FIGURE,
-        "val_accuracy": FIGURE, "wall_time": FIGURE, "best": FIGURE, "best_epoch": Whole(), "wait": Whole(),
-        "stopped": Whole(0, 1), "reason": Text(), "weights_digest": Text(), "layers": Maybe(Block()), "digest": DIGEST,
+        "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "epoch_end": Whole(0, 1),
+        **{name: KINDS[kind] for name, kind in FIGURES.items()},
+        "lr": Maybe(FINITE),  # is set, not measured
+        "layers": Maybe(Block()), "digest": DIGEST,
     },
     "measures": {"id": ID, "block": Block()},
     "evidence": {"id": ID, "block": Block(), "digest": DIGEST},

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from bntui.keyframe import Keyframe
-from bntui.recording.codec import digest, fields_digest, layer_table, pack_measures, row_digest
+from bntui.recording.codec import digest, fields_digest, layer_table, pack_measures, row_digest, scalars_of
 from bntui.recording.evidence import Thinning
 from bntui.recording.file import WritableFile
 from bntui.recording.history import Event, RunInfo
@@ -34,23 +32,6 @@ EVENT = ("run", "step", "epoch", "kind", "message")
 """Columns of the table ``event`` beside the sentence's arguments."""
 
 INSERT = f"INSERT INTO keyframe ({', '.join(SCALARS)}, layers, digest) VALUES ({', '.join('?' * (len(SCALARS) + 2))})"
-
-
-def _cell(value: Any) -> Any:
-    """A value as SQLite gives it back: NaN is NULL there, a truth value an integer."""
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return int(value) if isinstance(value, bool) else value
-
-
-def scalars_of(frame: Keyframe, epoch_end: bool) -> tuple[Any, ...]:
-    """The row's scalar columns, in the order of ``SCALARS``."""
-    stopping = frame.early_stopping
-    early = {"best": math.nan, "best_epoch": 0, "wait": 0, "stopped": False, "reason": ""}
-    if stopping is not None:
-        early = {name: getattr(stopping, name) for name in early}
-    values = early | {"epoch_end": epoch_end}
-    return tuple(_cell(values[name] if name in values else getattr(frame, name)) for name in SCALARS)
 
 
 class Writer:
