@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from rich.cells import cell_len
 
 from bntui.errors import UsageError
 from bntui.insight.verdicts import verdict_of
-from bntui.keyframe import QUANTITIES, STATISTICS, Distribution, Keyframe, LayerMeasures
+from bntui.keyframe import Distribution, Keyframe
+from bntui.measures import declarations
 from bntui.recording.reader import Reader
 from bntui.recording.reading import from_meta, task_line
 from bntui.recording.sentences import why_stopped
@@ -21,16 +22,13 @@ from bntui.text.language import _
 from bntui.text.output import json_text
 from bntui.text.widths import ljust, rjust
 
-LAYER_FIGURES = (
-    "weight_norm", "weight_gradient_norm", "activation_gradient_norm", "update_ratio", "dead_fraction",
-    "saturated_fraction",
-)  # fmt: skip
-
 
 def plain(value: Any) -> Any:
     """A value that JSON can carry: non-finite numbers are the strings NaN, Infinity, -Infinity."""
     if isinstance(value, dict):
         return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray) and (value.dtype.kind != "f" or np.isfinite(value).all()):
+        return value.tolist()
     if isinstance(value, list | tuple | np.ndarray):
         return [plain(entry) for entry in value]
     if isinstance(value, np.generic):
@@ -64,27 +62,34 @@ def find_keyframe(reader: Reader, run: int, epoch: float | None) -> Keyframe:
 
 
 def as_json(reader: Reader, frame: Keyframe) -> str:
-    """One keyframe as a JSON object."""
-    early = frame.early_stopping
+    """One keyframe as a JSON object: every figure that is recorded of it, and what it takes to read them."""
+    history = reader.history(frame.run)
     record = {
         "run": reader.runs[frame.run].name,
-        "epoch": frame.epoch,
-        "step": frame.step,
-        "lr": frame.lr,
-        "batch_loss": frame.batch_loss,
-        "train_loss": frame.train_loss,
-        "val_loss": frame.val_loss,
-        "train_accuracy": frame.train_accuracy,
-        "val_accuracy": frame.val_accuracy,
-        "wall_time": frame.wall_time,
-        "weights_digest": frame.weights_digest,
-        "batch": {"indices": frame.batch_indices},
+        **record_of(frame),
+        "epoch_end": bool(history.epoch_end[np.searchsorted(history.step, frame.step)]),
         "task": reader.task,
         "classes": _classes(reader),
-        "layers": [_layer(layer) for layer in frame.layers],
-        "early_stopping": early and {field.name: getattr(early, field.name) for field in fields(early)},
     }
+    if frame.predictions is not None:
+        record["predictions"]["grid"] = reader.grid
     return json_text(plain(record))
+
+
+def record_of(part: Any) -> Any:
+    """A keyframe, or a part of it, with the names that the table of measures gives to its figures."""
+    if isinstance(part, tuple):
+        return [record_of(one) for one in part]
+    if not is_dataclass(part) or isinstance(part, type):
+        return part
+    record: dict[str, Any] = {}
+    for one in declarations(type(part)):
+        *groups, name = one.json.split(".")
+        inner = record
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[name] = record_of(getattr(part, one.field))
+    return record
 
 
 def _classes(reader: Reader) -> int:
@@ -104,18 +109,6 @@ def data_lines(reader: Reader) -> Iterator[str]:
         yield from (f"  {line}" for line in lines)
         return
     yield _("data: {summary}").format(summary=task_line(reader.task, _classes(reader)))
-
-
-def _layer(layer: LayerMeasures) -> dict[str, Any]:
-    record: dict[str, Any] = {"name": layer.name, "kind": layer.kind}
-    for quantity in QUANTITIES:
-        values: Distribution | None = getattr(layer, quantity)
-        record[quantity] = values and {name: getattr(values, name) for name in STATISTICS}
-    record |= {name: getattr(layer, name) for name in LAYER_FIGURES}
-    norm, dropout = layer.batch_norm, layer.dropout
-    record["batch_norm"] = norm and {field.name: getattr(norm, field.name) for field in fields(norm)}
-    record["dropout"] = dropout and {"p": dropout.p, "kept_fraction": dropout.kept_fraction}
-    return record
 
 
 def as_text(reader: Reader, frame: Keyframe) -> str:
