@@ -119,7 +119,9 @@ def run_view(
         }  # fmt: skip
     config = {
         "data": {"source": "digits", "batch_size": 60, "scaling": "minmax", "validation": 0.2, "last_batch": "keep"},
-        "network": {"norm": "batch" if norm else "none", "dropout": dropout, "activation": "sigmoid"},
+        "network": {
+            "hidden": [100] * layers, "norm": "batch" if norm else "none", "dropout": dropout, "activation": "sigmoid",
+        },
         "training": {
             "optimizer": "sgd", "lr": 0.1, "epochs": epochs, "schedule": {"kind": "constant", "warmup_epochs": 0},
             "early_stopping": stopping,

@@ -510,7 +510,7 @@ async def test_a_real_trainer_is_woken_forks_and_finishes(recorded: Path, tmp_pa
         await pilot.press("home", "right", "right", "right")
         await open_form(pilot)
         await pilot.press("down", "b")
-        expected = form(pilot).verdict.carried
+        expected = form(pilot).verdict.state
         await pilot.press("enter")
         await until(pilot, lambda: len(lab(pilot).reader.runs) == 2, seconds=60)
         await until(pilot, lambda: "✓ finished" in shown(pilot, "header"), seconds=60)

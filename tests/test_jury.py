@@ -244,27 +244,26 @@ def test_of_a_fork_is_said_what_was_judged() -> None:
     assert UP_TO_5 in words(panel.draw(view(*forked(5), selected=1), 118, 24))
 
 
+def with_network(run: RunView, **change: Any) -> RunView:
+    network = {**run.info.config["network"], **change}
+    return replace(run, info=replace(run.info, config={**run.info.config, "network": network}))
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"mode": "min"},
         {"activation": "relu"},
         {"norm": "layer"},
-        {"shape": (7,)},
+        {"hidden": [7]},
         {"norm_position": "after_activation"},
     ],
 )
 def test_a_patience_that_was_counted_anew_is_said(change: dict[str, Any]) -> None:
     """The table of docs/resume-and-fork.md: another network, or another monitor or mode."""
-    whole, fork = forked(5)
-    info = fork.info
-    if "mode" in change:
-        fork = forked(5, **change)[1]
-    elif "norm_position" in change:
-        network = {**info.config["network"], **change}
-        fork = replace(fork, info=replace(info, config={**info.config, "network": network}))
-    else:
-        fork = replace(fork, info=replace(info, layers=(replace(info.layers[0], **change), *info.layers[1:])))
+    whole, fork = forked(5, **change) if "mode" in change else forked(5)
+    if "mode" not in change:
+        fork = with_network(fork, **change)
     found = judged(whole, fork, of=1)
     assert found.otherwise == ANEW
     assert ANEW in words(panel.draw(view(whole, fork, selected=1), 158, 30))
@@ -275,9 +274,14 @@ def test_what_keeps_the_patience_is_not_called_anew(change: dict[str, Any]) -> N
     rate = change.pop("dropout", None)
     whole, fork = forked(5, **change)
     if rate is not None:
-        layers = (replace(fork.info.layers[0], dropout=rate, stages=("linear", "dropout")), *fork.info.layers[1:])
-        fork = replace(fork, info=replace(fork.info, layers=layers))
+        fork = with_network(fork, dropout=rate)
     assert not judged(whole, fork, of=1).afresh
+
+
+def test_a_fork_whose_configuration_this_version_cannot_read_is_judged_without_a_word_on_its_patience() -> None:
+    whole, fork = forked(5)
+    found = judged(whole, with_network(fork, norm="of another version"), of=1)
+    assert (found.afresh, found.otherwise, found.span) == (False, "", UP_TO_5)
 
 
 @pytest.mark.parametrize(("at", "said"), [(5, ""), (6, PAST.format(6)), (12, PAST.format(12))])

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from bntui.errors import ScenarioError
 from bntui.insight.stopping_rules import (
     Decision,
     Ignite,
@@ -264,19 +265,15 @@ def judge(
 
 
 def _afresh(child: RunInfo, parent: RunInfo) -> bool:
-    """Whether a fork's patience was counted anew: another network, or another figure or direction is watched.
+    """Whether a fork's patience was counted anew; False where this version cannot read one of the configurations."""
+    # a recording is shown without pydantic until somebody looks at a fork
+    from bntui.scenario.fork import configuration
+    from bntui.scenario.fork_plan import plan_fork
 
-    Dropout, which is a stage of the network too, changes nothing of what has been learned.
-    """
-    rules = child.early_stopping, parent.early_stopping
-    watched = [None if rule is None else (rule["monitor"], rule["mode"]) for rule in rules]
-    return watched[0] != watched[1] or _structure(child) != _structure(parent)
-
-
-def _structure(run: RunInfo) -> tuple[object, ...]:
-    network = run.config["network"]
-    layers = [replace(layer, dropout=0.0, stages=()) for layer in run.layers]
-    return layers, *(network.get(name) for name in ("norm_position", "groups", "norm_recurrent"))
+    try:
+        return not plan_fork(configuration(parent.config), configuration(child.config)).patience
+    except ScenarioError:
+        return False
 
 
 _Parts = tuple[tuple[RunHistory, float], ...]

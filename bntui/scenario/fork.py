@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import NoneType
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from bntui.errors import Problem, ScenarioError
-from bntui.scenario.blocks import blocks
 from bntui.scenario.checks import Facts, check
 from bntui.scenario.complaints import complaints, shown, spell
 from bntui.scenario.merge import Merged, frozen, key_path
@@ -123,17 +122,6 @@ def forked(
         raise ScenarioError(tuple(found))
     before = configuration(config)
     return valid, tuple(_differences((), before.model_dump(mode="json"), valid.model_dump(mode="json")))
-
-
-def structural(before: RunConfig, after: RunConfig) -> bool:
-    """The networks differ in their stages: parameters are carried over one by one, and a new best is looked for."""
-
-    def shape(config: RunConfig) -> dict[str, Any]:
-        network = config.network.model_dump(include={"norm_position", "groups", "norm_recurrent"})
-        layers = [replace(block, dropout=0.0, init="") for block in blocks(config.network)]
-        return {**network, "layers": layers}
-
-    return shape(before) != shape(after)
 
 
 def fork_name(parent: str, changes: Sequence[Change], taken: Collection[str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from bntui.recording.history import RunInfo
 from bntui.recording.reader import Reader
+from bntui.scenario.fork_plan import State
 from bntui.trainer.fork_transfer import take_over
 from bntui.trainer.progress import Progress
 from bntui.trainer.run import Run
@@ -77,7 +78,7 @@ class Past:
             holder = reader.runs[holder.fork.run]
         return self._reach(reader, holder.index, step)
 
-    def fork(self, child: Run, parent: int, step: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def fork(self, child: Run, parent: int, step: int) -> State:
         """Let a run begin where another stood after a step; the names of what was kept, and of what is new.
 
         Raises:
@@ -85,11 +86,11 @@ class Past:
         """
         with closing(Reader(self.path)) as reader:
             there = self._reach(reader, parent, step)
-            names = take_over(child, there)
+            state = take_over(child, there)
             child.departed = there.departed
             if child.best_step is not None and child.best is None:
                 child.keep_best(self._when(reader, reader.runs[parent], child.best_step))
-        return names
+        return state
 
 
 def last_step(reader: Reader, index: int) -> int | None:

@@ -226,11 +226,11 @@ class Session:
         self._scalings[len(infos)] = self._scaling(parent)
         name = fork_name(info.name, differences, {run.name for run in infos})
         child = self._built(len(infos), name, config)
-        kept, new = self._past.fork(child, parent, step)
+        state = self._past.fork(child, parent, step)
         _fits_here(config, child.epoch)
         self._refuse_the_same_end(child, parent, step)
         told = tuple((change.path, change.before, change.after) for change in differences)
-        child.info = replace(child.info, fork=Fork(parent, step, epoch, told, kept, new))
+        child.info = replace(child.info, fork=Fork(parent, step, epoch, told, state.kept, state.new))
         rest = rest_of_epoch(config, self._bench.facts, child.left)
         if rest is not None:
             raise ScenarioError([rest])

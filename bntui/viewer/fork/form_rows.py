@@ -194,13 +194,14 @@ def _outlook(form: Form, verdict: Verdict, width: int) -> list[Row]:
 
 def kept(verdict: Verdict, width: int) -> str:
     """What a fork carries over from its parent, in the most telling words that fit in two lines."""
-    rest = ([] if verdict.averages else [_(NEW_AVERAGES)]) + ([] if verdict.patience else [_(NEW_PATIENCE)])
-    if verdict.structural and verdict.carried is None:
+    plan, state = verdict.plan, verdict.state
+    assert plan is not None, "only a valid fork keeps anything"
+    rest = ([] if plan.same_optimizer else [_(NEW_AVERAGES)]) + ([] if plan.patience else [_(NEW_PATIENCE)])
+    if plan.structural and state is None:
         return " ".join((_(THE_RULE), *rest))
-    new = verdict.carried.new if verdict.carried is not None else ()
-    names = verdict.carried.kept if verdict.carried is not None else ()
     room = 2 * width - 20 - sum(cell_len(sentence) + 1 for sentence in rest)
-    return " ".join((carried_words(names, new, room), *rest))
+    kept, new = (state.kept, state.new) if state is not None else ((), ())
+    return " ".join((carried_words(kept, new, room), *rest))
 
 
 def _keys(width: int) -> Row:

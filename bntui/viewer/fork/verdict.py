@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from bntui.errors import Problem, ScenarioError, UsageError, did_you_mean
 from bntui.scenario.checks import facts_of
-from bntui.scenario.fork import Change, configuration, forked, structural
+from bntui.scenario.fork import Change, configuration, forked
+from bntui.scenario.fork_plan import ForkPlan, State, expected_state, plan_fork
 from bntui.scenario.load import parse_override
 from bntui.scenario.merge import key_path
-from bntui.scenario.schema import RunConfig
 from bntui.text.language import _
 from bntui.viewer.fork.form import EPOCHS, PATIENCE, STOPPING, Form, Item
-from bntui.viewer.fork.state_shapes import Carried, carried
-
-SAME_AVERAGES: Final = ("adam", "adamw")
-"""Optimizers that go on with each other's averages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +28,10 @@ class Verdict:
     """By key path of the setting that they stand beside."""
     others: tuple[str, ...] = ()
     """Problems of no setting in the form."""
-    structural: bool = False
-    carried: Carried | None = None
-    """Names of what is kept and what begins anew, where the structure changes and the shapes are known."""
-    averages: bool = True
-    """The optimizer goes on with its averages."""
-    patience: bool = True
-    """Early stopping goes on counting."""
+    plan: ForkPlan | None = None
+    """What the fork would keep; None where something is wrong."""
+    state: State | None = None
+    """Names of what is kept and what starts anew, where the structure changes and the shapes are known."""
 
     @property
     def valid(self) -> bool:
@@ -78,24 +71,10 @@ def judge(form: Form) -> Verdict:
         sentence = _("the fork begins at epoch {epoch:g} and would be over at once: give it more epochs")
         errors[EPOCHS] = sentence.format(epoch=form.origin.epoch)
     before = configuration(form.origin.run.config)
-    afresh = structural(before, after)
-    optimizers = (before.training.optimizer, after.training.optimizer)
-    rules = [None if rule is None else (rule.monitor, rule.mode) for rule in (_rule(before), _rule(after))]
+    plan = plan_fork(before, after)
     facts = form.origin.facts or facts_of(before.data)
-    return Verdict(
-        tuple(changes),
-        differences,
-        errors,
-        (),
-        afresh,
-        carried(before, after, facts.shape) if afresh else None,
-        optimizers[0] == optimizers[1] or set(optimizers) <= set(SAME_AVERAGES),
-        not afresh and rules[0] == rules[1],
-    )
-
-
-def _rule(config: RunConfig) -> Any:
-    return config.training.early_stopping
+    state = expected_state(before, after, facts.shape) if plan.structural else None
+    return Verdict(tuple(changes), differences, errors, (), plan, state)
 
 
 def _value(path: str, text: str) -> Any:

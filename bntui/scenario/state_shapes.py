@@ -1,13 +1,9 @@
-"""What of a network's state would a fork carry over?  Names and shapes of all parameters, from the configuration alone.
-
-The names are those under which a recording keeps them; a fork keeps what fits by name and shape.
-"""
+"""Names and shapes of a network's parameters and buffers, from its configuration alone, without PyTorch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from bntui.scenario.blocks import OUTPUT, Block
 from bntui.scenario.schema import Network, RunConfig
@@ -17,25 +13,21 @@ GATES = {"elman": 1, "gru": 3, "lstm": 4}
 """Pre-activations of each hidden unit of a recurrent layer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """Names of parameters and buffers: those that a fork keeps, and those that begin anew."""
+def state_shapes(config: RunConfig, shape: Shape | None) -> dict[str, Shape] | None:
+    """Shape of every parameter and buffer, by the name that a recording keeps it under, in the order of the stages.
 
-    kept: tuple[str, ...]
-    new: tuple[str, ...]
+    Args:
+        shape: of one sample, as the data has it.
 
-
-def carried(before: RunConfig, after: RunConfig, shape: Shape | None) -> Carried | None:
-    """What a fork with another configuration keeps; None where the samples' ``shape`` is not known well enough."""
-    theirs, own = (dict(_state(config, shape)) for config in (before, after))
-    if any(side is None for sides in (*theirs.values(), *own.values()) for side in sides):
-        return None
-    kept = tuple(name for name, sides in own.items() if theirs.get(name) == sides)
-    return Carried(kept, tuple(name for name in own if name not in kept))
+    Returns:
+        None where ``shape`` is not known well enough.  The output layer counts as having no units: its number of
+        units is the data's, and a fork has its parent's data.
+    """
+    found = dict(_state(config, shape))
+    return None if any(side is None for sides in found.values() for side in sides) else found
 
 
 def _state(config: RunConfig, shape: Shape | None) -> Iterator[tuple[str, Shape]]:
-    """Name and shape of every parameter and buffer, in the order of the stages."""
     entering = as_sequence(shape, config.data.sequence)
     before: Block | None = None
     for layer in placed(config, shape):

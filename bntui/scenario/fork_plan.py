@@ -1,0 +1,106 @@
+"""What a fork keeps of its parent.  The trainer, the fork form and the jury all read this plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from bntui.scenario.blocks import blocks
+from bntui.scenario.schema import RunConfig, Training
+from bntui.scenario.state_shapes import state_shapes
+from bntui.scenario.structure import Shape
+
+_ADAMS: Final = frozenset(("adam", "adamw"))
+"""Optimizers whose running averages mean the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Names of a fork's parameters and buffers: those that it keeps, and those that start anew."""
+
+    kept: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForkPlan:
+    """What a fork keeps; what it does not keep starts as in a new run."""
+
+    structural: bool
+    """The networks differ in their stages, so the parent's losses say nothing about the child."""
+    same_optimizer: bool
+    """The optimizers' running averages mean the same."""
+    averages: tuple[str, ...]
+    """Those that the child keeps, for each parameter that it keeps: ``exp_avg``, ``step``, …"""
+    patience: bool
+    """Early stopping keeps its best value and goes on counting."""
+    best_loss: bool
+    """Without early stopping: the smallest validation loss so far stays the one to beat."""
+    plateau_factor: bool
+    """Reduce-on-plateau keeps what it has reduced the learning rate to."""
+    plateau_count: bool
+    """Reduce-on-plateau keeps its best loss and goes on counting."""
+
+
+def plan_fork(before: RunConfig, after: RunConfig) -> ForkPlan:
+    """What a run that is configured ``after`` keeps of its parent, which is configured ``before``."""
+    anew = structural(before, after)
+    same_optimizer = _same_optimizer(before.training, after.training)
+    own, theirs = _averages(after.training), _averages(before.training)
+    plateau = before.training.schedule.kind == "plateau"
+    return ForkPlan(
+        structural=anew,
+        same_optimizer=same_optimizer,
+        averages=tuple(name for name in own if name in theirs) if same_optimizer else (),
+        patience=not anew and _watched(before.training) == _watched(after.training),
+        best_loss=not anew,
+        plateau_factor=plateau,
+        plateau_count=plateau and not anew,
+    )
+
+
+def kept_state(own: Mapping[str, Shape], parent: Mapping[str, Shape]) -> State:
+    """The rule for parameters and buffers: what fits by name and shape is kept.
+
+    Args:
+        own: shapes of the child's parameters and buffers, by name.
+        parent: shapes of the parent's.
+    """
+    kept = tuple(name for name, shape in own.items() if parent.get(name) == shape)
+    return State(kept, tuple(name for name in own if name not in kept))
+
+
+def expected_state(before: RunConfig, after: RunConfig, sample: Shape | None) -> State | None:
+    """The same, from the configurations alone; None where the samples' shape is not known well enough."""
+    parent, own = state_shapes(before, sample), state_shapes(after, sample)
+    return None if parent is None or own is None else kept_state(own, parent)
+
+
+def structural(before: RunConfig, after: RunConfig) -> bool:
+    """The networks differ in their stages; dropout and initialization do not count."""
+    return _structure(before) != _structure(after)
+
+
+def _structure(config: RunConfig) -> dict[str, Any]:
+    network = config.network.model_dump(include={"norm_position", "groups", "norm_recurrent"})
+    return {**network, "layers": [replace(block, dropout=0.0, init="") for block in blocks(config.network)]}
+
+
+def _same_optimizer(before: Training, after: Training) -> bool:
+    return before.optimizer == after.optimizer or {before.optimizer, after.optimizer} <= _ADAMS
+
+
+def _averages(training: Training) -> tuple[str, ...]:
+    """What the optimizer remembers of each parameter, by PyTorch's names."""
+    momentum = ("momentum_buffer",) if training.momentum else ()
+    if training.optimizer == "sgd":
+        return momentum
+    if training.optimizer == "rmsprop":
+        return "square_avg", *momentum, "step"
+    return "exp_avg", "exp_avg_sq", "step"
+
+
+def _watched(training: Training) -> tuple[str, str] | None:
+    rule = training.early_stopping
+    return None if rule is None else (rule.monitor, rule.mode)
