@@ -14,9 +14,9 @@ from bntui.errors import TrainerError, UsageError
 from bntui.link.client import IdleTrainer, Trainer
 from bntui.link.live import is_live
 from bntui.recording.copy import copied, writable
-from bntui.recording.history import ENDINGS
 from bntui.recording.reader import Reader
 from bntui.recording.recorded import recorded
+from bntui.recording.sentences import is_over
 from bntui.scenario.fork import forked as valid_fork
 from bntui.text.language import _
 
@@ -50,7 +50,7 @@ def place(recording: Path, run: str | None, epoch: float | None, *, first: bool 
 def refuse_what_is_over(recording: Path) -> None:
     """Raises UsageError where there is nothing to go on with."""
     with closing(Reader(recording)) as reader:
-        over = [any(event.kind in ENDINGS for event in reader.events(run.index)) for run in reader.runs]
+        over = [is_over(event.kind for event in reader.events(run.index)) for run in reader.runs]
     if over and all(over) and not is_live(recording):
         raise UsageError(_("every run of {recording} is over: fork one of them").format(recording=recording))
 

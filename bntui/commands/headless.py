@@ -16,15 +16,12 @@ from bntui.commands.show import data_lines, plain
 from bntui.errors import BntuiError, TrainerError
 from bntui.link import OVER, Status
 from bntui.link.client import ME, Trainer
-from bntui.recording.history import ENDINGS
 from bntui.recording.reader import Reader
 from bntui.recording.recorded import moved_to
+from bntui.recording.sentences import traits
 from bntui.text.figures import brief, number
 from bntui.text.language import _
 from bntui.text.output import json_text, say
-
-ENDS = (*ENDINGS, "interrupted")
-"""Kinds of events after which a trainer may go."""
 
 
 class Reporter(Protocol):
@@ -168,7 +165,7 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Pat
         out.report(reader, last)
     if trainer is not None:
         trainer.close()
-    ended = all(any(event.kind in ENDS for event in reader.events(run.index)) for run in reader.runs)
+    ended = all(any(traits(event.kind).ends for event in reader.events(run.index)) for run in reader.runs)
     reader.close()
     state = last.state if last.state in OVER else "finished" if ended else "failed"
     if as_json:

@@ -24,12 +24,11 @@ from bntui.insight.stopping_rules import (
 )
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.recording.sentences import traits
 from bntui.text.language import N_, _
 
 WATCHED: Final = "val_loss"
 """What every rule is given; what a run's own early stopping asks of another figure cannot be asked of this one."""
-ENDS: Final = ("stopped_early", "diverged", "finished")
-"""Kinds of events with which a run ends by itself."""
 _SYMBOLS: Final = {"alpha": "α"}
 _ALWAYS: Final = ("patience", "min_delta", "threshold")
 """Parameters that are told even where they are 0."""
@@ -240,7 +239,7 @@ def judge(
     finite = np.isfinite(val_loss)
     at = int(np.argmin(np.where(finite, val_loss, np.inf))) if finite.any() else None
     lowest = math.nan if at is None else float(val_loss[at])
-    ended = next((event for event in reversed(events) if event.kind in ENDS), None)
+    ended = next((event for event in reversed(events) if traits(event.kind).ends == "run"), None)
     recorded = float(history.epoch[-1]) if len(history) else 0.0
     same = own is not None and own["monitor"] == WATCHED
     return Judgement(

@@ -1,9 +1,13 @@
-"""What happened to a run, in a sentence: recorded in English with its figures, said in the reader's language."""
+"""Kinds of events: what each means for a run, how it is shown, and its sentences.
+
+A sentence is recorded in English with its figures, and said in the reader's language.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from bntui.keyframe import EarlyStopping
 from bntui.text.language import N_, _
@@ -53,19 +57,77 @@ DEAD_BELOW: Final = 1e-8
 """A layer's gradient is dead when the norm of its weight's is below this share of the last layer's, or exactly 0."""
 NAN: Final = N_("NaN")
 INFINITE: Final = N_("infinite")
+WEIGHT_GRADIENT: Final = N_("weight gradient")
+ACTIVATION_GRADIENT: Final = N_("activation gradient")
+BACKWARD: Final = (WEIGHT_GRADIENT, ACTIVATION_GRADIENT)
+"""Quantities of the backward pass, as the first bad value names them."""
 
-SENTENCES: Final = {
-    "stopped_early": (STOPPED, STOPPED_ALL, STOPPED_BASELINE),
-    "finished": (FINISHED,),
-    "restored_best": (RESTORED,),
-    "interrupted": (INTERRUPTED,),
-    "resumed": (RESUMED, RESUMED_ELSEWHERE),
-    "departed": (DEPARTED,),
-    "first_bad": (FIRST_BAD,),
-    "died": (DIED, DIED_UNITS, DIED_ZERO, DEAD_INITIAL, DEAD_UNITS_INITIAL, DEAD_ZERO_INITIAL),
-    "diverged": (DIVERGED_INITIAL, DIVERGED_TRAINING, DIVERGED_VALIDATION),
-}
-"""What an event of each kind may say."""
+EventKind = Literal[
+    "stopped_early", "finished", "restored_best", "interrupted", "resumed", "departed", "first_bad", "died", "diverged"
+]
+"""Every kind of event that this version records."""
+Severity = Literal["information", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventTraits:
+    """All that depends on the kind of an event; the one place to look for it, and to add to."""
+
+    sentences: tuple[str, ...] = ()
+    """What an event of this kind may say."""
+    ends: Literal["run", "session"] | None = None
+    """Whether the run is over after it, or only this session of training, so that the run can be resumed."""
+    trouble: bool = False
+    """It says where the run went wrong first: a step and a layer."""
+    wrong: bool = False
+    """It is drawn in the colour of what is wrong."""
+    severity: Severity | None = None
+    """How loud its notice is; None where there is none."""
+    mark: str = "·"
+    """Its sign; never a run's."""
+    charted: bool = False
+    """Its mark stands on curves and on the timeline."""
+    word: str = ""
+    """What happened, in a word or two; empty where only the sentence says it."""
+
+
+EVENT_KINDS: Final[Mapping[EventKind, EventTraits]] = {
+    "stopped_early": EventTraits(
+        (STOPPED, STOPPED_ALL, STOPPED_BASELINE),
+        ends="run", severity="information", mark="▣", charted=True, word=N_("stopped early"),
+    ),
+    "finished": EventTraits((FINISHED,), ends="run", mark="✓", word=N_("finished")),
+    "restored_best": EventTraits((RESTORED,)),
+    "interrupted": EventTraits((INTERRUPTED,), ends="session", severity="warning", word=N_("stopped")),
+    "resumed": EventTraits((RESUMED, RESUMED_ELSEWHERE), severity="information"),
+    "departed": EventTraits((DEPARTED,), severity="warning"),
+    "first_bad": EventTraits(
+        (FIRST_BAD,),
+        trouble=True, wrong=True, severity="error", mark="!", charted=True, word=N_("first bad value"),
+    ),
+    "died": EventTraits(
+        (DIED, DIED_UNITS, DIED_ZERO, DEAD_INITIAL, DEAD_UNITS_INITIAL, DEAD_ZERO_INITIAL),
+        trouble=True, severity="warning", mark="!", charted=True, word=N_("gradient died"),
+    ),
+    "diverged": EventTraits(
+        (DIVERGED_INITIAL, DIVERGED_TRAINING, DIVERGED_VALIDATION),
+        ends="run", wrong=True, severity="error", mark="✕", charted=True, word=N_("diverged"),
+    ),
+}  # fmt: skip
+"""The declaration of every kind of event."""
+_FOREIGN: Final = EventTraits()
+SENTENCES: Final[Mapping[str, tuple[str, ...]]] = {kind: one.sentences for kind, one in EVENT_KINDS.items()}
+TROUBLES: Final = tuple(kind for kind, one in EVENT_KINDS.items() if one.trouble)
+
+
+def traits(kind: str) -> EventTraits:
+    """The traits of a kind; none in particular for one that a newer version, or a stranger, has recorded."""
+    return EVENT_KINDS.get(kind, _FOREIGN)  # type: ignore[call-overload, no-any-return]
+
+
+def is_over(kinds: Iterable[str]) -> bool:
+    """Whether a run with events of these kinds is over; one that is not can be resumed."""
+    return any(traits(kind).ends == "run" for kind in kinds)
 
 
 def said(kind: str, message: str, arguments: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ class Losses:
 
 def ended(
     config: Training, at: Progress, losses: Losses, *, epoch_end: bool
-) -> tuple[str, str, dict[str, object]] | None:
+) -> tuple[sentences.EventKind, str, dict[str, object]] | None:
     """The kind of event that ends a run here, its sentence and figures; None where it goes on."""
     bad = losses.sums.first_bad
     if bad is not None:

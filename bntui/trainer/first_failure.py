@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bntui.recording import sentences
 from bntui.recording.history import Event
+from bntui.recording.sentences import ACTIVATION_GRADIENT, TROUBLES, WEIGHT_GRADIENT, EventKind
 from bntui.recording.writer import Writer
 from bntui.text.language import N_
 from bntui.trainer.dead import Dead, died, reached
@@ -26,12 +27,8 @@ from bntui.trainer.replay import Past
 from bntui.trainer.run import Run
 from bntui.trainer.step import Measured, drawn
 
-KINDS: Final = ("first_bad", "died")
-
 LOSS: Final = N_("loss")
 VALIDATION_LOSS: Final = N_("validation loss")
-WEIGHT_GRADIENT: Final = N_("weight gradient")
-ACTIVATION_GRADIENT: Final = N_("activation gradient")
 QUANTITIES: Final = {
     "input": N_("input"),
     "pre_norm": N_("pre-activation"),
@@ -42,15 +39,15 @@ QUANTITIES: Final = {
 
 def kinds_of(events: Collection[str]) -> set[str]:
     """The kinds of trouble that are among the kinds of these events."""
-    return set(events) & set(KINDS)
+    return set(events) & set(TROUBLES)
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """What is wrong in a measured step."""
 
-    kind: str
-    """``first_bad`` or ``died``."""
+    kind: EventKind
+    """One of ``TROUBLES``."""
     sentence: str
     arguments: Mapping[str, Any]
 
@@ -134,7 +131,7 @@ class Watch:
         if run.step - since < 2:
             return events
         again = self._past.reach(run.info.index, since)
-        while again.step < run.step - 1 and len(run.told) < len(KINDS):
+        while again.step < run.step - 1 and len(run.told) < len(TROUBLES):
             found = _found(again.train_step(None, measured=True), again, run.told)
             if not found:
                 continue

@@ -16,6 +16,7 @@ from bntui.keyframe import EarlyStopping, Keyframe
 from bntui.recording.arrays import Arrays
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event, Fork, RunInfo
+from bntui.recording.sentences import EventKind
 from bntui.scenario.schema import RunConfig
 from bntui.trainer import end_events
 from bntui.trainer.draw import Draws, permutation
@@ -308,7 +309,7 @@ class Run:
             rule.monitor, state.best, state.best_epoch, state.wait, rule.patience, state.stopped, state.reason
         )
 
-    def event(self, kind: str, sentence: str, arguments: Mapping[str, object]) -> Event:
+    def event(self, kind: EventKind, sentence: str, arguments: Mapping[str, object]) -> Event:
         """Something that happens now."""
         return Event.of(self.info.index, self.step, self.epoch, kind, sentence, **arguments)
 

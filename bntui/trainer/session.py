@@ -12,10 +12,10 @@ import numpy as np
 
 from bntui.errors import Problem, RecordingError, ScenarioError, StorageError, UsageError
 from bntui.recording.codec import pack_arrays
-from bntui.recording.history import ENDINGS, Event, Fork, RunInfo
+from bntui.recording.history import Event, Fork, RunInfo
 from bntui.recording.reader import Reader
 from bntui.recording.recorded import has_keyframes, nothing_recorded
-from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_ELSEWHERE
+from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_ELSEWHERE, is_over
 from bntui.recording.writer import Writer
 from bntui.scenario.checks import Facts, problems, rest_of_epoch
 from bntui.scenario.fork import configuration, fork_name, forked
@@ -273,7 +273,7 @@ class Session:
     def _take_up(self, reader: Reader, info: RunInfo) -> None:
         """A recorded run at its end, where it is not over; nothing of it is trained yet."""
         kinds = {event.kind for event in reader.events(info.index)}
-        over = bool(kinds & set(ENDINGS))
+        over = is_over(kinds)
         if over and reader.has_checkpoint(info.index, "final"):
             return
         step = last_step(reader, info.index)

@@ -8,6 +8,7 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
+from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import N_, _
 from bntui.text.widths import ljust, rjust, wrap
@@ -18,13 +19,6 @@ from bntui.viewer.monitor import watched
 from bntui.viewer.view import RunView, View
 
 TITLE: Final = N_("Runs ── each one above its forks")
-ENDINGS: Final = {
-    "finished": (N_("finished"), "text"),
-    "stopped_early": (N_("stopped early"), "text"),
-    "diverged": (N_("diverged"), "bad"),
-    "interrupted": (N_("stopped"), "muted"),
-}
-"""What ended a run, in a word, and its style."""
 OPEN: Final = N_("not over")
 HEADINGS: Final = (N_("begins"), N_("epochs"), N_("best loss"), N_("epoch"))
 COLUMNS: Final = (8, 11, 10, 7)
@@ -118,12 +112,12 @@ def _line(view: View, twig: Twig, columns: Sequence[int], name: int, *, chosen: 
 
 
 def _ending(run: RunView) -> tuple[str, str]:
-    """What ended a run, and whether something went wrong before."""
-    word, style = next((ENDINGS[e.kind] for e in reversed(run.events) if e.kind in ENDINGS), (OPEN, "muted"))
-    if any(event.kind == "resumed" for event in run.events) and word == ENDINGS["interrupted"][0]:
-        last = [event.kind for event in run.events if event.kind in ("resumed", "interrupted")][-1]
-        word, style = (OPEN, "muted") if last == "resumed" else (word, style)
-    return _(word), style
+    """What ended a run, or its last session, in a word, and its style."""
+    last = next((e.kind for e in reversed(run.events) if traits(e.kind).ends or e.kind == "resumed"), "")
+    kind = traits(last)
+    if kind.ends == "run":
+        return _(kind.word), "bad" if kind.wrong else "text"
+    return _(kind.word if kind.ends else OPEN), "muted"
 
 
 def _told(view: View, run: RunView, width: int) -> list[Row]:
@@ -145,7 +139,7 @@ def _told(view: View, run: RunView, width: int) -> list[Row]:
     sentences += [
         (
             _("epoch {epoch}").format(epoch=figures.epoch(event.epoch)) + f": {event.text}",
-            "bad" if event.kind in ("diverged", "first_bad") else "muted",
+            "bad" if traits(event.kind).wrong else "muted",
         )
         for event in run.events
     ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bntui.recording.sentences import traits
 from bntui.viewer import chrome
 from bntui.viewer.draw.rows import Row, Span
 from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
 from bntui.viewer.panels import BY_NAME
-from bntui.viewer.view import TROUBLES, View
+from bntui.viewer.view import View
 from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import framed
 
@@ -60,7 +61,7 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
                 from_gallery=shown.from_gallery,
                 forks=shown.forks,
                 resumes=shown.resumes,
-                troubled=any(event.kind in TROUBLES for run in shown.view.runs for event in run.events),
+                troubled=any(traits(event.kind).trouble for run in shown.view.runs for event in run.events),
                 late=shown.late,
             ),
         )

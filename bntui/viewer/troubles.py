@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from bntui.insight.verdicts import BAD, verdict_changes
 from bntui.recording.history import Event, RunHistory, Unit
-from bntui.recording.sentences import DEAD_BELOW
+from bntui.recording.sentences import BACKWARD, DEAD_BELOW, traits
 from bntui.text.language import _
 from bntui.viewer import epochs
-from bntui.viewer.view import TROUBLES
-
-BACKWARD: Final = ("weight gradient", "activation gradient")
-"""Quantities of the way back, as they are recorded."""
 
 
 def troubles(events: Sequence[Sequence[Event]], unit: Unit) -> tuple[Event, ...]:
     """All of them in all runs, in the order of the axis of time."""
-    found = [event for of_run in events for event in of_run if event.kind in TROUBLES]
+    found = [event for of_run in events for event in of_run if traits(event.kind).trouble]
     return tuple(sorted(found, key=lambda event: (epochs.of_event(event, unit), event.run, event.kind != "first_bad")))
 
 

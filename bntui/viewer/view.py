@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
 
 from bntui.keyframe import Keyframe
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo, Unit
 from bntui.viewer.marks import RUN_MARKS
-
-TROUBLES: Final = ("first_bad", "died")
-"""Kinds of events that say where it went wrong first: a step, a layer, a quantity."""
 
 
 @dataclass(frozen=True, slots=True)

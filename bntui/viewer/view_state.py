@@ -14,7 +14,8 @@ from bntui.keyframe import FloatArray, IntArray, Keyframe
 from bntui.recording.arrays import Arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
-from bntui.recording.history import ENDINGS, Event, RunHistory, RunInfo, Unit, counted
+from bntui.recording.history import Event, RunHistory, RunInfo, Unit, counted
+from bntui.recording.sentences import is_over
 from bntui.viewer.layout import ranked
 from bntui.viewer.view import RunView, View
 
@@ -212,8 +213,7 @@ def free_panels(recorded: Snapshot) -> tuple[str, ...]:
 
 def unfinished(recorded: Snapshot) -> bool:
     """A run is not over: a trainer could go on with it."""
-    over = [any(event.kind in ENDINGS for event in events) for events in recorded.events]
-    return not all(over)
+    return not all(is_over(event.kind for event in events) for events in recorded.events)
 
 
 def snapshot(source: Source, unit: Unit = "epoch") -> Snapshot:

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import BoolArray, FloatArray, IntArray
+from bntui.recording.sentences import traits
 from bntui.text.figures import count, epoch
 from bntui.text.language import _
 from bntui.text.widths import wrap
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
-from bntui.viewer.view import TROUBLES, RunView
+from bntui.viewer.view import RunView
 
 BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 """Heights from 0 to 8 eighths of a cell."""
@@ -243,7 +244,7 @@ def waiting(run: RunView) -> Row:
 def layer_mark(run: RunView, layer: str) -> Span:
     """The run's mark before a layer's name; in the keyframe in which it went wrong there first, that."""
     step = -1 if run.frame is None else run.frame.step
-    here = any(e.kind in TROUBLES and e.step == step and e.arguments.get("layer") == layer for e in run.events)
+    here = any(traits(e.kind).trouble and e.step == step and e.arguments.get("layer") == layer for e in run.events)
     return Span("! ", "bold bad") if here else Span(f"{run.mark} ", run.style)
 
 

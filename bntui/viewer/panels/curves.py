@@ -13,6 +13,7 @@ from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.recording.history import Event, RunHistory
+from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import _
 from bntui.viewer import epochs
@@ -21,12 +22,8 @@ from bntui.viewer.draw.charts import LABEL_CELLS, Chart, Limits, Series, is_blan
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.family import brief
 from bntui.viewer.monitor import watched
-from bntui.viewer.view import TROUBLES, RunView, View
+from bntui.viewer.view import RunView, View
 
-EVENT_MARKS = {"stopped_early": "▣", "diverged": "✕", "first_bad": "!", "died": "!"}
-"""Not ■, which is a run's mark."""
-WRONG = ("diverged", "first_bad")
-"""What stands in the colour of what is wrong."""
 FORK = "╰"
 """Where a fork begins."""
 _BESIDE_WIDTH = 100
@@ -217,17 +214,18 @@ def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
         rows[place] = put(rows[place], chart.column(places[first]), FORK, f"bold {run.style}")
     rows[line] = put(rows[line], column, run.mark, f"bold {run.style}")
     for event in run.events:
-        if event.kind not in EVENT_MARKS:
+        kind = traits(event.kind)
+        if not kind.charted:
             continue
-        style = "bold bad" if event.kind in WRONG else f"bold {run.style}"
-        if event.kind in TROUBLES:
+        style = "bold bad" if kind.wrong else f"bold {run.style}"
+        if kind.trouble:
             happened = epochs.of_event(event, run.history.unit)
             before = drawable[places[drawable] <= happened + 1e-9]
             place = chart.line(values[before[-1]] if len(before) else values[drawable[0]])
-            rows[place] = put(rows[place], chart.column(happened), EVENT_MARKS[event.kind], style)
+            rows[place] = put(rows[place], chart.column(happened), kind.mark, style)
         else:
             beside = column + 1 if column + 1 < chart.left + chart.columns else column - 1
-            rows[line] = put(rows[line], beside, EVENT_MARKS[event.kind], style)
+            rows[line] = put(rows[line], beside, kind.mark, style)
     return Chart(tuple(rows), chart.left, chart.columns, chart.lines, chart.x_limits, chart.y_limits, chart.log)
 
 

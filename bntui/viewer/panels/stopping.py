@@ -10,6 +10,7 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from bntui.recording.history import Event
+from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import _, ngettext
 from bntui.text.widths import wrap
@@ -180,19 +181,16 @@ def _ending(events: list[Event], width: int) -> list[_Line]:
     """How the run ended, in the words of its events, wrapped: the reason is what people look for."""
     lines: list[_Line] = []
     for event in events:
-        if event.kind == "diverged":
-            sign, style, words = "✕", "bad", _("diverged: {why}").format(why=event.text)
-        elif event.kind == "stopped_early":
-            told = event.message.startswith("stopped")
-            sign, style = "▣", "text"
-            epoch = figures.epoch(event.epoch)
-            words = event.text if told else _("stopped at epoch {epoch}: {why}").format(epoch=epoch, why=event.text)
-        elif event.kind == "finished":
-            sign, style, words = "✓", "text", event.text
-        else:
+        kind, words = traits(event.kind), event.text
+        if kind.ends != "run":
             continue
+        if event.kind == "diverged":
+            words = _("diverged: {why}").format(why=words)
+        elif event.kind == "stopped_early" and not event.message.startswith("stopped"):
+            words = _("stopped at epoch {epoch}: {why}").format(epoch=figures.epoch(event.epoch), why=words)
+        style = "bad" if kind.wrong else "text"
         first, *rest = wrap(words, width - 4)
-        lines.append(_Line(1, (Span(f"  {sign} {first}", style),)))
+        lines.append(_Line(1, (Span(f"  {kind.mark} {first}", style),)))
         lines += [_Line(2, (Span(f"    {more}", style),)) for more in rest]
     return lines
 

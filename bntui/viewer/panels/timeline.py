@@ -9,23 +9,18 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from bntui.insight.verdicts import verdict_changes
-from bntui.recording.history import RunHistory
-from bntui.text.language import N_, _
+from bntui.recording.history import Event, RunHistory
+from bntui.recording.sentences import traits
+from bntui.text.language import _
 from bntui.text.widths import wrap
 from bntui.viewer import epochs
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.monitor import watched
-from bntui.viewer.panels.curves import EVENT_MARKS, FORK, WRONG
+from bntui.viewer.panels.curves import FORK
 from bntui.viewer.view import RunView, View
 
 CURSOR = "▮"
 _HEAD, _BEST, _VERDICT, _RECORDED, _OPEN = "╸", "★", "◇", "─", "┄"
-_EVENT_WORDS = {
-    "stopped_early": N_("stopped early"),
-    "diverged": N_("diverged"),
-    "died": N_("gradient died"),
-    "first_bad": N_("first bad value"),
-}
 _MARGIN = 3
 """Cells left of the track: a run's mark, or nothing."""
 
@@ -169,16 +164,13 @@ def _gradients(verdict: str) -> str:
 
 
 def _events(run: RunView) -> list[_Mark]:
-    return [
-        _Mark(
-            epochs.of_event(event, run.history.unit),
-            EVENT_MARKS[event.kind],
-            "bold bad" if event.kind in WRONG else f"bold {run.style}",
-            _(words),
-        )
-        for event in run.events
-        if (words := _EVENT_WORDS.get(event.kind))
-    ]
+    return [_event(run, event, _(traits(event.kind).word)) for event in run.events if traits(event.kind).charted]
+
+
+def _event(run: RunView, event: Event, words: str) -> _Mark:
+    kind = traits(event.kind)
+    style = "bold bad" if kind.wrong else f"bold {run.style}"
+    return _Mark(epochs.of_event(event, run.history.unit), kind.mark if kind.charted else "·", style, words)
 
 
 def _story(view: View, left: int, width: int, lines: int) -> list[Row]:
@@ -213,15 +205,7 @@ def _item(mark: _Mark, run: RunView, cursor: float, left: int, width: int) -> li
 def _told(run: RunView) -> list[_Mark]:
     """The marks of a run with its events' own words, which say why."""
     told = [mark for mark in _marks(run) if mark.glyph in (_VERDICT, _BEST, FORK)]
-    return told + [
-        _Mark(
-            epochs.of_event(event, run.history.unit),
-            EVENT_MARKS.get(event.kind, "·"),
-            "bold bad" if event.kind in WRONG else f"bold {run.style}",
-            event.text,
-        )
-        for event in run.events
-    ]
+    return told + [_event(run, event, event.text) for event in run.events]
 
 
 def _meanings(view: View, marks: list[_Mark], left: int, width: int) -> Row:

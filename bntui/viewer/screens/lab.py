@@ -19,6 +19,7 @@ from bntui.link.client import ME
 from bntui.link.requests import ForkRequest
 from bntui.recording.history import Event, RunInfo, Unit
 from bntui.recording.recorded import moved_to
+from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import N_, _
 from bntui.text.output import clean
@@ -38,7 +39,6 @@ from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
-    from textual.notifications import SeverityLevel
     from textual.timer import Timer
 
     from bntui.viewer.fork.form import Origin
@@ -49,15 +49,6 @@ WARM_SECONDS: Final = 1.0
 """When what the first keys need is imported: after the first paint."""
 LOOK_SECONDS: Final = 0.5
 """How often recordings that are compared are looked at."""
-NOTABLE: Final[Mapping[str, SeverityLevel]] = {
-    "stopped_early": "information",
-    "diverged": "error",
-    "interrupted": "warning",
-    "resumed": "information",
-    "departed": "warning",
-    "first_bad": "error",
-    "died": "warning",
-}
 
 
 MOVED: Final = N_("The recording was renamed: {path}")
@@ -334,7 +325,7 @@ class LabScreen(SpokenScreen[None]):
         self.view_state = view_state.grown(self.view_state, self._recorded.stops, self._recorded.histories)
         for run, happened in zip(self.reader.runs, self._recorded.events, strict=True):
             for event in happened:
-                if event not in before and (severity := NOTABLE.get(event.kind)):
+                if event not in before and (severity := traits(event.kind).severity):
                     self.notices.say(event.text, run.label or run.name, severity)
 
     def _appeared(self, run: RunInfo) -> None:
