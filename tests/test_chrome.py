@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from bntui.link import Status
 from bntui.link.requests import ForkRequest
 from bntui.viewer import chrome
 from bntui.viewer.draw.rows import text, width
+from bntui.viewer.lab_keys import EVERYTHING, Situation
 from bntui.viewer.layout import SMALLEST, layout, ranked
 from bntui.viewer.live import Leaving, Live, Replay, Starting, State
 from bntui.viewer.marks import RUN_MARKS
@@ -92,9 +92,8 @@ def test_header_before_the_first_keyframe() -> None:
 
 
 def test_a_replay_names_no_key_of_the_trainer() -> None:
-    everything: dict[str, Any] = {"runs": 2, "several": True, "zoomed": False, "from_gallery": True}
-    replayed = text(chrome.keys(200, live=False, running=False, **everything))
-    live = text(chrome.keys(200, live=True, running=True, **everything))
+    replayed = text(chrome.keys(200, EVERYTHING))
+    live = text(chrome.keys(200, replace(EVERYTHING, live=True, running=True)))
     for words in ("n epoch", "s step", "+− pace", "d detach", "space pause"):
         assert words in live
         assert words not in replayed
@@ -103,14 +102,14 @@ def test_a_replay_names_no_key_of_the_trainer() -> None:
 
 
 def test_keys_of_one_run_on_a_small_screen() -> None:
-    row = text(chrome.keys(80, live=False, running=False, runs=1, several=False, zoomed=False, from_gallery=False))
+    row = text(chrome.keys(80, Situation()))
     for words in ("tab", "pin", "zoom", "gallery"):
         assert words not in row
 
 
 @given(st.integers(40, 200), st.booleans())
 def test_keys_fit_and_keep_what_is_essential(cells: int, live: bool) -> None:
-    row = chrome.keys(cells, live=live, running=False, runs=3, several=True, zoomed=False, from_gallery=True)
+    row = chrome.keys(cells, Situation(live=live, runs=3, several=True, from_gallery=True))
     assert width(row) == cells
     for key in ("←→", "?", "q", *(("space", "n", "d") if live else ())):
         assert any(span.text == key for span in row)
@@ -118,7 +117,7 @@ def test_keys_fit_and_keep_what_is_essential(cells: int, live: bool) -> None:
 
 @pytest.mark.parametrize("running", [True, False])
 def test_keys_of_a_live_run_at_80_columns(running: bool) -> None:
-    row = text(chrome.keys(80, live=True, running=running, runs=2, several=False, zoomed=False, from_gallery=True))
+    row = text(chrome.keys(80, Situation(live=True, running=running, runs=2, from_gallery=True)))
     for words in ("space", "n epoch", "←→ keyframe", "f fork", "? explain", "d detach", "q stop, quit"):
         assert words in row
 
@@ -225,9 +224,7 @@ def test_names_of_forks_leave_room_for_the_others() -> None:
 
 def test_keys_of_forks_and_troubles_stand_there_where_they_do_something() -> None:
     def shown(**given: bool) -> list[str]:
-        row = chrome.keys(
-            250, live=False, running=False, runs=2, several=True, zoomed=False, from_gallery=False, **given
-        )
+        row = chrome.keys(250, Situation(runs=2, several=True, **given))
         return [span.text for span in row]
 
     assert {"f", "r"} <= set(shown())

@@ -15,11 +15,17 @@ from bntui.audit import events as audited
 from bntui.recording import sentences
 from bntui.recording.history import Event
 from bntui.recording.sentences import EVENT_KINDS, EventKind, EventTraits, is_over, traits
-from bntui.viewer import family_rows, troubles
+from bntui.viewer import chrome, family_rows, troubles
+from bntui.viewer import lab_keys as keys_module
+from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
-from bntui.viewer.panels import curves, stopping, timeline
+from bntui.viewer.lab_keys import CONTROLS, EVERYTHING, Control, bindings
+from bntui.viewer.panels import PANELS, curves, stopping, timeline
+from bntui.viewer.screens.help import lab_keys
+from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.view import RunView
 from tests import factory
+from tools import key_table
 
 ROOT = Path(bntui.__file__).parent
 OWN_COPIES = "audit/"
@@ -110,3 +116,48 @@ def test_every_place_follows_the_declaration(monkeypatch: pytest.MonkeyPatch) ->
     assert "gradient died" in shown["family"]
     assert is_over(event.kind for event in run.events)
     assert troubles.troubles([run.events], "epoch") == run.events
+
+
+# --- keys of the laboratory ---
+
+LIVE = replace(EVERYTHING, live=True)
+
+
+def test_keys_are_bound_where_they_are_declared_and_nowhere_else() -> None:
+    assert list(LabScreen.BINDINGS) == bindings()
+
+
+def test_every_key_does_something_that_the_screen_can_do() -> None:
+    keys = [key for binding in bindings() for key in binding.key.split(",")]
+    assert len(set(keys)) == len(keys), "a key is bound once"
+    for binding in bindings():
+        action = binding.action.partition("(")[0]
+        owner, method = (LabApp, action[4:]) if action.startswith("app.") else (LabScreen, action)
+        assert hasattr(owner, f"action_{method}"), binding
+
+
+def test_every_key_is_told_on_the_help_page() -> None:
+    told = dict(lab_keys(live=True))
+    for control in CONTROLS:
+        assert told[" ".join(control.shown)] == control.help(LIVE) != ""
+    assert {panel.key for panel in PANELS if not panel.key.isdigit()} <= told.keys()
+
+
+def test_the_footer_ranks_its_keys() -> None:
+    labelled = [control for control in CONTROLS if control.label(LIVE)]
+    assert len({control.keys for control in labelled}) == len(labelled)
+    assert len({control.rank for control in labelled}) == len(labelled)
+    row = text(chrome.keys(400, LIVE))
+    assert all(f"{control.keys} {control.label(LIVE)}" in row for control in labelled)
+
+
+def test_a_key_declared_anew_stands_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys_module, "CONTROLS", (*CONTROLS, Control(("F9",), "take off", footer="off", rank=7)))
+    assert ("F9", "take off") in lab_keys(live=False)
+    assert "F9 off" in text(chrome.keys(200, EVERYTHING))
+    assert "| `F9` | take off |" in key_table.table()
+
+
+def test_the_readme_has_the_keys_that_there_are() -> None:
+    page = key_table.README.read_text(encoding="utf-8")
+    assert key_table.with_table(page) == page, "python -m tools.key_table writes them anew"

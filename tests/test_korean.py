@@ -26,6 +26,7 @@ from bntui.viewer import chrome, opening, palette
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, Row, Span, filled, text, width
+from bntui.viewer.lab_keys import Situation
 from bntui.viewer.live import Live, Replay
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import PANELS, Panel, curves, gradients, layers, timeline
@@ -226,7 +227,7 @@ def test_the_rows_around_the_panels_fit(cells: int) -> None:
         assert width(row) <= cells
         assert f"[{panel.key} {_(panel.label)}]" in text(row)
     for live in (True, False):
-        row = chrome.keys(cells, live=live, running=live, runs=2, several=True, zoomed=False, from_gallery=True)
+        row = chrome.keys(cells, Situation(live=live, running=live, runs=2, several=True, from_gallery=True))
         assert width(row) == cells
         assert "…" not in text(row)
         assert " q" in text(row)

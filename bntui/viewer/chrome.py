@@ -16,6 +16,7 @@ from bntui.viewer import live
 from bntui.viewer.draw.cells import begins
 from bntui.viewer.draw.rows import Row, Span, fit, width
 from bntui.viewer.family import brief
+from bntui.viewer.lab_keys import ESSENTIAL, Situation, useful
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.panels import PANELS
 from bntui.viewer.view import RunView, View
@@ -28,15 +29,8 @@ SHORT: Final = {
     "distributions": N_("Dist"), "jury": N_("Rules"), "compare": N_("Comp"),
 }  # fmt: skip
 """Names of the panels that are not shown, on a narrow screen."""
-PRIORITY: Final = (
-    "q", "d", "space", "?", "←→", "n", "f", "!", "0-9", "tab", "m", "s", "+−", "↵", "esc", "r", "end", "l", "p", "x",
-)  # fmt: skip
-"""Keys by what they are worth where not all fit: first those without which one is stuck, or ends a training
-that should go on."""
 BRIEF: Final = 18
 """Most cells of a fork's name: it begins with its parent's."""
-ESSENTIAL: Final = frozenset(("q", "d", "space", "?", "←→", "n"))
-"""Keys that stand there at any width, if need be without their label."""
 
 
 def pace_text(pace: float | None) -> str:
@@ -174,20 +168,7 @@ def tabs(focused: str, cells: int) -> Row:
     return tuple(row)
 
 
-def keys(
-    cells: int,
-    *,
-    live: bool,
-    running: bool,
-    runs: int,
-    several: bool,
-    zoomed: bool,
-    from_gallery: bool,
-    forks: bool = True,
-    troubled: bool = False,
-    resumes: bool = False,
-    late: bool = False,
-) -> Row:
+def keys(cells: int, here: Situation, *, late: bool = False) -> Row:
     """The keys that do something here; the less important of those that do not fit are left to the help.
 
     Args:
@@ -195,47 +176,19 @@ def keys(
     """
     said = f"  {_(LATE)} "
     if late and cell_len(said) <= cells // 2:
-        left = keys(
-            cells - cell_len(said), live=live, running=running, runs=runs, several=several, zoomed=zoomed,
-            from_gallery=from_gallery, forks=forks, troubled=troubled, resumes=resumes,
-        )  # fmt: skip
-        return (*left, Span(said, "warn"))
-    wanted = [
-        ("space", _("resume") if not live else _("pause") if running else _("run"), live or resumes),
-        ("n", _("epoch"), live),
-        ("s", _("step"), live),
-        ("+−", _("pace"), live),
-        ("←→", _("keyframe"), True),
-        ("end", _("follow") if live else _("last"), True),
-        ("0-9", _("panel"), True),
-        ("f", _("fork"), forks),
-        ("!", _("first bad"), troubled),
-        ("m", _("microscope"), True),
-        ("↵", _("back") if zoomed else _("zoom"), several),
-        ("tab", _("run"), runs > 1),
-        ("r", _("runs"), runs > 1),
-        ("p", _("pin"), runs > 1),
-        ("x", _("epochs, steps"), runs > 1),
-        ("l", _("log"), True),
-        ("?", _("explain"), True),
-        ("esc", _("gallery"), from_gallery),
-        ("d", _("detach"), live),
-        ("q", _("stop, quit") if live else _("quit"), True),
-    ]
-    useful = [(key, label) for key, label, does in wanted if does]
-    useful.sort(key=lambda one: PRIORITY.index(one[0]))
-    bare = [key for key, label in useful if key in ESSENTIAL]
-    kept = dict.fromkeys(bare, "")
-    room = cells - 1 - sum(cell_len(key) + 2 for key in bare)
-    for key, label in useful:
-        size = cell_len(f" {label}") if key in kept else cell_len(f"{key} {label}") + 2
+        return (*keys(cells - cell_len(said), here), Span(said, "warn"))
+    wanted = [(control, _(label)) for control in useful(here) if (label := control.label(here))]
+    kept = {control.keys: "" for control, _label in wanted if control.rank <= ESSENTIAL}
+    room = cells - 1 - sum(cell_len(key) + 2 for key in kept)
+    for control, label in sorted(wanted, key=lambda one: one[0].rank):
+        size = cell_len(f" {label}") if control.keys in kept else cell_len(f"{control.keys} {label}") + 2
         if size <= room:
-            kept[key] = f" {label}"
+            kept[control.keys] = f" {label}"
             room -= size
-    shown = [(key, kept[key]) for key, *rest in wanted if key in kept]
     row: list[Span] = [Span(" ")]
-    for key, label in shown:
-        row += [Span(key, "key"), Span(f"{label}  ", "muted")]
+    for control, _label in wanted:
+        if control.keys in kept:
+            row += [Span(control.keys, "key"), Span(f"{kept[control.keys]}  ", "muted")]
     return fit(tuple(row), cells)
 
 

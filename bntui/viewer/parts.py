@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bntui.recording.sentences import traits
 from bntui.viewer import chrome
 from bntui.viewer.draw.rows import Row, Span
+from bntui.viewer.lab_keys import Situation
 from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
 from bntui.viewer.panels import BY_NAME
 from bntui.viewer.view import View
@@ -50,21 +51,18 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
     if part == TABS:
         return (chrome.tabs(shown.state.focused, width),)
     if part == KEYS:
-        return (
-            chrome.keys(
-                width,
-                live=shown.live,
-                running=shown.running,
-                runs=len(shown.view.runs),
-                several=shown.several,
-                zoomed=shown.state.zoomed,
-                from_gallery=shown.from_gallery,
-                forks=shown.forks,
-                resumes=shown.resumes,
-                troubled=any(traits(event.kind).trouble for run in shown.view.runs for event in run.events),
-                late=shown.late,
-            ),
+        here = Situation(
+            live=shown.live,
+            running=shown.running,
+            runs=len(shown.view.runs),
+            several=shown.several,
+            zoomed=shown.state.zoomed,
+            from_gallery=shown.from_gallery,
+            forks=shown.forks,
+            resumes=shown.resumes,
+            troubled=any(traits(event.kind).trouble for run in shown.view.runs for event in run.events),
         )
+        return (chrome.keys(width, here, late=shown.late),)
     if part == TIMELINE:
         drawing = BY_NAME["timeline"].draw(shown.view, width - 2, height)
         margin = Span("▸", "accent") if shown.state.focused == "timeline" else Span(" ")

@@ -24,6 +24,8 @@ class Panel:
     """In English, marked for translation."""
     quotes: tuple[str, ...] = ()
     """Keys of the definitions of what it draws, which its help page quotes; see :mod:`bntui.definitions`."""
+    does: str = ""
+    """What the list of keys says of its key, where that is no digit; marked for translation."""
 
     def draw(self, view: View, width: int, height: int) -> Drawing:
         """The panel's rows, exactly ``height`` of ``width`` cells; its module is imported on the first call."""
@@ -113,6 +115,7 @@ PANELS: Final = (
             *_of("Distribution", "mean std"),
             *_of("DropoutMask", "kept_fraction"),
         ),
+        N_("compare the selected run with the pinned one, figure by figure"),
     ),
 )
 """All panels in the order of their keys; the timeline also stands below the others, on every screen."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from rich.console import Group, RenderableType
@@ -19,6 +20,7 @@ from bntui.definitions import definitions
 from bntui.lessons import lesson
 from bntui.text.language import N_, _
 from bntui.viewer.draw.theme import ACCENT
+from bntui.viewer.lab_keys import EVERYTHING, useful
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.panels import BY_NAME
 
@@ -28,35 +30,6 @@ MICROSCOPE: Final = (
     "BatchNorm.gamma_gradient", "BatchNorm.beta_gradient", "Keyframe.batch_indices",
 )  # fmt: skip
 """Keys of the definitions of what the microscope draws; panels name theirs themselves."""
-LIVE_KEYS: Final = (
-    ("space", N_("run, pause")),
-    ("n", N_("train one more epoch of every run")),
-    ("s", N_("train one more mini-batch of every run")),
-    ("+ −", N_("pace: epochs a second")),
-)
-KEYS: Final = (
-    ("← →", N_("one keyframe back, forward")),
-    ("shift+← shift+→", N_("ten keyframes back, forward")),
-    ("home", N_("the first keyframe: before training")),
-    ("end", N_("the last keyframe; follows the head while it trains")),
-    (N_("0 to 9"), N_("choose a panel")),
-    ("[ ]", N_("data: walk through the features; comparison: through the layers")),
-    ("c", N_("compare the selected run with the pinned one, figure by figure")),
-    ("m", N_("microscope: one unit of a normalization in four steps")),
-    ("enter", N_("zoom the chosen panel, and back")),
-    ("tab, shift+tab", N_("choose a run")),
-    ("r", N_("all runs and their forks, as a tree")),
-    ("f", N_("fork: a new run from this keyframe, with something changed")),
-    ("!", N_("to the next value that turned NaN or infinite first, or gradient that died")),
-    ("p", N_("pin another run beside it; after the last one none")),
-    ("x", N_("the cursor counts in epochs or in optimizer steps")),
-    ("l", N_("logarithmic or linear axis")),
-    ("?", N_("this page")),
-    ("ctrl+p", N_("command palette")),
-    ("ctrl+z", N_("suspend; `fg` in the shell comes back")),
-    ("esc", N_("back")),
-)
-LIVE_ENDS: Final = (("d", N_("detach: quit, training goes on")), ("q", N_("stop training, save and quit")))
 LOOK: Final = Theme(
     {
         "markdown.h2": f"bold {ACCENT}",
@@ -66,13 +39,12 @@ LOOK: Final = Theme(
     }
 )
 """Rich's own colours for Markdown are not those of this program."""
-REPLAY_ENDS: Final = (("q", N_("quit")),)
 
 
 def lab_keys(live: bool) -> tuple[tuple[str, str], ...]:
     """The keys that do something in the laboratory now, in the reader's language."""
-    keys = (*LIVE_KEYS, *KEYS, *LIVE_ENDS) if live else (*KEYS, *REPLAY_ENDS)
-    return tuple((_(key), _(what)) for key, what in keys)
+    here = replace(EVERYTHING, live=live)
+    return tuple((" ".join(control.shown), _(control.help(here))) for control in useful(here))
 
 
 def key_table(keys: Sequence[tuple[str, str]]) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 
@@ -26,11 +25,12 @@ from bntui.text.output import clean
 from bntui.viewer import chrome, epochs, family, goodbye, live, parts, troubles, view_state
 from bntui.viewer import live_events as happening
 from bntui.viewer.feed import Tempo, TrainerLink
+from bntui.viewer.lab_keys import bindings
 from bntui.viewer.layout import TIMELINE, Layout, layout, parts_of
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.opening import in_background
 from bntui.viewer.palette import SpokenScreen
-from bntui.viewer.panels import BY_NAME, PANELS
+from bntui.viewer.panels import BY_NAME
 from bntui.viewer.screens.lab_trainer import TrainerControl
 from bntui.viewer.screens.notices import Notices
 from bntui.viewer.terminal.image import Part
@@ -64,36 +64,7 @@ class LabScreen(SpokenScreen[None]):
     app: PacedApp[Any]
 
     CSS = "LabScreen { overflow: hidden; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "run", N_("Run or pause")),
-        Binding("n", "train('epoch')", N_("Train one more epoch")),
-        Binding("s", "train('step')", N_("Train one more mini-batch")),
-        Binding("plus,equals_sign", "pace(1)", N_("Faster")),
-        Binding("minus", "pace(-1)", N_("Slower")),
-        Binding("f", "fork", N_("Fork: a new run from this keyframe")),
-        Binding("d", "detach", N_("Detach: training goes on")),
-        Binding("q", "app.quit", N_("Quit; stops the training that was started here")),
-        Binding("left", "walk(-1)", N_("Keyframe before")),
-        Binding("right", "walk(1)", N_("Keyframe after")),
-        Binding("shift+left", "walk(-10)", N_("Ten keyframes before")),
-        Binding("shift+right", "walk(10)", N_("Ten keyframes after")),
-        Binding("home", "home", N_("First keyframe")),
-        Binding("end", "end", N_("Follow the head")),
-        *(Binding(panel.key, f"focus_panel('{panel.name}')", panel.label) for panel in PANELS),
-        Binding("enter", "zoom", N_("Zoom the panel")),
-        Binding("tab", "select(1)", N_("Next run")),
-        Binding("shift+tab", "select(-1)", N_("Previous run")),
-        Binding("p", "pin", N_("Pin the next run beside")),
-        Binding("r", "family", N_("Runs and their forks")),
-        Binding("exclamation_mark", "trouble", N_("To the first bad tensor")),
-        Binding("left_square_bracket", "feature(-1)", N_("Feature before")),
-        Binding("right_square_bracket", "feature(1)", N_("Feature after")),
-        Binding("m", "microscope", N_("Microscope: a normalization in four steps")),
-        Binding("x", "unit", N_("Cursor by epoch or by step")),
-        Binding("l", "log_axis", N_("Logarithmic or linear axis")),
-        Binding("question_mark", "explain", N_("Explain this panel")),
-        Binding("escape", "back", N_("Back")),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
 
     class News(Message):
         """The trainer said something."""

@@ -1,0 +1,173 @@
+"""The laboratory's keys: each is declared once, and binding, footer, help page and README table come from here.
+
+To add a key, add one control and the action that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from textual.binding import Binding
+
+from bntui.text.language import N_
+from bntui.viewer.panels import PANELS
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What decides which keys do something."""
+
+    live: bool = False
+    """There is a trainer to command."""
+    running: bool = False
+    runs: int = 1
+    several: bool = False
+    """Several panels are on the screen."""
+    zoomed: bool = False
+    from_gallery: bool = False
+    forks: bool = True
+    """A fork can be asked for."""
+    troubled: bool = False
+    """Something went wrong in a run, and it is known where first."""
+    resumes: bool = False
+    """There is no trainer, and something left for one to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One key, or a few that belong together."""
+
+    shown: tuple[str, ...]
+    """Its keys as they are written."""
+    does: str | Callable[[Situation], str]
+    """What the help page and the README say of it, marked for translation."""
+    bindings: tuple[Binding, ...] = ()
+    """Empty where another part of the program binds it."""
+    footer: str | Callable[[Situation], str] = ""
+    """Its label in the footer, marked for translation; empty where it does not stand there."""
+    rank: int = 99
+    """The lower, the later it leaves a footer that is too narrow."""
+    when: Callable[[Situation], bool] = lambda _here: True
+    """Whether it does something here."""
+    glyph: str = ""
+    """Its keys in the footer, where they are written shorter there."""
+
+    @property
+    def keys(self) -> str:
+        """Its keys in the footer."""
+        return self.glyph or "".join(self.shown)
+
+    def label(self, here: Situation) -> str:
+        """Its label in the footer here, in English."""
+        return self.footer if isinstance(self.footer, str) else self.footer(here)
+
+    def help(self, here: Situation) -> str:
+        """What it does here, in English."""
+        return self.does if isinstance(self.does, str) else self.does(here)
+
+
+ESSENTIAL: Final = 6
+"""Controls up to this rank keep their keys at any width: without them one is stuck, or ends a training that should
+go on."""
+EVERYTHING: Final = Situation(runs=2, several=True, from_gallery=True, troubled=True)
+"""A recording in which every key that needs no trainer does something."""
+
+
+def _live(here: Situation) -> bool:
+    return here.live
+
+
+def _many(here: Situation) -> bool:
+    return here.runs > 1
+
+
+def _run(here: Situation) -> str:
+    if not here.live:
+        return N_("resume")
+    return N_("pause") if here.running else N_("run")
+
+
+def _panels() -> Iterator[Control]:
+    """The keys of the panels: digits are one control, another key is one of its own."""
+
+    def chosen(digits: bool) -> list[Binding]:
+        return [Binding(p.key, f"focus_panel('{p.name}')", p.label) for p in PANELS if p.key.isdigit() == digits]
+
+    yield Control(("0-9",), N_("choose a panel"), tuple(chosen(True)), N_("panel"), rank=9)
+    others = [panel for panel in PANELS if not panel.key.isdigit()]
+    for panel, binding in zip(others, chosen(False), strict=True):
+        yield Control((panel.key,), panel.does, (binding,))
+
+
+# fmt: off
+CONTROLS: Final = (
+    Control(("space",), N_("run, pause"), (Binding("space", "run", N_("Run or pause")),),
+            _run, rank=3, when=lambda here: here.live or here.resumes),
+    Control(("n",), N_("train one more epoch of every run"),
+            (Binding("n", "train('epoch')", N_("Train one more epoch")),), N_("epoch"), rank=6, when=_live),
+    Control(("s",), N_("train one more mini-batch of every run"),
+            (Binding("s", "train('step')", N_("Train one more mini-batch")),), N_("step"), rank=12, when=_live),
+    Control(("+", "−"), N_("pace: epochs a second"),
+            (Binding("plus,equals_sign", "pace(1)", N_("Faster")), Binding("minus", "pace(-1)", N_("Slower"))),
+            N_("pace"), rank=13, when=_live),
+    Control(("←", "→"), N_("one keyframe back, forward"),
+            (Binding("left", "walk(-1)", N_("Keyframe before")), Binding("right", "walk(1)", N_("Keyframe after"))),
+            N_("keyframe"), rank=5),
+    Control(("shift+←", "shift+→"), N_("ten keyframes back, forward"),
+            (Binding("shift+left", "walk(-10)", N_("Ten keyframes before")),
+             Binding("shift+right", "walk(10)", N_("Ten keyframes after")))),
+    Control(("home",), N_("the first keyframe: before training"), (Binding("home", "home", N_("First keyframe")),)),
+    Control(("end",), N_("the last keyframe; follows the head while it trains"),
+            (Binding("end", "end", N_("Follow the head")),),
+            lambda here: N_("follow") if here.live else N_("last"), rank=17),
+    *_panels(),
+    Control(("[", "]"), N_("data: walk through the features; comparison: through the layers"),
+            (Binding("left_square_bracket", "feature(-1)", N_("Feature before")),
+             Binding("right_square_bracket", "feature(1)", N_("Feature after")))),
+    Control(("f",), N_("fork: a new run from this keyframe, with something changed"),
+            (Binding("f", "fork", N_("Fork: a new run from this keyframe")),), N_("fork"), rank=7,
+            when=lambda here: here.forks),
+    Control(("!",), N_("to the next value that turned NaN or infinite first, or gradient that died"),
+            (Binding("exclamation_mark", "trouble", N_("To the first bad tensor")),),
+            N_("first bad"), rank=8, when=lambda here: here.troubled),
+    Control(("m",), N_("microscope: one unit of a normalization in four steps"),
+            (Binding("m", "microscope", N_("Microscope: a normalization in four steps")),), N_("microscope"), rank=11),
+    Control(("enter",), N_("zoom the chosen panel, and back"), (Binding("enter", "zoom", N_("Zoom the panel")),),
+            lambda here: N_("back") if here.zoomed else N_("zoom"), rank=14, when=lambda here: here.several, glyph="↵"),
+    Control(("tab", "shift+tab"), N_("choose a run"),
+            (Binding("tab", "select(1)", N_("Next run")), Binding("shift+tab", "select(-1)", N_("Previous run"))),
+            N_("run"), rank=10, when=_many, glyph="tab"),
+    Control(("r",), N_("all runs and their forks, as a tree"), (Binding("r", "family", N_("Runs and their forks")),),
+            N_("runs"), rank=16, when=_many),
+    Control(("p",), N_("pin another run beside it; after the last one none"),
+            (Binding("p", "pin", N_("Pin the next run beside")),), N_("pin"), rank=19, when=_many),
+    Control(("x",), N_("the cursor counts in epochs or in optimizer steps"),
+            (Binding("x", "unit", N_("Cursor by epoch or by step")),), N_("epochs, steps"), rank=20, when=_many),
+    Control(("l",), N_("logarithmic or linear axis"), (Binding("l", "log_axis", N_("Logarithmic or linear axis")),),
+            N_("log"), rank=18),
+    Control(("?",), N_("explain the panel and list all keys"),
+            (Binding("question_mark", "explain", N_("Explain this panel")),), N_("explain"), rank=4),
+    Control(("ctrl+p",), N_("command palette")),
+    Control(("ctrl+z",), N_("suspend; `fg` in the shell comes back")),
+    Control(("esc",), N_("back"), (Binding("escape", "back", N_("Back")),),
+            N_("gallery"), rank=15, when=lambda here: here.from_gallery),
+    Control(("d",), N_("detach: quit, training goes on"), (Binding("d", "detach", N_("Detach: training goes on")),),
+            N_("detach"), rank=2, when=_live),
+    Control(("q",), lambda here: N_("stop training, save and quit") if here.live else N_("quit"),
+            (Binding("q", "app.quit", N_("Quit; stops the training that was started here")),),
+            lambda here: N_("stop, quit") if here.live else N_("quit"), rank=1),
+)
+# fmt: on
+"""All keys of the laboratory, in the order of the footer and of the help page."""
+
+
+def bindings() -> list[Binding]:
+    """What Textual binds on the laboratory's screen."""
+    return [binding for control in CONTROLS for binding in control.bindings]
+
+
+def useful(here: Situation) -> list[Control]:
+    """Controls that do something here."""
+    return [control for control in CONTROLS if control.when(here)]
