@@ -15,10 +15,10 @@ from bntui.link.requests import ForkRequest
 from bntui.viewer import chrome
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.lab_keys import EVERYTHING, Situation
-from bntui.viewer.layout import SMALLEST, layout, ranked
+from bntui.viewer.layout import SMALLEST, layout
 from bntui.viewer.live import Leaving, Live, Replay, Starting, State
 from bntui.viewer.marks import RUN_MARKS
-from bntui.viewer.panels import PANELS
+from bntui.viewer.panels import PANELS, ranked
 from tests import factory
 from tests.fakes import fork_view
 
@@ -131,7 +131,7 @@ def test_tabs_fit_and_mark_the_shown_panel(cells: int) -> None:
         for other in PANELS:
             said = re.search(rf"{other.key} ?([A-Z][a-z]*(?: [a-z]+)*)?", text(row))
             assert said
-            assert said[1] in (None, other.label, chrome.SHORT[other.name])
+            assert said[1] in (None, other.label, other.short)
 
 
 @given(st.integers(40, 250), st.integers(12, 80), st.sampled_from([panel.name for panel in PANELS]), st.booleans())
@@ -160,10 +160,10 @@ def test_layouts_of_the_three_sizes() -> None:
 
 
 def test_free_places_go_to_the_panels_that_have_something_to_show() -> None:
-    free = ranked(dropout=False, stopping=False, predictions=False)
+    free = ranked(())
     assert free[:2] == ("drift", "distributions")
     assert {"drift", "distributions"} <= set(layout(160, 48, "curves", False, free).regions)
-    free = ranked(dropout=True, stopping=False, predictions=True)
+    free = ranked(("dropout", "predictions"))
     assert free[:3] == ("dropout", "data", "drift")
     asked = layout(160, 48, "stopping", False, free, guest="stopping").regions
     assert "stopping" in asked

@@ -27,7 +27,7 @@ CLASSES = [
     if isinstance(value, type) and is_dataclass(value) and value.__module__ == keyframe.__name__
 ]
 FIELDS = [f"{owner.__name__}.{field.name}" for owner in CLASSES for field in fields(owner)]
-PAGES = {**{panel.name: panel.quotes for panel in PANELS}, "microscope": MICROSCOPE}
+PAGES = {**{panel.name: panel.definitions for panel in PANELS}, "microscope": MICROSCOPE}
 """Every page of help that is about figures of a keyframe, and the definitions that it names."""
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.draw.theme import NAMES
-from bntui.viewer.panels import PANELS, Panel
+from bntui.viewer.panels import BY_NAME, PANELS, Panel
 from bntui.viewer.view import View
 from tests.factory import recorded_data, run_view, view, with_data
 
@@ -74,9 +74,7 @@ def test_neighbouring_keyframes_keep_their_columns(panel: Panel) -> None:
 def test_the_data_stay_where_they_are_while_the_cursor_walks(kind: str, size: tuple[int, int]) -> None:
     data = recorded_data(kind, ("minmax", "standard"))
     before, after = (
-        Panel("data", "7", "Data").draw(
-            with_data(view(run_view(row=row), run_view(1, "batch norm", row=row)), data), *size
-        )
+        BY_NAME["data"].draw(with_data(view(run_view(row=row), run_view(1, "batch norm", row=row)), data), *size)
         for row in (5, 6)
     )
     assert before.title == after.title

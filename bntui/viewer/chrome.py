@@ -23,12 +23,6 @@ from bntui.viewer.view import RunView, View
 
 TOO_SMALL: Final = N_("This screen is too small for a training run: make it at least {width}x{height}.")
 LATE: Final = N_("slow line: panels update less often")
-SHORT: Final = {
-    "curves": N_("Curves"), "layers": N_("Layers"), "gradients": N_("Grads"), "dropout": N_("Drop"),
-    "stopping": N_("Stop"), "timeline": N_("Time"), "data": N_("Data"), "drift": N_("Drift"),
-    "distributions": N_("Dist"), "jury": N_("Rules"), "compare": N_("Comp"),
-}  # fmt: skip
-"""Names of the panels that are not shown, on a narrow screen."""
 BRIEF: Final = 18
 """Most cells of a fork's name: it begins with its parent's."""
 
@@ -153,9 +147,10 @@ def _shortened(title: str, cells: int) -> str:
 def tabs(focused: str, cells: int) -> Row:
     """Names of all panels with their keys, the shown one marked."""
     chosen = next(panel for panel in PANELS if panel.name == focused)
-    for names in ({panel.name: panel.label for panel in PANELS}, SHORT, {}):
-        labels = {name: _(label) for name, label in {**names, focused: chosen.label}.items()}
-        texts = [(panel, f"{panel.key} {labels.get(panel.name, '')}".rstrip()) for panel in PANELS]
+    whole, short = [panel.label for panel in PANELS], [panel.short for panel in PANELS]
+    for names in (whole, short, [""] * len(PANELS)):
+        labels = [chosen.label if panel is chosen else name for panel, name in zip(PANELS, names, strict=True)]
+        texts = [(p, f"{p.key} {_(label) if label else ''}".rstrip()) for p, label in zip(PANELS, labels, strict=True)]
         if 1 + sum(cell_len(words) + 2 for _, words in texts) <= cells:
             break
     else:  # digits alone, close together

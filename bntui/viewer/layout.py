@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from textual.geometry import Region
 
+from bntui.viewer import panels
 from bntui.viewer.terminal.image import Part
 
 SMALLEST: Final = (40, 12)
@@ -27,32 +28,32 @@ TALL: Final = 30
 
 VERY_TALL: Final = 60
 """Rows from which all panels stand on a wide screen."""
-FREE: Final = ""
+FREE: Final = 0
 """A place for whichever panel this recording has most to show in."""
 
 
 class PanelRow(NamedTuple):
-    """Panels side by side: their share of the height, in per cent, and each one's of the width."""
+    """Panels side by side: their share of the height, in per cent; the place of each, and its share of the width."""
 
     share: int
-    panels: tuple[tuple[str, int], ...]
+    panels: tuple[tuple[int, int], ...]
 
 
 WIDE: Final = (
-    PanelRow(55, (("curves", 52), ("layers", 48))),
-    PanelRow(45, (("gradients", 32), (FREE, 34), (FREE, 34))),
+    PanelRow(55, ((1, 52), (2, 48))),
+    PanelRow(45, ((3, 32), (FREE, 34), (FREE, 34))),
 )
 HUGE: Final = (
-    PanelRow(38, (("curves", 52), ("layers", 48))),
-    PanelRow(32, (("gradients", 32), (FREE, 34), (FREE, 34))),
+    PanelRow(38, ((1, 52), (2, 48))),
+    PanelRow(32, ((3, 32), (FREE, 34), (FREE, 34))),
     PanelRow(30, ((FREE, 25), (FREE, 25), (FREE, 25), (FREE, 25))),
 )
 NARROW: Final = (
-    PanelRow(42, (("curves", 50), ("layers", 50))),
-    PanelRow(33, (("gradients", 50), (FREE, 50))),
+    PanelRow(42, ((1, 50), (2, 50))),
+    PanelRow(33, ((3, 50), (FREE, 50))),
     PanelRow(25, ((FREE, 100),)),
 )
-FREE_PANELS: Final = ("dropout", "stopping", "data", "drift", "distributions", "jury", "compare")
+FREE_PANELS: Final = tuple(panel.name for panel in panels.FREE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +63,6 @@ class Layout:
     regions: dict[str, Region]
     several: bool
     """There is room for several panels, so that zooming one makes a difference."""
-
-
-def ranked(*, dropout: bool, stopping: bool, predictions: bool, compare: bool = False) -> tuple[str, ...]:
-    """The panels for the free places, those first that have something to show in this recording.
-
-    Args:
-        compare: recordings are compared: that comes before anything else.
-    """
-    has = {"dropout": dropout, "stopping": stopping, "data": predictions}
-    order = sorted(FREE_PANELS, key=lambda name: (not has.get(name, False), name in has))
-    return tuple(sorted(order, key=lambda name: name != "compare") if compare else order)
 
 
 def layout(
@@ -103,14 +93,14 @@ def layout(
     top, bottom = 1, height - 1 - TIMELINE_ROWS
     if zoomed or not several:
         regions[TABS] = Region(0, 1, width, 1)
-        if focused == "timeline":
+        if focused == panels.STRIP.name:
             del regions[TIMELINE]  # it would say the same below
             bottom = height - 1
         regions[focused] = Region(0, 2, width, bottom - 2)
         return Layout(regions, several)
     wide = width >= THREE_COLUMNS
     rows = (HUGE if height >= VERY_TALL else WIDE) if wide else NARROW
-    places = sum(name == FREE for row in rows for name, _ in row.panels)
+    places = sum(place == FREE for row in rows for place, _ in row.panels)
     settled = list(free[:places])
     if guest in free[places:]:
         settled[-1] = guest
@@ -118,8 +108,8 @@ def layout(
     y = top
     for row, share in zip(rows, _split(bottom - top, [row.share for row in rows]), strict=True):
         x = 0
-        for (name, _), cells in zip(row.panels, _split(width, [part for _, part in row.panels]), strict=True):
-            regions[next(chosen) if name == FREE else name] = Region(x, y, cells, share)
+        for (place, _), cells in zip(row.panels, _split(width, [part for _, part in row.panels]), strict=True):
+            regions[next(chosen) if place == FREE else panels.HOMES[place].name] = Region(x, y, cells, share)
             x += cells
         y += share
     return Layout(regions, several)
@@ -127,7 +117,7 @@ def layout(
 
 def parts_of(room: Layout, focused: str) -> list[Part]:
     """What is sent first where the line to the terminal is slow: what a key changes, then what the user looks at."""
-    weights = {TIMELINE: 4.0, "curves": 2.0, focused: 4.0, HEADER: inf, TABS: inf, KEYS: inf}
+    weights = {TIMELINE: 4.0, panels.HOMES[1].name: 2.0, focused: 4.0, HEADER: inf, TABS: inf, KEYS: inf}
     return [Part(region, weights.get(name, 1.0)) for name, region in room.regions.items()]
 
 

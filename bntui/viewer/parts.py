@@ -10,7 +10,7 @@ from bntui.viewer import chrome
 from bntui.viewer.draw.rows import Row, Span
 from bntui.viewer.lab_keys import Situation
 from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
-from bntui.viewer.panels import BY_NAME
+from bntui.viewer.panels import BY_NAME, STRIP
 from bntui.viewer.view import View
 from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import framed
@@ -64,8 +64,8 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
         )
         return (chrome.keys(width, here, late=shown.late),)
     if part == TIMELINE:
-        drawing = BY_NAME["timeline"].draw(shown.view, width - 2, height)
-        margin = Span("▸", "accent") if shown.state.focused == "timeline" else Span(" ")
+        drawing = STRIP.draw(shown.view, width - 2, height)
+        margin = Span("▸", "accent") if shown.state.focused == STRIP.name else Span(" ")
         return tuple((margin, *row) for row in drawing.rows)
     panel = BY_NAME[part]
     drawing = panel.draw(shown.view, width - 2, height - 2)

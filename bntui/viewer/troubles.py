@@ -9,6 +9,7 @@ from bntui.recording.history import Event, RunHistory, Unit
 from bntui.recording.sentences import BACKWARD, DEAD_BELOW, traits
 from bntui.text.language import _
 from bntui.viewer import epochs
+from bntui.viewer.panels import PANELS
 
 
 def troubles(events: Sequence[Sequence[Event]], unit: Unit) -> tuple[Event, ...]:
@@ -39,4 +40,4 @@ def none(histories: Sequence[RunHistory]) -> str:
 def panel(event: Event) -> str:
     """The panel in which it is seen."""
     backward = event.kind == "died" or event.arguments.get("quantity") in BACKWARD
-    return "gradients" if backward else "layers"
+    return next(panel.name for panel in PANELS if panel.shows == ("backward" if backward else "forward"))

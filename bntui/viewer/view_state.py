@@ -16,7 +16,7 @@ from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo, Unit, counted
 from bntui.recording.sentences import is_over
-from bntui.viewer.layout import ranked
+from bntui.viewer.panels import PANELS, Recorded, ranked
 from bntui.viewer.view import RunView, View
 
 SAME: float = 1e-9
@@ -81,7 +81,7 @@ class ViewState:
     leader: int | None = None
     """The run whose head a cursor that follows stays at, though others are further: a fork beside its parent."""
     log_axis: bool = True
-    focused: str = "curves"
+    focused: str = PANELS[0].name
     """Name of the panel that enter, the lesson and a small screen mean."""
     zoomed: bool = False
     """The focused panel takes all the room."""
@@ -203,12 +203,13 @@ def free_panels(recorded: Snapshot) -> tuple[str, ...]:
         predictions = first is not None and source.keyframe(first, row).predictions is not None
     except RecordingError:  # a damaged keyframe is said where it is looked at
         predictions = False
-    return ranked(
-        compare=bool(source.paths),
-        dropout=any(layer.dropout for run in source.runs for layer in run.layers),
-        stopping=any(run.early_stopping for run in source.runs),
-        predictions=predictions,
-    )
+    has: dict[Recorded, bool] = {
+        "several recordings": bool(source.paths),
+        "dropout": any(layer.dropout for run in source.runs for layer in run.layers),
+        "early stopping": any(run.early_stopping for run in source.runs),
+        "predictions": predictions,
+    }
+    return ranked([what for what, there in has.items() if there])
 
 
 def unfinished(recorded: Snapshot) -> bool:

@@ -1,123 +1,130 @@
-"""Which panels are there?  Each is a module with a pure ``draw(view, width, height) -> Drawing``."""
+"""The panels: every module here that declares ``PANEL`` and has a pure ``draw(view, width, height) -> Drawing``.
+
+A declaration is read from the module's source, so that the screen knows all panels and imports only those that it
+draws: to import them all would make the first paint later.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ast
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from bntui.text.language import N_
 from bntui.viewer.draw.extremes import unbounded
 
 if TYPE_CHECKING:
     from bntui.viewer.draw.rows import Drawing
     from bntui.viewer.view import View
 
+Recorded = Literal["dropout", "early stopping", "predictions", "several recordings"]
+"""What a recording may have, where that decides which panels stand on the main screen."""
+Loaded = Literal["dataset", "histograms"]
+"""What a view is given only where a panel on the screen reads it."""
+Trouble = Literal["forward", "backward"]
+"""Where in a step a value turns bad."""
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel: its name is its module's and its lesson's."""
+    """What a panel's module declares."""
 
     name: str
+    """Its module's and its lesson's."""
     key: str
+    """A digit; or a letter, and then ``does`` says what its key does."""
     label: str
-    """In English, marked for translation."""
-    quotes: tuple[str, ...] = ()
-    """Keys of the definitions of what it draws, which its help page quotes; see :mod:`bntui.definitions`."""
+    """In English, marked for translation, like the other words here."""
+    short: str
+    """The same where there is little room."""
     does: str = ""
-    """What the list of keys says of its key, where that is no digit; marked for translation."""
+    quotes: dict[str, str] = field(default_factory=dict, hash=False)
+    """The fields of the keyframe's classes that it draws, by class: their definitions are quoted on its help page."""
+    home: int = 0
+    """Its own place on the main screen, from 1; 0 where it competes for a free one."""
+    strip: bool = False
+    """It stands below the others on every screen."""
+    needs: Recorded | Literal[""] = ""
+    """What it has nothing to show without: where it is recorded the panel is among the first in the free places, else
+    among the last."""
+    first_with: Recorded | Literal[""] = ""
+    """What puts it before all others in the free places."""
+    reads: tuple[Loaded, ...] = ()
+    shows: Trouble | Literal[""] = ""
+    """The bad values that are to be seen in it."""
+
+    @property
+    def definitions(self) -> tuple[str, ...]:
+        """Keys of the definitions that it quotes; see :mod:`bntui.definitions`."""
+        return tuple(f"{owner}.{name}" for owner, names in self.quotes.items() for name in names.split())
 
     def draw(self, view: View, width: int, height: int) -> Drawing:
         """The panel's rows, exactly ``height`` of ``width`` cells; its module is imported on the first call."""
-        module = import_module(f"bntui.viewer.panels.{self.name}")
+        module = import_module(f"{__name__}.{self.name}")
         with unbounded():
             drawing: Drawing = module.draw(view, width, height)
         return drawing
 
 
-def _of(owner: str, fields: str) -> tuple[str, ...]:
-    return tuple(f"{owner}.{field}" for field in fields.split())
+_BEGIN: Final = "\nPANEL: Final = Panel(\n"
+_END: Final = "\n)\n"
 
 
-PANELS: Final = (
-    Panel("curves", "1", N_("Curves"), _of("Keyframe", "epoch train_loss val_loss train_accuracy val_accuracy")),
-    Panel(
-        "layers",
-        "2",
-        N_("Layers"),
-        (
-            *_of("LayerMeasures", "pre_norm normalized output dead_fraction saturated_fraction"),
-            *_of("LayerMeasures", "weight_norm update_ratio"),
-            *_of("Distribution", "mean std p15 p50 p85 min max counts"),
-        ),
-    ),
-    Panel(
-        "gradients",
-        "3",
-        N_("Gradients"),
-        _of("LayerMeasures", "weight_gradient_norm activation_gradient_norm update_ratio"),
-    ),
-    Panel(
-        "dropout",
-        "4",
-        N_("Dropout"),
-        (*_of("DropoutMask", "p kept_fraction kept"), *_of("Keyframe", "batch_indices")),
-    ),
-    Panel(
-        "stopping",
-        "5",
-        N_("Early stopping"),
-        (*_of("EarlyStopping", "monitor best best_epoch wait patience reason"), *_of("Keyframe", "val_loss")),
-    ),
-    Panel(
-        "timeline",
-        "6",
-        N_("Timeline"),
-        (*_of("Keyframe", "epoch step"), *_of("EarlyStopping", "best_epoch")),
-    ),
-    Panel(
-        "data",
-        "7",
-        N_("Data"),
-        (*_of("Predictions", "values classes"), *_of("Keyframe", "batch_indices val_accuracy")),
-    ),
-    Panel(
-        "drift",
-        "8",
-        N_("Drift"),
-        (
-            *_of("LayerMeasures", "pre_norm normalized unit_p15 unit_p50 unit_p85 gradient_shift"),
-            *_of("Distribution", "p15 p50 p85"),
-        ),
-    ),
-    Panel(
-        "distributions",
-        "9",
-        N_("Distributions"),
-        (*_of("LayerMeasures", "input pre_norm normalized output"), *_of("Distribution", "counts")),
-    ),
-    Panel(
-        "jury",
-        "0",
-        N_("Stopping rules"),
-        (*_of("Keyframe", "epoch val_loss train_loss"), *_of("EarlyStopping", "patience")),
-    ),
-    Panel(
-        "compare",
-        "c",
-        N_("Compare"),
-        (
-            *_of("Keyframe", "epoch step lr batch_loss train_loss val_loss train_accuracy val_accuracy"),
-            *_of("Keyframe", "wall_time weights_digest"),
-            *_of("EarlyStopping", "best best_epoch wait patience stopped"),
-            *_of("LayerMeasures", "weight_gradient_norm activation_gradient_norm weight_norm update_ratio"),
-            *_of("LayerMeasures", "dead_fraction saturated_fraction input pre_norm normalized output"),
-            *_of("Distribution", "mean std"),
-            *_of("DropoutMask", "kept_fraction"),
-        ),
-        N_("compare the selected run with the pinned one, figure by figure"),
-    ),
-)
-"""All panels in the order of their keys; the timeline also stands below the others, on every screen."""
+def declared(source: str) -> Panel | None:
+    """The panel that a module's source declares: ``PANEL: Final = Panel(…)``, of literals, in lines of its own.
 
+    Raises:
+        ValueError: something else than a literal stands in it.
+    """
+    _before, begin, rest = source.partition(_BEGIN)
+    if not begin:
+        return None
+    call = ast.parse(f"Panel(\n{rest.partition(_END)[0]}{_END}", mode="eval").body
+    assert isinstance(call, ast.Call)
+    given: dict[str, Any] = {word.arg: _literal(word.value) for word in call.keywords if word.arg}
+    return Panel(*map(_literal, call.args), **given)
+
+
+def _literal(node: ast.expr) -> Any:
+    """A literal; ``N_("…")`` is its sentence."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "N_":
+        node = node.args[0]
+    return ast.literal_eval(node)
+
+
+def in_order(panels: Iterable[Panel]) -> tuple[Panel, ...]:
+    """Panels as their keys stand on the keyboard: 1 to 9, 0, letters."""
+    return tuple(sorted(panels, key=lambda panel: (not panel.key.isdigit(), panel.key == "0", panel.key)))
+
+
+def _found() -> Iterable[Panel]:
+    for file in Path(__file__).parent.glob("[a-z]*.py"):
+        if (panel := declared(file.read_text(encoding="utf-8"))) is not None:
+            yield panel
+
+
+PANELS: Final = in_order(_found())
+"""All panels in the order of their keys."""
 BY_NAME: Final = {panel.name: panel for panel in PANELS}
+STRIP: Final = next(panel for panel in PANELS if panel.strip)
+HOMES: Final = {panel.home: panel for panel in PANELS if panel.home}
+"""Panels with a place of their own on the main screen, by its number."""
+FREE: Final = tuple(panel for panel in PANELS if not panel.home and not panel.strip)
+"""Panels that compete for the free places."""
+
+
+def ranked(recorded: Collection[Recorded]) -> tuple[str, ...]:
+    """The panels for the free places, those first that have something to show in a recording that has these."""
+
+    def rank(panel: Panel) -> tuple[bool, int]:
+        needed = 1 if not panel.needs else 0 if panel.needs in recorded else 2
+        return panel.first_with not in recorded, needed
+
+    return tuple(panel.name for panel in sorted(FREE, key=rank))
+
+
+def read_by(names: Collection[str]) -> frozenset[Loaded]:
+    """What panels of these names read, beside what every view holds; other parts of the screen read nothing else."""
+    return frozenset(what for name in names if name in BY_NAME for what in BY_NAME[name].reads)

@@ -15,9 +15,30 @@ from bntui.text.language import N_, _
 from bntui.text.widths import ljust, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.panels import Panel
 from bntui.viewer.panels.compare_figures import Bits, Figure, Section, bits, sections
 from bntui.viewer.view import RunView, View
 
+PANEL: Final = Panel(
+    "compare",
+    "c",
+    N_("Compare"),
+    short=N_("Comp"),
+    does=N_("compare the selected run with the pinned one, figure by figure"),
+    quotes={
+        "Keyframe": (
+            "epoch step lr batch_loss train_loss val_loss train_accuracy val_accuracy wall_time weights_digest"
+        ),
+        "EarlyStopping": "best best_epoch wait patience stopped",
+        "LayerMeasures": (
+            "weight_gradient_norm activation_gradient_norm weight_norm update_ratio dead_fraction "
+            "saturated_fraction input pre_norm normalized output"
+        ),
+        "Distribution": "mean std",
+        "DropoutMask": "kept_fraction",
+    },
+    first_with="several recordings",
+)
 TITLES: Final = (N_("Compare ── the selected run and the pinned one"), N_("Compare ── selected and pinned"))
 """Longest first."""
 FIGURE: Final = 8

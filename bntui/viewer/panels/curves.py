@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from rich.cells import cell_len, set_cell_size
@@ -15,15 +15,26 @@ from bntui.keyframe import BoolArray, FloatArray
 from bntui.recording.history import Event, RunHistory
 from bntui.recording.sentences import traits
 from bntui.text import figures
-from bntui.text.language import _
+from bntui.text.language import N_, _
 from bntui.viewer import epochs
 from bntui.viewer.draw.cells import cut, notice
 from bntui.viewer.draw.charts import LABEL_CELLS, Chart, Limits, Series, is_blank, limits, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.family import brief
 from bntui.viewer.monitor import watched
+from bntui.viewer.panels import Panel
 from bntui.viewer.view import RunView, View
 
+PANEL: Final = Panel(
+    "curves",
+    "1",
+    N_("Curves"),
+    short=N_("Curves"),
+    quotes={
+        "Keyframe": "epoch train_loss val_loss train_accuracy val_accuracy",
+    },
+    home=1,
+)
 FORK = "╰"
 """Where a fork begins."""
 _BESIDE_WIDTH = 100

@@ -12,15 +12,27 @@ from rich.cells import cell_len
 from bntui.recording.dataset import RecordedData
 from bntui.recording.reading import task_line
 from bntui.text.figures import count, number
-from bntui.text.language import _
+from bntui.text.language import N_, _
 from bntui.text.widths import rjust
 from bntui.viewer.draw import canvas, cells
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
-from bntui.viewer.panels import data_features, data_picture
+from bntui.viewer.panels import Panel, data_features, data_picture
 from bntui.viewer.panels.data_features import Stage
 from bntui.viewer.samples import Samples, samples_of
 from bntui.viewer.view import RunView, View
 
+PANEL: Final = Panel(
+    "data",
+    "7",
+    N_("Data"),
+    short=N_("Data"),
+    quotes={
+        "Predictions": "values classes",
+        "Keyframe": "batch_indices val_accuracy",
+    },
+    needs="predictions",
+    reads=("dataset",),
+)
 PLOT_BESIDE: Final = 72
 """Width from which a plot has the table beside it."""
 PLOT_ABOVE: Final = 24

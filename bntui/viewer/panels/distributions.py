@@ -20,10 +20,22 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.bands import Band
 from bntui.viewer.draw.heat import rebinned, stippled
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
+from bntui.viewer.panels import Panel
 from bntui.viewer.quantities import Quantity, apart, entering, shown_by
 from bntui.viewer.strands import left_out, overlaid, ruler_below, spread
 from bntui.viewer.view import RunView, View
 
+PANEL: Final = Panel(
+    "distributions",
+    "9",
+    N_("Distributions"),
+    short=N_("Dist"),
+    quotes={
+        "LayerMeasures": "input pre_norm normalized output",
+        "Distribution": "counts",
+    },
+    reads=("histograms",),
+)
 TITLES: Final = {
     "epoch": N_("Distributions ── histograms by epoch"), "step": N_("Distributions ── histograms by step"),
 }  # fmt: skip

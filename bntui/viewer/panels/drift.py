@@ -20,6 +20,7 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.bands import Band, band, course
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, Row, Span
+from bntui.viewer.panels import Panel
 from bntui.viewer.strands import (
     Columns,
     Form,
@@ -36,6 +37,16 @@ from bntui.viewer.strands import (
 )
 from bntui.viewer.view import RunView, View
 
+PANEL: Final = Panel(
+    "drift",
+    "8",
+    N_("Drift"),
+    short=N_("Drift"),
+    quotes={
+        "LayerMeasures": "pre_norm normalized unit_p15 unit_p50 unit_p85 gradient_shift",
+        "Distribution": "p15 p50 p85",
+    },
+)
 TITLES: Final = (
     N_("Drift ── what enters the activations: median, 15 and 85 %"),
     N_("Drift ── into the activations: median, 15, 85 %"),

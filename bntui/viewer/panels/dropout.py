@@ -12,8 +12,20 @@ from bntui.text.figures import count, percent
 from bntui.text.language import N_, _
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.panels import Panel
 from bntui.viewer.view import RunView, View
 
+PANEL: Final = Panel(
+    "dropout",
+    "4",
+    N_("Dropout"),
+    short=N_("Drop"),
+    quotes={
+        "DropoutMask": "p kept_fraction kept",
+        "Keyframe": "batch_indices",
+    },
+    needs="dropout",
+)
 TITLE: Final = N_("Dropout ── mask of this step, samples × units")
 GAP: Final = 2
 GOOD_WIDTH: Final = 44

@@ -21,8 +21,20 @@ from bntui.text.widths import ljust, rjust
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span
+from bntui.viewer.panels import Panel
 from bntui.viewer.view import RunView, View
 
+PANEL: Final = Panel(
+    "gradients",
+    "3",
+    N_("Gradients"),
+    short=N_("Grads"),
+    quotes={
+        "LayerMeasures": "weight_gradient_norm activation_gradient_norm update_ratio",
+    },
+    home=3,
+    shows="backward",
+)
 TITLE: Final = N_("Gradients ── |∂L/∂W| per layer, log")
 MAX_DECADES: Final = 16
 """Smaller gradients than this below the largest are off the axis: float32 resolves no such differences."""

@@ -10,14 +10,25 @@ from rich.cells import cell_len, set_cell_size
 
 from bntui.insight.jury import Judgement, Verdict, judge
 from bntui.text import figures
-from bntui.text.language import _, ngettext
+from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, rjust, wrap
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.cells import longest, notice, page
 from bntui.viewer.draw.charts import Chart, Limits, Series, is_blank, limits, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Row, Span, join
+from bntui.viewer.panels import Panel
 from bntui.viewer.view import View
 
+PANEL: Final = Panel(
+    "jury",
+    "0",
+    N_("Stopping rules"),
+    short=N_("Rules"),
+    quotes={
+        "Keyframe": "epoch val_loss train_loss",
+        "EarlyStopping": "patience",
+    },
+)
 BESIDE: Final = 100
 """Cells from which the table stands beside the curve."""
 HIGH: Final = 26

@@ -15,9 +15,22 @@ from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span
+from bntui.viewer.panels import Panel
 from bntui.viewer.quantities import Quantity, apart, calmest, shown_by
 from bntui.viewer.view import RunView, View
 
+PANEL: Final = Panel(
+    "layers",
+    "2",
+    N_("Layers"),
+    short=N_("Layers"),
+    quotes={
+        "LayerMeasures": "pre_norm normalized output dead_fraction saturated_fraction weight_norm update_ratio",
+        "Distribution": "mean std p15 p50 p85 min max counts",
+    },
+    home=2,
+    shows="forward",
+)
 TITLE: Final = N_("Layers ── mean ± std of this mini-batch")
 TITLE_IN_DETAIL: Final = N_("Layers ── mean ± std of this mini-batch, percentiles, norms")
 WRONG_ABOVE: Final = 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from rich.cells import cell_len, set_cell_size
@@ -12,13 +12,25 @@ from rich.cells import cell_len, set_cell_size
 from bntui.recording.history import Event
 from bntui.recording.sentences import traits
 from bntui.text import figures
-from bntui.text.language import _, ngettext
+from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import wrap
 from bntui.viewer.draw.cells import begins, longest, notice, page, sparkline
 from bntui.viewer.draw.rows import Drawing, Row, Span, filled, join
 from bntui.viewer.monitor import Watched, watched
+from bntui.viewer.panels import Panel
 from bntui.viewer.view import RunView, View
 
+PANEL: Final = Panel(
+    "stopping",
+    "5",
+    N_("Early stopping"),
+    short=N_("Stop"),
+    quotes={
+        "EarlyStopping": "monitor best best_epoch wait patience reason",
+        "Keyframe": "val_loss",
+    },
+    needs="early stopping",
+)
 SENTENCES = 4
 """Rank from which the lines of a rank are one sentence."""
 TRAINING = ("loss", "accuracy", "r2")

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
 from bntui.insight.verdicts import verdict_changes
 from bntui.recording.history import Event, RunHistory
 from bntui.recording.sentences import traits
-from bntui.text.language import _
+from bntui.text.language import N_, _
 from bntui.text.widths import wrap
 from bntui.viewer import epochs
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.monitor import watched
+from bntui.viewer.panels import Panel
 from bntui.viewer.panels.curves import FORK
 from bntui.viewer.view import RunView, View
 
+PANEL: Final = Panel(
+    "timeline",
+    "6",
+    N_("Timeline"),
+    short=N_("Time"),
+    quotes={
+        "Keyframe": "epoch step",
+        "EarlyStopping": "best_epoch",
+    },
+    strip=True,
+)
 CURSOR = "▮"
 _HEAD, _BEST, _VERDICT, _RECORDED, _OPEN = "╸", "★", "◇", "─", "┄"
 _MARGIN = 3

@@ -61,7 +61,7 @@ def quoted(page: str) -> str:
     Empty for a page that draws nothing that is recorded.
     """
     panel = BY_NAME.get(page)
-    keys = panel.quotes if panel is not None else MICROSCOPE if page == "microscope" else ()
+    keys = panel.definitions if panel is not None else MICROSCOPE if page == "microscope" else ()
     known = definitions()
     return "\n".join(f"- `{known[key].name}`: {_(known[key].text)}" for key in keys)
 
