@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy and torch are loaded
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,6 +31,7 @@ from benchmarks.report import parser, verdict
 from bntui.audit.audit import audit
 from bntui.errors import BntuiError
 from bntui.recording.reader import Reader
+from bntui.scenario.activations import ActivationName
 from bntui.scenario.load import parse
 from bntui.trainer.session import Session
 
@@ -39,7 +40,7 @@ Settings = dict[str, Any]
 DATA: Final = ("digits", "breast_cancer", "wine", "iris", "moons", "circles", "spirals", "xor", "blobs", "line", "sine")
 GENERATED: Final = ("moons", "circles", "spirals", "xor", "blobs", "line", "sine")
 REGRESSION: Final = ("line", "sine")
-ACTIVATIONS: Final = ("sigmoid", "tanh", "relu", "leaky_relu", "gelu", "softsign", "none")
+ACTIVATIONS: Final = get_args(ActivationName)
 INITS: Final = (
     "default", "zeros", "xavier", "xavier_normal", "he", "he_normal", "lecun", "orthogonal", "normal:0.01",
     "normal:0.5", "normal:1", "normal:2", "uniform:0.3", "uniform:3",

@@ -24,7 +24,7 @@ from bntui.audit.report import as_json, as_text
 from bntui.audit.stopping import SCHEDULES, Waiting
 from bntui.audit.tolerances import TABLE, UNIT_IS
 from bntui.audit.values import STAGES
-from bntui.scenario import schema
+from bntui.scenario import activations, schema
 from bntui.scenario.gallery import Card, scenarios
 from bntui.scenario.load import load, parse
 from bntui.text.language import use
@@ -83,7 +83,7 @@ def choices(model: type[schema.Table], field: str) -> set[str]:
 
 
 def test_every_choice_of_the_scenario_file_has_its_audit() -> None:
-    assert set(ACTIVATIONS) == choices(schema.Network, "activation") == set(theirs.ACTIVATIONS)
+    assert set(ACTIVATIONS) == choices(schema.Network, "activation") == set(activations.ACTIVATIONS)
     assert {"none", *NORMS} == choices(schema.Network, "norm")
     assert set(OPTIMIZERS) == choices(schema.Training, "optimizer")
     assert set(SCHEDULES) == choices(schema.Schedule, "kind")

@@ -25,8 +25,9 @@ from bntui.audit.subject import Subject
 from bntui.audit.tolerances import Precision
 from bntui.audit.validation import exactly
 from bntui.recording.history import RunInfo
-from bntui.scenario.schema import Activation, RunConfig
+from bntui.scenario.activations import ActivationName
 from bntui.scenario.schema import Network as NetworkConfig
+from bntui.scenario.schema import RunConfig
 from bntui.trainer import network as theirs
 
 CPU = torch.device("cpu")
@@ -36,7 +37,7 @@ Values = NDArray[Any]
 
 NETWORKS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     **{f"dense, {name}": ({"hidden": (7, 5), "activation": name, "norm": "batch"}, (6,))
-       for name in get_args(Activation)},
+       for name in get_args(ActivationName)},
     "layer norm": ({"hidden": (8, 8), "norm": "layer", "activation": "tanh", "dropout": 0.4}, (6,)),
     "group norm": ({"hidden": (8, 6), "norm": "group", "groups": 2, "activation": "gelu"}, (6,)),
     "norm after the activation": (

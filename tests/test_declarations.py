@@ -3,72 +3,41 @@
 from __future__ import annotations
 
 import ast
-import json
+import math
 import re
-import subprocess
-import sys
-from collections.abc import Collection, Iterator
 from dataclasses import replace
-from importlib import import_module
-from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
+import torch
 
-import bntui
+from bntui.audit import activations as audited_activations
 from bntui.audit import events as audited
-from bntui.recording import sentences
+from bntui.audit import trouble as audited_trouble
+from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW
+from bntui.keyframe import HISTOGRAM_BINS, MASK_SAMPLES
+from bntui.lessons import lesson
+from bntui.recording import histograms, sentences
 from bntui.recording.history import Event
-from bntui.recording.sentences import EVENT_KINDS, EventKind, EventTraits, is_over, traits
-from bntui.viewer import chrome, family_rows, troubles
-from bntui.viewer import lab_keys as keys_module
-from bntui.viewer import panels as panels_package
-from bntui.viewer.app import LabApp
-from bntui.viewer.draw.rows import text, width
-from bntui.viewer.lab_keys import CONTROLS, EVERYTHING, Control, bindings
-from bntui.viewer.layout import HUGE, NARROW, WIDE, layout
+from bntui.recording.sentences import DEAD_BELOW, EVENT_KINDS, EventKind, EventTraits, is_over, traits
+from bntui.scenario import activations
+from bntui.scenario.activations import ACTIVATIONS, SATURATED_WITHIN, Activation, ActivationName, activation
+from bntui.text import language
+from bntui.trainer import probes
+from bntui.viewer import family_rows, quantities, troubles
+from bntui.viewer.draw.rows import text
+from bntui.viewer.microscope import picture, words
 from bntui.viewer.panels import (
-    BY_NAME,
-    FREE,
-    HOMES,
-    PANELS,
-    STRIP,
-    Recorded,
     curves,
-    declared,
-    ranked,
-    read_by,
+    data_picture,
+    drift,
     stopping,
     timeline,
 )
-from bntui.viewer.screens.help import lab_keys
-from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.view import RunView
 from tests import factory
-from tests.test_panels import SIZES, VIEWS
-from tools import key_table
-
-ROOT = Path(bntui.__file__).parent
-OWN_COPIES = "audit/"
-"""The audit shares nothing with what it audits."""
-
-
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    for file in sorted(ROOT.rglob("*.py")):
-        name = file.relative_to(ROOT).as_posix()
-        if not name.startswith(OWN_COPIES):
-            yield name, ast.parse(file.read_text(encoding="utf-8"))
-
-
-def copies(words: Collection[str], least: int = 2) -> set[str]:
-    """Modules that list at least so many of these words: in a tuple, list, set, or as the keys of a table."""
-    return {name for name, module in sources() for node in ast.walk(module) if len(listed(node) & set(words)) >= least}
-
-
-def listed(node: ast.AST) -> set[str]:
-    parts = node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else []
-    parts = [key for key in node.keys if key is not None] if isinstance(node, ast.Dict) else parts
-    return {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+from tests.sources import ROOT, assigned, copies, listed, sources
 
 
 def test_a_copy_would_be_found() -> None:
@@ -139,148 +108,102 @@ def test_every_place_follows_the_declaration(monkeypatch: pytest.MonkeyPatch) ->
     assert troubles.troubles([run.events], "epoch") == run.events
 
 
-# --- keys of the laboratory ---
-
-LIVE = replace(EVERYTHING, live=True)
+# --- activation functions ---
 
 
-def test_keys_are_bound_where_they_are_declared_and_nowhere_else() -> None:
-    assert list(LabScreen.BINDINGS) == bindings()
+def test_activations_are_listed_in_their_declaration_alone() -> None:
+    assert copies(get_args(ActivationName)) == {"scenario/activations.py"}
+    assert set(ACTIVATIONS) == set(get_args(ActivationName))
 
 
-def test_every_key_does_something_that_the_screen_can_do() -> None:
-    keys = [key for binding in bindings() for key in binding.key.split(",")]
-    assert len(set(keys)) == len(keys), "a key is bound once"
-    for binding in bindings():
-        action = binding.action.partition("(")[0]
-        owner, method = (LabApp, action[4:]) if action.startswith("app.") else (LabScreen, action)
-        assert hasattr(owner, f"action_{method}"), binding
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_is_what_pytorch_makes_of_it(name: ActivationName) -> None:
+    """Its module, the ends of its range, and whether a unit below 0 gives 0 and passes nothing on."""
+    one = ACTIVATIONS[name]
+    function = getattr(torch.nn, one.module)()
+    far = torch.tensor([-1e6, 1e6])
+    if one.ends is not None:
+        assert function(far).tolist() == pytest.approx(one.ends, abs=1e-5)
+    else:
+        assert float(function(far)[1]) == 1e6
+    below = torch.tensor([-3.0, -0.5], requires_grad=True)
+    given = function(below)
+    given.sum().backward()
+    assert below.grad is not None
+    assert one.dies == (not given.any() and not below.grad.any())
 
 
-def test_every_key_is_told_on_the_help_page() -> None:
-    told = dict(lab_keys(live=True))
-    for control in CONTROLS:
-        assert told[" ".join(control.shown)] == control.help(LIVE) != ""
-    assert {panel.key for panel in PANELS if not panel.key.isdigit()} <= told.keys()
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_audit_counts_the_same_values_as_saturated(name: ActivationName) -> None:
+    assert ACTIVATIONS[name].saturated_outside == audited_activations.ACTIVATIONS[name].saturates
 
 
-def test_the_footer_ranks_its_keys() -> None:
-    labelled = [control for control in CONTROLS if control.label(LIVE)]
-    assert len({control.keys for control in labelled}) == len(labelled)
-    assert len({control.rank for control in labelled}) == len(labelled)
-    row = text(chrome.keys(400, LIVE))
-    assert all(f"{control.keys} {control.label(LIVE)}" in row for control in labelled)
+def test_an_activation_declared_anew_is_measured_and_drawn_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = np.array([0.0, 0.5, 1.98, 1.99], np.float32)
+    assert np.isnan(probes.saturated_fraction("gelu", output))
+    assert np.isnan(probes.dead_fraction("gelu", output[:, None]))
+    made = Activation("GELU", ends=(0.0, 2.0), dies=True)
+    monkeypatch.setattr(activations, "ACTIVATIONS", {**ACTIVATIONS, "gelu": made})
+    assert probes.saturated_fraction("gelu", output) == 0.5
+    assert probes.dead_fraction("gelu", np.zeros((2, 2), np.float32)) == 1.0
+    run = factory.run_view()
+    layers = tuple(replace(info, activation="gelu") for info in run.info.layers)
+    gelu = replace(run, info=replace(run.info, layers=layers))
+    assert [(one.low, one.high) for one in quantities.shown_quantities((gelu,), (gelu,))][-1] == (0.0, 2.0)
 
 
-def test_a_key_declared_anew_stands_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys_module, "CONTROLS", (*CONTROLS, Control(("F9",), "take off", footer="off", rank=7)))
-    assert ("F9", "take off") in lab_keys(live=False)
-    assert "F9 off" in text(chrome.keys(200, EVERYTHING))
-    assert "| `F9` | take off |" in key_table.table()
+def test_an_activation_from_the_future_has_no_ends() -> None:
+    assert (activation("swish").ends, activation("swish").dies) == (None, False)
 
 
-def test_the_readme_has_the_keys_that_there_are() -> None:
-    page = key_table.README.read_text(encoding="utf-8")
-    assert key_table.with_table(page) == page, "python -m tools.key_table writes them anew"
+# --- limits ---
 
 
-# --- panels ---
-
-EXAMPLE = re.findall(r"```python\n(.*?)```", (ROOT.parent / "docs" / "add-a-panel.md").read_text("utf-8"), re.DOTALL)[0]
-
-
-def test_what_is_read_of_a_panels_source_is_what_its_module_declares() -> None:
-    for panel in PANELS:
-        assert panel == import_module(f"bntui.viewer.panels.{panel.name}").PANEL
-    declaring = {name for name, module in sources() if "PANEL" in assigned(module)}
-    assert declaring == {f"viewer/panels/{panel.name}.py" for panel in PANELS}
+def power(value: float) -> str:
+    """As lessons write it: 1e−8."""
+    return f"1e{round(math.log10(value))}".replace("-", "−")
 
 
-def assigned(module: ast.Module) -> set[str]:
-    return {
-        node.target.id for node in module.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+QUOTED = [
+    ("gradients", (power(VANISHING_BELOW), power(EXPLODING_ABOVE), power(DEAD_BELOW))),
+    ("layers", (f"{SATURATED_WITHIN:.0%}".replace("%", " %"), str(HISTOGRAM_BINS))),
+    ("distributions", (str(HISTOGRAM_BINS), str(histograms.MOST), str(2 * histograms.MOST))),
+    ("dropout", (str(MASK_SAMPLES),)),
+    ("data", tuple(f"{100 * share:.0f} %" for share in data_picture.SURE)),
+    ("stopping", (f"{100 * stopping.WARN_AT:.0f} %",)),
+    ("microscope", (str(picture.MOST_DOTS), str(words.FEW))),
+    ("drift", (f"×{drift.MOST_MOVES - 1}",)),
+]
+
+
+@pytest.mark.parametrize("spoken", language.LANGUAGES)
+@pytest.mark.parametrize(("page", "figures"), QUOTED, ids=[page for page, _figures in QUOTED])
+def test_lessons_quote_the_limits_that_hold(page: str, figures: tuple[str, ...], spoken: str) -> None:
+    text = lesson(page, spoken)
+    assert [figure for figure in figures if not re.search(rf"(?<![\w.]){re.escape(figure)}(?!\d)", text)] == []
+
+
+def test_the_docs_quote_the_limits_that_hold() -> None:
+    page = (ROOT.parent / "docs" / "measures.md").read_text("utf-8").replace("-", "−")
+    for limit in (power(VANISHING_BELOW), power(EXPLODING_ABOVE), power(DEAD_BELOW), f"{100 * SATURATED_WITHIN:.0f} %"):
+        assert re.search(rf"(?<![\w.]){re.escape(limit)}(?!\d)", page), limit
+
+
+LIMITS = {"DEAD_BELOW", "VANISHING_BELOW", "EXPLODING_ABOVE", "SATURATED_WITHIN", "HISTOGRAM_BINS", "MASK_SAMPLES"}
+
+
+def test_a_limit_has_its_value_in_one_place() -> None:
+    """Each name is assigned once, and no other module has DEAD_BELOW's value; an optimizer's ε only looks like it."""
+    assigning = [(name, word) for name, module in sources() for word in assigned(module) & LIMITS]
+    assert sorted(word for _name, word in assigning) == sorted(LIMITS)
+    tiny = {
+        name
+        for name, module in sources()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Constant) and isinstance(node.value, float) and node.value == DEAD_BELOW
     }
+    assert tiny == {"recording/sentences.py", "trainer/optim.py"}
 
 
-def test_panels_are_named_in_their_own_modules_alone() -> None:
-    names = {panel.name for panel in PANELS}
-    listing = {name for name in copies(names) if name.startswith("viewer/")}
-    assert listing == set()
-    for name in ("layout", "parts", "chrome", "view_state", "troubles", "lab_keys"):
-        source = (ROOT / "viewer" / f"{name}.py").read_text("utf-8")
-        # a recording has dropout and a scenario has data, too
-        assert {word for word in names - {"data", "dropout"} if f'"{word}"' in source} == set(), name
-
-
-def test_no_two_panels_want_the_same() -> None:
-    assert len({panel.key for panel in PANELS}) == len(PANELS)
-    assert [panel.key for panel in PANELS] == [*"1234567890"[: sum(p.key.isdigit() for p in PANELS)], "c"]
-    assert all(panel.does for panel in PANELS if not panel.key.isdigit())
-    assert [panel for panel in PANELS if panel.strip] == [STRIP]
-    assert {panel.shows for panel in PANELS} == {"", "forward", "backward"}
-    for rows in (WIDE, HUGE, NARROW):
-        assert sorted(place for row in rows for place, _share in row.panels if place) == sorted(HOMES)
-
-
-def test_free_places_go_to_panels_that_have_something_to_show() -> None:
-    assert ranked(())[-3:] == tuple(panel.name for panel in FREE if panel.needs)
-    dropout: Recorded = "dropout"
-    for panel in FREE:
-        if panel.needs:
-            assert ranked((panel.needs,))[0] == panel.name
-        if panel.first_with:
-            assert ranked((dropout, panel.first_with))[0] == panel.name
-            assert ranked((dropout,))[0] != panel.name
-
-
-def test_samples_and_histograms_are_loaded_for_the_panels_that_read_them() -> None:
-    assert read_by(["header", "curves", "strip"]) == frozenset()
-    for panel in PANELS:
-        assert read_by(["header", panel.name]) == set(panel.reads)
-        source = (ROOT / "viewer" / "panels" / f"{panel.name}.py").read_text("utf-8")
-        assert ("view.dataset" in source) == ("dataset" in panel.reads)
-        assert (".histograms" in source) == ("histograms" in panel.reads)
-
-
-def test_the_screen_knows_all_panels_and_imports_none() -> None:
-    script = """
-import json, sys
-import bntui.viewer.screens.lab
-from bntui.viewer.panels import PANELS
-print(json.dumps([panel.name for panel in PANELS if f"bntui.viewer.panels.{panel.name}" in sys.modules]))
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == []
-
-
-def test_the_readme_tells_of_every_panel() -> None:
-    page = key_table.README.read_text(encoding="utf-8")
-    assert [panel.name for panel in PANELS if f"**{panel.key} {panel.label}**" not in page] == []
-
-
-def test_the_panel_of_the_docs_is_a_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it stands there it is found, drawn in every state, and given a place; nothing else has to be written."""
-    (tmp_path / "learning_rate.py").write_text(EXAMPLE, encoding="utf-8")
-    monkeypatch.setattr(panels_package, "__path__", [*panels_package.__path__, str(tmp_path)])
-    panel = declared(EXAMPLE)
-    assert panel is not None
-    assert (panel.name, panel.key, panel.definitions) == ("learning_rate", "g", ("Keyframe.lr",))
-    assert panel.draw(VIEWS["two runs"], 60, 10).title == "Learning rate ── of this step"
-    for view in VIEWS.values():
-        for cells, lines in SIZES:
-            rows = panel.draw(view, cells, lines).rows
-            assert [width(row) for row in rows] == [cells] * lines
-    assert panels_package.in_order([panel, *PANELS])[-1] is panel
-    free = [*ranked(()), panel.name]
-    assert panel.name in layout(160, 48, panel.name, zoomed=False, free=free, guest=panel.name).regions
-
-
-@pytest.mark.parametrize("wrong", ["home=len('x')", "label", "does=_('x')"])
-def test_a_declaration_is_made_of_literals(wrong: str) -> None:
-    with pytest.raises(ValueError, match="malformed"):
-        declared(EXAMPLE.replace('short=N_("Rate")', wrong))
-
-
-def test_a_module_without_a_declaration_is_no_panel() -> None:
-    assert declared("def draw() -> None: ...\n") is None
-    assert "compare_figures" not in BY_NAME
+def test_the_audit_holds_a_gradient_dead_below_the_same_share() -> None:
+    assert audited_trouble.DEAD_BELOW == DEAD_BELOW

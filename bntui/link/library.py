@@ -17,7 +17,7 @@ from bntui.recording.kinds import AMOUNT, hold
 from bntui.recording.names import recordings_folder
 from bntui.recording.recorded import nothing_recorded
 from bntui.recording.schema import open_read_only
-from bntui.recording.tables import rows
+from bntui.recording.tables import MOST_RUNS, rows
 from bntui.text.language import spoken
 from bntui.text.output import clean
 
@@ -74,7 +74,8 @@ def _heading(path: Path) -> tuple[str, tuple[str, ...], float]:
         meta = {row["key"]: row["value"] for row in rows(database, query, of="meta")}
         translated = parsed(meta.get("translation", "{}"), TRANSLATION, "translation").get(spoken(), {})
         labels: Mapping[str, str] = translated.get("runs", {})
-        names = [row["name"] for row in rows(database, "SELECT name FROM run ORDER BY run LIMIT 256", of="run")]
+        query = f"SELECT name FROM run ORDER BY run LIMIT {MOST_RUNS}"
+        names = [row["name"] for row in rows(database, query, of="run")]
         epochs = database.execute("SELECT max(epoch) FROM keyframe").fetchone()[0]
         if epochs is None:
             raise nothing_recorded(path)

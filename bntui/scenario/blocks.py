@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from bntui.scenario.schema import Activation, ConvLayer, LinearLayer, Network, Norm, RecurrentLayer
+from bntui.scenario.activations import ActivationName
+from bntui.scenario.schema import ConvLayer, LinearLayer, Network, Norm, RecurrentLayer
 
 OUTPUT: Final = "output"
 """Name of the output layer, which the data decides and no hidden layer may bear."""
@@ -20,7 +21,7 @@ class Block:
     units: int
     """Units of a linear or recurrent layer, output channels of a convolution."""
     norm: Norm
-    activation: Activation
+    activation: ActivationName
     dropout: float
     """Probability of dropping a unit."""
     init: str
@@ -33,7 +34,7 @@ class Block:
     """``elman``, ``gru`` or ``lstm`` of a recurrent layer."""
 
     @property
-    def function(self) -> Activation:
+    def function(self) -> ActivationName:
         """The activation function that makes the output: the block's, but GRU and LSTM have a tanh of their own."""
         return "tanh" if self.cell in ("gru", "lstm") else self.activation
 

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from bntui.scenario.activations import ActivationName
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
 from bntui.text.language import _
 
-Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "gelu", "softsign", "none"]
 Norm = Literal["none", "batch", "layer", "group"]
 
 INITIALIZATIONS = ("default", "zeros", "xavier", "xavier_normal", "he", "he_normal", "lecun", "orthogonal")
@@ -187,7 +187,7 @@ class _Block(Table):
 
     name: Line | None = Field(None, description="Name of the layer; by default its kind and number.")
     norm: Norm | None = Field(None, description="Normalization; by default the network's.")
-    activation: Activation | None = Field(None, description="Activation function; by default the network's.")
+    activation: ActivationName | None = Field(None, description="Activation function; by default the network's.")
     dropout: Rate | None = Field(None, description="Probability of dropping a unit; by default the network's.")
     init: Initialization | None = Field(None, description="Weight initialization; by default the network's.")
 
@@ -246,7 +246,7 @@ class Network(Table):
     layer: tuple[Layer, ...] | None = Field(
         None, max_length=MAX_LAYERS, description="Hidden layers as tables, instead of the shorthand."
     )
-    activation: Activation = Field("relu", description="Activation function of the hidden layers.")
+    activation: ActivationName = Field("relu", description="Activation function of the hidden layers.")
     norm: Norm = Field("none", description="Normalization in the hidden layers.")
     norm_position: Literal["before_activation", "after_activation"] = Field(
         "before_activation", description="Where normalization stands in a block."

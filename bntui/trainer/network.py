@@ -10,22 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from bntui.recording.history import LayerInfo
+from bntui.scenario.activations import ACTIVATIONS
 from bntui.scenario.blocks import OUTPUT, Block, blocks, convolved, pooled
 from bntui.scenario.schema import Network as NetworkConfig
 from bntui.trainer.initialization import initialize
 from bntui.trainer.normalization import normalization, per_step
 from bntui.trainer.recurrent import LastStep, Recurrence, Rows, recurrence
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "gelu": nn.GELU,
-    "softsign": nn.Softsign,
-    "none": nn.Identity,
-}
-
 
 DRAWN = ("dropout", "noise", "input_noise")
 """Stages whose output is drawn in training, and is their input in evaluation mode."""
@@ -149,7 +139,7 @@ def _block(
     image: tuple[int, int] | None = None
     entered: tuple[int, ...]
     entry: nn.Module
-    function = ACTIVATIONS[block.activation]()
+    function = getattr(nn, ACTIVATIONS[block.activation].module)()
     if block.type == "linear":
         entry = nn.Linear(shape[0], block.units)
         entered = shape = (block.units,)

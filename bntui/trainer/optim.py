@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
 from bntui.scenario.schema import Schedule, Training
+
+EPSILON: Final = 1e-8
+"""What keeps the divisions of Adam, AdamW and RMSprop finite: PyTorch's default."""
 
 
 class Optimizer:
@@ -58,14 +62,14 @@ class Optimizer:
         elif config.optimizer == "rmsprop":
             rmsprop(
                 leaves, gradients, state["square_avg"], [], state.get("momentum_buffer", []), self._steps,
-                foreach=True, lr=lr, alpha=config.alpha, eps=1e-8, weight_decay=decay, momentum=config.momentum,
+                foreach=True, lr=lr, alpha=config.alpha, eps=EPSILON, weight_decay=decay, momentum=config.momentum,
                 centered=False,
             )  # fmt: skip
         else:
             adam(
                 leaves, gradients, state["exp_avg"], state["exp_avg_sq"], [], self._steps, fused=self._fused,
                 decoupled_weight_decay=config.optimizer == "adamw", amsgrad=False, beta1=config.betas[0],
-                beta2=config.betas[1], lr=lr, weight_decay=decay, eps=1e-8, maximize=False,
+                beta2=config.betas[1], lr=lr, weight_decay=decay, eps=EPSILON, maximize=False,
             )  # fmt: skip
         for parameter in parameters:
             parameter.grad = None

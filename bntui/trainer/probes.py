@@ -22,6 +22,7 @@ from bntui.keyframe import (
     DropoutMask,
     LayerMeasures,
 )
+from bntui.scenario.activations import activation
 from bntui.trainer.network import Network, Stage
 from bntui.trainer.normalization import SequenceBatchNorm, StepBatchNorm
 
@@ -29,9 +30,6 @@ Values = NDArray[np.float32]
 
 _SHARES = np.array([0.15, 0.50, 0.85])
 _EDGES = np.arange(HISTOGRAM_BINS + 1)
-
-SATURATION = {"sigmoid": (0.01, 0.99), "tanh": (-0.98, 0.98), "softsign": (-0.98, 0.98)}
-"""Values outside lie within 1 % of the activation's range from one of its ends."""
 
 
 def array(tensor: Tensor) -> NDArray[Any]:
@@ -91,19 +89,23 @@ def _counts(ordered: NDArray[np.float64]) -> CountArray:
     return counts
 
 
-def dead_fraction(activation: str, output: Values, axis: int = 1) -> float:
-    """Share of units, along ``axis``, that give 0 for every sample (and pixel or time step) of the batch; ReLU only."""
-    if activation != "relu":
+def dead_fraction(name: str, output: Values, axis: int = 1) -> float:
+    """Share of units, along ``axis``, that give 0 for every sample (and pixel or time step) of the batch.
+
+    NaN of an activation function whose units do not die.
+    """
+    if not activation(name).dies:
         return float("nan")
     others = tuple(number for number in range(output.ndim) if number != axis % output.ndim)
     return float((output == 0).all(axis=others).mean())
 
 
-def saturated_fraction(activation: str, output: Values) -> float:
-    """Share of values within 1 % of the activation's range from its ends."""
-    if activation not in SATURATION:
+def saturated_fraction(name: str, output: Values) -> float:
+    """Share of values within ``SATURATED_WITHIN`` of the activation's range from its ends; NaN where it has none."""
+    between = activation(name).saturated_outside
+    if between is None:
         return float("nan")
-    low, high = SATURATION[activation]
+    low, high = between
     return float(((output < low) | (output > high)).mean())
 
 

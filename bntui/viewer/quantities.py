@@ -10,11 +10,11 @@ import numpy as np
 
 from bntui.keyframe import COLUMN
 from bntui.recording.history import LayerInfo
+from bntui.scenario.activations import activation
 from bntui.text.language import _
 from bntui.viewer.draw import cells
 from bntui.viewer.view import RunView
 
-BOUNDED: Final = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softsign": (-1.0, 1.0)}
 MAX_ROWS: Final = 256
 """Keyframes that an axis is computed from; of more, every second, fourth, ... one."""
 SPREAD: Final = 3
@@ -53,18 +53,19 @@ def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple
     All runs name them, so that choosing another run moves nothing; the shown ones give the axes.
     """
     activations = {info.activation for run in every for info in run.info.layers} - {"none"}
-    activation = activations.pop() if len(activations) == 1 else _("activation")
+    only = activations.pop() if len(activations) == 1 else ""
+    named = only or _("activation")
     normed = [run for run in every if any(info.norm != "none" for info in run.info.layers)]
     norm_last = bool(normed) and normed[0].info.config["network"].get("norm_position") == "after_activation"
-    before = _("norm") if normed and not norm_last else activation
+    before = _("norm") if normed and not norm_last else named
     mixed = {info.activation == "none" for run in runs for info in run.info.layers} == {False, True}
 
     before_activation = limits(runs, "pre_norm", _active if mixed else _any)
-    after_activation = BOUNDED.get(activation) or limits(runs, "output", _active)
+    after_activation = activation(only).ends or limits(runs, "output", _active)
     raw = limits(runs, "pre_norm", lambda at, info: not _active(at, info)) if mixed else None
     stages = [
         Quantity("pre_norm", _("before {stage}").format(stage=before), _("before"), *before_activation, raw),
-        Quantity("output", _("after {stage}").format(stage=activation), _("after"), *after_activation, None),
+        Quantity("output", _("after {stage}").format(stage=named), _("after"), *after_activation, None),
     ]
     if normed:
         stages.insert(

@@ -1,0 +1,177 @@
+"""Keys and panels are declared once: screen, help and README follow the declaration."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from bntui.viewer import chrome
+from bntui.viewer import lab_keys as keys_module
+from bntui.viewer import panels as panels_package
+from bntui.viewer.app import LabApp
+from bntui.viewer.draw.rows import text, width
+from bntui.viewer.lab_keys import CONTROLS, EVERYTHING, Control, bindings
+from bntui.viewer.layout import HUGE, NARROW, WIDE, layout
+from bntui.viewer.panels import (
+    BY_NAME,
+    FREE,
+    HOMES,
+    PANELS,
+    STRIP,
+    Recorded,
+    declared,
+    ranked,
+    read_by,
+)
+from bntui.viewer.screens.help import lab_keys
+from bntui.viewer.screens.lab import LabScreen
+from tests.sources import ROOT, assigned, copies, sources
+from tests.test_panels import SIZES, VIEWS
+from tools import key_table
+
+# --- keys of the laboratory ---
+
+LIVE = replace(EVERYTHING, live=True)
+
+
+def test_keys_are_bound_where_they_are_declared_and_nowhere_else() -> None:
+    assert list(LabScreen.BINDINGS) == bindings()
+
+
+def test_every_key_does_something_that_the_screen_can_do() -> None:
+    keys = [key for binding in bindings() for key in binding.key.split(",")]
+    assert len(set(keys)) == len(keys), "a key is bound once"
+    for binding in bindings():
+        action = binding.action.partition("(")[0]
+        owner, method = (LabApp, action[4:]) if action.startswith("app.") else (LabScreen, action)
+        assert hasattr(owner, f"action_{method}"), binding
+
+
+def test_every_key_is_told_on_the_help_page() -> None:
+    told = dict(lab_keys(live=True))
+    for control in CONTROLS:
+        assert told[" ".join(control.shown)] == control.help(LIVE) != ""
+    assert {panel.key for panel in PANELS if not panel.key.isdigit()} <= told.keys()
+
+
+def test_the_footer_ranks_its_keys() -> None:
+    labelled = [control for control in CONTROLS if control.label(LIVE)]
+    assert len({control.keys for control in labelled}) == len(labelled)
+    assert len({control.rank for control in labelled}) == len(labelled)
+    row = text(chrome.keys(400, LIVE))
+    assert all(f"{control.keys} {control.label(LIVE)}" in row for control in labelled)
+
+
+def test_a_key_declared_anew_stands_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys_module, "CONTROLS", (*CONTROLS, Control(("F9",), "take off", footer="off", rank=7)))
+    assert ("F9", "take off") in lab_keys(live=False)
+    assert "F9 off" in text(chrome.keys(200, EVERYTHING))
+    assert "| `F9` | take off |" in key_table.table()
+
+
+def test_the_readme_has_the_keys_that_there_are() -> None:
+    page = key_table.README.read_text(encoding="utf-8")
+    assert key_table.with_table(page) == page, "python -m tools.key_table writes them anew"
+
+
+# --- panels ---
+
+EXAMPLE = re.findall(r"```python\n(.*?)```", (ROOT.parent / "docs" / "add-a-panel.md").read_text("utf-8"), re.DOTALL)[0]
+
+
+def test_what_is_read_of_a_panels_source_is_what_its_module_declares() -> None:
+    for panel in PANELS:
+        assert panel == import_module(f"bntui.viewer.panels.{panel.name}").PANEL
+    declaring = {name for name, module in sources() if "PANEL" in assigned(module)}
+    assert declaring == {f"viewer/panels/{panel.name}.py" for panel in PANELS}
+
+
+def test_panels_are_named_in_their_own_modules_alone() -> None:
+    names = {panel.name for panel in PANELS}
+    listing = {name for name in copies(names) if name.startswith("viewer/")}
+    assert listing == set()
+    for name in ("layout", "parts", "chrome", "view_state", "troubles", "lab_keys"):
+        source = (ROOT / "viewer" / f"{name}.py").read_text("utf-8")
+        # a recording has dropout and a scenario has data, too
+        assert {word for word in names - {"data", "dropout"} if f'"{word}"' in source} == set(), name
+
+
+def test_no_two_panels_want_the_same() -> None:
+    assert len({panel.key for panel in PANELS}) == len(PANELS)
+    assert [panel.key for panel in PANELS] == [*"1234567890"[: sum(p.key.isdigit() for p in PANELS)], "c"]
+    assert all(panel.does for panel in PANELS if not panel.key.isdigit())
+    assert [panel for panel in PANELS if panel.strip] == [STRIP]
+    assert {panel.shows for panel in PANELS} == {"", "forward", "backward"}
+    for rows in (WIDE, HUGE, NARROW):
+        assert sorted(place for row in rows for place, _share in row.panels if place) == sorted(HOMES)
+
+
+def test_free_places_go_to_panels_that_have_something_to_show() -> None:
+    assert ranked(())[-3:] == tuple(panel.name for panel in FREE if panel.needs)
+    dropout: Recorded = "dropout"
+    for panel in FREE:
+        if panel.needs:
+            assert ranked((panel.needs,))[0] == panel.name
+        if panel.first_with:
+            assert ranked((dropout, panel.first_with))[0] == panel.name
+            assert ranked((dropout,))[0] != panel.name
+
+
+def test_samples_and_histograms_are_loaded_for_the_panels_that_read_them() -> None:
+    assert read_by(["header", "curves", "strip"]) == frozenset()
+    for panel in PANELS:
+        assert read_by(["header", panel.name]) == set(panel.reads)
+        source = (ROOT / "viewer" / "panels" / f"{panel.name}.py").read_text("utf-8")
+        assert ("view.dataset" in source) == ("dataset" in panel.reads)
+        assert (".histograms" in source) == ("histograms" in panel.reads)
+
+
+def test_the_screen_knows_all_panels_and_imports_none() -> None:
+    script = """
+import json, sys
+import bntui.viewer.screens.lab
+from bntui.viewer.panels import PANELS
+print(json.dumps([panel.name for panel in PANELS if f"bntui.viewer.panels.{panel.name}" in sys.modules]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
+
+
+def test_the_readme_tells_of_every_panel() -> None:
+    page = key_table.README.read_text(encoding="utf-8")
+    assert [panel.name for panel in PANELS if f"**{panel.key} {panel.label}**" not in page] == []
+
+
+def test_the_panel_of_the_docs_is_a_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands there it is found, drawn in every state, and given a place; nothing else has to be written."""
+    (tmp_path / "learning_rate.py").write_text(EXAMPLE, encoding="utf-8")
+    monkeypatch.setattr(panels_package, "__path__", [*panels_package.__path__, str(tmp_path)])
+    panel = declared(EXAMPLE)
+    assert panel is not None
+    assert (panel.name, panel.key, panel.definitions) == ("learning_rate", "g", ("Keyframe.lr",))
+    assert panel.draw(VIEWS["two runs"], 60, 10).title == "Learning rate ── of this step"
+    for view in VIEWS.values():
+        for cells, lines in SIZES:
+            rows = panel.draw(view, cells, lines).rows
+            assert [width(row) for row in rows] == [cells] * lines
+    assert panels_package.in_order([panel, *PANELS])[-1] is panel
+    free = [*ranked(()), panel.name]
+    assert panel.name in layout(160, 48, panel.name, zoomed=False, free=free, guest=panel.name).regions
+
+
+@pytest.mark.parametrize("wrong", ["home=len('x')", "label", "does=_('x')"])
+def test_a_declaration_is_made_of_literals(wrong: str) -> None:
+    with pytest.raises(ValueError, match="malformed"):
+        declared(EXAMPLE.replace('short=N_("Rate")', wrong))
+
+
+def test_a_module_without_a_declaration_is_no_panel() -> None:
+    assert declared("def draw() -> None: ...\n") is None
+    assert "compare_figures" not in BY_NAME
