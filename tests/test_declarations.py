@@ -23,6 +23,7 @@ from bntui.recording.history import Event
 from bntui.recording.sentences import DEAD_BELOW, EVENT_KINDS, EventKind, EventTraits, is_over, traits
 from bntui.scenario import activations
 from bntui.scenario.activations import ACTIVATIONS, SATURATED_WITHIN, Activation, ActivationName, activation
+from bntui.scenario.schema import LayerKind
 from bntui.text import language
 from bntui.trainer import probes
 from bntui.viewer import family_rows, quantities, troubles
@@ -154,6 +155,11 @@ def test_an_activation_declared_anew_is_measured_and_drawn_so(monkeypatch: pytes
 
 def test_an_activation_from_the_future_has_no_ends() -> None:
     assert (activation("swish").ends, activation("swish").dies) == (None, False)
+
+
+def test_layer_kinds_of_the_scenario_are_listed_once() -> None:
+    """Recordings have a table of axes of their own: they know nothing of scenarios."""
+    assert copies(get_args(LayerKind), least=3) == {"scenario/schema.py", "recording/forms.py"}
 
 
 # --- limits ---

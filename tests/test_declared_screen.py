@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bntui.cli import app
 from bntui.viewer import chrome
 from bntui.viewer import lab_keys as keys_module
 from bntui.viewer import panels as panels_package
@@ -105,7 +106,8 @@ def test_panels_are_named_in_their_own_modules_alone() -> None:
 
 def test_no_two_panels_want_the_same() -> None:
     assert len({panel.key for panel in PANELS}) == len(PANELS)
-    assert [panel.key for panel in PANELS] == [*"1234567890"[: sum(p.key.isdigit() for p in PANELS)], "c"]
+    digits = [panel.key for panel in PANELS if panel.key.isdigit()]
+    assert digits == list("1234567890"[: len(digits)])
     assert all(panel.does for panel in PANELS if not panel.key.isdigit())
     assert [panel for panel in PANELS if panel.strip] == [STRIP]
     assert {panel.shows for panel in PANELS} == {"", "forward", "backward"}
@@ -175,3 +177,22 @@ def test_a_declaration_is_made_of_literals(wrong: str) -> None:
 def test_a_module_without_a_declaration_is_no_panel() -> None:
     assert declared("def draw() -> None: ...\n") is None
     assert "compare_figures" not in BY_NAME
+
+
+# --- commands, and the page about additions ---
+
+
+def test_the_readme_has_a_row_for_every_command() -> None:
+    page = key_table.README.read_text(encoding="utf-8")
+    names = [one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands]
+    assert len(names) > 10
+    assert [name for name in names if not re.search(rf"^\| .*`bntui {name}\b", page, re.MULTILINE)] == []
+
+
+def test_the_page_about_additions_names_files_that_there_are() -> None:
+    page = (ROOT.parent / "docs" / "additions.md").read_text("utf-8")
+    now = [row.split("|")[3] for row in page.splitlines() if row.startswith("| **")]
+    assert len(now) == 9
+    named = {name for cell in now for name in re.findall(r"`([a-z_/]+\.py)`", cell)}
+    assert len(named) > 10
+    assert {name for name in named if not (ROOT / name).exists() and not (ROOT.parent / name).exists()} == set()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from bntui.scenario.activations import ActivationName
-from bntui.scenario.schema import ConvLayer, LinearLayer, Network, Norm, RecurrentLayer
+from bntui.scenario.schema import ConvLayer, LayerKind, LinearLayer, Network, Norm, RecurrentLayer
 
 OUTPUT: Final = "output"
 """Name of the output layer, which the data decides and no hidden layer may bear."""
@@ -17,7 +18,7 @@ class Block:
     """One hidden layer: linear, convolution or recurrent, then norm, activation, pooling, dropout."""
 
     name: str
-    type: Literal["linear", "conv", "recurrent"]
+    type: LayerKind
     units: int
     """Units of a linear or recurrent layer, output channels of a convolution."""
     norm: Norm
@@ -55,7 +56,7 @@ def blocks(network: Network) -> tuple[Block, ...]:
         layers = network.layer
     else:
         layers = tuple(LinearLayer(type="linear", units=units) for units in network.hidden or ())
-    count = {"linear": 0, "conv": 0, "recurrent": 0}
+    count: Counter[LayerKind] = Counter()
     made: list[Block] = []
     for layer in layers:
         count[layer.type] += 1

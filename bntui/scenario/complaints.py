@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bntui.scenario.schema import REFUSED, RunConfig
+from bntui.scenario.schema import REFUSED, LayerKind, RunConfig
 from bntui.scenario.toml_lines import KeyPath
 from bntui.text.language import N_, _
 
@@ -131,7 +131,7 @@ def _complaint(detail: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> C
         allowed = re.findall(r"'([^']*)'", context.get("expected") or context.get("expected_tags") or "")
         if kind != "literal_error":
             path, value = (*path, "type"), context.get("tag")
-            allowed = allowed or ["linear", "conv", "recurrent"]
+            allowed = allowed or list(get_args(LayerKind))
         message = _allowed(allowed)
         if kind == "union_tag_not_found":
             message = f"{_(_SENTENCES['missing'])}; {message}"
