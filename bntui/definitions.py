@@ -22,7 +22,7 @@ class Definition:
     """Name of the dataclass."""
     field: str
     name: str
-    """As ``bntui show --json`` spells it, without the layer and the quantity."""
+    """Its name in ``bntui show --json``, without the layer and the quantity; see :class:`bntui.measures.Measure`."""
     text: str
     """In English, Markdown, one paragraph: what is translated.  Empty where the field has no docstring."""
 

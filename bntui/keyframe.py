@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     ByteArray = NDArray[np.uint8]
     BoolArray = NDArray[np.bool_]
 else:
-    # nothing here computes: what only lists recordings, whose tables follow from this module, needs no NumPy
+    # only annotations need these types, and `bntui list` should not wait for NumPy
     FloatArray = SingleArray = IntArray = CountArray = ByteArray = BoolArray = Any
 
 HISTOGRAM_BINS: Final = 32
@@ -263,7 +263,7 @@ class Keyframe:
 
 
 MEASURES: Final = tuple(table(Keyframe))
-"""The declared table: every field of a keyframe and of all that is in it, in the order of their declaration."""
+"""The table of measures: every field of a keyframe and of its parts, in declaration order."""
 
 QUANTITIES: Final = tuple(one.field for one in declarations(LayerMeasures) if one.type is Distribution)
 """What is measured of a layer's values; see :class:`LayerMeasures`."""
@@ -279,9 +279,9 @@ COLUMN_FORMATS: Final = {
     for one in sorted(MEASURES, key=lambda one: one.declared.kept.since)
     if one.declared.kept.place == "layers"
 }
-"""Columns of the table of per-layer scalars, and the format of recordings that each came with.
+"""Columns of the table of per-layer scalars, and the recording format that introduced each.
 
-Older ones come first, so that a recording of an older format has the first columns.
+Sorted by format: a recording of an older format has the first columns.
 """
 
 LAYER_COLUMNS: Final = tuple(COLUMN_FORMATS)

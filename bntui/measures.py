@@ -3,10 +3,11 @@
 A figure is declared once, as a field::
 
     gamma_gradient: Annotated[SingleArray, Kept("block", "affine", "C", since=2)]
-    \"\"\"Gradient of the mini-batch's mean loss with respect to γ, ...\"\"\"
+    "Gradient of the mini-batch's mean loss with respect to γ, ..."
 
-Name and type are the field's, the docstring is the definition, and :class:`Kept` says where a recording keeps it.  From
-the table come the recording's columns and arrays, ``bntui show --json``, the names in the help, and docs/measures.md.
+The field gives its name and type, its docstring is the definition (see :mod:`bntui.definitions`), and :class:`Kept`
+says where a recording keeps it.  The columns and arrays of a recording, ``bntui show --json``, the names in the help
+and the list in docs/measures.md are derived from this table.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Place = Literal["row", "layers", "block", "run", "group"]
 """Where a recording keeps a figure.
 
 ``row``: a column of the table ``keyframe``; ``layers``: a column of the table of per-layer scalars; ``block``: an array
-of the safetensors block; ``run``: with the run, since it never changes; ``group``: each of its members says it.
+of the safetensors block; ``run``: with the run, because it never changes; ``group``: its members are kept one by one.
 """
 
 
@@ -31,13 +32,13 @@ class Kept:
 
     place: Place
     array: str = ""
-    """Its array in the block; fields of the same array are stacked in the order of their declaration."""
+    """Name of its array in the block; fields that share an array are stacked in declaration order."""
     shape: str = ""
-    """Lengths of its axes, such as ``T × C``; alternatives separated by ``or``; empty for a single value."""
+    """Lengths of the axes, such as ``T × C``; alternatives are separated by ``or``; empty for a single value."""
     since: int = 1
-    """The first format of recordings that has it; in older ones it is NaN or missing."""
+    """The recording format that introduced it; it is NaN or missing in older recordings."""
     json: str = ""
-    """Key path in ``bntui show --json`` where it is not the field's name."""
+    """Key path in ``bntui show --json``, if it differs from the field's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,10 @@ class Declared:
     owner: type
     field: str
     type: Any
-    """Its type; of a group, the dataclass of its members."""
+    """Its type; for a group, the dataclass of its members."""
     kept: Kept
     many: bool = False
-    """A group of which there are several, one after another: layers."""
+    """A tuple of groups, such as the layers."""
 
     @property
     def key(self) -> str:
@@ -69,19 +70,19 @@ class Measure:
 
     declared: Declared
     path: tuple[str, ...]
-    """Fields that lead to it from the keyframe on: ``("layers", "input", "mean")``; ``layers`` stands for each one."""
+    """Fields from the keyframe down to it, such as ``("layers", "input", "mean")``; ``layers`` means every layer."""
     json: str
-    """The same path as ``bntui show --json`` spells it."""
+    """The same path in ``bntui show --json``."""
     name: str
-    """How help calls it: as ``json``, without the layer, and without the quantity where each has one."""
+    """Its name in the help: ``json`` without the layer, and without the quantity for figures of every quantity."""
 
 
 @cache
 def declarations(owner: type) -> tuple[Declared, ...]:
-    """The fields of a dataclass in their order.
+    """The fields of a dataclass, in declaration order.
 
     Raises:
-        TypeError: a field is no group of others and does not say where it is kept.
+        TypeError: a field is not a group and has no :class:`Kept`.
     """
     return tuple(_declared(owner, field, hint) for field, hint in get_type_hints(owner, include_extras=True).items())
 
@@ -99,7 +100,7 @@ def _declared(owner: type, field: str, hint: Any) -> Declared:
 def table(
     owner: type, path: tuple[str, ...] = (), json: tuple[str, ...] = (), name: tuple[str, ...] = ()
 ) -> Iterator[Measure]:
-    """A row for every field of a dataclass, each group followed by its members."""
+    """One row per field of a dataclass; a group is followed by its members."""
     fields = declarations(owner)
     of_type = Counter(one.type for one in fields)
     for one in fields:

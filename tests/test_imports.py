@@ -32,6 +32,10 @@ def test_light_commands_load_neither_torch_nor_scikit_learn(arguments: list[str]
     assert not loaded_heavy(command(*arguments))
 
 
+def test_listing_recordings_loads_no_numpy() -> None:
+    assert "numpy" not in command("list")
+
+
 def test_showing_a_keyframe_loads_neither(tmp_path: Path) -> None:
     recording = train(tmp_path, DIGITS).path
     assert not loaded_heavy(command("show", recording))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -19,7 +20,9 @@ from bntui.keyframe import LAYER_COLUMNS, MEASURES, Keyframe
 from bntui.measures import Kept, declarations, table
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.reader import Reader
+from tests.fuzz.recording_seeds import as_format_2
 from tests.test_session import train
+from tools.list_measures import PAGE, written
 
 FORMAT_1 = Path(__file__).parent / "data" / "format-1.bntui"
 MOONS = """
@@ -74,10 +77,13 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {name: train(tmp_path_factory.mktemp(name), text) for name, text in SCENARIOS.items()}
     for reader in made.values():
         reader.close()
-    return {"format 1": FORMAT_1, **{name: reader.path for name, reader in made.items()}}
+    paths = {name: reader.path for name, reader in made.items()}
+    format_2 = paths["moons"].with_name("format-2.bntui")
+    as_format_2(paths["moons"].read_bytes(), format_2)
+    return {"format 1": FORMAT_1, "format 2": format_2, **paths}
 
 
-KINDS = ("format 1", *SCENARIOS)
+KINDS = ("format 1", "format 2", *SCENARIOS)
 
 
 def shown(capsys: pytest.CaptureFixture[str], path: Path, run: int, epoch: float) -> dict[str, Any]:
@@ -293,6 +299,29 @@ def test_what_came_later_is_missing_in_an_older_recording_and_nothing_else_is() 
 
 
 # --- declaring a figure ---
+
+
+def test_the_page_lists_every_figure(recordings: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Run ``python -m tools.list_measures`` if it does not."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert written(page) == page
+    for path in keys(shown(capsys, recordings["moons"], 0, 1)):
+        quantity = re.sub(r"\.(input|pre_norm|normalized|output)\.", ".{quantity}.", path)
+        if quantity not in ("run", "epoch_end", "task", "classes", "predictions.grid"):
+            assert f"| `{quantity}` |" in page
+        else:
+            assert f"`{quantity}`" in page
+
+
+def keys(record: Any, path: str = "") -> Iterator[str]:
+    """Key paths of all that is no object, nor a list of objects."""
+    if isinstance(record, dict):
+        for key, value in record.items():
+            yield from keys(value, f"{path}.{key}" if path else key)
+    elif isinstance(record, list) and isinstance(record[0], dict):
+        yield from keys(record[0], f"{path}[]")
+    else:
+        yield path
 
 
 @dataclass

@@ -62,7 +62,7 @@ def find_keyframe(reader: Reader, run: int, epoch: float | None) -> Keyframe:
 
 
 def as_json(reader: Reader, frame: Keyframe) -> str:
-    """One keyframe as a JSON object: every figure that is recorded of it, and what it takes to read them."""
+    """One keyframe as a JSON object: every recorded figure, and the context needed to read them."""
     history = reader.history(frame.run)
     record = {
         "run": reader.runs[frame.run].name,
@@ -77,7 +77,7 @@ def as_json(reader: Reader, frame: Keyframe) -> str:
 
 
 def record_of(part: Any) -> Any:
-    """A keyframe, or a part of it, with the names that the table of measures gives to its figures."""
+    """A keyframe, or a part of one, as a JSON object with the key paths of the table of measures."""
     if isinstance(part, tuple):
         return [record_of(one) for one in part]
     if not is_dataclass(part) or isinstance(part, type):

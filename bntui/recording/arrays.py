@@ -31,9 +31,9 @@ BATCH_NORM: Final[Mapping[str, tuple[Declared, ...]]] = {
     name: tuple(one for one in declarations(BatchNorm) if one.kept.array == name)
     for name in dict.fromkeys(one.kept.array for one in declarations(BatchNorm))
 }
-"""Arrays of a layer's batch normalization, and the figures that are stacked in each."""
+"""Arrays of a layer's batch normalization, and the figures stacked in each."""
 OLDEST_VECTORS: Final = sum(one.kept.shape != "" and one.kept.since == 1 for one in declarations(BatchNorm))
-"""Figures per feature that format 1 had, all in one array ``batch_norm``."""
+"""Per-feature figures of format 1, which kept them all in one array, ``batch_norm``."""
 POINTS: Final = 4096
 """On one axis of the grid of predictions."""
 AXES: Final = 5

@@ -48,12 +48,12 @@ HEADER: Final = Table({}, {"__metadata__": Table(other=Text(LONGEST_HEADER))}, P
 
 ROW: Final = tuple(one for one in MEASURES if one.declared.kept.place == "row")
 ABSENT: Final[Mapping[type, Any]] = {float: math.nan, int: 0, bool: False, str: ""}
-"""What a column of the row holds where a run has no such figure, by its type."""
+"""What a column of each type holds in a run without that figure."""
 PARTS: Final[Mapping[str, Mapping[str, int]]] = {
     part: {name.rpartition(".")[2]: at for name, at in COLUMN.items() if name.rpartition(".")[0] == part}
     for part in dict.fromkeys(name.rpartition(".")[0] for name in COLUMN)
 }
-"""Parts of a layer, such as ``input``, and the columns of their figures; the layer's own figures by an empty name."""
+"""Columns of the figures of each part of a layer, such as ``input``; the empty name is the layer itself."""
 
 
 def pack_arrays(arrays: Arrays, metadata: Mapping[str, str] | None = None) -> bytes:
@@ -127,7 +127,7 @@ def _cell(value: Any) -> Any:
 
 
 def row_figures(row: sqlite3.Row, owner: type) -> dict[str, Any]:
-    """The fields of a keyframe, or of its early stopping, that are columns of its row; text is made harmless."""
+    """The fields of a keyframe, or of its early stopping, that are columns of its row; text is cleaned."""
     return {one.field: _read(row[one.field], one.type) for one in declarations(owner) if one.kept.place == "row"}
 
 
@@ -233,7 +233,7 @@ def unpack_keyframe(
 def _batch_norm(arrays: Arrays, number: int) -> BatchNorm:
     figures: dict[str, Any] = {}
     oldest = arrays.get(f"{number}.batch_norm")
-    if oldest is not None:  # format 1: all vectors in one array; those that it did not have yet are NaN
+    if oldest is not None:  # format 1 has all its vectors in one array; newer figures are NaN
         vectors = iter(oldest)
         unknown = np.full_like(oldest[0], np.nan)
         for one in declarations(BatchNorm):

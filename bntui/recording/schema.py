@@ -22,13 +22,13 @@ MOST_OBJECTS: Final = 100
 """Of a schema that are looked at: a recording has a dozen."""
 
 PLACE: Final = ("run", "step", "epoch", "epoch_end")
-"""Columns of the table ``keyframe`` that say which keyframe a row is."""
+"""Columns of the table ``keyframe`` that identify a row."""
 FIGURES: Final[Mapping[str, type]] = {
     one.declared.field: one.declared.type
     for one in MEASURES
     if one.declared.kept.place == "row" and one.declared.field not in PLACE
 }
-"""Columns of the table ``keyframe`` that hold what was measured, and the types that they have in a keyframe."""
+"""Columns of the table ``keyframe`` that hold measures, and their types in a keyframe."""
 SCALARS: Final = (*PLACE, *FIGURES)
 """Columns of the table ``keyframe`` beside its arrays.  SQLite has no NaN: it is stored as NULL."""
 _SQL: Final[Mapping[type, str]] = {float: "REAL", int: "INTEGER", bool: "INTEGER", str: "TEXT"}

@@ -19,7 +19,7 @@ LONG: Final = Text(4_000_000)
 """A text that holds JSON or a scenario."""
 DIGEST: Final = Block(64)
 KINDS: Final[Mapping[type, Kind]] = {float: Maybe(Number()), int: Whole(), bool: Whole(0, 1), str: Text()}
-"""What a column may hold, by the type of its figure: NULL is NaN, and what diverged is infinite."""
+"""What a column of each type may hold: NULL is NaN, and a diverged run has infinite values."""
 RUN: Final = Whole(0, MOST_RUNS - 1)
 ID: Final = Whole(1, LARGEST)
 
@@ -33,7 +33,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "keyframe": {
         "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "epoch_end": Whole(0, 1),
         **{name: KINDS[kind] for name, kind in FIGURES.items()},
-        "lr": Maybe(FINITE),  # is set, not measured
+        "lr": Maybe(FINITE),  # set, not measured
         "layers": Maybe(Block()), "digest": DIGEST,
     },
     "measures": {"id": ID, "block": Block()},
