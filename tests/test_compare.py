@@ -204,6 +204,13 @@ def test_a_layer_of_one_network_alone_stands_there() -> None:
     assert line.split()[2:] == ["—", "7.5000", "—"]
 
 
+@pytest.mark.parametrize(("other", "loud"), [(0.51, False), (0.5, True), (0.1, True)])
+def test_figures_are_bold_from_half_the_larger_one_on(other: float, loud: bool) -> None:
+    figure, form = Figure("norm", "size", 1.0, other), compare._Form(12, False, 0, False)
+    drawn = compare._line(figure, (run_view(), run_view(1)), form)
+    assert ["bold" in span.style for span in drawn] == [loud] * 3
+
+
 def test_regression_has_no_accuracy() -> None:
     names = [figure.name for figure in sections(frame_of(run_view()), frame_of(run_view(1)), "regression")[0].figures]
     assert "validation R²" in names

@@ -279,6 +279,19 @@ def test_accuracy_is_drawn_where_there_is_room_and_is_r2_in_regression() -> None
     assert "%" not in "".join(words)
 
 
+@pytest.mark.parametrize(
+    ("lowest", "expected"), [(-50.0, -1.0), (-1.0, -1.0), (-0.3, -0.5), (0.3, 0.0), (0.9, 0.75), (0.99, 0.75)]
+)
+def test_the_axis_of_r2_reaches_from_minus_1_at_most_and_three_quarters_at_least(
+    lowest: float, expected: float
+) -> None:
+    run = run_view()
+    course = np.linspace(lowest, 1.0, len(run.history))
+    run = replace(run, history=replace(run.history, train_accuracy=course, val_accuracy=course))
+    axes = curves._Axes("R²", "epoch", 60.0, False, 4)
+    assert curves._accuracy([run], "regression", axes, 80, 12).y_limits == (expected, 1.0)
+
+
 def test_no_data_says_what_fills_it() -> None:
     assert "first keyframe" in " ".join(lines(curves.draw(view(run_view(keyframes=0)), 60, 10)))
 

@@ -19,7 +19,7 @@ from bntui.recording import histograms
 from bntui.recording.histograms import MOST, Histograms
 from bntui.recording.reader import Reader
 from bntui.recording.writer import Writer
-from bntui.viewer import view_state
+from bntui.viewer import quantities, view_state
 from bntui.viewer.draw.heat import rebinned, stippled
 from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import distributions
@@ -308,3 +308,19 @@ def test_a_view_without_histograms_says_why() -> None:
     bare = replace(run_view(keyframes=0), histograms=None)
     drawn = lines(view(bare), 60, 8)
     assert "No keyframe here yet." in drawn[0]
+
+
+@pytest.mark.parametrize(
+    ("reaches", "far"),
+    [([1.0, 100.0], False), ([1.0, 101.0], True), ([0.0, 2.0, 150.0], False), ([7.0], False), ([0.0, 5.0], False)],
+)
+def test_runs_have_axes_of_their_own_where_one_reaches_a_hundred_times_further(reaches: list[float], far: bool) -> None:
+    assert quantities._far(reaches) == far
+
+
+@pytest.mark.parametrize(
+    ("keyframes", "stride"), [(0, 1), (1, 1), (256, 1), (257, 2), (512, 2), (513, 4), (1024, 4), (1025, 8)]
+)
+def test_an_axis_is_computed_from_256_keyframes_at_most(keyframes: int, stride: int) -> None:
+    assert quantities._stride(keyframes) == stride
+    assert len(range(0, keyframes, stride)) <= quantities.MAX_ROWS

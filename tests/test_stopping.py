@@ -80,6 +80,15 @@ def test_the_gauge_warns_by_colour_and_sign() -> None:
     assert style(26) == {"warn"}
 
 
+@pytest.mark.parametrize(
+    ("wait", "patience", "warns"),
+    [(6, 10, True), (3, 5, True), (5, 10, False), (59, 100, False), (60, 100, True), (0, 0, False), (1, 0, True)],
+)
+def test_the_gauge_warns_from_the_very_share_on(wait: int, patience: int, warns: bool) -> None:
+    numbers = stopping._gauge(wait, patience, 60)[-1]
+    assert (numbers.style, numbers.text[-1]) == (("warn", "!") if warns else ("text", " "))
+
+
 def test_long_patience_is_a_bar_with_numbers() -> None:
     run = run_view(keyframes=30, norm=True, patience=40)
     wait = 29 - int(np.argmin(run.history.val_loss))

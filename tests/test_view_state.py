@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bntui.errors import RecordingError
+from bntui.recording.history import Event, StepHistory
 from bntui.viewer import view_state
-from bntui.viewer.view_state import ViewState
+from bntui.viewer.view_state import Recording, ViewState
 from tests import factory
 from tests.fakes import FakeReader
 
@@ -112,3 +117,167 @@ def test_a_history_is_made_once_for_all_views_of_a_snapshot() -> None:
     first = view_state.build_view(recorded, ViewState())
     second = view_state.build_view(recorded, ViewState(cursor=3))
     assert first.runs[0].history is second.runs[0].history
+
+
+def test_a_recording_opens_at_its_head_with_two_runs_side_by_side() -> None:
+    opened = view_state.opening(cast(Recording, FakeReader()))
+    assert opened == view_state.first(2)
+    assert opened == ViewState(
+        cursor=0.0, unit="epoch", following=True, selected=0, pinned=1, leader=None, log_axis=True, focused="curves",
+        zoomed=False, feature=0, guest="",
+    )  # fmt: skip
+    assert view_state.first(1).pinned is None
+    assert view_state.first(5, 3).pinned == 3
+
+
+def test_several_recordings_open_one_beside_the_other() -> None:
+    paths = [Path("/a b.bntui"), Path("/c.bntui")]
+    several: Any = SimpleNamespace(paths=paths, runs=(0, 1, 2), opposite=2)
+    alone: Any = SimpleNamespace(path=paths[0], runs=(0, 1))
+    assert (view_state.compared(several), view_state.compared(alone)) == (True, False)
+    assert (view_state.opening(several).pinned, view_state.opening(alone).pinned) == (2, 1)
+    assert view_state.again(several) == "bntui compare '/a b.bntui' /c.bntui"
+    assert view_state.again(alone) == "bntui replay '/a b.bntui'"
+
+
+@pytest.mark.parametrize(
+    ("cursor", "by", "expected"),
+    [(2.0, 0, 2.0), (2.5, 0, 2.0), (2.5, -1, 2.0), (2.5, 1, 3.0), (2.0, -1, 1.0), (2.0, 1, 3.0), (2.0, -2, 0.0),
+     (2 + 1e-12, -1, 1.0), (2 - 1e-12, 1, 3.0), (0.0, -1, 0.0), (4.0, 1, 4.0)],
+)  # fmt: skip
+def test_a_cursor_walks_from_where_it_stands(cursor: float, by: int, expected: float) -> None:
+    assert view_state.walk(ViewState(cursor=cursor), np.arange(5.0), by).cursor == expected
+
+
+def test_without_runs_there_are_no_stops() -> None:
+    assert view_state.frames([]).tolist() == []
+    assert view_state.seek(ViewState(cursor=2.0), np.empty(0), 1.0) == ViewState(cursor=2.0)
+    assert view_state.end(ViewState(following=False), np.empty(0)).following
+
+
+def test_a_cursor_that_follows_stays_at_the_head_of_the_run_that_leads() -> None:
+    short, long = factory.run_view(0, keyframes=4), factory.run_view(1, keyframes=9)
+    histories, stops = [short.history, long.history], np.arange(9.0)
+    state = view_state.lead(ViewState(selected=1, following=False), 0, 1)
+    assert (state.selected, state.pinned, state.leader, state.following) == (0, 1, 0, True)
+    assert view_state.grown(state, stops, histories).cursor == 3
+    assert view_state.grown(replace(state, leader=1), stops, histories).cursor == 8
+    assert view_state.grown(replace(state, leader=2), stops, histories).cursor == 8  # not recorded yet
+    assert view_state.grown(replace(state, leader=None), stops, histories).cursor == 8
+    assert view_state.walk(state, stops, -1).leader is None
+
+
+def test_runs_are_selected_forwards_and_backwards() -> None:
+    forwards = view_state.select(ViewState(selected=0, pinned=None), 3)
+    assert (forwards.selected, forwards.pinned) == (1, None)
+    assert view_state.select(ViewState(selected=0, pinned=1), 3, -1).selected == 2
+    assert view_state.select(ViewState(selected=0, pinned=1), 3, -1).pinned == 1
+    assert view_state.select(ViewState(selected=0, pinned=0), 1).pinned is None
+
+
+def test_a_pin_that_is_no_other_run_gives_way_to_the_next_one() -> None:
+    assert view_state.pin(ViewState(selected=1, pinned=7), 3).pinned == 2
+
+
+def test_only_a_panel_without_a_place_becomes_a_guest() -> None:
+    state = ViewState(guest="drift")
+    assert view_state.focus(state, "curves") == replace(state, focused="curves")
+    guest = view_state.focus(state, "jury", there=False)
+    assert (guest.focused, guest.guest) == ("jury", "jury")
+
+
+def free(*runs: Any, **reader: Any) -> tuple[str, ...]:
+    fake = FakeReader(*runs)
+    for name, value in reader.items():
+        setattr(fake, name, value)
+    return view_state.free_panels(view_state.snapshot(fake))
+
+
+def test_free_places_go_to_what_has_something_to_show() -> None:
+    plain = factory.run_view(patience=None)
+    assert free(plain) == view_state.ranked(dropout=False, stopping=False, predictions=False)
+    assert free(factory.run_view(dropout=0.2, patience=None)) == view_state.ranked(
+        dropout=True, stopping=False, predictions=False
+    )
+    assert free(factory.run_view(patience=3)) == view_state.ranked(dropout=False, stopping=True, predictions=False)
+    assert free(plain, paths=[1])[0] == "compare"
+
+
+def test_predictions_are_looked_for_in_the_first_keyframe_there_is() -> None:
+    with_points = view_state.ranked(dropout=False, stopping=False, predictions=True)
+    without = view_state.ranked(dropout=False, stopping=False, predictions=False)
+    assert with_points != without
+
+    def predicting(has_frame: list[bool], first: int, *, damaged: bool = False) -> tuple[str, ...]:
+        run = factory.run_view(keyframes=4, patience=None)
+        run = replace(run, history=replace(run.history, has_frame=np.array(has_frame)))
+        fake = FakeReader(run)
+
+        def keyframe(_run: int, row: int) -> Any:
+            if damaged:
+                raise RecordingError("damaged")
+            return SimpleNamespace(predictions="points" if row == first else None)
+
+        fake.keyframe = keyframe  # type: ignore[method-assign]
+        return view_state.free_panels(view_state.snapshot(fake))
+
+    assert predicting([True] * 4, 0) == with_points
+    assert predicting([False, False, True, True], 2) == with_points
+    assert predicting([False, False, True, True], 0) == without
+    assert predicting([False] * 4, 0) == without
+    assert predicting([True] * 4, 0, damaged=True) == without
+
+
+@pytest.mark.parametrize(
+    ("kinds", "unfinished"),
+    [
+        (["finished", "finished"], False), (["finished", "stopped_early"], False), (["finished", "diverged"], False),
+        (["finished", "interrupted"], True), (["", ""], True), (["", "finished"], True),
+    ],
+)  # fmt: skip
+def test_a_trainer_could_go_on_while_a_run_is_not_over(kinds: list[str], unfinished: bool) -> None:
+    runs = [factory.run_view(number) for number in range(2)]
+    events = [(Event(n, 0, 0.0, "resumed", ""), Event(n, 1, 1.0, kind, "")) for n, kind in enumerate(kinds)]
+    fake = FakeReader(*(replace(run, events=found) for run, found in zip(runs, events, strict=True)))
+    assert view_state.unfinished(view_state.snapshot(fake)) is unfinished
+
+
+def test_another_unit_keeps_the_keyframe_under_the_cursor() -> None:
+    slow, fast = factory.run_view(0, keyframes=4), factory.run_view(1, keyframes=9)
+    late = replace(slow, history=replace(slow.history, epoch=slow.history.epoch + 2))  # nothing before epoch 2
+    recorded = view_state.snapshot(FakeReader(late, fast))
+    steps = view_state.recounted(recorded, "step")
+    assert (steps.unit, {type(history) for history in steps.histories}) == ("step", {StepHistory})
+    assert steps.stops.tolist() == sorted({*slow.history.step.tolist(), *fast.history.step.tolist()})
+    state = ViewState(cursor=3.0, following=False, selected=0)
+    moved = view_state.count_by(state, recorded, "step")
+    assert (moved.unit, moved.cursor) == ("step", slow.history.step[1])
+    assert view_state.count_by(replace(state, selected=1), recorded, "step").cursor == fast.history.step[3]
+    early = view_state.count_by(replace(state, cursor=0.0), recorded, "step")  # the selected run has nothing yet
+    assert early.cursor == fast.history.step[0]
+    assert view_state.count_by(replace(state, cursor=-1.0), recorded, "step").cursor == 0
+    at_first = view_state.count_by(replace(state, cursor=2.0), recorded, "step")
+    assert at_first.cursor == slow.history.step[0]
+    following = view_state.count_by(ViewState(cursor=8.0, following=True), recorded, "step")
+    assert (following.unit, following.cursor) == ("step", fast.history.step[-1])
+    leading = view_state.count_by(ViewState(cursor=5.0, following=True, leader=0), recorded, "step")
+    assert leading.cursor == slow.history.step[-1]
+
+
+def test_a_view_has_samples_and_histograms_only_where_a_panel_shows_them() -> None:
+    fake: Any = FakeReader(*(factory.run_view(number) for number in range(3)))
+    kind = type("Sampled", (FakeReader,), {"dataset": "samples", "mixed": True})
+    fake.__class__ = kind
+    recorded = view_state.snapshot(fake)
+    state = ViewState(cursor=0.0, selected=0, pinned=2, log_axis=False, feature=3)
+    plain = view_state.build_view(recorded, state)
+    assert (plain.dataset, plain.mixed) == (None, False)
+    assert [run.histograms for run in plain.runs] == [None] * 3
+    assert [run.row for run in plain.runs] == [0, 0, 0]
+    assert all(run.frame is not None for run in plain.runs)
+    assert (plain.log_axis, plain.feature, plain.selected, plain.pinned) == (False, 3, 0, 2)
+    full = view_state.build_view(recorded, state, dataset=True, histograms=True)
+    assert (full.dataset, full.mixed) == ("samples", True)
+    assert [run.histograms is not None for run in full.runs] == [True, False, True]
+    fake.__class__ = type("Unmixed", (FakeReader,), {"dataset": "samples"})
+    assert view_state.build_view(recorded, state, dataset=True).mixed is False
