@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bntui.errors import RecordingError
 from bntui.recording.history import Event, StepHistory
 from bntui.viewer import view_state
+from bntui.viewer.panels import ranked
 from bntui.viewer.view_state import Recording, ViewState
 from tests import factory
 from tests.fakes import FakeReader
@@ -131,13 +132,9 @@ def test_a_recording_opens_at_its_head_with_two_runs_side_by_side() -> None:
 
 
 def test_several_recordings_open_one_beside_the_other() -> None:
-    paths = [Path("/a b.bntui"), Path("/c.bntui")]
-    several: Any = SimpleNamespace(paths=paths, runs=(0, 1, 2), opposite=2)
-    alone: Any = SimpleNamespace(path=paths[0], runs=(0, 1))
-    assert (view_state.compared(several), view_state.compared(alone)) == (True, False)
+    several: Any = SimpleNamespace(runs=(0, 1, 2), opposite=2)
+    alone: Any = SimpleNamespace(runs=(0, 1), opposite=1)
     assert (view_state.opening(several).pinned, view_state.opening(alone).pinned) == (2, 1)
-    assert view_state.again(several) == "bntui compare '/a b.bntui' /c.bntui"
-    assert view_state.again(alone) == "bntui replay '/a b.bntui'"
 
 
 @pytest.mark.parametrize(
@@ -195,17 +192,15 @@ def free(*runs: Any, **reader: Any) -> tuple[str, ...]:
 
 def test_free_places_go_to_what_has_something_to_show() -> None:
     plain = factory.run_view(patience=None)
-    assert free(plain) == view_state.ranked(dropout=False, stopping=False, predictions=False)
-    assert free(factory.run_view(dropout=0.2, patience=None)) == view_state.ranked(
-        dropout=True, stopping=False, predictions=False
-    )
-    assert free(factory.run_view(patience=3)) == view_state.ranked(dropout=False, stopping=True, predictions=False)
-    assert free(plain, paths=[1])[0] == "compare"
+    assert free(plain) == ranked([])
+    assert free(factory.run_view(dropout=0.2, patience=None)) == ranked(["dropout"])
+    assert free(factory.run_view(patience=3)) == ranked(["early stopping"])
+    assert free(plain, paths=(Path("/a"), Path("/b")))[0] == "compare"
 
 
 def test_predictions_are_looked_for_in_the_first_keyframe_there_is() -> None:
-    with_points = view_state.ranked(dropout=False, stopping=False, predictions=True)
-    without = view_state.ranked(dropout=False, stopping=False, predictions=False)
+    with_points = ranked(["predictions"])
+    without = ranked([])
     assert with_points != without
 
     def predicting(has_frame: list[bool], first: int, *, damaged: bool = False) -> tuple[str, ...]:
@@ -218,7 +213,7 @@ def test_predictions_are_looked_for_in_the_first_keyframe_there_is() -> None:
                 raise RecordingError("damaged")
             return SimpleNamespace(predictions="points" if row == first else None)
 
-        fake.keyframe = keyframe  # type: ignore[method-assign]
+        setattr(fake, "keyframe", keyframe)  # noqa: B010 - only what is looked at
         return view_state.free_panels(view_state.snapshot(fake))
 
     assert predicting([True] * 4, 0) == with_points
@@ -266,8 +261,8 @@ def test_another_unit_keeps_the_keyframe_under_the_cursor() -> None:
 
 def test_a_view_has_samples_and_histograms_only_where_a_panel_shows_them() -> None:
     fake: Any = FakeReader(*(factory.run_view(number) for number in range(3)))
-    kind = type("Sampled", (FakeReader,), {"dataset": "samples", "mixed": True})
-    fake.__class__ = kind
+    fake.__class__ = type("Sampled", (FakeReader,), {"dataset": "samples"})
+    fake.mixed = True
     recorded = view_state.snapshot(fake)
     state = ViewState(cursor=0.0, selected=0, pinned=2, log_axis=False, feature=3)
     plain = view_state.build_view(recorded, state)
@@ -277,7 +272,8 @@ def test_a_view_has_samples_and_histograms_only_where_a_panel_shows_them() -> No
     assert all(run.frame is not None for run in plain.runs)
     assert (plain.log_axis, plain.feature, plain.selected, plain.pinned) == (False, 3, 0, 2)
     full = view_state.build_view(recorded, state, dataset=True, histograms=True)
-    assert (full.dataset, full.mixed) == ("samples", True)
+    assert full.dataset == cast("Any", "samples")
+    assert full.mixed
     assert [run.histograms is not None for run in full.runs] == [True, False, True]
-    fake.__class__ = type("Unmixed", (FakeReader,), {"dataset": "samples"})
+    fake.mixed = False
     assert view_state.build_view(recorded, state, dataset=True).mixed is False
