@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -13,10 +13,6 @@ from bntui.recording.sentences import said
 
 Unit = Literal["epoch", "step"]
 """What a cursor counts in; with other batch sizes the same epoch is another step."""
-
-
-ENDINGS: Final = ("finished", "stopped_early", "diverged")
-"""Kinds of events after which a run is over; one without is interrupted, or being trained."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from bntui.viewer.layout import TIMELINE, Layout, layout, parts_of
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.opening import in_background
 from bntui.viewer.palette import SpokenScreen
-from bntui.viewer.panels import BY_NAME
+from bntui.viewer.panels import BY_NAME, STRIP, read_by
 from bntui.viewer.screens.lab_trainer import TrainerControl
 from bntui.viewer.screens.notices import Notices
 from bntui.viewer.terminal.image import Part
@@ -146,12 +146,13 @@ class LabScreen(SpokenScreen[None]):
         if not regions:
             self._message.show(chrome.too_small(width, height), width)
             return
+        reads = read_by(regions)
         try:
             self.view = view_state.build_view(
                 self._recorded,
                 self.view_state,
-                dataset="data" in regions,
-                histograms="distributions" in regions,
+                dataset="dataset" in reads,
+                histograms="histograms" in reads,
             )
         except RecordingError as error:
             self._complain(error)
@@ -321,7 +322,7 @@ class LabScreen(SpokenScreen[None]):
         self.change(view_state.end(self.view_state, self._recorded.stops))
 
     def action_focus_panel(self, panel: str) -> None:
-        there = panel == "timeline" or panel in self._layout().regions
+        there = panel == STRIP.name or panel in self._layout().regions
         self.change(view_state.focus(self.view_state, panel, there=there))
 
     def action_zoom(self) -> None:
@@ -378,7 +379,7 @@ class LabScreen(SpokenScreen[None]):
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:
         name = message.widget.name
-        if name in (TIMELINE, "timeline") and self.view is not None:
+        if name in (TIMELINE, STRIP.name) and self.view is not None:
             from bntui.viewer.panels.timeline import place_at
 
             place = place_at(self.view, message.widget.size.width - 2, message.x - 1)
