@@ -268,7 +268,7 @@ MEASURES: Final = tuple(table(Keyframe))
 QUANTITIES: Final = tuple(one.field for one in declarations(LayerMeasures) if one.type is Distribution)
 """What is measured of a layer's values; see :class:`LayerMeasures`."""
 
-STATISTICS: Final = tuple(one.field for one in declarations(Distribution) if one.kept == LAYERS)
+STATISTICS: Final = tuple(one.field for one in declarations(Distribution) if one.kept.place == "layers")
 """What is measured of each quantity; see :class:`Distribution`."""
 
 UNIT_STATISTICS: Final = tuple(one.field for one in declarations(LayerMeasures) if one.field.startswith("unit_"))

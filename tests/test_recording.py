@@ -243,12 +243,31 @@ def test_a_block_that_is_no_safetensors_is_damage_whatever_its_digest_says(path:
 def test_text_of_a_strangers_recording_cannot_command_the_terminal(path: Path) -> None:
     writer = Writer.create(path, META | {"title": "\x1b]0;owned\x07\x1b[2Ja title"})
     writer.add_run(dataclasses.replace(INFO, name="run\x1b[1m"), b"", 1e6)
-    writer.commit(FRAME, epoch_end=True, events=[Event(0, 1, 1.0, "diverged", "\x1b[2Jgone")])
+    assert FRAME.early_stopping is not None
+    early = dataclasses.replace(FRAME.early_stopping, reason="\x1b[2Jno reason")
+    frame = dataclasses.replace(FRAME, early_stopping=early, weights_digest="\x1b[31m0")
+    writer.commit(frame, epoch_end=True, events=[Event(0, 1, 1.0, "diverged", "\x1b[2Jgone")])
     reader = Reader(path)
     shown = [reader.title, reader.runs[0].name, reader.events(0)[0].message, entry(path).title, *entry(path).runs]
+    read = reader.keyframe(0, 0)
+    assert read.early_stopping is not None
+    shown += [read.early_stopping.reason, read.weights_digest]
     reader.close()
     writer.close()
     assert all(text.isprintable() for text in shown)
+
+
+@pytest.mark.parametrize("column", ["lr", "wait", "stopped", "best", "reason"])
+def test_a_cell_that_cannot_be_its_figure_is_named(path: Path, column: str) -> None:
+    """Losses may be infinite, a learning rate may not."""
+    writer = begin(path)
+    writer.commit(dataclasses.replace(FRAME, val_loss=float("inf")), epoch_end=True)
+    writer.close()
+    assert np.isinf(Reader(path).history(0).val_loss[0])
+    with sqlite3.connect(path) as db:
+        db.execute(f"UPDATE keyframe SET {column} = ?", ({"lr": float("inf"), "stopped": 2}.get(column, b"x"),))
+    with pytest.raises(RecordingError, match=f"{column} in the table keyframe"):
+        Reader(path)
 
 
 @pytest.mark.parametrize("damage", ["DROP TABLE keyframe", "DELETE FROM meta", "UPDATE run SET layers = '{'"])
