@@ -85,6 +85,13 @@ def test_evidence_is_due_every_stride(stride: int) -> None:
     assert [number for number in range(17) if thinning.due(number)] == list(range(0, 17, stride))
 
 
+def test_a_resumed_writer_drops_neither_the_first_nor_an_events() -> None:
+    rows = [(FIRST_ROW + number, 7 * number) for number in range(4)]
+    thinning = Thinning.resumed(40.0, 1, rows, dict.fromkeys(dict(rows), 10), {7})
+    filled(thinning, [10] * 20)
+    assert kept(thinning) == [0, 1, 8, 16]
+
+
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(0, 59), st.integers(0, 400), st.data())
 def test_a_resumed_writer_thins_as_one_that_went_on(
     sizes: list[int], left_at: int, budget: int, data: st.DataObject
