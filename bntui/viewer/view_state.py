@@ -114,8 +114,6 @@ def frames(histories: Sequence[RunHistory]) -> FloatArray:
 
 def walk(state: ViewState, stops: FloatArray, by: int) -> ViewState:
     """``by`` keyframes to the right (left if negative); walking onto the head follows it again."""
-    if not len(stops):
-        return state
     if by < 0:
         left = int(np.searchsorted(stops, state.cursor - SAME))
         at = left + by
