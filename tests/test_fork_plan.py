@@ -19,6 +19,7 @@ from bntui.scenario.fork_plan import ForkPlan, State, expected_state, kept_state
 from bntui.scenario.gallery import scenarios
 from bntui.scenario.load import Override, load, parse, parse_override
 from bntui.scenario.schema import RunConfig
+from bntui.scenario.state_shapes import state_shapes
 from bntui.scenario.structure import Shape, as_sequence
 from bntui.trainer.early_stopping import Patience
 from bntui.trainer.fork_transfer import take_over
@@ -304,6 +305,11 @@ def test_names_and_shapes_are_those_of_the_real_networks(change: str) -> None:
         except ScenarioError:
             continue
         theirs, own = torch_state(before, shape), torch_state(after, shape)
+        predicted = state_shapes(after, shape)
+        assert predicted is not None, name
+        # the data decides the number of outputs, which no configuration tells
+        hidden = {key: sides[1:] if key.startswith("output.") else sides for key, sides in own.items()}
+        assert {key: sides[1:] if key.startswith("output.") else sides for key, sides in predicted.items()} == hidden
         expected = tuple(key for key, sides in own.items() if theirs.get(key) == sides)
         found = expected_state(before, after, shape)
         assert found is not None, name
