@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bntui.insight.verdicts import NAMES, gradient_verdict, verdict_changes
+from bntui.insight.verdicts import NAMES, gradient_verdict, verdict_changes, verdict_of
 from bntui.keyframe import COLUMN, LAYER_COLUMNS
 from bntui.recording.history import RunHistory
 from tests.factory import run_view
@@ -51,6 +51,48 @@ def test_sentences_name_the_number_and_the_limit() -> None:
     assert gradient_verdict([1e5, 0.1]).limit == 1e3
     assert gradient_verdict([0.0, 0.0]).sentence == "all gradients are zero: nothing is learned there"
     assert gradient_verdict([1.0, INF, NAN]).sentence == "the gradient of layer 2 is infinite"
+
+
+@pytest.mark.parametrize(
+    ("norms", "asked", "inputs", "sentence"),
+    [
+        (
+            [0.5, 1.0],
+            NAN,
+            NAN,
+            "the first layer's gradient is 5.0e-01 times the last layer's: healthy (1e-03 to 1e+03)",
+        ),
+        ([1e5, 1.0], NAN, NAN, "the first layer's gradient is 1.0e+05 times the last layer's: exploding (1e+03)"),
+        ([0.0, 0.0], 0.0, 1.0, "the loss has no gradient here: nothing is left to learn from this batch"),
+        ([0.0, 2.0, 0.0], 1.0, 1.0, "the first and the last layer's gradients are zero: nothing is learned there"),
+        ([0.0, 1.0], 1.0, 0.0, "all inputs of the mini-batch are 0: the first layer gets no gradient"),
+        ([], NAN, NAN, "there is no layer with a gradient"),
+        ([1.0, 2.0, NAN], 1.0, 1.0, "the gradient of layer 3 is NaN"),
+    ],
+)
+def test_each_verdict_has_its_sentence(norms: list[float], asked: float, inputs: float, sentence: str) -> None:
+    assert gradient_verdict(norms, asked, inputs).sentence == sentence
+
+
+def test_the_verdict_on_a_keyframe_is_that_on_its_layers_figures() -> None:
+    frame = run_view().frame
+    assert frame is not None
+    first, *between, last = frame.layers
+
+    def of(norms: tuple[float, float], asked: float, ends: tuple[float, float]) -> str:
+        fed = replace(first, weight_gradient_norm=norms[0], input=replace(first.input, min=ends[0], max=ends[1]))
+        asks = replace(last, weight_gradient_norm=norms[1], activation_gradient_norm=asked)
+        silent = [replace(layer, weight_gradient_norm=0.0) for layer in between]
+        return verdict_of((fed, *silent, asks)).name
+
+    assert of((1e-4, 1.0), 1.0, (0.0, 1.0)) == "vanishing"
+    assert of((1.0, 1e-4), 1.0, (0.0, 1.0)) == "exploding"
+    assert of((0.0, 1.0), 1.0, (0.0, 0.0)) == "unknown"
+    assert of((0.0, 1.0), 1.0, (-1.0, 0.0)) == "vanishing"
+    assert of((0.0, 1.0), 1.0, (0.0, 1.0)) == "vanishing"
+    assert of((0.0, 0.0), 0.0, (0.0, 1.0)) == "healthy"
+    assert of((0.0, 0.0), 1.0, (0.0, 1.0)) == "vanishing"
+    assert verdict_of(()).name == "unknown"
 
 
 def history(norms: list[list[float]], frames: list[bool]) -> RunHistory:
