@@ -187,7 +187,7 @@ def test_ten_thousand_keyframes_are_quick() -> None:
     )
     fastest = math.inf
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.process_time()
         verdict_changes(many)
-        fastest = min(fastest, time.perf_counter() - began)
+        fastest = min(fastest, time.process_time() - began)
     assert fastest < 0.02
