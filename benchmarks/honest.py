@@ -218,10 +218,13 @@ def fork(rng: random.Random, settings: Settings) -> Settings:
 
 
 def small(number: int, seed: int) -> Case:
-    """The case of a number with fewer samples, epochs and forks: many of them fit into a test."""
+    """The case of a number with fewer samples, units, epochs and forks: many of them fit into a test."""
     made = case(number, seed)
-    settings = made.settings | {"data.samples": 50, "training.epochs": 2}
-    return replace(made, settings=settings, interruptions=made.interruptions[:1], forks=made.forks[:1])
+    settings = made.settings | {"data.samples": 24, "training.epochs": 2}
+    if "network.hidden" in settings:
+        settings["network.hidden"] = [min(units, 33) for units in settings["network.hidden"]]
+    forks = tuple(fork | ({"training.epochs": 3} if "training.epochs" in fork else {}) for fork in made.forks[:1])
+    return replace(made, settings=settings, interruptions=made.interruptions[:1], forks=forks)
 
 
 def case(number: int, seed: int) -> Case:

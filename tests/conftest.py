@@ -12,9 +12,15 @@ from hypothesis import settings
 from bntui.text.language import use
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: tests run beside one another, as audits do
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch
 
 settings.register_profile("bntui", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("bntui")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: some tests wait for a terminal, a socket or a clock."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)
