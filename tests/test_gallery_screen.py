@@ -188,6 +188,31 @@ def ready(pilot: Pilot[Any]) -> bool:
     return isinstance(screen, GalleryScreen) and screen.gallery.entries is not None and screen._idle is not None
 
 
+async def test_a_scenario_that_is_chosen_before_there_is_a_trainer_waits_for_it(
+    idle: list[FakeIdle], opened: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = threading.Event()
+
+    class Slow(FakeIdle):
+        @classmethod
+        def start(cls) -> FakeIdle:
+            slow.wait(10)
+            return super().start()
+
+    monkeypatch.setattr(client, "IdleTrainer", Slow)
+    async with LabApp().run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: "first" in shown(pilot))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "Starting second …" in shown(pilot))
+        assert not idle
+        await pilot.press("up", "enter")  # the choice stands
+        slow.set()
+        await until(pilot, lambda: idle and idle[0].opened)
+        assert idle[0].opened == CARDS[1].path
+        idle[0].go.set()
+        await until(pilot, lambda: opened)
+
+
 async def test_choosing_a_scenario_trains_it(idle: list[FakeIdle], opened: list[Path]) -> None:
     async with LabApp().run_test(size=(160, 48)) as pilot:
         await until(pilot, lambda: ready(pilot))

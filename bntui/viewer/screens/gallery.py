@@ -60,6 +60,8 @@ class GalleryScreen(SpokenScreen[None]):
         self._opening: IdleTrainer | None = None
         """The trainer that is starting a chosen scenario."""
         self._starting = False
+        self._waiting: Path | None = None
+        """A scenario that was chosen, and waits for its trainer."""
         self._lines: dict[int, tuple[Lists, int]] = {}
 
     def compose(self) -> ComposeResult:
@@ -109,9 +111,14 @@ class GalleryScreen(SpokenScreen[None]):
     def _started(self, trainer: IdleTrainer) -> None:
         self._starting = False
         self._idle = trainer
+        if self._waiting is not None:
+            scenario, self._waiting = self._waiting, None
+            self._train(scenario)
 
     def _failed(self, error: BntuiError) -> None:
-        self._starting = False
+        self._starting, self._waiting = False, None
+        if self._opening is None:
+            self.change(replace(self.gallery, busy=""))
         self.notify(clean(str(error)), severity="error", timeout=15, markup=False)
 
     # --- looking around ---
@@ -166,19 +173,22 @@ class GalleryScreen(SpokenScreen[None]):
             if card.problem is not None:
                 title = _("{name} cannot be opened").format(name=card.name)
                 self.notify(clean(card.problem), title=title, severity="error", markup=False)
-            elif self._idle is None:
-                self._start_trainer()
-                self.notify(_("The trainer is not ready yet: try again in a moment."), markup=False)
             else:
-                self._opening, self._idle = self._idle, None
-                trainer = self._opening
-                self._open(
-                    card.path,
-                    lambda: trainer.open(card.path, None, (), start=True, pace=INTERACTIVE_PACE),
-                    _("Starting {name} …").format(name=card.path.stem),
-                )
+                self._train(card.path)
         elif entry is not None:
             self._open(entry.path, lambda: entry.path, _("Opening {name} …").format(name=entry.path.stem))
+
+    def _train(self, scenario: Path) -> None:
+        """Open a scenario; one that is chosen before there is a trainer waits for it."""
+        busy = _("Starting {name} …").format(name=scenario.stem)
+        if self._idle is None:
+            self._waiting = scenario
+            self.change(replace(self.gallery, busy=busy))
+            self._start_trainer()
+            return
+        self._opening, self._idle = self._idle, None
+        trainer = self._opening
+        self._open(scenario, lambda: trainer.open(scenario, None, (), start=True, pace=INTERACTIVE_PACE), busy)
 
     def _open(self, chosen: Path, begin: Callable[[], Path], busy: str) -> None:
         self.change(replace(self.gallery, busy=busy))
