@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -52,15 +53,15 @@ class Kind(Protocol):
         ...
 
 
-class _Single:
+class _Single(ABC):
     """A kind that looks at one value as a whole."""
 
     @property
-    def wanted(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def wanted(self) -> str: ...
 
-    def fits(self, value: Any) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def fits(self, value: Any) -> bool: ...
 
     def bad(self, value: Any, place: str) -> Iterator[UnfitError]:
         if not self.fits(value):
