@@ -51,6 +51,8 @@ class FakeReader:
         """Every run is finished."""
         self.closed = False
         self.released = False
+        self.held = True
+        """The file is open: it is so again after a refresh."""
         self.refreshed = 0
 
     @property
@@ -63,6 +65,7 @@ class FakeReader:
 
     def refresh(self) -> bool:
         self.refreshed += 1
+        self.held = True
         new, self.loaded = self.shown > self.loaded or bool(self._coming), self.shown
         self._views, self._coming = (*self._views, *self._coming), ()
         return new
@@ -103,6 +106,7 @@ class FakeReader:
 
     def release(self) -> None:
         self.released = True
+        self.held = False
 
     def close(self) -> None:
         self.closed = True

@@ -388,7 +388,7 @@ async def test_a_finished_training_is_not_a_lost_one(reader: FakeReader) -> None
         await until(pilot, lambda: "✓ finished" in shown(pilot, "header"))
         await pilot.press("n", "s", "space")
         assert notices(pilot) == ["Training is over: all is recorded."]
-        assert reader.released  # else the trainer could not fold the journal in
+        assert not reader.held  # else the trainer could not fold the journal in
 
 
 @pytest.mark.usefixtures("reader")

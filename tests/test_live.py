@@ -139,10 +139,13 @@ def test_transitions(before: State, event: Event, facts: Facts, after: State, ef
 
 
 @pytest.mark.parametrize("state", OVER)
-def test_a_trainer_that_is_done_gets_the_file(state: Literal["finished", "stopped", "failed"]) -> None:
+def test_a_trainer_that_is_done_is_over(state: Literal["finished", "stopped", "failed"]) -> None:
     status = replace(RUNNING, state=state, recording="/r.bntui")
-    assert live.after(Live(RUNNING), Heard(status), FACTS) == (Live(status), (FollowFile("/r.bntui"), "release"))
-    assert "release" not in live.after(Live(RUNNING), Heard(PAUSED), FACTS)[1]
+    assert live.after(Live(RUNNING), Heard(status), FACTS) == (Live(status), (FollowFile("/r.bntui"),))
+    assert live.over(Live(status))
+    assert live.over(Replay(status))
+    others: list[State] = [Live(RUNNING), Live(PAUSED), Live(), Replay()]
+    assert not any(live.over(other) for other in others)
 
 
 def test_a_refusal_is_said_each_time_but_not_one_that_somebody_else_heard() -> None:

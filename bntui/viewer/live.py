@@ -154,8 +154,6 @@ def _heard(state: State, status: Status) -> Next:
     effects: list[Effect] = [FollowFile(status.recording)]
     if status.state == "failed" and status.message:
         effects.append(Complain(status.message))
-    if status.state in OVER:
-        effects.append("release")  # the trainer folds the journal in, once nobody holds the file
     if not isinstance(state, Live):
         return replace(state, last=status), tuple(effects)
     before = state.status
@@ -247,7 +245,7 @@ def _fork(state: State, request: ForkRequest) -> Next:
         return state, (SayOnce(_(ONE_AT_A_TIME)),)
     if isinstance(state, Starting):
         return replace(state, then=request), ("redraw",)
-    if isinstance(state, Replay) or (state.status is not None and state.status.state in OVER):
+    if isinstance(state, Replay) or over(state):
         return Starting(request, last=status_of(state)), ("clear notices", "release", Start(request), "redraw")
     at = 0 if state.status is None else state.status.commands
     state = _sending(replace(state, asked=request, asked_at=at))
@@ -291,11 +289,10 @@ def _quit(state: State, facts: Facts) -> Next:
         return Leaving(state.last), ("discard", Leave())
     if not isinstance(state, Live):
         return state, (Leave(),)
-    over = state.status is not None and state.status.state in OVER
-    if not over and not stops_with_us(state, facts):
+    if not over(state) and not stops_with_us(state, facts):
         return state, (Leave(goes_on=True, stoppable=True),)
     # a reader in the way of the trainer's last checkpoint would leave the recording in several files
-    return Leaving(state.status), (Send("stop"), "clear notices", "redraw", "close reader", LeaveAfter(LAST_WORDS))
+    return Leaving(state.status), (Send("stop"), "clear notices", "close reader", LeaveAfter(LAST_WORDS))
 
 
 def _detach(state: State, facts: Facts) -> Next:
@@ -310,6 +307,12 @@ def _detach(state: State, facts: Facts) -> Next:
 def status_of(state: State) -> Status | None:
     """What the trainer said last."""
     return state.status if isinstance(state, Live) else state.last
+
+
+def over(state: State) -> bool:
+    """The trainer has said that it records nothing more: it folds the journal in, once nobody holds the file."""
+    status = status_of(state)
+    return status is not None and status.state in OVER
 
 
 def training(state: State) -> bool:

@@ -49,8 +49,6 @@ WARM_SECONDS: Final = 1.0
 """When what the first keys need is imported: after the first paint."""
 LOOK_SECONDS: Final = 0.5
 """How often recordings that are compared are looked at."""
-
-
 MOVED: Final = N_("The recording was renamed: {path}")
 
 
@@ -211,6 +209,8 @@ class LabScreen(SpokenScreen[None]):
                 self._complain(feed.error)
             self.trainer.happened(happening.HungUp())
         self._draw()
+        if live.over(self.trainer.state):
+            self.reader.release()  # last: what is read above holds the file again
         self._tempo = self._tempo.drawn(began, monotonic(), slow=self.app.sender.pending)
 
     def facts(self) -> live.Facts:
@@ -247,7 +247,7 @@ class LabScreen(SpokenScreen[None]):
             case "release":
                 self.reader.release()
             case "close reader":
-                self._draw()
+                self._draw()  # nothing is drawn after it
                 self.reader.close()
                 self._reader_closed = True
             case "follow head":
