@@ -23,11 +23,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.report import arguments, verdict
 from bntui.scenario.gallery import find
 from bntui.scenario.load import load
-from bntui.trainer.samples import Samples
+from bntui.trainer.samples import DeviceSamples
 from bntui.trainer.session import Session
 
 
-def usual_loop(data: Samples, *, norm: bool) -> Callable[[], None]:
+def usual_loop(data: DeviceSamples, *, norm: bool) -> Callable[[], None]:
     """The loop of the tutorials; one call is one epoch with validation."""
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, units in ((64, 100), (100, 100), (100, 100)):

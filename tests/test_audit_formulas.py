@@ -18,7 +18,7 @@ from torch import Tensor
 from bntui.audit.backward import Gradients, backpropagate, cross_entropy, loss_gradient, squared_error
 from bntui.audit.bounded import Bounded, spectral
 from bntui.audit.forward import evaluate, train
-from bntui.audit.network import Stage, members, parameter_names, stages_of, state_names
+from bntui.audit.network import RecordedStage, members, parameter_names, stages_of, state_names
 from bntui.audit.optimizers import OPTIMIZERS, clipped
 from bntui.audit.recurrence import unroll
 from bntui.audit.subject import Subject
@@ -90,7 +90,9 @@ def state_of(network: theirs.Network) -> dict[str, Values]:
     return {name: tensor.detach().numpy().copy() for name, tensor in network.state().items()}
 
 
-def drawing(stages: tuple[Stage, ...], seed: int) -> tuple[dict[int, Values], Callable[[theirs.Stage, Tensor], Tensor]]:
+def drawing(
+    stages: tuple[RecordedStage, ...], seed: int
+) -> tuple[dict[int, Values], Callable[[theirs.Stage, Tensor], Tensor]]:
     """Masks and noise, as the audit has them, and a function that gives PyTorch the same."""
     rng = np.random.default_rng(seed)
     draws: dict[int, Values] = {}

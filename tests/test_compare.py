@@ -206,7 +206,7 @@ def test_a_layer_of_one_network_alone_stands_there() -> None:
 
 @pytest.mark.parametrize(("other", "loud"), [(0.51, False), (0.5, True), (0.1, True)])
 def test_figures_are_bold_from_half_the_larger_one_on(other: float, loud: bool) -> None:
-    figure, form = Figure("norm", "size", 1.0, other), compare._Form(12, False, 0, False)
+    figure, form = Figure("norm", "size", 1.0, other), compare._TableLayout(12, False, 0, False)
     drawn = compare._line(figure, (run_view(), run_view(1)), form)
     assert ["bold" in span.style for span in drawn] == [loud] * 3
 
@@ -334,6 +334,6 @@ def test_shares_differ_by_points_and_seconds_have_no_bar() -> None:
     assert " pp" in accuracy
     first, second = Figure("seconds", "time", 2.0, 8.0), Figure("loss", "size", 2.0, 8.0)
     assert first.ratio == second.ratio == 0.25
-    form = compare._Form(name=10, difference=True, bar=10, ratio=True)
+    form = compare._TableLayout(name=10, difference=True, bar=10, ratio=True)
     assert "━" not in "".join(span.text for span in compare._line(first, runs, form))
     assert "━" in "".join(span.text for span in compare._line(second, runs, form))

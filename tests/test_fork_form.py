@@ -17,8 +17,8 @@ from bntui.text.language import _, use
 from bntui.viewer.draw.rows import text
 from bntui.viewer.fork import form as forms
 from bntui.viewer.fork import form_rows
-from bntui.viewer.fork.form import Form, Origin
-from bntui.viewer.fork.verdict import judge
+from bntui.viewer.fork.check import judge
+from bntui.viewer.fork.form import ForkForm, Origin
 
 SCENARIO = """
 title = "Forks"
@@ -58,22 +58,22 @@ def config(toml: str = SCENARIO) -> dict[str, Any]:
     return scenario(toml).runs[0].config.model_dump(mode="json")
 
 
-def form(toml: str = SCENARIO, epoch: float = 3.0, facts: Facts | None = None) -> Form:
+def form(toml: str = SCENARIO, epoch: float = 3.0, facts: Facts | None = None) -> ForkForm:
     return forms.opened(Origin(RunInfo(0, "plain", config(toml), (), 24, "cpu"), round(24 * epoch), epoch, facts))
 
 
-def at(opened: Form, path: str) -> Form:
+def at(opened: ForkForm, path: str) -> ForkForm:
     return replace(opened, at=[item.setting.path for item in opened.items].index(path), begun="")
 
 
-def typed(opened: Form, path: str, characters: str) -> Form:
+def typed(opened: ForkForm, path: str, characters: str) -> ForkForm:
     opened = at(opened, path)
     for character in characters:
         opened = forms.enter(opened, character)
     return opened
 
 
-def shown(opened: Form) -> str:
+def shown(opened: ForkForm) -> str:
     return opened.text(opened.item)
 
 
@@ -230,7 +230,7 @@ def test_facts_of_the_file_are_held_against_what_is_written() -> None:
     assert list(judge(opened).errors) == ["data.batch_size"]
 
 
-def rows(opened: Form, width: int = 78, height: int = 22) -> list[str]:
+def rows(opened: ForkForm, width: int = 78, height: int = 22) -> list[str]:
     opened = form_rows.seen(opened, height)
     drawing = form_rows.draw(opened, judge(opened), "Fork", width, height)
     lines = [text(row) for row in drawing.rows]

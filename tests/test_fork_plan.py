@@ -27,7 +27,7 @@ from bntui.trainer.network import build
 from bntui.trainer.optim import Plateau
 from bntui.trainer.progress import Progress
 from bntui.trainer.run import Run
-from bntui.trainer.samples import Samples
+from bntui.trainer.samples import DeviceSamples
 
 DIGITS: Final[Shape] = (1, 8, 8)
 DENSE = """
@@ -131,7 +131,7 @@ def run_of(made: RunConfig) -> Run:
     assert sample is not None
     sides = [side or 0 for side in sample]
     x, y = torch.rand(24, *sides), torch.arange(24) % 10
-    return Run(0, "run", made, Samples(x, y, x[:8], y[:8], "classification", 10), torch.device("cpu"))
+    return Run(0, "run", made, DeviceSamples(x, y, x[:8], y[:8], "classification", 10), torch.device("cpu"))
 
 
 def marked(made: RunConfig) -> Run:

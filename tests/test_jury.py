@@ -19,7 +19,7 @@ from rich.cells import cell_len
 
 from bntui.cli import obey
 from bntui.errors import UsageError
-from bntui.insight.jury import Judgement, Verdict, Wishes, judge, jury
+from bntui.insight.jury import Judgement, RuleOutcome, Wishes, judge, jury
 from bntui.insight.stopping_rules import Ignite, Keras, Lightning
 from bntui.recording.history import Event, Fork
 from bntui.text import figures, language
@@ -73,7 +73,7 @@ def judged(*runs: RunView, of: int = 0, wishes: Wishes | None = None) -> Judgeme
     return judge(of, infos, histories, runs[of].events, wishes or Wishes())
 
 
-def by_name(found: Judgement) -> dict[str, Verdict]:
+def by_name(found: Judgement) -> dict[str, RuleOutcome]:
     return {verdict.juror.name: verdict for verdict in found.verdicts}
 
 

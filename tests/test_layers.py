@@ -63,7 +63,7 @@ def test_what_is_missing_says_so_once() -> None:
     assert "before sigmoid" in lines(view(plain), 120, 12)[0]
 
 
-def columns(picture: View, wide: int, high: int) -> tuple[layers.Form, list[int]]:
+def columns(picture: View, wide: int, high: int) -> tuple[layers.TableLayout, list[int]]:
     """The form of the table, and where its columns begin."""
     runs = picture.shown
     form = layers._form(runs, shown_quantities(picture.runs, runs), wide, high)

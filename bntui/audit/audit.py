@@ -27,7 +27,7 @@ from bntui.audit.minibatches import check_batches, check_counts
 from bntui.audit.network import parameter_names, stages_of, state_names
 from bntui.audit.progress import STATE, Batch, check_averages, check_progress
 from bntui.audit.recompute import LOSS, recompute
-from bntui.audit.samples import Samples
+from bntui.audit.samples import ScaledSamples
 from bntui.audit.shift import check_shift
 from bntui.audit.standing import Pace, Standing, departures, follow
 from bntui.audit.subject import EVIDENCE, Subject, Taken, known_kinds, unpack
@@ -120,7 +120,7 @@ class _Audit:
         self._whole(data)
         for run in reader.runs:
             try:
-                samples = None if data is None else Samples.of(data, run, reader.task)
+                samples = None if data is None else ScaledSamples.of(data, run, reader.task)
                 sizes = self._sizes(samples)
                 pace = None if sizes is None else Pace.of(run.config, sizes[0], run.steps_per_epoch)
                 subject = Subject(run, stages_of(run), samples, reader.task, Precision.of(run.device), pace)
@@ -266,7 +266,7 @@ class _Audit:
         except RecordingError:  # its digest has been reported
             return None
 
-    def _sizes(self, samples: Samples | None) -> tuple[int, int] | None:
+    def _sizes(self, samples: ScaledSamples | None) -> tuple[int, int] | None:
         if samples is not None:
             return len(samples.data.train), len(samples.data.validation)
         meta = self._reader.meta

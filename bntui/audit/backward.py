@@ -23,7 +23,7 @@ from bntui.audit.bounded import (
     total,
 )
 from bntui.audit.forward import Draws, columns, flat, kept, padding, squares, within_range
-from bntui.audit.network import Stage
+from bntui.audit.network import RecordedStage
 from bntui.audit.recurrence import State, of_scale, through_time
 from bntui.audit.tolerances import Precision
 
@@ -38,7 +38,7 @@ Back = tuple[Bounded | None, dict[str, Bounded]]
 class Passing:
     """What a stage's way back needs."""
 
-    stage: Stage
+    stage: RecordedStage
     x: Bounded
     """What entered it."""
     y: Bounded
@@ -166,7 +166,7 @@ def _norm(at: Passing) -> Back:
     return back, gradients
 
 
-def _by_feature(stage: Stage, values: Values) -> Values:
+def _by_feature(stage: RecordedStage, values: Values) -> Values:
     """``(M, features)``: γ and β have one value for each."""
     if stage.info.kind == "recurrent":
         return values.reshape(-1, values.shape[-1])
@@ -290,7 +290,7 @@ def within_first_order(d: Bounded) -> Bounded:
 
 
 def backpropagate(
-    stages: Sequence[Stage],
+    stages: Sequence[RecordedStage],
     x: Bounded | None,
     values: Sequence[Bounded],
     state: State,

@@ -16,7 +16,7 @@ Said = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class DescribedLayer:
     """One layer as the settings describe it."""
 
     name: str
@@ -33,7 +33,7 @@ class Block:
     init: str = "default"
 
 
-def blocks_of(config: Said) -> tuple[Block, ...]:
+def blocks_of(config: Said) -> tuple[DescribedLayer, ...]:
     """The hidden layers; one without a name is called by its kind and its number among those of its kind."""
     network = config["network"]
     tables: Sequence[Said] = network.get("layer") or ()
@@ -50,7 +50,7 @@ def blocks_of(config: Said) -> tuple[Block, ...]:
             return network[key] if table.get(key) is None else table[key]
 
         made.append(
-            Block(
+            DescribedLayer(
                 clean(table.get("name") or f"{kind} {counts[kind]}"), kind, table["channels" if conv else "units"],
                 or_network("norm"), or_network("activation"), or_network("dropout"),
                 table.get("kernel", 3) if conv else 1, table.get("stride", 1) if conv else 1,
@@ -72,7 +72,7 @@ def structural(before: Said, after: Said) -> bool:
     return shape(before) != shape(after)
 
 
-def _all_but_dropout(block: Block) -> tuple[Any, ...]:
+def _all_but_dropout(block: DescribedLayer) -> tuple[Any, ...]:
     return (
         block.name, block.kind, block.units, block.norm, block.activation, block.kernel, block.stride, block.padding,
         block.pool, block.cell,
@@ -82,7 +82,7 @@ def _all_but_dropout(block: Block) -> tuple[Any, ...]:
 def layers_of(config: Said, shape: Shape, outputs: int) -> tuple[LayerInfo, ...]:
     """The layers that these settings give for samples of ``shape``, the output layer last."""
     network = config["network"]
-    output = Block("output", "linear", outputs, "none", "none", 0.0)
+    output = DescribedLayer("output", "linear", outputs, "none", "none", 0.0)
     made: list[LayerInfo] = []
     for number, block in enumerate((*blocks_of(config), output)):
         stages = ["input_noise"] if not number and config["data"].get("input_noise") else []
@@ -111,18 +111,18 @@ def layers_of(config: Said, shape: Shape, outputs: int) -> tuple[LayerInfo, ...]
     return tuple(made)
 
 
-def _function(block: Block) -> str:
+def _function(block: DescribedLayer) -> str:
     """GRU and LSTM have a tanh of their own."""
     return "tanh" if block.cell in ("gru", "lstm") else block.activation
 
 
-def _per_step(block: Block, network: Said) -> bool:
+def _per_step(block: DescribedLayer, network: Said) -> bool:
     if block.kind != "recurrent":
         return False
     return block.norm == "layer" or (block.norm == "batch" and network.get("norm_recurrent", "input") == "step")
 
 
-def _shapes(block: Block, shape: Shape) -> tuple[Shape, Shape]:
+def _shapes(block: DescribedLayer, shape: Shape) -> tuple[Shape, Shape]:
     """Of a sample after the layer's activation, and after its pooling."""
     if block.kind == "linear":
         return (block.units,), (block.units,)
@@ -136,7 +136,7 @@ def _shapes(block: Block, shape: Shape) -> tuple[Shape, Shape]:
     return (block.units, height, width), left
 
 
-def _parameters(block: Block, shape: Shape, network: Said) -> int:
+def _parameters(block: DescribedLayer, shape: Shape, network: Said) -> int:
     """How many numbers a layer learns: weights, biases, γ and β, a recurrence's own."""
     units = block.units
     if block.kind == "conv":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bntui.audit.activations import ACTIVATIONS
 from bntui.audit.bounded import LARGEST, Bounded, matmul, tightened
-from bntui.audit.network import Stage
+from bntui.audit.network import RecordedStage
 from bntui.audit.normalize import per_feature, scaled, standardized
 from bntui.audit.recurrence import State, normalized_by, unroll
 from bntui.audit.tolerances import Precision
@@ -22,7 +22,7 @@ Draws = Mapping[int, Values]
 """What was drawn, by the stage's place: what dropout kept, in the shape of its input; noise's scale and shift, stacked;
 the inputs once there is noise in them."""
 
-Forward = Callable[[Stage, Bounded, State, Values | None, Precision], Bounded]
+Forward = Callable[[RecordedStage, Bounded, State, Values | None, Precision], Bounded]
 """Stage, input, parameters and buffers, what was drawn, the device's precision."""
 
 
@@ -36,7 +36,7 @@ class Rule:
     """In evaluation mode, where that is something else."""
 
 
-def columns(stage: Stage, x: Bounded, weight: Bounded) -> tuple[Bounded, tuple[int, int]]:
+def columns(stage: RecordedStage, x: Bounded, weight: Bounded) -> tuple[Bounded, tuple[int, int]]:
     """What the kernel sees at each of its places, ``(B, H * W, C * k * k)``, and how many places: ``(H, W)``."""
     kernel, stride = weight.shape[2:], stage.options.get("stride", 1)
     pad = padding(stage, weight)
@@ -53,7 +53,7 @@ def columns(stage: Stage, x: Bounded, weight: Bounded) -> tuple[Bounded, tuple[i
     return tightened(made.value, made.error, norm, x.unit, made.trials), (size[0], size[1])
 
 
-def padding(stage: Stage, weight: Bounded) -> int:
+def padding(stage: RecordedStage, weight: Bounded) -> int:
     """Zeros around the image; "same" is half of an odd kernel."""
     given = stage.options.get("padding", 0)
     return int(weight.shape[2] // 2 if given == "same" else given)
@@ -64,23 +64,25 @@ def flat(weight: Bounded) -> Bounded:
     return weight.arranged(lambda values: values.reshape(len(values), -1).T)
 
 
-def _linear(stage: Stage, x: Bounded, state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
+def _linear(stage: RecordedStage, x: Bounded, state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
     return matmul(x, flat(state[stage.name("weight")]), state[stage.name("bias")])
 
 
-def _conv(stage: Stage, x: Bounded, state: State, _drawn: Values | None, precision: Precision) -> Bounded:
+def _conv(stage: RecordedStage, x: Bounded, state: State, _drawn: Values | None, precision: Precision) -> Bounded:
     weight = state[stage.name("weight")]
     seen, size = columns(stage, x, weight)
     made = matmul(seen, flat(weight), state[stage.name("bias")], factors=precision.factors)
     return made.arranged(lambda values: np.swapaxes(values, 1, 2).reshape(len(values), -1, *size))
 
 
-def _norm(stage: Stage, x: Bounded, state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
+def _norm(stage: RecordedStage, x: Bounded, state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
     scale, beta = (per_feature(stage, state[stage.name(name)], x.value.ndim) for name in ("weight", "bias"))
     return scaled(standardized(stage, x), scale, beta, x.shape)
 
 
-def _norm_evaluated(stage: Stage, x: Bounded, state: State, drawn: Values | None, precision: Precision) -> Bounded:
+def _norm_evaluated(
+    stage: RecordedStage, x: Bounded, state: State, drawn: Values | None, precision: Precision
+) -> Bounded:
     """With the running statistics; layer and group normalization do as in training."""
     if stage.info.norm != "batch":
         return _norm(stage, x, state, drawn, precision)
@@ -92,21 +94,23 @@ def _norm_evaluated(stage: Stage, x: Bounded, state: State, drawn: Values | None
     return normalized_by(x, mean, var, stage.options["eps"], scale, beta)
 
 
-def _activation(stage: Stage, x: Bounded, state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
+def _activation(
+    stage: RecordedStage, x: Bounded, state: State, _drawn: Values | None, _precision: Precision
+) -> Bounded:
     if stage.info.kind == "recurrent":
         return unroll(stage, x, state).states
     return ACTIVATIONS[stage.info.activation].function(x)
 
 
 def _activation_evaluated(
-    stage: Stage, x: Bounded, state: State, drawn: Values | None, precision: Precision
+    stage: RecordedStage, x: Bounded, state: State, drawn: Values | None, precision: Precision
 ) -> Bounded:
     if stage.info.kind == "recurrent":
         return unroll(stage, x, state, training=False).states
     return _activation(stage, x, state, drawn, precision)
 
 
-def squares(stage: Stage, x: Values) -> Values:
+def squares(stage: RecordedStage, x: Values) -> Values:
     """An image's pooling squares, ``(B, C, H, W, pool * pool)``; what does not fill one is left out."""
     side = stage.options["pool"]
     height, width = x.shape[2] // side, x.shape[3] // side
@@ -114,7 +118,7 @@ def squares(stage: Stage, x: Values) -> Values:
     return np.swapaxes(cut, 3, 4).reshape(*x.shape[:2], height, width, side * side)
 
 
-def _pool(stage: Stage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
+def _pool(stage: RecordedStage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
     inside = squares(stage, x.value)
     chosen = inside.argmax(-1)[..., None]
     trials = None
@@ -124,43 +128,43 @@ def _pool(stage: Stage, x: Bounded, _state: State, _drawn: Values | None, _preci
     return tightened(inside.max(-1), squares(stage, x.error).max(-1), x.norm, x.unit, trials)
 
 
-def _dropout(stage: Stage, x: Bounded, _state: State, mask: Values | None, _precision: Precision) -> Bounded:
+def _dropout(stage: RecordedStage, x: Bounded, _state: State, mask: Values | None, _precision: Precision) -> Bounded:
     assert mask is not None
     return x * kept(stage, mask, x.unit)
 
 
-def kept(stage: Stage, mask: Values, unit: float) -> Bounded:
+def kept(stage: RecordedStage, mask: Values, unit: float) -> Bounded:
     """1 / (1 - p) where a unit was kept: float32 rounds 1 - p, and the quotient."""
     value: Values = mask / (1 - stage.info.dropout)
     rounding: Values = 4 * unit * value
     return Bounded.exact(value, unit).function(value, 1.0, rounding)
 
 
-def _noise(_stage: Stage, x: Bounded, _state: State, drawn: Values | None, _precision: Precision) -> Bounded:
+def _noise(_stage: RecordedStage, x: Bounded, _state: State, drawn: Values | None, _precision: Precision) -> Bounded:
     assert drawn is not None
     scale, shift = (Bounded.exact(each, x.unit) for each in drawn)
     return x * scale + shift
 
 
-def _noisy(_stage: Stage, x: Bounded, _state: State, drawn: Values | None, _precision: Precision) -> Bounded:
+def _noisy(_stage: RecordedStage, x: Bounded, _state: State, drawn: Values | None, _precision: Precision) -> Bounded:
     assert drawn is not None
     made = Bounded.exact(drawn, x.unit, by_sample=bool(x.norm.ndim))
     return made if x.trials is None else made.tried()
 
 
-def _flatten(_stage: Stage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
+def _flatten(_stage: RecordedStage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
     return x.reshape(len(x.value), -1)
 
 
-def _last(_stage: Stage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
+def _last(_stage: RecordedStage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
     return x[:, -1]
 
 
-def _rows(_stage: Stage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
+def _rows(_stage: RecordedStage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
     return x.arranged(lambda values: np.swapaxes(values, 1, 2).reshape(len(values), values.shape[2], -1))
 
 
-def _same(_stage: Stage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
+def _same(_stage: RecordedStage, x: Bounded, _state: State, _drawn: Values | None, _precision: Precision) -> Bounded:
     return x
 
 
@@ -190,7 +194,9 @@ def within_range(x: Bounded) -> Bounded:
     return Bounded(x.value, np.where(beyond, np.inf, x.error), np.full(x.norm.shape, np.inf), x.unit, trials)
 
 
-def train(stages: Sequence[Stage], x: Bounded, state: State, draws: Draws, precision: Precision) -> list[Bounded]:
+def train(
+    stages: Sequence[RecordedStage], x: Bounded, state: State, draws: Draws, precision: Precision
+) -> list[Bounded]:
     """What all stages give in training mode, from ``x`` on; what they draw stands in ``draws``."""
     values = []
     for stage in stages:
@@ -199,7 +205,7 @@ def train(stages: Sequence[Stage], x: Bounded, state: State, draws: Draws, preci
     return values
 
 
-def evaluate(stages: Sequence[Stage], x: Bounded, state: State, precision: Precision) -> Bounded:
+def evaluate(stages: Sequence[RecordedStage], x: Bounded, state: State, precision: Precision) -> Bounded:
     """The network's output in evaluation mode: running statistics, nothing drawn."""
     for stage in stages:
         rule = FORWARD[stage.kind]

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.blocks import Block, blocks_of
+from bntui.audit.blocks import DescribedLayer, blocks_of
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import GATES
 from bntui.audit.subject import Subject
@@ -48,7 +48,7 @@ def check_initial(ledger: Ledger, place: Place, subject: Subject, state: Mapping
                     ledger.compare(INITIAL, here, name, values, ours, 0)
 
 
-def _limit(init: str, weight: Values, kind: str, block: Block | None) -> float:
+def _limit(init: str, weight: Values, kind: str, block: DescribedLayer | None) -> float:
     """The largest magnitude that a weight can have; infinite where a normal distribution was drawn from."""
     name, _colon, number = init.partition(":")
     inputs = weight[0].size

@@ -23,7 +23,7 @@ GATES: Final = {"elman": 1, "gru": 3, "lstm": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class RecordedStage:
     """One operation of the network."""
 
     at: int
@@ -40,7 +40,7 @@ class Stage:
         return f"{self.info.name}.{self.kind}.{parameter}"
 
 
-def stages_of(run: RunInfo) -> tuple[Stage, ...]:
+def stages_of(run: RunInfo) -> tuple[RecordedStage, ...]:
     """The stages of a run's network, in the order of evidence; empty where a recording does not name them."""
     network = run.config["network"]
     tables = network.get("layer") or ()
@@ -49,21 +49,21 @@ def stages_of(run: RunInfo) -> tuple[Stage, ...]:
     for at, (number, kind) in enumerate(run.stages):
         table = tables[number] if number < len(tables) else {}
         own = {key: table[key] for key in ("stride", "padding", "pool", "kernel") if key in table}
-        stages.append(Stage(at, kind, number, run.layers[number], common | own))
+        stages.append(RecordedStage(at, kind, number, run.layers[number], common | own))
     return tuple(stages)
 
 
-def parameter_names(stages: tuple[Stage, ...]) -> list[str]:
+def parameter_names(stages: tuple[RecordedStage, ...]) -> list[str]:
     """Trainable parameters, in the order in which the network has them."""
     return [stage.name(name) for stage in stages for name, buffer in members(stage) if not buffer]
 
 
-def state_names(stages: tuple[Stage, ...]) -> list[str]:
+def state_names(stages: tuple[RecordedStage, ...]) -> list[str]:
     """Parameters and buffers, in the order in which PyTorch's modules have them: the digest's order."""
     return [stage.name(name) for stage in stages for name, _buffer in members(stage)]
 
 
-def members(stage: Stage) -> list[tuple[str, bool]]:
+def members(stage: RecordedStage) -> list[tuple[str, bool]]:
     """Parameters and buffers (True) of a stage's module, in PyTorch's order."""
     if stage.kind in ENTRIES:
         return [("weight", False), ("bias", False)]

@@ -29,7 +29,7 @@ from bntui.audit.bounded import (
     of_sum,
     tightened,
 )
-from bntui.audit.network import Stage
+from bntui.audit.network import RecordedStage
 
 Values = NDArray[Any]
 Axes = tuple[int, ...]
@@ -191,25 +191,25 @@ def _tried_back(of: Standardized, d: Bounded, inner: Values, along: Values, lost
     return carried(lost, *moved)
 
 
-def _over_batch(stage: Stage, x: Bounded) -> Axes:
+def _over_batch(stage: RecordedStage, x: Bounded) -> Axes:
     """Batch: over samples and pixels; in a recurrent layer over samples, and time unless each step is by itself."""
     if stage.info.kind == "recurrent":
         return (0,) if stage.info.per_step else (0, 1)
     return (0, *range(2, x.value.ndim))
 
 
-def _over_layer(stage: Stage, x: Bounded) -> Axes:
+def _over_layer(stage: RecordedStage, x: Bounded) -> Axes:
     """Layer: over all values of a sample; in a recurrent layer of a time step."""
     ndim = x.value.ndim
     return (ndim - 1,) if stage.info.kind == "recurrent" else tuple(range(1, ndim))
 
 
-def _over_group(_stage: Stage, _x: Bounded) -> Axes:
+def _over_group(_stage: RecordedStage, _x: Bounded) -> Axes:
     """Group: the values of a sample's groups of channels, once :func:`arranged`."""
     return (2,)
 
 
-NORMS: Final[dict[str, Callable[[Stage, Bounded], Axes]]] = {
+NORMS: Final[dict[str, Callable[[RecordedStage, Bounded], Axes]]] = {
     "batch": _over_batch,
     "layer": _over_layer,
     "group": _over_group,
@@ -217,12 +217,12 @@ NORMS: Final[dict[str, Callable[[Stage, Bounded], Axes]]] = {
 """Over which axes each norm of the scenario's schema takes its statistics."""
 
 
-def arranged(stage: Stage, x: Bounded) -> Bounded:
+def arranged(stage: RecordedStage, x: Bounded) -> Bounded:
     """The values in the shape in which statistics are taken: ``(B, groups, ...)`` for groups, else as they are."""
     return x.reshape(len(x.value), stage.info.groups, -1) if stage.info.norm == "group" else x
 
 
-def standardized(stage: Stage, x: Bounded) -> Standardized:
+def standardized(stage: RecordedStage, x: Bounded) -> Standardized:
     """What the ``norm`` stage makes of a mini-batch before scale and shift."""
     return standardize(arranged(stage, x), NORMS[stage.info.norm](stage, x), stage.options["eps"])
 
@@ -234,7 +234,7 @@ def scaled(of: Standardized, gamma_: Bounded, beta: Bounded, shape: tuple[int, .
     return made.function(made.value, 1.0, lost)
 
 
-def per_feature(stage: Stage, parameter: Bounded, ndim: int) -> Bounded:
+def per_feature(stage: RecordedStage, parameter: Bounded, ndim: int) -> Bounded:
     """γ or β (or running statistics ``(T, C)``) shaped to be broadcast over ``(B, ...)``."""
     if stage.info.kind != "recurrent" and stage.info.norm in ("batch", "group"):
         return parameter.reshape(-1, *(1 for _ in range(ndim - 2)))

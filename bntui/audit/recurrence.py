@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bntui.audit.activations import ACTIVATIONS, sigmoid, tanh
 from bntui.audit.bounded import LARGEST, Bounded, carried, concatenated, matmul, of_sum, stacked, summed_products, total
-from bntui.audit.network import Stage
+from bntui.audit.network import RecordedStage
 from bntui.audit.normalize import Standardized, backward, scaled, standardize
 
 Values = NDArray[Any]
@@ -56,7 +56,7 @@ class Unrolled:
 
 
 def _elman(
-    stage: Stage, p: Bounded, hidden: Bounded, step: Step, _state: State, _cell: object
+    stage: RecordedStage, p: Bounded, hidden: Bounded, step: Step, _state: State, _cell: object
 ) -> tuple[Bounded, Bounded | None]:
     inner = p + hidden
     step.gates = (inner,)
@@ -64,7 +64,7 @@ def _elman(
 
 
 def _gru(
-    stage: Stage, p: Bounded, hidden: Bounded, step: Step, state: State, _cell: object
+    stage: RecordedStage, p: Bounded, hidden: Bounded, step: Step, state: State, _cell: object
 ) -> tuple[Bounded, Bounded | None]:
     units = step.before.shape[1]
     gates = sigmoid(p[:, : 2 * units] + hidden[:, : 2 * units])
@@ -78,7 +78,7 @@ def _gru(
 
 
 def _lstm(
-    _stage: Stage, p: Bounded, hidden: Bounded, step: Step, _state: State, cell: CellNorm
+    _stage: RecordedStage, p: Bounded, hidden: Bounded, step: Step, _state: State, cell: CellNorm
 ) -> tuple[Bounded, Bounded | None]:
     inner, units = p + hidden, step.before.shape[1]
     admit, forget, out = (sigmoid(inner[:, at * units : (at + 1) * units]) for at in (0, 1, 3))
@@ -92,7 +92,7 @@ def _lstm(
 
 CellNorm = Callable[[Bounded], Bounded]
 
-Cell = Callable[[Stage, Bounded, Bounded, Step, State, Any], tuple[Bounded, Bounded | None]]
+Cell = Callable[[RecordedStage, Bounded, Bounded, Step, State, Any], tuple[Bounded, Bounded | None]]
 CELLS: Final[dict[str, Cell]] = {"elman": _elman, "gru": _gru, "lstm": _lstm}
 """Every cell of the scenario's schema, one time step forward."""
 
@@ -100,7 +100,7 @@ CELLS: Final[dict[str, Cell]] = {"elman": _elman, "gru": _gru, "lstm": _lstm}
 class _StepNorm:
     """Normalization of one time step's values within the recurrence."""
 
-    def __init__(self, stage: Stage, prefix: str, state: State, *, training: bool) -> None:
+    def __init__(self, stage: RecordedStage, prefix: str, state: State, *, training: bool) -> None:
         self._batch = stage.info.norm == "batch"
         self._eps = stage.options["eps"]
         self._training = training
@@ -139,7 +139,7 @@ def normalized_by(x: Bounded, mean: Bounded, var: Bounded, eps: float, weight: B
 
 
 def unroll(
-    stage: Stage, projected: Bounded, state: State, *, recorded: Bounded | None = None, training: bool = True
+    stage: RecordedStage, projected: Bounded, state: State, *, recorded: Bounded | None = None, training: bool = True
 ) -> Unrolled:
     """All time steps over projected inputs ``(B, T, gates * H)``.
 
@@ -207,14 +207,14 @@ def _of_tanh(y: Bounded) -> Bounded:
 
 
 def _elman_back(
-    stage: Stage, step: Step, h: Bounded, d: Bounded, _cell: Bounded | None, _hidden: Bounded, _state: State
+    stage: RecordedStage, step: Step, h: Bounded, d: Bounded, _cell: Bounded | None, _hidden: Bounded, _state: State
 ) -> Carried:
     inner = d * ACTIVATIONS[stage.info.activation].derivative(step.gates[0], h)
     return Carried(inner, inner, None)
 
 
 def _gru_back(
-    stage: Stage, step: Step, _h: Bounded, d: Bounded, _cell: Bounded | None, hidden: Bounded, state: State
+    stage: RecordedStage, step: Step, _h: Bounded, d: Bounded, _cell: Bounded | None, hidden: Bounded, state: State
 ) -> Carried:
     reset, update, new = step.gates
     d_new = d * (1 - update) * _of_tanh(new)
@@ -226,7 +226,7 @@ def _gru_back(
 
 
 def _lstm_back(
-    stage: Stage, step: Step, _h: Bounded, d: Bounded, cell: Bounded | None, _hidden: Bounded, state: State
+    stage: RecordedStage, step: Step, _h: Bounded, d: Bounded, cell: Bounded | None, _hidden: Bounded, state: State
 ) -> Carried:
     admit, forget, new, out = step.gates
     assert step.shown is not None
@@ -253,7 +253,7 @@ CELLS_BACK: Final = {"elman": _elman_back, "gru": _gru_back, "lstm": _lstm_back}
 
 
 def through_time(
-    stage: Stage, projected: Bounded, states: Bounded, d: Bounded, state: State
+    stage: RecordedStage, projected: Bounded, states: Bounded, d: Bounded, state: State
 ) -> tuple[Bounded, dict[str, Bounded]]:
     """Backpropagation through time from the states' gradient ``d``: that of the projected inputs, and parameters'."""
     unrolled = unroll(stage, projected, state, recorded=states)

@@ -18,7 +18,7 @@ Values = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Samples:
+class ScaledSamples:
     """The data of one run."""
 
     data: RecordedData
@@ -27,7 +27,7 @@ class Samples:
     task: str
 
     @classmethod
-    def of(cls, data: RecordedData, run: RunInfo, task: str) -> Samples:
+    def of(cls, data: RecordedData, run: RunInfo, task: str) -> ScaledSamples:
         return cls(data, data.scalings[run.index], run.config["data"].get("sequence", "none"), task)
 
     def scaled(self, x: Values) -> Values:
@@ -64,7 +64,7 @@ class Samples:
         return self.scaled(points.reshape(-1, 2))
 
 
-def scaling_fits(samples: Samples) -> tuple[Values, Values, Values]:
+def scaling_fits(samples: ScaledSamples) -> tuple[Values, Values, Values]:
     """What offset and factor have to be, from the training part, and how far the recorded ones may be off.
 
     minmax: the minimum and 1 / (max - min); standard: mean and 1 / σ (ddof = 0); 1 for a constant feature.

@@ -16,7 +16,7 @@ from bntui.audit.backward import Gradients, backpropagate, loss_gradient, tight
 from bntui.audit.bounded import Bounded
 from bntui.audit.forward import Draws, train
 from bntui.audit.ledger import Ledger, Place
-from bntui.audit.network import DRAWN, Stage, parameter_names
+from bntui.audit.network import DRAWN, RecordedStage, parameter_names
 from bntui.audit.recurrence import State
 from bntui.audit.tolerances import WIDE, Precision
 from bntui.audit.validation import as_tried
@@ -32,7 +32,7 @@ def check_shift(
     ledger: Ledger,
     place: Place,
     frame: Keyframe,
-    stages: Sequence[Stage],
+    stages: Sequence[RecordedStage],
     x: Values,
     target: Values,
     task: str,
@@ -60,7 +60,7 @@ def check_shift(
 
 
 def _moved(
-    stages: Sequence[Stage],
+    stages: Sequence[RecordedStage],
     number: int,
     x: Values,
     target: Values,

@@ -16,10 +16,10 @@ from bntui.audit.backward import BACKWARD
 from bntui.audit.bounded import Bounded
 from bntui.audit.forward import FORWARD
 from bntui.audit.ledger import Ledger, Place
-from bntui.audit.network import ENTRIES, Stage, parameter_names
+from bntui.audit.network import ENTRIES, RecordedStage, parameter_names
 from bntui.audit.normalize import NORMS
 from bntui.audit.recurrence import CELLS, State
-from bntui.audit.samples import Samples
+from bntui.audit.samples import ScaledSamples
 from bntui.audit.standing import Pace
 from bntui.audit.tolerances import Precision
 from bntui.keyframe import Keyframe
@@ -37,8 +37,8 @@ class Subject:
     """What is fixed about the run whose keyframes are recomputed."""
 
     run: RunInfo
-    stages: tuple[Stage, ...]
-    samples: Samples | None
+    stages: tuple[RecordedStage, ...]
+    samples: ScaledSamples | None
     """None: the data set is not in the recording."""
     task: str
     precision: Precision
@@ -74,7 +74,7 @@ class Taken:
     after: State | None = None
     """All parameters and buffers after it; None where some gradient is not determined."""
 
-    def entered(self, stage: Stage) -> Values | None:
+    def entered(self, stage: RecordedStage) -> Values | None:
         """What entered a stage."""
         return self.values[stage.at - 1] if stage.at else self.x
 

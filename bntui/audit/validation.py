@@ -13,7 +13,7 @@ from bntui.audit.backward import LOOSE, cross_entropy, softmax, squared_error
 from bntui.audit.bounded import LARGEST, UNIT, Bounded, concatenated, smaller, total
 from bntui.audit.forward import evaluate, train
 from bntui.audit.ledger import Ledger, Place
-from bntui.audit.network import Stage
+from bntui.audit.network import RecordedStage
 from bntui.audit.recurrence import State
 from bntui.audit.tolerances import HALF, Precision
 from bntui.keyframe import Keyframe, Predictions
@@ -36,7 +36,7 @@ def exactly(state: Mapping[str, Values], unit: float) -> State:
     return {name: Bounded.exact(values, unit) for name, values in state.items()}
 
 
-def evaluating(stages: Sequence[Stage], precision: Precision) -> Answer:
+def evaluating(stages: Sequence[RecordedStage], precision: Precision) -> Answer:
     """Evaluation mode, in pieces."""
 
     def answer(x: Values, state: State, tried: bool) -> Bounded:
@@ -51,7 +51,7 @@ def evaluating(stages: Sequence[Stage], precision: Precision) -> Answer:
     return answer
 
 
-def forgetting(stages: Sequence[Stage], batch: int, precision: Precision) -> Answer:
+def forgetting(stages: Sequence[RecordedStage], batch: int, precision: Precision) -> Answer:
     """Training mode, in mini-batches; a last one of a single sample joins the one before it."""
 
     def answer(x: Values, state: State, tried: bool) -> Bounded:

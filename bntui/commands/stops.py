@@ -9,7 +9,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from bntui.commands.show import plain
-from bntui.insight.jury import NO_WISHES, Judgement, Verdict, Wishes, judge
+from bntui.insight.jury import NO_WISHES, Judgement, RuleOutcome, Wishes, judge
 from bntui.recording.reader import Reader
 from bntui.text.figures import brief, whole
 from bntui.text.language import _
@@ -95,7 +95,7 @@ def _lines(found: Judgement) -> Iterator[str]:
         yield "  " + "  ".join([ljust(name, widths[0]), *cells, settings])
 
 
-def _row(verdict: Verdict) -> tuple[str, ...]:
+def _row(verdict: RuleOutcome) -> tuple[str, ...]:
     away = "—" if math.isnan(verdict.given_away) else brief(verdict.given_away, 6)
     return (
         _(verdict.juror.name),

@@ -72,7 +72,7 @@ class Juror:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RuleOutcome:
     """What one rule would have done, and at what price."""
 
     juror: Juror
@@ -100,7 +100,7 @@ class Judgement:
     """Epoch of the lowest validation loss, the first of equals; None without a finite one."""
     lowest: float
     """That loss; NaN without one."""
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[RuleOutcome, ...]
     ended: str
     """``stopped_early``, ``diverged`` or ``finished``; empty while it may go on."""
     ended_at: float
@@ -311,9 +311,9 @@ def _complete(history: RunHistory) -> BoolArray:
     return ends
 
 
-def _priced(juror: Juror, decision: Decision, val_loss: FloatArray, lowest: float) -> Verdict:
+def _priced(juror: Juror, decision: Decision, val_loss: FloatArray, lowest: float) -> RuleOutcome:
     stop, best = decision.stop, decision.best
     if stop is None:
-        return Verdict(juror, None, best, "", 0.0, 0)
+        return RuleOutcome(juror, None, best, "", 0.0, 0)
     given_away = math.nan if best is None else float(val_loss[best - 1]) - lowest
-    return Verdict(juror, stop, best, decision.because, given_away, len(val_loss) - stop)
+    return RuleOutcome(juror, stop, best, decision.because, given_away, len(val_loss) - stop)

@@ -35,7 +35,7 @@ BAD: Final = NAMES[_VANISHING : _NOT_FINITE + 1]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GradientVerdict:
     """What is to be said about the gradients of one keyframe."""
 
     name: str
@@ -82,7 +82,7 @@ def _judge(norms: FloatArray, asked: FloatArray, inputs: FloatArray) -> tuple[ND
     return codes, ratios
 
 
-def verdict_of(layers: Sequence[LayerMeasures]) -> Verdict:
+def verdict_of(layers: Sequence[LayerMeasures]) -> GradientVerdict:
     """The verdict on the gradients of one keyframe."""
     if not layers:
         return gradient_verdict(())
@@ -96,7 +96,7 @@ def verdict_of(layers: Sequence[LayerMeasures]) -> Verdict:
 
 def gradient_verdict(
     weight_gradient_norms: Sequence[float], asked: float = math.nan, inputs: float = math.nan
-) -> Verdict:
+) -> GradientVerdict:
     """The verdict on one keyframe, from the norms of its weight gradients, first layer first.
 
     Args:
@@ -109,24 +109,26 @@ def gradient_verdict(
     name = NAMES[code]
     if code == _UNKNOWN:
         unfed = _("all inputs of the mini-batch are 0: the first layer gets no gradient")
-        return Verdict(name, math.nan, math.nan, unfed if norms.size else _("there is no layer with a gradient"))
+        return GradientVerdict(
+            name, math.nan, math.nan, unfed if norms.size else _("there is no layer with a gradient")
+        )
     if code == _NOT_FINITE:
         wrong = int(np.argmin(np.isfinite(norms[0])))
         sentence = _("the gradient of layer {layer} is {value}").format(layer=wrong + 1, value=_word(norms[0, wrong]))
-        return Verdict(name, math.nan, math.nan, sentence)
+        return GradientVerdict(name, math.nan, math.nan, sentence)
     if code == _HEALTHY and math.isnan(ratio):
-        return Verdict(
+        return GradientVerdict(
             name, ratio, math.nan, _("the loss has no gradient here: nothing is left to learn from this batch")
         )
     if math.isnan(ratio):
         ends = _("the first and the last layer's gradients are zero: nothing is learned there")
         everywhere = _("all gradients are zero: nothing is learned there")
-        return Verdict(name, ratio, VANISHING_BELOW, ends if norms.any() else everywhere)
+        return GradientVerdict(name, ratio, VANISHING_BELOW, ends if norms.any() else everywhere)
     limit = EXPLODING_ABOVE if ratio > 1 else VANISHING_BELOW
     size = _("the first layer's gradient is {ratio} times the last layer's").format(ratio=f"{ratio:.1e}")
     low, high = f"{VANISHING_BELOW:.0e}", f"{EXPLODING_ABOVE:.0e}"
     limits = _("{low} to {high}").format(low=low, high=high) if code == _HEALTHY else f"{limit:.0e}"
-    return Verdict(name, ratio, limit, f"{size}: {_(name)} ({limits})")
+    return GradientVerdict(name, ratio, limit, f"{size}: {_(name)} ({limits})")
 
 
 def _word(value: float) -> str:

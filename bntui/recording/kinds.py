@@ -137,7 +137,7 @@ class Text(_Single):
 
 
 @dataclass(frozen=True, slots=True)
-class Block(_Single):
+class Blob(_Single):
     """Bytes."""
 
     longest: int = 2**31

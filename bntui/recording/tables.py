@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from bntui.recording.kinds import AMOUNT, FINITE, LARGEST, Block, Kind, Maybe, Number, Text, Whole
+from bntui.recording.kinds import AMOUNT, FINITE, LARGEST, Blob, Kind, Maybe, Number, Text, Whole
 from bntui.recording.schema import FIGURES
 from bntui.text.language import _
 
@@ -17,7 +17,7 @@ MOST_EVENTS: Final = 100_000
 
 LONG: Final = Text(4_000_000)
 """A text that holds JSON or a scenario."""
-DIGEST: Final = Block(64)
+DIGEST: Final = Blob(64)
 KINDS: Final[Mapping[type, Kind]] = {float: Maybe(Number()), int: Whole(), bool: Whole(0, 1), str: Text()}
 """What a column of each type may hold: NULL is NaN, and a diverged run has infinite values."""
 RUN: Final = Whole(0, MOST_RUNS - 1)
@@ -27,24 +27,24 @@ COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "meta": {"key": Text(), "value": LONG},
     "run": {
         "run": RUN, "name": Text(shortest=1), "config": LONG, "layers": LONG, "steps_per_epoch": Whole(1),
-        "device": Text(), "scaling": Block(), "fork": Maybe(LONG), "budget": Number(0), "stride": Whole(1),
+        "device": Text(), "scaling": Blob(), "fork": Maybe(LONG), "budget": Number(0), "stride": Whole(1),
         "digest": DIGEST,
     },
     "keyframe": {
         "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "epoch_end": Whole(0, 1),
         **{name: KINDS[kind] for name, kind in FIGURES.items()},
         "lr": Maybe(FINITE),  # set, not measured
-        "layers": Maybe(Block()), "digest": DIGEST,
+        "layers": Maybe(Blob()), "digest": DIGEST,
     },
-    "measures": {"id": ID, "block": Block()},
-    "evidence": {"id": ID, "block": Block(), "digest": DIGEST},
+    "measures": {"id": ID, "block": Blob()},
+    "evidence": {"id": ID, "block": Blob(), "digest": DIGEST},
     "event": {
         "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "kind": Text(100),
         "message": Text(10_000), "arguments": LONG, "digest": DIGEST,
     },
     "agenda": {"id": ID, "text": LONG},
-    "checkpoint": {"run": RUN, "name": Text(), "step": Whole(), "block": Block(), "digest": DIGEST},
-    "data": {"name": Text(), "block": Maybe(Block()), "source": Text(10_000), "digest": DIGEST},
+    "checkpoint": {"run": RUN, "name": Text(), "step": Whole(), "block": Blob(), "digest": DIGEST},
+    "data": {"name": Text(), "block": Maybe(Blob()), "source": Text(10_000), "digest": DIGEST},
 }  # fmt: skip
 """Kinds of all columns that any format has."""
 

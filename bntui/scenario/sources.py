@@ -14,10 +14,10 @@ NPZ_SUFFIX: Final = ".npz"
 IDX_SUFFIXES: Final = ("-ubyte", ".idx", "-ubyte.gz", ".idx.gz")
 DATA_SUFFIXES: Final = (*TABLE_SUFFIXES, NPZ_SUFFIX, *IDX_SUFFIXES)
 
-Kind = Literal["built-in", "table", "npz", "idx"]
+SourceKind = Literal["built-in", "table", "npz", "idx"]
 
 
-def kind_of(source: str) -> Kind | None:
+def kind_of(source: str) -> SourceKind | None:
     """The kind of data that a name or path stands for, in upper or lower case; None for no kind that is read."""
     if source in BUILTIN_DATA:
         return "built-in"

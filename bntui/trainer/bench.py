@@ -21,7 +21,7 @@ from bntui.text.language import _
 from bntui.trainer.data.dataset import Dataset, Scaling, Task, as_sequence, load_data, split_indices
 from bntui.trainer.device import prepare
 from bntui.trainer.grid import grid_axes, grid_points
-from bntui.trainer.samples import Samples
+from bntui.trainer.samples import DeviceSamples
 
 EMBEDDED_DATA = 64_000_000
 """Data sets up to so many bytes lie in the recording; of larger ones the checksum and the path."""
@@ -37,7 +37,7 @@ class Bench:
     axes: tuple[SingleArray | FloatArray, ...]
     """Of the grid of predictions, raw units; empty where there is none."""
     device: torch.device
-    _scaled: dict[bytes, Samples] = field(default_factory=dict)
+    _scaled: dict[bytes, DeviceSamples] = field(default_factory=dict)
     """By scaling: runs that scale alike share their samples."""
 
     @property
@@ -46,7 +46,7 @@ class Bench:
         outputs = len(self.data.classes) if self.data.task == "classification" else self.data.y.shape[1]
         return Facts(len(self.data), self.data.task, self.data.x.shape[1:], outputs)
 
-    def samples(self, config: RunConfig, scaling: Scaling) -> Samples:
+    def samples(self, config: RunConfig, scaling: Scaling) -> DeviceSamples:
         """A run's samples, scaled, in the shape that it asks for."""
         sequence = config.data.sequence
         key = hashlib.blake2b(scaling.offset.tobytes() + scaling.factor.tobytes() + sequence.encode()).digest()
@@ -54,7 +54,7 @@ class Bench:
             self._scaled[key] = self._on_device(scaling, sequence)
         return self._scaled[key]
 
-    def _on_device(self, scaling: Scaling, sequence: str) -> Samples:
+    def _on_device(self, scaling: Scaling, sequence: str) -> DeviceSamples:
         def tensor(values: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
@@ -62,7 +62,7 @@ class Bench:
             return tensor(as_sequence(scaling.apply(self.data.x[rows]), sequence))
 
         points = grid_points(self.axes, scaling, sequence)
-        return Samples(
+        return DeviceSamples(
             inputs(self.train),
             tensor(self.data.y[self.train]),
             inputs(self.validation),

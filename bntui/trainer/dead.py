@@ -19,7 +19,7 @@ import torch
 from bntui.keyframe import LayerMeasures
 from bntui.recording.sentences import DEAD_BELOW
 from bntui.trainer.network import DRAWN, Network, Stage, forward
-from bntui.trainer.samples import Samples
+from bntui.trainer.samples import DeviceSamples
 from bntui.trainer.step import loss_function
 from bntui.trainer.validate import mini_batches
 
@@ -28,7 +28,7 @@ ASKS: Final = float(np.finfo(np.float32).tiny) / DEAD_BELOW
 that fits its samples asks for less, and then gradients of 0 mean nothing."""
 
 ENOUGH: Final = 2000
-"""Samples that are looked at, at least, where masks are drawn."""
+"""DeviceSamples that are looked at, at least, where masks are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def died(layers: Sequence[LayerMeasures]) -> Dead | None:
 
 def reached(
     network: Network,
-    samples: Samples,
+    samples: DeviceSamples,
     batch: int,
     weight: str,
     draw: Callable[[int], Callable[[Stage, torch.Tensor], torch.Tensor]],
@@ -97,7 +97,7 @@ def reached(
 
 def _gradient(
     network: Network,
-    samples: Samples,
+    samples: DeviceSamples,
     piece: slice,
     parameter: torch.Tensor,
     draw: Callable[[Stage, torch.Tensor], torch.Tensor],

@@ -26,7 +26,7 @@ from bntui.trainer.network import Stage, build
 from bntui.trainer.optim import learning_rate, observe_plateau
 from bntui.trainer.probes import array, weights_digest
 from bntui.trainer.progress import Progress
-from bntui.trainer.samples import Samples
+from bntui.trainer.samples import DeviceSamples
 from bntui.trainer.score import Score
 from bntui.trainer.step import Measured, Stepper, drawn
 from bntui.trainer.validate import evaluate, forget_eval
@@ -49,7 +49,7 @@ class Run:
         index: int,
         name: str,
         config: RunConfig,
-        samples: Samples,
+        samples: DeviceSamples,
         device: torch.device,
         fork: Fork | None = None,
     ) -> None:
@@ -115,7 +115,7 @@ class Run:
 
     @property
     def left(self) -> int:
-        """Samples of the epoch under way that were not learned from yet."""
+        """DeviceSamples of the epoch under way that were not learned from yet."""
         return len(self.samples.x) - self._at.offset
 
     def keep_best(self, other: Run) -> None:

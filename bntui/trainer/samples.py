@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
+class DeviceSamples:
     """A run's data on its device, scaled: float32 inputs ``(N, *shape)``; int64 classes or float32 targets."""
 
     x: Tensor

@@ -21,7 +21,7 @@ BINS: Final = 64
 """Most bins of a histogram."""
 _FEWEST_BINS: Final = 8
 _CHUNK: Final = 8192
-"""Samples measured at a time: float64 copies of all would take twice their memory."""
+"""FeatureFigures measured at a time: float64 copies of all would take twice their memory."""
 _MOST_VALUES: Final = 1_000_000
 """A histogram of all features together counts about so many values, of samples evenly apart."""
 
@@ -51,7 +51,7 @@ class _Affine(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class FeatureFigures:
     """The samples of a recording and their figures, before scaling.  Two of them are the same only if they are one."""
 
     data: RecordedData
@@ -126,7 +126,7 @@ class Samples:
         return entering
 
 
-def samples_of(data: RecordedData) -> Samples:
+def samples_of(data: RecordedData) -> FeatureFigures:
     """The samples with their figures; measured once, as long as the same ones are asked for."""
     return _measured(_Same(data))
 
@@ -145,7 +145,7 @@ class _Same:
 
 
 @lru_cache(maxsize=2)
-def _measured(same: _Same) -> Samples:
+def _measured(same: _Same) -> FeatureFigures:
     data = same.data
     flat = data.x.reshape(len(data.x), -1)
     columns: dict[Part, _Columns] = {"train": _columns(flat, data.train), "validation": _columns(flat, data.validation)}
@@ -153,7 +153,7 @@ def _measured(same: _Same) -> Samples:
     for start in range(0, len(flat), _CHUNK):
         chunk = flat[start : start + _CHUNK]
         whole &= (chunk == np.rint(chunk)).all(0)
-    return Samples(data, flat, columns, whole)
+    return FeatureFigures(data, flat, columns, whole)
 
 
 def _columns(flat: SingleArray | FloatArray, rows: IntArray) -> _Columns:

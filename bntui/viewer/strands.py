@@ -33,7 +33,7 @@ Columns = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ChartLayout:
     """Where the parts of a row stand; 0 cells where a part does not fit."""
 
     name: int
@@ -61,7 +61,7 @@ class Strand:
     """What each run calls it, where that differs: the layers are alike by their place only."""
 
 
-def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> Form:
+def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> ChartLayout:
     """The richest form that leaves the charts some width."""
     longest = max(cell_len(word) for strand in strands for word in (strand.name, strand.what))
     side = len(runs) > 1 and width >= SIDE_BY_SIDE
@@ -72,10 +72,10 @@ def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> F
         chart = (width - name - axis - (2 if axis else 1) - GAP * (number - 1)) // number - figure
         if chart >= MIN_CHART:
             break
-    return Form(name, axis, max(chart, 1), figure, side)
+    return ChartLayout(name, axis, max(chart, 1), figure, side)
 
 
-def heading(runs: Sequence[RunView], form: Form, *figures: str) -> Row:
+def heading(runs: Sequence[RunView], form: ChartLayout, *figures: str) -> Row:
     """The runs above their charts, or one after the other, and what the figures are.
 
     Args:
@@ -103,7 +103,7 @@ def heading(runs: Sequence[RunView], form: Form, *figures: str) -> Row:
     return (*fit(tuple(spans), size - cell_len(words)), Span(words, "muted"))
 
 
-def titled(words: str, runs: Sequence[RunView], form: Form, figures: str) -> Row:
+def titled(words: str, runs: Sequence[RunView], form: ChartLayout, figures: str) -> Row:
     """A heading in words, and above each run's figures what they are."""
     figures = rjust(figures, form.figure) if form.figure >= cell_len(figures) else " " * form.figure
     again = Span(" " * (GAP + form.chart) + figures, "muted")
@@ -114,7 +114,7 @@ def titled(words: str, runs: Sequence[RunView], form: Form, figures: str) -> Row
     )
 
 
-def ruler(runs: Sequence[RunView], form: Form, end: float) -> Row:
+def ruler(runs: Sequence[RunView], form: ChartLayout, end: float) -> Row:
     """The axis of epochs below each chart."""
     row = [Span(" " * form.head)]
     for run in runs if form.side else runs[:1]:
@@ -153,7 +153,7 @@ def left_out(names: Sequence[str], width: int) -> Row:
 def block(
     runs: Sequence[RunView],
     strand: Strand,
-    form: Form,
+    form: ChartLayout,
     ticks: Sequence[str],
     pictures: Sequence[Sequence[Row]],
     figures: Sequence[Span],
@@ -179,7 +179,7 @@ def block(
     return rows
 
 
-def nothing(form: Form, tall: int) -> list[Row]:
+def nothing(form: ChartLayout, tall: int) -> list[Row]:
     """The chart of a run that has no such layer."""
     words = cells.longest(form.chart, _("— no layer of this name in this run"), _("— no such layer"), "—")
     return [(Span(ljust(words, form.chart) if y == 0 else " " * form.chart, "muted"),) for y in range(tall)]

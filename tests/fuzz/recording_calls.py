@@ -18,8 +18,8 @@ from bntui.recording.reader import Reader
 from bntui.viewer import family_rows, parts, troubles, view_state
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.fork import form_rows
+from bntui.viewer.fork.check import judge
 from bntui.viewer.fork.form import Origin, data_facts, move, opened, turn
-from bntui.viewer.fork.verdict import judge
 from bntui.viewer.microscope import state as states
 from bntui.viewer.microscope.draw import draw
 from bntui.viewer.screens.microscope import MicroscopeScreen

@@ -86,7 +86,7 @@ def written(value: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ForkForm:
     """All settings, and what was typed into them."""
 
     origin: Origin
@@ -138,16 +138,16 @@ def data_facts(reader: Recording, run: RunInfo) -> Facts | None:
     return Facts(samples, reader.task, None if dataset is None else dataset.x.shape[1:])
 
 
-def opened(origin: Origin) -> Form:
+def opened(origin: Origin) -> ForkForm:
     """The form as it opens: nothing is changed."""
     found = {setting.path: setting for setting in _shown(origin.run.config)}
     common = [Item(found[path], "") for path in COMMON if path in found]
     rest = [Item(setting, _table(path)) for path, setting in found.items() if path not in COMMON]
     rest.sort(key=lambda item: ORDER.index(item.group))  # stable: within a table as the schema has them
-    return _proposing(Form(origin, (*common, *rest)))
+    return _proposing(ForkForm(origin, (*common, *rest)))
 
 
-def _proposing(form: Form) -> Form:
+def _proposing(form: ForkForm) -> ForkForm:
     """With twice the epochs where a fork would be over at once, and the keys at them."""
     epochs = int(form.origin.run.config["training"]["epochs"])
     if form.origin.epoch < epochs:
@@ -180,18 +180,18 @@ def heading(group: str) -> str:
     return _(dict(GROUPS)[group])
 
 
-def move(form: Form, by: int) -> Form:
+def move(form: ForkForm, by: int) -> ForkForm:
     """To another setting; the ends are walls."""
     return replace(form, at=min(max(form.at + by, 0), len(form.items) - 1), begun="", halted=False)
 
 
-def halt(form: Form, wrong: Collection[str]) -> Form:
+def halt(form: ForkForm, wrong: Collection[str]) -> ForkForm:
     """It cannot start: to the first setting of those that are wrong, by their key paths, if there are any."""
     first = (number for number, item in enumerate(form.items) if item.setting.path in wrong)
     return replace(form, at=next(first, form.at), begun="", halted=True)
 
 
-def turn(form: Form, by: int) -> Form:
+def turn(form: ForkForm, by: int) -> ForkForm:
     """To the next choice of a setting that has some; the last one is followed by the first."""
     choices = form.item.choices
     if not choices:
@@ -201,7 +201,7 @@ def turn(form: Form, by: int) -> Form:
     return _typed(form, choices[at % len(choices)], "")
 
 
-def enter(form: Form, characters: str) -> Form:
+def enter(form: ForkForm, characters: str) -> ForkForm:
     """Typed characters: the first one replaces what stood there; of choices they find the one that begins so.
 
     What no number can begin with does not get where only a number may stand.
@@ -217,7 +217,7 @@ def enter(form: Form, characters: str) -> Form:
     return _typed(form, text, text) if kind_of(form.item.setting.path).begins(text) else form
 
 
-def erase(form: Form) -> Form:
+def erase(form: ForkForm) -> ForkForm:
     """Without the last character of a typed value; a choice stands again as it was."""
     if form.item.choices and form.text(form.item) in form.item.choices:
         return restore(form)
@@ -225,11 +225,11 @@ def erase(form: Form) -> Form:
     return _typed(form, text, text)
 
 
-def restore(form: Form) -> Form:
+def restore(form: ForkForm) -> ForkForm:
     """The setting as it is in the parent."""
     typed = {path: text for path, text in form.typed.items() if path != form.item.setting.path}
     return replace(form, typed=typed, begun="", halted=False)
 
 
-def _typed(form: Form, text: str, begun: str) -> Form:
+def _typed(form: ForkForm, text: str, begun: str) -> ForkForm:
     return replace(form, typed={**form.typed, form.item.setting.path: text}, begun=begun, halted=False)

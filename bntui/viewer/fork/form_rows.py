@@ -10,9 +10,9 @@ from rich.cells import cell_len, set_cell_size
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, wrap
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
-from bntui.viewer.fork.form import Form, Item, heading
+from bntui.viewer.fork.check import ForkCheck
+from bntui.viewer.fork.form import ForkForm, Item, heading
 from bntui.viewer.fork.kinds import kind_of
-from bntui.viewer.fork.verdict import Verdict
 from bntui.viewer.fork.words import SAME_AGAIN, THE_RULE, carried_words
 
 NEW_AVERAGES: Final = N_("The optimizer's averages begin anew.")
@@ -38,7 +38,7 @@ KEYS: Final = (
 )
 
 
-def lines(form: Form) -> list[int | str]:
+def lines(form: ForkForm) -> list[int | str]:
     """The list as it is scrolled: headings, and numbers of settings below them."""
     found: list[int | str] = []
     group: str | None = None
@@ -50,7 +50,7 @@ def lines(form: Form) -> list[int | str]:
     return found
 
 
-def seen(form: Form, height: int) -> Form:
+def seen(form: ForkForm, height: int) -> ForkForm:
     """Scrolled as little as it takes to see the setting that the keys mean, the heading above the first one too."""
     room = max(height - FOOT, 1)
     listed = lines(form)
@@ -60,7 +60,7 @@ def seen(form: Form, height: int) -> Form:
     return replace(form, top=max(top, 0))
 
 
-def draw(form: Form, verdict: Verdict, title: str, width: int, height: int) -> Drawing:
+def draw(form: ForkForm, verdict: ForkCheck, title: str, width: int, height: int) -> Drawing:
     """The form, exactly ``height`` rows of ``width`` cells; it is to be :func:`seen` in that height."""
     room = max(height - FOOT, 1)
     listed = lines(form)
@@ -77,7 +77,7 @@ def draw(form: Form, verdict: Verdict, title: str, width: int, height: int) -> D
     return Drawing(title, tuple(fit(row, width) for row in rows[:height]))
 
 
-def at(form: Form, y: int, height: int) -> int | None:
+def at(form: ForkForm, y: int, height: int) -> int | None:
     """The setting in a row of the page."""
     listed = lines(form)
     here = form.top + y
@@ -85,7 +85,7 @@ def at(form: Form, y: int, height: int) -> int | None:
     return line if isinstance(line, int) else None
 
 
-def _setting(form: Form, verdict: Verdict, number: int, label: int, width: int) -> Row:
+def _setting(form: ForkForm, verdict: ForkCheck, number: int, label: int, width: int) -> Row:
     item = form.items[number]
     here, touched = number == form.at, form.touched(item)
     error = verdict.errors.get(item.setting.path, "")
@@ -109,7 +109,7 @@ def _setting(form: Form, verdict: Verdict, number: int, label: int, width: int) 
     return tuple(row)
 
 
-def _value(form: Form, item: Item, *, here: bool, touched: bool) -> list[Span]:
+def _value(form: ForkForm, item: Item, *, here: bool, touched: bool) -> list[Span]:
     text = form.text(item)
     style = "bold accent" if touched else "text"
     if not here:
@@ -119,7 +119,7 @@ def _value(form: Form, item: Item, *, here: bool, touched: bool) -> list[Span]:
     return [Span(text, style), Span("▏", "key")]
 
 
-def _foot(form: Form, verdict: Verdict, width: int, place: str) -> list[Row]:
+def _foot(form: ForkForm, verdict: ForkCheck, width: int, place: str) -> list[Row]:
     """What the setting means, what may stand there or is wrong, what the fork keeps, and the keys."""
     item = form.item
     tail = f" {place} ─" if place else ""
@@ -162,7 +162,7 @@ def _lines(sentence: str, width: int) -> list[str]:
     return [*found[:2], ""][:2]
 
 
-def _choices(form: Form, item: Item, width: int) -> Row:
+def _choices(form: ForkForm, item: Item, width: int) -> Row:
     """All choices with the one that stands there, as far as they fit."""
     row: list[Span] = []
     left = width
@@ -176,7 +176,7 @@ def _choices(form: Form, item: Item, width: int) -> Row:
     return tuple(row)
 
 
-def _outlook(form: Form, verdict: Verdict, width: int) -> list[Row]:
+def _outlook(form: ForkForm, verdict: ForkCheck, width: int) -> list[Row]:
     """What a fork with these changes is, in two rows."""
     if not verdict.valid:
         wrong = len(verdict.errors) + len(verdict.others)
@@ -192,7 +192,7 @@ def _outlook(form: Form, verdict: Verdict, width: int) -> list[Row]:
     return [(Span(line, "good"),) for line in _lines(found, width)]
 
 
-def kept(verdict: Verdict, width: int) -> str:
+def kept(verdict: ForkCheck, width: int) -> str:
     """What a fork carries over from its parent, in the most telling words that fit in two lines."""
     plan, state = verdict.plan, verdict.state
     assert plan is not None, "only a valid fork keeps anything"

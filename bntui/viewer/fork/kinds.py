@@ -16,7 +16,7 @@ _BEGUN_NUMBER: Final = re.compile(r"[+-]?[\d_]*(\.\d*)?((?<=[\d.])[eE][+-]?\d*)?
 _BEGUN_LIST: Final = re.compile(r"[\d.,eE+\- \[\]]*").fullmatch
 
 
-class Kind(NamedTuple):
+class SettingKind(NamedTuple):
     """What a setting's value is made of."""
 
     types: frozenset[type]
@@ -40,7 +40,7 @@ class Kind(NamedTuple):
         return bool(matches(text)) or any(word.startswith(text) for word in self.words)
 
 
-def kind_of(path: str) -> Kind:
+def kind_of(path: str) -> SettingKind:
     """The kind of a setting of a run, by its key path; of one that there is not, none."""
     annotations: list[Any] = [RunConfig]
     for key in key_path(path):
@@ -52,7 +52,7 @@ def kind_of(path: str) -> Kind:
     words = [word for part in parts if get_origin(part) is Literal for word in get_args(part)]
     types = [part for part in parts if isinstance(part, type) and part is not NoneType]
     left_out = ["none"] if NoneType in parts or path.endswith("early_stopping.patience") else []
-    return Kind(frozenset(types), (*map(str, words), *left_out))
+    return SettingKind(frozenset(types), (*map(str, words), *left_out))
 
 
 def _model(part: Any) -> bool:

@@ -27,7 +27,7 @@ GATES: Final = {
 }
 
 
-class Verdict(NamedTuple):
+class Diagnosis(NamedTuple):
     """A sentence, and its style: ``bad``, ``warn`` or ``good``."""
 
     sentence: str
@@ -126,42 +126,42 @@ def sample_row(slide: Slide, chosen: int, marked: int) -> str:
     return _("(row {row} of the training part)").format(row=count(int(slide.batch[sample])))
 
 
-def verdicts(specimen: Specimen) -> tuple[Verdict, ...]:
+def verdicts(specimen: Specimen) -> tuple[Diagnosis, ...]:
     """What is wrong with what is normalized here, with the numbers that say so; or that nothing is."""
-    found: list[Verdict] = []
+    found: list[Diagnosis] = []
     if specimen.x is not None and not np.isfinite(specimen.x).all():
         lost = int((~np.isfinite(specimen.x)).sum())
         words = _("{lost} of {count} values are not finite: mean and variance are not, and so is nothing after them.")
-        found.append(Verdict(words.format(lost=count(lost), count=count(specimen.count)), "bad"))
+        found.append(Diagnosis(words.format(lost=count(lost), count=count(specimen.count)), "bad"))
     elif math.isnan(specimen.var):
         return ()
     elif specimen.var == 0:
         words = _("Variance 0: x̂ is 0, y is β; backward, gradients grow by γ/√ε = {factor} γ. All values are equal.")
-        found.append(Verdict(words.format(factor=number(1 / root(specimen.eps), 6, 0).strip()), "bad"))
+        found.append(Diagnosis(words.format(factor=number(1 / root(specimen.eps), 6, 0).strip()), "bad"))
     elif specimen.eps_share > DOMINANT:
         words = _("ε rules: it is {share} of σ² + ε, and x̂ has a standard deviation of {spread} instead of 1.")
         words = words.format(share=percent(specimen.eps_share).strip(), spread=size(specimen.spread))
-        found.append(Verdict(words, "warn"))
+        found.append(Diagnosis(words, "warn"))
     if 0 < specimen.count < FEW:
         found.append(_few(specimen))
     if not found and specimen.count:
         sure = _("{count} values: their mean is known to ± {error} of σ.")
         words = sure if specimen.kind == "batch" else _("{count} values.")
         error = percent(1 / math.sqrt(specimen.count)).strip()
-        found.append(Verdict(words.format(count=count(specimen.count), error=error), "good"))
+        found.append(Diagnosis(words.format(count=count(specimen.count), error=error), "good"))
     return tuple(found)
 
 
-def _few(specimen: Specimen) -> Verdict:
+def _few(specimen: Specimen) -> Diagnosis:
     m = specimen.count
     if specimen.kind != "batch":
         words = _("Only {count} values are normalized together: x̂ says little more than which lie above their mean.")
-        return Verdict(words.format(count=m), "warn")
+        return Diagnosis(words.format(count=m), "warn")
     if m == 1:
-        return Verdict(_("A batch of one value is its own mean: x̂ is 0 whatever it is."), "bad")
+        return Diagnosis(_("A batch of one value is its own mean: x̂ is 0 whatever it is."), "bad")
     words = _(
         "Small batch, {count} values: from one to the next their mean is off by {mean} of σ, their variance by "
         "{variance}."
     )
     mean, spread = percent(1 / math.sqrt(m)).strip(), percent(math.sqrt(2 / (m - 1))).strip()
-    return Verdict(words.format(count=m, mean=mean, variance=spread), "warn")
+    return Diagnosis(words.format(count=m, mean=mean, variance=spread), "warn")

@@ -57,7 +57,7 @@ SILENT: Final = ("word", "time")
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class _TableLayout:
     """Where the parts of a row stand; what does not fit is left out whole."""
 
     name: int
@@ -179,21 +179,21 @@ def _left_out(hidden: Sequence[Figure], width: int) -> Row:
     return (Span(cells.longest(width, *(words.format(**said) for words in wordings)), "muted"),)
 
 
-def _form(parts: Sequence[Section], width: int) -> _Form:
+def _form(parts: Sequence[Section], width: int) -> _TableLayout:
     """The richest form that leaves the names their room."""
     longest = max(cell_len(figure.name) for part in parts for figure in part.figures) + 1
     name = min(longest, MOST_NAME)
     three = 3 * (FIGURE + 1)
     if width < LEAST_NAME + three:
-        return _Form(max(width - 2 * (FIGURE + 1), 0), difference=False, bar=0, ratio=False)
+        return _TableLayout(max(width - 2 * (FIGURE + 1), 0), difference=False, bar=0, ratio=False)
     if width < name + three + LEAST_BAR + 1:
-        return _Form(width - three, difference=True, bar=0, ratio=False)
+        return _TableLayout(width - three, difference=True, bar=0, ratio=False)
     left = width - name - three
     ratio = left >= FIGURE + LEAST_BAR + 4
-    return _Form(name, difference=True, bar=min(left - 1 - (FIGURE + 1 if ratio else 0), MOST_BAR), ratio=ratio)
+    return _TableLayout(name, difference=True, bar=min(left - 1 - (FIGURE + 1 if ratio else 0), MOST_BAR), ratio=ratio)
 
 
-def _heading(runs: tuple[RunView, RunView], form: _Form) -> Row:
+def _heading(runs: tuple[RunView, RunView], form: _TableLayout) -> Row:
     one, other = runs
     row = [Span(" " * form.name), *(Span(rjust(run.mark, FIGURE + 1), f"bold {run.style}") for run in runs)]
     if form.difference:
@@ -205,7 +205,7 @@ def _heading(runs: tuple[RunView, RunView], form: _Form) -> Row:
     return tuple(row)
 
 
-def _line(line: str | Figure, runs: tuple[RunView, RunView], form: _Form) -> Row:
+def _line(line: str | Figure, runs: tuple[RunView, RunView], form: _TableLayout) -> Row:
     """A figure's row, or the name of what follows."""
     if isinstance(line, str):
         return (Span(f"{line} ", "title"),)

@@ -13,7 +13,7 @@ import numpy as np
 from bntui.keyframe import QUANTITIES, Keyframe, LayerMeasures
 from bntui.text.language import _
 
-Kind = Literal["size", "place", "share", "count", "word", "time"]
+FigureKind = Literal["size", "place", "share", "count", "word", "time"]
 """A size above 0 has a ratio; a place (a mean) is measured by the spread around it; a share lies between 0 and 1.
 
 A time has a ratio too, but says nothing about the network.
@@ -28,7 +28,7 @@ class Figure:
     """One figure of both keyframes; None where one of them has none."""
 
     name: str
-    kind: Kind
+    kind: FigureKind
     one: float | str | None
     other: float | str | None
     spread: float = 1.0
@@ -103,10 +103,10 @@ def sections(one: Keyframe, other: Keyframe, task: str) -> tuple[Section, ...]:
 
 
 def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
-    accuracy: Kind = "share" if task == "classification" else "place"
+    accuracy: FigureKind = "share" if task == "classification" else "place"
     score = _("accuracy") if task == "classification" else "R²"
     training, validation = _("training {figure}"), _("validation {figure}")
-    names: tuple[tuple[str, Kind, str], ...] = (
+    names: tuple[tuple[str, FigureKind, str], ...] = (
         (_("epoch"), "count", "epoch"),
         (_("step"), "count", "step"),
         (_("learning rate"), "size", "lr"),
@@ -124,7 +124,7 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
     monitors = dict.fromkeys(stopping.monitor for stopping in (early, late) if stopping is not None)
     if monitors:
         best = _("best {monitor}").format(monitor=", ".join(monitors))
-        stopping: tuple[tuple[str, Kind, str], ...] = (
+        stopping: tuple[tuple[str, FigureKind, str], ...] = (
             (best, "size", "best"),
             (_("best epoch"), "count", "best_epoch"),
             (_("wait"), "count", "wait"),
@@ -136,7 +136,7 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
         yield Figure(_("stopped"), "word", ended[_of(early, "stopped")], ended[_of(late, "stopped")])
 
 
-_FIGURES: Final[tuple[tuple[str, Kind], ...]] = (
+_FIGURES: Final[tuple[tuple[str, FigureKind], ...]] = (
     ("weight_gradient_norm", "size"),
     ("activation_gradient_norm", "size"),
     ("weight_norm", "size"),

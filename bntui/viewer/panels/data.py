@@ -17,8 +17,8 @@ from bntui.text.widths import rjust
 from bntui.viewer.draw import canvas, cells
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.panels import Panel, data_features, data_picture
-from bntui.viewer.panels.data_features import Stage
-from bntui.viewer.samples import Samples, samples_of
+from bntui.viewer.panels.data_features import ScalingColumn
+from bntui.viewer.samples import FeatureFigures, samples_of
 from bntui.viewer.view import RunView, View
 
 PANEL: Final = Panel(
@@ -111,7 +111,9 @@ def _told(data: RecordedData, row: int, width: int) -> Row:
     return ()
 
 
-def _table(samples: Samples, stages: Sequence[Stage], row: int, feature: int, width: int, height: int) -> list[Row]:
+def _table(
+    samples: FeatureFigures, stages: Sequence[ScalingColumn], row: int, feature: int, width: int, height: int
+) -> list[Row]:
     """The sample in a line, and below it the features; exactly this size."""
     head = [_told(samples.data, row, width)] if height > 3 else []
     rows = [*head, *data_features.table(samples, stages, row, feature, width, height - len(head))]
@@ -119,7 +121,13 @@ def _table(samples: Samples, stages: Sequence[Stage], row: int, feature: int, wi
 
 
 def _with_plot(
-    samples: Samples, stages: Sequence[Stage], runs: Sequence[RunView], row: int, feature: int, width: int, height: int
+    samples: FeatureFigures,
+    stages: Sequence[ScalingColumn],
+    runs: Sequence[RunView],
+    row: int,
+    feature: int,
+    width: int,
+    height: int,
 ) -> list[Row]:
     """Boundary or curve, first and largest; the features beside it or below."""
 
@@ -137,7 +145,7 @@ def _with_plot(
 
 
 def _with_images(
-    samples: Samples, every: Sequence[Stage], row: int, feature: int, width: int, height: int
+    samples: FeatureFigures, every: Sequence[ScalingColumn], row: int, feature: int, width: int, height: int
 ) -> list[Row]:
     """The sample before scaling and as each network gets it, then the pixels' distributions."""
     pixels = samples.data.x.shape[2:]
@@ -162,7 +170,7 @@ def _with_images(
     return [*rows, *_table(samples, every, row, feature, width, height - upper)]
 
 
-def _image(samples: Samples, stage: Stage, row: int, width: int, height: int) -> list[Row]:
+def _image(samples: FeatureFigures, stage: ScalingColumn, row: int, width: int, height: int) -> list[Row]:
     """A sample as shades between the ends of the axis that all pixels share; colours as the mean of the channels."""
     if row < 0:
         return []

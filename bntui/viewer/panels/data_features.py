@@ -21,7 +21,7 @@ from bntui.text.widths import ljust, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Row, Span, fit, join
 from bntui.viewer.panels.data_formula import FORMULAS, formula
-from bntui.viewer.samples import Part, Samples
+from bntui.viewer.samples import FeatureFigures, Part
 
 SCALED: Final = {"none": N_("as it is"), "minmax": N_("after min-max scaling"), "standard": N_("after standardization")}
 SPREAD: Final = 4
@@ -35,7 +35,7 @@ GAP: Final = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class ScalingColumn:
     """One column of the table: the raw values, or those that enter a run's network."""
 
     scaling: RecordedScaling | None
@@ -61,21 +61,21 @@ class Stage:
         return _("before") if self.scaling is None else f"{self.mark} {self.scaling.kind}"
 
 
-def stages_of(samples: Samples, runs: Sequence[tuple[str, str, int]]) -> list[Stage]:
+def stages_of(samples: FeatureFigures, runs: Sequence[tuple[str, str, int]]) -> list[ScalingColumn]:
     """Raw values, and those after each of the runs' scalings that differ.
 
     Args:
         runs: mark, style and number of the selected run, then of the pinned one.
     """
-    stages = [Stage(None, "", "text", 0.0, 0.0)]
+    stages = [ScalingColumn(None, "", "text", 0.0, 0.0)]
     for mark, style, index in runs:
         scaling = samples.data.scalings[index]
         if all(stage.scaling is None or stage.scaling.kind != scaling.kind for stage in stages):
-            stages.append(Stage(scaling, mark, style, *_common_axis(samples, scaling)))
+            stages.append(ScalingColumn(scaling, mark, style, *_common_axis(samples, scaling)))
     return stages
 
 
-def _common_axis(samples: Samples, scaling: RecordedScaling) -> tuple[float, float]:
+def _common_axis(samples: FeatureFigures, scaling: RecordedScaling) -> tuple[float, float]:
     low, high, mean, std = samples.figures(None, "train", scaling)
     if math.isfinite(std):
         low, high = max(low, mean - SPREAD * std), min(high, mean + SPREAD * std)
@@ -84,7 +84,7 @@ def _common_axis(samples: Samples, scaling: RecordedScaling) -> tuple[float, flo
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class _TableLayout:
     """How the table uses its room."""
 
     across: bool
@@ -109,7 +109,9 @@ class _Form:
         return 2 * self.tall + 1 if self.across else stages * (2 * self.tall + 1)
 
 
-def table(samples: Samples, stages: Sequence[Stage], row: int, feature: int, width: int, height: int) -> list[Row]:
+def table(
+    samples: FeatureFigures, stages: Sequence[ScalingColumn], row: int, feature: int, width: int, height: int
+) -> list[Row]:
     """At most ``height`` rows: all features together, then the features, as many as there is room for.
 
     Args:
@@ -146,7 +148,9 @@ def _part_names() -> dict[Part, str]:
     return {"train": _("training"), "validation": _("validation")}
 
 
-def _form(samples: Samples, stages: Sequence[Stage], blocks: int, width: int, height: int) -> _Form:
+def _form(
+    samples: FeatureFigures, stages: Sequence[ScalingColumn], blocks: int, width: int, height: int
+) -> _TableLayout:
     part = max(map(cell_len, _part_names().values())) + 1
     names = [_all_features(samples), *samples.data.features]
     name = min(max(map(cell_len, names)), LONGEST_NAME) + 2
@@ -157,10 +161,10 @@ def _form(samples: Samples, stages: Sequence[Stage], blocks: int, width: int, he
     histogram = min(room - _size(figures), MOST_HISTOGRAM)
     head = 2 if across else 1
     for tall, blank in ((3, True), (2, True), (2, False), (1, True)):
-        form = _Form(across, name, part, histogram, figures, tall, blank)
+        form = _TableLayout(across, name, part, histogram, figures, tall, blank)
         if head + blocks * (form.rows(len(stages)) + blank) - blank <= height:
             return form
-    return _Form(across, name, part, histogram, figures, 1, False)
+    return _TableLayout(across, name, part, histogram, figures, 1, False)
 
 
 def _size(figures: tuple[int, int]) -> int:
@@ -168,11 +172,11 @@ def _size(figures: tuple[int, int]) -> int:
     return number_of_them * (width + 1)
 
 
-def _all_features(samples: Samples) -> str:
+def _all_features(samples: FeatureFigures) -> str:
     return _("all {count} features").format(count=count(samples.features))
 
 
-def _header(stages: Sequence[Stage], form: _Form) -> list[Row]:
+def _header(stages: Sequence[ScalingColumn], form: _TableLayout) -> list[Row]:
     """What the columns are: headings and axes where stages stand side by side, else the figures' names alone."""
     figures = _figure_names(form)
     if not form.across:
@@ -190,13 +194,15 @@ def _header(stages: Sequence[Stage], form: _Form) -> list[Row]:
     return [tuple(first), tuple(second)]
 
 
-def _figure_names(form: _Form) -> str:
+def _figure_names(form: _TableLayout) -> str:
     wanted, size = form.figures
     names = (_("min"), _("max"), _("mean"), "σ")[4 - wanted :]
     return "".join(" " + rjust(set_cell_size(name, min(cell_len(name), size)), size) for name in names)
 
 
-def _block(samples: Samples, stages: Sequence[Stage], feature: int | None, row: int, form: _Form) -> list[Row]:
+def _block(
+    samples: FeatureFigures, stages: Sequence[ScalingColumn], feature: int | None, row: int, form: _TableLayout
+) -> list[Row]:
     """One feature: a histogram of each part in each stage, and what the formula makes of the sample's value."""
     name = _all_features(samples) if feature is None else samples.data.features[feature]
     if cell_len(name) > form.name - 2:
@@ -207,7 +213,12 @@ def _block(samples: Samples, stages: Sequence[Stage], feature: int | None, row: 
 
 
 def _across(
-    samples: Samples, stages: Sequence[Stage], feature: int | None, row: int, form: _Form, title: Span
+    samples: FeatureFigures,
+    stages: Sequence[ScalingColumn],
+    feature: int | None,
+    row: int,
+    form: _TableLayout,
+    title: Span,
 ) -> list[Row]:
     """Stages side by side: a row of histograms for each part, and a row of formulas."""
     out: list[Row] = []
@@ -229,7 +240,12 @@ def _across(
 
 
 def _down(
-    samples: Samples, stages: Sequence[Stage], feature: int | None, row: int, form: _Form, title: Span
+    samples: FeatureFigures,
+    stages: Sequence[ScalingColumn],
+    feature: int | None,
+    row: int,
+    form: _TableLayout,
+    title: Span,
 ) -> list[Row]:
     """One stage below the other, each with a row that says which, and what the formula makes of the sample's value."""
     out: list[Row] = []
@@ -252,7 +268,9 @@ def _down(
     return out
 
 
-def _line(samples: Samples, stage: Stage, feature: int | None, part: Part, form: _Form) -> tuple[Row, ...]:
+def _line(
+    samples: FeatureFigures, stage: ScalingColumn, feature: int | None, part: Part, form: _TableLayout
+) -> tuple[Row, ...]:
     return _drawn(
         samples, stage.scaling and _Kept(stage.scaling), feature, part, form, stage.style, stage.low, stage.high
     )
@@ -273,11 +291,11 @@ class _Kept:
 
 @lru_cache(maxsize=1024)
 def _drawn(
-    samples: Samples,
+    samples: FeatureFigures,
     kept: _Kept | None,
     feature: int | None,
     part: Part,
-    form: _Form,
+    form: _TableLayout,
     style: str,
     low: float,
     high: float,

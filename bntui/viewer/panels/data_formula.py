@@ -11,12 +11,12 @@ from bntui.recording.dataset import RecordedScaling
 from bntui.text.figures import MINUS, number
 from bntui.text.language import _
 from bntui.text.widths import ljust
-from bntui.viewer.samples import Samples
+from bntui.viewer.samples import FeatureFigures
 
 FORMULAS: Final = {"none": "x", "minmax": f"(x {MINUS} min)/(max {MINUS} min)", "standard": f"(x {MINUS} μ)/σ"}
 
 
-def formula(samples: Samples, scaling: RecordedScaling | None, feature: int, row: int, room: int) -> str:
+def formula(samples: FeatureFigures, scaling: RecordedScaling | None, feature: int, row: int, room: int) -> str:
     """The formula, symbols first where ``room`` cells allow, then with this feature's numbers and the sample's value.
 
     It is as wide for one sample as for another, so that nothing moves when the sample changes.

@@ -57,7 +57,7 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class MapLayout:
     """Where the columns stand: cells of the names, of a map, and rows of a map and of what is blank below it."""
 
     name: int
@@ -84,7 +84,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     # the blank row below the last map is not drawn
     blank = int((room + 1) // len(kept) >= MIN_ROWS)
     tall = max((room + blank) // len(kept), 1)
-    form = Form(name, max(size, 1), min(tall, MAX_ROWS) - blank, blank)
+    form = MapLayout(name, max(size, 1), min(tall, MAX_ROWS) - blank, blank)
     end = epochs.end(runs)
     rows = _headings(columns, form)
     for layer in kept:
@@ -144,7 +144,7 @@ def _some(runs: Sequence[RunView], names: Sequence[str], room: int) -> list[str]
     return [chosen[at] for at in spread(len(chosen), number)] if number > 1 else chosen[-1:]
 
 
-def _headings(columns: Sequence[Column], form: Form) -> list[Row]:
+def _headings(columns: Sequence[Column], form: MapLayout) -> list[Row]:
     """The runs over their first columns, and the quantities with the ends of their axes."""
     gap = Span(" " * GAP)
     first: list[Span] = [Span(" " * (form.name + 1))]
@@ -163,7 +163,7 @@ def _headings(columns: Sequence[Column], form: Form) -> list[Row]:
     return [tuple(first[:-1]), tuple(second[:-1])]
 
 
-def _maps(columns: Sequence[Column], name: str, form: Form, end: float) -> list[Row]:
+def _maps(columns: Sequence[Column], name: str, form: MapLayout, end: float) -> list[Row]:
     """The maps of one layer side by side, its name beside the first row of them."""
     pictures = [_picture(column, name, form, end) for column in columns]
     rows: list[Row] = []
@@ -176,7 +176,7 @@ def _maps(columns: Sequence[Column], name: str, form: Form, end: float) -> list[
     return [*rows, *[()] * form.blank]
 
 
-def _picture(column: Column, name: str, form: Form, end: float) -> Sequence[Row]:
+def _picture(column: Column, name: str, form: MapLayout, end: float) -> Sequence[Row]:
     """One map; where a layer has no such quantity, why the maps beside it have another axis."""
     run, quantity, raw = column
     layer = next((at for at, info in enumerate(run.info.layers) if info.name == name), None)

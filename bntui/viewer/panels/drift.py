@@ -22,8 +22,8 @@ from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, Row, Span
 from bntui.viewer.panels import Panel
 from bntui.viewer.strands import (
+    ChartLayout,
     Columns,
-    Form,
     Strand,
     block,
     form_of,
@@ -182,7 +182,7 @@ def _positive(values: FloatArray) -> FloatArray:
     return found
 
 
-def _bands(runs: Sequence[RunView], strand: Strand, form: Form, end: float, tall: int) -> list[Row]:
+def _bands(runs: Sequence[RunView], strand: Strand, form: ChartLayout, end: float, tall: int) -> list[Row]:
     low, high = _extent(runs, strand)
     pictures, figures = [], []
     # the last row of a high chart stays free, so that charts do not touch
@@ -288,7 +288,9 @@ def _hint(width: int) -> Row:
     return (Span(cells.longest(width, *sentences), "muted"),)
 
 
-def _shift_rows(runs: Sequence[RunView], strands: Sequence[Strand], form: Form, end: float, room: int) -> list[Row]:
+def _shift_rows(
+    runs: Sequence[RunView], strands: Sequence[Strand], form: ChartLayout, end: float, room: int
+) -> list[Row]:
     """The shift measure of each layer on one log axis, in at most ``room`` rows."""
     times = 1 if form.side else len(runs)
     number = min(len(strands), (room - 1) // times)

@@ -34,7 +34,7 @@ GOOD_ROWS: Final = 16
 """Rows that a mask above another one should have."""
 
 
-class Block(NamedTuple):
+class MaskBlock(NamedTuple):
     """One mask that can be drawn: whose, and of which layer."""
 
     run: RunView
@@ -70,13 +70,15 @@ def draw(view: View, width: int, height: int) -> Drawing:
     return cells.page(_(TITLE), [*rows, *validated, *footer], width, height)
 
 
-def _blocks(run: RunView) -> list[Block]:
+def _blocks(run: RunView) -> list[MaskBlock]:
     if run.frame is None:
         return []
-    return [Block(run, run.frame, layer.name, layer.dropout) for layer in run.frame.layers if layer.dropout is not None]
+    return [
+        MaskBlock(run, run.frame, layer.name, layer.dropout) for layer in run.frame.layers if layer.dropout is not None
+    ]
 
 
-def _grid(blocks: Sequence[Block], width: int, height: int, *, paired: bool) -> tuple[int, int]:
+def _grid(blocks: Sequence[MaskBlock], width: int, height: int, *, paired: bool) -> tuple[int, int]:
     """How many masks stand beside and below each other; a mask is cut short before its neighbour is squeezed in."""
     units = max(block.mask.kept.shape[1] for block in blocks)
     samples = max(block.mask.kept.shape[0] for block in blocks)
@@ -90,7 +92,7 @@ def _grid(blocks: Sequence[Block], width: int, height: int, *, paired: bool) -> 
     return beside, below
 
 
-def _draw(block: Block, width: int, height: int) -> list[Row]:
+def _draw(block: MaskBlock, width: int, height: int) -> list[Row]:
     """One mask in at most ``height`` rows: whose it is, the mask, what was kept."""
     kept = block.mask.kept
     samples, units = min(kept.shape[0], 2 * max(height - 2, 1)), min(kept.shape[1], width)
@@ -101,7 +103,7 @@ def _draw(block: Block, width: int, height: int) -> list[Row]:
     return rows
 
 
-def _header(block: Block, samples: int, units: int, width: int) -> Row:
+def _header(block: MaskBlock, samples: int, units: int, width: int) -> Row:
     of_samples, of_units = max(len(block.frame.batch_indices), samples), block.mask.kept.shape[1]
     mark = f"{block.run.mark} "
     size = _("{samples} samples × {units} units").format(samples=count(of_samples), units=count(of_units))
@@ -176,7 +178,7 @@ def _has_dropout(run: RunView) -> bool:
     return any(layer.dropout for layer in run.info.layers)
 
 
-def _without(shown: Sequence[RunView], per_run: Sequence[Sequence[Block]], width: int) -> list[Row]:
+def _without(shown: Sequence[RunView], per_run: Sequence[Sequence[MaskBlock]], width: int) -> list[Row]:
     """A line for each run that has no mask to show beside one that has."""
     lines: list[Row] = []
     for run, blocks in zip(shown, per_run, strict=True):

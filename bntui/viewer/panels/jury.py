@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
-from bntui.insight.jury import Judgement, Verdict, judge
+from bntui.insight.jury import Judgement, RuleOutcome, judge
 from bntui.text import figures
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, rjust, wrap
@@ -129,7 +129,7 @@ def _end(found: Judgement) -> float:
     return max(min(cells.nice(max(head, 10.0)), float(found.planned)), head, 1.0)
 
 
-def _look(found: Judgement, verdict: Verdict) -> _Look:
+def _look(found: Judgement, verdict: RuleOutcome) -> _Look:
     """The rules that lose most come to the eye first."""
     if math.isnan(verdict.given_away) or (verdict.given_away > 0 and verdict.given_away == found.most):
         return _Look("bold bad", "!")
@@ -167,7 +167,7 @@ def _table(found: Judgement, width: int, height: int) -> list[Row]:
     return rows
 
 
-def _cost(verdict: Verdict) -> float:
+def _cost(verdict: RuleOutcome) -> float:
     """Loss given away; what has no best epoch at all gives away everything."""
     return math.inf if math.isnan(verdict.given_away) else verdict.given_away
 

@@ -51,7 +51,7 @@ DETAILS: Final = (N_("mean"), N_("std"), N_("min"), "p15", "p50", "p85", N_("max
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class TableLayout:
     """The richest form of the table that fits: where its columns stand, and where the histograms."""
 
     name: int
@@ -96,7 +96,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
 
 def _form(
     runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int, *, own: bool = False
-) -> Form:
+) -> TableLayout:
     longest = min(max(cell_len(layer.name) for run in runs for layer in _layers(run)), 12)
     # what goes first where it is narrow stands last here
     normed = any(layer.normalized is not None for run in runs for layer in _layers(run))
@@ -126,7 +126,9 @@ def _form(
     free = height - 1 - layers * (1 + below)
     ruler = below > 0 and free > 0
     fraction = width - 2 - name - column * len(shown) if "fraction" in kept else 0
-    return Form(name, shown, column, moments, bins, below, fraction, ruler, blank=not own and free - ruler >= gaps)
+    return TableLayout(
+        name, shown, column, moments, bins, below, fraction, ruler, blank=not own and free - ruler >= gaps
+    )
 
 
 def _table(runs: Sequence[RunView], quantities: Sequence[Sequence[Quantity]], width: int, height: int) -> list[Row]:
@@ -164,19 +166,19 @@ def _layers(run: RunView) -> tuple[LayerMeasures, ...]:
     return run.frame.layers if run.frame is not None else ()
 
 
-def _axes(shown: Sequence[Quantity], form: Form) -> str:
+def _axes(shown: Sequence[Quantity], form: TableLayout) -> str:
     return "".join(
         " " * form.gap + cells.ruler(quantity.low, quantity.high, form.column - form.gap) for quantity in shown
     )
 
 
-def _ruler(run: RunView, shown: Sequence[Quantity], form: Form) -> tuple[Span, Span]:
+def _ruler(run: RunView, shown: Sequence[Quantity], form: TableLayout) -> tuple[Span, Span]:
     """The axes of one run where each has its own."""
     label = cells.longest(form.name, _("own axis"), _("axis"), "")
     return Span(f"{run.mark} ", run.style), Span(ljust(label, form.name) + _axes(shown, form), "muted")
 
 
-def _header(runs: Sequence[RunView], form: Form, *, own: bool) -> list[Row]:
+def _header(runs: Sequence[RunView], form: TableLayout, *, own: bool) -> list[Row]:
     """The headings, and the ends of the axes: in a row of their own, or in what the headings leave."""
     line = " " * (2 + form.name)
     for quantity in form.shown:
@@ -227,7 +229,7 @@ def _moments(values: Distribution, width: int) -> Span:
     return Span(words, "text" if finite else "warn")
 
 
-def _layer(run: RunView, index: int, form: Form) -> list[Row]:
+def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
     """The figures of a layer, and the histograms beside or below them."""
     layer = _layers(run)[index]
     active = _active(run, layer)
@@ -273,7 +275,7 @@ def _measured(
     return [(quantity, values) for quantity, values in found if values is not None]
 
 
-def _own_axis(form: Form) -> str:
+def _own_axis(form: TableLayout) -> str:
     """The axis of a layer without activation, where it differs from the column's."""
     before = next(quantity for quantity in form.shown if quantity.field == "pre_norm")
     axis = before.axis(active=False)

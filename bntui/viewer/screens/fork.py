@@ -15,8 +15,8 @@ from bntui.text.language import N_, _
 from bntui.text.output import clean
 from bntui.viewer.fork import form as forms
 from bntui.viewer.fork import form_rows
-from bntui.viewer.fork.form import Form, Origin
-from bntui.viewer.fork.verdict import Verdict, judge
+from bntui.viewer.fork.check import ForkCheck, judge
+from bntui.viewer.fork.form import ForkForm, Origin
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.widgets import RowsWidget, framed
@@ -60,7 +60,7 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
         """``name`` of the parent, with its mark."""
         super().__init__()
         self.form = forms.opened(origin)
-        self.verdict: Verdict = judge(self.form)
+        self.verdict: ForkCheck = judge(self.form)
         place = _("epoch {epoch}").format(epoch=epoch(origin.epoch))
         step = _("step {step}").format(step=count(origin.step))
         self._title = _("Fork ── from {run} at {place}").format(run=clean(name), place=f"{place}, {step}")
@@ -81,7 +81,7 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
         cells, rows = min(width, WIDEST), min(height, TALLEST)
         return Region((width - cells) // 2, (height - rows) // 2, cells, rows)
 
-    def change(self, form: Form) -> None:
+    def change(self, form: ForkForm) -> None:
         """Show another state of the form; what was written is judged at once."""
         if form.typed != self.form.typed:
             self.verdict = judge(form)

@@ -1,4 +1,4 @@
-"""May the fork be as it is written, and what would it keep of its parent?"""
+"""Checks a fork that is being written, and says what it would keep of its parent."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bntui.scenario.fork_plan import ForkPlan, State, expected_state, plan_fork
 from bntui.scenario.load import parse_override
 from bntui.scenario.merge import key_path
 from bntui.text.language import _
-from bntui.viewer.fork.form import EPOCHS, PATIENCE, STOPPING, Form, Item
+from bntui.viewer.fork.form import EPOCHS, PATIENCE, STOPPING, ForkForm, Item
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ForkCheck:
     """Whether the fork may be as it is written, and what it would be."""
 
     changes: tuple[tuple[str, Any], ...] = ()
@@ -38,7 +38,7 @@ class Verdict:
         return not self.errors and not self.others
 
 
-def judge(form: Form) -> Verdict:
+def judge(form: ForkForm) -> ForkCheck:
     """The scenario's own validation of what is written, and what a fork with it would keep."""
     errors: dict[str, str] = {}
     changes: list[tuple[str, Any]] = []
@@ -66,7 +66,7 @@ def judge(form: Form) -> Verdict:
                 others.append(str(problem))
             else:
                 errors.setdefault(owner, _said(problem))
-        return Verdict(tuple(changes), (), errors, tuple(others))
+        return ForkCheck(tuple(changes), (), errors, tuple(others))
     if form.origin.epoch >= after.training.epochs:
         sentence = _("the fork begins at epoch {epoch:g} and would be over at once: give it more epochs")
         errors[EPOCHS] = sentence.format(epoch=form.origin.epoch)
@@ -74,7 +74,7 @@ def judge(form: Form) -> Verdict:
     plan = plan_fork(before, after)
     facts = form.origin.facts or facts_of(before.data)
     state = expected_state(before, after, facts.shape) if plan.structural else None
-    return Verdict(tuple(changes), differences, errors, (), plan, state)
+    return ForkCheck(tuple(changes), differences, errors, (), plan, state)
 
 
 def _value(path: str, text: str) -> Any:
