@@ -227,7 +227,7 @@ class Bounded:
         rounding = rounding + TINY * (value != 0)
         if self.trials is None or again is None:
             return self._result(value, [(slope, self)], rounding, (1.0,))
-        moved = again(self.value + self.trials) - again(self.value)
+        moved = unknown(again(self.value + self.trials) - again(self.value), self.trials)
         return tightened(value, self.error, self.norm, self.unit, moved + drawn(np.broadcast_to(rounding, value.shape)))
 
     # --- arrangement: no value changes ---
@@ -283,6 +283,12 @@ def drawn(error: Values) -> Values:
     free = _signs.integers(0, 2, (FREE, *error.shape), np.int8) * 2 - 1
     shared = _signs.integers(0, 2, (SHARED, *(1 for _ in error.shape)), np.int8) * 2 - 1
     return np.concatenate([free * error, shared * error])
+
+
+def unknown(found: Values, error: Values) -> Values:
+    """``found``, infinite where ``error`` is: that argument may have overflowed to NaN, which no function bounds."""
+    result: Values = np.where(np.isfinite(error), found, np.inf)
+    return result
 
 
 def tried(*parts: Bounded) -> bool:

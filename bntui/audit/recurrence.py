@@ -16,7 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.activations import ACTIVATIONS, sigmoid, tanh
-from bntui.audit.bounded import LARGEST, Bounded, carried, concatenated, matmul, of_sum, stacked, summed_products, total
+from bntui.audit.bounded import (
+    LARGEST,
+    Bounded,
+    carried,
+    concatenated,
+    matmul,
+    of_sum,
+    stacked,
+    summed_products,
+    total,
+    unknown,
+)
 from bntui.audit.network import RecordedStage
 from bntui.audit.normalize import Standardized, backward, scaled, standardize
 
@@ -128,8 +139,9 @@ def normalized_by(x: Bounded, mean: Bounded, var: Bounded, eps: float, weight: B
     inverse = 1 / np.sqrt(z)
     relative = np.minimum(var.error / z, 1)
     most = np.maximum(inverse, 1 / np.sqrt(eps) - inverse)
-    off = np.fmin(inverse * (1 / np.sqrt(1 - relative) - 1), most) + 4 * x.unit * inverse
-    of_var = [] if var.trials is None else [1 / np.sqrt(np.maximum(z + var.trials, eps)) - inverse]
+    off = unknown(np.fmin(inverse * (1 / np.sqrt(1 - relative) - 1), most) + 4 * x.unit * inverse, var.error)
+    tries = var.trials
+    of_var = [] if tries is None else [unknown(1 / np.sqrt(np.maximum(z + tries, eps)) - inverse, tries)]
     length = np.asarray(float(np.sqrt((off * off).sum())))
     scale = Bounded(inverse, off, length, x.unit, carried(4 * x.unit * inverse, *of_var)) * weight
     made = (x - mean) * scale + beta
