@@ -191,6 +191,21 @@ def test_an_index_is_left_out_only_where_it_has_no_name(tmp_path: Path) -> None:
     assert read(tmp_path, shuffled, features=("column 1", "a")).features == ("column 1", "a")
 
 
+@pytest.mark.parametrize(
+    ("name", "step", "said"),
+    [
+        ("user_id", 3, True), ("CustomerID", 7, True), ("Order No", 2, True), ("고객번호", 5, True),
+        ("valid", 3, False), ("grid", 3, False), ("area", 3, False), ("user_id", 0, False),
+    ],
+)  # fmt: skip
+def test_a_column_that_identifies_its_samples_is_noted_and_kept(
+    name: str, step: int, said: bool, tmp_path: Path
+) -> None:
+    data = read(tmp_path, f"{name},a,y\n" + "".join(f"{100 + step * i},{i % 7}.5,{i % 2}\n" for i in range(40)))
+    assert data.features == (name, "a")
+    assert ("identifier" in notes(data)) is said
+
+
 def test_columns_are_chosen_by_name(tmp_path: Path) -> None:
     content = rows("id,city,a,b,y", "1,Seoul,5,6,0", "2,Busan,6,7,1", "3,Daegu,7,8,0", "4,Jeju,8,9,1")
     assert read(tmp_path, content, drop=("id", "city")).features == ("a", "b")

@@ -22,6 +22,9 @@ NOTES: Final = {
     "row names": N_("the first column has no name and holds row names: left out"),
     "trailing": N_("every row ends with a delimiter: the empty last column is left out"),
     "counts": N_("column {name} counts the rows ({first} to {last}); drop = [{quoted}] leaves it out"),
+    "identifier": N_(
+        "every sample has another whole number in column {name}: an identifier? drop = [{quoted}] leaves it out"
+    ),
     "dropped": N_("left out by data.drop: {names}"),
     "constant": N_("constant in all samples: {names}"),
     "dates": N_("column {name} looks like dates written as numbers ({example})"),

@@ -25,6 +25,7 @@ from bntui.recording.reading import Note, Reading
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.trainer.data.cells import COMMA, POINT, TRUTH, complaint, decides, grouped, is_ambiguous, is_word, number
+from bntui.trainer.data.column_notes import all_whole, column_notes
 from bntui.trainer.data.columns import Plan, plan_of
 from bntui.trainer.data.contents import (
     MINIMUM_SAMPLES,
@@ -35,7 +36,6 @@ from bntui.trainer.data.contents import (
     check_memory,
     check_width,
     fits_single,
-    listed,
     narrowest,
     not_finite,
 )
@@ -259,7 +259,7 @@ def _contents(
     if not names:
         sentence = _("{path}: no features are left beside the target {target}; it needs one column of numbers or more")
         raise DataError(sentence.format(path=path, target=shown(plan.target_name)))
-    notes += [*_column_notes(x, names, plan, kept, explicit=choices.features is not None), *target_notes]
+    notes += [*column_notes(x, names, plan, kept, explicit=choices.features is not None), *target_notes]
     if skipped:
         notes.append(Note("names", {}) if head.from_comment else Note("comments", {"count": f"{skipped:,}"}))
     if table.group:
@@ -279,43 +279,8 @@ def _without_index(x: FloatArray, head: Head, plan: Plan, choices: Choices) -> t
     kept, notes = [], []
     for place, column in enumerate(plan.features):
         unnamed = column in head.unnamed and choices.features is None
-        if unnamed and _all_whole(x[:, place]) and len(np.unique(x[:, place])) == len(x):
+        if unnamed and all_whole(x[:, place]) and len(np.unique(x[:, place])) == len(x):
             notes.append(Note("index", {"name": shown(plan.names[place])}))
         else:
             kept.append(place)
     return kept, notes
-
-
-def _all_whole(column: FloatArray) -> bool:
-    return bool((column == np.floor(column)).all())
-
-
-def _column_notes(
-    x: FloatArray, names: Sequence[str], plan: Plan, kept: Sequence[int], *, explicit: bool
-) -> Iterator[Note]:
-    """What deserves a look in the features."""
-    constant = [name for name, spread in zip(names, np.ptp(x, axis=0).tolist(), strict=True) if spread == 0]
-    if constant:
-        yield Note("constant", {"names": listed(constant)})
-    doubled = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
-    if doubled:
-        yield Note("doubled", {"names": listed(doubled)})
-    booleans = [plan.names[place] for place in kept if place in plan.booleans]
-    if booleans:
-        yield Note("booleans", {"names": listed(booleans)})
-    for place, name in enumerate(names):
-        first, last = x[0, place], x[-1, place]
-        counts = first in (0, 1) and last == first + len(x) - 1 and bool((np.diff(x[:, place]) == 1).all())
-        if counts and not explicit:
-            figures = {"name": shown(name), "first": f"{first:g}", "last": f"{last:.15g}", "quoted": f'"{name[:60]}"'}
-            yield Note("counts", figures)
-        elif _are_dates(x[:, place]):
-            yield Note("dates", {"name": shown(name), "example": f"{first:.0f}"})
-
-
-def _are_dates(column: FloatArray) -> bool:
-    """Whole numbers such as 20240131, all of them days."""
-    if not (1900_00_00 < column[0] < 2100_00_00) or column.min() < 1900_00_00 or column.max() > 2100_00_00:
-        return False
-    month, day = column // 100 % 100, column % 100
-    return bool(_all_whole(column) and ((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
