@@ -1,7 +1,7 @@
-"""What does each activation function give, what is its derivative, and how far may float32 be from both?
+"""Computes activation functions and their derivatives, with bounds on float32's error in both.
 
-The rounding of an elementary function (exp, tanh, erf) is taken as ``ULPS`` units in the last place, which PyTorch's
-vectorized ones (SLEEF, MKL, CUDA) stay below; what a formula loses by cancellation stands with it.
+The rounding error of an elementary function (exp, tanh, erf) is taken as ``ULPS`` units in the last place, an upper
+bound for PyTorch's vectorized versions (SLEEF, MKL, CUDA).  Each formula adds what it loses by cancellation.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ Values = NDArray[Any]
 LEAK: Final = 0.01
 """Slope of the leaky ReLU below 0."""
 ULPS: Final = 4.0
-"""Units in the last place (two unit roundoffs each) that an elementary function may be off."""
+"""Maximum error of an elementary function in units in the last place (two unit roundoffs each)."""
 ERF: Final = 24.0
-"""Unit roundoffs that erf may be off: PyTorch's vectorized one is Abramowitz and Stegun's 7.1.26, good to 1.5e-7."""
+"""Maximum error of erf in unit roundoffs: PyTorch vectorizes Abramowitz and Stegun's 7.1.26, accurate to 1.5e-7."""
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A function, and its derivative from input ``x`` and output ``y``."""
+    """An activation function, and its derivative computed from input ``x`` and output ``y``."""
 
     function: Callable[[Bounded], Bounded]
     derivative: Callable[[Bounded, Bounded], Bounded]
     saturates: tuple[float, float] | None = None
-    """Values outside are within 1 % of the range's width, from one of its ends."""
+    """Values outside this interval are within 1 % of the range's width of one of its ends."""
 
 
 def _logistic(x: Values) -> Values:
@@ -62,13 +62,13 @@ def tanh(x: Bounded) -> Bounded:
 
 
 def _tanh_slope(_x: Bounded, y: Bounded) -> Bounded:
-    """1 - y²: near the ends little is left of the 1, and its rounding."""
+    """1 - y²; near the ends the subtraction cancels and leaves mostly rounding error."""
     rounding = 3 * y.unit * np.ones_like(y.value)
     return y.function(1 - y.value**2, 2 * np.minimum(y.reach, 2), rounding, lambda v: 1 - v * v)
 
 
 def _nearest(x: Bounded, slope: Callable[[Values], Values]) -> Values:
-    """The largest slope of a function that is steepest at 0, between the ends of each value's bound."""
+    """The largest slope within each value's bound, for a function that is steepest at 0."""
     return np.ones(()) if x.is_exact else slope(np.maximum(np.abs(x.value) - x.error, 0))
 
 
@@ -81,7 +81,7 @@ def _rectified(leak: float) -> Activation:
         return x.function(y, 1.0, 2 * x.unit * np.abs(y) * (leak > 0), rectified)
 
     def slope(x: Bounded, _y: Bounded) -> Bounded:
-        """Where float32 may have been on either side of the kink, either slope may have been taken."""
+        """If float32 may have been on either side of the kink, either slope is possible."""
         value = np.where(x.value > 0, 1.0, leak)
         spread = x.spread
         either = (np.abs(x.value) <= spread) & (spread > 0)
@@ -101,7 +101,7 @@ def _below(x: Values) -> tuple[Values, Values]:
 
 
 def gelu(x: Bounded) -> Bounded:
-    """x Φ(x); below 0 float32 takes 1 + erf as the difference of what is nearly alike."""
+    """x Φ(x); below 0, 1 + erf subtracts nearly equal numbers and loses precision in float32."""
     share, _density = _below(x.value)
     y = x.value * share
     rounding = x.unit * (ERF / 2 * np.abs(x.value) + 2 * ULPS * np.abs(y))
@@ -109,7 +109,7 @@ def gelu(x: Bounded) -> Bounded:
 
 
 def _gelu_slope(x: Bounded, _y: Bounded) -> Bounded:
-    """Φ(x) + x φ(x), and the same cancellation; its own derivative is at most 0.8."""
+    """Φ(x) + x φ(x), with the same cancellation; the magnitude of its own derivative is at most 0.8."""
     share, density = _below(x.value)
     steep = np.abs(x.value) * density
     rounding = x.unit * (ERF / 2 + ULPS * (share + steep * (2 + x.value * x.value)))
@@ -128,7 +128,7 @@ def _softsign(x: Bounded) -> Bounded:
 
 
 def _softsign_slope(x: Bounded, _y: Bounded) -> Bounded:
-    """(1 + |x|)⁻²; autograd takes 1 / (1 + |x|) - |x| / (1 + |x|)², and what cancels is lost."""
+    """(1 + |x|)⁻²; autograd computes 1 / (1 + |x|) - |x| / (1 + |x|)², which loses precision by cancellation."""
     below = 1 / (1 + np.abs(x.value))
     return x.function(below**2, 2.0, 8 * x.unit * below, lambda v: (1 + np.abs(v)) ** -2)
 
@@ -142,4 +142,4 @@ ACTIVATIONS: Final = {
     "softsign": Activation(_softsign, _softsign_slope, (-0.98, 0.98)),
     "none": Activation(lambda x: x, lambda x, _y: Bounded.exact(np.ones_like(x.value), x.unit)),
 }
-"""Every activation of the scenario's schema."""
+"""Every activation in the scenario schema."""

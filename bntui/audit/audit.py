@@ -1,4 +1,4 @@
-"""Is a recording true?  Digests first, then each keyframe, then each run as a whole."""
+"""Audits a recording: first its digests, then each keyframe, then each run as a whole."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ PARAMETERS: Final = N_("parameters after the step")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an audit found."""
+    """The result of an audit."""
 
     path: Path
     title: str
@@ -67,21 +67,21 @@ class Report:
     full: int
     """Keyframes that were recomputed in full."""
     consistent: int
-    """Keyframes of which only the row is left, or can be understood."""
+    """Keyframes checked from their rows alone: their evidence was thinned out or cannot be parsed."""
     damaged: int
-    """Rows whose bytes are not those that were written."""
+    """Rows that do not match their digests."""
 
     @property
     def true(self) -> bool:
-        """Nothing failed."""
+        """True if no check failed."""
         return not self.ledger.failures
 
 
 def audit(path: Path) -> Report:
-    """Check a recording, finished or growing.
+    """Audit a recording, finished or growing.
 
     Raises:
-        RecordingError: it is no recording, so damaged that it cannot be read as one, or has nothing to check.
+        RecordingError: the file is not a recording, is too damaged to be read, or contains nothing to check.
     """
     with damaged(path):
         return _Audit(path).report()
@@ -95,11 +95,11 @@ class _Audit:
         self._ledger = Ledger()
         self._full = self._consistent = 0
         self._courses: dict[int, Course] = {}
-        """Runs that have been checked, by number: a fork's parent is one of them."""
+        """Runs checked so far, by number; a fork looks up its parent here."""
         with np.errstate(all="ignore"):
             self._reader = recorded(path)
             try:
-                with self._reader.snapshot() as self._db:  # of one moment, however fast it grows or is thinned
+                with self._reader.snapshot() as self._db:  # one consistent state, even while it grows or is thinned
                     self._run()
             finally:
                 self._reader.close()
@@ -126,11 +126,11 @@ class _Audit:
                 subject = Subject(run, stages_of(run), samples, reader.task, Precision.of(run.device), pace)
                 self._one(subject, sizes, orders)
             except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-                # a stranger's file: a configuration or a table that cannot be understood is not true
+                # untrusted file: a configuration or table that cannot be parsed is a failure
                 ledger.fail(EVIDENCE, Place(run.name), "run", f"{type(error).__name__}: {error}", "+")
 
     def _whole(self, data: RecordedData | None) -> None:
-        """What is no matter of a single run."""
+        """Check what does not belong to a single run."""
         reader, ledger = self._reader, self._ledger
         try:
             check_meta(ledger, reader.meta, reader.runs, data)
@@ -166,7 +166,7 @@ class _Audit:
             check_counts(ledger, course, sizes[1])
         checkpoint = self._checkpoint(course)
         told = run.fork is not None
-        """Evidence has the trainer's state: always in a fork, in others since format 3."""
+        """Whether evidence holds the trainer's state: always in a fork, in other runs since format 3."""
         for row in course.rows:
             if row.frame is None:
                 continue
@@ -204,12 +204,12 @@ class _Audit:
                 self._after(place, subject, row.frame, taken, after, initial=initial)
                 self._full += 1
             except (ValueError, LookupError, AssertionError) as error:
-                # shapes that do not fit each other: what was recorded cannot have been computed
+                # shapes that do not match: the recorded values cannot have been computed
                 ledger.fail(EVIDENCE, place, "evidence", str(error), "+")
                 self._consistent += 1
 
     def _course(self, subject: Subject) -> Course:
-        """A run's rows and events, and where it stood at each of them."""
+        """A run's rows and events, with its standing at each row."""
         run = subject.run
         rows = tuple(self._rows(run.index))
         events = self._reader.events(run.index)
@@ -231,7 +231,7 @@ class _Audit:
         return None if kept is None else kept[1]
 
     def _onward(self, course: Course, step: int) -> Mapping[str, Values] | None:
-        """What is recorded of a run after a step: evidence of the next one, or the weights kept at the end."""
+        """Recorded arrays of a run after a step: the next step's evidence, or the weights kept at the end."""
         later, run = course.at(step + 1), course.subject.run.index
         if course.departed(step):
             return None
@@ -244,7 +244,7 @@ class _Audit:
         return evidence
 
     def _rows(self, run: int) -> Iterator[Row]:
-        """A run's rows, oldest first; NULL is NaN in what is a number."""
+        """A run's rows, oldest first; NULL in a numeric column becomes NaN."""
         texts = ("reason", "weights_digest")
         query = f"SELECT id, layers, {', '.join(SCALARS)} FROM keyframe WHERE run = ? ORDER BY id"
         for number, row in enumerate(rows(self._db, query, (run,), of="keyframe")):
@@ -263,7 +263,7 @@ class _Audit:
     def _evidence(self, run: int, row: Row) -> Mapping[str, Values] | None:
         try:
             return self._reader.evidence(run, row.number)
-        except RecordingError:  # its digest has been reported
+        except RecordingError:  # already reported by the digest check
             return None
 
     def _sizes(self, samples: ScaledSamples | None) -> tuple[int, int] | None:
@@ -292,7 +292,7 @@ class _Audit:
     def _following(
         self, course: Course, row: Row, checkpoint: tuple[int, Mapping[str, Values]] | None
     ) -> Mapping[str, Values] | None:
-        """Parameters and buffers after a row's step, where they are recorded: what the next step began with."""
+        """Parameters and buffers after a row's step, if recorded: the state in which the next step began."""
         step = row.scalars["step"]
         if course.departed(step):
             return None
@@ -309,7 +309,7 @@ class _Audit:
         return after
 
     def _order(self, subject: Subject, row: Row, orders: dict[tuple[int, int, int], tuple[str, Values]]) -> None:
-        """Runs of one seed go through the samples in the same order."""
+        """Check that runs with the same seed visit the samples in the same order."""
         run = subject.run
         assert row.frame is not None
         if run.fork is not None or row.number == 0:
@@ -334,7 +334,7 @@ class _Audit:
         *,
         initial: bool,
     ) -> None:
-        """What follows the step: the parameters, the shift of gradients, validation and predictions."""
+        """Check what follows the step: parameters, gradient shift, validation, and predictions."""
         ledger, samples, unit = self._ledger, subject.samples, subject.precision.unit
         if samples is None:
             return
@@ -343,7 +343,7 @@ class _Audit:
             for name in parameter_names(subject.stages):
                 if name in recorded and name in taken.moved:
                     ours, layer = taken.moved[name], name.partition(".")[0]
-                    # some are rounding and nothing else, as a bias before a mean is taken off
+                    # some are nothing but rounding, such as a bias before mean subtraction
                     size = max(float(np.abs(v).max()) for n, v in taken.before.items() if n.startswith(f"{layer}."))
                     ledger.compare(
                         PARAMETERS, replace(place, layer=layer), name, recorded[name], ours.value, ours.error,
@@ -376,7 +376,7 @@ class _Audit:
             check_predictions(ledger, place, frame.predictions, subject.task, answers)
 
     def _answer(self, subject: Subject) -> Answer | None:
-        """How this run validates; None where that draws."""
+        """How this run validates; None if its validation draws random numbers."""
         if subject.training.get("validation_mode", "evaluation") == "evaluation":
             return evaluating(subject.stages, subject.precision)
         if any(stage.kind in ("dropout", "noise", "input_noise") for stage in subject.stages):

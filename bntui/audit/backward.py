@@ -1,4 +1,4 @@
-"""What is the gradient of each stage's output and of each parameter?  Backpropagation by hand, from recorded values."""
+"""Recomputes the gradient of each stage's output and of each parameter by backpropagation from recorded values."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ from bntui.audit.tolerances import Precision
 
 Values = NDArray[Any]
 LOOSE: Final = 1e-3
-"""A bound above this share of its figure says little."""
+"""A bound above this fraction of its value is too loose to be useful."""
 Back = tuple[Bounded | None, dict[str, Bounded]]
-"""Gradient of a stage's input (None: not determined), and those of its parameters."""
+"""Gradient of a stage's input (None: not determined) and of its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """What a stage's way back needs."""
+    """The inputs of a stage's backward pass."""
 
     stage: RecordedStage
     x: Bounded
-    """What entered it."""
+    """The stage's input."""
     y: Bounded
-    """What it gave."""
+    """The stage's output."""
     d: Bounded
     """Gradient of ``y``."""
     state: State
     drawn: Values | None
-    """What was drawn: a mask; scale and shift of noise."""
+    """Recorded random draws: a mask, or the scale and shift of noise."""
     precision: Precision
 
 
 def cross_entropy(logits: Bounded, classes: Values) -> Bounded:
-    """Loss of each sample: the logarithm of the sum of exponentials minus the class's logit."""
+    """Loss of each sample: log-sum-exp of its logits minus the logit of its class."""
     top = logits.value.max(1, keepdims=True)
     whole = np.log(np.exp(logits.value - top).sum(1)) + top[:, 0]
     at = np.arange(len(top)), classes
-    # log Σ exp moves no further than the logit that moves most
+    # log Σ exp changes by no more than the logit that changes most
     span = np.abs(top[:, 0]) + np.abs(whole) + np.abs(logits.value[at]) + np.log(logits.shape[1])
     rounding = 2 * ULPS * logits.unit * span
     error = logits.error.max(1) + logits.error[at] + rounding
@@ -68,14 +68,14 @@ def cross_entropy(logits: Bounded, classes: Values) -> Bounded:
 
 
 def squared_error(output: Bounded, target: Values) -> Bounded:
-    """Loss of each sample: the mean of its outputs' squared errors."""
+    """Loss of each sample: the mean squared error over its outputs."""
     away = output - np.asarray(target, np.float64)
     summed = total(away * away, 1)
     return summed * (1 / output.shape[1])
 
 
 def loss_gradient(task: str, output: Bounded, target: Values) -> Bounded:
-    """Gradient of the mean loss of the mini-batch with respect to the network's output."""
+    """Gradient of the mini-batch's mean loss with respect to the network's output."""
     if task != "classification":
         return (output - target.astype(np.float64)) * (2 / output.value.size)
     count = len(output.value)
@@ -91,10 +91,10 @@ def loss_gradient(task: str, output: Bounded, target: Values) -> Bounded:
 
 
 def softmax(logits: Bounded) -> tuple[Values, Values]:
-    """Probabilities ``(B, classes)``, and how far float32's may be from them.
+    """Probabilities ``(B, classes)`` and bounds on float32's error in them.
 
-    A logit's error δ changes a probability by a factor within exp(±2 max δ); float32 takes exp(x - max - log Σ), whose
-    exponent is off by a rounding of its parts.
+    Errors δ in the logits change a probability by a factor within exp(±2 max δ).  float32 computes
+    exp(x - max - log Σ), whose exponent carries the rounding errors of its terms.
     """
     top = logits.value.max(1, keepdims=True)
     away = np.exp(logits.value - top)
@@ -104,7 +104,7 @@ def softmax(logits: Bounded) -> tuple[Values, Values]:
     exponent = logits.unit * (4 * below + 4 * np.log(whole) + 3 * ULPS + logits.shape[1])
     exponent = exponent + 2 * logits.error.max(1, keepdims=True)
     error = np.fmin(share * np.expm1(np.minimum(exponent, 50)), 1.0)
-    known = np.isfinite(logits.reach).all(1, keepdims=True)  # else float32 may have had NaN
+    known = np.isfinite(logits.reach).all(1, keepdims=True)  # otherwise float32 may have produced NaN
     return share, np.where(known, error, np.inf)
 
 
@@ -127,7 +127,7 @@ def _conv(at: Passing) -> Back:
     samples, channels, rows, across = at.x.shape
 
     def gathered(values: Values) -> Values:
-        """Back to the pixels: each adds up what came from the places that saw it."""
+        """Back to pixels: each pixel sums the values of the kernel positions that cover it."""
         placed = values.reshape(samples, height, width, *weight.shape[1:])
         whole = np.zeros((samples, channels, rows + 2 * pad, across + 2 * pad))
         for i in range(weight.shape[2]):
@@ -136,7 +136,7 @@ def _conv(at: Passing) -> Back:
                 to += np.moveaxis(placed[..., i, j], 3, 1)
         return whole[:, :, pad : pad + rows, pad : pad + across]
 
-    # adding up at most k² of them: a rounding each, and together no longer than k times as much
+    # sums at most k² values: one rounding each, and a norm at most k times as large
     places = weight.shape[2] * weight.shape[3]
     lost = places * back.unit * gathered(back.reach)
     error = gathered(back.error) + lost
@@ -167,7 +167,7 @@ def _norm(at: Passing) -> Back:
 
 
 def _by_feature(stage: RecordedStage, values: Values) -> Values:
-    """``(M, features)``: γ and β have one value for each."""
+    """Reshape to ``(M, features)``, one column per value of γ and β."""
     if stage.info.kind == "recurrent":
         return values.reshape(-1, values.shape[-1])
     if stage.info.norm == "layer":
@@ -182,9 +182,9 @@ def _activation(at: Passing) -> Back:
 
 
 def _pool(at: Passing) -> Back:
-    """To the largest of each square, the first where several are: PyTorch's choice.
+    """Pass the gradient to the largest value of each square; to the first of equal ones, as PyTorch does.
 
-    Where the largest is not certain, it may have gone to another.
+    If the bounds do not settle which value is largest, float32 may have chosen another.
     """
     side = at.stage.options["pool"]
     inside, off = squares(at.stage, at.x.value), squares(at.stage, at.x.spread)
@@ -236,7 +236,7 @@ def _added(at: Passing) -> Back:
 
 
 def _scaled(at: Passing) -> Back:
-    """Noise multiplies by what was drawn; where that is not recorded, what comes before it is not determined."""
+    """Noise multiplies by a random draw; if that is not recorded, gradients before it are not determined."""
     return (None if at.drawn is None else at.d * at.drawn[0]), {}
 
 
@@ -261,29 +261,29 @@ class Gradients:
     """The gradients of one step."""
 
     values: list[Bounded | None]
-    """Of each stage's output; None: not determined."""
+    """One per stage output; None: not determined."""
     parameters: dict[str, Bounded] = field(default_factory=dict)
 
     def loose(self) -> bool:
-        """The bound of a weight's gradient says little: it is above a thousandth of its length."""
+        """True if the bound of some weight's gradient exceeds a thousandth of the gradient's norm."""
         weights = (found for name, found in self.parameters.items() if name.endswith("weight"))
         return any(lost > LOOSE * length for length, lost in (found.length() for found in weights) if length)
 
     def or_smaller(self, tried: Gradients) -> Gradients:
-        """Each with the smaller of its bounds."""
+        """Take the smaller of the two bounds for each gradient."""
         pairs = zip(self.values, tried.values, strict=True)
         values = [None if own is None or other is None else smaller(own, other) for own, other in pairs]
         return Gradients(values, {name: smaller(own, tried.parameters[name]) for name, own in self.parameters.items()})
 
 
 def tight(backward: Callable[[bool], Gradients]) -> Gradients:
-    """Gradients with certain bounds; where these say little, once more with trials (True)."""
+    """Gradients with certain bounds; if those are loose, computed again with trials (``backward(True)``)."""
     certain = backward(False)
     return certain.or_smaller(backward(True)) if certain.loose() else certain
 
 
 def within_first_order(d: Bounded) -> Bounded:
-    """Where rounding is as large as what it is of, trials say nothing of what comes before: only certain bounds do."""
+    """Discard trials whose errors are too large for first order; earlier stages then have only certain bounds."""
     if d.trials is None or euclidean(d.wobble) <= FIRST_ORDER * euclidean(d.value):
         return d
     return Bounded(d.value, d.error, d.norm, d.unit, np.full(d.trials.shape, np.inf))
@@ -298,9 +298,9 @@ def backpropagate(
     d: Bounded,
     precision: Precision,
 ) -> Gradients:
-    """From the gradient ``d`` of the last stage's output back to the first.
+    """Backpropagate the gradient ``d`` of the last stage's output to the first stage.
 
-    ``x`` is what entered the first of these stages (None: not known), ``values`` what each gave.
+    ``x`` is the input of the first stage (None: unknown), ``values`` holds the output of each stage.
     """
     found = Gradients([None] * len(stages))
     current: Bounded | None = d

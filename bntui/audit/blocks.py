@@ -1,4 +1,4 @@
-"""Which layers do a run's settings describe?  Written from what a scenario file means, not from the trainer's code."""
+"""Derives a network's layers from a run's settings, following the scenario format rather than the trainer's code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Said = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class DescribedLayer:
-    """One layer as the settings describe it."""
+    """A layer as described by the settings."""
 
     name: str
     kind: str
@@ -34,7 +34,7 @@ class DescribedLayer:
 
 
 def blocks_of(config: Said) -> tuple[DescribedLayer, ...]:
-    """The hidden layers; one without a name is called by its kind and its number among those of its kind."""
+    """The hidden layers; an unnamed layer is named after its kind, with a number counted per kind."""
     network = config["network"]
     tables: Sequence[Said] = network.get("layer") or ()
     if network.get("layer") is None:
@@ -62,7 +62,7 @@ def blocks_of(config: Said) -> tuple[DescribedLayer, ...]:
 
 
 def structural(before: Said, after: Said) -> bool:
-    """Two configurations differ in the stages of their networks, dropout aside."""
+    """True if two configurations differ in the stages of their networks, apart from dropout."""
 
     def shape(config: Said) -> list[Any]:
         network = config["network"]
@@ -80,7 +80,7 @@ def _all_but_dropout(block: DescribedLayer) -> tuple[Any, ...]:
 
 
 def layers_of(config: Said, shape: Shape, outputs: int) -> tuple[LayerInfo, ...]:
-    """The layers that these settings give for samples of ``shape``, the output layer last."""
+    """The layers that these settings produce for samples of ``shape``, output layer last."""
     network = config["network"]
     output = DescribedLayer("output", "linear", outputs, "none", "none", 0.0)
     made: list[LayerInfo] = []
@@ -112,7 +112,7 @@ def layers_of(config: Said, shape: Shape, outputs: int) -> tuple[LayerInfo, ...]
 
 
 def _function(block: DescribedLayer) -> str:
-    """GRU and LSTM have a tanh of their own."""
+    """The layer's activation; GRU and LSTM always use tanh."""
     return "tanh" if block.cell in ("gru", "lstm") else block.activation
 
 
@@ -123,7 +123,7 @@ def _per_step(block: DescribedLayer, network: Said) -> bool:
 
 
 def _shapes(block: DescribedLayer, shape: Shape) -> tuple[Shape, Shape]:
-    """Of a sample after the layer's activation, and after its pooling."""
+    """Shape of a sample after the layer's activation, and after its pooling."""
     if block.kind == "linear":
         return (block.units,), (block.units,)
     if block.kind == "recurrent":
@@ -137,7 +137,7 @@ def _shapes(block: DescribedLayer, shape: Shape) -> tuple[Shape, Shape]:
 
 
 def _parameters(block: DescribedLayer, shape: Shape, network: Said) -> int:
-    """How many numbers a layer learns: weights, biases, γ and β, a recurrence's own."""
+    """Number of trainable parameters: weights, biases, γ and β, and those of a recurrence."""
     units = block.units
     if block.kind == "conv":
         scaled = math.prod(_shapes(block, shape)[0]) if block.norm == "layer" else units

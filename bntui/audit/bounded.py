@@ -1,18 +1,18 @@
 """Values with a bound on how far a float32 computation may be from them.
 
-Running error analysis: every operation adds the rounding of its own result to what the errors of its operands grow to
-(Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd edition, sections 3.1 and 3.3).  A sum of n products is
-off by at most γ_n times the sum of their magnitudes, γ_n = n·u / (1 - n·u), whatever the order in which it is taken.
+Running error analysis: every operation propagates the errors of its operands and adds the rounding of its own result
+(Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd edition, sections 3.1 and 3.3).  A sum of n products has
+an error of at most γ_n times the sum of their magnitudes, γ_n = n·u / (1 - n·u), in any order of summation.
 
-Two bounds are carried side by side, and each tightens the other: one for each value, and one for the Euclidean norm of
-all errors together.  The first is sharp for a single operation; the second does not grow as fast through many layers,
-because a matrix lengthens no vector by more than its spectral norm.
+Two bounds are propagated side by side, and each tightens the other: one for each value, and one for the Euclidean norm
+of all errors together.  The first is sharp for a single operation; the second grows more slowly through many layers,
+because a matrix stretches no vector by more than its spectral norm.
 
-Both assume that all roundings conspire.  Through a recurrence or thirty layers that says nothing any more; there the
-probabilistic bound takes over (Higham and Mary, 2019, *A new approach to probabilistic rounding error analysis*):
-roundings that are independent add up to λ times the root of their sum of squares with probability 1 - 2 exp(-λ²/2).
-That root is measured by *trials*: each draws the sign of every rounding, as large as its bound, and is carried along
-to first order.  See :meth:`Bounded.tried` and :func:`smaller`.
+Both are worst-case bounds and become useless through a recurrence or thirty layers.  There the probabilistic bound is
+used instead (Higham and Mary, 2019, *A new approach to probabilistic rounding error analysis*): the sum of independent
+rounding errors stays below λ times the root of their sum of squares with probability 1 - 2 exp(-λ²/2).  That root is
+measured by *trials*: each trial draws a sign for every rounding error, takes the error as large as its bound, and is
+propagated to first order.  See :meth:`Bounded.tried` and :func:`smaller`.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ Values = NDArray[Any]
 UNIT: Final = 2.0**-24
 """Unit roundoff of float32: the largest relative error of one rounded operation."""
 LARGEST: Final = 3.4028234e38 / 4
-"""Beyond this a float32 result may have overflowed on the way: nothing is known of it."""
+"""Above this magnitude, an intermediate float32 result may have overflowed: the value is unknown."""
 TINY: Final = 1e-37
-"""Below the smallest normal float32 (1.2e-38) a device may round to 0; each product may lose so much."""
+"""A device may flush values below the smallest normal float32 (1.2e-38) to 0; each product may lose this much."""
 
 
 FREE: Final = 8
-"""Trials in which every rounding has a sign of its own."""
+"""Number of trials in which every rounding error has its own sign."""
 SHARED: Final = 4
-"""Trials in which all roundings of an operation have one sign: units or samples that are alike round alike."""
+"""Number of trials in which all rounding errors of an operation share a sign: similar units or samples round alike."""
 SCATTER: Final = 40.0
-"""Times the trials' root mean square: λ = 6 where that is a seventh of the true one, which 8 trials give with a
-probability below 1e-8."""
+"""Factor applied to the trials' root mean square.  It amounts to λ = 6 even if that is a seventh of the true value,
+which has a probability below 1e-8 with 8 trials."""
 NEGLIGIBLE: Final = 1e-22
-"""What is left where errors cancel again and again is no longer first order: figures as small are not held to it."""
+"""Added to the probabilistic bound: after repeated cancellation, errors this small are no longer first order."""
 OUTLIER: Final = 0.1
-"""A single value's trials may all be small by chance: at least this share of the whole array's root mean square."""
+"""Lower limit of a value's spread, as a fraction of the array's root mean square: its trials may be small by chance."""
 FIRST_ORDER: Final = 0.1
-"""Errors up to this share of what they are of are followed to first order."""
+"""Errors up to this fraction of the value are propagated to first order."""
 _signs = np.random.default_rng(0)
 
 
 def gamma(count: int, unit: float) -> float:
-    """γ_n: what a sum of ``count`` rounded products may lose, relative to the sum of their magnitudes."""
+    """γ_n: error bound of a sum of ``count`` rounded products, relative to the sum of their magnitudes."""
     return count * unit / (1 - count * unit) if count * unit < 0.5 else math.inf
 
 
 def of_sum(count: int, *parts: Bounded) -> float:
-    """What a sum of ``count`` terms may lose, relative to their magnitudes: γ_n for certain; where trials are carried,
-    √n·u, the root of the sum of squares of n roundings."""
+    """Error bound of a sum of ``count`` terms, relative to their magnitudes: γ_n as a certain bound; with trials,
+    √n·u, the root of the sum of squares of n rounding errors."""
     unit = parts[0].unit
     return math.sqrt(count) * unit if tried(*parts) else gamma(count, unit)
 
@@ -80,23 +80,23 @@ def spectral(matrix: Values) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bounded:
-    """Values in float64, and how far float32 may be from them."""
+    """Values in float64, with bounds on the error of float32."""
 
     value: Values
     error: Values
-    """Absolute, of each value by itself; in the shape of ``value``."""
+    """Absolute error bound of each value; same shape as ``value``."""
     norm: Values
-    """Euclidean norm of the errors: of all together, shape ``()``, or of each sample's, shape ``(B,)``."""
+    """Bound on the Euclidean norm of the errors: of all values, shape ``()``, or per sample, shape ``(B,)``."""
     unit: float = UNIT
     trials: Values | None = None
-    """How far each trial has moved the values, shape ``(FREE + SHARED, *shape)``.  Where trials are carried, certain
-    bounds are not: ``error`` and ``norm`` are 0."""
+    """Deviation of the values in each trial, shape ``(FREE + SHARED, *shape)``.  With trials there are no certain
+    bounds: ``error`` and ``norm`` are 0."""
 
-    __array_ufunc__ = None  # NumPy's arrays leave the operation to us
+    __array_ufunc__ = None  # makes NumPy arrays defer to the operators of this class
 
     @classmethod
     def exact(cls, value: Values, unit: float = UNIT, *, by_sample: bool = False) -> Bounded:
-        """Values that were recorded: there is nothing between them and float32's."""
+        """Recorded values, which are float32's own and have no error."""
         wide = np.asarray(value, np.float64)
         return cls(wide, np.zeros_like(wide), np.zeros(len(wide) if by_sample else ()), unit)
 
@@ -106,33 +106,33 @@ class Bounded:
 
     @property
     def is_exact(self) -> bool:
-        """No error has entered yet: what it would grow to need not be computed."""
+        """True if there is no error yet, so none has to be propagated."""
         return not self.norm.any()
 
     @property
     def reach(self) -> Values:
-        """The largest magnitude that float32's values may have; where trials are carried, that they are apt to have."""
+        """The largest magnitude that the float32 values may have; with trials, that they are likely to have."""
         result: Values = np.abs(self.value) + self.wobble
         return result
 
     @property
     def wobble(self) -> Values:
-        """How far float32 may be for certain; where trials are carried, their root mean square."""
+        """The certain error bound; with trials, their root mean square."""
         return self.error if self.trials is None else _root_mean_square(self.trials)
 
     def length(self) -> tuple[float, float]:
-        """Euclidean norm of all values, and how far that of float32's may be from it."""
+        """Euclidean norm of all values, and the error bound of its float32 counterpart."""
         return euclidean(self.value), min(float(np.sqrt((self.norm**2).sum())), euclidean(self.error))
 
     # --- trials ---
 
     def tried(self) -> Bounded:
-        """With trials of the errors that are there, instead of these; what is computed from it carries them along."""
+        """Replace the certain errors with trials of them, which later operations propagate."""
         return tightened(self.value, self.error, self.norm, self.unit, drawn(self.error))
 
     @property
     def spread(self) -> Values:
-        """How far float32 may be: for certain, or in all likelihood where trials are carried."""
+        """Error bound per value: certain, or probabilistic with trials."""
         return self.wobble if self.trials is None else SCATTER / 4 * self.wobble
 
     # --- arithmetic ---
@@ -187,7 +187,7 @@ class Bounded:
         rounding: Values,
         slopes: Sequence[Values | float],
     ) -> Bounded:
-        """``rounding`` is this operation's own; each part's errors come in times its factor, trials times its slope."""
+        """Build a result from its own ``rounding``, operand errors times their factors, and trials times slopes."""
         error, norm = rounding, _norm_of(rounding, self.norm)
         for factor, part in parts:
             if part.is_exact:
@@ -206,7 +206,7 @@ class Bounded:
         return tightened(value, error, norm, self.unit, trials)
 
     def _both(self, other: Bounded, ndim: int) -> Values:
-        """Where trials move both factors of a product: what first order leaves out."""
+        """The second-order term of a product whose two factors both have trials."""
         if self.trials is None or other.trials is None:
             return np.zeros(())
         return lifted(self, ndim) * lifted(other, ndim)
@@ -218,11 +218,11 @@ class Bounded:
         rounding: Values,
         again: Callable[[Values], Values] | None = None,
     ) -> Bounded:
-        """An elementary function of these.
+        """Apply an elementary function.
 
         Args:
-            slope: bounds the size of its derivative wherever float32's argument may be.
-            again: the function, for arguments that trials have moved; by default it is the identity.
+            slope: bound on the magnitude of its derivative over all arguments that float32 may have had.
+            again: the function, evaluated at arguments shifted by trials; the identity by default.
         """
         rounding = rounding + TINY * (value != 0)
         if self.trials is None or again is None:
@@ -233,7 +233,7 @@ class Bounded:
     # --- arrangement: no value changes ---
 
     def arranged(self, how: Callable[[Values], Values]) -> Bounded:
-        """Reshaped, cut, moved: what ``how`` does with values it does with their errors."""
+        """Reshape, slice, or move the values; ``how`` is applied to their errors too."""
         error = how(self.error)
         trials = None if self.trials is None else np.stack([how(trial) for trial in self.trials])
         return Bounded(how(self.value), error, _smaller(self.norm, _norm_of(error, self.norm)), self.unit, trials)
@@ -246,13 +246,13 @@ class Bounded:
 
 
 def euclidean(values: Values) -> float:
-    """Euclidean norm, without overflow where the values are large."""
+    """Euclidean norm, without overflow for large values."""
     with np.errstate(all="ignore"):
         return float(np.sqrt((values.astype(np.float64) ** 2).sum()))
 
 
 def _norm_of(errors: Values, like: Values) -> Values:
-    """Norms of errors, of all or by sample as ``like`` is; what is not finite says nothing."""
+    """Norms of errors, overall or per sample as in ``like``; infinite if an error is not finite."""
     if like.ndim and errors.ndim and len(errors) == len(like):
         found = np.sqrt((errors.reshape(len(errors), -1) ** 2).sum(1))
     else:
@@ -266,7 +266,7 @@ def _smaller(one: Values, other: Values) -> Values:
 
 
 def _largest(factor: Values, shape: tuple[int, ...], like: Values) -> Values:
-    """The largest factor, of all or by sample."""
+    """The largest factor, overall or per sample."""
     if like.ndim and factor.ndim == len(shape) and len(factor) == len(like):
         result: Values = factor.reshape(len(factor), -1).max(1)
         return result
@@ -274,30 +274,30 @@ def _largest(factor: Values, shape: tuple[int, ...], like: Values) -> Values:
 
 
 def _spread(norm: Values, ndim: int) -> Values:
-    """Norms shaped to be broadcast over values of so many axes."""
+    """Norms reshaped to broadcast over values with ``ndim`` axes."""
     return norm.reshape(-1, *(1 for _ in range(ndim - 1))) if norm.ndim else norm
 
 
 def drawn(error: Values) -> Values:
-    """Errors as large as they may be, their signs drawn at random, each by itself or all alike."""
+    """Trials of errors at their maximum, with random signs: one per value, or one for all."""
     free = _signs.integers(0, 2, (FREE, *error.shape), np.int8) * 2 - 1
     shared = _signs.integers(0, 2, (SHARED, *(1 for _ in error.shape)), np.int8) * 2 - 1
     return np.concatenate([free * error, shared * error])
 
 
 def unknown(found: Values, error: Values) -> Values:
-    """``found``, infinite where ``error`` is: that argument may have overflowed to NaN, which no function bounds."""
+    """``found``, but infinite where ``error`` is: the argument may have overflowed to NaN, which no function bounds."""
     result: Values = np.where(np.isfinite(error), found, np.inf)
     return result
 
 
 def tried(*parts: Bounded) -> bool:
-    """Trials are carried by one of these, and so by what is computed from them."""
+    """True if any part has trials; results computed from it then have them too."""
     return any(part.trials is not None for part in parts)
 
 
 def lifted(part: Bounded, ndim: int) -> Values:
-    """Trials shaped to be broadcast over values of so many axes; drawn here where the part carries certain bounds."""
+    """Trials reshaped to broadcast over values with ``ndim`` axes; drawn here if the part has certain bounds."""
     if part.trials is None and part.is_exact:
         return np.zeros(())
     trials = drawn(part.error) if part.trials is None else part.trials
@@ -305,7 +305,7 @@ def lifted(part: Bounded, ndim: int) -> Values:
 
 
 def tightened(value: Values, error: Values, norm: Values, unit: float, trials: Values | None = None) -> Bounded:
-    """No error is larger than the norm of all, nor that than the norm of the single bounds."""
+    """Tighten both bounds: no error exceeds the norm of all, which does not exceed the norm of the single bounds."""
     if trials is not None:
         return Bounded(value, np.zeros_like(value), np.zeros_like(norm), unit, trials)
     error = np.fmin(error, _spread(np.where(np.isfinite(norm), norm, np.inf), error.ndim))
@@ -326,14 +326,14 @@ def smaller(certain: Bounded, tried: Bounded) -> Bounded:
 
 
 def _root_mean_square(trials: Values) -> Values:
-    """Of the trials of each kind; the larger."""
+    """Root mean square of each kind of trials; the larger of the two."""
     free, shared = (part**2 for part in (trials[:FREE], trials[FREE:]))
     result: Values = np.sqrt(np.maximum(free.mean(0), shared.mean(0)))
     return result
 
 
 def _likely_norm(tried: Bounded) -> Values:
-    """How far the length may be: what the trials add along the values, and what they are long themselves."""
+    """Likely error of the norm: the trials' component along the values, and their own norm."""
     assert tried.trials is not None
     flat, length = tried.trials.reshape(len(tried.trials), -1), euclidean(tried.value)
     along = flat @ (tried.value.ravel() / length) if length else np.zeros(len(flat))
@@ -343,15 +343,15 @@ def _likely_norm(tried: Bounded) -> Values:
 
 
 def carried(rounding: Values, *moved: Values | None) -> Values | None:
-    """An operation's trials: what those of its operands come to, and its own rounding; None where none has any."""
+    """Trials of a result: its operands' propagated trials plus its own rounding; None if no operand has trials."""
     present = [each for each in moved if each is not None]
     return sum(present, drawn(rounding)) if present else None
 
 
 def matmul(a: Bounded, b: Bounded, added: Bounded | None = None, *, factors: float = 0.0) -> Bounded:
-    """``a @ b + added``, ``(..., K) @ (K, N)``; one sum of K + 1 terms, as fused routines take it.
+    """``a @ b + added``, ``(..., K) @ (K, N)``, as one sum of K + 1 terms, as fused kernels compute it.
 
-    ``factors``: relative error with which a device rounds the factors before it multiplies.
+    ``factors``: relative error of the device's rounding of the factors before multiplication.
     """
     value, size = a.value @ b.value, a.reach @ b.reach
     parts = [part for part in (added,) if part is not None]
@@ -375,14 +375,14 @@ def matmul(a: Bounded, b: Bounded, added: Bounded | None = None, *, factors: flo
         if not a.is_exact or a.trials is not None:
             moved.append(lifted(a, a.value.ndim) @ b.value)
         if not b.is_exact or b.trials is not None:
-            through = a.value if a.trials is None else a.value + a.trials  # what moves both is second order
+            through = a.value if a.trials is None else a.value + a.trials  # products of two trials are second order
             moved.append(through @ lifted(b, 2).reshape(-1, *(1 for _ in range(a.value.ndim - 2)), *b.shape))
         trials = carried(rounding, *moved, np.zeros(()))
     return tightened(value, error, norm, a.unit, trials)
 
 
 def summed_products(d: Bounded, x: Bounded, *, factors: float = 0.0) -> Bounded:
-    """``dᵀ x``, ``(M, J)`` and ``(M, I)`` to ``(J, I)``: a parameter's gradient as a sum over the mini-batch."""
+    """``dᵀ x``, ``(M, J)`` and ``(M, I)`` to ``(J, I)``: a parameter's gradient, summed over the mini-batch."""
     value, size = d.value.T @ x.value, d.reach.T @ x.reach
     rounding = (of_sum(len(d.value) + 2, d, x) + 3 * factors) * size + TINY * len(d.value) * (size != 0)
     rounding = np.where(size > LARGEST, np.inf, rounding)
@@ -418,12 +418,12 @@ def total(terms: Bounded, axis: int | tuple[int, ...] = 0) -> Bounded:
 
 
 def concatenated(parts: Sequence[Bounded], axis: int) -> Bounded:
-    """Parts side by side."""
+    """Concatenate parts along an existing axis."""
     return _joined(parts, lambda arrays: np.concatenate(arrays, axis))
 
 
 def stacked(parts: Sequence[Bounded], axis: int) -> Bounded:
-    """Parts along a new axis."""
+    """Stack parts along a new axis."""
     return _joined(parts, lambda arrays: np.stack(arrays, axis))
 
 

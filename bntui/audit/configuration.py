@@ -1,4 +1,4 @@
-"""Do a run's settings, its layers and its samples say the same?  What a layer is follows from the settings."""
+"""Checks that a run's settings, layers, and samples agree."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHARED: Final = (
     "seed", "device", "deterministic", "data.source", "data.labels", "data.target", "data.task", "data.samples",
     "data.noise", "data.factor", "data.sequence", "data.validation",
 )  # fmt: skip
-"""Settings that all runs of a recording have in common."""
+"""Settings shared by all runs of a recording."""
 BUILT_IN: Final[dict[str, tuple[Shape, str, int | None]]] = {
     "digits": ((1, 8, 8), "classification", 1797),
     "breast_cancer": ((30,), "classification", 569),
@@ -34,11 +34,11 @@ BUILT_IN: Final[dict[str, tuple[Shape, str, int | None]]] = {
     "line": ((1,), "regression", None),
     "sine": ((1,), "regression", None),
 }
-"""Shape of one sample, task, and how many samples there are; None where they are generated."""
+"""Shape of one sample, task, and number of samples; None if the samples are generated."""
 
 
 def check_configuration(ledger: Ledger, subject: Subject, meta: Said, sizes: tuple[int, int] | None) -> None:
-    """Everything about a run that its settings decide."""
+    """Check everything about a run that follows from its settings."""
     _layers(ledger, subject)
     _sizes(ledger, subject, sizes)
     _device(ledger, subject.run, meta)
@@ -74,7 +74,7 @@ def _sizes(ledger: Ledger, subject: Subject, sizes: tuple[int, int] | None) -> N
 
 
 def _device(ledger: Ledger, run: RunInfo, meta: Said) -> None:
-    """The device that was asked for; what a fork was trained on is this machine's, wherever that is."""
+    """Check the device against the requested one; a fork may have been trained on any machine, with any device."""
     asked, place = run.config.get("device", "auto"), Place(run.name)
     if run.fork is not None:
         return
@@ -108,7 +108,7 @@ def _data(ledger: Ledger, subject: Subject) -> None:
 
 
 def check_shared(ledger: Ledger, runs: Sequence[RunInfo]) -> None:
-    """Runs of one recording share their samples, their split, their seed and their device."""
+    """Check that all runs share their samples, split, seed, and device."""
     for run in runs[1:]:
         for path in SHARED:
             ours, theirs = (value_at(other.config, path) for other in (runs[0], run))
@@ -116,7 +116,7 @@ def check_shared(ledger: Ledger, runs: Sequence[RunInfo]) -> None:
 
 
 def value_at(config: Said, path: str) -> Any:
-    """What a configuration says at a key path; None where it says nothing."""
+    """The value at a key path of a configuration; None if it is absent."""
     value: Any = config
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None

@@ -1,4 +1,4 @@
-"""What can be said of a keyframe from its row alone, where its evidence was thinned out?"""
+"""Checks a keyframe against its own row, for keyframes whose evidence was thinned out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SLACK: Final = 1e-9
 
 
 def check_row(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, *, full: bool, initial: bool) -> None:
-    """All layers of a keyframe; with ``full`` evidence what follows from that is left to the recomputation."""
+    """Check all layers of a keyframe; with ``full`` evidence, leave what can be recomputed to the recomputation."""
     samples = len(frame.batch_indices)
     for info, layer in zip(subject.run.layers, frame.layers, strict=True):
         here = replace(place, layer=layer.name)
@@ -48,7 +48,7 @@ def check_row(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, *
 
 
 def _sizes(info: LayerInfo, samples: int) -> dict[str, int]:
-    """How many values a quantity has, where the layer's shape says it."""
+    """Number of values of each quantity, where the layer's shape determines it."""
     count = samples * math.prod(info.shape)
     if info.kind == "linear":
         return {"pre_norm": count, "normalized": count, "output": count}
@@ -74,7 +74,7 @@ def _distribution(ledger: Ledger, place: Place, name: str, of: Distribution, siz
     ledger.hold(SHAPE, place, f"{name}.p15", rising, marks, "min <= p15 <= p50 <= p85 <= max")
     within = of.min - slack <= of.mean <= of.max + slack
     ledger.hold(SHAPE, place, f"{name}.mean", within, of.mean, f"{of.min} … {of.max}")
-    # Popoviciu's and Bhatia and Davis' bound: no spread is larger for these ends and this mean
+    # Popoviciu's and Bhatia-Davis inequalities bound the spread by the extremes and the mean
     bound = math.sqrt(max(0.0, (of.max - of.mean) * (of.mean - of.min))) + 1e-6 * width
     ledger.hold(SHAPE, place, f"{name}.std", 0 <= of.std <= bound, of.std, f"0 … {bound}")
     if total and of.max > of.min:
@@ -82,7 +82,7 @@ def _distribution(ledger: Ledger, place: Place, name: str, of: Distribution, siz
 
 
 def _against_counts(ledger: Ledger, place: Place, name: str, of: Distribution, counts: Values) -> None:
-    """Every bin says where its values lie: mean, spread and percentiles are bounded by them."""
+    """Check mean, spread, and percentiles against the bounds given by the histogram's bins."""
     total = counts.sum()
     width = (of.max - of.min) / len(counts)
     low = of.min + width * np.arange(len(counts))
@@ -149,9 +149,11 @@ def _norm_first(info: LayerInfo) -> bool:
 
 
 def _normalized(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasures, *, noisy: bool) -> None:
-    """The layer's mean is the mean of its features' means; its variance theirs, plus that of their means.
+    """Check the law of total variance: the layer's mean is the mean of the feature means, and its variance is the mean
+    of their variances plus the variance of their means.
 
-    Of what enters the normalization, and of what leaves it: there a feature has mean β and variance γ² v / (v + ε).
+    It applies to the input of the normalization and to its output, where a feature has mean β and variance
+    γ² v / (v + ε).
     """
     of = layer.batch_norm
     assert of is not None
@@ -176,7 +178,7 @@ def _normalized(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasu
     spread = np.square(gamma, dtype=np.float64) * (var / (var + of.eps))
     lost = float((np.abs(gamma) / np.sqrt(var + of.eps)).max()) * size * 16 * UNIT
     far = max(abs(layer.normalized.min), abs(layer.normalized.max))
-    near = lost + 16 * UNIT * far + TINY  # what is below float32's normal range may have become 0
+    near = lost + 16 * UNIT * far + TINY  # values below float32's normal range may have been flushed to 0
     ledger.compare(
         VARIANCE, place, "normalized.mean", layer.normalized.mean, float(beta.mean()), near, scale=far or None
     )
@@ -187,7 +189,7 @@ def _normalized(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasu
 
 
 def _kept(ledger: Ledger, place: Place, layer: LayerMeasures, samples: int) -> None:
-    """The kept fraction against the bits that are there: all of them, or those of the first samples."""
+    """Check the kept fraction against the recorded bits: all of them, or those of the first samples."""
     mask = layer.dropout
     assert mask is not None
     rows, units = mask.kept.shape

@@ -1,4 +1,4 @@
-"""Does a whole run hang together: its steps and epochs, its keyframes, its learning rates, its patience?"""
+"""Checks a whole run: its steps and epochs, keyframes, learning rates, and early stopping."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ RATE: Final = N_("learning rates over the run")
 PATIENCE: Final = N_("early stopping over the run")
 
 RERUN: Final = ("first_bad", "died")
-"""Events of steps that were found by running forward once more: their clock is that of the second time."""
+"""Kinds of events found by running forward again; their wall time is that of the second pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a run: its scalars, and its keyframe where it has one."""
+    """One row of a run: its scalars, and its keyframe if it has one."""
 
     number: int
-    """Its place in the run's history."""
+    """Its index in the run's history."""
     scalars: Mapping[str, Any]
-    """Columns of the table ``keyframe``; NaN for what is missing."""
+    """Columns of the table ``keyframe``; NaN for missing values."""
     frame: Keyframe | None
     damaged: bool = False
 
@@ -47,33 +47,33 @@ class Course:
 
     subject: Subject
     rows: tuple[Row, ...]
-    """Those that are not damaged."""
+    """The undamaged rows."""
     events: tuple[Event, ...]
     whole: bool
-    """No row is damaged: what follows from all of them can be told."""
+    """True if no row is damaged, so checks that need all rows are possible."""
     passages: tuple[Passage, ...] = ()
-    """Where the run stood at each row; empty where that does not follow from the rows."""
+    """The run's state at each row; empty if it does not follow from the rows."""
 
     def passage(self, row: Row) -> Passage | None:
-        """Where the run stood at a row."""
+        """The run's state at a row."""
         return self.passages[row.number] if self.passages else None
 
     def departed(self, step: int) -> bool:
-        """The weights after a step are those of a run that was gone on with elsewhere: other bits, and it says so."""
+        """True if an event says that the run was resumed elsewhere, with other bits in the weights at this step."""
         return any(since <= step <= at for at, since in departures(self.events).items())
 
     def found_again(self, step: int) -> bool:
-        """The weights after a step may have been found by running forward on another machine: other bits."""
+        """True if the weights after a step may come from running forward on another machine, with other bits."""
         elsewhere = [event.step for event in self.events if "now" in event.arguments or event.kind == "departed"]
         return any(step <= at for at in elsewhere)
 
     def at(self, step: int) -> Row | None:
-        """The row of a step."""
+        """The row of a step, or None."""
         return next((row for row in self.rows if row.scalars["step"] == step), None)
 
 
 def check_course(ledger: Ledger, course: Course) -> None:
-    """Everything that a run's scalars say of one another."""
+    """Check a run's scalars against each other."""
     _order(ledger, course)
     if course.passages:
         _places(ledger, course)
@@ -109,7 +109,7 @@ def _order(ledger: Ledger, course: Course) -> None:
 
 
 def _places(ledger: Ledger, course: Course) -> None:
-    """The epoch of each step, and no epoch's end without its row."""
+    """Check the epoch of each step, and that every epoch's end has its row."""
     run, pace = course.subject.run, course.subject.pace
     assert pace is not None
     for row, passage in zip(course.rows, course.passages, strict=True):
@@ -125,7 +125,7 @@ def _places(ledger: Ledger, course: Course) -> None:
 
 
 def _keyframes(ledger: Ledger, course: Course) -> None:
-    """A keyframe wherever ``record.every`` asks for one, and where the run ends."""
+    """Check that there is a keyframe wherever ``record.every`` requires one, and where the run ends."""
     run = course.subject.run
     every = run.config["record"]["every"]
     training, rule = course.subject.training, run.early_stopping
@@ -160,10 +160,10 @@ def _learning_rates(ledger: Ledger, course: Course) -> None:
     if schedule["kind"] == "plateau":
         _drops(ledger, course)
         return
-    at: tuple[int, float] | None = None  # a step and the epoch that it ended at; from there mini-batches are alike
+    at: tuple[int, float] | None = None  # a step and the epoch at its end; from there on all mini-batches have one size
     for row in course.rows:
         step, done = row.scalars["step"], row.scalars["epoch"]
-        if at is not None:  # a step's rate is that of where it began
+        if at is not None:  # a step's learning rate is that of its beginning
             done = at[1] + (step - at[0] - 1) / run.steps_per_epoch
         ours = learning_rate(training, done, run.steps_per_epoch, Plateau())
         ledger.compare(RATE, row.place(run.name), "lr", row.scalars["lr"], ours, near, scale=abs(ours) or None)
@@ -172,7 +172,7 @@ def _learning_rates(ledger: Ledger, course: Course) -> None:
 
 
 def _drops(ledger: Ledger, course: Course) -> None:
-    """Where the plateau's state is not known: the rate falls by whole powers of gamma, and never rises."""
+    """Check a rate whose plateau state is unknown: it falls by whole powers of gamma and never rises."""
     training, run = course.subject.training, course.subject.run
     schedule = training["schedule"]
     last = math.inf
@@ -218,21 +218,21 @@ def _patience(ledger: Ledger, course: Course) -> None:
 
 
 def _reason(ledger: Ledger, place: Place, rule: Mapping[str, Any], state: Waiting, reason: str | None) -> None:
-    """The recorded sentence is one that these figures make; there is none while training goes on."""
+    """Check that the recorded reason follows from these figures, and that there is none while training continues."""
     said = reason or ""
     due = reasons(rule, state) if state.stopped else [""]
     ledger.hold(PATIENCE, place, "reason", said in due, said, due[0])
 
 
 def reasons(rule: Mapping[str, Any], state: Waiting) -> list[str]:
-    """The sentences with which early stopping may say why it stopped."""
+    """The sentences that early stopping may record as its reason."""
     figures = {**rule, "best": state.best, "best_epoch": state.best_epoch, "wait": state.wait}
     known = [words for name, words in sorted(vars(sentences).items()) if name.startswith("WAITED")]
     return [sentence.format(**figures) for sentence in known if speaks_of(sentence, figures)]
 
 
 def speaks_of(sentence: str, figures: Mapping[str, Any]) -> bool:
-    """A sentence asks for figures that there are, and names a best epoch, or a baseline, exactly where there is one."""
+    """True if all figures of a sentence exist, and it names a best epoch or a baseline exactly when there is one."""
     asked = fields(sentence)
     if "baseline" in asked:
         return figures.get("baseline") is not None and asked <= set(figures)
@@ -240,5 +240,5 @@ def speaks_of(sentence: str, figures: Mapping[str, Any]) -> bool:
 
 
 def fields(sentence: str) -> set[str]:
-    """The figures that a sentence has places for."""
+    """Names of the placeholders of a sentence."""
     return {name for _text, name, _spec, _conversion in string.Formatter().parse(sentence) if name}

@@ -1,4 +1,4 @@
-"""Are the bytes those that were written?  One function per table; a row that does not fit is not used any further."""
+"""Verifies the digests of each table's rows; a row that does not match is excluded from further checks."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ DIGESTS: Final = N_("digests")
 
 @dataclass(slots=True)
 class Damage:
-    """What is not to be used."""
+    """Rows excluded from further checks."""
 
     keyframes: set[int] = field(default_factory=set)
-    """Ids of rows of ``keyframe``."""
+    """Ids of damaged rows of ``keyframe``."""
     evidence: set[int] = field(default_factory=set)
     checkpoints: set[tuple[int, str]] = field(default_factory=set)
     data: set[str] = field(default_factory=set)
@@ -30,7 +30,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Checking:
-    """What each table's function is given."""
+    """The input of each table's check."""
 
     db: sqlite3.Connection
     ledger: Ledger
@@ -38,7 +38,7 @@ class Checking:
     """The runs' names."""
 
     def row(self, table: str, fits: bool, run: int | None = None, step: int | None = None, name: str = "") -> bool:
-        """Note a row whose digest fits, or does not."""
+        """Record whether a row matches its digest."""
         known = run is not None and 0 <= run < len(self.runs)
         place = Place(run=self.runs[run] if known and run is not None else "", step=step)
         figure = f"{table} {name}".rstrip()
@@ -84,7 +84,7 @@ def _plain(block: bytes) -> bytes:
 
 
 def _content(block: bytes) -> bytes:
-    """The checksum of a data set: of its samples and targets, wherever they lie."""
+    """The checksum of a data set: of its samples and targets, regardless of where they are stored."""
     try:
         arrays = unpack_arrays(block)
         return hashlib.blake2b(arrays["x"].tobytes() + arrays["y"].tobytes(), digest_size=16).digest()
@@ -94,11 +94,11 @@ def _content(block: bytes) -> bytes:
 
 RUN: Final = ("run", "name", "config", "layers", "steps_per_epoch", "device", "scaling", "fork", "budget")
 EVENT: Final = ("run", "step", "epoch", "kind", "message", "arguments")
-"""What the digests of these rows cover, since format 3: nothing is said of older ones."""
+"""Columns that an event's digest covers, since format 3; older events have no digest."""
 
 
 def _rows(table: str, fields: tuple[str, ...]) -> Callable[[Checking, Damage], None]:
-    """A table whose rows have a digest over some of their fields."""
+    """A check for a table whose rows have a digest over some of their fields."""
 
     def check(of: Checking, _damage: Damage) -> None:
         for row in rows(of.db, f"SELECT * FROM {table}", of=table):
@@ -125,11 +125,11 @@ TABLES: Final[dict[str, Callable[[Checking, Damage], None]]] = {
     "checkpoint": _checkpoints,
     "data": _data,
 }
-"""How each table's rows are checked."""
+"""The check of each table."""
 
 
 def check_digests(db: sqlite3.Connection, ledger: Ledger, runs: tuple[str, ...]) -> Damage:
-    """All tables that a recording has."""
+    """Check the digests of all tables in a recording."""
     there = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     damage, of = Damage(), Checking(db, ledger, runs)
     for table, check in TABLES.items():

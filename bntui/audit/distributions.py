@@ -1,4 +1,4 @@
-"""Do a quantity's figures and its histogram follow from the recorded values?"""
+"""Checks a quantity's summary figures and histogram against the recorded values."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FIGURES: Final = N_("mean, std, percentiles, min, max")
 COUNTS: Final = N_("histogram counts")
 UNITS: Final = N_("percentiles of one unit")
 LIMIT: Final = 1e-6
-"""Relative: values so near a limit may be on either side of it."""
+"""Relative tolerance: values this close to a limit may be on either side of it."""
 
 
 def percentiles(ordered: FloatArray) -> FloatArray:
-    """The 15th, 50th and 85th, linear interpolation between neighbours; NaN where a value is not finite."""
+    """The 15th, 50th, and 85th percentiles, with linear interpolation; NaN if a value is not finite."""
     if not np.isfinite(ordered[[0, -1]]).all():
         return np.full(3, math.nan)
     places = np.array([15, 50, 85]) / 100 * (len(ordered) - 1)
@@ -32,27 +32,27 @@ def percentiles(ordered: FloatArray) -> FloatArray:
 
 
 def check_distribution(ledger: Ledger, place: Place, name: str, recorded: Distribution, values: Values) -> None:
-    """A quantity's seven figures and its counts against the values themselves."""
+    """Check a quantity's seven figures and its histogram against the values."""
     wide = values.astype(np.float64).ravel()
     ordered = np.sort(wide)
     with np.errstate(all="ignore"):
         mean = wide.mean()
         spread = math.sqrt(((wide - mean) ** 2).mean()) if np.isfinite(mean) else math.nan
-        low, high = (wide.min(), wide.max())  # NaN where one is
+        low, high = (wide.min(), wide.max())  # NaN if any value is
         ours = np.array([mean, spread, *percentiles(ordered), low, high])
         size = float(np.abs(ours[np.isfinite(ours)]).max(initial=0))
     theirs = np.array([getattr(recorded, statistic) for statistic in STATISTICS])
-    if np.isnan(low):  # the trainer says NaN of either; infinities are sorted before it
+    if np.isnan(low):  # the trainer records NaN for both; infinities sort before it
         theirs, ours = theirs[:5], ours[:5]
     for statistic, there, here in zip(STATISTICS, theirs, ours, strict=False):
-        # the spread of what is all alike is rounding of its size
+        # the spread of equal values is rounding relative to their size
         allowed = WIDE * size + (1e-7 * size if statistic == "std" and size and spread < 1e-6 * size else 0)
         ledger.compare(FIGURES, place, f"{name}.{statistic}", there, here, allowed, scale=size or None)
     check_counts(ledger, place, f"{name}.counts", recorded.counts, ordered[np.isfinite(ordered)])
 
 
 def check_counts(ledger: Ledger, place: Place, name: str, recorded: Values, ordered: FloatArray) -> None:
-    """A histogram's counts: values at an edge may be on either side of it."""
+    """Check a histogram's counts; values at an edge may be on either side of it."""
     counts = recorded.astype(np.int64)
     if not ordered.size:
         ledger.hold(COUNTS, place, name, not counts.any(), counts.sum(), 0)
@@ -63,7 +63,7 @@ def check_counts(ledger: Ledger, place: Place, name: str, recorded: Values, orde
     least = np.searchsorted(ordered, edges - near, side="left")
     most = np.searchsorted(ordered, edges + near, side="right")
     below = np.cumsum(counts)[:-1]
-    if width == 0:  # all alike: all in one bin, which one is a matter of rounding
+    if width == 0:  # all values are equal: all are in one bin, and rounding decides which
         least, most = np.zeros_like(least), np.full_like(most, ordered.size)
     wrong = (below < least) | (below > most)
     fits = not wrong.any() and counts.sum() == ordered.size and counts.min() >= 0
@@ -76,7 +76,7 @@ def check_counts(ledger: Ledger, place: Place, name: str, recorded: Values, orde
 
 
 def check_unit(ledger: Ledger, place: Place, recorded: tuple[float, float, float], values: Values) -> None:
-    """Percentiles of the input of one unit's activation."""
+    """Check the percentiles of one unit's pre-activation."""
     ordered = np.sort(values.astype(np.float64).ravel())
     ours = percentiles(ordered)
     size = float(np.abs(ordered[np.isfinite(ordered)]).max(initial=0))
@@ -87,7 +87,7 @@ def check_unit(ledger: Ledger, place: Place, recorded: tuple[float, float, float
 def share_within(
     ledger: Ledger, check: str, place: Place, figure: str, recorded: float, sure: int, near: int, of: int
 ) -> None:
-    """A share of ``of`` values: ``sure`` ones, and up to ``near`` that a rounding decides."""
+    """Check a fraction of ``of`` values: ``sure`` count for certain, up to ``near`` more depend on rounding."""
     counted = recorded * of
     fits = sure - 1e-6 <= counted <= sure + near + 1e-6 and abs(counted - round(counted)) < 1e-6
     ledger.hold(check, place, figure, fits, recorded, sure / of)

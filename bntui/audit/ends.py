@@ -1,4 +1,6 @@
-"""Which weights are kept: are they those of the step that they are said to be of, and does what followed it fit?"""
+"""Checks the weights that are kept at the end: that they belong to the claimed step, and that the figures recorded
+after that step follow from them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ WEIGHTS: Final = N_("digests of weights")
 
 
 def weights_digest(subject: Subject, state: Mapping[str, Values]) -> str | None:
-    """Digest of parameters and buffers in the order of PyTorch's modules; None where one is missing."""
+    """Digest of parameters and buffers in the order of PyTorch's modules; None if one is missing."""
     names = state_names(subject.stages)
     if not names:
         return None
@@ -39,7 +41,7 @@ def weights_digest(subject: Subject, state: Mapping[str, Values]) -> str | None:
 
 
 def check_weights(ledger: Ledger, course: Course, row: Row, state: Mapping[str, Values], where: str) -> None:
-    """The digest of the weights after a step, where these weights are recorded."""
+    """Check the digest of the weights after a step, if these weights are recorded."""
     ours = weights_digest(course.subject, state)
     if ours is not None:
         place = row.place(course.subject.run.name)
@@ -50,10 +52,10 @@ def check_weights(ledger: Ledger, course: Course, row: Row, state: Mapping[str, 
 def check_checkpoint(
     ledger: Ledger, course: Course, step: int, state: Mapping[str, Values], answer: Answer | None
 ) -> None:
-    """The weights that are kept at the end: the best epoch's where early stopping restored them, else the last.
+    """Check the weights kept at the end: the best epoch's if early stopping restored them, otherwise the last.
 
     Args:
-        answer: how the run validates; None where that draws.
+        answer: how the run validates; None if its validation draws random numbers.
     """
     run, rule = course.subject.run, course.subject.run.early_stopping
     if not course.rows:
@@ -85,7 +87,7 @@ def check_checkpoint(
 
 
 def check_absent(ledger: Ledger, course: Course) -> None:
-    """No weights are kept: none were restored, for that is written down together with them."""
+    """Check a run without kept weights: none can have been restored, since the two are recorded together."""
     for event in course.events:
         if event.kind == "restored_best":
             place = Place(course.subject.run.name, event.step, event.epoch)
@@ -93,7 +95,7 @@ def check_absent(ledger: Ledger, course: Course) -> None:
 
 
 def check_kept(ledger: Ledger, course: Course, row: Row, state: Mapping[str, Values], answer: Answer | None) -> None:
-    """What follows a step whose parameters and buffers are recorded, whatever has become of its evidence."""
+    """Check what follows a step whose parameters and buffers are recorded, even if its evidence was thinned out."""
     subject, place = course.subject, row.place(course.subject.run.name)
     if not subject.stages or not set(state_names(subject.stages)) <= set(state):
         return

@@ -1,7 +1,7 @@
-"""Did everything happen that is said to have happened, where it is said, and nothing else?
+"""Checks that every recorded event happened where it says, and that no event is missing.
 
-What an event may say, and where, follows from its kind.  Each sentence has to be one that its kind and its figures
-make, and each figure has to follow from the rows.
+The kind of an event determines its possible sentences and places.  Each sentence must match its kind and figures, and
+each figure must follow from the rows.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from bntui.text.output import clean
 EVENTS: Final = N_("events, and the weights kept at the end")
 
 LAST: Final = ("finished", "stopped_early", "diverged")
-"""Events that end a run."""
+"""Kinds of events that end a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """An event with all that its place and its figures are held against."""
+    """An event with everything that its place and figures are checked against."""
 
     ledger: Ledger
     course: Course
     event: Event
     row: Row | None
-    """That of its step."""
+    """The row of its step."""
     meta: Mapping[str, str]
 
     @property
@@ -44,7 +44,7 @@ class Happening:
         return self.ledger.hold(EVENTS, self.place, f"{self.event.kind}, {figure}", fits, recorded, due)
 
     def figures(self, known: Mapping[str, object]) -> None:
-        """The figures in the sentence are these."""
+        """Check that the sentence has these figures."""
         for name, ours in known.items():
             theirs = self.event.arguments.get(name)
             same = theirs == ours and isinstance(theirs, bool) == isinstance(ours, bool)
@@ -54,12 +54,12 @@ class Happening:
 
 
 def check_events(ledger: Ledger, course: Course, meta: Mapping[str, str]) -> None:
-    """All events of a run, in the order in which they were recorded."""
+    """Check all events of a run, in the order of recording."""
     if not course.rows:
         return
     for recorded in course.events:
         words = {name: clean(value) if isinstance(value, str) else value for name, value in recorded.arguments.items()}
-        event = replace(recorded, arguments=words)  # the reader has cleaned the message
+        event = replace(recorded, arguments=words)  # the reader has sanitized the message
         of = Happening(ledger, course, event, course.at(event.step), meta)
         _sentence(of)
         if event.arguments and course.passages:  # format 1 has no figures
@@ -73,7 +73,7 @@ def check_events(ledger: Ledger, course: Course, meta: Mapping[str, str]) -> Non
 
 
 def _sentence(of: Happening) -> None:
-    """The message is a sentence of the event's kind, with these figures and no others."""
+    """Check that the message is a sentence of the event's kind, with exactly these figures."""
     kind, figures = of.event.kind, of.event.arguments
     known = SENTENCES.get(kind, ())
     if not of.hold("kind", bool(known), kind, ", ".join(SENTENCES)):
@@ -82,12 +82,12 @@ def _sentence(of: Happening) -> None:
         due = [sentence.format(**figures) for sentence in known if _fits(sentence, of)]
         of.hold("message", of.event.message in due, of.event.message, due[0] if due else "-")
     else:
-        formats = of.course.subject.stages  # only format 1, which names no stages, has sentences without figures
+        formats = of.course.subject.stages  # only format 1, which does not name stages, has sentences without figures
         of.hold("arguments", not formats, "{}", "+")
 
 
 def _fits(sentence: str, of: Happening) -> bool:
-    """The sentence has a place for each figure; of how early stopping stopped, only those that it is about."""
+    """True if the sentence uses each figure; a reason of early stopping uses only those that concern it."""
     figures = of.event.arguments
     if of.event.kind == "stopped_early":
         rule = of.course.subject.run.early_stopping or {}
@@ -97,7 +97,7 @@ def _fits(sentence: str, of: Happening) -> bool:
 
 
 def _place(of: Happening) -> None:
-    """At a row, but for a step that was run once more between two of them; the epoch is that of the step."""
+    """Check that the event is at a row, or at a step rerun between two rows, and has the epoch of its step."""
     event, rows = of.event, of.course.rows
     pace = of.course.subject.pace
     assert pace is not None
@@ -106,7 +106,7 @@ def _place(of: Happening) -> None:
         ours = pace.epoch(passage.after)
     else:
         later = [row for row in rows if row.scalars["step"] > event.step]
-        # the step had no row of its own, for the epoch's figures that follow it were recorded by then: told later
+        # the step has no row of its own because the epoch's figures were already recorded: reported at a later row
         between = event.kind in RERUN and bool(later) and later[0].frame is None and len(later) > 1
         if not of.hold("step", between and later[0].number > 0, event.step, N_("the step of a row")):
             return
@@ -116,7 +116,7 @@ def _place(of: Happening) -> None:
 
 
 def _unknown(of: Happening) -> None:
-    """Its kind has been refused."""
+    """An unknown kind; already reported."""
 
 
 def _finished(of: Happening) -> None:
@@ -149,7 +149,7 @@ def _diverged(of: Happening) -> None:
         return
     scalars, asked = of.row.scalars, of.event.arguments
     if not math.isfinite(scalars["train_loss"]):
-        # the sum of the epoch, or the loss of the mini-batch that was the first bad one
+        # the epoch's sum, or the loss of the first bad mini-batch
         at = of.course.at(asked.get("step", -1))
         words = {word(scalars["train_loss"])}
         if at is not None and at.frame is not None and not math.isfinite(at.frame.batch_loss):
@@ -168,7 +168,7 @@ def _diverged(of: Happening) -> None:
 
 
 def _bad_within_epoch(of: Happening, step: object) -> bool:
-    """The first mini-batch whose loss is no number: after the last row of its epoch where the sum still was one."""
+    """True if the first non-finite mini-batch loss comes after the epoch's last row whose sum was still finite."""
     assert of.row is not None
     passage = of.course.passage(of.row)
     assert passage is not None
@@ -183,7 +183,7 @@ def _bad_within_epoch(of: Happening, step: object) -> bool:
         for row in of.course.rows[1 : of.row.number + 1]
         if row.scalars["step"] >= first and row.frame is not None and not math.isfinite(row.scalars["batch_loss"])
     ]
-    # the first bad value of all is no later than the first bad loss
+    # the first bad value is no later than the first bad loss
     sound += [event.step - 1 for event in of.course.events if event.kind == "first_bad"]
     fits = isinstance(step, int) and max([first - 1, *sound]) < step <= min([of.event.step, *measured])
     own = of.row.frame is not None and passage.before.batches == 0
@@ -204,7 +204,7 @@ def _resumed(of: Happening) -> None:
 
 
 def _departed(of: Happening) -> None:
-    """From a step on that has a row, here or in a run that this one comes from."""
+    """Check that the departure starts at a step that has a row, in this run or an ancestor."""
     since, run = of.event.arguments.get("step"), of.course.subject.run
     there = isinstance(since, int) and 0 <= since <= of.event.step
     own = any(row.scalars["step"] == since for row in of.course.rows)
@@ -221,7 +221,7 @@ def _died(of: Happening) -> None:
 
 
 def _trouble(of: Happening, figures: tuple[str, ...], look: Callable[[Row], list[Trouble]]) -> None:
-    """The event names its own step, a layer of the network, and what is wrong in that step's keyframe."""
+    """Check that the event names its own step, a layer of the network, and what is wrong in that step's keyframe."""
     told = of.event.arguments
     of.figures({"step": of.event.step})
     names = [layer.name for layer in of.course.subject.run.layers]
@@ -247,11 +247,11 @@ KINDS: Final[dict[str, Callable[[Happening], None]]] = {
     "first_bad": _first_bad,
     "died": _died,
 }
-"""What the figures of each kind are held against."""
+"""The check of each kind's figures."""
 
 
 def _order(ledger: Ledger, course: Course) -> None:
-    """Nothing comes before what happened earlier, or after the end; what was stopped goes on only if it is resumed."""
+    """Check that events are in order, none follows the end, and a stopped run continues only after it was resumed."""
     last, ended, name, fork = -1, "", course.subject.run.name, course.subject.run.fork
     waiting: Event | None = None
     seen: set[str] = set()
@@ -279,7 +279,7 @@ def _order(ledger: Ledger, course: Course) -> None:
 
 
 def _missing(ledger: Ledger, course: Course) -> None:
-    """What went wrong in a keyframe was told, there or before."""
+    """Check that trouble in a keyframe was reported there or earlier."""
     name = course.subject.run.name
     for kind, look in (("first_bad", first_bad), ("died", dead)):
         told = [event.step for event in course.events if event.kind == kind]
@@ -291,12 +291,12 @@ def _missing(ledger: Ledger, course: Course) -> None:
 
 
 def _watched(course: Course) -> bool:
-    """Trouble has been looked for since format 3, whose configuration says whether its runs are deterministic."""
+    """True if the trainer looked for trouble: since format 3, whose configuration has ``deterministic``."""
     return "deterministic" in course.subject.run.config
 
 
 def _end(ledger: Ledger, course: Course) -> None:
-    """A run ends where it has to, with the event that says so, and nowhere else."""
+    """Check that a run ends where it must, with the event that says so, and nowhere else."""
     run, training = course.subject.run, course.subject.training
     again = {event.step for event in course.events if event.kind in RERUN}
     ended = [event for event in course.events if event.kind in LAST]
@@ -310,10 +310,10 @@ def _end(ledger: Ledger, course: Course) -> None:
             due = "finished"
         here = [event.kind for event in ended if event.step == scalars["step"]]
         if row is course.rows[-1]:
-            halfway = not here and scalars["step"] in again and not scalars["epoch_end"]  # killed before it was seen
+            halfway = not here and scalars["step"] in again and not scalars["epoch_end"]  # killed too early
             fits = halfway or here == ([due] if due else [])
             ledger.hold(EVENTS, place, "end", fits and len(ended) == len(here), ", ".join(here) or "-", due or "-")
         else:
-            # a row of the step where it began to go wrong: the run goes on to where that is seen
+            # a row of the step where it went wrong: the run continues until the trainer notices
             over = due and not (scalars["step"] in again and not scalars["epoch_end"])
             ledger.hold(EVENTS, place, "end", not over and not here, due or ", ".join(here) or "+", "-")

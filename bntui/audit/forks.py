@@ -1,4 +1,4 @@
-"""Does a fork begin where its parent stood, with what it says was changed, kept and new?"""
+"""Checks that a fork starts from its parent's state, with the changes, kept values, and new values that it states."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Arrays = Mapping[str, Values]
 FORKS: Final = N_("forks: what changed, what was kept, where they begin")
 
 FIXED: Final = (*SHARED, "data.scaling")
-"""What a fork has in common with its parent."""
+"""Settings that a fork shares with its parent."""
 TOLD_FIRST: Final = (
     "training.lr", "network.norm", "network.dropout", "network.activation", "training.optimizer",
     "training.early_stopping", "training.epochs",
 )  # fmt: skip
-"""Changes that a fork's name says before others."""
+"""Changes that a fork's name lists first."""
 ADAMS: Final = ("adam", "adamw")
-"""Optimizers whose averages mean the same."""
+"""Optimizers whose averages have the same meaning."""
 ABSENT: Final = object()
 
 
 def begins(parent: Course, child: RunInfo, pace: Pace | None) -> Standing | None:
-    """Where a fork begins; None where its parent's course does not say."""
+    """The state in which a fork begins; None if it does not follow from the parent's rows."""
     assert child.fork is not None
     row = parent.at(child.fork.step)
     passage = None if row is None else parent.passage(row)
@@ -45,7 +45,7 @@ def begins(parent: Course, child: RunInfo, pace: Pace | None) -> Standing | None
 
 
 def check_fork(ledger: Ledger, parent: Course, child: Course, runs: Sequence[RunInfo]) -> None:
-    """What is said of where a run comes from."""
+    """Check the stated origin of a fork."""
     run, fork = child.subject.run, child.subject.run.fork
     assert fork is not None
     place = Place(run.name, fork.step, fork.epoch)
@@ -64,7 +64,7 @@ def check_fork(ledger: Ledger, parent: Course, child: Course, runs: Sequence[Run
 
 
 def _changes(ledger: Ledger, place: Place, theirs: Any, own: Any, fork: Fork) -> None:
-    """All that differs between the two configurations, and nothing else."""
+    """Check that the stated changes are exactly the differences between the two configurations."""
     told = {path: (before, after) for path, before, after in fork.changes}
     ledger.hold(FORKS, place, "fork, changes", len(told) == len(fork.changes), len(fork.changes), len(told))
     due = {path: (before, after) for path, before, after in differences("", theirs, own)}
@@ -72,7 +72,7 @@ def _changes(ledger: Ledger, place: Place, theirs: Any, own: Any, fork: Fork) ->
         before, after = due.get(path, (ABSENT, ABSENT))
         said = told.get(path)
         if said is None:
-            # a key that the parent's version did not know yet has its default here
+            # a key unknown to the parent's version has its default here
             fits = before is ABSENT
         elif before is ABSENT and path in due:
             fits = said[1] == after
@@ -85,18 +85,18 @@ def _changes(ledger: Ledger, place: Place, theirs: Any, own: Any, fork: Fork) ->
 
 
 def differences(path: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Key paths at which two configurations differ; ``ABSENT`` for a key that one of them does not have."""
+    """Key paths at which two configurations differ; ``ABSENT`` for a key that one of them lacks."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in dict.fromkeys((*before, *after)):
             here = f"{path}.{key}" if path else key
-            if key in after:  # one that is gone was of another version
+            if key in after:  # a key missing here belonged to another version
                 yield from differences(here, before.get(key, ABSENT), after[key])
     elif before != after:
         yield path, before, after
 
 
 def _name(parent: str, changes: Sequence[tuple[str, Any, Any]]) -> str:
-    """A fork's name: its parent's, with what is different."""
+    """A fork's name: its parent's name and the changes."""
     if not changes:
         return f"{parent} · again"
     ranks = {path: rank for rank, path in enumerate(TOLD_FIRST)}
@@ -113,7 +113,7 @@ def _words(change: tuple[str, Any, Any]) -> str:
 
 
 def _names(ledger: Ledger, place: Place, parent: Course, child: Course, fork: Fork) -> None:
-    """What was kept and what is new are together all parameters and buffers, in their order."""
+    """Check that kept and new names together are all parameters and buffers, in order."""
     own, theirs = state_names(child.subject.stages), state_names(parent.subject.stages)
     if not own or not theirs:
         return
@@ -128,7 +128,7 @@ def _names(ledger: Ledger, place: Place, parent: Course, child: Course, fork: Fo
 
 
 def check_inheritance(ledger: Ledger, parent: Course, child: Course, own: Arrays, theirs: Arrays | None) -> None:
-    """What a fork's first evidence holds: its parent's weights and averages where they were kept.
+    """Check that a fork's first evidence holds its parent's weights and averages wherever they were kept.
 
     Args:
         own: evidence of the fork's first row.
@@ -167,7 +167,7 @@ def _equal(one: Values, other: Values) -> bool:
 
 
 def check_parentage(ledger: Ledger, parent: Course, fork: Course) -> None:
-    """A fork that keeps all parameters begins with its parent's weights, to the last bit."""
+    """Check that a fork that keeps all parameters begins with its parent's weights, bit for bit."""
     begun = fork.subject.run.fork
     names = state_names(fork.subject.stages)
     if begun is None or begun.new or not fork.rows or names != state_names(parent.subject.stages):
@@ -183,7 +183,7 @@ def check_parentage(ledger: Ledger, parent: Course, fork: Course) -> None:
 def check_tracked(
     ledger: Ledger, courses: Mapping[int, Course], course: Course, row: Row, before: Mapping[str, Values]
 ) -> None:
-    """Batch normalization counts its mini-batches: one a step, since the layer was new."""
+    """Check ``num_batches_tracked`` of batch normalization: one mini-batch per step since the layer was created."""
     passage = course.passage(row)
     if passage is None:
         return

@@ -1,4 +1,4 @@
-"""What does each stage give for what enters it, and how far may float32 be from that?  The formulas, once."""
+"""Computes the output of each stage from its input, with bounds on float32's error."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from bntui.audit.tolerances import Precision
 
 Values = NDArray[Any]
 Draws = Mapping[int, Values]
-"""What was drawn, by the stage's place: what dropout kept, in the shape of its input; noise's scale and shift, stacked;
-the inputs once there is noise in them."""
+"""Recorded random draws by the stage's index: dropout's mask, in the shape of its input; the stacked scale and shift of
+noise; the inputs with their noise added."""
 
 Forward = Callable[[RecordedStage, Bounded, State, Values | None, Precision], Bounded]
-"""Stage, input, parameters and buffers, what was drawn, the device's precision."""
+"""Arguments: stage, input, parameters and buffers, random draws, the device's precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A kind of stage: what it gives."""
+    """How to compute the output of a kind of stage."""
 
     forward: Forward
-    """In training mode: batch statistics where it normalizes."""
+    """In training mode, with batch statistics."""
     evaluate: Forward | None = None
-    """In evaluation mode, where that is something else."""
+    """In evaluation mode, if that differs."""
 
 
 def columns(stage: RecordedStage, x: Bounded, weight: Bounded) -> tuple[Bounded, tuple[int, int]]:
-    """What the kernel sees at each of its places, ``(B, H * W, C * k * k)``, and how many places: ``(H, W)``."""
+    """The input patch at each kernel position, ``(B, H * W, C * k * k)``, and the number of positions, ``(H, W)``."""
     kernel, stride = weight.shape[2:], stage.options.get("stride", 1)
     pad = padding(stage, weight)
 
@@ -48,19 +48,19 @@ def columns(stage: RecordedStage, x: Bounded, weight: Bounded) -> tuple[Bounded,
 
     size = tuple((side + 2 * pad - k) // stride + 1 for side, k in zip(x.shape[2:], kernel, strict=True))
     made = x.arranged(seen)
-    # a pixel is seen from at most k² places: together they see its error k times as large
+    # at most k² patches contain a pixel: the norm of its error grows by at most a factor of k
     norm = np.sqrt(kernel[0] * kernel[1]) * x.norm
     return tightened(made.value, made.error, norm, x.unit, made.trials), (size[0], size[1])
 
 
 def padding(stage: RecordedStage, weight: Bounded) -> int:
-    """Zeros around the image; "same" is half of an odd kernel."""
+    """Zero padding around the image; "same" is half of an odd kernel."""
     given = stage.options.get("padding", 0)
     return int(weight.shape[2] // 2 if given == "same" else given)
 
 
 def flat(weight: Bounded) -> Bounded:
-    """A kernel ``(O, C, k, k)`` as a matrix ``(C * k * k, O)``."""
+    """Reshape a kernel ``(O, C, k, k)`` to a matrix ``(C * k * k, O)``."""
     return weight.arranged(lambda values: values.reshape(len(values), -1).T)
 
 
@@ -83,12 +83,12 @@ def _norm(stage: RecordedStage, x: Bounded, state: State, _drawn: Values | None,
 def _norm_evaluated(
     stage: RecordedStage, x: Bounded, state: State, drawn: Values | None, precision: Precision
 ) -> Bounded:
-    """With the running statistics; layer and group normalization do as in training."""
+    """Normalize with running statistics; layer and group normalization work as in training."""
     if stage.info.norm != "batch":
         return _norm(stage, x, state, drawn, precision)
     names = ("weight", "bias", "running_mean", "running_var")
     scale, beta, mean, var = (per_feature(stage, state[stage.name(name)], x.value.ndim) for name in names)
-    if stage.info.per_step:  # beyond the last time step that there are statistics of, those of the last one
+    if stage.info.per_step:  # beyond the last time step with statistics, use those of the last one
         steps = np.minimum(np.arange(x.shape[1]), mean.shape[0] - 1)
         mean, var = mean[steps], var[steps]
     return normalized_by(x, mean, var, stage.options["eps"], scale, beta)
@@ -111,7 +111,7 @@ def _activation_evaluated(
 
 
 def squares(stage: RecordedStage, x: Values) -> Values:
-    """An image's pooling squares, ``(B, C, H, W, pool * pool)``; what does not fill one is left out."""
+    """An image's pooling windows, ``(B, C, H, W, pool * pool)``; incomplete windows are dropped."""
     side = stage.options["pool"]
     height, width = x.shape[2] // side, x.shape[3] // side
     cut = x[:, :, : height * side, : width * side].reshape(*x.shape[:2], height, side, width, side)
@@ -134,7 +134,7 @@ def _dropout(stage: RecordedStage, x: Bounded, _state: State, mask: Values | Non
 
 
 def kept(stage: RecordedStage, mask: Values, unit: float) -> Bounded:
-    """1 / (1 - p) where a unit was kept: float32 rounds 1 - p, and the quotient."""
+    """1 / (1 - p) where a unit was kept; float32 rounds both 1 - p and the quotient."""
     value: Values = mask / (1 - stage.info.dropout)
     rounding: Values = 4 * unit * value
     return Bounded.exact(value, unit).function(value, 1.0, rounding)
@@ -182,11 +182,11 @@ FORWARD: Final[dict[str, Rule]] = {
     "pool": Rule(_pool),
     "dropout": Rule(_dropout, _same),
 }
-"""Every kind of stage that a network has."""
+"""The rule of every kind of stage."""
 
 
 def within_range(x: Bounded) -> Bounded:
-    """Where float32 may have overflowed, anything may stand: no bound holds there."""
+    """Set infinite bounds where float32 may have overflowed."""
     beyond = ~(x.reach <= LARGEST)
     if not beyond.any():
         return x
@@ -197,7 +197,7 @@ def within_range(x: Bounded) -> Bounded:
 def train(
     stages: Sequence[RecordedStage], x: Bounded, state: State, draws: Draws, precision: Precision
 ) -> list[Bounded]:
-    """What all stages give in training mode, from ``x`` on; what they draw stands in ``draws``."""
+    """The outputs of all stages in training mode for input ``x``; ``draws`` holds their random draws."""
     values = []
     for stage in stages:
         x = within_range(FORWARD[stage.kind].forward(stage, x, state, draws.get(stage.at), precision))
@@ -206,7 +206,7 @@ def train(
 
 
 def evaluate(stages: Sequence[RecordedStage], x: Bounded, state: State, precision: Precision) -> Bounded:
-    """The network's output in evaluation mode: running statistics, nothing drawn."""
+    """The network's output in evaluation mode: running statistics, no random draws."""
     for stage in stages:
         rule = FORWARD[stage.kind]
         x = within_range((rule.evaluate or rule.forward)(stage, x, state, None, precision))

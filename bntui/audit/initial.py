@@ -1,4 +1,6 @@
-"""Could the first weights have been drawn as the settings say?  Limits of uniform draws, zeros, the first γ and β."""
+"""Checks that the initial weights could have been drawn as the settings say: limits of uniform distributions, zeros,
+and the initial γ and β.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,11 @@ Values = NDArray[Any]
 
 INITIAL: Final = N_("the first weights")
 ROOM: Final = 1 + 1e-6
-"""A limit is rounded to float32."""
+"""Allows for limits rounded to float32."""
 
 
 def check_initial(ledger: Ledger, place: Place, subject: Subject, state: Mapping[str, Values]) -> None:
-    """The initial state of a run that is no fork.
+    """Check the initial state of a run that is not a fork.
 
     Args:
         state: parameters and buffers by name.
@@ -49,7 +51,7 @@ def check_initial(ledger: Ledger, place: Place, subject: Subject, state: Mapping
 
 
 def _limit(init: str, weight: Values, kind: str, block: DescribedLayer | None) -> float:
-    """The largest magnitude that a weight can have; infinite where a normal distribution was drawn from."""
+    """The largest possible magnitude of a weight; infinite for a normal distribution."""
     name, _colon, number = init.partition(":")
     inputs = weight[0].size
     outputs = weight.shape[0] * math.prod(weight.shape[2:])

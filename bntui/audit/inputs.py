@@ -1,4 +1,4 @@
-"""Do the samples, their split and their scaling fit the configuration and the network?"""
+"""Checks the samples, their split, and their scaling against the configuration and the network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPLIT: Final = N_("samples, targets and their split")
 
 
 def check_scaling(ledger: Ledger, subject: Subject) -> None:
-    """Offset and factor follow from the training part."""
+    """Check that offset and factor follow from the training part."""
     samples = subject.samples
     assert samples is not None
     offset, factor, size = scaling_fits(samples)
@@ -29,7 +29,8 @@ def check_scaling(ledger: Ledger, subject: Subject) -> None:
 
 
 def check_split(ledger: Ledger, subject: Subject) -> None:
-    """Each sample is in one part, and the validation part as large as asked; targets and names fit the outputs."""
+    """Check that each sample is in one part, the validation part has the requested size, and targets and names match
+    the outputs."""
     samples, place = subject.samples, Place(subject.run.name)
     assert samples is not None
     data, outputs = samples.data, subject.run.layers[-1].shape[-1]

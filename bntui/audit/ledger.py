@@ -1,4 +1,4 @@
-"""What was compared, how far apart it was, and what failed: the audit writes everything into one ledger."""
+"""Collects the results of all checks: what was compared, the largest errors, and what failed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from bntui.audit.bounded import UNIT
 Values = NDArray[Any]
 
 ILL: Final = 0.01
-"""A figure is ill-conditioned where rounding may move it by more than this share of its size."""
+"""A figure is ill-conditioned if rounding may change it by more than this fraction of its size."""
 SHOWN: Final = 3
-"""Failures of one check at one place that are kept with their values; the rest are counted."""
+"""Failures per check and place that are kept with their values; the rest are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a figure stands."""
+    """The place of a figure in a recording."""
 
     run: str = ""
     step: int | None = None
@@ -32,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A figure outside its tolerance, or something that does not fit."""
+    """A figure outside its tolerance, or a mismatch."""
 
     check: str
     place: Place
@@ -40,30 +40,29 @@ class Failure:
     recorded: str
     recomputed: str
     more: int = 0
-    """How many others of the same figure are outside too."""
+    """Number of further values of the same figure outside the tolerance."""
 
 
 @dataclass(slots=True)
 class Line:
-    """All comparisons of one kind so far."""
+    """The comparisons of one check so far."""
 
     figures: int = 0
     undetermined: int = 0
-    """Figures that rounding alone could have made anything, as where float32 overflows."""
+    """Figures that rounding leaves undetermined, for example where float32 overflows."""
     rounding: int = 0
-    """Figures smaller than their own tolerance: rounding is all that there is in them, and no relative error says
-    anything of them."""
+    """Figures smaller than their own tolerance: they consist of rounding error, so a relative error is meaningless."""
     error: float = 0.0
-    """Largest relative error of the others."""
+    """Largest relative error of the remaining figures."""
     tolerance: float = 0.0
-    """The tolerance there, relative too."""
+    """Relative tolerance of the figure with that error."""
     place: Place = field(default_factory=Place)
     share: float = 0.0
-    """Largest share of its tolerance that any error took."""
+    """Largest ratio of an error to its tolerance."""
     ill: int = 0
     """Ill-conditioned figures."""
     condition: float = 0.0
-    """Of the worst of them: by how much its computation may have magnified the unit roundoff."""
+    """Of the worst one: the factor by which its computation may have amplified the unit roundoff."""
     ill_place: Place = field(default_factory=Place)
     failed: int = 0
 
@@ -75,19 +74,19 @@ class Ledger:
         self.lines: dict[str, Line] = {}
         self.failures: list[Failure] = []
         self.notes: Counter[str] = Counter()
-        """What could not be checked, each reason with how often."""
+        """Reasons why something could not be checked, with counts."""
 
     def note(self, reason: str) -> None:
-        """Something that could not be checked, and why."""
+        """Record that something could not be checked, and why."""
         self.notes[reason] += 1
 
     def fail(self, check: str, place: Place, figure: str, recorded: object, recomputed: object, more: int = 0) -> None:
-        """Something is wrong."""
+        """Record a failure."""
         self.lines.setdefault(check, Line()).failed += 1 + more
         self.failures.append(Failure(check, place, figure, spelled(recorded), spelled(recomputed), more))
 
     def hold(self, check: str, place: Place, figure: str, fits: bool, recorded: object, recomputed: object) -> bool:
-        """One figure that fits or does not."""
+        """Record whether a figure matches."""
         self.lines.setdefault(check, Line()).figures += 1
         if not fits:
             self.fail(check, place, figure, recorded, recomputed)
@@ -104,10 +103,10 @@ class Ledger:
         *,
         scale: float | None = None,
     ) -> bool:
-        """Recorded against recomputed values within an absolute tolerance; True if all fit.
+        """Compare recorded with recomputed values within an absolute tolerance; True if all match.
 
-        Relative errors are against ``scale``, by default the largest recomputed magnitude.  Values that are not
-        finite must agree in kind; where the tolerance is not finite, nothing is determined.
+        Errors are relative to ``scale``, by default the largest recomputed magnitude.  Values that are not finite
+        must agree in kind; a figure whose tolerance is not finite is undetermined.
         """
         theirs, ours = np.asarray(recorded, np.float64), np.asarray(recomputed, np.float64)
         line = self.lines.setdefault(check, Line())
@@ -170,7 +169,7 @@ class Ledger:
 
 
 def spelled(value: object) -> str:
-    """A figure as people compare it."""
+    """A value formatted for the report."""
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else {True: "NaN"}.get(math.isnan(value), f"{value:+}")
     return str(value)

@@ -1,4 +1,4 @@
-"""Does a dropout mask fit its rate: over all of it, in each sample and for each unit?"""
+"""Checks dropout masks against their rate: as a whole, per sample, and per unit."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BITS: Final = N_("dropout masks' bits, kept fraction")
 
 
 def surprise(kept: NDArray[Any], of: int, rate: float) -> NDArray[np.float64]:
-    """Logarithm of Chernoff's bound: a binomial draw is as far from ``of * rate`` with no larger probability.
+    """Logarithm of Chernoff's bound on the probability that a binomial draw is this far from ``of * rate``.
 
-    It is -n KL(k/n ‖ rate) (Hoeffding, 1963, theorem 1), on either side.
+    It is -n KL(k/n ‖ rate) (Hoeffding, 1963, theorem 1), on both sides.
     """
     share = np.asarray(kept, np.float64) / of
     with np.errstate(all="ignore"):
@@ -31,7 +31,7 @@ def surprise(kept: NDArray[Any], of: int, rate: float) -> NDArray[np.float64]:
 
 
 def check_rate(ledger: Ledger, place: Place, kept: BoolArray, p: float, *, figure: str = "mask") -> None:
-    """A mask ``(samples, units)``: as many kept as a draw of rate 1 - p gives, in whole and in each row and column."""
+    """Check that a mask ``(samples, units)`` is plausible for a rate of 1 - p, overall and in each row and column."""
     limit, rate = math.log(CHANCE), 1 - p
     parts = ((kept.sum(), kept.size), (kept.sum(1), kept.shape[1]), (kept.sum(0), kept.shape[0]))
     for name, (count, of) in zip((figure, f"{figure}, samples", f"{figure}, units"), parts, strict=True):
@@ -42,9 +42,9 @@ def check_rate(ledger: Ledger, place: Place, kept: BoolArray, p: float, *, figur
 
 
 def check_noise(ledger: Ledger, place: Place, noise: NDArray[Any], deviation: float) -> None:
-    """Gaussian noise of the inputs: the sum of its squares is as large as a draw of this deviation gives.
+    """Check that the sum of squares of the inputs' Gaussian noise is plausible for its standard deviation.
 
-    Laurent and Massart, 2000, lemma 1: bounds of the chi-squared distribution.
+    Laurent and Massart, 2000, lemma 1: tail bounds of the chi-squared distribution.
     """
     count, limit = noise.size, -math.log(CHANCE)
     total = float((noise.astype(np.float64) ** 2).sum()) / deviation**2 if deviation else math.inf
@@ -54,7 +54,7 @@ def check_noise(ledger: Ledger, place: Place, noise: NDArray[Any], deviation: fl
 
 
 def check_mask(ledger: Ledger, place: Place, recorded: DropoutMask, p: float, full: BoolArray | None) -> None:
-    """A keyframe's mask against the rate, and against all bits where evidence has them.
+    """Check a keyframe's mask against its rate, and against the full mask if evidence has it.
 
     ``full`` has the shape ``(samples, units)``.
     """

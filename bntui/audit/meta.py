@@ -1,4 +1,4 @@
-"""What stands around the runs: does it fit them, the samples and the scenario's text?"""
+"""Checks a recording's metadata against its runs, its samples, and the scenario's text."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ FORMS: Final = {
     "torch": VERSION, "numpy": VERSION, "python": VERSION, "bntui": VERSION, "threads": COUNT, "cores": COUNT,
 }  # fmt: skip
 COUNTS: Final = {"classification": (48, 32), "regression": (128,)}
-"""Values of each of the grid's axes."""
+"""Number of grid points per axis."""
 MARGIN: Final = 0.1
-"""The grid goes beyond the samples by this share of their range, on each side."""
+"""The grid extends beyond the samples by this fraction of their range, on each side."""
 
 
 def _named(db: sqlite3.Connection, query: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-    """A query whose rows are read by the names of their columns."""
+    """Run a query whose rows can be indexed by column name."""
     cursor = db.execute(query, parameters)
     cursor.row_factory = sqlite3.Row
     return cursor
 
 
 def check_meta(ledger: Ledger, meta: Mapping[str, str], runs: Sequence[RunInfo], data: RecordedData | None) -> None:
-    """Versions have the form of versions, the counts are those of the samples, the runs those of the scenario."""
+    """Check the format of versions, the counts of samples, and the runs of the scenario."""
     place = Place()
     for name, form in FORMS.items():
         told = meta.get(name)
@@ -59,7 +59,7 @@ def check_meta(ledger: Ledger, meta: Mapping[str, str], runs: Sequence[RunInfo],
 
 
 def _scenario(ledger: Ledger, meta: Mapping[str, str], runs: Sequence[RunInfo]) -> None:
-    """What nothing on the command line can change: the runs and their names, the title, the prose."""
+    """Check what the command line cannot change: the runs and their names, the title, the texts."""
     place = Place()
     try:
         told: dict[str, Any] = tomllib.loads(meta["scenario"])
@@ -87,7 +87,7 @@ def _scenario(ledger: Ledger, meta: Mapping[str, str], runs: Sequence[RunInfo]) 
 
 
 def check_grid(ledger: Ledger, data: RecordedData, task: str, runs: Sequence[RunInfo]) -> None:
-    """The axes go over the samples and a tenth beyond, in equal steps; there are some where they can be drawn."""
+    """Check the axes: equal steps from a tenth below to a tenth above the samples, present where they can be drawn."""
     if not data.grid and not any(run.stages for run in runs):
         return  # format 1
     shape, place = data.x.shape[1:], Place()
@@ -104,7 +104,7 @@ def check_grid(ledger: Ledger, data: RecordedData, task: str, runs: Sequence[Run
 
 
 def check_tables(ledger: Ledger, db: sqlite3.Connection, runs: Sequence[RunInfo], meta: Mapping[str, str]) -> None:
-    """No row belongs to a run that there is not; each name is one that is used; a budget is what was asked for."""
+    """Check that no row refers to a missing run, that all names are known, and that the budget is the requested one."""
     place, known = Place(), range(len(runs))
     tables = {row["name"] for row in _named(db, "SELECT name FROM sqlite_master WHERE type = 'table'")}
     columns = {row["name"] for row in _named(db, "PRAGMA table_info(run)")}
@@ -125,7 +125,7 @@ def check_tables(ledger: Ledger, db: sqlite3.Connection, runs: Sequence[RunInfo]
 
 
 def _budget(ledger: Ledger, runs: Sequence[RunInfo], own: int, row: sqlite3.Row, db: sqlite3.Connection) -> None:
-    """Each keyframe whose number is a multiple of the stride has its evidence; the stride grew for want of room."""
+    """Check that keyframes at multiples of the stride have evidence, and that the stride grew only to save space."""
     run, place = runs[row["run"]], Place(runs[row["run"]].name)
     asked = run.config["record"]["budget"] * 1e6
     due = asked / own
@@ -151,14 +151,14 @@ def _budget(ledger: Ledger, runs: Sequence[RunInfo], own: int, row: sqlite3.Row,
     for number, frame in enumerate(frames):
         kept = frame["size"] is not None or number % stride != 0
         ledger.hold(KEPT, Place(run.name, frame["step"]), "evidence", kept, "-", f"{number} = {stride} · k")
-    # the first keyframes may lack averages that the optimizer has later: three times as much is never too little
+    # the first keyframes may lack averages that the optimizer has later: three times the size is always enough
     whole = bool(frames) and frames[0]["size"] is not None
     room = whole and 3 * max(sizes, default=math.inf) * len(frames) <= row["budget"]
     ledger.hold(KEPT, place, "stride", stride == 1 or not room, stride, 1)
 
 
 def check_stray(ledger: Ledger, db: sqlite3.Connection, runs: Sequence[RunInfo]) -> None:
-    """Arrays and evidence stand only beside a keyframe."""
+    """Check that arrays and evidence belong to a keyframe."""
     tables = {row["name"] for row in _named(db, "SELECT name FROM sqlite_master WHERE type = 'table'")}
     for table in ("measures", "evidence"):
         if table not in tables:

@@ -1,4 +1,4 @@
-"""Are a run's mini-batches what an epoch is made of, and its accuracies whole numbers of samples?"""
+"""Checks that a run's mini-batches make up an epoch, and that its accuracies are whole numbers of samples."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_batches(ledger: Ledger, course: Course, samples: int) -> None:
 
 
 def check_counts(ledger: Ledger, course: Course, validation: int) -> None:
-    """Accuracies are whole numbers of samples; what is summed up over an epoch only grows."""
+    """Check that accuracies are whole numbers of samples and that an epoch's running sums only grow."""
     run, classification = course.subject.run, course.subject.task == "classification"
     for row in course.rows:
         scalars, place, passage = row.scalars, row.place(run.name), course.passage(row)
@@ -63,7 +63,7 @@ def check_counts(ledger: Ledger, course: Course, validation: int) -> None:
 
 
 def _summed(ledger: Ledger, course: Course, row: Row, passage: Passage) -> None:
-    """The row's training loss and accuracy against those of the row before, in the same epoch."""
+    """Check a row's training loss and accuracy against those of the previous row in the same epoch."""
     scalars, place = row.scalars, row.place(course.subject.run.name)
     samples = passage.learned if row.number else passage.size
     if course.subject.task == "classification":

@@ -1,4 +1,4 @@
-"""Which network does a recording speak of: its stages with what they need, read from the run and its evidence."""
+"""Reads a recording's network: the stages of a run, with everything needed to recompute them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Values = NDArray[Any]
 State = Mapping[str, Values]
 
 ENTRIES: Final = ("linear", "conv", "recurrent")
-"""Stages that begin a layer: they have its weight."""
+"""Kinds of stages that begin a layer and hold its weight."""
 DRAWN: Final = ("noise", "input_noise")
-"""Stages whose output is recorded as it was drawn: an input of the audit."""
+"""Kinds of stages whose output is random and therefore taken from the recording."""
 GATES: Final = {"elman": 1, "gru": 3, "lstm": 4}
 
 
@@ -27,13 +27,13 @@ class RecordedStage:
     """One operation of the network."""
 
     at: int
-    """Its place: ``stage/{at}`` is its output."""
+    """Index of the stage: ``stage/{at}`` is its output."""
     kind: str
     number: int
-    """Its layer's."""
+    """Number of its layer."""
     info: LayerInfo
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """``stride``, ``padding``, ``pool``, ``eps``, ``momentum``, where they say something."""
+    """``stride``, ``padding``, ``pool``, ``eps``, ``momentum``, where they apply."""
 
     def name(self, parameter: str) -> str:
         """The full name of one of its parameters or buffers."""
@@ -41,7 +41,7 @@ class RecordedStage:
 
 
 def stages_of(run: RunInfo) -> tuple[RecordedStage, ...]:
-    """The stages of a run's network, in the order of evidence; empty where a recording does not name them."""
+    """The stages of a run's network, in the order of evidence; empty if the recording does not name them."""
     network = run.config["network"]
     tables = network.get("layer") or ()
     common = {"eps": network.get("norm_eps", 1e-5), "momentum": network.get("norm_momentum", 0.1)}
@@ -54,12 +54,12 @@ def stages_of(run: RunInfo) -> tuple[RecordedStage, ...]:
 
 
 def parameter_names(stages: tuple[RecordedStage, ...]) -> list[str]:
-    """Trainable parameters, in the order in which the network has them."""
+    """Names of the trainable parameters, in the order of the network."""
     return [stage.name(name) for stage in stages for name, buffer in members(stage) if not buffer]
 
 
 def state_names(stages: tuple[RecordedStage, ...]) -> list[str]:
-    """Parameters and buffers, in the order in which PyTorch's modules have them: the digest's order."""
+    """Names of parameters and buffers in the order of PyTorch's modules, which is the digest's order."""
     return [stage.name(name) for stage in stages for name, _buffer in members(stage)]
 
 
@@ -90,7 +90,7 @@ def _norm_members(prefix: str, info: LayerInfo, *, shift: bool, counts: bool) ->
 
 
 def as_sequence(x: FloatArray, sequence: str) -> FloatArray:
-    """Samples in the shape that ``data.sequence`` asks for: rows or pixels of images, features one by one."""
+    """Reshape samples according to ``data.sequence``: an image by rows or pixels, features one by one."""
     if sequence == "none":
         return x
     if x.ndim == 2:

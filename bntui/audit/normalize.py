@@ -1,9 +1,9 @@
-"""What does normalization do with a mini-batch, forward and backward, whatever its statistics are taken over?
+"""Normalizes a mini-batch, forward and backward, over any set of axes.
 
 Ioffe and Szegedy, arXiv:1502.03167, algorithm 1; Ba et al., arXiv:1607.06450; Wu and He, arXiv:1803.08494.  All are
 x̂ = (x - mean) / sqrt(var + ε) and y = γ x̂ + β; they differ in the axes of mean and var.
 
-The bounds hold for every order in which these are computed: two passes or Welford's one (Chan, Golub and LeVeque, 1983,
+The bounds hold for any order of computation: two passes or Welford's single pass (Chan, Golub and LeVeque, 1983,
 table 1), and x̂ as (x - mean) · s or as x · s - mean · s.
 """
 
@@ -34,33 +34,33 @@ from bntui.audit.network import RecordedStage
 Values = NDArray[Any]
 Axes = tuple[int, ...]
 FEW: Final = 8
-"""Roundings of the few operations around a sum."""
+"""Number of roundings in the operations around a sum."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standardized:
-    """``x̂``, and what was taken off and divided by; in the shape in which the statistics were taken."""
+    """``x̂`` and its statistics, in the shape over which they were computed."""
 
     values: Bounded
     mean: Bounded
     var: Bounded
-    """Biased, kept as axes of length 1."""
+    """Biased variance; its reduced axes have length 1."""
     inverse: Bounded
     """1 / sqrt(var + ε)."""
     raw: Values
-    """|x| + |mean|: what PyTorch's kernels sum before they scale it."""
+    """|x| + |mean|: the magnitudes that PyTorch's kernels sum before scaling."""
     uncentered: Values
-    """(|x| + |mean|) / sqrt(var + ε): what rounding is relative to where the mean is not taken off first."""
+    """(|x| + |mean|) / sqrt(var + ε): the scale of rounding errors if the mean is not subtracted first."""
     axes: Axes
 
     @property
     def count(self) -> int:
-        """Values behind each mean."""
+        """Number of values in each mean."""
         return self.values.value.size // max(self.mean.value.size, 1)
 
 
 def standardize(x: Bounded, axes: Axes, eps: float) -> Standardized:
-    """Mean 0 and variance 1 over ``axes``, but for ε."""
+    """Scale to mean 0 and, up to ε, variance 1 over ``axes``."""
     unit, size = x.unit, x.reach
     count = math.prod(x.shape[axis] for axis in axes)
     lost = of_sum(count + FEW, x)
@@ -72,16 +72,16 @@ def standardize(x: Bounded, axes: Axes, eps: float) -> Standardized:
     spread, root = np.sqrt(var), np.sqrt((size * size).mean(axes, keepdims=True))
     moved = np.sqrt((x.error * x.error).mean(axes, keepdims=True))
     off_var = 2 * spread * moved + moved**2 + off_mean**2 + lost * (var + 2 * spread * root) + TINY
-    beyond = ~(root <= math.sqrt(LARGEST))  # the squares may have overflowed: then anything may follow
+    beyond = ~(root <= math.sqrt(LARGEST))  # the squares may have overflowed: the result is unknown
     off_var = np.where(beyond, np.inf, off_var)
     inverse = 1 / np.sqrt(var + eps)
     relative = off_var / (var + eps)
     with_bound = inverse * (1 / np.sqrt(np.maximum(1 - relative, 0)) - 1)
-    # a computed variance is at least 0: the inverse is never larger than that of ε
+    # a computed variance is at least 0, so the inverse is at most 1 / sqrt(ε)
     most = np.maximum(inverse, 1 / math.sqrt(eps) - inverse)
     off_inverse = np.where(beyond, np.inf, np.fmin(with_bound, most) + 4 * unit * inverse)
     largest = inverse + off_inverse
-    # a shift is taken out, and a change of all values alike: what is left of x's errors is no longer than they are
+    # centering and scaling project the errors of x, so their norm does not grow
     grown = (x.error + from_x) * largest
     raw = size + np.abs(mean)
     uncentered = raw * largest
@@ -107,9 +107,9 @@ def standardize(x: Bounded, axes: Axes, eps: float) -> Standardized:
 
 
 def _tried(x: Bounded, axes: Axes, away: Values, wide: Values, off: tuple[Values, ...]) -> tuple[Values | None, ...]:
-    """Trials of ``x̂``, mean, variance and inverse; ``off``: what each loses by its own rounding.
+    """Trials of ``x̂``, mean, variance, and inverse; ``off`` holds the rounding error of each.
 
-    Where x is as uncertain as it is spread, derivatives say nothing: of two samples, x̂ may change its sign.
+    If x is as uncertain as it is spread, derivatives are useless: with two samples, x̂ may change its sign.
     """
     if x.trials is None:
         return (None,) * 4
@@ -129,7 +129,7 @@ def _tried(x: Bounded, axes: Axes, away: Values, wide: Values, off: tuple[Values
 
 
 def _farthest(x: Bounded, axes: Axes) -> float:
-    """No x̂ is larger than √(n - 1), whatever the n values are."""
+    """Bound on |x̂|: √(n - 1) for any n values."""
     return math.sqrt(math.prod(x.shape[axis] for axis in axes) - 1)
 
 
@@ -138,11 +138,11 @@ def _plain(value: Values, error: Values, unit: float, trials: Values | None) -> 
 
 
 def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
-    """The gradient of x from that of x̂: what a shift or a scale of x would do is taken out.
+    """The gradient of x from that of x̂, without its components along a shift or a scaling of x.
 
     Args:
-        centered: the sums are taken over d (x - mean), as batch normalization's are; those of layer and group
-            normalization are the differences of sums over d x and over d.
+        centered: True if the sums run over d (x - mean), as in batch normalization; layer and group normalization
+            subtract sums over d x and over d.
     """
     axes, x, unit = of.axes, of.values.value, d.unit
     common = d.value.mean(axes, keepdims=True)
@@ -168,7 +168,7 @@ def backward(of: Standardized, d: Bounded, *, centered: bool) -> Bounded:
 
 
 def _beyond_range(of: Standardized, d: Bounded, along: Values) -> Values:
-    """What float32's range may cost: PyTorch sums d · x before it multiplies with s³, s = 1 / sqrt(var + ε)."""
+    """Error due to float32's range: PyTorch sums d · x before it multiplies by s³, s = 1 / sqrt(var + ε)."""
     sums = of.count * (d.reach * of.raw).mean(of.axes, keepdims=True)
     vanished = of.inverse.value**3 < TINY
     lost = np.where(vanished, of.inverse.value * np.abs(of.values.value * along), 0.0)
@@ -176,7 +176,7 @@ def _beyond_range(of: Standardized, d: Bounded, along: Values) -> Values:
 
 
 def _tried_back(of: Standardized, d: Bounded, inner: Values, along: Values, lost: Values) -> Values | None:
-    """Trials of :func:`backward`: it is linear in d, and its own coefficients move with x."""
+    """Trials of :func:`backward`, which is linear in d with coefficients that depend on x."""
     within = tuple(axis + 1 for axis in of.axes)
     x, inverse, moved = of.values.value, of.inverse.value, []
     if d.trials is None and of.values.trials is None:
@@ -192,20 +192,20 @@ def _tried_back(of: Standardized, d: Bounded, inner: Values, along: Values, lost
 
 
 def _over_batch(stage: RecordedStage, x: Bounded) -> Axes:
-    """Batch: over samples and pixels; in a recurrent layer over samples, and time unless each step is by itself."""
+    """Batch: over samples and pixels; in a recurrent layer over samples, and over time unless they are per step."""
     if stage.info.kind == "recurrent":
         return (0,) if stage.info.per_step else (0, 1)
     return (0, *range(2, x.value.ndim))
 
 
 def _over_layer(stage: RecordedStage, x: Bounded) -> Axes:
-    """Layer: over all values of a sample; in a recurrent layer of a time step."""
+    """Layer: over all values of a sample; in a recurrent layer, of a time step."""
     ndim = x.value.ndim
     return (ndim - 1,) if stage.info.kind == "recurrent" else tuple(range(1, ndim))
 
 
 def _over_group(_stage: RecordedStage, _x: Bounded) -> Axes:
-    """Group: the values of a sample's groups of channels, once :func:`arranged`."""
+    """Group: over the values of each group of channels of a sample, after :func:`arranged`."""
     return (2,)
 
 
@@ -214,28 +214,28 @@ NORMS: Final[dict[str, Callable[[RecordedStage, Bounded], Axes]]] = {
     "layer": _over_layer,
     "group": _over_group,
 }
-"""Over which axes each norm of the scenario's schema takes its statistics."""
+"""The axes over which each norm of the scenario schema computes its statistics."""
 
 
 def arranged(stage: RecordedStage, x: Bounded) -> Bounded:
-    """The values in the shape in which statistics are taken: ``(B, groups, ...)`` for groups, else as they are."""
+    """Reshape values for the statistics: ``(B, groups, ...)`` for group normalization, otherwise unchanged."""
     return x.reshape(len(x.value), stage.info.groups, -1) if stage.info.norm == "group" else x
 
 
 def standardized(stage: RecordedStage, x: Bounded) -> Standardized:
-    """What the ``norm`` stage makes of a mini-batch before scale and shift."""
+    """The ``norm`` stage's mini-batch before scale and shift."""
     return standardize(arranged(stage, x), NORMS[stage.info.norm](stage, x), stage.options["eps"])
 
 
 def scaled(of: Standardized, gamma_: Bounded, beta: Bounded, shape: tuple[int, ...]) -> Bounded:
-    """γ x̂ + β, whether it is taken as (x - mean) · s · γ + β or as x · (s γ) + (β - mean · s γ)."""
+    """γ x̂ + β, computed as (x - mean) · s · γ + β or as x · (s γ) + (β - mean · s γ)."""
     made = of.values.reshape(*shape) * gamma_ + beta
     lost = made.unit * (FEW * of.uncentered.reshape(shape) * gamma_.reach + 2 * beta.reach)
     return made.function(made.value, 1.0, lost)
 
 
 def per_feature(stage: RecordedStage, parameter: Bounded, ndim: int) -> Bounded:
-    """γ or β (or running statistics ``(T, C)``) shaped to be broadcast over ``(B, ...)``."""
+    """γ or β (or running statistics ``(T, C)``) reshaped to broadcast over ``(B, ...)``."""
     if stage.info.kind != "recurrent" and stage.info.norm in ("batch", "group"):
         return parameter.reshape(-1, *(1 for _ in range(ndim - 2)))
     return parameter

@@ -1,4 +1,6 @@
-"""Where does a step bring the parameters?  The optimizers' rules, as their papers and PyTorch's manual have them."""
+"""Recomputes the parameters after a step with the optimizers' rules, as given in their papers and PyTorch's
+documentation.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,17 @@ from bntui.audit.bounded import LARGEST, TINY, Bounded, euclidean, gamma, tighte
 
 Values = NDArray[Any]
 Memory = Mapping[str, Values]
-"""Running averages of one parameter, and its ``step``."""
+"""Running averages of a parameter, and its ``step``."""
 Moved = tuple[Bounded, dict[str, Values]]
-"""The parameter after the step, and its averages."""
+"""A parameter after the step, and its averages."""
 
 EPSILON: Final = 1e-8
 FEW: Final = 8
-"""Roundings of the scalars that a step multiplies by: rates, bias corrections, powers."""
+"""Number of roundings in the scalar factors of a step: rates, bias corrections, powers."""
 
 
 def sgd(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: float) -> Moved:
-    """p - lr·v, v = momentum·v + g (the first time g alone); Nesterov looks ahead: g + momentum·v."""
+    """p - lr·v, v = momentum·v + g (g alone in the first step); Nesterov uses g + momentum·v."""
     momentum = config["momentum"]
     g = decayed(config, p, g)
     if not momentum:
@@ -40,9 +42,9 @@ def adam(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: f
 
 
 def adamw(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: float) -> Moved:
-    """Loshchilov and Hutter, arXiv:1711.05101: the decay is taken off the parameter."""
+    """Loshchilov and Hutter, arXiv:1711.05101: the decay is subtracted from the parameter."""
     after, averages = _adaptive(config, p * (1 - lr * config["weight_decay"]), g, memory, lr)
-    # the factor, its product with p, and the difference are each rounded to the size of p
+    # the factor, its product with p, and the difference are each rounded relative to p
     lost = 3 * g.unit * np.abs(p) if config["weight_decay"] else np.zeros_like(p)
     return after.function(after.value, 1.0, lost), averages
 
@@ -62,7 +64,7 @@ def _adaptive(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, 
 
 
 def rmsprop(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr: float) -> Moved:
-    """Tieleman and Hinton, 2012: by the root of a running mean of squares; then momentum, where asked."""
+    """Tieleman and Hinton, 2012: divide by the root of a running mean of squares, then apply momentum if configured."""
     g = decayed(config, p, g)
     alpha = config["alpha"]
     square = alpha * memory["square_avg"] + (1 - alpha) * g.value**2
@@ -74,7 +76,7 @@ def rmsprop(config: Mapping[str, Any], p: Values, g: Bounded, memory: Memory, lr
 
 
 class Affine(tuple[Values, float]):
-    """``offset + factor·g``, or of g²: how a running average depends on this step's gradient."""
+    """``offset + factor·g`` or ``offset + factor·g²``: a running average as a function of this step's gradient."""
 
     __slots__ = ()
 
@@ -83,11 +85,11 @@ class Affine(tuple[Values, float]):
 
 
 def quotient(above: Affine, below: Affine, g: Bounded) -> Bounded:
-    """``(a + b g) / (√(c + d g²) + ε)``, bounded over all gradients that float32 may have had.
+    """``(a + b g) / (√(c + d g²) + ε)``, bounded over all possible float32 gradients.
 
-    Adam and RMSprop turn a gradient of mere rounding into a whole step.  By the mean value theorem the quotient moves
-    by at most (b + Q √d) / (√(c + d g²) + ε) for each unit that g moves, where Q = √(a²/c + b²/d) bounds the quotient
-    itself (Cauchy-Schwarz); and it never leaves ± Q.
+    Adam and RMSprop turn a gradient that is pure rounding error into a full step.  By the mean value theorem, the
+    quotient changes by at most (b + Q √d) / (√(c + d g²) + ε) per unit of g, where Q = √(a²/c + b²/d) bounds the
+    magnitude of the quotient itself (Cauchy-Schwarz).
     """
     (a, b), (c, d) = above, below
     root = np.sqrt(c + d * g.value**2)
@@ -101,7 +103,7 @@ def quotient(above: Affine, below: Affine, g: Bounded) -> Bounded:
     reach = np.fmin(most, (np.abs(a) + b * g.reach) / lowest)
     slope = (b + reach * math.sqrt(d)) / lowest
     grown = np.where(g.error > 0, np.fmin(slope * g.error, np.abs(value) + reach), 0.0)
-    # both averages are sums of two products, rounded relative to these, then divided
+    # both averages are sums of two products with relative rounding errors, then divided
     size = np.fmin(most_apart, (np.abs(a) + b * g.reach) / lowest)
     rounding = FEW * g.unit * (size + np.abs(value) + reach * (g.error > 0)) + TINY
     rounding = np.where(d * g.reach**2 > LARGEST, np.inf, rounding)
@@ -109,18 +111,18 @@ def quotient(above: Affine, below: Affine, g: Bounded) -> Bounded:
 
 
 def decayed(config: Mapping[str, Any], p: Values, g: Bounded) -> Bounded:
-    """The gradient with the L2 penalty's."""
+    """The gradient including the L2 penalty."""
     decay = config["weight_decay"]
     return g + rounded(decay * p, g.unit) if decay else g
 
 
 def rounded(values: Values, unit: float) -> Bounded:
-    """A product of a recorded value and a rate, each rounded."""
+    """A rounded product of a recorded value and a rounded rate."""
     return Bounded.exact(values, unit).function(values, 1.0, 3 * unit * np.abs(values))
 
 
 def moved(p: Values, way: Bounded, lr: float) -> Bounded:
-    """``p - lr·way``: the rate and its product are rounded, and so is the difference."""
+    """``p - lr·way``, with the rate, its product, and the difference rounded."""
     step = way * rounded(np.asarray(lr), way.unit)
     after = p - lr * way.value
     lost = step.error + FEW * way.unit * np.abs(step.value) + 2 * way.unit * np.maximum(np.abs(p), np.abs(after))
@@ -133,11 +135,11 @@ OPTIMIZERS: Final[dict[str, Callable[[Mapping[str, Any], Values, Bounded, Memory
     "adamw": adamw,
     "rmsprop": rmsprop,
 }
-"""Every optimizer of the scenario's schema."""
+"""Every optimizer in the scenario schema."""
 
 
 def clipped(config: Mapping[str, Any], gradients: Mapping[str, Bounded]) -> dict[str, Bounded]:
-    """The gradients as the optimizer gets them."""
+    """The gradients after clipping, as the optimizer receives them."""
     result = dict(gradients)
     if config.get("clip_norm") is not None:
         factor = _clipping(config["clip_norm"], gradients)
@@ -149,13 +151,13 @@ def clipped(config: Mapping[str, Any], gradients: Mapping[str, Bounded]) -> dict
 
 
 def _clipping(limit: float, gradients: Mapping[str, Bounded]) -> Bounded:
-    """min(1, limit / (‖g‖ + 1e-6)), ‖g‖ the norm of the norms of all gradients, taken in float32."""
+    """min(1, limit / (‖g‖ + 1e-6)), where ‖g‖ is the norm of all gradients' norms, computed in float32."""
     whole = math.sqrt(sum(euclidean(g.value) ** 2 for g in gradients.values()))
     unit = next(iter(gradients.values())).unit
     longest = max(g.value.size for g in gradients.values())
     off = math.sqrt(sum(g.length()[1] ** 2 for g in gradients.values()))
     off += (gamma(longest + len(gradients) + FEW, unit)) * (whole + off)
-    if whole + off > math.sqrt(LARGEST):  # float32's sum of squares may be infinite, and the factor 0
+    if whole + off > math.sqrt(LARGEST):  # the float32 sum of squares may be infinite, and the factor 0
         value = min(1.0, limit / (whole + 1e-6)) if math.isfinite(whole) else 0.0
         return Bounded(np.asarray(value), np.asarray(math.inf), np.asarray(math.inf), unit)
     if not math.isfinite(whole) or math.isnan(off):

@@ -1,7 +1,7 @@
-"""Is the state that a run would be taken up with the one that its rows led to?
+"""Checks the trainer's recorded state against the rows that led to it.
 
-Evidence keeps the trainer's state beside the tensors, as JSON: a fork or a resumed run begins with it.  Every field of
-it is held against the rows before, and the sums of the epoch under way against the row's own training loss.
+Evidence stores the trainer's state as JSON beside the tensors; a fork or a resumed run starts from it.  Every field is
+compared with the preceding rows, and the running sums of the current epoch with the row's own training loss.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Values = NDArray[Any]
 STATE: Final = N_("the state that a run is taken up with")
 
 NEAR: Final = 1e-12
-"""Relative; the same sums in float64, in the same order."""
+"""Relative tolerance of float64 sums in the same order."""
 LOOSE: Final = 1e-9
-"""Relative; sums in float64 that are taken in another order."""
+"""Relative tolerance of float64 sums in another order."""
 
 PATIENCE: Final = {"best": math.nan, "best_epoch": 0, "wait": 0, "stopped": False, "reason": "", "improved": False}
 PLATEAU: Final = {"factor": 1.0, "best": math.inf, "bad_epochs": 0}
@@ -39,7 +39,7 @@ SUMS: Final = {
     "first_bad": None,
 }  # fmt: skip
 PLACE: Final = {"step": 0, "epoch": 0, "offset": 0, "wall": 0.0, "best_loss": math.inf, "best_step": 0}
-"""All fields with what the trainer takes where one is missing."""
+"""All fields, with the trainer's defaults for missing ones."""
 
 
 AVERAGES: Final = {
@@ -47,19 +47,19 @@ AVERAGES: Final = {
     "adamw": ("exp_avg", "exp_avg_sq", "step"),
     "rmsprop": ("square_avg", "step"),
 }
-"""What optimizers keep of each parameter, beside the buffer of a momentum."""
+"""What optimizers keep per parameter, besides a momentum buffer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a step adds to the sums of its epoch."""
+    """A step's contribution to the running sums of its epoch."""
 
     size: int
     loss: float
     right: tuple[int, int] | None = None
-    """At least and at most so many samples are classified right: two equal logits leave it open."""
+    """Minimum and maximum number of correctly classified samples; they differ if two logits are equal."""
     residuals: Values = field(default_factory=lambda: np.zeros(0))
-    """Regression, per output: squared residuals, targets, their squares."""
+    """Regression, per output: sums of squared residuals, targets, and squared targets."""
     targets: Values = field(default_factory=lambda: np.zeros(0))
     squares: Values = field(default_factory=lambda: np.zeros(0))
 
@@ -85,10 +85,10 @@ class Batch:
 
 
 def read(text: str) -> dict[str, Any]:
-    """The recorded state with nothing missing.
+    """The recorded state, completed with defaults.
 
     Raises:
-        ValueError, LookupError, TypeError: it is none.
+        ValueError, LookupError, TypeError: the text is not a trainer state.
     """
     told = json.loads(text)
     nested: dict[str, Mapping[str, Any]] = {"plateau": PLATEAU, "patience": PATIENCE, "sums": SUMS}
@@ -99,10 +99,10 @@ def read(text: str) -> dict[str, Any]:
 
 
 def check_progress(ledger: Ledger, course: Course, row: Row, batch: Batch, text: str | None) -> None:
-    """The state in a row's evidence, and the row's training loss and accuracy.
+    """Check the state in a row's evidence, and the row's training loss and accuracy.
 
     Args:
-        text: JSON; None where the evidence has none, as in recordings of an older format.
+        text: the state as JSON; None if the evidence has none, as in older formats.
     """
     passage, place = course.passage(row), row.place(course.subject.run.name)
     if passage is None:
@@ -121,7 +121,7 @@ def check_progress(ledger: Ledger, course: Course, row: Row, batch: Batch, text:
 
 
 def check_averages(ledger: Ledger, course: Course, row: Row, taken: Taken) -> None:
-    """Each parameter has the averages of the run's optimizer, and no others; SGD's begin with the first step."""
+    """Check that each parameter has exactly the averages of the run's optimizer; SGD's exist from the first step on."""
     training, passage = course.subject.training, course.passage(row)
     if passage is None or not taken.before:
         return
@@ -129,7 +129,7 @@ def check_averages(ledger: Ledger, course: Course, row: Row, taken: Taken) -> No
     due = set(AVERAGES.get(kind, ())) | ({"momentum_buffer"} if moving else set())
     begun = course.passages[0].after.step
     if kind == "sgd" and passage.before.step == begun and moving:
-        return  # a fork has its parent's, another run none yet
+        return  # a fork has its parent's averages, any other run none yet
     place = row.place(course.subject.run.name)
     for name in parameter_names(course.subject.stages):
         found = set(taken.optimizer.get(name, {}))
@@ -179,7 +179,7 @@ def _sums(
     batch: Batch,
     sums: Mapping[str, Any],
 ) -> None:
-    """What was summed up of the epoch before this step."""
+    """Check the running sums of the epoch before this step."""
     at, classification = passage.before, course.subject.task == "classification"
 
     def hold(name: str, fits: bool, ours: object) -> None:
@@ -225,7 +225,7 @@ def _sums(
 
 
 def _training(ledger: Ledger, course: Course, row: Row, passage: Passage, batch: Batch) -> None:
-    """The row's own training loss and accuracy, where what was summed up before it is known from rows."""
+    """Check a row's training loss and accuracy if the sums before it are known from other rows."""
     at, scalars, place = passage.before, row.scalars, row.place(course.subject.run.name)
     classification = course.subject.task == "classification"
     if not row.number or not at.offset:
@@ -249,16 +249,16 @@ def _count(ledger: Ledger, place: Place, count: float, before: int, right: tuple
 
 
 def _r2(sums: Mapping[str, Any], samples: int) -> float:
-    """R², the mean over outputs."""
+    """R², averaged over outputs."""
     residuals, targets, squares = (np.asarray(sums[name], np.float64) for name in ("residuals", "targets", "squares"))
     with np.errstate(all="ignore"):
         spread = squares - targets**2 / samples
         each = np.where(spread > 0, 1 - residuals / spread, np.nan)
-        return float(each.mean()) if each.size else math.nan  # a stranger's sums may have no outputs
+        return float(each.mean()) if each.size else math.nan  # untrusted sums may have no outputs
 
 
 def _slack(sums: Mapping[str, Any], samples: int) -> float:
-    """How far R² may be off: the spread is a difference of what may be much larger.  NaN where it is none at all."""
+    """Error bound of R²: the spread is a difference of possibly much larger numbers.  NaN if it is not positive."""
     residuals, targets, squares = (np.asarray(sums[name], np.float64) for name in ("residuals", "targets", "squares"))
     with np.errstate(all="ignore"):
         spread = squares - targets**2 / samples
@@ -276,7 +276,7 @@ def _number(value: object) -> bool:
 
 
 def _same(theirs: object, ours: object) -> bool:
-    """Equal, to the last bit, and of one kind; NaN is NaN."""
+    """True if both have the same kind and the same bits; NaN equals NaN."""
     if isinstance(ours, bool) or isinstance(theirs, bool) or not isinstance(ours, int | float):
         return theirs is ours if isinstance(ours, bool) else theirs == ours
     return isinstance(theirs, int | float) and (theirs == ours or (math.isnan(ours) and math.isnan(theirs)))

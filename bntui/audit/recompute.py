@@ -1,4 +1,4 @@
-"""Does everything that a keyframe says follow from its evidence?  Stage by stage, then loss, gradients and the step."""
+"""Recomputes each keyframe from its evidence: stage by stage, then loss, gradients, and the step."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def recompute(
     *,
     initial: bool,
 ) -> None:
-    """All of a keyframe but what follows the step; gradients and the state after it are left in ``taken``.
+    """Check everything in a keyframe up to the step; leave gradients and the state after the step in ``taken``.
 
     Args:
-        after: parameters and buffers after the step, where they are recorded.
+        after: parameters and buffers after the step, if recorded.
     """
     check_stages(ledger, place, subject, taken)
     check_figures(ledger, place, subject, frame, taken)
@@ -70,7 +70,7 @@ def _loss(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken
         mean = mean_loss(loss_of(subject.task, output, taken.target))
         loss, allowed = float(mean.value), float(mean.error)
         size = abs(loss) + (float(np.abs(output.value).max(1).mean()) if classes else 0.0)
-        if not (abs(loss) + allowed) * taken.target.size <= LARGEST:  # float32 adds them up before it divides
+        if not (abs(loss) + allowed) * taken.target.size <= LARGEST:  # float32 sums before it divides
             allowed = math.nan
     ledger.compare(LOSS, place, "batch_loss", frame.batch_loss, loss, allowed, scale=size)
 
@@ -115,14 +115,14 @@ def _gradients(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, 
 
 
 def _at_rest(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken) -> None:
-    """The initial state: nothing was updated."""
+    """Check the initial state: nothing was updated."""
     for layer in frame.layers:
         ledger.compare(RATIO, replace(place, layer=layer.name), "update_ratio", layer.update_ratio, math.nan, 0)
     taken.after = exactly(taken.before, subject.precision.unit)
 
 
 def _step(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken) -> None:
-    """Where the step brings parameters and buffers."""
+    """Compute parameters and buffers after the step."""
     training, names = subject.training, parameter_names(subject.stages)
     whole = all(name in taken.gradients for name in names)
     if not whole and training.get("clip_norm") is not None:
@@ -148,7 +148,7 @@ def _ratios(
     taken: Taken,
     after: Mapping[str, Values] | None,
 ) -> None:
-    """How far the step moved each weight: from recorded weights where they are there, else from recomputed ones."""
+    """Check the update ratio of each weight, from recorded weights if available, otherwise from recomputed ones."""
     for info, layer in zip(subject.run.layers, frame.layers, strict=True):
         here, weight = replace(place, layer=layer.name), f"{info.name}.{info.kind}.weight"
         before = taken.before[weight]
@@ -161,13 +161,13 @@ def _ratios(
             continue
         with np.errstate(all="ignore"):
             ratio = euclidean(way) / size if size else math.nan
-            # the difference is taken in float32
+            # the trainer computes the difference in float32
             allowed = (lost + 2 * subject.precision.unit * (euclidean(way) + lost)) / size if size else 0.0
         ledger.compare(RATIO, here, "update_ratio", layer.update_ratio, ratio, allowed + WIDE * ratio)
 
 
 def _buffers(subject: Subject, taken: Taken) -> dict[str, Bounded]:
-    """Running statistics after the step, those within recurrences too."""
+    """Running statistics after the step, including those within recurrences."""
     unit, momentum = subject.precision.unit, subject.run.config["network"].get("norm_momentum", 0.1)
     found = {}
 

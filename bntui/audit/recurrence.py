@@ -1,9 +1,9 @@
-"""What does a recurrent layer do from one time step to the next, forward and back through time?
+"""Computes recurrent layers, forward and backward through time.
 
 Elman: h = φ(p + W h').  GRU: r, z = σ(p + W h'), n = tanh(p + r (W h' + b)), h = (1 - z) n + z h'.  LSTM: i, f, o =
-σ(p + W h'), g = tanh(p + W h'), c = f c' + i g, h = o tanh(c).  h' is the state before, 0 at first; the order of the
-gates is PyTorch's.  Where the hidden state is normalized, W h' is, and so is LSTM's c before its tanh (Cooijmans et
-al., arXiv:1603.09025).
+σ(p + W h'), g = tanh(p + W h'), c = f c' + i g, h = o tanh(c).  h' is the previous state, initially 0; the gates are in
+PyTorch's order.  If the hidden state is normalized, the normalization applies to W h' and to LSTM's c before its tanh
+(Cooijmans et al., arXiv:1603.09025).
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ State = dict[str, Bounded]
 
 @dataclass(slots=True)
 class Step:
-    """What one time step leaves behind for the way back."""
+    """Values of one time step that its backward pass needs."""
 
     before: Bounded
     """h', shape ``(B, H)``."""
     hidden: Bounded
-    """W h', normalized where that is asked for."""
+    """W h', normalized if the layer is configured so."""
     normed: Standardized | None
     gates: tuple[Bounded, ...]
-    """Pre-activations of Elman; r, z, n of GRU; i, f, g, o of LSTM."""
+    """Elman: pre-activations; GRU: r, z, n; LSTM: i, f, g, o."""
     state: Bounded
     """h."""
     cell_before: Bounded | None = None
@@ -57,13 +57,13 @@ class Step:
 
 @dataclass(slots=True)
 class Unrolled:
-    """A recurrence over a whole sequence."""
+    """The result of a recurrence over a whole sequence."""
 
     states: Bounded
     """``(B, T, H)``."""
     steps: list[Step]
     statistics: dict[str, tuple[Bounded, Bounded]] = field(default_factory=dict)
-    """Batch mean and biased variance ``(T, C)`` of what is normalized within, by the norm's prefix."""
+    """Batch mean and biased variance ``(T, C)`` of each normalization within the recurrence, by the norm's prefix."""
 
 
 def _elman(
@@ -83,7 +83,7 @@ def _gru(
     new = tanh(p[:, 2 * units :] + reset * (hidden[:, 2 * units :] + state[stage.name("bias")]))
     step.gates = (reset, update, new)
     made = new + update * (step.before - new)
-    # torch.lerp begins from the end that is nearer: it may round either of the two
+    # torch.lerp starts from the nearer end: it may round either of the two
     either = 4 * made.unit * (new.reach + step.before.reach)
     return made.function(made.value, 1.0, either), None
 
@@ -105,7 +105,7 @@ CellNorm = Callable[[Bounded], Bounded]
 
 Cell = Callable[[RecordedStage, Bounded, Bounded, Step, State, Any], tuple[Bounded, Bounded | None]]
 CELLS: Final[dict[str, Cell]] = {"elman": _elman, "gru": _gru, "lstm": _lstm}
-"""Every cell of the scenario's schema, one time step forward."""
+"""The forward step of every cell in the scenario schema."""
 
 
 class _StepNorm:
@@ -120,7 +120,7 @@ class _StepNorm:
         self.statistics: list[tuple[Bounded, Bounded]] = []
 
     def __call__(self, number: int, x: Bounded) -> tuple[Bounded, Standardized | None]:
-        """γ x̂ + β, and x̂ where statistics were taken."""
+        """γ x̂ + β, and x̂ if batch statistics were computed."""
         weight = self._of["weight"]
         beta = self._of.get("bias", Bounded.exact(np.zeros(weight.shape), x.unit))
         if self._batch and not self._training:
@@ -134,7 +134,7 @@ class _StepNorm:
 
 
 def normalized_by(x: Bounded, mean: Bounded, var: Bounded, eps: float, weight: Bounded, beta: Bounded) -> Bounded:
-    """γ (x - mean) / sqrt(var + ε) + β with running statistics: evaluation mode."""
+    """γ (x - mean) / sqrt(var + ε) + β with running statistics, as in evaluation mode."""
     z = var.value + eps
     inverse = 1 / np.sqrt(z)
     relative = np.minimum(var.error / z, 1)
@@ -145,7 +145,7 @@ def normalized_by(x: Bounded, mean: Bounded, var: Bounded, eps: float, weight: B
     length = np.asarray(float(np.sqrt((off * off).sum())))
     scale = Bounded(inverse, off, length, x.unit, carried(4 * x.unit * inverse, *of_var)) * weight
     made = (x - mean) * scale + beta
-    # x · s + (β - mean · s) rounds products that the difference does not have
+    # x · s + (β - mean · s) rounds products that do not occur in the difference
     either = x.unit * (6 * (x.reach + mean.reach) * scale.reach + 2 * beta.reach)
     return made.function(made.value, 1.0, either)
 
@@ -153,10 +153,10 @@ def normalized_by(x: Bounded, mean: Bounded, var: Bounded, eps: float, weight: B
 def unroll(
     stage: RecordedStage, projected: Bounded, state: State, *, recorded: Bounded | None = None, training: bool = True
 ) -> Unrolled:
-    """All time steps over projected inputs ``(B, T, gates * H)``.
+    """Compute all time steps from projected inputs ``(B, T, gates * H)``.
 
-    With ``recorded`` states each step starts from the recorded state before it, so that what float32 lost in one
-    step is not met again in the next.
+    With ``recorded`` states, each step starts from the previous recorded state, so that float32 errors do not
+    accumulate over steps.
     """
     weight = state[stage.name("weight_hh")]
     across = weight.arranged(lambda values: values.T)
@@ -194,14 +194,14 @@ def unroll(
 
 @dataclass(slots=True)
 class Carried:
-    """What comes back through one time step."""
+    """Gradients of one time step."""
 
     projected: Bounded
     """Gradient of the projected input."""
     hidden: Bounded
-    """Gradient of W h' (normalized)."""
+    """Gradient of W h', after its normalization if any."""
     before: Bounded | None
-    """What reaches h' past W; None: nothing."""
+    """Gradient of h' that bypasses W; None: zero."""
     cell: Bounded | None = None
     """Gradient of c'."""
     shown: Bounded | None = None
@@ -267,7 +267,7 @@ CELLS_BACK: Final = {"elman": _elman_back, "gru": _gru_back, "lstm": _lstm_back}
 def through_time(
     stage: RecordedStage, projected: Bounded, states: Bounded, d: Bounded, state: State
 ) -> tuple[Bounded, dict[str, Bounded]]:
-    """Backpropagation through time from the states' gradient ``d``: that of the projected inputs, and parameters'."""
+    """Backpropagate the states' gradient ``d`` through time, to the projected inputs and the parameters."""
     unrolled = unroll(stage, projected, state, recorded=states)
     weight = state[stage.name("weight_hh")]
     centered = stage.info.norm == "batch"
@@ -305,11 +305,11 @@ def through_time(
 
 
 def of_scale(d: Bounded, of: list[Standardized], *, centered: bool) -> Bounded:
-    """γ's gradient, Σ d x̂, over values ``(M, C)``; where the mean is not taken off first, that is rounded too."""
+    """γ's gradient, Σ d x̂, over values ``(M, C)``; includes extra rounding if the mean is not subtracted first."""
     normed = concatenated([each.values for each in of], 0)
     made = total(d * normed)
     sums = (d.reach * np.concatenate([each.raw for each in of], 0)).sum(0)
-    lost = np.where(sums <= LARGEST, 0.0, np.inf)  # d · x is summed before it is scaled, and may have overflowed
+    lost = np.where(sums <= LARGEST, 0.0, np.inf)  # d · x is summed before scaling and may have overflowed
     if not centered:
         reach = np.concatenate([each.uncentered for each in of], 0)
         lost = lost + 2 * of_sum(len(reach) + 8, d, normed) * (d.reach * reach).sum(0)

@@ -1,4 +1,4 @@
-"""Which samples did a step see?  The recorded data set, scaled as the run scaled it."""
+"""Reads the samples of each step from the recorded data set, scaled as the run scaled them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Values = NDArray[Any]
 
 @dataclass(frozen=True)
 class ScaledSamples:
-    """The data of one run."""
+    """The scaled data of one run."""
 
     data: RecordedData
     scaling: RecordedScaling
@@ -31,14 +31,14 @@ class ScaledSamples:
         return cls(data, data.scalings[run.index], run.config["data"].get("sequence", "none"), task)
 
     def scaled(self, x: Values) -> Values:
-        """``(x - offset) * factor`` in float64, rounded to float32; in the shape that the network takes."""
+        """``(x - offset) * factor`` in float64, rounded to float32, in the network's input shape."""
         wide = x.astype(np.float64)
         if self.scaling.kind != "none":
             wide = (wide - self.scaling.offset) * self.scaling.factor
         return as_sequence(wide.astype(np.float32), self.sequence)
 
     def batch(self, indices: IntArray) -> tuple[Values, Values] | None:
-        """Inputs and targets of a mini-batch; None where its indices lead nowhere."""
+        """Inputs and targets of a mini-batch; None if an index is out of range."""
         if not len(indices) or indices.min() < 0 or indices.max() >= len(self.data.train):
             return None
         rows = self.data.train[indices]
@@ -52,7 +52,7 @@ class ScaledSamples:
 
     @cached_property
     def grid(self) -> Values | None:
-        """Points at which predictions are recorded, the first axis running fastest; None without a grid."""
+        """Points at which predictions are recorded, the first axis varying fastest; None without a grid."""
         axes = self.data.grid
         if not axes:
             return None
@@ -65,12 +65,12 @@ class ScaledSamples:
 
 
 def scaling_fits(samples: ScaledSamples) -> tuple[Values, Values, Values]:
-    """What offset and factor have to be, from the training part, and how far the recorded ones may be off.
+    """Expected offset and factor, computed from the training part, and the magnitude that their tolerances refer to.
 
-    minmax: the minimum and 1 / (max - min); standard: mean and 1 / σ (ddof = 0); 1 for a constant feature.
+    minmax: minimum and 1 / (max - min); standard: mean and 1 / σ (ddof = 0).  A constant feature has factor 1.
 
     Returns:
-        Offset, factor, and the size of a feature's values: roundings of the sums are relative to it.
+        Offset, factor, and the magnitude of each feature's values, to which rounding errors of sums are relative.
     """
     x = samples.data.x[samples.data.train].astype(np.float64)
     size = np.abs(x).max(0)
@@ -81,7 +81,7 @@ def scaling_fits(samples: ScaledSamples) -> tuple[Values, Values, Values]:
         width = x.max(0) - low
         return low, 1 / np.where(width > 10 * np.finfo(np.float64).eps, width, 1), size
     spread, mean = x.std(0), x.mean(0)
-    # scikit-learn's rule for a constant feature: the variance is within the rounding errors of its own sum
+    # scikit-learn's rule for a constant feature: its variance is within the rounding error of its own sum
     rounding = len(x) * np.finfo(np.float64).eps
     constant = spread**2 <= rounding * spread**2 + (rounding * mean) ** 2
     return mean, 1 / np.where(constant, 1, spread), size

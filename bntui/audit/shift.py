@@ -1,4 +1,4 @@
-"""How far does each layer's gradient move when the layers before it are those after the step?
+"""Recomputes how far each layer's gradient moves when the preceding layers are updated.
 
 ‖G - G'‖₂ of Santurkar et al., arXiv:1805.11604, definition 2.1, on the step's own mini-batch and masks.
 """
@@ -41,7 +41,7 @@ def check_shift(
     draws: Draws,
     precision: Precision,
 ) -> None:
-    """All layers of a keyframe that has the figure; ``states`` are those before and after the step."""
+    """Check all layers of a keyframe with gradient shift; ``states`` are those before and after the step."""
     unknown = any(stage.kind in DRAWN and stage.at not in draws for stage in stages)
     for number, layer in enumerate(frame.layers):
         here = Place(place.run, place.step, place.epoch, layer.name)
@@ -69,7 +69,7 @@ def _moved(
     draws: Draws,
     precision: Precision,
 ) -> Mapping[str, Bounded]:
-    """The gradients once the layers before ``number`` are updated."""
+    """The gradients after the layers before ``number`` are updated."""
     before, after = states
     earlier = {stage.name("") for stage in stages if stage.number < number}
     state = {name: (after if any(name.startswith(prefix) for prefix in earlier) else before)[name] for name in before}

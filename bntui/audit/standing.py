@@ -1,7 +1,7 @@
-"""Where does a run stand at each of its rows?  All that its next step depends on, followed from the rows before it.
+"""Derives a run's state at each of its rows: everything that its next step depends on.
 
-Whole epochs and the samples of the one under way, patience, the plateau's state, the best epoch so far: nothing of it
-has to be believed.  A fork goes on from where its parent stood, as far as its own settings leave that standing.
+Completed epochs, samples of the current one, patience, the plateau's state, the best epoch so far: all are derived from
+rows, none is taken on trust.  A fork continues its parent's state as far as its own settings allow.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ MONITORS: Final = {
     "loss": "train_loss", "accuracy": "train_accuracy", "r2": "train_accuracy",
     "val_loss": "val_loss", "val_accuracy": "val_accuracy", "val_r2": "val_accuracy",
 }  # fmt: skip
-"""Column of what early stopping watches."""
+"""Column of each quantity that early stopping can monitor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a run stands between two steps."""
+    """A run's state between two steps."""
 
     step: int = 0
     epoch: int = 0
-    """Whole epochs done."""
+    """Completed epochs."""
     offset: int = 0
-    """Samples of the epoch under way that were learned from."""
+    """Samples of the current epoch trained on so far."""
     batches: int = 0
-    """Mini-batches that these came in."""
+    """Number of mini-batches of those samples."""
     waiting: Waiting = field(default_factory=Waiting)
     improved: bool = False
-    """The last epoch's end gave the best value so far."""
+    """True if the last epoch ended with the best value so far."""
     plateau: Plateau = field(default_factory=Plateau)
     best_loss: float = math.inf
-    """Smallest validation loss at an epoch's end, where there is no early stopping."""
+    """Smallest validation loss at an epoch's end, without early stopping."""
     best_step: int = 0
-    """Step of the best epoch's end; 0 where there is none yet."""
+    """Step at the end of the best epoch; 0 if there is none yet."""
     exact: bool = True
-    """All of it follows from rows.  Not after a run went on elsewhere, with bits that are not the recorded ones."""
+    """True if all of it follows from rows; False after a run was resumed elsewhere and its bits changed."""
     loss: float = math.nan
-    """Training loss and accuracy of the epoch under way; NaN where they are not known."""
+    """Training loss and accuracy of the current epoch; NaN if unknown."""
     accuracy: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """In which steps a run goes through its samples."""
+    """The sizes of a run's mini-batches."""
 
     samples: int
     batch: int
@@ -66,20 +66,20 @@ class Pace:
         return cls(samples, data["batch_size"], data.get("last_batch", "keep") == "drop", per_epoch)
 
     def left(self, at: Standing) -> int:
-        """Steps to the end of the epoch under way."""
+        """Steps to the end of the current epoch."""
         batches = (self.samples - at.offset) / self.batch
         return max(1, math.floor(batches) if self.drop else math.ceil(batches))
 
     def size(self, at: Standing) -> int:
-        """Samples of the next mini-batch."""
+        """Size of the next mini-batch."""
         return min(self.batch, self.samples - at.offset)
 
     def epoch(self, at: Standing) -> float:
-        """Epochs done, with the fraction of the one under way: counted in steps of this batch size."""
+        """Epochs done, including the fraction of the current one, counted in steps of this batch size."""
         return (at.epoch * self.per_epoch + at.offset / self.batch) / self.per_epoch
 
     def onward(self, at: Standing, steps: int) -> Standing:
-        """Some steps further within an epoch."""
+        """The state a number of steps later in the same epoch."""
         if not steps:
             return at
         offset = at.offset + steps * self.batch
@@ -90,29 +90,29 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One row of a run: where it stood before the row's step, and after it."""
+    """The run's state before and after the step of a row."""
 
     before: Standing
     after: Standing
     size: int
-    """Samples of the step's mini-batch."""
+    """Size of the step's mini-batch."""
     ends: bool
-    """The step is the last one of its epoch."""
+    """True if the step is the last of its epoch."""
     due: int
-    """Steps that were left of the epoch at the row before: a row further away would have skipped the epoch's end."""
+    """Steps left in the epoch at the previous row; a row further away would have skipped the epoch's end."""
 
     @property
     def learned(self) -> int:
-        """Samples of the epoch that the row's training loss is the mean of."""
+        """Number of samples that the row's training loss is averaged over."""
         return self.before.offset + self.size
 
 
 def follow(config: Said, pace: Pace, rows: Sequence[Scalars], start: Standing, gone: Iterable[int]) -> list[Passage]:
-    """All rows of a run, the initial state first.
+    """The passages of all rows of a run, starting with the initial state.
 
     Args:
-        start: where the run stands at its first row.
-        gone: steps after which it went on with other bits than the recorded ones.
+        start: the run's state at its first row.
+        gone: steps after which the run continued with bits other than those recorded.
     """
     departed = set(gone)
     first = replace(start, exact=start.exact and start.step not in departed)
@@ -120,7 +120,7 @@ def follow(config: Said, pace: Pace, rows: Sequence[Scalars], start: Standing, g
     for row in rows[1:]:
         at, due = passages[-1].after, pace.left(passages[-1].after)
         steps = row["step"] - at.step
-        if not 0 < steps <= due:  # a row is missing or moved: go on from what this one says
+        if not 0 < steps <= due:  # a row is missing or out of place: continue from this one
             ends = bool(row["epoch_end"])
             whole = math.ceil(row["epoch"] - 1e-9) - 1
             offset = 0 if ends else round((row["epoch"] - whole) * pace.per_epoch - 1) * pace.batch
@@ -142,7 +142,7 @@ def follow(config: Said, pace: Pace, rows: Sequence[Scalars], start: Standing, g
 
 
 def _observed(config: Said, at: Standing, row: Scalars) -> Standing:
-    """An epoch is over: plateau and early stopping have seen its figures."""
+    """The state after an epoch's end, when plateau and early stopping have seen its figures."""
     training = config["training"]
     schedule, rule = training["schedule"], training["early_stopping"]
     plateau, waiting = replace(at.plateau), replace(at.waiting)
@@ -152,7 +152,7 @@ def _observed(config: Said, at: Standing, row: Scalars) -> Standing:
     if rule is None:
         best = row["val_loss"] < at.best_loss
         return replace(at, best_loss=row["val_loss"] if best else at.best_loss)
-    if not at.exact:  # what it had seen before is not recorded
+    if not at.exact:  # the values seen earlier are not recorded
         waiting = Waiting(row["best"], row["best_epoch"], row["wait"], bool(row["stopped"]))
         improved = row["best_epoch"] == at.epoch
     else:
@@ -162,10 +162,10 @@ def _observed(config: Said, at: Standing, row: Scalars) -> Standing:
 
 
 def taken_over(parent: Standing, theirs: Said, own: Said, samples: int) -> Standing:
-    """Where a fork begins: its parent's place and patience, as far as its own settings leave them standing."""
+    """The initial state of a fork: its parent's position and patience, as far as its own settings keep them."""
     at, data = parent, own["data"]
     if data.get("last_batch", "keep") == "drop" and samples - at.offset < data["batch_size"]:
-        at = replace(at, epoch=at.epoch + 1, offset=0)  # what is left fills no larger mini-batch
+        at = replace(at, epoch=at.epoch + 1, offset=0)  # too few samples are left for the larger mini-batch
     if at.offset == 0:
         at = replace(at, batches=0, loss=math.nan, accuracy=math.nan)
     afresh = structural(theirs, own)
@@ -181,7 +181,7 @@ def taken_over(parent: Standing, theirs: Said, own: Said, samples: int) -> Stand
 
 
 def departures(events: Iterable[Event]) -> dict[int, int]:
-    """Steps at which a run went on with other bits, each with the step from which on they are others."""
+    """Steps at which a run continued with other bits, each with the first step whose bits differ."""
     found = {}
     for event in events:
         since = event.arguments.get("step", event.step)

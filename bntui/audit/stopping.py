@@ -1,8 +1,9 @@
-"""What did early stopping and the learning rate's schedule have to do, over the whole run?
+"""Recomputes early stopping and the learning rate schedule over a whole run.
 
-Both follow from what is recorded at each epoch's end, and from the configuration.  Keras' rule: the counter grows by
-one each epoch; an improvement over the best (by more than min_delta) becomes the best, and sets the counter to 0 if
-it is better than the baseline too; training ends when the counter reaches the patience, never in the first epoch.
+Both follow from the figures recorded at each epoch's end and from the configuration.  Keras' rule: each epoch
+increments the counter; an improvement over the best value by more than min_delta becomes the new best, and resets the
+counter to 0 if it also beats the baseline; training stops when the counter reaches the patience, but never in the
+first epoch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 @dataclass(slots=True)
 class Waiting:
-    """Early stopping's state; ``best`` is NaN and ``best_epoch`` 0 before the first value that counts."""
+    """State of early stopping; ``best`` is NaN and ``best_epoch`` 0 before the first value that counts."""
 
     best: float = math.nan
     best_epoch: int = 0
@@ -23,7 +24,7 @@ class Waiting:
     stopped: bool = False
 
     def see(self, rule: Mapping[str, Any], epoch: int, value: float) -> bool:
-        """An epoch ends with this value of the monitor; True where it is the best so far."""
+        """Record the monitored value at an epoch's end; True if it is the best so far."""
         if epoch <= rule["start_from_epoch"]:
             return False
         mode = rule["mode"]
@@ -46,15 +47,15 @@ class Waiting:
 
 @dataclass(slots=True)
 class Plateau:
-    """Reduce on plateau, as PyTorch's scheduler has it: mode min, relative threshold, no cooldown."""
+    """Reduce on plateau, as in PyTorch's scheduler with mode min, relative threshold, and no cooldown."""
 
     factor: float = 1.0
-    """Product of all drops: a fork may have changed gamma between two of them."""
+    """Product of all reductions; a fork may have changed gamma between two of them."""
     best: float = math.inf
     bad: int = 0
 
     def see(self, schedule: Mapping[str, Any], val_loss: float) -> None:
-        """An epoch ends with this validation loss."""
+        """Record the validation loss at an epoch's end."""
         if val_loss < self.best * (1 - schedule["threshold"]):
             self.best, self.bad = val_loss, 0
             return
@@ -65,12 +66,12 @@ class Plateau:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a learning rate is asked for."""
+    """The point in training for which a learning rate is computed."""
 
     epoch: int
-    """Whole epochs since the warm-up."""
+    """Completed epochs since the warm-up."""
     epochs: int
-    """Those that the schedule lasts."""
+    """Duration of the schedule in epochs."""
     plateau: Plateau
 
 
@@ -99,14 +100,14 @@ SCHEDULES: Final[dict[str, Callable[[Mapping[str, Any], Moment], float]]] = {
     "cosine": _cosine,
     "plateau": _plateau,
 }
-"""Every schedule of the scenario's schema: the learning rate of an epoch."""
+"""The learning rate of an epoch, for every schedule in the scenario schema."""
 
 
 def learning_rate(training: Mapping[str, Any], done: float, steps_per_epoch: int, plateau: Plateau) -> float:
-    """The learning rate of the step after ``done`` epochs: a line up in the warm-up, then the schedule's."""
+    """The learning rate of the step after ``done`` epochs: a linear warm-up, then the schedule."""
     warmup = training["schedule"]["warmup_epochs"]
     if done < warmup - 1e-9:
-        # a fork with another batch size may stand between two steps, and less than one before the warm-up's end
+        # a fork with another batch size may be between two steps, and less than one before the warm-up's end
         return float(training["lr"] * min(1.0, (done * steps_per_epoch + 1) / (warmup * steps_per_epoch)))
     at = Moment(math.floor(done - warmup + 1e-9), max(1, training["epochs"] - warmup), plateau)
     return SCHEDULES[training["schedule"]["kind"]](training, at)

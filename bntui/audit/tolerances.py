@@ -1,8 +1,8 @@
-"""How far may a recorded figure be from the recomputed one, and why?
+"""Defines how far a recorded figure may differ from the recomputed one, and why.
 
-A recording keeps what a network computed in float32.  The audit recomputes each figure in float64 from recorded
-float32 inputs, so what is left between the two is the rounding of float32.  It is bounded operation by operation
-(:mod:`bntui.audit.bounded`); this module names the rules.  Nothing was fitted to recordings.
+A recording holds figures computed in float32.  The audit recomputes each of them in float64 from recorded float32
+inputs, so any difference between the two is float32 rounding error.  It is bounded operation by operation
+(:mod:`bntui.audit.bounded`); this module lists the rules.  None was fitted to recordings.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from bntui.audit.bounded import UNIT
 from bntui.text.language import N_
 
 TENSOR_CORE: Final = 2.0**-11
-"""Unit roundoff of TF32, in which CUDA's convolutions multiply unless told otherwise: 10 bits of mantissa."""
+"""Unit roundoff of TF32 (10 bits of mantissa), which CUDA convolutions use by default."""
 WIDE: Final = 1e-9
-"""Relative; figures that the trainer itself takes in float64 from recorded float32 values."""
+"""Relative tolerance of figures that the trainer itself computes in float64 from recorded float32 values."""
 HALF: Final = 2.0**-10
-"""Twice the unit roundoff of half precision, in which probabilities are kept."""
+"""Twice the unit roundoff of half precision, in which probabilities are stored."""
 CHANCE: Final = 1e-9
-"""A dropout mask is refused where a true one would be as far from its rate with a smaller probability than this."""
+"""A dropout mask fails if a genuine mask would be this far from its rate with a probability below this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """One rule: what it is for, how large, and why."""
+    """A rule: what it applies to, its size, and its reason."""
 
     subject: str
     size: str
@@ -125,16 +125,16 @@ UNIT_IS: Final = N_(
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """How a device rounds."""
+    """The rounding behavior of a device."""
 
     unit: float = UNIT
     """Unit roundoff of every operation."""
     factors: float = 0.0
-    """Relative error with which a convolution's factors are rounded before they are multiplied."""
+    """Relative rounding error of a convolution's factors before multiplication."""
 
     @classmethod
     def of(cls, device: str) -> Precision:
-        """The precision of a device by its name as PyTorch has it: ``cpu``, ``cuda:0``, ``mps``."""
+        """The precision of a device by its PyTorch name: ``cpu``, ``cuda:0``, ``mps``."""
         if device.startswith("cuda"):
             return cls(factors=TENSOR_CORE)
         if device.startswith("mps"):

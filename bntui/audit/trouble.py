@@ -1,4 +1,4 @@
-"""What is wrong in a keyframe: a figure that is no number, a gradient that has died.  The rules behind the events."""
+"""Finds trouble in a keyframe, such as a non-finite figure or a dead gradient, by the rules behind the events."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bntui.audit.course import Row
 from bntui.keyframe import Keyframe
 
 DEAD_BELOW: Final = 1e-8
-"""A layer's gradient has died when the norm of its weight's is below this share of the last layer's."""
+"""A layer's gradient is dead if its weight gradient's norm is below this fraction of the last layer's."""
 ASKS: Final = 1.17549435e-38 / DEAD_BELOW
-"""A norm from here on is no rounding: ``DEAD_BELOW`` of it is still a normal float32."""
+"""A norm at or above this is not rounding: ``DEAD_BELOW`` times it is still a normal float32."""
 QUANTITIES: Final = {
     "input": "input",
     "pre_norm": "pre-activation",
@@ -24,34 +24,34 @@ QUANTITIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What an event of a keyframe has to say."""
+    """What an event about a keyframe must report."""
 
     layer: str
     quantity: str = ""
     value: str = ""
     ratio: float = math.nan
     sure: bool = True
-    """An event has to tell it; else it only may."""
+    """True if an event must report it; otherwise an event may."""
 
     def told_by(self, figures: Mapping[str, Any]) -> bool:
-        """These figures of an event say it."""
+        """True if these figures of an event report it."""
         if figures.get("layer") != self.layer:
             return False
         if self.quantity:
             return figures.get("quantity") == self.quantity and figures.get("value") == self.value
         ratio = figures.get("ratio")
-        if ratio is None:  # a gradient that is exactly 0 is told without a share
+        if ratio is None:  # a gradient that is exactly 0 is reported without a ratio
             return self.ratio == 0
         return isinstance(ratio, int | float) and abs(ratio - self.ratio) <= 1e-9 * self.ratio
 
 
 def word(value: float) -> str:
-    """What is said of a value that is not finite."""
+    """The word for a value that is not finite."""
     return "NaN" if math.isnan(value) else "infinite"
 
 
 def first_bad(row: Row) -> list[Trouble]:
-    """The first figure that is NaN or infinite: forward through the layers, the loss, back again, what followed."""
+    """The first NaN or infinite figure: forward through the layers, the loss, backward, then what follows."""
     layers = () if row.frame is None else row.frame.layers
     for layer, quantity, value in () if row.frame is None else _figures(row.frame):
         if not math.isfinite(value):
@@ -77,10 +77,10 @@ def _figures(frame: Keyframe) -> Iterator[tuple[str, str, float]]:
 
 
 def dead(row: Row) -> list[Trouble]:
-    """Layers, from the last one back, whose weight gradient is 0 or next to nothing beside the output layer's.
+    """Layers, from last to first, whose weight gradient is 0 or negligible compared with the output layer's.
 
-    The first of them has to be told where its share is no rounding.  Whether a gradient that is exactly 0 is so for
-    every training sample, and not by chance, does not follow from one mini-batch.
+    The first of them must be reported if its ratio is not rounding.  One mini-batch does not show whether a gradient
+    that is exactly 0 is 0 for every training sample or only by chance.
     """
     if row.frame is None:
         return []

@@ -1,4 +1,4 @@
-"""How good is the network after the step: validation loss and accuracy, and its answers on the grid?"""
+"""Recomputes the network's results after the step: validation loss and accuracy, and predictions on the grid."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from bntui.text.language import N_
 
 Values = NDArray[Any]
 Answer = Callable[[Values, State, bool], Bounded]
-"""A network's outputs for samples, from its parameters and buffers; True: with trials of all roundings."""
+"""A network's outputs for samples, given its parameters and buffers; the flag adds trials of all roundings."""
 
 VALIDATION: Final = N_("validation loss and accuracy")
 PREDICTIONS: Final = N_("predictions on the grid")
 SOFTMAX_TIE: Final = 4 * UNIT
-"""Logits that differ by less may have the same float32 softmax, whose argmax older recordings hold."""
+"""Logits that differ by less may have equal float32 softmax values, whose argmax older recordings store."""
 PIECE: Final = 2048
-"""Samples at a time: what a validation needs in memory stays bounded."""
+"""Samples evaluated at a time, which bounds the memory of a validation."""
 
 
 def exactly(state: Mapping[str, Values], unit: float) -> State:
-    """Recorded parameters and buffers: nothing is between them and those that were used."""
+    """Recorded parameters and buffers, without error: these are the ones that were used."""
     return {name: Bounded.exact(values, unit) for name, values in state.items()}
 
 
 def evaluating(stages: Sequence[RecordedStage], precision: Precision) -> Answer:
-    """Evaluation mode, in pieces."""
+    """Evaluate in evaluation mode, in pieces."""
 
     def answer(x: Values, state: State, tried: bool) -> Bounded:
         state = as_tried(state) if tried else state
@@ -52,7 +52,7 @@ def evaluating(stages: Sequence[RecordedStage], precision: Precision) -> Answer:
 
 
 def forgetting(stages: Sequence[RecordedStage], batch: int, precision: Precision) -> Answer:
-    """Training mode, in mini-batches; a last one of a single sample joins the one before it."""
+    """Evaluate in training mode, in mini-batches; a last one with a single sample is merged into the previous one."""
 
     def answer(x: Values, state: State, tried: bool) -> Bounded:
         state = as_tried(state) if tried else state
@@ -70,26 +70,26 @@ def forgetting(stages: Sequence[RecordedStage], batch: int, precision: Precision
 
 
 def as_tried(state: State) -> State:
-    """Parameters that are not recorded: each trial has them off in its own way."""
+    """Parameters that are not recorded: each trial has its own error in them."""
     return {name: part if part.is_exact else part.tried() for name, part in state.items()}
 
 
 def _together(pieces: Sequence[Bounded]) -> Bounded:
-    """All samples' answers; from here on each value's own bound is what counts."""
+    """The outputs of all samples; only the bound of each value is kept."""
     return concatenated([Bounded(p.value, p.error, np.asarray(np.inf), p.unit, p.trials) for p in pieces], 0)
 
 
 def check_validation(
     ledger: Ledger, place: Place, frame: Keyframe, task: str, answers: Answers, target: Values
 ) -> None:
-    """Mean loss and accuracy of the validation part."""
+    """Check mean loss and accuracy of the validation part."""
     names, recorded = ("val_loss", "val_accuracy"), (frame.val_loss, frame.val_accuracy)
     check_scores(ledger, VALIDATION, place, names, recorded, task, answers, target)
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A network's outputs ``(samples, outputs)``, and once more with trials where certain bounds say little."""
+    """A network's outputs ``(samples, outputs)``, recomputed with trials if certain bounds are loose."""
 
     certain: Bounded
     tried: Bounded | None = None
@@ -104,11 +104,11 @@ class Answers:
 
     @property
     def best(self) -> Bounded:
-        """Each output with the smaller of its bounds."""
+        """Each output with the smaller of its two bounds."""
         return self.certain if self.tried is None else smaller(self.certain, self.tried)
 
     def mean(self, loss: Callable[[Bounded], Bounded]) -> tuple[float, float]:
-        """The samples' mean loss, and how far float32's may be from it."""
+        """The mean loss of the samples, and the error bound of its float32 counterpart."""
         found = mean_loss(loss(self.certain))
         if self.tried is not None:
             found = smaller(found, mean_loss(loss(self.tried)))
@@ -125,13 +125,13 @@ def check_scores(
     answers: Answers,
     target: Values,
 ) -> None:
-    """Mean loss, and the share that is right or R², of some samples."""
+    """Check mean loss, and accuracy or R², of some samples."""
     classes, best = task == "classification", answers.best
     with np.errstate(all="ignore"):
         loss, allowed = answers.mean(lambda outputs: loss_of(task, outputs, target))
-        # a small cross-entropy is the difference of what is as large as the logits
+        # a small cross-entropy is a difference of numbers as large as the logits
         size = abs(loss) + (float(np.abs(best.value).max(1).mean()) if classes else 0.0)
-        if not (abs(loss) + allowed) * target.size <= LARGEST:  # float32 adds them up before it divides
+        if not (abs(loss) + allowed) * target.size <= LARGEST:  # float32 sums before it divides
             allowed = np.nan
         ledger.compare(check, place, names[0], recorded[0], loss, allowed, scale=size)
         if classes:
@@ -153,7 +153,7 @@ def mean_loss(each: Bounded) -> Bounded:
 def _check_accuracy(
     ledger: Ledger, check: str, place: Place, name: str, recorded: float, answers: Bounded, truth: Values
 ) -> None:
-    """Samples whose class is certain count; of the others any may have been right."""
+    """Check the accuracy: samples whose class is certain count; any of the others may be correct."""
     least, most = right(answers, truth)
     if least is None:
         ledger.lines[check].undetermined += 1
@@ -165,7 +165,7 @@ def _check_accuracy(
 
 
 def right(answers: Bounded, truth: Values) -> tuple[int | None, int]:
-    """At least and at most so many samples were classified right; None where nothing is known."""
+    """Minimum and maximum number of correctly classified samples; None if nothing is known."""
     if not np.isfinite(answers.reach).all():
         return None, len(truth)
     at = np.arange(len(truth)), truth
@@ -176,7 +176,7 @@ def right(answers: Bounded, truth: Values) -> tuple[int | None, int]:
     low[at] = -np.inf
     possible = high[at] >= low.max(1, initial=-np.inf)
     exact = answers.is_exact
-    if exact:  # PyTorch takes the first of equal ones
+    if exact:  # PyTorch takes the first of equal values
         certain = possible = answers.value.argmax(1) == truth
     return int(certain.sum()), int(possible.sum())
 
@@ -195,7 +195,7 @@ def _check_r2(
 
 
 def check_predictions(ledger: Ledger, place: Place, recorded: Predictions, task: str, answers: Bounded) -> None:
-    """Values of a curve; or each point's class, the argmax of its logits, and that class's probability."""
+    """Check the values of a curve, or each point's class (argmax of its logits) and the probability of that class."""
     if task != "classification":
         ledger.compare(PREDICTIONS, place, "predictions", recorded.values, answers.value, answers.error)
         return

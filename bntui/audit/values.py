@@ -1,4 +1,4 @@
-"""Do the values of every stage, and the figures read off them, follow from what entered it?"""
+"""Checks the values of every stage, and the figures derived from them, against the stage's input."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def check_stages(ledger: Ledger, place: Place, subject: Subject, taken: Taken) -
         x, y, state = Bounded.exact(entered, unit), taken.values[stage.at], exactly(taken.before, unit)
         recurrent = stage.kind == "activation" and stage.info.kind == "recurrent"
         with np.errstate(all="ignore"):
-            if recurrent:  # from the recorded state before each time step
+            if recurrent:  # starts from the recorded state before each time step
                 if y.shape[:2] != x.shape[:2]:
                     ledger.compare(HIDDEN, here, f"stage/{stage.at}", y, x.value, 0)
                     continue
@@ -72,7 +72,7 @@ def check_stages(ledger: Ledger, place: Place, subject: Subject, taken: Taken) -
 
 
 def check_figures(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken) -> None:
-    """What is read off the values themselves."""
+    """Check figures computed directly from the values."""
     for number, layer in enumerate(frame.layers):
         here = replace(place, layer=layer.name)
         info = subject.run.layers[number]
@@ -140,7 +140,7 @@ def _shares(
 def check_statistics(
     ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken, *, initial: bool
 ) -> None:
-    """Batch normalization: what it took off the mini-batch, and its running statistics after the step."""
+    """Check batch normalization: batch mean and variance, and the running statistics after the step."""
     unit, momentum = subject.precision.unit, subject.run.config["network"].get("norm_momentum", 0.1)
     for stage in subject.stages:
         recorded = frame.layers[stage.number].batch_norm
@@ -156,7 +156,7 @@ def check_statistics(
             shape = recorded.batch_mean.shape
             mean, var = of.mean.reshape(*shape), of.var.reshape(*shape)
             size = np.abs(entered.astype(np.float64)).max(of.axes).reshape(shape)
-        # these two are taken in float64 from recorded values, and rounded once
+        # both are computed in float64 from recorded values and rounded once
         allowed = 2 * UNIT * np.abs(mean.value) + WIDE * size + TINY
         ledger.compare(BATCH, here, "batch_mean", recorded.batch_mean, mean.value, allowed)
         allowed = np.where(var.value > LARGEST, np.nan, 2 * UNIT * var.value + WIDE * size**2 + TINY)
