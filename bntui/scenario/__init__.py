@@ -1,1 +1,1 @@
-"""What to run: schema, loading and gallery of scenario files."""
+"""Defines, loads, validates, and lists scenario files."""

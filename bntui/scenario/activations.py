@@ -1,4 +1,4 @@
-"""The activation functions: what each is, and what is measured and drawn of it."""
+"""Declares the activation functions with their properties."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Final, Literal
 
 ActivationName = Literal["sigmoid", "tanh", "relu", "leaky_relu", "gelu", "softsign", "none"]
 SATURATED_WITHIN: Final = 0.01
-"""A value is saturated if it lies nearer to an end of the activation's range than this share of the range."""
+"""A value is saturated if its distance to an end of the activation's range is below this fraction of the range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """One activation function; its derivative is PyTorch's, and the audit has its own."""
+    """An activation function.  PyTorch provides its derivative; the audit has its own."""
 
     module: str
-    """Its class in ``torch.nn``."""
+    """Name of its class in ``torch.nn``."""
     ends: tuple[float, float] | None = None
-    """Ends of its range, where both are finite: its values can saturate, and these are the ends of their axis."""
+    """Ends of its range if both are finite: its values can saturate, and its axis has these ends."""
     dies: bool = False
-    """A unit that gives 0 for every sample passes no gradient: its dead units are counted."""
+    """True if a unit that outputs 0 for every sample passes no gradient; such dead units are counted."""
 
     @property
     def saturated_outside(self) -> tuple[float, float] | None:
-        """The values between which it is not saturated; None where it has no ends to saturate at."""
+        """Interval in which a value is not saturated; None if the range has no finite ends."""
         if self.ends is None:
             return None
         low, high = self.ends
@@ -41,10 +41,10 @@ ACTIVATIONS: Final[Mapping[ActivationName, Activation]] = {
     "softsign": Activation("Softsign", ends=(-1.0, 1.0)),
     "none": Activation("Identity"),
 }
-"""The declaration of every activation function."""
+"""All activation functions."""
 _FOREIGN: Final = Activation("")
 
 
 def activation(name: str) -> Activation:
-    """An activation by its name; one without traits where a newer version, or a stranger, has recorded it."""
+    """The activation with this name; one without properties if a newer version or an untrusted file recorded it."""
     return ACTIVATIONS.get(name, _FOREIGN)  # type: ignore[call-overload, no-any-return]

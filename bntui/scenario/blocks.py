@@ -1,4 +1,4 @@
-"""Which hidden layers a network has, once every default is resolved."""
+"""Resolves the hidden layers of a network, with all defaults filled in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bntui.scenario.activations import ActivationName
 from bntui.scenario.schema import ConvLayer, LayerKind, LinearLayer, Network, Norm, RecurrentLayer
 
 OUTPUT: Final = "output"
-"""Name of the output layer, which the data decides and no hidden layer may bear."""
+"""Name of the output layer; it is reserved, and the data determines its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class Block:
     stride: int = 1
     padding: int | Literal["same"] = 0
     pool: int = 1
-    """Kernel, stride, padding and max pooling of a convolution, in pixels; they say nothing in other layers."""
+    """Kernel, stride, padding, and max pooling of a convolution, in pixels; unused in other layers."""
     cell: str = ""
     """``elman``, ``gru`` or ``lstm`` of a recurrent layer."""
 
     @property
     def function(self) -> ActivationName:
-        """The activation function that makes the output: the block's, but GRU and LSTM have a tanh of their own."""
+        """The output's activation function: the block's, but always tanh for GRU and LSTM."""
         return "tanh" if self.cell in ("gru", "lstm") else self.activation
 
     @property
@@ -46,10 +46,10 @@ class Block:
 
 
 def blocks(network: Network) -> tuple[Block, ...]:
-    """Hidden layers from first to last; the trainer builds its network from them.
+    """Hidden layers from first to last, as the trainer builds them.
 
-    A layer without a name is called by its kind and its number among the layers of that kind, so
-    that naming one layer renames no other.
+    An unnamed layer is named after its kind, with a number counted per kind, so that naming one layer does not
+    rename others.
     """
     layers: tuple[LinearLayer | ConvLayer | RecurrentLayer, ...]
     if network.layer is not None:
@@ -79,7 +79,7 @@ def blocks(network: Network) -> tuple[Block, ...]:
 
 
 def convolved(block: Block, size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width that the convolution gives for an image of this size, before pooling; may fall below 1."""
+    """Height and width of the convolution's output for an image of this size, before pooling; may be below 1."""
     if block.padding == "same":
         return size
     padding = block.padding
@@ -88,5 +88,5 @@ def convolved(block: Block, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def pooled(block: Block, size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width after the block's max pooling; what does not fill a square is left out."""
+    """Height and width after the block's max pooling; incomplete windows are dropped."""
     return size[0] // block.pool, size[1] // block.pool

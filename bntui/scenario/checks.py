@@ -1,4 +1,4 @@
-"""Do the parts of a configuration fit each other, and the data, as far as that is known?"""
+"""Checks that the parts of a configuration fit each other and, as far as it is known, the data."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from bntui.scenario.structure import Placed, Shape, placed, spelled, values_per_
 from bntui.text.language import N_, _
 
 STORED_SAMPLES: Final = {"digits": 1797, "breast_cancer": 569, "wine": 178, "iris": 150}
-"""Built-in data that is not generated, and its number of samples."""
+"""Number of samples of built-in data that is not generated."""
 REGRESSION: Final = ("line", "sine")
 SHAPES: Final = {"digits": (1, 8, 8), "breast_cancer": (30,), "wine": (13,), "iris": (4,)}
-"""Of one sample of the built-in data that is not generated."""
+"""Shape of one sample of built-in data that is not generated."""
 CLASSES: Final = {
     "digits": 10,
     "breast_cancer": 2,
@@ -32,7 +32,7 @@ CLASSES: Final = {
     "xor": 2,
     "blobs": 3,
 }
-"""Number of classes of the built-in data, those for regression left out."""
+"""Number of classes of built-in data for classification."""
 
 _FILES: Final = {"idx": N_("IDX files"), "npz": N_(".npz files"), "table": N_("tables")}
 _KEYS_OF_FILES: Final = (
@@ -44,11 +44,11 @@ _KEYS_OF_FILES: Final = (
     ("drop", ((),), ("table",)),
     ("features", (None,), ("table", "npz")),
 )
-"""Key of ``[data]``, its values that say nothing, and the kinds of files it applies to."""
+"""Key of ``[data]``, its values that have no effect, and the kinds of files it applies to."""
 
 
 def sample_count(data: Data) -> int | None:
-    """Samples that are used, training and validation together; None for a file, which is not read here."""
+    """Number of samples used for training and validation; None for a file, which is not read here."""
     if data.source in STORED_SAMPLES:
         return data.samples or STORED_SAMPLES[data.source]
     if data.source in BUILTIN_DATA:
@@ -57,20 +57,20 @@ def sample_count(data: Data) -> int | None:
 
 
 def split_counts(samples: int, validation: float) -> tuple[int, int]:
-    """Number of training and of validation samples, rounded as scikit-learn does; at least one is held out."""
+    """Number of training and validation samples, rounded as in scikit-learn; at least one is held out."""
     held_out = math.ceil(samples * validation)
     return samples - held_out, held_out
 
 
 def task(data: Data) -> str | None:
-    """``classification`` or ``regression``; None where only the file tells."""
+    """``classification`` or ``regression``; None if only the file can tell."""
     if data.source in BUILTIN_DATA:
         return "regression" if data.source in REGRESSION else "classification"
     return None if data.task == "auto" else data.task
 
 
 def lone_sample(n_train: int, batch_size: int, last_batch: str) -> bool:
-    """Does a mini-batch of one single sample come up in an epoch?"""
+    """True if an epoch has a mini-batch of a single sample."""
     if last_batch == "drop":
         return batch_size == 1
     return batch_size == 1 or n_train % batch_size == 1
@@ -78,18 +78,18 @@ def lone_sample(n_train: int, batch_size: int, last_batch: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the data: of built-in data from its name, of a file only once it was read."""
+    """What is known about the data: from the name of built-in data, or after a file was read."""
 
     samples: int | None
     task: str | None
     shape: Shape | None
-    """Of one sample: ``(features,)``, or ``(channels, height, width)`` of an image."""
+    """Shape of one sample: ``(features,)``, or ``(channels, height, width)`` for an image."""
     outputs: int | None = None
-    """Classes, or target values per sample."""
+    """Number of classes, or target values per sample."""
 
 
 def facts_of(data: Data) -> Facts:
-    """What the name of the data tells."""
+    """What the data's name alone tells about it."""
     shape: Shape | None = SHAPES.get(data.source)
     if data.source in BUILTIN_DATA and shape is None:
         shape = (1,) if data.source in REGRESSION else (2,)
@@ -99,7 +99,7 @@ def facts_of(data: Data) -> Facts:
 
 
 def check(config: RunConfig, facts: Facts | None = None) -> Iterator[Complaint]:
-    """All that does not fit in a configuration whose single values are valid, as far as the facts tell."""
+    """Inconsistencies in a configuration whose single values are valid, as far as the facts show."""
     facts = facts or facts_of(config.data)
     layers = tuple(placed(config, facts.shape))
     yield from _data(config.data, facts.shape)
@@ -121,18 +121,18 @@ def check(config: RunConfig, facts: Facts | None = None) -> Iterator[Complaint]:
 
 
 def memory(config: RunConfig) -> int:
-    """Bytes that a run takes at least, as far as the name of the data tells."""
+    """Minimum memory of a run in bytes, as far as the data's name tells."""
     facts = facts_of(config.data)
     return memory_of(config, tuple(placed(config, facts.shape)), facts.shape, facts.samples, facts.outputs)[0]
 
 
 def problems(config: RunConfig, facts: Facts) -> tuple[Problem, ...]:
-    """What :func:`check` finds once the data was read: without lines, for the file's text is not at hand."""
+    """What :func:`check` finds after the data was read; without line numbers, as the file's text is not available."""
     return tuple(Problem(spell(complaint.paths[0]), complaint.message) for complaint in check(config, facts))
 
 
 def rest_of_epoch(config: RunConfig, facts: Facts, samples: int) -> Problem | None:
-    """Why the samples that are left of an epoch cannot be cut into mini-batches: a fork may begin within one."""
+    """Why the samples left in an epoch cannot be split into mini-batches; a fork may start within an epoch."""
     complaint = _lone_batch(config, samples, _single_valued(config, tuple(placed(config, facts.shape))))
     return None if complaint is None else Problem(spell(complaint.paths[0]), complaint.message)
 
@@ -180,7 +180,7 @@ def _layers(config: RunConfig, layers: tuple[Placed, ...]) -> Iterator[Complaint
 
 
 def _normalization(config: RunConfig, layer: Placed) -> Complaint | None:
-    """Why a layer's kind of normalization cannot be, or would leave nothing of its values."""
+    """Why a layer's normalization is impossible, or would make all its values 0."""
     block, path = layer.block, layer.path
     name, norm = repr(block.name), ((*path, "norm"), ("network", "norm"))
     if block.norm != "none" and block.type == "recurrent":
@@ -274,7 +274,7 @@ def _lone_batch(config: RunConfig, n_train: int, alone: Block | None) -> Complai
 
 
 def _lone_validation(config: RunConfig, n_validation: int, alone: Block | None) -> Complaint | None:
-    """Validation in training mode joins a last sample to the batch before it, where there is one of several."""
+    """Why validation in training mode would have a mini-batch of one sample; a last one is merged if possible."""
     training = config.training
     if alone is None or training.validation_mode == "evaluation":
         return None
@@ -291,7 +291,7 @@ def _variance(block: Block) -> str:
 
 
 def _single_valued(config: RunConfig, layers: tuple[Placed, ...]) -> Block | None:
-    """The first block whose batch normalization sees one value a feature and sample."""
+    """The first block whose batch normalization has one value per feature and sample."""
     rule = config.network.norm_recurrent
     normed = (layer for layer in layers if layer.block.norm == "batch")
     return next((layer.block for layer in normed if values_per_feature(layer, rule) == 1), None)

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in plain sentences: pydantic's errors, translated."""
+"""Turns pydantic's validation errors into plain sentences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bntui.text.language import N_, _
 
 _SHORT: Final = 60
 _MOST: Final = 200
-"""Errors of one table that are looked at: a file can have a hundred thousand."""
+"""Maximum number of errors processed per table; a file can have a hundred thousand."""
 
 _SENTENCES: Final = {
     "missing": N_("required, but missing"),
@@ -43,16 +43,16 @@ _ALLOWED: Final = N_("allowed: {names}")
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One thing wrong with a configuration, not yet placed in a file."""
+    """A problem in a configuration, not yet located in a file."""
 
     paths: tuple[KeyPath, ...]
-    """The keys that cause it together, the likeliest culprit first."""
+    """The keys that cause it together, the most likely culprit first."""
     message: str
     nearest: str | None = None
 
 
 def spell(path: KeyPath) -> str:
-    """The key path as people write it: ``run[1].set.network.norm``."""
+    """The key path in written form: ``run[1].set.network.norm``."""
     written = ""
     for key in path:
         if isinstance(key, int):
@@ -64,7 +64,7 @@ def spell(path: KeyPath) -> str:
 
 
 def shown(value: object) -> str | None:
-    """The value as it would stand in the file, shortened; None for a table."""
+    """The value as written in the file, shortened; None for a table."""
     text = _written(value)
     return text if text is None or len(text) <= _SHORT else text[: _SHORT - 1] + "…"
 
@@ -82,13 +82,13 @@ def _written(value: object) -> str | None:
 
 
 def _quoted(value: str) -> str:
-    # JSON leaves DEL and the C1 controls as they are, and a terminal obeys them
+    # JSON does not escape DEL and C1 control characters, which terminals interpret
     text = json.dumps(value, ensure_ascii=False)
     return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
 
 
 def nearest(word: object, allowed: Iterable[str]) -> str | None:
-    """The allowed spelling that is nearest to ``word``, if one is near; upper and lower case are alike."""
+    """The allowed spelling closest to ``word``, if any is close; case-insensitive."""
     if not isinstance(word, str) or len(word) > _SHORT:
         return None
     spellings = {name.lower(): name for name in allowed}
@@ -97,13 +97,13 @@ def nearest(word: object, allowed: Iterable[str]) -> str | None:
 
 
 def complaints(error: ValidationError, model: type[BaseModel], data: Mapping[str, Any]) -> list[Complaint]:
-    """All errors that pydantic found in ``data``, as ``model``; the members of a union speak as one."""
+    """All errors that pydantic found when validating ``data`` as ``model``; a union reports a single error."""
     found: dict[tuple[KeyPath, ...], list[Complaint]] = {}
     details = error.errors(include_url=False)[:_MOST]
     located = [_key_path(detail["loc"], data, absent=detail["type"] == "missing") for detail in details]
     for detail, path in zip(details, located, strict=True):
         if detail["type"].endswith("_type") and any(other[:-1][: len(path)] == path for other in located):
-            continue  # a union's other member went on into this list or table and says more
+            continue  # another member of the union got further into this list or table and reports more
         complaint = _complaint(detail, path, model)
         found.setdefault(complaint.paths, []).append(complaint)
     return [_as_one(members) for members in found.values()]
@@ -155,7 +155,7 @@ def _holds(data: Any, key: str | int) -> bool:
 
 
 def _key_path(location: Sequence[str | int], data: Any, *, absent: bool) -> KeyPath:
-    """Pydantic's location without what stands in no file: the tags and types of a union's members."""
+    """Pydantic's location without the tags and types of union members, which do not occur in the file."""
     path: list[str | int] = []
     for number, key in enumerate(location, 1):
         if _holds(data, key):
@@ -173,7 +173,7 @@ def _unknown_key(path: KeyPath, allowed: Sequence[str]) -> Complaint:
 
 
 def _elsewhere(key: str) -> str | None:
-    """Where a key stands that was written into the wrong table."""
+    """The table to which a misplaced key belongs."""
     for table, field in RunConfig.model_fields.items():
         for inner in _models(field.annotation):
             if key in inner.model_fields:
@@ -182,13 +182,13 @@ def _elsewhere(key: str) -> str | None:
 
 
 def _fields(model: type[BaseModel], location: Sequence[str | int]) -> tuple[str, ...]:
-    """Keys that are allowed in the table at pydantic's location."""
+    """Keys allowed in the table at pydantic's location."""
     models = [model]
     for key in location:
         fields = [each.model_fields[key] for each in models if isinstance(key, str) and key in each.model_fields]
         if fields:
             models = [inner for field in fields for inner in _models(field.annotation)]
-        elif isinstance(key, str):  # the tag of a union: its member alone goes on
+        elif isinstance(key, str):  # a union's tag: continue with that member only
             kinds = {each: each.model_fields.get("type") for each in models}
             models = [each for each, kind in kinds.items() if kind is None or key in get_args(kind.annotation)]
     return tuple(dict.fromkeys(name for each in models for name in each.model_fields))

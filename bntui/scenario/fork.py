@@ -1,4 +1,4 @@
-"""What may differ in a fork: a run's settings as a form shows them, and what changes of them make of a run."""
+"""Defines what a fork may change: lists a run's settings for the form, and applies changes to a configuration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIXED: Final = (
     "data.header", "data.decimal", "data.drop", "data.features", "data.samples",
     "data.noise", "data.factor", "data.scaling", "data.validation", "data.sequence",
 )  # fmt: skip
-"""What a fork has in common with its parent: the seed, the samples, their split, and where it is trained."""
+"""Settings that a fork shares with its parent: seed, samples, split, and device."""
 WHY_FIXED: Final = N_(
     "a fork has its parent's seed, data, split and device: with others it would not be the same run from another place"
 )
@@ -34,11 +34,11 @@ _TOLD_FIRST: Final = (
     "training.lr", "network.norm", "network.dropout", "network.activation", "training.optimizer",
     "training.early_stopping", "training.epochs",
 )  # fmt: skip
-"""Changes that a fork's name says before others."""
+"""Changes that a fork's name lists first."""
 
 
 class Change(NamedTuple):
-    """One setting of a fork that differs from its parent's; values as JSON has them, None where there is none."""
+    """A setting of a fork that differs from its parent's; values as in JSON, None if absent."""
 
     path: str
     before: Any
@@ -47,23 +47,23 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of a run that a fork may change."""
+    """A setting of a run that a fork may change."""
 
     path: str
     """Key path, such as ``training.lr`` or ``network.layer[0].units``."""
     value: Any
-    """As JSON has it; None where the key may be left out and is."""
+    """As in JSON; None if the key is optional and absent."""
     description: str
-    """In the reader's language."""
+    """In the language in use."""
     choices: tuple[str, ...] = ()
-    """All that is allowed, where that is a list of words."""
+    """All allowed values, if they are a list of words."""
 
 
 def configuration(recorded: Mapping[str, Any]) -> RunConfig:
-    """A run's configuration as a recording has it, with the defaults of keys that are newer than that.
+    """A run's recorded configuration, with defaults for keys newer than the recording.
 
     Raises:
-        ScenarioError: it is none that this version could train; it may be shown all the same.
+        ScenarioError: this version cannot train it; it may still be shown.
     """
     try:
         return RunConfig.model_validate(frozen(recorded))
@@ -73,9 +73,9 @@ def configuration(recorded: Mapping[str, Any]) -> RunConfig:
 
 
 def settings(config: Mapping[str, Any]) -> tuple[Setting, ...]:
-    """All settings of a run that a fork may change, in the order of the scenario file's tables.
+    """All settings of a run that a fork may change, in the order of the tables of a scenario file.
 
-    ``training.early_stopping`` is one setting where the run has none; its keys are, where it has.
+    ``training.early_stopping`` is a single setting if the run has no early stopping; otherwise each of its keys is one.
     """
     valid = configuration(config)
     return tuple(setting for setting in _settings(valid, ()) if not _fixed(setting.path))
@@ -84,13 +84,13 @@ def settings(config: Mapping[str, Any]) -> tuple[Setting, ...]:
 def forked(
     config: Mapping[str, Any], changes: Sequence[tuple[str, object]], facts: Facts | None = None
 ) -> tuple[RunConfig, tuple[Change, ...]]:
-    """The configuration of a fork, valid in itself and for the data, and what in it is different.
+    """The validated configuration of a fork, and what differs from its parent's.
 
     Args:
-        config: the parent's, as a recording has it.
-        changes: key paths and values, the last word wins; one that changes nothing is no change.  The word ``none``
-            leaves out a key that may be left out, such as ``training.early_stopping``.
-        facts: of the data, where more is known than its name says.
+        config: the parent's recorded configuration.
+        changes: key paths and values; the last one wins, and one without effect is not counted.  The word ``none``
+            removes an optional key, such as ``training.early_stopping``.
+        facts: about the data, if more is known than its name tells.
 
     Raises:
         ScenarioError: every problem found.
@@ -104,7 +104,7 @@ def forked(
         try:
             path = key_path(text)
             if value == "none" and path == (*_STOPPING, "patience"):
-                path = _STOPPING  # without patience there is no early stopping
+                path = _STOPPING  # early stopping requires a patience
             merged.assign(path, None if value == "none" and _may_be_left_out(path) else frozen(value))
         except ValueError as error:
             found[Problem(text, str(error), value=shown(value))] = None
@@ -125,7 +125,7 @@ def forked(
 
 
 def fork_name(parent: str, changes: Sequence[Change], taken: Collection[str]) -> str:
-    """A name for a fork that no run has: its parent's, with what is different."""
+    """A unique name for a fork: its parent's name and the changes."""
     ranks = {path: rank for rank, path in enumerate(_TOLD_FIRST)}
     first = sorted(changes, key=lambda change: ranks.get(change.path, len(ranks)))
     words = ", ".join(map(_words, first[:3])) + (", …" if len(changes) > 3 else "")
@@ -139,7 +139,7 @@ def fork_name(parent: str, changes: Sequence[Change], taken: Collection[str]) ->
 
 
 def _words(change: Change) -> str:
-    """A change in the fewest words, such as ``lr 0.1``, ``batch norm``, or ``no dropout``."""
+    """A short form of a change, such as ``lr 0.1``, ``batch norm``, or ``no dropout``."""
     key, value = change.path.rpartition(".")[2], change.after
     if change.path == "training.early_stopping":
         return "no early stopping" if value is None else f"patience {value['patience']}"
@@ -164,11 +164,11 @@ def _settings(table: BaseModel, path: KeyPath) -> Iterator[Setting]:
 
 
 def _choices(field: FieldInfo) -> tuple[str, ...]:
-    """The words of a Literal, and ``none`` where such a key may be left out."""
+    """The values of a Literal, and ``none`` if the key is optional."""
     kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if get_origin(kind) is Literal]
     words = tuple(word for kind in kinds for word in get_args(kind))
     others = set(get_args(field.annotation)) - set(kinds) - set(words) - {NoneType}
-    if not words or others:  # a number is allowed, too
+    if not words or others:  # a number is also allowed
         return ()
     return (*words, "none") if NoneType in get_args(field.annotation) else words
 

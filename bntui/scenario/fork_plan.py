@@ -1,4 +1,4 @@
-"""What a fork keeps of its parent.  The trainer, the fork form and the jury all read this plan."""
+"""Decides what a fork keeps from its parent, for the trainer, the fork form, and the jury."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bntui.scenario.state_shapes import state_shapes
 from bntui.scenario.structure import Shape
 
 _ADAMS: Final = frozenset(("adam", "adamw"))
-"""Optimizers whose running averages mean the same."""
+"""Optimizers whose running averages have the same meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Names of a fork's parameters and buffers: those that it keeps, and those that start anew."""
+    """Names of a fork's parameters and buffers: those it keeps, and those that are initialized."""
 
     kept: tuple[str, ...]
     new: tuple[str, ...]
@@ -25,26 +25,26 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class ForkPlan:
-    """What a fork keeps; what it does not keep starts as in a new run."""
+    """What a fork keeps; everything else starts as in a new run."""
 
     structural: bool
-    """The networks differ in their stages, so the parent's losses say nothing about the child."""
+    """The networks differ in their stages, so the parent's losses do not apply to the child."""
     same_optimizer: bool
-    """The optimizers' running averages mean the same."""
+    """The optimizers' running averages have the same meaning."""
     averages: tuple[str, ...]
-    """Those that the child keeps, for each parameter that it keeps: ``exp_avg``, ``step``, …"""
+    """Averages that the child keeps for each kept parameter: ``exp_avg``, ``step``, …"""
     patience: bool
-    """Early stopping keeps its best value and goes on counting."""
+    """Early stopping keeps its best value and continues counting."""
     best_loss: bool
-    """Without early stopping: the smallest validation loss so far stays the one to beat."""
+    """Without early stopping: the smallest validation loss so far is kept."""
     plateau_factor: bool
-    """Reduce-on-plateau keeps what it has reduced the learning rate to."""
+    """Reduce-on-plateau keeps the learning rate that it has reached."""
     plateau_count: bool
-    """Reduce-on-plateau keeps its best loss and goes on counting."""
+    """Reduce-on-plateau keeps its best loss and continues counting."""
 
 
 def plan_fork(before: RunConfig, after: RunConfig) -> ForkPlan:
-    """What a run that is configured ``after`` keeps of its parent, which is configured ``before``."""
+    """What a run with configuration ``after`` keeps from a parent with configuration ``before``."""
     anew = structural(before, after)
     same_optimizer = _same_optimizer(before.training, after.training)
     own, theirs = _averages(after.training), _averages(before.training)
@@ -61,7 +61,7 @@ def plan_fork(before: RunConfig, after: RunConfig) -> ForkPlan:
 
 
 def kept_state(own: Mapping[str, Shape], parent: Mapping[str, Shape]) -> State:
-    """The rule for parameters and buffers: what fits by name and shape is kept.
+    """Keep the parameters and buffers that match by name and shape.
 
     Args:
         own: shapes of the child's parameters and buffers, by name.
@@ -72,13 +72,13 @@ def kept_state(own: Mapping[str, Shape], parent: Mapping[str, Shape]) -> State:
 
 
 def expected_state(before: RunConfig, after: RunConfig, sample: Shape | None) -> State | None:
-    """The same, from the configurations alone; None where the samples' shape is not known well enough."""
+    """The same, from the configurations alone; None if too little is known about the samples' shape."""
     parent, own = state_shapes(before, sample), state_shapes(after, sample)
     return None if parent is None or own is None else kept_state(own, parent)
 
 
 def structural(before: RunConfig, after: RunConfig) -> bool:
-    """The networks differ in their stages; dropout and initialization do not count."""
+    """True if the networks differ in their stages; dropout and initialization do not count."""
     return _structure(before) != _structure(after)
 
 
@@ -92,7 +92,7 @@ def _same_optimizer(before: Training, after: Training) -> bool:
 
 
 def _averages(training: Training) -> tuple[str, ...]:
-    """What the optimizer remembers of each parameter, by PyTorch's names."""
+    """PyTorch's names for the state that the optimizer keeps per parameter."""
     momentum = ("momentum_buffer",) if training.momentum else ()
     if training.optimizer == "sgd":
         return momentum

@@ -1,6 +1,6 @@
-"""Which scenarios come with bntui, and which file does a name mean?
+"""Lists the built-in scenarios and finds scenario files by name.
 
-Read with tomllib alone: the gallery is the first thing on the screen, and validation can wait.
+Files are read with tomllib only: the gallery is the first screen, and validation can wait.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _FOLDER: Final = "scenarios"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A scenario as the gallery shows it, its texts in the language in use as far as it has them."""
+    """A scenario as shown in the gallery, with its texts in the language in use if it has them."""
 
     path: Path
     name: str
-    """The file's name without its suffix: what `bntui run` takes."""
+    """The file's name without its suffix, as `bntui run` accepts it."""
     title: str
     look_for: tuple[str, ...]
     runs: tuple[str, ...]
@@ -37,25 +37,25 @@ class Card:
     description: str
     reference: str
     problem: str | None
-    """Why the file cannot be shown; None if it can.  `bntui check` says more."""
+    """Why the file cannot be shown; None if it can.  `bntui check` gives details."""
     lesson: int | None = None
-    """Place in the lesson."""
+    """Position in the lesson."""
 
 
 def builtin_folder() -> Path:
-    """Where the scenarios lie: inside the installed package, or at the top of the source tree."""
+    """The folder of the scenarios: inside the installed package, or at the top of the source tree."""
     package = Path(bntui.__file__).parent
     inside = package / _FOLDER
     return inside if inside.is_dir() else package.parent / _FOLDER
 
 
 def scenarios() -> tuple[Card, ...]:
-    """The built-in scenarios in the order of the lesson, those without a place in it last."""
+    """The built-in scenarios in the order of the lesson, followed by those without a position."""
     return tuple(sorted(map(card, _builtin().values()), key=lambda card: (card.lesson or math.inf, card.name)))
 
 
 def card(path: Path) -> Card:
-    """The card of a scenario file; never raises, a file that cannot be read says so on its card."""
+    """The card of a scenario file; never raises, an unreadable file has a ``problem``."""
     text = ""
     try:
         text = read_regular(path, 1_000_000).decode("utf-8-sig")
@@ -85,7 +85,7 @@ def card(path: Path) -> Card:
 
 
 def find(name_or_path: str) -> Path:
-    """The file that is meant: one that exists, or a built-in by name or as ``scenarios/name.toml``."""
+    """The file with this path, or the built-in scenario with this name or path ``scenarios/name.toml``."""
     given = Path(name_or_path)
     if given.is_file():
         return given
@@ -95,7 +95,7 @@ def find(name_or_path: str) -> Path:
         return builtin[stem]
     if given.is_dir():
         raise UsageError(_("{path}: is a folder; name the scenario's .toml file in it").format(path=name_or_path))
-    if given.exists():  # a pipe or a device: loading says why not
+    if given.exists():  # a pipe or a device: loading reports why it is refused
         return given
     near = get_close_matches(stem, builtin, n=1)
     sentence = _("{name}: no such file, and no built-in scenario{hint}; there are: {names}")
@@ -116,7 +116,7 @@ def _run_names(document: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _translation(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The scenario's texts in the language in use; empty where it has none, or English is."""
+    """The scenario's texts in the language in use; empty for English or a missing translation."""
     return _table(_table(document.get("translation")).get(spoken()))
 
 

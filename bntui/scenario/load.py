@@ -1,4 +1,4 @@
-"""Which runs does a scenario file ask for, and what is wrong with it: all of it at once?"""
+"""Loads a scenario file, resolves its runs, and reports every problem found in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bntui.text.library_messages import in_toml, reason
 from bntui.text.output import clean
 
 OUTSIDE_FILE: Final = N_("command line")
-"""What stands for the file's name in a problem with something said on the command line."""
+"""Used instead of the file's name in problems with command-line options."""
 DEFAULT_RUN: Final = "run"
 _MAX_BYTES: Final = 1_000_000
 _DEEPEST: Final = 32
@@ -56,7 +56,7 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class NamedRun:
-    """One run: its name and its resolved configuration."""
+    """A run's name and resolved configuration."""
 
     name: str
     config: RunConfig
@@ -67,16 +67,16 @@ class Scenario:
     """A valid scenario, resolved into its runs."""
 
     path: Path | None
-    """The file; data files are named relative to its folder."""
+    """The file; paths of data files are relative to its folder."""
     text: str
-    """The TOML source as it was read."""
+    """The TOML source."""
     title: str
     description: str
     look_for: tuple[str, ...]
     reference: str
     runs: tuple[NamedRun, ...]
     translation: Mapping[str, Mapping[str, Any]]
-    """The texts in other languages: fields of ``schema.Translation`` by language."""
+    """Translated texts: fields of ``schema.Translation`` by language."""
 
 
 def load(path: Path, overrides: Sequence[Override] = ()) -> Scenario:
@@ -85,9 +85,9 @@ def load(path: Path, overrides: Sequence[Override] = ()) -> Scenario:
 
 
 def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence[Override] = ()) -> Scenario:
-    """Validate a scenario's text; ``file`` is what problems call it.
+    """Validate a scenario's text; ``file`` names it in problems.
 
-    ``overrides`` are key paths with values; they are said last, so they win in every run.
+    ``overrides`` are key paths with values; they are applied last, to every run.
     """
     document = _document(text, file)
     found = _Problems(file, key_lines(text))
@@ -103,7 +103,7 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
 
 
 def parse_override(text: str) -> Override:
-    """Read ``path=value``; the value is TOML, and what is no TOML is taken as a word."""
+    """Parse ``path=value``; the value is TOML, or else a plain word."""
     path, equals, written = (part.strip() for part in text.partition("="))
     text = clean(text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…")
     if not equals or not path or not written:
@@ -112,7 +112,7 @@ def parse_override(text: str) -> Override:
         key_path(path)
     except ValueError as error:
         raise UsageError(f"--set {text}: {error}") from None
-    if re.fullmatch(r"[+-]?(\d+\.|\.\d+)([eE][+-]?\d+)?", written):  # TOML wants a digit on both sides of the point
+    if re.fullmatch(r"[+-]?(\d+\.|\.\d+)([eE][+-]?\d+)?", written):  # TOML requires a digit on both sides of the point
         return path, float(written)
     try:
         value = tomllib.loads(f"value = {written}")
@@ -127,7 +127,7 @@ def parse_override(text: str) -> Override:
 
 
 class _Problems:
-    """The problems of one file, each one once, as they are found."""
+    """The problems of a file, without duplicates, in the order found."""
 
     def __init__(self, file: str, lines: Mapping[KeyPath, int]) -> None:
         self.file = file
@@ -135,10 +135,10 @@ class _Problems:
         self.problems: dict[Problem, None] = {}
 
     def add(self, found: Iterable[Complaint], merged: Merged) -> None:
-        """Place complaints about a run where it was said what they complain about."""
+        """Locate complaints about a run where the offending value was given."""
         for complaint in found:
             there = [path for path in complaint.paths if merged.get(path) is not None] or complaint.paths[:1]
-            path = max(there, key=lambda path: merged.origin(path).rank)  # the last word of several is the culprit
+            path = max(there, key=lambda path: merged.origin(path).rank)  # the last one applied is the culprit
             origin = merged.origin(path)
             self.put(origin.path, complaint.message, merged.get(path), complaint.nearest, origin.rank == OUTSIDE)
 
@@ -149,18 +149,18 @@ class _Problems:
         self.problems[Problem(spell(path), message, file, line, shown(value), nearest)] = None
 
     def line(self, path: KeyPath) -> int | None:
-        """Line of the key, or of the table in which it is missing."""
+        """Line number of the key, or of the table in which it is missing."""
         return next((self.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.lines), None)
 
     def add_total(self, runs: Iterable[NamedRun]) -> None:
-        """All runs are in memory together."""
+        """Check the memory of all runs, which are loaded together."""
         needed = sum(memory(run.config) for run in runs)
         if needed > LIMIT:
             message = _("the runs take {needed} of memory together; a scenario may take {limit}")
             self.put(("run",), message.format(needed=in_bytes(needed), limit=in_bytes(LIMIT)))
 
     def in_file_order(self) -> list[Problem]:
-        """The first hundred, and how many there are beside them."""
+        """The first hundred, and the number of the rest."""
         found = sorted(self.problems, key=lambda problem: (problem.file != self.file, problem.line or 0))
         if len(found) <= _MOST_PROBLEMS:
             return found
@@ -194,7 +194,7 @@ def _read(path: Path) -> str:
 
 def _document(text: str, file: str) -> dict[str, Any]:
     try:
-        if _LONG_KEY.search(text):  # tomllib's time grows with the square of a key's parts
+        if _LONG_KEY.search(text):  # tomllib takes time quadratic in the number of a key's parts
             raise RecursionError
         parsed = tomllib.loads(text)
         _refuse_extremes(parsed)
@@ -205,7 +205,7 @@ def _document(text: str, file: str) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         words, line = in_toml(error, text)
-        if words.startswith("Exceeds the limit"):  # Python's own, of digits
+        if words.startswith("Exceeds the limit"):  # Python's limit on digits
             words = _("a number has too many digits")
         message = _("not valid TOML: {reason}").format(reason=words)
         raise ScenarioError([Problem("", message, file, line)]) from None
@@ -213,12 +213,12 @@ def _document(text: str, file: str) -> dict[str, Any]:
 
 
 def _refuse_extremes(document: Mapping[str, Any]) -> None:
-    """Raise for values that lie deeper, or numbers that are longer, than any scenario needs.
+    """Refuse nesting deeper, or numbers longer, than any scenario needs.
 
-    Everything after may then recurse, and write any number: Python refuses to write long ones.
+    Later code can then recurse and format any number; Python refuses to format long ones.
 
     Raises:
-        RecursionError, ValueError: as tomllib does where it notices itself.
+        RecursionError, ValueError: as tomllib raises them for what it detects itself.
     """
     level: list[Any] = [document]
     for _depth in range(_DEEPEST):
@@ -239,7 +239,7 @@ def _validated(model: type[M], data: Mapping[str, Any]) -> tuple[M | None, list[
 
 
 def _about(document: Mapping[str, Any], found: _Problems) -> ScenarioFile | None:
-    """All but what the runs inherit: that is validated run by run, where it is complete."""
+    """Validate everything except what the runs inherit, which is validated per run, when it is complete."""
     own = {key: value for key, value in document.items() if key not in _OF_A_RUN}
     if "data" in document:
         own["data"] = {"source": "digits"}
@@ -258,7 +258,7 @@ def _runs(document: Mapping[str, Any], found: _Problems, overrides: Sequence[Ove
             merged.merge(_without_shared(table, prefix, found), RUN, prefix)
         _override(merged, overrides, found)
         config, wrong = _validated(RunConfig, merged.tables)
-        if "data" not in document:  # said once, for the file
+        if "data" not in document:  # reported once, for the file
             wrong = [complaint for complaint in wrong if complaint.paths[0][0] != "data"]
         found.add(wrong, merged)
         if config is not None:
@@ -268,10 +268,10 @@ def _runs(document: Mapping[str, Any], found: _Problems, overrides: Sequence[Ove
 
 
 def _run_tables(document: Mapping[str, Any], found: _Problems) -> Iterator[tuple[str, int | None, dict[str, Any]]]:
-    """Name, number and set table of every run; what is malformed is reported elsewhere and passed over."""
+    """Name, number, and set table of every run; malformed ones are reported elsewhere and skipped."""
     tables = document.get("run", ())
     seen: dict[str, int] = {}
-    # more than may be are said to be too many, and not looked at one by one
+    # if there are too many, they are reported as such and not examined
     for index, table in enumerate(tables[:MAX_RUNS] if isinstance(tables, tuple) else ()):
         name = table.get("name") if isinstance(table, dict) else None
         if isinstance(name, str) and name in seen:

@@ -1,4 +1,4 @@
-"""What does a run consist of, and who said it: the scenario, the run's ``set``, or the command line?"""
+"""Merges a run's configuration from scenario, ``set`` table, and command line, and remembers the origins."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _SEGMENT = re.compile(r'(?:([A-Za-z0-9_-]+)|"([^"]*)")((?:\[\d+\])*)(?:\.(?=.)|$
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was said."""
+    """Where a value was given."""
 
     rank: int
-    """``BASE``, ``RUN`` or ``OUTSIDE``; a later word wins."""
+    """``BASE``, ``RUN``, or ``OUTSIDE``; a higher rank overrides a lower one."""
     path: KeyPath
     """Its key path there."""
 
 
 @dataclass
 class Merged:
-    """A run's configuration while it is put together, and the origin of what was not said in the base."""
+    """A run's configuration being merged, with the origins of values not given in the base."""
 
     tables: dict[str, Any]
     said: dict[KeyPath, Origin] = field(default_factory=dict)
 
     def merge(self, addition: Mapping[str, Any], rank: int, prefix: KeyPath = ()) -> None:
-        """Merge tables deeply; lists and values are replaced."""
+        """Merge tables recursively; replace lists and values."""
         self.tables = self._merged((), self.tables, addition, rank, prefix)
 
     def assign(self, path: KeyPath, value: object) -> None:
-        """Set one value from outside; raises ValueError where the path leads nowhere."""
+        """Set one value from outside; raises ValueError if the path does not exist."""
         if all(isinstance(key, str) for key in path):
             nested = value
             for key in reversed(path):
@@ -51,7 +51,7 @@ class Merged:
             self._say(path, Origin(OUTSIDE, path))
 
     def origin(self, path: KeyPath) -> Origin:
-        """Who said the value at ``path``, or the table around it where there is none."""
+        """The origin of the value at ``path``, or of its table if there is no value."""
         for length in range(len(path), 0, -1):
             if origin := self.said.get(path[:length]):
                 return Origin(origin.rank, origin.path + path[length:])
@@ -79,7 +79,7 @@ class Merged:
             else:
                 merged[key] = value
                 self._say(here, Origin(rank, prefix + here))
-        if path == ("network",):  # hidden and layer say the same thing in two ways: the later one replaces the other
+        if path == ("network",):  # hidden and layer are two forms of the same setting: the later one replaces the other
             for one, other in (("hidden", "layer"), ("layer", "hidden")):
                 if one in addition and other not in addition:
                     merged.pop(other, None)
@@ -105,14 +105,14 @@ def _replaced(node: Any, path: KeyPath, value: object) -> Any:
 
 
 def frozen(value: Any) -> Any:
-    """Lists as tuples, all the way down, as the models want them: they are frozen."""
+    """Convert lists to tuples recursively, as the frozen models require."""
     if isinstance(value, Mapping):
         return {key: frozen(inner) for key, inner in value.items()}
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def key_path(text: str) -> KeyPath:
-    """Read a key path such as ``network.layer[0].units``; raises ValueError if it is none."""
+    """Parse a key path such as ``network.layer[0].units``; raises ValueError if it is invalid."""
     path: list[str | int] = []
     at = 0
     while at < len(text) or not path:

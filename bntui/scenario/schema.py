@@ -1,6 +1,6 @@
-"""The scenario file as pydantic models: they validate it, document it, and print its JSON Schema.
+"""Defines the scenario file as pydantic models, which validate it, document it, and provide its JSON Schema.
 
-Every field has a description, a unit where it has one, and bounds.  Defaults are PyTorch's or Keras'.
+Every field has a description with its unit, if any, and bounds.  Defaults are PyTorch's or Keras'.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ MAX_RUNS: Final = 12
 MAX_LAYERS: Final = 256
 LONGEST_LINE: Final = 1000
 LONGEST_PROSE: Final = 20_000
-"""Characters of a name or a path, and of a text."""
+"""Maximum length of a name or path, and of a text, in characters."""
 REFUSED: Final = "refused"
 """Type of the errors raised here; their context holds ``text``, ``allowed`` and ``keys``."""
 
 
 def refusal(text: str, *, allowed: Sequence[str] = (), keys: Sequence[str] = ()) -> PydanticCustomError:
-    """An error that knows which spellings are allowed, and which keys of the table cause it together."""
+    """An error that carries the allowed spellings and the keys of the table that cause it together."""
     return PydanticCustomError(REFUSED, "{text}", {"text": text, "allowed": tuple(allowed), "keys": tuple(keys)})
 
 
 def _prints(char: str) -> bool:
-    """False for what would steer a terminal: control characters, separators of lines, changes of direction."""
+    """False for characters that affect a terminal: controls, line separators, bidirectional formatting."""
     return unicodedata.category(char) not in ("Cc", "Zl", "Zp", "Cs") and not (
         "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
     )

@@ -1,4 +1,4 @@
-"""How much memory does a network take, and is that more than a run may?  Answered before any is taken."""
+"""Estimates a network's memory before any is allocated, and refuses networks that are too large."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from bntui.scenario.structure import Placed, Shape, as_sequence
 from bntui.text.language import _
 
 LIMIT: Final = 4_000_000_000
-"""Bytes that all runs of a scenario may take together."""
+"""Maximum memory of all runs of a scenario together, in bytes."""
 _COPIES: Final = 16
-"""Bytes of a parameter: its value, its gradient, and two running averages of the optimizer, in float32."""
+"""Bytes per parameter: value, gradient, and two running averages of the optimizer, in float32."""
 _ACTIVATION: Final = 12
-"""Bytes of an activation: before and after the activation function, and its gradient."""
+"""Bytes per activation: before and after the activation function, and its gradient."""
 _GATES: Final = {"elman": 1, "gru": 3, "lstm": 4}
 
 
 def memory_of(
     config: RunConfig, layers: Sequence[Placed], shape: Shape | None, samples: int | None, outputs: int | None
 ) -> tuple[int, int]:
-    """Bytes that a network takes in training, and the index of the layer that takes most of them.
+    """Memory of a network in training in bytes, and the index of the layer that needs most of it.
 
     Args:
-        config: of the run.
-        layers: its hidden layers in their places.
-        shape: of a sample; sides that are not known count as 1, so that the answer is a lower bound.
-        samples: how many there are, if that is known.
-        outputs: of the output layer, if that is known.
+        config: the run's configuration.
+        layers: its placed hidden layers.
+        shape: of a sample; unknown sides count as 1, which gives a lower bound.
+        samples: number of samples, if known.
+        outputs: units of the output layer, if known.
     """
     before = _known(as_sequence(shape, config.data.sequence) or (1,))
     batch = min(config.data.batch_size, samples) if samples is not None else 1
@@ -49,7 +49,7 @@ def memory_of(
 def too_large(
     config: RunConfig, layers: Sequence[Placed], shape: Shape | None, samples: int | None, outputs: int | None
 ) -> Complaint | None:
-    """Why a network cannot be trained here, if it takes more than ``LIMIT``."""
+    """Why a network cannot be trained, if it needs more than ``LIMIT``."""
     needed, largest = memory_of(config, layers, shape, samples, outputs)
     if needed <= LIMIT:
         return None
@@ -70,5 +70,5 @@ def _parameters(layer: Placed, before: tuple[int, ...]) -> int:
         return block.units * (before[0] * block.kernel**2 + 1)
     if block.type == "recurrent":
         return _GATES.get(block.cell, 1) * block.units * (before[-1] + block.units + 2)
-    entered = before[-1] if len(before) == 2 else math.prod(before)  # of a sequence its last step
+    entered = before[-1] if len(before) == 2 else math.prod(before)  # of a sequence, its last step
     return block.units * (entered + 1)

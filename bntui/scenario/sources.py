@@ -1,4 +1,4 @@
-"""What does ``data.source`` name: built-in data, or a file of which format?  The file's name tells."""
+"""Determines from ``data.source`` whether the data is built-in or a file, and of which format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SourceKind = Literal["built-in", "table", "npz", "idx"]
 
 
 def kind_of(source: str) -> SourceKind | None:
-    """The kind of data that a name or path stands for, in upper or lower case; None for no kind that is read."""
+    """The kind of data that a name or path refers to, ignoring case; None if unsupported."""
     if source in BUILTIN_DATA:
         return "built-in"
     name = source.lower()

@@ -1,4 +1,4 @@
-"""Names and shapes of a network's parameters and buffers, from its configuration alone, without PyTorch."""
+"""Derives the names and shapes of a network's parameters and buffers from its configuration, without PyTorch."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from bntui.scenario.schema import Network, RunConfig
 from bntui.scenario.structure import Placed, Shape, as_sequence, placed
 
 GATES = {"elman": 1, "gru": 3, "lstm": 4}
-"""Pre-activations of each hidden unit of a recurrent layer."""
+"""Pre-activations per hidden unit of a recurrent layer."""
 
 
 def state_shapes(config: RunConfig, shape: Shape | None) -> dict[str, Shape] | None:
-    """Shape of every parameter and buffer, by the name that a recording keeps it under, in the order of the stages.
+    """Shape of every parameter and buffer by its name in a recording, in the order of the stages.
 
     Args:
-        shape: of one sample, as the data has it.
+        shape: of one sample in the data.
 
     Returns:
-        None where ``shape`` is not known well enough.  The output layer counts as having no units: its number of
-        units is the data's, and a fork has its parent's data.
+        None if too little is known about ``shape``.  The output layer counts as having no units: the data determines
+        their number, and a fork has its parent's data.
     """
     found = dict(_state(config, shape))
     return None if any(side is None for sides in found.values() for side in sides) else found
@@ -33,13 +33,13 @@ def _state(config: RunConfig, shape: Shape | None) -> Iterator[tuple[str, Shape]
     for layer in placed(config, shape):
         yield from _layer(layer, _into(layer.block, entering, before), config.network)
         before, entering = layer.block, layer.after
-    # the data decides the outputs, and a fork has its parent's: any number stands for it
+    # the data determines the outputs, and a fork has its parent's data: any number will do
     output = Block(OUTPUT, "linear", 0, norm="none", activation="none", dropout=0.0, init="")
     yield from _layer(Placed(output, (), (0,), (0,)), _into(output, entering, before), config.network)
 
 
 def _into(block: Block, shape: Shape | None, before: Block | None) -> int | None:
-    """Features, channels or values of a time step that a block takes of one sample."""
+    """Number of input features, channels, or values per time step of a block."""
     if shape is None:
         return None
     if block.type == "conv":

@@ -1,4 +1,4 @@
-"""Can the layers of a network follow each other, and which shape has a sample between them?"""
+"""Checks which layers can follow each other, and computes the shape of a sample between them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from bntui.scenario.toml_lines import KeyPath
 from bntui.text.language import _
 
 Shape = tuple[int | None, ...]
-"""Of one sample: ``(features,)``, ``(channels, height, width)`` or ``(time steps, features)``; None is not known."""
+"""Shape of one sample: ``(features,)``, ``(channels, height, width)``, or ``(time steps, features)``; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A hidden layer in its place."""
+    """A hidden layer with its position and shapes."""
 
     block: Block
     path: KeyPath
     entered: Shape
-    """What its linear part, convolution or input projection gives; of a recurrent layer one gate."""
+    """Output shape of its linear part, convolution, or input projection; for a recurrent layer, of one gate."""
     after: Shape
     complaint: Complaint | None = None
-    """Why it cannot stand there; the shapes are then those that it would give elsewhere."""
+    """Why it cannot be used here; the shapes are then those it would have elsewhere."""
 
 
 def as_sequence(shape: Shape | None, sequence: str) -> Shape | None:
-    """Shape of a sample once ``data.sequence`` was applied; None: the data's file tells."""
+    """Shape of a sample after ``data.sequence`` is applied; None: only the data file can tell."""
     if sequence == "none":
         return shape
     if shape is None:
@@ -42,7 +42,7 @@ def as_sequence(shape: Shape | None, sequence: str) -> Shape | None:
 
 
 def placed(config: RunConfig, shape: Shape | None) -> Iterator[Placed]:
-    """The hidden layers in their places, for samples of ``shape``; None: the data's file tells."""
+    """The hidden layers with their shapes, for samples of ``shape``; None: only the data file can tell."""
     shape = as_sequence(shape, config.data.sequence)
     before: Block | None = None
     for index, block in enumerate(blocks(config.network)):
@@ -58,7 +58,7 @@ def placed(config: RunConfig, shape: Shape | None) -> Iterator[Placed]:
 
 
 def values_per_feature(layer: Placed, norm_recurrent: str) -> int | None:
-    """Over how many values of one sample batch normalization takes a feature's statistics; None: not known."""
+    """Values per sample in a feature's batch normalization statistics; None: unknown."""
     if layer.block.type == "linear" or (layer.block.type == "recurrent" and norm_recurrent == "step"):
         return 1
     if layer.block.type == "recurrent":
@@ -67,7 +67,7 @@ def values_per_feature(layer: Placed, norm_recurrent: str) -> int | None:
 
 
 def spelled(shape: Shape) -> str:
-    """As messages show it: ``(1, 8, 8)``."""
+    """The shape as shown in messages: ``(1, 8, 8)``."""
     return f"({', '.join('…' if side is None else str(side) for side in shape)})"
 
 
@@ -123,7 +123,7 @@ def _recurrent(block: Block, path: KeyPath, shape: Shape | None, before: Block |
 
 
 def _misplaced(path: KeyPath, message: str, before: Block | None, data: Data) -> Complaint:
-    """A layer that does not fit what comes before it: another layer, or the data."""
+    """A complaint about a layer that does not match the layer before it, or the data."""
     here: KeyPath = (*path, "type")
     if before is not None:
         return Complaint((here,), message)

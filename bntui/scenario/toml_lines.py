@@ -1,7 +1,7 @@
-"""On which line does each key of a TOML file stand?
+"""Finds the line number of each key in a TOML file.
 
-tomllib gives no positions, so this scanner of our own walks the same text.  It judges nothing: what
-it does not understand it skips to the end of the line, and then it knows fewer lines.
+tomllib reports no positions, so this scanner walks the same text.  It does not validate: text that it cannot parse is
+skipped to the end of the line, and keys there have no line number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ KeyPath = tuple[str | int, ...]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _STRING = re.compile(
-    r'"""(?:\\.|[^\\])*?"""(?:"{1,2}(?!"))?'  # up to two quotes may stand before the closing three
+    r'"""(?:\\.|[^\\])*?"""(?:"{1,2}(?!"))?'  # up to two quotes may precede the closing three
     r"|'''.*?'''(?:'{1,2}(?!'))?"
     r'|"(?:\\.|[^"\\\n])*"'
     r"|'[^'\n]*'",
@@ -27,11 +27,11 @@ _MAX_DEPTH = 64
 
 
 class _OddError(Exception):
-    """Something that is not understood; never leaves this module."""
+    """Text that cannot be parsed; never leaves this module."""
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """Line, from 1, of every key, table and list entry, by key path such as ``("run", 0, "name")``."""
+    """Line number, from 1, of every key, table, and list entry, by key path such as ``("run", 0, "name")``."""
     return _Scanner(text.replace("\r\n", "\n")).scan()
 
 
@@ -40,7 +40,7 @@ class _Scanner:
         self.text = text
         self.at = 0
         self.found: dict[KeyPath, int] = {}
-        self.tables: dict[KeyPath, int] = {}  # how many tables each [[array of tables]] has so far
+        self.tables: dict[KeyPath, int] = {}  # number of tables in each [[array of tables]] so far
         self.starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def scan(self) -> dict[KeyPath, int]:
@@ -71,7 +71,7 @@ class _Scanner:
             self.note(path, start)
             if array and number == len(keys):
                 self.tables[path] = self.tables.get(path, 0) + 1
-            if path in self.tables:  # a name inside an array of tables means its newest table
+            if path in self.tables:  # a name inside an array of tables refers to its newest table
                 path = (*path, self.tables[path] - 1)
                 self.note(path, start)
         return path
