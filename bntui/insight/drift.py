@@ -1,4 +1,4 @@
-"""How much does a distribution move while the network trains?"""
+"""Measures how much a distribution moves during training."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from bntui.keyframe import FloatArray
 
 
 def movement(low: FloatArray, median: FloatArray, high: FloatArray) -> float:
-    """How far the median moves from one keyframe to the next, in widths of the band; courses of shape ``(K,)``.
+    """Mean movement of the median between keyframes, in widths of the percentile band; inputs of shape ``(K,)``.
 
-    The mean of |median − median before| divided by the mean of high − low, over keyframes in which all three, and
-    the median before, are finite.  A convention of this program: Santurkar et al., 2018, show it as pictures.
+    The mean of |median − previous median| divided by the mean of high − low, over keyframes in which all three and
+    the previous median are finite.  A convention of this program; Santurkar et al., 2018, show it as pictures.
 
-    NaN where no keyframe follows another, or the band has no width.
+    NaN with fewer than two consecutive keyframes, or if the band has no width.
     """
     with np.errstate(invalid="ignore"):
         steps, widths = np.abs(np.diff(median)), (high - low)[1:]

@@ -1,4 +1,4 @@
-"""What would each stopping rule have done with a recorded run, and what would that have cost?  No training needed."""
+"""Applies other tools' stopping rules to a recorded run and computes what each would have cost, without training."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from bntui.recording.sentences import traits
 from bntui.text.language import N_, _
 
 WATCHED: Final = "val_loss"
-"""What every rule is given; what a run's own early stopping asks of another figure cannot be asked of this one."""
+"""The figure that every rule monitors; a threshold that early stopping sets for another figure does not apply to it."""
 _SYMBOLS: Final = {"alpha": "α"}
 _ALWAYS: Final = ("patience", "min_delta", "threshold")
-"""Parameters that are told even where they are 0."""
+"""Parameters shown even if they are 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """Parameters that were asked for; None where the run's own, or else each tool's default, is to be taken."""
+    """Requested parameters; None uses the run's own value, or else each tool's default."""
 
     patience: int | None = None
     min_delta: float | None = None
@@ -51,70 +51,70 @@ NO_WISHES: Final = Wishes()
 
 @dataclass(frozen=True, slots=True)
 class Juror:
-    """A rule with the name that it is shown by."""
+    """A rule with its display name."""
 
     mark: str
-    """One letter, which stands where it stops."""
+    """One letter, shown where it stops."""
     name: str
     """Marked for translation."""
     rule: Rule
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Names, as the tool gives them, and values; without those that are not set."""
+        """Parameters that are set, by the tool's own names."""
         return {name: value for name, value in asdict(self.rule).items() if value is not None}  # type: ignore[call-overload]
 
     @property
     def wording(self) -> str:
-        """The parameters in one line: numbers only, for what is on or off is in the name."""
+        """The numeric parameters in one line; flags are part of the name."""
         numbers = [(n, v) for n, v in self.parameters.items() if not isinstance(v, bool | str) and (v or n in _ALWAYS)]
         return ", ".join(f"{_SYMBOLS.get(name, name)} {value:g}" for name, value in numbers)
 
 
 @dataclass(frozen=True, slots=True)
 class RuleOutcome:
-    """What one rule would have done, and at what price."""
+    """What one rule would have done, and at what cost."""
 
     juror: Juror
     stop: int | None
-    """Epoch after which it stops; None if never in what is recorded."""
+    """Epoch after which it stops; None if it does not stop within the recording."""
     best: int | None
-    """The epoch that it holds for the best; None before the first that counts."""
+    """The epoch that it considers best; None before the first that counts."""
     because: str
-    """The parameter or criterion that stopped it; empty if nothing did."""
+    """The parameter or criterion that triggered the stop; empty if none did."""
     given_away: float
     """Validation loss at its best epoch minus the lowest of the whole run; 0 if it never stops, NaN without a best."""
     saved: int
-    """Recorded epochs that it would not have trained."""
+    """Number of recorded epochs that it would have skipped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """All rules' verdicts on one run."""
+    """The outcomes of all rules for one run."""
 
     epochs: FloatArray
-    """Ends of epochs, shape ``(E,)``."""
+    """Epoch numbers at the ends of epochs, shape ``(E,)``."""
     val_loss: FloatArray
-    """Validation loss there; of a fork with its parent's up to the forking point."""
+    """Validation loss at those; a fork includes its parent's up to the forking point."""
     best: int | None
-    """Epoch of the lowest validation loss, the first of equals; None without a finite one."""
+    """Epoch of the lowest validation loss, the first if equal; None without a finite one."""
     lowest: float
     """That loss; NaN without one."""
     verdicts: tuple[RuleOutcome, ...]
     ended: str
-    """``stopped_early``, ``diverged`` or ``finished``; empty while it may go on."""
+    """``stopped_early``, ``diverged``, or ``finished``; empty while it may continue."""
     ended_at: float
-    """Epoch of the last thing that is recorded."""
+    """Epoch of the last recorded row."""
     planned: int
-    """Epochs that the run was to train."""
+    """Number of epochs that the run was configured to train."""
     sources: tuple[str, str]
-    """Where patience and min_delta come from: ``asked``, ``run`` or ``tool``."""
+    """Where patience and min_delta come from: ``asked``, ``run``, or ``tool``."""
     forked: float | None = None
-    """Epoch from which the run's own epochs count, if it is a fork whose parent's are judged before them."""
+    """Epoch at which the run was forked, if its parent's epochs are judged before its own."""
     afresh: bool = False
-    """The fork's own early stopping began to count there, and knew nothing of its parent's epochs."""
+    """True if the fork's own early stopping started counting there, without its parent's epochs."""
     watches: bool = False
-    """The run has early stopping of its own that watches what the rules are given."""
+    """True if the run has early stopping that monitors the same figure as the rules."""
 
     @property
     def most(self) -> float:
@@ -123,12 +123,12 @@ class Judgement:
 
     @property
     def never_finite(self) -> str:
-        """That there is no lowest loss, in the reader's language."""
+        """A sentence that there is no lowest loss, in the language in use."""
         return _("val_loss was never finite")
 
     @property
     def limits(self) -> str:
-        """Why later stops cannot be seen, in the reader's language; empty where the run trained all its epochs."""
+        """Why later stops cannot be seen, in the language in use; empty if the run trained all its epochs."""
         at, planned = f"{round(self.ended_at, 2):g}", self.planned
         if self.ended == "stopped_early":
             stopped = _("the run itself ended at epoch {epoch}, by early stopping: later stops cannot be seen")
@@ -142,14 +142,14 @@ class Judgement:
 
     @property
     def span(self) -> str:
-        """What was judged of a fork, in the reader's language; empty for other runs."""
+        """Which epochs of a fork were judged, in the language in use; empty for other runs."""
         if self.forked is None:
             return ""
         return _("judged with its parent's epochs up to epoch {epoch}").format(epoch=f"{round(self.forked, 2):g}")
 
     @property
     def otherwise(self) -> str:
-        """Why a fork did something else than the rule like its own early stopping; empty where there is no reason."""
+        """Why a fork deviated from the rule that equals its own early stopping; empty if there is no reason."""
         if self.forked is None or not self.watches:
             return ""
         epoch = f"{round(self.forked, 2):g}"
@@ -165,7 +165,7 @@ class Judgement:
 
     @property
     def origin(self) -> str:
-        """Whose patience and min_delta the rules have, in the reader's language."""
+        """Where the rules' patience and min_delta come from, in the language in use."""
         said = {
             ("asked", "asked"): _("patience and min_delta: as asked for"),
             ("asked", "run"): _("patience as asked for, min_delta from the run's own early stopping"),
@@ -180,16 +180,16 @@ class Judgement:
 
 
 def jury(own: Mapping[str, Any] | None, wishes: Wishes = NO_WISHES) -> tuple[Juror, ...]:
-    """All rules, with what was asked for, else what the run's own early stopping has, else each tool's defaults.
+    """All rules, with the requested parameters, else those of the run's early stopping, else each tool's defaults.
 
     Args:
-        own: the run's early-stopping table.  Keras takes its ``baseline`` and ``start_from_epoch`` too.  Only the
-            patience is taken of one that watches another figure than the validation loss.
+        own: the run's early-stopping table.  Keras also uses its ``baseline`` and ``start_from_epoch``.  If it
+            monitors a figure other than the validation loss, only its patience is used.
     """
     same = own is not None and own["monitor"] == WATCHED
     asked = wishes.patience if wishes.patience is not None else own["patience"] if own is not None else None
     delta = wishes.min_delta if wishes.min_delta is not None else own["min_delta"] if own is not None and same else 0.0
-    delta = abs(float(delta))  # as Keras; Lightning would take a negative one for leniency, Ignite refuses it
+    delta = abs(float(delta))  # as in Keras; Lightning would treat a negative value as leniency, Ignite rejects it
 
     def patience(default: int, least: int = 0) -> int:
         return default if asked is None else max(int(asked), least)
@@ -203,7 +203,7 @@ def jury(own: Mapping[str, Any] | None, wishes: Wishes = NO_WISHES) -> tuple[Jur
         stopping_threshold=wishes.stopping_threshold,
         divergence_threshold=wishes.divergence_threshold,
     )
-    ignite = Ignite(patience(Ignite().patience, 1), delta)  # it knows no patience of 0
+    ignite = Ignite(patience(Ignite().patience, 1), delta)  # it does not accept a patience of 0
     return (
         Juror("K", N_("Keras"), keras),
         Juror("L", N_("Lightning"), lightning),
@@ -223,13 +223,13 @@ def judge(
     events: Sequence[Event],
     wishes: Wishes = NO_WISHES,
 ) -> Judgement:
-    """The verdicts on one run, over all that is recorded of it.
+    """Judge one run over everything recorded of it.
 
     Args:
-        run: its number.
-        infos: of all runs: a fork is judged with its parent's epochs before its own.
+        run: number of the run.
+        infos: of all runs; a fork is judged with its parent's epochs before its own.
         histories: of all runs, in the same order.
-        events: what happened to this run.
+        events: events of this run.
     """
     known = {info.index: (info, history) for info, history in zip(infos, histories, strict=True)}
     info, history = known[run]
@@ -264,8 +264,8 @@ def judge(
 
 
 def _afresh(child: RunInfo, parent: RunInfo) -> bool:
-    """Whether a fork's patience was counted anew; False where this version cannot read one of the configurations."""
-    # a recording is shown without pydantic until somebody looks at a fork
+    """True if a fork restarted its patience; False if this version cannot read one of the configurations."""
+    # pydantic is not imported until a fork is viewed
     from bntui.scenario.fork import configuration
     from bntui.scenario.fork_plan import plan_fork
 
@@ -276,7 +276,7 @@ def _afresh(child: RunInfo, parent: RunInfo) -> bool:
 
 
 _Parts = tuple[tuple[RunHistory, float], ...]
-"""Histories that follow one another, each up to an epoch."""
+"""Consecutive histories, each with the epoch where it ends."""
 
 
 def _parts(run: int, known: Mapping[int, tuple[RunInfo, RunHistory]], until: float = math.inf) -> _Parts:
@@ -289,7 +289,7 @@ def _parts(run: int, known: Mapping[int, tuple[RunInfo, RunHistory]], until: flo
 
 @lru_cache(maxsize=32)
 def _decided(parts: _Parts, rules: tuple[Rule, ...]) -> tuple[FloatArray, FloatArray, tuple[Decision, ...]]:
-    """Epochs, validation losses and the rules' decisions; kept, for histories never change."""
+    """Epochs, validation losses, and the rules' decisions; cached, because histories never change."""
     rows = [np.flatnonzero(_complete(history) & (history.epoch <= until + 1e-9)) for history, until in parts]
     epochs, validation, training = (
         np.concatenate([getattr(history, name)[at] for (history, _until), at in zip(parts, rows, strict=True)])
@@ -300,10 +300,10 @@ def _decided(parts: _Parts, rules: tuple[Rule, ...]) -> tuple[FloatArray, FloatA
 
 
 def _complete(history: RunHistory) -> BoolArray:
-    """Rows at which a tool would validate: the ends of epochs.
+    """Mask of the rows at which a tool would validate: the ends of epochs.
 
-    Where a run diverged within an epoch or before its first step, its last row stands for that epoch's end: the next
-    update makes the weights NaN, and they stay so.
+    If a run diverged within an epoch or before its first step, its last row counts as that epoch's end: the next
+    update makes the weights NaN, and they stay NaN.
     """
     ends = history.epoch_end & (history.epoch > 0)
     if len(ends) and not math.isfinite(history.val_loss[-1]):

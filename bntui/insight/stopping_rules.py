@@ -1,13 +1,13 @@
-"""Where would another tool's stopping rule stop?  Each one as a pure function of the losses at the epochs' ends.
+"""Implements other tools' stopping rules as pure functions of the losses at the ends of epochs.
 
-All of them watch the validation loss, where smaller is better, and count epochs from 1.  Parameters have the names
-that the tools give them, and their defaults; values are compared in double precision (Keras on its torch backend, and
-Lightning on float32 metrics, compare in float32).
+All of them monitor the validation loss, where smaller is better, and count epochs from 1.  Parameters have the tools'
+names and defaults.  Values are compared in double precision (Keras with its torch backend, and Lightning with float32
+metrics, compare in float32).
 
-A loss that was never finite, from the first epoch on: Lightning's ``check_finite`` stops at epoch 1; without it, as in
-Keras, the counter grows from the first epoch and patience stops the run, in Keras not before epoch 2; Ignite takes the
-first value for the best, an infinite one that follows for no improvement, and every NaN for one.  Prechelt's rules
-never see a lowest loss, and do not stop.
+If the loss is never finite, from the first epoch on: Lightning's ``check_finite`` stops at epoch 1; without it, as in
+Keras, the counter grows from the first epoch and patience stops the run, in Keras not before epoch 2.  Ignite takes the
+first value as the best, a later infinite value as no improvement, and every NaN as an improvement.  Prechelt's rules
+never see a lowest loss and do not stop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """What a rule sees of a run: one figure for each epoch, of the same length."""
+    """A rule's input: losses per epoch, sequences of equal length."""
 
     validation: Sequence[float]
     training: Sequence[float]
@@ -28,21 +28,21 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a rule does with a run."""
+    """A rule's decision about a run."""
 
     stop: int | None
     """Epoch after which it stops; None if it never does."""
     best: int | None
-    """Epoch that it holds for the best when it stops, or at the end; None before the first that counts."""
+    """The epoch it considers best when it stops, or at the end; None before the first that counts."""
     because: str = ""
-    """The parameter or criterion that stopped it, by its name; empty if nothing did."""
+    """Name of the parameter or criterion that triggered the stop; empty if none did."""
 
 
 class Rule(Protocol):
     """A stopping rule with its parameters."""
 
     def decide(self, losses: Losses) -> Decision:
-        """What it does with a run."""
+        """Apply the rule to a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Keras:
     start_from_epoch: int = 0
 
     def decide(self, losses: Losses) -> Decision:
-        """Epochs up to ``start_from_epoch`` are not looked at; the first one of all never stops a run."""
+        """Ignores epochs up to ``start_from_epoch``; the very first epoch never stops a run."""
         delta = abs(self.min_delta)
         lowest, best, wait = math.inf, None, 0
         for epoch, value in enumerate(losses.validation, start=1):
@@ -73,11 +73,11 @@ class Keras:
 
 @dataclass(frozen=True, slots=True)
 class Lightning:
-    """``lightning.pytorch.callbacks.EarlyStopping`` (2.x) with ``mode="min"``, one check an epoch."""
+    """``lightning.pytorch.callbacks.EarlyStopping`` (2.x) with ``mode="min"``, checked once per epoch."""
 
     patience: int = 3
     min_delta: float = 0.0
-    """With its sign: a negative one makes losses improvements that are a little worse."""
+    """Signed: with a negative value, slightly worse losses count as improvements."""
     check_finite: bool = True
     stopping_threshold: float | None = None
     divergence_threshold: float | None = None
@@ -85,8 +85,8 @@ class Lightning:
     def decide(self, losses: Losses) -> Decision:
         """Checks in Lightning's order: finite, stopping threshold, divergence threshold, improvement, patience.
 
-        The epoch that falls below the stopping threshold is the lowest so far, and its best one here; Lightning
-        stops before it notes that.
+        The epoch that falls below the stopping threshold has the lowest loss so far and counts as best here; Lightning
+        stops before it records that.
         """
         lowest, best, wait = math.inf, None, 0
         for epoch, value in enumerate(losses.validation, start=1):
@@ -109,19 +109,19 @@ class Lightning:
 class Ignite:
     """``ignite.handlers.EarlyStopping`` (0.5.5, where ``threshold`` was ``min_delta``) with ``mode="min"``.
 
-    It has no default patience; 10 is that of its documentation's example.
+    It has no default patience; 10 is the value in its documentation's example.
     """
 
     patience: int = 10
     """1 or more."""
     threshold: float = 0.0
-    """0 or more; a share of the best loss where the mode is ``rel``."""
+    """0 or more; a fraction of the best loss in mode ``rel``."""
     threshold_mode: Literal["abs", "rel"] = "abs"
     cumulative: bool = False
-    """The threshold is to be passed since the counter was last reset, not since the lowest loss."""
+    """Measure improvement from the last reset of the counter, not from the lowest loss."""
 
     def decide(self, losses: Losses) -> Decision:
-        """As in Ignite, NaN passes every comparison that asks whether there was no improvement."""
+        """As in Ignite, NaN counts as an improvement, because every comparison with it is false."""
         lowest, best, counter = math.nan, None, 0
         for epoch, value in enumerate(losses.validation, start=1):
             if best is None:
@@ -140,14 +140,14 @@ class Ignite:
 
 
 def generalization_loss(value: float, lowest: float) -> float:
-    """Prechelt's GL: by how many per cent a validation loss is above the lowest so far; both are 0 or more."""
+    """Prechelt's GL: how far a validation loss is above the lowest so far, in percent; both are 0 or more."""
     if lowest == 0:
         return math.inf if value > 0 else 0.0
     return 100 * (value / lowest - 1)
 
 
 def progress(strip: Sequence[float]) -> float:
-    """Prechelt's P_k: by how many per mille the mean training loss of a strip is above its lowest one."""
+    """Prechelt's P_k: how far the mean training loss of a strip is above its lowest, in per mille."""
     lowest = min(strip)
     if lowest == 0:
         return math.inf if any(strip) else 0.0
@@ -155,7 +155,7 @@ def progress(strip: Sequence[float]) -> float:
 
 
 class _Lowest:
-    """The lowest validation loss so far and its epoch, the first of equals."""
+    """The lowest validation loss so far and its epoch, the first if equal."""
 
     def __init__(self) -> None:
         self.value = math.inf
@@ -168,12 +168,12 @@ class _Lowest:
 
 @dataclass(frozen=True, slots=True)
 class PrecheltGL:
-    """GL_α of Prechelt, 1998: stop as soon as the generalization loss is above α per cent."""
+    """GL_α of Prechelt, 1998: stop as soon as the generalization loss exceeds α percent."""
 
     alpha: float = 5.0
 
     def decide(self, losses: Losses) -> Decision:
-        """Looks at every epoch."""
+        """Checks every epoch."""
         lowest = _Lowest()
         for epoch, value in enumerate(losses.validation, start=1):
             lowest.see(epoch, value)
@@ -184,14 +184,14 @@ class PrecheltGL:
 
 @dataclass(frozen=True, slots=True)
 class PrecheltPQ:
-    """PQ_α of Prechelt, 1998: stop once the generalization loss is above α times the progress of training."""
+    """PQ_α of Prechelt, 1998: stop once the generalization loss exceeds α times the training progress."""
 
     alpha: float = 1.0
     k: int = 5
     """Length of a strip in epochs."""
 
     def decide(self, losses: Losses) -> Decision:
-        """Looks at the ends of strips of ``k`` epochs; the lowest loss is that of any epoch so far."""
+        """Checks the ends of strips of ``k`` epochs; the lowest loss is that of any epoch so far."""
         lowest = _Lowest()
         for epoch, value in enumerate(losses.validation, start=1):
             lowest.see(epoch, value)
@@ -212,7 +212,7 @@ class PrecheltUP:
     """Length of a strip in epochs."""
 
     def decide(self, losses: Losses) -> Decision:
-        """A strip rose if its end is above the end of the strip before it: the second is the first that can."""
+        """A strip rose if its last loss is above that of the previous strip, so the first strip cannot rise."""
         lowest, rises = _Lowest(), 0
         for epoch, value in enumerate(losses.validation, start=1):
             lowest.see(epoch, value)

@@ -1,9 +1,9 @@
-"""Do the gradients reach the first layer: a plain verdict per keyframe, with the number behind it.
+"""Judges whether gradients reach the first layer: one verdict per keyframe, with the number behind it.
 
-The number is the first-to-last ratio: the norm of the first layer's weight gradient divided by the
-norm of the last layer's (the output layer's).  Plain norms, as they are drawn; not divided by the
-number of weights.  Zeros at both ends are a verdict only where they mean something: not where the loss itself has no
-gradient, as of a network that fits its mini-batch exactly, nor where all inputs of the mini-batch are 0.
+The number is the first-to-last ratio: the norm of the first layer's weight gradient divided by that of the last
+layer's (the output layer's).  These are plain norms, as shown on the screen, not divided by the number of weights.  If
+both are 0, there is a verdict only if that is meaningful: not if the loss itself has no gradient, as when a network
+fits its mini-batch exactly, nor if all inputs of the mini-batch are 0.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from bntui.recording.history import RunHistory
 from bntui.text.language import N_, _
 
 VANISHING_BELOW: Final = 1e-3
-"""First-to-last ratio below which gradients are called vanishing: a convention of this tool."""
+"""First-to-last ratio below which gradients are called vanishing; a convention of this tool."""
 EXPLODING_ABOVE: Final = 1e3
-"""First-to-last ratio above which gradients are called exploding: a convention of this tool."""
+"""First-to-last ratio above which gradients are called exploding; a convention of this tool."""
 
 HOLDS: Final = 4
-"""Keyframes that a verdict has to last for, before another one follows, to be a change: a convention of this tool."""
+"""Number of keyframes that a verdict must last to count as a change; a convention of this tool."""
 
 NAMES: Final = (N_("healthy"), N_("vanishing"), N_("exploding"), N_("not finite"), N_("unknown"))
 _HEALTHY, _VANISHING, _EXPLODING, _NOT_FINITE, _UNKNOWN = range(5)
 BAD: Final = NAMES[_VANISHING : _NOT_FINITE + 1]
-"""Verdicts that something is wrong."""
+"""Verdicts that report a problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class GradientVerdict:
-    """What is to be said about the gradients of one keyframe."""
+    """The verdict on the gradients of one keyframe."""
 
     name: str
-    """``healthy``, ``vanishing``, ``exploding``, ``not finite`` or ``unknown`` (no layers);
+    """``healthy``, ``vanishing``, ``exploding``, ``not finite``, or ``unknown`` (no layers);
     marked for translation."""
     ratio: float
-    """First-to-last ratio; NaN where it has no value."""
+    """First-to-last ratio; NaN if undefined."""
     limit: float
-    """The limit that the ratio is held against, the nearer one where it is healthy; NaN without a ratio."""
+    """The limit that the ratio is compared with, the nearer one if healthy; NaN without a ratio."""
     sentence: str
-    """In the reader's language."""
+    """In the language in use."""
 
     @property
     def bad(self) -> bool:
@@ -59,7 +59,7 @@ def _judge(norms: FloatArray, asked: FloatArray, inputs: FloatArray) -> tuple[ND
     Args:
         norms: of the weight gradients, ``(K, layers)``.
         asked: norm of the loss's gradient with respect to the output, ``(K,)``.
-        inputs: the largest absolute value that enters the first layer, ``(K,)``.
+        inputs: largest absolute input of the first layer, ``(K,)``.
     """
     codes = np.full(len(norms), _HEALTHY, np.int8)
     ratios = np.full(len(norms), np.nan)
@@ -70,7 +70,7 @@ def _judge(norms: FloatArray, asked: FloatArray, inputs: FloatArray) -> tuple[ND
         np.divide(norms[:, 0], norms[:, -1], out=ratios)
         codes[ratios < VANISHING_BELOW] = _VANISHING
         codes[ratios > EXPLODING_ABOVE] = _EXPLODING
-    # 0/0: neither end gets a gradient, so nothing there is learned
+    # 0/0: neither end gets a gradient, so neither learns
     codes[(norms[:, 0] == 0) & (norms[:, -1] == 0)] = _VANISHING
     unfed = (norms[:, 0] == 0) & (inputs == 0)
     codes[unfed] = _UNKNOWN
@@ -100,8 +100,8 @@ def gradient_verdict(
     """The verdict on one keyframe, from the norms of its weight gradients, first layer first.
 
     Args:
-        asked: norm of the loss's gradient with respect to the output; NaN where it is not known.
-        inputs: the largest absolute value that enters the first layer; NaN where it is not known.
+        asked: norm of the loss's gradient with respect to the output; NaN if unknown.
+        inputs: largest absolute input of the first layer; NaN if unknown.
     """
     norms = np.asarray(weight_gradient_norms, np.float64).reshape(1, -1)
     codes, ratios = _judge(norms, np.array([asked]), np.array([inputs]))
@@ -136,11 +136,11 @@ def _word(value: float) -> str:
 
 
 def verdict_changes(history: RunHistory) -> tuple[tuple[float, str], ...]:
-    """Epoch and new verdict wherever it differs from the one that held before; oldest first.
+    """Epochs at which the verdict changes, with the new verdict; oldest first.
 
-    A verdict holds if it lasts for ``HOLDS`` keyframes or up to the newest one; a shorter one, as where a ratio wavers
-    around its limit, is no change.  Gradients that are not finite always are one.  The verdict of the first keyframe
-    holds; it is told where it is bad: gradients may vanish from the start.
+    A verdict counts if it lasts for ``HOLDS`` keyframes or up to the newest one; a shorter one, as when the ratio
+    fluctuates around a limit, is ignored.  Gradients that are not finite always count.  The verdict of the first
+    keyframe counts, and is reported if it is bad, because gradients may vanish from the start.
     """
     frames = history.has_frame
     layers = history.layers[frames]
