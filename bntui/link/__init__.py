@@ -1,7 +1,7 @@
-"""How viewer and trainer talk: one JSON object a line, over a Unix socket.
+"""Defines how viewer and trainer communicate: one JSON object per line, over a Unix socket.
 
-The viewer sends commands, the trainer answers every commit and every change of state with its status.  What was
-measured never travels here: it is read from the recording.
+The viewer sends commands; the trainer sends its status after every commit and every change of state.  Measurements are
+never sent: they are read from the recording.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from bntui.link.wire import FrameError
 from bntui.text.language import _
 
 Command = Literal["epoch", "step", "run", "pause", "pace", "fork", "stop"]
-"""``epoch`` and ``step`` train one more epoch or mini-batch of every run and pause; ``pace`` carries
-``epochs_per_second`` (null: unthrottled); ``fork`` carries ``run`` (its number), ``step`` (of one of its keyframes) and
-``changes`` (pairs of key path and value), and trains on; ``stop`` ends after the step under way, everything saved.
-What was taken in is kept in the recording until it is done."""
+"""``epoch`` and ``step`` train one more epoch or mini-batch of every run and pause; ``pace`` has the argument
+``epochs_per_second`` (null: unthrottled); ``fork`` has ``run`` (its number), ``step`` (of one of its keyframes), and
+``changes`` (pairs of key path and value), and continues training; ``stop`` saves everything and ends after the current
+step.  Accepted commands are kept in the recording until they are done."""
 
 State = Literal["paused", "running", "finished", "stopped", "failed"]
 
 PACES: Final[tuple[float | None, ...]] = (1, 2, 5, 10, 20, 50, 100, None)
-"""Epochs a second that + and − walk through; None is unthrottled."""
+"""Paces in epochs per second that + and − step through; None is unthrottled."""
 
 
 OVER: Final[tuple[State, ...]] = ("finished", "stopped", "failed")
-"""States after which a trainer records nothing more."""
+"""States after which a trainer no longer records."""
 
 LONGEST_MESSAGE: Final = 20_000
-"""Characters of a status' sentences."""
+"""Maximum length of a status text in characters."""
 
 WORDS: Final = ("message", "refusal", "recording", "owner")
-"""Fields of a status that are texts."""
+"""Text fields of a status."""
 
 INTERACTIVE_PACE: Final = 10.0
-"""Epochs a second at which the screen starts: fast enough to see a network learn, slow enough to watch."""
+"""Initial pace of the screen in epochs per second: fast enough to see a network learn, slow enough to watch."""
 
 
 class TurnedAwayError(FrameError):
-    """The trainer does not serve this client; the message says why."""
+    """The trainer refused this client; the message gives the reason."""
 
     def line(self) -> bytes:
         """As a frame."""
@@ -50,29 +50,29 @@ class TurnedAwayError(FrameError):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The trainer's own state: the one thing on the screen that is not in the recording."""
+    """The trainer's state: the only thing on the screen that is not in the recording."""
 
     state: State
     pace: float | None
-    """Asked-for epochs a second; None is unthrottled."""
+    """Requested epochs per second; None is unthrottled."""
     rate: float
-    """Measured epochs a second of all runs together, over the last second or so; 0 when paused."""
+    """Measured epochs per second of all runs together, over about the last second; 0 when paused."""
     keyframes: int
-    """Keyframes committed so far, all runs."""
+    """Keyframes committed so far, over all runs."""
     message: str = ""
-    """What went wrong, when the state is ``failed``."""
+    """The error, if the state is ``failed``."""
     refusal: str = ""
-    """Why the last request that was refused cannot be fulfilled; empty if none was."""
+    """Why the last refused request was refused; empty if none was."""
     refused: int = 0
-    """Number of commands taken in when that was refused: greater than when one asked, or it is an older refusal."""
+    """Value of ``commands`` at that refusal; only if it grew since a client's request does it concern that request."""
     commands: int = 0
-    """Commands taken in since the trainer began, of all clients: each is kept in the recording until it is done."""
+    """Commands accepted from all clients since the trainer started; each is kept in the recording until it is done."""
     clients: int = 0
-    """Open connections, that of the reader included."""
+    """Number of open connections, including the receiver's."""
     recording: str = ""
-    """Path of the recording now: it may be renamed while it is trained."""
+    """Current path of the recording, which may be renamed during training."""
     owner: str = ""
-    """Name of the process that started the training, see ``client.ME``: only there does quitting stop it."""
+    """Name of the process that started the training, see ``client.ME``; quitting stops the training only there."""
 
     def line(self) -> bytes:
         """As a frame."""
@@ -81,11 +81,11 @@ class Status:
 
     @staticmethod
     def parse(line: bytes) -> Status:
-        """The status in a frame; what a newer trainer adds is ignored, what an older one lacks has its default.
+        """Parse a status; ignores fields added by a newer trainer, uses defaults for those missing in an older one.
 
         Raises:
-            TurnedAwayError: it says why there will be none.
-            FrameError: it is not a status.
+            TurnedAwayError: the frame is a refusal instead.
+            FrameError: the frame is not a status.
         """
         told = wire.parse(line)
         if isinstance(told.get("turned_away"), str):

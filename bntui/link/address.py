@@ -1,8 +1,8 @@
-"""Where does a recording's trainer listen?  In a folder that only its user can enter, under the recording's hash.
+"""Locates the socket of a recording's trainer: in a folder accessible only to its user, named by the recording's hash.
 
-Logins of one user may have different folders, and a folder may vanish while a trainer listens in it (``/run/user/UID``
-does at the last logout).  So the trainer also writes its address into the recording; a reader trusts that address only
-as far as :func:`trusted` goes, because recordings come from strangers, too.
+Logins of one user may have different folders, and a folder may disappear while a trainer listens in it, as
+``/run/user/UID`` does at the last logout.  Therefore the trainer also writes its address into the recording.  A reader
+uses that address only if :func:`trusted` accepts it, because recordings may come from untrusted sources.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from bntui.text.language import _
 from bntui.text.library_messages import reason
 
 LONGEST_SOCKET_PATH: Final = 103
-"""Bytes that every system takes; Linux takes four more."""
+"""Maximum length in bytes on every system; Linux allows four more."""
 DIALLING: Final = 2.0
-"""Seconds that a connection may take: only a trainer that stands still takes any."""
+"""Timeout of a connection in seconds; only a hung trainer takes noticeable time."""
 LOCAL_PEERCRED: Final = 1
-"""Option of macOS that gives a ``struct xucred``; Python does not name it."""
+"""Socket option of macOS that returns a ``struct xucred``; Python does not define it."""
 
 
 def _candidates() -> list[Path]:
-    """Folders for sockets, the best first: the login's own, and one that outlives every login."""
+    """Folders for sockets in order of preference: the login's own, and one that outlives every login."""
     base = os.environ.get("XDG_RUNTIME_DIR")
     folders = [Path(base) / "bntui"] if base else []
     return [*folders, Path(tempfile.gettempdir()) / f"bntui-{os.getuid()}"]
 
 
 def runtime_folder() -> Path:
-    """The user's own folder for sockets, locks and logs, mode 0700; made where it is missing.
+    """The user's folder for sockets, locks, and logs, mode 0700; created if missing.
 
     Raises:
-        BntuiError: none can be made, or what is there is not the user's own.
+        BntuiError: it cannot be created, or the existing one does not belong to the user.
     """
     first = None
     for folder in _candidates():
@@ -72,7 +72,7 @@ def _made(folder: Path) -> Path:
 
 
 def _own(found: os.stat_result) -> bool:
-    """A folder that nobody else can enter.  /tmp is everybody's: a folder or link of someone else is never trusted."""
+    """True for a folder that only this user can access; other users' folders or links in /tmp are never trusted."""
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
@@ -81,23 +81,24 @@ def _name(recording: Path) -> str:
 
 
 def socket_path(recording: Path) -> Path:
-    """Where its trainer binds; named by a hash of the recording's real path, because a socket's path ends at 108 bytes.
+    """The socket of its trainer, named by a hash of the recording's real path: socket paths have at most 108 bytes.
 
     Raises:
-        BntuiError: there is no folder for it.
+        BntuiError: there is no usable folder.
     """
     return runtime_folder() / f"{_name(recording)}.sock"
 
 
 def lock_path(recording: Path) -> Path:
-    """The file that a recording's trainer keeps locked while it lives."""
+    """The file that a recording's trainer keeps locked while it is alive."""
     return runtime_folder() / f"{_name(recording)}.lock"
 
 
 def trusted(address: str, recording: Path) -> Path | None:
-    """An address that was found in a recording, if it can only be that of our own trainer of this very recording.
+    """The address found in a recording, if it can only belong to this user's trainer of this recording.
 
-    It must be a socket of ours in a folder that only we can enter, named by the recording's hash; else None.
+    It must be this user's socket, in a folder that only this user can access, named by the recording's hash; else
+    None.
     """
     path = Path(address)
     if "\0" in address or ".." in path.parts or not path.is_absolute() or path.name != f"{_name(recording)}.sock":
@@ -111,12 +112,12 @@ def trusted(address: str, recording: Path) -> Path | None:
 
 
 def known(recording: Path) -> list[Path]:
-    """Where a recording's trainer may listen, as far as this login knows."""
+    """Sockets on which a recording's trainer may listen, as far as this login can tell."""
     return [path for folder in _candidates() if (path := trusted(str(folder / f"{_name(recording)}.sock"), recording))]
 
 
 def dial(path: Path) -> socket.socket | None:
-    """A connection to a socket of ours; None where nobody listens, or somebody else does."""
+    """Connect to a socket of this user; None if no process listens, or another user's does."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(DIALLING)
     with contextlib.suppress(OSError):
@@ -129,7 +130,7 @@ def dial(path: Path) -> socket.socket | None:
 
 
 def peer(connection: socket.socket) -> int | None:
-    """User of the process at the other end, as the kernel knows it; None where it does not say."""
+    """User id of the process at the other end, from the kernel; None if unavailable."""
     try:
         if sys.platform == "linux":
             pid_uid_gid = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))

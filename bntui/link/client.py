@@ -1,4 +1,4 @@
-"""The viewer's end of the wire: starts trainer processes, commands them, hears their status."""
+"""Starts trainer processes, sends them commands, and receives their status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bntui.link.wire import FrameError, Lines
 from bntui.text.language import _, spoken
 
 ME: Final = secrets.token_hex(8)
-"""Name of this process for trainers: those that it starts are its own."""
+"""Name of this process, by which it recognizes the trainers that it started."""
 
 
 class Trainer:
@@ -36,15 +36,15 @@ class Trainer:
 
     @classmethod
     def connect(cls, recording: Path) -> Trainer | None:
-        """The trainer of a recording; None where none is live."""
+        """Connect to the trainer of a recording; None if none is live."""
         connection = dial(recording)
         return None if connection is None else cls(connection)
 
     def send(self, command: Command, **arguments: object) -> None:
-        """Command the trainer.
+        """Send a command.
 
         Raises:
-            TrainerError: it is gone.
+            TrainerError: the trainer has exited.
         """
         try:
             self._connection.sendall(command_line(command, **arguments))
@@ -52,11 +52,11 @@ class Trainer:
             raise TrainerError(_("the trainer of this recording is gone; what it recorded is saved")) from error
 
     def receive(self, timeout: float | None = None) -> Status | None:
-        """Wait for the next status; of several that wait, the latest.  None when the trainer has hung up.
+        """Wait for the next status, and return the latest if several are waiting; None if the trainer has hung up.
 
         Raises:
-            TimeoutError: nothing came within ``timeout`` seconds.
-            TrainerError: the trainer serves no more clients, or what answers is not a trainer.
+            TimeoutError: nothing arrived within ``timeout`` seconds.
+            TrainerError: the trainer accepts no more clients, or the other end is not a trainer.
         """
         found: list[bytes | FrameError] = []
         while not found:
@@ -87,7 +87,7 @@ class Trainer:
 
 
 class IdleTrainer:
-    """A trainer process that was started ahead of time, so that choosing a scenario trains at once."""
+    """A trainer process started ahead of time, so that training starts as soon as a scenario is chosen."""
 
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, log: Path) -> None:
         self._process = process
@@ -97,16 +97,16 @@ class IdleTrainer:
 
     @classmethod
     def start(cls) -> IdleTrainer:
-        """Start one, in a session of its own: it outlives this terminal once it has a job.
+        """Start a process in its own session; it outlives this terminal once it has a job.
 
-        It gets no terminal: what it prints goes to a log, so that nothing can corrupt the screen.
+        It has no terminal: its output goes to a log, so that it cannot corrupt the screen.
         """
         ours, theirs = socket.socketpair()
         handle, name = tempfile.mkstemp(prefix="trainer-", suffix=".log", dir=runtime_folder())
         log = Path(name)
         with theirs, os.fdopen(handle, "wb") as output:
             process = subprocess.Popen(
-                # -P: nothing is imported from the folder that the user happens to stand in
+                # -P: do not import from the current folder
                 [sys.executable, "-P", "-m", "bntui.trainer", str(theirs.fileno()), str(log)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -126,16 +126,16 @@ class IdleTrainer:
         start: bool = True,
         pace: float | None = None,
     ) -> Path:
-        """Give it its job and wait until the first keyframes are recorded; the recording's path.
+        """Send it a scenario and wait until the first keyframes are recorded; returns the recording's path.
 
         Args:
-            text: the scenario as it was read and checked; by default the trainer reads the file.
-            recording: where to record; None chooses a new name in the user's folder.
-            start: begin training at once, or wait for a command.
+            text: the scenario as read and checked; by default the trainer reads the file.
+            recording: path to record to; None chooses a new name in the user's folder.
+            start: start training at once, or wait for a command.
             pace: epochs a second; None is unthrottled.
 
         Raises:
-            TrainerError: with the message and the exit code of the error that the trainer met.
+            TrainerError: with the message and the exit code of the trainer's error.
         """
         return self._do(
             Job(
@@ -146,7 +146,7 @@ class IdleTrainer:
                 overrides=tuple(overrides),
                 start=start,
                 pace=pace,
-                language=spoken(),  # its errors are shown to this user
+                language=spoken(),  # errors are shown to this user
                 owner=ME,
             )
         )
@@ -154,15 +154,15 @@ class IdleTrainer:
     def resume(
         self, recording: Path, *, fork: Mapping[str, Any] | None = None, start: bool = True, pace: float | None = None
     ) -> Path:
-        """Let it go on with a recording, and wait until it stands where that ends; the recording's path.
+        """Resume a recording and wait until the trainer has restored its last state; returns the recording's path.
 
         Args:
-            fork: a run to begin from one of its keyframes: ``run``, ``step`` and ``changes`` as in the command.
-            start: train at once; what had been asked for before is done in any case.
+            fork: a run to start from a keyframe: ``run``, ``step``, and ``changes`` as in the command.
+            start: start training at once; pending requests are carried out in any case.
             pace: epochs a second; None is unthrottled.
 
         Raises:
-            TrainerError: with the message and the exit code of the error that the trainer met.
+            TrainerError: with the message and the exit code of the trainer's error.
         """
         wanted = None if fork is None else ForkRequest.parse(fork)
         where = str(recording.resolve())
@@ -177,7 +177,7 @@ class IdleTrainer:
                 line = lines.readline(wire.LONGEST_FRAME)
         except OSError:
             line = b""
-        except BaseException:  # Ctrl+C: nobody would know of a training that begins now
+        except BaseException:  # Ctrl+C: nobody would know about a training that starts now
             self.discard()
             raise
         self._control.close()
@@ -197,15 +197,15 @@ class IdleTrainer:
             failed = TrainerError(answer.error)
             failed.exit_code = answer.exit_code
             raise failed
-        # it outlives us; while we live, its end is to leave no zombie
+        # it outlives this process; until then, reap it so that it does not become a zombie
         threading.Thread(target=self._process.wait, daemon=True).start()
         return Path(answer.recording)
 
     def discard(self) -> None:
-        """End it unused."""
+        """End the unused process."""
         self._control.close()
         with contextlib.suppress(OSError):
             self._log.unlink()
-        # it may still be importing torch: nothing is lost by a kill
+        # it may still be importing torch: killing it loses nothing
         self._process.kill()
         self._process.wait()

@@ -1,4 +1,4 @@
-"""What a trainer process is started for, and what it answers: one frame each, over the socket pair of its start."""
+"""Defines the job that starts a trainer process, and its answer: one frame each, over a socket pair."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bntui.link.wire import FrameError
 from bntui.text.language import _
 
 LONGEST_JOB: Final = 16_000_000
-"""Bytes: a job carries the text of a scenario."""
+"""Maximum size in bytes; a job contains the text of a scenario."""
 DEEPEST: Final = 16
-"""Nesting: overrides may be tables."""
+"""Maximum nesting; overrides may be tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,20 +23,20 @@ class Job:
 
     resume: bool
     language: str
-    """Of whoever started the trainer: its errors are said to them."""
+    """Language of the user who started the trainer, for its errors."""
     owner: str = ""
-    """Name of the process that starts the trainer, see ``client.ME``."""
+    """Name of the process that started the trainer, see ``client.ME``."""
     recording: str | None = None
     """Path; None chooses a new name in the user's folder."""
     scenario: str = ""
     """Path of the file."""
     text: str | None = None
-    """The scenario as it was read and checked; None reads the file."""
+    """The scenario as read and checked; None reads the file."""
     overrides: tuple[tuple[str, Any], ...] = ()
     """Key paths and values."""
     fork: ForkRequest | None = None
     start: bool = True
-    """Train at once, or wait for a command."""
+    """Start training at once, or wait for a command."""
     pace: float | None = None
     """Epochs a second; None is unthrottled."""
 
@@ -46,12 +46,12 @@ class Job:
 
     @staticmethod
     def parse(line: bytes) -> Job:
-        """The job in a frame.
+        """Parse a job.
 
         Raises:
             FrameError: it is not one.
         """
-        # control characters are the user's own: a scenario that contains them is refused where it is read
+        # control characters are allowed: a scenario that contains them is refused when it is read
         told = wire.parse(line, longest=LONGEST_JOB, deepest=DEEPEST, printable=False, finite=False)
         try:
             fork, speed = told.pop("fork", None), requests.pace(told.pop("pace", None))
@@ -69,7 +69,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The recording that is being trained, or why there is none."""
+    """The recording being trained, or the error."""
 
     recording: str | None = None
     error: str = ""
@@ -81,7 +81,7 @@ class Answer:
 
     @staticmethod
     def parse(line: bytes) -> Answer:
-        """The answer in a frame.
+        """Parse an answer.
 
         Raises:
             FrameError: it is not one.

@@ -1,4 +1,4 @@
-"""Lists the user's recordings, and which are being trained.  Reads headers only."""
+"""Lists the user's recordings and whether they are being trained, reading headers only."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from bntui.text.output import clean
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One recording as the gallery lists it."""
+    """A recording as listed in the gallery."""
 
     path: Path
     title: str
-    """In the language in use, as far as the scenario has it."""
+    """In the language in use, if the scenario has it."""
     runs: tuple[str, ...]
     """Names of the runs, likewise."""
     epochs: float
-    """Epochs recorded, of the run that went furthest."""
+    """Recorded epochs of the longest run."""
     when: datetime
-    """When it was last written."""
+    """Time of the last write."""
     size: int
-    """Bytes, journal included."""
+    """Size in bytes, including the journal."""
     live: bool
-    """A trainer is writing it now."""
+    """True if a trainer is writing it now."""
     problem: str | None
-    """Why it cannot be opened, if it cannot."""
+    """Why it cannot be opened; None if it can."""
 
 
 def entry(path: Path) -> Entry:
-    """Title, runs and length of one recording; a damaged one, and what is none, says its problem.
+    """Title, runs, and length of a recording; a damaged or foreign file has a ``problem``.
 
     Raises:
-        OSError: it was removed since it was listed.
+        OSError: it was removed after it was listed.
     """
     journal = path.with_name(path.name + "-wal")
     stats = [path.lstat() if path.is_symlink() and not path.exists() else path.stat()]
@@ -58,16 +58,16 @@ def entry(path: Path) -> Entry:
     try:
         title, runs, epochs = _heading(path)
     except RecordingError as error:
-        live = path.exists() and is_live(path)  # a link in a circle has no name to listen at
+        live = path.exists() and is_live(path)  # a circular link has no path to listen at
         return Entry(path, path.stem, (), 0.0, when, size, live, str(error))
     return Entry(path, title, runs, epochs, when, size, is_live(path), None)
 
 
 def _heading(path: Path) -> tuple[str, tuple[str, ...], float]:
-    """Title, names of the runs, and epochs of the run that went furthest.
+    """Title, names of the runs, and epochs of the longest run.
 
     Raises:
-        RecordingError: it is not a recording, or damaged.
+        RecordingError: the file is not a recording, or is damaged.
     """
     with damaged(path), closing(open_read_only(path)) as database:
         query = "SELECT key, value FROM meta WHERE key IN ('title', 'translation')"
@@ -85,7 +85,7 @@ def _heading(path: Path) -> tuple[str, tuple[str, ...], float]:
 
 
 def _time(seconds: float) -> datetime:
-    """A time of change; files may claim any."""
+    """A modification time; files may claim any."""
     try:
         return datetime.fromtimestamp(seconds).astimezone()
     except (ValueError, OverflowError, OSError):
@@ -93,12 +93,12 @@ def _time(seconds: float) -> datetime:
 
 
 def recordings(folder: Path | None = None) -> tuple[Entry, ...]:
-    """All recordings of a folder (default: the user's), newest first."""
+    """All recordings in a folder (default: the user's), newest first."""
     folder = recordings_folder() if folder is None else folder
     entries = []
     for path in folder.glob("*.bntui"):
         try:
             entries.append(entry(path))
-        except OSError:  # removed since it was listed
+        except OSError:  # removed after it was listed
             continue
     return tuple(sorted(entries, key=lambda found: found.when, reverse=True))

@@ -1,4 +1,4 @@
-"""Is a recording being trained, and where does its trainer listen?"""
+"""Finds out whether a recording is being trained, and connects to its trainer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bntui.recording.schema import open_read_only
 
 
 def dial(recording: Path) -> socket.socket | None:
-    """A connection to a recording's trainer, whichever login of this user started it; None where none is live."""
+    """Connect to a recording's trainer, whichever login of this user started it; None if none is live."""
     for path in _addresses(recording):
         connection = address.dial(path)
         if connection is not None:
@@ -24,7 +24,7 @@ def dial(recording: Path) -> socket.socket | None:
 
 
 def is_live(recording: Path) -> bool:
-    """A trainer answers on the recording's socket."""
+    """True if a trainer answers on the recording's socket."""
     connection = dial(recording)
     if connection is None:
         return False
@@ -33,7 +33,7 @@ def is_live(recording: Path) -> bool:
 
 
 def _addresses(recording: Path) -> Iterator[Path]:
-    """Where to look: this login's folders, then what the trainer noted in the recording."""
+    """Addresses to try: in this login's folders, then the one stored in the recording."""
     known = address.known(recording)
     yield from known
     noted = address.trusted(_noted(recording), recording)
@@ -42,7 +42,7 @@ def _addresses(recording: Path) -> Iterator[Path]:
 
 
 def _noted(recording: Path) -> str:
-    """The address in a recording; empty where there is none.  It may be a stranger's: see ``address.trusted``."""
+    """The address stored in a recording; empty if there is none.  It is untrusted: see ``address.trusted``."""
     with contextlib.suppress(RecordingError, sqlite3.Error, OSError, ValueError):
         with closing(open_read_only(recording)) as database:
             found = database.execute("SELECT substr(text, 1, 1000000) FROM agenda").fetchone()

@@ -1,4 +1,4 @@
-"""Requests to a trainer: the one place that decides which frames are valid."""
+"""Parses requests to a trainer; the only module that decides which frames are valid."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bntui.text.language import _
 
 SLOWEST: Final = 1e-3
 FASTEST: Final = 1e6
-"""Epochs a second between which a pace must be."""
+"""Limits of a pace in epochs per second."""
 MOST_CHANGES: Final = 100
-"""Settings that one fork may change."""
+"""Maximum number of settings that a fork may change."""
 LONGEST_PATH: Final = 200
-"""Characters of a key path."""
+"""Maximum length of a key path in characters."""
 
 LONGEST_FORK: Final = 20_000
-"""Bytes of a fork: those that wait are kept in the recording, in one text."""
+"""Maximum size of a fork request in bytes; pending ones are stored in the recording, in one text."""
 
 Plain = Literal["epoch", "step", "run", "pause", "stop"]
 """Commands without arguments."""
@@ -36,28 +36,28 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Train at most so many epochs a second; None is unthrottled."""
+    """Limit training to this many epochs per second; None is unthrottled."""
 
     epochs_per_second: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class ForkRequest:
-    """A fork that was asked for."""
+    """A request for a fork."""
 
     run: int
     """Number of the parent."""
     step: int
-    """Of one of its keyframes."""
+    """Step of one of its keyframes."""
     changes: tuple[tuple[str, Any], ...] = ()
-    """Key paths and values, as JSON has them."""
+    """Key paths and values, as in JSON."""
 
     @classmethod
     def parse(cls, told: Mapping[str, Any]) -> ForkRequest:
-        """From the arguments of a command.
+        """Parse the arguments of a command.
 
         Raises:
-            FrameError: they do not describe a fork.
+            FrameError: the arguments do not describe a fork.
         """
         if not {"run", "step"} <= set(told) <= {"run", "step", "changes"}:
             raise FrameError(_("a fork has the arguments run, step and changes"))
@@ -67,7 +67,7 @@ class ForkRequest:
         return cls(natural("run", told["run"]), natural("step", told["step"]), tuple(map(_change, changes)))
 
     def arguments(self) -> dict[str, Any]:
-        """As the command has them."""
+        """The arguments of the command."""
         return {"run": self.run, "step": self.step, "changes": [list(change) for change in self.changes]}
 
 
@@ -76,10 +76,10 @@ STOP: Final = Order("stop")
 
 
 def parse(line: bytes) -> Request:
-    """The request in a frame.
+    """Parse a request.
 
     Raises:
-        FrameError: it is not one; the message says why.
+        FrameError: the frame is not a request; the message gives the reason.
     """
     told = wire.parse(line)
     command = told.pop("command", None)
@@ -101,10 +101,10 @@ def parse(line: bytes) -> Request:
 
 
 def pace(value: object) -> float | None:
-    """Epochs a second, or None.
+    """Validate a pace in epochs per second, or None.
 
     Raises:
-        FrameError: it is neither.
+        FrameError: the value is neither.
     """
     if value is None:
         return None
@@ -115,7 +115,7 @@ def pace(value: object) -> float | None:
 
 
 def natural(name: str, value: object) -> int:
-    """A whole number from 0.
+    """Validate a whole number from 0.
 
     Raises:
         FrameError: it is not one.
@@ -126,7 +126,7 @@ def natural(name: str, value: object) -> int:
 
 
 def finite(name: str, value: object) -> float:
-    """A number from 0 that is finite.
+    """Validate a finite number from 0.
 
     Raises:
         FrameError: it is not one.

@@ -1,4 +1,4 @@
-"""Frames: one JSON object a line, bounded in size, nesting and time, and checked before anything else sees them."""
+"""Parses frames: one JSON object per line, bounded in size, nesting, and time, and validated before use."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import Any, Final, NoReturn
 from bntui.text.language import _
 
 LONGEST_FRAME: Final = 1_000_000
-"""Bytes of a line."""
+"""Maximum length of a line in bytes."""
 FRAME_PATIENCE: Final = 10.0
-"""Seconds that a line may take from its first byte to its end."""
+"""Maximum time from a line's first byte to its end, in seconds."""
 DEEPEST: Final = 8
-"""Lists and objects inside each other."""
+"""Maximum nesting of lists and objects."""
 LONGEST_INTEGER: Final = 18
-"""Digits: the number fits in 64 bits."""
+"""Maximum number of digits, so that the number fits in 64 bits."""
 UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-"""Control characters but tab and newline, and halves of surrogate pairs, which cannot be encoded."""
+"""Control characters except tab and newline, and lone surrogates, which cannot be encoded."""
 
 
 class FrameError(ValueError):
-    """A frame that is refused; the message is a sentence for the sender."""
+    """A frame was refused; the message is a sentence for the sender."""
 
 
 class Lines:
-    """Cuts what arrives into lines, and holds no more than one line that is not complete."""
+    """Splits received bytes into lines, and buffers at most one incomplete line."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._skipping = False
         self._began: float | None = None
-        """When the line that is not complete began."""
+        """Time at which the incomplete line began."""
 
     def add(self, piece: bytes) -> list[bytes | FrameError]:
-        """The lines that this piece completes; one that is too long is refused once, and skipped to its end."""
+        """The lines completed by this piece; a line that is too long is refused once and skipped to its end."""
         found: list[bytes | FrameError] = []
         first, *others = piece.split(b"\n")
         self._extend(first, found)
@@ -60,7 +60,7 @@ class Lines:
 
     @property
     def patience(self) -> float | None:
-        """Seconds that the rest of an incomplete line may still take; None where there is no such line."""
+        """Seconds left for the rest of an incomplete line; None if there is none."""
         return None if self._began is None else max(0.0, self._began + FRAME_PATIENCE - time.monotonic())
 
 
@@ -72,16 +72,16 @@ def parse(
     printable: bool = True,
     finite: bool = True,
 ) -> dict[str, Any]:
-    """The JSON object of a line: UTF-8, integers of 64 bits, shallow.
+    """Parse the JSON object of a line: UTF-8, 64-bit integers, limited nesting.
 
     Args:
-        longest: bytes that it may have.
-        deepest: lists and objects that may be inside each other.
-        printable: control characters are refused.
-        finite: numbers that are not finite are refused.
+        longest: maximum length in bytes.
+        deepest: maximum nesting of lists and objects.
+        printable: refuse control characters.
+        finite: refuse numbers that are not finite.
 
     Raises:
-        FrameError: it is not one.
+        FrameError: the line is not such an object.
     """
     if len(line) > longest:
         raise _too_long(longest)
@@ -107,7 +107,7 @@ def _too_long(longest: int) -> FrameError:
 
 
 def _check(value: object, deepest: int, *, printable: bool) -> None:
-    """Nesting and characters of everything in a frame."""
+    """Check nesting, numbers, and characters of everything in a frame."""
     level = [value]
     for depth in range(deepest + 1):
         deeper: list[object] = []
