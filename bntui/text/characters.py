@@ -1,8 +1,7 @@
-"""Which characters can this terminal show, and what stands for the others?
+"""Determines which characters the terminal can show, and replaces the others.
 
-The locale decides, as everywhere in POSIX.  Each character that it lacks is replaced by ASCII of the same width, so
-that every column stays where it is.  There are two places where that happens: the screen's driver, and the error
-handler of stdout and stderr.
+The locale decides, as usual in POSIX.  A missing character is replaced by ASCII of the same width, so that columns stay
+aligned.  This happens in two places: the screen's driver, and the error handler of stdout and stderr.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from typing import Final, TextIO
 
 UTF8: Final = "utf-8"
 PLAIN: Final = ("C", "POSIX")
-"""Locales whose characters are ASCII."""
+"""Locales with ASCII characters only."""
 _COERCED: Final = ("C.UTF-8", "C.utf8", "UTF-8")
-"""What Python writes into LC_CTYPE of its own accord where the locale is plain (PEP 538)."""
+"""Values that Python itself sets in LC_CTYPE for a plain locale (PEP 538)."""
 _KOREAN: Final = "\ud55c"
-"""One of its syllables."""
+"""A Korean syllable."""
 _HANDLER: Final = "bntui"
 
 _PAIRS: Final = {
@@ -30,17 +29,17 @@ _PAIRS: Final = {
     "▁▂▃▄▅▆▇█▀▔▐▌▍▎▏▊▋▉▕": '_.-=+*%#"-' + "|" * 9, "░▒▓": ".:%",
 }  # fmt: skip
 _DENSITY: Final = (" ", ".", ".", ":", ":", "*", "*", "#", "#")
-"""A braille cell by how many of its dots are set."""
+"""Replacement of a braille cell by the number of its dots."""
 
 
 def charset(environment: Mapping[str, str] = os.environ, stream: TextIO | None = None) -> str:
-    """The terminal's encoding, by the name of its Python codec.
+    """The terminal's encoding, as the name of a Python codec.
 
-    An environment that names no locale counts as UTF-8, as it does for Python: it is a container's or a service's that
-    nobody has set up.  A locale that was set to ``C`` is ASCII.
+    An environment without a locale counts as UTF-8, as in Python: it is typically a container or a service.  A locale
+    explicitly set to ``C`` is ASCII.
 
     Args:
-        stream: where the characters go; what it cannot encode, the terminal cannot show.
+        stream: the output; the terminal cannot show what this stream cannot encode.
     """
     name = next((name for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")
     locale = environment.get(name, "")
@@ -52,7 +51,7 @@ def charset(environment: Mapping[str, str] = os.environ, stream: TextIO | None =
         return "ascii"
     written = _codec((stream.encoding if stream is not None else None) or UTF8)
     named = locale.partition("@")[0].partition(".")[2]
-    if not named:  # "en_US" alone is ISO-8859-1 in POSIX, but Python knows better what the C library makes of it
+    if not named:  # "en_US" alone is ISO-8859-1 in POSIX, but Python knows how the C library interprets it
         return written
     return written if written != UTF8 else _codec(named)
 
@@ -65,7 +64,7 @@ def _codec(name: str) -> str:
 
 
 def speaks(language: str, codec: str | None) -> bool:
-    """True if the letters of a language are in an encoding; a stream without one takes all."""
+    """True if an encoding has the letters of a language; a stream without an encoding accepts all."""
     return language != "ko" or codec is None or _encodable(_KOREAN, codec)
 
 
@@ -78,9 +77,9 @@ def _encodable(text: str, codec: str) -> bool:
 
 
 class Replacements(dict[int, str]):
-    """A table for ``str.translate``: letters that the encoding has stay, all else becomes ASCII of the same width.
+    """A table for ``str.translate`` that keeps the encoding's letters and replaces all else by ASCII of the same width.
 
-    Symbols are replaced even where the encoding has them: in East Asian ones they may take two cells.
+    Symbols are replaced even if the encoding has them, because in East Asian encodings they may take two cells.
     """
 
     def __init__(self, codec: str) -> None:
@@ -95,7 +94,7 @@ class Replacements(dict[int, str]):
 
 
 def replacement(char: str) -> str:
-    """ASCII that takes as many cells as the character does: the most alike, else question marks."""
+    """The most similar ASCII of the same width in cells, or question marks."""
     if char in _TABLE:
         return _TABLE[char]
     number = ord(char)
@@ -118,12 +117,12 @@ _MINUS: Final = {0x2212: "-", 0x2044: "/"}
 
 
 def never_fail(*streams: TextIO) -> None:
-    """From now on a stream writes what its encoding lacks as ASCII, instead of raising UnicodeEncodeError."""
+    """Make streams replace characters that they cannot encode, instead of raising UnicodeEncodeError."""
     codecs.register_error(_HANDLER, _replaced)
     codecs.register_error(f"{_HANDLER}-bytes", _replaced_or_raw)
     for stream in streams:
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:  # not so where a test has put its own
+        if reconfigure is not None:  # missing if a test has replaced the stream
             reconfigure(errors=_HANDLER if stream.isatty() else f"{_HANDLER}-bytes")
 
 
@@ -134,7 +133,7 @@ def _replaced(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def _replaced_or_raw(error: UnicodeError) -> tuple[str | bytes, int]:
-    """The bytes of a file's name that is not valid in the locale go on as they are: a program may read them."""
+    """Like ``_replaced``, but passes on undecodable bytes of a file name unchanged, for programs that read them."""
     if isinstance(error, UnicodeEncodeError) and 0xDC80 <= ord(error.object[error.start]) <= 0xDCFF:
         return bytes([ord(error.object[error.start]) - 0xDC00]), error.start + 1
     return _replaced(error)

@@ -1,8 +1,8 @@
-"""How is a number written so that it keeps its columns and digits from keyframe to keyframe?
+"""Formats numbers so that they keep their columns and digits from keyframe to keyframe.
 
-Every function gives text of a fixed width, right-aligned, with the real minus sign (one cell wide), so that
-a changing value redraws a few cells and never moves its neighbours.  A figure that does not fit is rounded
-or written as a power of ten before it is ever cut, because a cut number is a wrong number.
+Every function returns right-aligned text of fixed width with a real minus sign (one cell wide), so that a changing
+value redraws few cells and never moves its neighbors.  A number that does not fit is rounded or written as a power of
+ten, never truncated, because a truncated number is wrong.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import SupportsFloat
 
 MINUS = "−"
 MANY = 10**10
-"""Whole numbers from here on are written as powers of ten."""
+"""Whole numbers at or above this are written as powers of ten."""
 
 
 def _special(value: float) -> str | None:
@@ -24,17 +24,17 @@ def _special(value: float) -> str | None:
 
 
 def _short_exponent(value: float, digits: int) -> str:
-    """``2.1e-6``: as Python writes it, without the exponent's plus sign and leading zeros."""
+    """``2.1e-6``: Python's format without the exponent's plus sign and leading zeros."""
     mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
     return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
 
 
 def number(x: SupportsFloat, width: int = 6, decimals: int = 3) -> str:
-    """A number in ``width`` cells (6 or more): fixed decimals in everyday sizes, a power of ten beyond them.
+    """A number in ``width`` cells (6 or more): fixed decimals for ordinary magnitudes, otherwise a power of ten.
 
     ``number(2.31) == ' 2.310'``, ``number(-0.5) == '−0.500'``, ``number(2.1e-6) == '2.1e−6'``; zero of either sign is
-    ``' 0.000'``.  Decimals give way to the width (``'123.40'``); what rounds up (9.9996) is rounded first and measured
-    then; a negative number too small even for an exponent (-1e-300) is zero.
+    ``' 0.000'``.  Decimals are dropped to fit the width (``'123.40'``); rounding happens before the width is measured
+    (9.9996); a negative number too small even for an exponent (-1e-300) is zero.
     """
     value = float(x)
     special = _special(value)
@@ -53,26 +53,26 @@ def number(x: SupportsFloat, width: int = 6, decimals: int = 3) -> str:
 
 
 def brief(x: SupportsFloat, decimals: int = 4) -> str:
-    """A number within a sentence, at most 8 or ``decimals + 4`` characters: ``'0.9750'``, ``'9.27e18'``.
+    """A number in a sentence, at most 8 or ``decimals + 4`` characters: ``'0.9750'``, ``'9.27e18'``.
 
-    Commands print it: with a hyphen as minus, as every program reads it.
+    Uses a hyphen as minus, since commands print it and programs read it.
     """
     return number(x, max(decimals + 4, 8), decimals).strip().replace(MINUS, "-")
 
 
 def whole(n: int) -> str:
-    """A whole number within a sentence: ``'1437'``, ``'9.27e18'`` from ten digits on."""
+    """A whole number in a sentence: ``'1437'``, ``'9.27e18'`` with more than ten digits."""
     return str(n) if abs(n) < MANY else _short_exponent(n, 2)
 
 
 def _plain(value: float, places: int) -> str:
-    """Fixed decimals; what rounds to zero has no sign."""
+    """Fixed decimals; a number that rounds to zero has no sign."""
     written = f"{value:.{places}f}"
     return written.lstrip("-") if float(written) == 0 else written.replace("-", MINUS)
 
 
 def percent(x: SupportsFloat) -> str:
-    """A fraction as a percentage in 7 cells: ``percent(0.796) == ' 79.6 %'``; NaN and ∞ keep the column."""
+    """A fraction as a percentage in 7 cells: ``percent(0.796) == ' 79.6 %'``; NaN and ∞ stay aligned."""
     value = float(x) * 100
     special = _special(value)
     if special is not None:
@@ -100,14 +100,14 @@ def scientific(x: SupportsFloat) -> str:
 
 
 def count(n: int) -> str:
-    """A whole number with thousands commas: ``count(1437) == '1,437'``; at most 14 cells: ``'9.27e18'``."""
+    """A whole number with thousands separators: ``count(1437) == '1,437'``; at most 14 cells: ``'9.27e18'``."""
     return f"{n:,}".replace("-", MINUS) if abs(n) < MANY else whole(n)
 
 
 def epoch(x: SupportsFloat) -> str:
-    """Epochs done: ``'12'`` where whole, ``'12.04'`` within an epoch; at most 11 cells, ``'9.27e18'`` from 10⁷ on.
+    """Epochs done: ``'12'`` if whole, ``'12.04'`` within an epoch; at most 11 cells, ``'9.27e18'`` from 10⁷ on.
 
-    A fraction never rounds up to a whole epoch (11.999 is ``'11.99'``): that epoch is not done.
+    A fraction never rounds up to a whole epoch (11.999 is ``'11.99'``), since that epoch is not complete.
     """
     value = float(x)
     special = _special(value)

@@ -1,8 +1,8 @@
-"""Which language does bntui speak?  English stands in the source; what others say stands in a gettext catalogue.
+"""Translates sentences: the source is in English, and gettext catalogs hold the other languages.
 
-``_`` is called where a sentence is shown, never while a module is imported: the language is chosen once the program
-runs.  A constant is marked by ``N_`` and translated where it is used.  Figures are put in afterwards, so that a
-translation can move them: ``_("epoch {epoch} of {epochs}").format(epoch=3, epochs=60)``.
+Call ``_`` when a sentence is shown, never at import time, because the language is chosen when the program runs.  Mark a
+constant with ``N_`` and translate it where it is used.  Insert figures after translation, so that a translation can
+reorder them: ``_("epoch {epoch} of {epochs}").format(epoch=3, epochs=60)``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _catalogue = gettext.NullTranslations()
 
 
 def use(language: str) -> None:
-    """Speak one of ``LANGUAGES`` from now on."""
+    """Set the language to one of ``LANGUAGES``."""
     global _spoken, _catalogue
     _catalogue = gettext.NullTranslations()
     if language != "en":
@@ -34,15 +34,15 @@ def spoken() -> str:
 
 
 def _(text: str) -> str:
-    """A sentence of the source in the language in use; itself where it has no translation."""
+    """Translate a sentence into the language in use; a sentence without translation stays as it is."""
     return _catalogue.gettext(text) if text else text
 
 
 def ngettext(one: str, several: str, count: int) -> str:
-    """The singular or plural of a sentence, as the language has it."""
+    """Translate a sentence with a number, choosing the plural form of the language in use."""
     return _catalogue.ngettext(one, several, count)
 
 
 def N_(text: str) -> str:  # noqa: N802 - the name that translators' tools know
-    """Marks a constant for translation and leaves it as it is."""
+    """Mark a constant for translation and return it unchanged."""
     return text

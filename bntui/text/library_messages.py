@@ -1,6 +1,6 @@
-"""What the system and libraries say when they fail, in the reader's language as far as it is known here.
+"""Translates known error messages of the system and of libraries.
 
-Their sentences are looked up, never guessed: one that another version words differently stays English.
+Messages are looked up, never guessed: a message worded differently in another version stays English.
 """
 
 from __future__ import annotations
@@ -80,13 +80,13 @@ ARCHIVES: Final = (
 
 
 LONGEST: Final = 300
-"""Characters of a foreign message that are repeated: it may quote the file that it complains about."""
+"""Maximum length of a repeated message in characters; it may quote the file that it complains about."""
 
 
 def told(message: str, sentences: Iterable[str] = (*SYSTEM, *SQLITE, *TOML, *CSV, *ARCHIVES)) -> str:
-    """A known sentence in the language in use, with its placeholders filled as they were found; any other as it is.
+    """Translate a known message with the values found in it; return any other unchanged.
 
-    Without control characters, and of bounded length.
+    The result has no control characters and is of bounded length.
     """
     message = shortened(clean(message), LONGEST)
     for sentence in sentences:
@@ -97,7 +97,7 @@ def told(message: str, sentences: Iterable[str] = (*SYSTEM, *SQLITE, *TOML, *CSV
 
 
 def in_toml(error: ValueError, text: str) -> tuple[str, int | None]:
-    """What tomllib found wrong in a text, and the line where it did."""
+    """The translated message of a tomllib error, and its line number."""
     message = str(error)
     place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
     if place is None:
@@ -109,5 +109,5 @@ def in_toml(error: ValueError, text: str) -> tuple[str, int | None]:
 
 
 def reason(error: OSError) -> str:
-    """Why the system refused."""
+    """The translated reason of a system error."""
     return told(error.strerror or str(error))

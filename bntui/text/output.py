@@ -1,4 +1,4 @@
-"""Text that leaves the program: a stranger's made safe for a terminal, a program's as JSON."""
+"""Prepares text for output: sanitizes untrusted text for terminals, and formats JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, TextIO
 
 
 def clean(text: str) -> str:
-    """The text without what a terminal could obey: control and format characters; line breaks become spaces."""
+    """Remove characters that a terminal could interpret (control and format characters); line breaks become spaces."""
     if text.isprintable():
         return text
     return "".join(" " if char in "\t\n" else char for char in text if char in "\t\n" or _harmless(char))
 
 
 def clean_lines(text: str) -> str:
-    """The same, but line breaks stay: for messages of several lines."""
+    """The same, but keep line breaks, for messages of several lines."""
     return "\n".join(map(clean, text.split("\n")))
 
 
 def unarmed(text: str) -> str:
-    """The text without control characters and changes of direction; other format characters, as names have, stay."""
+    """Remove control characters and bidirectional formatting; keep other format characters, which occur in names."""
     return text if text.isprintable() else "".join(filter(_still, text))
 
 
@@ -31,20 +31,20 @@ def _still(char: str) -> bool:
 
 
 def shortened(text: str, longest: int) -> str:
-    """At most ``longest`` characters, with an ellipsis where something was left out."""
+    """Truncate to at most ``longest`` characters, with an ellipsis."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def say(text: object, file: TextIO | None = None) -> None:
-    """Print to stdout, or another stream, what may hold names and words of strangers: cleaned, line by line."""
+    """Print text that may contain untrusted words to stdout or another stream, sanitized line by line."""
     print(clean_lines(str(text)), file=file, flush=True)
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """A value as JSON for stdout: readable letters as they are, control characters and lone surrogates escaped.
+    """A value as JSON for stdout: printable letters unescaped, control characters and lone surrogates escaped.
 
-    A path may hold any byte, so it is escaped rather than cleaned: a program gets back the very name.  All of it is
-    ASCII where stdout cannot write every character.
+    A path may contain any byte, so it is escaped rather than sanitized, and a program can recover the exact name.  All
+    output is ASCII if stdout cannot encode every character.
 
     Raises:
         ValueError: a number is not finite.

@@ -1,4 +1,4 @@
-"""Aligns, wraps and splits text by terminal cells: a Korean syllable takes two."""
+"""Aligns, wraps, and splits text by terminal cells; a Korean syllable takes two."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 
 
 def wrap(sentence: str, cells: int) -> list[str]:
-    """The sentence in lines of at most ``cells`` cells, broken between words, or in a word that is longer."""
+    """Wrap a sentence to lines of at most ``cells`` cells, between words, or within a word that is longer."""
     lines: list[str] = []
     for word in sentence.split():
         if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= cells:
@@ -17,12 +17,12 @@ def wrap(sentence: str, cells: int) -> list[str]:
 
 
 def ljust(words: str, cells: int) -> str:
-    """Like ``str.ljust``, in cells: words with spaces after them, never cut."""
+    """Like ``str.ljust``, in cells."""
     return words + " " * (cells - cell_len(words))
 
 
 def rjust(words: str, cells: int) -> str:
-    """Like ``str.rjust``, in cells: words with spaces before them, never cut."""
+    """Like ``str.rjust``, in cells."""
     return " " * (cells - cell_len(words)) + words
 
 
@@ -32,7 +32,7 @@ def center(words: str, cells: int) -> str:
 
 
 def parted(words: str, cells: int) -> tuple[str, str]:
-    """Words before and after so many cells; of a wide character that stands across, each part gets a space."""
+    """Split text after a number of cells; a wide character across the split becomes a space in each part."""
     at = 0
     for place, char in enumerate(words):
         if at >= cells:
