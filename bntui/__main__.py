@@ -1,4 +1,4 @@
-"""The front door: the gallery at once, or the command line; every error is a sentence and an exit code."""
+"""Starts the gallery or the command line, and reports every error as a sentence with an exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main() -> None:
     """Run ``bntui``; raises SystemExit with the exit code of the error that ended it."""
     never_fail(sys.stdout, sys.stderr)
     try:
-        use(by_locale())  # in which what follows is refused
+        use(by_locale())  # the language of the errors that follow
         arguments, asked = taken(sys.argv[1:])
         use(preferred(asked))
         if not speaks(spoken(), sys.stdout.encoding):
@@ -27,7 +27,7 @@ def main() -> None:
         else:
             from bntui.commands.open_screen import need_terminal, open_screen
 
-            # the command line's own imports would cost a fifth of the time to the first paint
+            # importing the command line would add a fifth to the time to first paint
             need_terminal(_("bntui list lists scenarios and recordings as text"))
             open_screen()
     except KeyboardInterrupt:

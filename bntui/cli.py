@@ -1,4 +1,4 @@
-"""What can be asked on the command line.  Everything heavy is imported where it is needed."""
+"""Parses and runs a command line; heavy modules are imported only where they are needed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 import typer
 
-# in the order in which the help lists their commands
+# in the order of the commands in the help
 from bntui.commands import training, screens, reports  # noqa: F401  # isort: skip
 from bntui.commands.base import app as app
 from bntui.commands.usage import refused
 
 MISUSED: type[Exception] = typer.BadParameter.__mro__[1]
-"""The base of what Typer raises for a command line that it does not understand: click's class, or its own copy."""
+"""Base class of Typer's errors for an invalid command line: click's class, or Typer's own copy of it."""
 
 
 def obey(arguments: Sequence[str]) -> None:
-    """Do what a command line asks for; raises SystemExit with the exit code.
+    """Run a command line; raises SystemExit with the exit code.
 
     Raises:
-        BntuiError: why it cannot be done.
+        BntuiError: the command failed.
     """
     try:
         code = app(list(arguments), prog_name="bntui", standalone_mode=False)

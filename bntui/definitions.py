@@ -1,6 +1,7 @@
-"""What does each recorded figure mean?  The docstrings of :mod:`bntui.keyframe`, where definitions stand once.
+"""Reads the definition of each recorded figure from the docstrings of :mod:`bntui.keyframe`.
 
-Read from the source itself, which lies in every installed package: the program keeps no docstring of a field.
+They are parsed from the source file, which every installed package contains, because Python discards docstrings of
+fields.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bntui.keyframe import MEASURES
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One field of one of the keyframe's dataclasses."""
+    """A field of one of the keyframe's dataclasses."""
 
     owner: str
     """Name of the dataclass."""
@@ -24,17 +25,17 @@ class Definition:
     name: str
     """Its name in ``bntui show --json``, without the layer and the quantity; see :class:`bntui.measures.Measure`."""
     text: str
-    """In English, Markdown, one paragraph: what is translated.  Empty where the field has no docstring."""
+    """In English, one paragraph of Markdown, as it is translated.  Empty if the field has no docstring."""
 
     @property
     def key(self) -> str:
-        """``Keyframe.val_loss``: how a panel names it."""
+        """``Keyframe.val_loss``, as panels refer to it."""
         return f"{self.owner}.{self.field}"
 
 
 @lru_cache(maxsize=1)
 def definitions() -> Mapping[str, Definition]:
-    """Every field of every dataclass of the keyframe, by key, in the order of the source."""
+    """All fields of the keyframe's dataclasses by key, in source order."""
     called = {one.declared.key: one.name for one in MEASURES}
     source = resources.files("bntui").joinpath("keyframe.py").read_text(encoding="utf-8")
     classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
@@ -44,7 +45,7 @@ def definitions() -> Mapping[str, Definition]:
 
 
 def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    """A field's docstring is the string that stands after it."""
+    """Names and docstrings of a class's fields; a field's docstring is the string that follows it."""
     for at, line in enumerate(node.body):
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
             after = node.body[at + 1] if at + 1 < len(node.body) else None

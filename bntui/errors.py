@@ -1,11 +1,11 @@
-"""What can go wrong: one small tree, each error with the exit code it ends the program with.
+"""Defines the error tree, with the exit code of each error.
 
-BntuiError                1   anything that is said to a user as a sentence
-├── UsageError            2   a command line that asks for something impossible
-│   └── NameTakenError    2   a recording of that name exists, and nothing is ever overwritten
-├── ScenarioError         2   a scenario file that is not valid; carries every problem found
-├── DataError             2   a data file that is missing, damaged or of the wrong shape
-├── DeviceError           2   a device that is not there
+BntuiError                1   any error reported to the user as a sentence
+├── UsageError            2   an invalid command line
+│   └── NameTakenError    2   the file exists, and nothing is ever overwritten
+├── ScenarioError         2   an invalid scenario file; holds every problem found
+├── DataError             2   a data file that is missing, damaged, or of the wrong shape
+├── DeviceError           2   a device that is not available
 ├── RecordingError        2   a file that is not a recording, is newer, damaged, or being written
 ├── StorageError          1   a full disk, a read-only folder
 └── TrainerError          1   the trainer process failed or cannot be reached
@@ -20,24 +20,24 @@ from bntui.text.language import _
 
 
 class BntuiError(Exception):
-    """Base of all errors that are shown to a user as a sentence, never as a traceback."""
+    """Base of all errors reported to the user as a sentence, never as a traceback."""
 
     exit_code = 1
 
 
 class UsageError(BntuiError):
-    """The command line asks for something that cannot be."""
+    """The command line is invalid."""
 
     exit_code = 2
 
 
 class NameTakenError(UsageError):
-    """A file of that name exists, and nothing is ever overwritten."""
+    """The file exists, and nothing is ever overwritten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a scenario: where it stands, what was found, what is allowed."""
+    """A problem in a scenario: its place, the value found, what is allowed."""
 
     path: str
     """Key path, such as ``network.norm`` or ``run[1].set.training.lr``; empty for the file as a whole."""
@@ -46,9 +46,9 @@ class Problem:
     file: str = ""
     line: int | None = None
     value: str | None = None
-    """The offending value as it stands in the file, shortened; None where a key is missing."""
+    """The offending value as written in the file, shortened; None if a key is missing."""
     nearest: str | None = None
-    """The nearest allowed spelling, if one is near."""
+    """The closest allowed spelling, if any is close."""
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
@@ -59,12 +59,12 @@ class Problem:
 
 
 def did_you_mean(spelling: str) -> str:
-    """A hint at the nearest spelling, in brackets."""
+    """A hint at the closest spelling, in parentheses."""
     return _("(did you mean {spelling!r}?)").format(spelling=spelling)
 
 
 class ScenarioError(BntuiError):
-    """A scenario that is not valid; ``problems`` holds all of them, in file order."""
+    """The scenario is not valid; ``problems`` holds all problems in file order."""
 
     exit_code = 2
 
@@ -74,25 +74,25 @@ class ScenarioError(BntuiError):
 
 
 class DataError(BntuiError):
-    """A data file that cannot be used: says the file, and row and column where there is one."""
+    """A data file cannot be used; the message names the file, and the row and column if known."""
 
     exit_code = 2
 
 
 class DeviceError(BntuiError):
-    """A device was asked for that this machine does not have."""
+    """The requested device is not available on this machine."""
 
     exit_code = 2
 
 
 class RecordingError(BntuiError):
-    """A file that is not a recording, comes from a newer version, or is damaged."""
+    """The file is not a recording, comes from a newer version, or is damaged."""
 
     exit_code = 2
 
 
 class StorageError(BntuiError):
-    """A recording cannot be written on: full disk, read-only folder."""
+    """A recording cannot be written: the disk is full, or the folder is read-only."""
 
 
 class TrainerError(BntuiError):

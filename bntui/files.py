@@ -1,7 +1,7 @@
-"""Opens a stranger's file: a regular file of bounded size, or a sentence that says why not.
+"""Opens untrusted files: regular files of bounded size only.
 
-Named pipes, devices, sockets and folders are refused by kind, files that are too large by size, before anything is
-read.  Opening never blocks.  A file that grows while it is read ends at the same limit.
+Named pipes, devices, sockets, and folders, and files that are too large, are refused before anything is read.  Opening
+never blocks.  The same limit applies to a file that grows while it is read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KINDS: Final = {
 }
 _FLAGS: Final = (
     os.O_RDONLY
-    | getattr(os, "O_NONBLOCK", 0)  # a pipe that takes the file's place after stat() must not block us
+    | getattr(os, "O_NONBLOCK", 0)  # must not block on a pipe that replaces the file after stat()
     | getattr(os, "O_NOCTTY", 0)
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
@@ -34,9 +34,9 @@ _FLAGS: Final = (
 
 
 class UnfitFileError(OSError):
-    """A path that leads to no regular file, or to one that is too large.
+    """The path is not a regular file, or the file is too large.
 
-    ``strerror`` is a sentence in the language in use, so code that reports an :class:`OSError` reports this too.
+    ``strerror`` is a sentence in the language in use, so code that reports an :class:`OSError` also reports this.
     """
 
 
@@ -44,15 +44,15 @@ def open_regular(path: Path, limit: int) -> io.BufferedReader:
     """Open a regular file of at most ``limit`` bytes for reading.
 
     Raises:
-        UnfitFileError: a pipe, a device, a socket, or a larger file; reading past ``limit`` raises it as well.
+        UnfitFileError: a pipe, a device, a socket, or a larger file; reading past ``limit`` also raises it.
         IsADirectoryError: a folder.
         OSError: missing, a dangling or circular link, no permission.
     """
-    _check_kind(path, _status(path))  # before opening: to open a device can have effects of its own
+    _check_kind(path, _status(path))  # before opening, because opening a device can have side effects
     descriptor = os.open(path, _FLAGS)
     try:
         status = os.fstat(descriptor)
-        _check_kind(path, status)  # what was really opened
+        _check_kind(path, status)  # checks what was actually opened
         if status.st_size > limit:
             raise _too_large(path, limit)
         return io.BufferedReader(_Bounded(descriptor, path, limit))
@@ -62,21 +62,21 @@ def open_regular(path: Path, limit: int) -> io.BufferedReader:
 
 
 def read_regular(path: Path, limit: int) -> bytes:
-    """All bytes of a regular file of at most ``limit`` bytes; raises as :func:`open_regular` does."""
+    """Read a regular file of at most ``limit`` bytes; raises the same errors as :func:`open_regular`."""
     with open_regular(path, limit) as file:
         return file.read()
 
 
 def refuse_kind(path: Path) -> None:
-    """Raise as :func:`open_regular` does where a path leads to no regular file, without opening it.
+    """Raise the same errors as :func:`open_regular` if a path is not a regular file, without opening it.
 
-    For files that SQLite opens by name: closing a descriptor here would release the locks that this process has on it.
+    For files that SQLite opens by name: closing a descriptor here would release this process's locks on the file.
     """
     _check_kind(path, _status(path))
 
 
 def in_bytes(count: int) -> str:
-    """A number of bytes for people: ``4 GB``, ``1.5 MB``, ``312 bytes``; decimal units."""
+    """A number of bytes in readable form: ``4 GB``, ``1.5 MB``, ``312 bytes``; decimal units."""
     for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if count >= unit:
             number = count / unit
@@ -87,7 +87,7 @@ def in_bytes(count: int) -> str:
 def _status(path: Path) -> os.stat_result:
     try:
         return os.stat(path)
-    except ValueError as error:  # a null character in the path
+    except ValueError as error:  # null character in the path
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
 
 
@@ -105,20 +105,20 @@ def _too_large(path: Path, limit: int) -> UnfitFileError:
 
 
 class _Bounded(io.FileIO):
-    """A file that raises where reading goes past the limit: it has grown, or has no size (as in ``/proc``)."""
+    """A file that raises when read past the limit: it has grown, or reports no size (as in ``/proc``)."""
 
     def __init__(self, descriptor: int, path: Path, limit: int) -> None:
         super().__init__(descriptor, "rb")
         self._path, self._limit = path, limit
 
     def readinto(self, buffer: WriteableBuffer, /) -> int | None:
-        """As FileIO's, within the limit."""
+        """Like FileIO's, within the limit."""
         count = super().readinto(buffer)
         self._check()
         return count
 
     def readall(self) -> bytes:
-        """As FileIO's, within the limit; asks for no more than one byte past it."""
+        """Like FileIO's, within the limit; requests at most one byte past it."""
         parts = []
         while part := self.read(min(1 << 20, max(self._limit + 1 - self.tell(), 1))):
             parts.append(part)

@@ -1,4 +1,4 @@
-"""How is a recording gone on with from the command line: resumed, or forked through its live trainer or a new one."""
+"""Resumes or forks a recording from the command line, through its live trainer or a new one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bntui.text.language import _
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A keyframe of a run that a fork begins from."""
+    """The keyframe of a run at which a fork begins."""
 
     run: int
     step: int
@@ -31,11 +31,11 @@ class Place:
 
 
 def place(recording: Path, run: str | None, epoch: float | None, *, first: bool = False) -> Place:
-    """The last keyframe of a run (name or number) at or before an epoch; without one, the last (or the ``first``).
+    """The last keyframe of a run (name or number) at or before an epoch; without an epoch, the last (or ``first``) one.
 
     Raises:
-        UsageError: there is no such run or keyframe.
-        RecordingError: the file is not a recording, or damaged.
+        UsageError: the run or keyframe does not exist.
+        RecordingError: the file is not a recording, or is damaged.
     """
     with closing(recorded(recording)) as reader:
         index = find_run(reader, run)
@@ -48,7 +48,7 @@ def place(recording: Path, run: str | None, epoch: float | None, *, first: bool 
 
 
 def refuse_what_is_over(recording: Path) -> None:
-    """Raises UsageError where there is nothing to go on with."""
+    """Raise UsageError if no run can be resumed."""
     with closing(Reader(recording)) as reader:
         over = [is_over(event.kind for event in reader.events(run.index)) for run in reader.runs]
     if over and all(over) and not is_live(recording):
@@ -56,16 +56,16 @@ def refuse_what_is_over(recording: Path) -> None:
 
 
 def on_own_ground(recording: Path) -> Path:
-    """The recording, or a copy of it where it cannot be written."""
+    """The recording, or a copy of it if it is not writable."""
     return recording if writable(recording) else copied(recording)
 
 
 def resume(recording: Path, *, pace: float | None = None) -> Path:
-    """Start a trainer that goes on with a recording; the recording's path.
+    """Start a trainer that resumes a recording; returns the recording's path.
 
     Raises:
-        TrainerError: why it cannot.
-        UsageError: it has a live trainer already.
+        TrainerError: the trainer failed to resume it.
+        UsageError: it already has a live trainer.
     """
     if is_live(recording):
         raise UsageError(_("{recording} is being trained: bntui attach {recording}").format(recording=recording))
@@ -73,15 +73,15 @@ def resume(recording: Path, *, pace: float | None = None) -> Path:
 
 
 def fork(recording: Path, there: Place, changes: Sequence[tuple[str, object]], *, pace: float | None = None) -> Path:
-    """Begin a new run from a keyframe, through the live trainer or one that is started; the recording's path.
+    """Start a new run from a keyframe, through the live trainer or a new one; returns the recording's path.
 
     Raises:
         ScenarioError: the changes are not valid.
-        UsageError: why the live trainer refuses.
-        TrainerError: why a new one cannot.
+        UsageError: the live trainer refused.
+        TrainerError: the new trainer failed.
     """
     with closing(Reader(recording)) as reader:
-        valid_fork(reader.runs[there.run].config, changes)  # what is wrong is said before anything starts
+        valid_fork(reader.runs[there.run].config, changes)  # reports errors before anything starts
         wanted: Mapping[str, Any] = {"run": there.run, "step": there.step, "changes": list(map(list, changes))}
         trainer = Trainer.connect(recording)
         if trainer is None:
@@ -100,4 +100,4 @@ def fork(recording: Path, there: Place, changes: Sequence[tuple[str, object]], *
                     return recording
     if taken:
         raise TrainerError(lost(recording))
-    return IdleTrainer.start().resume(recording, fork=wanted, pace=pace)  # it was about to end: all runs are over
+    return IdleTrainer.start().resume(recording, fork=wanted, pace=pace)  # the live trainer was ending

@@ -1,4 +1,4 @@
-"""What all commands are made of: the program they belong to, how they explain themselves, what many of them take."""
+"""Defines what all commands share: the Typer application, and common arguments and options."""
 
 from __future__ import annotations
 

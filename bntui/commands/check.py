@@ -1,4 +1,4 @@
-"""Is a scenario valid, and can the data be read that it names?  Without torch or scikit-learn."""
+"""Checks a scenario and the data it names, without torch or scikit-learn."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bntui.text.language import _, ngettext
 
 
 def checked(name: str, *, read: bool) -> Iterator[str]:
-    """Lines about a valid scenario: its runs, its task, and how its data file is read.
+    """Lines that describe a valid scenario: its runs, its task, and how its data file is read.
 
     Args:
         name: a path, or the name of a built-in scenario.
-        read: read the data file, and check that the runs fit what is in it.
+        read: read the data file, and check the runs against its contents.
 
     Raises:
-        UsageError, ScenarioError, DataError: what is wrong.
+        UsageError, ScenarioError, DataError: the scenario or its data is not valid.
     """
     scenario = load(find(name))
     count = len(scenario.runs)
@@ -51,7 +51,7 @@ def _of_data(scenario: Scenario) -> Iterator[str]:
 
 
 def _of_builtin(data: Data) -> str:
-    """Known by name: loading it would import scikit-learn."""
+    """A description of built-in data, without loading it, which would import scikit-learn."""
     count = sample_count(data) or 0
     samples = ngettext("{count} sample", "{count} samples", count).format(count=f"{count:,}")
     return " · ".join((data.source, samples, task_line(task(data) or "", CLASSES.get(data.source, 0))))

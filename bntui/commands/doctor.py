@@ -1,4 +1,4 @@
-"""Is this terminal and this machine fit: what a bug report needs, and what a slow screen explains."""
+"""Reports versions, terminal, folders, and devices for bug reports, and to explain a slow screen."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bntui.text.language import N_, _, spoken
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One line of the report."""
 
     name: str
-    """In English, as in JSON; translated where it is shown."""
+    """In English, as in JSON; translated for display."""
     value: str
     fine: bool
     advice: str = ""
@@ -50,7 +50,7 @@ def _versions() -> list[Finding]:
 
 
 def colours() -> str:
-    """What the terminal says of its colours; SSH does not forward COLORTERM, so 256 is common there."""
+    """The terminal's color depth; SSH does not forward COLORTERM, so 256 is common there."""
     if os.environ.get("NO_COLOR"):
         return _("none (NO_COLOR)")
     if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):

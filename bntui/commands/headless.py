@@ -1,4 +1,4 @@
-"""Training without a screen: a progress bar for people, JSON lines for programs."""
+"""Reports training without a screen: progress bars for people, JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from bntui.text.output import json_text, say
 
 
 class Reporter(Protocol):
-    """Says how training goes on."""
+    """Reports the progress of training."""
 
     def report(self, reader: Reader, status: Status) -> None: ...
 
 
 @dataclass(slots=True)
 class Known:
-    """What a recording held before: that is not told again."""
+    """Contents of a recording that need not be reported again."""
 
     epochs: dict[int, int] = field(default_factory=dict)
-    """Rows of each run."""
+    """Number of rows of each run."""
     events: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, recording: Path) -> Known:
-        """All that there is now."""
+        """Everything recorded so far."""
         with contextlib.closing(Reader(recording)) as reader:
             runs = [run.index for run in reader.runs]
             return cls({n: len(reader.history(n)) for n in runs}, {n: len(reader.events(n)) for n in runs})
@@ -71,7 +71,7 @@ class JsonLines:
 
 
 class ProgressBars:
-    """A bar per run on stderr, with rate, remaining time and losses; events stand above them."""
+    """A progress bar per run on stderr, with rate, remaining time, and losses; events are printed above the bars."""
 
     def __init__(self, progress: Progress, known: Known) -> None:
         self._progress = progress
@@ -107,7 +107,7 @@ class ProgressBars:
 
 @contextlib.contextmanager
 def reporter(known: Known, *, as_json: bool) -> Iterator[Reporter]:
-    """Bars on stderr, or JSON lines on stdout, of what was not known before."""
+    """Progress bars on stderr, or JSON lines on stdout, about everything not yet ``known``."""
     if as_json:
         yield JsonLines(known)
         return
@@ -124,14 +124,14 @@ def reporter(known: Known, *, as_json: bool) -> Iterator[Reporter]:
 
 
 def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Path:
-    """Report until the trainer is done; what is ``known`` is not told again.
+    """Report until the trainer is done, except what is already ``known``.
 
     Returns:
         The recording, which may have been renamed.
 
     Raises:
-        TrainerError: the trainer failed, with what it said last.
-        KeyboardInterrupt: Ctrl+C; a trainer that was started here has been told to stop, and everything is saved.
+        TrainerError: the trainer failed; with its last message.
+        KeyboardInterrupt: Ctrl+C; a trainer started here has been told to stop, and everything is saved.
     """
     trainer = Trainer.connect(recording)
     reader = Reader(recording)
@@ -148,7 +148,7 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Pat
                 reader.refresh()
                 out.report(reader, status)
                 if status.state in OVER:
-                    reader.release()  # the trainer is about to fold the journal in
+                    reader.release()  # the trainer is about to checkpoint the journal
             except KeyboardInterrupt:
                 interrupted = True
                 if last.owner != ME:
@@ -157,7 +157,7 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Pat
                     raise
                 with contextlib.suppress(BntuiError):
                     trainer.send("stop")
-            except BrokenPipeError:  # whoever read our lines has gone
+            except BrokenPipeError:  # the reader of the lines has exited
                 if last.owner == ME:
                     trainer.send("stop")
                 raise
@@ -178,5 +178,5 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Pat
 
 
 def lost(recording: Path) -> str:
-    """What is said of a trainer that ended without a word."""
+    """The message for a trainer that ended without a final status."""
     return _("the trainer of {recording} ended unexpectedly; what it recorded is intact").format(recording=recording)

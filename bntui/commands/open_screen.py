@@ -1,4 +1,4 @@
-"""Opens the screen: it needs a terminal, and an error that ended it is said on the terminal it leaves behind."""
+"""Opens the screen on a terminal, and reports an error that ended it after restoring the terminal."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ADDRESSABLE: Final = re.compile(
     "st$|putty|mintty|cygwin|ms-|mlterm|eterm|dtterm|ansi|rio|warp|zellij|teraterm|konsole|terminator|sun|wsvt|pccon|"
     "cons25|fbterm|jfbterm|bvterm|con80|con132)"
 ).match
-"""Terminals that are known to obey ECMA-48, installed in the terminfo database here or not."""
+"""Terminals known to support ECMA-48, even if they are missing in the terminfo database."""
 
 
 def need_terminal(instead: str) -> None:
-    """Refuse to draw where nobody could see it; ``instead`` says what to do there.  From here on there is a guard.
+    """Check that there is a terminal, and install the guard that restores it; ``instead`` suggests an alternative.
 
     Raises:
-        UsageError: stdin or stdout is not a terminal, or it cannot place its cursor.
+        UsageError: stdin or stdout is not a terminal, or the terminal cannot position its cursor.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(_("the screen needs a terminal: {instead}").format(instead=instead))
@@ -43,7 +43,7 @@ def need_terminal(instead: str) -> None:
 
 
 def can_place_cursor(kind: str) -> bool:
-    """True for a terminal (a value of TERM) that obeys ECMA-48, by its name or by the terminfo database."""
+    """True if a terminal (a value of TERM) supports ECMA-48, by its name or the terminfo database."""
     if ADDRESSABLE(kind):
         return True
     if kind in ("", "dumb", "unknown"):
@@ -55,7 +55,7 @@ def can_place_cursor(kind: str) -> bool:
         return (curses.tigetstr("cup") or b"").startswith(b"\x1b[")
     except (ImportError, OSError, ValueError):
         return False
-    except Exception as error:  # curses.error, whose module may be what is missing
+    except Exception as error:  # curses.error, but the curses module itself may be missing
         if type(error).__name__ == "error":
             return False
         raise
@@ -68,16 +68,16 @@ def open_screen(
     cancel: Callable[[], None] | None = None,
     starting: str = "",
 ) -> None:
-    """The gallery, a recording, or a training that is being started; returns when the user leaves.
+    """Open the gallery, a recording, or a training that is starting; returns when the user quits.
 
     Args:
-        recording: the one to open, or several side by side; without it, and without ``opening``, the gallery.
-        opening: starts a training and gives its recording.
-        cancel: what to do where the user leaves before that.
-        starting: what is being started, for the user.
+        recording: one to open, or several side by side; without it and ``opening``, the gallery opens.
+        opening: starts a training and returns its recording.
+        cancel: called if the user quits before that.
+        starting: name of what is being started, for the user.
 
     Raises:
-        BntuiError: what ended the screen.
+        BntuiError: the error that ended the screen.
     """
     from bntui.viewer.app import LabApp
     from bntui.viewer.terminal.driver import HANG_UP

@@ -1,4 +1,4 @@
-"""Which language does the user want: said on the command line, in the configuration, or by the locale?"""
+"""Determines the user's language from the command line, the configuration file, and the locale."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bntui.text.library_messages import in_toml, reason
 
 OPTION: Final = "--lang"
 VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
-"""Where POSIX says which language a user reads, the strongest first."""
+"""POSIX variables for the language of messages, in order of precedence."""
 
 
 def taken(arguments: Sequence[str]) -> tuple[list[str], str | None]:
-    """The command line without ``--lang``, wherever it stands in it, and what it asked for; the last one counts.
+    """Remove ``--lang`` from anywhere in the command line; returns the rest and the last language given.
 
-    It is looked for before anything else is understood, for the help and the errors of the rest are to be in it.
+    It is extracted before anything else is parsed, so that help and errors appear in that language.
 
     Raises:
-        UsageError: no language follows it.
+        UsageError: no language follows the option.
     """
     rest: list[str] = []
     asked: str | None = None
@@ -43,10 +43,10 @@ def taken(arguments: Sequence[str]) -> tuple[list[str], str | None]:
 
 
 def preferred(asked: str | None = None, environment: Mapping[str, str] = os.environ) -> str:
-    """What was asked for, else the configuration's ``language``, else the locale's, else English.
+    """The language ``asked`` for, else the configuration's ``language``, else the locale's, else English.
 
     Raises:
-        UsageError: a language that is not spoken here, or a configuration that cannot be read.
+        UsageError: the language is not available, or the configuration cannot be read.
     """
     if asked is not None:
         return known(asked, OPTION)
@@ -55,10 +55,10 @@ def preferred(asked: str | None = None, environment: Mapping[str, str] = os.envi
 
 
 def by_locale(environment: Mapping[str, str] = os.environ) -> str:
-    """The language of the locale, English where it is not spoken here.
+    """The language of the locale, or English if that is not available.
 
-    The first variable that is set decides, as everywhere in POSIX; before it comes gettext's ``LANGUAGE``, which may
-    list several and means nothing in the C locale.
+    The first variable that is set decides, as usual in POSIX.  gettext's ``LANGUAGE`` takes precedence; it may list
+    several languages and is ignored in the C locale.
     """
     locale = next((environment[name] for name in VARIABLES if environment.get(name)), "")
     several = environment.get("LANGUAGE", "") if locale not in ("", "C", "POSIX") else ""
@@ -70,8 +70,8 @@ def by_locale(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def configuration_path() -> Path:
-    """The user's configuration: a TOML file with ``language = "ko"``."""
-    if sys.platform == "linux":  # as platformdirs has it, whose imports would cost every command 7 ms
+    """The user's configuration file: TOML, with ``language = "ko"``."""
+    if sys.platform == "linux":  # as in platformdirs, whose import would cost every command 7 ms
         folder = os.environ.get("XDG_CONFIG_HOME", "").strip() or os.path.expanduser("~/.config")
         return Path(folder) / "bntui" / "config.toml"
     from platformdirs import user_config_path
@@ -100,10 +100,10 @@ def _configured() -> str | None:
 
 
 def known(language: object, where: str) -> str:
-    """The language, if it is one that is spoken here.
+    """Check that a language is available, and return it.
 
     Raises:
-        UsageError: it is none; ``where`` says who asked for it.
+        UsageError: it is not available; ``where`` names the setting.
     """
     if language not in LANGUAGES:
         sentence = _("{where} = {language!r}: choose {languages}")

@@ -1,4 +1,4 @@
-"""Commands that open the screen: the gallery, and recordings."""
+"""Implements the commands that open the screen."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def replay(recording: Recording) -> None:
     guard()
     from bntui.recording.recorded import recorded
 
-    recorded(recording).close()  # a file that is none is said before the screen opens
+    recorded(recording).close()  # reports a file that is not a recording before the screen opens
     need_terminal(_("bntui show prints a keyframe as text"))
     open_screen(recording)
 
@@ -64,7 +64,7 @@ def compare(
     guard()
     from bntui.recording.joined import Joined
 
-    Joined(recordings).close()  # what cannot be compared is said before the screen opens
+    Joined(recordings).close()  # reports what cannot be compared before the screen opens
     need_terminal(_("bntui show prints a keyframe as text"))
     open_screen(recordings)
 

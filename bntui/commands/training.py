@@ -1,4 +1,4 @@
-"""Commands that train: a scenario from its start, a recording from where it ends or from a keyframe."""
+"""Implements the commands that train: run, resume, fork, and stop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bntui.link import Status
 
 PATHS = ("data.source", "data.labels")
-"""Keys that name files: on the command line relative to where one stands, in a scenario to its own folder."""
+"""Keys that hold file paths: relative to the current folder on the command line, to its own folder in a scenario."""
 
 
 @command()
@@ -57,7 +57,7 @@ def run(
     overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
     overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
     path = find(scenario)
-    if output is not None and output.exists():  # said at once; the trainer takes the name for good
+    if output is not None and output.exists():  # fails early; the trainer claims the name
         from bntui.recording.draft import name_taken
 
         raise name_taken(output)
@@ -83,7 +83,7 @@ def run(
 
 
 def _from_here(value: object) -> object:
-    """The absolute path of a file that is named from here, there or not; the name of built-in data as it is."""
+    """Resolve a path against the current folder, whether the file exists or not; keep names of built-in data."""
     from bntui.scenario.sources import kind_of
 
     if not isinstance(value, str) or kind_of(value) in (None, "built-in"):
@@ -146,7 +146,7 @@ def fork(
 
 
 def _own(recording: Path) -> Path:
-    """The recording, or a copy of it where it cannot be written."""
+    """The recording, or a copy of it if it is not writable."""
     from bntui.commands.again import on_own_ground
 
     here = on_own_ground(recording)
@@ -156,7 +156,7 @@ def _own(recording: Path) -> Path:
 
 
 def _watch(recording: Path, start: Callable[[], Path], *, without_screen: bool, as_json: bool) -> None:
-    """Follow a training to its end, or look at it."""
+    """Follow a training to its end without a screen, or open the screen."""
     if not without_screen:
         open_screen(start())
         return
@@ -197,7 +197,7 @@ def stop(recording: Recording) -> None:
     refuse_no_file(recording)
     trainer = Trainer.connect(recording)
     if trainer is None:
-        Reader(recording).close()  # says so, if it is no recording
+        Reader(recording).close()  # raises if it is not a recording
         raise UsageError(_("{recording} has no live trainer").format(recording=recording))
     trainer.send("stop")
     last: Status | None = None

@@ -1,7 +1,7 @@
-"""How is the command line explained, and what is said where it was not understood, in the reader's language?
+"""Formats command-line help and errors in the user's language.
 
-Typer's own help page measures letters, not cells, and most of its own words cannot be translated: the page is
-written here.
+Typer's own help page counts characters instead of cells, and most of its words cannot be translated, so this module
+formats the page itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bntui.text.widths import ljust, wrap
 LANGUAGE_VALUES: Final = "|".join(LANGUAGES)
 LANGUAGE_HELP: Final = N_("Language; by default the configuration's, else the locale's.")
 WIDEST: Final = 100
-"""Cells of a line that is still read with ease."""
+"""Maximum width of a line in cells, for readability."""
 
 REFUSALS: Final = (
     N_("Missing argument '{name}'."),
@@ -36,31 +36,31 @@ REFUSALS: Final = (
     N_("Got unexpected extra argument(s) ({words})"),
     N_("Invalid value for '{name}': "),
 )
-"""Typer's sentences, the longer of two that begin alike first."""
+"""Typer's messages; of two with the same beginning, the longer one first."""
 REASONS: Final = (
     N_("Input should be a valid integer, unable to parse string as an integer"),
     N_("Input should be a valid number, unable to parse string as a number"),
     N_("Input should be greater than or equal to {least}"),
 )
-"""What it says of a value."""
+"""Typer's messages about a value."""
 
 
 class Command(TyperCommand):
-    """A command that explains itself by :func:`page`."""
+    """A command whose help is formatted by :func:`page`."""
 
     def get_help(self, ctx: Any) -> str:
         return page(self, ctx)
 
 
 class Group(TyperGroup):
-    """All commands, explained by :func:`page`."""
+    """The group of all commands, with help formatted by :func:`page`."""
 
     def get_help(self, ctx: Any) -> str:
         return page(self, ctx)
 
 
 def page(command: Any, context: Any) -> str:
-    """The help of a command: how it is called, what it does, its arguments, options and commands."""
+    """The help of a command: usage, description, arguments, options, and subcommands."""
     cells = min(shutil.get_terminal_size().columns, WIDEST)
     arguments = [(_name(param), param.help) for param in command.params if param.param_type_name == "argument"]
     options = [(_name(param), param.help) for param in command.params if param.param_type_name == "option"]
@@ -79,7 +79,7 @@ def page(command: Any, context: Any) -> str:
 
 
 def _name(param: Any) -> str:
-    """What is typed: ``SCENARIO``, ``-o, --output FILE``."""
+    """A parameter as typed: ``SCENARIO``, ``-o, --output FILE``."""
     value = param.metavar or ""
     return value if param.param_type_name == "argument" else f"{', '.join(param.opts)} {value}".rstrip()
 
@@ -93,15 +93,15 @@ def _table(rows: Sequence[tuple[str, str | None]], cells: int) -> Iterator[str]:
 
 
 def _indented(text: str | None, indent: int, cells: int) -> list[str]:
-    """A text in the language in use, in lines."""
+    """Translate, wrap, and indent a text."""
     translated = _(text) if text else ""
     return [" " * indent + line for line in wrap(translated, cells - indent)]
 
 
 def refused(message: str, command_path: str) -> UsageError:
-    """What Typer says of a command line that it does not understand, and where to read on."""
+    """A usage error with Typer's translated message and a pointer to the help."""
     more = _("{command} --help says what there is").format(command=command_path)
     invalid = re.fullmatch(r"(Invalid value for '.*?': )(.*)", message, re.DOTALL)
-    if invalid:  # a sentence of its own follows
+    if invalid:  # another message follows
         return UsageError(f"{told(invalid[1], REFUSALS)}{told(invalid[2], REASONS)}\n{more}")
     return UsageError(f"{told(message, REFUSALS)}\n{more}")
