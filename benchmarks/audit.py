@@ -1,13 +1,14 @@
-"""How long does an audit take, against training what it audits?  And how far off is each built-in scenario?
+"""Measures how long an audit takes compared with training, and how far each built-in scenario's figures are from their
+tolerances.
 
     python -m benchmarks.audit [--rounds 5] [--json]
     python -m benchmarks.audit --scenarios [--json]
 
-The first trains three scenarios (dense, convolutional, recurrent) for a few epochs and audits each recording, in
-interleaved rounds; the ratio is of medians.  Exits 1 where an audit takes longer than four times its training.  The
-second trains every built-in scenario at its full length and prints a row of each: keyframes recomputed and only checked
-for consistency, figures compared, the largest relative error with its tolerance and place, and the largest share of a
-tolerance that any error took.  Exits 1 where one is not true.
+The first form trains three scenarios (dense, convolutional, recurrent) for a few epochs and audits each recording, in
+interleaved rounds, and compares the medians.  Exits 1 if an audit takes longer than four times its training.  The
+second trains every built-in scenario at full length and prints a row for each: keyframes recomputed and keyframes only
+checked for consistency, figures compared, the largest relative error with its tolerance and place, and the largest
+ratio of an error to its tolerance.  Exits 1 if an audit fails.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command does; NumPy reads it when it is loaded
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the command; NumPy reads it at import
 
 from benchmarks.report import arguments, verdict
 from bntui.audit.audit import Report, audit
@@ -32,12 +33,12 @@ from bntui.scenario.load import load
 from bntui.trainer.session import Session
 
 TIMED = {"batch-normalization": 10, "convolution": 3, "recurrent": 3}
-"""Scenarios that are timed, with their epochs."""
+"""Timed scenarios, with their number of epochs."""
 LIMIT = 4.0
 
 
 def trained(path: Path, scenario: Path, overrides: Sequence[tuple[str, object]] = ()) -> Path:
-    """A scenario's recording; what lay there before is gone."""
+    """Record a scenario, replacing any existing file."""
     path.unlink(missing_ok=True)
     session = Session.begin(load(scenario, overrides), path)
     while not session.over:
@@ -53,7 +54,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def durations(rounds: int, folder: Path) -> bool:
-    """Seconds of training and of the audit, medians; True where no audit takes too long."""
+    """Print median seconds of training and audit; True if no audit takes too long."""
     fast = True
     for name, epochs in TIMED.items():
         path = folder / f"{name}.bntui"
@@ -61,7 +62,7 @@ def durations(rounds: int, folder: Path) -> bool:
         pairs = [
             (timed(partial(trained, path, find(name), overrides)), timed(partial(audit, path)))
             for _ in range(rounds + 1)
-        ][1:]  # the first warms up
+        ][1:]  # the first is a warm-up
         training, auditing = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(b / a for a, b in pairs)
         full = audit(path).full
@@ -77,7 +78,7 @@ def durations(rounds: int, folder: Path) -> bool:
 
 
 def row(card: Card, folder: Path) -> tuple[Report, dict[str, object]] | None:
-    """One scenario at its full length; None where it needs files that a user brings."""
+    """Train and audit a scenario at full length; None if it needs files provided by the user."""
     try:
         began = time.perf_counter()
         path = trained(folder / f"{card.name}.bntui", card.path)
@@ -102,7 +103,7 @@ def row(card: Card, folder: Path) -> tuple[Report, dict[str, object]] | None:
 
 
 def table(folder: Path, *, as_json: bool) -> bool:
-    """All built-in scenarios; True where all are true."""
+    """Print a row for each built-in scenario; True if all pass."""
     true = True
     if not as_json:
         print("| scenario | keyframes: full, consistency | figures | largest relative error | tolerance | where |"

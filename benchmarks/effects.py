@@ -1,10 +1,10 @@
-"""Is each scenario's effect really there?  Trains them over several seeds and writes what came out.
+"""Tests whether each scenario's effect is real: trains all scenarios with several seeds and writes the results.
 
     python -m benchmarks.effects [SCENARIO …] [--seeds 10] [--jobs N] [--write docs/effects.md]
 
-Every core trains one scenario at a time; what is measured goes to ``build/effects.jsonl`` at once, so that an
-interrupted measurement goes on where it was.  A scenario whose runs change is measured again, one whose texts
-change is not.  Scenarios whose data files are not there are left out, and said to be.
+Each core trains one scenario at a time.  Results are appended to ``build/effects.jsonl`` immediately, so an interrupted
+measurement can be continued.  A scenario is measured again if its runs change, but not if its texts change.  Scenarios
+whose data files are missing are skipped and listed.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ CACHE = Path(__file__).parent.parent / "build" / "effects.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one seed of one scenario gave."""
+    """Result of one seed of a scenario."""
 
     scenario: str
     key: str
-    """Checksum of the runs' configurations: what the figures depend on."""
+    """Checksum of the runs' configurations, on which the figures depend."""
     seed: int
     seconds: float
     figures: dict[str, dict[str, float]]
     """By run and heading."""
     missing: str = ""
-    """Why it could not be trained."""
+    """Why it could not be trained; empty if it was."""
 
 
 def key_of(scenario: Scenario) -> str:
-    """Checksum of what is trained, texts and seed left out."""
+    """Checksum of what is trained, excluding texts and seed."""
     runs = [[run.name, {**run.config.model_dump(mode="json"), "seed": None}] for run in scenario.runs]
     return hashlib.blake2b(json.dumps(runs, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def measure(name: str, seed: int) -> Measurement:
-    """Train all runs of a scenario under one seed and take their figures."""
+    """Train all runs of a scenario with one seed and compute their figures."""
     from bntui.trainer.session import Session
 
-    # evidence is not looked at, and does not change what is learned
+    # evidence is not used here and does not affect training
     key = key_of(load(find(name)))
     scenario = load(find(name), [("seed", seed), ("record.budget", 0)])
     started = time.perf_counter()
@@ -87,7 +87,7 @@ def _known() -> Iterator[Measurement]:
 
 
 def complete(names: Sequence[str], seeds: int, jobs: int) -> dict[str, list[Measurement]]:
-    """All measurements of these scenarios, those that are missing made now."""
+    """All measurements of these scenarios; missing ones are made now."""
     keys = {name: key_of(load(find(name))) for name in names}
     wanted = {(name, seed) for name in names for seed in range(seeds)}
     found: dict[tuple[str, int], Measurement] = {}
@@ -114,7 +114,7 @@ def complete(names: Sequence[str], seeds: int, jobs: int) -> dict[str, list[Meas
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half of its 95 % interval (Student's t) over the seeds that have a value."""
+    """Mean and half-width of its 95 % confidence interval (Student's t) over the seeds that have a value."""
     sample = np.array([value for value in values if math.isfinite(value)])
     if not sample.size:
         return math.nan, math.nan
@@ -135,7 +135,7 @@ def _cell(values: Sequence[float], decimals: int) -> str:
 
 
 def table(title: str, figures: Sequence[Figure], measured: Sequence[Measurement]) -> Iterator[str]:
-    """Lines of one scenario's Markdown: a row per run, the first figure's paired difference from the first run last."""
+    """Markdown of one scenario: a row per run, last the first figure's paired difference from the first run."""
     name = measured[0].scenario
     yield f"## {title}"
     yield ""

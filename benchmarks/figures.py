@@ -1,4 +1,4 @@
-"""What of a scenario's recording says whether its effect is there: one number per run, by pure functions."""
+"""Computes figures that show whether a scenario's effect is present: one number per run, as pure functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAN: Final = math.nan
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One run of a recording."""
+    """A run of a recording."""
 
     info: RunInfo
     history: RunHistory
@@ -26,7 +26,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number of a run: its heading with its unit, how it is taken, and how many decimals say something."""
+    """A figure of a run: its heading with unit, its function, and its number of significant decimals."""
 
     heading: str
     of: Callable[[Trained], float]
@@ -34,18 +34,18 @@ class Figure:
 
 
 def accuracy(run: Trained) -> float:
-    """Validation accuracy at the end of the last epoch, in per cent (R² times 100 in regression)."""
+    """Validation accuracy at the end of the last epoch, in percent (R² times 100 in regression)."""
     return 100 * float(run.history.val_accuracy[-1])
 
 
 def loss(run: Trained) -> float:
-    """Validation loss at the end of the last epoch; NaN where the run diverged."""
+    """Validation loss at the end of the last epoch; NaN if the run diverged."""
     value = float(run.history.val_loss[-1])
     return value if math.isfinite(value) else NAN
 
 
 def kept_loss(run: Trained) -> float:
-    """Validation loss of the weights that are kept: the best epoch's where early stopping restored them."""
+    """Validation loss of the final weights: the best epoch's if early stopping restored them."""
     if any(event.kind == "restored_best" for event in run.events):
         ends = run.history.val_loss[run.history.epoch_end & (run.history.step > 0)]
         return float(ends[int(run.history.best_epoch[-1]) - 1])
@@ -63,12 +63,12 @@ def epochs(run: Trained) -> float:
 
 
 def diverged(run: Trained) -> float:
-    """100 where the loss became NaN or infinite, else 0: the mean over seeds is a share in per cent."""
+    """100 if the loss became NaN or infinite, else 0, so that the mean over seeds is a percentage."""
     return 100.0 * any(event.kind == "diverged" for event in run.events)
 
 
 def epochs_to(share: float) -> Callable[[Trained], float]:
-    """Epochs until the validation accuracy first reaches ``share``; NaN where it never does."""
+    """Epochs until the validation accuracy first reaches ``share``; NaN if it never does."""
 
     def taken(run: Trained) -> float:
         reached = np.flatnonzero((run.history.val_accuracy >= share) & (run.history.step > 0))
@@ -78,19 +78,19 @@ def epochs_to(share: float) -> Callable[[Trained], float]:
 
 
 def first_to_last(run: Trained) -> float:
-    """Decades of the first-to-last gradient ratio in the first keyframe after keyframe 0."""
+    """log10 of the first-to-last gradient ratio in the first keyframe after keyframe 0."""
     norms = run.history.layers[run.history.has_frame][1, :]
     at = COLUMN["weight_gradient_norm"]
     return _decades(norms[0, at] / norms[-1, at] if norms[-1, at] else NAN)
 
 
 def first_gradient(run: Trained) -> float:
-    """Decades of the first layer's weight gradient in keyframe 0: before anything was learned."""
+    """log10 of the norm of the first layer's weight gradient in keyframe 0, before training."""
     return _decades(float(run.history.layer(0, "weight_gradient_norm")[0]))
 
 
 def largest_gradient(layer: int) -> Callable[[Trained], float]:
-    """Decades of the largest weight gradient of a layer in any keyframe."""
+    """log10 of the largest norm of a layer's weight gradient in any keyframe."""
 
     def largest(run: Trained) -> float:
         return _decades(float(np.nanmax(run.history.layer(layer, "weight_gradient_norm"))))
@@ -99,13 +99,13 @@ def largest_gradient(layer: int) -> Callable[[Trained], float]:
 
 
 def shift(run: Trained) -> float:
-    """Decades of ‖G − G′‖₂ of the last hidden layer, mean over all keyframes after keyframe 0."""
+    """log10 of ‖G − G′‖₂ of the last hidden layer, averaged over all keyframes after keyframe 0."""
     course = run.history.layer(len(run.info.layers) - 2, "gradient_shift")
     return _decades(float(np.nanmean(course)))
 
 
 def movement(run: Trained) -> float:
-    """How far the typical unit of the last hidden layer moves from keyframe to keyframe.
+    """Movement of the typical unit of the last hidden layer between keyframes.
 
     Mean absolute change of its input's median, in units of the mean width of its 15-85 percentile band.
     """
@@ -115,12 +115,12 @@ def movement(run: Trained) -> float:
 
 
 def cost(run: Trained) -> float:
-    """Milliseconds per optimizer step, measuring at the epochs' ends included."""
+    """Milliseconds per optimizer step, including the measurements at the ends of epochs."""
     return 1e3 * float(run.history.wall_time[-1] / run.history.step[-1])
 
 
 def final_rate(run: Trained) -> float:
-    """Decades of the learning rate of the last step."""
+    """log10 of the last step's learning rate."""
     return _decades(float(run.history.lr[-1]))
 
 
@@ -160,4 +160,4 @@ FIGURES: Final[Mapping[str, tuple[Figure, ...]]] = {
     "initialization-in-depth": (ACCURACY, RATIO),
     "fashion-mnist": (ACCURACY, LOSS),
 }  # fmt: skip
-"""What is measured of each built-in scenario."""
+"""The figures of each built-in scenario."""

@@ -1,9 +1,9 @@
-"""How long until the gallery is on the screen, against an empty Textual app in the same run?
+"""Measures the time until the gallery is on the screen, compared with an empty Textual app in the same run.
 
     python -m benchmarks.first_paint [--rounds 15] [--json]
 
-Both are started in turn in a real pseudo-terminal of 160x48; the figure is the time from starting the
-process to its text being on the screen.  Exits 1 if the median ratio is above 2.
+Both are started alternately in a pseudo-terminal of 160x48; the figure is the time from process start until its text is
+on the screen.  Exits 1 if the median ratio is above 2.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> int:
                 paint([sys.executable, "-c", EMPTY], "ready to paint", env),
                 paint([sys.executable, "-m", "bntui"], "batch norm", env),
             )
-            if round_:  # the first one warms the disk
+            if round_:  # the first one warms the disk cache
                 empty.append(pair[0])
                 ours.append(pair[1])
     ratio = statistics.median(a / b for a, b in zip(ours, empty, strict=True))

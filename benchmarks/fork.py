@@ -1,11 +1,11 @@
-"""How long is a run of 10,000 epochs as a file, and how fast is any of its keyframes reached again?
+"""Measures the file size of a run of 10,000 epochs, and the time to restore any of its keyframes.
 
     python -m benchmarks.fork [--rounds 40] [--epochs 10000] [--run plain] [--json]
 
-Trains one run of the scenario "batch normalization" (digits, 24 steps an epoch, a keyframe each epoch) with the usual
-budget of evidence.  Then forks at random keyframes, interleaved with the way without evidence: from the initial state
-forward, of which one piece is timed and scaled up.  Exits 1 if the recording is larger than 64 MB of evidence and 12 kB
-a keyframe, or if a keyframe takes 5 seconds.
+Trains one run of the scenario "batch normalization" (digits, 24 steps per epoch, a keyframe per epoch) with the default
+evidence budget.  Then restores random keyframes, interleaved with the method without evidence: forward from the initial
+state, of which one piece is timed and extrapolated.  Exits 1 if the recording is larger than 64 MB of evidence plus
+12 kB per keyframe, or if a keyframe takes 5 seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EVIDENCE = 64e6
 KEYFRAME = 12e3
 SECONDS = 5.0
 PIECE = 20
-"""Epochs that are timed of the way from the start."""
+"""Number of epochs timed when training forward from the start."""
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -39,7 +39,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def alone(name: str, epochs: int) -> Scenario:
-    """One run of the scenario, which has all the evidence for itself."""
+    """The scenario with one run only, which gets the whole evidence budget."""
     overrides = [("training.epochs", epochs + 1), ("record.every", "epoch")]
     scenario = load(find("batch-normalization"), overrides)
     return replace(scenario, runs=tuple(run for run in scenario.runs if run.name == name))

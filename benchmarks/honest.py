@@ -1,11 +1,11 @@
-"""Does the audit accuse an honest recording?  Random scenarios are trained for real and audited.
+"""Audits recordings of random scenarios that were really trained, to find false accusations.
 
     python -m benchmarks.honest --count 2000 [--first 0] [--seed 0] [--jobs 2] [--json]
     python -m benchmarks.honest --case 1234 [--seed 0] [--keep FOLDER]
 
-A case's number and the seed decide everything about it: data, layers, activations, normalization, initialization,
-optimizer, schedule, early stopping, recording budget, where the run is interrupted and resumed, what is forked and
-where.  ``--case`` runs one again and prints what failed.  Exits 1 if any recording was refused.
+A case's number and the seed determine everything: data, layers, activations, normalization, initialization, optimizer,
+schedule, early stopping, recording budget, where the run is interrupted and resumed, and what is forked and where.
+``--case`` repeats one case and prints what failed.  Exits 1 if any recording failed its audit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy and torch are loaded
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy and torch are imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from benchmarks.report import parser, verdict
@@ -50,36 +50,36 @@ TEXT: Final = 'title = "Honest {number}"\nseed = {seed}\n[data]\nsource = "{sour
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One random recording: a scenario, and what happens to it while it is trained."""
+    """A random recording: a scenario, and what happens to it during training."""
 
     number: int
     seed: int
     source: str
     settings: Settings
     interruptions: tuple[int, ...]
-    """Training is interrupted and resumed after so many calls, each time."""
+    """Numbers of calls after which training is interrupted and resumed."""
     killed: bool
-    """An interruption is a kill: nothing is flushed."""
+    """True if an interruption is a kill, without a flush."""
     forks: tuple[Settings, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the audit said of one case."""
+    """The audit's result for one case."""
 
     number: int
     keyframes: int = 0
     refused: str = ""
-    """Why a case could not be trained: it is not counted."""
+    """Why the case could not be trained; such cases are not counted."""
     failures: tuple[str, ...] = ()
     checks: tuple[str, ...] = field(default=())
-    """Names of the checks that failed."""
+    """Names of failed checks."""
     share: float = 0.0
-    """Largest share of a tolerance that an error took."""
+    """Largest ratio of an error to its tolerance."""
 
 
 def layers(rng: random.Random, kind: str) -> list[Settings]:
-    """Layers as tables: dense, convolutional or recurrent, each with settings of its own now and then."""
+    """Random layers as tables: dense, convolutional, or recurrent, sometimes with settings of their own."""
     small = [1, 2, 3, 5, 8, 12, 16, 33]
     if kind == "conv":
         made: list[Settings] = []
@@ -194,7 +194,7 @@ def data(rng: random.Random, source: str) -> Settings:
 
 
 def fork(rng: random.Random, settings: Settings) -> Settings:
-    """What a fork changes: nothing, settings of training, the batch size, the structure."""
+    """Random changes of a fork: nothing, training settings, the batch size, or the structure."""
     choices: list[Settings] = [
         {},
         {"training.lr": rng.choice([1e-3, 0.05])},
@@ -218,7 +218,7 @@ def fork(rng: random.Random, settings: Settings) -> Settings:
 
 
 def small(number: int, seed: int) -> Case:
-    """The case of a number with fewer samples, units, epochs and forks: many of them fit into a test."""
+    """Like :func:`case`, with fewer samples, units, epochs, and forks, so that many fit into a test."""
     made = case(number, seed)
     settings = made.settings | {"data.samples": 24, "training.epochs": 2}
     if "network.hidden" in settings:
@@ -228,7 +228,7 @@ def small(number: int, seed: int) -> Case:
 
 
 def case(number: int, seed: int) -> Case:
-    """The case of a number: always the same."""
+    """The case with this number; deterministic."""
     rng = random.Random(f"{seed}/{number}")
     source = rng.choice(DATA)
     settings = data(rng, source) | network(rng, source) | training(rng, source)
@@ -245,7 +245,7 @@ def trained(what: Case, path: Path) -> None:
     """Train a case to its end.
 
     Raises:
-        BntuiError: its settings do not go together.
+        BntuiError: its settings are not compatible.
     """
     text = TEXT.format(number=what.number, seed=what.seed, source=what.source)
     session = Session.begin(parse(text, file="honest.toml", overrides=list(what.settings.items())), path)
@@ -263,7 +263,7 @@ def trained(what: Case, path: Path) -> None:
                 step = int(rng.choice(list(reader.history(parent).step)))
             try:
                 session.fork(parent, step, list(changes.items()))
-            except BntuiError:  # nothing left to train, or settings that do not go together
+            except BntuiError:  # nothing left to train, or incompatible settings
                 continue
             if what.killed and not session.over:
                 session.epoch(lambda: False)
@@ -316,7 +316,7 @@ def _work(job: tuple[int, int]) -> Verdict:
 
 
 def survey(first: int, count: int, seed: int, jobs: int) -> tuple[list[Verdict], float]:
-    """The verdicts on so many cases, and how many seconds they took."""
+    """The verdicts on a range of cases, and the elapsed seconds."""
     began = time.monotonic()
     numbers = [(number, seed) for number in range(first, first + count)]
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=200) as pool:
@@ -329,7 +329,7 @@ def survey(first: int, count: int, seed: int, jobs: int) -> tuple[list[Verdict],
 
 
 def summary(found: Sequence[Verdict]) -> dict[str, Any]:
-    """How many were trained, how many of those were accused, and by which check."""
+    """Number of trained cases, and of failed ones by check."""
     made = [one for one in found if not one.refused]
     return {
         "recordings": len(made),

@@ -1,9 +1,9 @@
-"""How long from a key press in replay to the last changed byte, at 160x48 with 1,000 keyframes?
+"""Measures the time from a key press in replay to the last changed byte, at 160x48 with 1,000 keyframes.
 
     python -m benchmarks.key_press [--rounds 60] [--json]
 
-Keys are typed into a real pseudo-terminal, one after the other; each has its time and the bytes it sent.
-Exits 1 if the median is above 50 ms.
+Keys are typed into a pseudo-terminal one after the other; each gets a time and the number of bytes sent.  Exits 1 if
+the median is above 50 ms.
 """
 
 from __future__ import annotations

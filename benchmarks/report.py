@@ -1,4 +1,4 @@
-"""What all benchmarks share: their options and how they end."""
+"""Defines the options and exit codes that all benchmarks share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def parser(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
-    """``--rounds N`` and ``--json``, and what a benchmark adds to them."""
+    """A parser with ``--rounds N`` and ``--json``, to which a benchmark adds its own options."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--rounds", type=int, default=rounds)
     made.add_argument("--json", action="store_true")
@@ -15,11 +15,11 @@ def parser(description: str | None, *, rounds: int) -> argparse.ArgumentParser:
 
 
 def arguments(description: str | None, *, rounds: int) -> argparse.Namespace:
-    """``--rounds N`` and ``--json``."""
+    """Parse ``--rounds N`` and ``--json``."""
     return parser(description, rounds=rounds).parse_args()
 
 
 def verdict(fulfilled: bool, promise: str) -> int:
-    """Say on stderr whether the promise is kept; the exit code."""
+    """Report on stderr whether a promise is kept; returns the exit code."""
     print(f"{'kept' if fulfilled else 'BROKEN'}: {promise}", file=sys.stderr)
     return 0 if fulfilled else 1

@@ -1,13 +1,14 @@
-"""How soon is a key answered at the far end of a slow line, and how far is the screen behind the recording?
+"""Measures how quickly keys are answered over a slow line, and how far the screen lags behind the recording.
 
     python -m benchmarks.slow_line [--rates 4 8 25 100] [--rounds 3] [--silent | --serial] [--json]
 
-The program trains in a real pseudo-terminal, first at 10 epochs a second and then unthrottled.  Its bytes reach the far
-screen at so many kB/s, 75 ms each way, through a buffer without bounds.  A key's figure is the time from typing it at
-the far end until its effect is on the far screen.
+The program trains in a pseudo-terminal, first at 10 epochs per second and then unthrottled.  Its bytes reach the remote
+screen at a given rate in kB/s, with 75 ms latency each way, through an unbounded buffer.  A key's figure is the time
+from typing it at the remote end until its effect is on the remote screen.
 
-``--silent``: the terminal answers no query.  ``--serial``: it answers none, and there is no buffer: writes block.
-Exits 1 if a key takes more than 1 s at 8 kB/s or 0.5 s at 25 kB/s and above, or the screen is more than 1 s behind.
+``--silent``: the terminal answers no queries.  ``--serial``: it answers none, and writes block because there is no
+buffer.  Exits 1 if a key takes more than 1 s at 8 kB/s, or 0.5 s at 25 kB/s and above, or if the screen lags by more
+than 1 s.
 """
 
 from __future__ import annotations
@@ -31,22 +32,22 @@ from tests.slow_terminal import SlowTerminal
 
 LATENCY = 0.075
 BEHIND = 1.0
-"""Seconds that the screen may be behind the recording."""
+"""Maximum lag of the screen behind the recording, in seconds."""
 WATCHED = 6.0
-"""Seconds for which that is watched."""
+"""Duration of the lag measurement in seconds."""
 NEVER = 60.0
 
 Seen = Callable[[SlowTerminal], object]
 
 
 def limit(rate: float) -> float:
-    """Seconds within which a key is to be answered; nothing is promised below 8 kB/s."""
+    """Maximum seconds to answer a key; there is no promise below 8 kB/s."""
     return NEVER if rate < 8 else 1.0 if rate < 25 else 0.5
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one line was like."""
+    """Results for one line."""
 
     rate: float
     """kB/s."""
@@ -56,10 +57,10 @@ class Figures:
     median: float
     worst: float
     behind: float
-    """Median of the seconds behind the recording."""
+    """Median lag behind the recording in seconds."""
     most_behind: float
     queued: int
-    """Most bytes that waited to arrive at the far end."""
+    """Maximum number of bytes in transit to the remote end."""
 
     @property
     def kept(self) -> bool:
@@ -67,7 +68,7 @@ class Figures:
 
 
 class Head:
-    """When was which epoch recorded?"""
+    """Remembers when each epoch was recorded."""
 
     def __init__(self, recording: Path) -> None:
         self._times: list[tuple[float, float]] = []
@@ -88,7 +89,7 @@ class Head:
         reader.close()
 
     def behind(self, shown: float) -> float:
-        """For how many seconds has a newer epoch been recorded than the one that is shown?"""
+        """Seconds since an epoch newer than the shown one was recorded."""
         now = time.monotonic()
         newer = next((at for at, epoch in self._times if epoch > shown), now)
         return now - newer
@@ -99,7 +100,7 @@ class Head:
 
 
 def epoch(far: SlowTerminal) -> float:
-    """The epoch in the header; -1 where there is none."""
+    """The epoch in the header; -1 if there is none."""
     found = re.search(r"epoch\s+([\d,.]+)/", far.row(0))
     return float(found[1].replace(",", "")) if found else -1.0
 
@@ -109,7 +110,7 @@ def header(words: str) -> Seen:
 
 
 def helped(far: SlowTerminal) -> bool:
-    """The page of the help is there."""
+    """True if the help page is shown."""
     return any("What it answers" in far.row(y) for y in range(12))
 
 
@@ -122,13 +123,13 @@ def logarithmic(far: SlowTerminal) -> bool:
 
 
 def second(far: SlowTerminal) -> bool:
-    """The second run is the selected one."""
+    """True if the second run is selected."""
     place = far.row(0).find("batch norm   ")
     return place >= 0 and bool(far.screen.buffer[0][place].bold)
 
 
 def keys_of(far: SlowTerminal) -> Iterator[tuple[str, float]]:
-    """Keys while it trains, and how soon their effect was seen."""
+    """Keys pressed during training, with the seconds until their effect was visible."""
 
     def answered(key: str, seen: Seen) -> float:
         pressed = far.press(key)
@@ -159,9 +160,9 @@ def keys_of(far: SlowTerminal) -> Iterator[tuple[str, float]]:
 
 
 def lags(far: SlowTerminal, head: Head) -> list[float]:
-    """Seconds behind the recording, looked at ten times a second.
+    """Lags behind the recording in seconds, sampled ten times per second.
 
-    Where half of a frame has arrived, which a terminal does not draw, there may be no epoch to read.
+    After half a frame, which a terminal would not draw, there may be no epoch to read.
     """
     found, unread = [], 0
     end = time.monotonic() + WATCHED
@@ -178,7 +179,7 @@ def lags(far: SlowTerminal, head: Head) -> list[float]:
 
 
 def measured(rate: float, rounds: int, *, silent: bool, serial: bool) -> Iterator[Figures]:
-    """The figures of one line."""
+    """Measure one line."""
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "slow.bntui"
         command = [sys.executable, "-m", "bntui", "run", "batch-normalization", "--epochs", "200000"]
@@ -198,7 +199,7 @@ def measured(rate: float, rounds: int, *, silent: bool, serial: bool) -> Iterato
                             continue
                 head = Head(recording)
                 behind = lags(far, head)
-                head.close()  # the emulator needs the time
+                head.close()  # frees time for the emulator
                 times: dict[str, list[float]] = {}
                 for _ in range(rounds):
                     for key, took in keys_of(far):

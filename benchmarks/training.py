@@ -1,10 +1,10 @@
-"""How many epochs a second, recorded, against the loop that everyone writes, not recorded, in the same run?
+"""Compares epochs per second with recording to an ordinary training loop without it, in the same run.
 
     python -m benchmarks.training [--rounds 15] [--device cpu] [--json]
 
-Both train the two networks of the scenario "batch normalization" with Adam on the same samples and
-validate after each epoch; theirs uses nn.Sequential, DataLoader and .item() and measures nothing else, ours
-measures and records a keyframe per epoch and run.  Rounds are interleaved.  Exits 1 if ours is slower.
+Both train the two networks of the scenario "batch normalization" with Adam on the same samples and validate after each
+epoch.  The ordinary loop uses nn.Sequential, DataLoader, and .item() and measures nothing else; bntui also measures and
+records a keyframe per epoch and run.  Rounds are interleaved.  Exits 1 if bntui is slower.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bntui.trainer.session import Session
 
 
 def usual_loop(data: DeviceSamples, *, norm: bool) -> Callable[[], None]:
-    """The loop of the tutorials; one call is one epoch with validation."""
+    """The training loop found in tutorials; one call runs one epoch with validation."""
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, units in ((64, 100), (100, 100), (100, 100)):
         layers += [nn.Linear(inputs, units), *([nn.BatchNorm1d(units)] if norm else []), nn.Sigmoid()]
@@ -75,7 +75,7 @@ def main() -> int:
         pairs = [
             (timed(lambda: session.epoch(lambda: False)), timed(lambda: [epoch() for epoch in theirs]))
             for _ in range(options.rounds + 2)
-        ][2:]  # the first two warm up
+        ][2:]  # the first two are warm-ups
         session.close()
     ours, usual = (statistics.median(2 / took for took in column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(b / a for a, b in pairs)

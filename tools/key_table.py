@@ -1,4 +1,4 @@
-"""Writes the README's table of keys from their declaration.
+"""Generates the README's table of keys from their declaration.
 
 python -m tools.key_table
 """
@@ -17,7 +17,7 @@ END: Final = "<!-- end of keys -->\n"
 
 
 def table() -> str:
-    """All keys of the laboratory while it trains, two to a row, as Markdown."""
+    """All keys of the laboratory during training as a Markdown table, two per row."""
     here = replace(EVERYTHING, live=True)
     cells = [f" {' '.join(f'`{key}`' for key in one.shown)} | {one.help(here)} |" for one in useful(here)]
     half = (len(cells) + 1) // 2
@@ -26,7 +26,7 @@ def table() -> str:
 
 
 def with_table(page: str) -> str:
-    """A page with the table between its marks.
+    """Replace the table between the marks of a page.
 
     Raises:
         ValueError: the page has no marks.

@@ -1,4 +1,4 @@
-"""Writes the list of all measures in docs/measures.md from the table of measures.
+"""Generates the list of all measures in docs/measures.md from the table of measures.
 
 python -m tools.list_measures
 """
@@ -24,7 +24,7 @@ PLACES: Final = {
 
 
 def lines() -> Iterator[str]:
-    """The list as a Markdown table; figures that every quantity has are listed once."""
+    """The list as a Markdown table; figures common to all quantities are listed once."""
     yield START
     yield "|---|---|---|---|"
     for name, kept in {_name(one): one.declared.kept for one in MEASURES}.items():
@@ -33,13 +33,13 @@ def lines() -> Iterator[str]:
 
 
 def _name(one: Measure) -> str:
-    """The key path, with brackets for every layer; the figures of all quantities have the same one."""
+    """The key path, with brackets for layers; figures common to all quantities share one path."""
     path = one.json.replace("layers.", "layers[].", 1)
     return re.sub(rf"\b({'|'.join(QUANTITIES)})\.", "{quantity}.", path)
 
 
 def written(page: str) -> str:
-    """The page with its list brought up to date."""
+    """The page with an updated list."""
     before, _start, rest = page.partition(START)
     _old, end, after = rest.partition("\n\n")
     return before + "\n".join(lines()) + end + after

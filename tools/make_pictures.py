@@ -1,10 +1,10 @@
-"""Makes the README's pictures with the program itself: trains a scenario, opens its recording, saves SVGs.
+"""Generates the README's pictures: trains a scenario, opens its recording, and saves the screen as SVG.
 
     python -m tools.make_pictures
 
-The scenarios are built-in ones; in the main screen's dropout and early stopping are switched on, so that every
-panel has something to show; what is seen was really trained.  Blocks and braille are drawn as shapes and words are
-placed one by one, because a browser's fonts would tear the columns of a terminal apart.
+The scenarios are built-in and actually trained; the main screen's enables dropout and early stopping so that every
+panel has something to show.  Blocks and braille are drawn as shapes, and words are positioned one by one, because
+browser fonts would not keep terminal columns aligned.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OVERRIDES = (
     "training.early_stopping.restore_best_weights=true",
 )
 CLOSE = (120, 36)
-"""Size of the pictures of one panel."""
+"""Size of the pictures of single panels."""
 CLOSE_UPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "batch-normalization": {
         "microscope": ("tab", "shift+left", "shift+left", "m"),
@@ -47,18 +47,18 @@ CLOSE_UPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "compare": ("tab", "tab", "tab", "p", "p", "c", "enter"),
     },
 }
-"""Scenario, picture, and the keys that lead to it."""
+"""Scenario, picture, and the keys that open it."""
 FORK = ("vanishing-gradients", "8 hidden layers", "8", "network.norm=batch")
-"""Scenario, run, epoch and change of the fork that is shown."""
+"""Scenario, run, epoch, and change of the fork shown."""
 WIDTH, HEIGHT = 8, 17
-"""Of a cell, in pixels."""
+"""Size of a cell in pixels."""
 LOWER = "▁▂▃▄▅▆▇█"
 DOTS = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
 """Column and row of each bit of a braille character."""
 
 
 def shapes(char: str, x: float, y: float) -> str | None:
-    """A block or braille character as SVG shapes; None for any other."""
+    """A block or braille character as SVG shapes; None for other characters."""
     if char in LOWER:
         tall = HEIGHT * (LOWER.index(char) + 1) / 8
         return f'<path d="M{x} {y + HEIGHT - tall:.2f}h{WIDTH}v{tall:.2f}h-{WIDTH}z"/>'
@@ -75,13 +75,13 @@ def shapes(char: str, x: float, y: float) -> str | None:
 
 
 def pieces(text: str) -> Iterator[tuple[int, str]]:
-    """Words, and single characters that are no letters, each with the cell it begins in and with its accents."""
+    """Words, and single other characters including combining accents, each with its first cell."""
     for match in re.finditer("(?:[!-~][\u0300-\u036f]*)+|[^ ][\u0300-\u036f]*", text):
         yield cell_len(text[: match.start()]), match[0]
 
 
 def svg(strips: Sequence[Strip]) -> str:
-    """The screen as a picture."""
+    """The screen as an SVG picture."""
     wide, tall = max(strip.cell_length for strip in strips) * WIDTH, len(strips) * HEIGHT
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-8 -8 {wide + 16} {tall + 16}" font-size="13.3" '
@@ -116,7 +116,7 @@ async def picture(recording: Path, name: str, size: tuple[int, int], keys: Seque
 
 
 def trained(folder: Path, scenario: str, overrides: Sequence[str] = ()) -> Path:
-    """A recording of a scenario, made by the program as a user runs it."""
+    """Record a scenario by running the program as a user would."""
     recording = folder / f"{scenario}.bntui"
     settings = [part for override in overrides for part in ("--set", override)]
     command = [sys.executable, "-m", "bntui", "run", scenario, "--headless", *settings, "-o", str(recording)]
@@ -125,7 +125,7 @@ def trained(folder: Path, scenario: str, overrides: Sequence[str] = ()) -> Path:
 
 
 def forked(recording: Path) -> None:
-    """A recording that has a fork, too."""
+    """Add a fork to a recording."""
     _, run, epoch, change = FORK
     places = ["--run", run, "--epoch", epoch, "--set", change]
     command = [sys.executable, "-m", "bntui", "fork", str(recording), *places, "--headless"]

@@ -1,8 +1,8 @@
-"""Mutation testing: changes one thing in a module at a time and reports which changes its tests do not notice.
+"""Mutation testing: changes one thing in a module at a time and reports the changes that its tests do not detect.
 
     python -m tools.mutate bntui/insight/drift.py
 
-Each mutant runs in a forked process against the tests of its module.  ``docs/mutation.md`` explains the survivors.
+Each mutant runs in a forked process against its module's tests.  ``docs/mutation.md`` explains the survivors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TESTS: Final = {
     "bntui/scenario/state_shapes.py": "test_fork_plan",
     "bntui/viewer/view_state.py": "test_view_state",
 }
-"""Tests that concern a module."""
+"""The tests of each module."""
 PRELOADED: Final = (
     "hypothesis.extra.numpy", "pydantic", "pytest", "safetensors.numpy", "sklearn.datasets", "textual.app",
     "torch._dynamo", "typer",
@@ -79,7 +79,7 @@ def _mutant(node: ast.expr | ast.stmt, operator: ast.AST, put: Callable[[Any], N
 
 
 def _code(node: ast.AST) -> Iterator[ast.AST]:
-    """Nodes that run, without annotations, decorators and docstrings."""
+    """Nodes that are executed, excluding annotations, decorators, and docstrings."""
     yield node
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_comment"):
@@ -89,7 +89,7 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def survives(path: str, number: int | None, tests: list[str]) -> bool:
-    """Whether the tests pass with a mutant (None: with the module as it is); one that takes too long is killed."""
+    """True if the tests pass with a mutant (None: with the unchanged module); a mutant that times out is killed."""
     child = os.fork()
     if child == 0:
         signal.alarm(LIMIT)
@@ -122,13 +122,13 @@ def _tested(path: str, number: int | None, tests: list[str]) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Reports which changes of a module its tests miss.")
     parser.add_argument("modules", nargs="*", default=list(TESTS))
-    parser.add_argument("--sample", type=int, default=0, help="test so many mutants of each module; 0: all")
+    parser.add_argument("--sample", type=int, default=0, help="number of mutants to test per module; 0: all")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     for name in PRELOADED:
         importlib.import_module(name)
     hypothesis = importlib.import_module("hypothesis")
-    phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]  # a counterexample need not be shrunk
+    phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]  # counterexamples need not be shrunk
     hypothesis.settings.register_profile("mutants", phases=phases, database=None, derandomize=True)
     hypothesis.settings.load_profile("mutants")
     killed = total = 0

@@ -1,14 +1,15 @@
-"""Is every sentence translated?  Collects them from the program, merges them into the catalogues, compiles these.
+"""Collects the program's sentences, merges them into the translation catalogs, compiles these, and reports what is
+missing.
 
     python -m tools.translate [--check] [--apply FILE.json] [--prune]
 
-Sentences are what stands in ``_``, ``ngettext`` and ``N_`` under ``bntui/``, the help of the command line, the
-descriptions of the scenario file's keys, and the definitions of what a keyframe holds: the last three are read from
-the commands, models and docstrings themselves, so that none needs a mark.  What has no translation, a doubtful (fuzzy)
-one or other placeholders is said, and what no longer stands in the source is kept as obsolete until ``--prune`` drops
-it.  ``--apply`` takes translations from a file, by the English sentence (the singular, where there is a plural);
-``--check`` writes nothing and exits 1 if anything is left to do.  Lessons and the texts of scenarios stand in files of
-their own: it only says which are missing or stale.
+Sentences are the arguments of ``_``, ``ngettext``, and ``N_`` under ``bntui/``, the help of the command line, the
+descriptions of the scenario file's keys, and the definitions of a keyframe's figures.  The last three are read from the
+commands, models, and docstrings, so they need no marks.  The tool reports sentences whose translation is missing or
+fuzzy or has other placeholders; sentences that are no longer in the source are kept as obsolete until ``--prune``
+removes them.  ``--apply`` reads translations from a file, keyed by the English sentence (the singular, if there is a
+plural).  ``--check`` writes nothing and exits 1 if anything is left to do.  Lessons and texts of scenarios have their
+own files: for those, it only reports which translations are missing or stale.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ HEADER = "# What bntui says, in another language; python -m tools.translate keep
 
 
 class _Dateless(Catalog):
-    """A catalogue whose head says nothing that changes with every edit."""
+    """A catalog whose header does not change with every edit."""
 
     @property
     def mime_headers(self) -> list[tuple[str, str]]:
@@ -54,12 +55,12 @@ class _Dateless(Catalog):
 
 
 def catalogue_path(language: str) -> Path:
-    """Where a language's sentences lie; compiled, under the same name with ``.mo``."""
+    """Path of a language's catalog; the compiled one has the suffix ``.mo``."""
     return FOLDER / language / "LC_MESSAGES" / f"{DOMAIN}.po"
 
 
 def collected() -> Catalog:
-    """Every sentence of the program, none translated, in the order of the files that say it."""
+    """All sentences of the program, untranslated, in the order of the files."""
     catalogue = Catalog(charset="utf-8")
     for file in sorted((ROOT / "bntui").rglob("*.py")):
         for message in marked(ast.parse(file.read_text(encoding="utf-8"))):
@@ -76,7 +77,7 @@ def collected() -> Catalog:
 
 
 def marked(tree: ast.Module) -> Iterator[str | tuple[str, str]]:
-    """Sentences in the calls of a module, in order; singular and plural together."""
+    """Marked sentences of a module in order; singular and plural together."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         assert isinstance(call.func, ast.Name)
@@ -89,7 +90,7 @@ def marked(tree: ast.Module) -> Iterator[str | tuple[str, str]]:
 
 
 def _descriptions() -> Iterator[str]:
-    """Descriptions of tables and keys, as the JSON Schema holds them."""
+    """Descriptions of tables and keys in the JSON Schema."""
     from bntui.scenario.schema import ScenarioFile
 
     def walk(node: object) -> Iterator[str]:
@@ -105,14 +106,14 @@ def _descriptions() -> Iterator[str]:
 
 
 def _definitions() -> Iterator[str]:
-    """What each recorded figure means, as the keyframe's docstrings say."""
+    """Definitions of recorded figures, from the keyframe's docstrings."""
     from bntui.definitions import definitions
 
     yield from (one.text for one in definitions().values() if one.text)
 
 
 def _helps() -> Iterator[str]:
-    """What ``--help`` says of each command and of its options."""
+    """The ``--help`` texts of all commands and options."""
     from typer.main import get_command
 
     from bntui.cli import app
@@ -124,7 +125,7 @@ def _helps() -> Iterator[str]:
 
 
 def stale_scenarios(language: str) -> dict[str, list[str]]:
-    """What built-in scenarios lack of their texts in a language, by name; ``of`` is the English texts' checksum."""
+    """Missing or stale translations of built-in scenarios, by name; ``of`` is the checksum of the English texts."""
     left: dict[str, list[str]] = {}
     for path in sorted(builtin_folder().glob("*.toml")):
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -145,7 +146,7 @@ def stale_scenarios(language: str) -> dict[str, list[str]]:
 
 
 def merged(found: Catalog, before: Catalog, language: str) -> Catalog:
-    """The sentences that were collected with the translations that there were; the others are obsolete."""
+    """The collected sentences with their existing translations; the remaining old sentences become obsolete."""
     now = _Dateless(language, header_comment=HEADER, charset="utf-8", fuzzy=False)
     known = {**{_key(old): old for old in before.obsolete.values()}, **{_key(old): old for old in before if old.id}}
     for message in found:
@@ -159,7 +160,7 @@ def merged(found: Catalog, before: Catalog, language: str) -> Catalog:
 
 
 def apply(catalogue: Catalog, translations: Mapping[str, str]) -> list[str]:
-    """Put translations in, by their English; the sentences that the program does not have."""
+    """Set translations, keyed by the English sentence; returns the sentences that the program does not have."""
     known = {_key(message): message for message in catalogue if message.id}
     for english, text in translations.items():
         if english in known:
@@ -170,7 +171,7 @@ def apply(catalogue: Catalog, translations: Mapping[str, str]) -> list[str]:
 
 
 def faults(catalogue: Catalog) -> Iterator[str]:
-    """What a catalogue lacks, one line each."""
+    """The faults of a catalog, one line each."""
     for message in catalogue:
         if not message.id:
             continue
@@ -188,7 +189,7 @@ def faults(catalogue: Catalog) -> Iterator[str]:
 
 
 def placeholders(text: str) -> set[str] | None:
-    """Names of the figures that are put into a sentence; None where it has braces of another meaning."""
+    """Names of a sentence's placeholders; None if its braces have another meaning."""
     try:
         return {name.partition(".")[0].partition("[")[0] for _, name, _, _ in string.Formatter().parse(text) if name}
     except ValueError:
@@ -205,7 +206,7 @@ def _texts(message: Message) -> Sequence[str]:
 
 
 def read(language: str) -> Catalog:
-    """A language's catalogue as it lies there; an empty one where there is none."""
+    """Read a language's catalog; an empty one if there is none."""
     path = catalogue_path(language)
     if not path.exists():
         return Catalog(language, charset="utf-8")
@@ -214,14 +215,14 @@ def read(language: str) -> Catalog:
 
 
 def po_bytes(catalogue: Catalog) -> bytes:
-    """The catalogue as a ``.po`` file, without line numbers, which would change with every edit."""
+    """The catalog as a ``.po`` file, without line numbers, which would change with every edit."""
     out = io.BytesIO()
     write_po(out, catalogue, width=120, include_lineno=False)
     return out.getvalue()
 
 
 def mo_bytes(catalogue: Catalog) -> bytes:
-    """The catalogue compiled, as gettext reads it."""
+    """The compiled catalog, as gettext reads it."""
     out = io.BytesIO()
     write_mo(out, catalogue)
     return out.getvalue()
@@ -229,7 +230,7 @@ def mo_bytes(catalogue: Catalog) -> bytes:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Two translators at work do not overwrite each other."""
+    """Lock the catalog, so that concurrent translators do not overwrite each other's work."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -250,7 +251,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything is left to do")
     parser.add_argument("--apply", type=Path, metavar="FILE.json", help="English sentences and their translations")
     parser.add_argument("--language", choices=LANGUAGES[1:], default=LANGUAGES[1], help="of --apply")
-    parser.add_argument("--prune", action="store_true", help="drop what no longer stands in the source")
+    parser.add_argument("--prune", action="store_true", help="remove sentences that are no longer in the source")
     options = parser.parse_args()
     found, left = collected(), []
     for language in LANGUAGES[1:]:
