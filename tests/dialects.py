@@ -1,4 +1,4 @@
-"""Tables of text in the dialects that people have, each with its right values.
+"""Defines tables of text in common dialects, each with its expected values.
 
 Every dialect holds the same eight samples of two features, so that only the writing differs: ``FEATURES``, and either
 the words of ``WORDS`` or the numbers of ``NUMBERS`` as a target.

@@ -1,4 +1,4 @@
-"""Views whose figures are as extreme as a float can be: huge, subnormal, constant, mixed with NaN and infinity.
+"""Builds views with extreme float values: huge, subnormal, constant, and mixed with NaN and infinity.
 
     python -m tests.extremes panels|microscope FIRST COUNT
 

@@ -1,4 +1,4 @@
-"""Views made of known numbers, for tests of panels: no trainer, no file."""
+"""Builds views of known numbers for panel tests, without a trainer or a file."""
 
 from __future__ import annotations
 

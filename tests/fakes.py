@@ -1,4 +1,4 @@
-"""A recording and a trainer made of known numbers, for tests of the screen: no file, no process."""
+"""Provides a fake recording and trainer with known numbers for screen tests, without files or processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes a recording as its enemies would: bytes that rot, figures that are edited with their digests made anew."""
+"""Tampers with a recording: corrupts bytes, or edits figures and recomputes their digests."""
 
 from __future__ import annotations
 

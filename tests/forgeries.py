@@ -1,4 +1,4 @@
-"""What a forger can do to a recording, digests made anew: every column and every field of every table.
+"""Lists forgeries with recomputed digests: every column and every field of every table.
 
 Each forgery is found, or stands in the table of ``docs/audit.md`` that says what no reader of the file can refute.
 """

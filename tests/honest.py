@@ -1,4 +1,4 @@
-"""Honest recordings of every kind: how a run can begin, be stopped, killed, gone on with, forked, and end.
+"""Records honest runs of every kind: how a run can begin, be stopped, killed, resumed, forked, and end.
 
 Each maker writes one recording to a path, with the real trainer.  No check of the audit may fail on any of them.
 """

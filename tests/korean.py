@@ -1,4 +1,4 @@
-"""What tests of the languages share."""
+"""Provides helpers for language tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are two keyframes the same, bit for bit?  What the tests of resumed and forked runs ask."""
+"""Compares two keyframes bit for bit, for tests of resumed and forked runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program behind a slow line: a pseudo-terminal whose bytes reach an emulated screen late, and its keys the program.
+"""Runs a program behind a slow line: a pseudo-terminal with delayed output to an emulated screen, and delayed keys.
 
 Between the two ends lies a buffer without bounds, like those of sshd and of the network: the program never blocks, and
 nothing tells it that its bytes wait, except the far terminal's own answers.

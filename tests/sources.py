@@ -1,4 +1,4 @@
-"""The program's own source, searched for second copies of what is declared once."""
+"""Searches the program's source for second copies of declared facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real pseudo-terminal with a program in it: type keys, read the screen, count the bytes."""
+"""Runs a program in a real pseudo-terminal: types keys, reads the screen, counts the bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resume and fork as processes: through the live trainer or one that is started, in a copy where need be."""
+"""Tests resume and fork as processes: through the live trainer or a new one, in a copy if necessary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the laboratory do what its keys say, live and in replay, and does it survive what can go wrong?"""
+"""Tests the laboratory's keys, live and in replay, and its handling of failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""bntui audit on whole recordings: what is built in is true, nothing can be built that it does not know."""
+"""Tests ``bntui audit`` on whole recordings: built-in scenarios pass, and it knows everything that can be built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each forgery is found, or ``docs/audit.md`` says why no reader of the file can refute it."""
+"""Tests that each forgery is detected, or that ``docs/audit.md`` explains why no reader of the file can detect it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was changed in a recording is found, and said where it stands: bytes that rot, figures that were edited."""
+"""Tests that changes in a recording are detected and located: corrupted bytes and edited figures."""
 
 from __future__ import annotations
 

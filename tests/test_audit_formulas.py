@@ -1,4 +1,4 @@
-"""The audit's formulas against PyTorch: networks of every kind, autograd, optimizers' rules, float32's rounding."""
+"""Tests the audit's formulas against PyTorch: networks of every kind, autograd, optimizers, float32 rounding."""
 
 from __future__ import annotations
 

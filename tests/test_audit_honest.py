@@ -1,4 +1,4 @@
-"""The audit accuses nobody who is honest: every way in which a recording can come about."""
+"""Tests that the audit accepts honest recordings, however they were made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A value that float32 may have lost to overflow may be NaN: no bounded function makes a known one of it."""
+"""Tests that values which float32 may have lost to overflow stay unknown through bounded functions."""
 
 from __future__ import annotations
 

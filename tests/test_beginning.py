@@ -1,4 +1,4 @@
-"""The first moments of a recording: a trainer that is killed in them leaves no file that is empty or damaged."""
+"""Tests that a trainer killed while it creates a recording leaves no empty or damaged file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stranger's recording: every value is checked where it is read, and one bad file breaks no list."""
+"""Tests untrusted recordings: every value is validated when it is read, and one bad file does not break a list."""
 
 from __future__ import annotations
 

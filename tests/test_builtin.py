@@ -1,4 +1,4 @@
-"""What comes with the program: scenarios train and draw, panels are explained, commands are documented."""
+"""Tests what ships with the program: scenarios train and draw, panels are explained, commands are documented."""
 
 from __future__ import annotations
 

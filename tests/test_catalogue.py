@@ -1,4 +1,4 @@
-"""Is everything that a user reads in the catalogue, and is the catalogue complete?"""
+"""Tests that everything a user reads is in the catalog, and that the catalog is complete."""
 
 from __future__ import annotations
 

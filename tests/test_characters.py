@@ -1,4 +1,4 @@
-"""Terminals and pipes that are not UTF-8 get ASCII of the same width, and no command fails for a character."""
+"""Tests terminals and pipes that are not UTF-8: output is ASCII of the same width, and no command fails."""
 
 from __future__ import annotations
 

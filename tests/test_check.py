@@ -1,4 +1,4 @@
-"""Does ``bntui check`` read the data that ``run`` would read, and do recordings keep what was inferred?"""
+"""Tests that ``bntui check`` reads the same data as ``run``, and that recordings keep what was inferred."""
 
 from __future__ import annotations
 

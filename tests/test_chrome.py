@@ -1,4 +1,4 @@
-"""Do the rows around the panels say the right thing at every width, and does the layout fill the screen?"""
+"""Tests the rows around the panels at every width, and that the layout fills the screen."""
 
 from __future__ import annotations
 

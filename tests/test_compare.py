@@ -1,4 +1,4 @@
-"""Are the differences of two keyframes what NumPy says, and is 'bit for bit equal' said of nothing else?"""
+"""Tests the differences between two keyframes against NumPy, and that only equal bits are called equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One cursor over runs with other batch sizes: by epoch all have seen as much, by step all were updated as often."""
+"""Tests one cursor over runs with different batch sizes, by epoch and by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures, charts and the curves panel: widths, limits, ticks, down-sampling, the cursor's column."""
+"""Tests figures, charts, and the curves panel: widths, limits, ticks, down-sampling, the cursor's column."""
 
 from __future__ import annotations
 

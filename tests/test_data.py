@@ -1,4 +1,4 @@
-"""Do data, split and scaling agree with scikit-learn, with formulas by hand, and with files written byte by byte?"""
+"""Tests data, splits, and scaling against scikit-learn, formulas, and files written byte by byte."""
 
 from __future__ import annotations
 

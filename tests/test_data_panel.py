@@ -1,4 +1,4 @@
-"""The data panel: scaled figures against scikit-learn, boundary and curve against the network by hand, every cell."""
+"""Tests the data panel: scaled figures against scikit-learn, boundary and curve against the network in NumPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gradient that is dead is told with its step and layer; one that is 0 by chance, or has nothing to ask, is not."""
+"""Tests that dead gradients are reported with step and layer, and that gradients that are 0 by chance are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every fact is declared once: what depends on it follows the declaration, and no second list of it stands anywhere."""
+"""Tests that every fact is declared once: dependents follow the declaration, and there is no second list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys and panels are declared once: screen, help and README follow the declaration."""
+"""Tests that keys and panels are declared once, and that screen, help, and README follow the declaration."""
 
 from __future__ import annotations
 

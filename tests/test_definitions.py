@@ -1,4 +1,4 @@
-"""Do definitions stand once: complete in the keyframe's docstrings, quoted by the help, repeated nowhere?"""
+"""Tests that definitions are complete in the keyframe's docstrings, quoted by the help, and not repeated elsewhere."""
 
 from __future__ import annotations
 

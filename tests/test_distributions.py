@@ -1,4 +1,4 @@
-"""Heat maps of histograms: no value is lost in re-binning, what is read is what was recorded, and where it is drawn."""
+"""Tests heat maps of histograms: re-binning loses no value, and recorded values are drawn in the right place."""
 
 from __future__ import annotations
 

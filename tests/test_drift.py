@@ -1,4 +1,4 @@
-"""The drift panel: percentiles at the right cells, what enters the activation, figures held to formulas by hand."""
+"""Tests the drift panel: percentiles in the right cells, the activation's input, figures against formulas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dropout panel as text: the mask read back from its characters, kept fraction, evaluation mode."""
+"""Tests the dropout panel as text: the mask read back from its characters, kept fraction, evaluation mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Early stopping against Keras' callback, written out from its definition, on any sequence of values."""
+"""Tests early stopping against Keras' callback, written out from its definition, on arbitrary sequences."""
 
 from __future__ import annotations
 

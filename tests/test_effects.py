@@ -1,4 +1,4 @@
-"""The figures that say whether a scenario's effect is there, held to NumPy and scipy on known histories."""
+"""Tests the figures that measure a scenario's effect against NumPy and SciPy on known histories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence thinning: what is kept at each stride, what is never dropped, and resuming where a writer left."""
+"""Tests evidence thinning: what is kept at each stride, what is never dropped, and resuming a writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The viewer survives every figure: all panels and the microscope, of extreme values, in little memory."""
+"""Tests all panels and the microscope with extreme values, within limited memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are forks of forks drawn as the tree that they are, walked in its order, and told with what became of them?"""
+"""Tests the run tree: forks of forks, walking in tree order, and what became of each run."""
 
 from __future__ import annotations
 

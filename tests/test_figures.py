@@ -1,4 +1,4 @@
-"""Numbers fit their columns, whatever they are, and say what they are."""
+"""Tests that formatted numbers fit their columns and keep their value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strangers' files: regular files of bounded size, everything else refused by kind, at once."""
+"""Tests opening untrusted files: regular files of bounded size only, everything else is refused by kind at once."""
 
 from __future__ import annotations
 

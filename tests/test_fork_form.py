@@ -1,4 +1,4 @@
-"""Does the form offer what a fork may change, read what is typed as --set does, and say truly what would be kept?"""
+"""Tests the fork form: what it offers, that it parses input like --set, and its preview of what is kept."""
 
 from __future__ import annotations
 

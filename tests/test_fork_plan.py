@@ -1,4 +1,4 @@
-"""The fork plan: its decisions, its names and shapes against PyTorch's, and what the trainer really keeps."""
+"""Tests the fork plan: its decisions, its names and shapes against PyTorch, and what the trainer actually keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a fork asked for from any keyframe, through a live trainer or one that is woken, and does it come alive?"""
+"""Tests forking on the screen from any keyframe, through a live trainer or one that is started for it."""
 
 from __future__ import annotations
 

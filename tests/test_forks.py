@@ -1,4 +1,4 @@
-"""What a fork takes over in the corners: ends of runs, chains of forks, schedules, budgets; and what is refused."""
+"""Tests corner cases of forks: ends of runs, chains of forks, schedules, budgets, and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short part of the fuzzer of data files; ``python -m tests.fuzz data --count 20000`` is the long one."""
+"""Runs the data file fuzzer briefly; ``python -m tests.fuzz data --count 20000`` runs it at length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short run of the fuzzer of recordings; what it found is told case by case in ``test_boundary``."""
+"""Runs the recording fuzzer briefly; ``test_boundary`` has a test for each case that it found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short part of the fuzzer of scenarios, and what it found; ``python -m tests.fuzz scenario`` is the long one."""
+"""Runs the scenario fuzzer briefly and tests what it found; ``python -m tests.fuzz scenario`` runs it at length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A part of the socket's fuzzer, and every frame that ever ended a trainer or one of its threads."""
+"""Runs the socket fuzzer briefly, and tests every frame that ever ended a trainer or one of its threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the gallery show what there is, and open it without ever standing still?"""
+"""Tests that the gallery lists and opens scenarios and recordings without ever blocking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gradients panel as text: bars on a log axis, ratio, verdict, course."""
+"""Tests the gradients panel as text: bars on a log axis, ratio, verdict, history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever ends the viewer, the terminal is as it was before: in real pseudo-terminals, by their modes and settings."""
+"""Tests that the terminal's modes and settings are restored however the viewer ends, in real pseudo-terminals."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The audit accuses no honest recording: 200 of the random ones that ``python -m benchmarks.honest`` makes, and those
-that an earlier version accused."""
+"""Tests that the audit accepts 200 random recordings of ``python -m benchmarks.honest``, and those that an earlier
+version falsely accused.
+"""
 
 from __future__ import annotations
 

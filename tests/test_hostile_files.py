@@ -1,4 +1,4 @@
-"""Files that are none, never end, or grow when they are unpacked: refused by kind and size before they are read."""
+"""Tests that files that are not regular, never end, or expand when unpacked are refused before they are read."""
 
 from __future__ import annotations
 

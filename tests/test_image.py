@@ -1,4 +1,4 @@
-"""Is only sent what does not stand on the terminal yet, and does the terminal show what it should?"""
+"""Tests that only changed cells are sent to the terminal, and that it then shows the right screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each command loads: the viewer and the light commands never torch, the trainer never Textual."""
+"""Tests what each command imports: the viewer and light commands never torch, the trainer never Textual."""
 
 from __future__ import annotations
 

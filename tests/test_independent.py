@@ -1,4 +1,4 @@
-"""Every figure that ``bntui show --json`` prints, against a training loop written without the trainer.
+"""Tests every figure that ``bntui show --json`` prints against a training loop written without the trainer.
 
 Plain PyTorch modules, optimizers and autograd, NumPy and scikit-learn; of the recording only what cannot be computed
 is taken: samples, split, initial weights, order of samples and dropout masks.  The loop then runs by itself.

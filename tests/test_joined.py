@@ -1,4 +1,4 @@
-"""Several recordings as one: numbers that stay put, everything else as each file's own reader gives it."""
+"""Tests several recordings read as one: run numbers are stable, everything else equals each file's own reader."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The jury: prices of the rules' stops, where their parameters come from, runs that ended by themselves, forks; the
-panel's marks on the curve and its table at every size; the command."""
+"""Tests the jury: costs of stops, origin of parameters, runs that ended by themselves, forks, the panel at every size,
+and the command.
+"""
 
 from __future__ import annotations
 

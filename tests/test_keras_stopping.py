@@ -1,4 +1,4 @@
-"""Early stopping of the trainer against what Keras documents of its callback, on any sequence of finite values.
+"""Tests the trainer's early stopping against Keras' documented callback, on arbitrary finite sequences.
 
 The oracle knows no loop over a state: it finds all epochs that improve on those before them, then those that reset the
 counter, and from these two lists where training ends and whose weights are kept.

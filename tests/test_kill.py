@@ -1,5 +1,6 @@
-"""A trainer that is killed at any moment loses no keyframe that was committed and no command that was accepted; gone
-on with, the run is the one that was never killed."""
+"""Tests that a trainer killed at any moment loses no committed keyframe and no accepted command, and that the resumed
+run equals one that was never killed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does everything on the screen speak Korean, in cells: nothing cut in half, out of its column, or left in English?"""
+"""Tests the screen in Korean: no character is cut in half or misaligned, and nothing is left in English."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is everything that is refused said in Korean, with its place: scenarios, data files, recordings?"""
+"""Tests that refusals of scenarios, data files, and recordings are in Korean and name the place."""
 
 from __future__ import annotations
 

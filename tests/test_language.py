@@ -1,4 +1,4 @@
-"""Which language is spoken, and is the command line in it, and the trainer?"""
+"""Tests the choice of language, on the command line and in the trainer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers panel as text: sizes, figures, histograms on a common axis, what is wrong."""
+"""Tests the layers panel as text: sizes, figures, histograms on a common axis, warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are answers told from keys, however they are cut?"""
+"""Tests that terminal answers are distinguished from keys, however the input is split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the state machine of the laboratory do what is due, whatever happens in whatever order?"""
+"""Tests that the laboratory's state machine does what is due for any sequence of events."""
 
 from __future__ import annotations
 

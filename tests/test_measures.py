@@ -1,4 +1,4 @@
-"""The table of measures: whatever a keyframe holds is kept, read back, and shown as JSON under a name that stays."""
+"""Tests the table of measures: everything in a keyframe is stored, read back, and shown as JSON under a stable name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the microscope's figures agree with NumPy by hand, and with PyTorch's own functions, for every normalization?"""
+"""Tests the microscope's figures against NumPy and PyTorch for every normalization."""
 
 from __future__ import annotations
 

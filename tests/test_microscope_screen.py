@@ -1,4 +1,4 @@
-"""Is the microscope's screen whole at every size, and do its keys do what they say?"""
+"""Tests the microscope's screen at every size, and its keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures that early stopping names: when they are measured, what a baseline does, and why a run ended."""
+"""Tests the figures that early stopping monitors: when they are measured, baselines, and why a run ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording that is moved or deleted while it is trained, runtime folders that vanish, and logins that differ."""
+"""Tests recordings moved or deleted during training, runtime folders that disappear, and logins that differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks and steps against PyTorch's own modules, losses and optimizers in a loop written out."""
+"""Tests networks and steps against PyTorch's modules, losses, and optimizers in an explicit loop."""
 
 from __future__ import annotations
 

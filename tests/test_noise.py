@@ -1,4 +1,4 @@
-"""Noise after batch normalization against the bounds of Santurkar et al. (2018), and what it must leave alone."""
+"""Tests noise after batch normalization against the bounds of Santurkar et al. (2018), and what it must not affect."""
 
 from __future__ import annotations
 

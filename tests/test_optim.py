@@ -1,4 +1,4 @@
-"""Learning rates against PyTorch's own schedulers."""
+"""Tests learning rates against PyTorch's schedulers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the model of the line keep its queue short, whatever the line is like?  On a simulated line and clock."""
+"""Tests that the model of the line keeps its queue short on any line, with a simulated line and clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One contract for all panels: every size, every state, exactly the room they were given, and never an error."""
+"""Tests the contract of all panels: every size and state, exactly the given area, never an error."""
 
 from __future__ import annotations
 

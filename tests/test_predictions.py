@@ -1,4 +1,4 @@
-"""Predictions on a grid against the network written out in NumPy, and what recording them must leave alone."""
+"""Tests predictions on a grid against the network in NumPy, and what recording them must not affect."""
 
 from __future__ import annotations
 

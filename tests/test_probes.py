@@ -1,4 +1,4 @@
-"""Figures of a keyframe against NumPy's own functions and the definitions written out."""
+"""Tests a keyframe's figures against NumPy and their written-out definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trainer as a process of its own: commands over its socket, and the command line around it."""
+"""Tests the trainer as a separate process: commands over its socket, and the command line around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Recordings: write then read gives the same, in another process too; damage and foreign files are named."""
+"""Tests that recordings read back what was written, in another process too, and that damage and foreign files are
+named.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recurrent layers against PyTorch's RNN, GRU and LSTM, their normalization against the papers' formulas by hand."""
+"""Tests recurrent layers against PyTorch's RNN, GRU, and LSTM, and their normalization against the papers' formulas."""
 
 from __future__ import annotations
 

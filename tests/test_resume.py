@@ -1,5 +1,6 @@
-"""A run that was interrupted anywhere and gone on with is the uninterrupted one; a fork with nothing changed is its
-parent.  Over random networks, optimizers, schedules and places."""
+"""Tests that a run interrupted anywhere and resumed equals the uninterrupted one, and that a fork without changes
+equals its parent, over random networks, optimizers, schedules, and places.
+"""
 
 from __future__ import annotations
 

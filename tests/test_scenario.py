@@ -1,4 +1,4 @@
-"""Are scenarios read as they are written, and is everything wrong in them named, placed and explained?"""
+"""Tests that scenarios are read as written, and that every problem is named, located, and explained."""
 
 from __future__ import annotations
 

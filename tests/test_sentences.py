@@ -1,4 +1,4 @@
-"""What happened to a run is recorded in English, and told in the language of who reads it."""
+"""Tests that events are recorded in English and shown in the reader's language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples as sequences and raw values times a factor: from the scenario into the network and the recording."""
+"""Tests samples as sequences and scaled raw values, from the scenario into the network and the recording."""
 
 from __future__ import annotations
 

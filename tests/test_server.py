@@ -1,4 +1,5 @@
-"""The trainer's socket and whoever is at the other end of it: silent, slow, wild, too many, or not a trainer at all."""
+"""Tests the trainer's socket with clients that are silent, slow, erratic, or too many, and with servers of other kinds.
+"""
 
 from __future__ import annotations
 

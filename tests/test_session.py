@@ -1,4 +1,4 @@
-"""Whole sessions on real data, in this process: what a run does from its first keyframe to its last."""
+"""Tests whole sessions on real data, in this process, from a run's first keyframe to its last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shift of a layer's gradient against backpropagation by hand and against PyTorch's own modules."""
+"""Tests gradient shift against explicit backpropagation and PyTorch's modules."""
 
 from __future__ import annotations
 

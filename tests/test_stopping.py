@@ -1,4 +1,4 @@
-"""The early-stopping panel: the gauge's counts, what is shown of the past, and why a run stopped."""
+"""Tests the early-stopping panel: the gauge's counts, what it shows of the past, and why a run stopped."""
 
 from __future__ import annotations
 

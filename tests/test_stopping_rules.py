@@ -1,4 +1,4 @@
-"""The jury's rules against their definitions, written without their loops: lists of epochs, arrays, recursion."""
+"""Tests the jury's rules against their definitions, written without loops: lists of epochs, arrays, recursion."""
 
 from __future__ import annotations
 

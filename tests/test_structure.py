@@ -1,4 +1,4 @@
-"""Which layers can follow each other, and which normalization they can have: said before anything is trained."""
+"""Tests which layers can follow each other, and which normalization they support, before anything is trained."""
 
 from __future__ import annotations
 

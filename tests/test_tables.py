@@ -1,4 +1,6 @@
-"""Are tables of text read with the right values, or refused with a sentence, and is what was inferred told?"""
+"""Tests that tables of text are read with the right values or refused with a sentence, and that inferences are
+reported.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole way through the house in a real pseudo-terminal: train, walk back, detach, attach, stop, replay."""
+"""Tests the whole program in a real pseudo-terminal: train, step back, detach, attach, stop, replay."""
 
 from __future__ import annotations
 

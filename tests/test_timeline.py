@@ -1,4 +1,4 @@
-"""The timeline: what is recorded, where the cursor is, and what a click means."""
+"""Tests the timeline: what is recorded, where the cursor is, and what a click means."""
 
 from __future__ import annotations
 

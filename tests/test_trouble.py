@@ -1,4 +1,4 @@
-"""The first bad step is the one that measuring every step finds; a resume says where and with what it goes on."""
+"""Tests that the first bad step is the one found by measuring every step, and that a resume reports how it goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validation in both modes: what a forgotten eval() gives, and that measuring it changes nothing."""
+"""Tests validation in both modes: the effect of a forgotten eval(), and that measuring it changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts on gradients against hand computation and a naive loop."""
+"""Tests gradient verdicts against explicit computation and a naive loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the cursor walk as promised, for any set of keyframes?"""
+"""Tests the cursor's movement over arbitrary sets of keyframes."""
 
 from __future__ import annotations
 

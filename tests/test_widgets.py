@@ -1,4 +1,4 @@
-"""Is only what changed sent, and is the screen then the same as if everything had been sent?"""
+"""Tests that only changed cells are sent, and that the screen then equals one sent in full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fuzzers for the program's four boundaries: recordings, scenario files, data files and the trainer's socket.
+"""Fuzzes the program's four boundaries: recordings, scenario files, data files, and the trainer's socket.
 
     python -m tests.fuzz recording --count 100000 [--seed 0]
 

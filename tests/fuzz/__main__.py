@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz NAME --count N --seed S``: exits 1 if anything broke."""
+"""Runs a fuzzer: ``python -m tests.fuzz NAME --count N --seed S``; exits 1 if anything broke."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs one call of a fuzzer and holds it to the promise: a sentence or a result, within the limits."""
+"""Runs one call of a fuzzer and checks that it ends with a sentence or a result, within its limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data files that are almost right: tables in every dialect, NPZ and IDX files, each with a few mutations.
+"""Generates slightly invalid data files: tables in every dialect, NPZ and IDX files, each with a few mutations.
 
 The promise: every one of them is read, or refused with a sentence; nothing else happens.
 """

@@ -1,4 +1,4 @@
-"""What a fuzzer reports."""
+"""Defines what a fuzzer reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings of strangers: mutated in every way, and put through every command and page that reads one."""
+"""Fuzzes recordings: mutates them and runs every command and page that reads one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calls that every mutated recording goes through, as the program makes them: commands, and the screen's pages."""
+"""Defines the calls made on every mutated recording: commands and the screen's pages."""
 
 from __future__ import annotations
 

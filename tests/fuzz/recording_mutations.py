@@ -1,4 +1,4 @@
-"""What a stranger may do to a recording: bits, pages, cells, JSON, arrays, schema; digests are made anew for most.
+"""Mutates recordings: bits, pages, cells, JSON, arrays, and schema; most mutations recompute the digests.
 
 Each is a function of a path and a :class:`random.Random`; the file there is changed in place.
 """

@@ -1,4 +1,4 @@
-"""Small valid recordings of every kind: what the fuzzer of recordings begins with.
+"""Builds small valid recordings of every kind as starting points for the recording fuzzer.
 
     python -m tests.fuzz.recording_seeds FOLDER
 

@@ -1,4 +1,4 @@
-"""A worker of the fuzzer of recordings: reads a case's number a line, answers with a line of JSON about its calls.
+"""Runs cases of the recording fuzzer: reads one case number per line and writes one line of JSON about its calls.
 
     python -m tests.fuzz.recording_worker SEEDS SEED
 

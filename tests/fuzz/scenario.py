@@ -1,4 +1,4 @@
-"""Scenario files that are almost right: the built-in ones, each with a few mutations.
+"""Generates slightly invalid scenario files: built-in scenarios, each with a few mutations.
 
 The promise: every one of them is valid, or refused with sentences; nothing else happens, and no value of a valid one
 asks for more memory than a scenario may take.

@@ -1,4 +1,4 @@
-"""Mutated frames for the control socket of a real trainer: it must answer each of them, train on, and stop cleanly."""
+"""Sends mutated frames to a real trainer, which must answer each of them, continue training, and stop cleanly."""
 
 from __future__ import annotations
 
