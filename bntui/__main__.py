@@ -28,7 +28,7 @@ def main() -> None:
             from bntui.commands.open_screen import need_terminal, open_screen
 
             # importing the command line would add a fifth to the time to first paint
-            need_terminal(_("bntui list lists scenarios and recordings as text"))
+            need_terminal(_("use bntui list to print scenarios and recordings as text"))
             open_screen()
     except KeyboardInterrupt:
         sys.exit(130)

@@ -140,7 +140,7 @@ class FakeTrainer:
 
     def send(self, command: Command, **arguments: object) -> None:
         if self.gone:
-            raise TrainerError("the trainer of this recording is gone; what it recorded is saved")
+            raise TrainerError("the trainer of this recording has exited; everything it recorded is saved")
         self.sent.append((command, arguments))
 
     def receive(self, timeout: float | None = None) -> Status | None:

@@ -261,7 +261,7 @@ def test_a_recording_of_format_1_says_what_it_cannot_check() -> None:
     report = audit(ROOT / "tests" / "data" / "format-1.bntui")
     assert report.true
     assert (report.full, report.consistent) == (0, 10)
-    assert "keyframes of format 1: it does not name the stages of the network" in report.ledger.notes
+    assert "keyframes of format 1, which does not name the network's stages" in report.ledger.notes
     assert "Not checked:" in as_text(report)
 
 

@@ -172,7 +172,7 @@ Forgery = tuple[Callable[[Path], None], str]
 FORGED: dict[str, Forgery] = {
     # figures of a keyframe
     "learning rate": (lambda p: forger.scalar(p, DENSE, STEP, "lr", times(1.0001)), "lr"),
-    "loss of the mini-batch": (lambda p: forger.scalar(p, DENSE, STEP, "batch_loss", times(1.00001)), "batch_loss"),
+    "mini-batch loss": (lambda p: forger.scalar(p, DENSE, STEP, "batch_loss", times(1.00001)), "batch_loss"),
     "validation loss": (lambda p: forger.scalar(p, DENSE, STEP, "val_loss", times(1.05)), "val_loss"),
     "validation loss of the image": (lambda p: forger.scalar(p, IMAGE, STEP, "val_loss", times(1.01)), "val_loss"),
     "validation loss of the sequence": (

@@ -72,7 +72,7 @@ def test_a_long_override_is_refused_with_a_short_sentence(text: str) -> None:
 
 def test_networks_that_would_fill_the_memory_are_refused_before_any_is_taken() -> None:
     for network, part in (
-        ("hidden = [65536, 65536]", "the network takes 69 GB of memory"),
+        ("hidden = [65536, 65536]", "the network needs 69 GB of memory"),
         (
             "layer = [{ type = 'conv', channels = 4096 }, { type = 'conv', channels = 4096, kernel = 31 }]",
             "GB",

@@ -177,8 +177,8 @@ def test_every_origin_has_a_sentence(patience: int | None, delta: float | None, 
 @pytest.mark.parametrize(
     ("ended", "epochs", "said"),
     [
-        ("stopped_early", 40, "the run itself ended at epoch 20, by early stopping: later stops cannot be seen"),
-        ("diverged", 40, "the run itself ended at epoch 20, it diverged: later stops cannot be seen"),
+        ("stopped_early", 40, "the run itself stopped early at epoch 20: later stops cannot be seen"),
+        ("diverged", 40, "the run itself diverged at epoch 20: later stops cannot be seen"),
         ("", 40, "recorded up to epoch 20 of 40: later stops cannot be seen yet"),
         ("finished", 20, ""),
         ("", 20, ""),
@@ -234,8 +234,8 @@ def forked(at: int, *, parent: int = 3, **changes: Any) -> tuple[RunView, RunVie
 
 
 UP_TO_5 = "judged with its parent's epochs up to epoch 5"
-ANEW = "its own patience was counted anew from epoch 5 on; the rules count on"
-PAST = "it was forked at epoch {}, past the stop of Keras at epoch 6: it went on nevertheless"
+ANEW = "its own patience restarted at epoch 5; the rules keep counting"
+PAST = "it was forked at epoch {}, after Keras would have stopped at epoch 6, and continued"
 
 
 def test_of_a_fork_is_said_what_was_judged() -> None:

@@ -214,7 +214,7 @@ def test_another_login_finds_the_trainer(
         assert is_live(recording)
         assert entry(recording).live
         done = bntui("resume", recording, "--headless")
-        assert "is being trained: bntui attach" in done.stderr
+        assert "is being trained; watch it with: bntui attach" in done.stderr
         with pytest.raises(RecordingError, match="is being written by"):
             Hold(recording)
         shutil.rmtree(short / "one")  # the first login ends

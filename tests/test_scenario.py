@@ -341,7 +341,7 @@ WRONG: list[tuple[str, str, int | None, str, str | None, str, str | None]] = [
         9,
         "network.layer[1].type",
         '"conv"',
-        "a convolution needs an image, and 'linear 1' gives (4)",
+        "a convolution needs an image, but 'linear 1' outputs shape (4)",
         None,
     ),
     (

@@ -1,5 +1,4 @@
-"""Tests the trainer's socket with clients that are silent, slow, erratic, or too many, and with servers of other kinds.
-"""
+"""Tests the trainer's socket with clients that are silent, slow, erratic, or too many, and with foreign servers."""
 
 from __future__ import annotations
 

@@ -40,40 +40,45 @@ def said(*layers: dict[str, Any], **settings: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("layers", "settings", "message"),
     [
-        ([LINEAR, CONV], {}, "a convolution needs an image, and 'linear 1' gives (100)"),
-        ([RECURRENT, CONV], {}, "a convolution needs an image, and 'recurrent 1' gives (8, 64)"),
-        ([RECURRENT, CONV], {"data_source": "x.npz"}, "a convolution needs an image, and 'recurrent 1' gives (…, 64)"),
-        ([LINEAR, RECURRENT], {}, "a recurrent layer needs a sequence, and 'linear 1' gives (100)"),
+        ([LINEAR, CONV], {}, "a convolution needs an image, but 'linear 1' outputs shape (100)"),
+        ([RECURRENT, CONV], {}, "a convolution needs an image, but 'recurrent 1' outputs shape (8, 64)"),
+        (
+            [RECURRENT, CONV],
+            {"data_source": "x.npz"},
+            "a convolution needs an image, but 'recurrent 1' outputs shape (…, 64)",
+        ),
+        ([LINEAR, RECURRENT], {}, "a recurrent layer needs a sequence, but 'linear 1' outputs shape (100)"),
         (
             [RECURRENT],
             {"data_source": "iris"},
-            'a recurrent layer needs a sequence, and iris gives (4); set data.sequence = "pixels",'
-            " and each feature is a time step",
+            'a recurrent layer needs a sequence, but iris has samples of shape (4); set data.sequence = "pixels"'
+            " to make each feature a time step",
         ),
         (
             [CONV],
             {"data_source": "moons"},
-            "a convolution needs images, and moons gives (2); of the built-in data only digits are images",
+            "a convolution needs images, but moons has samples of shape (2);"
+            " of the built-in data, only digits are images",
         ),
         (
             [CONV],
             {"data_sequence": "rows"},
-            'a convolution needs images, and data.sequence = "rows" makes (8, 8) of each',
+            'a convolution needs images, but data.sequence = "rows" turns each into shape (8, 8)',
         ),
         (
             [CONV],
             {"data_sequence": "pixels"},
-            'a convolution needs images, and data.sequence = "pixels" makes (64, 1) of each',
+            'a convolution needs images, but data.sequence = "pixels" turns each into shape (64, 1)',
         ),
         (
             [RECURRENT],
             {"data_source": "wine", "data_sequence": "rows"},
-            'rows are those of images, and wine gives (13); "pixels" makes each feature a time step',
+            '"rows" needs images, but wine has samples of shape (13); use "pixels" to make each feature a time step',
         ),
         (
             [{**CONV, "pool": 4}, {**CONV, "kernel": 3, "padding": 0}],
             {},
-            "nothing is left of 2x2 pixels after 'conv 2'; use a smaller kernel, stride or pool",
+            "nothing is left of 2x2 pixels after 'conv 2'; use a smaller kernel, stride, or pool",
         ),
         (
             [{**CONV, "channels": 6, "norm": "group"}],
@@ -83,17 +88,17 @@ def said(*layers: dict[str, Any], **settings: Any) -> list[str]:
         (
             [{**RECURRENT, "norm": "group"}],
             {},
-            "there is no group normalization in recurrent layers ('recurrent 1'); batch and layer there are",
+            "recurrent layers ('recurrent 1') do not support group normalization; use batch or layer",
         ),
         (
             [{**RECURRENT, "norm": "batch"}],
             {"network_norm_position": "after_activation"},
-            "in recurrent layers ('recurrent 1') normalization stands before the activation only",
+            "in recurrent layers ('recurrent 1'), normalization must come before the activation",
         ),
         (
             [{**LINEAR, "units": 1, "norm": "layer"}],
             {},
-            "layer normalization over the one unit of 'linear 1': its normalized value is always 0",
+            "layer normalization over the single unit of 'linear 1': the normalized value is always 0",
         ),
     ],
 )  # fmt: skip
@@ -134,8 +139,8 @@ def test_validation_in_training_mode_needs_two_samples_a_batch() -> None:
     assert said(layer, **training, training_validation_batch=2) == []
     (message,) = said(layer, **training, training_validation_batch=1)
     assert message == (
-        "validation in training mode would have mini-batches of one sample, and"
-        " batch normalization (layer 'linear 1') needs two samples to have a variance"
+        "validation in training mode would have mini-batches of one sample, but"
+        " batch normalization (layer 'linear 1') needs at least two samples for a variance"
     )
     assert said(layer, training_validation_batch=1) == []  # evaluation mode does not care
     assert said({**LINEAR, "norm": "layer"}, **training, training_validation_batch=1) == []

@@ -49,7 +49,7 @@ def test_sentences_name_the_number_and_the_limit() -> None:
     )
     assert gradient_verdict([2e-6, 0.1]).limit == 1e-3
     assert gradient_verdict([1e5, 0.1]).limit == 1e3
-    assert gradient_verdict([0.0, 0.0]).sentence == "all gradients are zero: nothing is learned there"
+    assert gradient_verdict([0.0, 0.0]).sentence == "all gradients are zero: nothing is learned"
     assert gradient_verdict([1.0, INF, NAN]).sentence == "the gradient of layer 2 is infinite"
 
 
@@ -64,9 +64,9 @@ def test_sentences_name_the_number_and_the_limit() -> None:
         ),
         ([1e5, 1.0], NAN, NAN, "the first layer's gradient is 1.0e+05 times the last layer's: exploding (1e+03)"),
         ([0.0, 0.0], 0.0, 1.0, "the loss has no gradient here: nothing is left to learn from this batch"),
-        ([0.0, 2.0, 0.0], 1.0, 1.0, "the first and the last layer's gradients are zero: nothing is learned there"),
+        ([0.0, 2.0, 0.0], 1.0, 1.0, "the first and last layers' gradients are zero: these layers do not learn"),
         ([0.0, 1.0], 1.0, 0.0, "all inputs of the mini-batch are 0: the first layer gets no gradient"),
-        ([], NAN, NAN, "there is no layer with a gradient"),
+        ([], NAN, NAN, "no layer has a gradient"),
         ([1.0, 2.0, NAN], 1.0, 1.0, "the gradient of layer 3 is NaN"),
     ],
 )

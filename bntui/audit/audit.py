@@ -148,7 +148,7 @@ class _Audit:
         run, ledger = subject.run, self._ledger
         known = known_kinds(ledger, subject)
         if not subject.stages:
-            ledger.note(N_("keyframes of format 1: it does not name the stages of the network"))
+            ledger.note(N_("keyframes of format 1, which does not name the network's stages"))
         if subject.samples is not None:
             check_scaling(ledger, subject)
             check_split(ledger, subject)
@@ -322,7 +322,7 @@ class _Audit:
         both = min(len(other), len(row.frame.batch_indices))
         same = bool((other[:both] == row.frame.batch_indices[:both]).all())
         figure = "batch_indices"
-        self._ledger.hold(N_("order of samples, the same in all runs"), row.place(run.name), figure, same, "-", name)
+        self._ledger.hold(N_("same sample order in all runs"), row.place(run.name), figure, same, "-", name)
 
     def _after(
         self,
@@ -352,7 +352,7 @@ class _Audit:
         if recorded is not None and set(state_names(subject.stages)) <= set(recorded):
             after = exactly(recorded, unit)
         if after is None:
-            ledger.note(N_("validation: gradients, and so the step, are not determined"))
+            ledger.note(N_("validation: the gradients, and therefore the step, are undetermined"))
             return
         shift = subject.run.config["record"].get("shift") and not initial
         if shift and taken.x is not None and taken.target is not None:

@@ -14,7 +14,7 @@ from bntui.recording.history import RunInfo
 from bntui.text.language import N_
 from bntui.text.output import clean
 
-SETTINGS: Final = N_("settings against layers, samples and device")
+SETTINGS: Final = N_("settings match layers, samples, and device")
 
 SHARED: Final = (
     "seed", "device", "deterministic", "data.source", "data.labels", "data.target", "data.task", "data.samples",

@@ -20,7 +20,7 @@ from bntui.text.language import N_
 
 Values = NDArray[Any]
 
-SHAPE: Final = N_("figures of a row among each other")
+SHAPE: Final = N_("internal consistency of a row")
 VARIANCE: Final = N_("law of total variance")
 SLACK: Final = 1e-9
 

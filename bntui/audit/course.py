@@ -18,7 +18,7 @@ from bntui.recording.history import Event
 from bntui.text.language import N_
 
 ORDER: Final = N_("order of steps and epochs")
-COMPLETE: Final = N_("keyframes that the settings ask for")
+COMPLETE: Final = N_("keyframes required by the settings")
 RATE: Final = N_("learning rates over the run")
 PATIENCE: Final = N_("early stopping over the run")
 

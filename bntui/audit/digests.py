@@ -42,7 +42,7 @@ class Checking:
         known = run is not None and 0 <= run < len(self.runs)
         place = Place(run=self.runs[run] if known and run is not None else "", step=step)
         figure = f"{table} {name}".rstrip()
-        return self.ledger.hold(DIGESTS, place, figure, fits, N_("other bytes"), N_("the digest's bytes"))
+        return self.ledger.hold(DIGESTS, place, figure, fits, N_("different bytes"), N_("bytes that match the digest"))
 
 
 def _keyframes(of: Checking, damage: Damage) -> None:

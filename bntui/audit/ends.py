@@ -23,7 +23,7 @@ from bntui.text.language import N_
 
 Values = NDArray[Any]
 
-WEIGHTS: Final = N_("digests of weights")
+WEIGHTS: Final = N_("weight digests")
 
 
 def weights_digest(subject: Subject, state: Mapping[str, Values]) -> str | None:

@@ -19,7 +19,7 @@ from bntui.recording.sentences import SENTENCES
 from bntui.text.language import N_
 from bntui.text.output import clean
 
-EVENTS: Final = N_("events, and the weights kept at the end")
+EVENTS: Final = N_("events and final weights")
 
 LAST: Final = ("finished", "stopped_early", "diverged")
 """Kinds of events that end a run."""

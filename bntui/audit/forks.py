@@ -20,7 +20,7 @@ from bntui.text.language import N_
 Values = NDArray[Any]
 Arrays = Mapping[str, Values]
 
-FORKS: Final = N_("forks: what changed, what was kept, where they begin")
+FORKS: Final = N_("forks: changes, kept values, starting points")
 
 FIXED: Final = (*SHARED, "data.scaling")
 """Settings that a fork shares with its parent."""

@@ -19,7 +19,7 @@ from bntui.text.language import N_
 
 Values = NDArray[Any]
 
-INITIAL: Final = N_("the first weights")
+INITIAL: Final = N_("initial weights")
 ROOM: Final = 1 + 1e-6
 """Allows for limits rounded to float32."""
 

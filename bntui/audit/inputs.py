@@ -12,8 +12,8 @@ from bntui.audit.samples import scaling_fits
 from bntui.audit.subject import Subject
 from bntui.text.language import N_
 
-SCALING: Final = N_("scaling of the inputs")
-SPLIT: Final = N_("samples, targets and their split")
+SCALING: Final = N_("input scaling")
+SPLIT: Final = N_("samples, targets, and their split")
 
 
 def check_scaling(ledger: Ledger, subject: Subject) -> None:

@@ -13,8 +13,8 @@ from bntui.audit.tolerances import CHANCE
 from bntui.keyframe import BoolArray, DropoutMask
 from bntui.text.language import N_
 
-RATE: Final = N_("dropout masks fit their rate")
-BITS: Final = N_("dropout masks' bits, kept fraction")
+RATE: Final = N_("dropout masks match their rate")
+BITS: Final = N_("dropout mask bits, kept fraction")
 
 
 def surprise(kept: NDArray[Any], of: int, rate: float) -> NDArray[np.float64]:

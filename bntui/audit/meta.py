@@ -19,9 +19,9 @@ from bntui.recording.history import RunInfo
 from bntui.text.language import N_
 from bntui.text.output import clean
 
-META: Final = N_("what is noted of the recording")
-GRID: Final = N_("grid of the predictions")
-KEPT: Final = N_("evidence that the budget leaves")
+META: Final = N_("recording metadata")
+GRID: Final = N_("prediction grid")
+KEPT: Final = N_("evidence kept within the budget")
 
 VERSION: Final = re.compile(r"\d+(\.\d+)*\S*")
 COUNT: Final = re.compile(r"[1-9]\d*")

@@ -12,9 +12,9 @@ from bntui.audit.ledger import Ledger, Place
 from bntui.audit.standing import Passage
 from bntui.text.language import N_
 
-BATCHES: Final = N_("mini-batches: distinct, once an epoch")
+BATCHES: Final = N_("mini-batches: distinct samples, each once per epoch")
 RUNNING_MEAN: Final = N_("training loss and accuracy of the epoch")
-COUNTS: Final = N_("accuracies as counts of samples")
+COUNTS: Final = N_("accuracies as sample counts")
 
 
 def check_batches(ledger: Ledger, course: Course, samples: int) -> None:

@@ -25,7 +25,7 @@ from bntui.text.language import N_
 
 Values = NDArray[Any]
 
-STATE: Final = N_("the state that a run is taken up with")
+STATE: Final = N_("trainer state")
 
 NEAR: Final = 1e-12
 """Relative tolerance of float64 sums in the same order."""
@@ -106,7 +106,7 @@ def check_progress(ledger: Ledger, course: Course, row: Row, batch: Batch, text:
     """
     passage, place = course.passage(row), row.place(course.subject.run.name)
     if passage is None:
-        ledger.note(N_("the state that a run is taken up with: rows before it are missing, or their samples' number"))
+        ledger.note(N_("trainer state: earlier rows or the number of samples are missing"))
         return
     _training(ledger, course, row, passage, batch)
     if text is None:
@@ -145,7 +145,7 @@ def _standing(ledger: Ledger, place: Place, row: Row, passage: Passage, state: M
     fits = _number(wall) and 0 <= wall <= row.scalars["wall_time"]
     ledger.hold(STATE, place, "progress, wall", fits, wall, f"0 … {row.scalars['wall_time']}")
     if not at.exact:
-        ledger.note(N_("patience and sums of a run that went on elsewhere: the bits that led to them are not recorded"))
+        ledger.note(N_("patience and running sums of a run resumed elsewhere: the bits behind them are not recorded"))
         return
     ours_of = {
         "best_loss": at.best_loss, "best_step": at.best_step, "plateau, factor": at.plateau.factor,

@@ -26,9 +26,9 @@ from bntui.text.language import N_
 
 Values = NDArray[Any]
 
-LOSS: Final = N_("loss of the mini-batch")
+LOSS: Final = N_("mini-batch loss")
 GRADIENTS: Final = N_("gradient norms")
-ACTIVATION_GRADIENTS: Final = N_("gradient norms of activations")
+ACTIVATION_GRADIENTS: Final = N_("activation gradient norms")
 RATIO: Final = N_("update ratios")
 
 
@@ -51,7 +51,7 @@ def recompute(
     check_figures(ledger, place, subject, frame, taken)
     check_statistics(ledger, place, subject, frame, taken, initial=initial)
     if taken.target is None:
-        ledger.note(N_("loss, gradients and what follows: the data set is not in the recording"))
+        ledger.note(N_("loss, gradients, and everything after them: the recording does not contain the data set"))
         return
     _loss(ledger, place, subject, frame, taken)
     _gradients(ledger, place, subject, frame, taken)
@@ -98,7 +98,7 @@ def _gradients(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, 
         at = next(stage.at for stage in subject.stages if stage.number == number and stage.kind == "activation")
         own = found.values[at]
         if own is None:
-            ledger.note(N_("gradients before drawn noise: its scale is not recorded"))
+            ledger.note(N_("gradients before random noise: the noise scale is not recorded"))
         else:
             size, lost = own.length()
             theirs = layer.activation_gradient_norm
@@ -126,7 +126,7 @@ def _step(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken
     training, names = subject.training, parameter_names(subject.stages)
     whole = all(name in taken.gradients for name in names)
     if not whole and training.get("clip_norm") is not None:
-        ledger.note(N_("the step: clipping takes the norm of all gradients, and some are not determined"))
+        ledger.note(N_("the step: clipping needs the norm of all gradients, but some are undetermined"))
         return
     rule = optimizers.OPTIMIZERS[training["optimizer"]]
     with np.errstate(all="ignore"):

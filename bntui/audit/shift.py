@@ -49,7 +49,7 @@ def check_shift(
             ledger.compare(SHIFT, here, "gradient_shift", layer.gradient_shift, 0.0, 0)
             continue
         if unknown:
-            ledger.note(N_("gradient shift beside drawn noise: its scale is not recorded"))
+            ledger.note(N_("gradient shift with random noise: the noise scale is not recorded"))
             continue
         own = parameter_names(tuple(s for s in stages if s.number == number))
         with np.errstate(all="ignore"):

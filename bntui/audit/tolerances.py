@@ -34,92 +34,94 @@ class Tolerance:
 
 TABLE: Final = (
     Tolerance(
-        N_("figures of recorded values: mean, std, percentiles, norms of weights"),
+        N_("statistics of recorded values: mean, std, percentiles, weight norms"),
         "1e-9",
-        N_("both sides are float64 over the same recorded float32 values; only the order of the sum differs"),
+        N_("both sides compute in float64 from the same recorded float32 values; only the summation order differs"),
     ),
     Tolerance(
         N_("histogram counts, dead and saturated fractions"),
         "1e-9, 1e-6",
-        N_("exact, but for values so near a bin's edge, or a limit, that rounding decides on which side they are"),
+        N_("exact, except for values so close to a bin edge or limit that rounding decides their side"),
     ),
     Tolerance(
         N_("linear, convolution, hidden-to-hidden products, sums over a mini-batch"),
         "γₙ·Σ|x||w|",
         N_(
-            "n products are added: in whatever order, their roundings amount to at most γₙ = n·u / (1 − n·u) of the sum"
-            " of their magnitudes"
+            "n products are summed: in any order, their rounding errors total at most γₙ = n·u / (1 − n·u) times"
+            " the sum of their magnitudes"
         ),
     ),
     Tolerance(
         N_("activation functions"),
         "2·4·u·|y|",
         N_(
-            "4 units in the last place for exp, tanh and erf; what a formula loses by cancellation (GELU, 1 − y²) is"
-            " added"
+            "4 units in the last place for exp, tanh, and erf, plus what a formula loses by cancellation (GELU, 1 − y²)"
         ),
     ),
     Tolerance(
         N_("normalization, batch and running statistics"),
         "γₙ·κ",
         N_(
-            "bounds of mean and variance in one pass or two; κ = (|x| + |mean|) / √(var + ε) where the mean is not"
+            "bounds for one-pass and two-pass mean and variance; κ = (|x| + |mean|) / √(var + ε) if the mean is not"
             " subtracted first"
         ),
     ),
     Tolerance(
-        N_("gradients, hidden states, evaluation mode: all that goes through several stages"),
+        N_("gradients, hidden states, evaluation mode: everything computed through several stages"),
         "Σ |J|·δ",
         N_(
-            "each stage passes on the errors that entered it and adds its own: value by value, or by the norm of all"
-            " errors together where that is less"
+            "each stage propagates incoming errors and adds its own: per value, or by the norm of all errors if"
+            " that is smaller"
         ),
     ),
     Tolerance(
-        N_("the same, where that bound is above a thousandth of the figure"),
+        N_("the same, if that bound exceeds a thousandth of the figure"),
         "40·σ",
         N_(
-            "independent roundings add up to at most 6σ but for one time in 10⁸ (Higham and Mary, 2019); σ, the root of"
-            " the sum of their squares, is measured by 12 trials and taken for up to seven times too small"
+            "independent rounding errors add up to at most 6σ, except once in 10⁸ (Higham and Mary, 2019); σ, the"
+            " root of their sum of squares, is measured with 12 trials and assumed up to seven times too small"
         ),
     ),
     Tolerance(
         N_("loss"),
         "max δ + 8·u·(|max| + |ln Σ|)",
-        N_("log Σ exp moves no further than the logit that moves most; float32 takes it relative to the largest logit"),
+        N_(
+            "log Σ exp changes by no more than the logit that changes most; float32 computes it relative to the"
+            " largest logit"
+        ),
     ),
     Tolerance(
         N_("update ratios, parameters after the step"),
         "L·δ + 2·u·|p|",
         N_(
-            "L bounds how far the optimizer's rule moves with its gradient (mean value theorem; Cauchy-Schwarz for Adam"
-            " and RMSprop); the parameter is rounded"
+            "L bounds how much the optimizer's update changes with its gradient (mean value theorem; Cauchy-Schwarz"
+            " for Adam and RMSprop); the parameter is rounded"
         ),
     ),
     Tolerance(
         N_("accuracy, classes on the grid"),
         "δ",
-        N_("a sample counts as undecided where its two best classes are nearer than their bounds"),
+        N_("a sample is undecided if its two best classes are closer than their bounds"),
     ),
     Tolerance(
         N_("dropout masks"),
         "1e-9",
-        N_("Chernoff's bound of the binomial distribution, over the whole mask, each sample and each unit"),
+        N_("Chernoff's bound for the binomial distribution, for the whole mask, each sample, and each unit"),
     ),
     Tolerance(
         N_("probabilities on the grid"),
         "2⁻¹⁰",
-        N_("they are kept in half precision"),
+        N_("stored in half precision"),
     ),
     Tolerance(
         N_("learning rate, patience, order, accuracy as a count"),
         "1e-12, 0",
-        N_("the same rule on the same recorded float64 figures, or whole numbers"),
+        N_("the same rule applied to the same recorded float64 figures, or whole numbers"),
     ),
 )
 UNIT_IS: Final = N_(
-    "u is float32's unit roundoff, 2⁻²⁴ (6e-8), δ the bound of what entered. On CUDA a convolution's factors are"
-    " rounded to 2⁻¹¹ (TF32); on MPS u is four times as large (fast arithmetic)."
+    "u is float32's unit roundoff, 2⁻²⁴ (6e-8); δ is the error bound of the inputs. On CUDA, convolution factors"
+    " are rounded to 2⁻¹¹ (TF32); on MPS, u is four times as large (fast arithmetic)."
 )
 
 

@@ -35,13 +35,13 @@ STAGES: Final = {
     "pool": N_("max pooling"),
     "dropout": N_("dropout scaling"),
     "noise": N_("noise after normalization"),
-    "flatten": N_("arrangement"),
-    "last": N_("arrangement"),
-    "rows": N_("arrangement"),
+    "flatten": N_("reshaping"),
+    "last": N_("reshaping"),
+    "rows": N_("reshaping"),
 }
-HIDDEN: Final = N_("hidden states of recurrences")
-NORM: Final = N_("norms of weights")
-AFFINE: Final = N_("gamma, beta and their gradients")
+HIDDEN: Final = N_("hidden states of recurrent layers")
+NORM: Final = N_("weight norms")
+AFFINE: Final = N_("gamma, beta, and their gradients")
 BATCH: Final = N_("batch mean and variance")
 RUNNING: Final = N_("running statistics")
 DEAD: Final = N_("dead and saturated fractions")
@@ -53,7 +53,7 @@ def check_stages(ledger: Ledger, place: Place, subject: Subject, taken: Taken) -
         if stage.kind == "input_noise" or (stage.kind in DRAWN and stage.at not in taken.draws):
             continue
         if entered is None:
-            ledger.note(N_("what the first layer makes of its inputs: the data set is not in the recording"))
+            ledger.note(N_("the first layer's output: the recording does not contain the data set"))
             continue
         here, unit = replace(place, layer=stage.info.name), subject.precision.unit
         x, y, state = Bounded.exact(entered, unit), taken.values[stage.at], exactly(taken.before, unit)

@@ -52,7 +52,7 @@ def refuse_what_is_over(recording: Path) -> None:
     with closing(Reader(recording)) as reader:
         over = [is_over(event.kind for event in reader.events(run.index)) for run in reader.runs]
     if over and all(over) and not is_live(recording):
-        raise UsageError(_("every run of {recording} is over: fork one of them").format(recording=recording))
+        raise UsageError(_("all runs of {recording} have ended; fork one of them instead").format(recording=recording))
 
 
 def on_own_ground(recording: Path) -> Path:
@@ -68,7 +68,9 @@ def resume(recording: Path, *, pace: float | None = None) -> Path:
         UsageError: it already has a live trainer.
     """
     if is_live(recording):
-        raise UsageError(_("{recording} is being trained: bntui attach {recording}").format(recording=recording))
+        raise UsageError(
+            _("{recording} is being trained; watch it with: bntui attach {recording}").format(recording=recording)
+        )
     return IdleTrainer.start().resume(recording, pace=pace)
 
 

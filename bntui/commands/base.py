@@ -25,11 +25,13 @@ command = partial(app.command, cls=Command)
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording (.bntui).")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Run = Annotated[
-    str | None, typer.Option("--run", metavar="R", help="Name of the run, or its number from 0; default the first.")
+    str | None, typer.Option("--run", metavar="R", help="Name of the run, or its number from 0. Default: the first.")
 ]
 Epoch = Annotated[
     float | None,
-    typer.Option("--epoch", metavar="N", help="Last keyframe at or before this epoch; default the last."),
+    typer.Option("--epoch", metavar="N", help="Last keyframe at or before this epoch. Default: the last."),
 ]
-Headless = Annotated[bool, typer.Option("--headless", help="No screen: a progress bar.")]
-JsonLines = Annotated[bool, typer.Option("--json", help="Headless: JSON lines to stdout, one per epoch and run.")]
+Headless = Annotated[bool, typer.Option("--headless", help="Train without a screen, with a progress bar.")]
+JsonLines = Annotated[
+    bool, typer.Option("--json", help="Train without a screen, with JSON lines on stdout, one per epoch and run.")
+]

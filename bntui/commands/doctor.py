@@ -37,7 +37,7 @@ def as_record(findings: list[Finding]) -> list[dict[str, object]]:
 
 
 def _versions() -> list[Finding]:
-    advice = _("bntui needs Python 3.11")
+    advice = _("bntui requires Python 3.11 or newer")
     python = Finding("python", platform.python_version(), sys.version_info >= (3, 11), advice)
     packages = ("textual", "plotext", "numpy", "torch", "scikit-learn")
     found = [Finding(name, importlib.metadata.version(name), fine=True) for name in packages]
@@ -49,12 +49,12 @@ def _versions() -> list[Finding]:
     ]
 
 
-def colours() -> str:
+def colors() -> str:
     """The terminal's color depth; SSH does not forward COLORTERM, so 256 is common there."""
     if os.environ.get("NO_COLOR"):
         return _("none (NO_COLOR)")
     if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
-        return _("24 bit")
+        return _("24-bit")
     return "256" if "256color" in os.environ.get("TERM", "") else "16"
 
 
@@ -65,12 +65,12 @@ def _terminal() -> list[Finding]:
     chosen = _("{language} (configuration: {path})")
     return [
         Finding(
-            N_("terminal"), term or _("none"), term not in ("", "dumb"), _("set TERM, for instance xterm-256color")
+            N_("terminal"), term or _("none"), term not in ("", "dumb"), _("set TERM, for example to xterm-256color")
         ),
         Finding(
             N_("size"), f"{size.columns}x{size.lines}", size.columns >= 80 and size.lines >= 24, _("80x24 or more")
         ),
-        Finding(N_("colours"), colours(), fine=True),
+        Finding(N_("colors"), colors(), fine=True),
         Finding(
             N_("encoding"),
             encoding or _("unknown"),
@@ -88,7 +88,9 @@ def _folder() -> Finding:
     free = shutil.disk_usage(place).free
     writable = os.access(place, os.W_OK)
     value = _("{folder} ({free:.1f} GB free)").format(folder=folder, free=free / 1e9)
-    return Finding(N_("recordings"), value, writable and free > 1e9, _("name a folder with room by -o FILE"))
+    return Finding(
+        N_("recordings"), value, writable and free > 1e9, _("use -o FILE to record on a disk with free space")
+    )
 
 
 def _devices() -> list[Finding]:

@@ -152,7 +152,7 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Pat
             except KeyboardInterrupt:
                 interrupted = True
                 if last.owner != ME:
-                    said = _("training goes on; stop it with: bntui stop {recording}").format(recording=reader.path)
+                    said = _("training continues; stop it with: bntui stop {recording}").format(recording=reader.path)
                     print(said, file=sys.stderr)
                     raise
                 with contextlib.suppress(BntuiError):

@@ -33,8 +33,8 @@ def need_terminal(instead: str) -> None:
     kind = os.environ.get("TERM", "")
     if not can_place_cursor(kind):
         sentence = _(
-            "the screen needs a terminal that can place its cursor, and TERM is {kind!r}: "
-            "bntui run SCENARIO --headless trains without a screen, bntui show FILE prints a keyframe as text"
+            "the screen needs a terminal that can position its cursor, but TERM is {kind!r}; use bntui run SCENARIO"
+            " --headless to train without a screen, or bntui show FILE to print a keyframe as text"
         )
         raise UsageError(sentence.format(kind=kind))
     guard()

@@ -39,9 +39,9 @@ def gallery(
         typer.Option(OPTION, metavar=LANGUAGE_VALUES, callback=_speak, is_eager=True, help=LANGUAGE_HELP),
     ] = None,
 ) -> None:
-    """A terminal laboratory for neural-network training. Without a command: the gallery."""
+    """A terminal laboratory for neural-network training. Without a command, it opens the gallery."""
     if context.invoked_subcommand is None:
-        need_terminal(_("bntui list lists scenarios and recordings as text"))
+        need_terminal(_("use bntui list to print scenarios and recordings as text"))
         open_screen()
 
 
@@ -52,32 +52,32 @@ def replay(recording: Recording) -> None:
     from bntui.recording.recorded import recorded
 
     recorded(recording).close()  # reports a file that is not a recording before the screen opens
-    need_terminal(_("bntui show prints a keyframe as text"))
+    need_terminal(_("use bntui show to print a keyframe as text"))
     open_screen(recording)
 
 
 @command()
 def compare(
-    recordings: Annotated[list[Path], typer.Argument(metavar="FILE FILE…", help="Two recordings or more.")],
+    recordings: Annotated[list[Path], typer.Argument(metavar="FILE FILE…", help="Two or more recordings.")],
 ) -> None:
-    """Open recordings side by side, under one cursor."""
+    """Open recordings side by side with a shared cursor."""
     guard()
     from bntui.recording.joined import Joined
 
     Joined(recordings).close()  # reports what cannot be compared before the screen opens
-    need_terminal(_("bntui show prints a keyframe as text"))
+    need_terminal(_("use bntui show to print a keyframe as text"))
     open_screen(recordings)
 
 
 @command()
 def attach(recording: Recording) -> None:
-    """Come back to a recording whose trainer is live."""
+    """Reattach to a recording whose trainer is running."""
     guard()
     from bntui.link.live import is_live
     from bntui.recording.recorded import recorded
 
     recorded(recording).close()
     if not is_live(recording):
-        sentence = _("{recording} has no live trainer: bntui replay {recording} opens it")
+        sentence = _("{recording} has no live trainer; open it with: bntui replay {recording}")
         raise UsageError(sentence.format(recording=recording))
     replay(recording)

@@ -31,20 +31,18 @@ def run(
     ],
     headless: Headless = False,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs to train.")] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything that is drawn.")] = None,
-    device: Annotated[str | None, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random numbers.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N, or mps.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change any key, in every run; repeatable.")
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a key in every run; repeatable.")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Record into this file.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to record to.")] = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Start training and return; bntui attach comes back.")
+        bool, typer.Option("--detach", help="Start training and return; reattach with bntui attach.")
     ] = False,
     as_json: JsonLines = False,
 ) -> None:
-    """Train a scenario: on the screen, or headless."""
+    """Train a scenario, on the screen or without it."""
     from bntui.link import INTERACTIVE_PACE
     from bntui.link.client import IdleTrainer
     from bntui.scenario.gallery import find
@@ -97,7 +95,7 @@ def resume(
     headless: Headless = False,
     as_json: JsonLines = False,
 ) -> None:
-    """Go on with a recording that was interrupted, bit for bit as if it had not been."""
+    """Resume an interrupted recording; the result is bit for bit the same as without the interruption."""
     from bntui.commands import again
     from bntui.link import INTERACTIVE_PACE
 
@@ -120,11 +118,12 @@ def fork(
     ] = None,
     headless: Headless = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing, and see whether the same bits come out; exit 1 if not.")
+        bool,
+        typer.Option("--check", help="Change nothing, and compare the results bit for bit; exit 1 if they differ."),
     ] = False,
     as_json: JsonLines = False,
 ) -> None:
-    """Begin a new run from a keyframe of another, with something changed."""
+    """Start a new run from a keyframe of another run, with changed settings."""
     from bntui.commands import again
     from bntui.link import INTERACTIVE_PACE
     from bntui.scenario.load import parse_override
@@ -132,7 +131,12 @@ def fork(
     there = again.place(recording, run, epoch, first=check)
     if check:
         if settings or headless or as_json:
-            raise UsageError(_("--check changes nothing and trains in a copy: leave out --set, --headless and --json"))
+            raise UsageError(
+                _(
+                    "--check cannot be combined with --set, --headless, or --json: it changes nothing and trains in a"
+                    " copy"
+                )
+            )
         _check_fork(recording, there)
         return
     without_screen = headless or as_json
@@ -151,7 +155,10 @@ def _own(recording: Path) -> Path:
 
     here = on_own_ground(recording)
     if here != recording:
-        say(_("{recording} is read-only: going on in {copy}").format(recording=recording, copy=here), sys.stderr)
+        say(
+            _("{recording} is read-only; continuing in a copy: {copy}").format(recording=recording, copy=here),
+            sys.stderr,
+        )
     return here
 
 
@@ -173,7 +180,7 @@ def _check_fork(recording: Path, there: Place) -> None:
 
     found = no_change_fork(recording, there.run, there.step)
     if found.departed is not None:
-        sentence = _("the fork departs from its parent at step {step}: {figures}")
+        sentence = _("the fork differs from its parent at step {step}: {figures}")
         print(sentence.format(step=found.departed, figures=", ".join(found.figures)))
         raise typer.Exit(1)
     count = len(found.steps)
@@ -187,7 +194,7 @@ def _check_fork(recording: Path, there: Place) -> None:
 
 @command()
 def stop(recording: Recording) -> None:
-    """End a recording's trainer after the step under way, everything saved."""
+    """Stop a recording's trainer after the current step; everything is saved."""
     from bntui.commands.headless import lost
     from bntui.link import OVER
     from bntui.link.client import Trainer

@@ -21,7 +21,7 @@ from bntui.text.library_messages import told
 from bntui.text.widths import ljust, wrap
 
 LANGUAGE_VALUES: Final = "|".join(LANGUAGES)
-LANGUAGE_HELP: Final = N_("Language; by default the configuration's, else the locale's.")
+LANGUAGE_HELP: Final = N_("Language. Default: the configuration's, otherwise the locale's.")
 WIDEST: Final = 100
 """Maximum width of a line in cells, for readability."""
 
@@ -100,7 +100,7 @@ def _indented(text: str | None, indent: int, cells: int) -> list[str]:
 
 def refused(message: str, command_path: str) -> UsageError:
     """A usage error with Typer's translated message and a pointer to the help."""
-    more = _("{command} --help says what there is").format(command=command_path)
+    more = _("see {command} --help").format(command=command_path)
     invalid = re.fullmatch(r"(Invalid value for '.*?': )(.*)", message, re.DOTALL)
     if invalid:  # another message follows
         return UsageError(f"{told(invalid[1], REFUSALS)}{told(invalid[2], REASONS)}\n{more}")

@@ -131,10 +131,10 @@ class Judgement:
         """Why later stops cannot be seen, in the language in use; empty if the run trained all its epochs."""
         at, planned = f"{round(self.ended_at, 2):g}", self.planned
         if self.ended == "stopped_early":
-            stopped = _("the run itself ended at epoch {epoch}, by early stopping: later stops cannot be seen")
+            stopped = _("the run itself stopped early at epoch {epoch}: later stops cannot be seen")
             return stopped.format(epoch=at)
         if self.ended == "diverged":
-            return _("the run itself ended at epoch {epoch}, it diverged: later stops cannot be seen").format(epoch=at)
+            return _("the run itself diverged at epoch {epoch}: later stops cannot be seen").format(epoch=at)
         if self.ended == "finished" or self.ended_at >= planned:
             return ""
         growing = _("recorded up to epoch {epoch} of {epochs}: later stops cannot be seen yet")
@@ -154,12 +154,10 @@ class Judgement:
             return ""
         epoch = f"{round(self.forked, 2):g}"
         if self.afresh:
-            return _("its own patience was counted anew from epoch {epoch} on; the rules count on").format(epoch=epoch)
+            return _("its own patience restarted at epoch {epoch}; the rules keep counting").format(epoch=epoch)
         own = next(verdict for verdict in self.verdicts if isinstance(verdict.juror.rule, Keras))
         if own.stop is not None and own.stop <= self.forked:
-            words = _(
-                "it was forked at epoch {epoch}, past the stop of {rule} at epoch {stop}: it went on nevertheless"
-            )
+            words = _("it was forked at epoch {epoch}, after {rule} would have stopped at epoch {stop}, and continued")
             return words.format(epoch=epoch, rule=_(own.juror.name), stop=own.stop)
         return ""
 
@@ -167,13 +165,13 @@ class Judgement:
     def origin(self) -> str:
         """Where the rules' patience and min_delta come from, in the language in use."""
         said = {
-            ("asked", "asked"): _("patience and min_delta: as asked for"),
-            ("asked", "run"): _("patience as asked for, min_delta from the run's own early stopping"),
-            ("asked", "tool"): _("patience as asked for, min_delta: each tool's default"),
-            ("run", "asked"): _("patience from the run's own early stopping, min_delta as asked for"),
+            ("asked", "asked"): _("patience and min_delta: as requested"),
+            ("asked", "run"): _("patience as requested, min_delta from the run's own early stopping"),
+            ("asked", "tool"): _("patience as requested, min_delta: each tool's default"),
+            ("run", "asked"): _("patience from the run's own early stopping, min_delta as requested"),
             ("run", "run"): _("patience and min_delta from the run's own early stopping"),
             ("run", "tool"): _("patience from the run's own early stopping, min_delta: each tool's default"),
-            ("tool", "asked"): _("patience: each tool's default, min_delta as asked for"),
+            ("tool", "asked"): _("patience: each tool's default, min_delta as requested"),
             ("tool", "tool"): _("patience and min_delta: each tool's default"),
         }
         return said[self.sources]

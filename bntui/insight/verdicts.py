@@ -109,9 +109,7 @@ def gradient_verdict(
     name = NAMES[code]
     if code == _UNKNOWN:
         unfed = _("all inputs of the mini-batch are 0: the first layer gets no gradient")
-        return GradientVerdict(
-            name, math.nan, math.nan, unfed if norms.size else _("there is no layer with a gradient")
-        )
+        return GradientVerdict(name, math.nan, math.nan, unfed if norms.size else _("no layer has a gradient"))
     if code == _NOT_FINITE:
         wrong = int(np.argmin(np.isfinite(norms[0])))
         sentence = _("the gradient of layer {layer} is {value}").format(layer=wrong + 1, value=_word(norms[0, wrong]))
@@ -121,8 +119,8 @@ def gradient_verdict(
             name, ratio, math.nan, _("the loss has no gradient here: nothing is left to learn from this batch")
         )
     if math.isnan(ratio):
-        ends = _("the first and the last layer's gradients are zero: nothing is learned there")
-        everywhere = _("all gradients are zero: nothing is learned there")
+        ends = _("the first and last layers' gradients are zero: these layers do not learn")
+        everywhere = _("all gradients are zero: nothing is learned")
         return GradientVerdict(name, ratio, VANISHING_BELOW, ends if norms.any() else everywhere)
     limit = EXPLODING_ABOVE if ratio > 1 else VANISHING_BELOW
     size = _("the first layer's gradient is {ratio} times the last layer's").format(ratio=f"{ratio:.1e}")

@@ -63,10 +63,10 @@ def _made(folder: Path) -> Path:
         sentence = _("{folder} cannot be used for sockets: {reason}; set XDG_RUNTIME_DIR")
         raise BntuiError(sentence.format(folder=folder, reason=reason(error))) from error
     if not _own(found):
-        sentence = _("{folder} is not a folder that only you can enter; set XDG_RUNTIME_DIR to one that is")
+        sentence = _("{folder} is not accessible to you alone; set XDG_RUNTIME_DIR to a private folder")
         raise BntuiError(sentence.format(folder=folder))
     if len(os.fsencode(folder / f"{'0' * 24}.sock")) > LONGEST_SOCKET_PATH:
-        sentence = _("{path} is too long for a socket; set XDG_RUNTIME_DIR to a shorter folder")
+        sentence = _("{path} is too long for a socket; set XDG_RUNTIME_DIR to a folder with a shorter path")
         raise BntuiError(sentence.format(path=folder))
     return folder
 

@@ -49,7 +49,9 @@ class Trainer:
         try:
             self._connection.sendall(command_line(command, **arguments))
         except OSError as error:
-            raise TrainerError(_("the trainer of this recording is gone; what it recorded is saved")) from error
+            raise TrainerError(
+                _("the trainer of this recording has exited; everything it recorded is saved")
+            ) from error
 
     def receive(self, timeout: float | None = None) -> Status | None:
         """Wait for the next status, and return the latest if several are waiting; None if the trainer has hung up.
@@ -77,7 +79,7 @@ class Trainer:
         except TurnedAwayError as error:
             raise TrainerError(str(error)) from error
         except FrameError as error:
-            sentence = _("what answers on this recording's socket is not a trainer of this bntui: {reason}")
+            sentence = _("the process on this recording's socket is not a trainer of this bntui: {reason}")
             raise TrainerError(sentence.format(reason=error)) from error
 
     def close(self) -> None:
@@ -183,14 +185,14 @@ class IdleTrainer:
         self._control.close()
         if not line:
             self._process.wait()
-            sentence = _("the trainer ended before it began: its last words are in {log}")
+            sentence = _("the trainer exited before it started training; its last output is in {log}")
             raise TrainerError(sentence.format(log=self._log))
         try:
             answer = Answer.parse(line)
         except FrameError as error:
             self._process.kill()
             self._process.wait()
-            sentence = _("the trainer gave no answer that can be understood: its last words are in {log}")
+            sentence = _("the trainer sent an invalid answer; its last output is in {log}")
             raise TrainerError(sentence.format(log=self._log)) from error
         if answer.recording is None:
             self._process.wait()

@@ -60,7 +60,7 @@ class ForkRequest:
             FrameError: the arguments do not describe a fork.
         """
         if not {"run", "step"} <= set(told) <= {"run", "step", "changes"}:
-            raise FrameError(_("a fork has the arguments run, step and changes"))
+            raise FrameError(_("fork takes the arguments run, step, and changes"))
         changes = told.get("changes", [])
         if not isinstance(changes, list) or len(changes) > MOST_CHANGES:
             raise FrameError(_("changes must be a list of at most {count} settings").format(count=MOST_CHANGES))
@@ -85,16 +85,16 @@ def parse(line: bytes) -> Request:
     command = told.pop("command", None)
     if command == "fork":
         if len(line) > LONGEST_FORK:
-            raise FrameError(_("a fork is longer than {limit} bytes").format(limit=LONGEST_FORK))
+            raise FrameError(_("a fork request is longer than {limit} bytes").format(limit=LONGEST_FORK))
         return ForkRequest.parse(told)
     if command == "pace":
         if set(told) != {"epochs_per_second"}:
-            raise FrameError(_("pace has the argument epochs_per_second"))
+            raise FrameError(_("pace takes the argument epochs_per_second"))
         return Pace(pace(told["epochs_per_second"]))
     for plain in PLAIN:
         if command == plain:
             if told:
-                raise FrameError(_("{command} has no arguments").format(command=command))
+                raise FrameError(_("{command} takes no arguments").format(command=command))
             return Order(plain)
     known = ", ".join((*PLAIN, "pace", "fork"))
     raise FrameError(_("unknown command; the commands are {commands}").format(commands=known))
@@ -109,7 +109,7 @@ def pace(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not SLOWEST <= value <= FASTEST:
-        sentence = _("a pace is a number of epochs a second from {slowest:g} to {fastest:g}, or null")
+        sentence = _("a pace must be a number of epochs per second from {slowest:g} to {fastest:g}, or null")
         raise FrameError(sentence.format(slowest=SLOWEST, fastest=FASTEST))
     return value
 
@@ -121,7 +121,7 @@ def natural(name: str, value: object) -> int:
         FrameError: it is not one.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10**wire.LONGEST_INTEGER:
-        raise FrameError(_("{name} must be a whole number from 0").format(name=name))
+        raise FrameError(_("{name} must be a whole number, at least 0").format(name=name))
     return value
 
 
@@ -132,7 +132,7 @@ def finite(name: str, value: object) -> float:
         FrameError: it is not one.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise FrameError(_("{name} must be a number from 0").format(name=name))
+        raise FrameError(_("{name} must be a number, at least 0").format(name=name))
     return value
 
 
@@ -140,4 +140,4 @@ def _change(told: object) -> tuple[str, Any]:
     match told:
         case [str() as path, value] if 0 < len(path) <= LONGEST_PATH:
             return path, value
-    raise FrameError(_("a change is a pair of a key path and a value"))
+    raise FrameError(_("a change must be a pair of a key path and a value"))

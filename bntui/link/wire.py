@@ -93,7 +93,7 @@ def parse(
     except UnicodeDecodeError as error:
         raise FrameError(_("a frame is not UTF-8")) from error
     except RecursionError as error:
-        raise FrameError(_("a frame nests more than {depth} deep").format(depth=deepest)) from error
+        raise FrameError(_("a frame is nested more than {depth} levels deep").format(depth=deepest)) from error
     except ValueError as error:
         raise FrameError(_("a frame is not JSON")) from error
     if not isinstance(value, dict):
@@ -123,7 +123,7 @@ def _check(value: object, deepest: int, *, printable: bool) -> None:
         if not deeper:
             return
         level = deeper
-    raise FrameError(_("a frame nests more than {depth} deep").format(depth=deepest))
+    raise FrameError(_("a frame is nested more than {depth} levels deep").format(depth=deepest))
 
 
 def _integer(text: str) -> int:

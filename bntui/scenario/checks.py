@@ -141,11 +141,11 @@ def _data(data: Data, shape: Shape | None) -> Iterator[Complaint]:
     source = data.source
     generated = source in BUILTIN_DATA and source not in STORED_SAMPLES
     if data.noise is not None and not generated:
-        message = _("noise belongs to generated data, and {source} is not generated").format(source=source)
+        message = _("noise applies only to generated data, and {source} is not generated").format(source=source)
         yield Complaint((("data", "noise"),), message)
     available = STORED_SAMPLES.get(source)
     if available is not None and data.samples is not None and data.samples > available:
-        message = _("must be at most {available}: {source} has no more samples").format(
+        message = _("must be at most {available}: {source} has only that many samples").format(
             available=available, source=source
         )
         yield Complaint((("data", "samples"),), message)
@@ -160,7 +160,10 @@ def _data(data: Data, shape: Shape | None) -> Iterator[Complaint]:
     if known is not None and data.task not in ("auto", known):
         yield Complaint((("data", "task"),), _("{source} is data for {task}").format(source=source, task=known))
     if data.sequence == "rows" and shape is not None and len(shape) == 1:
-        message = _('rows are those of images, and {source} gives {shape}; "pixels" makes each feature a time step')
+        message = _(
+            '"rows" needs images, but {source} has samples of shape {shape}; use "pixels" to make each feature a'
+            " time step"
+        )
         yield Complaint((("data", "sequence"),), message.format(source=source, shape=spelled(shape)))
 
 
@@ -169,7 +172,7 @@ def _layers(config: RunConfig, layers: tuple[Placed, ...]) -> Iterator[Complaint
     for layer in layers:
         name, path = layer.block.name, layer.path
         if name in names:
-            message = _("the name {name} is taken; no two layers have the same").format(name=repr(name))
+            message = _("the name {name} is already used; layer names must be unique").format(name=repr(name))
             yield Complaint(((*path, "name"), path), message)
         names.add(name)
         if layer.complaint is not None:
@@ -185,13 +188,13 @@ def _normalization(config: RunConfig, layer: Placed) -> Complaint | None:
     name, norm = repr(block.name), ((*path, "norm"), ("network", "norm"))
     if block.norm != "none" and block.type == "recurrent":
         if block.norm == "group":
-            message = _("there is no group normalization in recurrent layers ({layer}); batch and layer there are")
+            message = _("recurrent layers ({layer}) do not support group normalization; use batch or layer")
             return Complaint(norm, message.format(layer=name))
         if config.network.norm_position == "after_activation":
-            message = _("in recurrent layers ({layer}) normalization stands before the activation only")
+            message = _("in recurrent layers ({layer}), normalization must come before the activation")
             return Complaint((("network", "norm_position"), *norm), message.format(layer=name))
     if block.norm == "layer" and block.units == 1 and block.type != "conv" and block.cell != "gru":
-        message = _("layer normalization over the one unit of {layer}: its normalized value is always 0")
+        message = _("layer normalization over the single unit of {layer}: the normalized value is always 0")
         return Complaint(norm, message.format(layer=name))
     return _groups(config, layer) if block.norm == "group" else None
 
@@ -202,13 +205,15 @@ def _groups(config: RunConfig, layer: Placed) -> Complaint | None:
     if block.units % groups:
         fit = ", ".join(str(n) for n in range(1, block.units + (block.type == "conv")) if block.units % n == 0)
         if block.type == "linear":
-            message = _("groups = {groups} does not divide the {count} units of {layer}; these do: {fit}")
+            message = _("groups = {groups} does not divide the {count} units of {layer}; possible values: {fit}")
         else:
-            message = _("groups = {groups} does not divide the {count} channels of {layer}, {shape}; these do: {fit}")
+            message = _(
+                "groups = {groups} does not divide the {count} channels of {layer}, {shape}; possible values: {fit}"
+            )
         message = message.format(groups=groups, count=block.units, layer=name, shape=spelled(layer.entered), fit=fit)
     elif block.units == groups and block.type == "linear":
         message = _(
-            "groups = {groups} leaves one unit of {layer} in each group: its normalized value is always 0"
+            "groups = {groups} leaves one unit of {layer} in each group: the normalized value is always 0"
         ).format(groups=groups, layer=name)
     else:
         return None
@@ -223,14 +228,14 @@ def _noise(network: Network) -> Iterator[Complaint]:
     for block in made:
         if block.norm in ("layer", "group") or (block.norm == "batch" and block.type == "recurrent"):
             message = _(
-                "noise follows batch normalization of linear layers and convolutions;"
-                " {layer} is {kind} with norm = {norm}"
+                "norm_noise needs batch normalization of a linear layer or convolution; {layer} is {kind} with norm"
+                " = {norm}"
             ).format(layer=repr(block.name), kind=block.type, norm=repr(block.norm))
             break
     else:
         if any(block.norm == "batch" for block in made):
             return
-        message = _("noise follows batch normalization, and no layer has any; set norm = 'batch', or norm_noise = 0")
+        message = _("norm_noise needs batch normalization, and no layer has it; set norm = 'batch', or norm_noise = 0")
     yield Complaint((("network", "norm_noise"), ("network", "norm")), message)
 
 
@@ -242,18 +247,18 @@ def _monitor(config: RunConfig, facts: Facts) -> Iterator[Complaint]:
     for word, needed, instead in (("accuracy", "classification", "r2"), ("r2", "regression", "accuracy")):
         if rule.monitor.endswith(word) and known != needed:
             hint = rule.monitor.replace(word, instead)
-            message = _("needs {needed}, and {source} is data for {task}")
+            message = _("needs {needed}, but {source} is data for {task}")
             yield Complaint((path,), message.format(needed=needed, source=config.data.source, task=known), hint)
 
 
 def _empty_split(data: Data, samples: int) -> Complaint | None:
     n_train, n_validation = split_counts(samples, data.validation)
     if n_train < 1:
-        message = _("leaves no sample for training: {held_out} of {samples} are held out")
+        message = _("leaves no samples for training: {held_out} of {samples} are held out")
         message = message.format(held_out=n_validation, samples=samples)
         return Complaint((("data", "validation"), ("data", "samples")), message)
     if data.last_batch == "drop" and data.batch_size > n_train:
-        message = _('is more than the {samples} training samples, and last_batch = "drop" leaves no mini-batch at all')
+        message = _('is larger than the {samples} training samples, so last_batch = "drop" leaves no mini-batch')
         return Complaint((("data", "batch_size"), ("data", "last_batch")), message.format(samples=n_train))
     return None
 
@@ -264,11 +269,11 @@ def _lone_batch(config: RunConfig, n_train: int, alone: Block | None) -> Complai
         return None
     why = _variance(alone)
     if data.batch_size == 1:
-        message = _("{why}; choose a larger batch_size, or layer normalization").format(why=why)
+        message = _("{why}; use a larger batch_size, or layer normalization").format(why=why)
     else:
         message = _(
-            "the last mini-batch of an epoch has one sample ({samples} training samples in batches of {size}),"
-            ' and {why}; choose last_batch = "drop", or another batch_size'
+            "the last mini-batch of an epoch has one sample ({samples} training samples in batches of {size}), but"
+            ' {why}; use last_batch = "drop", or another batch_size'
         ).format(samples=n_train, size=data.batch_size, why=why)
     return Complaint((("data", "batch_size"), ("data", "last_batch"), ("network", "norm")), message)
 
@@ -280,14 +285,16 @@ def _lone_validation(config: RunConfig, n_validation: int, alone: Block | None) 
         return None
     if n_validation > 1 and (training.validation_batch or config.data.batch_size) > 1:
         return None
-    message = _("validation in training mode would have mini-batches of one sample, and {why}").format(
+    message = _("validation in training mode would have mini-batches of one sample, but {why}").format(
         why=_variance(alone)
     )
     return Complaint((("training", "validation_batch"), ("training", "validation_mode")), message)
 
 
 def _variance(block: Block) -> str:
-    return _("batch normalization (layer {layer}) needs two samples to have a variance").format(layer=repr(block.name))
+    return _("batch normalization (layer {layer}) needs at least two samples for a variance").format(
+        layer=repr(block.name)
+    )
 
 
 def _single_valued(config: RunConfig, layers: tuple[Placed, ...]) -> Block | None:

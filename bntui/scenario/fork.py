@@ -24,9 +24,7 @@ FIXED: Final = (
     "data.noise", "data.factor", "data.scaling", "data.validation", "data.sequence",
 )  # fmt: skip
 """Settings that a fork shares with its parent: seed, samples, split, and device."""
-WHY_FIXED: Final = N_(
-    "a fork has its parent's seed, data, split and device: with others it would not be the same run from another place"
-)
+WHY_FIXED: Final = N_("a fork keeps its parent's seed, data, split, and device; otherwise it would be a different run")
 
 
 _STOPPING: Final = ("training", "early_stopping")

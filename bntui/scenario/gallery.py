@@ -94,11 +94,11 @@ def find(name_or_path: str) -> Path:
     if str(given.parent) in (".", _FOLDER) and stem in builtin:
         return builtin[stem]
     if given.is_dir():
-        raise UsageError(_("{path}: is a folder; name the scenario's .toml file in it").format(path=name_or_path))
+        raise UsageError(_("{path}: is a folder; give the scenario's .toml file in it").format(path=name_or_path))
     if given.exists():  # a pipe or a device: loading reports why it is refused
         return given
     near = get_close_matches(stem, builtin, n=1)
-    sentence = _("{name}: no such file, and no built-in scenario{hint}; there are: {names}")
+    sentence = _("{name}: no such file or built-in scenario{hint}; built-in scenarios: {names}")
     hint = f" {did_you_mean(near[0])}" if near else ""
     raise UsageError(sentence.format(name=name_or_path, hint=hint, names=", ".join(builtin)))
 

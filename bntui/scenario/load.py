@@ -46,8 +46,8 @@ _SHARED: Final = (
     ),
 )
 _WHY_SHARED: Final = N_(
-    "the runs of a scenario share their samples and the order of them, so that they differ in what the scenario says"
-    " and in nothing else; say it once for all runs, outside of [[run]]"
+    "all runs of a scenario use the same samples in the same order, so that they differ only in what the scenario"
+    " says; set it once for all runs, outside [[run]]"
 )
 
 Override = tuple[str, object]
@@ -156,7 +156,7 @@ class _Problems:
         """Check the memory of all runs, which are loaded together."""
         needed = sum(memory(run.config) for run in runs)
         if needed > LIMIT:
-            message = _("the runs take {needed} of memory together; a scenario may take {limit}")
+            message = _("the runs need {needed} of memory together; the limit for a scenario is {limit}")
             self.put(("run",), message.format(needed=in_bytes(needed), limit=in_bytes(LIMIT)))
 
     def in_file_order(self) -> list[Problem]:
@@ -173,10 +173,10 @@ def _read(path: Path) -> str:
     try:
         raw = read_regular(path, _MAX_BYTES)
     except FileNotFoundError:
-        sentence = _("{path}: there is no such file; bntui list shows the built-in scenarios")
+        sentence = _("{path}: no such file; use bntui list to see the built-in scenarios")
         raise UsageError(sentence.format(path=clean(str(path)))) from None
     except IsADirectoryError:
-        sentence = _("{path}: is a folder; name the scenario's .toml file in it")
+        sentence = _("{path}: is a folder; give the scenario's .toml file in it")
         raise UsageError(sentence.format(path=clean(str(path)))) from None
     except UnfitFileError as error:
         sentence = _("not a scenario file: {reason}").format(reason=reason(error))
@@ -275,7 +275,7 @@ def _run_tables(document: Mapping[str, Any], found: _Problems) -> Iterator[tuple
     for index, table in enumerate(tables[:MAX_RUNS] if isinstance(tables, tuple) else ()):
         name = table.get("name") if isinstance(table, dict) else None
         if isinstance(name, str) and name in seen:
-            message = _("run[{number}] has this name already; no two runs have the same").format(number=seen[name])
+            message = _("run[{number}] already has this name; run names must be unique").format(number=seen[name])
             found.put(("run", index, "name"), message, name)
         seen.setdefault(str(name), index)
         changes = table.get("set", {}) if isinstance(table, dict) else {}

@@ -97,10 +97,10 @@ def _replaced(node: Any, path: KeyPath, value: object) -> Any:
     key, rest = path[0], path[1:]
     if isinstance(key, int):
         if not isinstance(node, tuple) or key >= len(node):
-            raise ValueError(_("there is no entry [{key}] in the scenario; entries count from 0").format(key=key))
+            raise ValueError(_("the scenario has no entry [{key}]; entries are numbered from 0").format(key=key))
         return (*node[:key], _replaced(node[key], rest, value), *node[key + 1 :])
     if not isinstance(node, dict):
-        raise ValueError(_("{key} cannot be set: what stands before it is not a table").format(key=key))
+        raise ValueError(_("{key} cannot be set: its parent is not a table").format(key=key))
     return {**node, key: _replaced(node.get(key, {}), rest, value)}
 
 
@@ -118,7 +118,7 @@ def key_path(text: str) -> KeyPath:
     while at < len(text) or not path:
         segment = _SEGMENT.match(text, at)
         if segment is None:
-            sentence = _("{text!r} is no key path; write it such as training.lr or network.layer[0].units")
+            sentence = _("{text!r} is not a key path; write it like training.lr or network.layer[0].units")
             raise ValueError(sentence.format(text=text))
         path.append(segment[1] or segment[2] or "")
         path += [int(index) for index in re.findall(r"\d+", segment[3])]

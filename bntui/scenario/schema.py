@@ -66,7 +66,7 @@ def _initialization(value: str) -> str:
     if name in ("normal", "uniform"):
         if re.fullmatch(r"\d*\.?\d+([eE][+-]?\d+)?", number) and 0 < float(number) < math.inf:
             return value
-        sentence = _("{name} needs its scale after a colon, a number above 0, such as '{name}:0.1'")
+        sentence = _("{name} needs a scale above 0 after a colon, such as '{name}:0.1'")
         raise refusal(sentence.format(name=name))
     if value not in INITIALIZATIONS:
         allowed = (*INITIALIZATIONS, "normal:0.1", "uniform:0.1")
@@ -79,8 +79,8 @@ def _source(value: str) -> str:
     if kind_of(value) is not None:
         return _line(value)
     sentence = _(
-        "allowed: {names}, or a path that ends in .csv, .tsv, .tab, .txt, .dat, .data (tables), .npz, or as IDX files"
-        " do: -ubyte, -ubyte.gz, .idx, .idx.gz"
+        "allowed: {names}, or a path ending in .csv, .tsv, .tab, .txt, .dat, .data (tables), .npz, or -ubyte,"
+        " -ubyte.gz, .idx, .idx.gz (IDX files)"
     )
     raise refusal(sentence.format(names=", ".join(BUILTIN_DATA)), allowed=BUILTIN_DATA)
 
@@ -111,42 +111,47 @@ class Table(BaseModel):
 
 
 class Data(Table):
-    """``[data]``: what the networks learn from."""
+    """``[data]``: the data that the networks learn from."""
 
     source: Annotated[str, AfterValidator(_source)] = Field(
-        description="A built-in name, or a path to a table (.csv, .tsv, .txt, ...), an .npz or an IDX file (images), "
-        "relative to the scenario file."
+        description="A built-in name, or the path of a table (.csv, .tsv, .txt, ...), an .npz file, or an IDX file"
+        " (images), relative to the scenario file."
     )
     labels: Line | None = Field(
-        None, description="IDX only: path to the labels file; by default the images' name with labels-idx1 in it."
+        None,
+        description="IDX files: path of the labels file. Default: the name of the images file with labels-idx1 in it.",
     )
     target: Line | None = Field(
         None,
-        description="Tables: the target column's name; by default the last one. NPZ: the target array; by default y, "
-        "y_train, target, labels and the like.",
+        description="Tables: name of the target column. Default: the last one. NPZ: name of the target array."
+        " Default: y, y_train, target, labels, and the like.",
     )
     task: Literal["auto", "classification", "regression"] = Field(
         "auto",
-        description="auto: words as target mean classification, and so do whole numbers that look like codes: at most "
-        "20 different ones, twice each on average, or 0, 1, 2, ... without a gap. Other numbers mean regression.",
+        description="auto: a target of words means classification, as do whole numbers that look like codes: at most 20"
+        " distinct values that occur twice on average, or 0, 1, 2, ... without gaps. Other numbers mean"
+        " regression.",
     )
     delimiter: Annotated[str, AfterValidator(_delimiter)] | None = Field(
-        None, description="Tables: the character between two cells; a space means any white space. Default: found."
+        None, description="Tables: the delimiter between cells; a space means any whitespace. Default: detected."
     )
-    header: bool | None = Field(None, description="Tables: whether the first row names the columns. Default: found.")
-    decimal: Literal[".", ","] | None = Field(None, description="Tables: the decimal mark. Default: found.")
+    header: bool | None = Field(None, description="Tables: whether the first row names the columns. Default: detected.")
+    decimal: Literal[".", ","] | None = Field(None, description="Tables: the decimal mark. Default: detected.")
     drop: tuple[Line, ...] = Field(
-        (), max_length=10_000, description="Tables: names of columns that are left out; without a header column 1, ..."
+        (), max_length=10_000, description="Tables: names of columns to leave out; without a header, column 1, ..."
     )
     features: tuple[Line, ...] | None = Field(
         None,
         min_length=1,
         max_length=200_000,
-        description="Tables: names of the columns that are features, in their order; by default all but the target. "
-        "NPZ: the one array of samples; by default x, x_train, data, images and the like.",
+        description="Tables: names of the feature columns, in order. Default: all but the target. NPZ: name of the"
+        " array of samples. Default: x, x_train, data, images, and the like.",
     )
     samples: int | None = Field(
-        None, ge=4, le=1_000_000, description="Generated data: how many samples. Files: use only the first so many."
+        None,
+        ge=4,
+        le=1_000_000,
+        description="Generated data: number of samples. Files: use only this many samples from the beginning.",
     )
     noise: float | None = Field(
         None, ge=0, description="Generated data: standard deviation of the Gaussian noise, in units of the data."
@@ -154,43 +159,43 @@ class Data(Table):
     scaling: Literal["none", "minmax", "standard"] = Field(
         "none", description="Feature scaling, fitted on the training part only: (x-min)/(max-min), or z-scores."
     )
-    validation: float = Field(0.2, gt=0, lt=1, description="Share of the samples that is held out for validation.")
+    validation: float = Field(0.2, gt=0, lt=1, description="Fraction of the samples held out for validation.")
     factor: float = Field(
         1.0,
         gt=0,
-        description="Multiplies the raw values, before scaling; 15.9375 brings digits from 0-16 to MNIST's 0-255.",
+        description="Multiplies the raw values before scaling; 15.9375 maps digits from 0-16 to MNIST's 0-255.",
     )
     sequence: Literal["none", "rows", "pixels"] = Field(
         "none",
-        description="For recurrent layers: a sample is a sequence of its image's rows, or of its single pixels.",
+        description="For recurrent layers: treat a sample as a sequence of its image's rows, or of its pixels.",
     )
     input_noise: float = Field(
         0.0,
         ge=0,
-        description="Standard deviation of Gaussian noise that is added to the scaled inputs, drawn anew in every "
-        "training step.",
+        description="Standard deviation of Gaussian noise added to the scaled inputs, drawn anew in every training"
+        " step.",
     )
     batch_size: int = Field(32, ge=1, description="Samples per mini-batch.")
     last_batch: Literal["keep", "drop"] = Field(
         "keep",
-        description="What to do with the samples left over at an epoch's end: a smaller batch, or leave them out.",
+        description="What to do with samples left over at the end of an epoch: use a smaller batch, or drop them.",
     )
 
     @model_validator(mode="after")
     def _one_choice(self) -> Data:
         if self.drop and self.features is not None:
-            raise refusal(_("give drop or features, not both"), keys=("drop", "features"))
+            raise refusal(_("use drop or features, not both"), keys=("drop", "features"))
         return self
 
 
 class _Block(Table):
     """One ``[[network.layer]]``: linear or convolution, then norm, activation, dropout."""
 
-    name: Line | None = Field(None, description="Name of the layer; by default its kind and number.")
-    norm: Norm | None = Field(None, description="Normalization; by default the network's.")
-    activation: ActivationName | None = Field(None, description="Activation function; by default the network's.")
-    dropout: Rate | None = Field(None, description="Probability of dropping a unit; by default the network's.")
-    init: Initialization | None = Field(None, description="Weight initialization; by default the network's.")
+    name: Line | None = Field(None, description="Name of the layer. Default: its kind and number.")
+    norm: Norm | None = Field(None, description="Normalization. Default: the network's.")
+    activation: ActivationName | None = Field(None, description="Activation function. Default: the network's.")
+    dropout: Rate | None = Field(None, description="Probability of dropping a unit. Default: the network's.")
+    init: Initialization | None = Field(None, description="Weight initialization. Default: the network's.")
 
 
 class LinearLayer(_Block):
@@ -201,16 +206,16 @@ class LinearLayer(_Block):
 
 
 class ConvLayer(_Block):
-    """A two-dimensional convolution, with max pooling after its activation where asked."""
+    """A two-dimensional convolution with optional max pooling after its activation."""
 
     type: Literal["conv"] = Field(description="Kind of layer.")
     channels: int = Field(ge=1, le=4096, description="Number of output channels.")
     kernel: int = Field(3, ge=1, le=31, description="Height and width of the kernel, in pixels.")
     stride: int = Field(1, ge=1, le=16, description="Step of the kernel, in pixels.")
     padding: Annotated[int, Field(ge=0, le=1024)] | Literal["same"] = Field(
-        "same", description="Zeros around the image, in pixels; same keeps its size."
+        "same", description="Zero padding around the image, in pixels; same keeps the image's size."
     )
-    pool: int = Field(1, ge=1, le=16, description="Max pooling over squares of so many pixels; 1 is none.")
+    pool: int = Field(1, ge=1, le=16, description="Side of the max pooling window, in pixels; 1 disables pooling.")
 
     @model_validator(mode="after")
     def _padding(self) -> ConvLayer:
@@ -224,12 +229,12 @@ class ConvLayer(_Block):
 
 
 class RecurrentLayer(_Block):
-    """A recurrent layer over a sequence; a layer that is none takes its last time step."""
+    """A recurrent layer over a sequence; a following layer that is not recurrent takes its last time step."""
 
     type: Literal["recurrent"] = Field(description="Kind of layer.")
     units: int = Field(ge=1, le=65_536, description="Number of hidden units.")
     cell: Literal["elman", "gru", "lstm"] = Field(
-        "elman", description="Kind of cell; the activation function is that of elman, gru and lstm have their own."
+        "elman", description="Kind of cell; the activation function applies to elman only, gru and lstm have their own."
     )
 
 
@@ -250,19 +255,22 @@ class Network(Table):
     activation: ActivationName = Field("relu", description="Activation function of the hidden layers.")
     norm: Norm = Field("none", description="Normalization in the hidden layers.")
     norm_position: Literal["before_activation", "after_activation"] = Field(
-        "before_activation", description="Where normalization stands in a block."
+        "before_activation", description="Position of the normalization in a block."
     )
-    groups: int = Field(8, ge=1, description="Groups of group normalization; must divide the units or channels.")
+    groups: int = Field(
+        8, ge=1, description="Number of groups of group normalization; must divide the number of units or channels."
+    )
     norm_momentum: float = Field(
         0.1, gt=0, le=1, description="Batch normalization: weight of the new value in the running statistics (PyTorch)."
     )
     norm_eps: float = Field(1e-5, gt=0, description="Added to the variance in every normalization: epsilon.")
-    norm_gamma: float = Field(1.0, description="Scale (gamma) that every normalization starts with; beta starts at 0.")
+    norm_gamma: float = Field(1.0, description="Initial scale (gamma) of every normalization; beta starts at 0.")
     norm_noise: float = Field(
         0.0,
         ge=0,
-        description="Noise after batch normalization, drawn anew in every training step, after Santurkar et al.: mean "
-        "within ± this, standard deviation between 1 and 1 + half of this, per unit and moved a little per sample.",
+        description="Noise after batch normalization as in Santurkar et al., drawn anew in every training step: mean"
+        " within ± this, standard deviation between 1 and 1 + half of this, per unit, with slight variation per"
+        " sample.",
     )
     norm_recurrent: Literal["input", "step"] = Field(
         "input",
@@ -277,7 +285,7 @@ class Network(Table):
     @model_validator(mode="after")
     def _one_way(self) -> Network:
         if self.hidden is not None and self.layer is not None:
-            raise refusal(_("give hidden = [...] or [[network.layer]] tables, not both"), keys=("hidden", "layer"))
+            raise refusal(_("use hidden = [...] or [[network.layer]] tables, not both"), keys=("hidden", "layer"))
         return self
 
 
@@ -285,61 +293,63 @@ class Schedule(Table):
     """``[training.schedule]``: how the learning rate changes from epoch to epoch."""
 
     kind: Literal["constant", "step", "cosine", "plateau"] = Field("constant", description="Kind of schedule.")
-    step_size: int = Field(10, ge=1, description="step: epochs between two drops.")
-    gamma: float = Field(0.1, gt=0, lt=1, description="step, plateau: factor of each drop.")
+    step_size: int = Field(10, ge=1, description="step: epochs between two reductions.")
+    gamma: float = Field(0.1, gt=0, lt=1, description="step, plateau: factor of each reduction.")
     min_lr: float = Field(0.0, ge=0, description="cosine, plateau: the learning rate never falls below this.")
-    patience: int = Field(10, ge=0, description="plateau: epochs without a better validation loss before a drop.")
-    threshold: float = Field(1e-4, ge=0, description="plateau: relative improvement that counts.")
-    warmup_epochs: int = Field(0, ge=0, description="Epochs over which the rate rises linearly from 0 to lr, by steps.")
+    patience: int = Field(10, ge=0, description="plateau: epochs without a better validation loss before a reduction.")
+    threshold: float = Field(1e-4, ge=0, description="plateau: smallest relative improvement that counts.")
+    warmup_epochs: int = Field(
+        0, ge=0, description="Epochs over which the learning rate rises linearly from 0 to lr, step by step."
+    )
 
 
 class EarlyStoppingRule(Table):
-    """``[training.early_stopping]``: Keras' EarlyStopping, names and meaning."""
+    """``[training.early_stopping]``: early stopping, with the names and meaning of Keras' EarlyStopping."""
 
     monitor: Literal["val_loss", "val_accuracy", "loss", "accuracy", "val_r2", "r2"] = Field(
         "val_loss",
-        description="Figure that is watched at the end of each epoch. val_ figures are measured after the epoch's last "
-        "update; loss, accuracy and r2 are running means over its mini-batches, each before its own update, as in "
-        "Keras.",
+        description="Figure monitored at the end of each epoch. val_ figures are measured after the epoch's last"
+        " update; loss, accuracy, and r2 are running means over its mini-batches, each before its own update, as in"
+        " Keras.",
     )
     min_delta: float = Field(0.0, description="Smallest change that counts as an improvement (absolute value is used).")
     patience: int = Field(0, ge=0, description="Epochs without improvement after which training stops.")
-    mode: Literal["auto", "min", "max"] = Field("auto", description="Is smaller or larger better; auto from the name.")
-    baseline: float | None = Field(
-        None, description="Value that an improvement has to beat too, or it does not reset the counter."
+    mode: Literal["auto", "min", "max"] = Field(
+        "auto", description="Whether smaller or larger is better; auto decides by the name."
     )
+    baseline: float | None = Field(None, description="Value that an improvement must also beat to reset the counter.")
     restore_best_weights: bool = Field(
-        False, description="Give the network the weights from the end of its best epoch; without one the last stay."
+        False, description="Restore the weights from the end of the best epoch; without one, the last are kept."
     )
-    start_from_epoch: int = Field(0, ge=0, description="Epochs to wait before watching begins.")
+    start_from_epoch: int = Field(0, ge=0, description="Epochs to wait before monitoring begins.")
 
 
 class Training(Table):
     """``[training]``: optimizer, learning rate, length."""
 
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = Field("sgd", description="Optimizer, PyTorch's meaning.")
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = Field(
+        "sgd", description="Optimizer, as defined by PyTorch."
+    )
     lr: float = Field(0.01, ge=0, description="Learning rate.")
     momentum: Rate = Field(0.0, description="sgd, rmsprop: momentum.")
     nesterov: bool = Field(False, description="sgd: Nesterov momentum; needs momentum above 0.")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty (decoupled in adamw).")
     betas: tuple[Rate, Rate] = Field((0.9, 0.999), description="adam, adamw: decay of the two running averages.")
     alpha: Rate = Field(0.99, description="rmsprop: smoothing constant.")
-    clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's total norm to this.")
-    clip_value: float | None = Field(None, gt=0, description="Clip each component of the gradient to ± this.")
+    clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's total norm to this value.")
+    clip_value: float | None = Field(None, gt=0, description="Clip each component of the gradient to ± this value.")
     epochs: int = Field(20, ge=1, le=1_000_000, description="Epochs to train.")
     validation_mode: Literal["evaluation", "training"] = Field(
         "evaluation",
-        description="training: validate with batch statistics and dropout, as a forgotten eval() does.",
+        description="training: validate with batch statistics and dropout, as if eval() had been forgotten.",
     )
     validation_batch: int | None = Field(
         None,
         ge=1,
-        description="Samples per mini-batch in validation, where its mode is training. Default: batch_size.",
+        description="Samples per mini-batch in validation, if its mode is training. Default: batch_size.",
     )
     schedule: Schedule = Field(Schedule(), description="Learning-rate schedule.")
-    early_stopping: EarlyStoppingRule | None = Field(
-        None, description="Early stopping; without the table there is none."
-    )
+    early_stopping: EarlyStoppingRule | None = Field(None, description="Early stopping; disabled without this table.")
 
     @model_validator(mode="after")
     def _fits(self) -> Training:
@@ -349,37 +359,38 @@ class Training(Table):
             keys = ("nesterov", "momentum", "optimizer")
             raise refusal(_("Nesterov momentum needs optimizer = 'sgd' and a momentum above 0"), keys=keys)
         if self.momentum and self.optimizer in ("adam", "adamw"):
-            sentence = _("momentum belongs to sgd and rmsprop; {optimizer} has betas")
+            sentence = _("momentum applies only to sgd and rmsprop; {optimizer} has betas")
             raise refusal(sentence.format(optimizer=self.optimizer), keys=("momentum", "optimizer"))
         return self
 
 
 class Record(Table):
-    """``[record]``: when a keyframe is recorded, and how much evidence is kept."""
+    """``[record]``: when to record a keyframe, and how much evidence to keep."""
 
     every: Annotated[int, Field(ge=1)] | Literal["epoch"] = Field(
         "epoch", description="'epoch' (its last step), or a number of steps."
     )
     budget: float = Field(
-        64.0, ge=0, description="Evidence (parameters, optimizer state, values) kept, in MB (10⁶ bytes)."
+        64.0, ge=0, description="Size of the evidence kept (parameters, optimizer state, values), in MB (10⁶ bytes)."
     )
     shift: bool = Field(
         False,
-        description="Measure how far each layer's gradient moves when earlier layers are updated: a step a layer.",
+        description="Measure how far each layer's gradient moves when earlier layers are updated; costs one step per"
+        " layer.",
     )
     unit: int = Field(
         0,
         ge=0,
-        description="Unit or channel of each layer whose activation's input is followed by itself (modulo).",
+        description="Unit or channel of each layer (modulo its size) whose pre-activation is recorded separately.",
     )
 
 
 Device = Annotated[str, AfterValidator(_device)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-DEVICE_HELP: Final = "auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N or mps."
-SEED_HELP: Final = "Seed of everything that is drawn."
+DEVICE_HELP: Final = "auto (CUDA if available, otherwise CPU), cpu, cuda, cuda:N, or mps."
+SEED_HELP: Final = "Seed of all random numbers."
 DETERMINISTIC_HELP: Final = (
-    "CUDA: use algorithms that give the same bits every time, at some cost; on the CPU they always do."
+    "CUDA: use algorithms that give the same bits every time, at some cost; on the CPU this is always the case."
 )
 
 
@@ -389,18 +400,20 @@ class RunConfig(Table):
     data: Data = Field(description="What the networks learn from.")
     network: Network = Field(description="Hidden layers; the output layer follows from the data.")
     training: Training = Field(description="Optimizer, learning rate, length.")
-    record: Record = Field(description="When a keyframe is recorded.")
+    record: Record = Field(description="When to record a keyframe.")
     device: Device = Field("auto", description=DEVICE_HELP)
     deterministic: bool = Field(True, description=DETERMINISTIC_HELP)
     seed: Seed = Field(0, description=SEED_HELP)
 
 
 class RunTable(Table):
-    """``[[run]]``: one network that is trained beside the others, and what differs in it."""
+    """``[[run]]``: one of the networks trained side by side, and what differs in it."""
 
-    name: Line = Field(description="Name of the run, shown in every panel; no two runs have the same.")
+    name: Line = Field(description="Name of the run, shown in every panel; must be unique.")
     set: dict[str, Any] = Field(
-        {}, description="What differs from the tables above, by the same key paths; merged deeply, lists are replaced."
+        {},
+        description="Differences from the tables above, with the same key paths; tables are merged recursively, lists"
+        " are replaced.",
     )
 
 
@@ -410,31 +423,33 @@ class Translation(Table):
     title: Line = Field(description="Title, one line.")
     description: Prose = Field("", description="What the scenario shows, in a few sentences.")
     look_for: Prose | tuple[Prose, ...] = Field((), description="What to look at on the screen.")
-    reference: Prose = Field("", description="Where it comes from; by default as it stands above.")
-    runs: dict[str, Line] = Field({}, description="The runs' names: a table of the name above and its translation.")
-    of: Line | None = Field(None, description="Checksum of the text that was translated; the tests compare it.")
+    reference: Prose = Field("", description="Source of the experiment or method. Default: the text above.")
+    runs: dict[str, Line] = Field({}, description="Names of the runs: a table from each name above to its translation.")
+    of: Line | None = Field(None, description="Checksum of the translated text; the tests compare it.")
 
 
 class ScenarioFile(Table):
-    """A scenario file: what is trained, in one or several runs, and what to look for."""
+    """A scenario file: what to train, in one or more runs, and what to look for."""
 
     title: Line = Field(description="Title, one line.")
     description: Prose = Field("", description="What the scenario shows, in a few sentences.")
     look_for: Prose | tuple[Prose, ...] = Field(
         (), description="What to look at on the screen: a text or a list of them."
     )
-    reference: Prose = Field("", description="Where the experiment or the method comes from.")
-    lesson: int | None = Field(None, ge=1, description="Place in the gallery; without one it comes last, by name.")
+    reference: Prose = Field("", description="Source of the experiment or method.")
+    lesson: int | None = Field(
+        None, ge=1, description="Position in the gallery; scenarios without one come last, by name."
+    )
     translation: dict[Literal["ko"], Translation] = Field({}, description="The texts in other languages.")
     seed: Seed = Field(0, description=SEED_HELP)
     device: Device = Field("auto", description=DEVICE_HELP)
     deterministic: bool = Field(True, description=DETERMINISTIC_HELP)
     data: Data = Field(description="What the networks learn from; the same in all runs.")
-    network: Network = Field(Network(), description="Hidden layers; may stand in the runs' set instead.")
+    network: Network = Field(Network(), description="Hidden layers; may be given in the runs' set instead.")
     training: Training = Field(Training(), description="Optimizer, learning rate, length.")
-    record: Record = Field(Record(), description="When a keyframe is recorded.")
+    record: Record = Field(Record(), description="When to record a keyframe.")
     run: tuple[RunTable, ...] = Field(
-        (), max_length=MAX_RUNS, description=f"The runs, at most {MAX_RUNS}; without one there is a single run."
+        (), max_length=MAX_RUNS, description=f"The runs, at most {MAX_RUNS}. Default: a single run."
     )
 
 

@@ -54,7 +54,8 @@ def too_large(
     if needed <= LIMIT:
         return None
     message = _(
-        "the network takes {needed} of memory for its parameters and one mini-batch; a scenario may take {limit}"
+        "the network needs {needed} of memory for its parameters and one mini-batch; the limit for a scenario"
+        " is {limit}"
     ).format(needed=in_bytes(needed), limit=in_bytes(LIMIT))
     path = layers[largest].path if layers else ("network",)
     return Complaint((path, ("network", "hidden"), ("network",), ("data", "batch_size")), message)

@@ -77,16 +77,17 @@ def _convolution(block: Block, path: KeyPath, shape: Shape | None, before: Block
         return Placed(block, path, unknown, unknown)
     if len(shape) != 3:
         if before is not None:
-            message = _("a convolution needs an image, and {layer} gives {shape}").format(
+            message = _("a convolution needs an image, but {layer} outputs shape {shape}").format(
                 layer=repr(before.name), shape=spelled(shape)
             )
         elif data.sequence != "none":
-            message = _("a convolution needs images, and data.sequence = {sequence} makes {shape} of each").format(
-                sequence=f'"{data.sequence}"', shape=spelled(shape)
-            )
+            message = _(
+                "a convolution needs images, but data.sequence = {sequence} turns each into shape {shape}"
+            ).format(sequence=f'"{data.sequence}"', shape=spelled(shape))
         else:
             message = _(
-                "a convolution needs images, and {source} gives {shape}; of the built-in data only digits are images"
+                "a convolution needs images, but {source} has samples of shape {shape}; of the built-in data,"
+                " only digits are images"
             ).format(source=data.source, shape=spelled(shape))
         return Placed(block, path, unknown, unknown, _misplaced(path, message, before, data))
     _depth, height, width = shape
@@ -96,7 +97,7 @@ def _convolution(block: Block, path: KeyPath, shape: Shape | None, before: Block
     left = pooled(block, image)
     if min(left) < 1:
         message = _(
-            "nothing is left of {height}x{width} pixels after {layer}; use a smaller kernel, stride or pool"
+            "nothing is left of {height}x{width} pixels after {layer}; use a smaller kernel, stride, or pool"
         ).format(height=height, width=width, layer=repr(block.name))
         paths = ((*path, "kernel"), (*path, "pool"), path)
         return Placed(block, path, unknown, unknown, Complaint(paths, message))
@@ -108,13 +109,13 @@ def _recurrent(block: Block, path: KeyPath, shape: Shape | None, before: Block |
     complaint = None
     if shape is not None and len(shape) == 1:
         if before is not None:
-            message = _("a recurrent layer needs a sequence, and {layer} gives {shape}").format(
+            message = _("a recurrent layer needs a sequence, but {layer} outputs shape {shape}").format(
                 layer=repr(before.name), shape=spelled(shape)
             )
         else:
             message = _(
-                'a recurrent layer needs a sequence, and {source} gives {shape}; set data.sequence = "pixels",'
-                " and each feature is a time step"
+                "a recurrent layer needs a sequence, but {source} has samples of shape {shape}; set data.sequence ="
+                ' "pixels" to make each feature a time step'
             ).format(source=data.source, shape=spelled(shape))
         complaint = _misplaced(path, message, before, data)
     elif shape is not None:

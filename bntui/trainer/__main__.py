@@ -126,7 +126,9 @@ def _resumed(job: Job) -> tuple[Session, Agenda]:
         if job.fork is not None:
             session.fork(job.fork.run, job.fork.step, job.fork.changes)  # at once: whoever asks hears why it cannot be
         elif session.over and not agenda.forks:
-            raise UsageError(_("every run of {recording} is over: fork one of them").format(recording=job.recording))
+            raise UsageError(
+                _("all runs of {recording} have ended; fork one of them instead").format(recording=job.recording)
+            )
     except BaseException:
         session.close()
         raise
