@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from textual.drivers.headless_driver import HeadlessDriver
 from textual.pilot import Pilot
 
 from bntui.errors import TrainerError
@@ -149,6 +151,22 @@ class FakeTrainer:
     def close(self) -> None:
         self.closed = True
         self._said.put(None)
+
+
+class Wire:
+    """What an app would send to a real terminal."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.written = ""
+        monkeypatch.setattr(HeadlessDriver, "is_headless", False)
+        monkeypatch.setattr(HeadlessDriver, "write", self._write)
+
+    def _write(self, data: str) -> None:
+        self.written += data
+
+    def take(self) -> int:
+        size, self.written = len(self.written.encode()), ""
+        return size
 
 
 async def until(pilot: Pilot[Any], happened: Callable[[], object], seconds: float = 3) -> None:

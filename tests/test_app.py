@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -175,26 +176,33 @@ async def test_a_small_screen_changes_panels_by_digit_and_does_not_zoom() -> Non
 
 
 @pytest.mark.usefixtures("reader")
-async def test_a_key_sends_changed_rows_only(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_refreshes_changed_rows_only(monkeypatch: pytest.MonkeyPatch) -> None:
     async with start().run_test(size=BIG) as pilot:
         await pilot.press("left")
         await pilot.pause()
-        sent: dict[str, int] = {}
-        show = RowsWidget.show
+        before = {each.name: each.rows for each in lab(pilot).query(RowsWidget)}
+        refreshed: dict[str, set[int]] = {}
+        refresh = RowsWidget.refresh
 
-        def spy(self: RowsWidget, rows: Any, width: int) -> Any:
-            regions = show(self, rows, width)
-            sent[str(self.name)] = sum(region.area for region in regions)
-            return regions
+        def spy(self: RowsWidget, *regions: Region, **options: bool) -> RowsWidget:
+            assert regions, "a whole widget"
+            refreshed.setdefault(str(self.name), set()).update(region.y for region in regions)
+            return refresh(self, *regions, **options)
 
         layouts = []
-        monkeypatch.setattr(RowsWidget, "show", spy)
+        monkeypatch.setattr(RowsWidget, "refresh", spy)
         monkeypatch.setattr(LabScreen, "_refresh_layout", lambda *_, **__: layouts.append(1))
         await pilot.press("left")
         await pilot.pause()
-        assert sent["keys"] == 0
-        assert sent["header"] < 20
-        assert 0 < sum(sent.values()) < 0.3 * BIG[0] * BIG[1]
+        after = {each.name: each.rows for each in lab(pilot).query(RowsWidget)}
+        differing = {
+            name: {y for y, row in enumerate(rows) if row != after[name][y]}
+            for name, rows in before.items()
+            if rows != after[name]
+        }
+        assert refreshed == differing
+        assert "header" in refreshed
+        assert "keys" not in refreshed
         assert layouts == []
 
 

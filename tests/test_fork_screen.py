@@ -30,7 +30,7 @@ from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.screens.lab_runs import RunsScreen
 from bntui.viewer.widgets import RowsWidget
 from tests import factory
-from tests.fakes import PAUSED, RUNNING, FakeReader, FakeTrainer, fork_view, until
+from tests.fakes import PAUSED, RUNNING, FakeReader, FakeTrainer, Wire, fork_view, until
 
 BIG = (160, 48)
 SCENARIO = """
@@ -164,20 +164,16 @@ async def test_a_question_mark_opens_the_lesson_and_is_not_typed() -> None:
 
 @pytest.mark.usefixtures("reader")
 async def test_a_key_in_the_form_sends_a_few_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire(monkeypatch)
     async with start().run_test(size=BIG) as pilot:
         await open_form(pilot)
-        sent: list[int] = []
-        show = RowsWidget.show
-
-        def spy(self: RowsWidget, rows: Any, width: int) -> Any:
-            regions = show(self, rows, width)
-            sent.append(sum(region.area for region in regions))
-            return regions
-
-        monkeypatch.setattr(RowsWidget, "show", spy)
-        await pilot.press("down", "right", "down", "2")
-        assert len(sent) == 4
-        assert 0 < max(sent) < 400
+        await until(pilot, lambda: "Fork" in wire.written)
+        await pilot.pause()
+        form_size = wire.take()
+        for key in ("down", "right", "down", "2"):
+            await pilot.press(key)
+            await pilot.pause()
+            assert 0 < wire.take() < 0.2 * form_size, key
 
 
 @pytest.mark.usefixtures("reader")

@@ -1,4 +1,4 @@
-"""Tests that only changed cells are sent to the terminal, and that it then shows the right screen."""
+"""Only what the terminal does not show yet is sent, and it ends up showing what it should."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
-from textual.drivers.headless_driver import HeadlessDriver
 from textual.geometry import Region, Size
 from textual.pilot import Pilot
 from textual.strip import Strip
@@ -24,7 +23,7 @@ from bntui.viewer import opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.terminal.image import Image, Part
-from tests.fakes import FakeReader, until
+from tests.fakes import FakeReader, Wire, until
 
 WIDTH, HEIGHT = 24, 3
 ALL = 1 << 20
@@ -211,22 +210,6 @@ def test_cells_that_cannot_be_counted_are_sent_as_they_are() -> None:
     assert made.frame(ALL, (), 0.0) == "\x1b[1Habcde"
 
 
-class Wire:
-    """What an app would send to a real terminal."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.written = ""
-        monkeypatch.setattr(HeadlessDriver, "is_headless", False)
-        monkeypatch.setattr(HeadlessDriver, "write", self._write)
-
-    def _write(self, data: str) -> None:
-        self.written += data
-
-    def take(self) -> int:
-        size, self.written = len(self.written.encode()), ""
-        return size
-
-
 def lab(pilot: Pilot[Any]) -> bool:
     return isinstance(pilot.app.screen, LabScreen)
 
@@ -247,6 +230,31 @@ async def test_a_page_and_its_end_send_less_than_a_screen(key: str, monkeypatch:
         await until(pilot, lambda: lab(pilot) and wire.written)
         await pilot.pause()
         assert 0 < wire.take() < 0.9 * frame
+
+
+async def test_keys_send_few_bytes_and_end_in_the_picture_of_a_whole_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (FakeReader(), trainer))
+    wire = Wire(monkeypatch)
+    after_keys, anew = pyte.Screen(160, 48), pyte.Screen(160, 48)
+    app = LabApp(Path("a.bntui"))
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: lab(pilot) and "Curves" in wire.written)
+        await pilot.pause()
+        pyte.Stream(after_keys).feed(wire.written)
+        frame = wire.take()
+        for key in ("left", "shift+left", "tab", "home", "right", "3", "l"):
+            await pilot.press(key)
+            await pilot.pause()
+            pyte.Stream(after_keys).feed(wire.written)
+            assert 0 < wire.take() < 0.5 * frame, key
+        app.sender.image.forget()
+        app.screen.refresh()
+        await until(pilot, lambda: wire.written)
+        await pilot.pause()
+        pyte.Stream(anew).feed(wire.written)
+        assert wire.take() > 0.5 * frame
+    assert after_keys.display == anew.display
+    assert all(after_keys.buffer[y][x] == anew.buffer[y][x] for y in range(48) for x in range(160))
 
 
 async def test_a_page_of_textual_itself_sends_less_than_a_screen_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.screens.microscope import MicroscopeScreen
 from bntui.viewer.widgets import RowsWidget
-from tests.fakes import RUNNING, FakeReader, FakeTrainer, until
+from tests.fakes import RUNNING, FakeReader, FakeTrainer, Wire, until
 from tests.test_session import train
 
 BIG = (160, 48)
@@ -411,20 +411,14 @@ async def test_the_lesson_explains_it(images: Path) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, MicroscopeScreen))
 
 
-async def test_a_mark_that_moves_sends_little(images: Path) -> None:
+async def test_a_mark_that_moves_sends_little(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire(monkeypatch)
     async with LabApp(images).run_test(size=BIG) as pilot:
-        screen = await opened(pilot)
-        sent: list[int] = []
-        canvas = screen.query_one("#microscope", RowsWidget)
-        show = canvas.show
-
-        def counted(*arguments: Any) -> Any:
-            regions = show(*arguments)
-            sent.append(sum(region.area for region in regions))
-            return regions
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(canvas, "show", counted)
-            await press(pilot, "s")
-            await press(pilot, "u")
-        assert 0 < sent[0] < 300 < sent[1]
+        await opened(pilot)
+        await until(pilot, lambda: wire.written)
+        await pilot.pause()
+        wire.take()
+        await press(pilot, "s")
+        moved = wire.take()
+        await press(pilot, "u")
+        assert 0 < moved < 0.3 * wire.take()

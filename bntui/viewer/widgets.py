@@ -1,14 +1,11 @@
-"""How do rows of styled text reach the terminal with as few bytes as possible?
+"""Shows rows of styled text in a widget, and refreshes only the rows that changed.
 
-Textual sends a widget's whole region whenever it is refreshed; over SSH that is what a key press costs.
-Here the rows are compared with those on the screen, and only the cells that differ are sent.
+Which cells of them reach the terminal is decided in ``terminal/image.py``.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -20,14 +17,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from bntui.text.output import clean
-from bntui.viewer.draw.rows import Drawing, Row, Span, differing, fit
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.draw.theme import style
-
-GAP: Final = 16
-"""Equal cells between two changed ones that are sent again: moving there and naming colours costs as many bytes."""
-
-_SINGLE: Final = re.compile("[ -~\u00a0-\u02ff\u2190-\u22ff\u2500-\u25fc\u2605\u2800-\u28ff]*").fullmatch
-"""Text of characters that all take one cell: what nearly all rows are made of."""
 
 Lookup = Callable[[str], Style]
 
@@ -36,32 +27,6 @@ def strip(row: Row, cells: int, look: Lookup) -> Strip:
     """A row as Textual draws it, exactly ``cells`` wide."""
     cleaned = tuple(Span(clean(span.text), span.style) for span in row)
     return Strip([Segment(span.text, look(span.style)) for span in fit(cleaned, cells) if span.text], cells)
-
-
-def cells_of(line: Strip) -> list[tuple[str, Style | None]]:
-    """One entry a cell; the second cell of a wide character is an empty one."""
-    out: list[tuple[str, Style | None]] = []
-    for segment in line:
-        if _SINGLE(segment.text):
-            out += [(char, segment.style) for char in segment.text]
-            continue
-        for char in segment.text:
-            size = cell_len(char)
-            if size:
-                out.append((char, segment.style))
-            if size == 2:
-                out.append(("", segment.style))
-    return out
-
-
-def changed_spans(old: Strip, new: Strip) -> list[tuple[int, int]]:
-    """Half-open spans of cells in which two strips of the same width differ, near ones joined."""
-    before, after = cells_of(old), cells_of(new)
-    if len(before) != new.cell_length or len(after) != new.cell_length:
-        return [(0, new.cell_length)]  # combining characters: cells cannot be counted one by one
-    spans = differing(before, after, GAP)
-    # a wide character is sent whole, though its second cell is as empty as before
-    return [(start, stop + 1 if stop < len(after) and not after[stop][0] else stop) for start, stop in spans]
 
 
 def framed(drawing: Drawing, width: int, *, focused: bool, key: str = "") -> tuple[Row, ...]:
@@ -79,7 +44,7 @@ def framed(drawing: Drawing, width: int, *, focused: bool, key: str = "") -> tup
 
 
 class RowsWidget(Widget):
-    """Rows as they were drawn; drawing again sends only the cells that changed."""
+    """Rows as they were drawn; drawing again refreshes only those that changed."""
 
     DEFAULT_CSS = """
     RowsWidget { position: absolute; width: 1; height: 1; pointer: default; }
@@ -120,25 +85,19 @@ class RowsWidget(Widget):
             self.styles.width = region.width
             self.styles.height = region.height
 
-    def show(self, rows: tuple[Row, ...], width: int) -> list[Region]:
-        """Show these rows; the regions that are sent, empty if nothing changed."""
+    def show(self, rows: tuple[Row, ...], width: int) -> None:
+        """Show these rows."""
         if width != self._width or len(rows) != len(self._rows):
             self._strips = [strip(row, width, self._look) for row in rows]
             self._rows, self._width = rows, width
             self.refresh()
-            return [Region(0, 0, width, len(rows))]
-        dirty: list[Region] = []
-        for y, (was, now) in enumerate(zip(self._rows, rows, strict=True)):
-            if was == now:
-                continue
-            line = strip(now, width, self._look)
-            spans = changed_spans(self._strips[y], line)
-            self._strips[y] = line
-            dirty += [Region(start, y, end - start, 1) for start, end in spans]
+            return
+        changed = [y for y, (was, now) in enumerate(zip(self._rows, rows, strict=True)) if was != now]
+        for y in changed:
+            self._strips[y] = strip(rows[y], width, self._look)
         self._rows = rows
-        if dirty:
-            self.refresh(*dirty)
-        return dirty
+        if changed:  # without a region all would be refreshed
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     def render_line(self, y: int) -> Strip:
         if y < len(self._strips):

@@ -6,7 +6,7 @@ pure functions from a view to rows, so that a test reads them as text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from string import Formatter
 from typing import NamedTuple
 
@@ -38,19 +38,6 @@ def text(row: Row) -> str:
 def width(row: Row) -> int:
     """Cells that the row takes; a Korean syllable takes two."""
     return sum(cell_len(span.text) for span in row)
-
-
-def differing(before: Sequence[object], after: Sequence[object], gap: int) -> list[tuple[int, int]]:
-    """Half-open spans in which two rows of cells differ; joined where fewer than ``gap`` equal cells lie between."""
-    spans: list[tuple[int, int]] = []
-    for x, (was, now) in enumerate(zip(before, after, strict=True)):
-        if was == now:
-            continue
-        if spans and x - spans[-1][1] < gap:
-            spans[-1] = (spans[-1][0], x + 1)
-        else:
-            spans.append((x, x + 1))
-    return spans
 
 
 def fit(row: Row, cells: int) -> Row:

@@ -1,4 +1,4 @@
-"""What is to stand on the terminal, what stands there, and which cells make one of the other?
+"""Keeps an image of the screen and of the terminal, and sends the cells in which they differ.
 
 Textual's updates are put into an image of the screen; frames are made of the cells in which the terminal differs from
 it.  So no cell is sent that stands there already, and where a line is too slow for all of them, those follow later that
@@ -22,7 +22,6 @@ from rich.style import Style
 from textual.geometry import Region, Size
 from textual.strip import Strip
 
-from bntui.viewer.draw.rows import differing
 from bntui.viewer.terminal.pen import RAW, Cell, Pen, look_of
 
 GAP: Final = 4
@@ -187,7 +186,7 @@ class Image:
         before = row[x : x + len(after)]
         if before == after:
             return True
-        for start, stop in differing(before, after, GAP):
+        for start, stop in differing(before, after):
             start, stop = _uncut(after, start, stop)
             # half of a character that lies in two parts is sent with what lies in none
             start += _continues(after[start])
@@ -209,6 +208,19 @@ class Image:
 
     def _taken(self, region: Region) -> Rows:
         return [self._wanted[y][region.x : region.right] for y in range(region.y, region.bottom)]
+
+
+def differing(before: Sequence[object], after: Sequence[object]) -> list[tuple[int, int]]:
+    """Half-open spans in which two rows of cells differ; joined where fewer than ``GAP`` equal cells lie between."""
+    spans: list[tuple[int, int]] = []
+    for x, (was, now) in enumerate(zip(before, after, strict=True)):
+        if was == now:
+            continue
+        if spans and x - spans[-1][1] < GAP:
+            spans[-1] = (spans[-1][0], x + 1)
+        else:
+            spans.append((x, x + 1))
+    return spans
 
 
 def _blank(size: Size) -> Rows:
