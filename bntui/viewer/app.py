@@ -1,4 +1,4 @@
-"""The program on the screen: which screen comes first, and what goes on behind them.
+"""Starts the program on the screen: chooses its first screen and opens recordings for it.
 
 Nothing heavy is imported here: NumPy, plotext and the laboratory's screen come when they are needed, or
 while the gallery is being looked at.
@@ -24,6 +24,7 @@ from bntui.viewer import opening
 from bntui.viewer.draw.theme import THEME
 from bntui.viewer.palette import SEARCH, commands, of_keys
 from bntui.viewer.terminal.line import PacedApp
+from bntui.viewer.terminal.textual_private import driver_of, exiting
 
 if TYPE_CHECKING:
     from bntui.viewer.feed import TrainerLink
@@ -97,22 +98,21 @@ class LabApp(PacedApp[BntuiError]):
         self.push_screen(LabScreen(reader, trainer, from_gallery=from_gallery))
 
     def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
-        if self._exit:  # cancelled meanwhile
+        if exiting(self):  # cancelled meanwhile
             opening.drop(found)
             return
         self.pop_screen()
         self.show_lab(*found, from_gallery=False)
 
-    def _fatal_error(self) -> None:
+    def crashed(self) -> BntuiError:
         """For an error of ours that nobody caught: no traceback reaches a user, it goes to a file."""
         log = runtime_folder() / "screen.log"
         log.write_text(traceback.format_exc(), encoding="utf-8")
         sentence = _("the screen failed, the recording did not: please report {log}")
-        self._return_value = BntuiError(sentence.format(log=log))
-        self._close_messages_no_wait()
+        return BntuiError(sentence.format(log=log))
 
     def _failed(self, error: BntuiError) -> None:
-        if not self._exit:  # who cancelled does not want to hear what that broke
+        if not exiting(self):  # who cancelled does not want to hear what that broke
             self.exit(error, return_code=error.exit_code)
 
     def action_help_quit(self) -> None:
@@ -125,7 +125,8 @@ class LabApp(PacedApp[BntuiError]):
         self.notify(_("ctrl+q quits."), markup=False)
 
     def action_suspend_process(self) -> None:
-        if self._driver is not None and not self._driver.can_suspend:
+        driver = driver_of(self)
+        if driver is not None and not driver.can_suspend:
             self.notify(_("No shell would continue bntui: it was not started from one with job control."), markup=False)
             return
         super().action_suspend_process()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bntui.errors import BntuiError
+from bntui.viewer.terminal.textual_private import exiting
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -66,7 +67,7 @@ def in_background(
         except BntuiError as error:
             then, outcome = failed, error
         except Exception:
-            if app._exit:  # cancelled: what it was working with is closed
+            if exiting(app):  # cancelled: what it was working with is closed
                 return
             raise
         with contextlib.suppress(RuntimeError):  # the program has ended meanwhile

@@ -1,11 +1,12 @@
-"""A page over another screen, of which all around it stays as it is."""
+"""Shows a page over another screen without touching what is around it."""
 
 from __future__ import annotations
 
-from textual._context import visible_screen_stack
 from textual.geometry import Region
 from textual.screen import ModalScreen, ScreenResultType
 from textual.strip import Strip
+
+from bntui.viewer.terminal.textual_private import strips_below
 
 
 class Overlay(ModalScreen[ScreenResultType]):
@@ -17,9 +18,7 @@ class Overlay(ModalScreen[ScreenResultType]):
     CSS = "Overlay { background: transparent; }"
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        screens = visible_screen_stack.get([])
-        below = screens.pop() if screens else None
-        if below is None or below is self:
+        below = strips_below(self)
+        if below is None:
             return super().render_lines(crop)
-        strips = below._compositor.render_strips()[crop.y : crop.bottom]
-        return [strip.crop(crop.x, crop.right).discard_meta() for strip in strips]
+        return [strip.crop(crop.x, crop.right).discard_meta() for strip in below[crop.y : crop.bottom]]

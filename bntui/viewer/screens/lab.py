@@ -34,6 +34,7 @@ from bntui.viewer.panels import BY_NAME, STRIP, read_by
 from bntui.viewer.screens.lab_trainer import TrainerControl
 from bntui.viewer.screens.notices import Notices
 from bntui.viewer.terminal.image import Part
+from bntui.viewer.terminal.textual_private import SilentBelow
 from bntui.viewer.view import View
 from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import RowsWidget
@@ -52,7 +53,7 @@ LOOK_SECONDS: Final = 0.5
 MOVED: Final = N_("The recording was renamed: {path}")
 
 
-class LabScreen(SpokenScreen[None]):
+class LabScreen(SpokenScreen[None], SilentBelow[None]):
     """One recording: header, panels, timeline and keys.
 
     Draws what the view state asks for, tells the trainer's state machine (``live.py``) what happens, and carries out
@@ -111,11 +112,6 @@ class LabScreen(SpokenScreen[None]):
     def on_resize(self, event: events.Resize) -> None:
         if event.size != self._drawn_at:
             self._draw()
-
-    def _compositor_refresh(self) -> None:
-        """Under another screen nothing of this one changes; Textual would send that one whole at each news."""
-        if self.app.screen is self:
-            super()._compositor_refresh()
 
     # --- drawing ---
 

@@ -1,10 +1,11 @@
-"""Notices on a screen: boxes that come once, and go when they are true no more."""
+"""Shows notices on a screen, each once, and removes those that no longer apply."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from bntui.text.output import clean
+from bntui.viewer.terminal import textual_private
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
@@ -35,11 +36,11 @@ class Notices:
 
     def say_once(self, sentence: str) -> None:
         """A notice, unless the same one is still on the screen: boxes must not pile up."""
-        if not any(notice.message == sentence for notice in self._screen.app._notifications):
+        if not any(notice.message == sentence for notice in textual_private.notices(self._screen.app)):
             self.say(sentence)
 
     def unsay(self, sentence: str) -> None:
         """Take a notice away that is true no more."""
-        for notice in list(self._screen.app._notifications):
+        for notice in textual_private.notices(self._screen.app):
             if notice.message == sentence:
-                self._screen.app._unnotify(notice)
+                textual_private.withdraw(self._screen.app, notice)

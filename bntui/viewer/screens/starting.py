@@ -1,4 +1,4 @@
-"""What is on the screen while a trainer starts?"""
+"""Shows that a trainer is starting."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from textual.widgets import Static
 from bntui.text.language import N_, _
 from bntui.text.output import clean
 from bntui.viewer.palette import SpokenScreen
+from bntui.viewer.terminal.textual_private import exiting
 
 
 class StartingScreen(SpokenScreen[None]):
@@ -34,7 +35,7 @@ class StartingScreen(SpokenScreen[None]):
 
     def quit(self) -> None:
         """End the program first: ending the trainer may take a moment, and must not be asked for twice."""
-        if not self.app._exit:
+        if not exiting(self.app):
             self.app.exit()
             if self._cancel is not None:
                 self._cancel()

@@ -1,12 +1,13 @@
-"""The life of the terminal: entered, left, suspended, lost.
+"""Enters and leaves the terminal, suspends and resumes, and notices that the terminal is gone.
 
-Textual's driver turns modes on and off and reads keys.  Here it tells the guard (``guard.py``) when it does so, ends
-when the terminal or the guard is gone, survives any input and any signal to continue, and writes ASCII where the
-terminal has nothing else.  How often and how much is written is not decided here.
+Textual's driver turns modes on and off and reads keys.  This one also tells the guard (``guard.py``) when it does so,
+ends when the terminal or the guard is gone, survives any input and any signal to continue, and writes ASCII where the
+terminal has nothing else.  ``line.py`` decides how often and how much is written.
 """
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import contextlib
 import os
@@ -16,12 +17,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from textual._parser import ParseError
-from textual._xterm_parser import XTermParser
-from textual.drivers.linux_driver import LinuxDriver
-
 from bntui.text.characters import UTF8, Replacements, charset
 from bntui.viewer.terminal.guard import watch
+from bntui.viewer.terminal.textual_private import TextualDriver, TextualParser
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -34,12 +32,16 @@ HANG_UP: Final = 129
 """Exit code then: a shell's for SIGHUP."""
 
 
-class TerminalDriver(LinuxDriver):
-    """Textual's driver for Linux and macOS; see the module.  ``LabApp`` passes its class to Textual."""
+class TerminalDriver(TextualDriver):
+    """The driver; see the module.  ``LabApp`` passes its class to Textual."""
 
     def __init__(self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: Any = None) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._file = sys.__stdout__  # which is known to be a terminal; stderr may be a log
+        assert sys.__stdout__ is not None
+        self.output = sys.__stdout__  # which is known to be a terminal; stderr may be a log
+        self.debug = debug
+        self.loop = asyncio.get_running_loop()
+        self.app = app
         self._watch = watch()
         self._suspended = False
         self._resuming = False
@@ -56,7 +58,7 @@ class TerminalDriver(LinuxDriver):
 
     def stop_application_mode(self) -> None:
         self.write("\x1b[?2026l\x1b[0m")  # whatever was drawn last
-        if self._mouse_pixels:
+        if self.mouse_in_pixels:
             self.write("\x1b[?1016l")
         super().stop_application_mode()
 
@@ -86,9 +88,9 @@ class TerminalDriver(LinuxDriver):
         self._suspended = False
         super().resume_application_mode()
 
-    def _sigcont_application(self, *_: object) -> None:
+    def continued(self) -> None:
         """Come back to the screen, but only from a suspension, and only in the foreground."""
-        if self._resuming or not self._auto_restart:
+        if self._resuming or not self.restarts:
             return
         self._resuming = True  # first of all: another signal may interrupt us after any call
         if self._watch is not None and self._watch.taken:  # stopped by SIGSTOP: the guard left the screen for us
@@ -98,7 +100,7 @@ class TerminalDriver(LinuxDriver):
         if self._suspended:
             while self._in_background():  # bg
                 os.kill(os.getpid(), signal.SIGSTOP)
-            self._must_signal_resume = True
+            self.tell_of_resumption()
             self.resume_application_mode()
         self._resuming = False
 
@@ -111,9 +113,9 @@ class TerminalDriver(LinuxDriver):
 
     # --- reading ---
 
-    def parser(self) -> XTermParser:
-        """What makes messages of what is read."""
-        return XTermParser(self._debug)
+    def parser(self) -> TextualParser:
+        """The parser of what is read."""
+        return TextualParser(self.debug)
 
     def run_input_thread(self) -> None:
         """Read keys until told to stop, or until the terminal or the guard is gone."""
@@ -140,9 +142,7 @@ class TerminalDriver(LinuxDriver):
                 for message in parser.tick():
                     self.process_message(message)
         finally:
-            with contextlib.suppress(EOFError, ParseError):
-                for _message in parser.feed(""):
-                    pass
+            parser.end()
 
     def _hang_up(self) -> None:
         """Leave the program as a detach would; nobody is there to be told."""
@@ -150,9 +150,9 @@ class TerminalDriver(LinuxDriver):
         timer.daemon = True
         timer.start()
         with contextlib.suppress(RuntimeError):  # it is ending
-            self._loop.call_soon_threadsafe(self._leave)
+            self.loop.call_soon_threadsafe(self._leave)
 
     def _leave(self) -> None:
         # a shell may have the terminal: restoring its modes must not stop us
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        self._app.exit(return_code=HANG_UP)
+        self.app.exit(return_code=HANG_UP)

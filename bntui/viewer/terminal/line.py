@@ -1,39 +1,30 @@
-"""Where the app's output leaves it, and the terminal's answers come in: frames at the pace of the line.
+"""Sends the app's output as frames at the pace of the line, which the terminal's answers tell.
 
 Textual writes every update of the screen to the terminal at once.  Here updates go into an image of the screen
 (``image.py``), and a frame is made of it whenever the line has room for one (``pacing.py``).  After each frame the
 terminal is asked for its cursor's place (``CSI 6 n``), which was set so that the answer tells which frame it follows.
 The row is never the first one: ``CSI 1 ; 2 R`` is what some terminals send for shift+F3.
-
-This leans on a private method of Textual (8.2), ``App._display``; ``line_driver.py`` on the threads of its driver and
-on the parser of its input.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 from rich.control import Control
 from textual import events
-from textual._ansi_sequences import SYNC_END, SYNC_START
-from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
-from textual.app import App
 from textual.driver import Driver
 from textual.geometry import Size
 from textual.strip import Strip
 
-from bntui.viewer.terminal import pacing
+from bntui.viewer.terminal import pacing, textual_private
 from bntui.viewer.terminal.image import Image, Part
 from bntui.viewer.terminal.line_driver import PacedDriver
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from textual.screen import Screen
+from bntui.viewer.terminal.textual_private import TextualApp
 
 COLUMNS: Final = 32
 ROWS: Final = 4
@@ -122,19 +113,11 @@ class Sender:
         """A key was pressed."""
         self._hurried = monotonic() + HURRY
 
-    def put(self, update: LayoutUpdate | ChopsUpdate) -> None:
-        """An update of the screen; it is sent as soon as the line has room."""
-        put, console = self.image.put, self._app.console
+    def put(self, pieces: Iterable[tuple[int, int, Strip]]) -> None:
+        """Strips of the screen with their columns and rows; they are sent as soon as the line has room."""
         self.image.resize(self._app.screen.outer_size)
-        if isinstance(update, LayoutUpdate):
-            for y, line in enumerate(update.strips, update.region.y):
-                put(update.region.x, y, Strip.join(line), console)
-        else:
-            for y, first, last in update.spans:
-                for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
-                    start, stop = max(x, first), min(end, last)
-                    if strip is not None and start < stop:
-                        put(start, y, strip.crop(start - x, stop - x), console)
+        for x, y, strip in pieces:
+            self.image.put(x, y, strip, self._app.console)
         self._pump()
 
     def _pump(self) -> None:
@@ -142,11 +125,11 @@ class Sender:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._app.writes:
+        if textual_private.has_terminal(self._app):
             try:
                 self._send_frames(monotonic())
             except Exception as error:  # called by the loop: nobody else would hear of it
-                self._app._handle_exception(error)
+                textual_private.crash(self._app, error)
 
     def _send_frames(self, now: float) -> None:
         while self.image.pending:
@@ -171,7 +154,7 @@ class Sender:
         late = monotonic() < self._late_at + LATE
         if late != self.late:
             self.late = late
-            if self._app.writes and isinstance(self._app.screen, Parted):
+            if textual_private.has_terminal(self._app) and isinstance(self._app.screen, Parted):
                 self._app.screen.redraw()
         if late:
             asyncio.get_running_loop().call_later(LATE, self._look)
@@ -179,7 +162,7 @@ class Sender:
     def _send(self, frame: str, now: float) -> None:
         size = self.image.size
         self._number = (self._number + 1) % max(numbers(size), 1)
-        start, end = (SYNC_START, SYNC_END) if self._app._sync_available else ("", "")
+        start, end = textual_private.around_a_frame(self._app)
         cursor = Control.move_to(*self.image_cursor()).segment.text
         line = self.line if numbers(size) else None  # where no question can be asked, none is waited for
         asked = "" if line is None else question(self._number, size)
@@ -198,31 +181,18 @@ class Sender:
         return [*toasts, *(screen.parts() if isinstance(screen, Parted) else ())]
 
 
-class PacedApp(App[ReturnType]):
+class PacedApp(TextualApp[ReturnType]):
     """An app whose frames leave at the pace of the line."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.sender = Sender(self, lambda data: self._driver.write(data) if self._driver is not None else None)
+        self.sender = Sender(self, self._write)
 
     def get_driver_class(self) -> type[Driver]:
         return super().get_driver_class() if "TEXTUAL_DRIVER" in os.environ else PacedDriver
 
-    @property
-    def writes(self) -> bool:
-        """The terminal is there, and it is ours."""
-        ready = self._running and not self._closed and not self._exit and not self.is_headless
-        return ready and self._driver is not None and not self._batch_count and bool(self.screen_stack)
-
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        if not isinstance(renderable, CompositorUpdate) or self.is_inline:
-            super()._display(screen, renderable)
-            return
-        try:
-            if self.writes and isinstance(renderable, (LayoutUpdate, ChopsUpdate)):
-                self.sender.put(renderable)
-        finally:
-            self.post_display_hook()
+    def show(self, pieces: Iterable[tuple[int, int, Strip]]) -> None:
+        self.sender.put(pieces)
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(
@@ -230,3 +200,8 @@ class PacedApp(App[ReturnType]):
         ):
             self.sender.hurry()
         await super().on_event(event)
+
+    def _write(self, data: str) -> None:
+        driver = textual_private.driver_of(self)
+        if driver is not None:
+            driver.write(data)

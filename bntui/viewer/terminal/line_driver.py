@@ -1,7 +1,4 @@
-"""The near end of the line: answers are told from keys, and writes are timed.
-
-Leans on what is private in Textual (8.2): its writer's file, the parser of its input.  ``driver.py`` has its threads.
-"""
+"""Separates the terminal's answers from keys, and measures how long writes take."""
 
 from __future__ import annotations
 
@@ -13,10 +10,10 @@ from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
 
 from textual import events
-from textual._xterm_parser import XTermParser
 from textual.app import App
 
 from bntui.viewer.terminal.driver import TerminalDriver
+from bntui.viewer.terminal.textual_private import TextualParser
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -52,8 +49,8 @@ class PacedDriver(TerminalDriver):
         self._asked = self._heard = 0
 
     def start_application_mode(self) -> None:
-        if self._file is not None and not isinstance(self._file, Gauge):
-            self._file = cast("Any", Gauge(self._file, self._written))
+        if not isinstance(self.output, Gauge):
+            self.output = cast("Any", Gauge(self.output, self._written))
         super().start_application_mode()
         self._asked = self._heard = 0
         self.write("\x1b[2H\x1b[6n\x1b[H")  # the question with the number 0
@@ -65,7 +62,7 @@ class PacedDriver(TerminalDriver):
 
     def _written(self, size: int, seconds: float) -> None:
         with contextlib.suppress(RuntimeError):  # the program is ending
-            self._loop.call_soon_threadsafe(self._sender.written, size, seconds)
+            self.loop.call_soon_threadsafe(self._sender.written, size, seconds)
 
     def process_message(self, message: Message) -> None:
         if isinstance(message, events.CursorPosition):
@@ -74,24 +71,24 @@ class PacedDriver(TerminalDriver):
                     self._heard += 1
                     self._answers.notify_all()
             with contextlib.suppress(RuntimeError):  # the program is ending
-                self._loop.call_soon_threadsafe(self._sender.answered, message.x, message.y, monotonic())
+                self.loop.call_soon_threadsafe(self._sender.answered, message.x, message.y, monotonic())
         else:
             super().process_message(cast("Any", message))
 
     def disable_input(self) -> None:
         """Stop reading, once the answers that are on their way have come: a shell would take them for typed."""
-        if not self.exit_event.is_set() and self._key_thread is not None and self._key_thread.is_alive():
+        if not self.exit_event.is_set() and self.reads:
             with self._answers:
                 if self._heard:
                     self._answers.wait_for(lambda: self._heard >= self._asked, LAST_ANSWERS)
         super().disable_input()
 
-    def parser(self) -> XTermParser:
+    def parser(self) -> TextualParser:
         """One that waits for whole answers."""
-        return AnswerParser(self._debug)
+        return AnswerParser(self.debug)
 
 
-class AnswerParser(XTermParser):
+class AnswerParser(TextualParser):
     """Textual's parser, which takes the rest of a sequence for keys if it comes late; here it is waited for."""
 
     _BEGUN: Final = re.compile(r"\x1b\[[0-9]+(;[0-9]*)?\Z")
@@ -107,7 +104,7 @@ class AnswerParser(XTermParser):
     def feed(self, data: str) -> Iterable[Message]:
         if data:
             data, self._held = self._held + data, ""
-            if self._escaped and (rest := self._REST.match(data)) and self._timeout_time is None:
+            if self._escaped and (rest := self._REST.match(data)) and not self.waits:
                 data = "\x1b" + data if rest else data
             self._escaped = data.endswith("\x1b")
             if begun := self._BEGUN.search(data):
