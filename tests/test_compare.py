@@ -18,7 +18,7 @@ from bntui.scenario.load import parse
 from bntui.trainer.session import Session
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import compare
-from bntui.viewer.panels.compare_figures import Figure, bits, sections
+from bntui.viewer.panels.compare_figures import Figure, Section, bits, sections
 from bntui.viewer.view import RunView
 from tests.factory import run_view, view
 from tests.test_session import DIGITS, never, train
@@ -44,7 +44,7 @@ def row_of(lines: list[str], name: str, section: str = "") -> str:
 
 def numbers(line: str) -> list[float]:
     """The numbers of a row after its name."""
-    return [float(found.replace("−", "-")) for found in re.findall(r"[−\d.]+(?:e−?\d+)?", line[22:])]
+    return [float(found.replace("−", "-")) for found in re.findall(r"[−\d.]+(?:e−?\d+)?", line[19:])]
 
 
 def test_every_figure_has_its_difference() -> None:
@@ -206,9 +206,15 @@ def test_a_layer_of_one_network_alone_stands_there() -> None:
 
 @pytest.mark.parametrize(("other", "loud"), [(0.51, False), (0.5, True), (0.1, True)])
 def test_figures_are_bold_from_half_the_larger_one_on(other: float, loud: bool) -> None:
-    figure, form = Figure("norm", "size", 1.0, other), compare._TableLayout(12, False, 0, False)
-    drawn = compare._line(figure, (run_view(), run_view(1)), form)
-    assert ["bold" in span.style for span in drawn] == [loud] * 3
+    name, *values = drawn_row(Figure("norm", "size", 1.0, other), 30)
+    assert ["bold" in span.style for span in (name, *values)] == [loud] * 3
+
+
+def drawn_row(figure: Figure, cells: int) -> Row:
+    """The row of one figure in so many cells."""
+    runs = run_view(), run_view(1)
+    form = compare._form([Section("", (figure,))], runs, cells)
+    return compare._line([figure], 0, runs, form)
 
 
 def test_regression_has_no_accuracy() -> None:
@@ -334,6 +340,5 @@ def test_shares_differ_by_points_and_seconds_have_no_bar() -> None:
     assert " pp" in accuracy
     first, second = Figure("seconds", "time", 2.0, 8.0), Figure("loss", "size", 2.0, 8.0)
     assert first.ratio == second.ratio == 0.25
-    form = compare._TableLayout(name=10, difference=True, bar=10, ratio=True)
-    assert "━" not in "".join(span.text for span in compare._line(first, runs, form))
-    assert "━" in "".join(span.text for span in compare._line(second, runs, form))
+    assert "━" not in text(drawn_row(first, 70))
+    assert "━" in text(drawn_row(second, 70))

@@ -68,7 +68,7 @@ def test_a_long_name_keeps_what_is_different() -> None:
     assert family.brief(five, 60) == five.info.name
     assert family.brief(five, 14) == "…dropout 0.2"
     assert family.brief(five, 8) == "…dropou…"
-    assert family.brief(runs()[1], 5) == "batch"
+    assert family.brief(runs()[1], 6) == "batch…"
 
 
 def page(view: View, at: int, width: int = 108, height: int = 30, top: int = 0) -> list[str]:

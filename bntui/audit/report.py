@@ -1,10 +1,10 @@
-"""What did the audit find, as a table for people and as JSON for programs?"""
+"""Formats what the audit found, as tables for people and as JSON for programs."""
 
 from __future__ import annotations
 
 import math
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from bntui.audit.audit import Report
@@ -12,29 +12,13 @@ from bntui.audit.ledger import Failure, Line, Place
 from bntui.audit.tolerances import TABLE, UNIT_IS
 from bntui.text.language import _, ngettext
 from bntui.text.output import clean, json_text
+from bntui.text.table import Column, text_lines
+from bntui.text.widths import cut, wrap
 
 SHOWN: Final = 40
 """Failures that are written out; the rest are counted."""
 WIDEST: Final = 48
 """Cells of a value in a failure's line."""
-
-
-def cells(text: str) -> int:
-    """Cells that a text takes in a terminal."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
-
-
-def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Iterator[str]:
-    """Rows with their columns aligned; those named in ``right`` to the right."""
-    widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        padded = [
-            " " * (width - cells(cell)) + cell if at in right else cell + " " * (width - cells(cell))
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(padded).rstrip()
 
 
 def where(place: Place) -> str:
@@ -47,20 +31,30 @@ def where(place: Place) -> str:
     return ", ".join(part for part in (*parts, place.layer) if part)
 
 
-def as_text(report: Report) -> str:
-    """The table, what could not be checked, failures, the verdict."""
-    return "\n".join(_lines(report))
+def as_text(report: Report, width: int | None = None) -> str:
+    """The table, what could not be checked, failures, the verdict.
+
+    Args:
+        width: cells that tables may take; by default as many as they need.
+    """
+    return "\n".join(_lines(report, width))
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: Report, width: int | None) -> Iterator[str]:
     yield f"{report.title} · {report.path}"
     yield ""
-    heads = _("checked"), _("figures"), _("largest relative error"), _("tolerance"), _("where")
-    rows = [heads, *(_row(name, line) for name, line in report.ledger.lines.items())]
-    yield from table(rows, right=(1, 2, 3))
+    columns = (
+        Column(_("checked"), least=24, cut=1, wraps=True),
+        Column(_("figures"), right=True),
+        Column(_("largest relative error"), right=True),
+        Column(_("tolerance"), right=True, goes=3),
+        Column(_("where"), goes=2),
+    )
+    yield from text_lines(columns, [_row(name, line) for name, line in report.ledger.lines.items()], width)
+    inner = None if width is None else width - 2
     beyond = sum(line.undetermined for line in report.ledger.lines.values())
     mere = sum(line.rounding for line in report.ledger.lines.values())
-    yield from _conditions(report)
+    yield from _conditions(report, inner)
     if report.ledger.notes or beyond or mere:
         yield ""
         yield _("Not checked:")
@@ -84,21 +78,26 @@ def _lines(report: Report) -> Iterator[str]:
     if report.ledger.failures:
         yield ""
         yield _("Outside of their tolerance:")
-        yield from _failures(report.ledger.failures)
+        yield from _failures(report.ledger.failures, inner)
     yield ""
     yield verdict(report)
 
 
-def _conditions(report: Report) -> Iterator[str]:
+def _conditions(report: Report, width: int | None) -> Iterator[str]:
     """Figures that rounding may have moved by more than a hundredth: how ill-conditioned the worst of them is."""
     ill = {name: line for name, line in report.ledger.lines.items() if line.ill}
     if not ill:
         return
     yield ""
     yield _("Ill-conditioned (rounding may move them by more than 1 %; the condition is how much it is magnified):")
-    heads = _("checked"), _("figures"), _("condition"), _("where")
+    columns = (
+        Column(_("checked"), least=24, cut=1, wraps=True),
+        Column(_("figures"), right=True),
+        Column(_("condition"), right=True),
+        Column(_("where"), goes=2),
+    )
     rows = [(_(name), f"{line.ill:,}", f"{line.condition:.1e}", where(line.ill_place)) for name, line in ill.items()]
-    yield from (f"  {row}" for row in table([heads, *rows], right=(1, 2)))
+    yield from (f"  {row}" for row in text_lines(columns, rows, width))
 
 
 def _row(name: str, line: Line) -> tuple[str, ...]:
@@ -110,9 +109,18 @@ def _row(name: str, line: Line) -> tuple[str, ...]:
     return _(name), figures, error, tolerance, where(line.place) if line.error else ""
 
 
-def _failures(failures: Sequence[Failure]) -> Iterator[str]:
-    heads = (_("run"), _("step"), _("layer"), _("figure"), _("as recorded"), _("recomputed"))
-    rows: list[Sequence[str]] = [heads]
+def _failures(failures: Sequence[Failure], width: int | None) -> Iterator[str]:
+    """Nothing of a failure is left out or cut: all words go on in further lines."""
+    words = Column(least=12, wraps=True)
+    columns = (
+        replace(words, heading=_("run"), cut=3),
+        Column(_("step"), right=True),
+        replace(words, heading=_("layer"), cut=4),
+        replace(words, heading=_("figure"), cut=2),
+        replace(words, heading=_("as recorded"), cut=0),
+        replace(words, heading=_("recomputed"), cut=1),
+    )
+    rows: list[Sequence[str]] = []
     for failure in failures[:SHOWN]:
         place = failure.place
         step = "" if place.step is None else str(place.step)
@@ -121,15 +129,14 @@ def _failures(failures: Sequence[Failure]) -> Iterator[str]:
             figure += " " + _("(and {count} more)").format(count=failure.more)
         values = (_short(failure.recorded), _short(failure.recomputed))
         rows.append((place.run, step, place.layer, clean(figure), *values))
-    yield from (f"  {line}" for line in table(rows, right=(1,)))
+    yield from (f"  {line}" for line in text_lines(columns, rows, width))
     rest = len(failures) - SHOWN
     if rest > 0:
         yield "  " + ngettext("and {count} more line", "and {count} more lines", rest).format(count=rest)
 
 
 def _short(value: str) -> str:
-    told = clean(_(value))
-    return told if len(told) <= WIDEST else told[: WIDEST - 1] + "…"
+    return cut(clean(_(value)), WIDEST)
 
 
 def verdict(report: Report) -> str:
@@ -193,17 +200,6 @@ def tolerances(width: int) -> str:
     lines = [_("Tolerances:")]
     for rule in TABLE:
         lines.append(f"  {_(rule.subject)}: {rule.size}")
-        lines += [f"      {line}" for line in _folded(_(rule.reason), width - 6)]
-    lines += [f"  {line}" for line in _folded(_(UNIT_IS), width - 2)]
+        lines += [f"      {line}" for line in wrap(_(rule.reason), width - 6)]
+    lines += [f"  {line}" for line in wrap(_(UNIT_IS), width - 2)]
     return "\n".join(lines)
-
-
-def _folded(text: str, width: int) -> Iterable[str]:
-    line = ""
-    for word in text.split():
-        if line and cells(line) + 1 + cells(word) > width:
-            yield line
-            line = word
-        else:
-            line = f"{line} {word}".strip()
-    yield line

@@ -1,11 +1,11 @@
-"""Commands that say something on stdout: about recordings, scenarios, and this machine."""
+"""Defines the commands that report on recordings, scenarios, and this machine."""
 
 from __future__ import annotations
 
 import math
 import os
 import shutil
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.cells import cell_len
@@ -13,8 +13,12 @@ from rich.cells import cell_len
 from bntui.commands.base import Epoch, Json, Recording, Run, app, command
 from bntui.commands.usage import WIDEST, Command
 from bntui.text.language import _, ngettext, use
-from bntui.text.output import json_text, say
+from bntui.text.output import json_text, say, screen_cells
+from bntui.text.table import Column, text_lines
 from bntui.text.widths import ljust
+
+if TYPE_CHECKING:
+    from bntui.link.library import Entry
 
 
 @command()
@@ -31,7 +35,7 @@ def show(
 
     reader = recorded(recording)
     frame = find_keyframe(reader, find_run(reader, run), epoch)
-    say(json_of(reader, frame) if as_json else as_text(reader, frame))
+    say(json_of(reader, frame) if as_json else as_text(reader, frame, screen_cells()))
     reader.close()
 
 
@@ -55,7 +59,7 @@ def audit(recording: Recording, as_json: Json = False) -> None:
     if as_json:
         use("en")  # what programs read is bound to no language
     report = audited(recording)
-    say(json_of(report) if as_json else as_text(report))
+    say(json_of(report) if as_json else as_text(report, screen_cells()))
     if not report.true:
         raise typer.Exit(1)
 
@@ -90,7 +94,7 @@ def stops(
     reader = recorded(recording)
     runs = [info.index for info in reader.runs] if run is None else [find_run(reader, run)]
     wishes = Wishes(patience, min_delta, stopping_threshold, divergence_threshold)
-    say(json_of(reader, runs, wishes) if as_json else as_text(reader, runs, wishes))
+    say(json_of(reader, runs, wishes) if as_json else as_text(reader, runs, wishes, screen_cells()))
     reader.close()
 
 
@@ -116,17 +120,23 @@ def list_(as_json: Json = False) -> None:
         }  # fmt: skip
         say(json_text(record))
         return
-    width = max((cell_len(card.name) for card in cards), default=0)
     print(_("Scenarios"))
-    for card in cards:
-        say(f"  {ljust(card.name, width)}  {card.problem or card.title}  ({', '.join(card.runs)})")
+    known = [(card.name, f"{card.problem or card.title}  ({', '.join(card.runs)})") for card in cards]
+    for line in text_lines([Column(), Column()], known):
+        say(f"  {line}")
     print(_("Recordings") if entries else _("No recordings yet: bntui run SCENARIO makes one"))
-    for entry in entries:
-        epochs = ngettext("{epochs:g} epoch", "{epochs:g} epochs", math.ceil(entry.epochs)).format(epochs=entry.epochs)
-        what = entry.problem or f"{entry.title}  ({', '.join(entry.runs)}; {epochs})"
-        size = f"{entry.size / 1e6:.1f} MB"
-        live = f"● {_('live')}  " if entry.live else ""
-        say(f"  {entry.path}  {entry.when:%Y-%m-%d %H:%M}  {size}  {live}{what}")
+    rows = [
+        (str(e.path), f"{e.when:%Y-%m-%d %H:%M}", f"{e.size / 1e6:.1f} MB", _described(e)) for e in entries
+    ]  # fmt: skip
+    for line in text_lines([Column(), Column(), Column(right=True), Column()], rows):
+        say(f"  {line}")
+
+
+def _described(entry: Entry) -> str:
+    """What a recording holds, or why it cannot be opened."""
+    epochs = ngettext("{epochs:g} epoch", "{epochs:g} epochs", math.ceil(entry.epochs)).format(epochs=entry.epochs)
+    what = entry.problem or f"{entry.title}  ({', '.join(entry.runs)}; {epochs})"
+    return f"● {_('live')}  {what}" if entry.live else what
 
 
 @command()

@@ -1,4 +1,4 @@
-"""A keyframe for people and programs: as text, or as JSON with the names that the documentation promises."""
+"""Formats a keyframe as text, or as JSON with the names that the documentation promises."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from bntui.recording.sentences import why_stopped
 from bntui.text.figures import MINUS, brief, number, whole
 from bntui.text.language import _
 from bntui.text.output import json_text
-from bntui.text.widths import ljust, rjust
+from bntui.text.table import Column, text_lines
+from bntui.text.widths import ljust
 
 
 def plain(value: Any) -> Any:
@@ -111,12 +112,16 @@ def data_lines(reader: Reader) -> Iterator[str]:
     yield _("data: {summary}").format(summary=task_line(reader.task, _classes(reader)))
 
 
-def as_text(reader: Reader, frame: Keyframe) -> str:
-    """One keyframe as an aligned text."""
-    return "\n".join(_lines(reader, frame))
+def as_text(reader: Reader, frame: Keyframe, width: int | None = None) -> str:
+    """One keyframe as an aligned text.
+
+    Args:
+        width: cells that its table may take; by default as many as it needs.
+    """
+    return "\n".join(_lines(reader, frame, width))
 
 
-def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
+def _lines(reader: Reader, frame: Keyframe, width: int | None) -> Iterator[str]:
     score = _("accuracy") if reader.task == "classification" else "R²"
     others = [info.name for info in reader.runs if info.index != frame.run]
     yield f"{reader.title} · {reader.runs[frame.run].label or reader.runs[frame.run].name}"
@@ -130,12 +135,12 @@ def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
         epoch=frame.epoch, step=whole(frame.step), lr=frame.lr, batch=len(frame.batch_indices)
     )
     parts = (_("training"), _("validation"))
-    width = max(map(cell_len, parts))
+    aligned = max(map(cell_len, parts))
     figures = _("{part}   loss {loss:.6g}   {score} {value}")
     trained, held_out = brief(frame.train_accuracy), brief(frame.val_accuracy)
-    so_far = figures.format(part=ljust(parts[0], width), loss=frame.train_loss, score=score, value=trained)
+    so_far = figures.format(part=ljust(parts[0], aligned), loss=frame.train_loss, score=score, value=trained)
     yield f"{so_far}   {_('(the epoch so far)')}"
-    validated = figures.format(part=ljust(parts[1], width), loss=frame.val_loss, score=score, value=held_out)
+    validated = figures.format(part=ljust(parts[1], aligned), loss=frame.val_loss, score=score, value=held_out)
     forgotten = reader.runs[frame.run].config["training"].get("validation_mode") == "training"
     yield f"{validated}   ({_('in training mode')})" if forgotten else validated
     early = frame.early_stopping
@@ -147,7 +152,7 @@ def _lines(reader: Reader, frame: Keyframe) -> Iterator[str]:
             monitor=early.monitor, best=brief(early.best, 6), epoch=early.best_epoch, state=why or waiting
         )
     yield ""
-    yield from _table(frame)
+    yield from _table(frame, width)
     if frame.layers:
         verdict = verdict_of(frame.layers)
         yield _("gradients   {verdict}").format(verdict=verdict.sentence)
@@ -163,12 +168,23 @@ def _spread(values: Distribution) -> str:
     return f"{number(values.mean, 8)} ± {number(values.std, 7)}".replace(MINUS, "-")
 
 
-def _table(frame: Keyframe) -> Iterator[str]:
+def _table(frame: Keyframe, width: int | None) -> Iterator[str]:
     """Mean ± standard deviation of each layer at three places, its gradient and how far the step moved it."""
-    width = max(cell_len(text) for text in (_("layer"), *(layer.name for layer in frame.layers)))
-    heads = "  ".join(rjust(head, 18) for head in (_("before norm"), _("after norm"), _("after activation")))
-    yield f"{ljust(_('layer'), width)}  {heads}  {'|∂L/∂W|':>9}  {'|Δw|/|w|':>9}"
-    for layer in frame.layers:
-        values = (layer.pre_norm, layer.normalized, layer.output)
-        columns = "  ".join(f"{'—' if v is None else _spread(v):>18}" for v in values)
-        yield f"{ljust(layer.name, width)}  {columns}  {layer.weight_gradient_norm:9.2e}  {layer.update_ratio:9.2e}"
+    columns = (
+        Column(_("layer")),
+        Column(_("before norm"), right=True, goes=4),
+        Column(_("after norm"), right=True, goes=2),
+        Column(_("after activation"), right=True),
+        Column("|∂L/∂W|", right=True, goes=3),
+        Column("|Δw|/|w|", right=True, goes=1),
+    )
+    rows = [
+        (
+            layer.name,
+            *("—" if v is None else _spread(v) for v in (layer.pre_norm, layer.normalized, layer.output)),
+            f"{layer.weight_gradient_norm:.2e}",
+            f"{layer.update_ratio:.2e}",
+        )
+        for layer in frame.layers
+    ]
+    return text_lines(columns, rows, width)

@@ -1,4 +1,4 @@
-"""What would other stopping rules have done: the jury's verdicts as a table for people, or as JSON for programs."""
+"""Formats what other stopping rules would have done, as a table for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.cells import cell_len
-
 from bntui.commands.show import plain
 from bntui.insight.jury import NO_WISHES, Judgement, RuleOutcome, Wishes, judge
 from bntui.recording.reader import Reader
 from bntui.text.figures import brief, whole
 from bntui.text.language import _
 from bntui.text.output import json_text
-from bntui.text.widths import ljust, rjust
+from bntui.text.table import Column, text_lines
 
 
 def as_json(reader: Reader, runs: Sequence[int], wishes: Wishes = NO_WISHES) -> str:
@@ -56,16 +54,20 @@ def _judged(reader: Reader, run: int, wishes: Wishes) -> Judgement:
     return judge(run, reader.runs, histories, reader.events(run), wishes)
 
 
-def as_text(reader: Reader, runs: Sequence[int], wishes: Wishes = NO_WISHES) -> str:
-    """A table for each run."""
+def as_text(reader: Reader, runs: Sequence[int], wishes: Wishes = NO_WISHES, width: int | None = None) -> str:
+    """A table for each run.
+
+    Args:
+        width: cells that a table may take; by default as many as it needs.
+    """
     lines = [reader.title]
     for run in runs:
         info = reader.runs[run]
-        lines += ["", info.label or info.name, *_lines(_judged(reader, run, wishes))]
+        lines += ["", info.label or info.name, *_lines(_judged(reader, run, wishes), width)]
     return "\n".join(lines)
 
 
-def _lines(found: Judgement) -> Iterator[str]:
+def _lines(found: Judgement, width: int | None) -> Iterator[str]:
     if not len(found.epochs):
         yield "  " + _("no epoch with a validation loss is recorded")
         if found.limits:
@@ -78,21 +80,17 @@ def _lines(found: Judgement) -> Iterator[str]:
         yield "  " + best.format(loss=found.lowest, epoch=found.best, epochs=len(found.epochs))
     yield f"  {found.origin}"
     yield from (f"  {sentence}" for sentence in (found.span, found.otherwise, found.limits) if sentence)
-    heads = (
-        _("rule"),
-        _("stops"),
-        _("because of"),
-        _("best epoch"),
-        _("loss given away"),
-        _("epochs saved"),
-        _("parameters"),
+    columns = (
+        Column(_("rule")),
+        Column(_("stops"), right=True),
+        Column(_("because of"), right=True, goes=1),
+        Column(_("best epoch"), right=True, goes=3),
+        Column(_("loss given away"), right=True),
+        Column(_("epochs saved"), right=True, goes=4),
+        Column(_("parameters"), goes=2),
     )
-    rows = [heads, *(_row(verdict) for verdict in found.verdicts)]
-    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(heads))]
-    for row in rows:
-        name, *figures, settings = row
-        cells = [rjust(words, width) for words, width in zip(figures, widths[1:-1], strict=True)]
-        yield "  " + "  ".join([ljust(name, widths[0]), *cells, settings])
+    rows = [_row(verdict) for verdict in found.verdicts]
+    yield from (f"  {line}" for line in text_lines(columns, rows, None if width is None else width - 2))
 
 
 def _row(verdict: RuleOutcome) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
-"""Prepares text for output: sanitizes untrusted text for terminals, and formats JSON for programs."""
+"""Writes text to stdout: cleans what strangers wrote for a terminal, and encodes JSON for programs."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import unicodedata
 from typing import Any, TextIO
@@ -33,6 +34,11 @@ def _still(char: str) -> bool:
 def shortened(text: str, longest: int) -> str:
     """Truncate to at most ``longest`` characters, with an ellipsis."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def screen_cells() -> int | None:
+    """Cells of a line on the terminal that stdout is; None where it is a file or a program, which gets all there is."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def say(text: object, file: TextIO | None = None) -> None:

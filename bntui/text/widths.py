@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.cells import cell_len as cell_len
+from rich.cells import chop_cells, set_cell_size
 
 
 def wrap(sentence: str, cells: int) -> list[str]:
@@ -29,6 +30,18 @@ def rjust(words: str, cells: int) -> str:
 def center(words: str, cells: int) -> str:
     """Like ``str.center``, in cells."""
     return ljust(" " * ((cells - cell_len(words)) // 2) + words, cells)
+
+
+def cut(words: str, cells: int) -> str:
+    """Words in at most ``cells`` cells, with an ellipsis at the end where something is missing."""
+    if cell_len(words) <= cells:
+        return words
+    return set_cell_size(words, cells - 1).rstrip() + "…" if cells > 0 else ""
+
+
+def longest(cells: int, *variants: str) -> str:
+    """The first of several wordings that fits, else the last."""
+    return next((words for words in variants if cell_len(words) <= cells), variants[-1])
 
 
 def parted(words: str, cells: int) -> tuple[str, str]:

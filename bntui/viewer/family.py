@@ -1,13 +1,14 @@
-"""Which run comes from which?  The runs of a recording as a tree of forks."""
+"""Orders the runs of a recording as a tree of forks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from bntui.recording.history import RunInfo
+from bntui.text.widths import cut
 from bntui.viewer.view import RunView
 
 BETWEEN: Final = " · "
@@ -69,6 +70,5 @@ def brief(run: RunView, cells: int) -> str:
     if cell_len(run.name) <= cells:
         return run.name
     if run.info.fork is None:
-        return set_cell_size(run.name, cells)
-    own = "…" + own_name(run)
-    return own if cell_len(own) <= cells else set_cell_size(own, max(cells - 1, 0)) + "…"
+        return cut(run.name, cells)
+    return cut("…" + own_name(run), cells)

@@ -1,18 +1,19 @@
-"""What became of each run and each of its forks?  The page of all runs, as rows."""
+"""Draws the page of all runs: what became of each run and each of its forks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import N_, _
-from bntui.text.widths import ljust, rjust, wrap
-from bntui.viewer.draw.rows import Drawing, Row, Span, fit
+from bntui.text.table import Cell, Column, Line, layout
+from bntui.text.widths import wrap
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, styled
 from bntui.viewer.family import Twig, own_name, parent, tree, value_text
 from bntui.viewer.fork.words import SAME_AGAIN, carried_words
 from bntui.viewer.monitor import watched
@@ -20,10 +21,8 @@ from bntui.viewer.view import RunView, View
 
 TITLE: Final = N_("Runs ── each one above its forks")
 OPEN: Final = N_("not over")
-HEADINGS: Final = (N_("begins"), N_("epochs"), N_("best loss"), N_("epoch"))
-COLUMNS: Final = (8, 11, 10, 7)
-"""Cells of where it begins, of its epochs, of the best value of what it watches, and of when that was."""
-ENDING: Final = 16
+NAME: Final = 18
+"""Least cells of a name, before columns are left out."""
 KEYS: Final = (("↑↓", N_("run")), ("↵", N_("select it")), ("esc", N_("back")))
 
 
@@ -46,12 +45,11 @@ def _room(height: int) -> int:
 def draw(view: View, at: int, top: int, width: int, height: int) -> Drawing:
     """The tree with a line a run, then all that there is to say of the chosen one, in ``height`` rows."""
     twigs = order(view)
-    columns = _columns(width)
-    name = width - 2 - sum(columns) - ENDING - 1
-    rows: list[Row] = [_headings(columns, name, view)]
+    lines = [_line(view, twig, chosen=number == at) for number, twig in enumerate(twigs)]
+    form = layout(_columns(view), lines, width)
     shown = twigs[top : top + _room(height)]
-    for number, twig in enumerate(shown, top):
-        rows.append(_line(view, twig, columns, name, chosen=number == at))
+    table = [*form.heading("muted"), *(row for line in lines[top : top + len(shown)] for row in form.row(line))]
+    rows = [styled(row) for row in table]
     place = f" {top + len(shown)}/{len(twigs)} ─" if len(shown) < len(twigs) else ""
     rows.append((Span("─" * (width - len(place)) + place, "frame"),))
     rows += _told(view, view.runs[twigs[at].run], width)
@@ -67,48 +65,43 @@ def at_row(y: int, top: int, twigs: int, height: int) -> int | None:
     return number if 0 < y <= _room(height) and number < twigs else None
 
 
-def _columns(width: int) -> tuple[int, ...]:
-    """As many columns as leave room for names, the last ones going first."""
-    columns = list(COLUMNS)
-    while columns and width - 2 - sum(columns) - ENDING - 1 < 18:
-        columns.pop()
-    return tuple(columns)
-
-
-def _headings(columns: Sequence[int], name: int, view: View) -> Row:
+def _columns(view: View) -> tuple[Column, ...]:
+    """Marker, name, where the run begins, its epochs, the best value of what it watches, when that was, its end."""
     monitors = {watched(run, len(run.history) - 1).monitor for run in view.runs}
-    words = list(HEADINGS)
-    if monitors != {"val_loss"}:
-        words[2] = N_("best")
-    line = "  " + ljust(_("run"), name)
-    line += "".join(rjust(_(word), cells) for word, cells in zip(words, columns, strict=False))
-    return (Span(line, "muted"),)
+    return (
+        Column(),
+        Column(_("run"), least=NAME, cut=0, grows=True, gap=1),
+        Column(_("begins"), right=True, goes=4),
+        Column(_("epochs"), right=True, goes=3),
+        Column(_("best loss") if monitors == {"val_loss"} else _("best"), right=True, goes=2),
+        Column(_("epoch"), right=True, goes=1),
+        Column(goes=5),
+    )
 
 
-def _line(view: View, twig: Twig, columns: Sequence[int], name: int, *, chosen: bool) -> Row:
+def _line(view: View, twig: Twig, *, chosen: bool) -> tuple[Cell, ...]:
     run = view.runs[twig.run]
-    branch = twig.branch
-    room = max(name - len(branch) - 1, 4)
-    whole = f"{run.mark} {run.name}"
-    label = whole if cell_len(whole) <= room else f"{run.mark} {own_name(run)}"
-    label = label if cell_len(label) <= room else set_cell_size(label, room - 1) + "…"
     best = watched(run, len(run.history) - 1)
     value, when = "–", "–"
     if best.best is not None:
         value, when = figures.number(best.values[best.best], 9).strip(), figures.epoch(best.epochs[best.best])
     done = float(run.history.epoch[-1]) if len(run.history) else 0.0
     fork = run.info.fork
-    cells = (
-        "" if fork is None else figures.epoch(fork.epoch), f"{figures.epoch(done)}/{run.info.epochs}", value, when
-    )  # fmt: skip
-    ending, style = _ending(run)
+    begins = "" if fork is None else figures.epoch(fork.epoch)
+    facts = (begins, f"{figures.epoch(done)}/{run.info.epochs}", value, when)
     return (
-        Span("▸ " if chosen else "  ", "bold accent"),
-        Span(branch, "muted"),
-        Span(ljust(label, name - len(branch)), f"bold {run.style}" if chosen else run.style),
-        Span("".join(rjust(words, width) for words, width in zip(cells, columns, strict=False)), "text"),
-        Span(" " + ending, style),
+        (("▸" if chosen else " ", "bold accent"),),
+        partial(_name, run, twig.branch, f"bold {run.style}" if chosen else run.style),
+        *(((words, "text"),) for words in facts),
+        (_ending(run),),
     )
+
+
+def _name(run: RunView, branch: str, style: str, room: int) -> Line:
+    """A run's name in its place in the tree; where there is no room, a fork's without its parent's."""
+    whole = f"{run.mark} {run.name}"
+    fits = cell_len(branch) + cell_len(whole) <= room
+    return (branch, "muted"), (whole if fits else f"{run.mark} {own_name(run)}", style)
 
 
 def _ending(run: RunView) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from bntui.text.language import _, ngettext
-from bntui.text.widths import ljust, rjust
+from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.bands import Band
@@ -86,7 +86,7 @@ def heading(runs: Sequence[RunView], form: ChartLayout, *figures: str) -> Row:
         row = [Span(" " * form.head)]
         size = form.chart + form.figure
         room = size - 4 - max(cell_len(run.name) for run in runs)
-        words = cells.longest(room, *said)
+        words = longest(room, *said)
         words = words if cell_len(words) <= max(form.figure, room) else ""
         for at, run in enumerate(runs):
             name = cells.cut(run.name, size - 2 - (cell_len(words) + 1 if words else 0))
@@ -97,7 +97,7 @@ def heading(runs: Sequence[RunView], form: ChartLayout, *figures: str) -> Row:
     room = (size + 2) // len(runs) - 4
     names = [f"{run.mark} {cells.cut(run.name, max(room, 1))}" for run in runs]
     taken = sum(map(cell_len, names)) + 2 * len(runs)
-    words = cells.longest(size - taken, *said)
+    words = longest(size - taken, *said)
     words = words if cell_len(words) <= size - taken else ""
     spans = [span for run, name in zip(runs, names, strict=True) for span in (Span(name, run.style), Span("  "))]
     return (*fit(tuple(spans), size - cell_len(words)), Span(words, "muted"))
@@ -143,11 +143,7 @@ def left_out(names: Sequence[str], width: int) -> Row:
         ngettext("… {count} more layer (enter zooms)", "… {count} more layers (enter zooms)", count),
         ngettext("… {count} more layer", "… {count} more layers", count),
     )
-    return (
-        Span(
-            cells.longest(width, *(words.format(count=count, names=", ".join(names)) for words in sentences)), "muted"
-        ),
-    )
+    return (Span(longest(width, *(words.format(count=count, names=", ".join(names)) for words in sentences)), "muted"),)
 
 
 def block(
@@ -181,7 +177,7 @@ def block(
 
 def nothing(form: ChartLayout, tall: int) -> list[Row]:
     """The chart of a run that has no such layer."""
-    words = cells.longest(form.chart, _("— no layer of this name in this run"), _("— no such layer"), "—")
+    words = longest(form.chart, _("— no layer of this name in this run"), _("— no such layer"), "—")
     return [(Span(ljust(words, form.chart) if y == 0 else " " * form.chart, "muted"),) for y in range(tall)]
 
 

@@ -15,7 +15,7 @@ from bntui.keyframe import BoolArray, FloatArray, IntArray
 from bntui.recording.sentences import traits
 from bntui.text.figures import count, epoch
 from bntui.text.language import _
-from bntui.text.widths import wrap
+from bntui.text.widths import longest, wrap
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.view import RunView
 
@@ -187,11 +187,6 @@ def shares(sizes: Sequence[int], rows: int) -> tuple[int, ...]:
     while sum(given) < min(rows, sum(sizes)):
         given[min((i for i in range(len(sizes)) if given[i] < sizes[i]), key=given.__getitem__)] += 1
     return tuple(given)
-
-
-def longest(cells: int, *variants: str) -> str:
-    """The first of several wordings that fits, else the last."""
-    return next((words for words in variants if cell_len(words) <= cells), variants[-1])
 
 
 def title(width: int, *variants: str) -> str:

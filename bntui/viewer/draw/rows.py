@@ -1,4 +1,4 @@
-"""Rows of styled text: what every panel draws, without a word about terminals or Textual.
+"""Defines rows of styled text, which every panel draws; independent of terminals and Textual.
 
 A row is a tuple of spans; a span is text and the *name* of a style (see ``theme.py``).  Panels are
 pure functions from a view to rows, so that a test reads them as text.
@@ -11,6 +11,8 @@ from string import Formatter
 from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
+
+from bntui.text.table import Line
 
 
 class Span(NamedTuple):
@@ -28,6 +30,11 @@ class Drawing(NamedTuple):
 
     title: str
     rows: tuple[Row, ...]
+
+
+def styled(line: Line) -> Row:
+    """A line of a table as a row."""
+    return tuple(Span(*part) for part in line)
 
 
 def text(row: Row) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from bntui.text.figures import count
 from bntui.text.language import N_, _
-from bntui.viewer.draw.cells import longest
+from bntui.text.widths import longest
 
 SAME_AGAIN: Final = N_("Nothing is changed: the same run once more, bit for bit.")
 ALL_KEPT: Final = N_("All parameters and buffers are kept.")

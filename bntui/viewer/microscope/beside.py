@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from bntui.keyframe import FloatArray
 from bntui.text.figures import epoch, number, percent, scientific
 from bntui.text.language import N_, _
-from bntui.text.widths import center, wrap
+from bntui.text.widths import center, longest, wrap
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.charts import Limits, limits, tick_label
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
@@ -85,13 +85,13 @@ def _statistics(lens: Lens, width: int) -> list[Row]:
         rows.append(tuple(row))
     if slide.kind == "batch":
         kept, taken = f"{1 - slide.momentum:g}", f"{slide.momentum:g}"
-        words = cells.longest(
+        words = longest(
             width,
             _("running ← {kept} running + {taken} batch (÷ m−1)").format(kept=kept, taken=taken),
             _("running ← {kept} r. + {taken} batch").format(kept=kept, taken=taken),
         )
     else:
-        words = cells.longest(width, _("no running statistics are kept"), _("none are kept"))
+        words = longest(width, _("no running statistics are kept"), _("none are kept"))
     rows.append((Span(words, "muted"),))
     return rows
 
@@ -202,7 +202,7 @@ def _health(lens: Lens, width: int) -> list[Row]:
         (
             Span("ε ", "bold text"),
             Span(f"{cells.tick(specimen.eps):<6} ", "text"),
-            Span(cells.longest(width - 20, _("share of σ² + ε"), "ε/(σ² + ε)"), "muted"),
+            Span(longest(width - 20, _("share of σ² + ε"), "ε/(σ² + ε)"), "muted"),
             Span(f" {_share(share)} ", "warn" if share > 0.1 else "text"),
             Span(bar, "warn"),
         )
@@ -269,7 +269,7 @@ def _evaluation_line(lens: Lens, width: int) -> Row:
         row = [Span(_("running"), "muted"), Span(f" μ {figure(mean)}  σ² {variance(var)}  ", "text")]
     if specimen.y is not None and specimen.evaluated is not None:
         off = float(specimen.evaluated[marked] - specimen.y[marked])
-        words = cells.longest(width - 52, _("evaluation gives"), _("eval."))
+        words = longest(width - 52, _("evaluation gives"), _("eval."))
         row += [
             Span(f"{MARK} {words} ", "muted"),
             Span(figure(float(specimen.evaluated[marked])), "text"),

@@ -8,9 +8,8 @@ from rich.cells import cell_len
 
 from bntui.text.figures import count
 from bntui.text.language import _
-from bntui.text.widths import wrap
+from bntui.text.widths import longest, wrap
 from bntui.viewer.chrome import where
-from bntui.viewer.draw.cells import longest
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, width
 from bntui.viewer.microscope.beside import beside, summary
 from bntui.viewer.microscope.listing import table

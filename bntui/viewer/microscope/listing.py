@@ -1,15 +1,17 @@
-"""Which unit is worth looking at?  All of them in a table, sorted by any of their figures."""
+"""Draws all units of a layer in a table, sorted by any of their figures."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from bntui.keyframe import FloatArray
 from bntui.text.figures import number, scientific
 from bntui.text.language import N_, _
-from bntui.text.widths import rjust
-from bntui.viewer.draw.rows import Row, Span, fit
+from bntui.text.table import Cell, Column, layout
+from bntui.text.widths import longest
+from bntui.viewer.draw.rows import Row, Span, fit, styled
 from bntui.viewer.microscope.state import Lens, order
 from bntui.viewer.microscope.words import short_name
 
@@ -48,39 +50,52 @@ def table(lens: Lens, width: int, height: int) -> list[Row]:
     """Heading and as many sets as fit around the chosen one, in exactly ``height`` rows of ``width`` cells."""
     slide, state = lens.slide, lens.state
     figures = slide.figures(state.time)
-    room = max(min((width - NAME - 1) // max(len(figures), 1), MOST), LEAST)
-    shown = _columns(list(figures), state.sort, (width - NAME - 1) // room)
-    heading = [Span("#".rjust(NAME + 1), _chosen(state.sort == "unit"))]
-    heading += [Span(rjust(_(HEADINGS[name]), room), _chosen(name == state.sort)) for name in shown]
+    names = list(figures)
+    room = max(min((width - NAME - 1) // max(len(names), 1), MOST), LEAST)
     numbers = order(slide, state)
     lines = max(height - 2, 0)
     first = min(max(numbers.index(state.chosen) - lines // 2, 0), max(len(numbers) - lines, 0)) if numbers else 0
     sort = state.sort if state.sort in figures else "unit"
-    words = _("{what} {arrow}, {first} to {last} of {count}").format(
-        what=_(MEANINGS[sort]),
-        arrow="▾" if (sort == "unit") == state.reverse else "▴",
-        first=min(first + 1, len(numbers)),
-        last=min(first + lines, len(numbers)),
-        count=len(numbers),
-    )
-    rows: list[Row] = [(Span(f" {words}", "muted"),), tuple(heading)]
-    for chosen in numbers[first : first + lines]:
-        at = chosen == state.chosen
-        row = [Span(("❯" if at else " ") + short_name(slide, chosen).rjust(NAME), "bold accent" if at else "muted")]
-        for name in shown:
-            value = float(figures[name][chosen])
-            style = "bold text" if at else "text" if name == state.sort else "muted"
-            row.append(Span(_written(name, value, room), _alarming(name, value, style)))
-        rows.append(tuple(row))
+    words = _("{what} {arrow}, {first} to {last} of {count}")
+    said = {
+        "arrow": "▾" if (sort == "unit") == state.reverse else "▴",
+        "first": min(first + 1, len(numbers)),
+        "last": min(first + lines, len(numbers)),
+        "count": len(numbers),
+    }
+    sorted_by = (_(MEANINGS[sort]), "#" if sort == "unit" else _(HEADINGS[sort]))
+    words = longest(width - 1, *(words.format(what=what, **said) for what in sorted_by))
+    shown = numbers[first : first + lines]
+    cells = [_row(lens, figures, chosen, room) for chosen in shown]
+    form = layout(_columns(names, state.sort, room), cells, width)
+    table = [*form.heading("muted"), *(line for row in cells for line in form.row(row))]
+    rows: list[Row] = [(Span(f" {words}", "muted"),), *map(styled, table)]
     return [fit(row, width) for row in (rows + [()] * height)[:height]]
 
 
-def _columns(names: Sequence[str], sort: str, most: int) -> list[str]:
-    """The first figures that fit, and always that by which is sorted."""
-    shown = list(names[: max(most, 1)])
-    if sort in names and sort not in shown:
-        shown[-1] = sort
-    return shown
+def _columns(names: Sequence[str], sort: str, room: int) -> tuple[Column, ...]:
+    """The marker, the number, and all figures: the last ones go first, that by which is sorted at the end."""
+    figures = (
+        Column(
+            ((_(HEADINGS[name]), _chosen(name == sort)),),
+            right=True, least=room - 1, goes=len(names) if name == sort else len(names) - at, gap=1,
+        )
+        for at, name in enumerate(names, 1)
+    )  # fmt: skip
+    number = Column((("#", _chosen(sort == "unit")),), right=True, least=NAME, gap=0)
+    return Column(), number, *figures
+
+
+def _row(lens: Lens, figures: Mapping[str, FloatArray], chosen: int, room: int) -> tuple[Cell, ...]:
+    state = lens.state
+    at = chosen == state.chosen
+    mark = "bold accent" if at else "muted"
+    row: list[Cell] = [(("❯" if at else " ", mark),), ((short_name(lens.slide, chosen), mark),)]
+    for name, values in figures.items():
+        value = float(values[chosen])
+        style = "bold text" if at else "text" if name == state.sort else "muted"
+        row.append(((_written(name, value, room), _alarming(name, value, style)),))
+    return tuple(row)
 
 
 def _chosen(sorted_by: bool) -> str:
@@ -90,10 +105,8 @@ def _chosen(sorted_by: bool) -> str:
 def _written(name: str, value: float, cells: int) -> str:
     if name.endswith("_gradient"):
         # one of 7 cells would touch the figure before it
-        return (number(value, 6, 3) if cells == LEAST else scientific(value)).rjust(cells)
-    if name == "eps_share":
-        return number(100 * value, 6, 4).rjust(cells)
-    return number(value, 6, 3).rjust(cells)
+        return number(value, 6, 3) if cells == LEAST else scientific(value)
+    return number(100 * value, 6, 4) if name == "eps_share" else number(value, 6, 3)
 
 
 def _alarming(name: str, value: float, style: str) -> str:

@@ -1,20 +1,22 @@
-"""How far are two keyframes apart, figure by figure: the selected run's and the pinned one's at the cursor?"""
+"""Draws how far two keyframes are apart, figure by figure: the selected run's and the pinned one's at the cursor."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from bntui.keyframe import Keyframe
 from bntui.text import figures
 from bntui.text.language import N_, _
-from bntui.text.widths import ljust, rjust
+from bntui.text.table import Cell, Column, Layout, Line, layout, wordings
+from bntui.text.widths import longest, rjust
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join, styled
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.compare_figures import Bits, Figure, Section, bits, sections
 from bntui.viewer.view import RunView, View
@@ -54,16 +56,6 @@ FAR: Final = 0.5
 """From here on their row is bold."""
 SILENT: Final = ("word", "time")
 """Kinds of figures for which there is no bar: how far they are apart has no size, or says nothing of the network."""
-
-
-@dataclass(frozen=True, slots=True)
-class _TableLayout:
-    """Where the parts of a row stand; what does not fit is left out whole."""
-
-    name: int
-    difference: bool
-    bar: int
-    ratio: bool
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
@@ -111,7 +103,7 @@ def _top(one: RunView, other: RunView, found: Bits, width: int) -> list[Row]:
             _("{differ} of {count} measures differ"),
         )
         style = "text"
-    rows.append((Span(cells.longest(width, *(words.format(**every) for words in wordings)), style),))
+    rows.append((Span(longest(width, *(words.format(**every) for words in wordings)), style),))
     return rows
 
 
@@ -127,7 +119,7 @@ def _tables(parts: Sequence[Section], runs: tuple[RunView, RunView], past: int, 
     """The figures in as many columns as there is room for; what has none is counted, and reached by walking."""
     number = max((width + GAP) // (COLUMN + GAP), 1)
     size = (width - GAP * (number - 1)) // number
-    form = _form(parts, size)
+    form = _form(parts, runs, size)
     room = max(height - 1, 1)
     columns, hidden = _flow(parts, number, room)
     below: list[Row] = []
@@ -140,7 +132,7 @@ def _tables(parts: Sequence[Section], runs: tuple[RunView, RunView], past: int, 
     for y in range(max(map(len, columns)) + 1):
         line: list[Span] = []
         for x, column in enumerate(columns):
-            drawn = _heading(runs, form) if y == 0 else _line(column[y - 1], runs, form) if y <= len(column) else ()
+            drawn = styled(form.heading("muted")[0]) if y == 0 else _line(column, y - 1, runs, form)
             line += [*([gap] if x else []), *fit(drawn, size)]
         rows.append(tuple(line))
     return [*rows, *[()] * (height - len(rows) - len(below)), *below]
@@ -176,79 +168,79 @@ def _left_out(hidden: Sequence[Figure], width: int) -> Row:
         _("… {count} more"),
     )
     said = {"count": rjust(str(len(hidden)), 3), "differ": rjust(str(differ), 3)}
-    return (Span(cells.longest(width, *(words.format(**said) for words in wordings)), "muted"),)
+    return (Span(longest(width, *(words.format(**said) for words in wordings)), "muted"),)
 
 
-def _form(parts: Sequence[Section], width: int) -> _TableLayout:
-    """The richest form that leaves the names their room."""
-    longest = max(cell_len(figure.name) for part in parts for figure in part.figures) + 1
-    name = min(longest, MOST_NAME)
-    three = 3 * (FIGURE + 1)
-    if width < LEAST_NAME + three:
-        return _TableLayout(max(width - 2 * (FIGURE + 1), 0), difference=False, bar=0, ratio=False)
-    if width < name + three + LEAST_BAR + 1:
-        return _TableLayout(width - three, difference=True, bar=0, ratio=False)
-    left = width - name - three
-    ratio = left >= FIGURE + LEAST_BAR + 4
-    return _TableLayout(name, difference=True, bar=min(left - 1 - (FIGURE + 1 if ratio else 0), MOST_BAR), ratio=ratio)
-
-
-def _heading(runs: tuple[RunView, RunView], form: _TableLayout) -> Row:
+def _form(parts: Sequence[Section], runs: tuple[RunView, RunView], width: int) -> Layout:
+    """The columns that there is room for: name, both figures, their difference, their ratio, and how far apart."""
     one, other = runs
-    row = [Span(" " * form.name), *(Span(rjust(run.mark, FIGURE + 1), f"bold {run.style}") for run in runs)]
-    if form.difference:
-        row.append(Span(rjust(f"{one.mark} − {other.mark}", FIGURE + 1), "muted"))
-    if form.ratio:
-        row.append(Span(rjust(f"{one.mark} : {other.mark}", FIGURE + 1), "muted"))
-    if form.bar:
-        row.append(Span(" " + cells.longest(form.bar, _("how far apart"), _("apart"), ""), "muted"))
-    return tuple(row)
+    figure = Column(right=True, least=FIGURE, most=FIGURE, gap=1)
+    columns = (
+        Column(least=LEAST_NAME, most=MOST_NAME, cut=3, gap=0),
+        *(replace(figure, heading=((run.mark, f"bold {run.style}"),)) for run in runs),
+        replace(figure, heading=f"{one.mark} − {other.mark}", goes=4),
+        replace(figure, heading=f"{one.mark} : {other.mark}", goes=1),
+        Column(
+            wordings(_("how far apart"), _("apart"), "", style="muted"),
+            least=LEAST_BAR, most=MOST_BAR, cut=0, goes=2, grows=True, gap=1,
+        ),
+    )  # fmt: skip
+    return layout(columns, [_row(figure, runs) for part in parts for figure in part.figures], width)
 
 
-def _line(line: str | Figure, runs: tuple[RunView, RunView], form: _TableLayout) -> Row:
-    """A figure's row, or the name of what follows."""
+def _line(lines: Sequence[str | Figure], at: int, runs: tuple[RunView, RunView], form: Layout) -> Row:
+    """A figure's row, or the name of what follows; empty below the last one."""
+    if at >= len(lines):
+        return ()
+    line = lines[at]
     if isinstance(line, str):
         return (Span(f"{line} ", "title"),)
-    apart, one, other = line.apart, *runs
-    loud = "bold " if apart >= FAR and line.kind not in SILENT else ""
-    row = [Span(_named(line.name, form.name), "muted" if line.same else f"{loud}text")]
-    for value, run in ((line.one, one), (line.other, other)):
-        row.append(Span(" " + _written(value, line.kind), "muted" if line.same else f"{loud}{run.style}"))
-    if form.difference:
-        row.append(Span(" " + _difference(line), "muted" if line.same else "text"))
-    if form.ratio:
-        row.append(Span(" " + _ratio(line), "muted" if apart < NEAR else f"{loud}text"))
-    if form.bar and line.kind not in SILENT:
-        larger = other if line.difference < 0 else one
-        row += [Span(" "), Span(cells.bar(min(apart, 1.0), form.bar), f"{loud}{larger.style}")]
-    return tuple(row)
+    return styled(form.row(_row(line, runs))[0])
 
 
-def _named(name: str, room: int) -> str:
-    return ljust(name, room) if cell_len(name) <= room else set_cell_size(name, max(room - 1, 0)) + "…"[:room]
+def _row(figure: Figure, runs: tuple[RunView, RunView]) -> tuple[Cell, ...]:
+    apart, one, other = figure.apart, *runs
+    loud = "bold " if apart >= FAR and figure.kind not in SILENT else ""
+    near, name = "muted" if figure.same else "text", "muted" if figure.same else f"{loud}text"
+    values = [
+        (_written(value, figure.kind), "muted" if figure.same else f"{loud}{run.style}")
+        for value, run in ((figure.one, one), (figure.other, other))
+    ]
+    larger = other if figure.difference < 0 else one
+    return (
+        ((figure.name, name),),
+        *((value,) for value in values),
+        ((_difference(figure), near),),
+        ((_ratio(figure), "muted" if apart < NEAR else f"{loud}text"),),
+        "" if figure.kind in SILENT else partial(_bar, min(apart, 1.0), f"{loud}{larger.style}"),
+    )
+
+
+def _bar(share: float, style: str, room: int) -> Line:
+    return ((cells.bar(share, room), style),)
 
 
 def _written(value: float | str | None, kind: str) -> str:
-    """In exactly ``FIGURE`` cells."""
+    """In at most ``FIGURE`` cells."""
     if value is None:
-        return "—".rjust(FIGURE)
+        return "—"
     if isinstance(value, str):
-        return rjust(set_cell_size(value, min(cell_len(value), FIGURE)), FIGURE)
+        return value[:FIGURE]  # of a digest the beginning, as is usual
     if kind == "share":
-        return figures.percent(value).rjust(FIGURE)
+        return figures.percent(value)
     if kind == "count" and value == round(value) and abs(value) < 1e6:
-        return figures.count(round(value)).rjust(FIGURE)
+        return figures.count(round(value))
     return figures.number(value, FIGURE, 2 if kind == "count" else 4)
 
 
 def _difference(figure: Figure) -> str:
     """``=`` where both are the same to the last bit; ``≠`` where they differ, but not by a number."""
     if figure.same:
-        return "=".rjust(FIGURE)
+        return "="
     if math.isnan(figure.difference):
-        return ("≠" if figure.one is not None and figure.other is not None else "—").rjust(FIGURE)
+        return "≠" if figure.one is not None and figure.other is not None else "—"
     if figure.kind == "share":
-        return rjust(points(figure.difference), FIGURE)
+        return points(figure.difference)
     return _written(figure.difference, figure.kind)
 
 
@@ -261,7 +253,7 @@ def _ratio(figure: Figure) -> str:
     """How many times the other one is the first, or by how many spreads two places differ."""
     ratio = figure.ratio
     if math.isnan(ratio) or figure.same:
-        return " " * FIGURE
+        return ""
     if figure.kind == "place":
         return figures.number(ratio, FIGURE - 2, 2) + " σ"
-    return rjust("×" + figures.number(ratio, FIGURE - 1, 3).lstrip(), FIGURE)
+    return "×" + figures.number(ratio, FIGURE - 1, 3).lstrip()

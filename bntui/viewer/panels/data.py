@@ -13,7 +13,7 @@ from bntui.recording.dataset import RecordedData
 from bntui.recording.reading import task_line
 from bntui.text.figures import count, number
 from bntui.text.language import N_, _
-from bntui.text.widths import rjust
+from bntui.text.widths import longest, rjust
 from bntui.viewer.draw import canvas, cells
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.panels import Panel, data_features, data_picture
@@ -77,7 +77,7 @@ def _title(data: RecordedData, width: int) -> str:
     counts = {"train": count(len(data.train)), "validation": count(len(data.validation))}
     samples = words.format(name=data.name, **counts)
     brief = _("Data ── {name}").format(name=data.name)
-    return cells.longest(width - 6, f"{samples} · {task}", f"{brief} · {task}", brief)
+    return longest(width - 6, f"{samples} · {task}", f"{brief} · {task}", brief)
 
 
 def _first_sample(data: RecordedData, run: RunView) -> int:
@@ -91,7 +91,7 @@ def _first_sample(data: RecordedData, run: RunView) -> int:
 def _told(data: RecordedData, row: int, width: int) -> Row:
     """Which sample is told of, and what is to be learned of it, as far as there is room."""
     if row < 0:
-        return (Span(cells.longest(width, _("no keyframe here yet, and so no mini-batch"), "–"), "muted"),)
+        return (Span(longest(width, _("no keyframe here yet, and so no mini-batch"), "–"), "muted"),)
     place = rjust(count(row), len(count(len(data.x))))
 
     def worded(name: str) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ def _with_images(
         size = max(across, LEAST_IMAGE, min(width // 6, 24))
         left: list[Row] = []
         for stage in stages:
-            heading = cells.longest(size, stage.heading(), stage.brief())
+            heading = longest(size, stage.heading(), stage.brief())
             left += [(Span(heading, stage.style if stage.mark else "muted"),)]
             left += _image(samples, stage, row, size, each)
         left = list(cells.page("", left, size, height).rows)

@@ -17,7 +17,7 @@ from rich.cells import cell_len, set_cell_size
 from bntui.recording.dataset import RecordedScaling
 from bntui.text.figures import count, number
 from bntui.text.language import N_, _, ngettext
-from bntui.text.widths import ljust, rjust
+from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Row, Span, fit, join
 from bntui.viewer.panels.data_formula import FORMULAS, formula
@@ -140,7 +140,7 @@ def table(
             ngettext("… {count} more feature: [ ] walk", "… {count} more features, by spread: [ ] walk", left),
             ngettext("… {count} more feature", "… {count} more features", left),
         )
-        rows.append((Span(cells.longest(width, *(words.format(count=count(left)) for words in wordings)), "muted"),))
+        rows.append((Span(longest(width, *(words.format(count=count(left)) for words in wordings)), "muted"),))
     return rows[:height]
 
 
@@ -187,7 +187,7 @@ def _header(stages: Sequence[ScalingColumn], form: _TableLayout) -> list[Row]:
         gap = Span(" " * GAP if place else "")
         heading = stage.heading()
         symbols = FORMULAS[stage.scaling.kind] if stage.scaling is not None else ""
-        words = cells.longest(form.column, f"{heading}  {symbols}".rstrip(), heading)
+        words = longest(form.column, f"{heading}  {symbols}".rstrip(), heading)
         first += [gap, *fit((Span(words, stage.style if stage.mark else "muted"),), form.column)]
         axis = cells.ruler(stage.low, stage.high, form.histogram)
         second += [gap, Span(axis + figures, "muted")]
@@ -258,7 +258,7 @@ def _down(
             said = FORMULAS[stage.scaling.kind]
             if feature is not None:
                 said = formula(samples, stage.scaling, feature, row, room - 2)
-            heading = cells.longest(room - 2 - cell_len(said), heading, stage.mark)
+            heading = longest(room - 2 - cell_len(said), heading, stage.mark)
             gap = " " if heading == stage.mark else "  "
             out.append((Span(heading, stage.style), Span(gap + said, "muted")))
         for part, label in _part_names().items():

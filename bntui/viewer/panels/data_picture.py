@@ -18,7 +18,8 @@ from bntui.keyframe import BoolArray, FloatArray, IntArray, Predictions
 from bntui.recording.dataset import RecordedData
 from bntui.text import figures
 from bntui.text.language import _
-from bntui.viewer.draw import canvas, cells, charts
+from bntui.text.widths import longest
+from bntui.viewer.draw import canvas, charts
 from bntui.viewer.draw.charts import Chart, Limits
 from bntui.viewer.draw.rows import Row, Span, fit, join
 from bntui.viewer.draw.rows import width as cells_of
@@ -49,7 +50,7 @@ class Marks(NamedTuple):
 def legend(data: RecordedData, runs: Sequence[RunView], width: int, height: int) -> list[Row]:
     """What marks, colours and lines mean, in at most ``height`` rows, with each run's recorded accuracy or R²."""
     wordings = (_("small: training, large: validation"), _("training, validation"))
-    score = cells.longest(width // 4, _("validation accuracy"), _("accuracy")) if data.classes else "R²"
+    score = longest(width // 4, _("validation accuracy"), _("accuracy")) if data.classes else "R²"
     lines: list[Row] = []
     for place, run in enumerate(runs):
         value = run.frame.val_accuracy if run.frame is not None else math.nan
@@ -65,9 +66,9 @@ def legend(data: RecordedData, runs: Sequence[RunView], width: int, height: int)
         (Span(f"{TRAINING[at % 6]} {VALIDATION[at % 6]} {name}", CLASS_STYLES[at % 6]),)
         for at, name in enumerate(data.classes[:6])
     ] or [(Span(f"{TRAINING[0]} {VALIDATION[0]}", CLASS_STYLES[1]),)]
-    marks.append((Span(cells.longest(width // 2, *wordings), "muted"),))
+    marks.append((Span(longest(width // 2, *wordings), "muted"),))
     if data.classes:
-        marks.append((Span(cells.longest(width // 3, _("wrong side of the boundary"), _("wrong side")), "bad"),))
+        marks.append((Span(longest(width // 3, _("wrong side of the boundary"), _("wrong side")), "bad"),))
     return [fit(row, width) for row in [*_flowing(lines, width), *_flowing(marks, width)][:height]]
 
 

@@ -14,7 +14,7 @@ from bntui.keyframe import COLUMN, QUANTITIES
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import RunHistory
 from bntui.text.language import N_, _
-from bntui.text.widths import ljust
+from bntui.text.widths import ljust, longest
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.bands import Band
@@ -159,7 +159,7 @@ def _headings(columns: Sequence[Column], form: MapLayout) -> list[Row]:
         if quantity.field == "input" and quantity.axis(active=False) != axis:
             axis = _("{ends}, first {raw}").format(ends=axis, raw=quantity.axis(active=False))
         wordings = (f"{quantity.heading} ↑ {axis}", f"{quantity.brief} ↑ {axis}", quantity.heading, quantity.brief)
-        second += [*fit((Span(cells.longest(form.map, *wordings), "muted"),), form.map), gap]
+        second += [*fit((Span(longest(form.map, *wordings), "muted"),), form.map), gap]
     return [tuple(first[:-1]), tuple(second[:-1])]
 
 
@@ -186,7 +186,7 @@ def _picture(column: Column, name: str, form: MapLayout, end: float) -> Sequence
         words = ["—"]
         if quantity.field == "output" and info is not None and raw:
             words.insert(0, "— " + _("axis {ends}").format(ends=raw))
-        line = ljust(cells.longest(form.map, *words), form.map)
+        line = ljust(longest(form.map, *words), form.map)
         return [(Span(line if y == 0 else " " * form.map, "muted"),) for y in range(form.rows)]
     assert run.histograms is not None
     low, high = quantity.limits(layer > 0 if quantity.field == "input" else info.activation != "none")

@@ -15,6 +15,7 @@ from bntui.keyframe import COLUMN, UNIT_STATISTICS, FloatArray
 from bntui.recording.history import LayerInfo, RunHistory
 from bntui.text.figures import scientific
 from bntui.text.language import N_, _
+from bntui.text.widths import longest
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.bands import Band, band, course
@@ -285,7 +286,7 @@ def _hint(width: int) -> Row:
         _("gradient shift ‖G − G′‖₂ was not measured: set record.shift = true"),
         _("for ‖G − G′‖₂ set record.shift = true"),
     )
-    return (Span(cells.longest(width, *sentences), "muted"),)
+    return (Span(longest(width, *sentences), "muted"),)
 
 
 def _shift_rows(
@@ -304,7 +305,7 @@ def _shift_rows(
         _("shift ‖G − G′‖₂ {low} to {high}"),
     )
     ends = {"low": _power(low), "high": _power(high)}
-    title = cells.longest(form.head + form.chart, *(sentence.format(**ends) for sentence in words))
+    title = longest(form.head + form.chart, *(sentence.format(**ends) for sentence in words))
     rows = [titled(title, runs, form, _("median"))]
     for strand in (strands[at] for at in spread(len(strands), number)):
         pictures, figures = [], []

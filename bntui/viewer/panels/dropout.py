@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from bntui.keyframe import DropoutMask, Keyframe
 from bntui.text.figures import count, percent
 from bntui.text.language import N_, _
+from bntui.text.widths import longest
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.panels import Panel
@@ -115,7 +116,7 @@ def _header(block: MaskBlock, samples: int, units: int, width: int) -> Row:
         middle = _("{samples} of {of_samples} samples, {units} of {of_units} units").format(**part)
         brief = f"{samples}/{of_samples}×{units}/{of_units}"
     left = width - len(mark)
-    words = cells.longest(
+    words = longest(
         left,
         f"{block.run.name} · {block.layer}  {size}",
         f"{block.layer}  {size}",
@@ -140,7 +141,7 @@ def _kept(mask: DropoutMask, width: int) -> str:
         _("kept {kept}  expected {expected}"),
         _("kept {kept} ({brief})"),
     )
-    return cells.longest(width, *(words.format(**figures) for words in wordings))
+    return longest(width, *(words.format(**figures) for words in wordings))
 
 
 def _validated(runs: Sequence[RunView], width: int) -> list[Row]:
@@ -156,7 +157,7 @@ def _validated(runs: Sequence[RunView], width: int) -> list[Row]:
 
 def _mode(training: bool, width: int) -> Row:
     if training:
-        words = cells.longest(
+        words = longest(
             width,
             _("validated in training mode: units are dropped there too, by other masks"),
             _("validated in training mode: drops units too"),
@@ -164,7 +165,7 @@ def _mode(training: bool, width: int) -> Row:
             _("val. drops too"),
         )
         return (Span(words, "warn"),)
-    words = cells.longest(
+    words = longest(
         width,
         _("evaluation mode: nothing dropped, kept 100 %"),
         _("evaluation: nothing dropped"),
@@ -187,7 +188,7 @@ def _without(shown: Sequence[RunView], per_run: Sequence[Sequence[MaskBlock]], w
                 lines.append(cells.waiting(run))
                 continue
             name = f"{run.mark} {run.name}"
-            words = cells.longest(
+            words = longest(
                 width - cell_len(name),
                 _(": no dropout in this network; set network.dropout above 0"),
                 _(": no dropout in this network"),

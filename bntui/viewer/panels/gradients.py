@@ -17,7 +17,7 @@ from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
 from bntui.recording.history import Unit
 from bntui.text.figures import scientific
 from bntui.text.language import N_, _, ngettext
-from bntui.text.widths import ljust, rjust
+from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span
@@ -178,7 +178,7 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
             ngettext("… {count} more layer between (enter zooms)", "… {count} more layers between (enter zooms)", more),
             ngettext("… {count} more layer", "… {count} more layers", more),
         )
-        rows.append((Span(cells.longest(width, *(words.format(count=more) for words in wordings)), "muted"),))
+        rows.append((Span(longest(width, *(words.format(count=more) for words in wordings)), "muted"),))
     return rows
 
 
@@ -194,7 +194,7 @@ def _axis(layout: Layout, unit: Unit, *, ratio: bool) -> Row:
         course = _(COURSES[unit])
         heading = (heading + " " * (1 + layout.course))[: -max(cell_len(course), layout.course)]
         heading += ljust(course, layout.course)
-    words = cells.longest(layout.ratio, _(RATIO), _(SHORT_RATIO))
+    words = longest(layout.ratio, _(RATIO), _(SHORT_RATIO))
     return (Span(heading + (rjust(words, layout.ratio + 1) if layout.ratio and ratio else ""), "muted"),)
 
 
@@ -286,7 +286,7 @@ def _chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list
     )
     limit = _power(VANISHING_BELOW)
     said = {"end": f"{end:g}", "limit": limit, "unit": epochs.name(runs[0].history.unit)}
-    heading = cells.longest(width, *(words.format(**said) for words in headings))
+    heading = longest(width, *(words.format(**said) for words in headings))
     drawn: list[Row] = [(Span(heading, "muted"),)]
     for label, chars, looks in zip(labels, glyphs, styles, strict=True):
         pieces = [
@@ -330,7 +330,7 @@ def _verdict(run: RunView, width: int, *, several: bool) -> Row:
             limits = _("limits {low} and {high}").format(low=_power(VANISHING_BELOW), high=_power(EXPLODING_ABOVE))
         found = _("first/last") + f" {ratio}  {name}"
         wordings = (f"{found} ({limits})", found, f"{ratio} {name}")
-    return Span(mark, run.style), Span(cells.longest(left, *wordings), style)
+    return Span(mark, run.style), Span(longest(left, *wordings), style)
 
 
 def _power(limit: float) -> str:

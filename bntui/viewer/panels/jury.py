@@ -1,4 +1,4 @@
-"""Where would other stopping rules have stopped the selected run, and what would each have missed?"""
+"""Draws where other stopping rules would have stopped the selected run, and what each would have missed."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import math
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from bntui.insight.jury import Judgement, RuleOutcome, judge
 from bntui.text import figures
 from bntui.text.language import N_, _, ngettext
-from bntui.text.widths import ljust, rjust, wrap
+from bntui.text.table import Column, Line, layout, wordings
+from bntui.text.widths import wrap
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.cells import longest, notice, page
+from bntui.viewer.draw.cells import notice, page
 from bntui.viewer.draw.charts import Chart, Limits, Series, is_blank, limits, line_chart, put
-from bntui.viewer.draw.rows import Drawing, Row, Span, join
+from bntui.viewer.draw.rows import Drawing, Row, Span, join, styled
 from bntui.viewer.panels import Panel
 from bntui.viewer.view import View
 
@@ -49,25 +50,6 @@ class _Look(NamedTuple):
 
     style: str
     sign: str
-
-
-class _Column(NamedTuple):
-    """One column of the table."""
-
-    head: str
-    words: tuple[str, ...]
-    right: bool
-    worth: int
-    """Columns of the least worth are left out first; 0 never."""
-
-    @property
-    def width(self) -> int:
-        return max(map(cell_len, (self.head, *self.words)))
-
-    def narrowed(self, width: int) -> _Column:
-        """The same with words cut to so many cells."""
-        head, *words = (set_cell_size(one, width) for one in (self.head, *self.words))
-        return self._replace(head=head, words=tuple(words))
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
@@ -150,21 +132,10 @@ def _table(found: Judgement, width: int, height: int) -> list[Row]:
     if left:
         costly = sorted(shown, key=lambda at: _cost(verdicts[at]), reverse=True)
         shown = sorted(costly[: len(verdicts) - left])
-    columns = _columns(found)
-    while (over := sum(column.width + len(_GAP) for column in columns) - width) > 0:
-        spare = [column for column in columns if column.worth]
-        if not spare:
-            columns[0] = columns[0].narrowed(max(columns[0].width - over, 1))
-            break
-        columns.remove(min(spare, key=lambda column: column.worth))
-    rows = [_row(found, at, columns) for at in shown]
-    if heading:
-        heads = [_aligned(column.head, column) for column in columns]
-        if left:  # those that are not here are named where the rules are
-            words = ngettext("{count} more rule", "{count} more rules", left).format(count=left)
-            heads[0] = ljust(longest(columns[0].width, words, f"+ {left}"), columns[0].width)
-        rows.insert(0, (Span("  " + _GAP.join(heads), "muted"),))
-    return rows
+    rows = [_row(found, verdict) for verdict in verdicts]
+    form = layout(_columns(left if heading else 0), rows, width)
+    lines = [*(form.heading("muted") if heading else ()), *(line for at in shown for line in form.row(rows[at]))]
+    return [styled(line) for line in lines]
 
 
 def _cost(verdict: RuleOutcome) -> float:
@@ -172,41 +143,34 @@ def _cost(verdict: RuleOutcome) -> float:
     return math.inf if math.isnan(verdict.given_away) else verdict.given_away
 
 
-def _columns(found: Judgement) -> list[_Column]:
-    verdicts = found.verdicts
-    most = found.most
-    names = tuple(_(verdict.juror.name) for verdict in verdicts)
-    stops = tuple(_("never") if verdict.stop is None else str(verdict.stop) for verdict in verdicts)
-    best = tuple("—" if verdict.best is None else str(verdict.best) for verdict in verdicts)
-    away = tuple(
-        ("—" if math.isnan(verdict.given_away) else figures.number(verdict.given_away)) + _look(found, verdict).sign
-        for verdict in verdicts
+def _columns(left: int) -> tuple[Column, ...]:
+    """The columns of the table; ``left`` rules that are not in it are counted where the rules are named."""
+    more = ngettext("{count} more rule", "{count} more rules", left).format(count=left)
+    return (
+        Column(),
+        Column(wordings(more, f"+ {left}", style="muted") if left else _("rule"), cut=6, gap=1),
+        Column(_("stops"), right=True, goes=5),
+        Column(_("best"), right=True, goes=3),
+        Column(_("gives away"), right=True),
+        Column(least=BAR, goes=2),
+        Column(_("saves"), right=True, goes=4),
+        Column(_("parameters"), goes=1),
     )
-    bars = tuple(ljust(cells.bar(verdict.given_away / most, BAR) if most else "", BAR) for verdict in verdicts)
-    saved = tuple(str(verdict.saved) for verdict in verdicts)
-    settings = tuple(verdict.juror.wording for verdict in verdicts)
-    return [
-        _Column(_("rule"), names, False, 0),
-        _Column(_("stops"), stops, True, 5),
-        _Column(_("best"), best, True, 3),
-        _Column(_("gives away"), away, True, 0),
-        _Column("", bars, False, 2),
-        _Column(_("saves"), saved, True, 4),
-        _Column(_("parameters"), settings, False, 1),
-    ]
 
 
-def _aligned(words: str, column: _Column) -> str:
-    return rjust(words, column.width) if column.right else ljust(words, column.width)
-
-
-def _row(found: Judgement, at: int, columns: list[_Column]) -> Row:
-    look = _look(found, found.verdicts[at])
-    spans = [Span(f"{found.verdicts[at].juror.mark} ", look.style if found.verdicts[at].stop else "muted")]
-    for number, column in enumerate(columns):
-        style = "muted" if column.head == _("parameters") else look.style
-        spans += [Span(_GAP if number else ""), Span(_aligned(column.words[at], column), style)]
-    return tuple(spans)
+def _row(found: Judgement, verdict: RuleOutcome) -> tuple[Line, ...]:
+    style, sign = _look(found, verdict)
+    away = "—" if math.isnan(verdict.given_away) else figures.number(verdict.given_away)
+    cells_of_row = (
+        _(verdict.juror.name),
+        _("never") if verdict.stop is None else str(verdict.stop),
+        "—" if verdict.best is None else str(verdict.best),
+        away + sign,
+        cells.bar(verdict.given_away / found.most, BAR) if found.most else "",
+        str(verdict.saved),
+    )
+    mark = verdict.juror.mark, style if verdict.stop else "muted"
+    return (mark,), *(((words, style),) for words in cells_of_row), ((verdict.juror.wording, "muted"),)
 
 
 def _notes(view: View, found: Judgement, width: int, room: int, *, above: bool = False) -> list[Row]:

@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from bntui.keyframe import Distribution, LayerMeasures
 from bntui.text.figures import number, percent, scientific
 from bntui.text.language import N_, _, ngettext
-from bntui.text.widths import ljust, rjust
+from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span
 from bntui.viewer.panels import Panel
@@ -158,7 +158,7 @@ def _table(runs: Sequence[RunView], quantities: Sequence[Sequence[Quantity]], wi
             ngettext("… {count} more layer (enter zooms)", "… {count} more layers (enter zooms)", more),
             ngettext("… {count} more layer", "… {count} more layers", more),
         )
-        rows.append((Span(cells.longest(width, *(words.format(count=more) for words in wordings)), "muted"),))
+        rows.append((Span(longest(width, *(words.format(count=more) for words in wordings)), "muted"),))
     return rows
 
 
@@ -174,7 +174,7 @@ def _axes(shown: Sequence[Quantity], form: TableLayout) -> str:
 
 def _ruler(run: RunView, shown: Sequence[Quantity], form: TableLayout) -> tuple[Span, Span]:
     """The axes of one run where each has its own."""
-    label = cells.longest(form.name, _("own axis"), _("axis"), "")
+    label = longest(form.name, _("own axis"), _("axis"), "")
     return Span(f"{run.mark} ", run.style), Span(ljust(label, form.name) + _axes(shown, form), "muted")
 
 
@@ -185,7 +185,7 @@ def _header(runs: Sequence[RunView], form: TableLayout, *, own: bool) -> list[Ro
         room = form.column - form.gap
         axis = quantity.axis() if form.bins and not form.ruler else ""
         size = room - cell_len(axis) - 1 if axis else room
-        heading = cells.longest(size, quantity.heading, quantity.brief)
+        heading = longest(size, quantity.heading, quantity.brief)
         line += " " * form.gap + (f"{ljust(heading, size)} {axis}" if axis else ljust(heading, room))
     if form.fraction:
         line += rjust(_fraction_heading(runs), form.fraction)
@@ -244,7 +244,7 @@ def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
             # said once: why a run has nothing here
             said = _("— no norm") if quantity.field == "normalized" and index == 0 else "—"
             axis = _own_axis(form) if quantity.field == "output" and form.bins else ""
-            words = axis if axis and not form.below else cells.longest(room, said, "—")
+            words = axis if axis and not form.below else longest(room, said, "—")
             first += [gap, Span(ljust(words, room), "muted")]
             for line in below:
                 line += [gap, Span(ljust(axis if line is below[-1] else "", room), "muted")]

@@ -13,8 +13,8 @@ from bntui.recording.history import Event
 from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import N_, _, ngettext
-from bntui.text.widths import wrap
-from bntui.viewer.draw.cells import begins, longest, notice, page, sparkline
+from bntui.text.widths import longest, wrap
+from bntui.viewer.draw.cells import begins, notice, page, sparkline
 from bntui.viewer.draw.rows import Drawing, Row, Span, filled, join
 from bntui.viewer.monitor import Watched, watched
 from bntui.viewer.panels import Panel
