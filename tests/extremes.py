@@ -22,6 +22,7 @@ import numpy as np
 
 from bntui.keyframe import Keyframe
 from bntui.recording.dataset import RecordedData
+from bntui.recording.evidence import Evidence
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.reader import Reader
@@ -174,9 +175,11 @@ class ExtremeSource:
     def histograms(self, run: int, history: RunHistory) -> Histograms:
         return self._reader.histograms(run, history)
 
-    def evidence(self, run: int, row: int) -> dict[str, Any] | None:
+    def evidence(self, run: int, row: int) -> Evidence | None:
         found = self._reader.evidence(run, row)
-        return None if found is None else {name: self._made(array, run, row, 1) for name, array in found.items()}
+        if found is None:
+            return None
+        return Evidence.of({name: self._made(array, run, row, 1) for name, array in found.arrays().items()})
 
     def evidence_rows(self, run: int) -> Any:
         return self._reader.evidence_rows(run)

@@ -17,8 +17,8 @@ from bntui.errors import TrainerError
 from bntui.keyframe import HISTOGRAM_BINS, QUANTITIES, IntArray, Keyframe
 from bntui.link import Command, Status
 from bntui.link.client import ME
-from bntui.recording.arrays import Arrays
 from bntui.recording.dataset import RecordedData
+from bntui.recording.evidence import Evidence
 from bntui.recording.histograms import Histograms, sampled
 from bntui.recording.history import Event, Fork, RunHistory, RunInfo
 from bntui.recording.sentences import FINISHED
@@ -100,7 +100,7 @@ class FakeReader:
         counts = np.ones((len(rows), len(self._views[run].info.layers), len(QUANTITIES), HISTOGRAM_BINS), np.int32)
         return Histograms(rows, counts)
 
-    def evidence(self, run: int, row: int) -> Arrays | None:  # noqa: ARG002
+    def evidence(self, run: int, row: int) -> Evidence | None:  # noqa: ARG002
         return None
 
     def evidence_rows(self, run: int) -> IntArray:  # noqa: ARG002

@@ -287,11 +287,10 @@ def train(folder: Path, scenario: str) -> Reader:
     return Reader(folder / "0.bntui")
 
 
-def by_hand(parameters: Arrays, data: RecordedData) -> Any:
+def by_hand(weights: Arrays, data: RecordedData) -> Any:
     """A network of one hidden tanh layer, in NumPy; its outputs for all samples."""
     scaling = data.scalings[0]
     x = (data.x.astype(np.float64) - scaling.offset) * scaling.factor
-    weights = {name.removeprefix("before/"): value for name, value in parameters.items() if name.startswith("before/")}
     hidden, output = sorted({name.rsplit(".", 2)[0] for name in weights})
     x = np.tanh(x @ weights[f"{hidden}.linear.weight"].T + weights[f"{hidden}.linear.bias"])
     return x @ weights[f"{output}.linear.weight"].T + weights[f"{output}.linear.bias"]
@@ -309,7 +308,7 @@ def test_misclassified_samples_are_those_of_the_networks_argmax(tmp_path: Path) 
         following = reader.evidence(0, row + 1)
         assert found is not None
         assert following is not None
-        outputs = by_hand(following, data)
+        outputs = by_hand(following.before, data)
         wrong = outputs.argmax(1) != data.y
         marked = data_picture.misclassified(data, found, everyone)
         clear = np.abs(np.diff(outputs, axis=1)[:, 0]) > 0.1

@@ -120,7 +120,7 @@ def unit_off(reader: Reader, row: int = 0) -> bool:
     assert data is not None
     assert evidence is not None
     x = (data.x[data.train].astype(np.float64) - data.scalings[0].offset) * data.scalings[0].factor
-    enters = x @ evidence["before/linear 1.linear.weight"].T + evidence["before/linear 1.linear.bias"]
+    enters = x @ evidence.before["linear 1.linear.weight"].T + evidence.before["linear 1.linear.bias"]
     return bool((enters <= 0).all())
 
 

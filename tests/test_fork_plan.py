@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bntui.errors import ScenarioError
+from bntui.recording.evidence import Average
 from bntui.scenario.checks import facts_of
 from bntui.scenario.fork import forked
 from bntui.scenario.fork_plan import ForkPlan, State, expected_state, kept_state, plan_fork
@@ -29,6 +30,7 @@ from bntui.trainer.progress import Progress
 from bntui.trainer.run import Run
 from bntui.trainer.samples import DeviceSamples
 
+Name = TypeVar("Name", bound=Hashable)
 DIGITS: Final[Shape] = (1, 8, 8)
 DENSE = """
 title = "Forks"
@@ -143,7 +145,7 @@ def marked(made: RunConfig) -> Run:
     shapes = {name: tensor.shape for name, tensor in state.items()}
     run.stepper.optimizer.load(
         {
-            f"{name}/{slot}": torch.full(() if slot == "step" else shapes[name], MARK)
+            Average(name, slot): torch.full(() if slot == "step" else shapes[name], MARK)
             for name in shapes
             for slot in slots
         }
@@ -153,7 +155,7 @@ def marked(made: RunConfig) -> Run:
     return run
 
 
-def marks(tensors: dict[str, torch.Tensor]) -> set[str]:
+def marks(tensors: Mapping[Name, torch.Tensor]) -> set[Name]:
     return {name for name, tensor in tensors.items() if bool((tensor == MARK).all())}
 
 
@@ -171,7 +173,7 @@ def test_the_plan_is_what_the_trainer_really_keeps(pair: tuple[RunConfig, RunCon
     assert set(told.new) == set(own) - fits
     averages = marks(child.stepper.optimizer.state())
     parameters = {name for stage in child.network.stages for name in _parameters(child, stage)}
-    assert averages == {f"{name}/{slot}" for name in fits & parameters for slot in plan.averages}
+    assert averages == {Average(name, slot) for name in fits & parameters for slot in plan.averages}
     at = child.progress
     assert (at.patience.best == MARK) == plan.patience
     assert (at.patience.wait, at.patience.stopped, at.patience.reason) == (int(plan.patience), False, "")

@@ -170,14 +170,14 @@ def gated(folder: Path) -> Case:
     return Case(text, blocks, lambda p: torch.optim.RMSprop(p), lambda _: 0.01, StandardScaler, clip=0.5)
 
 
-def begin(case: Case, evidence: Mapping[str, Any], names: Sequence[str]) -> None:
+def begin(case: Case, parameters: Mapping[str, Any], names: Sequence[str]) -> None:
     """The recorded initial weights."""
     with torch.no_grad():
         for block, name in zip(case.blocks, names, strict=True):
             own = {
-                key.removeprefix(f"before/{name}."): torch.tensor(value)
-                for key, value in evidence.items()
-                if key.startswith(f"before/{name}.")
+                key.removeprefix(f"{name}."): torch.tensor(value)
+                for key, value in parameters.items()
+                if key.startswith(f"{name}.")
             }
             if isinstance(block.main, nn.GRU):
                 gate(block.main, "weight_ih_l0").copy_(own["recurrent.weight"])
@@ -200,7 +200,7 @@ class Loop:
         names = [layer.name for layer in reader.runs[0].layers]
         first = reader.evidence(0, 0)
         assert first is not None
-        begin(case, first, names)
+        begin(case, first.before, names)
         self.names = names
         flat = data.x.reshape(len(data.x), -1).astype(np.float64)
         scaled = case.scaler().fit(flat[data.train]).transform(flat).astype(np.float32)
@@ -227,7 +227,7 @@ class Loop:
             kind = "conv" if isinstance(block.main, nn.Conv2d) else "linear"
             for parameter, key in ((block.main.weight, "weight"), (block.main.bias, "bias")):
                 assert isinstance(parameter, nn.Parameter)
-                recorded = torch.tensor(evidence[f"before/{name}.{kind}.{key}"])
+                recorded = torch.tensor(evidence.before[f"{name}.{kind}.{key}"])
                 near = torch.isclose(parameter.detach(), recorded, rtol=1e-3, atol=1e-5).double().mean()
                 assert near == 1 or (adam and (key == "bias" or near > 0.95)), (name, key, float(near))
                 if adam:
@@ -239,7 +239,7 @@ class Loop:
         found: list[Tensor | None] = []
         for block, name in zip(self.case.blocks, self.names, strict=True):
             units = getattr(block.main, "out_features", 0)
-            packed = evidence.get(f"mask/{name}")
+            packed = evidence.masks.get(name)
             bits = None if packed is None else np.unpackbits(packed)[: samples * units].reshape(samples, units)
             found.append(None if bits is None else torch.tensor(bits.astype(np.float32)))
         return found

@@ -66,7 +66,7 @@ def add_keyframes(writer: Writer, run: int, rows: range) -> None:
     for row in rows:
         frame = replace(PLAIN.frame, run=run, step=24 * row, epoch=float(row), batch_loss=10.0 * run + row)
         event = Event(run, frame.step, frame.epoch, "finished", f"run {run}, row {row}")
-        evidence = partial(pack_arrays, {"place": np.array([run, row])})
+        evidence = partial(pack_arrays, {"before/place": np.array([run, row])})
         writer.commit(frame, epoch_end=True, events=[event], evidence=evidence)
 
 
@@ -98,7 +98,7 @@ def test_runs_come_one_file_after_the_other_and_everything_is_what_the_files_own
             assert same(replace(frame, run=run), reader.keyframe(run, row))
             evidence = joined.evidence(number, row)
             assert evidence is not None
-            assert evidence["place"].tolist() == [run, row]
+            assert evidence.before["place"].tolist() == [run, row]
         events = joined.events(number)
         assert {event.run for event in events} == {number}
         assert [event.message for event in events] == [f"run {run}, row {row}" for row in range(len(events))]

@@ -152,19 +152,19 @@ def cases(reader: Reader, run: int) -> list[Case]:
             if kind != "norm":
                 continue
             under = slide(info, number, reader.keyframe(run, row), evidence)
-            prefix = f"before/{layer.name}.norm."
+            prefix = f"{layer.name}.norm."
             before = {
                 name.removeprefix(prefix): torch.from_numpy(values.astype(np.float64))
-                for name, values in evidence.items()
+                for name, values in evidence.before.items()
                 if name.startswith(prefix) and not name.endswith("num_batches_tracked")
             }
-            x = evidence[f"stage/{at - 1}"].astype(np.float64)
+            x = evidence.stages[at - 1].astype(np.float64)
             trained, evaluated = (
                 pytorch(layer, before, torch.from_numpy(x), under.eps, training=training).numpy()
                 for training in (True, False)
             )
             per_step = "running_mean" in before and before["running_mean"].ndim == 2
-            found.append(Case(under, layer, x, evidence[f"stage/{at}"], trained, evaluated, per_step))
+            found.append(Case(under, layer, x, evidence.stages[at], trained, evaluated, per_step))
     return found
 
 
@@ -242,8 +242,8 @@ def test_scale_shift_and_their_gradients_are_those_of_the_step(images: Reader, s
         for case in cases(reader, run):
             name = case.info.name
             arrays = [
-                evidence[f"{kind}/{name}.norm.{what}"].astype(np.float64)
-                for kind in ("before", "gradient")
+                kind[f"{name}.norm.{what}"].astype(np.float64)
+                for kind in (evidence.before, evidence.gradients)
                 for what in ("weight", "bias")
             ]
             for step, chosen, index in case.sets():
@@ -269,7 +269,7 @@ def test_running_statistics_before_the_step_are_told_from_those_after_it(images:
     specimen = under.specimen(0, 2)
     assert specimen.evaluating is not None
     assert specimen.running is not None
-    assert specimen.evaluating[0] == evidence["before/conv 1.norm.running_mean"][2]
+    assert specimen.evaluating[0] == evidence.before["conv 1.norm.running_mean"][2]
     after = 0.9 * specimen.evaluating[0] + 0.1 * specimen.mean
     assert specimen.running[0] == pytest.approx(after, rel=1e-5)
     unbiased = specimen.var * specimen.count / (specimen.count - 1)
@@ -310,7 +310,7 @@ def test_courses_of_layer_normalization_come_from_evidence(images: Reader) -> No
     for place, row in enumerate(rows):
         evidence = images.evidence(1, row)
         assert evidence is not None
-        np.testing.assert_array_equal(found.gamma[place], evidence["before/conv 1.norm.weight"].ravel())
+        np.testing.assert_array_equal(found.gamma[place], evidence.before["conv 1.norm.weight"].ravel())
 
 
 def test_an_axis_holds_nearly_all_values_of_all_keyframes(images: Reader) -> None:

@@ -247,7 +247,7 @@ async def test_time_steps_have_an_axis_of_their_own(sequences: Path) -> None:
         assert screen.lens.specimen.x is not None
         evidence = Reader(sequences).evidence(0, screen.lens.run.row)
         assert evidence is not None
-        np.testing.assert_array_equal(screen.lens.specimen.x, evidence["stage/0"][:, 2, 0])
+        np.testing.assert_array_equal(screen.lens.specimen.x, evidence.stages[0][:, 2, 0])
         assert (await press(pilot, *["]"] * 20)).time == 7
         assert (await press(pilot, *["down"] * 6)).chosen == 6
         assert "forget gate, unit 2" in shown(pilot)

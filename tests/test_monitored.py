@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def line(folder: Path) -> Path:
     return path
 
 
-def losses_of(reader: Reader, state: dict[str, Any]) -> float:
+def losses_of(reader: Reader, state: Mapping[str, Any]) -> float:
     """Mean squared error of the training part with given weights, by PyTorch's own modules."""
     data = reader.dataset
     assert data is not None
@@ -80,12 +81,11 @@ def test_a_monitored_training_loss_is_that_of_the_weights_before_the_update(tmp_
     for row in (best, best + 1):
         evidence = reader.evidence(0, row)
         assert evidence is not None
-        before = {name.removeprefix("before/"): value for name, value in evidence.items()}
-        assert losses_of(reader, before) == pytest.approx(float(history.train_loss[row]), rel=1e-5)
+        assert losses_of(reader, evidence.before) == pytest.approx(float(history.train_loss[row]), rel=1e-5)
         if row == best:
             assert float(history.best[-1]) == history.train_loss[row]
         else:  # the weights after the best epoch, which were restored: their loss is the next epoch's figure
-            assert losses_of(reader, before) > 1.01 * history.best[-1]
+            assert losses_of(reader, evidence.before) > 1.01 * history.best[-1]
 
 
 def test_the_definitions_say_which_figures_are_running_means() -> None:

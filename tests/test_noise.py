@@ -92,7 +92,7 @@ def test_a_recorded_step_is_scaled_and_shifted_by_what_was_drawn(tmp_path: Path)
     assert len(noises) == 2
     for at in noises:
         layer = info.stages[at][0]
-        normed, noised = evidence[f"stage/{at - 1}"], evidence[f"stage/{at}"]
+        normed, noised = evidence.stages[at - 1], evidence.stages[at]
         # keyframe 1 is measured on the epoch's last step, the sixth
         scale, shift = draws.noise(info.layers[layer].name, 5, torch.empty(normed.shape), AMOUNT)
         np.testing.assert_allclose(noised, scale.numpy() * normed + shift.numpy(), rtol=1e-6, atol=1e-6)

@@ -57,7 +57,7 @@ def output_by_hand(reader: Reader, x: np.ndarray[Any, Any]) -> np.ndarray[Any, A
     """What the network after the last step but one answers in evaluation mode, where every step is recorded."""
     evidence = reader.evidence(0, len(reader.history(0)) - 1)
     assert evidence is not None
-    w = {name.removeprefix("before/"): value.astype(np.float64) for name, value in evidence.items()}
+    w = {name: value.astype(np.float64) for name, value in evidence.before.items()}
     hidden = x @ w["linear 1.linear.weight"].T + w["linear 1.linear.bias"]
     if "linear 1.norm.weight" in w:
         spread = np.sqrt(w["linear 1.norm.running_var"] + 1e-5)
@@ -180,9 +180,9 @@ def test_each_run_sees_the_grid_through_its_own_scaling(tmp_path: Path) -> None:
     weights = [reader.evidence(run, 0) for run in (0, 1)]
     for run, (points, evidence) in enumerate(zip(grids, weights, strict=True)):
         assert evidence is not None
-        w = {name: value.astype(np.float64) for name, value in evidence.items()}
-        hidden = np.tanh(points @ w["before/linear 1.linear.weight"].T + w["before/linear 1.linear.bias"])
-        output = hidden @ w["before/output.linear.weight"].T + w["before/output.linear.bias"]
+        w = {name: value.astype(np.float64) for name, value in evidence.before.items()}
+        hidden = np.tanh(points @ w["linear 1.linear.weight"].T + w["linear 1.linear.bias"])
+        output = hidden @ w["output.linear.weight"].T + w["output.linear.bias"]
         found = reader.keyframe(run, 0).predictions  # of the initial weights
         assert found is not None
         probability = 1 / (1 + np.exp(-np.abs(output[:, 0] - output[:, 1])))

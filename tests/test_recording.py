@@ -23,12 +23,12 @@ from bntui.errors import NameTakenError, RecordingError, StorageError
 from bntui.keyframe import Keyframe
 from bntui.link.library import entry, recordings
 from bntui.recording.codec import pack_arrays, row_digest, unpack_arrays
-from bntui.recording.evidence import Thinning
 from bntui.recording.file import file_system
 from bntui.recording.history import Event, RunInfo
 from bntui.recording.names import new_path
 from bntui.recording.reader import Reader
 from bntui.recording.schema import APPLICATION_ID, SCALARS, VERSION
+from bntui.recording.thinning import Thinning
 from bntui.recording.writer import Writer
 from bntui.viewer.view import RunView
 from tests.factory import run_view
@@ -424,4 +424,4 @@ def test_a_recording_of_format_1_is_read() -> None:
     assert reader.dataset.scalings[0].kind == "standard"
     evidence = reader.evidence(0, int(reader.evidence_rows(0)[0]))
     assert evidence is not None
-    assert evidence["before/linear 1.linear.weight"].shape == (6, 2)
+    assert evidence.before["linear 1.linear.weight"].shape == (6, 2)

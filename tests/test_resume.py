@@ -182,7 +182,8 @@ def test_a_fork_that_keeps_the_parameters_keeps_all_state(tmp_path: Path) -> Non
             before = reader.state(0, 3)
             assert first is not None
             assert before is not None
-            assert {name for name in first[0] if "exp_avg" in name} == {n for n in before[0] if "exp_avg" in n} != set()
+            assert first.evidence.optimizer.keys() == before.evidence.optimizer.keys() != set()
+            assert {average.name for average in first.evidence.optimizer} == {"exp_avg", "exp_avg_sq", "step"}
         still = reader.weights(children[0].index)
         assert len(set(still.values())) == 1  # with a learning rate of 0 nothing moves
 
@@ -205,7 +206,7 @@ def test_a_fork_of_another_structure_says_what_it_kept(tmp_path: Path) -> None:
         # the state before the parent's next keyframe's last step is not the fork's, the weights of the fork are
         assert reader.history(child.index).step[0] == 18
         assert reader.history(child.index).epoch[0] == 3
-        assert here[0]["before/linear 1.norm.weight"].tolist() == [1.0] * 20
+        assert here.evidence.before["linear 1.norm.weight"].tolist() == [1.0] * 20
 
 
 def test_a_reader_that_is_open_sees_the_fork(tmp_path: Path) -> None:

@@ -87,9 +87,9 @@ def test_the_recording_holds_images_times_the_factor_and_the_network_saw_rows(tm
     evidence = reader.evidence(0, 0)
     assert evidence is not None
     projected = (
-        entered @ evidence["before/recurrent 1.recurrent.weight"].T + evidence["before/recurrent 1.recurrent.bias"]
+        entered @ evidence.before["recurrent 1.recurrent.weight"].T + evidence.before["recurrent 1.recurrent.bias"]
     )
-    np.testing.assert_allclose(evidence["stage/0"], projected, atol=1e-5)
+    np.testing.assert_allclose(evidence.stages[0], projected, atol=1e-5)
     assert frame.layers[0].input.mean == pytest.approx(entered.mean(dtype=np.float64), abs=1e-6)
     assert "recurrent 1.activation.weight_hh" in unpack_arrays(_final(path))
 

@@ -335,8 +335,8 @@ def test_every_stage_is_evidence_and_one_unit_is_followed_by_itself(
     reader = train(tmp_path, text, *overrides)
     evidence, frame, info = reader.evidence(0, 1), reader.keyframe(0, 1), reader.runs[0]
     assert evidence is not None
-    assert {name for name in evidence if name.startswith("stage/")} == {f"stage/{at}" for at in range(len(info.stages))}
-    values = [evidence[f"stage/{at}"].astype(np.float64) for at in range(len(info.stages))]
+    assert set(evidence.stages) == set(range(len(info.stages)))
+    values = [evidence.stages[at].astype(np.float64) for at in range(len(info.stages))]
     assert len({kind for _, kind in info.stages} & {"norm", "activation"}) == 2
     for at, (number, kind) in enumerate(info.stages):
         layer = info.layers[number]
@@ -381,4 +381,4 @@ def test_evidence_that_is_written_later_has_the_masks_of_its_own_step(tmp_path: 
         evidence, samples = reader.evidence(0, row), len(reader.keyframe(0, row).batch_indices)
         assert evidence is not None
         mask = draws.mask("linear 1", int(history.step[row]) - 1, torch.empty(samples, 20), 0.3).numpy()
-        np.testing.assert_array_equal(evidence["mask/linear 1"], np.packbits(mask > 0))
+        np.testing.assert_array_equal(evidence.masks["linear 1"], np.packbits(mask > 0))

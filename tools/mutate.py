@@ -25,7 +25,7 @@ TESTS: Final = {
     "bntui/insight/jury.py": "test_jury",
     "bntui/insight/stopping_rules.py": "test_stopping_rules",
     "bntui/insight/verdicts.py": "test_verdicts",
-    "bntui/recording/evidence.py": "test_evidence",
+    "bntui/recording/thinning.py": "test_thinning",
     "bntui/scenario/fork_plan.py": "test_fork_plan",
     "bntui/scenario/state_shapes.py": "test_fork_plan",
     "bntui/viewer/view_state.py": "test_view_state",

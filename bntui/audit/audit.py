@@ -46,6 +46,7 @@ from bntui.errors import RecordingError
 from bntui.keyframe import Keyframe
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.dataset import RecordedData
+from bntui.recording.evidence import Evidence
 from bntui.recording.guard import damaged
 from bntui.recording.recorded import recorded
 from bntui.recording.schema import SCALARS
@@ -191,11 +192,7 @@ class _Audit:
             check_averages(ledger, course, row, taken)
             check_tracked(ledger, self._courses, course, row, taken.before)
             if initial:
-                after = {
-                    name.removeprefix("before/"): values
-                    for name, values in evidence.items()
-                    if name.startswith("before/")
-                }
+                after = evidence.before
                 check_weights(ledger, course, row, after, "before")
                 if run.fork is None:
                     check_initial(ledger, place, subject, after)
@@ -228,9 +225,9 @@ class _Audit:
     def _progress(self, run: int, row: Row) -> str | None:
         """The trainer's state in a row's evidence."""
         kept = self._reader.state(run, row.number)
-        return None if kept is None else kept[1]
+        return None if kept is None else kept.progress
 
-    def _onward(self, course: Course, step: int) -> Mapping[str, Values] | None:
+    def _onward(self, course: Course, step: int) -> Evidence | None:
         """Recorded arrays of a run after a step: the next step's evidence, or the weights kept at the end."""
         later, run = course.at(step + 1), course.subject.run.index
         if course.departed(step):
@@ -240,7 +237,7 @@ class _Audit:
             query = "SELECT block FROM checkpoint WHERE run = ? AND name = 'final' AND step = ?"
             found = next(rows(self._db, query, (run, step), of="checkpoint"), None)
             if found is not None:
-                return {f"before/{name}": values for name, values in unpack_arrays(found["block"]).items()}
+                return Evidence(before=unpack_arrays(found["block"]))
         return evidence
 
     def _rows(self, run: int) -> Iterator[Row]:
@@ -260,7 +257,7 @@ class _Audit:
                     damaged = True
             yield Row(number, scalars, frame, damaged)
 
-    def _evidence(self, run: int, row: Row) -> Mapping[str, Values] | None:
+    def _evidence(self, run: int, row: Row) -> Evidence | None:
         try:
             return self._reader.evidence(run, row.number)
         except RecordingError:  # already reported by the digest check
@@ -304,9 +301,8 @@ class _Audit:
         evidence = self._evidence(course.subject.run.index, later[0])
         if evidence is None:
             return None
-        after = {name[7:]: values for name, values in evidence.items() if name.startswith("before/")}
-        check_weights(self._ledger, course, row, after, "before the next step")
-        return after
+        check_weights(self._ledger, course, row, evidence.before, "before the next step")
+        return evidence.before
 
     def _order(self, subject: Subject, row: Row, orders: dict[tuple[int, int, int], tuple[str, Values]]) -> None:
         """Check that runs with the same seed visit the samples in the same order."""

@@ -1,4 +1,4 @@
-"""Checks that a fork starts from its parent's state, with the changes, kept values, and new values that it states."""
+"""Checks that a fork begins where its parent stood, with what it says was changed, kept and new."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bntui.audit.ends import WEIGHTS
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import state_names
 from bntui.audit.standing import Pace, Standing, taken_over
+from bntui.recording.evidence import OPTIMIZER, Evidence
 from bntui.recording.history import Fork, RunInfo
 from bntui.text.language import N_
 
 Values = NDArray[Any]
-Arrays = Mapping[str, Values]
 
 FORKS: Final = N_("forks: changes, kept values, starting points")
 
@@ -127,12 +127,12 @@ def _names(ledger: Ledger, place: Place, parent: Course, child: Course, fork: Fo
         ledger.hold(FORKS, place, "fork, new", not fork.new, list(fork.new), [])
 
 
-def check_inheritance(ledger: Ledger, parent: Course, child: Course, own: Arrays, theirs: Arrays | None) -> None:
+def check_inheritance(ledger: Ledger, parent: Course, child: Course, own: Evidence, theirs: Evidence | None) -> None:
     """Check that a fork's first evidence holds its parent's weights and averages wherever they were kept.
 
     Args:
         own: evidence of the fork's first row.
-        theirs: evidence of the parent's next step, or parameters and buffers alone, as ``before/{name}``.
+        theirs: evidence of the parent's next step, or of it parameters and buffers alone.
     """
     fork, run = child.subject.run.fork, child.subject.run
     assert fork is not None
@@ -141,25 +141,24 @@ def check_inheritance(ledger: Ledger, parent: Course, child: Course, own: Arrays
         return
     optimizers = [course.subject.training["optimizer"] for course in (child, parent)]
     averages = optimizers[0] == optimizers[1] or set(optimizers) <= set(ADAMS)
-    for name, values in own.items():
-        if not name.startswith("optimizer/"):
-            continue
-        parameter = name.removeprefix("optimizer/").rpartition("/")[0]
-        if not averages or parameter not in fork.kept:
+    for average, values in own.optimizer.items():
+        name = OPTIMIZER.name(average)
+        if not averages or average.parameter not in fork.kept:
             fits = not np.any(values)
             ledger.hold(FORKS, place, name, fits, float(np.abs(values).max(initial=0)), 0)
-        elif theirs is not None and name in theirs:
-            ledger.hold(FORKS, place, name, _equal(values, theirs[name]), "-", parent.subject.run.name)
-    for name in fork.kept if theirs is not None else ():
-        there = (theirs or {}).get(f"before/{name}")
-        if there is not None and f"before/{name}" in own:
-            here = own[f"before/{name}"]
+        elif theirs is not None and average in theirs.optimizer:
+            ledger.hold(FORKS, place, name, _equal(values, theirs.optimizer[average]), "-", parent.subject.run.name)
+    if theirs is None:
+        return
+    both = own.before.keys() & theirs.before.keys()
+    for name in fork.kept:
+        if name in both:
+            here, there = own.before[name], theirs.before[name]
             ledger.hold(FORKS, place, name, _equal(here, there), here.shape, there.shape)
-    for name in fork.new if theirs is not None else ():
-        there = (theirs or {}).get(f"before/{name}")
-        if there is not None and f"before/{name}" in own:
-            fits = there.shape != own[f"before/{name}"].shape
-            ledger.hold(FORKS, place, f"fork, new, {name}", fits, there.shape, own[f"before/{name}"].shape)
+    for name in fork.new:
+        if name in both:
+            here, there = own.before[name], theirs.before[name]
+            ledger.hold(FORKS, place, f"fork, new, {name}", there.shape != here.shape, there.shape, here.shape)
 
 
 def _equal(one: Values, other: Values) -> bool:

@@ -1,4 +1,4 @@
-"""Recomputes each keyframe from its evidence: stage by stage, then loss, gradients, and the step."""
+"""Checks that a keyframe follows from its evidence: stage by stage, then loss, gradients and the step."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from bntui.audit.tolerances import WIDE
 from bntui.audit.validation import exactly, loss_of, mean_loss
 from bntui.audit.values import AFFINE, check_figures, check_stages, check_statistics, running
 from bntui.keyframe import Keyframe
+from bntui.recording.evidence import GRADIENT
 from bntui.text.language import N_
 
 Values = NDArray[Any]
@@ -91,7 +92,7 @@ def _gradients(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, 
     for name, recorded in taken.recorded.items():
         if name in taken.gradients:
             here, ours = replace(place, layer=name.partition(".")[0]), taken.gradients[name]
-            ledger.compare(AFFINE, here, f"gradient/{name}", recorded, ours.value, ours.error)
+            ledger.compare(AFFINE, here, GRADIENT.name(name), recorded, ours.value, ours.error)
     for number, layer in enumerate(frame.layers):
         here = replace(place, layer=layer.name)
         info = subject.run.layers[number]

@@ -1,4 +1,4 @@
-"""What is audited: a run with what is fixed about it, and one of its steps as evidence tells it."""
+"""Describes what is audited: a run with what is fixed about it, and one of its steps as evidence tells it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from bntui.audit.samples import ScaledSamples
 from bntui.audit.standing import Pace
 from bntui.audit.tolerances import Precision
 from bntui.keyframe import Keyframe
+from bntui.recording.evidence import BEFORE, MASK, STAGE, Evidence
 from bntui.recording.history import RunInfo
 from bntui.text.language import N_
 
@@ -95,15 +96,12 @@ def known_kinds(ledger: Ledger, subject: Subject) -> bool:
     return all(fits)
 
 
-def unpack(
-    ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, arrays: Mapping[str, Values]
-) -> Taken | None:
+def unpack(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, evidence: Evidence) -> Taken | None:
     """Evidence in its parts; None, and a failure, where something is missing or has the wrong shape."""
-    names = [f"stage/{stage.at}" for stage in subject.stages]
-    names += [f"before/{name}" for name in parameter_names(subject.stages)]
     dropped = [stage for stage in subject.stages if stage.kind == "dropout"]
-    names += [f"mask/{stage.info.name}" for stage in dropped]
-    missing = [name for name in names if name not in arrays]
+    missing = [STAGE.name(stage.at) for stage in subject.stages if stage.at not in evidence.stages]
+    missing += [BEFORE.name(name) for name in parameter_names(subject.stages) if name not in evidence.before]
+    missing += [MASK.name(stage.info.name) for stage in dropped if stage.info.name not in evidence.masks]
     if not ledger.hold(EVIDENCE, place, ", ".join(missing) or "evidence", not missing, "-", "+"):
         return None
     batch = None if subject.samples is None else subject.samples.batch(frame.batch_indices)
@@ -111,18 +109,16 @@ def unpack(
     taken = Taken(
         x,
         target,
-        [arrays[f"stage/{stage.at}"] for stage in subject.stages],
-        {name[7:]: arrays[name].astype(np.float64) for name in arrays if name.startswith("before/")},
+        [evidence.stages[stage.at] for stage in subject.stages],
+        {name: values.astype(np.float64) for name, values in evidence.before.items()},
         {},
         {},
-        {name[9:]: arrays[name] for name in arrays if name.startswith("gradient/")},
+        dict(evidence.gradients),
     )
-    for name, values in arrays.items():
-        if name.startswith("optimizer/"):
-            parameter, _slash, kind = name.removeprefix("optimizer/").rpartition("/")
-            taken.optimizer.setdefault(parameter, {})[kind] = values.astype(np.float64)
+    for (parameter, kind), values in evidence.optimizer.items():
+        taken.optimizer.setdefault(parameter, {})[kind] = values.astype(np.float64)
     for stage in subject.stages:
-        drawn = arrays.get(f"noise/{stage.info.name}")
+        drawn = evidence.noise.get(stage.info.name)
         if stage.kind == "noise" and drawn is not None:
             taken.draws[stage.at] = drawn
         elif stage.kind == "input_noise":
@@ -133,7 +129,7 @@ def unpack(
     for stage in dropped:
         entered = taken.entered(stage)
         shape = np.shape(entered if entered is not None else taken.values[stage.at])
-        bits = np.unpackbits(arrays[f"mask/{stage.info.name}"])[: math.prod(shape)]
+        bits = np.unpackbits(evidence.masks[stage.info.name])[: math.prod(shape)]
         if not ledger.hold(EVIDENCE, place, "mask", bits.size == math.prod(shape), bits.size, math.prod(shape)):
             return None
         taken.draws[stage.at] = bits.reshape(shape).astype(bool)

@@ -1,4 +1,4 @@
-"""Checks the values of every stage, and the figures derived from them, against the stage's input."""
+"""Checks the values of every stage, and the figures read off them, against what entered the stage."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from bntui.audit.subject import Subject, Taken
 from bntui.audit.tolerances import WIDE
 from bntui.audit.validation import exactly
 from bntui.keyframe import UNIT_STATISTICS, Keyframe
+from bntui.recording.evidence import STAGE
 from bntui.text.language import N_
 
 Values = NDArray[Any]
@@ -61,14 +62,14 @@ def check_stages(ledger: Ledger, place: Place, subject: Subject, taken: Taken) -
         with np.errstate(all="ignore"):
             if recurrent:  # starts from the recorded state before each time step
                 if y.shape[:2] != x.shape[:2]:
-                    ledger.compare(HIDDEN, here, f"stage/{stage.at}", y, x.value, 0)
+                    ledger.compare(HIDDEN, here, STAGE.name(stage.at), y, x.value, 0)
                     continue
                 ours = unroll(stage, x, state, recorded=Bounded.exact(y, unit)).states
             else:
                 ours = FORWARD[stage.kind].forward(stage, x, state, taken.draws.get(stage.at), subject.precision)
             ours = within_range(ours)
         check = HIDDEN if recurrent else STAGES[stage.kind]
-        ledger.compare(check, here, f"stage/{stage.at}", y, ours.value, ours.error)
+        ledger.compare(check, here, STAGE.name(stage.at), y, ours.value, ours.error)
 
 
 def check_figures(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken) -> None:

@@ -1,4 +1,4 @@
-"""Arrays of a stranger's file: each is held against the type, shape and range that its name stands for."""
+"""Checks the arrays of a stranger's file: type, shape and range have to be those that the name stands for."""
 
 from __future__ import annotations
 
@@ -36,8 +36,6 @@ OLDEST_VECTORS: Final = sum(one.kept.shape != "" and one.kept.since == 1 for one
 """Per-feature figures of format 1, which kept them all in one array, ``batch_norm``."""
 POINTS: Final = 4096
 """On one axis of the grid of predictions."""
-AXES: Final = 5
-"""Of any array: a mini-batch of images has four."""
 
 
 def unfit(name: str, values: NDArray[Any] | None, wanted: str) -> ValueError:
@@ -46,7 +44,8 @@ def unfit(name: str, values: NDArray[Any] | None, wanted: str) -> ValueError:
     return ValueError(_("the array {name} is {found}, not {wanted}").format(name=name, found=found, wanted=wanted))
 
 
-def _matches(shape: tuple[int, ...], wanted: Shape) -> bool:
+def matches(shape: tuple[int, ...], wanted: Shape) -> bool:
+    """Whether an array has the lengths that are wanted."""
     if shape == wanted:
         return True
     return len(shape) == len(wanted) and all(
@@ -61,7 +60,7 @@ def array(arrays: Arrays, name: str, kinds: str, shape: Shape) -> NDArray[Any]:
         ValueError: it is missing, or another.
     """
     values = arrays.get(name)
-    if values is None or values.dtype.kind not in kinds or not _matches(values.shape, shape):
+    if values is None or values.dtype.kind not in kinds or not matches(values.shape, shape):
         words = "×".join("…" if length is None else str(length) for length in shape)
         raise unfit(name, values, _("an array {shape} of kind {kinds}").format(shape=words, kinds=kinds))
     return values
@@ -143,38 +142,3 @@ def _check_predictions(arrays: Arrays) -> None:
         )
     if classes is not None and array(arrays, "predicted_classes", "u", predictions.shape).dtype != np.uint8:
         raise unfit("predicted_classes", classes, _("numbers of classes"))
-
-
-def check_evidence(arrays: Arrays, layers: Sequence[LayerInfo], stages: Sequence[tuple[int, str]]) -> None:
-    """Hold a step's evidence against the network: all stages saw the same samples, and have as many features as layers.
-
-    Raises:
-        ValueError: an array has another type or shape, or a value out of range.
-    """
-    batch: int | None = None
-    for name, values in arrays.items():
-        if values.dtype.kind not in "fui" or values.ndim > AXES:
-            raise unfit(name, values, _("an array of numbers"))
-        if name.startswith("stage/") and stages:  # format 1 does not name its stages
-            number = name[6:]
-            if not (number.isascii() and number.isdigit() and int(number) < len(stages)):
-                raise unfit(name, values, _("the value of one of {count} stages").format(count=len(stages)))
-            batch = len(values) if batch is None and values.ndim else batch
-            shape = _stage(layers[stages[int(number)][0]], stages[int(number)][1], batch)
-            if values.dtype.kind != "f" or not values.size or not _matches(values.shape, shape or values.shape):
-                raise unfit(name, values, _("a stage's values for {count} samples").format(count=batch))
-        elif name.startswith("mask/") and (values.dtype != np.uint8 or values.ndim != 1):
-            raise unfit(name, values, _("a mask's bits"))
-
-
-def _stage(info: LayerInfo, kind: str, batch: int | None) -> Shape | None:
-    """The shape of what a stage gives, as far as its layer says; None where that is not known."""
-    if kind not in ("linear", "conv", "norm", "activation", "dropout"):
-        return None
-    if info.kind == "linear":
-        return (batch, *info.shape)
-    if info.kind == "conv":
-        return (batch, info.shape[0], None, None)
-    if info.kind == "recurrent" and kind in ("activation", "dropout"):
-        return (batch, *info.shape)
-    return None

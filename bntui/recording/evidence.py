@@ -1,77 +1,165 @@
-"""Which keyframes' evidence is kept within the budget: every second one goes when it is full."""
+"""Declares the evidence of a step: which arrays a recording keeps of it, and what each is called in its block."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.recording.arrays import Arrays, Shape, matches, unfit
+from bntui.recording.codec import metadata_of, pack_arrays
+from bntui.recording.history import LayerInfo
+from bntui.text.language import _
+
+Values = NDArray[Any]
+Key = TypeVar("Key", bound=Hashable)
 
 
-@dataclass(slots=True)
-class Thinning:
-    """The evidence of one run.  Never dropped: the first, the last, the best, and an event's.
+class Average(NamedTuple):
+    """What an optimizer remembers of one parameter."""
 
-    Evidence is kept for every ``stride``-th keyframe; when that no longer fits into ``budget`` bytes,
-    the stride doubles and every second one is dropped.
-    """
+    parameter: str
+    name: str
+    """PyTorch's: ``exp_avg``, ``step``, …"""
 
-    budget: float
-    """Bytes."""
-    stride: int = 1
-    count: int = 0
-    """Keyframes seen so far: the number of the next one."""
-    best: int | None = None
-    """Row of the best keyframe so far."""
-    sizes: dict[int, int] = field(default_factory=dict)
-    """Bytes of what is kept, by row."""
-    _numbers: dict[int, int] = field(default_factory=dict)
-    _kept_for_ever: set[int] = field(default_factory=set)
+    def __str__(self) -> str:
+        return f"{self.parameter}/{self.name}"
 
     @classmethod
-    def resumed(
-        cls,
-        budget: float,
-        stride: int,
-        rows: Sequence[tuple[int, int]],
-        kept: Mapping[int, int],
-        marked: Collection[int],
-    ) -> Thinning:
-        """As it was when a recording was left.
+    def parse(cls, text: str) -> Average:
+        """What :meth:`__str__` gave."""
+        parameter, _slash, name = text.rpartition("/")
+        return cls(parameter, name)
 
-        Args:
-            rows: id and step of the run's keyframes with a frame, oldest first.
-            kept: bytes of all evidence that is kept, by row.
-            marked: steps at which something happened.
-        """
-        thinning = cls(budget, stride, len(rows))
-        for number, (row, step) in enumerate(rows):
-            if row in kept:
-                thinning.sizes[row] = kept[row]
-                thinning._numbers[row] = number
-                if number == 0 or step in marked:
-                    thinning._kept_for_ever.add(row)
-        return thinning
 
-    def due(self, number: int) -> bool:
-        """Evidence of this keyframe is to be written at once."""
-        return number % self.stride == 0
+def _place(text: str) -> int:
+    """The place of a stage in the network; -1, where no stage is, unless it is a number as Python writes it."""
+    return int(text) if text.isascii() and text.isdigit() and str(int(text)) == text else -1
 
-    def add(self, row: int, number: int, size: int, *, keep: bool) -> list[int]:
-        """Note that evidence of a keyframe was written; the rows whose evidence is to go."""
-        if keep or not self.sizes:
-            self._kept_for_ever.add(row)
-        self.sizes[row] = size
-        self._numbers[row] = number
-        dropped = self._thin(row)
-        while sum(self.sizes.values()) > self.budget and any(self._free(kept, row) for kept in self.sizes):
-            self.stride *= 2
-            dropped += self._thin(row)
-        return dropped
 
-    def _free(self, kept: int, last: int) -> bool:
-        return kept not in self._kept_for_ever and kept not in (self.best, last)
+@dataclass(frozen=True, slots=True)
+class ArrayNames(Generic[Key]):
+    """Names of the arrays of one kind of evidence: a prefix, a slash, and what the array belongs to."""
 
-    def _thin(self, last: int) -> list[int]:
-        gone = [kept for kept in self.sizes if self._numbers[kept] % self.stride and self._free(kept, last)]
-        for kept in gone:
-            del self.sizes[kept], self._numbers[kept]
-        return gone
+    prefix: str
+    parse: Callable[[str], Key]
+    """What an array belongs to, from its name after the slash."""
+
+    def name(self, key: Key) -> str:
+        """The name of an array in the block."""
+        return f"{self.prefix}/{key}"
+
+
+BEFORE: Final = ArrayNames("before", str)
+OPTIMIZER: Final = ArrayNames("optimizer", Average.parse)
+STAGE: Final = ArrayNames("stage", _place)
+GRADIENT: Final = ArrayNames("gradient", str)
+NOISE: Final = ArrayNames("noise", str)
+MASK: Final = ArrayNames("mask", str)
+_NAMES: Final = "names"
+AXES: Final = 5
+"""Of any array: a mini-batch of images has four."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a step began with and what it drew, so that it can be taken again and recomputed."""
+
+    before: Mapping[str, Values] = field(default_factory=dict, metadata={_NAMES: BEFORE})
+    """Parameters and buffers before the step, by name."""
+    optimizer: Mapping[Average, Values] = field(default_factory=dict, metadata={_NAMES: OPTIMIZER})
+    """The optimizer's averages before the step."""
+    stages: Mapping[int, Values] = field(default_factory=dict, metadata={_NAMES: STAGE})
+    """Every stage's output, by its place in the network."""
+    gradients: Mapping[str, Values] = field(default_factory=dict, metadata={_NAMES: GRADIENT})
+    """Gradients of the normalizations' parameters, before clipping, by parameter."""
+    noise: Mapping[str, Values] = field(default_factory=dict, metadata={_NAMES: NOISE})
+    """Scale and shift of the noise after a normalization, stacked, by layer."""
+    masks: Mapping[str, Values] = field(default_factory=dict, metadata={_NAMES: MASK})
+    """Bits of the whole dropout mask, packed, by layer: a set bit is a unit that was kept."""
+
+    def arrays(self) -> dict[str, Values]:
+        """The arrays by their names in the block."""
+        return {names.name(key): values for kind, names in KINDS.items() for key, values in getattr(self, kind).items()}
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Evidence:
+        """The evidence that a block's arrays hold; arrays of unknown kinds are left out."""
+        fields_of = {names.prefix: (kind, names) for kind, names in KINDS.items()}
+        found: dict[str, dict[Any, Values]] = {kind: {} for kind in KINDS}
+        for name, values in arrays.items():
+            prefix, _slash, key = name.partition("/")
+            if prefix in fields_of:
+                kind, names = fields_of[prefix]
+                found[kind][names.parse(key)] = values
+        return cls(**found)
+
+
+KINDS: Final[Mapping[str, ArrayNames[Any]]] = {one.name: one.metadata[_NAMES] for one in fields(Evidence)}
+"""Fields of :class:`Evidence`, and the names of their arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerState:
+    """Where a run stood before a step: everything that the next step depends on."""
+
+    evidence: Evidence
+    progress: str
+    """The trainer's ``Progress``, as text."""
+
+
+_PROGRESS: Final = "progress"
+
+
+def pack_state(state: TrainerState) -> bytes:
+    """A block of evidence, with the trainer's progress beside it."""
+    return pack_arrays(state.evidence.arrays(), {_PROGRESS: state.progress})
+
+
+def progress_of(block: bytes) -> str | None:
+    """The progress that :func:`pack_state` put into a block; None in recordings of an older format.
+
+    Raises:
+        ValueError: the block's header is damaged.
+    """
+    return metadata_of(block).get(_PROGRESS)
+
+
+def check_evidence(evidence: Evidence, layers: Sequence[LayerInfo], stages: Sequence[tuple[int, str]]) -> None:
+    """Hold a step's evidence against the network: all stages saw the same samples, and have as many features as layers.
+
+    Raises:
+        ValueError: an array has another type or shape, or a value out of range.
+    """
+    for name, values in evidence.arrays().items():
+        if values.dtype.kind not in "fui" or values.ndim > AXES:
+            raise unfit(name, values, _("an array of numbers"))
+    batch: int | None = None
+    for at, values in evidence.stages.items() if stages else ():  # format 1 does not name its stages
+        name = STAGE.name(at)
+        if not 0 <= at < len(stages):
+            raise unfit(name, values, _("the value of one of {count} stages").format(count=len(stages)))
+        batch = len(values) if batch is None and values.ndim else batch
+        number, kind = stages[at]
+        shape = _shape(layers[number], kind, batch)
+        if values.dtype.kind != "f" or not values.size or not matches(values.shape, shape or values.shape):
+            raise unfit(name, values, _("a stage's values for {count} samples").format(count=batch))
+    for layer, bits in evidence.masks.items():
+        if bits.dtype != np.uint8 or bits.ndim != 1:
+            raise unfit(MASK.name(layer), bits, _("a mask's bits"))
+
+
+def _shape(info: LayerInfo, kind: str, batch: int | None) -> Shape | None:
+    """The shape of what a stage gives, as far as its layer says; None where that is not known."""
+    if kind not in ("linear", "conv", "norm", "activation", "dropout"):
+        return None
+    if info.kind == "linear":
+        return (batch, *info.shape)
+    if info.kind == "conv":
+        return (batch, info.shape[0], None, None)
+    if info.kind == "recurrent" and kind in ("activation", "dropout"):
+        return (batch, *info.shape)
+    return None

@@ -18,8 +18,8 @@ import numpy as np
 
 from bntui.errors import UsageError
 from bntui.keyframe import IntArray, Keyframe
-from bntui.recording.arrays import Arrays
 from bntui.recording.dataset import RecordedData
+from bntui.recording.evidence import Evidence
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.reader import Reader
@@ -119,8 +119,8 @@ class Joined:
         reader, own = self._place(run)
         return reader.histograms(own, history)
 
-    def evidence(self, run: int, row: int) -> Arrays | None:
-        """Parameters, stages' values and masks of a keyframe, by name; None where they were thinned out.
+    def evidence(self, run: int, row: int) -> Evidence | None:
+        """What a keyframe's step began with, drew and gave; None where that was thinned out.
 
         Raises:
             RecordingError: its bytes are not those that were written.

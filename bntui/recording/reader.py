@@ -12,11 +12,10 @@ import numpy as np
 
 from bntui.errors import RecordingError
 from bntui.keyframe import EarlyStopping, IntArray, Keyframe, SingleArray
-from bntui.recording.arrays import Arrays, check_evidence, layer_tables, unfit, within
+from bntui.recording.arrays import layer_tables, unfit, within
 from bntui.recording.codec import (
     digest,
     fields_digest,
-    metadata_of,
     row_digest,
     row_figures,
     unpack_arrays,
@@ -24,6 +23,7 @@ from bntui.recording.codec import (
 )
 from bntui.recording.columns import RunColumns, read_keyframes
 from bntui.recording.dataset import RecordedData, RecordedScaling, data_of, grid_of, scaling_of
+from bntui.recording.evidence import Evidence, TrainerState, check_evidence, progress_of
 from bntui.recording.foreign_json import parsed
 from bntui.recording.forms import ARGUMENTS, PROGRESS, TASK, TRANSLATION
 from bntui.recording.guard import Guarded, damaged
@@ -121,43 +121,52 @@ class Reader:
             self._histograms[run] = read_histograms(self._db, history, len(self.runs[run].layers), before)
         return self._histograms[run]
 
-    def evidence(self, run: int, row: int) -> Arrays | None:
-        """Parameters, stages' values and masks of a keyframe, by name; None where they were thinned out.
+    def evidence(self, run: int, row: int) -> Evidence | None:
+        """What a keyframe's step began with, drew and gave; None where that was thinned out.
 
         Raises:
             RecordingError: its bytes are not those that were written.
         """
-        with self._damage():
-            row_id = int(self._columns[run].integers[0, row])
-            wanted = "SELECT block, digest FROM evidence WHERE id = ?"
-            found = next(rows(self._db, wanted, (row_id,), of="evidence"), None)
-            if found is None:
-                return None
-            if digest(found["block"]) != found["digest"]:
-                sentence = _("{path}: the evidence of row {row} is damaged: its digest does not fit")
-                raise RecordingError(sentence.format(path=self.path, row=row_id))
-            arrays = {clean(name): values for name, values in unpack_arrays(found["block"]).items()}
-            check_evidence(arrays, self.runs[run].layers, self.runs[run].stages)
-            return arrays
+        block = self._evidence_block(run, row)
+        return None if block is None else self._evidence_in(block, run)
 
-    def state(self, run: int, row: int) -> tuple[Arrays, str] | None:
-        """Where a run stood before a keyframe's step: its evidence, and the trainer's ``Progress`` as text.
+    def state(self, run: int, row: int) -> TrainerState | None:
+        """Where a run stood before a keyframe's step.
 
         None where the evidence was thinned out, and in recordings of an older format, which keep no progress.
 
         Raises:
             RecordingError: its bytes are not those that were written.
         """
-        arrays = self.evidence(run, row)
-        if arrays is None:
+        block = self._evidence_block(run, row)
+        if block is None:
             return None
+        evidence = self._evidence_in(block, run)
         with self._damage():
-            row_id = int(self._columns[run].integers[0, row])
-            found = one(self._db, "SELECT block FROM evidence WHERE id = ?", (row_id,), of="evidence")
-            progress = metadata_of(found["block"]).get("progress")
+            progress = progress_of(block)
             if progress is not None:
                 parsed(progress, PROGRESS, "progress")
-        return None if progress is None else (arrays, progress)
+        return None if progress is None else TrainerState(evidence, progress)
+
+    def _evidence_in(self, block: bytes, run: int) -> Evidence:
+        with self._damage():
+            evidence = Evidence.of({clean(name): values for name, values in unpack_arrays(block).items()})
+            check_evidence(evidence, self.runs[run].layers, self.runs[run].stages)
+            return evidence
+
+    def _evidence_block(self, run: int, row: int) -> bytes | None:
+        """The bytes of a keyframe's evidence, its digest checked; None where they were thinned out."""
+        with self._damage():
+            row_id = int(self._columns[run].integers[0, row])
+            wanted = "SELECT block, digest FROM evidence WHERE id = ?"
+            found = next(rows(self._db, wanted, (row_id,), of="evidence"), None)
+            if found is None:
+                return None
+            block: bytes = found["block"]
+            if digest(block) != found["digest"]:
+                sentence = _("{path}: the evidence of row {row} is damaged: its digest does not fit")
+                raise RecordingError(sentence.format(path=self.path, row=row_id))
+            return block
 
     def weights(self, run: int) -> dict[int, str]:
         """Digest of the parameters and buffers after each recorded step of a run, by step."""

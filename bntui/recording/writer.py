@@ -11,10 +11,10 @@ from pathlib import Path
 
 from bntui.keyframe import Keyframe
 from bntui.recording.codec import digest, fields_digest, layer_table, pack_measures, row_digest, scalars_of
-from bntui.recording.evidence import Thinning
 from bntui.recording.file import WritableFile
 from bntui.recording.history import Event, RunInfo
 from bntui.recording.schema import APPLICATION_ID, RUN, SCALARS, TABLES, VERSION, open_read_only
+from bntui.recording.thinning import Thinning
 from bntui.recording.upgrade import refuse_oldest, upgrade
 
 _BEST = """

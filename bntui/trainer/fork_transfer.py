@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bntui.recording.evidence import Average
 from bntui.scenario.fork_plan import ForkPlan, State, kept_state, plan_fork
 from bntui.trainer.early_stopping import Patience
 from bntui.trainer.optim import Plateau
@@ -22,9 +23,9 @@ def take_over(child: Run, parent: Run) -> State:
     own, theirs = child.network.state(), parent.network.state()
     state = kept_state(*({name: tuple(tensor.shape) for name, tensor in side.items()} for side in (own, theirs)))
     child.network.load(own | {name: theirs[name] for name in state.kept})
-    averages = {f"{name}/{average}" for name in state.kept for average in plan.averages}
+    kept = {Average(name, average) for name in state.kept for average in plan.averages}
     remembered = parent.stepper.optimizer.state()
-    child.stepper.optimizer.load({key: value for key, value in remembered.items() if key in averages})
+    child.stepper.optimizer.load({key: value for key, value in remembered.items() if key in kept})
     child.take_up(_progress(plan, child, parent))
     if child.best_step is not None:
         child.best = parent.best

@@ -1,4 +1,4 @@
-"""How a step is taken: PyTorch's optimizers, and the learning rate as a function of the step."""
+"""Takes steps with PyTorch's optimizers, and gives the learning rate of each step."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
+from bntui.recording.evidence import Average
 from bntui.scenario.schema import Schedule, Training
 
 EPSILON: Final = 1e-8
@@ -74,24 +75,23 @@ class Optimizer:
         for parameter in parameters:
             parameter.grad = None
 
-    def state(self) -> dict[str, Tensor]:
-        """Running averages and step counts by parameter and name, such as ``linear 1.linear.weight/exp_avg``."""
+    def state(self) -> dict[Average, Tensor]:
+        """Running averages and step counts of each parameter."""
         columns: dict[str, Sequence[Tensor | None]] = {"momentum_buffer": self._momentum, **self._state}
         if self._config.optimizer != "sgd":
             columns["step"] = self._steps
         return {
-            f"{parameter}/{name}": tensor
+            Average(parameter, name): tensor
             for name, column in columns.items()
             for parameter, tensor in zip(self._names, column, strict=True)
             if tensor is not None
         }
 
     @torch.no_grad()
-    def load(self, state: Mapping[str, Tensor]) -> None:
+    def load(self, state: Mapping[Average, Tensor]) -> None:
         """Take up what :meth:`state` gave, as far as there is such a parameter and average here."""
         places = {name: at for at, name in enumerate(self._names)}
-        for key, tensor in state.items():
-            parameter, _, kind = key.rpartition("/")
+        for (parameter, kind), tensor in state.items():
             at = places.get(parameter)
             if at is None:
                 continue

@@ -1,4 +1,4 @@
-"""How is an earlier keyframe reached again?  By running forward from the nearest one whose state was kept."""
+"""Reaches an earlier keyframe again: runs forward from the nearest one whose state was kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from bntui.recording.history import RunInfo
 from bntui.recording.reader import Reader
 from bntui.scenario.fork_plan import State
 from bntui.trainer.fork_transfer import take_over
-from bntui.trainer.progress import Progress
 from bntui.trainer.run import Run
 
 
@@ -57,7 +56,7 @@ class Past:
         for row in rows[reader.history(index).step[rows] <= step][::-1].tolist():
             state = reader.state(index, row)
             if state is not None:
-                run.load(state[0], Progress.parse(state[1]))
+                run.load(state)
                 return run
         if info.fork is not None:
             parent = self._reach(reader, info.fork.run, info.fork.step)

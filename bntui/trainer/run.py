@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from bntui.keyframe import EarlyStopping, Keyframe
-from bntui.recording.arrays import Arrays
 from bntui.recording.codec import pack_arrays
+from bntui.recording.evidence import TrainerState, pack_state
 from bntui.recording.history import Event, Fork, RunInfo
 from bntui.recording.sentences import EventKind
 from bntui.scenario.schema import RunConfig
@@ -33,9 +33,6 @@ from bntui.trainer.validate import evaluate, forget_eval
 
 if TYPE_CHECKING:
     from bntui.recording.writer import Writer
-
-_OPTIMIZER = "optimizer/"
-_BEFORE = "before/"
 
 
 class Run:
@@ -106,12 +103,12 @@ class Run:
         rule = self.config.training.early_stopping
         return self._at.best_step or None if rule is not None and rule.restore_best_weights else None
 
-    def load(self, arrays: Arrays, progress: Progress) -> None:
+    def load(self, state: TrainerState) -> None:
         """Take up the state that a keyframe's evidence holds: that of before its step."""
-        state = {name: torch.tensor(values) for name, values in arrays.items()}
-        self.network.load(_below(_BEFORE, state))
-        self.stepper.optimizer.load(_below(_OPTIMIZER, state))
-        self.take_up(progress)
+        kept = state.evidence
+        self.network.load({name: torch.tensor(values) for name, values in kept.before.items()})
+        self.stepper.optimizer.load({key: torch.tensor(values) for key, values in kept.optimizer.items()})
+        self.take_up(Progress.parse(state.progress))
 
     @property
     def left(self) -> int:
@@ -329,9 +326,5 @@ Watcher = Callable[["Run", "Writer", Measured | None, float, float], list[Event]
 before it that it has recorded itself."""
 
 
-def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
 def _evidence(taken: Measured, before: Progress) -> bytes:
-    return pack_arrays(taken.evidence(), {"progress": before.text()})
+    return pack_state(TrainerState(taken.evidence(), before.text()))

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from bntui.keyframe import LayerMeasures
+from bntui.recording.evidence import Evidence
 from bntui.scenario.schema import Record, Training
 from bntui.trainer.draw import Draws
 from bntui.trainer.network import Network, Stage, forward
@@ -49,8 +48,8 @@ class Measured:
     loss: Tensor
     output: Tensor
     layers: tuple[LayerMeasures, ...]
-    evidence: Callable[[], dict[str, NDArray[Any]]]
-    """Parameters and optimizer state before the step, every stage's values, full masks, noise; copied when called."""
+    evidence: Callable[[], Evidence]
+    """What the step began with, drew and gave; copied when called."""
 
 
 class Stepper:
@@ -92,7 +91,7 @@ class Stepper:
         draws: dict[str, dict[str, Tensor]] = {"dropout": {}, "noise": {}, "input_noise": {}}
         masks = draws["dropout"]
         before = {name: array(tensor).copy() for name, tensor in self._network.state().items()}
-        optimizer_before = {f"optimizer/{key}": array(value).copy() for key, value in self.optimizer.state().items()}
+        averages = {key: array(value).copy() for key, value in self.optimizer.state().items()}
         values = forward(self._network.stages, x, partial(self._draw, kept=draws))
         loss = loss_function(self._task, values[-1], y)
         asked = [value for value in values if value.requires_grad]  # the flattened input has no gradient
@@ -118,12 +117,15 @@ class Stepper:
                 shifts=shifts, unit=self._record.unit, updated=lr is not None,
             )  # fmt: skip
 
-        def evidence() -> dict[str, NDArray[Any]]:
-            arrays = {f"before/{name}": tensor for name, tensor in before.items()} | optimizer_before
-            arrays |= {f"stage/{at}": array(value) for at, value in enumerate(values)}
-            arrays |= {f"gradient/{name}": gradient for name, gradient in recorded.items() if ".norm." in name}
-            arrays |= {f"noise/{name}": array(scale_and_shift) for name, scale_and_shift in draws["noise"].items()}
-            return arrays | {f"mask/{name}": np.packbits(array(mask) > 0) for name, mask in masks.items()}
+        def evidence() -> Evidence:
+            return Evidence(
+                before=before,
+                optimizer=averages,
+                stages={at: array(value) for at, value in enumerate(values)},
+                gradients={name: gradient for name, gradient in recorded.items() if ".norm." in name},
+                noise={name: array(scale_and_shift) for name, scale_and_shift in draws["noise"].items()},
+                masks={name: np.packbits(array(mask) > 0) for name, mask in masks.items()},
+            )
 
         return Measured(loss.detach(), values[-1].detach(), layers, evidence)
 

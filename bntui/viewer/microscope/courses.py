@@ -106,10 +106,10 @@ def courses(source: Source, run: int, history: RunHistory, number: int) -> Cours
         rows = np.array([row for row, _ in kept], np.int64)
     else:
         rows = _sample(source.evidence_rows(run), MOST_EVIDENCE)
-        name = f"before/{info.name}.norm"
-        read = [(row, source.evidence(run, row) or {}) for row in rows.tolist()]
-        held = [(row, arrays) for row, arrays in read if f"{name}.weight" in arrays and f"{name}.bias" in arrays]
-        gamma, beta = (_stack([arrays[f"{name}.{what}"].ravel() for _, arrays in held]) for what in ("weight", "bias"))
+        names = [f"{info.name}.norm.{what}" for what in ("weight", "bias")]
+        read = [(row, source.evidence(run, row)) for row in rows.tolist()]
+        held = [(row, found.before) for row, found in read if found is not None and found.before.keys() >= set(names)]
+        gamma, beta = (_stack([before[name].ravel() for _, before in held]) for name in names)
         mean = std = np.empty((0, 1, 0))
         rows = np.array([row for row, _ in held], np.int64)
     return Courses(history.epoch[rows], gamma, beta, mean, std, ends[entered], ends["normalized"])

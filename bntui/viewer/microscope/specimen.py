@@ -1,4 +1,4 @@
-"""Which numbers go through a normalization together, and what do its four steps make of them?  Pure NumPy.
+"""Computes the four steps of a normalization, for the numbers that go through it together.  Pure NumPy.
 
 Batch normalization takes one unit over the mini-batch (a convolution's channel over all its pixels too, a recurrent
 layer's unit over time or at one time step).  Layer normalization takes one sample's features, group normalization one
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.keyframe import FloatArray, IntArray, Keyframe
-from bntui.recording.arrays import Arrays
+from bntui.recording.evidence import Evidence
 from bntui.recording.history import LayerInfo, RunInfo
 from bntui.viewer.draw.extremes import root
 
@@ -236,17 +236,17 @@ def normalized_layers(run: RunInfo) -> tuple[int, ...]:
     return tuple(number for number, layer in enumerate(run.layers) if layer.norm in ("batch", "layer", "group"))
 
 
-def slide(run: RunInfo, number: int, frame: Keyframe, evidence: Arrays | None) -> Slide:
+def slide(run: RunInfo, number: int, frame: Keyframe, evidence: Evidence | None) -> Slide:
     """The normalization of layer ``number`` at a keyframe, from its measures and, where it was kept, its evidence."""
     info = run.layers[number]
-    arrays: Arrays = evidence or {}
-    values = _entered(run, number, arrays)
+    kept = Evidence() if evidence is None else evidence
+    values = _entered(run, number, kept)
     measures = frame.layers[number].batch_norm
     name = f"{info.name}.norm"
     before = None
-    running = [f"before/{name}.{what}" for what in ("running_mean", "running_var")]
-    if arrays.keys() >= set(running) and info.norm == "batch":
-        before = Running(_wide(arrays[running[0]]), _variance(arrays[running[1]]))
+    mean, var = (kept.before.get(f"{name}.{what}") for what in ("running_mean", "running_var"))
+    if mean is not None and var is not None and info.norm == "batch":
+        before = Running(_wide(mean), _variance(var))
     measured = None if measures is None else (_wide(measures.batch_mean), _variance(measures.batch_var))
     pool = None if values is None else pooled(info, values)
     if pool is not None and measured is not None and pool.shape[:2] != measured[0].shape:
@@ -258,8 +258,8 @@ def slide(run: RunInfo, number: int, frame: Keyframe, evidence: Arrays | None) -
     if measures is not None:
         affine = [_flat(v) for v in (measures.gamma, measures.beta, measures.gamma_gradient, measures.beta_gradient)]
     else:
-        names = (f"before/{name}.weight", f"before/{name}.bias", f"gradient/{name}.weight", f"gradient/{name}.bias")
-        affine = [_flat(arrays[n]) if n in arrays else None for n in names]
+        found = [of.get(f"{name}.{what}") for of in (kept.before, kept.gradients) for what in ("weight", "bias")]
+        affine = [None if one is None else _flat(one) for one in found]
         sizes = {len(v) for v in affine if v is not None}
         if len(sizes) > 1 or (info.norm == "group" and sizes and sizes.pop() % info.groups):
             affine = [None] * 4
@@ -313,10 +313,10 @@ def _position(info: LayerInfo, values: NDArray[Any] | None) -> tuple[int, ...]:
     return (features[0] // info.groups, *features[1:])
 
 
-def _entered(run: RunInfo, number: int, arrays: Arrays) -> NDArray[Any] | None:
+def _entered(run: RunInfo, number: int, evidence: Evidence) -> NDArray[Any] | None:
     """What entered the normalization: the value of the stage before it."""
     at = next((at for at, stage in enumerate(run.stages) if stage == (number, "norm")), 0)
-    found, given = arrays.get(f"stage/{at - 1}"), arrays.get(f"stage/{at}")
+    found, given = evidence.stages.get(at - 1), evidence.stages.get(at)
     if found is None or given is None or found.shape != given.shape:
         return None
     return found
