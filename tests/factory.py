@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -28,6 +31,20 @@ from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, LayerInfo, RunHistory, RunInfo
 from bntui.viewer.view import RunView, View
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def once(make: Callable[P, T]) -> Callable[P, T]:
+    """Computes each value once, and gives every caller a copy: most tests ask for the same few views."""
+    known = cast(Callable[P, T], cache(make))
+
+    @wraps(make)
+    def copied(*args: P.args, **kwargs: P.kwargs) -> T:
+        return deepcopy(known(*args, **kwargs))
+
+    return copied
+
 
 def distribution(values: np.ndarray[Any, Any]) -> Distribution:
     """Measured by NumPy's own functions: the oracle's way."""
@@ -40,6 +57,7 @@ def distribution(values: np.ndarray[Any, Any]) -> Distribution:
     )  # fmt: skip
 
 
+@once
 def layer(
     name: str, seed: int, *, norm: bool, dropout: float, spread: float = 1.0, gradient: float = 1e-2, nan: bool = False
 ) -> LayerMeasures:
@@ -82,6 +100,7 @@ def layer(
     )
 
 
+@once
 def run_view(
     index: int = 0,
     name: str = "plain",

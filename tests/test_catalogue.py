@@ -249,7 +249,7 @@ MARKS = {juror.mark for juror in jury(None)}
 @pytest.mark.usefixtures("disguised")
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
 def test_no_panel_shows_english_that_is_not_in_the_catalogue(panel: Panel) -> None:
-    for view in VIEWS.values():
+    for view in (make() for make in VIEWS.values()):
         given = {word for name in said_by_others(view) for word in words_of(name)}
         for cells, lines in ((48, 19), (75, 21), (118, 30)):
             drawing = panel.draw(view, cells, lines)

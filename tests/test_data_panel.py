@@ -488,7 +488,7 @@ def test_fills_exactly_its_size(kind: str, size: tuple[int, int]) -> None:
 
 
 def test_walking_through_the_features_brings_each_one_up() -> None:
-    one = VIEWS["images"]
+    one = VIEWS["images"]()
     assert one.dataset is not None
     names = set(one.dataset.features)
     seen: set[str] = set()

@@ -158,8 +158,8 @@ def test_the_panel_of_the_docs_is_a_panel(tmp_path: Path, monkeypatch: pytest.Mo
     panel = declared(EXAMPLE)
     assert panel is not None
     assert (panel.name, panel.key, panel.definitions) == ("learning_rate", "g", ("Keyframe.lr",))
-    assert panel.draw(VIEWS["two runs"], 60, 10).title == "Learning rate ── of this step"
-    for view in VIEWS.values():
+    assert panel.draw(VIEWS["two runs"](), 60, 10).title == "Learning rate ── of this step"
+    for view in (make() for make in VIEWS.values()):
         for cells, lines in SIZES:
             rows = panel.draw(view, cells, lines).rows
             assert [width(row) for row in rows] == [cells] * lines

@@ -186,18 +186,17 @@ def idx(*sides: int, values: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("sides", "size", "why"),
     [
-        (idx(2**32 - 1, 2**32 - 1, 2**32 - 1, values=bytes(1000)), "cannot unpack to"),
-        (idx(60_000, 28, 28, values=bytes(10)), "truncated|cannot unpack"),
-        (idx(4, 2, 2, values=bytes(300_000_000)), "longer than its header says"),
-        (idx(300_000_000, 1, 1, values=bytes(300_000_000)), "would unpack to 300 MB"),
+        ((2**32 - 1, 2**32 - 1, 2**32 - 1), 1000, "cannot unpack to"),
+        ((60_000, 28, 28), 10, "truncated|cannot unpack"),
+        ((4, 2, 2), 300_000_000, "longer than its header says"),
+        ((300_000_000, 1, 1), 300_000_000, "would unpack to 300 MB"),
     ],
 )
-def test_gzipped_images_that_grow(content: bytes, why: str, tmp_path: Path) -> None:
-    (tmp_path / "t-images-idx3-ubyte.gz").write_bytes(gzip.compress(content, 1))
+def test_gzipped_images_that_grow(sides: tuple[int, ...], size: int, why: str, tmp_path: Path) -> None:
+    (tmp_path / "t-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(*sides, values=bytes(size)), 1))
     (tmp_path / "t-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(4, values=bytes([0, 1, 0, 1]))))
-    del content
     with little_memory(200):
         assert re.search(why, opened(tmp_path / "t-images-idx3-ubyte.gz"))
 

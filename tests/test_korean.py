@@ -32,7 +32,6 @@ from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import PANELS, Panel, curves, gradients, layers, timeline
 from bntui.viewer.screens.gallery_rows import draw
 from bntui.viewer.screens.help import HelpScreen, lab_keys
-from bntui.viewer.view import View
 from tests import factory
 from tests.factory import run_view, view
 from tests.fakes import FakeReader, until
@@ -93,7 +92,7 @@ def begins(cut: str) -> Callable[[str], bool]:
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_panel_fills_its_room_in_every_state(panel: Panel, name: str) -> None:
-    shown: View = VIEWS[name]
+    shown = VIEWS[name]()
     for cells, lines in SIZES:
         drawing = panel.draw(shown, cells, lines)
         assert {width(row) for row in drawing.rows} == {cells}, (cells, lines)
@@ -104,7 +103,7 @@ def test_every_panel_fills_its_room_in_every_state(panel: Panel, name: str) -> N
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
 def test_nothing_is_left_in_english(panel: Panel) -> None:
-    for shown in VIEWS.values():
+    for shown in (make() for make in VIEWS.values()):
         data = shown.dataset
         names = latin(" ".join((data.name, *data.features, *data.classes))) if data is not None else []
         for cells, lines in SIZES:
@@ -199,7 +198,7 @@ def test_a_gradient_verdict_in_every_wording() -> None:
     for cells in range(20, 120, 7):
         drawn = [text(row) for row in gradients.draw(view(), cells, 12).rows]
         assert any("소멸" in line for line in drawn), cells
-    assert any("층의 기울기: NaN" in text(row) for row in gradients.draw(VIEWS["NaN"], 80, 12).rows)
+    assert any("층의 기울기: NaN" in text(row) for row in gradients.draw(VIEWS["NaN"](), 80, 12).rows)
 
 
 def test_a_click_lands_on_the_same_epoch_in_both_languages_words() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from bntui.viewer.draw.rows import text, width
@@ -11,35 +13,36 @@ from bntui.viewer.view import View
 from tests.factory import recorded_data, run_view, view, with_data
 
 SIZES = [(20, 6), (38, 6), (38, 19), (50, 10), (75, 21), (81, 24), (98, 12), (118, 28), (158, 40), (200, 60)]
-VIEWS = {
-    "two runs": view(),
-    "one run": view(run_view(norm=True, dropout=0.5)),
-    "first frame": view(run_view(keyframes=1), run_view(1, "batch norm", keyframes=1, norm=True)),
-    "no data": view(run_view(keyframes=0), run_view(1, "batch norm", keyframes=0)),
-    "one run without data": view(run_view(), run_view(1, "late", keyframes=0), selected=1, pinned=0),
-    "NaN": view(run_view(nan=True, dropout=0.2), run_view(1, "batch norm", norm=True)),
-    "stopped early": view(run_view(stopped=True), run_view(1, "none", patience=None)),
-    "looking back": view(run_view(row=3, vanishing=True, dropout=0.2), run_view(1, "batch norm", row=3)),
-    "many layers": view(run_view(layers=30, dropout=0.1), run_view(1, "deep", layers=30, norm=True)),
-    "six runs": view(*(run_view(n, f"run number {n}", dropout=n / 10) for n in range(6)), selected=4, pinned=2),
-    "Korean": view(run_view(name="배치 정규화 없음", dropout=0.2), run_view(1, "배치 정규화", norm=True)),
-    "drift": view(run_view(drift=True), run_view(1, "batch norm", norm=True, drift=True, row=4)),
-    "drift of a deep run": view(run_view(layers=30, keyframes=40, drift=True, nan=True)),
-    "linear axis": view(run_view(vanishing=True), log_axis=False),
-    "plane": with_data(view(), recorded_data("plane")),
-    "curve": with_data(view(), recorded_data("line")),
-    "images": with_data(view(), recorded_data("images", ("minmax", "standard"))),
-    "table": with_data(view(), recorded_data("table", ("none", "minmax"))),
-    "plane before the first keyframe": with_data(view(run_view(keyframes=0)), recorded_data("plane")),
-    "curve without predictions": with_data(view(), recorded_data("line"), predictions=False),
-    "images before the first keyframe": with_data(view(run_view(keyframes=0)), recorded_data("images")),
+VIEWS: dict[str, Callable[[], View]] = {
+    "two runs": view,
+    "one run": lambda: view(run_view(norm=True, dropout=0.5)),
+    "first frame": lambda: view(run_view(keyframes=1), run_view(1, "batch norm", keyframes=1, norm=True)),
+    "no data": lambda: view(run_view(keyframes=0), run_view(1, "batch norm", keyframes=0)),
+    "one run without data": lambda: view(run_view(), run_view(1, "late", keyframes=0), selected=1, pinned=0),
+    "NaN": lambda: view(run_view(nan=True, dropout=0.2), run_view(1, "batch norm", norm=True)),
+    "stopped early": lambda: view(run_view(stopped=True), run_view(1, "none", patience=None)),
+    "looking back": lambda: view(run_view(row=3, vanishing=True, dropout=0.2), run_view(1, "batch norm", row=3)),
+    "many layers": lambda: view(run_view(layers=30, dropout=0.1), run_view(1, "deep", layers=30, norm=True)),
+    "six runs": lambda: view(*(run_view(n, f"run number {n}", dropout=n / 10) for n in range(6)), selected=4, pinned=2),
+    "Korean": lambda: view(run_view(name="배치 정규화 없음", dropout=0.2), run_view(1, "배치 정규화", norm=True)),
+    "drift": lambda: view(run_view(drift=True), run_view(1, "batch norm", norm=True, drift=True, row=4)),
+    "drift of a deep run": lambda: view(run_view(layers=30, keyframes=40, drift=True, nan=True)),
+    "linear axis": lambda: view(run_view(vanishing=True), log_axis=False),
+    "plane": lambda: with_data(view(), recorded_data("plane")),
+    "curve": lambda: with_data(view(), recorded_data("line")),
+    "images": lambda: with_data(view(), recorded_data("images", ("minmax", "standard"))),
+    "table": lambda: with_data(view(), recorded_data("table", ("none", "minmax"))),
+    "plane before the first keyframe": lambda: with_data(view(run_view(keyframes=0)), recorded_data("plane")),
+    "curve without predictions": lambda: with_data(view(), recorded_data("line"), predictions=False),
+    "images before the first keyframe": lambda: with_data(view(run_view(keyframes=0)), recorded_data("images")),
 }
+"""Made when a test asks: every worker imports this module."""
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_panel_fills_its_room_in_every_state(panel: Panel, name: str) -> None:
-    shown: View = VIEWS[name]
+    shown = VIEWS[name]()
     for cells, lines in SIZES:
         drawing = panel.draw(shown, cells, lines)
         assert len(drawing.rows) == lines
