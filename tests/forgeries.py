@@ -67,8 +67,8 @@ class Forgery:
 # --- what is forged ---
 
 
-def _main(path: Path) -> None:
-    honest.whole(path, BASE + STOPPING + TWO, ("record.every", 2), ("record.shift", True), ("training.epochs", 3))
+def _main(path: Path, *settings: Override) -> None:
+    honest.whole(path, BASE + STOPPING + TWO, ("record.every", 2), ("training.epochs", 3), *settings)
 
 
 def _forked(path: Path) -> None:
@@ -99,6 +99,7 @@ def _plateau(path: Path) -> None:
 
 BASES: dict[str, Forge] = {
     "main": _main,
+    "shift": lambda p: _main(p, ("record.shift", True)),
     "forked": _forked,
     "lean": lambda p: honest.whole(
         p, BASE + STOPPING + TWO, ("record.budget", 0), ("training.early_stopping.patience", 2)
@@ -235,9 +236,9 @@ def scalars() -> Iterator[Forgery]:
 def columns() -> Iterator[Forgery]:
     """Per-layer scalars: the table in ``keyframe.layers``."""
 
-    def of(column: str, change: Change, layer: int = 0, run: int = 1, step: int = 4) -> Forgery:
-        name = f"{column} of layer {layer}, step {step}, run {run}"
-        return Forgery("main", name, lambda p: forger.figure(p, run, step, layer, column, change))
+    def of(column: str, change: Change, layer: int = 0, base: str = "main") -> Forgery:
+        name = f"{column} of layer {layer}, step 4, run 1"
+        return Forgery(base, name, lambda p: forger.figure(p, 1, 4, layer, column, change))
 
     for quantity in ("input", "pre_norm", "normalized", "output"):
         for statistic in ("mean", "std", "p15", "p50", "p85", "min", "max"):
@@ -249,8 +250,8 @@ def columns() -> Iterator[Forgery]:
     yield of("saturated_fraction", plus(1 / 40))
     for column in ("unit_p15", "unit_p50", "unit_p85"):
         yield of(column, plus(1e-3))
-    yield of("gradient_shift", times(1.5), layer=1)
-    yield of("gradient_shift", to(float("nan")), layer=1)
+    yield of("gradient_shift", times(1.5), layer=1, base="shift")
+    yield of("gradient_shift", to(float("nan")), layer=1, base="shift")
 
 
 def arrays() -> Iterator[Forgery]:
@@ -647,7 +648,7 @@ def settings() -> Iterator[Forgery]:
     yield of("record.every", 1)
     yield of("record.every", 4, MORE)
     yield of("record.budget", 1.0)
-    yield of("record.shift", False)
+    yield of("record.shift", False, base="shift")
     yield of("record.unit", 1)
     yield of("network.layer.0.kernel", 5, base="images", run=0)
     yield of("network.layer.0.pool", 1, base="images", run=0)
