@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
+import sqlite3
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 import typer
 
+from bntui.audit.audit import audit
 from bntui.cli import app
 from bntui.errors import DataError
 from bntui.recording.reader import Reader
@@ -47,9 +51,12 @@ def idx(path: Path, values: np.ndarray[Any, Any]) -> None:
 
 
 def overrides(card: Card, folder: Path) -> list[tuple[str, object]]:
-    """Two epochs; for the scenario whose files a user brings, pictures of the same size and ten classes."""
+    """Two epochs of 300 samples; for the scenario whose files a user brings, pictures of the same size and ten classes.
+
+    With ``BNTUI_ALL=1`` of all samples.
+    """
     if card.name != "fashion-mnist":
-        return [("training.epochs", 2)]
+        return [("training.epochs", 2), *([] if "BNTUI_ALL" in os.environ else [("data.samples", 300)])]
     images = folder / "train-images-idx3-ubyte.gz"
     draw = np.random.default_rng(0)
     idx(images, draw.integers(0, 256, (200, 28, 28)))
@@ -58,7 +65,7 @@ def overrides(card: Card, folder: Path) -> list[tuple[str, object]]:
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
-def test_a_scenario_says_what_to_look_for_trains_and_draws(card: Card, tmp_path: Path) -> None:
+def test_a_scenario_says_what_to_look_for_trains_draws_and_is_true(card: Card, tmp_path: Path) -> None:
     assert card.problem is None
     assert card.description
     assert card.look_for
@@ -75,6 +82,21 @@ def test_a_scenario_says_what_to_look_for_trains_and_draws(card: Card, tmp_path:
             draws(tmp_path / "x.bntui")
     finally:
         use("en")
+    audited(tmp_path / "x.bntui", training.writer.keyframes)
+
+
+def audited(recording: Path, keyframes: int) -> None:
+    """Every measured keyframe is recomputed in full, and every figure lies within its tolerance."""
+    report = audit(recording)
+    assert report.true, report.ledger.failures[:3]
+    with closing(sqlite3.connect(recording)) as db:
+        (unmeasured,) = db.execute("SELECT count(*) FROM keyframe WHERE layers IS NULL").fetchone()
+    assert report.full == keyframes - unmeasured
+    assert report.consistent == report.damaged == 0
+    lines = report.ledger.lines
+    assert lines["pre-activations"].figures > 1000
+    assert lines["update ratios"].figures > 0
+    assert max(line.share for line in lines.values()) < 1
 
 
 def draws(recording: Path) -> None:
