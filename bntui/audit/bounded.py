@@ -107,7 +107,7 @@ class Bounded:
     @property
     def is_exact(self) -> bool:
         """True if there is no error yet, so none has to be propagated."""
-        return not self.norm.any()
+        return not (self.norm.any() if self.norm.ndim else self.norm)
 
     @property
     def reach(self) -> Values:
@@ -194,15 +194,17 @@ class Bounded:
                 continue
             grown = factor * part.error
             error = error + grown
-            by_value = _norm_of(np.broadcast_to(grown, value.shape), self.norm)
+            by_value = _norm_of(_broadcast(grown, value.shape), self.norm)
             if part.shape == value.shape and part.norm.shape == self.norm.shape:
                 norm = norm + np.minimum(by_value, _largest(np.asarray(factor), value.shape, self.norm) * part.norm)
             else:
                 norm = norm + by_value
         trials = None
         if tried(*(part for _factor, part in parts)):
-            moved = (slope * lifted(part, value.ndim) for slope, (_f, part) in zip(slopes, parts, strict=True))
-            trials = sum(moved, drawn(np.broadcast_to(rounding, value.shape)))
+            trials = drawn(_broadcast(rounding, value.shape))
+            for slope, (_factor, part) in zip(slopes, parts, strict=True):
+                if part.trials is not None or not part.is_exact:
+                    trials += slope * lifted(part, value.ndim)
         return tightened(value, error, norm, self.unit, trials)
 
     def _both(self, other: Bounded, ndim: int) -> Values:
@@ -228,7 +230,7 @@ class Bounded:
         if self.trials is None or again is None:
             return self._result(value, [(slope, self)], rounding, (1.0,))
         moved = unknown(again(self.value + self.trials) - again(self.value), self.trials)
-        return tightened(value, self.error, self.norm, self.unit, moved + drawn(np.broadcast_to(rounding, value.shape)))
+        return tightened(value, self.error, self.norm, self.unit, moved + drawn(_broadcast(rounding, value.shape)))
 
     # --- arrangement: no value changes ---
 
@@ -247,16 +249,24 @@ class Bounded:
 
 def euclidean(values: Values) -> float:
     """Euclidean norm, without overflow for large values."""
-    with np.errstate(all="ignore"):
-        return float(np.sqrt((values.astype(np.float64) ** 2).sum()))
+    flat = values.astype(np.float64).ravel()
+    return math.sqrt(np.dot(flat, flat))
+
+
+def _broadcast(values: Values, shape: tuple[int, ...]) -> Values:
+    return values if values.shape == shape else np.broadcast_to(values, shape)
 
 
 def _norm_of(errors: Values, like: Values) -> Values:
     """Norms of errors, overall or per sample as in ``like``; infinite if an error is not finite."""
-    if like.ndim and errors.ndim and len(errors) == len(like):
-        found = np.sqrt((errors.reshape(len(errors), -1) ** 2).sum(1))
+    if not like.ndim:  # the usual case
+        whole = euclidean(errors)
+        return np.asarray(whole if whole < math.inf else math.inf)
+    if errors.ndim and len(errors) == len(like):
+        flat = errors.reshape(len(errors), -1)
+        found = np.sqrt(np.einsum("ij,ij->i", flat, flat))
     else:
-        found = np.full(like.shape, np.sqrt((errors**2).sum()))
+        found = np.full(like.shape, euclidean(errors))
     return np.where(np.isfinite(found), found, np.inf)
 
 
@@ -280,9 +290,13 @@ def _spread(norm: Values, ndim: int) -> Values:
 
 def drawn(error: Values) -> Values:
     """Trials of errors at their maximum, with random signs: one per value, or one for all."""
-    free = _signs.integers(0, 2, (FREE, *error.shape), np.int8) * 2 - 1
-    shared = _signs.integers(0, 2, (SHARED, *(1 for _ in error.shape)), np.int8) * 2 - 1
-    return np.concatenate([free * error, shared * error])
+    free = FREE * error.size
+    bits = np.unpackbits(np.frombuffer(_signs.bytes((free + SHARED + 7) // 8), np.uint8), count=free + SHARED)
+    signs = 2 * bits.view(np.int8) - 1
+    made = np.empty((FREE + SHARED, *error.shape))
+    np.multiply(signs[:free].reshape(FREE, *error.shape), error, out=made[:FREE])
+    np.multiply(signs[free:].reshape(SHARED, *(1 for _ in error.shape)), error, out=made[FREE:])
+    return made
 
 
 def unknown(found: Values, error: Values) -> Values:
@@ -327,8 +341,8 @@ def smaller(certain: Bounded, tried: Bounded) -> Bounded:
 
 def _root_mean_square(trials: Values) -> Values:
     """Root mean square of each kind of trials; the larger of the two."""
-    free, shared = (part**2 for part in (trials[:FREE], trials[FREE:]))
-    result: Values = np.sqrt(np.maximum(free.mean(0), shared.mean(0)))
+    free, shared = (np.einsum("k...,k...->...", part, part) / len(part) for part in (trials[:FREE], trials[FREE:]))
+    result: Values = np.sqrt(np.maximum(free, shared))
     return result
 
 

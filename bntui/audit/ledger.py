@@ -116,7 +116,9 @@ class Ledger:
         if not ours.size:
             return True
         line.figures += ours.size
-        allowed = np.broadcast_to(np.asarray(tolerance, np.float64), ours.shape)
+        allowed = np.asarray(tolerance, np.float64)
+        if allowed.shape != ours.shape:
+            allowed = np.broadcast_to(allowed, ours.shape)
         with np.errstate(all="ignore"):
             apart = np.abs(theirs - ours)
             bound = np.isfinite(allowed)
@@ -125,8 +127,10 @@ class Ledger:
             wrong = bound & np.where(finite, ~(apart <= allowed), ~kind)
             line.undetermined += int((~bound).sum())
             judged = finite & bound
-            if judged.any():
-                self._largest(line, place, apart, allowed, ours, judged, scale)
+            if judged.all():
+                self._largest(line, place, apart, allowed, ours, scale)
+            elif judged.any():
+                self._largest(line, place, apart[judged], allowed[judged], ours[judged], scale)
         if not wrong.any():
             return True
         where = np.argwhere(np.atleast_1d(wrong))[:SHOWN]
@@ -138,29 +142,24 @@ class Ledger:
         return False
 
     @staticmethod
-    def _largest(
-        line: Line, place: Place, apart: Values, allowed: Values, ours: Values, judged: Values, scale: float | None
-    ) -> None:
-        size = float(np.abs(ours[judged]).max()) if scale is None else scale
-        with np.errstate(all="ignore"):
-            relative_bounds = allowed[judged] / size if size else np.zeros(())
-        ill = int((relative_bounds > ILL).sum())
+    def _largest(line: Line, place: Place, apart: Values, allowed: Values, ours: Values, scale: float | None) -> None:
+        size = float(np.abs(ours).max()) if scale is None else scale
+        relative_bounds = allowed / size if size else np.zeros(())
+        ill = int(np.count_nonzero(relative_bounds > ILL))
         if ill:
             line.ill += ill
             condition = float(relative_bounds.max()) / UNIT
             if condition > line.condition:
                 line.condition, line.ill_place = condition, place
-        if not apart[judged].any():
+        if not apart.any():
             return
-        with np.errstate(all="ignore"):
-            share = float(np.nanmax(np.where(apart[judged] > 0, apart[judged] / allowed[judged], 0)))
+        share = float(np.nanmax(np.where(apart > 0, apart / allowed, 0)))
         line.share = max(line.share, share)
-        mere = judged & (apart > 0) & (apart <= allowed) & (allowed >= size)
-        line.rounding += int(mere.sum())
-        rest = judged & ~mere
-        if not rest.any():
+        mere = (apart > 0) & (apart <= allowed) & (allowed >= size)
+        line.rounding += int(np.count_nonzero(mere))
+        if mere.all():
             return
-        at = int(np.argmax(np.where(rest, apart, -1)))
+        at = int(np.argmax(np.where(mere, -1, apart)))
         worst = float(apart.reshape(-1)[at])
         relative = worst / size if size else math.inf
         if worst and relative > line.error:
