@@ -39,7 +39,7 @@ def test_a_fork_joins_through_the_live_trainer(tmp_path: Path) -> None:
         assert lock_path(recording).read_text() == holder
         refused = bntui("fork", recording, "--run", "0", "--epoch", "3", "--set", "training.epochs=3", "--headless")
         assert refused.returncode == 2
-        assert "the fork begins at epoch 3 and would be over at once" in refused.stderr
+        assert "the fork starts at epoch 3 and would end at once" in refused.stderr
         wrong = bntui("fork", recording, "--set", "training.lr=-1", "--headless")
         assert wrong.returncode == 2
         assert "training.lr = -1: must be at least 0.0" in wrong.stderr
@@ -144,4 +144,4 @@ def test_a_self_check_changes_nothing(tmp_path: Path, words: list[str]) -> None:
         path = reader.path
     done = bntui("fork", path, "--check", *words)
     assert done.returncode == 2
-    assert "--check changes nothing" in done.stderr
+    assert "it changes nothing" in done.stderr

@@ -382,7 +382,7 @@ async def test_a_command_to_a_trainer_that_is_gone() -> None:
         trainer.gone = True
         await pilot.press("n")
         await until(pilot, lambda: "✗ trainer gone" in shown(pilot, "header"))
-        assert any("is gone" in notice for notice in notices(pilot))
+        assert any("has exited" in notice for notice in notices(pilot))
 
 
 @pytest.mark.usefixtures("reader")

@@ -229,7 +229,7 @@ def test_a_recording_without_its_data_says_what_it_cannot_check(tmp_path: Path) 
         db.execute("UPDATE data SET block = NULL")
     report = audit(path)
     assert report.true, report.ledger.failures[:5]
-    assert any("the data set is not in the recording" in note for note in report.ledger.notes)
+    assert any("does not contain the data set" in note for note in report.ledger.notes)
     assert report.ledger.lines["normalization, scale and shift"].figures
     assert "gradient norms" not in report.ledger.lines
 

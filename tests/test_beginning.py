@@ -198,7 +198,7 @@ def test_nothing_is_overwritten_on_any_file_system(
     path = tmp_path / "x.bntui"
     writer = Writer.draft(path, {"title": "x"})
     path.write_text("somebody was faster")
-    with pytest.raises(NameTakenError, match="exists already"):
+    with pytest.raises(NameTakenError, match="already exists"):
         writer.publish(path)
     assert path.read_text() == "somebody was faster"
     writer.publish(tmp_path / "y.bntui")
@@ -218,7 +218,7 @@ def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
 
 def test_the_journal_of_a_deleted_recording_does_not_ruin_a_new_one(tmp_path: Path) -> None:
     (tmp_path / "x.bntui-wal").write_bytes(b"left over")
-    with pytest.raises(NameTakenError, match=r"x.bntui-wal is left of another recording"):
+    with pytest.raises(NameTakenError, match=r"x.bntui-wal is left over from another recording"):
         Writer.create(tmp_path / "x.bntui", {"title": "x"})
     assert [path.name for path in tmp_path.iterdir()] == ["x.bntui-wal"]
 

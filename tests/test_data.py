@@ -366,8 +366,8 @@ def test_paths_are_relative_to_the_folder_and_know_the_home_folder(
         ("a,y\n", ["0 samples"]),
         ("", ["empty"]),
         ("a\n1\n2\n3\n4\n", ["row 1", "one column"]),
-        ("a,y\n1,0\n2,0\n3,0\n4,0\n", ["column 'y'", "one class only (0)"]),
-        ("a,y\n1,p\n2,q\n3,r\n4,s\n", ["column 'y'", "every sample is a class of its own", "regression"]),
+        ("a,y\n1,0\n2,0\n3,0\n4,0\n", ["column 'y'", "only one class (0)"]),
+        ("a,y\n1,p\n2,q\n3,r\n4,s\n", ["column 'y'", "every sample has a class of its own", "regression"]),
         ('a,y\n1,0\n"2,1\n3,0\n', ["row 4", "check quotes"]),
     ],
 )
@@ -436,11 +436,11 @@ def test_npz_regression_words_and_named_target(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        ({"x": np.ones((4, 2))}, ["which arrays are samples and targets", "there are 'x 4×2'", "data.features"]),
+        ({"x": np.ones((4, 2))}, ["which arrays are samples and targets", "the arrays are 'x 4×2'", "data.features"]),
         ({"a": np.ones((4, 2)), "b": [0, 1], "y": [0, 1, 0, 1]}, ["which arrays", "'a 4×2', 'b 2', 'y 4'"]),
         ({"x": np.ones((4, 2)), "y": [0, 1, 0]}, ["4 samples", "3 targets"]),
         ({"x": np.ones((3, 2)), "y": [0, 1, 0]}, ["3 samples; 4 or more"]),
-        ({"x": np.ones((4, 2)), "y": [1, 1, 1, 1]}, ["array 'y'", "one class only (1)"]),
+        ({"x": np.ones((4, 2)), "y": [1, 1, 1, 1]}, ["array 'y'", "only one class (1)"]),
         ({"x": np.array([[1, 2], [3, 4], [5, np.nan], [7, 8]]), "y": [0, 1, 0, 1]}, ["array 'x': [2, 1]: nan"]),
         ({"x": np.ones((4, 2)), "y": [0.5, np.inf, 0, 1]}, ["array 'y': [1]: inf"]),
         ({"x": np.full((4, 2), 1e39), "y": [0, 1, 0, 1]}, ["array 'x': [0, 0]: 1e+39 is too large"]),
@@ -478,7 +478,7 @@ def test_npz_words_with_characters_that_do_not_exist(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    assert "d.npz: cannot be read: a character that does not exist" in error(Data(source="d.npz"), tmp_path)
+    assert "d.npz: cannot be read: an invalid character" in error(Data(source="d.npz"), tmp_path)
 
 
 NAMED = [

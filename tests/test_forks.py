@@ -57,7 +57,7 @@ def test_a_stopped_run_goes_on_with_more_patience_and_not_without(tmp_path: Path
     with closing(Reader(path)) as reader:
         step = int(reader.history(0).step[-1])
         assert reader.events(0)[-1].kind == "stopped_early"
-    with pytest.raises(ScenarioError, match="the run stopped here: it has waited 1 epochs, and patience is 1"):
+    with pytest.raises(ScenarioError, match="the run stopped early here: it waited 1 epochs, and patience is 1"):
         forked(path, 0, step)
     child = forked(path, 0, step, ("training.early_stopping.patience", 4))
     reference = train(tmp_path, DIGITS, ("training.early_stopping.patience", 4), stopping[1])
@@ -67,7 +67,7 @@ def test_a_stopped_run_goes_on_with_more_patience_and_not_without(tmp_path: Path
 
 def test_dropping_the_rest_of_the_last_epoch_leaves_nothing(tmp_path: Path) -> None:
     path = trained(tmp_path / "x.bntui", ("training.epochs", 3), ("record.every", 1))
-    with pytest.raises(ScenarioError, match="the fork begins at epoch 3 and would be over at once"):
+    with pytest.raises(ScenarioError, match="the fork starts at epoch 3 and would end at once"):
         forked(path, 0, 17, ("data.last_batch", "drop"))
 
 
@@ -199,7 +199,7 @@ def test_equal_requests_are_two_forks() -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"steps": {"a": 1}}', '{"forks": [{}]}', '{"colour": 1}'])
 def test_a_damaged_agenda_is_said(text: str) -> None:
-    with pytest.raises(RecordingError, match="what was asked of the trainer last is damaged"):
+    with pytest.raises(RecordingError, match="the trainer's pending requests are damaged"):
         Agenda.parse(text)
 
 

@@ -141,8 +141,8 @@ def archive(path: Path, *, x: bytes, y: bytes | None = None) -> None:
 @pytest.mark.parametrize(
     ("x", "why"),
     [
-        (npy("(999999999999, 4)", bytes(64)), "takes 31,999,999,999,968 bytes, the file has 64"),
-        (npy("(4, 4)", bytes(3)), "takes 128 bytes, the file has 3"),
+        (npy("(999999999999, 4)", bytes(64)), "needs 31,999,999,999,968 bytes, but the file has 64"),
+        (npy("(4, 4)", bytes(3)), "needs 128 bytes, but the file has 3"),
         (npy("(4,)", bytes(32), "|O"), "Python objects"),
         (npy("(4, 75_000_000)", bytes(300_000_000), "|u1"), "would unpack to 300 MB"),
         (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65_535, "header"),

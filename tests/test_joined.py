@@ -174,7 +174,7 @@ def test_a_fork_whose_parent_is_missing_is_said(tmp_path: Path) -> None:
     write(tmp_path / "b.bntui", "plain")
     add_run(writer, replace(PLAIN.info, index=1, name="orphan", fork=Fork(7, 24, 1.0)))
     writer.close()
-    with pytest.raises(RecordingError, match=r"a\.bntui is damaged: run 1 is no fork of run 7"):
+    with pytest.raises(RecordingError, match=r"a\.bntui is damaged: run 1 is not a fork of run 7"):
         Joined((tmp_path / "a.bntui", tmp_path / "b.bntui"))
 
 
@@ -199,11 +199,11 @@ def test_tasks_that_differ_are_refused(two: tuple[Path, Path], tmp_path: Path) -
 
 
 def test_one_file_is_nothing_to_compare(two: tuple[Path, Path]) -> None:
-    with pytest.raises(UsageError, match="two recordings at least"):
+    with pytest.raises(UsageError, match="at least two recordings"):
         Joined(two[:1])
-    with pytest.raises(UsageError, match=r"first\.bntui is named twice"):
+    with pytest.raises(UsageError, match=r"first\.bntui is given twice"):
         Joined((*two, two[0].parent / "." / two[0].name))
-    with pytest.raises(RecordingError, match="there is no such recording"):
+    with pytest.raises(RecordingError, match="no such recording"):
         Joined((two[0], two[0].with_name("nothing.bntui")))
 
 

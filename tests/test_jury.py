@@ -165,7 +165,7 @@ def test_thresholds_are_lightnings() -> None:
 def test_every_origin_has_a_sentence(patience: int | None, delta: float | None, own: str | None) -> None:
     run = run_of(BUMPY) if own is None else run_of(BUMPY, patience=2, monitor=own)
     said = judged(run, wishes=Wishes(patience=patience, min_delta=delta)).origin
-    assert ("as asked for" in said) == (patience is not None or delta is not None)
+    assert ("as requested" in said) == (patience is not None or delta is not None)
     assert ("each tool's default" in said) == (
         (patience is None and own is None) or (delta is None and own != "val_loss")
     )
@@ -208,7 +208,7 @@ def test_a_run_without_a_validation_loss(values: list[float]) -> None:
     drawn = [text(row) for row in panel.draw(view(run_of(values, ended="diverged", epochs=40)), 80, 17).rows]
     said = "val_loss was never finite" if values else "no epoch with a validation loss is recorded"
     assert said in drawn[0]
-    assert any("it diverged" in line for line in drawn)
+    assert any("itself diverged" in line for line in drawn)
 
 
 def test_a_fork_is_judged_with_its_parents_epochs() -> None:
@@ -436,7 +436,7 @@ def test_where_no_rule_loses_nothing_is_red() -> None:
 def test_a_run_that_ended_by_itself_is_said_in_the_panel() -> None:
     for cells, height in ((52, 18), (78, 17), (118, 20), (158, 40)):
         said = " ".join(words(drawn(run_of(BUMPY, ended="stopped_early", epochs=40), cells, height)).split())
-        for part in ("the run itself ended", "cannot be seen"):
+        for part in ("the run itself stopped early", "cannot be seen"):
             assert part in said
 
 

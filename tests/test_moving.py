@@ -150,7 +150,7 @@ def test_a_recording_that_is_deleted_ends_its_training_with_a_sentence(
         (tmp_path / "other").write_bytes(b"another file")
         (tmp_path / "other").rename(old)
     failed = training.until(lambda status: status.state == "failed")
-    assert failed.message == f"{old} was deleted or replaced while it was trained; training ended"
+    assert failed.message == f"{old} was deleted or replaced during training; training stopped"
     assert training.idle._process.wait(timeout=60) == 1
     assert beside(old) == []  # they would ruin another recording of this name
     assert old.exists() == (how == "replaced")

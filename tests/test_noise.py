@@ -125,14 +125,14 @@ def test_measuring_noisy_steps_more_often_changes_no_figure(tmp_path: Path) -> N
     ("settings", "message"),
     [
         ({"norm": "layer"}, "'linear 1' is linear with norm = 'layer'"),
-        ({"norm": "none"}, "no layer has any"),
+        ({"norm": "none"}, "no layer has it"),
         ({"norm": "batch", "layer": [{"type": "recurrent", "units": 8}]}, "'recurrent 1' is recurrent with norm"),
     ],
 )
 def test_noise_without_batch_normalization_is_refused(settings: dict[str, Any], message: str) -> None:
     text = DIGITS.replace("hidden = [20, 20]\n", "") if "layer" in settings else DIGITS
     overrides = [(f"network.{key}", value) for key, value in {**settings, "norm_noise": AMOUNT}.items()]
-    with pytest.raises(ScenarioError, match=f"noise follows batch normalization.*{message}"):
+    with pytest.raises(ScenarioError, match=f"norm_noise needs batch normalization.*{message}"):
         parse(text, file="test.toml", overrides=overrides)
 
 

@@ -147,7 +147,7 @@ def test_what_the_trainer_finds_wrong_reaches_its_starter(tmp_path: Path) -> Non
         IdleTrainer.start().open(scenario(tmp_path, DIGITS.replace('"digits"', '"digtis"')), None)
     assert wrong.value.exit_code == 2
     (tmp_path / "x.bntui").touch()
-    with pytest.raises(TrainerError, match="exists already") as there:
+    with pytest.raises(TrainerError, match="already exists") as there:
         IdleTrainer.start().open(scenario(tmp_path, DIGITS), tmp_path / "x.bntui")
     assert there.value.exit_code == 2
 
@@ -274,7 +274,7 @@ def test_a_full_disk_is_said_and_what_was_recorded_is_intact(tmp_path: Path) -> 
     done = subprocess.run(limited, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
     assert "cannot write the recording" in done.stderr
-    assert "what was recorded before is intact" in done.stderr
+    assert "everything recorded before is intact" in done.stderr
     assert "Traceback" not in done.stderr
     reader = Reader(tmp_path / "x.bntui")
     assert reader.keyframe(0, len(reader.history(0)) - 1).layers

@@ -136,7 +136,7 @@ def test_an_epoch_without_a_frame_has_its_scalars_only(path: Path) -> None:
     assert history.has_frame.tolist() == [True, False]
     assert history.at(1.0) == 0
     assert np.isnan(history.layers[1]).all()
-    with pytest.raises(RecordingError, match="scalars only"):
+    with pytest.raises(RecordingError, match="only the epoch's scalars"):
         reader.keyframe(0, 1)
     reader.close()
     writer.close()
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_recording_is_named_as_such(path: Path) -> None:
         Reader(path)
     with pytest.raises(RecordingError, match="is a folder"):
         Reader(path.parent)
-    with pytest.raises(RecordingError, match="there is no such recording"):
+    with pytest.raises(RecordingError, match="no such recording"):
         Reader(path.with_name("nowhere"))
 
 
@@ -295,7 +295,7 @@ def test_a_truncated_recording_is_damaged(path: Path) -> None:
 def test_nothing_is_ever_overwritten(path: Path) -> None:
     begin(path).close()
     before = path.read_bytes()
-    with pytest.raises(NameTakenError, match="exists already: choose another name"):
+    with pytest.raises(NameTakenError, match="already exists; choose another name"):
         Writer.create(path, META)
     assert path.read_bytes() == before
 
@@ -330,7 +330,7 @@ def test_a_full_disk_ends_with_a_message_and_all_earlier_keyframes_intact(path: 
             writer.commit(at(step), epoch_end=True)
             written += 1
 
-    with pytest.raises(StorageError, match="what was recorded before is intact"):
+    with pytest.raises(StorageError, match="everything recorded before is intact"):
         fill()
     assert 3 < written < 1000
     reader = Reader(path)

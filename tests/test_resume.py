@@ -225,9 +225,9 @@ def test_a_reader_that_is_open_sees_the_fork(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ([("seed", 3)], "a fork has its parent's seed"),
-        ([("data.source", "wine")], "a fork has its parent's seed"),
-        ([("data.validation", 0.3)], "a fork has its parent's seed"),
+        ([("seed", 3)], "a fork keeps its parent's seed"),
+        ([("data.source", "wine")], "a fork keeps its parent's seed"),
+        ([("data.validation", 0.3)], "a fork keeps its parent's seed"),
         ([("training.lr", -1)], "must be at least 0.0"),
         ([("training.epochs", 2)], "give it more epochs"),
         ([("network.nrm", "batch")], "did you mean 'norm'"),
@@ -239,7 +239,7 @@ def test_a_fork_that_cannot_be_is_refused(tmp_path: Path, changes: list[Override
     session = Session.resume(tmp_path / "x.bntui")
     with pytest.raises(ScenarioError, match=words):
         session.fork(0, 12, changes)
-    with pytest.raises(UsageError, match="no keyframe of run 0 at step 13"):
+    with pytest.raises(UsageError, match="run 0 has no keyframe at step 13"):
         session.fork(0, 13, [])
     session.close()
     with closing(Reader(tmp_path / "x.bntui")) as reader:

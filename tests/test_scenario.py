@@ -293,7 +293,7 @@ WRONG: list[tuple[str, str, int | None, str, str | None, str, str | None]] = [
     ("batch_size = 60", 'labels = "x"', 5, "data.labels", '"x"', "only to IDX files, not to digits", None),
     ("batch_size = 60", 'target = "x"', 5, "data.target", '"x"', "only to tables, .npz files", None),
     ("batch_size = 60", 'task = "regression"', 5, "data.task", '"regression"', "data for classification", None),
-    ("batch_size = 60", "validation = 0.9999", 5, "data.validation", "0.9999", "no sample for training", None),
+    ("batch_size = 60", "validation = 0.9999", 5, "data.validation", "0.9999", "no samples for training", None),
     ("batch_size = 60", 'batch_size = 2000\nlast_batch = "drop"', 5, "data.batch_size", "2000", "no mini-batch", None),
     ("[20, 10]", "5", 7, "network.hidden", "5", "must be a list", None),
     ("[20, 10]", "[\n20,\n'a']", 9, "network.hidden[1]", '"a"', "must be a whole number", None),
@@ -302,7 +302,7 @@ WRONG: list[tuple[str, str, int | None, str, str | None, str, str | None]] = [
     ("hidden = [20, 10]", 'norm = "batchnorm"', 7, "network.norm", '"batchnorm"', "allowed: none, batch", "batch"),
     ("hidden = [20, 10]", 'activation = "LeakyReLU"', 7, "network.activation", '"LeakyReLU"', "allowed:", "leaky_relu"),
     ("hidden = [20, 10]", 'init = "xavior"', 7, "network.init", '"xavior"', "allowed: default, zeros", "xavier"),
-    ("hidden = [20, 10]", 'init = "normal:1e999"', 7, "network.init", '"normal:1e999"', "a number above 0", None),
+    ("hidden = [20, 10]", 'init = "normal:1e999"', 7, "network.init", '"normal:1e999"', "a scale above 0", None),
     ("hidden = [20, 10]", "dropout = 1.0", 7, "network.dropout", "1.0", "must be below 1", None),
     ("hidden = [20, 10]", "hidden = [2]\nlayer = []", 7, "network.hidden", "[2]", "not both", None),
     ("hidden = [20, 10]", 'layer.type = "conv"', 7, "network.layer", None, "write [[network.layer]]", None),
@@ -371,7 +371,7 @@ WRONG: list[tuple[str, str, int | None, str, str | None, str, str | None]] = [
         "nothing is left of 2x2 pixels after 'conv 2'",
         None,
     ),
-    ("hidden = [20, 10]", 'norm = "group"\nhidden = [12]', 7, "network.norm", '"group"', "groups = 8 does not divide the 12 units of 'linear 1'; these do: 1, 2, 3, 4, 6", None),  # noqa: E501
+    ("hidden = [20, 10]", 'norm = "group"\nhidden = [12]', 7, "network.norm", '"group"', "groups = 8 does not divide the 12 units of 'linear 1'; possible values: 1, 2, 3, 4, 6", None),  # noqa: E501
     ("hidden = [20, 10]", 'norm = "group"\nhidden = [12]\ngroups = 5', 9, "network.groups", "5", "not divide", None),
     ("hidden = [20, 10]", 'norm = "group"\nhidden = [8]', 7, "network.norm", '"group"', "always 0", None),
     ("lr = 0.1", "lr = 'fast'", 9, "training.lr", '"fast"', "must be a number", None),
@@ -423,7 +423,7 @@ IN_SET = [
     ("network.norm = 'group'", "network.norm", '"group"', "does not divide", None),
     ("network = 3", "network", "3", "must be a table", None),
     *(
-        (f"{key} = {value}", key, value, "share their samples", None)
+        (f"{key} = {value}", key, value, "use the same samples", None)
         for key, value in [
             ("data.source", '"iris"'),
             ("data.labels", '"a"'),
@@ -522,7 +522,7 @@ def test_batch_norm_over_one_sample_is_refused_with_reason_and_remedy() -> None:
     assert read(left_over.replace("batch_size = 16", 'batch_size = 16\nlast_batch = "drop"')).runs
     assert read(left_over.replace('"batch"', '"layer"')).runs
     single = problem(text.replace("= 60", '= 1\nlast_batch = "drop"'))
-    assert "two samples to have a variance" in single.message
+    assert "at least two samples for a variance" in single.message
     assert "larger batch_size" in single.message
 
 

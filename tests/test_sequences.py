@@ -111,5 +111,5 @@ def test_a_grid_of_predictions_goes_through_a_recurrent_network(tmp_path: Path) 
 
 
 def test_a_home_folder_that_nobody_has_is_said() -> None:
-    with pytest.raises(DataError, match="write the whole path"):
+    with pytest.raises(DataError, match="use the full path"):
         load_data(Data(source="~nobody-of-this-name/points.csv"), Path(), 0)

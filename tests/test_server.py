@@ -74,7 +74,7 @@ def test_a_frame_that_never_ends_is_given_up(server: Server, recording: Path, mo
         slow._connection.sendall(b'{"command": ')
         refused = server.heard.get(timeout=10)
         assert isinstance(refused, Refused)
-        assert "not complete" in refused.why
+        assert "incomplete" in refused.why
         while slow.receive(timeout=10) is not None:  # hung up
             pass
         silent.send("pace", epochs_per_second=2)  # who says nothing may wait as long as they like

@@ -201,7 +201,7 @@ def test_a_batch_of_one_under_batch_normalization_is_refused_before_training(tmp
 
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
     scenario = parse(DIGITS, file="test.toml", overrides=[("device", "cuda:99")])
-    with pytest.raises(DeviceError, match=r"device 'cuda:99' is not there: this machine has cpu"):
+    with pytest.raises(DeviceError, match=r"device 'cuda:99' is not available; this machine has cpu"):
         Session.begin(scenario, tmp_path / "x.bntui")
     assert not (tmp_path / "x.bntui").exists()
 

@@ -83,7 +83,7 @@ def said(*layers: dict[str, Any], **settings: Any) -> list[str]:
         (
             [{**CONV, "channels": 6, "norm": "group"}],
             {"network_groups": 4},
-            "groups = 4 does not divide the 6 channels of 'conv 1', (6, 8, 8); these do: 1, 2, 3, 6",
+            "groups = 4 does not divide the 6 channels of 'conv 1', (6, 8, 8); possible values: 1, 2, 3, 6",
         ),
         (
             [{**RECURRENT, "norm": "group"}],
@@ -128,7 +128,7 @@ def test_one_sample_has_a_variance_over_time_but_not_at_a_time_step(norm_recurre
     lone = {"data_samples": 152, "data_validation": 0.2, "data_batch_size": 60}  # 121 = 2 * 60 + 1
     messages = said({**RECURRENT, "norm": "batch"}, network_norm_recurrent=norm_recurrent, **lone)
     assert bool(messages) == refused
-    assert all("needs two samples" in message for message in messages)
+    assert all("needs at least two samples" in message for message in messages)
     one_step = {"data_source": "line", "data_sequence": "pixels", "data_samples": 27, "data_batch_size": 20}
     assert "'recurrent 1'" in said({**RECURRENT, "norm": "batch"}, **one_step)[0]  # 21 = 20 + 1, and one time step
 
@@ -186,7 +186,7 @@ def test_unknown_sides_are_dots() -> None:
 
 def test_runs_share_how_their_samples_are_made() -> None:
     text = 'title = "x"\n[data]\nsource = "digits"\n[[run]]\nname = "a"\nset = { data.factor = 2 }'
-    with pytest.raises(ScenarioError, match="share their samples"):
+    with pytest.raises(ScenarioError, match="use the same samples"):
         parse(text, file="x.toml")
-    with pytest.raises(ScenarioError, match="share their samples"):
+    with pytest.raises(ScenarioError, match="use the same samples"):
         parse(text.replace("factor = 2", 'sequence = "rows"'), file="x.toml")

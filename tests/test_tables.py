@@ -146,7 +146,9 @@ def test_a_decimal_comma_late_in_the_file_is_found(tmp_path: Path) -> None:
 
 def test_both_marks_in_one_file_are_refused(tmp_path: Path) -> None:
     message = refused(tmp_path, rows("a;y", "1.5;1", "2,5;0", "3.5;1", "4.25;0"))
-    assert "row 3, column 'a': '2,5' is not a number with a decimal '.', as others are; set data.decimal" in message
+    assert (
+        "row 3, column 'a': '2,5' is not a number with a decimal '.', unlike other cells; set data.decimal" in message
+    )
     message = refused(tmp_path, rows("a;y", "1.5;1,5", "2.5;2,5", "3.5;1,5", "4.5;2,5"))
     assert "'1,5' is not a number with a decimal '.'" in message
 
@@ -247,7 +249,7 @@ def test_all_faults_are_said_at_once_and_no_more_than_ten(tmp_path: Path) -> Non
     message = refused(tmp_path, rows("a,b,y", *lines))
     assert message.split("\n") == [
         f"{tmp_path}/t.csv: row 5, column 'a': 'x' is not a number",
-        f"{tmp_path}/t.csv: row 9, column 'b': 'NA' stands for a missing value; fill it or remove the row",
+        f"{tmp_path}/t.csv: row 9, column 'b': 'NA' stands for a missing value; fill it in or remove the row",
         f"{tmp_path}/t.csv: row 11, column 'y': is missing; the row has 2 cells, row 1 has 3",
     ]
     lines[20:40] = [f"?,{n},1" for n in range(20)]

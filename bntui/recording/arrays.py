@@ -85,7 +85,7 @@ def layer_tables(blocks: Sequence[bytes | None], layers: int) -> NDArray[np.floa
     for size in sizes:
         columns, rest = divmod(size, layers * 8)
         if rest or not OLDEST_COLUMNS <= columns <= len(LAYER_COLUMNS):
-            sentence = _("a table of {size} bytes does not belong to {layers} layers")
+            sentence = _("a table of {size} bytes does not match {layers} layers")
             raise ValueError(sentence.format(size=size, layers=layers))
         places = [number for number, block in enumerate(blocks) if block is not None and len(block) == size]
         written = np.frombuffer(b"".join(blocks[place] or b"" for place in places))
@@ -130,7 +130,7 @@ def _check_norm(arrays: Arrays, number: int, info: LayerInfo) -> None:
     count = len(BATCH_NORM["statistics"])
     statistics = array(arrays, name, "f", (count, info.shape[0], features) if steps else (count, features))
     if not features or not statistics.size:
-        raise unfit(name, statistics, _("statistics of one feature or more"))
+        raise unfit(name, statistics, _("statistics of at least one feature"))
 
 
 def _check_predictions(arrays: Arrays) -> None:

@@ -80,7 +80,7 @@ def grid_of(block: bytes) -> tuple[SingleArray, ...]:
     """
     arrays = unpack_arrays(block)
     if len(arrays) not in (1, 2):
-        raise ValueError(_("a grid has one axis or two, not {count}").format(count=len(arrays)))
+        raise ValueError(_("a grid has one or two axes, not {count}").format(count=len(arrays)))
     axes = tuple(array(arrays, name, "f", (None,)) for name in sorted(arrays))
     for name, axis in zip(sorted(arrays), axes, strict=True):
         if not 2 <= len(axis) <= POINTS or not np.isfinite(axis).all() or (np.diff(axis) < 0).any():
@@ -121,14 +121,14 @@ def data_of(
     for name, part in zip(("train", "validation"), parts, strict=True):
         within(name, part, 0, samples)
         if not len(part):
-            raise unfit(name, part, _("one row or more"))
+            raise unfit(name, part, _("at least one row"))
     if len(features) != x[0].size:
-        sentence = _("{found} features have names, and a sample has {count} values")
+        sentence = _("{found} features have names, but a sample has {count} values")
         raise ValueError(sentence.format(found=len(features), count=x[0].size))
     for scaling in scalings:
         if scaling.offset.shape != x.shape[1:]:
             raise unfit("offset", scaling.offset, _("a value for each feature"))
     if grid and (x.ndim != 2 or len(grid) != x.shape[1]):
-        raise ValueError(_("a grid of {axes} axes does not belong to these samples").format(axes=len(grid)))
+        raise ValueError(_("a grid of {axes} axes does not match these samples").format(axes=len(grid)))
     train, validation = parts
     return RecordedData(clean(source), x, y, train, validation, classes, features, tuple(scalings), grid)

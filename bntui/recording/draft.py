@@ -66,7 +66,7 @@ class Draft:
         self._final = path
         left = next((beside for ending in BESIDE if (beside := _beside(path, ending)).exists()), None)
         if left is not None and not os.path.lexists(path):
-            sentence = _("{left} is left of another recording of this name: choose another name with -o")
+            sentence = _("{left} is left over from another recording with this name; choose another name with -o")
             raise NameTakenError(sentence.format(left=left))
         with _storage(path):
             os.fsync(self._descriptor)
@@ -99,7 +99,7 @@ def node_of(path: Path) -> Node | None:
 
 def name_taken(path: Path) -> NameTakenError:
     """That a recording would overwrite something."""
-    return NameTakenError(_("{path} exists already: choose another name with -o").format(path=path))
+    return NameTakenError(_("{path} already exists; choose another name with -o").format(path=path))
 
 
 @contextlib.contextmanager

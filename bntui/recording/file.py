@@ -198,9 +198,9 @@ class WritableFile:
             yield
         except (OSError, sqlite3.OperationalError) as error:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_DBMOVED:
-                sentence = _("{path} was moved or deleted while it was trained; training ended")
+                sentence = _("{path} was moved or deleted during training; training stopped")
                 raise StorageError(sentence.format(path=self.path)) from error
             words = reason(error) if isinstance(error, OSError) else told(str(error))
             sentence = _("cannot write the recording {path}: {reason}").format(path=self.path, reason=words)
-            after = _("what was recorded before is intact")
+            after = _("everything recorded before is intact")
             raise StorageError(f"{sentence}; {after}" if intact else sentence) from error

@@ -23,7 +23,7 @@ def parsed(text: str, kind: Kind, place: str, longest: int = LONGEST, cleaned: C
         ValueError: it is no JSON, too long, nested too deeply, or not of that kind; ``place`` says where.
     """
     if type(text) is not str or len(text) > longest:
-        raise ValueError(_("{place}: JSON of at most {longest} characters is expected").format(
+        raise ValueError(_("{place}: must be JSON of at most {longest} characters").format(
             place=place, longest=longest))  # fmt: skip
     try:
         value = _clean(json.loads(text), DEEPEST, cleaned)

@@ -56,8 +56,8 @@ def _refuse(path: Path) -> None:
         refuse_kind(path)
     except FileNotFoundError as error:
         if path.is_symlink():
-            raise RecordingError(_("{path} is a link that leads nowhere").format(path=path)) from error
-        raise RecordingError(_("{path}: there is no such recording").format(path=path)) from error
+            raise RecordingError(_("{path} is a broken link").format(path=path)) from error
+        raise RecordingError(_("{path}: no such recording").format(path=path)) from error
     except IsADirectoryError as error:
         raise RecordingError(_("{path} is a folder, not a recording").format(path=path)) from error
     except OSError as error:
@@ -77,9 +77,9 @@ def damaged(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
-        words = _("a query does not come to its end") if code == sqlite3.SQLITE_INTERRUPT else told(str(error))
+        words = _("a query does not finish") if code == sqlite3.SQLITE_INTERRUPT else told(str(error))
         sentence = (
-            _("{path} is busy: try again: {reason}")
+            _("{path} is busy, try again: {reason}")
             if code == sqlite3.SQLITE_BUSY
             else _("{path} is damaged: {reason}")
         )
@@ -142,7 +142,7 @@ def refuse_foreign_schema(path: Path, found: Sequence[tuple[Any, ...]], known: M
         if kind == "index" and sql is None:
             continue  # what SQLite makes by itself for UNIQUE and PRIMARY KEY
         if kind != "table" or name not in known or not known[name].fits(sql):
-            sentence = _("{path} is damaged, or no recording: it has a {kind} {name} that no recording has")
+            sentence = _("{path} is damaged or not a recording: it has an unexpected {kind} {name}")
             raise RecordingError(sentence.format(path=path, kind=_word(kind), name=shown(name)))
         there.add(name)
     if missing := known.keys() - there:

@@ -67,7 +67,7 @@ class Joined:
         for reader in self._readers:
             if reader.task != first.task:
                 self.close()
-                sentence = _("{one} is a {task}, {other} a {another}: their figures cannot be compared")
+                sentence = _("{one} is {task} and {other} is {another}: their figures cannot be compared")
                 words = {"task": _(TASKS.get(first.task, "")), "another": _(TASKS.get(reader.task, ""))}
                 raise UsageError(sentence.format(one=first.path, other=reader.path, **words))
         return first.task
@@ -218,11 +218,11 @@ def tags(paths: Sequence[Path]) -> tuple[str, ...]:
         UsageError: fewer than two files, or one of them twice.
     """
     if len(paths) < 2:
-        raise UsageError(_("two recordings at least are needed to compare"))
+        raise UsageError(_("comparing needs at least two recordings"))
     real = [Path(os.path.realpath(path)) for path in paths]  # of a link in a circle too, which is said later
     twice = next((path for path, place in zip(paths, real, strict=True) if real.count(place) > 1), None)
     if twice is not None:
-        raise UsageError(_("{path} is named twice: it has nothing to be compared with").format(path=twice))
+        raise UsageError(_("{path} is given twice: a recording cannot be compared with itself").format(path=twice))
     parts = [path.with_suffix("").parts for path in real]
     if len(set(parts)) < len(parts):
         parts = [path.parts for path in real]

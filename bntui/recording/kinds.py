@@ -30,7 +30,7 @@ def shown(value: object) -> str:
     if isinstance(value, bytes):
         return _("{count} bytes").format(count=len(value))
     if isinstance(value, str | list | dict | tuple) and len(value) > 200:
-        return _("{count} long").format(count=len(value))
+        return _("of length {count}").format(count=len(value))
     if isinstance(value, int) and abs(value) > LARGEST:
         return f"{'-' if value < 0 else ''}2^{abs(value).bit_length() - 1}…"
     return shortened(clean(repr(value)), 60)

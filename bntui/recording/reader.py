@@ -86,7 +86,7 @@ class Reader:
             wanted = "SELECT * FROM run WHERE run >= ? ORDER BY run"
             for row in rows(self._db, wanted, (len(self.runs),), of="run"):
                 if row["run"] != len(self.runs):
-                    sentence = _("run {run} is missing: there is a run {later}")
+                    sentence = _("run {run} is missing, but there is a run {later}")
                     raise ValueError(sentence.format(run=len(self.runs), later=row["run"]))
                 info = run_info(row, self._labels)
                 self.runs += (labelled(info, self.runs),)
@@ -164,7 +164,7 @@ class Reader:
                 return None
             block: bytes = found["block"]
             if digest(block) != found["digest"]:
-                sentence = _("{path}: the evidence of row {row} is damaged: its digest does not fit")
+                sentence = _("{path}: the evidence of row {row} is damaged: its digest does not match")
                 raise RecordingError(sentence.format(path=self.path, row=row_id))
             return block
 
@@ -189,7 +189,7 @@ class Reader:
         with self._damage():
             for row in rows(self._db, "SELECT * FROM run", of="run"):
                 if "digest" in row.keys() and fields_digest(*(row[name] for name in RUN)) != row["digest"]:  # noqa: SIM118
-                    sentence = _("{path}: the run {run!r} is damaged: its digest does not fit")
+                    sentence = _("{path}: the run {run!r} is damaged: its digest does not match")
                     raise RecordingError(sentence.format(path=self.path, run=clean(row["name"])))
 
     def data_fits(self, checksum: bytes) -> bool:
@@ -257,10 +257,10 @@ class Reader:
             row = one(self._db, wanted, (row_id,), of="keyframe", joined="measures")
             place = {"path": self.path, "run": self.runs[run].name, "step": row["step"]}
             if row_digest([row[name] for name in SCALARS], row["layers"], row["block"]) != row["digest"]:
-                sentence = _("{path}: the keyframe of run {run!r} at step {step} is damaged: its digest does not fit")
+                sentence = _("{path}: the keyframe of run {run!r} at step {step} is damaged: its digest does not match")
                 raise RecordingError(sentence.format(**place))
             if row["block"] is None:
-                sentence = _("{path}: the keyframe of run {run!r} at step {step} holds the epoch's scalars only")
+                sentence = _("{path}: the keyframe of run {run!r} at step {step} contains only the epoch's scalars")
                 raise RecordingError(sentence.format(**place))
             info = self.runs[run]
             stopping = None
@@ -293,7 +293,7 @@ class Reader:
 
     def _event(self, row: sqlite3.Row) -> Event:
         if row["run"] >= len(self.runs) or len(self._events) >= MOST_EVENTS:
-            sentence = _("event {id} is none of the {count} runs, or one too many")
+            sentence = _("event {id} belongs to none of the {count} runs, or there are too many events")
             raise ValueError(sentence.format(id=row["id"], count=len(self.runs)))
         if row["id"] <= self._last_event:
             raise ValueError(_("the ids of the table {table} do not ascend").format(table="event"))

@@ -56,7 +56,7 @@ def _layer(told: Mapping[str, Any]) -> LayerInfo:
     # a recurrent layer's features stand last; its gates are normalized together, so that any number may be grouped
     grouped = layer.kind == "recurrent" or layer.shape[0] % groups == 0
     if len(layer.shape) != axes or math.prod(layer.shape) > VALUES or not grouped:
-        sentence = _("layer {layer}: a shape of {shape} is none of kind {kind} with {groups} groups")
+        sentence = _("layer {layer}: shape {shape} does not match kind {kind} with {groups} groups")
         shape = "×".join(map(str, layer.shape))
         raise ValueError(sentence.format(layer=layer.name, shape=shape, kind=layer.kind, groups=groups))
     return layer
@@ -67,6 +67,6 @@ def _fork(index: int, text: str | None) -> Fork | None:
         return None
     told = parsed(text, FORK, _place(index, "fork"))
     if told["run"] >= index:
-        raise ValueError(_("run {run} is no fork of run {parent}").format(run=index, parent=told["run"]))
+        raise ValueError(_("run {run} is not a fork of run {parent}").format(run=index, parent=told["run"]))
     changes = tuple((str(path), before, after) for path, before, after in told["changes"])
     return Fork(told["run"], told["step"], told["epoch"], changes, tuple(told["kept"]), tuple(told["new"]))

@@ -134,11 +134,12 @@ def open_read_only(path: Path) -> Guarded:
             raise RecordingError(_("{path} is not a bntui recording (it is another SQLite file)").format(path=path))
         if version > VERSION:
             sentence = _(
-                "{path} comes from a newer bntui (format {version}, this one reads up to {newest}): update bntui"
+                "{path} was written by a newer bntui (format {version}, this version reads up to {newest});"
+                " update bntui"
             )
             raise RecordingError(sentence.format(path=path, version=version, newest=VERSION))
         if version < 1:
-            sentence = _("{path} is damaged: there is no format {version}")
+            sentence = _("{path} is damaged: format {version} does not exist")
             raise RecordingError(sentence.format(path=path, version=version))
         refuse_foreign_schema(path, listed, tables_of(version))
     except sqlite3.Error as error:

@@ -19,7 +19,7 @@ def refuse_oldest(path: Path, database: sqlite3.Connection) -> None:
     """Raises RecordingError where a recording's format is too old to be gone on with."""
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version < _OLDEST:
-        sentence = _("{path} is of format {version}: it can be replayed, not gone on with; train its scenario anew")
+        sentence = _("{path} has format {version}: it can be replayed but not resumed; train its scenario again")
         raise RecordingError(sentence.format(path=path, version=version))
 
 
