@@ -55,7 +55,7 @@ class Agenda:
                 raise ValueError(", ".join(told) or "running, forks")
             return cls(running, speed, epochs, steps, forks, address)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            sentence = _("what was asked of the trainer last is damaged: {reason}")
+            sentence = _("the trainer's pending requests are damaged: {reason}")
             raise RecordingError(sentence.format(reason=error)) from error
 
     def paused(self) -> Agenda:

@@ -115,11 +115,11 @@ def from_recording(reader: Reader, config: RunConfig) -> Bench:
         task: Task = "classification" if reader.task == "classification" else "regression"
         data = Dataset(recorded.name, recorded.x, recorded.y, task, recorded.classes, recorded.features)
         if not reader.data_fits(checksum(data)):
-            raise RecordingError(_("{path}: the data is damaged: its digest does not fit").format(path=reader.path))
+            raise RecordingError(_("{path}: the data is damaged: its digest does not match").format(path=reader.path))
         return Bench(data, recorded.train, recorded.validation, recorded.grid, device)
     folder = Path(reader.meta["scenario_file"] or ".").parent
     data = load_data(config.data, folder, config.seed)
     if not reader.data_fits(checksum(data)):
-        sentence = _("{source} is not what {recording} was made from: its checksum is another")
+        sentence = _("{source} is not the data that {recording} was made from: the checksums differ")
         raise DataError(sentence.format(source=config.data.source, recording=reader.path))
     return Bench(data, *split_indices(data, config.data.validation, config.seed), grid_axes(data), device)

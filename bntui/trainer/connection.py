@@ -103,7 +103,7 @@ class Connection:
                 return
             for line in lines.add(piece):
                 self._hear(self._request(line))
-        why = _("a frame was not complete after {seconds:g} seconds").format(seconds=FRAME_PATIENCE)
+        why = _("a frame was incomplete after {seconds:g} seconds").format(seconds=FRAME_PATIENCE)
         self._hear(Refused(self, why))
         self._answered.wait(timeout=LAST_ANSWER)
 

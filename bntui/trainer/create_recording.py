@@ -74,7 +74,7 @@ def scenario_of(reader: Reader) -> Scenario:
         overrides = [(str(key), value) for key, value in json.loads(meta["overrides"])]
         text = meta["scenario"]
     except (LookupError, TypeError, ValueError, RecursionError) as error:
-        sentence = _("{path}: the scenario is not in the recording; start again with: bntui run")
+        sentence = _("{path}: the recording does not contain its scenario; start again with: bntui run")
         raise RecordingError(sentence.format(path=reader.path)) from error
     return parse(text, file=meta["scenario_file"], path=path, overrides=overrides)
 

@@ -43,7 +43,7 @@ def resolve_device(name: str) -> torch.device:
     there = available_devices()
     wanted = "cuda:0" if name == "cuda" else name
     if wanted not in there:
-        sentence = _("device {name!r} is not there: this machine has {devices}")
+        sentence = _("device {name!r} is not available; this machine has {devices}")
         raise DeviceError(sentence.format(name=name, devices=", ".join(there)))
     return torch.device(wanted)
 

@@ -91,11 +91,13 @@ class Hold:
         """
         assert self._file is not None
         if not os.fstat(self._file).st_nlink:
-            sentence = _("{path} was deleted or replaced while it was trained; training ended")
+            sentence = _("{path} was deleted or replaced during training; training stopped")
             raise StorageError(sentence.format(path=self.recording))
         path = _path_of(self._file)
         if path is None or node_of(path) != self._node():
-            sentence = _("{path} was moved while it was trained; training ended, everything is saved where it is now")
+            sentence = _(
+                "{path} was moved during training; training stopped, and everything is saved at its new location"
+            )
             raise StorageError(sentence.format(path=self.recording))
         return path
 
@@ -130,9 +132,9 @@ class Hold:
 
 
 def _refusal(recording: Path, holder: str) -> RecordingError:
-    sentence = _("{recording} is being written by another process: bntui stop {recording} ends it")
+    sentence = _("{recording} is being written by another process; stop it with: bntui stop {recording}")
     if holder:
-        sentence = _("{recording} is being written by process {holder}: bntui stop {recording} ends it")
+        sentence = _("{recording} is being written by process {holder}; stop it with: bntui stop {recording}")
     return RecordingError(sentence.format(recording=recording, holder=holder))
 
 

@@ -163,9 +163,11 @@ class Server:
         with self._mutex:
             why = ""
             if peer(client) not in (os.getuid(), 0):
-                why = _("this training is another user's")
+                why = _("this training belongs to another user")
             elif len(self._clients) >= MOST_CLIENTS:
-                sentence = _("{count} programs are connected to this trainer: close one; kill {pid} stops the training")
+                sentence = _(
+                    "{count} programs are connected to this trainer; close one, or stop the training with: kill {pid}"
+                )
                 why = sentence.format(count=len(self._clients), pid=os.getpid())
             if why:
                 with client, contextlib.suppress(OSError):

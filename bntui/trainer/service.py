@@ -79,7 +79,7 @@ class Service:
             self._refuse(str(error), rest)
         except (RuntimeError, MemoryError, ValueError) as error:  # of PyTorch: a network that is too large, say
             traceback.print_exc()  # into the log
-            self._refuse(_("the fork cannot be made: {reason}").format(reason=error), rest)
+            self._refuse(_("cannot create the fork: {reason}").format(reason=error), rest)
         self._agenda = rest
 
     def _refuse(self, refusal: str, rest: Agenda) -> None:
@@ -141,7 +141,7 @@ class Service:
                 self._plan(replace(agenda, pace=pace))
                 self._next_epoch = time.monotonic()
             case ForkRequest() if agenda.full:
-                self._refusal = _("{count} forks are waiting: ask again when they are made").format(count=MOST_FORKS)
+                self._refusal = _("{count} forks are pending; try again when they are done").format(count=MOST_FORKS)
                 self._refused = self._commands
             case ForkRequest():
                 self._plan(agenda.with_fork(request))

@@ -218,7 +218,7 @@ class Session:
         with closing(Reader(self.writer.path)) as reader:
             infos = reader.runs
             if not 0 <= parent < len(infos) or step not in reader.history(parent).step:
-                sentence = _("there is no keyframe of run {run} at step {step}")
+                sentence = _("run {run} has no keyframe at step {step}")
                 raise UsageError(sentence.format(run=parent, step=step))
             epoch = float(reader.history(parent).epoch[int(np.searchsorted(reader.history(parent).step, step))])
         info = infos[parent]
@@ -252,7 +252,7 @@ class Session:
         with closing(Reader(self.writer.path)) as reader:
             stopped = any(event.kind == "stopped_early" and event.step == step for event in reader.events(parent))
         if stopped and rule is not None and wait >= rule.patience:
-            sentence = _("the run stopped here: it has waited {wait} epochs, and patience is {patience}")
+            sentence = _("the run stopped early here: it waited {wait} epochs, and patience is {patience}")
             words = sentence.format(wait=wait, patience=rule.patience)
             raise ScenarioError([Problem("training.early_stopping.patience", words, value=str(rule.patience))])
 
@@ -337,7 +337,7 @@ def _check(runs: Sequence[NamedRun], facts: Facts) -> None:
 def _fits_here(config: RunConfig, epoch: float) -> None:
     """A fork has something left to train."""
     if epoch >= config.training.epochs:
-        sentence = _("the fork begins at epoch {epoch:g} and would be over at once: give it more epochs")
+        sentence = _("the fork starts at epoch {epoch:g} and would end at once; give it more epochs")
         raise ScenarioError(
             [Problem("training.epochs", sentence.format(epoch=epoch), value=str(config.training.epochs))]
         )

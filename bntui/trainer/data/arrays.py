@@ -63,7 +63,7 @@ def from_arrays(inputs: Named, targets: Named, choices: Choices, reading: Readin
     """
     x, y = inputs.values, targets.values
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
-        sentence = _("{x_place}: {samples} samples, but {y_place}: {targets} targets; they must be equally many")
+        sentence = _("{x_place}: {samples} samples, but {y_place}: {targets} targets; the numbers must be equal")
         samples, count = (len(values) if values.ndim else 0 for values in (x, y))
         raise DataError(sentence.format(x_place=inputs.place, samples=samples, y_place=targets.place, targets=count))
     x, y = _channels_first(inputs.place, x[: choices.samples]), y[: choices.samples]
@@ -82,7 +82,7 @@ def from_arrays(inputs: Named, targets: Named, choices: Choices, reading: Readin
 
 def _channels_first(place: str, x: NDArray[Any]) -> NDArray[Any]:
     if x.ndim > 4 or x.size == 0:
-        sentence = _("{place}: shape {size}; it must be (N, features), (N, H, W) or (N, channels, H, W), none 0")
+        sentence = _("{place}: shape {size}; must be (N, features), (N, H, W), or (N, channels, H, W), without 0")
         raise DataError(sentence.format(place=place, size=size_of(x.shape)))
     if x.ndim == 1:
         return x[:, None]

@@ -51,11 +51,11 @@ _INFINITE: Final = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _LEADING_ZERO: Final = re.compile(r"[+-]?0\d+", re.ASCII)
 _ELSEWHERE: Final = re.compile(r"[^\W\d_]?[$€£¥₩₹%‰]|[$€£¥₩₹%‰]", re.UNICODE)
 
-EMPTY: Final = N_("empty; fill it or remove the row")
-ABSENT: Final = N_("{cell} stands for a missing value; fill it or remove the row")
+EMPTY: Final = N_("empty; fill it in or remove the row")
+ABSENT: Final = N_("{cell} stands for a missing value; fill it in or remove the row")
 DATE: Final = N_("{cell} is a date or a time, not a number; convert it, or leave the column out with data.drop")
-SIGN: Final = N_("{cell} has a sign of currency or percent; remove it, so that the cell is a number")
-OTHER_MARK: Final = N_("{cell} is not a number with a decimal {mark}, as others are; set data.decimal")
+SIGN: Final = N_("{cell} has a currency or percent sign; remove it, so that the cell is a number")
+OTHER_MARK: Final = N_("{cell} is not a number with a decimal {mark}, unlike other cells; set data.decimal")
 NO_NUMBER: Final = N_("{cell} is not a number")
 
 

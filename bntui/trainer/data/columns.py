@@ -46,7 +46,7 @@ def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Pl
     """
     line = rows[0][0]
     if head.width < 2:
-        sentence = _("{path}: row {row}: one column; it needs features and a target, split by , ; tab | or space")
+        sentence = _("{path}: row {row}: only one column; needs features and a target, separated by , ; tab | or space")
         raise DataError(sentence.format(path=path, row=line))
     body = [cells for _line, cells in (rows[1:] if head.header else rows) if len(cells) == head.width]
     notes: list[Note] = []
@@ -78,7 +78,7 @@ def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Pl
         raise DataError(sentence.format(path=path, name=shown(head.names[target])))
     features = tuple(column for column in (columns if wanted is None else wanted) if column != target)
     if not features:
-        sentence = _("{path}: no features are left beside the target {target}; it needs one column of numbers or more")
+        sentence = _("{path}: no features are left besides the target {target}; needs at least one column of numbers")
         raise DataError(sentence.format(path=path, target=shown(head.names[target])))
     booleans = frozenset(
         place for place, column in enumerate(features) if body and all(row[column].lower() in TRUTH for row in body)
@@ -111,10 +111,10 @@ class _Chooser:
         if names.count(name) == 1:
             return names.index(name)
         if name in names:
-            sentence = _("{path}: row {row}: several columns {name} ({key}); give each its own name")
+            sentence = _("{path}: row {row}: several columns are named {name} ({key}); give each its own name")
             self._wrong.append(sentence.format(path=self._path, row=self._line, name=shown(name), key=key))
         else:
-            sentence = _("{path}: row {row}: no column {name} ({key}){hint}; there are {names}")
+            sentence = _("{path}: row {row}: no column {name} ({key}){hint}; the columns are {names}")
             hint = nearest(name, names[:1000])
             self._wrong.append(
                 sentence.format(

@@ -101,11 +101,11 @@ def are_codes(values: NDArray[Any]) -> bool:
 def check_memory(place: str | Path, needed: int) -> None:
     """Refuse data before memory is taken for it: what is never read, and what this machine has no room for."""
     if needed > MOST_BYTES:
-        sentence = _("{place}: its values take {needed} of memory, more than {limit}; use a smaller file")
+        sentence = _("{place}: its values need {needed} of memory, more than {limit}; use a smaller file")
         raise DataError(sentence.format(place=place, needed=in_bytes(needed), limit=in_bytes(MOST_BYTES)))
     free = _free_memory()
     if free is not None and needed > free:
-        sentence = _("{place}: its values take {needed} of memory, but only {free} are free; use a smaller file")
+        sentence = _("{place}: its values need {needed} of memory, but only {free} are free; use a smaller file")
         raise DataError(sentence.format(place=place, needed=in_bytes(needed), free=in_bytes(free)))
 
 
@@ -172,16 +172,16 @@ def word_classes(place: str, words: Sequence[str]) -> tuple[IntArray, tuple[str,
 
 def _checked(place: str, labels: tuple[str, ...], samples: int) -> tuple[str, ...]:
     if len(labels) < 2:
-        sentence = _("{place}: one class only ({name}); classification needs 2 or more")
+        sentence = _("{place}: only one class ({name}); classification needs at least 2")
         raise DataError(sentence.format(place=place, name=labels[0][:40]))
     if len(labels) == samples:
         sentence = _(
-            '{place}: every sample is a class of its own; name another target, or set data.task = "regression"'
+            '{place}: every sample has a class of its own; choose another target, or set data.task = "regression"'
         )
         raise DataError(sentence.format(place=place))
     if len(labels) > MOST_CLASSES:
         sentence = _(
-            '{place}: {count} classes, more than {limit}; name another target, or set data.task = "regression"'
+            '{place}: {count} classes, more than {limit}; choose another target, or set data.task = "regression"'
         )
         raise DataError(sentence.format(place=place, count=f"{len(labels):,}", limit=f"{MOST_CLASSES:,}"))
     return labels

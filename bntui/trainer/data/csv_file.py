@@ -89,7 +89,7 @@ def read_csv(path: Path, choices: Choices) -> Contents:
             lines = Lines(path, file)
             first = list(islice(dialect.rows(path, lines), _HEAD))
             if not first:
-                sentence = _("{path}: empty; it needs {minimum} rows of numbers or more")
+                sentence = _("{path}: empty; needs at least {minimum} rows of numbers")
                 raise DataError(sentence.format(path=path, minimum=MINIMUM_SAMPLES))
             head = head_of(path, first, choices.header, lines.comments, dialect.delimiter)
             plan = plan_of(path, head, first, choices)
@@ -257,7 +257,7 @@ def _contents(
     x = x[:, kept]
     names = tuple(plan.names[place] for place in kept)
     if not names:
-        sentence = _("{path}: no features are left beside the target {target}; it needs one column of numbers or more")
+        sentence = _("{path}: no features are left besides the target {target}; needs at least one column of numbers")
         raise DataError(sentence.format(path=path, target=shown(plan.target_name)))
     notes += [*column_notes(x, names, plan, kept, explicit=choices.features is not None), *target_notes]
     if skipped:

@@ -126,11 +126,11 @@ def _loaded(config: Data, folder: Path, seed: int) -> Dataset:
 
 def _resolve(source: str, folder: Path) -> Path:
     if "\0" in source:
-        raise DataError(_("{path!r}: a path has no null character; remove it").format(path=source))
+        raise DataError(_("{path!r}: a path cannot contain a null character; remove it").format(path=source))
     try:
         return folder / Path(source).expanduser()
     except RuntimeError as error:
-        sentence = _("{path}: {reason}; write the whole path")
+        sentence = _("{path}: {reason}; use the full path")
         raise DataError(sentence.format(path=source, reason=told(str(error)))) from error
 
 

@@ -52,7 +52,7 @@ def read_idx(path: Path, labels: Path | None, choices: Choices) -> Contents:
 def _labels_path(images: Path) -> Path:
     name, found = re.subn(r"images([-.])idx\d", r"labels\1idx1", images.name)
     if not found:
-        sentence = _("{path}: its labels cannot be found by its name (no images-idx3 in it); set data.labels")
+        sentence = _("{path}: cannot derive the labels file from its name (no images-idx3 in it); set data.labels")
         raise DataError(sentence.format(path=images))
     path = images.with_name(name)
     twin = path.with_suffix("") if name.endswith(".gz") else path.with_name(f"{name}.gz")

@@ -152,7 +152,7 @@ def _check(path: Path, name: str, array: _Array, kinds: str) -> None:
     size = math.prod(array.shape) * array.dtype.itemsize
     packed, unpacked = array.info.compress_size, array.info.file_size
     if array.start + size != unpacked:
-        sentence = _("{place}: its shape {shape} takes {expected:,} bytes, the file has {found:,} for it")
+        sentence = _("{place}: its shape {shape} needs {expected:,} bytes, but the file has {found:,}")
         raise DataError(
             sentence.format(
                 place=place, shape=size_of(array.shape), expected=size, found=max(unpacked - array.start, 0)
@@ -184,7 +184,7 @@ def _values(archive: zipfile.ZipFile, array: _Array) -> NDArray[Any]:
     if array.dtype.kind == "U" and flat.size:
         points = flat.astype(flat.dtype.newbyteorder("=")).view(np.uint32)
         if points.max() > sys.maxunicode:  # Python fails only where such a character is used
-            raise ValueError(_("a character that does not exist"))
+            raise ValueError(_("an invalid character"))
     values: NDArray[Any] = flat.reshape(array.shape[::-1]).transpose() if array.fortran else flat.reshape(array.shape)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
@@ -193,7 +193,9 @@ def _chosen(path: Path, arrays: Mapping[str, _Array], choices: Choices) -> tuple
     """Names of the arrays that are samples and targets."""
     if choices.features is not None:
         if len(choices.features) != 1:
-            sentence = _("{path}: data.features names the one array of samples in an .npz file; there are {names}")
+            sentence = _(
+                "{path}: for an .npz file, data.features must name one array of samples; the arrays are {names}"
+            )
             raise DataError(sentence.format(path=path, names=listed(list(arrays))))
         x_name: str | None = _known(path, choices.features[0], arrays)
     else:
@@ -205,8 +207,8 @@ def _chosen(path: Path, arrays: Mapping[str, _Array], choices: Choices) -> tuple
     if found is None:
         shapes = listed([f"{clean(name)} {size_of(array.shape)}" for name, array in arrays.items()])
         sentence = _(
-            "{path}: cannot tell which arrays are samples and targets; there are {names}; name them x and y, or set"
-            " data.features and data.target"
+            "{path}: cannot tell which arrays are samples and targets; the arrays are {names}; name them x and y,"
+            " or set data.features and data.target"
         )
         raise DataError(sentence.format(path=path, names=shapes))
     return found
@@ -215,7 +217,7 @@ def _chosen(path: Path, arrays: Mapping[str, _Array], choices: Choices) -> tuple
 def _known(path: Path, name: str, arrays: Mapping[str, _Array]) -> str:
     if name in arrays:
         return name
-    sentence = _("{path}: no array {name}{hint}; there are {names}")
+    sentence = _("{path}: no array {name}{hint}; the arrays are {names}")
     names = [clean(known) for known in arrays]
     raise DataError(
         sentence.format(path=path, name=repr(name[:200]), hint=nearest(name, names), names=listed(names))

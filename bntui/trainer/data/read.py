@@ -32,12 +32,12 @@ def read_file(path: Path, choices: Choices, labels: Path | None = None) -> Conte
         place = Path(error.filename) if error.filename else path
         sentence = (
             _(
-                "{place}: {reason}; put train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz into one folder, as"
-                " MNIST and Fashion-MNIST are distributed, and name the first by --set data.source=PATH"
+                "{place}: {reason}; put train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz, as distributed"
+                " with MNIST and Fashion-MNIST, into one folder, and give the first with --set data.source=PATH"
             )
             if kind == "idx"
             else _(
-                "{place}: {reason}; paths are relative to the scenario file, and --set data.source=PATH names your own"
+                "{place}: {reason}; paths are relative to the scenario file; give your own with --set data.source=PATH"
             )
         )
         raise DataError(clean(sentence.format(place=place, reason=reason(error)))) from error

@@ -68,7 +68,7 @@ def judge(form: ForkForm) -> ForkCheck:
                 errors.setdefault(owner, _said(problem))
         return ForkCheck(tuple(changes), (), errors, tuple(others))
     if form.origin.epoch >= after.training.epochs:
-        sentence = _("the fork begins at epoch {epoch:g} and would be over at once: give it more epochs")
+        sentence = _("the fork starts at epoch {epoch:g} and would end at once; give it more epochs")
         errors[EPOCHS] = sentence.format(epoch=form.origin.epoch)
     before = configuration(form.origin.run.config)
     plan = plan_fork(before, after)
