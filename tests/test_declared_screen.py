@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.binding import Binding
+from textual.screen import Screen
 
 from bntui.cli import app
-from bntui.viewer import chrome
+from bntui.viewer import chrome, family_keys, gallery_keys
 from bntui.viewer import lab_keys as keys_module
 from bntui.viewer import panels as panels_package
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text, width
-from bntui.viewer.lab_keys import CONTROLS, EVERYTHING, Control, bindings
+from bntui.viewer.fork import keys as fork_keys
+from bntui.viewer.keys import Control, footer_of, help_of
+from bntui.viewer.lab_keys import CONTROLS, EVERYTHING
 from bntui.viewer.layout import HUGE, NARROW, WIDE, layout
+from bntui.viewer.microscope import keys as microscope_keys
 from bntui.viewer.panels import (
     BY_NAME,
     FREE,
@@ -31,43 +39,98 @@ from bntui.viewer.panels import (
     ranked,
     read_by,
 )
-from bntui.viewer.screens.help import lab_keys
+from bntui.viewer.screens import help as help_module
+from bntui.viewer.screens.fork import ForkScreen
+from bntui.viewer.screens.gallery import GalleryScreen
+from bntui.viewer.screens.help import HelpScreen, lab_keys
 from bntui.viewer.screens.lab import LabScreen
+from bntui.viewer.screens.lab_runs import RunsScreen
+from bntui.viewer.screens.microscope import MicroscopeScreen
 from tests.sources import ROOT, assigned, copies, sources
 from tests.test_panels import SIZES, VIEWS
 from tools import key_table
 
-# --- keys of the laboratory ---
+# --- keys ---
 
 LIVE = replace(EVERYTHING, live=True)
+SCREENS: dict[type[Screen[Any]], tuple[Sequence[Control[Any]], Any]] = {
+    LabScreen: (CONTROLS, LIVE),
+    GalleryScreen: (gallery_keys.CONTROLS, None),
+    MicroscopeScreen: (microscope_keys.CONTROLS, microscope_keys.EVERYTHING),
+    ForkScreen: (fork_keys.CONTROLS, None),
+    RunsScreen: (family_keys.CONTROLS, None),
+    HelpScreen: (help_module.CONTROLS, None),
+}
+"""The controls of every screen, and where all of them do something."""
 
 
-def test_keys_are_bound_where_they_are_declared_and_nowhere_else() -> None:
-    assert list(LabScreen.BINDINGS) == bindings()
+@pytest.mark.parametrize("screen", SCREENS)
+def test_keys_are_bound_where_they_are_declared_and_nowhere_else(screen: type[Screen[Any]]) -> None:
+    controls, _here = SCREENS[screen]
+    assert list(screen.BINDINGS) == [binding for control in controls for binding in control.bindings]
 
 
-def test_every_key_does_something_that_the_screen_can_do() -> None:
-    keys = [key for binding in bindings() for key in binding.key.split(",")]
+def test_no_other_module_makes_bindings() -> None:
+    """But for the program's own key, and the one that leaves the line which is shown while a trainer starts."""
+    making = {
+        name
+        for name, module in sources()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Binding"
+    }
+    assert making == {
+        "viewer/app.py", "viewer/family_keys.py", "viewer/fork/keys.py", "viewer/gallery_keys.py",
+        "viewer/lab_keys.py", "viewer/microscope/keys.py", "viewer/screens/help.py", "viewer/screens/starting.py",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_every_key_does_something_that_the_screen_can_do(screen: type[Screen[Any]]) -> None:
+    bound = [binding for binding in screen.BINDINGS if isinstance(binding, Binding)]
+    keys = [key for binding in bound for key in binding.key.split(",")]
+    assert keys
     assert len(set(keys)) == len(keys), "a key is bound once"
-    for binding in bindings():
+    for binding in bound:
         action = binding.action.partition("(")[0]
-        owner, method = (LabApp, action[4:]) if action.startswith("app.") else (LabScreen, action)
+        owner, method = (LabApp, action[4:]) if action.startswith("app.") else (screen, action)
         assert hasattr(owner, f"action_{method}"), binding
 
 
-def test_every_key_is_told_on_the_help_page() -> None:
-    told = dict(lab_keys(live=True))
-    for control in CONTROLS:
-        assert told[" ".join(control.shown)] == control.help(LIVE) != ""
-    assert {panel.key for panel in PANELS if not panel.key.isdigit()} <= told.keys()
+@pytest.mark.parametrize("screen", [LabScreen, MicroscopeScreen, ForkScreen])
+def test_every_key_is_told_on_the_help_page(screen: type[Screen[Any]]) -> None:
+    controls, here = SCREENS[screen]
+    told = dict(lab_keys(live=True) if screen is LabScreen else help_of(controls, here))
+    for control in controls:
+        # enter is told with the list in which it chooses
+        if control.shown != ("enter",) or screen is not MicroscopeScreen:
+            assert told[" ".join(control.shown)] == control.help(here) != ""
+    if screen is LabScreen:
+        assert {panel.key for panel in PANELS if not panel.key.isdigit()} <= told.keys()
 
 
-def test_the_footer_ranks_its_keys() -> None:
-    labelled = [control for control in CONTROLS if control.label(LIVE)]
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_footer_ranks_its_keys(screen: type[Screen[Any]]) -> None:
+    controls, here = SCREENS[screen]
+    labelled = [control for control in controls if control.label(here)]
     assert len({control.keys for control in labelled}) == len(labelled)
     assert len({control.rank for control in labelled}) == len(labelled)
-    row = text(chrome.keys(400, LIVE))
-    assert all(f"{control.keys} {control.label(LIVE)}" in row for control in labelled)
+    row = text(footer_of(controls, here, 400))
+    assert all(f"{control.keys} {control.label(here)}" in row for control in labelled)
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_narrow_footer_leaves_out_only_what_does_not_fit_beside_better_ranks(screen: type[Screen[Any]]) -> None:
+    controls, here = SCREENS[screen]
+    labelled = [control for control in controls if control.label(here)]
+    size = {control.keys: len(f"{control.keys} {control.label(here)}") + 2 for control in labelled}
+    for cells in range(1, 140):
+        row = footer_of(controls, here, cells)
+        assert width(row) == cells
+        shown = [span.text for span in row if span.style == "key"]
+        assert sum(size[key] for key in shown) <= cells - 1
+        for control in labelled:
+            better = sum(size[other.keys] for other in labelled if other.rank < control.rank and other.keys in shown)
+            assert control.keys in shown or better + size[control.keys] > cells - 1
 
 
 def test_a_key_declared_anew_stands_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +255,7 @@ def test_the_readme_has_a_row_for_every_command() -> None:
 def test_the_page_about_additions_names_files_that_there_are() -> None:
     page = (ROOT.parent / "docs" / "additions.md").read_text("utf-8")
     now = [row.split("|")[3] for row in page.splitlines() if row.startswith("| **")]
-    assert len(now) == 9
+    assert len(now) == 11
     named = {name for cell in now for name in re.findall(r"`([a-z_/]+\.py)`", cell)}
     assert len(named) > 10
     assert {name for name in named if not (ROOT / name).exists() and not (ROOT.parent / name).exists()} == set()

@@ -1,4 +1,4 @@
-"""What do the rows around the panels say: header, tabs and keys?"""
+"""Draws the rows around the panels: header, tabs and keys."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bntui.viewer import live
 from bntui.viewer.draw.cells import begins
 from bntui.viewer.draw.rows import Row, Span, fit, width
 from bntui.viewer.family import brief
+from bntui.viewer.keys import footer_of
 from bntui.viewer.lab_keys import ESSENTIAL, Situation, useful
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.panels import PANELS
@@ -172,19 +173,7 @@ def keys(cells: int, here: Situation, *, late: bool = False) -> Row:
     said = f"  {_(LATE)} "
     if late and cell_len(said) <= cells // 2:
         return (*keys(cells - cell_len(said), here), Span(said, "warn"))
-    wanted = [(control, _(label)) for control in useful(here) if (label := control.label(here))]
-    kept = {control.keys: "" for control, _label in wanted if control.rank <= ESSENTIAL}
-    room = cells - 1 - sum(cell_len(key) + 2 for key in kept)
-    for control, label in sorted(wanted, key=lambda one: one[0].rank):
-        size = cell_len(f" {label}") if control.keys in kept else cell_len(f"{control.keys} {label}") + 2
-        if size <= room:
-            kept[control.keys] = f" {label}"
-            room -= size
-    row: list[Span] = [Span(" ")]
-    for control, _label in wanted:
-        if control.keys in kept:
-            row += [Span(control.keys, "key"), Span(f"{kept[control.keys]}  ", "muted")]
-    return fit(tuple(row), cells)
+    return footer_of(useful(here), here, cells, ESSENTIAL)
 
 
 def too_small(cells: int, height: int) -> tuple[Row, ...]:

@@ -15,7 +15,9 @@ from bntui.text.table import Cell, Column, Line, layout
 from bntui.text.widths import wrap
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, styled
 from bntui.viewer.family import Twig, own_name, parent, tree, value_text
+from bntui.viewer.family_keys import CONTROLS
 from bntui.viewer.fork.words import SAME_AGAIN, carried_words
+from bntui.viewer.keys import footer_of
 from bntui.viewer.monitor import watched
 from bntui.viewer.view import RunView, View
 
@@ -23,7 +25,6 @@ TITLE: Final = N_("Runs ── each one above its forks")
 OPEN: Final = N_("not over")
 NAME: Final = 18
 """Least cells of a name, before columns are left out."""
-KEYS: Final = (("↑↓", N_("run")), ("↵", N_("select it")), ("esc", N_("back")))
 
 
 def order(view: View) -> tuple[Twig, ...]:
@@ -55,7 +56,7 @@ def draw(view: View, at: int, top: int, width: int, height: int) -> Drawing:
     rows += _told(view, view.runs[twigs[at].run], width)
     rows = rows[: height - 1]
     rows += [()] * (height - 1 - len(rows))
-    rows.append(tuple(span for key, what in KEYS for span in (Span(key, "key"), Span(f" {_(what)}  ", "muted"))))
+    rows.append(footer_of(CONTROLS, None, width))
     return Drawing(_(TITLE), tuple(fit(row, width) for row in rows))
 
 

@@ -1,17 +1,15 @@
-"""The laboratory's keys: each is declared once, and binding, footer, help page and README table come from here.
-
-To add a key, add one control and the action that it names.
-"""
+"""Declares the keys of the laboratory: binding, footer, help page and README table are derived from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from textual.binding import Binding
 
 from bntui.text.language import N_
+from bntui.viewer.keys import Control, bindings_of, useful_of
 from bntui.viewer.panels import PANELS
 
 
@@ -35,39 +33,6 @@ class Situation:
     """There is no trainer, and something left for one to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
-    """One key, or a few that belong together."""
-
-    shown: tuple[str, ...]
-    """Its keys as they are written."""
-    does: str | Callable[[Situation], str]
-    """What the help page and the README say of it, marked for translation."""
-    bindings: tuple[Binding, ...] = ()
-    """Empty where another part of the program binds it."""
-    footer: str | Callable[[Situation], str] = ""
-    """Its label in the footer, marked for translation; empty where it does not stand there."""
-    rank: int = 99
-    """The lower, the later it leaves a footer that is too narrow."""
-    when: Callable[[Situation], bool] = lambda _here: True
-    """Whether it does something here."""
-    glyph: str = ""
-    """Its keys in the footer, where they are written shorter there."""
-
-    @property
-    def keys(self) -> str:
-        """Its keys in the footer."""
-        return self.glyph or "".join(self.shown)
-
-    def label(self, here: Situation) -> str:
-        """Its label in the footer here, in English."""
-        return self.footer if isinstance(self.footer, str) else self.footer(here)
-
-    def help(self, here: Situation) -> str:
-        """What it does here, in English."""
-        return self.does if isinstance(self.does, str) else self.does(here)
-
-
 ESSENTIAL: Final = 6
 """Controls up to this rank keep their keys at any width: without them one is stuck, or ends a training that should
 go on."""
@@ -89,7 +54,7 @@ def _run(here: Situation) -> str:
     return N_("pause") if here.running else N_("run")
 
 
-def _panels() -> Iterator[Control]:
+def _panels() -> Iterator[Control[Situation]]:
     """The keys of the panels: digits are one control, another key is one of its own."""
 
     def chosen(digits: bool) -> list[Binding]:
@@ -102,7 +67,7 @@ def _panels() -> Iterator[Control]:
 
 
 # fmt: off
-CONTROLS: Final = (
+CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("space",), N_("run, pause"), (Binding("space", "run", N_("Run or pause")),),
             _run, rank=3, when=lambda here: here.live or here.resumes),
     Control(("n",), N_("train one more epoch of every run"),
@@ -165,9 +130,9 @@ CONTROLS: Final = (
 
 def bindings() -> list[Binding]:
     """What Textual binds on the laboratory's screen."""
-    return [binding for control in CONTROLS for binding in control.bindings]
+    return bindings_of(CONTROLS)
 
 
-def useful(here: Situation) -> list[Control]:
+def useful(here: Situation) -> list[Control[Situation]]:
     """Controls that do something here."""
-    return [control for control in CONTROLS if control.when(here)]
+    return useful_of(CONTROLS, here)

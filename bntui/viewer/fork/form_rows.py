@@ -1,4 +1,4 @@
-"""What does the page say on which a fork is written?  Rows of the form: settings, what is wrong, what would be kept."""
+"""Draws the form of a fork: settings, what is wrong, and what would be kept."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from bntui.text.widths import ljust, wrap
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.fork.check import ForkCheck
 from bntui.viewer.fork.form import ForkForm, Item, heading
+from bntui.viewer.fork.keys import CONTROLS
 from bntui.viewer.fork.kinds import kind_of
 from bntui.viewer.fork.words import SAME_AGAIN, THE_RULE, carried_words
+from bntui.viewer.keys import footer_of
 
 NEW_AVERAGES: Final = N_("The optimizer's averages begin anew.")
 NEW_PATIENCE: Final = N_("Early stopping begins anew.")
@@ -28,14 +30,6 @@ LABEL: Final = 34
 """Most cells of a key path."""
 VALUE: Final = 12
 """Least cells of a value."""
-KEYS: Final = (
-    ("↑↓", N_("setting")),
-    ("←→", N_("choice")),
-    ("del", N_("as before")),
-    ("↵", N_("start")),
-    ("esc", N_("leave")),
-    ("?", N_("explain")),
-)
 
 
 def lines(form: ForkForm) -> list[int | str]:
@@ -140,7 +134,7 @@ def _foot(form: ForkForm, verdict: ForkCheck, width: int, place: str) -> list[Ro
         *((Span(line, "text"),) for line in _lines(item.setting.description, width)),
         *middle,
         *_outlook(form, verdict, width),
-        _keys(width),
+        footer_of(CONTROLS, None, width),
     ]
 
 
@@ -202,15 +196,3 @@ def kept(verdict: ForkCheck, width: int) -> str:
     room = 2 * width - 20 - sum(cell_len(sentence) + 1 for sentence in rest)
     kept, new = (state.kept, state.new) if state is not None else ((), ())
     return " ".join((carried_words(kept, new, room), *rest))
-
-
-def _keys(width: int) -> Row:
-    row: list[Span] = []
-    left = width
-    for key, what in KEYS:
-        words = f" {_(what)}  "
-        if cell_len(key + words) > left:
-            break
-        row += [Span(key, "key"), Span(words, "muted")]
-        left -= cell_len(key + words)
-    return tuple(row)

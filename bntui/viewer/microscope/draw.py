@@ -1,4 +1,4 @@
-"""What does the microscope's screen look like?  A pure function from what lies under the lens to rows."""
+"""Draws the microscope's screen: a pure function from what lies under the lens to rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from bntui.text.language import _
 from bntui.text.widths import longest, wrap
 from bntui.viewer.chrome import where
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, width
+from bntui.viewer.keys import footer_of
 from bntui.viewer.microscope.beside import beside, summary
+from bntui.viewer.microscope.keys import CONTROLS, situation
 from bntui.viewer.microscope.listing import table
 from bntui.viewer.microscope.picture import MARK
 from bntui.viewer.microscope.state import Lens
@@ -40,7 +42,7 @@ def draw(lens: Lens, cells: int, height: int) -> tuple[Row, ...]:
     else:
         below = SUMMARY if body >= 12 + SUMMARY else 1 if body >= 9 else 0
         rows += [*short_steps(lens, cells, body - below), *summary(lens, cells, below)]
-    rows.append(_keys(lens, cells))
+    rows.append(footer_of(CONTROLS, situation(lens), cells))
     return tuple(fit(row, cells) for row in rows[:height])
 
 
@@ -88,38 +90,6 @@ def _subject(lens: Lens, cells: int) -> Row:
         room = cells - width((*row, *mark))
         if room >= 1:
             row += [Span(" " * room), *mark]
-    return fit(tuple(row), cells)
-
-
-def _keys(lens: Lens, cells: int) -> Row:
-    """The keys that do something here, the less important ones left out where they do not fit."""
-    listing = lens.state.listing
-    wanted = [
-        ("←→", _("keyframe"), 1),
-        ("↑↓", _("choose"), 1),
-        ("tab", _("layer") if len(lens.layers) > 1 else "", 4),
-        ("[]", _("time step") if lens.slide.steps > 1 else "", 2),
-        ("s", _("mark next") if lens.specimen.x is not None else "", 6),
-        (".", "" if listing else _("play"), 3),
-        ("u", _("back") if listing else _("list all"), 3),
-        ("o", _("sort") if listing else "", 2),
-        ("home", _("top") if listing else "", 5),
-        ("g", _("nearest with values") if lens.nearest is not None else "", 1),
-        ("r", _("run") if lens.runs > 1 else "", 5),
-        ("?", _("explain"), 2),
-        ("esc", _("laboratory"), 0),
-    ]
-    useful = [(rank, at, key, label) for at, (key, label, rank) in enumerate(wanted) if label]
-    kept: list[tuple[int, str, str]] = []
-    room = cells - 1
-    for _rank, at, key, label in sorted(useful):
-        size = cell_len(f"{key} {label}") + 2
-        if size <= room:
-            kept.append((at, key, label))
-            room -= size
-    row = [Span(" ")]
-    for _at, key, label in sorted(kept):
-        row += [Span(key, "key"), Span(f" {label}  ", "muted")]
     return fit(tuple(row), cells)
 
 

@@ -1,60 +1,37 @@
-"""The page on which a fork is written: keys, and where it lies over the laboratory."""
+"""Shows the form of a fork over the laboratory."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region
 
 from bntui.link.requests import ForkRequest
 from bntui.text.figures import count, epoch
-from bntui.text.language import N_, _
+from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.viewer.fork import form as forms
 from bntui.viewer.fork import form_rows
 from bntui.viewer.fork.check import ForkCheck, judge
 from bntui.viewer.fork.form import ForkForm, Origin
+from bntui.viewer.fork.keys import CONTROLS
+from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.widgets import RowsWidget, framed
 
 WIDEST, TALLEST = 100, 40
 """A page that is larger than this is only emptier."""
-PAGE: Final = 8
-"""Settings that a page up or down walks over."""
-KEYS: Final = (
-    ("↑ ↓ pgup pgdn home end", N_("another setting")),
-    ("← →", N_("another choice")),
-    (N_("letters, digits"), N_("a value as --set takes it, or the beginning of a choice")),
-    ("backspace", N_("the last character away")),
-    ("del", N_("the parent's value again")),
-    ("enter", N_("start the fork")),
-    ("esc", N_("leave without one")),
-)
 
 
 class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
     """All settings of a run, to be changed in its fork; gives back what was asked for, or nothing."""
 
     CSS = "ForkScreen { overflow: hidden; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,shift+tab", "move(-1)", N_("Setting before")),
-        Binding("down,tab", "move(1)", N_("Next setting")),
-        Binding("pageup", f"move(-{PAGE})", N_("Settings before")),
-        Binding("pagedown", f"move({PAGE})", N_("Settings after")),
-        Binding("home", "move(-1000000)", N_("First setting")),
-        Binding("end", "move(1000000)", N_("Last setting")),
-        Binding("left", "turn(-1)", N_("Choice before")),
-        Binding("right", "turn(1)", N_("Next choice")),
-        Binding("backspace", "erase", N_("The last character away")),
-        Binding("delete", "restore", N_("The parent's value again")),
-        Binding("enter", "start", N_("Start the fork")),
-        Binding("question_mark", "explain", N_("Explain")),
-        Binding("escape", "leave", N_("Leave without a fork")),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
 
     def __init__(self, origin: Origin, name: str) -> None:
         """``name`` of the parent, with its mark."""
@@ -139,4 +116,4 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
         from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
 
         self.app.clear_notifications()
-        self.app.push_screen(HelpScreen("fork", tuple((_(key), _(what)) for key, what in KEYS)))
+        self.app.push_screen(HelpScreen("fork", help_of(CONTROLS, None)))

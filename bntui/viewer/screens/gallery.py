@@ -1,7 +1,7 @@
-"""The gallery: which scenarios and recordings are there, and what is worth looking at in them?
+"""Shows the gallery: scenarios and recordings, and what is worth looking at in them.
 
-It is the first thing on the screen, so that nothing heavy may be imported here; that comes after the first
-paint, and with it a trainer that waits for a choice.
+It is the first thing on the screen, so nothing heavy may be imported here. Heavy imports follow the first paint, and
+with them starts a trainer that waits for a choice.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region
 
 from bntui.errors import BntuiError
 from bntui.link import INTERACTIVE_PACE
-from bntui.text.language import N_, _
+from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.viewer import opening
+from bntui.viewer.gallery_keys import CONTROLS
+from bntui.viewer.keys import bindings_of
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw, scrolled
 from bntui.viewer.terminal.image import Part
@@ -39,17 +41,7 @@ class GalleryScreen(SpokenScreen[None]):
     """Two lists and a page about what is chosen; enter opens it in the laboratory."""
 
     CSS = "GalleryScreen { overflow: hidden; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", N_("Up")),
-        Binding("down", "move(1)", N_("Down")),
-        Binding("home", "move(-1000000)", N_("First")),
-        Binding("end", "move(1000000)", N_("Last")),
-        Binding("tab,shift+tab", "other", N_("Other list")),
-        Binding("pagedown", "scroll(1)", N_("Read on")),
-        Binding("pageup", "scroll(-1)", N_("Read back")),
-        Binding("enter", "open", N_("Open")),
-        Binding("q", "app.quit", N_("Quit")),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
     app: PacedApp[Any]
 
     def __init__(self) -> None:

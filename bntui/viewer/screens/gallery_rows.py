@@ -14,6 +14,8 @@ from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.text.widths import ljust, rjust, wrap
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
+from bntui.viewer.gallery_keys import CONTROLS
+from bntui.viewer.keys import footer_of
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.widgets import framed
 
@@ -143,16 +145,7 @@ def _head(width: int) -> Row:
 def _foot(gallery: Gallery, width: int) -> Row:
     if gallery.busy:
         return fit((Span(f" {gallery.busy}", "bold accent"),), width)
-    keys = (
-        ("↑↓", _("choose")),
-        ("tab", _("other list")),
-        ("pgdn", _("read on")),
-        ("↵", _("open")),
-        ("q", _("quit")),
-    )
-    return fit(
-        (Span(" "), *(span for key, what in keys for span in (Span(key, "key"), Span(f" {what}   ", "muted")))), width
-    )
+    return footer_of(CONTROLS, None, width)
 
 
 def _lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], dict[int, tuple[Lists, int]]]:

@@ -1,4 +1,4 @@
-"""What does this panel show, and which keys are there?  A lesson page over the laboratory."""
+"""Shows the lesson of a panel and all keys, in a page over the laboratory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from textual.widgets import Static
 from bntui.definitions import definitions
 from bntui.lessons import lesson
 from bntui.text.language import N_, _
+from bntui.viewer.draw.rows import text as words_of
 from bntui.viewer.draw.theme import ACCENT
+from bntui.viewer.keys import Control, bindings_of, footer_of, help_of
 from bntui.viewer.lab_keys import EVERYTHING, useful
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.panels import BY_NAME
@@ -30,6 +32,16 @@ MICROSCOPE: Final = (
     "BatchNorm.gamma_gradient", "BatchNorm.beta_gradient", "Keyframe.batch_indices",
 )  # fmt: skip
 """Keys of the definitions of what the microscope draws; panels name theirs themselves."""
+CONTROLS: Final[tuple[Control[None], ...]] = (
+    Control(("↑", "↓"), footer=N_("scroll"), rank=2),
+    Control(
+        ("esc",),
+        bindings=(Binding("escape,q,question_mark,enter", "dismiss", N_("Back"), priority=True),),
+        footer=N_("back"),
+        rank=1,
+    ),
+)
+"""The keys of the page itself; those that scroll are Textual's."""
 LOOK: Final = Theme(
     {
         "markdown.h2": f"bold {ACCENT}",
@@ -44,7 +56,7 @@ LOOK: Final = Theme(
 def lab_keys(live: bool) -> tuple[tuple[str, str], ...]:
     """The keys that do something in the laboratory now, in the reader's language."""
     here = replace(EVERYTHING, live=live)
-    return tuple((" ".join(control.shown), _(control.help(here))) for control in useful(here))
+    return help_of(useful(here), here)
 
 
 def key_table(keys: Sequence[tuple[str, str]]) -> Table:
@@ -86,9 +98,7 @@ class HelpScreen(Overlay[None]):
     }
     #page Static { background: $surface; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,enter", "dismiss", N_("Back"), priority=True)
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
 
     def __init__(self, panel: str, keys: Sequence[tuple[str, str]]) -> None:
         super().__init__()
@@ -104,7 +114,7 @@ class HelpScreen(Overlay[None]):
         self.app.console.push_theme(LOOK)
         with VerticalScroll(id="page") as page:
             page.border_title = self._title
-            page.border_subtitle = _("↑↓ scroll   esc back")
+            page.border_subtitle = words_of(footer_of(CONTROLS, None, 40)).strip()
             yield Static(self._page)
 
     def on_mount(self) -> None:

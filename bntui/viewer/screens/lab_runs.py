@@ -1,4 +1,4 @@
-"""The page of all runs: which one is a fork of which, and which one to look at."""
+"""Shows all runs as a tree of forks, and lets the user choose one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region
 
-from bntui.text.language import N_
 from bntui.viewer import family_rows
+from bntui.viewer.family_keys import CONTROLS
+from bntui.viewer.keys import bindings_of
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.view import View
@@ -25,14 +26,7 @@ class RunsScreen(SpokenScreen[int | None], Overlay[int | None]):
     """Opens at the selected run; gives back the number of the one that was chosen."""
 
     CSS = "RunsScreen { overflow: hidden; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,shift+tab", "move(-1)", N_("Run before")),
-        Binding("down,tab", "move(1)", N_("Next run")),
-        Binding("home", "move(-1000000)", N_("First run")),
-        Binding("end", "move(1000000)", N_("Last run")),
-        Binding("enter", "choose", N_("Select this run")),
-        Binding("escape,r,q", "leave", N_("Back")),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
 
     def __init__(self, view: View) -> None:
         super().__init__()

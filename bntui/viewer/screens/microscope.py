@@ -1,4 +1,4 @@
-"""One unit of a normalization, in the four steps that it goes through: keys, and what they read of the recording."""
+"""Shows one unit of a normalization in the four steps that it goes through."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region
 
 from bntui.errors import RecordingError
 from bntui.recording.history import RunHistory, RunInfo
-from bntui.text.language import N_, _
 from bntui.text.output import clean
 from bntui.viewer import view_state
 from bntui.viewer.chrome import too_small
 from bntui.viewer.draw.extremes import unbounded
+from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.microscope import state as states
 from bntui.viewer.microscope.courses import Courses, courses
 from bntui.viewer.microscope.draw import draw, empty, unread
+from bntui.viewer.microscope.keys import CONTROLS, EVERYTHING
 from bntui.viewer.microscope.specimen import Slide, normalized_layers, slide
 from bntui.viewer.microscope.state import Lens, Microscope
 from bntui.viewer.palette import SpokenScreen
@@ -38,52 +39,13 @@ LOOK_SECONDS: Final = 0.4
 """How often a recording that grows is looked at."""
 FAR: Final = 1_000_000
 """Past either end of any list."""
-KEYS: Final = (
-    ("← → shift+← shift+→", N_("one keyframe, ten keyframes back and forward")),
-    ("home end", N_("the first keyframe; the last one, and on with the head; in the list its first and last row")),
-    ("↑ ↓ pgup pgdn", N_("another unit, channel or sample")),
-    ("tab, shift+tab", N_("another layer with a normalization")),
-    ("[ ]", N_("another time step, where each is normalized by itself")),
-    ("s, S", N_("mark another of the values: the formulas show its numbers")),
-    (".", N_("play the four steps one after another")),
-    ("u", N_("list all units; o sorts by the next figure, O turns the order around, enter chooses")),
-    ("g", N_("to the nearest keyframe whose values were kept")),
-    ("r", N_("another run with a normalization")),
-    ("esc, m", N_("back to the laboratory, at this keyframe and run")),
-)
 
 
 class MicroscopeScreen(SpokenScreen[ViewState]):
     """Opens at the laboratory's cursor; gives back where it was left."""
 
     CSS = "MicroscopeScreen { overflow: hidden; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "walk(-1)", N_("Keyframe before")),
-        Binding("right", "walk(1)", N_("Keyframe after")),
-        Binding("shift+left", "walk(-10)", N_("Ten keyframes before")),
-        Binding("shift+right", "walk(10)", N_("Ten keyframes after")),
-        Binding("home", "home", N_("First keyframe")),
-        Binding("end", "end", N_("Follow the head")),
-        Binding("up", "choose(-1)", N_("Unit before")),
-        Binding("down", "choose(1)", N_("Unit after")),
-        Binding("pageup", "choose(-10)", N_("Ten units before")),
-        Binding("pagedown", "choose(10)", N_("Ten units after")),
-        Binding("tab", "layer(1)", N_("Next layer")),
-        Binding("shift+tab", "layer(-1)", N_("Layer before")),
-        Binding("left_square_bracket", "time(-1)", N_("Time step before")),
-        Binding("right_square_bracket", "time(1)", N_("Time step after")),
-        Binding("s", "mark(1)", N_("Mark the next value")),
-        Binding("S", "mark(-1)", N_("Mark the value before")),
-        Binding("full_stop", "play", N_("Play the four steps")),
-        Binding("u", "listing", N_("List all units")),
-        Binding("enter", "chosen", N_("Choose")),
-        Binding("o", "sort(1)", N_("Sort by the next figure")),
-        Binding("O", "reverse", N_("Turn the order around")),
-        Binding("g", "nearest", N_("Nearest keyframe with values")),
-        Binding("r", "run(1)", N_("Next run")),
-        Binding("question_mark", "explain", N_("Explain")),
-        Binding("escape,m,q", "back", N_("Back to the laboratory")),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
 
     def __init__(self, reader: Recording, recorded: Snapshot, state: ViewState) -> None:
         super().__init__()
@@ -299,7 +261,7 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
     def action_explain(self) -> None:
         from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
 
-        self.app.push_screen(HelpScreen("microscope", [(key, _(what)) for key, what in KEYS]))
+        self.app.push_screen(HelpScreen("microscope", help_of(CONTROLS, EVERYTHING)))
 
     def action_back(self) -> None:
         if self.microscope.listing:
