@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bntui.keyframe import Keyframe
+from bntui.keyframe import DropoutMask, EarlyStopping, Keyframe, LayerMeasures
 from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
 from bntui.trainer.session import Session
@@ -202,6 +203,29 @@ def test_a_layer_of_one_network_alone_stands_there() -> None:
     assert names == ["", "linear 1", "output", "linear 2", "linear 3"]
     line = row_of(shown(one, other), "weight norm", "linear 3")
     assert line.split()[2:] == ["—", "7.5000", "—"]
+
+
+def test_every_scalar_of_the_table_of_measures_is_compared() -> None:
+    """But for numbers of runs, sentences, and the percentiles of one unit, which the drift panel draws."""
+    told = [section.figures for section in sections(frame_of(run_view(**NORM)), frame_of(run_view(1, **NORM)), "x")]
+    assert len(told[0]) == len(fields_of(Keyframe, "row") - {"run"}) + len(fields_of(EarlyStopping, "row", "run")) - 2
+    layer = run_view(drift=True, **NORM)
+    frame = frame_of(layer)
+    assert not math.isnan(frame.layers[1].gradient_shift)
+    shown = [figure.name for figure in sections(frame, frame, "x")[2].figures]
+    scalars = fields_of(LayerMeasures, "layers") - {"unit_p15", "unit_p50", "unit_p85"}
+    there = [field for field in scalars if not math.isnan(getattr(frame.layers[1], field))]
+    assert len(shown) == len(there) + len(fields_of(DropoutMask, "layers")) + 2 * 4
+    assert "gradient shift" in shown
+    without = frame_of(run_view(**NORM))
+    assert "gradient shift" not in [figure.name for figure in sections(without, without, "x")[2].figures]
+
+
+def fields_of(owner: type, *places: str) -> set[str]:
+    """Fields of a part of a keyframe, read from its annotations."""
+    hints = get_type_hints(owner, include_extras=True)
+    notes = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+    return {name for name, found in notes.items() if found and found[0].place in places}
 
 
 @pytest.mark.parametrize(("other", "loud"), [(0.51, False), (0.5, True), (0.1, True)])

@@ -25,7 +25,8 @@ from bntui.viewer import opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.screens.gallery import GalleryScreen
-from bntui.viewer.screens.gallery_rows import Gallery, draw, scrolled
+from bntui.viewer.screens.gallery_rows import draw, scrolled
+from bntui.viewer.screens.gallery_state import Gallery
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.widgets import RowsWidget
 from tests.fakes import FakeReader, FakeTrainer, until

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bntui.keyframe import COLUMN, HISTOGRAM_BINS, Distribution
+from bntui.keyframe import COLUMN, HISTOGRAM_BINS, STATISTICS, Distribution
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Span, text, width
+from bntui.viewer.figure_names import SCALARS
 from bntui.viewer.panels import layers
 from bntui.viewer.quantities import shown_quantities
 from bntui.viewer.view import RunView, View
@@ -340,3 +341,8 @@ def test_what_is_not_finite_is_neither_dead_nor_saturated() -> None:
     assert all(np.isnan(one.output.mean) for one in run.frame.layers[:3])
     for wide, high in ((100, 12), (160, 40)):
         assert not any("%" in line for line in lines(view(run), wide, high)[1:])
+
+
+def test_the_detailed_table_has_every_statistic_that_is_measured() -> None:
+    assert sorted(layers.DETAILS) == sorted(STATISTICS)
+    assert set(layers.EXTRAS) < set(SCALARS)

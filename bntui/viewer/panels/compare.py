@@ -34,7 +34,7 @@ PANEL: Final = Panel(
         "EarlyStopping": "best best_epoch wait patience stopped",
         "LayerMeasures": (
             "weight_gradient_norm activation_gradient_norm weight_norm update_ratio dead_fraction "
-            "saturated_fraction input pre_norm normalized output"
+            "saturated_fraction gradient_shift input pre_norm normalized output"
         ),
         "Distribution": "mean std",
         "DropoutMask": "kept_fraction",

@@ -1,4 +1,4 @@
-"""Which figures do two keyframes have, how far are they apart, and are they the same to the last bit?"""
+"""Pairs the figures of two keyframes: how far they are apart, and whether they are the same to the last bit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from bntui.keyframe import QUANTITIES, Keyframe, LayerMeasures
+from bntui.measures import declarations
 from bntui.text.language import _
+from bntui.viewer.figure_names import SCALARS, name_of
 
 FigureKind = Literal["size", "place", "share", "count", "word", "time"]
 """A size above 0 has a ratio; a place (a mean) is measured by the spread around it; a share lies between 0 and 1.
@@ -21,6 +23,10 @@ A time has a ratio too, but says nothing about the network.
 
 OWN: Final = frozenset(("run", "wall_time"))
 """What two keyframes of equal networks need not have in common: the run's number, and how long it took."""
+
+
+_OPTIONAL: Final = frozenset(one.field for one in declarations(LayerMeasures) if one.kept.since > 1)
+"""Figures that only some recordings have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,46 +142,28 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
         yield Figure(_("stopped"), "word", ended[_of(early, "stopped")], ended[_of(late, "stopped")])
 
 
-_FIGURES: Final[tuple[tuple[str, FigureKind], ...]] = (
-    ("weight_gradient_norm", "size"),
-    ("activation_gradient_norm", "size"),
-    ("weight_norm", "size"),
-    ("update_ratio", "size"),
-    ("dead_fraction", "share"),
-    ("saturated_fraction", "share"),
-)
-
-
 def _of_layer(one: LayerMeasures | None, other: LayerMeasures | None) -> Iterator[Figure]:
+    """Every figure of a layer that either run has, as the table of measures declares them."""
     layers = (one, other)
-    names = {
-        "weight_gradient_norm": "|∂L/∂W|",
-        "activation_gradient_norm": "|∂L/∂a|",
-        "weight_norm": _("weight norm"),
-        "update_ratio": _("update/weight"),
-        "dead_fraction": _("dead"),
-        "saturated_fraction": _("saturated"),
-        "input": _("input"),
-        "pre_norm": _("before norm"),
-        "normalized": _("after norm"),
-        "output": _("after activation"),
-    }
-    for field, kind in _FIGURES:
-        first, second = (_of(layer, field) for layer in layers)
-        if kind == "share":  # one that a layer has none of, such as dead units of a sigmoid, is NaN in the keyframe
-            first, second = (None if value is None or math.isnan(value) else value for value in (first, second))
-        if first is not None or second is not None:
-            yield Figure(names[field], kind, first, second)
-    first, second = (_of(layer and layer.dropout, "kept_fraction") for layer in layers)
-    if first is not None or second is not None:
-        yield Figure(_("kept"), "share", first, second)
+    for field in SCALARS:
+        yield from _scalar(field, *(_of(layer, field) for layer in layers))
+    yield from _scalar("kept_fraction", *(_of(layer and layer.dropout, "kept_fraction") for layer in layers))
     for field in QUANTITIES:
         before, after = (None if layer is None else getattr(layer, field) for layer in layers)
         if before is not None or after is not None:
             stds = _of(before, "std"), _of(after, "std")
             spread = max(std for std in stds if std is not None)
-            yield Figure(f"μ {names[field]}", "place", _of(before, "mean"), _of(after, "mean"), spread)
-            yield Figure(f"σ {names[field]}", "size", *stds)
+            yield Figure(f"μ {name_of(field)}", "place", _of(before, "mean"), _of(after, "mean"), spread)
+            yield Figure(f"σ {name_of(field)}", "size", *stds)
+
+
+def _scalar(field: str, one: float | None, other: float | None) -> Iterator[Figure]:
+    """One figure of a layer; none where neither run has it."""
+    kind: FigureKind = "share" if field.endswith("_fraction") else "size"
+    if kind == "share" or field in _OPTIONAL:  # NaN says that there is none, such as dead units of a sigmoid
+        one, other = (None if value is None or math.isnan(value) else value for value in (one, other))
+    if one is not None or other is not None:
+        yield Figure(name_of(field), kind, one, other)
 
 
 def _of(measured: object, field: str) -> float | None:

@@ -1,4 +1,4 @@
-"""What does each layer do to the values: mean ± std and histogram before normalization, after it, after activation."""
+"""Draws mean ± std and histogram of each layer's values before normalization, after it, and after activation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span
+from bntui.viewer.figure_names import name_of
 from bntui.viewer.panels import Panel
 from bntui.viewer.quantities import Quantity, apart, calmest, shown_by
 from bntui.viewer.view import RunView, View
@@ -43,11 +44,12 @@ SMALL: Final = 0.01
 MIN_HISTOGRAM, MAX_HISTOGRAM = 6, 40
 TALL: Final = (3, 2)
 """Rows of a tall histogram: as many as there is height for."""
-EXTRAS: Final = {"weight_norm": N_("weight norm"), "update_ratio": N_("update/weight")}
+EXTRAS: Final = ("weight_norm", "update_ratio")
 EXTRA: Final = 15
 DETAIL: Final = 8
 """Width of a number in the detailed table."""
 DETAILS: Final = (N_("mean"), N_("std"), N_("min"), "p15", "p50", "p85", N_("max"))
+"""All statistics of the table of measures, from the smallest value to the largest; their fields are their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +285,8 @@ def _own_axis(form: TableLayout) -> str:
 
 
 def _scalars(layer: LayerMeasures) -> list[Span]:
-    figures = (number(layer.weight_norm, DETAIL), scientific(layer.update_ratio))
+    weight_norm, update_ratio = (getattr(layer, field) for field in EXTRAS)
+    figures = (number(weight_norm, DETAIL), scientific(update_ratio))
     return [Span(figure.rjust(EXTRA), "text") for figure in figures]
 
 
@@ -302,7 +305,7 @@ def _detailed(runs: Sequence[RunView], own: Sequence[Sequence[Quantity]], width:
         return None
     head = " " * (2 + name) + "  " + " " * stage + "".join(rjust(_(key), DETAIL + 1) for key in DETAILS)
     head += "  " + set_cell_size(_("histogram"), bins + 1 + axis) + rjust(_fraction_heading(runs), FRACTION + 1)
-    rows: list[Row] = [(Span(head + "".join(rjust(_(heading), EXTRA) for heading in EXTRAS.values()), "muted"),)]
+    rows: list[Row] = [(Span(head + "".join(rjust(name_of(field), EXTRA) for field in EXTRAS), "muted"),)]
     for run, of_run in zip(runs, own, strict=True):
         rows += [()] if run is not runs[0] else []
         for layer in _layers(run):

@@ -25,7 +25,8 @@ from bntui.viewer import opening
 from bntui.viewer.gallery_keys import CONTROLS
 from bntui.viewer.keys import bindings_of
 from bntui.viewer.palette import SpokenScreen
-from bntui.viewer.screens.gallery_rows import Gallery, Lists, draw, scrolled
+from bntui.viewer.screens.gallery_rows import draw, scrolled
+from bntui.viewer.screens.gallery_state import Gallery, Lists
 from bntui.viewer.terminal.image import Part
 from bntui.viewer.widgets import RowsWidget
 
