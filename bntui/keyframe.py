@@ -12,7 +12,7 @@ mini-batch, without an update and without side effects.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NewType
 
 from bntui.measures import Kept, declarations, table
 
@@ -33,6 +33,11 @@ else:
 HISTOGRAM_BINS: Final = 32
 MASK_SAMPLES: Final = 64
 """A keyframe keeps the dropout mask of up to this many samples of the mini-batch."""
+
+LayerKind = Literal["linear", "conv", "recurrent"]
+"""Every kind of layer that this version builds."""
+Foreign = NewType("Foreign", str)
+"""A word that this version does not know, where it knows some: a newer one recorded it, or a stranger."""
 
 ROW: Final = Kept("row")
 LAYERS: Final = Kept("layers")
@@ -152,7 +157,7 @@ class LayerMeasures:
 
     name: Annotated[str, RUN]
     """Name of the layer, such as ``linear 1``; layers of the same name and shape begin alike in all runs."""
-    kind: Annotated[str, RUN]
+    kind: Annotated[LayerKind | Foreign, RUN]
     """``linear``, ``conv`` or ``recurrent``."""
     input: Distribution
     """What enters the layer's linear, convolution or input-to-hidden stage in this step: the scaled data in the first

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bntui.keyframe import Foreign
 from bntui.recording.codec import digest, metadata_of, pack_arrays, unpack_arrays
 from bntui.recording.history import Event
 from bntui.recording.sentences import FINISHED, INTERRUPTED, RESTORED, RESUMED, RESUMED_ELSEWHERE
@@ -507,7 +508,7 @@ def events() -> Iterator[Forgery]:
     yield happened(
         "departed, though it is the same", Event.of(0, 4, 0.8, "departed", departed, step=4), "main", "stopped_early"
     )
-    yield happened("a kind that there is not", Event(0, 10, 2.0, "won", "won the prize", {"prize": 1}))
+    yield happened("a kind that there is not", Event(0, 10, 2.0, Foreign("won"), "won the prize", {"prize": 1}))
     yield happened("an event of no run", Event.of(17, 20, 4.0, "finished", FINISHED, epochs=4))
     yield Forgery(
         "seldom", "figures taken out of an event", lambda p: forger.event(p, "finished", "arguments", to("{}"))

@@ -16,14 +16,13 @@ from bntui.audit import activations as audited_activations
 from bntui.audit import events as audited
 from bntui.audit import trouble as audited_trouble
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW
-from bntui.keyframe import HISTOGRAM_BINS, MASK_SAMPLES
+from bntui.keyframe import HISTOGRAM_BINS, MASK_SAMPLES, Foreign, LayerKind
 from bntui.lessons import lesson
 from bntui.recording import histograms, sentences
 from bntui.recording.history import Event
 from bntui.recording.sentences import DEAD_BELOW, EVENT_KINDS, EventKind, EventTraits, is_over, traits
 from bntui.scenario import activations
 from bntui.scenario.activations import ACTIVATIONS, SATURATED_WITHIN, Activation, ActivationName, activation
-from bntui.scenario.schema import LayerKind
 from bntui.text import language
 from bntui.trainer import probes
 from bntui.viewer import family_rows, quantities, troubles
@@ -73,12 +72,12 @@ def test_the_audit_holds_the_same_kinds_to_end_a_run() -> None:
 
 
 def test_a_kind_from_the_future_ends_nothing_and_is_no_alarm() -> None:
-    assert traits("flew by") == EventTraits()
-    assert not is_over(["flew by", "resumed", "interrupted", "died"])
+    assert traits(Foreign("flew by")) == EventTraits()
+    assert not is_over([Foreign("flew by"), "resumed", "interrupted", "died"])
     assert is_over(["interrupted", "resumed", "finished"])
 
 
-def ended(kind: str) -> RunView:
+def ended(kind: EventKind | Foreign) -> RunView:
     run = factory.run_view()
     return replace(run, events=(Event(0, 120, 5.0, kind, "a sentence of its own"),))
 
@@ -159,7 +158,7 @@ def test_an_activation_from_the_future_has_no_ends() -> None:
 
 def test_layer_kinds_of_the_scenario_are_listed_once() -> None:
     """Recordings have a table of axes of their own: they know nothing of scenarios."""
-    assert copies(get_args(LayerKind), least=3) == {"scenario/schema.py", "recording/forms.py"}
+    assert copies(get_args(LayerKind), least=3) == {"keyframe.py", "recording/forms.py"}
 
 
 # --- limits ---

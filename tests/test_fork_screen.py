@@ -18,6 +18,7 @@ from bntui.link import INTERACTIVE_PACE, Status, client
 from bntui.recording import copy as copies
 from bntui.recording.history import Event
 from bntui.recording.reader import Reader
+from bntui.recording.sentences import EventKind
 from bntui.scenario.checks import Facts
 from bntui.viewer import live, opening
 from bntui.viewer.app import LabApp
@@ -440,7 +441,7 @@ async def test_recordings_side_by_side_cannot_be_forked(reader: FakeReader) -> N
         assert "f fork" not in shown(pilot, "keys")
 
 
-def bad(step: int, kind: str, quantity: str, layer: str) -> Event:
+def bad(step: int, kind: EventKind, quantity: str, layer: str) -> Event:
     arguments = {"layer": layer, "quantity": quantity, "step": step, "value": "NaN"}
     return Event(1 if kind == "died" else 0, step, step / 24, kind, f"{quantity} of {layer}", arguments)
 

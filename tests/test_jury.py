@@ -23,6 +23,7 @@ from bntui.errors import UsageError
 from bntui.insight.jury import Judgement, RuleOutcome, Wishes, judge, jury
 from bntui.insight.stopping_rules import Ignite, Keras, Lightning
 from bntui.recording.history import Event, Fork
+from bntui.recording.sentences import EventKind
 from bntui.text import figures, language
 from bntui.viewer.draw.rows import Drawing, text, width
 from bntui.viewer.panels import jury as panel
@@ -51,7 +52,7 @@ def run_of(
     index: int = 0,
     name: str = "plain",
     patience: int | None = None,
-    ended: str = "",
+    ended: EventKind | None = None,
     epochs: int | None = None,
     **rule: Any,
 ) -> RunView:
@@ -179,12 +180,12 @@ def test_every_origin_has_a_sentence(patience: int | None, delta: float | None, 
     [
         ("stopped_early", 40, "the run itself stopped early at epoch 20: later stops cannot be seen"),
         ("diverged", 40, "the run itself diverged at epoch 20: later stops cannot be seen"),
-        ("", 40, "recorded up to epoch 20 of 40: later stops cannot be seen yet"),
+        (None, 40, "recorded up to epoch 20 of 40: later stops cannot be seen yet"),
         ("finished", 20, ""),
-        ("", 20, ""),
+        (None, 20, ""),
     ],
 )
-def test_what_a_run_cannot_show_is_said(ended: str, epochs: int, said: str) -> None:
+def test_what_a_run_cannot_show_is_said(ended: EventKind | None, epochs: int, said: str) -> None:
     assert judged(run_of(BUMPY, ended=ended, epochs=epochs)).limits == said
 
 
@@ -450,8 +451,8 @@ def test_too_few_rows_keep_the_rules_that_lose_most() -> None:
 
 
 @pytest.mark.parametrize("spoken", language.LANGUAGES)
-@pytest.mark.parametrize("ended", ["", "stopped_early", "diverged"])
-def test_it_fills_every_size(ended: str, spoken: str) -> None:
+@pytest.mark.parametrize("ended", [None, "stopped_early", "diverged"])
+def test_it_fills_every_size(ended: EventKind | None, spoken: str) -> None:
     language.use(spoken)
     last = [math.nan] if ended == "diverged" else []
     runs = [run_of([*BUMPY, *last], patience=3, ended=ended, epochs=99), run_of([], ended=ended), run_of([0.3])]

@@ -10,11 +10,18 @@ from pathlib import Path
 import pytest
 
 from bntui.commands.show import as_text
-from bntui.keyframe import EarlyStopping
+from bntui.keyframe import EarlyStopping, Foreign
 from bntui.link.library import entry
 from bntui.recording.history import Event
 from bntui.recording.reader import Reader
-from bntui.recording.sentences import DIVERGED_TRAINING, FINISHED, INTERRUPTED, SENTENCES, STOPPED, why_stopped
+from bntui.recording.sentences import (
+    DIVERGED_TRAINING,
+    EVENT_KINDS,
+    FINISHED,
+    INTERRUPTED,
+    STOPPED,
+    why_stopped,
+)
 from bntui.recording.writer import Writer
 from bntui.scenario.gallery import card
 from bntui.text.language import use
@@ -52,8 +59,8 @@ def test_each_kind_of_event_has_korean_words() -> None:
         "now": "torch 2", "before": "torch 1", "baseline": 0.3, "best": 0.5,
     }  # fmt: skip
     use("ko")
-    for kind, sentences in SENTENCES.items():
-        for sentence in sentences:
+    for kind, one in EVENT_KINDS.items():
+        for sentence in one.sentences:
             names = set(re.findall(r"{(\w+)", sentence))
             event = Event.of(0, 7, 3.0, kind, sentence, **{name: figures[name] for name in names})
             assert korean(event.text)
@@ -68,7 +75,7 @@ def test_a_strangers_event_is_told_as_it_stands(arguments: object) -> None:
     use("ko")
     event = Event(0, 1, 1.0, "finished", FINISHED.format(epochs=6), arguments)  # type: ignore[arg-type]
     assert event.text == "finished after 6 epochs"
-    foreign = Event(0, 1, 1.0, "from the future", "{epochs} flew by", {"epochs": 6})
+    foreign = Event(0, 1, 1.0, Foreign("from the future"), "{epochs} flew by", {"epochs": 6})
     assert foreign.text == "{epochs} flew by"
     wrong = Event(0, 1, 1.0, "diverged", DIVERGED_TRAINING.format(loss=["a"], step=3), {"loss": ["a"], "step": 3})
     assert wrong.text == wrong.message

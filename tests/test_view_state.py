@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntui.errors import RecordingError
+from bntui.keyframe import Foreign
 from bntui.recording.history import Event, StepHistory
+from bntui.recording.sentences import EventKind
 from bntui.viewer import view_state
 from bntui.viewer.panels import ranked
 from bntui.viewer.view_state import Recording, ViewState
@@ -230,7 +232,7 @@ def test_predictions_are_looked_for_in_the_first_keyframe_there_is() -> None:
         (["finished", "interrupted"], True), (["", ""], True), (["", "finished"], True),
     ],
 )  # fmt: skip
-def test_a_trainer_could_go_on_while_a_run_is_not_over(kinds: list[str], unfinished: bool) -> None:
+def test_a_trainer_could_go_on_while_a_run_is_not_over(kinds: list[EventKind | Foreign], unfinished: bool) -> None:
     runs = [factory.run_view(number) for number in range(2)]
     events = [(Event(n, 0, 0.0, "resumed", ""), Event(n, 1, 1.0, kind, "")) for n, kind in enumerate(kinds)]
     fake = FakeReader(*(replace(run, events=found) for run, found in zip(runs, events, strict=True)))

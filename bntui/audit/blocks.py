@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bntui.audit.network import GATES
+from bntui.keyframe import Foreign, LayerKind
 from bntui.recording.history import LayerInfo
 from bntui.text.output import clean
 
@@ -20,7 +21,7 @@ class DescribedLayer:
     """A layer as described by the settings."""
 
     name: str
-    kind: str
+    kind: LayerKind | Foreign
     units: int
     norm: str
     activation: str

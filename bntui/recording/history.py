@@ -1,4 +1,4 @@
-"""The scalars of a recording as columns: curves, cursors and verdicts need no arrays decoded."""
+"""Describes runs, their events, and the scalars of their keyframes as columns."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bntui.keyframe import COLUMN, BoolArray, FloatArray, IntArray
-from bntui.recording.sentences import said
+from bntui.keyframe import COLUMN, BoolArray, FloatArray, Foreign, IntArray, LayerKind
+from bntui.recording.sentences import EventKind, said
 
 Unit = Literal["epoch", "step"]
 """What a cursor counts in; with other batch sizes the same epoch is another step."""
@@ -20,8 +20,7 @@ class LayerInfo:
     """One layer of a run's network, as it was built."""
 
     name: str
-    kind: str
-    """``linear``, ``conv`` or ``recurrent``."""
+    kind: LayerKind | Foreign
     shape: tuple[int, ...]
     """Shape of one sample's output: ``(units,)``, ``(channels, height, width)`` or ``(time steps, units)``."""
     norm: str
@@ -99,16 +98,14 @@ class Event:
     run: int
     step: int
     epoch: float
-    kind: str
-    """``stopped_early``, ``diverged``, ``restored_best``, ``finished``, ``interrupted``, ``resumed``, ``departed``,
-    ``first_bad`` or ``died``."""
+    kind: EventKind | Foreign
     message: str
     """What happened, in an English sentence: what is recorded is bound to no reader's language."""
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Figures in the sentence, by name; empty in format 1."""
 
     @classmethod
-    def of(cls, run: int, step: int, epoch: float, kind: str, sentence: str, /, **arguments: Any) -> Event:
+    def of(cls, run: int, step: int, epoch: float, kind: EventKind, sentence: str, /, **arguments: Any) -> Event:
         """An event whose message is one of ``SENTENCES``, with its figures filled in."""
         return cls(run, step, epoch, kind, sentence.format(**arguments), arguments)
 

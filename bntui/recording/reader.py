@@ -33,6 +33,7 @@ from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.kinds import hold
 from bntui.recording.runs import labelled, run_info
 from bntui.recording.schema import RUN, SCALARS, open_read_only
+from bntui.recording.sentences import event_kind
 from bntui.recording.tables import MOST_EVENTS, one, rows
 from bntui.text.language import _, spoken
 from bntui.text.output import clean
@@ -298,7 +299,8 @@ class Reader:
         if row["id"] <= self._last_event:
             raise ValueError(_("the ids of the table {table} do not ascend").format(table="event"))
         told = parsed(row["arguments"], ARGUMENTS, "arguments") if "arguments" in row.keys() else {}  # noqa: SIM118
-        return Event(row["run"], row["step"], row["epoch"], clean(row["kind"]), clean(row["message"]), told)
+        kind = event_kind(clean(row["kind"]))
+        return Event(row["run"], row["step"], row["epoch"], kind, clean(row["message"]), told)
 
     @contextmanager
     def snapshot(self) -> Iterator[Guarded]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
-from bntui.keyframe import EarlyStopping
+from bntui.keyframe import EarlyStopping, Foreign
 from bntui.text.language import N_, _
 
 WAITED: Final = N_("{monitor} has not improved since epoch {best_epoch}: waited {wait}, patience is {patience}")
@@ -120,22 +120,27 @@ SENTENCES: Final[Mapping[str, tuple[str, ...]]] = {kind: one.sentences for kind,
 TROUBLES: Final = tuple(kind for kind, one in EVENT_KINDS.items() if one.trouble)
 
 
-def traits(kind: str) -> EventTraits:
-    """The traits of a kind; none in particular for one that a newer version, or a stranger, has recorded."""
-    return EVENT_KINDS.get(kind, _FOREIGN)  # type: ignore[call-overload, no-any-return]
+def event_kind(word: str) -> EventKind | Foreign:
+    """The kind of an event as it stands in a recording."""
+    return next((kind for kind in EVENT_KINDS if kind == word), Foreign(word))
 
 
-def is_over(kinds: Iterable[str]) -> bool:
+def traits(kind: EventKind | Foreign) -> EventTraits:
+    """The traits of a kind; none in particular for one that this version does not know."""
+    return EVENT_KINDS.get(cast(EventKind, kind), _FOREIGN)
+
+
+def is_over(kinds: Iterable[EventKind | Foreign]) -> bool:
     """Whether a run with events of these kinds is over; one that is not can be resumed."""
     return any(traits(kind).ends == "run" for kind in kinds)
 
 
-def said(kind: str, message: str, arguments: Mapping[str, Any]) -> str:
+def said(kind: EventKind | Foreign, message: str, arguments: Mapping[str, Any]) -> str:
     """A recorded sentence in the language in use; as it stands where it is none that this version records.
 
     Only sentences of this module are ever filled in: a recording is a stranger's file.
     """
-    for sentence in SENTENCES.get(kind, ()):
+    for sentence in traits(kind).sentences:
         try:
             if sentence.format(**arguments) == message:
                 words = {name: _(arguments[name]) for name in ("loss", "value", "quantity") if name in arguments}

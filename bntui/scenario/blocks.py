@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from bntui.keyframe import LayerKind
 from bntui.scenario.activations import ActivationName
-from bntui.scenario.schema import ConvLayer, LayerKind, LinearLayer, Network, Norm, RecurrentLayer
+from bntui.scenario.schema import ConvLayer, LinearLayer, Network, Norm, RecurrentLayer
 
 OUTPUT: Final = "output"
 """Name of the output layer; it is reserved, and the data determines its size."""

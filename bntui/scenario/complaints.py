@@ -12,7 +12,8 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bntui.scenario.schema import REFUSED, LayerKind, RunConfig
+from bntui.keyframe import LayerKind
+from bntui.scenario.schema import REFUSED, RunConfig
 from bntui.scenario.toml_lines import KeyPath
 from bntui.text.language import N_, _
 

@@ -18,7 +18,6 @@ from bntui.scenario.activations import ActivationName
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
 from bntui.text.language import _
 
-LayerKind = Literal["linear", "conv", "recurrent"]
 Norm = Literal["none", "batch", "layer", "group"]
 
 INITIALIZATIONS = ("default", "zeros", "xavier", "xavier_normal", "he", "he_normal", "lecun", "orthogonal")

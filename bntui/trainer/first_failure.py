@@ -1,4 +1,4 @@
-"""Where did it go wrong first?  The exact step, layer and quantity, found by running forward once more.
+"""Finds the step, layer and quantity in which a run went wrong first, by running forward once more.
 
 Training between keyframes is bare: that a loss is no number any more, or that a gradient has died, is seen at the
 next keyframe.  From the last keyframe that was sound the same steps are taken again, each one measured, and the one
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
+from bntui.keyframe import Foreign
 from bntui.recording import sentences
 from bntui.recording.history import Event
 from bntui.recording.sentences import ACTIVATION_GRADIENT, TROUBLES, WEIGHT_GRADIENT, EventKind
@@ -37,9 +38,9 @@ QUANTITIES: Final = {
 }
 
 
-def kinds_of(events: Collection[str]) -> set[str]:
+def kinds_of(events: Collection[EventKind | Foreign]) -> set[EventKind]:
     """The kinds of trouble that are among the kinds of these events."""
-    return set(events) & set(TROUBLES)
+    return {kind for kind in TROUBLES if kind in events}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +147,11 @@ class Watch:
 
 
 def _found(
-    taken: Measured | None, run: Run, told: Collection[str] | None = None, *, initial: bool = False
-) -> dict[str, Trouble]:
+    taken: Measured | None, run: Run, told: Collection[EventKind] | None = None, *, initial: bool = False
+) -> dict[EventKind, Trouble]:
     """Each kind of trouble in the step that ``run`` has just taken, of those not ``told`` before (else by the run)."""
     told = run.told if told is None else told
-    found: dict[str, Trouble] = {}
+    found: dict[EventKind, Trouble] = {}
     if taken is None:
         return found
     dead = None if "died" in told else died(taken.layers)

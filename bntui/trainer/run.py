@@ -68,7 +68,7 @@ class Run:
         self.departed: int | None = None
         """Step from which on it is no longer the recorded run, where it was to be the same."""
         self.watcher: Watcher | None = None
-        self.told: set[str] = set()
+        self.told: set[EventKind] = set()
         """Kinds of trouble that are in the recording already: each is looked for once."""
         self._at = Progress()
         self.best: dict[str, Tensor] | None = None

@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from bntui.recording.sentences import traits
+from bntui.recording.sentences import EventTraits, traits
 from bntui.text import figures
 from bntui.text.language import N_, _
 from bntui.text.table import Cell, Column, Line, layout
@@ -107,8 +107,8 @@ def _name(run: RunView, branch: str, style: str, room: int) -> Line:
 
 def _ending(run: RunView) -> tuple[str, str]:
     """What ended a run, or its last session, in a word, and its style."""
-    last = next((e.kind for e in reversed(run.events) if traits(e.kind).ends or e.kind == "resumed"), "")
-    kind = traits(last)
+    told = (traits(e.kind) for e in reversed(run.events) if traits(e.kind).ends or e.kind == "resumed")
+    kind = next(told, EventTraits())
     if kind.ends == "run":
         return _(kind.word), "bad" if kind.wrong else "text"
     return _(kind.word if kind.ends else OPEN), "muted"
