@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bntui.errors import DataError, RecordingError, ScenarioError, UsageError
+from bntui.errors import DataError, Problem, RecordingError, ScenarioError, UsageError
 from bntui.recording.reader import Reader
 from bntui.scenario.load import load, parse, parse_override
 from bntui.text.language import use
@@ -20,10 +20,10 @@ from tests.korean import korean
 from tests.test_session import DIGITS
 
 
-def refused(text: str, overrides: Sequence[tuple[str, object]] = ()) -> list[str]:
+def refused(text: str, overrides: Sequence[tuple[str, object]] = ()) -> Sequence[Problem]:
     with pytest.raises(ScenarioError) as wrong:
         parse(text, file="x.toml", overrides=overrides)
-    return [problem.message for problem in wrong.value.problems]
+    return wrong.value.problems
 
 
 WRONG = """
@@ -50,14 +50,21 @@ set = { seed = 3 }
 """
 
 
+WRONG_KEYS = {
+    "title", "wrong", "data.source", "data.batch_size", "data.noise", "network.layer[0].units", "network.layer[1].type",
+    "network.layer[2].type", "network.layer[3].channels", "network.init", "training.lr", "training.betas",
+    "run[0].set", "run[1].name", "run[1].set.seed",
+}  # fmt: skip
+
+
 def test_every_problem_of_a_scenario_is_said_in_korean() -> None:
-    english = refused(WRONG)
+    english = {problem.path: problem.message for problem in refused(WRONG)}
     use("ko")
-    translated = refused(WRONG)
-    assert len(english) == len(translated) >= 12
-    assert all(map(korean, translated)), translated
-    assert not any(map(korean, english))
-    assert "쓸 수 있는 값: none, batch" in refused(DIGITS, [("network.norm", "bach")])[0]
+    translated = {problem.path: problem.message for problem in refused(WRONG)}
+    assert english.keys() == translated.keys() == WRONG_KEYS
+    assert [message for message in translated.values() if not korean(message)] == []
+    assert not any(map(korean, english.values()))
+    assert "쓸 수 있는 값: none, batch" in refused(DIGITS, [("network.norm", "bach")])[0].message
 
 
 @pytest.mark.parametrize("text", ['a = "x', "a = ", "[a\n", "a = 1\na = 2", "a = 2020-13-01", "a = [1", "= 1", "a 1"])
