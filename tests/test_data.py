@@ -383,7 +383,7 @@ def test_csv_with_an_unknown_or_doubled_target(tmp_path: Path) -> None:
     assert "row 1: no column 'specis' (data.target) (did you mean 'species'?)" in message
     assert "'length', 'weight', 'species'" in message
     twice = write(tmp_path, "y,y\n1,2\n3,4\n5,6\n7,8\n")
-    assert "several columns 'y'" in error(twice.model_copy(update={"target": "y"}), tmp_path)
+    assert "several columns are named 'y'" in error(twice.model_copy(update={"target": "y"}), tmp_path)
 
 
 def test_csv_that_is_missing_a_folder_or_no_text(tmp_path: Path) -> None:

@@ -436,9 +436,8 @@ def test_where_no_rule_loses_nothing_is_red() -> None:
 
 def test_a_run_that_ended_by_itself_is_said_in_the_panel() -> None:
     for cells, height in ((52, 18), (78, 17), (118, 20), (158, 40)):
-        said = " ".join(words(drawn(run_of(BUMPY, ended="stopped_early", epochs=40), cells, height)).split())
-        for part in ("the run itself stopped early", "cannot be seen"):
-            assert part in said
+        said = words(drawn(run_of(BUMPY, ended="stopped_early", epochs=40), cells, height)).split()
+        assert {"stopped", "early", "later", "stops", "cannot", "be", "seen"} <= set(said)
 
 
 def test_too_few_rows_keep_the_rules_that_lose_most() -> None:

@@ -119,7 +119,7 @@ def test_a_file_is_refused_once_it_was_read() -> None:
     run = config(RECURRENT, data_source="x.npz")
     assert list(check(run)) == []
     (complaint,) = check(run, Facts(100, "classification", (7,)))
-    assert "x.npz gives (7)" in complaint.message
+    assert "x.npz has samples of shape (7)" in complaint.message
     assert list(check(run, Facts(100, "classification", (3, 7, 5)))) == []
 
 
