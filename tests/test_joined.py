@@ -194,7 +194,7 @@ def test_a_trainer_that_ends_is_not_kept_from_folding_its_journal_in(tmp_path: P
 def test_tasks_that_differ_are_refused(two: tuple[Path, Path], tmp_path: Path) -> None:
     other = tmp_path / "curve.bntui"
     write(other, "plain", task="regression")
-    with pytest.raises(UsageError, match=r"first\.bntui is a classification, .*curve\.bntui a regression"):
+    with pytest.raises(UsageError, match=r"first\.bntui is classification and .*curve\.bntui is regression"):
         Joined((two[0], other))
 
 

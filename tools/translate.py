@@ -250,7 +250,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything is left to do")
     parser.add_argument("--apply", type=Path, metavar="FILE.json", help="English sentences and their translations")
-    parser.add_argument("--language", choices=LANGUAGES[1:], default=LANGUAGES[1], help="of --apply")
+    parser.add_argument("--language", choices=LANGUAGES[1:], default=LANGUAGES[1], help="language of --apply")
     parser.add_argument("--prune", action="store_true", help="remove sentences that are no longer in the source")
     options = parser.parse_args()
     found, left = collected(), []

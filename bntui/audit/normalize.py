@@ -223,7 +223,7 @@ def arranged(stage: RecordedStage, x: Bounded) -> Bounded:
 
 
 def standardized(stage: RecordedStage, x: Bounded) -> Standardized:
-    """The ``norm`` stage's mini-batch before scale and shift."""
+    """Standardize a mini-batch as the ``norm`` stage does, before scale and shift."""
     return standardize(arranged(stage, x), NORMS[stage.info.norm](stage, x), stage.options["eps"])
 
 
