@@ -13,7 +13,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -137,17 +137,29 @@ class Terminal:
         self._stream.feed(self.raw)
         self.raw = b""
 
-    def until(self, wanted: str, timeout: float = 60) -> float:
-        """Wait until a text is on the screen; seconds since the start; the screen is shown if it never comes."""
+    def until(self, wanted: str | Callable[[str], object], timeout: float = 60) -> float:
+        """Wait until a text is on the screen, or the screen is as wanted; seconds since the start.
+
+        The screen is shown if that never comes.
+        """
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             self.emulate()
-            if wanted in self.text:
+            if wanted in self.text if isinstance(wanted, str) else wanted(self.text):
                 return time.monotonic() - self.started
             if not self.read(0.05) and self.process.poll() is not None:
                 break
         self.emulate()
         raise AssertionError(f"{wanted!r} never came; exit code {self.process.poll()}; the screen:\n{self.text}")
+
+    def turn(self, key: str, timeout: float = 60) -> None:
+        """Press a key that changes the screen, and read until it has done so."""
+        before, end = self.received, time.monotonic() + timeout
+        self.press(key)
+        while self.received == before:
+            assert time.monotonic() < end, f"{key} changed nothing; the screen:\n{self.text}"
+            self.read(0.05)
+        self.settle()
 
     def press(self, key: str) -> None:
         os.write(self._master, KEYS.get(key, key).encode())
