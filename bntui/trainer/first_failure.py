@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from bntui.keyframe import Foreign
+from bntui.keyframe import QUANTITIES, Foreign
 from bntui.recording import sentences
 from bntui.recording.history import Event
 from bntui.recording.sentences import ACTIVATION_GRADIENT, TROUBLES, WEIGHT_GRADIENT, EventKind
@@ -30,7 +30,7 @@ from bntui.trainer.step import Measured, drawn
 
 LOSS: Final = N_("loss")
 VALIDATION_LOSS: Final = N_("validation loss")
-QUANTITIES: Final = {
+WORDS: Final = {
     "input": N_("input"),
     "pre_norm": N_("pre-activation"),
     "normalized": N_("normalized values"),
@@ -84,10 +84,10 @@ def first_bad(taken: Measured) -> Trouble | None:
 def _figures(taken: Measured) -> Iterator[tuple[str, str, float]]:
     """Layer, quantity and a value that is finite if all of it is, in the order in which they are computed."""
     for layer in taken.layers:
-        for name, words in QUANTITIES.items():
+        for name in QUANTITIES:
             values = getattr(layer, name)
             if values is not None:
-                yield layer.name, words, values.min if not math.isfinite(values.min) else values.max
+                yield layer.name, WORDS.get(name, name), values.min if not math.isfinite(values.min) else values.max
     yield taken.layers[-1].name, LOSS, float(taken.loss)
     for layer in reversed(taken.layers):
         yield layer.name, ACTIVATION_GRADIENT, layer.activation_gradient_norm

@@ -1,9 +1,10 @@
-"""What is read off a step that was really taken: tensors in, a keyframe's NumPy figures out."""
+"""Measures a step that was taken: tensors in, a keyframe's NumPy figures out."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -141,28 +142,31 @@ def batch_norm(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Propagation:
+    """A mini-batch's way forward through the network, and its loss's way back."""
+
+    inputs: Tensor
+    """The mini-batch, scaled, shape ``(B, *shape)``."""
+    values: Sequence[Tensor]
+    """Output of every stage."""
+    gradients: Sequence[Tensor | None]
+    """The loss's gradient with respect to each of ``values``, None where it was not asked for."""
+    masks: Mapping[str, Tensor]
+    """Dropout masks by layer name."""
+    parameters: Mapping[str, NDArray[Any]]
+    """Parameters and buffers before the step."""
+    parameter_gradients: Mapping[str, NDArray[Any]]
+    """The loss's gradient with respect to each parameter, by its name in ``parameters``."""
+
+
 def layer_measures(
-    network: Network,
-    inputs: Tensor,
-    values: Sequence[Tensor],
-    gradients: Sequence[Tensor | None],
-    masks: Mapping[str, Tensor],
-    before: Mapping[str, NDArray[Any]],
-    weight_gradients: Mapping[str, NDArray[Any]],
-    *,
-    shifts: Sequence[float] | None,
-    unit: int,
-    updated: bool,
+    network: Network, way: Propagation, *, shifts: Sequence[float] | None, unit: int, updated: bool
 ) -> tuple[LayerMeasures, ...]:
     """All layers of one step.
 
     Args:
-        inputs: the mini-batch, scaled, shape ``(B, *shape)``.
-        values: output of every stage.
-        gradients: the loss's gradient with respect to each of ``values``, None where it was not asked for.
-        masks: dropout masks by layer name.
-        before: parameters and buffers before the step.
-        weight_gradients: the loss's gradient with respect to each parameter, by its name in ``before``.
+        way: of the step's mini-batch.
         shifts: how far each layer's gradient moves, where that was asked for.
         unit: number of the unit that is followed by itself, modulo the layer's.
         updated: the step was taken; without it there is no update-to-weight ratio.
@@ -181,19 +185,20 @@ def layer_measures(
         stages: dict[str, tuple[Stage, Tensor, Tensor]] = {}
         for at, stage in enumerate(network.stages):
             if stage.layer == number:
-                stages[stage.kind] = (stage, values[at - 1] if at else inputs, values[at])
+                stages[stage.kind] = (stage, way.values[at - 1] if at else way.inputs, way.values[at])
         at_activation = next(i for i, s in enumerate(network.stages) if s.layer == number and s.kind == "activation")
         _, entered, pre_norm = stages[info.kind]
         output = stages["activation"][2]
         weight = f"{info.name}.{info.kind}.weight"
-        weight_norm = norm(before[weight])
-        gradient = gradients[at_activation]
+        weight_norm = norm(way.parameters[weight])
+        gradient = way.gradients[at_activation]
         statistics = None
         if info.norm == "batch":
             stage, normed, _ = stages["norm"]
             names = (f"{info.name}.norm.weight", f"{info.name}.norm.bias")
-            affine, moved = ((of_name[names[0]], of_name[names[1]]) for of_name in (before, weight_gradients))
-            statistics = batch_norm(stage.module, array(normed), affine, moved)
+            gamma, beta = (way.parameters[name] for name in names)
+            of_gamma, of_beta = (way.parameter_gradients[name] for name in names)
+            statistics = batch_norm(stage.module, array(normed), (gamma, beta), (of_gamma, of_beta))
         normalized = None
         if "norm" in stages:
             normalized = of(stages["noise" if "noise" in stages else "norm"][2])
@@ -209,15 +214,15 @@ def layer_measures(
                 normalized=normalized,
                 output=of(output),
                 weight_norm=weight_norm,
-                weight_gradient_norm=norm(weight_gradients[weight]),
+                weight_gradient_norm=norm(way.parameter_gradients[weight]),
                 activation_gradient_norm=float("nan") if gradient is None else norm(array(gradient)),
-                update_ratio=norm(array(after[weight]) - before[weight]) / weight_norm
+                update_ratio=norm(array(after[weight]) - way.parameters[weight]) / weight_norm
                 if updated and weight_norm
                 else np.nan,
                 dead_fraction=dead_fraction(info.activation, out, axis),
                 saturated_fraction=saturated_fraction(info.activation, out),
                 batch_norm=statistics,
-                dropout=dropout_mask(info.dropout, array(masks[info.name])) if info.name in masks else None,
+                dropout=dropout_mask(info.dropout, array(way.masks[info.name])) if info.name in way.masks else None,
                 gradient_shift=np.nan if shifts is None else shifts[number],
                 **unit_percentiles(enters),
             )

@@ -1,34 +1,33 @@
-"""One run: its network and its place in the data, from epoch to epoch; what it measures it records."""
+"""Trains one run, from epoch to epoch, and records what it measures."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from functools import partial
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from bntui.keyframe import EarlyStopping, Keyframe
+from bntui.keyframe import Keyframe
 from bntui.recording.codec import pack_arrays
-from bntui.recording.evidence import TrainerState, pack_state
+from bntui.recording.evidence import TrainerState
 from bntui.recording.history import Event, Fork, RunInfo
 from bntui.recording.sentences import EventKind
 from bntui.scenario.schema import RunConfig
 from bntui.trainer import end_events
 from bntui.trainer.draw import Draws, permutation
-from bntui.trainer.early_stopping import observe
 from bntui.trainer.grid import predict
 from bntui.trainer.network import Stage, build
-from bntui.trainer.optim import learning_rate, observe_plateau
+from bntui.trainer.optim import learning_rate
 from bntui.trainer.probes import array, weights_digest
 from bntui.trainer.progress import Progress
 from bntui.trainer.samples import DeviceSamples
 from bntui.trainer.score import Score
 from bntui.trainer.step import Measured, Stepper, drawn
+from bntui.trainer.taken_step import Figures, TakenStep, early_stopping, observe_epoch
 from bntui.trainer.validate import evaluate, forget_eval
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class Run:
 
     @property
     def left(self) -> int:
-        """DeviceSamples of the epoch under way that were not learned from yet."""
+        """Samples of the epoch under way that were not learned from yet."""
         return len(self.samples.x) - self._at.offset
 
     def keep_best(self, other: Run) -> None:
@@ -135,7 +134,7 @@ class Run:
         batch = self._batch()
         taken = self.stepper.measured(self._x[batch], self._y[batch], self.step, lr=None)
         self._score.add(taken.loss, taken.output, self._y[batch])
-        self._record(writer, taken, progress, started, batch, self._lr(), initial=True)
+        self._record(writer, TakenStep(taken, progress, batch, self._lr(), initial=True), started)
         self._score = score
 
     def train_epoch(self, writer: Writer, interrupted: Callable[[], bool]) -> None:
@@ -187,7 +186,7 @@ class Run:
         offset = 0 if last else at.offset + len(x)
         self._at = replace(at, step=at.step + 1, epoch=at.epoch + last, offset=offset, wall=at.wall + now - started)
         if last or (taken is not None and writer is not None):
-            self._record(writer, taken, before, now, batch, lr, epoch_end=last, events=events)
+            self._record(writer, TakenStep(taken, before, batch, lr, epoch_end=last), now, events)
         return taken
 
     def _lr(self) -> float:
@@ -219,92 +218,61 @@ class Run:
 
     # --- recording ---
 
-    def _record(
-        self,
-        writer: Writer | None,
-        taken: Measured | None,
-        before: Progress,
-        started: float,
-        batch: slice,
-        lr: float,
-        *,
-        epoch_end: bool = False,
-        initial: bool = False,
-        events: Iterable[Event] = (),
-    ) -> None:
+    def _record(self, writer: Writer | None, step: TakenStep, started: float, events: Iterable[Event] = ()) -> None:
         """What follows from a step; with a writer, a keyframe of it (at an epoch's end without one: its scalars)."""
-        train_loss, train_accuracy = self._score.fold()
-        val_loss, val_accuracy = self._validate()
-        best = epoch_end and self._observe(train_loss, train_accuracy, val_loss, val_accuracy)
+        figures = Figures(*self._score.fold(), *self._validate())
+        best = step.epoch_end and self._observe(figures)
         happened = list(events)
         ended = None
         if not happened:
-            losses = end_events.Losses(train_loss, val_loss, self._score.sums(), initial)
-            told = end_events.ended(self.config.training, self._at, losses, epoch_end=epoch_end)
+            losses = end_events.Losses(figures.train_loss, figures.val_loss, self._score.sums(), step.initial)
+            told = end_events.ended(self.config.training, self._at, losses, epoch_end=step.epoch_end)
             ended = None if told is None else self.event(*told)
         if writer is not None and self.watcher is not None:
-            happened += self.watcher(self, writer, taken, train_loss, val_loss)
+            happened += self.watcher(self, writer, step.measured, figures.train_loss, figures.val_loss)
         self.over = ended is not None
         self._at = replace(self._at, wall=self._at.wall + time.perf_counter() - started)
         if writer is not None:
-            grid, predictions = self.samples.grid, None
-            if grid is not None and taken is not None:
-                predictions = predict(self.network, grid, self.samples.task)
-            frame = Keyframe(
-                run=self.info.index,
-                step=self.step,
-                epoch=self.epoch,
-                lr=lr,
-                batch_loss=math.nan if taken is None else float(taken.loss),
-                train_loss=train_loss,
-                train_accuracy=train_accuracy,
-                val_loss=val_loss,
-                val_accuracy=val_accuracy,
-                wall_time=self._at.wall,
-                batch_indices=self._order[batch if taken is not None else slice(0)].numpy(),
-                layers=() if taken is None else taken.layers,
-                early_stopping=self._early_stopping(),
-                weights_digest=self.digest(),
-                predictions=predictions,
-            )
-            evidence = None if taken is None else partial(_evidence, taken, before)
+            evidence = None if step.measured is None else step.packed
             happened += [ended] if ended is not None else []
             with writer.together():
-                writer.commit(frame, epoch_end=epoch_end, best=best, evidence=evidence, events=happened)
+                writer.commit(
+                    self._keyframe(step, figures), epoch_end=step.epoch_end, best=best, evidence=evidence,
+                    events=happened,
+                )  # fmt: skip
                 if self.over:
                     self.finish(writer)
-        if epoch_end and not self.over:
+        if step.epoch_end and not self.over:
             self._start_epoch()
+
+    def _keyframe(self, step: TakenStep, figures: Figures) -> Keyframe:
+        taken, grid = step.measured, self.samples.grid
+        return Keyframe(
+            run=self.info.index,
+            step=self.step,
+            epoch=self.epoch,
+            lr=step.lr,
+            batch_loss=math.nan if taken is None else float(taken.loss),
+            **asdict(figures),
+            wall_time=self._at.wall,
+            batch_indices=self._order[slice(0) if taken is None else step.batch].numpy(),
+            layers=() if taken is None else taken.layers,
+            early_stopping=early_stopping(self.config.training.early_stopping, self._at.patience),
+            weights_digest=self.digest(),
+            predictions=None if grid is None or taken is None else predict(self.network, grid, self.samples.task),
+        )
 
     def digest(self) -> str:
         """Digest of all parameters and buffers as they are now."""
         return weights_digest(self.network.state())
 
-    def _observe(self, train_loss: float, train_accuracy: float, val_loss: float, val_accuracy: float) -> bool:
+    def _observe(self, figures: Figures) -> bool:
         """Early stopping and plateau after an epoch; True if it was the best so far."""
-        at, schedule = self._at, self.config.training.schedule
-        if schedule.kind == "plateau":
-            at = replace(at, plateau=observe_plateau(schedule, at.plateau, val_loss))
         rule = self.config.training.early_stopping
-        if rule is None:
-            best = val_loss < at.best_loss
-            self._at = replace(at, best_loss=val_loss if best else at.best_loss)
-            return best
-        figures = {"loss": train_loss, "val_loss": val_loss, "accuracy": train_accuracy, "val_accuracy": val_accuracy}
-        figures |= {"r2": train_accuracy, "val_r2": val_accuracy}
-        patience = observe(rule, at.patience, at.epoch, figures[rule.monitor])
-        self._at = replace(at, patience=patience, best_step=at.step if patience.improved else at.best_step)
-        if rule.restore_best_weights and patience.improved:
+        self._at, best = observe_epoch(self.config.training, self._at, figures)
+        if best and rule is not None and rule.restore_best_weights:
             self.best = {name: tensor.clone() for name, tensor in self.network.state().items()}
-        return patience.improved
-
-    def _early_stopping(self) -> EarlyStopping | None:
-        rule, state = self.config.training.early_stopping, self._at.patience
-        if rule is None:
-            return None
-        return EarlyStopping(
-            rule.monitor, state.best, state.best_epoch, state.wait, rule.patience, state.stopped, state.reason
-        )
+        return best
 
     def event(self, kind: EventKind, sentence: str, arguments: Mapping[str, object]) -> Event:
         """Something that happens now."""
@@ -324,7 +292,3 @@ class Run:
 Watcher = Callable[["Run", "Writer", Measured | None, float, float], list[Event]]
 """Looks at a step before it is recorded, with the training and the validation loss.  What happened in it, or in a step
 before it that it has recorded itself."""
-
-
-def _evidence(taken: Measured, before: Progress) -> bytes:
-    return pack_state(TrainerState(taken.evidence(), before.text()))

@@ -1,4 +1,4 @@
-"""One optimizer step: bare, or the same step with everything on it read off."""
+"""Takes one optimizer step, bare or measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bntui.scenario.schema import Record, Training
 from bntui.trainer.draw import Draws
 from bntui.trainer.network import Network, Stage, forward
 from bntui.trainer.optim import Optimizer
-from bntui.trainer.probes import array, layer_measures
+from bntui.trainer.probes import Propagation, array, layer_measures
 from bntui.trainer.shift import gradient_shift
 
 
@@ -112,10 +112,10 @@ class Stepper:
             if self._record.shift and lr is not None:
                 loss_of = partial(loss_function, self._task, target=y)
                 shifts = gradient_shift(self._network, x, loss_of, self._draw, before, recorded)
+            propagation = Propagation(x, values, gradients, masks, before, recorded)
             layers = layer_measures(
-                self._network, x, values, gradients, masks, before, recorded,
-                shifts=shifts, unit=self._record.unit, updated=lr is not None,
-            )  # fmt: skip
+                self._network, propagation, shifts=shifts, unit=self._record.unit, updated=lr is not None
+            )
 
         def evidence() -> Evidence:
             return Evidence(

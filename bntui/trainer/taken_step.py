@@ -1,0 +1,75 @@
+"""Describes a step that was taken, for its keyframe, and applies early stopping to an epoch's figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bntui.keyframe import EarlyStopping
+from bntui.recording.evidence import TrainerState, pack_state
+from bntui.scenario.schema import EarlyStoppingRule, Training
+from bntui.trainer.early_stopping import Patience, observe
+from bntui.trainer.optim import observe_plateau
+from bntui.trainer.progress import Progress
+from bntui.trainer.step import Measured
+
+
+@dataclass(frozen=True, slots=True)
+class TakenStep:
+    """An optimizer step, or the initial state, as its keyframe tells it."""
+
+    measured: Measured | None
+    """None of a bare step, of which only an epoch's scalars are recorded."""
+    before: Progress
+    """Where the run stood when the step began."""
+    batch: slice
+    """Its samples, in the epoch's order."""
+    lr: float
+    epoch_end: bool = False
+    initial: bool = False
+    """Nothing was updated: the first mini-batch shows the network as it begins."""
+
+    def packed(self) -> bytes:
+        """Its evidence, as a block."""
+        assert self.measured is not None
+        return pack_state(TrainerState(self.measured.evidence(), self.before.text()))
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Losses and accuracies (in a regression R²) after a step."""
+
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+
+    def monitored(self, name: str) -> float:
+        """The figure that early stopping watches under a name."""
+        figures = {
+            "loss": self.train_loss, "val_loss": self.val_loss,
+            "accuracy": self.train_accuracy, "val_accuracy": self.val_accuracy,
+            "r2": self.train_accuracy, "val_r2": self.val_accuracy,
+        }  # fmt: skip
+        return figures[name]
+
+
+def observe_epoch(training: Training, at: Progress, figures: Figures) -> tuple[Progress, bool]:
+    """Early stopping and reduce-on-plateau after an epoch; true if it was the best so far."""
+    schedule, rule = training.schedule, training.early_stopping
+    if schedule.kind == "plateau":
+        at = replace(at, plateau=observe_plateau(schedule, at.plateau, figures.val_loss))
+    if rule is None:
+        best = figures.val_loss < at.best_loss
+        return replace(at, best_loss=figures.val_loss if best else at.best_loss), best
+    patience = observe(rule, at.patience, at.epoch, figures.monitored(rule.monitor))
+    best_step = at.step if patience.improved else at.best_step
+    return replace(at, patience=patience, best_step=best_step), patience.improved
+
+
+def early_stopping(rule: EarlyStoppingRule | None, state: Patience) -> EarlyStopping | None:
+    """The state of early stopping as a keyframe has it; None without early stopping."""
+    if rule is None:
+        return None
+    return EarlyStopping(
+        rule.monitor, state.best, state.best_epoch, state.wait, rule.patience, state.stopped, state.reason
+    )
