@@ -63,6 +63,11 @@ class Declared:
         """Key path in the JSON object of its owner."""
         return self.kept.json or self.field
 
+    @property
+    def axes(self) -> frozenset[int]:
+        """How many axes its array may have."""
+        return frozenset(len(shape.split(" × ")) for shape in self.kept.shape.split(" or ") if shape)
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:

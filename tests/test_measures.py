@@ -6,6 +6,8 @@ import json
 import math
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -359,3 +361,28 @@ def test_a_row_for_every_field_named_by_its_place() -> None:
 def test_a_field_that_does_not_say_where_it_is_kept_is_refused() -> None:
     with pytest.raises(TypeError, match=r"Undeclared.loss does not say where a recording keeps it"):
         declarations(Undeclared)
+
+
+def test_a_figure_that_is_declared_anew_is_kept_and_shown(tmp_path: Path) -> None:
+    """One field more in each place of ``bntui/keyframe.py``, and nothing else."""
+    path = tmp_path / "more.bntui"
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.declared_anew", str(path)], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    record = json.loads(told.stdout)
+    assert record["surprise"] == 2.5
+    assert record["batch"]["ranks"] == [300 * at for at in range(len(record["batch"]["indices"]))]
+    assert [layer["roughness"] for layer in record["layers"]] == [0.5 + at for at in range(len(record["layers"]))]
+    assert [layer["profile"][0] for layer in record["layers"]] == list(range(len(record["layers"])))
+    assert record["layers"][0]["profile"][2] == "NaN"
+    with sqlite3.connect(path) as db:
+        ((surprise, table, block),) = db.execute(
+            "SELECT surprise, layers, block FROM keyframe JOIN measures USING (id)"
+        )
+    assert surprise == 2.5
+    assert np.frombuffer(table).reshape(len(record["layers"]), -1)[:, -1].tolist() == [
+        0.5 + at for at in range(len(record["layers"]))
+    ]
+    assert {"ranks", "0.profile", "1.profile"} <= set(unpack_arrays(block))

@@ -16,6 +16,8 @@ from bntui.keyframe import (
     MASK_SAMPLES,
     QUANTITIES,
     BatchNorm,
+    Keyframe,
+    LayerMeasures,
 )
 from bntui.measures import Declared, declarations
 from bntui.recording.history import LayerInfo
@@ -34,6 +36,10 @@ BATCH_NORM: Final[Mapping[str, tuple[Declared, ...]]] = {
 """Arrays of a layer's batch normalization, and the figures stacked in each."""
 OLDEST_VECTORS: Final = sum(one.kept.shape != "" and one.kept.since == 1 for one in declarations(BatchNorm))
 """Per-feature figures of format 1, which kept them all in one array, ``batch_norm``."""
+OWN: Final[Mapping[type, tuple[Declared, ...]]] = {
+    owner: tuple(one for one in declarations(owner) if one.kept.place == "block") for owner in (Keyframe, LayerMeasures)
+}
+"""Fields that are an array of the block by themselves, of a keyframe and of each layer."""
 POINTS: Final = 4096
 """On one axis of the grid of predictions."""
 
@@ -102,7 +108,9 @@ def check_measures(arrays: Arrays, layers: Sequence[LayerInfo]) -> None:
     counts = array(arrays, "counts", "ui", (len(layers), len(QUANTITIES), HISTOGRAM_BINS))
     within("counts", counts, 0, 2**31)
     within("batch_indices", array(arrays, "batch_indices", "ui", (None,)), 0, 2**31)
+    _check_own(arrays, Keyframe)
     for number, info in enumerate(layers):
+        _check_own(arrays, LayerMeasures, f"{number}.")
         if f"{number}.eps" in arrays:
             _check_norm(arrays, number, info)
         if f"{number}.mask" in arrays:
@@ -113,6 +121,14 @@ def check_measures(arrays: Arrays, layers: Sequence[LayerInfo]) -> None:
                 raise unfit(f"{number}.mask", mask, _("a mask of {shape} bits").format(shape=f"{samples}×{units}"))
     if "predictions" in arrays:
         _check_predictions(arrays)
+
+
+def _check_own(arrays: Arrays, owner: type, prefix: str = "") -> None:
+    for one in OWN[owner]:
+        name = prefix + one.kept.array
+        found = arrays.get(name)
+        if found is not None and (found.dtype.kind not in "fuib" or found.ndim not in one.axes):
+            raise unfit(name, found, _("an array of numbers"))
 
 
 def _check_norm(arrays: Arrays, number: int, info: LayerInfo) -> None:

@@ -1,4 +1,4 @@
-"""How a keyframe becomes a row and back: scalars, a table of per-layer scalars, and safetensors for the rest.
+"""Converts a keyframe into a row and back: scalars, a table of per-layer scalars, and safetensors for the rest.
 
 Never pickle: opening a stranger's recording must be safe.
 """
@@ -34,7 +34,7 @@ from bntui.keyframe import (
     Predictions,
 )
 from bntui.measures import declarations
-from bntui.recording.arrays import BATCH_NORM, Arrays, check_measures
+from bntui.recording.arrays import BATCH_NORM, OWN, Arrays, check_measures
 from bntui.recording.foreign_json import parsed
 from bntui.recording.history import LayerInfo
 from bntui.recording.kinds import Plain, Table, Text
@@ -152,8 +152,9 @@ def layer_table(layers: Sequence[LayerMeasures]) -> FloatArray:
 def pack_measures(frame: Keyframe) -> bytes:
     """What is not a scalar: histograms, per-feature batch normalization, masks' bits, the batch's indices."""
     counts = np.zeros((len(frame.layers), len(QUANTITIES), HISTOGRAM_BINS), np.int32)
-    arrays: dict[str, NDArray[Any]] = {"batch_indices": _narrow(frame.batch_indices)}
+    arrays = _own_arrays(frame)
     for number, layer in enumerate(frame.layers):
+        arrays |= _own_arrays(layer, f"{number}.")
         for at, quantity in enumerate(QUANTITIES):
             values: Distribution | None = getattr(layer, quantity)
             if values is not None:
@@ -173,6 +174,25 @@ def pack_measures(frame: Keyframe) -> bytes:
         if classes is not None:
             arrays["predicted_classes"] = classes
     return pack_arrays(arrays)
+
+
+def _own_arrays(part: Keyframe | LayerMeasures, prefix: str = "") -> dict[str, NDArray[Any]]:
+    """The arrays of the block that are a field of this part by themselves."""
+    found = {prefix + one.kept.array: getattr(part, one.field) for one in OWN[type(part)]}
+    return {
+        name: _narrow(values) if values.dtype.kind in "iu" else values
+        for name, values in found.items()
+        if values is not None
+    }
+
+
+def _own_fields(arrays: Arrays, owner: type, prefix: str = "") -> dict[str, NDArray[Any] | None]:
+    """What :func:`_own_arrays` took apart; None where a recording has no such array."""
+    found = {one.field: arrays.get(prefix + one.kept.array) for one in OWN[owner]}
+    return {
+        field: values.astype(np.int64) if values is not None and values.dtype.kind in "iu" else values
+        for field, values in found.items()
+    }
 
 
 def _narrow(numbers: NDArray[Any]) -> NDArray[Any]:
@@ -204,6 +224,7 @@ def unpack_keyframe(
         }
         if info.norm == "none":
             quantities["normalized"] = None
+        own: dict[str, Any] = _own_fields(arrays, LayerMeasures, f"{number}.")
         dropout = None
         if f"{number}.mask" in arrays:
             units = int(arrays[f"{number}.mask_shape"][1])
@@ -214,6 +235,7 @@ def unpack_keyframe(
             kind=info.kind,
             **quantities,
             **figures[""],
+            **own,
             batch_norm=_batch_norm(arrays, number) if f"{number}.eps" in arrays else None,
             dropout=dropout,
         )
@@ -221,9 +243,10 @@ def unpack_keyframe(
     predictions = None
     if "predictions" in arrays:
         predictions = Predictions(arrays["predictions"].astype(np.float32), arrays.get("predicted_classes"))
+    own_of_frame: dict[str, Any] = _own_fields(arrays, Keyframe)
     return Keyframe(
         **scalars,
-        batch_indices=arrays["batch_indices"].astype(np.int64),
+        **own_of_frame,
         layers=tuple(measures(number, info) for number, info in enumerate(layers)),
         early_stopping=stopping,
         predictions=predictions,

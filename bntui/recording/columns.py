@@ -1,9 +1,10 @@
-"""The scalars of one run's keyframes as columns that grow by doubling: a snapshot is a view, not a copy."""
+"""Holds the scalars of one run's keyframes as columns that grow by doubling; a snapshot is a view, not a copy."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,8 @@ from bntui.text.language import _
 COUNTED: Final = tuple(name for name, kind in FIGURES.items() if kind is int)
 FLOATS: Final = ("epoch", *(name for name, kind in FIGURES.items() if kind is float))
 INTEGERS: Final = ("id", "step", "epoch_end", "has_frame", *COUNTED)
+NAMED: Final = {column.name for column in fields(RunHistory)}
+"""Columns that are an attribute of a history; others are read with their keyframe only."""
 MOST_BYTES: Final = 500_000_000
 """Of the table of per-layer scalars of rows that have none in the file."""
 
@@ -66,14 +69,14 @@ class RunColumns:
         """The columns as they are now."""
         floats = dict(zip(FLOATS, self.floats[:, : self.length], strict=True))
         integers = dict(zip(INTEGERS, self.integers[:, : self.length], strict=True))
+        figures: dict[str, Any] = {**floats, **{name: integers[name] for name in COUNTED}}
         return RunHistory(
             ids=integers["id"],
             step=integers["step"],
             epoch_end=integers["epoch_end"].astype(bool),
             has_frame=integers["has_frame"].astype(bool),
             layers=self.layers[: self.length],
-            **floats,
-            **{name: integers[name] for name in COUNTED},
+            **{name: column for name, column in figures.items() if name in NAMED},
         )
 
 
