@@ -1,4 +1,4 @@
-"""The samples that a recording brings along: raw, with their split, their scaling, and the grid of predictions."""
+"""Reads the samples that a recording brings along, with their split and scaling, and the grid of predictions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bntui.keyframe import FloatArray, IntArray, SingleArray
+from bntui.keyframe import FloatArray, IntArray, Predictions, SingleArray
 from bntui.recording.arrays import POINTS, array, unfit, within
 from bntui.recording.codec import metadata_of, unpack_arrays
 from bntui.recording.foreign_json import parsed
@@ -86,6 +86,15 @@ def grid_of(block: bytes) -> tuple[SingleArray, ...]:
         if not 2 <= len(axis) <= POINTS or not np.isfinite(axis).all() or (np.diff(axis) < 0).any():
             raise unfit(name, axis, _("2 to {points} ascending numbers").format(points=POINTS))
     return axes
+
+
+def check_predictions(predictions: Predictions, grid: tuple[SingleArray, ...]) -> None:
+    """Raise ValueError where predictions are none of the grid."""
+    values, classes = predictions.values, predictions.classes
+    of_grid = tuple(len(axis) for axis in reversed(grid))
+    if not of_grid or values.shape[: len(of_grid)] != of_grid or (len(of_grid) == 2) != (classes is not None):
+        shape = "×".join(map(str, of_grid)) or "-"
+        raise unfit("predictions", values, _("the predictions of a grid {shape}").format(shape=shape))
 
 
 def data_of(

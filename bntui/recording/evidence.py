@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bntui.errors import RecordingError
 from bntui.recording.arrays import Arrays, Shape, matches, unfit
-from bntui.recording.codec import metadata_of, pack_arrays
+from bntui.recording.codec import digest, metadata_of, pack_arrays
 from bntui.recording.history import LayerInfo
+from bntui.recording.tables import rows
 from bntui.text.language import _
 
 Values = NDArray[Any]
@@ -163,3 +167,20 @@ def _shape(info: LayerInfo, kind: str, batch: int | None) -> Shape | None:
     if info.kind == "recurrent" and kind in ("activation", "dropout"):
         return (batch, *info.shape)
     return None
+
+
+def evidence_block(database: sqlite3.Connection, path: Path, row: int) -> bytes | None:
+    """The evidence of a keyframe by its id, its digest checked; None where it was thinned out.
+
+    Raises:
+        RecordingError: its bytes are not those that were written.
+    """
+    wanted = "SELECT block, digest FROM evidence WHERE id = ?"
+    found = next(rows(database, wanted, (row,), of="evidence"), None)
+    if found is None:
+        return None
+    block: bytes = found["block"]
+    if digest(block) != found["digest"]:
+        sentence = _("{path}: the evidence of row {row} is damaged: its digest does not match")
+        raise RecordingError(sentence.format(path=path, row=row))
+    return block

@@ -12,7 +12,7 @@ import numpy as np
 
 from bntui.errors import RecordingError
 from bntui.keyframe import EarlyStopping, IntArray, Keyframe, SingleArray
-from bntui.recording.arrays import layer_tables, unfit, within
+from bntui.recording.arrays import layer_tables, within
 from bntui.recording.codec import (
     digest,
     fields_digest,
@@ -22,8 +22,8 @@ from bntui.recording.codec import (
     unpack_keyframe,
 )
 from bntui.recording.columns import RunColumns, read_keyframes
-from bntui.recording.dataset import RecordedData, RecordedScaling, data_of, grid_of, scaling_of
-from bntui.recording.evidence import Evidence, TrainerState, check_evidence, progress_of
+from bntui.recording.dataset import RecordedData, RecordedScaling, check_predictions, data_of, grid_of, scaling_of
+from bntui.recording.evidence import Evidence, TrainerState, check_evidence, evidence_block, progress_of
 from bntui.recording.foreign_json import parsed
 from bntui.recording.forms import ARGUMENTS, PROGRESS, TASK, TRANSLATION
 from bntui.recording.guard import Guarded, damaged
@@ -158,16 +158,7 @@ class Reader:
     def _evidence_block(self, run: int, row: int) -> bytes | None:
         """The bytes of a keyframe's evidence, its digest checked; None where they were thinned out."""
         with self._damage():
-            row_id = int(self._columns[run].integers[0, row])
-            wanted = "SELECT block, digest FROM evidence WHERE id = ?"
-            found = next(rows(self._db, wanted, (row_id,), of="evidence"), None)
-            if found is None:
-                return None
-            block: bytes = found["block"]
-            if digest(block) != found["digest"]:
-                sentence = _("{path}: the evidence of row {row} is damaged: its digest does not match")
-                raise RecordingError(sentence.format(path=self.path, row=row_id))
-            return block
+            return evidence_block(self._db, self.path, int(self._columns[run].integers[0, row]))
 
     def weights(self, run: int) -> dict[int, str]:
         """Digest of the parameters and buffers after each recorded step of a run, by step."""
@@ -280,17 +271,13 @@ class Reader:
         """Raises ValueError where predictions are none of the grid, or name a class that there is not."""
         if frame.predictions is None:
             return
-        values, classes = frame.predictions.values, frame.predictions.classes
-        of_grid = tuple(len(axis) for axis in reversed(self.grid))
-        if not of_grid or values.shape[: len(of_grid)] != of_grid or (len(of_grid) == 2) != (classes is not None):
-            shape = "×".join(map(str, of_grid)) or "-"
-            raise unfit("predictions", values, _("the predictions of a grid {shape}").format(shape=shape))
+        check_predictions(frame.predictions, self.grid)
         try:
             data = self.dataset
         except RecordingError:  # said where the samples are looked at; no panel shows predictions without them
             return
-        if classes is not None and data is not None:
-            within("predicted_classes", classes, 0, len(data.classes))
+        if frame.predictions.classes is not None and data is not None:
+            within("predicted_classes", frame.predictions.classes, 0, len(data.classes))
 
     def _event(self, row: sqlite3.Row) -> Event:
         if row["run"] >= len(self.runs) or len(self._events) >= MOST_EVENTS:

@@ -1,4 +1,4 @@
-"""A recording being trained: its runs side by side, epoch by epoch, begun from a scenario or gone on with."""
+"""Trains the runs of a recording side by side, from a scenario or from where the recording ends."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bntui.errors import Problem, RecordingError, ScenarioError, StorageError, UsageError
+from bntui.errors import RecordingError, ScenarioError, StorageError
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event, Fork, RunInfo
 from bntui.recording.reader import Reader
 from bntui.recording.recorded import has_keyframes, nothing_recorded
 from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_ELSEWHERE, is_over
 from bntui.recording.writer import Writer
-from bntui.scenario.checks import Facts, problems, rest_of_epoch
+from bntui.scenario.checks import Facts, problems
 from bntui.scenario.fork import configuration, fork_name, forked
 from bntui.scenario.load import NamedRun, Scenario
 from bntui.scenario.schema import RunConfig
@@ -26,6 +24,7 @@ from bntui.trainer.bench import Bench, from_recording, from_scenario
 from bntui.trainer.create_recording import circumstances, created, folder_of, meta_of, publish, scenario_of
 from bntui.trainer.data.dataset import Scaling, fit_scaling
 from bntui.trainer.first_failure import Watch, kinds_of
+from bntui.trainer.fork_checks import epoch_of, refuse_a_rest, refuse_at_its_end
 from bntui.trainer.lock import Hold
 from bntui.trainer.replay import Past, last_step
 from bntui.trainer.run import Run
@@ -216,24 +215,17 @@ class Session:
         """
         self.writer.flush()
         with closing(Reader(self.writer.path)) as reader:
-            infos = reader.runs
-            if not 0 <= parent < len(infos) or step not in reader.history(parent).step:
-                sentence = _("run {run} has no keyframe at step {step}")
-                raise UsageError(sentence.format(run=parent, step=step))
-            epoch = float(reader.history(parent).epoch[int(np.searchsorted(reader.history(parent).step, step))])
-        info = infos[parent]
-        config, differences = forked(info.config, changes, self._bench.facts)
-        self._scalings[len(infos)] = self._scaling(parent)
-        name = fork_name(info.name, differences, {run.name for run in infos})
-        child = self._built(len(infos), name, config)
-        state = self._past.fork(child, parent, step)
-        _fits_here(config, child.epoch)
-        self._refuse_the_same_end(child, parent, step)
+            infos, epoch = reader.runs, epoch_of(reader, parent, step)
+            info = infos[parent]
+            config, differences = forked(info.config, changes, self._bench.facts)
+            self._scalings[len(infos)] = self._scaling(parent)
+            name = fork_name(info.name, differences, {run.name for run in infos})
+            child = self._built(len(infos), name, config)
+            state = self._past.fork(child, parent, step)
+            refuse_at_its_end(child, reader, parent, step)
         told = tuple((change.path, change.before, change.after) for change in differences)
         child.info = replace(child.info, fork=Fork(parent, step, epoch, told, state.kept, state.new))
-        rest = rest_of_epoch(config, self._bench.facts, child.left)
-        if rest is not None:
-            raise ScenarioError([rest])
+        refuse_a_rest(child, self._bench.facts)
         budget = self.writer.budget(parent)
         if any(change.path == "record.budget" for change in differences):
             budget = config.record.budget * 1e6
@@ -245,16 +237,6 @@ class Session:
             self._say()
         self.runs.append(child)
         return child.info
-
-    def _refuse_the_same_end(self, child: Run, parent: int, step: int) -> None:
-        """A run that early stopping ended goes on as a fork if something was changed about that."""
-        rule, wait = child.config.training.early_stopping, child.progress.patience.wait
-        with closing(Reader(self.writer.path)) as reader:
-            stopped = any(event.kind == "stopped_early" and event.step == step for event in reader.events(parent))
-        if stopped and rule is not None and wait >= rule.patience:
-            sentence = _("the run stopped early here: it waited {wait} epochs, and patience is {patience}")
-            words = sentence.format(wait=wait, patience=rule.patience)
-            raise ScenarioError([Problem("training.early_stopping.patience", words, value=str(rule.patience))])
 
     def interrupt(self) -> None:
         """Note where a user stopped the runs that were not over."""
@@ -332,12 +314,3 @@ def _check(runs: Sequence[NamedRun], facts: Facts) -> None:
     found = dict.fromkeys(problem for run in runs for problem in problems(run.config, facts))
     if found:
         raise ScenarioError(tuple(found))
-
-
-def _fits_here(config: RunConfig, epoch: float) -> None:
-    """A fork has something left to train."""
-    if epoch >= config.training.epochs:
-        sentence = _("the fork starts at epoch {epoch:g} and would end at once; give it more epochs")
-        raise ScenarioError(
-            [Problem("training.epochs", sentence.format(epoch=epoch), value=str(config.training.epochs))]
-        )
