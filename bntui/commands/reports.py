@@ -12,6 +12,7 @@ from rich.cells import cell_len
 
 from bntui.commands.base import Epoch, Json, Recording, Run, app, command
 from bntui.commands.usage import WIDEST, Command
+from bntui.text import figures
 from bntui.text.language import _, ngettext, use
 from bntui.text.output import json_text, say, screen_cells
 from bntui.text.table import Column, text_lines
@@ -134,7 +135,8 @@ def list_(as_json: Json = False) -> None:
 
 def _described(entry: Entry) -> str:
     """What a recording holds, or why it cannot be opened."""
-    epochs = ngettext("{epochs:g} epoch", "{epochs:g} epochs", math.ceil(entry.epochs)).format(epochs=entry.epochs)
+    epochs = ngettext("{epochs} epoch", "{epochs} epochs", math.ceil(entry.epochs))
+    epochs = epochs.format(epochs=figures.epoch(entry.epochs))
     what = entry.problem or f"{entry.title}  ({', '.join(entry.runs)}; {epochs})"
     return f"● {_('live')}  {what}" if entry.live else what
 

@@ -25,6 +25,7 @@ from bntui.insight.stopping_rules import (
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.sentences import traits
+from bntui.text import figures
 from bntui.text.language import N_, _
 
 WATCHED: Final = "val_loss"
@@ -129,7 +130,7 @@ class Judgement:
     @property
     def limits(self) -> str:
         """Why later stops cannot be seen, in the language in use; empty if the run trained all its epochs."""
-        at, planned = f"{round(self.ended_at, 2):g}", self.planned
+        at, planned = figures.epoch(self.ended_at), self.planned
         if self.ended == "stopped_early":
             stopped = _("the run itself stopped early at epoch {epoch}: later stops cannot be seen")
             return stopped.format(epoch=at)
@@ -145,14 +146,14 @@ class Judgement:
         """Which epochs of a fork were judged, in the language in use; empty for other runs."""
         if self.forked is None:
             return ""
-        return _("judged with its parent's epochs up to epoch {epoch}").format(epoch=f"{round(self.forked, 2):g}")
+        return _("judged with its parent's epochs up to epoch {epoch}").format(epoch=figures.epoch(self.forked))
 
     @property
     def otherwise(self) -> str:
         """Why a fork deviated from the rule that equals its own early stopping; empty if there is no reason."""
         if self.forked is None or not self.watches:
             return ""
-        epoch = f"{round(self.forked, 2):g}"
+        epoch = figures.epoch(self.forked)
         if self.afresh:
             return _("its own patience restarted at epoch {epoch}; the rules keep counting").format(epoch=epoch)
         own = next(verdict for verdict in self.verdicts if isinstance(verdict.juror.rule, Keras))

@@ -7,6 +7,7 @@ import numpy as np
 from bntui.errors import Problem, ScenarioError, UsageError
 from bntui.recording.reader import Reader
 from bntui.scenario.checks import Facts, rest_of_epoch
+from bntui.text import figures
 from bntui.text.language import _
 from bntui.trainer.run import Run
 
@@ -18,7 +19,7 @@ def epoch_of(reader: Reader, parent: int, step: int) -> float:
         UsageError: there is no such keyframe.
     """
     if not 0 <= parent < len(reader.runs) or step not in reader.history(parent).step:
-        sentence = _("there is no keyframe of run {run} at step {step}")
+        sentence = _("run {run} has no keyframe at step {step}")
         raise UsageError(sentence.format(run=parent, step=step))
     history = reader.history(parent)
     return float(history.epoch[int(np.searchsorted(history.step, step))])
@@ -28,8 +29,8 @@ def refuse_at_its_end(child: Run, reader: Reader, parent: int, step: int) -> Non
     """Raise ScenarioError unless a fork that stands where its parent stood has something left to train."""
     config = child.config
     if child.epoch >= config.training.epochs:
-        sentence = _("the fork starts at epoch {epoch:g} and would end at once; give it more epochs")
-        words, epochs = sentence.format(epoch=child.epoch), str(config.training.epochs)
+        sentence = _("the fork starts at epoch {epoch} and would end at once; give it more epochs")
+        words, epochs = sentence.format(epoch=figures.epoch(child.epoch)), str(config.training.epochs)
         raise ScenarioError([Problem("training.epochs", words, value=epochs)])
     _refuse_the_same_end(child, reader, parent, step)
 
@@ -46,6 +47,6 @@ def _refuse_the_same_end(child: Run, reader: Reader, parent: int, step: int) -> 
     rule, wait = child.config.training.early_stopping, child.progress.patience.wait
     stopped = any(event.kind == "stopped_early" and event.step == step for event in reader.events(parent))
     if stopped and rule is not None and wait >= rule.patience:
-        sentence = _("the run stopped here: it has waited {wait} epochs, and patience is {patience}")
+        sentence = _("the run stopped early here: it waited {wait} epochs, and patience is {patience}")
         words = sentence.format(wait=wait, patience=rule.patience)
         raise ScenarioError([Problem("training.early_stopping.patience", words, value=str(rule.patience))])

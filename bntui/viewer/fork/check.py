@@ -12,6 +12,7 @@ from bntui.scenario.fork import Change, configuration, forked
 from bntui.scenario.fork_plan import ForkPlan, State, expected_state, plan_fork
 from bntui.scenario.load import parse_override
 from bntui.scenario.merge import key_path
+from bntui.text import figures
 from bntui.text.language import _
 from bntui.viewer.fork.form import EPOCHS, PATIENCE, STOPPING, ForkForm, Item
 
@@ -68,8 +69,8 @@ def judge(form: ForkForm) -> ForkCheck:
                 errors.setdefault(owner, _said(problem))
         return ForkCheck(tuple(changes), (), errors, tuple(others))
     if form.origin.epoch >= after.training.epochs:
-        sentence = _("the fork starts at epoch {epoch:g} and would end at once; give it more epochs")
-        errors[EPOCHS] = sentence.format(epoch=form.origin.epoch)
+        sentence = _("the fork starts at epoch {epoch} and would end at once; give it more epochs")
+        errors[EPOCHS] = sentence.format(epoch=figures.epoch(form.origin.epoch))
     before = configuration(form.origin.run.config)
     plan = plan_fork(before, after)
     facts = form.origin.facts or facts_of(before.data)
