@@ -393,8 +393,7 @@ WRONG: list[tuple[str, str, int | None, str, str | None, str, str | None]] = [
     ("epochs = 3\n", "[run]\nname = 'a'\n", 10, "run", None, "write [[run]]", None),
     ("epochs = 3\n", "[[run]]\nset = {}\n", 10, "run[0].name", None, "required, but missing", None),
     ("epochs = 3\n", '[[run]]\nname = "a\\u0007"\n', 11, "run[0].name", '"a\\u0007"', "control", None),
-    ("epochs = 3\n", "[[run]]\nname = 'a'\n[[run]]\nname = 'a'\n", 13, "run[1].name", '"a"',
-     "run[0] already has this", None),
+    ("epochs = 3\n", "[[run]]\nname = 'a'\n[[run]]\nname = 'a'\n", 13, "run[1].name", '"a"', "already has this", None),
 ]  # fmt: skip
 
 
