@@ -15,7 +15,8 @@ from rich.cells import cell_len
 
 from bntui.recording.history import Event
 from bntui.text import figures
-from bntui.viewer.draw.charts import Chart, Limits, Series, is_blank, limits, line_chart, put, tick_label, ticks
+from bntui.viewer.draw.axes import Limits, limits, tick_label, ticks
+from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Span, text, width
 from bntui.viewer.panels import curves
 from bntui.viewer.view import RunView

@@ -18,6 +18,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 
 from bntui.cli import app
+from bntui.text.language import use
 from bntui.viewer import chrome, family_keys, gallery_keys
 from bntui.viewer import lab_keys as keys_module
 from bntui.viewer import panels as panels_package
@@ -103,9 +104,19 @@ def test_every_key_is_told_on_the_help_page(screen: type[Screen[Any]]) -> None:
     for control in controls:
         # enter is told with the list in which it chooses
         if control.shown != ("enter",) or screen is not MicroscopeScreen:
-            assert told[" ".join(control.shown)] == control.help(here) != ""
+            assert told[control.words or " ".join(control.shown)] == control.help(here) != ""
     if screen is LabScreen:
         assert {panel.key for panel in PANELS if not panel.key.isdigit()} <= told.keys()
+
+
+def test_names_of_keys_are_not_translated() -> None:
+    use("ko")
+    try:
+        told = dict(help_of(microscope_keys.CONTROLS, microscope_keys.EVERYTHING))
+        assert told["tab shift+tab"] == "정규화가 있는 다른 층"
+        assert "글자, 숫자" in dict(help_of(fork_keys.CONTROLS, None))
+    finally:
+        use("en")
 
 
 @pytest.mark.parametrize("screen", SCREENS)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bntui.viewer.draw.charts import Limits, Series, limits, line_chart
+from bntui.viewer.draw.axes import Limits, limits
+from bntui.viewer.draw.charts import Series, line_chart
 from bntui.viewer.draw.rows import text, width
 from tests.terminal import Terminal
 from tests.test_session import DIGITS, train

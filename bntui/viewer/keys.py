@@ -24,7 +24,7 @@ class Control(Generic[Here]):
     """One key, or a few that belong together."""
 
     shown: tuple[str, ...]
-    """Its keys as they are written; what is not the name of a key is marked for translation."""
+    """Its keys as they are written."""
     does: str | Callable[[Here], str] = ""
     """What the help page and the README say of it, marked for translation; empty on a screen without a help page."""
     bindings: tuple[Binding, ...] = ()
@@ -37,6 +37,8 @@ class Control(Generic[Here]):
     """Whether it does something here."""
     glyph: str = ""
     """Its keys in the footer, where they are written shorter there."""
+    words: str = ""
+    """What stands for its keys on the help page where they are too many, marked for translation."""
 
     @property
     def keys(self) -> str:
@@ -64,8 +66,8 @@ def useful_of(controls: Iterable[Control[Here]], here: Here) -> list[Control[Her
 
 def help_of(controls: Iterable[Control[Here]], here: Here) -> tuple[tuple[str, str], ...]:
     """The keys that do something here, and what each does, in the reader's language."""
-    told = useful_of(controls, here)
-    return tuple((" ".join(map(_, control.shown)), _(what)) for control in told if (what := control.help(here)))
+    told = ((control, control.help(here)) for control in useful_of(controls, here))
+    return tuple((_(control.words) or " ".join(control.shown), _(what)) for control, what in told if what)
 
 
 def footer_of(controls: Sequence[Control[Here]], here: Here, cells: int, essential: int = 0) -> Row:

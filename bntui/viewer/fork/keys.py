@@ -23,7 +23,7 @@ CONTROLS: Final[tuple[Control[None], ...]] = (
     Control(("←", "→"), N_("another choice"), (
         Binding("left", "turn(-1)", N_("Choice before")), Binding("right", "turn(1)", N_("Next choice")),
     ), N_("choice"), rank=2),
-    Control((N_("letters, digits"),), N_("a value as --set takes it, or the beginning of a choice")),
+    Control((), N_("a value as --set takes it, or the beginning of a choice"), words=N_("letters, digits")),
     Control(("backspace",), N_("the last character away"),
             (Binding("backspace", "erase", N_("The last character away")),)),
     Control(("del",), N_("the parent's value again"),

@@ -14,7 +14,7 @@ from bntui.text.figures import epoch, number, percent, scientific
 from bntui.text.language import N_, _
 from bntui.text.widths import center, longest, wrap
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.charts import Limits, limits, tick_label
+from bntui.viewer.draw.axes import Limits, limits, tick_label
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.microscope.picture import MARK, compact
 from bntui.viewer.microscope.state import Lens

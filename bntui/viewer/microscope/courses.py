@@ -13,7 +13,7 @@ import numpy as np
 
 from bntui.keyframe import FloatArray, IntArray
 from bntui.recording.history import LayerInfo, RunHistory
-from bntui.viewer.draw.charts import Limits, limits
+from bntui.viewer.draw.axes import Limits, limits
 from bntui.viewer.microscope.specimen import Slide
 from bntui.viewer.view_state import Source
 

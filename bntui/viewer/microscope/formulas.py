@@ -11,8 +11,8 @@ import numpy as np
 from bntui.keyframe import FloatArray
 from bntui.text.figures import count
 from bntui.text.language import N_, _
+from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.cells import tick
-from bntui.viewer.draw.charts import Limits
 from bntui.viewer.draw.extremes import root
 from bntui.viewer.microscope.state import Lens
 from bntui.viewer.microscope.words import added, figure, variance

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from bntui.keyframe import FloatArray, IntArray
+from bntui.viewer.draw.axes import Limits, tick_label, ticks
 from bntui.viewer.draw.cells import BLOCKS, levels
-from bntui.viewer.draw.charts import Limits, tick_label, ticks
 from bntui.viewer.draw.rows import Row, Span
 from bntui.viewer.microscope.formulas import Step
 from bntui.viewer.microscope.words import figure, size

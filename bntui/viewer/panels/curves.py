@@ -17,8 +17,9 @@ from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import N_, _
 from bntui.viewer import epochs
+from bntui.viewer.draw.axes import Limits, limits
 from bntui.viewer.draw.cells import cut, notice
-from bntui.viewer.draw.charts import LABEL_CELLS, Chart, Limits, Series, is_blank, limits, line_chart, put
+from bntui.viewer.draw.charts import LABEL_CELLS, Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.family import brief
 from bntui.viewer.monitor import watched

@@ -19,8 +19,9 @@ from bntui.recording.dataset import RecordedData
 from bntui.text import figures
 from bntui.text.language import _
 from bntui.text.widths import longest
-from bntui.viewer.draw import canvas, charts
-from bntui.viewer.draw.charts import Chart, Limits
+from bntui.viewer.draw import axes, canvas, charts
+from bntui.viewer.draw.axes import Limits
+from bntui.viewer.draw.charts import Chart
 from bntui.viewer.draw.rows import Row, Span, fit, join
 from bntui.viewer.draw.rows import width as cells_of
 from bntui.viewer.view import RunView
@@ -146,7 +147,7 @@ def misclassified(data: RecordedData, answers: Predictions, rows: IntArray) -> B
 
 
 def _share(values: FloatArray, axis: NDArray[np.float32] | FloatArray) -> FloatArray:
-    low, high = charts.proper(float(axis[0]), float(axis[-1]))
+    low, high = axes.proper(float(axis[0]), float(axis[-1]))
     return (values - low) / (high - low)
 
 
@@ -252,12 +253,12 @@ def _places(data: RecordedData, rows: IntArray, frame: Chart) -> tuple[IntArray,
 
 def _limits(data: RecordedData) -> tuple[Limits, Limits]:
     """Both axes: those of the grid; up, in regression, the samples' values with some room for a curve."""
-    across = charts.proper(float(data.grid[0][0]), float(data.grid[0][-1]))
+    across = axes.proper(float(data.grid[0][0]), float(data.grid[0][-1]))
     if data.classes:
-        return across, charts.proper(float(data.grid[1][0]), float(data.grid[1][-1]))
+        return across, axes.proper(float(data.grid[1][0]), float(data.grid[1][-1]))
     low, high = float(data.y[:, 0].min()), float(data.y[:, 0].max())
     margin = 0.1 * (high - low)
-    return across, charts.limits([np.array([low - margin, high + margin])], log=False)
+    return across, axes.limits([np.array([low - margin, high + margin])], log=False)
 
 
 def _axis_names(data: RecordedData) -> tuple[str, str]:

@@ -14,8 +14,9 @@ from bntui.text.language import N_, _, ngettext
 from bntui.text.table import Column, Line, layout, wordings
 from bntui.text.widths import wrap
 from bntui.viewer.draw import cells
+from bntui.viewer.draw.axes import Limits, limits
 from bntui.viewer.draw.cells import notice, page
-from bntui.viewer.draw.charts import Chart, Limits, Series, is_blank, limits, line_chart, put
+from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Row, Span, join, styled
 from bntui.viewer.panels import Panel
 from bntui.viewer.view import View
