@@ -35,6 +35,7 @@ from bntui.audit.tolerances import Precision
 from bntui.audit.validation import (
     Answer,
     Answers,
+    Scores,
     check_predictions,
     check_scores,
     check_validation,
@@ -352,16 +353,12 @@ class _Audit:
             return
         shift = subject.run.config["record"].get("shift") and not initial
         if shift and taken.x is not None and taken.target is not None:
-            check_shift(
-                ledger, place, frame, subject.stages, taken.x, taken.target, subject.task,
-                (exactly(taken.before, unit), after), taken.gradients, taken.draws, subject.precision,
-            )  # fmt: skip
+            check_shift(ledger, place, subject, frame, taken, after)
         if initial:
             assert taken.target is not None
             step = Answers(Bounded.exact(taken.values[-1], unit))
-            recorded_scores = frame.train_loss, frame.train_accuracy
-            names = ("train_loss", "train_accuracy")
-            check_scores(ledger, LOSS, place, names, recorded_scores, subject.task, step, taken.target)
+            scores = Scores(LOSS, ("train_loss", "train_accuracy"), (frame.train_loss, frame.train_accuracy))
+            check_scores(ledger, place, scores, subject.task, step, taken.target)
         answer = self._answer(subject)
         if answer is not None:
             x, target = samples.validation

@@ -17,7 +17,16 @@ from bntui.audit.events import EVENTS, LAST
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import state_names
 from bntui.audit.subject import Subject
-from bntui.audit.validation import VALIDATION, Answer, Answers, check_predictions, check_scores, evaluating, exactly
+from bntui.audit.validation import (
+    VALIDATION,
+    Answer,
+    Answers,
+    Scores,
+    check_predictions,
+    check_scores,
+    evaluating,
+    exactly,
+)
 from bntui.audit.values import RUNNING
 from bntui.text.language import N_
 
@@ -115,7 +124,8 @@ def check_kept(ledger: Ledger, course: Course, row: Row, state: Mapping[str, Val
         x, target = samples.validation
         recorded = row.scalars["val_loss"], row.scalars["val_accuracy"]
         answers = Answers.of(answer, x, after)
-        check_scores(ledger, VALIDATION, place, ("val_loss", "val_accuracy"), recorded, subject.task, answers, target)
+        scores = Scores(VALIDATION, ("val_loss", "val_accuracy"), recorded)
+        check_scores(ledger, place, scores, subject.task, answers, target)
     if samples.grid is not None and row.frame is not None and row.frame.predictions is not None:
         answers = Answers.of(evaluating(subject.stages, subject.precision), samples.grid, after)
         check_predictions(ledger, place, row.frame.predictions, subject.task, answers.best)

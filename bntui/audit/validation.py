@@ -84,7 +84,7 @@ def check_validation(
 ) -> None:
     """Check mean loss and accuracy of the validation part."""
     names, recorded = ("val_loss", "val_accuracy"), (frame.val_loss, frame.val_accuracy)
-    check_scores(ledger, VALIDATION, place, names, recorded, task, answers, target)
+    check_scores(ledger, place, Scores(VALIDATION, names, recorded), task, answers, target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +115,17 @@ class Answers:
         return float(found.value), float(found.error)
 
 
-def check_scores(
-    ledger: Ledger,
-    check: str,
-    place: Place,
-    names: tuple[str, str],
-    recorded: tuple[float, float],
-    task: str,
-    answers: Answers,
-    target: Values,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A recorded loss, and the accuracy (in a regression R²) beside it."""
+
+    check: str
+    """The check of the ledger that they belong to."""
+    names: tuple[str, str]
+    recorded: tuple[float, float]
+
+
+def check_scores(ledger: Ledger, place: Place, scores: Scores, task: str, answers: Answers, target: Values) -> None:
     """Check mean loss, and accuracy or R², of some samples."""
     classes, best = task == "classification", answers.best
     with np.errstate(all="ignore"):
@@ -133,11 +134,11 @@ def check_scores(
         size = abs(loss) + (float(np.abs(best.value).max(1).mean()) if classes else 0.0)
         if not (abs(loss) + allowed) * target.size <= LARGEST:  # float32 sums before it divides
             allowed = np.nan
-        ledger.compare(check, place, names[0], recorded[0], loss, allowed, scale=size)
+        ledger.compare(scores.check, place, scores.names[0], scores.recorded[0], loss, allowed, scale=size)
         if classes:
-            _check_accuracy(ledger, check, place, names[1], recorded[1], best, target)
+            _check_accuracy(ledger, place, scores, best, target)
         else:
-            _check_r2(ledger, check, place, names[1], recorded[1], best, target.astype(np.float64))
+            _check_r2(ledger, place, scores, best, target.astype(np.float64))
 
 
 def loss_of(task: str, outputs: Bounded, target: Values) -> Bounded:
@@ -150,18 +151,17 @@ def mean_loss(each: Bounded) -> Bounded:
     return total(each) * (1 / len(each.value))
 
 
-def _check_accuracy(
-    ledger: Ledger, check: str, place: Place, name: str, recorded: float, answers: Bounded, truth: Values
-) -> None:
+def _check_accuracy(ledger: Ledger, place: Place, scores: Scores, answers: Bounded, truth: Values) -> None:
     """Check the accuracy: samples whose class is certain count; any of the others may be correct."""
+    name, recorded = scores.names[1], scores.recorded[1]
     least, most = right(answers, truth)
     if least is None:
-        ledger.lines[check].undetermined += 1
+        ledger.lines[scores.check].undetermined += 1
         return
     count = recorded * len(truth)
     fits = least - 1e-6 <= count <= most + 1e-6 and abs(count - round(count)) < 1e-6
     ours = float((answers.value.argmax(1) == truth).mean())
-    ledger.hold(check, place, name, bool(fits), recorded, ours)
+    ledger.hold(scores.check, place, name, bool(fits), recorded, ours)
 
 
 def right(answers: Bounded, truth: Values) -> tuple[int | None, int]:
@@ -181,9 +181,8 @@ def right(answers: Bounded, truth: Values) -> tuple[int | None, int]:
     return int(certain.sum()), int(possible.sum())
 
 
-def _check_r2(
-    ledger: Ledger, check: str, place: Place, name: str, recorded: float, answers: Bounded, truth: Values
-) -> None:
+def _check_r2(ledger: Ledger, place: Place, scores: Scores, answers: Bounded, truth: Values) -> None:
+    name, recorded = scores.names[1], scores.recorded[1]
     spread = ((truth - truth.mean(0)) ** 2).sum(0)
     away = answers.value - truth
     residuals = (away**2).sum(0)
@@ -191,7 +190,9 @@ def _check_r2(
     off = (2 * np.abs(away) * answers.error + answers.error**2).sum(0)
     size = (truth**2).sum(0)
     allowed = float(((off + 1e-12 * (residuals * (1 + size / spread) + size)) / spread).mean()) if r2 == r2 else 0.0
-    ledger.compare(check, place, name, recorded, r2, allowed + 1e-12, scale=max(1.0, abs(r2)) if r2 == r2 else None)
+    ledger.compare(
+        scores.check, place, name, recorded, r2, allowed + 1e-12, scale=max(1.0, abs(r2)) if r2 == r2 else None
+    )
 
 
 def check_predictions(ledger: Ledger, place: Place, recorded: Predictions, task: str, answers: Bounded) -> None:
