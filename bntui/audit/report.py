@@ -115,7 +115,7 @@ def _failures(failures: Sequence[Failure], width: int | None) -> Iterator[str]:
     columns = (
         replace(words, heading=_("run"), cut=3),
         Column(_("step"), right=True),
-        replace(words, heading=_("layer"), cut=4),
+        Column(_("layer")),
         replace(words, heading=_("figure"), cut=2),
         replace(words, heading=_("as recorded"), cut=0),
         replace(words, heading=_("recomputed"), cut=1),
