@@ -1,4 +1,4 @@
-"""Tests that the laboratory's state machine does what is due for any sequence of events."""
+"""The state machine of the laboratory: its transitions, and laws that hold for every sequence of events."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bntui.viewer import live
 from bntui.viewer.feed import FRAME, SLOW_FRAME, Tempo
 from bntui.viewer.live import Facts, Leaving, Live, Replay, Starting, State
 from bntui.viewer.live_events import (
+    Announce,
     Appeared,
     Complain,
     Detach,
@@ -85,10 +86,14 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         (Starting(None, FORK), Started(True), FACTS, Live(None, FORK, sent=1), [SEND_FORK]),
         (Starting(None, FORK), Started(False), FACTS, Starting(FORK), ["release", Start(FORK)]),
         (Starting(FORK), NotStarted("no"), FACTS, Replay(), [Complain("no", "No fork")]),
-        (Live(PAUSED, FORK), Appeared(2, 0, 24), FACTS, Live(PAUSED), [Unsay(live.ONE_AT_A_TIME), Lead(2, 0)]),
-        (Live(PAUSED, FORK), Appeared(2, 0, 48), FACTS, Live(PAUSED, FORK), []),
-        (Live(PAUSED, FORK), Appeared(2, 1, 24), FACTS, Live(PAUSED, FORK), []),
-        (Starting(FORK), Appeared(2, 0, 24), FACTS, Starting(FORK), [Unsay(live.ONE_AT_A_TIME), Lead(2, 0)]),
+        (Live(PAUSED, FORK), Appeared(2, 0, 24, 1.5), FACTS, Live(PAUSED), [Unsay(live.ONE_AT_A_TIME), Lead(2, 0)]),
+        (Live(PAUSED, FORK), Appeared(2, 0, 48, 1.5), FACTS, Live(PAUSED, FORK), [Announce(2, 1.5)]),
+        (Live(PAUSED, FORK), Appeared(2, 1, 24, 1.5), FACTS, Live(PAUSED, FORK), [Announce(2, 1.5)]),
+        (Live(PAUSED), Appeared(2, 0, 24, 1.5), FACTS, Live(PAUSED), [Announce(2, 1.5)]),
+        (Replay(), Appeared(2, 0, 24, 1.5), FACTS, Replay(), [Announce(2, 1.5)]),
+        (Leaving(RUNNING), Appeared(2, 0, 24, 1.5), FACTS, Leaving(RUNNING), [Announce(2, 1.5)]),
+        (Starting(FORK), Appeared(2, 0, 48, 1.5), FACTS, Starting(FORK), [Announce(2, 1.5)]),
+        (Starting(FORK), Appeared(2, 0, 24, 1.5), FACTS, Starting(FORK), [Unsay(live.ONE_AT_A_TIME), Lead(2, 0)]),
         # a fork that a trainer did not take in before it ended is made by another one
         (
             Live(PAUSED, FORK, 5, 0, 4), HungUp(), FACTS, Starting(FORK, last=PAUSED),
@@ -264,7 +269,7 @@ def test_no_sequence_loses_a_fork_or_starts_for_ever(  # type: ignore[no-untyped
                 continue
             connected = True
             for request in [state.fork] if state.fork is not None else []:
-                happen(Appeared(7, request.run, request.step))
+                happen(Appeared(7, request.run, request.step, 1.0))
             happen(Started(True))
 
     for event in events:

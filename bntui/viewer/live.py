@@ -1,4 +1,4 @@
-"""The laboratory and its trainer as a state machine: what happens gives the next state, and effects to carry out.
+"""Models the laboratory and its trainer as a state machine: an event gives the next state and effects to carry out.
 
 No Textual, no socket, no process: a screen holds the state, reports events and carries out effects.  A recording is
 a :class:`Replay` while nobody trains it, :class:`Live` while a trainer is connected, :class:`Starting` while one is
@@ -14,6 +14,7 @@ from bntui.link import OVER, PACES, Status
 from bntui.link.requests import ForkRequest
 from bntui.text.language import N_, _
 from bntui.viewer.live_events import (
+    Announce,
     Appeared,
     Complain,
     Detach,
@@ -252,15 +253,11 @@ def _fork(state: State, request: ForkRequest) -> Next:
     return state, ("clear notices", Send("fork", tuple(request.arguments().items())), "redraw")
 
 
-def is_asked(state: State, parent: int, step: int) -> bool:
-    """A fork of this run at this step is the one that was asked for."""
-    asked = asked_of(state)
-    return asked is not None and (asked.run, asked.step) == (parent, step)
-
-
 def _appeared(state: State, event: Appeared) -> Next:
-    if not is_asked(state, event.parent, event.step):
-        return state, ()
+    """The fork that was asked for is looked at; of another one it is said that it began."""
+    asked = asked_of(state)
+    if asked is None or (asked.run, asked.step) != (event.parent, event.step):
+        return state, (Announce(event.run, event.epoch),)
     if isinstance(state, Live):
         state = replace(state, asked=None)
     return state, (Unsay(_(ONE_AT_A_TIME)), Lead(event.run, event.parent))

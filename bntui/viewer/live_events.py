@@ -1,4 +1,4 @@
-"""What can happen to a laboratory and its trainer, and what can be done about it; see ``live.py``."""
+"""Declares the events and effects of the state machine in ``live.py``."""
 
 from __future__ import annotations
 
@@ -63,11 +63,12 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class Appeared:
-    """A new run was recorded: a fork of ``parent`` at this step."""
+    """A new run was recorded: a fork of ``parent`` at this step, and epoch."""
 
     run: int
     parent: int
     step: int
+    epoch: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,14 @@ class FollowFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """Say that a run began that was not asked for here."""
+
+    run: int
+    epoch: float
+
+
+@dataclass(frozen=True, slots=True)
 class Lead:
     """Look at the fork that was asked for, beside its parent."""
 
@@ -173,5 +182,5 @@ class LeaveAfter:
     seconds: float
 
 
-Effect = Send | Start | Complain | SayOnce | Unsay | FollowFile | Lead | Leave | LeaveAfter | Plain
+Effect = Send | Start | Complain | SayOnce | Unsay | FollowFile | Announce | Lead | Leave | LeaveAfter | Plain
 Effects = tuple[Effect, ...]

@@ -16,7 +16,7 @@ from textual.message import Message
 from bntui.errors import RecordingError, ScenarioError
 from bntui.link.client import ME
 from bntui.link.requests import ForkRequest
-from bntui.recording.history import Event, RunInfo, Unit
+from bntui.recording.history import Event, Unit
 from bntui.recording.recorded import moved_to
 from bntui.recording.sentences import traits
 from bntui.text import figures
@@ -225,6 +225,10 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             case happening.FollowFile(path):
                 if moved_to(self.reader, path):
                     self.notices.say(_(MOVED).format(path=path))
+            case happening.Announce(run, epoch):
+                begun = self.reader.runs[run]
+                sentence = _("a new run begins at epoch {epoch}").format(epoch=figures.epoch(epoch))
+                self.notices.say(sentence, begun.label or begun.name)
             case happening.Lead(run, parent):
                 self.view_state = view_state.lead(self.view_state, run, parent)
             case happening.Leave(goes_on, stoppable):
@@ -287,7 +291,8 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         known = len(self._recorded.histories)
         self._recorded = view_state.snapshot(self.reader, self.view_state.unit)
         for run in self.reader.runs[known:]:
-            self._appeared(run)
+            if run.fork is not None:
+                self.trainer.happened(happening.Appeared(run.index, run.fork.run, run.fork.step, run.fork.epoch))
         if len(self.reader.runs) > known:
             self._free = view_state.free_panels(self._recorded)  # a fork may have what no run had
         self.view_state = view_state.grown(self.view_state, self._recorded.stops, self._recorded.histories)
@@ -295,16 +300,6 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             for event in happened:
                 if event not in before and (severity := traits(event.kind).severity):
                     self.notices.say(event.text, run.label or run.name, severity)
-
-    def _appeared(self, run: RunInfo) -> None:
-        """A fork that was asked for here comes beside its parent; another one is said."""
-        if run.fork is None:
-            return
-        if live.is_asked(self.trainer.state, run.fork.run, run.fork.step):
-            self.trainer.happened(happening.Appeared(run.index, run.fork.run, run.fork.step))
-        else:
-            sentence = _("a new run begins at epoch {epoch}").format(epoch=figures.epoch(run.fork.epoch))
-            self.notices.say(sentence, run.label or run.name)
 
     # --- looking around ---
 
