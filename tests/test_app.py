@@ -1,8 +1,9 @@
-"""Tests the laboratory's keys, live and in replay, and its handling of failures."""
+"""The laboratory's screen: keys, live training, replay, and what can go wrong."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
 from bntui.viewer.feed import FRAME
 from bntui.viewer.panels import PANELS
-from bntui.viewer.screens import lab as lab_module
+from bntui.viewer.screens import lab_news
 from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.widgets import RowsWidget
@@ -210,13 +211,13 @@ async def test_a_key_refreshes_changed_rows_only(monkeypatch: pytest.MonkeyPatch
 async def test_keys_that_wait_in_line_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async with start().run_test(size=BIG) as pilot:
         drawn = []
-        draw = LabScreen._draw
+        draw = LabScreen.draw
 
         def spy(self: LabScreen) -> None:
             drawn.append(1)
             draw(self)
 
-        monkeypatch.setattr(LabScreen, "_draw", spy)
+        monkeypatch.setattr(LabScreen, "draw", spy)
         for _ in range(5):
             lab(pilot).action_walk(-1)
         await pilot.pause()
@@ -336,7 +337,7 @@ async def test_an_empty_recording_fills(monkeypatch: pytest.MonkeyPatch) -> None
 
 async def test_much_news_is_few_redraws(reader: FakeReader, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(lab_module, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(lab_news, "monotonic", lambda: clock[0])
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(PAUSED)
@@ -355,6 +356,32 @@ async def test_much_news_is_few_redraws(reader: FakeReader, monkeypatch: pytest.
         await pilot.pause()
         assert waits == [pytest.approx(FRAME)]
         assert reader.refreshed == 1
+
+
+async def test_news_that_has_to_wait_sets_one_timer_at_a_time(
+    reader: FakeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where several feeds tell of news, as after a trainer was started for a fork."""
+    monkeypatch.setattr(lab_news, "monotonic", lambda: 100.0)
+    trainer = FakeTrainer()
+    async with start(trainer).run_test(size=BIG) as pilot:
+        trainer.say(PAUSED)
+        await until(pilot, lambda: reader.refreshed == 1)
+        timers: list[Callable[[], None]] = []
+
+        def set_timer(_: float, callback: Callable[[], None]) -> object:
+            timers.append(callback)
+            return timers
+
+        monkeypatch.setattr(lab(pilot), "set_timer", set_timer)
+        for turn in (1, 2):
+            for _ in range(3):
+                lab(pilot).post_message(LabScreen.News())
+            await pilot.pause()
+            assert len(timers) == turn
+            assert reader.refreshed == turn
+            timers[-1]()
+            assert reader.refreshed == turn + 1
 
 
 @pytest.mark.usefixtures("reader")

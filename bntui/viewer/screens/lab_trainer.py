@@ -1,43 +1,87 @@
-"""Holds the laboratory's connection to its trainer, and carries out what ``live.py`` decides about it."""
+"""Holds the state of the laboratory and its trainer, and carries out the effects that ``live.py`` decides on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from textual.app import App
 
 from bntui.errors import BntuiError, TrainerError
 from bntui.link import INTERACTIVE_PACE
 from bntui.link.requests import ForkRequest
-from bntui.viewer import live, opening
+from bntui.recording.recorded import moved_to
+from bntui.text import figures
+from bntui.text.language import N_, _
+from bntui.viewer import live, opening, view_state
 from bntui.viewer.feed import Feed, TrainerLink
-from bntui.viewer.live_events import Effect, Event, NotStarted, Send, SendFailed, Start, Started
+from bntui.viewer.live_events import (
+    Announce,
+    Complain,
+    Effect,
+    Event,
+    FollowFile,
+    Lead,
+    Leave,
+    LeaveAfter,
+    NotStarted,
+    SayOnce,
+    Send,
+    SendFailed,
+    Start,
+    Started,
+    Unsay,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from textual.timer import Timer
+
     from bntui.link.client import IdleTrainer
-    from bntui.viewer.view_state import Recording
+    from bntui.viewer.screens.lab_recording import LoadedRecording
+    from bntui.viewer.screens.notices import Notices
+    from bntui.viewer.view_state import Recording, ViewState
+
+MOVED: Final = N_("The recording was renamed: {path}")
 
 
 class Laboratory(Protocol):
     """The screen, as far as the trainer has to do with it."""
 
-    reader: Recording
+    loaded: LoadedRecording
+    notices: Notices
+    view_state: ViewState
 
     @property
     def app(self) -> App[Any]: ...
+    def set_timer(self, delay: float, callback: Callable[[], None]) -> Timer: ...
     def facts(self) -> live.Facts:
         """What transitions depend on."""
         ...
 
-    def carry_out(self, effect: Effect) -> None:
-        """Do what has nothing to do with the connection."""
-        ...
-
     def adopt(self, reader: Recording) -> None:
         """Show this recording instead: the same one opened again, or a copy of it."""
+        ...
+
+    def draw(self) -> None:
+        """Draw now."""
+        ...
+
+    def redraw(self) -> None:
+        """Draw once, soon."""
+        ...
+
+    def action_end(self) -> None:
+        """Move the cursor to the newest keyframe."""
+        ...
+
+    def open_form(self) -> None:
+        """Open the form of a fork."""
+        ...
+
+    def leave(self, *, goes_on: bool = False, stoppable: bool = False) -> None:
+        """End the program, saying how to come back."""
         ...
 
 
@@ -98,8 +142,45 @@ class TrainerControl:
                 if self._starting is not None:
                     self._starting.discard()
             case _:
-                self._lab.carry_out(effect)
+                self._show(effect)
         return True
+
+    def _show(self, effect: Effect) -> None:
+        """Carry out what has nothing to do with the connection."""
+        lab, loaded, notices = self._lab, self._lab.loaded, self._lab.notices
+        match effect:
+            case Complain(text, title):
+                notices.error(text, title)
+            case SayOnce(text):
+                notices.say_once(text)
+            case Unsay(text):
+                notices.unsay(text)
+            case "clear notices":
+                lab.app.clear_notifications()  # what they say is of before
+            case Announce(run, epoch):
+                sentence = _("a new run begins at epoch {epoch}").format(epoch=figures.epoch(epoch))
+                begun = loaded.reader.runs[run]
+                notices.say(sentence, begun.label or begun.name)
+            case Lead(run, parent):
+                lab.view_state = view_state.lead(lab.view_state, run, parent)
+            case "follow head":
+                lab.action_end()  # who asks for a step wants to see it
+            case FollowFile(path):
+                if moved_to(loaded.reader, path):
+                    notices.say(_(MOVED).format(path=path))
+            case "release":
+                loaded.reader.release()
+            case "close reader":
+                lab.draw()  # nothing is drawn after it
+                loaded.close()
+            case "redraw":
+                lab.redraw()
+            case "open form":
+                lab.open_form()
+            case Leave(goes_on, stoppable):
+                lab.leave(goes_on=goes_on, stoppable=stoppable)
+            case LeaveAfter(seconds):
+                lab.set_timer(seconds, lab.leave)
 
     def _connect(self, trainer: TrainerLink | None) -> None:
         self.close()
@@ -109,7 +190,7 @@ class TrainerControl:
     def _start(self, fork: ForkRequest | None) -> None:
         from bntui.link.client import IdleTrainer
 
-        path = self._lab.reader.path
+        path = self._lab.loaded.reader.path
 
         def start() -> tuple[Recording, TrainerLink | None]:
             here = _own(path)

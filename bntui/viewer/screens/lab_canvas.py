@@ -1,0 +1,43 @@
+"""Places the laboratory's widgets and shows rows in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from textual.geometry import Region, Size
+
+from bntui.viewer import chrome, parts
+from bntui.viewer.widgets import RowsWidget
+
+if TYPE_CHECKING:
+    from bntui.viewer.parts import Shown
+
+
+class LabCanvas:
+    """One widget for each part of the screen, and one that says that the screen is too small."""
+
+    def __init__(self) -> None:
+        self.size: Size | None = None
+        """Of the screen when its widgets were placed last."""
+        self._parts = {name: RowsWidget(name) for name in parts.PARTS}
+        self._message = RowsWidget("small")
+
+    @property
+    def widgets(self) -> Iterator[RowsWidget]:
+        yield from self._parts.values()
+        yield self._message
+
+    def place(self, size: Size, regions: Mapping[str, Region]) -> None:
+        """Put each part into its region, and hide those without one; without any, say that the screen is too small."""
+        self.size = size
+        for name, widget in self._parts.items():
+            widget.place(regions.get(name))
+        self._message.place(None if regions else size.region)
+        if not regions:
+            self._message.show(chrome.too_small(*size), size.width)
+
+    def show(self, shown: Shown, regions: Mapping[str, Region]) -> None:
+        """Draw the parts that have a region."""
+        for name, region in regions.items():
+            self._parts[name].show(parts.rows(name, shown, *region.size), region.width)

@@ -1,0 +1,104 @@
+"""Loads what a trainer commits, and draws it at a pace that leaves time for keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bntui.errors import RecordingError
+from bntui.recording.sentences import traits
+from bntui.viewer import live, view_state
+from bntui.viewer import live_events as happening
+from bntui.viewer.feed import Tempo
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
+
+    from bntui.viewer.screens.lab_recording import LoadedRecording
+    from bntui.viewer.screens.lab_trainer import TrainerControl
+    from bntui.viewer.screens.notices import Notices
+    from bntui.viewer.terminal.line import PacedApp
+    from bntui.viewer.view_state import ViewState
+
+
+class Watching(Protocol):
+    """The screen, as far as news of its recording have to do with it."""
+
+    loaded: LoadedRecording
+    trainer: TrainerControl
+    notices: Notices
+    view_state: ViewState
+
+    @property
+    def app(self) -> PacedApp[Any]: ...
+    def set_timer(self, delay: float, callback: Callable[[], None]) -> Timer: ...
+    def draw(self) -> None:
+        """Draw now."""
+        ...
+
+
+class LabNews:
+    """The way of a commit to the screen: a trainer says that there is one, or the file shows it."""
+
+    def __init__(self, lab: Watching) -> None:
+        self._lab = lab
+        self._tempo = Tempo()
+        self._timer: Timer | None = None
+        """Loads what the trainer said last, when it is time for that."""
+
+    def arrived(self) -> None:
+        """The trainer said something: load it and draw, now or soon."""
+        wait = self._tempo.wait(monotonic())
+        if not wait:
+            self._update()
+        elif self._timer is None:
+            self._timer = self._lab.set_timer(wait, self._update)
+
+    def look(self) -> None:
+        """Recordings that are compared grow without a word of their trainers."""
+        before = self._lab.loaded.snapshot
+        self._load(alone=True)
+        if self._lab.loaded.snapshot is not before:
+            self._lab.draw()
+
+    def take_in(self) -> None:
+        """Look at what was loaded, and say what is new."""
+        lab = self._lab
+        new = lab.loaded.look(lab.view_state.unit)
+        for run in new.runs:
+            if run.fork is not None:
+                lab.trainer.happened(happening.Appeared(run.index, run.fork.run, run.fork.step, run.fork.epoch))
+        lab.view_state = view_state.grown(lab.view_state, lab.loaded.snapshot.stops, lab.loaded.snapshot.histories)
+        for run, event in new.events:
+            if severity := traits(event.kind).severity:
+                lab.notices.say(event.text, run.label or run.name, severity)
+
+    def _update(self) -> None:
+        self._timer = None
+        lab, feed = self._lab, self._lab.trainer.feed
+        if feed is None:  # the trainer that was started for a fork has ended already
+            return
+        began = monotonic()
+        status, hung_up = feed.take()
+        if status is not None:
+            lab.trainer.happened(happening.Heard(status))
+        self._load(alone=hung_up)
+        if hung_up:
+            if feed.error is not None:
+                lab.notices.error(str(feed.error))
+            lab.trainer.happened(happening.HungUp())
+        lab.draw()
+        if live.over(lab.trainer.state):
+            lab.loaded.reader.release()  # last: what is read above holds the file again
+        self._tempo = self._tempo.drawn(began, monotonic(), slow=lab.app.sender.pending)
+
+    def _load(self, *, alone: bool) -> None:
+        """Load what was committed; ``alone``: no trainer is connected that could have renamed the file."""
+        loaded = self._lab.loaded
+        try:
+            if loaded.refresh():
+                self.take_in()
+        except RecordingError as error:
+            if alone or loaded.reader.path.exists():  # else it is being renamed: the trainer says to what
+                self._lab.notices.error(str(error))

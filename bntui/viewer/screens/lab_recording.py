@@ -1,0 +1,82 @@
+"""Holds what the laboratory has loaded of its recording, and says what is new in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bntui.recording.history import Event, RunInfo, Unit
+from bntui.viewer import view_state
+from bntui.viewer.view_state import Snapshot
+
+if TYPE_CHECKING:
+    from bntui.viewer.view_state import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """What a recording has that it had not when it was looked at before."""
+
+    runs: tuple[RunInfo, ...]
+    events: tuple[tuple[RunInfo, Event], ...]
+
+
+def additions(before: Snapshot, after: Snapshot, runs: Sequence[RunInfo]) -> Additions:
+    """The difference between two snapshots of a recording with these runs."""
+    known = {event for events in before.events for event in events}
+    happened = [(run, event) for run, events in zip(runs, after.events, strict=True) for event in events]
+    return Additions(
+        tuple(runs[len(before.histories) :]),
+        tuple((run, event) for run, event in happened if event not in known),
+    )
+
+
+class LoadedRecording:
+    """A reader, and a snapshot of what it has loaded."""
+
+    def __init__(self, reader: Recording) -> None:
+        self.reader = reader
+        self.snapshot = view_state.snapshot(reader)
+        self.free_panels = view_state.free_panels(self.snapshot)
+        self.closed = False
+        """Nothing is read or drawn any more."""
+
+    @property
+    def compared(self) -> bool:
+        """Several recordings are shown side by side."""
+        return bool(self.reader.paths)
+
+    @property
+    def unfinished(self) -> bool:
+        """A trainer could continue a run."""
+        return view_state.unfinished(self.snapshot) and not self.compared
+
+    def refresh(self) -> bool:
+        """Load what was committed since; whether that is anything.
+
+        Raises:
+            RecordingError: the file is gone or damaged.
+        """
+        return not self.closed and self.reader.refresh()
+
+    def look(self, unit: Unit) -> Additions:
+        """Take a snapshot of what is loaded."""
+        before = self.snapshot
+        self.snapshot = view_state.snapshot(self.reader, unit)
+        if len(self.snapshot.histories) > len(before.histories):
+            self.free_panels = view_state.free_panels(self.snapshot)  # a fork may have what no run had
+        return additions(before, self.snapshot, self.reader.runs)
+
+    def count_by(self, unit: Unit) -> None:
+        """Count the snapshot's positions in this unit."""
+        self.snapshot = view_state.recounted(self.snapshot, unit)
+
+    def replace(self, reader: Recording) -> None:
+        """Read from this one instead."""
+        self.reader.close()
+        self.reader = reader
+
+    def close(self) -> None:
+        self.reader.close()
+        self.closed = True
