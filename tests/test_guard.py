@@ -224,9 +224,9 @@ def test_a_terminal_without_a_cursor_gets_one_sentence(kind: str | None, argumen
     with Terminal([*BNTUI, *arguments], env={"TERM": kind}) as terminal:
         assert terminal.exit_code() == 2
         assert b"\x1b" not in terminal.transcript
-        said = " ".join(terminal.text.split())
+        said = "".join(terminal.text.split())  # the terminal breaks lines within words
         assert "--headless" in said
-        assert "bntui show" in said
+        assert "bntuishow" in said
         assert terminal.settings() == terminal.settings_before
 
 
