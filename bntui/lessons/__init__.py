@@ -1,4 +1,4 @@
-"""Where are the explanations?  Markdown pages, ``en/NAME.md`` and their translations beside them."""
+"""Finds the lessons: Markdown pages ``en/NAME.md``, and their translations beside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""May a recording be written on, and if not: a copy that may."""
+"""Tells whether a recording can be written, and makes a copy that can."""
 
 from __future__ import annotations
 

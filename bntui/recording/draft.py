@@ -1,4 +1,4 @@
-"""A recording that begins: written under a temporary name, and given its own when it can be opened.
+"""Creates a recording under a temporary name, and renames it when it can be opened.
 
 A process that is killed before leaves a hidden file, never a recording that is empty or damaged.  The next recording in
 that folder removes it.

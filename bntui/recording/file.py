@@ -1,4 +1,4 @@
-"""The file that a recording is written to: begun as a draft, published, followed where it is renamed, closed as one."""
+"""Manages the file of a recording: drafted, published, followed when renamed, and closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forms of what a recording keeps as JSON: a run's configuration, its layers, its fork; metadata of blocks.
+"""Validates what a recording keeps as JSON: configurations, layers, forks, metadata of blocks.
 
 A kind of layer, norm, activation, optimizer or schedule that this version does not know may pass as text: the audit
 names it.  What it is made of has to fit all the same.

@@ -1,4 +1,4 @@
-"""Histograms of many keyframes of a run at once: what a picture over time is made of."""
+"""Reads histograms of many keyframes of a run at once, for pictures over time."""
 
 from __future__ import annotations
 

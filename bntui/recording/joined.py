@@ -1,4 +1,4 @@
-"""Several recordings as one: their runs one after another, so that whatever shows a recording compares them too.
+"""Joins several recordings into one, so that every panel can compare their runs.
 
 A run's number stays what it was: the runs that are there at first come in the order of the files, and what is forked
 while the files grow comes after all of them.

@@ -1,4 +1,4 @@
-"""Kinds of values: what a cell of a table, or a value in JSON, may be.  Checked once, where a recording is read."""
+"""Defines kinds of values: what a table cell or a JSON value may be.  Checked once, on reading."""
 
 from __future__ import annotations
 

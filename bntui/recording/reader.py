@@ -1,4 +1,4 @@
-"""Reads a recording, finished or growing; any number of readers, none of them in the writer's way."""
+"""Reads a recording, finished or growing, without blocking the writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a data set was read: what was found in its file, what was made of it, and what deserves a look.
+"""Describes how a data set was read: what was inferred from its file, and what deserves a look.
 
 The trainer records it as JSON in the recording's ``meta`` (key ``reading``); ``bntui check`` and ``bntui show`` print
 it.  Sentences are recorded by name with their figures, and told in the reader's language.

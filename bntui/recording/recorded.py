@@ -1,4 +1,4 @@
-"""A recording that something was recorded in: what every command but ``resume`` needs."""
+"""Opens a recording that has keyframes, as every command but ``resume`` requires."""
 
 from __future__ import annotations
 

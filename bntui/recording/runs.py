@@ -1,4 +1,4 @@
-"""What does a row of the table ``run`` say?  Layers, where the run was forked from, its scaling, its name."""
+"""Reads a row of the table ``run``: layers, fork, scaling and name of a run."""
 
 from __future__ import annotations
 

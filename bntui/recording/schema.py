@@ -1,4 +1,4 @@
-"""The recording's tables: one SQLite file, its version checked before anything else is believed."""
+"""Defines the tables of a recording, and checks its format version before anything else."""
 
 from __future__ import annotations
 

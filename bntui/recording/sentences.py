@@ -1,4 +1,4 @@
-"""Kinds of events: what each means for a run, how it is shown, and its sentences.
+"""Declares the kinds of events: what each means for a run, how it is shown, and its sentences.
 
 A sentence is recorded in English with its figures, and said in the reader's language.
 """

@@ -1,4 +1,4 @@
-"""What a recording's tables hold: each column's kind, and rows that are checked against it as they are read."""
+"""Declares the kind of each column, and checks rows against it as they are read."""
 
 from __future__ import annotations
 

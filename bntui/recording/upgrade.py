@@ -1,4 +1,4 @@
-"""How does a recording of an older format become one of this version, so that it can be gone on with?"""
+"""Upgrades a recording of an older format, so that training can continue in it."""
 
 from __future__ import annotations
 

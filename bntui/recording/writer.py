@@ -1,4 +1,4 @@
-"""The trainer's pen: one transaction per keyframe, so that a crash loses at most the one under way."""
+"""Writes keyframes into a recording, each in one transaction: a crash loses at most the current one."""
 
 from __future__ import annotations
 

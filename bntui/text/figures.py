@@ -1,4 +1,4 @@
-"""Formats numbers so that they keep their columns and digits from keyframe to keyframe.
+"""Writes numbers with fixed widths and digits, so that they keep their columns between keyframes.
 
 Every function returns right-aligned text of fixed width with a real minus sign (one cell wide), so that a changing
 value redraws few cells and never moves its neighbors.  A number that does not fit is rounded or written as a power of

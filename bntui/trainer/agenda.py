@@ -1,4 +1,4 @@
-"""What was asked of a trainer and is not yet done: goals, not counts, so that taking them up again is no harm."""
+"""Holds what was asked of a trainer and is not done yet, as goals: repeating one does no harm."""
 
 from __future__ import annotations
 

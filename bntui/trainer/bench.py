@@ -1,4 +1,4 @@
-"""What do the runs of a recording learn from, and where: samples, split and device, the same for all of them."""
+"""Provides what all runs of a recording share: samples, split and device."""
 
 from __future__ import annotations
 

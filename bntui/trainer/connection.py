@@ -1,4 +1,4 @@
-"""One client of a trainer: its frames in, statuses out.  Neither a silent nor a slow nor a wild one holds it up."""
+"""Serves one client of a trainer; a silent, slow or hostile client never blocks training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How does a recording begin: its name, held against all others, and what is noted of the scenario and this machine?"""
+"""Creates a recording: its name, and what is noted of the scenario and this machine."""
 
 from __future__ import annotations
 

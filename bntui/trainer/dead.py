@@ -1,4 +1,4 @@
-"""Has a layer's gradient died?  One rule over the figures of a step and, where it is exactly 0, over all samples.
+"""Detects that a layer's gradient has died, from the figures of a step and, at exactly 0, from all samples.
 
 A gradient has died where the loss still asks the network to change and this does not reach the layer's weight: its
 gradient is below ``DEAD_BELOW`` of the output layer's, or exactly 0.  A mini-batch may give exactly 0 by chance, for

@@ -1,4 +1,4 @@
-"""Where a run trains: the device's name, checked against what this machine has."""
+"""Chooses the device of a run, and checks it against what this machine has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where randomness comes from: every draw has a generator of its own, derived from what it is for.
+"""Derives a generator of its own for every random draw, from what it is drawn for.
 
 So layers of the same name start alike in all runs, runs do not disturb each other, a fork needs no
 generator state, and any mask can be drawn again.

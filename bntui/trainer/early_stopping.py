@@ -1,4 +1,4 @@
-"""When to stop: Keras' EarlyStopping as a pure function of the monitored values.
+"""Implements Keras' EarlyStopping as a pure function of the monitored values.
 
 Three differences from Keras 3 (``keras/src/callbacks/early_stopping.py``) are left.  Values are compared in float64.
 Keras on its torch backend compares in float32, since ``convert_to_tensor`` makes a Python float a tensor of

@@ -1,4 +1,4 @@
-"""What is said when a run ends: a sentence and its figures."""
+"""Words the end of a run as an event: a sentence and its figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does the network answer between the samples: a grid over its inputs, and its predictions there."""
+"""Predicts on a grid over the inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What weights does a layer start with: drawn by name of the initialization, from generators of their own."""
+"""Initializes the weights of layers by the name of the initialization, each from its own generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One trainer a recording: who holds it, for how long, and where the file is that is held."""
+"""Ensures one trainer per recording: who holds the lock, and for which file."""
 
 from __future__ import annotations
 

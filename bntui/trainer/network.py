@@ -1,4 +1,4 @@
-"""What is trained: a list of named stages, so that the forward pass keeps every stage's output."""
+"""Builds a network as a list of named stages, so that the forward pass keeps every stage's output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How values are normalized: PyTorch's modules with a scenario's ε, momentum and γ, and those of single time steps."""
+"""Normalizes values with PyTorch's modules, using a scenario's ε, momentum and γ; also per time step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a run has come: all of its state that is not a tensor, as one value that can be kept and taken up again."""
+"""Holds all state of a run that is not a tensor, as one value that can be stored and restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recurrent layer does from one time step to the next: Elman, GRU and LSTM over projected inputs.
+"""Computes one time step of a recurrent layer: Elman, GRU and LSTM over projected inputs.
 
 The projection of all inputs, ``W_ih x_t + b``, is a stage of its own, done at once; these modules are the
 rest, the hidden-to-hidden part, in a loop over time.  Without normalization they are PyTorch's RNN, GRU and

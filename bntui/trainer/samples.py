@@ -1,4 +1,4 @@
-"""What a run learns from, as it lies on its device."""
+"""Keeps the samples of a run on its device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loss and accuracy over many mini-batches, summed where they are and read back once."""
+"""Sums loss and accuracy over many mini-batches on the device, and reads them back once."""
 
 from __future__ import annotations
 

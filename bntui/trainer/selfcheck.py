@@ -1,4 +1,4 @@
-"""Is a fork with nothing changed the same run, bit for bit?  Trained once more in a copy, and compared."""
+"""Checks that a fork with no changes gives the same bits: trains it again in a copy and compares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trainer's ear and mouth: a Unix socket that takes requests and tells every client its status.
+"""Listens on a Unix socket: accepts requests, and sends every client the status.
 
 Once or twice a second it looks whether the socket and the recording are still where they were: logind removes runtime
 folders, and users rename files.

@@ -1,4 +1,4 @@
-"""What the trainer does when: it trains as its clients command, and says after each commit where it stands."""
+"""Schedules the trainer: trains as its clients command, and reports after each commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far does a layer's gradient move when the layers before it are updated?"""
+"""Measures how far a layer's gradient moves when the layers before it are updated."""
 
 from __future__ import annotations
 

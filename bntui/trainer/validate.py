@@ -1,4 +1,4 @@
-"""How good is a network on the validation part: in evaluation mode, or when ``eval()`` was forgotten?"""
+"""Evaluates a network on the validation set, in evaluation mode or as if ``eval()`` had been forgotten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where on an axis of epochs, or of steps, do keyframes, events and the cursor lie?"""
+"""Places keyframes, events and the cursor on an axis of epochs or of steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How does the trainer's news reach the screen?  A thread waits for it, and hands over the latest when asked."""
+"""Receives the trainer's status in a thread, and hands over the newest on request."""
 
 from __future__ import annotations
 

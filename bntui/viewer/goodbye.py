@@ -1,4 +1,4 @@
-"""What is said when the laboratory is left: which commands bring one back."""
+"""Words what is said on leaving the laboratory: the commands that lead back."""
 
 from __future__ import annotations
 

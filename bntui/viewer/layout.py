@@ -1,4 +1,4 @@
-"""Which panel stands where on a screen of this size?"""
+"""Places the panels on a screen of a given size."""
 
 from __future__ import annotations
 

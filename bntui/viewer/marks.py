@@ -1,4 +1,4 @@
-"""Marks of the runs."""
+"""Assigns marks to runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which course does a run's early stopping watch, and where was it best?
+"""Finds the figures that a run's early stopping monitors, and their best epoch.
 
 Without early stopping it is the validation loss: the best epoch is worth knowing then, too.
 """

@@ -1,4 +1,4 @@
-"""What does Textual itself say, and how is it said in the reader's language: the command palette and the list of keys.
+"""Translates what Textual itself says: the command palette and the list of keys.
 
 A binding's description stands in a class, so that it is marked there and translated when it is listed.
 """

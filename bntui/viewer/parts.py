@@ -1,4 +1,4 @@
-"""What does each part of the laboratory's screen show?  Pure functions of what the screen knows."""
+"""Draws each part of the laboratory: pure functions of what the screen knows."""
 
 from __future__ import annotations
 

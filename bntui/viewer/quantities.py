@@ -1,4 +1,4 @@
-"""Which values of a layer are shown, under which names, and on which axes?"""
+"""Declares the values of a layer that are shown, with their names and axes."""
 
 from __future__ import annotations
 

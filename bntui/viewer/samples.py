@@ -1,4 +1,4 @@
-"""What are the samples like, feature by feature, before scaling and after it?  Measured once for each data set.
+"""Summarizes the samples feature by feature, before and after scaling, once per data set.
 
 Scaling is ``(x - offset) * factor``, so that scaled figures follow from the raw ones.
 """

@@ -1,4 +1,4 @@
-"""How do charts over the epochs stand together: layers below one another, shown runs side by side where they fit?"""
+"""Lays out charts over the epochs: layers below one another, runs side by side if they fit."""
 
 from __future__ import annotations
 

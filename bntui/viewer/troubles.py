@@ -1,4 +1,4 @@
-"""Where did it go wrong first?  The events that name a bad tensor or a gradient that died, and the panel to look at."""
+"""Finds the events that say where a run failed first, and the panel to look at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a panel is given: one frozen picture of the recording at the cursor, and nothing to fetch."""
+"""Defines the input of every panel: one frozen picture of the recording at the cursor."""
 
 from __future__ import annotations
 

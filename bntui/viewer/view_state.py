@@ -1,4 +1,4 @@
-"""Where does the user look?  View state and its pure transitions; with a recording it gives the view."""
+"""Holds where the user looks, with pure transitions, and builds the view."""
 
 from __future__ import annotations
 

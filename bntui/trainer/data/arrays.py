@@ -1,4 +1,4 @@
-"""What do two arrays come down to, samples and targets, whatever file they lie in?
+"""Turns arrays of samples and targets, from any file format, into a data set.
 
 Images ``(N, H, W)`` get a channel axis.  ``(N, a, b, c)`` is taken as channels last where c is 1, 3 or 4 and
 a is not, and moved to channels first; every other one is taken as channels first already.

@@ -1,4 +1,4 @@
-"""Which number does a cell of a table hold, and if none, what is it?
+"""Reads the number in a cell of a table, or says what the cell holds instead.
 
 A decimal mark is a point or a comma.  The other mark, an apostrophe or a space may then group thousands:
 ``1,234.5``, ``1.234,5``, ``1'234``, ``1 234``.  A group of thousands never begins with 0.

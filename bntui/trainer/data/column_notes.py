@@ -1,4 +1,4 @@
-"""Notes on the features of a table that deserve a look: constants, identifiers, dates, doubled names."""
+"""Notes features that deserve a look: constants, identifiers, dates, doubled names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which column of a table is the target, which are features, and which are left out?"""
+"""Decides which column of a table is the target, which are features, and which are left out."""
 
 from __future__ import annotations
 

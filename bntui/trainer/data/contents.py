@@ -1,4 +1,4 @@
-"""What does every data file come down to: samples, targets, and the checks that all formats share.
+"""Holds what every data file is reduced to, samples and targets, and the checks all formats share.
 
 Whole numbers as a target are classes where they look like codes, see :func:`are_codes`; everything else that is a
 number is regression.  ``data.task`` decides otherwise.

@@ -1,4 +1,4 @@
-"""How is a table of text read: CSV and its relatives, with the target found and every cell checked.
+"""Reads CSV and similar tables: finds the target and checks every cell.
 
 What is inferred (encoding, delimiter, header, decimal mark, index columns, the task) is told in the
 :class:`~bntui.recording.reading.Reading`.  All columns but the target are features and must be numbers, or true and

@@ -1,4 +1,4 @@
-"""What do the networks learn from: samples by name or path, their split, and their scaling.
+"""Loads data sets by name or path, splits them, and scales them.
 
 Built-in data come in raw units and row for row from scikit-learn: digits (images of 8x8 pixels, 0 to 16),
 breast_cancer, wine, iris.  Generated data, with their default samples and noise, stand in a table in

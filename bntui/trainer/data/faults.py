@@ -1,4 +1,4 @@
-"""All that is wrong with the cells of a table, said at once: the first ten, and how many more there are."""
+"""Collects the faulty cells of a table and reports the first ten, with the number of the rest."""
 
 from __future__ import annotations
 

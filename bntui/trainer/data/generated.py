@@ -1,4 +1,4 @@
-"""Which small problems can be drawn at random: two-dimensional classes, and a line and a sine to fit.
+"""Generates small random problems: two-dimensional classes, and a line and a sine to fit.
 
 ======== ============== ================================================ ======= ===== ===================
 source   task           what                                             samples noise noise is

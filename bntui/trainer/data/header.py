@@ -1,4 +1,4 @@
-"""Is the first row of a table a header, and what are its columns called?
+"""Decides whether the first row of a table is a header, and names the columns.
 
 Where both readings make sense and differ by a sample, neither is guessed: the file is refused, and ``data.header``
 decides.

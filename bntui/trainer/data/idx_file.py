@@ -1,4 +1,4 @@
-"""How are IDX files read, as MNIST and Fashion-MNIST are distributed: big-endian, gzipped or not.
+"""Reads IDX files, the format of MNIST and Fashion-MNIST: big-endian, optionally gzipped.
 
 The header says how many bytes follow; that is held against the file's size, and for a gzipped file against what
 deflate can do at most, before memory is taken.  Pixels keep their values (0 to 255).

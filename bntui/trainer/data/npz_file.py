@@ -1,4 +1,4 @@
-"""How is an NPZ file read: which of its arrays are samples and targets, and what is refused before it is unpacked.
+"""Reads NPZ files: finds samples and targets among the arrays, and checks sizes before unpacking.
 
 An array's header says its type and shape, the archive how many bytes it unpacks to.  Both are held against each
 other, against what deflate can do at most, and against a limit, before memory is taken.  Nothing is ever unpickled.

@@ -1,4 +1,4 @@
-"""How are the user's data files read?  The file's name tells the format; each has a module of its own."""
+"""Reads the user's data files.  The file name determines the format; each has its own module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be learned from a table: classes or values, as the target column's cells tell."""
+"""Decides whether the target column of a table holds classes or values."""
 
 from __future__ import annotations
 

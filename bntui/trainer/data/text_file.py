@@ -1,4 +1,4 @@
-"""How is a text file decoded, and how is it cut into rows: encoding, comment lines, delimiter?
+"""Decodes a text file and splits it into rows: encoding, comment lines, delimiter.
 
 Encodings: UTF-8, UTF-16 with or without a byte-order mark, and where it is not UTF-8, CP949 (Korean) or
 Windows-1252 (which has Latin-1's letters).  Only names and words depend on these two, never a number.

@@ -1,4 +1,4 @@
-"""How does a band of percentiles over time become cells: its median a line, its edges dotted, in braille."""
+"""Draws a band of percentiles over time in braille: the median as a line, the edges dotted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How do pictures become rows: braille dots, points, shades of grey; each cell with a style of its own."""
+"""Draws pictures as rows: braille dots, points, and shades of gray, each cell with its own style."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How numbers become characters: bars, sparklines, lines, histograms and masks as text."""
+"""Draws numbers as text: bars, sparklines, lines, histograms and masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arithmetic with figures of any size: a recording may hold each float that there is, and a panel draws it."""
+"""Computes with figures of any size: a recording may hold every float that exists, and panels draw it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How do histograms over time become a heat map: bins shared out on a common axis, the fuller the denser?"""
+"""Draws histograms over time as a heat map on a common axis."""
 
 from __future__ import annotations
 

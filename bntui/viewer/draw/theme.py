@@ -1,4 +1,4 @@
-"""Which colour does a style's name mean, on a dark background, in 16 colours, and without any?
+"""Maps style names to colors: on a dark background, in 16 colors, and without any.
 
 Panels name styles (``run0``, ``bold warn``); what they look like is decided here and nowhere else.  The
 colours of the runs are after Okabe and Ito's palette for all kinds of colour vision, lightened for a dark

@@ -1,4 +1,4 @@
-"""What may be different in a fork, and what has been changed so far?  The form and its transitions."""
+"""Models the form of a fork: the settings that may differ, and those changed so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be typed into a setting: any word, or a number and the few words that may stand for one?"""
+"""Defines what may be typed into a setting: any text, or a number and the words allowed instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How is it said what a fork keeps of its parent, before it begins and after?"""
+"""Words what a fork keeps of its parent, before and after it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands beside the four steps: running statistics, evaluation mode, γ and β over time, ε, and what is wrong."""
+"""Draws what is beside the four steps: running statistics, evaluation mode, γ and β over time, ε."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How did one normalization get here: γ, β and the batch's statistics over the keyframes, and axes that hold them all.
+"""Traces γ, β and the batch statistics of a normalization over the keyframes.
 
 Read once for a layer, so that walking from unit to unit and from keyframe to keyframe reads nothing more.
 """

@@ -1,4 +1,4 @@
-"""What are the four steps: the values of each, its formula, and the same formula with this step's numbers in it?"""
+"""Writes the four steps as formulas, in symbols and with this step's numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How are values drawn on an axis: a histogram, each as a dot, their mean and standard deviation, and the axis?"""
+"""Draws values on an axis: histogram, dots, mean and standard deviation."""
 
 from __future__ import annotations
 

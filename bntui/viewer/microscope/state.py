@@ -1,4 +1,4 @@
-"""Where does the microscope stand?  Its state, pure transitions, and with a recording what lies under the lens."""
+"""Holds where the microscope looks, with pure transitions, and finds what is shown there."""
 
 from __future__ import annotations
 

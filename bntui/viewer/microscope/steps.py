@@ -1,4 +1,4 @@
-"""What do the four steps look like, one below the other, on a common axis for each two of them?"""
+"""Draws the four steps below one another, each two on a common axis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is under the lens called, and is something wrong with it?  Sentences, with the numbers that they are about."""
+"""Names what the microscope shows, and words what is wrong with it."""
 
 from __future__ import annotations
 

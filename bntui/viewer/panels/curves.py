@@ -1,4 +1,4 @@
-"""Does it learn: training and validation loss and accuracy of every run, and where the cursor stands."""
+"""Draws training and validation loss and accuracy of every run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do the networks learn from, and what do they make of it?"""
+"""Draws the data: the samples, and what the networks make of them."""
 
 from __future__ import annotations
 

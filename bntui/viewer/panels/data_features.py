@@ -1,4 +1,4 @@
-"""How are the features distributed, before scaling and after it, in the training and in the validation part?
+"""Draws the distribution of each feature, before and after scaling, in the training and validation sets.
 
 A row of the data panel's table is a histogram and its figures.  Before scaling each feature has an axis of its own;
 after it all have the same one, because that is what scaling is for.

@@ -1,4 +1,4 @@
-"""What does a scaling's formula say with the numbers of a feature, and of a sample?"""
+"""Writes the formula of a scaling with the numbers of a feature and of a sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do the networks make of the plane, or of the line?  Decision boundary and fitted curve, among the samples.
+"""Draws decision boundaries or the fitted curve among the samples.
 
 A network's answers between the samples are those that were recorded on a grid; between the grid's points they are
 interpolated linearly.  The axes are the grid's and the samples', so that nothing moves but what was learned.

@@ -1,4 +1,4 @@
-"""How does the histogram of each quantity of a layer change over the epochs?"""
+"""Draws the histogram of each quantity of a layer over the epochs."""
 
 from __future__ import annotations
 

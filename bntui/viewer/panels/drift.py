@@ -1,4 +1,4 @@
-"""How do the distributions that enter the activations move while the network trains, and how do gradients shift?"""
+"""Draws how the distributions that enter the activations move during training, and gradient shift."""
 
 from __future__ import annotations
 

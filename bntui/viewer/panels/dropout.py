@@ -1,4 +1,4 @@
-"""Which units did dropout drop in this very step: the masks, samples down and units across, and what was kept."""
+"""Draws the dropout masks of a step, samples down and units across, and the share that was kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does every layer get a gradient: its size per layer on one log axis, its course, and a plain verdict."""
+"""Draws gradient norms per layer on one log axis, their course, and a verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long until training stops: the patience counter of every run, and what it waits for."""
+"""Draws the patience counter of every run, and what it waits for."""
 
 from __future__ import annotations
 

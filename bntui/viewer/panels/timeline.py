@@ -1,4 +1,4 @@
-"""Where in the training are we: all that is recorded, the cursor, the best epoch, and what happened when."""
+"""Draws the timeline: what is recorded, the cursor, the best epoch, and events."""
 
 from __future__ import annotations
 

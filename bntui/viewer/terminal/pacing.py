@@ -1,4 +1,4 @@
-"""How much may be sent to the terminal now?  A model of the line, learned from what the terminal answers.
+"""Models the line to the terminal from its answers, and says how much may be sent now.
 
 After each frame the terminal is asked where its cursor is.  Its answer says that the frame has arrived, whatever
 buffers lie between: those of sshd and of the network hide from the program how much waits in them.  From the times

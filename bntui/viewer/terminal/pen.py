@@ -1,4 +1,4 @@
-"""How do styled cells become bytes, as few as possible?
+"""Encodes styled cells in as few bytes as possible.
 
 The cursor is moved only where it does not stand yet, and of a style only what differs from the one before is sent.
 """
