@@ -422,7 +422,7 @@ async def test_a_finished_training_is_not_a_lost_one(reader: FakeReader) -> None
         await until(pilot, lambda: trainer.closed)
         await until(pilot, lambda: "✓ finished" in shown(pilot, "header"))
         await pilot.press("n", "s", "space")
-        assert notices(pilot) == ["Training is over: all is recorded."]
+        assert notices(pilot) == ["Training has finished; everything is recorded."]
         assert not reader.held  # else the trainer could not fold the journal in
 
 
@@ -556,11 +556,11 @@ async def test_q_never_stops_another_ones_training(status: Status | None, key: s
             trainer.say(status)
             await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
         await pilot.press("ctrl+c")
-        assert notices(pilot) == ["q leaves; training goes on."]
+        assert notices(pilot) == ["q leaves; training continues."]
         await pilot.press(key)
         assert app._exit
         said = str(app._exit_renderables[0])
-        assert "Training goes on. Come back with: bntui attach '/recordings/a title.bntui'" in said
+        assert "Training continues. Reattach with: bntui attach '/recordings/a title.bntui'" in said
         assert "Stop it with: bntui stop '/recordings/a title.bntui'" in said
     assert trainer.sent == []
     assert trainer.closed
@@ -603,7 +603,7 @@ async def test_the_last_words_say_how_to_go_on_where_something_is_left_to_do(ove
     async with app.run_test(size=BIG) as pilot:
         await pilot.press("q")
         lines = str(app._exit_renderables[0]).splitlines()
-    assert lines[0] == "Recorded. Look again with: bntui replay '/recordings/a title.bntui'"
+    assert lines[0] == "Recorded. Open it again with: bntui replay '/recordings/a title.bntui'"
     assert lines[1:] == ([] if over else ["Go on with: bntui resume '/recordings/a title.bntui'"])
 
 

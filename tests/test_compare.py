@@ -288,7 +288,7 @@ def test_walking_reaches_every_figure() -> None:
 
 def test_nothing_is_pinned() -> None:
     words = " ".join(line.strip() for line in shown(run_view(), run_view(1), pinned=None))
-    assert words.startswith("No second run is pinned beside the selected one: p pins it.")
+    assert words.startswith("No second run is pinned: p pins one.")
     words = " ".join(line.strip() for line in shown(run_view()))
     assert "bntui compare FILE FILE puts two recordings side by side." in words
 

@@ -259,10 +259,10 @@ def test_the_last_lines_say_what_a_fork_keeps() -> None:
     lr = " ".join(rows(typed(form(), "training.lr", "1")))
     assert "All parameters and buffers are kept." in lr
     assert "anew" not in lr
-    assert "The optimizer's averages begin anew." in " ".join(rows(typed(form(), "training.optimizer", "rms"), 150))
+    assert "The optimizer's averages are reset." in " ".join(rows(typed(form(), "training.optimizer", "rms"), 150))
     norm = " ".join(rows(typed(form(), "network.norm", "b"), 150))
     assert "6 of 16 parameters and buffers are kept; new: linear 1.norm.weight" in norm  # 5 new ones a layer
-    assert "Early stopping begins anew." in norm
+    assert "Early stopping is reset." in norm
 
 
 @pytest.mark.parametrize("size", [(78, 22), (38, 10), (98, 38)])

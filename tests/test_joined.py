@@ -228,10 +228,10 @@ def test_samples_are_shown_where_all_learned_from_the_same(two: tuple[Path, Path
 
 def test_the_command_line_that_opens_it_again(two: tuple[Path, Path]) -> None:
     assert goodbye.recorded(Joined(two), unfinished=False) == [
-        f"Recorded. Look again with: bntui compare {two[0]} {two[1]}"
+        f"Recorded. Open it again with: bntui compare {two[0]} {two[1]}"
     ]
     assert goodbye.recorded(Reader(two[0]), unfinished=True) == [
-        f"Recorded. Look again with: bntui replay {two[0]}",
+        f"Recorded. Open it again with: bntui replay {two[0]}",
         f"Go on with: bntui resume {two[0]}",
     ]
 
@@ -270,5 +270,5 @@ async def test_the_laboratory_follows_files_that_grow(tmp_path: Path) -> None:
         await pilot.press("space")
         await pilot.pause()
         said = [notice.message for notice in app._notifications]
-        assert said == ["Comparing is for looking: bntui replay FILE opens one recording, and f forks its runs there."]
+        assert said == ["A comparison is read-only: open one recording with bntui replay FILE to fork its runs."]
     writer.close()

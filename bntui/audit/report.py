@@ -60,16 +60,15 @@ def _lines(report: Report, width: int | None) -> Iterator[str]:
         yield _("Not checked:")
         if beyond:
             text = ngettext(
-                "{count} figure so large or so near to overflowing in float32 that anything may be recorded",
-                "{count} figures so large or so near to overflowing in float32 that anything may be recorded",
+                "{count} figure at or near float32 overflow: any value may be recorded",
+                "{count} figures at or near float32 overflow: any value may be recorded",
                 beyond,
             )
             yield "  " + text.format(count=f"{beyond:,}")
         if mere:
             text = ngettext(
-                "{count} figure is smaller than its tolerance: rounding and nothing else, no digit of it is determined",
-                "{count} figures are smaller than their tolerance: rounding and nothing else, no digit of them is"
-                " determined",
+                "{count} figure is smaller than its tolerance: pure rounding, no digit is determined",
+                "{count} figures are smaller than their tolerance: pure rounding, no digit is determined",
                 mere,
             )
             yield "  " + text.format(count=f"{mere:,}")
@@ -77,7 +76,7 @@ def _lines(report: Report, width: int | None) -> Iterator[str]:
             yield f"  {_(reason)} ({count}×)"
     if report.ledger.failures:
         yield ""
-        yield _("Outside of their tolerance:")
+        yield _("Outside their tolerance:")
         yield from _failures(report.ledger.failures, inner)
     yield ""
     yield verdict(report)
@@ -89,7 +88,7 @@ def _conditions(report: Report, width: int | None) -> Iterator[str]:
     if not ill:
         return
     yield ""
-    yield _("Ill-conditioned (rounding may move them by more than 1 %; the condition is how much it is magnified):")
+    yield _("Ill-conditioned (rounding can change them by more than 1 %; the condition is its magnification):")
     columns = (
         Column(_("checked"), least=24, cut=1, wraps=True),
         Column(_("figures"), right=True),

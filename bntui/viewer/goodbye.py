@@ -8,7 +8,7 @@ from typing import Final
 from bntui.text.language import N_, _
 from bntui.viewer.view_state import Recording
 
-GOES_ON: Final = N_("Training goes on. Come back with: {command}")
+GOES_ON: Final = N_("Training continues. Reattach with: {command}")
 STOPS_WITH: Final = N_("Stop it with: {command}")
 
 
@@ -25,7 +25,7 @@ def stops(reader: Recording) -> str:
 def recorded(reader: Recording, *, unfinished: bool) -> list[str]:
     """How a recording is looked at again, and gone on with where it is ``unfinished``."""
     replay = "bntui compare" if reader.paths else "bntui replay"
-    said = [_("Recorded. Look again with: {command}").format(command=_command(replay, reader))]
+    said = [_("Recorded. Open it again with: {command}").format(command=_command(replay, reader))]
     if unfinished:
         said.append(_("Go on with: {command}").format(command=_command("bntui resume", reader)))
     return said

@@ -45,11 +45,11 @@ from bntui.viewer.live_events import (
 LAST_WORDS: Final = 3.0
 """Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
 NO_TRAINER: Final = N_("This recording has no live trainer: f forks a run.")
-RESUMES: Final = N_("This recording has no live trainer: space goes on where it was interrupted, f forks a run.")
-ONLY_LOOKING: Final = N_("Comparing is for looking: bntui replay FILE opens one recording, and f forks its runs there.")
-IS_OVER: Final = N_("Training is over: all is recorded.")
-GONE: Final = N_("The trainer ended unexpectedly; what it recorded is saved. Space goes on from there.")
-ONE_AT_A_TIME: Final = N_("A fork is on its way: one at a time.")
+RESUMES: Final = N_("This recording has no live trainer: space resumes training, f forks a run.")
+ONLY_LOOKING: Final = N_("A comparison is read-only: open one recording with bntui replay FILE to fork its runs.")
+IS_OVER: Final = N_("Training has finished; everything is recorded.")
+GONE: Final = N_("The trainer ended unexpectedly; its recording is saved. Space resumes it.")
+ONE_AT_A_TIME: Final = N_("A fork is being created: one at a time.")
 
 # --- states ---
 
@@ -321,7 +321,7 @@ def how_to_end(state: State, facts: Facts) -> str:
     """Which keys end the screen, for who tries another one."""
     if not isinstance(state, Live):
         return _("q quits.")
-    return _("d detaches, q stops and quits.") if stops_with_us(state, facts) else _("q leaves; training goes on.")
+    return _("d detaches, q stops and quits.") if stops_with_us(state, facts) else _("q leaves; training continues.")
 
 
 def stops_with_us(state: State, facts: Facts) -> bool:

@@ -85,7 +85,7 @@ def _value(path: str, text: str) -> Any:
         UsageError: it is no value.
     """
     if not text.strip():
-        raise UsageError(_("a value is missing; del brings back the parent's"))
+        raise UsageError(_("a value is missing; del restores the parent's"))
     try:
         return parse_override(f"{path}={text}")[1]
     except UsageError as error:  # its sentence begins with the option, which is not there

@@ -32,7 +32,7 @@ ORDER: Final = ("", "data", "network", "training", "training.early_stopping", "r
 EPOCHS: Final = "training.epochs"
 STOPPING: Final = "training.early_stopping"
 PATIENCE: Final = "training.early_stopping.patience"
-NO_PATIENCE: Final = N_("With none there is no early stopping; a number begins it.")
+NO_PATIENCE: Final = N_("none turns early stopping off; a number turns it on.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,10 @@ from bntui.viewer.fork.kinds import kind_of
 from bntui.viewer.fork.words import SAME_AGAIN, THE_RULE, carried_words
 from bntui.viewer.keys import footer_of
 
-NEW_AVERAGES: Final = N_("The optimizer's averages begin anew.")
-NEW_PATIENCE: Final = N_("Early stopping begins anew.")
-PROPOSED: Final = N_(
-    "The parent had {parent} epochs and they are over here, so that {epochs} are proposed: type as many as you want."
-)
-FIRST: Final = N_("First comes {setting}: type another value, or del for the parent's.")
+NEW_AVERAGES: Final = N_("The optimizer's averages are reset.")
+NEW_PATIENCE: Final = N_("Early stopping is reset.")
+PROPOSED: Final = N_("The parent's {parent} epochs end here, so {epochs} are suggested; type any number.")
+FIRST: Final = N_("First, {setting}: type another value, or del for the parent's.")
 MARKER, CHANGED, WRONG = "▸", "*", "✗"
 FOOT: Final = 8
 """Rows below the list: a line, two about the setting, two of choices or of what is wrong, two of what is kept, keys."""
@@ -175,7 +173,7 @@ def _outlook(form: ForkForm, verdict: ForkCheck, width: int) -> list[Row]:
     if not verdict.valid:
         wrong = len(verdict.errors) + len(verdict.others)
         words = ngettext(
-            "{count} thing is wrong: it cannot start yet.", "{count} things are wrong: it cannot start yet.", wrong
+            "{count} problem: the fork cannot start yet.", "{count} problems: the fork cannot start yet.", wrong
         )
         first = [_(FIRST).format(setting=form.item.setting.path)] if form.halted and verdict.errors else []
         sentence = " ".join((f"{WRONG} {words.format(count=wrong)}", *first, *verdict.others))

@@ -9,10 +9,10 @@ from bntui.text.figures import count
 from bntui.text.language import N_, _
 from bntui.text.widths import longest
 
-SAME_AGAIN: Final = N_("Nothing is changed: the same run once more, bit for bit.")
+SAME_AGAIN: Final = N_("Nothing is changed: the fork repeats its parent bit for bit.")
 ALL_KEPT: Final = N_("All parameters and buffers are kept.")
 SOME_KEPT: Final = N_("{kept} of {all} parameters and buffers are kept; new: {names}.")
-THE_RULE: Final = N_("Parameters and buffers that fit by name and shape are kept, others begin anew.")
+THE_RULE: Final = N_("Parameters and buffers with the same name and shape are kept; others are initialized.")
 
 
 def carried_words(kept: Sequence[str], new: Sequence[str], cells: int) -> str:

@@ -99,7 +99,7 @@ def _signed() -> Row:
 
 def empty(title: str, cells: int, height: int) -> tuple[Row, ...]:
     """The screen where no run has a normalization: why there is nothing, and what would fill it."""
-    how = _('There is something to see with norm = "batch", "layer" or "group" in [network], or in one run.')
+    how = _('To see something here, set norm = "batch", "layer" or "group" in [network], or in one run.')
     return _notice(title, (_("No run of this recording has a normalization."), how), cells, height)
 
 

@@ -76,7 +76,7 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
         Binding("o", "sort(1)", N_("Sort by the next figure")), Binding("O", "reverse", N_("Reverse order")),
     ), lambda here: N_("sort") if here.listing else "", rank=6, glyph="o"),
     Control(("home", "end"),
-            N_("the first keyframe; the last one, and on with the head; in the list its first and last row"),
+            N_("the first keyframe; the last one, then follow the head; in the list, its first and last row"),
             (Binding("home", "home", N_("First keyframe")), Binding("end", "end", N_("Follow the head"))),
             lambda here: N_("top") if here.listing else "", rank=11, glyph="home"),
     Control(("g",), N_("to the nearest keyframe whose values were kept"),

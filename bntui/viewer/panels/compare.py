@@ -65,7 +65,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         return cells.notice(title, _why_alone(view), width, height)
     one, other = view.shown
     if one.frame is None or other.frame is None:
-        sentence = _("{run} has no keyframe here yet: → goes on to one.")
+        sentence = _("{run} has no keyframe here yet: → moves to one.")
         missing = [run for run in (one, other) if run.frame is None]
         lines = [sentence.format(run=f"{run.mark} {run.name}") for run in missing]
         return cells.notice(title, lines, width, height)
@@ -78,10 +78,10 @@ def draw(view: View, width: int, height: int) -> Drawing:
 def _why_alone(view: View) -> tuple[str, ...]:
     if len(view.runs) < 2:
         return (
-            _("There is one run: nothing stands beside it."),
+            _("There is only one run: nothing to compare it with."),
             _("bntui compare FILE FILE puts two recordings side by side."),
         )
-    return (_("No second run is pinned beside the selected one: p pins it."),)
+    return (_("No second run is pinned: p pins one."),)
 
 
 def _top(one: RunView, other: RunView, found: Bits, width: int) -> list[Row]:

@@ -50,7 +50,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     )
     title = logarithmic if view.log_axis else linear
     if not any(len(run.history) for run in view.runs):
-        sentence = _("no curves yet: they begin with the first keyframe")
+        sentence = _("no curves yet: they start at the first keyframe")
         return notice(title, [sentence], width, height)
     legend = _legend(view, width, max(1, height // 5))
     courses = tuple(_Course(run.history, run.events, run) for run in view.runs)

@@ -70,7 +70,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     """Heat maps: a row of them for each layer, a column for each quantity of the selected and then the pinned run."""
     runs = [run for run in view.shown if run.frame is not None and run.histograms is not None]
     if not runs:
-        sentences = cells.absent(view.shown, _("Histograms are taken from the first mini-batch on."))
+        sentences = cells.absent(view.shown, _("Histograms start at the first mini-batch."))
         return cells.notice(_(TITLES[view.unit]), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     names = list(dict.fromkeys(info.name for run in runs for info in run.info.layers))

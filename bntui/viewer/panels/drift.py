@@ -77,7 +77,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     """Bands of one typical unit and of every layer, the shown runs on a common axis, and the shift measure below."""
     runs = [run for run in view.shown if run.frame is not None and run.frame.layers]
     if not runs:
-        sentences = cells.absent(view.shown, _("Distributions are measured from the first mini-batch on."))
+        sentences = cells.absent(view.shown, _("Distributions start at the first mini-batch."))
         return cells.notice(cells.title(width, *map(_, TITLES)), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     height -= len(waiting)

@@ -200,7 +200,7 @@ def _without(shown: Sequence[RunView], per_run: Sequence[Sequence[MaskBlock]], w
 
 def _why_nothing(shown: Sequence[RunView]) -> tuple[str, ...]:
     if any(_has_dropout(run) for run in shown):
-        return cells.absent(shown, _("A mask is drawn for every mini-batch, from the first one on."))
+        return cells.absent(shown, _("A mask is drawn for every mini-batch."))
     either, this = _("No dropout in either of these networks ({runs})."), _("No dropout in this network ({runs}).")
     return (
         (either if len(shown) > 1 else this).format(runs=", ".join(f"{run.mark} {run.name}" for run in shown)),

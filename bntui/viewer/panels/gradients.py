@@ -89,7 +89,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     """Weight gradients of the shown runs with their verdicts; where there is room those of the activations below."""
     runs = [run for run in view.shown if run.frame is not None and run.frame.layers]
     if not runs:
-        sentences = cells.absent(view.shown, _("Gradients are measured from the first mini-batch on."))
+        sentences = cells.absent(view.shown, _("Gradients start at the first mini-batch."))
         return cells.notice(_(TITLE), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     layers, gaps = sum(len(_layers(run)) for run in runs), len(runs) - 1

@@ -68,7 +68,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         runs = (view.runs[view.selected], *(run for run in runs if run is not view.runs[view.selected]))[:height]
     title = _("Early stopping ── {subject}").format(subject=_subject(runs))
     if not any(run.row >= 0 for run in view.runs):
-        sentence = _("no epoch is recorded yet: the patience counter begins with the first")
+        sentence = _("no epoch is recorded yet: the patience counter starts with the first")
         return notice(title, [sentence], width, height)
     names = min(max(cell_len(run.name) for run in runs), max(width - 30, 6))
     rows: list[Row] = []
@@ -210,12 +210,12 @@ def _ending(events: list[Event], width: int) -> list[_Line]:
 def _status(rule: Mapping[str, Any], state: _State, course: Watched, width: int) -> Row:
     begin = int(rule["start_from_epoch"])
     if begin and (not len(course.epochs) or course.epochs[-1] <= begin):
-        return (Span("  " + _("not watching yet: begins after epoch {epoch}").format(epoch=begin), "muted"),)
+        return (Span("  " + _("not watching yet: starts after epoch {epoch}").format(epoch=begin), "muted"),)
     left = max(int(rule["patience"]) - state.wait, 1)
     wordings = (
         ngettext(
-            "goes on; stops after {count} more epoch without improvement",
-            "goes on; stops after {count} more epochs without improvement",
+            "continues; stops after {count} more epoch without improvement",
+            "continues; stops after {count} more epochs without improvement",
             left,
         ),
         _("stops after {count} more without gain"),
@@ -276,7 +276,7 @@ def _conditions(rule: Mapping[str, Any], state: _State, course: Watched) -> str:
         beaten = (
             _("baseline {value}: beaten")
             if _beaten(rule, state, course)
-            else _("baseline {value}: not beaten, so that improvements do not reset the counter")
+            else _("baseline {value} not beaten: improvements do not reset the counter")
         )
         words.append(beaten.format(value=_plain(float(rule["baseline"]))))
     if rule["start_from_epoch"]:

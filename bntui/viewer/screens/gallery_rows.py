@@ -100,7 +100,7 @@ def _lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], dict[i
             rows.append(_entry(gallery.entries[at], chosen, width))
     elif gallery.entries is not None:
         rows += _wrapped(
-            _("None yet: every scenario that is opened is recorded, and can be replayed from here."),
+            _("None yet: every scenario you open is recorded and can be replayed from here."),
             width - 2,
             "muted",
             "  ",

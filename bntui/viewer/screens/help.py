@@ -106,7 +106,9 @@ class HelpScreen(Overlay[None]):
         self._title = heading.removeprefix("# ")
         parts: list[RenderableType] = [Markdown(text, hyperlinks=False)]
         if meanings := quoted(panel):
-            names = _("What is drawn is what the recording holds; `bntui show --json` has the figures by these names.")
+            names = _(
+                "The screen shows what the recording contains; `bntui show --json` lists the figures by these names."
+            )
             parts += [_heading(_("Definitions")), Markdown(f"{names}\n\n{meanings}", hyperlinks=False)]
         self._page = Group(*parts, _heading(_("Keys")), key_table(keys))
 

@@ -173,7 +173,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         """Show this recording instead: the same one opened again, or a copy of it."""
         self.app.clear_notifications()
         if reader.path.resolve() != self.reader.path.resolve():
-            sentence = _("{path} cannot be written on: training goes on in a copy, {copy}")
+            sentence = _("{path} is read-only: training continues in a copy, {copy}")
             self.notices.say(sentence.format(path=self.reader.path, copy=reader.path), seconds=15)
         self.loaded.replace(reader)
         self._news.take_in()
