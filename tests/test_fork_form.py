@@ -218,7 +218,7 @@ def test_what_cannot_start_leads_to_the_first_thing_that_is_wrong() -> None:
     halted = forms.halt(opened, judge(opened).errors)
     assert halted.item.setting.path == "training.lr"
     rows = "\n".join(text(row) for row in form_rows.draw(halted, judge(halted), "Fork", 78, 22).rows)
-    assert "First comes training.lr" in rows
+    assert "First, training.lr" in rows
     assert not forms.move(halted, 1).halted
     assert not forms.enter(halted, "1").halted
 
@@ -251,7 +251,7 @@ def test_an_error_stands_beside_its_setting_and_whole_below() -> None:
     lines = rows(typed(form(), "network.dropout", "7"))
     assert [line for line in lines if line.startswith("▸ ✗ network.dropout") and "must be below 1.0" in line]
     assert [line for line in lines if line.startswith("✗ must be below 1.0")]
-    assert [line for line in lines if "1 thing is wrong" in line]
+    assert [line for line in lines if "1 problem" in line]
 
 
 def test_the_last_lines_say_what_a_fork_keeps() -> None:

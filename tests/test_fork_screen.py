@@ -146,7 +146,7 @@ async def test_enter_with_something_wrong_goes_to_it() -> None:
         await pilot.press("minus", "1", "down", "down", "enter")
         assert form(pilot).form.item.setting.path == "training.lr"
         assert "must be at least 0" in written(pilot)
-        assert "First comes training.lr" in written(pilot)
+        assert "First, training.lr" in written(pilot)
         await pilot.press("delete", "enter")
         await until(pilot, lambda: trainer.sent)
         assert trainer.sent[0][1]["changes"] == []

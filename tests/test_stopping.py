@@ -122,7 +122,7 @@ def test_larger_is_better_for_accuracy() -> None:
 
 def test_conditions_that_are_set() -> None:
     shown = words(with_rule(run_view(keyframes=3), start_from_epoch=5, baseline=0.5))
-    assert "begins after epoch 5" in shown
+    assert "starts after epoch 5" in shown
     assert "start_from_epoch 5" in shown
     assert "baseline 0.5 not beaten: improvements do not reset the counter" in " ".join(shown.split())
     beaten = words(with_rule(run_view(), baseline=50.0))
