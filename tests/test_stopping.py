@@ -141,7 +141,7 @@ def test_events_are_told_only_once_the_cursor_has_reached_them() -> None:
     assert "✓ restored the weights of epoch 12" in after
     before = words(replace(run_view(keyframes=18, norm=True, row=16), events=events))
     assert "▣" not in before
-    assert "goes on" in before
+    assert "continues" in before
     assert "restored at the end" in before
     narrow = " ".join(words(replace(run, events=events), cells=40).split())
     assert message in narrow
