@@ -191,7 +191,7 @@ def test_where_the_parent_is_over_more_epochs_are_proposed_and_why(language: str
     assert judge(late).changes == (("training.epochs", 60),)
     use(language)
     rows = [text(row) for row in form_rows.draw(form_rows.seen(late, 22), judge(late), "Fork", 78, 22).rows]
-    said = " ".join(row.strip() for row in rows[-5:-3])
+    said = " ".join(row.strip() for row in rows[-5:-3]).strip()
     assert said == _(form_rows.PROPOSED).format(parent=30, epochs=60)
     assert not any("✗" in row for row in rows)
     other = forms.enter(late, "4")
