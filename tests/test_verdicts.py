@@ -155,6 +155,11 @@ def test_no_change_without_two_frames() -> None:
     assert verdict_changes(run_view().history) == ()
 
 
+def test_a_network_without_layers_has_no_verdicts() -> None:
+    some = history([[1e-4, 1.0]] * 5, [True] * 5)
+    assert verdict_changes(replace(some, layers=some.layers[:, :0])) == ()
+
+
 def test_gradients_that_vanish_from_the_start_are_told_at_the_first_keyframe() -> None:
     assert verdict_changes(run_view(vanishing=True).history) == ((0.0, "vanishing"),)
     norms = [[NAN, 1.0]] + [[1.0, 1.0]] * 5

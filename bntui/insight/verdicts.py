@@ -54,7 +54,7 @@ class GradientVerdict:
 
 
 def _judge(norms: FloatArray, asked: FloatArray, inputs: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
-    """Index into ``NAMES`` and first-to-last ratio of each keyframe.
+    """Index into ``NAMES``, and first-to-last ratio where that is about gradients that exist and are finite.
 
     Args:
         norms: of the weight gradients, ``(K, layers)``.
@@ -72,13 +72,9 @@ def _judge(norms: FloatArray, asked: FloatArray, inputs: FloatArray) -> tuple[ND
         codes[ratios > EXPLODING_ABOVE] = _EXPLODING
     # 0/0: neither end gets a gradient, so neither learns
     codes[(norms[:, 0] == 0) & (norms[:, -1] == 0)] = _VANISHING
-    unfed = (norms[:, 0] == 0) & (inputs == 0)
-    codes[unfed] = _UNKNOWN
-    ratios[unfed] = np.nan
+    codes[(norms[:, 0] == 0) & (inputs == 0)] = _UNKNOWN
     codes[(asked == 0) & (norms == 0).all(axis=1)] = _HEALTHY
-    broken = ~np.isfinite(norms).all(axis=1)
-    codes[broken] = _NOT_FINITE
-    ratios[broken] = np.nan
+    codes[~np.isfinite(norms).all(axis=1)] = _NOT_FINITE
     return codes, ratios
 
 
