@@ -70,3 +70,14 @@ def test_compared_recordings_are_never_continued() -> None:
     reader.paths = (reader.path, reader.path)
     assert LoadedRecording(reader).compared
     assert not LoadedRecording(reader).unfinished
+
+
+def test_panels_keep_their_places_while_no_run_is_added() -> None:
+    """A first keyframe may deserve another panel, which must not push away what is being looked at."""
+    reader = FakeReader(shown=0)
+    loaded = LoadedRecording(reader)
+    loaded.free_panels = ("data",)
+    reader.shown = 3
+    assert loaded.refresh()
+    loaded.look("epoch")
+    assert loaded.free_panels == ("data",)

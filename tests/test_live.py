@@ -181,6 +181,12 @@ def test_the_pace_walks_one_step_and_stays_at_the_ends(at: int, by: int) -> None
     assert told.pace == due
 
 
+def test_a_pace_that_is_not_one_of_ours_counts_as_the_fastest() -> None:
+    assert 7 not in PACES
+    effects = live.after(Live(replace(RUNNING, pace=7)), Pace(-1), FACTS)[1]
+    assert Send("pace", (("epochs_per_second", PACES[-2]),)) in effects
+
+
 def test_an_older_status_does_not_undo_a_pace() -> None:
     state: State = Live(RUNNING)
     for _ in range(2):
