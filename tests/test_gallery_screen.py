@@ -102,7 +102,7 @@ def test_recordings_say_epochs_date_size_and_life() -> None:
 
 
 def test_an_empty_list_says_what_fills_it() -> None:
-    assert any("None yet: every scenario that is opened" in line for line in lines(replace(FULL, entries=())))
+    assert any("None yet: every scenario you open" in line for line in lines(replace(FULL, entries=())))
     assert not any("None yet" in line for line in lines(replace(FULL, entries=None)))
 
 
