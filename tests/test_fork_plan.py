@@ -287,6 +287,17 @@ def variants() -> Iterator[tuple[str, RunConfig, Shape]]:
                         continue
 
 
+def images_in_sequence() -> Iterator[tuple[str, RunConfig, Shape]]:
+    """Recurrent layers whose time steps are the rows of an image, or of feature maps."""
+    whole = RECURRENT.replace('sequence = "rows"\n', "")
+    maps = whole.replace(
+        '[[network.layer]]\ntype = "recurrent"',
+        '[[network.layer]]\ntype = "conv"\nchannels = 3\n[[network.layer]]\ntype = "recurrent"',
+    )
+    for name, toml, shape in (("image", whole, DIGITS), ("colors", whole, (3, 8, 6)), ("maps", maps, DIGITS)):
+        yield name, config(toml), shape
+
+
 def torch_state(made: RunConfig, shape: Shape) -> dict[str, tuple[int, ...]]:
     """Names and shapes as PyTorch's modules have them."""
     sample = as_sequence(shape, made.data.sequence)
@@ -301,7 +312,7 @@ def torch_state(made: RunConfig, shape: Shape) -> dict[str, tuple[int, ...]]:
 def test_names_and_shapes_are_those_of_the_real_networks(change: str) -> None:
     path, value = parse_override(change)
     compared = set()
-    for name, before, shape in variants():
+    for name, before, shape in (*variants(), *images_in_sequence()):
         try:
             after = forked(before.model_dump(mode="json"), [(path, value)])[0]
         except ScenarioError:
@@ -320,3 +331,4 @@ def test_names_and_shapes_are_those_of_the_real_networks(change: str) -> None:
         assert math.prod(map(len, (theirs, own))), name
         compared.add(name)
     assert {"batch before_activation lstm step", "group after_activation"} <= compared
+    assert {"image", "colors", "maps"} <= compared
