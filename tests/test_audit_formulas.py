@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bntui.audit.backward import Gradients, backpropagate, cross_entropy, loss_gradient, squared_error
-from bntui.audit.bounded import Bounded, spectral
+from bntui.audit.bounded import Bounded
 from bntui.audit.forward import evaluate, train
 from bntui.audit.network import RecordedStage, members, parameter_names, stages_of, state_names
 from bntui.audit.optimizers import OPTIMIZERS, clipped
 from bntui.audit.recurrence import unroll
 from bntui.audit.subject import Subject
+from bntui.audit.sums import spectral
 from bntui.audit.tolerances import Precision
 from bntui.audit.validation import exactly
 from bntui.recording.history import RunInfo

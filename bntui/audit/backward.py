@@ -11,20 +11,11 @@ from numpy.typing import NDArray
 
 from bntui.audit import normalize
 from bntui.audit.activations import ACTIVATIONS, ULPS
-from bntui.audit.bounded import (
-    FIRST_ORDER,
-    Bounded,
-    carried,
-    euclidean,
-    matmul,
-    smaller,
-    summed_products,
-    tightened,
-    total,
-)
+from bntui.audit.bounded import FIRST_ORDER, Bounded, carried, euclidean, smaller, tightened
 from bntui.audit.forward import Draws, columns, flat, kept, padding, squares, within_range
 from bntui.audit.network import RecordedStage
 from bntui.audit.recurrence import State, of_scale, through_time
+from bntui.audit.sums import matmul, summed_products, total
 from bntui.audit.tolerances import Precision
 
 Values = NDArray[Any]

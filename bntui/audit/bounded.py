@@ -63,21 +63,6 @@ def of_sum(count: int, *parts: Bounded) -> float:
     return math.sqrt(count) * unit if tried(*parts) else gamma(count, unit)
 
 
-def spectral(matrix: Values) -> float:
-    """An upper bound of a matrix's largest singular value, at most a third above it for 100 rows or columns.
-
-    ``‖A‖₂⁸ = ‖(AᵀA)⁴‖₂ ≤ ‖(AᵀA)⁴‖_F``.
-    """
-    largest = float(np.abs(matrix).max(initial=0))
-    if not largest or not math.isfinite(largest):
-        return largest
-    scaled = matrix / largest
-    gram = scaled.T @ scaled if scaled.shape[0] > scaled.shape[1] else scaled @ scaled.T
-    square = gram @ gram
-    fourth = square @ square
-    return float(largest * math.sqrt(math.sqrt(math.sqrt(math.sqrt(float((fourth * fourth).sum()))))))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Bounded:
     """Values in float64, with bounds on the error of float32."""
@@ -188,13 +173,13 @@ class Bounded:
         slopes: Sequence[Values | float],
     ) -> Bounded:
         """Build a result from its own ``rounding``, operand errors times their factors, and trials times slopes."""
-        error, norm = rounding, _norm_of(rounding, self.norm)
+        error, norm = rounding, norm_of(rounding, self.norm)
         for factor, part in parts:
             if part.is_exact:
                 continue
             grown = factor * part.error
             error = error + grown
-            by_value = _norm_of(_broadcast(grown, value.shape), self.norm)
+            by_value = norm_of(_broadcast(grown, value.shape), self.norm)
             if part.shape == value.shape and part.norm.shape == self.norm.shape:
                 norm = norm + np.minimum(by_value, _largest(np.asarray(factor), value.shape, self.norm) * part.norm)
             else:
@@ -238,7 +223,7 @@ class Bounded:
         """Reshape, slice, or move the values; ``how`` is applied to their errors too."""
         error = how(self.error)
         trials = None if self.trials is None else np.stack([how(trial) for trial in self.trials])
-        return Bounded(how(self.value), error, _smaller(self.norm, _norm_of(error, self.norm)), self.unit, trials)
+        return Bounded(how(self.value), error, _smaller(self.norm, norm_of(error, self.norm)), self.unit, trials)
 
     def reshape(self, *shape: int) -> Bounded:
         return self.arranged(lambda values: values.reshape(*shape))
@@ -249,7 +234,7 @@ class Bounded:
 
 def euclidean(values: Values) -> float:
     """Euclidean norm, without overflow for large values."""
-    flat = values.astype(np.float64).ravel()
+    flat = np.asarray(values, np.float64).ravel()
     return math.sqrt(np.dot(flat, flat))
 
 
@@ -257,7 +242,7 @@ def _broadcast(values: Values, shape: tuple[int, ...]) -> Values:
     return values if values.shape == shape else np.broadcast_to(values, shape)
 
 
-def _norm_of(errors: Values, like: Values) -> Values:
+def norm_of(errors: Values, like: Values) -> Values:
     """Norms of errors, overall or per sample as in ``like``; infinite if an error is not finite."""
     if not like.ndim:  # the usual case
         whole = euclidean(errors)
@@ -283,7 +268,7 @@ def _largest(factor: Values, shape: tuple[int, ...], like: Values) -> Values:
     return np.full(like.shape, factor.max(initial=0))
 
 
-def _spread(norm: Values, ndim: int) -> Values:
+def spread_over(norm: Values, ndim: int) -> Values:
     """Norms reshaped to broadcast over values with ``ndim`` axes."""
     return norm.reshape(-1, *(1 for _ in range(ndim - 1))) if norm.ndim else norm
 
@@ -322,8 +307,8 @@ def tightened(value: Values, error: Values, norm: Values, unit: float, trials: V
     """Tighten both bounds: no error exceeds the norm of all, which does not exceed the norm of the single bounds."""
     if trials is not None:
         return Bounded(value, np.zeros_like(value), np.zeros_like(norm), unit, trials)
-    error = np.fmin(error, _spread(np.where(np.isfinite(norm), norm, np.inf), error.ndim))
-    return Bounded(value, error, _smaller(norm, _norm_of(error, norm)), unit, trials)
+    error = np.fmin(error, spread_over(np.where(np.isfinite(norm), norm, np.inf), error.ndim))
+    return Bounded(value, error, _smaller(norm, norm_of(error, norm)), unit, trials)
 
 
 def smaller(certain: Bounded, tried: Bounded) -> Bounded:
@@ -360,92 +345,3 @@ def carried(rounding: Values, *moved: Values | None) -> Values | None:
     """Trials of a result: its operands' propagated trials plus its own rounding; None if no operand has trials."""
     present = [each for each in moved if each is not None]
     return sum(present, drawn(rounding)) if present else None
-
-
-def matmul(a: Bounded, b: Bounded, added: Bounded | None = None, *, factors: float = 0.0) -> Bounded:
-    """``a @ b + added``, ``(..., K) @ (K, N)``, as one sum of K + 1 terms, as fused kernels compute it.
-
-    ``factors``: relative error of the device's rounding of the factors before multiplication.
-    """
-    value, size = a.value @ b.value, a.reach @ b.reach
-    parts = [part for part in (added,) if part is not None]
-    for part in parts:
-        value, size = value + part.value, size + part.reach
-    rounding = (of_sum(b.shape[0] + 2, a, b, *parts) + 3 * factors) * size + TINY * b.shape[0] * (size != 0)
-    rounding = np.where(size > LARGEST, np.inf, rounding)
-    error, norm = rounding, _norm_of(rounding, a.norm)
-    if not a.is_exact:
-        columns = np.sqrt((b.reach**2).sum(0))
-        error = error + np.fmin(a.error @ b.reach, _spread(a.norm, value.ndim) * columns)
-        norm = norm + a.norm * (spectral(b.value) + euclidean(b.error))
-    if not b.is_exact:
-        grown = np.abs(a.value) @ b.error
-        error, norm = error + grown, norm + _norm_of(grown, a.norm)
-    for part in parts:
-        error, norm = error + part.error, norm + _norm_of(np.broadcast_to(part.error, value.shape), a.norm)
-    trials = None
-    if tried(a, b, *parts):
-        moved = [lifted(part, value.ndim) for part in parts]
-        if not a.is_exact or a.trials is not None:
-            moved.append(lifted(a, a.value.ndim) @ b.value)
-        if not b.is_exact or b.trials is not None:
-            through = a.value if a.trials is None else a.value + a.trials  # products of two trials are second order
-            moved.append(through @ lifted(b, 2).reshape(-1, *(1 for _ in range(a.value.ndim - 2)), *b.shape))
-        trials = carried(rounding, *moved, np.zeros(()))
-    return tightened(value, error, norm, a.unit, trials)
-
-
-def summed_products(d: Bounded, x: Bounded, *, factors: float = 0.0) -> Bounded:
-    """``dᵀ x``, ``(M, J)`` and ``(M, I)`` to ``(J, I)``: a parameter's gradient, summed over the mini-batch."""
-    value, size = d.value.T @ x.value, d.reach.T @ x.reach
-    rounding = (of_sum(len(d.value) + 2, d, x) + 3 * factors) * size + TINY * len(d.value) * (size != 0)
-    rounding = np.where(size > LARGEST, np.inf, rounding)
-    error, norm = rounding, _norm_of(rounding, d.norm)
-    if not d.is_exact:
-        each = np.sqrt((x.reach**2).sum(0))
-        error = error + np.fmin(d.error.T @ x.reach, d.norm * each)
-        norm = norm + d.norm * (spectral(x.value) + euclidean(x.error))
-    if not x.is_exact:
-        grown = np.abs(d.value).T @ x.error
-        error, norm = error + grown, norm + _norm_of(grown, d.norm)
-    trials = None
-    if tried(d, x):
-        moved = [np.zeros(())]
-        if not d.is_exact or d.trials is not None:
-            moved.append(np.swapaxes(lifted(d, 2), 1, 2) @ x.value)
-        if not x.is_exact or x.trials is not None:
-            moved.append(d.value.T @ lifted(x, 2))
-        trials = carried(rounding, *moved)
-    return tightened(value, error, norm, d.unit, trials)
-
-
-def total(terms: Bounded, axis: int | tuple[int, ...] = 0) -> Bounded:
-    """The sum along axes."""
-    value, size = terms.value.sum(axis), terms.reach.sum(axis)
-    axes = (axis,) if isinstance(axis, int) else axis
-    count = math.prod(terms.shape[at] for at in axes)
-    rounding = of_sum(count, terms) * size
-    grown = terms.error.sum(axis)
-    error = rounding + np.fmin(grown, math.sqrt(count) * euclidean(terms.error))
-    moved = None if terms.trials is None else terms.trials.sum(tuple(at + 1 for at in axes))
-    return tightened(value, error, np.asarray(euclidean(error)), terms.unit, carried(rounding, moved))
-
-
-def concatenated(parts: Sequence[Bounded], axis: int) -> Bounded:
-    """Concatenate parts along an existing axis."""
-    return _joined(parts, lambda arrays: np.concatenate(arrays, axis))
-
-
-def stacked(parts: Sequence[Bounded], axis: int) -> Bounded:
-    """Stack parts along a new axis."""
-    return _joined(parts, lambda arrays: np.stack(arrays, axis))
-
-
-def _joined(parts: Sequence[Bounded], how: Callable[[list[Values]], Values]) -> Bounded:
-    value, error = how([part.value for part in parts]), how([part.error for part in parts])
-    norm = np.sqrt(np.sum([part.norm**2 for part in parts], 0))
-    trials = None
-    if tried(*parts):
-        whole = [lifted(part, part.value.ndim) + np.zeros((FREE + SHARED, *part.shape)) for part in parts]
-        trials = np.stack([how([each[at] for each in whole]) for at in range(FREE + SHARED)])
-    return tightened(value, error, np.asarray(norm), parts[0].unit, trials)

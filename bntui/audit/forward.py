@@ -11,10 +11,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from bntui.audit.activations import ACTIVATIONS
-from bntui.audit.bounded import LARGEST, Bounded, matmul, tightened
+from bntui.audit.bounded import LARGEST, Bounded, tightened
 from bntui.audit.network import RecordedStage
 from bntui.audit.normalize import per_feature, scaled, standardized
 from bntui.audit.recurrence import State, normalized_by, unroll
+from bntui.audit.sums import matmul
 from bntui.audit.tolerances import Precision
 
 Values = NDArray[Any]

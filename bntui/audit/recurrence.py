@@ -16,20 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.activations import ACTIVATIONS, sigmoid, tanh
-from bntui.audit.bounded import (
-    LARGEST,
-    Bounded,
-    carried,
-    concatenated,
-    matmul,
-    of_sum,
-    stacked,
-    summed_products,
-    total,
-    unknown,
-)
+from bntui.audit.bounded import LARGEST, Bounded, carried, of_sum, unknown
 from bntui.audit.network import RecordedStage
 from bntui.audit.normalize import Standardized, backward, scaled, standardize
+from bntui.audit.sums import concatenated, matmul, stacked, summed_products, total
 
 Values = NDArray[Any]
 State = dict[str, Bounded]

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.backward import LOOSE, cross_entropy, softmax, squared_error
-from bntui.audit.bounded import LARGEST, UNIT, Bounded, concatenated, smaller, total
+from bntui.audit.bounded import LARGEST, UNIT, Bounded, smaller
 from bntui.audit.forward import evaluate, train
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import RecordedStage
 from bntui.audit.recurrence import State
+from bntui.audit.sums import concatenated, total
 from bntui.audit.tolerances import HALF, Precision
 from bntui.keyframe import Keyframe, Predictions
 from bntui.text.language import N_
