@@ -54,7 +54,7 @@ class GradientVerdict:
 
 
 def _judge(norms: FloatArray, asked: FloatArray, inputs: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
-    """Index into ``NAMES``, and first-to-last ratio where that is about gradients that exist and are finite.
+    """Index into ``NAMES`` and first-to-last ratio of each keyframe; where nothing is known or finite, any ratio.
 
     Args:
         norms: of the weight gradients, ``(K, layers)``.

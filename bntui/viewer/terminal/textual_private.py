@@ -7,6 +7,7 @@ the list with this file and with the installed Textual, and tests do the same wi
 from __future__ import annotations
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
@@ -117,9 +118,9 @@ def withdraw(app: App[Any], notice: Notification) -> None:
 class TextualApp(App[ReturnType]):
     """An app that is handed its updates instead of writing them."""
 
+    @abstractmethod
     def show(self, pieces: Iterator[tuple[int, int, Strip]]) -> None:
         """Strips are to be shown, each with its column and row."""
-        raise NotImplementedError
 
     def crashed(self) -> ReturnType | None:
         """Report an exception that nobody caught; the app's result, or None to let Textual print a traceback."""
@@ -208,9 +209,9 @@ class TextualDriver(LinuxDriver):
         """Make the next start of application mode publish the app's resume signal."""
         self._must_signal_resume = True
 
+    @abstractmethod
     def continued(self) -> None:
         """The process was continued: SIGCONT."""
-        raise NotImplementedError
 
     def _sigcont_application(self, *_: object) -> None:
         self.continued()
