@@ -19,6 +19,7 @@ from bntui.link import Command, Status
 from bntui.link.client import ME
 from bntui.recording.dataset import RecordedData
 from bntui.recording.evidence import Evidence
+from bntui.recording.first_view import FirstView
 from bntui.recording.histograms import Histograms, sampled
 from bntui.recording.history import Event, Fork, RunHistory, RunInfo
 from bntui.recording.sentences import FINISHED
@@ -45,6 +46,7 @@ class FakeReader:
         self.paths: tuple[Path, ...] = ()
         self.mixed = False
         self.opposite = 1
+        self.first_view = FirstView()
         self.meta: Mapping[str, str] = {"train_samples": "1437", "validation_samples": "360"}
         self.shown = max(len(run.history) for run in self._views) if shown is None else shown
         self.loaded = self.shown

@@ -255,7 +255,7 @@ async def test_detaching_a_replay_says_how_to_quit() -> None:
         (PAUSED, "minus", ("pace", {"epochs_per_second": 5})),
         (Status("running", None, 300, 0), "plus", ("pace", {"epochs_per_second": None})),
         (Status("running", None, 300, 0), "minus", ("pace", {"epochs_per_second": 100})),
-        (Status("running", 1, 1, 0), "minus", ("pace", {"epochs_per_second": 1})),
+        (Status("running", 0.2, 1, 0), "minus", ("pace", {"epochs_per_second": 0.2})),
     ],
 )
 async def test_keys_command_the_trainer(status: Status, key: str, command: tuple[str, dict[str, object]]) -> None:
@@ -652,6 +652,25 @@ async def test_an_opening_that_fails_ends_the_app_with_its_error() -> None:
     async with app.run_test(size=BIG) as pilot:
         await until(pilot, lambda: app._exit)
     assert app.return_value is error
+
+
+@pytest.mark.usefixtures("reader")
+async def test_keys_that_are_typed_while_a_training_starts_are_meant_for_it() -> None:
+    started = threading.Event()
+
+    def begin() -> Path:
+        assert started.wait(10)
+        return Path("a.bntui")
+
+    async with LabApp(opening=begin, starting="early-stopping").run_test(size=BIG) as pilot:
+        await pilot.press("3", "left", "left", "enter", "x")
+        assert not isinstance(pilot.app.screen, LabScreen)
+        started.set()
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen) and lab(pilot).view_state.unit == "step")
+        state, stops = lab(pilot).view_state, lab(pilot).loaded.snapshot.stops
+        assert state.focused == "gradients"
+        assert state.cursor == stops[-3]
+        assert not state.zoomed  # enter is typed again by those who think that nothing happened
 
 
 @pytest.mark.usefixtures("reader")

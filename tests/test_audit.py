@@ -24,7 +24,7 @@ from bntui.audit.report import as_json, as_text
 from bntui.audit.stopping import SCHEDULES, Waiting
 from bntui.audit.tolerances import TABLE, UNIT_IS
 from bntui.audit.values import STAGES
-from bntui.scenario import activations, schema
+from bntui.scenario import activations, fields, schema
 from bntui.scenario.load import parse
 from bntui.text.language import use
 from bntui.trainer import network as theirs
@@ -46,7 +46,7 @@ def recorded(path: Path, text: str, *settings: tuple[str, Any]) -> Report:
 # --- nothing can be added without its audit ---
 
 
-def choices(model: type[schema.Table], field: str) -> set[str]:
+def choices(model: type[fields.Table], field: str) -> set[str]:
     """The words that a key of the scenario file allows."""
     found: set[str] = set()
     waiting = [get_type_hints(model)[field]]

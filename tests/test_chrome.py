@@ -15,7 +15,7 @@ from bntui.link.requests import ForkRequest
 from bntui.viewer import chrome
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.lab_keys import EVERYTHING, Situation
-from bntui.viewer.layout import SMALLEST, layout
+from bntui.viewer.layout import SMALLEST, Candidates, layout
 from bntui.viewer.live import Leaving, Live, Replay, Starting, State
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import PANELS, ranked
@@ -162,14 +162,16 @@ def test_layouts_of_the_three_sizes() -> None:
 def test_free_places_go_to_the_panels_that_have_something_to_show() -> None:
     free = ranked(())
     assert free[:2] == ("drift", "distributions")
-    assert {"drift", "distributions"} <= set(layout(160, 48, "curves", False, free).regions)
+    assert {"drift", "distributions"} <= set(layout(160, 48, "curves", False, Candidates(free)).regions)
     free = ranked(("dropout", "predictions"))
     assert free[:3] == ("dropout", "data", "drift")
-    asked = layout(160, 48, "stopping", False, free, guest="stopping").regions
+    asked = layout(160, 48, "stopping", False, Candidates(free, guest="stopping")).regions
     assert "stopping" in asked
     assert "dropout" in asked
     assert "data" not in asked
-    assert layout(160, 48, "dropout", False, free, guest="dropout") == layout(160, 48, "curves", False, free)
+    assert layout(160, 48, "dropout", False, Candidates(free, guest="dropout")) == layout(
+        160, 48, "curves", False, Candidates(free)
+    )
 
 
 @given(st.integers(1, 39), st.integers(1, 11))

@@ -27,7 +27,7 @@ from bntui.viewer.draw.rows import text, width
 from bntui.viewer.fork import keys as fork_keys
 from bntui.viewer.keys import Control, footer_of, help_of
 from bntui.viewer.lab_keys import CONTROLS, EVERYTHING
-from bntui.viewer.layout import HUGE, NARROW, WIDE, layout
+from bntui.viewer.layout import HUGE, NARROW, WIDE, Candidates, layout
 from bntui.viewer.microscope import keys as microscope_keys
 from bntui.viewer.panels import (
     BY_NAME,
@@ -239,7 +239,7 @@ def test_the_panel_of_the_docs_is_a_panel(tmp_path: Path, monkeypatch: pytest.Mo
             assert [width(row) for row in rows] == [cells] * lines
     assert panels_package.in_order([panel, *PANELS])[-1] is panel
     free = [*ranked(()), panel.name]
-    assert panel.name in layout(160, 48, panel.name, zoomed=False, free=free, guest=panel.name).regions
+    assert panel.name in layout(160, 48, panel.name, zoomed=False, candidates=Candidates(free, panel.name)).regions
 
 
 @pytest.mark.parametrize("wrong", ["home=len('x')", "label", "does=_('x')"])

@@ -14,12 +14,13 @@ from textual.command import CommandPalette
 from textual.pilot import Pilot
 
 from bntui.errors import StorageError, TrainerError
-from bntui.link import INTERACTIVE_PACE, Status, client
+from bntui.link import Status, client
 from bntui.recording import copy as copies
 from bntui.recording.history import Event
 from bntui.recording.reader import Reader
 from bntui.recording.sentences import EventKind
 from bntui.scenario.checks import Facts
+from bntui.scenario.pace import NOTHING_ASKED
 from bntui.viewer import live, opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
@@ -335,7 +336,7 @@ async def test_a_trainer_is_woken_where_none_is_live(waking: tuple[FakeTrainer, 
         await pilot.press("1", "enter")
         await until(pilot, lambda: lab(pilot).view_state.selected == 2)
         request = {"run": 0, "step": 288, "changes": [["training.lr", 1]]}
-        assert told == [(reader.path, {"fork": request, "start": True, "pace": INTERACTIVE_PACE})]
+        assert told == [(reader.path, {"fork": request, "watching": NOTHING_ASKED})]
         assert reader.closed
         assert notices(pilot) == []
         await heard(pilot, trainer, RUNNING)
@@ -382,7 +383,7 @@ async def test_space_goes_on_with_what_was_interrupted(waking: tuple[FakeTrainer
         lab(pilot).action_run()
         await until(pilot, lambda: "space resume" not in shown(pilot, "keys"))
         ((_path, arguments),) = told  # once, however often it is asked for
-        assert arguments == {"fork": None, "start": True, "pace": INTERACTIVE_PACE}
+        assert arguments == {"fork": None, "watching": NOTHING_ASKED}
         trainer.say(RUNNING)
         await until(pilot, lambda: "▶ running" in shown(pilot, "header"))
         await pilot.press("space")

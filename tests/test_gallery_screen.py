@@ -21,6 +21,7 @@ from bntui.link import client, library
 from bntui.link.library import Entry
 from bntui.scenario import gallery as scenarios
 from bntui.scenario.gallery import Card
+from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.viewer import opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text, width
@@ -143,9 +144,9 @@ class FakeIdle:
         cls.made.append(cls())
         return cls.made[-1]
 
-    def open(self, scenario: Path, *_: object, start: bool, pace: float) -> Path:
-        assert start
-        assert pace > 0
+    def open(self, scenario: Path, recording: Path | None, *, watching: Watching) -> Path:
+        assert recording is None
+        assert watching == NOTHING_ASKED
         self.opened = scenario
         assert self.go.wait(10)
         if self.error is not None:

@@ -13,7 +13,7 @@ from bntui.link import OVER, PACES, Status
 from bntui.link.requests import ForkRequest
 from bntui.viewer import live
 from bntui.viewer.feed import FRAME, SLOW_FRAME, Tempo
-from bntui.viewer.live import Facts, Leaving, Live, Replay, Starting, State
+from bntui.viewer.live import Facts, Leaving, Live, Renewing, Replay, Starting, State
 from bntui.viewer.live_events import (
     Announce,
     Appeared,
@@ -39,6 +39,7 @@ from bntui.viewer.live_events import (
     Start,
     Started,
     Train,
+    TrainAnew,
     Unsay,
 )  # fmt: skip
 
@@ -110,6 +111,22 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         (Live(RUNNING), HungUp(), FACTS, Replay(RUNNING, gone=True), ["hang up"]),
         (Live(), HungUp(), FACTS, Replay(gone=True), ["hang up"]),
         (Starting(FORK), HungUp(), FACTS, Starting(FORK), ["hang up"]),
+        # trained anew: what was started here for this screen alone is stopped, what others look at goes on
+        (Replay(), TrainAnew(), FACTS, Renewing(), ["train anew"]),
+        (Live(RUNNING), TrainAnew(), FACTS, Renewing(RUNNING), ["train anew", Send("stop"), "hang up"]),
+        (Live(RUNNING), TrainAnew(), Facts("another"), Renewing(RUNNING), ["train anew", "hang up"]),
+        (Live(FINISHED), TrainAnew(), FACTS, Renewing(FINISHED), ["train anew", "hang up"]),
+        (Live(PAUSED, FORK), TrainAnew(), FACTS, Live(PAUSED, FORK), [SayOnce(live.ONE_AT_A_TIME)]),
+        (Replay(), TrainAnew(), COMPARED, Replay(), [SayOnce(live.ONLY_LOOKING)]),
+        (Starting(None), TrainAnew(), FACTS, Starting(None), []),
+        (Leaving(RUNNING), TrainAnew(), FACTS, Leaving(RUNNING), []),
+        (Renewing(RUNNING), TrainAnew(), FACTS, Renewing(RUNNING), []),
+        (Renewing(RUNNING), Fork(FORK), FACTS, Renewing(RUNNING), []),
+        (Renewing(RUNNING), MayFork(), FACTS, Renewing(RUNNING), []),
+        (Renewing(RUNNING), HungUp(), FACTS, Renewing(RUNNING), ["hang up"]),
+        (Renewing(RUNNING), SendFailed("gone"), FACTS, Renewing(RUNNING), [Complain("gone"), "hang up"]),
+        (Renewing(RUNNING), NotStarted("no"), FACTS, Replay(RUNNING), [Complain("no", "Not trained again")]),
+        (Renewing(RUNNING), Quit(), FACTS, Leaving(RUNNING), ["discard", Leave()]),
         # leaving
         (Live(RUNNING), Detach(), FACTS, Live(RUNNING), [Leave(goes_on=True)]),
         (Starting(FORK), Detach(), FACTS, Starting(FORK), [Leave(goes_on=True)]),
@@ -181,10 +198,15 @@ def test_the_pace_walks_one_step_and_stays_at_the_ends(at: int, by: int) -> None
     assert told.pace == due
 
 
-def test_a_pace_that_is_not_one_of_ours_counts_as_the_fastest() -> None:
-    assert 7 not in PACES
-    effects = live.after(Live(replace(RUNNING, pace=7)), Pace(-1), FACTS)[1]
-    assert Send("pace", (("epochs_per_second", PACES[-2]),)) in effects
+@pytest.mark.parametrize(
+    ("pace", "slower", "faster"), [(7, 5, 10), (0.67, 0.5, 1), (0.1, 0.1, 0.2), (1000, 100, None), (None, 100, None)]
+)
+def test_a_pace_that_is_not_one_of_ours_walks_to_its_neighbours(
+    pace: float | None, slower: float | None, faster: float | None
+) -> None:
+    for by, due in ((-1, slower), (1, faster)):
+        effects = live.after(Live(replace(RUNNING, pace=pace)), Pace(by), FACTS)[1]
+        assert Send("pace", (("epochs_per_second", due),)) in effects
 
 
 def test_an_older_status_does_not_undo_a_pace() -> None:
@@ -221,7 +243,8 @@ EVENTS = st.one_of(
             clients=st.integers(0, 2),
         ),
     ),
-    st.sampled_from([Run(), Train("epoch"), Train("step"), Pace(1), Pace(-1), MayFork(), Detach(), HungUp()]),
+    st.sampled_from([Run(), Train("epoch"), Train("step"), TrainAnew(), Pace(1), Pace(-1)]),
+    st.sampled_from([MayFork(), Detach(), HungUp()]),
     st.builds(Fork, st.sampled_from([FORK, OTHER])),
 )
 
@@ -236,13 +259,18 @@ def test_no_sequence_loses_a_fork_or_starts_for_ever(  # type: ignore[no-untyped
     state, connected, ended = live.begun(trained), trained, False
     owed: set[ForkRequest | None] = set()
     starting = 0
+    renewing = False
 
     def happen(event: Event) -> None:
-        nonlocal state, connected, starting, ended
+        nonlocal state, connected, starting, renewing, ended
         if isinstance(event, (HungUp, SendFailed)) and isinstance(state, Live) and taken_in(state):
             owed.discard(live.asked_of(state))  # it stands in the recording until it is done
         state, effects = live.after(state, event, facts)
-        if isinstance(event, Fork) and SayOnce(live.ONE_AT_A_TIME) not in effects and not isinstance(state, Leaving):
+        if (
+            isinstance(event, Fork)
+            and SayOnce(live.ONE_AT_A_TIME) not in effects
+            and not isinstance(state, Leaving | Renewing)
+        ):
             owed.add(event.request)
         for effect in effects:
             match effect:
@@ -254,6 +282,10 @@ def test_no_sequence_loses_a_fork_or_starts_for_ever(  # type: ignore[no-untyped
                         break
                 case "hang up":
                     connected = False
+                case "train anew":
+                    assert not starting
+                    assert not renewing, "two new recordings"
+                    renewing = True
                 case Start():
                     assert not starting, "two trainers for one recording"
                     starting += 1
@@ -266,7 +298,14 @@ def test_no_sequence_loses_a_fork_or_starts_for_ever(  # type: ignore[no-untyped
 
     def settle() -> None:
         """What was started is there, or not."""
-        nonlocal connected, starting
+        nonlocal connected, starting, renewing, ended
+        if renewing and not ended:
+            renewing = False
+            assert isinstance(state, Renewing)
+            if fails and chance.random() < 0.5:
+                happen(NotStarted("no"))
+            else:
+                ended = True  # another screen shows the new recording
         while starting:
             starting -= 1
             assert isinstance(state, Starting)
@@ -292,8 +331,11 @@ def test_no_sequence_loses_a_fork_or_starts_for_ever(  # type: ignore[no-untyped
             break
     settle()
     assert not isinstance(state, Starting)
+    assert ended or not isinstance(state, Renewing)
     asked = live.asked_of(state)
     assert owed <= {asked} or ended
+    if isinstance(state, Renewing):
+        return
     happen(Quit())
     settle() if isinstance(state, Starting) else None
     assert ended or isinstance(state, Leaving)

@@ -18,6 +18,7 @@ from bntui.recording.reader import Reader
 from bntui.recording.recorded import recorded
 from bntui.recording.sentences import is_over
 from bntui.scenario.fork import forked as valid_fork
+from bntui.scenario.pace import Watching
 from bntui.text.language import _
 
 
@@ -60,7 +61,7 @@ def on_own_ground(recording: Path) -> Path:
     return recording if writable(recording) else copied(recording)
 
 
-def resume(recording: Path, *, pace: float | None = None) -> Path:
+def resume(recording: Path, watching: Watching | None = None) -> Path:
     """Start a trainer that resumes a recording; returns the recording's path.
 
     Raises:
@@ -71,10 +72,12 @@ def resume(recording: Path, *, pace: float | None = None) -> Path:
         raise UsageError(
             _("{recording} is being trained; watch it with: bntui attach {recording}").format(recording=recording)
         )
-    return IdleTrainer.start().resume(recording, pace=pace)
+    return IdleTrainer.start().resume(recording, watching=watching)
 
 
-def fork(recording: Path, there: Place, changes: Sequence[tuple[str, object]], *, pace: float | None = None) -> Path:
+def fork(
+    recording: Path, there: Place, changes: Sequence[tuple[str, object]], watching: Watching | None = None
+) -> Path:
     """Start a new run from a keyframe, through the live trainer or a new one; returns the recording's path.
 
     Raises:
@@ -87,7 +90,7 @@ def fork(recording: Path, there: Place, changes: Sequence[tuple[str, object]], *
         wanted: Mapping[str, Any] = {"run": there.run, "step": there.step, "changes": list(map(list, changes))}
         trainer = Trainer.connect(recording)
         if trainer is None:
-            return IdleTrainer.start().resume(recording, fork=wanted, pace=pace)
+            return IdleTrainer.start().resume(recording, fork=wanted, watching=watching)
         with closing(trainer):
             before = trainer.receive()
             asked, taken, runs = 0 if before is None else before.commands, False, len(reader.runs)
@@ -102,4 +105,4 @@ def fork(recording: Path, there: Place, changes: Sequence[tuple[str, object]], *
                     return recording
     if taken:
         raise TrainerError(lost(recording))
-    return IdleTrainer.start().resume(recording, fork=wanted, pace=pace)  # the live trainer was ending
+    return IdleTrainer.start().resume(recording, fork=wanted, watching=watching)  # the live trainer was ending

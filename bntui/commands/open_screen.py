@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bntui.errors import BntuiError, UsageError
+from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text.characters import charset, speaks
 from bntui.text.language import _, spoken, use
 from bntui.viewer.terminal.guard import guard
@@ -67,6 +68,7 @@ def open_screen(
     opening: Callable[[], Path] | None = None,
     cancel: Callable[[], None] | None = None,
     starting: str = "",
+    watching: Watching = NOTHING_ASKED,
 ) -> None:
     """Open the gallery, a recording, or a training that is starting; returns when the user quits.
 
@@ -75,6 +77,7 @@ def open_screen(
         opening: starts a training and returns its recording.
         cancel: called if the user quits before that.
         starting: name of what is being started, for the user.
+        watching: what the user asked for about training on the screen.
 
     Raises:
         BntuiError: the error that ended the screen.
@@ -82,7 +85,7 @@ def open_screen(
     from bntui.viewer.app import LabApp
     from bntui.viewer.terminal.driver import HANG_UP
 
-    app = LabApp(recording, opening=opening, cancel=cancel, starting=starting)
+    app = LabApp(recording, opening=opening, cancel=cancel, starting=starting, watching=watching)
     error = app.run()
     if isinstance(error, BntuiError):
         raise error

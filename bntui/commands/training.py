@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -13,13 +14,20 @@ import typer
 from bntui.commands.base import Epoch, Headless, JsonLines, Recording, Run, command
 from bntui.commands.open_screen import need_terminal, open_screen
 from bntui.errors import TrainerError, UsageError
+from bntui.scenario.pace import FASTEST, NOTHING_ASKED, SLOWEST, AskedPace, Watching
 from bntui.text.language import _, ngettext
-from bntui.text.output import json_text, say
+from bntui.text.output import clean, json_text, say
 
 if TYPE_CHECKING:
     from bntui.commands.again import Place
     from bntui.link import Status
 
+PaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pace", metavar="N|max", help="Epochs per second. Default on the screen: the longest run takes 30 seconds."
+    ),
+]
 PATHS = ("data.source", "data.labels")
 """Keys that hold file paths: relative to the current folder on the command line, to its own folder in a scenario."""
 
@@ -41,9 +49,10 @@ def run(
         bool, typer.Option("--detach", help="Start training and return; reattach with bntui attach.")
     ] = False,
     as_json: JsonLines = False,
+    pace: PaceOption = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Wait for a key before training.")] = False,
 ) -> None:
     """Train a scenario, on the screen or without it."""
-    from bntui.link import INTERACTIVE_PACE
     from bntui.link.client import IdleTrainer
     from bntui.scenario.gallery import find
     from bntui.scenario.load import load, parse_override
@@ -51,6 +60,9 @@ def run(
     without_screen = headless or detach or as_json
     if not without_screen:
         need_terminal(_("add --headless to train without a screen"))
+    elif paused:
+        raise UsageError(_("--paused needs the screen; leave out --headless, --detach, or --json"))
+    watching = Watching(asked_pace(pace), paused)
     given = [("training.epochs", epochs), ("seed", seed), ("device", device)]
     overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
     overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
@@ -67,9 +79,11 @@ def run(
         raise
     start = partial(trainer.open, path, output, overrides, text=text)
     if not without_screen:
-        open_screen(opening=lambda: start(pace=INTERACTIVE_PACE), cancel=trainer.discard, starting=path.stem)
+        open_screen(
+            opening=lambda: start(watching=watching), cancel=trainer.discard, starting=path.stem, watching=watching
+        )
         return
-    recording = start()
+    recording = start(pace=None if watching.pace == "max" else watching.pace)
     if detach:
         say(json_text({"recording": str(recording)}) if as_json else recording)
         return
@@ -78,6 +92,26 @@ def run(
     recording = follow(recording, as_json=as_json)
     if not as_json:
         say(recording)
+
+
+def asked_pace(text: str | None) -> AskedPace:
+    """Parse ``--pace``.
+
+    Raises:
+        UsageError: it is neither a pace in epochs per second nor ``max``.
+    """
+    if text is None:
+        return None
+    if text == "max":
+        return "max"
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = math.nan
+    if not SLOWEST <= pace <= FASTEST:
+        sentence = _("--pace {pace}: give a number of epochs per second from {slowest:g} to {fastest:,.0f}, or max")
+        raise UsageError(sentence.format(pace=clean(text), slowest=SLOWEST, fastest=FASTEST))
+    return pace
 
 
 def _from_here(value: object) -> object:
@@ -97,15 +131,14 @@ def resume(
 ) -> None:
     """Resume an interrupted recording; the result is bit for bit the same as without the interruption."""
     from bntui.commands import again
-    from bntui.link import INTERACTIVE_PACE
 
     without_screen = headless or as_json
     if not without_screen:
         need_terminal(_("add --headless to train without a screen"))
     again.refuse_what_is_over(recording)
     here = _own(recording)
-    pace = None if without_screen else INTERACTIVE_PACE
-    _watch(here, lambda: again.resume(here, pace=pace), without_screen=without_screen, as_json=as_json)
+    watching = None if without_screen else NOTHING_ASKED
+    _watch(here, lambda: again.resume(here, watching), without_screen=without_screen, as_json=as_json)
 
 
 @command()
@@ -125,7 +158,6 @@ def fork(
 ) -> None:
     """Start a new run from a keyframe of another run, with changed settings."""
     from bntui.commands import again
-    from bntui.link import INTERACTIVE_PACE
     from bntui.scenario.load import parse_override
 
     there = again.place(recording, run, epoch, first=check)
@@ -143,9 +175,9 @@ def fork(
     if not without_screen:
         need_terminal(_("add --headless to train without a screen"))
     changes = list(map(parse_override, settings or ()))
-    pace = None if without_screen else INTERACTIVE_PACE
     here = _own(recording)
-    start = partial(again.fork, here, there, changes, pace=pace)
+    watching = None if without_screen else NOTHING_ASKED
+    start = partial(again.fork, here, there, changes, watching)
     _watch(here, start, without_screen=without_screen, as_json=as_json)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Final
 
 from bntui.text.language import spoken
 
 _MARK = "<!-- of: "
+SCREENS: Final = ("fork", "microscope")
+"""Lessons about screens."""
 
 
 def lesson(name: str, language: str | None = None) -> str:
@@ -25,6 +28,11 @@ def names() -> tuple[str, ...]:
     """All pages there are in English."""
     folder = resources.files(__name__) / "en"
     return tuple(sorted(page.name.removesuffix(".md") for page in folder.iterdir() if page.name.endswith(".md")))
+
+
+def panels() -> tuple[str, ...]:
+    """The names of all panels: those of their lessons, without the lessons about other screens."""
+    return tuple(name for name in names() if name not in SCREENS)
 
 
 def checksum(text: str) -> str:

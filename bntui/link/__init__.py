@@ -23,7 +23,7 @@ step.  Accepted commands are kept in the recording until they are done."""
 
 State = Literal["paused", "running", "finished", "stopped", "failed"]
 
-PACES: Final[tuple[float | None, ...]] = (1, 2, 5, 10, 20, 50, 100, None)
+PACES: Final[tuple[float | None, ...]] = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, None)
 """Paces in epochs per second that + and − step through; None is unthrottled."""
 
 
@@ -35,9 +35,6 @@ LONGEST_MESSAGE: Final = 20_000
 
 WORDS: Final = ("message", "refusal", "recording", "owner")
 """Text fields of a status."""
-
-INTERACTIVE_PACE: Final = 10.0
-"""Initial pace of the screen in epochs per second: fast enough to see a network learn, slow enough to watch."""
 
 
 class TurnedAwayError(FrameError):

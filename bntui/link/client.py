@@ -21,6 +21,7 @@ from bntui.link.job import Answer, Job
 from bntui.link.live import dial
 from bntui.link.requests import ForkRequest
 from bntui.link.wire import FrameError, Lines
+from bntui.scenario.pace import Watching
 from bntui.text.language import _, spoken
 
 ME: Final = secrets.token_hex(8)
@@ -127,6 +128,7 @@ class IdleTrainer:
         text: str | None = None,
         start: bool = True,
         pace: float | None = None,
+        watching: Watching | None = None,
     ) -> Path:
         """Send it a scenario and wait until the first keyframes are recorded; returns the recording's path.
 
@@ -135,6 +137,7 @@ class IdleTrainer:
             recording: path to record to; None chooses a new name in the user's folder.
             start: start training at once, or wait for a command.
             pace: epochs a second; None is unthrottled.
+            watching: instead of both: train as the scenario, or this, wants it to be watched.
 
         Raises:
             TrainerError: with the message and the exit code of the trainer's error.
@@ -148,20 +151,26 @@ class IdleTrainer:
                 overrides=tuple(overrides),
                 start=start,
                 pace=pace,
+                watching=watching,
                 language=spoken(),  # errors are shown to this user
                 owner=ME,
             )
         )
 
     def resume(
-        self, recording: Path, *, fork: Mapping[str, Any] | None = None, start: bool = True, pace: float | None = None
+        self,
+        recording: Path,
+        *,
+        fork: Mapping[str, Any] | None = None,
+        start: bool = True,
+        watching: Watching | None = None,
     ) -> Path:
         """Resume a recording and wait until the trainer has restored its last state; returns the recording's path.
 
         Args:
             fork: a run to start from a keyframe: ``run``, ``step``, and ``changes`` as in the command.
             start: start training at once; pending requests are carried out in any case.
-            pace: epochs a second; None is unthrottled.
+            watching: train at the pace that the scenario, or this, wants; None is unthrottled.
 
         Raises:
             TrainerError: with the message and the exit code of the trainer's error.
@@ -169,7 +178,7 @@ class IdleTrainer:
         wanted = None if fork is None else ForkRequest.parse(fork)
         where = str(recording.resolve())
         return self._do(
-            Job(resume=True, recording=where, fork=wanted, start=start, pace=pace, language=spoken(), owner=ME)
+            Job(resume=True, recording=where, fork=wanted, start=start, watching=watching, language=spoken(), owner=ME)
         )
 
     def _do(self, job: Job) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from bntui.link import requests, wire
 from bntui.link.requests import ForkRequest
 from bntui.link.wire import FrameError
+from bntui.scenario.pace import Watching
 from bntui.text.language import _
 
 LONGEST_JOB: Final = 16_000_000
@@ -39,6 +40,8 @@ class Job:
     """Start training at once, or wait for a command."""
     pace: float | None = None
     """Epochs a second; None is unthrottled."""
+    watching: Watching | None = None
+    """Someone watches: the pace, and whether to wait, are what this and the scenario say."""
 
     def line(self) -> bytes:
         """As a frame."""
@@ -55,8 +58,11 @@ class Job:
         told = wire.parse(line, longest=LONGEST_JOB, deepest=DEEPEST, printable=False, finite=False)
         try:
             fork, speed = told.pop("fork", None), requests.pace(told.pop("pace", None))
+            watched = told.pop("watching", None)
+            watching = None if watched is None else _watching(**watched)
             overrides = tuple((str(path), value) for path, value in told.pop("overrides", ()))
-            job = Job(**told, overrides=overrides, pace=speed, fork=None if fork is None else ForkRequest.parse(fork))
+            wanted = None if fork is None else ForkRequest.parse(fork)
+            job = Job(**told, overrides=overrides, pace=speed, watching=watching, fork=wanted)
         except (TypeError, ValueError) as error:
             raise FrameError(_("a frame is not a job")) from error
         texts = (job.language, job.owner, job.scenario, job.text or "", job.recording or "")
@@ -65,6 +71,12 @@ class Job:
         if not isinstance(job.start, bool) or (job.resume and job.recording is None):
             raise FrameError(_("a frame is not a job"))
         return job
+
+
+def _watching(pace: object, paused: object) -> Watching:
+    if not isinstance(paused, bool):
+        raise FrameError(_("a frame is not a job"))
+    return Watching("max" if pace == "max" else requests.pace(pace), paused)
 
 
 @dataclass(frozen=True, slots=True)

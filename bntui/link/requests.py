@@ -9,11 +9,9 @@ from typing import Any, Final, Literal, get_args
 
 from bntui.link import wire
 from bntui.link.wire import FrameError
+from bntui.scenario.pace import FASTEST, SLOWEST
 from bntui.text.language import _
 
-SLOWEST: Final = 1e-3
-FASTEST: Final = 1e6
-"""Limits of a pace in epochs per second."""
 MOST_CHANGES: Final = 100
 """Maximum number of settings that a fork may change."""
 LONGEST_PATH: Final = 200

@@ -116,6 +116,14 @@ NAMES: Final = ListOf(Text(10_000), 2_000_000)
 """Of classes or features."""
 TRANSLATION: Final = Table(other=Table({}, {"title": Text(), "runs": Table(other=Text())}, Plain()))
 
+FIRST_VIEW: Final = Table(
+    {},
+    {"selected": Maybe(LINE), "pinned": Maybe(LINE), "panels": ListOf(Text(), 1000),
+     "cursor": Either(AMOUNT, OneOf(("newest",))), "pace": Maybe(Either(Number(1e-3, 1e6), OneOf(("max",)))),
+     "paused": Flag()},
+    Plain(),
+)  # fmt: skip
+
 PATIENCE: Final = Table(
     {"best": Number(nan=True), "best_epoch": Whole(), "wait": Whole(), "stopped": Flag(), "reason": LINE,
      "improved": Flag()}, {}, Plain()

@@ -20,6 +20,7 @@ from bntui.errors import UsageError
 from bntui.keyframe import IntArray, Keyframe
 from bntui.recording.dataset import RecordedData
 from bntui.recording.evidence import Evidence
+from bntui.recording.first_view import FirstView
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.reader import Reader
@@ -53,6 +54,7 @@ class Joined:
         facts = [set(reader.meta.items()) for reader in self._readers]
         self.meta: Mapping[str, str] = dict(set.intersection(*facts))
         """What all of them say of themselves."""
+        self.first_view = FirstView()
         self.runs: tuple[RunInfo, ...] = ()
         """In the order of their numbers; :meth:`refresh` adds forks."""
         self._places: list[tuple[int, int]] = []

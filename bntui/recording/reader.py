@@ -24,6 +24,7 @@ from bntui.recording.codec import (
 from bntui.recording.columns import RunColumns, read_keyframes
 from bntui.recording.dataset import RecordedData, RecordedScaling, check_predictions, data_of, grid_of, scaling_of
 from bntui.recording.evidence import Evidence, TrainerState, check_evidence, evidence_block, progress_of
+from bntui.recording.first_view import FirstView
 from bntui.recording.foreign_json import parsed
 from bntui.recording.forms import ARGUMENTS, PROGRESS, TASK, TRANSLATION
 from bntui.recording.guard import Guarded, damaged
@@ -65,6 +66,7 @@ class Reader:
             self.task: str = meta["task"]
             self.scenario_text: str = meta["scenario"]
             self.meta: Mapping[str, str] = meta
+            self.first_view = FirstView.of(meta)
             self._labels: Mapping[str, str] = translated.get("runs", {})
         self.runs: tuple[RunInfo, ...] = ()
         """In the order of their numbers; :meth:`refresh` adds forks."""

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bntui.keyframe import LayerKind
-from bntui.scenario.schema import REFUSED, RunConfig
+from bntui.scenario.fields import REFUSED
+from bntui.scenario.schema import RunConfig
 from bntui.scenario.toml_lines import KeyPath
 from bntui.text.language import N_, _
 

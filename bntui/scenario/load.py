@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,6 +20,7 @@ from bntui.scenario.merge import OUTSIDE, RUN, Merged, frozen, key_path
 from bntui.scenario.schema import MAX_RUNS, RunConfig, ScenarioFile
 from bntui.scenario.size import LIMIT
 from bntui.scenario.toml_lines import KeyPath, key_lines
+from bntui.scenario.view import NO_RUN, View
 from bntui.text.language import N_, _, ngettext
 from bntui.text.library_messages import in_toml, reason
 from bntui.text.output import clean
@@ -77,6 +79,8 @@ class Scenario:
     runs: tuple[NamedRun, ...]
     translation: Mapping[str, Mapping[str, Any]]
     """Translated texts: fields of ``schema.Translation`` by language."""
+    view: View
+    """What the screen shows first."""
 
 
 def load(path: Path, overrides: Sequence[Override] = ()) -> Scenario:
@@ -93,13 +97,17 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
     found = _Problems(file, key_lines(text))
     about = _about(document, found)
     runs = _runs(document, found, overrides)
+    if about is not None:
+        _view(about, found)
     if not found.problems:
         found.add_total(runs)
     if found.problems or about is None:
         raise ScenarioError(found.in_file_order())
     look_for = (about.look_for,) if isinstance(about.look_for, str) else about.look_for
     translation = {str(language): texts.model_dump() for language, texts in about.translation.items()}
-    return Scenario(path, text, about.title, about.description, look_for, about.reference, runs, translation)
+    return Scenario(
+        path, text, about.title, about.description, look_for, about.reference, runs, translation, about.view
+    )
 
 
 def parse_override(text: str) -> Override:
@@ -246,6 +254,16 @@ def _about(document: Mapping[str, Any], found: _Problems) -> ScenarioFile | None
     about, wrong = _validated(ScenarioFile, own)
     found.add(wrong, Merged(dict(document)))
     return about
+
+
+def _view(about: ScenarioFile, found: _Problems) -> None:
+    """Refuse runs in ``[view]`` that the scenario does not have."""
+    names = [run.name for run in about.run] or [DEFAULT_RUN]
+    for key, name in (("selected", about.view.selected), ("pinned", about.view.pinned)):
+        if name is not None and name not in names and (key, name) != ("pinned", NO_RUN):
+            nearest = next(iter(get_close_matches(name, names, 1)), None)
+            message = _("there is no such run; the runs are {names}").format(names=", ".join(names))
+            found.put(("view", key), message, name, nearest)
 
 
 def _runs(document: Mapping[str, Any], found: _Problems, overrides: Sequence[Override]) -> tuple[NamedRun, ...]:

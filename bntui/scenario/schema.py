@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
-from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, model_validator
 
 from bntui.scenario.activations import ActivationName
+from bntui.scenario.fields import Line, Prose, Table, refusal, single_line
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
+from bntui.scenario.view import View
 from bntui.text.language import _
 
 Norm = Literal["none", "batch", "layer", "group"]
@@ -23,41 +22,6 @@ Norm = Literal["none", "batch", "layer", "group"]
 INITIALIZATIONS = ("default", "zeros", "xavier", "xavier_normal", "he", "he_normal", "lecun", "orthogonal")
 MAX_RUNS: Final = 12
 MAX_LAYERS: Final = 256
-LONGEST_LINE: Final = 1000
-LONGEST_PROSE: Final = 20_000
-"""Maximum length of a name or path, and of a text, in characters."""
-REFUSED: Final = "refused"
-"""Type of the errors raised here; their context holds ``text``, ``allowed`` and ``keys``."""
-
-
-def refusal(text: str, *, allowed: Sequence[str] = (), keys: Sequence[str] = ()) -> PydanticCustomError:
-    """An error that carries the allowed spellings and the keys of the table that cause it together."""
-    return PydanticCustomError(REFUSED, "{text}", {"text": text, "allowed": tuple(allowed), "keys": tuple(keys)})
-
-
-def _prints(char: str) -> bool:
-    """False for characters that affect a terminal: controls, line separators, bidirectional formatting."""
-    return unicodedata.category(char) not in ("Cc", "Zl", "Zp", "Cs") and not (
-        "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"
-    )
-
-
-def _line(value: str) -> str:
-    if not value.strip():
-        raise refusal(_("must not be empty"))
-    if len(value) > LONGEST_LINE:
-        raise refusal(_("must have at most {limit} characters").format(limit=f"{LONGEST_LINE:,}"))
-    if not all(map(_prints, value)):
-        raise refusal(_("must be one line of text without control characters"))
-    return value
-
-
-def _prose(value: str) -> str:
-    if len(value) > LONGEST_PROSE:
-        raise refusal(_("must have at most {limit} characters").format(limit=f"{LONGEST_PROSE:,}"))
-    if not all(char in "\n\t" or _prints(char) for char in value):
-        raise refusal(_("must be text without control characters"))
-    return value
 
 
 def _initialization(value: str) -> str:
@@ -76,7 +40,7 @@ def _initialization(value: str) -> str:
 
 def _source(value: str) -> str:
     if kind_of(value) is not None:
-        return _line(value)
+        return single_line(value)
     sentence = _(
         "allowed: {names}, or a path ending in .csv, .tsv, .tab, .txt, .dat, .data (tables), .npz, or -ubyte,"
         " -ubyte.gz, .idx, .idx.gz (IDX files)"
@@ -97,16 +61,8 @@ def _device(value: str) -> str:
     raise refusal(_("allowed: {names}").format(names=names), allowed=("auto", "cpu", "cuda", "cuda:0", "mps"))
 
 
-Line = Annotated[str, AfterValidator(_line)]
-Prose = Annotated[str, AfterValidator(_prose)]
 Initialization = Annotated[str, AfterValidator(_initialization)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Table(BaseModel):
-    """A TOML table: unknown keys are errors, values are what they are, nothing changes later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Data(Table):
@@ -439,6 +395,7 @@ class ScenarioFile(Table):
     lesson: int | None = Field(
         None, ge=1, description="Position in the gallery; scenarios without one come last, by name."
     )
+    view: View = Field(View(), description="What the screen shows when the scenario or a recording of it is opened.")
     translation: dict[Literal["ko"], Translation] = Field({}, description="The texts in other languages.")
     seed: Seed = Field(0, description=SEED_HELP)
     device: Device = Field("auto", description=DEVICE_HELP)

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import traceback
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,11 @@ def _begun(job: Job) -> tuple[Session, Agenda]:
     path, text, overrides = Path(job.scenario), job.text, job.overrides
     scenario = load(path, overrides) if text is None else parse(text, file=str(path), path=path, overrides=overrides)
     session = Session.begin(scenario, Path(job.recording) if job.recording else None, overrides)
-    return session, Agenda(job.start, job.pace)
+    if job.watching is None:
+        return session, Agenda(job.start, job.pace)
+    epochs = max(run.config.training.epochs for run in scenario.runs)
+    paused = job.watching.paused or scenario.view.paused
+    return session, Agenda(not paused, job.watching.pace_of(epochs, scenario.view.pace))
 
 
 def _resumed(job: Job) -> tuple[Session, Agenda]:
@@ -122,7 +127,7 @@ def _resumed(job: Job) -> tuple[Session, Agenda]:
     session = Session.resume(Path(job.recording), all_runs=job.fork is None)
     try:
         agenda = Agenda.parse(session.writer.agenda)
-        agenda = replace(agenda, running=agenda.running or job.start, pace=job.pace)
+        agenda = replace(agenda, running=agenda.running or job.start, pace=_pace_again(job))
         if job.fork is not None:
             session.fork(job.fork.run, job.fork.step, job.fork.changes)  # at once: whoever asks hears why it cannot be
         elif session.over and not agenda.forks:
@@ -133,6 +138,17 @@ def _resumed(job: Job) -> tuple[Session, Agenda]:
         session.close()
         raise
     return session, agenda
+
+
+def _pace_again(job: Job) -> float | None:
+    """The pace of a training that goes on, in epochs per second."""
+    from bntui.recording.reader import Reader
+
+    if job.watching is None or job.recording is None:
+        return job.pace
+    with closing(Reader(Path(job.recording))) as reader:
+        epochs = max((run.epochs for run in reader.runs), default=1)
+        return job.watching.pace_of(epochs, reader.first_view.pace)
 
 
 def _answer(control: socket.socket, answer: Answer) -> None:

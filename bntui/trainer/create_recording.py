@@ -14,7 +14,9 @@ import torch
 
 import bntui
 from bntui.errors import NameTakenError, RecordingError
+from bntui.recording.first_view import KEY as FIRST_VIEW
 from bntui.recording.names import new_path
+from bntui.recording.origin import scenario_origin
 from bntui.recording.reader import Reader
 from bntui.recording.reading import KEY
 from bntui.recording.writer import Writer
@@ -68,15 +70,8 @@ def scenario_of(reader: Reader) -> Scenario:
         ScenarioError: it is not valid.
         RecordingError: the recording does not hold it.
     """
-    meta = reader.meta
-    try:
-        path = Path(meta["scenario_file"]) if meta["scenario_file"] else None
-        overrides = [(str(key), value) for key, value in json.loads(meta["overrides"])]
-        text = meta["scenario"]
-    except (LookupError, TypeError, ValueError, RecursionError) as error:
-        sentence = _("{path}: the recording does not contain its scenario; start again with: bntui run")
-        raise RecordingError(sentence.format(path=reader.path)) from error
-    return parse(text, file=meta["scenario_file"], path=path, overrides=overrides)
+    origin = scenario_origin(reader.path, reader.meta)
+    return parse(origin.text, file=str(origin.path or ""), path=origin.path, overrides=origin.overrides)
 
 
 def _new_name(scenario: Scenario) -> Hold:
@@ -118,6 +113,7 @@ def meta_of(scenario: Scenario, bench: Bench, overrides: Collection[tuple[str, o
         "scenario_file": str(scenario.path or ""),
         "description": scenario.description,
         "look_for": json.dumps(scenario.look_for),
+        **({FIRST_VIEW: json.dumps(view)} if (view := scenario.view.as_json()) else {}),
         "translation": json.dumps(scenario.translation, ensure_ascii=False),
         "overrides": json.dumps([[path, value] for path, value in overrides]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -19,6 +19,7 @@ from textual.screen import Screen
 
 from bntui.errors import BntuiError
 from bntui.link.address import runtime_folder
+from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text.language import N_, _
 from bntui.viewer import opening
 from bntui.viewer.draw.theme import THEME
@@ -42,6 +43,7 @@ class LabApp(PacedApp[BntuiError]):
         opening: starts a training and gives its recording; it may block and runs in a thread.
         cancel: ends the training that ``opening`` is starting.
         starting: name of what ``opening`` starts.
+        watching: what the user asked for about training on the screen.
     """
 
     TITLE = "bntui"
@@ -59,6 +61,7 @@ class LabApp(PacedApp[BntuiError]):
         opening: Callable[[], Path] | None = None,
         cancel: Callable[[], None] | None = None,
         starting: str = "",
+        watching: Watching = NOTHING_ASKED,
     ) -> None:
         # without colours the terminal's own are used, instead of shades of grey
         super().__init__(ansi_color="NO_COLOR" in os.environ or None)
@@ -70,6 +73,7 @@ class LabApp(PacedApp[BntuiError]):
         self._opening = opening
         self._cancel = cancel
         self._starting = starting
+        self._watching = watching
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _app: self.screen.refresh(layout=True))
@@ -77,7 +81,9 @@ class LabApp(PacedApp[BntuiError]):
             from bntui.viewer.screens.starting import StartingScreen
 
             begin = self._opening
-            self.push_screen(StartingScreen(self._starting, self._cancel))
+            starting = StartingScreen(self._starting, self._cancel)
+            self._kept = starting.kept
+            self.push_screen(starting)
             opening.in_background(self, lambda: opening.open_recording(begin()), self._opened, self._failed)
         elif self._recording is not None:
             try:
@@ -89,13 +95,13 @@ class LabApp(PacedApp[BntuiError]):
         else:
             from bntui.viewer.screens.gallery import GalleryScreen
 
-            self.push_screen(GalleryScreen())
+            self.push_screen(GalleryScreen(self._watching))
 
     def show_lab(self, reader: Recording, trainer: TrainerLink | None, *, from_gallery: bool) -> None:
         """The laboratory over whatever is on the screen."""
         from bntui.viewer.screens.lab import LabScreen
 
-        self.push_screen(LabScreen(reader, trainer, from_gallery=from_gallery))
+        self.push_screen(LabScreen(reader, trainer, from_gallery=from_gallery, watching=self._watching))
 
     def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
         if exiting(self):  # cancelled meanwhile
@@ -103,6 +109,7 @@ class LabApp(PacedApp[BntuiError]):
             return
         self.pop_screen()
         self.show_lab(*found, from_gallery=False)
+        self._kept.type_into(self)
 
     def crashed(self) -> BntuiError:
         """For an error of ours that nobody caught: no traceback reaches a user, it goes to a file."""

@@ -30,13 +30,15 @@ BRIEF: Final = 18
 
 def pace_text(pace: float | None) -> str:
     """Epochs a second as they are asked for."""
-    return _("unthrottled") if pace is None else f"{pace:g}/s"
+    return _("unthrottled") if pace is None else f"{pace:.2g}/s" if pace < 10 else f"{pace:,.0f}/s"
 
 
 def state_words(state: live.State, *, unfinished: bool = False) -> tuple[str, str]:
     """The trainer's state in words, and its style; ``unfinished``: it could be trained on."""
     if isinstance(state, live.Leaving):
         return _("⊘ stopping …"), "warn"
+    if isinstance(state, live.Renewing):
+        return _("◌ training again …"), "warn"
     if isinstance(state, live.Starting):
         return (_("◌ resuming …") if state.fork is None else _("◌ forking …")), "warn"
     if isinstance(state, live.Live) and state.asked is not None:

@@ -57,6 +57,18 @@ FREE_PANELS: Final = tuple(panel.name for panel in panels.FREE)
 
 
 @dataclass(frozen=True, slots=True)
+class Candidates:
+    """Panels for the main screen."""
+
+    free: Sequence[str] = FREE_PANELS
+    """For the free places, those with most to show first."""
+    guest: str = ""
+    """One that was asked for and has no place: it takes the last free one's."""
+    first: Sequence[str] = ()
+    """For the first places, whatever else stands there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Regions by name: ``header``, ``tabs``, ``strip`` (the timeline), ``keys``, and panels by theirs."""
 
@@ -65,22 +77,11 @@ class Layout:
     """There is room for several panels, so that zooming one makes a difference."""
 
 
-def layout(
-    width: int,
-    height: int,
-    focused: str,
-    zoomed: bool,
-    free: Sequence[str] = FREE_PANELS,
-    guest: str = "",
-) -> Layout:
+def layout(width: int, height: int, focused: str, zoomed: bool, candidates: Candidates = Candidates()) -> Layout:
     """Where everything stands; without regions where the screen is too small.
 
     160x48: two rows of panels, three where it is very tall; from 100 columns: two columns; below: the focused panel
     alone, with a line of tabs.
-
-    Args:
-        free: panels for the free places, the most wanted first.
-        guest: a panel that was asked for and has no place: it takes the last free one's.
     """
     if width < SMALLEST[0] or height < SMALLEST[1]:
         return Layout({}, several=False)
@@ -100,19 +101,33 @@ def layout(
         return Layout(regions, several)
     wide = width >= THREE_COLUMNS
     rows = (HUGE if height >= VERY_TALL else WIDE) if wide else NARROW
-    places = sum(place == FREE for row in rows for place, _ in row.panels)
-    settled = list(free[:places])
-    if guest in free[places:]:
-        settled[-1] = guest
-    chosen = iter(settled)
+    chosen = iter(_settled([place for row in rows for place, _ in row.panels], candidates))
     y = top
     for row, share in zip(rows, _split(bottom - top, [row.share for row in rows]), strict=True):
         x = 0
-        for (place, _), cells in zip(row.panels, _split(width, [part for _, part in row.panels]), strict=True):
-            regions[next(chosen) if place == FREE else panels.HOMES[place].name] = Region(x, y, cells, share)
+        for cells in _split(width, [part for _, part in row.panels]):
+            regions[next(chosen)] = Region(x, y, cells, share)
             x += cells
         y += share
     return Layout(regions, several)
+
+
+def _settled(places: Sequence[int], candidates: Candidates) -> list[str]:
+    """The panel of each place: its own or one that competes; or those wanted first, then the others in that order."""
+    count, guest = len(places), candidates.guest
+    own = [panels.HOMES[place].name for place in places if place != FREE]
+    rest = [name for name in candidates.free if name not in own]
+    if candidates.first:
+        order = dict.fromkeys(name for name in (*candidates.first, *own, *rest) if name in own or name in rest)
+        standing = list(order)[:count]
+        if guest in order and guest not in standing:
+            standing[-1] = guest
+        return standing
+    competing = rest[: count - len(own)]
+    if guest in rest and guest not in competing:
+        competing[-1] = guest
+    free = iter(competing)
+    return [next(free) if place == FREE else panels.HOMES[place].name for place in places]
 
 
 def parts_of(room: Layout, focused: str) -> list[Part]:

@@ -2,11 +2,13 @@
 
 No Textual, no socket, no process: a screen holds the state, reports events and carries out effects.  A recording is
 a :class:`Replay` while nobody trains it, :class:`Live` while a trainer is connected, :class:`Starting` while one is
-being started for a fork or to resume, and :class:`Leaving` once its trainer was told to stop.
+being started for a fork or to resume, :class:`Renewing` while one is being started that trains the scenario anew, and
+:class:`Leaving` once its trainer was told to stop.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -39,6 +41,7 @@ from bntui.viewer.live_events import (
     Start,
     Started,
     Train,
+    TrainAnew,
     Unsay,
 )  # fmt: skip
 
@@ -92,13 +95,20 @@ class Starting:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewing:
+    """A trainer is being started that trains the scenario anew; another screen will show its recording."""
+
+    last: Status | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """The program ends, once the trainer has saved."""
 
     last: Status | None = None
 
 
-State = Replay | Live | Starting | Leaving
+State = Replay | Live | Starting | Renewing | Leaving
 
 Next = tuple[State, Effects]
 
@@ -144,6 +154,8 @@ def after(state: State, event: Event, facts: Facts) -> Next:
             return _detach(state, facts)
         case MayFork():
             return state, _form(state, facts)
+        case TrainAnew():
+            return _anew(state, facts)
         case _:
             return _command(state, event, facts)
 
@@ -201,12 +213,18 @@ def _sending(state: Live) -> Live:
 
 def _paced(state: Live, by: int) -> Next:
     now = None if state.status is None else state.status.pace
-    at = PACES.index(now) if now in PACES else len(PACES) - 1
-    pace = PACES[min(max(at + by, 0), len(PACES) - 1)]
+    pace = next_pace(now, by)
     state = _sending(state)
     if state.status is not None:  # seen at once; the trainer says the same soon
         state = replace(state, status=replace(state.status, pace=pace), paced=state.sent)
     return state, (Send("pace", (("epochs_per_second", pace),)), "clear notices", "redraw")
+
+
+def next_pace(now: float | None, by: int) -> float | None:
+    """The next faster (1) or slower (-1) pace of those that + and − step through."""
+    speed = math.inf if now is None else now
+    beyond = [pace for pace in PACES if ((math.inf if pace is None else pace) - speed) * by > 0]
+    return (beyond[0] if by > 0 else beyond[-1]) if beyond else now
 
 
 def why_not(state: State, facts: Facts) -> str:
@@ -228,7 +246,7 @@ def _form(state: State, facts: Facts) -> Effects:
         return (SayOnce(_(ONLY_LOOKING)),)
     if asked_of(state) is not None:
         return (SayOnce(_(ONE_AT_A_TIME)),)
-    return () if isinstance(state, Leaving) else ("open form",)
+    return () if isinstance(state, Renewing | Leaving) else ("open form",)
 
 
 def asked_of(state: State) -> ForkRequest | None:
@@ -240,7 +258,7 @@ def asked_of(state: State) -> ForkRequest | None:
 
 def _fork(state: State, request: ForkRequest) -> Next:
     """Through the live trainer, or one that is started for it."""
-    if isinstance(state, Leaving):
+    if isinstance(state, Renewing | Leaving):
         return state, ()
     if asked_of(state) is not None:
         return state, (SayOnce(_(ONE_AT_A_TIME)),)
@@ -270,7 +288,23 @@ def _started(state: State, live: bool) -> Next:
     return (following, ("redraw",)) if state.then is None else _fork(following, state.then)
 
 
+def _anew(state: State, facts: Facts) -> Next:
+    """What is recorded stays; a training that was started here for this screen alone is stopped."""
+    if facts.compared:
+        return state, (SayOnce(_(ONLY_LOOKING)),)
+    if asked_of(state) is not None:
+        return state, (SayOnce(_(ONE_AT_A_TIME)),)
+    if isinstance(state, Replay):
+        return Renewing(state.last), ("clear notices", "train anew", "redraw")
+    if not isinstance(state, Live):
+        return state, ()
+    stop = () if over(state) or not stops_with_us(state, facts) else (Send("stop"),)
+    return Renewing(state.status), ("clear notices", "train anew", *stop, "hang up", "redraw")
+
+
 def _not_started(state: State, why: str) -> Next:
+    if isinstance(state, Renewing):
+        return Replay(state.last), (Complain(why, _("Not trained again")), "redraw")
     if not isinstance(state, Starting):
         return state, ()
     title = _("No fork") if state.fork is not None or state.then is not None else _("Not resumed")
@@ -282,7 +316,7 @@ def _not_started(state: State, why: str) -> Next:
 
 def _quit(state: State, facts: Facts) -> Next:
     """Another's training goes on, and one that others look at.  Asked twice, it does not wait for the trainer."""
-    if isinstance(state, Starting):
+    if isinstance(state, Starting | Renewing):
         return Leaving(state.last), ("discard", Leave())
     if not isinstance(state, Live):
         return state, (Leave(),)

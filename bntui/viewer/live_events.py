@@ -43,6 +43,11 @@ class Train:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainAnew:
+    """Train the scenario from the start, in a new recording."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pace:
     """Faster (1) or slower (-1)."""
 
@@ -96,8 +101,9 @@ class Quit:
 
 
 Event = (
-    Heard | HungUp | SendFailed | Run | Train | Pace | MayFork | Fork | Appeared | Started | NotStarted | Detach | Quit
-)
+    Heard | HungUp | SendFailed | Run | Train | TrainAnew | Pace | MayFork | Fork | Appeared | Started | NotStarted
+    | Detach | Quit
+)  # fmt: skip
 
 # --- effects ---
 
@@ -171,8 +177,11 @@ class Leave:
     """Say how to stop the training, too."""
 
 
-Plain = Literal["clear notices", "redraw", "release", "close reader", "hang up", "discard", "follow head", "open form"]
-"""Effects without arguments: ``release`` the file to the trainer, ``hang up`` on it, ``discard`` one that starts."""
+Plain = Literal[
+    "clear notices", "redraw", "release", "close reader", "hang up", "discard", "follow head", "open form", "train anew"
+]  # fmt: skip
+"""Effects without arguments: ``release`` the file to the trainer, ``hang up`` on it, ``discard`` one that starts,
+``train anew`` in a new recording, which a new screen shows."""
 
 
 @dataclass(frozen=True, slots=True)

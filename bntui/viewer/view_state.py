@@ -13,10 +13,11 @@ from bntui.errors import RecordingError
 from bntui.keyframe import FloatArray, IntArray, Keyframe
 from bntui.recording.dataset import RecordedData
 from bntui.recording.evidence import Evidence
+from bntui.recording.first_view import FirstView
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo, Unit, counted
 from bntui.recording.sentences import is_over
-from bntui.viewer.panels import PANELS, Recorded, ranked
+from bntui.viewer.panels import BY_NAME, PANELS, Recorded, ranked
 from bntui.viewer.view import RunView, View
 
 SAME: float = 1e-9
@@ -54,6 +55,8 @@ class Recording(Source, Protocol):
     path: Path
     meta: Mapping[str, str]
     """What is fixed about it."""
+    first_view: FirstView
+    """What it wants the screen to show first."""
 
     @property
     def opposite(self) -> int:
@@ -89,6 +92,8 @@ class ViewState:
     """Features walked past in the data panel, layers in the comparison."""
     guest: str = ""
     """A panel that has no place of its own on this screen, and was given one."""
+    panels: tuple[str, ...] = ()
+    """Panels for the first places of the main screen; others fill the rest."""
 
 
 def first(runs: int, opposite: int = 1) -> ViewState:
@@ -101,8 +106,26 @@ def first(runs: int, opposite: int = 1) -> ViewState:
 
 
 def opening(reader: Recording) -> ViewState:
-    """How this recording opens: of several recordings, a run of the second stands beside one of the first."""
-    return first(len(reader.runs), reader.opposite)
+    """How this recording opens: as its scenario says, else with the first run and the one opposite.
+
+    Of several recordings, a run of the second stands beside one of the first.
+    """
+    state, wanted = first(len(reader.runs), reader.opposite), reader.first_view
+    numbers = {run.name: run.index for run in reversed(reader.runs)}
+    selected = numbers.get(wanted.selected or "", state.selected)
+    pinned = numbers.get(wanted.pinned or "", None if wanted.pinned is not None else state.pinned)
+    if wanted.pinned is None and pinned == selected:
+        pinned = next((run.index for run in reader.runs if run.index != selected), None)
+    panels = tuple(dict.fromkeys(name for name in wanted.panels if name in BY_NAME))
+    return replace(
+        state,
+        selected=selected,
+        pinned=None if pinned == selected else pinned,
+        panels=panels,
+        focused=panels[0] if panels else state.focused,
+        cursor=wanted.cursor or 0.0,
+        following=wanted.cursor is None,
+    )
 
 
 def frames(histories: Sequence[RunHistory]) -> FloatArray:

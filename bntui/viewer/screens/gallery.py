@@ -12,17 +12,18 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.geometry import Region
 
 from bntui.errors import BntuiError
-from bntui.link import INTERACTIVE_PACE
+from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.viewer import opening
 from bntui.viewer.gallery_keys import CONTROLS
+from bntui.viewer.kept_keys import KeptKeys
 from bntui.viewer.keys import bindings_of
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.screens.gallery_rows import draw, scrolled
@@ -45,8 +46,10 @@ class GalleryScreen(SpokenScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
     app: PacedApp[Any]
 
-    def __init__(self) -> None:
+    def __init__(self, watching: Watching = NOTHING_ASKED) -> None:
         super().__init__()
+        self._watching = watching
+        self._kept = KeptKeys()
         self.gallery = Gallery()
         self._canvas = RowsWidget("gallery")
         self._idle: IdleTrainer | None = None
@@ -116,6 +119,11 @@ class GalleryScreen(SpokenScreen[None]):
 
     # --- looking around ---
 
+    def on_key(self, event: events.Key) -> None:
+        """While something opens, keys are meant for it."""
+        if self.gallery.busy:
+            self._kept.keep(event)
+
     def change(self, gallery: Gallery) -> None:
         """Show another state of the gallery."""
         self.gallery = gallery
@@ -181,7 +189,7 @@ class GalleryScreen(SpokenScreen[None]):
             return
         self._opening, self._idle = self._idle, None
         trainer = self._opening
-        self._open(scenario, lambda: trainer.open(scenario, None, (), start=True, pace=INTERACTIVE_PACE), busy)
+        self._open(scenario, lambda: trainer.open(scenario, None, watching=self._watching), busy)
 
     def _open(self, chosen: Path, begin: Callable[[], Path], busy: str) -> None:
         self.change(replace(self.gallery, busy=busy))
@@ -194,9 +202,11 @@ class GalleryScreen(SpokenScreen[None]):
         self.change(replace(self.gallery, busy=""))
         from bntui.viewer.screens.lab import LabScreen
 
-        self.app.push_screen(LabScreen(*found, from_gallery=True))
+        self.app.push_screen(LabScreen(*found, from_gallery=True, watching=self._watching))
+        self._kept.type_into(self.app)
 
     def _refused(self, chosen: Path, error: BntuiError) -> None:
+        self._kept.clear()
         self._opening = None  # it has ended with the job that it could not do
         self._start_trainer()
         refusals = {**self.gallery.refusals, chosen: str(error)}

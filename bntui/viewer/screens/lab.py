@@ -19,13 +19,14 @@ from bntui.errors import RecordingError, ScenarioError
 from bntui.link.client import ME
 from bntui.link.requests import ForkRequest
 from bntui.recording.history import Event, Unit
+from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.viewer import chrome, epochs, family, goodbye, live, parts, troubles, view_state
 from bntui.viewer import live_events as happening
 from bntui.viewer.feed import TrainerLink
 from bntui.viewer.lab_keys import bindings
-from bntui.viewer.layout import TIMELINE, Layout, layout, parts_of
+from bntui.viewer.layout import TIMELINE, Candidates, Layout, layout, parts_of
 from bntui.viewer.opening import in_background
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.panels import BY_NAME, STRIP, read_by
@@ -62,16 +63,24 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     class News(Message):
         """The trainer said something."""
 
-    def __init__(self, reader: Recording, trainer: TrainerLink | None = None, *, from_gallery: bool = False) -> None:
+    def __init__(
+        self,
+        reader: Recording,
+        trainer: TrainerLink | None = None,
+        *,
+        from_gallery: bool = False,
+        watching: Watching = NOTHING_ASKED,
+    ) -> None:
         super().__init__()
         self.loaded = LoadedRecording(reader)
-        self.trainer = TrainerControl(self, trainer, lambda: self.post_message(self.News()))
+        self.trainer = TrainerControl(self, trainer, lambda: self.post_message(self.News()), watching)
         self.notices = Notices(self)
         self.view_state = view_state.grown(view_state.opening(reader), self.loaded.snapshot.stops)
         self.view: View | None = None
         self._news = LabNews(self)
         self._canvas = LabCanvas()
         self._from_gallery = from_gallery
+        self._watching = watching
         self._drawing = False
         """A drawing waits for the keys before it."""
         self._trouble: Event | None = None
@@ -157,7 +166,8 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def _layout(self) -> Layout:
         state = self.view_state
-        return layout(*self.app.size, state.focused, state.zoomed, self.loaded.free_panels, state.guest)
+        candidates = Candidates(self.loaded.free_panels, state.guest, state.panels)
+        return layout(*self.app.size, state.focused, state.zoomed, candidates)
 
     # --- the trainer ---
 
@@ -177,6 +187,12 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             self.notices.say(sentence.format(path=self.reader.path, copy=reader.path), seconds=15)
         self.loaded.replace(reader)
         self._news.take_in()
+
+    def give_way(self, reader: Recording, trainer: TrainerLink | None) -> None:
+        """Let another laboratory show this new recording."""
+        there = LabScreen(reader, trainer, from_gallery=self._from_gallery, watching=self._watching)
+        self.app.clear_notifications()
+        self.app.switch_screen(there)
 
     # --- looking around ---
 
@@ -253,6 +269,9 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def action_train(self, command: Literal["epoch", "step"]) -> None:
         self.trainer.happened(happening.Train(command))
+
+    def action_train_anew(self) -> None:
+        self.trainer.happened(happening.TrainAnew())
 
     def action_pace(self, by: int) -> None:
         self.trainer.happened(happening.Pace(by))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from textual.app import App
 
 from bntui.errors import BntuiError, TrainerError
-from bntui.link import INTERACTIVE_PACE
 from bntui.link.requests import ForkRequest
 from bntui.recording.recorded import moved_to
+from bntui.scenario.pace import Watching
 from bntui.text import figures
 from bntui.text.language import N_, _
 from bntui.viewer import live, opening, view_state
@@ -64,6 +64,10 @@ class Laboratory(Protocol):
         """Show this recording instead: the same one opened again, or a copy of it."""
         ...
 
+    def give_way(self, reader: Recording, trainer: TrainerLink | None) -> None:
+        """Let another laboratory show this new recording."""
+        ...
+
     def draw(self) -> None:
         """Draw now."""
         ...
@@ -90,13 +94,17 @@ class TrainerControl:
 
     Args:
         tell: called from another thread when the trainer has said something.
+        watching: how trainers that are started here train.
     """
 
-    def __init__(self, lab: Laboratory, trainer: TrainerLink | None, tell: Callable[[], object]) -> None:
+    def __init__(
+        self, lab: Laboratory, trainer: TrainerLink | None, tell: Callable[[], object], watching: Watching
+    ) -> None:
         self.state = live.begun(trainer is not None)
         self.feed: Feed | None = None
         self._lab = lab
         self._tell = tell
+        self._watching = watching
         self._link: TrainerLink | None = None
         self._starting: IdleTrainer | None = None
         self._connect(trainer)
@@ -136,6 +144,8 @@ class TrainerControl:
                     return False
             case Start(fork):
                 self._start(fork)
+            case "train anew":
+                self._train_anew()
             case "hang up":
                 self.close()
             case "discard":
@@ -196,11 +206,37 @@ class TrainerControl:
             here = _own(path)
             self._starting = IdleTrainer.start()
             arguments = None if fork is None else fork.arguments()
-            return opening.open_recording(
-                self._starting.resume(here, fork=arguments, start=True, pace=INTERACTIVE_PACE)
-            )
+            return opening.open_recording(self._starting.resume(here, fork=arguments, watching=self._watching))
 
         opening.in_background(self._lab.app, start, self._started, self._not_started)
+
+    def _train_anew(self) -> None:
+        from bntui.link.client import IdleTrainer
+        from bntui.recording.origin import scenario_origin
+
+        path, meta = self._lab.loaded.reader.path, self._lab.loaded.reader.meta
+
+        def start() -> tuple[Recording, TrainerLink | None]:
+            origin = scenario_origin(path, meta)
+            self._starting = IdleTrainer.start()
+            return opening.open_recording(
+                self._starting.open(
+                    origin.path or path.with_suffix(""),
+                    None,
+                    origin.overrides,
+                    text=origin.text,
+                    watching=self._watching,
+                )
+            )
+
+        opening.in_background(self._lab.app, start, self._renewed, self._not_started)
+
+    def _renewed(self, found: tuple[Recording, TrainerLink | None]) -> None:
+        self._starting = None
+        if isinstance(self.state, live.Renewing):
+            self._lab.give_way(*found)
+        else:
+            opening.drop(found)
 
     def _started(self, found: tuple[Recording, TrainerLink | None]) -> None:
         self._starting = None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
 from bntui.text.language import N_, _
 from bntui.text.output import clean
+from bntui.viewer.kept_keys import KeptKeys
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.terminal.textual_private import exiting
 
@@ -28,10 +30,15 @@ class StartingScreen(SpokenScreen[None]):
         super().__init__()
         self._starting = clean(starting) or _("the trainer")
         self._cancel = cancel
+        self.kept = KeptKeys()
 
     def compose(self) -> ComposeResult:
         sentence = _("Starting {name}: data, networks, first keyframe …   q cancel").format(name=self._starting)
         yield Static(sentence, markup=False)
+
+    def on_key(self, event: events.Key) -> None:
+        """Keep what is meant for the laboratory."""
+        self.kept.keep(event)
 
     def quit(self) -> None:
         """End the program first: ending the trainer may take a moment, and must not be asked for twice."""
