@@ -115,7 +115,7 @@ def check_progress(ledger: Ledger, course: Course, row: Row, batch: Batch, text:
         state = read(text)
         _standing(ledger, place, row, passage, state)
         _early_stopping(ledger, place, passage, state)
-        _sums(ledger, place, course, row, passage, batch, state["sums"])
+        _sums(ledger, course, row, passage, batch, state["sums"])
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         ledger.fail(STATE, place, "progress", f"{type(error).__name__}: {error}", "+")
 
@@ -170,17 +170,10 @@ def _early_stopping(ledger: Ledger, place: Place, passage: Passage, state: Mappi
         ledger.hold(STATE, place, f"progress, patience, {name}", _same(theirs, ours), theirs, ours)
 
 
-def _sums(
-    ledger: Ledger,
-    place: Place,
-    course: Course,
-    row: Row,
-    passage: Passage,
-    batch: Batch,
-    sums: Mapping[str, Any],
-) -> None:
+def _sums(ledger: Ledger, course: Course, row: Row, passage: Passage, batch: Batch, sums: Mapping[str, Any]) -> None:
     """Check the running sums of the epoch before this step."""
-    at, classification = passage.before, course.subject.task == "classification"
+    at, place = passage.before, row.place(course.subject.run.name)
+    classification = course.subject.task == "classification"
 
     def hold(name: str, fits: bool, ours: object) -> None:
         ledger.hold(STATE, place, f"progress, sums, {name}", fits, sums[name], ours)

@@ -209,18 +209,18 @@ def _of_tanh(y: Bounded) -> Bounded:
 
 
 def _elman_back(
-    stage: RecordedStage, step: Step, h: Bounded, d: Bounded, _cell: Bounded | None, _hidden: Bounded, _state: State
+    stage: RecordedStage, step: Step, h: Bounded, d: Bounded, _cell: Bounded | None, _state: State
 ) -> Carried:
     inner = d * ACTIVATIONS[stage.info.activation].derivative(step.gates[0], h)
     return Carried(inner, inner, None)
 
 
 def _gru_back(
-    stage: RecordedStage, step: Step, _h: Bounded, d: Bounded, _cell: Bounded | None, hidden: Bounded, state: State
+    stage: RecordedStage, step: Step, _h: Bounded, d: Bounded, _cell: Bounded | None, state: State
 ) -> Carried:
     reset, update, new = step.gates
     d_new = d * (1 - update) * _of_tanh(new)
-    d_reset = d_new * (hidden[:, 2 * d.shape[1] :] + state[stage.name("bias")]) * _of_sigmoid(reset)
+    d_reset = d_new * (step.hidden[:, 2 * d.shape[1] :] + state[stage.name("bias")]) * _of_sigmoid(reset)
     d_update = d * (step.before - new) * _of_sigmoid(update)
     within = d_new * reset
     projected = concatenated([d_reset, d_update, d_new], 1)
@@ -228,7 +228,7 @@ def _gru_back(
 
 
 def _lstm_back(
-    stage: RecordedStage, step: Step, _h: Bounded, d: Bounded, cell: Bounded | None, _hidden: Bounded, state: State
+    stage: RecordedStage, step: Step, _h: Bounded, d: Bounded, cell: Bounded | None, state: State
 ) -> Carried:
     admit, forget, new, out = step.gates
     assert step.shown is not None
@@ -268,7 +268,7 @@ def through_time(
     for number in reversed(range(len(unrolled.steps))):
         step, own = unrolled.steps[number], d[:, number]
         arrived = own if ahead is None else own + ahead
-        back = CELLS_BACK[stage.info.cell](stage, step, states[:, number], arrived, cell, step.hidden, state)
+        back = CELLS_BACK[stage.info.cell](stage, step, states[:, number], arrived, cell, state)
         inner = back.hidden
         if step.normed is not None:
             inner = backward(step.normed, back.hidden * state[stage.name("norm.weight")], centered=centered)
