@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bntui.audit.backward import Gradients, backpropagate, cross_entropy, loss_gradient, squared_error
+from bntui.audit.backward import ForwardPass, Gradients, backpropagate, cross_entropy, loss_gradient, squared_error
 from bntui.audit.bounded import Bounded
 from bntui.audit.forward import evaluate, train
 from bntui.audit.network import RecordedStage, members, parameter_names, stages_of, state_names
@@ -132,7 +132,7 @@ def test_all_stages_and_all_gradients_are_autograds(name: str) -> None:
     assert cross_entropy(ours[-1], target.numpy()).value.mean() == pytest.approx(float(loss.detach()), rel=1e-12)
 
     d = loss_gradient("classification", ours[-1], target.numpy())
-    found = backpropagate(subject.stages, entering, ours, state, draws, d, WIDE)
+    found = backpropagate(ForwardPass(subject.stages, entering, ours, state, draws, WIDE), d)
     for stage, back, value in zip(subject.stages, found.values, values, strict=True):
         if id(value) in of_value:
             assert back is not None
@@ -306,8 +306,10 @@ def test_float32_lies_within_the_bounds(name: str, seed: int, count: int, scale:
     draws = {at: drawn.astype(np.float32) for at, drawn in draws.items()}
     d = loss_gradient("classification", recorded[-1], target.numpy())
 
+    forward = ForwardPass(subject.stages, entering, recorded, before, draws, cpu)
+
     def back(tried: bool) -> Gradients:
-        return backpropagate(subject.stages, entering, recorded, before, draws, d.tried() if tried else d, cpu)
+        return backpropagate(forward, d.tried() if tried else d)
 
     exact = back(False)
     likely = exact.or_smaller(back(True))

@@ -21,12 +21,12 @@ from bntui.audit.events import check_events
 from bntui.audit.forks import begins, check_fork, check_inheritance, check_parentage, check_tracked
 from bntui.audit.initial import check_initial
 from bntui.audit.inputs import check_scaling, check_split
-from bntui.audit.ledger import Ledger, Place
+from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.meta import check_grid, check_meta, check_stray, check_tables
 from bntui.audit.minibatches import check_batches, check_counts
 from bntui.audit.network import parameter_names, stages_of, state_names
 from bntui.audit.progress import STATE, Batch, check_averages, check_progress
-from bntui.audit.recompute import LOSS, recompute
+from bntui.audit.recompute import LOSS, recompute_initial, recompute_step
 from bntui.audit.samples import ScaledSamples
 from bntui.audit.shift import check_shift
 from bntui.audit.standing import Pace, Standing, departures, follow
@@ -198,7 +198,10 @@ class _Audit:
                 if run.fork is None:
                     check_initial(ledger, place, subject, after)
             try:
-                recompute(ledger, place, subject, row.frame, taken, after, initial=initial)
+                if initial:
+                    recompute_initial(ledger, place, subject, row.frame, taken)
+                else:
+                    recompute_step(ledger, place, subject, row.frame, taken, after)
                 self._after(place, subject, row.frame, taken, after, initial=initial)
                 self._full += 1
             except (ValueError, LookupError, AssertionError) as error:
@@ -342,10 +345,8 @@ class _Audit:
                     ours, layer = taken.moved[name], name.partition(".")[0]
                     # some are nothing but rounding, such as a bias before mean subtraction
                     size = max(float(np.abs(v).max()) for n, v in taken.before.items() if n.startswith(f"{layer}."))
-                    ledger.compare(
-                        PARAMETERS, replace(place, layer=layer), name, recorded[name], ours.value, ours.error,
-                        scale=size or None,
-                    )  # fmt: skip
+                    here, margin = replace(place, layer=layer), Margin(ours.error, size)
+                    ledger.compare(PARAMETERS, here, name, recorded[name], ours.value, margin)
         if recorded is not None and set(state_names(subject.stages)) <= set(recorded):
             after = exactly(recorded, unit)
         if after is None:

@@ -42,6 +42,28 @@ class Passing:
     precision: Precision
 
 
+@dataclass(frozen=True, slots=True)
+class ForwardPass:
+    """A forward pass in training mode, as backpropagation through it needs it."""
+
+    stages: Sequence[RecordedStage]
+    x: Bounded | None
+    """The input of the first stage; None: unknown."""
+    values: Sequence[Bounded]
+    """The output of each stage."""
+    state: State
+    """Parameters and buffers."""
+    draws: Draws
+    precision: Precision
+
+    def passing(self, place: int, d: Bounded) -> Passing | None:
+        """The inputs of a stage's backward pass, given its output's gradient; None if the stage's input is unknown."""
+        stage, x = self.stages[place], self.values[place - 1] if place else self.x
+        if x is None:
+            return None
+        return Passing(stage, x, self.values[place], d, self.state, self.draws.get(stage.at), self.precision)
+
+
 def cross_entropy(logits: Bounded, classes: Values) -> Bounded:
     """Loss of each sample: log-sum-exp of its logits minus the logit of its class."""
     top = logits.value.max(1, keepdims=True)
@@ -280,30 +302,16 @@ def within_first_order(d: Bounded) -> Bounded:
     return Bounded(d.value, d.error, d.norm, d.unit, np.full(d.trials.shape, np.inf))
 
 
-def backpropagate(
-    stages: Sequence[RecordedStage],
-    x: Bounded | None,
-    values: Sequence[Bounded],
-    state: State,
-    draws: Draws,
-    d: Bounded,
-    precision: Precision,
-) -> Gradients:
-    """Backpropagate the gradient ``d`` of the last stage's output to the first stage.
-
-    ``x`` is the input of the first stage (None: unknown), ``values`` holds the output of each stage.
-    """
-    found = Gradients([None] * len(stages))
+def backpropagate(forward: ForwardPass, d: Bounded) -> Gradients:
+    """Backpropagate the gradient ``d`` of the last stage's output to the first stage."""
+    found = Gradients([None] * len(forward.stages))
     current: Bounded | None = d
-    for place in reversed(range(len(stages))):
-        stage = stages[place]
+    for place in reversed(range(len(forward.stages))):
         found.values[place] = current
-        entered = values[place - 1] if place else x
-        if current is None or entered is None:
+        if current is None or (passing := forward.passing(place, current)) is None:
             break
-        passing = Passing(stage, entered, values[place], current, state, draws.get(stage.at), precision)
         with np.errstate(all="ignore"):
-            current, gradients = BACKWARD[stage.kind](passing)
+            current, gradients = BACKWARD[passing.stage.kind](passing)
             current = None if current is None else within_first_order(within_range(current))
             found.parameters |= {name: within_range(gradient) for name, gradient in gradients.items()}
     return found

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.bounded import TINY, UNIT
-from bntui.audit.ledger import Ledger, Place
+from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.masks import check_mask
 from bntui.audit.subject import Subject
 from bntui.keyframe import QUANTITIES, Distribution, Keyframe, LayerMeasures
@@ -168,10 +168,10 @@ def _normalized(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasu
         return
     size = max(abs(entered.min), abs(entered.max))
     near = 4 * UNIT * size + TINY
-    ledger.compare(VARIANCE, place, "pre_norm.mean", entered.mean, float(mean.mean()), near, scale=size or None)
+    ledger.compare(VARIANCE, place, "pre_norm.mean", entered.mean, float(mean.mean()), Margin(near, size))
     total = float(var.mean() + mean.var())
     near_square = 8 * UNIT * size * size + TINY  # variances are kept in float32
-    ledger.compare(VARIANCE, place, "pre_norm.std²", entered.std**2, total, near_square, scale=size**2 or None)
+    ledger.compare(VARIANCE, place, "pre_norm.std²", entered.std**2, total, Margin(near_square, size**2))
     if layer.normalized is None or noisy or not math.isfinite(layer.normalized.std):
         return
     beta, gamma = np.broadcast_to(of.beta, mean.shape), np.broadcast_to(of.gamma, mean.shape)
@@ -179,13 +179,11 @@ def _normalized(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasu
     lost = float((np.abs(gamma) / np.sqrt(var + of.eps)).max()) * size * 16 * UNIT
     far = max(abs(layer.normalized.min), abs(layer.normalized.max))
     near = lost + 16 * UNIT * far + TINY  # values below float32's normal range may have been flushed to 0
-    ledger.compare(
-        VARIANCE, place, "normalized.mean", layer.normalized.mean, float(beta.mean()), near, scale=far or None
-    )
+    ledger.compare(VARIANCE, place, "normalized.mean", layer.normalized.mean, float(beta.mean()), Margin(near, far))
     total = float(spread.mean() + np.var(beta, dtype=np.float64))
     near = 2 * (lost + 16 * UNIT * far) * far + (lost * lost)
     near += float(np.square(gamma, dtype=np.float64).max()) * TINY / of.eps  # a variance below float32's range
-    ledger.compare(VARIANCE, place, "normalized.std²", layer.normalized.std**2, total, near, scale=far**2 or None)
+    ledger.compare(VARIANCE, place, "normalized.std²", layer.normalized.std**2, total, Margin(near, far**2))
 
 
 def _kept(ledger: Ledger, place: Place, layer: LayerMeasures, samples: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bntui.audit.ledger import Ledger, Place
+from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.standing import MONITORS, Passage, departures
 from bntui.audit.stopping import Plateau, Waiting, learning_rate
 from bntui.audit.subject import Subject
@@ -115,7 +115,7 @@ def _places(ledger: Ledger, course: Course) -> None:
     for row, passage in zip(course.rows, course.passages, strict=True):
         scalars, place = row.scalars, row.place(run.name)
         ours = pace.epoch(passage.after)
-        ledger.compare(ORDER, place, "epoch", scalars["epoch"], ours, 1e-12 * max(ours, 1), scale=max(ours, 1.0))
+        ledger.compare(ORDER, place, "epoch", scalars["epoch"], ours, Margin(1e-12 * max(ours, 1), max(ours, 1.0)))
         if row.number:
             before = course.rows[row.number - 1].scalars["step"]
             fits = scalars["step"] - before <= passage.due
@@ -155,7 +155,7 @@ def _learning_rates(ledger: Ledger, course: Course) -> None:
             return
         for row, passage in zip(course.rows, course.passages, strict=True):
             ours = learning_rate(training, pace.epoch(passage.before), run.steps_per_epoch, passage.before.plateau)
-            ledger.compare(RATE, row.place(run.name), "lr", row.scalars["lr"], ours, near, scale=abs(ours) or None)
+            ledger.compare(RATE, row.place(run.name), "lr", row.scalars["lr"], ours, Margin(near, abs(ours)))
         return
     if schedule["kind"] == "plateau":
         _drops(ledger, course)
@@ -166,7 +166,7 @@ def _learning_rates(ledger: Ledger, course: Course) -> None:
         if at is not None:  # a step's learning rate is that of its beginning
             done = at[1] + (step - at[0] - 1) / run.steps_per_epoch
         ours = learning_rate(training, done, run.steps_per_epoch, Plateau())
-        ledger.compare(RATE, row.place(run.name), "lr", row.scalars["lr"], ours, near, scale=abs(ours) or None)
+        ledger.compare(RATE, row.place(run.name), "lr", row.scalars["lr"], ours, Margin(near, abs(ours)))
         if at is None or row.scalars["epoch_end"]:
             at = (step, row.scalars["epoch"])
 

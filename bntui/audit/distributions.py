@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.ledger import Ledger, Place
+from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.tolerances import WIDE
 from bntui.keyframe import HISTOGRAM_BINS, STATISTICS, UNIT_STATISTICS, Distribution, FloatArray
 from bntui.text.language import N_
@@ -47,7 +48,7 @@ def check_distribution(ledger: Ledger, place: Place, name: str, recorded: Distri
     for statistic, there, here in zip(STATISTICS, theirs, ours, strict=False):
         # the spread of equal values is rounding relative to their size
         allowed = WIDE * size + (1e-7 * size if statistic == "std" and size and spread < 1e-6 * size else 0)
-        ledger.compare(FIGURES, place, f"{name}.{statistic}", there, here, allowed, scale=size or None)
+        ledger.compare(FIGURES, place, f"{name}.{statistic}", there, here, Margin(allowed, size))
     check_counts(ledger, place, f"{name}.counts", recorded.counts, ordered[np.isfinite(ordered)])
 
 
@@ -81,13 +82,26 @@ def check_unit(ledger: Ledger, place: Place, recorded: tuple[float, float, float
     ours = percentiles(ordered)
     size = float(np.abs(ordered[np.isfinite(ordered)]).max(initial=0))
     for name, there, here in zip(UNIT_STATISTICS, recorded, ours, strict=True):
-        ledger.compare(UNITS, place, name, there, here, WIDE * size, scale=size or None)
+        ledger.compare(UNITS, place, name, there, here, Margin(WIDE * size, size))
 
 
-def share_within(
-    ledger: Ledger, check: str, place: Place, figure: str, recorded: float, sure: int, near: int, of: int
-) -> None:
-    """Check a fraction of ``of`` values: ``sure`` count for certain, up to ``near`` more depend on rounding."""
-    counted = recorded * of
-    fits = sure - 1e-6 <= counted <= sure + near + 1e-6 and abs(counted - round(counted)) < 1e-6
-    ledger.hold(check, place, figure, fits, recorded, sure / of)
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A fraction of some values, counted."""
+
+    sure: int
+    """Values that count for certain."""
+    near: int
+    """Further values so close to a limit that rounding decides whether they count."""
+    of: int
+    """All values."""
+
+    @property
+    def least(self) -> float:
+        """The fraction of what counts for certain."""
+        return self.sure / self.of
+
+    def fits(self, recorded: float) -> bool:
+        """True if a recorded fraction agrees with the count."""
+        counted = recorded * self.of
+        return self.sure - 1e-6 <= counted <= self.sure + self.near + 1e-6 and abs(counted - round(counted)) < 1e-6

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bntui.audit.bounded import UNIT
 
@@ -41,6 +41,15 @@ class Failure:
     recomputed: str
     more: int = 0
     """Number of further values of the same figure outside the tolerance."""
+
+
+class Margin(NamedTuple):
+    """A tolerance of figures whose errors are reported relative to a given size."""
+
+    tolerance: ArrayLike
+    """Absolute."""
+    size: float
+    """If 0, errors are relative to the largest recomputed magnitude, as without a margin."""
 
 
 @dataclass(slots=True)
@@ -93,21 +102,14 @@ class Ledger:
         return fits
 
     def compare(
-        self,
-        check: str,
-        place: Place,
-        figure: str,
-        recorded: Any,
-        recomputed: Any,
-        tolerance: Any,
-        *,
-        scale: float | None = None,
+        self, check: str, place: Place, figure: str, recorded: Any, recomputed: Any, tolerance: ArrayLike | Margin
     ) -> bool:
         """Compare recorded with recomputed values within an absolute tolerance; True if all match.
 
-        Errors are relative to ``scale``, by default the largest recomputed magnitude.  Values that are not finite
-        must agree in kind; a figure whose tolerance is not finite is undetermined.
+        Errors are relative to the largest recomputed magnitude, or to the size that a margin gives.  Values that are
+        not finite must agree in kind; a figure whose tolerance is not finite is undetermined.
         """
+        tolerance, scale = tolerance if isinstance(tolerance, Margin) else (tolerance, 0.0)
         theirs, ours = np.asarray(recorded, np.float64), np.asarray(recomputed, np.float64)
         line = self.lines.setdefault(check, Line())
         if theirs.shape != ours.shape:
@@ -142,8 +144,8 @@ class Ledger:
         return False
 
     @staticmethod
-    def _largest(line: Line, place: Place, apart: Values, allowed: Values, ours: Values, scale: float | None) -> None:
-        size = float(np.abs(ours).max()) if scale is None else scale
+    def _largest(line: Line, place: Place, apart: Values, allowed: Values, ours: Values, scale: float) -> None:
+        size = scale or float(np.abs(ours).max())
         relative_bounds = allowed / size if size else np.zeros(())
         ill = int(np.count_nonzero(relative_bounds > ILL))
         if ill:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.ledger import Ledger, Place
+from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.tolerances import CHANCE
 from bntui.keyframe import BoolArray, DropoutMask
 from bntui.text.language import N_
@@ -64,7 +64,7 @@ def check_mask(ledger: Ledger, place: Place, recorded: DropoutMask, p: float, fu
         return
     check_rate(ledger, place, full, p)
     share = float(full.mean())
-    ledger.compare(BITS, place, "kept_fraction", recorded.kept_fraction, share, 1e-12, scale=1)
+    ledger.compare(BITS, place, "kept_fraction", recorded.kept_fraction, share, Margin(1e-12, 1))
     shown = full[: len(recorded.kept)]
     same = recorded.kept.shape == shown.shape and bool((recorded.kept == shown).all())
     if same:

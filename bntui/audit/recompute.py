@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit import optimizers
-from bntui.audit.backward import backpropagate, loss_gradient, tight
+from bntui.audit.backward import ForwardPass, backpropagate, loss_gradient, tight
 from bntui.audit.bounded import LARGEST, Bounded, euclidean
-from bntui.audit.ledger import Ledger, Place
+from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.network import parameter_names
 from bntui.audit.normalize import standardized
 from bntui.audit.recurrence import unroll
@@ -33,34 +33,36 @@ ACTIVATION_GRADIENTS: Final = N_("activation gradient norms")
 RATIO: Final = N_("update ratios")
 
 
-def recompute(
-    ledger: Ledger,
-    place: Place,
-    subject: Subject,
-    frame: Keyframe,
-    taken: Taken,
-    after: Mapping[str, Values] | None,
-    *,
-    initial: bool,
+def recompute_initial(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken) -> None:
+    """Check the keyframe of an initial state, in which nothing was updated; leave gradients in ``taken``."""
+    if _passes(ledger, place, subject, frame, taken, initial=True):
+        _at_rest(ledger, place, subject, frame, taken)
+
+
+def recompute_step(
+    ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken, after: Mapping[str, Values] | None
 ) -> None:
-    """Check everything in a keyframe up to the step; leave gradients and the state after the step in ``taken``.
+    """Check a keyframe up to its step; leave gradients and the state after the step in ``taken``.
 
     Args:
         after: parameters and buffers after the step, if recorded.
     """
+    if _passes(ledger, place, subject, frame, taken, initial=False):
+        _step(ledger, place, subject, frame, taken)
+        _ratios(ledger, place, subject, frame, taken, after)
+
+
+def _passes(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken, *, initial: bool) -> bool:
+    """Check the forward and the backward pass; False if the backward pass cannot be recomputed."""
     check_stages(ledger, place, subject, taken)
     check_figures(ledger, place, subject, frame, taken)
     check_statistics(ledger, place, subject, frame, taken, initial=initial)
     if taken.target is None:
         ledger.note(N_("loss, gradients, and everything after them: the recording does not contain the data set"))
-        return
+        return False
     _loss(ledger, place, subject, frame, taken)
     _gradients(ledger, place, subject, frame, taken)
-    if initial:
-        _at_rest(ledger, place, subject, frame, taken)
-    else:
-        _step(ledger, place, subject, frame, taken)
-        _ratios(ledger, place, subject, frame, taken, after)
+    return True
 
 
 def _loss(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken) -> None:
@@ -73,7 +75,7 @@ def _loss(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken
         size = abs(loss) + (float(np.abs(output.value).max(1).mean()) if classes else 0.0)
         if not (abs(loss) + allowed) * taken.target.size <= LARGEST:  # float32 sums before it divides
             allowed = math.nan
-    ledger.compare(LOSS, place, "batch_loss", frame.batch_loss, loss, allowed, scale=size)
+    ledger.compare(LOSS, place, "batch_loss", frame.batch_loss, loss, Margin(allowed, size))
 
 
 def _gradients(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, taken: Taken) -> None:
@@ -83,11 +85,8 @@ def _gradients(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, 
     x = None if taken.x is None else Bounded.exact(taken.x, unit)
     with np.errstate(all="ignore"):
         d, state = loss_gradient(subject.task, values[-1], taken.target), exactly(taken.before, unit)
-        found = tight(
-            lambda tried: backpropagate(
-                subject.stages, x, values, state, taken.draws, d.tried() if tried else d, subject.precision
-            )
-        )
+        forward = ForwardPass(subject.stages, x, values, state, taken.draws, subject.precision)
+        found = tight(lambda tried: backpropagate(forward, d.tried() if tried else d))
     taken.gradients |= found.parameters
     for name, recorded in taken.recorded.items():
         if name in taken.gradients:

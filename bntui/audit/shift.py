@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from bntui.audit.backward import Gradients, backpropagate, loss_gradient, tight
+from bntui.audit.backward import ForwardPass, Gradients, backpropagate, loss_gradient, tight
 from bntui.audit.bounded import Bounded
 from bntui.audit.forward import train
 from bntui.audit.ledger import Ledger, Place
@@ -63,6 +63,6 @@ def _moved(subject: Subject, taken: Taken, states: tuple[State, State], number: 
         own = as_tried(state) if tried else state
         values = train(stages, entering, own, taken.draws, precision)
         d = loss_gradient(subject.task, values[-1], target)
-        return backpropagate(stages, entering, values, own, taken.draws, d, precision)
+        return backpropagate(ForwardPass(stages, entering, values, own, taken.draws, precision), d)
 
     return tight(moved).parameters

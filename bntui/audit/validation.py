@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bntui.audit.backward import LOOSE, cross_entropy, softmax, squared_error
 from bntui.audit.bounded import LARGEST, UNIT, Bounded, smaller
 from bntui.audit.forward import evaluate, train
-from bntui.audit.ledger import Ledger, Place
+from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.network import RecordedStage
 from bntui.audit.recurrence import State
 from bntui.audit.sums import concatenated, total
@@ -135,7 +135,7 @@ def check_scores(ledger: Ledger, place: Place, scores: Scores, task: str, answer
         size = abs(loss) + (float(np.abs(best.value).max(1).mean()) if classes else 0.0)
         if not (abs(loss) + allowed) * target.size <= LARGEST:  # float32 sums before it divides
             allowed = np.nan
-        ledger.compare(scores.check, place, scores.names[0], scores.recorded[0], loss, allowed, scale=size)
+        ledger.compare(scores.check, place, scores.names[0], scores.recorded[0], loss, Margin(allowed, size))
         if classes:
             _check_accuracy(ledger, place, scores, best, target)
         else:
@@ -191,9 +191,7 @@ def _check_r2(ledger: Ledger, place: Place, scores: Scores, answers: Bounded, tr
     off = (2 * np.abs(away) * answers.error + answers.error**2).sum(0)
     size = (truth**2).sum(0)
     allowed = float(((off + 1e-12 * (residuals * (1 + size / spread) + size)) / spread).mean()) if r2 == r2 else 0.0
-    ledger.compare(
-        scores.check, place, name, recorded, r2, allowed + 1e-12, scale=max(1.0, abs(r2)) if r2 == r2 else None
-    )
+    ledger.compare(scores.check, place, name, recorded, r2, Margin(allowed + 1e-12, max(1.0, abs(r2))))
 
 
 def check_predictions(ledger: Ledger, place: Place, recorded: Predictions, task: str, answers: Bounded) -> None:
@@ -205,7 +203,7 @@ def check_predictions(ledger: Ledger, place: Place, recorded: Predictions, task:
         share, off = softmax(answers)
         top = share.max(1)
         ledger.compare(
-            PREDICTIONS, place, "predictions", recorded.values.ravel(), top, HALF * top + off.max(1), scale=1
+            PREDICTIONS, place, "predictions", recorded.values.ravel(), top, Margin(HALF * top + off.max(1), 1)
         )
     if recorded.classes is None:
         return

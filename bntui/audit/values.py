@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bntui.audit import masks
 from bntui.audit.activations import ACTIVATIONS
 from bntui.audit.bounded import LARGEST, TINY, UNIT, Bounded
-from bntui.audit.distributions import LIMIT, check_distribution, check_unit, share_within
+from bntui.audit.distributions import LIMIT, Share, check_distribution, check_unit
 from bntui.audit.forward import FORWARD, within_range
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import DRAWN
@@ -21,8 +21,9 @@ from bntui.audit.recurrence import unroll
 from bntui.audit.subject import Subject, Taken
 from bntui.audit.tolerances import WIDE
 from bntui.audit.validation import exactly
-from bntui.keyframe import UNIT_STATISTICS, Keyframe
+from bntui.keyframe import UNIT_STATISTICS, Keyframe, LayerMeasures
 from bntui.recording.evidence import STAGE
+from bntui.recording.history import LayerInfo
 from bntui.text.language import N_
 
 Values = NDArray[Any]
@@ -91,15 +92,7 @@ def check_figures(ledger: Ledger, place: Place, subject: Subject, frame: Keyfram
         size = float(np.sqrt((weight**2).sum()))
         ledger.compare(NORM, here, "weight_norm", layer.weight_norm, size, WIDE * size)
         _unit(ledger, here, subject, number, frame, taken.entered(own["activation"]))
-        _shares(
-            ledger,
-            here,
-            info.activation,
-            info.kind == "recurrent",
-            layer.dead_fraction,
-            layer.saturated_fraction,
-            made["activation"],
-        )
+        _shares(ledger, here, info, layer, made["activation"])
         if "dropout" in own and layer.dropout is not None:
             full = taken.draws[own["dropout"].at]
             masks.check_mask(ledger, here, layer.dropout, info.dropout, full.reshape(len(full), -1))
@@ -118,16 +111,17 @@ def _unit(ledger: Ledger, place: Place, subject: Subject, number: int, frame: Ke
     check_unit(ledger, place, (p15, p50, p85), values)
 
 
-def _shares(
-    ledger: Ledger, place: Place, activation: str, recurrent: bool, dead: float, saturated: float, output: Values
-) -> None:
-    if activation == "relu":
-        flat = np.moveaxis(output, -1 if recurrent else 1, 0).reshape(output.shape[-1 if recurrent else 1], -1)
-        gone = int((flat == 0).all(1).sum())
-        share_within(ledger, DEAD, place, "dead_fraction", dead, gone, 0, len(flat))
+def _shares(ledger: Ledger, place: Place, info: LayerInfo, layer: LayerMeasures, output: Values) -> None:
+    """Check which part of the units is dead, and which part of the outputs saturated."""
+    dead, saturated = layer.dead_fraction, layer.saturated_fraction
+    if info.activation == "relu":
+        units = -1 if info.kind == "recurrent" else 1
+        flat = np.moveaxis(output, units, 0).reshape(output.shape[units], -1)
+        share = Share(int((flat == 0).all(1).sum()), 0, len(flat))
+        ledger.hold(DEAD, place, "dead_fraction", share.fits(dead), dead, share.least)
     else:
         ledger.compare(DEAD, place, "dead_fraction", dead, math.nan, 0)
-    ends = ACTIVATIONS[activation].saturates
+    ends = ACTIVATIONS[info.activation].saturates
     if ends is None:
         ledger.compare(DEAD, place, "saturated_fraction", saturated, math.nan, 0)
         return
@@ -135,7 +129,8 @@ def _shares(
     margin = LIMIT * max(map(abs, ends))
     sure = int(((wide < ends[0] - margin) | (wide > ends[1] + margin)).sum())
     near = int(((np.abs(wide - ends[0]) <= margin) | (np.abs(wide - ends[1]) <= margin)).sum())
-    share_within(ledger, DEAD, place, "saturated_fraction", saturated, sure, near, wide.size)
+    share = Share(sure, near, wide.size)
+    ledger.hold(DEAD, place, "saturated_fraction", share.fits(saturated), saturated, share.least)
 
 
 def check_statistics(
