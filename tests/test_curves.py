@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from bntui.recording.history import Event
 from bntui.text import figures
-from bntui.viewer.draw.axes import Limits, limits, tick_label, ticks
+from bntui.viewer.draw.axes import Axes, Limits, limits, tick_label, ticks
 from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Span, text, width
 from bntui.viewer.panels import curves
@@ -142,8 +142,8 @@ def chart(
 ) -> Chart:
     values = np.asarray(y, float)
     series = Series("a", np.arange(len(values), dtype=float), values, "run1")
-    bounds = Limits(1e-4 if log else 0.0, top)
-    return line_chart([series], *size, x_limits=Limits(0, max(len(values) - 1, 1)), y_limits=bounds, log=log)
+    axes = Axes(Limits(0, max(len(values) - 1, 1)), Limits(1e-4 if log else 0.0, top), log)
+    return line_chart([series], axes, *size)
 
 
 def dots(drawn: Chart, column: int) -> list[int]:
@@ -185,7 +185,7 @@ def test_training_is_told_from_validation_without_colour() -> None:
     x, y = np.arange(50.0), np.full(50, 0.5)
     counts = []
     for dotted in (False, True):
-        drawn = line_chart([Series("", x, y, "run0", dotted)], 60, 12, x_limits=Limits(0, 49), y_limits=Limits(0, 1))
+        drawn = line_chart([Series("", x, y, "run0", dotted)], Axes(Limits(0, 49), Limits(0, 1)), 60, 12)
         words = "".join(text(row)[drawn.left :] for row in drawn.rows[: drawn.lines])
         counts.append(sum((ord(char) - 0x2800).bit_count() for char in words if "⠀" <= char <= "⣿"))
     assert counts[0] > 3 * counts[1] > 0
@@ -194,7 +194,7 @@ def test_training_is_told_from_validation_without_colour() -> None:
 def test_styles_come_back_from_colours() -> None:
     x = np.arange(10.0)
     series = [Series("", x, np.full(10, at / 14), f"run{at}") for at in range(12)]
-    drawn = line_chart(series, 60, 40, x_limits=Limits(0, 9), y_limits=Limits(0, 1))
+    drawn = line_chart(series, Axes(Limits(0, 9), Limits(0, 1)), 60, 40)
     styles = {span.style for row in drawn.rows for span in row if span.text.strip()}
     assert styles == {f"run{at}" for at in range(12)} | {"muted"}
 
@@ -289,8 +289,8 @@ def test_the_axis_of_r2_reaches_from_minus_1_at_most_and_three_quarters_at_least
     run = run_view()
     course = np.linspace(lowest, 1.0, len(run.history))
     run = replace(run, history=replace(run.history, train_accuracy=course, val_accuracy=course))
-    axes = curves._Axes("R²", "epoch", 60.0, False, 4)
-    assert curves._accuracy([run], "regression", axes, 80, 12).y_limits == (expected, 1.0)
+    scales = curves._Scales("loss", "R²", "epoch", 60.0, False)
+    assert curves._accuracy([run], "regression", scales, 80, 12).axes.y == (expected, 1.0)
 
 
 def test_no_data_says_what_fills_it() -> None:

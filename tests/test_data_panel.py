@@ -426,7 +426,7 @@ def test_the_curve_passes_through_the_cells_of_its_values() -> None:
     run = replace(run, frame=replace(run.frame, predictions=straight))
     nobody = replace(data, train=data.train[:0], validation=data.validation[:0])
     rows = [cells_of(row) for row in data_picture.drawn(nobody, [run], -1, 25, 9)]
-    low, high = data_picture._limits(data)[1]
+    low, high = data_picture._axes(data).y
     for column in range(25):
         lit = [line for line in range(9) if rows[line][column][0] != " "]
         ends = 0.5 * np.interp([2 * column / 49, (2 * column + 1) / 49], [0, 1], [data.grid[0][0], data.grid[0][-1]])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bntui.viewer.draw.axes import Limits, limits
+from bntui.viewer.draw.axes import Axes, Limits, limits
 from bntui.viewer.draw.charts import Series, line_chart
 from bntui.viewer.draw.rows import text, width
 from tests.terminal import Terminal
@@ -26,7 +26,7 @@ def test_every_drawing_survives_every_figure_in_little_memory(subject: str) -> N
 def chart(values: list[float], low: float, high: float) -> list[str]:
     x = np.arange(len(values), dtype=float)
     series = Series("one", x, np.array(values), "run0")
-    drawn = line_chart([series], 60, 12, x_limits=Limits(0, len(values) - 1), y_limits=Limits(low, high))
+    drawn = line_chart([series], Axes(Limits(0, len(values) - 1), Limits(low, high)), 60, 12)
     assert {width(row) for row in drawn.rows} == {60}
     return [text(row)[drawn.left :] for row in drawn.rows[: drawn.lines]]
 

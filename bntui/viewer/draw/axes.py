@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from bntui.keyframe import FloatArray
 from bntui.text.figures import MINUS
 
+LABEL_CELLS: Final = 5
+"""Least width of the labels of the y axis, so that the canvas does not shift when limits move."""
 LARGEST: Final = 1e300
 SMALLEST: Final = 1e-300
 """Values beyond are drawn here: powers of ten and differences of floats stay normal numbers."""
@@ -26,6 +29,25 @@ class Limits(NamedTuple):
 
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Both axes of a chart."""
+
+    x: Limits
+    y: Limits
+    """Above 0 on a log axis."""
+    log: bool = False
+    """The y axis is logarithmic."""
+    x_label: str = ""
+    y_label: str = ""
+    label_cells: int = LABEL_CELLS
+    """Least width of the y axis' labels and name: charts above one another share it."""
+
+    def height(self) -> Limits:
+        """Both ends of the y axis as it is drawn: their log10 on a log axis."""
+        return Limits(math.log10(self.y.low), math.log10(self.y.high)) if self.log else self.y
 
 
 def proper(low: float, high: float) -> Limits:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,11 +19,9 @@ from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.text.widths import parted
-from bntui.viewer.draw.axes import LARGEST, SMALLEST, Limits, tick_label, ticks
+from bntui.viewer.draw.axes import LARGEST, SMALLEST, Axes, Limits, tick_label, ticks
 from bntui.viewer.draw.rows import Row, Span, fit
 
-LABEL_CELLS: Final = 5
-"""Least width of the labels of the y axis, so that the canvas does not shift when limits move."""
 DOT_SPACING: Final = 4
 """Dotted lines: distance between dots, in braille dots."""
 NAME_CELLS: Final = 8
@@ -55,18 +53,16 @@ class Chart:
     columns: int
     lines: int
     """Rows of the canvas, which begins in row 0."""
-    x_limits: Limits
-    y_limits: Limits
-    log: bool
+    axes: Axes
 
     def column(self, x: float) -> int:
         """Cell of a row in which ``x`` lies; the ends of the axis for what lies beyond."""
-        return self.left + _cell(x, self.x_limits, self.columns)
+        return self.left + _cell(x, self.axes.x, self.columns)
 
     def line(self, y: float) -> int:
         """Row in which ``y`` lies, counted from the top; the ends of the axis for what lies beyond."""
-        limits = Limits(math.log10(self.y_limits.low), math.log10(self.y_limits.high)) if self.log else self.y_limits
-        if self.log:
+        limits = self.axes.height()
+        if self.axes.log:
             y = math.log10(y) if y > 0 else limits.low
         return _cell(y, Limits(limits.high, limits.low), self.lines)  # from the top, as plotext rounds
 
@@ -87,17 +83,17 @@ def _thin(x: FloatArray, y: FloatArray, limits: Limits, columns: int) -> NDArray
     return np.unique(np.concatenate((order[starts], order[ends], [0, len(x) - 1])))
 
 
-def _points(series: Series, x_limits: Limits, columns: int, log: bool) -> tuple[FloatArray, FloatArray, BoolArray]:
+def _points(series: Series, axes: Axes, columns: int) -> tuple[FloatArray, FloatArray, BoolArray]:
     """What plotext is given of a series: x, y (log10 on a log axis), and whether a line leads to each point."""
     drawable = np.isfinite(series.x) & np.isfinite(series.y)
-    drawable &= (series.x >= x_limits.low) & (series.x <= x_limits.high)
-    if log:
+    drawable &= (series.x >= axes.x.low) & (series.x <= axes.x.high)
+    if axes.log:
         drawable &= series.y > 0
     rows = np.flatnonzero(drawable)
     x, y = series.x[rows], series.y[rows].clip(-LARGEST, LARGEST)
-    if log:
+    if axes.log:
         y = np.log10(y.clip(min=SMALLEST))
-    kept = _thin(x, y, x_limits, columns)
+    kept = _thin(x, y, axes.x, columns)
     gaps = np.cumsum(~drawable)[rows[kept]]
     return x[kept], y[kept], np.diff(gaps, prepend=-1) == 0
 
@@ -141,34 +137,20 @@ def _dots(x: FloatArray, y: FloatArray, joined: BoolArray, scale: tuple[float, f
     return np.interp(at, way, x), np.interp(at, way, y)
 
 
-def line_chart(
-    series: Sequence[Series],
-    width: int,
-    height: int,
-    *,
-    x_limits: Limits,
-    y_limits: Limits,
-    log: bool = False,
-    y_label: str = "",
-    x_label: str = "",
-    label_cells: int = LABEL_CELLS,
-) -> Chart:
+def line_chart(series: Sequence[Series], axes: Axes, width: int, height: int) -> Chart:
     """A chart of exactly ``width`` x ``height`` cells; the last series lies on top.
 
-    ``y_limits`` are above 0 on a log axis.  Below 14 x 5 cells there is no room for axes.  Points beyond the limits
-    of x are left out, lines beyond those of y are cut.
-
-    Args:
-        label_cells: least width of the y axis' labels and name: charts above one another share it.
+    Below 14 x 5 cells there is no room for axes.  Points beyond the limits of x are left out, lines beyond those of
+    y are cut.
     """
     import plotext  # here: it costs the first paint otherwise
 
     framed = width >= 14 and height >= 5
-    bottom, top = (math.log10(y_limits.low), math.log10(y_limits.high)) if log else y_limits
+    ends = axes.height()
     lines = height - 2 if framed else height
-    marks = ticks(y_limits, log, max(2, (lines + 1) // 3)) if framed else []
+    marks = ticks(axes.y, axes.log, max(2, (lines + 1) // 3)) if framed else []
     labels = [tick_label(mark) for mark in marks]
-    left = max(label_cells, min(cell_len(y_label), NAME_CELLS), *map(len, labels)) + 1 if labels else 0
+    left = max(axes.label_cells, min(cell_len(axes.y_label), NAME_CELLS), *map(len, labels)) + 1 if labels else 0
     columns = width - left
 
     plotext.terminal.limit(False, False)  # sizes are the panel's, not the terminal's
@@ -180,13 +162,13 @@ def line_chart(
     if framed:
         figure.axes(True, axis=0, side=0)
         figure.axes(True, axis=1, side=0)
-    x_marks = ticks(x_limits, False, max(2, columns // 8)) if framed else []
-    figure.ruler(0, 0).lim(*x_limits).ticks(x_marks, [tick_label(mark) for mark in x_marks])
-    places = [math.log10(mark) for mark in marks] if log else marks
-    figure.ruler(1, 0).lim(bottom, top).ticks(places, [label.rjust(left - 1) for label in labels])
-    scale = ((2 * columns - 1) / (x_limits.high - x_limits.low), (4 * lines - 1) / (top - bottom))
+    x_marks = ticks(axes.x, False, max(2, columns // 8)) if framed else []
+    figure.ruler(0, 0).lim(*axes.x).ticks(x_marks, [tick_label(mark) for mark in x_marks])
+    places = [math.log10(mark) for mark in marks] if axes.log else marks
+    figure.ruler(1, 0).lim(*ends).ticks(places, [label.rjust(left - 1) for label in labels])
+    scale = ((2 * columns - 1) / (axes.x.high - axes.x.low), (4 * lines - 1) / (ends.high - ends.low))
     for number, one in enumerate(series):
-        x, y, joined = _clipped(*_points(one, x_limits, columns, log), Limits(bottom, top))
+        x, y, joined = _clipped(*_points(one, axes, columns), ends)
         if not len(x):
             continue
         if one.dotted:
@@ -198,8 +180,8 @@ def line_chart(
                 signal.line(index)
         figure.draw(signal)
     rows = [fit(row, width) for row in _read(figure.build(), [one.style for one in series])]
-    chart = Chart(tuple(rows), left, columns, lines, x_limits, y_limits, log)
-    return _name_axes(chart, y_label, x_label) if framed else chart
+    chart = Chart(tuple(rows), left, columns, lines, axes)
+    return _name_axes(chart) if framed else chart
 
 
 def _read(matrix: Any, styles: Sequence[str]) -> list[Row]:
@@ -220,16 +202,16 @@ def _read(matrix: Any, styles: Sequence[str]) -> list[Row]:
     return rows
 
 
-def _name_axes(chart: Chart, y_label: str, x_label: str) -> Chart:
+def _name_axes(chart: Chart) -> Chart:
     """Names of the axes, where they cost no room: left of the corner, and between the last two ticks of x."""
-    rows = list(chart.rows)
+    rows, x_label, y_label = list(chart.rows), chart.axes.x_label, chart.axes.y_label
     rows[-2] = put(rows[-2], 0, set_cell_size(y_label, min(cell_len(y_label), chart.left - 1)), "muted")
     words = "".join(span.text for span in rows[-1])
     gap = " " * (cell_len(x_label) + 2)
     at = words.rstrip().rfind(gap)
     if x_label and at >= chart.left:
         rows[-1] = put(rows[-1], at + 1, x_label, "muted")
-    return Chart(tuple(rows), chart.left, chart.columns, chart.lines, chart.x_limits, chart.y_limits, chart.log)
+    return replace(chart, rows=tuple(rows))
 
 
 def is_blank(row: Row, column: int, cells: int = 1) -> bool:

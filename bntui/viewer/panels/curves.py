@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -17,9 +17,9 @@ from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import N_, _
 from bntui.viewer import epochs
-from bntui.viewer.draw.axes import Limits, limits
+from bntui.viewer.draw.axes import LABEL_CELLS, Axes, Limits, limits
 from bntui.viewer.draw.cells import cut, notice
-from bntui.viewer.draw.charts import LABEL_CELLS, Chart, Series, is_blank, line_chart, put
+from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.family import brief
 from bntui.viewer.monitor import watched
@@ -53,10 +53,12 @@ def draw(view: View, width: int, height: int) -> Drawing:
         sentence = _("no curves yet: they start at the first keyframe")
         return notice(title, [sentence], width, height)
     legend = _legend(view, width, max(1, height // 5))
-    courses = tuple(_Course(run.history, run.events, run) for run in view.runs)
+    courses = [_Course(run.history, run.events, run) for run in view.runs]
+    courses.append(courses.pop(view.selected))  # the last one lies on top
     room = max(height - len(legend), 1)
-    names = (_("loss"), "R²" if view.task == "regression" else _("acc %"), epochs.name(view.unit))
-    charts = _charts(courses, view.selected, view.task, view.end, view.log_axis, names, width, room)
+    accuracy = "R²" if view.task == "regression" else _("acc %")
+    scales = _Scales(_("loss"), accuracy, epochs.name(view.unit), view.end, view.log_axis)
+    charts = _charts(tuple(courses), view.task, scales, width, room)
     rows = [*legend]
     for band in charts:
         drawn = [_with_cursor(chart, view.cursor) for chart in band]
@@ -84,60 +86,51 @@ def accuracy_name(task: str) -> str:
     return "R²" if task == "regression" else _("accuracy")
 
 
+class _Scales(NamedTuple):
+    """What the axes of both charts say, in the reader's language, apart from the limits of the values."""
+
+    loss: str
+    accuracy: str
+    time: str
+    """Epoch or step."""
+    end: float
+    """Of the axis of time; runs that are longer extend it."""
+    log: bool
+    """The axis of the loss is logarithmic."""
+
+    def axes(self, runs: Sequence[RunView], name: str, values: Limits, *, log: bool = False) -> Axes:
+        """The axes of one chart: of the runs' time, and of the values of this name."""
+        ends = (math.ceil(run.history.position[-1]) for run in runs if len(run.history))
+        # of the same width in both, so that their times stand above one another
+        labels = max(LABEL_CELLS, cell_len(self.loss), cell_len(self.accuracy))
+        return Axes(Limits(0, float(max(self.end, *ends))), values, log, self.time, name, labels)
+
+
 @lru_cache(maxsize=4)
 def _charts(
-    courses: tuple[_Course, ...],
-    selected: int,
-    task: str,
-    end: float,
-    log: bool,
-    names: tuple[str, str, str],
-    width: int,
-    height: int,
+    courses: tuple[_Course, ...], task: str, scales: _Scales, width: int, height: int
 ) -> tuple[tuple[Chart, ...], ...]:
-    """Bands of charts side by side: loss, and accuracy beside it or below where there is room.
-
-    Args:
-        end: of the axis of time.
-        names: of the axes, in the reader's language: loss, accuracy, epoch or step.
-    """
-    ordered = [course.run for course in courses]
-    ordered.append(ordered.pop(selected))  # the last one lies on top
-    loss, accuracy, time = names
-    labels = max(LABEL_CELLS, cell_len(loss), cell_len(accuracy))
-    loss_axes, accuracy_axes = _Axes(loss, time, end, log, labels), _Axes(accuracy, time, end, False, labels)
+    """Bands of charts side by side: loss, and accuracy beside it or below where there is room."""
+    runs = [course.run for course in courses]
     if width >= _BESIDE_WIDTH:
         half = width // 2
-        return (
-            (_loss(ordered, loss_axes, half, height), _accuracy(ordered, task, accuracy_axes, width - half, height)),
-        )
+        return ((_loss(runs, scales, half, height), _accuracy(runs, task, scales, width - half, height)),)
     if height >= _BELOW_HEIGHT - 2:
         half = (height + 1) // 2
         return (
-            (_loss(ordered, loss_axes, width, half),),
-            (_accuracy(ordered, task, accuracy_axes, width, height - half),),
+            (_loss(runs, scales, width, half),),
+            (_accuracy(runs, task, scales, width, height - half),),
         )
-    return ((_loss(ordered, loss_axes, width, height),),)
+    return ((_loss(runs, scales, width, height),),)
 
 
-class _Axes(NamedTuple):
-    """Names of both axes, the end of the axis of time, and whether the values' axis is logarithmic."""
-
-    y: str
-    x: str
-    end: float
-    log: bool
-    labels: int
-    """Least width of the labels of y, so that the times of two charts stand above one another."""
-
-
-def _loss(runs: list[RunView], axes: _Axes, width: int, height: int) -> Chart:
+def _loss(runs: list[RunView], scales: _Scales, width: int, height: int) -> Chart:
     lines = [(run, _of_epochs(run, run.history.train_loss), run.history.val_loss) for run in runs]
-    bounds = limits([course for _, *both in lines for course in both], axes.log)
-    return _chart(lines, bounds, axes, width, height)
+    bounds = limits([course for _, *both in lines for course in both], scales.log)
+    return _chart(lines, scales.axes(runs, scales.loss, bounds, log=scales.log), width, height)
 
 
-def _accuracy(runs: list[RunView], task: str, axes: _Axes, width: int, height: int) -> Chart:
+def _accuracy(runs: list[RunView], task: str, scales: _Scales, width: int, height: int) -> Chart:
     regression = task == "regression"
     scale = 1.0 if regression else 100.0
     # a network whose loss is no number still picks a class: what comes of that is no accuracy
@@ -152,7 +145,7 @@ def _accuracy(runs: list[RunView], task: str, axes: _Axes, width: int, height: i
     bounds = limits([course for _, *both in lines for course in both], False, step=0.25 if regression else 10.0)
     # R² has no lower bound; far below 0, where the mean would predict better, its size says nothing
     low = min(max(bounds.low, -1.0), 0.75) if regression else min(max(bounds.low, 0.0), 90.0)
-    return _chart(lines, Limits(low, scale), axes, width, height)
+    return _chart(lines, scales.axes(runs, scales.accuracy, Limits(low, scale)), width, height)
 
 
 def _where_finite(course: FloatArray, loss: FloatArray) -> FloatArray:
@@ -171,13 +164,7 @@ def _of_epochs(run: RunView, course: FloatArray) -> FloatArray:
     return course[_whole(run)]
 
 
-def _chart(
-    lines: list[tuple[RunView, FloatArray, FloatArray]],
-    bounds: Limits,
-    axes: _Axes,
-    width: int,
-    height: int,
-) -> Chart:
+def _chart(lines: list[tuple[RunView, FloatArray, FloatArray]], axes: Axes, width: int, height: int) -> Chart:
     series = [
         Series(f"{run.name} training", run.history.position[_whole(run)], train, run.style, True)
         for run, train, _ in lines
@@ -185,20 +172,7 @@ def _chart(
     series += [
         Series(f"{run.name} validation", run.history.position, val, f"bold {run.style}") for run, _, val in lines
     ]
-    x_limits = Limits(
-        0, float(max(axes.end, *(math.ceil(run.history.position[-1]) for run, *_ in lines if len(run.history))))
-    )
-    chart = line_chart(
-        series,
-        width,
-        height,
-        x_limits=x_limits,
-        y_limits=bounds,
-        log=axes.log,
-        y_label=axes.y,
-        x_label=axes.x,
-        label_cells=axes.labels,
-    )
+    chart = line_chart(series, axes, width, height)
     for run, _train, val in lines:
         chart = _marked(chart, run, val)
     return chart
@@ -211,7 +185,7 @@ def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
     """
     rows = list(chart.rows)
     places = run.history.position
-    drawable = np.flatnonzero(np.isfinite(values) & (values > (0 if chart.log else -math.inf)))
+    drawable = np.flatnonzero(np.isfinite(values) & (values > (0 if chart.axes.log else -math.inf)))
     if not len(drawable):
         return chart
     last = int(drawable[-1])
@@ -238,7 +212,7 @@ def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
         else:
             beside = column + 1 if column + 1 < chart.left + chart.columns else column - 1
             rows[line] = put(rows[line], beside, kind.mark, style)
-    return Chart(tuple(rows), chart.left, chart.columns, chart.lines, chart.x_limits, chart.y_limits, chart.log)
+    return replace(chart, rows=tuple(rows))
 
 
 def _with_cursor(chart: Chart, place: float) -> list[Row]:

@@ -20,7 +20,7 @@ from bntui.text import figures
 from bntui.text.language import _
 from bntui.text.widths import longest
 from bntui.viewer.draw import axes, canvas, charts
-from bntui.viewer.draw.axes import Limits
+from bntui.viewer.draw.axes import Axes
 from bntui.viewer.draw.charts import Chart
 from bntui.viewer.draw.rows import Row, Span, fit, join
 from bntui.viewer.draw.rows import width as cells_of
@@ -91,7 +91,7 @@ def drawn(data: RecordedData, runs: Sequence[RunView], sample: int, width: int, 
         runs: the selected one, whose answers fill the picture, and the pinned one, of which a line is drawn.
         sample: row of the sample that the panel tells of; -1 for none.
     """
-    frame = _frame(_limits(data), _axis_names(data), width, height)
+    frame = _frame(_axes(data), width, height)
     if frame.lines < 1 or frame.columns < 1:
         return list(frame.rows)
     rows, columns = frame.lines, frame.columns
@@ -227,7 +227,7 @@ def _curve(data: RecordedData, answers: Predictions, frame: Chart) -> BoolArray:
 
 
 def _share_of(values: FloatArray, frame: Chart) -> FloatArray:
-    low, high = frame.y_limits
+    low, high = frame.axes.y
     return (values - low) / (high - low)
 
 
@@ -251,24 +251,21 @@ def _places(data: RecordedData, rows: IntArray, frame: Chart) -> tuple[IntArray,
     return columns, lines
 
 
-def _limits(data: RecordedData) -> tuple[Limits, Limits]:
-    """Both axes: those of the grid; up, in regression, the samples' values with some room for a curve."""
+def _axes(data: RecordedData) -> Axes:
+    """Those of the grid; up, in regression, the samples' values with some room for a curve."""
     across = axes.proper(float(data.grid[0][0]), float(data.grid[0][-1]))
     if data.classes:
-        return across, axes.proper(float(data.grid[1][0]), float(data.grid[1][-1]))
+        up = axes.proper(float(data.grid[1][0]), float(data.grid[1][-1]))
+        return Axes(across, up, x_label=data.features[0], y_label=data.features[1])
     low, high = float(data.y[:, 0].min()), float(data.y[:, 0].max())
     margin = 0.1 * (high - low)
-    return across, axes.limits([np.array([low - margin, high + margin])], log=False)
-
-
-def _axis_names(data: RecordedData) -> tuple[str, str]:
-    return data.features[0], data.features[1] if data.classes else "y"
+    up = axes.limits([np.array([low - margin, high + margin])], log=False)
+    return Axes(across, up, x_label=data.features[0], y_label="y")
 
 
 @lru_cache(maxsize=4)
-def _frame(limits: tuple[Limits, Limits], names: tuple[str, str], width: int, height: int) -> Chart:
+def _frame(both: Axes, width: int, height: int) -> Chart:
     """The axes, which stay: a chart without a line, or where it is too small for axes nothing at all."""
     if width < FRAMED[0] or height < FRAMED[1]:
-        return Chart(tuple(fit((), width) for _ in range(height)), 0, width, height, *limits, log=False)
-    x_name, y_name = names
-    return charts.line_chart([], width, height, x_limits=limits[0], y_limits=limits[1], y_label=y_name, x_label=x_name)
+        return Chart(tuple(fit((), width) for _ in range(height)), 0, width, height, both)
+    return charts.line_chart([], both, width, height)

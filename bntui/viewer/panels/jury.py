@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -14,7 +16,7 @@ from bntui.text.language import N_, _, ngettext
 from bntui.text.table import Column, Line, layout, wordings
 from bntui.text.widths import wrap
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.axes import Limits, limits
+from bntui.viewer.draw.axes import Axes, Limits, limits
 from bntui.viewer.draw.cells import notice, page
 from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Row, Span, join, styled
@@ -101,8 +103,8 @@ def _below(view: View, found: Judgement, width: int, height: int) -> list[Row]:
 
 
 def _curve(view: View, found: Judgement, width: int, height: int) -> list[Row]:
-    style, names = view.runs[view.selected].style, (_("loss"), _("epoch"))
-    chart = _chart(_Curve(found), style, view.log_axis, names, _end(found), width, height)
+    curve = _Curve(found, view.runs[view.selected].style)
+    chart = _chart(curve, view.log_axis, (_("loss"), _("epoch")), width, height)
     return _with_cursor(chart, view.epoch)
 
 
@@ -207,9 +209,12 @@ def _notes(view: View, found: Judgement, width: int, room: int, *, above: bool =
 class _Curve:
     """What is drawn of a judgement, compared by what it was made of: the same run with the same marks is kept."""
 
-    def __init__(self, found: Judgement) -> None:
+    def __init__(self, found: Judgement, style: str) -> None:
         self.found = found
-        self._key = (id(found.epochs), tuple((verdict.stop, verdict.best) for verdict in found.verdicts))
+        self.style = style
+        self.end = _end(found)
+        marks = tuple((verdict.stop, verdict.best) for verdict in found.verdicts)
+        self._key = (id(found.epochs), marks, style, self.end)
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -219,48 +224,53 @@ class _Curve:
 
 
 @lru_cache(maxsize=4)
-def _chart(curve: _Curve, style: str, log: bool, names: tuple[str, str], end: float, width: int, height: int) -> Chart:
+def _chart(curve: _Curve, log: bool, names: tuple[str, str], width: int, height: int) -> Chart:
     """The validation loss at the epochs' ends, with all marks; it does not depend on the cursor.
 
     Args:
         names: of the axes, in the reader's language: loss, epoch.
     """
     found = curve.found
-    chart = line_chart(
-        [Series("", found.epochs, found.val_loss, f"bold {style}")],
-        width,
-        height,
-        x_limits=Limits(0.0, end),
-        y_limits=limits([found.val_loss], log, tight=True),
-        log=log,
-        y_label=names[0],
-        x_label=names[1],
-    )
+    loss, epoch = names
+    axes = Axes(Limits(0.0, curve.end), limits([found.val_loss], log, tight=True), log, epoch, loss)
+    chart = line_chart([Series("", found.epochs, found.val_loss, f"bold {curve.style}")], axes, width, height)
     rows = list(chart.rows)
     taken: set[tuple[int, int]] = set()
+    for mark in _marks(found):
+        line, column = _free(chart, taken, found, mark.epoch)
+        taken.add((line, column))
+        rows[line] = put(rows[line], column, mark.sign, mark.style)
+    return replace(chart, rows=tuple(rows))
+
+
+class _Mark(NamedTuple):
+    """What stands on the curve at an epoch's end."""
+
+    epoch: int
+    sign: str
+    style: str
+
+
+def _marks(found: Judgement) -> Iterator[_Mark]:
+    """The rules' best epochs, the run's own, and where the rules stop, in the order in which they find a place."""
     for best in sorted({verdict.best for verdict in found.verdicts if verdict.best is not None} - {found.best}):
-        _mark(chart, rows, taken, found, best, OTHER_BEST, "text")
+        yield _Mark(best, OTHER_BEST, "text")
     if found.best is not None:
-        _mark(chart, rows, taken, found, found.best, BEST, "bold good")
+        yield _Mark(found.best, BEST, "bold good")
     for verdict in sorted(found.verdicts, key=_cost, reverse=True):
         if verdict.stop is not None:
-            _mark(chart, rows, taken, found, verdict.stop, verdict.juror.mark, _look(found, verdict).style)
-    return Chart(tuple(rows), chart.left, chart.columns, chart.lines, chart.x_limits, chart.y_limits, chart.log)
+            yield _Mark(verdict.stop, verdict.juror.mark, _look(found, verdict).style)
 
 
-def _mark(
-    chart: Chart, rows: list[Row], taken: set[tuple[int, int]], found: Judgement, epoch: int, mark: str, style: str
-) -> None:
-    """A mark on the curve at an epoch's end; where others stand already above or below it, or at last beside it."""
+def _free(chart: Chart, taken: Container[tuple[int, int]], found: Judgement, epoch: int) -> tuple[int, int]:
+    """Line and column on the curve at an epoch's end; if they are taken, above or below it, or at last beside it."""
     value = float(found.val_loss[epoch - 1])
     column = chart.column(float(found.epochs[epoch - 1]))
     on_curve = chart.line(value) if math.isfinite(value) else 0
     lines = [*range(on_curve, -1, -1), *range(on_curve + 1, chart.lines)]
     columns = [at for aside in (0, 1, -1, 2, -2) if chart.left <= (at := column + aside) < chart.left + chart.columns]
     free = ((line, at) for at in columns for line in lines if (line, at) not in taken)
-    line, column = next(free, (on_curve, column))
-    taken.add((line, column))
-    rows[line] = put(rows[line], column, mark, style)
+    return next(free, (on_curve, column))
 
 
 def _with_cursor(chart: Chart, epoch: float) -> list[Row]:
