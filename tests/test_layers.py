@@ -10,6 +10,7 @@ import pytest
 
 from bntui.keyframe import COLUMN, HISTOGRAM_BINS, STATISTICS, Distribution
 from bntui.viewer.draw import cells
+from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.rows import Span, text, width
 from bntui.viewer.figure_names import SCALARS
 from bntui.viewer.panels import layers
@@ -262,16 +263,17 @@ def test_histogram_is_numpys_on_the_common_axis() -> None:
     values = np.random.default_rng(1).normal(0, 1, 20_000)
     counts = np.histogram(values, 32)[0]
     low, high = float(values.min()), float(values.max())
-    drawn = cells.histogram(counts, low, high, -6, 6, 12)[0]
+    drawn = cells.histogram(counts, Limits(low, high), Limits(-6, 6), 12)[0]
     exact = np.histogram(values, 12, (-6, 6))[0]
     expected = 8 * exact / exact.max()
     assert np.abs(np.array([cells.BLOCKS.index(char) for char in drawn]) - expected).max() < 1.1
-    assert cells.histogram([0, 5, 0], 0.5, 0.5, 0, 1, 4) == ("  █ ",)
-    assert cells.histogram([1, 1], 5, 6, 0, 1, 4) == ("   █",)
-    assert cells.histogram([0, 0], 0, 1, 0, 1, 4) == ("    ",)
-    assert cells.histogram([1, 1], float("nan"), 1, 0, 1, 4) == ("    ",)
-    assert cells.histogram([4, 2, 1, 0], 0, 4, 0, 4, 4, 2) == ("█   ", "██▄ ")
-    assert cells.histogram([4, 2, 1, 0], 0, 4, 0, 4, 4, 2, 12) == ("▄   ", "█▆▃ ")
+    unit, four = Limits(0, 1), Limits(0, 4)
+    assert cells.histogram([0, 5, 0], Limits(0.5, 0.5), unit, 4) == ("  █ ",)
+    assert cells.histogram([1, 1], Limits(5, 6), unit, 4) == ("   █",)
+    assert cells.histogram([0, 0], unit, unit, 4) == ("    ",)
+    assert cells.histogram([1, 1], Limits(float("nan"), 1), unit, 4) == ("    ",)
+    assert cells.histogram([4, 2, 1, 0], four, four, 4, 2) == ("█   ", "██▄ ")
+    assert cells.histogram([4, 2, 1, 0], four, four, 4, 2, 12) == ("▄   ", "█▆▃ ")
 
 
 def test_grounded_shows_the_axis_beside_the_values() -> None:

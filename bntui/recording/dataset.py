@@ -18,9 +18,12 @@ from bntui.text.language import _
 from bntui.text.output import clean
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RecordedScaling:
-    """A run's feature scaling ``(x - offset) * factor``, fitted on the training part; shapes of one sample."""
+    """A run's feature scaling ``(x - offset) * factor``, fitted on the training part; shapes of one sample.
+
+    Compared by identity.
+    """
 
     kind: str
     """``none``, ``minmax`` or ``standard``."""

@@ -13,6 +13,7 @@ from bntui.recording.history import LayerInfo
 from bntui.scenario.activations import activation
 from bntui.text.language import _
 from bntui.viewer.draw import cells
+from bntui.viewer.draw.axes import Limits
 from bntui.viewer.view import RunView
 
 MAX_ROWS: Final = 256
@@ -32,14 +33,14 @@ class Quantity:
     brief: str
     low: float
     high: float
-    raw: tuple[float, float] | None
+    raw: Limits | None
     """The axis of layers without activation, where others have one: an output layer's logits reach much further.
 
     Of what enters: that of the first layer.
     """
 
-    def limits(self, active: bool) -> tuple[float, float]:
-        return (self.low, self.high) if active or self.raw is None else self.raw
+    def limits(self, active: bool) -> Limits:
+        return Limits(self.low, self.high) if active or self.raw is None else self.raw
 
     def axis(self, active: bool = True) -> str:
         """Its ends; empty where no run has such values."""
@@ -123,7 +124,7 @@ def _active(at: int, info: LayerInfo) -> bool:  # noqa: ARG001
     return info.activation != "none"
 
 
-def limits(runs: Sequence[RunView], field: str, chosen: Callable[[int, LayerInfo], bool]) -> tuple[float, float]:
+def limits(runs: Sequence[RunView], field: str, chosen: Callable[[int, LayerInfo], bool]) -> Limits:
     """An axis for the bulk of the values in all keyframes up to the head, so that it stays while the cursor moves.
 
     Of the layers that are ``chosen`` by number and nature.  A run that diverges passes through values that would
@@ -146,7 +147,7 @@ def limits(runs: Sequence[RunView], field: str, chosen: Callable[[int, LayerInfo
         low = min(low, max(float(least[known].min()), -cap))
         high = max(high, min(float(most[known].max()), cap))
     low, high = -cells.nice(-low), cells.nice(high)
-    return (low, high) if high > low or not seen else (0.0, 1.0)
+    return Limits(low, high) if high > low or not seen else Limits(0.0, 1.0)
 
 
 def _stride(keyframes: int) -> int:

@@ -16,6 +16,7 @@ from bntui.recording.sentences import traits
 from bntui.text.figures import count, epoch
 from bntui.text.language import _
 from bntui.text.widths import longest, wrap
+from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.view import RunView
 
@@ -101,21 +102,15 @@ def line(shares: FloatArray, rows: int = 1) -> tuple[str, ...]:
 
 
 def histogram(
-    counts: ArrayLike,
-    low: float,
-    high: float,
-    axis_low: float,
-    axis_high: float,
-    cells: int,
-    rows: int = 1,
-    top: int = 0,
+    counts: ArrayLike, bounds: Limits, axis: Limits, cells: int, rows: int = 1, top: int = 0
 ) -> tuple[str, ...]:
-    """Equal bins from ``low`` to ``high`` drawn on another axis, top row first.
+    """Equal bins between ``bounds`` drawn on another axis, top row first.
 
     The fullest cell is ``top`` eighths high, by default as high as all rows.
     Bins are shared among the cells that they overlap; what lies beyond the axis is gathered in its outer cells.
     """
     tally = np.asarray(counts, np.float64)
+    (low, high), (axis_low, axis_high) = bounds, axis
     if cells <= 0 or not tally.sum() or not (math.isfinite(high - low) and axis_high > axis_low):
         return (" " * max(cells, 0),) * rows
     if high - low > 1e-12 * (axis_high - axis_low):

@@ -17,7 +17,7 @@ from bntui.text.widths import longest, rjust
 from bntui.viewer.draw import canvas, cells
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.panels import Panel, data_features, data_picture
-from bntui.viewer.panels.data_features import ScalingColumn
+from bntui.viewer.panels.data_features import FeatureTable, ScalingColumn
 from bntui.viewer.samples import FeatureFigures, samples_of
 from bntui.viewer.view import RunView, View
 
@@ -61,13 +61,13 @@ def draw(view: View, width: int, height: int) -> Drawing:
     samples = samples_of(data)
     runs = view.shown
     stages = data_features.stages_of(samples, [(run.mark, run.style, run.info.index) for run in runs])
-    row = _first_sample(data, runs[0])
+    table = FeatureTable(samples, stages, _first_sample(data, runs[0]), view.feature)
     if data.grid:
-        rows = _with_plot(samples, stages, runs, row, view.feature, width, height)
+        rows = _with_plot(table, runs, width, height)
     elif data.x.ndim == 4:
-        rows = _with_images(samples, stages, row, view.feature, width, height)
+        rows = _with_images(table, width, height)
     else:
-        rows = _table(samples, stages, row, view.feature, width, height)
+        rows = _table(table, width, height)
     return Drawing(_title(data, width), tuple(rows))
 
 
@@ -111,43 +111,33 @@ def _told(data: RecordedData, row: int, width: int) -> Row:
     return ()
 
 
-def _table(
-    samples: FeatureFigures, stages: Sequence[ScalingColumn], row: int, feature: int, width: int, height: int
-) -> list[Row]:
+def _table(table: FeatureTable, width: int, height: int) -> list[Row]:
     """The sample in a line, and below it the features; exactly this size."""
-    head = [_told(samples.data, row, width)] if height > 3 else []
-    rows = [*head, *data_features.table(samples, stages, row, feature, width, height - len(head))]
+    head = [_told(table.samples.data, table.row, width)] if height > 3 else []
+    rows = [*head, *data_features.drawn(table, width, height - len(head))]
     return list(cells.page("", rows, width, height).rows)
 
 
-def _with_plot(
-    samples: FeatureFigures,
-    stages: Sequence[ScalingColumn],
-    runs: Sequence[RunView],
-    row: int,
-    feature: int,
-    width: int,
-    height: int,
-) -> list[Row]:
+def _with_plot(table: FeatureTable, runs: Sequence[RunView], width: int, height: int) -> list[Row]:
     """Boundary or curve, first and largest; the features beside it or below."""
+    data = table.samples.data
 
     def plot(across: int, down: int) -> list[Row]:
-        top = data_picture.legend(samples.data, runs, across, down // 5)
-        return [*top, *data_picture.drawn(samples.data, runs, row, across, down - len(top))]
+        top = data_picture.legend(data, runs, across, down // 5)
+        return [*top, *data_picture.drawn(data, runs, table.row, across, down - len(top))]
 
     if width >= PLOT_BESIDE:
         side = min(max(width * 2 // 5, 34), 62)
         left = plot(width - side - 2, height)
-        right = _table(samples, stages, row, feature, side, height)
+        right = _table(table, side, height)
         return [(*first, GAP, *second) for first, second in zip(left, right, strict=True)]
     upper = height if height < PLOT_ABOVE else max(height * 3 // 5, height - 16)
-    return [*plot(width, upper), *_table(samples, stages, row, feature, width, height - upper)]
+    return [*plot(width, upper), *_table(table, width, height - upper)]
 
 
-def _with_images(
-    samples: FeatureFigures, every: Sequence[ScalingColumn], row: int, feature: int, width: int, height: int
-) -> list[Row]:
+def _with_images(table: FeatureTable, width: int, height: int) -> list[Row]:
     """The sample before scaling and as each network gets it, then the pixels' distributions."""
+    samples, every, row = table.samples, table.stages, table.row
     pixels = samples.data.x.shape[2:]
     # a network that gets the raw values shows them
     stages = every[1:] if any(stage.raw for stage in every[1:]) else every
@@ -161,13 +151,13 @@ def _with_images(
             left += [(Span(heading, stage.style if stage.mark else "muted"),)]
             left += _image(samples, stage, row, size, each)
         left = list(cells.page("", left, size, height).rows)
-        right = _table(samples, every, row, feature, width - size - 2, height)
+        right = _table(table, width - size - 2, height)
         return [(*first, GAP, *second) for first, second in zip(left, right, strict=True)]
     size = (width - 2 * (len(stages) - 1)) // len(stages)
     upper = max(canvas.picture_size(pixels, size, height // 2)[1], 1)
     images = [cells.page("", _image(samples, stage, row, size, upper), size + 2, upper).rows for stage in stages]
     rows = [fit(join(*parts), width) for parts in zip(*images, strict=True)]
-    return [*rows, *_table(samples, every, row, feature, width, height - upper)]
+    return [*rows, *_table(table, width, height - upper)]
 
 
 def _image(samples: FeatureFigures, stage: ScalingColumn, row: int, width: int, height: int) -> list[Row]:

@@ -19,6 +19,7 @@ from bntui.text.figures import count, number
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer.draw import cells
+from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.rows import Row, Span, fit, join
 from bntui.viewer.panels.data_formula import FORMULAS, formula
 from bntui.viewer.samples import FeatureFigures, Part
@@ -34,7 +35,7 @@ LONGEST_NAME: Final = 24
 GAP: Final = 3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class ScalingColumn:
     """One column of the table: the raw values, or those that enter a run's network."""
 
@@ -59,6 +60,18 @@ class ScalingColumn:
     def brief(self) -> str:
         """The heading in few cells."""
         return _("before") if self.scaling is None else f"{self.mark} {self.scaling.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """What the table tells of."""
+
+    samples: FeatureFigures
+    stages: Sequence[ScalingColumn]
+    row: int
+    """The sample whose values stand in the formulas; -1 for none."""
+    feature: int
+    """How many of the features stand behind all others, where there is no room for all."""
 
 
 def stages_of(samples: FeatureFigures, runs: Sequence[tuple[str, str, int]]) -> list[ScalingColumn]:
@@ -109,15 +122,9 @@ class _TableLayout:
         return 2 * self.tall + 1 if self.across else stages * (2 * self.tall + 1)
 
 
-def table(
-    samples: FeatureFigures, stages: Sequence[ScalingColumn], row: int, feature: int, width: int, height: int
-) -> list[Row]:
-    """At most ``height`` rows: all features together, then the features, as many as there is room for.
-
-    Args:
-        row: the sample whose values stand in the formulas; -1 for none.
-        feature: how many of the features stand behind all others, where there is no room for all.
-    """
+def drawn(table: FeatureTable, width: int, height: int) -> list[Row]:
+    """At most ``height`` rows: all features together, then the features, as many as there is room for."""
+    samples, stages = table.samples, table.stages
     blocks: list[int | None] = list(range(samples.features))
     if samples.features > 1:
         blocks.insert(0, None)
@@ -127,12 +134,12 @@ def table(
     room = (height - len(rows) + form.blank) // each
     if room < len(blocks):
         room = max((height - len(rows) - 1 + form.blank) // each, 1)
-        order, past = samples.by_spread(), feature % samples.features
+        order, past = samples.by_spread(), table.feature % samples.features
         blocks = [None, *order[past:], *order[:past]][:room]
     for place, block in enumerate(blocks):
         if place and form.blank:
             rows.append(())
-        rows += _block(samples, stages, block, row, form)
+        rows += _block(table, block, form)
     shown = sum(block is not None for block in blocks)
     left = samples.features - shown
     if shown and left and len(rows) < height:
@@ -200,31 +207,24 @@ def _figure_names(form: _TableLayout) -> str:
     return "".join(" " + rjust(set_cell_size(name, min(cell_len(name), size)), size) for name in names)
 
 
-def _block(
-    samples: FeatureFigures, stages: Sequence[ScalingColumn], feature: int | None, row: int, form: _TableLayout
-) -> list[Row]:
+def _block(table: FeatureTable, feature: int | None, form: _TableLayout) -> list[Row]:
     """One feature: a histogram of each part in each stage, and what the formula makes of the sample's value."""
+    samples = table.samples
     name = _all_features(samples) if feature is None else samples.data.features[feature]
     if cell_len(name) > form.name - 2:
         name = set_cell_size(name, form.name - 3) + "…"
     title = Span(ljust(name, form.name), "bold" if feature is None else "text")
     side = _across if form.across else _down
-    return side(samples, stages, feature, row, form, title)
+    return side(table, feature, form, title)
 
 
-def _across(
-    samples: FeatureFigures,
-    stages: Sequence[ScalingColumn],
-    feature: int | None,
-    row: int,
-    form: _TableLayout,
-    title: Span,
-) -> list[Row]:
+def _across(table: FeatureTable, feature: int | None, form: _TableLayout, title: Span) -> list[Row]:
     """Stages side by side: a row of histograms for each part, and a row of formulas."""
     out: list[Row] = []
+    samples, stages = table.samples, table.stages
     gaps = [Span(" " * GAP if place else "") for place in range(len(stages))]
     for part, label in _part_names().items():
-        columns = [_line(samples, stage, feature, part, form) for stage in stages]
+        columns = [_histogram(samples, stage, feature, part, form) for stage in stages]
         for at in range(form.tall):
             last = at == form.tall - 1
             head = title if part == "train" and last else Span(" " * form.name)
@@ -234,82 +234,47 @@ def _across(
             out.append(tuple(line))
     line = [Span(" " * (form.name + form.part))]
     for gap, stage in zip(gaps, stages, strict=True):
-        said = "" if feature is None else formula(samples, stage.scaling, feature, row, form.column)
+        said = "" if feature is None else formula(samples, stage.scaling, feature, table.row, form.column)
         line += [gap, *fit((Span(said, "muted"),), form.column)]
     return [*out, tuple(line)]
 
 
-def _down(
-    samples: FeatureFigures,
-    stages: Sequence[ScalingColumn],
-    feature: int | None,
-    row: int,
-    form: _TableLayout,
-    title: Span,
-) -> list[Row]:
+def _down(table: FeatureTable, feature: int | None, form: _TableLayout, title: Span) -> list[Row]:
     """One stage below the other, each with a row that says which, and what the formula makes of the sample's value."""
     out: list[Row] = []
     room = form.part + form.column
-    for stage in stages:
+    for stage in table.stages:
         heading = stage.heading()
         if stage.scaling is None:
             out.append((title, Span(heading, "muted")))
         else:
             said = FORMULAS[stage.scaling.kind]
             if feature is not None:
-                said = formula(samples, stage.scaling, feature, row, room - 2)
+                said = formula(table.samples, stage.scaling, feature, table.row, room - 2)
             heading = longest(room - 2 - cell_len(said), heading, stage.mark)
             gap = " " if heading == stage.mark else "  "
             out.append((Span(heading, stage.style), Span(gap + said, "muted")))
         for part, label in _part_names().items():
-            plots = _line(samples, stage, feature, part, form)
+            plots = _histogram(table.samples, stage, feature, part, form)
             out += [join([Span(" " * form.part)], plot) for plot in plots[:-1]]
             out.append(join([Span(ljust(label, form.part), "muted")], plots[-1]))
     return out
 
 
-def _line(
+@lru_cache(maxsize=1024)
+def _histogram(
     samples: FeatureFigures, stage: ScalingColumn, feature: int | None, part: Part, form: _TableLayout
 ) -> tuple[Row, ...]:
-    return _drawn(
-        samples, stage.scaling and _Kept(stage.scaling), feature, part, form, stage.style, stage.low, stage.high
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Kept:
-    """A scaling compared by identity."""
-
-    scaling: RecordedScaling
-
-    def __hash__(self) -> int:
-        return id(self.scaling)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Kept) and self.scaling is other.scaling
-
-
-@lru_cache(maxsize=1024)
-def _drawn(
-    samples: FeatureFigures,
-    kept: _Kept | None,
-    feature: int | None,
-    part: Part,
-    form: _TableLayout,
-    style: str,
-    low: float,
-    high: float,
-) -> tuple[Row, ...]:
     """A histogram, and its figures beside its lowest row: the same at every keyframe, so that it is drawn once."""
-    scaling = kept.scaling if kept is not None else None
-    if not high > low:
-        low, high = samples.axis(feature, scaling)
-        low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
-    bins = samples.histogram(feature, part, (low, high), scaling)
-    plots = cells.histogram(bins, low, high, low, high, form.histogram, form.tall, 8 * form.tall - 1)
-    look = style if part == "train" else "muted"
+    axis = Limits(stage.low, stage.high)
+    if not axis.high > axis.low:
+        low, high = samples.axis(feature, stage.scaling)
+        axis = Limits(low, high) if high > low else Limits(low - 0.5, high + 0.5)
+    bins = samples.histogram(feature, part, axis, stage.scaling)
+    plots = cells.histogram(bins, axis, axis, form.histogram, form.tall, 8 * form.tall - 1)
+    look = stage.style if part == "train" else "muted"
     wanted, size = form.figures
-    figures = samples.figures(feature, part, scaling)[4 - wanted :]
+    figures = samples.figures(feature, part, stage.scaling)[4 - wanted :]
     words = "".join(" " + number(value, size, size - 4) for value in figures)
     blank = Span(" " * len(words))
     return (

@@ -14,6 +14,7 @@ from bntui.text.figures import number, percent, scientific
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer.draw import cells
+from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.rows import Drawing, Row, Span
 from bntui.viewer.figure_names import name_of
 from bntui.viewer.panels import Panel
@@ -251,10 +252,10 @@ def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
             for line in below:
                 line += [gap, Span(ljust(axis if line is below[-1] else "", room), "muted")]
             continue
-        low, high = quantity.limits(active or not form.marks_axis)
+        ends = quantity.limits(active or not form.marks_axis)
         # beside the figures one histogram stands on the other, and must not touch it
         rows, top = (form.below, 8 * form.below) if form.below else (1, 7)
-        plots = cells.histogram(values.counts, values.min, values.max, low, high, form.bins, rows, top)
+        plots = cells.histogram(values.counts, Limits(values.min, values.max), ends, form.bins, rows, top)
         figures = _moments(values, form.moments)
         first += [gap, figures]
         if form.below:
@@ -316,8 +317,8 @@ def _detailed(runs: Sequence[RunView], own: Sequence[Sequence[Quantity]], width:
                 figures = [_mean(values), *(getattr(values, key) for key in DETAILS[1:])]
                 finite = all(map(math.isfinite, figures))
                 # what stands above one another must not touch
-                bounds = (values.min, values.max, *quantity.limits(active))
-                *upper, lowest = cells.histogram(values.counts, *bounds, bins, lines, 8 * lines - 2)
+                bounds, ends = Limits(values.min, values.max), quantity.limits(active)
+                *upper, lowest = cells.histogram(values.counts, bounds, ends, bins, lines, 8 * lines - 2)
                 plots = [*((Span(plot, run.style),) for plot in upper), cells.grounded(lowest, run.style)]
                 row = (
                     *label,
