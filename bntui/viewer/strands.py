@@ -42,6 +42,8 @@ class ChartLayout:
     figure: int
     side: bool
     """The runs stand side by side."""
+    end: float
+    """Of the axis of time below each chart, which begins at 0."""
 
     @property
     def head(self) -> int:
@@ -72,7 +74,7 @@ def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> C
         chart = (width - name - axis - (2 if axis else 1) - GAP * (number - 1)) // number - figure
         if chart >= MIN_CHART:
             break
-    return ChartLayout(name, axis, max(chart, 1), figure, side)
+    return ChartLayout(name, axis, max(chart, 1), figure, side, epochs.end(runs))
 
 
 def heading(runs: Sequence[RunView], form: ChartLayout, *figures: str) -> Row:
@@ -114,11 +116,11 @@ def titled(words: str, runs: Sequence[RunView], form: ChartLayout, figures: str)
     )
 
 
-def ruler(runs: Sequence[RunView], form: ChartLayout, end: float) -> Row:
+def ruler(runs: Sequence[RunView], form: ChartLayout) -> Row:
     """The axis of epochs below each chart."""
     row = [Span(" " * form.head)]
     for run in runs if form.side else runs[:1]:
-        row += [*ruler_below(run, end, form.chart), Span(" " * (form.figure + GAP))]
+        row += [*ruler_below(run, form.end, form.chart), Span(" " * (form.figure + GAP))]
     return tuple(row[:-1])
 
 

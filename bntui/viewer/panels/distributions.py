@@ -17,6 +17,7 @@ from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
+from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.bands import Band
 from bntui.viewer.draw.heat import rebinned, stippled
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
@@ -64,6 +65,8 @@ class MapLayout:
     map: int
     rows: int
     blank: int
+    end: float
+    """Of the axis of time below each map, which begins at 0."""
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
@@ -84,15 +87,14 @@ def draw(view: View, width: int, height: int) -> Drawing:
     # the blank row below the last map is not drawn
     blank = int((room + 1) // len(kept) >= MIN_ROWS)
     tall = max((room + blank) // len(kept), 1)
-    form = MapLayout(name, max(size, 1), min(tall, MAX_ROWS) - blank, blank)
-    end = epochs.end(runs)
+    form = MapLayout(name, max(size, 1), min(tall, MAX_ROWS) - blank, blank, epochs.end(runs))
     rows = _headings(columns, form)
     for layer in kept:
-        rows += _maps(columns, layer, form, end)
+        rows += _maps(columns, layer, form)
     if blank:
         rows.pop()
     gap = Span(" " * GAP)
-    marks = [span for column in columns for span in (*ruler_below(column.run, end, form.map), gap)]
+    marks = [span for column in columns for span in (*ruler_below(column.run, form.end, form.map), gap)]
     rows.append((Span(" " * (name + 1)), *marks[:-1]))
     if len(kept) < len(names):
         rows.append(left_out([layer for layer in names if layer not in kept], width))
@@ -163,9 +165,9 @@ def _headings(columns: Sequence[Column], form: MapLayout) -> list[Row]:
     return [tuple(first[:-1]), tuple(second[:-1])]
 
 
-def _maps(columns: Sequence[Column], name: str, form: MapLayout, end: float) -> list[Row]:
+def _maps(columns: Sequence[Column], name: str, form: MapLayout) -> list[Row]:
     """The maps of one layer side by side, its name beside the first row of them."""
-    pictures = [_picture(column, name, form, end) for column in columns]
+    pictures = [_picture(column, name, form) for column in columns]
     rows: list[Row] = []
     for y in range(form.rows):
         row = [Span(cells.short(name, form.name) if y == 0 else " " * form.name, "text"), Span(" ")]
@@ -176,7 +178,7 @@ def _maps(columns: Sequence[Column], name: str, form: MapLayout, end: float) -> 
     return [*rows, *[()] * form.blank]
 
 
-def _picture(column: Column, name: str, form: MapLayout, end: float) -> Sequence[Row]:
+def _picture(column: Column, name: str, form: MapLayout) -> Sequence[Row]:
     """One map; where a layer has no such quantity, why the maps beside it have another axis."""
     run, quantity, raw = column
     layer = next((at for at, info in enumerate(run.info.layers) if info.name == name), None)
@@ -189,30 +191,20 @@ def _picture(column: Column, name: str, form: MapLayout, end: float) -> Sequence
         line = ljust(longest(form.map, *words), form.map)
         return [(Span(line if y == 0 else " " * form.map, "muted"),) for y in range(form.rows)]
     assert run.histograms is not None
-    low, high = quantity.limits(layer > 0 if quantity.field == "input" else info.activation != "none")
-    drawn = _map(run.history, run.histograms, layer, quantity.field, low, high, end, form.map, form.rows)
-    return overlaid(run, drawn, end, form.map, faint="muted")
+    axis = quantity.limits(layer > 0 if quantity.field == "input" else info.activation != "none")
+    drawn = _map(run.history, run.histograms, layer, quantity.field, axis, form)
+    return overlaid(run, drawn, form.end, form.map, faint="muted")
 
 
 @lru_cache(maxsize=512)
-def _map(
-    history: RunHistory,
-    histograms: Histograms,
-    layer: int,
-    field: str,
-    low: float,
-    high: float,
-    end: float,
-    width: int,
-    rows: int,
-) -> Band:
+def _map(history: RunHistory, histograms: Histograms, layer: int, field: str, axis: Limits, form: MapLayout) -> Band:
     """The heat map of one quantity; it does not depend on the cursor, and is kept."""
     chosen = histograms.rows
     least, most = (history.layers[chosen, layer, COLUMN[f"{field}.{name}"]] for name in ("min", "max"))
     counts = histograms.counts[:, layer, QUANTITIES.index(field)]
-    mass = rebinned(counts, least, most, np.linspace(low, high, 4 * rows + 1))
-    order = cells.along(history.position[chosen], 2 * width, end)
+    mass = rebinned(counts, least, most, np.linspace(*axis, 4 * form.rows + 1))
+    order = cells.along(history.position[chosen], 2 * form.map, form.end)
     there = order >= 0
     gone = np.flatnonzero(there & ~np.asarray(mass.any(axis=1))[order])
     glyphs = stippled(mass[order] * there[:, np.newaxis])
-    return Band(glyphs, np.zeros(glyphs.shape, np.bool_), (rows // 2, int(gone[0]) // 2) if gone.size else None)
+    return Band(glyphs, np.zeros(glyphs.shape, np.bool_), (form.rows // 2, int(gone[0]) // 2) if gone.size else None)

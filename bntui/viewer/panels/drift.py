@@ -18,6 +18,7 @@ from bntui.text.language import N_, _
 from bntui.text.widths import longest
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
+from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.bands import Band, band, course
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, Row, Span
@@ -81,14 +82,13 @@ def draw(view: View, width: int, height: int) -> Drawing:
         return cells.notice(cells.title(width, *map(_, TITLES)), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     height -= len(waiting)
-    end = epochs.end(runs)
     strands = _strands(runs, outputs=True)
     shifts = _shifts(runs)
     form = form_of(runs, [*strands, *shifts], width)
     times = 1 if form.side else len(runs)
     below = []
     if height >= SHIFT_ABOVE:
-        below = _shift_rows(runs, shifts, form, end, height // 3) if shifts else [_hint(width)]
+        below = _shift_rows(runs, shifts, form, height // 3) if shifts else [_hint(width)]
     room = height - 2 - len(below)
     number = max(min(len(strands), room // (MIN_BAND * times)), 1)
     chosen = strands if number == len(strands) else _strands(runs, outputs=False) or strands
@@ -99,8 +99,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
     spare = max(room - hidden - tall * len(kept) * times, 0) // times
     for strand in kept:
         # the typical unit, which is the paper's picture, gets what is left over
-        rows += _bands(runs, strand, form, end, tall if strand is not kept[0] else min(tall + spare, MAX_FIRST))
-    rows.append(ruler(runs, form, end))
+        rows += _bands(runs, strand, form, tall if strand is not kept[0] else min(tall + spare, MAX_FIRST))
+    rows.append(ruler(runs, form))
     if hidden:
         shown = {strand.name for strand in kept}
         rows.append(left_out([strand.name for strand in strands if strand.name not in shown], width))
@@ -183,8 +183,8 @@ def _positive(values: FloatArray) -> FloatArray:
     return found
 
 
-def _bands(runs: Sequence[RunView], strand: Strand, form: ChartLayout, end: float, tall: int) -> list[Row]:
-    low, high = _extent(runs, strand)
+def _bands(runs: Sequence[RunView], strand: Strand, form: ChartLayout, tall: int) -> list[Row]:
+    axis = _extent(runs, strand)
     pictures, figures = [], []
     # the last row of a high chart stays free, so that charts do not touch
     lines = tall - 1 if tall > MIN_BAND + 1 else tall
@@ -194,8 +194,8 @@ def _bands(runs: Sequence[RunView], strand: Strand, form: ChartLayout, end: floa
             figures.append(Span("—".rjust(form.figure), "muted"))
             continue
         layer, columns = found
-        drawn = _band(run.history, layer, columns, low, high, end, form.chart, lines)
-        picture = [*overlaid(run, drawn, end, form.chart), (Span(" " * form.chart),)][:tall]
+        drawn = _band(run.history, layer, columns, axis, form, lines)
+        picture = [*overlaid(run, drawn, form.end, form.chart), (Span(" " * form.chart),)][:tall]
         if form.side and strand.own:
             name = f" {strand.own[len(pictures)]} "
             picture[0] = put(picture[0], max(form.chart - cell_len(name), 0), name, "muted")
@@ -204,7 +204,7 @@ def _bands(runs: Sequence[RunView], strand: Strand, form: ChartLayout, end: floa
         words = "—" if math.isnan(moves) else _moves(moves)
         figures.append(Span(words.rjust(form.figure), "text"))
     pictures = [[*picture, *[(Span(" " * form.chart),)] * (tall - len(picture))] for picture in pictures]
-    return block(runs, strand, form, _ticks(low, high, lines, tall), pictures, figures)
+    return block(runs, strand, form, _ticks(axis, lines, tall), pictures, figures)
 
 
 def _moves(times: float) -> str:
@@ -214,8 +214,9 @@ def _moves(times: float) -> str:
     return f"×{times:.0f}" if times >= 9.95 else f"×{times:.1f}" if times >= 0.995 else f"×{times:.2f}"
 
 
-def _ticks(low: float, high: float, lines: int, tall: int) -> list[str]:
+def _ticks(axis: Limits, lines: int, tall: int) -> list[str]:
     """Labels of an axis: its ends at its ends, and 0 at its place where that is clear of them."""
+    low, high = axis
     ticks = [""] * tall
     ticks[0] = cells.tick(high)
     if lines > 1:
@@ -226,7 +227,7 @@ def _ticks(low: float, high: float, lines: int, tall: int) -> list[str]:
     return ticks
 
 
-def _extent(runs: Sequence[RunView], strand: Strand) -> tuple[float, float]:
+def _extent(runs: Sequence[RunView], strand: Strand) -> Limits:
     """An axis that holds the bands of all keyframes up to the head, and 0, so that it stays while the cursor moves.
 
     A run that explodes leaves it: it is made for the other one.
@@ -241,7 +242,7 @@ def _extent(runs: Sequence[RunView], strand: Strand) -> tuple[float, float]:
         cap = SPARE * min(extents)
         low, high = max(low, -cap), min(high, cap)
     low, high = -cells.nice(-low), cells.nice(high)
-    return (low, high) if high > low else (-1.0, 1.0)
+    return Limits(low, high) if high > low else Limits(-1.0, 1.0)
 
 
 @lru_cache(maxsize=256)
@@ -257,27 +258,23 @@ def _reach(history: RunHistory, layer: int, columns: Columns) -> tuple[float, fl
 
 
 @lru_cache(maxsize=256)
-def _band(
-    history: RunHistory, layer: int, columns: Columns, low: float, high: float, end: float, width: int, rows: int
-) -> Band:
+def _band(history: RunHistory, layer: int, columns: Columns, axis: Limits, form: ChartLayout, rows: int) -> Band:
     """A band over the epochs; it does not depend on the cursor, and is kept."""
-    order, known = epochs.sampled(history, end, 2 * width)
-    table = history.layers[:, layer]
-    courses = [np.where(known, (table[order, column] - low) / (high - low), np.nan) for column in columns]
+    order, known = epochs.sampled(history, form.end, 2 * form.chart)
+    table, reach = history.layers[:, layer], axis.high - axis.low
+    courses = [np.where(known, (table[order, column] - axis.low) / reach, np.nan) for column in columns]
     return band(courses[0], courses[1], courses[2], known, rows)
 
 
 @lru_cache(maxsize=256)
-def _course(
-    history: RunHistory, layer: int, columns: Columns, low: float, high: float, end: float, width: int, rows: int
-) -> Band:
+def _course(history: RunHistory, layer: int, columns: Columns, decades: Limits, form: ChartLayout, rows: int) -> Band:
     """A line over the epochs on an axis of decades."""
-    order, known = epochs.sampled(history, end, 2 * width)
+    order, known = epochs.sampled(history, form.end, 2 * form.chart)
     values = history.layers[order, layer, columns[1]]
     sized = known & np.isfinite(values) & (values > 0)
-    decades = np.log10(values, out=np.full(values.shape, np.nan), where=sized)
+    exponents = np.log10(values, out=np.full(values.shape, np.nan), where=sized)
     # 0, as after an update of nothing, has no decade: a gap, not a failure
-    return course((decades - low) / (high - low), known & ~np.isfinite(values), rows)
+    return course((exponents - decades.low) / (decades.high - decades.low), known & ~np.isfinite(values), rows)
 
 
 def _hint(width: int) -> Row:
@@ -289,23 +286,21 @@ def _hint(width: int) -> Row:
     return (Span(longest(width, *sentences), "muted"),)
 
 
-def _shift_rows(
-    runs: Sequence[RunView], strands: Sequence[Strand], form: ChartLayout, end: float, room: int
-) -> list[Row]:
+def _shift_rows(runs: Sequence[RunView], strands: Sequence[Strand], form: ChartLayout, room: int) -> list[Row]:
     """The shift measure of each layer on one log axis, in at most ``room`` rows."""
     times = 1 if form.side else len(runs)
     number = min(len(strands), (room - 1) // times)
     if number < 1:
         return []
-    low, high = _decades(runs, strands)
+    decades = _decades(runs, strands)
+    low, high = map(_power, decades)
     tall = min((room - 1) // (number * times), 3)
     words = (
         _("gradient shift ‖G − G′‖₂, log {low} to {high}; 0 in the first layer"),
         _("gradient shift ‖G − G′‖₂, log {low} to {high}"),
         _("shift ‖G − G′‖₂ {low} to {high}"),
     )
-    ends = {"low": _power(low), "high": _power(high)}
-    title = longest(form.head + form.chart, *(sentence.format(**ends) for sentence in words))
+    title = longest(form.head + form.chart, *(sentence.format(low=low, high=high) for sentence in words))
     rows = [titled(title, runs, form, _("median"))]
     for strand in (strands[at] for at in spread(len(strands), number)):
         pictures, figures = [], []
@@ -315,17 +310,17 @@ def _shift_rows(
                 pictures.append(nothing(form, tall))
                 figures.append(Span("—".rjust(form.figure), "muted"))
                 continue
-            drawn = _course(run.history, *found, low, high, end, form.chart, tall)
-            pictures.append(list(overlaid(run, drawn, end, form.chart)))
+            drawn = _course(run.history, *found, decades, form, tall)
+            pictures.append(list(overlaid(run, drawn, form.end, form.chart)))
             figures.append(Span(scientific(float(np.median(values))).rjust(form.figure), "text"))
         ticks = [""] * tall
         if tall > 1:
-            ticks[0], ticks[-1] = _power(high), _power(low)
+            ticks[0], ticks[-1] = high, low
         rows += block(runs, strand, form, ticks, pictures, figures)
     return rows
 
 
-def _decades(runs: Sequence[RunView], strands: Sequence[Strand]) -> tuple[int, int]:
+def _decades(runs: Sequence[RunView], strands: Sequence[Strand]) -> Limits:
     """Whole decades that hold the shift of all layers up to the head, as far as MAX_DECADES below the largest."""
     values = [
         _positive(run.history.layers[:, found[0], COLUMN[SHIFT]])
@@ -335,8 +330,8 @@ def _decades(runs: Sequence[RunView], strands: Sequence[Strand]) -> tuple[int, i
     ]
     seen = np.log10(np.concatenate(values))
     high = math.ceil(float(seen.max()))
-    return max(min(math.floor(float(seen.min())), high - 1), high - MAX_DECADES), high
+    return Limits(max(min(math.floor(float(seen.min())), high - 1), high - MAX_DECADES), high)
 
 
-def _power(decade: int) -> str:
-    return f"1e{decade}".replace("-", "−")
+def _power(decade: float) -> str:
+    return f"1e{decade:g}".replace("-", "−")
