@@ -52,6 +52,16 @@ _BYTES_A_ROW: Final = 100
 """Of memory beside the features: target, line, row."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How the cells of a file are found, and what is read of them."""
+
+    path: Path
+    dialect: Dialect
+    head: Head
+    plan: Plan
+
+
 @dataclass(slots=True)
 class _Table:
     """The cells of a file, read under one decimal mark."""
@@ -71,6 +81,8 @@ class _Table:
     """A cell whose point may group thousands."""
     group: str = ""
     """A cell in which groups of thousands were joined."""
+    skipped: int = 0
+    """Comment lines."""
 
 
 def read_csv(path: Path, choices: Choices) -> Contents:
@@ -95,8 +107,9 @@ def read_csv(path: Path, choices: Choices) -> Contents:
             plan = plan_of(path, head, first, choices)
             check_width(path, len(plan.features))
             _check_room(path, size, first, len(plan.features), choices.samples)
-            table, skipped = _read(path, file, dialect, head, plan, first, choices)
-    return _contents(path, dialect, head, plan, table, skipped, choices)
+            layout = _Layout(path, dialect, head, plan)
+            table = _read(layout, file, first, choices)
+    return _contents(layout, table, choices)
 
 
 def _check_room(path: Path, size: int, first: Sequence[Row], features: int, samples: int | None) -> None:
@@ -106,18 +119,19 @@ def _check_room(path: Path, size: int, first: Sequence[Row], features: int, samp
     check_memory(path, rows * (16 * features + _BYTES_A_ROW))
 
 
-def _read(
-    path: Path, file: io.TextIOBase, dialect: Dialect, head: Head, plan: Plan, first: Sequence[Row], choices: Choices
-) -> tuple[_Table, int]:
-    """The table under the decimal mark that fits, and the number of comment lines."""
+def _read(layout: _Layout, file: io.TextIOBase, first: Sequence[Row], choices: Choices) -> _Table:
+    """The table under the decimal mark that fits."""
+    head, plan = layout.head, layout.plan
 
-    def attempt(mark: str) -> tuple[_Table, int]:
+    def attempt(mark: str) -> _Table:
         file.seek(0)
-        lines = Lines(path, file)
-        rows = dialect.rows(path, lines)
+        lines = Lines(layout.path, file)
+        rows = layout.dialect.rows(layout.path, lines)
         if head.header and not head.from_comment:
             next(rows, None)
-        return _under(mark, path, islice(rows, choices.samples), head, plan), lines.skipped
+        table = _under(mark, layout, islice(rows, choices.samples))
+        table.skipped = lines.skipped
+        return table
 
     if choices.decimal is not None:
         return attempt(choices.decimal)
@@ -125,40 +139,41 @@ def _read(
     used = [*plan.features, *((plan.target,) if _numeric(plan.target, body) else ())]
     marks = {decides(cells[at]) for _line, cells in body if len(cells) == head.width for at in used}
     mark = COMMA if COMMA in marks and POINT not in marks else POINT
-    table, skipped = attempt(mark)
+    table = attempt(mark)
     if table.disproof and not table.proof:
-        other, skipped_then = attempt(POINT if mark == COMMA else COMMA)
+        other = attempt(POINT if mark == COMMA else COMMA)
         if other.faults.count < table.faults.count or not other.disproof:
-            table, skipped = other, skipped_then
-    _refuse_ambiguous(path, dialect, table)
-    return table, skipped
+            table = other
+    _refuse_ambiguous(layout, table)
+    return table
 
 
 def _numeric(target: int, body: Sequence[Row]) -> bool:
     return not any(is_word(cells[target]) for _line, cells in body if target < len(cells))
 
 
-def _refuse_ambiguous(path: Path, dialect: Dialect, table: _Table) -> None:
+def _refuse_ambiguous(layout: _Layout, table: _Table) -> None:
     """A point alone is a decimal point, and said to be where the file looks European; a comma alone may be either."""
     if table.proof or table.ambiguous is None or table.faults.count:
         return
     line, column, cell = table.ambiguous
     if COMMA not in cell:
-        table.points = cell if dialect.delimiter == ";" else ""
+        table.points = cell if layout.dialect.delimiter == ";" else ""
         return
     sentence = _(
         '{path}: row {row}, column {column}: {cell} may be {point:.15g} or {comma:.15g}; set data.decimal = "." or ","'
     )
     raise DataError(
         sentence.format(
-            path=path, row=line, column=shown(column), cell=shown(cell),
+            path=layout.path, row=line, column=shown(column), cell=shown(cell),
             point=number(cell, POINT), comma=number(cell, COMMA),
         )
     )  # fmt: skip
 
 
-def _under(mark: str, path: Path, rows: Iterator[Row], head: Head, plan: Plan) -> _Table:
+def _under(mark: str, layout: _Layout, rows: Iterator[Row]) -> _Table:
     """Read all rows; cells that are no numbers become faults."""
+    path, head, plan = layout.path, layout.head, layout.plan
     table = _Table(mark, Faults(path, plan.target))
     known: dict[str, str] = {}
     numeric_target = True
@@ -239,9 +254,8 @@ def _ragged(faults: Faults, line: int, cells: list[str], head: Head) -> None:
     faults.add(line, -1, head.names[place], what)
 
 
-def _contents(
-    path: Path, dialect: Dialect, head: Head, plan: Plan, table: _Table, skipped: int, choices: Choices
-) -> Contents:
+def _contents(layout: _Layout, table: _Table, choices: Choices) -> Contents:
+    path, dialect, head, plan = layout.path, layout.dialect, layout.head, layout.plan
     if not table.faults.count:
         check_count(path, len(table.lines))
     x = np.frombuffer(table.values, dtype=np.float64).reshape(len(table.lines), len(plan.features))
@@ -260,8 +274,8 @@ def _contents(
         sentence = _("{path}: no features are left besides the target {target}; needs at least one column of numbers")
         raise DataError(sentence.format(path=path, target=shown(plan.target_name)))
     notes += [*column_notes(x, names, plan, kept, explicit=choices.features is not None), *target_notes]
-    if skipped:
-        notes.append(Note("names", {}) if head.from_comment else Note("comments", {"count": f"{skipped:,}"}))
+    if table.skipped:
+        notes.append(Note("names", {}) if head.from_comment else Note("comments", {"count": f"{table.skipped:,}"}))
     if table.group:
         notes.append(Note("grouped", {"example": shown(table.group)}))
     if table.points:
