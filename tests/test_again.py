@@ -18,6 +18,7 @@ from bntui.link.address import lock_path
 from bntui.link.client import IdleTrainer
 from bntui.recording.copy import writable
 from bntui.recording.reader import Reader
+from bntui.scenario.pace import Watching
 from tests.same import compare
 from tests.test_process import BNTUI, LONG, connected, scenario, steps, until
 from tests.test_session import DIGITS, TWO_RUNS, rows, train
@@ -28,7 +29,7 @@ def bntui(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_fork_joins_through_the_live_trainer(tmp_path: Path) -> None:
-    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", pace=5)
+    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching(5))
     with connected(recording) as trainer:
         until(trainer, lambda status: status.keyframes >= 8)
         holder = lock_path(recording).read_text()
@@ -53,7 +54,7 @@ def test_a_fork_joins_through_the_live_trainer(tmp_path: Path) -> None:
 
 def test_a_killed_trainer_is_resumed_from_the_command_line(tmp_path: Path) -> None:
     text = DIGITS.replace("epochs = 6", "epochs = 8") + TWO_RUNS
-    recording = IdleTrainer.start().open(scenario(tmp_path, text), tmp_path / "x.bntui", pace=2)
+    recording = IdleTrainer.start().open(scenario(tmp_path, text), tmp_path / "x.bntui", watching=Watching(2))
     with connected(recording) as trainer:
         until(trainer, lambda status: status.keyframes >= 6)
         os.kill(int(lock_path(recording).read_text()), signal.SIGKILL)
@@ -119,7 +120,9 @@ def test_a_recording_that_cannot_be_written_is_copied_first(tmp_path: Path, monk
 
 
 def test_a_live_recording_is_not_resumed(tmp_path: Path) -> None:
-    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", start=False)
+    recording = IdleTrainer.start().open(
+        scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching("max", paused=True)
+    )
     with connected(recording):
         began = time.monotonic()
         done = bntui("resume", recording, "--headless")

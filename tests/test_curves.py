@@ -289,7 +289,7 @@ def test_the_axis_of_r2_reaches_from_minus_1_at_most_and_three_quarters_at_least
     run = run_view()
     course = np.linspace(lowest, 1.0, len(run.history))
     run = replace(run, history=replace(run.history, train_accuracy=course, val_accuracy=course))
-    scales = curves._Scales("loss", "R²", "epoch", 60.0, False)
+    scales = curves._Scales("loss", "R²", "epoch", Limits(0.0, 60.0), False)
     assert curves._accuracy([run], "regression", scales, 80, 12).axes.y == (expected, 1.0)
 
 

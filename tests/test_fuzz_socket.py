@@ -14,6 +14,7 @@ from bntui.link import Status, TurnedAwayError, requests
 from bntui.link.job import Answer, Job
 from bntui.link.requests import ForkRequest, Order, Pace
 from bntui.link.wire import DEEPEST, LONGEST_FRAME, FrameError, Lines
+from bntui.scenario.pace import Watching
 from bntui.trainer.agenda import MOST_FORKS, Agenda
 from tests.fuzz.socket import run
 
@@ -168,10 +169,12 @@ def test_an_agenda_holds_every_fork_that_a_frame_can_ask_for() -> None:
 def test_a_job_survives_the_wire() -> None:
     job = Job(
         resume=False, language="ko", scenario="/a/\udcff.toml", text="title = \"x\"\n\x1b", recording=None,
-        overrides=(("training.lr", 0.5), ("network.hidden", [3, 4]), ("title", "\x1b")), start=False, pace=3,
+        overrides=(("training.lr", 0.5), ("network.hidden", [3, 4]), ("title", "\x1b")),
+        watching=Watching("max", paused=True),
     )  # fmt: skip
     assert Job.parse(job.line()) == job
-    fork = Job(resume=True, language="en", recording="/x", fork=ForkRequest(0, 3, (("training.lr", 1),)))
+    change = ForkRequest(0, 3, (("training.lr", 1),))
+    fork = Job(resume=True, language="en", recording="/x", fork=change, watching=Watching(0.5))
     assert Job.parse(fork.line()) == fork
 
 

@@ -26,6 +26,7 @@ from bntui.recording.copy import copied
 from bntui.recording.draft import BESIDE
 from bntui.recording.names import new_path
 from bntui.recording.reader import Reader
+from bntui.scenario.pace import Watching
 from bntui.trainer.lock import Hold
 from tests.test_process import BNTUI, LONG, bntui, scenario
 
@@ -43,7 +44,7 @@ class Training:
 
     def __init__(self, recording: Path, folder: Path, *, start: bool = True) -> None:
         self.idle = IdleTrainer.start()
-        self.recording = self.idle.open(scenario(folder, LONG), recording, start=start, pace=20)
+        self.recording = self.idle.open(scenario(folder, LONG), recording, watching=Watching(20, paused=not start))
         client = Trainer.connect(self.recording)
         assert client is not None
         self.client = client

@@ -21,6 +21,7 @@ from bntui.link.address import runtime_folder, socket_path
 from bntui.link.client import ME, IdleTrainer, Trainer
 from bntui.link.live import is_live
 from bntui.recording.reader import Reader
+from bntui.scenario.pace import Watching
 from tests.test_session import DIGITS, TWO_RUNS
 
 LONG = DIGITS.replace("epochs = 6", "epochs = 100000") + TWO_RUNS
@@ -62,7 +63,9 @@ def steps(recording: Path) -> list[int]:
 
 
 def test_a_live_trainer_obeys_and_outlives_its_viewers(tmp_path: Path) -> None:
-    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", start=False)
+    recording = IdleTrainer.start().open(
+        scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching("max", paused=True)
+    )
     trainer = Trainer.connect(recording)
     assert trainer is not None
     assert trainer.receive(timeout=60) == Status("paused", None, 0.0, 2, clients=1, recording=str(recording), owner=ME)
@@ -102,7 +105,7 @@ def test_a_live_trainer_obeys_and_outlives_its_viewers(tmp_path: Path) -> None:
 
 
 def test_a_pace_is_held(tmp_path: Path) -> None:
-    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", pace=20)
+    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching(20))
     with connected(recording) as trainer:
         first = until(trainer, lambda status: status.keyframes >= 6)
         began = time.monotonic()
@@ -154,7 +157,7 @@ def test_what_the_trainer_finds_wrong_reaches_its_starter(tmp_path: Path) -> Non
 
 def test_many_clients_come_and_go(tmp_path: Path) -> None:
     idle = IdleTrainer.start()
-    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui", start=False)
+    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching("max", paused=True))
     with connected(recording) as trainer:
         trainer.receive(timeout=60)
         for _ in range(100):
@@ -166,7 +169,7 @@ def test_many_clients_come_and_go(tmp_path: Path) -> None:
 
 def test_a_recording_that_is_being_written_is_refused_and_its_holder_named(tmp_path: Path) -> None:
     idle = IdleTrainer.start()
-    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui", start=False)
+    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching("max", paused=True))
     with connected(recording), pytest.raises(TrainerError, match=f"is being written by process {idle.pid}"):
         IdleTrainer.start().resume(recording)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bntui.errors import RecordingError
 from bntui.keyframe import Foreign
+from bntui.recording.first_view import FirstView
 from bntui.recording.history import Event, StepHistory
 from bntui.recording.sentences import EventKind
 from bntui.viewer import view_state
@@ -134,8 +135,9 @@ def test_a_recording_opens_at_its_head_with_two_runs_side_by_side() -> None:
 
 
 def test_several_recordings_open_one_beside_the_other() -> None:
-    several: Any = SimpleNamespace(runs=(0, 1, 2), opposite=2)
-    alone: Any = SimpleNamespace(runs=(0, 1), opposite=1)
+    runs = tuple(SimpleNamespace(name=str(number), index=number) for number in range(3))
+    several: Any = SimpleNamespace(runs=runs, opposite=2, first_view=FirstView())
+    alone: Any = SimpleNamespace(runs=runs[:2], opposite=1, first_view=FirstView())
     assert (view_state.opening(several).pinned, view_state.opening(alone).pinned) == (2, 1)
 
 

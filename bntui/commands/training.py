@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,7 +63,7 @@ def run(
         need_terminal(_("add --headless to train without a screen"))
     elif paused:
         raise UsageError(_("--paused needs the screen; leave out --headless, --detach, or --json"))
-    watching = Watching(asked_pace(pace), paused)
+    watching = Watching(asked_pace(pace), paused or None)
     given = [("training.epochs", epochs), ("seed", seed), ("device", device)]
     overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
     overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
@@ -83,7 +84,7 @@ def run(
             opening=lambda: start(watching=watching), cancel=trainer.discard, starting=path.stem, watching=watching
         )
         return
-    recording = start(pace=None if watching.pace == "max" else watching.pace)
+    recording = start(watching=None if watching.pace is None else replace(watching, paused=False))
     if detach:
         say(json_text({"recording": str(recording)}) if as_json else recording)
         return

@@ -126,8 +126,6 @@ class IdleTrainer:
         overrides: Sequence[tuple[str, object]] = (),
         *,
         text: str | None = None,
-        start: bool = True,
-        pace: float | None = None,
         watching: Watching | None = None,
     ) -> Path:
         """Send it a scenario and wait until the first keyframes are recorded; returns the recording's path.
@@ -135,9 +133,7 @@ class IdleTrainer:
         Args:
             text: the scenario as read and checked; by default the trainer reads the file.
             recording: path to record to; None chooses a new name in the user's folder.
-            start: start training at once, or wait for a command.
-            pace: epochs a second; None is unthrottled.
-            watching: instead of both: train as the scenario, or this, wants it to be watched.
+            watching: train at the pace at which the scenario, or this, wants to be watched; None: unthrottled.
 
         Raises:
             TrainerError: with the message and the exit code of the trainer's error.
@@ -149,8 +145,6 @@ class IdleTrainer:
                 text=text,
                 recording=None if recording is None else str(recording.resolve()),
                 overrides=tuple(overrides),
-                start=start,
-                pace=pace,
                 watching=watching,
                 language=spoken(),  # errors are shown to this user
                 owner=ME,
@@ -162,24 +156,21 @@ class IdleTrainer:
         recording: Path,
         *,
         fork: Mapping[str, Any] | None = None,
-        start: bool = True,
         watching: Watching | None = None,
     ) -> Path:
         """Resume a recording and wait until the trainer has restored its last state; returns the recording's path.
 
         Args:
             fork: a run to start from a keyframe: ``run``, ``step``, and ``changes`` as in the command.
-            start: start training at once; pending requests are carried out in any case.
-            watching: train at the pace that the scenario, or this, wants; None is unthrottled.
+            watching: train at the pace at which the scenario, or this, wants to be watched; None: unthrottled.
+                Pending requests are carried out in any case, even if it waits.
 
         Raises:
             TrainerError: with the message and the exit code of the trainer's error.
         """
         wanted = None if fork is None else ForkRequest.parse(fork)
         where = str(recording.resolve())
-        return self._do(
-            Job(resume=True, recording=where, fork=wanted, start=start, watching=watching, language=spoken(), owner=ME)
-        )
+        return self._do(Job(resume=True, recording=where, fork=wanted, watching=watching, language=spoken(), owner=ME))
 
     def _do(self, job: Job) -> Path:
         try:

@@ -36,12 +36,8 @@ class Job:
     overrides: tuple[tuple[str, Any], ...] = ()
     """Key paths and values."""
     fork: ForkRequest | None = None
-    start: bool = True
-    """Start training at once, or wait for a command."""
-    pace: float | None = None
-    """Epochs a second; None is unthrottled."""
     watching: Watching | None = None
-    """Someone watches: the pace, and whether to wait, are what this and the scenario say."""
+    """How to train for someone who watches, as far as the scenario does not say it; None: at once and unthrottled."""
 
     def line(self) -> bytes:
         """As a frame."""
@@ -57,24 +53,23 @@ class Job:
         # control characters are allowed: a scenario that contains them is refused when it is read
         told = wire.parse(line, longest=LONGEST_JOB, deepest=DEEPEST, printable=False, finite=False)
         try:
-            fork, speed = told.pop("fork", None), requests.pace(told.pop("pace", None))
-            watched = told.pop("watching", None)
+            fork, watched = told.pop("fork", None), told.pop("watching", None)
             watching = None if watched is None else _watching(**watched)
             overrides = tuple((str(path), value) for path, value in told.pop("overrides", ()))
             wanted = None if fork is None else ForkRequest.parse(fork)
-            job = Job(**told, overrides=overrides, pace=speed, watching=watching, fork=wanted)
+            job = Job(**told, overrides=overrides, watching=watching, fork=wanted)
         except (TypeError, ValueError) as error:
             raise FrameError(_("a frame is not a job")) from error
         texts = (job.language, job.owner, job.scenario, job.text or "", job.recording or "")
         if not all(isinstance(text, str) for text in texts) or not isinstance(job.resume, bool):
             raise FrameError(_("a frame is not a job"))
-        if not isinstance(job.start, bool) or (job.resume and job.recording is None):
+        if job.resume and job.recording is None:
             raise FrameError(_("a frame is not a job"))
         return job
 
 
 def _watching(pace: object, paused: object) -> Watching:
-    if not isinstance(paused, bool):
+    if not isinstance(paused, bool | None):
         raise FrameError(_("a frame is not a job"))
     return Watching("max" if pace == "max" else requests.pace(pace), paused)
 

@@ -23,8 +23,8 @@ class Watching:
 
     pace: AskedPace = None
     """Overrides the scenario's."""
-    paused: bool = False
-    """Wait for a key before training; a scenario can ask for it too."""
+    paused: bool | None = None
+    """Wait for a key before training; None: as the scenario says."""
 
     def pace_of(self, epochs: int, scenario: AskedPace) -> float | None:
         """The pace in epochs per second; None is unthrottled.

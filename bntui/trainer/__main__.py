@@ -21,6 +21,7 @@ from bntui.errors import BntuiError, UsageError
 from bntui.link import Status
 from bntui.link.job import LONGEST_JOB, Answer, Job
 from bntui.link.wire import FrameError
+from bntui.scenario.pace import AskedPace
 from bntui.text.language import _, use
 
 if TYPE_CHECKING:
@@ -105,17 +106,13 @@ def _train(control: socket.socket, job: Job) -> int:
 def _begun(job: Job) -> tuple[Session, Agenda]:
     """A new recording of a scenario."""
     from bntui.scenario.load import load, parse
-    from bntui.trainer.agenda import Agenda
     from bntui.trainer.session import Session
 
     path, text, overrides = Path(job.scenario), job.text, job.overrides
     scenario = load(path, overrides) if text is None else parse(text, file=str(path), path=path, overrides=overrides)
     session = Session.begin(scenario, Path(job.recording) if job.recording else None, overrides)
-    if job.watching is None:
-        return session, Agenda(job.start, job.pace)
     epochs = max(run.config.training.epochs for run in scenario.runs)
-    paused = job.watching.paused or scenario.view.paused
-    return session, Agenda(not paused, job.watching.pace_of(epochs, scenario.view.pace))
+    return session, _agenda(job, epochs, scenario.view.pace, paused=scenario.view.paused)
 
 
 def _resumed(job: Job) -> tuple[Session, Agenda]:
@@ -127,7 +124,8 @@ def _resumed(job: Job) -> tuple[Session, Agenda]:
     session = Session.resume(Path(job.recording), all_runs=job.fork is None)
     try:
         agenda = Agenda.parse(session.writer.agenda)
-        agenda = replace(agenda, running=agenda.running or job.start, pace=_pace_again(job))
+        again = _agenda_again(job)
+        agenda = replace(agenda, running=agenda.running or again.running, pace=again.pace)
         if job.fork is not None:
             session.fork(job.fork.run, job.fork.step, job.fork.changes)  # at once: whoever asks hears why it cannot be
         elif session.over and not agenda.forks:
@@ -140,15 +138,24 @@ def _resumed(job: Job) -> tuple[Session, Agenda]:
     return session, agenda
 
 
-def _pace_again(job: Job) -> float | None:
-    """The pace of a training that goes on, in epochs per second."""
+def _agenda_again(job: Job) -> Agenda:
+    """What is to be done with a recording; its scenario's wish to wait was for its beginning."""
     from bntui.recording.reader import Reader
 
-    if job.watching is None or job.recording is None:
-        return job.pace
+    assert job.recording is not None
     with closing(Reader(Path(job.recording))) as reader:
         epochs = max((run.epochs for run in reader.runs), default=1)
-        return job.watching.pace_of(epochs, reader.first_view.pace)
+        return _agenda(job, epochs, reader.first_view.pace, paused=False)
+
+
+def _agenda(job: Job, epochs: int, pace: AskedPace, *, paused: bool) -> Agenda:
+    """What is to be done, for a scenario with this longest run, that asks for a pace, and perhaps to wait."""
+    from bntui.trainer.agenda import Agenda
+
+    if job.watching is None:
+        return Agenda(running=True)
+    waits = paused if job.watching.paused is None else job.watching.paused
+    return Agenda(not waits, job.watching.pace_of(epochs, pace))
 
 
 def _answer(control: socket.socket, answer: Answer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -11,13 +12,30 @@ from bntui.recording.history import Event, RunHistory, Unit
 from bntui.text import figures
 from bntui.text.language import _
 from bntui.viewer.draw import cells
-from bntui.viewer.view import RunView
+from bntui.viewer.draw.axes import Limits
+from bntui.viewer.view import RunView, View
+
+SHORT: Final = 100
+"""Epochs up to which an axis shows the whole run from the start; that of a longer one grows."""
 
 
 def end(runs: Sequence[RunView]) -> float:
     """Right end of an axis that begins at 0: a round number past the runs' head, so that it moves rarely."""
-    head = max(float(run.history.position[-1]) for run in runs)
-    return max(min(cells.nice(max(head, 10.0)), max(run.end for run in runs)), head, 1.0)
+    head = max((float(run.history.position[-1]) for run in runs if len(run.history)), default=0.0)
+    least = max(run.end * min(1.0, SHORT / run.info.epochs) for run in runs)
+    return max(min(cells.nice(max(head, least)), max(run.end for run in runs)), head, 1.0)
+
+
+def window(view: View) -> Limits:
+    """The part of the axis of time that charts of all runs show: all of it, or a part around the cursor.
+
+    The part moves in steps of a quarter of its width, so that not every keyframe changes the axis.
+    """
+    whole = end(view.runs)
+    width = whole / 2**view.time_zoom
+    step = width / 4
+    low = min(max(round((view.cursor - width / 2) / step) * step, 0.0), whole - width)
+    return Limits(low, low + width)
 
 
 def sampled(history: RunHistory, last: float, dots: int) -> tuple[IntArray, BoolArray]:

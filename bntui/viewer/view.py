@@ -74,6 +74,8 @@ class View:
     """Recordings stand side by side that learned from different samples: there is no one set of them to show."""
     unit: Unit = "epoch"
     """What the cursor and every axis of time count."""
+    time_zoom: int = 0
+    """How many times the axis of time of the curves was halved."""
 
     @property
     def shown(self) -> tuple[RunView, ...]:

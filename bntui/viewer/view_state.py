@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from bntui.recording.sentences import is_over
 from bntui.viewer.panels import BY_NAME, PANELS, Recorded, ranked
 from bntui.viewer.view import RunView, View
 
+MOST_TIME_ZOOM: Final = 12
 SAME: float = 1e-9
 """Positions nearer than this are one: fractions of an epoch are quotients of whole numbers."""
 
@@ -92,6 +93,8 @@ class ViewState:
     """Features walked past in the data panel, layers in the comparison."""
     guest: str = ""
     """A panel that has no place of its own on this screen, and was given one."""
+    time_zoom: int = 0
+    """How many times the axis of time of the curves was halved."""
     panels: tuple[str, ...] = ()
     """Panels for the first places of the main screen; others fill the rest."""
 
@@ -187,6 +190,11 @@ def select(state: ViewState, runs: int, by: int = 1) -> ViewState:
     selected = (state.selected + by) % runs
     pinned = state.selected if state.pinned == selected else state.pinned
     return replace(state, selected=selected, pinned=None if pinned == selected else pinned)
+
+
+def zoom_time(state: ViewState, by: int) -> ViewState:
+    """Show half (1) or twice (-1) as much of the time around the cursor in the curves."""
+    return replace(state, time_zoom=min(max(state.time_zoom + by, 0), MOST_TIME_ZOOM))
 
 
 def pin(state: ViewState, runs: int) -> ViewState:
@@ -300,4 +308,5 @@ def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False, h
         dataset=source.dataset if dataset else None,
         mixed=dataset and source.mixed,
         unit=recorded.unit,
+        time_zoom=state.time_zoom,
     )

@@ -86,22 +86,22 @@ def _thin(x: FloatArray, y: FloatArray, limits: Limits, columns: int) -> NDArray
 def _points(series: Series, axes: Axes, columns: int) -> tuple[FloatArray, FloatArray, BoolArray]:
     """What plotext is given of a series: x, y (log10 on a log axis), and whether a line leads to each point."""
     drawable = np.isfinite(series.x) & np.isfinite(series.y)
-    drawable &= (series.x >= axes.x.low) & (series.x <= axes.x.high)
     if axes.log:
         drawable &= series.y > 0
     rows = np.flatnonzero(drawable)
     x, y = series.x[rows], series.y[rows].clip(-LARGEST, LARGEST)
     if axes.log:
         y = np.log10(y.clip(min=SMALLEST))
+    joined = np.diff(np.cumsum(~drawable)[rows], prepend=-1) == 0
+    y, x, joined = _clipped(y, x, joined, axes.x)
     kept = _thin(x, y, axes.x, columns)
-    gaps = np.cumsum(~drawable)[rows[kept]]
-    return x[kept], y[kept], np.diff(gaps, prepend=-1) == 0
+    return x[kept], y[kept], np.diff(np.cumsum(~joined)[kept], prepend=-1) == 0
 
 
 def _clipped(
     x: FloatArray, y: FloatArray, joined: BoolArray, limits: Limits
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Lines cut at both ends of the y axis, and points beyond them left out.
+    """Lines cut at both ends of the y axis, and points beyond them left out; with x for y, at the ends of the x axis.
 
     plotext rasterizes a line before it cuts it: a value of 1e16 on an axis to 1 would take all memory.
     """
@@ -140,8 +140,8 @@ def _dots(x: FloatArray, y: FloatArray, joined: BoolArray, scale: tuple[float, f
 def line_chart(series: Sequence[Series], axes: Axes, width: int, height: int) -> Chart:
     """A chart of exactly ``width`` x ``height`` cells; the last series lies on top.
 
-    Below 14 x 5 cells there is no room for axes.  Points beyond the limits of x are left out, lines beyond those of
-    y are cut.
+    Below 14 x 5 cells there is no room for axes.  Points beyond the limits of an axis are left out, and lines are cut
+    there.
     """
     import plotext  # here: it costs the first paint otherwise
 

@@ -57,7 +57,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     courses.append(courses.pop(view.selected))  # the last one lies on top
     room = max(height - len(legend), 1)
     accuracy = "R²" if view.task == "regression" else _("acc %")
-    scales = _Scales(_("loss"), accuracy, epochs.name(view.unit), view.end, view.log_axis)
+    scales = _Scales(_("loss"), accuracy, epochs.name(view.unit), epochs.window(view), view.log_axis)
     charts = _charts(tuple(courses), view.task, scales, width, room)
     rows = [*legend]
     for band in charts:
@@ -93,17 +93,16 @@ class _Scales(NamedTuple):
     accuracy: str
     time: str
     """Epoch or step."""
-    end: float
-    """Of the axis of time; runs that are longer extend it."""
+    window: Limits
+    """Of the axis of time."""
     log: bool
     """The axis of the loss is logarithmic."""
 
-    def axes(self, runs: Sequence[RunView], name: str, values: Limits, *, log: bool = False) -> Axes:
-        """The axes of one chart: of the runs' time, and of the values of this name."""
-        ends = (math.ceil(run.history.position[-1]) for run in runs if len(run.history))
+    def axes(self, name: str, values: Limits, *, log: bool = False) -> Axes:
+        """The axes of one chart: of the time, and of the values of this name."""
         # of the same width in both, so that their times stand above one another
         labels = max(LABEL_CELLS, cell_len(self.loss), cell_len(self.accuracy))
-        return Axes(Limits(0, float(max(self.end, *ends))), values, log, self.time, name, labels)
+        return Axes(self.window, values, log, self.time, name, labels)
 
 
 @lru_cache(maxsize=4)
@@ -125,9 +124,9 @@ def _charts(
 
 
 def _loss(runs: list[RunView], scales: _Scales, width: int, height: int) -> Chart:
-    lines = [(run, _of_epochs(run, run.history.train_loss), run.history.val_loss) for run in runs]
-    bounds = limits([course for _, *both in lines for course in both], scales.log)
-    return _chart(lines, scales.axes(runs, scales.loss, bounds, log=scales.log), width, height)
+    lines = [_Line(run, run.history.train_loss, run.history.val_loss) for run in runs]
+    bounds = limits([part for line in lines for part in line.within(scales.window)], scales.log)
+    return _chart(lines, scales.axes(scales.loss, bounds, log=scales.log), width, height)
 
 
 def _accuracy(runs: list[RunView], task: str, scales: _Scales, width: int, height: int) -> Chart:
@@ -135,17 +134,19 @@ def _accuracy(runs: list[RunView], task: str, scales: _Scales, width: int, heigh
     scale = 1.0 if regression else 100.0
     # a network whose loss is no number still picks a class: what comes of that is no accuracy
     lines = [
-        (
+        _Line(
             run,
-            scale * _of_epochs(run, _where_finite(run.history.train_accuracy, run.history.train_loss)),
+            scale * _where_finite(run.history.train_accuracy, run.history.train_loss),
             scale * _where_finite(run.history.val_accuracy, run.history.val_loss),
         )
         for run in runs
     ]
-    bounds = limits([course for _, *both in lines for course in both], False, step=0.25 if regression else 10.0)
+    bounds = limits(
+        [part for line in lines for part in line.within(scales.window)], False, step=0.25 if regression else 10.0
+    )
     # R² has no lower bound; far below 0, where the mean would predict better, its size says nothing
     low = min(max(bounds.low, -1.0), 0.75) if regression else min(max(bounds.low, 0.0), 90.0)
-    return _chart(lines, scales.axes(runs, scales.accuracy, Limits(low, scale)), width, height)
+    return _chart(lines, scales.axes(scales.accuracy, Limits(low, scale)), width, height)
 
 
 def _where_finite(course: FloatArray, loss: FloatArray) -> FloatArray:
@@ -159,53 +160,73 @@ def _whole(run: RunView) -> BoolArray:
     return whole
 
 
-def _of_epochs(run: RunView, course: FloatArray) -> FloatArray:
-    """A training figure at the ends of epochs: within one it is the mean of a few mini-batches, which jumps."""
-    return course[_whole(run)]
+class _Line(NamedTuple):
+    """What is drawn of a run: figures of each row of its history."""
+
+    run: RunView
+    training: FloatArray
+    """Drawn at the ends of epochs: within one it is the mean of a few mini-batches, which jumps."""
+    validation: FloatArray
+
+    def within(self, window: Limits) -> tuple[FloatArray, FloatArray]:
+        """The values that the window shows, and those that the lines at its edges lead to."""
+        places = self.run.history.position
+        whole = _whole(self.run)
+        return _near(places[whole], self.training[whole], window), _near(places, self.validation, window)
 
 
-def _chart(lines: list[tuple[RunView, FloatArray, FloatArray]], axes: Axes, width: int, height: int) -> Chart:
-    series = [
-        Series(f"{run.name} training", run.history.position[_whole(run)], train, run.style, True)
-        for run, train, _ in lines
-    ]
+def _near(places: FloatArray, course: FloatArray, window: Limits) -> FloatArray:
+    first, last = np.searchsorted(places, (window.low, window.high))
+    return course[max(first - 1, 0) : last + 1]
+
+
+def _chart(lines: list[_Line], axes: Axes, width: int, height: int) -> Chart:
+    series = []
+    for run, training, _validation in lines:
+        whole = _whole(run)
+        series.append(Series(f"{run.name} training", run.history.position[whole], training[whole], run.style, True))
     series += [
-        Series(f"{run.name} validation", run.history.position, val, f"bold {run.style}") for run, _, val in lines
+        Series(f"{run.name} validation", run.history.position, validation, f"bold {run.style}")
+        for run, _training, validation in lines
     ]
     chart = line_chart(series, axes, width, height)
-    for run, _train, val in lines:
-        chart = _marked(chart, run, val)
+    for line in lines:
+        chart = _marked(chart, line.run, line.validation)
     return chart
 
 
 def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
     """The run's mark at its newest value, where it began if it is a fork, what ended it, and a star at its best epoch.
 
-    What went wrong first stands at its own place, at the last value before it that can be drawn.
+    What went wrong first stands at its own place, at the last value before it that can be drawn.  What lies beyond the
+    window is not drawn, but the run's mark: it stands at the last value within.
     """
     rows = list(chart.rows)
-    places = run.history.position
+    places, time = run.history.position, chart.axes.x
     drawable = np.flatnonzero(np.isfinite(values) & (values > (0 if chart.axes.log else -math.inf)))
-    if not len(drawable):
+    within = drawable[(places[drawable] >= time.low) & (places[drawable] <= time.high)]
+    if not len(within):
         return chart
-    last = int(drawable[-1])
+    last = int(within[-1])
     column, line = chart.column(places[last]), chart.line(values[last])
+
+    def mark(row: int, glyph: str) -> None:
+        place = chart.line(values[row])
+        rows[place] = put(rows[place], chart.column(places[row]), glyph, f"bold {run.style}")
+
     best = watched(run, len(places) - 1)
-    if best.best is not None and (at := best.rows[best.best]) in drawable:
-        place, star = chart.line(values[at]), chart.column(places[at])
-        rows[place] = put(rows[place], star, "★", f"bold {run.style}")
-    if run.info.fork is not None:
-        first = int(drawable[0])
-        place = chart.line(values[first])
-        rows[place] = put(rows[place], chart.column(places[first]), FORK, f"bold {run.style}")
-    rows[line] = put(rows[line], column, run.mark, f"bold {run.style}")
+    if best.best is not None and (at := best.rows[best.best]) in within:
+        mark(at, "★")
+    if run.info.fork is not None and (first := int(drawable[0])) in within:
+        mark(first, FORK)
+    mark(last, run.mark)
     for event in run.events:
         kind = traits(event.kind)
-        if not kind.charted:
+        happened = epochs.of_event(event, run.history.unit)
+        if not kind.charted or not time.low <= happened <= time.high:
             continue
         style = "bold bad" if kind.wrong else f"bold {run.style}"
         if kind.trouble:
-            happened = epochs.of_event(event, run.history.unit)
             before = drawable[places[drawable] <= happened + 1e-9]
             place = chart.line(values[before[-1]] if len(before) else values[drawable[0]])
             rows[place] = put(rows[place], chart.column(happened), kind.mark, style)

@@ -226,6 +226,9 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def action_log_axis(self) -> None:
         self.change(replace(self.view_state, log_axis=not self.view_state.log_axis))
 
+    def action_zoom_time(self, by: int) -> None:
+        self.change(view_state.zoom_time(self.view_state, by))
+
     def action_unit(self) -> None:
         """The cursor counts in the other unit, at the keyframe where it stands."""
         unit: Unit = "epoch" if self.view_state.unit == "step" else "step"
