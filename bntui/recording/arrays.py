@@ -1,4 +1,4 @@
-"""Checks the arrays of a stranger's file: type, shape and range have to be those that the name stands for."""
+"""Checks that arrays from an untrusted file have the type, shape and range that their names require."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bntui.text.language import _
 
 Arrays = Mapping[str, NDArray[Any]]
 Shape = tuple[int | None, ...]
-"""A length for each axis; None is any."""
+"""A length for each axis; None allows any."""
 
 OLDEST_COLUMNS: Final = sum(since == 1 for since in COLUMN_FORMATS.values())
 """Columns of the table of per-layer scalars in format 1."""
@@ -39,19 +39,19 @@ OLDEST_VECTORS: Final = sum(one.kept.shape != "" and one.kept.since == 1 for one
 OWN: Final[Mapping[type, tuple[Declared, ...]]] = {
     owner: tuple(one for one in declarations(owner) if one.kept.place == "block") for owner in (Keyframe, LayerMeasures)
 }
-"""Fields that are an array of the block by themselves, of a keyframe and of each layer."""
+"""Fields of a keyframe and of a layer that are stored as an array of their own."""
 POINTS: Final = 4096
-"""On one axis of the grid of predictions."""
+"""Maximum number of points on one axis of the grid of predictions."""
 
 
 def unfit(name: str, values: NDArray[Any] | None, wanted: str) -> ValueError:
-    """What is wrong with an array, as a sentence."""
+    """An error that says what is wrong with an array; ``values`` is None if it is missing."""
     found = _("missing") if values is None else f"{values.dtype} {'×'.join(map(str, values.shape)) or '()'}"
     return ValueError(_("the array {name} is {found}, not {wanted}").format(name=name, found=found, wanted=wanted))
 
 
 def matches(shape: tuple[int, ...], wanted: Shape) -> bool:
-    """Whether an array has the lengths that are wanted."""
+    """True if a shape has the required lengths."""
     if shape == wanted:
         return True
     return len(shape) == len(wanted) and all(
@@ -60,10 +60,14 @@ def matches(shape: tuple[int, ...], wanted: Shape) -> bool:
 
 
 def array(arrays: Arrays, name: str, kinds: str, shape: Shape) -> NDArray[Any]:
-    """An array that has to be there, of one of some NumPy kinds (``f``, ``i``, ``u``, ``b``) and of a shape.
+    """A required array, checked.
+
+    Args:
+        kinds: the NumPy kinds that are allowed, such as ``"ui"`` for integers.
+        shape: the required length of each axis.
 
     Raises:
-        ValueError: it is missing, or another.
+        ValueError: the array is missing, or has another kind or shape.
     """
     values = arrays.get(name)
     if values is None or values.dtype.kind not in kinds or not matches(values.shape, shape):
@@ -73,7 +77,7 @@ def array(arrays: Arrays, name: str, kinds: str, shape: Shape) -> NDArray[Any]:
 
 
 def within(name: str, values: NDArray[Any], low: int, high: int) -> None:
-    """Raise ValueError unless whole numbers lie from ``low`` to ``high - 1``."""
+    """Raise ValueError unless all integers are at least ``low`` and less than ``high``."""
     if values.size and not (int(values.min()) >= low and int(values.max()) < high):
         raise unfit(name, values, _("whole numbers from {low} to {high}").format(low=low, high=high - 1))
 
@@ -81,7 +85,7 @@ def within(name: str, values: NDArray[Any], low: int, high: int) -> None:
 def layer_tables(blocks: Sequence[bytes | None], layers: int) -> NDArray[np.float64]:
     """Tables of per-layer scalars, shape ``(rows, layers, len(LAYER_COLUMNS))``; NaN where a row has none.
 
-    Columns that a row's format had not yet are NaN, too.
+    Columns that the recording's format does not have are NaN, too.
 
     Raises:
         ValueError: a block has the wrong size.
@@ -100,10 +104,10 @@ def layer_tables(blocks: Sequence[bytes | None], layers: int) -> NDArray[np.floa
 
 
 def check_measures(arrays: Arrays, layers: Sequence[LayerInfo]) -> None:
-    """Hold what a keyframe measured against its layers.
+    """Check a keyframe's arrays against the layers of its run.
 
     Raises:
-        ValueError: an array is missing, has another type or shape, or a value out of range.
+        ValueError: an array is missing, has the wrong type or shape, or contains a value out of range.
     """
     counts = array(arrays, "counts", "ui", (len(layers), len(QUANTITIES), HISTOGRAM_BINS))
     within("counts", counts, 0, 2**31)

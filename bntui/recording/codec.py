@@ -1,6 +1,6 @@
 """Converts a keyframe into a row and back: scalars, a table of per-layer scalars, and safetensors for the rest.
 
-Never pickle: opening a stranger's recording must be safe.
+Pickle is never used, because opening an untrusted recording must be safe.
 """
 
 from __future__ import annotations
@@ -43,26 +43,30 @@ from bntui.text.language import _
 from bntui.text.output import clean
 
 LONGEST_HEADER: Final = 50_000_000
-"""Bytes: names of features are in it."""
+"""Maximum length in bytes; the header contains the names of all features."""
 HEADER: Final = Table({}, {"__metadata__": Table(other=Text(LONGEST_HEADER))}, Plain(), 200_000)
 
 ROW: Final = tuple(one for one in MEASURES if one.declared.kept.place == "row")
 ABSENT: Final[Mapping[type, Any]] = {float: math.nan, int: 0, bool: False, str: ""}
-"""What a column of each type holds in a run without that figure."""
+"""The value of a column of each type in runs that do not have that figure."""
 PARTS: Final[Mapping[str, Mapping[str, int]]] = {
     part: {name.rpartition(".")[2]: at for name, at in COLUMN.items() if name.rpartition(".")[0] == part}
     for part in dict.fromkeys(name.rpartition(".")[0] for name in COLUMN)
 }
-"""Columns of the figures of each part of a layer, such as ``input``; the empty name is the layer itself."""
+"""Column numbers of the figures of each part of a layer, such as ``input``; the empty name is the layer itself."""
 
 
 def pack_arrays(arrays: Arrays, metadata: Mapping[str, str] | None = None) -> bytes:
-    """Arrays as one safetensors block; each is made contiguous first (safetensors scrambles others silently)."""
+    """Arrays as one safetensors block; made contiguous first, because safetensors silently scrambles other layouts."""
     return save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata=dict(metadata or {}))
 
 
 def unpack_arrays(block: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of :func:`pack_arrays`; ValueError where the block is damaged."""
+    """The arrays in a block written by :func:`pack_arrays`.
+
+    Raises:
+        ValueError: the block is damaged.
+    """
     try:
         return dict(load(block))
     except (SafetensorError, LookupError, TypeError, OverflowError, MemoryError) as error:
@@ -70,17 +74,19 @@ def unpack_arrays(block: bytes) -> dict[str, NDArray[Any]]:
 
 
 def header_of(header: bytes) -> dict[str, Any]:
-    """The header of a safetensors block: type, shape and place of each array, and the metadata.
+    """The header of a safetensors block: type, shape and offsets of each array, and the metadata.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the header is damaged.
     """
     told: dict[str, Any] = parsed(str(header, "utf-8"), HEADER, _("the header of a block"), LONGEST_HEADER, str)
     return told
 
 
 def metadata_of(block: bytes) -> dict[str, str]:
-    """The metadata of :func:`pack_arrays`: a safetensors block begins with the length of its header, then JSON.
+    """The metadata given to :func:`pack_arrays`.
+
+    A safetensors block begins with the length of its header in 8 bytes, followed by the header in JSON.
 
     Raises:
         ValueError: the header is damaged.
@@ -89,7 +95,7 @@ def metadata_of(block: bytes) -> dict[str, str]:
 
 
 def digest(*parts: bytes) -> bytes:
-    """BLAKE2b, 16 bytes: stands beside every row, so that a flipped byte is found."""
+    """BLAKE2b digest, 16 bytes; stored with every row so that a corrupted byte is detected."""
     state = hashlib.blake2b(digest_size=16)
     for part in parts:
         state.update(len(part).to_bytes(8, "little"))
@@ -98,12 +104,12 @@ def digest(*parts: bytes) -> bytes:
 
 
 def row_digest(scalars: Sequence[Any], layers: bytes | None, measures: bytes | None) -> bytes:
-    """Digest of a keyframe's row: its scalars as JSON, the layer table, the measures."""
+    """Digest of a keyframe's row: its scalars as JSON, the layer table, and the measures."""
     return digest(json.dumps(list(scalars)).encode(), layers or b"", measures or b"")
 
 
 def fields_digest(*fields: Any) -> bytes:
-    """Digest of a row that has no arrays: its fields as JSON, blobs by their own digest."""
+    """Digest of a row without arrays: its fields as JSON, each blob replaced by its own digest."""
     plain = [digest(field).hex() if isinstance(field, bytes) else field for field in fields]
     return digest(json.dumps(plain).encode())
 
@@ -120,14 +126,14 @@ def scalars_of(frame: Keyframe, epoch_end: bool) -> tuple[Any, ...]:
 
 
 def _cell(value: Any) -> Any:
-    """A value as SQLite gives it back: NaN is NULL there, a truth value an integer."""
+    """A value as SQLite returns it: NaN as NULL, a boolean as an integer."""
     if isinstance(value, float) and math.isnan(value):
         return None
     return int(value) if isinstance(value, bool) else value
 
 
 def row_figures(row: sqlite3.Row, owner: type) -> dict[str, Any]:
-    """The fields of a keyframe, or of its early stopping, that are columns of its row; text is cleaned."""
+    """The fields of a keyframe or of its early stopping that are columns of its row; text is sanitized."""
     return {one.field: _read(row[one.field], one.type) for one in declarations(owner) if one.kept.place == "row"}
 
 
@@ -138,7 +144,7 @@ def _read(cell: Any, kind: type) -> Any:
 
 
 def layer_table(layers: Sequence[LayerMeasures]) -> FloatArray:
-    """Per-layer scalars, shape ``(layers, len(LAYER_COLUMNS))``, NaN where a layer has no such figure."""
+    """Per-layer scalars, shape ``(layers, len(LAYER_COLUMNS))``; NaN where a layer does not have the figure."""
     table = np.full((len(layers), len(LAYER_COLUMNS)), np.nan)
     for row, layer in zip(table, layers, strict=True):
         for part, columns in PARTS.items():
@@ -150,7 +156,11 @@ def layer_table(layers: Sequence[LayerMeasures]) -> FloatArray:
 
 
 def pack_measures(frame: Keyframe) -> bytes:
-    """What is not a scalar: histograms, per-feature batch normalization, masks' bits, the batch's indices."""
+    """All arrays of a keyframe as one block.
+
+    These are the histograms, per-feature batch normalization, dropout masks (bit-packed), predictions and batch
+    indices.
+    """
     counts = np.zeros((len(frame.layers), len(QUANTITIES), HISTOGRAM_BINS), np.int32)
     arrays = _own_arrays(frame)
     for number, layer in enumerate(frame.layers):
@@ -169,7 +179,7 @@ def pack_measures(frame: Keyframe) -> bytes:
     arrays["counts"] = _narrow(counts)
     if frame.predictions is not None:
         answers, classes = frame.predictions.values, frame.predictions.classes
-        # a class's probability is only ever shaded; a curve is read
+        # a class's probability is only drawn as shading; a regression curve needs full precision
         arrays["predictions"] = answers if classes is None else answers.astype(np.float16)
         if classes is not None:
             arrays["predicted_classes"] = classes
@@ -177,7 +187,7 @@ def pack_measures(frame: Keyframe) -> bytes:
 
 
 def _own_arrays(part: Keyframe | LayerMeasures, prefix: str = "") -> dict[str, NDArray[Any]]:
-    """The arrays of the block that are a field of this part by themselves."""
+    """The fields of this part that are stored as an array of their own."""
     found = {prefix + one.kept.array: getattr(part, one.field) for one in OWN[type(part)]}
     return {
         name: _narrow(values) if values.dtype.kind in "iu" else values
@@ -187,7 +197,7 @@ def _own_arrays(part: Keyframe | LayerMeasures, prefix: str = "") -> dict[str, N
 
 
 def _own_fields(arrays: Arrays, owner: type, prefix: str = "") -> dict[str, NDArray[Any] | None]:
-    """What :func:`_own_arrays` took apart; None where a recording has no such array."""
+    """The fields stored by :func:`_own_arrays`; None where the recording does not have the array."""
     found = {one.field: arrays.get(prefix + one.kept.array) for one in OWN[owner]}
     return {
         field: values.astype(np.int64) if values is not None and values.dtype.kind in "iu" else values
@@ -196,7 +206,7 @@ def _own_fields(arrays: Arrays, owner: type, prefix: str = "") -> dict[str, NDAr
 
 
 def _narrow(numbers: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers from 0 on, in as few bytes each as the largest needs."""
+    """Non-negative integers in the smallest type that holds the largest of them."""
     return numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))))
 
 
@@ -207,10 +217,15 @@ def unpack_keyframe(
     layers: Sequence[LayerInfo],
     stopping: EarlyStopping | None,
 ) -> Keyframe:
-    """The keyframe that :func:`layer_table` and :func:`pack_measures` took apart.
+    """The keyframe that was stored with :func:`layer_table` and :func:`pack_measures`.
+
+    Args:
+        scalars: fields of the keyframe that are columns of its row.
+        table: per-layer scalars, shape ``(layers, len(LAYER_COLUMNS))``.
+        block: the arrays.
 
     Raises:
-        ValueError: an array is not what its name and the layers ask for.
+        ValueError: an array does not have the type, shape or range that its name and the layers require.
     """
     arrays = unpack_arrays(block)
     check_measures(arrays, layers)
@@ -256,7 +271,7 @@ def unpack_keyframe(
 def _batch_norm(arrays: Arrays, number: int) -> BatchNorm:
     figures: dict[str, Any] = {}
     oldest = arrays.get(f"{number}.batch_norm")
-    if oldest is not None:  # format 1 has all its vectors in one array; newer figures are NaN
+    if oldest is not None:  # format 1 stores all vectors in one array; figures added later are NaN
         vectors = iter(oldest)
         unknown = np.full_like(oldest[0], np.nan)
         for one in declarations(BatchNorm):

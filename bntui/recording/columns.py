@@ -21,15 +21,15 @@ COUNTED: Final = tuple(name for name, kind in FIGURES.items() if kind is int)
 FLOATS: Final = ("epoch", *(name for name, kind in FIGURES.items() if kind is float))
 INTEGERS: Final = ("id", "step", "epoch_end", "has_frame", *COUNTED)
 NAMED: Final = {column.name for column in fields(RunHistory)}
-"""Columns that are an attribute of a history; others are read with their keyframe only."""
+"""Columns that are an attribute of a history; the others are read only with their keyframe."""
 MOST_BYTES: Final = 500_000_000
-"""Of the table of per-layer scalars of rows that have none in the file."""
+"""Maximum memory for the per-layer scalars of rows that have none in the file."""
 
 Columns = Mapping[str, Sequence[Any]]
 
 
 class RunColumns:
-    """All keyframes of one run so far."""
+    """The scalars of all keyframes of one run read so far."""
 
     def __init__(self, layers: int) -> None:
         self.length = 0
@@ -39,7 +39,7 @@ class RunColumns:
         self._scalars_only = 0
 
     def extend(self, rows: Columns) -> None:
-        """Add rows that are newer than all before.
+        """Append rows, which must be newer than all earlier ones.
 
         Raises:
             ValueError: a table of per-layer scalars has the wrong size, or too many rows have none.
@@ -54,7 +54,7 @@ class RunColumns:
         if self._scalars_only * self.layers.shape[1] * len(LAYER_COLUMNS) * 8 > MOST_BYTES:
             raise ValueError(_("{count} rows without measures are too many").format(count=self._scalars_only))
         if end > len(self.layers):
-            # new arrays, never resized ones: snapshots handed out before must not change
+            # allocate new arrays instead of resizing: earlier snapshots must not change
             room = max(end, 2 * len(self.layers), 64) - self.length
             self.floats = np.concatenate([self.floats[:, : self.length], np.empty((len(FLOATS), room))], axis=1)
             more = np.empty((len(INTEGERS), room), np.int64)
@@ -81,9 +81,9 @@ class RunColumns:
 
 
 def read_keyframes(database: sqlite3.Connection, after: int, runs: Sequence[RunColumns]) -> int:
-    """Add the keyframes whose id is larger than ``after`` to the columns of their runs; the last id.
+    """Append the keyframes whose id is larger than ``after`` to the columns of their runs, and return the last id.
 
-    Columns are checked as a whole, not cell by cell: ten thousand rows cost some milliseconds.
+    Whole columns are checked at once, not cell by cell, so that ten thousand rows take a few milliseconds.
 
     Raises:
         ValueError: a cell is not of its column's kind, or rows are out of order.

@@ -1,4 +1,4 @@
-"""Tells whether a recording can be written, and makes a copy that can."""
+"""Checks whether a recording is writable, and makes a writable copy."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from bntui.text.library_messages import reason, told
 
 
 def writable(path: Path) -> bool:
-    """A trainer could go on with it where it lies: SQLite writes beside it, too."""
+    """True if a trainer could resume the recording in place; SQLite also writes to its folder."""
     return os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK)
 
 
 def copied(path: Path, folder: Path | None = None) -> Path:
-    """A copy under a name that overwrites nothing, in ``folder`` (default: the user's); its path.
+    """Copy a recording to an unused name in ``folder`` (default: the user's recordings), and return the new path.
 
     Raises:
-        RecordingError: it is not a recording.
+        RecordingError: the file is not a recording.
         StorageError: the copy cannot be written.
     """
     with closing(open_read_only(path)) as source:
@@ -31,7 +31,7 @@ def copied(path: Path, folder: Path | None = None) -> Path:
         try:
             copy.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(copy)) as target:
-                source.backup(target)  # with what lies in a journal
+                source.backup(target)  # includes rows that are still in the WAL
         except (OSError, sqlite3.Error) as error:
             words = reason(error) if isinstance(error, OSError) else told(str(error))
             raise StorageError(_("cannot write the copy {path}: {reason}").format(path=copy, reason=words)) from error

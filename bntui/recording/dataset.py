@@ -1,4 +1,4 @@
-"""Reads the samples that a recording brings along, with their split and scaling, and the grid of predictions."""
+"""Reads the samples stored in a recording, with their split and scaling, and the grid of predictions."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ class RecordedScaling:
 
 @dataclass(frozen=True, slots=True)
 class RecordedData:
-    """All samples of a recording, as they were before scaling."""
+    """All samples of a recording, before scaling."""
 
     name: str
     x: SingleArray | FloatArray
-    """Shape ``(N, features)``, or ``(N, channels, height, width)`` for images; raw units; float64 where float32 would
-    change them."""
+    """Shape ``(N, features)``, or ``(N, channels, height, width)`` for images; raw units; float64 if float32 would
+    lose precision."""
     y: IntArray | SingleArray
     """Class numbers ``(N,)``, or values ``(N, outputs)`` in regression."""
     train: IntArray
-    """Rows of the training part; a keyframe's ``batch_indices`` count within it."""
+    """Rows of the training part; a keyframe's ``batch_indices`` index into it."""
     validation: IntArray
     """Rows of the validation part."""
     classes: tuple[str, ...]
     """Name of each class; empty in regression."""
     features: tuple[str, ...]
-    """Name of each feature, for images of each pixel in C order."""
+    """Name of each feature; for images, of each pixel in C order."""
     scalings: tuple[RecordedScaling, ...]
     """One for each run."""
     grid: tuple[SingleArray | FloatArray, ...]
-    """Where predictions are recorded, raw units: the values of one axis (regression) or of two, the first across
-    (columns), the second up (rows).  Empty where there are none."""
+    """Where predictions are recorded, in raw units: the points of one axis (regression), or of a horizontal axis
+    (columns) and a vertical one (rows).  Empty if no predictions are recorded."""
 
 
 def scaling_of(block: bytes) -> RecordedScaling:
-    """A run's feature scaling.
+    """Unpack a run's feature scaling.
 
     Raises:
         ValueError: the block is damaged.
@@ -76,7 +76,7 @@ def scaling_of(block: bytes) -> RecordedScaling:
 
 
 def grid_of(block: bytes) -> tuple[SingleArray, ...]:
-    """The axes of the grid of predictions.
+    """Unpack the axes of the grid of predictions.
 
     Raises:
         ValueError: the block is damaged.
@@ -92,7 +92,7 @@ def grid_of(block: bytes) -> tuple[SingleArray, ...]:
 
 
 def check_predictions(predictions: Predictions, grid: tuple[SingleArray, ...]) -> None:
-    """Raise ValueError where predictions are none of the grid."""
+    """Raise ValueError if the shape of the predictions does not match the grid."""
     values, classes = predictions.values, predictions.classes
     of_grid = tuple(len(axis) for axis in reversed(grid))
     if not of_grid or values.shape[: len(of_grid)] != of_grid or (len(of_grid) == 2) != (classes is not None):
@@ -106,10 +106,15 @@ def data_of(
     scalings: Sequence[RecordedScaling],
     grid: tuple[SingleArray, ...],
 ) -> RecordedData:
-    """The samples that a recording brings along.
+    """Unpack the samples stored in a recording.
+
+    Args:
+        row: the columns ``block`` and ``source`` of the table ``data``.
+        task: ``classification`` or ``regression``.
 
     Raises:
-        ValueError: the block is damaged: an array has another type or shape, a row leads nowhere, a class has no name.
+        ValueError: the block is damaged: an array has the wrong type or shape, a row number is out of range, or a
+            class or feature has no name.
     """
     block, source = row["block"], row["source"]
     assert isinstance(block, bytes)

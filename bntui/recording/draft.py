@@ -1,7 +1,7 @@
-"""Creates a recording under a temporary name, and renames it when it can be opened.
+"""Creates a recording under a temporary name, and renames it once it can be opened.
 
-A process that is killed before leaves a hidden file, never a recording that is empty or damaged.  The next recording in
-that folder removes it.
+A process that is killed before that leaves a hidden file behind, never an empty or damaged recording.  The next
+recording created in that folder removes the file.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from bntui.text.language import _
 from bntui.text.library_messages import reason
 
 PREFIX: Final = ".bntui-draft-"
-"""How temporary names begin: neither a shell's ``*`` nor ``*.bntui`` finds them."""
+"""Prefix of temporary names; neither ``*`` in a shell nor ``*.bntui`` matches them."""
 BESIDE: Final = ("-wal", "-shm", "-journal")
-"""What SQLite puts behind a recording's name."""
+"""Suffixes that SQLite appends to a recording's name for its own files."""
 ABANDONED: Final = 24 * 3600.0
-"""Seconds after which a draft is left over, where no lock says so."""
+"""Age in seconds from which a draft counts as abandoned on file systems without locks."""
 NO_LINKS: Final = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
-"""What file systems without hard links answer: FAT, many network file systems."""
+"""Errors from file systems without hard links, such as FAT and many network file systems."""
 
 
 class Draft:
-    """An empty file in a folder, locked while its process lives (but not on network file systems).
+    """An empty file under a temporary name, locked as long as its process runs, except on network file systems.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: the file cannot be created.
     """
 
     def __init__(self, path: Path, *, lock: bool) -> None:
-        """``path`` is the name that the recording is to have."""
+        """``path`` is the final name of the recording, for messages and for the folder."""
         self._lock = lock
         self._final = path
         with _storage(path):
@@ -54,13 +54,13 @@ class Draft:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             if not self._lock or (_locked(descriptor) and os.fstat(descriptor).st_nlink):
                 return path, descriptor
-            os.close(descriptor)  # somebody has removed it as left over before it was locked
+            os.close(descriptor)  # another process removed it as abandoned before it was locked
 
     def publish(self, path: Path) -> None:
-        """Give it its name, in one step, once its bytes are on the disk; SQLite must have closed it.
+        """Sync the file to disk and rename it atomically; SQLite must have closed it.
 
         Raises:
-            NameTakenError: the name is taken, or a journal of another recording of that name was left.
+            NameTakenError: the name is in use, or the journal of a deleted recording with that name still exists.
             StorageError: the file system refuses.
         """
         self._final = path
@@ -75,21 +75,21 @@ class Draft:
         self.path = path
 
     def close(self) -> None:
-        """Let go of the lock; SQLite must have closed the file, or its own locks would go too."""
+        """Release the lock; SQLite must have closed the file, because this would also release its locks."""
         os.close(self._descriptor)
 
     def discard(self) -> None:
-        """Remove it, published or not."""
+        """Delete the file, published or not."""
         self.close()
         self.path.unlink(missing_ok=True)
 
 
 Node = tuple[int, int]
-"""Device and number of a file: what it is, whatever its name."""
+"""Device and inode of a file, which identify it independently of its name."""
 
 
 def node_of(path: Path) -> Node | None:
-    """Which file a name leads to; None where there is none, or it cannot be seen."""
+    """The file that a name refers to; None if it does not exist or is not accessible."""
     try:
         found = path.stat()
     except OSError:
@@ -98,7 +98,7 @@ def node_of(path: Path) -> Node | None:
 
 
 def name_taken(path: Path) -> NameTakenError:
-    """That a recording would overwrite something."""
+    """The error for a recording that would overwrite a file."""
     return NameTakenError(_("{path} already exists; choose another name with -o").format(path=path))
 
 
@@ -109,7 +109,7 @@ def _storage(path: Path) -> Iterator[None]:
     except FileExistsError as error:
         if os.path.lexists(path):
             raise name_taken(path) from error
-        raise _unwritable(path, error) from error  # a file where a folder should be
+        raise _unwritable(path, error) from error  # a parent of the path is a file
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -131,9 +131,9 @@ def _locked(descriptor: int) -> bool:
 
 
 def _sweep(folder: Path, *, locked: bool) -> None:
-    """Remove what killed processes have left."""
+    """Remove the drafts of killed processes."""
     for path in folder.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # somebody else's, or removed meanwhile
+        with contextlib.suppress(OSError):  # another user's, or already removed
             if not locked:
                 if time.time() - path.stat().st_mtime > ABANDONED:
                     path.unlink()
@@ -147,10 +147,10 @@ def _sweep(folder: Path, *, locked: bool) -> None:
 
 
 def _rename(before: Path, after: Path) -> None:
-    """Rename a file; nothing is ever overwritten.
+    """Rename a file without overwriting another.
 
     Raises:
-        FileExistsError: there is something of that name.
+        FileExistsError: the new name is in use.
     """
     try:
         os.link(before, after)
@@ -165,7 +165,10 @@ def _rename(before: Path, after: Path) -> None:
 
 
 def _rename_exclusively(before: Path, after: Path) -> None:
-    """Where there are no hard links: the kernel's rename that does not overwrite, or a look before a plain one."""
+    """Rename on a file system without hard links.
+
+    Uses the system call that does not overwrite, or where it is missing, checks the name before a plain rename.
+    """
     names = os.fsencode(before), os.fsencode(after)
     library = ctypes.CDLL(None, use_errno=True)
     result = -1
@@ -182,13 +185,13 @@ def _rename_exclusively(before: Path, after: Path) -> None:
     if code in NO_LINKS:
         if os.path.lexists(after):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(after))
-        before.rename(after)  # two programs of this user are kept apart by the lock on the name
+        before.rename(after)  # the lock on the name excludes other processes of this user
     else:
         raise OSError(code, os.strerror(code), str(after))
 
 
 def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # not every file system can
+    with contextlib.suppress(OSError):  # some file systems cannot sync a folder
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

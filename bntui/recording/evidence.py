@@ -1,4 +1,4 @@
-"""Declares the evidence of a step: which arrays a recording keeps of it, and what each is called in its block."""
+"""Declares the evidence of a step: the arrays that a recording keeps of it, and their names in the block."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Average(NamedTuple):
-    """What an optimizer remembers of one parameter."""
+    """The key of an array of optimizer state: a parameter, and one of its running averages."""
 
     parameter: str
     name: str
-    """PyTorch's: ``exp_avg``, ``step``, …"""
+    """PyTorch's name: ``exp_avg``, ``step``, …"""
 
     def __str__(self) -> str:
         return f"{self.parameter}/{self.name}"
 
     @classmethod
     def parse(cls, text: str) -> Average:
-        """What :meth:`__str__` gave."""
+        """The inverse of :meth:`__str__`."""
         parameter, _slash, name = text.rpartition("/")
         return cls(parameter, name)
 
 
 def _place(text: str) -> int:
-    """The place of a stage in the network; -1, where no stage is, unless it is a number as Python writes it."""
+    """The index of a stage in the network; -1, which is no stage, unless the text is a canonical decimal number."""
     return int(text) if text.isascii() and text.isdigit() and str(int(text)) == text else -1
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayNames(Generic[Key]):
-    """Names of the arrays of one kind of evidence: a prefix, a slash, and what the array belongs to."""
+    """Names of the arrays of one kind of evidence: a prefix, a slash, and a key."""
 
     prefix: str
     parse: Callable[[str], Key]
-    """What an array belongs to, from its name after the slash."""
+    """Parses the key from the text after the slash."""
 
     def name(self, key: Key) -> str:
         """The name of an array in the block."""
@@ -65,25 +65,25 @@ NOISE: Final = ArrayNames("noise", str)
 MASK: Final = ArrayNames("mask", str)
 _NAMES: Final = "names"
 AXES: Final = 5
-"""Of any array: a mini-batch of images has four."""
+"""Maximum number of axes of an array; a mini-batch of images has four."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a step began with and what it drew, so that it can be taken again and recomputed."""
+    """The state before a step and its random draws, so that the step can be repeated and recomputed."""
 
     before: Mapping[str, Values] = field(default_factory=dict, metadata={_NAMES: BEFORE})
     """Parameters and buffers before the step, by name."""
     optimizer: Mapping[Average, Values] = field(default_factory=dict, metadata={_NAMES: OPTIMIZER})
     """The optimizer's averages before the step."""
     stages: Mapping[int, Values] = field(default_factory=dict, metadata={_NAMES: STAGE})
-    """Every stage's output, by its place in the network."""
+    """Output of every stage, by its index in the network."""
     gradients: Mapping[str, Values] = field(default_factory=dict, metadata={_NAMES: GRADIENT})
     """Gradients of the normalizations' parameters, before clipping, by parameter."""
     noise: Mapping[str, Values] = field(default_factory=dict, metadata={_NAMES: NOISE})
     """Scale and shift of the noise after a normalization, stacked, by layer."""
     masks: Mapping[str, Values] = field(default_factory=dict, metadata={_NAMES: MASK})
-    """Bits of the whole dropout mask, packed, by layer: a set bit is a unit that was kept."""
+    """The whole dropout mask, bit-packed, by layer; a set bit means that the unit was kept."""
 
     def arrays(self) -> dict[str, Values]:
         """The arrays by their names in the block."""
@@ -91,7 +91,7 @@ class Evidence:
 
     @classmethod
     def of(cls, arrays: Arrays) -> Evidence:
-        """The evidence that a block's arrays hold; arrays of unknown kinds are left out."""
+        """The evidence in the arrays of a block; arrays of unknown kinds are ignored."""
         fields_of = {names.prefix: (kind, names) for kind, names in KINDS.items()}
         found: dict[str, dict[Any, Values]] = {kind: {} for kind in KINDS}
         for name, values in arrays.items():
@@ -108,23 +108,23 @@ KINDS: Final[Mapping[str, ArrayNames[Any]]] = {one.name: one.metadata[_NAMES] fo
 
 @dataclass(frozen=True, slots=True)
 class TrainerState:
-    """Where a run stood before a step: everything that the next step depends on."""
+    """The complete state of a run before a step: everything that the step depends on."""
 
     evidence: Evidence
     progress: str
-    """The trainer's ``Progress``, as text."""
+    """The trainer's ``Progress`` as JSON."""
 
 
 _PROGRESS: Final = "progress"
 
 
 def pack_state(state: TrainerState) -> bytes:
-    """A block of evidence, with the trainer's progress beside it."""
+    """The evidence as one block, with the trainer's progress in its metadata."""
     return pack_arrays(state.evidence.arrays(), {_PROGRESS: state.progress})
 
 
 def progress_of(block: bytes) -> str | None:
-    """The progress that :func:`pack_state` put into a block; None in recordings of an older format.
+    """The progress that :func:`pack_state` stored in a block; None in recordings of an older format.
 
     Raises:
         ValueError: the block's header is damaged.
@@ -133,10 +133,15 @@ def progress_of(block: bytes) -> str | None:
 
 
 def check_evidence(evidence: Evidence, layers: Sequence[LayerInfo], stages: Sequence[tuple[int, str]]) -> None:
-    """Hold a step's evidence against the network: all stages saw the same samples, and have as many features as layers.
+    """Check a step's evidence against the network.
+
+    All stages must have the same number of samples, and the number of features that their layers declare.
+
+    Args:
+        stages: layer number and kind of each stage, in network order; empty in format 1.
 
     Raises:
-        ValueError: an array has another type or shape, or a value out of range.
+        ValueError: an array has the wrong type or shape, or a stage does not exist.
     """
     for name, values in evidence.arrays().items():
         if values.dtype.kind not in "fui" or values.ndim > AXES:
@@ -157,7 +162,7 @@ def check_evidence(evidence: Evidence, layers: Sequence[LayerInfo], stages: Sequ
 
 
 def _shape(info: LayerInfo, kind: str, batch: int | None) -> Shape | None:
-    """The shape of what a stage gives, as far as its layer says; None where that is not known."""
+    """The shape of a stage's output as far as the layer declares it; None if it is not known."""
     if kind not in ("linear", "conv", "norm", "activation", "dropout"):
         return None
     if info.kind == "linear":
@@ -170,10 +175,10 @@ def _shape(info: LayerInfo, kind: str, batch: int | None) -> Shape | None:
 
 
 def evidence_block(database: sqlite3.Connection, path: Path, row: int) -> bytes | None:
-    """The evidence of a keyframe by its id, its digest checked; None where it was thinned out.
+    """The evidence of a keyframe with the given id, its digest checked; None if it was thinned out.
 
     Raises:
-        RecordingError: its bytes are not those that were written.
+        RecordingError: the digest does not match.
     """
     wanted = "SELECT block, digest FROM evidence WHERE id = ?"
     found = next(rows(database, wanted, (row,), of="evidence"), None)

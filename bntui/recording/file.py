@@ -1,4 +1,4 @@
-"""Manages the file of a recording: drafted, published, followed when renamed, and closed."""
+"""Manages the file of a recording: creates it as a draft, publishes it, follows a rename, and closes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NETWORK_FILE_SYSTEMS: Final = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.ssh
 
 
 def file_system(path: Path) -> str:
-    """Type of the file system that holds ``path``, as the kernel names it; empty where it does not say."""
+    """The kernel's name for the type of file system that contains ``path``; empty if unknown."""
     try:
         mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -32,27 +32,27 @@ def file_system(path: Path) -> str:
 
 
 def on_network(path: Path) -> bool:
-    """Whether other machines may have a file open, too: neither shared memory nor its locks can be relied on."""
+    """True if other machines may have the file open, so that neither shared memory nor file locks are reliable."""
     return file_system(path) in NETWORK_FILE_SYSTEMS
 
 
 class WritableFile:
-    """A connection that writes, and what lies beside its file; see :meth:`draft` and :meth:`open`."""
+    """A writing connection and the files that belong to it; created with :meth:`draft` or :meth:`open`."""
 
     def __init__(self, path: Path, draft: Draft | None = None) -> None:
         self.path = path
         self._draft = draft
         self._journals: dict[Path, Node] = {}
-        """Files beside the recording that are ours."""
+        """SQLite's files for this recording, each with its device and inode."""
         with self._storage():
             self.db = sqlite3.connect(path if draft is None else draft.path, isolation_level=None)
 
     @classmethod
     def open(cls, path: Path) -> WritableFile:
-        """A recording that is there.
+        """Open an existing recording for writing.
 
         Raises:
-            StorageError: it is read-only, or the disk is full.
+            StorageError: the recording is read-only, or the disk is full.
         """
         file = cls(path)
         file._begin()
@@ -60,11 +60,11 @@ class WritableFile:
 
     @classmethod
     def draft(cls, path: Path) -> WritableFile:
-        """An empty file with a temporary name in the folder of ``path``; :meth:`publish` gives it its own.
+        """Create an empty file with a temporary name in the folder of ``path``; :meth:`publish` renames it.
 
         Raises:
-            NameTakenError: there is a file of that name already.
-            StorageError: the disk is full, the folder is missing or read-only.
+            NameTakenError: a file named ``path`` already exists.
+            StorageError: the disk is full, or the folder is missing or read-only.
         """
         if os.path.lexists(path):
             raise name_taken(path)
@@ -73,7 +73,7 @@ class WritableFile:
             file = cls(path, draft)
             with file._storage():
                 file.db.execute("PRAGMA page_size = 4096")
-                # nobody reads it yet, and after a crash nobody wants it: no journal beside it, no wait for the disk
+                # a draft has no readers and is worthless after a crash: it needs no journal on disk and no fsync
                 file.db.execute("PRAGMA journal_mode = MEMORY")
                 file.db.execute("PRAGMA synchronous = OFF")
         except BaseException:
@@ -82,10 +82,10 @@ class WritableFile:
         return file
 
     def publish(self, path: Path) -> None:
-        """Give a draft its name, with all that it holds; it stays locked until it is closed.
+        """Give a draft its final name; it stays locked until it is closed.
 
         Raises:
-            NameTakenError: the name is taken; another one may be tried.
+            NameTakenError: the name is in use; the caller may try another one.
             StorageError: the disk is full, or the file system refuses.
         """
         assert self._draft is not None
@@ -94,10 +94,11 @@ class WritableFile:
         self._reopen(path)
 
     def follow(self, path: Path) -> None:
-        """Continue under another name; what was committed is all in that one file first.
+        """Continue under the name that the file was moved to, after checkpointing the WAL into the file.
 
         Raises:
-            StorageError: readers are in the way, or the disk is full; nothing is changed, and it can be tried again.
+            StorageError: readers block the checkpoint, or the disk is full; nothing has changed, and the caller may
+                try again.
         """
         self._fold_in()
         self.db.close()
@@ -105,7 +106,7 @@ class WritableFile:
         self._reopen(path)
 
     def leave(self) -> None:
-        """Close a file that is not where it was; nothing of it stays there."""
+        """Close a file that was moved or deleted, and remove the journals under its old name."""
         with suppress(StorageError):
             self._fold_in()
         self.abandon()
@@ -118,21 +119,21 @@ class WritableFile:
                 raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
     def _remove_journals(self) -> None:
-        """SQLite does not remove the journals of a file that was moved, and they would ruin another one of its name."""
+        """Remove the journals of a moved file: SQLite does not, and they would corrupt a new file with that name."""
         for journal, node in self._journals.items():
             if node_of(journal) == node:
                 journal.unlink(missing_ok=True)
         self._journals = {}
 
     def abandon(self) -> None:
-        """Let go of the file as it is."""
+        """Close the file as it is."""
         self.db.close()
         if self._draft is not None:
             self._draft.close()
             self._draft = None
 
     def discard(self) -> None:
-        """Remove what was begun as a draft."""
+        """Close and delete a draft."""
         self.db.close()
         if self._draft is not None:
             self._draft.discard()
@@ -140,10 +141,10 @@ class WritableFile:
         self._remove_journals()
 
     def close(self) -> None:
-        """Fold the journal in, so that the recording is one file that can be copied and lies on any media.
+        """Checkpoint the WAL and close, so that the recording is a single file that can be copied to any media.
 
-        A reader that holds the file open keeps that from happening; it is asked to let go by the trainer's
-        last message, hence the patience.  Where it stays, the file remains a valid recording with a journal.
+        A reader that has the file open prevents this.  The trainer's last message asks readers to close it, hence the
+        retries.  If one does not, the file remains a valid recording with a WAL.
         """
         with self._storage():
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -157,7 +158,14 @@ class WritableFile:
 
     @contextmanager
     def changing(self, *, intact: bool) -> Iterator[None]:
-        """A transaction, or the part of one that is under way; ``intact`` says that something was recorded before."""
+        """A transaction, or a part of the current one.
+
+        Args:
+            intact: the recording has keyframes that an error would leave intact; the message then says so.
+
+        Raises:
+            StorageError: the write failed.
+        """
         with self._storage(intact=intact):
             if self.db.in_transaction:
                 yield
@@ -167,7 +175,7 @@ class WritableFile:
                 yield
                 self.db.execute("COMMIT")
             except BaseException:
-                if self.db.in_transaction:  # SQLite has rolled back by itself where the disk was full
+                if self.db.in_transaction:  # SQLite rolls back by itself when the disk is full
                     self.db.execute("ROLLBACK")
                 raise
 
@@ -180,11 +188,11 @@ class WritableFile:
     def _begin(self) -> None:
         try:
             with self._storage():
-                # readers of a WAL share memory with the writer, which a network cannot do
+                # WAL mode shares memory between readers and writer, which does not work over a network
                 self.db.execute(f"PRAGMA journal_mode = {'DELETE' if on_network(self.path) else 'WAL'}")
                 self.db.execute("PRAGMA synchronous = NORMAL")
-                self.db.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB: each time the disk is waited for
-                self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # SQLite makes its files by now
+                self.db.execute("PRAGMA wal_autocheckpoint = 4000")  # 16 MB, as every checkpoint waits for the disk
+                self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # makes SQLite create its files
         except BaseException:
             self.db.close()
             raise
@@ -193,7 +201,7 @@ class WritableFile:
 
     @contextmanager
     def _storage(self, *, intact: bool = False) -> Iterator[None]:
-        """What the disk refuses, said in a sentence."""
+        """Turn errors of the disk into a StorageError."""
         try:
             yield
         except (OSError, sqlite3.OperationalError) as error:

@@ -1,4 +1,4 @@
-"""Reads JSON of a stranger's file: bounded in size and depth, its text without control characters."""
+"""Parses JSON from an untrusted file, with bounded size and depth, and sanitizes its text."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from bntui.text.language import _
 from bntui.text.output import clean
 
 LONGEST: Final = 4_000_000
-"""Characters of the largest text that is parsed."""
+"""Maximum length in characters."""
 DEEPEST: Final = 16
-"""Lists and tables within each other."""
+"""Maximum nesting depth of lists and tables."""
 
 
 def parsed(text: str, kind: Kind, place: str, longest: int = LONGEST, cleaned: Callable[[str], str] = clean) -> Any:
-    """What a text in JSON says, all its strings ``cleaned``.
+    """The value of a JSON text.
+
+    Args:
+        kind: what the value must be.
+        place: where the text comes from, for messages.
+        longest: maximum length in characters.
+        cleaned: applied to every string, including keys.
 
     Raises:
-        ValueError: it is no JSON, too long, nested too deeply, or not of that kind; ``place`` says where.
+        ValueError: the text is not JSON, is too long or nested too deeply, or its value is not of that kind.
     """
     if type(text) is not str or len(text) > longest:
         raise ValueError(_("{place}: must be JSON of at most {longest} characters").format(

@@ -1,7 +1,7 @@
-"""Validates what a recording keeps as JSON: configurations, layers, forks, metadata of blocks.
+"""Declares what a recording's JSON must look like: configurations, layers, forks, and the metadata of blocks.
 
-A kind of layer, norm, activation, optimizer or schedule that this version does not know may pass as text: the audit
-names it.  What it is made of has to fit all the same.
+Unknown kinds of layers, norms, activations, optimizers and schedules are accepted as text, because the audit reports
+them.  Their settings are validated all the same.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ CONFIG: Final = Table(
     {"device": WORD, "deterministic": Flag(), "seed": Whole(0, 2**63 - 1)},
     Plain(),
 )  # fmt: skip
-"""Keys that a newer version adds pass as they are."""
+"""Keys added by a newer version are accepted as they are."""
 
 LAYERS: Final = ListOf(
     Table(
@@ -100,9 +100,9 @@ LAYERS: Final = ListOf(
     1,
 )  # fmt: skip
 AXES: Final = {"linear": 1, "conv": 3, "recurrent": 2}
-"""Axes of one sample's output, by the kind of layer."""
+"""Number of axes of one sample's output, by kind of layer."""
 VALUES: Final = 2**28
-"""Values of one sample in one layer."""
+"""Maximum number of output values of one sample in one layer."""
 
 FORK: Final = Table(
     {"run": RUN, "step": Whole(), "epoch": AMOUNT,
@@ -111,9 +111,9 @@ FORK: Final = Table(
     Plain(),
 )  # fmt: skip
 ARGUMENTS: Final = Table(other=Plain())
-"""Figures in an event's sentence."""
+"""The figures in an event's sentence."""
 NAMES: Final = ListOf(Text(10_000), 2_000_000)
-"""Of classes or features."""
+"""Names of classes or features."""
 TRANSLATION: Final = Table(other=Table({}, {"title": Text(), "runs": Table(other=Text())}, Plain()))
 
 FIRST_VIEW: Final = Table(
@@ -138,4 +138,4 @@ PROGRESS: Final[Kind] = Table(
      "plateau": Table({"factor": FINITE, "best": Number(nan=True), "bad_epochs": Whole()}, {}, Plain()),
      "patience": PATIENCE, "best_loss": Number(nan=True), "best_step": Whole(), "sums": SUMS}, {}, Plain()
 )  # fmt: skip
-"""All of a trainer's state that is no tensor."""
+"""The trainer's state apart from tensors."""

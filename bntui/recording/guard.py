@@ -1,4 +1,4 @@
-"""Makes a stranger's SQLite file harmless before anything in it is believed: its kind, its bounds, its schema."""
+"""Makes it safe to open an untrusted SQLite file: checks its type and schema, and limits memory and work."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from bntui.text.language import _
 from bntui.text.library_messages import reason, told
 
 SIDES: Final = ("-wal", "-shm", "-journal")
-"""SQLite opens these beside a file, by name."""
+"""Suffixes of the files that SQLite opens together with a database."""
 LARGEST_CELL: Final = 1_000_000_000
-"""SQLite's own limit; no cell is larger than the file that it is in."""
+"""Maximum size of a cell in bytes: SQLite's own default.  The file's size is a tighter limit if it is smaller."""
 SMALLEST_LIMIT: Final = 1_000_000
+"""Size of a cell in bytes that is allowed in any file, however small."""
 FEWEST: Final = 50_000_000
-"""Instructions of SQLite's machine that any query may take: half a second."""
+"""Instructions of SQLite's virtual machine allowed for any query; about half a second."""
 A_KILOBYTE: Final = 20_000
-"""Instructions more for each kilobyte of the file: whole tables are read, and their rows are short."""
+"""Additional instructions for each kilobyte of the file, because whole tables of short rows are read."""
 LOOK: Final = 100_000
-"""Instructions between two looks at how many there have been."""
+"""Instructions between two checks of the limit."""
 
 LIMITS: Final = {
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
@@ -38,10 +39,10 @@ LIMITS: Final = {
 
 
 def refuse_no_file(path: Path) -> None:
-    """Hold a recording, and what SQLite opens beside it, against being anything but a file; nothing is opened.
+    """Check, without opening them, that a recording and the files SQLite opens with it are regular files.
 
     Raises:
-        RecordingError: it is missing, a folder, a pipe, a device, or a socket.
+        RecordingError: one of them is a folder, a pipe, a device or a socket, or the recording is missing.
     """
     _refuse(path)
     real = path.resolve()
@@ -68,10 +69,10 @@ def _refuse(path: Path) -> None:
 
 @contextmanager
 def damaged(path: Path) -> Iterator[None]:
-    """What a damaged file makes SQLite, JSON or NumPy say, said in a sentence.
+    """Convert the errors that a damaged file causes in SQLite, JSON or NumPy.
 
     Raises:
-        RecordingError: in place of it.
+        RecordingError: the block raised such an error.
     """
     try:
         yield
@@ -90,13 +91,13 @@ def damaged(path: Path) -> Iterator[None]:
 
 
 class Guarded(sqlite3.Connection):
-    """A connection that no file can make work for ever, or take more memory than it has bytes."""
+    """A connection whose queries have bounded work, and whose cells are at most as large as the file or a megabyte."""
 
     _files: Sequence[Path] = ()
     _left: int = 0
 
     def guard(self, path: Path) -> None:
-        """Set all bounds; before the first statement, which parses the file's schema."""
+        """Set all limits; call it before the first statement, because that parses the file's schema."""
         real = path.resolve()
         self._files = (real, real.with_name(real.name + SIDES[0]))
         for limit, most in LIMITS.items():
@@ -108,7 +109,7 @@ class Guarded(sqlite3.Connection):
             self.execute(f"PRAGMA {pragma}")
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """As of every connection, within bounds that follow from the file's size."""
+        """Run a statement within limits that depend on the file's current size."""
         size = sum(map(_size, self._files))
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(max(SMALLEST_LIMIT, size), LARGEST_CELL))
         self._left = (FEWEST + A_KILOBYTE * (size >> 10)) // LOOK
@@ -127,20 +128,20 @@ def _size(path: Path) -> int:
 
 
 def refuse_foreign_schema(path: Path, found: Sequence[tuple[Any, ...]], known: Mapping[str, Definition]) -> None:
-    """Hold a file's schema against what the tables of its format may be.
+    """Check a file's schema against the tables of its format.
 
     Args:
-        found: type, name and text of all that ``sqlite_master`` lists.
-        known: the tables.
+        found: type, name and SQL of each entry of ``sqlite_master``.
+        known: the tables of the format, by name.
 
     Raises:
-        RecordingError: a table or column is missing, or there is anything that no recording has: a view, a trigger,
-            a virtual table, a generated column, an index of an expression.
+        RecordingError: a table or column is missing, or there is something that no recording has: a view, a trigger,
+            a virtual table, a generated column, or an index.
     """
     there = set()
     for kind, name, sql in found:
         if kind == "index" and sql is None:
-            continue  # what SQLite makes by itself for UNIQUE and PRIMARY KEY
+            continue  # SQLite creates these for UNIQUE and PRIMARY KEY
         if kind != "table" or name not in known or not known[name].fits(sql):
             sentence = _("{path} is damaged or not a recording: it has an unexpected {kind} {name}")
             raise RecordingError(sentence.format(path=path, kind=_word(kind), name=shown(name)))
@@ -154,7 +155,7 @@ def _word(kind: object) -> str:
 
 
 class Definition:
-    """What ``CREATE TABLE`` may say of one table: columns that have to be there, and columns that may."""
+    """The required and optional columns of one table, as ``CREATE TABLE`` writes them."""
 
     def __init__(self, required: frozenset[str], optional: frozenset[str], tail: str) -> None:
         self.required = required
@@ -162,7 +163,7 @@ class Definition:
         self.tail = tail
 
     def fits(self, sql: object) -> bool:
-        """Whether a statement has all these columns and constraints, and no others."""
+        """True if a ``CREATE TABLE`` statement has all required columns and constraints, and no unknown ones."""
         parts = _parts(sql) if isinstance(sql, str) else None
         if parts is None:
             return False
@@ -170,12 +171,12 @@ class Definition:
         return self.required <= columns <= self.required | self.optional and tail == self.tail
 
     def without(self, columns: Sequence[str]) -> Definition:
-        """The table of an older format, which had not all columns yet."""
+        """The same table in an older format that does not have these columns."""
         newer = frozenset(text for text in self.required if text.split(" ")[0] in columns)
         return Definition(self.required - newer, self.optional, self.tail)
 
     def with_optional(self, columns: Sequence[str]) -> Definition:
-        """The table as it is where columns were added later, or came while a format was new."""
+        """The same table with these columns, as ``ALTER TABLE`` words them, optional."""
         names = {text.split(" ")[0] for text in columns}
         may = frozenset(text for text in self.required if text.split(" ")[0] in names)
         return Definition(self.required - may, self.optional | may | frozenset(columns), self.tail)
@@ -188,7 +189,7 @@ def definitions(script: str) -> dict[str, Definition]:
 
 
 def _parts(sql: str) -> tuple[str, frozenset[str], str] | None:
-    """Name, columns and constraints, and what follows the brackets; None where it is no such statement."""
+    """Name, columns with constraints, and table options of a ``CREATE TABLE`` statement; None for any other text."""
     match = re.fullmatch(r"\s*CREATE TABLE \"?(\w+)\"?\s*\((.*)\)\s*([A-Z ]*)\s*", sql, re.DOTALL)
     if match is None or len(sql) > 10_000:
         return None
@@ -196,7 +197,7 @@ def _parts(sql: str) -> tuple[str, frozenset[str], str] | None:
 
 
 def _split(text: str) -> Iterator[str]:
-    """At commas outside brackets."""
+    """Split at commas outside parentheses."""
     depth, start = 0, 0
     for at, char in enumerate(text):
         depth += {"(": 1, ")": -1}.get(char, 0)

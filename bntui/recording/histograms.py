@@ -1,4 +1,4 @@
-"""Reads histograms of many keyframes of a run at once, for pictures over time."""
+"""Reads the histograms of many keyframes of a run at once, for charts over time."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ from bntui.recording.schema import SCALARS
 from bntui.recording.tables import rows as rows_of
 
 MOST: Final = 128
-"""Keyframes that are read of a run; of more, every second, fourth, ... one, and the newest."""
+"""Keyframes to read from a run; from a longer run, every second, fourth, … keyframe is read, and the newest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histograms:
-    """Counts of some keyframes of one run, oldest first.  Known by identity, as histories are."""
+    """Counts of some keyframes of one run, oldest first; compared by identity, like histories."""
 
     rows: IntArray
-    """Their rows in the run's history, shape ``(K,)``."""
+    """Rows of these keyframes in the run's history, shape ``(K,)``."""
     counts: CountArray
     """Shape ``(K, layers, len(QUANTITIES), HISTOGRAM_BINS)``: equal bins from that keyframe's ``min`` to its ``max``.
 
-    0 where a layer has no such quantity, or the keyframe is damaged: that is said where it is looked at.
+    0 where a layer does not have the quantity, or the keyframe is damaged; opening that keyframe reports the damage.
     """
 
 
 def sampled(history: RunHistory) -> IntArray:
-    """Rows of at most ``MOST`` keyframes, and of the newest; they stay as a run grows, until every second one goes."""
+    """Rows of at most ``MOST`` keyframes, and of the newest.
+
+    As a run grows, the selection is extended until it is full; then every second row is dropped.
+    """
     frames = np.flatnonzero(history.has_frame)
     stride = 1 << max((len(frames) - 1) // MOST, 0).bit_length()
     rows: IntArray = np.union1d(frames[::stride], frames[-1:])
@@ -41,7 +44,7 @@ def sampled(history: RunHistory) -> IntArray:
 
 
 def read(database: sqlite3.Connection, history: RunHistory, layers: int, before: Histograms | None) -> Histograms:
-    """Histograms of the sampled keyframes; what was read ``before`` is not read again."""
+    """Histograms of the sampled keyframes; those in ``before`` are not read again."""
     rows = sampled(history)
     if before is not None and np.array_equal(before.rows, rows):
         return before

@@ -12,12 +12,12 @@ from bntui.keyframe import COLUMN, BoolArray, FloatArray, Foreign, IntArray, Lay
 from bntui.recording.sentences import EventKind, said
 
 Unit = Literal["epoch", "step"]
-"""What a cursor counts in; with other batch sizes the same epoch is another step."""
+"""The unit of a cursor; with different batch sizes, the same epoch is a different step."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerInfo:
-    """One layer of a run's network, as it was built."""
+    """One layer of a run's network."""
 
     name: str
     kind: LayerKind | Foreign
@@ -36,26 +36,27 @@ class LayerInfo:
     cell: str = ""
     """``elman``, ``gru`` or ``lstm`` of a recurrent layer."""
     per_step: bool = False
-    """A recurrent layer's normalization takes the statistics of each time step by itself."""
+    """The normalization of a recurrent layer has separate statistics for each time step."""
     groups: int = 1
     """Groups of group normalization."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Where a run began that is a fork, and what is different in it."""
+    """Where a forked run starts, and how it differs from its parent."""
 
     run: int
     """Number of the parent."""
     step: int
-    """The fork starts after this step of its parent; its own steps count on from there."""
+    """The fork starts after this step of its parent, and continues its numbering."""
     epoch: float
     changes: tuple[tuple[str, Any, Any], ...] = ()
-    """Key path, value before and value after of each setting that differs, as JSON has them; empty: the same again."""
+    """Key path, old value and new value of each changed setting, as in JSON; empty if the run is repeated
+    unchanged."""
     kept: tuple[str, ...] = ()
-    """Parameters and buffers that were carried over, by name."""
+    """Names of the parameters and buffers copied from the parent."""
     new: tuple[str, ...] = ()
-    """Those that its own configuration drew anew, because the parent has none of that name and shape."""
+    """Names of those initialized anew, because the parent has none with that name and shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,48 +71,48 @@ class RunInfo:
     steps_per_epoch: int
     device: str
     label: str = ""
-    """The run's name in the reader's language; empty where it has none but ``name``."""
+    """The run's name in the user's language; empty if it has only ``name``."""
     fork: Fork | None = None
-    """Where it comes from; None for the scenario's own runs."""
+    """None for the scenario's own runs."""
 
     @property
     def stages(self) -> tuple[tuple[int, str], ...]:
-        """Layer's number and kind of every stage of the network, in the order of evidence's ``stage/{at}``."""
+        """Layer number and kind of every stage of the network, in the order of the evidence's ``stage/{at}``."""
         return tuple((number, kind) for number, layer in enumerate(self.layers) for kind in layer.stages)
 
     @property
     def epochs(self) -> int:
-        """Epochs this run is to train."""
+        """Number of epochs that the configuration asks for."""
         return int(self.config["training"]["epochs"])
 
     @property
     def early_stopping(self) -> Mapping[str, Any] | None:
-        """The early-stopping table of the configuration, if there is one."""
+        """The configuration's early-stopping table; None without early stopping."""
         stopping: Mapping[str, Any] | None = self.config["training"]["early_stopping"]
         return stopping
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a run, at a step."""
+    """Something that happened to a run at a step."""
 
     run: int
     step: int
     epoch: float
     kind: EventKind | Foreign
     message: str
-    """What happened, in an English sentence: what is recorded is bound to no reader's language."""
+    """What happened, in an English sentence; recordings do not depend on the user's language."""
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Figures in the sentence, by name; empty in format 1."""
+    """The figures in the sentence, by name; empty in format 1."""
 
     @classmethod
     def of(cls, run: int, step: int, epoch: float, kind: EventKind, sentence: str, /, **arguments: Any) -> Event:
-        """An event whose message is one of ``SENTENCES``, with its figures filled in."""
+        """An event whose message is one of ``SENTENCES`` with its figures filled in."""
         return cls(run, step, epoch, kind, sentence.format(**arguments), arguments)
 
     @property
     def text(self) -> str:
-        """What happened, in a sentence of the language in use."""
+        """What happened, in a sentence in the current language."""
         return said(self.kind, self.message, self.arguments)
 
 
@@ -119,10 +120,11 @@ class Event:
 class RunHistory:
     """Scalars of all keyframes of one run, oldest first; arrays of length K.
 
-    Known by identity: a history never changes, and a new keyframe makes a new one; what is drawn from it can be kept.
+    Compared by identity: a history never changes, and a new keyframe gives a new history, so drawings can be cached
+    by it.
 
-    A row without a frame holds an epoch's scalars only (``[record] every`` is a number of steps that
-    does not meet the epoch's end): curves show it, the cursor does not stop there.
+    A row without a frame has only an epoch's scalars, because ``[record] every`` is a number of steps that does not
+    divide the epoch.  Curves show the row; the cursor does not stop there.
     """
 
     ids: IntArray
@@ -140,42 +142,42 @@ class RunHistory:
     wait: IntArray
     """Patience counter; 0 without early stopping."""
     best: FloatArray
-    """Early stopping's best value; NaN without."""
+    """Best value of early stopping's monitor; NaN without early stopping."""
     best_epoch: IntArray
     layers: FloatArray
     """Per-layer scalars, shape ``(K, layers, len(LAYER_COLUMNS))``; NaN in rows without a frame."""
 
     unit: ClassVar[Unit] = "epoch"
-    """What :attr:`position` counts in."""
+    """The unit of :attr:`position`."""
 
     @property
     def position(self) -> FloatArray:
-        """Where each row stands on the axis of the cursor, ascending, shape ``(K,)``."""
+        """Position of each row on the cursor's axis, ascending, shape ``(K,)``."""
         return self.epoch
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def layer(self, index: int, column: str) -> FloatArray:
-        """The course of one per-layer scalar, shape ``(K,)``; ``column`` as in ``LAYER_COLUMNS``."""
+        """One per-layer scalar over time, shape ``(K,)``; ``column`` is one of ``LAYER_COLUMNS``."""
         course: FloatArray = self.layers[:, index, COLUMN[column]]
         return course
 
     def at(self, cursor: float) -> int:
-        """Row of the last keyframe with a frame at or before ``cursor``; -1 if there is none."""
+        """The last row with a frame at or before ``cursor``; -1 if there is none."""
         row = int(np.searchsorted(self.position, cursor + 1e-9, side="right")) - 1
         while row >= 0 and not self.has_frame[row]:
             row -= 1
         return row
 
     def frames(self) -> FloatArray:
-        """Positions at which this run has a frame."""
+        """Positions of the rows that have a frame."""
         return self.position[self.has_frame]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepHistory(RunHistory):
-    """The same, its axis in optimizer steps."""
+    """A history with its axis in optimizer steps."""
 
     unit: ClassVar[Unit] = "step"
 

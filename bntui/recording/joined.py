@@ -1,7 +1,7 @@
 """Joins several recordings into one, so that every panel can compare their runs.
 
-A run's number stays what it was: the runs that are there at first come in the order of the files, and what is forked
-while the files grow comes after all of them.
+Runs keep their numbers: those present at first are numbered in the order of the files, and forks that are added later
+follow them.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from bntui.text.language import N_, _
 
 TASKS: Final = {"classification": N_("classification"), "regression": N_("regression")}
 DATA: Final = ("x", "y", "train", "validation")
-"""What two recordings have in common that learned from the same: samples, targets, and which of them are for what."""
+"""Fields that are equal in two recordings of the same data: samples, targets, and the split."""
 
 Stamp = tuple[tuple[int, int], ...]
-"""Time of change and size of a recording's file and of its journal."""
+"""Modification time in nanoseconds and size of a recording's file and of its WAL."""
 
 
 class Joined:
-    """Two or more recordings side by side, with the interface of a :class:`Reader`.
+    """Two or more recordings, with the interface of a :class:`Reader`.
 
     Raises:
-        UsageError: fewer than two files, one of them twice, or tasks whose figures cannot be compared.
+        UsageError: there are fewer than two files, one is given twice, or their tasks differ.
         RecordingError: a file is not a recording, is from a newer version, or is damaged.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = tuple(paths)
-        """The files, in the order in which they were named."""
+        """The files in the given order."""
         self._tags = tags(self.paths)
         self._readers = tuple(map(recorded, self.paths))
         self.path = self.paths[0]
@@ -58,11 +58,11 @@ class Joined:
         self.runs: tuple[RunInfo, ...] = ()
         """In the order of their numbers; :meth:`refresh` adds forks."""
         self._places: list[tuple[int, int]] = []
-        """File of each run, and its number there."""
+        """The file of each run, and its number in that file."""
         self._stamps: dict[int, Stamp] = {}
         self._frame = lru_cache(maxsize=64)(self._renumbered)
         self._data: dict[int, tuple[RecordedData | None, bool]] = {}
-        self._take_in()
+        self._add_runs()
 
     def _common_task(self) -> str:
         first = self._readers[0]
@@ -76,15 +76,16 @@ class Joined:
 
     @property
     def opposite(self) -> int:
-        """The run to stand beside the first one: that of another file with its name, or that file's first."""
+        """The run to show beside the first one: a run of another file with the same name, or else the first one."""
         theirs = [number for number, (file, _run) in enumerate(self._places) if file > 0]
         names = {run.name for run in self._readers[0].runs[:1]}
         return next((number for number in theirs if self._own(number).name in names), min(theirs, default=1))
 
     def refresh(self) -> bool:
-        """Load what was committed since; True if anything is new.
+        """Load what was committed since the last call; True if there is anything new.
 
-        Files that did not change are let go of: a trainer that ends folds its journal in, once nobody holds the file.
+        Files that did not change are closed, because a trainer that ends can only checkpoint its WAL when no reader
+        has the file open.
         """
         new = False
         for file, reader in enumerate(self._readers):
@@ -95,7 +96,7 @@ class Joined:
             self._stamps[file] = stamp
             new |= reader.refresh()
         if new:
-            self._take_in()
+            self._add_runs()
         return new
 
     def history(self, run: int) -> RunHistory:
@@ -112,45 +113,45 @@ class Joined:
         """The keyframe of a row of :meth:`history`; its digest is checked.
 
         Raises:
-            RecordingError: the row holds an epoch's scalars only, or its bytes are not those written.
+            RecordingError: the row has only an epoch's scalars, or its digest does not match.
         """
         return self._frame(run, row)
 
     def histograms(self, run: int, history: RunHistory) -> Histograms:
-        """Histograms over the time of a run's history."""
+        """Histograms of a run over time, from a sample of the keyframes in its history."""
         reader, own = self._place(run)
         return reader.histograms(own, history)
 
     def evidence(self, run: int, row: int) -> Evidence | None:
-        """What a keyframe's step began with, drew and gave; None where that was thinned out.
+        """The evidence of a keyframe; None if it was thinned out.
 
         Raises:
-            RecordingError: its bytes are not those that were written.
+            RecordingError: its digest does not match.
         """
         reader, own = self._place(run)
         return reader.evidence(own, row)
 
     def evidence_rows(self, run: int) -> IntArray:
-        """Rows of :meth:`history` whose evidence is kept, ascending."""
+        """Rows of :meth:`history` that have evidence, ascending."""
         reader, own = self._place(run)
         return reader.evidence_rows(own)
 
     @property
     def dataset(self) -> RecordedData | None:
-        """The samples that all runs learned from; None where one recording has none, or they differ.
+        """The samples that all runs share; None if a recording has none, or they differ.
 
         Raises:
-            RecordingError: its bytes are damaged.
+            RecordingError: the samples are damaged.
         """
         return self._common_data()[0]
 
     @property
     def mixed(self) -> bool:
-        """The recordings learned from different samples, or split them differently."""
+        """True if the recordings have different samples, or split them differently."""
         return self._common_data()[1]
 
     def release(self) -> None:
-        """Let go of all files; the next read opens them again."""
+        """Close all files; the next read opens them again."""
         for reader in self._readers:
             reader.release()
 
@@ -164,8 +165,8 @@ class Joined:
         reader, own = self._place(run)
         return reader.runs[own]
 
-    def _take_in(self) -> None:
-        """Give the next numbers to runs that have none yet."""
+    def _add_runs(self) -> None:
+        """Add the runs that are new, with the next numbers."""
         known = {place: number for number, place in enumerate(self._places)}
         several = Counter(name for reader in self._readers for name in set().union(*map(_names, reader.runs)))
         for file, reader in enumerate(self._readers):
@@ -181,7 +182,12 @@ class Joined:
     def _joined(
         self, run: RunInfo, file: int, number: int, known: Mapping[tuple[int, int], int], *, apart: bool
     ) -> RunInfo:
-        """A run as it is known here."""
+        """A run with its number, its parent's number and its name in the joined recording.
+
+        Args:
+            known: number of each run by its place.
+            apart: the name is used in several files, so the file's tag is appended.
+        """
         fork = run.fork
         if fork is not None:
             fork = replace(fork, run=known[file, fork.run])
@@ -193,7 +199,7 @@ class Joined:
         return replace(reader.keyframe(own, row), run=run)
 
     def _common_data(self) -> tuple[RecordedData | None, bool]:
-        """The samples, and whether they differ; found once for as many runs as there are."""
+        """The shared samples, and whether the recordings differ; computed again only when there are more runs."""
         runs = len(self.runs)
         if runs not in self._data:
             every = [reader.dataset for reader in self._readers]
@@ -209,19 +215,19 @@ class Joined:
 
 
 def same_data(one: RecordedData, other: RecordedData) -> bool:
-    """Whether both hold the same samples, to the last bit, and split them alike."""
+    """True if both have bit-identical samples and the same split."""
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in DATA)
 
 
 def tags(paths: Sequence[Path]) -> tuple[str, ...]:
-    """A name for each file: its own without the suffix, with as many folders before it as tell it from the others.
+    """A unique name for each file: its stem, preceded by as many parent folders as needed.
 
     Raises:
-        UsageError: fewer than two files, or one of them twice.
+        UsageError: there are fewer than two files, or one is given twice.
     """
     if len(paths) < 2:
         raise UsageError(_("comparing needs at least two recordings"))
-    real = [Path(os.path.realpath(path)) for path in paths]  # of a link in a circle too, which is said later
+    real = [Path(os.path.realpath(path)) for path in paths]  # accepts circular links, which the reader reports
     twice = next((path for path, place in zip(paths, real, strict=True) if real.count(place) > 1), None)
     if twice is not None:
         raise UsageError(_("{path} is given twice: a recording cannot be compared with itself").format(path=twice))
@@ -235,7 +241,7 @@ def tags(paths: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _names(run: RunInfo) -> set[str]:
-    """What a run is called, in any language."""
+    """The names of a run in all languages."""
     return {run.name, run.label or run.name}
 
 
@@ -244,7 +250,7 @@ def _stamp(path: Path) -> Stamp:
     for file in (path, path.with_name(path.name + "-wal")):
         try:
             found = file.stat()
-        except OSError:  # no journal: nobody writes; no file: its reader says so
+        except OSError:  # without a WAL there is no writer; a missing file is reported by its reader
             stamps.append((0, 0))
         else:
             stamps.append((found.st_mtime_ns, found.st_size))

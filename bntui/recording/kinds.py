@@ -1,4 +1,4 @@
-"""Defines kinds of values: what a table cell or a JSON value may be.  Checked once, on reading."""
+"""Defines kinds of values, against which table cells and JSON values are checked once, when they are read."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bntui.text.language import N_, _
 from bntui.text.output import clean, shortened
 
 LARGEST: Final = 2**53
-"""Whole numbers up to here are exact as float64, too."""
+"""Integers up to this value are exact in float64."""
 NAME: Final = 1000
-"""Characters of the longest name."""
+"""Maximum length of a name in characters."""
 
 
 class UnfitError(ValueError):
-    """A value is not what it has to be; says where it stands, what was found, and what is expected there."""
+    """A value is not of the required kind; the message says where it is, what was found, and what was expected."""
 
     def __init__(self, place: str, value: object, wanted: str) -> None:
         found = shown(value)
@@ -26,7 +26,7 @@ class UnfitError(ValueError):
 
 
 def shown(value: object) -> str:
-    """A value for a message: short, and without control characters."""
+    """A value as shown in a message: shortened and sanitized."""
     if isinstance(value, bytes):
         return _("{count} bytes").format(count=len(value))
     if isinstance(value, str | list | dict | tuple) and len(value) > 200:
@@ -37,24 +37,24 @@ def shown(value: object) -> str:
 
 
 class Kind(Protocol):
-    """What a value may be."""
+    """The values that are allowed in one place."""
 
     @property
     def wanted(self) -> str:
-        """What is expected, in words of the language in use."""
+        """What is expected, in the current language."""
         ...
 
     def bad(self, value: Any, place: str) -> Iterator[UnfitError]:
-        """What is wrong with one value."""
+        """The errors in one value, which is found at ``place``."""
         ...
 
     def all_fit(self, values: Sequence[Any]) -> bool:
-        """Whether every value of a column fits: one pass in C where it counts."""
+        """True if all values of a column fit; the kinds of large columns do this in one pass in C."""
         ...
 
 
 class _Single(ABC):
-    """A kind that looks at one value as a whole."""
+    """A kind that accepts or rejects a value as a whole."""
 
     @property
     @abstractmethod
@@ -73,7 +73,7 @@ class _Single(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Whole(_Single):
-    """A whole number; a truth value is none."""
+    """An integer within bounds; booleans are not allowed."""
 
     low: int = 0
     high: int = LARGEST
@@ -91,7 +91,7 @@ class Whole(_Single):
 
 @dataclass(frozen=True, slots=True)
 class Number(_Single):
-    """A number, whole or not, within bounds; by default any, infinity included."""
+    """A number within bounds; by default any, including infinity."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -164,7 +164,7 @@ class Flag(_Single):
 
 @dataclass(frozen=True, slots=True)
 class OneOf(_Single):
-    """One of some words."""
+    """One of several words."""
 
     words: tuple[str, ...]
 
@@ -213,7 +213,7 @@ class Maybe:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list in JSON, of bounded length."""
+    """A JSON array of bounded length."""
 
     kind: Kind
     most: int = 1000
@@ -236,14 +236,14 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table in JSON: keys that have to be there, keys that may be, and what any other key may hold."""
+    """A JSON object with required keys, optional keys, and a kind for all other keys."""
 
     required: Mapping[str, Kind] = field(default_factory=dict)
     optional: Mapping[str, Kind] = field(default_factory=dict)
     other: Kind | None = None
-    """None: other keys are refused."""
+    """Kind of the values of other keys; None if other keys are not allowed."""
     most: int = 1000
-    """Keys."""
+    """Maximum number of keys."""
 
     @property
     def wanted(self) -> str:
@@ -267,7 +267,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Anything that JSON has: for values that are only ever shown.  How deep and how large is bounded elsewhere."""
+    """Any JSON value, for values that are only displayed; :func:`foreign_json.parsed` bounds size and depth."""
 
     wanted: str = N_("a value")
 
@@ -286,6 +286,6 @@ class Plain:
 
 
 def hold(kind: Kind, value: Any, place: str) -> None:
-    """Raise the first :class:`UnfitError` of a value, if there is one."""
+    """Raise :class:`UnfitError` for the first error in a value, if there is one."""
     for problem in kind.bad(value, place):
         raise problem

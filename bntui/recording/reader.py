@@ -1,4 +1,4 @@
-"""Reads a recording, finished or growing, without blocking the writer."""
+"""Reads a finished or growing recording without blocking the writer."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from bntui.text.output import clean
 
 
 class Reader:
-    """A recording as the viewer sees it: what is fixed, and what has been committed so far.
+    """A recording opened for reading: what is fixed, and what had been committed at the last :meth:`refresh`.
 
     Raises:
         RecordingError: the file is not a recording, is from a newer version, or is damaged.
     """
 
     paths: tuple[Path, ...] = ()
-    """One recording stands beside no other; see ``joined.py``."""
+    """Files that are compared; empty for a single recording, see ``joined.py``."""
     mixed = False
     opposite = 1
 
@@ -56,7 +56,7 @@ class Reader:
         self.path = path
         self._connection: Guarded | None = None
         self._held = False
-        """A moment is held: what is read now is of it."""
+        """A read transaction is open."""
         with self._damage():
             found = tuple(rows(self._db, "SELECT key, value FROM meta", of="meta"))
             meta: dict[str, str] = {row["key"]: row["value"] for row in found}
@@ -83,7 +83,7 @@ class Reader:
             raise
 
     def refresh(self) -> bool:
-        """Load what was committed since; True if anything is new."""
+        """Load what was committed since the last call; True if there is anything new."""
         before = len(self.runs), self._keyframes, self._last_event
         with self._damage(), self._at_one_moment():
             wanted = "SELECT * FROM run WHERE run >= ? ORDER BY run"
@@ -93,7 +93,7 @@ class Reader:
                     raise ValueError(sentence.format(run=len(self.runs), later=row["run"]))
                 info = run_info(row, self._labels)
                 self.runs += (labelled(info, self.runs),)
-                self.__dict__.pop("dataset", None)  # it has a scaling for each run
+                self.__dict__.pop("dataset", None)  # it contains the scaling of each run
                 self._columns.append(RunColumns(len(info.layers)))
             self._keyframes = read_keyframes(self._db, self._keyframes, self._columns)
             for row in rows(self._db, "SELECT * FROM event WHERE id > ? ORDER BY id", (self._last_event,), of="event"):
@@ -113,33 +113,33 @@ class Reader:
         """The keyframe of a row of :meth:`history`; its digest is checked.
 
         Raises:
-            RecordingError: the row holds an epoch's scalars only, or its bytes are not those written.
+            RecordingError: the row has only an epoch's scalars, or its digest does not match.
         """
         return self._frame(run, int(self._columns[run].integers[0, row]))
 
     def histograms(self, run: int, history: RunHistory) -> Histograms:
-        """Histograms over the time of a run's history, of so many keyframes as a picture shows; kept once read."""
+        """Histograms of a run over time, from a sample of the keyframes in its history; cached."""
         with self._damage():
             before = self._histograms.get(run)
             self._histograms[run] = read_histograms(self._db, history, len(self.runs[run].layers), before)
         return self._histograms[run]
 
     def evidence(self, run: int, row: int) -> Evidence | None:
-        """What a keyframe's step began with, drew and gave; None where that was thinned out.
+        """The evidence of a keyframe; None if it was thinned out.
 
         Raises:
-            RecordingError: its bytes are not those that were written.
+            RecordingError: its digest does not match.
         """
         block = self._evidence_block(run, row)
         return None if block is None else self._evidence_in(block, run)
 
     def state(self, run: int, row: int) -> TrainerState | None:
-        """Where a run stood before a keyframe's step.
+        """The state of a run before a keyframe's step.
 
-        None where the evidence was thinned out, and in recordings of an older format, which keep no progress.
+        None if the evidence was thinned out, and in recordings of an older format, which do not keep the progress.
 
         Raises:
-            RecordingError: its bytes are not those that were written.
+            RecordingError: its digest does not match.
         """
         block = self._evidence_block(run, row)
         if block is None:
@@ -158,7 +158,7 @@ class Reader:
             return evidence
 
     def _evidence_block(self, run: int, row: int) -> bytes | None:
-        """The bytes of a keyframe's evidence, its digest checked; None where they were thinned out."""
+        """The block of a keyframe's evidence, its digest checked; None if it was thinned out."""
         with self._damage():
             return evidence_block(self._db, self.path, int(self._columns[run].integers[0, row]))
 
@@ -169,16 +169,16 @@ class Reader:
             return {row["step"]: row["weights_digest"] for row in rows(self._db, wanted, (run,), of="keyframe")}
 
     def has_checkpoint(self, run: int, name: str) -> bool:
-        """Whether parameters are kept under that name."""
+        """True if the run has a checkpoint with that name."""
         with self._damage():
             found = self._db.execute("SELECT 1 FROM checkpoint WHERE run = ? AND name = ?", (run, name)).fetchone()
         return found is not None
 
     def verify_runs(self) -> None:
-        """Hold what was written of each run against its digest, where the format has one.
+        """Check the row of each run against its digest, if the format has one.
 
         Raises:
-            RecordingError: a run is not what was written.
+            RecordingError: a digest does not match.
         """
         with self._damage():
             for row in rows(self._db, "SELECT * FROM run", of="run"):
@@ -187,24 +187,24 @@ class Reader:
                     raise RecordingError(sentence.format(path=self.path, run=clean(row["name"])))
 
     def data_fits(self, checksum: bytes) -> bool:
-        """Whether the samples are those that were written.
+        """True if the samples match their digest.
 
         Args:
-            checksum: BLAKE2b of the bytes of inputs and targets as they are now; what formats before 3, and recordings
-                without their samples, have as the digest.
+            checksum: BLAKE2b digest of the current bytes of inputs and targets, which is the digest in formats before
+                3, and in recordings without their samples.
         """
         with self._damage():
             row = one(self._db, "SELECT block, digest FROM data WHERE name = 'data'", of="data")
             return row["digest"] in (checksum, b"" if row["block"] is None else digest(row["block"]))
 
     def scaling(self, run: int) -> RecordedScaling:
-        """A run's feature scaling, to the last bit."""
+        """A run's feature scaling."""
         with self._damage():
             row = one(self._db, "SELECT scaling FROM run WHERE run = ?", (run,), of="run")
             return scaling_of(row["scaling"])
 
     def evidence_rows(self, run: int) -> IntArray:
-        """Rows of :meth:`history` whose evidence is kept, ascending."""
+        """Rows of :meth:`history` that have evidence, ascending."""
         with self._damage():
             kept = [row["id"] for row in rows(self._db, "SELECT id FROM evidence", of="evidence")]
         columns = self._columns[run]
@@ -213,10 +213,10 @@ class Reader:
 
     @cached_property
     def dataset(self) -> RecordedData | None:
-        """The samples that were learned from; None where they were too large to be kept.
+        """The samples; None if they were too large to be stored.
 
         Raises:
-            RecordingError: its bytes are damaged.
+            RecordingError: the samples are damaged.
         """
         with self._damage():
             row = next(rows(self._db, "SELECT block, source FROM data WHERE name = 'data'", of="data"), None)
@@ -227,12 +227,12 @@ class Reader:
 
     @cached_property
     def grid(self) -> tuple[SingleArray, ...]:
-        """The axes of the grid of predictions, in raw units; empty without one."""
+        """The axes of the grid of predictions, in raw units; empty without a grid."""
         row = next(rows(self._db, "SELECT block FROM data WHERE name = 'grid'", of="data"), None)
         return () if row is None or row["block"] is None else grid_of(row["block"])
 
     def release(self) -> None:
-        """Let go of the file, so that the trainer can fold its journal in; the next read opens it again."""
+        """Close the file, so that the trainer can checkpoint its WAL; the next read opens it again."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -293,9 +293,9 @@ class Reader:
 
     @contextmanager
     def snapshot(self) -> Iterator[Guarded]:
-        """The recording as it is now: whatever is read within, through this reader or its connection, is of one moment.
+        """A consistent snapshot: everything read inside, with this reader or its connection, has the same state.
 
-        A trainer goes on recording and thinning, but cannot fold its journal in before the end.
+        The trainer keeps recording and thinning, but cannot checkpoint its WAL until the snapshot ends.
         """
         with self._at_one_moment():
             self.refresh()
@@ -303,7 +303,7 @@ class Reader:
 
     @contextmanager
     def _at_one_moment(self) -> Iterator[None]:
-        """Several queries see the same recording, whatever is committed meanwhile."""
+        """Let several queries see the same state of the recording, whatever is committed in the meantime."""
         if self._held:
             yield
             return
@@ -317,6 +317,6 @@ class Reader:
 
     @contextmanager
     def _damage(self) -> Iterator[None]:
-        """What a damaged file makes SQLite, JSON or NumPy say, said in a sentence."""
+        """Convert the errors that a damaged file causes in SQLite, JSON or NumPy into a RecordingError."""
         with damaged(self.path):
             yield

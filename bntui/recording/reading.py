@@ -1,7 +1,7 @@
-"""Describes how a data set was read: what was inferred from its file, and what deserves a look.
+"""Describes how a data set was read: what was inferred from its file, and what the user should check.
 
 The trainer records it as JSON in the recording's ``meta`` (key ``reading``); ``bntui check`` and ``bntui show`` print
-it.  Sentences are recorded by name with their figures, and told in the reader's language.
+it.  Sentences are recorded by name with their figures, and printed in the user's language.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NOTES: Final = {
         "without scaling, single precision merges values of {name}: {before} become {after}; set data.scaling"
     ),
 }  # fmt: skip
-"""What a note may say, by the name it is recorded under."""
+"""Sentences of notes, by the name that is recorded."""
 
 _LONGEST: Final = 200
 _MOST_NOTES: Final = 40
@@ -51,7 +51,7 @@ _MOST_NOTES: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing that deserves a look: a name in ``NOTES`` and the figures of its sentence."""
+    """One thing for the user to check: a name in ``NOTES`` and the figures of its sentence."""
 
     name: str
     figures: Mapping[str, str]
@@ -62,27 +62,27 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was inferred from a data file; a field that says nothing about a format is empty."""
+    """What was inferred from a data file; fields that do not apply to its format are empty."""
 
     source: str
     format: str
     """``table``, ``npz``, ``idx`` or ``built-in``."""
     samples: int
     shape: tuple[int, ...]
-    """Of one sample."""
+    """Shape of one sample."""
     task: str
     """``classification`` or ``regression``."""
     classes: int
     """Number of classes; 0 in regression."""
     low: float
     high: float
-    """Smallest and largest value of all features, raw."""
+    """Smallest (``low``) and largest value of all features, in raw units."""
     dtype: str = ""
-    """Of the array in the file."""
+    """Type of the array in the file."""
     target: str = ""
     """Name of the target column or array."""
     arrays: tuple[str, ...] = ()
-    """NPZ: the arrays that were read; IDX: the files."""
+    """The arrays read from an NPZ file, or the names of the IDX files."""
     encoding: str = ""
     delimiter: str = ""
     header: bool | None = None
@@ -90,15 +90,15 @@ class Reading:
     notes: tuple[Note, ...] = ()
 
     def noted(self, note: Note) -> Reading:
-        """With one more note."""
+        """A copy with one more note."""
         return replace(self, notes=(*self.notes, note))
 
     def as_json(self) -> str:
-        """As the recording keeps it."""
+        """The description as stored in a recording."""
         return json.dumps({**asdict(self), "low": repr(self.low), "high": repr(self.high)}, ensure_ascii=False)
 
     def lines(self) -> Iterator[str]:
-        """For people, in the language in use: what the data are, how they were read, and each note."""
+        """The description in the current language: what the data is, how it was read, and each note."""
         yield self.summary
         yield from self.details()
 
@@ -138,7 +138,7 @@ class Reading:
 
 
 def task_line(task: str, classes: int, target: str = "") -> str:
-    """The task, the number of classes, and the target where it has a name."""
+    """The task, the number of classes, and the target if it has a name."""
     what = _("regression")
     if task == "classification":
         count = ngettext("{count} class", "{count} classes", classes).format(count=f"{classes:,}")
@@ -147,9 +147,9 @@ def task_line(task: str, classes: int, target: str = "") -> str:
 
 
 def from_meta(meta: Mapping[str, str]) -> Reading | None:
-    """What a recording says; None in older recordings, and where it says nothing that can be understood.
+    """The description in a recording's metadata; None in older recordings, and if it is invalid.
 
-    A recording is a stranger's file: every value is checked, text is cleaned and cut.
+    Recordings are untrusted: every value is checked, and text is sanitized and shortened.
     """
     try:
         found = json.loads(meta[KEY])
@@ -179,7 +179,7 @@ def _note(found: Mapping[str, Any]) -> Note | None:
     note = Note(_text(found["name"]), {str(key): _text(value) for key, value in list(found["figures"].items())[:10]})
     try:
         str(note)
-    except (LookupError, ValueError):  # a newer note, or a forged one
+    except (LookupError, ValueError):  # from a newer version, or forged
         return None
     return note
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MovingReader(Protocol):
-    """What of a reader has to do with its file's name."""
+    """The part of a reader that depends on the name of its file."""
 
     path: Path
 
@@ -21,23 +21,23 @@ class MovingReader(Protocol):
 
 
 def nothing_recorded(path: Path) -> RecordingError:
-    """That a recording has no keyframe: its training was ended before the first one."""
+    """The error for a recording without keyframes, whose training ended before the first one."""
     sentence = _("{path}: no keyframe was recorded; start again with: bntui resume {path}")
     return RecordingError(sentence.format(path=path))
 
 
 def has_keyframes(reader: Reader) -> bool:
-    """Whether any run has one."""
+    """True if any run has a keyframe."""
     return any(len(reader.history(run.index)) for run in reader.runs)
 
 
 def recorded(path: Path) -> Reader:
-    """A recording with something to show.
+    """Open a recording that has keyframes.
 
     Raises:
         RecordingError: the file is not a recording, is from a newer version, is damaged, or has no keyframe.
     """
-    from bntui.recording.reader import Reader  # with NumPy, which the gallery does not wait for
+    from bntui.recording.reader import Reader  # imports NumPy, which the gallery should not wait for
 
     reader = Reader(path)
     if not has_keyframes(reader):
@@ -47,7 +47,7 @@ def recorded(path: Path) -> Reader:
 
 
 def moved_to(reader: MovingReader, path: str) -> bool:
-    """Read on under the name that a trainer says its recording has now; True where that is another one."""
+    """Make a reader follow its recording to the path that the trainer reports; True if the path has changed."""
     if not path or reader.path.resolve() == Path(path):
         return False
     reader.release()

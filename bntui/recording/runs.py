@@ -1,4 +1,4 @@
-"""Reads a row of the table ``run``: layers, fork, scaling and name of a run."""
+"""Reads a row of the table ``run``: name, configuration, layers and fork of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bntui.text.output import clean, unarmed
 
 
 def run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:
-    """A run as it was written, with its name in the reader's language where ``labels`` has it.
+    """The run in a row, with its name in the user's language if ``labels`` has it.
 
     Raises:
         ValueError: the row is damaged.
@@ -35,7 +35,7 @@ def run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:
 
 
 def labelled(info: RunInfo, before: Sequence[RunInfo]) -> RunInfo:
-    """A fork's name is made of its parent's: so is its label."""
+    """A fork with its label derived from the parent's label, as its name is from the parent's name."""
     if info.fork is None or info.label:
         return info
     parent = before[info.fork.run]
@@ -53,7 +53,7 @@ def _layer(told: Mapping[str, Any]) -> LayerInfo:
     layer = LayerInfo(**{**told, "shape": tuple(told["shape"]), "stages": tuple(told.get("stages", ()))})
     axes = AXES.get(layer.kind, len(layer.shape))
     groups = layer.groups if layer.norm == "group" else 1
-    # a recurrent layer's features stand last; its gates are normalized together, so that any number may be grouped
+    # a recurrent layer has its features on the last axis, and normalizes all gates together: any number of groups fits
     grouped = layer.kind == "recurrent" or layer.shape[0] % groups == 0
     if len(layer.shape) != axes or math.prod(layer.shape) > VALUES or not grouped:
         sentence = _("layer {layer}: shape {shape} does not match kind {kind} with {groups} groups")

@@ -1,4 +1,4 @@
-"""Defines the tables of a recording, and checks its format version before anything else."""
+"""Defines the tables of a recording, and opens recordings after checking their format version and schema."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bntui.text.language import _
 from bntui.text.library_messages import told
 
 APPLICATION_ID: Final = 0x424E5455
-"""``BNTU`` in ASCII, in the file's header: says that an SQLite file is a recording."""
+"""``BNTU`` in ASCII; in the file's header, it identifies an SQLite file as a recording."""
 VERSION: Final = 3
 
 MOST_OBJECTS: Final = 100
-"""Of a schema that are looked at: a recording has a dozen."""
+"""Maximum number of schema entries that are read; a recording has a dozen."""
 
 PLACE: Final = ("run", "step", "epoch", "epoch_end")
 """Columns of the table ``keyframe`` that identify a row."""
@@ -30,7 +30,7 @@ FIGURES: Final[Mapping[str, type]] = {
 }
 """Columns of the table ``keyframe`` that hold measures, and their types in a keyframe."""
 SCALARS: Final = (*PLACE, *FIGURES)
-"""Columns of the table ``keyframe`` beside its arrays.  SQLite has no NaN: it is stored as NULL."""
+"""Scalar columns of the table ``keyframe``.  NaN is stored as NULL, because SQLite has no NaN."""
 _SQL: Final[Mapping[type, str]] = {float: "REAL", int: "INTEGER", bool: "INTEGER", str: "TEXT"}
 
 RUN: Final = ("run", "name", "config", "layers", "steps_per_epoch", "device", "scaling", "fork", "budget")
@@ -77,18 +77,18 @@ ADDED: Final[Mapping[int, Mapping[str, tuple[str, ...]]]] = {
         "event": ("digest BLOB NOT NULL DEFAULT x''",),
     },
 }
-"""Columns that came with a format, as they are added to the tables of an older one."""
+"""Columns that each format added to existing tables, as ``ALTER TABLE`` adds them in an upgrade."""
 NEW_TABLES: Final = {3: ("agenda",)}
 
 
 @cache
 def tables_of(version: int) -> dict[str, Definition]:
-    """The tables that a recording of a format has."""
+    """The tables of a recording in a format, by name."""
     tables = definitions(TABLES)
     for newer, added in ADDED.items():
         for table, columns in added.items():
             names = [column.split(" ")[0] for column in columns]
-            # optional, not required: an upgrade adds them in its own words, and one came while a format was new
+            # optional, because an upgrade words them differently, and one was added while its format was in development
             known = tables[table]
             tables[table] = known.with_optional(columns) if newer <= version else known.without(names)
     for newer, new in NEW_TABLES.items():
@@ -97,10 +97,10 @@ def tables_of(version: int) -> dict[str, Definition]:
 
 
 def _connect(path: Path) -> tuple[Guarded, list[tuple[Any, ...]]]:
-    """A read-only connection, and what the file's schema lists."""
+    """A read-only connection, and the entries of the file's schema."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
-    # WAL needs a -shm beside the file; where none can be made (read-only media) and no -wal holds newer
-    # rows, nobody writes, and the file can be read as it lies
+    # WAL mode needs a -shm file; where none can be created (read-only media) and no -wal has newer rows,
+    # there is no writer, and the file can be opened as immutable
     idle = not path.with_name(path.name + "-wal").exists()
     for attempt in (uri, f"{uri}&immutable=1") if idle else (uri,):
         connection = sqlite3.connect(attempt, uri=True, check_same_thread=False, isolation_level=None, factory=Guarded)
@@ -117,10 +117,10 @@ def _connect(path: Path) -> tuple[Guarded, list[tuple[Any, ...]]]:
 
 
 def open_read_only(path: Path) -> Guarded:
-    """A read-only connection to a recording: its kind, identity, version and schema checked, its work bounded.
+    """A read-only connection with bounded work to a recording, after checking its file type, version and schema.
 
     Raises:
-        RecordingError: there is no such file, it is not a recording, is from a newer bntui, or is damaged.
+        RecordingError: the file does not exist, is not a recording, is from a newer bntui, or is damaged.
     """
     refuse_no_file(path)
     connection, listed = _connect(path)

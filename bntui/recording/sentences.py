@@ -1,6 +1,6 @@
-"""Declares the kinds of events: what each means for a run, how it is shown, and its sentences.
+"""Declares the kinds of events: what each means for a run, how it is displayed, and its sentences.
 
-A sentence is recorded in English with its figures, and said in the reader's language.
+Sentences are recorded in English with their figures, and displayed in the user's language.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ DEAD_ZERO_INITIAL: Final = N_(
     "the gradient of layer {layer} is dead from the start: it is exactly 0 for every training sample"
 )
 DEAD_BELOW: Final = 1e-8
-"""A layer's gradient is dead when the norm of its weight's is below this share of the last layer's, or exactly 0."""
+"""A layer's gradient is dead if its norm is below this share of the last layer's, or exactly 0."""
 NAN: Final = N_("NaN")
 INFINITE: Final = N_("infinite")
 WEIGHT_GRADIENT: Final = N_("weight gradient")
 ACTIVATION_GRADIENT: Final = N_("activation gradient")
 BACKWARD: Final = (WEIGHT_GRADIENT, ACTIVATION_GRADIENT)
-"""Quantities of the backward pass, as the first bad value names them."""
+"""Quantities of the backward pass, as named in the event ``first_bad``."""
 
 EventKind = Literal[
     "stopped_early", "finished", "restored_best", "interrupted", "resumed", "departed", "first_bad", "died", "diverged"
@@ -71,24 +71,25 @@ Severity = Literal["information", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class EventTraits:
-    """All that depends on the kind of an event; the one place to look for it, and to add to."""
+    """Everything that depends on the kind of an event."""
 
     sentences: tuple[str, ...] = ()
-    """What an event of this kind may say."""
+    """The sentences that an event of this kind may record."""
     ends: Literal["run", "session"] | None = None
-    """Whether the run is over after it, or only this session of training, so that the run can be resumed."""
+    """``run`` if the event ends the run, ``session`` if it only ends this training session and the run can be
+    resumed."""
     trouble: bool = False
-    """It says where the run went wrong first: a step and a layer."""
+    """The event locates where the run first went wrong: a step and a layer."""
     wrong: bool = False
-    """It is drawn in the colour of what is wrong."""
+    """The event is drawn in the error color."""
     severity: Severity | None = None
-    """How loud its notice is; None where there is none."""
+    """Severity of the notification; None if there is none."""
     mark: str = "·"
-    """Its sign; never a run's."""
+    """Symbol of the event; different from those of runs."""
     charted: bool = False
-    """Its mark stands on curves and on the timeline."""
+    """The mark is drawn on curves and on the timeline."""
     word: str = ""
-    """What happened, in a word or two; empty where only the sentence says it."""
+    """What happened, in one or two words; empty if only the sentence says it."""
 
 
 EVENT_KINDS: Final[Mapping[EventKind, EventTraits]] = {
@@ -114,31 +115,31 @@ EVENT_KINDS: Final[Mapping[EventKind, EventTraits]] = {
         ends="run", wrong=True, severity="error", mark="✕", charted=True, word=N_("diverged"),
     ),
 }  # fmt: skip
-"""The declaration of every kind of event."""
+"""The traits of every kind of event."""
 _FOREIGN: Final = EventTraits()
 SENTENCES: Final[Mapping[str, tuple[str, ...]]] = {kind: one.sentences for kind, one in EVENT_KINDS.items()}
 TROUBLES: Final = tuple(kind for kind, one in EVENT_KINDS.items() if one.trouble)
 
 
 def event_kind(word: str) -> EventKind | Foreign:
-    """The kind of an event as it stands in a recording."""
+    """The kind of an event from its recorded name."""
     return next((kind for kind in EVENT_KINDS if kind == word), Foreign(word))
 
 
 def traits(kind: EventKind | Foreign) -> EventTraits:
-    """The traits of a kind; none in particular for one that this version does not know."""
+    """The traits of a kind; the defaults for a kind that this version does not know."""
     return EVENT_KINDS.get(cast(EventKind, kind), _FOREIGN)
 
 
 def is_over(kinds: Iterable[EventKind | Foreign]) -> bool:
-    """Whether a run with events of these kinds is over; one that is not can be resumed."""
+    """True if a run with events of these kinds is over; otherwise it can be resumed."""
     return any(traits(kind).ends == "run" for kind in kinds)
 
 
 def said(kind: EventKind | Foreign, message: str, arguments: Mapping[str, Any]) -> str:
-    """A recorded sentence in the language in use; as it stands where it is none that this version records.
+    """A recorded sentence in the current language; unchanged if this version does not know it.
 
-    Only sentences of this module are ever filled in: a recording is a stranger's file.
+    Only sentences of this module are used as format strings, because recordings are untrusted.
     """
     for sentence in traits(kind).sentences:
         try:
@@ -151,7 +152,7 @@ def said(kind: EventKind | Foreign, message: str, arguments: Mapping[str, Any]) 
 
 
 def why_stopped(stopping: EarlyStopping, baseline: float | None = None) -> str:
-    """Why early stopping ended a run, from its figures and the run's baseline; empty while it has not."""
+    """Why early stopping ended a run, from its figures and the run's baseline; empty if it has not."""
     if not stopping.stopped:
         return ""
     figures = {

@@ -16,10 +16,10 @@ MOST_LAYERS: Final = 1000
 MOST_EVENTS: Final = 100_000
 
 LONG: Final = Text(4_000_000)
-"""A text that holds JSON or a scenario."""
+"""JSON, or the text of a scenario."""
 DIGEST: Final = Blob(64)
 KINDS: Final[Mapping[type, Kind]] = {float: Maybe(Number()), int: Whole(), bool: Whole(0, 1), str: Text()}
-"""What a column of each type may hold: NULL is NaN, and a diverged run has infinite values."""
+"""Kind of a column of each type: NULL stands for NaN, and diverged runs have infinite values."""
 RUN: Final = Whole(0, MOST_RUNS - 1)
 ID: Final = Whole(1, LARGEST)
 
@@ -33,7 +33,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "keyframe": {
         "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "epoch_end": Whole(0, 1),
         **{name: KINDS[kind] for name, kind in FIGURES.items()},
-        "lr": Maybe(FINITE),  # set, not measured
+        "lr": Maybe(FINITE),  # a setting, so it does not diverge
         "layers": Maybe(Blob()), "digest": DIGEST,
     },
     "measures": {"id": ID, "block": Blob()},
@@ -46,10 +46,10 @@ COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "checkpoint": {"run": RUN, "name": Text(), "step": Whole(), "block": Blob(), "digest": DIGEST},
     "data": {"name": Text(), "block": Maybe(Blob()), "source": Text(10_000), "digest": DIGEST},
 }  # fmt: skip
-"""Kinds of all columns that any format has."""
+"""Kinds of all columns of all formats."""
 
 CHUNK: Final = 512
-"""Rows that are read and checked at a time; one at a time where a row holds a block."""
+"""Rows that are read and checked at a time; rows with a block are read one at a time."""
 
 
 def rows(
@@ -59,10 +59,10 @@ def rows(
 
     Args:
         of: the table.
-        joined: a table that is LEFT JOINed: where it has no row, its columns are NULL.
+        joined: a table in a LEFT JOIN, whose columns are NULL if it has no matching row.
 
     Raises:
-        ValueError: a cell is not of its kind; says table, row and column.
+        ValueError: a cell is not of its kind; the message names the table, row and column.
     """
     cursor = database.execute(query, parameters)
     cursor.row_factory = sqlite3.Row
@@ -76,10 +76,10 @@ def rows(
 def one(
     database: sqlite3.Connection, query: str, parameters: Sequence[Any] = (), *, of: str, joined: str = ""
 ) -> sqlite3.Row:
-    """The first row of a query that has one, checked.
+    """The first row of a query, checked.
 
     Raises:
-        ValueError: a cell is not of its kind, or there is no row.
+        ValueError: a cell is not of its kind, or the query has no rows.
     """
     found = next(rows(database, query, parameters, of=of, joined=joined), None)
     if found is None:
@@ -88,7 +88,7 @@ def one(
 
 
 def check(chunk: Sequence[Sequence[Any]], table: str, kinds: Mapping[str, Kind]) -> None:
-    """Raise ValueError for the first cell that is not of its column's kind."""
+    """Raise ValueError for the first cell that is not of the kind of its column."""
     for (name, kind), values in zip(kinds.items(), zip(*chunk, strict=True), strict=True):
         if not kind.all_fit(values):
             names = list(kinds)

@@ -1,4 +1,4 @@
-"""Thins the evidence of a run: when its budget is full, every second keyframe loses its own."""
+"""Thins the evidence of a run: when the budget is full, the evidence of every second keyframe is dropped."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Thinning:
-    """The evidence of one run.  Never dropped: the first, the last, the best, and an event's.
+    """Decides which keyframes of one run keep their evidence.
 
-    Evidence is kept for every ``stride``-th keyframe; when that no longer fits into ``budget`` bytes,
-    the stride doubles and every second one is dropped.
+    Every ``stride``-th keyframe keeps it.  When that no longer fits into ``budget`` bytes, the stride doubles and the
+    evidence of every second one is dropped.  The first, the last and the best keyframe, and those with an event, always
+    keep their evidence.
     """
 
     budget: float
     """Bytes."""
     stride: int = 1
     count: int = 0
-    """Keyframes seen so far: the number of the next one."""
+    """Keyframes seen so far, which is the number of the next one."""
     best: int | None = None
     """Row of the best keyframe so far."""
     sizes: dict[int, int] = field(default_factory=dict)
-    """Bytes of what is kept, by row."""
+    """Bytes of the evidence that is kept, by row."""
     _numbers: dict[int, int] = field(default_factory=dict)
     _kept_for_ever: set[int] = field(default_factory=set)
 
@@ -35,12 +36,12 @@ class Thinning:
         kept: Mapping[int, int],
         marked: Collection[int],
     ) -> Thinning:
-        """As it was when a recording was left.
+        """Restore the state for a recording whose training is resumed.
 
         Args:
             rows: id and step of the run's keyframes with a frame, oldest first.
-            kept: bytes of all evidence that is kept, by row.
-            marked: steps at which something happened.
+            kept: bytes of all evidence in the recording, by row.
+            marked: steps with an event.
         """
         thinning = cls(budget, stride, len(rows))
         for number, (row, step) in enumerate(rows):
@@ -52,11 +53,18 @@ class Thinning:
         return thinning
 
     def due(self, number: int) -> bool:
-        """Evidence of this keyframe is to be written at once."""
+        """True if the evidence of keyframe ``number`` must be written now."""
         return number % self.stride == 0
 
     def add(self, row: int, number: int, size: int, *, keep: bool) -> list[int]:
-        """Note that evidence of a keyframe was written; the rows whose evidence is to go."""
+        """Register evidence that was written, and return the rows whose evidence must be dropped.
+
+        Args:
+            row: the keyframe's id.
+            number: the keyframe's number within its run.
+            size: bytes of the evidence.
+            keep: never drop it.
+        """
         if keep or not self.sizes:
             self._kept_for_ever.add(row)
         self.sizes[row] = size

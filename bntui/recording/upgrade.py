@@ -12,11 +12,11 @@ from bntui.recording.schema import ADDED, RUN, VERSION
 from bntui.text.language import _
 
 _OLDEST = 2
-"""The first format whose events and layers say enough to train on."""
+"""The first format whose events and layers contain enough to resume training."""
 
 
 def refuse_oldest(path: Path, database: sqlite3.Connection) -> None:
-    """Raises RecordingError where a recording's format is too old to be gone on with."""
+    """Raise RecordingError if a recording's format is too old to be resumed."""
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version < _OLDEST:
         sentence = _("{path} has format {version}: it can be replayed but not resumed; train its scenario again")
@@ -24,9 +24,9 @@ def refuse_oldest(path: Path, database: sqlite3.Connection) -> None:
 
 
 def upgrade(database: sqlite3.Connection) -> None:
-    """Add what this version's tables have more; nothing that was recorded is changed.
+    """Add the tables and columns that are new in this format, without changing what was recorded.
 
-    The digests that are new attest what the rows hold now, not what was written once.
+    The digests that are added attest the current content of the rows, not what was originally written.
     """
     if database.execute("PRAGMA user_version").fetchone()[0] == VERSION:
         return
@@ -51,7 +51,7 @@ def upgrade(database: sqlite3.Connection) -> None:
 
 
 def _stride(database: sqlite3.Connection, run: int) -> int:
-    """The smallest power of two whose multiples are all kept, beside the first."""
+    """The smallest power of two such that all keyframes whose number is a multiple of it have evidence."""
     ids = [row for (row,) in database.execute(
         "SELECT id FROM keyframe WHERE run = ? AND layers IS NOT NULL ORDER BY step", (run,)
     )]  # fmt: skip

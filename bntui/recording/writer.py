@@ -1,4 +1,4 @@
-"""Writes keyframes into a recording, each in one transaction: a crash loses at most the current one."""
+"""Writes keyframes into a recording, each in one transaction, so that a crash loses at most the current one."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from bntui.recording.upgrade import refuse_oldest, upgrade
 _BEST = """
     best_epoch = 0 OR epoch != (SELECT max(best_epoch) FROM keyframe AS later WHERE later.run = keyframe.run), val_loss
 """
-"""Order of keyframes that begins with the best: early stopping's, or the one with the smallest validation loss."""
+"""Sorts the best keyframe first: early stopping's, or the one with the smallest validation loss."""
 
 _OF_A_KEYFRAME = "kind NOT IN ('interrupted', 'resumed', 'departed')"
-"""Events that came with a keyframe, whose evidence is kept for ever."""
+"""Selects events that were recorded with a keyframe, whose evidence is never dropped."""
 
 Pack = Callable[[], bytes]
-"""Gives evidence as one block; called only if it is written."""
+"""Packs evidence into one block; called only if the evidence is written."""
 
 EVENT = ("run", "step", "epoch", "kind", "message")
-"""Columns of the table ``event`` beside the sentence's arguments."""
+"""Columns of the table ``event`` except the arguments of its sentence."""
 
 INSERT = f"INSERT INTO keyframe ({', '.join(SCALARS)}, layers, digest) VALUES ({', '.join('?' * (len(SCALARS) + 2))})"
 
 
 class Writer:
-    """Adds to a recording; the only writer there is, see :meth:`create` and :meth:`reopen`."""
+    """The only writer of a recording; see :meth:`create`, :meth:`draft` and :meth:`reopen`."""
 
     def __init__(self, file: WritableFile) -> None:
         self._file = file
@@ -45,7 +45,7 @@ class Writer:
 
     @property
     def path(self) -> Path:
-        """The recording's name, which may change while it is written: see :meth:`follow`."""
+        """The recording's path, which :meth:`follow` changes."""
         return self._file.path
 
     @property
@@ -54,11 +54,11 @@ class Writer:
 
     @classmethod
     def create(cls, path: Path, meta: Mapping[str, str]) -> Writer:
-        """Begin a new recording and publish it at once; nothing is ever overwritten.
+        """Create a recording and publish it at once; existing files are never overwritten.
 
         Raises:
-            NameTakenError: there is a file of that name.
-            StorageError: the disk is full, the folder is missing or read-only.
+            NameTakenError: a file with that name exists.
+            StorageError: the disk is full, or the folder is missing or read-only.
         """
         writer = cls.draft(path, meta)
         try:
@@ -70,11 +70,11 @@ class Writer:
 
     @classmethod
     def draft(cls, path: Path, meta: Mapping[str, str]) -> Writer:
-        """Begin a new recording under a temporary name in the folder of ``path``; :meth:`publish` gives it its own.
+        """Create a recording under a temporary name in the folder of ``path``; :meth:`publish` renames it.
 
         Raises:
-            NameTakenError: there is a file of that name already.
-            StorageError: the disk is full, the folder is missing or read-only.
+            NameTakenError: a file named ``path`` already exists.
+            StorageError: the disk is full, or the folder is missing or read-only.
         """
         writer = cls(WritableFile.draft(path))
         try:
@@ -91,29 +91,30 @@ class Writer:
         return writer
 
     def publish(self, path: Path) -> None:
-        """Give a draft its name, with all that it holds.
+        """Give a draft its final name.
 
         Raises:
-            NameTakenError: the name is taken; another one may be tried.
+            NameTakenError: the name is in use; the caller may try another one.
             StorageError: the disk is full, or the file system refuses.
         """
         self._file.publish(path)
 
     def follow(self, path: Path) -> None:
-        """Continue under the name that somebody gave the file; what was committed is all in that one file first.
+        """Continue under the name that the file was moved to, after checkpointing the WAL into the file.
 
         Raises:
-            StorageError: readers are in the way, or the disk is full; nothing is changed, and it can be tried again.
+            StorageError: readers block the checkpoint, or the disk is full; nothing has changed, and the caller may
+                try again.
         """
         self._file.follow(path)
 
     @classmethod
     def reopen(cls, path: Path) -> Writer:
-        """Go on with a recording that is not being written; one of an older format is brought to this one's first.
+        """Open a recording that has no writer, to continue it; an older format is upgraded first.
 
         Raises:
-            RecordingError: it is not a recording, damaged, from a newer version, or of the first format.
-            StorageError: it is read-only, or the disk is full.
+            RecordingError: the file is not a recording, is damaged, is from a newer version, or has format 1.
+            StorageError: the file is read-only, or the disk is full.
         """
         with closing(open_read_only(path)) as database:
             refuse_oldest(path, database)
@@ -128,7 +129,7 @@ class Writer:
         return writer
 
     def _remember(self) -> None:
-        """What the thinning knew of each run when the recording was closed, or its trainer killed."""
+        """Restore the thinning of each run as it was when the recording was closed or its trainer was killed."""
         self.keyframes = self._db.execute("SELECT count(*) FROM keyframe").fetchone()[0]
         kept = dict(self._db.execute("SELECT id, length(block) FROM evidence"))
         for run, budget, stride in self._db.execute("SELECT run, budget, stride FROM run").fetchall():
@@ -141,7 +142,12 @@ class Writer:
             self._thinning[run] = thinning
 
     def add_run(self, info: RunInfo, scaling: bytes, budget: float) -> None:
-        """Note a run before its first keyframe; ``budget`` is its share of the evidence, in bytes."""
+        """Add a run before its first keyframe.
+
+        Args:
+            scaling: the packed feature scaling.
+            budget: bytes available for the run's evidence.
+        """
         layers = json.dumps([asdict(layer) for layer in info.layers])
         fork = None if info.fork is None else json.dumps(asdict(info.fork))
         row = (info.index, info.name, json.dumps(info.config), layers, info.steps_per_epoch, info.device, scaling, fork)
@@ -152,28 +158,28 @@ class Writer:
         self._thinning[info.index] = Thinning(budget)
 
     def budget(self, run: int) -> float:
-        """A run's share of the evidence, in bytes."""
+        """Bytes available for a run's evidence."""
         return self._thinning[run].budget
 
     @property
     def agenda(self) -> str:
-        """What was asked for and is not yet done, as :meth:`plan` was last given it; empty at first."""
+        """Pending requests, as last stored with :meth:`plan`; empty at first."""
         found = self._db.execute("SELECT text FROM agenda").fetchone()
         return "" if found is None else str(found[0])
 
     def plan(self, agenda: str) -> None:
-        """Keep what was asked for: a trainer that is killed forgets nothing that it had accepted."""
+        """Store the pending requests, so that those accepted by a trainer survive if it is killed."""
         with self._changing():
             self._db.execute("INSERT OR REPLACE INTO agenda VALUES (1, ?)", (agenda,))
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Everything that is written meanwhile is committed at once, or nothing of it is."""
+        """Commit everything written inside in one transaction."""
         with self._changing():
             yield
 
     def add_data(self, name: str, block: bytes | None, source: str, checksum: bytes) -> None:
-        """Keep the data set (or, where it is too large, only its checksum and where it came from)."""
+        """Store the data set; if it is too large, ``block`` is None, and only its source and checksum are stored."""
         with self._changing():
             self._db.execute("INSERT INTO data VALUES (?, ?, ?, ?)", (name, block, source, checksum))
 
@@ -186,11 +192,17 @@ class Writer:
         evidence: Pack | None = None,
         events: Sequence[Event] = (),
     ) -> None:
-        """Add a keyframe, its evidence and what happened at it, in one transaction.
+        """Add a keyframe, its evidence and its events in one transaction.
 
-        A keyframe without layers holds an epoch's scalars only.  ``best`` says that its weights are the
-        best so far: evidence of the best is never thinned.  Evidence is packed only when it is written:
-        what the budget has no room for costs nothing until :meth:`flush` asks for the last and the best.
+        Evidence is packed only when it is written: that of the last and the best keyframe, if it is not due, waits
+        until :meth:`flush`.
+
+        Args:
+            frame: the keyframe; without layers, it has only an epoch's scalars.
+            epoch_end: the step is the last one of its epoch.
+            best: the weights are the best so far, so the evidence is never dropped.
+            evidence: packs the evidence.
+            events: events at this step; with any, the evidence is never dropped.
         """
         scalars = scalars_of(frame, epoch_end)
         layers = layer_table(frame.layers).tobytes() if frame.layers else None
@@ -217,7 +229,7 @@ class Writer:
         self.keyframes += 1
 
     def flush(self) -> None:
-        """Write the evidence of the last and the best keyframe of each run: training pauses here."""
+        """Write the waiting evidence of the last and the best keyframe of each run, when training pauses."""
         if self._pending:
             with self._changing():
                 for (run, _which), (row, number, evidence) in self._pending.items():
@@ -225,12 +237,12 @@ class Writer:
             self._pending.clear()
 
     def add_events(self, events: Sequence[Event]) -> None:
-        """Note what happened outside a keyframe."""
+        """Add events that do not belong to a keyframe."""
         with self._changing():
             self._add_events(events)
 
     def checkpoint(self, run: int, name: str, step: int, block: bytes, events: Sequence[Event] = ()) -> None:
-        """Keep parameters under a name (``final``: what early stopping restored, or the last ones)."""
+        """Store parameters under a name, such as ``final`` for the last or restored ones."""
         with self._changing():
             self._db.execute(
                 "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?, ?, ?)", (run, name, step, block, digest(block))
@@ -238,26 +250,26 @@ class Writer:
             self._add_events(events)
 
     def clear(self) -> None:
-        """Take everything back but what describes the recording as a whole: it begins again."""
+        """Delete all runs, their keyframes and the data; the metadata stays."""
         with self._changing():
             for table in ("evidence", "measures", "keyframe", "event", "checkpoint", "run", "data"):
                 self._db.execute(f"DELETE FROM {table}")
         self._thinning, self._pending, self.keyframes = {}, {}, 0
 
     def abandon(self) -> None:
-        """Let go of the file as it is: what is held back is not written."""
+        """Close the file without writing waiting evidence."""
         self._file.abandon()
 
     def leave(self) -> None:
-        """Let go of a file that was moved or deleted, with all that was committed in it, and nothing beside it."""
+        """Close a file that was moved or deleted, after checkpointing its WAL, and remove its journals."""
         self._file.leave()
 
     def discard(self) -> None:
-        """Take a draft back, when training could not begin."""
+        """Delete a draft whose training could not begin."""
         self._file.discard()
 
     def close(self) -> None:
-        """Write what is held back, and make the recording one file that can be copied and lies on any media."""
+        """Write waiting evidence, checkpoint the WAL, and close, so that the recording is a single file."""
         self.flush()
         self._file.close()
 
@@ -280,6 +292,6 @@ class Writer:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """A transaction, or the part of one that is under way."""
+        """A transaction, or a part of the current one."""
         with self._file.changing(intact=self.keyframes > 0):
             yield
