@@ -1,8 +1,8 @@
-"""The trainer process: waits for a job on the socket it was given, trains it, and outlives the terminal.
+"""Runs the trainer process: waits for a job on the inherited socket and trains it, independently of the terminal.
 
-It is started as ``python -P -m bntui.trainer FD LOG`` in a session of its own.  The job is one JSON line; the
-answer is one too, when the first keyframes are recorded or when that failed.  A socket that closes
-before a job came means that nobody needs this trainer any more.
+The process is started as ``python -P -m bntui.trainer FD LOG`` in a session of its own.  The job is one JSON line.  The
+answer is another, sent when the first keyframes are recorded or training could not begin.  If the socket closes before
+a job arrives, the process exits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Serve one job; the exit code is that of the error that ended it.  A log with nothing in it is removed."""
+    """Serve one job and return its exit code; an empty log is removed."""
     try:
         return _serve()
     finally:
@@ -43,7 +43,7 @@ def main() -> int:
 
 def _serve() -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a terminal that goes away is no reason to stop
+        signal.signal(number, signal.SIG_IGN)  # training continues when the terminal closes
     control = socket.socket(fileno=int(sys.argv[1]))
     _warm(control)
     with control.makefile("rb") as lines:
@@ -59,7 +59,7 @@ def _serve() -> int:
 
 
 def _warm(control: socket.socket) -> None:
-    """Import what takes seconds while the user is still choosing; what a waiting job can do without comes last."""
+    """Import slow modules while the user is still choosing; scikit-learn only if no job is waiting."""
     import bntui.trainer.service  # noqa: F401
 
     if not select.select([control], [], [], 0)[0]:
@@ -88,7 +88,7 @@ def _train(control: socket.socket, job: Job) -> int:
     except Exception as error:
         known = isinstance(error, BntuiError)
         if not known:
-            traceback.print_exc()  # into the log
+            traceback.print_exc()  # goes to the log
         failed = _("the trainer failed: {kind}: {reason}").format(kind=type(error).__name__, reason=error)
         message = str(error) if known else failed
         code = error.exit_code if isinstance(error, BntuiError) else 1
@@ -104,7 +104,7 @@ def _train(control: socket.socket, job: Job) -> int:
 
 
 def _begun(job: Job) -> tuple[Session, Agenda]:
-    """A new recording of a scenario."""
+    """Start a new recording of a scenario."""
     from bntui.scenario.load import load, parse
     from bntui.trainer.session import Session
 
@@ -116,7 +116,7 @@ def _begun(job: Job) -> tuple[Session, Agenda]:
 
 
 def _resumed(job: Job) -> tuple[Session, Agenda]:
-    """A recording that is gone on with: what was asked for before is still to be done, and a fork if one is wanted."""
+    """Resume a recording with its pending requests, and create a fork if the job asks for one."""
     from bntui.trainer.agenda import Agenda
     from bntui.trainer.session import Session
 
@@ -127,7 +127,7 @@ def _resumed(job: Job) -> tuple[Session, Agenda]:
         again = _agenda_again(job)
         agenda = replace(agenda, running=agenda.running or again.running, pace=again.pace)
         if job.fork is not None:
-            session.fork(job.fork.run, job.fork.step, job.fork.changes)  # at once: whoever asks hears why it cannot be
+            session.fork(job.fork.run, job.fork.step, job.fork.changes)  # now, so that the answer can report an error
         elif session.over and not agenda.forks:
             raise UsageError(
                 _("all runs of {recording} have ended; fork one of them instead").format(recording=job.recording)
@@ -163,7 +163,7 @@ def _answer(control: socket.socket, answer: Answer) -> None:
         control.sendall(answer.line())
         control.close()
     except OSError:
-        pass  # whoever asked is gone; the recording is there all the same
+        pass  # the client is gone, but the recording exists
 
 
 if __name__ == "__main__":

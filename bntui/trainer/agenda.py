@@ -1,4 +1,4 @@
-"""Holds what was asked of a trainer and is not done yet, as goals: repeating one does no harm."""
+"""Holds the pending requests to a trainer as goals, so that repeating a request is harmless."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from bntui.link.requests import ForkRequest, natural, pace
 from bntui.text.language import _
 
 MOST_FORKS: Final = 16
-"""Forks that wait to be made."""
+"""Maximum number of pending forks."""
 DEEPEST: Final = wire.DEEPEST + 2
-"""Nesting of an agenda: its forks are in a list of their own."""
+"""Maximum nesting depth of an agenda, whose list of forks adds two levels to that of a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
-    """The trainer's state that a user has a say in; kept in the recording."""
+    """The part of the trainer's state that users control; kept in the recording."""
 
     running: bool = False
     pace: float | None = None
-    """Epochs a second; None is unthrottled."""
+    """Epochs per second; None if unthrottled."""
     epochs: int = 0
-    """Every run is to come to the end of this epoch, even while paused."""
+    """Number of epochs that every run must complete, even while paused."""
     steps: Mapping[int, int] = field(default_factory=dict)
-    """Step that each run is to come to."""
+    """Number of steps that each run must complete, by run."""
     forks: tuple[ForkRequest, ...] = ()
     address: str = ""
-    """Where the trainer listens: other logins have other folders for sockets; see ``bntui.link.live``."""
+    """Path of the trainer's socket, because other logins use other socket folders; see ``bntui.link.live``."""
 
     def text(self) -> str:
-        """As JSON."""
+        """The agenda as JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> Agenda:
-        """What :meth:`text` gave; an empty one from an empty text.
+        """The inverse of :meth:`text`; an empty text gives an empty agenda.
 
         Raises:
-            RecordingError: it is damaged.
+            RecordingError: the text is damaged.
         """
         try:
             told = wire.parse(text.encode(errors="replace"), deepest=DEEPEST) if text else {}
@@ -59,28 +59,28 @@ class Agenda:
             raise RecordingError(sentence.format(reason=error)) from error
 
     def paused(self) -> Agenda:
-        """Nothing more is to be trained; forks that were asked for are still made."""
+        """The agenda after a pause: no training, but pending forks are still created."""
         return replace(self, running=False, epochs=0, steps={})
 
     def one_more_epoch(self, done: float) -> Agenda:
-        """Every run is to train one epoch more than was asked for; ``done`` is what the furthest behind has done."""
+        """The agenda with one more epoch for every run; ``done`` is the number of epochs of the slowest run."""
         return replace(self, running=False, epochs=max(self.epochs, int(done)) + 1)
 
     def one_more_step(self, steps: Mapping[int, int]) -> Agenda:
-        """Every run is to take one step more than was asked for; ``steps`` are those that each has taken."""
+        """The agenda with one more step for every run; ``steps`` has the steps that each run has completed."""
         return replace(
             self, running=False, steps={run: max(self.steps.get(run, 0), done) + 1 for run, done in steps.items()}
         )
 
     @property
     def full(self) -> bool:
-        """No more forks can wait."""
+        """True if no more forks can be added."""
         return len(self.forks) >= MOST_FORKS
 
     def with_fork(self, fork: ForkRequest) -> Agenda:
-        """A fork is made, and all train on."""
+        """The agenda with one more fork, and training running."""
         return replace(self, running=True, forks=(*self.forks, fork))
 
     def after_first_fork(self) -> Agenda:
-        """The first of the forks is made, or cannot be."""
+        """The agenda after its first fork was created or refused."""
         return replace(self, forks=self.forks[1:])

@@ -1,4 +1,4 @@
-"""Provides what all runs of a recording share: samples, split and device."""
+"""Provides what all runs of a recording share: the samples, their split and the device."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from bntui.trainer.grid import grid_axes, grid_points
 from bntui.trainer.samples import DeviceSamples
 
 EMBEDDED_DATA = 64_000_000
-"""Data sets up to so many bytes lie in the recording; of larger ones the checksum and the path."""
+"""Data sets of up to this many bytes are stored in the recording; for larger ones, only their checksum and path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The samples of a recording, split, on their device."""
+    """The samples of a recording, with their split and device."""
 
     data: Dataset
     train: IntArray
     validation: IntArray
     axes: tuple[SingleArray | FloatArray, ...]
-    """Of the grid of predictions, raw units; empty where there is none."""
+    """Axes of the grid of predictions, in raw units; empty without a grid."""
     device: torch.device
     _scaled: dict[bytes, DeviceSamples] = field(default_factory=dict)
-    """By scaling: runs that scale alike share their samples."""
+    """Scaled samples by scaling and shape, shared by runs with equal scaling."""
 
     @property
     def facts(self) -> Facts:
-        """What a configuration has to fit."""
+        """The properties of the data that a configuration must match."""
         outputs = len(self.data.classes) if self.data.task == "classification" else self.data.y.shape[1]
         return Facts(len(self.data), self.data.task, self.data.x.shape[1:], outputs)
 
     def samples(self, config: RunConfig, scaling: Scaling) -> DeviceSamples:
-        """A run's samples, scaled, in the shape that it asks for."""
+        """A run's samples on the device, scaled, and in the shape that ``data.sequence`` asks for."""
         sequence = config.data.sequence
         key = hashlib.blake2b(scaling.offset.tobytes() + scaling.factor.tobytes() + sequence.encode()).digest()
         if key not in self._scaled:
@@ -73,7 +73,7 @@ class Bench:
         )
 
     def record(self, writer: Writer) -> None:
-        """Keep the samples with their split, or where they are too large what they can be known by."""
+        """Store the samples with their split; if they are too large, only their checksum."""
         block = None
         if self.data.x.nbytes + self.data.y.nbytes <= EMBEDDED_DATA:
             arrays = {"x": self.data.x, "y": self.data.y, "train": self.train, "validation": self.validation}
@@ -86,15 +86,20 @@ class Bench:
 
 
 def checksum(data: Dataset) -> bytes:
-    """What samples are known by: BLAKE2b over inputs and targets."""
+    """BLAKE2b digest of inputs and targets, 16 bytes, which identifies a data set."""
     return hashlib.blake2b(data.x.tobytes() + data.y.tobytes(), digest_size=16).digest()
 
 
 def from_scenario(config: RunConfig, folder: Path) -> Bench:
-    """The bench of a scenario whose first run is ``config``; data files are named relative to ``folder``.
+    """Load the data of a scenario.
+
+    Args:
+        config: configuration of the first run.
+        folder: data files are relative to it.
 
     Raises:
-        DataError, DeviceError: what it names is not there, or damaged.
+        DataError: the data is missing or damaged.
+        DeviceError: the device is not available.
     """
     data = load_data(config.data, folder, config.seed)
     train, validation = split_indices(data, config.data.validation, config.seed)
@@ -102,12 +107,12 @@ def from_scenario(config: RunConfig, folder: Path) -> Bench:
 
 
 def from_recording(reader: Reader, config: RunConfig) -> Bench:
-    """The bench of a recording: its own samples, or where they were too large those of the file that it names.
+    """Load the data of a recording: the stored samples, or else those of its data file.
 
     Raises:
-        RecordingError: its samples are damaged.
-        DataError: the file is gone, or is another one now.
-        DeviceError: nothing to train on.
+        RecordingError: the stored samples are damaged.
+        DataError: the data file is missing or has changed.
+        DeviceError: no device is available.
     """
     device = prepare(reader.runs[0].device, config.deterministic, fall_back=True)
     recorded = reader.dataset

@@ -15,23 +15,27 @@ from bntui.link.wire import FRAME_PATIENCE, FrameError, Lines
 from bntui.text.language import _
 
 MOST_CLIENTS = 8
-"""Connections that are served at once."""
+"""Maximum number of simultaneous connections."""
 LAST_ANSWER = 5.0
-"""Seconds that a client whose frame never ended waits to be told so."""
+"""Seconds to wait until a client with an incomplete frame has been sent the error, before closing its connection."""
 LAST_STATUS = 1.0
-"""Seconds that closing waits for a client to take the last status."""
+"""Seconds that closing waits for a client to receive the last status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A frame that is not a request: its sender is told why."""
+    """A frame that is not a valid request; the reason is sent to its sender."""
 
     sender: Connection
     why: str
 
 
 class Connection:
-    """A slow client misses statuses, never the latest; what it sends is checked before it counts."""
+    """The connection to one client.
+
+    A slow client may miss statuses, but always receives the latest one.  Its frames are validated before they are
+    passed on.
+    """
 
     def __init__(
         self,
@@ -39,7 +43,12 @@ class Connection:
         hear: Callable[[Request | Refused], None],
         forget: Callable[[Connection], None],
     ) -> None:
-        """``hear`` may block: meanwhile nothing more is read of this client."""
+        """Prepare to serve a client; see :meth:`start`.
+
+        Args:
+            hear: receives its requests; while it blocks, nothing more is read from this client.
+            forget: called when the client has disconnected.
+        """
         self._client = client
         self._hear = hear
         self._forget = forget
@@ -51,13 +60,13 @@ class Connection:
         self._speaker = threading.Thread(target=self._speak, daemon=True)
 
     def start(self, status: Status) -> None:
-        """Serve it, beginning with where the trainer stands."""
+        """Start to serve the client, and send it the current status."""
         self.tell(status)
         threading.Thread(target=self._listen, daemon=True).start()
         self._speaker.start()
 
     def tell(self, status: Status) -> None:
-        """Send a status, and with it why this client's own last request was refused."""
+        """Send a status, which includes the reason if this client's last request was refused."""
         with self._news:
             if self._refused > status.refused:
                 status = replace(status, refusal=self._refusal, refused=self._refused)
@@ -66,19 +75,24 @@ class Connection:
             self._news.notify()
 
     def refuse(self, why: str, number: int) -> None:
-        """Have the next status say why a request was refused; ``number`` counts the requests until then."""
+        """Report in the next status why a request was refused.
+
+        Args:
+            why: the reason.
+            number: number of requests received up to the refused one.
+        """
         with self._news:
             self._refusal, self._refused = why, number
             self._answered.clear()
 
     def hang_up(self) -> None:
-        """Say the last word and no more; see :meth:`close`."""
+        """Send the last status and nothing more; see :meth:`close`."""
         with self._news:
             self._closing = True
             self._news.notify()
 
     def close(self) -> None:
-        """Hang up, once the last word is said."""
+        """Send the last status and close the connection."""
         self.hang_up()
         self._speaker.join(timeout=LAST_STATUS)
         with contextlib.suppress(OSError):
@@ -86,9 +100,9 @@ class Connection:
         self._client.close()
 
     def _listen(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # it has hung up, or is closed here
+        with contextlib.suppress(OSError, ValueError):  # the client hung up, or the connection was closed here
             self._read()
-        self._forget(self)  # its descriptor must not stay
+        self._forget(self)  # before closing, so that the descriptor does not leak
         self.close()
 
     def _read(self) -> None:

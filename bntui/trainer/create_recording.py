@@ -1,4 +1,4 @@
-"""Creates a recording: its name, and what is noted of the scenario and this machine."""
+"""Creates a recording: chooses its name, and stores facts about the scenario and this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ from bntui.trainer.lock import Hold
 
 
 def created(scenario: Scenario, recording: Path | None, meta: Mapping[str, str]) -> tuple[Writer, Hold]:
-    """A draft of the recording, and the name that it will have, held; a new name of the user's folder by default."""
+    """Create a draft of a recording, and lock its future name.
+
+    Args:
+        recording: the name; by default a new one in the user's folder.
+    """
     held = Hold(recording) if recording is not None else _new_name(scenario)
     try:
         return Writer.draft(held.recording, meta), held
@@ -37,13 +41,16 @@ def created(scenario: Scenario, recording: Path | None, meta: Mapping[str, str])
 
 
 def publish(writer: Writer, held: Hold, scenario: Scenario, *, chosen: bool) -> Hold:
-    """Give a draft its name; where that is taken meanwhile, another one, unless the user has chosen it.
+    """Give a draft its final name, or another one if that is in use by now.
+
+    Args:
+        chosen: the user has chosen the name, so no other one is tried.
 
     Returns:
-        The hold on the recording.
+        The lock on the recording.
 
     Raises:
-        NameTakenError: the name that was chosen is taken.
+        NameTakenError: the chosen name is in use.
         StorageError: the disk is full, or the file system refuses.
     """
     while True:
@@ -51,7 +58,7 @@ def publish(writer: Writer, held: Hold, scenario: Scenario, *, chosen: bool) -> 
             writer.publish(held.recording)
             held.hold_file(locked=True)
             return held
-        except NameTakenError:  # by somebody who does not know of our lock
+        except NameTakenError:  # by a program that ignores the lock
             if chosen:
                 raise
             held.release()
@@ -59,16 +66,16 @@ def publish(writer: Writer, held: Hold, scenario: Scenario, *, chosen: bool) -> 
 
 
 def folder_of(scenario: Scenario) -> Path:
-    """The folder from which a scenario names its data files."""
+    """The folder to which a scenario's data files are relative."""
     return scenario.path.parent if scenario.path else Path.cwd()
 
 
 def scenario_of(reader: Reader) -> Scenario:
-    """The scenario that a recording was begun from, with what was set on the command line.
+    """The scenario of a recording, with the overrides from the command line.
 
     Raises:
-        ScenarioError: it is not valid.
-        RecordingError: the recording does not hold it.
+        ScenarioError: the scenario is not valid.
+        RecordingError: the recording does not contain it.
     """
     origin = scenario_origin(reader.path, reader.meta)
     return parse(origin.text, file=str(origin.path or ""), path=origin.path, overrides=origin.overrides)
@@ -80,12 +87,16 @@ def _new_name(scenario: Scenario) -> Hold:
     while True:
         try:
             return Hold(new_path(stem, skip=skip))
-        except RecordingError:  # a trainer that was started at the same moment was first
+        except RecordingError:  # another trainer that started at the same time has locked it
             skip += 1
 
 
 def circumstances(device: torch.device, meta: Mapping[str, str] | None) -> str:
-    """What the bits of a step depend on beside the recording: here, or where the recording was made."""
+    """Versions and hardware that determine the exact bits of a step, in words.
+
+    Args:
+        meta: metadata of a recording, to describe the machine that created it; None describes this machine.
+    """
     here = _machine(device) if meta is None else meta
     threads = _("{threads} threads").format(threads=here["threads"]) if here["threads"] != "1" else ""
     words = (f"torch {here['torch']}", here["device_name"] if device.type == "cuda" else here["device"],
@@ -105,7 +116,7 @@ def _machine(device: torch.device) -> dict[str, str]:
 
 
 def meta_of(scenario: Scenario, bench: Bench, overrides: Collection[tuple[str, object]]) -> dict[str, str]:
-    """What is fixed when a recording begins, so that it can be understood and repeated elsewhere."""
+    """A recording's metadata: everything needed to understand it, and to repeat it on another machine."""
     return {
         "title": scenario.title,
         "task": bench.data.task,

@@ -1,9 +1,9 @@
 """Detects that a layer's gradient has died, from the figures of a step and, at exactly 0, from all samples.
 
-A gradient has died where the loss still asks the network to change and this does not reach the layer's weight: its
-gradient is below ``DEAD_BELOW`` of the output layer's, or exactly 0.  A mini-batch may give exactly 0 by chance, for
-instance where dropout dropped a whole layer, or where no sample of a small batch activates a unit.  So an exact 0
-counts only if no training sample gives the layer a gradient.
+A layer's gradient has died if the loss still has a gradient, but that of the layer's weight is below ``DEAD_BELOW`` of
+the output layer's, or exactly 0.  A mini-batch may give exactly 0 by chance, for instance if dropout dropped a whole
+layer, or if no sample of a small batch activates a unit.  An exact 0 therefore counts only if no training sample gives
+the layer a gradient.
 """
 
 from __future__ import annotations
@@ -24,33 +24,34 @@ from bntui.trainer.step import loss_function
 from bntui.trainer.validate import mini_batches
 
 ASKS: Final = float(np.finfo(np.float32).tiny) / DEAD_BELOW
-"""A gradient norm from here on is no rounding: ``DEAD_BELOW`` of it is still a normal float32.  The loss of a network
-that fits its samples asks for less, and then gradients of 0 mean nothing."""
+"""Smallest norm of the output layer's gradient for which ``DEAD_BELOW`` of it is still a normal float32.  Below it, the
+network fits its samples, and gradients of 0 mean nothing."""
 
 ENOUGH: Final = 2000
-"""DeviceSamples that are looked at, at least, where masks are drawn."""
+"""Minimum number of samples to pass through the network if it has dropout or noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """A layer that gets no gradient in a step."""
+    """A layer that receives no gradient in a step."""
 
     layer: str
     weight: str
     """Name of its weight among the network's parameters."""
     ratio: float
-    """Norm of its weight gradient, as a share of the output layer's; exactly 0 where it is, whatever that one's is."""
+    """Norm of its weight gradient divided by that of the output layer; 0 if its gradient is exactly 0, even if both
+    are."""
     units: bool
-    """It is ReLU, and all its units give 0 for all samples of the mini-batch."""
+    """The activation is ReLU, and all units give 0 for all samples of the mini-batch."""
     blocked: bool
-    """Units of this layer or of one behind it pass nothing on, or no weight at all has a gradient.  Where neither is
-    so, weights behind it are 0, and the first update changes that."""
+    """Units of this layer or of a later one block the gradient, or no weight has a gradient.  Otherwise weights of
+    later layers are 0, which the first update changes."""
 
 
 def died(layers: Sequence[LayerMeasures]) -> Dead | None:
-    """The dead layer nearest to the output, by the figures of one step; None without one.
+    """The dead layer nearest to the output, from the measures of one step; None if there is none.
 
-    A layer whose inputs are all 0 has a weight gradient of 0 whatever comes back to it: that tells of the layer before.
+    A layer whose inputs are all 0 is skipped: its weight gradient is 0 in any case, because of the layer before it.
     """
     *earlier, last = layers
     if not ASKS <= last.activation_gradient_norm < math.inf:
@@ -73,13 +74,15 @@ def reached(
     weight: str,
     draw: Callable[[int], Callable[[Stage, torch.Tensor], torch.Tensor]],
 ) -> bool:
-    """Whether any training sample gives a weight a gradient, in training mode; changes nothing.
+    """True if any training sample gives a weight a gradient, in training mode; the network is left unchanged.
 
-    Takes the training part in mini-batches of ``batch`` samples, up to the first that does.  Where dropout or noise is
-    drawn, a small training part is taken several times: of few units a mask may drop all.
+    Passes the training part through the network in mini-batches, up to the first one with a gradient.  With dropout or
+    noise, a small training part is passed several times, because a mask may drop all of a few units.
 
     Args:
-        draw: gives what draws dropout and noise in the mini-batch of that number.
+        batch: samples in a mini-batch.
+        weight: name of the weight.
+        draw: gives, for the number of a mini-batch, the function that draws its dropout and noise.
     """
     parameter = network.named_parameters()[weight]
     pieces = mini_batches(len(samples.x), batch)
@@ -92,7 +95,7 @@ def reached(
             for number, piece in enumerate(pieces)
         )
     finally:
-        network.load(before)  # the passes have moved the running statistics
+        network.load(before)  # the forward passes changed the running statistics
 
 
 def _gradient(

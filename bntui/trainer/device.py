@@ -1,4 +1,4 @@
-"""Chooses the device of a run, and checks it against what this machine has."""
+"""Chooses the device of a run among those of this machine."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from bntui.text.language import _
 
 
 def prepare(name: str, deterministic: bool, *, fall_back: bool = False) -> torch.device:
-    """The device of a recording, set up so that the same steps give the same bits.
+    """Set up the device of a recording so that the same steps give the same bits.
 
-    On the CPU they always do.  On CUDA they do with deterministic algorithms, which is said before its first use.
+    The CPU does so always.  CUDA needs deterministic algorithms, which must be enabled before its first use.
 
     Args:
-        fall_back: where there is no such device, ``auto``: a recording that was made elsewhere.
+        name: ``auto``, or the name of a device.
+        deterministic: use deterministic algorithms on CUDA.
+        fall_back: use ``auto`` if the device is not available, for a recording from another machine.
 
     Raises:
-        DeviceError: this machine has no such device.
+        DeviceError: the device is not available.
     """
-    torch.set_num_threads(1)  # small networks: a second thread costs more than it computes
+    torch.set_num_threads(1)  # in small networks, a second thread costs more than it saves
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     device = resolve_device(name if not fall_back or name in available_devices() else "auto")
     if device.type == "cuda":
         torch.use_deterministic_algorithms(deterministic)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.allow_tf32 = False  # ten bits of a product are not what the lesson is about
+        torch.backends.cudnn.allow_tf32 = False  # TF32 keeps only ten bits of the mantissa
     return device
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of a scenario; ``auto`` is CUDA where there is one, else the CPU.
+    """The device with the given name; ``auto`` is CUDA if available, else the CPU.
 
     Raises:
-        DeviceError: this machine has no such device; the message names those it has.
+        DeviceError: the device is not available; the message names those that are.
     """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
@@ -49,7 +51,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def available_devices() -> tuple[str, ...]:
-    """Names of all devices that a run can train on, the CPU first."""
+    """Names of all devices that runs can be trained on, the CPU first."""
     cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return ("cpu", *cuda, *mps)

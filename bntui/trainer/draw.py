@@ -1,6 +1,6 @@
-"""Derives a generator of its own for every random draw, from what it is drawn for.
+"""Derives a separate random generator for every draw from the purpose of the draw.
 
-So layers of the same name start alike in all runs, runs do not disturb each other, a fork needs no
+Layers of the same name therefore start with equal weights in all runs, runs do not affect each other, a fork needs no
 generator state, and any mask can be drawn again.
 """
 
@@ -13,13 +13,13 @@ from torch import Tensor
 
 
 def derived_seed(seed: int, *purpose: str | int) -> int:
-    """32 bits from a hash of the scenario's seed and what the draw is for (CPU generators ignore more)."""
+    """A 32-bit hash of the scenario's seed and the purpose of a draw; CPU generators ignore further bits."""
     text = "\x1f".join(map(str, (seed, *purpose)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
 
 
 def generator(device: torch.device, seed: int, *purpose: str | int) -> torch.Generator:
-    """A fresh generator on ``device`` for one purpose."""
+    """A new generator on ``device`` for one purpose."""
     return torch.Generator(device).manual_seed(derived_seed(seed, *purpose))
 
 
@@ -29,16 +29,16 @@ def permutation(seed: int, epoch: int, samples: int) -> Tensor:
 
 
 class Draws:
-    """What a run draws anew in every step: the draw of (layer, step) is a function of the seed alone."""
+    """The draws of a run in each step; they depend only on the seed, the layer and the step."""
 
     def __init__(self, seed: int, device: torch.device, *purpose: str | int) -> None:
-        """``purpose`` sets draws apart that are for something else than training."""
+        """``purpose`` distinguishes these draws from those of training."""
         self._seed = seed
         self._purpose = purpose
         self._generator = torch.Generator(device)
 
     def mask(self, layer: str, step: int, like: Tensor, p: float) -> Tensor:
-        """Dropout: 1/(1-p) where a unit is kept, 0 where it is dropped; shape and type of ``like``."""
+        """A dropout mask: 1/(1-p) for units that are kept, 0 for others; shape and type of ``like``."""
         self._generator.manual_seed(derived_seed(self._seed, *self._purpose, "dropout", layer, step))
         return torch.empty_like(like).bernoulli_(1 - p, generator=self._generator).div_(1 - p)
 
@@ -48,15 +48,15 @@ class Draws:
         return torch.empty_like(like).normal_(0, deviation, generator=self._generator)
 
     def noise(self, layer: str, step: int, like: Tensor, amount: float) -> tuple[Tensor, Tensor]:
-        """Scale and shift of the noise after batch normalization of Santurkar et al., 2018, appendix, algorithm 1.
+        """Scale and shift of the noise after batch normalization in Santurkar et al., 2018, appendix, algorithm 1.
 
-        Each feature draws a mean from ±a and a standard deviation between 1 and 1 + a/2; around these each sample
-        draws its shift, uniform within ± a/5, and its scale, normal with standard deviation a/5.  With a = 0.5
-        these are the paper's n_μ = 0.5, n_σ = 1.25, r_μ = r_σ = 0.1.
+        For each feature, a mean is drawn uniformly within ±a and a standard deviation between 1 and 1 + a/2.  Around
+        these, for each sample, a shift is drawn uniformly within ± a/5, and a scale with standard deviation a/5.  With
+        a = 0.5, these are the paper's n_μ = 0.5, n_σ = 1.25, r_μ = r_σ = 0.1.
 
         Args:
-            like: what is normalized, shape ``(B, C)`` or, in a convolution, ``(B, C, H, W)``.
-            amount: a.
+            like: the normalized values, shape ``(B, C)`` or, in a convolution, ``(B, C, H, W)``.
+            amount: the strength a.
 
         Returns:
             Two tensors of shape ``(B, C)``, in a convolution ``(B, C, 1, 1)``.

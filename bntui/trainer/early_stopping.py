@@ -1,10 +1,12 @@
 """Implements Keras' EarlyStopping as a pure function of the monitored values.
 
-Three differences from Keras 3 (``keras/src/callbacks/early_stopping.py``) are left.  Values are compared in float64.
-Keras on its torch backend compares in float32, since ``convert_to_tensor`` makes a Python float a tensor of
-``floatx``: values closer than 6e-8 (relative) tie there.  A first value that is infinite becomes the best here, while
-Keras waits; such a run has diverged and ends.  Where no value ever counts, such as R² of a constant target, which is
-NaN, Keras restores the weights of the first monitored epoch, and this trainer keeps the last ones.
+Three differences from Keras 3 (``keras/src/callbacks/early_stopping.py``) remain:
+
+- Values are compared in float64.  Keras on its torch backend compares in float32, because ``convert_to_tensor`` makes a
+  Python float a tensor of ``floatx``: there, values closer than 6e-8 (relative) are equal.
+- An infinite first value becomes the best value, while Keras waits.  Such a run has diverged and ends.
+- If all values are NaN, such as R² of a constant target, Keras restores the weights of the first monitored epoch, while
+  this trainer keeps the last ones.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from bntui.scenario.schema import EarlyStoppingRule
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """State after an epoch; ``best`` is NaN and ``best_epoch`` 0 before the first value that counts."""
+    """State after an epoch; before the first value that is not NaN, ``best`` is NaN and ``best_epoch`` is 0."""
 
     best: float = math.nan
     best_epoch: int = 0
@@ -26,11 +28,11 @@ class Patience:
     stopped: bool = False
     reason: str = ""
     improved: bool = False
-    """This epoch gave the best value so far."""
+    """The value of this epoch is the best so far."""
 
 
 def larger_is_better(rule: EarlyStoppingRule) -> bool:
-    """``mode``, or what the monitor's name says where it is ``auto``."""
+    """True if the rule's ``mode`` is ``max``, or is ``auto`` and the monitor is not a loss."""
     if rule.mode == "auto":
         return not rule.monitor.endswith("loss")
     return rule.mode == "max"
@@ -38,7 +40,7 @@ def larger_is_better(rule: EarlyStoppingRule) -> bool:
 
 def _improves(rule: EarlyStoppingRule, value: float, reference: float) -> bool:
     if math.isnan(value):
-        return False  # NaN is never an improvement and never becomes the best
+        return False  # NaN is never an improvement, and never becomes the best value
     if math.isnan(reference):
         return True
     delta = abs(rule.min_delta)
@@ -46,16 +48,20 @@ def _improves(rule: EarlyStoppingRule, value: float, reference: float) -> bool:
 
 
 def unbeaten(rule: EarlyStoppingRule, best: float) -> bool:
-    """Whether there is a baseline that the best value has not beaten: so far no improvement has reset the counter."""
+    """True if there is a baseline that the best value has not beaten, so that no improvement has reset the counter."""
     return rule.baseline is not None and not math.isnan(best) and not _improves(rule, best, rule.baseline)
 
 
 def observe(rule: EarlyStoppingRule, before: Patience, epoch: int, value: float) -> Patience:
-    """The state after ``epoch`` (counted from 1, Keras from 0) gave ``value``.
+    """The state after an epoch.
 
-    As in Keras: the counter grows by one each epoch; an improvement over the best sets the best, and
-    resets the counter if it beats the baseline too; an epoch without improvement that finds the counter at the
-    patience or above stops training (with patience 0 as well as 1 the first one), though never the first of all.
+    As in Keras, the counter increases by one each epoch.  An improvement over the best value replaces it, and resets
+    the counter if it also beats the baseline.  An epoch without improvement stops training if the counter has reached
+    the patience (so patience 0 and 1 are equivalent), except for the first epoch of all.
+
+    Args:
+        epoch: number of the epoch, counted from 1 (in Keras from 0).
+        value: value of the monitor after the epoch.
     """
     if epoch <= rule.start_from_epoch:
         return replace(before, improved=False)
@@ -72,5 +78,5 @@ def observe(rule: EarlyStoppingRule, before: Patience, epoch: int, value: float)
         reason = sentence.format(
             monitor=rule.monitor, best_epoch=before.best_epoch, wait=wait, patience=rule.patience,
             baseline=rule.baseline, best=before.best,
-        )  # fmt: skip  # recorded, so in English
+        )  # fmt: skip  # in English, because it is recorded
     return Patience(before.best, before.best_epoch, wait, stopped, reason)

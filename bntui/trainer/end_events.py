@@ -1,4 +1,4 @@
-"""Words the end of a run as an event: a sentence and its figures."""
+"""Describes the end of a run as an event: a sentence and its figures."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Said = tuple[str, dict[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """What a step is judged by."""
+    """The losses after a step, which decide whether the run ends."""
 
     training: float
     validation: float
     sums: Sums
-    """Of the epoch under way."""
+    """Sums of the current epoch."""
     initial: bool
-    """No step was taken yet."""
+    """These are the losses of the initial network, before the first step."""
 
 
 def ended(
     config: Training, at: Progress, losses: Losses, *, epoch_end: bool
 ) -> tuple[sentences.EventKind, str, dict[str, object]] | None:
-    """The kind of event that ends a run here, its sentence and figures; None where it goes on."""
+    """Kind, sentence and figures of the event that ends a run after a step; None if the run continues."""
     bad = losses.sums.first_bad
     if bad is not None:
         first = None if losses.initial else at.step - losses.sums.batches + bad + 1
-        # the value that came first: after an infinite loss the mean of all is NaN soon
+        # report the first bad value: after an infinite loss, the mean of the epoch soon becomes NaN
         value = losses.training if losses.sums.bad_loss is None else losses.sums.bad_loss
         return "diverged", *diverged(value, first)
     if not math.isfinite(losses.validation):
@@ -46,12 +46,12 @@ def ended(
 
 
 def finished(epochs: int) -> Said:
-    """All epochs are trained."""
+    """The sentence for a run that has trained all its epochs."""
     return sentences.FINISHED, {"epochs": epochs}
 
 
 def stopped(rule: EarlyStoppingRule, state: Patience, epoch: int) -> Said:
-    """Early stopping has lost its patience."""
+    """The sentence for a run that early stopping ended after ``epoch``."""
     sentence = sentences.STOPPED if state.best_epoch else sentences.STOPPED_ALL
     figures: dict[str, object] = {"best_epoch": state.best_epoch, "wait": state.wait, "patience": rule.patience}
     if unbeaten(rule, state.best):
@@ -61,22 +61,22 @@ def stopped(rule: EarlyStoppingRule, state: Patience, epoch: int) -> Said:
 
 
 def restored(state: Patience) -> Said:
-    """The best weights are back."""
+    """The sentence for a run whose best weights were restored."""
     return sentences.RESTORED, {"epoch": state.best_epoch}
 
 
 def diverged(loss: float, step: int | None) -> Said:
-    """The training loss is no number any more; ``step`` is None where it never was one."""
+    """The sentence for a training loss that is not finite; ``step`` is None if the initial loss is not."""
     if step is None:
         return sentences.DIVERGED_INITIAL, {"loss": spelled(loss)}
     return sentences.DIVERGED_TRAINING, {"loss": spelled(loss), "step": step}
 
 
 def diverged_in_validation(loss: float, step: int) -> Said:
-    """The validation loss is no number any more."""
+    """The sentence for a validation loss that is not finite."""
     return sentences.DIVERGED_VALIDATION, {"loss": spelled(loss), "step": step}
 
 
 def spelled(value: float) -> str:
-    """A value that is not finite, in a word."""
+    """The word for a value that is not finite: NaN or infinite."""
     return sentences.NAN if math.isnan(value) else sentences.INFINITE

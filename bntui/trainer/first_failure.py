@@ -1,8 +1,8 @@
-"""Finds the step, layer and quantity in which a run went wrong first, by running forward once more.
+"""Finds the step, layer and quantity in which a run first went wrong, by repeating steps.
 
-Training between keyframes is bare: that a loss is no number any more, or that a gradient has died, is seen at the
-next keyframe.  From the last keyframe that was sound the same steps are taken again, each one measured, and the one
-in which it happened is recorded as a keyframe of its own.
+Steps between keyframes are not measured, so a loss that is not finite or a dead gradient is noticed only at the next
+keyframe.  The steps since the last sound keyframe are then repeated and measured, and the first bad one is recorded as
+an additional keyframe.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ WORDS: Final = {
 
 
 def kinds_of(events: Collection[EventKind | Foreign]) -> set[EventKind]:
-    """The kinds of trouble that are among the kinds of these events."""
+    """The kinds in ``events`` that are kinds of trouble."""
     return {kind for kind in TROUBLES if kind in events}
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong in a measured step."""
+    """What went wrong in a measured step."""
 
     kind: EventKind
     """One of ``TROUBLES``."""
@@ -53,7 +53,7 @@ class Trouble:
     arguments: Mapping[str, Any]
 
     def told(self, run: Run) -> Event:
-        """As an event of the step that was just taken."""
+        """The trouble as an event at the last step of ``run``."""
         return run.event(self.kind, self.sentence, {**self.arguments, "step": run.step})
 
 
@@ -74,7 +74,7 @@ def _dead(found: Dead, *, initial: bool) -> Trouble:
 
 
 def first_bad(taken: Measured) -> Trouble | None:
-    """The first figure of a step that is NaN or infinite: forward through the layers, the loss, and back again."""
+    """The first quantity of a step that is NaN or infinite, in the order of the forward and the backward pass."""
     for layer, quantity, value in _figures(taken):
         if not math.isfinite(value):
             return _bad(layer, quantity, value)
@@ -82,7 +82,7 @@ def first_bad(taken: Measured) -> Trouble | None:
 
 
 def _figures(taken: Measured) -> Iterator[tuple[str, str, float]]:
-    """Layer, quantity and a value that is finite if all of it is, in the order in which they are computed."""
+    """Layer, quantity and a value that is finite only if the whole quantity is, in the order of computation."""
     for layer in taken.layers:
         for name in QUANTITIES:
             values = getattr(layer, name)
@@ -95,13 +95,13 @@ def _figures(taken: Measured) -> Iterator[tuple[str, str, float]]:
 
 
 class Watch:
-    """Looks at each step of a run that is about to be recorded; see ``run.Watcher``."""
+    """Checks each step of a run before it is recorded; a ``run.Watcher``."""
 
     def __init__(self, past: Past, since: int) -> None:
-        """``since`` is the step at which the run stands: what is before it has been looked at."""
+        """``since`` is the current step of the run; earlier steps have been checked."""
         self._past = past
         self._since = self._recorded = since
-        """The last steps that were measured, and that have a row."""
+        """The last step that was measured, and the last one that has a row."""
 
     def __call__(
         self, run: Run, writer: Writer, taken: Measured | None, train_loss: float, val_loss: float
@@ -110,7 +110,7 @@ class Watch:
         self._recorded = run.step
         here = _found(taken, run, initial=run.step == since)
         if "first_bad" not in run.told | here.keys() and not math.isfinite(val_loss):
-            # what the update of a step that was sound itself has led to
+            # the step itself was sound, but its update led to this
             here["first_bad"] = _bad(run.info.layers[-1].name, VALIDATION_LOSS, val_loss)
         elif "first_bad" not in run.told | here.keys() and not math.isfinite(train_loss):
             here["first_bad"] = _bad(run.info.layers[-1].name, LOSS, train_loss)
@@ -124,9 +124,10 @@ class Watch:
         return events
 
     def _earlier(self, run: Run, writer: Writer, since: int, recorded: int) -> list[Event]:
-        """What went wrong in the steps since one that was looked at; they get keyframes of their own where they can.
+        """Repeat the steps after ``since``, and return what went wrong in them.
 
-        A row can only follow those that there are: what happened before the last of them is an event alone.
+        Bad steps are recorded as keyframes.  Rows can only be appended, so for a step before the last recorded row,
+        only the event is returned.
         """
         events: list[Event] = []
         if run.step - since < 2:
@@ -149,7 +150,13 @@ class Watch:
 def _found(
     taken: Measured | None, run: Run, told: Collection[EventKind] | None = None, *, initial: bool = False
 ) -> dict[EventKind, Trouble]:
-    """Each kind of trouble in the step that ``run`` has just taken, of those not ``told`` before (else by the run)."""
+    """The trouble in the last step of ``run``, by kind.
+
+    Args:
+        taken: the measured step; None gives no trouble.
+        told: kinds to ignore, because they were already reported; by default those of the run.
+        initial: the step is the initial state.
+    """
     told = run.told if told is None else told
     found: dict[EventKind, Trouble] = {}
     if taken is None:
@@ -164,7 +171,7 @@ def _found(
 
 
 def _stays(dead: Dead, run: Run, *, initial: bool) -> bool:
-    """A gradient that is exactly 0 in the step is so for every training sample after it."""
+    """True if a gradient that is exactly 0 in this step remains 0 for every training sample."""
     if initial and not dead.blocked:
         return False
 

@@ -1,4 +1,4 @@
-"""Checks whether a run can be forked after a step, and whether the fork has something left to train."""
+"""Checks that a run can be forked after a step, and that the fork has something left to train."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bntui.trainer.run import Run
 
 
 def epoch_of(reader: Reader, parent: int, step: int) -> float:
-    """The epoch of a keyframe that a fork is to start from.
+    """The epoch of the keyframe from which a fork starts.
 
     Raises:
-        UsageError: there is no such keyframe.
+        UsageError: the run has no keyframe at this step.
     """
     if not 0 <= parent < len(reader.runs) or step not in reader.history(parent).step:
         sentence = _("run {run} has no keyframe at step {step}")
@@ -26,7 +26,7 @@ def epoch_of(reader: Reader, parent: int, step: int) -> float:
 
 
 def refuse_at_its_end(child: Run, reader: Reader, parent: int, step: int) -> None:
-    """Raise ScenarioError unless a fork that stands where its parent stood has something left to train."""
+    """Raise ScenarioError if a fork, in the state of its parent, would end without training."""
     config = child.config
     if child.epoch >= config.training.epochs:
         sentence = _("the fork starts at epoch {epoch} and would end at once; give it more epochs")
@@ -36,14 +36,14 @@ def refuse_at_its_end(child: Run, reader: Reader, parent: int, step: int) -> Non
 
 
 def refuse_a_rest(child: Run, facts: Facts) -> None:
-    """Raise ScenarioError where the samples left of the epoch under way do not suit the fork's mini-batches."""
+    """Raise ScenarioError if the fork cannot split the rest of the current epoch into mini-batches."""
     rest = rest_of_epoch(child.config, facts, child.left)
     if rest is not None:
         raise ScenarioError([rest])
 
 
 def _refuse_the_same_end(child: Run, reader: Reader, parent: int, step: int) -> None:
-    """A run that early stopping ended goes on as a fork if something was changed about that."""
+    """Raise ScenarioError if early stopping ended the parent at this step and would end the fork, too."""
     rule, wait = child.config.training.early_stopping, child.progress.patience.wait
     stopped = any(event.kind == "stopped_early" and event.step == step for event in reader.events(parent))
     if stopped and rule is not None and wait >= rule.patience:

@@ -1,4 +1,4 @@
-"""Transfers a parent's state to its fork, as the fork plan says."""
+"""Transfers a parent's state to its fork according to the fork plan."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bntui.trainer.score import Sums
 
 
 def take_over(child: Run, parent: Run) -> State:
-    """The child continues from where the parent is, under its own configuration.
+    """Let a child continue from the parent's current state, with its own configuration.
 
     Returns:
-        Names of the parameters and buffers that were kept, and of those that are the child's own.
+        Names of the parameters and buffers copied from the parent, and of those the child initialized itself.
     """
     plan = plan_fork(parent.config, child.config)
     own, theirs = child.network.state(), parent.network.state()
@@ -36,9 +36,9 @@ def _progress(plan: ForkPlan, child: Run, parent: Run) -> Progress:
     at = parent.progress
     data = child.config.data
     if data.last_batch == "drop" and len(child.samples.x) - at.offset < data.batch_size:
-        at = replace(at, epoch=at.epoch + 1, offset=0, sums=Sums())  # what is left fills no larger mini-batch
+        at = replace(at, epoch=at.epoch + 1, offset=0, sums=Sums())  # the rest of the epoch is less than a mini-batch
     if at.offset == 0:
-        at = replace(at, sums=Sums())  # an epoch begins, though the parent ended with the one before
+        at = replace(at, sums=Sums())  # the child starts an epoch; the parent still has the sums of the previous one
     if not plan.plateau_count:
         at = replace(at, plateau=Plateau(factor=at.plateau.factor if plan.plateau_factor else Plateau().factor))
     if not plan.best_loss:

@@ -1,4 +1,4 @@
-"""Predicts on a grid over the inputs."""
+"""Evaluates a network on a grid over its inputs."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ COLUMNS: Final = 48
 ROWS: Final = 32
 POINTS: Final = 128
 MARGIN: Final = 0.1
-"""The grid goes beyond the samples by this share of their range, on each side."""
+"""The grid extends beyond the samples by this share of their range on each side."""
 
 
 def grid_axes(data: Dataset) -> tuple[SingleArray | FloatArray, ...]:
-    """The values of the grid's axes in raw units, over training and validation samples; empty where there is none.
+    """The points of each axis of the grid, in raw units; empty if the data has no grid.
 
-    Classification with two features has ``COLUMNS`` values of the first and ``ROWS`` of the second; regression
-    with one feature has ``POINTS``.
+    Classification with two features has ``COLUMNS`` points for the first and ``ROWS`` for the second one.  Regression
+    with one feature has ``POINTS``.  The grid covers the training and validation samples.
     """
     shape, classes = data.x.shape[1:], len(data.classes)
     if data.task == "regression" and shape == (1,):
         counts: tuple[int, ...] = (POINTS,)
-    elif data.task == "classification" and shape == (2,) and classes <= 256:  # a class is kept in a byte
+    elif data.task == "classification" and shape == (2,) and classes <= 256:  # a class is stored in one byte
         counts = (COLUMNS, ROWS)
     else:
         return ()
     axes: list[SingleArray | FloatArray] = []
     for feature, count in zip(data.x.T.astype(np.float64), counts, strict=True):
         low, high = feature.min(), feature.max()
-        margin = MARGIN * (high - low) or 1.0  # around a constant any width will do
+        margin = MARGIN * (high - low) or 1.0  # a constant feature has no range
         axis: FloatArray = np.linspace(low - margin, high + margin, count)
         axes.append(axis.astype(np.float32) if data.x.dtype == np.float32 else axis)
     return tuple(axes)
@@ -45,9 +45,15 @@ def grid_axes(data: Dataset) -> tuple[SingleArray | FloatArray, ...]:
 def grid_points(
     axes: tuple[SingleArray | FloatArray, ...], scaling: Scaling, sequence: str = "none"
 ) -> torch.Tensor | None:
-    """The grid's points as they enter a network, ``(points, features)``, row by row; None without a grid.
+    """The grid's points as inputs of a network, row by row; None without a grid.
 
-    ``sequence`` is ``data.sequence``: with it the points have the shape of sequences.
+    Args:
+        axes: the axes in raw units.
+        scaling: the run's feature scaling.
+        sequence: ``data.sequence``; unless it is ``none``, the points have the shape of sequences.
+
+    Returns:
+        Shape ``(points, features)``, or that of a sequence.
     """
     if not axes:
         return None
@@ -56,9 +62,10 @@ def grid_points(
 
 
 def predict(network: Network, points: torch.Tensor, task: str) -> Predictions:
-    """The network's answers at :func:`grid_points`, evaluation mode; draws nothing, changes nothing.
+    """The network's predictions at :func:`grid_points`, in evaluation mode; the network is left unchanged.
 
-    The class is the argmax of the logits, as in accuracy.  Their softmax ties where logits differ by less than 6e-8.
+    The class is the argmax of the logits, as in accuracy, because the softmax is equal for logits that differ by less
+    than 6e-8.
     """
     network.train(False)
     with torch.inference_mode():
@@ -67,6 +74,6 @@ def predict(network: Network, points: torch.Tensor, task: str) -> Predictions:
     if task == "regression":
         return Predictions(array(output), None)
     answer, probability = output.argmax(1), functional.softmax(output, 1).amax(1)
-    # rounded as the recording keeps it, so that live and recorded keyframes are the same
+    # rounded to half precision like the recording, so that live and recorded keyframes are equal
     values = array(probability).astype(np.float16).astype(np.float32)
     return Predictions(values.reshape(ROWS, COLUMNS), array(answer).astype(np.uint8).reshape(ROWS, COLUMNS))

@@ -1,4 +1,4 @@
-"""Initializes the weights of layers by the name of the initialization, each from its own generator."""
+"""Initializes the weights of layers with the method that the scenario names, each from its own generator."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _CPU = torch.device("cpu")
 
 
 def initialize(entry: nn.Module, recurrence: Recurrence | None, block: Block, seed: int) -> None:
-    """Draw a block's weights: those of its linear part or convolution, and of its recurrence where it has one.
+    """Draw a block's weights: those of its linear stage or convolution, and of its recurrence if it has one.
 
-    Each parameter has a generator of its own, named by layer and parameter.  Each gate of a recurrent layer is
-    drawn as a layer by itself.  Biases start at zero, except the default's.
+    Each parameter has its own generator, derived from the names of layer and parameter.  Each gate of a recurrent layer
+    is drawn like a separate layer.  Biases start at 0, except with ``default``.
     """
     weight, bias = entry.weight, entry.bias
     assert isinstance(weight, nn.Parameter)
@@ -39,7 +39,7 @@ def initialize(entry: nn.Module, recurrence: Recurrence | None, block: Block, se
 
 
 def _default(weight: Tensor, bias: Tensor, recurrence: Recurrence | None, block: Block, seed: int) -> None:
-    """What PyTorch's modules do by themselves, uniform: within 1/√(inputs), in recurrent layers within 1/√(units)."""
+    """PyTorch's default: uniform within ±1/√(inputs), or ±1/√(units) in recurrent layers."""
 
     def draw(parameter: str) -> torch.Generator:
         return generator(_CPU, seed, "init", block.name, parameter)

@@ -1,4 +1,4 @@
-"""Ensures one trainer per recording: who holds the lock, and for which file."""
+"""Ensures that only one trainer writes a recording, with locks on its name and on its file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from bntui.text.language import _
 
 
 class Hold:
-    """A recording that nobody else may write, until it is let go or the process ends, however it ends.
+    """The exclusive right to write a recording, until it is released or the process ends in any way.
 
-    The lock is on a file in the user's runtime folder, which names its holder; and on the recording itself, for whoever
-    has another runtime folder, and in case that folder vanishes.  Not on network file systems: there that lock would be
-    SQLite's, and another trainer of this user and machine is found by its socket.
+    One lock is on a file in the user's runtime folder, which contains the process id of the holder.  Another is on the
+    recording itself, for processes with a different runtime folder, and in case that folder is removed.  On network
+    file systems, the second one would conflict with SQLite's locks; there, another trainer of the same user and machine
+    is detected by its socket.
     """
 
     def __init__(self, recording: Path) -> None:
-        """Raises RecordingError where another trainer holds it, and names that."""
+        """Acquire the locks.
+
+        Raises:
+            RecordingError: another trainer holds one; the message names its process if known.
+        """
         self.recording = recording
         self._file: int | None = None
         self._name, self._lock = self._locked_name(recording)
@@ -37,13 +42,13 @@ class Hold:
                 raise
 
     def hold_file(self, *, locked: bool = False) -> None:
-        """Hold the file as well, once it is there.
+        """Acquire the lock on the file as well, once the file exists.
 
         Args:
-            locked: this process has locked it already.
+            locked: this process has already locked it.
 
         Raises:
-            RecordingError: another trainer holds it.
+            RecordingError: another trainer holds the lock.
         """
         descriptor = os.open(self.recording, os.O_RDONLY | os.O_CLOEXEC)
         network = on_network(self.recording)
@@ -54,29 +59,29 @@ class Hold:
         self._file = descriptor
 
     def rename(self, recording: Path) -> None:
-        """Hold another name instead of this one, before the file has it.
+        """Lock another name instead of the current one.
 
         Raises:
-            RecordingError: another trainer holds it; this one is still held.
+            RecordingError: another trainer has locked the new name; the current one stays locked.
         """
         name, lock = self._locked_name(recording)
         self._let_go_of_name()
         self.recording, self._name, self._lock = recording, name, lock
 
     def moved(self) -> bool:
-        """The recording's name does not lead to the file any more."""
+        """True if the recording's name no longer refers to the locked file."""
         if self._file is None:
             return False
         try:
             found = os.stat(self.recording)
         except (FileNotFoundError, NotADirectoryError):
             return True
-        except OSError:  # a network that is down for a while
+        except OSError:  # such as a network that is temporarily down
             return False
         return (found.st_dev, found.st_ino) != self._node()
 
     def renew(self) -> None:
-        """Make the lock's file again where its folder vanished, so that a second trainer is refused by name."""
+        """Recreate the lock file if its folder was removed, so that a second trainer can name the holder."""
         if node_of(self._lock) is None:
             with contextlib.suppress(BntuiError, OSError):
                 name, lock = self._locked_name(self.recording)
@@ -84,10 +89,10 @@ class Hold:
                 self._name, self._lock = name, lock
 
     def place(self) -> Path:
-        """Where the file is now.
+        """The current path of the file.
 
         Raises:
-            StorageError: it was deleted, or nobody can say.
+            StorageError: the file was deleted, or its path is unknown.
         """
         assert self._file is not None
         if not os.fstat(self._file).st_nlink:
@@ -102,7 +107,7 @@ class Hold:
         return path
 
     def release(self) -> None:
-        """Let go of it; SQLite has closed the file by then, or its own locks would go too."""
+        """Release the locks; SQLite must have closed the file, because this would also release its locks."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -147,7 +152,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def _path_of(descriptor: int) -> Path | None:
-    """The name of an open file as the kernel knows it; None where it does not say."""
+    """The path of an open file according to the kernel; None if unknown."""
     try:
         if sys.platform == "darwin":
             found = fcntl.fcntl(descriptor, fcntl.F_GETPATH, b"\0" * 1024)
@@ -158,7 +163,7 @@ def _path_of(descriptor: int) -> Path | None:
 
 
 def _holder(descriptor: int) -> str:
-    """Process that holds the lock on a file, where the system tells; else empty."""
+    """Id of the process that holds the lock on a file; empty if unknown."""
     node = f":{os.fstat(descriptor).st_ino}"
     try:
         locks = Path("/proc/locks").read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Builds a network as a list of named stages, so that the forward pass keeps every stage's output."""
+"""Builds a network as a list of named stages, so that the forward pass can keep the output of every stage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bntui.trainer.normalization import normalization, per_step
 from bntui.trainer.recurrent import LastStep, Recurrence, Rows, recurrence
 
 DRAWN = ("dropout", "noise", "input_noise")
-"""Stages whose output is drawn in training, and is their input in evaluation mode."""
+"""Kinds of stages that are random in training mode, and the identity in evaluation mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,18 @@ class Stage:
     """One operation of a layer's block."""
 
     layer: int
-    """Number of the layer it belongs to."""
+    """Number of the layer that the stage belongs to."""
     kind: str
     """``input_noise``; ``flatten``, ``last`` or ``rows``; ``linear``, ``conv`` or ``recurrent``; ``norm``, ``noise``,
     ``activation``, ``pool`` or ``dropout``."""
     module: nn.Module
     amount: float = 0.0
-    """Dropout: probability of dropping; noise: its strength or standard deviation; else 0."""
+    """Probability of dropping for dropout; strength or standard deviation for noise; 0 for other kinds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Stages in order, and the layers they make up; the last layer is the output layer."""
+    """The layers of a network and its stages, in order; the last layer is the output layer."""
 
     layers: tuple[LayerInfo, ...]
     stages: tuple[Stage, ...]
@@ -51,7 +51,7 @@ class Network:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """Parameters and buffers by name: :meth:`named_parameters` and, say, ``linear 1.norm.running_mean``."""
+        """Parameters and buffers by name, such as ``linear 1.linear.weight`` and ``linear 1.norm.running_mean``."""
         return {
             f"{self.layers[stage.layer].name}.{stage.kind}.{name}": tensor
             for stage in self.stages
@@ -59,19 +59,24 @@ class Network:
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Set parameters and buffers to those of an earlier :meth:`state`."""
+        """Copy the values of a :meth:`state` into the parameters and buffers."""
         with torch.no_grad():
             for name, tensor in self.state().items():
-                tensor.copy_(state[name].view_as(tensor))  # safetensors keeps a lone number as a list of one
+                tensor.copy_(state[name].view_as(tensor))  # a scalar is stored with shape (1,)
 
     def train(self, mode: bool) -> None:
-        """Training mode (the batch's statistics) or evaluation mode (the running ones)."""
+        """Select training mode (batch statistics) or evaluation mode (running statistics)."""
         for stage in self.stages:
             stage.module.train(mode)
 
 
 def forward(stages: Iterable[Stage], x: Tensor, draw: Callable[[Stage, Tensor], Tensor] | None = None) -> list[Tensor]:
-    """The outputs of all stages, in order; ``draw`` gives those of dropout and noise (None: evaluation mode)."""
+    """The outputs of all stages, in order.
+
+    Args:
+        x: inputs, shape ``(B, *shape)``.
+        draw: applies dropout or noise to the input of a stage; None skips these stages, as in evaluation mode.
+    """
     values: list[Tensor] = []
     for stage in stages:
         if stage.kind not in DRAWN:
@@ -85,7 +90,13 @@ def forward(stages: Iterable[Stage], x: Tensor, draw: Callable[[Stage, Tensor], 
 def build(
     config: NetworkConfig, shape: Sequence[int], outputs: int, seed: int, device: torch.device, input_noise: float = 0.0
 ) -> Network:
-    """The network of a scenario for samples of ``shape``, its weights drawn per layer name and parameter."""
+    """Build the network of a configuration, and initialize its weights from the seed.
+
+    Args:
+        shape: shape of one sample.
+        outputs: number of classes, or of target values.
+        input_noise: standard deviation of the noise added to the inputs.
+    """
     layers: list[LayerInfo] = []
     stages: list[Stage] = []
     shape = tuple(shape)
@@ -117,10 +128,10 @@ def build(
 def _arranged(
     block: Block, shape: tuple[int, ...], after_recurrent: bool
 ) -> tuple[list[tuple[str, nn.Module]], tuple[int, ...]]:
-    """The stage that brings a sample into the shape that a block takes, if one is needed, and that shape.
+    """The stage that changes the shape of a sample for a block, if one is needed, and the new shape.
 
-    Linear layers take features: the last time step of a recurrent layer, or all values flattened.  Recurrent
-    layers take steps: of an image its rows.
+    A linear layer receives the last time step of a recurrent layer, or all values flattened.  A recurrent layer
+    receives an image as a sequence of rows.
     """
     if block.type == "linear" and len(shape) == 2 and after_recurrent:
         return [("last", LastStep())], shape[1:]

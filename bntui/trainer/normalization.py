@@ -1,4 +1,4 @@
-"""Normalizes values with PyTorch's modules, using a scenario's ε, momentum and γ; also per time step."""
+"""Builds normalizations from PyTorch's modules with a scenario's ε, momentum and γ, including ones per time step."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bntui.scenario.schema import Network as NetworkConfig
 
 
 class SequenceBatchNorm(nn.BatchNorm1d):
-    """Batch normalization of sequences ``(B, T, C)``, statistics over batch and time together.
+    """Batch normalization of sequences ``(B, T, C)`` with statistics over batch and time together.
 
-    Laurent et al., arXiv:1510.01378: only the inputs' projection is normalized so.
+    As in Laurent et al., arXiv:1510.01378, it is applied only to the projected inputs.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class's name
@@ -22,10 +22,10 @@ class SequenceBatchNorm(nn.BatchNorm1d):
 
 
 class StepBatchNorm(nn.Module):
-    """Batch normalization with the statistics of each time step, after Cooijmans et al., arXiv:1603.09025.
+    """Batch normalization with separate statistics for each time step, after Cooijmans et al., arXiv:1603.09025.
 
-    The running statistics have the ``shape`` given, ``(T, C)``; γ and β ``(C,)`` are shared by all steps.  In
-    evaluation mode steps beyond ``T`` use those of the last one.
+    The running statistics have shape ``(T, C)``; γ and β, with shape ``(C,)``, are shared by all steps.  In evaluation
+    mode, steps beyond ``T`` use the statistics of the last one.
     """
 
     running_mean: Tensor
@@ -42,7 +42,7 @@ class StepBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """A whole sequence ``(B, T, C)``; in training mode it has at most as many steps as there are statistics of."""
+        """Normalize a whole sequence ``(B, T, C)``; in training mode, it cannot have more steps than the statistics."""
         _, steps, features = x.shape
         known = len(self.running_mean)
         if steps > known:
@@ -52,7 +52,7 @@ class StepBatchNorm(nn.Module):
         else:
             mean, var = self.running_mean[:steps], self.running_var[:steps]
         bias = None if self.bias is None else self.bias.repeat(steps)
-        # a feature of a time step is a feature of its own: all are normalized at once
+        # treat each feature of each time step as a separate feature, and normalize all at once
         normalized = functional.batch_norm(
             x.reshape(-1, steps * features), mean.view(-1), var.view(-1), self.weight.repeat(steps), bias,
             self.training, self.momentum, self.eps,
@@ -60,7 +60,7 @@ class StepBatchNorm(nn.Module):
         return normalized.view(x.shape)
 
     def at(self, step: int, x: Tensor) -> Tensor:
-        """The values ``(B, C)`` of one time step, for a recurrence that does not know the next ones yet."""
+        """Normalize the values ``(B, C)`` of one time step, for a recurrence that has not computed later ones yet."""
         step = min(step, len(self.running_mean) - 1)
         return functional.batch_norm(
             x, self.running_mean[step], self.running_var[step], self.weight, self.bias,
@@ -69,10 +69,10 @@ class StepBatchNorm(nn.Module):
 
 
 class StepLayerNorm(nn.LayerNorm):
-    """Layer normalization of each time step by itself, after Ba et al., arXiv:1607.06450: no statistics are kept."""
+    """Layer normalization of each time step, after Ba et al., arXiv:1607.06450; it has no running statistics."""
 
     def at(self, step: int, x: Tensor) -> Tensor:  # noqa: ARG002 - as in StepBatchNorm
-        """The values ``(B, C)`` of one time step; which one makes no difference."""
+        """Normalize the values ``(B, C)`` of one time step, in the same way for every step."""
         return functional.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
@@ -81,7 +81,7 @@ StepNorm = StepBatchNorm | StepLayerNorm
 
 
 def per_step(block: Block, config: NetworkConfig) -> bool:
-    """A recurrent layer's hidden state is normalized too, with statistics of each time step."""
+    """True if the block is a recurrent layer that normalizes each time step, including the hidden state."""
     if block.type != "recurrent":
         return False
     return block.norm == "layer" or (block.norm == "batch" and config.norm_recurrent == "step")
@@ -108,7 +108,13 @@ def normalization(block: Block, shape: tuple[int, ...], config: NetworkConfig) -
 def hidden_normalization(
     block: Block, steps: int, features: int, config: NetworkConfig, *, shift: bool
 ) -> StepNorm | None:
-    """The normalization within a recurrence, or None; ``shift``: it has a β."""
+    """The normalization inside a recurrence; None if only the projected inputs are normalized, or nothing is.
+
+    Args:
+        steps: number of time steps.
+        features: number of values per time step.
+        shift: whether it has a β.
+    """
     if not per_step(block, config):
         return None
     module: StepNorm

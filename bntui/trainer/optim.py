@@ -1,4 +1,4 @@
-"""Takes steps with PyTorch's optimizers, and gives the learning rate of each step."""
+"""Updates parameters with PyTorch's optimizers, and computes the learning rate of each step."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bntui.recording.evidence import Average
 from bntui.scenario.schema import Schedule, Training
 
 EPSILON: Final = 1e-8
-"""What keeps the divisions of Adam, AdamW and RMSprop finite: PyTorch's default."""
+"""ε in the denominators of Adam, AdamW and RMSprop: PyTorch's default."""
 
 
 class Optimizer:
-    """PyTorch's optimizers in their functional form, fused where the device has that, on state of our own.
+    """PyTorch's optimizers in functional form, fused where the device supports it, with their state kept here.
 
-    The classes of ``torch.optim`` import ``torch._dynamo`` at their first use, which takes a second or two of
-    every start; the functions that they call do not.  A test holds both to the same weights.
+    The classes of ``torch.optim`` import ``torch._dynamo`` at their first use, which delays every start by a second or
+    two; the functions that they call do not.  A test checks that both give the same weights.
     """
 
     def __init__(self, config: Training, named: Mapping[str, nn.Parameter], device: torch.device) -> None:
@@ -46,7 +46,7 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
-        """Move the parameters by their gradients, clipped where the configuration says so, and forget those."""
+        """Update the parameters by their gradients, clipped if configured, and clear the gradients."""
         config, parameters, state = self._config, self._parameters, self._state
         if config.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
@@ -89,7 +89,7 @@ class Optimizer:
 
     @torch.no_grad()
     def load(self, state: Mapping[Average, Tensor]) -> None:
-        """Take up what :meth:`state` gave, as far as there is such a parameter and average here."""
+        """Copy the entries of a :meth:`state` that exist in this optimizer."""
         places = {name: at for at, name in enumerate(self._names)}
         for (parameter, kind), tensor in state.items():
             at = places.get(parameter)
@@ -101,7 +101,8 @@ class Optimizer:
                 self._state[kind][at].copy_(tensor)
             elif kind == "momentum_buffer" and self._config.optimizer == "sgd" and self._config.momentum:
                 self._momentum[at] = tensor.to(self._parameters[at]).clone()
-        if any(buffer is not None for buffer in self._momentum):  # the fused step wants all or none; 0 is how none acts
+        # the fused step needs all buffers or none, and a buffer of zeros is equivalent to a missing one
+        if any(buffer is not None for buffer in self._momentum):
             for at, leaf in enumerate(self._parameters):
                 if self._momentum[at] is None:
                     self._momentum[at] = torch.zeros_like(leaf, requires_grad=False)
@@ -109,15 +110,18 @@ class Optimizer:
 
 @dataclass(frozen=True, slots=True)
 class Plateau:
-    """State of reduce-on-plateau: factor reached so far, best validation loss, epochs without a better one."""
+    """State of reduce-on-plateau."""
 
     factor: float = 1.0
+    """Current factor of the learning rate."""
     best: float = math.inf
+    """Best validation loss."""
     bad_epochs: int = 0
+    """Epochs since the last improvement or reduction."""
 
 
 def observe_plateau(schedule: Schedule, before: Plateau, val_loss: float) -> Plateau:
-    """PyTorch's ReduceLROnPlateau, mode ``min``, relative threshold, no cooldown."""
+    """The state after an epoch: PyTorch's ReduceLROnPlateau in mode ``min``, relative threshold, no cooldown."""
     if val_loss < before.best * (1 - schedule.threshold):
         return Plateau(before.factor, val_loss, 0)
     bad = before.bad_epochs + 1
@@ -127,10 +131,13 @@ def observe_plateau(schedule: Schedule, before: Plateau, val_loss: float) -> Pla
 
 
 def learning_rate(config: Training, step: float, steps_per_epoch: int, plateau: Plateau) -> float:
-    """Learning rate of a step (counted from 0; between two where a fork changed the batch size within an epoch).
+    """Learning rate of a step.
 
-    Warm-up rises linearly over its epochs, step by step, and reaches ``lr`` with its last step; the
-    schedule's epochs are counted from there, and change at an epoch's end as PyTorch's do.
+    Warm-up increases it linearly, step by step, up to ``lr`` in its last step.  The schedule starts after the warm-up,
+    and changes the learning rate only at the end of an epoch, as PyTorch's schedulers do.
+
+    Args:
+        step: number of the step from 0; fractional if a fork changed the batch size within an epoch.
     """
     schedule = config.schedule
     warmup = schedule.warmup_epochs * steps_per_epoch

@@ -1,4 +1,4 @@
-"""Measures a step that was taken: tensors in, a keyframe's NumPy figures out."""
+"""Computes the measures of a step: converts its tensors into the NumPy figures of a keyframe."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ _EDGES = np.arange(HISTOGRAM_BINS + 1)
 
 
 def array(tensor: Tensor) -> NDArray[Any]:
-    """The tensor's values on the CPU, without its graph."""
+    """The tensor's values as an array on the CPU, detached from the graph."""
     result: NDArray[Any] = tensor.detach().cpu().numpy()
     return result
 
 
 def norm(values: NDArray[Any]) -> float:
-    """Euclidean norm, summed in float64."""
-    # no dot product: BLAS would wake its threads for it, which costs more than the sum
+    """Euclidean norm, accumulated in float64."""
+    # not a dot product, for which BLAS would start its threads: that costs more than the sum
     return float(np.sqrt(np.square(values, dtype=np.float64).sum()))
 
 
 def distribution(values: Values) -> Distribution:
-    """Mean, population standard deviation, percentiles and histogram of all values together.
+    """Mean, population standard deviation, percentiles, extremes and histogram of all values together.
 
-    One sort gives everything but the mean: percentiles by linear interpolation, the histogram by
-    looking its edges up.
+    One sort serves the percentiles (by linear interpolation), the extremes and the histogram (by a binary search for
+    the bin edges).
     """
     wide = values.ravel().astype(np.float64)
     ordered = np.sort(wide)  # NaN sorts last
@@ -64,13 +64,13 @@ def distribution(values: Values) -> Distribution:
 
 
 def unit_percentiles(values: Values) -> dict[str, float]:
-    """Percentiles 15, 50 and 85 of one unit's values, by the names of a keyframe; NaN unless all are finite."""
+    """15th, 50th and 85th percentile of one unit's values, by field name; NaN unless all values are finite."""
     own = values.ravel().astype(np.float64)
     return dict(zip(UNIT_STATISTICS, map(float, _percentiles(np.sort(own))), strict=True))
 
 
 def _percentiles(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The 15th, the 50th and the 85th, linear interpolation; NaN unless all values are finite."""
+    """15th, 50th and 85th percentile of sorted values, by linear interpolation; NaN unless all values are finite."""
     if not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
         return np.full(3, np.nan)
     place = _SHARES * (ordered.size - 1)
@@ -93,7 +93,11 @@ def _counts(ordered: NDArray[np.float64]) -> CountArray:
 def dead_fraction(name: str, output: Values, axis: int = 1) -> float:
     """Share of units, along ``axis``, that give 0 for every sample (and pixel or time step) of the batch.
 
-    NaN of an activation function whose units do not die.
+    NaN for activation functions whose units do not die.
+
+    Args:
+        name: name of the activation function.
+        output: its output, shape ``(B, ...)``.
     """
     if not activation(name).dies:
         return float("nan")
@@ -102,7 +106,10 @@ def dead_fraction(name: str, output: Values, axis: int = 1) -> float:
 
 
 def saturated_fraction(name: str, output: Values) -> float:
-    """Share of values within ``SATURATED_WITHIN`` of the activation's range from its ends; NaN where it has none."""
+    """Share of values that are closer to an end of the activation's range than ``SATURATED_WITHIN`` of its width.
+
+    NaN for activation functions that do not saturate.
+    """
     between = activation(name).saturated_outside
     if between is None:
         return float("nan")
@@ -111,7 +118,7 @@ def saturated_fraction(name: str, output: Values) -> float:
 
 
 def dropout_mask(p: float, mask: Values) -> DropoutMask:
-    """What was drawn: ``mask`` is 1/(1-p) where a unit was kept."""
+    """The dropout mask of a step, from a ``mask`` that is 1/(1-p) for units that were kept, and 0 for others."""
     kept = mask.reshape(len(mask), -1) > 0
     return DropoutMask(p, float(kept.mean()), kept[:MASK_SAMPLES])
 
@@ -119,7 +126,14 @@ def dropout_mask(p: float, mask: Values) -> DropoutMask:
 def batch_norm(
     module: torch.nn.Module, values: Values, affine: tuple[Values, Values], gradients: tuple[Values, Values]
 ) -> BatchNorm:
-    """Statistics of the batch per feature, from the values that entered the normalization."""
+    """Batch normalization of one layer per feature.
+
+    Args:
+        module: the normalization, for its running statistics and ε.
+        values: its inputs, shape ``(B, C)``, ``(B, C, H, W)`` or ``(B, T, C)``.
+        affine: γ and β.
+        gradients: gradients of γ and β.
+    """
     assert isinstance(module, torch.nn.modules.batchnorm._BatchNorm | StepBatchNorm)
     assert module.running_mean is not None
     assert module.running_var is not None
@@ -144,34 +158,35 @@ def batch_norm(
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """A mini-batch's way forward through the network, and its loss's way back."""
+    """The forward and backward pass of one mini-batch."""
 
     inputs: Tensor
     """The mini-batch, scaled, shape ``(B, *shape)``."""
     values: Sequence[Tensor]
     """Output of every stage."""
     gradients: Sequence[Tensor | None]
-    """The loss's gradient with respect to each of ``values``, None where it was not asked for."""
+    """Gradient of the loss with respect to each of ``values``; None where it is not computed."""
     masks: Mapping[str, Tensor]
     """Dropout masks by layer name."""
     parameters: Mapping[str, NDArray[Any]]
     """Parameters and buffers before the step."""
     parameter_gradients: Mapping[str, NDArray[Any]]
-    """The loss's gradient with respect to each parameter, by its name in ``parameters``."""
+    """Gradient of the loss with respect to each parameter, by its name in ``parameters``."""
 
 
 def layer_measures(
     network: Network, way: Propagation, *, shifts: Sequence[float] | None, unit: int, updated: bool
 ) -> tuple[LayerMeasures, ...]:
-    """All layers of one step.
+    """The measures of all layers in one step.
 
     Args:
-        way: of the step's mini-batch.
-        shifts: how far each layer's gradient moves, where that was asked for.
-        unit: number of the unit that is followed by itself, modulo the layer's.
-        updated: the step was taken; without it there is no update-to-weight ratio.
+        network: the network, after the step.
+        way: the step's forward and backward pass.
+        shifts: gradient shift of each layer; None if it was not measured.
+        unit: number of the unit whose percentiles are measured, modulo the number of units in a layer.
+        updated: the parameters were updated; otherwise the update-to-weight ratio is NaN.
     """
-    known: dict[int, Distribution] = {}  # a layer's input is mostly the output of the layer before
+    known: dict[int, Distribution] = {}  # most layers share their input with the output of the layer before
 
     def of(tensor: Tensor) -> Distribution:
         found = known.get(id(tensor))
@@ -231,7 +246,7 @@ def layer_measures(
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
-    """BLAKE2b over all parameters and buffers, in order of their names' appearance, hexadecimal."""
+    """BLAKE2b digest of all parameters and buffers, in the order of ``state``, hexadecimal."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in state.items():
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""Holds all state of a run that is not a tensor, as one value that can be stored and restored."""
+"""Holds the state of a run apart from tensors, as one value that can be stored and restored."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from bntui.trainer.score import Sums
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """With parameters, buffers and the optimizer's averages this is everything that the next step depends on.
+    """The state of a run apart from tensors.
 
-    There is no generator's state in it: every draw is derived from the seed, the layer and the step.
+    Together with the parameters, buffers and optimizer averages, the next step depends on nothing else.  There is no
+    generator state, because every draw is derived from the seed, the layer and the step.
     """
 
     step: int = 0
@@ -24,25 +25,25 @@ class Progress:
     epoch: int = 0
     """Whole epochs done."""
     offset: int = 0
-    """Samples of the epoch under way that were learned from, in its order."""
+    """Samples of the current epoch that were used so far, in its order."""
     wall: float = 0.0
-    """Seconds of training and measuring."""
+    """Seconds spent on training and measuring."""
     plateau: Plateau = field(default_factory=Plateau)
     patience: Patience = field(default_factory=Patience)
     best_loss: float = math.inf
-    """Smallest validation loss at an epoch's end, where there is no early stopping."""
+    """Smallest validation loss at the end of an epoch; used without early stopping."""
     best_step: int = 0
-    """Step whose weights early stopping is to restore; 0 where there are none yet."""
+    """Step whose weights early stopping would restore; 0 if there is none yet."""
     sums: Sums = field(default_factory=Sums)
-    """Of the epoch under way."""
+    """Sums of the current epoch."""
 
     def text(self) -> str:
-        """As JSON, exact to the last bit."""
+        """The state as JSON, without loss of precision."""
         return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> Progress:
-        """What :meth:`text` gave."""
+        """The inverse of :meth:`text`."""
         told: dict[str, Any] = json.loads(text)
         sums: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in told.pop("sums").items()

@@ -1,9 +1,9 @@
-"""Computes one time step of a recurrent layer: Elman, GRU and LSTM over projected inputs.
+"""Computes the hidden states of recurrent layers: Elman, GRU and LSTM over projected inputs.
 
-The projection of all inputs, ``W_ih x_t + b``, is a stage of its own, done at once; these modules are the
-rest, the hidden-to-hidden part, in a loop over time.  Without normalization they are PyTorch's RNN, GRU and
-LSTM, with its order of gates.  With it the projection ``W_hh h_{t-1}`` is normalized too, and so is LSTM's
-cell before its tanh (Cooijmans et al. 2016, arXiv:1603.09025; Ba et al. 2016, arXiv:1607.06450).
+The projection of all inputs, ``W_ih x_t + b``, is a separate stage, computed at once.  These modules compute the
+hidden-to-hidden part in a loop over time.  Without normalization, they are PyTorch's RNN, GRU and LSTM, with the same
+order of gates.  With normalization per time step, the projection ``W_hh h_{t-1}`` is normalized too, and so is the cell
+of an LSTM before its tanh (Cooijmans et al. 2016, arXiv:1603.09025; Ba et al. 2016, arXiv:1607.06450).
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from bntui.scenario.schema import Network as NetworkConfig
 from bntui.trainer.normalization import StepNorm, hidden_normalization
 
 HiddenNorm = Callable[[int, bool], StepNorm | None]
-"""Makes the normalization of so many features, with β or without; None without any."""
+"""Builds the normalization for a number of features, with β or without; returns None if there is none."""
 
 
 class Recurrence(nn.Module):
-    """Hidden states ``(B, T, H)`` from projected inputs ``(B, T, gates * H)``; the state before the first is 0."""
+    """Computes hidden states ``(B, T, H)`` from projected inputs ``(B, T, gates * H)``; the initial state is 0."""
 
     gates: ClassVar[int]
-    """Pre-activations of each hidden unit."""
+    """Number of pre-activations of each hidden unit."""
 
     def __init__(self, units: int, norm: HiddenNorm) -> None:
         super().__init__()
         self.weight_hh = nn.Parameter(torch.empty(self.gates * units, units))
-        self.norm = norm(self.gates * units, False)  # the projected inputs have a bias or a β, which does the same
+        self.norm = norm(self.gates * units, False)  # a β would be redundant: the projected inputs have a bias or a β
 
     def _start(self, projected: Tensor) -> Tensor:
         return projected.new_zeros(len(projected), self.weight_hh.shape[1])
 
     def _hidden(self, step: int, h: Tensor, weight: Tensor) -> Tensor:
-        """``W_hh h``, normalized where asked; ``weight`` is W_hh transposed."""
+        """``W_hh h``, normalized if the recurrence has a normalization; ``weight`` is W_hh transposed."""
         hidden = h @ weight
         return hidden if self.norm is None else self.norm.at(step, hidden)
 
     def _sum(self, step: int, projected: Tensor, h: Tensor, weight: Tensor) -> Tensor:
-        """``projected + W_hh h``, in one operation where nothing is normalized."""
+        """``projected + W_hh h``, in one operation if there is no normalization."""
         if self.norm is None:
             return torch.addmm(projected, h, weight)
         return projected + self._hidden(step, h, weight)
@@ -67,13 +67,13 @@ class Elman(Recurrence):
 
 
 class GRU(Recurrence):
-    """PyTorch's GRU; the gates are reset, update, new.  ``bias`` is that of the new gate's hidden part."""
+    """PyTorch's GRU; the gates are reset, update, new.  ``bias`` belongs to the hidden part of the new gate."""
 
     gates = 3
 
     def __init__(self, units: int, norm: HiddenNorm) -> None:
         super().__init__(units, norm)
-        self.bias = nn.Parameter(torch.zeros(units))  # the reset gate multiplies it: no other bias does the same
+        self.bias = nn.Parameter(torch.zeros(units))  # not redundant, because the reset gate multiplies it
 
     def forward(self, projected: Tensor) -> Tensor:
         """Hidden states of all time steps."""
@@ -111,7 +111,7 @@ class LSTM(Recurrence):
 
 
 def recurrence(block: Block, activation: nn.Module, steps: int, config: NetworkConfig) -> Recurrence:
-    """The recurrence of a block over sequences of so many steps; the activation function is Elman's alone."""
+    """The recurrence of a block over sequences of ``steps`` time steps; only Elman uses the activation function."""
 
     def norm(features: int, shift: bool) -> StepNorm | None:
         return hidden_normalization(block, steps, features, config, shift=shift)
@@ -122,7 +122,7 @@ def recurrence(block: Block, activation: nn.Module, steps: int, config: NetworkC
 
 
 class LastStep(nn.Module):
-    """The last time step of a sequence ``(B, T, H)``."""
+    """Selects the last time step of a sequence ``(B, T, H)``."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape ``(B, H)``."""
@@ -130,7 +130,7 @@ class LastStep(nn.Module):
 
 
 class Rows(nn.Module):
-    """An image ``(B, C, H, W)`` as a sequence of its rows."""
+    """Converts an image ``(B, C, H, W)`` into a sequence of its rows."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape ``(B, H, C * W)``."""

@@ -1,4 +1,4 @@
-"""Reaches an earlier keyframe again: runs forward from the nearest one whose state was kept."""
+"""Restores the state of a run at an earlier step, by training again from the nearest keyframe with evidence."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from bntui.trainer.run import Run
 
 
 class Past:
-    """The runs of a recording as they were at any of their steps.
+    """Restores the runs of a recording at any of their steps.
 
-    Everything that a step depends on is recorded or derived from the seed, so running forward arrives at the same
-    bits; the recorded digests of the weights say whether it did.
+    Everything that a step depends on is recorded or derived from the seed, so repeating steps gives the same bits.  The
+    recorded digests of the weights verify this.
     """
 
     def __init__(self, path: Path, make: Callable[[RunInfo], Run]) -> None:
-        """``make`` builds a run in the state that its configuration gives it, without a parent's."""
+        """``make`` builds a run in its initial state, without that of a parent."""
         self.path = path
-        """Of the recording, which may change while it is written."""
+        """Path of the recording, which may change while it is written."""
         self._make = make
 
     def reach(self, index: int, step: int) -> Run:
-        """A run as it stood after a step; ``departed`` says where it is no longer the recorded one.
+        """Restore a run as it was after a step; its ``departed`` says where it differs from the recorded one.
 
         Raises:
-            RecordingError: what the recording holds of it is damaged.
+            RecordingError: the recording is damaged.
         """
         with closing(Reader(self.path)) as reader:
             return self._reach(reader, index, step)
@@ -49,7 +49,7 @@ class Past:
         return run
 
     def _nearest(self, reader: Reader, index: int, step: int) -> Run:
-        """The run as it stood before the last keyframe that has its state kept, or as it began."""
+        """The run before the last keyframe up to ``step`` that has evidence, or else in its initial state."""
         info = reader.runs[index]
         run = self._make(info)
         rows = reader.evidence_rows(index)
@@ -65,23 +65,26 @@ class Past:
         return run
 
     def _find_best(self, reader: Reader, run: Run) -> None:
-        """The weights that early stopping would restore, where they are those of an earlier step."""
+        """Find the weights that early stopping would restore, if the run does not have them."""
         step, holder = run.best_step, run.info
         if step is None or run.best is not None:
             return
         run.keep_best(run if step == run.step else self._when(reader, holder, step))
 
     def _when(self, reader: Reader, holder: RunInfo, step: int) -> Run:
-        """A run after a step, or the one that it comes from, if that was before it began."""
+        """Restore a run after a step, or its ancestor if the step is before the fork."""
         while holder.fork is not None and step <= holder.fork.step:
             holder = reader.runs[holder.fork.run]
         return self._reach(reader, holder.index, step)
 
     def fork(self, child: Run, parent: int, step: int) -> State:
-        """Let a run begin where another stood after a step; the names of what was kept, and of what is new.
+        """Let a child continue from its parent's state after a step.
+
+        Returns:
+            Names of the parameters and buffers copied from the parent, and of those the child initialized itself.
 
         Raises:
-            RecordingError: what the recording holds of it is damaged.
+            RecordingError: the recording is damaged.
         """
         with closing(Reader(self.path)) as reader:
             there = self._reach(reader, parent, step)
@@ -93,6 +96,6 @@ class Past:
 
 
 def last_step(reader: Reader, index: int) -> int | None:
-    """The last step of a run that is recorded; None before its first keyframe."""
+    """The last recorded step of a run; None before its first keyframe."""
     steps = reader.history(index).step
     return int(np.max(steps)) if len(steps) else None

@@ -1,4 +1,4 @@
-"""Trains one run, from epoch to epoch, and records what it measures."""
+"""Trains one run and records its keyframes."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """Trains one network under one configuration and records its keyframes.
+    """Trains one network with one configuration and records its keyframes.
 
-    Without a writer the same steps are taken and nothing is recorded: so an earlier keyframe is reached again.
+    Without a writer, the steps are the same but nothing is recorded, which is used to restore an earlier keyframe.
     """
 
     def __init__(
@@ -63,47 +63,47 @@ class Run:
             fork=fork,
         )  # fmt: skip
         self.over = False
-        """Finished, stopped early or diverged."""
+        """The run has finished, stopped early or diverged."""
         self.departed: int | None = None
-        """Step from which on it is no longer the recorded run, where it was to be the same."""
+        """The first step at which the weights differ from the recorded ones; None if they are equal."""
         self.watcher: Watcher | None = None
         self.told: set[EventKind] = set()
-        """Kinds of trouble that are in the recording already: each is looked for once."""
+        """Kinds of trouble that are already recorded; each is reported once."""
         self._at = Progress()
         self.best: dict[str, Tensor] | None = None
-        """State of the best epoch, where early stopping is to restore it."""
+        """State of the best epoch, if early stopping restores it."""
         self._start_epoch()
 
-    # --- where it stands ---
+    # --- state ---
 
     @property
     def progress(self) -> Progress:
-        """All of its state that is not a tensor."""
+        """The state of the run apart from tensors."""
         return replace(self._at, sums=self._score.sums())
 
     @property
     def step(self) -> int:
-        """Optimizer steps done."""
+        """Completed optimizer steps."""
         return self._at.step
 
     @property
     def epoch(self) -> float:
-        """Epochs done; whole at an epoch's end."""
+        """Completed epochs; a whole number at the end of an epoch."""
         return self._virtual_step / self.steps_per_epoch
 
     @property
     def _virtual_step(self) -> float:
-        """Steps that would have led here with this batch size all along: a fork may have changed it."""
+        """The steps that the current batch size would have needed so far; a fork may have changed the batch size."""
         return self._at.epoch * self.steps_per_epoch + self._at.offset / self.config.data.batch_size
 
     @property
     def best_step(self) -> int | None:
-        """Step whose weights early stopping would restore; None where it restores none."""
+        """The step whose weights early stopping would restore; None if it restores none."""
         rule = self.config.training.early_stopping
         return self._at.best_step or None if rule is not None and rule.restore_best_weights else None
 
     def load(self, state: TrainerState) -> None:
-        """Take up the state that a keyframe's evidence holds: that of before its step."""
+        """Restore a recorded state, which is that before the step of a keyframe."""
         kept = state.evidence
         self.network.load({name: torch.tensor(values) for name, values in kept.before.items()})
         self.stepper.optimizer.load({key: torch.tensor(values) for key, values in kept.optimizer.items()})
@@ -111,15 +111,15 @@ class Run:
 
     @property
     def left(self) -> int:
-        """Samples of the epoch under way that were not learned from yet."""
+        """Samples of the current epoch that were not used yet."""
         return len(self.samples.x) - self._at.offset
 
     def keep_best(self, other: Run) -> None:
-        """Another run stands where this one was at its best."""
+        """Keep the state of another run as that of the best epoch."""
         self.best = {name: tensor.clone() for name, tensor in other.network.state().items()}
 
     def take_up(self, progress: Progress) -> None:
-        """Stand where ``progress`` says; the tensors are somebody else's matter."""
+        """Set the state apart from tensors, which the caller restores."""
         self._at = progress
         self._start_epoch()
         self._score = Score(self.samples.task, progress.sums)
@@ -127,7 +127,7 @@ class Run:
     # --- training ---
 
     def begin(self, writer: Writer) -> None:
-        """Record the initial state: the first mini-batch through the network, no update, no side effects."""
+        """Record the initial state: pass the first mini-batch through the network, without an update."""
         started = time.perf_counter()
         score, self._score = self._score, Score(self.samples.task)
         progress = replace(self._at, sums=score.sums())
@@ -138,9 +138,9 @@ class Run:
         self._score = score
 
     def train_epoch(self, writer: Writer, interrupted: Callable[[], bool]) -> None:
-        """Train to the end of the epoch under way; when interrupted, to the end of the step under way.
+        """Train to the end of the current epoch, or of the current step when interrupted.
 
-        Where the run is interrupted, and where it ends, there is a keyframe, whatever ``[record] every`` says.
+        A keyframe is recorded where the run is interrupted and where it ends, whatever ``[record] every`` is.
         """
         every = self.config.record.every
         while not self.over:
@@ -152,13 +152,13 @@ class Run:
                 return
 
     def _is_last(self) -> bool:
-        """The next mini-batch is the last one of its epoch."""
+        """True if the next mini-batch is the last one of its epoch."""
         size = self.config.data.batch_size
         left = len(self.samples.x) - self._at.offset - size
         return left < (size if self.config.data.last_batch == "drop" else 1)
 
     def _may_end(self) -> bool:
-        """The epoch under way may be the run's last one."""
+        """True if the current epoch may be the last one of the run."""
         rule = self.config.training.early_stopping
         patience = rule is not None and self._at.patience.wait + 1 >= rule.patience
         return patience or self._at.epoch + 1 >= self.config.training.epochs
@@ -166,10 +166,16 @@ class Run:
     def train_step(
         self, writer: Writer | None, *, measured: bool = False, events: Iterable[Event] = ()
     ) -> Measured | None:
-        """One optimizer step; measured, and recorded where there is a writer, or bare.
+        """Do one optimizer step.
 
         Args:
-            events: what is known to happen in this step.  It is then recorded for another run, which goes on.
+            writer: records the step if it is measured or ends an epoch.
+            measured: measure the step.
+            events: events known to happen in this step.  The step is then recorded on behalf of another run, so this
+                one does not end.
+
+        Returns:
+            The measured step; None if it was not measured.
         """
         started = time.perf_counter()
         batch, last = self._batch(), self._is_last()
@@ -193,7 +199,7 @@ class Run:
         return learning_rate(self.config.training, self._virtual_step, self.steps_per_epoch, self._at.plateau)
 
     def _start_epoch(self) -> None:
-        """Put the samples into the epoch's order once, so that a mini-batch is a slice."""
+        """Shuffle the samples into the order of the epoch, so that each mini-batch is a slice."""
         data = self.samples
         self._order = permutation(self.config.seed, self._at.epoch, len(data.x))
         order = self._order.to(self.device)
@@ -204,7 +210,7 @@ class Run:
         return slice(self._at.offset, self._at.offset + self.config.data.batch_size)
 
     def _validate(self) -> tuple[float, float]:
-        """Mean loss and accuracy over the validation part, in the mode that the scenario says; changes nothing."""
+        """Mean loss and accuracy of the validation part in the configured mode; the run is left unchanged."""
         data, training = self.samples, self.config.training
         if training.validation_mode == "evaluation":
             return evaluate(self.network, data.x_val, data.y_val, data.task)
@@ -219,7 +225,13 @@ class Run:
     # --- recording ---
 
     def _record(self, writer: Writer | None, step: TakenStep, started: float, events: Iterable[Event] = ()) -> None:
-        """What follows from a step; with a writer, a keyframe of it (at an epoch's end without one: its scalars)."""
+        """Complete a step: validate, update early stopping, and with a writer record a row.
+
+        Args:
+            step: the step; unless it was measured, its row has only an epoch's scalars.
+            started: ``time.perf_counter()`` at which this work started.
+            events: see :meth:`train_step`.
+        """
         figures = Figures(*self._score.fold(), *self._validate())
         best = step.epoch_end and self._observe(figures)
         happened = list(events)
@@ -263,11 +275,11 @@ class Run:
         )
 
     def digest(self) -> str:
-        """Digest of all parameters and buffers as they are now."""
+        """Digest of the current parameters and buffers."""
         return weights_digest(self.network.state())
 
     def _observe(self, figures: Figures) -> bool:
-        """Early stopping and plateau after an epoch; True if it was the best so far."""
+        """Update early stopping and reduce-on-plateau after an epoch; True if the epoch is the best so far."""
         rule = self.config.training.early_stopping
         self._at, best = observe_epoch(self.config.training, self._at, figures)
         if best and rule is not None and rule.restore_best_weights:
@@ -275,11 +287,11 @@ class Run:
         return best
 
     def event(self, kind: EventKind, sentence: str, arguments: Mapping[str, object]) -> Event:
-        """Something that happens now."""
+        """An event at the current step."""
         return Event.of(self.info.index, self.step, self.epoch, kind, sentence, **arguments)
 
     def finish(self, writer: Writer) -> None:
-        """Keep the final weights: the best epoch's where early stopping restores them, else the last ones."""
+        """Store the final weights: those of the best epoch if early stopping restores them, else the last ones."""
         step, events = self.step, []
         if self.best is not None:
             step = self._at.best_step
@@ -290,5 +302,5 @@ class Run:
 
 
 Watcher = Callable[["Run", "Writer", Measured | None, float, float], list[Event]]
-"""Looks at a step before it is recorded, with the training and the validation loss.  What happened in it, or in a step
-before it that it has recorded itself."""
+"""Checks a step before it is recorded, given the training and the validation loss.  Returns the events in it, and those
+in earlier steps that could not be recorded as keyframes."""

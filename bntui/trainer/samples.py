@@ -9,7 +9,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class DeviceSamples:
-    """A run's data on its device, scaled: float32 inputs ``(N, *shape)``; int64 classes or float32 targets."""
+    """A run's scaled data on its device.
+
+    ``x`` and ``x_val`` are float32 inputs, shape ``(N, *shape)``.  ``y`` and ``y_val`` are int64 class numbers ``(N,)``
+    or float32 targets ``(N, outputs)``.
+    """
 
     x: Tensor
     y: Tensor
@@ -17,6 +21,6 @@ class DeviceSamples:
     y_val: Tensor
     task: str
     outputs: int
-    """Classes, or target values per sample."""
+    """Number of classes, or of target values per sample."""
     grid: Tensor | None = None
-    """Where predictions are recorded, scaled, ``(points, features)``."""
+    """Scaled points at which predictions are recorded, ``(points, features)``; None without a grid."""

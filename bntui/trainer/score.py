@@ -1,4 +1,4 @@
-"""Sums loss and accuracy over many mini-batches on the device, and reads them back once."""
+"""Sums loss and accuracy over many mini-batches, and reads them back from the device only once."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from bntui.keyframe import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Everything that a score knows of the mini-batches it has folded."""
+    """The sums over a number of mini-batches."""
 
     batches: int = 0
     samples: int = 0
     loss: float = 0.0
-    """Each mini-batch's mean loss times its samples."""
+    """Sum of each mini-batch's mean loss times its number of samples."""
     right: int = 0
-    """Samples classified right."""
+    """Number of correctly classified samples."""
     residuals: tuple[float, ...] = ()
-    """Regression, per output: sum of the squared residuals."""
+    """Sum of the squared residuals per output, in regression."""
     targets: tuple[float, ...] = ()
+    """Sum of the targets per output, in regression."""
     squares: tuple[float, ...] = ()
-    """Of the targets."""
+    """Sum of the squared targets per output, in regression."""
     first_bad: int | None = None
     """Number of the first mini-batch (from 0) whose loss is NaN or infinite."""
     bad_loss: float | None = None
-    """That mini-batch's loss."""
+    """Loss of that mini-batch."""
 
 
 class Score:
-    """Mean loss and accuracy (share classified right, or R², the mean over outputs) of the samples added so far.
+    """Mean loss and accuracy of the samples added so far; in regression, accuracy is R², the mean over outputs.
 
-    Adding only keeps references, so that the training loop never waits for the device; the figures
-    are made when :meth:`fold` is called.  How often that is makes no difference to a single bit: the sums are
-    taken one after the other.
+    :meth:`add` only keeps references, so that the training loop never waits for the device; the sums are computed when
+    they are read.  The result does not depend on how often that happens, because values are added one after the other.
     """
 
     def __init__(self, task: str, sums: Sums = Sums()) -> None:
@@ -48,13 +48,13 @@ class Score:
         self._sums = sums
 
     def add(self, loss: Tensor, output: Tensor, target: Tensor) -> None:
-        """Note one mini-batch: its mean loss, its outputs and targets."""
+        """Add one mini-batch: its mean loss, outputs and targets."""
         self._losses.append(loss)
         self._outputs.append(output)
         self._targets.append(target)
 
     def sums(self) -> Sums:
-        """All mini-batches added so far, folded."""
+        """The sums over all mini-batches added so far."""
         if self._losses:
             before = self._sums
             losses = torch.stack(self._losses).cpu().numpy().astype(np.float64)
@@ -87,7 +87,7 @@ class Score:
         return self._sums
 
     def fold(self) -> tuple[float, float]:
-        """Mean loss and accuracy over everything added so far."""
+        """Mean loss and accuracy over all samples added so far."""
         sums = self.sums()
         return sums.loss / sums.samples, self._accuracy(sums)
 
@@ -96,13 +96,13 @@ class Score:
             return sums.right / sums.samples
         residuals, targets, squares = map(np.array, (sums.residuals, sums.targets, sums.squares))
         spread = squares - targets**2 / sums.samples
-        with np.errstate(all="ignore"):  # a constant target has no spread, a diverged network no finite residual
+        with np.errstate(all="ignore"):  # constant targets have no spread; residuals of diverged networks overflow
             each = np.where(spread > 0, 1 - residuals / spread, np.nan)
         return float(each.mean())
 
 
 def _onward(start: FloatArray, values: FloatArray) -> FloatArray:
-    """``start`` and all ``values`` (along the first axis), added one after the other."""
+    """The sum of ``start`` and all ``values`` along the first axis, added one after the other."""
     with np.errstate(all="ignore"):
         onward: FloatArray = np.add.accumulate(np.concatenate([start[np.newaxis], values]))[-1]
     return onward

@@ -1,4 +1,4 @@
-"""Checks that a fork with no changes gives the same bits: trains it again in a copy and compares."""
+"""Checks that a fork without changes gives the same bits, by training it in a copy of the recording."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ from bntui.trainer.session import Session
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck:
-    """What came of it."""
+    """The result of a self-check."""
 
     steps: tuple[int, ...]
     """Steps after the fork at which both runs have a keyframe."""
     departed: int | None
-    """The first of them at which the two differ; None where they are the same bits."""
+    """The first of these steps at which the runs differ; None if they are equal."""
     figures: tuple[str, ...] = ()
-    """What differs there."""
+    """Names of the figures that differ there."""
 
 
 def no_change_fork(recording: Path, run: int, step: int) -> SelfCheck:
-    """Fork a run after a step, change nothing, and train as far as the run went; the recording itself is not touched.
+    """Fork a run after a step without changes, train as far as the run, and compare; the recording is not modified.
 
     Raises:
-        RecordingError, ScenarioError, UsageError: why that cannot be.
+        RecordingError: the recording is damaged, or is being written.
+        ScenarioError: the fork would end without training.
+        UsageError: the run has no keyframe at this step.
     """
     with tempfile.TemporaryDirectory() as folder:
         copy = copied(recording, Path(folder))

@@ -1,7 +1,7 @@
-"""Listens on a Unix socket: accepts requests, and sends every client the status.
+"""Listens on a Unix socket: accepts requests, and sends the status to every client.
 
-Once or twice a second it looks whether the socket and the recording are still where they were: logind removes runtime
-folders, and users rename files.
+Up to twice a second, the server checks that the socket and the recording are still in place, because logind removes
+runtime folders, and users rename files.
 """
 
 from __future__ import annotations
@@ -27,51 +27,51 @@ from bntui.text.language import _
 from bntui.trainer.connection import MOST_CLIENTS, Connection, Refused
 
 LAST_WORDS: Final = 3.0
-"""Seconds that a failure waits for its first client."""
+"""Seconds that a failed trainer waits for its first client, to report the reason."""
 WAITING: Final = 256
-"""Requests that wait for the trainer; with more, clients wait to be heard."""
+"""Maximum number of queued requests; beyond it, no more are read from clients."""
 LOOK_SECONDS: Final = 0.5
-"""How often the socket and the recording are looked for."""
+"""Seconds between two checks of the socket and the recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rebound:
-    """The socket is elsewhere now: the recording must say so."""
+    """The socket was bound again, so the recording must store its address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The recording is not where it was."""
+    """The recording was moved or deleted."""
 
 
 Heard = Request | Refused | Rebound | Moved
 
 
 class Server:
-    """Listens on a recording's socket; requests of all clients come in one queue."""
+    """Listens on a recording's socket, and puts the requests of all clients into one queue."""
 
     def __init__(
         self, recording: Path, status: Status, *, owner: str = "", moved: Callable[[], bool] = lambda: False
     ) -> None:
-        """Listen at once.
+        """Start to listen.
 
         Args:
-            owner: the process that started the training: see ``Status.owner``.
-            moved: whether the recording is not where it was; called from a thread of its own.
+            owner: the process that started the training; see ``Status.owner``.
+            moved: tells whether the recording was moved or deleted; called from another thread.
 
         Raises:
             BntuiError: there is no folder for the socket.
         """
         self.heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self.urgent = threading.Event()
-        """A pause, fork or stop has come in that was not yet obeyed, or the recording was moved."""
+        """A pause, fork, stop or move of the recording is pending."""
         self._owner = owner
         self.status = replace(status, recording=str(recording), owner=owner)
         self._recording = recording
         self._moved, self._told_moved = moved, False
         self._closing = False
         self._visited = threading.Event()
-        """A client has been here."""
+        """A client has connected."""
         self._clients: list[Connection] = []
         self._mutex = threading.Lock()
         self._bound, self._socket, self._node = _listening(recording)
@@ -79,41 +79,42 @@ class Server:
 
     @property
     def address(self) -> str:
-        """Path of the socket now."""
+        """Current path of the socket."""
         return str(self._bound)
 
     def put(self, request: Request | Moved) -> None:
-        """Take in a request; safe in a signal handler."""
+        """Queue a request; safe in a signal handler."""
         if isinstance(request, ForkRequest | Moved) or (
             isinstance(request, Order) and request.command in ("pause", "stop")
         ):
-            self.urgent.set()  # first: once it is obeyed it is not urgent any more
+            self.urgent.set()  # before queueing, because obeying the request clears it
         self.heard.put(request)
 
     def publish(self, status: Status) -> None:
-        """Tell all clients; those that connect later hear it first."""
+        """Send a status to all clients, and to clients that connect later."""
         with self._mutex:
             self.status = replace(status, recording=str(self._recording), owner=self._owner)
             self._tell()
 
     def follow(self, recording: Path) -> None:
-        """Listen where clients of the recording's new path look for it.
+        """Listen on the socket that belongs to the recording's new path.
 
         Raises:
-            BntuiError: that cannot be.
+            BntuiError: the socket cannot be created.
         """
         with self._mutex:
             self._bind(recording)
             self._recording, self._told_moved = recording, False
 
     def look_again(self) -> None:
-        """The recording could not be followed: say so once more, later."""
+        """Report the move of the recording again, because it could not be followed."""
         self._told_moved = False
 
     def close(self) -> None:
-        """Take no more clients; the last status reaches those that are there.
+        """Accept no more clients, send the last status, and close all connections.
 
-        Who started this trainer may not have come yet when it fails at once: the reason waits for them a while.
+        If training failed early, the process that started the trainer may not have connected yet, so this waits up to
+        ``LAST_WORDS`` seconds for it.
         """
         if self.status.state == "failed":
             self._visited.wait(timeout=LAST_WORDS)
@@ -149,17 +150,17 @@ class Server:
         looked = time.monotonic()
         while not self._closing:
             try:
-                listening = self._socket  # another one after a move
+                listening = self._socket  # replaced after a move
                 if select.select([listening], [], [], LOOK_SECONDS)[0]:
                     self._welcome(listening.accept()[0])
-            except (OSError, ValueError):  # closed, bound anew, or for a moment out of descriptors
+            except (OSError, ValueError):  # closed, bound again, or temporarily out of descriptors
                 time.sleep(0.1)
             if time.monotonic() - looked >= LOOK_SECONDS:
                 self._look()
                 looked = time.monotonic()
 
     def _welcome(self, client: socket.socket) -> None:
-        client.setblocking(True)  # on some systems it inherits the other
+        client.setblocking(True)  # on some systems, it inherits non-blocking mode
         with self._mutex:
             why = ""
             if peer(client) not in (os.getuid(), 0):
@@ -181,7 +182,7 @@ class Server:
             self._visited.set()
 
     def _look(self) -> None:
-        """Bind again where the socket is gone; say so where the recording is."""
+        """Bind again if the socket was removed, and report if the recording was moved or deleted."""
         with self._mutex:
             if self._closing:
                 return
@@ -189,7 +190,7 @@ class Server:
                 try:
                     self._bind(self._recording)
                 except (BntuiError, OSError) as error:
-                    print(error, file=sys.stderr, flush=True)  # into the log; tried again
+                    print(error, file=sys.stderr, flush=True)  # goes to the log; the next check tries again
                 else:
                     self.heard.put(Rebound())
             if not self._told_moved and self._moved():
@@ -209,19 +210,19 @@ class Server:
 
 
 def _listening(recording: Path) -> tuple[Path, socket.socket, tuple[int, int] | None]:
-    """A socket that listens, its path, and which file that is."""
+    """Create a listening socket; returns its path, the socket, and the device and inode of its file."""
     path = socket_path(recording)
-    path.unlink(missing_ok=True)  # left by a trainer that was killed: its lock is ours now
+    path.unlink(missing_ok=True)  # left by a killed trainer, as this process holds the lock
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(path))
     path.chmod(0o600)
     listening.listen()
-    listening.setblocking(False)  # a client may have gone between select and accept
+    listening.setblocking(False)  # a client may disconnect between select and accept
     return path, listening, _node(path)
 
 
 def _node(path: Path) -> tuple[int, int] | None:
-    """Which file a path leads to; None where there is none."""
+    """Device and inode of the file at a path; None if there is none."""
     try:
         found = path.lstat()
     except OSError:

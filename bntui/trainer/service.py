@@ -1,4 +1,4 @@
-"""Schedules the trainer: trains as its clients command, and reports after each commit."""
+"""Schedules the trainer: executes the requests of clients, and publishes a status after each commit."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bntui.trainer.server import Heard, Moved, Rebound, Server
 from bntui.trainer.session import Session
 
 PAUSE_PATIENCE: Final = 0.3
-"""Seconds that a pause waits for the epoch's end before it takes the step under way."""
+"""Seconds that a pause waits for the end of the epoch before it stops after the current step."""
 MOST_LOGGED: Final = 100
-"""Refused frames that are written to the log."""
+"""Maximum number of refused frames written to the log."""
 
 
 class Service:
-    """The loop between commands and epochs of one session."""
+    """Alternates between the requests of clients and the epochs of one session."""
 
     def __init__(self, session: Session, server: Server, agenda: Agenda) -> None:
         self._session = session
@@ -41,7 +41,7 @@ class Service:
         self._plan(agenda)
 
     def serve(self) -> None:
-        """Train until all runs are over or a client says stop; the recording is closed either way."""
+        """Train until all runs are over or a client sends stop, then close the recording."""
         self._publish()
         while not self._stop and not self._all_done():
             if self._take_commands():
@@ -56,7 +56,7 @@ class Service:
         self._session.close()
 
     def _all_done(self) -> bool:
-        """Nothing is left, and nothing came in with the last epoch."""
+        """True if nothing is left to do, including requests that arrived during the last epoch."""
         self._obey_all()
         return self._session.over and not self._agenda.forks
 
@@ -77,8 +77,8 @@ class Service:
             self._session.fork(request.run, request.step, request.changes, rest.text())
         except (ScenarioError, UsageError, RecordingError) as error:
             self._refuse(str(error), rest)
-        except (RuntimeError, MemoryError, ValueError) as error:  # of PyTorch: a network that is too large, say
-            traceback.print_exc()  # into the log
+        except (RuntimeError, MemoryError, ValueError) as error:  # from PyTorch, for instance if memory runs out
+            traceback.print_exc()  # goes to the log
             self._refuse(_("cannot create the fork: {reason}").format(reason=error), rest)
         self._agenda = rest
 
@@ -87,7 +87,7 @@ class Service:
         self._session.writer.plan(rest.text())
 
     def _to_step(self) -> bool:
-        """Runs have mini-batches to go that were asked for one by one."""
+        """True if runs still have single steps to do, which clients requested while paused."""
         goals = self._agenda.steps
         active = [run for run in self._session.runs if not run.over]
         return not self._agenda.running and any(run.step < goals.get(run.info.index, 0) for run in active)
@@ -99,7 +99,10 @@ class Service:
         return not session.over and (agenda.running or session.furthest_behind < agenda.epochs or self._to_step())
 
     def _take_commands(self) -> bool:
-        """Obey what has come in; False when there is nothing to train yet."""
+        """Obey pending requests, waiting for one if there is nothing to do; False if there is still nothing to train.
+
+        With a pace, this also waits until the next epoch is due.
+        """
         pace = self._agenda.pace
         if not self._busy():
             self._obey(self._server.heard.get())
@@ -112,13 +115,13 @@ class Service:
                     pass
                 else:
                     return False
-            # a pace that cannot be held is not caught up with
+            # if the pace is too fast, do not try to catch up later
             self._next_epoch = max(self._next_epoch + 1 / pace, time.monotonic())
         self._obey_all()
         return self._busy() and not self._stop
 
     def _obey_all(self) -> None:
-        """Obey what has come in, not what keeps coming: a client that floods the trainer does not stop the training."""
+        """Obey the requests that are queued now, but no later ones, so that a flood of them cannot stop training."""
         for _request in range(self._server.heard.qsize()):
             self._obey(self._server.heard.get())
 
@@ -158,7 +161,7 @@ class Service:
         self._publish()
 
     def _log(self, why: str) -> None:
-        """Note a refused frame; a client that sends nothing else must not fill the disk."""
+        """Log a refused frame, up to a limit, so that a client cannot fill the disk."""
         self._logged += 1
         if self._logged <= MOST_LOGGED:
             print(_("refused: {reason}").format(reason=why), file=sys.stderr, flush=True)
@@ -166,15 +169,15 @@ class Service:
             print(_("further refusals are not logged"), file=sys.stderr, flush=True)
 
     def _plan(self, agenda: Agenda) -> None:
-        """Take in what is to be done: it is in the recording before anybody is told."""
+        """Replace the agenda, and store it in the recording before clients are informed."""
         self._agenda = replace(agenda, address=self._server.address)
         self._session.writer.plan(self._agenda.text())
 
     def _follow(self) -> None:
-        """Continue where the recording was moved to; while readers are in the way, where it was.
+        """Continue at the recording's new path; if readers block that, try again later.
 
         Raises:
-            StorageError: the recording is gone; all that can be saved is saved.
+            StorageError: the recording was deleted or cannot be found; everything that could be saved was saved.
         """
         try:
             followed = self._session.follow()
@@ -188,7 +191,7 @@ class Service:
             self._server.look_again()
 
     def _interrupted(self) -> bool:
-        """Asked before every step: is there a pause or stop that cannot wait for the epoch's end?"""
+        """True if an urgent request cannot wait for the end of the epoch; called before every step."""
         if not self._server.urgent.is_set():
             return False
         if self._pause_at is None:
@@ -196,7 +199,7 @@ class Service:
         return time.monotonic() >= self._pause_at
 
     def _rate(self) -> float:
-        """Epochs a second over the last second or so."""
+        """Epochs per second over the last 1.5 seconds; 0 if unknown."""
         now = time.monotonic()
         recent = [moment for moment in self._done if now - moment <= 1.5]
         if len(recent) < 2 or not self._busy():

@@ -1,4 +1,4 @@
-"""Trains the runs of a recording side by side, from a scenario or from where the recording ends."""
+"""Trains the runs of a recording side by side, from a scenario or from the end of the recording."""
 
 from __future__ import annotations
 
@@ -31,27 +31,33 @@ from bntui.trainer.run import Run
 
 
 class Session:
-    """The runs that are being trained, in turn, into one recording."""
+    """Trains several runs in turn into one recording."""
 
     def __init__(self, bench: Bench, writer: Writer, hold: Hold) -> None:
-        """``hold`` is on the recording's name; :meth:`close` lets go of it."""
+        """``hold`` locks the recording; :meth:`close` releases it."""
         self.writer = writer
         self._hold = hold
         self.runs: list[Run] = []
-        """Those that this session trains; runs that were over before are none of them."""
+        """The runs that this session trains, without those that were already over."""
         self._bench = bench
         self._past = Past(writer.path, self._make)
         self._scalings: dict[int, Scaling] = {}
-        """By run, as they are recorded."""
+        """Feature scaling by run."""
         self._unsaid: list[Event] = []
-        """That runs go on: said when they do."""
+        """Events about resumed runs, recorded when these are actually trained."""
 
     @classmethod
     def begin(cls, scenario: Scenario, recording: Path | None, overrides: Sequence[tuple[str, object]] = ()) -> Session:
         """Load the data, build the runs, and record their initial states.
 
+        Args:
+            recording: path of the new recording; by default a new name in the user's folder.
+            overrides: settings from the command line, to be recorded.
+
         Raises:
-            ScenarioError, DataError, DeviceError: before anything is recorded.
+            ScenarioError: the configuration does not fit the data.
+            DataError: the data is missing or damaged.
+            DeviceError: the device is not available.
             StorageError: the recording cannot be written.
         """
         bench = from_scenario(scenario.runs[0].config, folder_of(scenario))
@@ -69,7 +75,7 @@ class Session:
         return session
 
     def _begin(self, scenario: Scenario) -> None:
-        """The samples, and every run in its initial state."""
+        """Record the samples and the initial state of every run."""
         self._bench.record(self.writer)
         for index, run in enumerate(scenario.runs):
             self._scalings[index] = fit_scaling(run.config.data.scaling, self._bench.data.x[self._bench.train])
@@ -79,17 +85,19 @@ class Session:
 
     @classmethod
     def resume(cls, path: Path, *, all_runs: bool = True) -> Session:
-        """Go on where a recording ends: every run that is not over, from its last keyframe.
+        """Resume a recording: every run that is not over continues from its last keyframe.
 
-        A recording without a keyframe begins again, from its scenario.
+        A recording without keyframes starts again from its scenario.
 
         Args:
-            all_runs: false for a fork alone: the others stay where they were interrupted.
+            all_runs: if false, no run continues, because the session will only train a fork.
 
         Raises:
-            RecordingError: another trainer holds it, or it is damaged, foreign or newer.
-            DataError, DeviceError: what it was made from is not here.
-            StorageError: it cannot be written.
+            RecordingError: the file is damaged, is not a recording, is from a newer version, or another trainer
+                writes it.
+            DataError: the data file is missing or has changed.
+            DeviceError: no device is available.
+            StorageError: the recording cannot be written.
         """
         held = Hold(path)
         writer = None
@@ -126,34 +134,34 @@ class Session:
 
     @property
     def moved(self) -> bool:
-        """The recording is not where it was; also renews the lock where its folder vanished.  Safe in any thread."""
+        """True if the recording was moved or deleted; also renews the lock if its folder was removed.  Thread-safe."""
         self._hold.renew()
         return self._hold.moved()
 
     def follow(self) -> bool:
-        """Continue where the recording is now, if it was moved; False where that must be tried again.
+        """Continue at the recording's current path, if it was moved; False if the caller must try again.
 
         Raises:
-            StorageError: it was deleted, or nobody can say where it is: see :meth:`leave`.
+            StorageError: the recording was deleted, or its path is unknown; see :meth:`leave`.
         """
         before = self._hold.recording
-        if not self._hold.moved():  # it is back
+        if not self._hold.moved():  # it was moved back
             return True
         path = self._hold.place()
         try:
             self._hold.rename(path)
-        except RecordingError:  # held by a trainer that is about to see that the name is not its own any more
+        except RecordingError:  # locked by a trainer that has not noticed yet that its own recording was moved
             return False
         try:
             self.writer.follow(path)
-        except StorageError:  # readers are in the way
+        except StorageError:  # blocked by readers
             self._hold.rename(before)
             return False
         self._past.path = path
         return True
 
     def leave(self) -> None:
-        """Let go of a recording that cannot be followed; what was trained is in that file, and nothing beside it."""
+        """Close a recording that cannot be followed; everything that was trained is saved in that file if possible."""
         with suppress(StorageError):
             self.interrupt()
             self.writer.flush()
@@ -161,7 +169,7 @@ class Session:
         self._hold.release()
 
     def close(self) -> None:
-        """Write what is still held back, fold the journal in, and let go of the recording."""
+        """Write waiting evidence, close the recording as a single file, and release the lock."""
         try:
             self.writer.close()
         finally:
@@ -169,16 +177,20 @@ class Session:
 
     @property
     def over(self) -> bool:
-        """All runs are finished, stopped early or diverged."""
+        """True if all runs have finished, stopped early or diverged."""
         return all(run.over for run in self.runs)
 
     @property
     def furthest_behind(self) -> float:
-        """Epochs done by the run that has done fewest, of those that are not over."""
+        """The smallest number of completed epochs among the runs that are not over; 0 if all are."""
         return min((run.epoch for run in self.runs if not run.over), default=0.0)
 
     def epoch(self, interrupted: Callable[[], bool]) -> None:
-        """Every run to the end of the epoch under way: that of the run that is furthest behind."""
+        """Train every run to the end of the current epoch of the run that is furthest behind.
+
+        Args:
+            interrupted: called before every step; stops the training after the step if true.
+        """
         self._say()
         active = [run for run in self.runs if not run.over]
         target = int(self.furthest_behind) + 1
@@ -189,10 +201,10 @@ class Session:
                 return
 
     def step(self, goals: Mapping[int, int]) -> None:
-        """One more mini-batch, measured, of every run that has not come to its goal.
+        """Do one measured step in every run that has not reached its goal.
 
         Args:
-            goals: steps by run.
+            goals: number of steps to complete, by run.
         """
         self._say()
         for run in self.runs:
@@ -200,18 +212,18 @@ class Session:
                 run.train_step(self.writer, measured=True)
 
     def fork(self, parent: int, step: int, changes: Sequence[tuple[str, object]], agenda: str = "") -> RunInfo:
-        """A new run from where another stood after one of its keyframes.
+        """Create a run that starts from another one's state after a keyframe.
 
         Args:
-            parent: number of that run.
-            step: of one of its keyframes.
-            changes: key paths and values.
-            agenda: what there is still to do, kept in the same moment.
+            parent: number of the other run.
+            step: step of one of its keyframes.
+            changes: key paths and new values.
+            agenda: the remaining requests as text, stored in the same transaction; empty to leave them unchanged.
 
         Raises:
-            ScenarioError: the changes are not valid.
-            UsageError: there is no such keyframe.
-            RecordingError: what the recording holds of it is damaged.
+            ScenarioError: the changes are not valid, or the fork has nothing to train.
+            UsageError: the parent has no keyframe at this step.
+            RecordingError: the recording is damaged.
         """
         self.writer.flush()
         with closing(Reader(self.writer.path)) as reader:
@@ -239,12 +251,12 @@ class Session:
         return child.info
 
     def interrupt(self) -> None:
-        """Note where a user stopped the runs that were not over."""
+        """Record that the user stopped the runs that are not over."""
         at = [run for run in self.runs if not run.over]
         self.writer.add_events([run.event("interrupted", INTERRUPTED, {"epoch": run.epoch}) for run in at])
 
     def _add(self, run: Run, budget: float) -> None:
-        """A run's first rows: what it is, its initial state, and what is to be said of it."""
+        """Record the first rows of a run: its description, its initial state, and events about it."""
         scaling = self._scaling(run.info.index)
         block = pack_arrays({"offset": scaling.offset, "factor": scaling.factor}, {"kind": scaling.kind})
         self.writer.add_run(run.info, block, budget)
@@ -253,7 +265,7 @@ class Session:
         self.writer.add_events(self._departure(run))
 
     def _take_up(self, reader: Reader, info: RunInfo) -> None:
-        """A recorded run at its end, where it is not over; nothing of it is trained yet."""
+        """Restore a recorded run at its last step, if it is not over."""
         kinds = {event.kind for event in reader.events(info.index)}
         over = is_over(kinds)
         if over and reader.has_checkpoint(info.index, "final"):
@@ -265,7 +277,7 @@ class Session:
         run.told = kinds_of(kinds)
         run.watcher = Watch(self._past, run.step)
         run.take_up(replace(run.progress, wall=float(reader.history(info.index).wall_time[-1])))
-        if over:  # killed between the last keyframe and the weights that were to be kept
+        if over:  # the trainer was killed after the last keyframe, before it stored the final weights
             run.finish(self.writer)
             return
         self._add_circumstances(run, always=True)
@@ -273,7 +285,7 @@ class Session:
         self.runs.append(run)
 
     def _add_circumstances(self, run: Run, *, always: bool) -> None:
-        """With what a run goes on, where that is not what the recording was made with, or ``always``."""
+        """Prepare the event that a run is resumed, if versions or hardware differ from the recorded ones, or always."""
         with closing(Reader(self.writer.path)) as reader:
             now, before = circumstances(self._bench.device, None), circumstances(self._bench.device, reader.meta)
         if now != before:
@@ -283,7 +295,7 @@ class Session:
             self._unsaid.append(run.event("resumed", RESUMED, {"epoch": run.epoch}))
 
     def _say(self) -> None:
-        """That runs go on, now that they do."""
+        """Record the prepared events, now that the runs are trained."""
         if self._unsaid:
             self.writer.add_events(self._unsaid)
             self._unsaid = []
@@ -294,7 +306,7 @@ class Session:
         return [run.event("departed", DEPARTED, {"step": run.departed})]
 
     def _make(self, info: RunInfo) -> Run:
-        """A recorded run anew, as its configuration makes it."""
+        """Build a recorded run again, in its initial state."""
         return self._built(info.index, info.name, configuration(info.config), info.fork)
 
     def _built(self, index: int, name: str, config: RunConfig, fork: Fork | None = None) -> Run:
@@ -310,7 +322,7 @@ class Session:
 
 
 def _check(runs: Sequence[NamedRun], facts: Facts) -> None:
-    """What a file's name did not tell: whether networks, batches and monitors fit the data."""
+    """Raise ScenarioError if a network, batch size or monitor does not fit the loaded data."""
     found = dict.fromkeys(problem for run in runs for problem in problems(run.config, facts))
     if found:
         raise ScenarioError(tuple(found))

@@ -24,18 +24,18 @@ def gradient_shift(
 ) -> list[float]:
     """‖G − G′‖₂ of each layer: the internal covariate shift of Santurkar et al., 2018, definition 2.1.
 
-    Parameters and buffers are put back as they were found; gradients and optimizer are not touched.
+    The network, its gradients and the optimizer are left unchanged.
 
     Args:
-        network: after the step, in training mode.
+        network: the network after the step, in training mode.
         x: the step's mini-batch, scaled.
-        loss: the step's loss of an output.
-        draw: gives the step's masks and noise once more.
+        loss: computes the step's loss from the network's output.
+        draw: applies the step's masks and noise again.
         before: parameters and buffers before the step, by name.
-        gradients: G: the step's gradient of each parameter, by name.
+        gradients: the step's gradients G of all parameters, by name.
 
     Returns:
-        One figure for each layer, over all its parameters together; 0 in the first.
+        One value for each layer, over all its parameters together; 0 for the first layer.
     """
     after = {name: tensor.clone() for name, tensor in network.state().items()}
     network.load({name: torch.from_numpy(values) for name, values in before.items()})
@@ -44,7 +44,7 @@ def gradient_shift(
     for number in range(len(network.layers)):
         own = {name: parameter for (name, parameter), owner in parameters if owner == number}
         shift = 0.0
-        if number:  # x has gone through the updated layers; this one and the later ones are those before the step
+        if number:  # x has passed the updated earlier layers; this layer and later ones are as before the step
             output = forward((stage for stage in network.stages if stage.layer >= number), x, draw)[-1]
             moved = torch.autograd.grad(loss(output), tuple(own.values()))
             each = [norm(array(there) - gradients[name]) for name, there in zip(own, moved, strict=True)]
@@ -59,5 +59,5 @@ def gradient_shift(
 
 
 def _owners(network: Network) -> list[int]:
-    """The layer's number of every parameter, in the order of their names."""
+    """The layer number of every parameter, in the order of :meth:`Network.named_parameters`."""
     return [stage.layer for stage in network.stages for _ in stage.module.parameters()]

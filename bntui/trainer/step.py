@@ -1,4 +1,4 @@
-"""Takes one optimizer step, bare or measured."""
+"""Does one optimizer step, with or without measuring it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def loss_function(task: str, output: Tensor, target: Tensor) -> Tensor:
 
 
 def drawn(draws: Draws, network: Network, stage: Stage, step: int, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What dropout or noise makes of ``x`` in a step, and what was drawn for it: mask, noise, or scale and shift."""
+    """The output of a dropout or noise stage for input ``x``, and the draw: mask, noise, or stacked scale and shift."""
     name = network.layers[stage.layer].name
     if stage.kind == "input_noise":
         noise = draws.input_noise(step, x, stage.amount)
@@ -43,17 +43,17 @@ def drawn(draws: Draws, network: Network, stage: Stage, step: int, x: Tensor) ->
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a measured step leaves behind."""
+    """The results of a measured step."""
 
     loss: Tensor
     output: Tensor
     layers: tuple[LayerMeasures, ...]
     evidence: Callable[[], Evidence]
-    """What the step began with, drew and gave; copied when called."""
+    """Gives the evidence of the step; copies tensors when called."""
 
 
 class Stepper:
-    """Takes the steps of one network with one optimizer."""
+    """Does the steps of one network with one optimizer."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Stepper:
         self._step = 0
 
     def bare(self, x: Tensor, y: Tensor, step: int, lr: float) -> tuple[Tensor, Tensor]:
-        """Loss and output of a step; nothing is read back from the device, nothing is measured."""
+        """Do a step without measuring it or waiting for the device; returns its loss and output."""
         self._step = step
         output = forward(self._network.stages, x, self._draw)[-1]
         loss = loss_function(self._task, output, y)
@@ -83,9 +83,13 @@ class Stepper:
         return loss.detach(), output.detach()
 
     def measured(self, x: Tensor, y: Tensor, step: int, lr: float | None) -> Measured:
-        """The same step, measured: one gradient call over all outputs and parameters.
+        """Do the same step and measure it, with one gradient call over all stage outputs and parameters.
 
-        Without ``lr`` nothing is updated and the network is left as it was.
+        Args:
+            x: inputs of the mini-batch, shape ``(B, *shape)``.
+            y: its targets.
+            step: number of the step, from which dropout and noise are derived.
+            lr: learning rate; None to measure without an update, which leaves the network unchanged.
         """
         self._step = step
         draws: dict[str, dict[str, Tensor]] = {"dropout": {}, "noise": {}, "input_noise": {}}
@@ -94,19 +98,19 @@ class Stepper:
         averages = {key: array(value).copy() for key, value in self.optimizer.state().items()}
         values = forward(self._network.stages, x, partial(self._draw, kept=draws))
         loss = loss_function(self._task, values[-1], y)
-        asked = [value for value in values if value.requires_grad]  # the flattened input has no gradient
+        asked = [value for value in values if value.requires_grad]  # excludes the flattened input
         answers = torch.autograd.grad(loss, (*asked, *self._parameters))
         of_value = dict(zip(map(id, asked), answers, strict=False))
         of_parameter = answers[len(asked) :]
-        # the optimizer clips in place: the recorded gradients are those before it
+        # copy the gradients, because the optimizer clips them in place
         recorded = {name: array(gradient).copy() for name, gradient in zip(self._named, of_parameter, strict=True)}
         if lr is not None:
             for parameter, gradient in zip(self._parameters, of_parameter, strict=True):
                 parameter.grad = gradient
             self.optimizer.step(lr)
-        else:  # the forward pass has moved the running statistics
+        else:  # undo the forward pass's update of the running statistics
             self._network.load({name: torch.from_numpy(values) for name, values in before.items()})
-        with np.errstate(all="ignore"):  # a diverging network is measured as it is
+        with np.errstate(all="ignore"):  # the measures of a diverging network overflow
             gradients = [of_value.get(id(value)) for value in values]
             shifts = None
             if self._record.shift and lr is not None:
@@ -130,7 +134,7 @@ class Stepper:
         return Measured(loss.detach(), values[-1].detach(), layers, evidence)
 
     def _draw(self, stage: Stage, x: Tensor, kept: dict[str, dict[str, Tensor]] | None = None) -> Tensor:
-        """What dropout or noise makes of ``x`` in this step; what is drawn is noted in ``kept``, by kind and layer."""
+        """The output of a dropout or noise stage in this step; the draw is added to ``kept`` by kind and layer."""
         value, draw = drawn(self._draws, self._network, stage, self._step, x)
         if kept is not None:
             kept[stage.kind][self._network.layers[stage.layer].name] = draw

@@ -1,4 +1,4 @@
-"""Describes a step that was taken, for its keyframe, and applies early stopping to an epoch's figures."""
+"""Describes a completed step for its keyframe, and applies early stopping to the figures of an epoch."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from bntui.trainer.step import Measured
 
 @dataclass(frozen=True, slots=True)
 class TakenStep:
-    """An optimizer step, or the initial state, as its keyframe tells it."""
+    """A completed optimizer step, or the initial state, as recorded in its keyframe."""
 
     measured: Measured | None
-    """None of a bare step, of which only an epoch's scalars are recorded."""
+    """None for a step that was not measured, for which only an epoch's scalars are recorded."""
     before: Progress
-    """Where the run stood when the step began."""
+    """The state of the run before the step."""
     batch: slice
-    """Its samples, in the epoch's order."""
+    """The samples of the step, in the order of the epoch."""
     lr: float
     epoch_end: bool = False
     initial: bool = False
-    """Nothing was updated: the first mini-batch shows the network as it begins."""
+    """This is the initial state, measured on the first mini-batch without an update."""
 
     def packed(self) -> bytes:
-        """Its evidence, as a block."""
+        """The evidence of the step as a block."""
         assert self.measured is not None
         return pack_state(TrainerState(self.measured.evidence(), self.before.text()))
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Losses and accuracies (in a regression R²) after a step."""
+    """Losses and accuracies (R² in regression) after a step."""
 
     train_loss: float
     train_accuracy: float
@@ -44,7 +44,7 @@ class Figures:
     val_accuracy: float
 
     def monitored(self, name: str) -> float:
-        """The figure that early stopping watches under a name."""
+        """The figure with the name that early stopping uses for it, such as ``val_loss``."""
         figures = {
             "loss": self.train_loss, "val_loss": self.val_loss,
             "accuracy": self.train_accuracy, "val_accuracy": self.val_accuracy,
@@ -54,7 +54,7 @@ class Figures:
 
 
 def observe_epoch(training: Training, at: Progress, figures: Figures) -> tuple[Progress, bool]:
-    """Early stopping and reduce-on-plateau after an epoch; true if it was the best so far."""
+    """Apply early stopping and reduce-on-plateau to an epoch; returns the new state, and if the epoch is the best."""
     schedule, rule = training.schedule, training.early_stopping
     if schedule.kind == "plateau":
         at = replace(at, plateau=observe_plateau(schedule, at.plateau, figures.val_loss))
@@ -67,7 +67,7 @@ def observe_epoch(training: Training, at: Progress, figures: Figures) -> tuple[P
 
 
 def early_stopping(rule: EarlyStoppingRule | None, state: Patience) -> EarlyStopping | None:
-    """The state of early stopping as a keyframe has it; None without early stopping."""
+    """The state of early stopping for a keyframe; None without early stopping."""
     if rule is None:
         return None
     return EarlyStopping(

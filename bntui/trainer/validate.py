@@ -12,13 +12,13 @@ from bntui.trainer.score import Score
 from bntui.trainer.step import loss_function
 
 EVALUATION_BATCH = 8192
-"""Validation runs in pieces of so many samples: the memory it needs stays bounded."""
+"""Samples per forward pass in evaluation mode, to bound memory."""
 
 Draw = Callable[[Stage, Tensor], Tensor]
 
 
 def evaluate(network: Network, x: Tensor, y: Tensor, task: str) -> tuple[float, float]:
-    """Mean loss and accuracy in evaluation mode; draws nothing, changes nothing."""
+    """Mean loss and accuracy in evaluation mode; the network is left unchanged."""
     network.train(False)
     pieces = [slice(start, start + EVALUATION_BATCH) for start in range(0, len(x), EVALUATION_BATCH)]
     result = _score(network, x, y, task, pieces, [None] * len(pieces))
@@ -29,12 +29,13 @@ def evaluate(network: Network, x: Tensor, y: Tensor, task: str) -> tuple[float, 
 def forget_eval(
     network: Network, x: Tensor, y: Tensor, task: str, batch: int, draw: Callable[[int], Draw]
 ) -> tuple[float, float]:
-    """Mean loss and accuracy in training mode: statistics of each mini-batch of ``batch`` samples, dropout and noise.
+    """Mean loss and accuracy in training mode, with the statistics of each mini-batch, dropout and noise.
 
-    The running statistics move as they would, and are put back: measuring changes nothing.
+    The running statistics are updated by each mini-batch and restored afterwards, so the network is left unchanged.
 
     Args:
-        draw: gives what draws dropout and noise in the mini-batch of that number.
+        batch: samples in a mini-batch.
+        draw: gives, for the number of a mini-batch, the function that draws its dropout and noise.
     """
     pieces = mini_batches(len(x), batch)
     before = {name: tensor.clone() for name, tensor in network.state().items()}
@@ -44,7 +45,7 @@ def forget_eval(
 
 
 def mini_batches(samples: int, batch: int) -> list[slice]:
-    """Mini-batches of ``batch`` samples and what is left over; a last one that is alone joins those before it."""
+    """Mini-batches of ``batch`` samples and the rest; a rest of one sample is added to the mini-batch before it."""
     starts = list(range(0, samples, batch))
     if len(starts) > 1 and samples - starts[-1] == 1:
         starts.pop()

@@ -1,7 +1,7 @@
-"""Turns arrays of samples and targets, from any file format, into a data set.
+"""Converts arrays of samples and targets, from any file format, into a data set.
 
-Images ``(N, H, W)`` get a channel axis.  ``(N, a, b, c)`` is taken as channels last where c is 1, 3 or 4 and
-a is not, and moved to channels first; every other one is taken as channels first already.
+Images ``(N, H, W)`` get a channel axis.  Images ``(N, a, b, c)`` are converted from channels last to channels first if
+c is 1, 3 or 4 and a is not; all others are treated as channels first.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from bntui.trainer.data.contents import (
 
 _CHANNELS: Final = (1, 3, 4)
 _PART: Final = 1 << 22
-"""Values that are checked at a time: whole copies of large arrays would take their memory again."""
+"""Number of values that are checked at a time, to avoid copies of whole arrays."""
 
 
 class Named(NamedTuple):
-    """An array, and what messages call it."""
+    """An array, and its name in messages."""
 
     place: str
     values: NDArray[Any]
 
 
 def pixel_names(shape: Sequence[int]) -> tuple[str, ...]:
-    """Names of an image's values in C order: ``pixel_row_column``, with the channel first where there are several."""
+    """Names of an image's values in C order: ``pixel_row_column``, preceded by the channel if there are several."""
     channels, height, width = shape
     return tuple(
         f"pixel_{row}_{column}" if channels == 1 else f"channel_{channel}_pixel_{row}_{column}"
@@ -56,10 +56,14 @@ def pixel_names(shape: Sequence[int]) -> tuple[str, ...]:
 
 
 def from_arrays(inputs: Named, targets: Named, choices: Choices, reading: Reading) -> Contents:
-    """Samples and targets of two arrays; ``reading`` is completed.
+    """Samples and targets from two arrays.
+
+    Args:
+        choices: the scenario's settings.
+        reading: completed with what the arrays contain.
 
     Raises:
-        DataError: shapes or values that cannot be learned from.
+        DataError: the shapes or values cannot be used for training.
     """
     x, y = inputs.values, targets.values
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
@@ -135,7 +139,7 @@ def size_of(shape: Sequence[int]) -> str:
 
 
 def _finite(place: str, values: NDArray[Any]) -> None:
-    """Refuse what is not finite, or not as float32; the first three values are told."""
+    """Raise DataError, with the first three values, if any value is not finite in float32."""
     if values.dtype.kind != "f":
         return
     rows = max(_PART // max(values[0].size, 1), 1)

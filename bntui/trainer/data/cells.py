@@ -1,4 +1,4 @@
-"""Reads the number in a cell of a table, or says what the cell holds instead.
+"""Reads the number in a cell of a table, or says what the cell contains instead.
 
 A decimal mark is a point or a comma.  The other mark, an apostrophe or a space may then group thousands:
 ``1,234.5``, ``1.234,5``, ``1'234``, ``1 234``.  A group of thousands never begins with 0.
@@ -37,9 +37,9 @@ MISSING: Final = frozenset(
         *("null", "NULL", "Null", "None", "?", "-", "--", ".", "…"),
     }
 )
-"""What stands for a value that is not there."""
+"""Cells that stand for a missing value."""
 TRUTH: Final = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-"""Words that a feature column may hold instead of 1 and 0; upper and lower case are alike."""
+"""Words that a feature column may contain instead of 1 and 0; matching ignores case."""
 
 _DATE: Final = re.compile(
     r"\d{4}([-/.])\d{1,2}\1\d{1,2}([T ]\d{1,2}:.*)?"
@@ -60,9 +60,9 @@ NO_NUMBER: Final = N_("{cell} is not a number")
 
 
 def number(cell: str, mark: str) -> float | None:
-    """The number under a decimal mark (:data:`POINT` or :data:`COMMA`); None where there is none.
+    """The number in a cell, given a decimal mark (:data:`POINT` or :data:`COMMA`); None if it is not a number.
 
-    Infinity is a number here, and refused later; what stands for a missing value is none.
+    Infinity is accepted here and refused later.  Missing values are not numbers.
     """
     text = cell.replace("\u2212", "-") if "\u2212" in cell else cell
     if _PLAIN[mark].fullmatch(text):
@@ -76,44 +76,44 @@ def number(cell: str, mark: str) -> float | None:
 
 
 def grouped(cell: str, mark: str) -> bool:
-    """Is it a number only because groups of thousands are joined?"""
+    """True if a cell is a number only if groups of thousands are allowed."""
     return _PLAIN[mark].fullmatch(cell) is None and _GROUPED[mark].fullmatch(cell) is not None
 
 
 def decides(cell: str) -> str | None:
-    """The decimal mark that alone makes a number of the cell; None where both do, or neither."""
+    """The only decimal mark with which a cell is a number; None if both are possible, or neither is."""
     point, comma = number(cell, POINT) is not None, number(cell, COMMA) is not None
     return None if point == comma else POINT if point else COMMA
 
 
 def is_ambiguous(cell: str) -> bool:
-    """Both marks make a number of it, and not the same: ``1,234``."""
+    """True if a cell is a different number with each decimal mark, such as ``1,234``."""
     point, comma = number(cell, POINT), number(cell, COMMA)
     return point is not None and comma is not None and point != comma
 
 
 def is_number(cell: str) -> bool:
-    """Under either mark."""
+    """True if a cell is a number with either decimal mark."""
     return number(cell, POINT) is not None or number(cell, COMMA) is not None
 
 
 def is_date(cell: str) -> bool:
-    """A date, a time, or both."""
+    """True if a cell is a date, a time, or both."""
     return _DATE.fullmatch(cell) is not None
 
 
 def is_word(cell: str) -> bool:
-    """Neither a number nor a missing value nor a date."""
+    """True if a cell is neither a number nor a missing value nor a date."""
     return cell not in MISSING and not is_number(cell) and not is_date(cell)
 
 
 def has_leading_zero(cell: str) -> bool:
-    """A code such as ``007``: whole, with a zero before another digit."""
+    """True if a cell is a code such as ``007``: an integer with a leading zero."""
     return _LEADING_ZERO.fullmatch(cell) is not None
 
 
 def complaint(cell: str) -> str:
-    """The sentence, untranslated, that says why a cell is no number; it may hold ``{cell}`` and ``{mark}``."""
+    """The untranslated sentence that says why a cell is not a number, with the fields ``{cell}`` and ``{mark}``."""
     if cell == "":
         return EMPTY
     if cell in MISSING:

@@ -1,4 +1,4 @@
-"""Notes features that deserve a look: constants, identifiers, dates, doubled names."""
+"""Notes features that the user should check: constants, identifiers, dates, duplicate names."""
 
 from __future__ import annotations
 
@@ -21,14 +21,22 @@ _IDENTIFIER: Final = re.compile(
 
 
 def all_whole(column: FloatArray) -> bool:
-    """Nothing but whole numbers."""
+    """True if all values are whole numbers."""
     return bool((column == np.floor(column)).all())
 
 
 def column_notes(
     x: FloatArray, names: Sequence[str], plan: Plan, kept: Sequence[int], *, explicit: bool
 ) -> Iterator[Note]:
-    """What deserves a look in the features."""
+    """Notes on features that the user should check.
+
+    Args:
+        x: the features, shape ``(N, features)``.
+        names: their names.
+        plan: the columns that are read.
+        kept: number of each feature among those of the plan.
+        explicit: the scenario names the features, so none is suspected to be an identifier.
+    """
     constant = [name for name, spread in zip(names, np.ptp(x, axis=0).tolist(), strict=True) if spread == 0]
     if constant:
         yield Note("constant", {"names": listed(constant)})
@@ -52,12 +60,12 @@ def column_notes(
 
 
 def _identifies(name: str, column: FloatArray) -> bool:
-    """Whole numbers, another one in each sample, in a column with the name of an identifier."""
+    """True if a column is named like an identifier and has a different whole number in each sample."""
     return bool(_IDENTIFIER(name) and all_whole(column) and len(np.unique(column)) == len(column))
 
 
 def _are_dates(column: FloatArray) -> bool:
-    """Whole numbers such as 20240131, all of them days."""
+    """True if all values are dates written as whole numbers, such as 20240131."""
     if not (1900_00_00 < column[0] < 2100_00_00) or column.min() < 1900_00_00 or column.max() > 2100_00_00:
         return False
     month, day = column // 100 % 100, column % 100

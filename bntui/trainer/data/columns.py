@@ -18,7 +18,7 @@ from bntui.trainer.data.header import Head, Row
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is read of each row."""
+    """The columns that are read."""
 
     target: int
     """Column of the target."""
@@ -26,23 +26,23 @@ class Plan:
     features: tuple[int, ...]
     """Columns of the features."""
     names: tuple[str, ...]
-    """Of the features."""
+    """Names of the features."""
     booleans: frozenset[int]
-    """Places among the features that hold true and false."""
+    """Numbers of the features that contain true and false."""
     notes: tuple[Note, ...]
 
 
 def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Plan:
-    """Decide on the columns.
+    """Decide which columns are read, and as what.
 
     Args:
-        path: for messages.
+        path: the file, for messages.
         head: names of the columns.
-        rows: the first ones of the file.
-        choices: of the scenario.
+        rows: the first rows of the file.
+        choices: the scenario's settings.
 
     Raises:
-        DataError: a name that is unknown, or several columns have; nothing to learn from.
+        DataError: a name is unknown or not unique, or no features are left.
     """
     line = rows[0][0]
     if head.width < 2:
@@ -88,21 +88,27 @@ def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Pl
 
 
 def _holds_row_names(head: Head, body: Sequence[Sequence[str]]) -> bool:
-    """R's row names have no column in the header; an index of words or dates has one without a name."""
+    """True if the first column contains row names.
+
+    In files from R, the header has no cell for them.  Otherwise they are words or dates in a column without a name.
+    """
     if head.row_names:
         return True
     return 0 in head.unnamed and bool(body) and all(is_word(row[0]) or is_date(row[0]) for row in body)
 
 
 class _Chooser:
-    """Finds columns by name; what is wrong with several names is said at once."""
+    """Finds columns by name, and collects the errors in all names."""
 
     def __init__(self, path: Path, line: int, head: Head) -> None:
         self._path, self._line, self._head = path, line, head
         self._wrong: list[str] = []
 
     def column(self, name: str, key: str) -> int:
-        """The column of a name; a file without a header has ``column 1`` and so on, in every language."""
+        """The number of the column with a name; without a header, ``column 1`` etc. work in every language.
+
+        Returns -1 if the name is wrong; see :meth:`check`.
+        """
         names = self._head.names
         if not self._head.header and not self._head.from_comment and (found := re.fullmatch(r"column (\d{1,9})", name)):
             number = int(found[1])
@@ -124,6 +130,6 @@ class _Chooser:
         return -1
 
     def check(self) -> None:
-        """Raises DataError if a name was wrong."""
+        """Raise DataError if any name was wrong."""
         if self._wrong:
             raise DataError("\n".join(self._wrong[:10]))

@@ -1,7 +1,7 @@
-"""Holds what every data file is reduced to, samples and targets, and the checks all formats share.
+"""Holds the samples and targets read from a data file, and the checks that all formats share.
 
-Whole numbers as a target are classes where they look like codes, see :func:`are_codes`; everything else that is a
-number is regression.  ``data.task`` decides otherwise.
+Unless ``data.task`` is set, whole numbers as targets are classes if they look like codes, see :func:`are_codes`; other
+numbers are regression targets.
 """
 
 from __future__ import annotations
@@ -27,30 +27,32 @@ TaskChoice = Literal["auto", "classification", "regression"]
 
 MINIMUM_SAMPLES: Final = 4
 MOST_BYTES: Final = 4_000_000_000
-"""Of a data file on disk, and of the values that are read from it, unpacked."""
+"""Maximum size of a data file on disk, and of its values in memory."""
 MOST_FEATURES: Final = 200_000
-"""Values of a sample: a colour image of 256x256 pixels has 196,608."""
+"""Maximum number of values in a sample; a color image of 256x256 pixels has 196,608."""
 MOST_DEFLATED: Final = 1040
-"""Bytes that one byte of deflated data can stand for."""
+"""Maximum compression ratio of deflate."""
 LARGE: Final = 250_000_000
+"""Size in bytes from which a high compression ratio is refused."""
 SUSPICIOUS: Final = 200
-"""Beyond ``LARGE`` bytes nothing is unpacked that was packed by this factor; MNIST is by 5, sparse data by 50."""
+"""Highest compression ratio allowed beyond ``LARGE`` bytes; that of MNIST is 5, that of sparse data about 50."""
 FEW_CLASSES: Final = 20
+"""Maximum number of classes for whole numbers with gaps; see :func:`are_codes`."""
 MOST_CLASSES: Final = 1000
-"""As many classes may whole numbers be where they are few, and where they are codes without a gap."""
+"""Maximum number of classes."""
 LONGEST_CLASS: Final = 200
-"""Characters of a class's name."""
+"""Maximum length of a class name in characters."""
 SET_TASK: Final = N_('set data.task = "classification" or "regression"')
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a scenario decides about a data file; what it leaves open is inferred."""
+    """A scenario's settings for a data file; those that are not set are inferred."""
 
     target: str | None = None
     task: TaskChoice = "auto"
     samples: int | None = None
-    """Only the first so many."""
+    """Number of samples to read from the start of the file; None for all."""
     delimiter: str | None = None
     header: bool | None = None
     decimal: str | None = None
@@ -60,22 +62,22 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a data file holds."""
+    """The contents of a data file."""
 
     x: SingleArray | FloatArray
-    """Shape ``(N, features)`` or ``(N, channels, height, width)``; float32 where that holds every value exactly, else
+    """Shape ``(N, features)`` or ``(N, channels, height, width)``; float32 if that represents every value exactly, else
     float64."""
     y: IntArray | SingleArray
     """Class numbers ``(N,)``, or ``(N, outputs)`` values in regression."""
     classes: tuple[str, ...]
-    """Empty in regression."""
+    """Names of the classes; empty in regression."""
     features: tuple[str, ...]
     reading: Reading
-    """What was inferred."""
+    """What was inferred from the file."""
 
 
 def narrowest(values: NDArray[Any]) -> SingleArray | FloatArray:
-    """The values as float32 where none is changed by that, else as float64: scaling must see what the file says."""
+    """The values as float32 if that represents all of them exactly, else as float64, so that scaling is exact."""
     if values.dtype.kind in "bu" and values.dtype.itemsize <= 2:
         return np.ascontiguousarray(values, dtype=np.float32)
     single = np.ascontiguousarray(values, dtype=np.float32)
@@ -83,10 +85,10 @@ def narrowest(values: NDArray[Any]) -> SingleArray | FloatArray:
 
 
 def are_codes(values: NDArray[Any]) -> bool:
-    """Whether whole numbers are the codes of classes rather than quantities.
+    """True if whole numbers are probably codes of classes rather than quantities.
 
-    They are where at most ``FEW_CLASSES`` different values occur, twice on average; or at most ``MOST_CLASSES`` that
-    count from 0 or 1 without a gap, each at least five times.
+    There must be at most ``FEW_CLASSES`` different values, each occurring twice on average; or at most ``MOST_CLASSES``
+    consecutive values from 0 or 1, each occurring at least five times.
     """
     distinct, counts = np.unique(values, return_counts=True)
     if 2 * len(distinct) > len(values):
@@ -99,7 +101,7 @@ def are_codes(values: NDArray[Any]) -> bool:
 
 
 def check_memory(place: str | Path, needed: int) -> None:
-    """Refuse data before memory is taken for it: what is never read, and what this machine has no room for."""
+    """Raise DataError if the values need more memory than the limit, or than is free; call it before allocating."""
     if needed > MOST_BYTES:
         sentence = _("{place}: its values need {needed} of memory, more than {limit}; use a smaller file")
         raise DataError(sentence.format(place=place, needed=in_bytes(needed), limit=in_bytes(MOST_BYTES)))
@@ -110,7 +112,7 @@ def check_memory(place: str | Path, needed: int) -> None:
 
 
 def _free_memory() -> int | None:
-    """Bytes of memory that are free for use, where the system tells."""
+    """Bytes of available memory; None if unknown."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             fields = dict(line.split(":", 1) for line in file)
@@ -120,7 +122,12 @@ def _free_memory() -> int | None:
 
 
 def check_unpacked(place: str | Path, packed: int, unpacked: int) -> None:
-    """Refuse what is packed far better than data are: it is damaged, or made to fill the memory."""
+    """Raise DataError for an implausible compression ratio, which means damage or an attempt to fill the memory.
+
+    Args:
+        packed: size in bytes as stored.
+        unpacked: size in bytes after unpacking, as declared.
+    """
     if unpacked > packed * MOST_DEFLATED + 1000:
         sentence = _("{place}: {packed} cannot unpack to {unpacked}; the file is damaged")
         raise DataError(sentence.format(place=place, packed=in_bytes(packed), unpacked=in_bytes(unpacked)))
@@ -130,32 +137,32 @@ def check_unpacked(place: str | Path, packed: int, unpacked: int) -> None:
 
 
 def check_width(place: str | Path, values: int) -> None:
-    """Refuse samples of more values than have names and can be shown."""
+    """Raise DataError if a sample has more than ``MOST_FEATURES`` values."""
     if values > MOST_FEATURES:
         sentence = _("{place}: {count} values in each sample, more than {limit}")
         raise DataError(sentence.format(place=place, count=f"{values:,}", limit=f"{MOST_FEATURES:,}"))
 
 
 def fits_single(values: NDArray[Any]) -> BoolArray:
-    """Where values stay finite as float32; a limit instead of a cast, which would warn."""
+    """Mask of the values that are finite in float32; compares with a limit, because a cast would warn."""
     fits: BoolArray = np.abs(values) <= np.finfo(np.float32).max
     return fits
 
 
 def not_finite(value: float) -> str:
-    """What is wrong with a value that does not fit single precision."""
+    """The sentence that says why a value is not finite in single precision."""
     if math.isfinite(value):
         return _("{value:g} is too large for single precision (3.4e38)").format(value=value)
     return _("{value} is not a finite number; replace it or remove the sample").format(value=value)
 
 
 def are_whole(values: NDArray[Any]) -> bool:
-    """Are all whole numbers; beyond 2^53 every float is one, and none is a class number."""
+    """True if all values are whole numbers of at most 2^53, beyond which every float is whole."""
     return values.dtype.kind != "f" or bool(((values == np.floor(values)) & (np.abs(values) <= 2**53)).all())
 
 
 def class_numbers(place: str, values: NDArray[Any]) -> tuple[IntArray, tuple[str, ...]]:
-    """Class numbers in the order of the values."""
+    """Class numbers, in ascending order of the values, and the class names."""
     if values.dtype.kind == "b" or (values.dtype.kind == "f" and are_whole(values)):
         values = values.astype(np.int64)
     labels, numbers = np.unique(values, return_inverse=True)
@@ -163,7 +170,7 @@ def class_numbers(place: str, values: NDArray[Any]) -> tuple[IntArray, tuple[str
 
 
 def word_classes(place: str, words: Sequence[str]) -> tuple[IntArray, tuple[str, ...]]:
-    """Class numbers in the order of the names, which are cleaned for a terminal and cut to ``LONGEST_CLASS``."""
+    """Class numbers, in alphabetical order of the names, and the names, sanitized and shortened."""
     names = {word: clean(word).strip()[:LONGEST_CLASS] for word in set(words)}
     labels = _checked(place, tuple(sorted(set(names.values()))), len(words))
     places = {label: number for number, label in enumerate(labels)}
@@ -188,7 +195,7 @@ def _checked(place: str, labels: tuple[str, ...], samples: int) -> tuple[str, ..
 
 
 def check_count(place: str | Path, count: int) -> None:
-    """Refuse fewer samples than a split and a batch can be made of."""
+    """Raise DataError if there are too few samples to split and to form a mini-batch."""
     if count < MINIMUM_SAMPLES:
         sentence = ngettext(
             "{place}: {count} sample; {minimum} or more are needed",
@@ -199,12 +206,12 @@ def check_count(place: str | Path, count: int) -> None:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """A hint at the nearest spelling with a space before it, or nothing."""
+    """A hint at the most similar name, with a leading space; empty if there is none."""
     near = get_close_matches(name, names, n=1)
     return f" {did_you_mean(near[0])}" if near else ""
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a message, the first dozen of them."""
+    """Up to twelve names for a message, and the number of all."""
     shown = ", ".join(repr(name if len(name) <= 40 else f"{name[:39]}…") for name in names[:12])
     return shown if len(names) <= 12 else _("{names}, … ({count} in all)").format(names=shown, count=len(names))

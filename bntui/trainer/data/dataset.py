@@ -1,15 +1,14 @@
 """Loads data sets by name or path, splits them, and scales them.
 
-Built-in data come in raw units and row for row from scikit-learn: digits (images of 8x8 pixels, 0 to 16),
-breast_cancer, wine, iris.  Generated data, with their default samples and noise, stand in a table in
-``generated.py``.
+Built-in data comes from scikit-learn in raw units, in its order of rows: digits (images of 8x8 pixels, 0 to 16),
+breast_cancer, wine, iris.  Generated data is described in ``generated.py``, with the defaults for samples and noise.
 
-Values are float32 where that holds them exactly, else float64: scaling is computed in float64 from what the file says,
-and rounded to float32 afterwards.  Built-in data are float32.
+Values are float32 if that represents them exactly, else float64.  Scaling is computed in float64 from the values in the
+file, and then rounded to float32.  Built-in data is float32.
 
-``samples`` is the number drawn for generated data; for digits, breast_cancer, wine and iris the first so
-many of a shuffle by the seed (wine and iris are sorted by class); for files the first so many of the file.
-More than there are means all.
+``samples`` is the number of samples to draw for generated data.  For digits, breast_cancer, wine and iris, it selects
+that many samples at random, depending on the seed (wine and iris are sorted by class); for files, the first ones.  If
+there are fewer, all are used.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ Task = Literal["classification", "regression"]
 ScalingKind = Literal["none", "minmax", "standard"]
 
 _CHUNK = 8192
-"""Samples scaled at a time: float64 copies of all of MNIST would take 400 MB."""
+"""Number of samples scaled at a time; a float64 copy of all of MNIST would need 400 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +55,25 @@ class Dataset:
     classes: tuple[str, ...]
     """Name of each class number; empty in regression."""
     features: tuple[str, ...]
-    """Name of each feature, for images of each pixel in C order (``pixel_row_column``)."""
+    """Name of each feature; for images, of each pixel in C order (``pixel_row_column``)."""
     reading: Reading | None = None
-    """How the file was read; of built-in data what they are; None where a recording does not say."""
+    """How the data was read; None for data from a recording."""
 
     def __len__(self) -> int:
         return len(self.x)
 
 
 def load_data(config: Data, folder: Path, seed: int) -> Dataset:
-    """The samples that a scenario names; a path is relative to ``folder``, ``~`` is the home folder.
+    """Load the data of a scenario.
 
-    Raises :class:`DataError` for a file that is missing, damaged or of the wrong shape, for a task that
-    built-in data do not have, and for a factor that the values do not survive.
+    Args:
+        config: the table ``[data]``.
+        folder: paths are relative to it; ``~`` is the home folder.
+        seed: seed of generated data, and of the selection of built-in samples.
+
+    Raises:
+        DataError: a file is missing, damaged or has the wrong shape; built-in data does not have the given task; or
+            values overflow when multiplied by ``data.factor``.
     """
     dataset = _loaded(config, folder, seed)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -85,7 +90,7 @@ def load_data(config: Data, folder: Path, seed: int) -> Dataset:
 
 
 def _reading(dataset: Dataset, x: SingleArray | FloatArray, config: Data) -> Reading:
-    """What is said of the data, with their range as they are used and what scaling would keep."""
+    """The description of the data, with the range after ``data.factor``, and a note if float32 merges values."""
     low, high = float(x.min()), float(x.max())
     if dataset.reading is None:
         return Reading(
@@ -151,7 +156,7 @@ def _builtin(config: Data, seed: int) -> Dataset:
 
 
 def _bundled(name: str) -> Dataset:
-    """One of the data sets that scikit-learn brings along; nothing is downloaded."""
+    """One of the data sets that are part of scikit-learn; nothing is downloaded."""
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")()
@@ -165,7 +170,7 @@ def _bundled(name: str) -> Dataset:
 
 
 def _generator(seed: int, purpose: str) -> np.random.Generator:
-    """A generator for one purpose: draws for one never shift those for another."""
+    """A separate generator for one purpose, so that the draws for different purposes do not affect each other."""
     digest = hashlib.sha256(f"{seed}:{purpose}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:4], "little"))
 
@@ -174,8 +179,8 @@ def split_indices(dataset: Dataset, validation: float, seed: int) -> tuple[IntAr
     """Row numbers of the training and the validation part, shuffled by the seed.
 
     The validation part has ``ceil(N * validation)`` samples, as in scikit-learn, at most all but one.  In
-    classification the classes' shares are alike in both parts (stratified), unless a class has fewer
-    than two samples or a part is smaller than the number of classes.
+    classification, the split is stratified unless a class has fewer than two samples or a part has fewer samples than
+    there are classes.
     """
     from sklearn.model_selection import train_test_split
 
@@ -201,12 +206,12 @@ class Scaling:
 
     kind: ScalingKind
     offset: FloatArray
-    """Shape of one sample.  minmax: the minimum; standard: the mean; none: 0."""
+    """Minimum (minmax), mean (standard) or 0 (none); shape of one sample."""
     factor: FloatArray
-    """Shape of one sample.  minmax: 1 / (max - min); standard: 1 / σ (ddof = 0); 1 for none and constant features."""
+    """1 / (max - min) (minmax), 1 / σ with ddof = 0 (standard), or 1 (none, constant features); shape of one sample."""
 
     def apply(self, x: SingleArray | FloatArray) -> SingleArray:
-        """Scale samples of any number, computed in float64; the result is a new float32 array."""
+        """Scale samples, shape ``(N, *shape)``; computed in float64, returned as a new float32 array."""
         if self.kind == "none":
             return np.array(x, dtype=np.float32, order="C")
         scaled = np.empty(x.shape, dtype=np.float32)
@@ -217,9 +222,9 @@ class Scaling:
 
 
 def fit_scaling(kind: ScalingKind, x_train: SingleArray | FloatArray) -> Scaling:
-    """Measure each feature (each pixel of images) of the training part with scikit-learn's scalers.
+    """Fit a scaling to each feature (each pixel of images) of the training part, with scikit-learn's scalers.
 
-    minmax is ``(x - min) / (max - min)``; standard is the z-score with the population standard deviation.
+    ``minmax`` is ``(x - min) / (max - min)``; ``standard`` is the z-score with the population standard deviation.
     """
     shape = x_train.shape[1:]
     if kind == "none":
@@ -236,10 +241,9 @@ def fit_scaling(kind: ScalingKind, x_train: SingleArray | FloatArray) -> Scaling
 
 
 def as_sequence(x: SingleArray, sequence: str) -> SingleArray:
-    """Samples as ``data.sequence`` wants them: sequences ``(N, steps, features)`` of rows or pixels, or as they are.
+    """Samples in the shape that ``data.sequence`` asks for: ``(N, steps, features)`` unless it is ``none``.
 
-    A row of an image has the values of all channels, and so has a pixel; of samples that are no images each
-    feature is a step.
+    The steps are the rows or pixels of an image, with the values of all channels, or the features of other samples.
     """
     if sequence == "none":
         return x

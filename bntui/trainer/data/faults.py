@@ -12,37 +12,37 @@ from bntui.text.language import _, ngettext
 
 SHOWN: Final = 10
 ENOUGH: Final = 10_000
-"""Reading stops after so many."""
+"""Number of faults after which reading stops."""
 _LONGEST_CELL: Final = 40
 
 
 def shown(cell: str) -> str:
-    """A cell for a message: quoted, without control characters, of bearable length."""
+    """A cell as shown in a message: quoted, escaped and shortened."""
     return repr(cell if len(cell) <= _LONGEST_CELL else cell[: _LONGEST_CELL - 1] + "…")
 
 
 def cell_fault(path: Path, line: int, column: str, what: str) -> str:
-    """What is wrong with a cell, and where it stands."""
+    """The sentence that says where a cell is and what is wrong with it."""
     sentence = _("{path}: row {row}, column {column}: {what}")
     return sentence.format(path=path, row=line, column=shown(column), what=what)
 
 
 @dataclass(slots=True)
 class Faults:
-    """Collects what is wrong with a file's cells; a column full of words is one fault."""
+    """Collects the faulty cells of a file; a column that is mostly faulty is reported as one fault."""
 
     path: Path
     target: int
     """Column of the target, which cannot be left out."""
     count: int = 0
     _found: list[tuple[int, int, str]] = field(default_factory=list)
-    """Line, column, and the sentence; the first ones of each column."""
+    """Line, column and sentence of the first faults in each column."""
     _by_column: dict[int, int] = field(default_factory=dict)
     _columns: dict[int, tuple[int, str, str]] = field(default_factory=dict)
-    """By column: the first line, the column's name, and what is wrong there."""
+    """First faulty line, name and first fault of each column."""
 
     def add(self, line: int, column: int, name: str, what: str) -> None:
-        """A cell that cannot be used; ``what`` says why."""
+        """Add a cell that cannot be used; ``what`` says why."""
         self.count += 1
         before = self._by_column.get(column, 0)
         self._by_column[column] = before + 1
@@ -51,7 +51,7 @@ class Faults:
             self._found.append((line, column, cell_fault(self.path, line, name, what)))
 
     def check(self, rows: int) -> None:
-        """Raises DataError if there are any, of ``rows`` rows read."""
+        """Raise DataError if there are any faults in the ``rows`` rows that were read."""
         if not self.count:
             return
         whole = {column for column, count in self._by_column.items() if column >= 0 and count > max(3, rows // 2)}
@@ -77,7 +77,7 @@ class Faults:
 
 
 def more(hidden: int) -> Sequence[str]:
-    """The last line, where not all was said."""
+    """A last line with the number of faults that are not shown, if there are any."""
     if hidden <= 0:
         return ()
     return (ngettext("… and {count} more", "… and {count} more", hidden).format(count=f"{hidden:,}"),)

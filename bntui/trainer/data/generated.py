@@ -42,9 +42,15 @@ _SPIRAL_TURNS: Final = 1.5
 def generate(
     source: str, samples: int | None, noise: float | None, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray | IntArray]:
-    """Draw a problem: ``x`` of shape ``(samples, features)``; ``y`` class numbers or ``(samples, 1)`` values.
+    """Draw the samples of a problem.
 
-    ``source`` is a key of ``DEFAULT_NOISE``; None takes the default from the table above.
+    Args:
+        source: a key of ``DEFAULT_NOISE``.
+        samples: number of samples; None for the default.
+        noise: standard deviation of the noise; None for the default.
+
+    Returns:
+        ``x`` with shape ``(samples, features)``, and ``y``: class numbers ``(samples,)`` or values ``(samples, 1)``.
     """
     count = DEFAULT_SAMPLES[source] if samples is None else samples
     sigma = DEFAULT_NOISE[source] if noise is None else noise
@@ -75,7 +81,7 @@ def _from_sklearn(
 
 
 def _balanced(count: int, groups: int, rng: np.random.Generator) -> IntArray:
-    """Group numbers in random order, as equally frequent as ``count`` allows."""
+    """Group numbers in random order; the sizes of the groups differ by at most one."""
     return rng.permutation(np.arange(count, dtype=np.int64) % groups)
 
 

@@ -1,7 +1,6 @@
 """Decides whether the first row of a table is a header, and names the columns.
 
-Where both readings make sense and differ by a sample, neither is guessed: the file is refused, and ``data.header``
-decides.
+If both are plausible, the file is refused, because a guess could lose a sample; ``data.header`` then decides.
 """
 
 from __future__ import annotations
@@ -26,24 +25,25 @@ Row = tuple[int, list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Columns of a table."""
+    """The columns of a table."""
 
     names: tuple[str, ...]
-    """As the file has them; ``column N`` for one without a name."""
+    """Names from the file; ``column N`` for columns without a name."""
     unnamed: frozenset[int]
     """Columns without a name in a file with a header."""
     header: bool
     row_names: bool = False
-    """The first column is one more than the header names, as R writes it."""
+    """The first column has no cell in the header, as in files from R."""
     trailing: bool = False
-    """The last column is empty: every row ends with a delimiter."""
+    """The last column is empty, because every row ends with a delimiter."""
     from_comment: bool = False
+    """The names come from a comment line above the rows."""
     line: int = 1
-    """Of the first row in the file."""
+    """Line number of the first row."""
 
     @property
     def width(self) -> int:
-        """Cells of a row."""
+        """Number of cells in a row."""
         return len(self.names)
 
 
@@ -51,14 +51,14 @@ def head_of(path: Path, rows: Sequence[Row], choice: bool | None, comments: Sequ
     """Find the header.
 
     Args:
-        path: for messages.
-        rows: the first ones of the file, at least one.
+        path: the file, for messages.
+        rows: the first rows of the file, at least one.
         choice: ``data.header``.
-        comments: lines that were skipped above and between the rows.
-        delimiter: cuts the comment line that may hold the names.
+        comments: comment lines above and between the rows.
+        delimiter: splits the comment line that may contain the names.
 
     Raises:
-        DataError: the first row may be names or values.
+        DataError: the first row may be names as well as values.
     """
     return replace(_found(path, rows, choice, comments, delimiter), line=rows[0][0])
 
@@ -88,7 +88,7 @@ def _found(path: Path, rows: Sequence[Row], choice: bool | None, comments: Seque
 
 
 def column_name(number: int) -> str:
-    """What a column without a name is called, from 1."""
+    """The name given to a column without one; ``number`` counts from 1."""
     return _("column {number}").format(number=number)
 
 
@@ -111,8 +111,8 @@ def _numbered(width: int, *, trailing: bool = False) -> Head:
 
 
 def _is_header(path: Path, line: int, first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row is names; ``columns`` are the cells below it."""
-    if len(columns) != len(first):  # no rows below, or ragged ones: reading says so
+    """True if the first row is a header; ``columns`` are the cells below it."""
+    if len(columns) != len(first):  # no rows below, or rows of different lengths, which are reported when they are read
         return not any(map(is_number, first)) and any(map(is_word, first))
     found = _judged(first, columns)
     if found is None:
@@ -124,7 +124,7 @@ def _is_header(path: Path, line: int, first: Sequence[str], columns: Sequence[Se
 
 
 def _judged(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool | None:
-    """True for names, false for values, None where it may be either."""
+    """True for names, False for values, None if both are plausible."""
     words = [index for index, cell in enumerate(first) if is_word(cell)]
     numbers = [index for index, cell in enumerate(first) if is_number(cell)]
     recurring = [index for index in words if first[index] in columns[index]]
@@ -151,8 +151,8 @@ def _judged_words(words: Sequence[int], recurring: Sequence[int], over_numbers: 
 
 
 def _judged_numbers(first: Sequence[str], from_zero: bool, never_whole: Sequence[bool]) -> bool | None:
-    """Nothing but numbers: names only where pandas numbered the columns, ``0,1,2,…``."""
-    if from_zero and not first[0] and len(first) > 1:  # above an index, which has no name
+    """A first row of numbers only is a header if pandas numbered the columns: ``0,1,2,…``."""
+    if from_zero and not first[0] and len(first) > 1:  # the first column is an index without a name
         return True
     if any(cell in MISSING for cell in first):
         return False

@@ -1,7 +1,7 @@
 """Reads IDX files, the format of MNIST and Fashion-MNIST: big-endian, optionally gzipped.
 
-The header says how many bytes follow; that is held against the file's size, and for a gzipped file against what
-deflate can do at most, before memory is taken.  Pixels keep their values (0 to 255).
+The header says how many bytes follow.  Before memory is allocated, this is checked against the file's size, or for a
+gzipped file against the maximum compression ratio of deflate.  Pixels keep their values (0 to 255).
 """
 
 from __future__ import annotations
@@ -30,11 +30,15 @@ _TYPES: Final = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4"
 
 
 def read_idx(path: Path, labels: Path | None, choices: Choices) -> Contents:
-    """Read images and labels; without ``labels`` their file is found by its name.
+    """Read images and labels.
+
+    Args:
+        path: file of the images.
+        labels: file of the labels; by default found by replacing ``images`` in the name.
 
     Raises:
-        DataError: no IDX file, damaged, or not what its name says.
-        OSError: a file cannot be opened, is none, or too large.
+        DataError: a file is not an IDX file, is damaged, or has the wrong number of dimensions.
+        OSError: a file cannot be opened, is not a regular file, or is too large.
     """
     y_path = labels or _labels_path(path)
     x = _array(path)
@@ -60,7 +64,7 @@ def _labels_path(images: Path) -> Path:
 
 
 def _array(path: Path) -> NDArray[Any]:
-    """The array in an IDX file: two zero bytes, type, number of dimensions; the dimensions; the values."""
+    """The array in an IDX file, which has two zero bytes, type, number of dimensions; dimensions; values."""
     with open_regular(path, MOST_BYTES) as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
@@ -77,7 +81,13 @@ def _array(path: Path) -> NDArray[Any]:
 
 
 def _unpacked(path: Path, file: io.BufferedIOBase, on_disk: int, total: int | None) -> NDArray[Any]:
-    """The array; ``total`` is the number of bytes of a file that is not packed."""
+    """Parse the array.
+
+    Args:
+        file: the unpacked content.
+        on_disk: size of the file in bytes.
+        total: size of the content in bytes; None if it is gzipped, as its size is not known.
+    """
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not 1 <= magic[3] <= 4:
         sentence = _("{path}: magic number 0x{magic} is not that of an IDX file (images 0x00000803, labels 0x00000801)")
@@ -101,7 +111,7 @@ def _unpacked(path: Path, file: io.BufferedIOBase, on_disk: int, total: int | No
     while filled < expected and (part := file.read(min(1 << 20, expected - filled))):
         view[filled : filled + len(part)] = part
         filled += len(part)
-    if filled < expected or file.read(1):  # what follows is not unpacked to be counted: it may be endless
+    if filled < expected or file.read(1):  # surplus bytes are not counted, because there may be endlessly many
         _check_length(path, shape, expected, filled if filled < expected else expected + 1)
     return np.frombuffer(content, dtype).reshape(shape)
 

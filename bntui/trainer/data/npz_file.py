@@ -1,7 +1,8 @@
 """Reads NPZ files: finds samples and targets among the arrays, and checks sizes before unpacking.
 
-An array's header says its type and shape, the archive how many bytes it unpacks to.  Both are held against each
-other, against what deflate can do at most, and against a limit, before memory is taken.  Nothing is ever unpickled.
+An array's header declares its type and shape, and the archive declares its unpacked size.  Before memory is allocated,
+they are checked against each other, against the maximum compression ratio of deflate, and against a limit.  Nothing is
+ever unpickled.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ DAMAGE: Final = (
     *(ValueError, LookupError, EOFError, RuntimeError, MemoryError, OverflowError, NotImplementedError),
     *(zlib.error, zipfile.BadZipFile, struct.error),
 )
-"""What zipfile lets through for a damaged file."""
+"""Exceptions that zipfile raises for damaged files."""
 _SAMPLES: Final = ("x", "data", "images", "features", "inputs", "input", "image", "xs")
 _TARGETS: Final = ("y", "target", "targets", "labels", "label", "outputs", "output", "classes", "ys")
-"""Names that arrays go by, in lower case; with ``train`` before or after them as well."""
+"""Usual names of the arrays, in lower case; ``train`` may precede or follow them."""
 _MOST_ARRAYS: Final = 1000
 _LONGEST_HEADER: Final = 2000
 _TYPE: Final = re.compile(r"[<>|=]?[?bBiufcOSUV]\d{0,9}")
@@ -47,11 +48,11 @@ _LONGEST_DIRECTORY: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Array:
-    """One array of an archive, its header read and its values not yet."""
+    """The header of one array in an archive."""
 
     info: zipfile.ZipInfo
     start: int
-    """Bytes of the header."""
+    """Size of the header in bytes."""
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     fortran: bool
@@ -61,8 +62,9 @@ def read_npz(path: Path, choices: Choices) -> Contents:
     """Read samples and targets.
 
     Raises:
-        DataError: damaged, or without arrays that can be told to be samples and targets; an array of objects.
-        OSError: the file cannot be opened, is none, or too large.
+        DataError: the file is damaged, its samples and targets cannot be identified, or an array has an unsupported
+            type.
+        OSError: the file cannot be opened, is not a regular file, or is too large.
     """
     with open_regular(path, MOST_BYTES) as file:
         if not zipfile.is_zipfile(file):
@@ -95,7 +97,7 @@ def read_npz(path: Path, choices: Choices) -> Contents:
 
 
 class _Frugal:
-    """The file as zipfile sees it: one that is asked for a huge directory refuses."""
+    """A file for zipfile that refuses to read a huge directory."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._file = file
@@ -116,7 +118,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Array:
-    """Read an array's header by hand: NumPy's reader evaluates types that no data file needs."""
+    """Parse an array's header, without NumPy's reader, which would also evaluate types that no data file needs."""
     with archive.open(info) as member:
         start = member.read(8)
         if start[:6] != b"\x93NUMPY" or start[6] not in (1, 2, 3):
@@ -132,7 +134,7 @@ def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Array:
     except (ValueError, SyntaxError, LookupError, TypeError, RuntimeError, MemoryError) as error:
         name = repr(clean(info.filename)[:40])
         raise ValueError(_("the header of {name} is damaged").format(name=name)) from error
-    if not isinstance(description, str) or not _TYPE.fullmatch(description):  # refused with its name, as odd types are
+    if not isinstance(description, str) or not _TYPE.fullmatch(description):  # a type that _check refuses
         return _Array(info, 0, np.dtype("V1"), (), fortran=False)
     sides = shape if isinstance(shape, tuple) and len(shape) <= 32 else (None,)
     if not all(isinstance(side, int) and not isinstance(side, bool) and 0 <= side < 2**40 for side in sides):
@@ -141,7 +143,7 @@ def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Array:
 
 
 def _check(path: Path, name: str, array: _Array, kinds: str) -> None:
-    """Refuse an array by its type and size, before it is unpacked."""
+    """Raise DataError if an array's type or size is not acceptable, before it is unpacked."""
     place = _("{path}: array {name}").format(path=path, name=repr(clean(name)[:200]))
     if array.dtype.kind == "O":
         sentence = _("{place} holds Python objects, which are never unpickled; save it as an array of numbers")
@@ -183,14 +185,14 @@ def _values(archive: zipfile.ZipFile, array: _Array) -> NDArray[Any]:
     flat = np.frombuffer(content, array.dtype, offset=array.start)
     if array.dtype.kind == "U" and flat.size:
         points = flat.astype(flat.dtype.newbyteorder("=")).view(np.uint32)
-        if points.max() > sys.maxunicode:  # Python fails only where such a character is used
+        if points.max() > sys.maxunicode:  # Python would fail only later, when the character is used
             raise ValueError(_("an invalid character"))
     values: NDArray[Any] = flat.reshape(array.shape[::-1]).transpose() if array.fortran else flat.reshape(array.shape)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def _chosen(path: Path, arrays: Mapping[str, _Array], choices: Choices) -> tuple[str, str]:
-    """Names of the arrays that are samples and targets."""
+    """Names of the arrays with the samples and the targets."""
     if choices.features is not None:
         if len(choices.features) != 1:
             sentence = _(
@@ -225,7 +227,10 @@ def _known(path: Path, name: str, arrays: Mapping[str, _Array]) -> str:
 
 
 def _found(arrays: Mapping[str, _Array], x_name: str | None, y_name: str | None) -> tuple[str, str] | None:
-    """The pair that names tell: ``x`` and ``y`` first, then a training part, then any other that is the only one."""
+    """The arrays of samples and targets, identified by name, or by shape if there are only two; None if unclear.
+
+    Plain names such as ``x`` and ``y`` are preferred to those of a training part.
+    """
     for train in ("", "train"):
         xs = [x_name] if x_name is not None else _named(arrays, _SAMPLES, train)
         ys = [y_name] if y_name is not None else _named(arrays, _TARGETS, train)
@@ -247,7 +252,7 @@ def _found(arrays: Mapping[str, _Array], x_name: str | None, y_name: str | None)
 
 
 def _named(arrays: Mapping[str, _Array], words: Sequence[str], train: str) -> list[str]:
-    """Arrays that go by one of the words, in the order of the words."""
+    """Arrays that are named like one of the words, in the order of the words."""
     spelled = {f"{train}{word}" for word in words} | {f"{word}{train}" for word in words}
     order = [f"{word}{train}" for word in words]
     found = [name for name in arrays if _bare(name) in spelled]

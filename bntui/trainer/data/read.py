@@ -19,7 +19,8 @@ def read_file(path: Path, choices: Choices, labels: Path | None = None) -> Conte
     """Read a data file; ``labels`` is the second file of an IDX pair.
 
     Raises:
-        DataError: where the file cannot be used, with file, row and column; all faulty cells of a table at once.
+        DataError: the file cannot be used; the message names the file, and for a table the row and column of the first
+            faulty cells.
     """
     kind = kind_of(path.name)
     try:
@@ -41,5 +42,5 @@ def read_file(path: Path, choices: Choices, labels: Path | None = None) -> Conte
             )
         )
         raise DataError(clean(sentence.format(place=place, reason=reason(error)))) from error
-    except DataError as error:  # a file's name may hold what a terminal would obey
+    except DataError as error:  # a file name may contain escape sequences
         raise DataError("\n".join(map(clean, str(error).split("\n")))) from error

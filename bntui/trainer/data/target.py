@@ -1,4 +1,4 @@
-"""Decides whether the target column of a table holds classes or values."""
+"""Decides whether the target column of a table contains classes or values."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ MIXED: Final = N_("{cell} is not a number like the others; {advice}")
 def target_of(
     faults: Faults, cells: Sequence[str], lines: Sequence[int], plan: Plan, mark: str, task: TaskChoice
 ) -> Target:
-    """Targets, the names of classes (empty in regression), and notes; what is wrong is added to ``faults``.
+    """Targets, names of the classes (empty in regression), and notes.
 
     Args:
-        faults: of the whole file; where there are any the targets mean nothing.
+        faults: faults in the whole file, to which those of the targets are added; if there are any, no targets are
+            returned.
         cells: the target column.
-        lines: of the file, one for each cell.
-        plan: names the column.
+        lines: line number of each cell.
+        plan: the columns, for messages.
         mark: decimal mark.
         task: ``data.task``.
     """

@@ -1,7 +1,7 @@
 """Decodes a text file and splits it into rows: encoding, comment lines, delimiter.
 
-Encodings: UTF-8, UTF-16 with or without a byte-order mark, and where it is not UTF-8, CP949 (Korean) or
-Windows-1252 (which has Latin-1's letters).  Only names and words depend on these two, never a number.
+Supported encodings are UTF-8, UTF-16 with or without a byte-order mark, and otherwise CP949 (Korean) or Windows-1252 (a
+superset of Latin-1).  The choice between the last two affects only names and words, never numbers.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from bntui.text.library_messages import told
 from bntui.trainer.data.cells import MISSING, is_number
 
 DELIMITERS: Final = ("\t", ";", "|", ",", " ")
-"""In the order of preference; the comma late, since it may be a decimal comma; the space stands for any white space."""
+"""Delimiters in order of preference.  The comma is late, because it may be a decimal comma; the space stands for any
+white space."""
 LONGEST_ROW: Final = 4_000_000
-"""Characters; an endless line is refused there."""
+"""Maximum length of a row in characters."""
 
 _CHUNK: Final = 1 << 20
 _FAR: Final = 4 * LONGEST_ROW
@@ -40,10 +41,10 @@ _SEPARATOR_LINE: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 
 def encoding_of(path: Path, file: io.BufferedReader) -> str:
-    """The encoding in which the whole file is text; the file is back at its start.
+    """The encoding of a text file, which is rewound afterwards.
 
     Raises:
-        DataError: null or control characters, or no encoding fits.
+        DataError: the file contains control characters or an endless line, or no encoding fits.
     """
     start = file.read(4096)
     if not _has_line_end(start, file):
@@ -70,7 +71,7 @@ def encoding_of(path: Path, file: io.BufferedReader) -> str:
 
 
 def _has_line_end(start: bytes, file: io.BufferedReader) -> bool:
-    """Whether a first line ends, or the file does, before all of an endless line is decoded."""
+    """True if the first line, or the file, ends within ``_FAR`` bytes."""
     read, chunk = len(start), start
     while chunk and read < _FAR:
         if b"\n" in chunk or b"\r" in chunk:
@@ -81,7 +82,10 @@ def _has_line_end(start: bytes, file: io.BufferedReader) -> bool:
 
 
 def _without_mark(start: bytes) -> tuple[str, ...]:
-    """Text of few foreign letters has its nulls at odd places in little-endian UTF-16, at even ones in big-endian."""
+    """Possible encodings of a file without a byte-order mark.
+
+    UTF-16 is recognized by null bytes, at odd offsets in little-endian and at even offsets in big-endian order.
+    """
     half = len(start) // 2
     if half >= 4 and start[1::2].count(0) > 0.7 * half and start[::2].count(0) == 0:
         return ("utf-16-le",)
@@ -91,7 +95,12 @@ def _without_mark(start: bytes) -> tuple[str, ...]:
 
 
 def _decode_all(path: Path, file: io.BufferedReader, name: str) -> bool:
-    """Whether all that is not ASCII is Korean; raises UnicodeDecodeError, and DataError at a control character."""
+    """Decode the whole file; True if all characters are ASCII or Korean.
+
+    Raises:
+        UnicodeDecodeError: the encoding does not fit.
+        DataError: the file contains a control character.
+    """
     decoder = codecs.getincrementaldecoder(name)()
     korean, lines = True, 1
     while True:
@@ -111,15 +120,15 @@ def _decode_all(path: Path, file: io.BufferedReader, name: str) -> bool:
 
 
 class Lines:
-    """A text's lines for :mod:`csv`: counted, bounded, without comments and empty lines between rows."""
+    """The lines of a text for :mod:`csv`, counted and of bounded length, without comments and empty lines."""
 
     def __init__(self, path: Path, file: io.TextIOBase) -> None:
         self._path, self._file = path, file
         self._pending = 0
         self.number = 0
-        """Of the line that was read last, from 1."""
+        """Number of the line that was read last, from 1."""
         self.comments: list[str] = []
-        """The first of the lines that were skipped since they begin with ``#``."""
+        """The first lines that were skipped because they begin with ``#``."""
         self.skipped = 0
 
     def __iter__(self) -> Iterator[str]:
@@ -147,29 +156,29 @@ class Lines:
         raise StopIteration
 
     def row_ended(self) -> None:
-        """The lines read so far made a whole row."""
+        """Mark the end of a row, which may span several lines."""
         self._pending = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How lines are cut into cells."""
+    """How a text file is split into cells."""
 
     encoding: str
     delimiter: str
 
     def rows(self, path: Path, lines: Lines) -> Iterator[tuple[int, list[str]]]:
-        """Rows that are not empty, each with its line in the file (the last one where a cell has several).
+        """Rows that are not empty, each with the number of its last line.
 
         Raises:
-            DataError: quotes that do not end, an endless row.
+            DataError: a quote is not closed, or a row is too long.
         """
         reader = _cut(lines, self.delimiter)
         try:
             for row in reader:
                 lines.row_ended()
                 cells = [cell.strip() for cell in row]
-                if any(cells):  # spreadsheets leave rows of delimiters behind
+                if any(cells):  # spreadsheets write empty rows as delimiters only
                     yield lines.number, cells
         except csv.Error as error:
             sentence = _("{path}: row {row}: {reason}; check quotes and line ends")
@@ -177,7 +186,11 @@ class Dialect:
 
 
 def dialect_of(path: Path, file: io.TextIOBase, encoding: str, delimiter: str | None) -> Dialect:
-    """The dialect that makes most sense of the first rows; ``delimiter`` where the scenario names it."""
+    """The dialect that fits the first rows best.
+
+    Args:
+        delimiter: ``data.delimiter``; None to infer it.
+    """
     lines = Lines(path, file)
     first = file.readline(20)
     file.seek(0)
@@ -190,12 +203,12 @@ def dialect_of(path: Path, file: io.TextIOBase, encoding: str, delimiter: str | 
         lines.row_ended()
         sample.append(line)
     file.seek(0)
-    # whole rows only: the sample may end within quotes, and then each delimiter is judged by what is whole
+    # the sample may end inside quotes, so each delimiter is judged by its complete rows
     return Dialect(encoding, max(DELIMITERS, key=lambda mark: _score(sample, mark)))
 
 
 def cells_of(line: str, delimiter: str) -> list[str]:
-    """One line, cut."""
+    """The cells of one line; empty if it is not valid."""
     try:
         return [cell.strip() for row in _cut([line], delimiter) for cell in row]
     except csv.Error:
@@ -203,16 +216,19 @@ def cells_of(line: str, delimiter: str) -> list[str]:
 
 
 def _cut(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
-    """Rows of cells; with white space as the delimiter, any amount of it is one."""
+    """Rows of cells; with a space as the delimiter, any amount of white space separates cells."""
     if delimiter == " ":
         return csv.reader((" ".join(line.split()) + "\n" for line in lines), delimiter=" ", strict=True)
     return csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
 
 
 def _score(sample: Sequence[str], delimiter: str) -> float:
-    """How well a delimiter explains the lines: equally many cells in each, and no cell that holds another one."""
+    """How well a delimiter fits: the share of rows of equal length, times the share of cells without other delimiters.
+
+    0 if rows have a single cell.
+    """
     rows: list[list[str]] = []
-    with suppress(csv.Error):  # the sample may end within quotes; reading says what is wrong
+    with suppress(csv.Error):  # the sample may end inside quotes; real errors are reported when the file is read
         rows.extend([cell.strip() for cell in row] for row in _cut(sample, delimiter))
     if not rows:
         return 0.0
@@ -220,7 +236,7 @@ def _score(sample: Sequence[str], delimiter: str) -> float:
     usual = max(set(widths), key=widths.count)
     if usual < 2:
         return 0.0
-    alike = widths.count(usual) + (usual == widths[0] + 1)  # R writes no name above the row names
+    alike = widths.count(usual) + (usual == widths[0] + 1)  # in files from R, row names have no cell in the header
     cells = [cell for row in rows for cell in row][:20_000]
     clean = sum(_is_clean(cell, delimiter) for cell in cells) / len(cells)
     return min(alike / len(rows), 1.0) * clean
