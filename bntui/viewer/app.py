@@ -1,7 +1,7 @@
-"""Starts the program on the screen: chooses its first screen and opens recordings for it.
+"""Contains the Textual application, which opens a recording or shows the gallery.
 
-Nothing heavy is imported here: NumPy, plotext and the laboratory's screen come when they are needed, or
-while the gallery is being looked at.
+No slow modules are imported here: NumPy, plotext and the laboratory's screen are imported when they are needed, or
+while the gallery is displayed.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ Outcome = TypeVar("Outcome")
 
 
 class LabApp(PacedApp[BntuiError]):
-    """The laboratory.  It returns the error that ended it, if one did.
+    """The application; its return value is the error that ended it, or None.
 
     Args:
-        recording: open this one, or these side by side; without it, and without ``opening``, the gallery is shown.
-        trainer: its live trainer; by default looked for.
-        opening: starts a training and gives its recording; it may block and runs in a thread.
+        recording: the recording to open, or several to compare; without it and without ``opening``, the gallery is
+            shown.
+        trainer: the recording's live trainer; by default it is searched for.
+        opening: starts a training and returns its recording; may block, so it runs in a thread.
         cancel: ends the training that ``opening`` is starting.
         starting: name of what ``opening`` starts.
         watching: what the user asked for about training on the screen.
@@ -63,7 +64,7 @@ class LabApp(PacedApp[BntuiError]):
         starting: str = "",
         watching: Watching = NOTHING_ASKED,
     ) -> None:
-        # without colours the terminal's own are used, instead of shades of grey
+        # with NO_COLOR, use the terminal's own colors instead of shades of gray
         super().__init__(ansi_color="NO_COLOR" in os.environ or None)
         self.register_theme(THEME)
         self.theme = THEME.name
@@ -98,13 +99,13 @@ class LabApp(PacedApp[BntuiError]):
             self.push_screen(GalleryScreen(self._watching))
 
     def show_lab(self, reader: Recording, trainer: TrainerLink | None, *, from_gallery: bool) -> None:
-        """The laboratory over whatever is on the screen."""
+        """Open the laboratory on top of the current screen."""
         from bntui.viewer.screens.lab import LabScreen
 
         self.push_screen(LabScreen(reader, trainer, from_gallery=from_gallery, watching=self._watching))
 
     def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
-        if exiting(self):  # cancelled meanwhile
+        if exiting(self):  # cancelled in the meantime
             opening.drop(found)
             return
         self.pop_screen()
@@ -112,18 +113,18 @@ class LabApp(PacedApp[BntuiError]):
         self._kept.type_into(self)
 
     def crashed(self) -> BntuiError:
-        """For an error of ours that nobody caught: no traceback reaches a user, it goes to a file."""
+        """Write the traceback of an uncaught exception to a file, and return an error that names the file."""
         log = runtime_folder() / "screen.log"
         log.write_text(traceback.format_exc(), encoding="utf-8")
         sentence = _("the screen failed, the recording did not: please report {log}")
         return BntuiError(sentence.format(log=log))
 
     def _failed(self, error: BntuiError) -> None:
-        if not exiting(self):  # who cancelled does not want to hear what that broke
+        if not exiting(self):  # after cancelling, errors are expected
             self.exit(error, return_code=error.exit_code)
 
     def action_help_quit(self) -> None:
-        """Ctrl+c on a screen that does not end by it."""
+        """Handle ctrl+c, which does not quit; the screen says which key does."""
         for screen in reversed(self.screen_stack):
             interrupted = getattr(screen, "interrupted", None)
             if interrupted is not None:
@@ -146,7 +147,7 @@ class LabApp(PacedApp[BntuiError]):
             self.push_screen(CommandPalette(placeholder=_(SEARCH), id="--command-palette"))
 
     async def action_quit(self) -> None:
-        """Each screen knows what has to be ended first."""
+        """Quit through the screen's own ``quit``, which first ends what has to be ended."""
         for screen in reversed(self.screen_stack):
             leave = getattr(screen, "quit", None)
             if leave is not None:

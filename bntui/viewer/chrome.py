@@ -1,4 +1,4 @@
-"""Draws the rows around the panels: header, tabs and keys."""
+"""Draws the rows around the panels: header, tabs and footer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bntui.viewer.view import RunView, View
 TOO_SMALL: Final = N_("This screen is too small for a training run: make it at least {width}x{height}.")
 LATE: Final = N_("slow line: panels update less often")
 BRIEF: Final = 18
-"""Most cells of a fork's name: it begins with its parent's."""
+"""Maximum width of a fork's name in cells; it starts with its parent's name."""
 
 
 def pace_text(pace: float | None) -> str:
@@ -34,7 +34,11 @@ def pace_text(pace: float | None) -> str:
 
 
 def state_words(state: live.State, *, unfinished: bool = False) -> tuple[str, str]:
-    """The trainer's state in words, and its style; ``unfinished``: it could be trained on."""
+    """The trainer's state in words, and its style.
+
+    Args:
+        unfinished: the recording has runs that can be resumed.
+    """
     if isinstance(state, live.Leaving):
         return _("⊘ stopping …"), "warn"
     if isinstance(state, live.Renewing):
@@ -66,7 +70,7 @@ def _status_words(status: Status) -> tuple[str, str]:
 
 
 def where(view: View) -> tuple[str, str]:
-    """The selected run's place, epoch and step of the keyframe that is shown; and only what the cursor counts of it."""
+    """Epoch and step of the selected run's keyframe; and a short wording with the cursor's unit only."""
     run = view.runs[view.selected]
     if run.row < 0:
         return (begins(run) or _("no keyframe yet"),) * 2
@@ -79,7 +83,7 @@ def where(view: View) -> tuple[str, str]:
 
 
 def data_text(view: View, facts: Mapping[str, str]) -> str:
-    """Data source, samples where the recording says them, task, and device."""
+    """Data source, number of samples if recorded, task, and device."""
     info = view.runs[view.selected].info
     source = str(info.config["data"]["source"]).rsplit("/", 1)[-1]
     numbers = [facts[key] for key in ("train_samples", "validation_samples") if facts.get(key, "").isdecimal()]
@@ -89,7 +93,7 @@ def data_text(view: View, facts: Mapping[str, str]) -> str:
 
 
 def task_text(view: View) -> str:
-    """Among how many classes the network decides, or that it does a regression."""
+    """The number of classes, or that the task is a regression."""
     if view.task != "classification":
         return _("regression")
     classes = int(view.runs[view.selected].info.layers[-1].shape[-1])
@@ -97,7 +101,7 @@ def task_text(view: View) -> str:
 
 
 def device_text(info: RunInfo) -> str:
-    """The device, and whether the same run on it gives the same bits: on the CPU always, elsewhere by a switch."""
+    """The device, and for CUDA whether it is deterministic; the CPU always is."""
     if not info.device.startswith("cuda"):
         return info.device
     switch = _("deterministic") if info.config.get("deterministic", True) else _("not deterministic")
@@ -105,7 +109,7 @@ def device_text(info: RunInfo) -> str:
 
 
 def header(view: View, facts: Mapping[str, str], state: tuple[str, str], cells: int) -> Row:
-    """Title, data, runs, place and state; what matters least gives way first on a narrow screen."""
+    """Title, data, runs, position and state; on a narrow screen, the least important parts are left out first."""
     candidates = [(*runs, *_right(place, state)) for runs in _runs(view) for place in where(view)]
     right = next((row for row in candidates if width(row) < cells), candidates[-1])
     left: Row = (Span(" bntui", "bold accent"), Span("   "))
@@ -128,7 +132,7 @@ def _right(place: str, state: tuple[str, str]) -> Row:
 
 
 def _runs(view: View) -> list[Row]:
-    """All runs with their marks, the selected one's name among all marks, marks alone, the selected one's alone."""
+    """Wordings of the runs, longest first: all names, all marks and the selected name, all marks, the selected mark."""
     selected = view.runs[view.selected]
 
     def listed(runs: Sequence[RunView], named: Sequence[RunView]) -> Row:
@@ -148,7 +152,7 @@ def _shortened(title: str, cells: int) -> str:
 
 
 def tabs(focused: str, cells: int) -> Row:
-    """Names of all panels with their keys, the shown one marked."""
+    """Names of all panels with their keys; the displayed one is marked."""
     chosen = next(panel for panel in PANELS if panel.name == focused)
     whole, short = [panel.label for panel in PANELS], [panel.short for panel in PANELS]
     for names in (whole, short, [""] * len(PANELS)):
@@ -156,7 +160,7 @@ def tabs(focused: str, cells: int) -> Row:
         texts = [(p, f"{p.key} {_(label) if label else ''}".rstrip()) for p, label in zip(PANELS, labels, strict=True)]
         if 1 + sum(cell_len(words) + 2 for _, words in texts) <= cells:
             break
-    else:  # digits alone, close together
+    else:  # digits only, without gaps
         texts = [(panel, words if panel is chosen else panel.key) for panel, words in texts]
     gap = "" if 1 + sum(cell_len(words) + 2 for _, words in texts) > cells else " "
     row: list[Span] = [Span(" ")]
@@ -167,10 +171,10 @@ def tabs(focused: str, cells: int) -> Row:
 
 
 def keys(cells: int, here: Situation, *, late: bool = False) -> Row:
-    """The keys that do something here; the less important of those that do not fit are left to the help.
+    """The footer: the keys that have an effect here, without less important ones that do not fit.
 
     Args:
-        late: say at the end, where there is room, that panels are late.
+        late: add a note that panels are late, if there is room.
     """
     said = f"  {_(LATE)} "
     if late and cell_len(said) <= cells // 2:
@@ -179,7 +183,7 @@ def keys(cells: int, here: Situation, *, late: bool = False) -> Row:
 
 
 def too_small(cells: int, height: int) -> tuple[Row, ...]:
-    """The sentence that stands on a screen where nothing else fits."""
+    """The message on a screen that is too small for anything else."""
     sentence = _(TOO_SMALL).format(width=SMALLEST[0], height=SMALLEST[1])
     lines = wrap(sentence, cells)[:height]
     return tuple((Span(line, "warn"),) for line in lines + [""] * (height - len(lines)))

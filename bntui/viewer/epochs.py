@@ -1,4 +1,4 @@
-"""Places keyframes, events and the cursor on an axis of epochs or of steps."""
+"""Positions keyframes, events and the cursor on an axis of epochs or steps."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ def window(view: View) -> Limits:
 
 
 def sampled(history: RunHistory, last: float, dots: int) -> tuple[IntArray, BoolArray]:
-    """Rows of the history for each dot of an axis from 0 to ``last``, and which dots have one."""
+    """The row of the history for each dot of an axis from 0 to ``last``, and a mask of the dots that have one."""
     frames = np.flatnonzero(history.has_frame)
     rows = cells.along(history.position[frames], dots, last)
     return frames[rows] if len(frames) else rows, rows >= 0
 
 
 def past(run: RunView, last: float, width: int) -> int:
-    """Cells of an axis from 0 to ``last`` up to the one in which the cursor's keyframe lies, and that one."""
+    """Number of cells of an axis from 0 to ``last`` up to and including that of the cursor's keyframe."""
     place = float(run.history.position[run.row]) if run.frame is not None else 0.0
     return min(int(place / last * width) + 1, width)
 
 
 def of_event(event: Event, unit: Unit) -> float:
-    """Where an event lies."""
+    """Position of an event."""
     return float(event.step) if unit == "step" else event.epoch
 
 
 def of_epoch(history: RunHistory, epoch: float) -> float:
-    """Where a keyframe lies of which the epoch is known."""
+    """Position of the keyframe at a given epoch."""
     if history.unit == "epoch" or not len(history):
         return epoch
     row = min(int(np.searchsorted(history.epoch, epoch - 1e-9)), len(history) - 1)
@@ -65,10 +65,10 @@ def of_epoch(history: RunHistory, epoch: float) -> float:
 
 
 def text(position: float, unit: Unit) -> str:
-    """A position as it is read: ``'12.04'`` epochs, ``'1,437'`` steps; its width is its own."""
+    """A position as text of variable width: ``'12.04'`` epochs, ``'1,437'`` steps."""
     return figures.count(round(position)) if unit == "step" else figures.epoch(position)
 
 
 def name(unit: Unit) -> str:
-    """What an axis counts, in a word."""
+    """The name of a unit."""
     return _("step") if unit == "step" else _("epoch")

@@ -12,25 +12,25 @@ from bntui.text.widths import cut
 from bntui.viewer.view import RunView
 
 BETWEEN: Final = " · "
-"""Stands in a fork's name between its parent's and what is different."""
+"""Separates, in a fork's name, its parent's name from what is different."""
 
 
 class Twig(NamedTuple):
-    """A run in its place in the tree."""
+    """A run in the tree."""
 
     run: int
-    """Its number."""
+    """Number of the run."""
     branch: str
-    """Lines that lead to it from its parent, empty for a run of the scenario."""
+    """Box-drawing characters that connect it to its parent; empty for a run of the scenario."""
 
 
 def parent(run: RunInfo) -> int | None:
-    """Number of the run that a fork comes from; a file of a stranger may name one that was not there yet."""
+    """Number of a fork's parent; None for other runs, and for an untrusted file that names a later run."""
     return run.fork.run if run.fork is not None and 0 <= run.fork.run < run.index else None
 
 
 def tree(runs: Sequence[RunInfo]) -> tuple[Twig, ...]:
-    """All runs, each one followed by its forks in the order in which they were made."""
+    """All runs, each followed by its forks in the order of their creation."""
     children: dict[int | None, list[int]] = {}
     for run in runs:
         children.setdefault(parent(run), []).append(run.index)
@@ -48,25 +48,25 @@ def tree(runs: Sequence[RunInfo]) -> tuple[Twig, ...]:
 
 
 def next_run(runs: Sequence[RunInfo], selected: int, by: int) -> int:
-    """The run ``by`` places further in the tree; the last one is followed by the first."""
+    """The run ``by`` places after the selected one in the tree, wrapping around at the ends."""
     order = [twig.run for twig in tree(runs)]
     return order[(order.index(selected) + by) % len(order)]
 
 
 def own_name(run: RunView) -> str:
-    """A fork's name without its parent's, which stands above it in the tree."""
+    """A run's name in the tree; a fork's is without that of its parent, which is displayed above it."""
     return run.name.rpartition(BETWEEN)[2] if run.info.fork is not None else run.name
 
 
 def value_text(value: Any) -> str:
-    """A setting's value in a few cells."""
+    """The value of a setting as short text."""
     if isinstance(value, bool):
         return str(value).lower()
     return "none" if value is None else "{…}" if isinstance(value, dict) else str(value)
 
 
 def brief(run: RunView, cells: int) -> str:
-    """A run's name in at most so many cells: of a fork's, what is different in it stays."""
+    """A run's name in at most ``cells`` cells; a fork's name keeps the part that differs from its parent."""
     if cell_len(run.name) <= cells:
         return run.name
     if run.info.fork is None:

@@ -1,4 +1,4 @@
-"""Draws the page of all runs: what became of each run and each of its forks."""
+"""Draws the page of all runs: a table of runs and their forks, with details of the chosen one."""
 
 from __future__ import annotations
 
@@ -24,27 +24,38 @@ from bntui.viewer.view import RunView, View
 TITLE: Final = N_("Runs ── each one above its forks")
 OPEN: Final = N_("not over")
 NAME: Final = 18
-"""Least cells of a name, before columns are left out."""
+"""Minimum width of a name in cells, before columns are left out."""
 
 
 def order(view: View) -> tuple[Twig, ...]:
-    """All runs as they stand in the page."""
+    """All runs in the order of the page."""
     return tree([run.info for run in view.runs])
 
 
 def scrolled(twigs: int, at: int, top: int, height: int) -> int:
-    """The first run on the screen: scrolled as little as it takes to see the chosen one."""
+    """The first visible run, after scrolling as little as necessary to show the chosen one.
+
+    Args:
+        twigs: number of runs.
+        at: place of the chosen one.
+        top: the first visible run so far.
+    """
     room = _room(height)
     return max(min(max(top, at - room + 1), at, max(twigs - room, 0)), 0)
 
 
 def _room(height: int) -> int:
-    """Runs on the screen: what the chosen one's own lines leave, and not less than a few."""
+    """Number of visible runs; the rest of the height is for the details of the chosen one."""
     return max(height - 12, 3)
 
 
 def draw(view: View, at: int, top: int, width: int, height: int) -> Drawing:
-    """The tree with a line a run, then all that there is to say of the chosen one, in ``height`` rows."""
+    """The tree with one row per run, then the details of the chosen one, in ``height`` rows.
+
+    Args:
+        at: place of the chosen run in the tree.
+        top: the first visible run.
+    """
     twigs = order(view)
     lines = [_line(view, twig, chosen=number == at) for number, twig in enumerate(twigs)]
     form = layout(_columns(view), lines, width)
@@ -61,13 +72,13 @@ def draw(view: View, at: int, top: int, width: int, height: int) -> Drawing:
 
 
 def at_row(y: int, top: int, twigs: int, height: int) -> int | None:
-    """Which run of the tree stands in a row of the page."""
+    """Place in the tree of the run in row ``y`` of the page; None if there is none."""
     number = top + y - 1
     return number if 0 < y <= _room(height) and number < twigs else None
 
 
 def _columns(view: View) -> tuple[Column, ...]:
-    """Marker, name, where the run begins, its epochs, the best value of what it watches, when that was, its end."""
+    """Marker, name, start, epochs, best value of the monitor, epoch of the best value, and how the run ended."""
     monitors = {watched(run, len(run.history) - 1).monitor for run in view.runs}
     return (
         Column(),
@@ -99,14 +110,14 @@ def _line(view: View, twig: Twig, *, chosen: bool) -> tuple[Cell, ...]:
 
 
 def _name(run: RunView, branch: str, style: str, room: int) -> Line:
-    """A run's name in its place in the tree; where there is no room, a fork's without its parent's."""
+    """A run's name with its branch; if there is no room, a fork's name without its parent's."""
     whole = f"{run.mark} {run.name}"
     fits = cell_len(branch) + cell_len(whole) <= room
     return (branch, "muted"), (whole if fits else f"{run.mark} {own_name(run)}", style)
 
 
 def _ending(run: RunView) -> tuple[str, str]:
-    """What ended a run, or its last session, in a word, and its style."""
+    """What ended a run or its last session, in a word, and its style."""
     told = (traits(e.kind) for e in reversed(run.events) if traits(e.kind).ends or e.kind == "resumed")
     kind = next(told, EventTraits())
     if kind.ends == "run":
@@ -115,7 +126,7 @@ def _ending(run: RunView) -> tuple[str, str]:
 
 
 def _told(view: View, run: RunView, width: int) -> list[Row]:
-    """Where a run comes from, what is different in it, what it kept, and what happened to it."""
+    """The details of a run: its parent, its changes, what it kept, and its events."""
     rows: list[Row] = [(Span(f"{run.mark} {run.name}", f"bold {run.style}"),)]
     sentences: list[tuple[str, str]] = []
     fork, above = run.info.fork, parent(run.info)

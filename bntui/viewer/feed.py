@@ -1,4 +1,4 @@
-"""Receives the trainer's status in a thread, and hands over the newest on request."""
+"""Receives the trainer's status in a thread, and keeps the newest for the screen."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bntui.errors import TrainerError
 from bntui.link import Command, Status
 
 FRAME: Final = 1 / 15
-"""Seconds between two drawings of the trainer's news."""
+"""Minimum seconds between two drawings of new keyframes."""
 SLOW_FRAME: Final = 0.2
-"""The same where the line to the terminal has not carried the last one yet."""
+"""The same while the last drawing is still being sent to the terminal."""
 
 
 class TrainerLink(Protocol):
@@ -28,8 +28,8 @@ class TrainerLink(Protocol):
 class Feed:
     """The latest status, and whether the trainer has hung up.
 
-    ``tell`` is called from the feed's own thread, once; after :meth:`take` it is called again.  So a slow
-    screen is never behind, and never flooded.
+    ``tell`` is called once from the feed's own thread, and again only after :meth:`take`, so that a slow screen is
+    neither flooded nor behind.
     """
 
     def __init__(self, trainer: TrainerLink, tell: Callable[[], object]) -> None:
@@ -40,10 +40,10 @@ class Feed:
         self._closed = False
         self._told = False
         self.error: TrainerError | None = None
-        """Why the connection was given up, where the trainer did not just hang up."""
+        """The error that ended the connection; None if the trainer hung up normally."""
 
     def start(self) -> None:
-        # a daemon: a trainer that says nothing must not keep the program from ending
+        # a daemon thread, so that a silent trainer cannot prevent the program from ending
         threading.Thread(target=self._listen, name="bntui-feed", daemon=True).start()
 
     def take(self) -> tuple[Status | None, bool]:
@@ -73,15 +73,19 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Tempo:
-    """How often the trainer's news are drawn: never more than half of the time goes there, so that keys come first."""
+    """Limits how often new keyframes are drawn, to at most half of the time, so that keys are handled promptly."""
 
     earliest: float = 0.0
-    """When the next drawing may begin, in seconds of a monotonic clock."""
+    """Earliest time of the next drawing, in seconds of a monotonic clock."""
 
     def wait(self, now: float) -> float:
-        """Seconds until that; 0 where it may begin."""
+        """Seconds until the next drawing may begin; 0 if it may begin now."""
         return max(self.earliest - now, 0.0)
 
     def drawn(self, began: float, ended: float, *, slow: bool) -> Tempo:
-        """After a drawing; ``slow``: the line to the terminal has not carried it yet."""
+        """The tempo after a drawing.
+
+        Args:
+            slow: the drawing has not been sent to the terminal yet.
+        """
         return Tempo(began + max(SLOW_FRAME if slow else FRAME, 2 * (ended - began)))

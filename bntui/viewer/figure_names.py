@@ -1,4 +1,4 @@
-"""Names the recorded figures of layers as the screen shows them, by the fields of :mod:`bntui.keyframe`."""
+"""Names the recorded figures of layers for the screen, by their fields in :mod:`bntui.keyframe`."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ _NAMES: Final = {
 
 
 def name_of(field: str) -> str:
-    """What a figure or quantity of a layer is called, in the reader's language; a new one by its field."""
+    """The name of a layer's figure or quantity in the current language; derived from the field if there is none."""
     return _(_NAMES.get(field, field.replace("_", " ")))

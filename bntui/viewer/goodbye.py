@@ -1,4 +1,4 @@
-"""Words what is said on leaving the laboratory: the commands that lead back."""
+"""Words the messages on leaving the laboratory, with the commands to return."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ STOPS_WITH: Final = N_("Stop it with: {command}")
 
 
 def goes_on(reader: Recording) -> str:
-    """Training goes on without the screen."""
+    """The message that training continues without the screen."""
     return _(GOES_ON).format(command=_command("bntui attach", reader))
 
 
 def stops(reader: Recording) -> str:
-    """How a training that goes on is stopped."""
+    """The message that says how to stop the training."""
     return _(STOPS_WITH).format(command=_command("bntui stop", reader))
 
 
 def recorded(reader: Recording, *, unfinished: bool) -> list[str]:
-    """How a recording is looked at again, and gone on with where it is ``unfinished``."""
+    """The messages that say how to open a recording again, and how to resume it if it is ``unfinished``."""
     replay = "bntui compare" if reader.paths else "bntui replay"
     said = [_("Recorded. Open it again with: {command}").format(command=_command(replay, reader))]
     if unfinished:

@@ -1,6 +1,6 @@
-"""Declares the keys of a screen once: its bindings, its footer and its help page are derived from its controls.
+"""Derives the bindings, the footer and the help page of a screen from the controls that declare its keys.
 
-To add a key, add one control to the screen's list and the action that it names.
+To add a key, add one control to the screen's list, and the action that it names.
 """
 
 from __future__ import annotations
@@ -16,62 +16,62 @@ from bntui.text.language import _
 from bntui.viewer.draw.rows import Row, Span, fit
 
 Here = TypeVar("Here")
-"""What decides which keys of a screen do something."""
+"""The state that decides which keys of a screen have an effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control(Generic[Here]):
-    """One key, or a few that belong together."""
+    """One key, or several that belong together."""
 
     shown: tuple[str, ...]
-    """Its keys as they are written."""
+    """The keys as displayed."""
     does: str | Callable[[Here], str] = ""
-    """What the help page and the README say of it, marked for translation; empty on a screen without a help page."""
+    """Description for the help page and the README, marked for translation; empty on a screen without a help page."""
     bindings: tuple[Binding, ...] = ()
-    """Empty where another part of the program binds it."""
+    """Empty if another part of the program binds the keys."""
     footer: str | Callable[[Here], str] = ""
-    """Its label in the footer, marked for translation; empty where it does not stand there."""
+    """Label in the footer, marked for translation; empty if the footer does not show it."""
     rank: int = 99
-    """The lower, the later it leaves a footer that is too narrow."""
+    """Controls with a higher rank are removed first from a footer that is too narrow."""
     when: Callable[[Here], bool] = lambda _here: True
-    """Whether it does something here."""
+    """Whether the keys have an effect."""
     glyph: str = ""
-    """Its keys in the footer, where they are written shorter there."""
+    """The keys in the footer, if they are shorter there."""
     words: str = ""
-    """What stands for its keys on the help page where they are too many, marked for translation."""
+    """Replaces the keys on the help page if there are too many, marked for translation."""
 
     @property
     def keys(self) -> str:
-        """Its keys in the footer."""
+        """The keys in the footer."""
         return self.glyph or "".join(self.shown)
 
     def label(self, here: Here) -> str:
-        """Its label in the footer here, in English."""
+        """The label in the footer, in English."""
         return self.footer if isinstance(self.footer, str) else self.footer(here)
 
     def help(self, here: Here) -> str:
-        """What it does here, in English."""
+        """The description for the help page, in English."""
         return self.does if isinstance(self.does, str) else self.does(here)
 
 
 def bindings_of(controls: Iterable[Control[Here]]) -> list[Binding]:
-    """What Textual binds on the screen."""
+    """The bindings of a screen."""
     return [binding for control in controls for binding in control.bindings]
 
 
 def useful_of(controls: Iterable[Control[Here]], here: Here) -> list[Control[Here]]:
-    """Controls that do something here."""
+    """The controls that have an effect here."""
     return [control for control in controls if control.when(here)]
 
 
 def help_of(controls: Iterable[Control[Here]], here: Here) -> tuple[tuple[str, str], ...]:
-    """The keys that do something here, and what each does, in the reader's language."""
+    """The keys that have an effect here, and what each does, in the current language."""
     told = ((control, control.help(here)) for control in useful_of(controls, here))
     return tuple((_(control.words) or " ".join(control.shown), _(what)) for control, what in told if what)
 
 
 def footer_of(controls: Sequence[Control[Here]], here: Here, cells: int, essential: int = 0) -> Row:
-    """The keys that do something here, in one row; the less important of those that do not fit are left out.
+    """The keys that have an effect here, in one row, without less important ones that do not fit.
 
     Args:
         essential: controls up to this rank keep their keys at any width.

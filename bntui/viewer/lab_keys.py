@@ -1,4 +1,4 @@
-"""Declares the keys of the laboratory: binding, footer, help page and README table are derived from them."""
+"""Declares the keys of the laboratory, from which bindings, footer, help page and README table are derived."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bntui.viewer.panels import PANELS
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What decides which keys do something."""
+    """The state that decides which keys have an effect."""
 
     live: bool = False
-    """There is a trainer to command."""
+    """A trainer is connected."""
     running: bool = False
     runs: int = 1
     several: bool = False
@@ -26,18 +26,18 @@ class Situation:
     zoomed: bool = False
     from_gallery: bool = False
     forks: bool = True
-    """A fork can be asked for."""
+    """Runs can be forked."""
     troubled: bool = False
-    """Something went wrong in a run, and it is known where first."""
+    """An event says where a run first went wrong."""
     resumes: bool = False
-    """There is no trainer, and something left for one to do."""
+    """No trainer is connected, and a run can be resumed."""
 
 
 ESSENTIAL: Final = 6
-"""Controls up to this rank keep their keys at any width: without them one is stuck, or ends a training that should
-go on."""
+"""Controls up to this rank keep their keys at any width, because without them a user is stuck, or may end a training by
+mistake."""
 EVERYTHING: Final = Situation(runs=2, several=True, from_gallery=True, troubled=True)
-"""A recording in which every key that needs no trainer does something."""
+"""A situation in which every key that needs no trainer has an effect."""
 
 
 def _live(here: Situation) -> bool:
@@ -55,7 +55,7 @@ def _run(here: Situation) -> str:
 
 
 def _panels() -> Iterator[Control[Situation]]:
-    """The keys of the panels: digits are one control, another key is one of its own."""
+    """The keys of the panels: one control for all digits, and one for each other key."""
 
     def chosen(digits: bool) -> list[Binding]:
         return [Binding(p.key, f"focus_panel('{p.name}')", p.label) for p in PANELS if p.key.isdigit() == digits]
@@ -133,14 +133,14 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
             lambda here: N_("stop, quit") if here.live else N_("quit"), rank=1),
 )
 # fmt: on
-"""All keys of the laboratory, in the order of the footer and of the help page."""
+"""All keys of the laboratory, in the order of the footer and the help page."""
 
 
 def bindings() -> list[Binding]:
-    """What Textual binds on the laboratory's screen."""
+    """The bindings of the laboratory's screen."""
     return bindings_of(CONTROLS)
 
 
 def useful(here: Situation) -> list[Control[Situation]]:
-    """Controls that do something here."""
+    """The controls that have an effect here."""
     return useful_of(CONTROLS, here)

@@ -23,17 +23,21 @@ KEYS: Final = "keys"
 TWO_COLUMNS: Final = 100
 THREE_COLUMNS: Final = 140
 TALL: Final = 30
-"""Rows from which several panels stand on the screen together."""
+"""Minimum rows of a screen with several panels."""
 
 
 VERY_TALL: Final = 60
-"""Rows from which all panels stand on a wide screen."""
+"""Minimum rows of a wide screen with all panels."""
 FREE: Final = 0
-"""A place for whichever panel this recording has most to show in."""
+"""A free place, for the panel that is most useful for the recording."""
 
 
 class PanelRow(NamedTuple):
-    """Panels side by side: their share of the height, in per cent; the place of each, and its share of the width."""
+    """Panels side by side.
+
+    ``share`` is their share of the height in percent.  ``panels`` has the place of each panel, and its share of the
+    width in percent.
+    """
 
     share: int
     panels: tuple[tuple[int, int], ...]
@@ -70,11 +74,11 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Regions by name: ``header``, ``tabs``, ``strip`` (the timeline), ``keys``, and panels by theirs."""
+    """The region of each part of the screen: ``header``, ``tabs``, ``strip`` (the timeline), ``keys``, and panels."""
 
     regions: dict[str, Region]
     several: bool
-    """There is room for several panels, so that zooming one makes a difference."""
+    """There is room for several panels, so that one can be zoomed."""
 
 
 def layout(width: int, height: int, focused: str, zoomed: bool, candidates: Candidates = Candidates()) -> Layout:
@@ -95,7 +99,7 @@ def layout(width: int, height: int, focused: str, zoomed: bool, candidates: Cand
     if zoomed or not several:
         regions[TABS] = Region(0, 1, width, 1)
         if focused == panels.STRIP.name:
-            del regions[TIMELINE]  # it would say the same below
+            del regions[TIMELINE]  # it would show the same again
             bottom = height - 1
         regions[focused] = Region(0, 2, width, bottom - 2)
         return Layout(regions, several)
@@ -131,12 +135,15 @@ def _settled(places: Sequence[int], candidates: Candidates) -> list[str]:
 
 
 def parts_of(room: Layout, focused: str) -> list[Part]:
-    """What is sent first where the line to the terminal is slow: what a key changes, then what the user looks at."""
+    """The parts with their weights, which decide the order of sending on a slow line.
+
+    Parts that keys change come first, then those that the user is looking at.
+    """
     weights = {TIMELINE: 4.0, panels.HOMES[1].name: 2.0, focused: 4.0, HEADER: inf, TABS: inf, KEYS: inf}
     return [Part(region, weights.get(name, 1.0)) for name, region in room.regions.items()]
 
 
 def _split(total: int, shares: Sequence[int]) -> list[int]:
-    """A length in whole cells, shared out so that nothing is left over."""
+    """Split a length into whole cells according to shares, without a remainder."""
     edges = [round(total * sum(shares[:n]) / sum(shares)) for n in range(len(shares) + 1)]
     return [after - before for before, after in pairwise(edges)]

@@ -46,7 +46,7 @@ from bntui.viewer.live_events import (
 )  # fmt: skip
 
 LAST_WORDS: Final = 3.0
-"""Seconds that quitting waits for the trainer to save; it saves without being waited for, too."""
+"""Seconds that quitting waits for the trainer to save; the trainer saves in any case."""
 NO_TRAINER: Final = N_("This recording has no live trainer: f forks a run.")
 RESUMES: Final = N_("This recording has no live trainer: space resumes training, f forks a run.")
 ONLY_LOOKING: Final = N_("A comparison is read-only: open one recording with bntui replay FILE to fork its runs.")
@@ -59,12 +59,12 @@ ONE_AT_A_TIME: Final = N_("A fork is being created: one at a time.")
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Nobody trains the recording."""
+    """No trainer is connected."""
 
     last: Status | None = None
-    """What its trainer said last, if it had one."""
+    """Last status of the trainer, if there was one."""
     gone: bool = False
-    """The trainer ended without saying that it is done."""
+    """The trainer ended without reporting that it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +72,15 @@ class Live:
     """A trainer is connected."""
 
     status: Status | None = None
-    """None until it has said something."""
+    """None until the first status arrives."""
     asked: ForkRequest | None = None
-    """A fork that it was asked for and that has not appeared."""
+    """A fork that was requested and has not appeared yet."""
     sent: int = 0
-    """Commands that it will have taken in with the last one from here."""
+    """Number of commands that the trainer will have received after the last one sent from here."""
     paced: int = 0
-    """The same of the last one that changed the pace: an older status tells an older pace."""
+    """The same for the last command that changed the pace; a status with fewer commands has an outdated pace."""
     asked_at: int = 0
-    """Commands that it had taken in when the fork was asked for."""
+    """Number of commands that the trainer had received when the fork was requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ class Starting:
     """A trainer is being started."""
 
     fork: ForkRequest | None
-    """What it begins with; None: it goes on where training was interrupted."""
+    """The fork that the trainer creates first; None if it resumes the recording."""
     then: ForkRequest | None = None
-    """A fork that was asked for meanwhile: it is asked for again once the trainer is there."""
+    """A fork requested in the meantime, to be sent when the trainer is connected."""
     last: Status | None = None
 
 
@@ -103,7 +103,7 @@ class Renewing:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """The program ends, once the trainer has saved."""
+    """The program ends when the trainer has saved."""
 
     last: Status | None = None
 
@@ -118,11 +118,11 @@ class Facts:
     """What transitions depend on besides the state."""
 
     me: str
-    """Name of this process, as owners are named in a status."""
+    """Name of this process, as in ``Status.owner``."""
     compared: bool = False
-    """Several recordings stand side by side."""
+    """Several recordings are compared."""
     unfinished: bool = False
-    """A trainer could go on with a run."""
+    """A run can be resumed."""
 
 
 def begun(live: bool) -> State:
@@ -131,7 +131,7 @@ def begun(live: bool) -> State:
 
 
 def after(state: State, event: Event, facts: Facts) -> Next:
-    """The next state, and what is to be done."""
+    """The next state, and the effects to carry out."""
     match event:
         case Heard(status):
             return _heard(state, status)
@@ -160,7 +160,7 @@ def after(state: State, event: Event, facts: Facts) -> Next:
             return _command(state, event, facts)
 
 
-# --- the trainer's news ---
+# --- status of the trainer ---
 
 
 def _heard(state: State, status: Status) -> Next:
@@ -170,7 +170,7 @@ def _heard(state: State, status: Status) -> Next:
     if not isinstance(state, Live):
         return replace(state, last=status), tuple(effects)
     before = state.status
-    if before is not None and status.refused != before.refused:  # at first it is one that somebody heard before
+    if before is not None and status.refused != before.refused:  # the first status may repeat an old refusal
         effects += [Complain(status.refusal, _("No fork")), "redraw"]
         state = replace(state, asked=None)
     if before is not None and status.commands < state.paced:
@@ -184,7 +184,7 @@ def _hung_up(state: State) -> Next:
     if not isinstance(state, Live):
         return state, ("hang up",)
     late = state.status is None or state.status.commands <= state.asked_at
-    if state.asked is not None and late:  # it was about to end, and did not take the fork in: another one makes it
+    if state.asked is not None and late:  # the trainer ended without receiving the request: start another one for it
         return Starting(state.asked, last=state.status), ("hang up", "release", Start(state.asked), "redraw")
     gone = state.status is None or state.status.state not in OVER
     return Replay(state.status, gone), ("hang up", "redraw")
@@ -215,7 +215,7 @@ def _paced(state: Live, by: int) -> Next:
     now = None if state.status is None else state.status.pace
     pace = next_pace(now, by)
     state = _sending(state)
-    if state.status is not None:  # seen at once; the trainer says the same soon
+    if state.status is not None:  # show the new pace at once; the trainer will confirm it
         state = replace(state, status=replace(state.status, pace=pace), paced=state.sent)
     return state, (Send("pace", (("epochs_per_second", pace),)), "clear notices", "redraw")
 
@@ -228,7 +228,7 @@ def next_pace(now: float | None, by: int) -> float | None:
 
 
 def why_not(state: State, facts: Facts) -> str:
-    """Why there is nobody to command."""
+    """The message that says why there is no trainer to command."""
     if isinstance(state, Replay) and state.gone:
         return _(GONE)
     if facts.compared:
@@ -250,7 +250,7 @@ def _form(state: State, facts: Facts) -> Effects:
 
 
 def asked_of(state: State) -> ForkRequest | None:
-    """The fork that is on its way."""
+    """The fork that was requested and has not appeared yet."""
     if isinstance(state, Live):
         return state.asked
     return (state.fork or state.then) if isinstance(state, Starting) else None
@@ -272,7 +272,7 @@ def _fork(state: State, request: ForkRequest) -> Next:
 
 
 def _appeared(state: State, event: Appeared) -> Next:
-    """The fork that was asked for is looked at; of another one it is said that it began."""
+    """Select a new run if it is the requested fork; otherwise announce it."""
     asked = asked_of(state)
     if asked is None or (asked.run, asked.step) != (event.parent, event.step):
         return state, (Announce(event.run, event.epoch),)
@@ -322,7 +322,7 @@ def _quit(state: State, facts: Facts) -> Next:
         return state, (Leave(),)
     if not over(state) and not stops_with_us(state, facts):
         return state, (Leave(goes_on=True, stoppable=True),)
-    # a reader in the way of the trainer's last checkpoint would leave the recording in several files
+    # an open reader would block the trainer's last checkpoint, and leave the recording in several files
     return Leaving(state.status), (Send("stop"), "clear notices", "close reader", LeaveAfter(LAST_WORDS))
 
 
@@ -332,33 +332,33 @@ def _detach(state: State, facts: Facts) -> Next:
     return state, (Leave(goes_on=True),)
 
 
-# --- what is asked of a state ---
+# --- queries ---
 
 
 def status_of(state: State) -> Status | None:
-    """What the trainer said last."""
+    """The last status of the trainer."""
     return state.status if isinstance(state, Live) else state.last
 
 
 def over(state: State) -> bool:
-    """The trainer has said that it records nothing more: it folds the journal in, once nobody holds the file."""
+    """True if the trainer has reported that it is done; it then needs the file to be closed for its last checkpoint."""
     status = status_of(state)
     return status is not None and status.state in OVER
 
 
 def training(state: State) -> bool:
-    """The trainer is running."""
+    """True if the trainer is running."""
     return isinstance(state, Live) and state.status is not None and state.status.state == "running"
 
 
 def how_to_end(state: State, facts: Facts) -> str:
-    """Which keys end the screen, for who tries another one."""
+    """The message that says which keys leave the screen."""
     if not isinstance(state, Live):
         return _("q quits.")
     return _("d detaches, q stops and quits.") if stops_with_us(state, facts) else _("q leaves; training continues.")
 
 
 def stops_with_us(state: State, facts: Facts) -> bool:
-    """Training ends with this screen: it was started here, and nobody else is looking."""
+    """True if training ends with this screen, because it was started here and has no other clients."""
     status = status_of(state)
     return status is not None and status.owner == facts.me and status.clients <= 1

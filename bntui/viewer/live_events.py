@@ -13,31 +13,31 @@ from bntui.link.requests import ForkRequest
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The trainer said how it is."""
+    """The trainer sent a status."""
 
     status: Status
 
 
 @dataclass(frozen=True, slots=True)
 class HungUp:
-    """The connection is gone; all that was committed before has been loaded."""
+    """The connection was closed; everything committed before has been loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendFailed:
-    """A command did not reach the trainer."""
+    """A command could not be sent to the trainer."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run, pause, or go on where training was interrupted."""
+    """The user asked to run, pause or resume."""
 
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """One more epoch or mini-batch."""
+    """The user asked for one more epoch or mini-batch."""
 
     command: Literal["epoch", "step"]
 
@@ -49,26 +49,26 @@ class TrainAnew:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Faster (1) or slower (-1)."""
+    """The user asked for a faster (1) or slower (-1) pace."""
 
     by: int
 
 
 @dataclass(frozen=True, slots=True)
 class MayFork:
-    """The fork form is asked for."""
+    """The user asked for the fork form."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """A fork is asked for."""
+    """The user requested a fork."""
 
     request: ForkRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Appeared:
-    """A new run was recorded: a fork of ``parent`` at this step, and epoch."""
+    """A new run was recorded: a fork of ``parent`` at the given step and epoch."""
 
     run: int
     parent: int
@@ -78,26 +78,26 @@ class Appeared:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What was started is there: the recording was opened again, with its trainer if that is still live."""
+    """The recording was opened again after starting a trainer, which is connected if it is still live."""
 
     live: bool
 
 
 @dataclass(frozen=True, slots=True)
 class NotStarted:
-    """No trainer could be started, or it refused what it was started for."""
+    """No trainer could be started, or it refused its job."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Detach:
-    """Leave; training goes on."""
+    """The user asked to leave while training continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """Leave, and end a training that was started here."""
+    """The user asked to leave, and to stop a training that was started here."""
 
 
 Event = (
@@ -110,7 +110,7 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a command; where that fails, what follows is not carried out: :class:`SendFailed` happens."""
+    """Send a command; if that fails, report :class:`SendFailed` and skip the effects that follow."""
 
     command: Command
     arguments: tuple[tuple[str, object], ...] = ()
@@ -118,14 +118,14 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a trainer on the recording, or on a copy that can be written; it begins with the fork, or goes on."""
+    """Start a trainer on the recording, or on a writable copy, to create the fork or to resume."""
 
     fork: ForkRequest | None
 
 
 @dataclass(frozen=True, slots=True)
 class Complain:
-    """Say what went wrong: once, or each time with a title."""
+    """Show an error: only once if it has no title, otherwise each time."""
 
     text: str
     title: str = ""
@@ -133,28 +133,28 @@ class Complain:
 
 @dataclass(frozen=True, slots=True)
 class SayOnce:
-    """A notice, unless the same one is on the screen."""
+    """Show a notice, unless the same one is on the screen."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unsay:
-    """Take a notice away that is true no more."""
+    """Remove a notice that no longer applies."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class FollowFile:
-    """The recording has this path now."""
+    """Continue reading the recording at this path."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Say that a run began that was not asked for here."""
+    """Show a notice that a run began that was not requested here."""
 
     run: int
     epoch: float
@@ -162,7 +162,7 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Look at the fork that was asked for, beside its parent."""
+    """Select the requested fork, and show it beside its parent."""
 
     run: int
     parent: int
@@ -170,11 +170,12 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """End the program, saying how to come back to what is recorded, or to the training that goes on."""
+    """End the program with a message that says how to return to the recording or to the training."""
 
     goes_on: bool = False
+    """Training continues."""
     stoppable: bool = False
-    """Say how to stop the training, too."""
+    """Also say how to stop the training."""
 
 
 Plain = Literal[
@@ -186,7 +187,7 @@ Plain = Literal[
 
 @dataclass(frozen=True, slots=True)
 class LeaveAfter:
-    """Leave after so many seconds, whatever the trainer does."""
+    """Leave after a number of seconds, whatever the trainer does."""
 
     seconds: float
 

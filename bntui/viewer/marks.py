@@ -1,8 +1,8 @@
-"""Assigns marks to runs."""
+"""Declares the marks of runs."""
 
 from __future__ import annotations
 
 from typing import Final
 
 RUN_MARKS: Final = ("●", "▲", "■", "◆", "▼", "✚", "○", "△", "□", "◈", "▽", "✛")
-"""A run has a mark and a colour, the same everywhere; colour alone never carries meaning."""
+"""Each run has the same mark and color everywhere; color alone never carries meaning."""

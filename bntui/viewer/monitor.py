@@ -1,6 +1,6 @@
-"""Finds the figures that a run's early stopping monitors, and their best epoch.
+"""Finds the values that a run's early stopping monitors, and their best epoch.
 
-Without early stopping it is the validation loss: the best epoch is worth knowing then, too.
+Without early stopping, the monitor is the validation loss.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COURSES = {
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The watched figure at the ends of the epochs, oldest first; the initial state is not among them."""
+    """The monitor at the end of each epoch, oldest first, without the initial state."""
 
     monitor: str
     larger_is_better: bool
@@ -33,11 +33,11 @@ class Watched:
     epochs: FloatArray
     values: FloatArray
     best: int | None
-    """Which of the values was best: early stopping's, or the first of equals; None before the first."""
+    """Index of the best value: that of early stopping, or else the first of the best; None if there is none."""
 
 
 def watched(run: RunView, row: int) -> Watched:
-    """What is watched of a run, up to and including ``row`` of its history."""
+    """The monitor of a run, up to and including ``row`` of its history."""
     rule = run.info.early_stopping
     monitor = str(rule["monitor"]) if rule else "val_loss"
     mode = str(rule["mode"]) if rule else "auto"
@@ -48,7 +48,7 @@ def watched(run: RunView, row: int) -> Watched:
     values: FloatArray = getattr(history, _COURSES[monitor])[rows]
     best: int | None = None
     if rule and len(rows) and history.best_epoch[row] > 0:
-        # min_delta decides what counts as better: early stopping's own best, not the lowest point
+        # use early stopping's own best, which depends on min_delta and need not be the lowest value
         found = np.flatnonzero(np.isclose(epochs, history.best_epoch[row]))
         best = int(found[0]) if len(found) else None
     elif not rule and np.isfinite(values).any():

@@ -1,4 +1,4 @@
-"""Opens recordings for the screen, and does in the background what blocks."""
+"""Opens recordings for the screen, and runs blocking work in the background."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Outcome = TypeVar("Outcome")
 def open_recording(
     path: Path | Sequence[Path], trainer: TrainerLink | None = None
 ) -> tuple[Recording, TrainerLink | None]:
-    """A recording's reader, and its trainer where one is live; of several one reader, and no trainer.
+    """Open a recording and connect to its trainer if one is live, or open several recordings for comparison.
 
     Raises:
-        UsageError: several that cannot be compared.
+        UsageError: the recordings cannot be compared.
         RecordingError: the file is not a recording, is from a newer version, or is damaged.
     """
     from bntui.link.client import Trainer
@@ -41,7 +41,7 @@ def open_recording(
 
 
 def drop(found: tuple[Recording, TrainerLink | None]) -> None:
-    """Close what was opened for nobody."""
+    """Close a recording and a connection that are no longer needed."""
     reader, trainer = found
     reader.close()
     if trainer is not None:
@@ -54,9 +54,10 @@ def in_background(
     done: Callable[[Outcome], object],
     failed: Callable[[BntuiError], object],
 ) -> None:
-    """Do something that blocks in a thread, and go on with its outcome in the app's loop.
+    """Run blocking work in a thread, and pass its outcome or error to a callback in the app's loop.
 
-    A daemon thread, not a worker: Textual waits for its workers, and quitting must not wait for a trainer.
+    The thread is a daemon instead of a Textual worker, because Textual waits for workers, and quitting must not wait
+    for a trainer.
     """
 
     def run() -> None:
@@ -67,10 +68,10 @@ def in_background(
         except BntuiError as error:
             then, outcome = failed, error
         except Exception:
-            if exiting(app):  # cancelled: what it was working with is closed
+            if exiting(app):  # cancelled: its resources have been closed
                 return
             raise
-        with contextlib.suppress(RuntimeError):  # the program has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # the program has ended
             app.call_later(then, outcome)
 
     threading.Thread(target=run, daemon=True).start()

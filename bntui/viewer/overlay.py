@@ -1,4 +1,4 @@
-"""Shows a page over another screen without touching what is around it."""
+"""Shows a page on top of another screen without changing the cells around it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bntui.viewer.terminal.textual_private import strips_below
 
 
 class Overlay(ModalScreen[ScreenResultType]):
-    """A page over another screen.
+    """A page on top of another screen.
 
-    Textual tints what lies below, and gives every cell of it a background, for which all of them would be sent anew.
+    Textual would tint the screen below and change the background of all its cells, so that all would be sent again.
     """
 
     CSS = "Overlay { background: transparent; }"

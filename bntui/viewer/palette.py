@@ -1,6 +1,6 @@
-"""Translates what Textual itself says: the command palette and the list of keys.
+"""Translates Textual's own texts: the command palette and the list of keys.
 
-A binding's description stands in a class, so that it is marked there and translated when it is listed.
+Descriptions of bindings are class attributes, so they are marked there and translated when they are listed.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ TEXTUALS: Final = (
     N_("Focus Previous"),
     N_("Copy selected text"),
 )
-"""Titles and helps of its commands, descriptions and tooltips of its keys (Textual 8.2), marked for translation."""
+"""Titles and help of commands, descriptions and tooltips of keys in Textual 8.2, marked for translation."""
 
 
 def commands(of_textual: Iterable[SystemCommand]) -> Iterable[SystemCommand]:
-    """Its commands in the reader's language."""
+    """Textual's commands in the current language."""
     return (command._replace(title=_(command.title), help=_(command.help)) for command in of_textual)
 
 
 def of_keys(screen: Screen[Any]) -> Iterable[SystemCommand]:
-    """What the keys of a screen do, to be found by its name; in the reader's language, as its keys are listed."""
+    """Commands for the keys of a screen, named by what they do, in the current language."""
     offered = set()
     for active in screen.active_bindings.values():
         binding = active.binding
@@ -60,7 +60,7 @@ def of_keys(screen: Screen[Any]) -> Iterable[SystemCommand]:
 
 
 class SpokenScreen(Screen[ScreenResultType]):
-    """A screen whose keys are listed in the reader's language."""
+    """A screen whose keys are listed in the current language."""
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:

@@ -1,4 +1,4 @@
-"""Draws each part of the laboratory: pure functions of what the screen knows."""
+"""Draws each part of the laboratory with pure functions."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import framed
 
 PARTS = (HEADER, TABS, TIMELINE, KEYS, *BY_NAME)
-"""Names of all parts; a layout has room for some of them."""
+"""Names of all parts; a layout contains some of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """All that the screen is drawn from."""
+    """Everything that the screen is drawn from."""
 
     view: View
     """The recording at the cursor."""
     state: ViewState
-    """What the user looks at."""
+    """What the user is looking at."""
     facts: Mapping[str, str]
-    """What is fixed about the recording."""
+    """The recording's metadata."""
     words: tuple[str, str]
     """The trainer's state and its style."""
     live: bool
@@ -37,15 +37,15 @@ class Shown:
     """Several panels are on the screen."""
     from_gallery: bool
     forks: bool = True
-    """A fork can be asked for."""
+    """Runs can be forked."""
     resumes: bool = False
-    """There is no trainer, and something left for one to do."""
+    """No trainer is connected, and a run can be resumed."""
     late: bool = False
     """The line to the terminal is too slow for all panels."""
 
 
 def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
-    """The rows of one part, ``height`` of ``width`` cells."""
+    """The rows of one part, exactly ``height`` of ``width`` cells."""
     if part == HEADER:
         return (chrome.header(shown.view, shown.facts, shown.words, width),)
     if part == TABS:

@@ -1,4 +1,4 @@
-"""Declares the values of a layer that are shown, with their names and axes."""
+"""Declares the quantities of a layer that are displayed, with their names and axes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from bntui.viewer.draw.axes import Limits
 from bntui.viewer.view import RunView
 
 MAX_ROWS: Final = 256
-"""Keyframes that an axis is computed from; of more, every second, fourth, ... one."""
+"""Keyframes from which an axis is computed; in a longer run, every second, fourth, … keyframe is used."""
 SPREAD: Final = 3
-"""An axis reaches this many standard deviations from the mean, or to the extreme value if that is nearer."""
+"""An axis extends this many standard deviations from the mean, or to the extreme value if that is nearer."""
 FAR: Final = 100
-"""Times another run's reach from which on each run has axes of its own."""
+"""Ratio of the ranges of two runs from which each run has its own axes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """What a layer is shown by, such as its values before normalization, and the axis of all histograms of it."""
+    """A quantity of layers, such as the values before normalization, with the axis of all its histograms."""
 
     field: str
     heading: str
@@ -36,22 +36,24 @@ class Quantity:
     raw: Limits | None
     """The axis of layers without activation, where others have one: an output layer's logits reach much further.
 
-    Of what enters: that of the first layer.
+    For the input of layers, the axis of the first layer.
     """
 
     def limits(self, active: bool) -> Limits:
         return Limits(self.low, self.high) if active or self.raw is None else self.raw
 
     def axis(self, active: bool = True) -> str:
-        """Its ends; empty where no run has such values."""
+        """The ends of the axis; empty if no run has such values."""
         low, high = self.limits(active)
         return f"{cells.tick(low)}…{cells.tick(high)}" if high > low else ""
 
 
 def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[Quantity, ...]:
-    """In the order in which values pass through a block, each with its axis.
+    """The quantities in the order of a block's stages, each with its axis.
 
-    All runs name them, so that choosing another run moves nothing; the shown ones give the axes.
+    Args:
+        every: all runs; they determine the quantities and names, so that selecting another run moves nothing.
+        runs: the runs that are displayed; they determine the axes.
     """
     activations = {info.activation for run in every for info in run.info.layers} - {"none"}
     only = activations.pop() if len(activations) == 1 else ""
@@ -77,9 +79,9 @@ def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple
 
 
 def shown_by(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[tuple[Quantity, ...], ...]:
-    """Those of each shown run: on axes in common, or on each one's own where one reaches much further than another.
+    """The quantities of each displayed run, on common axes, or on separate ones if their ranges differ too much.
 
-    In an axis of 1e34 all that a healthy run does lies in one cell.
+    On an axis up to 1e34, all values of a healthy run would be in one cell.
     """
     own = tuple(shown_quantities(every, [run]) for run in runs)
     if any(_far(ends) for stages in zip(*own, strict=True) for ends in _ends(stages)):
@@ -88,17 +90,17 @@ def shown_by(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[tuple[Q
 
 
 def apart(quantities: Sequence[Sequence[Quantity]]) -> bool:
-    """Each run has axes of its own."""
+    """True if each run has its own axes."""
     return any(stages != quantities[0] for stages in quantities)
 
 
 def calmest(quantities: Sequence[Sequence[Quantity]]) -> Sequence[Quantity]:
-    """Those of the run that reaches least far."""
+    """The quantities of the run with the smallest range."""
     return min(quantities, key=lambda stages: max(max(-stage.low, stage.high) for stage in stages))
 
 
 def _ends(stages: Sequence[Quantity]) -> tuple[list[float], list[float]]:
-    """How far the axes of one quantity reach in each run: those of layers with activation, and of the others."""
+    """The range of one quantity's axis in each run, for layers with activation and for the others."""
     return (
         [max(-stage.low, stage.high) for stage in stages],
         [max(-stage.raw[0], stage.raw[1]) for stage in stages if stage.raw is not None],
@@ -111,7 +113,7 @@ def _far(reaches: Sequence[float]) -> bool:
 
 
 def entering(runs: Sequence[RunView]) -> Quantity:
-    """What enters a layer; the first one's, the data, has an axis of its own."""
+    """The input of layers; that of the first layer, the data, has its own axis."""
     first = limits(runs, "input", lambda at, _info: at == 0)
     return Quantity("input", _("input"), _("in"), *limits(runs, "input", lambda at, _info: at > 0), first)
 
@@ -127,9 +129,12 @@ def _active(at: int, info: LayerInfo) -> bool:  # noqa: ARG001
 def limits(runs: Sequence[RunView], field: str, chosen: Callable[[int, LayerInfo], bool]) -> Limits:
     """An axis for the bulk of the values in all keyframes up to the head, so that it stays while the cursor moves.
 
-    Of the layers that are ``chosen`` by number and nature.  A run that diverges passes through values that would
-    squeeze everything else into one cell: beyond ten times the extent that half of the keyframes stay within, values go
-    to the histogram's outer cells, as do those beyond ``SPREAD`` standard deviations.
+    The values of a diverging run would squeeze all others into one cell.  The axis is therefore limited to ten times
+    the median range of the keyframes, and to ``SPREAD`` standard deviations; values beyond it are counted in the
+    histogram's outer cells.
+
+    Args:
+        chosen: selects layers by number and description.
     """
     low = high = 0.0
     seen = False
@@ -151,5 +156,5 @@ def limits(runs: Sequence[RunView], field: str, chosen: Callable[[int, LayerInfo
 
 
 def _stride(keyframes: int) -> int:
-    """Every so many keyframes are enough for an axis: a power of two, so that it rarely changes as a run grows."""
+    """Distance between the keyframes used for an axis; a power of two, so that it rarely changes as a run grows."""
     return 1 << max((keyframes - 1) // MAX_ROWS, 0).bit_length()

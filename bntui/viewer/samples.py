@@ -1,6 +1,6 @@
-"""Summarizes the samples feature by feature, before and after scaling, once per data set.
+"""Computes figures of the samples for each feature, before and after scaling, once per data set.
 
-Scaling is ``(x - offset) * factor``, so that scaled figures follow from the raw ones.
+Scaling is ``(x - offset) * factor``, so the scaled figures are computed from the raw ones.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from bntui.recording.dataset import RecordedData, RecordedScaling
 Part = Literal["train", "validation"]
 PARTS: Final[tuple[Part, ...]] = ("train", "validation")
 BINS: Final = 64
-"""Most bins of a histogram."""
+"""Maximum number of bins of a histogram."""
 _FEWEST_BINS: Final = 8
 _CHUNK: Final = 8192
-"""FeatureFigures measured at a time: float64 copies of all would take twice their memory."""
+"""Number of samples processed at a time; a float64 copy of all would need twice their memory."""
 _MOST_VALUES: Final = 1_000_000
-"""A histogram of all features together counts about so many values, of samples evenly apart."""
+"""Approximate number of values in a histogram of all features together; beyond it, only every n-th sample counts."""
 
 
 class Figures(NamedTuple):
-    """One feature of one part, or all its features together, in float64."""
+    """Figures of one feature of one part, or of all its features together, in float64."""
 
     min: float
     max: float
@@ -52,18 +52,18 @@ class _Affine(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FeatureFigures:
-    """The samples of a recording and their figures, before scaling.  Two of them are the same only if they are one."""
+    """The samples of a recording and their figures before scaling; compared by identity."""
 
     data: RecordedData
     flat: SingleArray | FloatArray
     """The samples, one row each, shape ``(N, features)``."""
     columns: dict[Part, _Columns]
     whole: BoolArray
-    """Features with whole numbers only, such as pixels."""
+    """Mask of the features that have only whole numbers, such as pixels; shape ``(features,)``."""
 
     @property
     def features(self) -> int:
-        """How many there are."""
+        """Number of features."""
         return int(self.flat.shape[1])
 
     def rows(self, part: Part) -> IntArray:
@@ -71,12 +71,12 @@ class FeatureFigures:
         return self.data.train if part == "train" else self.data.validation
 
     def by_spread(self) -> list[int]:
-        """The features, those with the largest standard deviation in the training part first."""
+        """Numbers of the features, sorted by standard deviation in the training part, largest first."""
         order: list[int] = np.argsort(-self.columns["train"].std, kind="stable").tolist()
         return order
 
     def figures(self, feature: int | None, part: Part, scaling: RecordedScaling | None = None) -> Figures:
-        """Of one feature, or (None) of the values of all; raw, or after a scaling."""
+        """The figures of one feature, or of the values of all features if None; raw, or after a scaling."""
         offset, factor = _affine(scaling, self.features)
         columns = self.columns[part]
         if feature is not None:
@@ -85,17 +85,17 @@ class FeatureFigures:
             return Figures(low, high, mean, float(columns.std[feature]) * by)
         lows, highs, means = ((column - offset) * factor for column in columns[:3])
         mean = float(means.mean())
-        # the variance of all is the mean of the variances and the variance of the means
+        # total variance = mean of the variances + variance of the means
         variance = float(np.mean((columns.std * factor) ** 2 + (means - mean) ** 2))
         return Figures(float(lows.min()), float(highs.max()), mean, variance**0.5)
 
     def histogram(
         self, feature: int | None, part: Part, axis: tuple[float, float], scaling: RecordedScaling | None = None
     ) -> IntArray:
-        """Counts of one feature, or (None) of the values of all, in equal bins along an axis.
+        """Counts of one feature, or of the values of all features if None, in equal bins along an axis.
 
-        What lies beyond the axis is counted in its outer bins.  Whole numbers have a bin each where they can;
-        otherwise there are fewer bins for fewer samples, which in many would look like noise.
+        Values beyond the axis are counted in its outer bins.  Whole numbers have a bin each if there is room; otherwise
+        fewer samples have fewer bins, because many bins would look like noise.
         """
         low, high = axis
         rows = self.rows(part)
@@ -115,25 +115,25 @@ class FeatureFigures:
         return np.histogram(inside, bins, (low, high))[0].astype(np.int64)
 
     def axis(self, feature: int | None, scaling: RecordedScaling | None = None) -> tuple[float, float]:
-        """The lowest and the highest value of both parts; of all features, every one has room."""
+        """The smallest and the largest value in both parts, of one feature or of all if None."""
         found = [self.figures(feature, part, scaling) for part in PARTS]
         return min(figures.min for figures in found), max(figures.max for figures in found)
 
     def scaled(self, row: int, scaling: RecordedScaling | None) -> FloatArray:
-        """One sample, raw or as it enters a network, shape ``(features,)``."""
+        """One sample, raw or scaled, shape ``(features,)``."""
         offset, factor = _affine(scaling, self.features)
         entering: FloatArray = (self.flat[row].astype(np.float64) - offset) * factor
         return entering
 
 
 def samples_of(data: RecordedData) -> FeatureFigures:
-    """The samples with their figures; measured once, as long as the same ones are asked for."""
+    """The samples with their figures; cached for the last two data sets."""
     return _measured(_Same(data))
 
 
 @dataclass(frozen=True, eq=False)
 class _Same:
-    """Data compared by identity: a recording's never change."""
+    """Data compared by identity, because the data of a recording never changes."""
 
     data: RecordedData
 

@@ -1,4 +1,4 @@
-"""Lays out charts over the epochs: layers below one another, runs side by side if they fit."""
+"""Lays out charts over time: layers one below the other, and runs side by side if they fit."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from bntui.viewer.view import RunView
 
 FIGURE: Final = 7
 SIDE_BY_SIDE: Final = 64
-"""Cells from which two runs stand side by side; below that one above the other."""
+"""Minimum cells for two runs side by side; below it, they are displayed one above the other."""
 MIN_CHART: Final = 12
-"""Cells of a chart below which the figures beside it go, and then the labels of its axis."""
+"""Minimum cells of a chart, below which first the figures beside it and then the labels of its axis are left out."""
 
 GAP: Final = 2
 """Cells between two charts side by side."""
 
 Columns = tuple[int, int, int]
-"""Numbers of the columns of a lower, middle and upper course in the history's table."""
+"""Columns of a lower, middle and upper line in the history's table of per-layer scalars."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChartLayout:
-    """Where the parts of a row stand; 0 cells where a part does not fit."""
+    """Widths of the parts of a row in cells; 0 for a part that does not fit."""
 
     name: int
     axis: int
@@ -53,18 +53,18 @@ class ChartLayout:
 
 @dataclass(frozen=True, slots=True)
 class Strand:
-    """One layer, or one unit of it, in each shown run: its charts have one axis."""
+    """One layer, or one of its units, in each displayed run; its charts have a common axis."""
 
     name: str
     what: str
     courses: tuple[tuple[int, Columns] | None, ...]
-    """Layer's number and columns in each shown run; None where a run has no such layer."""
+    """Layer number and columns in each displayed run; None if a run does not have the layer."""
     own: tuple[str, ...] = ()
-    """What each run calls it, where that differs: the layers are alike by their place only."""
+    """The layer's name in each run, if the names differ and the layers match only by position."""
 
 
 def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> ChartLayout:
-    """The richest form that leaves the charts some width."""
+    """The layout with as many parts as the charts' minimum width allows."""
     longest = max(cell_len(word) for strand in strands for word in (strand.name, strand.what))
     side = len(runs) > 1 and width >= SIDE_BY_SIDE
     number = len(runs) if side else 1
@@ -78,10 +78,10 @@ def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> C
 
 
 def heading(runs: Sequence[RunView], form: ChartLayout, *figures: str) -> Row:
-    """The runs above their charts, or one after the other, and what the figures are.
+    """The names of the runs, above their charts if these are side by side, and a heading of the figures.
 
     Args:
-        figures: wordings, the longest first; they end where the figures do, and leave the runs' names their room.
+        figures: wordings of the heading, the longest first; one that fits beside the names is used.
     """
     said = figures if form.figure else ("",)
     if form.side:
@@ -106,7 +106,7 @@ def heading(runs: Sequence[RunView], form: ChartLayout, *figures: str) -> Row:
 
 
 def titled(words: str, runs: Sequence[RunView], form: ChartLayout, figures: str) -> Row:
-    """A heading in words, and above each run's figures what they are."""
+    """A heading in words, and a heading above the figures of each run."""
     figures = rjust(figures, form.figure) if form.figure >= cell_len(figures) else " " * form.figure
     again = Span(" " * (GAP + form.chart) + figures, "muted")
     return (
@@ -125,7 +125,7 @@ def ruler(runs: Sequence[RunView], form: ChartLayout) -> Row:
 
 
 def ruler_below(run: RunView, end: float, width: int) -> Row:
-    """An axis of epochs from 0 in words, the cursor on it where that neither hides nor touches a word."""
+    """An axis from 0 to ``end`` with labels, and the cursor where it does not hide or touch a label."""
     line = cells.ruler(0, end, width)
     words = epochs.name(run.history.unit)
     at = (width - cell_len(words)) // 2
@@ -138,7 +138,7 @@ def ruler_below(run: RunView, end: float, width: int) -> Row:
 
 
 def left_out(names: Sequence[str], width: int) -> Row:
-    """Which layers there is no room for."""
+    """The layers that do not fit, by name or number."""
     count = len(names)
     sentences = (
         _("not shown: {names} (enter zooms)"),
@@ -156,7 +156,7 @@ def block(
     pictures: Sequence[Sequence[Row]],
     figures: Sequence[Span],
 ) -> list[Row]:
-    """A strand's charts side by side or one above the other, with names, axis and figures."""
+    """The charts of a strand, side by side or one above the other, with names, axis and figures."""
     rows: list[Row] = []
     for group in [range(len(runs))] if form.side else [range(at, at + 1) for at in range(len(runs))]:
         run = runs[group[0]]
@@ -178,16 +178,16 @@ def block(
 
 
 def nothing(form: ChartLayout, tall: int) -> list[Row]:
-    """The chart of a run that has no such layer."""
+    """The chart of a run that does not have the layer."""
     words = longest(form.chart, _("— no layer of this name in this run"), _("— no such layer"), "—")
     return [(Span(ljust(words, form.chart) if y == 0 else " " * form.chart, "muted"),) for y in range(tall)]
 
 
 def overlaid(run: RunView, drawn: Band, end: float, width: int, faint: str = "frame") -> tuple[Row, ...]:
-    """The past bright, the future muted, the cursor where no line is drawn, and ✕ where values were not finite.
+    """A band with the past bright and the future muted, the cursor between lines, and ✕ where values are not finite.
 
     Args:
-        faint: style of the future beside its median.
+        faint: style of the future apart from its median.
     """
     at = epochs.past(run, end, width)
     glyphs = drawn.glyphs.copy()
@@ -202,5 +202,5 @@ def overlaid(run: RunView, drawn: Band, end: float, width: int, faint: str = "fr
 
 
 def spread(number: int, room: int) -> list[int]:
-    """``room`` of ``number`` places at even distances: the first, the last, and what lies between."""
+    """``room`` of ``number`` indices at even distances, including the first and the last."""
     return sorted({round(at) for at in np.linspace(0, number - 1, room).tolist()}) if room > 1 else [0]

@@ -1,4 +1,4 @@
-"""Finds the events that say where a run failed first, and the panel to look at."""
+"""Finds the events that say where a run first failed, and the panel that shows it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from bntui.viewer.panels import PANELS
 
 
 def troubles(events: Sequence[Sequence[Event]], unit: Unit) -> tuple[Event, ...]:
-    """All of them in all runs, in the order of the axis of time."""
+    """The events of trouble in all runs, in the order of their positions."""
     found = [event for of_run in events for event in of_run if traits(event.kind).trouble]
     return tuple(sorted(found, key=lambda event: (epochs.of_event(event, unit), event.run, event.kind != "first_bad")))
 
 
 def following(found: Sequence[Event], last: Event | None) -> Event | None:
-    """The one after the one that was looked at last; after the last one the first; None where there is none."""
+    """The event after ``last``, wrapping around; the first one if ``last`` is not among them; None without events."""
     if not found:
         return None
     return found[(found.index(last) + 1) % len(found)] if last in found else found[0]
 
 
 def none(histories: Sequence[RunHistory]) -> str:
-    """That no such event is recorded, and where to look for gradients that are called vanishing or exploding."""
+    """The message that there is no such event, and that the timeline marks vanishing or exploding gradients if any."""
     words = _(
         "No NaN, no infinite value and no dead gradient is recorded (dead: exactly 0, or below {dead} of the last "
         "layer's)."
@@ -38,6 +38,6 @@ def none(histories: Sequence[RunHistory]) -> str:
 
 
 def panel(event: Event) -> str:
-    """The panel in which it is seen."""
+    """Name of the panel that shows an event."""
     backward = event.kind == "died" or event.arguments.get("quantity") in BACKWARD
     return next(panel.name for panel in PANELS if panel.shows == ("backward" if backward else "forward"))

@@ -1,4 +1,4 @@
-"""Defines the input of every panel: one frozen picture of the recording at the cursor."""
+"""Defines the input of every panel: a frozen view of the recording at the cursor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunView:
     frame: Keyframe | None
     """The keyframe of that row."""
     histograms: Histograms | None = None
-    """Histograms over time, where a panel on the screen shows them."""
+    """Histograms over time, if a panel on the screen shows them."""
 
     @property
     def mark(self) -> str:
@@ -37,12 +37,12 @@ class RunView:
 
     @property
     def name(self) -> str:
-        """In the reader's language."""
+        """The run's name in the current language."""
         return self.info.label or self.info.name
 
     @property
     def end(self) -> float:
-        """Where the run is to end, on the axis of its history: its epochs, or the steps that they take."""
+        """Planned end of the run, in the unit of its history: its epochs, or the number of steps in them."""
         if self.history.unit == "epoch":
             return float(self.info.epochs)
         fork = self.info.fork
@@ -52,7 +52,7 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The recording as the screen shows it: (recording, view state), nothing else."""
+    """The recording as the screen shows it, which depends only on the recording and the view state."""
 
     title: str
     task: str
@@ -60,18 +60,18 @@ class View:
     runs: tuple[RunView, ...]
     selected: int
     pinned: int | None
-    """The run that stands beside the selected one, where there is room."""
+    """The run shown beside the selected one, if there is room."""
     cursor: float
     """In epochs or in steps; each run shows its last keyframe at or before it."""
     following: bool
     """The cursor follows the head."""
     log_axis: bool = True
     feature: int = 0
-    """Features that stand behind all others in the data panel: how far the user walked through them."""
+    """Number of features that the user has stepped through in the data panel, which shows them last."""
     dataset: RecordedData | None = None
-    """The samples, where the recording has them and a panel on the screen shows them."""
+    """The samples, if the recording has them and a panel on the screen shows them."""
     mixed: bool = False
-    """Recordings stand side by side that learned from different samples: there is no one set of them to show."""
+    """The compared recordings have different samples, so there is no common data to show."""
     unit: Unit = "epoch"
     """What the cursor and every axis of time count."""
     time_zoom: int = 0
@@ -79,7 +79,7 @@ class View:
 
     @property
     def shown(self) -> tuple[RunView, ...]:
-        """The selected run, and the pinned one after it."""
+        """The selected run, followed by the pinned one."""
         first = self.runs[self.selected]
         if self.pinned is None or self.pinned == self.selected:
             return (first,)
@@ -92,7 +92,7 @@ class View:
 
     @property
     def epoch(self) -> float:
-        """The cursor in epochs; while it counts in steps, those of the selected run."""
+        """The cursor in epochs; if it counts in steps, the epoch of the selected run's keyframe."""
         if self.unit == "epoch":
             return self.cursor
         run = self.runs[self.selected]
@@ -100,5 +100,5 @@ class View:
 
     @property
     def end(self) -> float:
-        """Where the longest run is to end: the right end of the axis of time."""
+        """Planned end of the longest run, which is the right end of the time axis."""
         return max(run.end for run in self.runs)

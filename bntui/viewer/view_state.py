@@ -1,4 +1,4 @@
-"""Holds where the user looks, with pure transitions, and builds the view."""
+"""Holds what the user is looking at, with pure transitions, and builds the view."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from bntui.viewer.view import RunView, View
 
 MOST_TIME_ZOOM: Final = 12
 SAME: float = 1e-9
-"""Positions nearer than this are one: fractions of an epoch are quotients of whole numbers."""
+"""Tolerance below which positions are equal, because fractions of an epoch are rounded."""
 
 
 class Source(Protocol):
-    """What a view is built from: a recording's reader."""
+    """The part of a recording's reader that a view is built from."""
 
     title: str
     task: str
     paths: tuple[Path, ...]
-    """Of recordings that stand side by side; empty for a single one."""
+    """Paths of the compared recordings; empty for a single one."""
 
     @property
     def mixed(self) -> bool:
-        """Its runs learn from different data."""
+        """The runs have different data."""
         ...
 
     @property
@@ -51,7 +51,7 @@ class Source(Protocol):
 
 
 class Recording(Source, Protocol):
-    """What the screen needs of a reader."""
+    """The part of a reader that the screen needs."""
 
     path: Path
     meta: Mapping[str, str]
@@ -61,7 +61,7 @@ class Recording(Source, Protocol):
 
     @property
     def opposite(self) -> int:
-        """The run that stands beside the first one at first."""
+        """The run to show beside the first one when the recording is opened."""
         ...
 
     def refresh(self) -> bool: ...
@@ -71,26 +71,26 @@ class Recording(Source, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """What the user has chosen to look at; nothing in it is measured."""
+    """What the user is looking at, without any recorded data."""
 
     cursor: float = 0.0
-    """In epochs or in steps."""
+    """In epochs or steps."""
     unit: Unit = "epoch"
-    """What the cursor counts in."""
+    """The unit of the cursor."""
     following: bool = True
     """The cursor moves with the head."""
     selected: int = 0
     pinned: int | None = None
     """The run beside the selected one; never the selected one itself."""
     leader: int | None = None
-    """The run whose head a cursor that follows stays at, though others are further: a fork beside its parent."""
+    """The run whose newest keyframe a following cursor stays at, even if others are further: a new fork."""
     log_axis: bool = True
     focused: str = PANELS[0].name
-    """Name of the panel that enter, the lesson and a small screen mean."""
+    """Name of the panel that enter zooms, help explains, and a small screen shows."""
     zoomed: bool = False
-    """The focused panel takes all the room."""
+    """The focused panel fills the screen."""
     feature: int = 0
-    """Features walked past in the data panel, layers in the comparison."""
+    """Number of features stepped through in the data panel, or of layers in the comparison."""
     guest: str = ""
     """A panel that has no place of its own on this screen, and was given one."""
     time_zoom: int = 0
@@ -100,10 +100,11 @@ class ViewState:
 
 
 def first(runs: int, opposite: int = 1) -> ViewState:
-    """The state in which a recording opens: at its head, two runs side by side where there are two.
+    """The initial state: at the newest keyframe, with a second run beside the first if there is one.
 
     Args:
-        opposite: the run beside the first one.
+        runs: number of runs.
+        opposite: the run to show beside the first one.
     """
     return ViewState(pinned=opposite if runs > 1 else None)
 
@@ -132,14 +133,14 @@ def opening(reader: Recording) -> ViewState:
 
 
 def frames(histories: Sequence[RunHistory]) -> FloatArray:
-    """Positions at which any run has a frame, ascending: the stops of the cursor."""
+    """Positions at which any run has a frame, ascending, which are the stops of the cursor."""
     places = np.sort(np.concatenate([np.empty(0), *(history.frames() for history in histories)]))
     apart: FloatArray = places[np.diff(places, prepend=-np.inf) > SAME]
     return apart
 
 
 def walk(state: ViewState, stops: FloatArray, by: int) -> ViewState:
-    """``by`` keyframes to the right (left if negative); walking onto the head follows it again."""
+    """Move the cursor ``by`` keyframes to the right (left if negative); at the last one, it follows again."""
     if by < 0:
         left = int(np.searchsorted(stops, state.cursor - SAME))
         at = left + by
@@ -150,17 +151,17 @@ def walk(state: ViewState, stops: FloatArray, by: int) -> ViewState:
 
 
 def home(state: ViewState, stops: FloatArray) -> ViewState:
-    """To the first keyframe."""
+    """Move to the first keyframe."""
     return _stand(state, stops, 0)
 
 
 def end(state: ViewState, stops: FloatArray) -> ViewState:
-    """To the head, and on with it."""
+    """Move to the newest keyframe, and follow it."""
     return _stand(state, stops, len(stops) - 1) if len(stops) else replace(state, following=True)
 
 
 def seek(state: ViewState, stops: FloatArray, position: float) -> ViewState:
-    """To the keyframe nearest to a position."""
+    """Move to the keyframe nearest to a position."""
     return _stand(state, stops, int(np.argmin(np.abs(stops - position)))) if len(stops) else state
 
 
@@ -169,24 +170,24 @@ def _stand(state: ViewState, stops: FloatArray, at: int) -> ViewState:
         return state
     last = len(stops) - 1
     at = min(max(at, 0), last)
-    # with a single keyframe home is the head too: the cursor goes on with it
+    # a single keyframe is also the newest one, so the cursor follows
     return replace(state, cursor=float(stops[at]), following=at == last, leader=None)
 
 
 def grown(state: ViewState, stops: FloatArray, histories: Sequence[RunHistory] = ()) -> ViewState:
-    """After more was recorded: a cursor that follows goes to the new head, or to that of the run that leads."""
+    """The state after more was recorded: a following cursor moves to the newest keyframe, of the leader if set."""
     if state.leader is not None and state.leader < len(histories):
         stops = histories[state.leader].frames()
     return replace(state, cursor=float(stops[-1])) if state.following and len(stops) else state
 
 
 def lead(state: ViewState, run: int, parent: int) -> ViewState:
-    """A fork comes alive: selected, its parent beside it, and the cursor goes with it."""
+    """Select a new fork, pin its parent beside it, and let the cursor follow the fork."""
     return replace(state, selected=run, pinned=parent, following=True, leader=run)
 
 
 def select(state: ViewState, runs: int, by: int = 1) -> ViewState:
-    """The next run; where it was pinned, the two change places, so that the pair stays."""
+    """Select the next run; if it was pinned, the two runs are swapped."""
     selected = (state.selected + by) % runs
     pinned = state.selected if state.pinned == selected else state.pinned
     return replace(state, selected=selected, pinned=None if pinned == selected else pinned)
@@ -198,7 +199,7 @@ def zoom_time(state: ViewState, by: int) -> ViewState:
 
 
 def pin(state: ViewState, runs: int) -> ViewState:
-    """The next other run beside the selected one; after the last one none."""
+    """Pin the next other run beside the selected one; after the last one, none."""
     others = [(state.selected + by) % runs for by in range(1, runs)]
     cycle = [None, *others]
     now = cycle.index(state.pinned) if state.pinned in cycle else 0
@@ -206,13 +207,13 @@ def pin(state: ViewState, runs: int) -> ViewState:
 
 
 def focus(state: ViewState, panel: str, *, there: bool = True) -> ViewState:
-    """Another panel; a zoomed screen shows that one zoomed; one that is not ``there`` is given a place."""
+    """Focus another panel; one that is not on the screen (not ``there``) is given a place."""
     return replace(state, focused=panel, guest=state.guest if there else panel)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a recording held when it was last read.  Histories are made once, so that panels can know them again."""
+    """The state of a recording when it was last read; its histories are built once, so panels can compare identity."""
 
     source: Source
     histories: tuple[RunHistory, ...]
@@ -220,17 +221,17 @@ class Snapshot:
     stops: FloatArray
     """Positions at which the cursor stops."""
     unit: Unit = "epoch"
-    """What they are counted in."""
+    """The unit of ``stops``."""
 
 
 def free_panels(recorded: Snapshot) -> tuple[str, ...]:
-    """Which panels have most to show in this recording, for the free places of the screen."""
+    """The panels for the free places of the screen, the most useful for the recording first."""
     source = recorded.source
     first = next((run.index for run in source.runs if recorded.histories[run.index].has_frame.any()), None)
     row = 0 if first is None else int(recorded.histories[first].has_frame.argmax())
     try:
         predictions = first is not None and source.keyframe(first, row).predictions is not None
-    except RecordingError:  # a damaged keyframe is said where it is looked at
+    except RecordingError:  # damage is reported when the keyframe is displayed
         predictions = False
     has: dict[Recorded, bool] = {
         "several recordings": bool(source.paths),
@@ -242,29 +243,31 @@ def free_panels(recorded: Snapshot) -> tuple[str, ...]:
 
 
 def unfinished(recorded: Snapshot) -> bool:
-    """A run is not over: a trainer could go on with it."""
+    """True if any run is not over, so that it can be resumed."""
     return not all(is_over(event.kind for event in events) for events in recorded.events)
 
 
 def snapshot(source: Source, unit: Unit = "epoch") -> Snapshot:
-    """The recording as it is now."""
+    """The current state of the recording."""
     histories = tuple(counted(source.history(run.index), unit) for run in source.runs)
     return Snapshot(source, histories, tuple(source.events(run.index) for run in source.runs), frames(histories), unit)
 
 
 def recounted(recorded: Snapshot, unit: Unit) -> Snapshot:
-    """The same recording as it was then, with an axis of epochs or of steps."""
+    """The same state with positions in epochs or steps."""
     histories = tuple(counted(history, unit) for history in recorded.histories)
     return replace(recorded, histories=histories, stops=frames(histories), unit=unit)
 
 
 def count_by(state: ViewState, recorded: Snapshot, unit: Unit) -> ViewState:
-    """A cursor that counts in another unit, at the keyframe where it stands; one that follows stays at the head.
+    """Switch the cursor to another unit.
 
-    The selected run shows the same keyframe as before; where it has none yet, the run that is furthest does.
+    A following cursor keeps following.  Otherwise the selected run shows the same keyframe as before, or, if it has
+    none yet, the run that is furthest does.
 
     Args:
-        recorded: counted in the unit of the state.
+        recorded: a snapshot in the unit of the state.
+        unit: the new unit.
     """
     if state.following:
         again = recounted(recorded, unit)
@@ -278,11 +281,11 @@ def count_by(state: ViewState, recorded: Snapshot, unit: Unit) -> ViewState:
 
 
 def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False, histograms: bool = False) -> View:
-    """The recording as the state looks at it: each run at its last keyframe at or before the cursor.
+    """Build the view: each run at its last keyframe at or before the cursor.
 
     Args:
-        dataset: with the samples, which only some panels show.
-        histograms: with those over time of the selected and the pinned run, which only one panel shows.
+        dataset: include the samples, which only some panels show.
+        histograms: include histograms over time of the selected and the pinned run, which only one panel shows.
 
     Raises:
         RecordingError: a keyframe under the cursor is damaged.

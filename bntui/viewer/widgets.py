@@ -1,6 +1,6 @@
 """Shows rows of styled text in a widget, and refreshes only the rows that changed.
 
-Which cells of them reach the terminal is decided in ``terminal/image.py``.
+``terminal/image.py`` decides which of their cells are sent to the terminal.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Lookup = Callable[[str], Style]
 
 
 def strip(row: Row, cells: int, look: Lookup) -> Strip:
-    """A row as Textual draws it, exactly ``cells`` wide."""
+    """A row as a Textual strip, exactly ``cells`` wide."""
     cleaned = tuple(Span(clean(span.text), span.style) for span in row)
     return Strip([Segment(span.text, look(span.style)) for span in fit(cleaned, cells) if span.text], cells)
 
 
 def framed(drawing: Drawing, width: int, *, focused: bool, key: str = "") -> tuple[Row, ...]:
-    """A drawing of ``width - 2`` cells in a quiet border, its title in the upper edge and its key at the end of it."""
+    """A drawing of ``width - 2`` cells in a border, with its title and its key in the upper edge."""
     edge = "focus" if focused else "frame"
     room = width - 4 - (len(key) + 2 if key else 0)
     title = f" {drawing.title} "
@@ -44,7 +44,7 @@ def framed(drawing: Drawing, width: int, *, focused: bool, key: str = "") -> tup
 
 
 class RowsWidget(Widget):
-    """Rows as they were drawn; drawing again refreshes only those that changed."""
+    """A widget that shows rows; showing others refreshes only the rows that changed."""
 
     DEFAULT_CSS = """
     RowsWidget { position: absolute; width: 1; height: 1; pointer: default; }
@@ -53,7 +53,7 @@ class RowsWidget(Widget):
     can_focus = False
 
     class Clicked(Message):
-        """A cell was clicked; ``x`` and ``y`` count from the widget's corner."""
+        """A cell was clicked; ``x`` and ``y`` count from the widget's upper left corner."""
 
         def __init__(self, widget: RowsWidget, x: int, y: int) -> None:
             super().__init__()
@@ -71,11 +71,11 @@ class RowsWidget(Widget):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """What is shown, for tests and exports."""
+        """The current rows, for tests and exports."""
         return self._rows
 
     def place(self, region: Region | None) -> None:
-        """Stand there, or nowhere; the layout runs only if something moved."""
+        """Move the widget to a region, or hide it if None; the layout runs only if that is a change."""
         if region == self._place and self._placed:
             return
         self._place, self._placed = region, True
@@ -96,7 +96,7 @@ class RowsWidget(Widget):
         for y in changed:
             self._strips[y] = strip(rows[y], width, self._look)
         self._rows = rows
-        if changed:  # without a region all would be refreshed
+        if changed:  # refresh() without a region would refresh everything
             self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     def render_line(self, y: int) -> Strip:

@@ -1,4 +1,4 @@
-"""Checks a fork that is being written, and says what it would keep of its parent."""
+"""Validates the fork form, and determines what the fork would keep of its parent."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from bntui.viewer.fork.form import EPOCHS, PATIENCE, STOPPING, ForkForm, Item
 
 @dataclass(frozen=True, slots=True)
 class ForkCheck:
-    """Whether the fork may be as it is written, and what it would be."""
+    """The result of validating a fork form."""
 
     changes: tuple[tuple[str, Any], ...] = ()
-    """Key paths and values, as the trainer takes them."""
+    """Key paths and values, as sent to the trainer."""
     differences: tuple[Change, ...] = ()
-    """What is different in the fork; of no meaning where something is wrong."""
+    """Settings that differ from the parent; empty if there are errors."""
     errors: Mapping[str, str] = field(default_factory=dict)
-    """By key path of the setting that they stand beside."""
+    """Errors by key path of the setting that shows them."""
     others: tuple[str, ...] = ()
-    """Problems of no setting in the form."""
+    """Errors that belong to no setting in the form."""
     plan: ForkPlan | None = None
-    """What the fork would keep; None where something is wrong."""
+    """What the fork would keep; None if the configuration is not valid."""
     state: State | None = None
-    """Names of what is kept and what starts anew, where the structure changes and the shapes are known."""
+    """Names of the parameters that are kept and initialized, if the structure changes and the shapes are known."""
 
     @property
     def valid(self) -> bool:
@@ -40,7 +40,7 @@ class ForkCheck:
 
 
 def judge(form: ForkForm) -> ForkCheck:
-    """The scenario's own validation of what is written, and what a fork with it would keep."""
+    """Validate the form as a scenario would be, and determine what the fork would keep."""
     errors: dict[str, str] = {}
     changes: list[tuple[str, Any]] = []
     unwatched = any(item.setting.path == PATIENCE and form.text(item) == "none" for item in form.items)
@@ -49,7 +49,7 @@ def judge(form: ForkForm) -> ForkCheck:
         if not form.touched(item):
             continue
         if unwatched and path.startswith(f"{STOPPING}."):
-            # without a patience the rest of the table means nothing, and would bring it back
+            # without patience, the other settings of the table have no effect, and would turn early stopping on again
             if path == PATIENCE:
                 changes.append((STOPPING, "none"))
             continue
@@ -79,21 +79,21 @@ def judge(form: ForkForm) -> ForkCheck:
 
 
 def _value(path: str, text: str) -> Any:
-    """What was typed, read as ``--set`` reads it.
+    """Parse a typed value like ``--set`` does.
 
     Raises:
-        UsageError: it is no value.
+        UsageError: the text is not a value.
     """
     if not text.strip():
         raise UsageError(_("a value is missing; del restores the parent's"))
     try:
         return parse_override(f"{path}={text}")[1]
-    except UsageError as error:  # its sentence begins with the option, which is not there
+    except UsageError as error:  # remove the option that the message begins with
         raise UsageError(str(error).removeprefix(f"--set {path}={text}: ")) from None
 
 
 def _owner(items: Sequence[Item], problem: Problem) -> str | None:
-    """The setting beside which a problem stands: its own, or the one that holds it."""
+    """Key path of the setting that shows a problem: its own or the one that contains it; None if there is none."""
     paths = sorted((item.setting.path for item in items), key=len, reverse=True)
     try:
         wanted = key_path(problem.path)

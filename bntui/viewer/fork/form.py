@@ -18,7 +18,7 @@ COMMON: Final = (
     "training.lr", "network.norm", "network.dropout", "network.activation", "training.optimizer", "training.momentum",
     "training.weight_decay", "data.batch_size", "training.early_stopping.patience", "training.epochs",
 )  # fmt: skip
-"""What people change most, in that order; it stands first."""
+"""The settings that are changed most often; they come first in the form, in this order."""
 GROUPS: Final = (
     ("", N_("Changed most often")),
     ("data", N_("Data")),
@@ -27,7 +27,7 @@ GROUPS: Final = (
     ("training", N_("Training")),
     ("record", N_("Record")),
 )
-"""Tables of the scenario file with their headings, an inner table before the one around it."""
+"""Tables of the scenario file with their headings; a nested table precedes the one that contains it."""
 ORDER: Final = ("", "data", "network", "training", "training.early_stopping", "record")
 EPOCHS: Final = "training.epochs"
 STOPPING: Final = "training.early_stopping"
@@ -43,37 +43,37 @@ class Origin:
     step: int
     epoch: float
     facts: Facts | None = None
-    """Of the data, where more is known than its name says."""
+    """Facts about the data; None if the data's name is enough to derive them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One setting with its place in the form."""
+    """One setting in the form."""
 
     setting: Setting
     group: str
-    """A table of the scenario file; empty for what is changed most."""
+    """The table of the scenario file; empty for settings that are changed most often."""
 
     @property
     def label(self) -> str:
-        """The key path, without the table that the heading names."""
+        """The key path, without the table in the heading."""
         return self.setting.path.removeprefix(f"{self.group}.") if self.group else self.setting.path
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """All values, where they are words or few."""
+        """All possible values; empty if they cannot be listed."""
         if isinstance(self.setting.value, bool):
             return ("false", "true")
         return tuple(dict.fromkeys(self.setting.choices))
 
     @property
     def written(self) -> str:
-        """Its value as it is typed."""
+        """The parent's value as a user would type it."""
         return written(self.setting.value)
 
 
 def written(value: Any) -> str:
-    """A value as people type it after ``--set``: words without quotes, ``none`` for what is left out."""
+    """A value as typed after ``--set``: words without quotes, ``none`` for a missing value."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -87,44 +87,44 @@ def written(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ForkForm:
-    """All settings, and what was typed into them."""
+    """The state of the form: all settings, and what was typed into them."""
 
     origin: Origin
     items: tuple[Item, ...]
     typed: Mapping[str, str] = field(default_factory=dict)
-    """Text by key path, of the settings that were touched."""
+    """Typed text by key path, for the settings that were edited."""
     at: int = 0
-    """Which setting the keys mean."""
+    """Index of the current setting."""
     begun: str = ""
-    """The beginning of a word that is chosen by typing, or a value that is being typed."""
+    """The typed beginning of a choice, or of a value."""
     top: int = 0
-    """First row of the list that is on the screen."""
+    """First visible row of the list."""
     proposed: str = ""
-    """Epochs that are proposed where the parent had no more of them."""
+    """Suggested number of epochs, if the parent has completed all of its own."""
     halted: bool = False
-    """It was to start, and something is wrong: the keys mean the first thing that is."""
+    """The user tried to start the fork, but there are errors; the current setting is the first one with an error."""
 
     @property
     def item(self) -> Item:
-        """The setting that the keys mean."""
+        """The current setting."""
         return self.items[self.at]
 
     @property
     def proposes(self) -> bool:
-        """The keys mean the epochs, and those that were proposed stand there."""
+        """True if the current setting is the number of epochs, and has the suggested value."""
         return bool(self.proposed) and self.item.setting.path == EPOCHS and self.text(self.item) == self.proposed
 
     def text(self, item: Item) -> str:
-        """What stands in a setting now."""
+        """The current text of a setting."""
         return self.typed.get(item.setting.path, item.written)
 
     def touched(self, item: Item) -> bool:
-        """Something else than before stands there."""
+        """True if a setting differs from the parent's."""
         return self.text(item) != item.written
 
 
 def data_facts(reader: Recording, run: RunInfo) -> Facts | None:
-    """What a recording knows of its data and their name does not tell; None where the name tells all.
+    """Facts about a recording's data that its name does not tell; None for built-in data.
 
     Raises:
         RecordingError: the samples are damaged.
@@ -139,16 +139,16 @@ def data_facts(reader: Recording, run: RunInfo) -> Facts | None:
 
 
 def opened(origin: Origin) -> ForkForm:
-    """The form as it opens: nothing is changed."""
+    """The initial form, without changes."""
     found = {setting.path: setting for setting in _shown(origin.run.config)}
     common = [Item(found[path], "") for path in COMMON if path in found]
     rest = [Item(setting, _table(path)) for path, setting in found.items() if path not in COMMON]
-    rest.sort(key=lambda item: ORDER.index(item.group))  # stable: within a table as the schema has them
+    rest.sort(key=lambda item: ORDER.index(item.group))  # a stable sort keeps the schema's order within a table
     return _proposing(ForkForm(origin, (*common, *rest)))
 
 
 def _proposing(form: ForkForm) -> ForkForm:
-    """With twice the epochs where a fork would be over at once, and the keys at them."""
+    """Suggest twice the epochs if the fork would be over at once, and make that the current setting."""
     epochs = int(form.origin.run.config["training"]["epochs"])
     if form.origin.epoch < epochs:
         return form
@@ -158,7 +158,10 @@ def _proposing(form: ForkForm) -> ForkForm:
 
 
 def _shown(config: Mapping[str, Any]) -> list[Setting]:
-    """The settings of a run: with a patience where it has no early stopping, of the lists of layers the one used."""
+    """The settings of a run that the form shows.
+
+    Without early stopping, its patience is added, which turns it on.  Only the list of layers in use is shown.
+    """
     shown: list[Setting] = []
     for setting in settings(config):
         if setting.path in ("network.layer", "network.hidden") and setting.value is None:
@@ -176,23 +179,23 @@ def _table(path: str) -> str:
 
 
 def heading(group: str) -> str:
-    """What stands above the settings of a table."""
+    """The heading of a table's settings."""
     return _(dict(GROUPS)[group])
 
 
 def move(form: ForkForm, by: int) -> ForkForm:
-    """To another setting; the ends are walls."""
+    """Move to another setting, stopping at the ends."""
     return replace(form, at=min(max(form.at + by, 0), len(form.items) - 1), begun="", halted=False)
 
 
 def halt(form: ForkForm, wrong: Collection[str]) -> ForkForm:
-    """It cannot start: to the first setting of those that are wrong, by their key paths, if there are any."""
+    """Refuse to start, and move to the first setting in ``wrong``, which contains key paths."""
     first = (number for number, item in enumerate(form.items) if item.setting.path in wrong)
     return replace(form, at=next(first, form.at), begun="", halted=True)
 
 
 def turn(form: ForkForm, by: int) -> ForkForm:
-    """To the next choice of a setting that has some; the last one is followed by the first."""
+    """Select the next choice of the current setting, wrapping around."""
     choices = form.item.choices
     if not choices:
         return form
@@ -202,9 +205,10 @@ def turn(form: ForkForm, by: int) -> ForkForm:
 
 
 def enter(form: ForkForm, characters: str) -> ForkForm:
-    """Typed characters: the first one replaces what stood there; of choices they find the one that begins so.
+    """Type characters into the current setting.
 
-    What no number can begin with does not get where only a number may stand.
+    The first one replaces the old value.  In a setting with choices, they select the choice that begins with them.
+    Characters that cannot be part of a number are ignored in a numeric setting.
     """
     choices = form.item.choices
     if choices:
@@ -218,7 +222,7 @@ def enter(form: ForkForm, characters: str) -> ForkForm:
 
 
 def erase(form: ForkForm) -> ForkForm:
-    """Without the last character of a typed value; a choice stands again as it was."""
+    """Delete the last character of a typed value; a choice is reset to the parent's."""
     if form.item.choices and form.text(form.item) in form.item.choices:
         return restore(form)
     text = form.text(form.item)[:-1]
@@ -226,7 +230,7 @@ def erase(form: ForkForm) -> ForkForm:
 
 
 def restore(form: ForkForm) -> ForkForm:
-    """The setting as it is in the parent."""
+    """Reset the current setting to the parent's value."""
     typed = {path: text for path, text in form.typed.items() if path != form.item.setting.path}
     return replace(form, typed=typed, begun="", halted=False)
 

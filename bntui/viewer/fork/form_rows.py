@@ -1,4 +1,4 @@
-"""Draws the form of a fork: settings, what is wrong, and what would be kept."""
+"""Draws the form of a fork: settings, errors, and what the fork would keep."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ PROPOSED: Final = N_("The parent's {parent} epochs end here, so {epochs} are sug
 FIRST: Final = N_("First, {setting}: type another value, or del for the parent's.")
 MARKER, CHANGED, WRONG = "▸", "*", "✗"
 FOOT: Final = 8
-"""Rows below the list: a line, two about the setting, two of choices or of what is wrong, two of what is kept, keys."""
+"""Rows below the list: a rule, two of description, two of choices or an error, two of what is kept, and the footer."""
 LABEL: Final = 34
-"""Most cells of a key path."""
+"""Maximum cells of a key path."""
 VALUE: Final = 12
-"""Least cells of a value."""
+"""Minimum cells of an error beside a value."""
 
 
 def lines(form: ForkForm) -> list[int | str]:
-    """The list as it is scrolled: headings, and numbers of settings below them."""
+    """The rows of the list: names of tables for headings, and indices of settings."""
     found: list[int | str] = []
     group: str | None = None
     for number, item in enumerate(form.items):
@@ -43,7 +43,7 @@ def lines(form: ForkForm) -> list[int | str]:
 
 
 def seen(form: ForkForm, height: int) -> ForkForm:
-    """Scrolled as little as it takes to see the setting that the keys mean, the heading above the first one too."""
+    """Scroll as little as necessary to show the current setting, and the heading if it is directly above."""
     room = max(height - FOOT, 1)
     listed = lines(form)
     place = listed.index(form.at)
@@ -53,7 +53,7 @@ def seen(form: ForkForm, height: int) -> ForkForm:
 
 
 def draw(form: ForkForm, verdict: ForkCheck, title: str, width: int, height: int) -> Drawing:
-    """The form, exactly ``height`` rows of ``width`` cells; it is to be :func:`seen` in that height."""
+    """The form, exactly ``height`` rows of ``width`` cells; scroll it with :func:`seen` for that height first."""
     room = max(height - FOOT, 1)
     listed = lines(form)
     shown = listed[form.top : form.top + room]
@@ -70,7 +70,7 @@ def draw(form: ForkForm, verdict: ForkCheck, title: str, width: int, height: int
 
 
 def at(form: ForkForm, y: int, height: int) -> int | None:
-    """The setting in a row of the page."""
+    """Index of the setting in row ``y`` of the page; None if there is none."""
     listed = lines(form)
     here = form.top + y
     line = listed[here] if 0 <= y < height - FOOT and here < len(listed) else None
@@ -112,7 +112,7 @@ def _value(form: ForkForm, item: Item, *, here: bool, touched: bool) -> list[Spa
 
 
 def _foot(form: ForkForm, verdict: ForkCheck, width: int, place: str) -> list[Row]:
-    """What the setting means, what may stand there or is wrong, what the fork keeps, and the keys."""
+    """The rows below the list: description of the setting, its choices or its error, what is kept, and the footer."""
     item = form.item
     tail = f" {place} ─" if place else ""
     rule = Span("─" * max(width - len(tail), 0) + tail, "frame")
@@ -137,7 +137,7 @@ def _foot(form: ForkForm, verdict: ForkCheck, width: int, place: str) -> list[Ro
 
 
 def _asked(item: Item) -> str:
-    """What may be typed."""
+    """A hint at what may be typed."""
     kind = kind_of(item.setting.path)
     said = _("type a number") if kind.numeric else _("type a value")
     words = [word for word in kind.words if word != "none"]
@@ -147,7 +147,7 @@ def _asked(item: Item) -> str:
 
 
 def _lines(sentence: str, width: int) -> list[str]:
-    """Two lines of a sentence; what does not fit ends in an ellipsis."""
+    """A sentence in exactly two lines, with an ellipsis if it is too long."""
     found = wrap(sentence, width)
     if len(found) > 2:
         found[1] = set_cell_size(found[1], min(cell_len(found[1]), width - 1)).rstrip() + "…"
@@ -155,7 +155,7 @@ def _lines(sentence: str, width: int) -> list[str]:
 
 
 def _choices(form: ForkForm, item: Item, width: int) -> Row:
-    """All choices with the one that stands there, as far as they fit."""
+    """The choices that fit, with the current one marked."""
     row: list[Span] = []
     left = width
     for choice in item.choices:
@@ -169,7 +169,7 @@ def _choices(form: ForkForm, item: Item, width: int) -> Row:
 
 
 def _outlook(form: ForkForm, verdict: ForkCheck, width: int) -> list[Row]:
-    """What a fork with these changes is, in two rows."""
+    """What the fork would keep, or the number of errors, in two rows."""
     if not verdict.valid:
         wrong = len(verdict.errors) + len(verdict.others)
         words = ngettext(
@@ -185,7 +185,7 @@ def _outlook(form: ForkForm, verdict: ForkCheck, width: int) -> list[Row]:
 
 
 def kept(verdict: ForkCheck, width: int) -> str:
-    """What a fork carries over from its parent, in the most telling words that fit in two lines."""
+    """What a fork keeps of its parent, in the most detailed wording that fits in two lines."""
     plan, state = verdict.plan, verdict.state
     assert plan is not None, "only a valid fork keeps anything"
     rest = ([] if plan.same_optimizer else [_(NEW_AVERAGES)]) + ([] if plan.patience else [_(NEW_PATIENCE)])

@@ -10,7 +10,7 @@ from bntui.text.language import N_
 from bntui.viewer.keys import Control
 
 PAGE: Final = 8
-"""Settings that a page up or down walks over."""
+"""Number of settings that page up and page down skip."""
 
 # fmt: off
 CONTROLS: Final[tuple[Control[None], ...]] = (

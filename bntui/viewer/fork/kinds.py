@@ -17,22 +17,22 @@ _BEGUN_LIST: Final = re.compile(r"[\d.,eE+\- \[\]]*").fullmatch
 
 
 class SettingKind(NamedTuple):
-    """What a setting's value is made of."""
+    """The values that a setting may have."""
 
     types: frozenset[type]
-    """Such as int and float; a list's are with those of its entries."""
+    """Types such as int and float; for a list, also those of its entries."""
     words: tuple[str, ...]
-    """Words that may stand there instead, ``none`` where it may be left out."""
+    """Words that are allowed instead, including ``none`` if the setting is optional."""
 
     @property
     def numeric(self) -> bool:
-        """A number, and no word but the few."""
+        """True if the value is a number, or one of ``words``."""
         return bool(self.types) and self.types <= {int, float}
 
     def begins(self, text: str) -> bool:
-        """Something that may stand there can begin so, whatever its bounds are."""
+        """True if a text can be the beginning of an allowed value, regardless of bounds."""
         if self.numeric:
-            matches = _BEGUN_NUMBER  # where it has to be whole, a fraction is told so
+            matches = _BEGUN_NUMBER  # validation reports a fraction where an integer is required
         elif tuple in self.types and self.types <= {int, float, tuple}:
             matches = _BEGUN_LIST
         else:
@@ -41,11 +41,11 @@ class SettingKind(NamedTuple):
 
 
 def kind_of(path: str) -> SettingKind:
-    """The kind of a setting of a run, by its key path; of one that there is not, none."""
+    """The kind of a run's setting, by key path; without types and words if there is no such setting."""
     annotations: list[Any] = [RunConfig]
     for key in key_path(path):
         if isinstance(key, int):
-            continue  # an entry is of the types that its list names
+            continue  # the types of entries are included in those of their list
         models = [part for one in annotations for part in _parts(one) if _model(part)]
         annotations = [model.model_fields[key].annotation for model in models if key in model.model_fields]
     parts = [part for one in annotations for part in _parts(one)]
@@ -60,7 +60,7 @@ def _model(part: Any) -> bool:
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """All that a type is made of: of a union each side, of a list its entries."""
+    """The types that an annotation consists of: the members of a union, the entries of a list."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _parts(get_args(annotation)[0])

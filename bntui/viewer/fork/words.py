@@ -1,4 +1,4 @@
-"""Words what a fork keeps of its parent, before and after it starts."""
+"""Words the sentences about what a fork keeps of its parent, before and after it starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THE_RULE: Final = N_("Parameters and buffers with the same name and shape are ke
 
 
 def carried_words(kept: Sequence[str], new: Sequence[str], cells: int) -> str:
-    """How many are kept, and the names of those that are new, as many as fit in so many cells."""
+    """How many parameters are kept, and the names of new ones, as many as fit in ``cells`` cells."""
     if not new:
         return _(ALL_KEPT)
     said = {"kept": count(len(kept)), "all": count(len(kept) + len(new))}

@@ -1,4 +1,4 @@
-"""Draws what is beside the four steps: running statistics, evaluation mode, γ and β over time, ε."""
+"""Draws the sections beside the four steps: statistics, evaluation mode, γ and β over time, and ε."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from bntui.viewer.microscope.words import figure, size, variance, verdicts
 from bntui.viewer.widgets import framed
 
 LABEL: Final = 6
-"""Cells of a chart's axis."""
+"""Cells of a chart's axis labels."""
 WHOSE: Final = {"batch": N_("batch"), "layer": N_("sample"), "group": N_("group")}
-"""Whose mean and variance they are."""
+"""The set over which mean and variance are computed, by kind of normalization."""
 STATISTICS, EVALUATION, HEALTH = 5, 6, 6
-"""Rows within the frames of three sections; γ and β have what is left."""
+"""Rows inside the frames of three sections; the section of γ and β gets the rest."""
 MOST_CHART: Final = 9
 LEAST_CHARTS: Final = 5
-"""Rows of γ and β that the sentences about what is wrong leave them: a line of figures and one of a chart each."""
+"""Minimum rows of the section of γ and β, however many diagnoses there are."""
 
 
 class Section(NamedTuple):
@@ -41,7 +41,7 @@ class Section(NamedTuple):
 
 
 def beside(lens: Lens, width: int, height: int) -> list[Row]:
-    """Four sections, one below the other, in exactly ``height`` rows of ``width`` cells."""
+    """The four sections, one below the other, in exactly ``height`` rows of ``width`` cells."""
     inner = width - 4
     health = _health(lens, inner)
     left = height - 8 - STATISTICS - EVALUATION
@@ -62,7 +62,7 @@ def beside(lens: Lens, width: int, height: int) -> list[Row]:
 
 
 def summary(lens: Lens, width: int, height: int) -> list[Row]:
-    """What there is room for below the steps on a small screen: what is wrong, γ and β, evaluation mode."""
+    """The rows below the steps on a small screen: the first diagnosis, γ and β, and evaluation mode, if they fit."""
     rows = [_verdict_line(lens, width), _learned_line(lens), _evaluation_line(lens, width)]
     return [fit((Span(" "), *row), width) for row in (rows + [()] * height)[:height]]
 
@@ -131,7 +131,7 @@ def _valued(width: int, words: str, value: str) -> Row:
 
 
 def _learned(lens: Lens, width: int, height: int) -> list[Row]:
-    """γ and β with their gradients, and a chart of each over the epochs; heights are equal."""
+    """γ and β with their gradients, and a chart of each over the epochs, of equal height."""
     gamma, beta, gamma_gradient, beta_gradient = lens.specimen.of(lens.state.marked)
     lines = min(max((height - 3) // 2, 0), MOST_CHART)
     rows: list[Row] = []
@@ -153,7 +153,7 @@ def _learned(lens: Lens, width: int, height: int) -> list[Row]:
 
 
 def _end(lens: Lens) -> float:
-    """Right end of the epoch axis."""
+    """The right end of the epoch axis."""
     return float(max(lens.run.info.epochs, *lens.run.history.epoch[-1:], 1))
 
 
@@ -178,7 +178,7 @@ def _chart(lens: Lens, course: FloatArray, width: int, lines: int) -> list[Row]:
 
 
 def _scale(course: FloatArray) -> Limits:
-    """Round limits around a course; one that hardly moves is not blown up."""
+    """Round limits around values, at least 0.04 apart, so that tiny changes are not magnified."""
     finite = course[np.isfinite(course)]
     if not finite.size:
         return Limits(0.0, 1.0)
@@ -221,14 +221,14 @@ def _style(style: str) -> str:
 
 
 def _share(share: float) -> str:
-    """ε's share as a percentage in 8 cells; it may be far below what one decimal can say."""
+    """ε's share as a percentage in 8 cells, with more digits if it is very small."""
     if math.isnan(share):
         return "NaN %".rjust(8)
     return percent(share).rjust(8) if share >= 0.001 else f"{number(100 * share, 6, 4).strip():>6} %"
 
 
 def _verdict_line(lens: Lens, width: int) -> Row:
-    """ε's share and the worst sentence, as far as it goes."""
+    """ε's share, and as much of the most severe diagnosis as fits."""
     share = Span(f"ε {cells.tick(lens.specimen.eps)} {_share(lens.specimen.eps_share).strip()}  ", "muted")
     found = verdicts(lens.specimen)
     if not found:

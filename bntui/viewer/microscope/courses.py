@@ -1,6 +1,6 @@
-"""Traces γ, β and the batch statistics of a normalization over the keyframes.
+"""Reads γ, β and the batch statistics of a normalization over the keyframes.
 
-Read once for a layer, so that walking from unit to unit and from keyframe to keyframe reads nothing more.
+They are read once for a layer, so that moving to another unit or keyframe reads nothing.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from bntui.viewer.microscope.specimen import Slide
 from bntui.viewer.view_state import Source
 
 MOST: Final = 120
-"""Keyframes that a course is made of; of more, evenly spaced ones."""
+"""Maximum number of keyframes to read; from a longer run, evenly spaced ones are read."""
 MOST_EVIDENCE: Final = 40
-"""The same where evidence has to be read, which is larger."""
+"""The same if evidence must be read, which is larger."""
 LEAST: Final = 1e-6
-"""An axis is no shorter than this."""
+"""Minimum length of an axis."""
 SPREAD: Final = 4
-"""An axis reaches this many standard deviations from the mean, in the keyframe where that is furthest."""
+"""An axis extends this many standard deviations from the mean, in the keyframe where that is furthest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Courses:
-    """One normalization over the keyframes; K of them."""
+    """One normalization over K keyframes."""
 
     epochs: FloatArray
     """``(K,)``."""
     gamma: FloatArray
-    """``(K, C)``; layer normalization: ``(K, features)``."""
+    """``(K, C)``, or ``(K, features)`` for layer normalization."""
     beta: FloatArray
     mean: FloatArray
-    """Batch means, ``(K, steps, C)``; no keyframes where the normalization is not over the batch."""
+    """Batch means, ``(K, steps, C)``; without keyframes for layer and group normalization."""
     std: FloatArray
     entered: Limits
-    """Round limits around all that entered the layer's normalization in any keyframe."""
+    """Round limits around all inputs of the layer's normalization in any keyframe."""
     left: Limits
-    """The same of what it gave."""
+    """The same for its outputs."""
 
     def of(self, slide: Slide, chosen: int, marked: int) -> tuple[FloatArray, FloatArray]:
-        """γ's and β's course for one value of a set, shapes ``(K,)``."""
+        """γ and β over time for one value of a set, shapes ``(K,)``."""
         if not self.gamma.shape[1]:
             nothing = np.full(len(self.epochs), np.nan)
             return nothing, nothing
@@ -53,20 +53,20 @@ class Courses:
         return self.gamma[:, column], self.beta[:, column]
 
     def before(self, slide: Slide, step: int, chosen: int) -> Limits:
-        """The axis of the values as they enter, the same in every keyframe."""
+        """The axis of the inputs of a set, the same in every keyframe."""
         if slide.kind != "batch" or not len(self.mean):
             return self.entered
         mean, reach = self.mean[:, step, chosen], SPREAD * self.std[:, step, chosen]
         with np.errstate(all="ignore"):
             ends = limits([mean - reach, mean + reach], log=False)
         if ends.high - ends.low < LEAST:
-            return limits([mean - 1, mean + 1], log=False)  # nothing ever varied: a place is all there is to see
-        # no further than any value of the layer ever was
+            return limits([mean - 1, mean + 1], log=False)  # the values never varied
+        # not beyond the range of the layer's values in all keyframes
         low, high = max(ends.low, self.entered.low), min(ends.high, self.entered.high)
         return Limits(low, high) if low < high else ends
 
     def after(self, slide: Slide, chosen: int) -> Limits:
-        """The axis of the values normalized, and scaled and shifted, the same in every keyframe."""
+        """The axis of the normalized values and of the outputs, the same in every keyframe."""
         if slide.kind != "batch" or not self.gamma.shape[1]:
             return limits([np.array([-3.0, 3.0, *self.left])], log=False)
         gamma, beta = np.abs(self.gamma[:, chosen]), self.beta[:, chosen]
@@ -74,7 +74,12 @@ class Courses:
 
 
 def column_of(slide: Slide, chosen: int, marked: int) -> int:
-    """Which of the normalization's γ belongs to a value of a set."""
+    """Index of the γ that applies to a value of a set.
+
+    Args:
+        chosen: number of the set.
+        marked: number of the value in the set.
+    """
     if slide.kind == "batch":
         return chosen
     if slide.kind == "layer":
@@ -84,7 +89,7 @@ def column_of(slide: Slide, chosen: int, marked: int) -> int:
 
 
 def courses(source: Source, run: int, history: RunHistory, number: int) -> Courses:
-    """The courses of layer ``number``, from keyframes; of γ and β outside batch normalization, from evidence.
+    """Read the courses of layer ``number``, from keyframes for batch normalization, and from evidence for others.
 
     Raises:
         RecordingError: a keyframe or its evidence is damaged.
@@ -121,7 +126,7 @@ def _follows_activation(info: LayerInfo) -> bool:
 
 
 def _sample(rows: IntArray, most: int) -> IntArray:
-    """At most so many rows, the first and the last among them."""
+    """At most ``most`` rows, including the first and the last."""
     if len(rows) <= most:
         return rows
     return rows[np.rint(np.linspace(0, len(rows) - 1, most)).astype(np.int64)]

@@ -1,4 +1,4 @@
-"""Draws the microscope's screen: a pure function from what lies under the lens to rows."""
+"""Draws the microscope's screen with pure functions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bntui.viewer.view import View
 from bntui.viewer.widgets import framed
 
 WIDE, TALL = 100, 30
-"""Columns and rows from which the steps have frames, and something beside them."""
+"""Minimum columns and rows of a screen on which the steps have frames, with sections beside them."""
 SUMMARY: Final = 3
 """Rows below the steps on a smaller screen."""
 
@@ -67,7 +67,7 @@ def _head(lens: Lens, cells: int) -> Row:
 
 
 def _subject(lens: Lens, cells: int) -> Row:
-    """Layer, what is normalized together, and which value is marked."""
+    """The row with the layer, the set that is normalized together, and the marked value."""
     slide, state = lens.slide, lens.state
     total = slide.sets
     row = [
@@ -98,13 +98,13 @@ def _signed() -> Row:
 
 
 def empty(title: str, cells: int, height: int) -> tuple[Row, ...]:
-    """The screen where no run has a normalization: why there is nothing, and what would fill it."""
+    """The screen if no run has a normalization, with a hint at how to configure one."""
     how = _('To see something here, set norm = "batch", "layer" or "group" in [network], or in one run.')
     return _notice(title, (_("No run of this recording has a normalization."), how), cells, height)
 
 
 def unread(title: str, cells: int, height: int) -> tuple[Row, ...]:
-    """The screen where a run has no keyframe yet."""
+    """The screen if the run has no keyframe yet."""
     return _notice(title, (_("No keyframe here yet."),), cells, height)
 
 

@@ -26,9 +26,9 @@ NAMES: Final = (
 LETTERS: Final = ("a", "b", "c", "d")
 FORMULAS: Final = ("μ = 1/m Σ xᵢ", "σ² = 1/m Σ (xᵢ − μ)²", "x̂ᵢ = (xᵢ − μ)/√(σ² + ε)", "yᵢ = γ x̂ᵢ + β")
 FORMULA_OF_FEATURES: Final = "yᵢ = γᵢ x̂ᵢ + βᵢ"
-"""The last one where γ and β belong to the features, not to what is normalized together."""
+"""The last formula for layer and group normalization, in which γ and β differ within a set."""
 FORMULA_CELLS: Final = 23
-"""Cells of the longest formula."""
+"""Width of the longest formula in cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,18 @@ class Step:
     """One of the four steps."""
 
     number: int
-    """From 1."""
+    """Number of the step, from 1."""
     formula: str
     numbers: tuple[tuple[str, str], ...]
-    """Derivations with their results, the longest wording first; what does not fit gives way to the next."""
+    """Derivations with their results, the longest wording first; the first one that fits is displayed."""
     values: FloatArray | None
-    """All values after this step; None where they were not kept."""
+    """All values after this step; None if they were not kept."""
     limits: Limits
-    """The axis: the same in steps a and b, and in c and d."""
+    """The axis, which is the same in steps a and b, and in c and d."""
     centre: float
     """Mean of these values."""
     reach: float
-    """Their standard deviation; NaN before it is known, in step a."""
+    """Standard deviation of these values; NaN in step a, which does not compute it yet."""
 
     @property
     def title(self) -> str:
@@ -55,7 +55,7 @@ class Step:
 
 
 def steps(lens: Lens) -> tuple[Step, Step, Step, Step]:
-    """All four of them."""
+    """The four steps of the normalization."""
     slide, specimen, state = lens.slide, lens.specimen, lens.state
     before = lens.courses.before(slide, state.time, state.chosen)
     after = lens.courses.after(slide, state.chosen)
@@ -115,7 +115,7 @@ def steps(lens: Lens) -> tuple[Step, Step, Step, Step]:
 
 
 def _moments(y: FloatArray | None, beta: float, spread: float) -> tuple[float, float]:
-    """Mean and standard deviation after scale and shift; of one unit without its values, β and |γ| tell."""
+    """Mean and standard deviation after scale and shift; without the values, derived from β and γ."""
     if y is None:
         return beta, abs(spread)
     with np.errstate(all="ignore"):

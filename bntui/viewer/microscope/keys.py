@@ -14,17 +14,17 @@ from bntui.viewer.microscope.state import Lens
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What decides which keys do something; by default, all that needs no list."""
+    """The state that decides which keys have an effect; by default, all except those of the list have one."""
 
     listing: bool = False
     layers: bool = True
     """There are several layers with a normalization."""
     steps: bool = True
-    """Time steps are normalized one by one."""
+    """Time steps are normalized separately."""
     values: bool = True
     """The values of this keyframe were kept."""
     nearest: bool = True
-    """They were not, but those of another keyframe were."""
+    """The values of this keyframe were not kept, but those of another one were."""
     runs: bool = True
     """There are several runs with a normalization."""
 
@@ -33,7 +33,7 @@ EVERYTHING: Final = Situation()
 
 
 def situation(lens: Lens) -> Situation:
-    """What lies under the lens, as far as keys depend on it."""
+    """The situation of the microscope."""
     return Situation(
         listing=lens.state.listing,
         layers=len(lens.layers) > 1,

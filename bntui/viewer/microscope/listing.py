@@ -1,4 +1,4 @@
-"""Draws all units of a layer in a table, sorted by any of their figures."""
+"""Draws a table of all units of a layer, sorted by any of their figures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEADINGS: Final = {
     "eps_share": "ε %",
     "evaluation": N_("eval."),
 }
-"""Symbols, and what is shorter than a word."""
+"""Headings of the columns: symbols and abbreviations."""
 MEANINGS: Final = {
     "unit": N_("sorted by number"),
     "mean": N_("sorted by the batch's mean"),
@@ -43,11 +43,11 @@ MEANINGS: Final = {
 }
 NAME: Final = 6
 LEAST, MOST = 7, 10
-"""Cells of a figure with the gap before it."""
+"""Minimum and maximum width of a figure in cells, including the gap before it."""
 
 
 def table(lens: Lens, width: int, height: int) -> list[Row]:
-    """Heading and as many sets as fit around the chosen one, in exactly ``height`` rows of ``width`` cells."""
+    """The heading, and as many sets around the chosen one as fit, in exactly ``height`` rows of ``width`` cells."""
     slide, state = lens.slide, lens.state
     figures = slide.figures(state.time)
     names = list(figures)
@@ -74,7 +74,7 @@ def table(lens: Lens, width: int, height: int) -> list[Row]:
 
 
 def _columns(names: Sequence[str], sort: str, room: int) -> tuple[Column, ...]:
-    """The marker, the number, and all figures: the last ones go first, that by which is sorted at the end."""
+    """The marker, the number, and all figures; if there is no room, the last ones are left out, the sort key last."""
     figures = (
         Column(
             ((_(HEADINGS[name]), _chosen(name == sort)),),
@@ -104,12 +104,12 @@ def _chosen(sorted_by: bool) -> str:
 
 def _written(name: str, value: float, cells: int) -> str:
     if name.endswith("_gradient"):
-        # one of 7 cells would touch the figure before it
+        # scientific() needs 7 cells, and would touch the figure before it
         return number(value, 6, 3) if cells == LEAST else scientific(value)
     return number(100 * value, 6, 4) if name == "eps_share" else number(value, 6, 3)
 
 
 def _alarming(name: str, value: float, style: str) -> str:
-    """No variance, or a share of ε that is no longer small; the figure itself says so too."""
+    """The style of a figure: a warning if the variance is 0, ε's share is large, or the value is not finite."""
     wrong = (name == "var" and value == 0) or (name == "eps_share" and value > 0.1) or not math.isfinite(value)
     return "warn" if wrong else style

@@ -16,11 +16,12 @@ from bntui.viewer.microscope.formulas import Step
 from bntui.viewer.microscope.words import figure, size
 
 MOST_DOTS: Final = 480
-"""Values drawn as dots; of more, every second, third, ... one."""
+"""Maximum number of values drawn as dots; of more values, every second, third, … one is drawn."""
 LARGE_DOTS: Final = 128
-"""Up to so many values each is a square of four braille dots, which is seen from the last row of a lecture hall."""
+"""Up to this number of values, each is drawn as a square of four braille dots, to be visible from a distance."""
 GOLDEN: Final = (math.sqrt(5) - 1) / 2
-"""Multiples of it, without their whole part, spread evenly: neighbours in a batch lie at different heights."""
+"""The fractional parts of its multiples are evenly spread, so that neighbors in a batch are drawn at different
+heights."""
 _DOT_BITS: Final = np.array([[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]])
 _SQUARE_BITS: Final = np.array([0x01 | 0x02 | 0x08 | 0x10, 0x04 | 0x20 | 0x40 | 0x80])
 LEAST_BINS: Final = 24
@@ -28,19 +29,19 @@ MARK: Final = "◆"
 MEAN: Final = "│"
 DEVIATION: Final = "┊"
 TICK_CELLS: Final = 12
-"""Least distance between two labels of an axis."""
+"""Minimum distance between two labels of an axis in cells."""
 
 Cells = list[tuple[str, str]]
 
 
 def place(value: float, limits: Limits, cells: int) -> int:
-    """The cell in which a value lies; the outer ones for what lies beyond; the first for what is not a number."""
+    """The cell of a value: an outer one for values beyond the axis, and the first for values that are not finite."""
     share = (value - limits.low) / (limits.high - limits.low)
     return min(max(math.floor(share * cells), 0), cells - 1) if math.isfinite(share) else 0
 
 
 def picture(step: Step, marked: int, width: int, lines: int, style: str) -> list[Row]:
-    """Histogram, dots and bracket of a step in exactly ``lines`` rows; what does not fit is left out, dots stay."""
+    """Histogram, dots and bracket of a step in exactly ``lines`` rows; with little room, only the dots remain."""
     marker = 1 if lines >= 2 else 0
     dots = max((lines - marker) * 3 // 7, 1)
     bars = lines - marker - dots
@@ -50,7 +51,7 @@ def picture(step: Step, marked: int, width: int, lines: int, style: str) -> list
 
 
 def compact(row: Cells) -> Row:
-    """Cells as a row: neighbours of one style are one span."""
+    """Cells as a row, in which neighbors of the same style form one span."""
     spans: list[Span] = []
     for glyph, style in row:
         if spans and spans[-1].style == style:
@@ -72,14 +73,14 @@ def _columns(values: FloatArray, limits: Limits, columns: int) -> IntArray:
 
 
 def _bars(step: Step, width: int, lines: int) -> list[Cells]:
-    """A histogram; within one standard deviation of the mean it is brighter."""
+    """A histogram that is brighter within one standard deviation of the mean."""
     values = _finite(step)
     if not lines or not values.size:
         return [[(" ", "")] * width for _ in range(lines)]
     bins = min(max(round(6 * values.size ** (1 / 3)), LEAST_BINS), width)
     counts = np.bincount(_columns(values, step.limits, bins), minlength=bins)
     heights = 8 * lines * counts[np.arange(width) * bins // width] / counts.max()
-    # a single value among thousands is still there
+    # keep a single value among thousands visible
     heights = np.where((heights > 0) & (heights < 1), 1, heights)
     near = _within(step, width)
     styles = ["kept" if inside else "muted" for inside in near]
@@ -94,7 +95,7 @@ def _within(step: Step, width: int) -> list[bool]:
 
 
 def _dots(step: Step, marked: int, width: int, lines: int, style: str) -> list[Cells]:
-    """Each value a dot, at the same height in all four steps, so that the eye can follow it; one is marked."""
+    """One dot per value, at the same height in all four steps so that it can be followed; one value is marked."""
     bits = np.zeros((lines, width), np.int64)
     values = np.empty(0) if step.values is None else step.values
     chosen = np.arange(0, len(values), max(math.ceil(len(values) / MOST_DOTS), 1))
@@ -114,7 +115,7 @@ def _dots(step: Step, marked: int, width: int, lines: int, style: str) -> list[C
 
 
 def _rule(rows: Sequence[Cells], step: Step, width: int) -> None:
-    """The mean as a line through all rows, bars too; where the standard deviation reaches, where nothing else is."""
+    """Draw a line at the mean through all rows including bars, and lines at one standard deviation in empty cells."""
     if not math.isfinite(step.centre):
         return
     lines = [(step.centre, MEAN, "accent")]
@@ -131,7 +132,7 @@ def _rule(rows: Sequence[Cells], step: Step, width: int) -> None:
 
 
 def _bracket(step: Step, width: int) -> Row:
-    """The mean's place; once it is known, the standard deviation to both sides; and both in figures beside it."""
+    """A mark at the mean, the standard deviation on both sides if known, and both as figures."""
     row: Cells = [(" ", "")] * width
     if not math.isfinite(step.centre):
         return compact(row)
@@ -150,7 +151,7 @@ def _bracket(step: Step, width: int) -> Row:
 
 
 def axis(limits: Limits, width: int, line: str = " ") -> Row:
-    """Round numbers at their places."""
+    """An axis with labels at round numbers."""
     row: Cells = [(line, "frame")] * width
     free = 0
     for value in ticks(limits, False, max(2, width // TICK_CELLS)):
@@ -163,6 +164,6 @@ def axis(limits: Limits, width: int, line: str = " ") -> Row:
 
 
 def beyond(step: Step) -> tuple[int, int]:
-    """How many values lie left and right of the axis: they are drawn in its outer cells."""
+    """Number of values to the left and to the right of the axis, which are drawn in its outer cells."""
     values = _finite(step)
     return int((values < step.limits.low).sum()), int((values > step.limits.high).sum())

@@ -1,10 +1,11 @@
-"""Computes the four steps of a normalization, for the numbers that go through it together.  Pure NumPy.
+"""Computes the four steps of a normalization for the values that are normalized together, in NumPy.
 
-Batch normalization takes one unit over the mini-batch (a convolution's channel over all its pixels too, a recurrent
-layer's unit over time or at one time step).  Layer normalization takes one sample's features, group normalization one
-sample's group.  All of these are *sets* here, and one set under the lens is a specimen.
+Batch normalization normalizes one unit over the mini-batch (a convolution's channel also over all pixels, a recurrent
+layer's unit over time or at one time step), layer normalization the features of one sample, and group normalization one
+group of them.  Each of these is called a *set*, all sets of a layer at a keyframe are a *slide*, and the chosen set is
+the *specimen*.
 
-Everything is computed in float64 from the float32 values of the very step that the optimizer made.
+Everything is computed in float64 from the recorded float32 values.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FIGURES: Final = (
     "mean", "var", "running_mean", "running_var", "gamma", "beta", "gamma_gradient", "beta_gradient", "eps_share",
     "evaluation",
 )  # fmt: skip
-"""What is known of every set of a normalization; see :meth:`Slide.figures`."""
+"""Figures of every set of a normalization; see :meth:`Slide.figures`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,10 @@ class Running:
 
 @dataclass(frozen=True)
 class Slide:
-    """One normalization at one keyframe: all its sets.
+    """All sets of one normalization at one keyframe.
 
-    ``pool`` has shape ``(steps, sets, values)``; there is one step but where the statistics are taken at each time step
-    by itself.  Without evidence it is None, and so is what only evidence knows.
+    ``pool`` has the inputs, shape ``(steps, sets, values)``, with one step unless each time step has its own
+    statistics.  It is None without evidence, and so are other fields that only evidence contains.
     """
 
     info: LayerInfo
@@ -54,25 +55,25 @@ class Slide:
     """Weight of the new value in the running statistics."""
     pool: NDArray[Any] | None
     position: tuple[int, ...]
-    """Shape of one sample's values that belong to one set; empty for one value (a dense unit)."""
+    """Shape of one sample's values in one set; empty for a single value (a dense unit)."""
     batch: IntArray
     """The mini-batch's samples as rows of the training part."""
     measured: tuple[FloatArray, FloatArray] | None
     """Batch mean and biased variance as recorded, ``(steps, units)``; batch normalization only."""
     gamma: FloatArray | None
-    """Per unit ``(C,)``; layer normalization: per feature, flat; None where it is not known."""
+    """Per unit, ``(C,)``, or per feature for layer normalization, flat; None if not known."""
     beta: FloatArray | None
     gamma_gradient: FloatArray | None
-    """Gradient of the loss, before clipping; NaN where it was not recorded."""
+    """Gradient of the loss, before clipping; NaN if it was not recorded."""
     beta_gradient: FloatArray | None
     before: Running | None
-    """Running statistics before the step: evidence."""
+    """Running statistics before the step, from the evidence."""
     after: Running | None
-    """Running statistics after it: measures."""
+    """Running statistics after the step, from the measures."""
 
     @property
     def steps(self) -> int:
-        """Time steps that are normalized by themselves; 1 without."""
+        """Number of time steps with separate statistics; 1 if there are no such steps."""
         if self.pool is not None:
             return len(self.pool)
         return 1 if self.measured is None else len(self.measured[0])
@@ -85,14 +86,14 @@ class Slide:
 
     @property
     def count(self) -> int:
-        """Values in a set: m."""
+        """Number m of values in a set."""
         if self.pool is not None:
             return int(self.pool.shape[2])
         return len(self.batch) * math.prod(self.position) if self.kind == "batch" else 0
 
     @property
     def evaluating(self) -> Running | None:
-        """What evaluation mode normalizes with: the running statistics before the step, if they are known."""
+        """The statistics of evaluation mode: the running ones before the step if known, else after it."""
         return self.before if self.before is not None else self.after
 
     def affine(self, chosen: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray] | None:
@@ -111,15 +112,15 @@ class Slide:
         return _four(*(np.repeat(values[first : first + size], pixels) for values in picked))
 
     def specimen(self, step: int, chosen: int) -> Specimen:
-        """One set under the lens."""
+        """One set with its four steps."""
         x: FloatArray | None = None
         running = None if self.after is None else _pair(self.after, step, chosen)
         evaluating = None if self.evaluating is None else _pair(self.evaluating, step, chosen)
         if self.pool is not None:
             x = self.pool[step, chosen].astype(np.float64)
-            with np.errstate(all="ignore"):  # what diverged is shown as it is
+            with np.errstate(all="ignore"):  # diverged values are displayed as they are
                 mean = float(x.mean())
-                # equal values have no variance, whatever their mean rounds to
+                # the variance of equal values is exactly 0, even if their mean is rounded
                 var = 0.0 if x.min() == x.max() else float(x.var())
         elif self.measured is not None:
             mean, var = (float(values[step, chosen]) for values in self.measured)
@@ -135,10 +136,10 @@ class Slide:
             return self.pool.mean(-1, dtype=np.float64), self.pool.var(-1, dtype=np.float64)
 
     def figures(self, step: int) -> Mapping[str, FloatArray]:
-        """What is known of every set of a time step, shapes ``(sets,)``; a figure that there is not is left out.
+        """The known figures of every set at a time step, shapes ``(sets,)``.
 
-        ``evaluation`` is the root mean square, over the set's values, of how far evaluation mode would be off.  Both
-        modes are straight lines in x, so that mean and variance are enough to know it.
+        ``evaluation`` is the root mean square difference between the outputs in training and in evaluation mode.  Both
+        are linear in x, so it follows from mean and variance.
         """
         found: dict[str, FloatArray] = {}
         if self._moments is None:
@@ -155,7 +156,7 @@ class Slide:
             found["eps_share"] = self.eps / (var + self.eps)
             if self.evaluating is not None and self.gamma is not None:
                 slope = self.gamma / np.sqrt(self.evaluating.var[step] + self.eps)
-                # at x = μ training gives β; the slopes differ by so much for each unit of x − μ
+                # at x = μ, training mode gives β; tilt is the difference of the two slopes
                 tilt = slope - self.gamma / np.sqrt(var + self.eps)
                 found["evaluation"] = np.sqrt((slope * (mean - self.evaluating.mean[step])) ** 2 + tilt**2 * var)
         return found
@@ -163,7 +164,7 @@ class Slide:
 
 @dataclass(frozen=True)
 class Specimen:
-    """One set in the four steps; ``x`` is None where the values were not kept."""
+    """One set in the four steps; ``x`` has its inputs, or is None if they were not kept."""
 
     kind: str
     count: int
@@ -171,13 +172,13 @@ class Specimen:
     mean: float
     """(a) μ = 1/m Σ xᵢ."""
     var: float
-    """(b) σ² = 1/m Σ (xᵢ − μ)²: biased."""
+    """(b) σ² = 1/m Σ (xᵢ − μ)², biased."""
     eps: float
     affine: tuple[FloatArray, FloatArray, FloatArray, FloatArray] | None
     running: tuple[float, float] | None
     """Running mean and variance after the step."""
     evaluating: tuple[float, float] | None
-    """Mean and variance with which evaluation mode would have normalized these values."""
+    """Mean and variance that evaluation mode would have used for these values."""
 
     @property
     def std(self) -> float:
@@ -185,12 +186,12 @@ class Specimen:
 
     @property
     def eps_share(self) -> float:
-        """ε's share of what is under the root, ε/(σ² + ε)."""
+        """The share of ε under the root, ε/(σ² + ε)."""
         return self.eps / (self.var + self.eps)
 
     @property
     def spread(self) -> float:
-        """Standard deviation of x̂: 1 but for ε, 0 where all values are equal."""
+        """Standard deviation of x̂: slightly below 1 because of ε, and 0 if all values are equal."""
         return self.std / root(self.var + self.eps)
 
     @cached_property
@@ -213,7 +214,7 @@ class Specimen:
 
     @cached_property
     def evaluated(self) -> FloatArray | None:
-        """What evaluation mode would have given: batch normalization with the running statistics, else the same."""
+        """The outputs in evaluation mode, which uses the running statistics in batch normalization; else equal to y."""
         if self.x is None or self.affine is None or self.kind != "batch":
             return self.y
         if self.evaluating is None:
@@ -224,7 +225,7 @@ class Specimen:
             return gamma * (self.x - mean) / root(var + self.eps) + beta
 
     def of(self, marked: int) -> tuple[float, float, float, float]:
-        """γ, β and their gradients for one value; NaN where they are not known."""
+        """γ, β and their gradients for one value; NaN if not known."""
         if self.affine is None:
             return (math.nan,) * 4
         gamma, beta, gamma_gradient, beta_gradient = (float(values[marked % len(values)]) for values in self.affine)
@@ -232,12 +233,12 @@ class Specimen:
 
 
 def normalized_layers(run: RunInfo) -> tuple[int, ...]:
-    """Numbers of the layers that have a normalization which the microscope knows."""
+    """Numbers of the layers whose normalization the microscope can display."""
     return tuple(number for number, layer in enumerate(run.layers) if layer.norm in ("batch", "layer", "group"))
 
 
 def slide(run: RunInfo, number: int, frame: Keyframe, evidence: Evidence | None) -> Slide:
-    """The normalization of layer ``number`` at a keyframe, from its measures and, where it was kept, its evidence."""
+    """The normalization of layer ``number`` at a keyframe, from its measures and, if kept, its evidence."""
     info = run.layers[number]
     kept = Evidence() if evidence is None else evidence
     values = _entered(run, number, kept)
@@ -250,7 +251,7 @@ def slide(run: RunInfo, number: int, frame: Keyframe, evidence: Evidence | None)
     measured = None if measures is None else (_wide(measures.batch_mean), _variance(measures.batch_var))
     pool = None if values is None else pooled(info, values)
     if pool is not None and measured is not None and pool.shape[:2] != measured[0].shape:
-        values = pool = None  # a forged file: the values of another layer
+        values = pool = None  # a forged file with the values of another layer
     known = measured[0].shape if measured is not None else None if pool is None else pool.shape[:2]
     if before is not None and not before.mean.shape == before.var.shape == known:
         before = None
@@ -282,10 +283,13 @@ def slide(run: RunInfo, number: int, frame: Keyframe, evidence: Evidence | None)
 
 
 def pooled(info: LayerInfo, values: NDArray[Any]) -> NDArray[Any]:
-    """Values that enter a normalization, sorted by what is normalized together: ``(steps, sets, values)``.
+    """The inputs of a normalization, arranged by set.
 
     Args:
-        values: ``(B, C)``, ``(B, C, height, width)`` or, in a recurrent layer, ``(B, T, C)``.
+        values: shape ``(B, C)``, ``(B, C, height, width)`` or, in a recurrent layer, ``(B, T, C)``.
+
+    Returns:
+        Shape ``(steps, sets, values)``.
     """
     recurrent = info.kind == "recurrent"
     if info.norm == "batch":
@@ -301,7 +305,7 @@ def pooled(info: LayerInfo, values: NDArray[Any]) -> NDArray[Any]:
 
 def _position(info: LayerInfo, values: NDArray[Any] | None) -> tuple[int, ...]:
     recurrent = info.kind == "recurrent"
-    # without values only the layer's own shape is left, which is that after pooling
+    # without values, use the layer's shape, which is that after pooling
     shape = info.shape if values is None else values.shape[1:]
     if info.norm == "batch":
         if recurrent:
@@ -314,7 +318,7 @@ def _position(info: LayerInfo, values: NDArray[Any] | None) -> tuple[int, ...]:
 
 
 def _entered(run: RunInfo, number: int, evidence: Evidence) -> NDArray[Any] | None:
-    """What entered the normalization: the value of the stage before it."""
+    """The inputs of the normalization, which are the outputs of the stage before it."""
     at = next((at for at, stage in enumerate(run.stages) if stage == (number, "norm")), 0)
     found, given = evidence.stages.get(at - 1), evidence.stages.get(at)
     if found is None or given is None or found.shape != given.shape:
@@ -327,13 +331,13 @@ def _flat(values: NDArray[Any]) -> FloatArray:
 
 
 def _wide(values: NDArray[Any]) -> FloatArray:
-    """Statistics as ``(steps, units)``."""
+    """Statistics with shape ``(steps, units)``."""
     wide: FloatArray = np.atleast_2d(values.astype(np.float64))
     return wide
 
 
 def _variance(values: NDArray[Any]) -> FloatArray:
-    """The same; a variance below 0 has no root: it is no number here, and the audit names it."""
+    """Variances with shape ``(steps, units)``; negative ones become NaN here, and are reported by the audit."""
     wide = _wide(values)
     return np.where(wide < 0, np.nan, wide)
 

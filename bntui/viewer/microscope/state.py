@@ -1,4 +1,4 @@
-"""Holds where the microscope looks, with pure transitions, and finds what is shown there."""
+"""Holds what the microscope displays, with pure transitions."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from bntui.viewer.view_state import ViewState
 
 STEPS: Final = 4
 SORTS: Final = ("unit", *FIGURES)
-"""What the list is sorted by: the number, smallest first, or a figure, largest first."""
+"""Sort keys of the list: the number, smallest first, or a figure, largest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Microscope:
-    """What the user has chosen to look at; nothing in it is measured."""
+    """What the user has chosen to look at, without any recorded data."""
 
     look: ViewState
-    """Run and keyframe, as the laboratory has them."""
+    """Run and keyframe, as in the laboratory."""
     layer: str = ""
-    """Name of the normalized layer; the first one where a run has none of that name."""
+    """Name of the normalized layer; if a run has no such layer, its first normalized layer is shown."""
     chosen: int = 0
-    """Number of the set: unit, channel, sample or sample's group."""
+    """Number of the set: unit, channel, sample, or group of a sample."""
     time: int = 0
-    """Time step, where each is normalized by itself."""
+    """Time step, if each is normalized separately."""
     marked: int = 0
     """Number of the marked value in the set."""
     playing: int = 0
-    """Step that is being played, from 1; 0 shows all of them."""
+    """Step that is being played, from 1; 0 shows all steps."""
     listing: bool = False
     sort: str = "unit"
     reverse: bool = False
@@ -40,7 +40,7 @@ class Microscope:
 
 @dataclass(frozen=True)
 class Lens:
-    """What lies under the lens: all that the screen is drawn from."""
+    """Everything that the microscope's screen is drawn from."""
 
     title: str
     run: RunView
@@ -50,16 +50,16 @@ class Lens:
     layers: tuple[int, ...]
     """Numbers of all layers with a normalization."""
     runs: int
-    """Runs with a normalization."""
+    """Number of runs with a normalization."""
     slide: Slide
     specimen: Specimen
     courses: Courses
     nearest: float | None
-    """Where this keyframe's values were not kept: the epoch of the nearest with them, if there is one."""
+    """If the values of this keyframe were not kept, the epoch of the nearest keyframe that has values."""
 
 
 def within(state: Microscope, slide: Slide) -> Microscope:
-    """The state with numbers that the slide has: layers differ in size, and an epoch's last mini-batch is smaller."""
+    """The state with its numbers clamped to the slide: layers differ in size, and the last mini-batch is smaller."""
 
     def clamped(number: int, size: int) -> int:
         return min(max(number, 0), max(size - 1, 0))
@@ -73,7 +73,7 @@ def within(state: Microscope, slide: Slide) -> Microscope:
 
 
 def order(slide: Slide, state: Microscope) -> list[int]:
-    """Numbers of all sets as the list has them; what is not a number comes last."""
+    """Numbers of all sets in the order of the list; NaN comes last."""
     numbers = np.arange(slide.sets)
     figure = slide.figures(state.time).get(state.sort)
     if figure is None:
@@ -84,7 +84,7 @@ def order(slide: Slide, state: Microscope) -> list[int]:
 
 
 def moved(state: Microscope, slide: Slide, by: int) -> Microscope:
-    """``by`` sets further: in the list's order while it is open."""
+    """Move ``by`` sets further, in the order of the list while it is open."""
     if not slide.sets:
         return state
     numbers = order(slide, state) if state.listing else list(range(slide.sets))
@@ -93,12 +93,12 @@ def moved(state: Microscope, slide: Slide, by: int) -> Microscope:
 
 
 def sorted_next(state: Microscope, slide: Slide, by: int) -> Microscope:
-    """Sorted by the next figure that this normalization has, largest first."""
+    """Sort by the next figure that this normalization has, largest first."""
     known = [name for name in SORTS if name == "unit" or name in slide.figures(state.time)]
     at = known.index(state.sort) if state.sort in known else 0
     return replace(state, sort=known[(at + by) % len(known)], reverse=False)
 
 
 def played(state: Microscope) -> Microscope:
-    """The step after the one that is being played; after the last one all of them."""
+    """Play the next step; after the last one, show all steps."""
     return replace(state, playing=(state.playing + 1) % (STEPS + 1))

@@ -1,4 +1,4 @@
-"""Draws the four steps below one another, each two on a common axis."""
+"""Draws the four steps one below the other; each pair has a common axis."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bntui.viewer.microscope.picture import axis, beyond, picture
 from bntui.viewer.microscope.state import Lens
 
 FRAMED: Final = 6
-"""Rows of a step from which it has a frame."""
+"""Minimum rows of a step with a frame."""
 
 
 def framed_steps(lens: Lens, width: int, height: int) -> list[Row]:
-    """All four in frames, the axis in each frame's lower edge; exactly ``height`` rows of ``width`` cells."""
+    """The steps in frames, with the axis in the lower edge; exactly ``height`` rows of ``width`` cells."""
     rows: list[Row] = []
     for step, lines in zip(steps(lens), _shared(height), strict=True):
         rows += _box(lens, step, width, lines)
@@ -28,7 +28,7 @@ def framed_steps(lens: Lens, width: int, height: int) -> list[Row]:
 
 
 def short_steps(lens: Lens, width: int, height: int) -> list[Row]:
-    """All four without frames, an axis below each two; exactly ``height`` rows of ``width`` cells."""
+    """The steps without frames, with an axis below each pair; exactly ``height`` rows of ``width`` cells."""
     axes = 1 if height >= 4 * 2 + 2 else 0
     rows: list[Row] = []
     for step, lines in zip(steps(lens), _shared(height - 2 * axes), strict=True):
@@ -43,7 +43,7 @@ def short_steps(lens: Lens, width: int, height: int) -> list[Row]:
 
 
 def _shared(height: int) -> list[int]:
-    """Rows of each step: as equal as can be, the first ones with what is left over."""
+    """The number of rows of each step, as equal as possible; the first ones get the remainder."""
     each, more = divmod(max(height, 4), 4)
     return [each + (number < more) for number in range(4)]
 
@@ -65,7 +65,7 @@ def _box(lens: Lens, step: Step, width: int, height: int) -> list[Row]:
 
 
 def _edge(step: Step, cells: int, edge: str) -> Row:
-    """A frame's lower edge: the axis, and how many values lie beyond its ends."""
+    """The lower edge of a frame: the axis, and the number of values beyond each end."""
     row = axis(step.limits, cells, "─")
     left, right = beyond(step)
     if not left and not right:
@@ -77,7 +77,7 @@ def _edge(step: Step, cells: int, edge: str) -> Row:
 
 
 def _from(row: Row, cell: int) -> Row:
-    """The row from a cell on; an axis has no double-width text."""
+    """The part of a row from a cell on; an axis has no double-width characters."""
     out: list[Span] = []
     for span in row:
         out.append(Span(span.text[cell:], span.style))
@@ -86,12 +86,12 @@ def _from(row: Row, cell: int) -> Row:
 
 
 def _veiled(lens: Lens, step: Step) -> bool:
-    """Still to come, while the steps are played one after another."""
+    """True if the step is still hidden while the steps are played."""
     return 0 < lens.state.playing < step.number
 
 
 def _derived(step: Step, cells: int) -> Row:
-    """The formula, and the same with numbers, as much of it as fits."""
+    """The formula, followed by the longest derivation with numbers that fits."""
     formula = Span(step.formula + " " * (FORMULA_CELLS + 2 - cell_len(step.formula)), "text")
     room = cells - cell_len(formula.text)
     for middle, result in step.numbers:
@@ -102,12 +102,12 @@ def _derived(step: Step, cells: int) -> Row:
 
 
 def _seen(lens: Lens, step: Step, width: int, lines: int) -> Sequence[Row]:
-    """The picture, or why there is none."""
+    """The picture of a step, or why there is none."""
     if _veiled(lens, step):
         return [()] * lines
     drawn = picture(step, lens.state.marked, width, lines, lens.run.style)
     if lens.specimen.x is None and step.number == 1:
-        # mean and bracket are known from the measures; the values are not
+        # the measures give mean and bracket, but not the values
         words: list[Row] = [(Span(line, "warn"),) for line in wrap(_missing(lens), width)]
         shown = words[: max(lines - 1, 1)]
         drawn[: len(shown)] = shown
@@ -115,7 +115,7 @@ def _seen(lens: Lens, step: Step, width: int, lines: int) -> Sequence[Row]:
 
 
 def _missing(lens: Lens) -> str:
-    """Why there are no values, and where there are."""
+    """The message that says why there are no values, and which keyframe has some."""
     if not lens.run.info.stages:
         return _("This recording is of an older format, which does not say which values entered a normalization.")
     budget = lens.run.info.config["record"]["budget"]

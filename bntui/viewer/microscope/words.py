@@ -1,4 +1,4 @@
-"""Names what the microscope shows, and words what is wrong with it."""
+"""Words the names and the diagnoses in the microscope."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bntui.viewer.draw.extremes import root
 from bntui.viewer.microscope.specimen import Slide, Specimen
 
 FEW: Final = 8
-"""Values below which a batch is called small: a convention of this program."""
+"""Number of values below which a batch is called small; a convention of this program."""
 DOMINANT: Final = 0.1
-"""ε's share of σ² + ε from which it is pointed out: a convention of this program."""
+"""Share of ε in σ² + ε above which there is a warning; a convention of this program."""
 KINDS: Final = {
     "batch": N_("batch normalization"),
     "layer": N_("layer normalization"),
@@ -39,12 +39,12 @@ class Diagnosis(NamedTuple):
 
 
 def figure(value: float) -> str:
-    """A value in 6 cells, the first of them for its sign."""
+    """A value in 6 cells, the first of which is for the sign."""
     return number(value, 6)
 
 
 def size(value: float) -> str:
-    """A value that is not negative, without a cell for the sign where it needs none."""
+    """A magnitude, without the cell for the sign if it fits."""
     return figure(abs(value)).removeprefix(" ")
 
 
@@ -59,7 +59,7 @@ def variance(value: float) -> str:
 
 
 def set_name(slide: Slide, chosen: int) -> str:
-    """What is normalized together: ``unit 17``, ``channel 3``, ``sample 5, group 2``; counted from 1."""
+    """The name of a set, counted from 1: ``unit 17``, ``channel 3``, ``sample 5, group 2``."""
     if slide.kind == "layer":
         return _("sample {number}").format(number=chosen + 1)
     if slide.kind == "group":
@@ -75,7 +75,7 @@ def set_name(slide: Slide, chosen: int) -> str:
 
 
 def short_name(slide: Slide, chosen: int) -> str:
-    """The same as a number for a table: ``17``, or ``5·2`` for a sample's group."""
+    """The number of a set in a table, counted from 1: ``17``, or ``5·2`` for group 2 of sample 5."""
     if slide.kind == "group":
         sample, group = divmod(chosen, slide.info.groups)
         return f"{sample + 1}·{group + 1}"
@@ -87,7 +87,7 @@ def short_name(slide: Slide, chosen: int) -> str:
 
 
 def of_what(slide: Slide) -> str:
-    """How many values are normalized together, and which."""
+    """The number of values in a set, and what they are."""
     values = ngettext("{count} value", "{count} values", slide.count).format(count=count(slide.count))
     if not slide.count:
         return ""
@@ -104,7 +104,7 @@ def of_what(slide: Slide) -> str:
 
 
 def value_name(slide: Slide, chosen: int, marked: int) -> str:
-    """Which value is marked: ``sample 13``, ``sample 13, pixel 2, 7``, ``feature 4``; counted from 1."""
+    """The name of a value in a set, counted from 1: ``sample 13``, ``sample 13, pixel 2, 7``, ``feature 4``."""
     each = math.prod(slide.position)
     place = [int(at) + 1 for at in np.unravel_index(marked % each, slide.position or (1,))]
     if slide.kind == "batch":
@@ -121,13 +121,13 @@ def value_name(slide: Slide, chosen: int, marked: int) -> str:
 
 
 def sample_row(slide: Slide, chosen: int, marked: int) -> str:
-    """Where the sample of the marked value stands in the training part, counted from 0 as a keyframe does."""
+    """The row of the marked value's sample in the training part, counted from 0 as in keyframes."""
     sample = marked // math.prod(slide.position) if slide.kind == "batch" else chosen // slide.info.groups
     return _("(row {row} of the training part)").format(row=count(int(slide.batch[sample])))
 
 
 def verdicts(specimen: Specimen) -> tuple[Diagnosis, ...]:
-    """What is wrong with what is normalized here, with the numbers that say so; or that nothing is."""
+    """What is wrong with a set, with figures; or one sentence that nothing is, and none if its values are unknown."""
     found: list[Diagnosis] = []
     if specimen.x is not None and not np.isfinite(specimen.x).all():
         lost = int((~np.isfinite(specimen.x)).sum())

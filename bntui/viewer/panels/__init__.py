@@ -1,7 +1,7 @@
-"""The panels: every module here that declares ``PANEL`` and has a pure ``draw(view, width, height) -> Drawing``.
+"""Finds the panels: every module here declares ``PANEL`` and has a pure ``draw(view, width, height) -> Drawing``.
 
-A declaration is read from the module's source, so that the screen knows all panels and imports only those that it
-draws: to import them all would make the first paint later.
+Declarations are read from the source of the modules, so that only panels that are drawn have to be imported: importing
+all of them would delay the first paint.
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ if TYPE_CHECKING:
     from bntui.viewer.view import View
 
 Recorded = Literal["dropout", "early stopping", "predictions", "several recordings"]
-"""What a recording may have, where that decides which panels stand on the main screen."""
+"""Contents of a recording that decide which panels are on the main screen."""
 Loaded = Literal["dataset", "histograms"]
-"""What a view is given only where a panel on the screen reads it."""
+"""Parts of a view that are loaded only if a panel on the screen reads them."""
 Trouble = Literal["forward", "backward"]
-"""Where in a step a value turns bad."""
+"""The pass of a step in which a value turns bad."""
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What a panel's module declares."""
+    """The declaration of a panel."""
 
     name: str
-    """Its module's and its lesson's."""
+    """Name of the module and of the lesson."""
     key: str
-    """A digit; or a letter, and then ``does`` says what its key does."""
+    """A digit, or a letter; for a letter, ``does`` describes the key."""
     label: str
-    """In English, marked for translation, like the other words here."""
+    """The name on the screen, in English and marked for translation, like the other words here."""
     short: str
-    """The same where there is little room."""
+    """A shorter label."""
     does: str = ""
     quotes: dict[str, str] = field(default_factory=dict, hash=False)
-    """The fields of the keyframe's classes that it draws, by class: their definitions are quoted on its help page."""
+    """The fields that the panel draws, by class of the keyframe; the help page quotes their definitions."""
     home: int = 0
-    """Its own place on the main screen, from 1; 0 where it competes for a free one."""
+    """Number of the panel's own place on the main screen, from 1; 0 if it competes for a free place."""
     strip: bool = False
-    """It stands below the others on every screen."""
+    """The panel is displayed below the others on every screen."""
     needs: Recorded | Literal[""] = ""
-    """What it has nothing to show without: where it is recorded the panel is among the first in the free places, else
-    among the last."""
+    """What a recording must have for the panel to show something: with it, the panel is among the first candidates for
+    the free places, without it among the last."""
     first_with: Recorded | Literal[""] = ""
-    """What puts it before all others in the free places."""
+    """What a recording must have for the panel to be the first candidate for a free place."""
     reads: tuple[Loaded, ...] = ()
     shows: Trouble | Literal[""] = ""
-    """The bad values that are to be seen in it."""
+    """The pass of a step whose bad values the panel shows."""
 
     @property
     def definitions(self) -> tuple[str, ...]:
-        """Keys of the definitions that it quotes; see :mod:`bntui.definitions`."""
+        """Keys of the quoted definitions; see :mod:`bntui.definitions`."""
         return tuple(f"{owner}.{name}" for owner, names in self.quotes.items() for name in names.split())
 
     def draw(self, view: View, width: int, height: int) -> Drawing:
@@ -73,10 +73,10 @@ _END: Final = "\n)\n"
 
 
 def declared(source: str) -> Panel | None:
-    """The panel that a module's source declares: ``PANEL: Final = Panel(…)``, of literals, in lines of its own.
+    """The panel declared in a module's source as ``PANEL: Final = Panel(…)``, on separate lines; None if there is none.
 
     Raises:
-        ValueError: something else than a literal stands in it.
+        ValueError: an argument is not a literal.
     """
     _before, begin, rest = source.partition(_BEGIN)
     if not begin:
@@ -88,14 +88,14 @@ def declared(source: str) -> Panel | None:
 
 
 def _literal(node: ast.expr) -> Any:
-    """A literal; ``N_("…")`` is its sentence."""
+    """The value of a literal, or of the argument of ``N_("…")``."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "N_":
         node = node.args[0]
     return ast.literal_eval(node)
 
 
 def in_order(panels: Iterable[Panel]) -> tuple[Panel, ...]:
-    """Panels as their keys stand on the keyboard: 1 to 9, 0, letters."""
+    """Panels sorted by their keys as on a keyboard: 1 to 9, 0, letters."""
     return tuple(sorted(panels, key=lambda panel: (not panel.key.isdigit(), panel.key == "0", panel.key)))
 
 
@@ -110,13 +110,13 @@ PANELS: Final = in_order(_found())
 BY_NAME: Final = {panel.name: panel for panel in PANELS}
 STRIP: Final = next(panel for panel in PANELS if panel.strip)
 HOMES: Final = {panel.home: panel for panel in PANELS if panel.home}
-"""Panels with a place of their own on the main screen, by its number."""
+"""Panels with their own place on the main screen, by its number."""
 FREE: Final = tuple(panel for panel in PANELS if not panel.home and not panel.strip)
 """Panels that compete for the free places."""
 
 
 def ranked(recorded: Collection[Recorded]) -> tuple[str, ...]:
-    """The panels for the free places, those first that have something to show in a recording that has these."""
+    """The panels for the free places, the most useful first, for a recording with these contents."""
 
     def rank(panel: Panel) -> tuple[bool, int]:
         needed = 1 if not panel.needs else 0 if panel.needs in recorded else 2
@@ -126,5 +126,5 @@ def ranked(recorded: Collection[Recorded]) -> tuple[str, ...]:
 
 
 def read_by(names: Collection[str]) -> frozenset[Loaded]:
-    """What panels of these names read, beside what every view holds; other parts of the screen read nothing else."""
+    """The parts of a view that the named panels read; names of other parts of the screen are ignored."""
     return frozenset(what for name in names if name in BY_NAME for what in BY_NAME[name].reads)

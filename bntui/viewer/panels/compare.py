@@ -1,4 +1,4 @@
-"""Draws how far two keyframes are apart, figure by figure: the selected run's and the pinned one's at the cursor."""
+"""Draws a comparison of two keyframes, figure by figure: the selected run's and the pinned run's at the cursor."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ PANEL: Final = Panel(
 TITLES: Final = (N_("Compare ── the selected run and the pinned one"), N_("Compare ── selected and pinned"))
 """Longest first."""
 FIGURE: Final = 8
-"""Cells of a figure."""
+"""Width of a figure in cells."""
 LEAST_NAME, MOST_NAME = 8, 22
 LEAST_BAR, MOST_BAR = 4, 24
 COLUMN: Final = 56
-"""Cells from which on a table stands beside the one before."""
+"""Minimum width of a table in cells, to decide how many fit side by side."""
 GAP: Final = 3
 NEAR: Final = 0.01
-"""Below this share two figures are nearly the same."""
+"""Distance below which two figures count as nearly equal."""
 FAR: Final = 0.5
-"""From here on their row is bold."""
+"""Distance from which their row is bold."""
 SILENT: Final = ("word", "time")
-"""Kinds of figures for which there is no bar: how far they are apart has no size, or says nothing of the network."""
+"""Kinds of figures without a bar, because their distance is not a number, or says nothing about the network."""
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
-    """What both are, whether they are the same bit for bit, and their figures with the difference of each."""
+    """The two runs and their positions, whether their keyframes are bit-identical, and all figures with differences."""
     title = cells.title(width, *map(_, TITLES))
     if len(view.shown) < 2:
         return cells.notice(title, _why_alone(view), width, height)
@@ -85,7 +85,7 @@ def _why_alone(view: View) -> tuple[str, ...]:
 
 
 def _top(one: RunView, other: RunView, found: Bits, width: int) -> list[Row]:
-    """Who is compared, where each stands, and what all their measures say together."""
+    """The compared runs with their positions, and the number of measures that differ."""
     rows: list[Row] = []
     assert one.frame is not None
     assert other.frame is not None
@@ -116,7 +116,11 @@ def _standing(run: RunView, frame: Keyframe, width: int) -> Row:
 
 
 def _tables(parts: Sequence[Section], runs: tuple[RunView, RunView], past: int, width: int, height: int) -> list[Row]:
-    """The figures in as many columns as there is room for; what has none is counted, and reached by walking."""
+    """The figures in as many tables side by side as fit; those that do not fit are counted.
+
+    Args:
+        past: number of sections that the user has stepped past.
+    """
     number = max((width + GAP) // (COLUMN + GAP), 1)
     size = (width - GAP * (number - 1)) // number
     form = _form(parts, runs, size)
@@ -139,9 +143,9 @@ def _tables(parts: Sequence[Section], runs: tuple[RunView, RunView], past: int, 
 
 
 def _flow(parts: Sequence[Section], number: int, room: int) -> tuple[list[list[str | Figure]], list[Figure]]:
-    """Names of sections and figures in columns of at most ``room``, and the figures for which there is none.
+    """Names of sections and figures in columns of at most ``room`` rows, and the figures that do not fit.
 
-    A section goes on in the next column only where it would not fit into a whole one.
+    A section is split between columns only if it does not fit into a whole one.
     """
     columns: list[list[str | Figure]] = [[]]
     hidden: list[Figure] = []
@@ -172,7 +176,7 @@ def _left_out(hidden: Sequence[Figure], width: int) -> Row:
 
 
 def _form(parts: Sequence[Section], runs: tuple[RunView, RunView], width: int) -> Layout:
-    """The columns that there is room for: name, both figures, their difference, their ratio, and how far apart."""
+    """The layout of a table: name, both figures, their difference, their ratio, and a bar, as far as they fit."""
     one, other = runs
     figure = Column(right=True, least=FIGURE, most=FIGURE, gap=1)
     columns = (
@@ -189,7 +193,7 @@ def _form(parts: Sequence[Section], runs: tuple[RunView, RunView], width: int) -
 
 
 def _line(lines: Sequence[str | Figure], at: int, runs: tuple[RunView, RunView], form: Layout) -> Row:
-    """A figure's row, or the name of what follows; empty below the last one."""
+    """The row of a figure or of a section's name; empty below the last one."""
     if at >= len(lines):
         return ()
     line = lines[at]
@@ -221,11 +225,11 @@ def _bar(share: float, style: str, room: int) -> Line:
 
 
 def _written(value: float | str | None, kind: str) -> str:
-    """In at most ``FIGURE`` cells."""
+    """A value in at most ``FIGURE`` cells."""
     if value is None:
         return "—"
     if isinstance(value, str):
-        return value[:FIGURE]  # of a digest the beginning, as is usual
+        return value[:FIGURE]  # a digest is abbreviated to its first characters
     if kind == "share":
         return figures.percent(value)
     if kind == "count" and value == round(value) and abs(value) < 1e6:
@@ -234,7 +238,7 @@ def _written(value: float | str | None, kind: str) -> str:
 
 
 def _difference(figure: Figure) -> str:
-    """``=`` where both are the same to the last bit; ``≠`` where they differ, but not by a number."""
+    """The difference: ``=`` for bit-identical figures, ``≠`` if it is not a number, ``—`` if one is missing."""
     if figure.same:
         return "="
     if math.isnan(figure.difference):
@@ -245,12 +249,12 @@ def _difference(figure: Figure) -> str:
 
 
 def points(share: float) -> str:
-    """A difference of two shares, in percentage points: of 90 % and 80 % it is 10, not 10 %."""
+    """A difference of two shares in percentage points."""
     return figures.percent(share).replace(" %", "") + _(" pp")
 
 
 def _ratio(figure: Figure) -> str:
-    """How many times the other one is the first, or by how many spreads two places differ."""
+    """The ratio of two sizes, or the difference of two places in standard deviations."""
     ratio = figure.ratio
     if math.isnan(ratio) or figure.same:
         return ""

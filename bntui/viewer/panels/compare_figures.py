@@ -1,4 +1,4 @@
-"""Pairs the figures of two keyframes: how far they are apart, and whether they are the same to the last bit."""
+"""Pairs the figures of two keyframes, and computes their distance and whether they are bit-identical."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from bntui.text.language import _
 from bntui.viewer.figure_names import SCALARS, name_of
 
 FigureKind = Literal["size", "place", "share", "count", "word", "time"]
-"""A size above 0 has a ratio; a place (a mean) is measured by the spread around it; a share lies between 0 and 1.
+"""How figures are compared: positive sizes by their ratio, places (means) in standard deviations, and shares (from 0 to
+1) by their difference.
 
 A time has a ratio too, but says nothing about the network.
 """
 
 OWN: Final = frozenset(("run", "wall_time"))
-"""What two keyframes of equal networks need not have in common: the run's number, and how long it took."""
+"""Fields in which keyframes of equal networks may differ: the number of the run, and the time."""
 
 
 _OPTIONAL: Final = frozenset(one.field for one in declarations(LayerMeasures) if one.kept.since > 1)
@@ -31,33 +32,33 @@ _OPTIONAL: Final = frozenset(one.field for one in declarations(LayerMeasures) if
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of both keyframes; None where one of them has none."""
+    """One figure of both keyframes; None for a keyframe that does not have it."""
 
     name: str
     kind: FigureKind
     one: float | str | None
     other: float | str | None
     spread: float = 1.0
-    """Places: the larger of both standard deviations."""
+    """For places, the larger of both standard deviations."""
 
     @property
     def same(self) -> bool:
-        """Equal bit for bit."""
+        """True if the figures are bit-identical."""
         return _bytes(self.one) == _bytes(self.other)
 
     @property
     def difference(self) -> float:
-        """The first one less the other; NaN where there is none."""
+        """The first figure minus the other; NaN if one of them is not a number."""
         if not isinstance(self.one, float) or not isinstance(self.other, float):
             return math.nan
         return self.one - self.other
 
     @property
     def apart(self) -> float:
-        """How far they are apart, on a scale on which 1 is far.
+        """Distance of the figures, on a scale on which 1 is far.
 
-        Sizes and counts: the difference by the larger magnitude.  Places: by the spread.  Shares: as it is.
-        Infinite where only one of them is a finite number, or words differ; 0 where either keyframe has none.
+        It is the difference, divided by the larger magnitude for sizes and counts, and by the spread for places.  It is
+        infinite if only one figure is finite or words differ, and 0 if a keyframe does not have the figure.
         """
         if self.same or self.one is None or self.other is None:
             return 0.0
@@ -73,7 +74,7 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """Sizes: the first one by the other; places: how many spreads they are apart; NaN where neither makes sense."""
+        """The first size divided by the other, or the difference of places in spreads; NaN for other kinds."""
         if self.kind == "place":
             return self.difference / self.spread if self.spread > 0 else math.nan
         if self.kind not in ("size", "time") or not isinstance(self.one, float) or not isinstance(self.other, float):
@@ -91,14 +92,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Bits:
-    """How many of all measures differ, every histogram, percentile, mask and index among them."""
+    """The number of measures that differ, out of all, including histograms, percentiles, masks and indices."""
 
     differ: int
     of: int
 
 
 def sections(one: Keyframe, other: Keyframe, task: str) -> tuple[Section, ...]:
-    """All figures, always in the same order: those of the run, then layer by layer, the last ones only the other's."""
+    """All figures: those of the run, then those of each layer; layers that only the other run has come last."""
     theirs = {layer.name: layer for layer in other.layers}
     own = {layer.name: layer for layer in one.layers}
     names = [*own, *(name for name in theirs if name not in own)]
@@ -143,7 +144,7 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
 
 
 def _of_layer(one: LayerMeasures | None, other: LayerMeasures | None) -> Iterator[Figure]:
-    """Every figure of a layer that either run has, as the table of measures declares them."""
+    """Every figure of a layer that either run has, in the order of the table of measures."""
     layers = (one, other)
     for field in SCALARS:
         yield from _scalar(field, *(_of(layer, field) for layer in layers))
@@ -158,9 +159,9 @@ def _of_layer(one: LayerMeasures | None, other: LayerMeasures | None) -> Iterato
 
 
 def _scalar(field: str, one: float | None, other: float | None) -> Iterator[Figure]:
-    """One figure of a layer; none where neither run has it."""
+    """One figure of a layer; nothing if neither run has it."""
     kind: FigureKind = "share" if field.endswith("_fraction") else "size"
-    if kind == "share" or field in _OPTIONAL:  # NaN says that there is none, such as dead units of a sigmoid
+    if kind == "share" or field in _OPTIONAL:  # NaN means that there is no such figure, such as dead units of a sigmoid
         one, other = (None if value is None or math.isnan(value) else value for value in (one, other))
     if one is not None or other is not None:
         yield Figure(name_of(field), kind, one, other)
@@ -171,7 +172,7 @@ def _of(measured: object, field: str) -> float | None:
 
 
 def bits(one: Keyframe, other: Keyframe) -> Bits:
-    """All measures of both keyframes to the last bit, but not ``OWN``; layers belong together by name."""
+    """Compare all measures of both keyframes bit by bit, except ``OWN``; layers are matched by name."""
     first, second = dict(_leaves(one)), dict(_leaves(other))
     every = first.keys() | second.keys()
     return Bits(sum(first.get(path) != second.get(path) for path in every), len(every))
@@ -194,7 +195,7 @@ def _within(parts: Mapping[str, Any], path: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _bytes(value: Any) -> bytes:
-    """A figure's bits; whatever is not a number is the same."""
+    """The bits of a figure; all NaN values are equal."""
     if isinstance(value, float):
         return struct.pack("<d", math.nan if math.isnan(value) else value)
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""Writes the formula of a scaling with the numbers of a feature and of a sample."""
+"""Writes the formula of a scaling with the figures of a feature and the value of a sample."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ FORMULAS: Final = {"none": "x", "minmax": f"(x {MINUS} min)/(max {MINUS} min)", 
 
 
 def formula(samples: FeatureFigures, scaling: RecordedScaling | None, feature: int, row: int, room: int) -> str:
-    """The formula, symbols first where ``room`` cells allow, then with this feature's numbers and the sample's value.
+    """The formula with the feature's figures and the sample's value, preceded by symbols if ``room`` cells are enough.
 
-    It is as wide for one sample as for another, so that nothing moves when the sample changes.
+    Its width is the same for all samples, so that nothing moves when the sample changes.
 
     Args:
-        scaling: None is the raw value.
-        row: the sample; -1 where no keyframe says which: x stays a symbol, and there is no result.
+        scaling: the scaling; None for the raw value.
+        feature: number of the feature.
+        row: row of the sample; -1 if there is none, in which case x remains a symbol without a result.
     """
     low, high = samples.axis(feature)
     x = _written(float(samples.flat[row, feature]), low, high, bool(samples.whole[feature])) if row >= 0 else "x"
@@ -53,18 +54,18 @@ def _numbers(kind: str, x: str, offset: float, span: float) -> str:
 
 
 def _fixed(value: float) -> str:
-    """A number that is subtracted: in brackets where it is negative."""
+    """A number that is subtracted, in parentheses if it is negative."""
     words = _written(value)
     return f"({words})" if words.startswith(MINUS) else words
 
 
 def _written(value: float, low: float | None = None, high: float | None = None, whole: bool = False) -> str:
-    """A number with four significant digits of the largest one between ``low`` and ``high``, as wide as either end.
+    """A number with as many decimals as give the largest one between ``low`` and ``high`` four significant digits.
 
-    Without ends it is as wide as it is.
+    It is padded to the width of the wider end, unless no ends are given.
 
     Args:
-        whole: all numbers between the ends are whole ones.
+        whole: all values are whole numbers.
     """
     ends = (value if low is None else low, value if high is None else high)
     largest = max(abs(end) for end in ends)

@@ -1,7 +1,7 @@
 """Draws decision boundaries or the fitted curve among the samples.
 
-A network's answers between the samples are those that were recorded on a grid; between the grid's points they are
-interpolated linearly.  The axes are the grid's and the samples', so that nothing moves but what was learned.
+Predictions between the samples are those recorded on a grid, interpolated linearly.  The axes are derived from the grid
+and the samples, so that only the predictions change over time.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from bntui.viewer.view import RunView
 
 TRAINING: Final = ("•", "▴", "▪", "⬩", "▾", "+")
 VALIDATION: Final = ("○", "△", "□", "◇", "▽", "×")
-"""Marks of the classes, small and filled in the training part, large and open in the validation part; not the runs'."""
+"""Marks of the classes: small and filled for training samples, large and open for validation samples."""
 TEXTURES: Final = ("⠂", "⠒", "⠆", "⠢", "⠔", "⠶")
-"""What fills a class's region: every second cell where its probability is above the first of ``SURE``, every cell above
-the second."""
+"""Patterns that fill the region of a class, in every second cell if its probability is above the first value of
+``SURE``, and in every cell if it is above the second."""
 SURE: Final = (0.6, 0.9)
 CLASS_STYLES: Final = ("run5", "run4", "run3", "run2", "run1", "run0")
-"""From the end of the palette, so that they are not those of a scenario's first runs."""
+"""Styles from the end of the palette, to differ from those of the first runs."""
 MOST_MARKS: Final = 6
-"""One mark for so many cells at most: of more samples some are drawn, evenly apart."""
+"""Minimum number of cells per mark; of more samples, evenly spaced ones are drawn."""
 FRAMED: Final = (30, 10)
-"""Least size with axes."""
+"""Minimum width and height of a picture with axes."""
 
 
 class Marks(NamedTuple):
-    """Samples to draw; those that must be seen come last."""
+    """Samples to draw, with those on top last, and a mask of the training samples."""
 
     rows: IntArray
     training: BoolArray
 
 
 def legend(data: RecordedData, runs: Sequence[RunView], width: int, height: int) -> list[Row]:
-    """What marks, colours and lines mean, in at most ``height`` rows, with each run's recorded accuracy or R²."""
+    """The meaning of marks, colors and lines, with each run's accuracy or R², in at most ``height`` rows."""
     wordings = (_("small: training, large: validation"), _("training, validation"))
     score = longest(width // 4, _("validation accuracy"), _("accuracy")) if data.classes else "R²"
     lines: list[Row] = []
@@ -59,7 +59,7 @@ def legend(data: RecordedData, runs: Sequence[RunView], width: int, height: int)
         name = Span(f"{'━━' if place == 0 else '╍╍'} {run.mark} {run.name}  ", f"bold {run.style}")
         line: Row = (name, Span(score + " ", "muted"), Span(words, "text"))
         if run.info.config["training"].get("validation_mode") == "training":
-            # the boundary beside it is drawn in evaluation mode all the same
+            # the boundary is always drawn in evaluation mode, so the accuracy may not match it
             told = (*line, Span("  " + _("in training mode"), "warn"))
             line = told if cells_of(told) <= width else line
         lines.append(line)
@@ -74,7 +74,7 @@ def legend(data: RecordedData, runs: Sequence[RunView], width: int, height: int)
 
 
 def _flowing(parts: Sequence[Row], width: int) -> list[Row]:
-    """One after the other, in as many rows as they need; what is wider than a row is left out."""
+    """Arrange parts in rows, one after the other; parts wider than a row are left out."""
     rows: list[Row] = []
     for part in (part for part in parts if cells_of(part) <= width):
         if rows and cells_of(rows[-1]) + 3 + cells_of(part) <= width:
@@ -88,8 +88,8 @@ def drawn(data: RecordedData, runs: Sequence[RunView], sample: int, width: int, 
     """The picture, exactly ``height`` rows of ``width`` cells.
 
     Args:
-        runs: the selected one, whose answers fill the picture, and the pinned one, of which a line is drawn.
-        sample: row of the sample that the panel tells of; -1 for none.
+        runs: the selected run, whose predictions fill the picture, and the pinned one, which is drawn as a line.
+        sample: row of the sample to highlight; -1 for none.
     """
     frame = _frame(_axes(data), width, height)
     if frame.lines < 1 or frame.columns < 1:
@@ -110,7 +110,7 @@ def drawn(data: RecordedData, runs: Sequence[RunView], sample: int, width: int, 
     across, down = _places(data, marks.rows, frame)
     classes = data.y[marks.rows].astype(np.int64) if data.classes else np.zeros(len(marks.rows), np.int64)
     bits = np.zeros((rows, columns), np.int64)
-    for place in reversed(range(len(lines))):  # the selected run's lies on top
+    for place in reversed(range(len(lines))):  # the selected run's line is on top
         here = canvas.braille(lines[place] if place == 0 else lines[place] & _dashes(rows, columns))
         bits |= here
         styles = np.where(here > 0, len(CLASS_STYLES) + 3 + place, styles)
@@ -132,7 +132,7 @@ def drawn(data: RecordedData, runs: Sequence[RunView], sample: int, width: int, 
 
 
 def misclassified(data: RecordedData, answers: Predictions, rows: IntArray) -> BoolArray:
-    """Which samples lie on another class's side of the boundary as it is drawn."""
+    """Mask of the samples that are on the wrong side of the boundary as it is drawn."""
     x, y = data.x[rows].astype(np.float64).T
     numbers, scores = _scores(answers)
     across, down = (
@@ -152,14 +152,18 @@ def _share(values: FloatArray, axis: NDArray[np.float32] | FloatArray) -> FloatA
 
 
 NARROWEST: Final = 2.0**-12
-"""By how much the recorded class wins at least: half of a half-precision step at 0.5."""
+"""Minimum lead of the predicted class: half of a half-precision step at 0.5."""
 
 
 def _scores(answers: Predictions) -> tuple[IntArray, FloatArray]:
-    """The classes on the grid, and each one's probability; where another one wins, it has its share of what is left.
+    """The predicted classes on the grid, and a score for each at every point.
 
-    The recorded class always has the largest score: its probability alone, rounded to half precision, cannot tell a
-    narrow win from a tie, and the rest may belong to classes that win nowhere.
+    Where a class is predicted, its score is its recorded probability; elsewhere, it is an equal share of the rest.  The
+    predicted class always gets the largest score, because its probability, rounded to half precision, cannot tell a
+    narrow win from a tie, and the rest may belong to classes that are predicted nowhere.
+
+    Returns:
+        Class numbers ``(C,)``, and scores ``(C, rows, columns)``.
     """
     assert answers.classes is not None
     numbers = np.unique(answers.classes).astype(np.int64)
@@ -170,13 +174,13 @@ def _scores(answers: Predictions) -> tuple[IntArray, FloatArray]:
 
 @lru_cache(maxsize=8)
 def _dots(dots: int, count: int, upward: bool = False) -> canvas.Between:
-    """Where evenly standing dots lie among the grid's values, from the lowest or, upward, from the highest."""
+    """Positions of evenly spaced dots among ``count`` grid points, from the lowest, or ``upward`` from the highest."""
     shares = np.linspace(0, 1, dots)
     return canvas.between(shares[::-1] if upward else shares, count)
 
 
 def _at_dots(answers: Predictions, rows: int, columns: int) -> tuple[IntArray, FloatArray]:
-    """The winning class and its score at every braille dot, from the top; shapes ``(4 * rows, 2 * columns)``."""
+    """The predicted class and its score at every braille dot, from the top; shapes ``(4 * rows, 2 * columns)``."""
     numbers, scores = _scores(answers)
     down, across = answers.values.shape
     fine = canvas.interpolated(scores, _dots(4 * rows, down, upward=True), _dots(2 * columns, across))
@@ -189,7 +193,7 @@ def _at_dots(answers: Predictions, rows: int, columns: int) -> tuple[IntArray, F
 
 
 def _boundary(classes: IntArray) -> BoolArray:
-    """Dots at which the class changes to the right or below."""
+    """Mask of the dots whose right or lower neighbor has another class."""
     edge = np.zeros(classes.shape, np.bool_)
     edge[:, :-1] |= classes[:, 1:] != classes[:, :-1]
     edge[:-1] |= classes[1:] != classes[:-1]
@@ -197,7 +201,7 @@ def _boundary(classes: IntArray) -> BoolArray:
 
 
 def _regions(classes: IntArray, score: FloatArray) -> canvas.Glyphs:
-    """A texture for each cell, from winners and scores at dots; blank where the network is not sure."""
+    """A texture for each cell, from classes and scores at dots; blank where the score is low."""
     owner, sure = classes[2::4, 1::2], score[2::4, 1::2]
     even = (np.arange(owner.shape[0])[:, np.newaxis] + np.arange(owner.shape[1])) % 2 == 0
     filled = (sure > SURE[1]) | ((sure > SURE[0]) & even)
@@ -206,20 +210,20 @@ def _regions(classes: IntArray, score: FloatArray) -> canvas.Glyphs:
 
 @lru_cache(maxsize=4)
 def _dashes(rows: int, columns: int) -> BoolArray:
-    """Dots that a dashed line keeps: it has gaps in whatever direction it runs."""
+    """Mask of the dots that a dashed line keeps; the diagonal pattern makes gaps in every direction."""
     pattern: BoolArray = (2 * np.arange(4 * rows)[:, np.newaxis] + np.arange(2 * columns)) % 8 < 4
     return pattern
 
 
 def _curve(data: RecordedData, answers: Predictions, frame: Chart) -> BoolArray:
-    """Dots of the fitted curve of the first output; what lies beyond the axis is left out."""
+    """Mask of the dots of the fitted curve of the first output, without the part beyond the axis."""
     grid = data.grid[0].astype(np.float64)
     shares = _share_of(np.interp(np.linspace(grid[0], grid[-1], 2 * frame.columns), grid, answers.values[:, 0]), frame)
     lit = np.zeros((4 * frame.lines, 2 * frame.columns), np.bool_)
     last = lit.shape[0] - 1
     at = np.rint((1 - shares) * last)
     before = np.concatenate((at[:1], at[:-1]))
-    # a step is joined within the new column, from beside the old dot
+    # connect to the previous dot with a vertical line in the new column
     start = np.where(at > before, before + 1, np.where(at < before, before - 1, at))
     level = np.arange(lit.shape[0])[:, np.newaxis]
     lit |= (level >= np.minimum(at, start)) & (level <= np.maximum(at, start))
@@ -232,7 +236,7 @@ def _share_of(values: FloatArray, frame: Chart) -> FloatArray:
 
 
 def _marks(data: RecordedData, room: int) -> Marks:
-    """Training samples, then validation samples, which lie on top; as many as ``room`` cells can show."""
+    """Training samples, followed by validation samples on top of them, as many as ``room`` cells can show."""
     most = max(room // MOST_MARKS, 1)
     every = max(math.ceil((len(data.train) + len(data.validation)) / most), 1)
     train, validation = data.train[::every], data.validation[::every]
@@ -241,7 +245,7 @@ def _marks(data: RecordedData, room: int) -> Marks:
 
 
 def _places(data: RecordedData, rows: IntArray, frame: Chart) -> tuple[IntArray, IntArray]:
-    """Column and line, within the canvas, of the cell in which each sample lies."""
+    """Column and line of each sample's cell within the canvas."""
     x = data.x[rows].astype(np.float64)
     across = _share(x[:, 0], data.grid[0])
     values = x[:, 1] if data.classes else data.y[rows, 0].astype(np.float64)

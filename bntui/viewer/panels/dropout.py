@@ -1,4 +1,4 @@
-"""Draws the dropout masks of a step, samples down and units across, and the share that was kept."""
+"""Draws the dropout masks of a step, samples down and units across, and the share of units that was kept."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ PANEL: Final = Panel(
 TITLE: Final = N_("Dropout ── mask of this step, samples × units")
 GAP: Final = 2
 GOOD_WIDTH: Final = 44
-"""Cells that a mask beside another one should have: the line below it then fits."""
+"""Desired width of masks side by side in cells, for which the line below them fits."""
 GOOD_ROWS: Final = 16
-"""Rows that a mask above another one should have."""
+"""Desired height of masks one above the other."""
 
 
 class MaskBlock(NamedTuple):
-    """One mask that can be drawn: whose, and of which layer."""
+    """One mask to draw, with its run and layer."""
 
     run: RunView
     frame: Keyframe
@@ -45,10 +45,10 @@ class MaskBlock(NamedTuple):
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
-    """The first mask of the selected run, the pinned run's beside it, further layers below where there is room."""
+    """The first mask of the selected run, beside it the pinned run's, and further layers below if there is room."""
     per_run = [_blocks(run) for run in view.shown]
     footer = _without(view.shown, per_run, width) if any(per_run) else []
-    # first the selected run's first layer, then the pinned run's first, then the second layers
+    # the first layer of the selected run, then that of the pinned run, then their second layers
     depth = max(map(len, per_run))
     blocks = [run[level] for level in range(depth) for run in per_run if level < len(run)]
     if not blocks:
@@ -80,10 +80,13 @@ def _blocks(run: RunView) -> list[MaskBlock]:
 
 
 def _grid(blocks: Sequence[MaskBlock], width: int, height: int, *, paired: bool) -> tuple[int, int]:
-    """How many masks stand beside and below each other; a mask is cut short before its neighbour is squeezed in."""
+    """The number of masks side by side and one below the other.
+
+    When two runs are compared, masks are cropped to make room for both.
+    """
     units = max(block.mask.kept.shape[1] for block in blocks)
     samples = max(block.mask.kept.shape[0] for block in blocks)
-    # comparing two runs is worth cutting their masks, a second layer of the same run is not
+    # crop masks to compare two runs, but not to show a second layer
     need = max(min(units, GOOD_WIDTH) if paired else units, 30)
     beside = max(min((width + GAP) // (need + GAP), len(blocks)), 1)
     if paired:
@@ -94,11 +97,11 @@ def _grid(blocks: Sequence[MaskBlock], width: int, height: int, *, paired: bool)
 
 
 def _draw(block: MaskBlock, width: int, height: int) -> list[Row]:
-    """One mask in at most ``height`` rows: whose it is, the mask, what was kept."""
+    """One mask in at most ``height`` rows: run and layer, the mask, and the share that was kept."""
     kept = block.mask.kept
     samples, units = min(kept.shape[0], 2 * max(height - 2, 1)), min(kept.shape[1], width)
     rows: list[Row] = [_header(block, samples, units, width)]
-    # one style a row: the characters carry the mask, and a style per cell would be ten times the bytes
+    # one style per row: the characters show the mask, and a style per cell would need ten times the bytes
     rows += [(Span(line, "kept"),) for line in cells.mask(kept[:samples, :units])]
     rows.append((Span(_kept(block.mask, width), "text"),))
     return rows
@@ -145,7 +148,7 @@ def _kept(mask: DropoutMask, width: int) -> str:
 
 
 def _validated(runs: Sequence[RunView], width: int) -> list[Row]:
-    """Whether validation drops units: a line, or one for each run where they are not validated alike."""
+    """Whether validation drops units: one row, or one for each run if they differ."""
     forgotten = [run.info.config["training"].get("validation_mode") == "training" for run in runs]
     if len(set(forgotten)) == 1:
         return [_mode(forgotten[0], width)]
@@ -180,7 +183,7 @@ def _has_dropout(run: RunView) -> bool:
 
 
 def _without(shown: Sequence[RunView], per_run: Sequence[Sequence[MaskBlock]], width: int) -> list[Row]:
-    """A line for each run that has no mask to show beside one that has."""
+    """A row for each run without a mask, if another run has one."""
     lines: list[Row] = []
     for run, blocks in zip(shown, per_run, strict=True):
         if not blocks:

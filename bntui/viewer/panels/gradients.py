@@ -1,4 +1,4 @@
-"""Draws gradient norms per layer on one log axis, their course, and a verdict."""
+"""Draws gradient norms per layer on a common log axis, their course over time, and a verdict."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PANEL: Final = Panel(
 )
 TITLE: Final = N_("Gradients ── |∂L/∂W| per layer, log")
 MAX_DECADES: Final = 16
-"""Smaller gradients than this below the largest are off the axis: float32 resolves no such differences."""
+"""Maximum length of the axis below the largest gradient; float32 does not resolve larger differences."""
 VALUE: Final = 7
 RATIO: Final = N_("update/weight")
 SHORT_RATIO: Final = N_("upd/weight")
@@ -46,38 +46,38 @@ MIN_BAR: Final = 6
 MIN_CHART, MAX_CHART = 3, 10
 """Rows of the chart of the first-to-last ratio."""
 LABEL: Final = 5
-"""Cells of its axis."""
+"""Cells of the chart's axis labels."""
 SIDE: Final = 11
-"""Cells of a verdict beside the layers' rows."""
+"""Cells of a verdict beside the rows of layers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the columns of one table stand, and the decades of its axis."""
+    """Widths of the columns of one table in cells, and the decades of its axis."""
 
     name: int
     bar: int
     course: int
     ratio: int
-    """Cells of the update-to-weight ratio; 0 where it does not fit."""
+    """Cells of the update-to-weight ratio; 0 if it does not fit."""
     side: bool
-    """Verdicts stand beside the rows, where there is no height for rows of their own."""
+    """Verdicts are beside the rows, because the height does not allow rows of their own."""
     low: int
     high: int
 
     def share(self, value: float) -> float:
-        """Where a value stands on the log axis, 0 to 1; NaN has no place, 0 stands at the left end."""
+        """Position of a value on the log axis, from 0 to 1; 0 for a value of 0, and NaN for NaN."""
         if not value > 0:
             return math.nan if math.isnan(value) else 0.0
         return min(max((math.log10(value) - self.low) / (self.high - self.low), 0.0), 1.0) if value < math.inf else 1.0
 
     def place(self, decade: int) -> int:
-        """The cell that begins at a decade; that of the last one is the gap after the bar."""
+        """The cell that begins at a decade; for the last decade, it is the gap after the bar."""
         return round(min(max((decade - self.low) / (self.high - self.low), 0.0), 1.0) * self.bar)
 
     @property
     def decades(self) -> tuple[int, ...]:
-        """Those that are labelled: at even distances from the highest, so far apart that labels do not touch."""
+        """The labelled decades, evenly spaced from the highest so that labels do not touch."""
         span = self.high - self.low
         size = 1 + max(len(f"1e{decade}") for decade in (self.low, self.high))
         every = next((n for n in range(1, span) if self.bar * n >= size * span), span)
@@ -86,7 +86,7 @@ class Layout:
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
-    """Weight gradients of the shown runs with their verdicts; where there is room those of the activations below."""
+    """Weight gradients with verdicts; below them, if there is room, activation gradients and the chart of the ratio."""
     runs = [run for run in view.shown if run.frame is not None and run.frame.layers]
     if not runs:
         sentences = cells.absent(view.shown, _("Gradients start at the first mini-batch."))
@@ -112,7 +112,7 @@ def _layers(run: RunView) -> tuple[LayerMeasures, ...]:
 
 
 def _decades(runs: Sequence[RunView], column: str) -> tuple[int, int]:
-    """Whole decades that hold every keyframe up to the head, so that the axis stays while the cursor moves."""
+    """Whole decades that cover all keyframes, so that the axis does not change while the cursor moves."""
     low, high = math.inf, 0.0
     for run in runs:
         norms = run.history.layers[:, :, COLUMN[column]]
@@ -144,7 +144,7 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
     sizes = [len(_layers(run)) for run in runs]
     room = height - 1 - (len(runs) if verdicts else 0)
     ends = sum(min(size, 2) for size in sizes)
-    # beside the rows a verdict costs no layer: where that keeps all of them, or else the first and the last of a run
+    # place verdicts beside the rows if that keeps all layers, or at least the first and the last one, visible
     all_stay = min(sizes) >= 3 and room < sum(sizes) <= height - 1
     side = verdicts and width >= 44 and min(sizes) >= 2 and (all_stay or room < ends)
     layout = _layout(runs, column, width, side=side)
@@ -157,7 +157,7 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
     blank = room - sum(sizes) >= len(runs) - 1
     for run, number_of_rows in zip(runs, given, strict=True):
         order = range(len(_layers(run)))
-        # where some must go, both ends of the network stay: the ratio is between them
+        # if some layers do not fit, keep both ends of the network, between which the ratio is computed
         kept = (
             order
             if number_of_rows == len(order)
@@ -183,14 +183,14 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
 
 
 def _axis(layout: Layout, unit: Unit, *, ratio: bool) -> Row:
-    """Decades at their places, the last one above the gap after the bars."""
+    """The heading with the labelled decades; the last one is above the gap after the bars."""
     line = [" "] * (layout.bar + 1 + VALUE)
     for decade in layout.decades:
         label = f"1e{decade}".replace("-", "−")
         line[layout.place(decade) : layout.place(decade) + len(label)] = label
     heading = " " * (2 + layout.name + 1) + "".join(line)
     if layout.course:
-        # the heading may be longer than a short course, and then begins above the figures
+        # a heading that is longer than the column begins above the figures
         course = _(COURSES[unit])
         heading = (heading + " " * (1 + layout.course))[: -max(cell_len(course), layout.course)]
         heading += ljust(course, layout.course)
@@ -203,7 +203,7 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
     value = float(getattr(layer, column))
     bar = cells.bar(layout.share(value), layout.bar)
     rest = [" "] * (layout.bar + 1)
-    for decade in layout.decades[1:]:  # the last decade's place is the gap
+    for decade in layout.decades[1:]:  # except the last decade, which is in the gap
         rest[layout.place(decade)] = "┊"
     row = [
         cells.layer_mark(run, layer.name),
@@ -216,16 +216,16 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
         past, future = course
         row += [Span(" " + past, run.style), Span(future, "muted")]
     if layout.ratio and column == "weight_gradient_norm":
-        # the initial state has no update yet, which is not a figure that went wrong
+        # the initial state has no update yet
         ratio = scientific(layer.update_ratio) if run.frame and run.frame.step else "—"
         row.append(Span(ratio.rjust(layout.ratio + 1), "text"))
     return tuple(row)
 
 
 def _courses(run: RunView, column: str, layout: Layout, end: float) -> list[tuple[str, str]]:
-    """The course of each layer up to the cursor, and the rest of it up to the head, each on a log axis of its own.
+    """The course of each layer as a line up to the cursor, and the rest of it, each on its own log axis.
 
-    An axis of all layers would make every course a level line; the bars compare the layers.
+    On a common axis, every line would be flat; the bars compare the layers.
     """
     rows, known = epochs.sampled(run.history, end, 2 * layout.course)
     course = run.history.layers[:, :, COLUMN[column]]
@@ -239,13 +239,13 @@ def _courses(run: RunView, column: str, layout: Layout, end: float) -> list[tupl
 
 
 def _logarithms(norms: FloatArray) -> FloatArray:
-    """Their decades; NaN where there is none."""
+    """Decimal logarithms of the norms; NaN for norms that are 0 or not finite."""
     sized = np.isfinite(norms) & (norms > 0)
     return np.log10(norms, out=np.full(norms.shape, np.nan), where=sized)
 
 
 def _extent(decades: FloatArray) -> tuple[float, float]:
-    """The ends of a course, a decade apart at least, so that small changes look small."""
+    """The ends of a course's axis, at least a decade apart, so that small changes look small."""
     sized = decades[np.isfinite(decades)]
     if not sized.size:
         return 0.0, 1.0
@@ -255,7 +255,7 @@ def _extent(decades: FloatArray) -> tuple[float, float]:
 
 
 def _chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list[Row]:
-    """The first-to-last ratio of each run over the epochs on a log axis, with the limits of the verdicts."""
+    """A chart of each run's first-to-last ratio over time on a log axis, with the limits of the verdicts."""
     rows = height - 1
     cols = width - LABEL
     limits = [round(math.log10(limit)) for limit in (VANISHING_BELOW, EXPLODING_ABOVE)]
@@ -271,7 +271,7 @@ def _chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list
             labels[at // 4] = f"1e{decade}".replace("-", "−")
             if decade in limits:
                 glyphs[at // 4] = ["⠁⠂⠄⡀"[at % 4]] * cols
-    # the selected run lies on top
+    # draw the selected run last, on top
     for run, course in reversed(list(zip(runs, ratios, strict=True))):
         order, known = epochs.sampled(run.history, end, 2 * cols)
         at = epochs.past(run, end, cols)
@@ -298,13 +298,13 @@ def _chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list
 
 
 def _ratios(run: RunView) -> FloatArray:
-    """Decades of the first-to-last ratio of every keyframe."""
+    """Decimal logarithms of the first-to-last ratio of every keyframe."""
     norms = run.history.layers[:, :, COLUMN["weight_gradient_norm"]]
     return _logarithms(norms[:, 0]) - _logarithms(norms[:, -1])
 
 
 def _beside(run: RunView, rows: int) -> list[Row]:
-    """The verdict in the last cells of a run's rows; in few rows without its heading."""
+    """The verdict in the last cells of a run's rows; without its heading if there are few rows."""
     verdict = verdict_of(_layers(run))
     ratio = "—" if math.isnan(verdict.ratio) else scientific(verdict.ratio).strip()
     style = "warn" if verdict.bad else "text"
@@ -314,7 +314,7 @@ def _beside(run: RunView, rows: int) -> list[Row]:
 
 
 def _verdict(run: RunView, width: int, *, several: bool) -> Row:
-    """The ratio, and what it means; only a bad verdict is in the warning colour."""
+    """The ratio and its verdict; only a bad verdict is in the warning color."""
     verdict = verdict_of(_layers(run))
     style = "warn" if verdict.bad else "text"
     name = _(verdict.name)

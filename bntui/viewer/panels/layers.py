@@ -1,4 +1,4 @@
-"""Draws mean ± std and histogram of each layer's values before normalization, after it, and after activation."""
+"""Draws mean ± std and histograms of each layer's values before normalization, after it, and after activation."""
 
 from __future__ import annotations
 
@@ -36,41 +36,41 @@ PANEL: Final = Panel(
 TITLE: Final = N_("Layers ── mean ± std of this mini-batch")
 TITLE_IN_DETAIL: Final = N_("Layers ── mean ± std of this mini-batch, percentiles, norms")
 WRONG_ABOVE: Final = 0.5
-"""Dead or saturated fraction from which a layer stands in the warning colour: a convention of this tool."""
+"""Dead or saturated fraction above which it is in the warning color; a convention of this program."""
 MEAN, STD = 5, 5
 WIDE_MOMENTS, TIGHT_MOMENTS = MEAN + STD + 3, MEAN + STD + 1
 FRACTION: Final = 9
 SMALL: Final = 0.01
-"""Standard deviation below which two decimals say nothing."""
+"""Standard deviation below which two decimals are not enough."""
 MIN_HISTOGRAM, MAX_HISTOGRAM = 6, 40
 TALL: Final = (3, 2)
-"""Rows of a tall histogram: as many as there is height for."""
+"""Possible heights of tall histograms in rows, the largest first."""
 EXTRAS: Final = ("weight_norm", "update_ratio")
 EXTRA: Final = 15
 DETAIL: Final = 8
 """Width of a number in the detailed table."""
 DETAILS: Final = (N_("mean"), N_("std"), N_("min"), "p15", "p50", "p85", N_("max"))
-"""All statistics of the table of measures, from the smallest value to the largest; their fields are their names."""
+"""All statistics in the table of measures, sorted by value after mean and std; their names are those of the fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableLayout:
-    """The richest form of the table that fits: where its columns stand, and where the histograms."""
+    """The layout of the table: its columns, and the place of the histograms."""
 
     name: int
     shown: tuple[Quantity, ...]
     column: int
-    """Cells of a column with the gap before it."""
+    """Width of a column in cells, including the gap before it."""
     moments: int
     bins: int
     below: int
-    """Rows of the histograms below the figures; 0: beside them, if there are any."""
+    """Rows of the histograms below the figures; 0 if they are beside the figures, or left out."""
     fraction: int
-    """Cells of the dead or saturated fraction, which ends at the right edge; 0 where it does not fit."""
+    """Cells of the dead or saturated fraction, which ends at the right edge; 0 if it does not fit."""
     ruler: bool
-    """The axes have a row of their own."""
+    """The axes have a separate row."""
     blank: bool
-    """A blank row stands between two runs."""
+    """There is a blank row between two runs."""
 
     @property
     def gap(self) -> int:
@@ -78,12 +78,12 @@ class TableLayout:
 
     @property
     def marks_axis(self) -> bool:
-        """An axis of its own can be stated: in the column of the values after activation, which such a layer lacks."""
+        """A layer without activation can have its own axis, which is stated in its empty column after activation."""
         return any(quantity.field == "output" for quantity in self.shown)
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
-    """The table of the selected run's layers, then the pinned one's; with much room every figure of every stage."""
+    """The layers of the selected run, then those of the pinned one; with enough room, all figures of every stage."""
     runs = [run for run in view.shown if run.frame is not None and run.frame.layers]
     if not runs:
         sentences = cells.absent(view.shown, _("The first one is measured before the first step."))
@@ -101,12 +101,12 @@ def _form(
     runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int, *, own: bool = False
 ) -> TableLayout:
     longest = min(max(cell_len(layer.name) for run in runs for layer in _layers(run)), 12)
-    # what goes first where it is narrow stands last here
+    # on a narrow screen, the last of these are left out first
     normed = any(layer.normalized is not None for run in runs for layer in _layers(run))
     dear = ["pre_norm", "output", "normalized", "fraction"] if normed else ["pre_norm", "output", "fraction"]
     tight = TIGHT_MOMENTS + 1
     sizes = {"pre_norm": tight, "output": tight, "normalized": tight, "fraction": FRACTION + 1}
-    # a name shrinks to 6 cells before a column is given up, and to 4 before the first one is
+    # names shrink to 6 cells before a column is left out, and to 4 before the first one is
     kept = [
         key
         for i, key in enumerate(dear)
@@ -118,7 +118,7 @@ def _form(
     column = min(spare // len(shown), MAX_HISTOGRAM + 2)
     layers = sum(len(_layers(run)) for run in runs)
     gaps = len(runs) - 1
-    height -= gaps if own else 0  # what would be blank is an axis
+    height -= gaps if own else 0  # the row between two runs is an axis instead of blank
     gaps = 0 if own else gaps
     below = next((tall for tall in TALL if 2 + layers * (1 + tall) + gaps <= height), int(1 + 2 * layers <= height))
     moments = WIDE_MOMENTS if column > WIDE_MOMENTS else TIGHT_MOMENTS
@@ -138,7 +138,7 @@ def _table(runs: Sequence[RunView], quantities: Sequence[Sequence[Quantity]], wi
     own = apart(quantities)
     form = _form(runs, quantities[0], width, height, own=own)
     if own and not (form.bins and form.below):
-        # no room for a second axis: the one that is told is that of the calm run
+        # no room for a second axis: use that of the run with the smallest range
         own, quantities = False, (calmest(quantities),) * len(runs)
         form = _form(runs, quantities[0], width, height)
     rows = _header(runs, form, own=own)
@@ -176,13 +176,13 @@ def _axes(shown: Sequence[Quantity], form: TableLayout) -> str:
 
 
 def _ruler(run: RunView, shown: Sequence[Quantity], form: TableLayout) -> tuple[Span, Span]:
-    """The axes of one run where each has its own."""
+    """The row of axes of one run, if each run has its own."""
     label = longest(form.name, _("own axis"), _("axis"), "")
     return Span(f"{run.mark} ", run.style), Span(ljust(label, form.name) + _axes(shown, form), "muted")
 
 
 def _header(runs: Sequence[RunView], form: TableLayout, *, own: bool) -> list[Row]:
-    """The headings, and the ends of the axes: in a row of their own, or in what the headings leave."""
+    """The headings, and the ends of the axes in a separate row, or beside the headings."""
     line = " " * (2 + form.name)
     for quantity in form.shown:
         room = form.column - form.gap
@@ -209,7 +209,7 @@ def _fraction_heading(runs: Sequence[RunView]) -> str:
 def _fraction(layer: LayerMeasures, width: int) -> Span:
     dead = not math.isnan(layer.dead_fraction)
     value = layer.dead_fraction if dead else layer.saturated_fraction
-    if math.isnan(value) or not math.isfinite(layer.output.mean):  # no value of these is near an end, nor 0
+    if math.isnan(value) or not math.isfinite(layer.output.mean):  # the fraction means nothing for such values
         return Span("—".rjust(width), "muted")
     return Span(percent(value).rjust(width), "warn" if value > WRONG_ABOVE else "text")
 
@@ -219,12 +219,12 @@ def _active(run: RunView, layer: LayerMeasures) -> bool:
 
 
 def _mean(values: Distribution) -> float:
-    """The mean; 0 where it is rounding noise against the spread, as it is after normalization."""
+    """The mean, or 0 if it is only rounding noise compared with the spread, as after normalization."""
     return 0.0 if abs(values.mean) < 1e-6 * values.std else values.mean
 
 
 def _moments(values: Distribution, width: int) -> Span:
-    """Mean ± std with two decimals; as powers of ten where the std is too small for them."""
+    """Mean ± std with two decimals, or more precisely if the std is too small for them."""
     mean = _mean(values) if values.std < SMALL else round(_mean(values), 2)
     between = " ± " if width == WIDE_MOMENTS else "±"
     finite = math.isfinite(values.mean) and math.isfinite(values.std)
@@ -233,7 +233,7 @@ def _moments(values: Distribution, width: int) -> Span:
 
 
 def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
-    """The figures of a layer, and the histograms beside or below them."""
+    """The figures of a layer, with histograms beside or below them."""
     layer = _layers(run)[index]
     active = _active(run, layer)
     measured = {quantity.field: values for quantity, values in _measured(run, layer, form.shown)}
@@ -244,7 +244,7 @@ def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
     for quantity in form.shown:
         values = measured.get(quantity.field)
         if values is None:
-            # said once: why a run has nothing here
+            # only the first layer of a run says why the column is empty
             said = _("— no norm") if quantity.field == "normalized" and index == 0 else "—"
             axis = _own_axis(form) if quantity.field == "output" and form.bins else ""
             words = axis if axis and not form.below else longest(room, said, "—")
@@ -272,14 +272,14 @@ def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
 def _measured(
     run: RunView, layer: LayerMeasures, quantities: Sequence[Quantity]
 ) -> list[tuple[Quantity, Distribution]]:
-    """What a layer has; an output without activation is the value before it once more."""
+    """The quantities that a layer has; the output of a layer without activation would repeat the value before it."""
     there = [quantity for quantity in quantities if quantity.field != "output" or _active(run, layer)]
     found = [(quantity, getattr(layer, quantity.field)) for quantity in there]
     return [(quantity, values) for quantity, values in found if values is not None]
 
 
 def _own_axis(form: TableLayout) -> str:
-    """The axis of a layer without activation, where it differs from the column's."""
+    """The axis of a layer without activation, if it differs from that of the column."""
     before = next(quantity for quantity in form.shown if quantity.field == "pre_norm")
     axis = before.axis(active=False)
     return _("axis {ends}").format(ends=axis) if axis not in ("", before.axis()) else ""
@@ -292,7 +292,7 @@ def _scalars(layer: LayerMeasures) -> list[Span]:
 
 
 def _detailed(runs: Sequence[RunView], own: Sequence[Sequence[Quantity]], width: int, height: int) -> list[Row] | None:
-    """Every stage of every layer on a row of its own, or two with tall histograms; None where there is no room."""
+    """A table with one row per stage of each layer, or two with tall histograms; None if there is no room."""
     name = min(max(cell_len(layer.name) for run in runs for layer in _layers(run)), 16)
     quantities = own[0]
     stage = max(cell_len(quantity.heading) for quantity in quantities)

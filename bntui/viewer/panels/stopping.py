@@ -32,11 +32,11 @@ PANEL: Final = Panel(
     needs="early stopping",
 )
 SENTENCES = 4
-"""Rank from which the lines of a rank are one sentence."""
+"""Rank from which all lines of a rank form one sentence."""
 TRAINING = ("loss", "accuracy", "r2")
-"""Monitors that are running means of an epoch, and not measured after it."""
+"""Monitors that are running means over the epoch, instead of being measured after it."""
 WARN_AT = 0.6
-"""Share of the patience from which the gauge is in the warning colour."""
+"""Share of the patience from which the gauge is in the warning color."""
 _MOST_DOTS = 12
 _BAR_CELLS = 10
 _COURSE_CELLS = 60
@@ -48,19 +48,19 @@ class _State(NamedTuple):
     wait: int
     best: float
     best_epoch: int
-    """0 before the first value that counts."""
+    """0 before the first best value."""
 
 
 class _Line(NamedTuple):
-    """One row of a run's block; with little room those of the lowest rank stay."""
+    """One row of a run's block; with little room, only those of the lowest ranks are kept."""
 
     rank: int
     row: Row
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
-    """A block of rows for each run: all runs where there is room for three rows each, else those shown."""
-    # a low panel has no room for all; file order, so that choosing a run moves nothing
+    """A block of rows for each run: for all runs if there is room for three rows each, else for the displayed ones."""
+    # keep the order of the recording, so that selecting another run moves nothing
     few = height < 3 * len(view.runs)
     chosen = {run.info.index for run in (view.shown if few else view.runs)}
     runs = tuple(run for run in view.runs if run.info.index in chosen)
@@ -83,7 +83,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
 
 
 def _kept(block: Sequence[_Line], room: int) -> list[Row]:
-    """The rows that fit, of the lowest ranks; a sentence of several lines is left out before it is cut."""
+    """The rows of the lowest ranks, as many as fit; a sentence of several lines is either complete or left out."""
     kept: list[int] = []
     for rank in sorted({line.rank for line in block}):
         lines = [at for at, line in enumerate(block) if line.rank == rank]
@@ -93,7 +93,7 @@ def _kept(block: Sequence[_Line], room: int) -> list[Row]:
 
 
 def _subject(runs: Sequence[RunView]) -> str:
-    """What the listed runs watch, as the title says it."""
+    """Monitors and patience of the listed runs, for the title."""
     rules = [rule for run in runs if (rule := run.info.early_stopping)]
     if not rules:
         return _("none in these runs")
@@ -127,7 +127,7 @@ def _block(run: RunView, width: int, names: int, *, bold: bool) -> list[_Line]:
 
 
 def _newest(run: RunView) -> int:
-    """The cursor's row, or the epoch's scalars that follow it where the epoch's end has no keyframe of its own."""
+    """The row at the cursor, or the rows of scalars that follow it if the end of the epoch has no keyframe."""
     row = run.row
     while row + 1 < len(run.history) and not run.history.has_frame[row + 1]:
         row += 1
@@ -159,7 +159,7 @@ def _watching(
 
 
 def _wrapped(order: int, sentence: Span, width: int) -> list[_Line]:
-    """A sentence that is never cut: its lines are kept or left out together with others of their order."""
+    """The lines of a sentence that is never truncated; all lines of a rank are kept or left out together."""
     parts = wrap(sentence.text, width - 2)
     return [_Line(order, (Span(f"  {part}", sentence.style),)) for part in parts]
 
@@ -169,7 +169,7 @@ def _cells(row: Row) -> int:
 
 
 def _gauge(wait: int, patience: int, room: int) -> Row:
-    """``●●●○○ 3/5``, a bar where dots would be too many; from ``WARN_AT`` on in the warning colour and with a ``!``."""
+    """``●●●○○ 3/5``, or a bar if there are too many dots; from ``WARN_AT`` on in the warning color with a ``!``."""
     share = min(wait / patience, 1.0) if patience else float(wait > 0)
     style, sign = ("warn", "!") if share >= WARN_AT else ("text", " ")
     numbers = f" {wait:>{len(str(patience))}}/{patience}{sign}"
@@ -190,7 +190,7 @@ def _best_words(state: _State, width: int) -> Row:
 
 
 def _ending(events: list[Event], width: int) -> list[_Line]:
-    """How the run ended, in the words of its events, wrapped: the reason is what people look for."""
+    """How the run ended, in the wrapped sentences of its events."""
     lines: list[_Line] = []
     for event in events:
         kind, words = traits(event.kind), event.text
@@ -225,7 +225,7 @@ def _status(rule: Mapping[str, Any], state: _State, course: Watched, width: int)
 
 
 def _distance(rule: Mapping[str, Any], state: _State, course: Watched, width: int) -> Row:
-    """The newest value, and how far it is from what would count as an improvement."""
+    """The newest value, and its distance from the bound for an improvement."""
     if not len(course.values):
         return (Span("  " + _("no epoch is complete yet"), "muted"),)
     value = float(course.values[-1])
@@ -245,7 +245,7 @@ def _distance(rule: Mapping[str, Any], state: _State, course: Watched, width: in
 
 
 def _plain(value: float) -> str:
-    """A configured number, as short as it can be written."""
+    """A configured number in its shortest form."""
     return f"{value:g}".replace("-", figures.MINUS)
 
 
@@ -265,7 +265,7 @@ def _restoring(rule: Mapping[str, Any], state: _State, events: list[Event], ende
 
 
 def _conditions(rule: Mapping[str, Any], state: _State, course: Watched) -> str:
-    """What counts as an improvement, and when it is measured where that is not after the epoch."""
+    """What counts as an improvement, and how the monitor is measured if that is not after the epoch."""
     rises, falls = (
         _("improves when {monitor} rises by more than min_delta {delta}"),
         _("improves when {monitor} falls by more than min_delta {delta}"),
@@ -289,7 +289,7 @@ def _conditions(rule: Mapping[str, Any], state: _State, course: Watched) -> str:
 
 
 def _beaten(rule: Mapping[str, Any], state: _State, course: Watched) -> bool:
-    """Whether the best value is better than the baseline by more than ``min_delta``."""
+    """True if the best value is better than the baseline by more than ``min_delta``."""
     if not state.best_epoch:
         return False
     sign, delta = (1 if course.larger_is_better else -1), abs(float(rule["min_delta"]))
@@ -315,7 +315,7 @@ def _best_so_far(course: Watched, now: float) -> Row:
 
 
 def _course(course: Watched, width: int, style: str) -> Row:
-    """The watched figure up to the cursor, its best value marked; nothing where there is too little to see."""
+    """A sparkline of the monitor up to the cursor, with its best value marked; empty if there is too little to show."""
     cells = min(width - 4, _COURSE_CELLS)
     count = len(course.values)
     if cells < 8 or count < 2 or not np.isfinite(course.values).any():
@@ -323,7 +323,7 @@ def _course(course: Watched, width: int, style: str) -> Row:
     words = sparkline(course.values, cells)
     if course.best is None:
         return (Span("  "), Span(words, style))
-    # as sparkline groups them: more values than cells are averaged in groups
+    # use sparkline's grouping: if there are more values than cells, it averages groups of them
     at = (
         course.best
         if count <= cells

@@ -1,4 +1,4 @@
-"""Draws the timeline: what is recorded, the cursor, the best epoch, and events."""
+"""Draws the timeline: the recorded range, the cursor, the best epoch, and events."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ PANEL: Final = Panel(
 CURSOR = "▮"
 _HEAD, _BEST, _VERDICT, _RECORDED, _OPEN = "╸", "★", "◇", "─", "┄"
 _MARGIN = 3
-"""Cells left of the track: a run's mark, or nothing."""
+"""Cells to the left of the track, for a run's mark."""
 
 
 class _Mark(NamedTuple):
     place: float
-    """In epochs or in steps."""
+    """In epochs or steps."""
     glyph: str
     style: str
     words: str
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
-    """The track of all runs together, what its marks mean, a track for each run, then what happened, told in order."""
+    """A common track of all runs, a legend, a track for each run, and a list of all events."""
     left, cells, words = _layout(view, width)
     selected = view.runs[view.selected]
     others = [
@@ -72,14 +72,14 @@ def draw(view: View, width: int, height: int) -> Drawing:
 
 
 def place_at(view: View, width: int, x: int) -> float:
-    """The epoch or step under cell ``x`` of the track: what a click means; the nearest end beside it."""
+    """The epoch or step at cell ``x`` of the track, for a click; the nearest end if the cell is outside the track."""
     left, cells, _words = _layout(view, width)
     share = (x - left) / max(cells - 1, 1)
     return min(max(share, 0.0), 1.0) * view.end
 
 
 def _layout(view: View, width: int) -> tuple[int, int, str]:
-    """Cells left of the track, cells of the track, words right of it: of the same width at every place."""
+    """Cells to the left of the track, cells of the track, and the words to its right, of constant width."""
     steps = view.unit == "step"
     digits = len(epochs.text(view.end, view.unit)) + (0 if steps else 3)
     cursor, head = epochs.text(view.cursor, view.unit), epochs.text(view.head, view.unit)
@@ -97,9 +97,10 @@ def _column(place: float, end: float, cells: int) -> int:
 
 
 def _track(view: View, cells: int, head: float, marks: list[_Mark], style: str = "text", start: float = 0.0) -> Row:
-    """One cell after the other; of marks that share a cell the last one is seen, and the cursor always.
+    """One track.
 
-    Before the ``start`` of a fork there is nothing.
+    The cursor is always visible; of several marks in a cell, the last one is.  The track of a fork is empty before its
+    ``start``.
     """
     recorded = _column(head, view.end, cells) if head >= 0 else -1
     drawn = [(_RECORDED, style) if cell <= recorded else (_OPEN, "muted") for cell in range(cells)]
@@ -123,7 +124,7 @@ def _track(view: View, cells: int, head: float, marks: list[_Mark], style: str =
 
 
 class _Same:
-    """A history compared by identity: it never changes, a new keyframe makes a new one."""
+    """A history compared by identity, because it never changes, and a new keyframe gives a new history."""
 
     __slots__ = ("history",)
 
@@ -143,7 +144,7 @@ def _changes(same: _Same) -> tuple[tuple[float, str], ...]:
 
 
 def _marks(run: RunView) -> list[_Mark]:
-    """Changes of verdict, best epoch, events: what matters more comes later and lies on top."""
+    """The start of a fork, changes of verdict, best epoch and events; more important ones come later, on top."""
     marks = [
         _Mark(
             epochs.of_epoch(run.history, epoch),
@@ -161,13 +162,13 @@ def _marks(run: RunView) -> list[_Mark]:
 
 
 def _start(run: RunView) -> float:
-    """Where a run begins."""
+    """Position at which a run begins."""
     fork = run.info.fork
     return 0.0 if fork is None else float(fork.step) if run.history.unit == "step" else fork.epoch
 
 
 def _begun(run: RunView) -> list[_Mark]:
-    """Where a fork begins."""
+    """The mark at the start of a fork."""
     return [] if run.info.fork is None else [_Mark(_start(run), FORK, f"bold {run.style}", _("forked"))]
 
 
@@ -186,7 +187,7 @@ def _event(run: RunView, event: Event, words: str) -> _Mark:
 
 
 def _story(view: View, left: int, width: int, lines: int) -> list[Row]:
-    """Everything that happened in any run, oldest first; what does not fit is said to be left out."""
+    """The events of all runs, oldest first; if some do not fit, their number is added."""
     told = sorted(((mark, run) for run in view.runs for mark in _told(run)), key=lambda pair: pair[0].place)
     items = [_item(mark, run, view.cursor, left, width) for mark, run in told]
     if sum(map(len, items)) <= lines:
@@ -201,7 +202,7 @@ def _story(view: View, left: int, width: int, lines: int) -> list[Row]:
 
 
 def _item(mark: _Mark, run: RunView, cursor: float, left: int, width: int) -> list[Row]:
-    """One thing that happened, its words below one another where they are long."""
+    """One event, with its words wrapped if they are long."""
     style = "text" if mark.place <= cursor else "muted"
     head = (
         Span(" " * left),
@@ -215,15 +216,15 @@ def _item(mark: _Mark, run: RunView, cursor: float, left: int, width: int) -> li
 
 
 def _told(run: RunView) -> list[_Mark]:
-    """The marks of a run with its events' own words, which say why."""
+    """The marks of a run, with the full sentences of its events."""
     told = [mark for mark in _marks(run) if mark.glyph in (_VERDICT, _BEST, FORK)]
     return told + [_event(run, event, event.text) for event in run.events]
 
 
 def _meanings(view: View, marks: list[_Mark], left: int, width: int) -> Row:
-    """What the marks of the first track mean, in the order of their epochs; of too many the most important, each whole.
+    """The legend of the first track, in the order of positions; if it does not fit, with the most important marks only.
 
-    What stands on top of the track is the more important, and of equals the later one.
+    Marks that are drawn on top of others are more important.
     """
     if not any(len(run.history) for run in view.runs):
         return (Span(" " * left), Span(_("nothing is recorded yet"), "muted"))

@@ -1,4 +1,4 @@
-"""Shows the form of a fork over the laboratory."""
+"""Shows the form of a fork on top of the laboratory."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.widgets import RowsWidget, framed
 
 WIDEST, TALLEST = 100, 40
-"""A page that is larger than this is only emptier."""
+"""Maximum size of the page."""
 
 
 class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
-    """All settings of a run, to be changed in its fork; gives back what was asked for, or nothing."""
+    """A form with all settings of a run; its result is the request for a fork, or None."""
 
     CSS = "ForkScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
 
     def __init__(self, origin: Origin, name: str) -> None:
-        """``name`` of the parent, with its mark."""
+        """``name`` is the parent's name with its mark."""
         super().__init__()
         self.form = forms.opened(origin)
         self.verdict: ForkCheck = judge(self.form)
@@ -53,13 +53,13 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
         self._draw()
 
     def _room(self) -> Region:
-        """Where the page lies: in the middle, and all of a small screen."""
+        """The region of the page: centered, or all of a small screen."""
         width, height = self.app.size
         cells, rows = min(width, WIDEST), min(height, TALLEST)
         return Region((width - cells) // 2, (height - rows) // 2, cells, rows)
 
     def change(self, form: ForkForm) -> None:
-        """Show another state of the form; what was written is judged at once."""
+        """Show another state of the form, and validate it if the text has changed."""
         if form.typed != self.form.typed:
             self.verdict = judge(form)
         self.form = form
@@ -85,7 +85,7 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
         self.change(forms.restore(self.form))
 
     def on_key(self, event: events.Key) -> None:
-        if event.character == "?":  # no value has one; a key of the screen would come after the typed ones
+        if event.character == "?":  # no value contains it; a binding would be handled after printable keys
             event.stop()
             self.action_explain()
         elif event.is_printable and event.character is not None:
@@ -113,7 +113,7 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
         self.dismiss(None)
 
     def action_explain(self) -> None:
-        from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
+        from bntui.viewer.screens.help import HelpScreen  # imports Markdown, which drawing does not need
 
         self.app.clear_notifications()
         self.app.push_screen(HelpScreen("fork", help_of(CONTROLS, None)))

@@ -1,7 +1,7 @@
-"""Shows the gallery: scenarios and recordings, and what is worth looking at in them.
+"""Shows the gallery: lists of scenarios and recordings, with a description of the chosen one.
 
-It is the first thing on the screen, so nothing heavy may be imported here. Heavy imports follow the first paint, and
-with them starts a trainer that waits for a choice.
+The gallery is the first screen, so no slow modules may be imported here.  After the first paint, they are imported, and
+a trainer is started that waits for the user's choice.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class GalleryScreen(SpokenScreen[None]):
-    """Two lists and a page about what is chosen; enter opens it in the laboratory."""
+    """Two lists and a page about the chosen item; enter opens it in the laboratory."""
 
     CSS = "GalleryScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
@@ -54,10 +54,10 @@ class GalleryScreen(SpokenScreen[None]):
         self._canvas = RowsWidget("gallery")
         self._idle: IdleTrainer | None = None
         self._opening: IdleTrainer | None = None
-        """The trainer that is starting a chosen scenario."""
+        """The trainer that is starting the chosen scenario."""
         self._starting = False
         self._waiting: Path | None = None
-        """A scenario that was chosen, and waits for its trainer."""
+        """The chosen scenario, while it waits for a trainer."""
         self._lines: dict[int, tuple[Lists, int]] = {}
 
     def compose(self) -> ComposeResult:
@@ -71,14 +71,14 @@ class GalleryScreen(SpokenScreen[None]):
         self.call_after_refresh(self._prepare)
 
     def on_screen_resume(self) -> None:
-        if self.gallery.entries is not None:  # coming back from the laboratory
+        if self.gallery.entries is not None:  # returned from the laboratory
             self._prepare()
 
     def on_resize(self) -> None:
         self._draw()
 
     def quit(self) -> None:
-        """End the program, and a trainer that waits or starts."""
+        """End the program, and any trainer that is waiting or starting."""
         for trainer in (self._idle, self._opening):
             if trainer is not None:
                 trainer.discard()
@@ -87,7 +87,7 @@ class GalleryScreen(SpokenScreen[None]):
     # --- behind the screen ---
 
     def _prepare(self) -> None:
-        """What the first paint did not wait for: recordings, a trainer, the laboratory's imports."""
+        """After the first paint, list the recordings, start a trainer, and import the laboratory."""
         from bntui.link.library import recordings
 
         opening.in_background(self.app, recordings, self._listed, self._failed)
@@ -140,7 +140,7 @@ class GalleryScreen(SpokenScreen[None]):
         self._draw()
 
     def parts(self) -> list[Part]:
-        """The lists come first where the line is slow: they show where one is."""
+        """The parts of the screen; on a slow line, the lists are sent first, because they show the selection."""
         width, height = self.app.size
         lists = self.gallery.list_width(width)
         return [Part(Region(0, 0, lists, height), inf), Part(Region(lists, 0, width - lists, height))]
@@ -180,7 +180,7 @@ class GalleryScreen(SpokenScreen[None]):
             self._open(entry.path, lambda: entry.path, _("Opening {name} …").format(name=entry.path.stem))
 
     def _train(self, scenario: Path) -> None:
-        """Open a scenario; one that is chosen before there is a trainer waits for it."""
+        """Open a scenario, as soon as there is a trainer."""
         busy = _("Starting {name} …").format(name=scenario.stem)
         if self._idle is None:
             self._waiting = scenario
@@ -214,7 +214,7 @@ class GalleryScreen(SpokenScreen[None]):
 
 
 def _warm() -> None:
-    """Import what the laboratory needs while the gallery is being read."""
+    """Import what the laboratory needs while the gallery is displayed."""
     from importlib import import_module
 
     from bntui.viewer.panels import PANELS

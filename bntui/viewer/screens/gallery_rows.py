@@ -1,4 +1,4 @@
-"""Draws the gallery: a pure function from its state to rows."""
+"""Draws the gallery with pure functions."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ CURSOR: Final = "❯ "
 WHEN: Final = 16
 EPOCHS: Final = 10
 FACTS: Final = EPOCHS + 2 + WHEN + 2 + 8
-"""Cells of a recording's epochs, date and size."""
+"""Width in cells of a recording's epochs, date and size."""
 
 
 def scrolled(gallery: Gallery, by: int, width: int, height: int) -> Gallery:
-    """The page ``by`` screenfuls further down, as far as there is more of it."""
+    """Scroll the page about the chosen item by ``by`` screenfuls, within its length."""
     wide, tall = _page_size(gallery, width, height)
     room = max(tall - 2, 1)
     most = max(len(_about(gallery, wide - 4)[1]) - room, 0)
@@ -40,7 +40,7 @@ def scrolled(gallery: Gallery, by: int, width: int, height: int) -> Gallery:
 
 
 def _page_size(gallery: Gallery, width: int, height: int) -> tuple[int, int]:
-    """Cells and rows of the page, its border included: beside the lists, or below them."""
+    """Width and height of the page including its border: beside the lists, or below them."""
     body = height - 4
     if width >= BESIDE:
         return width - gallery.list_width(width) - 1, body
@@ -48,7 +48,7 @@ def _page_size(gallery: Gallery, width: int, height: int) -> tuple[int, int]:
 
 
 def draw(gallery: Gallery, width: int, height: int) -> tuple[tuple[Row, ...], dict[int, tuple[Lists, int]]]:
-    """The whole screen, and which item each of its lines shows."""
+    """The whole screen, and the item that each line of the lists shows, by row."""
     beside = width >= BESIDE
     lists = gallery.list_width(width)
     body = height - 4
@@ -79,7 +79,7 @@ def _foot(gallery: Gallery, width: int) -> Row:
 
 def _lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], dict[int, tuple[Lists, int]]]:
     """Both lists, one above the other, in exactly ``height`` rows."""
-    # three rows are taken by the headings and the gap between the lists
+    # the headings and the gap between the lists need three rows
     tall = 2 if 2 * len(gallery.cards) + 3 + 4 <= height else 1
     recorded = max(1, len(gallery.entries or ()))
     for_cards = min(len(gallery.cards) * tall, max(tall, height - 3 - min(recorded, max(2, height // 3))))
@@ -114,7 +114,7 @@ def _heading(name: str, active: bool) -> Row:
 
 
 def _window(count: int, chosen: int, room: int) -> range:
-    """Which items are seen, the chosen one among them and near the middle."""
+    """The visible items, with the chosen one near the middle."""
     first = min(max(chosen - room // 2, 0), max(count - room, 0))
     return range(first, min(first + room, count))
 
@@ -158,7 +158,7 @@ def _entry(entry: Entry, chosen: bool, width: int) -> Row:
 
 
 def fit_text(text: str, cells: int) -> str:
-    """Text in exactly so many cells, an ellipsis where it was cut."""
+    """Text in exactly ``cells`` cells, with an ellipsis if it is shortened."""
     return set_cell_size(_short(text, cells), max(cells, 0))
 
 
@@ -185,7 +185,7 @@ def _size(entry: Entry) -> str:
 
 
 def _page(gallery: Gallery, width: int, height: int) -> list[Row]:
-    """The page about what is chosen, in a quiet border."""
+    """The page about the chosen item, in a border."""
     inner, room = width - 4, height - 2
     title, rows = _about(gallery, inner)
     more = len(rows) - room
@@ -197,7 +197,7 @@ def _page(gallery: Gallery, width: int, height: int) -> list[Row]:
 
 
 def _about(gallery: Gallery, width: int) -> tuple[str, list[Row]]:
-    """Title and rows of the page, however many."""
+    """Title and all rows of the page, before scrolling."""
     if gallery.card is not None:
         return _("Scenario"), _about_card(gallery.card, gallery.refusals, width)
     if gallery.entry is not None:
@@ -246,7 +246,7 @@ def _about_entry(entry: Entry, refusals: Mapping[Path, str], width: int) -> list
 
 
 def _wrapped(text: str, width: int, look: str, indent: str = "", bullet: str = "") -> list[Row]:
-    """Paragraphs as rows (parted by blank lines, not by line breaks); ``bullet`` stands before the first."""
+    """Paragraphs, which are separated by blank lines, as wrapped rows; ``bullet`` precedes the first row."""
     paragraphs = [clean(" ".join(part.split())) for part in re.split(r"\n\s*\n", text)]
     lines = [line for part in paragraphs for line in wrap(part, max(width, 8))]
     return [

@@ -1,4 +1,4 @@
-"""Holds what the gallery lists and what is chosen in it: frozen, with pure transitions."""
+"""Holds the state of the gallery, with pure transitions."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ if TYPE_CHECKING:
 
 Lists = Literal["scenarios", "recordings"]
 BESIDE: Final = 100
-"""Columns from which the page stands beside the lists instead of below them."""
+"""Minimum columns of a screen on which the page is beside the lists instead of below them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """What is listed, what is chosen, and what is being opened."""
+    """The listed items, the chosen one, and the one that is being opened."""
 
     cards: tuple[Card, ...] = ()
     entries: tuple[Entry, ...] | None = None
-    """None until they are listed."""
+    """None until the recordings are listed."""
     active: Lists = "scenarios"
     positions: Mapping[Lists, int] = field(default_factory=dict)
     busy: str = ""
-    """What is being opened, in a sentence."""
+    """A sentence that says what is being opened; empty if nothing is."""
     refusals: Mapping[Path, str] = field(default_factory=dict)
-    """Why something could not be opened when it was tried."""
+    """Errors of items that could not be opened, by path."""
     scroll: int = 0
-    """Rows of the page that have gone past its upper edge."""
+    """Number of rows by which the page is scrolled."""
 
     @property
     def position(self) -> int:
-        """Place of the chosen item in the active list."""
+        """Index of the chosen item in the active list."""
         return self.positions.get(self.active, 0)
 
     @property
     def card(self) -> Card | None:
-        """The chosen scenario, if the scenarios are the active list."""
+        """The chosen scenario; None if the other list is active."""
         return self.cards[self.position] if self.active == "scenarios" and self.cards else None
 
     @property
     def entry(self) -> Entry | None:
-        """The chosen recording, if the recordings are the active list."""
+        """The chosen recording; None if the other list is active."""
         return self.entries[self.position] if self.active == "recordings" and self.entries else None
 
     def size(self, which: Lists) -> int:
         return len(self.cards if which == "scenarios" else self.entries or ())
 
     def at(self, which: Lists, position: int) -> Gallery:
-        """That item chosen, or the nearest there is."""
+        """Choose an item, or the nearest one if there is no such position."""
         position = min(max(position, 0), max(self.size(which) - 1, 0))
         return replace(self, active=which, positions={**self.positions, which: position}, scroll=0)
 
     def moved(self, by: int) -> Gallery:
-        """Up or down; past a list's end into the other one."""
+        """Move up or down; single steps continue into the other list."""
         wanted, last = self.position + by, self.size(self.active) - 1
         if wanted > last and by == 1 and self.active == "scenarios" and self.entries:
             return self.at("recordings", 0)
@@ -65,11 +65,11 @@ class Gallery:
         return self.at(self.active, wanted)
 
     def switched(self) -> Gallery:
-        """The other list."""
+        """Switch to the other list."""
         return replace(self, active="recordings" if self.active == "scenarios" else "scenarios", scroll=0)
 
     def with_entries(self, entries: tuple[Entry, ...]) -> Gallery:
-        """The recordings listed anew; what was chosen stays chosen."""
+        """Replace the list of recordings, keeping the chosen one."""
         chosen = self.entry.path if self.entry else None
         listed = replace(self, entries=entries)
         found = next(
@@ -80,5 +80,5 @@ class Gallery:
 
     @staticmethod
     def list_width(width: int) -> int:
-        """Columns that the lists take of a screen."""
+        """Width of the lists in cells, on a screen of ``width`` cells."""
         return width * 54 // 100 if width >= BESIDE else width

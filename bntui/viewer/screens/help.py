@@ -1,4 +1,4 @@
-"""Shows the lesson of a panel and all keys, in a page over the laboratory."""
+"""Shows the lesson of a panel and all keys on a page on top of the laboratory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MICROSCOPE: Final = (
     "BatchNorm.running_mean", "BatchNorm.running_var", "BatchNorm.gamma", "BatchNorm.beta", "BatchNorm.eps",
     "BatchNorm.gamma_gradient", "BatchNorm.beta_gradient", "Keyframe.batch_indices",
 )  # fmt: skip
-"""Keys of the definitions of what the microscope draws; panels name theirs themselves."""
+"""Keys of the definitions quoted on the microscope's page; panels declare their own."""
 CONTROLS: Final[tuple[Control[None], ...]] = (
     Control(("↑", "↓"), footer=N_("scroll"), rank=2),
     Control(
@@ -41,7 +41,7 @@ CONTROLS: Final[tuple[Control[None], ...]] = (
         rank=1,
     ),
 )
-"""The keys of the page itself; those that scroll are Textual's."""
+"""The keys of the page; Textual binds those that scroll."""
 LOOK: Final = Theme(
     {
         "markdown.h2": f"bold {ACCENT}",
@@ -50,17 +50,17 @@ LOOK: Final = Theme(
         "markdown.item.number": ACCENT,
     }
 )
-"""Rich's own colours for Markdown are not those of this program."""
+"""Colors for Markdown that replace Rich's defaults."""
 
 
 def lab_keys(live: bool) -> tuple[tuple[str, str], ...]:
-    """The keys that do something in the laboratory now, in the reader's language."""
+    """The laboratory's keys with their descriptions in the current language; ``live`` includes those for a trainer."""
     here = replace(EVERYTHING, live=live)
     return help_of(useful(here), here)
 
 
 def key_table(keys: Sequence[tuple[str, str]]) -> Table:
-    """What each key does."""
+    """A table of keys and what they do."""
     table = Table.grid(padding=(0, 2))
     for key, what in keys:
         table.add_row(Text(key, style="bold"), what)
@@ -68,9 +68,9 @@ def key_table(keys: Sequence[tuple[str, str]]) -> Table:
 
 
 def quoted(page: str) -> str:
-    """The definitions of what a panel or the microscope draws, in the reader's language: a list in Markdown.
+    """The definitions of the figures that a panel or the microscope draws, as a Markdown list in the current language.
 
-    Empty for a page that draws nothing that is recorded.
+    Empty for other pages.
     """
     panel = BY_NAME.get(page)
     keys = panel.definitions if panel is not None else MICROSCOPE if page == "microscope" else ()
@@ -83,10 +83,10 @@ def _heading(words: str) -> Text:
 
 
 class HelpScreen(Overlay[None]):
-    """The lesson of one panel, the definitions of what it draws, and the keys.
+    """The lesson of one panel, the definitions of its figures, and the keys.
 
-    One Static of Rich's renderables: Textual's Markdown widget mounts its paragraphs one by one, and each time the
-    whole screen is sent again.
+    The page is one Static with Rich's renderables, because Textual's Markdown widget mounts its paragraphs one by one,
+    each of which would send the whole screen again.
     """
 
     CSS = """

@@ -1,7 +1,7 @@
 """Shows a recording in the laboratory, and handles its keys.
 
 ``lab_recording.py`` holds what is loaded, ``lab_news.py`` loads what a trainer adds, ``lab_trainer.py`` carries out
-what the state machine decides, ``lab_canvas.py`` draws, and ``lab_pages.py`` opens pages over the screen.
+the effects of the state machine, ``lab_canvas.py`` draws, and ``lab_pages.py`` opens pages on top of the screen.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from bntui.viewer.view_state import Recording
 
 WARM_SECONDS: Final = 1.0
-"""When what the first keys need is imported: after the first paint."""
+"""Delay in seconds after the first paint, before importing what the first keys need."""
 LOOK_SECONDS: Final = 0.5
-"""How often recordings that are compared are looked at."""
+"""Seconds between two checks of compared recordings."""
 
 
 class LabScreen(SpokenScreen[None], SilentBelow[None]):
@@ -61,7 +61,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
 
     class News(Message):
-        """The trainer said something."""
+        """The feed has received a status."""
 
     def __init__(
         self,
@@ -82,9 +82,9 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self._from_gallery = from_gallery
         self._watching = watching
         self._drawing = False
-        """A drawing waits for the keys before it."""
+        """A drawing is scheduled after the keys that are already queued."""
         self._trouble: Event | None = None
-        """The first bad tensor, or gradient that died, that was looked at last."""
+        """The event of trouble that was visited last."""
 
     @property
     def reader(self) -> Recording:
@@ -115,21 +115,21 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     # --- drawing ---
 
     def change(self, state: ViewState) -> None:
-        """Look elsewhere; several keys that wait in line are drawn once."""
+        """Change the view state; the results of several queued keys are drawn once."""
         self.view_state = state
         if not self._drawing:
             self._drawing = True
             self.call_later(self.draw)
 
     def redraw(self) -> None:
-        """Draw once, soon."""
+        """Schedule a drawing."""
         self.change(self.view_state)
 
     def draw(self) -> None:
-        """Draw now, unless another screen covers this one."""
+        """Draw now, unless another screen is on top."""
         self._drawing = False
         if self.app.screen is not self or self.loaded.closed:
-            return  # under another screen each change sends that one whole; on_screen_resume draws what was missed
+            return  # a change below would send the top screen again; on_screen_resume draws later
         room = self._layout()
         self._canvas.place(self.app.size, room.regions)
         if not room.regions:
@@ -161,7 +161,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         )
 
     def parts(self) -> list[Part]:
-        """What is sent first where the line is slow: what a key changes, then what the user looks at."""
+        """The parts of the screen with their weights on a slow line; see :func:`layout.parts_of`."""
         return parts_of(self._layout(), self.view_state.focused)
 
     def _layout(self) -> Layout:
@@ -176,11 +176,11 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self._news.arrived()
 
     def facts(self) -> live.Facts:
-        """What the trainer's state machine wants to know of the recording."""
+        """Facts about the recording for the state machine."""
         return live.Facts(ME, compared=self.loaded.compared, unfinished=self.loaded.unfinished)
 
     def adopt(self, reader: Recording) -> None:
-        """Show this recording instead: the same one opened again, or a copy of it."""
+        """Replace the recording by a newly opened one: the same file, or a copy of it."""
         self.app.clear_notifications()
         if reader.path.resolve() != self.reader.path.resolve():
             sentence = _("{path} is read-only: training continues in a copy, {copy}")
@@ -214,7 +214,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             self.change(replace(self.view_state, zoomed=not self.view_state.zoomed))
 
     def action_select(self, by: int) -> None:
-        """The next run of the family tree."""
+        """Select the next run of the tree."""
         self._select(family.next_run(self.reader.runs, self.view_state.selected, by))
 
     def _select(self, run: int) -> None:
@@ -230,7 +230,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.change(view_state.zoom_time(self.view_state, by))
 
     def action_unit(self) -> None:
-        """The cursor counts in the other unit, at the keyframe where it stands."""
+        """Switch the cursor to the other unit, at the same keyframe."""
         unit: Unit = "epoch" if self.view_state.unit == "step" else "step"
         self.change(self._counting(self.view_state, unit))
 
@@ -240,7 +240,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         return counted
 
     def action_feature(self, by: int) -> None:
-        """Walk through the features of the data panel, through the layers of the comparison."""
+        """Step through the features of the data panel, or the layers of the comparison."""
         self.change(replace(self.view_state, feature=self.view_state.feature + by))
 
     def action_explain(self) -> None:
@@ -250,7 +250,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         lab_pages.open_microscope(self.app, self.loaded, self.view_state, self._look_from_microscope)
 
     def _look_from_microscope(self, state: ViewState | None) -> None:
-        """The microscope was left at another keyframe or run: the laboratory stands there too."""
+        """Move to the keyframe and run at which the microscope was left."""
         if state is not None:
             self.change(self._counting(state, self.view_state.unit))
 
@@ -285,7 +285,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     # --- forks and troubles ---
 
     def open_form(self) -> None:
-        """The form of a fork at the cursor."""
+        """Open the form of a fork at the cursor."""
         run = self.reader.runs[self.view_state.selected]
         try:
             found = lab_pages.fork_from(self.loaded, run, self.view_state.cursor)
@@ -303,7 +303,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             self.trainer.happened(happening.Fork(request))
 
     def action_trouble(self) -> None:
-        """To the next first bad tensor, or gradient that died: its run, its keyframe, its panel."""
+        """Go to the run, keyframe and panel of the next first bad tensor or dead gradient."""
         unit = self.view_state.unit
         event = troubles.following(troubles.troubles(self.loaded.snapshot.events, unit), self._trouble)
         if event is None:
@@ -338,15 +338,15 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.trainer.happened(happening.Detach())
 
     def interrupted(self) -> None:
-        """Ctrl+c copies or interrupts elsewhere: say what ends this screen."""
+        """Handle ctrl+c, which does not end this screen: say which key does."""
         self.notices.say_once(live.how_to_end(self.trainer.state, self.facts()))
 
     def quit(self) -> None:
-        """End the program, and a training that was started here: everything is saved."""
+        """End the program and a training that was started here, after saving everything."""
         self.trainer.happened(happening.Quit())
 
     def leave(self, *, goes_on: bool = False, stoppable: bool = False) -> None:
-        """End the program, saying how to come back."""
+        """End the program with a message that says how to return."""
         if goes_on:
             said = [goodbye.goes_on(self.reader), *([goodbye.stops(self.reader)] if stoppable else [])]
         else:

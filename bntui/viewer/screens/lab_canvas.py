@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class LabCanvas:
-    """One widget for each part of the screen, and one that says that the screen is too small."""
+    """One widget for each part of the screen, and one for the message that the screen is too small."""
 
     def __init__(self) -> None:
         self.size: Size | None = None
-        """Of the screen when its widgets were placed last."""
+        """Size of the screen when its widgets were last placed."""
         self._parts = {name: RowsWidget(name) for name in parts.PARTS}
         self._message = RowsWidget("small")
 
@@ -29,7 +29,7 @@ class LabCanvas:
         yield self._message
 
     def place(self, size: Size, regions: Mapping[str, Region]) -> None:
-        """Put each part into its region, and hide those without one; without any, say that the screen is too small."""
+        """Move each part to its region, or hide it if it has none; without any, show that the screen is too small."""
         self.size = size
         for name, widget in self._parts.items():
             widget.place(regions.get(name))

@@ -1,4 +1,4 @@
-"""Loads what a trainer commits, and draws it at a pace that leaves time for keys."""
+"""Loads what a trainer commits, and draws it at a rate that leaves time for keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Watching(Protocol):
-    """The screen, as far as news of its recording have to do with it."""
+    """The part of the laboratory's screen that this module needs."""
 
     loaded: LoadedRecording
     trainer: TrainerControl
@@ -39,16 +39,16 @@ class Watching(Protocol):
 
 
 class LabNews:
-    """The way of a commit to the screen: a trainer says that there is one, or the file shows it."""
+    """Brings commits to the screen, when a trainer reports them or the file has grown."""
 
     def __init__(self, lab: Watching) -> None:
         self._lab = lab
         self._tempo = Tempo()
         self._timer: Timer | None = None
-        """Loads what the trainer said last, when it is time for that."""
+        """Calls :meth:`_update` at the earliest time of the next drawing."""
 
     def arrived(self) -> None:
-        """The trainer said something: load it and draw, now or soon."""
+        """Load and draw after a status from the trainer, now or as soon as the tempo allows."""
         wait = self._tempo.wait(monotonic())
         if not wait:
             self._update()
@@ -56,14 +56,14 @@ class LabNews:
             self._timer = self._lab.set_timer(wait, self._update)
 
     def look(self) -> None:
-        """Recordings that are compared grow without a word of their trainers."""
+        """Check compared recordings, which have no connection to their trainers."""
         before = self._lab.loaded.snapshot
         self._load(alone=True)
         if self._lab.loaded.snapshot is not before:
             self._lab.draw()
 
     def take_in(self) -> None:
-        """Look at what was loaded, and say what is new."""
+        """Take a snapshot of what was loaded, and report new runs and events."""
         lab = self._lab
         new = lab.loaded.look(lab.view_state.unit)
         for run in new.runs:
@@ -77,7 +77,7 @@ class LabNews:
     def _update(self) -> None:
         self._timer = None
         lab, feed = self._lab, self._lab.trainer.feed
-        if feed is None:  # the trainer that was started for a fork has ended already
+        if feed is None:  # the trainer that was started for a fork has already ended
             return
         began = monotonic()
         status, hung_up = feed.take()
@@ -90,15 +90,19 @@ class LabNews:
             lab.trainer.happened(happening.HungUp())
         lab.draw()
         if live.over(lab.trainer.state):
-            lab.loaded.reader.release()  # last: what is read above holds the file again
+            lab.loaded.reader.release()  # last, because reading opens the file again
         self._tempo = self._tempo.drawn(began, monotonic(), slow=lab.app.sender.pending)
 
     def _load(self, *, alone: bool) -> None:
-        """Load what was committed; ``alone``: no trainer is connected that could have renamed the file."""
+        """Load what was committed.
+
+        Args:
+            alone: no trainer is connected that could report a renamed file.
+        """
         loaded = self._lab.loaded
         try:
             if loaded.refresh():
                 self.take_in()
         except RecordingError as error:
-            if alone or loaded.reader.path.exists():  # else it is being renamed: the trainer says to what
+            if alone or loaded.reader.path.exists():  # otherwise it was renamed, and the trainer reports the new path
                 self._lab.notices.error(str(error))

@@ -1,6 +1,6 @@
-"""Opens the pages of the laboratory over it: help, microscope, fork form and run tree.
+"""Opens pages on top of the laboratory: help, microscope, fork form and run tree.
 
-Each page is imported when it is opened: Markdown, charts and the scenario's schema are not needed to draw panels.
+Each page is imported when it is opened, because panels do not need Markdown, charts or the scenario's schema.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class ForkFrom(NamedTuple):
-    """Where a fork would start, and what its form is titled."""
+    """The origin of a fork, and the title of its form."""
 
     origin: Origin
     title: str
 
 
 def open_help(app: App[Any], panel: str, *, connected: bool) -> None:
-    """The lesson of a panel, and the keys."""
+    """Open the lesson of a panel and the keys."""
     from bntui.viewer.screens.help import HelpScreen, lab_keys
 
     _open(app, HelpScreen(panel, lab_keys(connected)))
@@ -40,34 +40,34 @@ def open_help(app: App[Any], panel: str, *, connected: bool) -> None:
 def open_microscope(
     app: App[Any], loaded: LoadedRecording, state: ViewState, then: Callable[[ViewState | None], None]
 ) -> None:
-    """The values of a layer at the cursor; ``then`` gets where it was left, counted in epochs."""
+    """Open the microscope at the cursor; ``then`` receives the view state at which it was left, in epochs."""
     from bntui.viewer.screens.microscope import MicroscopeScreen
 
-    # its axes are those of one run, in epochs
+    # the microscope's axes are in epochs
     recorded = view_state.recounted(loaded.snapshot, "epoch")
     _open(app, MicroscopeScreen(loaded.reader, recorded, view_state.count_by(state, loaded.snapshot, "epoch")), then)
 
 
 def open_fork_form(app: App[Any], found: ForkFrom, then: Callable[[ForkRequest | None], None]) -> None:
-    """The form of a fork; ``then`` gets the request, or None."""
+    """Open the form of a fork; ``then`` receives the request, or None."""
     from bntui.viewer.screens.fork import ForkScreen
 
     _open(app, ForkScreen(*found), then)
 
 
 def open_runs(app: App[Any], view: View, then: Callable[[int | None], None]) -> None:
-    """The tree of all runs; ``then`` gets the chosen one, or None."""
+    """Open the tree of all runs; ``then`` receives the number of the chosen one, or None."""
     from bntui.viewer.screens.lab_runs import RunsScreen
 
     _open(app, RunsScreen(view), then)
 
 
 def fork_from(loaded: LoadedRecording, run: RunInfo, cursor: float) -> ForkFrom | None:
-    """The run's keyframe at the cursor; None before its first one.
+    """The run's keyframe at the cursor, as the origin of a fork; None before its first keyframe.
 
     Raises:
-        RecordingError: the data's facts cannot be read.
-        ScenarioError: the run's configuration is not one of this version.
+        RecordingError: the samples are damaged.
+        ScenarioError: the run's configuration is not valid in this version.
     """
     from bntui.scenario.fork import configuration
     from bntui.viewer.fork.form import Origin, data_facts
@@ -77,18 +77,18 @@ def fork_from(loaded: LoadedRecording, run: RunInfo, cursor: float) -> ForkFrom 
     if row < 0:
         return None
     configuration(run.config)
-    # what the name of the data does not tell comes from the recording
+    # facts about data files come from the recording
     origin = Origin(run, int(history.step[row]), float(history.epoch[row]), data_facts(loaded.reader, run))
     return ForkFrom(origin, f"{RUN_MARKS[run.index % len(RUN_MARKS)]} {run.label or run.name}")
 
 
 def warm() -> None:
-    """Import what the help needs, while the first picture is being looked at."""
+    """Import what the help needs, after the first paint."""
     from importlib import import_module
 
     import_module("bntui.viewer.screens.help")
 
 
 def _open(app: App[Any], page: Screen[Any], then: Callable[[Any], None] | None = None) -> None:
-    app.clear_notifications()  # they would cover it
+    app.clear_notifications()  # they would cover the page
     app.push_screen(page, then)

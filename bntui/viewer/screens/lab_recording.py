@@ -1,4 +1,4 @@
-"""Holds what the laboratory has loaded of its recording, and says what is new in it."""
+"""Holds what the laboratory has loaded from its recording, and determines what is new in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """What a recording has that it had not when it was looked at before."""
+    """Runs and events that are new since the last snapshot."""
 
     runs: tuple[RunInfo, ...]
     events: tuple[tuple[RunInfo, Event], ...]
@@ -33,47 +33,47 @@ def additions(before: Snapshot, after: Snapshot, runs: Sequence[RunInfo]) -> Add
 
 
 class LoadedRecording:
-    """A reader, and a snapshot of what it has loaded."""
+    """A reader, and a snapshot of its recording."""
 
     def __init__(self, reader: Recording) -> None:
         self.reader = reader
         self.snapshot = view_state.snapshot(reader)
         self.free_panels = view_state.free_panels(self.snapshot)
         self.closed = False
-        """Nothing is read or drawn any more."""
+        """The reader is closed, so nothing is read or drawn any more."""
 
     @property
     def compared(self) -> bool:
-        """Several recordings are shown side by side."""
+        """True if several recordings are compared."""
         return bool(self.reader.paths)
 
     @property
     def unfinished(self) -> bool:
-        """A trainer could continue a run."""
+        """True if a run can be resumed."""
         return view_state.unfinished(self.snapshot) and not self.compared
 
     def refresh(self) -> bool:
-        """Load what was committed since; whether that is anything.
+        """Load what was committed since the last call; True if there is anything new.
 
         Raises:
-            RecordingError: the file is gone or damaged.
+            RecordingError: the file is missing or damaged.
         """
         return not self.closed and self.reader.refresh()
 
     def look(self, unit: Unit) -> Additions:
-        """Take a snapshot of what is loaded."""
+        """Take a snapshot, and return what is new in it."""
         before = self.snapshot
         self.snapshot = view_state.snapshot(self.reader, unit)
         if len(self.snapshot.histories) > len(before.histories):
-            self.free_panels = view_state.free_panels(self.snapshot)  # a fork may have what no run had
+            self.free_panels = view_state.free_panels(self.snapshot)  # a fork may add dropout, for instance
         return additions(before, self.snapshot, self.reader.runs)
 
     def count_by(self, unit: Unit) -> None:
-        """Count the snapshot's positions in this unit."""
+        """Convert the positions in the snapshot to another unit."""
         self.snapshot = view_state.recounted(self.snapshot, unit)
 
     def replace(self, reader: Recording) -> None:
-        """Read from this one instead."""
+        """Close the reader, and use another one."""
         self.reader.close()
         self.reader = reader
 

@@ -19,11 +19,11 @@ from bntui.viewer.widgets import RowsWidget, framed
 
 WIDEST = 110
 LEAST, MARGIN = 16, 4
-"""Rows of a page with few runs, and rows that a high screen leaves around it."""
+"""Rows of the page in addition to one per run, and free rows around it on a tall screen."""
 
 
 class RunsScreen(SpokenScreen[int | None], Overlay[int | None]):
-    """Opens at the selected run; gives back the number of the one that was chosen."""
+    """A page of all runs that opens at the selected one; its result is the number of the chosen run, or None."""
 
     CSS = "RunsScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]

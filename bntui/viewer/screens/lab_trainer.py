@@ -47,7 +47,7 @@ MOVED: Final = N_("The recording was renamed: {path}")
 
 
 class Laboratory(Protocol):
-    """The screen, as far as the trainer has to do with it."""
+    """The part of the laboratory's screen that this module needs."""
 
     loaded: LoadedRecording
     notices: Notices
@@ -57,11 +57,11 @@ class Laboratory(Protocol):
     def app(self) -> App[Any]: ...
     def set_timer(self, delay: float, callback: Callable[[], None]) -> Timer: ...
     def facts(self) -> live.Facts:
-        """What transitions depend on."""
+        """Facts about the recording for the state machine."""
         ...
 
     def adopt(self, reader: Recording) -> None:
-        """Show this recording instead: the same one opened again, or a copy of it."""
+        """Replace the recording by a newly opened one: the same file, or a copy of it."""
         ...
 
     def give_way(self, reader: Recording, trainer: TrainerLink | None) -> None:
@@ -73,7 +73,7 @@ class Laboratory(Protocol):
         ...
 
     def redraw(self) -> None:
-        """Draw once, soon."""
+        """Schedule a drawing."""
         ...
 
     def action_end(self) -> None:
@@ -85,7 +85,7 @@ class Laboratory(Protocol):
         ...
 
     def leave(self, *, goes_on: bool = False, stoppable: bool = False) -> None:
-        """End the program, saying how to come back."""
+        """End the program with a message that says how to return."""
         ...
 
 
@@ -111,22 +111,22 @@ class TrainerControl:
 
     @property
     def connected(self) -> bool:
-        """A trainer hears what is said."""
+        """True if a trainer is connected."""
         return self._link is not None
 
     def start(self) -> None:
-        """Listen to the trainer."""
+        """Start to listen to the trainer."""
         if self.feed is not None:
             self.feed.start()
 
     def close(self) -> None:
-        """Hang up; training goes on."""
+        """Close the connection; training continues."""
         if self._link is not None:
             self._link.close()
             self._link = None
 
     def happened(self, event: Event) -> None:
-        """Something happened: the state changes, and what follows from it is carried out."""
+        """Change the state according to an event, and carry out the effects."""
         self.state, effects = live.after(self.state, event, self._lab.facts())
         for effect in effects:
             if not self._carry_out(effect):
@@ -156,7 +156,7 @@ class TrainerControl:
         return True
 
     def _show(self, effect: Effect) -> None:
-        """Carry out what has nothing to do with the connection."""
+        """Carry out an effect that does not involve the connection."""
         lab, loaded, notices = self._lab, self._lab.loaded, self._lab.notices
         match effect:
             case Complain(text, title):
@@ -166,7 +166,7 @@ class TrainerControl:
             case Unsay(text):
                 notices.unsay(text)
             case "clear notices":
-                lab.app.clear_notifications()  # what they say is of before
+                lab.app.clear_notifications()  # they are outdated
             case Announce(run, epoch):
                 sentence = _("a new run begins at epoch {epoch}").format(epoch=figures.epoch(epoch))
                 begun = loaded.reader.runs[run]
@@ -174,14 +174,14 @@ class TrainerControl:
             case Lead(run, parent):
                 lab.view_state = view_state.lead(lab.view_state, run, parent)
             case "follow head":
-                lab.action_end()  # who asks for a step wants to see it
+                lab.action_end()  # a user who asks for a step wants to see it
             case FollowFile(path):
                 if moved_to(loaded.reader, path):
                     notices.say(_(MOVED).format(path=path))
             case "release":
                 loaded.reader.release()
             case "close reader":
-                lab.draw()  # nothing is drawn after it
+                lab.draw()  # for the last time
                 loaded.close()
             case "redraw":
                 lab.redraw()
@@ -255,7 +255,7 @@ class TrainerControl:
 
 
 def _own(path: Path) -> Path:
-    """The recording, or a copy of it where it cannot be written on."""
+    """The path of the recording, or of a new copy if it is not writable."""
     from bntui.recording.copy import copied, writable
 
     return path if writable(path) else copied(path)

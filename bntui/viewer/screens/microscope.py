@@ -1,4 +1,4 @@
-"""Shows one unit of a normalization in the four steps that it goes through."""
+"""Shows one unit of a normalization in its four steps."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
 STEP_SECONDS: Final = 0.8
-"""How long each of the four steps stands alone while they are played."""
+"""Seconds for which each step is displayed while they are played."""
 LOOK_SECONDS: Final = 0.4
-"""How often a recording that grows is looked at."""
+"""Seconds between two checks of a growing recording."""
 FAR: Final = 1_000_000
-"""Past either end of any list."""
+"""A distance beyond the ends of any list."""
 
 
 class MicroscopeScreen(SpokenScreen[ViewState]):
-    """Opens at the laboratory's cursor; gives back where it was left."""
+    """A screen that opens at the laboratory's cursor; its result is the view state at which it was left."""
 
     CSS = "MicroscopeScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
@@ -52,7 +52,7 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
         self._reader, self._recorded = reader, recorded
         self._runs = tuple(run.index for run in reader.runs if normalized_layers(run))
         if self._runs and state.selected not in self._runs:
-            # the run beside it comes first: it is on the screen too
+            # prefer the pinned run, which is on the screen, too
             wanted = state.pinned if state.pinned in self._runs else self._runs[0]
             state = view_state.select(state, len(reader.runs), wanted - state.selected)
         self.microscope = Microscope(state)
@@ -80,7 +80,7 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
     # --- drawing ---
 
     def change(self, state: Microscope) -> None:
-        """Look elsewhere; several keys that wait in line are drawn once."""
+        """Change the state; the results of several queued keys are drawn once."""
         self.microscope = state
         if not self._drawing:
             self._drawing = True
@@ -120,7 +120,7 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
         number = next((at for at in layers if run.layers[at].name == self.microscope.layer), layers[0])
         under = self._slide(run.index, row, number)
         if under.pool is None:
-            self._slide.cache_clear()  # what a running trainer has not written yet may come
+            self._slide.cache_clear()  # a running trainer may still write the evidence
         state = states.within(replace(self.microscope, layer=run.layers[number].name), under)
         return Lens(
             title=self._reader.title,
@@ -151,7 +151,7 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
         return courses(self._reader, run, self._recorded.histories[run], number)
 
     def _nearest(self, history: RunHistory, row: int) -> float | None:
-        """Epoch of the nearest keyframe whose values were kept."""
+        """Epoch of the nearest keyframe that has evidence; None if there is none."""
         kept = self._reader.evidence_rows(self.microscope.look.selected)
         kept = kept[kept < len(history)]
         kept = kept[history.has_frame[kept]]
@@ -166,7 +166,7 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
     # --- a recording that grows ---
 
     def _grow(self) -> None:
-        """What the laboratory below has read since: it alone asks for news.  A cursor at the head goes on with it."""
+        """Show what the laboratory, which reads the recording, has read since; a following cursor moves along."""
         grown = view_state.snapshot(self._reader)
         if [*map(len, grown.histories)] == [*map(len, self._recorded.histories)]:
             return
@@ -246,7 +246,7 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
         self._timer = self.set_interval(STEP_SECONDS, self.next_step)
 
     def next_step(self) -> None:
-        """The step after the one that is played; after the last one all four stand there."""
+        """Play the next step; after the last one, show all four."""
         self.change(states.played(self.microscope))
         if not self.microscope.playing:
             self._stop()
@@ -259,7 +259,7 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
     # --- leaving ---
 
     def action_explain(self) -> None:
-        from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
+        from bntui.viewer.screens.help import HelpScreen  # imports Markdown, which drawing does not need
 
         self.app.push_screen(HelpScreen("microscope", help_of(CONTROLS, EVERYTHING)))
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
 ERROR_SECONDS = 15
-"""An error stays longer than other notices."""
+"""Seconds for which an error is displayed, which is longer than for other notices."""
 
 
 class Notices:
-    """What a screen says beside its panels; strangers' words are cleaned."""
+    """The notices of a screen; their texts are sanitized."""
 
     def __init__(self, screen: Screen[Any]) -> None:
         self._screen = screen
@@ -25,22 +25,22 @@ class Notices:
     def say(
         self, text: str, title: str = "", severity: SeverityLevel = "information", seconds: float | None = None
     ) -> None:
-        """A notice, for so many seconds (by default Textual's)."""
+        """Show a notice for a number of seconds, by default Textual's."""
         self._screen.notify(clean(text), title=clean(title), severity=severity, timeout=seconds, markup=False)
 
     def error(self, text: str, title: str = "") -> None:
-        """What went wrong; without a title it is said once, however often it comes."""
+        """Show an error; without a title, the same error is shown only once."""
         if title or text not in self._complaints:
             self._complaints.add(text)
             self.say(text, title, "error", ERROR_SECONDS)
 
     def say_once(self, sentence: str) -> None:
-        """A notice, unless the same one is still on the screen: boxes must not pile up."""
+        """Show a notice, unless the same one is still on the screen."""
         if not any(notice.message == sentence for notice in textual_private.notices(self._screen.app)):
             self.say(sentence)
 
     def unsay(self, sentence: str) -> None:
-        """Take a notice away that is true no more."""
+        """Remove a notice that no longer applies."""
         for notice in textual_private.notices(self._screen.app):
             if notice.message == sentence:
                 textual_private.withdraw(self._screen.app, notice)

@@ -18,7 +18,7 @@ from bntui.viewer.terminal.textual_private import exiting
 
 
 class StartingScreen(SpokenScreen[None]):
-    """One calm line until the first keyframe is recorded; quitting ends the trainer that is starting, too."""
+    """One line of text until the first keyframe is recorded; quitting also ends the trainer that is starting."""
 
     CSS = """
     StartingScreen { align: center middle; }
@@ -41,12 +41,12 @@ class StartingScreen(SpokenScreen[None]):
         self.kept.keep(event)
 
     def quit(self) -> None:
-        """End the program first: ending the trainer may take a moment, and must not be asked for twice."""
+        """End the program, then the trainer, which may take a moment and must not be requested twice."""
         if not exiting(self.app):
             self.app.exit()
             if self._cancel is not None:
                 self._cancel()
 
     def interrupted(self) -> None:
-        """Ctrl+c: nothing is recorded that could be lost."""
+        """Handle ctrl+c like quitting, because nothing has been recorded yet."""
         self.quit()

@@ -1,8 +1,8 @@
-"""Enters and leaves the terminal, suspends and resumes, and notices that the terminal is gone.
+"""Sets up and restores the terminal, suspends and resumes, and detects that the terminal has gone away.
 
-Textual's driver turns modes on and off and reads keys.  This one also tells the guard (``guard.py``) when it does so,
-ends when the terminal or the guard is gone, survives any input and any signal to continue, and writes ASCII where the
-terminal has nothing else.  ``line.py`` decides how often and how much is written.
+Textual's driver turns modes on and off and reads keys.  This one also informs the guard (``guard.py``), ends the
+program when the terminal or the guard is gone, handles any input and any SIGCONT, and writes ASCII if the terminal
+does not support more.  ``line.py`` decides how often and how much is written.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from textual.app import App
 
 WAIT: Final = 0.1
-"""Seconds between two looks at whether to stop reading; an escape key without a sequence waits as long."""
+"""Seconds between two checks whether to stop reading; also the delay of the escape key."""
 PATIENCE: Final = 3.0
-"""Seconds that an orderly end may take once the terminal is gone."""
+"""Seconds that a regular exit may take after the terminal has gone away."""
 HANG_UP: Final = 129
-"""Exit code then: a shell's for SIGHUP."""
+"""Exit code after the terminal has gone away, which is a shell's for SIGHUP."""
 
 
 class TerminalDriver(TextualDriver):
-    """The driver; see the module.  ``LabApp`` passes its class to Textual."""
+    """The driver described above; ``LabApp`` passes its class to Textual."""
 
     def __init__(self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: Any = None) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         assert sys.__stdout__ is not None
-        self.output = sys.__stdout__  # which is known to be a terminal; stderr may be a log
+        self.output = sys.__stdout__  # is known to be a terminal, while stderr may be a log
         self.debug = debug
         self.loop = asyncio.get_running_loop()
         self.app = app
@@ -57,7 +57,7 @@ class TerminalDriver(TextualDriver):
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def stop_application_mode(self) -> None:
-        self.write("\x1b[?2026l\x1b[0m")  # whatever was drawn last
+        self.write("\x1b[?2026l\x1b[0m")  # end a synchronized update and reset styles
         if self.mouse_in_pixels:
             self.write("\x1b[?1016l")
         super().stop_application_mode()
@@ -77,7 +77,7 @@ class TerminalDriver(TextualDriver):
 
     @property
     def can_suspend(self) -> bool:
-        """False where no shell could continue us: in a terminal of its own, ``ssh host bntui``, a container."""
+        """False if there is no shell that could continue the process, as with ``ssh host bntui`` or in a container."""
         return self._watch is None or self._watch.suspendable
 
     def suspend_application_mode(self) -> None:
@@ -89,11 +89,11 @@ class TerminalDriver(TextualDriver):
         super().resume_application_mode()
 
     def continued(self) -> None:
-        """Come back to the screen, but only from a suspension, and only in the foreground."""
+        """Return to full screen after a suspension, once the process is in the foreground."""
         if self._resuming or not self.restarts:
             return
-        self._resuming = True  # first of all: another signal may interrupt us after any call
-        if self._watch is not None and self._watch.taken:  # stopped by SIGSTOP: the guard left the screen for us
+        self._resuming = True  # first, because another signal may interrupt this method at any point
+        if self._watch is not None and self._watch.taken:  # stopped by SIGSTOP: the guard restored the terminal
             self._silent = True
             self.suspend_application_mode()
             self._silent = False
@@ -105,16 +105,16 @@ class TerminalDriver(TextualDriver):
         self._resuming = False
 
     def _in_background(self) -> bool:
-        """True after ``bg``: the shell has the terminal, and only ``fg`` gives it back."""
+        """True after ``bg``, when the shell owns the terminal until ``fg``."""
         try:
             return os.tcgetpgrp(self.fileno) != os.getpgrp()
-        except OSError:  # a terminal of another session has no job control for us
+        except OSError:  # no job control, because the terminal belongs to another session
             return False
 
     # --- reading ---
 
     def parser(self) -> TextualParser:
-        """The parser of what is read."""
+        """The parser of the input."""
         return TextualParser(self.debug)
 
     def run_input_thread(self) -> None:
@@ -131,12 +131,12 @@ class TerminalDriver(TextualDriver):
                 if ready:
                     try:
                         piece = os.read(self.fileno, 4096)
-                    except OSError:  # the terminal has vanished; a terminal that is there never ends
+                    except OSError:  # the terminal has gone away; otherwise its input never ends
                         piece = b""
                     if not piece:
                         self._hang_up()
                         return
-                    if text := decoder.decode(piece):  # nothing yet of a character that takes several bytes
+                    if text := decoder.decode(piece):  # empty for an incomplete multi-byte character
                         for message in parser.feed(text):
                             self.process_message(message)
                 for message in parser.tick():
@@ -145,14 +145,14 @@ class TerminalDriver(TextualDriver):
             parser.end()
 
     def _hang_up(self) -> None:
-        """Leave the program as a detach would; nobody is there to be told."""
+        """End the program like a detach, without a message."""
         timer = threading.Timer(PATIENCE, os._exit, [HANG_UP])
         timer.daemon = True
         timer.start()
-        with contextlib.suppress(RuntimeError):  # it is ending
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             self.loop.call_soon_threadsafe(self._leave)
 
     def _leave(self) -> None:
-        # a shell may have the terminal: restoring its modes must not stop us
+        # a shell may own the terminal, and restoring its modes must not stop this process
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         self.app.exit(return_code=HANG_UP)

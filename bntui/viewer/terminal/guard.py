@@ -1,8 +1,8 @@
 """Restores the terminal, whatever ends the viewer.
 
-The viewer runs in a forked child.  Its parent, the guard, keeps the terminal's settings, passes signals on, stops and
-continues with the child, and restores the terminal if the child died before it could.  Python cannot do that in one
-process: nothing runs after ``abort()`` or SIGKILL.  If the guard itself is killed, the child notices and leaves.
+The viewer runs in a forked child.  Its parent, the guard, saves the terminal's settings, passes signals on, stops and
+continues together with the child, and restores the terminal if the child dies before it can.  A single process cannot
+do that, because nothing runs after ``abort()`` or SIGKILL.  If the guard itself is killed, the child notices and exits.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from typing import Any, Final, NoReturn
 from bntui.text.language import _
 
 RESTORED: Final = (
-    "\x18\x1b\\"  # ends a sequence that was cut in the middle
-    "\x1b[?2026l\x1b[0m"  # shows what was held back; colours
+    "\x18\x1b\\"  # ends an incomplete sequence
+    "\x1b[?2026l\x1b[0m"  # ends a synchronized update; resets styles
     "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"  # mouse
     "\x1b[?1004l\x1b[?2004l\x1b[?2048l\x1b[?7h"  # focus, bracketed paste, in-band resize; line wrap
-    "\x1b]22;default\x07\x1b[<u"  # pointer; Kitty's keyboard protocol, which the alternate screen has for itself
+    "\x1b]22;default\x07\x1b[<u"  # pointer; Kitty's keyboard protocol, whose state the alternate screen has separately
     "\x1b[?1049l\x1b[?25h"
 )
 """Ends every mode that the viewer or Textual turns on."""
 PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals to the guard that are meant for the viewer."""
+"""Signals that the guard passes on to the viewer."""
 _LEFT, _ENTERED, _TAKEN = 0, 1, 2
 _MARGIN: Final = 128
-"""A shell's exit code for a process that died by a signal: this and the signal's number."""
+"""A shell's exit code for a process that died by a signal is the number of the signal plus this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What the viewer knows of its guard, and tells it."""
+    """The viewer's side of the guard."""
 
     screen: mmap.mmap
-    """One byte that both processes see."""
+    """One byte of memory shared by both processes."""
     guard: int
-    """Readable, at its end, when the guard is gone."""
+    """File descriptor that becomes readable (at its end) when the guard is gone."""
     suspendable: bool
-    """A shell with job control waits for us."""
+    """The process was started by a shell with job control."""
 
     def entered(self) -> None:
         """Call before the first byte of the full screen is sent."""
@@ -64,14 +64,15 @@ _watch: Watch | None = None
 
 
 def watch() -> Watch | None:
-    """The guard of this process; None without one, as in tests of the application."""
+    """The guard of this process; None if there is none, as in tests of the application."""
     return _watch
 
 
 def guard() -> None:
-    """Fork the viewer from its guard: returns in the child only, and does nothing the second time.
+    """Fork the viewer from its guard; returns only in the child.
 
-    Call it early: a guard needs no imports, and no thread may be running.  Without a terminal there is nothing to do.
+    Call it early, because the guard needs no imports, and no threads may be running.  It does nothing without a
+    terminal, or if it has been called before.
     """
     global _watch
     if _watch is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -90,7 +91,7 @@ def guard() -> None:
 
 
 def _under_a_shell() -> bool:
-    """True if our parent can continue us: it is of our session, but not of our process group."""
+    """True if the parent process can continue this one: it is in the same session, but in another process group."""
     parent = os.getppid()
     with contextlib.suppress(OSError):
         return os.getsid(parent) == os.getsid(0) and os.getpgid(parent) != os.getpgrp()
@@ -98,7 +99,7 @@ def _under_a_shell() -> bool:
 
 
 def _wait(child: int, screen: mmap.mmap) -> NoReturn:
-    """The guard's life: ends with the exit code of the child."""
+    """Run the guard, until it exits with the exit code of the child."""
     terminal = sys.stdout.fileno()
     try:
         settings = termios.tcgetattr(terminal)
@@ -110,19 +111,19 @@ def _wait(child: int, screen: mmap.mmap) -> NoReturn:
             os.kill(child, number)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if screen[0] == _ENTERED:  # else it is a key, and the child has got it as well
+        if screen[0] == _ENTERED:  # otherwise it comes from ctrl+c, and the child has received it as well
             pass_on(number, frame)
 
     for number in PASSED_ON:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, pass_on)
     signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # the shell may have the terminal back already
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # the shell may already own the terminal again
     while True:
         _pid, status = os.waitpid(child, os.WUNTRACED)
         if not os.WIFSTOPPED(status):
             break
-        if screen[0] == _ENTERED:  # by SIGSTOP, which it cannot handle
+        if screen[0] == _ENTERED:  # stopped by SIGSTOP, which the child cannot handle
             _restore(terminal, settings)
             screen[0] = _TAKEN
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -139,10 +140,10 @@ def _wait(child: int, screen: mmap.mmap) -> NoReturn:
 
 
 def _restore(terminal: int, settings: list[Any] | None) -> None:
-    with contextlib.suppress(OSError):  # the terminal has vanished
+    with contextlib.suppress(OSError):  # the terminal has gone away
         os.write(terminal, RESTORED.encode("ascii"))
     with contextlib.suppress(termios.error):
-        termios.tcflush(terminal, termios.TCIFLUSH)  # reports of the mouse that nobody reads any more
+        termios.tcflush(terminal, termios.TCIFLUSH)  # discard mouse reports that were not read
         if settings is not None:
             termios.tcsetattr(terminal, termios.TCSANOW, settings)
 

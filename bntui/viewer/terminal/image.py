@@ -1,12 +1,11 @@
-"""Keeps an image of the screen and of the terminal, and sends the cells in which they differ.
+"""Keeps an image of the screen and one of the terminal, and sends the cells in which they differ.
 
-Textual's updates are put into an image of the screen; frames are made of the cells in which the terminal differs from
-it.  So no cell is sent that stands there already, and where a line is too slow for all of them, those follow later that
-matter less: a frame has room for so many bytes, and what it leaves out is still different when the next one is made,
-of the newest state.
+Textual's updates are written into the image of the screen.  A frame contains cells in which the terminal differs from
+it, so cells that are already displayed are not sent again.  The size of a frame is limited; on a slow line, less
+important cells are left out.  They still differ when the next frame is built, and are then sent in their newest state.
 
-A part of the screen, a panel say, that does not fit into a frame is sent in several ones, as it looked in the first
-of them: it never shows half of one keyframe and half of another.
+A part of the screen, such as a panel, that does not fit into one frame is sent in several frames in the state that it
+had in the first one, so that it never shows half of one keyframe and half of another.
 """
 
 from __future__ import annotations
@@ -25,33 +24,34 @@ from textual.strip import Strip
 from bntui.viewer.terminal.pen import RAW, Cell, Pen, look_of
 
 GAP: Final = 4
-"""Equal cells between two changed ones that are sent again: moving there costs as many bytes."""
+"""Distance below which unchanged cells between two changed ones are sent again, as moving the cursor needs as many
+bytes."""
 AT_ONCE: Final = 0.05
-"""Seconds added to the age of each part, so that its weight counts from the first moment on."""
+"""Seconds added to the age of each part, so that its weight has an effect from the start."""
 BEHIND: Final = 1.0
-"""A part that is not up to date for so many seconds follows late."""
+"""Seconds after which a part that is not up to date counts as late."""
 
 Rows = list[list[Cell | None]]
-"""Cells by row and column; None where it is not known what stands there."""
+"""Cells by row and column; None if the content is not known."""
 
 
 class Part(NamedTuple):
-    """A part of the screen that is brought up to date as a whole."""
+    """A part of the screen that is updated as a whole."""
 
     region: Region
     weight: float = 1.0
-    """How much sooner than others it has its turn; ``inf``: first in every frame."""
+    """Priority over other parts of the same age; with ``inf``, it is first in every frame."""
 
 
 class Half(NamedTuple):
-    """A part that is sent in several frames, as it is to be when it is there."""
+    """The state of a part that is being sent in several frames, and the time of that state."""
 
     rows: Rows
     since: float
 
 
 class Image:
-    """A screen as it is to be, and the terminal as far as it is known."""
+    """The desired content of the screen, and the content of the terminal as far as it is known."""
 
     def __init__(self) -> None:
         self.size = Size(0, 0)
@@ -61,15 +61,15 @@ class Image:
         self._parts: list[Part] = []
         self._halves: dict[Region, Half] = {}
         self._idle = True
-        """Nothing differed after the last frame."""
+        """The terminal was up to date after the last frame."""
         self._current: dict[Region, float] = {}
-        """When each part was up to date last."""
+        """When each part was last up to date."""
         self._looks: dict[Style | None, str] = {}
 
-    # --- what is to stand there ---
+    # --- desired content ---
 
     def resize(self, size: Size) -> None:
-        """A terminal of another size shows something else."""
+        """Change the size, which makes the content of the terminal unknown."""
         if size != self.size:
             self.size = size
             self._wanted = _blank(size)
@@ -77,13 +77,13 @@ class Image:
             self.forget()
 
     def forget(self) -> None:
-        """Others may have written on the terminal: all is to be sent again."""
+        """Mark the content of the terminal as unknown, so that everything is sent again."""
         self._shown = _blank(self.size)
         self._dirty.update(range(self.size.height))
         self._halves.clear()
 
     def put(self, x: int, y: int, strip: Strip, console: Console) -> None:
-        """A strip is to stand there."""
+        """Write a strip into the image, starting at a cell."""
         if not 0 <= y < self.size.height:
             return
         strip = strip.crop(0, self.size.width - x)
@@ -104,15 +104,15 @@ class Image:
                 size = cell_len(character)
                 if size:
                     cells += [(character, look), ("", look)][:size]
-                elif cells:  # it combines with the one before
+                elif cells:  # it combines with the character before it
                     at = -1 if cells[-1][0] else -2
                     cells[at] = (cells[at][0] + character, cells[at][1])
-        if len(cells) != strip.cell_length:  # cells cannot be counted one by one
+        if len(cells) != strip.cell_length:  # the characters do not correspond to single cells
             return [(strip.render(console), RAW), *[("", RAW)] * (strip.cell_length - 1)] if strip.cell_length else []
         return cells
 
     def _look(self, style: Style | None, console: Console) -> str:
-        """What a style sends: styles that differ in what is not seen are the same."""
+        """The SGR parameters of a style, which are equal for styles that look the same."""
         if style not in self._looks:
             if len(self._looks) > 4096:
                 self._looks.clear()
@@ -123,19 +123,21 @@ class Image:
 
     @property
     def pending(self) -> bool:
-        """Something may differ."""
+        """True if the terminal may differ from the image."""
         return bool(self._dirty or self._halves)
 
     def late(self, now: float) -> bool:
-        """A part has not been up to date for a while."""
+        """True if a part has not been up to date for ``BEHIND`` seconds."""
         return self.pending and any(now - since > BEHIND for since in self._current.values())
 
     def frame(self, room: int, parts: Sequence[Part], now: float, *, hurried: bool = False) -> str:
-        """The bytes that bring the terminal nearer to the image, about ``room`` of them at most.
+        """The output that updates the terminal, of about ``room`` bytes at most.
 
         Args:
-            parts: what is brought up to date as a whole; what lies in none of them follows after all of them.
-            hurried: a key was pressed: what it changed counts more than that a part is of one keyframe.
+            room: maximum size in bytes; it may be slightly exceeded.
+            parts: parts that are updated as a whole; cells outside of them come last.
+            now: current time in seconds.
+            hurried: a key was pressed, so parts are sent in their newest state, even if they are half sent.
         """
         whole = Region(0, 0, *self.size)
         parts = [*(Part(part.region.intersection(whole), part.weight) for part in parts), Part(whole, 0.0)]
@@ -161,7 +163,7 @@ class Image:
         return pen.finish()
 
     def _rank(self, part: Part, now: float) -> tuple[int, float]:
-        """Places in the order of a frame: what is always first, what has begun, what waits, the rest."""
+        """Sort key of a part: those that are always first, then those half sent, then those waiting, then the rest."""
         if part.weight == inf:
             return 0, 0.0
         if part.region in self._halves:
@@ -169,7 +171,7 @@ class Image:
         return (2, -part.weight * (now - self._current[part.region] + AT_ONCE)) if part.weight else (3, 0.0)
 
     def _send(self, part: Part, half: Half | None, pen: Pen, room: int, now: float, hurried: bool) -> bool:
-        """Send a part as far as there is room; whether there was room for all of it."""
+        """Send a part as far as there is room; True if all of it was sent."""
         region = part.region
         for y in range(region.y, region.bottom):
             if half is None and y not in self._dirty:
@@ -188,12 +190,12 @@ class Image:
             return True
         for start, stop in differing(before, after):
             start, stop = _uncut(after, start, stop)
-            # half of a character that lies in two parts is sent with what lies in none
+            # a wide character on the border of two parts is sent with the cells outside of all parts
             start += _continues(after[start])
             stop -= stop == len(after) and _begins(after[-1])
             cells = after[start:stop]
             known = [cell for cell in cells if cell is not None]
-            if len(known) < len(cells):  # nothing has been drawn there yet
+            if len(known) < len(cells):  # not drawn yet
                 continue
             done = pen.write(x + start, y, known, room)
             row[x + start : x + start + done] = known[:done]
@@ -211,7 +213,7 @@ class Image:
 
 
 def differing(before: Sequence[object], after: Sequence[object]) -> list[tuple[int, int]]:
-    """Half-open spans in which two rows of cells differ; joined where fewer than ``GAP`` equal cells lie between."""
+    """Half-open spans in which two rows of cells differ, joined if fewer than ``GAP`` equal cells are between them."""
     spans: list[tuple[int, int]] = []
     for x, (was, now) in enumerate(zip(before, after, strict=True)):
         if was == now:
@@ -228,7 +230,7 @@ def _blank(size: Size) -> Rows:
 
 
 def _uncut(cells: Sequence[Cell | None], start: int, stop: int) -> tuple[int, int]:
-    """A span that begins and ends with whole characters."""
+    """Extend a span so that it begins and ends with whole characters."""
     while start and _continues(cells[start]):
         start -= 1
     while stop < len(cells) and _continues(cells[stop]):

@@ -1,9 +1,9 @@
-"""Sends the app's output as frames at the pace of the line, which the terminal's answers tell.
+"""Sends the app's output as frames at the pace of the line, which is measured by the terminal's answers.
 
-Textual writes every update of the screen to the terminal at once.  Here updates go into an image of the screen
-(``image.py``), and a frame is made of it whenever the line has room for one (``pacing.py``).  After each frame the
-terminal is asked for its cursor's place (``CSI 6 n``), which was set so that the answer tells which frame it follows.
-The row is never the first one: ``CSI 1 ; 2 R`` is what some terminals send for shift+F3.
+Textual writes every update of the screen to the terminal at once.  Here, updates go into an image of the screen
+(``image.py``), and a frame is built from it whenever the line has room for one (``pacing.py``).  After each frame, the
+cursor is moved to a position that encodes the number of the frame, and the terminal is asked for the position
+(``CSI 6 n``).  The first row is not used, because ``CSI 1 ; 2 R`` is what some terminals send for shift+F3.
 """
 
 from __future__ import annotations
@@ -28,74 +28,74 @@ from bntui.viewer.terminal.textual_private import TextualApp
 
 COLUMNS: Final = 32
 ROWS: Final = 4
-"""Where the cursor stands when the terminal is asked: in one of so many columns of as many rows below the first."""
+"""Numbers of columns, and of rows below the first, that encode the number of a frame."""
 HURRY: Final = 0.5
-"""Seconds after a key in which what it changed comes first."""
+"""Seconds after a key in which its effects are sent first."""
 LATE: Final = 3.0
-"""Seconds for which it is said at least that parts of the screen are late."""
+"""Minimum seconds for which the screen says that parts of it are late."""
 SETUP: Final = 250
-"""Bytes that Textual sends to set the terminal up, about."""
+"""Approximate number of bytes that Textual sends to set up the terminal."""
 
 ReturnType = TypeVar("ReturnType")
 
 
 @runtime_checkable
 class Parted(Protocol):
-    """A screen that says which of its parts come first; it is drawn again when parts begin or cease to be late."""
+    """A screen that declares the priority of its parts; it is redrawn when parts begin or cease to be late."""
 
     def parts(self) -> Sequence[Part]: ...
     def redraw(self) -> None: ...
 
 
 def numbers(size: Size) -> int:
-    """How many frames can be told apart on a terminal of this size; 0: it cannot be asked."""
+    """How many frames can be distinguished on a terminal of this size; 0 if it is too small to be asked."""
     return min(min(size.width, COLUMNS) * min(size.height - 1, ROWS), pacing.NUMBERS)
 
 
 def question(number: int, size: Size) -> str:
-    """What asks a terminal of this size for the answer with this number."""
+    """The sequence that asks a terminal of this size for the answer with a number."""
     row, column = divmod(number, min(size.width, COLUMNS))
     return f"\x1b[{row + 2};{column + 1}H\x1b[6n"
 
 
 def number_of(x: int, y: int, size: Size) -> int | None:
-    """The number in an answer, whose column and row count from 0; None where it answers nothing of ours."""
+    """The number in an answer, with column and row counted from 0; None if it does not answer a frame."""
     return (y - 1) * min(size.width, COLUMNS) + x if y and x < COLUMNS and y <= ROWS else None
 
 
 class Sender:
-    """The image of an app's screen, and the line that it goes out on.
+    """The image of an app's screen, and the line on which it is sent.
 
     Args:
-        write: hands bytes to the terminal, and does not block for long.
+        write: writes to the terminal without blocking for long.
     """
 
     def __init__(self, app: PacedApp[Any], write: Callable[[str], object]) -> None:
         self.image = Image()
         self.line: pacing.Line | None = None
-        """None: nobody tells what becomes of frames, and none is held back."""
+        """None if the line is not measured, so that no frame is held back."""
         self._app = app
         self._write = write
         self._number = 0
         self._timer: asyncio.TimerHandle | None = None
         self._hurried = self._late_at = 0.0
         self.late = False
-        """Parts of the screen are behind, because the line is slow."""
+        """Parts of the screen are late, because the line is slow."""
 
     @property
     def pending(self) -> bool:
-        """Something is to be sent as soon as the line has room for it."""
+        """True if there is something to send as soon as the line has room."""
         return self.image.pending
 
     def opened(self, now: float) -> None:
-        """The terminal is set up and the first question is asked: by whoever calls."""
+        """Start to measure the line, after the caller has set up the terminal and asked the first question."""
         self._number = 0
         self.line = pacing.opened(0, SETUP, now)
         self.image.forget()
         self._pump()
 
     def answered(self, x: int, y: int, at: float) -> None:
-        """The terminal has said where its cursor stands, columns and rows counted from 0."""
+        """Handle the terminal's answer with the cursor position, counted from 0."""
         number = number_of(x, y, self.image.size or Size(COLUMNS, ROWS + 1))
         if self.line is None or number is None:
             return
@@ -103,32 +103,32 @@ class Sender:
         self._pump()
 
     def written(self, size: int, seconds: float) -> None:
-        """The kernel has taken a frame."""
-        if self.line is None:  # what sets the terminal up
+        """Handle the end of a write of ``size`` bytes, which took ``seconds``."""
+        if self.line is None:  # the terminal is being set up
             return
         self.line = pacing.written(self.line, size, seconds, monotonic())
         self._pump()
 
     def hurry(self) -> None:
-        """A key was pressed."""
+        """Send the effects of a key first, for a while."""
         self._hurried = monotonic() + HURRY
 
     def put(self, pieces: Iterable[tuple[int, int, Strip]]) -> None:
-        """Strips of the screen with their columns and rows; they are sent as soon as the line has room."""
+        """Update the image with strips at their columns and rows; they are sent as soon as the line has room."""
         self.image.resize(self._app.screen.outer_size)
         for x, y, strip in pieces:
             self.image.put(x, y, strip, self._app.console)
         self._pump()
 
     def _pump(self) -> None:
-        """Send a frame if one may leave; look again when one may."""
+        """Send frames while the line has room, and schedule the next attempt."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if textual_private.has_terminal(self._app):
             try:
                 self._send_frames(monotonic())
-            except Exception as error:  # called by the loop: nobody else would hear of it
+            except Exception as error:  # called by the event loop, which would only log the exception
                 textual_private.crash(self._app, error)
 
     def _send_frames(self, now: float) -> None:
@@ -150,7 +150,7 @@ class Sender:
             self._timer = asyncio.get_running_loop().call_later(pacing.wait(self.line, now), self._pump)
 
     def _look(self) -> None:
-        """Say when parts begin to be late, and when they have not been for a while."""
+        """Redraw the screen when parts become late, and when none has been late for a while."""
         late = monotonic() < self._late_at + LATE
         if late != self.late:
             self.late = late
@@ -164,7 +164,7 @@ class Sender:
         self._number = (self._number + 1) % max(numbers(size), 1)
         start, end = textual_private.around_a_frame(self._app)
         cursor = Control.move_to(*self.image_cursor()).segment.text
-        line = self.line if numbers(size) else None  # where no question can be asked, none is waited for
+        line = self.line if numbers(size) else None  # without questions, do not wait for answers
         asked = "" if line is None else question(self._number, size)
         data = f"{start}{frame}{end}{asked}{cursor}"
         self._write(data)
@@ -172,7 +172,7 @@ class Sender:
             self.line = pacing.sent(line, self._number, len(data.encode()), now)
 
     def image_cursor(self) -> tuple[int, int]:
-        """Where the app wants the cursor to stand."""
+        """The cursor position that the app wants."""
         return self._app.screen.outer_size.clamp_offset(self._app.cursor_position)
 
     def _parts(self) -> list[Part]:
@@ -182,7 +182,7 @@ class Sender:
 
 
 class PacedApp(TextualApp[ReturnType]):
-    """An app whose frames leave at the pace of the line."""
+    """An app whose frames are sent at the pace of the line."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)

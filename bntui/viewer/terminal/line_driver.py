@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from textual.message import Message
 
 HOLD: Final = 1.0
-"""Seconds that the beginning of an answer waits for its end."""
+"""Seconds to wait for the rest of an incomplete answer."""
 LAST_ANSWERS: Final = 1.5
-"""Seconds that the end of the program waits for answers: those that come later would be typed into the shell."""
+"""Seconds that the program waits for answers at its end; later ones would appear as input of the shell."""
 
 
 class Listener(Protocol):
-    """Whoever sends: hears what becomes of it."""
+    """The sender of frames, which is informed about answers and writes."""
 
     def opened(self, now: float) -> None: ...
     def answered(self, x: int, y: int, at: float) -> None: ...
@@ -33,14 +33,14 @@ class Listener(Protocol):
 
 
 class Sending(Protocol):
-    """An app that sends its frames itself."""
+    """An app with a sender of frames."""
 
     @property
     def sender(self) -> Listener: ...
 
 
 class PacedDriver(TerminalDriver):
-    """The terminal's driver, which also tells the sender what was answered and how long writing took."""
+    """A driver that informs the sender about the terminal's answers and the duration of writes."""
 
     def __init__(self, app: App[Any], **arguments: Any) -> None:
         super().__init__(app, **arguments)
@@ -53,7 +53,7 @@ class PacedDriver(TerminalDriver):
             self.output = cast("Any", Gauge(self.output, self._written))
         super().start_application_mode()
         self._asked = self._heard = 0
-        self.write("\x1b[2H\x1b[6n\x1b[H")  # the question with the number 0
+        self.write("\x1b[2H\x1b[6n\x1b[H")  # the question with number 0
         self._sender.opened(monotonic())
 
     def write(self, data: str) -> None:
@@ -66,7 +66,7 @@ class PacedDriver(TerminalDriver):
 
     def process_message(self, message: Message) -> None:
         if isinstance(message, events.CursorPosition):
-            if message.y:  # else it is a key
+            if message.y:  # otherwise it is a key
                 with self._answers:
                     self._heard += 1
                     self._answers.notify_all()
@@ -76,7 +76,7 @@ class PacedDriver(TerminalDriver):
             super().process_message(cast("Any", message))
 
     def disable_input(self) -> None:
-        """Stop reading, once the answers that are on their way have come: a shell would take them for typed."""
+        """Stop reading after the pending answers have arrived, which would otherwise appear as input of the shell."""
         if not self.exit_event.is_set() and self.reads:
             with self._answers:
                 if self._heard:
@@ -84,12 +84,12 @@ class PacedDriver(TerminalDriver):
         super().disable_input()
 
     def parser(self) -> TextualParser:
-        """One that waits for whole answers."""
+        """A parser that waits for complete answers."""
         return AnswerParser(self.debug)
 
 
 class AnswerParser(TextualParser):
-    """Textual's parser, which takes the rest of a sequence for keys if it comes late; here it is waited for."""
+    """A parser that waits for the rest of an answer, which Textual's parser treats as keys if it comes late."""
 
     _BEGUN: Final = re.compile(r"\x1b\[[0-9]+(;[0-9]*)?\Z")
     _REST: Final = re.compile(r"\[[0-9]+;[0-9]+R")
@@ -99,7 +99,7 @@ class AnswerParser(TextualParser):
         self._held = ""
         self._until = 0.0
         self._escaped = False
-        """The last piece ended with an escape, perhaps that of an answer."""
+        """The last input ended with an escape, which may be the beginning of an answer."""
 
     def feed(self, data: str) -> Iterable[Message]:
         if data:
@@ -127,10 +127,10 @@ class AnswerParser(TextualParser):
 
 
 class Gauge:
-    """A file of which is told how long its writes took.
+    """A file that reports how long its writes take.
 
     Args:
-        tell: called with the bytes and the seconds of each write.
+        tell: called with the number of bytes and the seconds of each write.
     """
 
     def __init__(self, file: IO[str], tell: Callable[[int, float], object]) -> None:

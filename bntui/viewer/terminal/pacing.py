@@ -1,12 +1,13 @@
-"""Models the line to the terminal from its answers, and says how much may be sent now.
+"""Models the line to the terminal from its answers, and determines how much may be sent now.
 
-After each frame the terminal is asked where its cursor is.  Its answer says that the frame has arrived, whatever
-buffers lie between: those of sshd and of the network hide from the program how much waits in them.  From the times
-follow the round trip and the rate, and from these how large the next frame may be and when it may leave.
+After each frame, the terminal is asked for its cursor position.  The answer means that the frame has arrived, in spite
+of buffers on the way, such as those of sshd and of the network, whose content the program cannot see.  The times give
+the round trip and the rate, which determine how large the next frame may be and when it may be sent.
 
-A terminal that never answers is judged by how long writing took: that tells the rate where writes block.
+For a terminal that never answers, the rate is estimated from the duration of writes that block.
 
-All times are in seconds of one clock, all sizes in bytes.  A :class:`Line` is frozen; each function gives the next one.
+All times are in seconds of one clock, and all sizes in bytes.  A :class:`Line` is frozen; each function returns a new
+one.
 """
 
 from __future__ import annotations
@@ -15,52 +16,52 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 FRAMES: Final = 2
-"""Frames that may be on their way at once: the second one fills the line while the answer to the first travels."""
+"""Maximum number of frames in flight: the second one uses the line while the answer to the first is on its way."""
 NUMBERS: Final = 128
-"""So many numbers tell frames apart, at most."""
+"""Maximum number of frames that can be distinguished."""
 FRAME_SECONDS: Final = 0.1
-"""A frame takes the line for so long at most: a key waits for the frames that are on their way."""
+"""Maximum seconds for which a frame occupies the line, because a key's effects wait for the frames in flight."""
 LEAD: Final = 0.02
-"""A frame may leave so long before the line is expected to be free."""
+"""Seconds before the line is expected to be free at which the next frame may be sent."""
 LEAST: Final = 400
-"""A frame is never smaller than this where there is something to say."""
+"""Minimum size limit of a frame."""
 BURST: Final = 8000
-"""Size of a frame until it is known whether the terminal answers."""
+"""Size limit of a frame until it is known whether the terminal answers."""
 FIRST: Final = 4000
-"""Size of the first frame on a line of unknown rate: half a second at 8 kB/s."""
+"""Size limit of the first frame on a line of unknown rate: half a second at 8 kB/s."""
 NEAR: Final = 0.02
-"""A terminal that answers sooner than this is on this machine, or in this room: nothing is held back at first."""
+"""A terminal that answers within this many seconds is nearby, so the first frames are not limited."""
 UNLIMITED: Final = 1 << 24
-"""Size of a frame that is never reached."""
+"""A size limit that no frame reaches."""
 WEIGHT: Final = 2000
-"""A frame of this size moves the rate half way to what it measured; small ones measure little."""
+"""Size of a frame that moves the rate halfway to its own measurement; smaller frames have less effect."""
 TELLING: Final = 100
-"""A frame that is smaller tells nothing about the rate."""
+"""Minimum size of a frame that is used to measure the rate."""
 FASTEST: Final = 1e-6
-"""Seconds a byte below which a line is not told from an infinitely fast one."""
+"""Seconds per byte below which a line counts as infinitely fast."""
 GIVE_UP: Final = 2.0
-"""A terminal that has not answered for so long after the first question never will."""
+"""Seconds after the first question from which a terminal counts as one that never answers."""
 ASSUMED: Final = 16_000
-"""Bytes a second that are sent until it is known whether the terminal answers, ..."""
+"""Assumed rate, in bytes per second, until it is known whether the terminal answers."""
 AHEAD: Final = 1.25
-"""... and how many seconds ahead of that: a first screen is not delayed by a terminal that never answers."""
+"""Seconds by which frames may be ahead of the assumed rate, so that the first screen is not delayed."""
 PATIENCE: Final = 3.0
-"""An answer that is so late is lost, or the line stands still: ..."""
+"""Minimum seconds after which an answer counts as lost, and the line as stalled."""
 KNOCKING: Final = 1.0
-"""... then one frame is sent so often, ..."""
+"""Seconds between two frames on a stalled line."""
 FORGETTING: Final = 30.0
-"""... and after so long the terminal counts as one that never answers."""
+"""Seconds without an answer after which the terminal counts as one that never answers."""
 BLOCKED: Final = 0.02
-"""A write that took longer waited for the line."""
+"""Seconds above which a write must have waited for the line."""
 WRITING: Final = 0.05
-"""Seconds between two looks at whether the kernel has taken a frame."""
+"""Seconds between two checks whether the kernel has accepted a frame."""
 HIDDEN: Final = 4096
-"""Bytes that wait in the kernel, at least, when a write has blocked."""
+"""Minimum number of bytes in the kernel's buffer when a write has blocked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A frame on its way."""
+    """A frame in flight."""
 
     number: int
     size: int
@@ -69,40 +70,40 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is known of the line to a terminal."""
+    """What is known about the line to a terminal."""
 
     opened: float = 0.0
-    """When the terminal was asked first."""
+    """Time of the first question."""
     answers: bool | None = None
-    """Whether the terminal answers; None while that is not known."""
+    """Whether the terminal answers; None until known."""
     heard: float | None = None
-    """When it answered last."""
+    """Time of the last answer."""
     in_flight: tuple[Sent, ...] = ()
-    """Frames without an answer, the oldest first."""
+    """Frames without an answer, oldest first."""
     unwritten: int = 0
-    """Frames that the kernel has not taken yet."""
+    """Frames that the kernel has not accepted yet."""
     last: float = 0.0
-    """When the last frame left."""
+    """When the last frame was sent."""
     round_trip: float | None = None
-    """Seconds from an empty line's frame of no size to its answer."""
+    """Seconds from an empty frame on an idle line to its answer."""
     per_byte: float | None = None
-    """Seconds that the line takes for a byte; None while that is not known."""
+    """Seconds that the line needs per byte; None until known."""
     free: float = 0.0
-    """When the line is expected to have passed on all that was sent."""
+    """Expected time at which the line has transmitted everything."""
 
     @property
     def rate(self) -> float | None:
-        """Bytes a second, None while they are not known."""
+        """Bytes per second; None until known."""
         return None if self.per_byte is None else 1 / max(self.per_byte, FASTEST)
 
 
 def opened(number: int, size: int, now: float) -> Line:
-    """A line whose terminal was asked for the first time, after ``size`` bytes that set it up."""
+    """The line after the first question, which followed ``size`` bytes that set up the terminal."""
     return Line(opened=now, in_flight=(Sent(number, size, now),), last=now, free=now)
 
 
 def sent(line: Line, number: int, size: int, now: float) -> Line:
-    """A frame has left, and the question after it."""
+    """The line after a frame and its question were sent."""
     assumed = 1 / ASSUMED if line.answers is None else 0.0
     taken = size * (assumed if line.per_byte is None else line.per_byte)
     return replace(
@@ -115,7 +116,7 @@ def sent(line: Line, number: int, size: int, now: float) -> Line:
 
 
 def answered(line: Line, number: int, now: float) -> Line:
-    """The answer to a frame has come; a frame before it whose answer was lost has arrived as well."""
+    """The line after the answer to a frame; earlier frames without an answer must have arrived, too."""
     frame = next((frame for frame in line.in_flight if frame.number == number), None)
     if frame is None:
         return line
@@ -125,7 +126,7 @@ def answered(line: Line, number: int, now: float) -> Line:
     began = max(frame.at + round_trip, line.heard if line.heard is not None else 0.0)
     per_byte = line.per_byte
     alone = len(line.in_flight) == len(rest) + 1
-    if alone and line.heard is not None and frame.size >= TELLING:  # the first answer only tells the round trip
+    if alone and line.heard is not None and frame.size >= TELLING:  # the first answer only measures the round trip
         measured = max(0.0, now - began) / frame.size
         weight = frame.size / (frame.size + WEIGHT)
         per_byte = measured if per_byte is None else per_byte + weight * (measured - per_byte)
@@ -136,7 +137,7 @@ def answered(line: Line, number: int, now: float) -> Line:
 
 
 def _round_trip(line: Line, frame: Sent, took: float) -> float:
-    """The least that was seen; it grows where frames too small to matter take longer on an empty line."""
+    """The shortest round trip so far; it increases slowly if small frames on an idle line take longer."""
     before = line.round_trip
     if before is None or took <= before:
         return took
@@ -146,20 +147,20 @@ def _round_trip(line: Line, frame: Sent, took: float) -> float:
 
 
 def written(line: Line, size: int, seconds: float, now: float) -> Line:
-    """The kernel has taken a frame of ``size`` bytes, and ``seconds`` to do so."""
+    """The line after the kernel accepted a frame of ``size`` bytes, which took ``seconds``."""
     line = replace(line, unwritten=max(0, line.unwritten - 1))
     if line.answers or size < TELLING:
         return line
     if seconds > BLOCKED:
         per_byte = seconds / size
         return replace(line, per_byte=per_byte, free=now + HIDDEN * per_byte)
-    if line.per_byte is not None:  # it did not block: perhaps the line is faster than it was
+    if line.per_byte is not None:  # the write did not block, so the line may have become faster
         line = replace(line, per_byte=line.per_byte * 0.98)
     return line
 
 
 def looked(line: Line, now: float) -> Line:
-    """Time has passed: answers that have not come by now are lost."""
+    """The line at a later time, when overdue answers count as lost."""
     if line.answers is None and now - line.opened > GIVE_UP:
         return replace(line, answers=False, free=now)
     if line.answers and line.in_flight and now - max(line.in_flight[0].at, line.heard or 0.0) > _patience(line):
@@ -168,7 +169,7 @@ def looked(line: Line, now: float) -> Line:
 
 
 def room(line: Line, now: float) -> int:
-    """Size of the frame that may leave now; 0 where none may."""
+    """Size limit of a frame that may be sent now; 0 if none may."""
     line = looked(line, now)
     if _wait(line, now) > 0:
         return 0
@@ -183,14 +184,14 @@ def room(line: Line, now: float) -> int:
 
 
 def wait(line: Line, now: float) -> float:
-    """Seconds after which it is worth asking again for room, though no answer comes."""
+    """Seconds after which :func:`room` should be called again if no answer arrives."""
     return max(0.001, _wait(looked(line, now), now))
 
 
 def _wait(line: Line, now: float) -> float:
     queue = min(max(0.0, line.free - now - LEAD), PATIENCE)
     if line.answers is None:
-        if len(line.in_flight) >= NUMBERS // 2:  # one more could not be told from the first
+        if len(line.in_flight) >= NUMBERS // 2:  # leave room, so that numbers stay distinguishable
             return WRITING
         return queue if line.per_byte is not None else min(max(0.0, line.free - now - AHEAD), PATIENCE)
     if line.answers:
@@ -203,7 +204,7 @@ def _wait(line: Line, now: float) -> float:
 
 
 def _patience(line: Line) -> float:
-    """Seconds that an answer may take before it counts as lost."""
+    """Seconds after which an answer counts as lost."""
     waiting = sum(frame.size for frame in line.in_flight)
     expected = (line.round_trip or 0.0) + waiting * (line.per_byte or 0.0)
     return min(max(PATIENCE, 4 * expected), 4 * PATIENCE)

@@ -1,6 +1,6 @@
 """Encodes styled cells in as few bytes as possible.
 
-The cursor is moved only where it does not stand yet, and of a style only what differs from the one before is sent.
+The cursor is moved only if it is not in place, and only the differences from the previous style are sent.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 RAW: Final = "raw"
-"""The look of cells that are sent as they are: the first one holds all text and styles, the others nothing."""
+"""The look of cells that are sent unchanged: the first one contains the whole text with styles, and the others are
+empty."""
 STEP: Final = 24
-"""Cells after which it is looked at whether there is still room."""
+"""Maximum number of cells between two checks of the room."""
 
 Cell = tuple[str, str]
-"""Characters and how they look: the parameters of an SGR sequence.  The second cell of a wide character is empty."""
+"""Characters, and the parameters of an SGR sequence for their look.  The second cell of a wide character is empty."""
 
 _SGR: Final = re.compile(r"\x1b\[([0-9;]*)m")
 
 
 class Look(NamedTuple):
-    """The parameters of an SGR sequence by what they set."""
+    """The parameters of an SGR sequence: attributes, foreground color and background color."""
 
     attributes: frozenset[str]
     colour: str
@@ -37,7 +38,7 @@ def look_of(rendered: str) -> str:
 
 @lru_cache(4096)
 def parsed(look: str) -> Look:
-    """What the parameters set."""
+    """Parse the parameters of an SGR sequence."""
     attributes, colour, ground = set(), "", ""
     left = look.split(";") if look else []
     while left:
@@ -57,7 +58,7 @@ def parsed(look: str) -> Look:
 
 @lru_cache(16384)
 def change(before: str, after: str) -> str:
-    """The sequence that makes one look of another."""
+    """The sequence that changes one look into another."""
     if before == after:
         return ""
     if not after:
@@ -72,18 +73,18 @@ def change(before: str, after: str) -> str:
 
 
 class Pen:
-    """Writes cells for a terminal of ``width`` columns; it begins with no style and leaves none."""
+    """Writes cells for a terminal of ``width`` columns, starting and ending without a style."""
 
     def __init__(self, width: int) -> None:
         self.size = 0
-        """Bytes so far."""
+        """Number of bytes written so far."""
         self._width = width
         self._out: list[str] = []
         self._look = ""
         self._at: tuple[int, int] | None = None
 
     def write(self, x: int, y: int, cells: Sequence[Cell], room: int) -> int:
-        """Write cells at a place while there is room; how many were written.  No wide character is cut."""
+        """Write cells from a position while there is room; returns their number.  Wide characters are never split."""
         if not cells or self.size >= room:
             return 0
         self._move(x, y)
@@ -103,13 +104,13 @@ class Pen:
                 self._put(change(self._look, look) + text)
                 self._look = look
             done = stop
-        # at the edge the cursor stays in the last column; after what is not counted nobody knows
+        # the cursor's position is uncertain at the right edge, and after raw cells
         uncertain = x + done >= self._width or RAW in {look for _text, look in cells[:done]}
         self._at = None if uncertain else (x + done, y)
         return done
 
     def finish(self) -> str:
-        """All that was written."""
+        """Everything that was written."""
         if self._look:
             self._put("\x1b[m")
             self._look = ""

@@ -1,7 +1,8 @@
-"""Uses Textual's private API, and declares it; the rest of bntui uses only public names.
+"""Wraps and declares the parts of Textual's private API that bntui uses; other modules use only public names.
 
-``NEEDED`` lists every private name used here, with what is expected of it.  ``python -m tools.textual_api`` compares
-the list with this file and with the installed Textual, and tests do the same with the oldest and newest one allowed.
+``NEEDED`` lists every private name used here, with its expected signature or type.  ``python -m tools.textual_api``
+compares the list with this file and with the installed Textual, and tests do so with the oldest and newest versions
+allowed.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ ReturnType = TypeVar("ReturnType")
 
 
 class Needed(NamedTuple):
-    """A name of Textual that its documentation does not promise."""
+    """A name in Textual that is not part of its documented API."""
 
     owner: str
-    """The module, or the class by its full name."""
+    """Full name of the module or class."""
     name: str
     what: str
-    """Parameters of a function, ``class`` and parameters, or the type of an instance's attribute or of a constant."""
+    """Parameters of a function; ``class`` and parameters; or the type of an attribute or constant."""
 
 
 NEEDED: Final = (
@@ -74,34 +75,34 @@ NEEDED: Final = (
     Needed("textual.screen.Screen", "_compositor", "Compositor"),
     Needed("textual.screen.Screen", "_compositor_refresh", "(self)"),
 )
-"""An attribute of type ``None`` holds nothing at first."""
+"""The private names; an attribute of type ``None`` is initially None."""
 
 # --- apps ---
 
 
 def exiting(app: App[Any]) -> bool:
-    """The app was told to end."""
+    """True if the app was told to exit."""
     return app._exit
 
 
 def driver_of(app: App[Any]) -> Driver | None:
-    """The app's driver; None before it runs and after it ended."""
+    """The app's driver; None unless the app is running."""
     return app._driver
 
 
 def has_terminal(app: App[Any]) -> bool:
-    """The terminal is there, and the app may write to it now."""
+    """True if the app has a terminal and may write to it now."""
     ready = app._running and not app._closed and not app._exit and not app.is_headless
     return ready and app._driver is not None and not app._batch_count and bool(app.screen_stack)
 
 
 def around_a_frame(app: App[Any]) -> tuple[str, str]:
-    """What makes a terminal show a frame at once, where it can; to be sent before and after it."""
+    """The sequences before and after a frame that make it a synchronized update, if the terminal supports that."""
     return (SYNC_START, SYNC_END) if app._sync_available else ("", "")
 
 
 def crash(app: App[Any], error: Exception) -> None:
-    """End the app as an exception in one of its handlers does."""
+    """End the app like an exception in one of its handlers."""
     app._handle_exception(error)
 
 
@@ -116,14 +117,14 @@ def withdraw(app: App[Any], notice: Notification) -> None:
 
 
 class TextualApp(App[ReturnType]):
-    """An app that is handed its updates instead of writing them."""
+    """An app that receives its updates instead of writing them to the terminal."""
 
     @abstractmethod
     def show(self, pieces: Iterator[tuple[int, int, Strip]]) -> None:
-        """Strips are to be shown, each with its column and row."""
+        """Show strips, given as column, row and strip."""
 
     def crashed(self) -> ReturnType | None:
-        """Report an exception that nobody caught; the app's result, or None to let Textual print a traceback."""
+        """Handle an uncaught exception; return the app's result, or None to let Textual print a traceback."""
         return None
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
@@ -161,7 +162,7 @@ def _pieces(update: CompositorUpdate) -> Iterator[tuple[int, int, Strip]]:
 
 
 class SilentBelow(Screen[ScreenResultType]):
-    """A screen of which nothing changes while another one covers it; Textual would send that one whole at each news."""
+    """A screen that is not refreshed while another one is on top, as Textual would send the top one again each time."""
 
     def _compositor_refresh(self) -> None:
         if self.app.screen is self:
@@ -169,7 +170,7 @@ class SilentBelow(Screen[ScreenResultType]):
 
 
 def strips_below(screen: Screen[Any]) -> list[Strip] | None:
-    """What the screen below this one shows, while Textual renders this one; None without one."""
+    """The strips of the screen below this one, while Textual renders this one; None if there is none."""
     screens = visible_screen_stack.get([])
     below = screens.pop() if screens else None
     return None if below is None or below is screen else below._compositor.render_strips()
@@ -179,11 +180,11 @@ def strips_below(screen: Screen[Any]) -> list[Strip] | None:
 
 
 class TextualDriver(LinuxDriver):
-    """Textual's driver for Linux and macOS, with names for what it keeps private."""
+    """Textual's driver for Linux and macOS, with public names for its private attributes."""
 
     @property
     def output(self) -> IO[str]:
-        """The file that is written to, from the start of application mode on."""
+        """The output file, as of the start of application mode."""
         return self._file  # type: ignore[return-value]
 
     @output.setter
@@ -192,17 +193,17 @@ class TextualDriver(LinuxDriver):
 
     @property
     def restarts(self) -> bool:
-        """Application mode follows suspension and continuation by signals."""
+        """True if application mode is left and entered again when the process is stopped and continued by signals."""
         return self._auto_restart
 
     @property
     def mouse_in_pixels(self) -> bool:
-        """The terminal was told to report the mouse in pixels."""
+        """True if the terminal was asked to report mouse positions in pixels."""
         return self._mouse_pixels
 
     @property
     def reads(self) -> bool:
-        """The thread that reads keys is running."""
+        """True if the thread that reads keys is running."""
         return self._key_thread is not None and self._key_thread.is_alive()
 
     def tell_of_resumption(self) -> None:
@@ -211,22 +212,22 @@ class TextualDriver(LinuxDriver):
 
     @abstractmethod
     def continued(self) -> None:
-        """The process was continued: SIGCONT."""
+        """Handle SIGCONT."""
 
     def _sigcont_application(self, *_: object) -> None:
         self.continued()
 
 
 class TextualParser(XTermParser):
-    """Textual's parser, which turns what a terminal sends into messages."""
+    """Textual's parser of terminal input, which yields messages."""
 
     @property
     def waits(self) -> bool:
-        """A sequence has begun that is taken for keys unless its rest comes soon."""
+        """True if an incomplete sequence is pending, which will be treated as keys unless its rest arrives soon."""
         return self._timeout_time is not None
 
     def end(self) -> None:
-        """End the input; what is left of it is dropped."""
+        """End the input, and discard what is left of it."""
         with contextlib.suppress(EOFError, ParseError):
             for _message in self.feed(""):
                 pass
