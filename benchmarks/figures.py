@@ -70,11 +70,11 @@ def diverged(run: Trained) -> float:
 def epochs_to(share: float) -> Callable[[Trained], float]:
     """Epochs until the validation accuracy first reaches ``share``; NaN if it never does."""
 
-    def taken(run: Trained) -> float:
+    def epochs_needed(run: Trained) -> float:
         reached = np.flatnonzero((run.history.val_accuracy >= share) & (run.history.step > 0))
         return float(run.history.epoch[reached[0]]) if reached.size else NAN
 
-    return taken
+    return epochs_needed
 
 
 def first_to_last(run: Trained) -> float:

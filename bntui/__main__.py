@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bntui.commands.preference import by_locale, preferred, taken
+from bntui.commands.preference import by_locale, extract_language, preferred
 from bntui.errors import BntuiError
 from bntui.text.characters import never_fail, speaks
 from bntui.text.language import _, spoken, use
@@ -16,7 +16,7 @@ def main() -> None:
     never_fail(sys.stdout, sys.stderr)
     try:
         use(by_locale())  # the language of the errors that follow
-        arguments, asked = taken(sys.argv[1:])
+        arguments, asked = extract_language(sys.argv[1:])
         use(preferred(asked))
         if not speaks(spoken(), sys.stdout.encoding):
             use("en")

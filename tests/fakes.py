@@ -166,7 +166,7 @@ class Wire:
     def _write(self, data: str) -> None:
         self.written += data
 
-    def take(self) -> int:
+    def drain(self) -> int:
         size, self.written = len(self.written.encode()), ""
         return size
 

@@ -194,8 +194,8 @@ def retell(path: Path, kind: str, run: int = 0, **changed: Any) -> None:
         db.execute(f"UPDATE event SET {columns}, digest = ? WHERE id = ?", (*made, fields_digest(*made), row["id"]))
 
 
-def take_out(path: Path, run: int, step: int) -> None:
-    """A row with all that belongs to it."""
+def remove_row(path: Path, run: int, step: int) -> None:
+    """Remove a row with its measures and evidence."""
     with opened(path) as db:
         at = row_of(db, run, step)["id"]
         for table in ("keyframe", "measures", "evidence"):

@@ -715,7 +715,7 @@ def rows() -> Iterator[Forgery]:
     def without(base: str, run: int, *steps: int, unseen: str = "") -> Forgery:
         def forge(path: Path) -> None:
             for step in steps:
-                forger.take_out(path, run, step)
+                forger.remove_row(path, run, step)
 
         return Forgery(base, f"rows {steps} of run {run} taken out", forge, unseen)
 
@@ -749,7 +749,7 @@ def rows() -> Iterator[Forgery]:
 
 
 def _cut(path: Path) -> None:
-    forger.take_out(path, 0, 10)
+    forger.remove_row(path, 0, 10)
     forger.execute(path, "DELETE FROM event WHERE step = 10")
 
 

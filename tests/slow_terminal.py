@@ -48,7 +48,7 @@ class Way:
             self._coming.append((self._free + self.latency, piece))
         self.waiting += len(data)
 
-    def take(self, now: float) -> bytes:
+    def receive(self, now: float) -> bytes:
         """What has arrived."""
         arrived = []
         while self._coming and self._coming[0][0] <= now:
@@ -179,11 +179,11 @@ class SlowTerminal:
                 if piece:
                     self.down.put(piece, now)
                     self.most_waiting = max(self.most_waiting, self.down.waiting)
-                arrived = self.down.take(now)
+                arrived = self.down.receive(now)
                 if arrived:
                     self.received += len(arrived)
                     self._stream.feed(arrived)
-                typed = self.up.take(now)
+                typed = self.up.receive(now)
                 if arrived:
                     self.lock.notify_all()
             if typed:

@@ -23,7 +23,7 @@ from bntui.scenario.schema import RunConfig
 from bntui.scenario.state_shapes import state_shapes
 from bntui.scenario.structure import Shape, as_sequence
 from bntui.trainer.early_stopping import Patience
-from bntui.trainer.fork_transfer import take_over
+from bntui.trainer.fork_transfer import transfer
 from bntui.trainer.network import build
 from bntui.trainer.optim import Plateau
 from bntui.trainer.progress import Progress
@@ -151,7 +151,7 @@ def marked(made: RunConfig) -> Run:
         }
     )
     patience = Patience(best=MARK, best_epoch=2, wait=1, stopped=True, reason="over", improved=False)
-    run.take_up(Progress(step=6, epoch=2, plateau=Plateau(0.25, MARK, 1), patience=patience, best_loss=MARK))
+    run.set_progress(Progress(step=6, epoch=2, plateau=Plateau(0.25, MARK, 1), patience=patience, best_loss=MARK))
     return run
 
 
@@ -166,7 +166,7 @@ def test_the_plan_is_what_the_trainer_really_keeps(pair: tuple[RunConfig, RunCon
     parent, child = marked(before), run_of(after)
     own, theirs = child.network.state(), marked(before).network.state()
     fits = {name for name, tensor in own.items() if name in theirs and theirs[name].shape == tensor.shape}
-    told = take_over(child, parent)
+    told = transfer(child, parent)
     plan, expected = plan_fork(before, after), expected_state(before, after, DIGITS)
     assert expected == told
     assert set(told.kept) == marks(child.network.state()) == fits

@@ -171,11 +171,11 @@ async def test_a_key_in_the_form_sends_a_few_cells(monkeypatch: pytest.MonkeyPat
         await open_form(pilot)
         await until(pilot, lambda: "Fork" in wire.written)
         await pilot.pause()
-        form_size = wire.take()
+        form_size = wire.drain()
         for key in ("down", "right", "down", "2"):
             await pilot.press(key)
             await pilot.pause()
-            assert 0 < wire.take() < 0.2 * form_size, key
+            assert 0 < wire.drain() < 0.2 * form_size, key
 
 
 @pytest.mark.usefixtures("reader")

@@ -221,15 +221,15 @@ async def test_a_page_and_its_end_send_less_than_a_screen(key: str, monkeypatch:
     async with LabApp(Path("a.bntui")).run_test(size=(160, 48)) as pilot:
         await until(pilot, lambda: lab(pilot) and "Curves" in wire.written)
         await pilot.pause()
-        frame = wire.take()
+        frame = wire.drain()
         await pilot.press(key)
         await until(pilot, lambda: not lab(pilot) and wire.written)
         await pilot.pause()
-        assert 0 < wire.take() < 0.9 * frame
+        assert 0 < wire.drain() < 0.9 * frame
         await pilot.press("escape")
         await until(pilot, lambda: lab(pilot) and wire.written)
         await pilot.pause()
-        assert 0 < wire.take() < 0.9 * frame
+        assert 0 < wire.drain() < 0.9 * frame
 
 
 async def test_keys_send_few_bytes_and_end_in_the_picture_of_a_whole_frame(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,18 +241,18 @@ async def test_keys_send_few_bytes_and_end_in_the_picture_of_a_whole_frame(monke
         await until(pilot, lambda: lab(pilot) and "Curves" in wire.written)
         await pilot.pause()
         pyte.Stream(after_keys).feed(wire.written)
-        frame = wire.take()
+        frame = wire.drain()
         for key in ("left", "shift+left", "tab", "home", "right", "3", "l"):
             await pilot.press(key)
             await pilot.pause()
             pyte.Stream(after_keys).feed(wire.written)
-            assert 0 < wire.take() < 0.5 * frame, key
+            assert 0 < wire.drain() < 0.5 * frame, key
         app.sender.image.forget()
         app.screen.refresh()
         await until(pilot, lambda: wire.written)
         await pilot.pause()
         pyte.Stream(anew).feed(wire.written)
-        assert wire.take() > 0.5 * frame
+        assert wire.drain() > 0.5 * frame
     assert after_keys.display == anew.display
     assert all(after_keys.buffer[y][x] == anew.buffer[y][x] for y in range(48) for x in range(160))
 
@@ -263,11 +263,11 @@ async def test_a_page_of_textual_itself_sends_less_than_a_screen_too(monkeypatch
     async with LabApp(Path("a.bntui")).run_test(size=(160, 48)) as pilot:
         await until(pilot, lambda: lab(pilot) and "Curves" in wire.written)
         await pilot.pause()
-        frame = wire.take()
+        frame = wire.drain()
         await pilot.press("ctrl+p")
         await until(pilot, lambda: not lab(pilot) and wire.written)
-        wire.take()
+        wire.drain()
         await pilot.press("escape")
         await until(pilot, lambda: lab(pilot) and "Curves" in wire.written)
         await pilot.pause()
-        assert 0 < wire.take() < frame
+        assert 0 < wire.drain() < frame

@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from bntui.cli import app, obey
 from bntui.commands import preference
-from bntui.commands.preference import by_locale, preferred, taken
+from bntui.commands.preference import by_locale, extract_language, preferred
 from bntui.errors import BntuiError, TrainerError, UsageError
 from bntui.link.client import IdleTrainer
 from bntui.scenario.schema import json_schema
@@ -101,11 +101,11 @@ def configure(text: str) -> None:
 @pytest.mark.parametrize("words", [["--lang", "ko"], ["--lang=ko"], ["--lang", "en", "--lang=ko"]])
 @given(rest=st.lists(st.sampled_from(["run", "x", "--headless", "-o", "list"]), max_size=4), at=st.integers(0, 4))
 def test_lang_is_taken_from_anywhere_in_a_command_line(words: list[str], rest: list[str], at: int) -> None:
-    assert taken([*rest[:at], *words, *rest[at:]]) == (rest, "ko")
+    assert extract_language([*rest[:at], *words, *rest[at:]]) == (rest, "ko")
 
 
 def test_after_two_dashes_lang_is_a_name() -> None:
-    assert taken(["check", "--", "--lang", "ko"]) == (["check", "--", "--lang", "ko"], None)
+    assert extract_language(["check", "--", "--lang", "ko"]) == (["check", "--", "--lang", "ko"], None)
 
 
 def test_a_wrong_language_is_refused_with_a_sentence() -> None:

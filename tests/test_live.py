@@ -222,7 +222,7 @@ def test_an_older_status_does_not_undo_a_pace() -> None:
     assert live.status_of(state) == theirs
 
 
-def taken_in(state: Live) -> bool:
+def received_more(state: Live) -> bool:
     """The trainer has said since that it took in more commands than when it was asked."""
     return state.status is not None and state.status.commands > state.asked_at
 

@@ -142,7 +142,7 @@ def test_what_is_not_a_trainer_is_said_in_a_sentence(recording: Path, said: byte
             feed = Feed(trainer, told.set)
             feed.start()
             assert told.wait(timeout=10)
-            assert feed.take() == (None, True)
+            assert feed.fetch() == (None, True)
             assert "not a trainer of this bntui" in str(feed.error)
         thread.join()
 

@@ -13,7 +13,7 @@ from bntui.audit.course import Course, Row
 from bntui.audit.ends import WEIGHTS
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import state_names
-from bntui.audit.standing import Pace, Standing, taken_over
+from bntui.audit.standing import Pace, Standing, inherited
 from bntui.recording.evidence import OPTIMIZER, Evidence
 from bntui.recording.history import Fork, RunInfo
 from bntui.text.language import N_
@@ -41,7 +41,7 @@ def begins(parent: Course, child: RunInfo, pace: Pace | None) -> Standing | None
     passage = None if row is None else parent.passage(row)
     if passage is None or pace is None:
         return None
-    return taken_over(passage.after, parent.subject.run.config, child.config, pace.samples)
+    return inherited(passage.after, parent.subject.run.config, child.config, pace.samples)
 
 
 def check_fork(ledger: Ledger, parent: Course, child: Course, runs: Sequence[RunInfo]) -> None:

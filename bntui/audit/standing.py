@@ -161,7 +161,7 @@ def _observed(config: Said, at: Standing, row: Scalars) -> Standing:
     return replace(at, waiting=waiting, improved=improved, best_step=best_step)
 
 
-def taken_over(parent: Standing, theirs: Said, own: Said, samples: int) -> Standing:
+def inherited(parent: Standing, theirs: Said, own: Said, samples: int) -> Standing:
     """The initial state of a fork: its parent's position and patience, as far as its own settings keep them."""
     at, data = parent, own["data"]
     if data.get("last_batch", "keep") == "drop" and samples - at.offset < data["batch_size"]:

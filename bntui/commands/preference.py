@@ -17,7 +17,7 @@ VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
 """POSIX variables for the language of messages, in order of precedence."""
 
 
-def taken(arguments: Sequence[str]) -> tuple[list[str], str | None]:
+def extract_language(arguments: Sequence[str]) -> tuple[list[str], str | None]:
     """Remove ``--lang`` from anywhere in the command line; returns the rest and the last language given.
 
     It is extracted before anything else is parsed, so that help and errors appear in that language.

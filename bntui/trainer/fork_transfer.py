@@ -13,7 +13,7 @@ from bntui.trainer.run import Run
 from bntui.trainer.score import Sums
 
 
-def take_over(child: Run, parent: Run) -> State:
+def transfer(child: Run, parent: Run) -> State:
     """Let a child continue from the parent's current state, with its own configuration.
 
     Returns:
@@ -26,7 +26,7 @@ def take_over(child: Run, parent: Run) -> State:
     kept = {Average(name, average) for name in state.kept for average in plan.averages}
     remembered = parent.stepper.optimizer.state()
     child.stepper.optimizer.load({key: value for key, value in remembered.items() if key in kept})
-    child.take_up(_progress(plan, child, parent))
+    child.set_progress(_progress(plan, child, parent))
     if child.best_step is not None:
         child.best = parent.best
     return state

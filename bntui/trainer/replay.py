@@ -11,7 +11,7 @@ import numpy as np
 from bntui.recording.history import RunInfo
 from bntui.recording.reader import Reader
 from bntui.scenario.fork_plan import State
-from bntui.trainer.fork_transfer import take_over
+from bntui.trainer.fork_transfer import transfer
 from bntui.trainer.run import Run
 
 
@@ -60,7 +60,7 @@ class Past:
                 return run
         if info.fork is not None:
             parent = self._reach(reader, info.fork.run, info.fork.step)
-            take_over(run, parent)
+            transfer(run, parent)
             run.departed = parent.departed
         return run
 
@@ -88,7 +88,7 @@ class Past:
         """
         with closing(Reader(self.path)) as reader:
             there = self._reach(reader, parent, step)
-            state = take_over(child, there)
+            state = transfer(child, there)
             child.departed = there.departed
             if child.best_step is not None and child.best is None:
                 child.keep_best(self._when(reader, reader.runs[parent], child.best_step))

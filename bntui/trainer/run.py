@@ -107,7 +107,7 @@ class Run:
         kept = state.evidence
         self.network.load({name: torch.tensor(values) for name, values in kept.before.items()})
         self.stepper.optimizer.load({key: torch.tensor(values) for key, values in kept.optimizer.items()})
-        self.take_up(Progress.parse(state.progress))
+        self.set_progress(Progress.parse(state.progress))
 
     @property
     def left(self) -> int:
@@ -118,7 +118,7 @@ class Run:
         """Keep the state of another run as that of the best epoch."""
         self.best = {name: tensor.clone() for name, tensor in other.network.state().items()}
 
-    def take_up(self, progress: Progress) -> None:
+    def set_progress(self, progress: Progress) -> None:
         """Set the state apart from tensors, which the caller restores."""
         self._at = progress
         self._start_epoch()

@@ -44,7 +44,7 @@ class Service:
         """Train until all runs are over or a client sends stop, then close the recording."""
         self._publish()
         while not self._stop and not self._all_done():
-            if self._take_commands():
+            if self._receive_commands():
                 self._train()
                 self._publish()
         if self._stop:
@@ -98,7 +98,7 @@ class Service:
             return True
         return not session.over and (agenda.running or session.furthest_behind < agenda.epochs or self._to_step())
 
-    def _take_commands(self) -> bool:
+    def _receive_commands(self) -> bool:
         """Obey pending requests, waiting for one if there is nothing to do; False if there is still nothing to train.
 
         With a pace, this also waits until the next epoch is due.

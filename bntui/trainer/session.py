@@ -124,7 +124,7 @@ class Session:
                 return session
             with closing(Reader(path)) as reader:
                 for run in reader.runs if all_runs else ():
-                    session._take_up(reader, run)
+                    session._restore_run(reader, run)
         except BaseException:
             if writer is not None:
                 writer.abandon()
@@ -264,7 +264,7 @@ class Session:
         run.begin(self.writer)
         self.writer.add_events(self._departure(run))
 
-    def _take_up(self, reader: Reader, info: RunInfo) -> None:
+    def _restore_run(self, reader: Reader, info: RunInfo) -> None:
         """Restore a recorded run at its last step, if it is not over."""
         kinds = {event.kind for event in reader.events(info.index)}
         over = is_over(kinds)
@@ -276,7 +276,7 @@ class Session:
         run.over = over
         run.told = kinds_of(kinds)
         run.watcher = Watch(self._past, run.step)
-        run.take_up(replace(run.progress, wall=float(reader.history(info.index).wall_time[-1])))
+        run.set_progress(replace(run.progress, wall=float(reader.history(info.index).wall_time[-1])))
         if over:  # the trainer was killed after the last keyframe, before it stored the final weights
             run.finish(self.writer)
             return

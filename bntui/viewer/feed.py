@@ -28,7 +28,7 @@ class TrainerLink(Protocol):
 class Feed:
     """The latest status, and whether the trainer has hung up.
 
-    ``tell`` is called once from the feed's own thread, and again only after :meth:`take`, so that a slow screen is
+    ``tell`` is called once from the feed's own thread, and again only after :meth:`fetch`, so that a slow screen is
     neither flooded nor behind.
     """
 
@@ -46,7 +46,7 @@ class Feed:
         # a daemon thread, so that a silent trainer cannot prevent the program from ending
         threading.Thread(target=self._listen, name="bntui-feed", daemon=True).start()
 
-    def take(self) -> tuple[Status | None, bool]:
+    def fetch(self) -> tuple[Status | None, bool]:
         """The newest status since the last call, if any, and whether the trainer has hung up."""
         with self._lock:
             status, self._latest, self._told = self._latest, None, False

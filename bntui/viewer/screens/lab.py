@@ -186,7 +186,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             sentence = _("{path} is read-only: training continues in a copy, {copy}")
             self.notices.say(sentence.format(path=self.reader.path, copy=reader.path), seconds=15)
         self.loaded.replace(reader)
-        self._news.take_in()
+        self._news.report_additions()
 
     def give_way(self, reader: Recording, trainer: TrainerLink | None) -> None:
         """Let another laboratory show this new recording."""

@@ -62,7 +62,7 @@ class LabNews:
         if self._lab.loaded.snapshot is not before:
             self._lab.draw()
 
-    def take_in(self) -> None:
+    def report_additions(self) -> None:
         """Take a snapshot of what was loaded, and report new runs and events."""
         lab = self._lab
         new = lab.loaded.look(lab.view_state.unit)
@@ -80,7 +80,7 @@ class LabNews:
         if feed is None:  # the trainer that was started for a fork has already ended
             return
         began = monotonic()
-        status, hung_up = feed.take()
+        status, hung_up = feed.fetch()
         if status is not None:
             lab.trainer.happened(happening.Heard(status))
         self._load(alone=hung_up)
@@ -102,7 +102,7 @@ class LabNews:
         loaded = self._lab.loaded
         try:
             if loaded.refresh():
-                self.take_in()
+                self.report_additions()
         except RecordingError as error:
             if alone or loaded.reader.path.exists():  # otherwise it was renamed, and the trainer reports the new path
                 self._lab.notices.error(str(error))

@@ -93,7 +93,7 @@ class TerminalDriver(TextualDriver):
         if self._resuming or not self.restarts:
             return
         self._resuming = True  # first, because another signal may interrupt this method at any point
-        if self._watch is not None and self._watch.taken:  # stopped by SIGSTOP: the guard restored the terminal
+        if self._watch is not None and self._watch.restored:  # stopped by SIGSTOP: the guard restored the terminal
             self._silent = True
             self.suspend_application_mode()
             self._silent = False

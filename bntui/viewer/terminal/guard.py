@@ -30,7 +30,7 @@ RESTORED: Final = (
 """Ends every mode that the viewer or Textual turns on."""
 PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that the guard passes on to the viewer."""
-_LEFT, _ENTERED, _TAKEN = 0, 1, 2
+_LEFT, _ENTERED, _STOPPED = 0, 1, 2
 _MARGIN: Final = 128
 """A shell's exit code for a process that died by a signal is the number of the signal plus this."""
 
@@ -55,9 +55,9 @@ class Watch:
         self.screen[0] = _LEFT
 
     @property
-    def taken(self) -> bool:
+    def restored(self) -> bool:
         """True if the guard restored the terminal while the viewer was stopped."""
-        return self.screen[0] == _TAKEN
+        return self.screen[0] == _STOPPED
 
 
 _watch: Watch | None = None
@@ -125,7 +125,7 @@ def _wait(child: int, screen: mmap.mmap) -> NoReturn:
             break
         if screen[0] == _ENTERED:  # stopped by SIGSTOP, which the child cannot handle
             _restore(terminal, settings)
-            screen[0] = _TAKEN
+            screen[0] = _STOPPED
         os.kill(os.getpid(), signal.SIGSTOP)
         pass_on(signal.SIGCONT, None)
     died = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None

@@ -179,7 +179,7 @@ class Image:
             after = self._wanted[y][region.x : region.right] if half is None else half.rows[y - region.y]
             if not self._send_row(region.x, y, after, pen, room):
                 if part.weight not in (0.0, inf) and not hurried:
-                    self._halves[region] = half or Half(self._taken(region), now)
+                    self._halves[region] = half or Half(self._wanted_in(region), now)
                 return False
         return True
 
@@ -208,7 +208,7 @@ class Image:
         rows = (y for y in range(region.y, region.bottom) if y in self._dirty)
         return any(self._wanted[y][part] != self._shown[y][part] for y in rows)
 
-    def _taken(self, region: Region) -> Rows:
+    def _wanted_in(self, region: Region) -> Rows:
         return [self._wanted[y][region.x : region.right] for y in range(region.y, region.bottom)]
 
 
