@@ -263,7 +263,7 @@ def test_no_sequence_loses_a_fork_or_starts_for_ever(  # type: ignore[no-untyped
 
     def happen(event: Event) -> None:
         nonlocal state, connected, starting, renewing, ended
-        if isinstance(event, (HungUp, SendFailed)) and isinstance(state, Live) and taken_in(state):
+        if isinstance(event, (HungUp, SendFailed)) and isinstance(state, Live) and received_more(state):
             owed.discard(live.asked_of(state))  # it stands in the recording until it is done
         state, effects = live.after(state, event, facts)
         if (
