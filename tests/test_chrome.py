@@ -7,20 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bntui.link import Status
 from bntui.link.requests import ForkRequest
-from bntui.viewer import chrome
+from bntui.recording.history import Unit, counted
+from bntui.text import figures
+from bntui.viewer import chrome, epochs, parts, view_state
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.lab_keys import EVERYTHING, Situation
 from bntui.viewer.layout import SMALLEST, Candidates, layout
 from bntui.viewer.live import Leaving, Live, Replay, Starting, State
 from bntui.viewer.marks import RUN_MARKS
-from bntui.viewer.panels import PANELS, ranked
+from bntui.viewer.panels import BY_NAME, PANELS, STRIP, ranked
+from bntui.viewer.view_state import ViewState
 from tests import factory
-from tests.fakes import fork_view
+from tests.fakes import FakeReader, fork_view
 
 FACTS = {"train_samples": "1437", "validation_samples": "360"}
 
@@ -233,3 +236,52 @@ def test_keys_of_forks_and_troubles_stand_there_where_they_do_something() -> Non
     assert "!" not in shown()
     assert "!" in shown(troubled=True)
     assert "f" not in shown(forks=False)
+
+
+@given(
+    st.floats(0, 1.2), st.sampled_from(["epoch", "step"]), st.integers(0, 1), st.integers(2, 40), st.integers(2, 40),
+    st.sampled_from([100, 120, 160, 200]),
+)  # fmt: skip
+@settings(max_examples=80, deadline=None)
+def test_header_timeline_and_legend_tell_the_same_place(
+    share: float, unit: Unit, selected: int, first: int, second: int, columns: int
+) -> None:
+    """A run that ended before the cursor was shown as if the cursor were at its end, and ← seemed dead."""
+    ended = factory.run_view(0, "short", keyframes=first, epochs=40, stopped=True)
+    lasting = factory.run_view(1, "long", keyframes=second, epochs=40)
+    runs = [replace(run, history=counted(run.history, unit)) for run in (ended, lasting)]
+    head = max(float(run.history.position[-1]) for run in runs)
+    cursor = min(round(share * head), head)
+    runs = [replace(run, row=run.history.at(cursor)) for run in runs]
+    view = replace(factory.view(*runs), selected=selected, cursor=float(cursor), unit=unit)
+    words = text(chrome.header(view, FACTS, ("replay", "muted"), columns))
+    place = epochs.text(cursor, unit)
+    assert f" {unit} {place}/" in words
+    timeline = text(STRIP.draw(view, columns, 2).rows[0])
+    assert f" {unit} {place} " in f"{timeline} "
+    run = view.runs[selected]
+    shown = float(run.history.position[run.row])
+    at_cursor = shown == cursor
+    assert (chrome.lag(view, run) is None) == at_cursor
+    if not at_cursor:
+        ended_words = "ended " if selected == 0 and run.row == first - 1 else ""
+        assert chrome.lag(view, run) == f"{run.mark} {ended_words}at {unit} {epochs.text(shown, unit)}"
+    layers = parts.Shown(view, ViewState(), FACTS, ("", ""), False, False, True, False)
+    title = text(parts.rows("layers", layers, 140, 20)[0])
+    assert all((late in title) for run in view.shown if (late := chrome.lag(view, run)) is not None)
+    legend = "\n".join(text(row) for row in BY_NAME["curves"].draw(view, 110, 20).rows[:2])
+    assert figures.number(float(run.history.val_loss[run.row]), 6) in legend
+
+
+def test_walking_left_moves_what_the_header_says() -> None:
+    ended = factory.run_view(0, "short", keyframes=3, stopped=True)
+    lasting = factory.run_view(1, "long", keyframes=11)
+    reader = FakeReader(ended, lasting)
+    recorded = view_state.snapshot(reader)
+    state = view_state.end(view_state.opening(reader), recorded.stops)
+    places = []
+    for _key in range(10):
+        places.append(chrome.where(view_state.build_view(recorded, state))[0])
+        state = view_state.walk(state, recorded.stops, -1)
+    assert len(set(places)) == 10
+    assert places[0] == "epoch 10/60   ● ended at epoch 2"

@@ -118,7 +118,8 @@ def view_by(unit: Unit, cursor: float | None = None, selected: int = 0) -> View:
 
 def test_the_header_says_first_what_the_cursor_counts() -> None:
     assert chrome.where(view_by("epoch", 3)) == ("epoch 3/60   step 72", "epoch 3/60")
-    assert chrome.where(view_by("step", 75)) == ("step 72/1,440   epoch 3", "step 72/1,440")
+    assert chrome.where(view_by("step", 72)) == ("step 72/1,440   epoch 3", "step 72/1,440")
+    assert chrome.where(view_by("step", 75)) == ("step 75/1,440   ● at step 72", "step 75/1,440")
     assert chrome.where(view_by("step", 75, selected=1)) == ("step 72/360   epoch 12", "step 72/360")
 
 
@@ -217,7 +218,7 @@ async def test_x_changes_the_unit_and_back(monkeypatch: pytest.MonkeyPatch) -> N
         await pilot.pause()
         # the run of 6 steps an epoch comes first; the selected one has nothing newer than its initial state
         assert screen.view_state.cursor == 6
-        assert "step 0/1,440   epoch 0" in shown("header")
+        assert "step 6/1,440   ● at step 0" in shown("header")
         await pilot.press("m")
         await pilot.pause()
         await pilot.press("escape")

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from bntui.recording.history import Event
+from bntui.recording.history import Event, Unit, counted
 from bntui.text import figures
+from bntui.viewer import epochs
 from bntui.viewer.draw.axes import Axes, Limits, limits, tick_label, ticks
 from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Span, text, width
@@ -372,3 +373,53 @@ def test_a_run_that_diverged_ends_in_both_charts_where_its_loss_does() -> None:
     assert left == pytest.approx(start + (79 - start) * 5 / 60 + 1, abs=1)
     scale = [at for at, line in enumerate(rows) if line.lstrip().startswith("100┤")]
     assert y - scale[0] <= 1  # near 90 %, not at 10
+
+
+@given(
+    st.floats(0, 1),
+    st.integers(0, 12),
+    st.sampled_from(["epoch", "step"]),
+    st.sampled_from(SIZES),
+    st.integers(1, 3000),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_window_of_time_holds_the_cursor_and_halves(
+    place: float, zoom: int, unit: Unit, size: tuple[int, int], epochs_asked: int
+) -> None:
+    run = run_view(epochs=epochs_asked)
+    run = replace(run, history=counted(run.history, unit))
+    head = float(run.history.position[-1])
+    shown = replace(view(run), cursor=place * head, unit=unit, time_zoom=zoom)
+    whole, window = epochs.window(replace(shown, time_zoom=0)), epochs.window(shown)
+    assert whole.low == 0
+    assert head <= whole.high <= max(run.end, head, 1.0)
+    assert window.high - window.low == pytest.approx(whole.high / 2**zoom)
+    slack = 1e-9 * whole.high
+    assert window.low - slack <= shown.cursor <= window.high + slack
+    assert whole.low - slack <= window.low
+    assert window.high <= whole.high + slack
+    drawn = curves.draw(shown, *size).rows
+    assert [width(row) for row in drawn] == [size[0]] * size[1]
+
+
+def test_a_long_run_begins_on_a_short_axis() -> None:
+    """Epoch 39 of 3,000 took one column of the chart."""
+    assert epochs.window(view(run_view(keyframes=40, epochs=3000))).high == 100
+    assert epochs.window(view(run_view(keyframes=40, epochs=60))).high == 60
+    assert epochs.window(view(run_view(keyframes=120, epochs=3000))).high == 150
+
+
+def test_lines_are_cut_at_the_edges_of_the_window() -> None:
+    """A straight line from (0, 0) to (10, 10), seen from 2 to 6, reaches both edges at its height there."""
+    axes = Axes(Limits(2, 6), Limits(0, 10))
+    drawn = line_chart([Series("", np.array([0.0, 10.0]), np.array([0.0, 10.0]), "run0")], axes, 60, 22)
+    dots = [
+        (column, line)
+        for line, row in enumerate(drawn.rows[: drawn.lines])
+        for column, char in enumerate(text(row))
+        if "\u2800" < char <= "\u28ff"
+    ]
+    assert {min(dots)[0], max(dots)[0]} == {drawn.left, drawn.left + drawn.columns - 1}
+    for column, line in dots:
+        expected = 2 + 4 * (column - drawn.left) / (drawn.columns - 1)
+        assert abs(line - drawn.line(expected)) <= 1

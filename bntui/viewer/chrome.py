@@ -9,18 +9,20 @@ from rich.cells import cell_len, set_cell_size
 
 from bntui.link import Status
 from bntui.recording.history import RunInfo
-from bntui.text.figures import count, epoch
+from bntui.recording.sentences import is_over
+from bntui.text import figures
+from bntui.text.figures import count
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import wrap
-from bntui.viewer import live
+from bntui.viewer import epochs, live
 from bntui.viewer.draw.cells import begins
-from bntui.viewer.draw.rows import Row, Span, fit, width
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, width
 from bntui.viewer.family import brief
 from bntui.viewer.keys import footer_of
 from bntui.viewer.lab_keys import ESSENTIAL, Situation, useful
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.panels import PANELS
-from bntui.viewer.view import RunView, View
+from bntui.viewer.view import SAME, RunView, View
 
 TOO_SMALL: Final = N_("This screen is too small for a training run: make it at least {width}x{height}.")
 LATE: Final = N_("slow line: panels update less often")
@@ -70,16 +72,45 @@ def _status_words(status: Status) -> tuple[str, str]:
 
 
 def where(view: View) -> tuple[str, str]:
-    """Epoch and step of the selected run's keyframe; and a short wording with the cursor's unit only."""
+    """The cursor's place as on the timeline, with the step of the selected run there, or where that run ended before.
+
+    The second wording is the place alone.
+    """
     run = view.runs[view.selected]
-    if run.row < 0:
-        return (begins(run) or _("no keyframe yet"),) * 2
-    at, done = count(int(run.history.step[run.row])), epoch(run.history.epoch[run.row])
+    if run.row < 0 and not begins(run):
+        return (_("no keyframe yet"),) * 2
+    at, end = epochs.text(view.cursor, view.unit), count(round(view.end))
     if view.unit == "step":
-        place = _("step {step}/{steps}").format(step=at, steps=count(round(run.end)))
-        return f"{place}   " + _("epoch {epoch}").format(epoch=done), place
-    place = _("epoch {epoch}/{epochs}").format(epoch=done, epochs=run.info.epochs)
-    return f"{place}   " + _("step {step}").format(step=at), place
+        place = _("step {step}/{steps}").format(step=at, steps=end)
+    else:
+        place = _("epoch {epoch}/{epochs}").format(epoch=at, epochs=end)
+    if run.row < 0:
+        return f"{place}   {begins(run)}", place
+    if (behind := lag(view, run)) is not None:
+        return f"{place}   {behind}", place
+    step, epoch = count(int(run.history.step[run.row])), figures.epoch(run.history.epoch[run.row])
+    there = _("epoch {epoch}").format(epoch=epoch) if view.unit == "step" else _("step {step}").format(step=step)
+    return f"{place}   {there}", place
+
+
+def lag(view: View, run: RunView) -> str | None:
+    """In words, that a run shows a keyframe before the cursor; None where it shows one at the cursor, or none."""
+    if run.row < 0:
+        return None
+    shown = float(run.history.position[run.row])
+    if view.cursor - shown <= SAME:
+        return None
+    ended = run.row == len(run.history) - 1 and is_over(event.kind for event in run.events)
+    place = f"{epochs.name(view.unit)} {epochs.text(shown, view.unit)}"
+    sentence = _("{run} ended at {place}") if ended else _("{run} at {place}")
+    return sentence.format(run=run.mark, place=place)
+
+
+def dated(drawing: Drawing, view: View, cells: int) -> Drawing:
+    """A panel's drawing whose title says which run shows a keyframe before the cursor, where there is room."""
+    lags = [words for run in view.shown if (words := lag(view, run)) is not None]
+    title = " · ".join((drawing.title, *lags))
+    return drawing._replace(title=title) if lags and cell_len(title) <= cells - 8 else drawing
 
 
 def data_text(view: View, facts: Mapping[str, str]) -> str:

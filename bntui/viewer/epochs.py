@@ -16,14 +16,13 @@ from bntui.viewer.draw.axes import Limits
 from bntui.viewer.view import RunView, View
 
 SHORT: Final = 100
-"""Epochs up to which an axis shows the whole run from the start; that of a longer one grows."""
+"""Epochs that the curves show from the start; with a longer run their axis grows."""
 
 
 def end(runs: Sequence[RunView]) -> float:
     """Right end of an axis that begins at 0: a round number past the runs' head, so that it moves rarely."""
     head = max((float(run.history.position[-1]) for run in runs if len(run.history)), default=0.0)
-    least = max(run.end * min(1.0, SHORT / run.info.epochs) for run in runs)
-    return max(min(cells.nice(max(head, least)), max(run.end for run in runs)), head, 1.0)
+    return max(min(cells.nice(max(head, 10.0)), max(run.end for run in runs)), head, 1.0)
 
 
 def window(view: View) -> Limits:
@@ -31,7 +30,7 @@ def window(view: View) -> Limits:
 
     The part moves in steps of a quarter of its width, so that not every keyframe changes the axis.
     """
-    whole = end(view.runs)
+    whole = max(end(view.runs), max(run.end * min(1.0, SHORT / run.info.epochs) for run in view.runs))
     width = whole / 2**view.time_zoom
     step = width / 4
     low = min(max(round((view.cursor - width / 2) / step) * step, 0.0), whole - width)

@@ -69,4 +69,6 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
         return tuple((margin, *row) for row in drawing.rows)
     panel = BY_NAME[part]
     drawing = panel.draw(shown.view, width - 2, height - 2)
+    if panel.still:
+        drawing = chrome.dated(drawing, shown.view, width - 2)
     return framed(drawing, width, focused=part == shown.state.focused, key=panel.key)

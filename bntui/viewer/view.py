@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from bntui.keyframe import Keyframe
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo, Unit
 from bntui.viewer.marks import RUN_MARKS
+
+SAME: Final = 1e-9
+"""Tolerance below which positions are equal, because fractions of an epoch are rounded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,10 @@ from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo, Unit, counted
 from bntui.recording.sentences import is_over
 from bntui.viewer.panels import BY_NAME, PANELS, Recorded, ranked
-from bntui.viewer.view import RunView, View
+from bntui.viewer.view import SAME, RunView, View
 
 MOST_TIME_ZOOM: Final = 12
-SAME: float = 1e-9
-"""Tolerance below which positions are equal, because fractions of an epoch are rounded."""
+"""Halvings of the axis of time."""
 
 
 class Source(Protocol):

@@ -53,7 +53,8 @@ def _listed(lens: Lens, cells: int, height: int) -> list[Row]:
 
 def _head(lens: Lens, cells: int) -> Row:
     run = lens.run
-    view = View(lens.title, "", (run,), 0, None, 0.0, False)
+    place = float(run.history.position[run.row]) if run.row >= 0 else 0.0
+    view = View(lens.title, "", (run,), 0, None, place, False)
     name = Span(f"{run.mark} {run.name}   ", f"bold {run.style}")
     right: Row = (name, Span(f"{where(view)[0]} ", "text"))
     left: Row = (*_signed(), Span("   "))

@@ -51,6 +51,8 @@ class Panel:
     the free places, without it among the last."""
     first_with: Recorded | Literal[""] = ""
     """What a recording must have for the panel to be the first candidate for a free place."""
+    still: bool = False
+    """It shows one keyframe of each run, not its course: its title says of which one if that is not at the cursor."""
     reads: tuple[Loaded, ...] = ()
     shows: Trouble | Literal[""] = ""
     """The pass of a step whose bad values the panel shows."""

@@ -32,6 +32,7 @@ PANEL: Final = Panel(
     },
     needs="predictions",
     reads=("dataset",),
+    still=True,
 )
 PLOT_BESIDE: Final = 72
 """Width from which a plot has the table beside it."""

@@ -26,6 +26,7 @@ PANEL: Final = Panel(
         "Keyframe": "batch_indices",
     },
     needs="dropout",
+    still=True,
 )
 TITLE: Final = N_("Dropout ── mask of this step, samples × units")
 GAP: Final = 2

@@ -34,6 +34,7 @@ PANEL: Final = Panel(
     },
     home=3,
     shows="backward",
+    still=True,
 )
 TITLE: Final = N_("Gradients ── |∂L/∂W| per layer, log")
 MAX_DECADES: Final = 16

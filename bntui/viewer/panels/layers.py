@@ -32,6 +32,7 @@ PANEL: Final = Panel(
     },
     home=2,
     shows="forward",
+    still=True,
 )
 TITLE: Final = N_("Layers ── mean ± std of this mini-batch")
 TITLE_IN_DETAIL: Final = N_("Layers ── mean ± std of this mini-batch, percentiles, norms")

@@ -30,6 +30,7 @@ PANEL: Final = Panel(
         "Keyframe": "val_loss",
     },
     needs="early stopping",
+    still=True,
 )
 SENTENCES = 4
 """Rank from which all lines of a rank form one sentence."""
