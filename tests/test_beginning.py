@@ -40,7 +40,7 @@ from bntui.trainer.service import Service
 from bntui.trainer.session import Session
 
 WATCHED = (
-    "recording/draft.py", "recording/file.py", "recording/writer.py", "trainer/create_recording.py", "trainer/lock.py",
+    "recording/draft.py", "recording/file.py", "recording/writer.py", "trainer/create_recording.py", "link/lock.py",
 )
 scenario = parse(sys.argv[1], file="x")
 

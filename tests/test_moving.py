@@ -22,12 +22,12 @@ from bntui.link import Status, address
 from bntui.link.client import IdleTrainer, Trainer
 from bntui.link.library import entry
 from bntui.link.live import is_live
+from bntui.link.lock import Hold
 from bntui.recording.copy import copied
 from bntui.recording.draft import BESIDE
 from bntui.recording.names import new_path
 from bntui.recording.reader import Reader
 from bntui.scenario.pace import Watching
-from bntui.trainer.lock import Hold
 from tests.test_process import BNTUI, LONG, bntui, scenario
 
 
@@ -287,7 +287,7 @@ def test_a_socket_of_another_user_is_not_talked_to(short: Path, monkeypatch: pyt
 def test_two_trainers_never_write_one_recording_without_a_common_folder(tmp_path: Path, short: Path) -> None:
     training = Training(tmp_path / "x.bntui", tmp_path, start=False)
     try:
-        code = "import sys; from pathlib import Path; from bntui.trainer.lock import Hold; Hold(Path(sys.argv[1]))"
+        code = "import sys; from pathlib import Path; from bntui.link.lock import Hold; Hold(Path(sys.argv[1]))"
         for folder in ("two", "one"):
             shutil.rmtree(short / folder, ignore_errors=True)
             environment = os.environ | {"XDG_RUNTIME_DIR": str(short / folder)}

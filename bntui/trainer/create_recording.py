@@ -14,6 +14,7 @@ import torch
 
 import bntui
 from bntui.errors import NameTakenError, RecordingError
+from bntui.link.lock import Hold
 from bntui.recording.first_view import KEY as FIRST_VIEW
 from bntui.recording.names import new_path
 from bntui.recording.origin import scenario_origin
@@ -23,7 +24,6 @@ from bntui.recording.writer import Writer
 from bntui.scenario.load import Scenario, parse
 from bntui.text.language import _
 from bntui.trainer.bench import Bench
-from bntui.trainer.lock import Hold
 
 
 def created(scenario: Scenario, recording: Path | None, meta: Mapping[str, str]) -> tuple[Writer, Hold]:

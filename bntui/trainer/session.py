@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bntui.errors import RecordingError, ScenarioError, StorageError
+from bntui.link.lock import Hold
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event, Fork, RunInfo
 from bntui.recording.reader import Reader
@@ -25,7 +26,6 @@ from bntui.trainer.create_recording import circumstances, created, folder_of, me
 from bntui.trainer.data.dataset import Scaling, fit_scaling
 from bntui.trainer.first_failure import Watch, kinds_of
 from bntui.trainer.fork_checks import epoch_of, refuse_a_rest, refuse_at_its_end
-from bntui.trainer.lock import Hold
 from bntui.trainer.replay import Past, last_step
 from bntui.trainer.run import Run
 
