@@ -1,12 +1,13 @@
 """Listens on a Unix socket: accepts requests, and sends the status to every client.
 
 Up to twice a second, the server checks that the socket and the recording are still in place, because logind removes
-runtime folders, and users rename files.
+runtime folders, and users rename files.  It also renews its note in the registry of trainers.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import select
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from bntui.errors import BntuiError
-from bntui.link import Status, TurnedAwayError
+from bntui.link import Status, TurnedAwayError, registry
 from bntui.link.address import peer, socket_path
 from bntui.link.requests import ForkRequest, Order, Request
 from bntui.text.language import _
@@ -75,6 +76,8 @@ class Server:
         self._clients: list[Connection] = []
         self._mutex = threading.Lock()
         self._bound, self._socket, self._node = _listening(recording)
+        self._noted = -math.inf
+        self._note()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -104,7 +107,8 @@ class Server:
         """
         with self._mutex:
             self._bind(recording)
-            self._recording, self._told_moved = recording, False
+            self._recording, self._told_moved, self._noted = recording, False, -math.inf
+            self._note()
 
     def look_again(self) -> None:
         """Report the move of the recording again, because it could not be followed."""
@@ -120,6 +124,7 @@ class Server:
             self._visited.wait(timeout=LAST_WORDS)
         with self._mutex:
             self._closing = True
+            registry.erase()
             self._unlink()
             self._socket.close()
             clients, self._clients = self._clients, []
@@ -182,10 +187,11 @@ class Server:
             self._visited.set()
 
     def _look(self) -> None:
-        """Bind again if the socket was removed, and report if the recording was moved or deleted."""
+        """Bind again if the socket was removed, report if the recording was moved or deleted, and renew the note."""
         with self._mutex:
             if self._closing:
                 return
+            self._note()
             if _node(self._bound) != self._node:
                 try:
                     self._bind(self._recording)
@@ -196,6 +202,12 @@ class Server:
             if not self._told_moved and self._moved():
                 self._told_moved = True
                 self.put(Moved())
+
+    def _note(self) -> None:
+        """Note in the registry what is trained here, from time to time: somebody may have removed the note."""
+        if time.monotonic() - self._noted >= registry.RENEWED:
+            registry.write(self._recording)
+            self._noted = time.monotonic()
 
     def _bind(self, recording: Path) -> None:
         before = self._socket

@@ -88,7 +88,7 @@ def main() -> None:
     typer.main.get_command = lru_cache(typer.main.get_command)
     bntui.scenario.gallery.scenarios = lru_cache(bntui.scenario.gallery.scenarios)
     with tempfile.TemporaryDirectory() as home, np.errstate(all="ignore"):
-        for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+        for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
             os.environ[name] = str(Path(home) / name)
         folder = Path(home) / "XDG_DATA_HOME" / "bntui" / "recordings"
         folder.mkdir(parents=True)

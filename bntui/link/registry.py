@@ -1,0 +1,147 @@
+"""Notes the user's live trainers in the state folder, so that they are found wherever their recordings are stored.
+
+Each trainer keeps one small file there, which names its recording, host, and process.  A note is only a hint: a
+trainer of this host is live if it answers, and one of another host if it has renewed its note recently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bntui.files import read_regular
+from bntui.link.live import is_live
+
+RENEWED: Final = 60.0
+"""Seconds after which a trainer writes its note again."""
+TRUSTED: Final = 10 * RENEWED
+"""Seconds for which the note of another host counts: longer than a busy network takes."""
+FORGOTTEN: Final = 24 * 3600.0
+"""Seconds after which the note of another host is removed."""
+DRAFT: Final = ".note-"
+"""How the temporary name of a note begins."""
+LARGEST: Final = 100_000
+"""Maximum size of a note in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A trainer, as it noted itself."""
+
+    recording: Path
+    host: str
+    pid: int
+
+    @property
+    def here(self) -> bool:
+        """True if it runs on this host."""
+        return self.host == socket.gethostname()
+
+
+def registry_folder() -> Path:
+    """Where the notes are: ``trainers`` in the user's state folder."""
+    from platformdirs import user_state_path
+
+    return user_state_path("bntui") / "trainers"
+
+
+def write(recording: Path) -> None:
+    """Note that this process trains a recording, in place of what it noted before; training never fails by it."""
+    text = json.dumps({"recording": str(recording.absolute()), "host": socket.gethostname(), "pid": os.getpid()})
+    with contextlib.suppress(OSError):
+        own = _own()
+        own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, draft = tempfile.mkstemp(prefix=DRAFT, dir=own.parent)  # with mode 0600
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+        os.replace(draft, own)
+
+
+def erase() -> None:
+    """Remove the note of this process."""
+    with contextlib.suppress(OSError):
+        _own().unlink()
+
+
+def trainers() -> tuple[Note, ...]:
+    """Live trainers of this user; notes of trainers that have ended are removed."""
+    try:
+        paths = sorted(registry_folder().glob("*.json"))
+    except OSError:
+        return ()
+    noted = ((path, _read(path)) for path in paths)
+    return tuple(note for path, note in noted if note is not None and _live(note, path))
+
+
+def elsewhere(recording: Path) -> Note | None:
+    """The trainer on another host that trains this recording; None if there is none."""
+    where = recording.absolute()
+    noted = (note for note in trainers() if not note.here)
+    return next((note for note in noted if note.recording == where or _same(note.recording, where)), None)
+
+
+def _own() -> Path:
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+    return registry_folder() / f"{host}-{os.getpid()}.json"
+
+
+def _read(path: Path) -> Note | None:
+    """The note in a file; a file that holds none is removed, one that cannot be read is skipped."""
+    try:
+        told = json.loads(read_regular(path, LARGEST))
+    except OSError:
+        return None
+    except (ValueError, RecursionError):
+        told = None
+    match told:
+        case {"recording": str(recording), "host": str(host), "pid": int(pid)} if (
+            os.path.isabs(recording) and "\0" not in recording and pid > 0
+        ):
+            return Note(Path(recording), host, pid)
+    _remove(path)
+    return None
+
+
+def _live(note: Note, path: Path) -> bool:
+    if not note.here:
+        try:
+            silent = time.time() - path.stat().st_mtime
+        except OSError:
+            return False
+        if silent > FORGOTTEN:
+            _remove(path)
+        return silent <= TRUSTED
+    live = note.recording.exists() and is_live(note.recording)
+    if not live and not _runs(note.pid):
+        _remove(path)
+    return live
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
