@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from bntui.commands.complete import asked
 from bntui.commands.preference import by_locale, extract_language, preferred
 from bntui.errors import BntuiError
 from bntui.text.characters import never_fail, speaks
@@ -16,11 +17,13 @@ def main() -> None:
     never_fail(sys.stdout, sys.stderr)
     try:
         use(by_locale())  # the language of the errors that follow
-        arguments, asked = extract_language(sys.argv[1:])
-        use(preferred(asked))
+        arguments, language = extract_language(sys.argv[1:])
+        completing = asked()
+        if not completing:  # a mistake in the configuration is no answer to the tab key
+            use(preferred(language))
         if not speaks(spoken(), sys.stdout.encoding):
             use("en")
-        if arguments:
+        if arguments or completing:
             from bntui.cli import obey
 
             obey(arguments)

@@ -58,8 +58,10 @@ class Problem:
         return f"{head}: {self.message}{hint}" if head else f"{self.message}{hint}"
 
 
-def did_you_mean(spelling: str) -> str:
-    """A hint at the closest spelling, in parentheses."""
+def did_you_mean(spelling: str, *others: str) -> str:
+    """A hint at the closest spelling or spellings, in parentheses."""
+    if others:
+        return _("(did you mean one of these: {spellings}?)").format(spellings=", ".join((spelling, *others)))
     return _("(did you mean {spelling!r}?)").format(spelling=spelling)
 
 

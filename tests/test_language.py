@@ -27,7 +27,8 @@ from tests.terminal import Terminal
 from tests.test_process import scenario
 from tests.test_session import DIGITS
 
-COMMANDS = ("", "run", "replay", "attach", "stop", "show", "stops", "list", "check", "schema", "doctor")
+COMMANDS = ("", "run", "replay", "attach", "stop", "show", "stops", "list", "check", "schema", "doctor",
+            "rename", "delete", "clean")  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,11 @@ def test_what_was_asked_for_goes_before_the_configuration_and_that_before_the_lo
     [
         ('language = "fr"\n', "language = 'fr': choose en or ko"),
         ("language = 3\n", "language = 3: choose en or ko"),
+        (
+            '# mine\nlangauge = "ko"\n',
+            "config.toml:2: langauge: unknown key; allowed: language (did you mean 'language'?)",
+        ),
+        ('language = "ko"\n\n[colors]\nx = 1\n', "config.toml:3: colors: unknown key; allowed: language"),
         ("language = [\n", "config.toml:2: not valid TOML: Invalid value"),
         ('\nlanguage = "ko\n', "config.toml:2: not valid TOML: Illegal character '\\n'"),
     ],
@@ -172,7 +178,7 @@ def test_every_option_has_a_help_and_every_value_a_name() -> None:
         ["run", "x", "--epochs", "many"],
         ["show", "x", "--epoch", "many"],
         ["run", "x", "--json=3"],
-        ["list", "more"],
+        ["schema", "more"],
     ],
 )
 def test_typers_own_refusals_are_translated(arguments: list[str]) -> None:

@@ -1,20 +1,24 @@
-"""Defines what all commands share: the Typer application, and common arguments and options."""
+"""Defines what all commands share: the Typer application, and common arguments and options.
+
+A recording on the command line is found here, by path or by name, for every command that takes one.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from bntui.commands import complete
 from bntui.commands.usage import Command, Group
 
 app = typer.Typer(
     name="bntui",
     cls=Group,
     no_args_is_help=False,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -22,7 +26,21 @@ app = typer.Typer(
 
 command = partial(app.command, cls=Command)
 
-Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording (.bntui).")]
+
+def _recording(name: str) -> Path:
+    """The recording that an argument names; the library is imported only if there is one."""
+    from bntui.link.library import find
+
+    return find(name)
+
+
+def recording_argument(metavar: str, text: str) -> Any:
+    """A positional argument that names a recording, with its help."""
+    return typer.Argument(metavar=metavar, help=text, parser=_recording, autocompletion=complete.recordings)
+
+
+Recording = Annotated[Path, recording_argument("FILE", "A recording: its name, or the path of a .bntui file.")]
+Recordings = Annotated[list[Path], recording_argument("FILE…", "Recordings: their names or paths.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Run = Annotated[
     str | None, typer.Option("--run", metavar="R", help="Name of the run, or its number from 0. Default: the first.")

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from bntui.errors import UsageError
+from bntui.errors import Problem, UsageError
 from bntui.text.language import LANGUAGES, _
 from bntui.text.library_messages import in_toml, reason
 
 OPTION: Final = "--lang"
+KEYS: Final = ("language",)
+"""Keys of the configuration file."""
 VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
 """POSIX variables for the language of messages, in order of precedence."""
 
@@ -46,7 +48,7 @@ def preferred(asked: str | None = None, environment: Mapping[str, str] = os.envi
     """The language ``asked`` for, else the configuration's ``language``, else the locale's, else English.
 
     Raises:
-        UsageError: the language is not available, or the configuration cannot be read.
+        UsageError: the language is not available, or the configuration cannot be read or has unknown keys.
     """
     if asked is not None:
         return known(asked, OPTION)
@@ -95,8 +97,25 @@ def _configured() -> str | None:
         words, line = in_toml(error, text)
         place = path if line is None else f"{path}:{line}"
         raise UsageError(f"{place}: {_('not valid TOML: {reason}').format(reason=words)}") from error
+    unknown = [key for key in configuration if key not in KEYS]
+    if unknown:
+        raise UsageError(_complaint(unknown, path, text))
     language = configuration.get("language")
     return None if language is None else known(language, f"{path}: language")
+
+
+def _complaint(unknown: Sequence[str], path: Path, text: str) -> str:
+    """The error for keys that the configuration does not have: each with its line and the nearest spelling."""
+    from difflib import get_close_matches
+
+    from bntui.scenario.toml_lines import key_lines
+
+    lines, allowed = key_lines(text), _("unknown key; allowed: {names}").format(names=", ".join(KEYS))
+    problems = (
+        Problem(key, allowed, str(path), lines.get((key,)), nearest=next(iter(get_close_matches(key, KEYS, n=1)), None))
+        for key in unknown
+    )
+    return "\n".join(map(str, problems))
 
 
 def known(language: object, where: str) -> str:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.cells import cell_len
 
+from bntui.commands import complete
 from bntui.commands.base import Epoch, Json, Recording, Run, app, command
 from bntui.commands.usage import WIDEST, Command
-from bntui.text import figures
-from bntui.text.language import _, ngettext, use
+from bntui.text.language import _, use
 from bntui.text.output import json_text, say, screen_cells
-from bntui.text.table import Column, text_lines
 from bntui.text.widths import ljust
-
-if TYPE_CHECKING:
-    from bntui.link.library import Entry
 
 
 @command()
@@ -99,51 +94,16 @@ def stops(
     reader.close()
 
 
-@command("list")
-def list_(as_json: Json = False) -> None:
-    """List scenarios and recordings."""
-    from bntui.link.library import recordings
-    from bntui.scenario.gallery import scenarios
-
-    if as_json:
-        use("en")  # what programs read is bound to no language
-    cards, entries = scenarios(), recordings()
-    if as_json:
-        record = {
-            "scenarios": [{"name": c.name, "path": str(c.path), "title": c.title, "runs": c.runs} for c in cards],
-            "recordings": [
-                {
-                    "path": str(e.path), "title": e.title, "runs": e.runs, "epochs": e.epochs,
-                    "when": e.when.isoformat(timespec="seconds"), "size": e.size, "live": e.live, "problem": e.problem,
-                }
-                for e in entries
-            ],
-        }  # fmt: skip
-        say(json_text(record))
-        return
-    print(_("Scenarios"))
-    known = [(card.name, f"{card.problem or card.title}  ({', '.join(card.runs)})") for card in cards]
-    for line in text_lines([Column(), Column()], known):
-        say(f"  {line}")
-    print(_("Recordings") if entries else _("No recordings yet: bntui run SCENARIO makes one"))
-    rows = [
-        (str(e.path), f"{e.when:%Y-%m-%d %H:%M}", f"{e.size / 1e6:.1f} MB", _described(e)) for e in entries
-    ]  # fmt: skip
-    for line in text_lines([Column(), Column(), Column(right=True), Column()], rows):
-        say(f"  {line}")
-
-
-def _described(entry: Entry) -> str:
-    """What a recording holds, or why it cannot be opened."""
-    epochs = ngettext("{epochs} epoch", "{epochs} epochs", math.ceil(entry.epochs))
-    epochs = epochs.format(epochs=figures.epoch(entry.epochs))
-    what = entry.problem or f"{entry.title}  ({', '.join(entry.runs)}; {epochs})"
-    return f"● {_('live')}  {what}" if entry.live else what
-
-
 @command()
 def check(
-    scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO…", help="Scenario files.")],
+    scenarios: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SCENARIO…",
+            help="Scenario files, or names of built-in ones.",
+            autocompletion=complete.scenarios,
+        ),
+    ],
     data: Annotated[bool, typer.Option("--data/--no-data", help="Read the data files that run would read.")] = True,
 ) -> None:
     """Validate scenario files and the data that they name; every error with file, line and key."""

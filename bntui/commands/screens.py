@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bntui import __version__
-from bntui.commands.base import Recording, app, command
+from bntui.commands.base import Recording, app, command, recording_argument
 from bntui.commands.open_screen import need_terminal, open_screen
 from bntui.commands.preference import OPTION, preferred
 from bntui.commands.usage import LANGUAGE_HELP, LANGUAGE_VALUES
@@ -58,7 +58,7 @@ def replay(recording: Recording) -> None:
 
 @command()
 def compare(
-    recordings: Annotated[list[Path], typer.Argument(metavar="FILE FILE…", help="Two or more recordings.")],
+    recordings: Annotated[list[Path], recording_argument("FILE FILE…", "Two or more recordings.")],
 ) -> None:
     """Open recordings side by side with a shared cursor."""
     guard()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bntui.commands import complete
 from bntui.commands.base import Epoch, Headless, JsonLines, Recording, Run, command
 from bntui.commands.open_screen import need_terminal, open_screen
 from bntui.errors import TrainerError, UsageError
@@ -36,7 +37,12 @@ PATHS = ("data.source", "data.labels")
 @command()
 def run(
     scenario: Annotated[
-        str, typer.Argument(metavar="SCENARIO", help="A scenario file, or the name of a built-in one.")
+        str,
+        typer.Argument(
+            metavar="SCENARIO",
+            help="A scenario file, or the name of a built-in one.",
+            autocompletion=complete.scenarios,
+        ),
     ],
     headless: Headless = False,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs to train.")] = None,

@@ -37,6 +37,16 @@ def _candidates() -> list[Path]:
     return [*folders, Path(tempfile.gettempdir()) / f"bntui-{os.getuid()}"]
 
 
+def runtime_folders() -> list[Path]:
+    """All folders in which this login's trainers may have left sockets and logs; those of others are left out."""
+    found = []
+    for folder in _candidates():
+        with contextlib.suppress(OSError):
+            if _own(folder.lstat()):
+                found.append(folder)
+    return found
+
+
 def runtime_folder() -> Path:
     """The user's folder for sockets, locks, and logs, mode 0700; created if missing.
 

@@ -1,25 +1,33 @@
-"""Lists the user's recordings and whether they are being trained, reading headers only."""
+"""Lists the user's recordings, finds them by name, and tells whether they are being trained, reading headers only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 
-from bntui.errors import RecordingError
+from bntui.errors import RecordingError, UsageError, did_you_mean
 from bntui.link.live import is_live
+from bntui.link.registry import trainers
 from bntui.recording.foreign_json import parsed
 from bntui.recording.forms import TRANSLATION
 from bntui.recording.guard import damaged
 from bntui.recording.kinds import AMOUNT, hold
-from bntui.recording.names import recordings_folder
+from bntui.recording.names import SUFFIX, recordings_folder
 from bntui.recording.recorded import nothing_recorded
 from bntui.recording.schema import open_read_only
 from bntui.recording.tables import MOST_RUNS, rows
-from bntui.text.language import spoken
+from bntui.text.language import _, spoken
 from bntui.text.output import clean
+from bntui.text.search import mentions
+
+NEAREST: Final = 3
+"""Names that an error suggests at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,12 @@ class Entry:
     """True if a trainer is writing it now."""
     problem: str | None
     """Why it cannot be opened; None if it can."""
+    host: str = ""
+    """Name of another host on which it is being trained; empty if there is none."""
+
+    def matches(self, query: str) -> bool:
+        """True if its file name, title, and runs contain all words of a query."""
+        return mentions(query, self.path.stem, self.title, *self.runs)
 
 
 def entry(path: Path) -> Entry:
@@ -93,12 +107,56 @@ def _time(seconds: float) -> datetime:
 
 
 def recordings(folder: Path | None = None) -> tuple[Entry, ...]:
-    """All recordings in a folder (default: the user's), newest first."""
-    folder = recordings_folder() if folder is None else folder
+    """All recordings in a folder, newest first; by default the user's, and those being trained wherever they are."""
+    paths = known() if folder is None else dict.fromkeys(folder.glob(f"*{SUFFIX}"), "")
     entries = []
-    for path in folder.glob("*.bntui"):
+    for path, host in paths.items():
         try:
-            entries.append(entry(path))
+            entries.append(replace(entry(path), host=host))
         except OSError:  # removed after it was listed
             continue
     return tuple(sorted(entries, key=lambda found: found.when, reverse=True))
+
+
+def known() -> dict[Path, str]:
+    """Paths of the recordings in the user's folder and of those being trained, each with the other host that does."""
+    paths = dict.fromkeys(recordings_folder().glob(f"*{SUFFIX}"), "")
+    listed = {_real(path): path for path in paths}
+    for note in trainers():
+        path = listed.setdefault(_real(note.recording), note.recording)
+        paths[path] = "" if note.here else note.host
+    return paths
+
+
+def find(name: str) -> Path:
+    """The recording that a command names: a path, or the name of a known one with or without its suffix.
+
+    Raises:
+        UsageError: the name is unknown, or several recordings have it.
+    """
+    if os.path.lexists(name) or os.sep in name:
+        return Path(name)
+    paths = known()
+    found = [path for path in paths if path.name in (name, f"{name}{SUFFIX}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        sentence = _("{name}: several recordings have this name; give the path of one: {paths}")
+        raise UsageError(sentence.format(name=name, paths=", ".join(map(str, found))))
+    near = nearest(name.removesuffix(SUFFIX), sorted({path.stem for path in paths}))
+    sentence = _("{path}: no such recording").format(path=name)
+    raise UsageError(f"{sentence} {did_you_mean(*near)}" if near else sentence)
+
+
+def nearest(name: str, names: Sequence[str]) -> list[str]:
+    """The closest of some names: those that begin with it first."""
+    longer = [other for other in names if name and other.startswith(name)]
+    close = get_close_matches(name, names, n=NEAREST)
+    return list(dict.fromkeys([*longer, *close]))[:NEAREST]
+
+
+def _real(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a circular link
+        return path.absolute()

@@ -130,20 +130,41 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
+def drafts(folder: Path) -> list[Path]:
+    """Recordings in a folder that have no name yet, being begun or left by killed processes."""
+    return sorted(folder.glob(f"{PREFIX}*"))
+
+
+def remove_abandoned(path: Path, *, locked: bool, dry: bool = False) -> bool:
+    """Remove a draft that a killed process has left; True if it is one.
+
+    Args:
+        locked: the process of a draft holds its lock, which it cannot on network file systems.
+        dry: only say it.
+
+    Raises:
+        OSError: it is another user's, or was removed meanwhile.
+    """
+    if not locked:
+        abandoned = time.time() - path.stat().st_mtime > ABANDONED
+        if abandoned and not dry:
+            path.unlink()
+        return abandoned
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        abandoned = _locked(descriptor)
+        if abandoned and not dry:
+            path.unlink()
+        return abandoned
+    finally:
+        os.close(descriptor)
+
+
 def _sweep(folder: Path, *, locked: bool) -> None:
-    """Remove the drafts of killed processes."""
-    for path in folder.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another user's, or already removed
-            if not locked:
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    path.unlink()
-                continue
-            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                if _locked(descriptor):
-                    path.unlink()
-            finally:
-                os.close(descriptor)
+    """Remove what killed processes have left."""
+    for path in drafts(folder):
+        with contextlib.suppress(OSError):  # somebody else's, or removed meanwhile
+            remove_abandoned(path, locked=locked)
 
 
 def _rename(before: Path, after: Path) -> None:
@@ -159,15 +180,18 @@ def _rename(before: Path, after: Path) -> None:
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-        _rename_exclusively(before, after)
+        rename_exclusively(before, after)
     else:
         before.unlink()
 
 
-def _rename_exclusively(before: Path, after: Path) -> None:
-    """Rename on a file system without hard links.
+def rename_exclusively(before: Path, after: Path) -> None:
+    """The kernel's rename that does not overwrite, or a look before a plain one where it has none.
 
-    Uses the system call that does not overwrite, or where it is missing, checks the name before a plain rename.
+    Whoever has the file open is told its new name by the kernel, unlike after a link.
+
+    Raises:
+        FileExistsError: there is something of that name.
     """
     names = os.fsencode(before), os.fsencode(after)
     library = ctypes.CDLL(None, use_errno=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Final
 
 from bntui.recording.draft import BESIDE
+
+SUFFIX: Final = ".bntui"
 
 
 def recordings_folder() -> Path:
@@ -20,6 +23,6 @@ def new_path(scenario: str, folder: Path | None = None, *, skip: int = 0) -> Pat
     folder = recordings_folder() if folder is None else folder
     stem = re.sub(r"[^\w-]+", "-", scenario).strip("-") or "recording"
     # the journal of a deleted recording would corrupt a new recording with the same name
-    pattern = re.compile(rf"{re.escape(stem)}-(\d+)\.bntui({'|'.join(BESIDE)})?")
-    taken = [int(match[1]) for path in folder.glob(f"{stem}-*.bntui*") if (match := pattern.fullmatch(path.name))]
-    return folder / f"{stem}-{max(taken, default=0) + 1 + skip:03d}.bntui"
+    pattern = re.compile(rf"{re.escape(stem)}-(\d+){re.escape(SUFFIX)}({'|'.join(BESIDE)})?")
+    taken = [int(match[1]) for path in folder.glob(f"{stem}-*{SUFFIX}*") if (match := pattern.fullmatch(path.name))]
+    return folder / f"{stem}-{max(taken, default=0) + 1 + skip:03d}{SUFFIX}"

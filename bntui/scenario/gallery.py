@@ -18,6 +18,7 @@ from bntui.errors import UsageError, did_you_mean
 from bntui.files import read_regular
 from bntui.text.language import _, spoken
 from bntui.text.library_messages import in_toml, reason
+from bntui.text.search import mentions
 
 SUFFIX: Final = ".toml"
 _FOLDER: Final = "scenarios"
@@ -41,6 +42,10 @@ class Card:
     lesson: int | None = None
     """Position in the lesson."""
 
+    def matches(self, query: str) -> bool:
+        """True if its name, title, description, and runs contain all words of a query."""
+        return mentions(query, self.name, self.title, self.description, *self.runs)
+
 
 def builtin_folder() -> Path:
     """The folder of the scenarios: inside the installed package, or at the top of the source tree."""
@@ -52,6 +57,11 @@ def builtin_folder() -> Path:
 def scenarios() -> tuple[Card, ...]:
     """The built-in scenarios in the order of the lesson, followed by those without a position."""
     return tuple(sorted(map(card, _builtin().values()), key=lambda card: (card.lesson or math.inf, card.name)))
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Names of the built-in scenarios, in alphabetical order; no file is read."""
+    return tuple(_builtin())
 
 
 def card(path: Path) -> Card:

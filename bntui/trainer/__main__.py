@@ -7,6 +7,8 @@ a job arrives, the process exits.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import select
 import signal
 import socket
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Serve one job and return its exit code; an empty log is removed."""
+    """Serve one job; the exit code is that of the error that ended it.  A log with nothing in it is removed."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(sys.stdout.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)  # while it is locked, the log is in use
     try:
         return _serve()
     finally:
