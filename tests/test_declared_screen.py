@@ -56,7 +56,7 @@ from tools import key_table
 LIVE = replace(EVERYTHING, live=True)
 SCREENS: dict[type[Screen[Any]], tuple[Sequence[Control[Any]], Any]] = {
     LabScreen: (CONTROLS, LIVE),
-    GalleryScreen: (gallery_keys.CONTROLS, None),
+    GalleryScreen: (gallery_keys.CONTROLS, gallery_keys.EVERYTHING),
     MicroscopeScreen: (microscope_keys.CONTROLS, microscope_keys.EVERYTHING),
     ForkScreen: (fork_keys.CONTROLS, None),
     RunsScreen: (family_keys.CONTROLS, None),
@@ -97,7 +97,7 @@ def test_every_key_does_something_that_the_screen_can_do(screen: type[Screen[Any
         assert hasattr(owner, f"action_{method}"), binding
 
 
-@pytest.mark.parametrize("screen", [LabScreen, MicroscopeScreen, ForkScreen])
+@pytest.mark.parametrize("screen", [LabScreen, MicroscopeScreen, ForkScreen, GalleryScreen])
 def test_every_key_is_told_on_the_help_page(screen: type[Screen[Any]]) -> None:
     controls, here = SCREENS[screen]
     told = dict(lab_keys(live=True) if screen is LabScreen else help_of(controls, here))

@@ -95,7 +95,9 @@ def test_a_broken_scenario_says_its_problem() -> None:
 
 def test_recordings_say_epochs_date_size_and_life() -> None:
     shown = lines(FULL.at("recordings", 0))
-    assert any("❯ ● live A live one" in line and "12 epochs  2026-03-14 15:09     41 MB" in line for line in shown)
+    assert any(
+        "❯ ● live live  A live one" in line and "12 epochs  2026-03-14 15:09     41 MB" in line for line in shown
+    )
     assert any("A finished one" in line and "1 epoch  2026-03-14 15:09    9.4 kB" in line for line in shown)
     assert any("bad.bntui" in line and "cannot be opened" in line for line in shown)
     assert any("Its trainer is live: opening it attaches." in line for line in shown)

@@ -21,7 +21,7 @@ from bntui.recording.file import WritableFile
 from bntui.recording.guard import refuse_no_file
 from bntui.recording.names import SUFFIX
 from bntui.recording.schema import open_read_only
-from bntui.text.language import _, ngettext
+from bntui.text.language import _
 from bntui.text.library_messages import reason
 from bntui.text.output import clean
 
@@ -31,15 +31,9 @@ FOLLOWED: Final = 5.0
 
 def question(names: Sequence[str], size: int) -> str:
     """Asks whether to delete files, with their size in bytes and the name of a single one."""
-    if len(names) == 1:
-        sentence = _("Delete {name} ({size})? This cannot be undone.")
-        return sentence.format(name=clean(names[0]), size=in_bytes(size))
-    several = ngettext(
-        "Delete {count} file ({size})? This cannot be undone.",
-        "Delete {count} files ({size})? This cannot be undone.",
-        len(names),
-    )
-    return several.format(count=len(names), size=in_bytes(size))
+    ask = _("Delete {name} ({size})?") if len(names) == 1 else _("Delete {count} files ({size})?")
+    asked = ask.format(name=clean(names[0]), count=len(names), size=in_bytes(size))
+    return f"{asked} {_('This cannot be undone.')}"
 
 
 def deletable(path: Path) -> Entry:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -22,10 +22,11 @@ from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.viewer import opening
-from bntui.viewer.gallery_keys import CONTROLS
+from bntui.viewer.gallery_keys import CONTROLS, EVERYTHING
 from bntui.viewer.kept_keys import KeptKeys
-from bntui.viewer.keys import bindings_of
+from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.palette import SpokenScreen
+from bntui.viewer.screens.gallery_prompt import Prompt, State, answered
 from bntui.viewer.screens.gallery_rows import draw, scrolled
 from bntui.viewer.screens.gallery_state import Gallery, Lists
 from bntui.viewer.terminal.image import Part
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from bntui.viewer.feed import TrainerLink
     from bntui.viewer.terminal.line import PacedApp
     from bntui.viewer.view_state import Recording
+
+Outcome = TypeVar("Outcome")
 
 
 class GalleryScreen(SpokenScreen[None]):
@@ -87,11 +90,14 @@ class GalleryScreen(SpokenScreen[None]):
     # --- behind the screen ---
 
     def _prepare(self) -> None:
-        """After the first paint, list the recordings, start a trainer, and import the laboratory."""
+        """What the first paint did not wait for: recordings, a trainer, the laboratory's imports."""
+        self._list(self._listed)
+        self._start_trainer()
+
+    def _list(self, then: Callable[[tuple[Entry, ...]], object]) -> None:
         from bntui.link.library import recordings
 
-        opening.in_background(self.app, recordings, self._listed, self._failed)
-        self._start_trainer()
+        opening.in_background(self.app, recordings, then, self._failed)
 
     def _listed(self, entries: tuple[Entry, ...]) -> None:
         self.change(self.gallery.with_entries(entries))
@@ -118,11 +124,6 @@ class GalleryScreen(SpokenScreen[None]):
         self.notify(clean(str(error)), severity="error", timeout=15, markup=False)
 
     # --- looking around ---
-
-    def on_key(self, event: events.Key) -> None:
-        """While something opens, keys are meant for it."""
-        if self.gallery.busy:
-            self._kept.keep(event)
 
     def change(self, gallery: Gallery) -> None:
         """Show another state of the gallery."""
@@ -157,12 +158,76 @@ class GalleryScreen(SpokenScreen[None]):
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:
         hit = self._lines.get(message.y)
-        if hit is None or (self.gallery.list_width(self.app.size.width) <= message.x):
+        beside = self.gallery.list_width(self.app.size.width) <= message.x
+        if hit is None or beside or self.gallery.prompt is not None:
             return
         if hit == (self.gallery.active, self.gallery.position):
             self.action_open()
         else:
             self.change(self.gallery.at(*hit))
+
+    def action_explain(self) -> None:
+        from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
+
+        self.app.clear_notifications()
+        self.app.push_screen(HelpScreen("gallery", help_of(CONTROLS, EVERYTHING)))
+
+    # --- searching and changing ---
+
+    def on_key(self, event: events.Key) -> None:
+        prompt = self.gallery.prompt
+        answer = None if prompt is None else answered(prompt, event.key, event.character)
+        if answer is not None:
+            event.stop()  # it is no key of the lists
+            self._answer(*answer)
+        elif self.gallery.busy:
+            self._kept.keep(event)  # while something opens, keys are meant for it
+
+    def on_paste(self, event: events.Paste) -> None:
+        prompt = self.gallery.prompt
+        if prompt is not None and prompt.asks != "delete":
+            event.stop()
+            self._answer(replace(prompt, text=prompt.text + clean(event.text).strip()), "open")
+
+    def _answer(self, prompt: Prompt, state: State) -> None:
+        self.change(replace(self.gallery, prompt=prompt if state == "open" else None))
+        if prompt.asks == "search":
+            self.change(self.gallery.searched("" if state == "left" else prompt.text))
+        elif state == "done" and prompt.path is not None:
+            path, name = prompt.path, prompt.text
+            if prompt.asks == "delete":
+                self._do(_("Deleting {name} …").format(name=path.stem), lambda: _delete(path), self._changed)
+            elif name != path.stem:
+                self._do(_("Renaming {name} …").format(name=path.stem), lambda: _rename(path, name), self._changed)
+
+    def action_search(self) -> None:
+        self.change(replace(self.gallery, prompt=Prompt("search", self.gallery.query)))
+
+    def action_show_all(self) -> None:
+        self.change(self.gallery.searched(""))
+
+    def action_rename(self) -> None:
+        entry = self.gallery.entry
+        if entry is not None and not self.gallery.busy:
+            self.change(replace(self.gallery, prompt=Prompt("rename", entry.path.stem, entry.path)))
+
+    def action_delete(self) -> None:
+        """Ask, if it may be deleted at all."""
+        entry = self.gallery.entry
+        if entry is not None and not self.gallery.busy:
+            self._do(_("Looking at {name} …").format(name=entry.path.stem), lambda: _deletable(entry.path), self._ask)
+
+    def _ask(self, entry: Entry) -> None:
+        prompt = Prompt("delete", path=entry.path, size=entry.size)
+        self.change(replace(self.gallery, busy="", prompt=prompt))
+
+    def _do(self, busy: str, work: Callable[[], Outcome], then: Callable[[Outcome], object]) -> None:
+        self.change(replace(self.gallery, busy=clean(busy)))
+        opening.in_background(self.app, work, then, self._failed)
+
+    def _changed(self, chosen: Path | None) -> None:
+        """List again after a recording was renamed or deleted; the busy sentence stands until then."""
+        self._list(lambda entries: self.change(replace(self.gallery.with_entries(entries, chosen), busy="")))
 
     # --- opening ---
 
@@ -211,6 +276,24 @@ class GalleryScreen(SpokenScreen[None]):
         self._start_trainer()
         refusals = {**self.gallery.refusals, chosen: str(error)}
         self.change(replace(self.gallery, busy="", refusals=refusals))
+
+
+def _deletable(path: Path) -> Entry:
+    from bntui.link.manage import deletable
+
+    return deletable(path)
+
+
+def _delete(path: Path) -> None:
+    from bntui.link.manage import delete
+
+    delete(path)
+
+
+def _rename(path: Path, name: str) -> Path:
+    from bntui.link.manage import rename
+
+    return rename(path, name)
 
 
 def _warm() -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
+from bntui.files import in_bytes
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.text.widths import cut, ljust, rjust, wrap
+from bntui.text.widths import ljust, longest
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
-from bntui.viewer.gallery_keys import CONTROLS
+from bntui.viewer.gallery_keys import ANSWERS, CONTROLS, Here
 from bntui.viewer.keys import footer_of
-from bntui.viewer.marks import RUN_MARKS
+from bntui.viewer.screens.gallery_lists import draw_lists, epochs, in_units, runs, short, when, wrapped
+from bntui.viewer.screens.gallery_prompt import Prompt
 from bntui.viewer.screens.gallery_state import BESIDE, Gallery, Lists
 from bntui.viewer.widgets import framed
 
@@ -24,11 +25,7 @@ if TYPE_CHECKING:
     from bntui.link.library import Entry
     from bntui.scenario.gallery import Card
 
-CURSOR: Final = "❯ "
-WHEN: Final = 16
-EPOCHS: Final = 10
-FACTS: Final = EPOCHS + 2 + WHEN + 2 + 8
-"""Width in cells of a recording's epochs, date and size."""
+CARET: Final = "▏"
 
 
 def scrolled(gallery: Gallery, by: int, width: int, height: int) -> Gallery:
@@ -54,8 +51,8 @@ def draw(gallery: Gallery, width: int, height: int) -> tuple[tuple[Row, ...], di
     body = height - 4
     wide, tall = _page_size(gallery, width, height)
     below = 0 if beside else tall
-    column, lines = _lists(gallery, lists - 2, body - below)
-    rows: list[Row] = [_head(width), ()]
+    column, lines = draw_lists(gallery, lists - 2, body - below)
+    rows: list[Row] = [_head(gallery, width), ()]
     if beside:
         page = _page(gallery, wide, tall)
         rows += [(Span(" "), *fit(left, lists - 1), *right) for left, right in zip(column, page, strict=True)]
@@ -66,7 +63,10 @@ def draw(gallery: Gallery, width: int, height: int) -> tuple[tuple[Row, ...], di
     return tuple(fit(row, width) for row in rows[:height]), {y + 2: item for y, item in lines.items()}
 
 
-def _head(width: int) -> Row:
+def _head(gallery: Gallery, width: int) -> Row:
+    if gallery.query and gallery.prompt is None:
+        words = _("only what contains: {words}").format(words=clean(gallery.query))
+        return fit((Span(" bntui", "bold accent"), Span(f"   {words}", "accent")), width)
     what = _("a laboratory for neural-network training")
     return fit((Span(" bntui", "bold accent"), Span(f"   {what}", "muted")), width)
 
@@ -74,114 +74,31 @@ def _head(width: int) -> Row:
 def _foot(gallery: Gallery, width: int) -> Row:
     if gallery.busy:
         return fit((Span(f" {gallery.busy}", "bold accent"),), width)
-    return footer_of(CONTROLS, None, width)
+    if gallery.prompt is not None:
+        return _prompt(gallery.prompt, width)
+    here = Here(recording=gallery.entry is not None, searched=bool(gallery.query))
+    return footer_of(CONTROLS, here, width)
 
 
-def _lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], dict[int, tuple[Lists, int]]]:
-    """Both lists, one above the other, in exactly ``height`` rows."""
-    # the headings and the gap between the lists need three rows
-    tall = 2 if 2 * len(gallery.cards) + 3 + 4 <= height else 1
-    recorded = max(1, len(gallery.entries or ()))
-    for_cards = min(len(gallery.cards) * tall, max(tall, height - 3 - min(recorded, max(2, height // 3))))
-    for_cards -= for_cards % tall
-    rows: list[Row] = [_heading(_("Scenarios"), gallery.active == "scenarios")]
-    lines: dict[int, tuple[Lists, int]] = {}
-    for at in _window(len(gallery.cards), gallery.positions.get("scenarios", 0), for_cards // tall):
-        chosen = gallery.active == "scenarios" and at == gallery.position
-        for row in _card(gallery.cards[at], chosen, width)[:tall]:
-            lines[len(rows)] = ("scenarios", at)
-            rows.append(row)
-    rows += [(), _heading(_("Recordings"), gallery.active == "recordings")]
-    if gallery.entries:
-        room = max(1, height - len(rows))
-        for at in _window(len(gallery.entries), gallery.positions.get("recordings", 0), room):
-            chosen = gallery.active == "recordings" and at == gallery.position
-            lines[len(rows)] = ("recordings", at)
-            rows.append(_entry(gallery.entries[at], chosen, width))
-    elif gallery.entries is not None:
-        rows += _wrapped(
-            _("None yet: every scenario you open is recorded and can be replayed from here."),
-            width - 2,
-            "muted",
-            "  ",
-        )
-    rows = rows[:height]
-    return [*rows, *([()] * (height - len(rows)))], lines
+def _prompt(prompt: Prompt, width: int) -> Row:
+    """What is asked, what has been typed, and the keys that answer; the end of what is typed is always seen."""
+    keys = tuple(span for span in footer_of(ANSWERS[prompt.asks], None, width) if span.text.strip())
+    room = max(width - sum(cell_len(span.text) for span in keys) - 3, 0)
+    if prompt.asks == "delete" and prompt.path is not None:
+        return fit((Span(f" {_question(prompt.path.stem, prompt.size, room)}  ", "bold warn"), *keys), width)
+    asked = ("/" if prompt.asks == "search" else _("New name:")) + " "
+    typed = clean(prompt.text) + CARET
+    while cell_len(asked + typed) > room and len(typed) > 1:
+        typed = typed[1:]
+    return fit((Span(f" {asked}", "bold accent"), Span(f"{typed}  ", "text"), *keys), width)
 
 
-def _heading(name: str, active: bool) -> Row:
-    return (Span(name, "bold accent" if active else "bold muted"),)
-
-
-def _window(count: int, chosen: int, room: int) -> range:
-    """The visible items, with the chosen one near the middle."""
-    first = min(max(chosen - room // 2, 0), max(count - room, 0))
-    return range(first, min(first + room, count))
-
-
-def _card(card: Card, chosen: bool, width: int) -> list[Row]:
-    mark = Span(CURSOR if chosen else "  ", "accent")
-    look = "bold" if chosen else "text"
-    title: Row = (mark, Span(_short(card.title, width - 2), look))
-    if card.problem is not None:
-        bad = Span("  " + _("cannot be read"), "bad")
-        return [(mark, Span(_short(card.title, width - 2 - cell_len(bad.text)), look), bad), (Span("    "),)]
-    return [title, (Span("    "), *_runs(card.runs))]
-
-
-def _runs(names: Sequence[str]) -> Row:
-    spans: list[Span] = []
-    for at, name in enumerate(names):
-        spans += [
-            Span(f"{RUN_MARKS[at % len(RUN_MARKS)]} ", f"run{at % len(RUN_MARKS)}"),
-            Span(f"{clean(name)}   ", "muted"),
-        ]
-    return tuple(spans)
-
-
-def _entry(entry: Entry, chosen: bool, width: int) -> Row:
-    mark = Span(CURSOR if chosen else "  ", "accent")
-    look = "bold" if chosen else "text"
-    if entry.problem is not None:
-        bad = Span("  " + _("cannot be opened"), "bad")
-        return (mark, Span(fit_text(clean(entry.path.name), width - 2 - cell_len(bad.text)), look), bad)
-    live = Span(_("● live") + " ", "good") if entry.live else Span("")
-    names = width - 2 - FACTS - cell_len(live.text)
-    if names < 16:
-        return (mark, live, Span(_short(entry.title, width - 2 - cell_len(live.text)), look))
-    return (
-        mark,
-        live,
-        Span(fit_text(entry.title, names), look),
-        Span(f"{rjust(_epochs(entry), EPOCHS)}  {_when(entry)}  {_size(entry):>8}", "muted"),
-    )
-
-
-def fit_text(text: str, cells: int) -> str:
-    """Text in exactly ``cells`` cells, with an ellipsis if it is shortened."""
-    return set_cell_size(_short(text, cells), max(cells, 0))
-
-
-def _short(text: str, cells: int) -> str:
-    return cut(clean(text), cells)
-
-
-def _epochs(entry: Entry) -> str:
-    one, several = _("{epochs} epoch"), _("{epochs} epochs")
-    return (one if entry.epochs == 1 else several).format(epochs=f"{entry.epochs:.4g}")
-
-
-def _when(entry: Entry) -> str:
-    return f"{entry.when:%Y-%m-%d %H:%M}"
-
-
-def _size(entry: Entry) -> str:
-    size = float(entry.size)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+def _question(name: str, size: int, room: int) -> str:
+    """Asks whether to delete a recording; where there is no room, only its name is cut."""
+    ask = _("Delete {name} ({size})?")
+    frame = cell_len(ask.format(name="", size=in_bytes(size)))
+    asked = ask.format(name=short(name, room - frame), size=in_bytes(size))
+    return longest(room, f"{asked} {_('This cannot be undone.')}", asked)
 
 
 def _page(gallery: Gallery, width: int, height: int) -> list[Row]:
@@ -206,49 +123,43 @@ def _about(gallery: Gallery, width: int) -> tuple[str, list[Row]]:
 
 
 def _about_card(card: Card, refusals: Mapping[Path, str], width: int) -> list[Row]:
-    rows = [*_wrapped(card.title, width, "bold"), (Span(f"bntui run {card.name}", "muted"),), ()]
+    rows = [*wrapped(card.title, width, "bold"), (Span(f"bntui run {card.name}", "muted"),), ()]
     problem = card.problem or refusals.get(card.path)
     if problem:
         more = _("{command} says more").format(command=f"bntui check {card.name}")
-        rows += [*_wrapped(problem, width, "bad"), (Span(more, "muted"),), ()]
+        rows += [*wrapped(problem, width, "bad"), (Span(more, "muted"),), ()]
     if card.problem is not None:
         return rows
-    rows += [_runs(card.runs), ()]
+    rows += [runs(card.runs), ()]
     if card.description:
-        rows += [*_wrapped(card.description, width, "text"), ()]
+        rows += [*wrapped(card.description, width, "text"), ()]
     if card.look_for:
         rows.append((Span(_("What to look for"), "bold accent"),))
         for hint in card.look_for:
-            rows += _wrapped(hint, width - 2, "text", "  ", "· ")
+            rows += wrapped(hint, width - 2, "text", "  ", "· ")
         rows.append(())
     if card.reference:
-        rows += _wrapped(card.reference, width, "muted")
+        rows += wrapped(card.reference, width, "muted")
     return rows
 
 
 def _about_entry(entry: Entry, refusals: Mapping[Path, str], width: int) -> list[Row]:
-    rows = [*_wrapped(entry.title, width, "bold"), *_wrapped(str(entry.path), width, "muted"), ()]
+    rows = [*wrapped(entry.title, width, "bold"), *wrapped(str(entry.path), width, "muted"), ()]
     problem = entry.problem or refusals.get(entry.path)
     if problem:
-        rows += [*_wrapped(problem, width, "bad"), ()]
+        rows += [*wrapped(problem, width, "bad"), ()]
     if entry.problem is not None:
         return rows
-    facts = ((_("recorded"), _epochs(entry)), (_("last written"), _when(entry)), (_("size"), _size(entry)))
+    facts = ((_("recorded"), epochs(entry)), (_("last written"), when(entry)), (_("size"), in_units(entry.size)))
     rows += [
-        _runs(entry.runs),
+        runs(entry.runs),
         (),
         *((Span(ljust(name, 14), "muted"), Span(value, "text")) for name, value in facts),
         (),
     ]
-    live, replay = _("Its trainer is live: opening it attaches."), _("Opening it replays what was recorded.")
-    state = live if entry.live else replay
-    return [*rows, *_wrapped(state, width, "good" if entry.live else "muted")]
-
-
-def _wrapped(text: str, width: int, look: str, indent: str = "", bullet: str = "") -> list[Row]:
-    """Paragraphs, which are separated by blank lines, as wrapped rows; ``bullet`` precedes the first row."""
-    paragraphs = [clean(" ".join(part.split())) for part in re.split(r"\n\s*\n", text)]
-    lines = [line for part in paragraphs for line in wrap(part, max(width, 8))]
-    return [
-        (Span(bullet if at == 0 and bullet else indent, "accent"), Span(line, look)) for at, line in enumerate(lines)
-    ]
+    state, look = _("Opening it replays what was recorded."), "muted"
+    if entry.live:
+        state, look = _("Its trainer is live: opening it attaches."), "good"
+    elif entry.host:
+        state, look = _("A trainer on {host} is live: opening it only replays.").format(host=entry.host), "good"
+    return [*rows, *wrapped(state, width, look)]

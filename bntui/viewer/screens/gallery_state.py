@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from bntui.viewer.screens.gallery_prompt import Prompt
+
 if TYPE_CHECKING:
     from bntui.link.library import Entry
     from bntui.scenario.gallery import Card
@@ -18,37 +20,58 @@ BESIDE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """The listed items, the chosen one, and the one that is being opened."""
+    """What is listed, what is chosen, what is asked, and what is being opened."""
 
     cards: tuple[Card, ...] = ()
     entries: tuple[Entry, ...] | None = None
     """None until the recordings are listed."""
     active: Lists = "scenarios"
     positions: Mapping[Lists, int] = field(default_factory=dict)
+    query: str = ""
+    """Words that are searched for; only what contains them is listed."""
+    prompt: Prompt | None = None
+    """What is asked in the last row."""
     busy: str = ""
-    """A sentence that says what is being opened; empty if nothing is."""
+    """What is being opened or changed, in a sentence."""
     refusals: Mapping[Path, str] = field(default_factory=dict)
     """Errors of items that could not be opened, by path."""
     scroll: int = 0
     """Number of rows by which the page is scrolled."""
 
     @property
+    def found_cards(self) -> tuple[Card, ...]:
+        """The scenarios that are listed."""
+        return tuple(card for card in self.cards if not self.query or card.matches(self.query))
+
+    @property
+    def found_entries(self) -> tuple[Entry, ...]:
+        """The recordings that are listed."""
+        return tuple(entry for entry in self.entries or () if not self.query or entry.matches(self.query))
+
+    @property
     def position(self) -> int:
-        """Index of the chosen item in the active list."""
-        return self.positions.get(self.active, 0)
+        """Place of the chosen item in the active list."""
+        return self.place(self.active)
 
     @property
     def card(self) -> Card | None:
-        """The chosen scenario; None if the other list is active."""
-        return self.cards[self.position] if self.active == "scenarios" and self.cards else None
+        """The chosen scenario, if the scenarios are the active list."""
+        cards = self.found_cards if self.active == "scenarios" else ()
+        return cards[self.position] if cards else None
 
     @property
     def entry(self) -> Entry | None:
-        """The chosen recording; None if the other list is active."""
-        return self.entries[self.position] if self.active == "recordings" and self.entries else None
+        """The chosen recording, if the recordings are the active list."""
+        entries = self.found_entries if self.active == "recordings" else ()
+        return entries[self.position] if entries else None
+
+    def place(self, which: Lists) -> int:
+        """Place of the chosen item in a list, which may have become shorter."""
+        return min(self.positions.get(which, 0), max(self.size(which) - 1, 0))
 
     def size(self, which: Lists) -> int:
-        return len(self.cards if which == "scenarios" else self.entries or ())
+        """Number of listed items."""
+        return len(self.found_cards if which == "scenarios" else self.found_entries)
 
     def at(self, which: Lists, position: int) -> Gallery:
         """Choose an item, or the nearest one if there is no such position."""
@@ -58,9 +81,9 @@ class Gallery:
     def moved(self, by: int) -> Gallery:
         """Move up or down; single steps continue into the other list."""
         wanted, last = self.position + by, self.size(self.active) - 1
-        if wanted > last and by == 1 and self.active == "scenarios" and self.entries:
+        if wanted > last and by == 1 and self.active == "scenarios" and self.found_entries:
             return self.at("recordings", 0)
-        if wanted < 0 and by == -1 and self.active == "recordings":
+        if wanted < 0 and by == -1 and self.active == "recordings" and self.found_cards:
             return self.at("scenarios", self.size("scenarios") - 1)
         return self.at(self.active, wanted)
 
@@ -68,14 +91,21 @@ class Gallery:
         """Switch to the other list."""
         return replace(self, active="recordings" if self.active == "scenarios" else "scenarios", scroll=0)
 
-    def with_entries(self, entries: tuple[Entry, ...]) -> Gallery:
-        """Replace the list of recordings, keeping the chosen one."""
-        chosen = self.entry.path if self.entry else None
+    def searched(self, query: str) -> Gallery:
+        """Only what contains these words; what was chosen stays chosen if it does, and no empty list is active."""
+        chosen = self.card or self.entry
+        found = replace(self, query=query, positions={}, scroll=0)
+        if not found.size(found.active) and found.switched().size(found.switched().active):
+            found = found.switched()
+        items = found.found_cards if found.active == "scenarios" else found.found_entries
+        return found.at(found.active, next((at for at, item in enumerate(items) if item is chosen), 0))
+
+    def with_entries(self, entries: tuple[Entry, ...], chosen: Path | None = None) -> Gallery:
+        """The recordings listed anew; what was chosen, or is to be, is chosen."""
+        wanted = chosen or (self.entry.path if self.entry else None)
         listed = replace(self, entries=entries)
-        found = next(
-            (at for at, entry in enumerate(entries) if entry.path == chosen), listed.positions.get("recordings", 0)
-        )
-        position = min(found, max(len(entries) - 1, 0))
+        found = (at for at, entry in enumerate(listed.found_entries) if entry.path == wanted)
+        position = next(found, self.positions.get("recordings", 0))
         return replace(listed, positions={**listed.positions, "recordings": position})
 
     @staticmethod

@@ -1,0 +1,174 @@
+"""Draws the gallery's lists of scenarios and recordings as rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from rich.cells import cell_len, set_cell_size
+
+from bntui.text.language import _
+from bntui.text.output import clean
+from bntui.text.widths import cut, rjust, wrap
+from bntui.viewer.draw.rows import Row, Span, fit
+from bntui.viewer.marks import RUN_MARKS
+from bntui.viewer.screens.gallery_state import Gallery, Lists
+
+if TYPE_CHECKING:
+    from bntui.link.library import Entry
+    from bntui.scenario.gallery import Card
+
+CURSOR: Final = "❯ "
+EPOCHS: Final = 10
+"""Cells of a recording's epochs."""
+SIZE: Final = 8
+SHORTEST_TITLE: Final = 8
+"""Cells that a title needs beside a recording's name."""
+LONGEST_NAME: Final = 32
+"""Cells of a recording's name for which others give up their facts."""
+LONGEST_HOST: Final = 12
+
+
+def draw_lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], dict[int, tuple[Lists, int]]]:
+    """Both lists, one above the other, in exactly ``height`` rows."""
+    cards, entries = gallery.found_cards, gallery.found_entries
+    # three rows are taken by the headings and the gap between the lists
+    tall = 2 if 2 * len(cards) + 3 + 4 <= height else 1
+    recorded = max(1, len(entries))
+    for_cards = min(len(cards) * tall, max(tall, height - 3 - min(recorded, max(2, height // 3))))
+    for_cards -= for_cards % tall
+    rows: list[Row] = [_heading(gallery, "scenarios", width)]
+    lines: dict[int, tuple[Lists, int]] = {}
+    for at in _window(len(cards), gallery.place("scenarios"), for_cards // tall):
+        chosen = gallery.active == "scenarios" and at == gallery.position
+        for row in _card(cards[at], chosen, width)[:tall]:
+            lines[len(rows)] = ("scenarios", at)
+            rows.append(row)
+    if gallery.cards and not cards:
+        rows += wrapped(_("No scenario contains these words."), width - 2, "muted", "  ")
+    rows += [(), _heading(gallery, "recordings", width)]
+    if entries:
+        room = max(1, height - len(rows))
+        stem = min(max(cell_len(clean(entry.path.stem)) for entry in entries), LONGEST_NAME)
+        for at in _window(len(entries), gallery.place("recordings"), room):
+            chosen = gallery.active == "recordings" and at == gallery.position
+            lines[len(rows)] = ("recordings", at)
+            rows.append(_entry(entries[at], chosen, width, stem))
+    elif gallery.entries is not None:
+        none_yet = _("None yet: every scenario you open is recorded and can be replayed from here.")
+        none = _("No recording contains these words.") if gallery.entries else none_yet
+        rows += wrapped(none, width - 2, "muted", "  ")
+    rows = rows[:height]
+    return [*rows, *([()] * (height - len(rows)))], lines
+
+
+def _heading(gallery: Gallery, which: Lists, width: int) -> Row:
+    """Name of a list, how many items it has, which one is chosen, and the size of recordings."""
+    name = _("Scenarios") if which == "scenarios" else _("Recordings")
+    active, count = which == gallery.active, gallery.size(which)
+    facts = [f"{gallery.place(which) + 1}/{count}" if active and count else f"{count}"]
+    if which == "recordings":
+        facts.append(in_units(sum(entry.size for entry in gallery.found_entries)))
+    known = which == "scenarios" or gallery.entries is not None
+    told = Span(f"  {' · '.join(facts)}", "muted") if known else Span("")
+    return fit((Span(name, "bold accent" if active else "bold muted"), told), width)
+
+
+def _window(count: int, chosen: int, room: int) -> range:
+    """Which items are seen, the chosen one among them and near the middle."""
+    first = min(max(chosen - room // 2, 0), max(count - room, 0))
+    return range(first, min(first + room, count))
+
+
+def _card(card: Card, chosen: bool, width: int) -> list[Row]:
+    mark = Span(CURSOR if chosen else "  ", "accent")
+    look = "bold" if chosen else "text"
+    title: Row = (mark, Span(short(card.title, width - 2), look))
+    if card.problem is not None:
+        bad = Span("  " + _("cannot be read"), "bad")
+        return [(mark, Span(short(card.title, width - 2 - cell_len(bad.text)), look), bad), (Span("    "),)]
+    return [title, (Span("    "), *runs(card.runs))]
+
+
+def runs(names: Sequence[str]) -> Row:
+    spans: list[Span] = []
+    for at, name in enumerate(names):
+        spans += [
+            Span(f"{RUN_MARKS[at % len(RUN_MARKS)]} ", f"run{at % len(RUN_MARKS)}"),
+            Span(f"{clean(name)}   ", "muted"),
+        ]
+    return tuple(spans)
+
+
+def _entry(entry: Entry, chosen: bool, width: int, stem: int) -> Row:
+    """A recording in one row; ``stem`` are the cells that the names of all of them take."""
+    mark = Span(CURSOR if chosen else "  ", "accent")
+    look = "bold" if chosen else "text"
+    if entry.problem is not None:
+        bad = Span("  " + _("cannot be opened"), "bad")
+        return (mark, Span(fit_text(clean(entry.path.name), width - 2 - cell_len(bad.text)), look), bad)
+    live, own = _live(entry), cell_len(clean(entry.path.stem))
+    left = width - 2 - cell_len(live.text)
+    facts = _facts(entry, min(left - own, width - 2 - stem))
+    room = left - cell_len(facts)
+    title = room - stem - 2
+    name = stem if title >= SHORTEST_TITLE else room
+    return (
+        mark,
+        live,
+        Span(fit_text(entry.path.stem, name), look),
+        Span(f"  {fit_text(entry.title, title)}" if name < room else "", "muted"),
+        Span(facts, "muted"),
+    )
+
+
+def _facts(entry: Entry, cells: int) -> str:
+    """Epochs, date, and size of a recording; the first ones are left out where its name needs their cells."""
+    facts = [f" {rjust(epochs(entry), EPOCHS)}", f"  {when(entry)}", f"  {in_units(entry.size):>{SIZE}}"]
+    while facts and sum(map(cell_len, facts)) > cells:
+        facts.pop(0)
+    return "".join(facts)
+
+
+def _live(entry: Entry) -> Span:
+    """A mark where it is being trained, with the name of the host if that is another one."""
+    if entry.host:
+        return Span(f"● {short(entry.host, LONGEST_HOST)} ", "good")
+    return Span(_("● live") + " ", "good") if entry.live else Span("")
+
+
+def fit_text(text: str, cells: int) -> str:
+    """Text in exactly so many cells, an ellipsis where it was cut."""
+    return set_cell_size(short(text, cells), max(cells, 0))
+
+
+def short(text: str, cells: int) -> str:
+    return cut(clean(text), cells)
+
+
+def epochs(entry: Entry) -> str:
+    one, several = _("{epochs} epoch"), _("{epochs} epochs")
+    return (one if entry.epochs == 1 else several).format(epochs=f"{entry.epochs:.4g}")
+
+
+def when(entry: Entry) -> str:
+    return f"{entry.when:%Y-%m-%d %H:%M}"
+
+
+def in_units(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def wrapped(text: str, width: int, look: str, indent: str = "", bullet: str = "") -> list[Row]:
+    """Paragraphs as rows (parted by blank lines, not by line breaks); ``bullet`` stands before the first."""
+    paragraphs = [clean(" ".join(part.split())) for part in re.split(r"\n\s*\n", text)]
+    lines = [line for part in paragraphs for line in wrap(part, max(width, 8))]
+    return [
+        (Span(bullet if at == 0 and bullet else indent, "accent"), Span(line, look)) for at, line in enumerate(lines)
+    ]
