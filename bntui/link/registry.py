@@ -26,6 +26,8 @@ TRUSTED: Final = 10 * RENEWED
 """Seconds for which the note of another host counts: longer than a busy network takes."""
 FORGOTTEN: Final = 24 * 3600.0
 """Seconds after which the note of another host is removed."""
+PAUSE: Final = 0.1
+"""Seconds after which a trainer that runs and does not answer is asked again."""
 DRAFT: Final = ".note-"
 """How the temporary name of a note begins."""
 LARGEST: Final = 100_000
@@ -119,10 +121,17 @@ def _live(note: Note, path: Path) -> bool:
         if silent > FORGOTTEN:
             _remove(path)
         return silent <= TRUSTED
-    live = note.recording.exists() and is_live(note.recording)
-    if not live and not _runs(note.pid):
+    if _answers(note):
+        return True
+    if not _runs(note.pid):
         _remove(path)
-    return live
+        return False
+    time.sleep(PAUSE)  # it may be binding its socket again
+    return _answers(note)
+
+
+def _answers(note: Note) -> bool:
+    return note.recording.exists() and is_live(note.recording)
 
 
 def _runs(pid: int) -> bool:
