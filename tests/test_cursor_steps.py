@@ -120,7 +120,7 @@ def test_the_header_says_first_what_the_cursor_counts() -> None:
     assert chrome.where(view_by("epoch", 3)) == ("epoch 3/60   step 72", "epoch 3/60")
     assert chrome.where(view_by("step", 72)) == ("step 72/1,440   epoch 3", "step 72/1,440")
     assert chrome.where(view_by("step", 75)) == ("step 75/1,440   ● at step 72", "step 75/1,440")
-    assert chrome.where(view_by("step", 75, selected=1)) == ("step 72/360   epoch 12", "step 72/360")
+    assert chrome.where(view_by("step", 75, selected=1)) == ("step 75/360   ▲ at step 72", "step 75/360")
 
 
 @pytest.mark.parametrize("cells", [40, 80, 160])

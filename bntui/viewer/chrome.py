@@ -79,7 +79,8 @@ def where(view: View) -> tuple[str, str]:
     run = view.runs[view.selected]
     if run.row < 0 and not begins(run):
         return (_("no keyframe yet"),) * 2
-    at, end = epochs.text(view.cursor, view.unit), count(round(view.end))
+    end = count(round(run.end if view.cursor <= run.end + SAME else view.end))
+    at = epochs.text(view.cursor, view.unit)
     if view.unit == "step":
         place = _("step {step}/{steps}").format(step=at, steps=end)
     else:
