@@ -20,6 +20,7 @@ from bntui.viewer import live, opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
 from bntui.viewer.feed import FRAME
+from bntui.viewer.opening import Beginning
 from bntui.viewer.panels import PANELS
 from bntui.viewer.screens import lab_news
 from bntui.viewer.screens.help import HelpScreen
@@ -648,7 +649,7 @@ async def test_an_opening_that_fails_ends_the_app_with_its_error() -> None:
     def refuse() -> Path:
         raise error
 
-    app = LabApp(opening=refuse)
+    app = LabApp(beginning=Beginning(refuse))
     async with app.run_test(size=BIG) as pilot:
         await until(pilot, lambda: app._exit)
     assert app.return_value is error
@@ -662,7 +663,7 @@ async def test_keys_that_are_typed_while_a_training_starts_are_meant_for_it() ->
         assert started.wait(10)
         return Path("a.bntui")
 
-    async with LabApp(opening=begin, starting="early-stopping").run_test(size=BIG) as pilot:
+    async with LabApp(beginning=Beginning(begin, name="early-stopping")).run_test(size=BIG) as pilot:
         await pilot.press("3", "left", "left", "enter", "x")
         assert not isinstance(pilot.app.screen, LabScreen)
         started.set()
@@ -675,7 +676,7 @@ async def test_keys_that_are_typed_while_a_training_starts_are_meant_for_it() ->
 
 @pytest.mark.usefixtures("reader")
 async def test_an_opening_leads_to_the_laboratory() -> None:
-    app = LabApp(opening=lambda: Path("a.bntui"))
+    app = LabApp(beginning=Beginning(lambda: Path("a.bntui")))
     async with app.run_test(size=BIG) as pilot:
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
         await pilot.press("escape")  # there is no gallery to go back to
@@ -690,7 +691,7 @@ async def test_a_start_can_be_cancelled(key: str) -> None:
         assert cancelled.wait(10)
         raise TrainerError("the trainer ended")
 
-    app = LabApp(opening=block, cancel=cancelled.set, starting="early-stopping")
+    app = LabApp(beginning=Beginning(block, cancelled.set, "early-stopping"))
     async with app.run_test(size=BIG) as pilot:
         assert "early-stopping" in str(pilot.app.screen.query_one(Static).render())
         await pilot.press(key)

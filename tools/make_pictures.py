@@ -23,7 +23,7 @@ from textual.strip import Strip
 
 from bntui.text.language import LANGUAGES, use
 from bntui.viewer.app import LabApp
-from bntui.viewer.draw.theme import BACKGROUND, TEXT
+from bntui.viewer.draw.theme import DARK
 
 DOCS = Path(__file__).parents[1] / "docs"
 SIZES = {"160x48": (160, 48), "120x36": (120, 36), "80x24": (80, 24)}
@@ -86,13 +86,13 @@ def svg(strips: Sequence[Strip]) -> str:
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-8 -8 {wide + 16} {tall + 16}" font-size="13.3" '
         f'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" shape-rendering="crispEdges">',
-        f'<rect x="-8" y="-8" width="100%" height="100%" rx="8" fill="{BACKGROUND}"/>',
+        f'<rect x="-8" y="-8" width="100%" height="100%" rx="8" fill="{DARK.ground}"/>',
     ]
     for row, strip in enumerate(strips):
         cell, y = 0, row * HEIGHT
         for segment in strip:
             style = segment.style
-            colour = style.color.get_truecolor().hex if style is not None and style.color is not None else TEXT
+            colour = style.color.get_truecolor().hex if style is not None and style.color is not None else DARK.text
             weight = ' font-weight="bold"' if style is not None and style.bold else ""
             drawn = []
             for at, word in pieces(segment.text):

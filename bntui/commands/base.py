@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from bntui.commands import complete
+from bntui.commands.preference import known_theme
 from bntui.commands.usage import Command, Group
 
 app = typer.Typer(
@@ -50,6 +51,21 @@ Epoch = Annotated[
     typer.Option("--epoch", metavar="N", help="Last keyframe at or before this epoch. Default: the last."),
 ]
 Headless = Annotated[bool, typer.Option("--headless", help="Train without a screen, with a progress bar.")]
+
+
+def _known(theme: str | None) -> str | None:
+    return None if theme is None else known_theme(theme, "--theme")
+
+
+Theme = Annotated[
+    str | None,
+    typer.Option(
+        "--theme",
+        metavar="THEME",
+        callback=_known,
+        help="dark, light, terminal, or projector. Default: the configuration's, otherwise the terminal background's.",
+    ),
+]
 JsonLines = Annotated[
     bool, typer.Option("--json", help="Train without a screen, with JSON lines on stdout, one per epoch and run.")
 ]

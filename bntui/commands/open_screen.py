@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from bntui.commands.preference import configuration
 from bntui.errors import BntuiError, UsageError
 from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text.characters import charset, speaks
@@ -69,6 +70,7 @@ def open_screen(
     cancel: Callable[[], None] | None = None,
     starting: str = "",
     watching: Watching = NOTHING_ASKED,
+    theme: str | None = None,
 ) -> None:
     """Open the gallery, a recording, or a training that is starting; returns when the user quits.
 
@@ -78,14 +80,18 @@ def open_screen(
         cancel: called if the user quits before that.
         starting: name of what is being started, for the user.
         watching: what the user asked for about training on the screen.
+        theme: as the command line asked for; else the configuration's, else that of the terminal's background.
 
     Raises:
         BntuiError: the error that ended the screen.
     """
     from bntui.viewer.app import LabApp
+    from bntui.viewer.opening import Beginning
     from bntui.viewer.terminal.driver import HANG_UP
 
-    app = LabApp(recording, opening=opening, cancel=cancel, starting=starting, watching=watching)
+    theme = theme or configuration().get("theme")
+    beginning = None if opening is None else Beginning(opening, cancel, starting)
+    app = LabApp(recording, beginning=beginning, watching=watching, theme=theme)
     error = app.run()
     if isinstance(error, BntuiError):
         raise error

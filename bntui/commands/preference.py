@@ -1,4 +1,4 @@
-"""Determines the user's language from the command line, the configuration file, and the locale."""
+"""Determines the user's language and theme from the command line, the configuration file, and the locale."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bntui.errors import Problem, UsageError
 from bntui.text.language import LANGUAGES, _
 from bntui.text.library_messages import in_toml, reason
+from bntui.text.themes import THEMES
 
 OPTION: Final = "--lang"
-KEYS: Final = ("language",)
+KEYS: Final = ("language", "theme")
 """Keys of the configuration file."""
 VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
 """POSIX variables for the language of messages, in order of precedence."""
@@ -52,8 +53,8 @@ def preferred(asked: str | None = None, environment: Mapping[str, str] = os.envi
     """
     if asked is not None:
         return known(asked, OPTION)
-    configured = _configured()
-    return by_locale(environment) if configured is None else configured
+    configured = configuration().get("language")
+    return by_locale(environment) if configured is None else str(configured)
 
 
 def by_locale(environment: Mapping[str, str] = os.environ) -> str:
@@ -72,7 +73,7 @@ def by_locale(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def configuration_path() -> Path:
-    """The user's configuration file: TOML, with ``language = "ko"``."""
+    """The user's configuration file: TOML, with ``language = "ko"`` and ``theme = "light"``."""
     if sys.platform == "linux":  # as in platformdirs, whose import would cost every command 7 ms
         folder = os.environ.get("XDG_CONFIG_HOME", "").strip() or os.path.expanduser("~/.config")
         return Path(folder) / "bntui" / "config.toml"
@@ -81,27 +82,34 @@ def configuration_path() -> Path:
     return user_config_path("bntui") / "config.toml"
 
 
-def _configured() -> str | None:
+def configuration() -> dict[str, Any]:
+    """What the configuration file says, checked; empty without one.
+
+    Raises:
+        UsageError: it cannot be read, or a value in it is not allowed.
+    """
     path = configuration_path()
     if not path.is_file():
-        return None
+        return {}
     import tomllib
 
     text = ""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        configuration = tomllib.loads(text)
+        found = tomllib.loads(text)
     except OSError as error:
         raise UsageError(_("{path}: cannot be read: {reason}").format(path=path, reason=reason(error))) from error
     except ValueError as error:
         words, line = in_toml(error, text)
         place = path if line is None else f"{path}:{line}"
         raise UsageError(f"{place}: {_('not valid TOML: {reason}').format(reason=words)}") from error
-    unknown = [key for key in configuration if key not in KEYS]
+    unknown = [key for key in found if key not in KEYS]
     if unknown:
         raise UsageError(_complaint(unknown, path, text))
-    language = configuration.get("language")
-    return None if language is None else known(language, f"{path}: language")
+    for key, check in (("language", known), ("theme", known_theme)):
+        if key in found:
+            check(found[key], f"{path}: {key}")
+    return found
 
 
 def _complaint(unknown: Sequence[str], path: Path, text: str) -> str:
@@ -128,6 +136,18 @@ def known(language: object, where: str) -> str:
         sentence = _("{where} = {language!r}: choose {languages}")
         raise UsageError(sentence.format(where=where, language=language, languages=_spoken()))
     return str(language)
+
+
+def known_theme(theme: object, where: str) -> str:
+    """Check that there is a theme of this name, and return it.
+
+    Raises:
+        UsageError: there is none; ``where`` names the setting.
+    """
+    if theme not in THEMES:
+        sentence = _("{where} = {theme!r}: choose {themes}")
+        raise UsageError(sentence.format(where=where, theme=theme, themes=", ".join(THEMES)))
+    return str(theme)
 
 
 def _spoken() -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bntui import __version__
-from bntui.commands.base import Recording, app, command, recording_argument
+from bntui.commands.base import Recording, Theme, app, command, recording_argument
 from bntui.commands.open_screen import need_terminal, open_screen
 from bntui.commands.preference import OPTION, preferred
 from bntui.commands.usage import LANGUAGE_HELP, LANGUAGE_VALUES
@@ -38,27 +38,31 @@ def gallery(
         str | None,
         typer.Option(OPTION, metavar=LANGUAGE_VALUES, callback=_speak, is_eager=True, help=LANGUAGE_HELP),
     ] = None,
+    theme: Theme = None,
 ) -> None:
     """A terminal laboratory for neural-network training. Without a command, it opens the gallery."""
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is not None:
+        context.default_map = {context.invoked_subcommand: {"theme": theme}}
+    else:
         need_terminal(_("use bntui list to print scenarios and recordings as text"))
-        open_screen()
+        open_screen(theme=theme)
 
 
 @command()
-def replay(recording: Recording) -> None:
+def replay(recording: Recording, theme: Theme = None) -> None:
     """Open a recording, finished or growing."""
     guard()
     from bntui.recording.recorded import recorded
 
     recorded(recording).close()  # reports a file that is not a recording before the screen opens
     need_terminal(_("use bntui show to print a keyframe as text"))
-    open_screen(recording)
+    open_screen(recording, theme=theme)
 
 
 @command()
 def compare(
     recordings: Annotated[list[Path], recording_argument("FILE FILE…", "Two or more recordings.")],
+    theme: Theme = None,
 ) -> None:
     """Open recordings side by side with a shared cursor."""
     guard()
@@ -66,11 +70,11 @@ def compare(
 
     Joined(recordings).close()  # reports what cannot be compared before the screen opens
     need_terminal(_("use bntui show to print a keyframe as text"))
-    open_screen(recordings)
+    open_screen(recordings, theme=theme)
 
 
 @command()
-def attach(recording: Recording) -> None:
+def attach(recording: Recording, theme: Theme = None) -> None:
     """Reattach to a recording whose trainer is running."""
     guard()
     from bntui.link.live import is_live
@@ -80,4 +84,4 @@ def attach(recording: Recording) -> None:
     if not is_live(recording):
         sentence = _("{recording} has no live trainer; open it with: bntui replay {recording}")
         raise UsageError(sentence.format(recording=recording))
-    replay(recording)
+    replay(recording, theme)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bntui.commands import complete
-from bntui.commands.base import Epoch, Headless, JsonLines, Recording, Run, command
+from bntui.commands.base import Epoch, Headless, JsonLines, Recording, Run, Theme, command
 from bntui.commands.open_screen import need_terminal, open_screen
 from bntui.errors import TrainerError, UsageError
 from bntui.scenario.pace import FASTEST, NOTHING_ASKED, SLOWEST, AskedPace, Watching
@@ -58,6 +58,7 @@ def run(
     as_json: JsonLines = False,
     pace: PaceOption = None,
     paused: Annotated[bool, typer.Option("--paused", help="Wait for a key before training.")] = False,
+    theme: Theme = None,
 ) -> None:
     """Train a scenario, on the screen or without it."""
     from bntui.link.client import IdleTrainer
@@ -87,7 +88,11 @@ def run(
     start = partial(trainer.open, path, output, overrides, text=text)
     if not without_screen:
         open_screen(
-            opening=lambda: start(watching=watching), cancel=trainer.discard, starting=path.stem, watching=watching
+            opening=lambda: start(watching=watching),
+            cancel=trainer.discard,
+            starting=path.stem,
+            watching=watching,
+            theme=theme,
         )
         return
     recording = start(watching=None if watching.pace is None else replace(watching, paused=False))
@@ -135,6 +140,7 @@ def resume(
     recording: Recording,
     headless: Headless = False,
     as_json: JsonLines = False,
+    theme: Theme = None,
 ) -> None:
     """Resume an interrupted recording; the result is bit for bit the same as without the interruption."""
     from bntui.commands import again
@@ -145,7 +151,8 @@ def resume(
     again.refuse_what_is_over(recording)
     here = _own(recording)
     watching = None if without_screen else NOTHING_ASKED
-    _watch(here, lambda: again.resume(here, watching), without_screen=without_screen, as_json=as_json)
+    start = partial(again.resume, here, watching)
+    _watch(here, start, without_screen=without_screen, as_json=as_json, theme=theme)
 
 
 @command()
@@ -162,6 +169,7 @@ def fork(
         typer.Option("--check", help="Change nothing, and compare the results bit for bit; exit 1 if they differ."),
     ] = False,
     as_json: JsonLines = False,
+    theme: Theme = None,
 ) -> None:
     """Start a new run from a keyframe of another run, with changed settings."""
     from bntui.commands import again
@@ -185,7 +193,7 @@ def fork(
     here = _own(recording)
     watching = None if without_screen else NOTHING_ASKED
     start = partial(again.fork, here, there, changes, watching)
-    _watch(here, start, without_screen=without_screen, as_json=as_json)
+    _watch(here, start, without_screen=without_screen, as_json=as_json, theme=theme)
 
 
 def _own(recording: Path) -> Path:
@@ -201,10 +209,12 @@ def _own(recording: Path) -> Path:
     return here
 
 
-def _watch(recording: Path, start: Callable[[], Path], *, without_screen: bool, as_json: bool) -> None:
+def _watch(
+    recording: Path, start: Callable[[], Path], *, without_screen: bool, as_json: bool, theme: str | None
+) -> None:
     """Follow a training to its end without a screen, or open the screen."""
     if not without_screen:
-        open_screen(start())
+        open_screen(start(), theme=theme)
         return
     from bntui.commands.headless import Known, follow
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -21,11 +21,14 @@ from bntui.errors import BntuiError
 from bntui.link.address import runtime_folder
 from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text.language import N_, _
+from bntui.text.themes import THEMES
 from bntui.viewer import opening
-from bntui.viewer.draw.theme import THEME
+from bntui.viewer.draw.theme import OWN, Palette, palette_of, textual_theme
 from bntui.viewer.palette import SEARCH, commands, of_keys
-from bntui.viewer.terminal.line import PacedApp
+from bntui.viewer.terminal.ground import dark_by_variable
+from bntui.viewer.terminal.line import PacedApp, Parted
 from bntui.viewer.terminal.textual_private import driver_of, exiting
+from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
     from bntui.viewer.feed import TrainerLink
@@ -38,13 +41,11 @@ class LabApp(PacedApp[BntuiError]):
     """The application; its return value is the error that ended it, or None.
 
     Args:
-        recording: the recording to open, or several to compare; without it and without ``opening``, the gallery is
-            shown.
-        trainer: the recording's live trainer; by default it is searched for.
-        opening: starts a training and returns its recording; may block, so it runs in a thread.
-        cancel: ends the training that ``opening`` is starting.
-        starting: name of what ``opening`` starts.
+        recording: open this one, or these side by side; without it, and without ``beginning``, the gallery is shown.
+        trainer: its live trainer; by default looked for.
+        beginning: a training to be started.
         watching: what the user asked for about training on the screen.
+        theme: one of ``THEMES``; without it the dark or the light one, as the terminal's background is.
     """
 
     TITLE = "bntui"
@@ -59,30 +60,73 @@ class LabApp(PacedApp[BntuiError]):
         recording: Path | Sequence[Path] | None = None,
         trainer: TrainerLink | None = None,
         *,
-        opening: Callable[[], Path] | None = None,
-        cancel: Callable[[], None] | None = None,
-        starting: str = "",
+        beginning: opening.Beginning | None = None,
         watching: Watching = NOTHING_ASKED,
+        theme: str | None = None,
     ) -> None:
         # with NO_COLOR, use the terminal's own colors instead of shades of gray
         super().__init__(ansi_color="NO_COLOR" in os.environ or None)
-        self.register_theme(THEME)
-        self.theme = THEME.name
+        self._dark = dark_by_variable(os.environ)
+        textuals = self.available_themes  # which would change Textual's own widgets alone
+        for name in THEMES:
+            self.register_theme(textual_theme(self._palette_of(name)))
+        self.theme = theme or self._by_ground
+        for name in textuals:
+            self.unregister_theme(name)
+        self._paint(self.theme)
+        self._follows = theme is None
+        """The theme is the one of the terminal's background, until the user chooses another one."""
+        self.asks_ground = not self.no_color and theme in (None, OWN)
         self.animation_level = "none"
         self._recording = recording
         self._trainer = trainer
-        self._opening = opening
-        self._cancel = cancel
-        self._starting = starting
+        self._beginning = beginning
         self._watching = watching
+
+    # --- colours ---
+
+    @property
+    def _by_ground(self) -> str:
+        return "dark" if self._dark else "light"
+
+    def _palette_of(self, theme: str) -> Palette:
+        return palette_of(theme, dark=self._dark, few=self.console.color_system == "standard")
+
+    def ground_told(self, dark: bool) -> None:
+        if dark == self._dark:
+            return
+        self._dark = dark
+        self.register_theme(textual_theme(self._palette_of(OWN)))
+        if self._follows:
+            self.theme = self._by_ground
+            self._follows = True  # nobody chose it
+        elif self.theme == OWN:
+            self._paint(OWN)
+            self.refresh_css(animate=False)
+
+    def watch_theme(self, theme: str) -> None:
+        """Draw everything in another theme."""
+        self._follows = False
+        self._paint(theme)
+
+    def _paint(self, theme: str) -> None:
+        self.palette = self._palette_of(theme)
+        self.ansi_color = True if self.no_color or theme == OWN else None
+        self.sender.recoloured()
+        for screen in self.screen_stack if self.is_running else ():
+            for widget in screen.query(RowsWidget):
+                widget.repaint()
+            if isinstance(screen, Parted):
+                screen.redraw()
+            screen.refresh()
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _app: self.screen.refresh(layout=True))
-        if self._opening is not None:
+        if self._beginning is not None:
             from bntui.viewer.screens.starting import StartingScreen
 
-            begin = self._opening
-            starting = StartingScreen(self._starting, self._cancel)
+            begin, cancel, name = self._beginning
+            starting = StartingScreen(name, cancel)
             self._kept = starting.kept
             self.push_screen(starting)
             opening.in_background(self, lambda: opening.open_recording(begin()), self._opened, self._failed)

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bntui.errors import BntuiError
 from bntui.viewer.terminal.textual_private import exiting
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from bntui.viewer.view_state import Recording
 
 Outcome = TypeVar("Outcome")
+
+
+class Beginning(NamedTuple):
+    """A training that starts behind the screen."""
+
+    begin: Callable[[], Path]
+    """Starts it and gives its recording; it may block and runs in a thread."""
+    cancel: Callable[[], None] | None = None
+    """Ends what is being started."""
+    name: str = ""
+    """Of what is started, for the user."""
 
 
 def open_recording(

@@ -18,7 +18,7 @@ from textual.widget import Widget
 
 from bntui.text.output import clean
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
-from bntui.viewer.draw.theme import style
+from bntui.viewer.draw.theme import DARK, style
 
 Lookup = Callable[[str], Style]
 
@@ -102,11 +102,16 @@ class RowsWidget(Widget):
     def render_line(self, y: int) -> Strip:
         if y < len(self._strips):
             return self._strips[y]
-        return Strip.blank(self.size.width)
+        return Strip.blank(self.size.width, self._look(""))
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
         self.post_message(self.Clicked(self, event.x, event.y))
 
+    def repaint(self) -> None:
+        """Show the same rows in the colours that the app has now."""
+        self._strips = [strip(row, self._width, self._look) for row in self._rows]
+        self.refresh()
+
     def _look(self, name: str) -> Style:
-        return style(name, self.app.no_color)
+        return style(name, getattr(self.app, "palette", DARK), self.app.no_color)

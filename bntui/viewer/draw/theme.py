@@ -1,62 +1,149 @@
-"""Maps style names to colors: on a dark background, in 16 colors, and without any.
+"""Maps style names to colors: one palette for each theme, on dark and light backgrounds, in 16 colors, and without any.
 
-Panels name styles (``run0``, ``bold warn``); what they look like is decided here and nowhere else.  The
-colours of the runs are after Okabe and Ito's palette for all kinds of colour vision, lightened for a dark
-background, and fall on different colours of a 256-colour terminal.  The first six, whose marks are filled,
-do so on a 16-colour terminal too; the other six are lighter and darker shades of them, with open marks.
-Under ``NO_COLOR`` weight, underline and reverse carry what they can; the runs' marks carry the rest.
+Panels name styles (``run0``, ``bold warn``); what they look like is decided here and nowhere else.  Each palette paints
+its own background, so that its contrasts hold on any terminal; only ``terminal`` leaves the terminal's.
+
+The runs' colours were searched for by computation: as far apart in OKLab as they can be for normal colour vision,
+protanopia and deuteranopia alike, at a contrast of 4.5:1, near the hues of Okabe and Ito's palette.  OKLab is used
+because its Euclidean distance is what its authors fitted to perceived differences, also of large ones, for which
+CIEDE2000 was not made.  The first six, whose marks are filled, are told apart in 16 colours too; there the other six,
+with open marks, have their colours again.  Under ``NO_COLOR`` weight, underline and reverse carry what they can; the
+runs' marks carry the rest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from rich.style import Style
 from textual.theme import Theme
 
-BACKGROUND: Final = "#101218"
-SURFACE: Final = "#171a22"
-ACCENT: Final = "#7aa2f7"
-TEXT: Final = "#d5d9e3"
-MUTED: Final = "#838999"
-FRAME: Final = "#42454d"
 
-COLOURS: Final = {
-    "run0": "#56b4e9",
-    "run1": "#e69f00",
-    "run2": "#10c080",
-    "run3": "#e274c2",
-    "run4": "#f5ee58",
-    "run5": "#a9a4f7",
-    "run6": "#b5e1fb",
-    "run7": "#b5752e",
-    "run8": "#a9ecd0",
-    "run9": "#ffc4ea",
-    "run10": "#a8a23a",
-    "run11": "#7f78e6",
-    "text": TEXT,
-    "muted": MUTED,
-    "frame": FRAME,
-    "focus": ACCENT,
-    "accent": ACCENT,
-    "title": TEXT,
-    "key": ACCENT,
-    "good": "#4fc47f",
-    "warn": "#ff9e64",
-    "bad": "#f7566e",
-    "kept": "#9aa5c4",
-    "dropped": "#2f3136",
+@dataclass(frozen=True, slots=True, eq=False)
+class Palette:
+    """How the styles look in one theme on one kind of terminal; compared by identity."""
+
+    name: str
+    """The theme's."""
+    dark: bool
+    """Light text on a dark background."""
+    colours: Mapping[str, str]
+    """Foreground of each style; Rich finds the nearest one where the terminal has fewer colours."""
+    ground: str = ""
+    """The background that is painted; empty: the terminal's own."""
+    surface: str = ""
+    """The background of pages over the screen."""
+    heavy: bool = False
+    """Seen from the last row of a lecture hall: bold text, thick lines, few panels."""
+
+    @property
+    def text(self) -> str:
+        return self.colours["text"]
+
+    @property
+    def accent(self) -> str:
+        return self.colours["accent"]
+
+
+def _true(runs: str, **others: str) -> dict[str, str]:
+    """A palette of truecolor; some styles share a colour."""
+    shared = {"title": others["text"], "focus": others["accent"], "key": others["accent"]}
+    return {f"run{number}": colour for number, colour in enumerate(runs.split())} | others | shared
+
+
+DARK: Final = Palette(
+    "dark",
+    dark=True,
+    colours=_true(
+        "#38c9fd #fab535 #58fecf #cc5e98 #9da007 #a262fe #8ee9fe #a37349 #84b38a #eb9bcc #eaee4e #8488d4",
+        text="#d5d9e3", muted="#838999", frame="#5d616c", accent="#7aa2f7",
+        good="#4fc47f", warn="#ff9e64", bad="#f7566e",
+    ),
+    ground="#101218",
+    surface="#171a22",
+)  # fmt: skip
+LIGHT: Final = Palette(
+    "light",
+    dark=False,
+    colours=_true(
+        "#0956ae #ae6001 #09836e #68055b #554e00 #843cfd #4c75a9 #4e251e #305b59 #a91834 #161701 #2e1c96",
+        text="#1f2430", muted="#5f6573", frame="#8b909c", accent="#2b5fc4",
+        good="#1a7f37", warn="#a84300", bad="#c5172f",
+    ),
+    ground="#fbfbfd",
+    surface="#f0f1f5",
+)  # fmt: skip
+PROJECTOR: Final = Palette(
+    "projector",
+    dark=False,
+    colours={**LIGHT.colours, "text": "#000000", "title": "#000000", "muted": "#3d424d", "frame": "#6b707c"},
+    ground="#ffffff",
+    surface="#f0f1f5",
+    heavy=True,
+)
+
+OWN: Final = "terminal"
+"""The theme of which the terminal gives every colour."""
+VGA: Final = (
+    "#000000", "#aa0000", "#00aa00", "#aa5500", "#0000aa", "#aa00aa", "#00aaaa", "#aaaaaa",
+    "#555555", "#ff5555", "#55ff55", "#ffff55", "#5555ff", "#ff55ff", "#55ffff", "#ffffff",
+)  # fmt: skip
+"""What Rich takes for exactly the 16 colours of a terminal that has no more."""
+
+
+def _few(runs: str, **others: int) -> dict[str, int]:
+    """Numbers among the 16 colours; the runs with open marks have the colours of those with filled ones again."""
+    numbers = [*map(int, runs.split())] * 2
+    shared = {"title": others["text"], "focus": others["accent"], "key": others["accent"]}
+    return {f"run{number}": colour for number, colour in enumerate(numbers)} | others | shared
+
+
+FEW_ON_DARK: Final = _few("14 11 2 13 6 9", text=15, muted=7, frame=7, accent=14, good=10, warn=11, bad=9)
+FEW_ON_LIGHT: Final = _few("4 1 8 5 0 12", text=0, muted=8, frame=8, accent=4, good=4, warn=5, bad=1)
+"""Numbers of the 16 colours that every terminal has, on a dark and on a light background."""
+
+
+def _painted(name: str, numbers: Mapping[str, int], ground: int, *, heavy: bool = False) -> Palette:
+    colours = {style: VGA[number] for style, number in numbers.items()}
+    return Palette(name, ground == 0, colours, VGA[ground], VGA[ground], heavy=heavy)
+
+
+def _own(numbers: Mapping[str, int], *, dark: bool) -> Palette:
+    """In the terminal's own colours, its text and its background included."""
+    colours = {style: f"color({number})" for style, number in numbers.items()}
+    return Palette(OWN, dark, colours | {"text": "default", "title": "default"})
+
+
+_OWN: Final = {True: _own(FEW_ON_DARK, dark=True), False: _own(FEW_ON_LIGHT, dark=False)}
+_MANY: Final = {palette.name: palette for palette in (DARK, LIGHT, PROJECTOR)}
+_FEW: Final = {
+    "dark": _painted("dark", FEW_ON_DARK, 0),
+    "light": _painted("light", FEW_ON_LIGHT, 15),
+    "projector": _painted("projector", FEW_ON_LIGHT, 15, heavy=True),
 }
-"""Foreground of each style, as truecolor; Rich finds the nearest in smaller palettes."""
+PALETTES: Final = (*_MANY.values(), *_FEW.values(), *_OWN.values())
+
+
+def palette_of(theme: str, *, dark: bool = True, few: bool = False) -> Palette:
+    """The palette of a theme.
+
+    Args:
+        dark: the terminal's own background is dark, which matters where it is not painted.
+        few: the terminal has 16 colours.
+    """
+    return _OWN[dark] if theme == OWN else (_FEW if few else _MANY)[theme]
+
 
 ATTRIBUTES: Final = {"bold": "bold", "title": "bold", "key": "bold", "bad": "bold", "cursor": "reverse"}
 """What a style is besides its colour."""
-
+QUIET: Final = frozenset(("muted", "frame"))
+"""Styles that are not bold in a heavy palette either."""
 PLAIN: Final = {
     "muted": "dim",
     "frame": "dim",
-    "dropped": "dim",
     "focus": "bold",
     "accent": "bold",
     "title": "bold",
@@ -67,28 +154,11 @@ PLAIN: Final = {
     "cursor": "reverse",
 }
 """What carries a style without colour."""
-
-NAMES: Final = frozenset(COLOURS) | frozenset(ATTRIBUTES)
-
-THEME: Final = Theme(
-    name="bntui",
-    primary=ACCENT,
-    secondary=COLOURS["run1"],
-    accent=ACCENT,
-    warning=COLOURS["warn"],
-    error=COLOURS["bad"],
-    success=COLOURS["good"],
-    foreground=TEXT,
-    background=BACKGROUND,
-    surface=SURFACE,
-    panel=SURFACE,
-    dark=True,
-    variables={"border": FRAME, "block-cursor-foreground": BACKGROUND},
-)
+NAMES: Final = frozenset(DARK.colours) | frozenset(ATTRIBUTES)
 
 
-@lru_cache(256)
-def style(name: str, plain: bool = False) -> Style:
+@lru_cache(1024)
+def style(name: str, palette: Palette = DARK, plain: bool = False) -> Style:
     """The look of a style: one name or several (``bold run0``); what has no name here looks like text.
 
     Args:
@@ -97,5 +167,51 @@ def style(name: str, plain: bool = False) -> Style:
     parts = [part for part in name.split() if part in NAMES]
     if plain:
         return Style.parse(" ".join(PLAIN[part] for part in parts if part in PLAIN) or "none")
-    colour = next((COLOURS[part] for part in parts if part in COLOURS), TEXT)
-    return Style.parse(" ".join([*(ATTRIBUTES[part] for part in parts if part in ATTRIBUTES), colour]))
+    colour = next((palette.colours[part] for part in parts if part in palette.colours), palette.text)
+    attributes = [ATTRIBUTES[part] for part in parts if part in ATTRIBUTES]
+    if palette.heavy and not QUIET.intersection(parts):
+        attributes.append("bold")
+    ground = ["on", palette.ground] if palette.ground else []
+    return Style.parse(" ".join([*dict.fromkeys(attributes), colour, *ground]))
+
+
+def textual_theme(palette: Palette) -> Theme:
+    """The same palette for Textual's own widgets."""
+
+    def spoken(colour: str) -> str:
+        """Textual's name of a colour."""
+        if colour == "default":
+            return "ansi_default"
+        return _ANSI[int(colour[6:-1])] if colour.startswith("color(") else colour
+
+    colours = {name: spoken(colour) for name, colour in palette.colours.items()}
+    ground, surface = spoken(palette.ground or "default"), spoken(palette.surface or "default")
+    return Theme(
+        name=palette.name,
+        primary=colours["accent"],
+        secondary=colours["run1"],
+        accent=colours["accent"],
+        warning=colours["warn"],
+        error=colours["bad"],
+        success=colours["good"],
+        foreground=colours["text"],
+        background=ground,
+        surface=surface,
+        panel=surface,
+        dark=palette.dark,
+        variables={
+            "border": colours["frame"],
+            "block-cursor-foreground": ground
+            if palette.ground
+            else "ansi_black"
+            if palette.dark
+            else "ansi_bright_white",
+        },
+    )
+
+
+_ANSI: Final = tuple(
+    f"ansi_{brightness}{colour}"
+    for brightness in ("", "bright_")
+    for colour in ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+)

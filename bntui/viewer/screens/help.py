@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rich.console import Group, RenderableType
 from rich.markdown import Markdown
@@ -20,11 +20,14 @@ from bntui.definitions import definitions
 from bntui.lessons import lesson
 from bntui.text.language import N_, _
 from bntui.viewer.draw.rows import text as words_of
-from bntui.viewer.draw.theme import ACCENT
+from bntui.viewer.draw.theme import Palette
 from bntui.viewer.keys import Control, bindings_of, footer_of, help_of
 from bntui.viewer.lab_keys import EVERYTHING, useful
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.panels import BY_NAME
+
+if TYPE_CHECKING:
+    from bntui.viewer.terminal.line import PacedApp
 
 MICROSCOPE: Final = (
     "LayerMeasures.pre_norm", "LayerMeasures.normalized", "BatchNorm.batch_mean", "BatchNorm.batch_var",
@@ -41,16 +44,21 @@ CONTROLS: Final[tuple[Control[None], ...]] = (
         rank=1,
     ),
 )
-"""The keys of the page; Textual binds those that scroll."""
-LOOK: Final = Theme(
-    {
-        "markdown.h2": f"bold {ACCENT}",
-        "markdown.code": "bold",
-        "markdown.item.bullet": ACCENT,
-        "markdown.item.number": ACCENT,
-    }
-)
-"""Colors for Markdown that replace Rich's defaults."""
+"""The keys of the page itself; those that scroll are Textual's."""
+
+
+def look(palette: Palette) -> Theme:
+    """Rich's own colours for Markdown are not those of this program."""
+    accent = palette.accent
+    return Theme(
+        {
+            "markdown.h2": f"bold {accent}",
+            "markdown.code": "bold",
+            "markdown.item.bullet": accent,
+            "markdown.item.number": accent,
+            "help.heading": f"bold {accent}",
+        }
+    )
 
 
 def lab_keys(live: bool) -> tuple[tuple[str, str], ...]:
@@ -79,7 +87,7 @@ def quoted(page: str) -> str:
 
 
 def _heading(words: str) -> Text:
-    return Text(f"\n{words}\n", style=f"bold {ACCENT}")
+    return Text(f"\n{words}\n", style="help.heading")
 
 
 class HelpScreen(Overlay[None]):
@@ -99,6 +107,7 @@ class HelpScreen(Overlay[None]):
     #page Static { background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
+    app: PacedApp[Any]
 
     def __init__(self, panel: str, keys: Sequence[tuple[str, str]]) -> None:
         super().__init__()
@@ -113,7 +122,7 @@ class HelpScreen(Overlay[None]):
         self._page = Group(*parts, _heading(_("Keys")), key_table(keys))
 
     def compose(self) -> ComposeResult:
-        self.app.console.push_theme(LOOK)
+        self.app.console.push_theme(look(self.app.palette))
         with VerticalScroll(id="page") as page:
             page.border_title = self._title
             page.border_subtitle = words_of(footer_of(CONTROLS, None, 40)).strip()
@@ -121,6 +130,12 @@ class HelpScreen(Overlay[None]):
 
     def on_mount(self) -> None:
         self.query_one("#page").focus()
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self._recolour())
+
+    def _recolour(self) -> None:
+        self.app.console.pop_theme()
+        self.app.console.push_theme(look(self.app.palette))
+        self.query_one(Static).update(self._page)
 
     def on_unmount(self) -> None:
         self.app.console.pop_theme()

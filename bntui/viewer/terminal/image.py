@@ -76,6 +76,12 @@ class Image:
             self._dirty.clear()
             self.forget()
 
+    def clear(self) -> None:
+        """Nothing is to stand anywhere until it is put there."""
+        self._wanted = _blank(self.size)
+        self._dirty.clear()
+        self._halves.clear()
+
     def forget(self) -> None:
         """Mark the content of the terminal as unknown, so that everything is sent again."""
         self._shown = _blank(self.size)

@@ -21,7 +21,8 @@ from textual.driver import Driver
 from textual.geometry import Size
 from textual.strip import Strip
 
-from bntui.viewer.terminal import pacing, textual_private
+from bntui.viewer.draw.theme import DARK, Palette
+from bntui.viewer.terminal import ground, pacing, textual_private
 from bntui.viewer.terminal.image import Image, Part
 from bntui.viewer.terminal.line_driver import PacedDriver
 from bntui.viewer.terminal.textual_private import TextualApp
@@ -78,7 +79,7 @@ class Sender:
         self._write = write
         self._number = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._hurried = self._late_at = 0.0
+        self._hurried = self._late_at = self._held = 0.0
         self.late = False
         """Parts of the screen are late, because the line is slow."""
 
@@ -91,8 +92,14 @@ class Sender:
         """Start to measure the line, after the caller has set up the terminal and asked the first question."""
         self._number = 0
         self.line = pacing.opened(0, SETUP, now)
+        self._held = now + ground.PATIENCE if self._app.asks_ground else 0.0
         self.image.forget()
         self._pump()
+
+    def recoloured(self) -> None:
+        """All is about to be drawn in other colours: a first frame that waits is not sent in the old ones."""
+        if self._held:
+            self.image.clear()
 
     def answered(self, x: int, y: int, at: float) -> None:
         """Handle the terminal's answer with the cursor position, counted from 0."""
@@ -100,6 +107,7 @@ class Sender:
         if self.line is None or number is None:
             return
         self.line = pacing.answered(self.line, number, at)
+        self._held = 0.0  # the background was asked for before: it has been said by now, or never will be
         self._pump()
 
     def written(self, size: int, seconds: float) -> None:
@@ -132,6 +140,10 @@ class Sender:
                 textual_private.crash(self._app, error)
 
     def _send_frames(self, now: float) -> None:
+        if now < self._held:
+            self._timer = asyncio.get_running_loop().call_later(self._held - now, self._pump)
+            return
+        self._held = 0.0
         while self.image.pending:
             room = pacing.UNLIMITED if self.line is None else pacing.room(self.line, now)
             if not room:
@@ -184,6 +196,11 @@ class Sender:
 class PacedApp(TextualApp[ReturnType]):
     """An app whose frames are sent at the pace of the line."""
 
+    palette: Palette = DARK
+    """How styles look."""
+    asks_ground = False
+    """The terminal is asked for its background, and the first frame waits a moment for the answer."""
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.sender = Sender(self, self._write)
@@ -193,6 +210,9 @@ class PacedApp(TextualApp[ReturnType]):
 
     def show(self, pieces: Iterable[tuple[int, int, Strip]]) -> None:
         self.sender.put(pieces)
+
+    def ground_told(self, dark: bool) -> None:
+        """The terminal has said that its background is dark, or light."""
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(

@@ -1,4 +1,8 @@
-"""Separates the terminal's answers from keys, and measures how long writes take."""
+"""Separates the terminal's answers from keys, and measures how long writes take.
+
+The terminal is asked for its background before the first question for its cursor: the answers come in that order, so
+that a terminal that has answered the second one says nothing to the first.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,20 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import IO, Any, Final, Protocol, cast
 
 from textual import events
 from textual.app import App
+from textual.message import Message
 
+from bntui.viewer.terminal import ground
 from bntui.viewer.terminal.driver import TerminalDriver
 from bntui.viewer.terminal.textual_private import TextualParser
 
-if TYPE_CHECKING:
-    from textual.message import Message
-
 HOLD: Final = 1.0
-"""Seconds to wait for the rest of an incomplete answer."""
+"""Seconds that the beginning of an answer waits for its end."""
+_IGNORED: Final = "[?0;0$y"
+"""What Textual ignores after an escape: the report of a mode that nobody asked for."""
 LAST_ANSWERS: Final = 1.5
 """Seconds that the program waits for answers at its end; later ones would appear as input of the shell."""
 
@@ -37,6 +42,17 @@ class Sending(Protocol):
 
     @property
     def sender(self) -> Listener: ...
+    @property
+    def asks_ground(self) -> bool: ...
+    def ground_told(self, dark: bool) -> None: ...
+
+
+class Ground(Message):
+    """The terminal said what its background is; ``colour`` is as it wrote it."""
+
+    def __init__(self, colour: str) -> None:
+        super().__init__()
+        self.colour = colour
 
 
 class PacedDriver(TerminalDriver):
@@ -44,7 +60,8 @@ class PacedDriver(TerminalDriver):
 
     def __init__(self, app: App[Any], **arguments: Any) -> None:
         super().__init__(app, **arguments)
-        self._sender = cast("Sending", app).sender
+        self._sending = cast("Sending", app)
+        self._sender = self._sending.sender
         self._answers = threading.Condition()
         self._asked = self._heard = 0
 
@@ -53,7 +70,9 @@ class PacedDriver(TerminalDriver):
             self.output = cast("Any", Gauge(self.output, self._written))
         super().start_application_mode()
         self._asked = self._heard = 0
-        self.write("\x1b[2H\x1b[6n\x1b[H")  # the question with number 0
+        if self._sending.asks_ground:
+            self.write(ground.QUESTION)
+        self.write("\x1b[2H\x1b[6n\x1b[H")  # the question with the number 0
         self._sender.opened(monotonic())
 
     def write(self, data: str) -> None:
@@ -65,8 +84,13 @@ class PacedDriver(TerminalDriver):
             self.loop.call_soon_threadsafe(self._sender.written, size, seconds)
 
     def process_message(self, message: Message) -> None:
-        if isinstance(message, events.CursorPosition):
-            if message.y:  # otherwise it is a key
+        if isinstance(message, Ground):
+            dark = ground.is_dark(message.colour)
+            if dark is not None:
+                with contextlib.suppress(RuntimeError):  # the program is ending
+                    self.loop.call_soon_threadsafe(self._sending.ground_told, dark)
+        elif isinstance(message, events.CursorPosition):
+            if message.y:  # else it is a key
                 with self._answers:
                     self._heard += 1
                     self._answers.notify_all()
@@ -91,8 +115,8 @@ class PacedDriver(TerminalDriver):
 class AnswerParser(TextualParser):
     """A parser that waits for the rest of an answer, which Textual's parser treats as keys if it comes late."""
 
-    _BEGUN: Final = re.compile(r"\x1b\[[0-9]+(;[0-9]*)?\Z")
-    _REST: Final = re.compile(r"\[[0-9]+;[0-9]+R")
+    _BEGUN: Final = re.compile(rf"\x1b\[[0-9]+(;[0-9]*)?\Z|{ground.BEGUN.pattern}")
+    _REST: Final = re.compile(rf"\[[0-9]+;[0-9]+R|{ground.REST}")
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
@@ -103,27 +127,38 @@ class AnswerParser(TextualParser):
 
     def feed(self, data: str) -> Iterable[Message]:
         if data:
-            data, self._held = self._held + data, ""
-            if self._escaped and (rest := self._REST.match(data)) and not self.waits:
-                data = "\x1b" + data if rest else data
+            data, self._held = ground.continued(self._held, data), ""
+            if self._escaped and self._REST.match(data):
+                if not self.waits:
+                    data = "\x1b" + data
+                elif data[0] == "]":  # Textual would go on with keys: its escape becomes something that it ignores
+                    yield from super().feed(_IGNORED)
+                    data = "\x1b" + data
+            while found := ground.ANSWER.search(data):
+                yield from self._typed(data[: found.start()])
+                yield Ground(found[1])
+                data = data[found.end() :]
             self._escaped = data.endswith("\x1b")
             if begun := self._BEGUN.search(data):
                 data, self._held, self._until = data[: begun.start()], begun[0], monotonic() + HOLD
-            if data:
-                yield from super().feed(data)
+            yield from self._typed(data)
             return
         yield from self._release()
         yield from super().feed(data)
 
     def tick(self) -> Iterable[Message]:
-        if self._held and monotonic() >= self._until:
+        if self._held and monotonic() >= self._until and not self._held.startswith(ground.CERTAIN):
             yield from self._release()
         yield from super().tick()
 
+    def _typed(self, data: str) -> Iterable[Message]:
+        if data:
+            yield from super().feed(data)
+
     def _release(self) -> Iterable[Message]:
         held, self._held = self._held, ""
-        if held:
-            yield from super().feed(held)
+        if not held.startswith(ground.CERTAIN):
+            yield from self._typed(held)
 
 
 class Gauge:
