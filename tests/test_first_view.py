@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bntui.audit.audit import audit
-from bntui.errors import ScenarioError
+from bntui.commands import preference
+from bntui.errors import ScenarioError, UsageError
 from bntui.lessons import panels
 from bntui.link.client import IdleTrainer, Trainer
 from bntui.recording.first_view import FirstView
@@ -177,3 +178,37 @@ def test_a_watched_training_takes_its_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("view", "watching"), [("[view]\npaused = true", Watching()), ("", Watching(paused=True))])
 def test_a_watched_training_waits_where_that_is_wanted(view: str, watching: Watching, tmp_path: Path) -> None:
     assert trained(tmp_path, view, watching)[1] == "paused"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('pace = "fast"', ["pace = 'fast'", "0.001", "max"]),
+        ("pace = 0", ["pace = 0"]),
+        ("pace = true", ["pace = True"]),
+        ("paused = 1", ["paused = 1", "true or false"]),
+        ("pacce = 3", ["pacce", "did you mean 'pace'"]),
+    ],
+)
+def test_what_is_wrong_in_the_configuration_is_named(
+    text: str, wrong: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preference, "configuration_path", lambda: tmp_path / "config.toml")
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(UsageError) as error:
+        preference.watching()
+    assert all(words in str(error.value) for words in ["config.toml", *wrong])
+
+
+def test_the_command_line_decides_before_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preference, "configuration_path", lambda: tmp_path / "config.toml")
+    assert preference.watching() == Watching()
+    (tmp_path / "config.toml").write_text("pace = 3\npaused = true")
+    assert preference.watching() == Watching(3.0, True)
+    assert preference.watching("max") == Watching("max", True)
+    assert preference.watching("0.5") == Watching(0.5, True)
+    (tmp_path / "config.toml").write_text('pace = "max"\npaused = false')
+    assert preference.watching(paused=True) == Watching("max", True)
+    for wrong in ("nan", "1e9", "-1", "quick", "\x1b[2J"):
+        with pytest.raises(UsageError, match="--pace"):
+            preference.watching(wrong)

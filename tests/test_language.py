@@ -74,7 +74,7 @@ def test_what_was_asked_for_goes_before_the_configuration_and_that_before_the_lo
         ("language = 3\n", "language = 3: choose en or ko"),
         (
             '# mine\nlangauge = "ko"\n',
-            "config.toml:2: langauge: unknown key; allowed: language (did you mean 'language'?)",
+            "config.toml:2: langauge: unknown key; allowed: language, theme, pace, paused (did you mean 'language'?)",
         ),
         ('language = "ko"\n\n[colors]\nx = 1\n', "config.toml:3: colors: unknown key; allowed: language"),
         ("language = [\n", "config.toml:2: not valid TOML: Invalid value"),

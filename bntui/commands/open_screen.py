@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bntui.commands.preference import configuration
+from bntui.commands import preference
 from bntui.errors import BntuiError, UsageError
-from bntui.scenario.pace import NOTHING_ASKED, Watching
+from bntui.scenario.pace import Watching
 from bntui.text.characters import charset, speaks
 from bntui.text.language import _, spoken, use
 from bntui.viewer.terminal.guard import guard
@@ -69,7 +69,7 @@ def open_screen(
     opening: Callable[[], Path] | None = None,
     cancel: Callable[[], None] | None = None,
     starting: str = "",
-    watching: Watching = NOTHING_ASKED,
+    watching: Watching | None = None,
     theme: str | None = None,
 ) -> None:
     """Open the gallery, a recording, or a training that is starting; returns when the user quits.
@@ -79,7 +79,7 @@ def open_screen(
         opening: starts a training and returns its recording.
         cancel: called if the user quits before that.
         starting: name of what is being started, for the user.
-        watching: what the user asked for about training on the screen.
+        watching: how to train for someone who watches; by default as the configuration says.
         theme: as the command line asked for; else the configuration's, else that of the terminal's background.
 
     Raises:
@@ -89,7 +89,8 @@ def open_screen(
     from bntui.viewer.opening import Beginning
     from bntui.viewer.terminal.driver import HANG_UP
 
-    theme = theme or configuration().get("theme")
+    theme = theme or preference.configuration().get("theme")
+    watching = watching or preference.watching()
     beginning = None if opening is None else Beginning(opening, cancel, starting)
     app = LabApp(recording, beginning=beginning, watching=watching, theme=theme)
     error = app.run()

@@ -1,21 +1,20 @@
-"""Determines the user's language and theme from the command line, the configuration file, and the locale."""
+"""Determines what the user prefers from the command line, the configuration file, and the locale."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from bntui.errors import Problem, UsageError
+from bntui.scenario.pace import FASTEST, SLOWEST, Watching
 from bntui.text.language import LANGUAGES, _
 from bntui.text.library_messages import in_toml, reason
 from bntui.text.themes import THEMES
 
 OPTION: Final = "--lang"
-KEYS: Final = ("language", "theme")
-"""Keys of the configuration file."""
 VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
 """POSIX variables for the language of messages, in order of precedence."""
 
@@ -103,13 +102,39 @@ def configuration() -> dict[str, Any]:
         words, line = in_toml(error, text)
         place = path if line is None else f"{path}:{line}"
         raise UsageError(f"{place}: {_('not valid TOML: {reason}').format(reason=words)}") from error
-    unknown = [key for key in found if key not in KEYS]
+    unknown = [key for key in found if key not in CHECKS]
     if unknown:
         raise UsageError(_complaint(unknown, path, text))
-    for key, check in (("language", known), ("theme", known_theme)):
-        if key in found:
-            check(found[key], f"{path}: {key}")
+    for key, value in found.items():
+        CHECKS[key](value, f"{path}: {key}")
     return found
+
+
+def watching(pace: str | None = None, *, paused: bool = False) -> Watching:
+    """How to train for someone who watches: as the command line says, else as the configuration does.
+
+    Args:
+        pace: the value of ``--pace``.
+        paused: ``--paused`` was given.
+
+    Raises:
+        UsageError: the pace is not valid, or the configuration is not.
+    """
+    settings = configuration()
+    asked = settings.get("pace") if pace is None else asked_pace(pace)
+    return Watching(asked, True if paused else settings.get("paused"))
+
+
+def asked_pace(text: str) -> float | Literal["max"]:
+    """Parse the value of ``--pace``.
+
+    Raises:
+        UsageError: it is neither a pace in epochs per second nor ``max``.
+    """
+    try:
+        return known_pace(float(text), "--pace")
+    except ValueError:
+        return known_pace(text, "--pace")
 
 
 def _complaint(unknown: Sequence[str], path: Path, text: str) -> str:
@@ -118,9 +143,11 @@ def _complaint(unknown: Sequence[str], path: Path, text: str) -> str:
 
     from bntui.scenario.toml_lines import key_lines
 
-    lines, allowed = key_lines(text), _("unknown key; allowed: {names}").format(names=", ".join(KEYS))
+    lines, allowed = key_lines(text), _("unknown key; allowed: {names}").format(names=", ".join(CHECKS))
     problems = (
-        Problem(key, allowed, str(path), lines.get((key,)), nearest=next(iter(get_close_matches(key, KEYS, n=1)), None))
+        Problem(
+            key, allowed, str(path), lines.get((key,)), nearest=next(iter(get_close_matches(key, CHECKS, n=1)), None)
+        )
         for key in unknown
     )
     return "\n".join(map(str, problems))
@@ -150,5 +177,33 @@ def known_theme(theme: object, where: str) -> str:
     return str(theme)
 
 
+def known_pace(pace: object, where: str) -> float | Literal["max"]:
+    """Check a pace in epochs per second, or ``max``, and return it.
+
+    Raises:
+        UsageError: it is neither; ``where`` names the setting.
+    """
+    if pace == "max":
+        return "max"
+    if isinstance(pace, int | float) and not isinstance(pace, bool) and SLOWEST <= pace <= FASTEST:
+        return float(pace)
+    sentence = _("{where} = {pace!r}: give epochs per second, a number from {slowest:g} to {fastest:,.0f}, or max")
+    raise UsageError(sentence.format(where=where, pace=pace, slowest=SLOWEST, fastest=FASTEST))
+
+
+def _known_flag(value: object, where: str) -> None:
+    if not isinstance(value, bool):
+        raise UsageError(_("{where} = {value!r}: choose true or false").format(where=where, value=value))
+
+
 def _spoken() -> str:
     return _("{one} or {other}").format(one=LANGUAGES[0], other=LANGUAGES[1])
+
+
+CHECKS: Final[dict[str, Callable[[object, str], object]]] = {
+    "language": known,
+    "theme": known_theme,
+    "pace": known_pace,
+    "paused": _known_flag,
+}
+"""Keys of the configuration file, and what checks their values."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,10 +13,11 @@ import typer
 from bntui.commands import complete
 from bntui.commands.base import Epoch, Headless, JsonLines, Recording, Run, Theme, command
 from bntui.commands.open_screen import need_terminal, open_screen
+from bntui.commands.preference import asked_pace, watching
 from bntui.errors import TrainerError, UsageError
-from bntui.scenario.pace import FASTEST, NOTHING_ASKED, SLOWEST, AskedPace, Watching
+from bntui.scenario.pace import Watching
 from bntui.text.language import _, ngettext
-from bntui.text.output import clean, json_text, say
+from bntui.text.output import json_text, say
 
 if TYPE_CHECKING:
     from bntui.commands.again import Place
@@ -70,7 +69,10 @@ def run(
         need_terminal(_("add --headless to train without a screen"))
     elif paused:
         raise UsageError(_("--paused needs the screen; leave out --headless, --detach, or --json"))
-    watching = Watching(asked_pace(pace), paused or None)
+    if without_screen:  # a pace that is preferred for the screen does not slow it down
+        watched = None if pace is None else Watching(asked_pace(pace), paused=False)
+    else:
+        watched = watching(pace, paused=paused)
     given = [("training.epochs", epochs), ("seed", seed), ("device", device)]
     overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
     overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
@@ -88,14 +90,11 @@ def run(
     start = partial(trainer.open, path, output, overrides, text=text)
     if not without_screen:
         open_screen(
-            opening=lambda: start(watching=watching),
-            cancel=trainer.discard,
-            starting=path.stem,
-            watching=watching,
+            opening=lambda: start(watching=watched), cancel=trainer.discard, starting=path.stem, watching=watched,
             theme=theme,
-        )
+        )  # fmt: skip
         return
-    recording = start(watching=None if watching.pace is None else replace(watching, paused=False))
+    recording = start(watching=watched)
     if detach:
         say(json_text({"recording": str(recording)}) if as_json else recording)
         return
@@ -104,26 +103,6 @@ def run(
     recording = follow(recording, as_json=as_json)
     if not as_json:
         say(recording)
-
-
-def asked_pace(text: str | None) -> AskedPace:
-    """Parse ``--pace``.
-
-    Raises:
-        UsageError: it is neither a pace in epochs per second nor ``max``.
-    """
-    if text is None:
-        return None
-    if text == "max":
-        return "max"
-    try:
-        pace = float(text)
-    except ValueError:
-        pace = math.nan
-    if not SLOWEST <= pace <= FASTEST:
-        sentence = _("--pace {pace}: give a number of epochs per second from {slowest:g} to {fastest:,.0f}, or max")
-        raise UsageError(sentence.format(pace=clean(text), slowest=SLOWEST, fastest=FASTEST))
-    return pace
 
 
 def _from_here(value: object) -> object:
@@ -150,8 +129,8 @@ def resume(
         need_terminal(_("add --headless to train without a screen"))
     again.refuse_what_is_over(recording)
     here = _own(recording)
-    watching = None if without_screen else NOTHING_ASKED
-    start = partial(again.resume, here, watching)
+    watched = None if without_screen else watching()
+    start = partial(again.resume, here, watched)
     _watch(here, start, without_screen=without_screen, as_json=as_json, theme=theme)
 
 
@@ -191,8 +170,8 @@ def fork(
         need_terminal(_("add --headless to train without a screen"))
     changes = list(map(parse_override, settings or ()))
     here = _own(recording)
-    watching = None if without_screen else NOTHING_ASKED
-    start = partial(again.fork, here, there, changes, watching)
+    watched = None if without_screen else watching()
+    start = partial(again.fork, here, there, changes, watched)
     _watch(here, start, without_screen=without_screen, as_json=as_json, theme=theme)
 
 
