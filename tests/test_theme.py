@@ -123,9 +123,16 @@ def test_the_terminals_own_colours_are_readable_in_other_palettes_of_sixteen(dar
 
 
 @pytest.mark.parametrize("palette", [theme.DARK, theme.LIGHT, theme.PROJECTOR], ids=lambda palette: palette.name)
-def test_runs_differ_in_256_colours(palette: Palette) -> None:
-    found = {Color.parse(colour).downgrade(ColorSystem.EIGHT_BIT) for colour in (*runs(palette), palette.ground)}
-    assert len(found) == MAX_RUNS + 1
+def test_256_colours_are_as_readable_and_runs_differ_there_too(palette: Palette) -> None:
+    def shown(colour: str) -> str:
+        return Color.parse(colour).downgrade(ColorSystem.EIGHT_BIT).get_truecolor().hex
+
+    for name, colour in palette.colours.items():
+        assert contrast(shown(colour), shown(palette.ground)) >= (3.0 if name in LINES else 4.5), name
+    found = [shown(colour) for colour in runs(palette)]
+    assert len({*found, shown(palette.ground)}) == MAX_RUNS + 1
+    for vision in VISION:
+        assert nearest(found[:6], vision)[0] >= 0.09
 
 
 def test_a_terminal_with_16_colours_gets_the_numbers_that_were_meant() -> None:

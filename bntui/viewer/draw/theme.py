@@ -58,7 +58,7 @@ DARK: Final = Palette(
     "dark",
     dark=True,
     colours=_true(
-        "#38c9fd #fab535 #58fecf #cc5e98 #9da007 #a262fe #8ee9fe #a37349 #84b38a #eb9bcc #eaee4e #8488d4",
+        "#5fd7ff #ffaf00 #00ffaf #ff5faf #ffff00 #af5fff #87ffff #ff5f00 #5f8787 #af87d7 #afd787 #5fafff",
         text="#d5d9e3", muted="#838999", frame="#5d616c", accent="#7aa2f7",
         good="#4fc47f", warn="#ff9e64", bad="#f7566e",
     ),
@@ -69,8 +69,8 @@ LIGHT: Final = Palette(
     "light",
     dark=False,
     colours=_true(
-        "#0956ae #ae6001 #09836e #68055b #554e00 #843cfd #4c75a9 #4e251e #305b59 #a91834 #161701 #2e1c96",
-        text="#1f2430", muted="#5f6573", frame="#8b909c", accent="#2b5fc4",
+        "#0156b0 #ae5f19 #0f8370 #7e1467 #612f01 #8218f9 #755bc4 #272133 #186314 #7e5279 #152d18 #3b29d3",
+        text="#24262b", muted="#5f6573", frame="#8b909c", accent="#2b5fc4",
         good="#1a7f37", warn="#a84300", bad="#c5172f",
     ),
     ground="#fbfbfd",
@@ -102,7 +102,7 @@ def _few(runs: str, **others: int) -> dict[str, int]:
 
 
 FEW_ON_DARK: Final = _few("14 11 2 13 6 9", text=15, muted=7, frame=7, accent=14, good=10, warn=11, bad=9)
-FEW_ON_LIGHT: Final = _few("4 1 8 5 0 12", text=0, muted=8, frame=8, accent=4, good=4, warn=5, bad=1)
+FEW_ON_LIGHT: Final = _few("4 1 5 0 8 12", text=0, muted=8, frame=8, accent=4, good=4, warn=5, bad=1)
 """Numbers of the 16 colours that every terminal has, on a dark and on a light background."""
 
 

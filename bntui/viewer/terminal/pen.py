@@ -19,6 +19,8 @@ STEP: Final = 24
 Cell = tuple[str, str]
 """Characters, and the parameters of an SGR sequence for their look.  The second cell of a wide character is empty."""
 
+_ENDS: Final = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27", "9": "29"}
+"""What ends each attribute alone."""
 _SGR: Final = re.compile(r"\x1b\[([0-9;]*)m")
 
 
@@ -64,12 +66,16 @@ def change(before: str, after: str) -> str:
     if not after:
         return "\x1b[m"
     was, now = parsed(before), parsed(after)
-    grows = was.attributes <= now.attributes and (now.colour or not was.colour) and (now.ground or not was.ground)
-    if not grows:
-        return f"\x1b[0;{after}m"
-    parts = sorted(now.attributes - was.attributes)
-    parts += [value for old, value in ((was.colour, now.colour), (was.ground, now.ground)) if value != old]
-    return f"\x1b[{';'.join(parts)}m"
+    gone = was.attributes - now.attributes
+    anew = f"0;{after}"
+    if gone - _ENDS.keys():
+        return f"\x1b[{anew}m"
+    ends = {_ENDS[code] for code in gone}
+    # what ends bold ends dim, too
+    kept = {code for code in was.attributes if _ENDS.get(code) not in ends}
+    parts = [*sorted(ends), *sorted(now.attributes - kept)]
+    parts += [new or none for old, new, none in zip(was[1:], now[1:], ("39", "49"), strict=True) if new != old]
+    return f"\x1b[{min(';'.join(parts), anew, key=len)}m"
 
 
 class Pen:
