@@ -57,6 +57,8 @@ NARROW: Final = (
     PanelRow(33, ((3, 50), (FREE, 50))),
     PanelRow(25, ((FREE, 100),)),
 )
+FEW: Final = (PanelRow(100, ((1, 50), (2, 50))),)
+"""For a lecture hall."""
 FREE_PANELS: Final = tuple(panel.name for panel in panels.FREE)
 
 
@@ -70,6 +72,8 @@ class Candidates:
     """One that was asked for and has no place: it takes the last free one's."""
     first: Sequence[str] = ()
     """For the first places, whatever else stands there."""
+    few: bool = False
+    """Two panels alone stand on the screen, as large as they can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def layout(width: int, height: int, focused: str, zoomed: bool, candidates: Cand
         regions[focused] = Region(0, 2, width, bottom - 2)
         return Layout(regions, several)
     wide = width >= THREE_COLUMNS
-    rows = (HUGE if height >= VERY_TALL else WIDE) if wide else NARROW
+    rows = FEW if candidates.few else (HUGE if height >= VERY_TALL else WIDE) if wide else NARROW
     chosen = iter(_settled([place for row in rows for place, _ in row.panels], candidates))
     y = top
     for row, share in zip(rows, _split(bottom - top, [row.share for row in rows]), strict=True):
@@ -119,9 +123,10 @@ def layout(width: int, height: int, focused: str, zoomed: bool, candidates: Cand
 def _settled(places: Sequence[int], candidates: Candidates) -> list[str]:
     """The panel of each place: its own or one that competes; or those wanted first, then the others in that order."""
     count, guest = len(places), candidates.guest
-    own = [panels.HOMES[place].name for place in places if place != FREE]
+    homes = sorted(panels.HOMES) if candidates.few else [place for place in places if place != FREE]
+    own = [panels.HOMES[place].name for place in homes]
     rest = [name for name in candidates.free if name not in own]
-    if candidates.first:
+    if candidates.first or candidates.few:
         order = dict.fromkeys(name for name in (*candidates.first, *own, *rest) if name in own or name in rest)
         standing = list(order)[:count]
         if guest in order and guest not in standing:

@@ -80,6 +80,8 @@ class View:
     """What the cursor and every axis of time count."""
     time_zoom: int = 0
     """How many times the axis of time of the curves was halved."""
+    heavy: bool = False
+    """Thick lines and large histograms, for a lecture hall."""
 
     @property
     def shown(self) -> tuple[RunView, ...]:

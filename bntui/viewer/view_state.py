@@ -279,12 +279,15 @@ def count_by(state: ViewState, recorded: Snapshot, unit: Unit) -> ViewState:
     return replace(state, unit=unit, cursor=max(shown)[2] if shown else 0.0)
 
 
-def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False, histograms: bool = False) -> View:
-    """Build the view: each run at its last keyframe at or before the cursor.
+def build_view(
+    recorded: Snapshot, state: ViewState, *, dataset: bool = False, histograms: bool = False, heavy: bool = False
+) -> View:
+    """The recording as the state looks at it: each run at its last keyframe at or before the cursor.
 
     Args:
-        dataset: include the samples, which only some panels show.
-        histograms: include histograms over time of the selected and the pinned run, which only one panel shows.
+        dataset: with the samples, which only some panels show.
+        histograms: with those over time of the selected and the pinned run, which only one panel shows.
+        heavy: in thick lines.
 
     Raises:
         RecordingError: a keyframe under the cursor is damaged.
@@ -311,4 +314,5 @@ def build_view(recorded: Snapshot, state: ViewState, *, dataset: bool = False, h
         mixed=dataset and source.mixed,
         unit=recorded.unit,
         time_zoom=state.time_zoom,
+        heavy=heavy,
     )

@@ -28,10 +28,15 @@ _DOTS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 _NICE: Final = np.array([1, 1.5, 2, 3, 4, 5, 6, 8, 10])
 
 
-def bar(fraction: float, cells: int) -> str:
-    """A thin horizontal bar of ``fraction`` of ``cells``, in halves of a cell, as long as it is; empty for NaN."""
+def bar(fraction: float, cells: int, *, heavy: bool = False) -> str:
+    """A thin horizontal bar of ``fraction`` of ``cells``, in halves of a cell, as long as it is; empty for NaN.
+
+    A heavy one is thick, in whole cells.
+    """
     if not fraction > 0 or cells <= 0:
         return ""
+    if heavy:
+        return "▆" * max(round(min(fraction, 1.0) * cells), 1)
     full, half = divmod(round(min(fraction, 1.0) * cells * 2), 2)
     return "━" * full + "╸" * half
 

@@ -1,8 +1,7 @@
 """Draws courses as a chart with axes: the one adapter to plotext, whose state is process-wide.
 
-plotext gets points that it can draw (finite, on a log axis above 0, about two a column) and a colour number
-per series; what it builds is read back as rows with the names of styles.  It is imported at the first chart,
-because the first paint of the program must not wait for it.
+plotext draws the axes, and ``strokes.py`` the lines: in a cell that two of them share plotext would draw the dots of
+both in one colour.  It is imported at the first chart, because the first paint of the program must not wait for it.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from rich.cells import cell_len, set_cell_size
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.text.widths import parted
 from bntui.viewer.draw.axes import LARGEST, SMALLEST, Axes, Limits, tick_label, ticks
-from bntui.viewer.draw.rows import Row, Span, fit
+from bntui.viewer.draw.rows import Row, Span, fit, join
+from bntui.viewer.draw.strokes import ACROSS, DOWN, Stroke, along, drawn, thick
 
 DOT_SPACING: Final = 4
 """Dotted lines: distance between dots, in braille dots."""
 NAME_CELLS: Final = 8
 """Most cells that the name of the y axis takes; it stands left of the corner."""
-_FIRST_COLOUR: Final = 16
 _ESCAPE: Final = re.compile(r"\x1b\[([0-9;]*)m|([^\x1b]+)")
 _BLANK: Final = (" ", "⠀")
 
@@ -84,7 +83,7 @@ def _thin(x: FloatArray, y: FloatArray, limits: Limits, columns: int) -> NDArray
 
 
 def _points(series: Series, axes: Axes, columns: int) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """What plotext is given of a series: x, y (log10 on a log axis), and whether a line leads to each point."""
+    """What is drawn of a series: x, y (log10 on a log axis), and whether a line leads to each point."""
     drawable = np.isfinite(series.x) & np.isfinite(series.y)
     if axes.log:
         drawable &= series.y > 0
@@ -103,7 +102,7 @@ def _clipped(
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Lines cut at both ends of the y axis, and points beyond them left out; with x for y, at the ends of the x axis.
 
-    plotext rasterizes a line before it cuts it: a value of 1e16 on an axis to 1 would take all memory.
+    A line to a value of 1e16 on an axis to 1 would have more dots than there is memory.
     """
     within = (y >= limits.low) & (y <= limits.high)
     if within.all():
@@ -137,8 +136,8 @@ def _dots(x: FloatArray, y: FloatArray, joined: BoolArray, scale: tuple[float, f
     return np.interp(at, way, x), np.interp(at, way, y)
 
 
-def line_chart(series: Sequence[Series], axes: Axes, width: int, height: int) -> Chart:
-    """A chart of exactly ``width`` x ``height`` cells; the last series lies on top.
+def line_chart(series: Sequence[Series], axes: Axes, width: int, height: int, *, heavy: bool = False) -> Chart:
+    """A chart of exactly ``width`` x ``height`` cells; the last series lies on top, alone in the cells of its dots.
 
     Below 14 x 5 cells there is no room for axes.  Points beyond the limits of an axis are left out, and lines are cut
     there.
@@ -166,40 +165,33 @@ def line_chart(series: Sequence[Series], axes: Axes, width: int, height: int) ->
     figure.ruler(0, 0).lim(*axes.x).ticks(x_marks, [tick_label(mark) for mark in x_marks])
     places = [math.log10(mark) for mark in marks] if axes.log else marks
     figure.ruler(1, 0).lim(*ends).ticks(places, [label.rjust(left - 1) for label in labels])
-    scale = ((2 * columns - 1) / (axes.x.high - axes.x.low), (4 * lines - 1) / (ends.high - ends.low))
-    for number, one in enumerate(series):
-        x, y, joined = _clipped(*_points(one, axes, columns), ends)
-        if not len(x):
-            continue
-        if one.dotted:
-            x, y = _dots(x, y, joined, scale)
-        colour = plotext.pixel(foreground=_FIRST_COLOUR + number)
-        signal = figure.signal(x.tolist(), y.tolist(), marker=plotext.marker("braille", colour))
-        if not one.dotted:
-            for index in np.flatnonzero(joined).tolist():
-                signal.line(index)
-        figure.draw(signal)
-    rows = [fit(row, width) for row in _read(figure.build(), [one.style for one in series])]
-    chart = Chart(tuple(rows), left, columns, lines, axes)
+    frame = _read(figure.build())
+    strokes = [Stroke(_stroke(one, axes, lines, columns, heavy=heavy), one.style) for one in series]
+    canvas = drawn(strokes, lines, columns)
+    rows = [join(fit(axis, left), curves) for axis, curves in zip(frame, canvas, strict=False)]
+    chart = Chart((*rows, *(fit(row, width) for row in frame[lines:])), left, columns, lines, axes)
     return _name_axes(chart) if framed else chart
 
 
-def _read(matrix: Any, styles: Sequence[str]) -> list[Row]:
-    """plotext's matrix as rows; the colour of a series is the name of its style, all else is quiet."""
-    rows = []
-    for line in matrix.string().splitlines():
-        spans: list[Span] = []
-        style = ""
-        for codes, text in _ESCAPE.findall(line):
-            if text:
-                spans.append(Span(text, style if text.strip() else ""))
-            elif codes == "0":
-                style = ""
-            elif codes.startswith("38;5;"):
-                number = int(codes[5:]) - _FIRST_COLOUR
-                style = styles[number] if 0 <= number < len(styles) else "muted"
-        rows.append(tuple(spans))
-    return rows
+def _stroke(one: Series, axes: Axes, lines: int, columns: int, *, heavy: bool) -> BoolArray:
+    """The dots of a series on a canvas of so many cells, each in the cell in which an axis has its value."""
+    ends = axes.height()
+    x, y, joined = _clipped(*_points(one, axes, columns), ends)
+    across = ACROSS * (columns - 1) / (axes.x.high - axes.x.low)
+    down = DOWN * (lines - 1) / (ends.high - ends.low)
+    if one.dotted and len(x):
+        x, y = _dots(x, y, joined, (across, down))
+        joined = np.zeros(len(x), np.bool_)
+    # an end of an axis is the middle of its cell
+    left, top = (ACROSS - 1) / 2, (DOWN - 1) / 2
+    dots = along((x - axes.x.low) * across + left, (ends.high - y) * down + top, joined, lines, columns)
+    return thick(dots) if heavy else dots
+
+
+def _read(matrix: Any) -> list[Row]:
+    """plotext's matrix as rows."""
+    lines = matrix.string().splitlines()
+    return [(Span("".join(text for _codes, text in _ESCAPE.findall(line)), "muted"),) for line in lines]
 
 
 def _name_axes(chart: Chart) -> Chart:

@@ -57,7 +57,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     courses.append(courses.pop(view.selected))  # the last one lies on top
     room = max(height - len(legend), 1)
     accuracy = "R²" if view.task == "regression" else _("acc %")
-    scales = _Scales(_("loss"), accuracy, epochs.name(view.unit), epochs.window(view), view.log_axis)
+    scales = _Scales(_("loss"), accuracy, epochs.name(view.unit), epochs.window(view), view.log_axis, view.heavy)
     charts = _charts(tuple(courses), view.task, scales, width, room)
     rows = [*legend]
     for band in charts:
@@ -97,6 +97,8 @@ class _Scales(NamedTuple):
     """Of the axis of time."""
     log: bool
     """The axis of the loss is logarithmic."""
+    heavy: bool = False
+    """Lines are thick."""
 
     def axes(self, name: str, values: Limits, *, log: bool = False) -> Axes:
         """The axes of one chart: of the time, and of the values of this name."""
@@ -126,7 +128,7 @@ def _charts(
 def _loss(runs: list[RunView], scales: _Scales, width: int, height: int) -> Chart:
     lines = [_Line(run, run.history.train_loss, run.history.val_loss) for run in runs]
     bounds = limits([part for line in lines for part in line.within(scales.window)], scales.log)
-    return _chart(lines, scales.axes(scales.loss, bounds, log=scales.log), width, height)
+    return _chart(lines, scales.axes(scales.loss, bounds, log=scales.log), width, height, heavy=scales.heavy)
 
 
 def _accuracy(runs: list[RunView], task: str, scales: _Scales, width: int, height: int) -> Chart:
@@ -146,7 +148,7 @@ def _accuracy(runs: list[RunView], task: str, scales: _Scales, width: int, heigh
     )
     # R² has no lower bound; far below 0, where the mean would predict better, its size says nothing
     low = min(max(bounds.low, -1.0), 0.75) if regression else min(max(bounds.low, 0.0), 90.0)
-    return _chart(lines, scales.axes(scales.accuracy, Limits(low, scale)), width, height)
+    return _chart(lines, scales.axes(scales.accuracy, Limits(low, scale)), width, height, heavy=scales.heavy)
 
 
 def _where_finite(course: FloatArray, loss: FloatArray) -> FloatArray:
@@ -180,7 +182,7 @@ def _near(places: FloatArray, course: FloatArray, window: Limits) -> FloatArray:
     return course[max(first - 1, 0) : last + 1]
 
 
-def _chart(lines: list[_Line], axes: Axes, width: int, height: int) -> Chart:
+def _chart(lines: list[_Line], axes: Axes, width: int, height: int, *, heavy: bool) -> Chart:
     series = []
     for run, training, _validation in lines:
         whole = _whole(run)
@@ -189,7 +191,9 @@ def _chart(lines: list[_Line], axes: Axes, width: int, height: int) -> Chart:
         Series(f"{run.name} validation", run.history.position, validation, f"bold {run.style}")
         for run, _training, validation in lines
     ]
-    chart = line_chart(series, axes, width, height)
+    # the selected run's dots are alone in their cells, those of its training too
+    series.sort(key=lambda one: one.style.endswith(lines[-1].run.style))
+    chart = line_chart(series, axes, width, height, heavy=heavy)
     for line in lines:
         chart = _marked(chart, line.run, line.validation)
     return chart

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
@@ -65,6 +65,8 @@ class Layout:
     """Verdicts are beside the rows, because the height does not allow rows of their own."""
     low: int
     high: int
+    heavy: bool = False
+    """Bars are thick."""
 
     def share(self, value: float) -> float:
         """Position of a value on the log axis, from 0 to 1; 0 for a value of 0, and NaN for NaN."""
@@ -98,10 +100,10 @@ def draw(view: View, width: int, height: int) -> Drawing:
     end = epochs.end(runs)
     free = height - len(waiting) - weights
     below = 3 + layers + gaps
-    rows = _table(runs, "weight_gradient_norm", width, min(height - len(waiting), weights), end)
+    rows = _table(runs, "weight_gradient_norm", width, min(height - len(waiting), weights), end, heavy=view.heavy)
     if free >= below:
         rows += [(), (Span(_("|∂L/∂a|: gradient with respect to each layer's activations"), "muted"),)]
-        rows += _table(runs, "activation_gradient_norm", width, 1 + layers + gaps, end)
+        rows += _table(runs, "activation_gradient_norm", width, 1 + layers + gaps, end, heavy=view.heavy)
         free -= below
     if free >= 2 + MIN_CHART:
         rows += [(), *_chart(runs, width, min(free - 1, 1 + MAX_CHART), end)]
@@ -140,7 +142,7 @@ def _layout(runs: Sequence[RunView], column: str, width: int, *, side: bool) -> 
     return Layout(name, max(left, MIN_BAR), course, ratio, False, *_decades(runs, column))
 
 
-def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: float) -> list[Row]:
+def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: float, *, heavy: bool) -> list[Row]:
     verdicts = column == "weight_gradient_norm"
     sizes = [len(_layers(run)) for run in runs]
     room = height - 1 - (len(runs) if verdicts else 0)
@@ -148,7 +150,7 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
     # place verdicts beside the rows if that keeps all layers, or at least the first and the last one, visible
     all_stay = min(sizes) >= 3 and room < sum(sizes) <= height - 1
     side = verdicts and width >= 44 and min(sizes) >= 2 and (all_stay or room < ends)
-    layout = _layout(runs, column, width, side=side)
+    layout = replace(_layout(runs, column, width, side=side), heavy=heavy)
     rows = [_axis(layout, runs[0].history.unit, ratio=verdicts)]
     if side:
         room = height - 1
@@ -202,7 +204,7 @@ def _axis(layout: Layout, unit: Unit, *, ratio: bool) -> Row:
 def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[str, str]) -> Row:
     layer = _layers(run)[index]
     value = float(getattr(layer, column))
-    bar = cells.bar(layout.share(value), layout.bar)
+    bar = cells.bar(layout.share(value), layout.bar, heavy=layout.heavy)
     rest = [" "] * (layout.bar + 1)
     for decade in layout.decades[1:]:  # except the last decade, which is in the gap
         rest[layout.place(decade)] = "┊"

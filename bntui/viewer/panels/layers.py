@@ -46,6 +46,8 @@ SMALL: Final = 0.01
 MIN_HISTOGRAM, MAX_HISTOGRAM = 6, 40
 TALL: Final = (3, 2)
 """Possible heights of tall histograms in rows, the largest first."""
+TALLEST: Final = tuple(range(12, 1, -1))
+"""The same for a lecture hall."""
 EXTRAS: Final = ("weight_norm", "update_ratio")
 EXTRA: Final = 15
 DETAIL: Final = 8
@@ -91,15 +93,22 @@ def draw(view: View, width: int, height: int) -> Drawing:
         return cells.notice(_(TITLE), sentences, width, height)
     quantities = shown_by(view.runs, runs)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
-    detailed = _detailed(runs, quantities, width, height - len(waiting))
+    detailed = None if view.heavy else _detailed(runs, quantities, width, height - len(waiting))
     if detailed is not None:
         title = cells.title(width, _(TITLE_IN_DETAIL), _(TITLE))
         return cells.page(title, [*detailed, *waiting], width, height)
-    return cells.page(_(TITLE), [*_table(runs, quantities, width, height - len(waiting)), *waiting], width, height)
+    table = _table(runs, quantities, width, height - len(waiting), tall=TALLEST if view.heavy else TALL)
+    return cells.page(_(TITLE), [*table, *waiting], width, height)
 
 
 def _form(
-    runs: Sequence[RunView], quantities: Sequence[Quantity], width: int, height: int, *, own: bool = False
+    runs: Sequence[RunView],
+    quantities: Sequence[Quantity],
+    width: int,
+    height: int,
+    *,
+    tall: Sequence[int] = TALL,
+    own: bool = False,
 ) -> TableLayout:
     longest = min(max(cell_len(layer.name) for run in runs for layer in _layers(run)), 12)
     # on a narrow screen, the last of these are left out first
@@ -121,7 +130,7 @@ def _form(
     gaps = len(runs) - 1
     height -= gaps if own else 0  # the row between two runs is an axis instead of blank
     gaps = 0 if own else gaps
-    below = next((tall for tall in TALL if 2 + layers * (1 + tall) + gaps <= height), int(1 + 2 * layers <= height))
+    below = next((rows for rows in tall if 2 + layers * (1 + rows) + gaps <= height), int(1 + 2 * layers <= height))
     moments = WIDE_MOMENTS if column > WIDE_MOMENTS else TIGHT_MOMENTS
     bins = column - (2 if column >= WIDE_MOMENTS + 3 else 1)
     if not below:
@@ -135,13 +144,15 @@ def _form(
     )
 
 
-def _table(runs: Sequence[RunView], quantities: Sequence[Sequence[Quantity]], width: int, height: int) -> list[Row]:
+def _table(
+    runs: Sequence[RunView], quantities: Sequence[Sequence[Quantity]], width: int, height: int, *, tall: Sequence[int]
+) -> list[Row]:
     own = apart(quantities)
-    form = _form(runs, quantities[0], width, height, own=own)
+    form = _form(runs, quantities[0], width, height, tall=tall, own=own)
     if own and not (form.bins and form.below):
         # no room for a second axis: use that of the run with the smallest range
         own, quantities = False, (calmest(quantities),) * len(runs)
-        form = _form(runs, quantities[0], width, height)
+        form = _form(runs, quantities[0], width, height, tall=tall)
     rows = _header(runs, form, own=own)
     sizes = [len(_layers(run)) for run in runs]
     room = height - len(rows) - (len(runs) - 1 if own else 0)

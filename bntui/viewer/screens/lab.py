@@ -137,7 +137,11 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         reads = read_by(room.regions)
         try:
             self.view = view_state.build_view(
-                self.loaded.snapshot, self.view_state, dataset="dataset" in reads, histograms="histograms" in reads
+                self.loaded.snapshot,
+                self.view_state,
+                dataset="dataset" in reads,
+                histograms="histograms" in reads,
+                heavy=self.app.palette.heavy,
             )
         except RecordingError as error:
             self._complain(error)
@@ -166,7 +170,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def _layout(self) -> Layout:
         state = self.view_state
-        candidates = Candidates(self.loaded.free_panels, state.guest, state.panels)
+        candidates = Candidates(self.loaded.free_panels, state.guest, state.panels, few=self.app.palette.heavy)
         return layout(*self.app.size, state.focused, state.zoomed, candidates)
 
     # --- the trainer ---
