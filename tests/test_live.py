@@ -47,6 +47,7 @@ ME = "this screen"
 RUNNING = Status("running", 10, 9.8, 3, owner=ME, commands=4)
 PAUSED = replace(RUNNING, state="paused")
 FINISHED = replace(RUNNING, state="finished")
+STOPPED = replace(RUNNING, state="stopped")
 FORK = ForkRequest(0, 24, (("training.lr", 0.1),))
 OTHER = ForkRequest(1, 48)
 FACTS = Facts(ME)
@@ -72,6 +73,9 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         # what was interrupted goes on
         (Replay(PAUSED), Run(), UNFINISHED, Starting(None, last=PAUSED), ["release", Start(None)]),
         (Starting(None), Run(), UNFINISHED, Starting(None), []),
+        # a trainer that was started for a fork stops where the parent stands; space then trains all
+        (Live(STOPPED), HungUp(), UNFINISHED, Replay(STOPPED), ["hang up"]),
+        (Replay(STOPPED), Run(), UNFINISHED, Starting(None, last=STOPPED), ["release", Start(None)]),
         (Starting(None), Started(True), FACTS, Live(), []),
         (Starting(None), Started(False), FACTS, Replay(), []),
         (Starting(None), NotStarted("no"), FACTS, Replay(), [Complain("no", "Not resumed")]),

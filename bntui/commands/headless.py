@@ -123,8 +123,11 @@ def reporter(known: Known, *, as_json: bool) -> Iterator[Reporter]:
         yield ProgressBars(progress, known)
 
 
-def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Path:
+def follow(recording: Path, *, as_json: bool, known: Known | None = None, until_paused: bool = False) -> Path:
     """Report until the trainer is done, except what is already ``known``.
+
+    Args:
+        until_paused: or until it is paused.
 
     Returns:
         The recording, which may have been renamed.
@@ -147,6 +150,8 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Pat
                 moved_to(reader, status.recording)
                 reader.refresh()
                 out.report(reader, status)
+                if until_paused and status.state == "paused":
+                    break
                 if status.state in OVER:
                     reader.release()  # the trainer is about to checkpoint the journal
             except KeyboardInterrupt:
@@ -167,7 +172,8 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None) -> Pat
         trainer.close()
     ended = all(any(traits(event.kind).ends for event in reader.events(run.index)) for run in reader.runs)
     reader.close()
-    state = last.state if last.state in OVER else "finished" if ended else "failed"
+    left = until_paused and last.state == "paused"
+    state = last.state if last.state in OVER or left else "finished" if ended else "failed"
     if as_json:
         JsonLines.line(event="end", state=state, recording=str(reader.path))
     if interrupted:

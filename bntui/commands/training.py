@@ -129,9 +129,10 @@ def resume(
         need_terminal(_("add --headless to train without a screen"))
     again.refuse_what_is_over(recording)
     here = _own(recording)
-    watched = None if without_screen else watching()
-    start = partial(again.resume, here, watched)
-    _watch(here, start, without_screen=without_screen, as_json=as_json, theme=theme)
+    if without_screen:
+        _follow(here, partial(again.resume, here), as_json=as_json)
+    else:
+        open_screen(again.resume(here, watching()), theme=theme)
 
 
 @command()
@@ -170,9 +171,11 @@ def fork(
         need_terminal(_("add --headless to train without a screen"))
     changes = list(map(parse_override, settings or ()))
     here = _own(recording)
-    watched = None if without_screen else watching()
-    start = partial(again.fork, here, there, changes, watched)
-    _watch(here, start, without_screen=without_screen, as_json=as_json, theme=theme)
+    start = partial(again.fork, here, there, changes, None if without_screen else watching())
+    if without_screen:
+        _follow(here, start, as_json=as_json, until_paused=True)
+    else:
+        open_screen(start(), theme=theme)
 
 
 def _own(recording: Path) -> Path:
@@ -188,17 +191,12 @@ def _own(recording: Path) -> Path:
     return here
 
 
-def _watch(
-    recording: Path, start: Callable[[], Path], *, without_screen: bool, as_json: bool, theme: str | None
-) -> None:
-    """Follow a training to its end without a screen, or open the screen."""
-    if not without_screen:
-        open_screen(start(), theme=theme)
-        return
+def _follow(recording: Path, start: Callable[[], Path], *, as_json: bool, until_paused: bool = False) -> None:
+    """Follow a training without a screen, to its end or until all runs are paused."""
     from bntui.commands.headless import Known, follow
 
     known = Known.of(recording)
-    recording = follow(start(), as_json=as_json, known=known)
+    recording = follow(start(), as_json=as_json, known=known, until_paused=until_paused)
     if not as_json:
         say(recording)
 

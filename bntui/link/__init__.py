@@ -18,8 +18,9 @@ from bntui.text.language import _
 Command = Literal["epoch", "step", "run", "pause", "pace", "fork", "stop"]
 """``epoch`` and ``step`` train one more epoch or mini-batch of every run and pause; ``pace`` has the argument
 ``epochs_per_second`` (null: unthrottled); ``fork`` has ``run`` (its number), ``step`` (of one of its keyframes), and
-``changes`` (pairs of key path and value), and continues training; ``stop`` saves everything and ends after the current
-step.  Accepted commands are kept in the recording until they are done."""
+``changes`` (pairs of key path and value), and while all are paused it trains the fork alone, to where its parent
+stands; ``stop`` saves everything and ends after the current step.  Accepted commands are kept in the recording until
+they are done."""
 
 State = Literal["paused", "running", "finished", "stopped", "failed"]
 

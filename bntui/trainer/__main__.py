@@ -86,7 +86,7 @@ def _train(control: socket.socket, job: Job) -> int:
         server = Server(recording, status, owner=job.owner, moved=lambda: session.moved)
         stop = server.put
         signal.signal(signal.SIGTERM, lambda *_signal: stop(STOP))
-        service = Service(session, server, agenda)
+        service = Service(session, server, agenda, for_fork=job.fork is not None)
         _answer(control, Answer(str(recording)))
         service.serve()
     except Exception as error:
@@ -131,7 +131,9 @@ def _resumed(job: Job) -> tuple[Session, Agenda]:
         again = _agenda_again(job)
         agenda = replace(agenda, running=agenda.running or again.running, pace=again.pace)
         if job.fork is not None:
-            session.fork(job.fork.run, job.fork.step, job.fork.changes)  # now, so that the answer can report an error
+            fork = session.fork(job.fork.run, job.fork.step, job.fork.changes)  # at once: who asks hears why it cannot
+            if job.watching is not None:
+                agenda = agenda.paused().with_fork_alone(fork.index, session.goal_of(fork))
         elif session.over and not agenda.forks:
             raise UsageError(
                 _("all runs of {recording} have ended; fork one of them instead").format(recording=job.recording)

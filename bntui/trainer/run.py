@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ from bntui.trainer.validate import evaluate, forget_eval
 
 if TYPE_CHECKING:
     from bntui.recording.writer import Writer
+
+SAME_EPOCH: Final = 1e-9
+"""Epochs closer to each other than this are the same, whatever batch sizes led there."""
 
 
 class Run:
@@ -137,19 +140,25 @@ class Run:
         self._record(writer, TakenStep(taken, progress, batch, self._lr(), initial=True), started)
         self._score = score
 
-    def train_epoch(self, writer: Writer, interrupted: Callable[[], bool]) -> None:
-        """Train to the end of the current epoch, or of the current step when interrupted.
+    def train_epoch(self, writer: Writer, interrupted: Callable[[], bool], goal: float = math.inf) -> None:
+        """Train to the end of the current epoch, or of the current step when interrupted, or to a ``goal`` in epochs.
 
-        A keyframe is recorded where the run is interrupted and where it ends, whatever ``[record] every`` is.
+        A keyframe is recorded where the run is interrupted, at the goal, and where it ends, whatever ``[record] every``
+        is.
         """
         every = self.config.record.every
         while not self.over:
             last = self._is_last()
-            leave = interrupted()
+            leave = interrupted() or self._next_epoch() >= goal - SAME_EPOCH
             due = last if every == "epoch" else (self.step + 1) % int(every) == 0 or (last and self._may_end())
             self.train_step(writer, measured=due or leave)
             if last or leave:
                 return
+
+    def _next_epoch(self) -> float:
+        """Epochs done after the next mini-batch."""
+        at, size = self._at, self.config.data.batch_size
+        return at.epoch + (1 if self._is_last() else (at.offset + size) / size / self.steps_per_epoch)
 
     def _is_last(self) -> bool:
         """True if the next mini-batch is the last one of its epoch."""

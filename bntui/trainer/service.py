@@ -13,6 +13,7 @@ from typing import Final
 from bntui.errors import RecordingError, ScenarioError, StorageError, UsageError
 from bntui.link import State, Status
 from bntui.link.requests import ForkRequest, Order, Pace
+from bntui.recording.history import RunInfo
 from bntui.text.language import _
 from bntui.trainer.agenda import MOST_FORKS, Agenda
 from bntui.trainer.connection import Refused
@@ -28,10 +29,12 @@ MOST_LOGGED: Final = 100
 class Service:
     """Alternates between the requests of clients and the epochs of one session."""
 
-    def __init__(self, session: Session, server: Server, agenda: Agenda) -> None:
+    def __init__(self, session: Session, server: Server, agenda: Agenda, *, for_fork: bool = False) -> None:
+        """``for_fork``: it was started for a fork alone, and ends where that one is to stop."""
         self._session = session
         self._server = server
         self._agenda = agenda
+        self._for_fork = for_fork
         self._refusal = ""
         self._commands = self._refused = self._logged = 0
         self._stop = False
@@ -41,7 +44,7 @@ class Service:
         self._plan(agenda)
 
     def serve(self) -> None:
-        """Train until all runs are over or a client sends stop, then close the recording."""
+        """Train until nothing is left to do or a client sends stop, then close the recording."""
         self._publish()
         while not self._stop and not self._all_done():
             if self._receive_commands():
@@ -52,13 +55,14 @@ class Service:
             self._plan(self._agenda.paused())
         self._session.writer.flush()
         self._session.writer.plan(replace(self._agenda, address="").text())
-        self._publish("stopped" if self._stop else "finished")
+        self._publish("finished" if self._session.over and not self._stop else "stopped")
         self._session.close()
 
     def _all_done(self) -> bool:
         """True if nothing is left to do, including requests that arrived during the last epoch."""
         self._obey_all()
-        return self._session.over and not self._agenda.forks
+        arrived = self._for_fork and bool(self._agenda.alone) and not self._busy()
+        return arrived or (self._session.over and not self._agenda.forks)
 
     def _train(self) -> None:
         if self._agenda.forks:
@@ -66,15 +70,22 @@ class Service:
         elif self._to_step():
             self._session.step(self._agenda.steps)
         else:
-            self._session.epoch(self._interrupted)
+            self._session.epoch(self._interrupted, self._agenda.alone if self._forks_alone() else None)
             self._done.append(time.monotonic())
         if not self._busy():
             self._session.writer.flush()
 
     def _fork(self, request: ForkRequest) -> None:
         rest = self._agenda.after_first_fork()
+
+        def made(fork: RunInfo) -> str:
+            nonlocal rest
+            rest = rest.with_fork_alone(fork.index, self._session.goal_of(fork))
+            self._next_epoch = time.monotonic()
+            return rest.text()
+
         try:
-            self._session.fork(request.run, request.step, request.changes, rest.text())
+            self._session.fork(request.run, request.step, request.changes, made)
         except (ScenarioError, UsageError, RecordingError) as error:
             self._refuse(str(error), rest)
         except (RuntimeError, MemoryError, ValueError) as error:  # from PyTorch, for instance if memory runs out
@@ -92,9 +103,13 @@ class Service:
         active = [run for run in self._session.runs if not run.over]
         return not self._agenda.running and any(run.step < goals.get(run.info.index, 0) for run in active)
 
+    def _forks_alone(self) -> bool:
+        """Forks train while the other runs are paused."""
+        return not self._agenda.running and bool(self._session.active(self._agenda.alone))
+
     def _busy(self) -> bool:
         agenda, session = self._agenda, self._session
-        if agenda.forks:
+        if agenda.forks or self._forks_alone():
             return True
         return not session.over and (agenda.running or session.furthest_behind < agenda.epochs or self._to_step())
 
@@ -106,7 +121,7 @@ class Service:
         pace = self._agenda.pace
         if not self._busy():
             self._obey(self._server.heard.get())
-        elif self._agenda.running and pace is not None:
+        elif pace is not None and (self._agenda.running or self._forks_alone()):
             wait = self._next_epoch - time.monotonic()
             if wait > 0:
                 try:

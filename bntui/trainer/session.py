@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -27,7 +28,7 @@ from bntui.trainer.data.dataset import Scaling, fit_scaling
 from bntui.trainer.first_failure import Watch, kinds_of
 from bntui.trainer.fork_checks import epoch_of, refuse_a_rest, refuse_at_its_end
 from bntui.trainer.replay import Past, last_step
-from bntui.trainer.run import Run
+from bntui.trainer.run import SAME_EPOCH, Run
 
 
 class Session:
@@ -185,18 +186,26 @@ class Session:
         """The smallest number of completed epochs among the runs that are not over; 0 if all are."""
         return min((run.epoch for run in self.runs if not run.over), default=0.0)
 
-    def epoch(self, interrupted: Callable[[], bool]) -> None:
+    def active(self, goals: Mapping[int, float] | None = None) -> list[Run]:
+        """The runs that are not over; with ``goals`` (epochs by run), those that have not reached theirs."""
+        left = [run for run in self.runs if not run.over]
+        if goals is None:
+            return left
+        return [run for run in left if run.epoch < goals.get(run.info.index, 0) - SAME_EPOCH]
+
+    def epoch(self, interrupted: Callable[[], bool], goals: Mapping[int, float] | None = None) -> None:
         """Train every run to the end of the current epoch of the run that is furthest behind.
 
         Args:
             interrupted: called before every step; stops the training after the step if true.
+            goals: epochs by run; no other run is trained, and none beyond its goal.
         """
-        self._say()
-        active = [run for run in self.runs if not run.over]
-        target = int(self.furthest_behind) + 1
+        active = self.active(goals)
+        self._say(active)
+        target = int(min((run.epoch for run in active), default=0.0)) + 1
         for run in active:
             if run.epoch < target:
-                run.train_epoch(self.writer, interrupted)
+                run.train_epoch(self.writer, interrupted, math.inf if goals is None else goals[run.info.index])
             if interrupted():
                 return
 
@@ -206,19 +215,25 @@ class Session:
         Args:
             goals: number of steps to complete, by run.
         """
-        self._say()
-        for run in self.runs:
-            if not run.over and run.step < goals.get(run.info.index, 0):
-                run.train_step(self.writer, measured=True)
+        behind = [run for run in self.active() if run.step < goals.get(run.info.index, 0)]
+        self._say(behind)
+        for run in behind:
+            run.train_step(self.writer, measured=True)
 
-    def fork(self, parent: int, step: int, changes: Sequence[tuple[str, object]], agenda: str = "") -> RunInfo:
+    def fork(
+        self,
+        parent: int,
+        step: int,
+        changes: Sequence[tuple[str, object]],
+        agenda: Callable[[RunInfo], str] | None = None,
+    ) -> RunInfo:
         """Create a run that starts from another one's state after a keyframe.
 
         Args:
             parent: number of the other run.
             step: step of one of its keyframes.
             changes: key paths and new values.
-            agenda: the remaining requests as text, stored in the same transaction; empty to leave them unchanged.
+            agenda: gives the remaining requests as text, stored in the same transaction; None leaves them unchanged.
 
         Raises:
             ScenarioError: the changes are not valid, or the fork has nothing to train.
@@ -244,11 +259,19 @@ class Session:
         with self.writer.together():
             self._add(child, budget)
             self._add_circumstances(child, always=False)
-            if agenda:
-                self.writer.plan(agenda)
-            self._say()
+            if agenda is not None:
+                self.writer.plan(agenda(child.info))
+            self._say([child])
         self.runs.append(child)
         return child.info
+
+    def goal_of(self, fork: RunInfo) -> float:
+        """The epoch that a fork comes to alone: where its parent stands, or its own end if its parent is over."""
+        assert fork.fork is not None
+        with closing(Reader(self.writer.path)) as reader:
+            parent = fork.fork.run
+            over = is_over(event.kind for event in reader.events(parent))
+            return fork.epochs if over else float(reader.history(parent).epoch[-1])
 
     def interrupt(self) -> None:
         """Record that the user stopped the runs that are not over."""
@@ -294,11 +317,13 @@ class Session:
         elif always:
             self._unsaid.append(run.event("resumed", RESUMED, {"epoch": run.epoch}))
 
-    def _say(self) -> None:
-        """Record the prepared events, now that the runs are trained."""
-        if self._unsaid:
-            self.writer.add_events(self._unsaid)
-            self._unsaid = []
+    def _say(self, runs: Sequence[Run]) -> None:
+        """That these runs go on, now that they do."""
+        going = {run.info.index for run in runs}
+        told = [event for event in self._unsaid if event.run in going]
+        if told:
+            self.writer.add_events(told)
+            self._unsaid = [event for event in self._unsaid if event.run not in going]
 
     def _departure(self, run: Run) -> list[Event]:
         if run.departed is None:

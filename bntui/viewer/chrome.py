@@ -86,7 +86,7 @@ def where(view: View) -> tuple[str, str]:
     else:
         place = _("epoch {epoch}/{epochs}").format(epoch=at, epochs=end)
     if run.row < 0:
-        return f"{place}   {begins(run)}", place
+        return f"{place}   {begins(run)}", begins(run)
     if (behind := lag(view, run)) is not None:
         return f"{place}   {behind}", place
     step, epoch = count(int(run.history.step[run.row])), figures.epoch(run.history.epoch[run.row])
