@@ -23,6 +23,7 @@ from bntui.recording.first_view import FirstView
 from bntui.recording.histograms import Histograms, sampled
 from bntui.recording.history import Event, Fork, RunHistory, RunInfo
 from bntui.recording.sentences import FINISHED
+from bntui.recording.tour import TourStop
 from bntui.viewer.view import RunView
 from tests import factory
 
@@ -47,6 +48,7 @@ class FakeReader:
         self.mixed = False
         self.opposite = 1
         self.first_view = FirstView()
+        self.tour: tuple[TourStop, ...] = ()
         self.meta: Mapping[str, str] = {"train_samples": "1437", "validation_samples": "360"}
         self.shown = max(len(run.history) for run in self._views) if shown is None else shown
         self.loaded = self.shown

@@ -70,12 +70,14 @@ def _scenario(ledger: Ledger, meta: Mapping[str, str], runs: Sequence[RunInfo]) 
             "description": told.get("description", ""),
             "look_for": [look_for] if isinstance(look_for, str) else look_for,
             "view": told.get("view", {}),
+            "tour": told.get("tour", []),
         }
         recorded = {
             "title": meta["title"],
             "description": meta.get("description", ""),
             "look_for": json.loads(meta.get("look_for", "[]")),
             "view": json.loads(meta.get("view", "{}")),
+            "tour": json.loads(meta.get("tour", "[]")),
         }
     except (ValueError, LookupError, TypeError) as error:
         ledger.fail(META, place, "meta, scenario", f"{type(error).__name__}: {error}", "TOML")

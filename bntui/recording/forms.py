@@ -114,7 +114,10 @@ ARGUMENTS: Final = Table(other=Plain())
 """The figures in an event's sentence."""
 NAMES: Final = ListOf(Text(10_000), 2_000_000)
 """Names of classes or features."""
-TRANSLATION: Final = Table(other=Table({}, {"title": Text(), "runs": Table(other=Text())}, Plain()))
+STOP_TEXT: Final = {"question": Text(1000), "answer": Text(1000)}
+TRANSLATION: Final = Table(
+    other=Table({}, {"title": Text(), "runs": Table(other=Text()), "tour": ListOf(Table(STOP_TEXT), 100)}, Plain())
+)
 
 FIRST_VIEW: Final = Table(
     {},
@@ -123,6 +126,14 @@ FIRST_VIEW: Final = Table(
      "paused": Flag()},
     Plain(),
 )  # fmt: skip
+
+TOUR: Final = ListOf(
+    Table(
+        {**STOP_TEXT, "panel": Text()},
+        {"at": Either(AMOUNT, Text(20)), "run": Maybe(LINE), "layer": Maybe(Text()), "holds": Maybe(Text(1000))},
+    ),
+    100,
+)
 
 PATIENCE: Final = Table(
     {"best": Number(nan=True), "best_epoch": Whole(), "wait": Whole(), "stopped": Flag(), "reason": LINE,

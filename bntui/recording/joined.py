@@ -25,6 +25,7 @@ from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.reader import Reader
 from bntui.recording.recorded import recorded
+from bntui.recording.tour import TourStop
 from bntui.text.language import N_, _
 
 TASKS: Final = {"classification": N_("classification"), "regression": N_("regression")}
@@ -55,6 +56,7 @@ class Joined:
         self.meta: Mapping[str, str] = dict(set.intersection(*facts))
         """What all of them say of themselves."""
         self.first_view = FirstView()
+        self.tour: tuple[TourStop, ...] = ()
         self.runs: tuple[RunInfo, ...] = ()
         """In the order of their numbers; :meth:`refresh` adds forks."""
         self._places: list[tuple[int, int]] = []

@@ -36,6 +36,7 @@ from bntui.recording.runs import labelled, run_info
 from bntui.recording.schema import RUN, SCALARS, open_read_only
 from bntui.recording.sentences import event_kind
 from bntui.recording.tables import MOST_EVENTS, one, rows
+from bntui.recording.tour import tour_of
 from bntui.text.language import _, spoken
 from bntui.text.output import clean
 
@@ -67,6 +68,7 @@ class Reader:
             self.scenario_text: str = meta["scenario"]
             self.meta: Mapping[str, str] = meta
             self.first_view = FirstView.of(meta)
+            self.tour = tour_of(meta, translated)
             self._labels: Mapping[str, str] = translated.get("runs", {})
         self.runs: tuple[RunInfo, ...] = ()
         """In the order of their numbers; :meth:`refresh` adds forks."""

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
+from bntui import lessons
 from bntui.text.language import _
 
 LONGEST_LINE: Final = 1000
@@ -49,8 +50,17 @@ def _prose(value: str) -> str:
     return value
 
 
+def _panel(value: str) -> str:
+    allowed = lessons.panels()
+    if value in allowed:
+        return value
+    raise refusal(_("allowed: {names}").format(names=", ".join(allowed)), allowed=allowed)
+
+
 Line = Annotated[str, AfterValidator(single_line)]
 Prose = Annotated[str, AfterValidator(_prose)]
+Panel = Annotated[str, AfterValidator(_panel)]
+"""Name of a panel."""
 
 
 class Table(BaseModel):

@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,17 +16,18 @@ from bntui.files import UnfitFileError, in_bytes, read_regular
 from bntui.scenario.checks import check, memory
 from bntui.scenario.complaints import Complaint, complaints, shown, spell
 from bntui.scenario.merge import OUTSIDE, RUN, Merged, frozen, key_path
+from bntui.scenario.presentation import DEFAULT_RUN, NamedRun, misfits
 from bntui.scenario.schema import MAX_RUNS, RunConfig, ScenarioFile
 from bntui.scenario.size import LIMIT
 from bntui.scenario.toml_lines import KeyPath, key_lines
-from bntui.scenario.view import NO_RUN, View
+from bntui.scenario.tour import TourStop
+from bntui.scenario.view import View
 from bntui.text.language import N_, _, ngettext
 from bntui.text.library_messages import in_toml, reason
 from bntui.text.output import clean
 
 OUTSIDE_FILE: Final = N_("command line")
 """Used instead of the file's name in problems with command-line options."""
-DEFAULT_RUN: Final = "run"
 _MAX_BYTES: Final = 1_000_000
 _DEEPEST: Final = 32
 _MOST_BITS: Final = 256
@@ -57,14 +57,6 @@ M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class NamedRun:
-    """A run's name and resolved configuration."""
-
-    name: str
-    config: RunConfig
-
-
-@dataclass(frozen=True, slots=True)
 class Scenario:
     """A valid scenario, resolved into its runs."""
 
@@ -81,6 +73,8 @@ class Scenario:
     """Translated texts: fields of ``schema.Translation`` by language."""
     view: View
     """What the screen shows first."""
+    tour: tuple[TourStop, ...]
+    """Stops of the guided tour."""
 
 
 def load(path: Path, overrides: Sequence[Override] = ()) -> Scenario:
@@ -98,7 +92,8 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
     about = _about(document, found)
     runs = _runs(document, found, overrides)
     if about is not None:
-        _view(about, found)
+        for misfit in misfits(about, runs):
+            found.put(*misfit)
     if not found.problems:
         found.add_total(runs)
     if found.problems or about is None:
@@ -106,7 +101,16 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
     look_for = (about.look_for,) if isinstance(about.look_for, str) else about.look_for
     translation = {str(language): texts.model_dump() for language, texts in about.translation.items()}
     return Scenario(
-        path, text, about.title, about.description, look_for, about.reference, runs, translation, about.view
+        path,
+        text,
+        about.title,
+        about.description,
+        look_for,
+        about.reference,
+        runs,
+        translation,
+        about.view,
+        about.tour,
     )
 
 
@@ -254,16 +258,6 @@ def _about(document: Mapping[str, Any], found: _Problems) -> ScenarioFile | None
     about, wrong = _validated(ScenarioFile, own)
     found.add(wrong, Merged(dict(document)))
     return about
-
-
-def _view(about: ScenarioFile, found: _Problems) -> None:
-    """Refuse runs in ``[view]`` that the scenario does not have."""
-    names = [run.name for run in about.run] or [DEFAULT_RUN]
-    for key, name in (("selected", about.view.selected), ("pinned", about.view.pinned)):
-        if name is not None and name not in names and (key, name) != ("pinned", NO_RUN):
-            nearest = next(iter(get_close_matches(name, names, 1)), None)
-            message = _("there is no such run; the runs are {names}").format(names=", ".join(names))
-            found.put(("view", key), message, name, nearest)
 
 
 def _runs(document: Mapping[str, Any], found: _Problems, overrides: Sequence[Override]) -> tuple[NamedRun, ...]:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from bntui.scenario.activations import ActivationName
 from bntui.scenario.fields import Line, Prose, Table, refusal, single_line
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
+from bntui.scenario.tour import MAX_STOPS, TourStop, TranslatedStop
 from bntui.scenario.view import View
 from bntui.text.language import _
 
@@ -380,6 +381,7 @@ class Translation(Table):
     look_for: Prose | tuple[Prose, ...] = Field((), description="What to look at on the screen.")
     reference: Prose = Field("", description="Source of the experiment or method. Default: the text above.")
     runs: dict[str, Line] = Field({}, description="Names of the runs: a table from each name above to its translation.")
+    tour: tuple[TranslatedStop, ...] = Field((), max_length=MAX_STOPS, description="The texts of all stops, in order.")
     of: Line | None = Field(None, description="Checksum of the translated text; the tests compare it.")
 
 
@@ -396,6 +398,7 @@ class ScenarioFile(Table):
         None, ge=1, description="Position in the gallery; scenarios without one come last, by name."
     )
     view: View = Field(View(), description="What the screen shows when the scenario or a recording of it is opened.")
+    tour: tuple[TourStop, ...] = Field((), max_length=MAX_STOPS, description="Stops of a guided tour, in order.")
     translation: dict[Literal["ko"], Translation] = Field({}, description="The texts in other languages.")
     seed: Seed = Field(0, description=SEED_HELP)
     device: Device = Field("auto", description=DEVICE_HELP)

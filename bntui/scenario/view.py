@@ -5,23 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from bntui import lessons
-from bntui.scenario.fields import Line, Table, refusal
+from bntui.scenario.fields import Line, Panel, Table
 from bntui.scenario.pace import FASTEST, SLOWEST
-from bntui.text.language import _
 
 MAX_PANELS: Final = 16
 NO_RUN: Final = "none"
 """What ``pinned`` says to pin no run."""
-
-
-def _panel(value: str) -> str:
-    allowed = lessons.panels()
-    if value in allowed:
-        return value
-    raise refusal(_("allowed: {names}").format(names=", ".join(allowed)), allowed=allowed)
 
 
 Pace = Annotated[float, Field(ge=SLOWEST, le=FASTEST)] | Literal["max"]
@@ -34,7 +25,7 @@ class View(Table):
     pinned: Line | None = Field(
         None, description="Name of the run pinned beside it, or none. Default: the first other run."
     )
-    panels: tuple[Annotated[str, AfterValidator(_panel)], ...] = Field(
+    panels: tuple[Panel, ...] = Field(
         (),
         max_length=MAX_PANELS,
         description="Panels for the main screen, the most important first; it is focused, and alone on a small screen."

@@ -20,8 +20,10 @@ from bntui.recording.names import new_path
 from bntui.recording.origin import scenario_origin
 from bntui.recording.reader import Reader
 from bntui.recording.reading import KEY
+from bntui.recording.tour import KEY as TOUR
 from bntui.recording.writer import Writer
 from bntui.scenario.load import Scenario, parse
+from bntui.scenario.tour import as_json
 from bntui.text.language import _
 from bntui.trainer.bench import Bench
 
@@ -125,6 +127,7 @@ def meta_of(scenario: Scenario, bench: Bench, overrides: Collection[tuple[str, o
         "description": scenario.description,
         "look_for": json.dumps(scenario.look_for),
         **({FIRST_VIEW: json.dumps(view)} if (view := scenario.view.as_json()) else {}),
+        **({TOUR: json.dumps(as_json(scenario.tour), ensure_ascii=False)} if scenario.tour else {}),
         "translation": json.dumps(scenario.translation, ensure_ascii=False),
         "overrides": json.dumps([[path, value] for path, value in overrides]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

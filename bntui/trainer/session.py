@@ -19,7 +19,8 @@ from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_EL
 from bntui.recording.writer import Writer
 from bntui.scenario.checks import Facts, problems
 from bntui.scenario.fork import configuration, fork_name, forked
-from bntui.scenario.load import NamedRun, Scenario
+from bntui.scenario.load import Scenario
+from bntui.scenario.presentation import NamedRun
 from bntui.scenario.schema import RunConfig
 from bntui.text.language import _
 from bntui.trainer.bench import Bench, from_recording, from_scenario

@@ -29,6 +29,10 @@ class Situation:
     """Runs can be forked."""
     troubled: bool = False
     """An event says where a run first went wrong."""
+    tours: bool = False
+    """The recording has a guided tour."""
+    touring: bool = False
+    """A stop of it is shown."""
     resumes: bool = False
     """No trainer is connected, and a run can be resumed."""
 
@@ -36,7 +40,7 @@ class Situation:
 ESSENTIAL: Final = 6
 """Controls up to this rank keep their keys at any width, because without them a user is stuck, or may end a training by
 mistake."""
-EVERYTHING: Final = Situation(runs=2, several=True, from_gallery=True, troubled=True)
+EVERYTHING: Final = Situation(runs=2, several=True, from_gallery=True, troubled=True, tours=True, touring=True)
 """A situation in which every key that needs no trainer has an effect."""
 
 
@@ -94,6 +98,15 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("[", "]"), N_("data: walk through the features; comparison: through the layers"),
             (Binding("left_square_bracket", "feature(-1)", N_("Feature before")),
              Binding("right_square_bracket", "feature(1)", N_("Feature after")))),
+    Control((".",), N_("tour: show the answer, then the next stop"),
+            (Binding("full_stop", "walk_tour(1)", N_("Answer, then next stop of the tour")),),
+            N_("answer, next"), rank=2,
+            when=lambda here: here.touring),
+    Control((",",), N_("tour: hide the answer, then the stop before"),
+            (Binding("comma", "walk_tour(-1)", N_("Stop of the tour before")),), N_("before"), rank=4,
+            when=lambda here: here.touring),
+    Control(("t",), N_("start the guided tour, or end it"), (Binding("t", "tour", N_("Guided tour")),),
+            lambda here: N_("end tour") if here.touring else N_("tour"), rank=5, when=lambda here: here.tours),
     Control(("f",), N_("fork: a new run from this keyframe, with something changed"),
             (Binding("f", "fork", N_("Fork: a new run from this keyframe")),), N_("fork"), rank=7,
             when=lambda here: here.forks),

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from bntui.recording.sentences import traits
 from bntui.viewer import chrome
-from bntui.viewer.draw.rows import Row, Span
+from bntui.viewer.draw.rows import Row, Span, fit
 from bntui.viewer.lab_keys import Situation
 from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
 from bntui.viewer.panels import BY_NAME, STRIP
+from bntui.viewer.tour import Shown as TourShown
+from bntui.viewer.tour import line, pointed
 from bntui.viewer.view import View
 from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import framed
@@ -40,6 +42,10 @@ class Shown:
     """Runs can be forked."""
     resumes: bool = False
     """No trainer is connected, and a run can be resumed."""
+    tours: bool = False
+    """The recording has a guided tour."""
+    tour: TourShown | None = None
+    """The stop of the guided tour."""
     late: bool = False
     """The line to the terminal is too slow for all panels."""
 
@@ -60,15 +66,21 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
             from_gallery=shown.from_gallery,
             forks=shown.forks,
             resumes=shown.resumes,
+            touring=shown.tour is not None,
+            tours=shown.tours,
             troubled=any(traits(event.kind).trouble for run in shown.view.runs for event in run.events),
         )
         return (chrome.keys(width, here, late=shown.late),)
     if part == TIMELINE:
         drawing = STRIP.draw(shown.view, width - 2, height)
+        if shown.tour is not None:
+            drawing = drawing._replace(rows=(*drawing.rows[:-1], fit(line(shown.tour, width - 2), width - 2)))
         margin = Span("▸", "accent") if shown.state.focused == STRIP.name else Span(" ")
         return tuple((margin, *row) for row in drawing.rows)
     panel = BY_NAME[part]
     drawing = panel.draw(shown.view, width - 2, height - 2)
     if panel.still:
         drawing = chrome.dated(drawing, shown.view, width - 2)
+    if shown.tour is not None and shown.tour.answer and part == shown.tour.panel:
+        drawing = pointed(drawing, shown.tour)
     return framed(drawing, width, focused=part == shown.state.focused, key=panel.key)

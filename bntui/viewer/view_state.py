@@ -17,6 +17,7 @@ from bntui.recording.first_view import FirstView
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo, Unit, counted
 from bntui.recording.sentences import is_over
+from bntui.recording.tour import TourStop
 from bntui.viewer.panels import BY_NAME, PANELS, Recorded, ranked
 from bntui.viewer.view import SAME, RunView, View
 
@@ -57,6 +58,8 @@ class Recording(Source, Protocol):
     """What is fixed about it."""
     first_view: FirstView
     """What it wants the screen to show first."""
+    tour: tuple[TourStop, ...]
+    """Stops of its guided tour."""
 
     @property
     def opposite(self) -> int:
@@ -94,6 +97,10 @@ class ViewState:
     """A panel that has no place of its own on this screen, and was given one."""
     time_zoom: int = 0
     """How many times the axis of time of the curves was halved."""
+    tour: int | None = None
+    """Stop of the guided tour, from 0."""
+    revealed: bool = False
+    """The stop's answer is shown."""
     panels: tuple[str, ...] = ()
     """Panels for the first places of the main screen; others fill the rest."""
 

@@ -22,7 +22,7 @@ from bntui.recording.history import Event, Unit
 from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.viewer import chrome, epochs, family, goodbye, live, parts, troubles, view_state
+from bntui.viewer import chrome, epochs, family, goodbye, live, parts, tour, troubles, view_state
 from bntui.viewer import live_events as happening
 from bntui.viewer.feed import TrainerLink
 from bntui.viewer.lab_keys import bindings
@@ -162,6 +162,8 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             forks=not self.loaded.compared,
             resumes=isinstance(state, live.Replay) and self.loaded.unfinished,
             late=self.app.sender.late,
+            tours=bool(self.reader.tour),
+            tour=tour.shown(self.view_state, self.loaded.snapshot, self.reader.tour),
         )
 
     def parts(self) -> list[Part]:
@@ -232,6 +234,16 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def action_zoom_time(self, by: int) -> None:
         self.change(view_state.zoom_time(self.view_state, by))
+
+    def action_tour(self) -> None:
+        if not self.reader.tour:
+            self.notices.say_once(_(tour.NONE))
+            return
+        self.change(tour.begin(self.view_state, self.loaded.snapshot, self.reader.tour))
+
+    def action_walk_tour(self, by: int) -> None:
+        if self.reader.tour:
+            self.change(tour.walk(self.view_state, self.loaded.snapshot, self.reader.tour, by))
 
     def action_unit(self) -> None:
         """Switch the cursor to the other unit, at the same keyframe."""

@@ -1,0 +1,108 @@
+"""Reads the figure that a reference names from the histories of a recording."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.recording.sentences import traits
+from bntui.scenario.figure_reference import Place, Reference
+from bntui.text import figures
+from bntui.text.language import _
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a recording holds of its runs; the histories are counted in epochs or in steps."""
+
+    runs: Sequence[RunInfo]
+    histories: Sequence[RunHistory]
+    events: Sequence[Sequence[Event]]
+
+    def run(self, name: str) -> int | None:
+        """Number of the run with this name."""
+        return next((run.index for run in self.runs if run.name == name), None)
+
+    def row(self, run: int, place: Place) -> int | None:
+        """Row of a place in a run's history; None where the run has not come there, or nothing bad happened in it."""
+        history = self.histories[run]
+        frames = np.flatnonzero(history.has_frame)
+        if not len(frames):
+            return None
+        if place == "start":
+            return int(frames[0])
+        if place == "end":
+            return int(frames[-1])
+        if place == "best":
+            return self._best(run, frames)
+        epoch = self._first_bad(run) if place == "first bad" else float(place)
+        if epoch is None or epoch > float(history.epoch[frames[-1]]) + 1e-9:
+            return None
+        # the keyframe in which it happened is at the event, or the first one after it
+        at = np.searchsorted(history.epoch[frames], epoch - 1e-9)
+        return int(frames[min(int(at), len(frames) - 1)])
+
+    def _best(self, run: int, frames: np.ndarray) -> int:
+        history = self.histories[run]
+        if self.runs[run].early_stopping is not None:
+            best = float(history.best_epoch[frames[-1]])
+        else:
+            losses = np.where(history.epoch_end & np.isfinite(history.val_loss), history.val_loss, math.inf)
+            best = float(history.epoch[int(np.argmin(losses))])
+        return int(frames[np.argmin(np.abs(history.epoch[frames] - best))])
+
+    def _first_bad(self, run: int) -> float | None:
+        return min((event.epoch for event in self.events[run] if traits(event.kind).trouble), default=None)
+
+    def value(self, reference: Reference, run: int, row: int) -> float:
+        """The figure; NaN where the recording does not have it.
+
+        Args:
+            run: the run, unless the reference names another one.
+            row: the row, unless the reference names another place or run.
+        """
+        there = run if reference.run is None else self.run(reference.run)
+        if there is None:
+            return math.nan
+        place = reference.place
+        if place is None and there != run:
+            place = float(self.histories[run].epoch[row])
+            other: int | None = self.histories[there].at(float(self.histories[run].position[row]))
+            at = other if other is not None and other >= 0 else None
+        else:
+            at = row if place is None else self.row(there, place)
+        return math.nan if at is None else self._figure(reference, there, at)
+
+    def _figure(self, reference: Reference, run: int, row: int) -> float:
+        history, layers = self.histories[run], self.runs[run].layers
+        if reference.layer is not None:
+            index = next((n for n, layer in enumerate(layers) if layer.name == reference.layer), None)
+            return math.nan if index is None else float(history.layer(index, reference.figure)[row])
+        match reference.figure:
+            case "gap":
+                return float(history.val_loss[row] - history.train_loss[row])
+            case "gradient_ratio":
+                first, last = (float(history.layer(n, "weight_gradient_norm")[row]) for n in (0, len(layers) - 1))
+                return first / last if last else math.nan
+            case name:
+                return float(getattr(history, name)[row])
+
+
+def spelled(reference: Reference, value: float, task: str) -> str:
+    """A figure as the panels print it, without padding."""
+    figure = reference.figure
+    if figure in ("train_accuracy", "val_accuracy") and task == "classification":
+        return figures.percent(value).strip()
+    if figure.endswith("_fraction"):
+        return figures.percent(value).strip()
+    if figure in ("epoch", "best_epoch"):
+        return figures.epoch(value)
+    if figure in ("step", "wait") and math.isfinite(value):
+        return figures.count(round(value))
+    if math.isnan(value):
+        return _("not recorded")
+    return figures.number(value, 7).strip()

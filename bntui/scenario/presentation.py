@@ -1,0 +1,77 @@
+"""Checks ``[view]`` and ``[[tour]]`` against the runs of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final, NamedTuple
+
+from bntui.scenario.blocks import blocks
+from bntui.scenario.figure_reference import Place
+from bntui.scenario.schema import RunConfig, ScenarioFile
+from bntui.scenario.toml_lines import KeyPath
+from bntui.scenario.view import NO_RUN
+from bntui.text.language import _
+
+DEFAULT_RUN: Final = "run"
+"""Name of the only run of a scenario without ``[[run]]``."""
+OUTPUT: Final = "output"
+"""Name of the last layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRun:
+    """A run's name and resolved configuration."""
+
+    name: str
+    config: RunConfig
+
+
+class Misfit(NamedTuple):
+    """A key whose value does not fit the runs."""
+
+    path: KeyPath
+    message: str
+    value: object
+    nearest: str | None = None
+
+
+def misfits(about: ScenarioFile, runs: Sequence[NamedRun]) -> Iterator[Misfit]:
+    """Find runs, layers and epochs that the scenario does not have, and translations of other stops.
+
+    Args:
+        runs: those whose configuration is valid.
+    """
+    names = [run.name for run in about.run] or [DEFAULT_RUN]
+    for key, name in (("selected", about.view.selected), ("pinned", about.view.pinned)):
+        if name is not None and (key, name) != ("pinned", NO_RUN):
+            yield from _unknown(("view", key), _("there is no such run; the runs are {names}"), name, names)
+    configurations = {run.name: run.config for run in runs}
+    for number, stop in enumerate(about.tour):
+        own = stop.run or about.view.selected or names[0]
+        used: list[tuple[str, str | None, str | None, Place]] = [("run", stop.run, stop.layer, stop.at)]
+        used += [("answer", one.run, one.layer, one.place or 0) for one in stop.references()]
+        for key, run, layer, place in used:
+            path = ("tour", number, key)
+            if run is not None:
+                yield from _unknown(path, _("there is no such run; the runs are {names}"), run, names)
+            config = configurations.get(run or own)
+            if config is None:
+                continue
+            layers = [*(block.name for block in blocks(config.network)), OUTPUT]
+            if layer is not None:
+                yield from _unknown(path, _("there is no such layer; the layers are {names}"), layer, layers)
+            if not isinstance(place, str) and place > config.training.epochs:
+                message = _("the run has only {epochs} epochs").format(epochs=config.training.epochs)
+                yield Misfit(("tour", number, "at" if key == "run" else key), message, place)
+    for language, texts in about.translation.items():
+        if texts.tour and len(texts.tour) != len(about.tour):
+            message = _("must have as many stops as the tour: {count}").format(count=len(about.tour))
+            yield Misfit(("translation", language, "tour"), message, len(texts.tour))
+
+
+def _unknown(path: KeyPath, sentence: str, name: str, names: Sequence[str]) -> Iterator[Misfit]:
+    if name not in names:
+        nearest = next(iter(get_close_matches(name, names, 1)), None)
+        yield Misfit(path, sentence.format(names=", ".join(names)), name, nearest)

@@ -1,0 +1,237 @@
+"""Tests guided tours: what a scenario may say, what a stop shows, and that those of the built-in scenarios are right."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from bntui.audit.audit import audit
+from bntui.errors import ScenarioError
+from bntui.insight.figures_at import spelled
+from bntui.recording.reader import Reader
+from bntui.recording.tour import TourStop
+from bntui.scenario.figure_reference import Reference, comparison, reference
+from bntui.scenario.gallery import scenarios
+from bntui.scenario.load import parse
+from bntui.text.language import use
+from bntui.trainer.session import Session
+from bntui.viewer import parts, tour, view_state
+from bntui.viewer.draw.rows import Drawing, Row, Span, text
+from bntui.viewer.panels import BY_NAME
+from tests import factory
+from tests.fakes import FakeReader
+
+SCENARIO = """
+title = "A tour"
+seed = {seed}
+[data]
+source = "iris"
+batch_size = 30
+[network]
+hidden = [4, 3]
+activation = "sigmoid"
+[training]
+lr = 0.5
+epochs = 3
+[[run]]
+name = "one"
+[[run]]
+name = "two"
+set = {{ training.lr = 0.1 }}
+[[tour]]
+question = "Which is lower?"
+{stop}
+[translation.ko]
+title = "안내"
+{translated}
+"""
+GOOD = 'answer = "{val_loss} and {val_loss of two}"\nat = "start"\npanel = "curves"'
+KOREAN = '[[translation.ko.tour]]\nquestion = "어느 쪽이 낮을까요?"\nanswer = "{val_loss}, {val_loss of two}"'
+
+
+def scenario(stop: str = GOOD, translated: str = KOREAN, seed: int = 1) -> str:
+    return SCENARIO.format(stop=stop, translated=translated, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("stop", "said"),
+    [
+        ('answer = "x"\npanel = "curve"', ["tour[0].panel", "did you mean 'curves'"]),
+        ('answer = "x"\npanel = "curves"\nrun = "tow"', ["tour[0].run", "no such run", "did you mean 'two'"]),
+        ('answer = "x"\npanel = "curves"\nlayer = "linear 3"', ["tour[0].run", "no such layer", "linear 1, linear 2, output"]),
+        ('answer = "x"\npanel = "curves"\nat = "never"', ["tour[0].at", "start, end, best, first bad"]),
+        ('answer = "x"\npanel = "curves"\nat = 4', ["tour[0].at", "only 3 epochs"]),
+        ('answer = "{loss}"\npanel = "curves"', ["tour[0].answer", "no figure 'loss'", "val_loss"]),
+        ('answer = "{val_loss of three}"\npanel = "curves"', ["tour[0].answer", "no such run"]),
+        ('answer = "{output.std[linear 9]}"\npanel = "curves"', ["tour[0].answer", "no such layer"]),
+        ('answer = "{}"\npanel = "curves"', ["tour[0].answer", "not a figure"]),
+        ('answer = "x"\npanel = "curves"\nholds = "val_loss"', ["tour[0].holds", "not a comparison"]),
+        ('answer = "x"\npanel = "curves"\nholds = "val_loss < train_los"', ["tour[0].holds", "no figure 'train_los'"]),
+        ('answer = "a\\u001bb"\npanel = "curves"', ["tour[0].answer", "control characters"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_stop_is_named_with_its_line(stop: str, said: list[str]) -> None:
+    with pytest.raises(ScenarioError) as error:
+        parse(scenario(stop), file="x.toml")
+    (line,) = str(error.value).splitlines()
+    assert re.match(r"x\.toml:\d+: ", line)
+    for words in said:
+        assert words in line
+
+
+def test_a_translation_has_as_many_stops() -> None:
+    with pytest.raises(ScenarioError, match="as many stops as the tour: 1"):
+        parse(scenario(translated=KOREAN * 2), file="x.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("val_loss", Reference("val_loss")),
+        ("val_loss of two hidden layers", Reference("val_loss", None, "two hidden layers")),
+        ("output.std[linear 1] of He at start", Reference("output.std", "linear 1", "He", "start")),
+        ("gradient_ratio at 2.5", Reference("gradient_ratio", None, None, 2.5)),
+        ("val_loss of at best at first bad", Reference("val_loss", None, "at best", "first bad")),
+    ],
+)
+def test_references(text: str, expected: Reference) -> None:
+    assert reference(text) == expected
+
+
+@given(st.floats(-10, 10), st.floats(-10, 10), st.sampled_from(["<", ">", "<=", ">="]), st.floats(0.01, 100))
+def test_comparisons_are_python_s(left: float, right: float, operator: str, factor: float) -> None:
+    asked = comparison(f"val_loss {operator} {factor!r} * train_loss")
+    assert asked.holds(left, right) is eval(f"{left!r} {operator} {factor!r} * {right!r}")
+    assert not asked.holds(math.nan, right)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tour") / "x.bntui"
+    session = Session.begin(parse(scenario(), file="x.toml"), path)
+    while not session.over:
+        session.epoch(lambda: False)
+    session.close()
+    return path
+
+
+def test_a_recording_keeps_its_tour_in_both_languages_and_the_audit_compares_it(trained: Path) -> None:
+    assert audit(trained).true
+    for language, question in (("en", "Which is lower?"), ("ko", "어느 쪽이 낮을까요?")):
+        use(language)
+        reader = Reader(trained)
+        assert [(stop.question, stop.at, stop.panel) for stop in reader.tour] == [(question, "start", "curves")]
+        reader.close()
+    use("en")
+
+
+def test_an_answer_has_the_recorded_figures(trained: Path) -> None:
+    reader = Reader(trained)
+    recorded = view_state.snapshot(reader)
+    state = tour.begin(view_state.grown(view_state.opening(reader), recorded.stops), recorded, reader.tour)
+    assert (state.cursor, state.focused, state.selected, state.following) == (0.0, "curves", 0, False)
+    shown = tour.shown(state, recorded, reader.tour)
+    assert shown is not None
+    assert (shown.question, shown.answer) == ("Which is lower?", "")
+    shown = tour.shown(tour.walk(state, recorded, reader.tour, 1), recorded, reader.tour)
+    assert shown is not None
+    losses = [float(history.val_loss[0]) for history in recorded.histories]
+    assert shown.answer == " and ".join(f"{loss:.3f}" for loss in losses)
+    reader.close()
+
+
+STOPS = (
+    TourStop("one?", "{val_loss}", "curves", at="start"),
+    TourStop("two?", "{epoch}", "layers", at=3, run="batch norm", layer="linear 1"),
+    TourStop("three?", "yes", "stopping", at="best", holds="val_loss > 1e9"),
+)
+
+
+def test_two_keys_walk_the_tour() -> None:
+    reader = FakeReader()
+    recorded = view_state.snapshot(reader)
+    state = tour.walk(view_state.first(2), recorded, STOPS, 1)
+    seen = []
+    while state.tour is not None:
+        shown = tour.shown(state, recorded, STOPS)
+        assert shown is not None
+        seen.append((shown.number, shown.answer != "", state.focused, state.selected))
+        back = tour.walk(tour.walk(state, recorded, STOPS, 1), recorded, STOPS, -1)
+        assert (back.tour, back.revealed) == (
+            (state.tour, False) if not state.revealed else (min(state.tour + 1, 2), False)
+        ) or back.tour is None
+        state = tour.walk(state, recorded, STOPS, 1)
+    assert seen == [
+        (1, False, "curves", 0), (1, True, "curves", 0), (2, False, "layers", 1), (2, True, "layers", 1),
+        (3, False, "stopping", 1), (3, True, "stopping", 1),
+    ]  # fmt: skip
+    assert tour.begin(replace(state, tour=1), recorded, STOPS).tour is None
+
+
+def test_a_recording_that_shows_it_differently_says_so() -> None:
+    reader = FakeReader()
+    recorded = view_state.snapshot(reader)
+    state = replace(view_state.first(2), tour=2, revealed=True)
+    shown = tour.shown(state, recorded, STOPS)
+    assert shown is not None
+    assert shown.answer.startswith("This recording shows it differently: val_loss is ")
+    bad = (TourStop("?", "x", "curves", at="first bad"), TourStop("?", "x", "curves", at=55))
+    for number, words in enumerate(("nothing of the kind", "not come to epoch 55")):
+        shown = tour.shown(replace(state, tour=number), recorded, bad)
+        assert shown is not None
+        assert words in shown.answer
+
+
+def test_only_words_and_figures_of_the_right_run_are_reversed() -> None:
+    row: Row = (
+        Span("● ", "run0"), Span("linear 1 ", "run0"), Span("━━━━   ", "run0"), Span("3.5e−06", "text"),
+        Span("   ⠤⠤⠤   ", "run0"), Span("● linear 1  0.5", "run1"),
+    )  # fmt: skip
+    other: Row = (Span("● linear 10  0.7", "run0"),)
+    shown = tour.Shown(1, 1, "?", "!", "gradients", "●", "linear 1")
+    first, second = tour.pointed(Drawing("", (row, other)), shown).rows
+    assert text(first) == text(row)
+    assert [span.text for span in first if "cursor" in span.style] == ["●", " ", "linear 1", "3.5e−06"] or [
+        span.text for span in first if "cursor" in span.style
+    ] == ["● ", "linear 1", "3.5e−06"]
+    assert not any("cursor" in span.style for span in second)
+
+
+@pytest.mark.parametrize("card", scenarios(), ids=lambda card: card.name)
+def test_built_in_tours_have_three_to_seven_stops_that_fit_a_small_screen(card: object) -> None:
+    told = tomllib.loads(card.path.read_text(encoding="utf-8"))  # type: ignore[attr-defined]
+    assert 3 <= len(told["tour"]) <= 7
+    assert len(told["translation"]["ko"]["tour"]) == len(told["tour"])
+    for stop, korean in zip(told["tour"], told["translation"]["ko"]["tour"], strict=True):
+        placeholders = sorted(re.findall(r"\{[^}]*\}", stop["answer"]))
+        assert sorted(re.findall(r"\{[^}]*\}", korean["answer"])) == placeholders
+        for words in (stop["question"], korean["question"], stop["answer"], korean["answer"]):
+            # a figure has at most 7 cells
+            assert cell_len(re.sub(r"\{[^}]*\}", "0000000", words)) <= 74, words
+
+
+def test_the_tour_line_and_the_panel_are_drawn() -> None:
+    reader = FakeReader()
+    recorded = view_state.snapshot(reader)
+    state = tour.walk(tour.begin(view_state.first(2), recorded, STOPS), recorded, STOPS, 1)
+    page = parts.Shown(
+        view_state.build_view(recorded, state), state, reader.meta, ("", ""), False, False, True, False, tours=True,
+        tour=tour.shown(state, recorded, STOPS),
+    )  # fmt: skip
+    strip = [text(row) for row in parts.rows("strip", page, 80, 2)]
+    assert strip[1].strip().startswith("1/3 ")
+    curves = parts.rows("curves", page, 80, 20)
+    assert any("cursor" in span.style for row in curves for span in row)
+    assert "answer, next" in text(parts.rows("keys", page, 80, 1)[0])
+    assert BY_NAME["curves"]
+    assert spelled(Reference("val_accuracy"), 0.5, "classification") == "50.0 %"
+    assert np.isfinite(factory.run_view().history.val_loss[0])
