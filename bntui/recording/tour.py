@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bntui.recording.first_view import FirstView
 from bntui.recording.foreign_json import parsed
 from bntui.recording.forms import TOUR
 
@@ -23,6 +24,7 @@ class TourStop:
     at: float | str = "end"
     """An epoch, or the name of a place."""
     run: str | None = None
+    """None is the first run."""
     layer: str | None = None
     holds: str | None = None
 
@@ -36,4 +38,5 @@ def tour_of(meta: Mapping[str, str], translated: Mapping[str, Any]) -> tuple[Tou
     stops = parsed(meta.get(KEY, "[]"), TOUR, KEY)
     texts = translated.get(KEY, [])
     said = texts if len(texts) == len(stops) else [{}] * len(stops)
-    return tuple(TourStop(**(stop | text)) for stop, text in zip(stops, said, strict=True))
+    default = {"run": FirstView.of(meta).selected}
+    return tuple(TourStop(**(default | stop | text)) for stop, text in zip(stops, said, strict=True))

@@ -69,7 +69,7 @@ def walk(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop], by: int
 def _arrive(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop], number: int) -> ViewState:
     """Look where a stop looks: its run, its place, its panel."""
     stop, figures = tour[number], recorded_of(recorded)
-    run = _run(stop, figures, state.selected)
+    run = _run(stop, figures)
     state = view_state.select(state, len(recorded.histories), run - state.selected)
     row = figures.row(run, stop.at)
     if row is not None:
@@ -79,10 +79,9 @@ def _arrive(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop], numb
     return replace(state, tour=number, revealed=False)
 
 
-def _run(stop: TourStop, figures: Recorded, otherwise: int) -> int:
-    """Number of the run that a stop is about."""
-    named = None if stop.run is None else figures.run(stop.run)
-    return otherwise if named is None else named
+def _run(stop: TourStop, figures: Recorded) -> int:
+    """Number of the run that a stop is about; the first one if there is no run of its name."""
+    return (None if stop.run is None else figures.run(stop.run)) or 0
 
 
 def shown(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop]) -> Shown | None:
@@ -90,7 +89,7 @@ def shown(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop]) -> Sho
     if state.tour is None or state.tour >= len(tour):
         return None
     stop, figures = tour[state.tour], recorded_of(recorded)
-    run = _run(stop, figures, state.selected)
+    run = _run(stop, figures)
     answer = _answer(stop, figures, run, recorded.source.task) if state.revealed else ""
     mark = RUN_MARKS[run % len(RUN_MARKS)]
     return Shown(state.tour + 1, len(tour), stop.question, answer, stop.panel, mark, stop.layer or "")
