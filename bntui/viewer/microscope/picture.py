@@ -83,7 +83,7 @@ def _bars(step: Step, width: int, lines: int) -> list[Cells]:
     # keep a single value among thousands visible
     heights = np.where((heights > 0) & (heights < 1), 1, heights)
     near = _within(step, width)
-    styles = ["kept" if inside else "muted" for inside in near]
+    styles = ["text" if inside else "muted" for inside in near]
     return [list(zip(levels(heights - 8 * line), styles, strict=True)) for line in range(lines - 1, -1, -1)]
 
 

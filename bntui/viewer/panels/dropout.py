@@ -13,7 +13,9 @@ from bntui.text.language import N_, _
 from bntui.text.widths import longest
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.draw.rows import width as width_of
 from bntui.viewer.panels import Panel
+from bntui.viewer.strands import left_out
 from bntui.viewer.view import RunView, View
 
 PANEL: Final = Panel(
@@ -31,7 +33,9 @@ PANEL: Final = Panel(
 TITLE: Final = N_("Dropout ── mask of this step, samples × units")
 GAP: Final = 2
 GOOD_WIDTH: Final = 44
-"""Desired width of masks side by side in cells, for which the line below them fits."""
+"""Cells that a mask beside another one should have: the line below it then fits."""
+LEAST_MODE: Final = 24
+"""Cells that a legend leaves for what is said about validation."""
 GOOD_ROWS: Final = 16
 """Desired height of masks one above the other."""
 
@@ -46,7 +50,10 @@ class MaskBlock(NamedTuple):
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
-    """The first mask of the selected run, beside it the pinned run's, and further layers below if there is room."""
+    """The first mask of the selected run, the pinned run's beside it, further layers below where there is room.
+
+    What there is no room for is named, and a legend says how a mask is read.
+    """
     per_run = [_blocks(run) for run in view.shown]
     footer = _without(view.shown, per_run, width) if any(per_run) else []
     # the first layer of the selected run, then that of the pinned run, then their second layers
@@ -56,6 +63,9 @@ def draw(view: View, width: int, height: int) -> Drawing:
         return cells.notice(_(TITLE), _why_nothing(view.shown), width, height)
     paired = sum(1 for run in per_run if run) > 1
     beside, below = _grid(blocks, width, height - len(footer), paired=paired)
+    if beside * below < len(blocks) and height > 4:
+        beside, below = _grid(blocks, width, height - len(footer) - 1, paired=paired)
+        footer.append(_left_out(blocks[beside * below :], width, paired=paired))
     chosen = blocks[: beside * below]
     updated = any(block.frame.step for block in chosen)
     if not updated and height >= 8:
@@ -102,8 +112,8 @@ def _draw(block: MaskBlock, width: int, height: int) -> list[Row]:
     kept = block.mask.kept
     samples, units = min(kept.shape[0], 2 * max(height - 2, 1)), min(kept.shape[1], width)
     rows: list[Row] = [_header(block, samples, units, width)]
-    # one style per row: the characters show the mask, and a style per cell would need ten times the bytes
-    rows += [(Span(line, "kept"),) for line in cells.mask(kept[:samples, :units])]
+    # one style a row: the characters carry the mask, and a style per cell would be ten times the bytes
+    rows += [(Span(line, block.run.style),) for line in cells.mask(kept[:samples, :units])]
     rows.append((Span(_kept(block.mask, width), "text"),))
     return rows
 
@@ -152,14 +162,16 @@ def _validated(runs: Sequence[RunView], width: int) -> list[Row]:
     """Whether validation drops units: one row, or one for each run if they differ."""
     forgotten = [run.info.config["training"].get("validation_mode") == "training" for run in runs]
     if len(set(forgotten)) == 1:
-        return [_mode(forgotten[0], width)]
+        legends = [legend for legend in _legends(runs[0]) if width_of(legend) + LEAST_MODE <= width]
+        legend = legends[0] if legends else ()
+        return [(*_mode(forgotten[0], width - width_of(legend), runs[0]), *legend)]
     return [
-        (Span(f"{run.mark} ", run.style), *_mode(training, width - 2))
+        (Span(f"{run.mark} ", run.style), *_mode(training, width - 2, run))
         for run, training in zip(runs, forgotten, strict=True)
     ]
 
 
-def _mode(training: bool, width: int) -> Row:
+def _mode(training: bool, width: int, run: RunView) -> Row:
     if training:
         words = longest(
             width,
@@ -176,7 +188,21 @@ def _mode(training: bool, width: int) -> Row:
         _("eval: drops nothing"),
     )
     strip = min(width - cell_len(words) - 2, 24)
-    return (Span(words, "muted"), *((Span("  "), Span("█" * strip, "kept")) if strip >= 5 else ()))
+    return (Span(words, "muted"), *((Span("  "), Span("█" * strip, run.style)) if strip >= 5 else ()))
+
+
+def _legends(run: RunView) -> list[Row]:
+    """What the characters of a mask mean, the longest wording first."""
+    kept: Row = (Span("   █ ", run.style), Span(_("kept"), "muted"))
+    dropped: Row = (Span("  " + _("blank: dropped"), "muted"),)
+    half: Row = (Span("  ▀ ▄ ", run.style), Span(_("one of two samples"), "muted"))
+    return [join(kept, half, dropped), join(kept, dropped)]
+
+
+def _left_out(blocks: Sequence[MaskBlock], width: int, *, paired: bool) -> Row:
+    """The layers whose masks there is no room for."""
+    names = (f"{block.run.mark} {block.layer}" if paired else block.layer for block in blocks)
+    return left_out(list(names), width)
 
 
 def _has_dropout(run: RunView) -> bool:
