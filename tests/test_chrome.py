@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -285,3 +286,17 @@ def test_walking_left_moves_what_the_header_says() -> None:
         state = view_state.walk(state, recorded.stops, -1)
     assert len(set(places)) == 10
     assert places[0] == "epoch 10/60   ● ended at epoch 2"
+
+
+@pytest.mark.parametrize("size", [(100, 30), (160, 48), (240, 80)])
+def test_for_a_lecture_hall_two_panels_stand_on_the_screen(size: tuple[int, int]) -> None:
+    names = {panel.name for panel in PANELS}
+
+    def standing(**wanted: Any) -> list[str]:
+        return [
+            name for name in layout(*size, "curves", False, Candidates(few=True, **wanted)).regions if name in names
+        ]
+
+    assert standing() == ["curves", "layers"]
+    assert standing(first=("gradients", "drift")) == ["gradients", "drift"]
+    assert standing(guest="dropout") == ["curves", "dropout"]

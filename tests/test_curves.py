@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -19,8 +20,9 @@ from bntui.viewer import epochs
 from bntui.viewer.draw.axes import Axes, Limits, limits, tick_label, ticks
 from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Span, text, width
+from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import curves
-from bntui.viewer.view import RunView
+from bntui.viewer.view import RunView, View
 from tests.factory import run_view as build_run
 from tests.factory import view
 
@@ -423,3 +425,29 @@ def test_lines_are_cut_at_the_edges_of_the_window() -> None:
     for column, line in dots:
         expected = 2 + 4 * (column - drawn.left) / (drawn.columns - 1)
         assert abs(line - drawn.line(expected)) <= 1
+
+
+def twelve(**changes: Any) -> View:
+    return replace(view(*(build_run(n, f"run number {n}") for n in range(12)), selected=4), **changes)
+
+
+@pytest.mark.parametrize("size", [(150, 40), (80, 20), (60, 12), (50, 9), (38, 8), (24, 6), (12, 5)])
+def test_a_legend_names_every_run_or_says_how_many_are_missing(size: tuple[int, int]) -> None:
+    width, height = size
+    rows = curves._legend(twelve(), width, max(1, height // 5))
+    words = "\n".join(map(text, rows))
+    found = [mark for mark in RUN_MARKS if mark in words]
+    more = re.search(r"… (\d+) more", words)
+    assert len(found) + (int(more[1]) if more else 0) == 12
+    assert RUN_MARKS[4] in found
+    assert all(cell_len(text(row).rstrip()) <= width for row in rows)
+
+
+def test_hidden_runs_are_neither_drawn_nor_forgotten() -> None:
+    shown = twelve(hidden=frozenset({0, 7}))
+    rows = curves.draw(shown, 150, 40).rows
+    words = "\n".join(map(text, rows))
+    assert RUN_MARKS[0] not in words
+    assert RUN_MARKS[7] not in words
+    assert "2 runs hidden (H shows them)" in words
+    assert not {"run0", "run7"} & {style for row in rows for span in row for style in span.style.split()}

@@ -142,3 +142,21 @@ def test_a_run_that_is_validated_in_training_mode_is_not_said_to_drop_nothing(si
     assert len(both) == size[1]
     assert any("eval" in line and line.startswith("●") for line in both)
     assert any("val" in line and "eval" not in line and line.startswith("▲") for line in both)
+
+
+def test_masks_have_the_colour_of_their_run_and_a_legend() -> None:
+    rows = dropout.draw(view(run_view(dropout=0.2), run_view(1, dropout=0.2)), 120, 34).rows
+    styles = {span.style for row in rows for span in row if {"█", "▀", "▄"} & set(span.text)}
+    assert styles == {"run0", "run1"}
+    words = "\n".join(map(text, rows))
+    assert "█ kept" in words
+    assert "blank: dropped" in words
+
+
+@pytest.mark.parametrize(("size", "missing"), [((100, 14), ["linear 2"]), ((44, 12), ["linear 2"]), ((200, 60), [])])
+def test_layers_without_room_are_named(size: tuple[int, int], missing: list[str]) -> None:
+    drawn = "\n".join(lines(view(run_view(dropout=0.2, layers=3)), *size))
+    for name in missing:
+        assert "not shown: " in drawn
+        assert name in drawn.partition("not shown: ")[2]
+    assert missing or "not shown" not in drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import threading
@@ -10,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from rich.segment import Segment
 from textual import events
+from textual.strip import Strip
 
 from bntui.commands import preference
 from bntui.errors import UsageError
@@ -19,7 +22,8 @@ from bntui.viewer import opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw import theme
 from bntui.viewer.terminal import line_driver
-from bntui.viewer.terminal.ground import QUESTION, dark_by_variable, is_dark
+from bntui.viewer.terminal.ground import PATIENCE, QUESTION, dark_by_variable, is_dark
+from bntui.viewer.terminal.line import PacedApp, Sender
 from bntui.viewer.terminal.line_driver import AnswerParser, Ground
 from bntui.viewer.widgets import RowsWidget
 from tests.fakes import FakeReader
@@ -237,3 +241,36 @@ async def test_a_background_told_later_counts_unless_a_theme_was_chosen(
         app.theme = "projector"
         app.ground_told(True)
         assert app.palette.name == "projector"
+
+
+class Asking(PacedApp[None]):
+    """An app that asks for the background, and sends to a list."""
+
+    asks_ground = True
+
+    def __init__(self) -> None:
+        super().__init__(ansi_color=True)
+        self.sent: list[str] = []
+        self.sender = Sender(self, self.sent.append)
+
+
+async def test_the_first_frame_waits_for_the_answer_but_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PATIENCE <= 0.15
+    monkeypatch.setattr("bntui.viewer.terminal.textual_private.has_terminal", lambda _app: True)
+    app = Asking()
+    async with app.run_test(size=(40, 12)) as pilot:
+        await pilot.pause()
+        word = [(0, 0, Strip([Segment("hello")]))]
+        began = time.monotonic()
+        app.sender.opened(began)
+        app.sent.clear()
+        app.sender.put(word)
+        assert app.sent == []
+        while not app.sent:
+            await asyncio.sleep(0.002)
+        assert time.monotonic() - began >= PATIENCE - 0.005
+        app.sender.opened(time.monotonic())
+        app.sent.clear()
+        app.sender.put(word)
+        app.sender.answered(0, 1, time.monotonic())  # the cursor's place: nothing is said about the background
+        assert any("hello" in frame for frame in app.sent)

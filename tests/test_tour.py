@@ -67,7 +67,10 @@ def scenario(stop: str = GOOD, translated: str = KOREAN, seed: int = 1) -> str:
     [
         ('answer = "x"\npanel = "curve"', ["tour[0].panel", "did you mean 'curves'"]),
         ('answer = "x"\npanel = "curves"\nrun = "tow"', ["tour[0].run", "no such run", "did you mean 'two'"]),
-        ('answer = "x"\npanel = "curves"\nlayer = "linear 3"', ["tour[0].run", "layers are linear 1, linear 2, output"]),
+        (
+            'answer = "x"\npanel = "curves"\nlayer = "linear 3"',
+            ["tour[0].run", "layers are linear 1, linear 2, output"],
+        ),
         ('answer = "x"\npanel = "curves"\nat = "never"', ["tour[0].at", "start, end, best, first bad"]),
         ('answer = "x"\npanel = "curves"\nat = 4', ["tour[0].at", "only 3 epochs"]),
         ('answer = "{loss}"\npanel = "curves"', ["tour[0].answer", "no figure 'loss'", "val_loss"]),
@@ -75,7 +78,7 @@ def scenario(stop: str = GOOD, translated: str = KOREAN, seed: int = 1) -> str:
         ('answer = "{output.std[linear 9]}"\npanel = "curves"', ["tour[0].answer", "no such layer"]),
         ('answer = "{}"\npanel = "curves"', ["tour[0].answer", "not a figure"]),
         ('answer = "x"\npanel = "curves"\nholds = "val_loss"', ["tour[0].holds", "not a comparison"]),
-        ('answer = "x"\npanel = "curves"\nholds = "val_loss < train_los"', ["tour[0].holds", "no figure 'train_los'"]),
+        ('answer = "x"\npanel = "curves"\nholds = "val_loss < train_los"', ["tour[0].holds", "figure 'train_los'"]),
         ('answer = "a\\u001bb"\npanel = "curves"', ["tour[0].answer", "control characters"]),
     ],
 )  # fmt: skip

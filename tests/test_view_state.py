@@ -281,3 +281,26 @@ def test_a_view_has_samples_and_histograms_only_where_a_panel_shows_them() -> No
     assert [run.histograms is not None for run in full.runs] == [True, False, True]
     fake.mixed = False
     assert view_state.build_view(recorded, state, dataset=True).mixed is False
+
+
+def test_three_runs_stand_side_by_side() -> None:
+    state = view_state.pin_third(ViewState(selected=0, pinned=1), 4)
+    assert (state.selected, state.pinned, state.third) == (0, 1, 2)
+    swapped = view_state.select(state, 4, 2)
+    assert (swapped.selected, swapped.pinned, swapped.third) == (2, 1, 0)
+    assert view_state.pin_third(view_state.pin_third(state, 4), 4).third is None
+    assert view_state.pin(state, 4).pinned == 3  # 2 is the third
+    assert view_state.pin_third(ViewState(), 3).pinned == 1
+
+
+def test_hidden_runs_are_neither_selected_nor_beside() -> None:
+    state = view_state.hide(ViewState(selected=0, pinned=1, third=2), (0, 3, 1, 2))
+    assert (state.selected, state.pinned, state.third, state.hidden) == (3, 1, 2, frozenset({0}))
+    state = view_state.hide(state, (0, 3, 1, 2))
+    assert (state.selected, state.pinned, state.third, state.hidden) == (1, 2, None, frozenset({0, 3}))
+    assert view_state.pin(state, 4).pinned is None  # the others are hidden
+    state = view_state.hide(state, (0, 3, 1, 2))
+    assert (state.selected, state.pinned, state.hidden) == (2, None, frozenset({0, 1, 3}))
+    assert view_state.hide(state, (0, 3, 1, 2)) == state  # one stays
+    assert view_state.select(state, 4, 1).hidden == {0, 1}  # 3 was chosen
+    assert view_state.show_all(state).hidden == frozenset()

@@ -176,7 +176,8 @@ def _runs(view: View) -> list[Row]:
         return tuple(spans)
 
     alone = (selected,)
-    return [listed(view.runs, view.runs), listed(view.runs, alone), listed(view.runs, ()), listed(alone, ())]
+    every = view.visible
+    return [listed(every, every), listed(every, alone), listed(every, ()), listed(alone, ())]
 
 
 def _shortened(title: str, cells: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from rich.cells import cell_len
@@ -47,9 +47,9 @@ def tree(runs: Sequence[RunInfo]) -> tuple[Twig, ...]:
     return tuple(below(None, ""))
 
 
-def next_run(runs: Sequence[RunInfo], selected: int, by: int) -> int:
-    """The run ``by`` places after the selected one in the tree, wrapping around at the ends."""
-    order = [twig.run for twig in tree(runs)]
+def next_run(runs: Sequence[RunInfo], selected: int, by: int, hidden: Collection[int] = ()) -> int:
+    """The run ``by`` places further in the tree, without the hidden ones; the last one is followed by the first."""
+    order = [twig.run for twig in tree(runs) if twig.run not in hidden]
     return order[(order.index(selected) + by) % len(order)]
 
 

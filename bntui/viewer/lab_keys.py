@@ -40,7 +40,7 @@ class Situation:
 ESSENTIAL: Final = 6
 """Controls up to this rank keep their keys at any width, because without them a user is stuck, or may end a training by
 mistake."""
-EVERYTHING: Final = Situation(runs=2, several=True, from_gallery=True, troubled=True, tours=True, touring=True)
+EVERYTHING: Final = Situation(runs=3, several=True, from_gallery=True, troubled=True, tours=True, touring=True)
 """A situation in which every key that needs no trainer has an effect."""
 
 
@@ -124,6 +124,12 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
             N_("runs"), rank=16, when=_many),
     Control(("p",), N_("pin the next run beside it; after the last, none"),
             (Binding("p", "pin", N_("Pin the next run beside")),), N_("pin"), rank=19, when=_many),
+    Control(("P",), N_("pin a third run beside these two; after the last, none"),
+            (Binding("P", "pin_third", N_("Pin a third run beside")),), when=lambda here: here.runs > 2),
+    Control(("h",), N_("hide this run in curves and header, and go to the next"),
+            (Binding("h", "hide", N_("Hide this run")),), N_("hide"), rank=23, when=_many),
+    Control(("H",), N_("show all hidden runs again"),
+            (Binding("H", "show_all", N_("Show all runs")),), when=_many),
     Control(("x",), N_("the cursor counts in epochs or in optimizer steps"),
             (Binding("x", "unit", N_("Cursor by epoch or by step")),), N_("epochs, steps"), rank=20, when=_many),
     Control(("z", "Z"), N_("curves: show half, twice as much time around the cursor"),

@@ -66,7 +66,7 @@ class Strand:
 def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> ChartLayout:
     """The layout with as many parts as the charts' minimum width allows."""
     longest = max(cell_len(word) for strand in strands for word in (strand.name, strand.what))
-    side = len(runs) > 1 and width >= SIDE_BY_SIDE
+    side = len(runs) > 1 and width >= SIDE_BY_SIDE * len(runs) // 2
     number = len(runs) if side else 1
     mark = 0 if side or len(runs) == 1 else 2
     name = mark + min(longest, 12 if width >= SIDE_BY_SIDE else 9 if width >= 44 else 4)

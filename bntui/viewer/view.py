@@ -80,16 +80,23 @@ class View:
     """What the cursor and every axis of time count."""
     time_zoom: int = 0
     """How many times the axis of time of the curves was halved."""
+    third: int | None = None
+    """A run beside these two."""
+    hidden: frozenset[int] = frozenset()
+    """Runs that curves and header leave out; the selected one is none of them."""
     heavy: bool = False
     """Thick lines and large histograms, for a lecture hall."""
 
     @property
     def shown(self) -> tuple[RunView, ...]:
-        """The selected run, followed by the pinned one."""
-        first = self.runs[self.selected]
-        if self.pinned is None or self.pinned == self.selected:
-            return (first,)
-        return (first, self.runs[self.pinned])
+        """The selected run, and those pinned beside it."""
+        wanted = (self.selected, self.pinned, self.third)
+        return tuple(self.runs[number] for number in dict.fromkeys(wanted) if number is not None)
+
+    @property
+    def visible(self) -> tuple[RunView, ...]:
+        """All runs that are not hidden."""
+        return tuple(run for run in self.runs if run.info.index not in self.hidden)
 
     @property
     def head(self) -> float:

@@ -84,6 +84,10 @@ class ViewState:
     selected: int = 0
     pinned: int | None = None
     """The run beside the selected one; never the selected one itself."""
+    third: int | None = None
+    """A run beside these two; neither of them."""
+    hidden: frozenset[int] = frozenset()
+    """Runs that are left out of curves and header; never a shown one."""
     leader: int | None = None
     """The run whose newest keyframe a following cursor stays at, even if others are further: a new fork."""
     log_axis: bool = True
@@ -188,15 +192,22 @@ def grown(state: ViewState, stops: FloatArray, histories: Sequence[RunHistory] =
 
 
 def lead(state: ViewState, run: int, parent: int) -> ViewState:
-    """Select a new fork, pin its parent beside it, and let the cursor follow the fork."""
-    return replace(state, selected=run, pinned=parent, following=True, leader=run)
+    """A fork comes alive: selected, its parent beside it, and the cursor goes with it."""
+    shown = {run, parent}
+    third = None if state.third in shown else state.third
+    hidden = state.hidden - shown
+    return replace(state, selected=run, pinned=parent, third=third, hidden=hidden, following=True, leader=run)
 
 
 def select(state: ViewState, runs: int, by: int = 1) -> ViewState:
-    """Select the next run; if it was pinned, the two runs are swapped."""
+    """The next run; where it was pinned, the two change places, so that those that are shown stay.
+
+    One that was hidden is no longer.
+    """
     selected = (state.selected + by) % runs
-    pinned = state.selected if state.pinned == selected else state.pinned
-    return replace(state, selected=selected, pinned=None if pinned == selected else pinned)
+    beside = [state.selected if run == selected else run for run in (state.pinned, state.third)]
+    pinned, third = (None if run == selected else run for run in beside)
+    return replace(state, selected=selected, pinned=pinned, third=third, hidden=state.hidden - {selected})
 
 
 def zoom_time(state: ViewState, by: int) -> ViewState:
@@ -205,11 +216,41 @@ def zoom_time(state: ViewState, by: int) -> ViewState:
 
 
 def pin(state: ViewState, runs: int) -> ViewState:
-    """Pin the next other run beside the selected one; after the last one, none."""
-    others = [(state.selected + by) % runs for by in range(1, runs)]
-    cycle = [None, *others]
-    now = cycle.index(state.pinned) if state.pinned in cycle else 0
-    return replace(state, pinned=cycle[(now + 1) % len(cycle)])
+    """The next other run beside the selected one; after the last one none, and then no third one either."""
+    pinned = _next(state.pinned, state, runs, {state.selected, state.third})
+    return replace(state, pinned=pinned, third=None if pinned is None else state.third)
+
+
+def pin_third(state: ViewState, runs: int) -> ViewState:
+    """The next run that is not shown yet beside the selected and the pinned one; after the last one none."""
+    if state.pinned is None:
+        return pin(state, runs)
+    return replace(state, third=_next(state.third, state, runs, {state.selected, state.pinned}))
+
+
+def _next(now: int | None, state: ViewState, runs: int, others: set[int | None]) -> int | None:
+    """The run after this one, from the selected one on, that is neither hidden nor one of the others."""
+    order = [(state.selected + by) % runs for by in range(1, runs)]
+    cycle = [None, *(run for run in order if run not in state.hidden and run not in others)]
+    at = cycle.index(now) if now in cycle else 0
+    return cycle[(at + 1) % len(cycle)]
+
+
+def hide(state: ViewState, order: Sequence[int]) -> ViewState:
+    """Leave the selected run out, and select the next one of ``order`` that is not hidden; the last one stays."""
+    hidden = state.hidden | {state.selected}
+    at = order.index(state.selected)
+    left = [run for run in (*order[at:], *order[:at]) if run not in hidden]
+    if not left:
+        return state
+    beside = [run for run in (state.pinned, state.third) if run is not None and run != left[0]]
+    pinned, third = (*beside, None, None)[:2]
+    return replace(state, selected=left[0], pinned=pinned, third=third, hidden=hidden)
+
+
+def show_all(state: ViewState) -> ViewState:
+    """No run is hidden."""
+    return replace(state, hidden=frozenset())
 
 
 def focus(state: ViewState, panel: str, *, there: bool = True) -> ViewState:
@@ -304,7 +345,7 @@ def build_view(
     for info, history, events in zip(source.runs, recorded.histories, recorded.events, strict=True):
         row = history.at(state.cursor)
         frame = source.keyframe(info.index, row) if row >= 0 else None
-        wanted = histograms and info.index in (state.selected, state.pinned)
+        wanted = histograms and info.index in (state.selected, state.pinned, state.third)
         over_time = source.histograms(info.index, history) if wanted else None
         runs.append(RunView(info, history, events, row, frame, over_time))
     return View(
@@ -313,6 +354,8 @@ def build_view(
         runs=tuple(runs),
         selected=state.selected,
         pinned=state.pinned,
+        third=state.third,
+        hidden=state.hidden,
         cursor=state.cursor,
         following=state.following,
         log_axis=state.log_axis,

@@ -63,7 +63,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     title = cells.title(width, *map(_, TITLES))
     if len(view.shown) < 2:
         return cells.notice(title, _why_alone(view), width, height)
-    one, other = view.shown
+    one, other = view.shown[:2]
     if one.frame is None or other.frame is None:
         sentence = _("{run} has no keyframe here yet: → moves to one.")
         missing = [run for run in (one, other) if run.frame is None]

@@ -15,7 +15,8 @@ from bntui.keyframe import BoolArray, FloatArray
 from bntui.recording.history import Event, RunHistory
 from bntui.recording.sentences import traits
 from bntui.text import figures
-from bntui.text.language import N_, _
+from bntui.text.language import N_, _, ngettext
+from bntui.text.widths import longest as longest_fitting
 from bntui.viewer import epochs
 from bntui.viewer.draw.axes import LABEL_CELLS, Axes, Limits, limits
 from bntui.viewer.draw.cells import cut, notice
@@ -53,8 +54,10 @@ def draw(view: View, width: int, height: int) -> Drawing:
         sentence = _("no curves yet: they start at the first keyframe")
         return notice(title, [sentence], width, height)
     legend = _legend(view, width, max(1, height // 5))
-    courses = [_Course(run.history, run.events, run) for run in view.runs]
-    courses.append(courses.pop(view.selected))  # the last one lies on top
+    selected = view.runs[view.selected]
+    others = [run for run in view.visible if run is not selected]
+    # the last one lies on top
+    courses = [_Course(run.history, run.events, run) for run in (*others, selected)]
     room = max(height - len(legend), 1)
     accuracy = "R²" if view.task == "regression" else _("acc %")
     scales = _Scales(_("loss"), accuracy, epochs.name(view.unit), epochs.window(view), view.log_axis, view.heavy)
@@ -250,26 +253,58 @@ def _with_cursor(chart: Chart, place: float) -> list[Row]:
 
 
 def _legend(view: View, width: int, most: int) -> list[Row]:
-    """Mark, name and values at the cursor in aligned columns; says less where there is less room."""
+    """Mark, name and values at the cursor in aligned columns; says less where there is less room.
+
+    Runs that are hidden, and those that do not fit, are counted at its end.
+    """
     selected = view.runs[view.selected]
-    runs = list(view.runs)
+    runs = list(view.visible)
+    hidden = _hidden(view, width)
     longest = max(cell_len(run.name) for run in runs)
     accuracy = accuracy_name(view.task)
     for least, fields in ((min(longest, 20), 3), (min(longest, 16), 2), (min(longest, 12), 1), (min(longest, 10), 0)):
         rest = _size([_entry(run, "", False, fields, accuracy) for run in runs]) + 1
-        rows = _rows(len(runs), rest + least, width)
+        rows = _rows(len(runs) + len(hidden), rest + least, width)
         if not 0 < rows <= most:
             continue
         # as long as they can be in as many rows
         size = next(
-            size for size in range(longest, -1, -1) if size == least or _rows(len(runs), rest + size, width) == rows
+            size
+            for size in range(longest, -1, -1)
+            if size == least or _rows(len(runs) + len(hidden), rest + size, width) == rows
         )
         names = short_names(runs, size)
-        return _grid([_entry(r, n, r is selected, fields, accuracy) for r, n in zip(runs, names, strict=True)], width)
+        entries = [_entry(r, n, r is selected, fields, accuracy) for r, n in zip(runs, names, strict=True)]
+        return _grid([*entries, *hidden], width)
     runs.sort(key=lambda run: run is not selected)  # some will not fit
-    entries = [_entry(run, "", run is selected, 0, accuracy) for run in runs]
-    fits = 0 < _rows(len(runs), _size(entries), width) <= most
-    return _grid(entries, width) if fits else [join(*entries[: max(1, width // 8)])]
+    entries = [*(_entry(run, "", run is selected, 0, accuracy) for run in runs), *hidden]
+    if 0 < _rows(len(entries), _size(entries), width) <= most:
+        return _grid(entries, width)
+    return _grid(_as_fit(entries[: len(runs)], view, width, most), width)
+
+
+def _as_fit(entries: list[Row], view: View, width: int, most: int) -> list[Row]:
+    """As many entries as there is room for, and how many runs have none, the hidden ones among them."""
+    some: list[Row] = []
+    for kept in range(len(entries) - 1, 0, -1):
+        more: Row = (Span(_("… {count} more").format(count=len(view.runs) - kept), "muted"),)
+        some = [*entries[:kept], more]
+        if 0 < _rows(len(some), _size(some), width) <= most:
+            return some
+    return [join(entries[0][:1], *some[1:])]  # the mark alone
+
+
+def _hidden(view: View, width: int) -> list[Row]:
+    """How many runs are hidden; nothing if none is."""
+    count = len(view.hidden)
+    if not count:
+        return []
+    sentences = (
+        ngettext("{count} run hidden (H shows it)", "{count} runs hidden (H shows them)", count),
+        _("{count} hidden"),
+    )
+    words = longest_fitting(width // 3, *(sentence.format(count=count) for sentence in sentences))
+    return [(Span(words, "muted"),)]
 
 
 def short_names(runs: Sequence[RunView], size: int) -> list[str]:

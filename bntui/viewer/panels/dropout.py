@@ -101,7 +101,7 @@ def _grid(blocks: Sequence[MaskBlock], width: int, height: int, *, paired: bool)
     need = max(min(units, GOOD_WIDTH) if paired else units, 30)
     beside = max(min((width + GAP) // (need + GAP), len(blocks)), 1)
     if paired:
-        beside = min(beside, 2)
+        beside = min(beside, sum(1 for block in blocks if block.layer == blocks[0].layer) or 1)
     need_rows = min((samples + 1) // 2, GOOD_ROWS) + 2
     below = max(min((height - 1) // need_rows, -(-len(blocks) // beside)), 1)
     return beside, below

@@ -220,14 +220,24 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             self.change(replace(self.view_state, zoomed=not self.view_state.zoomed))
 
     def action_select(self, by: int) -> None:
-        """Select the next run of the tree."""
-        self._select(family.next_run(self.reader.runs, self.view_state.selected, by))
+        """The next run of the family tree."""
+        self._select(family.next_run(self.reader.runs, self.view_state.selected, by, self.view_state.hidden))
 
     def _select(self, run: int) -> None:
         self.change(view_state.select(self.view_state, len(self.reader.runs), run - self.view_state.selected))
 
     def action_pin(self) -> None:
         self.change(view_state.pin(self.view_state, len(self.reader.runs)))
+
+    def action_pin_third(self) -> None:
+        self.change(view_state.pin_third(self.view_state, len(self.reader.runs)))
+
+    def action_hide(self) -> None:
+        order = [twig.run for twig in family.tree(self.reader.runs)]
+        self.change(view_state.hide(self.view_state, order))
+
+    def action_show_all(self) -> None:
+        self.change(view_state.show_all(self.view_state))
 
     def action_log_axis(self) -> None:
         self.change(replace(self.view_state, log_axis=not self.view_state.log_axis))
