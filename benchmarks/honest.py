@@ -182,7 +182,7 @@ def data(rng: random.Random, source: str) -> Settings:
     found: Settings = {
         "data.scaling": rng.choice(["none", "minmax", "standard"]),
         "data.batch_size": rng.choice([2, 3, 7, 16, 32, 33, 64]),
-        "data.last_batch": rng.choice(["keep", "keep", "drop"]),
+        "data.last_batch": rng.choice(["first", "first", "keep", "drop"]),
         "data.validation": rng.choice([0.2, 0.2, 0.4]),
         "data.factor": rng.choice([1.0, 1.0, 1.0, 15.9375, 1e-3, 1e3]),
         "data.input_noise": rng.choice([0.0, 0.0, 0.0, 0.1]),

@@ -136,6 +136,16 @@ def forks_of_forks(path: Path) -> None:
     fork(path, 4, 6, ("network.hidden", [5, 7]))
 
 
+def forks_that_move_the_rest(path: Path) -> None:
+    whole(path, BASE + TWO, ("record.every", 1), ("data.batch_size", 7), ("training.schedule.warmup_epochs", 2))
+    fork(path, 0, 1, ("data.batch_size", 5))
+    fork(path, 0, 2, ("data.last_batch", "keep"))
+    fork(path, 3, 3, ("data.last_batch", "first"), ("data.batch_size", 10))
+    fork(path, 4, 4, ("data.last_batch", "drop"))
+    fork(path, 5, 6, ("data.last_batch", "first"), ("data.batch_size", 3))
+    fork(path, 1, 3, ("data.batch_size", 64))
+
+
 def structural(path: Path) -> None:
     whole(path, BASE + STOPPING, ("training.optimizer", "adam"))
     fork(path, 0, 5, ("network.norm", "batch"), ("training.optimizer", "adamw"))
@@ -267,6 +277,8 @@ HONEST: dict[str, Callable[[Path], None]] = {
     "every 7 steps, stopping": lambda p: whole(p, BASE + STOPPING, ("record.every", 7)),
     "every step": lambda p: whole(p, BASE + TWO, ("record.every", 1)),
     "rest dropped": lambda p: whole(p, BASE, ("data.last_batch", "drop"), ("record.every", 2)),
+    "rest kept": lambda p: whole(p, BASE + TWO, ("data.last_batch", "keep"), ("record.every", 1)),
+    "forks that move the rest": forks_that_move_the_rest,
     "one batch an epoch": lambda p: whole(p, BASE, ("data.batch_size", 64)),
     "tiny": lambda p: whole(p, BASE, ("data.samples", 5), ("data.batch_size", 2)),
     "budget 0": lambda p: whole(p, BASE + STOPPING + TWO, ("record.budget", 0)),

@@ -73,7 +73,7 @@ def test_every_choice_of_the_scenario_file_has_its_audit() -> None:
     assert choices(schema.Network, "norm_recurrent") == {"input", "step"}
     assert choices(schema.Data, "scaling") == {"none", "minmax", "standard"}
     assert choices(schema.Data, "sequence") == {"none", "rows", "pixels"}
-    assert choices(schema.Data, "last_batch") == {"keep", "drop"}
+    assert choices(schema.Data, "last_batch") == {"first", "keep", "drop"}
 
 
 def test_every_setting_that_moves_a_number_is_one_that_the_audit_has_heard_of() -> None:
@@ -147,6 +147,8 @@ VARIANTS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("training.epochs", 4),
     ),
     "left over samples dropped": (("data.last_batch", "drop"),),
+    "left over samples last": (("data.last_batch", "keep"),),
+    "left over samples first, every step": (("data.last_batch", "first"), ("record.every", 1)),
     "layer norm": (("network.norm", "layer"), ("network.dropout", 0.4)),
     "group norm": (("network.norm", "group"), ("network.groups", 2), ("network.activation", "gelu")),
     "after the activation": (("network.norm_position", "after_activation"), ("network.activation", "leaky_relu")),
@@ -154,7 +156,9 @@ VARIANTS: dict[str, tuple[tuple[str, Any], ...]] = {
     "noise": (("network.norm_noise", 0.5),),
     "noise in the inputs": (("data.input_noise", 0.2), ("network.activation", "relu")),
     "gradient shift": (("record.shift", True), ("network.dropout", 0.2)),
-    "a diverging run": (("training.lr", 1e6), ("network.norm", "none"), ("network.activation", "relu")),
+    "a diverging run": (
+        ("training.lr", 1e6), ("network.norm", "none"), ("network.activation", "relu"), ("data.last_batch", "keep"),
+    ),
     "a curve": (
         ("data.source", "sine"), ("data.batch_size", 16), ("training.early_stopping.monitor", "val_r2"),
         ("training.epochs", 5),

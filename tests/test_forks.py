@@ -66,7 +66,7 @@ def test_a_stopped_run_goes_on_with_more_patience_and_not_without(tmp_path: Path
 
 
 def test_dropping_the_rest_of_the_last_epoch_leaves_nothing(tmp_path: Path) -> None:
-    path = trained(tmp_path / "x.bntui", ("training.epochs", 3), ("record.every", 1))
+    path = trained(tmp_path / "x.bntui", ("training.epochs", 3), ("record.every", 1), ("data.last_batch", "keep"))
     with pytest.raises(ScenarioError, match="the fork starts at epoch 3 and would end at once"):
         forked(path, 0, 17, ("data.last_batch", "drop"))
 

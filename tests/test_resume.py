@@ -44,7 +44,7 @@ def configurations(draw: st.DrawFn) -> list[Override]:
         "data.sequence": "rows" if recurrent else "none",
         "data.samples": 150,
         "data.batch_size": draw(st.sampled_from([20, 37])),
-        "data.last_batch": draw(st.sampled_from(["keep", "drop"])),
+        "data.last_batch": draw(st.sampled_from(["first", "keep", "drop"])),
         "data.input_noise": draw(st.sampled_from([0.0, 0.1])),
         "training.optimizer": optimizer,
         "training.lr": 0.05 if optimizer == "sgd" else 0.005,

@@ -172,7 +172,7 @@ class _Audit:
         for row in course.rows:
             if row.frame is None:
                 continue
-            self._order(subject, row, orders)
+            self._order(course, row, orders)
             place = row.place(run.name)
             evidence = self._evidence(run.index, row) if known and subject.stages else None
             initial = row is course.rows[0] and row.number == 0
@@ -308,15 +308,14 @@ class _Audit:
         check_weights(self._ledger, course, row, evidence.before, "before the next step")
         return evidence.before
 
-    def _order(self, subject: Subject, row: Row, orders: dict[tuple[int, int, int], tuple[str, Values]]) -> None:
+    def _order(self, course: Course, row: Row, orders: dict[tuple[int, int, int], tuple[str, Values]]) -> None:
         """Check that runs with the same seed visit the samples in the same order."""
-        run = subject.run
+        run, pace = course.subject.run, course.subject.pace
         assert row.frame is not None
-        if run.fork is not None or row.number == 0:
+        if run.fork is not None or row.number == 0 or pace is None:
             return
-        data = run.config["data"]
         epoch = math.ceil(row.scalars["epoch"] - 1e-9)
-        offset = (row.scalars["step"] - 1) % run.steps_per_epoch * data["batch_size"]
+        offset = pace.onward(Standing(), (row.scalars["step"] - 1) % run.steps_per_epoch).offset
         key = (run.config["seed"], epoch, offset)
         name, other = orders.setdefault(key, (run.name, row.frame.batch_indices))
         both = min(len(other), len(row.frame.batch_indices))

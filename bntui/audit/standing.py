@@ -57,32 +57,43 @@ class Pace:
 
     samples: int
     batch: int
-    drop: bool
+    last: str
+    """What happens to samples that fill no mini-batch: ``first``, ``keep`` or ``drop``."""
     per_epoch: int
 
     @classmethod
     def of(cls, config: Said, samples: int, per_epoch: int) -> Pace:
         data = config["data"]
-        return cls(samples, data["batch_size"], data.get("last_batch", "keep") == "drop", per_epoch)
+        return cls(samples, data["batch_size"], data.get("last_batch", "keep"), per_epoch)
 
     def left(self, at: Standing) -> int:
         """Steps to the end of the current epoch."""
         batches = (self.samples - at.offset) / self.batch
-        return max(1, math.floor(batches) if self.drop else math.ceil(batches))
+        return max(1, math.floor(batches) if self.last == "drop" else math.ceil(batches))
 
     def size(self, at: Standing) -> int:
         """Size of the next mini-batch."""
+        rest = self.samples - at.offset
+        over = rest % self.batch
+        return over if over and (self.last == "first" or rest < self.batch) else self.batch
+
+    def initial(self, at: Standing) -> int:
+        """Size of the mini-batch on which an initial state is measured: a full one if the epoch has one left."""
         return min(self.batch, self.samples - at.offset)
 
     def epoch(self, at: Standing) -> float:
         """Epochs done, including the fraction of the current one, counted in steps of this batch size."""
-        return (at.epoch * self.per_epoch + at.offset / self.batch) / self.per_epoch
+        steps = at.offset / self.batch
+        if self.last == "first":  # a first step of fewer samples, then whole ones to the end of the epoch
+            over = self.samples % self.batch or self.batch
+            steps = 1 + (at.offset - over) / self.batch if at.offset > over else at.offset / over
+        return (at.epoch * self.per_epoch + steps) / self.per_epoch
 
     def onward(self, at: Standing, steps: int) -> Standing:
         """The state a number of steps later in the same epoch."""
         if not steps:
             return at
-        offset = at.offset + steps * self.batch
+        offset = at.offset + self.size(at) + (steps - 1) * self.batch
         return replace(
             at, step=at.step + steps, offset=offset, batches=at.batches + steps, loss=math.nan, accuracy=math.nan
         )
@@ -116,15 +127,16 @@ def follow(config: Said, pace: Pace, rows: Sequence[Scalars], start: Standing, g
     """
     departed = set(gone)
     first = replace(start, exact=start.exact and start.step not in departed)
-    passages = [Passage(first, first, pace.size(first), False, 0)]
+    passages = [Passage(first, first, pace.initial(first), False, 0)]
     for row in rows[1:]:
         at, due = passages[-1].after, pace.left(passages[-1].after)
         steps = row["step"] - at.step
         if not 0 < steps <= due:  # a row is missing or out of place: continue from this one
             ends = bool(row["epoch_end"])
             whole = math.ceil(row["epoch"] - 1e-9) - 1
-            offset = 0 if ends else round((row["epoch"] - whole) * pace.per_epoch - 1) * pace.batch
-            before = replace(at, step=row["step"] - 1, epoch=whole, offset=max(0, offset), exact=False)
+            taken = 0 if ends else max(0, round((row["epoch"] - whole) * pace.per_epoch - 1))
+            offset = pace.onward(Standing(), taken).offset
+            before = replace(at, step=row["step"] - 1, epoch=whole, offset=offset, exact=False)
         else:
             before = pace.onward(at, steps - 1)
             ends = steps == due

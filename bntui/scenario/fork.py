@@ -64,10 +64,15 @@ def configuration(recorded: Mapping[str, Any]) -> RunConfig:
         ScenarioError: this version cannot train it; it may still be shown.
     """
     try:
-        return RunConfig.model_validate(frozen(recorded))
+        return RunConfig.model_validate(frozen(_complete(recorded)))
     except ValidationError as error:
         found = complaints(error, RunConfig, recorded)
         raise ScenarioError([Problem(spell(wrong.paths[0]), wrong.message) for wrong in found]) from error
+
+
+def _complete(recorded: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the values of keys whose absence meant something else than today's default."""
+    return {**recorded, "data": {"last_batch": "keep", **recorded.get("data", {})}}
 
 
 def settings(config: Mapping[str, Any]) -> tuple[Setting, ...]:
@@ -93,7 +98,7 @@ def forked(
     Raises:
         ScenarioError: every problem found.
     """
-    merged = Merged(frozen(config))
+    merged = Merged(frozen(_complete(config)))
     found: dict[Problem, None] = {}
     for text, value in changes:
         if _fixed(text):

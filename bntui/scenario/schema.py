@@ -132,9 +132,10 @@ class Data(Table):
         " step.",
     )
     batch_size: int = Field(32, ge=1, description="Samples per mini-batch.")
-    last_batch: Literal["keep", "drop"] = Field(
-        "keep",
-        description="What to do with samples left over at the end of an epoch: use a smaller batch, or drop them.",
+    last_batch: Literal["first", "keep", "drop"] = Field(
+        "first",
+        description="Samples that fill no mini-batch: first makes them the epoch's first mini-batch, keep its last one,"
+        " drop leaves them out.",
     )
 
     @model_validator(mode="after")

@@ -96,8 +96,16 @@ class Run:
 
     @property
     def _virtual_step(self) -> float:
-        """The steps that the current batch size would have needed so far; a fork may have changed the batch size."""
-        return self._at.epoch * self.steps_per_epoch + self._at.offset / self.config.data.batch_size
+        """Steps that would have led here with this batch size all along: a fork may have changed it."""
+        return self._virtual(self._at.epoch, self._at.offset)
+
+    def _virtual(self, epoch: int, offset: int) -> float:
+        size, samples = self.config.data.batch_size, len(self.samples.x)
+        done = offset / size
+        if self.config.data.last_batch == "first":
+            remnant = samples % size or size
+            done = offset / remnant if offset < remnant else self.steps_per_epoch - (samples - offset) / size
+        return epoch * self.steps_per_epoch + done
 
     @property
     def best_step(self) -> int | None:
@@ -130,11 +138,11 @@ class Run:
     # --- training ---
 
     def begin(self, writer: Writer) -> None:
-        """Record the initial state: pass the first mini-batch through the network, without an update."""
+        """Record the initial state: the first full mini-batch through the network, no update, no side effects."""
         started = time.perf_counter()
         score, self._score = self._score, Score(self.samples.task)
         progress = replace(self._at, sums=score.sums())
-        batch = self._batch()
+        batch = self._first_full()
         taken = self.stepper.measured(self._x[batch], self._y[batch], self.step, lr=None)
         self._score.add(taken.loss, taken.output, self._y[batch])
         self._record(writer, TakenStep(taken, progress, batch, self._lr(), initial=True), started)
@@ -157,14 +165,13 @@ class Run:
 
     def _next_epoch(self) -> float:
         """Epochs done after the next mini-batch."""
-        at, size = self._at, self.config.data.batch_size
-        return at.epoch + (1 if self._is_last() else (at.offset + size) / size / self.steps_per_epoch)
+        at, after = self._at, self._ahead()
+        return at.epoch + 1 if self._is_last() else self._virtual(at.epoch, after) / self.steps_per_epoch
 
     def _is_last(self) -> bool:
-        """True if the next mini-batch is the last one of its epoch."""
-        size = self.config.data.batch_size
-        left = len(self.samples.x) - self._at.offset - size
-        return left < (size if self.config.data.last_batch == "drop" else 1)
+        """The next mini-batch is the last one of its epoch."""
+        left = len(self.samples.x) - self._ahead()
+        return left < (self.config.data.batch_size if self.config.data.last_batch == "drop" else 1)
 
     def _may_end(self) -> bool:
         """True if the current epoch may be the last one of the run."""
@@ -215,8 +222,21 @@ class Run:
         self._x, self._y = data.x[order], data.y[order]
         self._score = Score(data.task)
 
+    def _ahead(self) -> int:
+        """Samples of the epoch that were learned from after the next mini-batch."""
+        size = self.config.data.batch_size
+        if self.config.data.last_batch == "first":
+            size = self.left % size or size  # what fills no mini-batch is taken first
+        return self._at.offset + min(size, self.left)
+
     def _batch(self) -> slice:
-        return slice(self._at.offset, self._at.offset + self.config.data.batch_size)
+        """The next mini-batch, in the epoch's order."""
+        return slice(self._at.offset, self._ahead())
+
+    def _first_full(self) -> slice:
+        """The next mini-batch, or the one after it where that is larger."""
+        at, ahead, size = self._at.offset, self._ahead(), self.config.data.batch_size
+        return slice(ahead, ahead + size) if ahead - at < size <= self.left else slice(at, ahead)
 
     def _validate(self) -> tuple[float, float]:
         """Mean loss and accuracy of the validation part in the configured mode; the run is left unchanged."""

@@ -114,6 +114,12 @@ def dated(drawing: Drawing, view: View, cells: int) -> Drawing:
     return drawing._replace(title=title) if lags and cell_len(title) <= cells - 8 else drawing
 
 
+def remnant_text(run: RunView) -> str:
+    """How many samples a small mini-batch has that was measured."""
+    words = ngettext("mini-batch of {count} sample", "mini-batch of {count} samples", run.remnant)
+    return words.format(count=count(run.remnant))
+
+
 def data_text(view: View, facts: Mapping[str, str]) -> str:
     """Data source, number of samples if recorded, task, and device."""
     info = view.runs[view.selected].info

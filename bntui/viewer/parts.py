@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bntui.recording.sentences import traits
+from bntui.text.widths import longest
 from bntui.viewer import chrome
 from bntui.viewer.draw.rows import Row, Span, fit
 from bntui.viewer.lab_keys import Situation
@@ -79,8 +80,22 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
         return tuple((margin, *row) for row in drawing.rows)
     panel = BY_NAME[part]
     drawing = panel.draw(shown.view, width - 2, height - 2)
+    if panel.of_mini_batch:
+        drawing = drawing._replace(title=_sized(drawing.title, shown.view, width - 8))
     if panel.still:
         drawing = chrome.dated(drawing, shown.view, width - 2)
     if shown.tour is not None and shown.tour.answer and part == shown.tour.panel:
         drawing = pointed(drawing, shown.tour)
     return framed(drawing, width, focused=part == shown.state.focused, key=panel.key)
+
+
+def _sized(title: str, view: View, cells: int) -> str:
+    """A panel's title that says how few samples its figures are of, where the mini-batch is a small one."""
+    small = [run for run in view.shown if run.remnant]
+    if not small:
+        return title
+    marked = len(view.shown) > 1
+    words = [f"{run.mark} {chrome.remnant_text(run)}" if marked else chrome.remnant_text(run) for run in small]
+    size = " · ".join(words)
+    name = title.partition(" ── ")[0]
+    return longest(cells, f"{title} · {size}", f"{name} ── {size}", f"{name} · {words[0]}", size)

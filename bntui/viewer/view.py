@@ -45,6 +45,12 @@ class RunView:
         return self.info.label or self.info.name
 
     @property
+    def remnant(self) -> int:
+        """Samples of the mini-batch that was measured, where they are less than half of a full one; else 0."""
+        samples = 0 if self.frame is None else len(self.frame.batch_indices)
+        return samples if 2 * samples < self.info.config["data"]["batch_size"] else 0
+
+    @property
     def end(self) -> float:
         """Planned end of the run, in the unit of its history: its epochs, or the number of steps in them."""
         if self.history.unit == "epoch":

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from bntui.text.figures import count
 from bntui.text.language import _
 from bntui.text.widths import longest, wrap
-from bntui.viewer.chrome import where
+from bntui.viewer.chrome import remnant_text, where
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, width
 from bntui.viewer.keys import footer_of
 from bntui.viewer.microscope.beside import beside, summary
@@ -80,6 +80,8 @@ def _subject(lens: Lens, cells: int) -> Row:
     if slide.steps > 1:
         words = _("time step {step}/{count}").format(step=state.time + 1, count=slide.steps)
         row += [Span(" · ", "muted"), Span(words, "bold accent")]
+    if lens.run.remnant:
+        row += [Span(" · ", "muted"), Span(remnant_text(lens.run), "warn")]
     what = of_what(slide)
     if what and width(tuple(row)) + cell_len(what) + 3 + 20 <= cells:
         row.append(Span(f" · {what}", "muted"))

@@ -24,7 +24,9 @@ Recorded = Literal["dropout", "early stopping", "predictions", "several recordin
 Loaded = Literal["dataset", "histograms"]
 """Parts of a view that are loaded only if a panel on the screen reads them."""
 Trouble = Literal["forward", "backward"]
-"""The pass of a step in which a value turns bad."""
+"""Where in a step a value turns bad."""
+_OF_MINI_BATCH: Final = frozenset(("LayerMeasures", "DropoutMask"))
+"""Classes of a keyframe's figures that one mini-batch gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class Panel:
     def definitions(self) -> tuple[str, ...]:
         """Keys of the quoted definitions; see :mod:`bntui.definitions`."""
         return tuple(f"{owner}.{name}" for owner, names in self.quotes.items() for name in names.split())
+
+    @property
+    def of_mini_batch(self) -> bool:
+        """It draws figures of the one mini-batch that was measured."""
+        return not _OF_MINI_BATCH.isdisjoint(self.quotes)
 
     def draw(self, view: View, width: int, height: int) -> Drawing:
         """The panel's rows, exactly ``height`` of ``width`` cells; its module is imported on the first call."""
