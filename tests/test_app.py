@@ -698,3 +698,17 @@ async def test_a_start_can_be_cancelled(key: str) -> None:
         assert app._exit
     assert cancelled.is_set()
     assert app.return_value is None
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("size", [BIG, (80, 24), (40, 12)])
+async def test_notices_never_cover_the_timeline_or_the_keys(size: tuple[int, int]) -> None:
+    async with start().run_test(size=size, notifications=True) as pilot:
+        await pilot.pause()
+        for number in range(4):
+            lab(pilot).notices.say(f"{number}: a sentence that is long enough to need more than one line of a notice")
+        await pilot.pause(0.2)
+        toasts = [toast.region for toast in lab(pilot).query("Toast") if toast.region]
+        assert toasts
+        for name in ("strip", "keys"):
+            assert not any(toast.overlaps(widget(pilot, name).region) for toast in toasts), name

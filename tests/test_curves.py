@@ -63,7 +63,7 @@ def test_number(value: float, written: str) -> None:
 @given(st.floats(), st.integers(6, 12))
 def test_figures_never_change_their_width(value: float, cells: int) -> None:
     assert len(figures.number(value, cells)) == cells
-    assert len(figures.scientific(value)) == 7
+    assert len(figures.magnitude(value)) == 7
     if not math.isfinite(value) or abs(value) < 1e6:
         assert len(figures.percent(value)) == 7
 
@@ -75,15 +75,29 @@ def test_a_number_reads_back_as_what_it_was(value: float) -> None:
     assert read == pytest.approx(value, rel=0.01, abs=0.5)
 
 
-def test_percent_scientific_count_epoch() -> None:
+@given(st.floats(1e-3, 99_999))
+def test_everyday_magnitudes_have_no_exponent(value: float) -> None:
+    for signed in (value, -value):
+        written = figures.magnitude(signed)
+        assert "e" not in written
+        near = 0.006 if signed > 0 else 0.06
+        assert float(written.replace("−", "-")) == pytest.approx(signed, rel=near)
+
+
+def test_percent_magnitude_count_epoch() -> None:
     assert [figures.percent(x) for x in (0.796, 0, 1, -0.0001, math.nan, 12.0)] == [
         " 79.6 %", "  0.0 %", "100.0 %", "  0.0 %", "  NaN %", " 1200 %",
     ]  # fmt: skip
-    assert figures.scientific(2.1e-6) == "2.1e−06"
-    assert figures.scientific(-2.1e-6) == " −2e−06"
-    assert figures.scientific(3e120) == "  3e120"
+    assert figures.magnitude(2.1e-6) == "2.1e−06"
+    assert figures.magnitude(-2.1e-6) == " −2e−06"
+    assert figures.magnitude(3e120) == "  3e120"
+    everyday = (0.97, 0.0311, 0.00104, 1, 43.21, 970.4, 12345.6, -0.5, -0.00512, 0)
+    assert [figures.magnitude(x).strip() for x in everyday] == [
+        "0.970", "0.0311", "0.00104", "1.00", "43.2", "970", "12346", "−0.500", "−0.0051", "0",
+    ]  # fmt: skip
     assert figures.count(1437) == "1,437"
     assert [figures.epoch(x) for x in (0, 12.0, 12.0416, 11.999, 11.9999999999)] == ["0", "12", "12.04", "11.99", "12"]
+    assert [figures.epoch(x) for x in (1 + 2 / 3, 1 / 3, 0.5, 2.995, 0.999)] == ["1.67", "0.33", "0.50", "2.99", "0.99"]
 
 
 @given(st.lists(st.floats(1e-9, 1e9), min_size=1), st.booleans())

@@ -167,7 +167,7 @@ def test_the_typical_unit_comes_first_and_counts_from_one() -> None:
 def figures(drawn: list[str], name: str, what: str = "") -> list[str]:
     """The figures beside the charts of a strand."""
     y = next(y for y, line in enumerate(drawn[:-1]) if line.startswith(name) and drawn[y + 1].startswith(what))
-    return re.findall(r">?×\S+|\d\.\de[−+]\d\d", drawn[y])
+    return re.findall(r">?×\S+|\d\.\d{3,4}", drawn[y])
 
 
 def test_the_figures_are_those_of_the_formula() -> None:
@@ -181,7 +181,7 @@ def test_the_figures_are_those_of_the_formula() -> None:
     below = drawn[next(y for y, line in enumerate(drawn) if line.startswith("gradient shift")) :]
     for number, name in enumerate(("linear 2", "linear 3", "output"), 1):
         expected = np.median(0.02 * number * 1.1 ** np.arange(1, 13))
-        assert figures(below, name) == [f"{expected:.1e}".replace("-", "−")] * 2
+        assert figures(below, name) == [f"{expected:.3g}"] * 2
     assert not any(line.startswith("linear 1") for line in below)
 
 

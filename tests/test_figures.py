@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bntui.text.figures import MINUS, brief, count, epoch, number, percent, scientific, whole
+from bntui.text.figures import MINUS, brief, count, epoch, magnitude, number, percent, whole
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -42,7 +42,7 @@ def test_a_brief_number_is_short_and_right(x: float, decimals: int) -> None:
 
 @given(FLOATS)
 def test_fixed_columns_hold(x: float) -> None:
-    assert len(scientific(x)) == 7
+    assert len(magnitude(x)) == 7
     assert len(epoch(abs(x))) <= 11
     assert len(percent(x)) == 7 or not math.isfinite(100 * x) or abs(x) > 1e98
 

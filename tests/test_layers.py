@@ -245,7 +245,7 @@ def test_zoomed_it_shows_every_figure() -> None:
     drawn = lines(view(run), 160, 40)
     assert drawn[drawn.index(row) + 1].strip().strip("_").count("█") >= 3
     assert "7.500" in row
-    assert "1.0e−03" in row
+    assert "0.00100" in row
 
 
 def test_mean_after_normalization_is_not_rounding_noise() -> None:

@@ -85,14 +85,21 @@ def percent(x: SupportsFloat) -> str:
     return f"{written:>5} %"
 
 
-def scientific(x: SupportsFloat) -> str:
-    """A number in 7 cells, always as a power of ten: ``scientific(2.1e-6) == '2.1e−06'``; one digit if negative."""
+def magnitude(x: SupportsFloat) -> str:
+    """A number in 7 cells with as many digits at any magnitude: ``magnitude(0.97) == '  0.970'``.
+
+    Only what is below 0.001 or from 100,000 on is a power of ten: ``'2.1e−06'``, one digit if negative.
+    """
     value = float(x)
     special = _special(value)
     if special is not None:
         return special.rjust(7)
     if value == 0:
-        return "0.0e+00"
+        return "0".rjust(7)
+    if 1e-3 <= abs(value) < 99_999.5:
+        for places in range(max(2 - math.floor(math.log10(abs(value))), 0), -1, -1):
+            if len(written := _plain(value, places)) <= 7:
+                return written.rjust(7)
     written = f"{value:.1e}" if value > 0 else f"{value:.0e}"
     if len(written) > 7:  # an exponent of three digits
         written = f"{value:.0e}".replace("e+", "e")
@@ -105,7 +112,7 @@ def count(n: int) -> str:
 
 
 def epoch(x: SupportsFloat) -> str:
-    """Epochs done: ``'12'`` if whole, ``'12.04'`` within an epoch; at most 11 cells, ``'9.27e18'`` from 10⁷ on.
+    """Epochs done: ``'12'`` if whole, ``'1.67'`` within an epoch; at most 11 cells, ``'9.27e18'`` from 10⁷ on.
 
     A fraction never rounds up to a whole epoch (11.999 is ``'11.99'``), since that epoch is not complete.
     """
@@ -118,4 +125,5 @@ def epoch(x: SupportsFloat) -> str:
     nearest = round(value)
     if abs(value - nearest) < 1e-6:
         return str(nearest)
-    return f"{math.floor(value * 100 + 1e-6) / 100:.2f}"
+    written = f"{value:.2f}"
+    return f"{nearest - 0.01:.2f}" if nearest > value and float(written) == nearest else written

@@ -10,7 +10,7 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import FloatArray
-from bntui.text.figures import epoch, number, percent, scientific
+from bntui.text.figures import epoch, magnitude, number, percent
 from bntui.text.language import N_, _
 from bntui.text.widths import center, longest, wrap
 from bntui.viewer.draw import cells
@@ -139,7 +139,7 @@ def _learned(lens: Lens, width: int, height: int) -> list[Row]:
     for name, value, gradient, course in zip(
         "γβ", (gamma, beta), (gamma_gradient, beta_gradient), courses, strict=True
     ):
-        slope = "—".rjust(7) if math.isnan(gradient) else scientific(gradient)
+        slope = "—".rjust(7) if math.isnan(gradient) else magnitude(gradient)
         rows.append(
             (
                 Span(f"{name} ", "bold text"),
@@ -253,7 +253,7 @@ def _learned_line(lens: Lens) -> Row:
         row += [
             Span(f"{name} ", "bold text"),
             Span(figure(value), "bold text"),
-            Span(f" ∂ {scientific(gradient)} ", "muted"),
+            Span(f" ∂ {magnitude(gradient)} ", "muted"),
             Span(cells.sparkline(values, 12, scale.low, scale.high) + "  ", lens.run.style),
         ]
     return tuple(row)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bntui.keyframe import FloatArray
-from bntui.text.figures import number, scientific
+from bntui.text.figures import magnitude, number
 from bntui.text.language import N_, _
 from bntui.text.table import Cell, Column, layout
 from bntui.text.widths import longest
@@ -104,8 +104,8 @@ def _chosen(sorted_by: bool) -> str:
 
 def _written(name: str, value: float, cells: int) -> str:
     if name.endswith("_gradient"):
-        # scientific() needs 7 cells, and would touch the figure before it
-        return number(value, 6, 3) if cells == LEAST else scientific(value)
+        # one of 7 cells would touch the figure before it
+        return number(value, 6, 3) if cells == LEAST else magnitude(value)
     return number(100 * value, 6, 4) if name == "eps_share" else number(value, 6, 3)
 
 

@@ -46,8 +46,8 @@ _BELOW_HEIGHT = 14
 def draw(view: View, width: int, height: int) -> Drawing:
     """Charts that do not depend on the cursor (kept), a legend of the values at the cursor, and the cursor's line."""
     linear, logarithmic = (
-        _("Curves ── validation, dotted: training · linear loss"),
-        _("Curves ── validation, dotted: training · log loss"),
+        _("Curves ── validation, dotted: training · loss, linear axis"),
+        _("Curves ── validation, dotted: training · loss, log axis"),
     )
     title = logarithmic if view.log_axis else linear
     if not any(len(run.history) for run in view.runs):

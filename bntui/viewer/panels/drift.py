@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from bntui.insight.drift import movement
 from bntui.keyframe import COLUMN, UNIT_STATISTICS, FloatArray
 from bntui.recording.history import LayerInfo, RunHistory
-from bntui.text.figures import scientific
+from bntui.text.figures import magnitude
 from bntui.text.language import N_, _
 from bntui.text.widths import longest
 from bntui.viewer import epochs
@@ -296,8 +296,8 @@ def _shift_rows(runs: Sequence[RunView], strands: Sequence[Strand], form: ChartL
     low, high = map(_power, decades)
     tall = min((room - 1) // (number * times), 3)
     words = (
-        _("gradient shift ‖G − G′‖₂, log {low} to {high}; 0 in the first layer"),
-        _("gradient shift ‖G − G′‖₂, log {low} to {high}"),
+        _("gradient shift ‖G − G′‖₂, log axis {low} to {high}; 0 in the first layer"),
+        _("gradient shift ‖G − G′‖₂, log axis {low} to {high}"),
         _("shift ‖G − G′‖₂ {low} to {high}"),
     )
     title = longest(form.head + form.chart, *(sentence.format(low=low, high=high) for sentence in words))
@@ -312,7 +312,7 @@ def _shift_rows(runs: Sequence[RunView], strands: Sequence[Strand], form: ChartL
                 continue
             drawn = _course(run.history, *found, decades, form, tall)
             pictures.append(list(overlaid(run, drawn, form.end, form.chart)))
-            figures.append(Span(scientific(float(np.median(values))).rjust(form.figure), "text"))
+            figures.append(Span(magnitude(float(np.median(values))).rjust(form.figure), "text"))
         ticks = [""] * tall
         if tall > 1:
             ticks[0], ticks[-1] = high, low

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, verdict_of
 from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
 from bntui.recording.history import Unit
-from bntui.text.figures import scientific
+from bntui.text.figures import magnitude
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer import epochs
@@ -36,7 +36,7 @@ PANEL: Final = Panel(
     shows="backward",
     still=True,
 )
-TITLE: Final = N_("Gradients ── |∂L/∂W| per layer, log")
+TITLE: Final = N_("Gradients ── |∂L/∂W| per layer, log axis")
 MAX_DECADES: Final = 16
 """Maximum length of the axis below the largest gradient; float32 does not resolve larger differences."""
 VALUE: Final = 7
@@ -213,14 +213,14 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
         Span(f"{cells.short(layer.name, layout.name)} ", run.style),
         Span(bar, run.style),
         Span("".join(rest[len(bar) :]), "frame"),
-        Span(scientific(value), "text" if math.isfinite(value) else "warn"),
+        Span(magnitude(value), "text" if math.isfinite(value) else "warn"),
     ]
     if layout.course:
         past, future = course
         row += [Span(" " + past, run.style), Span(future, "muted")]
     if layout.ratio and column == "weight_gradient_norm":
-        # the initial state has no update yet
-        ratio = scientific(layer.update_ratio) if run.frame and run.frame.step else "—"
+        # the initial state has no update yet, which is not a figure that went wrong
+        ratio = magnitude(layer.update_ratio) if run.frame and run.frame.step else "—"
         row.append(Span(ratio.rjust(layout.ratio + 1), "text"))
     return tuple(row)
 
@@ -309,7 +309,7 @@ def _ratios(run: RunView) -> FloatArray:
 def _beside(run: RunView, rows: int) -> list[Row]:
     """The verdict in the last cells of a run's rows; without its heading if there are few rows."""
     verdict = verdict_of(_layers(run))
-    ratio = "—" if math.isnan(verdict.ratio) else scientific(verdict.ratio).strip()
+    ratio = "—" if math.isnan(verdict.ratio) else magnitude(verdict.ratio).strip()
     style = "warn" if verdict.bad else "text"
     notes = [(_("first/last"), "muted"), (ratio, style), (_(verdict.name), style)]
     shown = notes[-min(rows, 3) :] if rows else []
@@ -323,7 +323,7 @@ def _verdict(run: RunView, width: int, *, several: bool) -> Row:
     name = _(verdict.name)
     mark = f"{run.mark} " if several else ""
     left = width - len(mark)
-    ratio = "—" if math.isnan(verdict.ratio) else scientific(verdict.ratio).strip()
+    ratio = "—" if math.isnan(verdict.ratio) else magnitude(verdict.ratio).strip()
     if math.isnan(verdict.ratio):
         wordings: tuple[str, ...] = (f"{name}: {verdict.sentence}", name)
     else:

@@ -59,8 +59,14 @@ def draw(view: View, width: int, height: int) -> Drawing:
     """The selected run's validation loss with a letter where each rule stops, and the verdicts as a table."""
     run = view.runs[view.selected]
     logarithmic, linear = (
-        (_("Stopping rules ── whole run judged: {run} · log loss"), _("Stopping rules ── {run} · log loss")),
-        (_("Stopping rules ── whole run judged: {run} · linear loss"), _("Stopping rules ── {run} · linear loss")),
+        (
+            _("Stopping rules ── whole run judged: {run} · loss, log axis"),
+            _("Stopping rules ── {run} · loss, log axis"),
+        ),
+        (
+            _("Stopping rules ── whole run judged: {run} · loss, linear axis"),
+            _("Stopping rules ── {run} · loss, linear axis"),
+        ),
     )
     wordings = logarithmic if view.log_axis else linear
     room = max(width - 7 - cell_len(wordings[-1].format(run="")), 8)

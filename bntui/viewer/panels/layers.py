@@ -10,7 +10,7 @@ from typing import Final
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import Distribution, LayerMeasures
-from bntui.text.figures import number, percent, scientific
+from bntui.text.figures import magnitude, number, percent
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer.draw import cells
@@ -299,7 +299,7 @@ def _own_axis(form: TableLayout) -> str:
 
 def _scalars(layer: LayerMeasures) -> list[Span]:
     weight_norm, update_ratio = (getattr(layer, field) for field in EXTRAS)
-    figures = (number(weight_norm, DETAIL), scientific(update_ratio))
+    figures = (number(weight_norm, DETAIL), magnitude(update_ratio))
     return [Span(figure.rjust(EXTRA), "text") for figure in figures]
 
 
