@@ -105,4 +105,4 @@ def spelled(reference: Reference, value: float, task: str) -> str:
         return figures.count(round(value))
     if math.isnan(value):
         return _("not recorded")
-    return figures.number(value, 7).strip()
+    return figures.magnitude(value).strip()
