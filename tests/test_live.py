@@ -15,6 +15,7 @@ from bntui.viewer import live
 from bntui.viewer.feed import FRAME, SLOW_FRAME, Tempo
 from bntui.viewer.live import Facts, Leaving, Live, Renewing, Replay, Starting, State
 from bntui.viewer.live_events import (
+    AddNote,
     Announce,
     Appeared,
     Complain,
@@ -29,6 +30,7 @@ from bntui.viewer.live_events import (
     Leave,
     LeaveAfter,
     MayFork,
+    Note,
     NotStarted,
     Pace,
     Quit,
@@ -50,6 +52,8 @@ FINISHED = replace(RUNNING, state="finished")
 STOPPED = replace(RUNNING, state="stopped")
 FORK = ForkRequest(0, 24, (("training.lr", 0.1),))
 OTHER = ForkRequest(1, 48)
+NOTE = Note(0, 24, "look here")
+SEND_NOTE = Send("note", (("run", 0), ("step", 24), ("text", "look here")))
 FACTS = Facts(ME)
 UNFINISHED = Facts(ME, unfinished=True)
 COMPARED = Facts(ME, compared=True)
@@ -131,6 +135,12 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         (Renewing(RUNNING), SendFailed("gone"), FACTS, Renewing(RUNNING), [Complain("gone"), "hang up"]),
         (Renewing(RUNNING), NotStarted("no"), FACTS, Replay(RUNNING), [Complain("no", "Not trained again")]),
         (Renewing(RUNNING), Quit(), FACTS, Leaving(RUNNING), ["discard", Leave()]),
+        # notes: through the trainer, or into the file
+        (Live(PAUSED), NOTE, FACTS, Live(PAUSED, sent=5), [SEND_NOTE]),
+        (Live(FINISHED), NOTE, FACTS, Live(FINISHED), [AddNote(NOTE)]),
+        (Replay(), NOTE, FACTS, Replay(), [AddNote(NOTE)]),
+        (Starting(None), NOTE, FACTS, Starting(None), [SayOnce(live.LATER)]),
+        (Leaving(RUNNING), NOTE, FACTS, Leaving(RUNNING), [SayOnce(live.LATER)]),
         # leaving
         (Live(RUNNING), Detach(), FACTS, Live(RUNNING), [Leave(goes_on=True)]),
         (Starting(FORK), Detach(), FACTS, Starting(FORK), [Leave(goes_on=True)]),
@@ -248,7 +258,7 @@ EVENTS = st.one_of(
         ),
     ),
     st.sampled_from([Run(), Train("epoch"), Train("step"), TrainAnew(), Pace(1), Pace(-1)]),
-    st.sampled_from([MayFork(), Detach(), HungUp()]),
+    st.sampled_from([MayFork(), Detach(), HungUp(), NOTE]),
     st.builds(Fork, st.sampled_from([FORK, OTHER])),
 )
 

@@ -236,6 +236,13 @@ def _trouble(of: Happening, figures: tuple[str, ...], look: Callable[[Row], list
     of.hold(figures[-1], bool(fits), recorded, ", ".join(str(getattr(found[0], name)) for name in figures))
 
 
+def _noted(of: Happening) -> None:
+    """A note says what its author likes, at any keyframe."""
+    of.hold(
+        "text", isinstance(of.event.arguments.get("text"), str), type(of.event.arguments.get("text")).__name__, "str"
+    )
+
+
 KINDS: Final[dict[str, Callable[[Happening], None]]] = {
     "finished": _finished,
     "stopped_early": _stopped,
@@ -246,6 +253,7 @@ KINDS: Final[dict[str, Callable[[Happening], None]]] = {
     "departed": _departed,
     "first_bad": _first_bad,
     "died": _died,
+    "noted": _noted,
 }
 """The check of each kind's figures."""
 
@@ -257,6 +265,8 @@ def _order(ledger: Ledger, course: Course) -> None:
     seen: set[str] = set()
     for event in course.events:
         place = Place(name, event.step, event.epoch)
+        if event.kind == "noted":  # added at any time
+            continue
         if event.kind in RERUN:
             ledger.hold(EVENTS, place, event.kind, event.kind not in seen, "2", "1")
             seen.add(event.kind)

@@ -15,7 +15,7 @@ from bntui.link.requests import finite, natural, pace
 from bntui.link.wire import FrameError
 from bntui.text.language import _
 
-Command = Literal["epoch", "step", "run", "pause", "pace", "fork", "stop"]
+Command = Literal["epoch", "step", "run", "pause", "pace", "fork", "note", "stop"]
 """``epoch`` and ``step`` train one more epoch or mini-batch of every run and pause; ``pace`` has the argument
 ``epochs_per_second`` (null: unthrottled); ``fork`` has ``run`` (its number), ``step`` (of one of its keyframes), and
 ``changes`` (pairs of key path and value), and while all are paused it trains the fork alone, to where its parent

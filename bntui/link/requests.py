@@ -9,8 +9,10 @@ from typing import Any, Final, Literal, get_args
 
 from bntui.link import wire
 from bntui.link.wire import FrameError
+from bntui.recording.sentences import LONGEST_NOTE
 from bntui.scenario.pace import FASTEST, SLOWEST
 from bntui.text.language import _
+from bntui.text.output import clean
 
 MOST_CHANGES: Final = 100
 """Maximum number of settings that a fork may change."""
@@ -69,7 +71,17 @@ class ForkRequest:
         return {"run": self.run, "step": self.step, "changes": [list(change) for change in self.changes]}
 
 
-Request = Order | Pace | ForkRequest
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A remark at a keyframe."""
+
+    run: int
+    step: int
+    """Step of one of its keyframes."""
+    text: str
+
+
+Request = Order | Pace | ForkRequest | Note
 STOP: Final = Order("stop")
 
 
@@ -89,12 +101,16 @@ def parse(line: bytes) -> Request:
         if set(told) != {"epochs_per_second"}:
             raise FrameError(_("pace takes the argument epochs_per_second"))
         return Pace(pace(told["epochs_per_second"]))
+    if command == "note":
+        if set(told) != {"run", "step", "text"}:
+            raise FrameError(_("note takes the arguments run, step, and text"))
+        return Note(natural("run", told["run"]), natural("step", told["step"]), note_text(told["text"]))
     for plain in PLAIN:
         if command == plain:
             if told:
                 raise FrameError(_("{command} takes no arguments").format(command=command))
             return Order(plain)
-    known = ", ".join((*PLAIN, "pace", "fork"))
+    known = ", ".join((*PLAIN, "pace", "fork", "note"))
     raise FrameError(_("unknown command; the commands are {commands}").format(commands=known))
 
 
@@ -110,6 +126,18 @@ def pace(value: object) -> float | None:
         sentence = _("a pace must be a number of epochs per second from {slowest:g} to {fastest:g}, or null")
         raise FrameError(sentence.format(slowest=SLOWEST, fastest=FASTEST))
     return value
+
+
+def note_text(value: object) -> str:
+    """Validate the text of a note: one line.
+
+    Raises:
+        FrameError: it is empty, too long, or has control characters.
+    """
+    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_NOTE or clean(value) != value:
+        sentence = _("a note must be one line of at most {limit} characters")
+        raise FrameError(sentence.format(limit=LONGEST_NOTE))
+    return value.strip()
 
 
 def natural(name: str, value: object) -> int:

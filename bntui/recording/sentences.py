@@ -55,6 +55,9 @@ DEAD_ZERO_INITIAL: Final = N_(
 )
 DEAD_BELOW: Final = 1e-8
 """A layer's gradient is dead if its norm is below this share of the last layer's, or exactly 0."""
+NOTE: Final = N_("note: {text}")
+LONGEST_NOTE: Final = 500
+"""Maximum length of a note in characters."""
 NAN: Final = N_("NaN")
 INFINITE: Final = N_("infinite")
 WEIGHT_GRADIENT: Final = N_("weight gradient")
@@ -63,7 +66,16 @@ BACKWARD: Final = (WEIGHT_GRADIENT, ACTIVATION_GRADIENT)
 """Quantities of the backward pass, as named in the event ``first_bad``."""
 
 EventKind = Literal[
-    "stopped_early", "finished", "restored_best", "interrupted", "resumed", "departed", "first_bad", "died", "diverged"
+    "stopped_early",
+    "finished",
+    "restored_best",
+    "interrupted",
+    "resumed",
+    "departed",
+    "first_bad",
+    "died",
+    "diverged",
+    "noted",
 ]
 """Every kind of event that this version records."""
 Severity = Literal["information", "warning", "error"]
@@ -114,6 +126,7 @@ EVENT_KINDS: Final[Mapping[EventKind, EventTraits]] = {
         (DIVERGED_INITIAL, DIVERGED_TRAINING, DIVERGED_VALIDATION),
         ends="run", wrong=True, severity="error", mark="✕", charted=True, word=N_("diverged"),
     ),
+    "noted": EventTraits((NOTE,), mark="✎", charted=True, word=N_("note")),
 }  # fmt: skip
 """The traits of every kind of event."""
 _FOREIGN: Final = EventTraits()

@@ -284,14 +284,19 @@ class Writer:
             self._db.execute("UPDATE run SET stride = ? WHERE run = ?", (thinning.stride, run))
 
     def _add_events(self, events: Sequence[Event]) -> None:
-        rows = [(*(getattr(event, name) for name in EVENT), json.dumps(event.arguments)) for event in events]
-        self._db.executemany(
-            "INSERT INTO event (run, step, epoch, kind, message, arguments, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(*row, fields_digest(*row)) for row in rows],
-        )
+        insert_events(self._db, events)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """A transaction, or a part of the current one."""
         with self._file.changing(intact=self.keyframes > 0):
             yield
+
+
+def insert_events(db: sqlite3.Connection, events: Sequence[Event]) -> None:
+    """Insert events with their digests, in the current transaction."""
+    rows = [(*(getattr(event, name) for name in EVENT), json.dumps(event.arguments)) for event in events]
+    db.executemany(
+        "INSERT INTO event (run, step, epoch, kind, message, arguments, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(*row, fields_digest(*row)) for row in rows],
+    )

@@ -12,7 +12,7 @@ from typing import Final
 
 from bntui.errors import RecordingError, ScenarioError, StorageError, UsageError
 from bntui.link import State, Status
-from bntui.link.requests import ForkRequest, Order, Pace
+from bntui.link.requests import ForkRequest, Note, Order, Pace
 from bntui.recording.history import RunInfo
 from bntui.text.language import _
 from bntui.trainer.agenda import MOST_FORKS, Agenda
@@ -158,6 +158,8 @@ class Service:
             case Pace(pace):
                 self._plan(replace(agenda, pace=pace))
                 self._next_epoch = time.monotonic()
+            case Note(run, step, text):
+                self._note(run, step, text)
             case ForkRequest() if agenda.full:
                 self._refusal = _("{count} forks are pending; try again when they are done").format(count=MOST_FORKS)
                 self._refused = self._commands
@@ -174,6 +176,12 @@ class Service:
             self._server.urgent.clear()
             self._pause_at = None
         self._publish()
+
+    def _note(self, run: int, step: int, text: str) -> None:
+        try:
+            self._session.note(run, step, text)
+        except UsageError as error:
+            self._refusal, self._refused = str(error), self._commands
 
     def _log(self, why: str) -> None:
         """Log a refused frame, up to a limit, so that a client cannot fill the disk."""

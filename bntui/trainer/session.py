@@ -11,6 +11,7 @@ from typing import Any
 
 from bntui.errors import RecordingError, ScenarioError, StorageError
 from bntui.link.lock import Hold
+from bntui.link.notes import note
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event, Fork, RunInfo
 from bntui.recording.reader import Reader
@@ -273,6 +274,17 @@ class Session:
             parent = fork.fork.run
             over = is_over(event.kind for event in reader.events(parent))
             return fork.epochs if over else float(reader.history(parent).epoch[-1])
+
+    def note(self, run: int, step: int, text: str) -> None:
+        """Record a note at a keyframe.
+
+        Raises:
+            UsageError: the run has no keyframe at this step.
+        """
+        self.writer.flush()
+        with closing(Reader(self.writer.path)) as reader:
+            event = note(reader, run, step, text)
+        self.writer.add_events([event])
 
     def interrupt(self) -> None:
         """Record that the user stopped the runs that are not over."""

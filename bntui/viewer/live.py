@@ -16,6 +16,7 @@ from bntui.link import OVER, PACES, Status
 from bntui.link.requests import ForkRequest
 from bntui.text.language import N_, _
 from bntui.viewer.live_events import (
+    AddNote,
     Announce,
     Appeared,
     Complain,
@@ -31,6 +32,7 @@ from bntui.viewer.live_events import (
     Leave,
     LeaveAfter,
     MayFork,
+    Note,
     NotStarted,
     Pace,
     Quit,
@@ -52,6 +54,7 @@ RESUMES: Final = N_("This recording has no live trainer: space resumes training,
 ONLY_LOOKING: Final = N_("A comparison is read-only: open one recording with bntui replay FILE to fork its runs.")
 IS_OVER: Final = N_("Training has finished; everything is recorded.")
 GONE: Final = N_("The trainer ended unexpectedly; its recording is saved. Space resumes it.")
+LATER: Final = N_("A trainer is starting: write the note when it runs.")
 ONE_AT_A_TIME: Final = N_("A fork is being created: one at a time.")
 
 # --- states ---
@@ -156,6 +159,8 @@ def after(state: State, event: Event, facts: Facts) -> Next:
             return state, _form(state, facts)
         case TrainAnew():
             return _anew(state, facts)
+        case Note():
+            return _note(state, event)
         case _:
             return _command(state, event, facts)
 
@@ -300,6 +305,14 @@ def _anew(state: State, facts: Facts) -> Next:
         return state, ()
     stop = () if over(state) or not stops_with_us(state, facts) else (Send("stop"),)
     return Renewing(state.status), ("clear notices", "train anew", *stop, "hang up", "redraw")
+
+
+def _note(state: State, note: Note) -> Next:
+    """Through the live trainer, or into the file."""
+    if isinstance(state, Live) and not over(state):
+        arguments = (("run", note.run), ("step", note.step), ("text", note.text))
+        return _sending(state), (Send("note", arguments),)
+    return state, (AddNote(note),) if isinstance(state, Replay | Live) else (SayOnce(_(LATER)),)
 
 
 def _not_started(state: State, why: str) -> Next:

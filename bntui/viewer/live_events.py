@@ -60,6 +60,15 @@ class MayFork:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A note was written at a keyframe."""
+
+    run: int
+    step: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fork:
     """The user requested a fork."""
 
@@ -101,8 +110,8 @@ class Quit:
 
 
 Event = (
-    Heard | HungUp | SendFailed | Run | Train | TrainAnew | Pace | MayFork | Fork | Appeared | Started | NotStarted
-    | Detach | Quit
+    Heard | HungUp | SendFailed | Run | Train | TrainAnew | Pace | MayFork | Note | Fork | Appeared | Started
+    | NotStarted | Detach | Quit
 )  # fmt: skip
 
 # --- effects ---
@@ -121,6 +130,13 @@ class Start:
     """Start a trainer on the recording, or on a writable copy, to create the fork or to resume."""
 
     fork: ForkRequest | None
+
+
+@dataclass(frozen=True, slots=True)
+class AddNote:
+    """Write a note into the file of a recording that nobody trains, or into a copy that can be written."""
+
+    note: Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,5 +208,5 @@ class LeaveAfter:
     seconds: float
 
 
-Effect = Send | Start | Complain | SayOnce | Unsay | FollowFile | Announce | Lead | Leave | LeaveAfter | Plain
+Effect = Send | Start | AddNote | Complain | SayOnce | Unsay | FollowFile | Announce | Lead | Leave | LeaveAfter | Plain
 Effects = tuple[Effect, ...]

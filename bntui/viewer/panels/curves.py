@@ -233,7 +233,7 @@ def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
         if not kind.charted or not time.low <= happened <= time.high:
             continue
         style = "bold bad" if kind.wrong else f"bold {run.style}"
-        if kind.trouble:
+        if kind.ends is None:  # at its own place, not at the run's end
             before = drawable[places[drawable] <= happened + 1e-9]
             place = chart.line(values[before[-1]] if len(before) else values[drawable[0]])
             rows[place] = put(rows[place], chart.column(happened), kind.mark, style)

@@ -20,6 +20,7 @@ from bntui.link.client import ME
 from bntui.link.requests import ForkRequest
 from bntui.recording.history import Event, Unit
 from bntui.scenario.pace import NOTHING_ASKED, Watching
+from bntui.text import figures
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.viewer import chrome, epochs, family, goodbye, live, parts, tour, troubles, view_state
@@ -301,6 +302,32 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def action_train_anew(self) -> None:
         self.trainer.happened(happening.TrainAnew())
+
+    def action_note(self) -> None:
+        """Write a note at the keyframe that the selected run shows."""
+        run, history = (
+            self.reader.runs[self.view_state.selected],
+            self.loaded.snapshot.histories[self.view_state.selected],
+        )
+        row = history.at(self.view_state.cursor)
+        if self.loaded.compared or row < 0:
+            self.notices.say_once(_("A note stands at a keyframe of one recording; there is none here."))
+            return
+        step, place = (
+            int(history.step[row]),
+            f"{run.label or run.name}, {_('epoch')} {figures.epoch(history.epoch[row])}",
+        )
+
+        def written(text: str | None) -> None:
+            if text:
+                self.trainer.happened(happening.Note(run.index, step, text))
+
+        lab_pages.open_note(self.app, place, written)
+
+    def noted(self) -> None:
+        """Load a note that was written, and show it."""
+        self._news.look()
+        self.redraw()
 
     def action_pace(self, by: int) -> None:
         self.trainer.happened(happening.Pace(by))

@@ -55,6 +55,13 @@ def open_fork_form(app: App[Any], found: ForkFrom, then: Callable[[ForkRequest |
     _open(app, ForkScreen(*found), then)
 
 
+def open_note(app: App[Any], place: str, then: Callable[[str | None], None]) -> None:
+    """A line to write a note in; ``then`` gets its text, or None."""
+    from bntui.viewer.screens.note import NoteScreen
+
+    _open(app, NoteScreen(place), then)
+
+
 def open_runs(app: App[Any], view: View, then: Callable[[int | None], None]) -> None:
     """Open the tree of all runs; ``then`` receives the number of the chosen one, or None."""
     from bntui.viewer.screens.lab_runs import RunsScreen

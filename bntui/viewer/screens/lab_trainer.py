@@ -16,6 +16,7 @@ from bntui.text.language import N_, _
 from bntui.viewer import live, opening, view_state
 from bntui.viewer.feed import Feed, TrainerLink
 from bntui.viewer.live_events import (
+    AddNote,
     Announce,
     Complain,
     Effect,
@@ -24,6 +25,7 @@ from bntui.viewer.live_events import (
     Lead,
     Leave,
     LeaveAfter,
+    Note,
     NotStarted,
     SayOnce,
     Send,
@@ -62,6 +64,10 @@ class Laboratory(Protocol):
 
     def adopt(self, reader: Recording) -> None:
         """Replace the recording by a newly opened one: the same file, or a copy of it."""
+        ...
+
+    def noted(self) -> None:
+        """Load a note that was written, and show it."""
         ...
 
     def give_way(self, reader: Recording, trainer: TrainerLink | None) -> None:
@@ -146,6 +152,8 @@ class TrainerControl:
                 self._start(fork)
             case "train anew":
                 self._train_anew()
+            case AddNote(note):
+                self._add_note(note)
             case "hang up":
                 self.close()
             case "discard":
@@ -209,6 +217,26 @@ class TrainerControl:
             return opening.open_recording(self._starting.resume(here, fork=arguments, watching=self._watching))
 
         opening.in_background(self._lab.app, start, self._started, self._not_started)
+
+    def _add_note(self, note: Note) -> None:
+        from bntui.link.notes import add_note
+
+        path, lab = self._lab.loaded.reader.path, self._lab
+        lab.loaded.reader.release()
+
+        def write() -> Path:
+            here = _own(path)
+            add_note(here, note.run, note.step, note.text)
+            return here
+
+        def written(here: Path) -> None:
+            if lab.loaded.closed:
+                return
+            if here != path:
+                lab.adopt(opening.open_recording(here)[0])
+            lab.noted()
+
+        opening.in_background(lab.app, write, written, lambda error: lab.notices.error(str(error), _("Not noted")))
 
     def _train_anew(self) -> None:
         from bntui.link.client import IdleTrainer

@@ -1,0 +1,42 @@
+"""Asks for the text of a note, in one line at the bottom of the laboratory."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from bntui.recording.sentences import LONGEST_NOTE
+from bntui.text.language import N_, _
+from bntui.text.output import clean
+
+
+class NoteScreen(ModalScreen[str | None]):
+    """One line over the last rows; enter keeps the note, escape leaves without one."""
+
+    CSS = """
+    NoteScreen { align: center bottom; background: transparent; }
+    NoteScreen Input { width: 100%; border: round $primary; background: $surface; margin-bottom: 2; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", N_("Leave without a note"))]
+
+    def __init__(self, place: str) -> None:
+        """``place`` says where the note will stand."""
+        super().__init__()
+        self._place = clean(place)
+
+    def compose(self) -> ComposeResult:
+        line = Input(max_length=LONGEST_NOTE, placeholder=_("a note …   enter keeps it, esc leaves"))
+        line.border_title = _("Note ── {place}").format(place=self._place)
+        yield line
+
+    @on(Input.Submitted)
+    def _submitted(self, message: Input.Submitted) -> None:
+        self.dismiss(clean(message.value).strip() or None)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
