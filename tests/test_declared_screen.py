@@ -81,7 +81,8 @@ def test_no_other_module_makes_bindings() -> None:
     }
     assert making == {
         "viewer/app.py", "viewer/family_keys.py", "viewer/fork/keys.py", "viewer/gallery_keys.py",
-        "viewer/lab_keys.py", "viewer/microscope/keys.py", "viewer/screens/help.py", "viewer/screens/starting.py",
+        "viewer/lab_keys.py", "viewer/microscope/keys.py", "viewer/screens/help.py", "viewer/screens/note.py",
+        "viewer/screens/starting.py",
     }  # fmt: skip
 
 
