@@ -125,7 +125,14 @@ def test_the_output_layers_axis_is_its_own_and_stated() -> None:
     assert drawn[:8] == usual[:8]
     at = next(i for i, line in enumerate(drawn) if "output" in line)
     # three standard deviations of 15 are 45: the next round number is 50
-    assert "axis −50…50" in drawn[at + 1]
+    assert "axis −50…50" in drawn[at]
+    column = drawn[0].index("after sigmoid")
+    assert drawn[at].index("axis −50…50") + len("axis −50…50") < column, "it stands in the column that it belongs to"
+    # where the figures leave no room, it stands beside that column and points at it
+    low = lines(view(far), 140, 5)
+    line = next(line for line in low if "output" in line)
+    assert "← axis −50…50" in line
+    assert line.index("←") >= low[0].index("after")
 
 
 def test_richest_form_that_fits() -> None:
@@ -348,3 +355,16 @@ def test_what_is_not_finite_is_neither_dead_nor_saturated() -> None:
 def test_the_detailed_table_has_every_statistic_that_is_measured() -> None:
     assert sorted(layers.DETAILS) == sorted(STATISTICS)
     assert set(layers.EXTRAS) < set(SCALARS)
+
+
+@pytest.mark.parametrize(("cell", "letters"), [("gru", "r z n"), ("lstm", "i f g o")])
+def test_headings_of_recurrent_layers_name_the_gates(cell: str, letters: str) -> None:
+    run = run_view()
+    layers = tuple(replace(info, kind="recurrent", cell=cell) for info in run.info.layers[:-1])
+    gated = replace(run, info=replace(run.info, layers=(*layers, run.info.layers[-1])))
+    assert f" before gates {letters} " in lines(view(gated), 100, 12)[0]
+    assert f"after gates {letters}" in lines(view(gated), 100, 12)[0]
+    elman = replace(
+        run, info=replace(run.info, layers=(*(replace(i, cell="elman") for i in layers), *run.info.layers[-1:]))
+    )
+    assert lines(view(elman), 100, 12)[0] == lines(view(run), 100, 12)[0]

@@ -251,6 +251,9 @@ async def test_time_steps_have_an_axis_of_their_own(sequences: Path) -> None:
         assert (await press(pilot, *["]"] * 20)).time == 7
         assert (await press(pilot, *["down"] * 6)).chosen == 6
         assert "forget gate, unit 2" in shown(pilot)
+        await press(pilot, "u")
+        assert "ifgo·#" in shown(pilot)
+        assert "f·2" in shown(pilot)
 
 
 async def test_the_four_steps_are_played_one_after_another(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:

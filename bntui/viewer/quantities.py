@@ -14,6 +14,7 @@ from bntui.scenario.activations import activation
 from bntui.text.language import _
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
+from bntui.viewer.gates import LETTERS
 from bntui.viewer.view import RunView
 
 MAX_ROWS: Final = 256
@@ -57,7 +58,8 @@ def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple
     """
     activations = {info.activation for run in every for info in run.info.layers} - {"none"}
     only = activations.pop() if len(activations) == 1 else ""
-    named = only or _("activation")
+    stages_of = {_stage(info) for run in every for info in run.info.layers if info.activation != "none"}
+    named = stages_of.pop() if len(stages_of) == 1 else _("activation")
     normed = [run for run in every if any(info.norm != "none" for info in run.info.layers)]
     norm_last = bool(normed) and normed[0].info.config["network"].get("norm_position") == "after_activation"
     before = _("norm") if normed and not norm_last else named
@@ -76,6 +78,12 @@ def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple
             Quantity("normalized", _("after norm"), _("normed"), *limits(runs, "normalized", _any), None),
         )
     return tuple(stages)
+
+
+def _stage(info: LayerInfo) -> str:
+    """What stands between a layer's projection and its output: its activation, or all gates of a recurrent cell."""
+    letters = LETTERS.get(info.cell)
+    return info.activation if letters is None else _("gates {letters}").format(letters=" ".join(letters))
 
 
 def shown_by(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[tuple[Quantity, ...], ...]:

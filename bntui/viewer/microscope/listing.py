@@ -13,7 +13,7 @@ from bntui.text.table import Cell, Column, layout
 from bntui.text.widths import longest
 from bntui.viewer.draw.rows import Row, Span, fit, styled
 from bntui.viewer.microscope.state import Lens, order
-from bntui.viewer.microscope.words import short_name
+from bntui.viewer.microscope.words import gate_names, heading, short_name
 
 HEADINGS: Final = {
     "mean": "μ",
@@ -64,17 +64,19 @@ def table(lens: Lens, width: int, height: int) -> list[Row]:
         "count": len(numbers),
     }
     sorted_by = (_(MEANINGS[sort]), "#" if sort == "unit" else _(HEADINGS[sort]))
-    words = longest(width - 1, *(words.format(what=what, **said) for what in sorted_by))
+    gates = gate_names(slide)
+    wordings = [words.format(what=what, **said) for what in sorted_by]
+    words = longest(width - 1, *([f"{wordings[0]} · {gates}"] if gates else []), *wordings)
     shown = numbers[first : first + lines]
     cells = [_row(lens, figures, chosen, room) for chosen in shown]
-    form = layout(_columns(names, state.sort, room), cells, width)
+    form = layout(_columns(heading(slide), names, state.sort, room), cells, width)
     table = [*form.heading("muted"), *(line for row in cells for line in form.row(row))]
     rows: list[Row] = [(Span(f" {words}", "muted"),), *map(styled, table)]
     return [fit(row, width) for row in (rows + [()] * height)[:height]]
 
 
-def _columns(names: Sequence[str], sort: str, room: int) -> tuple[Column, ...]:
-    """The marker, the number, and all figures; if there is no room, the last ones are left out, the sort key last."""
+def _columns(which: str, names: Sequence[str], sort: str, room: int) -> tuple[Column, ...]:
+    """The marker, the number, and all figures: the last ones go first, that by which is sorted at the end."""
     figures = (
         Column(
             ((_(HEADINGS[name]), _chosen(name == sort)),),
@@ -82,7 +84,7 @@ def _columns(names: Sequence[str], sort: str, room: int) -> tuple[Column, ...]:
         )
         for at, name in enumerate(names, 1)
     )  # fmt: skip
-    number = Column((("#", _chosen(sort == "unit")),), right=True, least=NAME, gap=0)
+    number = Column(((which, _chosen(sort == "unit")),), right=True, least=NAME, gap=0)
     return Column(), number, *figures
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from bntui.text.figures import MINUS, count, number, percent
 from bntui.text.language import N_, _, ngettext
 from bntui.viewer.draw.extremes import root
+from bntui.viewer.gates import GATES, LETTERS
 from bntui.viewer.microscope.specimen import Slide, Specimen
 
 FEW: Final = 8
@@ -20,10 +21,6 @@ KINDS: Final = {
     "batch": N_("batch normalization"),
     "layer": N_("layer normalization"),
     "group": N_("group normalization"),
-}
-GATES: Final = {
-    "gru": (N_("reset gate"), N_("update gate"), N_("new state")),
-    "lstm": (N_("input gate"), N_("forget gate"), N_("cell"), N_("output gate")),
 }
 
 
@@ -75,15 +72,29 @@ def set_name(slide: Slide, chosen: int) -> str:
 
 
 def short_name(slide: Slide, chosen: int) -> str:
-    """The number of a set in a table, counted from 1: ``17``, or ``5·2`` for group 2 of sample 5."""
+    """The same for a table, below its :func:`heading`: ``17``, ``5·2`` for a sample's group, ``f·17`` for a gate's."""
     if slide.kind == "group":
         sample, group = divmod(chosen, slide.info.groups)
         return f"{sample + 1}·{group + 1}"
-    gates = GATES.get(slide.info.cell) if slide.kind == "batch" else None
-    if gates is not None:
+    letters = LETTERS.get(slide.info.cell) if slide.kind == "batch" else None
+    if letters is not None:
         gate, unit = divmod(chosen, slide.info.shape[-1])
-        return f"{gate + 1}·{unit + 1}"
+        return f"{letters[gate]}·{unit + 1}"
     return str(chosen + 1)
+
+
+def heading(slide: Slide) -> str:
+    """What :func:`short_name` gives: a number, or the letters of the gates and a number."""
+    letters = LETTERS.get(slide.info.cell) if slide.kind == "batch" else None
+    return "#" if letters is None else f"{letters}·#"
+
+
+def gate_names(slide: Slide) -> str:
+    """What the letters mean: ``i input gate, f forget gate, …``; empty without gates."""
+    letters = LETTERS.get(slide.info.cell) if slide.kind == "batch" else None
+    if letters is None:
+        return ""
+    return ", ".join(f"{letter} {_(name)}" for letter, name in zip(letters, GATES[slide.info.cell], strict=True))
 
 
 def of_what(slide: Slide) -> str:

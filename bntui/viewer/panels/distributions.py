@@ -53,8 +53,10 @@ class Column(NamedTuple):
     run: RunView
     quantity: Quantity
     raw: str = ""
-    """Of the outputs: the axis of layers without activation in the column before them, where that is not that
-    column's; else empty."""
+    """The axis of layers without activation in the column before activation, where that is not that column's; else
+    empty."""
+    normed: bool = False
+    """A column of normalized values stands beside that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,11 @@ def _columns(every: Sequence[RunView], runs: Sequence[RunView], width: int) -> l
     elif number > most:
         whole = [_dearest(whole[0], most)]
     raws = [_raw_axis(own) for own in whole]
-    return [Column(run, quantity, raw) for run, own, raw in zip(runs, whole, raws, strict=False) for quantity in own]
+    return [
+        Column(run, quantity, raw, any(one.field == "normalized" for one in own))
+        for run, own, raw in zip(runs, whole, raws, strict=False)
+        for quantity in own
+    ]
 
 
 def _raw_axis(quantities: Sequence[Quantity]) -> str:
@@ -180,14 +186,15 @@ def _maps(columns: Sequence[Column], name: str, form: MapLayout) -> list[Row]:
 
 def _picture(column: Column, name: str, form: MapLayout) -> Sequence[Row]:
     """One map; where a layer has no such quantity, why the maps beside it have another axis."""
-    run, quantity, raw = column
+    run, quantity, raw, normed = column
     layer = next((at for at, info in enumerate(run.info.layers) if info.name == name), None)
     info = None if layer is None else run.info.layers[layer]
     missing = {"output": info is None or info.activation == "none", "normalized": info is None or info.norm == "none"}
     if layer is None or info is None or missing.get(quantity.field, False):
         words = ["—"]
-        if quantity.field == "output" and info is not None and raw:
-            words.insert(0, "— " + _("axis {ends}").format(ends=raw))
+        beside = "normalized" if normed and missing["normalized"] else "output"
+        if quantity.field == beside and info is not None and info.activation == "none" and raw:
+            words.insert(0, "← " + _("axis {ends}").format(ends=raw))  # of the map to the left
         line = ljust(longest(form.map, *words), form.map)
         return [(Span(line if y == 0 else " " * form.map, "muted"),) for y in range(form.rows)]
     assert run.histograms is not None

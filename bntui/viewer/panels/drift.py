@@ -22,6 +22,7 @@ from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.bands import Band, band, course
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, Row, Span
+from bntui.viewer.gates import LETTERS
 from bntui.viewer.panels import Panel
 from bntui.viewer.strands import (
     ChartLayout,
@@ -162,6 +163,8 @@ def _unit(run: RunView, info: LayerInfo) -> str:
     """The unit or channel that the recording follows, counted from 1."""
     units = info.shape[-1] if info.kind == "recurrent" else info.shape[0]
     number = int(run.info.config.get("record", {}).get("unit", 0)) % units + 1
+    if info.cell in LETTERS:  # the first gate's projection is measured
+        return _("gate {letter}, unit {number}").format(letter=LETTERS[info.cell][0], number=number)
     words = _("channel {number}") if info.kind == "conv" else _("unit {number}")
     return words.format(number=number)
 

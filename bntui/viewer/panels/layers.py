@@ -81,7 +81,7 @@ class TableLayout:
 
     @property
     def marks_axis(self) -> bool:
-        """A layer without activation can have its own axis, which is stated in its empty column after activation."""
+        """An axis of its own can be stated: below its column's heading, or in a column that such a layer lacks."""
         return any(quantity.field == "output" for quantity in self.shown)
 
 
@@ -253,16 +253,21 @@ def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
     below = [[Span(" " * (2 + form.name))] for _ in range(form.below)]
     room = form.column - form.gap
     gap = Span(" " * form.gap)
+    axis = "" if active or not form.bins or not form.marks_axis else _own_axis(form)
+    over = axis if form.below and cell_len(axis) < room - form.moments else ""
+    """The axis over the histogram that has it; else it stands beside it, with an arrow to it."""
+    beside = f"← {axis}" if axis and not over else ""
     for quantity in form.shown:
         values = measured.get(quantity.field)
         if values is None:
             # only the first layer of a run says why the column is empty
             said = _("— no norm") if quantity.field == "normalized" and index == 0 else "—"
-            axis = _own_axis(form) if quantity.field == "output" and form.bins else ""
-            words = axis if axis and not form.below else longest(room, said, "—")
-            first += [gap, Span(ljust(words, room), "muted")]
+            words: tuple[str, ...] = (said, "—")
+            if beside:
+                words, beside = (f"{said} {beside}", beside, *words), ""
+            first += [gap, Span(ljust(longest(room, *words), room), "muted")]
             for line in below:
-                line += [gap, Span(ljust(axis if line is below[-1] else "", room), "muted")]
+                line += [gap, Span(" " * room, "muted")]
             continue
         ends = quantity.limits(active or not form.marks_axis)
         # beside the figures one histogram stands on the other, and must not touch it
@@ -271,7 +276,8 @@ def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
         figures = _moments(values, form.moments)
         first += [gap, figures]
         if form.below:
-            first.append(Span(" " * (room - form.moments)))
+            own = over if quantity.field == "pre_norm" else ""
+            first.append(Span(rjust(own, room - form.moments), "muted"))
             for line, plot in zip(below, plots, strict=True):
                 line += [gap, *(cells.grounded(plot, run.style) if line is below[-1] else [Span(plot, run.style)])]
         else:
