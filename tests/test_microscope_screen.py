@@ -13,18 +13,20 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from bntui.errors import RecordingError
+from bntui.recording.history import Fork
 from bntui.recording.reader import Reader
 from bntui.text import language
 from bntui.viewer import opening, view_state
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text, width
-from bntui.viewer.microscope.draw import draw, empty
+from bntui.viewer.microscope.draw import draw, empty, unread
 from bntui.viewer.microscope.state import SORTS, Microscope, order
 from bntui.viewer.screens import microscope as module
 from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.screens.microscope import MicroscopeScreen
 from bntui.viewer.widgets import RowsWidget
+from tests import factory
 from tests.fakes import RUNNING, FakeReader, FakeTrainer, Wire, until
 from tests.test_session import train
 
@@ -174,7 +176,7 @@ def test_every_row_is_as_wide_as_the_screen(request: pytest.FixtureRequest, name
                 assert lens is not None
                 rows = draw(lens, *size)
                 assert [width(row) for row in rows] == [size[0]] * size[1]
-    assert [width(row) for row in empty("A title", *size)] == [size[0]] * size[1]
+    assert [width(row) for row in empty("A title", None, *size)] == [size[0]] * size[1]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -331,12 +333,28 @@ async def test_values_that_are_not_finite_are_said_and_left_out(wild: Path) -> N
         assert "are not finite" in shown(pilot)
 
 
+def test_where_a_fork_begins_is_said_before_its_first_keyframe() -> None:
+    run = factory.run_view()
+    fork = replace(run, info=replace(run.info, name="a fork", fork=Fork(0, 96, 4.0)), row=-1, frame=None)
+    said = [
+        " ".join(text(row).strip() for row in unread("A title", one, 80, 12)) for one in (fork, replace(run, row=-1))
+    ]
+    assert "a fork: begins at epoch 4" in said[0]
+    assert "No keyframe here yet." in said[1]
+    compared = " ".join(text(row).strip() for row in empty("A title", None, 80, 12))
+    assert "fork" not in compared
+    assert "a fork of plain begins at epoch 12" in " ".join(text(row).strip() for row in empty("A title", run, 80, 12))
+
+
 async def test_without_a_normalization_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = train(tmp_path, IMAGES.split("[[run]]")[0]).path
     async with LabApp(path).run_test(size=BIG) as pilot:
         await pilot.press("m")
         await until(pilot, lambda: isinstance(pilot.app.screen, MicroscopeScreen))
         assert "No run of this recording has a normalization." in shown(pilot)
+        wanted = "Or press esc and f: a fork of run begins at epoch 0; set network.norm there."
+        await pilot.press("home")
+        await until(pilot, lambda: wanted in " ".join(shown(pilot).split()))
         await press(pilot, "up", "tab", "right", "s", "u", "o", "g", "r", "u")
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))

@@ -52,8 +52,15 @@ class RecordedData:
     scalings: tuple[RecordedScaling, ...]
     """One for each run."""
     grid: tuple[SingleArray | FloatArray, ...]
-    """Where predictions are recorded, in raw units: the points of one axis (regression), or of a horizontal axis
-    (columns) and a vertical one (rows).  Empty if no predictions are recorded."""
+    """Where predictions are recorded, raw units: the values of one axis (regression) or of two, the first across
+    (columns), the second up (rows).  Empty where there are none."""
+    lines: IntArray | None = None
+    """Line of the file in which each sample stands, from 1; None where samples are no lines, or nobody noted it."""
+
+    @property
+    def numbers(self) -> IntArray:
+        """What each sample is called everywhere: the line of the file, else its place among all samples from 1."""
+        return np.arange(1, len(self.x) + 1) if self.lines is None else self.lines
 
 
 def scaling_of(block: bytes) -> RecordedScaling:
@@ -147,5 +154,10 @@ def data_of(
             raise unfit("offset", scaling.offset, _("a value for each feature"))
     if grid and (x.ndim != 2 or len(grid) != x.shape[1]):
         raise ValueError(_("a grid of {axes} axes does not match these samples").format(axes=len(grid)))
+    lines = None
+    if "lines" in arrays:
+        lines = array(arrays, "lines", "i", (samples,))
+        if (lines < 1).any() or (np.diff(lines) < 1).any():
+            raise unfit("lines", lines, _("ascending numbers from 1"))
     train, validation = parts
-    return RecordedData(clean(source), x, y, train, validation, classes, features, tuple(scalings), grid)
+    return RecordedData(clean(source), x, y, train, validation, classes, features, tuple(scalings), grid, lines)

@@ -77,6 +77,8 @@ class Bench:
         block = None
         if self.data.x.nbytes + self.data.y.nbytes <= EMBEDDED_DATA:
             arrays = {"x": self.data.x, "y": self.data.y, "train": self.train, "validation": self.validation}
+            if self.data.lines is not None:
+                arrays["lines"] = self.data.lines
             names = {"classes": json.dumps(self.data.classes), "features": json.dumps(self.data.features)}
             block = pack_arrays(arrays, names)
         writer.add_data("data", block, self.data.name, checksum(self.data) if block is None else digest(block))

@@ -73,7 +73,9 @@ class Contents:
     """Names of the classes; empty in regression."""
     features: tuple[str, ...]
     reading: Reading
-    """What was inferred from the file."""
+    """What was inferred."""
+    lines: IntArray | None = None
+    """Line of the file in which each sample stands, from 1; None where samples are no lines."""
 
 
 def narrowest(values: NDArray[Any]) -> SingleArray | FloatArray:

@@ -285,7 +285,7 @@ def _contents(layout: _Layout, table: _Table, choices: Choices) -> Contents:
         float(x.min()), float(x.max()), target=plan.target_name, encoding=dialect.encoding,
         delimiter=dialect.delimiter, header=head.header, decimal=table.mark, notes=(*plan.notes, *notes),
     )  # fmt: skip
-    return Contents(narrowest(x), y, classes, names, reading)
+    return Contents(narrowest(x), y, classes, names, reading, np.array(table.lines, np.int64))
 
 
 def _without_index(x: FloatArray, head: Head, plan: Plan, choices: Choices) -> tuple[list[int], list[Note]]:

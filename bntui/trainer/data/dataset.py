@@ -57,7 +57,9 @@ class Dataset:
     features: tuple[str, ...]
     """Name of each feature; for images, of each pixel in C order (``pixel_row_column``)."""
     reading: Reading | None = None
-    """How the data was read; None for data from a recording."""
+    """How the file was read; of built-in data what they are; None where a recording does not say."""
+    lines: IntArray | None = None
+    """Line of the file in which each sample stands, from 1; None where samples are no lines."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -125,7 +127,8 @@ def _loaded(config: Data, folder: Path, seed: int) -> Dataset:
     contents = read_file(path, Choices(**{name: getattr(config, name) for name in chosen}), labels)
     task: Task = "classification" if contents.classes else "regression"
     return Dataset(
-        clean(path.name), contents.x, contents.y, task, contents.classes, contents.features, contents.reading
+        clean(path.name), contents.x, contents.y, task, contents.classes, contents.features, contents.reading,
+        contents.lines,
     )  # fmt: skip
 
 

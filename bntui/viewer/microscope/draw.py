@@ -6,10 +6,11 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from bntui.text.figures import count
+from bntui.text.figures import count, epoch
 from bntui.text.language import _
 from bntui.text.widths import longest, wrap
 from bntui.viewer.chrome import remnant_text, where
+from bntui.viewer.draw.cells import begins
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, width
 from bntui.viewer.keys import footer_of
 from bntui.viewer.microscope.beside import beside, summary
@@ -19,7 +20,7 @@ from bntui.viewer.microscope.picture import MARK
 from bntui.viewer.microscope.state import Lens
 from bntui.viewer.microscope.steps import framed_steps, short_steps
 from bntui.viewer.microscope.words import KINDS, of_what, sample_row, set_name, value_name
-from bntui.viewer.view import View
+from bntui.viewer.view import RunView, View
 from bntui.viewer.widgets import framed
 
 WIDE, TALL = 100, 30
@@ -88,7 +89,7 @@ def _subject(lens: Lens, cells: int) -> Row:
     if lens.specimen.x is not None:
         name = value_name(slide, state.chosen, state.marked)
         room = cells - width(tuple(row)) - 4
-        name = longest(room, f"{name} {sample_row(slide, state.chosen, state.marked)}", name)
+        name = longest(room, f"{name} {sample_row(slide, state.chosen, state.marked, lens.numbers)}", name)
         mark: Row = (Span(f"{MARK} ", "bold text"), Span(f"{name} ", "text"))
         room = cells - width((*row, *mark))
         if room >= 1:
@@ -100,15 +101,25 @@ def _signed() -> Row:
     return Span(" bntui", "bold accent"), Span("   "), Span(_("microscope"), "title")
 
 
-def empty(title: str, cells: int, height: int) -> tuple[Row, ...]:
-    """The screen if no run has a normalization, with a hint at how to configure one."""
+def empty(title: str, run: RunView | None, cells: int, height: int) -> tuple[Row, ...]:
+    """The screen where no run has a normalization: why there is nothing, and what would fill it.
+
+    Args:
+        run: a run that can be forked at its keyframe.
+    """
     how = _('To see something here, set norm = "batch", "layer" or "group" in [network], or in one run.')
-    return _notice(title, (_("No run of this recording has a normalization."), how), cells, height)
+    sentences = [_("No run of this recording has a normalization."), how]
+    if run is not None and run.row >= 0:
+        words = _("Or press esc and f: a fork of {run} begins at epoch {epoch}; set network.norm there.")
+        sentences.append(words.format(run=run.name, epoch=epoch(run.history.epoch[run.row])))
+    return _notice(title, tuple(sentences), cells, height)
 
 
-def unread(title: str, cells: int, height: int) -> tuple[Row, ...]:
-    """The screen if the run has no keyframe yet."""
-    return _notice(title, (_("No keyframe here yet."),), cells, height)
+def unread(title: str, run: RunView, cells: int, height: int) -> tuple[Row, ...]:
+    """The screen where a run has no keyframe yet: a fork says where it begins."""
+    start = begins(run)
+    words = f"{run.mark} {run.name}: {start}" if start else _("No keyframe here yet.")
+    return _notice(title, (words,), cells, height)
 
 
 def _notice(title: str, sentences: tuple[str, ...], cells: int, height: int) -> tuple[Row, ...]:

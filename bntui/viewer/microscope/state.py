@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from bntui.keyframe import IntArray
 from bntui.viewer.microscope.courses import Courses
 from bntui.viewer.microscope.specimen import FIGURES, Slide, Specimen
 from bntui.viewer.view import RunView
@@ -55,7 +56,9 @@ class Lens:
     specimen: Specimen
     courses: Courses
     nearest: float | None
-    """If the values of this keyframe were not kept, the epoch of the nearest keyframe that has values."""
+    """Where this keyframe's values were not kept: the epoch of the nearest with them, if there is one."""
+    numbers: IntArray | None = None
+    """What the samples of the training part are called; None where the recording does not have them."""
 
 
 def within(state: Microscope, slide: Slide) -> Microscope:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from bntui.keyframe import IntArray
 from bntui.text.figures import MINUS, count, number, percent
 from bntui.text.language import N_, _, ngettext
 from bntui.viewer.draw.extremes import root
@@ -131,10 +132,13 @@ def value_name(slide: Slide, chosen: int, marked: int) -> str:
     return _("feature {number}").format(number=first)
 
 
-def sample_row(slide: Slide, chosen: int, marked: int) -> str:
-    """The row of the marked value's sample in the training part, counted from 0 as in keyframes."""
+def sample_row(slide: Slide, chosen: int, marked: int, numbers: IntArray | None) -> str:
+    """What the sample of the marked value is called; without ``numbers``, its place in the training part from 1."""
     sample = marked // math.prod(slide.position) if slide.kind == "batch" else chosen // slide.info.groups
-    return _("(row {row} of the training part)").format(row=count(int(slide.batch[sample])))
+    place = int(slide.batch[sample])
+    if numbers is None or place >= len(numbers):
+        return _("(number {number} of the training part)").format(number=count(place + 1))
+    return _("(row {row})").format(row=count(int(numbers[place])))
 
 
 def verdicts(specimen: Specimen) -> tuple[Diagnosis, ...]:

@@ -93,13 +93,13 @@ def _told(data: RecordedData, row: int, width: int) -> Row:
     """Which sample is told of, and what is to be learned of it, as far as there is room."""
     if row < 0:
         return (Span(longest(width, _("no keyframe here yet, and so no mini-batch"), "–"), "muted"),)
-    place = rjust(count(row), len(count(len(data.x))))
+    place = rjust(count(int(data.numbers[row])), len(count(int(data.numbers[-1]))))
 
     def worded(name: str) -> tuple[str, ...]:
         target = _("class {name}").format(name=name) if data.classes else f"y = {number(data.y[row].ravel()[0])}"
         return (
             _("first sample of this mini-batch: row {place}, {target}").format(place=place, target=target),
-            _("sample {place}: {target}").format(place=place, target=target),
+            _("row {place}: {target}").format(place=place, target=target),
             target,
         )
 

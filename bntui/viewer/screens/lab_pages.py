@@ -45,7 +45,8 @@ def open_microscope(
 
     # the microscope's axes are in epochs
     recorded = view_state.recounted(loaded.snapshot, "epoch")
-    _open(app, MicroscopeScreen(loaded.reader, recorded, view_state.count_by(state, loaded.snapshot, "epoch")), then)
+    look = view_state.count_by(state, loaded.snapshot, "epoch")
+    _open(app, MicroscopeScreen(loaded.reader, recorded, look, forks=not loaded.compared), then)
 
 
 def open_fork_form(app: App[Any], found: ForkFrom, then: Callable[[ForkRequest | None], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from textual.geometry import Region
 
 from bntui.errors import RecordingError
+from bntui.keyframe import IntArray
 from bntui.recording.history import RunHistory, RunInfo
 from bntui.text.output import clean
 from bntui.viewer import view_state
@@ -47,9 +48,10 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
     CSS = "MicroscopeScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
 
-    def __init__(self, reader: Recording, recorded: Snapshot, state: ViewState) -> None:
+    def __init__(self, reader: Recording, recorded: Snapshot, state: ViewState, *, forks: bool = True) -> None:
+        """``forks``: a run of this recording can be forked."""
         super().__init__()
-        self._reader, self._recorded = reader, recorded
+        self._reader, self._recorded, self._forks = reader, recorded, forks
         self._runs = tuple(run.index for run in reader.runs if normalized_layers(run))
         if self._runs and state.selected not in self._runs:
             # prefer the pinned run, which is on the screen, too
@@ -96,7 +98,8 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
             self._canvas.show(too_small(width, height), width)
             return
         if not self._runs:
-            self._canvas.show(empty(self._reader.title, width, height), width)
+            run = self._seen() if self._forks else None
+            self._canvas.show(empty(self._reader.title, run, width, height), width)
             return
         with unbounded():
             try:
@@ -105,11 +108,16 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
                 self._complain(error)
                 return
             if self.lens is None:
-                self._canvas.show(unread(self._reader.title, width, height), width)
+                self._canvas.show(unread(self._reader.title, self._seen(), width, height), width)
                 return
             self.microscope = self.lens.state
             rows = draw(self.lens, width, height)
         self._canvas.show(rows, width)
+
+    def _seen(self) -> RunView:
+        """The run that is looked at, without its measures."""
+        row = self._history.at(self.microscope.look.cursor) if len(self._history) else -1
+        return RunView(self._run, self._history, (), row, None)
 
     def _under_the_lens(self) -> Lens | None:
         run, history = self._run, self._history
@@ -133,7 +141,13 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
             specimen=under.specimen(state.time, state.chosen),
             courses=self._courses(run.index, number, len(history)),
             nearest=self._nearest(history, row) if under.pool is None and run.stages else None,
+            numbers=self._numbers,
         )
+
+    @cached_property
+    def _numbers(self) -> IntArray | None:
+        data = self._reader.dataset
+        return None if data is None else data.numbers[data.train]
 
     @property
     def _run(self) -> RunInfo:
