@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import fields, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -355,7 +356,8 @@ def test_a_fork_with_nothing_changed_is_bit_for_bit_equal_and_one_with_a_change_
 
 def test_shares_differ_by_points_and_seconds_have_no_bar() -> None:
     """90 % and 80 % are 10 percentage points apart; how long it took says nothing of the networks."""
-    assert [compare.points(share) for share in (0.1, -0.067)] == [" 10.0 pp", " −6.7 pp"]
+    shares = [Figure("a share", "share", one, other) for one, other in ((0.9, 0.8), (0.8, 0.867))]
+    assert [compare._difference(figure) for figure in shares] == ["10.0 pp", "−6.7 pp"]
     runs = run_view(), run_view(1, "other", norm=True)
     drawn = [text(row) for row in compare.draw(view(*runs), 158, 44).rows]
     accuracy = next(line for line in drawn if "validation accuracy" in line)
@@ -364,3 +366,25 @@ def test_shares_differ_by_points_and_seconds_have_no_bar() -> None:
     assert first.ratio == second.ratio == 0.25
     assert "━" not in text(drawn_row(first, 70))
     assert "━" in text(drawn_row(second, 70))
+
+
+@given(st.floats(-2000, 2000), st.floats(-2000, 2000), st.sampled_from(["size", "place", "share"]))
+def test_a_difference_agrees_with_the_figures_beside_it(one: float, other: float, kind: Any) -> None:
+    if kind == "share":
+        one, other = abs(one) / 2000, abs(other) / 2000
+    figure = Figure("a figure", kind, one, other)
+    written = [compare._written(value, kind) for value in (one, other)]
+    told = compare._difference(figure)
+    if told == "=" or written[0] == written[1] or any("e" in text for text in (*written, told)):
+        return
+    read = [Decimal(re.sub(r"[^\d.−]", "", text).replace("−", "-")) for text in (*written, told)]
+    places = [int(text.as_tuple().exponent) for text in read]
+    if places[0] == places[1] == places[2]:
+        assert read[0] - read[1] == read[2]
+    else:  # rounded to the coarser figure, or to the room
+        assert abs(read[0] - read[1] - read[2]) <= Decimal(10) ** max(places) / 2
+
+
+def test_a_difference_below_the_last_digit_is_told_as_it_is() -> None:
+    assert compare._difference(Figure("a figure", "size", 0.97500001, 0.975)).strip() == "1.00e−8"
+    assert compare._difference(Figure("a figure", "size", 0.9750, 0.97224)).strip() == "0.0028"

@@ -8,6 +8,7 @@ ten, never truncated, because a truncated number is wrong.
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import SupportsFloat
 
 MINUS = "−"
@@ -63,6 +64,24 @@ def brief(x: SupportsFloat, decimals: int = 4) -> str:
 def whole(n: int) -> str:
     """A whole number in a sentence: ``'1437'``, ``'9.27e18'`` with more than ten digits."""
     return str(n) if abs(n) < MANY else _short_exponent(n, 2)
+
+
+def difference(one: str, other: str) -> str:
+    """The difference of two figures as they are written, with the decimals of the coarser one; empty if it is 0.
+
+    ``difference('0.9750', '0.9722') == '0.0028'``: it agrees with what stands beside it, which the exact one need not.
+    """
+    try:
+        first, second = (Decimal(text.replace(MINUS, "-").replace(",", "").strip(" %")) for text in (one, other))
+        exact = first - second
+        places = max(first.as_tuple().exponent, second.as_tuple().exponent, key=lambda exponent: int(exponent))
+        rounded = exact.quantize(Decimal(1).scaleb(int(places)))
+    except (ArithmeticError, ValueError):  # not finite, or no number
+        return ""
+    if not rounded:
+        return ""
+    written = f"{rounded:f}" if -6 <= rounded.adjusted() <= 9 else f"{rounded:.1e}"
+    return written.replace("e+", "e").replace("e-0", "e-").replace("-", MINUS)
 
 
 def _plain(value: float, places: int) -> str:

@@ -243,14 +243,11 @@ def _difference(figure: Figure) -> str:
         return "="
     if math.isnan(figure.difference):
         return "≠" if figure.one is not None and figure.other is not None else "—"
-    if figure.kind == "share":
-        return points(figure.difference)
-    return _written(figure.difference, figure.kind)
-
-
-def points(share: float) -> str:
-    """A difference of two shares in percentage points."""
-    return figures.percent(share).replace(" %", "") + _(" pp")
+    written = figures.difference(*(_written(value, figure.kind) for value in (figure.one, figure.other)))
+    if figure.kind == "share":  # in percentage points: of 90 % and 80 % it is 10, not 10 %
+        return (written or figures.percent(figure.difference).replace(" %", "").strip()) + _(" pp")
+    # smaller than the last digit of both, or too long: as it is
+    return written if 0 < len(written) <= FIGURE else _written(figure.difference, figure.kind)
 
 
 def _ratio(figure: Figure) -> str:
