@@ -92,7 +92,7 @@ def extreme_view(seed: int) -> View:
             scalings=tuple(extreme(one, dice, pool, share) for one in data.scalings),
         )
     runs = [_run(run, dice, pool, share) for run in shown.runs]
-    return replace(shown, dataset=data, runs=tuple(runs), feature=int(dice.integers(3)))
+    return replace(shown, dataset=data, runs=tuple(runs), past=int(dice.integers(3)))
 
 
 def _run(run: RunView, dice: np.random.Generator, pool: tuple[float, ...], share: float) -> RunView:

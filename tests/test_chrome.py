@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -97,8 +96,8 @@ def test_header_before_the_first_keyframe() -> None:
 
 def test_a_replay_names_no_key_of_the_trainer() -> None:
     replayed = text(chrome.keys(200, EVERYTHING))
-    live = text(chrome.keys(200, replace(EVERYTHING, live=True, running=True)))
-    for words in ("n epoch", "s step", "+− pace", "d detach", "space pause"):
+    live = text(chrome.keys(200, replace(EVERYTHING, live=True)))
+    for words in ("n epoch", "s step", "+− pace", "d detach", "space run"):
         assert words in live
         assert words not in replayed
     assert "q stop, quit" in live
@@ -115,15 +114,27 @@ def test_keys_of_one_run_on_a_small_screen() -> None:
 def test_keys_fit_and_keep_what_is_essential(cells: int, live: bool) -> None:
     row = chrome.keys(cells, Situation(live=live, runs=3, several=True, from_gallery=True))
     assert width(row) == cells
-    for key in ("←→", "?", "q", *(("space", "n", "d") if live else ())):
+    for key in ("←", "→", "?", "q", *(("space", "n", "d") if live else ())):
         assert any(span.text == key for span in row)
 
 
 @pytest.mark.parametrize("running", [True, False])
 def test_keys_of_a_live_run_at_80_columns(running: bool) -> None:
     row = text(chrome.keys(80, Situation(live=True, running=running, runs=2, from_gallery=True)))
-    for words in ("space", "n epoch", "←→ keyframe", "f fork", "? explain", "d detach", "q stop, quit"):
+    wanted = ("space pause", "+− pace") if running else ("space run", "n epoch")
+    for words in (*wanted, "←→ keyframe", "f fork", "? explain", "d detach", "q stop, quit"):
         assert words in row
+
+
+def test_the_footer_tells_the_keys_that_matter_now() -> None:
+    zoomed = Situation(runs=2, several=True, zoomed=True, from_gallery=True, troubled=True)
+    assert "↵ back" in text(chrome.keys(60, zoomed))
+    assert "↵ zoom" not in text(chrome.keys(60, replace(zoomed, zoomed=False)))
+    walking = Situation(runs=2, troubled=True, walks="layers")
+    assert "[] layers" in text(chrome.keys(60, walking))
+    assert "[]" not in text(chrome.keys(200, replace(walking, walks="")))
+    resuming = text(chrome.keys(60, Situation(resumes=True)))
+    assert "space resume" in resuming
 
 
 @pytest.mark.parametrize("cells", [40, 60, 80, 120])
@@ -131,11 +142,13 @@ def test_tabs_fit_and_mark_the_shown_panel(cells: int) -> None:
     for one in PANELS:
         row = chrome.tabs(one.name, cells)
         assert width(row) <= cells
-        assert f"[{one.key} {one.label}]" in text(row)
+        names = [one.label] if cells < 80 else [one.short, one.label]
+        assert any(f"[{one.key} {name}]" in text(row) for name in names)
         for other in PANELS:
-            said = re.search(rf"{other.key} ?([A-Z][a-z]*(?: [a-z]+)*)?", text(row))
-            assert said
-            assert said[1] in (None, other.label, other.short)
+            tab = "".join(span.text for span in row if span.click == f"focus_panel('{other.name}')")
+            key, name = tab.strip(" []")[0], tab.strip(" []")[1:].strip()
+            assert key == other.key
+            assert name in ("" if cells < 80 and other is not one else other.short, other.label)
 
 
 @given(st.integers(40, 250), st.integers(12, 80), st.sampled_from([panel.name for panel in PANELS]), st.booleans())
@@ -229,9 +242,9 @@ def test_names_of_forks_leave_room_for_the_others() -> None:
 
 
 def test_keys_of_forks_and_troubles_stand_there_where_they_do_something() -> None:
-    def shown(**given: bool) -> list[str]:
+    def shown(**given: Any) -> list[str]:
         row = chrome.keys(250, Situation(runs=2, several=True, **given))
-        return [span.text for span in row]
+        return [span.text for span in row if span.style == "key"]
 
     assert {"f", "r"} <= set(shown())
     assert "!" not in shown()

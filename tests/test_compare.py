@@ -33,8 +33,8 @@ def frame_of(run: RunView) -> Keyframe:
     return run.frame
 
 
-def shown(*runs: RunView, cells: int = 100, lines: int = 200, feature: int = 0, **state: Any) -> list[str]:
-    drawing = compare.draw(replace(view(*runs, **state), feature=feature), cells, lines)
+def shown(*runs: RunView, cells: int = 100, lines: int = 200, past: int = 0, **state: Any) -> list[str]:
+    drawing = compare.draw(replace(view(*runs, **state), past=past), cells, lines)
     return [text(row) for row in drawing.rows]
 
 
@@ -272,8 +272,8 @@ def test_walking_reaches_every_figure() -> None:
     titles = {part.name for part in parts}
     every = {line[:40] for line in shown(one, other)[4:] if line.strip()}
     seen: set[str] = set()
-    for feature in range(len(parts)):
-        *lines, below = shown(one, other, lines=20, feature=feature)
+    for past in range(len(parts)):
+        *lines, below = shown(one, other, lines=20, past=past)
         told = [line for line in lines[4:] if line.strip()]
         seen |= {line[:40] for line in told}
         said = re.fullmatch(r"… +(\d+) more, +(\d+) of them differ: \[ \] walk", below.strip())
@@ -283,7 +283,7 @@ def test_walking_reaches_every_figure() -> None:
         figures = [figure for part in parts for figure in part.figures]
         assert number + int(said[1]) == len(figures)
         assert number - equal + int(said[2]) == sum(not figure.same for figure in figures)
-        assert lines[4].strip() == parts[feature].name or feature == 0
+        assert lines[4].strip() == parts[past].name or past == 0
     assert every <= seen
 
 

@@ -493,11 +493,11 @@ def test_walking_through_the_features_brings_each_one_up() -> None:
     names = set(one.dataset.features)
     seen: set[str] = set()
     for feature in range(len(names)):
-        drawing = panel.draw(replace(one, feature=feature), 158, 40)
+        drawing = panel.draw(replace(one, past=feature), 158, 40)
         seen |= {name for row in drawing.rows for name in re.findall(r"feature \d+", text(row))}
         assert len(drawing.rows) == 40
     assert seen == names
-    assert panel.draw(replace(one, feature=len(names)), 158, 40) == panel.draw(one, 158, 40)
+    assert panel.draw(replace(one, past=len(names)), 158, 40) == panel.draw(one, 158, 40)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])

@@ -270,7 +270,7 @@ def test_where_one_layer_fits_it_is_the_last_hidden_one_and_its_axis_is_below_it
     drawn = lines(view(run_view()), 50, 6)
     assert drawn[2].startswith("linear 3")
     assert drawn[4].split()[0] == "0"
-    assert drawn[5].startswith("… 3 more layers")
+    assert drawn[5].startswith("not shown: linear 1, linear 2, output ([ ] walk)")
     wider = lines(view(run_view()), 98, 6)
     assert wider[5].startswith("not shown: linear 1, linear 2, output")
 

@@ -185,7 +185,7 @@ def test_two_decimals_unless_the_std_is_small(mean: float, std: float, words: st
 
 def test_cut_rows_are_counted() -> None:
     drawn = lines(view(), 77, 7)
-    assert drawn[-1].startswith("… 3 more layers (enter zooms)")
+    assert drawn[-1].startswith("… 3 more layers (enter zooms, [ ] walk)")
     assert sum(line.startswith(("●", "▲")) for line in drawn) == 5
 
 

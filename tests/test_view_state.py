@@ -128,7 +128,7 @@ def test_a_recording_opens_at_its_head_with_two_runs_side_by_side() -> None:
     assert opened == view_state.first(2)
     assert opened == ViewState(
         cursor=0.0, unit="epoch", following=True, selected=0, pinned=1, leader=None, log_axis=True, focused="curves",
-        zoomed=False, feature=0, guest="",
+        zoomed=False, walked={}, guest="",
     )  # fmt: skip
     assert view_state.first(1).pinned is None
     assert view_state.first(5, 3).pinned == 3
@@ -268,13 +268,13 @@ def test_a_view_has_samples_and_histograms_only_where_a_panel_shows_them() -> No
     fake.__class__ = type("Sampled", (FakeReader,), {"dataset": "samples"})
     fake.mixed = True
     recorded = view_state.snapshot(fake)
-    state = ViewState(cursor=0.0, selected=0, pinned=2, log_axis=False, feature=3)
+    state = ViewState(cursor=0.0, selected=0, pinned=2, log_axis=False, walked={"data": 3})
     plain = view_state.build_view(recorded, state)
     assert (plain.dataset, plain.mixed) == (None, False)
     assert [run.histograms for run in plain.runs] == [None] * 3
     assert [run.row for run in plain.runs] == [0, 0, 0]
     assert all(run.frame is not None for run in plain.runs)
-    assert (plain.log_axis, plain.feature, plain.selected, plain.pinned) == (False, 3, 0, 2)
+    assert (plain.log_axis, plain.past, plain.selected, plain.pinned) == (False, 0, 0, 2)
     full = view_state.build_view(recorded, state, dataset=True, histograms=True)
     assert full.dataset == cast("Any", "samples")
     assert full.mixed

@@ -178,7 +178,8 @@ def _runs(view: View) -> list[Row]:
         for run in runs:
             style = f"bold {run.style}" if run is selected else run.style
             name = brief(run, BRIEF) if run.info.fork is not None else run.name
-            spans.append(Span(f"{run.mark} {name}   " if run in named else f"{run.mark} ", style))
+            spans += [Span(f"{run.mark} {name}" if run in named else run.mark, style, run.click)]
+            spans += [Span("   " if run in named else " ")]
         return tuple(spans)
 
     alone = (selected,)
@@ -193,20 +194,22 @@ def _shortened(title: str, cells: int) -> str:
 def tabs(focused: str, cells: int) -> Row:
     """Names of all panels with their keys; the displayed one is marked."""
     chosen = next(panel for panel in PANELS if panel.name == focused)
-    whole, short = [panel.label for panel in PANELS], [panel.short for panel in PANELS]
-    for names in (whole, short, [""] * len(PANELS)):
-        labels = [chosen.label if panel is chosen else name for panel, name in zip(PANELS, names, strict=True)]
-        texts = [(p, f"{p.key} {_(label) if label else ''}".rstrip()) for p, label in zip(PANELS, labels, strict=True)]
-        if 1 + sum(cell_len(words) + 2 for _, words in texts) <= cells:
+    whole, short, none = [panel.label for panel in PANELS], [panel.short for panel in PANELS], [""] * len(PANELS)
+    row: Row = ()
+    for names, before, between in (
+        (whole, " ", " "), (short, " ", " "), (short, "", " "), (short, "", ""), (none, " ", ""), (none, "", ""),
+    ):  # fmt: skip
+        spans = [Span(" ")]
+        for panel, name in zip(PANELS, names, strict=True):
+            click = f"focus_panel('{panel.name}')"
+            if panel is chosen:
+                spans.append(Span(f"[{panel.key} {_(name or panel.label)}]", "bold accent", click))
+            else:
+                label = f"{between}{_(name)} " if name else " " if before else ""
+                spans += [Span(f"{before}{panel.key}", "text", click), Span(label, "muted", click)]
+        if width(row := tuple(spans)) <= cells:
             break
-    else:  # digits only, without gaps
-        texts = [(panel, words if panel is chosen else panel.key) for panel, words in texts]
-    gap = "" if 1 + sum(cell_len(words) + 2 for _, words in texts) > cells else " "
-    row: list[Span] = [Span(" ")]
-    for panel, words in texts:
-        here = panel is chosen
-        row.append(Span(f"[{words}]" if here else f"{gap}{words} ", "bold accent" if here else "muted"))
-    return tuple(row)
+    return row
 
 
 def keys(cells: int, here: Situation, *, late: bool = False) -> Row:

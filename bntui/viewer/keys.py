@@ -35,6 +35,8 @@ class Control(Generic[Here]):
     """Controls with a higher rank are removed first from a footer that is too narrow."""
     when: Callable[[Here], bool] = lambda _here: True
     """Whether the keys have an effect."""
+    matters: Callable[[Here], bool] = lambda _here: False
+    """Whether the keys matter more now than others that are not essential."""
     glyph: str = ""
     """The keys in the footer, if they are shorter there."""
     words: str = ""
@@ -79,7 +81,7 @@ def footer_of(controls: Sequence[Control[Here]], here: Here, cells: int, essenti
     wanted = [(control, _(label)) for control in useful_of(controls, here) if (label := control.label(here))]
     kept = {control.keys: "" for control, _label in wanted if control.rank <= essential}
     room = cells - 1 - sum(cell_len(key) + 2 for key in kept)
-    for control, label in sorted(wanted, key=lambda one: one[0].rank):
+    for control, label in sorted(wanted, key=lambda one: _rank(one[0], here, essential)):
         size = cell_len(f" {label}") if control.keys in kept else cell_len(f"{control.keys} {label}") + 2
         if size <= room:
             kept[control.keys] = f" {label}"
@@ -87,5 +89,25 @@ def footer_of(controls: Sequence[Control[Here]], here: Here, cells: int, essenti
     row: list[Span] = [Span(" ")]
     for control, _label in wanted:
         if control.keys in kept:
-            row += [Span(control.keys, "key"), Span(f"{kept[control.keys]}  ", "muted")]
+            keys = _buttons(control)
+            row += [*keys, Span(kept[control.keys], "muted", keys[-1].click), Span("  ", "muted")]
     return fit(tuple(row), cells)
+
+
+def _rank(control: Control[Here], here: Here, essential: int) -> tuple[bool, bool, int]:
+    """The place of a control among those that compete for the footer."""
+    return control.rank > essential, not control.matters(here), control.rank
+
+
+def _buttons(control: Control[Here]) -> list[Span]:
+    """The keys in the footer; a click on one does what it does, if that is a single thing."""
+    rest, row = control.keys, []
+    single = len(control.bindings) <= len(control.shown)
+    for key, binding in zip(control.shown, control.bindings, strict=False) if single else ():
+        if not rest.startswith(key):
+            break
+        row.append(Span(key, "key", binding.action))
+        rest = rest.removeprefix(key)
+    if rest or not row:
+        row.append(Span(rest, "key", control.bindings[0].action if single and control.bindings else ""))
+    return row

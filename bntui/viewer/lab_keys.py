@@ -24,6 +24,8 @@ class Situation:
     several: bool = False
     """Several panels are on the screen."""
     zoomed: bool = False
+    walks: str = ""
+    """What one can walk through in the focused panel."""
     from_gallery: bool = False
     forks: bool = True
     """Runs can be forked."""
@@ -75,12 +77,14 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("space",), N_("run, pause"), (Binding("space", "run", N_("Run or pause")),),
             _run, rank=3, when=lambda here: here.live or here.resumes),
     Control(("n",), N_("train one more epoch of every run"),
-            (Binding("n", "train('epoch')", N_("Train one more epoch")),), N_("epoch"), rank=8, when=_live),
+            (Binding("n", "train('epoch')", N_("Train one more epoch")),),
+            lambda here: "" if here.running else N_("epoch"), rank=8, when=_live),
     Control(("s",), N_("train one more mini-batch of every run"),
-            (Binding("s", "train('step')", N_("Train one more mini-batch")),), N_("step"), rank=15, when=_live),
+            (Binding("s", "train('step')", N_("Train one more mini-batch")),),
+            lambda here: "" if here.running else N_("step"), rank=15, when=_live),
     Control(("+", "−"), N_("pace: epochs a second"),
             (Binding("plus,equals_sign", "pace(1)", N_("Faster")), Binding("minus", "pace(-1)", N_("Slower"))),
-            N_("pace"), rank=16, when=_live),
+            N_("pace"), rank=16, when=_live, matters=lambda here: here.running),
     Control(("R",), N_("train the scenario again from the start, in a new recording"),
             (Binding("R", "train_anew", N_("Train again from the start")),), N_("again"), rank=24,
             when=lambda here: here.forks),
@@ -95,9 +99,6 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
             (Binding("end", "end", N_("Follow the head")),),
             lambda here: N_("follow") if here.live else N_("last"), rank=20),
     *_panels(),
-    Control(("[", "]"), N_("data: walk through the features; comparison: through the layers"),
-            (Binding("left_square_bracket", "feature(-1)", N_("Feature before")),
-             Binding("right_square_bracket", "feature(1)", N_("Feature after")))),
     Control((".",), N_("tour: show the answer, then the next stop"),
             (Binding("full_stop", "walk_tour(1)", N_("Answer, then next stop of the tour")),),
             N_("answer, next"), rank=5,
@@ -107,6 +108,10 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
             when=lambda here: here.touring),
     Control(("t",), N_("start the guided tour, or end it"), (Binding("t", "tour", N_("Guided tour")),),
             lambda here: N_("end tour") if here.touring else N_("tour"), rank=9, when=lambda here: here.tours),
+    Control(("[", "]"), N_("walk through the layers or features that a panel has no room for"),
+            (Binding("left_square_bracket", "walk_panel(-1)", N_("Layer or feature before")),
+             Binding("right_square_bracket", "walk_panel(1)", N_("Layer or feature after"))),
+            lambda here: here.walks, rank=28, matters=lambda here: bool(here.walks)),
     Control(("f",), N_("fork: a new run from this keyframe, with something changed"),
             (Binding("f", "fork", N_("Fork: a new run from this keyframe")),), N_("fork"), rank=10,
             when=lambda here: here.forks),
@@ -119,7 +124,8 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("m",), N_("microscope: one unit of a normalization in four steps"),
             (Binding("m", "microscope", N_("Microscope: a normalization in four steps")),), N_("microscope"), rank=14),
     Control(("enter",), N_("zoom the focused panel in or out"), (Binding("enter", "zoom", N_("Zoom the panel")),),
-            lambda here: N_("back") if here.zoomed else N_("zoom"), rank=17, when=lambda here: here.several, glyph="↵"),
+            lambda here: N_("back") if here.zoomed else N_("zoom"), rank=17, when=lambda here: here.several, glyph="↵",
+            matters=lambda here: here.zoomed),
     Control(("tab", "shift+tab"), N_("choose a run"),
             (Binding("tab", "select(1)", N_("Next run")), Binding("shift+tab", "select(-1)", N_("Previous run"))),
             N_("run"), rank=13, when=_many, glyph="tab"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bntui.recording.sentences import traits
 from bntui.text.widths import longest
@@ -64,6 +64,7 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
             runs=len(shown.view.runs),
             several=shown.several,
             zoomed=shown.state.zoomed,
+            walks=BY_NAME[shown.state.focused].walks,
             from_gallery=shown.from_gallery,
             forks=shown.forks,
             resumes=shown.resumes,
@@ -79,7 +80,8 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
         margin = Span("▸", "accent") if shown.state.focused == STRIP.name else Span(" ")
         return tuple((margin, *row) for row in drawing.rows)
     panel = BY_NAME[part]
-    drawing = panel.draw(shown.view, width - 2, height - 2)
+    view = replace(shown.view, past=shown.state.walked.get(panel.name, 0)) if panel.walks else shown.view
+    drawing = panel.draw(view, width - 2, height - 2)
     if panel.of_mini_batch:
         drawing = drawing._replace(title=_sized(drawing.title, shown.view, width - 8))
     if panel.still:

@@ -93,7 +93,8 @@ def heading(runs: Sequence[RunView], form: ChartLayout, *figures: str) -> Row:
         for at, run in enumerate(runs):
             name = cells.cut(run.name, size - 2 - (cell_len(words) + 1 if words else 0))
             row += [Span(" " * GAP)] if at else []
-            row += [*fit((Span(f"{run.mark} {name}", run.style),), size - cell_len(words)), Span(words, "muted")]
+            row += fit((Span(f"{run.mark} {name}", run.style, run.click),), size - cell_len(words))
+            row.append(Span(words, "muted"))
         return tuple(row)
     size = form.head + form.chart + form.figure
     room = (size + 2) // len(runs) - 4
@@ -101,7 +102,9 @@ def heading(runs: Sequence[RunView], form: ChartLayout, *figures: str) -> Row:
     taken = sum(map(cell_len, names)) + 2 * len(runs)
     words = longest(size - taken, *said)
     words = words if cell_len(words) <= size - taken else ""
-    spans = [span for run, name in zip(runs, names, strict=True) for span in (Span(name, run.style), Span("  "))]
+    spans: list[Span] = []
+    for run, name in zip(runs, names, strict=True):
+        spans += [Span(name, run.style, run.click), Span("  ")]
     return (*fit(tuple(spans), size - cell_len(words)), Span(words, "muted"))
 
 
@@ -139,13 +142,20 @@ def ruler_below(run: RunView, end: float, width: int) -> Row:
 
 def left_out(names: Sequence[str], width: int) -> Row:
     """The layers that do not fit, by name or number."""
-    count = len(names)
+    named = _("not shown: {names} ([ ] walk)").format(names=", ".join(names))
+    return (Span(named, "muted"),) if cell_len(named) <= width else more_layers(len(names), width)
+
+
+def more_layers(count: int, width: int) -> Row:
+    """How many layers do not fit."""
     sentences = (
-        _("not shown: {names} (enter zooms)"),
-        ngettext("… {count} more layer (enter zooms)", "… {count} more layers (enter zooms)", count),
+        ngettext(
+            "… {count} more layer (enter zooms, [ ] walk)", "… {count} more layers (enter zooms, [ ] walk)", count
+        ),
+        ngettext("… {count} more layer ([ ] walk)", "… {count} more layers ([ ] walk)", count),
         ngettext("… {count} more layer", "… {count} more layers", count),
     )
-    return (Span(longest(width, *(words.format(count=count, names=", ".join(names)) for words in sentences)), "muted"),)
+    return (Span(longest(width, *(words.format(count=count) for words in sentences)), "muted"),)
 
 
 def block(
@@ -199,6 +209,15 @@ def overlaid(run: RunView, drawn: Band, end: float, width: int, faint: str = "fr
     if drawn.broken is not None:
         glyphs[drawn.broken], styles[drawn.broken] = "✕", 5
     return rows_of(glyphs, styles, (run.style, f"bold {run.style}", faint, "muted", "accent", "bad"))
+
+
+def window(number: int, room: int, past: int) -> range | None:
+    """The ``room`` neighbors among ``number`` layers that are shown after walking past some of them.
+
+    None where the walk begins and ends: there, the panel itself selects some.
+    """
+    at = past % (number - room + 2) if room < number else 0
+    return range(at - 1, at - 1 + room) if at else None
 
 
 def spread(number: int, room: int) -> list[int]:

@@ -40,6 +40,11 @@ class RunView:
         return f"run{self.info.index % len(RUN_MARKS)}"
 
     @property
+    def click(self) -> str:
+        """The action of a click on its name."""
+        return f"select_run({self.info.index})"
+
+    @property
     def name(self) -> str:
         """The run's name in the current language."""
         return self.info.label or self.info.name
@@ -76,8 +81,8 @@ class View:
     following: bool
     """The cursor follows the head."""
     log_axis: bool = True
-    feature: int = 0
-    """Number of features that the user has stepped through in the data panel, which shows them last."""
+    past: int = 0
+    """How many features or layers the user has walked past in the panel that is drawn; it shows them last."""
     dataset: RecordedData | None = None
     """The samples, if the recording has them and a panel on the screen shows them."""
     mixed: bool = False

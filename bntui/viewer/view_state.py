@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -95,8 +95,8 @@ class ViewState:
     """Name of the panel that enter zooms, help explains, and a small screen shows."""
     zoomed: bool = False
     """The focused panel fills the screen."""
-    feature: int = 0
-    """Number of features stepped through in the data panel, or of layers in the comparison."""
+    walked: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """How many features or layers the user has walked past, by panel."""
     guest: str = ""
     """A panel that has no place of its own on this screen, and was given one."""
     time_zoom: int = 0
@@ -258,6 +258,11 @@ def focus(state: ViewState, panel: str, *, there: bool = True) -> ViewState:
     return replace(state, focused=panel, guest=state.guest if there else panel)
 
 
+def walk_in(state: ViewState, panel: str, by: int) -> ViewState:
+    """Walk through the features or layers that a panel has no room for."""
+    return replace(state, walked={**state.walked, panel: state.walked.get(panel, 0) + by})
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The state of a recording when it was last read; its histories are built once, so panels can compare identity."""
@@ -359,7 +364,6 @@ def build_view(
         cursor=state.cursor,
         following=state.following,
         log_axis=state.log_axis,
-        feature=state.feature,
         dataset=source.dataset if dataset else None,
         mixed=dataset and source.mixed,
         unit=recorded.unit,

@@ -17,7 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from bntui.text.output import clean
-from bntui.viewer.draw.rows import Drawing, Row, Span, fit
+from bntui.viewer.draw.rows import Drawing, Row, Span, click_at, fit
 from bntui.viewer.draw.theme import DARK, style
 
 Lookup = Callable[[str], Style]
@@ -52,14 +52,27 @@ class RowsWidget(Widget):
     ALLOW_SELECT = False
     can_focus = False
 
-    class Clicked(Message):
-        """A cell was clicked; ``x`` and ``y`` count from the widget's upper left corner."""
+    class Pointed(Message):
+        """The mouse did something at a cell; ``x`` and ``y`` count from the widget's upper left corner."""
 
         def __init__(self, widget: RowsWidget, x: int, y: int) -> None:
             super().__init__()
             self.widget = widget
             self.x = x
             self.y = y
+
+    class Clicked(Pointed):
+        """A cell without an action of its own was clicked."""
+
+    class Dragged(Pointed):
+        """The mouse was moved to this cell with its button down, since it was pressed on the widget."""
+
+    class Wheeled(Pointed):
+        """The wheel was turned over this cell: ``by`` 1 down, or -1 up."""
+
+        def __init__(self, widget: RowsWidget, x: int, y: int, by: int) -> None:
+            super().__init__(widget, x, y)
+            self.by = by
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name, id=name)
@@ -68,6 +81,10 @@ class RowsWidget(Widget):
         self._width = 0
         self._place: Region | None = None
         self._placed = False
+        self._pressed = ""
+        """The action under the mouse when its button went down."""
+        self._held = False
+        """The button is down, over nothing to click."""
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -104,9 +121,42 @@ class RowsWidget(Widget):
             return self._strips[y]
         return Strip.blank(self.size.width, self._look(""))
 
-    def on_click(self, event: events.Click) -> None:
+    def click_at(self, x: int, y: int) -> str:
+        """The action of a click on a cell; empty if there is none."""
+        return click_at(self._rows[y], x) if 0 <= y < len(self._rows) else ""
+
+    async def on_click(self, event: events.Click) -> None:
         event.stop()
-        self.post_message(self.Clicked(self, event.x, event.y))
+        action = self.click_at(event.x, event.y)
+        if not action:
+            self.post_message(self.Clicked(self, event.x, event.y))
+        elif action == self._pressed:
+            await self.screen.run_action(action)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        event.stop()
+        self._pressed = self.click_at(event.x, event.y)
+        self._held = not self._pressed
+        if self._held:
+            self.capture_mouse()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        event.stop()
+        if self._held:
+            self.post_message(self.Dragged(self, event.x, event.y))
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        event.stop()
+        self._held = False
+        self.release_mouse()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.post_message(self.Wheeled(self, event.x, event.y, 1))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.post_message(self.Wheeled(self, event.x, event.y, -1))
 
     def repaint(self) -> None:
         """Show the same rows in the colours that the app has now."""

@@ -22,6 +22,7 @@ from bntui.viewer.fork.check import judge
 from bntui.viewer.fork.form import Origin, data_facts, move, opened, turn
 from bntui.viewer.microscope import state as states
 from bntui.viewer.microscope.draw import draw
+from bntui.viewer.panels import BY_NAME
 from bntui.viewer.screens.microscope import MicroscopeScreen
 from bntui.viewer.view import View
 from bntui.viewer.view_state import Snapshot, ViewState
@@ -94,7 +95,9 @@ def _walks(recorded: Snapshot, state: ViewState, dice: random.Random) -> tuple[S
         case 4:
             state = view_state.pin(state, runs)
         case 5:
-            state = replace(state, log_axis=not state.log_axis, feature=state.feature + 1)
+            state = replace(state, log_axis=not state.log_axis)
+            for panel in BY_NAME:
+                state = view_state.walk_in(state, panel, 1)
         case _:
             unit: Unit = "epoch" if state.unit == "step" else "step"
             state, recorded = view_state.count_by(state, recorded, unit), view_state.recounted(recorded, unit)

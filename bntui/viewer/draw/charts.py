@@ -227,11 +227,11 @@ def put(row: Row, column: int, text: str, style: str) -> Row:
             out.append(span)
         else:
             if start < column:
-                out.append(Span(parted(span.text, column - start)[0], span.style))
+                out.append(span._replace(text=parted(span.text, column - start)[0]))
             if not laid:
                 out.append(Span(text, style))
                 laid = True
             if stop > end:
-                out.append(Span(parted(span.text, end - start)[1], span.style))
+                out.append(span._replace(text=parted(span.text, end - start)[1]))
         start = stop
     return tuple(out)

@@ -20,6 +20,8 @@ class Span(NamedTuple):
 
     text: str
     style: str = ""
+    click: str = ""
+    """The action that a click on it runs, as bindings name actions."""
 
 
 Row = tuple[Span, ...]
@@ -47,6 +49,15 @@ def width(row: Row) -> int:
     return sum(cell_len(span.text) for span in row)
 
 
+def click_at(row: Row, x: int) -> str:
+    """The action of a click on cell ``x``; empty if nothing there can be clicked."""
+    for span in row if x >= 0 else ():
+        x -= cell_len(span.text)
+        if x < 0:
+            return span.click
+    return ""
+
+
 def fit(row: Row, cells: int) -> Row:
     """The row cut or filled with spaces to exactly ``cells`` cells; double-width text is never halved."""
     out: list[Span] = []
@@ -55,7 +66,7 @@ def fit(row: Row, cells: int) -> Row:
         size = cell_len(span.text)
         if size > left:
             if left:
-                out.append(Span(set_cell_size(span.text, left), span.style))
+                out.append(span._replace(text=set_cell_size(span.text, left)))
             return tuple(out)
         out.append(span)
         left -= size

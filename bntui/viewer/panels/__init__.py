@@ -56,6 +56,8 @@ class Panel:
     still: bool = False
     """It shows one keyframe of each run, not its course: its title says of which one if that is not at the cursor."""
     reads: tuple[Loaded, ...] = ()
+    walks: str = ""
+    """What the user can walk through where there is no room for all: layers, for instance."""
     shows: Trouble | Literal[""] = ""
     """The pass of a step whose bad values the panel shows."""
 

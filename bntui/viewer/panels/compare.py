@@ -40,6 +40,7 @@ PANEL: Final = Panel(
         "DropoutMask": "kept_fraction",
     },
     first_with="several recordings",
+    walks=N_("layers"),
 )
 TITLES: Final = (N_("Compare ── the selected run and the pinned one"), N_("Compare ── selected and pinned"))
 """Longest first."""
@@ -71,7 +72,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         return cells.notice(title, lines, width, height)
     parts = sections(one.frame, other.frame, view.task)
     top = _top(one, other, bits(one.frame, other.frame), width) if height > 6 else []
-    tables = _tables(parts, (one, other), view.feature, width, height - len(top))
+    tables = _tables(parts, (one, other), view.past, width, height - len(top))
     return cells.page(title, [*top, *tables], width, height)
 
 

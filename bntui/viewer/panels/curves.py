@@ -348,9 +348,9 @@ def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) 
     def value(course: FloatArray) -> float | None:
         return float(course[row]) if 0 <= row < len(history) else None
 
-    spans: list[Span] = [Span(f"{run.mark} ", f"bold {run.style}")]
+    spans: list[Span] = [Span(f"{run.mark} ", f"bold {run.style}", run.click)]
     if name:
-        spans.append(Span(f"{name} ", f"bold {run.style}" if selected else run.style))
+        spans.append(Span(f"{name} ", f"bold {run.style}" if selected else run.style, run.click))
     val_loss, train_loss = value(history.val_loss), value(history.train_loss)
     if fields >= 1:
         spans.append(Span(_("loss") + " ", "muted"))

@@ -33,6 +33,7 @@ PANEL: Final = Panel(
     needs="predictions",
     reads=("dataset",),
     still=True,
+    walks=N_("features"),
 )
 PLOT_BESIDE: Final = 72
 """Width from which a plot has the table beside it."""
@@ -62,7 +63,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     samples = samples_of(data)
     runs = view.shown
     stages = data_features.stages_of(samples, [(run.mark, run.style, run.info.index) for run in runs])
-    table = FeatureTable(samples, stages, _first_sample(data, runs[0]), view.feature)
+    table = FeatureTable(samples, stages, _first_sample(data, runs[0]), view.past)
     if data.grid:
         rows = _with_plot(table, runs, width, height)
     elif data.x.ndim == 4:

@@ -23,7 +23,7 @@ from bntui.viewer.draw.heat import rebinned, stippled
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.panels import Panel
 from bntui.viewer.quantities import Quantity, apart, entering, shown_by
-from bntui.viewer.strands import left_out, overlaid, ruler_below, spread
+from bntui.viewer.strands import left_out, overlaid, ruler_below, spread, window
 from bntui.viewer.view import RunView, View
 
 PANEL: Final = Panel(
@@ -36,6 +36,7 @@ PANEL: Final = Panel(
         "Distribution": "counts",
     },
     reads=("histograms",),
+    walks=N_("layers"),
 )
 TITLES: Final = {
     "epoch": N_("Distributions ── histograms by epoch"), "step": N_("Distributions ── histograms by step"),
@@ -84,7 +85,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     runs = [run for run in runs if any(column.run is run for column in columns)]
     size = (width - name - 1 - GAP * (len(columns) - 1)) // len(columns)
     room = height - len(waiting) - 3
-    kept = names if MIN_ROWS * len(names) <= room + 1 else _some(runs, names, room)
+    kept = names if MIN_ROWS * len(names) <= room + 1 else _some(runs, names, room, view.past)
     room -= len(kept) < len(names)
     # the blank row below the last map is not drawn
     blank = int((room + 1) // len(kept) >= MIN_ROWS)
@@ -144,8 +145,14 @@ def _dearest(quantities: Sequence[Quantity], number: int) -> list[Quantity]:
     return [quantity for quantity in quantities if quantity in kept]
 
 
-def _some(runs: Sequence[RunView], names: Sequence[str], room: int) -> list[str]:
-    """The first, the last and some hidden layers between, as many as there is height for; of one row the last."""
+def _some(runs: Sequence[RunView], names: Sequence[str], room: int, past: int) -> list[str]:
+    """The first, the last and some hidden layers between, as many as there is height for; of one row the last.
+
+    Args:
+        past: number of layers that the user has walked past.
+    """
+    if (walked := window(len(names), min(max(room // MIN_ROWS, 1), len(names)), past)) is not None:
+        return [names[at] for at in walked]
     hidden = {info.name for run in runs for info in run.info.layers if info.activation != "none"}
     chosen = [name for name in names if name in hidden] or list(names)
     number = min(max(room // MIN_ROWS, 1), len(chosen))
@@ -158,7 +165,7 @@ def _headings(columns: Sequence[Column], form: MapLayout) -> list[Row]:
     first: list[Span] = [Span(" " * (form.name + 1))]
     for run in dict.fromkeys(column.run.info.index for column in columns):
         own = [column for column in columns if column.run.info.index == run]
-        name = Span(f"{own[0].run.mark} {own[0].run.name}", own[0].run.style)
+        name = Span(f"{own[0].run.mark} {own[0].run.name}", own[0].run.style, own[0].run.click)
         first += [*fit((name,), (form.map + GAP) * len(own) - GAP), gap]
     second: list[Span] = [Span(" " * (form.name + 1))]
     for column in columns:

@@ -37,6 +37,7 @@ from bntui.viewer.strands import (
     ruler,
     spread,
     titled,
+    window,
 )
 from bntui.viewer.view import RunView, View
 
@@ -49,6 +50,7 @@ PANEL: Final = Panel(
         "LayerMeasures": "pre_norm normalized unit_p15 unit_p50 unit_p85 gradient_shift",
         "Distribution": "p15 p50 p85",
     },
+    walks=N_("layers"),
 )
 TITLES: Final = (
     N_("Drift ── what enters the activations: median, 15 and 85 %"),
@@ -94,6 +96,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
     number = max(min(len(strands), room // (MIN_BAND * times)), 1)
     chosen = strands if number == len(strands) else _strands(runs, outputs=False) or strands
     kept = [chosen[at] for at in spread(len(chosen), min(number, len(chosen)))]
+    if (walked := window(len(strands), number, view.past)) is not None:
+        kept = [strands[at] for at in walked]
     hidden = int(len(kept) < len(strands))
     tall = min(max((room - hidden) // (len(kept) * times), 1), MAX_BAND)
     rows = [heading(runs, form, _("moves per keyframe, × its spread"), _("moves × spread"), _("moves"))]

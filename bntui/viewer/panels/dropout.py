@@ -29,6 +29,7 @@ PANEL: Final = Panel(
     },
     needs="dropout",
     still=True,
+    walks=N_("layers"),
 )
 TITLE: Final = N_("Dropout ── mask of this step, samples × units")
 GAP: Final = 2
@@ -54,7 +55,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
 
     What there is no room for is named, and a legend says how a mask is read.
     """
-    per_run = [_blocks(run) for run in view.shown]
+    per_run = [_blocks(run, view.past) for run in view.shown]
     footer = _without(view.shown, per_run, width) if any(per_run) else []
     # the first layer of the selected run, then that of the pinned run, then their second layers
     depth = max(map(len, per_run))
@@ -82,12 +83,15 @@ def draw(view: View, width: int, height: int) -> Drawing:
     return cells.page(_(TITLE), [*rows, *validated, *footer], width, height)
 
 
-def _blocks(run: RunView) -> list[MaskBlock]:
+def _blocks(run: RunView, past: int) -> list[MaskBlock]:
+    """The masks of a run; those that the user has walked past come last."""
     if run.frame is None:
         return []
-    return [
+    found = [
         MaskBlock(run, run.frame, layer.name, layer.dropout) for layer in run.frame.layers if layer.dropout is not None
     ]
+    first = past % max(len(found), 1)
+    return [*found[first:], *found[:first]]
 
 
 def _grid(blocks: Sequence[MaskBlock], width: int, height: int, *, paired: bool) -> tuple[int, int]:

@@ -16,12 +16,13 @@ from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, verdict_of
 from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
 from bntui.recording.history import Unit
 from bntui.text.figures import magnitude
-from bntui.text.language import N_, _, ngettext
+from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span
 from bntui.viewer.panels import Panel
+from bntui.viewer.strands import more_layers
 from bntui.viewer.view import RunView, View
 
 PANEL: Final = Panel(
@@ -35,6 +36,7 @@ PANEL: Final = Panel(
     home=3,
     shows="backward",
     still=True,
+    walks=N_("layers"),
 )
 TITLE: Final = N_("Gradients ── |∂L/∂W| per layer, log axis")
 MAX_DECADES: Final = 16
@@ -100,10 +102,10 @@ def draw(view: View, width: int, height: int) -> Drawing:
     end = epochs.end(runs)
     free = height - len(waiting) - weights
     below = 3 + layers + gaps
-    rows = _table(runs, "weight_gradient_norm", width, min(height - len(waiting), weights), end, heavy=view.heavy)
+    rows = _table(view, runs, "weight_gradient_norm", width, min(height - len(waiting), weights))
     if free >= below:
         rows += [(), (Span(_("|∂L/∂a|: gradient with respect to each layer's activations"), "muted"),)]
-        rows += _table(runs, "activation_gradient_norm", width, 1 + layers + gaps, end, heavy=view.heavy)
+        rows += _table(view, runs, "activation_gradient_norm", width, 1 + layers + gaps)
         free -= below
     if free >= 2 + MIN_CHART:
         rows += [(), *_chart(runs, width, min(free - 1, 1 + MAX_CHART), end)]
@@ -142,7 +144,7 @@ def _layout(runs: Sequence[RunView], column: str, width: int, *, side: bool) -> 
     return Layout(name, max(left, MIN_BAR), course, ratio, False, *_decades(runs, column))
 
 
-def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: float, *, heavy: bool) -> list[Row]:
+def _table(view: View, runs: Sequence[RunView], column: str, width: int, height: int) -> list[Row]:
     verdicts = column == "weight_gradient_norm"
     sizes = [len(_layers(run)) for run in runs]
     room = height - 1 - (len(runs) if verdicts else 0)
@@ -150,7 +152,7 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
     # place verdicts beside the rows if that keeps all layers, or at least the first and the last one, visible
     all_stay = min(sizes) >= 3 and room < sum(sizes) <= height - 1
     side = verdicts and width >= 44 and min(sizes) >= 2 and (all_stay or room < ends)
-    layout = replace(_layout(runs, column, width, side=side), heavy=heavy)
+    layout = replace(_layout(runs, column, width, side=side), heavy=view.heavy)
     rows = [_axis(layout, runs[0].history.unit, ratio=verdicts)]
     if side:
         room = height - 1
@@ -159,14 +161,8 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
     given = cells.shares(sizes, room - 1 if counted else room)
     blank = room - sum(sizes) >= len(runs) - 1
     for run, number_of_rows in zip(runs, given, strict=True):
-        order = range(len(_layers(run)))
-        # if some layers do not fit, keep both ends of the network, between which the ratio is computed
-        kept = (
-            order
-            if number_of_rows == len(order)
-            else [*order[: max(number_of_rows - 1, 1)], order[-1]][:number_of_rows]
-        )
-        courses = _courses(run, column, layout, end)
+        kept = _kept(len(_layers(run)), number_of_rows, view.past)
+        courses = _courses(run, column, layout, epochs.end(runs))
         if blank and run is not runs[0]:
             rows.append(())
         layers = [_layer(run, index, column, layout, courses[index]) for index in kept]
@@ -176,13 +172,22 @@ def _table(runs: Sequence[RunView], column: str, width: int, height: int, end: f
         if verdicts and not side:
             rows.append(_verdict(run, width, several=len(runs) > 1))
     if counted:
-        more = sum(sizes) - sum(given)
-        wordings = (
-            ngettext("… {count} more layer between (enter zooms)", "… {count} more layers between (enter zooms)", more),
-            ngettext("… {count} more layer", "… {count} more layers", more),
-        )
-        rows.append((Span(longest(width, *(words.format(count=more) for words in wordings)), "muted"),))
+        rows.append(more_layers(sum(sizes) - sum(given), width))
     return rows
+
+
+def _kept(size: int, rows: int, past: int) -> Sequence[int]:
+    """The layers of a network that there is room for: its ends, between which the ratio is computed, and neighbors.
+
+    Args:
+        past: number of layers that the user has walked past.
+    """
+    if rows >= size:
+        return range(size)
+    if rows < 2:
+        return [past % size][:rows]
+    first = 1 + past % (size - rows + 1)
+    return [0, *range(first, first + rows - 2), size - 1]
 
 
 def _axis(layout: Layout, unit: Unit, *, ratio: bool) -> Row:

@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import Distribution, LayerMeasures
 from bntui.text.figures import magnitude, number, percent
-from bntui.text.language import N_, _, ngettext
+from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
@@ -19,6 +19,7 @@ from bntui.viewer.draw.rows import Drawing, Row, Span
 from bntui.viewer.figure_names import name_of
 from bntui.viewer.panels import Panel
 from bntui.viewer.quantities import Quantity, apart, calmest, shown_by
+from bntui.viewer.strands import more_layers
 from bntui.viewer.view import RunView, View
 
 PANEL: Final = Panel(
@@ -33,6 +34,7 @@ PANEL: Final = Panel(
     home=2,
     shows="forward",
     still=True,
+    walks=N_("layers"),
 )
 TITLE: Final = N_("Layers ── mean ± std of this mini-batch")
 TITLE_IN_DETAIL: Final = N_("Layers ── mean ± std of this mini-batch, percentiles, norms")
@@ -97,7 +99,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     if detailed is not None:
         title = cells.title(width, _(TITLE_IN_DETAIL), _(TITLE))
         return cells.page(title, [*detailed, *waiting], width, height)
-    table = _table(runs, quantities, width, height - len(waiting), tall=TALLEST if view.heavy else TALL)
+    table = _table(view, runs, quantities, width, height - len(waiting))
     return cells.page(_(TITLE), [*table, *waiting], width, height)
 
 
@@ -145,8 +147,9 @@ def _form(
 
 
 def _table(
-    runs: Sequence[RunView], quantities: Sequence[Sequence[Quantity]], width: int, height: int, *, tall: Sequence[int]
+    view: View, runs: Sequence[RunView], quantities: Sequence[Sequence[Quantity]], width: int, height: int
 ) -> list[Row]:
+    tall = TALLEST if view.heavy else TALL
     own = apart(quantities)
     form = _form(runs, quantities[0], width, height, tall=tall, own=own)
     if own and not (form.bins and form.below):
@@ -165,15 +168,11 @@ def _table(
             rows.append(())
         if number_of_run and own:
             rows.append(_ruler(run, shown, form))
-        for index in range(layers):
+        first = view.past % (sizes[number_of_run] - layers + 1)
+        for index in range(first, first + layers):
             rows += _layer(run, index, replace(form, shown=shown))
     if hidden:
-        more = sum(sizes) - sum(given)
-        wordings = (
-            ngettext("… {count} more layer (enter zooms)", "… {count} more layers (enter zooms)", more),
-            ngettext("… {count} more layer", "… {count} more layers", more),
-        )
-        rows.append((Span(longest(width, *(words.format(count=more) for words in wordings)), "muted"),))
+        rows.append(more_layers(sum(sizes) - sum(given), width))
     return rows
 
 

@@ -62,7 +62,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
         rows.append(_meanings(view, marks, left, width))
     for run in view.runs:
         head = float(run.history.position[-1]) if len(run.history) else -1.0
-        label = Span(f" {run.mark} "[:left].ljust(left), f"bold {run.style}" if run is selected else run.style)
+        style = f"bold {run.style}" if run is selected else run.style
+        label = Span(f" {run.mark} "[:left].ljust(left), style, run.click)
         rows.append(join([label], _track(view, cells, head, _marks(run), run.style, _start(run))))
     if height > len(rows) + 1:
         rows += [(), *_story(view, left, width, height - len(rows) - 1)]

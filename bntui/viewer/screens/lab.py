@@ -227,6 +227,11 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def _select(self, run: int) -> None:
         self.change(view_state.select(self.view_state, len(self.reader.runs), run - self.view_state.selected))
 
+    def action_select_run(self, run: int) -> None:
+        """Select the run whose name was clicked."""
+        if run != self.view_state.selected:
+            self._select(run)
+
     def action_pin(self) -> None:
         self.change(view_state.pin(self.view_state, len(self.reader.runs)))
 
@@ -266,9 +271,13 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.loaded.count_by(unit)
         return counted
 
-    def action_feature(self, by: int) -> None:
-        """Step through the features of the data panel, or the layers of the comparison."""
-        self.change(replace(self.view_state, feature=self.view_state.feature + by))
+    def action_walk_panel(self, by: int) -> None:
+        """Walk through features or layers: of the focused panel, or of all on the screen if it has none."""
+        focused = BY_NAME[self.view_state.focused]
+        there = [BY_NAME[name] for name in self._layout().regions if name in BY_NAME]
+        for panel in [focused] if focused.walks else there:
+            if panel.walks:
+                self.change(view_state.walk_in(self.view_state, panel.name, by))
 
     def action_explain(self) -> None:
         lab_pages.open_help(self.app, self.view_state.focused, connected=self.trainer.connected)
@@ -284,13 +293,30 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:
         name = message.widget.name
-        if name in (TIMELINE, STRIP.name) and self.view is not None:
+        if name in (TIMELINE, STRIP.name):
+            self._dragged(message)
+        elif name in BY_NAME:
+            self.action_focus_panel(name)
+
+    @on(RowsWidget.Dragged)
+    def _dragged(self, message: RowsWidget.Pointed) -> None:
+        """Move the cursor along the timeline."""
+        if message.widget.name in (TIMELINE, STRIP.name) and self.view is not None:
             from bntui.viewer.panels.timeline import place_at
 
             place = place_at(self.view, message.widget.size.width - 2, message.x - 1)
             self.change(view_state.seek(self.view_state, self.loaded.snapshot.stops, place))
-        elif name in BY_NAME:
-            self.action_focus_panel(name)
+
+    @on(RowsWidget.Wheeled)
+    def _wheeled(self, message: RowsWidget.Wheeled) -> None:
+        """Walk through the keyframes over a course, and through what else a panel walks through."""
+        panel = BY_NAME.get(message.widget.name or "")
+        if panel is not None and panel.walks:
+            self.change(view_state.walk_in(self.view_state, panel.name, message.by))
+        elif panel is None and message.widget.name != TIMELINE:
+            return
+        else:
+            self.action_walk(message.by)
 
     # --- commands to the trainer ---
 
