@@ -20,7 +20,7 @@ from textual.screen import Screen
 
 from bntui.cli import app
 from bntui.text.language import use
-from bntui.viewer import chrome, family_keys, gallery_keys
+from bntui.viewer import chooser_keys, chrome, family_keys, gallery_keys
 from bntui.viewer import lab_keys as keys_module
 from bntui.viewer import panels as panels_package
 from bntui.viewer.app import LabApp
@@ -42,12 +42,15 @@ from bntui.viewer.panels import (
     read_by,
 )
 from bntui.viewer.screens import help as help_module
+from bntui.viewer.screens import starting
 from bntui.viewer.screens.fork import ForkScreen
 from bntui.viewer.screens.gallery import GalleryScreen
 from bntui.viewer.screens.help import HelpScreen, lab_keys
 from bntui.viewer.screens.lab import LabScreen
+from bntui.viewer.screens.lab_chooser import ChooserScreen
 from bntui.viewer.screens.lab_runs import RunsScreen
 from bntui.viewer.screens.microscope import MicroscopeScreen
+from bntui.viewer.screens.starting import StartingScreen
 from tests.sources import ROOT, assigned, copies, sources
 from tests.test_panels import SIZES, VIEWS
 from tools import key_table
@@ -61,6 +64,8 @@ SCREENS: dict[type[Screen[Any]], tuple[Sequence[Control[Any]], Any]] = {
     MicroscopeScreen: (microscope_keys.CONTROLS, microscope_keys.EVERYTHING),
     ForkScreen: (fork_keys.CONTROLS, None),
     RunsScreen: (family_keys.CONTROLS, None),
+    ChooserScreen: (chooser_keys.CONTROLS, None),
+    StartingScreen: (starting.CONTROLS, None),
     HelpScreen: (help_module.CONTROLS, None),
 }
 """The controls of every screen, and where all of them do something."""
@@ -81,9 +86,9 @@ def test_no_other_module_makes_bindings() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Binding"
     }
     assert making == {
-        "viewer/app.py", "viewer/family_keys.py", "viewer/fork/keys.py", "viewer/gallery_keys.py",
-        "viewer/lab_keys.py", "viewer/microscope/keys.py", "viewer/screens/help.py", "viewer/screens/note.py",
-        "viewer/screens/starting.py",
+        "viewer/app.py", "viewer/chooser_keys.py", "viewer/family_keys.py", "viewer/fork/keys.py",
+        "viewer/gallery_keys.py", "viewer/lab_keys.py", "viewer/microscope/keys.py", "viewer/screens/help.py",
+        "viewer/screens/note.py", "viewer/screens/starting.py",
     }  # fmt: skip
 
 
@@ -99,7 +104,7 @@ def test_every_key_does_something_that_the_screen_can_do(screen: type[Screen[Any
         assert hasattr(owner, f"action_{method}"), binding
 
 
-@pytest.mark.parametrize("screen", [LabScreen, MicroscopeScreen, ForkScreen, GalleryScreen])
+@pytest.mark.parametrize("screen", [one for one in SCREENS if one is not HelpScreen])
 def test_every_key_is_told_on_the_help_page(screen: type[Screen[Any]]) -> None:
     controls, here = SCREENS[screen]
     told = dict(lab_keys(live=True) if screen is LabScreen else help_of(controls, here))

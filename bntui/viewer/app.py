@@ -157,6 +157,10 @@ class LabApp(PacedApp[BntuiError]):
         if exiting(self):  # cancelled in the meantime
             opening.drop(found)
             return
+        from bntui.viewer.screens.starting import StartingScreen
+
+        while not isinstance(self.screen, StartingScreen):  # its help
+            self.pop_screen()
         self.pop_screen()
         self.show_lab(*found, from_gallery=False)
         self._kept.type_into(self)

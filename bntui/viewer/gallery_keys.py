@@ -22,6 +22,11 @@ class Here:
     """Only what was searched for is listed."""
 
 
+def _answer(shown: str, key: str, footer: str, rank: int) -> Control[None]:
+    """A key that answers; the prompt itself hears it, the binding is for a click."""
+    return Control((shown,), bindings=(Binding(key, f"answer('{key}')"),), footer=footer, rank=rank)
+
+
 EVERYTHING: Final = Here(recording=True, searched=True)
 
 # fmt: off
@@ -52,9 +57,9 @@ CONTROLS: Final[tuple[Control[Here], ...]] = (
     Control(("q",), N_("quit"), (Binding("q", "app.quit", N_("Quit")),), footer=N_("quit"), rank=1),
 )
 ANSWERS: Final[Mapping[str, tuple[Control[None], ...]]] = {
-    "search": (Control(("↵",), footer=N_("done"), rank=2), Control(("esc",), footer=N_("show all"), rank=1)),
-    "rename": (Control(("↵",), footer=N_("rename"), rank=1), Control(("esc",), footer=N_("cancel"), rank=2)),
-    "delete": (Control(("y",), footer=N_("delete"), rank=1), Control(("n",), footer=N_("keep"), rank=2)),
+    "search": (_answer("↵", "enter", N_("done"), 2), _answer("esc", "escape", N_("show all"), 1)),
+    "rename": (_answer("↵", "enter", N_("rename"), 1), _answer("esc", "escape", N_("cancel"), 2)),
+    "delete": (_answer("y", "y", N_("delete"), 1), _answer("n", "n", N_("keep"), 2)),
 }
 """The keys that answer, by what is asked."""
 # fmt: on

@@ -112,6 +112,8 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
             (Binding("left_square_bracket", "walk_panel(-1)", N_("Layer or feature before")),
              Binding("right_square_bracket", "walk_panel(1)", N_("Layer or feature after"))),
             lambda here: here.walks, rank=28, matters=lambda here: bool(here.walks)),
+    Control(("v",), N_("choose the panels of the main screen"),
+            (Binding("v", "choose_panels", N_("Choose the panels of the main screen")),), N_("panels"), rank=29),
     Control(("f",), N_("fork: a new run from this keyframe, with something changed"),
             (Binding("f", "fork", N_("Fork: a new run from this keyframe")),), N_("fork"), rank=10,
             when=lambda here: here.forks),

@@ -276,8 +276,8 @@ class Snapshot:
     """The unit of ``stops``."""
 
 
-def free_panels(recorded: Snapshot) -> tuple[str, ...]:
-    """The panels for the free places of the screen, the most useful for the recording first."""
+def contents(recorded: Snapshot) -> tuple[Recorded, ...]:
+    """What the recording contains that decides which panels have something to show."""
     source = recorded.source
     first = next((run.index for run in source.runs if recorded.histories[run.index].has_frame.any()), None)
     row = 0 if first is None else int(recorded.histories[first].has_frame.argmax())
@@ -291,7 +291,17 @@ def free_panels(recorded: Snapshot) -> tuple[str, ...]:
         "early stopping": any(run.early_stopping for run in source.runs),
         "predictions": predictions,
     }
-    return ranked([what for what, there in has.items() if there])
+    return tuple(what for what, there in has.items() if there)
+
+
+def free_panels(recorded: Snapshot) -> tuple[str, ...]:
+    """The panels for the free places of the screen, the most useful for the recording first."""
+    return ranked(contents(recorded))
+
+
+def choose(state: ViewState, panels: tuple[str, ...]) -> ViewState:
+    """Place these panels first on the main screen; one that was given a place has it no longer."""
+    return replace(state, panels=panels, guest="") if panels != state.panels else state
 
 
 def unfinished(recorded: Snapshot) -> bool:

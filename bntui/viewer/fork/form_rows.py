@@ -107,7 +107,7 @@ def _value(form: ForkForm, item: Item, *, here: bool, touched: bool) -> list[Spa
     if not here:
         return [Span(text, style)]
     if text in item.choices:
-        return [Span("◂ ", "key"), Span(text, f"bold {style}"), Span(" ▸", "key")]
+        return [Span("◂ ", "key", "turn(-1)"), Span(text, f"bold {style}"), Span(" ▸", "key", "turn(1)")]
     return [Span(text, style), Span("▏", "key")]
 
 
@@ -158,12 +158,14 @@ def _choices(form: ForkForm, item: Item, width: int) -> Row:
     """The choices that fit, with the current one marked."""
     row: list[Span] = []
     left = width
-    for choice in item.choices:
-        here = choice == form.text(item)
+    text = form.text(item)
+    now = item.choices.index(text) if text in item.choices else 0
+    for number, choice in enumerate(item.choices):
+        here = choice == text
         words = f"[{choice}]" if here else f" {choice} "
         if cell_len(words) > left:
             break
-        row.append(Span(words, "bold accent" if here else "muted"))
+        row.append(Span(words, "bold accent" if here else "muted", f"turn({number - now})"))
         left -= cell_len(words)
     return tuple(row)
 

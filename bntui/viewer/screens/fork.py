@@ -102,6 +102,10 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
         if number is not None:
             self.change(forms.move(self.form, number - self.form.at))
 
+    @on(RowsWidget.Wheeled)
+    def _wheeled(self, message: RowsWidget.Wheeled) -> None:
+        self.action_move(message.by)
+
     def action_start(self) -> None:
         if self.verdict.valid:
             origin = self.form.origin

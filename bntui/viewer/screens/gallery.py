@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -27,7 +27,7 @@ from bntui.viewer.kept_keys import KeptKeys
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.screens.gallery_prompt import Prompt, State, answered
-from bntui.viewer.screens.gallery_rows import draw, scrolled
+from bntui.viewer.screens.gallery_rows import draw, on_page, scrolled
 from bntui.viewer.screens.gallery_state import Gallery, Lists
 from bntui.viewer.terminal.image import Part
 from bntui.viewer.widgets import RowsWidget
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from bntui.viewer.view_state import Recording
 
 Outcome = TypeVar("Outcome")
+WHEEL_ROWS: Final = 3
+"""Rows by which a notch of the wheel scrolls the page."""
 
 
 class GalleryScreen(SpokenScreen[None]):
@@ -158,13 +160,24 @@ class GalleryScreen(SpokenScreen[None]):
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:
         hit = self._lines.get(message.y)
-        beside = self.gallery.list_width(self.app.size.width) <= message.x
+        beside = on_page(self.gallery, message.x, message.y, *self.app.size)
         if hit is None or beside or self.gallery.prompt is not None:
             return
         if hit == (self.gallery.active, self.gallery.position):
             self.action_open()
         else:
             self.change(self.gallery.at(*hit))
+
+    @on(RowsWidget.Wheeled)
+    def _wheeled(self, message: RowsWidget.Wheeled) -> None:
+        """Scroll the page, or move in the list under the mouse."""
+        if self.gallery.prompt is not None:
+            return
+        if on_page(self.gallery, message.x, message.y, *self.app.size):
+            self.change(scrolled(self.gallery, message.by, *self.app.size, rows=WHEEL_ROWS))
+            return
+        which, _place = self._lines.get(message.y, (self.gallery.active, 0))
+        self.change(self.gallery.at(which, self.gallery.place(which) + message.by))
 
     def action_explain(self) -> None:
         from bntui.viewer.screens.help import HelpScreen  # Markdown is not needed to draw
@@ -199,6 +212,13 @@ class GalleryScreen(SpokenScreen[None]):
                 self._do(_("Deleting {name} …").format(name=path.stem), lambda: _delete(path), self._changed)
             elif name != path.stem:
                 self._do(_("Renaming {name} …").format(name=path.stem), lambda: _rename(path, name), self._changed)
+
+    def action_answer(self, key: str) -> None:
+        """Answer what is asked as this key does, for a click on it."""
+        prompt = self.gallery.prompt
+        answer = None if prompt is None else answered(prompt, key, key if len(key) == 1 else None)
+        if answer is not None:
+            self._answer(*answer)
 
     def action_search(self) -> None:
         self.change(replace(self.gallery, prompt=Prompt("search", self.gallery.query)))

@@ -38,20 +38,21 @@ def draw_lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], di
     recorded = max(1, len(entries))
     for_cards = min(len(cards) * tall, max(tall, height - 3 - min(recorded, max(2, height // 3))))
     for_cards -= for_cards % tall
-    rows: list[Row] = [_heading(gallery, "scenarios", width)]
+    seen = _window(len(cards), gallery.place("scenarios"), for_cards // tall)
+    rows: list[Row] = [_heading(gallery, "scenarios", seen, width)]
     lines: dict[int, tuple[Lists, int]] = {}
-    for at in _window(len(cards), gallery.place("scenarios"), for_cards // tall):
+    for at in seen:
         chosen = gallery.active == "scenarios" and at == gallery.position
         for row in _card(cards[at], chosen, width)[:tall]:
             lines[len(rows)] = ("scenarios", at)
             rows.append(row)
     if gallery.cards and not cards:
         rows += wrapped(_("No scenario contains these words."), width - 2, "muted", "  ")
-    rows += [(), _heading(gallery, "recordings", width)]
+    seen = _window(len(entries), gallery.place("recordings"), max(1, height - len(rows) - 2))
+    rows += [(), _heading(gallery, "recordings", seen, width)]
     if entries:
-        room = max(1, height - len(rows))
         stem = min(max(cell_len(clean(entry.path.stem)) for entry in entries), LONGEST_NAME)
-        for at in _window(len(entries), gallery.place("recordings"), room):
+        for at in seen:
             chosen = gallery.active == "recordings" and at == gallery.position
             lines[len(rows)] = ("recordings", at)
             rows.append(_entry(entries[at], chosen, width, stem))
@@ -63,8 +64,8 @@ def draw_lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], di
     return [*rows, *([()] * (height - len(rows)))], lines
 
 
-def _heading(gallery: Gallery, which: Lists, width: int) -> Row:
-    """Name of a list, how many items it has, which one is chosen, and the size of recordings."""
+def _heading(gallery: Gallery, which: Lists, seen: range, width: int) -> Row:
+    """Name of a list, how many items it has, which one is chosen, whether it goes on, and the size of recordings."""
     name = _("Scenarios") if which == "scenarios" else _("Recordings")
     active, count = which == gallery.active, gallery.size(which)
     facts = [f"{gallery.place(which) + 1}/{count}" if active and count else f"{count}"]
@@ -72,7 +73,8 @@ def _heading(gallery: Gallery, which: Lists, width: int) -> Row:
         facts.append(in_units(sum(entry.size for entry in gallery.found_entries)))
     known = which == "scenarios" or gallery.entries is not None
     told = Span(f"  {' · '.join(facts)}", "muted") if known else Span("")
-    return fit((Span(name, "bold accent" if active else "bold muted"), told), width)
+    more = ("↑" if seen.start > 0 else "") + ("↓" if seen.stop < count else "")
+    return fit((Span(name, "bold accent" if active else "bold muted"), told, Span(f"  {more}", "key")), width)
 
 
 def _window(count: int, chosen: int, room: int) -> range:

@@ -28,12 +28,18 @@ if TYPE_CHECKING:
 CARET: Final = "▏"
 
 
-def scrolled(gallery: Gallery, by: int, width: int, height: int) -> Gallery:
-    """Scroll the page about the chosen item by ``by`` screenfuls, within its length."""
+def scrolled(gallery: Gallery, by: int, width: int, height: int, rows: int = 0) -> Gallery:
+    """Scroll the page about the chosen item by ``by`` times so many rows, or screenfuls, within its length."""
     wide, tall = _page_size(gallery, width, height)
     room = max(tall - 2, 1)
     most = max(len(_about(gallery, wide - 4)[1]) - room, 0)
-    return replace(gallery, scroll=min(max(gallery.scroll + by * room, 0), most))
+    return replace(gallery, scroll=min(max(gallery.scroll + by * (rows or room), 0), most))
+
+
+def on_page(gallery: Gallery, x: int, y: int, width: int, height: int) -> bool:
+    """Whether a cell belongs to the page about the chosen item."""
+    tall = _page_size(gallery, width, height)[1]
+    return x >= gallery.list_width(width) if width >= BESIDE else height - 2 - tall <= y < height - 2
 
 
 def _page_size(gallery: Gallery, width: int, height: int) -> tuple[int, int]:
@@ -110,7 +116,8 @@ def _page(gallery: Gallery, width: int, height: int) -> list[Row]:
     rows = rows[gallery.scroll :][:room]
     rows += [()] * (room - len(rows))
     padded = tuple((Span(" "), *fit(row, inner), Span(" ")) for row in rows)
-    return list(framed(Drawing(title, padded), width, focused=False, key=key))
+    click = f"scroll({1 if gallery.scroll < more else -1})"
+    return list(framed(Drawing(title, padded), width, focused=False, key=key, click=click))
 
 
 def _about(gallery: Gallery, width: int) -> tuple[str, list[Row]]:

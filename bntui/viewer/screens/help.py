@@ -11,6 +11,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -36,7 +37,13 @@ MICROSCOPE: Final = (
 )  # fmt: skip
 """Keys of the definitions quoted on the microscope's page; panels declare their own."""
 CONTROLS: Final[tuple[Control[None], ...]] = (
-    Control(("↑", "↓"), footer=N_("scroll"), rank=2),
+    Control(("↑", "↓"), footer=N_("scroll"), rank=3),
+    Control(
+        ("tab",),
+        bindings=(Binding("tab,shift+tab", "turn", N_("Keys or explanation"), priority=True),),
+        footer=N_("keys, explanation"),
+        rank=2,
+    ),
     Control(
         ("esc",),
         bindings=(Binding("escape,q,question_mark,enter", "dismiss", N_("Back"), priority=True),),
@@ -91,9 +98,9 @@ def _heading(words: str) -> Text:
 
 
 class HelpScreen(Overlay[None]):
-    """The lesson of one panel, the definitions of its figures, and the keys.
+    """The keys of a screen, its lesson or that of one panel, and the definitions of its figures.
 
-    The page is one Static with Rich's renderables, because Textual's Markdown widget mounts its paragraphs one by one,
+    The page is two Statics with Rich's renderables, because Textual's Markdown widget mounts its paragraphs one by one,
     each of which would send the whole screen again.
     """
 
@@ -113,20 +120,22 @@ class HelpScreen(Overlay[None]):
         super().__init__()
         heading, text = lesson(panel).split("\n", 1)
         self._title = heading.removeprefix("# ")
+        self._keys = Group(_heading(_("Keys")), key_table(keys), "")
         parts: list[RenderableType] = [Markdown(text, hyperlinks=False)]
         if meanings := quoted(panel):
             names = _(
                 "The screen shows what the recording contains; `bntui show --json` lists the figures by these names."
             )
             parts += [_heading(_("Definitions")), Markdown(f"{names}\n\n{meanings}", hyperlinks=False)]
-        self._page = Group(*parts, _heading(_("Keys")), key_table(keys))
+        self._page = Group(*parts)
 
     def compose(self) -> ComposeResult:
         self.app.console.push_theme(look(self.app.palette))
         with VerticalScroll(id="page") as page:
             page.border_title = self._title
-            page.border_subtitle = words_of(footer_of(CONTROLS, None, 40)).strip()
-            yield Static(self._page)
+            page.border_subtitle = words_of(footer_of(CONTROLS, None, 60)).strip()
+            yield Static(self._keys, id="keys")
+            yield Static(self._page, id="text")
 
     def on_mount(self) -> None:
         self.query_one("#page").focus()
@@ -135,7 +144,20 @@ class HelpScreen(Overlay[None]):
     def _recolour(self) -> None:
         self.app.console.pop_theme()
         self.app.console.push_theme(look(self.app.palette))
-        self.query_one(Static).update(self._page)
+        self.query_one("#keys", Static).update(self._keys)
+        self.query_one("#text", Static).update(self._page)
+
+    def action_turn(self) -> None:
+        """Scroll to the explanation, or from there to the keys."""
+        page, text = self.query_one("#page"), self.query_one("#text")
+        below = page.scroll_y < min(text.virtual_region.y, page.max_scroll_y)
+        page.scroll_to(y=text.virtual_region.y if below else 0, animate=False)
+
+    def on_click(self, event: events.Click) -> None:
+        """Close the page by a click beside it, or on the keys in its lower edge."""
+        page = self.query_one("#page").region
+        if not page.contains(event.screen_x, event.screen_y) or event.screen_y == page.bottom - 1:
+            self.dismiss()
 
     def on_unmount(self) -> None:
         self.app.console.pop_theme()

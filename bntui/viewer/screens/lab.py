@@ -25,12 +25,13 @@ from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.viewer import chrome, epochs, family, goodbye, live, parts, tour, troubles, view_state
 from bntui.viewer import live_events as happening
+from bntui.viewer.chooser import Choice, Chooser
 from bntui.viewer.feed import TrainerLink
 from bntui.viewer.lab_keys import bindings
 from bntui.viewer.layout import TIMELINE, Candidates, Layout, layout, parts_of
 from bntui.viewer.opening import in_background
 from bntui.viewer.palette import SpokenScreen
-from bntui.viewer.panels import BY_NAME, STRIP, read_by
+from bntui.viewer.panels import BY_NAME, PANELS, STRIP, read_by
 from bntui.viewer.screens import lab_pages
 from bntui.viewer.screens.lab_canvas import LabCanvas
 from bntui.viewer.screens.lab_news import LabNews
@@ -172,7 +173,9 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         return parts_of(self._layout(), self.view_state.focused)
 
     def _layout(self) -> Layout:
-        state = self.view_state
+        return self._layout_of(self.view_state)
+
+    def _layout_of(self, state: ViewState) -> Layout:
         candidates = Candidates(self.loaded.free_panels, state.guest, state.panels, few=self.app.palette.heavy)
         return layout(*self.app.size, state.focused, state.zoomed, candidates)
 
@@ -215,6 +218,26 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def action_focus_panel(self, panel: str) -> None:
         there = panel == STRIP.name or panel in self._layout().regions
         self.change(view_state.focus(self.view_state, panel, there=there))
+
+    def action_choose_panels(self) -> None:
+        at = [panel.name for panel in PANELS].index(self.view_state.focused)
+        chosen = Chooser(self.view_state.panels, at, view_state.contents(self.loaded.snapshot))
+        lab_pages.open_chooser(self.app, chosen, self._standing, self._take_choice)
+
+    def _standing(self, panels: tuple[str, ...]) -> tuple[str, ...]:
+        """The panels on the main screen if these are chosen; none if it has room for one only."""
+        room = self._layout_of(replace(view_state.choose(self.view_state, panels), zoomed=False))
+        return tuple(name for name in room.regions if name in BY_NAME) if room.several else ()
+
+    def _take_choice(self, choice: Choice | None) -> None:
+        if choice is None:
+            return
+        self.change(view_state.choose(self.view_state, choice.panels))
+        standing = self._standing(choice.panels)
+        if choice.go:
+            self.action_focus_panel(choice.go)
+        elif standing and self.view_state.focused not in (*standing, STRIP.name):
+            self.action_focus_panel(standing[0])
 
     def action_zoom(self) -> None:
         if self._layout().several:

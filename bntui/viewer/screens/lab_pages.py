@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from bntui.link.requests import ForkRequest
+    from bntui.viewer.chooser import Choice, Chooser
     from bntui.viewer.fork.form import Origin
+    from bntui.viewer.screens.lab_chooser import Standing
     from bntui.viewer.screens.lab_recording import LoadedRecording
     from bntui.viewer.view import View
 
@@ -61,6 +63,13 @@ def open_note(app: App[Any], place: str, then: Callable[[str | None], None]) -> 
     from bntui.viewer.screens.note import NoteScreen
 
     _open(app, NoteScreen(place), then)
+
+
+def open_chooser(app: App[Any], state: Chooser, standing: Standing, then: Callable[[Choice | None], None]) -> None:
+    """Open the choice of panels for the main screen; ``then`` receives what it is left with."""
+    from bntui.viewer.screens.lab_chooser import ChooserScreen
+
+    _open(app, ChooserScreen(state, standing), then)
 
 
 def open_runs(app: App[Any], view: View, then: Callable[[int | None], None]) -> None:

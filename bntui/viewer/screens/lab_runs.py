@@ -11,7 +11,7 @@ from textual.geometry import Region
 
 from bntui.viewer import family_rows
 from bntui.viewer.family_keys import CONTROLS
-from bntui.viewer.keys import bindings_of
+from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.view import View
@@ -71,5 +71,16 @@ class RunsScreen(SpokenScreen[int | None], Overlay[int | None]):
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:
         found = family_rows.at_row(message.y - 1, self._top, len(self._order), self._room().height - 2)
-        if found is not None:
+        if found == self._at:
+            self.action_choose()
+        elif found is not None:
             self.action_move(found - self._at)
+
+    @on(RowsWidget.Wheeled)
+    def _wheeled(self, message: RowsWidget.Wheeled) -> None:
+        self.action_move(message.by)
+
+    def action_explain(self) -> None:
+        from bntui.viewer.screens.help import HelpScreen  # imports Markdown, which drawing does not need
+
+        self.app.push_screen(HelpScreen("runs", help_of(CONTROLS, None)))

@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.geometry import Region
@@ -235,6 +236,10 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
     def action_mark(self, by: int) -> None:
         if self.lens is not None and self.lens.slide.count:
             self.change(replace(self.microscope, marked=(self.microscope.marked + by) % self.lens.slide.count))
+
+    @on(RowsWidget.Wheeled)
+    def _wheeled(self, message: RowsWidget.Wheeled) -> None:
+        self.action_choose(message.by)
 
     # --- the list ---
 
