@@ -49,7 +49,7 @@ class FakeReader:
         self.opposite = 1
         self.first_view = FirstView()
         self.tour: tuple[TourStop, ...] = ()
-        self.meta: Mapping[str, str] = {"train_samples": "1437", "validation_samples": "360"}
+        self.meta: Mapping[str, str] = {"title": title, "train_samples": "1437", "validation_samples": "360"}
         self.shown = max(len(run.history) for run in self._views) if shown is None else shown
         self.loaded = self.shown
         self.error: Exception | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bntui.link import registry
+from bntui.link import registry, state_files
 from bntui.link.leftovers import leftovers
 from tests.korean import BNTUI
 from tests.terminal import Terminal
@@ -30,7 +30,8 @@ def test_clean_finds_what_is_left_over_and_nothing_else(
     kept[2].touch()
     kept += [*run.iterdir()]  # the live trainer's socket, lock and log
     left = [folder / ".bntui-draft-dead", folder / "gone.bntui-shm", folder / "empty.bntui-wal", run / "screen.log",
-            run / "trainer-dead.log", registry.registry_folder() / f"{registry.DRAFT}x"]  # fmt: skip
+            run / "trainer-dead.log", registry.registry_folder() / f"{state_files.DRAFT}x",
+            state_files.state_folder() / f"{state_files.DRAFT}y"]  # fmt: skip
     for path in left:
         path.touch()
     assert {one.path for one in leftovers()} == set(left)

@@ -76,7 +76,7 @@ def test_every_size_is_filled_exactly_and_shows_what_is_chosen(columns: int, row
 def test_a_scenarios_page() -> None:
     shown = "\n".join(lines(FULL))
     for words in (
-        "❯ The first scenario",
+        "❯    The first scenario",
         "● plain   ▲ batch norm",
         "Two networks",
         "What to look for",

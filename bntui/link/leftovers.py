@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bntui.link import address, registry
+from bntui.link import address, registry, state_files
 from bntui.recording.draft import BESIDE, drafts, remove_abandoned
 from bntui.recording.file import on_network
 from bntui.recording.names import SUFFIX, recordings_folder
@@ -44,7 +44,7 @@ class Leftover:
 
 def leftovers() -> list[Leftover]:
     """All that is left over in the user's folders of recordings, sockets, and notes."""
-    return [*_in_recordings(recordings_folder()), *_in_runtime_folders(), *_notes(registry.registry_folder())]
+    return [*_in_recordings(recordings_folder()), *_in_runtime_folders(), *_notes()]
 
 
 def _in_recordings(folder: Path) -> Iterator[Leftover]:
@@ -101,10 +101,11 @@ def _old(path: Path) -> bool:
     return time.time() - path.stat().st_mtime > YOUNGEST
 
 
-def _notes(folder: Path) -> Iterator[Leftover]:
+def _notes() -> Iterator[Leftover]:
     registry.trainers()  # removes the notes of those that have ended
-    for path in sorted(folder.glob(f"{registry.DRAFT}*")):
-        yield from _if(path, _("unfinished note of a trainer"), partial(_old, path))
+    for folder in (state_files.state_folder(), registry.registry_folder()):
+        for path in sorted(folder.glob(f"{state_files.DRAFT}*")):
+            yield from _if(path, _("unfinished note"), partial(_old, path))
 
 
 def _if(path: Path, title: str, unneeded: Callable[[], bool]) -> Iterator[Leftover]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bntui.errors import RecordingError, UsageError, did_you_mean
 from bntui.link.live import is_live
@@ -21,6 +21,7 @@ from bntui.recording.kinds import AMOUNT, hold
 from bntui.recording.names import SUFFIX, recordings_folder
 from bntui.recording.recorded import nothing_recorded
 from bntui.recording.schema import open_read_only
+from bntui.recording.sentences import event_kind, is_over
 from bntui.recording.tables import MOST_RUNS, rows
 from bntui.text.language import _, spoken
 from bntui.text.output import clean
@@ -51,6 +52,15 @@ class Entry:
     """Why it cannot be opened; None if it can."""
     host: str = ""
     """Name of another host on which it is being trained; empty if there is none."""
+    original: str = ""
+    """Title of its scenario in English; empty if it cannot be opened."""
+    ended: bool = False
+    """All runs are over, so that nothing is left to train."""
+
+    @property
+    def growing(self) -> bool:
+        """It is being trained, here or on another host."""
+        return self.live or bool(self.host)
 
     def matches(self, query: str) -> bool:
         """True if its file name, title, and runs contain all words of a query."""
@@ -70,15 +80,28 @@ def entry(path: Path) -> Entry:
     when = _time(max(stat.st_mtime for stat in stats))
     size = sum(stat.st_size for stat in stats)
     try:
-        title, runs, epochs = _heading(path)
+        found = _heading(path)
     except RecordingError as error:
         live = path.exists() and is_live(path)  # a circular link has no path to listen at
         return Entry(path, path.stem, (), 0.0, when, size, live, str(error))
-    return Entry(path, title, runs, epochs, when, size, is_live(path), None)
+    live = is_live(path)
+    return Entry(
+        path, found.title, found.runs, found.epochs, when, size, live, None, original=found.original, ended=found.ended
+    )
 
 
-def _heading(path: Path) -> tuple[str, tuple[str, ...], float]:
-    """Title, names of the runs, and epochs of the longest run.
+class _Heading(NamedTuple):
+    """What a recording tells of itself in an :class:`Entry`."""
+
+    title: str
+    runs: tuple[str, ...]
+    epochs: float
+    original: str
+    ended: bool
+
+
+def _heading(path: Path) -> _Heading:
+    """What the list says about a recording.
 
     Raises:
         RecordingError: the file is not a recording, or is damaged.
@@ -88,14 +111,21 @@ def _heading(path: Path) -> tuple[str, tuple[str, ...], float]:
         meta = {row["key"]: row["value"] for row in rows(database, query, of="meta")}
         translated = parsed(meta.get("translation", "{}"), TRANSLATION, "translation").get(spoken(), {})
         labels: Mapping[str, str] = translated.get("runs", {})
-        query = f"SELECT name FROM run ORDER BY run LIMIT {MOST_RUNS}"
-        names = [row["name"] for row in rows(database, query, of="run")]
+        query = f"SELECT run, name FROM run ORDER BY run LIMIT {MOST_RUNS}"
+        names = {row["run"]: row["name"] for row in rows(database, query, of="run")}
         epochs = database.execute("SELECT max(epoch) FROM keyframe").fetchone()[0]
         if epochs is None:
             raise nothing_recorded(path)
         hold(AMOUNT, epochs, "epoch")
-        title = clean(translated.get("title") or meta["title"])
-        return title, tuple(clean(labels.get(name, name)) for name in names), epochs
+        happened = rows(database, "SELECT DISTINCT run, kind FROM event", of="event")
+        over = {row["run"] for row in happened if is_over([event_kind(clean(row["kind"]))])}
+        return _Heading(
+            title=clean(translated.get("title") or meta["title"]),
+            runs=tuple(clean(labels.get(name, name)) for name in names.values()),
+            epochs=epochs,
+            original=meta["title"],
+            ended=over.issuperset(names),
+        )
 
 
 def _time(seconds: float) -> datetime:

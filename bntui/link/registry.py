@@ -11,13 +11,13 @@ import hashlib
 import json
 import os
 import socket
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bntui.files import read_regular
+from bntui.link import state_files
 from bntui.link.live import is_live
 
 RENEWED: Final = 60.0
@@ -28,10 +28,6 @@ FORGOTTEN: Final = 24 * 3600.0
 """Seconds after which the note of another host is removed."""
 PAUSE: Final = 0.1
 """Seconds after which a trainer that runs and does not answer is asked again."""
-DRAFT: Final = ".note-"
-"""How the temporary name of a note begins."""
-LARGEST: Final = 100_000
-"""Maximum size of a note in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +46,14 @@ class Note:
 
 def registry_folder() -> Path:
     """Where the notes are: ``trainers`` in the user's state folder."""
-    from platformdirs import user_state_path
-
-    return user_state_path("bntui") / "trainers"
+    return state_files.state_folder() / "trainers"
 
 
 def write(recording: Path) -> None:
     """Note that this process trains a recording, in place of what it noted before; training never fails by it."""
     text = json.dumps({"recording": str(recording.absolute()), "host": socket.gethostname(), "pid": os.getpid()})
     with contextlib.suppress(OSError):
-        own = _own()
-        own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(prefix=DRAFT, dir=own.parent)  # with mode 0600
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-        os.replace(draft, own)
+        state_files.put(_own(), text)
 
 
 def erase() -> None:
@@ -98,7 +87,7 @@ def _own() -> Path:
 def _read(path: Path) -> Note | None:
     """The note in a file; a file that holds none is removed, one that cannot be read is skipped."""
     try:
-        told = json.loads(read_regular(path, LARGEST))
+        told = json.loads(read_regular(path, state_files.LARGEST))
     except OSError:
         return None
     except (ValueError, RecursionError):

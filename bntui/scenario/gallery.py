@@ -16,12 +16,25 @@ from typing import Any, Final
 import bntui
 from bntui.errors import UsageError, did_you_mean
 from bntui.files import read_regular
-from bntui.text.language import _, spoken
+from bntui.text.language import N_, _, spoken
 from bntui.text.library_messages import in_toml, reason
 from bntui.text.search import mentions
 
 SUFFIX: Final = ".toml"
 _FOLDER: Final = "scenarios"
+# here, not in the scenario files: a chapter's name is then declared and translated once, and its scenarios adjoin
+CHAPTERS: Final = (
+    (1, N_("Normalization and standardization")),
+    (2, N_("Vanishing and exploding gradients")),
+    (5, N_("Batch normalization")),
+    (8, N_("Batch normalization: limits and alternatives")),
+    (13, N_("Dropout")),
+    (16, N_("Early stopping")),
+    (18, N_("Architectures and depth")),
+)
+"""Chapters of the course, each with the position of its first scenario."""
+OWN: Final = N_("Own scenarios")
+"""The chapter of scenarios without a position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +54,23 @@ class Card:
     """Why the file cannot be shown; None if it can.  `bntui check` gives details."""
     lesson: int | None = None
     """Position in the lesson."""
+    original: str = ""
+    """Title in English: recordings of the scenario have the same."""
+
+    @property
+    def chapter(self) -> str:
+        """Its chapter of the course."""
+        return chapter(self.lesson)
 
     def matches(self, query: str) -> bool:
         """True if its name, title, description, and runs contain all words of a query."""
         return mentions(query, self.name, self.title, self.description, *self.runs)
+
+
+def chapter(lesson: int | None) -> str:
+    """The chapter that a position in the lesson belongs to, in the language in use."""
+    begun = [title for first, title in CHAPTERS if lesson is not None and first <= lesson]
+    return _(begun[-1] if begun else OWN)
 
 
 def builtin_folder() -> Path:
@@ -91,6 +117,7 @@ def card(path: Path) -> Card:
         reference=_text(texts.get("reference")),
         lesson=lesson if isinstance(lesson := document.get("lesson"), int) else None,
         problem=problem,
+        original=_text(document.get("title")),
     )
 
 

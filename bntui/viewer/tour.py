@@ -58,12 +58,17 @@ def walk(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop], by: int
     if by > 0:
         if not state.revealed:
             return replace(state, revealed=True)
-        if state.tour + 1 >= len(tour):
+        if ends(state, tour, by):
             return replace(state, tour=None, revealed=False)
         return _arrive(state, recorded, tour, state.tour + 1)
     if state.revealed:
         return replace(state, revealed=False)
     return _arrive(state, recorded, tour, max(state.tour - 1, 0))
+
+
+def ends(state: ViewState, tour: Sequence[TourStop], by: int) -> bool:
+    """True if walking on from here ends the tour."""
+    return by > 0 and state.revealed and state.tour is not None and state.tour + 1 >= len(tour)
 
 
 def _arrive(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop], number: int) -> ViewState:

@@ -26,9 +26,10 @@ from bntui.viewer.gallery_keys import CONTROLS, EVERYTHING
 from bntui.viewer.kept_keys import KeptKeys
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.palette import SpokenScreen
+from bntui.viewer.screens.gallery_preview import Previews
 from bntui.viewer.screens.gallery_prompt import Prompt, State, answered
 from bntui.viewer.screens.gallery_rows import draw, on_page, scrolled
-from bntui.viewer.screens.gallery_state import Gallery, Lists
+from bntui.viewer.screens.gallery_state import Gallery, Lists, Preview
 from bntui.viewer.terminal.image import Part
 from bntui.viewer.widgets import RowsWidget
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 Outcome = TypeVar("Outcome")
 WHEEL_ROWS: Final = 3
 """Rows by which a notch of the wheel scrolls the page."""
+GROWTH_SECONDS: Final = 1.0
+"""Seconds after which the preview of a recording that is being trained is read again."""
 
 
 class GalleryScreen(SpokenScreen[None]):
@@ -64,6 +67,7 @@ class GalleryScreen(SpokenScreen[None]):
         self._waiting: Path | None = None
         """The chosen scenario, while it waits for a trainer."""
         self._lines: dict[int, tuple[Lists, int]] = {}
+        self._previews = Previews(self, self._previewed)
 
     def compose(self) -> ComposeResult:
         yield self._canvas
@@ -74,6 +78,7 @@ class GalleryScreen(SpokenScreen[None]):
         self.gallery = replace(self.gallery, cards=scenarios())
         self._draw()
         self.call_after_refresh(self._prepare)
+        self.set_interval(GROWTH_SECONDS, self._grow)
 
     def on_screen_resume(self) -> None:
         if self.gallery.entries is not None:  # returned from the laboratory
@@ -103,7 +108,22 @@ class GalleryScreen(SpokenScreen[None]):
 
     def _listed(self, entries: tuple[Entry, ...]) -> None:
         self.change(self.gallery.with_entries(entries))
-        opening.in_background(self.app, _warm, lambda _: None, self._failed)
+        opening.in_background(self.app, _walked, self._marked, self._failed)
+        opening.in_background(self.app, _warm, self._warmed, self._failed)
+
+    def _marked(self, walked: frozenset[str]) -> None:
+        self.change(replace(self.gallery, walked=walked))
+
+    def _warmed(self, _: None) -> None:
+        self._previews.ready = True
+        self._previews.look(self.gallery)
+
+    def _previewed(self, preview: Preview) -> None:
+        self.change(self.gallery.with_preview(preview))
+
+    def _grow(self) -> None:
+        if self.app.screen is self:
+            self._previews.look(self.gallery, again=True)
 
     def _start_trainer(self) -> None:
         from bntui.link.client import IdleTrainer
@@ -131,6 +151,7 @@ class GalleryScreen(SpokenScreen[None]):
         """Show another state of the gallery."""
         self.gallery = gallery
         self._draw()
+        self._previews.look(gallery)
 
     def _draw(self) -> None:
         width, height = self.app.size
@@ -314,6 +335,12 @@ def _rename(path: Path, name: str) -> Path:
     from bntui.link.manage import rename
 
     return rename(path, name)
+
+
+def _walked() -> frozenset[str]:
+    from bntui.link.course import walked
+
+    return walked()
 
 
 def _warm() -> None:

@@ -28,24 +28,31 @@ SHORTEST_TITLE: Final = 8
 LONGEST_NAME: Final = 32
 """Cells of a recording's name for which others give up their facts."""
 LONGEST_HOST: Final = 12
+CHAPTERED: Final = 8
+"""Rows of scenarios from which chapters have a row each; in fewer, the list's heading names the chosen one's."""
+TRAINED: Final = "✓"
+"""Marks a scenario of which a recording has ended."""
+WALKED: Final = "»"
+"""Marks a scenario whose tour was walked to its end."""
 
 
 def draw_lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], dict[int, tuple[Lists, int]]]:
     """Both lists, one above the other, in exactly ``height`` rows."""
     cards, entries = gallery.found_cards, gallery.found_entries
-    # three rows are taken by the headings and the gap between the lists
-    tall = 2 if 2 * len(cards) + 3 + 4 <= height else 1
     recorded = max(1, len(entries))
-    for_cards = min(len(cards) * tall, max(tall, height - 3 - min(recorded, max(2, height // 3))))
-    for_cards -= for_cards % tall
-    seen = _window(len(cards), gallery.place("scenarios"), for_cards // tall)
-    rows: list[Row] = [_heading(gallery, "scenarios", seen, width)]
+    # three rows are taken by the headings and the gap between the lists
+    for_cards = max(1, height - 3 - min(recorded, max(2, height // 3)))
+    chapters = for_cards >= CHAPTERED
+    current = "" if chapters or not cards else cards[gallery.place("scenarios")].chapter
+    listed = _seen(gallery, width, for_cards, chapters=chapters)
+    places = [place for _row, place in listed if place is not None]
+    seen = range(min(places, default=0), max(places, default=-1) + 1)
+    rows: list[Row] = [_heading(gallery, "scenarios", seen, width, current)]
     lines: dict[int, tuple[Lists, int]] = {}
-    for at in seen:
-        chosen = gallery.active == "scenarios" and at == gallery.position
-        for row in _card(cards[at], chosen, width)[:tall]:
-            lines[len(rows)] = ("scenarios", at)
-            rows.append(row)
+    for row, place in listed:
+        if place is not None:
+            lines[len(rows)] = ("scenarios", place)
+        rows.append(row)
     if gallery.cards and not cards:
         rows += wrapped(_("No scenario contains these words."), width - 2, "muted", "  ")
     seen = _window(len(entries), gallery.place("recordings"), max(1, height - len(rows) - 2))
@@ -64,11 +71,52 @@ def draw_lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], di
     return [*rows, *([()] * (height - len(rows)))], lines
 
 
-def _heading(gallery: Gallery, which: Lists, seen: range, width: int) -> Row:
-    """Name of a list, how many items it has, which one is chosen, whether it goes on, and the size of recordings."""
+def _seen(gallery: Gallery, width: int, room: int, *, chapters: bool) -> list[tuple[Row, int | None]]:
+    """The rows of scenarios that are seen, each with the scenario's place; the heading of a chapter has none.
+
+    Where the first one is in the middle of a chapter, the heading takes its row.
+    """
+    listed = _scenarios(gallery, width, 2, chapters=chapters)
+    if len(listed) > room:
+        listed = _scenarios(gallery, width, 1, chapters=chapters)
+    places = [place for _row, place in listed]
+    chosen = places.index(gallery.place("scenarios")) if listed else 0
+    seen = [listed[at] for at in _window(len(listed), chosen, room)]
+    if chapters and len(seen) > 1 and seen[0][1] is not None and seen[1][1] is not None:
+        seen[0] = _chapter(gallery.found_cards[seen[0][1]], width), None
+    return seen
+
+
+def _scenarios(gallery: Gallery, width: int, tall: int, *, chapters: bool) -> list[tuple[Row, int | None]]:
+    """All scenarios in ``tall`` rows each, after the headings of their chapters."""
+    listed: list[tuple[Row, int | None]] = []
+    cards, trained = gallery.found_cards, gallery.trained
+    for at, card in enumerate(cards):
+        if chapters and (at == 0 or card.chapter != cards[at - 1].chapter):
+            listed.append((_chapter(card, width), None))
+        chosen = gallery.active == "scenarios" and at == gallery.position
+        marks = (
+            Span(TRAINED if card.original in trained else " ", "good"),
+            Span(WALKED if card.original in gallery.walked else " ", "accent"),
+            Span(" "),
+        )
+        listed += [(row, at) for row in _card(card, chosen, marks, width)[:tall]]
+    return listed
+
+
+def _chapter(card: Card, width: int) -> Row:
+    return (Span("  "), Span(short(card.chapter, width - 2), "title"))
+
+
+def _heading(gallery: Gallery, which: Lists, seen: range, width: int, chapter: str = "") -> Row:
+    """Name of a list, how many items it has, which one is chosen, its chapter, whether it goes on, and the size of
+    recordings.
+    """
     name = _("Scenarios") if which == "scenarios" else _("Recordings")
     active, count = which == gallery.active, gallery.size(which)
     facts = [f"{gallery.place(which) + 1}/{count}" if active and count else f"{count}"]
+    if chapter:
+        facts.append(chapter)
     if which == "recordings":
         facts.append(in_units(sum(entry.size for entry in gallery.found_entries)))
     known = which == "scenarios" or gallery.entries is not None
@@ -83,14 +131,13 @@ def _window(count: int, chosen: int, room: int) -> range:
     return range(first, min(first + room, count))
 
 
-def _card(card: Card, chosen: bool, width: int) -> list[Row]:
-    mark = Span(CURSOR if chosen else "  ", "accent")
-    look = "bold" if chosen else "text"
-    title: Row = (mark, Span(short(card.title, width - 2), look))
+def _card(card: Card, chosen: bool, marks: Row, width: int) -> list[Row]:
+    before: Row = (Span(CURSOR if chosen else "  ", "accent"), *marks)
+    look, room = "bold" if chosen else "text", width - 5
     if card.problem is not None:
         bad = Span("  " + _("cannot be read"), "bad")
-        return [(mark, Span(short(card.title, width - 2 - cell_len(bad.text)), look), bad), (Span("    "),)]
-    return [title, (Span("    "), *runs(card.runs))]
+        return [(*before, Span(short(card.title, room - cell_len(bad.text)), look), bad), (Span(" " * 7),)]
+    return [(*before, Span(short(card.title, room), look)), (Span(" " * 7), *runs(card.runs))]
 
 
 def runs(names: Sequence[str]) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.cells import cell_len
 
@@ -13,10 +13,21 @@ from bntui.files import in_bytes
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.text.widths import ljust, longest
-from bntui.viewer.draw.rows import Drawing, Row, Span, fit
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.gallery_keys import ANSWERS, CONTROLS, Here
 from bntui.viewer.keys import footer_of
-from bntui.viewer.screens.gallery_lists import draw_lists, epochs, in_units, runs, short, when, wrapped
+from bntui.viewer.screens.gallery_lists import (
+    TRAINED,
+    WALKED,
+    draw_lists,
+    epochs,
+    in_units,
+    runs,
+    short,
+    when,
+    wrapped,
+)
+from bntui.viewer.screens.gallery_preview import draw_preview
 from bntui.viewer.screens.gallery_prompt import Prompt
 from bntui.viewer.screens.gallery_state import BESIDE, Gallery, Lists
 from bntui.viewer.widgets import framed
@@ -26,13 +37,21 @@ if TYPE_CHECKING:
     from bntui.scenario.gallery import Card
 
 CARET: Final = "▏"
+LOW: Final = 22
+"""Rows of the page from which a preview is below its words."""
+SIDEWAYS: Final = 64
+"""Cells of a lower page from which it is beside them."""
+SHORTEST: Final = 6
+"""Rows of a preview beside words."""
+TALLEST: Final = 14
+"""Rows of a preview below words."""
 
 
 def scrolled(gallery: Gallery, by: int, width: int, height: int, rows: int = 0) -> Gallery:
     """Scroll the page about the chosen item by ``by`` times so many rows, or screenfuls, within its length."""
-    wide, tall = _page_size(gallery, width, height)
-    room = max(tall - 2, 1)
-    most = max(len(_about(gallery, wide - 4)[1]) - room, 0)
+    page = _areas(gallery, *_page_size(gallery, width, height))
+    room = max(page.tall, 1)
+    most = max(len(_about(gallery, page.wide)[1]) - room, 0)
     return replace(gallery, scroll=min(max(gallery.scroll + by * (rows or room), 0), most))
 
 
@@ -48,6 +67,27 @@ def _page_size(gallery: Gallery, width: int, height: int) -> tuple[int, int]:
     if width >= BESIDE:
         return width - gallery.list_width(width) - 1, body
     return width - 2, min(12, max(0, body - 9))
+
+
+class _Areas(NamedTuple):
+    """What the words on the page take, and the preview below them, or beside them on a low page."""
+
+    wide: int
+    tall: int
+    preview: tuple[int, int]
+    """Width and height; no height without a preview."""
+
+
+def _areas(gallery: Gallery, width: int, height: int) -> _Areas:
+    """How a page of this size is divided."""
+    inner, room = width - 4, height - 2
+    if gallery.readable and room >= LOW:
+        below = min(room // 3, TALLEST)
+        return _Areas(inner, room - below - 1, (inner, below))
+    if gallery.readable and inner >= SIDEWAYS and room >= SHORTEST:
+        beside = inner // 2 - 1
+        return _Areas(inner - beside - 2, room, (beside, room))
+    return _Areas(inner, room, (0, 0))
 
 
 def draw(gallery: Gallery, width: int, height: int) -> tuple[tuple[Row, ...], dict[int, tuple[Lists, int]]]:
@@ -109,12 +149,17 @@ def _question(name: str, size: int, room: int) -> str:
 
 def _page(gallery: Gallery, width: int, height: int) -> list[Row]:
     """The page about the chosen item, in a border."""
-    inner, room = width - 4, height - 2
-    title, rows = _about(gallery, inner)
-    more = len(rows) - room
+    inner, page = width - 4, _areas(gallery, width, height)
+    title, rows = _about(gallery, page.wide)
+    more = len(rows) - page.tall
     key = "" if more <= 0 else "pgdn ↓" if gallery.scroll < more else "pgup ↑"
-    rows = rows[gallery.scroll :][:room]
-    rows += [()] * (room - len(rows))
+    rows = rows[gallery.scroll :][: page.tall]
+    rows += [()] * (page.tall - len(rows))
+    drawn = draw_preview(gallery, *page.preview)
+    if page.wide < inner:
+        rows = [join(fit(row, page.wide), (Span("  "),), right) for row, right in zip(rows, drawn, strict=True)]
+    elif drawn:
+        rows += [(), *drawn]
     padded = tuple((Span(" "), *fit(row, inner), Span(" ")) for row in rows)
     click = f"scroll({1 if gallery.scroll < more else -1})"
     return list(framed(Drawing(title, padded), width, focused=False, key=key, click=click))
@@ -123,15 +168,21 @@ def _page(gallery: Gallery, width: int, height: int) -> list[Row]:
 def _about(gallery: Gallery, width: int) -> tuple[str, list[Row]]:
     """Title and all rows of the page, before scrolling."""
     if gallery.card is not None:
-        return _("Scenario"), _about_card(gallery.card, gallery.refusals, width)
+        return _("Scenario"), _about_card(gallery, gallery.card, width)
     if gallery.entry is not None:
         return _("Recording"), _about_entry(gallery.entry, gallery.refusals, width)
     return _("Nothing chosen"), []
 
 
-def _about_card(card: Card, refusals: Mapping[Path, str], width: int) -> list[Row]:
-    rows = [*wrapped(card.title, width, "bold"), (Span(f"bntui run {card.name}", "muted"),), ()]
-    problem = card.problem or refusals.get(card.path)
+def _about_card(gallery: Gallery, card: Card, width: int) -> list[Row]:
+    done: list[Span] = []
+    if card.original in gallery.trained:
+        done += [Span(f"{TRAINED} ", "good"), Span(f"{_('trained to its end')}   ", "muted")]
+    if card.original in gallery.walked:
+        done += [Span(f"{WALKED} ", "accent"), Span(_("tour walked to its end"), "muted")]
+    rows = [*wrapped(card.title, width, "bold"), (Span(f"bntui run {card.name}", "muted"),)]
+    rows += [tuple(done), ()] if done else [()]
+    problem = card.problem or gallery.refusals.get(card.path)
     if problem:
         more = _("{command} says more").format(command=f"bntui check {card.name}")
         rows += [*wrapped(problem, width, "bad"), (Span(more, "muted"),), ()]

@@ -12,10 +12,20 @@ from bntui.viewer.screens.gallery_prompt import Prompt
 if TYPE_CHECKING:
     from bntui.link.library import Entry
     from bntui.scenario.gallery import Card
+    from bntui.viewer.view import View
 
 Lists = Literal["scenarios", "recordings"]
 BESIDE: Final = 100
 """Minimum columns of a screen on which the page is beside the lists instead of below them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A recording as it was last read."""
+
+    entry: Entry
+    view: View | None
+    """At the newest keyframe; None if it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,28 @@ class Gallery:
     """Errors of items that could not be opened, by path."""
     scroll: int = 0
     """Number of rows by which the page is scrolled."""
+    walked: frozenset[str] = frozenset()
+    """English titles of the scenarios whose tour was walked to its end."""
+    preview: Preview | None = None
+    """The recording that was last read for a scenario's page."""
+
+    @property
+    def trained(self) -> frozenset[str]:
+        """English titles of the scenarios of which a recording has ended."""
+        return frozenset(entry.original for entry in self.entries or () if entry.ended)
+
+    @property
+    def pictured(self) -> Entry | None:
+        """The newest recording of the chosen scenario."""
+        card = self.card
+        of_it = (entry for entry in self.entries or () if card and entry.original and entry.original == card.original)
+        return next(of_it, None)
+
+    @property
+    def readable(self) -> bool:
+        """There is such a recording, and it is not known to be damaged."""
+        entry, last = self.pictured, self.preview
+        return entry is not None and (last is None or last.entry != entry or last.view is not None)
 
     @property
     def found_cards(self) -> tuple[Card, ...]:
@@ -107,6 +139,12 @@ class Gallery:
         found = (at for at, entry in enumerate(listed.found_entries) if entry.path == wanted)
         position = next(found, self.positions.get("recordings", 0))
         return replace(listed, positions={**listed.positions, "recordings": position})
+
+    def with_preview(self, preview: Preview) -> Gallery:
+        """A recording read anew, listed as it is now."""
+        path = preview.entry.path
+        entries = tuple(preview.entry if entry.path == path else entry for entry in self.entries or ())
+        return replace(self, entries=None if self.entries is None else entries, preview=preview)
 
     @staticmethod
     def list_width(width: int) -> int:

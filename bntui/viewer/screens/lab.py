@@ -16,6 +16,7 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from bntui.errors import RecordingError, ScenarioError
+from bntui.link import course
 from bntui.link.client import ME
 from bntui.link.requests import ForkRequest
 from bntui.recording.history import Event, Unit
@@ -282,6 +283,9 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def action_walk_tour(self, by: int) -> None:
         if self.reader.tour:
+            if tour.ends(self.view_state, self.reader.tour, by):
+                title = self.reader.meta["title"]
+                in_background(self.app, lambda: course.note(title), lambda _: None, self._complain)
             self.change(tour.walk(self.view_state, self.loaded.snapshot, self.reader.tour, by))
 
     def action_unit(self) -> None:
