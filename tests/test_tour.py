@@ -96,6 +96,15 @@ def test_a_translation_has_as_many_stops() -> None:
         parse(scenario(translated=f"{KOREAN}\n{KOREAN}"), file="x.toml")
 
 
+def test_a_tour_is_compared_with_the_file_and_not_with_overrides() -> None:
+    stop = 'answer = "{output.std[linear 2]}"\npanel = "curves"\nat = 3\nlayer = "linear 2"'
+    korean = KOREAN.replace("{val_loss}, {val_loss of two}", "{output.std[linear 2]}")
+    parsed = parse(scenario(stop, korean), file="x.toml", overrides=[("training.epochs", 1), ("network.hidden", [4])])
+    assert [(one.at, one.layer) for one in parsed.tour] == [(3, "linear 2")]
+    with pytest.raises(ScenarioError, match="only 3 epochs"):
+        parse(scenario(stop.replace("at = 3", "at = 4"), korean), file="x.toml", overrides=[("training.epochs", 9)])
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -148,7 +157,7 @@ def test_an_answer_has_the_recorded_figures(trained: Path) -> None:
     shown = tour.shown(tour.walk(state, recorded, reader.tour, 1), recorded, reader.tour)
     assert shown is not None
     losses = [float(history.val_loss[0]) for history in recorded.histories]
-    assert shown.answer == " and ".join(f"{loss:.3f}" for loss in losses)
+    assert shown.answer == " and ".join(f"{loss:#.3g}" for loss in losses)
     reader.close()
 
 

@@ -92,7 +92,9 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
     about = _about(document, found)
     runs = _runs(document, found, overrides)
     if about is not None:
-        for misfit in misfits(about, runs):
+        # a tour of the file's own runs still guides through a shorter training, or another network
+        own = _runs(document, _Problems(file, {}), ()) if overrides else runs
+        for misfit in misfits(about, own):
             found.put(*misfit)
     if not found.problems:
         found.add_total(runs)
