@@ -220,6 +220,27 @@ def test_only_words_and_figures_of_the_right_run_are_reversed() -> None:
     assert not any("cursor" in span.style for span in second)
 
 
+def test_a_layer_is_found_by_the_name_that_a_narrow_panel_gives_it() -> None:
+    rows: tuple[Row, ...] = (
+        (Span("● rec1  0.1", "run0"),),
+        (Span("▲ rec1  0.2", "run1"),),
+        (Span("▲ rec12  0.3", "run1"),),
+    )
+    drawn = tour.pointed(Drawing("", rows), tour.Shown(1, 1, "?", "!", "layers", "▲", "recurrent 1")).rows
+    assert [any("cursor" in span.style for span in row) for row in drawn] == [False, True, False]
+
+
+def test_the_dots_of_a_patience_counter_are_no_marks_of_runs() -> None:
+    rows: tuple[Row, ...] = (
+        (Span("● a  ", "run0"), Span("wait ●●○ 2/3", "text")), (Span("▲ b  ", "run1"), Span("wait ●●● 3/3!", "text")),
+    )  # fmt: skip
+    for mark, own in (("●", 0), ("▲", 1)):
+        drawn = tour.pointed(Drawing("", rows), tour.Shown(1, 1, "?", "!", "stopping", mark)).rows
+        reversed_words = ["".join(span.text for span in row if "cursor" in span.style) for row in drawn]
+        assert reversed_words[own].replace(" ", "") == text(rows[own]).replace(" ", "")
+        assert reversed_words[1 - own] == ""
+
+
 @pytest.mark.parametrize("card", scenarios(), ids=lambda card: card.name)
 def test_built_in_tours_have_three_to_seven_stops_that_fit_a_small_screen(card: object) -> None:
     told = tomllib.loads(card.path.read_text(encoding="utf-8"))  # type: ignore[attr-defined]

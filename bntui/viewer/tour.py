@@ -16,6 +16,7 @@ from bntui.scenario.figure_reference import Reference, comparison, references
 from bntui.text.language import N_, _
 from bntui.text.widths import parted
 from bntui.viewer import view_state
+from bntui.viewer.draw.cells import short
 from bntui.viewer.draw.rows import Drawing, Row, Span, text
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import BY_NAME
@@ -131,6 +132,8 @@ _WORDS: Final = re.compile(
     r"(?=\s{2}|\s*[\u2500-\u259f\u2800-\u28ff]|\s*$)"
 )
 """Words and figures of a row, apart from what is drawn and from the room between columns."""
+_DOTS: Final = re.compile("[●○]{2,}")
+"""A patience counter."""
 
 
 def line(stop: Shown, cells: int) -> Row:
@@ -145,21 +148,33 @@ def line(stop: Shown, cells: int) -> Row:
 
 def pointed(drawing: Drawing, stop: Shown) -> Drawing:
     """The panel's drawing with the cells reversed that show the answer: the layer's rows of the run, or the run's."""
-    wanted = [f"{stop.mark} {stop.layer}", stop.layer] if stop.layer else [stop.mark]
-    for words in wanted:
-        if any(words in text(row) for row in drawing.rows):
+    for words in _wanted(stop):
+        if any(words in _without_dots(row) for row in drawing.rows):
             return drawing._replace(rows=tuple(_pointed(row, words) for row in drawing.rows))
     return drawing
 
 
+def _wanted(stop: Shown) -> list[str]:
+    """What the rows to point at may begin with, the most exact first; a narrow panel shortens a layer's name."""
+    if not stop.layer:
+        return [stop.mark]
+    names = dict.fromkeys((stop.layer, short(stop.layer, cell_len(stop.layer) - 1).rstrip()))
+    return [*(f"{stop.mark} {name}" for name in names), *names]
+
+
+def _without_dots(row: Row) -> str:
+    """The row's text, as long as it is, without the dots of a patience counter: two runs have such marks."""
+    return _DOTS.sub(lambda dots: "·" * len(dots[0]), text(row))
+
+
 def _pointed(row: Row, words: str) -> Row:
     """A row with its words and figures reversed, from where the words begin to the next run's part of it."""
-    whole = text(row)
-    begin = whole.find(words)
+    whole, searched = text(row), _without_dots(row)
+    begin = searched.find(words)
     after = whole[begin + len(words) : begin + len(words) + 1]
     if begin < 0 or (words[-1:].isdigit() and after.isdigit()):
         return row
-    ends = [place for mark in RUN_MARKS if (place := whole.find(f"{mark} ", begin + len(words))) >= 0]
+    ends = [place for mark in RUN_MARKS if (place := searched.find(f"{mark} ", begin + len(words))) >= 0]
     end = begin + len(whole[begin : min(ends, default=len(whole))].rstrip())
     words_at = [(begin + found.start(), begin + found.end()) for found in _WORDS.finditer(whole[begin:end])]
     out: list[Span] = []
