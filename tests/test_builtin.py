@@ -21,10 +21,12 @@ from bntui.errors import DataError
 from bntui.recording.reader import Reader
 from bntui.scenario.gallery import Card, scenarios
 from bntui.scenario.load import load
-from bntui.text.language import LANGUAGES, use
+from bntui.text.language import LANGUAGES, _, use
 from bntui.trainer.session import Session
-from bntui.viewer import view_state
+from bntui.viewer import parts, tour, view_state
 from bntui.viewer.draw.rows import text, width
+from bntui.viewer.layout import Candidates, layout
+from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import PANELS
 
 CARDS = scenarios()
@@ -65,7 +67,7 @@ def overrides(card: Card, folder: Path) -> list[tuple[str, object]]:
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
-def test_a_scenario_says_what_to_look_for_trains_draws_and_is_true(card: Card, tmp_path: Path) -> None:
+def test_a_scenario_says_what_to_look_for_trains_draws_guides_and_is_true(card: Card, tmp_path: Path) -> None:
     assert card.problem is None
     assert card.description
     assert card.look_for
@@ -80,6 +82,7 @@ def test_a_scenario_says_what_to_look_for_trains_draws_and_is_true(card: Card, t
         for language in LANGUAGES:
             use(language)
             draws(tmp_path / "x.bntui")
+            guides(tmp_path / "x.bntui")
     finally:
         use("en")
     audited(tmp_path / "x.bntui", training.writer.keyframes)
@@ -112,6 +115,40 @@ def draws(recording: Path) -> None:
             assert [width(row) for row in drawing.rows] == [cells] * lines
             assert any(text(row).strip() for row in drawing.rows)
     reader.close()
+
+
+def guides(recording: Path) -> None:
+    """Every stop of the tour answers in whole, and points at cells of its panel at three sizes."""
+    reader = Reader(recording)
+    recorded = view_state.snapshot(reader)
+    figures = tour.recorded_of(recorded)
+    state = tour.begin(view_state.grown(view_state.opening(reader), recorded.stops), recorded, reader.tour)
+    for stop in reader.tour:
+        state = tour.walk(state, recorded, reader.tour, 1)
+        shown = tour.shown(state, recorded, reader.tour)
+        assert shown is not None
+        run = next(run.index for run in reader.runs if run.name == stop.run)
+        assert shown.mark == RUN_MARKS[run]
+        assert not re.search(r"[{}]", shown.answer)
+        assert _("not recorded") not in shown.answer
+        view = view_state.build_view(recorded, state, dataset=True)
+        page = parts.Shown(view, state, reader.meta, ("", ""), False, False, True, False, tours=True, tour=shown)
+        for size in ((160, 48), (120, 36), (80, 24)):
+            # a panel that leaves rows out says that it shows them zoomed
+            found = any(points(page, size, zoomed=zoomed) for zoomed in (False, True))
+            assert found or figures.row(run, stop.at) is None, (stop.question, size)
+        state = tour.walk(state, recorded, reader.tour, 1)
+    assert state.tour is None
+    reader.close()
+
+
+def points(page: parts.Shown, size: tuple[int, int], *, zoomed: bool) -> bool:
+    """Cells of the focused panel are reversed."""
+    state = page.state
+    placed = layout(*size, state.focused, zoomed, Candidates(guest=state.guest, first=state.panels))
+    region = placed.regions[state.focused]
+    drawn = parts.rows(state.focused, page, region.width, region.height)
+    return any("cursor" in span.style for row in drawn for span in row)
 
 
 def test_fashion_mnist_says_which_files_it_wants(tmp_path: Path) -> None:
