@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,15 @@ from bntui.viewer import opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Row, Span, click_at, fit, text
+from bntui.viewer.opening import Beginning
 from bntui.viewer.panels.timeline import place_at
+from bntui.viewer.screens.help import HelpScreen
 from bntui.viewer.screens.lab import LabScreen
+from bntui.viewer.screens.lab_runs import RunsScreen
+from bntui.viewer.screens.starting import StartingScreen
 from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import RowsWidget
-from tests.fakes import FakeReader
+from tests.fakes import FakeReader, until
 
 BIG, SMALL = (160, 48), (80, 24)
 SPANS = st.builds(Span, st.text(st.sampled_from("ab █가나"), max_size=6), st.just(""), st.sampled_from(["", "p", "q"]))
@@ -166,3 +171,57 @@ def test_what_was_walked_past_is_kept_by_panel() -> None:
 
     walked = view_state.walk_in(replace(ViewState(), walked={"drift": 2}), "data", -1)
     assert walked.walked == {"drift": 2, "data": -1}
+
+
+@pytest.mark.usefixtures("reader")
+async def test_the_page_of_runs_and_the_help_work_with_the_mouse() -> None:
+    async with LabApp(Path("a.bntui")).run_test(size=SMALL) as pilot:
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
+        page = pilot.app.screen
+        await click(pilot, "runs", "explain")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
+        await pilot.click(offset=(0, 0))
+        await until(pilot, lambda: pilot.app.screen is page)
+        await wheel(pilot, "runs", 1)
+        await click(pilot, "runs", "select it")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        assert state(pilot).selected == 1
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
+        await click(pilot, "runs", "● plain")
+        await click(pilot, "runs", "● plain")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        assert state(pilot).selected == 0
+
+
+@pytest.mark.usefixtures("reader")
+async def test_help_begins_with_the_keys_and_turns_to_the_explanation() -> None:
+    async with LabApp(Path("a.bntui")).run_test(size=SMALL) as pilot:
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
+        page, words = pilot.app.screen.query_one("#page"), pilot.app.screen.query_one("#text")
+        assert page.scroll_y == 0
+        assert words.virtual_region.y > page.size.height
+        await pilot.press("tab")
+        await until(pilot, lambda: page.scroll_y == words.virtual_region.y)
+        await pilot.press("tab")
+        await until(pilot, lambda: page.scroll_y == 0)
+
+
+async def test_help_while_a_trainer_starts_gives_way_to_the_laboratory(reader: FakeReader) -> None:
+    go_on = threading.Event()
+
+    def begin() -> Path:
+        go_on.wait(20)
+        return reader.path
+
+    async with LabApp(beginning=Beginning(begin, name="first")).run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, StartingScreen))
+        rows = pilot.app.screen.query_one("#starting", RowsWidget).rows
+        assert any("Starting first" in text(row) for row in rows)
+        await click(pilot, "starting", "explain")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
+        go_on.set()
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        assert not any(isinstance(screen, HelpScreen) for screen in pilot.app.screen_stack)

@@ -33,6 +33,7 @@ from bntui.viewer.screens.lab_runs import RunsScreen
 from bntui.viewer.widgets import RowsWidget
 from tests import factory
 from tests.fakes import PAUSED, RUNNING, FakeReader, FakeTrainer, Wire, fork_view, until
+from tests.test_clicks import click, wheel
 
 BIG = (160, 48)
 SCENARIO = """
@@ -190,6 +191,29 @@ async def test_a_click_and_a_paste_are_taken_too() -> None:
         assert form(pilot).form.item.setting.path == "training.momentum"
         form(pilot).post_message(events.Paste("0.9\n"))
         await until(pilot, lambda: dict(form(pilot).verdict.changes) == {"training.momentum": 0.9})
+
+
+@pytest.mark.usefixtures("reader")
+async def test_choices_and_hints_of_the_form_are_clicked_and_the_wheel_moves() -> None:
+    async with start().run_test(size=BIG) as pilot:
+        await open_form(pilot)
+        page = form(pilot)
+        await click(pilot, "fork", "network.norm ")
+        item = page.form.item
+        assert item.setting.path == "network.norm"
+        at = item.choices.index(page.form.text(item))
+        other = next(choice for choice in item.choices if choice != page.form.text(item))
+        await click(pilot, "fork", f" {other} ")
+        assert page.form.text(item) == other
+        await click(pilot, "fork", "◂ ")
+        assert page.form.text(item) == item.choices[item.choices.index(other) - 1]
+        await click(pilot, "fork", "as before")
+        assert page.form.text(item) == item.choices[at]
+        number = page.form.at
+        await wheel(pilot, "fork", 1)
+        assert page.form.at == number + 1
+        await click(pilot, "fork", "leave")
+        await until(pilot, lambda: pilot.app.screen is not page)
 
 
 async def test_the_fork_comes_alive_beside_its_parent(reader: FakeReader) -> None:

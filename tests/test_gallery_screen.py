@@ -25,12 +25,13 @@ from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.viewer import opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text, width
-from bntui.viewer.screens.gallery import GalleryScreen
+from bntui.viewer.screens.gallery import WHEEL_ROWS, GalleryScreen
 from bntui.viewer.screens.gallery_rows import draw, scrolled
 from bntui.viewer.screens.gallery_state import Gallery
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.widgets import RowsWidget
 from tests.fakes import FakeReader, FakeTrainer, until
+from tests.test_clicks import click, wheel
 
 CARDS = tuple(
     Card(
@@ -277,6 +278,46 @@ async def test_a_click_chooses_and_a_second_one_opens() -> None:
         assert pilot.app.screen.gallery.entry == ENTRIES[1]  # type: ignore[attr-defined]
         await pilot.click(RowsWidget, offset=(5, y))
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+
+
+@pytest.mark.usefixtures("idle", "opened")
+async def test_the_wheel_moves_in_the_list_under_the_mouse_and_scrolls_the_page() -> None:
+    async with LabApp().run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: ready(pilot))
+        screen = pilot.app.screen
+        assert isinstance(screen, GalleryScreen)
+        await wheel(pilot, "gallery", 1, (5, 3))
+        assert (screen.gallery.active, screen.gallery.position) == ("scenarios", 1)
+        y = next(y for y, line in enumerate(shown(pilot).splitlines()) if "A finished one" in line)
+        await wheel(pilot, "gallery", 1, (5, y))
+        assert (screen.gallery.active, screen.gallery.position) == ("recordings", 1)
+        await click(pilot, "gallery", "search")
+        assert screen.gallery.prompt is not None
+        await wheel(pilot, "gallery", 1, (5, y))
+        assert screen.gallery.position == 1
+        await click(pilot, "gallery", "esc")
+        assert screen.gallery.prompt is None
+        screen.change(screen.gallery.at("scenarios", 0))
+        before = screen.gallery
+        await wheel(pilot, "gallery", 1, (5, 18))
+        assert screen.gallery == scrolled(before, 1, 80, 24, rows=WHEEL_ROWS)
+        assert 0 < screen.gallery.scroll <= WHEEL_ROWS
+        await click(pilot, "gallery", "pg")
+        assert screen.gallery.active == "scenarios"
+
+
+def test_arrows_tell_where_a_list_goes_on() -> None:
+    many = replace(FULL, cards=tuple(replace(CARDS[0], name=f"number {n}") for n in range(20)))
+
+    def heading(at: int) -> str:
+        rows, _lines = draw(many.at("scenarios", at), 80, 24)
+        return next(text(row) for row in rows if "Scenarios" in text(row)).strip()
+
+    assert heading(0) == "Scenarios  1/20  ↓"
+    assert heading(10) == "Scenarios  11/20  ↑↓"
+    assert heading(19) == "Scenarios  20/20  ↑"
+    rows, _lines = draw(FULL, 80, 24)
+    assert any(text(row).strip() == "Scenarios  1/3" for row in rows)
 
 
 @pytest.mark.usefixtures("opened")

@@ -120,7 +120,7 @@ class HelpScreen(Overlay[None]):
         super().__init__()
         heading, text = lesson(panel).split("\n", 1)
         self._title = heading.removeprefix("# ")
-        self._keys = Group(_heading(_("Keys")), key_table(keys), "")
+        self._keys = Group(Text(f"{_('Keys')}\n", style="help.heading"), key_table(keys), "")
         parts: list[RenderableType] = [Markdown(text, hyperlinks=False)]
         if meanings := quoted(panel):
             names = _(
