@@ -12,6 +12,7 @@ from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.text.widths import cut, rjust, wrap
 from bntui.viewer.draw.rows import Row, Span, fit
+from bntui.viewer.draw.rows import width as cells
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.screens.gallery_state import Gallery, Lists
 
@@ -28,6 +29,8 @@ SHORTEST_TITLE: Final = 8
 LONGEST_NAME: Final = 32
 """Cells of a recording's name for which others give up their facts."""
 LONGEST_HOST: Final = 12
+GAP: Final = " " * 3
+"""Between two runs."""
 CHAPTERED: Final = 8
 """Rows of scenarios from which chapters have a row each; in fewer, the list's heading names the chosen one's."""
 TRAINED: Final = "✓"
@@ -105,7 +108,7 @@ def _scenarios(gallery: Gallery, width: int, tall: int, *, chapters: bool) -> li
 
 
 def _chapter(card: Card, width: int) -> Row:
-    return (Span("  "), Span(short(card.chapter, width - 2), "title"))
+    return (Span("  "), Span(short(card.chapter, width - 2), "bold muted"))
 
 
 def _heading(gallery: Gallery, which: Lists, seen: range, width: int, chapter: str = "") -> Row:
@@ -141,13 +144,24 @@ def _card(card: Card, chosen: bool, marks: Row, width: int) -> list[Row]:
 
 
 def runs(names: Sequence[str]) -> Row:
-    spans: list[Span] = []
+    """Marks and names of runs in one row."""
+    return tuple(span for at, name in enumerate(names) for span in _run(at, name))
+
+
+def runs_within(names: Sequence[str], width: int) -> list[Row]:
+    """The same in as many rows as they need."""
+    rows: list[Row] = [()]
     for at, name in enumerate(names):
-        spans += [
-            Span(f"{RUN_MARKS[at % len(RUN_MARKS)]} ", f"run{at % len(RUN_MARKS)}"),
-            Span(f"{clean(name)}   ", "muted"),
-        ]
-    return tuple(spans)
+        run = _run(at, name)
+        if rows[-1] and cells(rows[-1]) + cells(run) - len(GAP) > width:
+            rows.append(())
+        rows[-1] += run
+    return rows
+
+
+def _run(at: int, name: str) -> Row:
+    number = at % len(RUN_MARKS)
+    return (Span(f"{RUN_MARKS[number]} ", f"run{number}"), Span(f"{clean(name)}{GAP}", "muted"))
 
 
 def _entry(entry: Entry, chosen: bool, width: int, stem: int) -> Row:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
+
 from bntui.errors import BntuiError, RecordingError
 from bntui.text.language import _
-from bntui.text.output import clean
 from bntui.viewer import opening
-from bntui.viewer.draw.rows import Row, Span, fit
-from bntui.viewer.screens.gallery_lists import epochs
+from bntui.viewer.draw.rows import Row, Span
+from bntui.viewer.screens.gallery_lists import epochs, short
 from bntui.viewer.screens.gallery_state import Gallery, Preview
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def draw_preview(gallery: Gallery, width: int, height: int) -> list[Row]:
     entry, preview = gallery.pictured, gallery.preview
     if entry is None or not height:
         return []
-    words = f"  {clean(entry.path.stem)} · {epochs(entry)}"
-    live = Span("● " if entry.growing else "", "good")
-    rows = [fit((live, Span(_("Last recording"), "bold accent"), Span(words, "muted")), width)]
+    live, title = Span("● " if entry.growing else "", "good"), Span(_("Last recording"), "bold accent")
+    room = width - cell_len(live.text + title.text) - 2
+    rows: list[Row] = [(live, title, Span(f"  {short(f'{entry.path.stem} · {epochs(entry)}', room)}", "muted"))]
     if preview is not None and preview.view is not None and preview.entry.path == entry.path:
         from bntui.viewer.panels import curves  # imports NumPy; it has been imported before anything could be read
 

@@ -22,7 +22,7 @@ from bntui.viewer.screens.gallery_lists import (
     draw_lists,
     epochs,
     in_units,
-    runs,
+    runs_within,
     short,
     when,
     wrapped,
@@ -188,7 +188,7 @@ def _about_card(gallery: Gallery, card: Card, width: int) -> list[Row]:
         rows += [*wrapped(problem, width, "bad"), (Span(more, "muted"),), ()]
     if card.problem is not None:
         return rows
-    rows += [runs(card.runs), ()]
+    rows += [*runs_within(card.runs, width), ()]
     if card.description:
         rows += [*wrapped(card.description, width, "text"), ()]
     if card.look_for:
@@ -210,7 +210,7 @@ def _about_entry(entry: Entry, refusals: Mapping[Path, str], width: int) -> list
         return rows
     facts = ((_("recorded"), epochs(entry)), (_("last written"), when(entry)), (_("size"), in_units(entry.size)))
     rows += [
-        runs(entry.runs),
+        *runs_within(entry.runs, width),
         (),
         *((Span(ljust(name, 14), "muted"), Span(value, "text")) for name, value in facts),
         (),
