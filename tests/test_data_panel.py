@@ -196,7 +196,7 @@ def test_the_first_sample_of_the_mini_batch_is_told_of() -> None:
         picture = replace(shown, runs=(replace(shown.runs[0], frame=frame),))
         row = int(data.train[first])
         drawn = lines(picture, 120, 30)
-        assert f"row {row:3}, class {data.classes[int(data.y[row])]}" in drawn[0]
+        assert f"row {row + 1:3}, class {data.classes[int(data.y[row])]}" in drawn[0]
 
 
 @pytest.mark.parametrize("kind", ["plane", "line", "images", "table"])

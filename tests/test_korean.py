@@ -166,7 +166,7 @@ def test_headings_of_the_gradients_stand_above_their_columns(cells: int) -> None
     course = next(at for at, char in enumerate(text(first)) if 0x2800 < ord(char) < 0x2900)
     assert cell_len(text(heading).partition("에포크별")[0]) == course
     assert text(heading).endswith("갱신/가중치")
-    assert text(first).endswith("1.0e−03")
+    assert text(first).endswith("0.00100")
     for decade in ("1e−5", "1e−3", "1e−1"):
         assert text(first)[text(heading).index(decade)] in "━╸┊ ", decade
 

@@ -237,7 +237,9 @@ def _distance(rule: Mapping[str, Any], state: _State, course: Watched, width: in
     if course.best == len(course.values) - 1:
         return (*now, Span("  " + _("the best so far"), "muted"))
     delta = abs(float(rule["min_delta"]))
-    gap = value - (state.best + (delta if course.larger_is_better else -delta))
+    told = figures.difference(figures.number(value), figures.number(state.best)).replace(figures.MINUS, "-")
+    apart = float(told or value - state.best)  # it agrees with the two figures that stand beside it
+    gap = apart - (delta if course.larger_is_better else -delta)
     side, beyond = (_("above"), _("above {bound}")) if gap >= 0 else (_("below"), _("below {bound}"))
     bound = _("best + min_delta") if course.larger_is_better else _("best − min_delta")
     bounds = (f"{bound} {_plain(delta)}", bound)
