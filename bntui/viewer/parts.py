@@ -96,8 +96,9 @@ def _sized(title: str, view: View, cells: int) -> str:
     small = [run for run in view.shown if run.remnant]
     if not small:
         return title
-    marked = len(view.shown) > 1
-    words = [f"{run.mark} {chrome.remnant_text(run)}" if marked else chrome.remnant_text(run) for run in small]
+    words = [f"{run.mark} {chrome.remnant_text(run)}" for run in small]
+    if len({run.remnant for run in view.shown}) == 1:
+        words = [chrome.remnant_text(small[0])]
     size = " · ".join(words)
     name = title.partition(" ── ")[0]
     return longest(cells, f"{title} · {size}", f"{name} ── {size}", f"{name} · {words[0]}", size)

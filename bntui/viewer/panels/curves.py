@@ -20,6 +20,7 @@ from bntui.text.widths import longest as longest_fitting
 from bntui.viewer import epochs
 from bntui.viewer.draw.axes import LABEL_CELLS, Axes, Limits, limits
 from bntui.viewer.draw.cells import cut, notice
+from bntui.viewer.draw.cells import title as cells_title
 from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.family import brief
@@ -46,10 +47,16 @@ _BELOW_HEIGHT = 14
 def draw(view: View, width: int, height: int) -> Drawing:
     """Charts that do not depend on the cursor (kept), a legend of the values at the cursor, and the cursor's line."""
     linear, logarithmic = (
-        _("Curves ── validation, dotted: training · loss, linear axis"),
-        _("Curves ── validation, dotted: training · loss, log axis"),
+        (
+            _("Curves ── validation, dotted: training · loss, linear axis"),
+            _("Curves ── dotted: training · loss, linear axis"),
+        ),
+        (
+            _("Curves ── validation, dotted: training · loss, log axis"),
+            _("Curves ── dotted: training · loss, log axis"),
+        ),
     )
-    title = logarithmic if view.log_axis else linear
+    title = cells_title(width, *(logarithmic if view.log_axis else linear))
     if not any(len(run.history) for run in view.runs):
         sentence = _("no curves yet: they start at the first keyframe")
         return notice(title, [sentence], width, height)
