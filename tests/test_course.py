@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.pilot import Pilot
 
-from bntui.link import client, course, library, notes
+from bntui.link import client, course, library, state_files
 from bntui.scenario import gallery as scenarios
 from bntui.scenario.gallery import CHAPTERS, chapter
 from bntui.text.language import use
@@ -157,7 +157,7 @@ def test_walked_tours_are_remembered() -> None:
     for title in ("One", "기울기", "One", "\ud800"):
         course.note(title)
     assert course.walked() == {"One", "기울기", "\ud800"}
-    (file,) = notes.state_folder().iterdir()
+    (file,) = state_files.state_folder().iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -166,8 +166,8 @@ def test_walked_tours_are_remembered() -> None:
     [b"", b"\xff\xfe", b"{", b"[" * 20_000, b"[1]", b'{"walked": 3}', b"null", b'{"walked": [["x"]]}', b" " * 200_000],
 )
 def test_a_damaged_state_file_remembers_nothing_and_is_replaced(damaged: bytes) -> None:
-    notes.state_folder().mkdir(parents=True, exist_ok=True)
-    (notes.state_folder() / "course.json").write_bytes(damaged)
+    state_files.state_folder().mkdir(parents=True, exist_ok=True)
+    (state_files.state_folder() / "course.json").write_bytes(damaged)
     assert course.walked() == frozenset()
     course.note("One")
     assert course.walked() == {"One"}
