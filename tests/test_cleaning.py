@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,6 +19,13 @@ from tests.test_moving import Training, training
 from tests.test_process import bntui
 
 __all__ = ["made", "training"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Other tests, and other programs, leave sockets and logs in the folder for temporary files."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def test_clean_finds_what_is_left_over_and_nothing_else(

@@ -103,7 +103,8 @@ def test_a_kill_loses_nothing_of_it(recording: Path) -> None:
         trainer.send("fork", run=0, step=6, changes=[])
         until(trainer, lambda _status: len(steps(recording)) == 3 and steps(recording)[2] > 6)
         os.kill(int(lock_path(recording).read_text()), signal.SIGKILL)
-        assert trainer.receive(timeout=60) is None
+        while trainer.receive(timeout=60) is not None:  # what it said before it was killed
+            pass
     assert steps(recording)[2] < 72
     IdleTrainer.start().resume(recording, watching=WAITING)
     with connected(recording) as trainer:

@@ -313,11 +313,11 @@ def test_arrows_tell_where_a_list_goes_on() -> None:
         rows, _lines = draw(many.at("scenarios", at), 80, 24)
         return next(text(row) for row in rows if "Scenarios" in text(row)).strip()
 
-    assert heading(0) == "Scenarios  1/20  ↓"
-    assert heading(10) == "Scenarios  11/20  ↑↓"
-    assert heading(19) == "Scenarios  20/20  ↑"
+    assert heading(0) == "Scenarios  1/20 · Own scenarios  ↓"
+    assert heading(10) == "Scenarios  11/20 · Own scenarios  ↑↓"
+    assert heading(19) == "Scenarios  20/20 · Own scenarios  ↑"
     rows, _lines = draw(FULL, 80, 24)
-    assert any(text(row).strip() == "Scenarios  1/3" for row in rows)
+    assert any(text(row).strip().startswith("Scenarios  1/3") and "↓" not in text(row) for row in rows)
 
 
 @pytest.mark.usefixtures("opened")

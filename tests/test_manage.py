@@ -140,7 +140,9 @@ def test_list_searches_names_titles_and_runs(made: Path) -> None:
     assert listed("nothing") == []
     assert "No such recordings" in bntui("list", "nothing").stdout
     both = bntui("list", "one").stdout
-    assert f"Recordings  2 · {2 * made.stat().st_size / 1000:.0f} kB" in both
+    both_sizes = 2 * made.stat().st_size
+    size = f"{both_sizes / 1e3:.0f} kB" if both_sizes < 1e6 else f"{both_sizes / 1e6:.3g} MB"
+    assert f"Recordings  2 · {size}" in both
 
 
 # --- delete ---
