@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual import events, on
-from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.geometry import Region
 
@@ -13,6 +12,7 @@ from bntui.link.requests import ForkRequest
 from bntui.text.figures import count, epoch
 from bntui.text.language import _
 from bntui.text.output import clean
+from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.fork import form as forms
 from bntui.viewer.fork import form_rows
 from bntui.viewer.fork.check import ForkCheck, judge
@@ -20,14 +20,13 @@ from bntui.viewer.fork.form import ForkForm, Origin
 from bntui.viewer.fork.keys import CONTROLS
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.overlay import Overlay
-from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.widgets import RowsWidget, framed
 
 WIDEST, TALLEST = 100, 40
 """Maximum size of the page."""
 
 
-class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
+class ForkScreen(DrawnScreen[ForkRequest | None], Overlay[ForkRequest | None]):
     """A form with all settings of a run; its result is the request for a fork, or None."""
 
     CSS = "ForkScreen { overflow: hidden; }"
@@ -42,15 +41,6 @@ class ForkScreen(SpokenScreen[ForkRequest | None], Overlay[ForkRequest | None]):
         step = _("step {step}").format(step=count(origin.step))
         self._title = _("Fork ── from {run} at {place}").format(run=clean(name), place=f"{place}, {step}")
         self._canvas = RowsWidget("fork")
-
-    def compose(self) -> ComposeResult:
-        yield self._canvas
-
-    def on_mount(self) -> None:
-        self._draw()
-
-    def on_resize(self) -> None:
-        self._draw()
 
     def _room(self) -> Region:
         """The region of the page: centered, or all of a small screen."""

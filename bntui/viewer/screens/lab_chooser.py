@@ -6,16 +6,15 @@ from collections.abc import Callable, Collection
 from typing import ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.geometry import Region
 
 from bntui.viewer import chooser
 from bntui.viewer.chooser import FRAME, Choice, Chooser
 from bntui.viewer.chooser_keys import CONTROLS
+from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.overlay import Overlay
-from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.panels import PANELS
 from bntui.viewer.widgets import RowsWidget, framed
 
@@ -25,7 +24,7 @@ Standing = Callable[[tuple[str, ...]], Collection[str]]
 """The panels on the main screen if these are chosen; none if it has room for one only."""
 
 
-class ChooserScreen(SpokenScreen[Choice], Overlay[Choice]):
+class ChooserScreen(DrawnScreen[Choice], Overlay[Choice]):
     """A page of all panels; its result is what was chosen, however it is left."""
 
     CSS = "ChooserScreen { overflow: hidden; }"
@@ -36,15 +35,6 @@ class ChooserScreen(SpokenScreen[Choice], Overlay[Choice]):
         self.state = state
         self._standing = standing
         self._canvas = RowsWidget("chooser")
-
-    def compose(self) -> ComposeResult:
-        yield self._canvas
-
-    def on_mount(self) -> None:
-        self._draw()
-
-    def on_resize(self) -> None:
-        self._draw()
 
     def _draw(self) -> None:
         width, height = self.app.size

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.geometry import Region
 
 from bntui.viewer import family_rows
+from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.family_keys import CONTROLS
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.overlay import Overlay
-from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.view import View
 from bntui.viewer.widgets import RowsWidget, framed
 
@@ -22,7 +21,7 @@ LEAST, MARGIN = 16, 4
 """Rows of the page in addition to one per run, and free rows around it on a tall screen."""
 
 
-class RunsScreen(SpokenScreen[int | None], Overlay[int | None]):
+class RunsScreen(DrawnScreen[int | None], Overlay[int | None]):
     """A page of all runs that opens at the selected one; its result is the number of the chosen run, or None."""
 
     CSS = "RunsScreen { overflow: hidden; }"
@@ -35,15 +34,6 @@ class RunsScreen(SpokenScreen[int | None], Overlay[int | None]):
         self._at = self._order.index(view.selected)
         self._top = 0
         self._canvas = RowsWidget("runs")
-
-    def compose(self) -> ComposeResult:
-        yield self._canvas
-
-    def on_mount(self) -> None:
-        self._draw()
-
-    def on_resize(self) -> None:
-        self._draw()
 
     def _room(self) -> Region:
         width, height = self.app.size

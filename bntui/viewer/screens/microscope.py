@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.geometry import Region
 
@@ -19,6 +18,7 @@ from bntui.text.output import clean
 from bntui.viewer import view_state
 from bntui.viewer.chrome import too_small
 from bntui.viewer.draw.extremes import unbounded
+from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.microscope import state as states
@@ -27,7 +27,6 @@ from bntui.viewer.microscope.draw import draw, empty, unread
 from bntui.viewer.microscope.keys import CONTROLS, EVERYTHING
 from bntui.viewer.microscope.specimen import Slide, normalized_layers, slide
 from bntui.viewer.microscope.state import Lens, Microscope
-from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.view import RunView
 from bntui.viewer.view_state import Recording, Snapshot, ViewState
 from bntui.viewer.widgets import RowsWidget
@@ -43,7 +42,7 @@ FAR: Final = 1_000_000
 """A distance beyond the ends of any list."""
 
 
-class MicroscopeScreen(SpokenScreen[ViewState]):
+class MicroscopeScreen(DrawnScreen[ViewState]):
     """A screen that opens at the laboratory's cursor; its result is the view state at which it was left."""
 
     CSS = "MicroscopeScreen { overflow: hidden; }"
@@ -67,15 +66,8 @@ class MicroscopeScreen(SpokenScreen[ViewState]):
         self._slide = lru_cache(maxsize=16)(self._read_slide)
         self._courses = lru_cache(maxsize=8)(self._read_courses)
 
-    def compose(self) -> ComposeResult:
-        yield self._canvas
-
     def on_mount(self) -> None:
-        self._draw()
         self.set_interval(LOOK_SECONDS, self._grow)
-
-    def on_resize(self) -> None:
-        self._draw()
 
     def on_screen_resume(self) -> None:
         self._draw()

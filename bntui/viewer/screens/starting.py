@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 from textual import events
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
 
@@ -14,9 +13,9 @@ from bntui.text.language import N_, _
 from bntui.text.output import clean
 from bntui.text.widths import wrap
 from bntui.viewer.draw.rows import Row, Span, fit
+from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.kept_keys import KeptKeys
 from bntui.viewer.keys import Control, bindings_of, footer_of, help_of
-from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.terminal.textual_private import exiting
 from bntui.viewer.widgets import RowsWidget
 
@@ -30,7 +29,7 @@ CONTROLS: Final[tuple[Control[None], ...]] = (
 # fmt: on
 
 
-class StartingScreen(SpokenScreen[None]):
+class StartingScreen(DrawnScreen[None]):
     """A sentence until the first keyframe is recorded; quitting also ends the trainer that is starting."""
 
     CSS = "StartingScreen { overflow: hidden; }"
@@ -42,15 +41,6 @@ class StartingScreen(SpokenScreen[None]):
         self._cancel = cancel
         self._canvas = RowsWidget("starting")
         self.kept = KeptKeys()
-
-    def compose(self) -> ComposeResult:
-        yield self._canvas
-
-    def on_mount(self) -> None:
-        self._draw()
-
-    def on_resize(self) -> None:
-        self._draw()
 
     def _draw(self) -> None:
         width, height = self.app.size
