@@ -157,7 +157,7 @@ class Run:
         every = self.config.record.every
         while not self.over:
             last = self._is_last()
-            leave = interrupted() or self._next_epoch() >= goal - SAME_EPOCH
+            leave = interrupted() or (goal < math.inf and self._next_epoch() >= goal - SAME_EPOCH)
             due = last if every == "epoch" else (self.step + 1) % int(every) == 0 or (last and self._may_end())
             self.train_step(writer, measured=due or leave)
             if last or leave:
