@@ -7,8 +7,6 @@ from typing import Any, Final
 from textual import events
 from textual.app import App
 
-from bntui.viewer.lab_keys import bindings
-
 MOST: Final = 100
 """Keys that are kept; more than anybody types in the seconds that a start takes."""
 OTHERS: Final = frozenset({"q", "escape", "d", "enter", "tab", "shift+tab", "question_mark"})
@@ -20,11 +18,12 @@ class KeptKeys:
 
     def __init__(self) -> None:
         self._keys: list[tuple[str, str | None]] = []
-        self._known = frozenset(binding.key for binding in bindings()) - OTHERS
 
     def keep(self, event: events.Key) -> None:
         """Keep a key of the laboratory; others go on their way."""
-        if event.key in self._known:
+        from bntui.viewer.lab_keys import bindings  # with all panels, for which the gallery's first paint does not wait
+
+        if event.key not in OTHERS and any(event.key in binding.key.split(",") for binding in bindings()):
             event.stop()
             if len(self._keys) < MOST:
                 self._keys.append((event.key, event.character))
