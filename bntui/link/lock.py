@@ -11,7 +11,7 @@ from pathlib import Path
 from bntui.errors import BntuiError, RecordingError, StorageError
 from bntui.link.address import lock_path
 from bntui.link.live import is_live
-from bntui.recording.draft import Node, node_of
+from bntui.recording.draft import Node, lock_file, node_of
 from bntui.recording.file import on_network
 from bntui.text.language import _
 
@@ -52,7 +52,7 @@ class Hold:
         """
         descriptor = os.open(self.recording, os.O_RDONLY | os.O_CLOEXEC)
         network = on_network(self.recording)
-        if not (locked or network or _locked(descriptor)) or (network and not locked and is_live(self.recording)):
+        if not (locked or network or lock_file(descriptor)) or (network and not locked and is_live(self.recording)):
             holder = _holder(descriptor)
             os.close(descriptor)
             raise _refusal(self.recording, holder)
@@ -127,7 +127,7 @@ class Hold:
     def _locked_name(recording: Path) -> tuple[int, Path]:
         path = lock_path(recording)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not _locked(descriptor):
+        if not lock_file(descriptor):
             holder = os.read(descriptor, 100).decode(errors="replace")
             os.close(descriptor)
             raise _refusal(recording, holder)
@@ -141,14 +141,6 @@ def _refusal(recording: Path, holder: str) -> RecordingError:
     if holder:
         sentence = _("{recording} is being written by process {holder}; stop it with: bntui stop {recording}")
     return RecordingError(sentence.format(recording=recording, holder=holder))
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _path_of(descriptor: int) -> Path | None:

@@ -52,7 +52,7 @@ class Draft:
         while True:
             path = self._final.parent / f"{PREFIX}{secrets.token_hex(6)}"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            if not self._lock or (_locked(descriptor) and os.fstat(descriptor).st_nlink):
+            if not self._lock or (lock_file(descriptor) and os.fstat(descriptor).st_nlink):
                 return path, descriptor
             os.close(descriptor)  # another process removed it as abandoned before it was locked
 
@@ -122,7 +122,8 @@ def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
 
 
-def _locked(descriptor: int) -> bool:
+def lock_file(descriptor: int) -> bool:
+    """Lock an open file for this process; False if another one holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -152,7 +153,7 @@ def remove_abandoned(path: Path, *, locked: bool, dry: bool = False) -> bool:
         return abandoned
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        abandoned = _locked(descriptor)
+        abandoned = lock_file(descriptor)
         if abandoned and not dry:
             path.unlink()
         return abandoned
