@@ -358,18 +358,14 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def action_note(self) -> None:
         """Write a note at the keyframe that the selected run shows."""
-        run, history = (
-            self.reader.runs[self.view_state.selected],
-            self.loaded.snapshot.histories[self.view_state.selected],
-        )
+        number = self.view_state.selected
+        run, history = self.reader.runs[number], self.loaded.snapshot.histories[number]
         row = history.at(self.view_state.cursor)
         if self.loaded.compared or row < 0:
             self.notices.say_once(_("A note stands at a keyframe of one recording; there is none here."))
             return
-        step, place = (
-            int(history.step[row]),
-            f"{run.label or run.name}, {_('epoch')} {figures.epoch(history.epoch[row])}",
-        )
+        step = int(history.step[row])
+        place = f"{run.label or run.name}, {_('epoch')} {figures.epoch(history.epoch[row])}"
 
         def written(text: str | None) -> None:
             if text:
@@ -380,7 +376,6 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def noted(self) -> None:
         """Load a note that was written, and show it."""
         self._news.look()
-        self.redraw()
 
     def action_pace(self, by: int) -> None:
         self.trainer.happened(happening.Pace(by))

@@ -9,7 +9,7 @@ from textual.app import App
 
 from bntui.errors import BntuiError, TrainerError
 from bntui.link.requests import ForkRequest
-from bntui.recording.recorded import moved_to
+from bntui.recording.recorded import moved_to, recorded
 from bntui.scenario.pace import Watching
 from bntui.text import figures
 from bntui.text.language import N_, _
@@ -224,17 +224,16 @@ class TrainerControl:
         path, lab = self._lab.loaded.reader.path, self._lab
         lab.loaded.reader.release()
 
-        def write() -> Path:
+        def write() -> Recording | None:
             here = _own(path)
             add_note(here, note.run, note.step, note.text)
-            return here
+            return None if here == path else recorded(here)
 
-        def written(here: Path) -> None:
-            if lab.loaded.closed:
-                return
-            if here != path:
-                lab.adopt(opening.open_recording(here)[0])
-            lab.noted()
+        def written(copy: Recording | None) -> None:
+            if copy is not None:
+                lab.adopt(copy)
+            if not lab.loaded.closed:
+                lab.noted()
 
         opening.in_background(lab.app, write, written, lambda error: lab.notices.error(str(error), _("Not noted")))
 

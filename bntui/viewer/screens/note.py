@@ -7,19 +7,20 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from bntui.recording.sentences import LONGEST_NOTE
 from bntui.text.language import N_, _
 from bntui.text.output import clean
+from bntui.viewer.overlay import Overlay
+from bntui.viewer.palette import SpokenScreen
 
 
-class NoteScreen(ModalScreen[str | None]):
+class NoteScreen(SpokenScreen[str | None], Overlay[str | None]):
     """One line over the last rows; enter keeps the note, escape leaves without one."""
 
     CSS = """
-    NoteScreen { align: center bottom; background: transparent; }
+    NoteScreen { align: center bottom; overflow: hidden; }
     NoteScreen Input { width: 100%; border: round $primary; background: $surface; margin-bottom: 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", N_("Leave without a note"))]
