@@ -68,14 +68,12 @@ class Recorded:
         there = run if reference.run is None else self.run(reference.run)
         if there is None:
             return math.nan
-        place = reference.place
-        if place is None and there != run:
-            place = float(self.histories[run].epoch[row])
-            other: int | None = self.histories[there].at(float(self.histories[run].position[row]))
-            at = other if other is not None and other >= 0 else None
-        else:
-            at = row if place is None else self.row(there, place)
-        return math.nan if at is None else self._figure(reference, there, at)
+        at: int | None = row
+        if reference.place is not None:
+            at = self.row(there, reference.place)
+        elif there != run:  # at the same place of its own
+            at = self.histories[there].at(float(self.histories[run].position[row]))
+        return math.nan if at is None or at < 0 else self._figure(reference, there, at)
 
     def _figure(self, reference: Reference, run: int, row: int) -> float:
         history, layers = self.histories[run], self.runs[run].layers
