@@ -21,7 +21,7 @@ class NoteScreen(SpokenScreen[str | None], Overlay[str | None]):
 
     CSS = """
     NoteScreen { align: center bottom; overflow: hidden; }
-    NoteScreen Input { width: 100%; border: round $primary; background: $surface; margin-bottom: 2; }
+    NoteScreen Input { width: 100%; border: round $primary; background: $surface; margin-bottom: 3; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", N_("Leave without a note"))]
 
