@@ -49,6 +49,7 @@ class Terminal:
         inherited = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
         wanted = {**inherited, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
         environment = {key: value for key, value in wanted.items() if value is not None}
+        self.settings_before = termios.tcgetattr(slave)  # before the program runs, which may change them at once
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             command,
@@ -67,7 +68,6 @@ class Terminal:
         self.received = 0
         self.raw = b""
         self.transcript = b""
-        self.settings_before = self.settings()
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bntui.link.live import is_live
+from bntui.viewer.terminal.driver import PATIENCE
 from tests.terminal import Terminal
 from tests.test_session import DIGITS, TWO_RUNS, train
 
@@ -86,6 +87,20 @@ def test_the_viewer_leaves_when_its_guard_is_killed(number: signal.Signals) -> N
         terminal.process.send_signal(number)
         assert terminal.exit_code() == -number
         assert becomes(viewer, "Z", 5)
+        terminal.settle()
+        assert restored(terminal)
+
+
+def test_a_viewer_that_cannot_leave_in_time_when_its_guard_is_killed_restores_the_terminal() -> None:
+    never = "App.exit = lambda *_, **_named: None"
+    script = f"from textual.app import App; {never}; from bntui.__main__ import main; main()"
+    with Terminal([sys.executable, "-c", script], 120, 36) as terminal:
+        terminal.until("Recordings")
+        terminal.settle()
+        (viewer,) = terminal.children()
+        terminal.process.send_signal(signal.SIGKILL)
+        assert terminal.exit_code() == -signal.SIGKILL
+        assert becomes(viewer, "Z", PATIENCE + 5)
         terminal.settle()
         assert restored(terminal)
 

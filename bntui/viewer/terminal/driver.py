@@ -18,7 +18,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from bntui.text.characters import UTF8, Replacements, charset
-from bntui.viewer.terminal.guard import watch
+from bntui.viewer.terminal.guard import restore, watch
 from bntui.viewer.terminal.textual_private import TextualDriver, TextualParser
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WAIT: Final = 0.1
 """Seconds between two checks whether to stop reading; also the delay of the escape key."""
 PATIENCE: Final = 3.0
-"""Seconds that a regular exit may take after the terminal has gone away."""
+"""Seconds that a regular exit may take after the terminal or the guard has gone away."""
 HANG_UP: Final = 129
 """Exit code after the terminal has gone away, which is a shell's for SIGHUP."""
 
@@ -146,11 +146,18 @@ class TerminalDriver(TextualDriver):
 
     def _hang_up(self) -> None:
         """End the program like a detach, without a message."""
-        timer = threading.Timer(PATIENCE, os._exit, [HANG_UP])
+        timer = threading.Timer(PATIENCE, self._abandon)
         timer.daemon = True
         timer.start()
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self.loop.call_soon_threadsafe(self._leave)
+
+    def _abandon(self) -> None:
+        """End the program where a regular exit takes too long, and restore the terminal if there is one that reads."""
+        with contextlib.suppress(OSError, ValueError):  # the terminal has gone away
+            if select.select([], [self.fileno], [], 0)[1]:
+                restore(self.fileno, self.attrs_before)
+        os._exit(HANG_UP)
 
     def _leave(self) -> None:
         # a shell may own the terminal, and restoring its modes must not stop this process

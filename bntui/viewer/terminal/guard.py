@@ -124,13 +124,13 @@ def _wait(child: int, screen: mmap.mmap) -> NoReturn:
         if not os.WIFSTOPPED(status):
             break
         if screen[0] == _ENTERED:  # stopped by SIGSTOP, which the child cannot handle
-            _restore(terminal, settings)
+            restore(terminal, settings)
             screen[0] = _STOPPED
         os.kill(os.getpid(), signal.SIGSTOP)
         pass_on(signal.SIGCONT, None)
     died = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     if screen[0] == _ENTERED:
-        _restore(terminal, settings)
+        restore(terminal, settings)
     if died is not None:
         sentence = _("the screen was ended by {signal}; recordings are intact and trainers keep running (bntui list)")
         with contextlib.suppress(OSError):
@@ -139,7 +139,8 @@ def _wait(child: int, screen: mmap.mmap) -> NoReturn:
     os._exit(_MARGIN + died if died is not None else os.WEXITSTATUS(status))
 
 
-def _restore(terminal: int, settings: list[Any] | None) -> None:
+def restore(terminal: int, settings: list[Any] | None) -> None:
+    """End the modes of a full screen, and set the terminal's settings (None: leave them) as before it."""
     with contextlib.suppress(OSError):  # the terminal has gone away
         os.write(terminal, RESTORED.encode("ascii"))
     with contextlib.suppress(termios.error):
