@@ -271,6 +271,31 @@ def test_ctrl_c_saves_everything_and_exits_130(tmp_path: Path) -> None:
     assert Reader(recording).events(0)[-1].kind == "interrupted"
 
 
+@pytest.mark.parametrize("moment", ["client.Trainer.connect", "client.Status.parse", "headless.JsonLines.report"])
+def test_ctrl_c_at_any_moment_stops_the_trainer_and_breaks_no_line(moment: str, tmp_path: Path) -> None:
+    """Before the trainer has said who started it, while its status is read, and while a line is written."""
+    recording = tmp_path / "x.bntui"
+    module, _, name = moment.partition(".")
+    room = {"client": "link", "headless": "commands"}[module]
+    script = (
+        f"import os, signal; from bntui.{room} import {module}; from bntui.__main__ import main\n"
+        f"real = {module}.{name}\n"
+        "def interrupted(*given, **named):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(*given, **named)\n"
+        f"{module}.{name} = interrupted; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run", scenario(tmp_path, LONG), "--json", "-o", recording],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["state"] == "stopped"
+    assert not is_live(recording)
+    assert Reader(recording).events(0)[-1].kind == "interrupted"
+
+
 def test_a_full_disk_is_said_and_what_was_recorded_is_intact(tmp_path: Path) -> None:
     command = [*BNTUI, "run", str(scenario(tmp_path, LONG)), "--headless", "-o", str(tmp_path / "x.bntui")]
     limited = ["bash", "-c", 'ulimit -f 3000; exec "$@"', "_", *command]  # 3 MB a file: the kernel refuses more

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -123,6 +126,49 @@ def reporter(known: Known, *, as_json: bool) -> Iterator[Reporter]:
         yield ProgressBars(progress, known)
 
 
+class Interrupt:
+    """Ctrl+C while a trainer is followed.
+
+    It stops a trainer that this process started, and is otherwise a KeyboardInterrupt.  It is no exception in the
+    first case, which would leave half a line read or reported.
+    """
+
+    def __init__(self) -> None:
+        self.trainer: Trainer | None = None
+        self.asked = False
+        self._owner: str | None = None
+
+    @contextlib.contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle Ctrl+C."""
+        if threading.current_thread() is not threading.main_thread():  # only the main one receives signals
+            yield
+            return
+        before = signal.signal(signal.SIGINT, self._asked)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def know(self, owner: str) -> None:
+        """Say who started the trainer, which its first status tells; Ctrl+C before that is carried out now."""
+        self._owner = owner
+        if self.asked:
+            self._act()
+
+    def _asked(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+        self._act()
+
+    def _act(self) -> None:
+        if self.trainer is None or self._owner is None:
+            return
+        if self._owner != ME:
+            raise KeyboardInterrupt
+        with contextlib.suppress(BntuiError):
+            self.trainer.send("stop")
+
+
 def follow(recording: Path, *, as_json: bool, known: Known | None = None, until_paused: bool = False) -> Path:
     """Report until the trainer is done, except what is already ``known``.
 
@@ -136,47 +182,45 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None, until_
         TrainerError: the trainer failed; with its last message.
         KeyboardInterrupt: Ctrl+C; a trainer started here has been told to stop, and everything is saved.
     """
-    trainer = Trainer.connect(recording)
-    reader = Reader(recording)
-    interrupted = False
+    interrupt = Interrupt()
     last = Status("running", None, 0.0, 0)
-    with reporter(known or Known(), as_json=as_json) as out:
-        while trainer is not None:
-            try:
-                status = trainer.receive()
-                if status is None:
-                    break
-                last = status
-                moved_to(reader, status.recording)
-                reader.refresh()
-                out.report(reader, status)
-                if until_paused and status.state == "paused":
-                    break
-                if status.state in OVER:
-                    reader.release()  # the trainer is about to checkpoint the journal
-            except KeyboardInterrupt:
-                interrupted = True
-                if last.owner != ME:
+    with interrupt.handled():
+        trainer = interrupt.trainer = Trainer.connect(recording)
+        reader = Reader(recording)
+        with reporter(known or Known(), as_json=as_json) as out:
+            while trainer is not None:
+                try:
+                    status = trainer.receive()
+                    if status is None:
+                        break
+                    last = status
+                    interrupt.know(status.owner)
+                    moved_to(reader, status.recording)
+                    reader.refresh()
+                    out.report(reader, status)
+                    if until_paused and status.state == "paused":
+                        break
+                    if status.state in OVER:
+                        reader.release()  # the trainer is about to checkpoint the journal
+                except KeyboardInterrupt:
                     said = _("training continues; stop it with: bntui stop {recording}").format(recording=reader.path)
                     print(said, file=sys.stderr)
                     raise
-                with contextlib.suppress(BntuiError):
-                    trainer.send("stop")
-            except BrokenPipeError:  # the reader of the lines has exited
-                if last.owner == ME:
-                    trainer.send("stop")
-                raise
-        reader.refresh()
-        out.report(reader, last)
-    if trainer is not None:
-        trainer.close()
+                except BrokenPipeError:  # the reader of the lines has exited
+                    if last.owner == ME:
+                        trainer.send("stop")
+                    raise
+            reader.refresh()
+            out.report(reader, last)
+        if trainer is not None:
+            trainer.close()
     ended = all(any(traits(event.kind).ends for event in reader.events(run.index)) for run in reader.runs)
     reader.close()
     left = until_paused and last.state == "paused"
     state = last.state if last.state in OVER or left else "finished" if ended else "failed"
     if as_json:
         JsonLines.line(event="end", state=state, recording=str(reader.path))
-    if interrupted:
+    if interrupt.asked:
         raise KeyboardInterrupt
     if state == "failed":
         raise TrainerError(last.message or lost(reader.path))

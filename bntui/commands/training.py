@@ -94,13 +94,13 @@ def run(
             theme=theme,
         )  # fmt: skip
         return
-    recording = start(watching=watched)
     if detach:
+        recording = start(watching=watched)
         say(json_text({"recording": str(recording)}) if as_json else recording)
         return
     from bntui.commands.headless import follow
 
-    recording = follow(recording, as_json=as_json)
+    recording = follow(start(watching=watched), as_json=as_json)
     if not as_json:
         say(recording)
 
