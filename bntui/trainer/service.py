@@ -42,10 +42,10 @@ class Service:
         self._next_epoch = time.monotonic()
         self._done: deque[float] = deque([time.monotonic()], maxlen=512)
         self._plan(agenda)
+        self._publish()
 
     def serve(self) -> None:
         """Train until nothing is left to do or a client sends stop, then close the recording."""
-        self._publish()
         while not self._stop and not self._all_done():
             if self._receive_commands():
                 self._train()
