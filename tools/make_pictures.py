@@ -38,9 +38,9 @@ CLOSE_UPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "early-stopping": {"data": ("7", "enter"), "stopping-rules": ("tab", "tab", "tab", "0", "enter")},
     "vanishing-gradients": {
-        "fork-form": ("tab", "tab", "home", *("right",) * 8, "f", "down", "right"),
-        "runs": ("tab", "tab", "tab", "r"),
-        "compare": ("tab", "tab", "tab", "p", "p", "c", "enter"),
+        "fork-form": ("home", *("right",) * 8, "f", "down", "right"),
+        "runs": ("tab", "r"),
+        "compare": ("tab", "p", "p", "c", "enter"),
     },
 }
 """Scenario, picture, and the keys that open it."""
@@ -83,7 +83,7 @@ def main() -> None:
             asyncio.run(picture(recording, f"screen-{size_name}", size, ("shift+left",) * 4))
         with_fork = trained(folder, FORK[0])
         forked(with_fork)
-        asyncio.run(picture(with_fork, "fork", SIZES["160x48"], ("tab", "tab", "tab", "p", "p")))
+        asyncio.run(picture(with_fork, "fork", SIZES["160x48"], ("tab", "p", "p")))
         for language in LANGUAGES:
             use(language)
             for scenario, parts in CLOSE_UPS.items():
