@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
+from safetensors.numpy import load
 
 from bntui.audit.activations import ACTIVATIONS
 from bntui.audit.audit import Report, audit
@@ -30,6 +31,7 @@ from bntui.text.language import use
 from bntui.trainer import network as theirs
 from bntui.trainer.session import Session
 from tests.korean import korean, said
+from tests.test_session import DIGITS
 
 ROOT = Path(__file__).parent.parent
 
@@ -368,3 +370,23 @@ def test_patience_is_kerass(changes: dict[str, Any], values: list[float], waits:
             ended = epoch
     assert (seen, ended) == (waits, stop)
     assert np.isfinite(state.best) or not seen
+
+
+def test_the_same_file_is_audited_alike_in_whatever_order_its_arrays_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safetensors gives the arrays of a block in another order each time."""
+    layer = {"type": "recurrent", "units": 6, "cell": "gru"}  # its certain bounds are so wide that trials are drawn
+    recurrent = (("network.layer", [layer]), ("data.sequence", "rows"))
+    first = recorded(tmp_path / "x.bntui", DIGITS, ("training.epochs", 2), *recurrent)
+    orders = []
+
+    def in_reverse(block: bytes) -> dict[str, Any]:
+        found = dict(sorted(load(block).items(), reverse=True))
+        orders.append(list(found))
+        return found
+
+    monkeypatch.setattr("bntui.recording.codec.load", in_reverse)
+    second = audit(tmp_path / "x.bntui")
+    assert any(len(order) > 5 for order in orders)
+    assert as_json(second) == as_json(first)

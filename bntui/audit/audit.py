@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.bounded import Bounded
+from bntui.audit.bounded import SIGNS, Bounded
 from bntui.audit.configuration import check_configuration, check_shared
 from bntui.audit.consistency import check_row
 from bntui.audit.course import Course, Row, check_course
@@ -98,6 +98,7 @@ class _Audit:
         self._full = self._consistent = 0
         self._courses: dict[int, Course] = {}
         """Runs checked so far, by number; a fork looks up its parent here."""
+        SIGNS.begin()  # an audit gives the same tolerances each time
         with np.errstate(all="ignore"):
             self._reader = recorded(path)
             try:

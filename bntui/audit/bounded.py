@@ -48,7 +48,32 @@ OUTLIER: Final = 0.1
 """Lower limit of a value's spread, as a fraction of the array's root mean square: its trials may be small by chance."""
 FIRST_ORDER: Final = 0.1
 """Errors up to this fraction of the value are propagated to first order."""
-_signs = np.random.default_rng(0)
+
+
+class _Signs:
+    """Random signs, each used once; drawn many at a time, because most arrays are small."""
+
+    STOCK: Final = 1 << 16
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin again, so that equal computations draw equal signs."""
+        self._random = np.random.default_rng(0)
+        self._left = np.empty(0, np.int8)
+
+    def __call__(self, count: int) -> Values:
+        """``count`` values that are -1 or 1."""
+        if count > len(self._left):
+            drawn = max(count, self.STOCK)
+            bits = np.unpackbits(np.frombuffer(self._random.bytes((drawn + 7) // 8), np.uint8), count=drawn)
+            self._left = 2 * bits.view(np.int8) - 1
+        taken, self._left = self._left[:count], self._left[count:]
+        return taken
+
+
+SIGNS: Final = _Signs()
 
 
 def gamma(count: int, unit: float) -> float:
@@ -173,6 +198,12 @@ class Bounded:
         slopes: Sequence[Values | float],
     ) -> Bounded:
         """Build a result from its own ``rounding``, operand errors times their factors, and trials times slopes."""
+        if tried(*(part for _factor, part in parts)):
+            trials = drawn(_broadcast(rounding, value.shape))
+            for slope, (_factor, part) in zip(slopes, parts, strict=True):
+                if part.trials is not None or not part.is_exact:
+                    trials += slope * lifted(part, value.ndim)
+            return tightened(value, rounding, self.norm, self.unit, trials)
         error, norm = rounding, norm_of(rounding, self.norm)
         for factor, part in parts:
             if part.is_exact:
@@ -181,16 +212,10 @@ class Bounded:
             error = error + grown
             by_value = norm_of(_broadcast(grown, value.shape), self.norm)
             if part.shape == value.shape and part.norm.shape == self.norm.shape:
-                norm = norm + np.minimum(by_value, _largest(np.asarray(factor), value.shape, self.norm) * part.norm)
+                norm = norm + np.minimum(by_value, _largest(factor, value.shape, self.norm) * part.norm)
             else:
                 norm = norm + by_value
-        trials = None
-        if tried(*(part for _factor, part in parts)):
-            trials = drawn(_broadcast(rounding, value.shape))
-            for slope, (_factor, part) in zip(slopes, parts, strict=True):
-                if part.trials is not None or not part.is_exact:
-                    trials += slope * lifted(part, value.ndim)
-        return tightened(value, error, norm, self.unit, trials)
+        return tightened(value, error, norm, self.unit)
 
     def _both(self, other: Bounded, ndim: int) -> Values:
         """The second-order term of a product whose two factors both have trials."""
@@ -260,12 +285,14 @@ def _smaller(one: Values, other: Values) -> Values:
     return result
 
 
-def _largest(factor: Values, shape: tuple[int, ...], like: Values) -> Values:
+def _largest(factor: Values | float, shape: tuple[int, ...], like: Values) -> Values | float:
     """The largest factor, overall or per sample."""
+    if isinstance(factor, float):
+        return factor
     if like.ndim and factor.ndim == len(shape) and len(factor) == len(like):
         result: Values = factor.reshape(len(factor), -1).max(1)
         return result
-    return np.full(like.shape, factor.max(initial=0))
+    return float(factor.max(initial=0))
 
 
 def spread_over(norm: Values, ndim: int) -> Values:
@@ -276,8 +303,7 @@ def spread_over(norm: Values, ndim: int) -> Values:
 def drawn(error: Values) -> Values:
     """Trials of errors at their maximum, with random signs: one per value, or one for all."""
     free = FREE * error.size
-    bits = np.unpackbits(np.frombuffer(_signs.bytes((free + SHARED + 7) // 8), np.uint8), count=free + SHARED)
-    signs = 2 * bits.view(np.int8) - 1
+    signs = SIGNS(free + SHARED)
     made = np.empty((FREE + SHARED, *error.shape))
     np.multiply(signs[:free].reshape(FREE, *error.shape), error, out=made[:FREE])
     np.multiply(signs[free:].reshape(SHARED, *(1 for _ in error.shape)), error, out=made[FREE:])
@@ -307,7 +333,11 @@ def tightened(value: Values, error: Values, norm: Values, unit: float, trials: V
     """Tighten both bounds: no error exceeds the norm of all, which does not exceed the norm of the single bounds."""
     if trials is not None:
         return Bounded(value, np.zeros_like(value), np.zeros_like(norm), unit, trials)
-    error = np.fmin(error, spread_over(np.where(np.isfinite(norm), norm, np.inf), error.ndim))
+    if norm.ndim:
+        limit = spread_over(np.where(np.isfinite(norm), norm, np.inf), error.ndim)
+    else:  # the usual case
+        limit = np.asarray(norm if norm < math.inf else math.inf)
+    error = np.fmin(error, limit)
     return Bounded(value, error, _smaller(norm, norm_of(error, norm)), unit, trials)
 
 
@@ -326,8 +356,8 @@ def smaller(certain: Bounded, tried: Bounded) -> Bounded:
 
 def _root_mean_square(trials: Values) -> Values:
     """Root mean square of each kind of trials; the larger of the two."""
-    free, shared = (np.einsum("k...,k...->...", part, part) / len(part) for part in (trials[:FREE], trials[FREE:]))
-    result: Values = np.sqrt(np.maximum(free, shared))
+    free, shared = np.add.reduceat(trials * trials, [0, FREE], axis=0)
+    result: Values = np.sqrt(np.maximum(free / FREE, shared / SHARED))
     return result
 
 

@@ -68,7 +68,7 @@ def unpack_arrays(block: bytes) -> dict[str, NDArray[Any]]:
         ValueError: the block is damaged.
     """
     try:
-        return dict(load(block))
+        return dict(sorted(load(block).items()))  # its own order is a different one each time
     except (SafetensorError, LookupError, TypeError, OverflowError, MemoryError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
