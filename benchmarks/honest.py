@@ -39,6 +39,8 @@ Settings = dict[str, Any]
 
 DATA: Final = ("digits", "breast_cancer", "wine", "iris", "moons", "circles", "spirals", "xor", "blobs", "line", "sine")
 GENERATED: Final = ("moons", "circles", "spirals", "xor", "blobs", "line", "sine")
+SHORT: Final = {"digits": "iris", "breast_cancer": "wine"}
+"""Sequences of 4 and 13 values instead of 64 and 30."""
 REGRESSION: Final = ("line", "sine")
 ACTIVATIONS: Final = get_args(ActivationName)
 INITS: Final = (
@@ -218,13 +220,14 @@ def fork(rng: random.Random, settings: Settings) -> Settings:
 
 
 def small(number: int, seed: int) -> Case:
-    """Like :func:`case`, with fewer samples, units, epochs, and forks, so that many fit into a test."""
+    """Like :func:`case`, with fewer samples, units, epochs, and forks, and shorter sequences: many fit into a test."""
     made = case(number, seed)
     settings = made.settings | {"data.samples": 24, "training.epochs": 2}
     if "network.hidden" in settings:
         settings["network.hidden"] = [min(units, 33) for units in settings["network.hidden"]]
     forks = tuple(fork | ({"training.epochs": 3} if "training.epochs" in fork else {}) for fork in made.forks[:1])
-    return replace(made, settings=settings, interruptions=made.interruptions[:1], forks=forks)
+    source = SHORT.get(made.source, made.source) if "data.sequence" in settings else made.source
+    return replace(made, source=source, settings=settings, interruptions=made.interruptions[:1], forks=forks)
 
 
 def case(number: int, seed: int) -> Case:

@@ -30,6 +30,9 @@ network fits its samples, and gradients of 0 mean nothing."""
 ENOUGH: Final = 2000
 """Minimum number of samples to pass through the network if it has dropout or noise."""
 
+TOGETHER: Final = 256
+"""Samples passed through the network at once, unless batch normalization makes them depend on each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dead:
@@ -85,6 +88,8 @@ def reached(
         draw: gives, for the number of a mini-batch, the function that draws its dropout and noise.
     """
     parameter = network.named_parameters()[weight]
+    if all(layer.norm != "batch" for layer in network.layers):
+        batch = max(batch, TOGETHER)  # samples have no influence on each other
     pieces = mini_batches(len(samples.x), batch)
     if any(stage.kind in DRAWN and stage.amount for stage in network.stages):
         pieces *= math.ceil(ENOUGH / len(samples.x))
