@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from bntui.link import client
 from bntui.text.language import use
+from tests.nursery import Nursery
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: tests run beside one another, as audits do
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch
@@ -44,3 +47,22 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
         monkeypatch.setenv(name, str(folder))
     monkeypatch.delenv("NO_COLOR", raising=False)
     return home
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    made = Nursery()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def forked_trainers(monkeypatch: pytest.MonkeyPatch, nursery: Nursery) -> None:
+    """Trainers are forked where torch is imported already."""
+    monkeypatch.setattr(client, "subprocess", nursery)
+
+
+@pytest.fixture
+def real_trainers(monkeypatch: pytest.MonkeyPatch, forked_trainers: None) -> None:  # noqa: ARG001
+    """For tests of how a trainer process starts."""
+    monkeypatch.setattr(client, "subprocess", subprocess)
