@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
-import subprocess
+import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
@@ -19,13 +20,22 @@ from bntui.link.client import IdleTrainer
 from bntui.recording.copy import writable
 from bntui.recording.reader import Reader
 from bntui.scenario.pace import Watching
+from tests.commands import bntui
 from tests.same import compare
-from tests.test_process import BNTUI, LONG, connected, scenario, steps, until
+from tests.test_process import LONG, connected, scenario, steps, until
 from tests.test_session import DIGITS, TWO_RUNS, rows, train
 
 
-def bntui(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*BNTUI, *map(str, words)], capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished recording, to be copied."""
+    with closing(train(tmp_path_factory.mktemp("made"), DIGITS)) as reader:
+        return reader.path
+
+
+@pytest.fixture
+def finished(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(made, tmp_path))
 
 
 def test_a_fork_joins_through_the_live_trainer(tmp_path: Path) -> None:
@@ -72,18 +82,16 @@ def test_a_killed_trainer_is_resumed_from_the_command_line(tmp_path: Path) -> No
     assert not Path(f"{recording}-wal").exists()
 
 
-def test_a_fork_of_a_finished_recording_starts_a_trainer_and_the_self_check_proves_it(tmp_path: Path) -> None:
-    with closing(train(tmp_path, DIGITS)) as reader:
-        path = reader.path
-    before = rows(path, "SELECT run, step, digest FROM keyframe")
-    checked = bntui("fork", path, "--epoch", "2", "--check")
+def test_a_fork_of_a_finished_recording_starts_a_trainer_and_the_self_check_proves_it(finished: Path) -> None:
+    before = rows(finished, "SELECT run, step, digest FROM keyframe")
+    checked = bntui("fork", finished, "--epoch", "2", "--check")
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout == "forked at epoch 2, nothing changed: the same bits at 4 keyframes\n"
-    assert rows(path, "SELECT run, step, digest FROM keyframe") == before  # checked in a copy
-    done = bntui("fork", path, "--run", "0", "--epoch", "2.5", "--set", "network.norm=batch", "--headless")
+    assert rows(finished, "SELECT run, step, digest FROM keyframe") == before  # checked in a copy
+    done = bntui("fork", finished, "--run", "0", "--epoch", "2.5", "--set", "network.norm=batch", "--headless")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{path}\n"
-    with closing(Reader(path)) as reader:
+    assert done.stdout == f"{finished}\n"
+    with closing(Reader(finished)) as reader:
         assert [run.name for run in reader.runs] == ["run", "run · norm batch"]
         fork = reader.runs[1].fork
         assert fork is not None
@@ -91,32 +99,28 @@ def test_a_fork_of_a_finished_recording_starts_a_trainer_and_the_self_check_prov
         assert fork.changes == (("network.norm", "none", "batch"),)
         assert reader.history(1).step.tolist() == [12, 18, 24, 30, 36]
     with pytest.raises(UsageError, match=r"has no run .nobody."):
-        again.place(path, "nobody", None)
+        again.place(finished, "nobody", None)
 
 
-def test_the_self_check_finds_a_departure(tmp_path: Path) -> None:
+def test_the_self_check_finds_a_departure(finished: Path) -> None:
     from bntui.trainer.selfcheck import no_change_fork
 
-    with closing(train(tmp_path, DIGITS)) as reader:
-        path = reader.path
-    import sqlite3
-
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+    with closing(sqlite3.connect(finished, isolation_level=None)) as db:
         db.execute("UPDATE keyframe SET val_loss = val_loss + 1e-12 WHERE step = 24")
-    found = no_change_fork(path, 0, 12)
+    found = no_change_fork(finished, 0, 12)
     assert (found.departed, found.figures) == (24, ("val_loss",))
     assert found.steps == (18, 24, 30, 36)
 
 
-def test_a_recording_that_cannot_be_written_is_copied_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(train(tmp_path, DIGITS)) as reader:
-        path = reader.path
-    assert again.on_own_ground(path) == path
+def test_a_recording_that_cannot_be_written_is_copied_first(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert again.on_own_ground(finished) == finished
     monkeypatch.setattr("os.access", lambda place, _mode: not str(place).startswith(str(tmp_path)))
-    assert not writable(path)
-    copy = again.on_own_ground(path)
+    assert not writable(finished)
+    copy = again.on_own_ground(finished)
     assert copy.parent.name == "recordings"
-    assert rows(copy, "SELECT digest FROM keyframe") == rows(path, "SELECT digest FROM keyframe")
+    assert rows(copy, "SELECT digest FROM keyframe") == rows(finished, "SELECT digest FROM keyframe")
 
 
 def test_a_live_recording_is_not_resumed(tmp_path: Path) -> None:
@@ -131,10 +135,8 @@ def test_a_live_recording_is_not_resumed(tmp_path: Path) -> None:
         assert time.monotonic() - began < 60
 
 
-def test_what_a_recording_held_before_is_not_told_again(tmp_path: Path) -> None:
-    with closing(train(tmp_path, DIGITS)) as reader:
-        path = reader.path
-    done = bntui("fork", path, "--epoch", "4", "--set", "training.lr=.25", "--json")
+def test_what_a_recording_held_before_is_not_told_again(finished: Path) -> None:
+    done = bntui("fork", finished, "--epoch", "4", "--set", "training.lr=.25", "--json")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {line["run"] for line in lines if "run" in line} == {"run · lr 0.25"}
@@ -142,9 +144,7 @@ def test_what_a_recording_held_before_is_not_told_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["--set", "training.lr=1"], ["--headless"], ["--json"]])
-def test_a_self_check_changes_nothing(tmp_path: Path, words: list[str]) -> None:
-    with closing(train(tmp_path, DIGITS)) as reader:
-        path = reader.path
-    done = bntui("fork", path, "--check", *words)
+def test_a_self_check_changes_nothing(finished: Path, words: list[str]) -> None:
+    done = bntui("fork", finished, "--check", *words)
     assert done.returncode == 2
     assert "it changes nothing" in done.stderr

@@ -12,11 +12,11 @@ import pytest
 
 from bntui.link import registry, state_files
 from bntui.link.leftovers import leftovers
+from tests.commands import bntui
 from tests.korean import BNTUI
 from tests.terminal import Terminal
 from tests.test_manage import made, put
 from tests.test_moving import Training, training
-from tests.test_process import bntui
 
 __all__ = ["made", "training"]
 

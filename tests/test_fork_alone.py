@@ -20,8 +20,8 @@ from bntui.scenario.load import parse
 from bntui.scenario.pace import Watching
 from bntui.trainer.agenda import Agenda
 from bntui.trainer.session import Session
+from tests.commands import bntui
 from tests.same import compare
-from tests.test_again import bntui
 from tests.test_process import LONG, connected, scenario, steps, until
 from tests.test_session import DIGITS, TWO_RUNS, never, train
 

@@ -19,10 +19,10 @@ from bntui.link.library import find
 from bntui.link.live import is_live
 from bntui.recording.names import recordings_folder
 from bntui.recording.reader import Reader
+from tests.commands import bntui
 from tests.korean import BNTUI
 from tests.terminal import Terminal
 from tests.test_moving import Training, training
-from tests.test_process import bntui
 from tests.test_registry import note
 from tests.test_session import DIGITS, train
 

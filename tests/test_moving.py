@@ -28,7 +28,8 @@ from bntui.recording.draft import BESIDE
 from bntui.recording.names import new_path
 from bntui.recording.reader import Reader
 from bntui.scenario.pace import Watching
-from tests.test_process import BNTUI, LONG, bntui, scenario
+from tests.commands import bntui
+from tests.test_process import BNTUI, LONG, scenario
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def test_headless_training_follows_and_names_the_new_file(tmp_path: Path) -> Non
     said = tmp_path / "said"  # no pipe: it would be full, and the reader stand still, before it is read
     with said.open("w") as file:
         process = subprocess.Popen(
-            [*BNTUI, "run", scenario(tmp_path, LONG), "--json", "-o", recording],
+            [*BNTUI, "run", scenario(tmp_path, LONG), "--json", "--pace", "20", "-o", recording],
             stdout=file, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
     deadline = time.monotonic() + 60

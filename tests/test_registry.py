@@ -16,8 +16,8 @@ import pytest
 
 from bntui.link import registry
 from bntui.link.library import recordings
+from tests.commands import bntui
 from tests.test_moving import Training, training
-from tests.test_process import bntui
 
 __all__ = ["training"]
 

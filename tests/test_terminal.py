@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 from bntui.link.address import runtime_folder
 from bntui.link.live import is_live
 from bntui.recording.reader import Reader
+from tests.commands import bntui
 from tests.terminal import Terminal
 from tests.test_session import DIGITS, TWO_RUNS, train
 
@@ -54,7 +54,7 @@ def test_train_walk_detach_attach_stop_and_replay(tmp_path: Path) -> None:
         again.press("q")  # who came later only leaves
         assert again.exit_code() == 0
     assert is_live(recording)
-    subprocess.run([*BNTUI, "stop", str(recording)], check=True)
+    assert bntui("stop", recording).returncode == 0
     assert not is_live(recording)
     assert not Path(f"{recording}-wal").exists()
     reader = Reader(recording)
