@@ -24,10 +24,12 @@ from bntui.recording.reader import Reader
 from bntui.recording.recorded import recorded
 from bntui.recording.writer import Writer
 from bntui.trainer.session import Session
-from tests.test_process import bntui
+from tests.commands import bntui
+from tests.spread import ALL
 from tests.test_session import DIGITS, TWO_RUNS, never, train
 
-KILLS = int(os.environ.get("BNTUI_KILLS", "25"))
+KILLS, STRIDE = (250, 1) if ALL else (10, 53)
+"""How many kills at random moments are tried, and at every how many of about a thousand lines one."""
 STARTS = """
 import os, sys, threading, time, signal
 from pathlib import Path
@@ -79,6 +81,7 @@ for line in sys.stdin:  # one trainer a line, forked here, where torch is import
         time.sleep(max(0.0, float(delay) - (time.monotonic() - began)))
         os.kill(pid, signal.SIGKILL)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+os._exit(0)  # taking PyTorch's modules apart takes seconds
 """
 
 
@@ -153,13 +156,12 @@ def test_kills_at_random_moments_of_the_start_leave_a_recording_or_none(starts: 
 
 def test_kills_at_every_line_that_creates_files_leave_a_recording_or_none(starts: Starts, tmp_path: Path) -> None:
     seen, line = {False: 0, True: 0}, 1
-    stride = 1 if KILLS >= 200 else 23  # of about a thousand lines
     while starts.killed(tmp_path / str(line) / "x.bntui", line=line) == -signal.SIGKILL:
         folder = tmp_path / str(line)
         seen[is_whole(folder / "x.bntui") if folder.exists() else False] += 1
         shutil.rmtree(folder, ignore_errors=True)
-        line += stride
-    print(f"{sum(seen.values())} kills at every {stride}. line: {seen[True]} recordings, {seen[False]} without one")
+        line += STRIDE
+    print(f"{sum(seen.values())} kills at every {STRIDE}. line: {seen[True]} recordings, {seen[False]} without one")
     assert seen[False] > 5
     assert seen[True] > 2
 
