@@ -22,7 +22,8 @@ from bntui.errors import BntuiError, TrainerError, UsageError
 from bntui.link.client import IdleTrainer
 from bntui.scenario.schema import json_schema
 from bntui.text.language import LANGUAGES, _, spoken, use
-from tests.korean import BNTUI, korean, said
+from tests.gallery import GALLERY
+from tests.korean import korean, said
 from tests.terminal import Terminal
 from tests.test_process import scenario
 from tests.test_session import DIGITS
@@ -134,7 +135,7 @@ def test_the_language_is_chosen_by_option_configuration_and_locale() -> None:
 
 
 def test_the_gallery_opens_in_korean() -> None:
-    with Terminal([*BNTUI, "--lang", "ko"]) as terminal:
+    with Terminal([*GALLERY, "--lang", "ko"]) as terminal:
         terminal.until("시나리오")
         terminal.press("q")
 
