@@ -16,10 +16,33 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from bntui.text.characters import Replacements, charset, never_fail, replacement, speaks
+from tests.spread import spread
 from tests.terminal import Terminal
 from tests.test_session import DIGITS, train
 
 BNTUI = [sys.executable, "-m", "bntui"]
+EACH = """
+import json, os, sys
+from pathlib import Path
+import bntui.audit.audit, bntui.cli, bntui.commands.headless, bntui.insight.jury, bntui.link.client
+import bntui.recording.recorded, bntui.scenario.load
+from bntui.__main__ import main
+
+folder, lines = Path(sys.argv[1]), json.loads(sys.argv[2])
+for number, arguments in enumerate(lines):  # each in a process of its own, forked here, where all is imported
+    if not os.fork():
+        for fd, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(folder / f"{number}.{name}", os.O_WRONLY | os.O_CREAT), fd)
+        sys.argv[1:] = arguments
+        try:
+            main()
+        except SystemExit as end:
+            sys.stdout.flush()
+            os._exit(end.code or 0)
+        os._exit(9)  # no command ends without a code
+    (folder / f"{number}.code").write_text(str(os.waitstatus_to_exitcode(os.wait()[1])))
+"""
+"""Runs commands with the streams that Python opened for this environment."""
 NO_UTF8 = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 LOCALES = [{"LC_ALL": "C"}, {"LC_ALL": "C", **NO_UTF8}, {"LC_ALL": "en_US.ISO-8859-1"}]
 
@@ -60,9 +83,10 @@ def test_what_stands_for_a_character_is_ascii_of_its_width(char: str) -> None:
 
 
 def test_all_of_unicode_keeps_its_columns() -> None:
-    wrong = [n for n in range(0x80, 0x30000) if len(replacement(chr(n))) != cell_len(chr(n))]
-    assert wrong == []
-    assert all(replacement(chr(n)).isprintable() for n in range(0x80, 0x30000))
+    numbers = [*range(0x80, 0x3000), *spread(range(0x3000, 0x30000), 7)]
+    replaced = {char: replacement(char) for char in map(chr, numbers)}
+    assert [char for char, alike in replaced.items() if len(alike) != cell_len(char)] == []
+    assert all(alike.isprintable() for alike in set(replaced.values()))
 
 
 def test_the_marks_of_runs_are_told_apart() -> None:
@@ -118,18 +142,27 @@ def test_no_command_fails_for_a_character(locale: dict[str, str], tmp_path: Path
         (["check", str(wrong)], 2),
         (["run", str(wrong), "--headless"], 2),
     ]
-    for language in ("en", "ko"):
-        for arguments, code in commands:
-            done = subprocess.run(
-                [*BNTUI, "--lang", language, *arguments], env={**os.environ, **locale}, capture_output=True, check=False
-            )
-            assert done.returncode == code, done.stderr
-            assert b"Traceback" not in done.stderr
-            if "--json" in arguments:
-                assert json.loads(done.stdout)
+    turns = ("en", "ko"), ("ko", "en")  # one language each, in turns; or both
+    both = [
+        (["--lang", language, *arguments], code)
+        for number, (arguments, code) in enumerate(commands)
+        for language in turns[number % 2]
+    ]
+    tried = spread(both, 2)
+    lines = json.dumps([arguments for arguments, _code in tried])
+    subprocess.run([sys.executable, "-c", EACH, tmp_path, lines], env={**os.environ, **locale}, check=True)
+    for number, (arguments, code) in enumerate(tried):
+        output, errors, ended = ((tmp_path / f"{number}.{what}").read_bytes() for what in ("out", "err", "code"))
+        assert int(ended) == code, errors
+        assert b"Traceback" not in errors
+        if "--json" in arguments:
+            assert json.loads(output)
 
 
-@pytest.mark.parametrize(("locale", "language"), [*((locale, "en") for locale in LOCALES), (LOCALES[1], "ko")], ids=str)
+SCREENS = [(LOCALES[0], "en"), (LOCALES[1], "en"), (LOCALES[1], "ko"), (LOCALES[2], "en")]
+
+
+@pytest.mark.parametrize(("locale", "language"), spread(SCREENS, 2), ids=str)
 def test_a_screen_without_utf8_is_drawn_in_ascii(locale: dict[str, str], language: str, tmp_path: Path) -> None:
     recording = train(tmp_path, DIGITS).path
     command = [*BNTUI, "--lang", language, "replay", str(recording)]
