@@ -173,7 +173,7 @@ class Wire:
         return size
 
 
-async def until(pilot: Pilot[Any], happened: Callable[[], object], seconds: float = 20) -> None:
+async def until(pilot: Pilot[Any], happened: Callable[[], object], seconds: float = 60) -> None:
     """Let the app work until something has happened; fails after some seconds."""
     for _ in range(round(100 * seconds)):
         if happened():
