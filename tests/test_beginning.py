@@ -110,7 +110,7 @@ class Starts:
         self._process.stdout.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def starts() -> Iterator[Starts]:
     made = Starts(DIGITS.replace("epochs = 6", "epochs = 100000") + TWO_RUNS)
     yield made

@@ -96,9 +96,10 @@ def test_one_file_uses_and_declares_private_names_and_the_installed_textual_has_
 @pytest.mark.parametrize("requirement", [oldest(), allowed()])
 def test_the_oldest_and_the_newest_textual_have_it_too(requirement: str, tmp_path: Path) -> None:
     """Only Textual is exchanged; what it needs is installed already."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    options = ["--no-deps", "--no-compile", "--retries", "1", "--timeout", "10", "--target", str(tmp_path)]
     environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
-    command = [*pip, "--retries", "1", "--timeout", "10", "--target", str(tmp_path), requirement]
+    command = [*pip, *options, requirement]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"{requirement} cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
