@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from bntui.audit.audit import audit
 from bntui.errors import RecordingError
 from tests.forgeries import BASES, FORGERIES, REASONS, Forgery
+from tests.spread import spread
 
 TABLE = (Path(__file__).parent.parent / "docs" / "audit.md").read_text(encoding="utf-8")
 
@@ -31,7 +31,7 @@ def made(genuine: dict[str, Path], base: str) -> Path:
     return genuine[base]
 
 
-TRIED = FORGERIES if "BNTUI_ALL" in os.environ else FORGERIES[::8]
+TRIED = spread(FORGERIES, 8)
 """Every eighth; all of them take some minutes: ``BNTUI_ALL=1 python -m pytest tests/test_audit_forgeries.py``."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import sqlite3
 from contextlib import closing
@@ -28,6 +27,7 @@ from bntui.viewer.draw.rows import text, width
 from bntui.viewer.layout import Candidates, layout
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import PANELS
+from tests.spread import ALL
 
 CARDS = scenarios()
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def overrides(card: Card, folder: Path) -> list[tuple[str, object]]:
     With ``BNTUI_ALL=1`` of all samples.
     """
     if card.name != "fashion-mnist":
-        return [("training.epochs", 2), *([] if "BNTUI_ALL" in os.environ else [("data.samples", 300)])]
+        return [("training.epochs", 2), *([] if ALL else [("data.samples", 300)])]
     images = folder / "train-images-idx3-ubyte.gz"
     draw = np.random.default_rng(0)
     idx(images, draw.integers(0, 256, (200, 28, 28)))

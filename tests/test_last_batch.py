@@ -27,6 +27,7 @@ from bntui.viewer.panels import PANELS
 from bntui.viewer.view_state import ViewState
 from tests import factory, forger, honest
 from tests.same import compare
+from tests.spread import ALL
 from tests.test_session import DIGITS, never, train
 
 LAST = ("first", "keep", "drop")
@@ -99,7 +100,7 @@ def test_what_fills_no_mini_batch_is_first_unless_the_scenario_says_otherwise() 
 
 
 @given(samples=st.integers(5, 40), size=st.integers(1, 45), last=st.sampled_from(LAST))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100 if ALL else 10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_epochs_of_any_size_are_split_and_audited(
     tmp_path_factory: pytest.TempPathFactory, samples: int, size: int, last: str
 ) -> None:
@@ -124,19 +125,20 @@ def test_epochs_of_any_size_are_split_and_audited(
 
 
 @given(
-    at=st.integers(0, 17), size=st.sampled_from([1, 7, 20, 33, 60, 61, 300, 320, 400]),
+    at=st.integers(0, 17), size=st.sampled_from([2, 4, 5, 8, 15, 16, 75, 80, 100]),
     last=st.sampled_from(LAST), before=st.sampled_from(LAST),
 )  # fmt: skip
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100 if ALL else 10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_fork_within_an_epoch_splits_what_is_left_of_it(
     tmp_path_factory: pytest.TempPathFactory, at: int, size: int, last: str, before: str
 ) -> None:
     path = tmp_path_factory.mktemp("fork") / "x.bntui"
-    given = [("record.every", 1), ("training.epochs", 3), ("data.last_batch", before)]
+    small = [("data.samples", 100), ("data.batch_size", 15)]
+    given = [*small, ("record.every", 1), ("training.epochs", 3), ("data.last_batch", before)]
     session = Session.begin(parse(DIGITS, file="x.toml", overrides=given), path, given)
     while not session.over:
         session.epoch(never)
-    parent = split(order(7, 0, 320), 60, before)
+    parent = split(order(7, 0, 80), 15, before)
     at = min(at, 3 * len(parent) - 1)
     try:
         child = session.fork(0, at, [("data.batch_size", size), ("data.last_batch", last)])
@@ -149,9 +151,9 @@ def test_a_fork_within_an_epoch_splits_what_is_left_of_it(
     session.close()
     epoch, done = divmod(at, len(parent))
     learned = sum(len(batch) for batch in parent[:done])
-    due = split(order(7, epoch, 320)[learned:], size, last)
+    due = split(order(7, epoch, 80)[learned:], size, last)
     for later in range(epoch + 1, 3):
-        due += split(order(7, later, 320), size, last)
+        due += split(order(7, later, 80), size, last)
     with closing(Reader(path)) as reader:
         history = reader.history(child.index)
         found = [reader.keyframe(child.index, row).batch_indices.tolist() for row in range(1, len(history))]

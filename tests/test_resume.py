@@ -20,6 +20,7 @@ from bntui.recording.reader import Reader
 from bntui.scenario.load import Override, parse
 from bntui.trainer.session import Session
 from tests.same import compare
+from tests.spread import ALL
 from tests.test_session import DIGITS, TWO_RUNS, never, rows, train
 
 LAYERS = {
@@ -90,7 +91,7 @@ def whole(session: Session) -> Reader:
     return Reader(session.writer.path)
 
 
-SLOW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=100 if ALL else 12, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @SLOW
@@ -118,7 +119,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(overrides: list[Override], stops
             assert final[0] == final[1]
 
 
-@settings(SLOW, max_examples=10)
+@settings(SLOW, max_examples=5)
 @given(configurations())
 def test_the_same_seed_gives_the_same_bits(overrides: list[Override]) -> None:
     with tempfile.TemporaryDirectory() as name:
