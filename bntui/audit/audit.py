@@ -72,6 +72,8 @@ class Report:
     """Keyframes checked from their rows alone: their evidence was thinned out or cannot be parsed."""
     damaged: int
     """Rows that do not match their digests."""
+    labels: Mapping[str, str]
+    """Names of the runs in the user's language, for text that people read."""
 
     @property
     def true(self) -> bool:
@@ -109,7 +111,8 @@ class _Audit:
 
     def report(self) -> Report:
         damaged = len(self._damage.keyframes) + len(self._damage.evidence)
-        return Report(self._path, self._reader.title, self._ledger, self._full, self._consistent, damaged)
+        labels = {run.name: run.called for run in self._reader.runs}
+        return Report(self._path, self._reader.title, self._ledger, self._full, self._consistent, damaged, labels)
 
     def _run(self) -> None:
         reader, ledger = self._reader, self._ledger

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,9 +21,9 @@ WIDEST: Final = 48
 """Cells of a value in a failure's line."""
 
 
-def where(place: Place) -> str:
-    """A place as people say it."""
-    parts = [place.run]
+def where(place: Place, labels: Mapping[str, str]) -> str:
+    """A place as people say it, with the run's name in their language."""
+    parts = [labels.get(place.run, place.run)]
     if place.epoch is not None:
         parts.append(_("epoch {epoch:g}").format(epoch=place.epoch))
     elif place.step is not None:
@@ -50,7 +50,9 @@ def _lines(report: Report, width: int | None) -> Iterator[str]:
         Column(_("tolerance"), right=True, goes=3),
         Column(_("where"), goes=2),
     )
-    yield from text_lines(columns, [_row(name, line) for name, line in report.ledger.lines.items()], width)
+    yield from text_lines(
+        columns, [_row(name, line, report.labels) for name, line in report.ledger.lines.items()], width
+    )
     inner = None if width is None else width - 2
     beyond = sum(line.undetermined for line in report.ledger.lines.values())
     mere = sum(line.rounding for line in report.ledger.lines.values())
@@ -77,7 +79,7 @@ def _lines(report: Report, width: int | None) -> Iterator[str]:
     if report.ledger.failures:
         yield ""
         yield _("Outside their tolerance:")
-        yield from _failures(report.ledger.failures, inner)
+        yield from _failures(report.ledger.failures, report.labels, inner)
     yield ""
     yield verdict(report)
 
@@ -95,20 +97,23 @@ def _conditions(report: Report, width: int | None) -> Iterator[str]:
         Column(_("condition"), right=True),
         Column(_("where"), goes=2),
     )
-    rows = [(_(name), f"{line.ill:,}", f"{line.condition:.1e}", where(line.ill_place)) for name, line in ill.items()]
+    rows = [
+        (_(name), f"{line.ill:,}", f"{line.condition:.1e}", where(line.ill_place, report.labels))
+        for name, line in ill.items()
+    ]
     yield from (f"  {row}" for row in text_lines(columns, rows, width))
 
 
-def _row(name: str, line: Line) -> tuple[str, ...]:
+def _row(name: str, line: Line, labels: Mapping[str, str]) -> tuple[str, ...]:
     figures = f"{line.figures:,}"
     if line.failed:
         return _(name), figures, _("{count} failed").format(count=f"{line.failed:,}"), "", ""
     error = "0" if not line.error else f"{line.error:.1e}"
     tolerance = f"{line.tolerance:.1e}" if line.error else ""
-    return _(name), figures, error, tolerance, where(line.place) if line.error else ""
+    return _(name), figures, error, tolerance, where(line.place, labels) if line.error else ""
 
 
-def _failures(failures: Sequence[Failure], width: int | None) -> Iterator[str]:
+def _failures(failures: Sequence[Failure], labels: Mapping[str, str], width: int | None) -> Iterator[str]:
     """Nothing of a failure is left out or cut: all words go on in further lines."""
     words = Column(least=12, wraps=True)
     columns = (
@@ -127,7 +132,7 @@ def _failures(failures: Sequence[Failure], width: int | None) -> Iterator[str]:
         if failure.more:
             figure += " " + _("(and {count} more)").format(count=failure.more)
         values = (_short(failure.recorded), _short(failure.recomputed))
-        rows.append((place.run, step, place.layer, clean(figure), *values))
+        rows.append((labels.get(place.run, place.run), step, place.layer, clean(figure), *values))
     yield from (f"  {line}" for line in text_lines(columns, rows, width))
     rest = len(failures) - SHOWN
     if rest > 0:

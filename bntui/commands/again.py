@@ -44,7 +44,7 @@ def place(recording: Path, run: str | None, epoch: float | None, *, first: bool 
         row = 0 if first and epoch is None else history.at(float("inf") if epoch is None else epoch)
         if row < 0:
             sentence = _("run {run!r} has no keyframe at or before epoch {epoch:g}")
-            raise UsageError(sentence.format(run=reader.runs[index].name, epoch=epoch or 0))
+            raise UsageError(sentence.format(run=reader.runs[index].called, epoch=epoch or 0))
         return Place(index, int(history.step[row]), float(history.epoch[row]))
 
 

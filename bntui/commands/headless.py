@@ -88,9 +88,7 @@ class ProgressBars:
         for run in reader.runs:
             history = reader.history(run.index)
             if run.index not in self._tasks:
-                self._tasks[run.index] = self._progress.add_task(
-                    run.label or run.name, total=run.epochs, rate="", losses=""
-                )
+                self._tasks[run.index] = self._progress.add_task(run.called, total=run.epochs, rate="", losses="")
             self._progress.update(
                 self._tasks[run.index],
                 completed=int(history.epoch[-1]),
@@ -102,9 +100,7 @@ class ProgressBars:
             events = reader.events(run.index)
             for event in events[self._known.events.get(run.index, 0) :]:
                 if event.kind != "finished":
-                    self._progress.console.print(
-                        f"{run.label or run.name}: {event.text}", markup=False, highlight=False
-                    )
+                    self._progress.console.print(f"{run.called}: {event.text}", markup=False, highlight=False)
             self._known.events[run.index] = len(events)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from bntui.errors import UsageError
 from bntui.insight.verdicts import verdict_of
 from bntui.keyframe import Distribution, Keyframe
 from bntui.measures import declarations
+from bntui.recording.history import RunInfo
 from bntui.recording.reader import Reader
 from bntui.recording.reading import from_meta, task_line
 from bntui.recording.sentences import why_stopped
@@ -49,8 +50,12 @@ def find_run(reader: Reader, run: str | None) -> int:
     if run.isdecimal() and int(run) < len(reader.runs):
         return int(run)
     sentence = _("{path} has no run {run!r}; its runs are {runs}")
-    runs = ", ".join(f"{info.index} {info.label or info.name!r}" for info in reader.runs)
-    raise UsageError(sentence.format(path=reader.path, run=run, runs=runs))
+    raise UsageError(sentence.format(path=reader.path, run=run, runs=_listed(reader.runs)))
+
+
+def _listed(runs: Iterable[RunInfo]) -> str:
+    """Runs by number and name, as ``--run`` takes either; names may contain commas."""
+    return ", ".join(f"{info.index} {info.called!r}" for info in runs)
 
 
 def find_keyframe(reader: Reader, run: int, epoch: float | None) -> Keyframe:
@@ -58,7 +63,7 @@ def find_keyframe(reader: Reader, run: int, epoch: float | None) -> Keyframe:
     row = reader.history(run).at(math.inf if epoch is None else epoch)
     if row < 0:
         sentence = _("{path} has no keyframe of run {run!r} at or before epoch {epoch}")
-        raise UsageError(sentence.format(path=reader.path, run=reader.runs[run].name, epoch=epoch))
+        raise UsageError(sentence.format(path=reader.path, run=reader.runs[run].called, epoch=epoch))
     return reader.keyframe(run, row)
 
 
@@ -123,11 +128,11 @@ def as_text(reader: Reader, frame: Keyframe, width: int | None = None) -> str:
 
 def _lines(reader: Reader, frame: Keyframe, width: int | None) -> Iterator[str]:
     score = _("accuracy") if reader.task == "classification" else "R²"
-    others = [info.name for info in reader.runs if info.index != frame.run]
-    yield f"{reader.title} · {reader.runs[frame.run].label or reader.runs[frame.run].name}"
+    others = [info for info in reader.runs if info.index != frame.run]
+    yield f"{reader.title} · {reader.runs[frame.run].called}"
     yield from data_lines(reader)
     if others:
-        yield _("other runs, by --run: {names}").format(names=", ".join(others))
+        yield _("other runs, by --run: {names}").format(names=_listed(others))
     for event in reader.events(frame.run):
         if event.epoch <= frame.epoch:
             yield _("epoch {epoch:g}: {event}").format(epoch=event.epoch, event=event.text)

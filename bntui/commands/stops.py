@@ -63,7 +63,7 @@ def as_text(reader: Reader, runs: Sequence[int], wishes: Wishes = NO_WISHES, wid
     lines = [reader.title]
     for run in runs:
         info = reader.runs[run]
-        lines += ["", info.label or info.name, *_lines(_judged(reader, run, wishes), width)]
+        lines += ["", info.called, *_lines(_judged(reader, run, wishes), width)]
     return "\n".join(lines)
 
 

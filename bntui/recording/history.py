@@ -76,6 +76,11 @@ class RunInfo:
     """None for the scenario's own runs."""
 
     @property
+    def called(self) -> str:
+        """Its name for people: in their language, if it has one there."""
+        return self.label or self.name
+
+    @property
     def stages(self) -> tuple[tuple[int, str], ...]:
         """Layer number and kind of every stage of the network, in the order of the evidence's ``stage/{at}``."""
         return tuple((number, kind) for number, layer in enumerate(self.layers) for kind in layer.stages)

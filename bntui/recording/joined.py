@@ -244,7 +244,7 @@ def tags(paths: Sequence[Path]) -> tuple[str, ...]:
 
 def _names(run: RunInfo) -> set[str]:
     """The names of a run in all languages."""
-    return {run.name, run.label or run.name}
+    return {run.name, run.called}
 
 
 def _stamp(path: Path) -> Stamp:

@@ -251,7 +251,7 @@ class Reader:
         with self._damage():
             wanted = "SELECT keyframe.*, block FROM keyframe LEFT JOIN measures USING (id) WHERE id = ?"
             row = one(self._db, wanted, (row_id,), of="keyframe", joined="measures")
-            place = {"path": self.path, "run": self.runs[run].name, "step": row["step"]}
+            place = {"path": self.path, "run": self.runs[run].called, "step": row["step"]}
             if row_digest([row[name] for name in SCALARS], row["layers"], row["block"]) != row["digest"]:
                 sentence = _("{path}: the keyframe of run {run!r} at step {step} is damaged: its digest does not match")
                 raise RecordingError(sentence.format(**place))

@@ -30,7 +30,7 @@ def run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:
         steps_per_epoch=row["steps_per_epoch"],
         device=clean(row["device"]),
         label=clean(labels.get(row["name"], "")),
-        fork=_fork(index, row["fork"]) if "fork" in row.keys() else None,  # noqa: SIM118 - a Row
+        fork=fork_of(index, row["fork"]) if "fork" in row.keys() else None,  # noqa: SIM118 - a Row
     )
 
 
@@ -39,10 +39,15 @@ def labelled(info: RunInfo, before: Sequence[RunInfo]) -> RunInfo:
     if info.fork is None or info.label:
         return info
     parent = before[info.fork.run]
-    changed = info.name.removeprefix(parent.name)
-    if not parent.label or changed == info.name:
-        return info
-    return replace(info, label=parent.label + (_(" · again") if changed == " · again" else changed))
+    return replace(info, label=fork_label(info.name, parent.name, parent.label))
+
+
+def fork_label(name: str, parent: str, label: str) -> str:
+    """The name of a fork in the user's language, made of its parent's ``label``; empty if the parent has none."""
+    changed = name.removeprefix(parent)
+    if not label or changed == name:
+        return ""
+    return label + (_(" · again") if changed == " · again" else changed)
 
 
 def _place(run: int, column: str) -> str:
@@ -62,7 +67,12 @@ def _layer(told: Mapping[str, Any]) -> LayerInfo:
     return layer
 
 
-def _fork(index: int, text: str | None) -> Fork | None:
+def fork_of(index: int, text: str | None) -> Fork | None:
+    """Where run ``index`` forks from another one, from the column ``fork``; None for the scenario's own runs.
+
+    Raises:
+        ValueError: the text is damaged.
+    """
     if text is None:
         return None
     told = parsed(text, FORK, _place(index, "fork"))

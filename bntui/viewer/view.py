@@ -47,7 +47,7 @@ class RunView:
     @property
     def name(self) -> str:
         """The run's name in the current language."""
-        return self.info.label or self.info.name
+        return self.info.called
 
     @property
     def remnant(self) -> int:

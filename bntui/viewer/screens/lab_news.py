@@ -72,7 +72,7 @@ class LabNews:
         lab.view_state = view_state.grown(lab.view_state, lab.loaded.snapshot.stops, lab.loaded.snapshot.histories)
         for run, event in new.events:
             if severity := traits(event.kind).severity:
-                lab.notices.say(event.text, run.label or run.name, severity)
+                lab.notices.say(event.text, run.called, severity)
 
     def _update(self) -> None:
         self._timer = None

@@ -178,7 +178,7 @@ class TrainerControl:
             case Announce(run, epoch):
                 sentence = _("a new run begins at epoch {epoch}").format(epoch=figures.epoch(epoch))
                 begun = loaded.reader.runs[run]
-                notices.say(sentence, begun.label or begun.name)
+                notices.say(sentence, begun.called)
             case Lead(run, parent):
                 lab.view_state = view_state.lead(lab.view_state, run, parent)
             case "follow head":
