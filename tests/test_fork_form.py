@@ -175,6 +175,15 @@ def test_a_patience_begins_early_stopping_and_none_ends_it() -> None:
     assert (change.path, change.after) == ("training.early_stopping", None)
 
 
+def test_the_foot_counts_the_chosen_setting() -> None:
+    opened = form()
+    count = len(opened.items)
+    for number in (0, 3, count - 1):
+        here = form_rows.seen(replace(opened, at=number), 20)
+        rows = [text(row) for row in form_rows.draw(here, judge(here), "Fork", 78, 20).rows]
+        assert any(row.endswith(f" {number + 1}/{count} ─") for row in rows)
+
+
 def test_a_fork_needs_something_left_to_train() -> None:
     late = forms.restore(at(form(epoch=30.0), "training.epochs"))
     assert list(judge(late).errors) == ["training.epochs"]

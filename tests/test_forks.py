@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ from bntui.recording.writer import Writer
 from bntui.scenario.load import Override, parse
 from bntui.trainer.agenda import Agenda
 from bntui.trainer.session import Session
+from bntui.viewer.fork.check import judge
+from bntui.viewer.fork.form import PATIENCE, ForkForm, opened
+from bntui.viewer.screens.lab_pages import fork_from
+from bntui.viewer.screens.lab_recording import LoadedRecording
 from tests.same import compare
 from tests.test_resume import kill, whole
 from tests.test_session import DIGITS, never, rows, train
@@ -43,6 +49,27 @@ def forked(path: Path, run: int, step: int, *changes: Override) -> RunInfo:
     return child
 
 
+def asked_for(path: Path, patience: str, cursor: float = math.inf) -> ForkForm:
+    """The form at a keyframe of the first run, with this patience."""
+    with closing(Reader(path)) as reader:
+        found = fork_from(LoadedRecording(reader), reader.runs[0], cursor)
+    assert found is not None
+    form = opened(found.origin)
+    assert (form.item.setting.path == PATIENCE) == (cursor == math.inf)
+    return replace(form, typed={PATIENCE: patience})
+
+
+def test_a_fork_with_another_monitor_counts_anew_and_may_start(tmp_path: Path) -> None:
+    stopping = [("training.early_stopping.patience", 1), ("training.early_stopping.min_delta", 10.0)]
+    path = trained(tmp_path / "x.bntui", *stopping)
+    form = asked_for(path, "1")
+    form = replace(form, typed={"training.early_stopping.monitor": "val_accuracy"})
+    assert judge(form).valid
+    with closing(Reader(path)) as reader:
+        step = int(reader.history(0).step[-1])
+    assert forked(path, 0, step, *judge(form).changes).fork is not None
+
+
 def test_a_finished_run_that_is_given_more_epochs_is_the_longer_run(tmp_path: Path) -> None:
     path = trained(tmp_path / "x.bntui", ("training.epochs", 3), ("network.dropout", 0.1))
     child = forked(path, 0, 18, ("training.epochs", 6))
@@ -59,6 +86,10 @@ def test_a_stopped_run_goes_on_with_more_patience_and_not_without(tmp_path: Path
         assert reader.events(0)[-1].kind == "stopped_early"
     with pytest.raises(ScenarioError, match="the run stopped early here: it waited 1 epochs, and patience is 1"):
         forked(path, 0, step)
+    asked = {written: judge(asked_for(path, written)).valid for written in ("1", "2", "none")}
+    assert asked == {"1": False, "2": True, "none": True}
+    assert "raise patience, or fork from an earlier keyframe" in judge(asked_for(path, "1")).errors[PATIENCE]
+    assert judge(asked_for(path, "1", cursor=1.0)).valid
     child = forked(path, 0, step, ("training.early_stopping.patience", 4))
     reference = train(tmp_path, DIGITS, ("training.early_stopping.patience", 4), stopping[1])
     with closing(reference), closing(Reader(path)) as reader:

@@ -1,4 +1,4 @@
-"""Decides what a fork keeps from its parent, for the trainer, the fork form, and the jury."""
+"""Decides what a fork keeps from its parent and whether it has anything to train, for trainer, fork form, and jury."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from bntui.errors import Problem
 from bntui.scenario.blocks import blocks
 from bntui.scenario.schema import RunConfig, Training
 from bntui.scenario.state_shapes import state_shapes
 from bntui.scenario.structure import Shape
+from bntui.text import figures
+from bntui.text.language import _
 
 _ADAMS: Final = frozenset(("adam", "adamw"))
 """Optimizers whose running averages have the same meaning."""
@@ -58,6 +61,29 @@ def plan_fork(before: RunConfig, after: RunConfig) -> ForkPlan:
         plateau_factor=plateau,
         plateau_count=plateau and not anew,
     )
+
+
+def over_at_once(after: RunConfig, epoch: float, waited: int | None) -> Problem | None:
+    """Why a fork with this configuration would end without training; None if it has something left to train.
+
+    Args:
+        epoch: where it starts.
+        waited: number of epochs that its early stopping has waited, if early stopping ended its parent there.
+    """
+    training = after.training
+    if epoch >= training.epochs:
+        sentence = _("the fork starts at epoch {epoch} and would end at once; give it more epochs")
+        words = sentence.format(epoch=figures.epoch(epoch))
+        return Problem("training.epochs", words, value=str(training.epochs))
+    rule = training.early_stopping
+    if rule is not None and waited is not None and waited >= rule.patience:
+        sentence = _(
+            "the run stopped early here: it waited {wait} epochs, and patience is {patience}; raise patience, or fork"
+            " from an earlier keyframe"
+        )
+        words = sentence.format(wait=waited, patience=rule.patience)
+        return Problem("training.early_stopping.patience", words, value=str(rule.patience))
+    return None
 
 
 def kept_state(own: Mapping[str, Shape], parent: Mapping[str, Shape]) -> State:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bntui.errors import Problem, ScenarioError, UsageError
+from bntui.errors import ScenarioError, UsageError
 from bntui.recording.reader import Reader
 from bntui.scenario.checks import Facts, rest_of_epoch
-from bntui.text import figures
+from bntui.scenario.fork_plan import over_at_once
 from bntui.text.language import _
 from bntui.trainer.run import Run
 
@@ -27,12 +27,10 @@ def epoch_of(reader: Reader, parent: int, step: int) -> float:
 
 def refuse_at_its_end(child: Run, reader: Reader, parent: int, step: int) -> None:
     """Raise ScenarioError if a fork, in the state of its parent, would end without training."""
-    config = child.config
-    if child.epoch >= config.training.epochs:
-        sentence = _("the fork starts at epoch {epoch} and would end at once; give it more epochs")
-        words, epochs = sentence.format(epoch=figures.epoch(child.epoch)), str(config.training.epochs)
-        raise ScenarioError([Problem("training.epochs", words, value=epochs)])
-    _refuse_the_same_end(child, reader, parent, step)
+    stopped = any(event.kind == "stopped_early" and event.step == step for event in reader.events(parent))
+    problem = over_at_once(child.config, child.epoch, child.progress.patience.wait if stopped else None)
+    if problem is not None:
+        raise ScenarioError([problem])
 
 
 def refuse_a_rest(child: Run, facts: Facts) -> None:
@@ -40,13 +38,3 @@ def refuse_a_rest(child: Run, facts: Facts) -> None:
     rest = rest_of_epoch(child.config, facts, child.left)
     if rest is not None:
         raise ScenarioError([rest])
-
-
-def _refuse_the_same_end(child: Run, reader: Reader, parent: int, step: int) -> None:
-    """Raise ScenarioError if early stopping ended the parent at this step and would end the fork, too."""
-    rule, wait = child.config.training.early_stopping, child.progress.patience.wait
-    stopped = any(event.kind == "stopped_early" and event.step == step for event in reader.events(parent))
-    if stopped and rule is not None and wait >= rule.patience:
-        sentence = _("the run stopped early here: it waited {wait} epochs, and patience is {patience}")
-        words = sentence.format(wait=wait, patience=rule.patience)
-        raise ScenarioError([Problem("training.early_stopping.patience", words, value=str(rule.patience))])

@@ -9,12 +9,11 @@ from typing import Any
 from bntui.errors import Problem, ScenarioError, UsageError, did_you_mean
 from bntui.scenario.checks import facts_of
 from bntui.scenario.fork import Change, configuration, forked
-from bntui.scenario.fork_plan import ForkPlan, State, expected_state, plan_fork
+from bntui.scenario.fork_plan import ForkPlan, State, expected_state, over_at_once, plan_fork
 from bntui.scenario.load import parse_override
 from bntui.scenario.merge import key_path
-from bntui.text import figures
 from bntui.text.language import _
-from bntui.viewer.fork.form import EPOCHS, PATIENCE, STOPPING, ForkForm, Item
+from bntui.viewer.fork.form import PATIENCE, STOPPING, ForkForm, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +67,12 @@ def judge(form: ForkForm) -> ForkCheck:
             else:
                 errors.setdefault(owner, _said(problem))
         return ForkCheck(tuple(changes), (), errors, tuple(others))
-    if form.origin.epoch >= after.training.epochs:
-        sentence = _("the fork starts at epoch {epoch} and would end at once; give it more epochs")
-        errors[EPOCHS] = sentence.format(epoch=figures.epoch(form.origin.epoch))
     before = configuration(form.origin.run.config)
     plan = plan_fork(before, after)
+    waited = form.origin.waited
+    ended = over_at_once(after, form.origin.epoch, waited if plan.patience or waited is None else 0)
+    if ended is not None:
+        errors[ended.path] = ended.message
     facts = form.origin.facts or facts_of(before.data)
     state = expected_state(before, after, facts.shape) if plan.structural else None
     return ForkCheck(tuple(changes), differences, errors, (), plan, state)

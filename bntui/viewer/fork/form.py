@@ -44,6 +44,8 @@ class Origin:
     epoch: float
     facts: Facts | None = None
     """Facts about the data; None if the data's name is enough to derive them."""
+    waited: int | None = None
+    """Number of epochs that early stopping had waited, if it ended the run here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,8 @@ def opened(origin: Origin) -> ForkForm:
     common = [Item(found[path], "") for path in COMMON if path in found]
     rest = [Item(setting, _table(path)) for path, setting in found.items() if path not in COMMON]
     rest.sort(key=lambda item: ORDER.index(item.group))  # a stable sort keeps the schema's order within a table
-    return _proposing(ForkForm(origin, (*common, *rest)))
+    form = ForkForm(origin, (*common, *rest))
+    return _proposing(form) if origin.waited is None else _at(form, PATIENCE)
 
 
 def _proposing(form: ForkForm) -> ForkForm:
@@ -152,9 +155,12 @@ def _proposing(form: ForkForm) -> ForkForm:
     epochs = int(form.origin.run.config["training"]["epochs"])
     if form.origin.epoch < epochs:
         return form
-    at = next(number for number, item in enumerate(form.items) if item.setting.path == EPOCHS)
     more = str(2 * epochs)
-    return replace(form, at=at, typed={EPOCHS: more}, proposed=more)
+    return replace(_at(form, EPOCHS), typed={EPOCHS: more}, proposed=more)
+
+
+def _at(form: ForkForm, path: str) -> ForkForm:
+    return replace(form, at=next(at for at, item in enumerate(form.items) if item.setting.path == path))
 
 
 def _shown(config: Mapping[str, Any]) -> list[Setting]:

@@ -65,7 +65,7 @@ def draw(form: ForkForm, verdict: ForkCheck, title: str, width: int, height: int
         else:
             rows.append(_setting(form, verdict, line, label, width))
     rows += [()] * (room - len(rows))
-    rows += _foot(form, verdict, width, f"{form.top + len(shown)}/{len(listed)}" if len(listed) > room else "")
+    rows += _foot(form, verdict, width, f"{form.at + 1}/{len(form.items)}" if len(listed) > room else "")
     return Drawing(title, tuple(fit(row, width) for row in rows[:height]))
 
 

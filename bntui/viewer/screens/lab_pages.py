@@ -95,8 +95,16 @@ def fork_from(loaded: LoadedRecording, run: RunInfo, cursor: float) -> ForkFrom 
         return None
     configuration(run.config)
     # facts about data files come from the recording
-    origin = Origin(run, int(history.step[row]), float(history.epoch[row]), data_facts(loaded.reader, run))
-    return ForkFrom(origin, f"{RUN_MARKS[run.index % len(RUN_MARKS)]} {run.label or run.name}")
+    step, facts = int(history.step[row]), data_facts(loaded.reader, run)
+    origin = Origin(run, step, float(history.epoch[row]), facts, _waited(loaded, run, row, step))
+    return ForkFrom(origin, f"{RUN_MARKS[run.index % len(RUN_MARKS)]} {run.called}")
+
+
+def _waited(loaded: LoadedRecording, run: RunInfo, row: int, step: int) -> int | None:
+    """Number of epochs that early stopping had waited when it ended a run at this keyframe; None if it did not."""
+    stopped = any(event.kind == "stopped_early" and event.step == step for event in loaded.snapshot.events[run.index])
+    found = loaded.reader.keyframe(run.index, row).early_stopping if stopped else None
+    return None if found is None else found.wait
 
 
 def warm() -> None:
