@@ -557,14 +557,58 @@ async def test_q_never_stops_another_ones_training(status: Status | None, key: s
             trainer.say(status)
             await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
         await pilot.press("ctrl+c")
-        assert notices(pilot) == ["q leaves; training continues."]
+        waits = status is not None and status.state == "paused"
+        assert notices(pilot) == [f"q leaves; training {'stays paused' if waits else 'continues'}."]
         await pilot.press(key)
         assert app._exit
         said = str(app._exit_renderables[0])
-        assert "Training continues. Reattach with: bntui attach '/recordings/a title.bntui'" in said
+        assert ("Training continues. " in said) is not waits
+        assert "Reattach with: bntui attach '/recordings/a title.bntui'" in said
         assert "Stop it with: bntui stop '/recordings/a title.bntui'" in said
     assert trainer.sent == []
     assert trainer.closed
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize(
+    ("status", "keys", "said"),
+    [
+        (RUNNING, ["d"], "Training continues. Reattach with: bntui attach"),
+        (PAUSED, ["d"], "Paused at epoch 12: nothing is trained until you press space. Reattach with: bntui attach"),
+        (RUNNING, ["space", "d"], "Paused at epoch 12: "),  # the trainer has not answered yet
+        (PAUSED, ["space", "d"], "Training continues. "),
+        (replace(PAUSED, owner="another"), ["q"], "Paused at epoch 12: "),
+    ],
+)
+async def test_a_paused_training_is_not_said_to_continue(status: Status, keys: list[str], said: str) -> None:
+    trainer = FakeTrainer()
+    app = start(trainer)
+    async with app.run_test(size=BIG) as pilot:
+        trainer.say(status)
+        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
+        await pilot.press(*keys)
+        await until(pilot, lambda: app._exit)
+        assert said in str(app._exit_renderables[0])
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (RUNNING, "a title continues training: open it again under Recordings."),
+        (PAUSED, "a title is paused at epoch 12: to train on, open it again under Recordings and press space."),
+    ],
+)
+async def test_the_gallery_says_in_few_words_what_was_left(status: Status, said: str) -> None:
+    trainer = FakeTrainer()
+    app = start()
+    async with app.run_test(size=BIG) as pilot:
+        app.show_lab(FakeReader(), trainer, from_gallery=True)
+        await until(pilot, lambda: lab(pilot).trainer.connected)
+        trainer.say(status)
+        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
+        await pilot.press("escape")
+        assert notices(pilot) == [said]
 
 
 async def test_a_renamed_recording_is_read_on_under_its_new_name(reader: FakeReader) -> None:

@@ -261,7 +261,7 @@ async def test_the_preview_of_a_recording_being_trained_grows(
         rows = database.execute("SELECT * FROM keyframe WHERE epoch = ?", (last,)).fetchall()
         database.execute("DELETE FROM keyframe WHERE epoch = ?", (last,))
     live = [True]
-    monkeypatch.setattr(library, "is_live", lambda _path: live[0])
+    monkeypatch.setattr(library, "state_of", lambda _path: "running" if live[0] else None)
     monkeypatch.setattr("bntui.viewer.screens.gallery.GROWTH_SECONDS", 0.05)
     async with gallery().run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: state(pilot).preview)

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from bntui.link import client
+from bntui.link.manage import question
 from bntui.text.language import use
 from bntui.text.search import mentions
 from bntui.viewer.app import LabApp
@@ -69,6 +70,41 @@ def test_a_question_fits_any_screen_and_shows_the_end_of_what_is_typed(
         assert "y delete" in last
     if asks != "delete" and typed.isprintable() and columns >= 60:
         assert f"{typed[-10:]}▏" in last
+
+
+@pytest.mark.parametrize(
+    ("asks", "row"),
+    [
+        ("search", " / abc▏  ↵ done  esc show all"),
+        ("rename", " New name: abc▏  ↵ rename  esc cancel"),
+        ("delete", " Delete long-001 (700 kB)? This cannot be undone.  y delete  n keep"),
+    ],
+)
+def test_the_keys_that_answer_are_apart(asks: Any, row: str) -> None:
+    prompt = Prompt(asks, "" if asks == "delete" else "abc", Path("/r/long-001.bntui"), 700_000)
+    assert text(draw(replace(FULL, prompt=prompt), 120, 36)[0][-1]).rstrip() == row
+
+
+def test_korean_questions_need_no_particle() -> None:
+    use("ko")
+    asked = {asks: Prompt(asks, path=Path("/r/long-001.bntui"), size=700_000) for asks in ("rename", "delete")}
+    rows = {asks: text(draw(replace(FULL, prompt=prompt), 120, 36)[0][-1]) for asks, prompt in asked.items()}
+    assert " 지울까요: long-001 (700 kB)? 되돌릴 수 없습니다.  y 지우기  n 그대로" in rows["delete"]
+    assert "▏  ↵ 이름 바꾸기  esc " in rows["rename"]
+    assert question(["long-001.bntui"], 700_000).startswith("지울까요: long-001.bntui (700 kB)?")
+
+
+def test_the_page_of_a_recording_says_what_opening_it_leads_to() -> None:
+    def page(**facts: Any) -> str:
+        gallery = replace(FULL, entries=(replace(ENTRIES[1], **facts),)).at("recordings", 0)
+        return "\n".join(text(row) for row in draw(gallery, 160, 48)[0])
+
+    assert "Opening it replays what was recorded." in page(ended=True)
+    assert "It is unfinished: open it to see what was recorded, and press space" in page()
+    waiting = page(live=True, paused=True)
+    assert "❚❚ paused done" in waiting
+    assert "Its trainer is paused: open it and press space to train on." in waiting
+    assert "●" not in waiting.split("Recordings")[1].splitlines()[1].split("│")[0]
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])

@@ -233,7 +233,7 @@ async def test_choosing_a_scenario_trains_it(idle: list[FakeIdle], opened: list[
         await pilot.press("escape")
         await until(pilot, lambda: ready(pilot))
         assert len(idle) == 2  # the next choice trains at once, too
-        assert any("bntui attach" in notice.message for notice in pilot.app._notifications)
+        assert any("continues training" in notice.message for notice in pilot.app._notifications)
         await pilot.press("q")
     assert idle[1].discarded
     assert not idle[0].discarded

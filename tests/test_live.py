@@ -64,10 +64,10 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
     ("before", "event", "facts", "after", "effects"),
     [
         # a trainer that is there is commanded
-        (Live(RUNNING), Run(), FACTS, Live(RUNNING, sent=5), [Send("pause")]),
-        (Live(PAUSED), Run(), FACTS, Live(PAUSED, sent=5), [Send("run")]),
+        (Live(RUNNING), Run(), FACTS, Live(RUNNING, sent=5, ordered=5, pauses=True), [Send("pause")]),
+        (Live(PAUSED), Run(), FACTS, Live(PAUSED, sent=5, ordered=5), [Send("run")]),
         (Live(PAUSED), Train("step"), FACTS, Live(PAUSED, sent=5), [Send("step"), "follow head"]),
-        (Live(), Run(), FACTS, Live(sent=1), [Send("run")]),
+        (Live(), Run(), FACTS, Live(sent=1, ordered=1), [Send("run")]),
         # one that is not is said, with the reason
         (Replay(), Train("epoch"), FACTS, Replay(), [SayOnce(live.NO_TRAINER)]),
         (Replay(FINISHED), Run(), FACTS, Replay(FINISHED), [SayOnce(live.IS_OVER)]),

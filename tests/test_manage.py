@@ -145,6 +145,33 @@ def test_list_searches_names_titles_and_runs(made: Path) -> None:
     assert f"Recordings  2 · {size}" in both
 
 
+def test_a_list_tells_a_paused_training_from_one_that_runs(training: Training) -> None:
+    def told() -> tuple[bool, bool]:
+        (entry,) = json.loads(bntui("list", "--live", "--json").stdout)["recordings"]
+        return entry["live"], entry["paused"]
+
+    training.until(lambda status: status.state == "running")
+    assert told() == (True, False)
+    training.client.send("pause")
+    training.until(lambda status: status.state == "paused")
+    assert told() == (True, True)
+    listed = bntui("list", "--live").stdout
+    assert "❚❚ paused  " in listed
+    assert "● live" not in listed
+    training.client.send("run")
+    training.until(lambda status: status.state == "running")
+    assert "● live  " in bntui("list", "--live").stdout
+
+
+def test_names_with_commas_are_told_apart_in_a_list(made: Path) -> None:
+    path = put(made, "commas.bntui")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE run SET name = 'dropout, 0.1' WHERE run = 0")
+        runs = [name for (name,) in database.execute("SELECT name FROM run ORDER BY run")]
+    assert f"({' · '.join(runs)}; " in bntui("list", "commas").stdout
+    assert "(no dropout · p = 0.2 · p = 0.5 · " in bntui("list", "dropout-rates").stdout
+
+
 # --- delete ---
 
 

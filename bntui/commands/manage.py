@@ -48,7 +48,7 @@ def list_(
         return
     if not live:
         print(_("Scenarios") if cards else _("No scenario contains these words"))
-        known = [(card.name, f"{card.problem or card.title}  ({', '.join(card.runs)})") for card in cards]
+        known = [(card.name, f"{card.problem or card.title}  ({' · '.join(card.runs)})") for card in cards]
         for line in text_lines([Column(), Column()], known):
             say(f"  {line}")
     print(_heading(entries, chosen=live or bool(query)))
@@ -71,7 +71,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
     when = entry.when.isoformat(timespec="seconds")
     return {
         "path": str(entry.path), "title": entry.title, "runs": entry.runs, "epochs": entry.epochs, "when": when,
-        "size": entry.size, "live": entry.live, "host": entry.host, "problem": entry.problem,
+        "size": entry.size, "live": entry.live, "paused": entry.paused, "host": entry.host, "problem": entry.problem,
     }  # fmt: skip
 
 
@@ -79,9 +79,11 @@ def _described(entry: Entry) -> str:
     """What a recording holds, or why it cannot be opened."""
     epochs = ngettext("{epochs} epoch", "{epochs} epochs", math.ceil(entry.epochs))
     epochs = epochs.format(epochs=figures.epoch(entry.epochs))
-    what = entry.problem or f"{entry.title}  ({', '.join(entry.runs)}; {epochs})"
+    what = entry.problem or f"{entry.title}  ({' · '.join(entry.runs)}; {epochs})"
     if entry.host:
         return f"● {_('live on {host}').format(host=entry.host)}  {what}"
+    if entry.paused:
+        return f"❚❚ {_('paused')}  {what}"
     return f"● {_('live')}  {what}" if entry.live else what
 
 

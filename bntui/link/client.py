@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bntui.errors import TrainerError
-from bntui.link import Command, Status, TurnedAwayError, command_line, wire
+from bntui.link import Command, State, Status, TurnedAwayError, command_line, wire
 from bntui.link.address import runtime_folder
 from bntui.link.job import Answer, Job
 from bntui.link.live import dial
@@ -26,6 +26,8 @@ from bntui.text.language import _, spoken
 
 ME: Final = secrets.token_hex(8)
 """Name of this process, by which it recognizes the trainers that it started."""
+ANSWERS_WITHIN: Final = 1.0
+"""Seconds in which a trainer sends the status with which it greets every client."""
 
 
 class Trainer:
@@ -87,6 +89,20 @@ class Trainer:
         with contextlib.suppress(OSError):  # wakes a thread that waits in receive
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
+
+
+def state_of(recording: Path) -> State | None:
+    """What the trainer of a recording says that it does; None if none is live, ``running`` if it says nothing."""
+    trainer = Trainer.connect(recording)
+    if trainer is None:
+        return None
+    try:
+        status = trainer.receive(timeout=ANSWERS_WITHIN)
+    except (TimeoutError, TrainerError):
+        status = None
+    finally:
+        trainer.close()
+    return "running" if status is None else status.state
 
 
 class IdleTrainer:

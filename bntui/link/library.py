@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bntui.errors import RecordingError, UsageError, did_you_mean
+from bntui.link.client import state_of
 from bntui.link.live import is_live
 from bntui.link.registry import trainers
 from bntui.recording.foreign_json import parsed
@@ -20,6 +22,7 @@ from bntui.recording.guard import damaged
 from bntui.recording.kinds import AMOUNT, hold
 from bntui.recording.names import SUFFIX, recordings_folder
 from bntui.recording.recorded import nothing_recorded
+from bntui.recording.runs import fork_label, fork_of
 from bntui.recording.schema import open_read_only
 from bntui.recording.sentences import event_kind, is_over
 from bntui.recording.tables import MOST_RUNS, rows
@@ -47,7 +50,7 @@ class Entry:
     size: int
     """Size in bytes, including the journal."""
     live: bool
-    """True if a trainer is writing it now."""
+    """True if a trainer is writing it now, or waits until it is told to."""
     problem: str | None
     """Why it cannot be opened; None if it can."""
     host: str = ""
@@ -56,6 +59,8 @@ class Entry:
     """Title of its scenario in English; empty if it cannot be opened."""
     ended: bool = False
     """All runs are over, so that nothing is left to train."""
+    paused: bool = False
+    """Its trainer waits: nothing is trained until somebody tells it to."""
 
     @property
     def growing(self) -> bool:
@@ -84,10 +89,11 @@ def entry(path: Path) -> Entry:
     except RecordingError as error:
         live = path.exists() and is_live(path)  # a circular link has no path to listen at
         return Entry(path, path.stem, (), 0.0, when, size, live, str(error))
-    live = is_live(path)
+    state = state_of(path)
     return Entry(
-        path, found.title, found.runs, found.epochs, when, size, live, None, original=found.original, ended=found.ended
-    )
+        path, found.title, found.runs, found.epochs, when, size, state is not None, None, original=found.original,
+        ended=found.ended, paused=state == "paused",
+    )  # fmt: skip
 
 
 class _Heading(NamedTuple):
@@ -113,6 +119,8 @@ def _heading(path: Path) -> _Heading:
         labels: Mapping[str, str] = translated.get("runs", {})
         query = f"SELECT run, name FROM run ORDER BY run LIMIT {MOST_RUNS}"
         names = {row["run"]: row["name"] for row in rows(database, query, of="run")}
+        if labels and not labels.keys() >= set(names.values()):
+            labels = {**labels, **_fork_labels(database, names, labels)}
         epochs = database.execute("SELECT max(epoch) FROM keyframe").fetchone()[0]
         if epochs is None:
             raise nothing_recorded(path)
@@ -126,6 +134,19 @@ def _heading(path: Path) -> _Heading:
             original=meta["title"],
             ended=over.issuperset(names),
         )
+
+
+def _fork_labels(
+    database: sqlite3.Connection, names: Mapping[int, str], labels: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Names of forks in the language in use, by name."""
+    found = dict(labels)
+    for row in rows(database, f"SELECT * FROM run ORDER BY run LIMIT {MOST_RUNS}", of="run"):
+        fork = fork_of(row["run"], row["fork"]) if "fork" in row.keys() else None  # noqa: SIM118 - a Row
+        parent = "" if fork is None else names.get(fork.run, "")
+        if parent and row["name"] not in labels:
+            found[row["name"]] = fork_label(row["name"], parent, found.get(parent, "")) or row["name"]
+    return found
 
 
 def _time(seconds: float) -> datetime:

@@ -5,16 +5,29 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
+from bntui.recording.sentences import is_over
+from bntui.text import figures
 from bntui.text.language import N_, _
 from bntui.viewer.view_state import Recording
 
 GOES_ON: Final = N_("Training continues. Reattach with: {command}")
+WAITS: Final = N_("Paused at epoch {epoch}: nothing is trained until you press space. Reattach with: {command}")
+GOES_ON_HERE: Final = N_("{name} continues training: open it again under Recordings.")
+WAITS_HERE: Final = N_(
+    "{name} is paused at epoch {epoch}: to train on, open it again under Recordings and press space."
+)
 STOPS_WITH: Final = N_("Stop it with: {command}")
 
 
-def goes_on(reader: Recording) -> str:
-    """The message that training continues without the screen."""
-    return _(GOES_ON).format(command=_command("bntui attach", reader))
+def goes_on(reader: Recording, *, paused: bool) -> str:
+    """The message that training continues without the screen, or that its trainer waits."""
+    said = WAITS if paused else GOES_ON
+    return _(said).format(epoch=_epoch(reader), command=_command("bntui attach", reader))
+
+
+def goes_on_here(reader: Recording, *, paused: bool) -> str:
+    """The same in the gallery, which lists the recording."""
+    return _(WAITS_HERE if paused else GOES_ON_HERE).format(epoch=_epoch(reader), name=reader.path.stem)
 
 
 def stops(reader: Recording) -> str:
@@ -29,6 +42,12 @@ def recorded(reader: Recording, *, unfinished: bool) -> list[str]:
     if unfinished:
         said.append(_("Go on with: {command}").format(command=_command("bntui resume", reader)))
     return said
+
+
+def _epoch(reader: Recording) -> str:
+    """The newest epoch of the runs that are not over."""
+    left = [run.index for run in reader.runs if not is_over(event.kind for event in reader.events(run.index))]
+    return figures.epoch(max((reader.history(run).epoch[-1] for run in left), default=0.0))
 
 
 def _command(command: str, reader: Recording) -> str:

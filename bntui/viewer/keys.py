@@ -73,7 +73,12 @@ def help_of(controls: Iterable[Control[Here]], here: Here) -> tuple[tuple[str, s
 
 
 def footer_of(controls: Sequence[Control[Here]], here: Here, cells: int, essential: int = 0) -> Row:
-    """The keys that have an effect here, in one row, without less important ones that do not fit.
+    """The keys that have an effect here, in one row of so many cells; see :func:`hints_of`."""
+    return fit((Span(" "), *hints_of(controls, here, cells, essential)), cells)
+
+
+def hints_of(controls: Sequence[Control[Here]], here: Here, cells: int, essential: int = 0) -> Row:
+    """The keys that have an effect here, without less important ones that do not fit into so many cells.
 
     Args:
         essential: controls up to this rank keep their keys at any width.
@@ -86,12 +91,12 @@ def footer_of(controls: Sequence[Control[Here]], here: Here, cells: int, essenti
         if size <= room:
             kept[control.keys] = f" {label}"
             room -= size
-    row: list[Span] = [Span(" ")]
+    row: list[Span] = []
     for control, _label in wanted:
         if control.keys in kept:
             keys = _buttons(control)
-            row += [*keys, Span(kept[control.keys], "muted", keys[-1].click), Span("  ", "muted")]
-    return fit(tuple(row), cells)
+            row += [Span("  ", "muted"), *keys, Span(kept[control.keys], "muted", keys[-1].click)]
+    return tuple(row[1:])
 
 
 def _rank(control: Control[Here], here: Here, essential: int) -> tuple[bool, bool, int]:

@@ -84,6 +84,10 @@ class Live:
     """The same for the last command that changed the pace; a status with fewer commands has an outdated pace."""
     asked_at: int = 0
     """Number of commands that the trainer had received when the fork was requested."""
+    ordered: int = 0
+    """The same as ``sent`` for the last run or pause; a status with fewer commands does not know of it."""
+    pauses: bool = False
+    """That command was a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +213,9 @@ def _command(state: State, event: Event, facts: Facts) -> Next:
         return _paced(state, event.by)
     if isinstance(event, Train):
         return _sending(state), (Send(event.command), "clear notices", "follow head")
-    return _sending(state), (Send("pause" if training(state) else "run"), "clear notices")
+    pauses, state = training(state), _sending(state)
+    state = replace(state, ordered=state.sent, pauses=pauses)
+    return state, (Send("pause" if pauses else "run"), "clear notices")
 
 
 def _sending(state: Live) -> Live:
@@ -364,11 +370,20 @@ def training(state: State) -> bool:
     return isinstance(state, Live) and state.status is not None and state.status.state == "running"
 
 
+def waits(state: State) -> bool:
+    """True if a trainer is connected that trains nothing until it is told to."""
+    if not isinstance(state, Live) or state.status is None:
+        return False
+    return state.pauses if state.status.commands < state.ordered else state.status.state == "paused"
+
+
 def how_to_end(state: State, facts: Facts) -> str:
     """The message that says which keys leave the screen."""
     if not isinstance(state, Live):
         return _("q quits.")
-    return _("d detaches, q stops and quits.") if stops_with_us(state, facts) else _("q leaves; training continues.")
+    if stops_with_us(state, facts):
+        return _("d detaches, q stops and quits.")
+    return _("q leaves; training stays paused.") if waits(state) else _("q leaves; training continues.")
 
 
 def stops_with_us(state: State, facts: Facts) -> bool:

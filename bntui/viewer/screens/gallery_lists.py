@@ -171,7 +171,7 @@ def _entry(entry: Entry, chosen: bool, width: int, stem: int) -> Row:
     if entry.problem is not None:
         bad = Span("  " + _("cannot be opened"), "bad")
         return (mark, Span(fit_text(clean(entry.path.name), width - 2 - cell_len(bad.text)), look), bad)
-    live, own = _live(entry), cell_len(clean(entry.path.stem))
+    live, own = _life(entry), cell_len(clean(entry.path.stem))
     left = width - 2 - cell_len(live.text)
     facts = _facts(entry, min(left - own, width - 2 - stem))
     room = left - cell_len(facts)
@@ -194,11 +194,20 @@ def _facts(entry: Entry, cells: int) -> str:
     return "".join(facts)
 
 
-def _live(entry: Entry) -> Span:
-    """A mark where it is being trained, with the name of the host if that is another one."""
-    if entry.host:
-        return Span(f"● {short(entry.host, LONGEST_HOST)} ", "good")
-    return Span(_("● live") + " ", "good") if entry.live else Span("")
+def life_mark(entry: Entry) -> Span:
+    """A mark where it is being trained, another one where its trainer waits, none where it has no trainer."""
+    if entry.paused:
+        return Span("❚❚ ", "warn")
+    return Span("● " if entry.growing else "", "good")
+
+
+def _life(entry: Entry) -> Span:
+    """The mark with what it means: another host's name, or what the trainer does."""
+    found = life_mark(entry)
+    if not found.text:
+        return found
+    means = short(entry.host, LONGEST_HOST) if entry.host else _("paused") if entry.paused else _("live")
+    return found._replace(text=f"{found.text}{means} ")
 
 
 def fit_text(text: str, cells: int) -> str:

@@ -12,7 +12,7 @@ from bntui.errors import BntuiError, RecordingError
 from bntui.text.language import _
 from bntui.viewer import opening
 from bntui.viewer.draw.rows import Row, Span
-from bntui.viewer.screens.gallery_lists import epochs, short
+from bntui.viewer.screens.gallery_lists import epochs, life_mark, short
 from bntui.viewer.screens.gallery_state import Gallery, Preview
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def draw_preview(gallery: Gallery, width: int, height: int) -> list[Row]:
     entry, preview = gallery.pictured, gallery.preview
     if entry is None or not height:
         return []
-    live, title = Span("● " if entry.growing else "", "good"), Span(_("Last recording"), "bold accent")
+    live, title = life_mark(entry), Span(_("Last recording"), "bold accent")
     room = width - cell_len(live.text + title.text) - 2
     rows: list[Row] = [(live, title, Span(f"  {short(f'{entry.path.stem} · {epochs(entry)}', room)}", "muted"))]
     if preview is not None and preview.view is not None and preview.entry.path == entry.path:

@@ -15,7 +15,7 @@ from bntui.text.output import clean
 from bntui.text.widths import ljust, longest
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
 from bntui.viewer.gallery_keys import ANSWERS, CONTROLS, Here
-from bntui.viewer.keys import footer_of
+from bntui.viewer.keys import footer_of, hints_of
 from bntui.viewer.screens.gallery_lists import (
     TRAINED,
     WALKED,
@@ -128,7 +128,7 @@ def _foot(gallery: Gallery, width: int) -> Row:
 
 def _prompt(prompt: Prompt, width: int) -> Row:
     """What is asked, what has been typed, and the keys that answer; the end of what is typed is always seen."""
-    keys = tuple(span for span in footer_of(ANSWERS[prompt.asks], None, width) if span.text.strip())
+    keys = hints_of(ANSWERS[prompt.asks], None, width)
     room = max(width - sum(cell_len(span.text) for span in keys) - 3, 0)
     if prompt.asks == "delete" and prompt.path is not None:
         return fit((Span(f" {_question(prompt.path.stem, prompt.size, room)}  ", "bold warn"), *keys), width)
@@ -216,8 +216,12 @@ def _about_entry(entry: Entry, refusals: Mapping[Path, str], width: int) -> list
         (),
     ]
     state, look = _("Opening it replays what was recorded."), "muted"
-    if entry.live:
+    if entry.paused:
+        state, look = _("Its trainer is paused: open it and press space to train on."), "warn"
+    elif entry.live:
         state, look = _("Its trainer is live: opening it attaches."), "good"
     elif entry.host:
         state, look = _("A trainer on {host} is live: opening it only replays.").format(host=entry.host), "good"
+    elif not entry.ended:
+        state, look = _("It is unfinished: open it to see what was recorded, and press space to resume it."), "warn"
     return [*rows, *wrapped(state, width, look)]

@@ -365,7 +365,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             self.notices.say_once(_("A note stands at a keyframe of one recording; there is none here."))
             return
         step = int(history.step[row])
-        place = f"{run.label or run.name}, {_('epoch')} {figures.epoch(history.epoch[row])}"
+        place = f"{run.called}, {_('epoch')} {figures.epoch(history.epoch[row])}"
 
         def written(text: str | None) -> None:
             if text:
@@ -396,7 +396,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         if found is not None:
             lab_pages.open_fork_form(self.app, found, self._fork)
             return
-        name = clean(run.label or run.name)
+        name = clean(run.called)
         self.notices.say_once(_("There is no keyframe of {run} here to fork from.").format(run=name))
 
     def _fork(self, request: ForkRequest | None) -> None:
@@ -415,7 +415,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.change(view_state.seek(self.view_state, self.loaded.snapshot.stops, epochs.of_event(event, unit)))
         self.action_focus_panel(troubles.panel(event))
         run = self.reader.runs[event.run]
-        self.notices.say_once(clean(f"{run.label or run.name}: {event.text}"))
+        self.notices.say_once(clean(f"{run.called}: {event.text}"))
 
     def action_family(self) -> None:
         if self.view is not None:
@@ -432,7 +432,8 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             self.action_zoom()
         elif self._from_gallery:
             if self.trainer.connected:
-                self.notices.say(goodbye.goes_on(self.reader), seconds=10)
+                paused = live.waits(self.trainer.state)
+                self.notices.say(goodbye.goes_on_here(self.reader, paused=paused), seconds=10)
             self.app.pop_screen()
 
     def action_detach(self) -> None:
@@ -449,7 +450,8 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def leave(self, *, goes_on: bool = False, stoppable: bool = False) -> None:
         """End the program with a message that says how to return."""
         if goes_on:
-            said = [goodbye.goes_on(self.reader), *([goodbye.stops(self.reader)] if stoppable else [])]
+            paused = live.waits(self.trainer.state)
+            said = [goodbye.goes_on(self.reader, paused=paused), *([goodbye.stops(self.reader)] if stoppable else [])]
         else:
             last = live.status_of(self.trainer.state)
             rest = self.loaded.unfinished and not (last is not None and last.state == "finished")
