@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -195,15 +196,27 @@ def _read(matrix: Any) -> list[Row]:
 
 
 def _name_axes(chart: Chart) -> Chart:
-    """Names of the axes, where they cost no room: left of the corner, and between the last two ticks of x."""
+    """Names of the axes, where they cost no room: left of the corner, and beside the ticks of x."""
     rows, x_label, y_label = list(chart.rows), chart.axes.x_label, chart.axes.y_label
     rows[-2] = put(rows[-2], 0, set_cell_size(y_label, min(cell_len(y_label), chart.left - 1)), "muted")
-    words = "".join(span.text for span in rows[-1])
-    gap = " " * (cell_len(x_label) + 2)
-    at = words.rstrip().rfind(gap)
-    if x_label and at >= chart.left:
-        rows[-1] = put(rows[-1], at + 1, x_label, "muted")
+    at = _beside_ticks("".join(span.text for span in rows[-1]), cell_len(x_label))
+    if x_label and at is not None:
+        rows[-1] = put(rows[-1], at, x_label, "muted")
     return replace(chart, rows=tuple(rows))
+
+
+def _beside_ticks(words: str, cells: int) -> int | None:
+    """Where the name of an axis fits into the row of its ticks; None if nowhere.
+
+    Before the last tick, behind it, or before the first one; only else between others, where it parts their row.
+    """
+    marks = [match.span() for match in re.finditer(r"\S+", words)]
+    if not marks:
+        return None
+    between = [(end + 1, start - 1 - cells) for (_, end), (start, _) in pairwise(marks)][::-1]
+    behind = (marks[-1][1] + 1,) * 2 if marks[-1][1] + 1 + cells <= len(words) else (1, 0)
+    rooms = [*between[:1], behind, (0, marks[0][0] - 1 - cells), *between[1:]]
+    return next((at for earliest, at in rooms if earliest <= at), None)
 
 
 def is_blank(row: Row, column: int, cells: int = 1) -> bool:
