@@ -66,6 +66,25 @@ def test_a_name_is_found_with_and_without_its_suffix(
     assert find(str(path)) == path
 
 
+def test_a_name_without_suffix_is_found_in_the_current_folder(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = put(made, "trees week 3.bntui", tmp_path)
+    assert find("trees week 3").resolve() == here
+    assert find("./trees week 3").resolve() == here
+    (tmp_path / "folder").mkdir()
+    assert find("folder/new") == Path("folder/new")
+    assert bntui("show", "trees week 3").stdout.startswith("Digits · ")
+    other = put(made, "trees week 3.bntui")
+    with pytest.raises(UsageError, match="several recordings have this name") as refused:
+        find("trees week 3")
+    assert str(other) in str(refused.value)
+    assert find("trees week 3.bntui").resolve() == here  # a path
+    monkeypatch.chdir(other.parent)
+    assert find("trees week 3").resolve() == other  # one and the same
+
+
 def test_an_unknown_name_gets_the_nearest_ones(made: Path) -> None:
     for name in ("vanishing-gradients-001", "vanishing-gradients-002", "dropout-rates-001"):
         put(made, f"{name}.bntui")

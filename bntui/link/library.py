@@ -180,15 +180,20 @@ def known() -> dict[Path, str]:
 
 
 def find(name: str) -> Path:
-    """The recording that a command names: a path, or the name of a known one with or without its suffix.
+    """The recording that a command names: a path, or the name of a known one or of one in the current folder.
+
+    The suffix may be left out.
 
     Raises:
         UsageError: the name is unknown, or several recordings have it.
     """
+    here = Path(f"{name}{SUFFIX}")
     if os.path.lexists(name) or os.sep in name:
-        return Path(name)
+        return here if os.path.lexists(here) and not os.path.lexists(name) else Path(name)
     paths = known()
-    found = [path for path in paths if path.name in (name, f"{name}{SUFFIX}")]
+    found = [path for path in paths if path.name in (name, here.name)]
+    if os.path.lexists(here) and _real(here) not in map(_real, found):
+        found.append(here)
     if len(found) == 1:
         return found[0]
     if found:
