@@ -208,7 +208,7 @@ async def test_a_scenario_that_is_chosen_before_there_is_a_trainer_waits_for_it(
     async with LabApp().run_test(size=(160, 48)) as pilot:
         await until(pilot, lambda: "first" in shown(pilot))
         await pilot.press("down", "enter")
-        await until(pilot, lambda: "Starting second …" in shown(pilot))
+        await until(pilot, lambda: "Starting second: data, networks, first keyframe …" in shown(pilot))
         assert not idle
         await pilot.press("up", "enter")  # the choice stands
         slow.set()
@@ -224,12 +224,14 @@ async def test_choosing_a_scenario_trains_it(idle: list[FakeIdle], opened: list[
         await pilot.press("down", "enter")
         await until(pilot, lambda: idle[0].opened)
         assert idle[0].opened == CARDS[1].path
-        assert "Starting second …" in shown(pilot)
-        await pilot.press("up", "enter")  # the screen lives on while the trainer starts
-        assert pilot.app.screen.gallery.position == 0  # type: ignore[attr-defined]
+        assert "Starting second: data, networks, first keyframe …" in shown(pilot)
+        assert "q cancel" in shown(pilot)
+        await pilot.press("up", "enter", "3")  # the screen lives on while the trainer starts
         idle[0].go.set()
         await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
         assert opened == [Path("/recordings/new.bntui")]
+        assert len(idle) == 1
+        await until(pilot, lambda: pilot.app.screen.view_state.focused == "gradients")  # type: ignore[attr-defined]
         await pilot.press("escape")
         await until(pilot, lambda: ready(pilot))
         assert len(idle) == 2  # the next choice trains at once, too
@@ -320,6 +322,35 @@ def test_arrows_tell_where_a_list_goes_on() -> None:
     assert any(text(row).strip().startswith("Scenarios  1/3") and "↓" not in text(row) for row in rows)
 
 
+@pytest.mark.parametrize("key", ["q", "escape", "ctrl+c"])
+async def test_a_start_can_be_cancelled_and_leads_back(idle: list[FakeIdle], opened: list[Path], key: str) -> None:
+    app = LabApp()
+    async with app.run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: ready(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: idle[0].opened)
+        await pilot.press("question_mark", "escape", key)
+        await until(pilot, lambda: ready(pilot))
+        assert idle[0].discarded
+        idle[0].go.set()  # it had recorded already
+        await until(pilot, lambda: opened)
+        await pilot.press("down", "enter")  # the next choice
+        await until(pilot, lambda: idle[1].opened)
+        idle[1].go.set()
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        assert not app._exit
+    assert len(opened) == 2
+
+
+@pytest.mark.usefixtures("idle", "opened")
+async def test_ctrl_c_in_the_gallery_names_the_key_of_the_footer() -> None:
+    async with LabApp().run_test(size=(160, 48)) as pilot:
+        await until(pilot, lambda: ready(pilot))
+        await pilot.press("ctrl+c")
+        assert [notice.message for notice in pilot.app._notifications] == ["q quits."]
+        assert "q quit" in shown(pilot)
+
+
 @pytest.mark.usefixtures("opened")
 async def test_quitting_while_a_scenario_starts_ends_its_trainer(idle: list[FakeIdle]) -> None:
     app = LabApp()
@@ -327,7 +358,7 @@ async def test_quitting_while_a_scenario_starts_ends_its_trainer(idle: list[Fake
         await until(pilot, lambda: ready(pilot))
         await pilot.press("enter")
         await until(pilot, lambda: idle[0].opened)
-        await pilot.press("q")
+        await pilot.press("ctrl+q")
         assert app._exit
     assert idle[0].discarded
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from bntui.errors import BntuiError, UsageError
 from bntui.scenario.pace import Watching
 from bntui.text.characters import charset, speaks
 from bntui.text.language import _, spoken, use
+from bntui.text.output import clean
+from bntui.text.widths import cut
 from bntui.viewer.terminal.guard import guard
 
 ADDRESSABLE: Final = re.compile(
@@ -63,6 +66,19 @@ def can_place_cursor(kind: str) -> bool:
         raise
 
 
+def announce(starting: str) -> None:
+    """Say in the terminal's current line what is starting, until the screen has been imported."""
+    cells = shutil.get_terminal_size().columns - 1
+    sys.stdout.write(cut(clean(_("Starting {name} …").format(name=starting)), cells))
+    sys.stdout.flush()
+
+
+def unannounce() -> None:
+    """Erase the current line."""
+    sys.stdout.write("\r\x1b[K")
+    sys.stdout.flush()
+
+
 def open_screen(
     recording: Path | Sequence[Path] | None = None,
     *,
@@ -93,6 +109,7 @@ def open_screen(
     watching = watching or preference.watching()
     beginning = None if opening is None else Beginning(opening, cancel, starting)
     app = LabApp(recording, beginning=beginning, watching=watching, theme=theme)
+    unannounce()
     error = app.run()
     if isinstance(error, BntuiError):
         raise error

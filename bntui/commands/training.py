@@ -12,7 +12,7 @@ import typer
 
 from bntui.commands import complete
 from bntui.commands.base import Epoch, Headless, JsonLines, Recording, Run, Theme, command
-from bntui.commands.open_screen import need_terminal, open_screen
+from bntui.commands.open_screen import announce, need_terminal, open_screen, unannounce
 from bntui.commands.preference import asked_pace, watching
 from bntui.errors import TrainerError, UsageError
 from bntui.scenario.pace import Watching
@@ -62,7 +62,6 @@ def run(
     """Train a scenario, on the screen or without it."""
     from bntui.link.client import IdleTrainer
     from bntui.scenario.gallery import find
-    from bntui.scenario.load import load, parse_override
 
     without_screen = headless or detach or as_json
     if not without_screen:
@@ -73,19 +72,25 @@ def run(
         watched = None if pace is None else Watching(asked_pace(pace), paused=False)
     else:
         watched = watching(pace, paused=paused)
-    given = [("training.epochs", epochs), ("seed", seed), ("device", device)]
-    overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
-    overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
     path = find(scenario)
     if output is not None and output.exists():  # fails early; the trainer claims the name
         from bntui.recording.draft import name_taken
 
         raise name_taken(output)
-    trainer = IdleTrainer.start()  # imports torch while the scenario is checked
+    given = [("training.epochs", epochs), ("seed", seed), ("device", device)]
+    trainer = IdleTrainer.start()  # imports torch while the scenario is checked, and what checks it imported
+    if not without_screen:
+        announce(path.stem)
     try:
+        from bntui.scenario.load import load, parse_override
+
+        overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
+        overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
         text = load(path, overrides).text
     except BaseException:
         trainer.discard()
+        if not without_screen:
+            unannounce()
         raise
     start = partial(trainer.open, path, output, overrides, text=text)
     if not without_screen:

@@ -22,7 +22,7 @@ from bntui.link.address import runtime_folder
 from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text.language import N_, _
 from bntui.text.themes import THEMES
-from bntui.viewer import opening
+from bntui.viewer import goodbye, opening
 from bntui.viewer.draw.theme import OWN, Palette, palette_of, textual_theme
 from bntui.viewer.layout import TIMELINE_ROWS
 from bntui.viewer.palette import SEARCH, commands, of_keys
@@ -157,12 +157,10 @@ class LabApp(PacedApp[BntuiError]):
         if exiting(self):  # cancelled in the meantime
             opening.drop(found)
             return
+        from bntui.viewer.screens.lab import LabScreen
         from bntui.viewer.screens.starting import StartingScreen
 
-        while not isinstance(self.screen, StartingScreen):  # its help
-            self.pop_screen()
-        self.pop_screen()
-        self.show_lab(*found, from_gallery=False)
+        StartingScreen.leave(self, LabScreen(*found, from_gallery=False, watching=self._watching))
         self._kept.type_into(self)
 
     def crashed(self) -> BntuiError:
@@ -183,7 +181,7 @@ class LabApp(PacedApp[BntuiError]):
             if interrupted is not None:
                 interrupted()
                 return
-        self.notify(_("ctrl+q quits."), markup=False)
+        self.notify(_(goodbye.QUITS), markup=False)
 
     def action_suspend_process(self) -> None:
         driver = driver_of(self)

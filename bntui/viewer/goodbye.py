@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bntui.recording.sentences import is_over
 from bntui.text import figures
 from bntui.text.language import N_, _
-from bntui.viewer.view_state import Recording
+
+if TYPE_CHECKING:
+    from bntui.viewer.view_state import Recording
 
 GOES_ON: Final = N_("Training continues. Reattach with: {command}")
 WAITS: Final = N_("Paused at epoch {epoch}: nothing is trained until you press space. Reattach with: {command}")
@@ -16,6 +18,7 @@ GOES_ON_HERE: Final = N_("{name} continues training: open it again under Recordi
 WAITS_HERE: Final = N_(
     "{name} is paused at epoch {epoch}: to train on, open it again under Recordings and press space."
 )
+QUITS: Final = N_("q quits.")
 STOPS_WITH: Final = N_("Stop it with: {command}")
 
 

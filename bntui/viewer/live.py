@@ -15,6 +15,7 @@ from typing import Final
 from bntui.link import OVER, PACES, Status
 from bntui.link.requests import ForkRequest
 from bntui.text.language import N_, _
+from bntui.viewer.goodbye import QUITS
 from bntui.viewer.live_events import (
     AddNote,
     Announce,
@@ -347,7 +348,7 @@ def _quit(state: State, facts: Facts) -> Next:
 
 def _detach(state: State, facts: Facts) -> Next:
     if isinstance(state, Replay):
-        return state, (SayOnce(why_not(state, facts) + " " + _("q quits.")),)
+        return state, (SayOnce(why_not(state, facts) + " " + _(QUITS)),)
     return state, (Leave(goes_on=True),)
 
 
@@ -380,7 +381,7 @@ def waits(state: State) -> bool:
 def how_to_end(state: State, facts: Facts) -> str:
     """The message that says which keys leave the screen."""
     if not isinstance(state, Live):
-        return _("q quits.")
+        return _(QUITS)
     if stops_with_us(state, facts):
         return _("d detaches, q stops and quits.")
     return _("q leaves; training stays paused.") if waits(state) else _("q leaves; training continues.")

@@ -89,10 +89,10 @@ class GalleryScreen(SpokenScreen[None]):
 
     def quit(self) -> None:
         """End the program, and any trainer that is waiting or starting."""
-        for trainer in (self._idle, self._opening):
-            if trainer is not None:
-                trainer.discard()
         self.app.exit()
+        self._end_start()
+        if self._idle is not None:
+            self._idle.discard()
 
     # --- behind the screen ---
 
@@ -137,11 +137,12 @@ class GalleryScreen(SpokenScreen[None]):
         self._idle = trainer
         if self._waiting is not None:
             scenario, self._waiting = self._waiting, None
-            self._train(scenario)
+            self._begin(scenario, trainer)
 
     def _failed(self, error: BntuiError) -> None:
         self._starting, self._waiting = False, None
         if self._opening is None:
+            self._leave_starting()
             self.change(replace(self.gallery, busy=""))
         self.notify(clean(str(error)), severity="error", timeout=15, markup=False)
 
@@ -283,37 +284,77 @@ class GalleryScreen(SpokenScreen[None]):
             else:
                 self._train(card.path)
         elif entry is not None:
-            self._open(entry.path, lambda: entry.path, _("Opening {name} …").format(name=entry.path.stem))
+            self._open(entry.path)
 
     def _train(self, scenario: Path) -> None:
         """Open a scenario, as soon as there is a trainer."""
-        busy = _("Starting {name} …").format(name=scenario.stem)
+        from bntui.viewer.screens.starting import StartingScreen
+
+        starting = StartingScreen(scenario.stem, self._end_start, back=self._leave_starting)
+        self._kept = starting.kept
+        self.app.clear_notifications()
+        self.app.push_screen(starting)
         if self._idle is None:
             self._waiting = scenario
-            self.change(replace(self.gallery, busy=busy))
             self._start_trainer()
-            return
-        self._opening, self._idle = self._idle, None
-        trainer = self._opening
-        self._open(scenario, lambda: trainer.open(scenario, None, watching=self._watching), busy)
+        else:
+            self._begin(scenario, self._idle)
 
-    def _open(self, chosen: Path, begin: Callable[[], Path], busy: str) -> None:
-        self.change(replace(self.gallery, busy=busy))
+    def _begin(self, scenario: Path, trainer: IdleTrainer) -> None:
+        self._opening, self._idle = trainer, None
+
+        def opened(found: tuple[Recording, TrainerLink | None]) -> None:
+            if self._opening is trainer:
+                self._opened(found)
+            else:  # cancelled in the meantime
+                opening.drop(found)
+
+        def refused(error: BntuiError) -> None:
+            if self._opening is trainer:
+                self._refused(scenario, error)
+
         opening.in_background(
-            self.app, lambda: opening.open_recording(begin()), self._opened, lambda error: self._refused(chosen, error)
+            self.app,
+            lambda: opening.open_recording(trainer.open(scenario, None, watching=self._watching)),
+            opened,
+            refused,
+        )
+
+    def _end_start(self) -> None:
+        """End the trainer that is starting the chosen scenario."""
+        trainer, self._opening, self._waiting = self._opening, None, None
+        if trainer is not None:
+            trainer.discard()
+
+    def _leave_starting(self) -> None:
+        """Return to the lists, where the next trainer is started."""
+        from bntui.viewer.screens.starting import StartingScreen
+
+        StartingScreen.leave(self.app)
+
+    def _open(self, recording: Path) -> None:
+        self._kept = KeptKeys()
+        self.change(replace(self.gallery, busy=_("Opening {name} …").format(name=recording.stem)))
+        opening.in_background(
+            self.app,
+            lambda: opening.open_recording(recording),
+            self._opened,
+            lambda error: self._refused(recording, error),
         )
 
     def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
         self._opening = None
         self.change(replace(self.gallery, busy=""))
         from bntui.viewer.screens.lab import LabScreen
+        from bntui.viewer.screens.starting import StartingScreen
 
-        self.app.push_screen(LabScreen(*found, from_gallery=True, watching=self._watching))
+        StartingScreen.leave(self.app, LabScreen(*found, from_gallery=True, watching=self._watching))
         self._kept.type_into(self.app)
 
     def _refused(self, chosen: Path, error: BntuiError) -> None:
         self._kept.clear()
         self._opening = None  # it has ended with the job that it could not do
+        self._leave_starting()
         self._start_trainer()
         refusals = {**self.gallery.refusals, chosen: str(error)}
         self.change(replace(self.gallery, busy="", refusals=refusals))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from textual import events
+from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
+from textual.screen import Screen
 
 from bntui.text.language import N_, _
 from bntui.text.output import clean
@@ -22,7 +24,7 @@ from bntui.viewer.widgets import RowsWidget
 # fmt: off
 CONTROLS: Final[tuple[Control[None], ...]] = (
     Control(("q", "esc"), N_("end the trainer that is starting; nothing is recorded"),
-            (Binding("q,escape", "app.quit", N_("Cancel")),), N_("cancel"), rank=1, glyph="q"),
+            (Binding("q,escape", "cancel", N_("Cancel")),), N_("cancel"), rank=1, glyph="q"),
     Control((), N_("are kept for the laboratory, and typed there"), words=N_("other keys")),
     Control(("?",), N_("this page"), (Binding("question_mark", "explain", N_("Explain")),), N_("explain"), rank=2),
 )
@@ -30,15 +32,28 @@ CONTROLS: Final[tuple[Control[None], ...]] = (
 
 
 class StartingScreen(DrawnScreen[None]):
-    """A sentence until the first keyframe is recorded; quitting also ends the trainer that is starting."""
+    """A sentence until the first keyframe is recorded; cancelling and quitting end the trainer that is starting.
+
+    Args:
+        starting: name of what is starting, for the user.
+        cancel: ends the trainer.
+        back: where cancelling leads; without it, it ends the program.
+    """
 
     CSS = "StartingScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
 
-    def __init__(self, starting: str = "", cancel: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        starting: str = "",
+        cancel: Callable[[], None] | None = None,
+        *,
+        back: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__()
         self._starting = clean(starting) or _("the trainer")
         self._cancel = cancel
+        self._back = back
         self._canvas = RowsWidget("starting")
         self.kept = KeptKeys()
 
@@ -56,6 +71,28 @@ class StartingScreen(DrawnScreen[None]):
 
         self.app.push_screen(HelpScreen("starting", help_of(CONTROLS, None)))
 
+    @staticmethod
+    def leave(app: App[Any], there: Screen[Any] | None = None) -> None:
+        """Close this screen, if it is open, with its help; open another one in its place."""
+        while any(isinstance(screen, StartingScreen) for screen in app.screen_stack[:-1]):
+            app.pop_screen()  # its help
+        begun = isinstance(app.screen, StartingScreen)
+        if there is None:
+            if begun:
+                app.pop_screen()
+        elif begun:
+            app.switch_screen(there)  # what is below does not become active
+        else:
+            app.push_screen(there)
+
+    def action_cancel(self) -> None:
+        if self._back is None:
+            self.quit()
+        else:
+            if self._cancel is not None:
+                self._cancel()
+            self._back()
+
     def quit(self) -> None:
         """End the program, then the trainer, which may take a moment and must not be requested twice."""
         if not exiting(self.app):
@@ -64,8 +101,8 @@ class StartingScreen(DrawnScreen[None]):
                 self._cancel()
 
     def interrupted(self) -> None:
-        """Handle ctrl+c like quitting, because nothing has been recorded yet."""
-        self.quit()
+        """Handle ctrl+c like cancelling, because nothing has been recorded yet."""
+        self.action_cancel()
 
 
 def draw(name: str, width: int, height: int) -> tuple[Row, ...]:
