@@ -184,6 +184,17 @@ def test_the_foot_counts_the_chosen_setting() -> None:
         assert any(row.endswith(f" {number + 1}/{count} ─") for row in rows)
 
 
+def test_where_the_parents_own_value_is_wrong_it_is_not_offered() -> None:
+    def foot(opened: ForkForm) -> str:
+        opened = form_rows.seen(forms.halt(opened, judge(opened).errors), 22)
+        drawn = form_rows.draw(opened, judge(opened), "Fork", 78, 22)
+        return " ".join(text(row).strip() for row in drawn.rows)
+
+    own = forms.restore(at(form(epoch=30.0), "training.epochs"))
+    assert "First, training.epochs: type another value than the parent's." in foot(own)
+    assert "or del for the parent's" in foot(typed(form(epoch=3.0), "training.epochs", "1"))
+
+
 def test_a_fork_needs_something_left_to_train() -> None:
     late = forms.restore(at(form(epoch=30.0), "training.epochs"))
     assert list(judge(late).errors) == ["training.epochs"]

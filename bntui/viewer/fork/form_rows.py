@@ -21,6 +21,7 @@ NEW_AVERAGES: Final = N_("The optimizer's averages are reset.")
 NEW_PATIENCE: Final = N_("Early stopping is reset.")
 PROPOSED: Final = N_("The parent's {parent} epochs end here, so {epochs} are suggested; type any number.")
 FIRST: Final = N_("First, {setting}: type another value, or del for the parent's.")
+FIRST_OWN: Final = N_("First, {setting}: type another value than the parent's.")
 MARKER, CHANGED, WRONG = "▸", "*", "✗"
 FOOT: Final = 8
 """Rows below the list: a rule, two of description, two of choices or an error, two of what is kept, and the footer."""
@@ -177,7 +178,8 @@ def _outlook(form: ForkForm, verdict: ForkCheck, width: int) -> list[Row]:
         words = ngettext(
             "{count} problem: the fork cannot start yet.", "{count} problems: the fork cannot start yet.", wrong
         )
-        first = [_(FIRST).format(setting=form.item.setting.path)] if form.halted and verdict.errors else []
+        asked = _(FIRST if form.touched(form.item) else FIRST_OWN).format(setting=form.item.setting.path)
+        first = [asked] if form.halted and verdict.errors else []
         sentence = " ".join((f"{WRONG} {words.format(count=wrong)}", *first, *verdict.others))
         return [(Span(line, "bad"),) for line in _lines(sentence, width)]
     if not verdict.differences:
