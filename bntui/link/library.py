@@ -22,7 +22,6 @@ from bntui.recording.guard import damaged
 from bntui.recording.kinds import AMOUNT, hold
 from bntui.recording.names import SUFFIX, recordings_folder
 from bntui.recording.recorded import nothing_recorded
-from bntui.recording.runs import fork_label, fork_of
 from bntui.recording.schema import open_read_only
 from bntui.recording.sentences import event_kind, is_over
 from bntui.recording.tables import MOST_RUNS, rows
@@ -140,6 +139,8 @@ def _fork_labels(
     database: sqlite3.Connection, names: Mapping[int, str], labels: Mapping[str, str]
 ) -> Mapping[str, str]:
     """Names of forks in the language in use, by name."""
+    from bntui.recording.runs import fork_label, fork_of  # imports NumPy, which other recordings do not need
+
     found = dict(labels)
     for row in rows(database, f"SELECT * FROM run ORDER BY run LIMIT {MOST_RUNS}", of="run"):
         fork = fork_of(row["run"], row["fork"]) if "fork" in row.keys() else None  # noqa: SIM118 - a Row
