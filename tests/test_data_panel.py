@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
@@ -22,8 +22,8 @@ from bntui.trainer.session import Session
 from bntui.viewer.draw import canvas
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import data as panel
-from bntui.viewer.panels import data_picture
-from bntui.viewer.panels.data_features import stages_of
+from bntui.viewer.panels import data_features, data_picture
+from bntui.viewer.panels.data_features import FeatureTable, stages_of
 from bntui.viewer.samples import samples_of
 from bntui.viewer.view import View
 from tests.factory import answers, recorded_data, run_view, view, with_data
@@ -160,6 +160,48 @@ def test_of_many_features_those_with_the_largest_spread_come_first() -> None:
     order = np.argsort(-data.x[data.train].astype(np.float64).std(0), kind="stable")
     assert named == ["all 30 features", *(f"feature {at + 1}" for at in order[: len(named) - 1])]
     assert f"… {30 - len(named) + 1} more features, by spread: [ ] walk" in [line.strip() for line in drawn]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(58, 158), st.integers(12, 45), st.integers(1, 40), st.integers(-90, 90),
+    st.sampled_from([("none",), ("standard",), ("none", "standard"), ("minmax", "minmax"), ("none", "minmax", "standard")]),
+)  # fmt: skip
+def test_whatever_is_walked_to_is_seen_and_every_row_is_used(
+    wide: int, high: int, features: int, walked: int, kinds: tuple[str, ...]
+) -> None:
+    x = (np.random.default_rng(1).normal(0, 1, (60, features)) * np.linspace(9, 1, features)).astype(np.float32)
+    fitted = {
+        "none": (np.zeros(features), np.ones(features)), "minmax": (x.min(0), 1 / np.ptp(x, 0)),
+        "standard": (x.mean(0), 1 / x.std(0)),
+    }  # fmt: skip
+    plain = recorded_data("table")
+    data = replace(
+        plain, x=x, train=np.arange(60), validation=np.arange(60), grid=(),
+        features=tuple(f"feature {n + 1}." for n in range(features)),
+        scalings=tuple(replace(plain.scalings[0], kind=kind, offset=fitted[kind][0], factor=fitted[kind][1]) for kind in kinds),
+    )  # fmt: skip
+    samples = samples_of(data)
+    stages = stages_of(samples, [("●▲◆"[at], f"run{at}", at) for at in range(len(kinds))])
+    rows = [text(row) for row in data_features.drawn(FeatureTable(samples, stages, 0, walked), wide, high)]
+    assert len(rows) <= high
+    named = [int(found[1]) for row in rows if (found := re.match(r"feature (\d+)\.", row))]
+    order = [int(at) + 1 for at in np.argsort(-x.astype(np.float64).std(0), kind="stable")]
+    hint = next((row for row in rows if row.startswith("… ")), "")
+    if not hint:
+        assert sorted(named) == list(range(1, features + 1)) or features == 1
+        return
+    assert rows[-1] == hint
+    assert int(hint.split()[1]) == features - len(named)
+    summary = any(row.startswith("all ") for row in rows)
+    if summary and not named:  # one block alone: the walk leads from the summary to every feature and back
+        assert walked % (features + 1) == 0
+    elif not summary:
+        assert named == [order[walked % (features + 1) - 1]]
+    else:
+        assert named[0] == order[walked % features]
+    # not even one row more for each histogram of the training values would fit
+    assert high - len(rows) < (len(named) + summary) * len(stages)
 
 
 def test_another_scaling_of_the_pinned_run_has_a_column_of_its_own() -> None:

@@ -108,8 +108,8 @@ class _TableLayout:
     histogram: int
     figures: tuple[int, int]
     """One of ``FIGURES``; ``(0, 0)`` for none."""
-    tall: int
-    """Rows of a histogram."""
+    tall: tuple[int, int]
+    """Rows of a histogram of the training values, and of one of the validation values."""
     blank: bool
     """A blank row stands between features."""
 
@@ -119,36 +119,58 @@ class _TableLayout:
 
     def rows(self, stages: int) -> int:
         """Rows of one feature."""
-        return 2 * self.tall + 1 if self.across else stages * (2 * self.tall + 1)
+        return (sum(self.tall) + 1) * (1 if self.across else stages)
+
+    def takes(self, stages: int, blocks: int) -> int:
+        """Rows of so many features, without the header."""
+        return blocks * (self.rows(stages) + self.blank) - self.blank
+
+
+SHAPES: Final = (
+    ((3, 3), True), ((3, 3), False), ((3, 2), False), ((2, 2), True), ((2, 2), False), ((2, 1), False),
+    ((1, 1), True), ((1, 1), False),
+)  # fmt: skip
+"""Heights of the histograms, and whether features stand apart: the first that fits is used."""
 
 
 def drawn(table: FeatureTable, width: int, height: int) -> list[Row]:
-    """At most ``height`` rows: all features together, then the features, as many as there is room for."""
+    """At most ``height`` rows: all features together, then the features, as many as there is room for.
+
+    Where there is room for one block only, walking goes from all features together to the features, by spread.
+    """
     samples, stages = table.samples, table.stages
+    order = samples.by_spread()
     blocks: list[int | None] = list(range(samples.features))
     if samples.features > 1:
         blocks.insert(0, None)
     form = _form(samples, stages, len(blocks), width, height)
-    rows = _header(stages, form)[: max(height - form.rows(len(stages)), 0)]
-    each = form.rows(len(stages)) + form.blank
-    room = (height - len(rows) + form.blank) // each
-    if room < len(blocks):
-        room = max((height - len(rows) - 1 + form.blank) // each, 1)
-        order, past = samples.by_spread(), table.feature % samples.features
-        blocks = [None, *order[past:], *order[:past]][:room]
+    header = _header(stages, form)
+    left = 0
+    if len(blocks) > 1 and len(header) + form.takes(len(stages), len(blocks)) > height:
+        room = max((height - 1 - len(header)) // form.rows(len(stages)), 1)
+        form = _form(samples, stages, room, width, height - 1)
+        if room == 1:
+            blocks = [([None, *order])[table.feature % len(blocks)]]
+        else:
+            past = table.feature % samples.features
+            blocks = [None, *order[past:], *order[:past]][:room]
+        left = samples.features - sum(block is not None for block in blocks)
+    below = [_more_features(left, width)] if left and height > 1 else []
+    rows = header[: max(height - len(below) - form.rows(len(stages)), 0)]
     for place, block in enumerate(blocks):
         if place and form.blank:
             rows.append(())
         rows += _block(table, block, form)
-    shown = sum(block is not None for block in blocks)
-    left = samples.features - shown
-    if shown and left and len(rows) < height:
-        wordings = (
-            ngettext("… {count} more feature: [ ] walk", "… {count} more features, by spread: [ ] walk", left),
-            ngettext("… {count} more feature", "… {count} more features", left),
-        )
-        rows.append((Span(longest(width, *(words.format(count=count(left)) for words in wordings)), "muted"),))
-    return rows[:height]
+    return [*rows[: height - len(below)], *below]
+
+
+def _more_features(left: int, width: int) -> Row:
+    """How many features do not fit, and how to walk to them."""
+    wordings = (
+        ngettext("… {count} more feature: [ ] walk", "… {count} more features, by spread: [ ] walk", left),
+        ngettext("… {count} more feature", "… {count} more features", left),
+    )
+    return (Span(longest(width, *(words.format(count=count(left)) for words in wordings)), "muted"),)
 
 
 def _part_names() -> dict[Part, str]:
@@ -166,12 +188,9 @@ def _form(
     room = beside if across else width - part
     figures = next((figures for figures in FIGURES if room >= LEAST_HISTOGRAM + _size(figures)), (0, 0))
     histogram = min(room - _size(figures), MOST_HISTOGRAM)
-    head = 2 if across else 1
-    for tall, blank in ((3, True), (2, True), (2, False), (1, True)):
-        form = _TableLayout(across, name, part, histogram, figures, tall, blank)
-        if head + blocks * (form.rows(len(stages)) + blank) - blank <= height:
-            return form
-    return _TableLayout(across, name, part, histogram, figures, 1, False)
+    forms = [_TableLayout(across, name, part, histogram, figures, *shape) for shape in SHAPES]
+    head = 2 if across else int(bool(figures[0]))
+    return next((form for form in forms if head + form.takes(len(stages), blocks) <= height), forms[-1])
 
 
 def _size(figures: tuple[int, int]) -> int:
@@ -225,8 +244,9 @@ def _across(table: FeatureTable, feature: int | None, form: _TableLayout, title:
     gaps = [Span(" " * GAP if place else "") for place in range(len(stages))]
     for part, label in _part_names().items():
         columns = [_histogram(samples, stage, feature, part, form) for stage in stages]
-        for at in range(form.tall):
-            last = at == form.tall - 1
+        tall = len(columns[0])
+        for at in range(tall):
+            last = at == tall - 1
             head = title if part == "train" and last else Span(" " * form.name)
             line = [head, Span(ljust(label if last else "", form.part), "muted")]
             for gap, column in zip(gaps, columns, strict=True):
@@ -271,7 +291,8 @@ def _histogram(
         low, high = samples.axis(feature, stage.scaling)
         axis = Limits(low, high) if high > low else Limits(low - 0.5, high + 0.5)
     bins = samples.histogram(feature, part, axis, stage.scaling)
-    plots = cells.histogram(bins, axis, axis, form.histogram, form.tall, 8 * form.tall - 1)
+    tall = form.tall[part == "validation"]
+    plots = cells.histogram(bins, axis, axis, form.histogram, tall, 8 * tall - 1)
     look = stage.style if part == "train" else "muted"
     wanted, size = form.figures
     figures = samples.figures(feature, part, stage.scaling)[4 - wanted :]
