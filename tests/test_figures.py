@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bntui.text.figures import MINUS, brief, count, epoch, magnitude, number, percent, whole
+from bntui.text.figures import MINUS, brief, count, epoch, equals, magnitude, number, percent, whole
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -64,3 +65,12 @@ def test_whole_numbers_are_short_and_right(n: int) -> None:
 )  # fmt: skip
 def test_brief_numbers(x: float, text: str) -> None:
     assert brief(x) == text
+
+
+@given(st.floats(-1e4, 1e4), st.floats(-3, 3))
+def test_the_sign_says_equal_within_the_last_printed_digit(value: float, units: float) -> None:
+    words = number(value, 9)
+    last = 10.0 ** int(Decimal(words.strip().replace(MINUS, "-")).as_tuple().exponent)
+    if abs(abs(units) - 1) > 1e-3:
+        assert equals(words, read(words) + units * last) == ("=" if abs(units) < 1 else "≈")
+    assert equals(words, math.inf) == "="

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from bntui.viewer import opening, view_state
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.microscope.draw import draw, empty, unread
+from bntui.viewer.microscope.formulas import steps
 from bntui.viewer.microscope.state import SORTS, Microscope, order
 from bntui.viewer.screens import microscope as module
 from bntui.viewer.screens.help import HelpScreen
@@ -196,6 +200,29 @@ async def test_all_four_steps_stand_on_the_screen_with_their_numbers(images: Pat
         assert "conv 1 · batch normalization · channel 1" in drawn
         assert "배치 정규화" in drawn
         assert "esc laboratory" in drawn
+
+
+async def test_printed_figures_give_the_printed_results_or_the_sign_says_about(images: Path) -> None:
+    signs = set()
+    async with LabApp(images).run_test(size=BIG) as pilot:
+        screen = await opened(pilot)
+        lens = screen.lens
+        assert lens is not None
+        assert lens.specimen.x is not None
+        for marked in range(len(lens.specimen.x)):
+            for step in steps(replace(lens, state=replace(lens.state, marked=marked))):
+                for words, result in step.numbers:
+                    if not words or "…" in words:
+                        continue
+                    sign = words[-1]
+                    python = words[:-1].replace("−", "-").replace("√", "math.sqrt").replace("·", "*").replace(",", "")
+                    python = re.sub(r"(?<=[ (*])0+(?=\d)", "", python)
+                    written = result.split()[0].replace("−", "-").replace(",", "")
+                    last = 10.0 ** int(Decimal(written).as_tuple().exponent)
+                    exact = abs(eval(python, {"math": math}) - float(written)) <= last * 1.001
+                    assert sign == ("=" if exact else "≈"), (words, result)
+                    signs.add(sign)
+    assert signs == {"=", "≈"}
 
 
 async def test_it_opens_at_the_first_run_with_a_normalization_and_goes_back_to_where_it_was_left(images: Path) -> None:

@@ -82,7 +82,10 @@ class Recorded:
             return math.nan if index is None else float(history.layer(index, reference.figure)[row])
         match reference.figure:
             case "gap":
-                return float(history.val_loss[row] - history.train_loss[row])
+                # it agrees with the two losses as panels print them
+                losses = (figures.number(loss[row]) for loss in (history.val_loss, history.train_loss))
+                apart = figures.difference(*losses)
+                return figures.read(apart) if apart else float(history.val_loss[row] - history.train_loss[row])
             case "gradient_ratio":
                 first, last = (float(history.layer(n, "weight_gradient_norm")[row]) for n in (0, len(layers) - 1))
                 return first / last if last else math.nan
@@ -99,6 +102,8 @@ def spelled(reference: Reference, value: float, task: str) -> str:
         return figures.percent(value).strip()
     if figure in ("epoch", "best_epoch"):
         return figures.epoch(value)
+    if figure == "gap" and abs(value) >= 1e-3:
+        return figures.number(value).strip()
     if figure in ("step", "wait") and math.isfinite(value):
         return figures.count(round(value))
     if math.isnan(value):

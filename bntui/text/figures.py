@@ -84,6 +84,26 @@ def difference(one: str, other: str) -> str:
     return written.replace("e+", "e").replace("e-0", "e-").replace("-", MINUS)
 
 
+def read(words: str) -> float:
+    """The value of a figure as it is written here."""
+    return float(words.strip().replace(MINUS, "-").replace(",", "").replace("∞", "inf"))
+
+
+def equals(result: str, recomputed: float) -> str:
+    """The sign before a result: ``=``, or ``≈`` where the figures beside it give another last digit.
+
+    Args:
+        result: as it is written.
+        recomputed: what the figures give as they are written.
+    """
+    value = read(result)
+    if not (math.isfinite(value) and math.isfinite(recomputed)):
+        return "="  # says where a value is not finite, which is no matter of digits
+    exponent = int(Decimal(result.strip().replace(MINUS, "-").replace(",", "")).as_tuple().exponent)
+    last = 10.0**exponent
+    return "=" if abs(recomputed - value) <= 1.0001 * last else "≈"
+
+
 def _plain(value: float, places: int) -> str:
     """Fixed decimals; a number that rounds to zero has no sign."""
     written = f"{value:.{places}f}"

@@ -10,7 +10,7 @@ import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import FloatArray
-from bntui.text.figures import epoch, magnitude, number, percent
+from bntui.text.figures import difference, epoch, magnitude, number, percent
 from bntui.text.language import N_, _
 from bntui.text.widths import center, longest, wrap
 from bntui.viewer.draw import cells
@@ -108,11 +108,12 @@ def _evaluation(lens: Lens, width: int) -> list[Row]:
             off = evaluated - trained
             most = float(np.abs(off).max())
         pairs = (
-            (_("training gives"), float(trained[marked])),
-            (_("evaluation gives"), float(evaluated[marked])),
-            (_("it is off by"), float(off[marked])),
+            (_("training gives"), figure(float(trained[marked]))),
+            (_("evaluation gives"), figure(float(evaluated[marked]))),
         )
-        rows += [_valued(width, f"{MARK} {words}", figure(value)) for words, value in pairs]
+        # it agrees with the two figures above it, unless it is smaller than their last digits
+        apart = difference(pairs[1][1], pairs[0][1]) or figure(float(off[marked]))
+        rows += [_valued(width, f"{MARK} {words}", value) for words, value in (*pairs, (_("it is off by"), apart))]
         rows.append(_valued(width, _("most of all values"), figure(most)))
     rms = slide.figures(lens.state.time).get("evaluation")
     if rms is not None:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from bntui.keyframe import FloatArray
-from bntui.text.figures import count
+from bntui.text.figures import count, equals, read
 from bntui.text.language import N_, _
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.cells import tick
@@ -63,7 +63,8 @@ def steps(lens: Lens) -> tuple[Step, Step, Step, Step]:
     marked = state.marked
     gamma, beta = specimen.of(marked)[:2]
     mean, var, m = specimen.mean, specimen.var, count(specimen.count)
-    deviation = f"σ = √σ² = {variance(specimen.std)}"
+    spread = variance(specimen.std)
+    deviation = f"σ = √σ² {equals(spread, root(read(variance(var))))} {spread}"
     averages: list[tuple[str, str]] = [("", figure(mean))]
     spreads: list[tuple[str, str]] = [("", f"{variance(var)}   {deviation}"), ("", variance(var))]
     divided: list[tuple[str, str]] = [(f"(xᵢ {added(-mean)})/√({variance(var)} + {tick(specimen.eps)})", "")]
@@ -73,30 +74,37 @@ def steps(lens: Lens) -> tuple[Step, Step, Step, Step]:
         with np.errstate(all="ignore"):
             total, squares = float(x.sum()), float(np.square(x - mean).sum())
             away, far = (first - mean) ** 2, (last - mean) ** 2
+        sign = equals(figure(mean), read(figure(total)) / specimen.count)
         averages = [
-            (f"({figure(first)} + … {added(last)})/{m} = {figure(total)}/{m} =", figure(mean)),
-            (f"{figure(total)}/{m} =", figure(mean)),
+            (f"({figure(first)} + … {added(last)})/{m} = {figure(total)}/{m} {sign}", figure(mean)),
+            (f"{figure(total)}/{m} {sign}", figure(mean)),
             *averages,
         ]
+        sign = equals(variance(var), read(figure(squares)) / specimen.count)
         spreads = [
             (
-                f"({variance(away)} + … + {variance(far)})/{m} = {figure(squares)}/{m} =",
+                f"({variance(away)} + … + {variance(far)})/{m} = {figure(squares)}/{m} {sign}",
                 f"{variance(var)}   {deviation}",
             ),
-            (f"{figure(squares)}/{m} =", f"{variance(var)}   {deviation}"),
-            (f"{figure(squares)}/{m} =", variance(var)),
+            (f"{figure(squares)}/{m} {sign}", f"{variance(var)}   {deviation}"),
+            (f"{figure(squares)}/{m} {sign}", variance(var)),
             *spreads,
         ]
     if x is not None and normalized is not None:
         value, became = float(x[marked]), figure(normalized[marked])
+        under, divisor = f"√({variance(var)} + {tick(specimen.eps)})", variance(root(var + specimen.eps))
+        away_read = read(figure(value)) - read(figure(mean))
         divided = [
-            (f"({figure(value)} {added(-mean)})/√({variance(var)} + {tick(specimen.eps)}) =", became),
-            (f"({figure(value)} {added(-mean)})/{variance(root(var + specimen.eps))} =", became),
+            (f"({figure(value)} {added(-mean)})/{words} {equals(became, _quotient(away_read, by))}", became)
+            for words, by in ((under, root(read(variance(var)) + specimen.eps)), (divisor, read(divisor)))
+        ]
+        divided += [
             ("", became),
         ]
         if y is not None:
             out = figure(y[marked])
-            scaled = [(f"{figure(gamma)} · {figure(normalized[marked])} {added(beta)} =", out), ("", out)]
+            sign = equals(out, read(figure(gamma)) * read(became) + read(figure(beta)))
+            scaled = [(f"{figure(gamma)} · {became} {added(beta)} {sign}", out), ("", out)]
     known = x is not None or math.isfinite(mean)
     last_formula = FORMULAS[3] if slide.kind == "batch" else FORMULA_OF_FEATURES
     return (
@@ -112,6 +120,10 @@ def steps(lens: Lens) -> tuple[Step, Step, Step, Step]:
             *_moments(y, beta, gamma * specimen.spread),
         ),
     )
+
+
+def _quotient(dividend: float, divisor: float) -> float:
+    return dividend / divisor if divisor else math.nan
 
 
 def _moments(y: FloatArray | None, beta: float, spread: float) -> tuple[float, float]:

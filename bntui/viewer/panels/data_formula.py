@@ -8,7 +8,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from bntui.recording.dataset import RecordedScaling
-from bntui.text.figures import MINUS, number
+from bntui.text.figures import MINUS, equals, number, read
 from bntui.text.language import _
 from bntui.text.widths import ljust
 from bntui.viewer.samples import FeatureFigures
@@ -35,17 +35,25 @@ def formula(samples: FeatureFigures, scaling: RecordedScaling | None, feature: i
     if row >= 0:
         ends = ((low - offset) * factor, (high - offset) * factor)
         result = _written((float(samples.flat[row, feature]) - offset) * factor, *ends)
-    numbers = _numbers(scaling.kind, x, offset, 1 / factor if factor else math.inf)
+    span = 1 / factor if factor else math.inf
+    numbers = _numbers(scaling.kind, x, offset, span)
     lowest, highest = samples.figures(feature, "train")[:2]
     symbols = f"{FORMULAS[scaling.kind]} = "
     if lowest == highest:
         symbols, numbers = _("constant:") + " ", f"{x} {MINUS} {_fixed(offset)}"
-    equals = " = " if result else ""
-    for words in (symbols + numbers + equals, numbers + equals):
+    sign = f" {_sign(scaling.kind, x, offset, span, result)} " if result else ""
+    for words in (symbols + numbers + sign, numbers + sign):
         size = cell_len(words) + len(result)
         if size <= room:
             return ljust(words + result.strip(), size)
     return ljust(result.strip(), len(result))
+
+
+def _sign(kind: str, x: str, offset: float, span: float, result: str) -> str:
+    """The sign before the result, after what the figures give as they are written."""
+    start, end = read(_written(offset)), read(_written(offset + span))
+    divisor = end - start if kind == "minmax" else read(_written(span))
+    return equals(result, (read(x) - start) / divisor) if divisor else "="
 
 
 def _numbers(kind: str, x: str, offset: float, span: float) -> str:
