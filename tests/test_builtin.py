@@ -6,6 +6,7 @@ import gzip
 import re
 import sqlite3
 from contextlib import closing
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,18 @@ import typer
 from bntui.audit.audit import audit
 from bntui.cli import app
 from bntui.errors import DataError
+from bntui.insight.figures_at import spelled
 from bntui.recording.reader import Reader
+from bntui.scenario.figure_reference import references
 from bntui.scenario.gallery import Card, scenarios
 from bntui.scenario.load import load
 from bntui.text.language import LANGUAGES, _, use
 from bntui.trainer.session import Session
-from bntui.viewer import parts, tour, view_state
+from bntui.viewer import parts, tour, tour_pointer, view_state
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.layout import Candidates, layout
-from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import PANELS
+from bntui.viewer.view_state import Snapshot, ViewState
 from tests.spread import ALL
 
 CARDS = scenarios()
@@ -117,38 +120,73 @@ def draws(recording: Path) -> None:
     reader.close()
 
 
+DRAWN = {
+    ("curves", "epoch"), ("curves", "step"), ("stopping", "epoch"), ("data", "train_loss"),
+    ("layers", "normalized.min"), ("layers", "normalized.max"),
+}  # fmt: skip
+"""Figures of answers that a panel draws instead of printing them: as a curve, its mark, or a histogram's ends."""
+
+
 def guides(recording: Path) -> None:
-    """Every stop of the tour answers in whole, and points at cells of its panel at three sizes."""
+    """Every stop of the tour answers in whole, and reverses the figures of its answer in its panel at three sizes."""
     reader = Reader(recording)
     recorded = view_state.snapshot(reader)
     figures = tour.recorded_of(recorded)
-    state = tour.begin(view_state.grown(view_state.opening(reader), recorded.stops), recorded, reader.tour)
-    for stop in reader.tour:
-        state = tour.walk(state, recorded, reader.tour, 1)
-        shown = tour.shown(state, recorded, reader.tour)
-        assert shown is not None
-        run = next(run.index for run in reader.runs if run.name == stop.run)
-        assert shown.mark == RUN_MARKS[run]
-        assert not re.search(r"[{}]", shown.answer)
-        assert _("not recorded") not in shown.answer
-        view = view_state.build_view(recorded, state, dataset=True)
-        page = parts.Shown(view, state, reader.meta, ("", ""), False, False, True, False, tours=True, tour=shown)
-        for size in ((160, 48), (120, 36), (80, 24)):
-            # a panel that leaves rows out says that it shows them zoomed
-            found = any(points(page, size, zoomed=zoomed) for zoomed in (False, True))
-            assert found or figures.row(run, stop.at) is None, (stop.question, size)
-        state = tour.walk(state, recorded, reader.tour, 1)
-    assert state.tour is None
+    for size in ((160, 48), (120, 36), (80, 24)):
+        state = tour.begin(view_state.grown(view_state.opening(reader), recorded.stops), recorded, reader.tour)
+        for stop in reader.tour:
+            candidates = Candidates(view_state.free_panels(recorded), state.guest, state.panels)
+            state = tour_pointer.settled(state, recorded, tour.shown(state, recorded, reader.tour), size, candidates)
+            state = tour.walk(state, recorded, reader.tour, 1)
+            shown = tour.shown(state, recorded, reader.tour)
+            assert shown is not None
+            run = next(run.index for run in reader.runs if run.name == stop.run)
+            assert shown.run == run
+            assert not re.search(r"[{}]", shown.answer)
+            assert _("not recorded") not in shown.answer
+            drawn = reversed_in(recorded, state, shown, size, candidates)
+            if (row := figures.row(run, stop.at)) is None:
+                continue
+            assert drawn, (stop.question, size)
+            numbers = [number(words) for words in drawn]
+            for one in [one for _text, one in references(stop.answer)]:
+                there = run if one.run is None else figures.run(one.run)
+                assert there is not None
+                here = one.place is None or figures.row(there, one.place) == figures.histories[there].at(state.cursor)
+                if here and one.figure != "gap" and (stop.panel, one.figure) not in DRAWN:
+                    value = number(spelled(one, figures.value(one, run, row), recorded.source.task))
+                    assert any(close(value, found) for found in numbers), (stop.question, size, str(one), drawn)
+            state = tour.walk(state, recorded, reader.tour, 1)
+        assert state.tour is None
     reader.close()
 
 
-def points(page: parts.Shown, size: tuple[int, int], *, zoomed: bool) -> bool:
-    """Cells of the focused panel are reversed."""
-    state = page.state
-    placed = layout(*size, state.focused, zoomed, Candidates(guest=state.guest, first=state.panels))
-    region = placed.regions[state.focused]
-    drawn = parts.rows(state.focused, page, region.width, region.height)
-    return any("cursor" in span.style for row in drawn for span in row)
+def reversed_in(
+    recorded: Snapshot, state: ViewState, shown: tour.Shown, size: tuple[int, int], candidates: Candidates
+) -> list[str]:
+    """What is reversed in the stop's panel where it stands on the screen."""
+    view = view_state.build_view(recorded, state, dataset=True, histograms=True)
+    said = tour_pointer.rows_of(shown, size)
+    page = parts.Shown(view, state, {}, ("", ""), False, False, True, False, tours=True, tour=shown, said=said)
+    region = layout(*size, state.focused, state.zoomed, candidates, said).regions[shown.panel]
+    drawn = parts.rows(shown.panel, page, region.width, region.height)
+    return [span.text for row in drawn for span in row if span.style.endswith(" cursor")]
+
+
+def number(words: str) -> Decimal:
+    """A figure as it is printed; NaN for words."""
+    try:
+        return Decimal(words.replace("−", "-").replace(",", "").strip(" %"))
+    except ArithmeticError:
+        return Decimal("nan")
+
+
+def close(one: Decimal, other: Decimal) -> bool:
+    """Both figures can be the same value, rounded to the digits of each."""
+    if not (one.is_finite() and other.is_finite()):
+        return str(one) == str(other)
+    halves = [Decimal(1).scaleb(int(figure.as_tuple().exponent)) / 2 for figure in (one, other)]
+    return abs(one - other) <= sum(halves)
 
 
 def test_fashion_mnist_says_which_files_it_wants(tmp_path: Path) -> None:

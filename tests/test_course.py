@@ -192,15 +192,15 @@ def test_a_tour_is_walked_only_past_its_last_answer() -> None:
     snapshot: Snapshot = view_state.snapshot(reader)
     state, ended = view_state.opening(reader), []
     for _step in range(1 + 2 * len(STOPS)):
-        before, ends = state, tour.ends(state, STOPS, 1)
+        before, answered = state, tour.answered(state, STOPS)
         state = tour.walk(state, snapshot, STOPS, 1)
-        assert ends == (before.tour is not None and state.tour is None)
-        assert not tour.ends(before, STOPS, -1)
-        ended.append(ends)
+        assert answered == (before.tour is not None and state.tour is None)
+        ended.append(answered)
     assert ended == [False] * 2 * len(STOPS) + [True]
 
 
-async def test_the_laboratory_notes_a_walked_tour(gallery: Callable[[], LabApp]) -> None:
+@pytest.mark.parametrize("last", ["full_stop", "t", "escape"])
+async def test_the_laboratory_notes_a_walked_tour_however_it_is_left(gallery: Callable[[], LabApp], last: str) -> None:
     reader = FakeReader(title="One")
     reader.tour = STOPS
     async with gallery().run_test(size=(120, 36)) as pilot:
@@ -208,12 +208,17 @@ async def test_the_laboratory_notes_a_walked_tour(gallery: Callable[[], LabApp])
         await pilot.app.push_screen(screen)
         screen.action_tour()
         screen.action_tour()  # left without having been walked
+        screen.action_tour()
+        screen.action_back()
+        assert screen.view_state.tour is None
         for _press in range(2 * len(STOPS)):
             assert course.walked() == frozenset()
             screen.action_walk_tour(1)
         assert course.walked() == frozenset()
-        screen.action_walk_tour(1)
+        await pilot.press(last)
         await until(pilot, lambda: course.walked() == {"One"})
+        assert pilot.app.screen is screen
+        assert screen.view_state.tour is None
 
 
 # --- the preview ---

@@ -91,7 +91,7 @@ def test_ratio_and_verdict() -> None:
     # 10^(-1.6·3) = 1.58e-5
     (line,) = [row for row in rows if "first/last" in text(row)]
     assert text(line).strip() == "first/last 1.6e−05  vanishing (limit 1e−3)"
-    assert [span.text for row in rows for span in row if span.style == "warn"] == [text(line).strip()]
+    assert "".join(span.text for row in rows for span in row if span.style == "warn") == text(line).strip()
 
 
 def test_healthy_is_not_in_the_warning_colour() -> None:

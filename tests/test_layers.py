@@ -11,7 +11,7 @@ import pytest
 from bntui.keyframe import COLUMN, HISTOGRAM_BINS, STATISTICS, Distribution
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
-from bntui.viewer.draw.rows import Span, text, width
+from bntui.viewer.draw.rows import Span, Told, text, width
 from bntui.viewer.figure_names import SCALARS
 from bntui.viewer.panels import layers
 from bntui.viewer.quantities import shown_quantities
@@ -178,9 +178,9 @@ def test_two_decimals_unless_the_std_is_small(mean: float, std: float, words: st
     run = run_view()
     assert run.frame
     values = replace(run.frame.layers[0].pre_norm, mean=mean, std=std)
-    span = layers._moments(values, layers.WIDE_MOMENTS)
-    assert span.text == words
-    assert span.style == ("text" if mean == mean else "warn")
+    spans = layers._moments(values, layers.WIDE_MOMENTS, Told(0, "pre_norm", "linear 1"))
+    assert text(tuple(spans)) == words
+    assert {span.style for span in spans} == {"text" if mean == mean else "warn"}
 
 
 def test_cut_rows_are_counted() -> None:
@@ -236,8 +236,9 @@ def test_only_what_is_wrong_is_in_the_warning_colour() -> None:
     assert warned(run_view()) == []
     assert warned(saturated(run_view(), 0.5)) == []
     assert warned(saturated(run_view(), 0.62)) == ["62.0 %"]
-    assert all("NaN" in words for words in warned(run_view(nan=True)))
-    assert len(warned(run_view(nan=True))) == 7  # four before, three after the activation
+    words = warned(run_view(nan=True))
+    assert {word.strip(" ±") for word in words} == {"NaN", ""}
+    assert len(words) == 3 * 7  # mean, ± and std of four layers before the activation, of three after it
 
 
 def test_zoomed_it_shows_every_figure() -> None:

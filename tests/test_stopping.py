@@ -85,7 +85,7 @@ def test_the_gauge_warns_by_colour_and_sign() -> None:
     [(6, 10, True), (3, 5, True), (5, 10, False), (59, 100, False), (60, 100, True), (0, 0, False), (1, 0, True)],
 )
 def test_the_gauge_warns_from_the_very_share_on(wait: int, patience: int, warns: bool) -> None:
-    numbers = stopping._gauge(wait, patience, 60)[-1]
+    numbers = stopping._gauge(wait, patience, 60, 0)[-1]
     assert (numbers.style, numbers.text[-1]) == (("warn", "!") if warns else ("text", " "))
 
 

@@ -15,18 +15,21 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from bntui.audit.audit import audit
+from bntui.commands.check import checked
 from bntui.errors import ScenarioError
 from bntui.insight.figures_at import spelled
 from bntui.recording.reader import Reader
 from bntui.recording.tour import TourStop
+from bntui.scenario import tour_text
 from bntui.scenario.figure_reference import Reference, comparison, reference
 from bntui.scenario.gallery import scenarios
 from bntui.scenario.load import parse
 from bntui.text.language import use
 from bntui.trainer.session import Session
 from bntui.viewer import parts, tour, view_state
-from bntui.viewer.draw.rows import Drawing, Row, Span, text
+from bntui.viewer.draw.rows import Row, Span, Told, text
 from bntui.viewer.panels import BY_NAME
+from bntui.viewer.tour_pointer import pointed
 from tests import factory
 from tests.fakes import FakeReader
 
@@ -153,7 +156,7 @@ def test_an_answer_has_the_recorded_figures(trained: Path) -> None:
     assert (state.cursor, state.focused, state.selected, state.following) == (0.0, "curves", 0, False)
     shown = tour.shown(state, recorded, reader.tour)
     assert shown is not None
-    assert (shown.question, shown.answer) == ("Which is lower?", "")
+    assert (shown.question, shown.revealed) == ("Which is lower?", False)
     shown = tour.shown(tour.walk(state, recorded, reader.tour, 1), recorded, reader.tour)
     assert shown is not None
     losses = [float(history.val_loss[0]) for history in recorded.histories]
@@ -176,7 +179,7 @@ def test_two_keys_walk_the_tour() -> None:
     while state.tour is not None:
         shown = tour.shown(state, recorded, STOPS)
         assert shown is not None
-        seen.append((shown.number, shown.answer != "", state.focused, state.selected))
+        seen.append((shown.number, shown.revealed, state.focused, state.selected))
         state = tour.walk(state, recorded, STOPS, 1)
     assert seen == [
         (1, False, "curves", 0), (1, True, "curves", 0), (2, False, "layers", 1), (2, True, "layers", 1),
@@ -205,40 +208,74 @@ def test_a_recording_that_shows_it_differently_says_so() -> None:
         assert words in shown.answer
 
 
-def test_only_words_and_figures_of_the_right_run_are_reversed() -> None:
-    row: Row = (
-        Span("● ", "run0"), Span("linear 1 ", "run0"), Span("━━━━   ", "run0"), Span("3.5e−06", "text"),
-        Span("   ⠤⠤⠤   ", "run0"), Span("● linear 1  0.5", "run1"),
-    )  # fmt: skip
-    other: Row = (Span("● linear 10  0.7", "run0"),)
-    shown = tour.Shown(1, 1, "?", "!", "gradients", "●", "linear 1")
-    first, second = tour.pointed(Drawing("", (row, other)), shown).rows
-    assert text(first) == text(row)
-    assert [span.text for span in first if "cursor" in span.style] == ["●", " ", "linear 1", "3.5e−06"] or [
-        span.text for span in first if "cursor" in span.style
-    ] == ["● ", "linear 1", "3.5e−06"]
-    assert not any("cursor" in span.style for span in second)
+def stop(figures: set[Told], layer: str = "", runs: tuple[int, ...] = (0,)) -> tour.Shown:
+    return tour.Shown(1, 1, "?", "!", True, "layers", runs[0], layer, frozenset(figures), runs)
 
 
-def test_a_layer_is_found_by_the_name_that_a_narrow_panel_gives_it() -> None:
+def reversed_in(rows: tuple[Row, ...], shown: tour.Shown) -> list[str]:
+    drawn = pointed(rows, shown)
+    assert [text(row) for row in drawn] == [text(row) for row in rows]
+    return [span.text for row in drawn for span in row if "cursor" in span.style]
+
+
+def test_the_figures_of_the_answer_are_reversed_and_nothing_else() -> None:
+    loss, rate = Told(0, "val_loss"), Told(0, "dead_fraction", "linear 1")
     rows: tuple[Row, ...] = (
-        (Span("● rec1  0.1", "run0"),),
-        (Span("▲ rec1  0.2", "run1"),),
-        (Span("▲ rec12  0.3", "run1"),),
+        (Span("● one ", "run0", "select_run(0)"), Span("  0.306 ", "text", tells=loss), Span(" 4.7 %", tells=rate)),
+        (Span("▲ two ", "run1", "select_run(1)"), Span("  1.12", "bad", tells=loss._replace(run=1))),
+        (Span("● linear 10 "), Span("9.9 %", tells=rate._replace(layer="linear 10"))),
     )
-    drawn = tour.pointed(Drawing("", rows), tour.Shown(1, 1, "?", "!", "layers", "▲", "recurrent 1")).rows
-    assert [any("cursor" in span.style for span in row) for row in drawn] == [False, True, False]
+    assert reversed_in(rows, stop({loss})) == ["0.306"]
+    assert reversed_in(rows, stop({loss, loss._replace(run=1)})) == ["0.306", "1.12"]
+    assert reversed_in(rows, stop({rate, Told(0, "epoch")})) == ["4.7 %"]
+    # a figure that the panel does not show: those of the same quantity, of the layer, or the names of the runs
+    assert reversed_in(rows, stop({Told(0, "output.std", "linear 10")}, "linear 10")) == ["9.9 %"]
+    assert reversed_in(rows, stop({Told(1, "epoch")}, runs=(1, 0))) == ["● one", "▲ two"]
+    assert reversed_in(rows, stop(set(), runs=(1,))) == ["▲ two"]
 
 
-def test_the_dots_of_a_patience_counter_are_no_marks_of_runs() -> None:
-    rows: tuple[Row, ...] = (
-        (Span("● a  ", "run0"), Span("wait ●●○ 2/3", "text")), (Span("▲ b  ", "run1"), Span("wait ●●● 3/3!", "text")),
-    )  # fmt: skip
-    for mark, own in (("●", 0), ("▲", 1)):
-        drawn = tour.pointed(Drawing("", rows), tour.Shown(1, 1, "?", "!", "stopping", mark)).rows
-        reversed_words = ["".join(span.text for span in row if "cursor" in span.style) for row in drawn]
-        assert reversed_words[own].replace(" ", "") == text(rows[own]).replace(" ", "")
-        assert reversed_words[1 - own] == ""
+TEXTS = st.lists(st.text("가나다 abc1.", min_size=1, max_size=12), min_size=1, max_size=25).map(" ".join)
+
+
+@given(TEXTS, TEXTS, st.booleans(), st.integers(38, 158), st.sampled_from([12, 24, 29, 30, 48]))
+def test_a_stop_is_wrapped_and_nothing_of_it_is_lost(
+    question: str, answer: str, revealed: bool, cells: int, height: int
+) -> None:
+    shown = tour.Shown(12, 20, question, answer, revealed, "curves", 0)
+    rows = [text(row) for row in tour.lines(shown, cells, tour.most_lines(height))]
+    assert len(rows) <= (2 if height < 30 else 3)
+    assert all(cell_len(row) <= cells for row in rows)
+    assert rows[0].startswith(" 12/20 ")
+    said = " ".join(row[7:].strip() for row in rows).split()
+    words = (answer if revealed else question).split()
+    if not said or not said[-1].endswith("…"):
+        assert "".join(said) == "".join(words)
+    else:  # cut only where all rows are as full as words allow
+        assert cell_len(" ".join(words)) > len(rows) * (cells - 7) - len(rows) * max(map(cell_len, words))
+    # the question takes as many rows as its answer: the panels stay where they are
+    assert len(tour.lines(replace(shown, revealed=not revealed), cells, tour.most_lines(height))) == len(rows)
+
+
+@given(TEXTS)
+def test_a_text_fits_where_it_is_read_in_whole_at_80_columns(said: str) -> None:
+    rows = tour.lines(tour.Shown(20, 20, said, "", False, "curves", 0), 78, tour.most_lines(24))
+    whole = "".join(text(row)[7:] for row in rows)
+    assert tour_text.fits(said) == ("".join(whole.split()) == "".join(said.split()))
+
+
+def test_check_names_long_questions_in_both_languages(tmp_path: Path) -> None:
+    assert checked_lines(tmp_path, GOOD, KOREAN) == []
+    long = GOOD.replace("{val_loss} and", f"{'long ' * 25}{{val_loss}} and")
+    korean = KOREAN.replace("어느 쪽이", "어느 쪽이 " * 15)
+    told = checked_lines(tmp_path, long, korean)
+    assert [line.split(":")[0].strip() for line in told] == ["tour[0].answer", "translation.ko.tour[0].question"]
+    assert all("takes 3 lines on a screen of 80 columns, where 2 fit" in line for line in told)
+
+
+def checked_lines(folder: Path, stop: str, translated: str) -> list[str]:
+    path = folder / "x.toml"
+    path.write_text(scenario(stop, translated), encoding="utf-8")
+    return list(checked(str(path), read=False))[1:]
 
 
 @pytest.mark.parametrize("card", scenarios(), ids=lambda card: card.name)
@@ -250,8 +287,7 @@ def test_built_in_tours_have_three_to_seven_stops_that_fit_a_small_screen(card: 
         placeholders = sorted(re.findall(r"\{[^}]*\}", stop["answer"]))
         assert sorted(re.findall(r"\{[^}]*\}", korean["answer"])) == placeholders
         for words in (stop["question"], korean["question"], stop["answer"], korean["answer"]):
-            # a figure has at most 7 cells
-            assert cell_len(re.sub(r"\{[^}]*\}", "0000000", words)) <= 74, words
+            assert tour_text.fits(words), words
 
 
 def test_the_tour_line_and_the_panel_are_drawn() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bntui.errors import ScenarioError
 from bntui.recording.reading import task_line
+from bntui.scenario import tour_text
 from bntui.scenario.checks import CLASSES, Facts, problems, sample_count, task
 from bntui.scenario.gallery import find
 from bntui.scenario.load import Scenario, load
@@ -29,7 +30,25 @@ def checked(name: str, *, read: bool) -> Iterator[str]:
     count = len(scenario.runs)
     lines = list(_of_data(scenario)) if read else []
     yield ngettext("{name}: valid, {count} run", "{name}: valid, {count} runs", count).format(name=name, count=count)
-    yield from (f"  {line}" for line in lines)
+    yield from (f"  {line}" for line in (*lines, *_long_texts(scenario)))
+
+
+def _long_texts(scenario: Scenario) -> Iterator[str]:
+    """Texts of the tour that a small screen cuts."""
+    sentence = _("{key}: takes {count} lines on a screen of {columns} columns, where {most} fit")
+    for key, text in _tour_texts(scenario):
+        if not tour_text.fits(text):
+            counted = {"count": tour_text.lines(text), "columns": tour_text.COLUMNS, "most": tour_text.LINES}
+            yield sentence.format(key=key, **counted)
+
+
+def _tour_texts(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    """Every question and answer of the tour, with the path of its key, in all languages."""
+    languages = {f"translation.{language}.": texts["tour"] for language, texts in scenario.translation.items()}
+    for path, stops in {"": [stop.model_dump() for stop in scenario.tour], **languages}.items():
+        for number, stop in enumerate(stops):
+            for key in ("question", "answer"):
+                yield f"{path}tour[{number}].{key}", stop[key]
 
 
 def _of_data(scenario: Scenario) -> Iterator[str]:

@@ -11,8 +11,6 @@ from bntui.scenario.fields import Line, Panel, Table, refusal
 from bntui.scenario.figure_reference import Comparison, Reference, comparison, references
 
 MAX_STOPS: Final = 20
-LONGEST_TEXT: Final = 74
-"""Cells of a question or an answer: it has one row on a screen of 80."""
 T = TypeVar("T")
 
 

@@ -24,7 +24,7 @@ from bntui.text.language import N_, _
 from bntui.text.themes import THEMES
 from bntui.viewer import goodbye, opening
 from bntui.viewer.draw.theme import OWN, Palette, palette_of, textual_theme
-from bntui.viewer.layout import TIMELINE_ROWS
+from bntui.viewer.layout import MOST_TIMELINE_ROWS
 from bntui.viewer.palette import SEARCH, commands, of_keys
 from bntui.viewer.terminal.ground import dark_by_variable
 from bntui.viewer.terminal.line import PacedApp, Parted
@@ -54,7 +54,7 @@ class LabApp(PacedApp[BntuiError]):
     CSS = (
         "Screen { background: $background; } Toast { background: $surface; }"
         # notices end above the timeline and the keys
-        f" ToastRack {{ margin-bottom: {TIMELINE_ROWS + 1}; }}"
+        f" ToastRack {{ margin-bottom: {MOST_TIMELINE_ROWS + 1}; }}"
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+z", "suspend_process", N_("Suspend"), show=False, priority=True)

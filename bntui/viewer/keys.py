@@ -57,8 +57,8 @@ class Control(Generic[Here]):
 
 
 def bindings_of(controls: Iterable[Control[Here]]) -> list[Binding]:
-    """The bindings of a screen."""
-    return [binding for control in controls for binding in control.bindings]
+    """The bindings of a screen; controls of one key may share one."""
+    return list(dict.fromkeys(binding for control in controls for binding in control.bindings))
 
 
 def useful_of(controls: Iterable[Control[Here]], here: Here) -> list[Control[Here]]:

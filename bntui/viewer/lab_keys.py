@@ -72,6 +72,7 @@ def _panels() -> Iterator[Control[Situation]]:
         yield Control((panel.key,), panel.does, (binding,))
 
 
+_BACK: Final = Binding("escape", "back", N_("Back"))
 # fmt: off
 CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("space",), N_("run, pause"), (Binding("space", "run", N_("Run or pause")),),
@@ -85,7 +86,7 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("+", "−"), N_("pace: epochs a second"),
             (Binding("plus,equals_sign", "pace(1)", N_("Faster")), Binding("minus", "pace(-1)", N_("Slower"))),
             N_("pace"), rank=16, when=_live, matters=lambda here: here.running),
-    Control(("R",), N_("train the scenario again from the start, in a new recording"),
+    Control(("R",), N_("train again from the start, in a new recording"),
             (Binding("R", "train_anew", N_("Train again from the start")),), N_("again"), rank=24,
             when=lambda here: here.forks),
     Control(("←", "→"), N_("one keyframe back, forward"),
@@ -106,8 +107,9 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control((",",), N_("tour: hide the answer, then the stop before"),
             (Binding("comma", "walk_tour(-1)", N_("Stop of the tour before")),), N_("before"), rank=6,
             when=lambda here: here.touring),
-    Control(("t",), N_("start the guided tour, or end it"), (Binding("t", "tour", N_("Guided tour")),),
-            lambda here: N_("end tour") if here.touring else N_("tour"), rank=9, when=lambda here: here.tours),
+    Control(("esc",), N_("end the tour"), (_BACK,), N_("end tour"), rank=4, when=lambda here: here.touring),
+    Control(("t",), N_("guided tour: start, end"), (Binding("t", "tour", N_("Guided tour")),),
+            lambda here: "" if here.touring else N_("tour"), rank=9, when=lambda here: here.tours),
     Control(("[", "]"), N_("walk through the layers or features that a panel has no room for"),
             (Binding("left_square_bracket", "walk_panel(-1)", N_("Layer or feature before")),
              Binding("right_square_bracket", "walk_panel(1)", N_("Layer or feature after"))),
@@ -117,7 +119,7 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("f",), N_("fork: a new run from this keyframe, with something changed"),
             (Binding("f", "fork", N_("Fork: a new run from this keyframe")),), N_("fork"), rank=10,
             when=lambda here: here.forks),
-    Control(("N",), N_("write a note at this keyframe; it is stored in the recording"),
+    Control(("N",), N_("write a note at this keyframe, stored in the recording"),
             (Binding("N", "note", N_("Write a note at this keyframe")),), N_("note"), rank=27,
             when=lambda here: here.forks),
     Control(("!",), N_("the next first NaN, infinite value or dead gradient"),
@@ -152,8 +154,8 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
             (Binding("question_mark", "explain", N_("Explain this panel")),), N_("explain"), rank=4),
     Control(("ctrl+p",), N_("command palette")),
     Control(("ctrl+z",), N_("suspend; `fg` in the shell resumes")),
-    Control(("esc",), N_("back"), (Binding("escape", "back", N_("Back")),),
-            N_("gallery"), rank=18, when=lambda here: here.from_gallery),
+    Control(("esc",), N_("back"), (_BACK,),
+            lambda here: "" if here.touring else N_("gallery"), rank=18, when=lambda here: here.from_gallery),
     Control(("d",), N_(
         "detach: quit while training continues"
     ), (Binding("d", "detach", N_("Detach: training goes on")),),

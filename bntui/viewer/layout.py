@@ -14,7 +14,9 @@ from bntui.viewer import panels
 from bntui.viewer.terminal.image import Part
 
 SMALLEST: Final = (40, 12)
-TIMELINE_ROWS: Final = 2
+MOST_LINES: Final = 3
+"""Rows that a stop of a guided tour may have below the timeline's track; one less on a screen with one panel."""
+MOST_TIMELINE_ROWS: Final = 1 + MOST_LINES
 HEADER: Final = "header"
 TABS: Final = "tabs"
 TIMELINE: Final = "strip"
@@ -85,21 +87,26 @@ class Layout:
     """There is room for several panels, so that one can be zoomed."""
 
 
-def layout(width: int, height: int, focused: str, zoomed: bool, candidates: Candidates = Candidates()) -> Layout:
+def layout(
+    width: int, height: int, focused: str, zoomed: bool, candidates: Candidates = Candidates(), said: int = 1
+) -> Layout:
     """Where everything stands; without regions where the screen is too small.
 
     160x48: two rows of panels, three where it is very tall; from 100 columns: two columns; below: the focused panel
     alone, with a line of tabs.
+
+    Args:
+        said: rows of the timeline below its track: its legend, or a stop of a guided tour.
     """
     if width < SMALLEST[0] or height < SMALLEST[1]:
         return Layout({}, several=False)
     several = width >= TWO_COLUMNS and height >= TALL
     regions = {
         HEADER: Region(0, 0, width, 1),
-        TIMELINE: Region(0, height - 1 - TIMELINE_ROWS, width, TIMELINE_ROWS),
+        TIMELINE: Region(0, height - 2 - said, width, 1 + said),
         KEYS: Region(0, height - 1, width, 1),
     }
-    top, bottom = 1, height - 1 - TIMELINE_ROWS
+    top, bottom = 1, height - 2 - said
     if zoomed or not several:
         regions[TABS] = Region(0, 1, width, 1)
         if focused == panels.STRIP.name:

@@ -13,7 +13,8 @@ from bntui.viewer.lab_keys import Situation
 from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
 from bntui.viewer.panels import BY_NAME, STRIP
 from bntui.viewer.tour import Shown as TourShown
-from bntui.viewer.tour import line, pointed
+from bntui.viewer.tour import lines
+from bntui.viewer.tour_pointer import pointed
 from bntui.viewer.view import View
 from bntui.viewer.view_state import ViewState
 from bntui.viewer.widgets import framed
@@ -47,6 +48,8 @@ class Shown:
     """The recording has a guided tour."""
     tour: TourShown | None = None
     """The stop of the guided tour."""
+    said: int = 1
+    """Rows that it takes at most."""
     late: bool = False
     """The line to the terminal is too slow for all panels."""
 
@@ -76,7 +79,11 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
     if part == TIMELINE:
         drawing = STRIP.draw(shown.view, width - 2, height)
         if shown.tour is not None:
-            drawing = drawing._replace(rows=(*drawing.rows[:-1], fit(line(shown.tour, width - 2), width - 2)))
+            said = [fit(row, width - 2) for row in lines(shown.tour, width - 2, shown.said)]
+            rows_above = drawing.rows[: height - len(said)]
+            if shown.tour.panel == STRIP.name and shown.tour.revealed:
+                rows_above = pointed(rows_above, shown.tour)
+            drawing = drawing._replace(rows=(*rows_above, *said))
         margin = Span("▸", "accent") if shown.state.focused == STRIP.name else Span(" ")
         return tuple((margin, *row) for row in drawing.rows)
     panel = BY_NAME[part]
@@ -86,8 +93,8 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
         drawing = drawing._replace(title=_sized(drawing.title, shown.view, width - 8))
     if panel.still:
         drawing = chrome.dated(drawing, shown.view, width - 2)
-    if shown.tour is not None and shown.tour.answer and part == shown.tour.panel:
-        drawing = pointed(drawing, shown.tour)
+    if shown.tour is not None and shown.tour.revealed and part == shown.tour.panel:
+        drawing = drawing._replace(rows=pointed(drawing.rows, shown.tour))
     return framed(drawing, width, focused=part == shown.state.focused, key=panel.key)
 
 

@@ -1,11 +1,9 @@
-"""Walks a recording's guided tour: where each stop looks, what it says, and which cells show the answer."""
+"""Walks a recording's guided tour: where each stop looks, what it says, and which figures it is about."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Final
 
 from rich.cells import cell_len
@@ -13,16 +11,18 @@ from rich.cells import cell_len
 from bntui.insight.figures_at import Recorded, spelled
 from bntui.recording.tour import TourStop
 from bntui.scenario.figure_reference import Reference, comparison, references
+from bntui.scenario.tour_text import LINES
 from bntui.text.language import N_, _
-from bntui.text.widths import parted
+from bntui.text.widths import cut, wrap
 from bntui.viewer import view_state
-from bntui.viewer.draw.cells import short
-from bntui.viewer.draw.rows import Drawing, Row, Span, text
-from bntui.viewer.marks import RUN_MARKS
+from bntui.viewer.draw.rows import Row, Span, Told
+from bntui.viewer.layout import MOST_LINES, TALL
 from bntui.viewer.panels import BY_NAME
 from bntui.viewer.view_state import Snapshot, ViewState
 
 NONE: Final = N_("This recording has no tour.")
+PARTS: Final = {"gap": ("val_loss", "train_loss")}
+"""Figures that no panel shows, and those from which they are computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,15 @@ class Shown:
     count: int
     question: str
     answer: str
-    """Empty until it is revealed."""
+    revealed: bool
     panel: str
-    mark: str
-    """Mark of the run."""
+    run: int
     layer: str = ""
-    """Layer whose rows are pointed at; empty: the run's."""
+    """Layer whose figures are pointed at if the answer has none that the panel shows."""
+    figures: frozenset[Told] = frozenset()
+    """The figures of the answer at the cursor."""
+    runs: tuple[int, ...] = ()
+    """Every run that it names, its own first."""
 
 
 def recorded_of(recorded: Snapshot) -> Recorded:
@@ -49,7 +52,12 @@ def recorded_of(recorded: Snapshot) -> Recorded:
 
 def begin(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop]) -> ViewState:
     """Start at the first stop, or end the tour."""
-    return replace(state, tour=None) if state.tour is not None else _arrive(state, recorded, tour, 0)
+    return end(state) if state.tour is not None else _arrive(state, recorded, tour, 0)
+
+
+def end(state: ViewState) -> ViewState:
+    """End the tour; the panel that it zoomed is no longer."""
+    return replace(state, tour=None, revealed=False, zoomed=False)
 
 
 def walk(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop], by: int) -> ViewState:
@@ -59,35 +67,54 @@ def walk(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop], by: int
     if by > 0:
         if not state.revealed:
             return replace(state, revealed=True)
-        if ends(state, tour, by):
-            return replace(state, tour=None, revealed=False)
+        if answered(state, tour):
+            return end(state)
         return _arrive(state, recorded, tour, state.tour + 1)
     if state.revealed:
         return replace(state, revealed=False)
     return _arrive(state, recorded, tour, max(state.tour - 1, 0))
 
 
-def ends(state: ViewState, tour: Sequence[TourStop], by: int) -> bool:
-    """True if walking on from here ends the tour."""
-    return by > 0 and state.revealed and state.tour is not None and state.tour + 1 >= len(tour)
+def answered(state: ViewState, tour: Sequence[TourStop]) -> bool:
+    """True at the answer of the last stop: a tour that ends here was walked."""
+    return state.revealed and state.tour is not None and state.tour + 1 >= len(tour)
 
 
 def _arrive(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop], number: int) -> ViewState:
-    """Look where a stop looks: its run, its place, its panel."""
+    """Look where a stop looks: its run, with those beside it that its answer names, its place, its panel."""
     stop, figures = tour[number], recorded_of(recorded)
     run = _run(stop, figures)
     state = view_state.select(state, len(recorded.histories), run - state.selected)
+    others = _runs(stop, figures, run)[1:]
+    if others:
+        third = others[1] if len(others) > 1 else state.third
+        third = None if third == others[0] else third
+        state = replace(state, pinned=others[0], third=third, hidden=state.hidden - set(others))
     row = figures.row(run, stop.at)
     if row is not None:
         state = view_state.seek(state, recorded.stops, float(recorded.histories[run].position[row]))
     if stop.panel in BY_NAME:
         state = view_state.focus(state, stop.panel, there=False)
-    return replace(state, tour=number, revealed=False)
+    return replace(state, tour=number, revealed=False, zoomed=False)
 
 
 def _run(stop: TourStop, figures: Recorded) -> int:
     """Number of the run that a stop is about; the first one if there is no run of its name."""
     return (None if stop.run is None else figures.run(stop.run)) or 0
+
+
+def _runs(stop: TourStop, figures: Recorded, run: int) -> tuple[int, ...]:
+    """The runs whose figures the answer has, the stop's own first."""
+    named = (figures.run(one.run) for one in _references(stop) if one.run is not None)
+    return tuple(dict.fromkeys((run, *(other for other in named if other is not None))))
+
+
+def _references(stop: TourStop) -> list[Reference]:
+    """The figures of the answer; none if it is not valid, as in a stranger's recording."""
+    try:
+        return [one for _text, one in references(stop.answer)]
+    except ValueError:
+        return []
 
 
 def shown(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop]) -> Shown | None:
@@ -96,9 +123,36 @@ def shown(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop]) -> Sho
         return None
     stop, figures = tour[state.tour], recorded_of(recorded)
     run = _run(stop, figures)
-    answer = _answer(stop, figures, run, recorded.source.task) if state.revealed else ""
-    mark = RUN_MARKS[run % len(RUN_MARKS)]
-    return Shown(state.tour + 1, len(tour), stop.question, answer, stop.panel, mark, stop.layer or "")
+    return Shown(
+        number=state.tour + 1,
+        count=len(tour),
+        question=stop.question,
+        answer=_answer(stop, figures, run, recorded.source.task),
+        revealed=state.revealed,
+        panel=stop.panel,
+        run=run,
+        layer=stop.layer or "",
+        figures=frozenset(_told(stop, figures, run, state.cursor)),
+        runs=_runs(stop, figures, run),
+    )
+
+
+def _told(stop: TourStop, figures: Recorded, run: int, cursor: float) -> Iterator[Told]:
+    """The figures of the answer that the runs have at the cursor, where panels show them."""
+    row = figures.row(run, stop.at)
+    for one in _references(stop) if row is not None else ():
+        there = run if one.run is None else figures.run(one.run)
+        if there is None:
+            continue
+        history = figures.histories[there]
+        # without a place of its own it is where the stop is
+        at = figures.row(there, one.place) if one.place is not None else history.at(cursor)
+        if at != history.at(cursor):
+            continue
+        names = PARTS.get(one.figure, (one.figure,))
+        yield from (Told(there, name, one.layer or "") for name in names)
+        if one.figure.startswith("input.") and one.layer == figures.runs[there].layers[0].name:
+            yield Told(there, one.figure)
 
 
 def _answer(stop: TourStop, figures: Recorded, run: int, task: str) -> str:
@@ -127,65 +181,20 @@ def _answer(stop: TourStop, figures: Recorded, run: int, task: str) -> str:
     return answer
 
 
-_WORDS: Final = re.compile(
-    r"[^\s\u2500-\u259f\u2800-\u28ff](?:[^\u2500-\u259f\u2800-\u28ff]*?[^\s\u2500-\u259f\u2800-\u28ff])??"
-    r"(?=\s{2}|\s*[\u2500-\u259f\u2800-\u28ff]|\s*$)"
-)
-"""Words and figures of a row, apart from what is drawn and from the room between columns."""
-_DOTS: Final = re.compile("[●○]{2,}")
-"""A patience counter."""
+def lines(stop: Shown, cells: int, most: int) -> list[Row]:
+    """The rows that carry the stop: its number, and the question or the answer; as many for both."""
+    number = f" {stop.number}/{stop.count} "
+    room = max(cells - cell_len(number), 2)
+    words, style = (stop.answer, "title") if stop.revealed else (stop.question, "text")
+    rows = min(max(len(wrap(said, room)) for said in (stop.question, stop.answer)), most)
+    said = wrap(words, room)
+    if len(said) > rows:
+        said[rows - 1 :] = [cut(" ".join(said[rows - 1 :]), room)]
+    said += [""] * (rows - len(said))
+    heads = [Span(number, "bold accent"), *[Span(" " * cell_len(number))] * (rows - 1)]
+    return [(head, Span(line, style)) for head, line in zip(heads, said, strict=True)]
 
 
-def line(stop: Shown, cells: int) -> Row:
-    """The row that carries the stop: its number, and the question or the answer."""
-    number = Span(f" {stop.number}/{stop.count} ", "bold accent")
-    words = stop.answer or stop.question
-    style = "title" if stop.answer else "text"
-    room = cells - cell_len(number.text)
-    said = words if cell_len(words) <= room else parted(words, max(room - 1, 0))[0] + "…"
-    return (number, Span(said, style))
-
-
-def pointed(drawing: Drawing, stop: Shown) -> Drawing:
-    """The panel's drawing with the cells reversed that show the answer: the layer's rows of the run, or the run's."""
-    for words in _wanted(stop):
-        if any(words in _without_dots(row) for row in drawing.rows):
-            return drawing._replace(rows=tuple(_pointed(row, words) for row in drawing.rows))
-    return drawing
-
-
-def _wanted(stop: Shown) -> list[str]:
-    """What the rows to point at may begin with, the most exact first; a narrow panel shortens a layer's name."""
-    if not stop.layer:
-        return [stop.mark]
-    names = dict.fromkeys((stop.layer, short(stop.layer, cell_len(stop.layer) - 1).rstrip()))
-    return [*(f"{stop.mark} {name}" for name in names), *names]
-
-
-def _without_dots(row: Row) -> str:
-    """The row's text, as long as it is, without the dots of a patience counter: two runs have such marks."""
-    return _DOTS.sub(lambda dots: "·" * len(dots[0]), text(row))
-
-
-def _pointed(row: Row, words: str) -> Row:
-    """A row with its words and figures reversed, from where the words begin to the next run's part of it."""
-    whole, searched = text(row), _without_dots(row)
-    begin = searched.find(words)
-    after = whole[begin + len(words) : begin + len(words) + 1]
-    if begin < 0 or (words[-1:].isdigit() and after.isdigit()):
-        return row
-    ends = [place for mark in RUN_MARKS if (place := searched.find(f"{mark} ", begin + len(words))) >= 0]
-    end = begin + len(whole[begin : min(ends, default=len(whole))].rstrip())
-    words_at = [(begin + found.start(), begin + found.end()) for found in _WORDS.finditer(whole[begin:end])]
-    out: list[Span] = []
-    at = 0
-    for span in row:
-        edges = sorted(
-            {at, at + len(span.text), *(min(max(e, at), at + len(span.text)) for pair in words_at for e in pair)}
-        )
-        for first, last in pairwise(edges):
-            marked = any(low <= first and last <= high for low, high in words_at)
-            style = f"{span.style or 'text'} cursor" if marked else span.style
-            out.append(Span(whole[first:last], style))
-        at += len(span.text)
-    return tuple(out)
+def most_lines(height: int) -> int:
+    """How many rows a stop may have on a screen of this height."""
+    return LINES if height < TALL else MOST_LINES

@@ -15,6 +15,14 @@ from rich.cells import cell_len, set_cell_size
 from bntui.text.table import Line
 
 
+class Told(NamedTuple):
+    """A recorded figure of one run, by the names that references in a tour use."""
+
+    run: int
+    figure: str
+    layer: str = ""
+
+
 class Span(NamedTuple):
     """Text in one style."""
 
@@ -22,6 +30,8 @@ class Span(NamedTuple):
     style: str = ""
     click: str = ""
     """The action that a click on it runs, as bindings name actions."""
+    tells: Told | None = None
+    """The figure that the text shows, at the keyframe of the cursor."""
 
 
 Row = tuple[Span, ...]

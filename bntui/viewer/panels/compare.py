@@ -16,7 +16,7 @@ from bntui.text.language import N_, _
 from bntui.text.table import Cell, Column, Layout, Line, layout, wordings
 from bntui.text.widths import longest, rjust
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join, styled
+from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join, styled
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.compare_figures import Bits, Figure, Section, bits, sections
 from bntui.viewer.view import RunView, View
@@ -113,7 +113,7 @@ def _standing(run: RunView, frame: Keyframe, width: int) -> Row:
     place += "  " + _("step {step}").format(step=figures.count(frame.step))
     name = f"{run.mark} {run.name}"
     room = width - cell_len(place)
-    return Span(cells.cut(name, max(room, 2)), f"bold {run.style}"), Span(place, "muted")
+    return Span(cells.cut(name, max(room, 2)), f"bold {run.style}", run.click), Span(place, "muted")
 
 
 def _tables(parts: Sequence[Section], runs: tuple[RunView, RunView], past: int, width: int, height: int) -> list[Row]:
@@ -200,7 +200,15 @@ def _line(lines: Sequence[str | Figure], at: int, runs: tuple[RunView, RunView],
     line = lines[at]
     if isinstance(line, str):
         return (Span(f"{line} ", "title"),)
-    return styled(form.row(_row(line, runs))[0])
+    row = list(styled(form.row(_row(line, runs))[0]))
+    at = 0
+    for run, value in zip(runs, (line.one, line.other), strict=True):
+        written = _written(value, line.kind).strip()
+        at = next((n for n in range(at, len(row)) if n and row[n].text.strip() == written), len(row))
+        if at < len(row):
+            row[at] = row[at]._replace(tells=Told(run.info.index, line.field, line.layer))
+        at += 1
+    return tuple(row)
 
 
 def _row(figure: Figure, runs: tuple[RunView, RunView]) -> tuple[Cell, ...]:

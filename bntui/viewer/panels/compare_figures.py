@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -40,6 +40,9 @@ class Figure:
     other: float | str | None
     spread: float = 1.0
     """For places, the larger of both standard deviations."""
+    field: str = ""
+    """The name by which references call it."""
+    layer: str = ""
 
     @property
     def same(self) -> bool:
@@ -105,7 +108,10 @@ def sections(one: Keyframe, other: Keyframe, task: str) -> tuple[Section, ...]:
     names = [*own, *(name for name in theirs if name not in own)]
     return (
         Section("", tuple(_of_run(one, other, task))),
-        *(Section(name, tuple(_of_layer(own.get(name), theirs.get(name)))) for name in names),
+        *(
+            Section(name, tuple(replace(figure, layer=name) for figure in _of_layer(own.get(name), theirs.get(name))))
+            for name in names
+        ),
     )
 
 
@@ -125,7 +131,7 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
         (_("seconds"), "time", "wall_time"),
     )
     for name, kind, field in names:
-        yield Figure(name, kind, float(getattr(one, field)), float(getattr(other, field)))
+        yield Figure(name, kind, float(getattr(one, field)), float(getattr(other, field)), field=field)
     yield Figure(_("weights"), "word", one.weights_digest, other.weights_digest)
     early, late = one.early_stopping, other.early_stopping
     monitors = dict.fromkeys(stopping.monitor for stopping in (early, late) if stopping is not None)
@@ -138,7 +144,7 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
             (_("patience"), "count", "patience"),
         )
         for name, kind, field in stopping:
-            yield Figure(name, kind, _of(early, field), _of(late, field))
+            yield Figure(name, kind, _of(early, field), _of(late, field), field=field)
         ended = {None: None, 0.0: _("no"), 1.0: _("yes")}
         yield Figure(_("stopped"), "word", ended[_of(early, "stopped")], ended[_of(late, "stopped")])
 
@@ -154,8 +160,9 @@ def _of_layer(one: LayerMeasures | None, other: LayerMeasures | None) -> Iterato
         if before is not None or after is not None:
             stds = _of(before, "std"), _of(after, "std")
             spread = max(std for std in stds if std is not None)
-            yield Figure(f"μ {name_of(field)}", "place", _of(before, "mean"), _of(after, "mean"), spread)
-            yield Figure(f"σ {name_of(field)}", "size", *stds)
+            means = _of(before, "mean"), _of(after, "mean")
+            yield Figure(f"μ {name_of(field)}", "place", *means, spread, f"{field}.mean")
+            yield Figure(f"σ {name_of(field)}", "size", *stds, field=f"{field}.std")
 
 
 def _scalar(field: str, one: float | None, other: float | None) -> Iterator[Figure]:
@@ -164,7 +171,8 @@ def _scalar(field: str, one: float | None, other: float | None) -> Iterator[Figu
     if kind == "share" or field in _OPTIONAL:  # NaN means that there is no such figure, such as dead units of a sigmoid
         one, other = (None if value is None or math.isnan(value) else value for value in (one, other))
     if one is not None or other is not None:
-        yield Figure(name_of(field), kind, one, other)
+        path = f"dropout.{field}" if field == "kept_fraction" else field
+        yield Figure(name_of(field), kind, one, other, field=path)
 
 
 def _of(measured: object, field: str) -> float | None:

@@ -22,7 +22,7 @@ from bntui.viewer.draw.axes import LABEL_CELLS, Axes, Limits, limits
 from bntui.viewer.draw.cells import cut, notice
 from bntui.viewer.draw.cells import title as cells_title
 from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
-from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join
 from bntui.viewer.family import brief
 from bntui.viewer.monitor import watched
 from bntui.viewer.panels import Panel
@@ -270,6 +270,8 @@ def _legend(view: View, width: int, most: int) -> list[Row]:
     longest = max(cell_len(run.name) for run in runs)
     accuracy = accuracy_name(view.task)
     for least, fields in ((min(longest, 20), 3), (min(longest, 16), 2), (min(longest, 12), 1), (min(longest, 10), 0)):
+        if fields == 1 and (uneven := _uneven(view, runs, hidden, width, most + 1, ((12, 1), (10, 0)))):
+            return uneven
         rest = _size([_entry(run, "", False, fields, accuracy) for run in runs]) + 1
         rows = _rows(len(runs) + len(hidden), rest + least, width)
         if not 0 < rows <= most:
@@ -283,11 +285,44 @@ def _legend(view: View, width: int, most: int) -> list[Row]:
         names = short_names(runs, size)
         entries = [_entry(r, n, r is selected, fields, accuracy) for r, n in zip(runs, names, strict=True)]
         return _grid([*entries, *hidden], width)
+    if uneven := _uneven(view, runs, hidden, width, most, ((0, 0),)):
+        return uneven
     runs.sort(key=lambda run: run is not selected)  # some will not fit
     entries = [*(_entry(run, "", run is selected, 0, accuracy) for run in runs), *hidden]
     if 0 < _rows(len(entries), _size(entries), width) <= most:
         return _grid(entries, width)
     return _grid(_as_fit(entries[: len(runs)], view, width, most), width)
+
+
+def _uneven(
+    view: View, runs: Sequence[RunView], hidden: list[Row], width: int, most: int, rest_of: Sequence[tuple[int, int]]
+) -> list[Row]:
+    """All values of the runs that are shown beside one another, and less of the others; nothing if that does not fit.
+
+    Args:
+        rest_of: cells of the others' names, and how many of their values are named; the first that fits is used.
+    """
+    accuracy, selected = accuracy_name(view.task), view.runs[view.selected]
+    first = [run for run in view.shown if run in runs]
+    others = [run for run in runs if run not in first]
+    above: list[Row] = []
+    for fields in (3, 2):
+        rest = _size([_entry(run, "", False, fields, accuracy) for run in first]) + 1
+        size = min(max(cell_len(run.name) for run in first), width - rest)
+        if size >= min(10, max(cell_len(run.name) for run in first)):
+            names = short_names(first, size)
+            above = _grid(
+                [_entry(r, n, r is selected, fields, accuracy) for r, n in zip(first, names, strict=True)], width
+            )
+            break
+    left = most - len(above)
+    longest = max((cell_len(run.name) for run in others), default=0)
+    for size, fields in rest_of if above and others else ():
+        names = short_names(others, min(size, longest))
+        entries = [_entry(r, n, False, fields, accuracy) for r, n in zip(others, names, strict=True)] + hidden
+        if 0 < _rows(len(entries), _size(entries), width) <= left:
+            return [*above, *_grid(entries, width)]
+    return []
 
 
 def _as_fit(entries: list[Row], view: View, width: int, most: int) -> list[Row]:
@@ -352,20 +387,20 @@ def _grid(entries: list[Row], width: int) -> list[Row]:
 def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) -> Row:
     history, row = run.history, run.row
 
-    def value(course: FloatArray) -> float | None:
-        return float(course[row]) if 0 <= row < len(history) else None
+    def figure(name: str, size: int, percent: bool = False) -> Span:
+        value = float(getattr(history, name)[row]) if 0 <= row < len(history) else None
+        return _figure(value, size, percent)._replace(tells=Told(run.info.index, name))
 
     spans: list[Span] = [Span(f"{run.mark} ", f"bold {run.style}", run.click)]
     if name:
         spans.append(Span(f"{name} ", f"bold {run.style}" if selected else run.style, run.click))
-    val_loss, train_loss = value(history.val_loss), value(history.train_loss)
     if fields >= 1:
         spans.append(Span(_("loss") + " ", "muted"))
-    spans.append(_figure(val_loss, 6))
+    spans.append(figure("val_loss", 6))
     if fields >= 3:
-        spans += [Span(" " + _("training") + " ", "muted"), _figure(train_loss, 6)]
+        spans += [Span(" " + _("training") + " ", "muted"), figure("train_loss", 6)]
     if fields >= 2:
-        spans += [Span(f"  {accuracy} ", "muted"), _figure(value(history.val_accuracy), 7, accuracy != "R²")]
+        spans += [Span(f"  {accuracy} ", "muted"), figure("val_accuracy", 7, accuracy != "R²")]
     return tuple(spans)
 
 

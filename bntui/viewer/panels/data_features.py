@@ -20,7 +20,7 @@ from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
-from bntui.viewer.draw.rows import Row, Span, fit, join
+from bntui.viewer.draw.rows import Row, Span, Told, fit, join
 from bntui.viewer.panels.data_formula import FORMULAS, formula
 from bntui.viewer.samples import FeatureFigures, Part
 
@@ -30,6 +30,7 @@ SPREAD: Final = 4
 that is nearer; what lies beyond is in the outer cells."""
 FIGURES: Final = ((4, 7), (4, 6), (2, 7), (2, 6))
 """How many figures, and how wide: minimum, maximum, mean and σ, or the last two."""
+NAMES: Final = ("min", "max", "mean", "std")
 LEAST_HISTOGRAM, MOST_HISTOGRAM = 8, 48
 LONGEST_NAME: Final = 24
 GAP: Final = 3
@@ -46,6 +47,8 @@ class ScalingColumn:
     low: float
     high: float
     """Both ends of the axis that all features share; equal where each has its own."""
+    run: int = -1
+    """Number of the run; -1 for raw values."""
 
     @property
     def raw(self) -> bool:
@@ -84,7 +87,7 @@ def stages_of(samples: FeatureFigures, runs: Sequence[tuple[str, str, int]]) -> 
     for mark, style, index in runs:
         scaling = samples.data.scalings[index]
         if all(stage.scaling is None or stage.scaling.kind != scaling.kind for stage in stages):
-            stages.append(ScalingColumn(scaling, mark, style, *_common_axis(samples, scaling)))
+            stages.append(ScalingColumn(scaling, mark, style, *_common_axis(samples, scaling), index))
     return stages
 
 
@@ -184,7 +187,7 @@ def _form(
     names = [_all_features(samples), *samples.data.features]
     name = min(max(map(cell_len, names)), LONGEST_NAME) + 2
     beside = (width - name - part - GAP * (len(stages) - 1)) // len(stages)
-    across = beside >= LEAST_HISTOGRAM + _size(FIGURES[-1])
+    across = beside >= LEAST_HISTOGRAM + _size(FIGURES[1])
     room = beside if across else width - part
     figures = next((figures for figures in FIGURES if room >= LEAST_HISTOGRAM + _size(figures)), (0, 0))
     histogram = min(room - _size(figures), MOST_HISTOGRAM)
@@ -296,9 +299,10 @@ def _histogram(
     look = stage.style if part == "train" else "muted"
     wanted, size = form.figures
     figures = samples.figures(feature, part, stage.scaling)[4 - wanted :]
-    words = "".join(" " + number(value, size, size - 4) for value in figures)
-    blank = Span(" " * len(words))
-    return (
-        *((Span(plot, look), blank) for plot in plots[:-1]),
-        (*cells.grounded(plots[-1], look), Span(words, "text" if part == "train" else "muted")),
-    )
+    words = [" " + number(value, size, size - 4) for value in figures]
+    blank = Span(" " * sum(map(len, words)))
+    style = "text" if part == "train" else "muted"
+    together = part == "train" and (feature is None or samples.features == 1) and stage.run >= 0
+    tells = [Told(stage.run, f"input.{name}") if together else None for name in NAMES[4 - wanted :]]
+    told = [Span(word, style, tells=tell) for word, tell in zip(words, tells, strict=True)]
+    return (*((Span(plot, look), blank) for plot in plots[:-1]), (*cells.grounded(plots[-1], look), *told))

@@ -22,7 +22,7 @@ from bntui.text.widths import longest
 from bntui.viewer.draw import axes, canvas, charts
 from bntui.viewer.draw.axes import Axes
 from bntui.viewer.draw.charts import Chart
-from bntui.viewer.draw.rows import Row, Span, fit, join
+from bntui.viewer.draw.rows import Row, Span, Told, fit, join
 from bntui.viewer.draw.rows import width as cells_of
 from bntui.viewer.view import RunView
 
@@ -56,12 +56,13 @@ def legend(data: RecordedData, runs: Sequence[RunView], width: int, height: int)
     for place, run in enumerate(runs):
         value = run.frame.val_accuracy if run.frame is not None else math.nan
         words = figures.percent(value) if data.classes else figures.number(value)
-        name = Span(f"{'━━' if place == 0 else '╍╍'} {run.mark} {run.name}  ", f"bold {run.style}")
-        line: Row = (name, Span(score + " ", "muted"), Span(words, "text"))
+        name = Span(f"{'━━' if place == 0 else '╍╍'} {run.mark} {run.name}", f"bold {run.style}", run.click)
+        told = Span(words, "text", tells=Told(run.info.index, "val_accuracy"))
+        line: Row = (name, Span(f"  {score} ", "muted"), told)
         if run.info.config["training"].get("validation_mode") == "training":
             # the boundary is always drawn in evaluation mode, so the accuracy may not match it
-            told = (*line, Span("  " + _("in training mode"), "warn"))
-            line = told if cells_of(told) <= width else line
+            longer = (*line, Span("  " + _("in training mode"), "warn"))
+            line = longer if cells_of(longer) <= width else line
         lines.append(line)
     marks: list[Row] = [
         (Span(f"{TRAINING[at % 6]} {VALIDATION[at % 6]} {name}", CLASS_STYLES[at % 6]),)

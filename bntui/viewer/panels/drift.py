@@ -21,7 +21,7 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.bands import Band, band, course
 from bntui.viewer.draw.charts import put
-from bntui.viewer.draw.rows import Drawing, Row, Span
+from bntui.viewer.draw.rows import Drawing, Row, Span, Told
 from bntui.viewer.gates import LETTERS
 from bntui.viewer.panels import Panel
 from bntui.viewer.strands import (
@@ -59,6 +59,8 @@ TITLES: Final = (
 )
 """Longest first."""
 SHIFT: Final = "gradient_shift"
+MOVES: Final = "moves"
+"""The figure beside a band; no reference names it."""
 MIN_BAND, MAX_BAND = 3, 8
 """Rows of a band."""
 MAX_FIRST: Final = 12
@@ -209,7 +211,8 @@ def _bands(runs: Sequence[RunView], strand: Strand, form: ChartLayout, tall: int
         pictures.append(picture)
         moves = movement(*(run.history.layers[run.history.has_frame, layer, column] for column in columns))
         words = "—" if math.isnan(moves) else _moves(moves)
-        figures.append(Span(words.rjust(form.figure), "text"))
+        told = Told(run.info.index, MOVES, strand.name)
+        figures.append(Span(words.rjust(form.figure), "text", tells=told))
     pictures = [[*picture, *[(Span(" " * form.chart),)] * (tall - len(picture))] for picture in pictures]
     return block(runs, strand, form, _ticks(axis, lines, tall), pictures, figures)
 

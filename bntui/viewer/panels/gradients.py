@@ -20,7 +20,7 @@ from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.rows import Drawing, Row, Span
+from bntui.viewer.draw.rows import Drawing, Row, Span, Told
 from bntui.viewer.panels import Panel
 from bntui.viewer.strands import more_layers
 from bntui.viewer.view import RunView, View
@@ -218,7 +218,9 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
         Span(f"{cells.short(layer.name, layout.name)} ", run.style),
         Span(bar, run.style),
         Span("".join(rest[len(bar) :]), "frame"),
-        Span(magnitude(value), "text" if math.isfinite(value) else "warn"),
+        Span(
+            magnitude(value), "text" if math.isfinite(value) else "warn", tells=Told(run.info.index, column, layer.name)
+        ),
     ]
     if layout.course:
         past, future = course
@@ -226,7 +228,8 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
     if layout.ratio and column == "weight_gradient_norm":
         # the initial state has no update yet, which is not a figure that went wrong
         ratio = magnitude(layer.update_ratio) if run.frame and run.frame.step else "—"
-        row.append(Span(ratio.rjust(layout.ratio + 1), "text"))
+        told = Told(run.info.index, "update_ratio", layer.name)
+        row.append(Span(ratio.rjust(layout.ratio + 1), "text", tells=told))
     return tuple(row)
 
 
@@ -316,9 +319,10 @@ def _beside(run: RunView, rows: int) -> list[Row]:
     verdict = verdict_of(_layers(run))
     ratio = "—" if math.isnan(verdict.ratio) else magnitude(verdict.ratio).strip()
     style = "warn" if verdict.bad else "text"
-    notes = [(_("first/last"), "muted"), (ratio, style), (_(verdict.name), style)]
+    told = Told(run.info.index, "gradient_ratio")
+    notes = [Span(_("first/last"), "muted"), Span(ratio, style, tells=told), Span(_(verdict.name), style)]
     shown = notes[-min(rows, 3) :] if rows else []
-    return [(Span("  " + words, look),) for words, look in shown] + [()] * (rows - len(shown))
+    return [(Span("  "), note) for note in shown] + [()] * (rows - len(shown))
 
 
 def _verdict(run: RunView, width: int, *, several: bool) -> Row:
@@ -338,7 +342,10 @@ def _verdict(run: RunView, width: int, *, several: bool) -> Row:
             limits = _("limits {low} and {high}").format(low=_power(VANISHING_BELOW), high=_power(EXPLODING_ABOVE))
         found = _("first/last") + f" {ratio}  {name}"
         wordings = (f"{found} ({limits})", found, f"{ratio} {name}")
-    return Span(mark, run.style), Span(longest(left, *wordings), style)
+    words = longest(left, *wordings)
+    before, found, after = words.partition(ratio)
+    told = Span(found, style, tells=Told(run.info.index, "gradient_ratio"))
+    return Span(mark, run.style), Span(before, style), told, Span(after, style)
 
 
 def _power(limit: float) -> str:

@@ -15,7 +15,7 @@ from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
-from bntui.viewer.draw.rows import Drawing, Row, Span
+from bntui.viewer.draw.rows import Drawing, Row, Span, Told
 from bntui.viewer.figure_names import name_of
 from bntui.viewer.panels import Panel
 from bntui.viewer.quantities import Quantity, apart, calmest, shown_by
@@ -217,12 +217,13 @@ def _fraction_heading(runs: Sequence[RunView]) -> str:
     return _("dead/sat.") if dead and saturated else _("dead") if dead else _("saturated")
 
 
-def _fraction(layer: LayerMeasures, width: int) -> Span:
+def _fraction(run: RunView, layer: LayerMeasures, width: int) -> Span:
     dead = not math.isnan(layer.dead_fraction)
     value = layer.dead_fraction if dead else layer.saturated_fraction
     if math.isnan(value) or not math.isfinite(layer.output.mean):  # the fraction means nothing for such values
         return Span("—".rjust(width), "muted")
-    return Span(percent(value).rjust(width), "warn" if value > WRONG_ABOVE else "text")
+    told = Told(run.info.index, "dead_fraction" if dead else "saturated_fraction", layer.name)
+    return Span(percent(value).rjust(width), "warn" if value > WRONG_ABOVE else "text", tells=told)
 
 
 def _active(run: RunView, layer: LayerMeasures) -> bool:
@@ -234,13 +235,17 @@ def _mean(values: Distribution) -> float:
     return 0.0 if abs(values.mean) < 1e-6 * values.std else values.mean
 
 
-def _moments(values: Distribution, width: int) -> Span:
+def _moments(values: Distribution, width: int, told: Told) -> list[Span]:
     """Mean ± std with two decimals, or more precisely if the std is too small for them."""
     mean = _mean(values) if values.std < SMALL else round(_mean(values), 2)
     between = " ± " if width == WIDE_MOMENTS else "±"
     finite = math.isfinite(values.mean) and math.isfinite(values.std)
-    words = number(mean, MEAN, 2) + between + number(values.std, STD, 2).strip().ljust(STD)
-    return Span(words, "text" if finite else "warn")
+    style = "text" if finite else "warn"
+    return [
+        Span(number(mean, MEAN, 2), style, tells=told._replace(figure=f"{told.figure}.mean")),
+        Span(between, style),
+        Span(number(values.std, STD, 2).strip().ljust(STD), style, tells=told._replace(figure=f"{told.figure}.std")),
+    ]
 
 
 def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
@@ -272,8 +277,7 @@ def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
         # beside the figures one histogram stands on the other, and must not touch it
         rows, top = (form.below, 8 * form.below) if form.below else (1, 7)
         plots = cells.histogram(values.counts, Limits(values.min, values.max), ends, form.bins, rows, top)
-        figures = _moments(values, form.moments)
-        first += [gap, figures]
+        first += [gap, *_moments(values, form.moments, Told(run.info.index, quantity.field, layer.name))]
         if form.below:
             own = over if quantity.field == "pre_norm" else ""
             first.append(Span(rjust(own, room - form.moments), "muted"))
@@ -282,7 +286,7 @@ def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
         else:
             first.append(Span((" " + plots[0] if form.bins else "").ljust(room - form.moments), run.style))
     if form.fraction:
-        first.append(_fraction(layer, form.fraction))
+        first.append(_fraction(run, layer, form.fraction))
     return [tuple(first), *(tuple(line) for line in below)]
 
 
@@ -302,10 +306,11 @@ def _own_axis(form: TableLayout) -> str:
     return _("axis {ends}").format(ends=axis) if axis not in ("", before.axis()) else ""
 
 
-def _scalars(layer: LayerMeasures) -> list[Span]:
+def _scalars(run: RunView, layer: LayerMeasures) -> list[Span]:
     weight_norm, update_ratio = (getattr(layer, field) for field in EXTRAS)
     figures = (number(weight_norm, DETAIL), magnitude(update_ratio))
-    return [Span(figure.rjust(EXTRA), "text") for figure in figures]
+    tells = (Told(run.info.index, field, layer.name) for field in EXTRAS)
+    return [Span(figure.rjust(EXTRA), "text", tells=told) for figure, told in zip(figures, tells, strict=True)]
 
 
 def _detailed(runs: Sequence[RunView], own: Sequence[Sequence[Quantity]], width: int, height: int) -> list[Row] | None:
@@ -329,10 +334,11 @@ def _detailed(runs: Sequence[RunView], own: Sequence[Sequence[Quantity]], width:
         for layer in _layers(run):
             active = _active(run, layer)
             label = [cells.layer_mark(run, layer.name), Span(cells.short(layer.name, name), run.style)]
-            last = [_fraction(layer, FRACTION + 1), *_scalars(layer)]
+            last = [_fraction(run, layer, FRACTION + 1), *_scalars(run, layer)]
             for quantity, values in _measured(run, layer, of_run):
                 figures = [_mean(values), *(getattr(values, key) for key in DETAILS[1:])]
-                finite = all(map(math.isfinite, figures))
+                style = "text" if all(map(math.isfinite, figures)) else "warn"
+                tells = (Told(run.info.index, f"{quantity.field}.{key}", layer.name) for key in DETAILS)
                 # what stands above one another must not touch
                 bounds, ends = Limits(values.min, values.max), quantity.limits(active)
                 *upper, lowest = cells.histogram(values.counts, bounds, ends, bins, lines, 8 * lines - 2)
@@ -340,7 +346,7 @@ def _detailed(runs: Sequence[RunView], own: Sequence[Sequence[Quantity]], width:
                 row = (
                     *label,
                     Span("  " + ljust(quantity.heading, stage), "muted"),
-                    Span("".join(" " + number(x, DETAIL) for x in figures), "text" if finite else "warn"),
+                    *(Span(" " + number(x, DETAIL), style, tells=told) for x, told in zip(figures, tells, strict=True)),
                     Span("  "),
                     *plots[0],
                     Span(" " + quantity.axis(active).ljust(axis), "muted"),

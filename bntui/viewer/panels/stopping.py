@@ -15,7 +15,7 @@ from bntui.text import figures
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import longest, wrap
 from bntui.viewer.draw.cells import begins, notice, page, sparkline
-from bntui.viewer.draw.rows import Drawing, Row, Span, filled, join
+from bntui.viewer.draw.rows import Drawing, Row, Span, Told, filled, join
 from bntui.viewer.monitor import Watched, watched
 from bntui.viewer.panels import Panel
 from bntui.viewer.view import RunView, View
@@ -50,6 +50,7 @@ class _State(NamedTuple):
     best: float
     best_epoch: int
     """0 before the first best value."""
+    run: int
 
 
 class _Line(NamedTuple):
@@ -106,7 +107,10 @@ def _subject(runs: Sequence[RunView]) -> str:
 
 def _block(run: RunView, width: int, names: int, *, bold: bool) -> list[_Line]:
     style = f"bold {run.style}" if bold else run.style
-    label = (Span(f"{run.mark} ", f"bold {run.style}"), Span(set_cell_size(run.name, names), style))
+    label = (
+        Span(f"{run.mark} ", f"bold {run.style}", run.click),
+        Span(set_cell_size(run.name, names), style, run.click),
+    )
     if run.row < 0:
         return [_Line(0, (*label, Span("  " + (begins(run) or _("nothing recorded at the cursor")), "muted")))]
     row = _newest(run)
@@ -121,7 +125,7 @@ def _block(run: RunView, width: int, names: int, *, bold: bool) -> list[_Line]:
         lines.append(_Line(1, _best_so_far(course, now)))
     else:
         history = run.history
-        state = _State(int(history.wait[row]), float(history.best[row]), int(history.best_epoch[row]))
+        state = _State(int(history.wait[row]), float(history.best[row]), int(history.best_epoch[row]), run.info.index)
         lines = _watching(rule, state, course, events, label, width)
     trace = _course(course, width, run.style)
     return [*lines, _Line(6, trace)] if trace else lines
@@ -138,7 +142,7 @@ def _newest(run: RunView) -> int:
 def _watching(
     rule: Mapping[str, Any], state: _State, course: Watched, events: list[Event], label: Row, width: int
 ) -> list[_Line]:
-    gauge = _gauge(state.wait, int(rule["patience"]), width - 3)
+    gauge = _gauge(state.wait, int(rule["patience"]), width - 3, state.run)
     best = _best_words(state, width)
     head = join(label, [Span("  " + _("wait") + " ", "muted")], gauge)
     if _cells(head) + 3 + _cells(best) <= width:
@@ -148,7 +152,7 @@ def _watching(
     else:
         name = set_cell_size(label[1].text, max(min(cell_len(label[1].text), width - 3 - _cells(gauge)), 0))
         lines = [
-            _Line(0, join([label[0], Span(name + " ", label[1].style)], gauge)),
+            _Line(0, join([label[0], label[1]._replace(text=name + " ")], gauge)),
             _Line(2, join([Span("  ")], best)),
         ]
     ending = _ending(events, width)
@@ -169,7 +173,7 @@ def _cells(row: Row) -> int:
     return sum(cell_len(span.text) for span in row)
 
 
-def _gauge(wait: int, patience: int, room: int) -> Row:
+def _gauge(wait: int, patience: int, room: int, run: int) -> Row:
     """``●●●○○ 3/5``, or a bar if there are too many dots; from ``WARN_AT`` on in the warning color with a ``!``."""
     share = min(wait / patience, 1.0) if patience else float(wait > 0)
     style, sign = ("warn", "!") if share >= WARN_AT else ("text", " ")
@@ -179,13 +183,16 @@ def _gauge(wait: int, patience: int, room: int) -> Row:
     else:
         cells = max(min(_BAR_CELLS, room - len(numbers)), 0)
         full, on, off = math.floor(share * cells), "█", "░"
-    return (Span(on * full, style), Span(off * (cells - full), "muted"), Span(numbers, style))
+    waited, slash, rest = numbers.partition("/")
+    told = Span(waited, style, tells=Told(run, "wait"))
+    return (Span(on * full, style), Span(off * (cells - full), "muted"), told, Span(slash + rest, style))
 
 
 def _best_words(state: _State, width: int) -> Row:
     if not state.best_epoch:
         return (Span(_("no best value yet"), "muted"),)
-    best, epoch = Span(figures.number(state.best), "text"), Span(str(state.best_epoch), "text")
+    best = Span(figures.number(state.best), "text", tells=Told(state.run, "best"))
+    epoch = Span(str(state.best_epoch), "text", tells=Told(state.run, "best_epoch"))
     wide, narrow = _("best {best} at epoch {epoch}"), _("best {best} ★{epoch}")
     return filled(wide if width >= 28 else narrow, "muted", best=best, epoch=epoch)
 
@@ -230,7 +237,8 @@ def _distance(rule: Mapping[str, Any], state: _State, course: Watched, width: in
     if not len(course.values):
         return (Span("  " + _("no epoch is complete yet"), "muted"),)
     value = float(course.values[-1])
-    newest = Span(figures.number(value), "text" if math.isfinite(value) else "bad")
+    style = "text" if math.isfinite(value) else "bad"
+    newest = Span(figures.number(value), style, tells=Told(state.run, course.monitor))
     now = join([Span("  ", "muted")], filled(_("now {value}"), "muted", value=newest))
     if not state.best_epoch or not math.isfinite(value):
         return now

@@ -14,11 +14,12 @@ from bntui.recording.sentences import traits
 from bntui.text.language import N_, _
 from bntui.text.widths import wrap
 from bntui.viewer import epochs
-from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join
+from bntui.viewer.draw.rows import width as width_of
 from bntui.viewer.monitor import watched
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.curves import FORK
-from bntui.viewer.view import RunView, View
+from bntui.viewer.view import SAME, RunView, View
 
 PANEL: Final = Panel(
     "timeline",
@@ -207,13 +208,24 @@ def _item(mark: _Mark, run: RunView, cursor: float, left: int, width: int) -> li
     style = "text" if mark.place <= cursor else "muted"
     head = (
         Span(" " * left),
-        Span(f"{epochs.text(mark.place, run.history.unit):>7}  ", style),
+        Span(f"{epochs.text(mark.place, run.history.unit):>7}  ", style, tells=_tells(mark, run)),
         Span(f"{mark.glyph} ", mark.style),
-        Span(f"{run.mark} {run.name}  ", run.style),
+        Span(f"{run.mark} {run.name}  ", run.style, run.click),
     )
-    indent = sum(cell_len(span.text) for span in head)
+    indent = width_of(head)
     first, *rest = wrap(mark.words, max(width - indent, 6))
     return [(*head, Span(first, style)), *((Span(" " * indent), Span(line, style)) for line in rest)]
+
+
+def _tells(mark: _Mark, run: RunView) -> Told | None:
+    """The figure that a mark's place is: the run's best epoch, or the epoch of its keyframe at the cursor."""
+    if run.row < 0:
+        return None
+    history, unit = run.history, run.history.unit
+    if abs(float(history.position[run.row]) - mark.place) <= SAME:
+        return Told(run.info.index, unit)
+    best = mark.glyph == _BEST and unit == "epoch" and float(history.best_epoch[run.row]) == mark.place
+    return Told(run.info.index, "best_epoch") if best else None
 
 
 def _told(run: RunView) -> list[_Mark]:

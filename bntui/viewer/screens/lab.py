@@ -24,7 +24,7 @@ from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text import figures
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.viewer import chrome, epochs, family, goodbye, live, parts, tour, troubles, view_state
+from bntui.viewer import chrome, epochs, family, goodbye, live, parts, tour, tour_pointer, troubles, view_state
 from bntui.viewer import live_events as happening
 from bntui.viewer.chooser import Choice, Chooser
 from bntui.viewer.feed import TrainerLink
@@ -166,8 +166,13 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             resumes=isinstance(state, live.Replay) and self.loaded.unfinished,
             late=self.app.sender.late,
             tours=bool(self.reader.tour),
-            tour=tour.shown(self.view_state, self.loaded.snapshot, self.reader.tour),
+            tour=self._stop(self.view_state),
+            said=tour.most_lines(self.app.size.height),
         )
+
+    def _stop(self, state: ViewState) -> tour.Shown | None:
+        """The stop of the guided tour at which the state is."""
+        return tour.shown(state, self.loaded.snapshot, self.reader.tour)
 
     def parts(self) -> list[Part]:
         """The parts of the screen with their weights on a slow line; see :func:`layout.parts_of`."""
@@ -177,8 +182,11 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         return self._layout_of(self.view_state)
 
     def _layout_of(self, state: ViewState) -> Layout:
-        candidates = Candidates(self.loaded.free_panels, state.guest, state.panels, few=self.app.palette.heavy)
-        return layout(*self.app.size, state.focused, state.zoomed, candidates)
+        said = tour_pointer.rows_of(self._stop(state), self.app.size)
+        return layout(*self.app.size, state.focused, state.zoomed, self._candidates(state), said)
+
+    def _candidates(self, state: ViewState) -> Candidates:
+        return Candidates(self.loaded.free_panels, state.guest, state.panels, few=self.app.palette.heavy)
 
     # --- the trainer ---
 
@@ -279,14 +287,23 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         if not self.reader.tour:
             self.notices.say_once(_(tour.NONE))
             return
-        self.change(tour.begin(self.view_state, self.loaded.snapshot, self.reader.tour))
+        self._walk_tour(tour.begin(self.view_state, self.loaded.snapshot, self.reader.tour))
 
     def action_walk_tour(self, by: int) -> None:
         if self.reader.tour:
-            if tour.ends(self.view_state, self.reader.tour, by):
-                title = self.reader.meta["title"]
-                in_background(self.app, lambda: course.note(title), lambda _: None, self._complain)
-            self.change(tour.walk(self.view_state, self.loaded.snapshot, self.reader.tour, by))
+            self._walk_tour(tour.walk(self.view_state, self.loaded.snapshot, self.reader.tour, by))
+
+    def _walk_tour(self, state: ViewState) -> None:
+        """Go to another place of the guided tour, or end it; one that ends at its last answer was walked."""
+        if state.tour is None and tour.answered(self.view_state, self.reader.tour):
+            title = self.reader.meta["title"]
+            in_background(self.app, lambda: course.note(title), lambda _: None, self._complain)
+        stop, recorded = self._stop(state), self.loaded.snapshot
+        try:
+            state = tour_pointer.settled(state, recorded, stop, self.app.size, self._candidates(state))
+        except RecordingError as error:
+            self._complain(error)
+        self.change(state)
 
     def action_unit(self) -> None:
         """Switch the cursor to the other unit, at the same keyframe."""
@@ -428,7 +445,9 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     # --- leaving ---
 
     def action_back(self) -> None:
-        if self.view_state.zoomed and self._layout().several:
+        if self.view_state.tour is not None:
+            self._walk_tour(tour.end(self.view_state))
+        elif self.view_state.zoomed and self._layout().several:
             self.action_zoom()
         elif self._from_gallery:
             if self.trainer.connected:
