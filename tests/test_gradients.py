@@ -242,3 +242,13 @@ def test_along_holds_the_last_value_up_to_the_head() -> None:
     assert cells.along(np.array([0.0, 1.0, 4.0]), 10, 10.0).tolist() == [1, 1, 1, 2, 2, -1, -1, -1, -1, -1]
     assert cells.along(np.array([5.0, 6.0]), 4, 8.0).tolist() == [-1, -1, 1, 1]
     assert cells.along(np.array([]), 3, 10.0).tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize("size", range(1, 32))
+@pytest.mark.parametrize("rows", range(1, 12))
+def test_walking_shows_every_layer_with_any_number_of_rows(size: int, rows: int) -> None:
+    walks = [list(gradients._kept(size, rows, past)) for past in range(size + 1)]
+    assert {len(kept) for kept in walks} == {min(size, rows)}
+    assert {at for kept in walks for at in kept} == set(range(size))
+    assert all(kept == sorted(set(kept)) for kept in walks)
+    assert rows < 2 or {0, size - 1} <= set(walks[0])

@@ -186,6 +186,9 @@ def _kept(size: int, rows: int, past: int) -> Sequence[int]:
         return range(size)
     if rows < 2:
         return [past % size][:rows]
+    if rows == 2:  # no room between the ends: the walk leads through pairs of neighbors
+        at = past % (size - 1)
+        return [at, at + 1] if at else [0, size - 1]
     first = 1 + past % (size - rows + 1)
     return [0, *range(first, first + rows - 2), size - 1]
 
