@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from bntui.link import Status
 from bntui.link.requests import ForkRequest
 from bntui.recording.history import Unit, counted
 from bntui.text import figures
+from bntui.text.language import use
 from bntui.viewer import chrome, epochs, parts, view_state
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.lab_keys import EVERYTHING, Situation
@@ -313,3 +315,16 @@ def test_for_a_lecture_hall_two_panels_stand_on_the_screen(size: tuple[int, int]
     assert standing() == ["curves", "layers"]
     assert standing(first=("gradients", "drift")) == ["gradients", "drift"]
     assert standing(guest="dropout") == ["curves", "dropout"]
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize(("live", "running"), [(False, False), (True, False), (True, True)])
+def test_the_key_that_ends_a_tour_is_in_the_footer_at_80_columns(language: str, live: bool, running: bool) -> None:
+    here = Situation(live=live, running=running, touring=True, tours=True, from_gallery=True, runs=3)
+    use(language)
+    try:
+        row = text(chrome.keys(80, here))
+    finally:
+        use("en")
+    assert {"en": "esc end tour", "ko": "esc 안내 끝"}[language] in row
+    assert cell_len(row) == 80

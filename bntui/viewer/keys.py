@@ -37,6 +37,8 @@ class Control(Generic[Here]):
     """Whether the keys have an effect."""
     matters: Callable[[Here], bool] = lambda _here: False
     """Whether the keys matter more now than others that are not essential."""
+    vital: Callable[[Here], bool] = lambda _here: False
+    """Whether the keys are essential now, whatever their rank, in a footer that has essential ones."""
     glyph: str = ""
     """The keys in the footer, if they are shorter there."""
     words: str = ""
@@ -57,8 +59,8 @@ class Control(Generic[Here]):
 
 
 def bindings_of(controls: Iterable[Control[Here]]) -> list[Binding]:
-    """The bindings of a screen; controls of one key may share one."""
-    return list(dict.fromkeys(binding for control in controls for binding in control.bindings))
+    """The bindings of a screen."""
+    return [binding for control in controls for binding in control.bindings]
 
 
 def useful_of(controls: Iterable[Control[Here]], here: Here) -> list[Control[Here]]:
@@ -84,7 +86,7 @@ def hints_of(controls: Sequence[Control[Here]], here: Here, cells: int, essentia
         essential: controls up to this rank keep their keys at any width.
     """
     wanted = [(control, _(label)) for control in useful_of(controls, here) if (label := control.label(here))]
-    kept = {control.keys: "" for control, _label in wanted if control.rank <= essential}
+    kept = {control.keys: "" for control, _label in wanted if _stays(control, here, essential)}
     room = cells - 1 - sum(cell_len(key) + 2 for key in kept)
     for control, label in sorted(wanted, key=lambda one: _rank(one[0], here, essential)):
         size = cell_len(f" {label}") if control.keys in kept else cell_len(f"{control.keys} {label}") + 2
@@ -101,7 +103,12 @@ def hints_of(controls: Sequence[Control[Here]], here: Here, cells: int, essentia
 
 def _rank(control: Control[Here], here: Here, essential: int) -> tuple[bool, bool, int]:
     """The place of a control among those that compete for the footer."""
-    return control.rank > essential, not control.matters(here), control.rank
+    return not _stays(control, here, essential), not control.matters(here), control.rank
+
+
+def _stays(control: Control[Here], here: Here, essential: int) -> bool:
+    """Whether a control keeps its keys at any width."""
+    return control.rank <= essential or (essential > 0 and control.vital(here))
 
 
 def _buttons(control: Control[Here]) -> list[Span]:

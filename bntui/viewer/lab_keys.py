@@ -54,6 +54,10 @@ def _many(here: Situation) -> bool:
     return here.runs > 1
 
 
+def _touring(here: Situation) -> bool:
+    return here.touring
+
+
 def _run(here: Situation) -> str:
     if not here.live:
         return N_("resume")
@@ -72,7 +76,6 @@ def _panels() -> Iterator[Control[Situation]]:
         yield Control((panel.key,), panel.does, (binding,))
 
 
-_BACK: Final = Binding("escape", "back", N_("Back"))
 # fmt: off
 CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("space",), N_("run, pause"), (Binding("space", "run", N_("Run or pause")),),
@@ -107,7 +110,6 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control((",",), N_("tour: hide the answer, then the stop before"),
             (Binding("comma", "walk_tour(-1)", N_("Stop of the tour before")),), N_("before"), rank=6,
             when=lambda here: here.touring),
-    Control(("esc",), N_("end the tour"), (_BACK,), N_("end tour"), rank=4, when=lambda here: here.touring),
     Control(("t",), N_("guided tour: start, end"), (Binding("t", "tour", N_("Guided tour")),),
             lambda here: "" if here.touring else N_("tour"), rank=9, when=lambda here: here.tours),
     Control(("[", "]"), N_("walk through the layers or features that a panel has no room for"),
@@ -154,8 +156,9 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
             (Binding("question_mark", "explain", N_("Explain this panel")),), N_("explain"), rank=4),
     Control(("ctrl+p",), N_("command palette")),
     Control(("ctrl+z",), N_("suspend; `fg` in the shell resumes")),
-    Control(("esc",), N_("back"), (_BACK,),
-            lambda here: "" if here.touring else N_("gallery"), rank=18, when=lambda here: here.from_gallery),
+    Control(("esc",), N_("end the tour, go back"), (Binding("escape", "back", N_("Back")),),
+            lambda here: N_("end tour") if here.touring else N_("gallery"), rank=18,
+            when=lambda here: here.from_gallery or here.touring, matters=_touring, vital=_touring),
     Control(("d",), N_(
         "detach: quit while training continues"
     ), (Binding("d", "detach", N_("Detach: training goes on")),),
