@@ -285,7 +285,7 @@ def _legend(view: View, width: int, most: int) -> list[Row]:
         names = short_names(runs, size)
         entries = [_entry(r, n, r is selected, fields, accuracy) for r, n in zip(runs, names, strict=True)]
         return _grid([*entries, *hidden], width)
-    if uneven := _uneven(view, runs, hidden, width, most, ((0, 0),)):
+    if uneven := _uneven(view, runs, hidden, width, most + 1, ((0, 0),)):
         return uneven
     runs.sort(key=lambda run: run is not selected)  # some will not fit
     entries = [*(_entry(run, "", run is selected, 0, accuracy) for run in runs), *hidden]
