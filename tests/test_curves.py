@@ -448,7 +448,7 @@ def twelve(**changes: Any) -> View:
 @pytest.mark.parametrize("size", [(150, 40), (80, 20), (60, 12), (50, 9), (38, 8), (24, 6), (12, 5)])
 def test_a_legend_names_every_run_or_says_how_many_are_missing(size: tuple[int, int]) -> None:
     width, height = size
-    rows = curves._legend(twelve(), width, max(1, height // 5))
+    rows = curves._legend(twelve(), width, height)
     words = "\n".join(map(text, rows))
     found = [mark for mark in RUN_MARKS if mark in words]
     more = re.search(r"… (\d+) more", words)

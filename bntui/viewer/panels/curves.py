@@ -60,7 +60,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     if not any(len(run.history) for run in view.runs):
         sentence = _("no curves yet: they start at the first keyframe")
         return notice(title, [sentence], width, height)
-    legend = _legend(view, width, max(1, height // 5))
+    legend = _legend(view, width, height)
     selected = view.runs[view.selected]
     others = [run for run in view.visible if run is not selected]
     # the last one lies on top
@@ -259,18 +259,19 @@ def _with_cursor(chart: Chart, place: float) -> list[Row]:
     return [*rows, *chart.rows[chart.lines + 1 :]]
 
 
-def _legend(view: View, width: int, most: int) -> list[Row]:
+def _legend(view: View, width: int, height: int) -> list[Row]:
     """Mark, name and values at the cursor in aligned columns; says less where there is less room.
 
     Runs that are hidden, and those that do not fit, are counted at its end.
     """
+    most = max(1, height // 5)
     selected = view.runs[view.selected]
     runs = list(view.visible)
     hidden = _hidden(view, width)
     longest = max(cell_len(run.name) for run in runs)
     accuracy = accuracy_name(view.task)
     for least, fields in ((min(longest, 20), 3), (min(longest, 16), 2), (min(longest, 12), 1), (min(longest, 10), 0)):
-        if fields == 1 and (uneven := _uneven(view, runs, hidden, width, most + 1, ((12, 1), (10, 0)))):
+        if fields == 1 and (uneven := _uneven(view, runs, hidden, width, height // 3, ((12, 1), (10, 0)))):
             return uneven
         rest = _size([_entry(run, "", False, fields, accuracy) for run in runs]) + 1
         rows = _rows(len(runs) + len(hidden), rest + least, width)
@@ -285,7 +286,7 @@ def _legend(view: View, width: int, most: int) -> list[Row]:
         names = short_names(runs, size)
         entries = [_entry(r, n, r is selected, fields, accuracy) for r, n in zip(runs, names, strict=True)]
         return _grid([*entries, *hidden], width)
-    if uneven := _uneven(view, runs, hidden, width, most + 1, ((0, 0),)):
+    if uneven := _uneven(view, runs, hidden, width, height // 3, ((0, 0),)):
         return uneven
     runs.sort(key=lambda run: run is not selected)  # some will not fit
     entries = [*(_entry(run, "", run is selected, 0, accuracy) for run in runs), *hidden]
