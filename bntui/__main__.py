@@ -11,16 +11,43 @@ from bntui.commands.preference import by_locale, extract_language, preferred
 from bntui.errors import BntuiError
 from bntui.text.characters import never_fail, speaks
 from bntui.text.language import _, spoken, use
-from bntui.text.output import say
+from bntui.text.library_messages import reason
+from bntui.text.output import lost_output, open_closed, say
 
 RARELY: Final = 50_000
 """New objects before a garbage collection, which otherwise takes a tenth of the time to first paint."""
 
 
+CLOSED: Final = 141
+"""Exit code if the reader of the output has closed it, as in ``bntui list | head -1``: a shell's for SIGPIPE."""
+
+
 def main() -> None:
     """Run ``bntui``; raises SystemExit with the exit code of the error that ended it."""
     gc.set_threshold(RARELY)
+    open_closed()
     never_fail(sys.stdout, sys.stderr)
+    code: str | int | None = None
+    failed: OSError | None = None
+    try:
+        _obey()
+    except SystemExit as end:
+        code = end.code
+    except OSError as error:
+        failed = error
+    lost = lost_output(failed)
+    if failed is not None and lost is None:
+        raise failed
+    if isinstance(lost, BrokenPipeError):
+        code = code or CLOSED
+    elif lost is not None:
+        say(f"bntui: {_('cannot write to stdout: {reason}').format(reason=reason(lost))}", sys.stderr)
+        code = code or 1
+    sys.exit(code)
+
+
+def _obey() -> None:
+    """Run the command line, or open the gallery; raises SystemExit, or an OSError if stdout cannot be written."""
     try:
         use(by_locale())  # the language of the errors that follow
         arguments, language = extract_language(sys.argv[1:])

@@ -10,6 +10,7 @@ import typer
 # in the order of the commands in the help
 from bntui.commands import training, screens, reports, manage  # noqa: F401  # isort: skip
 from bntui.commands.base import app as app
+from bntui.commands.complete import asked
 from bntui.commands.usage import refused
 
 MISUSED: type[Exception] = typer.BadParameter.__mro__[1]
@@ -22,9 +23,17 @@ def obey(arguments: Sequence[str]) -> None:
     Raises:
         BntuiError: the command failed.
     """
+    if asked():
+        app(list(arguments), prog_name="bntui")
+    group = typer.main.get_command(app)
+    code = 0
     try:
-        code = app(list(arguments), prog_name="bntui", standalone_mode=False)
+        # not app(): it ends with 1 if stdout is closed, and 1 means something else in some commands
+        with group.make_context("bntui", list(arguments)) as context:
+            group.invoke(context)
+    except typer.Exit as end:
+        code = end.exit_code
     except MISUSED as error:
-        context = getattr(error, "ctx", None)
-        raise refused(error.format_message(), context.command_path if context else "bntui") from error  # type: ignore[attr-defined]
+        where = getattr(error, "ctx", None)
+        raise refused(error.format_message(), where.command_path if where else "bntui") from error  # type: ignore[attr-defined]
     sys.exit(code)

@@ -20,6 +20,7 @@ SYSTEM: Final = (
     N_("Not a directory"),
     N_("File exists"),
     N_("File name too long"),
+    N_("File too large"),
     N_("No space left on device"),
     N_("Disk quota exceeded"),
     N_("Read-only file system"),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import shutil
 import sys
 import unicodedata
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
+
+UNWRITABLE: Final = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""Errors of a write to a stream."""
 
 
 def clean(text: str) -> str:
@@ -42,8 +48,48 @@ def screen_cells() -> int | None:
 
 
 def say(text: object, file: TextIO | None = None) -> None:
-    """Print text that may contain untrusted words to stdout or another stream, sanitized line by line."""
-    print(clean_lines(str(text)), file=file, flush=True)
+    """Print text that may contain untrusted words to stdout or another stream, sanitized line by line.
+
+    A message that stderr cannot take is dropped: there is nowhere left to report it.
+    """
+    try:
+        print(clean_lines(str(text)), file=file, flush=True)
+    except OSError:
+        if file is not sys.stderr:
+            raise
+        _discard(file)
+
+
+def open_closed() -> None:
+    """Let stdout and stderr lead nowhere if the shell has closed them (``>&-``); Python sets them to None."""
+    sys.stdout, sys.stderr = (
+        stream or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+        for stream in (sys.stdout, sys.stderr)
+    )
+
+
+def lost_output(failed: OSError | None = None) -> OSError | None:
+    """Write what is left for stdout; returns why some of the output cannot be written, None if all was.
+
+    Args:
+        failed: the error that ended the program.  Errors of files name the file, those of stdout do not.
+    """
+    lost = failed if failed is not None and failed.filename is None and failed.errno in UNWRITABLE else None
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        lost = lost or error
+    if lost is not None:
+        _discard(sys.stdout)
+    return lost
+
+
+def _discard(stream: TextIO) -> None:
+    """Discard what a stream still has to write, so that Python does not report the same error again at its end."""
+    with contextlib.suppress(OSError):  # a stream of a test is no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
