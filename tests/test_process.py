@@ -22,6 +22,7 @@ from bntui.errors import TrainerError
 from bntui.link import Status, client
 from bntui.link.address import runtime_folder, socket_path
 from bntui.link.client import ME, IdleTrainer, Trainer
+from bntui.link.job import Job
 from bntui.link.live import is_live
 from bntui.recording.reader import Reader
 from bntui.scenario.pace import Watching
@@ -247,7 +248,8 @@ def test_headless_progress_goes_to_stderr_and_the_path_to_stdout(tmp_path: Path)
     assert listed["recordings"][0]["live"] is False
 
 
-def test_ctrl_c_saves_everything_and_exits_130(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_everything(number: signal.Signals, code: int, tmp_path: Path) -> None:
     recording = tmp_path / "x.bntui"
     process = subprocess.Popen(
         [*BNTUI, "run", scenario(tmp_path, LONG), "--json", "-o", recording],
@@ -255,34 +257,91 @@ def test_ctrl_c_saves_everything_and_exits_130(tmp_path: Path) -> None:
     )  # fmt: skip
     assert process.stdout is not None
     process.stdout.readline()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in errors
     assert json.loads(output.splitlines()[-1])["state"] == "stopped"
     assert Reader(recording).events(0)[-1].kind == "interrupted"
 
 
-@pytest.mark.parametrize("moment", ["client.Trainer.connect", "client.Status.parse", "headless.JsonLines.report"])
-def test_ctrl_c_at_any_moment_stops_the_trainer_and_breaks_no_line(
-    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Before the trainer has said who started it, while its status is read, and while a line is written."""
-    recording = tmp_path / "x.bntui"
+def signalled(monkeypatch: pytest.MonkeyPatch, moment: str, number: signal.Signals) -> None:
+    """Send this process a signal before each call of a function, given with the name of its module and class."""
     owner, _, name = moment.rpartition(".")
-    place = {"client.Trainer": client.Trainer, "client.Status": Status, "headless.JsonLines": JsonLines}[owner]
+    place = {
+        "job.Job": Job, "client.Trainer": client.Trainer, "client.Status": Status,
+        "headless.JsonLines": JsonLines,
+    }[owner]  # fmt: skip
     real = getattr(place, name)
 
     def interrupted(*given: Any, **named: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         return real(*given, **named)
 
     monkeypatch.setattr(place, name, interrupted)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("moment", ["client.Trainer.connect", "client.Status.parse", "headless.JsonLines.report"])
+def test_a_signal_at_any_moment_stops_the_trainer_and_breaks_no_line(
+    moment: str, number: signal.Signals, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the trainer has said who started it, while its status is read, and while a line is written."""
+    recording = tmp_path / "x.bntui"
+    signalled(monkeypatch, moment, number)
     done = bntui("run", scenario(tmp_path, LONG), "--json", "-o", recording)
-    assert done.returncode == 130, done.stderr
+    assert done.returncode == code, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["state"] == "stopped"
     assert not is_live(recording)
     assert Reader(recording).events(0)[-1].kind == "interrupted"
+
+
+def test_a_resumed_training_is_stopped_by_sigterm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = tmp_path / "x.bntui"
+    with monkeypatch.context() as patch:
+        signalled(patch, "headless.JsonLines.report", signal.SIGINT)
+        bntui("run", scenario(tmp_path, LONG), "--json", "-o", recording)
+    signalled(monkeypatch, "headless.JsonLines.report", signal.SIGTERM)
+    assert bntui("resume", recording, "--json").returncode == 143
+    assert not is_live(recording)
+
+
+def test_a_lost_connection_leaves_the_training_running_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = tmp_path / "x.bntui"
+    signalled(monkeypatch, "headless.JsonLines.report", signal.SIGHUP)
+    done = bntui("run", scenario(tmp_path, LONG), "--json", "-o", recording)
+    assert done.returncode == 129
+    assert done.stderr == f"training continues; stop it with: bntui stop {recording}\n"
+    assert is_live(recording)
+    assert bntui("stop", recording).returncode == 0
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        signalled(monkeypatch, "headless.JsonLines.report", signal.SIGHUP)
+        done = bntui("run", scenario(tmp_path, DIGITS), "--json", "-o", tmp_path / "x.bntui")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert done.returncode == 0, done.stderr
+
+
+def test_sigterm_while_a_training_starts_leaves_no_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signalled(monkeypatch, "job.Job.line", signal.SIGTERM)
+    started: list[IdleTrainer] = []
+    start = IdleTrainer.start
+
+    def kept() -> IdleTrainer:
+        started.append(start())
+        return started[0]
+
+    monkeypatch.setattr(IdleTrainer, "start", kept)
+    done = bntui("run", scenario(tmp_path, LONG), "--detach", "-o", tmp_path / "x.bntui")
+    assert done.returncode == 143
+    assert not (tmp_path / "x.bntui").exists()
+    assert started[0]._process.wait(timeout=60) is not None
 
 
 def test_a_full_disk_is_said_and_what_was_recorded_is_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -122,45 +122,68 @@ def reporter(known: Known, *, as_json: bool) -> Iterator[Reporter]:
         yield ProgressBars(progress, known)
 
 
-class Interrupt:
-    """Ctrl+C while a trainer is followed.
+def end_of(number: int) -> BaseException:
+    """The exception that ends the process as a signal asks: exit code 130 for Ctrl+C, 143 for SIGTERM."""
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
 
-    It stops a trainer that this process started, and is otherwise a KeyboardInterrupt.  It is no exception in the
-    first case, which would leave half a line read or reported.
+
+@contextlib.contextmanager
+def signals(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
+    """Handle signals, except those that are ignored, as SIGHUP is under ``nohup``."""
+    if threading.current_thread() is not threading.main_thread():  # only the main one receives signals
+        yield
+        return
+    before = {one: was for one in numbers if (was := signal.getsignal(one)) != signal.SIG_IGN}
+    for one in before:
+        signal.signal(one, handler)
+    try:
+        yield
+    finally:
+        for one, was in before.items():
+            signal.signal(one, was)
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """Let SIGTERM raise an exception, as Ctrl+C does, so that a trainer that is being started is not left behind."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise end_of(number)
+
+    with signals(end, signal.SIGTERM):
+        yield
+
+
+class Interrupt:
+    """A signal that asks to end while a trainer is followed.
+
+    Ctrl+C and SIGTERM stop a trainer that this process started.  Otherwise, and always if the terminal is gone
+    (SIGHUP), training continues, and the exception of the signal is raised.  It is no exception in the first case,
+    which would leave half a line read or reported.
     """
 
     def __init__(self) -> None:
         self.trainer: Trainer | None = None
-        self.asked = False
+        self.asked: int | None = None
+        """The first signal."""
         self._owner: str | None = None
 
-    @contextlib.contextmanager
-    def handled(self) -> Iterator[None]:
-        """Handle Ctrl+C."""
-        if threading.current_thread() is not threading.main_thread():  # only the main one receives signals
-            yield
-            return
-        before = signal.signal(signal.SIGINT, self._asked)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
     def know(self, owner: str) -> None:
-        """Say who started the trainer, which its first status tells; Ctrl+C before that is carried out now."""
+        """Say who started the trainer, which its first status tells; a signal before that is carried out now."""
         self._owner = owner
-        if self.asked:
-            self._act()
+        if self.asked is not None:
+            self._act(self.asked)
 
-    def _asked(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
-        self._act()
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        self.asked = self.asked or number
+        self._act(number)
 
-    def _act(self) -> None:
+    def _act(self, number: int) -> None:
         if self.trainer is None or self._owner is None:
             return
-        if self._owner != ME:
-            raise KeyboardInterrupt
+        if self._owner != ME or number == signal.SIGHUP:
+            raise end_of(number)
         with contextlib.suppress(BntuiError):
             self.trainer.send("stop")
 
@@ -177,12 +200,16 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None, until_
     Raises:
         TrainerError: the trainer failed; with its last message.
         KeyboardInterrupt: Ctrl+C; a trainer started here has been told to stop, and everything is saved.
+        SystemExit: SIGTERM, likewise, or SIGHUP, and training continues.
     """
     interrupt = Interrupt()
     last = Status("running", None, 0.0, 0)
-    with interrupt.handled():
+    handled = signals(interrupt.handle, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    with handled, contextlib.ExitStack() as opened:
         trainer = interrupt.trainer = Trainer.connect(recording)
-        reader = Reader(recording)
+        if trainer is not None:
+            opened.callback(trainer.close)
+        reader = opened.enter_context(contextlib.closing(Reader(recording)))
         with reporter(known or Known(), as_json=as_json) as out:
             while trainer is not None:
                 try:
@@ -198,26 +225,23 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None, until_
                         break
                     if status.state in OVER:
                         reader.release()  # the trainer is about to checkpoint the journal
-                except KeyboardInterrupt:
+                except (KeyboardInterrupt, SystemExit):
                     said = _("training continues; stop it with: bntui stop {recording}").format(recording=reader.path)
-                    print(said, file=sys.stderr)
+                    say(said, sys.stderr)
                     raise
-                except BrokenPipeError:  # the reader of the lines has exited
+                except OSError:  # the reader of the lines has exited, or its disk is full
                     if last.owner == ME:
                         trainer.send("stop")
                     raise
             reader.refresh()
             out.report(reader, last)
-        if trainer is not None:
-            trainer.close()
-    ended = all(any(traits(event.kind).ends for event in reader.events(run.index)) for run in reader.runs)
-    reader.close()
+        ended = all(any(traits(event.kind).ends for event in reader.events(run.index)) for run in reader.runs)
     left = until_paused and last.state == "paused"
     state = last.state if last.state in OVER or left else "finished" if ended else "failed"
     if as_json:
         JsonLines.line(event="end", state=state, recording=str(reader.path))
-    if interrupt.asked:
-        raise KeyboardInterrupt
+    if interrupt.asked is not None:
+        raise end_of(interrupt.asked)
     if state == "failed":
         raise TrainerError(last.message or lost(reader.path))
     return reader.path

@@ -99,13 +99,14 @@ def run(
             theme=theme,
         )  # fmt: skip
         return
-    if detach:
-        recording = start(watching=watched)
-        say(json_text({"recording": str(recording)}) if as_json else recording)
-        return
-    from bntui.commands.headless import follow
+    from bntui.commands.headless import follow, starting
 
-    recording = follow(start(watching=watched), as_json=as_json)
+    with starting():
+        recording = start(watching=watched)
+        if detach:
+            say(json_text({"recording": str(recording)}) if as_json else recording)
+            return
+        recording = follow(recording, as_json=as_json)
     if not as_json:
         say(recording)
 
@@ -198,10 +199,11 @@ def _own(recording: Path) -> Path:
 
 def _follow(recording: Path, start: Callable[[], Path], *, as_json: bool, until_paused: bool = False) -> None:
     """Follow a training without a screen, to its end or until all runs are paused."""
-    from bntui.commands.headless import Known, follow
+    from bntui.commands.headless import Known, follow, starting
 
     known = Known.of(recording)
-    recording = follow(start(), as_json=as_json, known=known, until_paused=until_paused)
+    with starting():
+        recording = follow(start(), as_json=as_json, known=known, until_paused=until_paused)
     if not as_json:
         say(recording)
 
