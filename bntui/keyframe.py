@@ -34,6 +34,8 @@ HISTOGRAM_BINS: Final = 32
 MASK_SAMPLES: Final = 64
 """A keyframe keeps the dropout mask of up to this many samples of the mini-batch."""
 
+OUTPUT: Final = "output"
+"""Name of the output layer; it is reserved, and the data determines its size."""
 LayerKind = Literal["linear", "conv", "recurrent"]
 """Every kind of layer that this version builds."""
 Foreign = NewType("Foreign", str)

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from bntui.link import Status
 from bntui.link.requests import ForkRequest
 from bntui.recording.history import Unit, counted
+from bntui.recording.sentences import EventKind
 from bntui.text import figures
 from bntui.text.language import use
 from bntui.viewer import chrome, epochs, parts, view_state
@@ -54,7 +55,16 @@ def test_state_words(state: State, words: str) -> None:
 
 
 def test_an_interrupted_recording_is_no_plain_replay() -> None:
-    assert chrome.state_words(Replay(), unfinished=True)[0] == "⊘ interrupted"
+    assert chrome.state_words(Replay(), "interrupted")[0] == "⊘ interrupted"
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [("diverged", ("✕ diverged", "bold bad")), ("stopped_early", ("▣ stopped early", "text")),
+     ("finished", ("✓ finished", "text"))],
+)  # fmt: skip
+def test_the_header_says_how_all_runs_ended(ending: EventKind, words: tuple[str, str]) -> None:
+    assert chrome.state_words(Replay(Status("finished", 5, 0, 0)), ending) == words
 
 
 def test_no_state_has_the_mark_of_a_run() -> None:

@@ -126,7 +126,7 @@ def test_own_scenarios_come_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_marks_say_what_was_trained_and_walked() -> None:
     first, second, third = COURSE[:3]
     ended, begun = (
-        replace(ENTRIES[1], original=first.original, ended=True),
+        replace(ENTRIES[1], original=first.original, ending="finished"),
         replace(ENTRIES[1], original=third.original),
     )
     gallery = replace(FULL_COURSE, entries=(ended, begun), walked=frozenset({first.original, second.original}))

@@ -309,7 +309,9 @@ def test_the_page_lists_every_figure(recordings: dict[str, Path], capsys: pytest
     assert written(page) == page
     for path in keys(shown(capsys, recordings["moons"], 0, 1)):
         quantity = re.sub(r"\.(input|pre_norm|normalized|output)\.", ".{quantity}.", path)
-        if quantity not in ("run", "epoch_end", "task", "classes", "predictions.grid"):
+        quantity = "events" if quantity.startswith("events") else quantity
+        beside = ("run", "state", "planned", "epoch_end", "task", "classes", "events", "predictions.grid")
+        if quantity not in beside:
             assert f"| `{quantity}` |" in page
         else:
             assert f"`{quantity}`" in page

@@ -238,7 +238,7 @@ def test_a_trainer_could_go_on_while_a_run_is_not_over(kinds: list[EventKind | F
     runs = [factory.run_view(number) for number in range(2)]
     events = [(Event(n, 0, 0.0, "resumed", ""), Event(n, 1, 1.0, kind, "")) for n, kind in enumerate(kinds)]
     fake = FakeReader(*(replace(run, events=found) for run, found in zip(runs, events, strict=True)))
-    assert view_state.unfinished(view_state.snapshot(fake)) is unfinished
+    assert (view_state.ending(view_state.snapshot(fake)) == "interrupted") is unfinished
 
 
 def test_another_unit_keeps_the_keyframe_under_the_cursor() -> None:

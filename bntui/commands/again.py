@@ -11,12 +11,13 @@ from typing import Any
 from bntui.commands.headless import lost
 from bntui.commands.show import find_run
 from bntui.errors import TrainerError, UsageError
+from bntui.keyframe import Foreign
 from bntui.link.client import IdleTrainer, Trainer
 from bntui.link.live import is_live
 from bntui.recording.copy import copied, writable
 from bntui.recording.reader import Reader
 from bntui.recording.recorded import recorded
-from bntui.recording.sentences import is_over
+from bntui.recording.sentences import EventKind, outcome
 from bntui.scenario.fork import forked as valid_fork
 from bntui.scenario.pace import Watching
 from bntui.text.language import _
@@ -51,9 +52,31 @@ def place(recording: Path, run: str | None, epoch: float | None, *, first: bool 
 def refuse_what_is_over(recording: Path) -> None:
     """Raise UsageError if no run can be resumed."""
     with closing(Reader(recording)) as reader:
-        over = [is_over(event.kind for event in reader.events(run.index)) for run in reader.runs]
-    if over and all(over) and not is_live(recording):
+        ended = ending(reader) != "interrupted"
+    if ended and not is_live(recording):
         raise UsageError(_("all runs of {recording} have ended; fork one of them instead").format(recording=recording))
+
+
+def ending(reader: Reader) -> EventKind | Foreign:
+    """How the training of a recording ended, unless it has a live trainer."""
+    return outcome([event.kind for event in reader.events(run.index)] for run in reader.runs)
+
+
+def no_trainer(recording: Path) -> UsageError:
+    """The error for a recording without a live trainer, with what can be done with it.
+
+    Raises:
+        RecordingError: the file is not a recording, or is damaged.
+    """
+    with closing(Reader(recording)) as reader:
+        unfinished = ending(reader) == "interrupted"
+    sentence = _("{recording} has no live trainer; open it with: bntui replay {recording}")
+    if unfinished:
+        sentence = _(
+            "{recording} has no live trainer, and its training was interrupted; resume it with: bntui resume"
+            " {recording}, or open it with: bntui replay {recording}"
+        )
+    return UsageError(sentence.format(recording=recording))
 
 
 def on_own_ground(recording: Path) -> Path:

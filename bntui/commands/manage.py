@@ -13,6 +13,7 @@ import typer
 from bntui.commands.ask import Yes, confirm
 from bntui.commands.base import Json, Recording, Recordings, command
 from bntui.files import in_bytes
+from bntui.recording.sentences import ending_word
 from bntui.text import figures
 from bntui.text.language import _, ngettext, use
 from bntui.text.output import json_text, say
@@ -70,8 +71,9 @@ def _card(card: Card) -> dict[str, Any]:
 def _entry(entry: Entry) -> dict[str, Any]:
     when = entry.when.isoformat(timespec="seconds")
     return {
-        "path": str(entry.path), "title": entry.title, "runs": entry.runs, "epochs": entry.epochs, "when": when,
-        "size": entry.size, "live": entry.live, "paused": entry.paused, "host": entry.host, "problem": entry.problem,
+        "path": str(entry.path), "title": entry.title, "runs": entry.runs, "epochs": entry.epochs,
+        "planned": entry.planned, "state": entry.state, "when": when, "size": entry.size, "live": entry.live,
+        "paused": entry.paused, "host": entry.host, "problem": entry.problem,
     }  # fmt: skip
 
 
@@ -79,6 +81,9 @@ def _described(entry: Entry) -> str:
     """What a recording holds, or why it cannot be opened."""
     epochs = ngettext("{epochs} epoch", "{epochs} epochs", math.ceil(entry.epochs))
     epochs = epochs.format(epochs=figures.epoch(entry.epochs))
+    if entry.ending is not None and entry.ending != "finished":
+        of = _("{epochs} of {planned} epochs").format(epochs=figures.epoch(entry.epochs), planned=f"{entry.planned:,}")
+        epochs = of if entry.growing else f"{of}, {ending_word(entry.ending)}"
     what = entry.problem or f"{entry.title}  ({' · '.join(entry.runs)}; {epochs})"
     if entry.host:
         return f"● {_('live on {host}').format(host=entry.host)}  {what}"

@@ -12,7 +12,6 @@ from bntui.commands.base import Recording, Theme, app, command, recording_argume
 from bntui.commands.open_screen import need_terminal, open_screen
 from bntui.commands.preference import OPTION, preferred
 from bntui.commands.usage import LANGUAGE_HELP, LANGUAGE_VALUES
-from bntui.errors import UsageError
 from bntui.text.language import _, use
 from bntui.viewer.terminal.guard import guard
 
@@ -82,6 +81,7 @@ def attach(recording: Recording, theme: Theme = None) -> None:
 
     recorded(recording).close()
     if not is_live(recording):
-        sentence = _("{recording} has no live trainer; open it with: bntui replay {recording}")
-        raise UsageError(sentence.format(recording=recording))
+        from bntui.commands.again import no_trainer
+
+        raise no_trainer(recording)
     replay(recording, theme)

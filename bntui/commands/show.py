@@ -13,11 +13,12 @@ from rich.cells import cell_len
 from bntui.errors import UsageError
 from bntui.insight.verdicts import verdict_of
 from bntui.keyframe import Distribution, Keyframe
+from bntui.link.live import is_live
 from bntui.measures import declarations
-from bntui.recording.history import RunInfo
+from bntui.recording.history import Event, RunInfo
 from bntui.recording.reader import Reader
 from bntui.recording.reading import from_meta, task_line
-from bntui.recording.sentences import why_stopped
+from bntui.recording.sentences import outcome, why_stopped
 from bntui.text.figures import MINUS, brief, number, whole
 from bntui.text.language import _
 from bntui.text.output import json_text
@@ -69,17 +70,34 @@ def find_keyframe(reader: Reader, run: int, epoch: float | None) -> Keyframe:
 
 def as_json(reader: Reader, frame: Keyframe) -> str:
     """One keyframe as a JSON object: every recorded figure, and the context needed to read them."""
-    history = reader.history(frame.run)
+    history, info = reader.history(frame.run), reader.runs[frame.run]
     record = {
-        "run": reader.runs[frame.run].name,
+        "run": info.name,
+        "state": state(reader, frame.run),
+        "planned": info.epochs,
         **record_of(frame),
         "epoch_end": bool(history.epoch_end[np.searchsorted(history.step, frame.step)]),
         "task": reader.task,
         "classes": _classes(reader),
+        "events": [event_record(reader, event) for info in reader.runs for event in reader.events(info.index)],
     }
     if frame.predictions is not None:
         record["predictions"]["grid"] = reader.grid
     return json_text(plain(record))
+
+
+def event_record(reader: Reader, event: Event) -> dict[str, Any]:
+    """An event as a JSON object; its message is in English, as it was recorded."""
+    return {
+        "kind": event.kind, "run": reader.runs[event.run].name, "epoch": event.epoch, "step": event.step,
+        "message": event.message, "arguments": dict(event.arguments),
+    }  # fmt: skip
+
+
+def state(reader: Reader, run: int) -> str:
+    """What became of a run, as a program reads it: ``training``, ``interrupted``, or what ended it."""
+    end = outcome([[event.kind for event in reader.events(run)]])
+    return "training" if end == "interrupted" and is_live(reader.path) else str(end)
 
 
 def record_of(part: Any) -> Any:
@@ -136,16 +154,25 @@ def _lines(reader: Reader, frame: Keyframe, width: int | None) -> Iterator[str]:
     for event in reader.events(frame.run):
         if event.epoch <= frame.epoch:
             yield _("epoch {epoch:g}: {event}").format(epoch=event.epoch, event=event.text)
-    yield _("epoch {epoch:g}   step {step}   learning rate {lr:g}   batch of {batch}").format(
-        epoch=frame.epoch, step=whole(frame.step), lr=frame.lr, batch=len(frame.batch_indices)
+    info = reader.runs[frame.run]
+    if state(reader, frame.run) == "interrupted":
+        yield _("interrupted at epoch {epoch:g} of {epochs}; resume it with: bntui resume {recording}").format(
+            epoch=reader.history(frame.run).epoch[-1], epochs=whole(info.epochs), recording=reader.path
+        )
+    yield _("epoch {epoch:g} of {epochs}   step {step}   learning rate {lr:g}   batch of {batch}").format(
+        epoch=frame.epoch,
+        epochs=whole(info.epochs),
+        step=whole(frame.step),
+        lr=frame.lr,
+        batch=len(frame.batch_indices),
     )
     parts = (_("training"), _("validation"))
     aligned = max(map(cell_len, parts))
-    figures = _("{part}   loss {loss:.6g}   {score} {value}")
+    figures = _("{part}   loss {loss}   {score} {value}")
     trained, held_out = brief(frame.train_accuracy), brief(frame.val_accuracy)
-    so_far = figures.format(part=ljust(parts[0], aligned), loss=frame.train_loss, score=score, value=trained)
+    so_far = figures.format(part=ljust(parts[0], aligned), loss=_loss(frame.train_loss), score=score, value=trained)
     yield f"{so_far}   {_('(the epoch so far)')}"
-    validated = figures.format(part=ljust(parts[1], aligned), loss=frame.val_loss, score=score, value=held_out)
+    validated = figures.format(part=ljust(parts[1], aligned), loss=_loss(frame.val_loss), score=score, value=held_out)
     forgotten = reader.runs[frame.run].config["training"].get("validation_mode") == "training"
     yield f"{validated}   ({_('in training mode')})" if forgotten else validated
     early = frame.early_stopping
@@ -173,6 +200,14 @@ def _spread(values: Distribution) -> str:
     return f"{number(values.mean, 8)} ± {number(values.std, 7)}".replace(MINUS, "-")
 
 
+def _loss(value: float) -> str:
+    return f"{value:.6g}" if math.isfinite(value) else brief(value)
+
+
+def _scientific(value: float) -> str:
+    return f"{value:.2e}" if math.isfinite(value) else brief(value)
+
+
 def _table(frame: Keyframe, width: int | None) -> Iterator[str]:
     """Mean ± standard deviation of each layer at three places, its gradient and how far the step moved it."""
     columns = (
@@ -187,8 +222,8 @@ def _table(frame: Keyframe, width: int | None) -> Iterator[str]:
         (
             layer.name,
             *("—" if v is None else _spread(v) for v in (layer.pre_norm, layer.normalized, layer.output)),
-            f"{layer.weight_gradient_norm:.2e}",
-            f"{layer.update_ratio:.2e}",
+            _scientific(layer.weight_gradient_norm),
+            _scientific(layer.update_ratio),
         )
         for layer in frame.layers
     ]

@@ -228,17 +228,16 @@ def _check_fork(recording: Path, there: Place) -> None:
 @command()
 def stop(recording: Recording) -> None:
     """Stop a recording's trainer after the current step; everything is saved."""
+    from bntui.commands.again import no_trainer
     from bntui.commands.headless import lost
     from bntui.link import OVER
     from bntui.link.client import Trainer
     from bntui.recording.guard import refuse_no_file
-    from bntui.recording.reader import Reader
 
     refuse_no_file(recording)
     trainer = Trainer.connect(recording)
     if trainer is None:
-        Reader(recording).close()  # raises if it is not a recording
-        raise UsageError(_("{recording} has no live trainer").format(recording=recording))
+        raise no_trainer(recording)
     trainer.send("stop")
     last: Status | None = None
     while (status := trainer.receive()) is not None:

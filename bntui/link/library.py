@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bntui.errors import RecordingError, UsageError, did_you_mean
+from bntui.keyframe import Foreign
 from bntui.link.client import state_of
 from bntui.link.live import is_live
 from bntui.link.registry import trainers
 from bntui.recording.foreign_json import parsed
-from bntui.recording.forms import TRANSLATION
+from bntui.recording.forms import CONFIG, TRANSLATION
 from bntui.recording.guard import damaged
 from bntui.recording.kinds import AMOUNT, hold
 from bntui.recording.names import SUFFIX, recordings_folder
 from bntui.recording.recorded import nothing_recorded
 from bntui.recording.schema import open_read_only
-from bntui.recording.sentences import event_kind, is_over
+from bntui.recording.sentences import EventKind, event_kind, outcome
 from bntui.recording.tables import MOST_RUNS, rows
 from bntui.text.language import _, spoken
 from bntui.text.output import clean
@@ -56,10 +57,22 @@ class Entry:
     """Name of another host on which it is being trained; empty if there is none."""
     original: str = ""
     """Title of its scenario in English; empty if it cannot be opened."""
-    ended: bool = False
-    """All runs are over, so that nothing is left to train."""
+    ending: EventKind | Foreign | None = None
+    """How its training ended, ``interrupted`` if it can be resumed; None if it cannot be opened."""
+    planned: int = 0
+    """Epochs that the longest run was to train."""
     paused: bool = False
     """Its trainer waits: nothing is trained until somebody tells it to."""
+
+    @property
+    def ended(self) -> bool:
+        """All runs are over, so that nothing is left to train."""
+        return self.ending not in (None, "interrupted")
+
+    @property
+    def state(self) -> str:
+        """What became of it, as a program reads it: ``training``, ``interrupted``, what ended it, or nothing."""
+        return "training" if self.growing and not self.ended else str(self.ending or "")
 
     @property
     def growing(self) -> bool:
@@ -91,7 +104,7 @@ def entry(path: Path) -> Entry:
     state = state_of(path)
     return Entry(
         path, found.title, found.runs, found.epochs, when, size, state is not None, None, original=found.original,
-        ended=found.ended, paused=state == "paused",
+        ending=found.ending, planned=found.planned, paused=state == "paused",
     )  # fmt: skip
 
 
@@ -102,7 +115,8 @@ class _Heading(NamedTuple):
     runs: tuple[str, ...]
     epochs: float
     original: str
-    ended: bool
+    ending: EventKind | Foreign
+    planned: int
 
 
 def _heading(path: Path) -> _Heading:
@@ -116,8 +130,11 @@ def _heading(path: Path) -> _Heading:
         meta = {row["key"]: row["value"] for row in rows(database, query, of="meta")}
         translated = parsed(meta.get("translation", "{}"), TRANSLATION, "translation").get(spoken(), {})
         labels: Mapping[str, str] = translated.get("runs", {})
-        query = f"SELECT run, name FROM run ORDER BY run LIMIT {MOST_RUNS}"
-        names = {row["run"]: row["name"] for row in rows(database, query, of="run")}
+        query = f"SELECT run, name, config FROM run ORDER BY run LIMIT {MOST_RUNS}"
+        names, planned = {}, [0]
+        for row in rows(database, query, of="run"):
+            names[row["run"]] = row["name"]
+            planned.append(parsed(row["config"], CONFIG, "config")["training"]["epochs"])
         if labels and not labels.keys() >= set(names.values()):
             labels = {**labels, **_fork_labels(database, names, labels)}
         epochs = database.execute("SELECT max(epoch) FROM keyframe").fetchone()[0]
@@ -125,13 +142,16 @@ def _heading(path: Path) -> _Heading:
             raise nothing_recorded(path)
         hold(AMOUNT, epochs, "epoch")
         happened = rows(database, "SELECT DISTINCT run, kind FROM event", of="event")
-        over = {row["run"] for row in happened if is_over([event_kind(clean(row["kind"]))])}
+        kinds: dict[int, list[EventKind | Foreign]] = {run: [] for run in names}
+        for row in happened:
+            kinds.setdefault(row["run"], []).append(event_kind(clean(row["kind"])))
         return _Heading(
             title=clean(translated.get("title") or meta["title"]),
             runs=tuple(clean(labels.get(name, name)) for name in names.values()),
             epochs=epochs,
             original=meta["title"],
-            ended=over.issuperset(names),
+            ending=outcome(kinds[run] for run in names),
+            planned=max(planned),
         )
 
 

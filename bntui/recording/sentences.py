@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from bntui.keyframe import EarlyStopping, Foreign
+from bntui.keyframe import OUTPUT, EarlyStopping, Foreign
 from bntui.text.language import N_, _
 
 WAITED: Final = N_("{monitor} has not improved since epoch {best_epoch}: waited {wait}, patience is {patience}")
@@ -39,6 +39,9 @@ RESUMED: Final = N_("resumed at epoch {epoch:g}")
 RESUMED_ELSEWHERE: Final = N_("resumed at epoch {epoch:g} with {now} instead of {before}: bits may differ")
 DEPARTED: Final = N_("from step {step} on the weights are no longer those that were recorded")
 FIRST_BAD: Final = N_("first {value} value at step {step}: {quantity} of layer {layer}")
+FIRST_BAD_OUTPUT: Final = N_("first {value} value at step {step}: {quantity} of the output layer")
+FIRST_BAD_LOSS: Final = N_("first {value} value at step {step}: the {quantity}")
+"""How :data:`FIRST_BAD` is displayed where it names the output layer; recordings have the one sentence."""
 DIED: Final = N_("the gradient of layer {layer} died at step {step}: {ratio:.1e} of the last layer's")
 DIED_UNITS: Final = N_(
     "the gradient of layer {layer} died at step {step}: all its units give 0, and no training sample gives it a "
@@ -62,6 +65,8 @@ NAN: Final = N_("NaN")
 INFINITE: Final = N_("infinite")
 WEIGHT_GRADIENT: Final = N_("weight gradient")
 ACTIVATION_GRADIENT: Final = N_("activation gradient")
+LOSSES: Final = ("loss", "validation loss")
+"""Quantities that an event records for the output layer, but that are those of the whole network."""
 BACKWARD: Final = (WEIGHT_GRADIENT, ACTIVATION_GRADIENT)
 """Quantities of the backward pass, as named in the event ``first_bad``."""
 
@@ -149,6 +154,22 @@ def is_over(kinds: Iterable[EventKind | Foreign]) -> bool:
     return any(traits(kind).ends == "run" for kind in kinds)
 
 
+def outcome(runs: Iterable[Iterable[EventKind | Foreign]]) -> EventKind | Foreign:
+    """How the training of runs with events of these kinds ended.
+
+    ``interrupted`` if one of them can be resumed; what ended all of them, if they ended alike; else ``finished``.
+    """
+    ends = {next((kind for kind in kinds if traits(kind).ends == "run"), None) for kinds in runs}
+    if None in ends:
+        return "interrupted"
+    return next((kind for kind in ends if kind is not None and len(ends) == 1), "finished")
+
+
+def ending_word(ending: EventKind | Foreign) -> str:
+    """How a training ended, as :func:`outcome` gives it, in one or two words."""
+    return _("interrupted") if ending == "interrupted" else _(traits(ending).word)
+
+
 def said(kind: EventKind | Foreign, message: str, arguments: Mapping[str, Any]) -> str:
     """A recorded sentence in the current language; unchanged if this version does not know it.
 
@@ -158,10 +179,17 @@ def said(kind: EventKind | Foreign, message: str, arguments: Mapping[str, Any]) 
         try:
             if sentence.format(**arguments) == message:
                 words = {name: _(arguments[name]) for name in ("loss", "value", "quantity") if name in arguments}
-                return _(sentence).format(**{**arguments, **words})
+                return _(_displayed(sentence, arguments)).format(**{**arguments, **words})
         except (LookupError, ValueError, TypeError, AttributeError):
             continue
     return message
+
+
+def _displayed(sentence: str, arguments: Mapping[str, Any]) -> str:
+    """The sentence that is displayed in place of a recorded one."""
+    if sentence != FIRST_BAD or arguments["layer"] != OUTPUT:
+        return sentence
+    return FIRST_BAD_LOSS if arguments["quantity"] in LOSSES else FIRST_BAD_OUTPUT
 
 
 def why_stopped(stopping: EarlyStopping, baseline: float | None = None) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
+from bntui.keyframe import OUTPUT as OUTPUT
 from bntui.keyframe import LayerKind
 from bntui.scenario.activations import ActivationName
 from bntui.scenario.schema import ConvLayer, LinearLayer, Network, Norm, RecurrentLayer
-
-OUTPUT: Final = "output"
-"""Name of the output layer; it is reserved, and the data determines its size."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
+from bntui.keyframe import Foreign
 from bntui.link import Status
 from bntui.recording.history import RunInfo
-from bntui.recording.sentences import is_over
+from bntui.recording.sentences import EventKind, ending_word, is_over, traits
 from bntui.text import figures
 from bntui.text.figures import count
 from bntui.text.language import N_, _, ngettext
@@ -35,11 +36,11 @@ def pace_text(pace: float | None) -> str:
     return _("unthrottled") if pace is None else f"{pace:.2g}/s" if pace < 10 else f"{pace:,.0f}/s"
 
 
-def state_words(state: live.State, *, unfinished: bool = False) -> tuple[str, str]:
+def state_words(state: live.State, ending: EventKind | Foreign = "finished") -> tuple[str, str]:
     """The trainer's state in words, and its style.
 
     Args:
-        unfinished: the recording has runs that can be resumed.
+        ending: how the training of the recording ended.
     """
     if isinstance(state, live.Leaving):
         return _("⊘ stopping …"), "warn"
@@ -55,14 +56,17 @@ def state_words(state: live.State, *, unfinished: bool = False) -> tuple[str, st
     if status is None:
         if isinstance(state, live.Live):
             return _("▶ starting"), "muted"
-        return (_("⊘ interrupted"), "warn") if unfinished else (_("replay"), "muted")
-    return _status_words(status)
+        return (_("⊘ interrupted"), "warn") if ending == "interrupted" else (_("replay"), "muted")
+    return _status_words(status, ending)
 
 
-def _status_words(status: Status) -> tuple[str, str]:
+def _status_words(status: Status, ending: EventKind | Foreign) -> tuple[str, str]:
     if status.state == "running":
         measured = f" ({status.rate:.0f}/s)" if status.pace is None and status.rate >= 1 else ""
         return _("▶ running {pace}").format(pace=pace_text(status.pace)) + measured, "good"
+    if status.state == "finished" and ending not in (status.state, "interrupted"):  # all runs alike
+        end = traits(ending)
+        return f"{end.mark} {ending_word(ending)}", "bold bad" if end.wrong else "text"
     return {
         "paused": (_("❚❚ paused {pace}").format(pace=pace_text(status.pace)), "warn"),
         "finished": (_("✓ finished"), "text"),

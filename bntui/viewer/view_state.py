@@ -10,13 +10,13 @@ from typing import Final, Protocol
 import numpy as np
 
 from bntui.errors import RecordingError
-from bntui.keyframe import FloatArray, IntArray, Keyframe
+from bntui.keyframe import FloatArray, Foreign, IntArray, Keyframe
 from bntui.recording.dataset import RecordedData
 from bntui.recording.evidence import Evidence
 from bntui.recording.first_view import FirstView
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo, Unit, counted
-from bntui.recording.sentences import is_over
+from bntui.recording.sentences import EventKind, outcome
 from bntui.recording.tour import TourStop
 from bntui.viewer.panels import BY_NAME, PANELS, Recorded, ranked
 from bntui.viewer.view import SAME, RunView, View
@@ -304,9 +304,9 @@ def choose(state: ViewState, panels: tuple[str, ...]) -> ViewState:
     return replace(state, panels=panels, guest="") if panels != state.panels else state
 
 
-def unfinished(recorded: Snapshot) -> bool:
-    """True if any run is not over, so that it can be resumed."""
-    return not all(is_over(event.kind for event in events) for events in recorded.events)
+def ending(recorded: Snapshot) -> EventKind | Foreign:
+    """How the training ended; see :func:`~bntui.recording.sentences.outcome`."""
+    return outcome([event.kind for event in events] for events in recorded.events)
 
 
 def snapshot(source: Source, unit: Unit = "epoch") -> Snapshot:

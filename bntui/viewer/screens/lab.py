@@ -157,7 +157,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             view=view,
             state=self.view_state,
             facts=self.reader.meta,
-            words=chrome.state_words(state, unfinished=self.loaded.unfinished),
+            words=chrome.state_words(state, self.loaded.ending),
             live=self.trainer.connected,
             running=live.training(state),
             several=several,

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bntui.keyframe import Foreign
 from bntui.recording.history import Event, RunInfo, Unit
+from bntui.recording.sentences import EventKind
 from bntui.viewer import view_state
 from bntui.viewer.view_state import Snapshot
 
@@ -48,9 +50,14 @@ class LoadedRecording:
         return bool(self.reader.paths)
 
     @property
+    def ending(self) -> EventKind | Foreign:
+        """How the training ended; a comparison is never resumed."""
+        return "finished" if self.compared else view_state.ending(self.snapshot)
+
+    @property
     def unfinished(self) -> bool:
         """True if a run can be resumed."""
-        return view_state.unfinished(self.snapshot) and not self.compared
+        return self.ending == "interrupted"
 
     def refresh(self) -> bool:
         """Load what was committed since the last call; True if there is anything new.
