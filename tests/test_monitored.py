@@ -187,7 +187,9 @@ def test_stops_judges_a_run_whose_loss_was_never_finite(tmp_path: Path) -> None:
         assert (rules["Lightning"]["stops"], rules["Lightning"]["because"]) == (1, "check_finite")
         assert rules["Keras"]["stops"] is None
         assert rules["Keras"]["best_epoch"] is None
+        assert {(rule["best_epoch"], rule["loss_given_away"]) for rule in rules.values()} == {(None, "NaN")}
         said = stops_text(reader, [0])
+        assert "0.000000" not in said
         assert "val_loss was never finite" in said
         assert any(line.split()[:3] == ["Lightning", "1", "check_finite"] for line in said.splitlines())
 
