@@ -104,7 +104,9 @@ def check(
             autocompletion=complete.scenarios,
         ),
     ],
-    data: Annotated[bool, typer.Option("--data/--no-data", help="Read the data files that run would read.")] = True,
+    data: Annotated[
+        bool, typer.Option("--data/--no-data", help="Do not read the data files that run would read.")
+    ] = True,
 ) -> None:
     """Validate scenario files and the data that they name; every error with file, line and key."""
     from bntui.commands.check import checked

@@ -81,7 +81,11 @@ def page(command: Any, context: Any) -> str:
 def _name(param: Any) -> str:
     """A parameter as typed: ``SCENARIO``, ``-o, --output FILE``."""
     value = param.metavar or ""
-    return value if param.param_type_name == "argument" else f"{', '.join(param.opts)} {value}".rstrip()
+    if param.param_type_name == "argument":
+        return value if param.required else f"[{value}]"
+    # of a switch that is on by default, the name that turns it off says more
+    names = param.secondary_opts if param.secondary_opts and param.default is True else param.opts
+    return f"{', '.join(names)} {value}".rstrip()
 
 
 def _table(rows: Sequence[tuple[str, str | None]], cells: int) -> Iterator[str]:
