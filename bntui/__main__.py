@@ -7,8 +7,8 @@ import sys
 from typing import Final
 
 from bntui.commands.complete import asked
-from bntui.commands.preference import by_locale, extract_language, preferred
-from bntui.errors import BntuiError
+from bntui.commands.preference import OPTION, by_locale, extract_language, known, preferred
+from bntui.errors import BntuiError, UsageError
 from bntui.text.characters import never_fail, speaks
 from bntui.text.language import _, spoken, use
 from bntui.text.library_messages import reason
@@ -48,12 +48,18 @@ def main() -> None:
 
 def _obey() -> None:
     """Run the command line, or open the gallery; raises SystemExit, or an OSError if stdout cannot be written."""
+    misconfigured, told = "", ""
     try:
         use(by_locale())  # the language of the errors that follow
         arguments, language = extract_language(sys.argv[1:])
         completing = asked()
-        if not completing:  # a mistake in the configuration is no answer to the tab key
-            use(preferred(language))
+        if language is not None:
+            use(known(language, OPTION))
+        elif not completing:  # a mistake in the configuration is no answer to the tab key
+            try:
+                use(preferred())
+            except UsageError as error:  # only what opens the screen needs the other preferences, and reads them
+                misconfigured = str(error)
         if not speaks(spoken(), sys.stdout.encoding):
             use("en")
         if arguments or completing:
@@ -69,8 +75,12 @@ def _obey() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BntuiError as error:
-        say(f"bntui: {error}", sys.stderr)
+        told = str(error)
+        say(f"bntui: {told}", sys.stderr)
         sys.exit(error.exit_code)
+    finally:
+        if misconfigured and told != misconfigured:
+            say(f"bntui: {misconfigured}", sys.stderr)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from bntui.errors import BntuiError, TrainerError, UsageError
 from bntui.link.client import IdleTrainer
 from bntui.scenario.schema import json_schema
 from bntui.text.language import LANGUAGES, _, spoken, use
+from tests.commands import bntui
 from tests.gallery import GALLERY
 from tests.korean import korean, said
 from tests.terminal import Terminal
@@ -78,6 +79,8 @@ def test_what_was_asked_for_goes_before_the_configuration_and_that_before_the_lo
             "config.toml:2: langauge: unknown key; allowed: language, theme, pace, paused (did you mean 'language'?)",
         ),
         ('language = "ko"\n\n[colors]\nx = 1\n', "config.toml:3: colors: unknown key; allowed: language"),
+        ("# mine\npace = 0\nlangauge = 1\n", "config.toml:2: pace = 0: give epochs per second"),
+        ("pace = 0\nlangauge = 1\n", "config.toml:2: langauge: unknown key"),
         ("language = [\n", "config.toml:2: not valid TOML: Invalid value"),
         ('\nlanguage = "ko\n', "config.toml:2: not valid TOML: Illegal character '\\n'"),
     ],
@@ -97,6 +100,25 @@ def test_the_configuration_lies_where_platformdirs_says(variable: str | None, mo
     else:
         monkeypatch.setenv("XDG_CONFIG_HOME", variable)
     assert preference.configuration_path() == platformdirs.user_config_path("bntui") / "config.toml"
+
+
+@pytest.mark.parametrize("command", ["--version", "--help", "schema", "list", "check batch-normalization", "doctor"])
+def test_a_mistake_in_the_configuration_is_told_and_stops_no_command_that_needs_no_preference(command: str) -> None:
+    configure('langauge = "ko"\n')
+    done = bntui(*command.split())
+    assert done.stdout
+    assert done.returncode == (1 if command == "doctor" else 0)
+    assert done.stderr.endswith("(did you mean 'language'?)\n")
+    assert done.stderr.count("config.toml:1: langauge: unknown key") == 1
+    if command == "doctor":
+        assert "✗ configuration" in done.stdout
+
+
+def test_what_opens_the_screen_refuses_a_mistake_in_the_configuration() -> None:
+    configure('langauge = "ko"\n')
+    with pytest.raises(UsageError, match="langauge: unknown key"):
+        preference.watching()
+    assert bntui("--lang", "xx", "list").returncode == 2  # the command line is wrong, too
 
 
 def configure(text: str) -> None:

@@ -11,7 +11,8 @@ import sys
 from dataclasses import asdict, dataclass
 
 import bntui
-from bntui.commands.preference import configuration_path
+from bntui.commands.preference import configuration, configuration_path
+from bntui.errors import UsageError
 from bntui.recording.names import recordings_folder
 from bntui.text.language import N_, _, spoken
 
@@ -62,7 +63,6 @@ def _terminal() -> list[Finding]:
     size = shutil.get_terminal_size()
     encoding = (sys.stdout.encoding or "").lower()
     term = os.environ.get("TERM", "")
-    chosen = _("{language} (configuration: {path})")
     return [
         Finding(
             N_("terminal"), term or _("none"), term not in ("", "dumb"), _("set TERM, for example to xterm-256color")
@@ -77,9 +77,19 @@ def _terminal() -> list[Finding]:
             encoding.startswith("utf"),
             _("set LANG=C.UTF-8 or another UTF-8 locale"),
         ),
-        Finding(N_("language"), chosen.format(language=spoken(), path=configuration_path()), fine=True),
+        Finding(N_("language"), spoken(), fine=True),
+        _configuration(),
         Finding("ssh", _("yes") if "SSH_CONNECTION" in os.environ else _("no"), fine=True),
     ]
+
+
+def _configuration() -> Finding:
+    path = configuration_path()
+    try:
+        configuration()
+    except UsageError as error:
+        return Finding(N_("configuration"), str(path), fine=False, advice=str(error))
+    return Finding(N_("configuration"), str(path) if path.exists() else _("{path} (none)").format(path=path), fine=True)
 
 
 def _folder() -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -102,11 +102,9 @@ def configuration() -> dict[str, Any]:
         words, line = in_toml(error, text)
         place = path if line is None else f"{path}:{line}"
         raise UsageError(f"{place}: {_('not valid TOML: {reason}').format(reason=words)}") from error
-    unknown = [key for key in found if key not in CHECKS]
-    if unknown:
-        raise UsageError(_complaint(unknown, path, text))
-    for key, value in found.items():
-        CHECKS[key](value, f"{path}: {key}")
+    wrong = list(_complaints(found, path, text))
+    if wrong:
+        raise UsageError("\n".join(wrong))
     return found
 
 
@@ -137,20 +135,24 @@ def asked_pace(text: str) -> float | Literal["max"]:
         return known_pace(text, "--pace")
 
 
-def _complaint(unknown: Sequence[str], path: Path, text: str) -> str:
-    """The error for keys that the configuration does not have: each with its line and the nearest spelling."""
+def _complaints(found: Mapping[str, object], path: Path, text: str) -> Iterator[str]:
+    """What is wrong in the configuration: keys that it does not have, and values, each with its line."""
     from difflib import get_close_matches
 
     from bntui.scenario.toml_lines import key_lines
 
-    lines, allowed = key_lines(text), _("unknown key; allowed: {names}").format(names=", ".join(CHECKS))
-    problems = (
-        Problem(
-            key, allowed, str(path), lines.get((key,)), nearest=next(iter(get_close_matches(key, CHECKS, n=1)), None)
-        )
-        for key in unknown
-    )
-    return "\n".join(map(str, problems))
+    lines: Mapping[tuple[str | int, ...], int] = {}
+    for key, value in found.items():
+        check = CHECKS.get(key)
+        try:
+            if check is None:
+                raise UsageError(_("unknown key; allowed: {names}").format(names=", ".join(CHECKS)))
+            check(value, key)
+        except UsageError as error:
+            lines = lines or key_lines(text)
+            near = None if check else next(iter(get_close_matches(key, CHECKS, n=1)), None)
+            name = "" if check else key  # the sentence about a value names its key
+            yield str(Problem(name, str(error), str(path), lines.get((key,)), nearest=near))
 
 
 def known(language: object, where: str) -> str:
