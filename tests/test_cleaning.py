@@ -46,7 +46,7 @@ def test_clean_finds_what_is_left_over_and_nothing_else(
     os.kill(training.idle.pid, signal.SIGKILL)
     training.idle._process.wait()
     found = leftovers()
-    dead = {path for path in kept if path.suffix in (".sock", ".log")}
+    dead = {path for path in kept if path.suffix in (".sock", ".lock", ".log")}
     assert {one.path for one in found} == {*left, *dead}
     assert all(one.remove() for one in found)
     assert {path for path in kept if not path.exists()} == dead

@@ -344,6 +344,14 @@ def test_sigterm_while_a_training_starts_leaves_no_trainer(tmp_path: Path, monke
     assert started[0]._process.wait(timeout=60) is not None
 
 
+def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    recording = tmp_path / "mistyped" / "x.bntui"
+    done = bntui("run", scenario(tmp_path, DIGITS), "--headless", "-o", recording)
+    sentence = f"bntui: {recording}: no folder {recording.parent}; create it first\n"
+    assert (done.returncode, done.stderr) == (2, sentence)
+    assert not recording.parent.exists()
+
+
 def test_a_full_disk_is_said_and_what_was_recorded_is_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start = IdleTrainer.start
 

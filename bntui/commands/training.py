@@ -77,6 +77,8 @@ def run(
         from bntui.recording.draft import name_taken
 
         raise name_taken(output)
+    if output is not None and not output.parent.is_dir():  # a mistyped path
+        raise UsageError(_("{path}: no folder {folder}; create it first").format(path=output, folder=output.parent))
     given = [("training.epochs", epochs), ("seed", seed), ("device", device)]
     trainer = IdleTrainer.start()  # imports torch while the scenario is checked, and what checks it imported
     if not without_screen:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from bntui.link import address, registry, state_files
+from bntui.link.lock import remove_unused_lock
 from bntui.recording.draft import BESIDE, drafts, remove_abandoned
 from bntui.recording.file import on_network
 from bntui.recording.names import SUFFIX, recordings_folder
 from bntui.text.language import _
 
+LOCK: Final = ".lock"
 YOUNGEST: Final = 60.0
 """Seconds that a log or a note must be old: a process that is starting has not locked or named it yet."""
 
@@ -37,7 +39,9 @@ class Leftover:
     def remove(self) -> bool:
         """Remove it, if it is still not needed; True if it is gone."""
         with contextlib.suppress(OSError):
-            if self.unneeded():
+            if self.path.suffix == LOCK:
+                remove_unused_lock(self.path)
+            elif self.unneeded():
                 self.path.unlink()
         return not os.path.lexists(self.path)
 
@@ -66,6 +70,8 @@ def _in_runtime_folders() -> Iterator[Leftover]:
     for folder in address.runtime_folders():
         for path in sorted(folder.glob("*.sock")):
             yield from _if(path, _("socket of a trainer that has ended"), partial(_dead, path))
+        for path in sorted(folder.glob(f"*{LOCK}")):
+            yield from _if(path, _("lock of a trainer that has ended"), partial(_free, path))
         for path in sorted(folder.glob("trainer-*.log")):
             yield from _if(path, _("log of a trainer that has ended"), partial(_closed, path))
         yield from _if(folder / "screen.log", _("log of a screen that failed"), partial(_old, folder / "screen.log"))
@@ -75,7 +81,7 @@ def _dead(path: Path) -> bool:
     connection = address.dial(path)
     if connection is not None:
         connection.close()
-    return connection is None and _free(path.with_suffix(".lock"))
+    return connection is None and _free(path.with_suffix(LOCK))
 
 
 def _free(path: Path) -> bool:

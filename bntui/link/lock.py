@@ -115,6 +115,9 @@ class Hold:
 
     def _let_go_of_name(self) -> None:
         if self._name >= 0:
+            with contextlib.suppress(OSError):
+                if _is_named(self._name, self._lock):
+                    self._lock.unlink()  # while it is locked: who has opened it notices that it has no name
             os.close(self._name)
             self._name = -1
 
@@ -126,14 +129,38 @@ class Hold:
     @staticmethod
     def _locked_name(recording: Path) -> tuple[int, Path]:
         path = lock_path(recording)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not lock_file(descriptor):
-            holder = os.read(descriptor, 100).decode(errors="replace")
-            os.close(descriptor)
-            raise _refusal(recording, holder)
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if not lock_file(descriptor):
+                holder = os.read(descriptor, 100).decode(errors="replace")
+                os.close(descriptor)
+                raise _refusal(recording, holder)
+            if _is_named(descriptor, path):
+                break
+            os.close(descriptor)  # its holder removed it before it was locked here
         os.truncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         return descriptor, path
+
+
+def remove_unused_lock(path: Path) -> None:
+    """Remove a lock file that a killed process has left, unless a process holds it.
+
+    Raises:
+        OSError: it was removed meanwhile.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if lock_file(descriptor) and _is_named(descriptor, path):
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _is_named(descriptor: int, path: Path) -> bool:
+    """True if a path is that of an open file."""
+    found = os.fstat(descriptor)
+    return node_of(path) == (found.st_dev, found.st_ino)
 
 
 def _refusal(recording: Path, holder: str) -> RecordingError:
