@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -167,6 +168,18 @@ def test_numbers_stay_put_while_the_files_grow(tmp_path: Path) -> None:
     assert joined.keyframe(2, 5).batch_loss == 15
     one.close()
     other.close()
+
+
+def test_a_fork_keeps_the_tag_of_its_parent(tmp_path: Path) -> None:
+    one, other = (write(tmp_path / f"{name}.bntui", "plain", closed=False) for name in ("first", "second"))
+    add_run(one, replace(PLAIN.info, index=1, name="plain · lr 0.01", fork=Fork(0, 24, 1.0)), 7)
+    add_run(one, replace(PLAIN.info, index=2, name="plain · lr 0.01 · again", fork=Fork(1, 24, 1.0)), 8)
+    one.close()
+    other.close()
+    with closing(Joined((tmp_path / "first.bntui", tmp_path / "second.bntui"))) as joined:
+        assert [run.name for run in joined.runs] == [
+            "plain · first", "plain · first · lr 0.01", "plain · first · lr 0.01 · again", "plain · second"
+        ]  # fmt: skip
 
 
 def test_a_fork_whose_parent_is_missing_is_said(tmp_path: Path) -> None:

@@ -190,11 +190,15 @@ class Joined:
             known: number of each run by its place.
             apart: the name is used in several files, so the file's tag is appended.
         """
-        fork = run.fork
+        fork, tag = run.fork, f" · {self._tags[file]}" if apart else ""
+        name, label = run.name + tag, run.label and run.label + tag
         if fork is not None:
-            fork = replace(fork, run=known[file, fork.run])
-        tag = f" · {self._tags[file]}" if apart else ""
-        return replace(run, index=number, fork=fork, name=run.name + tag, label=run.label and run.label + tag)
+            parent, joined = self._readers[file].runs[fork.run], self.runs[known[file, fork.run]]
+            fork = replace(fork, run=joined.index)
+            if joined.name != parent.name:  # the parent's tag, and then what the fork changes
+                name = _with_tag(run.name, parent.name, joined.name, name)
+                label = run.label and _with_tag(run.label, parent.label, joined.label, label)
+        return replace(run, index=number, fork=fork, name=name, label=label)
 
     def _renumbered(self, run: int, row: int) -> Keyframe:
         reader, own = self._place(run)
@@ -240,6 +244,11 @@ def tags(paths: Sequence[Path]) -> tuple[str, ...]:
         depth for depth in range(1, max(map(len, parts)) + 1) if len({p[-depth:] for p in parts}) == len(parts)
     )
     return tuple("/".join(names[-depth:]) for names in parts)
+
+
+def _with_tag(fork: str, parent: str, tagged: str, otherwise: str) -> str:
+    """The name of a fork, which begins with its parent's, with the parent's tag in it."""
+    return tagged + fork.removeprefix(parent) if parent and fork.startswith(parent) else otherwise
 
 
 def _names(run: RunInfo) -> set[str]:
