@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,13 @@ def test_check_refuses_what_run_would_refuse(tmp_path: Path) -> None:
     path = scenario(tmp_path, "a,y\n1,2\nx,3\n")
     with pytest.raises(DataError, match="row 3, column 'a'"):
         list(checked(str(path), read=True))
+    with pytest.raises(DataError) as wrong:
+        list(checked(str(path), read=True))
+    assert str(wrong.value).startswith(f'{path}:4: data.source = "t.csv": {tmp_path / "t.csv"}: ')
+    (tmp_path / "t.csv").unlink()
+    with pytest.raises(DataError, match=rf'^{re.escape(str(path))}:4: data.source = "t.csv": .*t.csv: '):
+        list(checked(str(path), read=True))
+    path = scenario(tmp_path, "a,y\n1,2\nx,3\n")
     assert len(list(checked(str(path), read=False))) == 1
     convolution = SCENARIO.replace("hidden = [4]", 'layer = [{ type = "conv", channels = 2 }]')
     with pytest.raises(ScenarioError, match="convolution needs images"):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bntui.errors import ScenarioError
+from bntui.errors import DataError, Problem, ScenarioError
 from bntui.recording.reading import task_line
 from bntui.scenario import tour_text
 from bntui.scenario.checks import CLASSES, Facts, problems, sample_count, task
+from bntui.scenario.complaints import shown
 from bntui.scenario.gallery import find
 from bntui.scenario.load import Scenario, load
 from bntui.scenario.schema import Data
 from bntui.scenario.sources import kind_of
+from bntui.scenario.toml_lines import key_lines
 from bntui.text.language import _, ngettext
 
 
@@ -58,7 +60,10 @@ def _of_data(scenario: Scenario) -> Iterator[str]:
         return
     from bntui.trainer.data.dataset import load_data
 
-    data = load_data(config.data, scenario.path.parent if scenario.path else Path.cwd(), config.seed)
+    try:
+        data = load_data(config.data, scenario.path.parent if scenario.path else Path.cwd(), config.seed)
+    except DataError as error:
+        raise DataError(_named(scenario, config.data.source, str(error))) from error
     facts = Facts(len(data), data.task, data.x.shape[1:], len(data.classes) or data.y.shape[1])
     wrong = dict.fromkeys(problem for run in scenario.runs for problem in problems(run.config, facts))
     if wrong:
@@ -67,6 +72,13 @@ def _of_data(scenario: Scenario) -> Iterator[str]:
     first, *others = data.reading.lines()
     yield _("data: {summary}").format(summary=first)
     yield from (f"  {line}" for line in others)
+
+
+def _named(scenario: Scenario, source: str, message: str) -> str:
+    """A sentence about a data file, each line after the place in the scenario that names the file."""
+    line = key_lines(scenario.text).get(("data", "source"))
+    place = Problem("data.source", "", str(scenario.path or ""), line, shown(source))
+    return "\n".join(f"{place}{words}" for words in message.split("\n"))
 
 
 def _of_builtin(data: Data) -> str:
