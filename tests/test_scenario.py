@@ -17,6 +17,7 @@ from bntui.errors import BntuiError, Problem, ScenarioError, UsageError
 from bntui.scenario import gallery
 from bntui.scenario.blocks import blocks, convolved, pooled
 from bntui.scenario.checks import Facts, lone_sample, problems, split_counts
+from bntui.scenario.complaints import SYNONYMS
 from bntui.scenario.load import Scenario, load, parse, parse_override
 from bntui.scenario.schema import Network, RunConfig, json_schema
 from bntui.scenario.toml_lines import KeyPath, key_lines
@@ -692,3 +693,32 @@ def test_names_and_paths_find_their_file(tmp_path: Path, monkeypatch: pytest.Mon
         gallery.find("elsewhere/early-stopping.toml")
     with pytest.raises(UsageError, match="is a folder"):
         gallery.find(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["my-netwrok.toml", "my-netwrok", "./my-netwrok.toml"])
+def test_a_mistyped_file_gets_the_nearest_one_beside_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-network.toml").touch()
+    with pytest.raises(UsageError, match=r"\(did you mean 'my-network.toml'\?\)"):
+        gallery.find(name)
+    with pytest.raises(UsageError, match=r"\(did you mean 'dropout-rates'\?\)"):
+        gallery.find("dropout-rate")
+
+
+def test_names_of_other_libraries_lead_to_the_key_here() -> None:
+    keys = {"seed", "device"} | {
+        name
+        for table in ("data", "network", "training")
+        for name in json_schema()["$defs"][table.title()]["properties"]
+    }
+    assert set(SYNONYMS.values()) <= keys
+    assert not set(SYNONYMS) & keys
+    for text, hint in (("learning_rate = 0.1", "lr"), ("n_epochs = 3", "epochs"), ("batch = 3", "data.batch_size")):
+        with pytest.raises(ScenarioError) as wrong:
+            parse(
+                f'title = "t"\n[data]\nsource = "digits"\n[training]\nlr = 0.1\n{text}\n[network]\nhidden = [3]\n',
+                file="s.toml",
+            )
+        assert [problem.nearest for problem in wrong.value.problems] == [hint]

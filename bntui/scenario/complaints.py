@@ -40,6 +40,22 @@ _SENTENCES: Final = {
     "less_than": N_("must be below {lt}"),
     "too_long": N_("must have at most {max_length} entries"),
 }
+SYNONYMS: Final = {
+    "learning_rate": "lr", "eta": "lr", "eta0": "lr", "step_size": "lr",
+    "batch": "batch_size", "bs": "batch_size", "minibatch": "batch_size", "minibatch_size": "batch_size",
+    "num_epochs": "epochs", "n_epochs": "epochs", "max_epochs": "epochs", "max_iter": "epochs", "nb_epoch": "epochs",
+    "optim": "optimizer", "solver": "optimizer", "algorithm": "optimizer", "optimiser": "optimizer",
+    "hidden_layer_sizes": "hidden", "hidden_sizes": "hidden", "layers": "hidden", "units": "hidden",
+    "act": "activation", "nonlinearity": "activation",
+    "batch_norm": "norm", "batchnorm": "norm", "normalization": "norm", "p_drop": "dropout", "dropout_rate": "dropout",
+    "kernel_initializer": "init", "initialization": "init", "initializer": "init",
+    "l2": "weight_decay", "weight_decay_rate": "weight_decay", "gradient_clip": "clip_norm", "clipnorm": "clip_norm",
+    "clipvalue": "clip_value", "random_state": "seed", "random_seed": "seed",
+    "validation_split": "validation", "validation_fraction": "validation", "test_size": "validation",
+    "label": "target", "path": "source", "file": "source", "dataset": "source",
+    "num_samples": "samples", "n_samples": "samples", "sep": "delimiter",
+}  # fmt: skip
+"""Names that other libraries give to keys, each with the key here."""
 _ALLOWED: Final = N_("allowed: {names}")
 
 
@@ -171,7 +187,10 @@ def _key_path(location: Sequence[str | int], data: Any, *, absent: bool) -> KeyP
 def _unknown_key(path: KeyPath, allowed: Sequence[str]) -> Complaint:
     key = str(path[-1])
     message = _("unknown key; allowed: {names}").format(names=", ".join(allowed))
-    return Complaint((path,), message, nearest(key, allowed) or _elsewhere(key))
+    known = SYNONYMS.get(key.lower(), key)
+    if known in allowed:
+        return Complaint((path,), message, known)
+    return Complaint((path,), message, nearest(key, allowed) or _elsewhere(known))
 
 
 def _elsewhere(key: str) -> str | None:

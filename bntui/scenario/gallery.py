@@ -134,10 +134,19 @@ def find(name_or_path: str) -> Path:
         raise UsageError(_("{path}: is a folder; give the scenario's .toml file in it").format(path=name_or_path))
     if given.exists():  # a pipe or a device: loading reports why it is refused
         return given
-    near = get_close_matches(stem, builtin, n=1)
+    near = [str(given.with_name(name)) for name in get_close_matches(f"{stem}{SUFFIX}", _beside(given), n=1)]
+    near = near or get_close_matches(stem, builtin, n=1)
     sentence = _("{name}: no such file or built-in scenario{hint}; built-in scenarios: {names}")
     hint = f" {did_you_mean(near[0])}" if near else ""
     raise UsageError(sentence.format(name=name_or_path, hint=hint, names=", ".join(builtin)))
+
+
+def _beside(path: Path) -> list[str]:
+    """Names of the scenario files in the folder of a path."""
+    try:
+        return sorted(found.name for found in path.parent.glob(f"*{SUFFIX}"))
+    except (OSError, ValueError):  # no such folder, or a null character
+        return []
 
 
 def _builtin() -> dict[str, Path]:
