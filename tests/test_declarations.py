@@ -15,7 +15,7 @@ import torch
 from bntui.audit import activations as audited_activations
 from bntui.audit import events as audited
 from bntui.audit import trouble as audited_trouble
-from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW
+from bntui.insight.verdicts import EXPLODING_ABOVE, STEP_EXPLODING_FROM, VANISHING_BELOW
 from bntui.keyframe import HISTOGRAM_BINS, MASK_SAMPLES, Foreign, LayerKind
 from bntui.lessons import lesson
 from bntui.recording import histograms, sentences
@@ -194,7 +194,23 @@ def test_the_docs_quote_the_limits_that_hold() -> None:
         assert re.search(rf"(?<![\w.]){re.escape(limit)}(?!\d)", page), limit
 
 
-LIMITS = {"DEAD_BELOW", "VANISHING_BELOW", "EXPLODING_ABOVE", "SATURATED_WITHIN", "HISTOGRAM_BINS", "MASK_SAMPLES"}
+@pytest.mark.parametrize(
+    ("spoken", "words"), [("en", "update/weight is {} or more"), ("ko", "갱신/가중치가 {} 이상이면")]
+)
+def test_the_lesson_quotes_the_size_from_which_steps_explode(spoken: str, words: str) -> None:
+    said = words.format(f"{STEP_EXPLODING_FROM:g}")
+    assert said in re.sub(r"\s+", " ", lesson("gradients", spoken))
+
+
+LIMITS = {
+    "DEAD_BELOW",
+    "VANISHING_BELOW",
+    "EXPLODING_ABOVE",
+    "STEP_EXPLODING_FROM",
+    "SATURATED_WITHIN",
+    "HISTOGRAM_BINS",
+    "MASK_SAMPLES",
+}
 
 
 def test_a_limit_has_its_value_in_one_place() -> None:

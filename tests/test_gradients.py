@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bntui.keyframe import COLUMN
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import gradients
-from bntui.viewer.view import View
+from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 
 SIZES = [(20, 6), (21, 7), (32, 8), (46, 10), (64, 6), (77, 13), (80, 15), (118, 17), (160, 44), (200, 60)]
@@ -116,6 +119,99 @@ def test_zero_and_infinite_gradients_are_drawn() -> None:
     rows = gradients.draw(view(replace(run, frame=replace(run.frame, layers=changed))), 80, 8).rows
     assert halves(rows[1][BAR].text) == 0
     assert rows[2][BAR].text == "━" * area(rows[2])
+
+
+NORM = COLUMN["weight_gradient_norm"]
+Norms = st.one_of(st.just(0.0), st.floats(-44, 38).map(lambda decade: 10.0**decade))
+
+
+def with_norms(run: RunView, norms: list[list[float]], row: int, updates: float = 1e-3) -> RunView:
+    """The run with these weight gradients, a list for each keyframe, at one of its keyframes."""
+    layers = run.history.layers.copy()
+    layers[: len(norms), :, NORM] = norms
+    history = replace(run.history, layers=layers)
+    assert run.frame is not None
+    own = [
+        replace(layer, weight_gradient_norm=norm, update_ratio=updates)
+        for layer, norm in zip(run.frame.layers, norms[row], strict=True)
+    ]
+    return replace(run, history=history, row=row, frame=replace(run.frame, layers=tuple(own)))
+
+
+def bars(rows: list[Row], mark: str) -> list[str]:
+    """The bars of the weights' gradients of a run."""
+    rows = rows[: next((at for at, found in enumerate(rows) if "∂L/∂a" in text(found)), len(rows))]
+    return [row[BAR].text for row in rows if len(row) > BAR + 2 and text(row).startswith(mark)]
+
+
+def test_beside_a_run_that_explodes_the_other_one_has_its_own_axis() -> None:
+    calm = [[2.9e-6, 1e-4, 5e-3, 0.148]] * 13
+    wild = [[1.3e4, 2e5, 2.2e5, 1e5], [1.67e16, 2.42e15, 9.46e14, 1e15], *[[0.0, 0.0, 0.0, 5.8e5]] * 11]
+    for size in ((57, 15), (80, 24), (100, 12)):
+        pictures = view(
+            with_norms(run_view(), calm, 1), with_norms(run_view(1, "wild"), wild, 1, updates=1.3e12), pinned=1
+        )
+        rows = list(gradients.draw(pictures, *size).rows)
+        for mark, norms in (("●", calm[1]), ("▲", wild[1])):
+            lengths = [halves(bar) for bar in bars(rows, mark)]
+            assert min(lengths) > 0
+            assert np.argsort(lengths, kind="stable").tolist() == np.argsort(norms, kind="stable").tolist()
+        said = [text(row) for row in rows]
+        assert sum("own axis" in line for line in said) == 2
+        assert any("update/weight 1.3e+12" in line and "exploding (limit 1)" in line for line in said), said
+
+
+def test_one_spike_does_not_shorten_the_bars_of_other_keyframes() -> None:
+    calm = [[1e-3, 1e-2, 1e-1, 1.0]] * 13
+    quiet = gradients.draw(view(with_norms(run_view(), calm, 5)), 80, 12).rows
+    spiked = [*[[1e-3, 1e-2, 1e-1, 1.0]] * 12, [1e20, 1e21, 1e22, 1e23]]
+    drawn = gradients.draw(view(with_norms(run_view(), spiked, 5)), 80, 12).rows
+    assert min(halves(bar) for bar in bars(list(drawn), "●")[1:4]) > 0
+    assert len({halves(bar) for bar in bars(list(drawn), "●")[:4]}) == len({halves(b) for b in bars(list(quiet), "●")})
+    at_the_spike = bars(list(gradients.draw(view(with_norms(run_view(), spiked, 12)), 80, 12).rows), "●")[:4]
+    assert len(set(at_the_spike)) == 4
+    assert not any("›" in bar for bar in at_the_spike)
+
+
+@given(
+    st.lists(st.lists(Norms, min_size=8, max_size=8), min_size=1, max_size=5),
+    st.integers(0, 4),
+    st.sampled_from(SIZES),
+)
+def test_longer_bars_are_larger_values_whatever_the_values(
+    drawn: list[list[float]], at: int, size: tuple[int, int]
+) -> None:
+    row = min(at, len(drawn) - 1)
+    one = with_norms(run_view(keyframes=len(drawn)), [frame[:4] for frame in drawn], row)
+    other = with_norms(run_view(1, "other", keyframes=len(drawn)), [frame[4:] for frame in drawn], row)
+    rows = list(gradients.draw(view(one, other), *size).rows)
+    assert [width(row) for row in rows] == [size[0]] * size[1]
+    above = next((at for at, found in enumerate(rows) if "∂L/∂a" in text(found)), len(rows))
+    for mark, run in (("●", one), ("▲", other)):
+        assert run.frame is not None
+        norms = {layer.name: layer.weight_gradient_norm for layer in run.frame.layers}
+        shown = {
+            name: found[BAR].text
+            for found in rows[:above]
+            for name in norms
+            if len(found) > BAR + 2
+            and text(found).startswith(mark)
+            and found[1].text == cells.short(name, len(found[1].text) - 1) + " "
+        }
+        by_size = sorted(shown, key=lambda name: norms[name])
+        lengths = [(shown[name] not in ("", "‹"), halves(shown[name])) for name in by_size]
+        assert lengths == sorted(lengths)
+        assert all(not shown[name] for name in shown if norms[name] == 0)
+
+
+@given(st.floats(-80, 80), st.floats(-80, 80), st.sampled_from([(46, 12), (80, 12), (118, 30), (160, 44)]))
+def test_the_axis_of_the_ratios_chart_stands_in_one_column(low: float, high: float, size: tuple[int, int]) -> None:
+    norms = [[10.0 ** (decade / 2), 1.0, 1.0, 10.0 ** (-decade / 2)] for decade in np.linspace(low, high, 13)]
+    rows = gradients.draw(view(with_norms(run_view(), norms, 12)), *size).rows
+    assert [width(row) for row in rows] == [size[0]] * size[1]
+    said = [text(row) for row in rows]
+    start = next(at for at, line in enumerate(said) if line.startswith("first/last by epoch"))
+    assert len({line.index("┤") for line in said[start + 1 :] if line.strip()}) == 1
 
 
 def test_axis_does_not_move_while_the_cursor_does() -> None:

@@ -71,7 +71,45 @@ def test_sentences_name_the_number_and_the_limit() -> None:
     ],
 )
 def test_each_verdict_has_its_sentence(norms: list[float], asked: float, inputs: float, sentence: str) -> None:
-    assert gradient_verdict(norms, asked, inputs).sentence == sentence
+    assert gradient_verdict(norms, asked=asked, inputs=inputs).sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("norms", "updates", "name", "step"),
+    [
+        ([1.67e16, 2.42e15, 9.46e14], [1.27e12, 1.19e10, 4.26e9], "exploding", 1.27e12),
+        ([0.5, 1.0], [0.999, 1e-3], "healthy", NAN),
+        ([0.5, 1.0], [1e-3, 1.0], "exploding", 1.0),
+        ([1e-9, 1.0], [NAN, 7.0], "exploding", 7.0),  # vanishing by its ratio alone
+        ([0.0, 0.0], [3.0, 0.0], "exploding", 3.0),  # momentum goes on
+        ([1.0, 2.0], [NAN, NAN], "healthy", NAN),
+        ([1.0, 2.0], [1.0, INF], "exploding", INF),
+        ([1.0, INF], [1e30, 1e30], "not finite", NAN),
+        ([1e5, 1.0], [0.1, 0.1], "exploding", NAN),
+    ],
+)
+def test_steps_as_large_as_the_weights_explode(
+    norms: list[float], updates: list[float], name: str, step: float
+) -> None:
+    verdict = gradient_verdict(norms, updates)
+    assert (verdict.name, verdict.step_decides) == (name, not math.isnan(step))
+    assert verdict.step == pytest.approx(step, nan_ok=True)
+
+
+def test_the_sentence_about_a_step_names_its_layer_its_size_and_the_limit() -> None:
+    verdict = gradient_verdict([1.0, 1.0], [0.5, 1.27e12])
+    assert verdict.sentence == "the step moves the weights of layer 2 by 1.3e+12 times their norm: exploding (1)"
+    assert verdict.limit == 1
+    assert gradient_verdict([1.0, 1.0], [INF, 1.0]).sentence == "the step of layer 1 is infinite: exploding (1)"
+
+
+def test_one_keyframe_with_a_huge_step_is_a_change_and_the_timeline_agrees_with_each_keyframe() -> None:
+    norms = [[1.0, 1.0]] * 9
+    updates = [[NAN, NAN], *[[1e-3, 1e-3]] * 3, [1e-3, 1e16], *[[1e-3, 1e-3]] * 4]
+    found = history(norms, [True] * 9, updates)
+    assert verdict_changes(found) == ((4.0, "exploding"), (5.0, "healthy"))
+    each = [gradient_verdict(*pair).name for pair in zip(norms, updates, strict=True)]
+    assert each == ["healthy"] * 4 + ["exploding"] + ["healthy"] * 4
 
 
 def test_the_verdict_on_a_keyframe_is_that_on_its_layers_figures() -> None:
@@ -87,6 +125,8 @@ def test_the_verdict_on_a_keyframe_is_that_on_its_layers_figures() -> None:
 
     assert of((1e-4, 1.0), 1.0, (0.0, 1.0)) == "vanishing"
     assert of((1.0, 1e-4), 1.0, (0.0, 1.0)) == "exploding"
+    leaps = (replace(first, update_ratio=2.0), *between, last)
+    assert verdict_of(leaps).sentence.startswith("the step moves the weights of layer 1 by 2.0e+00 times")
     assert of((0.0, 1.0), 1.0, (0.0, 0.0)) == "unknown"
     assert of((0.0, 1.0), 1.0, (-1.0, 0.0)) == "vanishing"
     assert of((0.0, 1.0), 1.0, (0.0, 1.0)) == "vanishing"
@@ -95,34 +135,45 @@ def test_the_verdict_on_a_keyframe_is_that_on_its_layers_figures() -> None:
     assert verdict_of(()).name == "unknown"
 
 
-def history(norms: list[list[float]], frames: list[bool]) -> RunHistory:
-    """A history with these gradient norms and no other figure per layer."""
+def history(norms: list[list[float]], frames: list[bool], updates: list[list[float]] | None = None) -> RunHistory:
+    """A history with these gradient norms and update-to-weight ratios, and no other figure per layer."""
     blank = run_view(keyframes=len(norms)).history
     layers = np.full((len(norms), len(norms[0]), len(LAYER_COLUMNS)), np.nan)
     layers[:, :, COLUMN["weight_gradient_norm"]] = norms
+    if updates is not None:
+        layers[:, :, COLUMN["update_ratio"]] = updates
     return replace(blank, layers=layers, has_frame=np.array(frames))
 
 
-def naive(norms: list[list[float]], frames: list[bool]) -> list[tuple[float, str]]:
-    """Keyframe by keyframe: a verdict counts once it was seen four times in a row, from the first of them on."""
+def naive(norms: list[list[float]], frames: list[bool], updates: list[list[float]]) -> list[tuple[float, str]]:
+    """Keyframe by keyframe: a verdict counts once it was seen four times in a row, from the first of them on.
+
+    One that is not finite, or with a step as large as the weights among those that follow it, counts at once.
+    """
     names = []
-    for epoch, (row, frame) in enumerate(zip(norms, frames, strict=True)):
+    huge = []
+    for epoch, (row, frame, steps) in enumerate(zip(norms, frames, updates, strict=True)):
         if not frame:
             continue
         if not all(math.isfinite(x) for x in row):
             name = "not finite"
+        elif max(steps) >= 1:
+            name = "exploding"
         elif row[-1] == 0:
             name = "vanishing" if row[0] == 0 else "exploding"
         else:
             ratio = row[0] / row[-1]
             name = "vanishing" if ratio < 1e-3 else "exploding" if ratio > 1e3 else "healthy"
         names.append((float(epoch), name))
+        huge.append(name == "exploding" and max(steps) >= 1)
     changes: list[tuple[float, str]] = [] if names[0][1] == "healthy" else [names[0]]
     holding = names[0][1]
     for at, (place, name) in enumerate(names):
         begins = at == 0 or names[at - 1][1] != name
         following = [other for _, other in names[at : at + 4]]
         lasts = len(set(following)) == 1  # four times, or as often as there are keyframes left
+        end = next((later for later in range(at, len(names)) if names[later][1] != name), len(names))
+        lasts = lasts or any(huge[at:end])
         if begins and name != holding and (lasts or name == "not finite"):
             changes.append((place, name))
             holding = name
@@ -134,9 +185,10 @@ def test_changes_are_those_of_a_naive_loop() -> None:
     norms = draw.choice([0.0, 1e-6, 1e-2, 1.0, 1e4, NAN, INF], (120, 3), p=[0.1, 0.2, 0.2, 0.3, 0.1, 0.05, 0.05])
     norms = np.repeat(norms, draw.integers(1, 9, 120), axis=0)
     frames = (draw.random(len(norms)) < 0.8).tolist()
-    expected = naive(norms.tolist(), frames)
+    updates = draw.choice([1e-3, 0.5, 1.5, 1e20], norms.shape, p=[0.5, 0.45, 0.03, 0.02])
+    expected = naive(norms.tolist(), frames, updates.tolist())
     assert {name for _epoch, name in expected} == set(NAMES) - {"unknown"}
-    assert verdict_changes(history(norms.tolist(), frames)) == tuple(expected)
+    assert verdict_changes(history(norms.tolist(), frames, updates.tolist())) == tuple(expected)
 
 
 def test_a_ratio_that_wavers_around_its_limit_is_one_change_not_many() -> None:
@@ -179,7 +231,7 @@ def test_gradients_that_vanish_from_the_start_are_told_at_the_first_keyframe() -
     ],
 )
 def test_zeros_count_only_where_they_mean_something(norms: list[float], asked: float, inputs: float, name: str) -> None:
-    assert gradient_verdict(norms, asked, inputs).name == name
+    assert gradient_verdict(norms, asked=asked, inputs=inputs).name == name
 
 
 def test_ten_thousand_keyframes_are_quick() -> None:

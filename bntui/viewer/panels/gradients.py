@@ -1,12 +1,10 @@
-"""Draws gradient norms per layer on a common log axis, their course over time, and a verdict."""
+"""Draws gradient norms per layer on a log axis, their course over time, and a verdict."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
-from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -14,7 +12,6 @@ from rich.cells import cell_len
 
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, verdict_of
 from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
-from bntui.recording.history import Unit
 from bntui.text.figures import magnitude
 from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest, rjust
@@ -22,6 +19,8 @@ from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told
 from bntui.viewer.panels import Panel
+from bntui.viewer.panels.gradients_axes import axes, logarithms, power
+from bntui.viewer.panels.gradients_ratio import chart
 from bntui.viewer.strands import more_layers
 from bntui.viewer.view import RunView, View
 
@@ -39,8 +38,8 @@ PANEL: Final = Panel(
     walks=N_("layers"),
 )
 TITLE: Final = N_("Gradients ── |∂L/∂W| per layer, log axis")
-MAX_DECADES: Final = 16
-"""Maximum length of the axis below the largest gradient; float32 does not resolve larger differences."""
+BELOW, ABOVE = "‹", "›"
+"""Instead of a bar, and at its end: values that are off the axis."""
 VALUE: Final = 7
 RATIO: Final = N_("update/weight")
 SHORT_RATIO: Final = N_("upd/weight")
@@ -48,8 +47,6 @@ COURSES: Final = {"epoch": N_("by epoch"), "step": N_("by step")}
 MIN_BAR: Final = 6
 MIN_CHART, MAX_CHART = 3, 10
 """Rows of the chart of the first-to-last ratio."""
-LABEL: Final = 5
-"""Cells of the chart's axis labels."""
 SIDE: Final = 11
 """Cells of a verdict beside the rows of layers."""
 
@@ -65,16 +62,19 @@ class Layout:
     """Cells of the update-to-weight ratio; 0 if it does not fit."""
     side: bool
     """Verdicts are beside the rows, because the height does not allow rows of their own."""
-    low: int
-    high: int
+    low: int = -1
+    high: int = 0
     heavy: bool = False
     """Bars are thick."""
 
-    def share(self, value: float) -> float:
-        """Position of a value on the log axis, from 0 to 1; 0 for a value of 0, and NaN for NaN."""
+    def drawn(self, value: float) -> str:
+        """The bar of a value on the log axis; nothing for 0 and NaN, a mark for a value that is off the axis."""
         if not value > 0:
-            return math.nan if math.isnan(value) else 0.0
-        return min(max((math.log10(value) - self.low) / (self.high - self.low), 0.0), 1.0) if value < math.inf else 1.0
+            return ""
+        share = (math.log10(value) - self.low) / (self.high - self.low) if value < math.inf else 1.0
+        if share < 0:
+            return BELOW
+        return cells.bar(share, self.bar, heavy=self.heavy) + (ABOVE if share > 1 else "")
 
     def place(self, decade: int) -> int:
         """The cell that begins at a decade; for the last decade, it is the gap after the bar."""
@@ -108,7 +108,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         rows += _table(view, runs, "activation_gradient_norm", width, 1 + layers + gaps)
         free -= below
     if free >= 2 + MIN_CHART:
-        rows += [(), *_chart(runs, width, min(free - 1, 1 + MAX_CHART), end)]
+        rows += [(), *chart(runs, width, min(free - 1, 1 + MAX_CHART), end)]
     return cells.page(_(TITLE), [*rows, *waiting], width, height)
 
 
@@ -116,54 +116,51 @@ def _layers(run: RunView) -> tuple[LayerMeasures, ...]:
     return run.frame.layers if run.frame is not None else ()
 
 
-def _decades(runs: Sequence[RunView], column: str) -> tuple[int, int]:
-    """Whole decades that cover all keyframes, so that the axis does not change while the cursor moves."""
-    low, high = math.inf, 0.0
-    for run in runs:
-        norms = run.history.layers[:, :, COLUMN[column]]
-        sized = norms[np.isfinite(norms) & (norms > 0)]
-        if sized.size:
-            low, high = min(low, float(sized.min())), max(high, float(sized.max()))
-    if not high:
-        return -6, 0
-    top = math.ceil(math.log10(high))
-    return max(min(math.floor(math.log10(low)), top - 1), top - MAX_DECADES), top
-
-
-def _layout(runs: Sequence[RunView], column: str, width: int, *, side: bool) -> Layout:
+def _layout(runs: Sequence[RunView], width: int, *, side: bool) -> Layout:
     full = max(cell_len(layer.name) for run in runs for layer in _layers(run))
     name = min(full, 12 if width >= 44 else 6 if width >= 32 else 3)
     left = width - 2 - name - 1 - 1 - VALUE
     if side:
-        return Layout(name, left - SIDE - 2, 0, 0, True, *_decades(runs, column))
+        return Layout(name, left - SIDE - 2, 0, 0, True)
     headings = (cell_len(_(RATIO)), cell_len(_(SHORT_RATIO)))
     ratio = next((size for size in headings if left >= 2 * size + 10), 0)
     left -= ratio + 1 if ratio else 0
     course = 0 if left < 15 else min(left // 3, 40)
     left -= course + 1 if course else 0
-    return Layout(name, max(left, MIN_BAR), course, ratio, False, *_decades(runs, column))
+    return Layout(name, max(left, MIN_BAR), course, ratio, False)
 
 
 def _table(view: View, runs: Sequence[RunView], column: str, width: int, height: int) -> list[Row]:
     verdicts = column == "weight_gradient_norm"
     sizes = [len(_layers(run)) for run in runs]
-    room = height - 1 - (len(runs) if verdicts else 0)
     ends = sum(min(size, 2) for size in sizes)
+    decades = axes(runs, column)
+    below = len(runs) if verdicts else 0
+    # an axis for each run, if the ends of all networks stay visible; otherwise that of the selected run for all
+    own = len(set(decades)) > 1 and height - len(runs) - below >= ends
+    body = height - (len(runs) if own else 1)
+    room = body - below
     # place verdicts beside the rows if that keeps all layers, or at least the first and the last one, visible
-    all_stay = min(sizes) >= 3 and room < sum(sizes) <= height - 1
+    all_stay = min(sizes) >= 3 and room < sum(sizes) <= body
     side = verdicts and width >= 44 and min(sizes) >= 2 and (all_stay or room < ends)
-    layout = replace(_layout(runs, column, width, side=side), heavy=view.heavy)
-    rows = [_axis(layout, runs[0].history.unit, ratio=verdicts)]
+    common = replace(_layout(runs, width, side=side), heavy=view.heavy)
+    rows: list[Row] = []
     if side:
-        room = height - 1
+        room = body
     hidden = sum(sizes) > room
     counted = hidden and room > ends
     given = cells.shares(sizes, room - 1 if counted else room)
-    blank = room - sum(sizes) >= len(runs) - 1
-    for run, number_of_rows in zip(runs, given, strict=True):
+    blank = not own and room - sum(sizes) >= len(runs) - 1
+    for at, (run, number_of_rows) in enumerate(zip(runs, given, strict=True)):
+        low, high = decades[at if own else 0]
+        layout = replace(common, low=low, high=high)
         kept = _kept(len(_layers(run)), number_of_rows, view.past)
         courses = _courses(run, column, layout, epochs.end(runs))
-        if blank and run is not runs[0]:
+        if at == 0:
+            rows.append(_axis(layout, run, ratio=verdicts, own=own))
+        elif own:
+            rows.append(_axis(replace(layout, course=0, ratio=0), run, ratio=False, own=True))
+        elif blank:
             rows.append(())
         layers = [_layer(run, index, column, layout, courses[index]) for index in kept]
         if side:
@@ -193,26 +190,34 @@ def _kept(size: int, rows: int, past: int) -> Sequence[int]:
     return [0, *range(first, first + rows - 2), size - 1]
 
 
-def _axis(layout: Layout, unit: Unit, *, ratio: bool) -> Row:
-    """The heading with the labelled decades; the last one is above the gap after the bars."""
+def _axis(layout: Layout, run: RunView, *, ratio: bool, own: bool) -> Row:
+    """The heading with the labelled decades; the last one is above the gap after the bars.
+
+    Args:
+        own: the axis is only that of this run.
+    """
     line = [" "] * (layout.bar + 1 + VALUE)
     for decade in layout.decades:
-        label = f"1e{decade}".replace("-", "−")
+        label = power(decade)
         line[layout.place(decade) : layout.place(decade) + len(label)] = label
-    heading = " " * (2 + layout.name + 1) + "".join(line)
+    label = longest(layout.name, _("own axis"), _("axis"), "") if own else ""
+    bars = "".join(line)
     if layout.course:
         # a heading that is longer than the column begins above the figures
-        course = _(COURSES[unit])
-        heading = (heading + " " * (1 + layout.course))[: -max(cell_len(course), layout.course)]
-        heading += ljust(course, layout.course)
+        course = _(COURSES[run.history.unit])
+        bars = (bars + " " * (1 + layout.course))[: -max(cell_len(course), layout.course)] + ljust(
+            course, layout.course
+        )
+    heading = ljust(label, layout.name + 1) + bars
     words = longest(layout.ratio, _(RATIO), _(SHORT_RATIO))
-    return (Span(heading + (rjust(words, layout.ratio + 1) if layout.ratio and ratio else ""), "muted"),)
+    heading += rjust(words, layout.ratio + 1) if layout.ratio and ratio else ""
+    return Span(f"{run.mark} " if own else "  ", run.style), Span(heading, "muted")
 
 
 def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[str, str]) -> Row:
     layer = _layers(run)[index]
     value = float(getattr(layer, column))
-    bar = cells.bar(layout.share(value), layout.bar, heavy=layout.heavy)
+    bar = layout.drawn(value)
     rest = [" "] * (layout.bar + 1)
     for decade in layout.decades[1:]:  # except the last decade, which is in the gap
         rest[layout.place(decade)] = "┊"
@@ -246,16 +251,10 @@ def _courses(run: RunView, column: str, layout: Layout, end: float) -> list[tupl
     at = epochs.past(run, end, layout.course)
     drawn = []
     for index in range(len(_layers(run))):
-        low, high = _extent(_logarithms(course[:, index]))
-        line = cells.line(np.where(known, (_logarithms(course[rows, index]) - low) / (high - low), np.nan))[0]
+        low, high = _extent(logarithms(course[:, index]))
+        line = cells.line(np.where(known, (logarithms(course[rows, index]) - low) / (high - low), np.nan))[0]
         drawn.append((line[:at], line[at:]))
     return drawn
-
-
-def _logarithms(norms: FloatArray) -> FloatArray:
-    """Decimal logarithms of the norms; NaN for norms that are 0 or not finite."""
-    sized = np.isfinite(norms) & (norms > 0)
-    return np.log10(norms, out=np.full(norms.shape, np.nan), where=sized)
 
 
 def _extent(decades: FloatArray) -> tuple[float, float]:
@@ -268,88 +267,45 @@ def _extent(decades: FloatArray) -> tuple[float, float]:
     return low - wider, high + wider
 
 
-def _chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list[Row]:
-    """A chart of each run's first-to-last ratio over time on a log axis, with the limits of the verdicts."""
-    rows = height - 1
-    cols = width - LABEL
-    limits = [round(math.log10(limit)) for limit in (VANISHING_BELOW, EXPLODING_ABOVE)]
-    ratios = [_ratios(run) for run in runs]
-    seen = np.concatenate(ratios)
-    seen = seen[np.isfinite(seen)]
-    low = min(math.floor(seen.min()) if seen.size else 0, limits[0])
-    high = max(math.ceil(2 * seen.max()) / 2 if seen.size else 0, 0)
-    labels, glyphs, styles = [""] * rows, [[" "] * cols for _ in range(rows)], [["frame"] * cols for _ in range(rows)]
-    decades = np.array([*limits, 0, math.floor(high), low])
-    for decade, at in zip(decades.tolist(), map(int, cells.dots((decades - low) / (high - low), rows)), strict=True):
-        if low <= decade <= high and not labels[at // 4]:
-            labels[at // 4] = f"1e{decade}".replace("-", "−")
-            if decade in limits:
-                glyphs[at // 4] = ["⠁⠂⠄⡀"[at % 4]] * cols
-    # draw the selected run last, on top
-    for run, course in reversed(list(zip(runs, ratios, strict=True))):
-        order, known = epochs.sampled(run.history, end, 2 * cols)
-        at = epochs.past(run, end, cols)
-        for y, line in enumerate(cells.line(np.where(known, (course[order] - low) / (high - low), np.nan), rows)):
-            for x, char in enumerate(line):
-                if char != " ":
-                    glyphs[y][x], styles[y][x] = char, run.style if x < at else "muted"
-    headings = (
-        _("first/last by {unit}, 0 to {end}; vanishing below {limit}"),
-        _("first/last by {unit}, 0 to {end}; limit {limit}"),
-        _("first/last by {unit}, 0 to {end}"),
-    )
-    limit = _power(VANISHING_BELOW)
-    said = {"end": f"{end:g}", "limit": limit, "unit": epochs.name(runs[0].history.unit)}
-    heading = longest(width, *(words.format(**said) for words in headings))
-    drawn: list[Row] = [(Span(heading, "muted"),)]
-    for label, chars, looks in zip(labels, glyphs, styles, strict=True):
-        pieces = [
-            Span("".join(char for char, _ in group), style)
-            for style, group in groupby(zip(chars, looks, strict=True), key=itemgetter(1))
-        ]
-        drawn.append((Span(label.rjust(LABEL - 1) + "┤", "muted"), *pieces))
-    return drawn
-
-
-def _ratios(run: RunView) -> FloatArray:
-    """Decimal logarithms of the first-to-last ratio of every keyframe."""
-    norms = run.history.layers[:, :, COLUMN["weight_gradient_norm"]]
-    return _logarithms(norms[:, 0]) - _logarithms(norms[:, -1])
-
-
 def _beside(run: RunView, rows: int) -> list[Row]:
     """The verdict in the last cells of a run's rows; without its heading if there are few rows."""
     verdict = verdict_of(_layers(run))
-    ratio = "—" if math.isnan(verdict.ratio) else magnitude(verdict.ratio).strip()
     style = "warn" if verdict.bad else "text"
-    told = Told(run.info.index, "gradient_ratio")
-    notes = [Span(_("first/last"), "muted"), Span(ratio, style, tells=told), Span(_(verdict.name), style)]
+    heading, figure = (_(SHORT_RATIO), verdict.step) if verdict.step_decides else (_("first/last"), verdict.ratio)
+    told = None if verdict.step_decides else Told(run.info.index, "gradient_ratio")
+    notes = [Span(heading, "muted"), Span(_figure(figure), style, tells=told), Span(_(verdict.name), style)]
     shown = notes[-min(rows, 3) :] if rows else []
     return [(Span("  "), note) for note in shown] + [()] * (rows - len(shown))
 
 
 def _verdict(run: RunView, width: int, *, several: bool) -> Row:
-    """The ratio and its verdict; only a bad verdict is in the warning color."""
+    """The figure that decides, and the verdict; only a bad verdict is in the warning color."""
     verdict = verdict_of(_layers(run))
     style = "warn" if verdict.bad else "text"
     name = _(verdict.name)
     mark = f"{run.mark} " if several else ""
     left = width - len(mark)
-    ratio = "—" if math.isnan(verdict.ratio) else magnitude(verdict.ratio).strip()
-    if math.isnan(verdict.ratio):
+    heading, figure = (_(RATIO), verdict.step) if verdict.step_decides else (_("first/last"), verdict.ratio)
+    if math.isnan(figure):
         wordings: tuple[str, ...] = (f"{name}: {verdict.sentence}", name)
     else:
-        if verdict.bad:
+        if verdict.step_decides:
+            limits = _("limit {limit}").format(limit=f"{verdict.limit:g}")
+        elif verdict.bad:
             limits = _("limit {limit}").format(limit=_power(verdict.limit))
         else:
             limits = _("limits {low} and {high}").format(low=_power(VANISHING_BELOW), high=_power(EXPLODING_ABOVE))
-        found = _("first/last") + f" {ratio}  {name}"
-        wordings = (f"{found} ({limits})", found, f"{ratio} {name}")
+        found = f"{heading} {_figure(figure)}  {name}"
+        wordings = (f"{found} ({limits})", found, f"{_figure(figure)} {name}")
     words = longest(left, *wordings)
-    before, found, after = words.partition(ratio)
-    told = Span(found, style, tells=Told(run.info.index, "gradient_ratio"))
-    return Span(mark, run.style), Span(before, style), told, Span(after, style)
+    before, found, after = words.partition(_figure(figure))
+    told = None if verdict.step_decides else Told(run.info.index, "gradient_ratio")
+    return Span(mark, run.style), Span(before, style), Span(found, style, tells=told), Span(after, style)
+
+
+def _figure(value: float) -> str:
+    return "—" if math.isnan(value) else magnitude(value).strip()
 
 
 def _power(limit: float) -> str:
-    return f"1e{round(math.log10(limit))}".replace("-", "−")
+    return power(round(math.log10(limit)))
