@@ -17,6 +17,7 @@ from hypothesis.extra.numpy import arrays
 from bntui.keyframe import COLUMN, HISTOGRAM_BINS, QUANTITIES, CountArray, FloatArray
 from bntui.recording import histograms
 from bntui.recording.histograms import MOST, Histograms
+from bntui.recording.history import Event
 from bntui.recording.reader import Reader
 from bntui.recording.writer import Writer
 from bntui.viewer import quantities, view_state
@@ -324,3 +325,20 @@ def test_runs_have_axes_of_their_own_where_one_reaches_a_hundred_times_further(r
 def test_an_axis_is_computed_from_256_keyframes_at_most(keyframes: int, stride: int) -> None:
     assert quantities._stride(keyframes) == stride
     assert len(range(0, keyframes, stride)) <= quantities.MAX_ROWS
+
+
+@pytest.mark.parametrize("size", [(49, 9), (118, 8), (118, 14), (160, 20)])
+def test_layers_of_the_selected_run_are_shown_before_those_of_a_deeper_one(size: tuple[int, int]) -> None:
+    shallow, deep = run_view(layers=2), run_view(1, "deep", layers=8)
+    starts = {line[:9].strip() for line in lines(view(shallow, deep), *size)} - {""}
+    assert {name for name in starts if name.startswith("linear")} <= {"linear 1", "linear 2"}
+    assert any(name.startswith("linear") for name in starts)
+
+
+@pytest.mark.parametrize("number", [1, 3, 6])
+def test_the_layer_that_went_wrong_first_is_shown(number: int) -> None:
+    run = run_view(layers=8)
+    event = Event(0, 3, 0.2, "died", "", {"layer": f"linear {number}"})
+    for high in (8, 14):
+        drawn = lines(view(replace(run, events=(event,))), 118, high)
+        assert any(line.startswith(f"linear {number}") for line in drawn)

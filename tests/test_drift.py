@@ -80,16 +80,44 @@ def test_movement_leaves_out_what_is_not_finite() -> None:
 @given(st.lists(st.tuples(*[st.floats(-0.5, 1.5)] * 3), min_size=4, max_size=30), st.integers(1, 9))
 def test_a_band_has_its_percentiles_at_their_dots(triples: list[tuple[float, float, float]], rows: int) -> None:
     triples = triples[: len(triples) // 2 * 2]
-    low, median, high = np.sort(np.array(triples).T, axis=0)
+    low, median, high = np.sort(np.array(triples).round(3).T, axis=0)
     drawn = band(low, median, high, np.ones(len(low), np.bool_), rows)
     lit = dots(["".join(line) for line in drawn.glyphs])
     for column in range(len(low)):
-        at = [round((1 - min(max(v[column], 0.0), 1.0)) * (4 * rows - 1)) for v in (low, median, high)]
-        assert lit[at[1], column]
+        at = [round((1 - v[column]) * (4 * rows - 1)) if 0 <= v[column] <= 1 else None for v in (low, median, high)]
+        assert at[1] is None or lit[at[1], column]
         if column % 2 == 0:  # the edges are dotted
-            assert lit[at[0], column]
-            assert lit[at[2], column]
+            assert all(place is None or lit[place, column] for place in at)
+        if not any(0 <= v[near] <= 1 for v in (low, median, high) for near in (column, column ^ 1)):
+            cell = "".join(drawn.glyphs[:, column // 2])
+            assert set(cell) <= {" ", "↑", "↓"}
+            assert ("↑" in cell) or ("↓" in cell)
     assert drawn.broken is None
+
+
+def test_values_off_the_axis_are_an_arrow_and_no_line() -> None:
+    far = np.array([0.5, 0.5, -7e12, -7e12, 9e13, 9e13, 0.5, 0.5])
+    glyphs = ["".join(line) for line in band(far, far, far, np.ones(8, np.bool_), 3).glyphs]
+    assert [line[1:3] for line in glyphs] == [" ↑", "  ", "↓ "]
+    assert not dots(glyphs)[:, 2:6].any()
+
+
+def test_the_axis_is_made_for_the_selected_run() -> None:
+    wild = run_view(1, "wild")
+    wild = replace(wild, history=replace(wild.history, layers=wild.history.layers * 1e13))
+    calm = lines(view(run_view(), wild), 118, 20)
+    assert any("↑" in line or "↓" in line for line in calm)
+    assert not any("e13" in line for line in calm)
+    swapped = lines(replace(view(run_view(), wild), selected=1, pinned=0), 118, 20)
+    assert any("e13" in line for line in swapped)
+    assert not any("↑" in line or "↓" in line for line in swapped)
+
+
+@pytest.mark.parametrize("size", [(49, 9), (118, 8), (118, 12), (160, 14)])
+def test_layers_of_the_selected_run_are_shown_before_those_of_a_deeper_one(size: tuple[int, int]) -> None:
+    drawn = lines(view(run_view(layers=2), run_view(1, "deep", layers=8)), *size)
+    shown = [line for line in drawn if not line.startswith("not shown")]
+    assert not any(f"linear {number}" in line.partition("┤")[0] for line in shown for number in range(3, 9))
 
 
 def test_a_gap_is_blank_and_only_a_keyframe_without_values_is_broken() -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
+from bntui.recording.sentences import traits
 from bntui.text.language import _, ngettext
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer import epochs
@@ -218,6 +219,20 @@ def window(number: int, room: int, past: int) -> range | None:
     """
     at = past % (number - room + 2) if room < number else 0
     return range(at - 1, at - 1 + room) if at else None
+
+
+def troubled(run: RunView) -> str:
+    """The name of the layer that the first event of trouble in a run is about; empty without one."""
+    named = (str(event.arguments.get("layer", "")) for event in run.events if traits(event.kind).trouble)
+    return next((name for name in named if any(info.name == name for info in run.info.layers)), "")
+
+
+def including(chosen: Sequence[int], wanted: int | None) -> list[int]:
+    """The chosen indices with the wanted one in place of the nearest of them."""
+    if wanted is None or wanted in chosen or not chosen:
+        return list(chosen)
+    nearest = min(chosen, key=lambda at: abs(at - wanted))
+    return sorted(wanted if at == nearest else at for at in chosen)
 
 
 def spread(number: int, room: int) -> list[int]:

@@ -23,7 +23,7 @@ from bntui.viewer.draw.heat import rebinned, stippled
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.panels import Panel
 from bntui.viewer.quantities import Quantity, apart, entering, shown_by
-from bntui.viewer.strands import left_out, overlaid, ruler_below, spread, window
+from bntui.viewer.strands import including, left_out, overlaid, ruler_below, spread, troubled, window
 from bntui.viewer.view import RunView, View
 
 PANEL: Final = Panel(
@@ -146,17 +146,21 @@ def _dearest(quantities: Sequence[Quantity], number: int) -> list[Quantity]:
 
 
 def _some(runs: Sequence[RunView], names: Sequence[str], room: int, past: int) -> list[str]:
-    """The first, the last and some hidden layers between, as many as there is height for; of one row the last.
+    """The first, the last and some hidden layers of the selected run between, as many as there is height for.
+
+    Among them is the layer that ``!`` names; of one row, it or the last hidden layer.
 
     Args:
         past: number of layers that the user has walked past.
     """
-    if (walked := window(len(names), min(max(room // MIN_ROWS, 1), len(names)), past)) is not None:
+    number = max(room // MIN_ROWS, 1)
+    if (walked := window(len(names), min(number, len(names)), past)) is not None:
         return [names[at] for at in walked]
-    hidden = {info.name for run in runs for info in run.info.layers if info.activation != "none"}
-    chosen = [name for name in names if name in hidden] or list(names)
-    number = min(max(room // MIN_ROWS, 1), len(chosen))
-    return [chosen[at] for at in spread(len(chosen), number)] if number > 1 else chosen[-1:]
+    own = [info.name for info in runs[0].info.layers]
+    hidden = [at for at, info in enumerate(runs[0].info.layers) if info.activation != "none"] or list(range(len(own)))
+    chosen = [hidden[at] for at in spread(len(hidden), min(number, len(hidden)))] if number > 1 else hidden[-1:]
+    named = troubled(runs[0])
+    return [own[at] for at in including(chosen, own.index(named) if named else None)]
 
 
 def _headings(columns: Sequence[Column], form: MapLayout) -> list[Row]:

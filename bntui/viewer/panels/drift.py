@@ -31,12 +31,14 @@ from bntui.viewer.strands import (
     block,
     form_of,
     heading,
+    including,
     left_out,
     nothing,
     overlaid,
     ruler,
     spread,
     titled,
+    troubled,
     window,
 )
 from bntui.viewer.view import RunView, View
@@ -68,11 +70,11 @@ MAX_FIRST: Final = 12
 SHIFT_ABOVE: Final = 14
 """Rows from which the shift is shown, or a line says how it would be measured."""
 MAX_DECADES: Final = 6
-"""Smaller shifts than this below the largest stand on the axis' lower end."""
+"""Smaller shifts than this below the largest are off the axis."""
 WILD: Final = 1000
-"""Times another run's extent from which on a run's own has no say in the axis."""
+"""Times the selected run's extent from which on another run's has no say in the axis."""
 SPARE: Final = 3
-"""Times the calm run's extent that the axis reaches then: what leaves it is seen to leave."""
+"""Times the selected run's extent that the axis reaches then: what leaves it is seen to leave."""
 MOST_MOVES: Final = 100
 """Widths of a band from which a median's moves are not told apart."""
 CAP: Final = 10
@@ -97,7 +99,13 @@ def draw(view: View, width: int, height: int) -> Drawing:
     room = height - 2 - len(below)
     number = max(min(len(strands), room // (MIN_BAND * times)), 1)
     chosen = strands if number == len(strands) else _strands(runs, outputs=False) or strands
-    kept = [chosen[at] for at in spread(len(chosen), min(number, len(chosen)))]
+    if number < len(strands):
+        chosen = [strand for strand in chosen if strand.courses[0] is not None] or chosen
+    places = spread(len(chosen), min(number, len(chosen)))
+    named = troubled(runs[0])
+    wanted = next((at for at, strand in enumerate(chosen) if at and strand.name == named), None)
+    # the typical unit, which is the paper's picture, stays
+    kept = [chosen[at] for at in (*places[:1], *including(places[1:], wanted))]
     if (walked := window(len(strands), number, view.past)) is not None:
         kept = [strands[at] for at in walked]
     hidden = int(len(kept) < len(strands))
@@ -240,16 +248,17 @@ def _ticks(axis: Limits, lines: int, tall: int) -> list[str]:
 def _extent(runs: Sequence[RunView], strand: Strand) -> Limits:
     """An axis that holds the bands of all keyframes up to the head, and 0, so that it stays while the cursor moves.
 
-    A run that explodes leaves it: it is made for the other one.
+    It is made for the selected run: one that reaches much further, as it explodes, leaves it.
     """
     reaches = [
         _reach(run.history, *found) for run, found in zip(runs, strand.courses, strict=True) if found is not None
     ]
     extents = [max(-least, most) for least, most in reaches if most > least]
+    own = extents[0] if reaches and reaches[0][1] > reaches[0][0] else min(extents, default=0.0)
     low = min((least for least, _most in reaches), default=0.0)
     high = max((most for _least, most in reaches), default=0.0)
-    if extents and max(extents) > WILD * min(extents):
-        cap = SPARE * min(extents)
+    if extents and max(extents) > WILD * own:
+        cap = SPARE * own
         low, high = max(low, -cap), min(high, cap)
     low, high = -cells.nice(-low), cells.nice(high)
     return Limits(low, high) if high > low else Limits(-1.0, 1.0)
