@@ -342,3 +342,19 @@ def test_the_layer_that_went_wrong_first_is_shown(number: int) -> None:
     for high in (8, 14):
         drawn = lines(view(replace(run, events=(event,))), 118, high)
         assert any(line.startswith(f"linear {number}") for line in drawn)
+
+
+@pytest.mark.parametrize(("offset", "arrow", "row"), [(1e6, "↑", 0), (-1e6, "↓", -1)])
+def test_where_most_values_are_off_the_axis_an_arrow_stands_instead_of_a_line(
+    offset: float, arrow: str, row: int
+) -> None:
+    run = run_view()
+    layers = run.history.layers.copy()
+    columns = [COLUMN[f"pre_norm.{name}"] for name in ("mean", "p15", "p50", "p85", "min", "max")]
+    layers[3:8, :, columns] += offset  # five keyframes of 13
+    drawn = lines(view(replace(run, history=replace(run.history, layers=layers))), 60, 20)
+    there = maps(drawn, "linear 2", 0)
+    assert arrow in there[row]
+    at = (there[row].index(arrow) + there[row].rindex(arrow)) // 2
+    assert "".join(line[at] for line in there).strip() == arrow
+    assert not any(arrow in line for line in maps(lines(view(run), 60, 20), "linear 2", 0))

@@ -6,7 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from bntui.keyframe import BoolArray, CountArray, FloatArray
+from bntui.keyframe import BoolArray, CountArray, FloatArray, IntArray
+from bntui.viewer.draw.axes import Limits
+from bntui.viewer.draw.bands import ABOVE, BELOW
 from bntui.viewer.draw.canvas import Glyphs, braille, characters
 
 _THRESHOLDS: Final = (np.array([[0, 4], [6, 2], [1, 5], [7, 3]]) + 0.5) / 8
@@ -45,6 +47,26 @@ def rebinned(counts: CountArray, low: FloatArray, high: FloatArray, edges: Float
         mass[narrow] = counts[narrow].sum(axis=1, keepdims=True) * (place[:, np.newaxis] == np.arange(cells))
     mass[~known] = 0
     return mass
+
+
+def far(counts: CountArray, low: FloatArray, high: FloatArray, axis: Limits) -> IntArray:
+    """-1 where more than half of a histogram's values are below the axis, 1 where they are above it, else 0."""
+    # the axis between two cells that gather all that is beyond it
+    whole = rebinned(counts, low, high, np.array([axis.low - 1.0, axis.low, axis.high, axis.high + 1.0]))
+    half = counts.sum(axis=1) / 2
+    return np.asarray((whole[:, 2] > half).astype(np.int64) - (whole[:, 0] > half))
+
+
+def marked(glyphs: Glyphs, beyond: IntArray) -> Glyphs:
+    """A heat map with arrows where most values are off the axis.
+
+    Args:
+        beyond: as from :func:`far`, two a column.
+    """
+    for row, arrow, sign in ((0, ABOVE, 1), (-1, BELOW, -1)):
+        there = (beyond == sign).reshape(-1, 2).any(axis=1)
+        glyphs[row, there & (glyphs[row] == " ")] = arrow
+    return glyphs
 
 
 def stippled(mass: FloatArray) -> Glyphs:

@@ -19,7 +19,7 @@ from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.bands import Band
-from bntui.viewer.draw.heat import rebinned, stippled
+from bntui.viewer.draw.heat import far, marked, rebinned, stippled
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.panels import Panel
 from bntui.viewer.quantities import Quantity, apart, entering, shown_by
@@ -224,5 +224,9 @@ def _map(history: RunHistory, histograms: Histograms, layer: int, field: str, ax
     order = cells.along(history.position[chosen], 2 * form.map, form.end)
     there = order >= 0
     gone = np.flatnonzero(there & ~np.asarray(mass.any(axis=1))[order])
-    glyphs = stippled(mass[order] * there[:, np.newaxis])
+    # where most values are off the axis its end is not where they are
+    beyond = far(counts, least, most, axis)[order] * there
+    drawn = mass[order] * there[:, np.newaxis]
+    drawn[beyond < 0, 0] = drawn[beyond > 0, -1] = 0
+    glyphs = marked(stippled(drawn), beyond)
     return Band(glyphs, np.zeros(glyphs.shape, np.bool_), (form.rows // 2, int(gone[0]) // 2) if gone.size else None)
