@@ -149,11 +149,14 @@ def _diverged(of: Happening) -> None:
         return
     scalars, asked = of.row.scalars, of.event.arguments
     if not math.isfinite(scalars["train_loss"]):
-        # the epoch's sum, or the loss of the first bad mini-batch
+        # the first bad mini-batch: after an infinite loss, the epoch's sum may have become NaN
         at = of.course.at(asked.get("step", -1))
-        words = {word(scalars["train_loss"])}
         if at is not None and at.frame is not None and not math.isfinite(at.frame.batch_loss):
-            words.add(word(at.frame.batch_loss))
+            words = {word(at.frame.batch_loss)}
+        else:
+            words = {word(scalars["train_loss"])}
+            if of.row.number and math.isnan(scalars["train_loss"]):
+                words.add("infinite")
         of.hold("loss", asked.get("loss") in words, asked.get("loss"), ", ".join(sorted(words)))
         known: dict[str, object] = {}
         if of.row.number:
