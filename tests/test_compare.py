@@ -261,7 +261,7 @@ def test_the_farthest_figures_are_what_the_eye_sees() -> None:
     assert bar_of(gradients[-1]) == 0
     assert any("bold" in span.style for span in gradients[0])
     assert all("bold" not in span.style for span in gradients[-1])
-    assert next(span.style for span in gradients[0] if "━" in span.text).endswith("run1")  # the larger one's colour
+    assert next(span.style for span in gradients[0] if "━" in span.text).endswith("run1")  # the larger one's color
     equal = next(row for (_at, words), row in rows.items() if words.startswith("weight norm"))
     assert {span.style for span in equal if span.text.strip()} == {"muted"}
 

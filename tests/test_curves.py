@@ -198,7 +198,7 @@ def test_values_that_cannot_be_drawn_are_gaps() -> None:
         assert width(chart([0.0, -1.0, 1e-9], log=log).rows[0]) == 60
 
 
-def test_training_is_told_from_validation_without_colour() -> None:
+def test_training_is_told_from_validation_without_color() -> None:
     x, y = np.arange(50.0), np.full(50, 0.5)
     counts = []
     for dotted in (False, True):
@@ -208,7 +208,7 @@ def test_training_is_told_from_validation_without_colour() -> None:
     assert counts[0] > 3 * counts[1] > 0
 
 
-def test_styles_come_back_from_colours() -> None:
+def test_styles_come_back_from_colors() -> None:
     x = np.arange(10.0)
     series = [Series("", x, np.full(10, at / 14), f"run{at}") for at in range(12)]
     drawn = line_chart(series, Axes(Limits(0, 9), Limits(0, 1)), 60, 40)

@@ -421,7 +421,7 @@ def test_what_lies_on_the_wrong_side_is_marked_in_its_own_shape() -> None:
     assert {style for _, style in marks} == {"bad"}
 
 
-def test_regions_are_blank_where_the_network_is_not_sure_and_told_apart_without_colour() -> None:
+def test_regions_are_blank_where_the_network_is_not_sure_and_told_apart_without_color() -> None:
     data = recorded_data("plane")
     classes = (data.grid[0] > 0).astype(np.uint8)[np.newaxis].repeat(32, 0)
     drawn = {}

@@ -144,7 +144,7 @@ def test_a_run_that_is_validated_in_training_mode_is_not_said_to_drop_nothing(si
     assert any("val" in line and "eval" not in line and line.startswith("▲") for line in both)
 
 
-def test_masks_have_the_colour_of_their_run_and_a_legend() -> None:
+def test_masks_have_the_color_of_their_run_and_a_legend() -> None:
     rows = dropout.draw(view(run_view(dropout=0.2), run_view(1, dropout=0.2)), 120, 34).rows
     styles = {span.style for row in rows for span in row if {"█", "▀", "▄"} & set(span.text)}
     assert styles == {"run0", "run1"}

@@ -228,7 +228,7 @@ def test_equal_requests_are_two_forks() -> None:
     assert agenda.after_first_fork().forks == (fork,)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"steps": {"a": 1}}', '{"forks": [{}]}', '{"colour": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"steps": {"a": 1}}', '{"forks": [{}]}', '{"color": 1}'])
 def test_a_damaged_agenda_is_said(text: str) -> None:
     with pytest.raises(RecordingError, match="the trainer's pending requests are damaged"):
         Agenda.parse(text)

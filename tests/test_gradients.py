@@ -97,7 +97,7 @@ def test_ratio_and_verdict() -> None:
     assert "".join(span.text for row in rows for span in row if span.style == "warn") == text(line).strip()
 
 
-def test_healthy_is_not_in_the_warning_colour() -> None:
+def test_healthy_is_not_in_the_warning_color() -> None:
     rows = gradients.draw(view(run_view()), 80, 8).rows
     # 0.7^3 = 0.343
     assert any("first/last 0.343  healthy" in text(row) for row in rows)

@@ -34,7 +34,7 @@ BLACK = "\x1b]11;rgb:0000/0000/0000\x07"
 
 
 @pytest.mark.parametrize(
-    ("colour", "dark"),
+    ("color", "dark"),
     [
         ("rgb:0000/0000/0000", True),
         ("rgb:ffff/ffff/ffff", False),
@@ -51,8 +51,8 @@ BLACK = "\x1b]11;rgb:0000/0000/0000\x07"
         ("", None),
     ],
 )
-def test_a_background_is_dark_where_white_text_has_more_contrast(colour: str, dark: bool | None) -> None:
-    assert is_dark(colour) is dark
+def test_a_background_is_dark_where_white_text_has_more_contrast(color: str, dark: bool | None) -> None:
+    assert is_dark(color) is dark
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def said(parser: AnswerParser, *pieces: str) -> list[str]:
             if isinstance(message, events.Key):
                 out.append(message.key)
             elif isinstance(message, Ground):
-                out.append(message.colour)
+                out.append(message.color)
             elif isinstance(message, events.CursorPosition):
                 out.append("cursor")
     return out
@@ -80,10 +80,10 @@ def said(parser: AnswerParser, *pieces: str) -> list[str]:
 
 @pytest.mark.parametrize("answer", [WHITE, BLACK])
 def test_an_answer_cut_anywhere_is_no_key(answer: str) -> None:
-    colour = answer[5:23]
+    color = answer[5:23]
     for cut in range(1, len(answer)):
         parser = AnswerParser()
-        assert said(parser, "a" + answer[:cut], answer[cut:] + "b\x1b[3;2R") == ["a", colour, "b", "cursor"]
+        assert said(parser, "a" + answer[:cut], answer[cut:] + "b\x1b[3;2R") == ["a", color, "b", "cursor"]
 
 
 def test_an_answer_whose_end_comes_late_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,12 +105,12 @@ def test_the_end_of_an_answer_that_never_comes_holds_no_key_back() -> None:
 # --- in a terminal ---
 
 
-class Coloured(Terminal):
+class Colored(Terminal):
     """A terminal that says once what its background is: when it is asked, or late, when it was drawn on."""
 
     def __init__(self, answer: str, env: Mapping[str, str | None], *options: str, late: bool = False) -> None:
         self._late = late
-        self._colour = answer
+        self._color = answer
         self.asked = False
         patience = PATIENCE if late or not answer else 30  # on a busy machine, too, an answer at once is in time
         script = (
@@ -122,9 +122,9 @@ class Coloured(Terminal):
     def read(self, timeout: float) -> bool:
         found = super().read(timeout)
         self.asked = self.asked or QUESTION.encode() in self.transcript
-        if self.asked and self._colour and (self.grounds() or not self._late):
-            os.write(self._master, self._colour.encode())
-            self._colour = ""
+        if self.asked and self._color and (self.grounds() or not self._late):
+            os.write(self._master, self._color.encode())
+            self._color = ""
         return found
 
     def grounds(self) -> list[str]:
@@ -153,7 +153,7 @@ def env(tmp_path: Path) -> dict[str, str | None]:
 def test_the_screen_is_drawn_for_the_background(
     answer: str, options: tuple[str, ...], drawn: list[str], env: dict[str, str | None], *, late: bool
 ) -> None:
-    with Coloured(answer, env, *options, late=late) as terminal:
+    with Colored(answer, env, *options, late=late) as terminal:
         terminal.until("batch norm")
         deadline = time.monotonic() + 60
         while terminal.read(0.5) or len(terminal.grounds()) < len(drawn):
@@ -165,13 +165,13 @@ def test_the_screen_is_drawn_for_the_background(
 
 
 def test_the_variable_decides_where_the_terminal_does_not_answer(env: dict[str, str | None]) -> None:
-    with Coloured("", {**env, "COLORFGBG": "0;15"}) as terminal:
+    with Colored("", {**env, "COLORFGBG": "0;15"}) as terminal:
         terminal.until("batch norm")
         assert terminal.grounds() == [theme.LIGHT.ground]
 
 
-def test_without_colours_nobody_is_asked(env: dict[str, str | None]) -> None:
-    with Coloured(WHITE, {**env, "NO_COLOR": "1"}) as terminal:
+def test_without_colors_nobody_is_asked(env: dict[str, str | None]) -> None:
+    with Colored(WHITE, {**env, "NO_COLOR": "1"}) as terminal:
         terminal.until("batch norm")
         assert not terminal.asked
         assert terminal.grounds() == []

@@ -232,7 +232,7 @@ def warned(run: RunView) -> list[str]:
     return [span.text.strip() for row in rows for span in row if span.style == "warn"]
 
 
-def test_only_what_is_wrong_is_in_the_warning_colour() -> None:
+def test_only_what_is_wrong_is_in_the_warning_color() -> None:
     assert warned(run_view()) == []
     assert warned(saturated(run_view(), 0.5)) == []
     assert warned(saturated(run_view(), 0.62)) == ["62.0 %"]

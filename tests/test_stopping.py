@@ -71,7 +71,7 @@ def test_the_gauge_counts_the_epochs_since_the_best(size: tuple[int, int], row: 
     assert (f"{wait:>2}/12!" in shown) == (wait / 12 >= 0.6)
 
 
-def test_the_gauge_warns_by_colour_and_sign() -> None:
+def test_the_gauge_warns_by_color_and_sign() -> None:
     def style(wait_row: int) -> set[str]:
         run = run_view(keyframes=30, norm=True, patience=10, row=wait_row)
         return {span.style for row in stopping.draw(view(run), 90, 9).rows for span in row if "/10" in span.text}

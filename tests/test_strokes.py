@@ -18,14 +18,14 @@ BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Of a braille character's dots, by row and column (Unicode's chart of U+2800)."""
 
 
-def dots_of(rows: tuple[Row, ...], colour: str) -> set[tuple[int, int]]:
-    """The dots, row and column, that rows show in a colour."""
+def dots_of(rows: tuple[Row, ...], color: str) -> set[tuple[int, int]]:
+    """The dots, row and column, that rows show in a color."""
     found = set()
     for y, row in enumerate(rows):
         x = 0
         for span in row:
             for char in span.text:
-                if span.style.split()[-1:] == [colour] and char != " ":
+                if span.style.split()[-1:] == [color] and char != " ":
                     bits = ord(char) - 0x2800
                     lit = [(4 * y + r, 2 * x + c) for r in range(4) for c in range(2) if bits & BITS[r][c]]
                     found.update(lit)
@@ -45,18 +45,18 @@ masks = st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=8, ma
 
 
 @given(st.lists(st.tuples(masks, st.sampled_from(["run0", "bold run0", "run1", "bold run2"])), min_size=1, max_size=5))
-def test_a_cell_has_the_dots_of_the_topmost_colour_alone(lines: list[tuple[BoolArray, str]]) -> None:
+def test_a_cell_has_the_dots_of_the_topmost_color_alone(lines: list[tuple[BoolArray, str]]) -> None:
     rows = drawn([Stroke(dots, style) for dots, style in lines], 2, 3)
     taken: set[tuple[int, int]] = set()
-    for colour in dict.fromkeys(style.split()[-1] for _, style in reversed(lines)):
-        own = set().union(*(lit(dots) for dots, style in lines if style.split()[-1] == colour))
-        # a colour's place in the order is that of its topmost line in the cell
+    for color in dict.fromkeys(style.split()[-1] for _, style in reversed(lines)):
+        own = set().union(*(lit(dots) for dots, style in lines if style.split()[-1] == color))
+        # a color's place in the order is that of its topmost line in the cell
         above = {
             cell
             for cell in cells(own)
-            if next(style.split()[-1] for dots, style in reversed(lines) if cell in cells(lit(dots))) == colour
+            if next(style.split()[-1] for dots, style in reversed(lines) if cell in cells(lit(dots))) == color
         }
-        assert dots_of(rows, colour) == {dot for dot in own if (dot[0] // 4, dot[1] // 2) in above}
+        assert dots_of(rows, color) == {dot for dot in own if (dot[0] // 4, dot[1] // 2) in above}
         taken |= above
     assert taken == set().union(*(cells(lit(dots)) for dots, _ in lines))
 

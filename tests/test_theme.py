@@ -20,7 +20,7 @@ from bntui.text.themes import THEMES
 from bntui.viewer.draw import theme
 from bntui.viewer.draw.theme import PALETTES, Palette
 
-Colour = npt.NDArray[np.float64]
+Vector = npt.NDArray[np.float64]
 
 VISION: Final = {
     "normal": np.eye(3),
@@ -52,33 +52,33 @@ XTERM: Final = (
     "#7f7f7f", "#ff0000", "#00ff00", "#ffff00", "#5c5cff", "#ff00ff", "#00ffff", "#ffffff",
 )  # fmt: skip
 OURS: Final = pytest.mark.parametrize("palette", [palette for palette in PALETTES if palette.ground])
-"""The palettes whose every colour is known."""
+"""The palettes whose every color is known."""
 
 
-def linear(colour: str) -> Colour:
-    """Light of a colour as ``#rrggbb``, from 0 to 1."""
-    channels = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+def linear(color: str) -> Vector:
+    """Light of a color as ``#rrggbb``, from 0 to 1."""
+    channels = np.array([int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)])
     return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
 
 
 def contrast(one: str, other: str) -> float:
-    dark, light = sorted(float(linear(colour) @ [0.2126, 0.7152, 0.0722]) for colour in (one, other))
+    dark, light = sorted(float(linear(color) @ [0.2126, 0.7152, 0.0722]) for color in (one, other))
     return (light + 0.05) / (dark + 0.05)
 
 
-def oklab(colour: str, vision: str) -> Colour:
-    seen = np.clip(VISION[vision] @ linear(colour), 0, 1)
+def oklab(color: str, vision: str) -> Vector:
+    seen = np.clip(VISION[vision] @ linear(color), 0, 1)
     return np.asarray(LAB @ np.cbrt(LMS @ seen))
 
 
-def nearest(colours: list[str], vision: str) -> tuple[float, str]:
-    """The least distance between two of several colours, and which they are."""
-    pairs = itertools.combinations(colours, 2)
+def nearest(colors: list[str], vision: str) -> tuple[float, str]:
+    """The least distance between two of several colors, and which they are."""
+    pairs = itertools.combinations(colors, 2)
     return min((float(np.linalg.norm(oklab(a, vision) - oklab(b, vision))), f"{a} {b}") for a, b in pairs)
 
 
 def runs(palette: Palette, number: int = MAX_RUNS) -> list[str]:
-    return [palette.colours[f"run{n}"] for n in range(number)]
+    return [palette.colors[f"run{n}"] for n in range(number)]
 
 
 def test_the_formulas_agree_with_published_figures() -> None:
@@ -92,51 +92,51 @@ def test_the_formulas_agree_with_published_figures() -> None:
 
 @OURS
 def test_text_lines_and_marks_stand_out_from_the_background(palette: Palette) -> None:
-    for name, colour in palette.colours.items():
+    for name, color in palette.colors.items():
         least = 3.0 if name in LINES else 4.5
-        assert contrast(colour, palette.ground) >= least, name
+        assert contrast(color, palette.ground) >= least, name
         if palette.surface != palette.ground and name in ("text", "accent"):
-            assert contrast(colour, palette.surface) >= 4.5, name
+            assert contrast(color, palette.surface) >= 4.5, name
 
 
 @pytest.mark.parametrize("vision", VISION)
 @OURS
 def test_runs_are_told_apart_by_everybody(palette: Palette, vision: str) -> None:
-    few = palette.ground in theme.VGA and palette.colours["run0"] in theme.VGA
+    few = palette.ground in theme.VGA and palette.colors["run0"] in theme.VGA
     for number, least in ((6, 0.055),) if few else ((6, 0.1), (MAX_RUNS, 0.05)):
         distance, which = nearest(runs(palette, number), vision)
         assert distance >= least, which
 
 
 @pytest.mark.parametrize("dark", [True, False])
-def test_the_terminals_own_colours_are_readable_in_other_palettes_of_sixteen(dark: bool) -> None:
+def test_the_terminals_own_colors_are_readable_in_other_palettes_of_sixteen(dark: bool) -> None:
     numbers = theme.FEW_ON_DARK if dark else theme.FEW_ON_LIGHT
     ground = XTERM[0 if dark else 15]
     own = theme.palette_of("terminal", dark=dark)
     assert not own.ground
     assert own.text == "default"
     for name, number in numbers.items():
-        assert own.colours[name] in (f"color({number})", "default")
+        assert own.colors[name] in (f"color({number})", "default")
         assert contrast(XTERM[number], ground) >= 3.9, name
     for vision in VISION:
         assert nearest([XTERM[numbers[f"run{n}"]] for n in range(6)], vision)[0] >= 0.055
 
 
 @pytest.mark.parametrize("palette", [theme.DARK, theme.LIGHT, theme.PROJECTOR], ids=lambda palette: palette.name)
-def test_256_colours_are_as_readable_and_runs_differ_there_too(palette: Palette) -> None:
-    def shown(colour: str) -> str:
-        return Color.parse(colour).downgrade(ColorSystem.EIGHT_BIT).get_truecolor().hex
+def test_256_colors_are_as_readable_and_runs_differ_there_too(palette: Palette) -> None:
+    def shown(color: str) -> str:
+        return Color.parse(color).downgrade(ColorSystem.EIGHT_BIT).get_truecolor().hex
 
-    for name, colour in palette.colours.items():
-        assert contrast(shown(colour), shown(palette.ground)) >= (3.0 if name in LINES else 4.5), name
-    found = [shown(colour) for colour in runs(palette)]
+    for name, color in palette.colors.items():
+        assert contrast(shown(color), shown(palette.ground)) >= (3.0 if name in LINES else 4.5), name
+    found = [shown(color) for color in runs(palette)]
     assert len({*found, shown(palette.ground)}) == MAX_RUNS + 1
     for vision in VISION:
         assert nearest(found[:6], vision)[0] >= 0.09
 
 
-def test_a_terminal_with_16_colours_gets_the_numbers_that_were_meant() -> None:
-    """Rich looks for the nearest colour: each of ours must be one of them."""
+def test_a_terminal_with_16_colors_gets_the_numbers_that_were_meant() -> None:
+    """Rich looks for the nearest color: each of ours must be one of them."""
     for name, numbers in (
         ("dark", theme.FEW_ON_DARK),
         ("light", theme.FEW_ON_LIGHT),
@@ -144,17 +144,17 @@ def test_a_terminal_with_16_colours_gets_the_numbers_that_were_meant() -> None:
     ):
         palette = theme.palette_of(name, few=True)
         for style, number in numbers.items():
-            assert Color.parse(palette.colours[style]).downgrade(ColorSystem.STANDARD).number == number
+            assert Color.parse(palette.colors[style]).downgrade(ColorSystem.STANDARD).number == number
 
 
 def test_every_theme_has_a_palette_with_every_style() -> None:
     assert {palette.name for palette in PALETTES} == set(THEMES)
     for palette in PALETTES:
-        assert palette.colours.keys() == theme.DARK.colours.keys()
+        assert palette.colors.keys() == theme.DARK.colors.keys()
         assert theme.style("run3", palette).bgcolor == (Color.parse(palette.ground) if palette.ground else None)
 
 
 def test_the_projectors_strokes_are_heavy() -> None:
     assert theme.style("run3", theme.PROJECTOR).bold
     assert not theme.style("muted", theme.PROJECTOR).bold
-    assert theme.style("run3", theme.LIGHT) == Style.parse(f"{theme.LIGHT.colours['run3']} on {theme.LIGHT.ground}")
+    assert theme.style("run3", theme.LIGHT) == Style.parse(f"{theme.LIGHT.colors['run3']} on {theme.LIGHT.ground}")

@@ -130,7 +130,7 @@ def test_every_run_has_a_mark_of_one_cell_of_its_own() -> None:
     assert {cell_len(mark) for mark in RUN_MARKS} == {1}
 
 
-def test_without_colours_no_style_has_one() -> None:
+def test_without_colors_no_style_has_one() -> None:
     for name in theme.NAMES:
         style = theme.style(name, theme.LIGHT, plain=True)
         assert style.color is None
@@ -140,6 +140,6 @@ def test_without_colours_no_style_has_one() -> None:
 
 
 def test_styles_combine_and_unknown_names_look_like_text() -> None:
-    colour, text = theme.DARK.colours["run0"], theme.DARK.text
-    assert theme.style("bold run0") == Style.parse(f"bold {colour} on {theme.DARK.ground}")
+    color, text = theme.DARK.colors["run0"], theme.DARK.text
+    assert theme.style("bold run0") == Style.parse(f"bold {color} on {theme.DARK.ground}")
     assert theme.style("") == theme.style("no such style") == Style.parse(f"{text} on {theme.DARK.ground}")

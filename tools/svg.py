@@ -1,6 +1,6 @@
 """Draws a Textual screen as SVG: words as text, blocks and braille as shapes.
 
-Browser fonts would not keep terminal columns aligned, so words are positioned one by one.  All dots of one colour are
+Browser fonts would not keep terminal columns aligned, so words are positioned one by one.  All dots of one color are
 one stroked path with round caps, which takes a fifth of the room of circles.
 """
 
@@ -29,7 +29,7 @@ PIECE = re.compile("(?:[!-~][\u0300-\u036f]*)+|([▀-█\u2800-\u28ff])|(([^ ])\
 """A word, a single block or braille character, or a run of another character; combining accents belong to it."""
 FONT = "DejaVu Sans Mono, Menlo, Consolas, monospace"
 TERMINAL = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-"""Environment of a terminal that shows every colour."""
+"""Environment of a terminal that shows every color."""
 DOT_STYLE = ".d{fill:none;stroke-width:2.6;stroke-linecap:round}"
 
 
@@ -40,7 +40,7 @@ class Mark:
     row: int
     cell: int
     text: str
-    colour: str
+    color: str
     bold: bool = False
 
     @property
@@ -58,31 +58,31 @@ def marks(strips: Sequence[Strip]) -> Iterator[Mark]:
     for row, strip in enumerate(strips):
         cell = 0
         for text, style, _control in strip:
-            colour, ground, bold = DARK.text, DARK.ground, False
+            color, ground, bold = DARK.text, DARK.ground, False
             if style is not None:
-                colour = style.color.get_truecolor().hex if style.color else colour
+                color = style.color.get_truecolor().hex if style.color else color
                 ground = style.bgcolor.get_truecolor().hex if style.bgcolor else ground
                 bold = bool(style.bold)
                 if style.reverse:
-                    colour, ground = ground, colour
+                    color, ground = ground, color
             if ground != DARK.ground:
                 yield Mark(row, cell, " " * cell_len(text), ground)
             for match in PIECE.finditer(text):
-                yield Mark(row, cell + cell_len(text[: match.start()]), match[0], colour, bold)
+                yield Mark(row, cell + cell_len(text[: match.start()]), match[0], color, bold)
             cell += cell_len(text)
 
 
 def drawn(found: Iterable[Mark]) -> str:
-    """Marks as SVG: one group for each colour and weight."""
+    """Marks as SVG: one group for each color and weight."""
 
     def ink(mark: Mark) -> tuple[str, bool]:
-        return mark.colour, mark.bold
+        return mark.color, mark.bold
 
     return "".join(_group(*key, sorted(group)) for key, group in groupby(sorted(found, key=ink), key=ink))
 
 
-def _group(colour: str, bold: bool, found: Sequence[Mark]) -> str:
-    """Marks of one colour and weight: words, then one path of all blocks, then one of all dots."""
+def _group(color: str, bold: bool, found: Sequence[Mark]) -> str:
+    """Marks of one color and weight: words, then one path of all blocks, then one of all dots."""
     words, blocks, dots = [], [], []
     for mark in found:
         x, y = mark.cell * WIDTH, mark.row * HEIGHT
@@ -107,8 +107,8 @@ def _group(colour: str, bold: bool, found: Sequence[Mark]) -> str:
         out += f'<path d="{"".join(blocks)}"/>'
     if out:
         weight = ' font-weight="bold"' if bold else ""
-        out = f'<g fill="{colour}"{weight}>{out}</g>'
-    return out + (f'<path class="d" stroke="{colour}" d="{_dotted(dots)}"/>' if dots else "")
+        out = f'<g fill="{color}"{weight}>{out}</g>'
+    return out + (f'<path class="d" stroke="{color}" d="{_dotted(dots)}"/>' if dots else "")
 
 
 def _box(x: float, y: float, wide: float, tall: float) -> str:

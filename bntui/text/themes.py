@@ -5,4 +5,4 @@ from __future__ import annotations
 from typing import Final
 
 THEMES: Final = ("dark", "light", "terminal", "projector")
-"""``terminal`` uses the terminal's own 16 colours, ``projector`` has heavier strokes for a lecture hall."""
+"""``terminal`` uses the terminal's own 16 colors, ``projector`` has heavier strokes for a lecture hall."""

@@ -88,7 +88,7 @@ class LabApp(PacedApp[BntuiError]):
         self._beginning = beginning
         self._watching = watching
 
-    # --- colours ---
+    # --- colors ---
 
     @property
     def _by_ground(self) -> str:
@@ -117,7 +117,7 @@ class LabApp(PacedApp[BntuiError]):
     def _paint(self, theme: str) -> None:
         self.palette = self._palette_of(theme)
         self.ansi_color = True if self.no_color or theme == OWN else None
-        self.sender.recoloured()
+        self.sender.recolored()
         for screen in self.screen_stack if self.is_running else ():
             for widget in screen.query(RowsWidget):
                 widget.repaint()

@@ -163,7 +163,7 @@ class RowsWidget(Widget):
         self.post_message(self.Wheeled(self, event.x, event.y, -1))
 
     def repaint(self) -> None:
-        """Show the same rows in the colours that the app has now."""
+        """Show the same rows in the colors that the app has now."""
         self._strips = [strip(row, self._width, self._look) for row in self._rows]
         self.refresh()
 

@@ -15,7 +15,7 @@ Glyphs = NDArray[np.str_]
 """One character a cell, each one cell wide, shape ``(rows, columns)``."""
 
 SHADES: Final = np.array([" ", "░", "▒", "▓", "█"])
-"""From nothing to all, in equal steps: a picture reads without colour."""
+"""From nothing to all, in equal steps: a picture reads without color."""
 _APART: Final = 0.4
 """Two pixels in one cell that differ by more are drawn as halves, others as the shade of both."""
 _BITS: Final = {

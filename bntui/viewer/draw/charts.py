@@ -1,7 +1,7 @@
 """Draws courses as a chart with axes: the one adapter to plotext, whose state is process-wide.
 
 plotext draws the axes, and ``strokes.py`` the lines: in a cell that two of them share plotext would draw the dots of
-both in one colour.  It is imported at the first chart, because the first paint of the program must not wait for it.
+both in one color.  It is imported at the first chart, because the first paint of the program must not wait for it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Series:
     y: FloatArray
     style: str
     dotted: bool = False
-    """Drawn as dots, so that it is told from a solid line without colour."""
+    """Drawn as dots, so that it is told from a solid line without color."""
 
 
 @dataclass(frozen=True, slots=True)

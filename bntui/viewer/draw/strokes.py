@@ -1,6 +1,6 @@
 """Draws lines as braille dots, so that each cell shows the dots of one line alone.
 
-A cell has one colour: dots of another line in it would go on in the wrong one.
+A cell has one color: dots of another line in it would go on in the wrong one.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ DOWN: Final = 4
 
 
 class Stroke(NamedTuple):
-    """The dots of one line, shape ``(4 * rows, 2 * columns)``, and its style; its colour is the last word of that."""
+    """The dots of one line, shape ``(4 * rows, 2 * columns)``, and its style; its color is the last word of that."""
 
     dots: BoolArray
     style: str
 
     @property
-    def colour(self) -> str:
+    def color(self) -> str:
         return self.style.rpartition(" ")[2]
 
 
@@ -62,16 +62,16 @@ def thick(dots: BoolArray) -> BoolArray:
 
 
 def drawn(strokes: Sequence[Stroke], rows: int, columns: int) -> tuple[Row, ...]:
-    """Lines above one another, the last one on top: a cell has the dots of the topmost colour in it alone."""
+    """Lines above one another, the last one on top: a cell has the dots of the topmost color in it alone."""
     bits = np.zeros((rows, columns), np.int64)
     owner = np.full((rows, columns), -1)
     look = np.full((rows, columns), -1)
-    colours = list(dict.fromkeys(stroke.colour for stroke in strokes))
+    colors = list(dict.fromkeys(stroke.color for stroke in strokes))
     for number, stroke in reversed(list(enumerate(strokes))):
         own = braille(stroke.dots)
-        colour = colours.index(stroke.colour)
+        color = colors.index(stroke.color)
         free = (own > 0) & (owner < 0)
-        owner[free], look[free] = colour, number
-        shared = (own > 0) & (owner == colour)
+        owner[free], look[free] = color, number
+        shared = (own > 0) & (owner == color)
         bits[shared] |= own[shared]
     return rows_of(characters(bits), look, [*(stroke.style for stroke in strokes), ""])

@@ -163,7 +163,7 @@ def _with_images(table: FeatureTable, width: int, height: int) -> list[Row]:
 
 
 def _image(samples: FeatureFigures, stage: ScalingColumn, row: int, width: int, height: int) -> list[Row]:
-    """A sample as shades between the ends of the axis that all pixels share; colours as the mean of the channels."""
+    """A sample as shades between the ends of the axis that all pixels share; colors as the mean of the channels."""
     if row < 0:
         return []
     values = samples.scaled(row, stage.scaling)

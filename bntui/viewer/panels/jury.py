@@ -49,7 +49,7 @@ _GAP: Final = "  "
 
 
 class _Look(NamedTuple):
-    """How a verdict stands out: the style of its row, and a sign that needs no colour."""
+    """How a verdict stands out: the style of its row, and a sign that needs no color."""
 
     style: str
     sign: str

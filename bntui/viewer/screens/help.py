@@ -55,7 +55,7 @@ CONTROLS: Final[tuple[Control[None], ...]] = (
 
 
 def look(palette: Palette) -> Theme:
-    """Rich's own colours for Markdown are not those of this program."""
+    """Rich's own colors for Markdown are not those of this program."""
     accent = palette.accent
     return Theme(
         {
@@ -139,9 +139,9 @@ class HelpScreen(Overlay[None]):
 
     def on_mount(self) -> None:
         self.query_one("#page").focus()
-        self.app.theme_changed_signal.subscribe(self, lambda _theme: self._recolour())
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self._recolor())
 
-    def _recolour(self) -> None:
+    def _recolor(self) -> None:
         self.app.console.pop_theme()
         self.app.console.push_theme(look(self.app.palette))
         self.query_one("#keys", Static).update(self._keys)

@@ -1,6 +1,6 @@
 """Finds out whether the terminal's background is dark: asks the terminal, and reads ``COLORFGBG``.
 
-Terminals answer ``OSC 11`` with the colour of their background; those that do not know it say nothing.
+Terminals answer ``OSC 11`` with the color of their background; those that do not know it say nothing.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _EVEN: Final = 0.179
 """Luminance of a background on which black and white text have the same contrast: √(1.05 · 0.05) − 0.05."""
 
 
-def is_dark(colour: str) -> bool | None:
-    """Whether white text has more contrast than black text on a colour as X11 writes it; None if it is not one.
+def is_dark(color: str) -> bool | None:
+    """Whether white text has more contrast than black text on a color as X11 writes it; None if it is not one.
 
     ``rgb:RRRR/GGGG/BBBB``, with one to four hexadecimal digits each.
     """
-    found = _COLOUR.fullmatch(colour)
+    found = _COLOUR.fullmatch(color)
     if found is None:
         return None
     red, green, blue = (_linear(int(part, 16) / (16 ** len(part) - 1)) for part in found.groups())
@@ -43,7 +43,7 @@ def _linear(channel: float) -> float:
 
 
 def dark_by_variable(environment: Mapping[str, str]) -> bool:
-    """Whether ``COLORFGBG`` (``15;0``: text and background among the 16 colours) says dark; True where it says nothing.
+    """Whether ``COLORFGBG`` (``15;0``: text and background among the 16 colors) says dark; True where it says nothing.
 
     As Vim reads it: 7 and 9 to 15 are light.
     """

@@ -96,8 +96,8 @@ class Sender:
         self.image.forget()
         self._pump()
 
-    def recoloured(self) -> None:
-        """All is about to be drawn in other colours: a first frame that waits is not sent in the old ones."""
+    def recolored(self) -> None:
+        """All is about to be drawn in other colors: a first frame that waits is not sent in the old ones."""
         if self._held:
             self.image.clear()
 

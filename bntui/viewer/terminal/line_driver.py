@@ -48,11 +48,11 @@ class Sending(Protocol):
 
 
 class Ground(Message):
-    """The terminal said what its background is; ``colour`` is as it wrote it."""
+    """The terminal said what its background is; ``color`` is as it wrote it."""
 
-    def __init__(self, colour: str) -> None:
+    def __init__(self, color: str) -> None:
         super().__init__()
-        self.colour = colour
+        self.color = color
 
 
 class PacedDriver(TerminalDriver):
@@ -85,7 +85,7 @@ class PacedDriver(TerminalDriver):
 
     def process_message(self, message: Message) -> None:
         if isinstance(message, Ground):
-            dark = ground.is_dark(message.colour)
+            dark = ground.is_dark(message.color)
             if dark is not None:
                 with contextlib.suppress(RuntimeError):  # the program is ending
                     self.loop.call_soon_threadsafe(self._sending.ground_told, dark)

@@ -28,7 +28,7 @@ class Look(NamedTuple):
     """The parameters of an SGR sequence: attributes, foreground color and background color."""
 
     attributes: frozenset[str]
-    colour: str
+    color: str
     ground: str
 
 
@@ -41,21 +41,21 @@ def look_of(rendered: str) -> str:
 @lru_cache(4096)
 def parsed(look: str) -> Look:
     """Parse the parameters of an SGR sequence."""
-    attributes, colour, ground = set(), "", ""
+    attributes, color, ground = set(), "", ""
     left = look.split(";") if look else []
     while left:
         code = left.pop(0)
         if code in ("38", "48"):
             size = 4 if left[:1] == ["2"] else 2
             value, left = ";".join((code, *left[:size])), left[size:]
-            colour, ground = (value, ground) if code == "38" else (colour, value)
+            color, ground = (value, ground) if code == "38" else (color, value)
         elif code[:-1] in ("3", "9"):
-            colour = code
+            color = code
         elif code[:-1] in ("4", "10") and len(code) > 1:
             ground = code
         else:
             attributes.add(code)
-    return Look(frozenset(attributes), colour, ground)
+    return Look(frozenset(attributes), color, ground)
 
 
 @lru_cache(16384)
