@@ -99,9 +99,9 @@ def test_the_page_of_a_recording_says_what_opening_it_leads_to() -> None:
         gallery = replace(FULL, entries=(replace(ENTRIES[1], **facts),)).at("recordings", 0)
         return "\n".join(text(row) for row in draw(gallery, 160, 48)[0])
 
-    assert "Opening it replays what was recorded." in page(ended=True)
-    assert "It is unfinished: open it to see what was recorded, and press space" in page()
-    waiting = page(live=True, paused=True)
+    assert "Opening it replays what was recorded." in page(ending="finished")
+    assert "It is unfinished: open it to see what was recorded, and press space" in page(ending="interrupted")
+    waiting = page(ending="interrupted", live=True, paused=True)
     assert "❚❚ paused done" in waiting
     assert "Its trainer is paused: open it and press space to train on." in waiting
     assert "●" not in waiting.split("Recordings")[1].splitlines()[1].split("│")[0]

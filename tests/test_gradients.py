@@ -141,7 +141,9 @@ def with_norms(run: RunView, norms: list[list[float]], row: int, updates: float 
 def bars(rows: list[Row], mark: str) -> list[str]:
     """The bars of the weights' gradients of a run."""
     rows = rows[: next((at for at, found in enumerate(rows) if "∂L/∂a" in text(found)), len(rows))]
-    return [row[BAR].text for row in rows if len(row) > BAR + 2 and text(row).startswith(mark)]
+    verdicts = (f"{mark} first/last", f"{mark} update/weight")
+    own = [row for row in rows if text(row).startswith(mark) and not text(row).startswith(verdicts)]
+    return [row[BAR].text for row in own if len(row) > BAR + 2]
 
 
 def test_beside_a_run_that_explodes_the_other_one_has_its_own_axis() -> None:

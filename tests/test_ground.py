@@ -198,7 +198,7 @@ def test_an_unknown_theme_is_an_error_that_names_all(configured: Path, value: st
     configured.write_text(f"theme = {value}")
     with pytest.raises(UsageError) as caught:
         preference.preferred()
-    assert str(caught.value).startswith(f"{configured}: theme = ")
+    assert str(caught.value).startswith(f"{configured}:1: theme = ")
     assert all(name in str(caught.value) for name in THEMES)
     assert caught.value.exit_code == 2
 

@@ -160,7 +160,7 @@ def outcome(runs: Iterable[Iterable[EventKind | Foreign]]) -> EventKind | Foreig
     ``interrupted`` if one of them can be resumed; what ended all of them, if they ended alike; else ``finished``.
     """
     ends = {next((kind for kind in kinds if traits(kind).ends == "run"), None) for kinds in runs}
-    if None in ends:
+    if not ends or None in ends:  # no runs: its trainer was killed before it began
         return "interrupted"
     return next((kind for kind in ends if kind is not None and len(ends) == 1), "finished")
 
