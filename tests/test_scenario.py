@@ -687,7 +687,7 @@ def test_names_and_paths_find_their_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert gallery.find("early-stopping") == builtin
     (tmp_path / "early-stopping.toml").touch()
     assert gallery.find("early-stopping.toml") == Path("early-stopping.toml")
-    with pytest.raises(UsageError, match="did you mean 'early-stopping.toml'"):
+    with pytest.raises(UsageError, match=r"did you mean 'early-stopping\.toml'"):
         gallery.find("earlystopping")
     with pytest.raises(UsageError, match="no such file"):
         gallery.find("elsewhere/early-stopping.toml")
