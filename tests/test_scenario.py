@@ -467,6 +467,25 @@ def test_all_problems_come_at_once_in_file_order_and_those_of_the_base_only_once
     assert str(found[1]) == "x.toml:5: data.batch_size = 0: must be at least 1"
 
 
+TOUR = '[[tour]]\nat = 1\npanel = "curves"\nquestion = "q"\nanswer = "a"\n'
+TRANSLATED = '[translation.ko]\ntitle = "x"\n[[translation.ko.tour]]\nquestion = "q"\nanswer = "a"\n'
+
+
+@pytest.mark.parametrize(
+    ("added", "paths"),
+    [
+        # a mistake in one table hides none in another, and makes none up
+        ('[view]\npinned = "c"\n' + TOUR.replace("curves", "x"), {"view.pinned", "tour[0].panel"}),
+        (TOUR.replace("at = 1", 'at = 1\nrun = "c"') + "[view]\nx = 1\n", {"tour[0].run", "view.x"}),
+        (TOUR.replace("curves", "x") + TRANSLATED, {"tour[0].panel"}),
+        ('[view]\npinned = "c"\n[[run]]\n', {"run[2].name"}),
+    ],
+)
+def test_problems_of_every_table_come_at_once(added: str, paths: set[str]) -> None:
+    text = BASE.replace("lr = 0.1", "lr = 'x'") + '[[run]]\nname = "a"\n[[run]]\nname = "b"\n' + added
+    assert {each.path for each in found_in(text)} == paths | {"training.lr"}
+
+
 def test_a_scenario_without_data_says_so_once() -> None:
     found = problem(BASE.replace("[data]", "[record]").replace('source = "digits"', "").replace("batch_size = 60", ""))
     assert (found.path, found.message) == ("data", "required, but missing")

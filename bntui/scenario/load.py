@@ -89,12 +89,12 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
     """
     document = _document(text, file)
     found = _Problems(file, key_lines(text))
-    about = _about(document, found)
+    about, sound = _about(document, found)
     runs = _runs(document, found, overrides)
-    if about is not None:
+    if sound is not None:
         # a tour of the file's own runs still guides through a shorter training, or another network
         own = _runs(document, _Problems(file, {}), ()) if overrides else runs
-        for misfit in misfits(about, own):
+        for misfit in misfits(sound, own):
             found.put(*misfit)
     if not found.problems:
         found.add_total(runs)
@@ -252,14 +252,26 @@ def _validated(model: type[M], data: Mapping[str, Any]) -> tuple[M | None, list[
         return None, complaints(error, model, data)
 
 
-def _about(document: Mapping[str, Any], found: _Problems) -> ScenarioFile | None:
-    """Validate everything except what the runs inherit, which is validated per run, when it is complete."""
+def _about(document: Mapping[str, Any], found: _Problems) -> tuple[ScenarioFile | None, ScenarioFile | None]:
+    """Validate everything except what the runs inherit, which is validated per run, when it is complete.
+
+    Returns:
+        The file's own tables, None if any is not valid; and those that are valid, so that they are checked further.
+    """
     own = {key: value for key, value in document.items() if key not in _OF_A_RUN}
     if "data" in document:
         own["data"] = {"source": "digits"}
     about, wrong = _validated(ScenarioFile, own)
     found.add(wrong, Merged(dict(document)))
-    return about
+    if about is not None:
+        return about, about
+    faulty = {path[0] for complaint in wrong for path in complaint.paths}
+    if "run" in faulty:  # nothing is known about the names that the others use
+        return None, None
+    if "tour" in faulty:  # its translation is compared with it
+        faulty.add("translation")
+    rest = {key: value for key, value in own.items() if key not in faulty}
+    return None, _validated(ScenarioFile, {"title": "-", "data": {"source": "digits"}} | rest)[0]
 
 
 def _runs(document: Mapping[str, Any], found: _Problems, overrides: Sequence[Override]) -> tuple[NamedRun, ...]:
