@@ -187,8 +187,8 @@ class ExtremeSource:
 
 
 def sizes(whole: Sequence[tuple[int, int]], seed: int) -> Sequence[tuple[int, int]]:
-    """The sizes at which a seed is drawn: half of them, another half for the next seed; all with ``BNTUI_ALL=1``."""
-    return whole if ALL else whole[seed % 2 :: 2]
+    """The sizes at which a seed is drawn: a third of them, others for the next seed; all with ``BNTUI_ALL=1``."""
+    return whole if ALL else whole[seed % min(3, len(whole)) :: 3]
 
 
 def draw_panels(seed: int) -> None:

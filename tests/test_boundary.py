@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import sqlite3
 import subprocess
@@ -27,6 +28,7 @@ from bntui.recording.codec import metadata_of, pack_arrays, unpack_arrays
 from bntui.recording.reader import Reader
 from bntui.recording.schema import TABLES, VERSION, open_read_only, tables_of
 from bntui.text.output import clean, json_text, unarmed
+from tests.fuzz.recording_calls import view
 from tests.fuzz.recording_mutations import attest
 from tests.fuzz.recording_seeds import as_format_2, made
 
@@ -222,6 +224,22 @@ def test_keys_and_kinds_of_a_newer_version_pass(path: Path) -> None:
     with closing(Reader(path)) as reader:
         assert reader.runs[0].config["later"] == {"x": [1]}
         assert reader.runs[0].layers[0].activation == "swish"
+
+
+def test_a_configuration_without_any_of_its_keys_is_refused_or_shown(path: Path) -> None:
+    """Recordings of other versions lack some keys; what every version wrote is required."""
+    with closing(sqlite3.connect(path)) as db:
+        config = json.loads(db.execute("SELECT config FROM run").fetchone()[0])
+    whole, refused = path.read_bytes(), set()
+    keys = [(section, key) for section, table in config.items() if isinstance(table, dict) for key in table]
+    for section, key in keys:
+        less = config | {section: {name: value for name, value in config[section].items() if name != key}}
+        path.write_bytes(whole)
+        edit(path, f"UPDATE run SET config = '{json.dumps(less)}'")
+        if not view(path, random.Random(f"{section}.{key}")):
+            refused.add(f"{section}.{key}")
+    required = {"data.source", "data.batch_size", "training.epochs", "training.early_stopping", "record.budget"}
+    assert refused == required
 
 
 def test_a_configuration_that_cannot_be_trained_can_be_shown_and_is_not_forked(path: Path) -> None:

@@ -58,10 +58,10 @@ BLOCK: Final = Table(
 CONFIG: Final = Table(
     {
         "data": Table(
-            {"source": LINE},
+            {"source": LINE, "batch_size": Whole(1)},
             {"labels": Maybe(LINE), "target": Maybe(LINE), "task": WORD, "samples": Maybe(Whole(1)),
              "noise": Maybe(AMOUNT), "scaling": WORD, "validation": SHARE, "factor": FINITE, "sequence": WORD,
-             "input_noise": AMOUNT, "batch_size": Whole(1), "last_batch": WORD},
+             "input_noise": AMOUNT, "last_batch": WORD},
             Plain(),
         ),
         "network": Table(
@@ -80,8 +80,8 @@ CONFIG: Final = Table(
             Plain(),
         ),
         "record": Table(
-            {},
-            {"every": Either(Whole(1), OneOf(("epoch",))), "budget": AMOUNT, "shift": Flag(), "unit": Whole()},
+            {"budget": AMOUNT},
+            {"every": Either(Whole(1), OneOf(("epoch",))), "shift": Flag(), "unit": Whole()},
             Plain(),
         ),
     },
