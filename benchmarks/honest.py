@@ -222,7 +222,7 @@ def fork(rng: random.Random, settings: Settings) -> Settings:
 def small(number: int, seed: int) -> Case:
     """Like :func:`case`, with fewer samples, units, epochs, and forks, and shorter sequences: many fit into a test."""
     made = case(number, seed)
-    samples = 24 if made.settings["data.batch_size"] > 3 else 12
+    samples = 16 if made.settings["data.batch_size"] > 3 else 10
     settings = made.settings | {"data.samples": samples, "training.epochs": 2}
     if "network.hidden" in settings:
         settings["network.hidden"] = [min(units, 33) for units in settings["network.hidden"]]
