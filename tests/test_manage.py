@@ -158,6 +158,7 @@ def test_list_searches_names_titles_and_runs(made: Path) -> None:
     assert listed("digits", "first") == ["first-one"]  # the title is Digits
     assert listed("nothing") == []
     assert "No such recordings" in bntui("list", "nothing").stdout
+    assert bntui("list", "--live").stdout == "Nothing is being trained\n"
     both = bntui("list", "one").stdout
     both_sizes = 2 * made.stat().st_size
     size = f"{both_sizes / 1e3:.0f} kB" if both_sizes < 1e6 else f"{both_sizes / 1e6:.3g} MB"

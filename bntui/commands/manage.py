@@ -52,15 +52,17 @@ def list_(
         known = [(card.name, f"{card.problem or card.title}  ({' · '.join(card.runs)})") for card in cards]
         for line in text_lines([Column(), Column()], known):
             say(f"  {line}")
-    print(_heading(entries, chosen=live or bool(query)))
+    print(_heading(entries, live=live, chosen=bool(query)))
     rows = [(str(one.path), f"{one.when:%Y-%m-%d %H:%M}", in_bytes(one.size), _described(one)) for one in entries]
     for line in text_lines([Column(), Column(), Column(right=True), Column()], rows):
         say(f"  {line}")
 
 
-def _heading(entries: list[Entry], *, chosen: bool) -> str:
+def _heading(entries: list[Entry], *, live: bool, chosen: bool) -> str:
     if entries:
         return f"{_('Recordings')}  {len(entries)} · {in_bytes(sum(entry.size for entry in entries))}"
+    if live and not chosen:
+        return _("Nothing is being trained")
     return _("No such recordings") if chosen else _("No recordings yet: bntui run SCENARIO makes one")
 
 
