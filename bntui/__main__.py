@@ -16,8 +16,6 @@ from bntui.text.output import lost_output, open_closed, say
 
 RARELY: Final = 50_000
 """New objects before a garbage collection, which otherwise takes a tenth of the time to first paint."""
-
-
 CLOSED: Final = 141
 """Exit code if the reader of the output has closed it, as in ``bntui list | head -1``: a shell's for SIGPIPE."""
 

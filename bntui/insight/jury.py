@@ -84,8 +84,8 @@ class RuleOutcome:
     because: str
     """The parameter or criterion that triggered the stop; empty if none did."""
     given_away: float
-    """Validation loss at its best epoch minus the lowest of the whole run; 0 if it never stops.  NaN
-    without a best, or a loss that is finite."""
+    """Validation loss at its best epoch minus the lowest of the whole run; 0 if it never stops, NaN without a best
+    epoch or a finite loss."""
     saved: int
     """Number of recorded epochs that it would have skipped."""
 
@@ -316,6 +316,6 @@ def _priced(juror: Juror, decision: Decision, val_loss: FloatArray, lowest: floa
     if not math.isfinite(lowest):
         best = None  # no epoch is the best; Ignite takes the first, whatever its loss
     if stop is None:
-        return RuleOutcome(juror, None, best, "", lowest - lowest, 0)
+        return RuleOutcome(juror, None, best, "", 0.0 if math.isfinite(lowest) else math.nan, 0)
     given_away = math.nan if best is None else float(val_loss[best - 1]) - lowest
     return RuleOutcome(juror, stop, best, decision.because, given_away, len(val_loss) - stop)

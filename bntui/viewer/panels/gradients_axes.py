@@ -49,7 +49,7 @@ def _decades(run: RunView, column: str) -> Decades | None:
     return both if _fits(both) else now
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # both columns of three runs; a run in training has another history at each keyframe
 def _usual(history: RunHistory, column: int) -> Decades | None:
     return _ends(logarithms(history.layers[:, :, column]))
 
