@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from bntui.link.live import is_live
 from bntui.recording.reader import Reader
 from bntui.scenario.pace import Watching
 from tests.commands import bntui
-from tests.test_session import DIGITS, TWO_RUNS
+from tests.test_session import DIGITS, TWO_RUNS, train
 
 LONG = DIGITS.replace("epochs = 6", "epochs = 100000") + TWO_RUNS
 BNTUI = [sys.executable, "-m", "bntui"]
@@ -381,3 +383,17 @@ def test_a_detached_trainer_outlives_its_command_and_imports_nothing_from_its_fo
     assert bntui("stop", recording).returncode == 0
     again = bntui("stop", recording)
     assert (again.returncode, "has no live trainer" in again.stderr) == (2, True)
+
+
+def test_a_trainer_that_ends_while_it_is_told_to_stop_is_no_longer_live(tmp_path: Path) -> None:
+    with closing(train(tmp_path, DIGITS)) as reader:
+        recording = reader.path
+    with socket.socket(socket.AF_UNIX) as ending:
+        ending.bind(str(socket_path(recording)))
+        ending.listen()
+        with ThreadPoolExecutor() as pool:
+            accepted = pool.submit(lambda: ending.accept()[0].close())
+            done = bntui("stop", recording)
+            accepted.result()
+    gc.collect()  # a connection left open would be a warning, and so a failure
+    assert (done.returncode, "has no live trainer" in done.stderr) == (2, True)

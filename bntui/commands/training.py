@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -240,12 +241,14 @@ def stop(recording: Recording) -> None:
     trainer = Trainer.connect(recording)
     if trainer is None:
         raise no_trainer(recording)
-    trainer.send("stop")
     last: Status | None = None
-    while (status := trainer.receive()) is not None:
-        last = status
-    trainer.close()
-    if last is None or last.state == "failed" or last.state not in OVER:
-        message = last.message if last is not None else ""
-        raise TrainerError(message or lost(recording))
+    with closing(trainer):
+        with suppress(TrainerError):  # it is ending: what it said last can still be read
+            trainer.send("stop")
+        while (status := trainer.receive()) is not None:
+            last = status
+    if last is None:
+        raise no_trainer(recording)  # it ended before it answered
+    if last.state == "failed" or last.state not in OVER:
+        raise TrainerError(last.message or lost(recording))
     say(_("stopped: {recording}").format(recording=recording), sys.stderr)
