@@ -73,11 +73,11 @@ epochs = 1
 SEQUENCES: Final = """
 title = "Sequences"
 [data]
-source = "digits"
+source = "iris"
 samples = 12
 scaling = "minmax"
 batch_size = 6
-sequence = "rows"
+sequence = "pixels"
 [[network.layer]]
 type = "recurrent"
 units = 3
