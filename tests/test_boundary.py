@@ -148,7 +148,8 @@ def test_a_stranger_s_file_cannot_be_written_or_make_sqlite_work_for_ever(path: 
 
 WRONG_CELLS = [
     ("keyframe", "step", "-1"), ("keyframe", "step", "9223372036854775807"), ("keyframe", "step", "'x'"),
-    ("keyframe", "epoch", "9e999"), ("keyframe", "epoch", "-1.0"), ("keyframe", "epoch", "x'00'"),
+    ("keyframe", "epoch", "9e999"), ("keyframe", "epoch", "1e308"), ("keyframe", "epoch", "-1.0"),
+    ("keyframe", "epoch", "x'00'"), ("event", "epoch", "1e308"),
     ("keyframe", "val_loss", "'many'"), ("keyframe", "lr", "9e999"), ("keyframe", "epoch_end", "2"),
     ("keyframe", "best_epoch", "NULL"), ("keyframe", "wait", "-5"), ("keyframe", "reason", "x'ff'"),
     ("keyframe", "run", "7"), ("keyframe", "layers", "'text'"), ("keyframe", "layers", "x'0000000000000000'"),

@@ -10,6 +10,7 @@ from typing import Final
 
 from bntui.recording.kinds import (
     AMOUNT,
+    EPOCH,
     FINITE,
     POSITIVE,
     SHARE,
@@ -105,7 +106,7 @@ VALUES: Final = 2**28
 """Maximum number of output values of one sample in one layer."""
 
 FORK: Final = Table(
-    {"run": RUN, "step": Whole(), "epoch": AMOUNT,
+    {"run": RUN, "step": Whole(), "epoch": EPOCH,
      "changes": ListOf(ListOf(Plain(), 3, 3)), "kept": ListOf(Text(), 100_000), "new": ListOf(Text(), 100_000)},
     {},
     Plain(),

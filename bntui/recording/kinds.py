@@ -118,6 +118,8 @@ class Number(_Single):
 FINITE: Final = Number(-1.7976931348623157e308, 1.7976931348623157e308)
 SHARE: Final = Number(0, 1)
 AMOUNT: Final = Number(0, 1.7976931348623157e308)
+EPOCH: Final = Number(0, LARGEST)
+"""A position in epochs; whoever draws it may multiply it."""
 POSITIVE: Final = Number(5e-324, 1.7976931348623157e308)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from bntui.recording.kinds import AMOUNT, FINITE, LARGEST, Blob, Kind, Maybe, Number, Text, Whole
+from bntui.recording.kinds import EPOCH, FINITE, LARGEST, Blob, Kind, Maybe, Number, Text, Whole
 from bntui.recording.schema import FIGURES
 from bntui.text.language import _
 
@@ -31,7 +31,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "digest": DIGEST,
     },
     "keyframe": {
-        "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "epoch_end": Whole(0, 1),
+        "id": ID, "run": RUN, "step": Whole(), "epoch": EPOCH, "epoch_end": Whole(0, 1),
         **{name: KINDS[kind] for name, kind in FIGURES.items()},
         "lr": Maybe(FINITE),  # a setting, so it does not diverge
         "layers": Maybe(Blob()), "digest": DIGEST,
@@ -39,7 +39,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "measures": {"id": ID, "block": Blob()},
     "evidence": {"id": ID, "block": Blob(), "digest": DIGEST},
     "event": {
-        "id": ID, "run": RUN, "step": Whole(), "epoch": AMOUNT, "kind": Text(100),
+        "id": ID, "run": RUN, "step": Whole(), "epoch": EPOCH, "kind": Text(100),
         "message": Text(10_000), "arguments": LONG, "digest": DIGEST,
     },
     "agenda": {"id": ID, "text": LONG},
