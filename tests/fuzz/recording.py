@@ -17,8 +17,8 @@ from tests.fuzz.outcome import LONGEST, Crash, Outcome
 from tests.fuzz.recording_seeds import ROOT, made
 
 CALLS: Final = 6
-PATIENCE: Final = CALLS * LONGEST + 20
-"""Seconds after which a worker hangs in C, where no signal reaches Python."""
+PATIENCE: Final = 5 * CALLS * LONGEST
+"""Seconds after which a worker hangs: in C, where no signal reaches Python, or waits, which takes no processor time."""
 TALK: Final = 1000
 """Cases after which a line about them is printed."""
 
