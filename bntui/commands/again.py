@@ -15,8 +15,8 @@ from bntui.keyframe import Foreign
 from bntui.link.client import IdleTrainer, Trainer
 from bntui.link.live import is_live
 from bntui.recording.copy import copied, writable
-from bntui.recording.reader import Reader
-from bntui.recording.recorded import recorded
+from bntui.recording.opened import Recording
+from bntui.recording.recorded import opened
 from bntui.recording.sentences import EventKind, outcome
 from bntui.scenario.fork import forked as valid_fork
 from bntui.scenario.pace import Watching
@@ -39,25 +39,26 @@ def place(recording: Path, run: str | None, epoch: float | None, *, first: bool 
         UsageError: the run or keyframe does not exist.
         RecordingError: the file is not a recording, or is damaged.
     """
-    with closing(recorded(recording)) as reader:
+    with closing(opened(recording)) as reader:
         index = find_run(reader, run)
-        history = reader.history(index)
-        row = 0 if first and epoch is None else history.at(float("inf") if epoch is None else epoch)
-        if row < 0:
+        found = reader.frame_at(index, float("inf") if epoch is None else epoch)
+        if first and epoch is None:
+            found = reader.first(index)
+        if found is None:
             sentence = _("run {run!r} has no keyframe at or before epoch {epoch:g}")
             raise UsageError(sentence.format(run=reader.runs[index].called, epoch=epoch or 0))
-        return Place(index, int(history.step[row]), float(history.epoch[row]))
+        return Place(index, found.step, found.epoch)
 
 
 def refuse_what_is_over(recording: Path) -> None:
     """Raise UsageError if no run can be resumed."""
-    with closing(Reader(recording)) as reader:
+    with closing(Recording(recording)) as reader:
         ended = ending(reader) != "interrupted"
     if ended and not is_live(recording):
         raise UsageError(_("all runs of {recording} have ended; fork one of them instead").format(recording=recording))
 
 
-def ending(reader: Reader) -> EventKind | Foreign:
+def ending(reader: Recording) -> EventKind | Foreign:
     """How the training of a recording ended, unless it has a live trainer."""
     return outcome([event.kind for event in reader.events(run.index)] for run in reader.runs)
 
@@ -68,7 +69,7 @@ def no_trainer(recording: Path) -> UsageError:
     Raises:
         RecordingError: the file is not a recording, or is damaged.
     """
-    with closing(Reader(recording)) as reader:
+    with closing(Recording(recording)) as reader:
         unfinished = ending(reader) == "interrupted"
     sentence = _("{recording} has no live trainer; open it with: bntui replay {recording}")
     if unfinished:
@@ -108,7 +109,7 @@ def fork(
         UsageError: the live trainer refused.
         TrainerError: the new trainer failed.
     """
-    with closing(Reader(recording)) as reader:
+    with closing(Recording(recording)) as reader:
         valid_fork(reader.runs[there.run].config, changes)  # reports errors before anything starts
         wanted: Mapping[str, Any] = {"run": there.run, "step": there.step, "changes": list(map(list, changes))}
         trainer = Trainer.connect(recording)

@@ -27,9 +27,9 @@ def show(
     """Print a keyframe as text or JSON."""
     from bntui.commands.show import as_json as json_of
     from bntui.commands.show import as_text, find_keyframe, find_run
-    from bntui.recording.recorded import recorded
+    from bntui.recording.recorded import opened
 
-    reader = recorded(recording)
+    reader = opened(recording)
     frame = find_keyframe(reader, find_run(reader, run), epoch)
     say(json_of(reader, frame) if as_json else as_text(reader, frame, screen_cells()))
     reader.close()

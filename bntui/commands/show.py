@@ -16,7 +16,7 @@ from bntui.keyframe import Distribution, Keyframe
 from bntui.link.live import is_live
 from bntui.measures import declarations
 from bntui.recording.history import Event, RunInfo
-from bntui.recording.reader import Reader
+from bntui.recording.opened import Recording
 from bntui.recording.reading import from_meta, task_line
 from bntui.recording.sentences import outcome, why_stopped
 from bntui.text.figures import MINUS, brief, number, whole
@@ -41,7 +41,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def find_run(reader: Reader, run: str | None) -> int:
+def find_run(reader: Recording, run: str | None) -> int:
     """Number of a run that is given by name, in either language, or by number (from 0); the first without one."""
     if run is None:
         return 0
@@ -59,24 +59,25 @@ def _listed(runs: Iterable[RunInfo]) -> str:
     return ", ".join(f"{info.index} {info.called!r}" for info in runs)
 
 
-def find_keyframe(reader: Reader, run: int, epoch: float | None) -> Keyframe:
+def find_keyframe(reader: Recording, run: int, epoch: float | None) -> Keyframe:
     """The last keyframe of a run, or its last one at or before an epoch."""
-    row = reader.history(run).at(math.inf if epoch is None else epoch)
-    if row < 0:
+    place = reader.frame_at(run, math.inf if epoch is None else epoch)
+    if place is None:
         sentence = _("{path} has no keyframe of run {run!r} at or before epoch {epoch}")
         raise UsageError(sentence.format(path=reader.path, run=reader.runs[run].called, epoch=epoch))
-    return reader.keyframe(run, row)
+    return reader.frame(run, place)
 
 
-def as_json(reader: Reader, frame: Keyframe) -> str:
+def as_json(reader: Recording, frame: Keyframe) -> str:
     """One keyframe as a JSON object: every recorded figure, and the context needed to read them."""
-    history, info = reader.history(frame.run), reader.runs[frame.run]
+    info, place = reader.runs[frame.run], reader.place(frame.run, frame.step)
+    assert place is not None
     record = {
         "run": info.name,
         "state": state(reader, frame.run),
         "planned": info.epochs,
         **record_of(frame),
-        "epoch_end": bool(history.epoch_end[np.searchsorted(history.step, frame.step)]),
+        "epoch_end": place.epoch_end,
         "task": reader.task,
         "classes": _classes(reader),
         "events": [event_record(reader, event) for info in reader.runs for event in reader.events(info.index)],
@@ -86,7 +87,7 @@ def as_json(reader: Reader, frame: Keyframe) -> str:
     return json_text(plain(record))
 
 
-def event_record(reader: Reader, event: Event) -> dict[str, Any]:
+def event_record(reader: Recording, event: Event) -> dict[str, Any]:
     """An event as a JSON object; its message is in English, as it was recorded."""
     return {
         "kind": event.kind, "run": reader.runs[event.run].name, "epoch": event.epoch, "step": event.step,
@@ -94,7 +95,7 @@ def event_record(reader: Reader, event: Event) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def state(reader: Reader, run: int) -> str:
+def state(reader: Recording, run: int) -> str:
     """What became of a run, as a program reads it: ``training``, ``interrupted``, or what ended it."""
     end = outcome([[event.kind for event in reader.events(run)]])
     return "training" if end == "interrupted" and is_live(reader.path) else str(end)
@@ -116,7 +117,7 @@ def record_of(part: Any) -> Any:
     return record
 
 
-def _classes(reader: Reader) -> int:
+def _classes(reader: Recording) -> int:
     """Number of classes; 0 in regression."""
     found = from_meta(reader.meta)
     if found is not None:
@@ -124,7 +125,7 @@ def _classes(reader: Reader) -> int:
     return reader.runs[0].layers[-1].shape[-1] if reader.task == "classification" else 0
 
 
-def data_lines(reader: Reader) -> Iterator[str]:
+def data_lines(reader: Recording) -> Iterator[str]:
     """What was learned from, the task, and how a file was read; an older recording knows less."""
     found = from_meta(reader.meta)
     if found is not None:
@@ -135,7 +136,7 @@ def data_lines(reader: Reader) -> Iterator[str]:
     yield _("data: {summary}").format(summary=task_line(reader.task, _classes(reader)))
 
 
-def as_text(reader: Reader, frame: Keyframe, width: int | None = None) -> str:
+def as_text(reader: Recording, frame: Keyframe, width: int | None = None) -> str:
     """One keyframe as an aligned text.
 
     Args:
@@ -144,7 +145,7 @@ def as_text(reader: Reader, frame: Keyframe, width: int | None = None) -> str:
     return "\n".join(_lines(reader, frame, width))
 
 
-def _lines(reader: Reader, frame: Keyframe, width: int | None) -> Iterator[str]:
+def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[str]:
     score = _("accuracy") if reader.task == "classification" else "R²"
     others = [info for info in reader.runs if info.index != frame.run]
     yield f"{reader.title} · {reader.runs[frame.run].called}"
@@ -155,9 +156,10 @@ def _lines(reader: Reader, frame: Keyframe, width: int | None) -> Iterator[str]:
         if event.epoch <= frame.epoch:
             yield _("epoch {epoch:g}: {event}").format(epoch=event.epoch, event=event.text)
     info = reader.runs[frame.run]
-    if state(reader, frame.run) == "interrupted":
+    last = reader.place(frame.run)
+    if last is not None and state(reader, frame.run) == "interrupted":
         yield _("interrupted at epoch {epoch:g} of {epochs}; resume it with: bntui resume {recording}").format(
-            epoch=reader.history(frame.run).epoch[-1], epochs=whole(info.epochs), recording=reader.path
+            epoch=last.epoch, epochs=whole(info.epochs), recording=reader.path
         )
     yield _("epoch {epoch:g} of {epochs}   step {step}   learning rate {lr:g}   batch of {batch}").format(
         epoch=frame.epoch,

@@ -9,7 +9,7 @@ from bntui.errors import UsageError
 from bntui.link.lock import Hold
 from bntui.recording.file import WritableFile
 from bntui.recording.history import Event
-from bntui.recording.reader import Reader
+from bntui.recording.opened import Recording
 from bntui.recording.schema import open_read_only
 from bntui.recording.sentences import NOTE
 from bntui.recording.upgrade import refuse_oldest, upgrade
@@ -17,17 +17,16 @@ from bntui.recording.writer import insert_events
 from bntui.text.language import _
 
 
-def note(reader: Reader, run: int, step: int, text: str) -> Event:
+def note(reader: Recording, run: int, step: int, text: str) -> Event:
     """The event of a note at a keyframe.
 
     Raises:
         UsageError: the run has no keyframe at this step.
     """
-    if 0 <= run < len(reader.runs):
-        history = reader.history(run)
-        for row in (history.step == step).nonzero()[0]:
-            return Event.of(run, step, float(history.epoch[row]), "noted", NOTE, text=text)
-    raise UsageError(_("run {run} has no keyframe at step {step}").format(run=run, step=step))
+    place = reader.place(run, step) if 0 <= run < len(reader.runs) else None
+    if place is None:
+        raise UsageError(_("run {run} has no keyframe at step {step}").format(run=run, step=step))
+    return Event.of(run, step, place.epoch, "noted", NOTE, text=text)
 
 
 def add_note(path: Path, run: int, step: int, text: str) -> None:
@@ -40,7 +39,7 @@ def add_note(path: Path, run: int, step: int, text: str) -> None:
     """
     hold = Hold(path)
     try:
-        with closing(Reader(path)) as reader:
+        with closing(Recording(path)) as reader:
             event = note(reader, run, step, text)
         with closing(open_read_only(path)) as database:
             refuse_oldest(path, database)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 
 from bntui.keyframe import COLUMN, BoolArray, FloatArray, Foreign, IntArray, LayerKind
 from bntui.recording.sentences import EventKind, said
+
+SAME_EPOCH: Final = 1e-9
+"""Epochs closer to each other than this are the same, whatever batch sizes led there."""
 
 Unit = Literal["epoch", "step"]
 """The unit of a cursor; with different batch sizes, the same epoch is a different step."""
@@ -170,7 +173,7 @@ class RunHistory:
 
     def at(self, cursor: float) -> int:
         """The last row with a frame at or before ``cursor``; -1 if there is none."""
-        row = int(np.searchsorted(self.position, cursor + 1e-9, side="right")) - 1
+        row = int(np.searchsorted(self.position, cursor + SAME_EPOCH, side="right")) - 1
         while row >= 0 and not self.has_frame[row]:
             row -= 1
         return row

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bntui.errors import RecordingError
 from bntui.text.language import _
 
 if TYPE_CHECKING:
+    from bntui.recording.opened import Recording
     from bntui.recording.reader import Reader
+
+Opened = TypeVar("Opened", bound="Recording")
 
 
 class MovingReader(Protocol):
@@ -26,24 +29,38 @@ def nothing_recorded(path: Path) -> RecordingError:
     return RecordingError(sentence.format(path=path))
 
 
-def has_keyframes(reader: Reader) -> bool:
+def has_keyframes(recording: Recording) -> bool:
     """True if any run has a keyframe."""
-    return any(len(reader.history(run.index)) for run in reader.runs)
+    return any(recording.place(run.index) is not None for run in recording.runs)
 
 
 def recorded(path: Path) -> Reader:
-    """Open a recording that has keyframes.
+    """Open a recording that has keyframes, with the histories of its runs.
 
     Raises:
         RecordingError: the file is not a recording, is from a newer version, is damaged, or has no keyframe.
     """
     from bntui.recording.reader import Reader  # imports NumPy, which the gallery should not wait for
 
-    reader = Reader(path)
-    if not has_keyframes(reader):
-        reader.close()
-        raise nothing_recorded(path)
-    return reader
+    return _with_keyframes(Reader(path))
+
+
+def opened(path: Path) -> Recording:
+    """Open a recording that has keyframes, without histories: it takes the same time for any number of keyframes.
+
+    Raises:
+        RecordingError: the file is not a recording, is from a newer version, is damaged, or has no keyframe.
+    """
+    from bntui.recording.opened import Recording
+
+    return _with_keyframes(Recording(path))
+
+
+def _with_keyframes(recording: Opened) -> Opened:
+    if not has_keyframes(recording):
+        recording.close()
+        raise nothing_recorded(recording.path)
+    return recording
 
 
 def moved_to(reader: MovingReader, path: str) -> bool:

@@ -18,9 +18,10 @@ from bntui.recording.thinning import Thinning
 from bntui.recording.upgrade import refuse_oldest, upgrade
 
 _BEST = """
-    best_epoch = 0 OR epoch != (SELECT max(best_epoch) FROM keyframe AS later WHERE later.run = keyframe.run), val_loss
+    SELECT id FROM keyframe WHERE run = :run AND layers IS NOT NULL AND epoch_end
+    ORDER BY best_epoch = 0 OR epoch != (SELECT max(best_epoch) FROM keyframe WHERE run = :run), val_loss LIMIT 1
 """
-"""Sorts the best keyframe first: early stopping's, or the one with the smallest validation loss."""
+"""Finds the best keyframe: early stopping's, or the one with the smallest validation loss."""
 
 _OF_A_KEYFRAME = "kind NOT IN ('interrupted', 'resumed', 'departed')"
 """Selects events that were recorded with a keyframe, whose evidence is never dropped."""
@@ -133,11 +134,11 @@ class Writer:
         self.keyframes = self._db.execute("SELECT count(*) FROM keyframe").fetchone()[0]
         kept = dict(self._db.execute("SELECT id, length(block) FROM evidence"))
         for run, budget, stride in self._db.execute("SELECT run, budget, stride FROM run").fetchall():
-            frames = "FROM keyframe WHERE run = ? AND layers IS NOT NULL"
-            rows = self._db.execute(f"SELECT id, step {frames} ORDER BY step", (run,)).fetchall()
+            frames = "SELECT id, step FROM keyframe WHERE run = ? AND layers IS NOT NULL ORDER BY step"
+            rows = self._db.execute(frames, (run,)).fetchall()
             marked = self._db.execute(f"SELECT step FROM event WHERE run = ? AND {_OF_A_KEYFRAME}", (run,))
             thinning = Thinning.resumed(budget, stride, rows, kept, {step for (step,) in marked})
-            best = self._db.execute(f"SELECT id {frames} AND epoch_end ORDER BY {_BEST} LIMIT 1", (run,)).fetchone()
+            best = self._db.execute(_BEST, {"run": run}).fetchone()
             thinning.best = None if best is None else best[0]
             self._thinning[run] = thinning
 

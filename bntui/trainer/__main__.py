@@ -154,10 +154,10 @@ def _resumed(job: Job) -> tuple[Session, Agenda]:
 
 def _agenda_again(job: Job) -> Agenda:
     """What is to be done with a recording; its scenario's wish to wait was for its beginning."""
-    from bntui.recording.reader import Reader
+    from bntui.recording.opened import Recording
 
     assert job.recording is not None
-    with closing(Reader(Path(job.recording))) as reader:
+    with closing(Recording(Path(job.recording))) as reader:
         epochs = max((run.epochs for run in reader.runs), default=1)
         return _agenda(job, epochs, reader.first_view.pace, paused=False)
 

@@ -13,7 +13,7 @@ import torch
 from bntui.errors import DataError, RecordingError
 from bntui.keyframe import FloatArray, IntArray, SingleArray
 from bntui.recording.codec import digest, pack_arrays
-from bntui.recording.reader import Reader
+from bntui.recording.opened import Recording
 from bntui.recording.writer import Writer
 from bntui.scenario.checks import Facts
 from bntui.scenario.schema import RunConfig
@@ -108,7 +108,7 @@ def from_scenario(config: RunConfig, folder: Path) -> Bench:
     return Bench(data, train, validation, grid_axes(data), prepare(config.device, config.deterministic))
 
 
-def from_recording(reader: Reader, config: RunConfig) -> Bench:
+def from_recording(reader: Recording, config: RunConfig) -> Bench:
     """Load the data of a recording: the stored samples, or else those of its data file.
 
     Raises:

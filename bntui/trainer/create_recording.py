@@ -17,8 +17,8 @@ from bntui.errors import NameTakenError, RecordingError
 from bntui.link.lock import Hold
 from bntui.recording.first_view import KEY as FIRST_VIEW
 from bntui.recording.names import new_path
+from bntui.recording.opened import Recording
 from bntui.recording.origin import scenario_origin
-from bntui.recording.reader import Reader
 from bntui.recording.reading import KEY
 from bntui.recording.tour import KEY as TOUR
 from bntui.recording.writer import Writer
@@ -72,7 +72,7 @@ def folder_of(scenario: Scenario) -> Path:
     return scenario.path.parent if scenario.path else Path.cwd()
 
 
-def scenario_of(reader: Reader) -> Scenario:
+def scenario_of(reader: Recording) -> Scenario:
     """The scenario of a recording, with the overrides from the command line.
 
     Raises:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bntui.errors import ScenarioError, UsageError
-from bntui.recording.reader import Reader
+from bntui.recording.opened import Recording
 from bntui.scenario.checks import Facts, rest_of_epoch
 from bntui.scenario.fork_plan import over_at_once
 from bntui.text.language import _
 from bntui.trainer.run import Run
 
 
-def epoch_of(reader: Reader, parent: int, step: int) -> float:
+def epoch_of(reader: Recording, parent: int, step: int) -> float:
     """The epoch of the keyframe from which a fork starts.
 
     Raises:
         UsageError: the run has no keyframe at this step.
     """
-    if not 0 <= parent < len(reader.runs) or step not in reader.history(parent).step:
+    place = reader.place(parent, step) if 0 <= parent < len(reader.runs) else None
+    if place is None:
         sentence = _("run {run} has no keyframe at step {step}")
         raise UsageError(sentence.format(run=parent, step=step))
-    history = reader.history(parent)
-    return float(history.epoch[int(np.searchsorted(history.step, step))])
+    return place.epoch
 
 
-def refuse_at_its_end(child: Run, reader: Reader, parent: int, step: int) -> None:
+def refuse_at_its_end(child: Run, reader: Recording, parent: int, step: int) -> None:
     """Raise ScenarioError if a fork, in the state of its parent, would end without training."""
     stopped = any(event.kind == "stopped_early" and event.step == step for event in reader.events(parent))
     problem = over_at_once(child.config, child.epoch, child.progress.patience.wait if stopped else None)

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
 from bntui.recording.history import RunInfo
-from bntui.recording.reader import Reader
+from bntui.recording.opened import Recording
 from bntui.scenario.fork_plan import State
 from bntui.trainer.fork_transfer import transfer
 from bntui.trainer.run import Run
@@ -34,12 +32,12 @@ class Past:
         Raises:
             RecordingError: the recording is damaged.
         """
-        with closing(Reader(self.path)) as reader:
+        with closing(Recording(self.path)) as reader:
             return self._reach(reader, index, step)
 
-    def _reach(self, reader: Reader, index: int, step: int) -> Run:
+    def _reach(self, reader: Recording, index: int, step: int) -> Run:
         run = self._nearest(reader, index, step)
-        recorded = reader.weights(index)
+        recorded = reader.weights(index, after=run.step) if run.step < step else {}
         while run.step < step:
             run.train_step(None)
             digest = recorded.get(run.step)
@@ -48,30 +46,28 @@ class Past:
         self._find_best(reader, run)
         return run
 
-    def _nearest(self, reader: Reader, index: int, step: int) -> Run:
+    def _nearest(self, reader: Recording, index: int, step: int) -> Run:
         """The run before the last keyframe up to ``step`` that has evidence, or else in its initial state."""
         info = reader.runs[index]
         run = self._make(info)
-        rows = reader.evidence_rows(index)
-        for row in rows[reader.history(index).step[rows] <= step][::-1].tolist():
-            state = reader.state(index, row)
-            if state is not None:
-                run.load(state)
-                return run
+        state = reader.nearest_state(index, step)
+        if state is not None:
+            run.load(state)
+            return run
         if info.fork is not None:
             parent = self._reach(reader, info.fork.run, info.fork.step)
             transfer(run, parent)
             run.departed = parent.departed
         return run
 
-    def _find_best(self, reader: Reader, run: Run) -> None:
+    def _find_best(self, reader: Recording, run: Run) -> None:
         """Find the weights that early stopping would restore, if the run does not have them."""
         step, holder = run.best_step, run.info
         if step is None or run.best is not None:
             return
         run.keep_best(run if step == run.step else self._when(reader, holder, step))
 
-    def _when(self, reader: Reader, holder: RunInfo, step: int) -> Run:
+    def _when(self, reader: Recording, holder: RunInfo, step: int) -> Run:
         """Restore a run after a step, or its ancestor if the step is before the fork."""
         while holder.fork is not None and step <= holder.fork.step:
             holder = reader.runs[holder.fork.run]
@@ -86,16 +82,10 @@ class Past:
         Raises:
             RecordingError: the recording is damaged.
         """
-        with closing(Reader(self.path)) as reader:
+        with closing(Recording(self.path)) as reader:
             there = self._reach(reader, parent, step)
             state = transfer(child, there)
             child.departed = there.departed
             if child.best_step is not None and child.best is None:
                 child.keep_best(self._when(reader, reader.runs[parent], child.best_step))
         return state
-
-
-def last_step(reader: Reader, index: int) -> int | None:
-    """The last recorded step of a run; None before its first keyframe."""
-    steps = reader.history(index).step
-    return int(np.max(steps)) if len(steps) else None

@@ -14,7 +14,7 @@ from bntui.link.lock import Hold
 from bntui.link.notes import note
 from bntui.recording.codec import pack_arrays
 from bntui.recording.history import Event, Fork, RunInfo
-from bntui.recording.reader import Reader
+from bntui.recording.opened import Recording
 from bntui.recording.recorded import has_keyframes, nothing_recorded
 from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_ELSEWHERE, is_over
 from bntui.recording.writer import Writer
@@ -29,7 +29,7 @@ from bntui.trainer.create_recording import circumstances, created, folder_of, me
 from bntui.trainer.data.dataset import Scaling, fit_scaling
 from bntui.trainer.first_failure import Watch, kinds_of
 from bntui.trainer.fork_checks import epoch_of, refuse_a_rest, refuse_at_its_end
-from bntui.trainer.replay import Past, last_step
+from bntui.trainer.replay import Past
 from bntui.trainer.run import SAME_EPOCH, Run
 
 
@@ -105,11 +105,11 @@ class Session:
         held = Hold(path)
         writer = None
         try:
-            with closing(Reader(path)) as reader:
+            with closing(Recording(path)) as reader:
                 empty = not has_keyframes(reader)
                 if empty and not all_runs:
                     raise nothing_recorded(path)
-                if not empty and any(last_step(reader, run.index) is None for run in reader.runs):
+                if not empty and any(reader.place(run.index) is None for run in reader.runs):
                     raise RecordingError(_("{path} is damaged: a run has no keyframe").format(path=path))
                 reader.verify_runs()
                 if empty:
@@ -125,7 +125,7 @@ class Session:
                     writer.clear()
                     session._begin(scenario)
                 return session
-            with closing(Reader(path)) as reader:
+            with closing(Recording(path)) as reader:
                 for run in reader.runs if all_runs else ():
                     session._restore_run(reader, run)
         except BaseException:
@@ -243,7 +243,7 @@ class Session:
             RecordingError: the recording is damaged.
         """
         self.writer.flush()
-        with closing(Reader(self.writer.path)) as reader:
+        with closing(Recording(self.writer.path)) as reader:
             infos, epoch = reader.runs, epoch_of(reader, parent, step)
             info = infos[parent]
             config, differences = forked(info.config, changes, self._bench.facts)
@@ -270,10 +270,12 @@ class Session:
     def goal_of(self, fork: RunInfo) -> float:
         """The epoch that a fork comes to alone: where its parent stands, or its own end if its parent is over."""
         assert fork.fork is not None
-        with closing(Reader(self.writer.path)) as reader:
+        with closing(Recording(self.writer.path)) as reader:
             parent = fork.fork.run
             over = is_over(event.kind for event in reader.events(parent))
-            return fork.epochs if over else float(reader.history(parent).epoch[-1])
+            last = reader.place(parent)
+            assert last is not None
+            return fork.epochs if over else last.epoch
 
     def note(self, run: int, step: int, text: str) -> None:
         """Record a note at a keyframe.
@@ -282,7 +284,7 @@ class Session:
             UsageError: the run has no keyframe at this step.
         """
         self.writer.flush()
-        with closing(Reader(self.writer.path)) as reader:
+        with closing(Recording(self.writer.path)) as reader:
             event = note(reader, run, step, text)
         self.writer.add_events([event])
 
@@ -300,19 +302,19 @@ class Session:
         run.begin(self.writer)
         self.writer.add_events(self._departure(run))
 
-    def _restore_run(self, reader: Reader, info: RunInfo) -> None:
+    def _restore_run(self, reader: Recording, info: RunInfo) -> None:
         """Restore a recorded run at its last step, if it is not over."""
         kinds = {event.kind for event in reader.events(info.index)}
         over = is_over(kinds)
         if over and reader.has_checkpoint(info.index, "final"):
             return
-        step = last_step(reader, info.index)
-        assert step is not None
-        run = self._past.reach(info.index, step)
+        last = reader.place(info.index)
+        assert last is not None
+        run = self._past.reach(info.index, last.step)
         run.over = over
         run.told = kinds_of(kinds)
         run.watcher = Watch(self._past, run.step)
-        run.set_progress(replace(run.progress, wall=float(reader.history(info.index).wall_time[-1])))
+        run.set_progress(replace(run.progress, wall=last.wall_time))
         if over:  # the trainer was killed after the last keyframe, before it stored the final weights
             run.finish(self.writer)
             return
@@ -322,7 +324,7 @@ class Session:
 
     def _add_circumstances(self, run: Run, *, always: bool) -> None:
         """Prepare the event that a run is resumed, if versions or hardware differ from the recorded ones, or always."""
-        with closing(Reader(self.writer.path)) as reader:
+        with closing(Recording(self.writer.path)) as reader:
             now, before = circumstances(self._bench.device, None), circumstances(self._bench.device, reader.meta)
         if now != before:
             arguments: dict[str, object] = {"epoch": run.epoch, "now": now, "before": before}
@@ -353,7 +355,7 @@ class Session:
 
     def _scaling(self, index: int) -> Scaling:
         if index not in self._scalings:
-            with closing(Reader(self.writer.path)) as reader:
+            with closing(Recording(self.writer.path)) as reader:
                 recorded: Any = reader.scaling(index)
             self._scalings[index] = Scaling(recorded.kind, recorded.offset, recorded.factor)
         return self._scalings[index]
