@@ -1,6 +1,7 @@
 """Defines how viewer and trainer communicate: one JSON object per line, over a Unix socket.
 
-The viewer sends commands; the trainer sends its status after every commit and every change of state.  Measurements are
+The viewer sends commands; the trainer sends its status after every change of state, and about 20 times a second while
+it commits keyframes.  Measurements are
 never sent: they are read from the recording.
 """
 

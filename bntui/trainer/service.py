@@ -1,7 +1,8 @@
-"""Schedules the trainer: executes the requests of clients, and publishes a status after each commit."""
+"""Schedules the trainer: executes the requests of clients, and publishes its status."""
 
 from __future__ import annotations
 
+import math
 import queue
 import sys
 import time
@@ -22,6 +23,9 @@ from bntui.trainer.session import Session
 
 PAUSE_PATIENCE: Final = 0.3
 """Seconds that a pause waits for the end of the epoch before it stops after the current step."""
+INTERVAL: Final = 0.05
+"""Seconds between two statuses that differ only in the progress of training; one costs as much as a small network's
+step."""
 MOST_LOGGED: Final = 100
 """Maximum number of refused frames written to the log."""
 
@@ -41,6 +45,12 @@ class Service:
         self._pause_at: float | None = None
         self._next_epoch = time.monotonic()
         self._done: deque[float] = deque([time.monotonic()], maxlen=512)
+        self._due = -math.inf
+        """When the progress may be published again."""
+        self._late = False
+        """There is progress that was not published."""
+        self._standing = (False, 0)
+        """What was published apart from the progress: whether training goes on, and the last refusal."""
         self._plan(agenda)
         self._publish()
 
@@ -49,7 +59,7 @@ class Service:
         while not self._stop and not self._all_done():
             if self._receive_commands():
                 self._train()
-                self._publish()
+                self._publish_progress()
         if self._stop:
             self._session.interrupt()
             self._plan(self._agenda.paused())
@@ -123,6 +133,8 @@ class Service:
             self._obey(self._server.heard.get())
         elif pace is not None and (self._agenda.running or self._forks_alone()):
             wait = self._next_epoch - time.monotonic()
+            if wait > INTERVAL and self._late:
+                self._publish()
             if wait > 0:
                 try:
                     self._obey(self._server.heard.get(timeout=wait))
@@ -215,6 +227,8 @@ class Service:
 
     def _interrupted(self) -> bool:
         """True if an urgent request cannot wait for the end of the epoch; called before every step."""
+        if self._late and time.monotonic() >= self._due:
+            self._publish()
         if not self._server.urgent.is_set():
             return False
         if self._pause_at is None:
@@ -224,13 +238,23 @@ class Service:
     def _rate(self) -> float:
         """Epochs per second over the last 1.5 seconds; 0 if unknown."""
         now = time.monotonic()
-        recent = [moment for moment in self._done if now - moment <= 1.5]
+        recent = self._done
+        while recent and now - recent[0] > 1.5:
+            recent.popleft()
         if len(recent) < 2 or not self._busy():
             return 0.0
         return (len(recent) - 1) / (recent[-1] - recent[0])
+
+    def _publish_progress(self) -> None:
+        """Publish what was trained, or a little later if that alone has changed since a status just published."""
+        self._late = self._standing == (self._busy(), self._refused) and time.monotonic() < self._due
+        if not self._late:
+            self._publish()
 
     def _publish(self, state: State | None = None, message: str = "") -> None:
         state = state or ("running" if self._busy() else "paused")
         keyframes = self._session.writer.keyframes
         heard = (self._refusal, self._refused, self._commands)
+        self._due, self._late = time.monotonic() + INTERVAL, False
+        self._standing = (self._busy(), self._refused)
         self._server.publish(Status(state, self._agenda.pace, self._rate(), keyframes, message, *heard))
