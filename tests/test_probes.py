@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bntui.keyframe import HISTOGRAM_BINS
-from bntui.trainer.probes import dead_fraction, distribution, norm, saturated_fraction, unit_percentiles
+from bntui.trainer import probes
+from bntui.trainer.probes import (
+    dead_fraction,
+    distribution,
+    distributions,
+    norm,
+    saturated_fraction,
+    unit_percentiles,
+)  # fmt: skip
 
 VALUES = arrays(
     np.float32, st.tuples(st.integers(1, 40), st.integers(1, 7)), elements=st.floats(-1e6, 1e6, width=32)
@@ -80,3 +90,20 @@ def test_percentiles_of_a_unit_are_numpys(values: np.ndarray) -> None:
 def test_percentiles_of_a_unit_with_a_value_that_is_not_finite_are_nan() -> None:
     for value in (np.nan, np.inf, -np.inf):
         assert np.isnan(list(unit_percentiles(np.array([1.0, value, 2.0], np.float32)).values())).all()
+
+
+@given(st.lists(arrays(np.float32, (3, 4), elements=st.floats(width=32)), max_size=6), st.integers(1, 40))
+def test_stacked_arrays_have_the_distributions_that_each_has_alone(values: list[np.ndarray], together: int) -> None:
+    values += [values[0].T.copy(), np.ones((2, 3), np.float32), values[0][:, :1]] if values else []
+    with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
+        alone = [distribution(one) for one in values]
+        patch.setattr(probes, "_STACKED", together)
+        found = distributions(values)
+    np.testing.assert_equal([asdict(one) for one in found], [asdict(one) for one in alone])
+
+
+def test_measuring_leaves_the_values_as_they_are() -> None:
+    values = np.array([[3.0, 1.0, 2.0]], np.float32)
+    distributions([values])
+    unit_percentiles(values)
+    np.testing.assert_array_equal(values, [[3.0, 1.0, 2.0]])

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from bntui.keyframe import (
     COLUMN,
@@ -46,6 +46,14 @@ LONGEST_HEADER: Final = 50_000_000
 """Maximum length in bytes; the header contains the names of all features."""
 HEADER: Final = Table({}, {"__metadata__": Table(other=Text(LONGEST_HEADER))}, Plain(), 200_000)
 
+DTYPES: Final[Mapping[str, str]] = {
+    "<f8": "F64", "<f4": "F32", "<f2": "F16", "<i8": "I64", "<i4": "I32", "<i2": "I16", "|i1": "I8",
+    "<u8": "U64", "<u4": "U32", "<u2": "U16", "|u1": "U8", "|b1": "BOOL",
+}  # fmt: skip
+"""Names of NumPy's types in the header of a block."""
+ALIGNED: Final = 8
+"""The header's length is a multiple of this."""
+
 ROW: Final = tuple(one for one in MEASURES if one.declared.kept.place == "row")
 ABSENT: Final[Mapping[type, Any]] = {float: math.nan, int: 0, bool: False, str: ""}
 """The value of a column of each type in runs that do not have that figure."""
@@ -57,8 +65,23 @@ PARTS: Final[Mapping[str, Mapping[str, int]]] = {
 
 
 def pack_arrays(arrays: Arrays, metadata: Mapping[str, str] | None = None) -> bytes:
-    """Arrays as one safetensors block; made contiguous first, because safetensors silently scrambles other layouts."""
-    return save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata=dict(metadata or {}))
+    """Arrays as one safetensors block, each copied once; the library copies them three times.
+
+    The block is the length of its header, the header in JSON, and the arrays: first those with the largest items, so
+    that all of them are aligned.
+    """
+    whole = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+    header: dict[str, Any] = {"__metadata__": dict(metadata or {})}
+    at = 0
+    order = sorted(whole, key=lambda name: (-whole[name].itemsize, name))
+    for name in order:
+        values = whole[name]
+        offsets = [at, at + values.nbytes]
+        header[name] = {"dtype": DTYPES[values.dtype.str], "shape": values.shape, "data_offsets": offsets}
+        at += values.nbytes
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % ALIGNED)
+    return b"".join((len(text).to_bytes(8, "little"), text, *(whole[name].data for name in order)))
 
 
 def unpack_arrays(block: bytes) -> dict[str, NDArray[Any]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +25,15 @@ from bntui.keyframe import (
     LayerMeasures,
 )
 from bntui.scenario.activations import activation
-from bntui.trainer.network import Network, Stage
+from bntui.trainer.network import Network
 from bntui.trainer.normalization import SequenceBatchNorm, StepBatchNorm
 
 Values = NDArray[np.float32]
 
-_SHARES = np.array([0.15, 0.50, 0.85])
+_SHARES = (0.15, 0.50, 0.85)
 _EDGES = np.arange(HISTOGRAM_BINS + 1)
+_STACKED = 100_000
+"""Values that are measured together: as many as stay in a core's cache."""
 
 
 def array(tensor: Tensor) -> NDArray[Any]:
@@ -46,47 +49,71 @@ def norm(values: NDArray[Any]) -> float:
 
 
 def distribution(values: Values) -> Distribution:
-    """Mean, population standard deviation, percentiles, extremes and histogram of all values together.
+    """Mean, population standard deviation, percentiles, extremes and histogram of all values together."""
+    return distributions([values])[0]
 
-    One sort serves the percentiles (by linear interpolation), the extremes and the histogram (by a binary search for
-    the bin edges).
+
+def distributions(arrays: Sequence[Values]) -> list[Distribution]:
+    """The distribution of each array.
+
+    Arrays of the same size are stacked, because for a small layer the calls cost more than the figures.  One sort, of
+    the single-precision values, serves the percentiles (by linear interpolation), the extremes and the histogram (by a
+    binary search for the bin edges).
     """
-    wide = values.ravel().astype(np.float64)
-    ordered = np.sort(wide)  # NaN sorts last
-    low, high = ordered[0], ordered[-1]
-    finite = ordered if np.isfinite(low) and np.isfinite(high) else ordered[np.isfinite(ordered)]
-    if np.isnan(high):
-        low = high
-    marks = _percentiles(ordered)
-    mean = wide.mean(keepdims=True)
-    figures = dict(zip(STATISTICS, map(float, (mean[0], wide.std(mean=mean), *marks, low, high)), strict=True))
-    return Distribution(**figures, counts=_counts(finite))
+    by_size: dict[int, list[int]] = {}
+    for at, values in enumerate(arrays):
+        by_size.setdefault(values.size, []).append(at)
+    found: dict[int, Distribution] = {}
+    for size, places in by_size.items():
+        together = max(1, _STACKED // size)
+        for first in range(0, len(places), together):
+            stacked = places[first : first + together]
+            found.update(zip(stacked, _stacked([arrays[at].ravel() for at in stacked]), strict=True))
+    return [found[at] for at in range(len(arrays))]
+
+
+def _stacked(rows: Sequence[Values]) -> Iterator[Distribution]:
+    """The distribution of each of several flat arrays of the same size."""
+    values = np.stack(rows)
+    wide = values.astype(np.float64)
+    mean = wide.mean(axis=1, keepdims=True)
+    std = wide.std(axis=1, mean=mean)
+    values.sort(axis=1)  # NaN sorts last
+    for row, ordered in enumerate(values.astype(np.float64)):
+        low, high = float(ordered[0]), float(ordered[-1])
+        finite = ordered if math.isfinite(low) and math.isfinite(high) else ordered[np.isfinite(ordered)]
+        if math.isnan(high):
+            low = high
+        marks = (float(mean[row, 0]), float(std[row]), *_percentiles(ordered), low, high)
+        yield Distribution(**dict(zip(STATISTICS, marks, strict=True)), counts=_counts(finite))
 
 
 def unit_percentiles(values: Values) -> dict[str, float]:
     """15th, 50th and 85th percentile of one unit's values, by field name; NaN unless all values are finite."""
-    own = values.ravel().astype(np.float64)
-    return dict(zip(UNIT_STATISTICS, map(float, _percentiles(np.sort(own))), strict=True))
+    return dict(zip(UNIT_STATISTICS, _percentiles(np.sort(values, axis=None)), strict=True))
 
 
-def _percentiles(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+def _percentiles(ordered: NDArray[Any]) -> tuple[float, ...]:
     """15th, 50th and 85th percentile of sorted values, by linear interpolation; NaN unless all values are finite."""
-    if not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
-        return np.full(3, np.nan)
-    place = _SHARES * (ordered.size - 1)
-    below = place.astype(np.int64)
-    above = np.minimum(below + 1, ordered.size - 1)
-    marks: NDArray[np.float64] = ordered[below] + (place - below) * (ordered[above] - ordered[below])
-    return marks
+    if not (math.isfinite(ordered[0]) and math.isfinite(ordered[-1])):
+        return (math.nan,) * len(_SHARES)
+    return tuple(_percentile(ordered, share) for share in _SHARES)
+
+
+def _percentile(ordered: NDArray[Any], share: float) -> float:
+    place = share * (ordered.size - 1)
+    below = int(place)
+    value = float(ordered[below])
+    return value + (place - below) * (float(ordered[min(below + 1, ordered.size - 1)]) - value)
 
 
 def _counts(ordered: NDArray[np.float64]) -> CountArray:
     if not ordered.size:
         return np.zeros(HISTOGRAM_BINS, np.int32)
     edges = ordered[0] + _EDGES * ((ordered[-1] - ordered[0]) / HISTOGRAM_BINS)
-    places = np.searchsorted(ordered, edges, side="left")
+    places = ordered.searchsorted(edges, side="left")
     places[-1] = ordered.size  # the last bin is closed
-    counts: CountArray = np.diff(places).astype(np.int32)
+    counts: CountArray = (places[1:] - places[:-1]).astype(np.int32)
     return counts
 
 
@@ -143,9 +170,10 @@ def batch_norm(
     elif isinstance(module, StepBatchNorm):
         axes = (0,)
     wide = values.astype(np.float64)
+    mean = wide.mean(axes, keepdims=True)
     return BatchNorm(
-        batch_mean=wide.mean(axes).astype(np.float32),
-        batch_var=wide.var(axes).astype(np.float32),
+        batch_mean=mean.squeeze(axes).astype(np.float32),
+        batch_var=wide.var(axes, mean=mean).astype(np.float32),
         running_mean=array(module.running_mean).copy(),
         running_var=array(module.running_var).copy(),
         gamma=affine[0],
@@ -186,48 +214,38 @@ def layer_measures(
         unit: number of the unit whose percentiles are measured, modulo the number of units in a layer.
         updated: the parameters were updated; otherwise the update-to-weight ratio is NaN.
     """
-    known: dict[int, Distribution] = {}  # most layers share their input with the output of the layer before
-
-    def of(tensor: Tensor) -> Distribution:
-        found = known.get(id(tensor))
-        if found is None:
-            found = known[id(tensor)] = distribution(array(tensor))
-        return found
-
+    passed = [_passed(network, way, number) for number in range(len(network.layers))]
+    quantities = [_quantities(info.kind, stages) for info, stages in zip(network.layers, passed, strict=True)]
+    # most layers share their input with the output of the layer before
+    tensors = {id(tensor): tensor for of_layer in quantities for tensor in of_layer.values()}
+    known = dict(zip(tensors, distributions([array(tensor) for tensor in tensors.values()]), strict=True))
     after = network.state()
     measured = []
     for number, info in enumerate(network.layers):
-        stages: dict[str, tuple[Stage, Tensor, Tensor]] = {}
-        for at, stage in enumerate(network.stages):
-            if stage.layer == number:
-                stages[stage.kind] = (stage, way.values[at - 1] if at else way.inputs, way.values[at])
-        at_activation = next(i for i, s in enumerate(network.stages) if s.layer == number and s.kind == "activation")
-        _, entered, pre_norm = stages[info.kind]
-        output = stages["activation"][2]
+        stages, tensor_of = passed[number], quantities[number]
+        at_activation = stages["activation"][0]
         weight = f"{info.name}.{info.kind}.weight"
         weight_norm = norm(way.parameters[weight])
         gradient = way.gradients[at_activation]
         statistics = None
         if info.norm == "batch":
-            stage, normed, _ = stages["norm"]
+            at_norm, normed, _ = stages["norm"]
             names = (f"{info.name}.norm.weight", f"{info.name}.norm.bias")
             gamma, beta = (way.parameters[name] for name in names)
             of_gamma, of_beta = (way.parameter_gradients[name] for name in names)
-            statistics = batch_norm(stage.module, array(normed), (gamma, beta), (of_gamma, of_beta))
-        normalized = None
-        if "norm" in stages:
-            normalized = of(stages["noise" if "noise" in stages else "norm"][2])
-        out = array(output)
+            statistics = batch_norm(network.stages[at_norm].module, array(normed), (gamma, beta), (of_gamma, of_beta))
+        distribution_of = {name: known[id(tensor)] for name, tensor in tensor_of.items()}
+        out = array(tensor_of["output"])
         axis, units = (-1, info.shape[-1]) if info.kind == "recurrent" else (1, info.shape[0])
         enters = array(stages["activation"][1].select(axis, unit % units))
         measured.append(
             LayerMeasures(
                 name=info.name,
                 kind=info.kind,
-                input=of(entered),
-                pre_norm=of(pre_norm),
-                normalized=normalized,
-                output=of(output),
+                input=distribution_of["input"],
+                pre_norm=distribution_of["pre_norm"],
+                normalized=distribution_of.get("normalized"),
+                output=distribution_of["output"],
                 weight_norm=weight_norm,
                 weight_gradient_norm=norm(way.parameter_gradients[weight]),
                 activation_gradient_norm=float("nan") if gradient is None else norm(array(gradient)),
@@ -243,6 +261,28 @@ def layer_measures(
             )
         )
     return tuple(measured)
+
+
+Passed = Mapping[str, tuple[int, Tensor, Tensor]]
+"""Index, input and output of each stage of a layer, by its kind."""
+
+
+def _passed(network: Network, way: Propagation, layer: int) -> Passed:
+    """What passed through the stages of a layer."""
+    return {
+        stage.kind: (at, way.values[at - 1] if at else way.inputs, way.values[at])
+        for at, stage in enumerate(network.stages)
+        if stage.layer == layer
+    }
+
+
+def _quantities(kind: str, stages: Passed) -> dict[str, Tensor]:
+    """The tensor of each quantity of a layer; without a normalization, nothing is normalized."""
+    _, entered, pre_norm = stages[kind]
+    found = {"input": entered, "pre_norm": pre_norm, "output": stages["activation"][2]}
+    if "norm" in stages:
+        found["normalized"] = stages["noise" if "noise" in stages else "norm"][2]
+    return found
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
