@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.keyframe import COLUMN, BoolArray, FloatArray, LayerMeasures
+from bntui.keyframe import COLUMN, BoolArray, FloatArray, IntArray, LayerMeasures
 from bntui.recording.history import RunHistory
+from bntui.recording.kept import folded, remembered
 from bntui.text.language import N_, _
 
 VANISHING_BELOW: Final = 1e-3
@@ -174,6 +175,7 @@ def _word(value: float) -> str:
     return "NaN" if math.isnan(value) else _("infinite")
 
 
+@remembered
 def verdict_changes(history: RunHistory) -> tuple[tuple[float, str], ...]:
     """Epochs at which the verdict changes, with the new verdict; oldest first.
 
@@ -182,21 +184,63 @@ def verdict_changes(history: RunHistory) -> tuple[tuple[float, str], ...]:
     count: what follows one of them is another network.  The verdict of the first keyframe counts, and is reported if it
     is bad, because gradients may vanish from the start.
     """
-    frames = history.has_frame
-    layers = history.layers[frames]
-    if not layers.shape[1]:
-        return ()
-    inputs = np.maximum(np.abs(layers[:, 0, COLUMN["input.min"]]), np.abs(layers[:, 0, COLUMN["input.max"]]))
-    asked = layers[:, -1, COLUMN["activation_gradient_norm"]]
-    norms, updates = (layers[:, :, COLUMN[name]] for name in ("weight_gradient_norm", "update_ratio"))
-    codes, _ratios, large = _judge(norms, updates, asked, inputs)
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    lengths = np.diff(starts, append=len(codes))
-    alone = large | (codes == _NOT_FINITE)
-    holds = (lengths >= HOLDS) | (np.logical_or.reduceat(alone, starts) if len(starts) else False)
+    spells = _spells(history)
+    starts, codes = spells.starts, spells.codes
+    lengths = np.diff(starts, append=spells.keyframes)
+    holds = (lengths >= HOLDS) | spells.alone
     holds[:1] = holds[-1:] = True
-    at = starts[holds]
-    changed = np.diff(codes[at], prepend=_HEALTHY if len(at) and codes[at[0]] != _UNKNOWN else _UNKNOWN) != 0
-    at = at[changed]
-    epochs = history.epoch[frames][at]
-    return tuple((epoch, NAMES[code]) for epoch, code in zip(epochs.tolist(), codes[at].tolist(), strict=True))
+    starts, codes = starts[holds], codes[holds]
+    changed = np.diff(codes, prepend=_HEALTHY if len(codes) and codes[0] != _UNKNOWN else _UNKNOWN) != 0
+    epochs = history.epoch[history.frame_rows[starts[changed]]]
+    return tuple((epoch, NAMES[code]) for epoch, code in zip(epochs.tolist(), codes[changed].tolist(), strict=True))
+
+
+class _Spells(NamedTuple):
+    """Consecutive keyframes with the same verdict."""
+
+    starts: IntArray
+    """Number of the first keyframe of each, from 0."""
+    codes: NDArray[np.int8]
+    """Index into ``NAMES`` of each."""
+    alone: BoolArray
+    """Those that count however short they are."""
+    keyframes: int
+    """Number of keyframes in all."""
+
+
+def _joined(one: _Spells, other: _Spells) -> _Spells:
+    """The spells of consecutive keyframes; one that goes on in the other keyframes is one."""
+    alone = other.alone.copy()
+    last = len(one.codes) - 1
+    goes_on = bool(last >= 0 and len(other.codes) and one.codes[last] == other.codes[0])
+    if goes_on:
+        alone[0] |= one.alone[last]
+    before = slice(last if goes_on else last + 1)
+    starts = other.starts + one.keyframes
+    if goes_on:
+        starts[0] = one.starts[last]
+    return _Spells(
+        np.concatenate([one.starts[before], starts]),
+        np.concatenate([one.codes[before], other.codes]),
+        np.concatenate([one.alone[before], alone]),
+        one.keyframes + other.keyframes,
+    )
+
+
+@folded(_joined)
+def _spells(history: RunHistory, rows: slice) -> _Spells:
+    frames = history.has_frame[rows]
+    if not history.layers.shape[1]:
+        return _Spells(np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.bool_), 0)
+
+    def column(name: str, layers: int | slice = slice(None)) -> FloatArray:
+        found: FloatArray = history.layers[rows, layers, COLUMN[name]][frames]
+        return found
+
+    inputs = np.maximum(np.abs(column("input.min", 0)), np.abs(column("input.max", 0)))
+    norms, updates = column("weight_gradient_norm"), column("update_ratio")
+    codes, _ratios, large = _judge(norms, updates, column("activation_gradient_norm", -1), inputs)
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    alone = large | (codes == _NOT_FINITE)
+    alone = np.logical_or.reduceat(alone, starts) if len(starts) else np.empty(0, np.bool_)
+    return _Spells(starts, codes[starts], alone, len(codes))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bntui.keyframe import LAYER_COLUMNS, FloatArray, IntArray
 from bntui.recording.arrays import layer_tables
 from bntui.recording.history import RunHistory
+from bntui.recording.kept import succeeds
 from bntui.recording.schema import FIGURES
 from bntui.recording.tables import CHUNK, COLUMNS, check
 from bntui.text.language import _
@@ -37,6 +38,7 @@ class RunColumns:
         self.integers: IntArray = np.empty((len(INTEGERS), 0), np.int64)
         self.layers: FloatArray = np.empty((0, layers, len(LAYER_COLUMNS)))
         self._scalars_only = 0
+        self._last: RunHistory | None = None
 
     def extend(self, rows: Columns) -> None:
         """Append rows, which must be newer than all earlier ones.
@@ -66,7 +68,13 @@ class RunColumns:
         self.length = end
 
     def snapshot(self) -> RunHistory:
-        """The columns as they are now."""
+        """The columns as they are now; the same history as before if there are no new rows."""
+        if self._last is None or len(self._last) < self.length:
+            history = self._history()
+            self._last = history if self._last is None else succeeds(history, self._last)
+        return self._last
+
+    def _history(self) -> RunHistory:
         floats = dict(zip(FLOATS, self.floats[:, : self.length], strict=True))
         integers = dict(zip(INTEGERS, self.integers[:, : self.length], strict=True))
         figures: dict[str, Any] = {**floats, **{name: integers[name] for name in COUNTED}}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 import numpy as np
 
 from bntui.keyframe import COLUMN, BoolArray, FloatArray, Foreign, IntArray, LayerKind
+from bntui.recording.kept import remembered, succeeds
 from bntui.recording.sentences import EventKind, said
 
 SAME_EPOCH: Final = 1e-9
@@ -124,12 +125,12 @@ class Event:
         return said(self.kind, self.message, self.arguments)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class RunHistory:
     """Scalars of all keyframes of one run, oldest first; arrays of length K.
 
-    Compared by identity: a history never changes, and a new keyframe gives a new history, so drawings can be cached
-    by it.
+    Compared by identity: a history never changes, and a new keyframe gives a new history; see ``kept.py`` for what is
+    kept of it.
 
     A row without a frame has only an epoch's scalars, because ``[record] every`` is a number of steps that does not
     divide the epoch.  Curves show the row; the cursor does not stop there.
@@ -178,9 +179,14 @@ class RunHistory:
             row -= 1
         return row
 
+    @property
+    def frame_rows(self) -> IntArray:
+        """The rows that have a frame, ascending."""
+        return _frame_rows(self)
+
     def frames(self) -> FloatArray:
         """Positions of the rows that have a frame."""
-        return self.position[self.has_frame]
+        return _frames(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,12 +197,31 @@ class StepHistory(RunHistory):
 
     @property
     def position(self) -> FloatArray:
-        return self.step.astype(np.float64)
+        return _steps(self)
+
+
+@remembered
+def _steps(history: RunHistory) -> FloatArray:
+    return history.step.astype(np.float64)
+
+
+@remembered
+def _frame_rows(history: RunHistory) -> IntArray:
+    rows: IntArray = np.flatnonzero(history.has_frame)
+    return rows
+
+
+@remembered
+def _frames(history: RunHistory) -> FloatArray:
+    return history.position if history.has_frame.all() else history.position[history.frame_rows]
 
 
 def counted(history: RunHistory, unit: Unit) -> RunHistory:
     """The history on an axis of epochs or of steps."""
-    if history.unit == unit:
-        return history
+    return history if history.unit == unit else _counted(history, unit)
+
+
+@remembered
+def _counted(history: RunHistory, unit: Unit) -> RunHistory:
     columns = {column.name: getattr(history, column.name) for column in fields(RunHistory)}
-    return (StepHistory if unit == "step" else RunHistory)(**columns)
+    return succeeds((StepHistory if unit == "step" else RunHistory)(**columns), history)

@@ -39,8 +39,8 @@ def window(view: View) -> Limits:
 
 def sampled(history: RunHistory, last: float, dots: int) -> tuple[IntArray, BoolArray]:
     """The row of the history for each dot of an axis from 0 to ``last``, and a mask of the dots that have one."""
-    frames = np.flatnonzero(history.has_frame)
-    rows = cells.along(history.position[frames], dots, last)
+    frames = history.frame_rows
+    rows = cells.along(history.frames(), dots, last)
     return frames[rows] if len(frames) else rows, rows >= 0
 
 

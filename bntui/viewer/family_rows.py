@@ -18,7 +18,7 @@ from bntui.viewer.family import Twig, own_name, parent, tree, value_text
 from bntui.viewer.family_keys import CONTROLS
 from bntui.viewer.fork.words import SAME_AGAIN, carried_words
 from bntui.viewer.keys import footer_of
-from bntui.viewer.monitor import watched
+from bntui.viewer.monitor import monitor_of, watched
 from bntui.viewer.view import RunView, View
 
 TITLE: Final = N_("Runs ── each one above its forks")
@@ -79,7 +79,7 @@ def at_row(y: int, top: int, twigs: int, height: int) -> int | None:
 
 def _columns(view: View) -> tuple[Column, ...]:
     """Marker, name, start, epochs, best value of the monitor, epoch of the best value, and how the run ended."""
-    monitors = {watched(run, len(run.history) - 1).monitor for run in view.runs}
+    monitors = {monitor_of(run) for run in view.runs}
     return (
         Column(),
         Column(_("run"), least=NAME, cut=0, grows=True, gap=1),

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from bntui.keyframe import COLUMN
-from bntui.recording.history import LayerInfo
+from bntui.recording.history import LayerInfo, RunHistory
+from bntui.recording.kept import remembered
 from bntui.scenario.activations import activation
 from bntui.text.language import _
 from bntui.viewer.draw import cells
@@ -144,23 +145,28 @@ def limits(runs: Sequence[RunView], field: str, chosen: Callable[[int, LayerInfo
     Args:
         chosen: selects layers by number and description.
     """
-    low = high = 0.0
-    seen = False
-    for run in runs:
-        layers = [at for at, info in enumerate(run.info.layers) if chosen(at, info)]
-        course = run.history.layers[:: _stride(len(run.history)), layers]
-        least, most, mean, std = (course[:, :, COLUMN[f"{field}.{name}"]] for name in ("min", "max", "mean", "std"))
-        known = np.isfinite(least) & np.isfinite(most) & np.isfinite(mean) & np.isfinite(std)
-        if not known.any():
-            continue
-        seen = True
-        least, most = np.maximum(least, mean - SPREAD * std), np.minimum(most, mean + SPREAD * std)
-        extent = np.where(known, np.maximum(np.abs(least), np.abs(most)), 0.0).max(axis=1).clip(max=1e300)
-        cap = 10 * float(np.median(extent[known.any(axis=1)]))
-        low = min(low, max(float(least[known].min()), -cap))
-        high = max(high, min(float(most[known].max()), cap))
-    low, high = -cells.nice(-low), cells.nice(high)
+    reaches = [
+        _reach(run.history, field, tuple(at for at, info in enumerate(run.info.layers) if chosen(at, info)))
+        for run in runs
+    ]
+    seen = [reach for reach in reaches if reach is not None]
+    low = -cells.nice(-min([0.0, *(reach.low for reach in seen)]))
+    high = cells.nice(max([0.0, *(reach.high for reach in seen)]))
     return Limits(low, high) if high > low or not seen else Limits(0.0, 1.0)
+
+
+@remembered
+def _reach(history: RunHistory, field: str, layers: tuple[int, ...]) -> Limits | None:
+    """The bulk of the values of some layers of one run; None if no keyframe has any."""
+    course = history.layers[:: _stride(len(history)), list(layers)]
+    least, most, mean, std = (course[:, :, COLUMN[f"{field}.{name}"]] for name in ("min", "max", "mean", "std"))
+    known = np.isfinite(least) & np.isfinite(most) & np.isfinite(mean) & np.isfinite(std)
+    if not known.any():
+        return None
+    least, most = np.maximum(least, mean - SPREAD * std), np.minimum(most, mean + SPREAD * std)
+    extent = np.where(known, np.maximum(np.abs(least), np.abs(most)), 0.0).max(axis=1).clip(max=1e300)
+    cap = 10 * float(np.median(extent[known.any(axis=1)]))
+    return Limits(max(float(least[known].min()), -cap), min(float(most[known].max()), cap))
 
 
 def _stride(keyframes: int) -> int:

@@ -24,7 +24,7 @@ from bntui.viewer.draw.cells import title as cells_title
 from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join
 from bntui.viewer.family import brief
-from bntui.viewer.monitor import watched
+from bntui.viewer.monitor import best_row
 from bntui.viewer.panels import Panel
 from bntui.viewer.view import RunView, View
 
@@ -228,9 +228,9 @@ def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
         place = chart.line(values[row])
         rows[place] = put(rows[place], chart.column(places[row]), glyph, f"bold {run.style}")
 
-    best = watched(run, len(places) - 1)
-    if best.best is not None and (at := best.rows[best.best]) in within:
-        mark(at, "★")
+    best = best_row(run)
+    if best is not None and best in within:
+        mark(best, "★")
     if run.info.fork is not None and (first := int(drawable[0])) in within:
         mark(first, FORK)
     mark(last, run.mark)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from rich.cells import cell_len
 from bntui.keyframe import COLUMN, QUANTITIES
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import RunHistory
+from bntui.recording.kept import remembered
 from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest
 from bntui.viewer import epochs
@@ -214,7 +214,7 @@ def _picture(column: Column, name: str, form: MapLayout) -> Sequence[Row]:
     return overlaid(run, drawn, form.end, form.map, faint="muted")
 
 
-@lru_cache(maxsize=512)
+@remembered
 def _map(history: RunHistory, histograms: Histograms, layer: int, field: str, axis: Limits, form: MapLayout) -> Band:
     """The heat map of one quantity; it does not depend on the cursor, and is kept."""
     chosen = histograms.rows

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from rich.cells import cell_len
 
-from bntui.insight.drift import movement
+from bntui.insight.drift import Moves, moves_of
 from bntui.keyframe import COLUMN, UNIT_STATISTICS, FloatArray
 from bntui.recording.history import LayerInfo, RunHistory
+from bntui.recording.kept import Ends, ends_of, folded, remembered, wider
 from bntui.text.figures import magnitude
 from bntui.text.language import N_, _
 from bntui.text.widths import longest
@@ -143,9 +143,7 @@ def _strands(runs: Sequence[RunView], *, outputs: bool) -> list[Strand]:
     low, median, high = (COLUMN[name] for name in UNIT_STATISTICS)
     hidden = [[at for at, info in enumerate(run.info.layers) if info.activation != "none"] for run in runs]
     measured = [
-        (layers[-1], (low, median, high))
-        if layers and np.isfinite(run.history.layers[:, layers[-1], median]).any()
-        else None
+        (layers[-1], (low, median, high)) if layers and _there(_finite(run.history, layers[-1], median)) else None
         for run, layers in zip(runs, hidden, strict=True)
     ]
     strands = []
@@ -190,14 +188,26 @@ def _shifts(runs: Sequence[RunView]) -> list[Strand]:
     for name in dict.fromkeys(info.name for run in runs for info in run.info.layers[1:]):
         places = [next((at for at, info in enumerate(run.info.layers) if info.name == name), None) for run in runs]
         courses = tuple(None if at is None else (at, (column, column, column)) for at in places)
-        if any(_positive(run.history.layers[:, at, column]).size for run, at in zip(runs, places, strict=True) if at):
+        if any(_there(_positive(run.history, at)) for run, at in zip(runs, places, strict=True) if at):
             strands.append(Strand(name, "", courses))
     return strands
 
 
-def _positive(values: FloatArray) -> FloatArray:
-    found: FloatArray = values[np.isfinite(values) & (values > 0)]
-    return found
+@folded(wider)
+def _finite(history: RunHistory, rows: slice, layer: int, column: int) -> Ends:
+    """The ends of a column's finite values."""
+    return ends_of(history.layers[rows, layer, column])
+
+
+@folded(wider)
+def _positive(history: RunHistory, rows: slice, layer: int) -> Ends:
+    """The ends of a layer's shift where it has a logarithm."""
+    values = history.layers[rows, layer, COLUMN[SHIFT]]
+    return ends_of(values[values > 0])
+
+
+def _there(ends: Ends) -> bool:
+    return ends[0] <= ends[1]
 
 
 def _bands(runs: Sequence[RunView], strand: Strand, form: ChartLayout, tall: int) -> list[Row]:
@@ -217,12 +227,18 @@ def _bands(runs: Sequence[RunView], strand: Strand, form: ChartLayout, tall: int
             name = f" {strand.own[len(pictures)]} "
             picture[0] = put(picture[0], max(form.chart - cell_len(name), 0), name, "muted")
         pictures.append(picture)
-        moves = movement(*(run.history.layers[run.history.has_frame, layer, column] for column in columns))
-        words = "—" if math.isnan(moves) else _moves(moves)
+        times = _moved(run.history, layer, columns).movement
+        words = "—" if math.isnan(times) else _moves(times)
         told = Told(run.info.index, MOVES, strand.name)
         figures.append(Span(words.rjust(form.figure), "text", tells=told))
     pictures = [[*picture, *[(Span(" " * form.chart),)] * (tall - len(picture))] for picture in pictures]
     return block(runs, strand, form, _ticks(axis, lines, tall), pictures, figures)
+
+
+@folded(Moves.then)
+def _moved(history: RunHistory, rows: slice, layer: int, columns: Columns) -> Moves:
+    there = history.has_frame[rows]
+    return moves_of(*(history.layers[rows, layer, column][there] for column in columns))
 
 
 def _moves(times: float) -> str:
@@ -264,19 +280,38 @@ def _extent(runs: Sequence[RunView], strand: Strand) -> Limits:
     return Limits(low, high) if high > low else Limits(-1.0, 1.0)
 
 
-@lru_cache(maxsize=256)
+class _Reach(NamedTuple):
+    """The ends of a band, and the larger size of both in each keyframe, ascending."""
+
+    ends: Ends
+    sizes: FloatArray
+
+
+def _further(one: _Reach, other: _Reach) -> _Reach:
+    return _Reach(wider(one.ends, other.ends), np.sort(np.concatenate([one.sizes, other.sizes]), kind="stable"))
+
+
+@folded(_further)
+def _reaches(history: RunHistory, rows: slice, layer: int, columns: Columns) -> _Reach:
+    low, _median, high = (history.layers[rows, layer, column] for column in columns)
+    known = np.isfinite(low) & np.isfinite(high)
+    low, high = low[known], high[known]
+    ends = float(low.min(initial=np.inf)), float(high.max(initial=-np.inf))
+    return _Reach(ends, np.sort(np.maximum(np.abs(low), np.abs(high))))
+
+
+@remembered
 def _reach(history: RunHistory, layer: int, columns: Columns) -> tuple[float, float]:
     """The ends of one band, without what lies far outside of where it is for half of the keyframes."""
-    low, _median, high = (history.layers[:, layer, column] for column in columns)
-    known = np.isfinite(low) & np.isfinite(high)
-    if not known.any():
+    (low, high), sizes = _reaches(history, layer, columns)
+    if not len(sizes):
         return 0.0, 0.0
-    low, high = low[known], high[known]
-    cap = CAP * float(np.median(np.maximum(np.abs(low), np.abs(high))))
-    return max(float(low.min()), -cap), min(float(high.max()), cap)
+    middle = sizes[(len(sizes) - 1) // 2 : len(sizes) // 2 + 1]
+    cap = CAP * float(middle.mean())
+    return max(low, -cap), min(high, cap)
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _band(history: RunHistory, layer: int, columns: Columns, axis: Limits, form: ChartLayout, rows: int) -> Band:
     """A band over the epochs; it does not depend on the cursor, and is kept."""
     order, known = epochs.sampled(history, form.end, 2 * form.chart)
@@ -285,7 +320,7 @@ def _band(history: RunHistory, layer: int, columns: Columns, axis: Limits, form:
     return band(courses[0], courses[1], courses[2], known, rows)
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _course(history: RunHistory, layer: int, columns: Columns, decades: Limits, form: ChartLayout, rows: int) -> Band:
     """A line over the epochs on an axis of decades."""
     order, known = epochs.sampled(history, form.end, 2 * form.chart)
@@ -324,14 +359,13 @@ def _shift_rows(runs: Sequence[RunView], strands: Sequence[Strand], form: ChartL
     for strand in (strands[at] for at in spread(len(strands), number)):
         pictures, figures = [], []
         for run, found in zip(runs, strand.courses, strict=True):
-            values = _positive(run.history.layers[:, found[0], COLUMN[SHIFT]]) if found else np.empty(0)
-            if found is None or not values.size:
+            if found is None or not _there(_positive(run.history, found[0])):
                 pictures.append(nothing(form, tall))
                 figures.append(Span("—".rjust(form.figure), "muted"))
                 continue
             drawn = _course(run.history, *found, decades, form, tall)
             pictures.append(list(overlaid(run, drawn, form.end, form.chart)))
-            figures.append(Span(magnitude(float(np.median(values))).rjust(form.figure), "text"))
+            figures.append(Span(magnitude(_median_shift(run.history, found[0])).rjust(form.figure), "text"))
         ticks = [""] * tall
         if tall > 1:
             ticks[0], ticks[-1] = high, low
@@ -341,15 +375,21 @@ def _shift_rows(runs: Sequence[RunView], strands: Sequence[Strand], form: ChartL
 
 def _decades(runs: Sequence[RunView], strands: Sequence[Strand]) -> Limits:
     """Whole decades that hold the shift of all layers up to the head, as far as MAX_DECADES below the largest."""
-    values = [
-        _positive(run.history.layers[:, found[0], COLUMN[SHIFT]])
+    ends = [
+        _positive(run.history, found[0])
         for strand in strands
         for run, found in zip(runs, strand.courses, strict=True)
         if found
     ]
-    seen = np.log10(np.concatenate(values))
-    high = math.ceil(float(seen.max()))
-    return Limits(max(min(math.floor(float(seen.min())), high - 1), high - MAX_DECADES), high)
+    high = math.ceil(float(np.log10(max(highest for _lowest, highest in ends))))
+    low = math.floor(float(np.log10(min(lowest for lowest, _highest in ends))))
+    return Limits(max(min(low, high - 1), high - MAX_DECADES), high)
+
+
+@remembered
+def _median_shift(history: RunHistory, layer: int) -> float:
+    values = history.layers[:, layer, COLUMN[SHIFT]]
+    return float(np.median(values[np.isfinite(values) & (values > 0)]))
 
 
 def _power(decade: float) -> str:

@@ -12,6 +12,8 @@ from rich.cells import cell_len
 
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, verdict_of
 from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
+from bntui.recording.history import RunHistory
+from bntui.recording.kept import folded
 from bntui.text.figures import magnitude
 from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest, rjust
@@ -247,22 +249,36 @@ def _courses(run: RunView, column: str, layout: Layout, end: float) -> list[tupl
     On a common axis, every line would be flat; the bars compare the layers.
     """
     rows, known = epochs.sampled(run.history, end, 2 * layout.course)
-    course = run.history.layers[:, :, COLUMN[column]]
+    lows, highs = _extents(run.history, COLUMN[column])
+    course = logarithms(run.history.layers[rows, :, COLUMN[column]])
     at = epochs.past(run, end, layout.course)
     drawn = []
     for index in range(len(_layers(run))):
-        low, high = _extent(logarithms(course[:, index]))
-        line = cells.line(np.where(known, (logarithms(course[rows, index]) - low) / (high - low), np.nan))[0]
+        low, high = _axis_of_course(float(lows[index]), float(highs[index]))
+        line = cells.line(np.where(known, (course[:, index] - low) / (high - low), np.nan))[0]
         drawn.append((line[:at], line[at:]))
     return drawn
 
 
-def _extent(decades: FloatArray) -> tuple[float, float]:
+def _wider(one: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:
+    return np.minimum(one[0], other[0]), np.maximum(one[1], other[1])
+
+
+@folded(_wider)
+def _extents(history: RunHistory, rows: slice, column: int) -> tuple[FloatArray, FloatArray]:
+    """The lowest and the highest logarithm of each layer; ∞ and −∞ where a layer has none."""
+    decades = logarithms(history.layers[rows, :, column])
+    known = np.isfinite(decades)
+    return (
+        np.where(known, decades, np.inf).min(axis=0, initial=np.inf),
+        np.where(known, decades, -np.inf).max(axis=0, initial=-np.inf),
+    )
+
+
+def _axis_of_course(low: float, high: float) -> tuple[float, float]:
     """The ends of a course's axis, at least a decade apart, so that small changes look small."""
-    sized = decades[np.isfinite(decades)]
-    if not sized.size:
+    if low > high:
         return 0.0, 1.0
-    low, high = float(sized.min()), float(sized.max())
     wider = max(1.0 - (high - low), 0.0) / 2
     return low - wider, high + wider
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Final
+from itertools import accumulate
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from bntui.keyframe import COLUMN, FloatArray
 from bntui.recording.history import RunHistory
+from bntui.recording.kept import folded
 from bntui.viewer.view import RunView
 
 MAX_DECADES: Final = 16
@@ -40,30 +41,55 @@ def _decades(run: RunView, column: str) -> Decades | None:
 
     They are extended to hold the keyframe at the cursor, or replaced by its own where they would be too many.
     """
-    usual = _usual(run.history, COLUMN[column])
+    usual = _ends(_seen(run.history, COLUMN[column]))
     measured = run.frame.layers if run.frame is not None else ()
-    now = _ends(logarithms(np.array([[getattr(layer, column) for layer in measured]], np.float64)))
+    now = _ends(_counts(np.array([[getattr(layer, column) for layer in measured]], np.float64)))
     if now is None or usual is None:
         return now or usual
     both = _both(usual, now)
     return both if _fits(both) else now
 
 
-@lru_cache(maxsize=8)  # both columns of three runs; a run in training has another history at each keyframe
-def _usual(history: RunHistory, column: int) -> Decades | None:
-    return _ends(logarithms(history.layers[:, :, column]))
+class _Counts(NamedTuple):
+    """How many keyframes have their smallest norm in each decade, and their largest below the end of each."""
+
+    lows: Counter[int]
+    highs: Counter[int]
 
 
-def _ends(norms: FloatArray) -> Decades | None:
-    """Whole decades around keyframes, shape ``(K, layers)``, without the extreme ones; None if no norm has one."""
-    norms = norms[np.isfinite(norms).any(axis=1)]
-    if not norms.size:
+def _together(one: _Counts, other: _Counts) -> _Counts:
+    return _Counts(one.lows + other.lows, one.highs + other.highs)
+
+
+def _counts(norms: FloatArray) -> _Counts:
+    """Of keyframes, shape ``(K, layers)``; those in which no norm has a logarithm are not counted."""
+    decades = logarithms(norms)
+    decades = decades[np.isfinite(decades).any(axis=1)]
+    if not decades.size:
+        return _Counts(Counter(), Counter())
+    lows, highs = np.floor(np.nanmin(decades, axis=1)), np.ceil(np.nanmax(decades, axis=1))
+    return _Counts(*(Counter(ends.astype(int).tolist()) for ends in (lows, highs)))
+
+
+@folded(_together)
+def _seen(history: RunHistory, rows: slice, column: int) -> _Counts:
+    return _counts(history.layers[rows, :, column])
+
+
+def _ends(counts: _Counts) -> Decades | None:
+    """Whole decades around keyframes, without the extreme ones; None if no norm has one."""
+    number = counts.lows.total()
+    if not number:
         return None
-    spared = len(norms) // SPARED
-    low = np.sort(np.nanmin(norms, axis=1))[spared]
-    high = np.sort(np.nanmax(norms, axis=1))[len(norms) - 1 - spared]
-    top = math.ceil(high)
-    return max(min(math.floor(low), top - 1), top - MAX_DECADES), top
+    spared = number // SPARED
+    low, top = _ranked(counts.lows, spared), _ranked(counts.highs, number - 1 - spared)
+    return max(min(low, top - 1), top - MAX_DECADES), top
+
+
+def _ranked(counts: Counter[int], rank: int) -> int:
+    """The number at a rank, counted from 0, of all that were counted."""
+    numbers = sorted(counts)
+    return next(n for n, up_to in zip(numbers, accumulate(counts[n] for n in numbers), strict=True) if up_to > rank)
 
 
 def _both(*decades: Decades) -> Decades:

@@ -11,7 +11,9 @@ from typing import Final
 import numpy as np
 
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW
-from bntui.keyframe import COLUMN, FloatArray
+from bntui.keyframe import COLUMN, FloatArray, IntArray
+from bntui.recording.history import RunHistory
+from bntui.recording.kept import ends_of, folded, wider
 from bntui.text.language import _
 from bntui.text.widths import longest
 from bntui.viewer import epochs
@@ -28,11 +30,9 @@ def chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list[
     """A chart of each run's first-to-last ratio over time on a log axis, with the limits of the verdicts."""
     rows = height - 1
     limits = [round(math.log10(limit)) for limit in (VANISHING_BELOW, EXPLODING_ABOVE)]
-    ratios = [_ratios(run) for run in runs]
-    seen = np.concatenate(ratios)
-    seen = seen[np.isfinite(seen)]
-    low = min(math.floor(seen.min()) if seen.size else 0, limits[0])
-    high = max(math.ceil(2 * seen.max()) / 2 if seen.size else 0, 0)
+    seen = [ends for run in runs if (ends := _ends(run.history))[0] <= ends[1]]
+    low = min(math.floor(min(lowest for lowest, _ in seen)) if seen else 0, limits[0])
+    high = max(math.ceil(2 * max(highest for _, highest in seen)) / 2 if seen else 0, 0)
     decades = np.array([*limits, 0, math.floor(high), low])
     size = max(LABEL, *(len(power(decade)) for decade in decades.tolist()))
     cols = max(width - size - 1, 1)
@@ -43,10 +43,11 @@ def chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list[
             if decade in limits:
                 glyphs[at // 4] = ["⠁⠂⠄⡀"[at % 4]] * cols
     # draw the selected run last, on top
-    for run, course in reversed(list(zip(runs, ratios, strict=True))):
+    for run in reversed(runs):
         order, known = epochs.sampled(run.history, end, 2 * cols)
+        course = _ratios(run.history, order)
         at = epochs.past(run, end, cols)
-        for y, line in enumerate(cells.line(np.where(known, (course[order] - low) / (high - low), np.nan), rows)):
+        for y, line in enumerate(cells.line(np.where(known, (course - low) / (high - low), np.nan), rows)):
             for x, char in enumerate(line):
                 if char != " ":
                     glyphs[y][x], styles[y][x] = char, run.style if x < at else "muted"
@@ -68,7 +69,13 @@ def chart(runs: Sequence[RunView], width: int, height: int, end: float) -> list[
     return drawn
 
 
-def _ratios(run: RunView) -> FloatArray:
-    """Decimal logarithms of the first-to-last ratio of every keyframe."""
-    norms = run.history.layers[:, :, COLUMN["weight_gradient_norm"]]
+def _ratios(history: RunHistory, rows: slice | IntArray) -> FloatArray:
+    """Decimal logarithms of the first-to-last ratio of some keyframes."""
+    norms = history.layers[rows, :, COLUMN["weight_gradient_norm"]]
     return logarithms(norms[:, 0]) - logarithms(norms[:, -1])
+
+
+@folded(wider)
+def _ends(history: RunHistory, rows: slice) -> tuple[float, float]:
+    """The lowest and the highest logarithm; ∞ and −∞ if there is none."""
+    return ends_of(_ratios(history, rows))

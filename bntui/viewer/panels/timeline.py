@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
 from bntui.insight.verdicts import verdict_changes
-from bntui.recording.history import Event, RunHistory
+from bntui.recording.history import Event
 from bntui.recording.sentences import traits
 from bntui.text.language import N_, _
 from bntui.text.widths import wrap
 from bntui.viewer import epochs
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join
 from bntui.viewer.draw.rows import width as width_of
-from bntui.viewer.monitor import watched
+from bntui.viewer.monitor import best_row
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.curves import FORK
 from bntui.viewer.view import SAME, RunView, View
@@ -125,26 +124,6 @@ def _track(view: View, cells: int, head: float, marks: list[_Mark], style: str =
     return tuple(spans)
 
 
-class _Same:
-    """A history compared by identity, because it never changes, and a new keyframe gives a new history."""
-
-    __slots__ = ("history",)
-
-    def __init__(self, history: RunHistory) -> None:
-        self.history = history
-
-    def __hash__(self) -> int:
-        return id(self.history)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.history is other.history
-
-
-@lru_cache(maxsize=8)
-def _changes(same: _Same) -> tuple[tuple[float, str], ...]:
-    return verdict_changes(same.history)
-
-
 def _marks(run: RunView) -> list[_Mark]:
     """The start of a fork, changes of verdict, best epoch and events; more important ones come later, on top."""
     marks = [
@@ -154,11 +133,11 @@ def _marks(run: RunView) -> list[_Mark]:
             "good" if verdict == "healthy" else "warn",
             _gradients(verdict),
         )
-        for epoch, verdict in (_changes(_Same(run.history)) if len(run.history) else ())
+        for epoch, verdict in verdict_changes(run.history)
     ]
-    best = watched(run, len(run.history) - 1)
-    if best.best is not None:
-        place = float(run.history.position[best.rows[best.best]])
+    best = best_row(run)
+    if best is not None:
+        place = float(run.history.position[best])
         marks.append(_Mark(place, _BEST, f"bold {run.style}", _("best")))
     return [*_begun(run), *marks, *_events(run)]
 
