@@ -24,7 +24,7 @@ from bntui.viewer.panels import drift, gradients, gradients_axes, gradients_rati
 from tests.factory import run_view
 
 ROWS = 60
-BAND = tuple(COLUMN[f"pre_norm.{name}"] for name in ("p15", "p50", "p85"))
+BAND = (COLUMN["pre_norm.p15"], COLUMN["pre_norm.p50"], COLUMN["pre_norm.p85"])
 NORM = COLUMN["weight_gradient_norm"]
 
 
@@ -121,7 +121,7 @@ def test_the_best_epoch_is_that_of_the_first_lowest_loss_or_early_stoppings(
                 losses = [(history.val_loss[at], n) for n, at in enumerate(ends) if np.isfinite(history.val_loss[at])]
                 best = [min(losses)[1]] if losses else []
             found = watched(run, row)
-            assert [found.best] == (best or [None])
+            assert found.best == next(iter(best), None)
             np.testing.assert_array_equal(found.values, history.val_loss[ends])
         if len(history):
             assert best_row(run) == (ends[best[0]] if best else None)

@@ -28,6 +28,7 @@ from bntui.viewer import chrome, epochs, family, goodbye, live, parts, tour, tou
 from bntui.viewer import live_events as happening
 from bntui.viewer.chooser import Choice, Chooser
 from bntui.viewer.feed import TrainerLink
+from bntui.viewer.garbage import settled
 from bntui.viewer.lab_keys import bindings
 from bntui.viewer.layout import TIMELINE, Candidates, Layout, layout, parts_of
 from bntui.viewer.opening import in_background
@@ -99,9 +100,13 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def on_mount(self) -> None:
         self.trainer.start()
         self.draw()
-        self.set_timer(WARM_SECONDS, lambda: in_background(self.app, lab_pages.warm, lambda _: None, self._complain))
+        self.call_after_refresh(settled, "painted")
+        self.set_timer(WARM_SECONDS, self._warm)
         if self.loaded.compared:
             self.set_interval(LOOK_SECONDS, self._news.look)
+
+    def _warm(self) -> None:
+        in_background(self.app, lab_pages.warm, lambda _: settled("warmed"), self._complain)
 
     def on_unmount(self) -> None:
         self.trainer.state = live.Leaving()
