@@ -105,9 +105,6 @@ class Nursery:
 
 def serve(control: socket.socket) -> None:
     """Fork a trainer for each request, until the tests have ended."""
-    import sklearn.datasets
-    import sklearn.model_selection  # noqa: F401
-
     import bntui.trainer.service  # noqa: F401
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for trainers

@@ -33,7 +33,6 @@ KILLS, STRIDE = (250, 1) if ALL else (10, 53)
 STARTS = """
 import os, sys, threading, time, signal
 from pathlib import Path
-import sklearn.datasets, sklearn.model_selection
 from bntui.link import Status
 from bntui.scenario.load import parse
 from bntui.trainer.agenda import Agenda

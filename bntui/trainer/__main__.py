@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import gc
 import os
-import select
 import signal
 import socket
 import sys
@@ -51,7 +50,7 @@ def _serve() -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # training continues when the terminal closes
     control = socket.socket(fileno=int(sys.argv[1]))
-    _warm(control)
+    _warm()
     with control.makefile("rb") as lines:
         line = lines.readline(LONGEST_JOB + 1)
     if not line:
@@ -64,8 +63,8 @@ def _serve() -> int:
     return _train(control, job)
 
 
-def _warm(control: socket.socket) -> None:
-    """Import slow modules while the user is still choosing; scikit-learn only if no job is waiting.
+def _warm() -> None:
+    """Import slow modules while the user is still choosing.
 
     The garbage collector would visit the modules' objects again and again: it took a fifth of the time of importing
     them, and visits them never again.
@@ -73,9 +72,6 @@ def _warm(control: socket.socket) -> None:
     gc.disable()
     import bntui.trainer.service  # noqa: F401
 
-    if not select.select([control], [], [], 0)[0]:
-        import sklearn.datasets
-        import sklearn.model_selection  # noqa: F401
     gc.freeze()
     gc.enable()
 

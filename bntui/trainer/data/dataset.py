@@ -30,15 +30,15 @@ from bntui.text.language import _
 from bntui.text.library_messages import told
 from bntui.text.output import clean
 from bntui.trainer.data.arrays import pixel_names
+from bntui.trainer.data.bundled import bundled
 from bntui.trainer.data.contents import Choices, listed
 from bntui.trainer.data.generated import DEFAULT_NOISE, REGRESSION, generate
 from bntui.trainer.data.read import read_file
+from bntui.trainer.data.split import split
+from bntui.trainer.data.statistics import CHUNK, extent, moments
 
 Task = Literal["classification", "regression"]
 ScalingKind = Literal["none", "minmax", "standard"]
-
-_CHUNK = 8192
-"""Number of samples scaled at a time; a float64 copy of all of MNIST would need 400 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +159,13 @@ def _builtin(config: Data, seed: int) -> Dataset:
 
 
 def _bundled(name: str) -> Dataset:
-    """One of the data sets that are part of scikit-learn; nothing is downloaded."""
-    from sklearn import datasets
-
-    bunch = getattr(datasets, f"load_{name}")()
-    x = np.ascontiguousarray(bunch.data, dtype=np.float32)
-    features = tuple(str(feature) for feature in bunch.feature_names)
+    """One of the data sets that are part of scikit-learn."""
+    found = bundled(name)
+    x, features = np.ascontiguousarray(found.x, dtype=np.float32), found.features
     if name == "digits":
         x = x.reshape(-1, 1, 8, 8)
         features = pixel_names((1, 8, 8))
-    classes = tuple(str(label) for label in bunch.target_names)
-    return Dataset(name, x, bunch.target.astype(np.int64), "classification", classes, features)
+    return Dataset(name, x, found.y, "classification", found.classes, features)
 
 
 def _generator(seed: int, purpose: str) -> np.random.Generator:
@@ -185,22 +181,14 @@ def split_indices(dataset: Dataset, validation: float, seed: int) -> tuple[IntAr
     classification, the split is stratified unless a class has fewer than two samples or a part has fewer samples than
     there are classes.
     """
-    from sklearn.model_selection import train_test_split
-
     count = len(dataset)
     held_out = min(math.ceil(count * validation), count - 1)
-    stratify = None
+    stratify: IntArray | None = None
     if dataset.task == "classification":
         frequency = np.unique(dataset.y, return_counts=True)[1]
         if frequency.min() >= 2 and min(held_out, count - held_out) >= len(frequency):
-            stratify = dataset.y
-    train, rest = train_test_split(
-        np.arange(count, dtype=np.int64),
-        test_size=held_out,
-        random_state=int(_generator(seed, "split").integers(2**32)),
-        stratify=stratify,
-    )
-    return train, rest
+            stratify = dataset.y.astype(np.int64)
+    return split(count, held_out, int(_generator(seed, "split").integers(2**32)), stratify)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,29 +206,26 @@ class Scaling:
         if self.kind == "none":
             return np.array(x, dtype=np.float32, order="C")
         scaled = np.empty(x.shape, dtype=np.float32)
-        for start in range(0, len(x), _CHUNK):
-            rows = slice(start, start + _CHUNK)
+        for start in range(0, len(x), CHUNK):
+            rows = slice(start, start + CHUNK)
             scaled[rows] = (x[rows] - self.offset) * self.factor
         return scaled
 
 
 def fit_scaling(kind: ScalingKind, x_train: SingleArray | FloatArray) -> Scaling:
-    """Fit a scaling to each feature (each pixel of images) of the training part, with scikit-learn's scalers.
+    """Fit a scaling to each feature (each pixel of images) of the training part.
 
     ``minmax`` is ``(x - min) / (max - min)``; ``standard`` is the z-score with the population standard deviation.
     """
     shape = x_train.shape[1:]
-    if kind == "none":
-        return Scaling(kind, np.zeros(shape), np.ones(shape))
-    from sklearn.preprocessing import MinMaxScaler, StandardScaler
-
-    scaler = MinMaxScaler() if kind == "minmax" else StandardScaler()
     flat = x_train.reshape(len(x_train), -1)
-    for start in range(0, len(flat), _CHUNK):
-        scaler.partial_fit(flat[start : start + _CHUNK].astype(np.float64))
     if kind == "minmax":
-        return Scaling(kind, scaler.data_min_.reshape(shape), scaler.scale_.reshape(shape))
-    return Scaling(kind, scaler.mean_.reshape(shape), (1.0 / scaler.scale_).reshape(shape))
+        low, factor = extent(flat)
+        return Scaling(kind, low.reshape(shape), factor.reshape(shape))
+    if kind == "standard":
+        mean, std = moments(flat)
+        return Scaling(kind, mean.reshape(shape), (1.0 / std).reshape(shape))
+    return Scaling(kind, np.zeros(shape), np.ones(shape))
 
 
 def as_sequence(x: SingleArray, sequence: str) -> SingleArray:

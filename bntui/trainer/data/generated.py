@@ -17,7 +17,7 @@ Samples and noise are the defaults; σ is the standard deviation of Gaussian noi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -62,22 +62,35 @@ def generate(
         return _spirals(count, sigma, rng)
     if source == "xor":
         return _xor(count, sigma, rng)
-    return _from_sklearn(source, count, sigma, rng)
+    return _as_scikit_learn(source, count, sigma, np.random.RandomState(int(rng.integers(2**32))))
 
 
-def _from_sklearn(
-    source: str, count: int, sigma: float, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray | IntArray]:
-    from sklearn.datasets import make_blobs, make_circles, make_moons
+def _as_scikit_learn(source: str, count: int, sigma: float, draw: np.random.RandomState) -> tuple[FloatArray, IntArray]:
+    """The samples of ``make_moons``, ``make_circles`` and ``make_blobs``, bit for bit.
 
-    random_state = int(rng.integers(2**32))
+    scikit-learn is not imported, because that takes half of a start.
+    """
+    half, rest = count // 2, count - count // 2
+    parts: Sequence[Sequence[FloatArray] | FloatArray]
     if source == "moons":
-        x, y = make_moons(n_samples=count, noise=sigma, random_state=random_state)
+        outer, inner = np.linspace(0, np.pi, half), np.linspace(0, np.pi, rest)
+        parts = [[np.cos(outer), np.sin(outer)], [1 - np.cos(inner), 1 - np.sin(inner) - 0.5]]
     elif source == "circles":
-        x, y = make_circles(n_samples=count, noise=sigma, factor=0.5, random_state=random_state)
+        outer, inner = (np.linspace(0, 2 * np.pi, number, endpoint=False) for number in (half, rest))
+        parts = [[np.cos(outer), np.sin(outer)], [np.cos(inner) * 0.5, np.sin(inner) * 0.5]]
     else:
-        x, y = make_blobs(n_samples=count, centers=3, cluster_std=sigma, random_state=random_state)
-    return np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.int64)
+        centers = draw.uniform(-10.0, 10.0, size=(3, 2))
+        sizes = [count // 3 + (number < count % 3) for number in range(3)]
+        clusters = zip(centers, sizes, strict=True)
+        parts = [draw.normal(loc=center, scale=sigma, size=(size, 2)).T for center, size in clusters]
+    x = np.concatenate([np.stack(part, axis=1) for part in parts])
+    y = np.repeat(np.arange(len(parts), dtype=np.int64), [len(part[0]) for part in parts])
+    order = np.arange(count)
+    draw.shuffle(order)
+    x = x[order]
+    if source != "blobs":
+        x += draw.normal(scale=sigma, size=x.shape)
+    return x, y[order]
 
 
 def _balanced(count: int, groups: int, rng: np.random.Generator) -> IntArray:
