@@ -17,7 +17,7 @@ Samples and noise are the defaults; σ is the standard deviation of Gaussian noi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -71,7 +71,7 @@ def _as_scikit_learn(source: str, count: int, sigma: float, draw: np.random.Rand
     scikit-learn is not imported, because that takes half of a start.
     """
     half, rest = count // 2, count - count // 2
-    parts: Sequence[Sequence[FloatArray] | FloatArray]
+    parts: list[list[FloatArray]]
     if source == "moons":
         outer, inner = np.linspace(0, np.pi, half), np.linspace(0, np.pi, rest)
         parts = [[np.cos(outer), np.sin(outer)], [1 - np.cos(inner), 1 - np.sin(inner) - 0.5]]
@@ -82,7 +82,7 @@ def _as_scikit_learn(source: str, count: int, sigma: float, draw: np.random.Rand
         centers = draw.uniform(-10.0, 10.0, size=(3, 2))
         sizes = [count // 3 + (number < count % 3) for number in range(3)]
         clusters = zip(centers, sizes, strict=True)
-        parts = [draw.normal(loc=center, scale=sigma, size=(size, 2)).T for center, size in clusters]
+        parts = [list(draw.normal(loc=center, scale=sigma, size=(size, 2)).T) for center, size in clusters]
     x = np.concatenate([np.stack(part, axis=1) for part in parts])
     y = np.repeat(np.arange(len(parts), dtype=np.int64), [len(part[0]) for part in parts])
     order = np.arange(count)
