@@ -279,7 +279,7 @@ WRONG: list[tuple[str, str, int | None, str, str | None, str, str | None]] = [
     ('"A test"', '"a\\u001b[2Jb"', 1, "title", '"a\\u001b[2Jb"', "without control characters", None),
     ('"A test"', '"a\\u202eb"', 1, "title", '"a\\u202eb"', "without control characters", None),
     ("seed = 7", "sed = 7", 2, "sed", "7", "unknown key; allowed: title, description", "seed"),
-    ("seed = 7", "claim = [1]", 2, "claim", "[1]", "unknown key", None),
+    ("seed = 7", "promise = [1]", 2, "promise", "[1]", "unknown key", None),
     ("seed = 7", "lr = 7", 2, "lr", "7", "unknown key", "training.lr"),
     ("seed = 7", "look_for = [1]", 2, "look_for[0]", "1", "must be text in quotes", None),
     ("seed = 7", 'device = "cuda:x"', 2, "device", '"cuda:x"', "allowed: auto, cpu", "cuda:0"),

@@ -132,10 +132,13 @@ def stale_scenarios(language: str) -> dict[str, list[str]]:
         there = document.get("translation", {}).get(language, {})
         runs = [run["name"] for run in document.get("run", [])]
         texts = {key: document.get(key, "") for key in ("title", "description", "look_for", "reference")}
-        wanted = checksum(json.dumps([*texts.values(), runs], ensure_ascii=False))
+        claims = [claim["text"] for claim in document.get("claim", [])]
+        wanted = checksum(json.dumps([*texts.values(), runs, *claims], ensure_ascii=False))
         lacks = [f"no {key}" for key in ("title", "description", "look_for") if texts[key] and not there.get(key)]
         if isinstance(texts["look_for"], list) and len(there.get("look_for", ())) not in (0, len(texts["look_for"])):
             lacks.append("look_for has another length")
+        if len(there.get("claim", ())) != len(claims):
+            lacks.append("claim has another length")
         worded = [name for name in runs if re.search("[A-Za-z]{2}", name)]
         lacks += [f"no name for the run {name!r}" for name in worded if name not in there.get("runs", {})]
         if there.get("of") != wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from bntui.errors import Problem, ScenarioError, UsageError
 from bntui.files import UnfitFileError, in_bytes, read_regular
 from bntui.scenario.checks import check, memory
+from bntui.scenario.claim import Claim
 from bntui.scenario.complaints import Complaint, complaints, shown, spell
 from bntui.scenario.merge import OUTSIDE, RUN, Merged, frozen, key_path
 from bntui.scenario.presentation import DEFAULT_RUN, NamedRun, misfits
@@ -75,6 +76,10 @@ class Scenario:
     """What the screen shows first."""
     tour: tuple[TourStop, ...]
     """Stops of the guided tour."""
+    claims: tuple[Claim, ...] = ()
+    """What is claimed about the runs."""
+    said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The sentences of the claims in other languages; none where they are not translated."""
 
 
 def load(path: Path, overrides: Sequence[Override] = ()) -> Scenario:
@@ -101,7 +106,7 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
     if found.problems or about is None:
         raise ScenarioError(found.in_file_order())
     look_for = (about.look_for,) if isinstance(about.look_for, str) else about.look_for
-    translation = {str(language): texts.model_dump() for language, texts in about.translation.items()}
+    translation = {str(language): texts.model_dump(exclude={"claim"}) for language, texts in about.translation.items()}
     return Scenario(
         path,
         text,
@@ -113,6 +118,8 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
         translation,
         about.view,
         about.tour,
+        about.claim,
+        {str(language): texts.claim for language, texts in about.translation.items()},
     )
 
 
@@ -268,7 +275,7 @@ def _about(document: Mapping[str, Any], found: _Problems) -> tuple[ScenarioFile 
     faulty = {path[0] for complaint in wrong for path in complaint.paths}
     if "run" in faulty:  # nothing is known about the names that the others use
         return None, None
-    if "tour" in faulty:  # its translation is compared with it
+    if faulty & {"tour", "claim"}:  # their translation is compared with them
         faulty.add("translation")
     rest = {key: value for key, value in own.items() if key not in faulty}
     return None, _validated(ScenarioFile, {"title": "-", "data": {"source": "digits"}} | rest)[0]

@@ -1,13 +1,14 @@
-"""Checks ``[view]`` and ``[[tour]]`` against the runs of a scenario."""
+"""Checks ``[view]``, ``[[tour]]`` and ``[[claim]]`` against the runs of a scenario."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from bntui.scenario.blocks import blocks
+from bntui.scenario.claim_expression import Quantity
 from bntui.scenario.figure_reference import Place
 from bntui.scenario.schema import RunConfig, ScenarioFile
 from bntui.scenario.toml_lines import KeyPath
@@ -69,6 +70,41 @@ def misfits(about: ScenarioFile, runs: Sequence[NamedRun]) -> Iterator[Misfit]:
         if texts.tour and len(texts.tour) != len(about.tour):
             message = _("must have as many stops as the tour: {count}").format(count=len(about.tour))
             yield Misfit(("translation", language, "tour"), message, len(texts.tour))
+        if texts.claim and len(texts.claim) != len(about.claim):
+            message = _("must have as many sentences as there are claims: {count}").format(count=len(about.claim))
+            yield Misfit(("translation", language, "claim"), message, len(texts.claim))
+    for number, claim in enumerate(about.claim):
+        for quantity in claim.comparison.quantities:
+            yield from _of_claim(("claim", number, "holds"), quantity, names, configurations)
+
+
+def _of_claim(
+    path: KeyPath, used: Quantity, names: Sequence[str], configurations: Mapping[str, RunConfig]
+) -> Iterator[Misfit]:
+    """What a claim names that its run does not have."""
+    if used.run is None and len(names) > 1:
+        message = _("{figure}: say of which run: {figure} of RUN; the runs are {names}")
+        yield Misfit(path, message.format(figure=used.column, names=", ".join(names)), str(used))
+        return
+    run = used.run or names[0]
+    yield from _unknown(path, _("there is no such run; the runs are {names}"), run, names)
+    config = configurations.get(run)
+    if config is None:
+        return
+    if used.layer is not None:
+        layers = [*(block.name for block in blocks(config.network)), OUTPUT]
+        yield from _unknown(path, _("there is no such layer; the layers are {names}"), used.layer, layers)
+    if isinstance(used.place, float):
+        if used.place > config.training.epochs:
+            yield Misfit(path, _("the run has only {epochs} epochs").format(epochs=config.training.epochs), used.place)
+        elif used.place % 1:
+            yield Misfit(path, _("must be a whole number of epochs"), used.place)
+    rule = config.training.early_stopping
+    if used.figure in ("best", "best_epoch", "wait") and rule is None:
+        message = _("{figure} is a figure of early stopping, which the run {run!r} does not have")
+        yield Misfit(path, message.format(figure=used.figure, run=run), str(used))
+    if used.figure == "gradient_shift" and not config.record.shift:
+        yield Misfit(path, _("gradient_shift needs record.shift = true"), str(used))
 
 
 def _unknown(path: KeyPath, sentence: str, name: str, names: Sequence[str]) -> Iterator[Misfit]:

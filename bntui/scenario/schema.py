@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from bntui.scenario.activations import ActivationName
+from bntui.scenario.claim import MAX_CLAIMS, Claim
 from bntui.scenario.fields import Line, Prose, Table, refusal, single_line
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
 from bntui.scenario.tour import MAX_STOPS, TourStop, TranslatedStop
@@ -383,6 +384,7 @@ class Translation(Table):
     reference: Prose = Field("", description="Source of the experiment or method. Default: the text above.")
     runs: dict[str, Line] = Field({}, description="Names of the runs: a table from each name above to its translation.")
     tour: tuple[TranslatedStop, ...] = Field((), max_length=MAX_STOPS, description="The texts of all stops, in order.")
+    claim: tuple[Line, ...] = Field((), max_length=MAX_CLAIMS, description="The sentences of all claims, in order.")
     of: Line | None = Field(None, description="Checksum of the translated text; the tests compare it.")
 
 
@@ -400,6 +402,9 @@ class ScenarioFile(Table):
     )
     view: View = Field(View(), description="What the screen shows when the scenario or a recording of it is opened.")
     tour: tuple[TourStop, ...] = Field((), max_length=MAX_STOPS, description="Stops of a guided tour, in order.")
+    claim: tuple[Claim, ...] = Field(
+        (), max_length=MAX_CLAIMS, description="What is claimed about the runs; bntui verify tests it over seeds."
+    )
     translation: dict[Literal["ko"], Translation] = Field({}, description="The texts in other languages.")
     seed: Seed = Field(0, description=SEED_HELP)
     device: Device = Field("auto", description=DEVICE_HELP)

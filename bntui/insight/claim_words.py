@@ -1,0 +1,107 @@
+"""Spells the figures of claims with their intervals, and what the seeds say about a claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from bntui.insight.claims import Seeds, judged, spread
+from bntui.insight.statistics import Interval, Judgement, Verdict
+from bntui.scenario.claim_expression import Comparison, Quantity
+from bntui.text.figures import MINUS
+from bntui.text.language import N_, _, ngettext
+
+VERDICTS: Final[dict[Verdict, str]] = {
+    "holds": N_("holds"),
+    "does not hold": N_("does not hold"),
+    "undecided": N_("undecided"),
+}
+_FEWEST: Final = -6
+_DIGITS: Final = 2
+"""Significant digits of an interval."""
+
+
+def heading(used: Quantity) -> str:
+    """A quantity with its unit, as the heading of a column."""
+    if used.known.decades:
+        return f"log₁₀ {used.column}"
+    return f"{used.column} %" if _in_percent(used) else used.column
+
+
+def spelled(used: Quantity, found: Interval, seeds: int) -> str:
+    """A mean ± half of its interval; how many seeds have the figure, if not all do."""
+    if not found.count:
+        return "—"
+    written = _with_interval(found, 100 if _in_percent(used) else 1)
+    return written if found.count == seeds else f"{written} ({found.count}/{seeds})"
+
+
+def explained(compared: Comparison, seeds: Seeds, judgement: Judgement | None = None) -> str:
+    """The measured figures on both sides of a claim, and their difference."""
+    found = judgement or judged(compared, seeds)
+    sides = [_side(used, seeds) for used in compared.quantities]
+    left, right = compared.left, compared.right
+    known = right is not None and left.column == right.column
+    what = f"{heading(left)}: {', '.join(sides)}" if known or right is None else ", ".join(
+        f"{heading(used)}: {side}" for used, side in zip(compared.quantities, sides, strict=True)
+    )  # fmt: skip
+    return f"{what}; {_seeds_say(compared, found)}"
+
+
+def _side(used: Quantity, seeds: Seeds) -> str:
+    figures = spelled(used, spread(used, seeds), len(seeds))
+    return f"{used.run} {figures}" if used.run else figures
+
+
+def _seeds_say(compared: Comparison, found: Judgement) -> str:
+    if found.method == "sign":
+        sentence = ngettext("true in {count} of {seeds} seed", "true in {count} of {seeds} seeds", found.seeds)
+        return sentence.format(count=found.favorable, seeds=found.seeds)
+    effect = _with_interval(found.effect, 100 if _in_percent(compared.left) else 1)
+    if compared.right is None:
+        return _("from {limit}: {effect}").format(limit=_limit(compared), effect=effect)
+    if compared.factor == 1 and compared.plus == 0:
+        return _("difference {effect}").format(effect=effect)
+    return _("from {limit}: {effect}").format(limit=_limit(compared), effect=effect)
+
+
+def _limit(compared: Comparison) -> str:
+    """The right side, in the units of the left one's heading."""
+    if compared.right is None:
+        if compared.left.known.decades:
+            return f"{math.log10(compared.plus):.2f}".replace("-", MINUS) if compared.plus > 0 else f"{MINUS}∞"
+        return f"{compared.plus * (100 if _in_percent(compared.left) else 1):g}".replace("-", MINUS)
+    factor = "" if compared.factor == 1 else f"{compared.factor:g} × "
+    plus = compared.plus * (100 if _in_percent(compared.left) else 1)
+    shifted = f" {'+' if plus > 0 else MINUS} {abs(plus):g}" if plus else ""
+    return f"{factor}{compared.right.run or compared.right.column}{shifted}"
+
+
+def _in_percent(used: Quantity) -> bool:
+    return used.known.unit == "share"
+
+
+def _with_interval(found: Interval, scale: float) -> str:
+    mean, half = found.mean * scale, found.half * scale
+    places = _places(half) if half > 0 else max(_places(mean), 1)
+    written = f"{mean:.{places}f}" if math.isnan(half) else f"{mean:.{places}f} ± {half:.{places}f}"
+    return written.replace("-", MINUS)
+
+
+def _places(half: float) -> int:
+    if not half or not math.isfinite(half):
+        return 1
+    return min(max(_DIGITS - 1 - math.floor(math.log10(abs(half))), 0), -_FEWEST)
+
+
+def rows(names: Sequence[str], used: Sequence[Quantity], runs: dict[int, dict[str, dict[str, float]]]) -> Iterator[
+    tuple[str, ...]
+]:  # fmt: skip
+    """A row per run: its name, and each quantity over the seeds."""
+    for name in names:
+        cells = []
+        for one in used:
+            seeds = {seed: {str(one): found.get(name, {}).get(str(one), math.nan)} for seed, found in runs.items()}
+            cells.append(spelled(one, spread(one, seeds), len(seeds)))
+        yield (name, *cells)
