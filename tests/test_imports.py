@@ -36,6 +36,25 @@ def test_listing_recordings_loads_no_numpy() -> None:
     assert "numpy" not in command("list")
 
 
+def test_a_study_reads_its_cache_without_them(tmp_path: Path) -> None:
+    scenario = tmp_path / "x.toml"
+    scenario.write_text(f'{DIGITS}[[claim]]\ntext = "It learns."\nholds = "val_loss < 9"\n')
+    script = """
+import sys
+from pathlib import Path
+from bntui.scenario.load import load
+from bntui.study import cache, seeds
+from bntui.study.trial import Outcome
+from bntui.study.verify import verified
+scenario = load(Path(sys.argv[1]))
+for _run, _seed, trial in seeds.trials_of(scenario, ["val_loss"], 3):
+    cache.keep(trial.key(), Outcome({"val_loss": 1.0}))
+(study,) = verified([scenario], 3, 1)
+assert study.claims[0].judgement.verdict == "holds"
+"""
+    assert not loaded(script, scenario) & {*HEAVY, "textual", "plotext", "rich"}
+
+
 def test_showing_a_keyframe_loads_neither(tmp_path: Path) -> None:
     recording = train(tmp_path, DIGITS).path
     assert not loaded_heavy(command("show", recording))

@@ -1,0 +1,61 @@
+"""Formats what the seeds say about the claims of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from bntui.insight.claim_words import VERDICTS, explained, heading, rows
+from bntui.scenario.load import Scenario
+from bntui.study.verify import Study
+from bntui.text.language import _, ngettext, spoken
+from bntui.text.table import Column, text_lines
+from bntui.text.widths import cell_len, ljust, wrap
+
+_WIDEST: Final = 120
+
+
+def as_text(study: Study, name: str, width: int | None) -> Iterator[str]:
+    """Verdicts with the measured figures, and a table with a row per run.
+
+    Args:
+        width: cells of a line; by default, a line is as long as a wide terminal's.
+    """
+    texts = sentences(study.scenario)
+    yield ngettext("{title} ({name}), {count} seed", "{title} ({name}), {count} seeds", study.seeds).format(
+        title=title(study.scenario), name=name, count=study.seeds
+    )
+    column = max(cell_len(_(verdict)) for verdict in VERDICTS.values()) + 4
+    room = max((width or _WIDEST) - column, 40)
+    for text, one in zip(texts, study.claims, strict=True):
+        verdict = _(VERDICTS[one.judgement.verdict])
+        words = [*wrap(text, room), *wrap(explained(one.comparison, one.seeds, one.judgement), room)]
+        yield f"  {ljust(verdict, column - 2)}{words[0]}"
+        yield from (" " * column + line for line in words[1:])
+    for failure in study.measured.failures:
+        sentence = _("{run}, seed {seed}, was not trained: {reason}")
+        yield "  " + sentence.format(run=failure.run, seed=failure.seed, reason=failure.reason)
+    yield ""
+    headings = (Column(_("run")), *(Column(heading(used), right=True, goes=1) for used in study.columns))
+    names = [run.name for run in study.scenario.runs]
+    table = list(rows(names, study.columns, study.measured.seeds))
+    yield from (f"  {line}" for line in text_lines(headings, table, None if width is None else width - 2))
+    yield ""
+
+
+def legend() -> str:
+    """What the figures mean."""
+    return _(
+        "± is the 95 % interval of the mean over seeds (Student's t); differences are paired by seed. What differs by"
+        " factors is averaged as log₁₀."
+    )
+
+
+def title(scenario: Scenario) -> str:
+    """Its title in the language in use."""
+    return str(scenario.translation.get(spoken(), {}).get("title") or scenario.title)
+
+
+def sentences(scenario: Scenario) -> tuple[str, ...]:
+    """The sentences of its claims in the language in use."""
+    return scenario.said.get(spoken()) or tuple(claim.text for claim in scenario.claims)

@@ -1,0 +1,1 @@
+"""Trains many runs at once, over seeds, in worker processes and without recordings."""

@@ -1,0 +1,108 @@
+"""Trains a trial and reads its figures; runs in a worker process."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from bntui.errors import ScenarioError
+from bntui.insight.claims import Frames, Trained, frames_of, value
+from bntui.recording.memory import MemoryWriter
+from bntui.scenario.checks import problems
+from bntui.scenario.claim_expression import quantity
+from bntui.scenario.schema import RunConfig
+from bntui.study.trial import Outcome, Trial
+from bntui.trainer.bench import Bench, from_scenario
+from bntui.trainer.data.dataset import fit_scaling
+from bntui.trainer.first_failure import Watch
+from bntui.trainer.run import Run
+
+if TYPE_CHECKING:
+    from bntui.recording.writer import Writer
+    from bntui.trainer.replay import Past
+
+NEVER: Final = 2**62
+"""A number of steps after which no run records a keyframe."""
+
+
+def carried_out(trial: Trial, abandoned: Callable[[], bool]) -> Outcome:
+    """Train a trial and read its quantities.
+
+    Args:
+        abandoned: asked before every step; if true, training ends.
+
+    Raises:
+        BntuiError: the configuration does not fit the data, or the data or device is missing.
+        InterruptedError: the trial was abandoned.
+    """
+    started = time.perf_counter()
+    wanted = {text: quantity(text) for text in trial.quantities}
+    run = trained(trial.config, trial.folder, frames_of(wanted.values()), abandoned)
+    return Outcome({text: value(one, run) for text, one in wanted.items()}, time.perf_counter() - started)
+
+
+def trained(
+    config: RunConfig, folder: Path, frames: Frames, abandoned: Callable[[], bool] = lambda: False
+) -> Trained:  # fmt: skip
+    """Train one run to its end without a recording.
+
+    Its history has the rows of a recording's at the ends of epochs, bit for bit but for their times, and those of
+    keyframe 0 and of the keyframes in ``frames``; with ``frames.all``, it is the same history.
+    """
+    bench = _bench(config.data.model_dump_json(), config.seed, config.device, config.deterministic, folder)
+    if found := list(problems(config, bench.facts)):
+        raise ScenarioError(found)
+    # where keyframes are a number of steps apart, a run may end at one within an epoch
+    whole = frames.all or config.record.every != "epoch"
+    if not whole:
+        config = config.model_copy(update={"record": config.record.model_copy(update={"every": NEVER})})
+
+    def begun() -> Run:
+        return _begun(bench, config)
+
+    run, memory = begun(), MemoryWriter()
+    writer = cast("Writer", memory)
+    if whole:
+        run.watcher = Watch(cast("Past", _Again(begun)), 0)
+    run.begin(writer)
+    while not run.over:
+        ahead = math.floor(run.epoch + 1e-9) + 1
+        run.train_epoch(writer, abandoned, float(ahead) if ahead in frames.epochs and not whole else math.inf)
+        if abandoned():
+            raise InterruptedError
+    return Trained(run.info, memory.history(run.info), memory.events)
+
+
+class _Again:
+    """Restores a run at an earlier step by training it again from its start, as :class:`Past` does from a recording."""
+
+    def __init__(self, begun: Callable[[], Run]) -> None:
+        self._begun = begun
+
+    def reach(self, _index: int, step: int) -> Run:
+        run = self._begun()
+        while run.step < step:
+            run.train_step(None)
+        return run
+
+
+def _begun(bench: Bench, config: RunConfig) -> Run:
+    scaling = fit_scaling(config.data.scaling, bench.data.x[bench.train])
+    return Run(0, "trial", config, bench.samples(config, scaling), bench.device)
+
+
+@lru_cache(1)
+def _bench(_data: str, seed: int, device: str, deterministic: bool, folder: Path) -> Bench:
+    """The samples, shared by the runs of a seed, which are trained one after another."""
+    from bntui.scenario.schema import Data, Network, Record, Training
+
+    data = Data.model_validate_json(_data)
+    shared = RunConfig(
+        data=data, network=Network(), training=Training(), record=Record(), seed=seed, device=device,
+        deterministic=deterministic,
+    )  # fmt: skip
+    return from_scenario(shared, folder)

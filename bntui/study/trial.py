@@ -1,0 +1,87 @@
+"""Describes a trial, the training of one run with one seed, as a value that can be sent to another process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import bntui
+from bntui.scenario.checks import sample_count
+from bntui.scenario.schema import RunConfig
+from bntui.scenario.sources import kind_of
+
+_TRAINS: Final = ("torch", "numpy", "scikit-learn")
+"""Libraries whose version may change a figure."""
+_TYPICAL_SAMPLES: Final = 2000
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run to train: its resolved configuration with its seed, its data, and what to read from it."""
+
+    config: RunConfig
+    folder: Path
+    """Paths of data files are relative to it."""
+    quantities: tuple[str, ...]
+    """Quantities of claims, without the run."""
+
+    @property
+    def cost(self) -> float:
+        """A rough measure of its time, to begin the longest trials first."""
+        config = self.config
+        samples = sample_count(config.data) or config.data.samples or _TYPICAL_SAMPLES
+        layers = len(config.network.layer or config.network.hidden or ()) + 1
+        steps = math.ceil(samples / config.data.batch_size) * config.training.epochs
+        return steps * layers
+
+    def key(self) -> str:
+        """A checksum of all that its figures depend on: configuration, data files, and versions.
+
+        Raises:
+            OSError: a data file cannot be read.
+        """
+        found = {
+            "run": self.config.model_dump(mode="json"),
+            "data": [digest for path in _files(self) if (digest := _digest(path))],
+            "bntui": bntui.__version__,
+            **{name: version(name) for name in _TRAINS},
+        }
+        return hashlib.blake2b(json.dumps(found, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a trial gave."""
+
+    figures: Mapping[str, float]
+    """By quantity; NaN where the run does not have it, infinite for what it never reached."""
+    seconds: float = 0.0
+    failure: str = ""
+    """Why it could not be trained; empty if it was."""
+
+
+def _files(trial: Trial) -> Iterator[Path]:
+    data = trial.config.data
+    if kind_of(data.source) == "built-in":
+        return
+    for name in (data.source, data.labels or data.source.replace("images-idx3", "labels-idx1")):
+        yield trial.folder / Path(name).expanduser()
+
+
+@cache
+def _digest(path: Path) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK):
+            state.update(block)
+    return state.hexdigest()
