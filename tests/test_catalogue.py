@@ -279,7 +279,7 @@ def test_no_panel_shows_english_that_is_not_in_the_catalogue(panel: Panel, views
 def test_no_help_page_does_either(capsys: pytest.CaptureFixture[str]) -> None:
     commands = (
         "run", "resume", "fork", "stop", "replay", "compare", "attach", "show", "audit", "stops", "list", "check",
-        "schema", "doctor", "rename", "delete", "clean",
+        "verify", "schema", "doctor", "rename", "delete", "clean",
     )  # fmt: skip
     typed = {"bntui", "SCENARIO", "FILE", "THEME", "PATH", "VALUE", "NAME", "WORD", "DAYS", "en", "ko", *commands}
     typed |= {"max", "var", "ln"}  # in the formulas of the audit's tolerances

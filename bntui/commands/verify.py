@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from bntui.insight.claim_words import VERDICTS, explained, heading, rows
@@ -21,7 +21,7 @@ def as_text(study: Study, name: str, width: int | None) -> Iterator[str]:
     Args:
         width: cells of a line; by default, a line is as long as a wide terminal's.
     """
-    texts = sentences(study.scenario)
+    texts, names = sentences(study.scenario), labels(study.scenario)
     yield ngettext("{title} ({name}), {count} seed", "{title} ({name}), {count} seeds", study.seeds).format(
         title=title(study.scenario), name=name, count=study.seeds
     )
@@ -29,16 +29,16 @@ def as_text(study: Study, name: str, width: int | None) -> Iterator[str]:
     room = max((width or _WIDEST) - column, 40)
     for text, one in zip(texts, study.claims, strict=True):
         verdict = _(VERDICTS[one.judgement.verdict])
-        words = [*wrap(text, room), *wrap(explained(one.comparison, one.seeds, one.judgement), room)]
+        words = [*wrap(text, room), *wrap(explained(one.comparison, one.seeds, names), room)]
         yield f"  {ljust(verdict, column - 2)}{words[0]}"
         yield from (" " * column + line for line in words[1:])
     for failure in study.measured.failures:
         sentence = _("{run}, seed {seed}, was not trained: {reason}")
-        yield "  " + sentence.format(run=failure.run, seed=failure.seed, reason=failure.reason)
+        yield "  " + sentence.format(run=names.get(failure.run, failure.run), seed=failure.seed, reason=failure.reason)
     yield ""
     headings = (Column(_("run")), *(Column(heading(used), right=True, goes=1) for used in study.columns))
-    names = [run.name for run in study.scenario.runs]
-    table = list(rows(names, study.columns, study.measured.seeds))
+    found = rows([run.name for run in study.scenario.runs], study.columns, study.measured.seeds)
+    table = [(names.get(run, run), *cells) for run, *cells in found]
     yield from (f"  {line}" for line in text_lines(headings, table, None if width is None else width - 2))
     yield ""
 
@@ -54,6 +54,11 @@ def legend() -> str:
 def title(scenario: Scenario) -> str:
     """Its title in the language in use."""
     return str(scenario.translation.get(spoken(), {}).get("title") or scenario.title)
+
+
+def labels(scenario: Scenario) -> Mapping[str, str]:
+    """The names of its runs in the language in use, by name."""
+    return dict(scenario.translation.get(spoken(), {}).get("runs", {}))
 
 
 def sentences(scenario: Scenario) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from bntui.insight.claims import Seeds, judged, spread
@@ -37,36 +37,38 @@ def spelled(used: Quantity, found: Interval, seeds: int) -> str:
     return written if found.count == seeds else f"{written} ({found.count}/{seeds})"
 
 
-def explained(compared: Comparison, seeds: Seeds, judgement: Judgement | None = None) -> str:
-    """The measured figures on both sides of a claim, and their difference."""
-    found = judgement or judged(compared, seeds)
-    sides = [_side(used, seeds) for used in compared.quantities]
+def explained(compared: Comparison, seeds: Seeds, labels: Mapping[str, str] | None = None) -> str:
+    """The measured figures on both sides of a claim, and their difference.
+
+    Args:
+        labels: names of runs in the language in use, by name.
+    """
+    labels = labels or {}
+    sides = [_side(used, seeds, labels) for used in compared.quantities]
     left, right = compared.left, compared.right
     known = right is not None and left.column == right.column
     what = f"{heading(left)}: {', '.join(sides)}" if known or right is None else ", ".join(
         f"{heading(used)}: {side}" for used, side in zip(compared.quantities, sides, strict=True)
     )  # fmt: skip
-    return f"{what}; {_seeds_say(compared, found)}"
+    return f"{what}; {_seeds_say(compared, judged(compared, seeds), labels)}"
 
 
-def _side(used: Quantity, seeds: Seeds) -> str:
+def _side(used: Quantity, seeds: Seeds, labels: Mapping[str, str]) -> str:
     figures = spelled(used, spread(used, seeds), len(seeds))
-    return f"{used.run} {figures}" if used.run else figures
+    return f"{labels.get(used.run, used.run)} {figures}" if used.run else figures
 
 
-def _seeds_say(compared: Comparison, found: Judgement) -> str:
+def _seeds_say(compared: Comparison, found: Judgement, labels: Mapping[str, str]) -> str:
     if found.method == "sign":
         sentence = ngettext("true in {count} of {seeds} seed", "true in {count} of {seeds} seeds", found.seeds)
         return sentence.format(count=found.favorable, seeds=found.seeds)
     effect = _with_interval(found.effect, 100 if _in_percent(compared.left) else 1)
-    if compared.right is None:
-        return _("from {limit}: {effect}").format(limit=_limit(compared), effect=effect)
-    if compared.factor == 1 and compared.plus == 0:
+    if compared.right is not None and compared.factor == 1 and compared.plus == 0:
         return _("difference {effect}").format(effect=effect)
-    return _("from {limit}: {effect}").format(limit=_limit(compared), effect=effect)
+    return _("from {limit}: {effect}").format(limit=_limit(compared, labels), effect=effect)
 
 
-def _limit(compared: Comparison) -> str:
+def _limit(compared: Comparison, labels: Mapping[str, str]) -> str:
     """The right side, in the units of the left one's heading."""
     if compared.right is None:
         if compared.left.known.decades:
@@ -75,7 +77,8 @@ def _limit(compared: Comparison) -> str:
     factor = "" if compared.factor == 1 else f"{compared.factor:g} × "
     plus = compared.plus * (100 if _in_percent(compared.left) else 1)
     shifted = f" {'+' if plus > 0 else MINUS} {abs(plus):g}" if plus else ""
-    return f"{factor}{compared.right.run or compared.right.column}{shifted}"
+    run = compared.right.run
+    return f"{factor}{labels.get(run, run) if run else compared.right.column}{shifted}"
 
 
 def _in_percent(used: Quantity) -> bool:
@@ -95,10 +98,16 @@ def _places(half: float) -> int:
     return min(max(_DIGITS - 1 - math.floor(math.log10(abs(half))), 0), -_FEWEST)
 
 
-def rows(names: Sequence[str], used: Sequence[Quantity], runs: dict[int, dict[str, dict[str, float]]]) -> Iterator[
-    tuple[str, ...]
-]:  # fmt: skip
-    """A row per run: its name, and each quantity over the seeds."""
+def rows(
+    names: Sequence[str], used: Sequence[Quantity], runs: Mapping[int, Mapping[str, Mapping[str, float]]]
+) -> Iterator[tuple[str, ...]]:
+    """A row per run: its name, and each quantity over the seeds.
+
+    Args:
+        names: of the runs.
+        used: quantities without a run.
+        runs: by seed, run, and quantity.
+    """
     for name in names:
         cells = []
         for one in used:

@@ -29,7 +29,7 @@ class Measured:
     """By seed, run, and quantity; what failed is missing."""
     failures: list[Failure] = field(default_factory=list)
     seconds: float = 0.0
-    """Time of one core that the training took, whenever it was done."""
+    """Processor time that the training took, whenever it was done."""
 
 
 @dataclass(frozen=True, slots=True)

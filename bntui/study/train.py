@@ -39,10 +39,10 @@ def carried_out(trial: Trial, abandoned: Callable[[], bool]) -> Outcome:
         BntuiError: the configuration does not fit the data, or the data or device is missing.
         InterruptedError: the trial was abandoned.
     """
-    started = time.perf_counter()
+    started = time.process_time()
     wanted = {text: quantity(text) for text in trial.quantities}
     run = trained(trial.config, trial.folder, frames_of(wanted.values()), abandoned)
-    return Outcome({text: value(one, run) for text, one in wanted.items()}, time.perf_counter() - started)
+    return Outcome({text: value(one, run) for text, one in wanted.items()}, time.process_time() - started)
 
 
 def trained(

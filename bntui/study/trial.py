@@ -64,6 +64,7 @@ class Outcome:
     figures: Mapping[str, float]
     """By quantity; NaN where the run does not have it, infinite for what it never reached."""
     seconds: float = 0.0
+    """Processor time."""
     failure: str = ""
     """Why it could not be trained; empty if it was."""
 
