@@ -135,6 +135,17 @@ def test_a_trial_whose_worker_is_killed_fails_with_its_reason_and_the_others_go_
     assert not workers()
 
 
+def test_a_worker_that_is_killed_while_it_waits_fails_nothing() -> None:
+    going = outcomes(some(), 1)
+    found = dict([next(going)])
+    (worker,) = workers()
+    os.kill(worker, signal.SIGKILL)
+    while _parent(worker) != -1:
+        time.sleep(0.01)
+    found |= dict(going)
+    assert [outcome.failure for outcome in found.values()] == [""] * 4
+
+
 def test_a_trial_that_cannot_be_trained_fails_with_its_reason(tmp_path: Path) -> None:
     missing = TEXT.replace('"digits"\nsamples = 200', '"nowhere.csv"')
     bad = trials_of(parse(missing, file="x", path=tmp_path / "x.toml"), ["val_loss"], 1)[0][2]

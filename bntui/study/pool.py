@@ -71,6 +71,9 @@ def outcomes(trials: Iterable[Trial], jobs: int) -> Iterator[tuple[int, Outcome]
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each worker has a core of its own
     try:
         while waiting or any(worker.trial is not None for worker in workers):
+            for idle in [worker for worker in workers if worker.trial is None and not worker.process.is_alive()]:
+                workers.remove(idle)
+                idle.end()
             while waiting and len(workers) < jobs:
                 workers.append(_Worker())
             for worker in workers:
