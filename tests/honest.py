@@ -228,7 +228,7 @@ def went_on_elsewhere(path: Path, thinned: bool) -> None:
     def elsewhere(self: Stepper, *arguments: Any) -> Any:
         taken = bare(self, *arguments)
         with torch.no_grad():
-            for parameter in self._parameters:
+            for parameter in self._network.named_parameters().values():
                 parameter.mul_(1 + 1e-6)
         return taken
 

@@ -77,7 +77,8 @@ CONFIG: Final = Table(
             {"epochs": Whole(1), "early_stopping": Maybe(EARLY_STOPPING)},
             {"optimizer": WORD, "lr": AMOUNT, "momentum": SHARE, "nesterov": Flag(), "weight_decay": AMOUNT,
              "betas": ListOf(SHARE, 2, 2), "alpha": SHARE, "clip_norm": Maybe(POSITIVE), "clip_value": Maybe(POSITIVE),
-             "validation_mode": WORD, "validation_batch": Maybe(Whole(1)), "schedule": SCHEDULE},
+             "validation_mode": WORD, "validation_batch": Maybe(Whole(1)), "engine": WORD,
+             "schedule": SCHEDULE},
             Plain(),
         ),
         "record": Table(

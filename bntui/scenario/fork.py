@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from bntui.errors import Problem, ScenarioError
 from bntui.scenario.checks import Facts, check
 from bntui.scenario.complaints import complaints, shown, spell
+from bntui.scenario.engine import with_engine
 from bntui.scenario.merge import Merged, frozen, key_path
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.toml_lines import KeyPath
@@ -72,7 +73,8 @@ def configuration(recorded: Mapping[str, Any]) -> RunConfig:
 
 def _complete(recorded: Mapping[str, Any]) -> Mapping[str, Any]:
     """With the values of keys whose absence meant something else than today's default."""
-    return {**recorded, "data": {"last_batch": "keep", **recorded.get("data", {})}}
+    data = {"last_batch": "keep", **recorded.get("data", {})}
+    return {**recorded, "data": data, "training": {"engine": "autograd", **recorded.get("training", {})}}
 
 
 def settings(config: Mapping[str, Any]) -> tuple[Setting, ...]:
@@ -113,7 +115,7 @@ def forked(
             found[Problem(text, str(error), value=shown(value))] = None
     valid = None
     try:
-        valid = RunConfig.model_validate(merged.tables)
+        valid = with_engine(RunConfig.model_validate(merged.tables))
         wrong = list(check(valid, facts))
     except ValidationError as error:
         wrong = complaints(error, RunConfig, merged.tables)

@@ -16,6 +16,7 @@ from bntui.files import UnfitFileError, in_bytes, read_regular
 from bntui.scenario.checks import check, memory
 from bntui.scenario.claim import Claim
 from bntui.scenario.complaints import Complaint, complaints, shown, spell
+from bntui.scenario.engine import with_engine
 from bntui.scenario.merge import OUTSIDE, RUN, Merged, frozen, key_path
 from bntui.scenario.presentation import DEFAULT_RUN, NamedRun, misfits
 from bntui.scenario.schema import MAX_RUNS, RunConfig, ScenarioFile
@@ -296,7 +297,7 @@ def _runs(document: Mapping[str, Any], found: _Problems, overrides: Sequence[Ove
         found.add(wrong, merged)
         if config is not None:
             found.add(check(config), merged)
-            runs.append(NamedRun(name, config))
+            runs.append(NamedRun(name, with_engine(config)))
     return tuple(runs)
 
 

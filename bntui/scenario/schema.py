@@ -306,6 +306,11 @@ class Training(Table):
         ge=1,
         description="Samples per mini-batch in validation, if its mode is training. Default: batch_size.",
     )
+    engine: Literal["explicit", "autograd"] = Field(
+        "explicit",
+        description="How gradients are computed: explicit uses formulas written out for each kind of layer, which is"
+        " faster; autograd uses PyTorch's. Networks with recurrent layers always use autograd.",
+    )
     schedule: Schedule = Field(Schedule(), description="Learning-rate schedule.")
     early_stopping: EarlyStoppingRule | None = Field(None, description="Early stopping; disabled without this table.")
 

@@ -18,9 +18,9 @@ import torch
 
 from bntui.keyframe import LayerMeasures
 from bntui.recording.sentences import DEAD_BELOW
+from bntui.trainer.loss import loss_function
 from bntui.trainer.network import DRAWN, Network, Stage, forward
 from bntui.trainer.samples import DeviceSamples
-from bntui.trainer.step import loss_function
 from bntui.trainer.validate import mini_batches
 
 ASKS: Final = float(np.finfo(np.float32).tiny) / DEAD_BELOW

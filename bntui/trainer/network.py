@@ -70,6 +70,11 @@ class Network:
             stage.module.train(mode)
 
 
+def recurrent(network: Network) -> bool:
+    """True if a layer of the network is recurrent."""
+    return any(layer.kind == "recurrent" for layer in network.layers)
+
+
 def forward(stages: Iterable[Stage], x: Tensor, draw: Callable[[Stage, Tensor], Tensor] | None = None) -> list[Tensor]:
     """The outputs of all stages, in order.
 

@@ -20,6 +20,12 @@ EPSILON: Final = 1e-8
 """ε in the denominators of Adam, AdamW and RMSprop: PyTorch's default."""
 
 
+def averages_of(config: Training) -> tuple[str, ...]:
+    """PyTorch's names of the running averages that an optimizer keeps of each parameter."""
+    kinds = {"adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq"), "rmsprop": ("square_avg",)}
+    return (*kinds.get(config.optimizer, ()), *(("momentum_buffer",) if config.momentum else ()))
+
+
 class Optimizer:
     """PyTorch's optimizers in functional form, fused where the device supports it, with their state kept here.
 
@@ -32,13 +38,10 @@ class Optimizer:
         self._names = tuple(named)
         self._parameters = list(named.values())
         self._fused = device.type in ("cpu", "cuda")
-        kinds = {"adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq"), "rmsprop": ("square_avg",)}
-        averages = kinds.get(config.optimizer, ())
-        if config.optimizer == "rmsprop" and config.momentum:
-            averages = (*averages, "momentum_buffer")
         self._state: dict[str, list[Tensor]] = {
             name: [torch.zeros_like(parameter, requires_grad=False) for parameter in self._parameters]
-            for name in averages
+            for name in averages_of(config)
+            if config.optimizer != "sgd"
         }
         self._momentum: list[Tensor | None] = [None for _ in self._parameters]
         where = device if config.optimizer in ("adam", "adamw") and self._fused else torch.device("cpu")
@@ -72,7 +75,11 @@ class Optimizer:
                 decoupled_weight_decay=config.optimizer == "adamw", amsgrad=False, beta1=config.betas[0],
                 beta2=config.betas[1], lr=lr, weight_decay=decay, eps=EPSILON, maximize=False,
             )  # fmt: skip
-        for parameter in parameters:
+        self.forget()
+
+    def forget(self) -> None:
+        """Discard the gradients."""
+        for parameter in self._parameters:
             parameter.grad = None
 
     def state(self) -> dict[Average, Tensor]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from bntui.trainer.loss import loss_function
 from bntui.trainer.network import Network, Stage, forward
 from bntui.trainer.score import Score
-from bntui.trainer.step import loss_function
 
 EVALUATION_BATCH = 8192
 """Samples per forward pass in evaluation mode, to bound memory."""

@@ -1,0 +1,60 @@
+"""Defines what an engine does: the forward pass, the backward pass and the update of one network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from bntui.recording.evidence import Average
+from bntui.trainer.network import Stage
+
+Draw = Callable[[Stage, Tensor], tuple[Tensor, Tensor]]
+"""Applies dropout or noise to the input of a stage; gives the output, and the draw as ``step.drawn`` does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """The forward and the backward pass of one mini-batch, with everything in between."""
+
+    loss: Tensor
+    values: Sequence[Tensor]
+    """Output of every stage."""
+    gradients: Sequence[Tensor | None]
+    """Gradient of the loss with respect to each of ``values``; None before the first layer, where none is computed."""
+    parameter_gradients: Mapping[str, Tensor]
+    """Gradient of the loss with respect to each parameter, by name; the next step overwrites it."""
+    draws: Mapping[int, Tensor]
+    """Draws of the dropout and noise stages, by index of the stage."""
+
+
+class Optimizer(Protocol):
+    """Updates the parameters by the gradients of the last mini-batch."""
+
+    def step(self, lr: float) -> None:
+        """Update the parameters by their gradients, clipped if configured."""
+
+    def forget(self) -> None:
+        """Discard the gradients instead."""
+
+    def state(self) -> dict[Average, Tensor]:
+        """Running averages and step counts of each parameter."""
+
+    def load(self, state: Mapping[Average, Tensor]) -> None:
+        """Copy the entries of a :meth:`state` that exist in this optimizer."""
+
+
+class Engine(Protocol):
+    """Computes the gradients of a network, and leaves them to its optimizer."""
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """Updates the network's parameters."""
+
+    def learn(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the gradients of a mini-batch without waiting for the device; gives its loss and output."""
+
+    def passes(self, x: Tensor, y: Tensor) -> Passes:
+        """Compute the same gradients, bit for bit, and give everything that was computed on the way."""

@@ -1,0 +1,55 @@
+"""Moves the parameters of a network into one flat tensor, with a second one for their gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+ALIGNED: Final = 16
+"""Every parameter starts at a multiple of this many values, 64 bytes, as if it were allocated alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a parameter is in the flat tensors."""
+
+    start: int
+    stop: int
+    """One after its last value; the values up to the next start are always 0."""
+    shape: tuple[int, ...]
+
+    def of(self, flat: Tensor) -> Tensor:
+        """The parameter's part of a flat tensor, in its shape."""
+        return flat[self.start : self.stop].view(self.shape)
+
+
+class Flat:
+    """The parameters of a network as views of one tensor.
+
+    The optimizer then updates all parameters with one operation.
+    """
+
+    def __init__(self, named: Mapping[str, nn.Parameter], device: torch.device) -> None:
+        self.places: dict[str, Place] = {}
+        """Where each parameter is, by name."""
+        start = 0
+        for name, parameter in named.items():
+            self.places[name] = Place(start, start + parameter.numel(), tuple(parameter.shape))
+            start += math.ceil(parameter.numel() / ALIGNED) * ALIGNED
+        self.values, self.gradients = (torch.zeros(start, device=device) for _ in range(2))
+        for name, parameter in named.items():
+            view = self.places[name].of(self.values)
+            with torch.no_grad():
+                view.copy_(parameter)
+            parameter.data = view
+        self.named_gradients = self.views(self.gradients)
+        """The gradient of each parameter, by name."""
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """The part of each parameter in a flat tensor, by name."""
+        return {name: place.of(flat) for name, place in self.places.items()}

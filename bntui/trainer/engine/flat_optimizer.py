@@ -1,0 +1,131 @@
+"""Updates flat parameters with PyTorch's fused optimizers, with the same meaning as ``trainer.optim``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bntui.recording.evidence import Average
+from bntui.scenario.schema import Training
+from bntui.trainer.engine.flat import Flat
+from bntui.trainer.optim import EPSILON, averages_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of the flat tensors whose parameters have been updated equally often."""
+
+    values: Tensor
+    gradients: Tensor
+    averages: Mapping[str, Tensor]
+    count: Tensor
+    """Number of updates, a float32 scalar."""
+
+
+class FlatOptimizer:
+    """One fused update of all parameters.
+
+    After a fork that added layers, parameters differ in their number of updates, on which Adam depends: neighbours
+    with the same number are updated together.
+    """
+
+    def __init__(self, config: Training, flat: Flat) -> None:
+        self._config = config
+        self._flat = flat
+        self._averages = {name: torch.zeros_like(flat.values) for name in averages_of(config)}
+        self._moved = config.optimizer != "sgd"
+        """False while momentum is 0 because no step has been taken, in which case it is not part of the state."""
+        self._divide(dict.fromkeys(flat.places, 0.0))
+
+    def _divide(self, counts: Mapping[str, float]) -> None:
+        """Divide the flat tensors by the number of updates of each parameter."""
+        starts = [place.start for place in self._flat.places.values()]
+        each = list(counts.values())
+        cuts = [at for at in range(len(each)) if at == 0 or each[at] != each[at - 1]]
+        self._parts: list[_Part] = []
+        self._counts: dict[str, Tensor] = {}
+        names = list(counts)
+        for first, after in zip(cuts, [*cuts[1:], len(each)], strict=True):
+            own = slice(starts[first], starts[after] if after < len(each) else len(self._flat.values))
+            averages = {name: values[own] for name, values in self._averages.items()}
+            count = torch.full((), each[first], dtype=torch.float32, device=self._flat.values.device)
+            self._parts.append(_Part(self._flat.values[own], self._flat.gradients[own], averages, count))
+            self._counts |= dict.fromkeys(names[first:after], count)
+
+    @torch.inference_mode()
+    def step(self, lr: float) -> None:
+        """Update the parameters by their gradients, clipped if configured."""
+        config, gradients = self._config, self._flat.gradients
+        if config.clip_norm is not None:
+            norm = torch.linalg.vector_norm(gradients)
+            gradients.mul_(torch.clamp(config.clip_norm / (norm + 1e-6), max=1.0))
+        if config.clip_value is not None:
+            gradients.clamp_(-config.clip_value, config.clip_value)
+        for part in self._parts:
+            part.count.add_(1)
+            _UPDATES[config.optimizer](config, part, lr)
+        self._moved = True
+
+    def forget(self) -> None:
+        """The next mini-batch overwrites the gradients."""
+
+    def state(self) -> dict[Average, Tensor]:
+        """Running averages and step counts of each parameter."""
+        found = {
+            Average(parameter, name): view
+            for name, values in (self._averages.items() if self._moved else ())
+            for parameter, view in self._flat.views(values).items()
+        }
+        if self._config.optimizer != "sgd":
+            found |= {Average(parameter, "step"): count for parameter, count in self._counts.items()}
+        return found
+
+    @torch.no_grad()
+    def load(self, state: Mapping[Average, Tensor]) -> None:
+        """Copy the entries of a :meth:`state` that exist in this optimizer."""
+        counts = {name: float(count) for name, count in self._counts.items()}
+        for (parameter, kind), tensor in state.items():
+            if parameter not in self._flat.places:
+                continue
+            if kind == "step":
+                counts[parameter] = float(tensor)
+            elif kind in self._averages:
+                self._flat.places[parameter].of(self._averages[kind]).copy_(tensor)
+                self._moved = True
+        self._divide(counts)
+
+
+def _sgd(config: Training, part: _Part, lr: float) -> None:
+    momentum = list(part.averages.values())
+    torch._fused_sgd_(
+        [part.values], [part.gradients], momentum, weight_decay=config.weight_decay, momentum=config.momentum, lr=lr,
+        dampening=0.0, nesterov=config.nesterov, maximize=False, is_first_step=False,
+    )  # fmt: skip
+
+
+def _adam(config: Training, part: _Part, lr: float) -> None:
+    fused = torch._fused_adamw_ if config.optimizer == "adamw" else torch._fused_adam_
+    fused(
+        [part.values], [part.gradients], [part.averages["exp_avg"]], [part.averages["exp_avg_sq"]], [], [part.count],
+        lr=lr, beta1=config.betas[0], beta2=config.betas[1], weight_decay=config.weight_decay, eps=EPSILON,
+        amsgrad=False, maximize=False,
+    )  # fmt: skip
+
+
+def _rmsprop(config: Training, part: _Part, lr: float) -> None:
+    gradients, squares = part.gradients, part.averages["square_avg"]
+    if config.weight_decay:
+        gradients.add_(part.values, alpha=config.weight_decay)
+    squares.mul_(config.alpha).addcmul_(gradients, gradients, value=1 - config.alpha)
+    scale = squares.sqrt().add_(EPSILON)
+    if config.momentum:
+        momentum = part.averages["momentum_buffer"]
+        part.values.sub_(momentum.mul_(config.momentum).addcdiv_(gradients, scale), alpha=lr)
+    else:
+        part.values.addcdiv_(gradients, scale, value=-lr)
+
+
+_UPDATES = {"sgd": _sgd, "adam": _adam, "adamw": _adam, "rmsprop": _rmsprop}
