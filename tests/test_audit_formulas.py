@@ -190,6 +190,19 @@ def test_running_statistics_within_a_recurrence_are_pytorchs(cell: str) -> None:
     assert set(unrolled.statistics) == ({"norm", "norm_cell"} if cell == "lstm" else {"norm"})
 
 
+def test_the_gradient_of_the_squared_error_in_float32_lies_within_the_bounds() -> None:
+    """Also where 2 / samples is no float32 number."""
+    rng = np.random.default_rng(3)
+    for samples in range(1, 60):
+        output, target = rng.normal(size=(2, samples, 1)).astype(np.float32)
+        x = torch.tensor(output, requires_grad=True)
+        (gradient,) = torch.autograd.grad(torch.nn.functional.mse_loss(x, torch.tensor(target)), x)
+        ours = loss_gradient("regression", Bounded.exact(output.astype(np.float64), 2.0**-24), target)
+        assert (np.abs(gradient.numpy() - ours.value) <= ours.error).all(), samples
+        size, lost = ours.length()
+        assert abs(float(np.linalg.norm(gradient.numpy().astype(np.float64))) - size) <= lost, samples
+
+
 def test_the_squared_error_is_pytorchs() -> None:
     output, target = torch.randn(6, 3, dtype=torch.float64, requires_grad=True), torch.randn(6, 3, dtype=torch.float64)
     loss = torch.nn.functional.mse_loss(output, target)

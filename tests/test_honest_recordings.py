@@ -15,6 +15,8 @@ from tests.spread import ALL
 FOUND = ((0, 3, 38, 57, 94, 104, 109, 127, 1004, 1244, 1651, 2229, 20169), (1, 13), (7, 495))
 """Cases that an earlier version accused, after their seed: leaky ReLU, GELU, cancellation, overflow, underflow, conv
 with layer norm, a possible NaN behind a sigmoid, a loss that was infinite before it was NaN."""
+FOUND_SMALL = ((11, 2772),)
+"""Likewise, of the small ones: 2/3, a constant that float32 rounds."""
 LONG = ((0, 12, 134, 861, 1032, 1069, 1168, 1333, 2284, 20118, 20121, 20162),)
 """Likewise; each takes many seconds, so that they are tried with ``BNTUI_ALL=1``."""
 ASKED = FOUND + LONG if ALL else FOUND
@@ -27,6 +29,11 @@ EACH = 8
 def test_an_honest_recording_that_was_accused_once_is_true(seed: int, number: int, tmp_path: Path) -> None:
     verdict = judged(case(number, seed), tmp_path)
     assert not verdict.failures, verdict.failures[:3]
+
+
+@pytest.mark.parametrize(("seed", "number"), FOUND_SMALL)
+def test_a_small_recording_that_was_accused_once_is_true(seed: int, number: int, tmp_path: Path) -> None:
+    assert not judged(small(number, seed), tmp_path).failures
 
 
 @pytest.mark.parametrize("share", range(SHARES))

@@ -184,6 +184,9 @@ class Bounded:
         if isinstance(other, Bounded):
             return other
         wide = np.asarray(other, np.float64)
+        if isinstance(other, float) and self.unit >= UNIT and float(np.float32(other)) != other:
+            error = np.asarray(self.unit * abs(other))  # a constant such as 2/3 is rounded before it is used
+            return Bounded(wide, error, error, self.unit)
         return Bounded(wide, np.zeros_like(wide), np.zeros(()), self.unit)
 
     def _rounding(self, value: Values, grown: Values | float) -> Values:
