@@ -36,12 +36,13 @@ def verify(
     from bntui.commands.check import checked
     from bntui.commands.show import plain
     from bntui.commands.study_progress import bar
-    from bntui.commands.verify import as_text, legend
+    from bntui.commands.verify import WIDEST, as_text, legend
     from bntui.errors import DataError, UsageError
     from bntui.scenario.gallery import find
     from bntui.scenario.gallery import scenarios as cards
     from bntui.scenario.load import load
     from bntui.study.verify import record, verified
+    from bntui.text.widths import wrap
 
     if bool(scenarios) == every:
         raise UsageError(_("name scenarios, or use --all for all built-in ones"))
@@ -74,6 +75,6 @@ def verify(
             for line in as_text(study, name, screen_cells()):
                 say(line)
         if found:
-            say(legend())
+            say("\n".join(wrap(legend(), screen_cells() or WIDEST)))
     if any(study.refuted or study.measured.failures for study in studies):
         raise typer.Exit(1)

@@ -12,7 +12,8 @@ from bntui.text.language import _, ngettext, spoken
 from bntui.text.table import Column, text_lines
 from bntui.text.widths import cell_len, ljust, wrap
 
-_WIDEST: Final = 120
+WIDEST: Final = 120
+"""Cells of a line that is not written to a terminal."""
 
 
 def as_text(study: Study, name: str, width: int | None) -> Iterator[str]:
@@ -26,7 +27,7 @@ def as_text(study: Study, name: str, width: int | None) -> Iterator[str]:
         title=title(study.scenario), name=name, count=study.seeds
     )
     column = max(cell_len(_(verdict)) for verdict in VERDICTS.values()) + 4
-    room = max((width or _WIDEST) - column, 40)
+    room = max((width or WIDEST) - column, 40)
     for text, one in zip(texts, study.claims, strict=True):
         verdict = _(VERDICTS[one.judgement.verdict])
         words = [*wrap(text, room), *wrap(explained(one.comparison, one.seeds, names), room)]

@@ -8,7 +8,7 @@ from typing import Final
 
 from bntui.insight.claims import Seeds, judged, spread
 from bntui.insight.statistics import Interval, Judgement, Verdict
-from bntui.scenario.claim_expression import Comparison, Quantity
+from bntui.scenario.claim_expression import EPOCHS_TO, Comparison, Quantity
 from bntui.text.figures import MINUS
 from bntui.text.language import N_, _, ngettext
 
@@ -32,7 +32,7 @@ def heading(used: Quantity) -> str:
 def spelled(used: Quantity, found: Interval, seeds: int) -> str:
     """A mean ± half of its interval; how many seeds have the figure, if not all do."""
     if not found.count:
-        return "—"
+        return _("never") if used.over == EPOCHS_TO else "—"
     written = _with_interval(found, 100 if _in_percent(used) else 1)
     return written if found.count == seeds else f"{written} ({found.count}/{seeds})"
 

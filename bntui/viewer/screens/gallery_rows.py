@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from rich.cells import cell_len
 
 from bntui.files import in_bytes
-from bntui.text.language import _
+from bntui.scenario.measured import findings
+from bntui.text.language import _, spoken
 from bntui.text.output import clean
 from bntui.text.widths import ljust, longest
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from bntui.link.library import Entry
     from bntui.scenario.gallery import Card
 
+VERDICTS: Final = {"holds": "✓", "does not hold": "✗", "undecided": "?"}
 CARET: Final = "▏"
 LOW: Final = 22
 """Rows of the page from which a preview is below its words."""
@@ -196,8 +198,28 @@ def _about_card(gallery: Gallery, card: Card, width: int) -> list[Row]:
         for hint in card.look_for:
             rows += wrapped(hint, width - 2, "text", "  ", "· ")
         rows.append(())
+    if card.claims:
+        rows += [*_claims(card, width), ()]
     if card.reference:
         rows += wrapped(card.reference, width, "muted")
+    return rows
+
+
+def _claims(card: Card, width: int) -> list[Row]:
+    """What the scenario claims, with the verdict and the figures that were last measured."""
+    known = findings(card.path)
+    rows: list[Row] = [(Span(_("What it claims"), "bold accent"),)]
+    for text, holds in card.claims:
+        found = known.get(holds)
+        if found is None:
+            rows += wrapped(text, width - 2, "text", "  ", "· ")
+            continue
+        rows += wrapped(text, width - 2, "text", "  ", f"{VERDICTS.get(found.verdict, '·')} ")
+        rows += wrapped(found.said.get(spoken(), ""), width - 4, "muted", "    ", "  ")
+    seeds = max((found.seeds for found in known.values()), default=0)
+    if seeds:
+        legend = _("✓ holds, ✗ does not hold, ? undecided over {seeds} seeds; ± 95 % interval. Repeat it: {command}")
+        rows += wrapped(legend.format(seeds=seeds, command=f"bntui verify {card.name}"), width, "muted")
     return rows
 
 

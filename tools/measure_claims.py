@@ -1,0 +1,112 @@
+"""Measures the claims of the built-in scenarios, and writes what is shown of them.
+
+    python -m tools.measure_claims [--seeds 10] [--jobs N]
+
+Writes ``scenarios/measured/NAME.json`` for each scenario, which the gallery reads, and ``docs/effects.md``.  What is in
+the cache of ``bntui verify`` is not trained again.  A scenario whose data is missing keeps what was measured before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bntui.commands.verify import labels, legend
+from bntui.insight.claim_words import explained, heading, rows
+from bntui.scenario.gallery import scenarios
+from bntui.scenario.load import Scenario, load
+from bntui.scenario.measured import path_of
+from bntui.study.verify import Study, verified
+from bntui.text.language import LANGUAGES, use
+
+PAGE = Path(__file__).parent.parent / "docs" / "effects.md"
+
+
+def content(scenario: Scenario) -> str:
+    """Checksum of what is trained and claimed, excluding texts and seed."""
+    runs = [[run.name, {**run.config.model_dump(mode="json"), "seed": None}] for run in scenario.runs]
+    claims = [claim.holds for claim in scenario.claims]
+    return hashlib.blake2b(json.dumps([runs, claims], sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def record(study: Study) -> dict[str, Any]:
+    """What is stored about a scenario."""
+    return {
+        "content": content(study.scenario),
+        "seeds": study.seeds,
+        "claims": [
+            {"holds": one.claim.holds, "verdict": one.judgement.verdict, "said": _said(study, number)}
+            for number, one in enumerate(study.claims)
+        ],
+        "figures": study.measured.seeds,
+    }
+
+
+def _said(study: Study, number: int) -> dict[str, str]:
+    one, said = study.claims[number], {}
+    for language in LANGUAGES:
+        use(language)
+        said[language] = explained(one.comparison, one.seeds, labels(study.scenario))
+    use("en")
+    return said
+
+
+def page(studies: Sequence[tuple[str, Study]]) -> str:
+    """docs/effects.md."""
+    seeds = studies[0][1].seeds
+    lines = [
+        "# What the scenarios show, measured",
+        "",
+        f"The claims of the built-in scenarios over {seeds} seeds (0 to {seeds - 1}).",
+        "`python -m tools.measure_claims` writes this page, and `bntui verify NAME` measures a scenario again.",
+        "[claims.md](claims.md) says what the verdicts mean.",
+        "",
+        legend(),
+        "",
+        "In brackets: how many seeds have the figure at all.",
+        "",
+    ]
+    for name, study in studies:
+        lines += _section(name, study)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(name: str, study: Study) -> Iterator[str]:
+    yield f"## {study.scenario.title}"
+    yield ""
+    yield f"`{name}`"
+    yield ""
+    for one in study.claims:
+        verdict = one.judgement.verdict
+        yield f"- **{verdict[0].upper()}{verdict[1:]}:** {one.claim.text}"
+        yield f"  {explained(one.comparison, one.seeds)}"
+    yield ""
+    yield f"| run | {' | '.join(map(heading, study.columns))} |"
+    yield "|---" * (len(study.columns) + 1) + "|"
+    for row in rows([run.name for run in study.scenario.runs], study.columns, study.measured.seeds):
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    given = parser.parse_args()
+    cards = [card for card in scenarios() if load(card.path).claims]
+    studies = verified([load(card.path) for card in cards], given.seeds, given.jobs)
+    for card, study in zip(cards, studies, strict=True):
+        assert not study.measured.failures, (card.name, study.measured.failures)
+        kept = path_of(card.path)
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(json.dumps(record(study), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page([(card.name, study) for card, study in zip(cards, studies, strict=True)]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
