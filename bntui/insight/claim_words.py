@@ -32,7 +32,7 @@ def heading(used: Quantity) -> str:
 def spelled(used: Quantity, found: Interval, seeds: int) -> str:
     """A mean ± half of its interval; how many seeds have the figure, if not all do."""
     if not found.count:
-        return _("never") if used.over == EPOCHS_TO else "—"
+        return _("not reached") if used.over == EPOCHS_TO else "—"
     written = _with_interval(found, 100 if _in_percent(used) else 1)
     return written if found.count == seeds else f"{written} ({found.count}/{seeds})"
 
