@@ -61,7 +61,8 @@ def test_steps_are_those_of_pytorch_and_measuring_changes_no_bit(settings: dict[
     arguments = {name: value for name, value in settings.items() if name != "optimizer"}
     optimizer = kind(model.parameters(), lr=0.05, **arguments)
     for step in range(8):
-        ours[0].bare(X, Y, step, 0.05)
+        with ours[0].training():
+            ours[0].bare(X, Y, step, 0.05)
         taken = ours[1].measured(X, Y, step, 0.05)
         optimizer.zero_grad()
         loss = functional.cross_entropy(model(X), Y)
@@ -80,7 +81,7 @@ def test_figures_of_a_step_agree_with_numpy() -> None:
     built = network(norm="batch", activation="sigmoid", dropout=0.3, init="normal:0.5")
     before = {name: tensor.numpy().astype(np.float64) for name, tensor in built.state().items()}
     before = {name: values.copy() for name, values in before.items()}
-    masks = Draws(7, CPU)
+    masks = Draws(7, CPU).streamed()
     stepper = Stepper(Training(lr=0.1), "classification", built, masks, CPU)
     first, second, _ = stepper.measured(X, Y, 0, 0.1).layers
 

@@ -370,11 +370,12 @@ def test_evidence_that_is_written_later_has_the_masks_of_its_own_step(tmp_path: 
     session.epoch(never)
     session.epoch(never)
     session.runs[0].train_epoch(session.writer, lambda: True)  # one more step, recorded; its evidence waits
+    stepper, batch = session.runs[0].stepper, session.runs[0]._epoch.next_full
     for step in range(4):
-        x = session.runs[0]._x[:60]
-        session.runs[0].stepper.bare(x, session.runs[0]._y[:60], 100 + step, 0.1)
+        with stepper.training():
+            stepper.bare(batch.x, batch.y, 100 + step, 0.1)
     session.close()
-    reader, draws = Reader(path), Draws(7, torch.device("cpu"))
+    reader, draws = Reader(path), Draws(7, torch.device("cpu")).streamed()
     history = reader.history(0)
     assert len(reader.evidence_rows(0)) < len(history)
     for row in reader.evidence_rows(0)[1:]:

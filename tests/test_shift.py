@@ -40,7 +40,8 @@ def measured(built: Network, lr: float | None, steps: int = 1, **training: Any) 
     config = Training.model_validate({"lr": lr or 0.1, **training})
     stepper = Stepper(config, "classification", built, Draws(7, CPU), CPU, Record(shift=True))
     for step in range(steps - 1):
-        stepper.bare(X, Y, step, lr or 0.1)
+        with stepper.training():
+            stepper.bare(X, Y, step, lr or 0.1)
     return stepper.measured(X, Y, steps - 1, lr).layers
 
 

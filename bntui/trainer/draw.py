@@ -7,7 +7,9 @@ generator state, and any mask can be drawn again.
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +44,10 @@ class Draws:
         self._generator.manual_seed(derived_seed(self._seed, *self._purpose, "dropout", layer, step))
         return torch.empty_like(like).bernoulli_(1 - p, generator=self._generator).div_(1 - p)
 
+    def streamed(self) -> Draws:
+        """The same draws, except that masks on the CPU are parts of streams: see :class:`StreamedDraws`."""
+        return StreamedDraws(self._seed, self._generator.device, *self._purpose)
+
     def input_noise(self, step: int, like: Tensor, deviation: float) -> Tensor:
         """Gaussian noise for a mini-batch's scaled inputs; shape and type of ``like``."""
         self._generator.manual_seed(derived_seed(self._seed, *self._purpose, "input noise", step))
@@ -73,3 +79,33 @@ class Draws:
         scale = deviation + like.new_empty((samples, features)).normal_(0, spread, generator=self._generator)
         shape = (samples, features, *(1 for _ in like.shape[2:]))
         return scale.view(shape), shift.view(shape)
+
+
+_STEP: Final = 2**40
+"""Words of a stream between the beginnings of two steps, more than any mask needs."""
+_PERIOD: Final = 2**128
+
+
+class StreamedDraws(Draws):
+    """Draws masks four times as fast, from one stream of random bits for each layer that can be entered at any step."""
+
+    def __init__(self, seed: int, device: torch.device, *purpose: str | int) -> None:
+        super().__init__(seed, device, *purpose)
+        self._streams: dict[str, tuple[np.random.PCG64DXSM, int]] = {}
+        """The stream of each layer, and its position in words of 64 bits."""
+
+    def mask(self, layer: str, step: int, like: Tensor, p: float) -> Tensor:
+        """See :meth:`Draws.mask`; on other devices than the CPU, this is the same mask as there."""
+        if like.device.type != "cpu":
+            return super().mask(layer, step, like, p)
+        if layer not in self._streams:
+            seed = derived_seed(self._seed, *self._purpose, "dropout", layer)
+            self._streams[layer] = np.random.PCG64DXSM(seed), 0
+        stream, position = self._streams[layer]
+        count, start = like.numel(), step * _STEP
+        words = (count + 1) // 2
+        stream.advance((start - position) % _PERIOD)
+        bits = stream.random_raw(words).view(np.uint32)[:count]
+        self._streams[layer] = stream, start + words
+        kept = bits < np.uint32(min(round((1 - p) * 2**32), 2**32 - 1))
+        return torch.from_numpy(np.multiply(kept, np.float32(1 / (1 - p)))).view(like.shape)

@@ -18,7 +18,8 @@ from bntui.recording.history import Event, Fork, RunInfo
 from bntui.recording.sentences import EventKind
 from bntui.scenario.schema import RunConfig
 from bntui.trainer import end_events
-from bntui.trainer.draw import Draws, permutation
+from bntui.trainer.batches import Batch, Epoch
+from bntui.trainer.draw import Draws
 from bntui.trainer.grid import predict
 from bntui.trainer.network import Stage, build
 from bntui.trainer.optim import learning_rate
@@ -73,8 +74,11 @@ class Run:
         self.told: set[EventKind] = set()
         """Kinds of trouble that are already recorded; each is reported once."""
         self._at = Progress()
+        self._bare = 0
+        """Steps done since, without measuring them; see :meth:`_train_bare`."""
         self.best: dict[str, Tensor] | None = None
         """State of the best epoch, if early stopping restores it."""
+        self._epoch = Epoch(samples, config.data, config.seed)
         self._start_epoch()
 
     # --- state ---
@@ -87,7 +91,7 @@ class Run:
     @property
     def step(self) -> int:
         """Completed optimizer steps."""
-        return self._at.step
+        return self._at.step + self._bare
 
     @property
     def epoch(self) -> float:
@@ -142,10 +146,10 @@ class Run:
         started = time.perf_counter()
         score, self._score = self._score, Score(self.samples.task)
         progress = replace(self._at, sums=score.sums())
-        batch = self._first_full()
-        taken = self.stepper.measured(self._x[batch], self._y[batch], self.step, lr=None)
-        self._score.add(taken.loss, taken.output, self._y[batch])
-        self._record(writer, TakenStep(taken, progress, batch, self._lr(), initial=True), started)
+        batch = self._epoch.next_full
+        taken = self.stepper.measured(batch.x, batch.y, self.step, lr=None)
+        self._score.add(taken.loss, taken.output, batch.y)
+        self._record(writer, TakenStep(taken, progress, batch.range, self._lr(), initial=True), started)
         self._score = score
 
     def train_epoch(self, writer: Writer, interrupted: Callable[[], bool], goal: float = math.inf) -> None:
@@ -156,22 +160,46 @@ class Run:
         """
         every = self.config.record.every
         while not self.over:
-            last = self._is_last()
-            leave = interrupted() or (goal < math.inf and self._next_epoch() >= goal - SAME_EPOCH)
+            leave = self._train_bare(interrupted, goal)
+            last = self._epoch.next.last
             due = last if every == "epoch" else (self.step + 1) % int(every) == 0 or (last and self._may_end())
             self.train_step(writer, measured=due or leave)
             if last or leave:
                 return
 
-    def _next_epoch(self) -> float:
-        """Epochs done after the next mini-batch."""
-        at, after = self._at, self._ahead()
-        return at.epoch + 1 if self._is_last() else self._virtual(at.epoch, after) / self.steps_per_epoch
+    def _train_bare(self, interrupted: Callable[[], bool], goal: float) -> bool:
+        """Do steps without measuring them, up to the next one to be measured or the last one of the epoch.
 
-    def _is_last(self) -> bool:
-        """The next mini-batch is the last one of its epoch."""
-        left = len(self.samples.x) - self._ahead()
-        return left < (self.config.data.batch_size if self.config.data.last_batch == "drop" else 1)
+        Returns:
+            True if training is to be left after the next step.
+        """
+        started, at, every = time.perf_counter(), self._at, self.config.record.every
+        interval = math.inf if every == "epoch" else int(every)
+        warmup = self.config.training.schedule.warmup_epochs * self.steps_per_epoch
+        lr, leave = self._lr(), False
+        bare, add = self.stepper.bare, self._score.add
+        with self.stepper.training():
+            for batch in self._epoch.left:
+                leave = interrupted() or (goal < math.inf and self._after(batch) >= goal - SAME_EPOCH)
+                step = at.step + self._bare
+                if leave or batch.last or (step + 1) % interval == 0:
+                    break
+                if warmup:
+                    virtual = self._virtual(at.epoch, batch.start)
+                    lr = learning_rate(self.config.training, virtual, self.steps_per_epoch, at.plateau)
+                add(*bare(batch.x, batch.y, step, lr), batch.y)
+                self._bare += 1
+        if self._bare:
+            self._epoch.use(self._bare)
+            wall = at.wall + time.perf_counter() - started
+            self._at = replace(at, step=at.step + self._bare, offset=self._epoch.next.start, wall=wall)
+            self._bare = 0
+        return leave
+
+    def _after(self, batch: Batch) -> float:
+        """Epochs done after a mini-batch."""
+        epoch = self._at.epoch
+        return epoch + 1 if batch.last else self._virtual(epoch, batch.stop) / self.steps_per_epoch
 
     def _may_end(self) -> bool:
         """True if the current epoch may be the last one of the run."""
@@ -194,21 +222,21 @@ class Run:
             The measured step; None if it was not measured.
         """
         started = time.perf_counter()
-        batch, last = self._batch(), self._is_last()
-        x, y = self._x[batch], self._y[batch]
-        lr = self._lr()
+        batch, lr = self._epoch.next, self._lr()
         before, taken = self._at, None
         if measured:
             before = self.progress
-            taken = self.stepper.measured(x, y, self.step, lr)
-            self._score.add(taken.loss, taken.output, y)
+            taken = self.stepper.measured(batch.x, batch.y, self.step, lr)
+            self._score.add(taken.loss, taken.output, batch.y)
         else:
-            self._score.add(*self.stepper.bare(x, y, self.step, lr), y)
-        at, now = self._at, time.perf_counter()
-        offset = 0 if last else at.offset + len(x)
+            with self.stepper.training():
+                self._score.add(*self.stepper.bare(batch.x, batch.y, self.step, lr), batch.y)
+        self._epoch.use()
+        at, now, last = self._at, time.perf_counter(), batch.last
+        offset = 0 if last else batch.stop
         self._at = replace(at, step=at.step + 1, epoch=at.epoch + last, offset=offset, wall=at.wall + now - started)
         if last or (taken is not None and writer is not None):
-            self._record(writer, TakenStep(taken, before, batch, lr, epoch_end=last), now, events)
+            self._record(writer, TakenStep(taken, before, batch.range, lr, epoch_end=last), now, events)
         return taken
 
     def _lr(self) -> float:
@@ -216,27 +244,8 @@ class Run:
 
     def _start_epoch(self) -> None:
         """Shuffle the samples into the order of the epoch, so that each mini-batch is a slice."""
-        data = self.samples
-        self._order = permutation(self.config.seed, self._at.epoch, len(data.x))
-        order = self._order.to(self.device)
-        self._x, self._y = data.x[order], data.y[order]
-        self._score = Score(data.task)
-
-    def _ahead(self) -> int:
-        """Samples of the epoch that were learned from after the next mini-batch."""
-        size = self.config.data.batch_size
-        if self.config.data.last_batch == "first":
-            size = self.left % size or size  # what fills no mini-batch is taken first
-        return self._at.offset + min(size, self.left)
-
-    def _batch(self) -> slice:
-        """The next mini-batch, in the epoch's order."""
-        return slice(self._at.offset, self._ahead())
-
-    def _first_full(self) -> slice:
-        """The next mini-batch, or the one after it where that is larger."""
-        at, ahead, size = self._at.offset, self._ahead(), self.config.data.batch_size
-        return slice(ahead, ahead + size) if ahead - at < size <= self.left else slice(at, ahead)
+        self._epoch.shuffle(self._at.epoch, self._at.offset)
+        self._score = Score(self.samples.task)
 
     def _validate(self) -> tuple[float, float]:
         """Mean loss and accuracy of the validation part in the configured mode; the run is left unchanged."""
@@ -296,7 +305,7 @@ class Run:
             batch_loss=math.nan if taken is None else float(taken.loss),
             **asdict(figures),
             wall_time=self._at.wall,
-            batch_indices=self._order[slice(0) if taken is None else step.batch].numpy(),
+            batch_indices=self._epoch.order[slice(0) if taken is None else step.batch].numpy(),
             layers=() if taken is None else taken.layers,
             early_stopping=early_stopping(self.config.training.early_stopping, self._at.patience),
             weights_digest=self.digest(),

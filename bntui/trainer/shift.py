@@ -20,7 +20,6 @@ def gradient_shift(
     loss: Callable[[Tensor], Tensor],
     draw: Callable[[Stage, Tensor], Tensor],
     before: Mapping[str, NDArray[Any]],
-    gradients: Mapping[str, NDArray[Any]],
 ) -> list[float]:
     """‖G − G′‖₂ of each layer: the internal covariate shift of Santurkar et al., 2018, definition 2.1.
 
@@ -32,7 +31,6 @@ def gradient_shift(
         loss: computes the step's loss from the network's output.
         draw: applies the step's masks and noise again.
         before: parameters and buffers before the step, by name.
-        gradients: the step's gradients G of all parameters, by name.
 
     Returns:
         One value for each layer, over all its parameters together; 0 for the first layer.
@@ -40,6 +38,9 @@ def gradient_shift(
     after = {name: tensor.clone() for name, tensor in network.state().items()}
     network.load({name: torch.from_numpy(values) for name, values in before.items()})
     parameters = list(zip(network.named_parameters().items(), _owners(network), strict=True))
+    # G, again: another engine's rounding would look like a shift
+    answers = torch.autograd.grad(loss(forward(network.stages, x, draw)[-1]), [one for (_, one), _ in parameters])
+    gradients = {name: array(answer) for ((name, _), _), answer in zip(parameters, answers, strict=True)}
     shifts = []
     for number in range(len(network.layers)):
         own = {name: parameter for (name, parameter), owner in parameters if owner == number}

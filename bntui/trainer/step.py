@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,15 +62,22 @@ class Stepper:
     ) -> None:
         self._task = task
         self._network = network
-        self._draws = draws
         self._record = record
         self._step = 0
-        engine = Explicit if training.engine == "explicit" and not recurrent(network) else Autograd
-        self._engine: Engine = engine(training, task, network, self._draw, device)
+        explicit = training.engine == "explicit" and not recurrent(network)
+        self._draws = draws.streamed() if explicit else draws
+        self._engine: Engine = (Explicit if explicit else Autograd)(training, task, network, self._draw, device)
         self.optimizer = self._engine.optimizer
 
+    def training(self) -> AbstractContextManager[object]:
+        """The context in which :meth:`bare` is called."""
+        return self._engine.training()
+
     def bare(self, x: Tensor, y: Tensor, step: int, lr: float) -> tuple[Tensor, Tensor]:
-        """Do a step without measuring it or waiting for the device; returns its loss and output."""
+        """Do a step without measuring it or waiting for the device; returns its loss and output.
+
+        Call it within :meth:`training`, which costs as much as a small operation and may hold many steps.
+        """
         self._step = step
         taken = self._engine.learn(x, y)
         self.optimizer.step(lr)
@@ -100,7 +108,7 @@ class Stepper:
             shifts = None
             if self._record.shift and lr is not None:
                 loss_of = partial(loss_function, self._task, target=y)
-                shifts = gradient_shift(self._network, x, loss_of, lambda *of: self._draw(*of)[0], before, recorded)
+                shifts = gradient_shift(self._network, x, loss_of, lambda *of: self._draw(*of)[0], before)
             propagation = Propagation(x, passes.values, passes.gradients, masks, before, recorded)
             layers = layer_measures(
                 self._network, propagation, shifts=shifts, unit=self._record.unit, updated=lr is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,10 @@ class Autograd:
         self._named = network.named_parameters()
         self._parameters = list(self._named.values())
         self.optimizer = Optimizer(training, self._named, device)
+
+    def training(self) -> AbstractContextManager[object]:
+        """See :meth:`bntui.trainer.engine.base.Engine.training`."""
+        return nullcontext()
 
     def learn(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`bntui.trainer.engine.base.Engine.learn`."""

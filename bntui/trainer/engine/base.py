@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,6 +53,9 @@ class Engine(Protocol):
     @property
     def optimizer(self) -> Optimizer:
         """Updates the network's parameters."""
+
+    def training(self) -> AbstractContextManager[object]:
+        """The context in which :meth:`learn` and the optimizer's steps that follow are called."""
 
     def learn(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the gradients of a mini-batch without waiting for the device; gives its loss and output."""

@@ -6,7 +6,8 @@ are those of PyTorch's modules up to float32 rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Final
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from bntui.scenario.schema import Training
 from bntui.trainer.engine.base import Draw, Passes
-from bntui.trainer.engine.flat import Flat
+from bntui.trainer.engine.flat import Flat, one_count
 from bntui.trainer.engine.flat_optimizer import FlatOptimizer
 from bntui.trainer.engine.operations import Convolution, Drawn, Entry, Linear, Operation, operation
 from bntui.trainer.network import Network
@@ -32,46 +33,76 @@ class Explicit:
         flat = Flat(network.named_parameters(), device)
         self.optimizer = FlatOptimizer(training, flat)
         self._gradients = flat.named_gradients
-        self._operations: list[Operation] = []
-        for stage in network.stages:
-            prefix = f"{network.layers[stage.layer].name}.{stage.kind}."
-            own = {name: self._gradients[prefix + name] for name, _ in stage.module.named_parameters()}
-            self._operations.append(operation(stage, own, draw))
-        entry = next(at for at, stage in enumerate(network.stages) if stage.kind in ("linear", "conv"))
-        first = self._operations[entry]
-        assert isinstance(first, Linear | Convolution)
-        self._first: Entry = first
-        self._later = self._operations[:entry:-1]
-        """The operations that propagate gradients, from the last to the one after the first layer's entry."""
+        self._network, self._draw = network, draw
+        self._counts = one_count(network, device)
         self._loss = (_cross_entropy if task == "classification" else _mean_squared_error)(device)
+        self._ways: dict[int, _Way] = {}
+        """By size of the mini-batch; two sizes occur in an epoch."""
 
-    @torch.inference_mode()
+    def training(self) -> AbstractContextManager[object]:
+        """See :meth:`bntui.trainer.engine.base.Engine.training`."""
+        return torch.inference_mode()
+
     def learn(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`bntui.trainer.engine.base.Engine.learn`."""
-        for one in self._operations:
-            x = one.forward(x)
+        way = self._way(x)
+        for pass_forward in way.forward:
+            x = pass_forward(x)
         loss, gradient = self._loss(x, y)
-        for one in self._later:
-            gradient = one.backward(gradient)
-        self._first.learn(gradient)
-        return loss, x
+        for pass_backward in way.backward:
+            gradient = pass_backward(gradient)
+        way.entry.learn(gradient)
+        self._counts.add_(1)
+        return loss, x.clone()  # the next mini-batch overwrites it
 
     @torch.inference_mode()
     def passes(self, x: Tensor, y: Tensor) -> Passes:
         """See :meth:`bntui.trainer.engine.base.Engine.passes`."""
+        way = self._way(x)
         values: list[Tensor] = []
-        for one in self._operations:
-            x = one.forward(x)
+        for pass_forward in way.forward:
+            x = pass_forward(x)
             values.append(x)
         loss, gradient = self._loss(x, y)
         gradients = [gradient]
-        for one in self._later:
-            gradient = one.backward(gradient)
+        for pass_backward in way.backward:
+            gradient = pass_backward(gradient)
             gradients.append(gradient)
-        self._first.learn(gradient)
+        way.entry.learn(gradient)
+        self._counts.add_(1)
         before: list[Tensor | None] = [None] * (len(values) - len(gradients))
-        draws = {at: one.drawn for at, one in enumerate(self._operations) if isinstance(one, Drawn)}
-        return Passes(loss, values, (*before, *reversed(gradients)), self._gradients, draws)
+        own = {id(value): value.clone() for value in values}  # the next mini-batch overwrites the values
+        kept = [own[id(value)] for value in values]
+        return Passes(loss, kept, (*before, *reversed(gradients)), self._gradients, way.draws())
+
+    def _way(self, x: Tensor) -> _Way:
+        size = x.shape[0]
+        if size not in self._ways:
+            self._ways[size] = _Way(self._network, self._gradients, self._draw)
+        return self._ways[size]
+
+
+class _Way:
+    """The operations of a network for mini-batches of one size."""
+
+    def __init__(self, network: Network, gradients: Mapping[str, Tensor], draw: Draw) -> None:
+        self._operations: list[Operation] = []
+        for stage in network.stages:
+            prefix = f"{network.layers[stage.layer].name}.{stage.kind}."
+            own = {name: gradients[prefix + name] for name, _ in stage.module.named_parameters()}
+            self._operations.append(operation(stage, own, draw))
+        at = next(at for at, stage in enumerate(network.stages) if stage.kind in ("linear", "conv"))
+        entry = self._operations[at]
+        assert isinstance(entry, Linear | Convolution)
+        self.entry: Entry = entry
+        """The first operation with parameters; nobody needs the gradient of its input."""
+        self.forward = [one.forward for one in self._operations]
+        self.backward = [one.backward for one in self._operations[:at:-1]]
+        """From the last operation to the one after the entry."""
+
+    def draws(self) -> dict[int, Tensor]:
+        """The draws of the last mini-batch, by index of the stage."""
+        return {at: one.drawn for at, one in enumerate(self._operations) if isinstance(one, Drawn)}
 
 
 def _cross_entropy(device: torch.device) -> LossGradient:
@@ -90,7 +121,7 @@ def _mean_squared_error(device: torch.device) -> LossGradient:
     one = torch.ones((), device=device)
 
     def loss_gradient(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        loss = torch.nn.functional.mse_loss(output, target)
+        loss = _aten.mse_loss.default(output, target)
         return loss, _aten.mse_loss_backward.default(one, output, target, 1)
 
     return loss_gradient

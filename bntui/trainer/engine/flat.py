@@ -10,6 +10,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from bntui.trainer.network import Network
+
 ALIGNED: Final = 16
 """Every parameter starts at a multiple of this many values, 64 bytes, as if it were allocated alone."""
 
@@ -53,3 +55,12 @@ class Flat:
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The part of each parameter in a flat tensor, by name."""
         return {name: place.of(flat) for name, place in self.places.items()}
+
+
+def one_count(network: Network, device: torch.device) -> Tensor:
+    """Move the counts of the batch normalizations' mini-batches into one tensor, to count once per step."""
+    modules = [stage.module for stage in network.stages if isinstance(stage.module, nn.modules.batchnorm._BatchNorm)]
+    counts = torch.zeros(len(modules), dtype=torch.int64, device=device)
+    for count, module in zip(counts.unbind(), modules, strict=True):
+        module.num_batches_tracked = count
+    return counts

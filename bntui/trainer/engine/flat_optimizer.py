@@ -55,7 +55,6 @@ class FlatOptimizer:
             self._parts.append(_Part(self._flat.values[own], self._flat.gradients[own], averages, count))
             self._counts |= dict.fromkeys(names[first:after], count)
 
-    @torch.inference_mode()
     def step(self, lr: float) -> None:
         """Update the parameters by their gradients, clipped if configured."""
         config, gradients = self._config, self._flat.gradients
@@ -65,7 +64,6 @@ class FlatOptimizer:
         if config.clip_value is not None:
             gradients.clamp_(-config.clip_value, config.clip_value)
         for part in self._parts:
-            part.count.add_(1)
             _UPDATES[config.optimizer](config, part, lr)
         self._moved = True
 
@@ -107,6 +105,7 @@ def _sgd(config: Training, part: _Part, lr: float) -> None:
 
 
 def _adam(config: Training, part: _Part, lr: float) -> None:
+    part.count.add_(1)
     fused = torch._fused_adamw_ if config.optimizer == "adamw" else torch._fused_adam_
     fused(
         [part.values], [part.gradients], [part.averages["exp_avg"]], [part.averages["exp_avg_sq"]], [], [part.count],
@@ -116,6 +115,7 @@ def _adam(config: Training, part: _Part, lr: float) -> None:
 
 
 def _rmsprop(config: Training, part: _Part, lr: float) -> None:
+    part.count.add_(1)
     gradients, squares = part.gradients, part.averages["square_avg"]
     if config.weight_decay:
         gradients.add_(part.values, alpha=config.weight_decay)

@@ -1,12 +1,14 @@
 """Passes values forward and gradients backward through one stage, with formulas written out.
 
 ``forward`` keeps on the object what ``backward`` needs, up to the next ``forward``.  ``backward`` stores the gradients
-of the stage's parameters, and gives the gradient of its input.
+of the stage's parameters, and gives the gradient of its input.  Results are written over those of the last mini-batch,
+which must have the same size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, Protocol
 
 import torch
@@ -44,18 +46,25 @@ class Linear:
         self._weight, self._bias = module.weight.detach(), module.bias.detach()
         self._transposed = self._weight.t()
         self._weight_gradient, self._bias_gradient = gradients["weight"], gradients["bias"]
+        self._output: Tensor | None = None
+        self._of_x: Tensor | None = None
+        self._gradient: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         self._x = x
-        return torch.addmm(self._bias, x, self._transposed)
+        self._output = torch.addmm(self._bias, x, self._transposed, out=self._output)
+        return self._output
 
     def learn(self, gradient: Tensor) -> None:
-        torch.mm(gradient.t(), self._x, out=self._weight_gradient)
-        torch.sum(gradient, 0, out=self._bias_gradient)
+        if gradient is not self._gradient:  # it may be written to the same memory in every step
+            self._gradient, self._turned, self._ones = gradient, gradient.t(), gradient.new_ones(len(gradient))
+        torch.mm(self._turned, self._x, out=self._weight_gradient)
+        torch.mv(self._turned, self._ones, out=self._bias_gradient)
 
     def backward(self, gradient: Tensor) -> Tensor:
         self.learn(gradient)
-        return torch.mm(gradient, self._weight)
+        self._of_x = torch.mm(gradient, self._weight, out=self._of_x)
+        return self._of_x
 
 
 class Convolution:
@@ -112,7 +121,7 @@ class _Norm:
 
 
 class BatchNorm(_Norm):
-    """Batch normalization by the statistics of the mini-batch; updates the running ones."""
+    """Batch normalization by the statistics of the mini-batch; updates the running ones, but not their count."""
 
     def __init__(self, stage: Stage, gradients: Mapping[str, Tensor]) -> None:
         super().__init__(stage, gradients)
@@ -120,13 +129,11 @@ class BatchNorm(_Norm):
         assert isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
         assert module.running_mean is not None
         assert module.running_var is not None
-        assert module.num_batches_tracked is not None
         assert module.momentum is not None
         self._running = module.running_mean, module.running_var
-        self._count, self._momentum = module.num_batches_tracked, module.momentum
+        self._momentum = module.momentum
 
     def forward(self, x: Tensor) -> Tensor:
-        self._count.add_(1)
         self._x = x
         output, *self._statistics = torch.native_batch_norm(
             x, self._gamma, self._beta, *self._running, True, self._momentum, self._eps
@@ -224,13 +231,16 @@ class Drawn:
         self._draw = draw
         self.drawn: Tensor
         """The draw of the last mini-batch."""
+        self._of_x: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         output, self.drawn = self._draw(self._stage, x)
         return output
 
     def backward(self, gradient: Tensor) -> Tensor:
-        return gradient * (self.drawn if self._stage.kind == "dropout" else self.drawn[0])  # scale and shift, stacked
+        factor = self.drawn if self._stage.kind == "dropout" else self.drawn[0]  # scale and shift, stacked
+        self._of_x = torch.mul(gradient, factor, out=self._of_x)
+        return self._of_x
 
 
 class Identity:
@@ -263,6 +273,38 @@ class Activation:
         return self._backward(gradient, self._kept)
 
 
+class Squashing:
+    """Sigmoid, tanh or ReLU, written over the results of the last mini-batch."""
+
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        backward: Callable[..., Tensor],
+        into: Callable[..., Tensor],
+        *more: float,
+    ) -> None:
+        """``backward`` and ``into`` give the input's gradient from that of the output, the output, and ``more``.
+
+        Args:
+            into: writes it to ``grad_input``.
+        """
+        self._function = function
+        self._backward, self._into, self._more = backward, into, more
+        self._output: Tensor | None = None
+        self._of_x: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._output = self._function(x, out=self._output)
+        return self._output
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        if self._of_x is None:
+            self._of_x = self._backward(gradient, self._output, *self._more)
+        else:
+            self._into(gradient, self._output, *self._more, grad_input=self._of_x)
+        return self._of_x
+
+
 class Derived:
     """An activation function without a formula here: autograd differentiates it."""
 
@@ -289,9 +331,11 @@ def _softsign_backward(gradient: Tensor, x: Tensor) -> Tensor:
 
 _ACTIVATIONS: Final[Mapping[type[nn.Module], Callable[[], Operation]]] = {
     nn.Identity: Identity,
-    nn.Sigmoid: lambda: Activation(torch.sigmoid, _aten.sigmoid_backward.default, of_output=True),
-    nn.Tanh: lambda: Activation(torch.tanh, _aten.tanh_backward.default, of_output=True),
-    nn.ReLU: lambda: Activation(torch.relu, lambda g, y: _aten.threshold_backward.default(g, y, 0), of_output=True),
+    nn.Sigmoid: lambda: Squashing(torch.sigmoid, _aten.sigmoid_backward.default, _aten.sigmoid_backward.grad_input),
+    nn.Tanh: lambda: Squashing(torch.tanh, _aten.tanh_backward.default, _aten.tanh_backward.grad_input),
+    nn.ReLU: lambda: Squashing(
+        partial(torch.clamp_min, min=0), _aten.threshold_backward.default, _aten.threshold_backward.grad_input, 0
+    ),
     nn.LeakyReLU: lambda: Activation(
         nn.functional.leaky_relu, lambda g, x: _aten.leaky_relu_backward.default(g, x, 0.01, False), of_output=False
     ),
