@@ -139,7 +139,8 @@ def tuned_loop(task: Task, data: DeviceSamples) -> Work:
         order = torch.randperm(len(data.x))
         model.train()
         losses = []
-        for at in torch.tensor_split(order, range(task.batch, len(order), task.batch)):
+        for start in range(0, len(order), task.batch):
+            at = order[start : start + task.batch]
             optimizer.zero_grad()
             loss = loss_function(model(data.x[at]), data.y[at])
             loss.backward()

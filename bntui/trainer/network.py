@@ -67,7 +67,8 @@ class Network:
     def train(self, mode: bool) -> None:
         """Select training mode (batch statistics) or evaluation mode (running statistics)."""
         for stage in self.stages:
-            stage.module.train(mode)
+            if stage.kind in ("norm", "recurrent"):  # others are the same in both modes
+                stage.module.train(mode)
 
 
 def recurrent(network: Network) -> bool:

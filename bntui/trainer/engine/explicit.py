@@ -22,7 +22,7 @@ from bntui.trainer.network import Network
 
 _aten: Final = torch.ops.aten
 
-LossGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """From output and targets: the loss, and its gradient with respect to the output."""
 
 
@@ -35,7 +35,7 @@ class Explicit:
         self._gradients = flat.named_gradients
         self._network, self._draw = network, draw
         self._counts = one_count(network, device)
-        self._loss = (_cross_entropy if task == "classification" else _mean_squared_error)(device)
+        self._task, self._device = task, device
         self._ways: dict[int, _Way] = {}
         """By size of the mini-batch; two sizes occur in an epoch."""
 
@@ -48,11 +48,12 @@ class Explicit:
         way = self._way(x)
         for pass_forward in way.forward:
             x = pass_forward(x)
-        loss, gradient = self._loss(x, y)
+        loss, gradient = way.loss(x, y)
         for pass_backward in way.backward:
             gradient = pass_backward(gradient)
         way.entry.learn(gradient)
-        self._counts.add_(1)
+        if self._counts is not None:
+            self._counts.add_(1)
         return loss, x.clone()  # the next mini-batch overwrites it
 
     @torch.inference_mode()
@@ -63,13 +64,14 @@ class Explicit:
         for pass_forward in way.forward:
             x = pass_forward(x)
             values.append(x)
-        loss, gradient = self._loss(x, y)
+        loss, gradient = way.loss(x, y)
         gradients = [gradient]
         for pass_backward in way.backward:
             gradient = pass_backward(gradient)
             gradients.append(gradient)
         way.entry.learn(gradient)
-        self._counts.add_(1)
+        if self._counts is not None:
+            self._counts.add_(1)
         before: list[Tensor | None] = [None] * (len(values) - len(gradients))
         own = {id(value): value.clone() for value in values}  # the next mini-batch overwrites the values
         kept = [own[id(value)] for value in values]
@@ -78,14 +80,16 @@ class Explicit:
     def _way(self, x: Tensor) -> _Way:
         size = x.shape[0]
         if size not in self._ways:
-            self._ways[size] = _Way(self._network, self._gradients, self._draw)
+            self._ways[size] = _Way(self._network, self._gradients, self._draw, self._task, self._device)
         return self._ways[size]
 
 
 class _Way:
     """The operations of a network for mini-batches of one size."""
 
-    def __init__(self, network: Network, gradients: Mapping[str, Tensor], draw: Draw) -> None:
+    def __init__(
+        self, network: Network, gradients: Mapping[str, Tensor], draw: Draw, task: str, device: torch.device
+    ) -> None:
         self._operations: list[Operation] = []
         for stage in network.stages:
             prefix = f"{network.layers[stage.layer].name}.{stage.kind}."
@@ -100,28 +104,39 @@ class _Way:
         self.backward = [one.backward for one in self._operations[:at:-1]]
         """From the last operation to the one after the entry."""
 
+        self.loss: Loss = (_CrossEntropy if task == "classification" else _MeanSquaredError)(device)
+
     def draws(self) -> dict[int, Tensor]:
         """The draws of the last mini-batch, by index of the stage."""
         return {at: one.drawn for at, one in enumerate(self._operations) if isinstance(one, Drawn)}
 
 
-def _cross_entropy(device: torch.device) -> LossGradient:
-    one = torch.ones((), device=device)
+class _CrossEntropy:
+    """Mean cross-entropy of logits."""
 
-    def loss_gradient(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def __init__(self, device: torch.device) -> None:
+        self._one = torch.ones((), device=device)
+        self._gradient: Tensor | None = None
+
+    def __call__(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         logs = torch.log_softmax(output, 1)
         loss, weight = _aten.nll_loss_forward.default(logs, target, None, 1, -100)
-        gradient = _aten.nll_loss_backward.default(one, logs, target, None, 1, -100, weight)
-        return loss, _aten._log_softmax_backward_data.default(gradient, logs, 1, output.dtype)
+        gradient = _aten.nll_loss_backward.default(self._one, logs, target, None, 1, -100, weight)
+        if self._gradient is None:
+            self._gradient = torch.empty_like(output)
+        _aten._log_softmax_backward_data.out(gradient, logs, 1, output.dtype, out=self._gradient)
+        return loss, self._gradient
 
-    return loss_gradient
 
+class _MeanSquaredError:
+    """Mean squared error over samples and outputs."""
 
-def _mean_squared_error(device: torch.device) -> LossGradient:
-    one = torch.ones((), device=device)
+    def __init__(self, device: torch.device) -> None:
+        self._one = torch.ones((), device=device)
+        self._gradient: Tensor | None = None
 
-    def loss_gradient(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        loss = _aten.mse_loss.default(output, target)
-        return loss, _aten.mse_loss_backward.default(one, output, target, 1)
-
-    return loss_gradient
+    def __call__(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        if self._gradient is None:
+            self._gradient = torch.empty_like(output)
+        _aten.mse_loss_backward.grad_input(self._one, output, target, 1, grad_input=self._gradient)
+        return _aten.mse_loss.default(output, target), self._gradient

@@ -57,10 +57,14 @@ class Flat:
         return {name: place.of(flat) for name, place in self.places.items()}
 
 
-def one_count(network: Network, device: torch.device) -> Tensor:
-    """Move the counts of the batch normalizations' mini-batches into one tensor, to count once per step."""
+def one_count(network: Network, device: torch.device) -> Tensor | None:
+    """Move the counts of the batch normalizations' mini-batches into one tensor, to count once per step.
+
+    Returns:
+        The tensor; None without a batch normalization.
+    """
     modules = [stage.module for stage in network.stages if isinstance(stage.module, nn.modules.batchnorm._BatchNorm)]
     counts = torch.zeros(len(modules), dtype=torch.int64, device=device)
     for count, module in zip(counts.unbind(), modules, strict=True):
         module.num_batches_tracked = count
-    return counts
+    return counts if modules else None

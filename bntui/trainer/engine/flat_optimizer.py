@@ -97,6 +97,9 @@ class FlatOptimizer:
 
 
 def _sgd(config: Training, part: _Part, lr: float) -> None:
+    if not (config.momentum or config.weight_decay):
+        part.values.add_(part.gradients, alpha=-lr)
+        return
     momentum = list(part.averages.values())
     torch._fused_sgd_(
         [part.values], [part.gradients], momentum, weight_decay=config.weight_decay, momentum=config.momentum, lr=lr,

@@ -49,6 +49,7 @@ class Linear:
         self._output: Tensor | None = None
         self._of_x: Tensor | None = None
         self._gradient: Tensor | None = None
+        self._ones: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         self._x = x
@@ -57,7 +58,9 @@ class Linear:
 
     def learn(self, gradient: Tensor) -> None:
         if gradient is not self._gradient:  # it may be written to the same memory in every step
-            self._gradient, self._turned, self._ones = gradient, gradient.t(), gradient.new_ones(len(gradient))
+            self._gradient, self._turned = gradient, gradient.t()
+        if self._ones is None:
+            self._ones = gradient.new_ones(len(gradient))
         torch.mm(self._turned, self._x, out=self._weight_gradient)
         torch.mv(self._turned, self._ones, out=self._bias_gradient)
 
