@@ -284,6 +284,8 @@ HONEST: dict[str, Callable[[Path], None]] = {
     "budget 0": lambda p: whole(p, BASE + STOPPING + TWO, ("record.budget", 0)),
     "budget 0, every 3 steps": lambda p: whole(p, BASE + STOPPING, ("record.budget", 0), ("record.every", 3)),
     "thinned": lambda p: whole(p, BASE + STOPPING + TWO, ("record.budget", 0.06), ("record.every", 1)),
+    "budget below one keyframe": lambda p: whole(p, BASE + TWO, ("record.budget", 0.004), ("record.every", 1)),
+    "budget below one keyframe, interrupted": lambda p: killed_after(p, 3, BASE, ("record.budget", 0.002)),
     "thinned, killed": lambda p: killed_after(p, 3, BASE + STOPPING, ("record.budget", 0.03), ("record.every", 1)),
     "interrupted within an epoch": lambda p: interrupted_after(p, 3),
     "interrupted at once": lambda p: stop(begin(p)),

@@ -153,12 +153,22 @@ def _budget(ledger: Ledger, runs: Sequence[RunInfo], own: int, row: sqlite3.Row,
         ledger.hold(KEPT, place, "evidence", not sizes, len(sizes), 0)
         return
     for number, frame in enumerate(frames):
-        kept = frame["size"] is not None or number % stride != 0
+        too_large = number == 0 and row["budget"] < _most_bytes(run)
+        kept = frame["size"] is not None or number % stride != 0 or too_large
         ledger.hold(KEPT, Place(run.name, frame["step"]), "evidence", kept, "-", f"{number} = {stride} · k")
     # the first keyframes may lack averages that the optimizer has later: three times the size is always enough
     whole = bool(frames) and frames[0]["size"] is not None
     room = whole and 3 * max(sizes, default=math.inf) * len(frames) <= row["budget"]
     ledger.hold(KEPT, place, "stride", stride == 1 or not room, stride, 1)
+
+
+def _most_bytes(run: RunInfo) -> float:
+    """More than the evidence of a keyframe can have: that of the first one is missing only if it exceeds the budget."""
+    state = 5 * sum(layer.parameters for layer in run.layers)  # itself, and at most three averages
+    # a stage before pooling, or with all gates of a cell, has at most 16 times the values of its layer
+    values = sum(16 * math.prod(layer.shape) * len(layer.stages) for layer in run.layers)
+    batch = int(run.config["data"]["batch_size"])
+    return 4.0 * (state + batch * values) + 100_000
 
 
 def check_stray(ledger: Ledger, db: sqlite3.Connection, runs: Sequence[RunInfo]) -> None:

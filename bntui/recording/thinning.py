@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class Thinning:
-    """Decides which keyframes of one run keep their evidence.
+    """Decides which keyframes of one run keep their evidence, within a budget.
 
-    Every ``stride``-th keyframe keeps it.  When that no longer fits into ``budget`` bytes, the stride doubles and the
-    evidence of every second one is dropped.  The first, the last and the best keyframe, and those with an event, always
-    keep their evidence.
+    Every ``stride``-th keyframe keeps it.  The level of a keyframe is that of the power of two in its number: level 0
+    for odd numbers, level 1 for their doubles.  When the budget is full, the oldest evidence of the lowest level is
+    dropped, one for each that is added, and the stride is doubled with the first one of a level.  So every addition
+    takes the same time.
+
+    The first keyframe, the last and the best one, and those with an event keep their evidence beyond that, as long as
+    there is anything else to drop.  Evidence that alone exceeds the budget is not kept, with one exception: the state
+    from which an unfinished run is resumed.
     """
 
     budget: float
@@ -22,10 +28,19 @@ class Thinning:
     """Keyframes seen so far, which is the number of the next one."""
     best: int | None = None
     """Row of the best keyframe so far."""
+    last: int | None = None
+    """Row of the last keyframe, while training pauses."""
+    over: bool = False
+    """The run has ended, so it is not resumed from its last keyframe."""
     sizes: dict[int, int] = field(default_factory=dict)
     """Bytes of the evidence that is kept, by row."""
-    _numbers: dict[int, int] = field(default_factory=dict)
-    _kept_for_ever: set[int] = field(default_factory=set)
+    total: int = 0
+    """Bytes of all of it."""
+    _first: int | None = None
+    _events: deque[tuple[int, int]] = field(default_factory=deque)
+    """Rows with an event and their numbers, oldest first."""
+    _levels: list[deque[int]] = field(default_factory=list)
+    """All other rows by level, oldest first."""
 
     @classmethod
     def resumed(
@@ -46,40 +61,76 @@ class Thinning:
         thinning = cls(budget, stride, len(rows))
         for number, (row, step) in enumerate(rows):
             if row in kept:
-                thinning.sizes[row] = kept[row]
-                thinning._numbers[row] = number
-                if number == 0 or step in marked:
-                    thinning._kept_for_ever.add(row)
+                thinning._register(row, number, kept[row], keep=step in marked)
         return thinning
+
+    def next(self) -> int:
+        """The number of a new keyframe, which becomes the last one."""
+        number, self.count, self.last = self.count, self.count + 1, None
+        return number
 
     def due(self, number: int) -> bool:
         """True if the evidence of keyframe ``number`` must be written now."""
         return number % self.stride == 0
 
-    def add(self, row: int, number: int, size: int, *, keep: bool) -> list[int]:
-        """Register evidence that was written, and return the rows whose evidence must be dropped.
+    def add(self, row: int, number: int, size: int, *, keep: bool = False) -> list[int]:
+        """Register evidence that is to be written, and return the rows whose evidence must be dropped.
 
         Args:
-            row: the keyframe's id.
+            row: the keyframe's id; if it is dropped itself, its evidence must not be written.
             number: the keyframe's number within its run.
             size: bytes of the evidence.
-            keep: never drop it.
+            keep: it has an event.
         """
-        if keep or not self.sizes:
-            self._kept_for_ever.add(row)
+        self._register(row, number, size, keep=keep)
+        return list(self.excess())
+
+    def excess(self) -> Iterator[int]:
+        """Take rows, the least important first, until the rest fits into the budget."""
+        while self.total > self.budget:
+            row = self._least()
+            if row is None:
+                return
+            self.total -= self.sizes.pop(row)
+            yield row
+
+    def _register(self, row: int, number: int, size: int, *, keep: bool) -> None:
         self.sizes[row] = size
-        self._numbers[row] = number
-        dropped = self._thin(row)
-        while sum(self.sizes.values()) > self.budget and any(self._free(kept, row) for kept in self.sizes):
-            self.stride *= 2
-            dropped += self._thin(row)
-        return dropped
+        self.total += size
+        if number == 0:
+            self._first = row
+        elif keep:
+            self._events.append((row, number))
+        else:
+            level = _level(number)
+            self._levels += [deque() for _ in range(len(self._levels), level + 1)]
+            self._levels[level].append(row)
 
-    def _free(self, kept: int, last: int) -> bool:
-        return kept not in self._kept_for_ever and kept not in (self.best, last)
+    def _least(self) -> int | None:
+        """Take the row whose evidence is the least important; None if the rest must be kept."""
+        both = (self.best, self.last)
+        for spared in (both, (self.best,), ()) if self.over else (both, (self.last,)):
+            for level, rows in enumerate(self._levels):
+                row = next((row for row in rows if row not in spared), None)  # at most the third one
+                if row is not None:
+                    rows.remove(row)
+                    self._thin(level)
+                    return row
+        if self._events:
+            row, number = self._events.popleft()
+            self._thin(_level(number))
+            return row
+        first = self._first
+        if first is None or self.sizes[first] <= self.budget:
+            return None
+        self._first = None
+        return first
 
-    def _thin(self, last: int) -> list[int]:
-        gone = [kept for kept in self.sizes if self._numbers[kept] % self.stride and self._free(kept, last)]
-        for kept in gone:
-            del self.sizes[kept], self._numbers[kept]
-        return gone
+    def _thin(self, level: int) -> None:
+        """Double the stride until evidence on this level is no longer due."""
+        self.stride = max(self.stride, 2 << level)
+
+
+def _level(number: int) -> int:
+    """The exponent of the largest power of two that divides a number."""
+    return (number & -number).bit_length() - 1

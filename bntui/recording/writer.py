@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -201,9 +201,9 @@ class Writer:
         Args:
             frame: the keyframe; without layers, it has only an epoch's scalars.
             epoch_end: the step is the last one of its epoch.
-            best: the weights are the best so far, so the evidence is never dropped.
+            best: the weights are the best so far, so the evidence is among the last to be dropped.
             evidence: packs the evidence.
-            events: events at this step; with any, the evidence is never dropped.
+            events: events at this step; with any, the evidence is among the last to be dropped.
         """
         scalars = scalars_of(frame, epoch_end)
         layers = layer_table(frame.layers).tobytes() if frame.layers else None
@@ -216,15 +216,13 @@ class Writer:
             if measures is not None:
                 self._db.execute("INSERT INTO measures VALUES (?, ?)", (row, measures))
             if evidence is not None and thinning.budget > 0:
-                number = thinning.count
-                thinning.count += 1
+                number = thinning.next()
                 if best:
                     thinning.best = row
                     self._pending.pop((frame.run, "best"), None)
                 self._pending.pop((frame.run, "last"), None)
-                if events or thinning.due(number):
-                    self._add_evidence(thinning, row, number, evidence, keep=bool(events))
-                else:
+                due = bool(events) or thinning.due(number)
+                if not (due and self._add_evidence(frame.run, row, number, evidence, keep=bool(events))):
                     self._pending[frame.run, "best" if best else "last"] = (row, number, evidence)
             self._add_events(events)
         self.keyframes += 1
@@ -234,7 +232,9 @@ class Writer:
         if self._pending:
             with self._changing():
                 for (run, _which), (row, number, evidence) in self._pending.items():
-                    self._add_evidence(self._thinning[run], row, number, evidence, keep=False)
+                    if number == self._thinning[run].count - 1:
+                        self._thinning[run].last = row
+                    self._add_evidence(run, row, number, evidence, keep=False)
             self._pending.clear()
 
     def add_events(self, events: Sequence[Event]) -> None:
@@ -243,11 +243,13 @@ class Writer:
             self._add_events(events)
 
     def checkpoint(self, run: int, name: str, step: int, block: bytes, events: Sequence[Event] = ()) -> None:
-        """Store parameters under a name, such as ``final`` for the last or restored ones."""
+        """Store the parameters that a run ends with under a name: ``final`` for the last or restored ones."""
         with self._changing():
             self._db.execute(
                 "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?, ?, ?)", (run, name, step, block, digest(block))
             )
+            self._thinning[run].over = True
+            self._drop(run, self._thinning[run].excess())
             self._add_events(events)
 
     def clear(self) -> None:
@@ -274,15 +276,20 @@ class Writer:
         self.flush()
         self._file.close()
 
-    def _add_evidence(self, thinning: Thinning, row: int, number: int, evidence: Pack, *, keep: bool) -> None:
+    def _add_evidence(self, run: int, row: int, number: int, evidence: Pack, *, keep: bool) -> bool:
+        """Write the evidence of a keyframe, and drop what it displaces; False if it is not kept itself."""
         block = evidence()
+        dropped = self._thinning[run].add(row, number, len(block), keep=keep)
+        self._drop(run, dropped)  # before the new one is written, which then takes its place in the file
+        if row in dropped:
+            return False
         self._db.execute("INSERT INTO evidence VALUES (?, ?, ?)", (row, block, digest(block)))
-        stride = thinning.stride
-        dropped = thinning.add(row, number, len(block), keep=keep)
-        self._db.executemany("DELETE FROM evidence WHERE id = ?", [(gone,) for gone in dropped])
-        if thinning.stride != stride:
-            run = self._db.execute("SELECT run FROM keyframe WHERE id = ?", (row,)).fetchone()[0]
-            self._db.execute("UPDATE run SET stride = ? WHERE run = ?", (thinning.stride, run))
+        return True
+
+    def _drop(self, run: int, rows: Iterable[int]) -> None:
+        self._db.executemany("DELETE FROM evidence WHERE id = ?", [(row,) for row in rows])
+        stride = self._thinning[run].stride
+        self._db.execute("UPDATE run SET stride = ? WHERE run = ? AND stride != ?", (stride, run, stride))
 
     def _add_events(self, events: Sequence[Event]) -> None:
         insert_events(self._db, events)
