@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bntui.keyframe import COLUMN
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.sentences import traits
 from bntui.scenario.figure_reference import Place, Reference
@@ -79,7 +80,7 @@ class Recorded:
         history, layers = self.histories[run], self.runs[run].layers
         if reference.layer is not None:
             index = next((n for n, layer in enumerate(layers) if layer.name == reference.layer), None)
-            return math.nan if index is None else float(history.layer(index, reference.figure)[row])
+            return math.nan if index is None else float(history.layers[row, index, COLUMN[reference.figure]])
         match reference.figure:
             case "gap":
                 # it agrees with the two losses as panels print them
@@ -87,7 +88,8 @@ class Recorded:
                 apart = figures.difference(*losses)
                 return figures.read(apart) if apart else float(history.val_loss[row] - history.train_loss[row])
             case "gradient_ratio":
-                first, last = (float(history.layer(n, "weight_gradient_norm")[row]) for n in (0, len(layers) - 1))
+                norm = COLUMN["weight_gradient_norm"]
+                first, last = (float(history.layers[row, n, norm]) for n in (0, len(layers) - 1))
                 return first / last if last else math.nan
             case name:
                 return float(getattr(history, name)[row])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Final
+from itertools import compress
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from bntui.keyframe import LAYER_COLUMNS, FloatArray, IntArray
 from bntui.recording.arrays import layer_tables
 from bntui.recording.history import RunHistory
 from bntui.recording.kept import succeeds
+from bntui.recording.layer_courses import LayerCourses, LayerTable, Load
 from bntui.recording.schema import FIGURES
 from bntui.recording.tables import CHUNK, COLUMNS, check
 from bntui.text.language import _
@@ -32,13 +34,19 @@ Columns = Mapping[str, Sequence[Any]]
 class RunColumns:
     """The scalars of all keyframes of one run read so far."""
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, load: Load) -> None:
         self.length = 0
+        self._load = load
         self.floats: FloatArray = np.empty((len(FLOATS), 0))
         self.integers: IntArray = np.empty((len(INTEGERS), 0), np.int64)
-        self.layers: FloatArray = np.empty((0, layers, len(LAYER_COLUMNS)))
+        self.layers = LayerCourses(layers)
         self._scalars_only = 0
+        self._reserved = 0
         self._last: RunHistory | None = None
+
+    def reserve(self, rows: int) -> None:
+        """Allocate memory for this many more rows at once."""
+        self._reserved = self.length + rows
 
     def extend(self, rows: Columns) -> None:
         """Append rows, which must be newer than all earlier ones.
@@ -53,18 +61,15 @@ class RunColumns:
         whole = {**rows, "has_frame": framed}
         integers: NDArray[Any] = np.array([whole[name] for name in INTEGERS], np.int64)
         self._scalars_only += added - sum(framed)
-        if self._scalars_only * self.layers.shape[1] * len(LAYER_COLUMNS) * 8 > MOST_BYTES:
+        if self._scalars_only * self.layers.layers * len(LAYER_COLUMNS) * 8 > MOST_BYTES:
             raise ValueError(_("{count} rows without measures are too many").format(count=self._scalars_only))
-        if end > len(self.layers):
+        if end > self.floats.shape[1]:
             # allocate new arrays instead of resizing: earlier snapshots must not change
-            room = max(end, 2 * len(self.layers), 64) - self.length
-            self.floats = np.concatenate([self.floats[:, : self.length], np.empty((len(FLOATS), room))], axis=1)
-            more = np.empty((len(INTEGERS), room), np.int64)
-            self.integers = np.concatenate([self.integers[:, : self.length], more], axis=1)
-            self.layers = np.concatenate([self.layers[: self.length], np.empty((room, *self.layers.shape[1:]))])
+            room = max(end, self._reserved, self.length + self.length // 2, 64)
+            self.floats, self.integers = (_wider(old, self.length, room) for old in (self.floats, self.integers))
         self.floats[:, self.length : end] = floats
         self.integers[:, self.length : end] = integers
-        self.layers[self.length : end] = layer_tables(blocks, self.layers.shape[1])
+        self.layers.extend(layer_tables(blocks, self.layers.layers), self.floats.shape[1])
         self.length = end
 
     def snapshot(self) -> RunHistory:
@@ -83,9 +88,15 @@ class RunColumns:
             step=integers["step"],
             epoch_end=integers["epoch_end"].astype(bool),
             has_frame=integers["has_frame"].astype(bool),
-            layers=self.layers[: self.length],
+            layers=cast(FloatArray, LayerTable(self.layers, integers["id"], self._load)),
             **{name: column for name, column in figures.items() if name in NAMED},
         )
+
+
+def _wider(old: NDArray[Any], length: int, room: int) -> NDArray[Any]:
+    new = np.empty((len(old), room), old.dtype)
+    new[:, :length] = old[:, :length]
+    return new
 
 
 def read_keyframes(database: sqlite3.Connection, after: int, runs: Sequence[RunColumns]) -> int:
@@ -96,6 +107,10 @@ def read_keyframes(database: sqlite3.Connection, after: int, runs: Sequence[RunC
     Raises:
         ValueError: a cell is not of its column's kind, or rows are out of order.
     """
+    if not after:  # of many rows, doubling would copy each and leave a part of the memory empty
+        for run, rows in database.execute("SELECT run, count(*) FROM keyframe GROUP BY run"):
+            if run in range(len(runs)):
+                runs[run].reserve(rows)
     names = tuple(COLUMNS["keyframe"])
     cursor = database.execute(f"SELECT {', '.join(names)} FROM keyframe WHERE id > ? ORDER BY id", (after,))
     cursor.row_factory = None
@@ -110,7 +125,7 @@ def read_keyframes(database: sqlite3.Connection, after: int, runs: Sequence[RunC
             sentence = _("a keyframe belongs to run {run}, and there are {count}")
             raise ValueError(sentence.format(run=int(numbers.max()), count=len(runs)))
         for run in np.unique(numbers).tolist():
-            places = np.flatnonzero(numbers == run).tolist()
-            runs[run].extend({name: [values[place] for place in places] for name, values in columns.items()})
+            of_run = (numbers == run).tolist()
+            runs[run].extend({name: tuple(compress(values, of_run)) for name, values in columns.items()})
         after = ids[-1]
     return after

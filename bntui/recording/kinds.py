@@ -137,6 +137,12 @@ class Text(_Single):
     def fits(self, value: Any) -> bool:
         return type(value) is str and self.shortest <= len(value) <= self.longest
 
+    def all_fit(self, values: Sequence[Any]) -> bool:
+        if set(map(type, values)) != {str}:
+            return not values
+        lengths = set(map(len, values))
+        return self.shortest <= min(lengths) and max(lengths) <= self.longest
+
 
 @dataclass(frozen=True, slots=True)
 class Blob(_Single):
@@ -150,6 +156,9 @@ class Blob(_Single):
 
     def fits(self, value: Any) -> bool:
         return type(value) is bytes and len(value) <= self.longest
+
+    def all_fit(self, values: Sequence[Any]) -> bool:
+        return not values or (set(map(type, values)) == {bytes} and max(map(len, values)) <= self.longest)
 
 
 @dataclass(frozen=True, slots=True)

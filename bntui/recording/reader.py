@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from bntui.keyframe import IntArray, Keyframe
+from bntui.errors import RecordingError
+from bntui.keyframe import LAYER_COLUMNS, FloatArray, IntArray, Keyframe
 from bntui.recording.columns import RunColumns, read_keyframes
 from bntui.recording.evidence import Evidence, TrainerState
 from bntui.recording.histograms import Histograms
 from bntui.recording.histograms import read as read_histograms
 from bntui.recording.history import RunHistory
+from bntui.recording.layer_tables import LayerTables
 from bntui.recording.opened import Recording
 from bntui.recording.tables import rows
 
@@ -33,10 +36,13 @@ class Reader(Recording):
         self._keyframes = 0
         """Id of the last row that was loaded."""
         self._histograms: dict[int, Histograms] = {}
+        self._tables = LayerTables()
         super().__init__(path)
 
     def _read_keyframes(self) -> bool:
-        self._columns += [RunColumns(len(info.layers)) for info in self.runs[len(self._columns) :]]
+        for info in self.runs[len(self._columns) :]:
+            layers = len(info.layers)
+            self._columns.append(RunColumns(layers, partial(self._layer_tables, layers)))
         before, self._keyframes = self._keyframes, read_keyframes(self._db, self._keyframes, self._columns)
         return self._keyframes != before
 
@@ -85,6 +91,14 @@ class Reader(Recording):
         columns = self._columns[run]
         found: IntArray = np.flatnonzero(np.isin(columns.integers[0, : columns.length], kept))
         return found
+
+    def _layer_tables(self, layers: int, ids: IntArray) -> FloatArray:
+        """Per-layer scalars of keyframes; NaN where they are damaged, which is reported when they are displayed."""
+        try:
+            with self._damage():
+                return self._tables.of(self._db, ids, layers)
+        except RecordingError:
+            return np.full((len(ids), layers, len(LAYER_COLUMNS)), np.nan)
 
     def _id(self, run: int, row: int) -> int:
         return int(self._columns[run].integers[0, row])

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from bntui.keyframe import COLUMN
+from bntui.keyframe import COLUMN, FloatArray
 from bntui.recording.history import LayerInfo, RunHistory
 from bntui.recording.kept import remembered
 from bntui.scenario.activations import activation
@@ -156,9 +156,15 @@ def limits(runs: Sequence[RunView], field: str, chosen: Callable[[int, LayerInfo
 
 
 @remembered
+def _sample(history: RunHistory) -> FloatArray:
+    """The tables of the keyframes from which an axis is computed."""
+    return np.asarray(history.layers[:: _stride(len(history))])
+
+
+@remembered
 def _reach(history: RunHistory, field: str, layers: tuple[int, ...]) -> Limits | None:
     """The bulk of the values of some layers of one run; None if no keyframe has any."""
-    course = history.layers[:: _stride(len(history)), list(layers)]
+    course = _sample(history)[:, list(layers)]
     least, most, mean, std = (course[:, :, COLUMN[f"{field}.{name}"]] for name in ("min", "max", "mean", "std"))
     known = np.isfinite(least) & np.isfinite(most) & np.isfinite(mean) & np.isfinite(std)
     if not known.any():

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from rich.cells import cell_len
 
-from bntui.keyframe import COLUMN, QUANTITIES
+from bntui.keyframe import COLUMN, QUANTITIES, FloatArray
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import RunHistory
 from bntui.recording.kept import remembered
@@ -215,10 +215,17 @@ def _picture(column: Column, name: str, form: MapLayout) -> Sequence[Row]:
 
 
 @remembered
+def _tables(history: RunHistory, histograms: Histograms) -> FloatArray:
+    """Per-layer scalars of the keyframes that have histograms."""
+    return np.asarray(history.layers[histograms.rows])
+
+
+@remembered
 def _map(history: RunHistory, histograms: Histograms, layer: int, field: str, axis: Limits, form: MapLayout) -> Band:
     """The heat map of one quantity; it does not depend on the cursor, and is kept."""
     chosen = histograms.rows
-    least, most = (history.layers[chosen, layer, COLUMN[f"{field}.{name}"]] for name in ("min", "max"))
+    tables = _tables(history, histograms)
+    least, most = (tables[:, layer, COLUMN[f"{field}.{name}"]] for name in ("min", "max"))
     counts = histograms.counts[:, layer, QUANTITIES.index(field)]
     mass = rebinned(counts, least, most, np.linspace(*axis, 4 * form.rows + 1))
     order = cells.along(history.position[chosen], 2 * form.map, form.end)

@@ -315,8 +315,8 @@ def _reach(history: RunHistory, layer: int, columns: Columns) -> tuple[float, fl
 def _band(history: RunHistory, layer: int, columns: Columns, axis: Limits, form: ChartLayout, rows: int) -> Band:
     """A band over the epochs; it does not depend on the cursor, and is kept."""
     order, known = epochs.sampled(history, form.end, 2 * form.chart)
-    table, reach = history.layers[:, layer], axis.high - axis.low
-    courses = [np.where(known, (table[order, column] - axis.low) / reach, np.nan) for column in columns]
+    reach = axis.high - axis.low
+    courses = [np.where(known, (history.layers[order, layer, column] - axis.low) / reach, np.nan) for column in columns]
     return band(courses[0], courses[1], courses[2], known, rows)
 
 
