@@ -287,7 +287,7 @@ def _parts(run: int, known: Mapping[int, tuple[RunInfo, RunHistory]], until: flo
     return (*_parts(fork.run, known, min(fork.epoch, until)), (history, until))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)  # runs side by side; a run in training has another history at each keyframe
 def _decided(parts: _Parts, rules: tuple[Rule, ...]) -> tuple[FloatArray, FloatArray, tuple[Decision, ...]]:
     """Epochs, validation losses, and the rules' decisions; cached, because histories never change."""
     rows = [np.flatnonzero(_complete(history) & (history.epoch <= until + 1e-9)) for history, until in parts]

@@ -21,6 +21,7 @@ from bntui.keyframe import BoolArray, FloatArray
 from bntui.text.widths import parted
 from bntui.viewer.draw.axes import LARGEST, SMALLEST, Axes, Limits, tick_label, ticks
 from bntui.viewer.draw.rows import Row, Span, fit, join
+from bntui.viewer.draw.spans import Spans, telling
 from bntui.viewer.draw.strokes import ACROSS, DOWN, Stroke, along, drawn, thick
 
 DOT_SPACING: Final = 4
@@ -41,6 +42,8 @@ class Series:
     style: str
     dotted: bool = False
     """Drawn as dots, so that it is told from a solid line without color."""
+    spans: Spans | None = None
+    """Of a long series, so that few of its points need to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,8 @@ def line_chart(series: Sequence[Series], axes: Axes, width: int, height: int, *,
 def _stroke(one: Series, axes: Axes, lines: int, columns: int, *, heavy: bool) -> BoolArray:
     """The dots of a series on a canvas of so many cells, each in the cell in which an axis has its value."""
     ends = axes.height()
-    x, y, joined = _clipped(*_points(one, axes, columns), ends)
+    told = telling(one.x, one.spans, axes.x, columns)
+    x, y, joined = _clipped(*_points(replace(one, x=one.x[told], y=one.y[told]), axes, columns), ends)
     across = ACROSS * (columns - 1) / (axes.x.high - axes.x.low)
     down = DOWN * (lines - 1) / (ends.high - ends.low)
     if one.dotted and len(x):

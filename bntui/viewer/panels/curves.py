@@ -13,6 +13,7 @@ from rich.cells import cell_len, set_cell_size
 
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.recording.history import Event, RunHistory
+from bntui.recording.kept import folded
 from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import N_, _, ngettext
@@ -23,6 +24,7 @@ from bntui.viewer.draw.cells import cut, notice
 from bntui.viewer.draw.cells import title as cells_title
 from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join
+from bntui.viewer.draw.spans import FEW, SPAN, Spans, spans_of, telling
 from bntui.viewer.family import brief
 from bntui.viewer.monitor import best_row
 from bntui.viewer.panels import Panel
@@ -136,7 +138,10 @@ def _charts(
 
 
 def _loss(runs: list[RunView], scales: _Scales, width: int, height: int) -> Chart:
-    lines = [_Line(run, run.history.train_loss, run.history.val_loss) for run in runs]
+    lines = [
+        _Line(run, run.history.train_loss, run.history.val_loss, *_both_spans(run, "train_loss", "val_loss"))
+        for run in runs
+    ]
     bounds = limits([part for line in lines for part in line.within(scales.window)], scales.log)
     return _chart(lines, scales.axes(scales.loss, bounds, log=scales.log), width, height, heavy=scales.heavy)
 
@@ -150,6 +155,7 @@ def _accuracy(runs: list[RunView], task: str, scales: _Scales, width: int, heigh
             run,
             scale * _where_finite(run.history.train_accuracy, run.history.train_loss),
             scale * _where_finite(run.history.val_accuracy, run.history.val_loss),
+            *_both_spans(run, "train_accuracy", "val_accuracy"),
         )
         for run in runs
     ]
@@ -179,28 +185,56 @@ class _Line(NamedTuple):
     training: FloatArray
     """Drawn at the ends of epochs: within one it is the mean of a few mini-batches, which jumps."""
     validation: FloatArray
+    training_spans: Spans | None = None
+    validation_spans: Spans | None = None
+
+    @property
+    def series(self) -> tuple[Series, Series]:
+        """The lines of training and validation."""
+        run, places = self.run, self.run.history.position
+        whole = slice(None) if self.training_spans is not None else _whole(run)
+        names = f"{run.name} training", f"{run.name} validation"
+        return (
+            Series(names[0], places[whole], self.training[whole], run.style, True, self.training_spans),
+            Series(names[1], places, self.validation, f"bold {run.style}", False, self.validation_spans),
+        )
 
     def within(self, window: Limits) -> tuple[FloatArray, FloatArray]:
         """The values that the window shows, and those that the lines at its edges lead to."""
-        places = self.run.history.position
-        whole = _whole(self.run)
-        return _near(places[whole], self.training[whole], window), _near(places, self.validation, window)
+        training, validation = (_near(one, window) for one in self.series)
+        return training, validation
 
 
-def _near(places: FloatArray, course: FloatArray, window: Limits) -> FloatArray:
+@folded(Spans.then)
+def _spans(history: RunHistory, rows: slice, course: str) -> Spans:
+    return spans_of(getattr(history, course)[rows], rows.start, positive=course.endswith("loss"))
+
+
+@folded(np.logical_and)
+def _of_epochs(history: RunHistory, rows: slice) -> np.bool_:
+    """True if all rows but the first one are ends of epochs with losses."""
+    there = history.epoch_end[rows] & np.isfinite(history.train_loss[rows]) & np.isfinite(history.val_loss[rows])
+    return (there[1:] if rows.start == 0 else there).all()
+
+
+def _both_spans(run: RunView, *courses: str) -> tuple[Spans | None, ...]:
+    """The spans of training and validation; none where the line of training leaves out rows."""
+    history = run.history
+    if len(history) < FEW * SPAN or not _of_epochs(history):
+        return (None,) * len(courses)
+    return tuple(_spans(history, course) for course in courses)
+
+
+def _near(series: Series, window: Limits) -> FloatArray:
+    told = telling(series.x, series.spans, window, 1)
+    places, course = series.x[told], series.y[told]
     first, last = np.searchsorted(places, (window.low, window.high))
     return course[max(first - 1, 0) : last + 1]
 
 
 def _chart(lines: list[_Line], axes: Axes, width: int, height: int, *, heavy: bool) -> Chart:
-    series = []
-    for run, training, _validation in lines:
-        whole = _whole(run)
-        series.append(Series(f"{run.name} training", run.history.position[whole], training[whole], run.style, True))
-    series += [
-        Series(f"{run.name} validation", run.history.position, validation, f"bold {run.style}")
-        for run, _training, validation in lines
-    ]
+    both = [line.series for line in lines]
+    series = [training for training, _validation in both] + [validation for _training, validation in both]
     # the selected run's dots are alone in their cells, those of its training too
     series.sort(key=lambda one: one.style.endswith(lines[-1].run.style))
     chart = line_chart(series, axes, width, height, heavy=heavy)
@@ -217,11 +251,26 @@ def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
     """
     rows = list(chart.rows)
     places, time = run.history.position, chart.axes.x
-    drawable = np.flatnonzero(np.isfinite(values) & (values > (0 if chart.axes.log else -math.inf)))
-    within = drawable[(places[drawable] >= time.low) & (places[drawable] <= time.high)]
-    if not len(within):
+    least = 0 if chart.axes.log else -math.inf
+
+    def drawable(row: int) -> bool:
+        return bool(np.isfinite(values[row]) and values[row] > least)
+
+    def last_until(place: float) -> int:
+        """The last row that can be drawn at or before a place; -1 if there is none."""
+        end = int(np.searchsorted(places, place, side="right"))
+        if end and drawable(end - 1):
+            return end - 1
+        before = np.flatnonzero(np.isfinite(values[:end]) & (values[:end] > least))
+        return int(before[-1]) if len(before) else -1
+
+    def within(row: int) -> bool:
+        return drawable(row) and bool(time.low <= places[row] <= time.high)
+
+    last = last_until(time.high)
+    if last < 0 or places[last] < time.low:
         return chart
-    last = int(within[-1])
+    first = next(row for row in range(len(values)) if drawable(row))
     column, line = chart.column(places[last]), chart.line(values[last])
 
     def mark(row: int, glyph: str) -> None:
@@ -229,9 +278,9 @@ def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
         rows[place] = put(rows[place], chart.column(places[row]), glyph, f"bold {run.style}")
 
     best = best_row(run)
-    if best is not None and best in within:
+    if best is not None and within(best):
         mark(best, "★")
-    if run.info.fork is not None and (first := int(drawable[0])) in within:
+    if run.info.fork is not None and within(first):
         mark(first, FORK)
     mark(last, run.mark)
     for event in run.events:
@@ -241,8 +290,8 @@ def _marked(chart: Chart, run: RunView, values: FloatArray) -> Chart:
             continue
         style = "bold bad" if kind.wrong else f"bold {run.style}"
         if kind.ends is None:  # at its own place, not at the run's end
-            before = drawable[places[drawable] <= happened + 1e-9]
-            place = chart.line(values[before[-1]] if len(before) else values[drawable[0]])
+            before = last_until(happened + 1e-9)
+            place = chart.line(values[before] if before >= 0 else values[first])
             rows[place] = put(rows[place], chart.column(happened), kind.mark, style)
         else:
             beside = column + 1 if column + 1 < chart.left + chart.columns else column - 1
