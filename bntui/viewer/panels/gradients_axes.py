@@ -68,7 +68,12 @@ def _counts(norms: FloatArray) -> _Counts:
     if not decades.size:
         return _Counts(Counter(), Counter())
     lows, highs = np.floor(np.nanmin(decades, axis=1)), np.ceil(np.nanmax(decades, axis=1))
-    return _Counts(*(Counter(ends.astype(int).tolist()) for ends in (lows, highs)))
+    return _Counts(_counted(lows), _counted(highs))
+
+
+def _counted(decades: FloatArray) -> Counter[int]:
+    found, counts = np.unique(decades.astype(np.int64), return_counts=True)
+    return Counter(dict(zip(found.tolist(), counts.tolist(), strict=True)))
 
 
 @folded(_together)
