@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from bntui.keyframe import Keyframe
+from bntui.keyframe import FloatArray, IntArray, Keyframe
+from bntui.recording.arrays import layer_tables
 from bntui.recording.codec import layer_table, scalars_of
 from bntui.recording.columns import RunColumns
 from bntui.recording.history import Event, RunHistory, RunInfo
@@ -45,7 +46,12 @@ class MemoryWriter:
 
     def history(self, info: RunInfo) -> RunHistory:
         """The history that a reader of the recording would give, numbered as if the run were alone in it."""
-        columns = RunColumns(len(info.layers))
+        layers = len(info.layers)
+
+        def load(ids: IntArray) -> FloatArray:
+            return layer_tables([self._layers[number - 1] for number in ids.tolist()], layers)
+
+        columns = RunColumns(layers, load)
         named = dict(zip(SCALARS, zip(*self._rows, strict=True), strict=True))
         columns.extend({**named, "id": range(1, len(self._rows) + 1), "layers": self._layers})
         return columns.snapshot()
