@@ -77,6 +77,7 @@ def histories(folder: Path, text: str, frames: Frames) -> Iterator[tuple[RunHist
 
 
 def same(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    one, other = np.asarray(one), np.asarray(other)  # layers' scalars are read when they are needed
     return one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
