@@ -191,6 +191,19 @@ def test_masks_and_orders_are_functions_of_seed_and_place() -> None:
     assert generator(CPU, 1, "a").initial_seed() < 2**32
 
 
+def test_streamed_masks_are_functions_of_seed_and_place_too() -> None:
+    masks, like = Draws(3, CPU).streamed(), torch.empty(61, 101)
+    first = masks.mask("linear 1", 4, like, 0.25)
+    others = [masks.mask("linear 1", 5, like, 0.25), masks.mask("linear 2", 4, like, 0.25)]
+    others.append(Draws(4, CPU).streamed().mask("linear 1", 4, like, 0.25))
+    assert all(0.55 < float((first == other).float().mean()) < 0.7 for other in others)  # 0.625 if independent
+    for again in (masks, Draws(3, CPU).streamed()):  # back in the stream, and from its beginning
+        assert torch.equal(first, again.mask("linear 1", 4, like, 0.25))
+    assert set(np.unique(first).tolist()) == {0.0, float(np.float32(1 / 0.75))}
+    for p in (0.25, 0.9):
+        assert float((masks.mask("linear 1", 9, like, p) > 0).float().mean()) == pytest.approx(1 - p, abs=0.02)
+
+
 @pytest.mark.parametrize(("norm", "axes"), [("batch", (0,)), ("layer", (1,)), ("group", (2,))])
 def test_epsilon_momentum_and_gamma_are_those_of_the_scenario(norm: str, axes: tuple[int, ...]) -> None:
     built = network(hidden=(20,), norm=norm, groups=4, norm_eps=0.5, norm_momentum=0.25, norm_gamma=0.1)

@@ -95,7 +95,7 @@ class StreamedDraws(Draws):
         """The stream of each layer, and its position in words of 64 bits."""
 
     def mask(self, layer: str, step: int, like: Tensor, p: float) -> Tensor:
-        """See :meth:`Draws.mask`; on other devices than the CPU, this is the same mask as there."""
+        """See :meth:`Draws.mask`, which draws it on other devices than the CPU."""
         if like.device.type != "cpu":
             return super().mask(layer, step, like, p)
         if layer not in self._streams:
