@@ -1,17 +1,18 @@
 """Carries out trials in worker processes, which may die without harm to the others.
 
 Workers are forked from a server process that has imported torch once.  They ignore Ctrl+C, which the terminal sends to
-all processes; this process ends them.  If it is killed, they notice that the server is gone, and end.
+all processes; this process ends them.  If it is killed, they notice, and end.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -100,18 +101,24 @@ def serve(pipe: Connection) -> None:
     """Carry out trials in this process until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     from bntui.study.train import carried_out
 
-    server = os.getppid()
-    with suppress(EOFError, OSError, InterruptedError):
+    with suppress(EOFError, OSError):
         while True:
             trial: Trial = pipe.recv()
             try:
-                done = carried_out(trial, lambda: os.getppid() != server)
+                done = carried_out(trial)
             except BntuiError as error:
                 done = Outcome({}, failure=str(error))
-            except InterruptedError:
-                raise
             except Exception as error:
                 done = Outcome({}, failure=f"{type(error).__name__}: {error}")
             pipe.send(done)
+
+
+def _end_with_parent() -> None:
+    """Wait until the process that asked for the trials is gone, and end this one: it would train for nobody."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

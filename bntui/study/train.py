@@ -29,25 +29,19 @@ NEVER: Final = 2**62
 """A number of steps after which no run records a keyframe."""
 
 
-def carried_out(trial: Trial, abandoned: Callable[[], bool]) -> Outcome:
+def carried_out(trial: Trial) -> Outcome:
     """Train a trial and read its quantities.
-
-    Args:
-        abandoned: asked before every step; if true, training ends.
 
     Raises:
         BntuiError: the configuration does not fit the data, or the data or device is missing.
-        InterruptedError: the trial was abandoned.
     """
     started = time.process_time()
     wanted = {text: quantity(text) for text in trial.quantities}
-    run = trained(trial.config, trial.folder, frames_of(wanted.values()), abandoned)
+    run = trained(trial.config, trial.folder, frames_of(wanted.values()))
     return Outcome({text: value(one, run) for text, one in wanted.items()}, time.process_time() - started)
 
 
-def trained(
-    config: RunConfig, folder: Path, frames: Frames, abandoned: Callable[[], bool] = lambda: False
-) -> Trained:  # fmt: skip
+def trained(config: RunConfig, folder: Path, frames: Frames) -> Trained:
     """Train one run to its end without a recording.
 
     Its history has the rows of a recording's at the ends of epochs, bit for bit but for their times, and those of
@@ -71,9 +65,8 @@ def trained(
     run.begin(writer)
     while not run.over:
         ahead = math.floor(run.epoch + 1e-9) + 1
-        run.train_epoch(writer, abandoned, float(ahead) if ahead in frames.epochs and not whole else math.inf)
-        if abandoned():
-            raise InterruptedError
+        goal = float(ahead) if ahead in frames.epochs and not whole else math.inf
+        run.train_epoch(writer, lambda: False, goal)
     return Trained(run.info, memory.history(run.info), memory.events)
 
 
