@@ -67,8 +67,7 @@ class Network:
     def train(self, mode: bool) -> None:
         """Select training mode (batch statistics) or evaluation mode (running statistics)."""
         for stage in self.stages:
-            if stage.kind in ("norm", "recurrent"):  # others are the same in both modes
-                stage.module.train(mode)
+            stage.module.train(mode)
 
 
 def recurrent(network: Network) -> bool:
