@@ -221,7 +221,7 @@ def test_forks_are_true(tmp_path: Path) -> None:
 
 
 def test_evidence_that_was_thinned_leaves_consistency(tmp_path: Path) -> None:
-    report = recorded(tmp_path / "x.bntui", SMALL, ("record.budget", 0.3), ("network.dropout", 0.3))
+    report = recorded(tmp_path / "x.bntui", SMALL, ("record.budget", 0.15), ("network.dropout", 0.3))
     assert report.true, report.ledger.failures[:5]
     assert report.full >= 2
     assert report.consistent >= 4

@@ -68,15 +68,15 @@ def test_a_recording_of_extreme_figures_opens_on_a_screen(tmp_path: Path) -> Non
     recording = train(tmp_path, DIGITS).path
     script = (
         "import numpy as np\n"
+        "from dataclasses import replace\n"
         "from bntui.recording.reader import Reader\n"
         "from bntui.__main__ import main\n"
         "whole = Reader.history\n"
         "def history(self, run):\n"
         "    found = whole(self, run)\n"
-        "    for name in ('val_accuracy', 'train_accuracy', 'val_loss', 'train_loss', 'layers'):\n"
-        "        column = getattr(found, name)\n"
-        "        column[...] = np.resize([1.0, -1e16, 1e308, -1e308, 5e-324], column.shape)\n"
-        "    return found\n"
+        "    names = ('val_accuracy', 'train_accuracy', 'val_loss', 'train_loss', 'layers')\n"
+        "    wild = [1.0, -1e16, 1e308, -1e308, 5e-324]\n"
+        "    return replace(found, **{name: np.resize(wild, getattr(found, name).shape) for name in names})\n"
         "Reader.history = history; main()"
     )
     with Terminal([sys.executable, "-c", script, "replay", str(recording)], 160, 48) as terminal:

@@ -109,7 +109,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def thinned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(tmp_path_factory.mktemp("thinned"), IMAGES, ("record.budget", 0.2), ("training.epochs", 8)).path
+    return train(tmp_path_factory.mktemp("thinned"), IMAGES, ("record.budget", 0.6), ("training.epochs", 8)).path
 
 
 @pytest.fixture(scope="module")
