@@ -410,6 +410,7 @@ async def test_a_command_to_a_trainer_that_is_gone() -> None:
         trainer.gone = True
         await pilot.press("n")
         await until(pilot, lambda: "✗ trainer gone" in shown(pilot, "header"))
+        await until(pilot, lambda: notices(pilot))
         assert any("has exited" in notice for notice in notices(pilot))
 
 
@@ -433,6 +434,7 @@ async def test_a_failed_training_says_why() -> None:
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(Status("failed", 10, 0, 26, "/recordings: the disk is full"))
         await until(pilot, lambda: "✗ failed" in shown(pilot, "header"))
+        await until(pilot, lambda: notices(pilot))
         assert notices(pilot) == ["/recordings: the disk is full"]
 
 
@@ -617,6 +619,7 @@ async def test_a_renamed_recording_is_read_on_under_its_new_name(reader: FakeRea
         trainer.say(replace(RUNNING, recording="/recordings/renamed.bntui"))
         await until(pilot, lambda: reader.path == Path("/recordings/renamed.bntui"))
         assert reader.released  # its connection is to a file of the old name
+        await until(pilot, lambda: notices(pilot))
         assert notices(pilot) == ["The recording was renamed: /recordings/renamed.bntui"]
 
 

@@ -61,7 +61,7 @@ class Thinning:
         thinning = cls(budget, stride, len(rows))
         for number, (row, step) in enumerate(rows):
             if row in kept:
-                thinning._register(row, number, kept[row], keep=step in marked)
+                thinning._enter(row, number, kept[row], keep=step in marked)
         return thinning
 
     def next(self) -> int:
@@ -82,7 +82,7 @@ class Thinning:
             size: bytes of the evidence.
             keep: it has an event.
         """
-        self._register(row, number, size, keep=keep)
+        self._enter(row, number, size, keep=keep)
         return list(self.excess())
 
     def excess(self) -> Iterator[int]:
@@ -94,7 +94,7 @@ class Thinning:
             self.total -= self.sizes.pop(row)
             yield row
 
-    def _register(self, row: int, number: int, size: int, *, keep: bool) -> None:
+    def _enter(self, row: int, number: int, size: int, *, keep: bool) -> None:
         self.sizes[row] = size
         self.total += size
         if number == 0:
