@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import random
+import re
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,8 @@ from bntui.viewer.view_state import Snapshot, ViewState
 
 SIZES: Final = ((40, 12), (60, 17), (98, 12), (30, 30))
 BARS: Final = ("header", "tabs", "strip", "keys")
+CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+"""All characters of the categories Cc, Cs, Zl and Zp but for the line feed."""
 
 
 class BrokenError(Exception):
@@ -36,10 +38,9 @@ class BrokenError(Exception):
 
 
 def _harmless(written: str, where: str) -> None:
-    for char in written:
-        if char != "\n" and unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp"):
-            at = written.index(char)
-            raise BrokenError(f"control character {char!r} on {where}: {written[max(at - 40, 0) : at + 40]!r}")
+    if found := CONTROL.search(written):
+        at = found.start()
+        raise BrokenError(f"control character {found[0]!r} on {where}: {written[max(at - 40, 0) : at + 40]!r}")
 
 
 def command(*arguments: str) -> bool:
