@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,18 @@ settings.load_profile("bntui")
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: some tests wait for a terminal, a socket or a clock."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Each worker imports the test modules from another one on, so that it compiles a share of them and finds the
+    others compiled: with their rewritten assertions, that is half of what collecting takes in a fresh clone."""
+    of_worker = getattr(session.config, "workerinput", None)
+    if of_worker is None or session.config.args != session.config.getini("testpaths"):
+        return
+    names = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py"))
+    first = len(names) * int(of_worker["workerid"].removeprefix("gw")) // int(of_worker["workercount"])
+    for name in names[first:] + names[:first]:
+        import_module(f"tests.{name}")
 
 
 @pytest.fixture(autouse=True)
