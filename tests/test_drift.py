@@ -18,6 +18,7 @@ from bntui.viewer import epochs, strands, view_state
 from bntui.viewer.draw.bands import band
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import drift
+from bntui.viewer.panels.drift_shift import shift_strands
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 
@@ -136,7 +137,7 @@ def chart(picture: View, wide: int, high: int, name: str, what: str) -> tuple[li
     """Rows of a strand's first chart, and the ends of its axis."""
     drawn = lines(picture, wide, high)
     runs = picture.shown
-    form = strands.form_of(runs, [*drift._strands(runs, outputs=True), *drift._shifts(runs)], wide)
+    form = strands.form_of(runs, [*drift._strands(runs, outputs=True), *shift_strands(runs)], wide)
     start = next(y for y, line in enumerate(drawn[:-1]) if line.startswith(name) and drawn[y + 1].startswith(what))
     labels, body = [], []
     for line in drawn[start:]:

@@ -13,17 +13,16 @@ from bntui.insight.drift import Moves, moves_of
 from bntui.keyframe import COLUMN, UNIT_STATISTICS, FloatArray
 from bntui.recording.history import LayerInfo, RunHistory
 from bntui.recording.kept import Ends, ends_of, folded, remembered, wider
-from bntui.text.figures import magnitude
 from bntui.text.language import N_, _
-from bntui.text.widths import longest
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
-from bntui.viewer.draw.bands import Band, band, course
+from bntui.viewer.draw.bands import Band, band
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told
 from bntui.viewer.gates import LETTERS
 from bntui.viewer.panels import Panel
+from bntui.viewer.panels.drift_shift import hint, shift_rows, shift_strands, there
 from bntui.viewer.strands import (
     ChartLayout,
     Columns,
@@ -37,7 +36,6 @@ from bntui.viewer.strands import (
     overlaid,
     ruler,
     spread,
-    titled,
     troubled,
     window,
 )
@@ -60,7 +58,6 @@ TITLES: Final = (
     N_("Drift ── median, 15, 85 %"),
 )
 """Longest first."""
-SHIFT: Final = "gradient_shift"
 MOVES: Final = "moves"
 """The figure beside a band; no reference names it."""
 MIN_BAND, MAX_BAND = 3, 8
@@ -69,8 +66,6 @@ MAX_FIRST: Final = 12
 """Rows of the first one."""
 SHIFT_ABOVE: Final = 14
 """Rows from which the shift is shown, or a line says how it would be measured."""
-MAX_DECADES: Final = 6
-"""Smaller shifts than this below the largest are off the axis."""
 WILD: Final = 1000
 """Times the selected run's extent from which on another run's has no say in the axis."""
 SPARE: Final = 3
@@ -90,12 +85,12 @@ def draw(view: View, width: int, height: int) -> Drawing:
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     height -= len(waiting)
     strands = _strands(runs, outputs=True)
-    shifts = _shifts(runs)
+    shifts = shift_strands(runs)
     form = form_of(runs, [*strands, *shifts], width)
     times = 1 if form.side else len(runs)
     below = []
     if height >= SHIFT_ABOVE:
-        below = _shift_rows(runs, shifts, form, height // 3) if shifts else [_hint(width)]
+        below = shift_rows(runs, shifts, form, height // 3) if shifts else [hint(width)]
     room = height - 2 - len(below)
     number = max(min(len(strands), room // (MIN_BAND * times)), 1)
     chosen = strands if number == len(strands) else _strands(runs, outputs=False) or strands
@@ -143,7 +138,7 @@ def _strands(runs: Sequence[RunView], *, outputs: bool) -> list[Strand]:
     low, median, high = (COLUMN[name] for name in UNIT_STATISTICS)
     hidden = [[at for at, info in enumerate(run.info.layers) if info.activation != "none"] for run in runs]
     measured = [
-        (layers[-1], (low, median, high)) if layers and _there(_finite(run.history, layers[-1], median)) else None
+        (layers[-1], (low, median, high)) if layers and there(_finite(run.history, layers[-1], median)) else None
         for run, layers in zip(runs, hidden, strict=True)
     ]
     strands = []
@@ -181,33 +176,10 @@ def _unit(run: RunView, info: LayerInfo) -> str:
     return words.format(number=number)
 
 
-def _shifts(runs: Sequence[RunView]) -> list[Strand]:
-    """The layers whose gradient shift was measured; that of the first is 0 by definition."""
-    column = COLUMN[SHIFT]
-    strands = []
-    for name in dict.fromkeys(info.name for run in runs for info in run.info.layers[1:]):
-        places = [next((at for at, info in enumerate(run.info.layers) if info.name == name), None) for run in runs]
-        courses = tuple(None if at is None else (at, (column, column, column)) for at in places)
-        if any(_there(_positive(run.history, at)) for run, at in zip(runs, places, strict=True) if at):
-            strands.append(Strand(name, "", courses))
-    return strands
-
-
 @folded(wider)
 def _finite(history: RunHistory, rows: slice, layer: int, column: int) -> Ends:
     """The ends of a column's finite values."""
     return ends_of(history.layers[rows, layer, column])
-
-
-@folded(wider)
-def _positive(history: RunHistory, rows: slice, layer: int) -> Ends:
-    """The ends of a layer's shift where it has a logarithm."""
-    values = history.layers[rows, layer, COLUMN[SHIFT]]
-    return ends_of(values[values > 0])
-
-
-def _there(ends: Ends) -> bool:
-    return ends[0] <= ends[1]
 
 
 def _bands(runs: Sequence[RunView], strand: Strand, form: ChartLayout, tall: int) -> list[Row]:
@@ -318,79 +290,3 @@ def _band(history: RunHistory, layer: int, columns: Columns, axis: Limits, form:
     reach = axis.high - axis.low
     courses = [np.where(known, (history.layers[order, layer, column] - axis.low) / reach, np.nan) for column in columns]
     return band(courses[0], courses[1], courses[2], known, rows)
-
-
-@remembered
-def _course(history: RunHistory, layer: int, columns: Columns, decades: Limits, form: ChartLayout, rows: int) -> Band:
-    """A line over the epochs on an axis of decades."""
-    order, known = epochs.sampled(history, form.end, 2 * form.chart)
-    values = history.layers[order, layer, columns[1]]
-    sized = known & np.isfinite(values) & (values > 0)
-    exponents = np.log10(values, out=np.full(values.shape, np.nan), where=sized)
-    # 0, as after an update of nothing, has no decade: a gap, not a failure
-    return course((exponents - decades.low) / (decades.high - decades.low), known & ~np.isfinite(values), rows)
-
-
-def _hint(width: int) -> Row:
-    """What would measure the shift, in a quiet line."""
-    sentences = (
-        _("gradient shift ‖G − G′‖₂ was not measured: set record.shift = true"),
-        _("for ‖G − G′‖₂ set record.shift = true"),
-    )
-    return (Span(longest(width, *sentences), "muted"),)
-
-
-def _shift_rows(runs: Sequence[RunView], strands: Sequence[Strand], form: ChartLayout, room: int) -> list[Row]:
-    """The shift measure of each layer on one log axis, in at most ``room`` rows."""
-    times = 1 if form.side else len(runs)
-    number = min(len(strands), (room - 1) // times)
-    if number < 1:
-        return []
-    decades = _decades(runs, strands)
-    low, high = map(_power, decades)
-    tall = min((room - 1) // (number * times), 3)
-    words = (
-        _("gradient shift ‖G − G′‖₂, log axis {low} to {high}; 0 in the first layer"),
-        _("gradient shift ‖G − G′‖₂, log axis {low} to {high}"),
-        _("shift ‖G − G′‖₂ {low} to {high}"),
-    )
-    title = longest(form.head + form.chart, *(sentence.format(low=low, high=high) for sentence in words))
-    rows = [titled(title, runs, form, _("median"))]
-    for strand in (strands[at] for at in spread(len(strands), number)):
-        pictures, figures = [], []
-        for run, found in zip(runs, strand.courses, strict=True):
-            if found is None or not _there(_positive(run.history, found[0])):
-                pictures.append(nothing(form, tall))
-                figures.append(Span("—".rjust(form.figure), "muted"))
-                continue
-            drawn = _course(run.history, *found, decades, form, tall)
-            pictures.append(list(overlaid(run, drawn, form.end, form.chart)))
-            figures.append(Span(magnitude(_median_shift(run.history, found[0])).rjust(form.figure), "text"))
-        ticks = [""] * tall
-        if tall > 1:
-            ticks[0], ticks[-1] = high, low
-        rows += block(runs, strand, form, ticks, pictures, figures)
-    return rows
-
-
-def _decades(runs: Sequence[RunView], strands: Sequence[Strand]) -> Limits:
-    """Whole decades that hold the shift of all layers up to the head, as far as MAX_DECADES below the largest."""
-    ends = [
-        _positive(run.history, found[0])
-        for strand in strands
-        for run, found in zip(runs, strand.courses, strict=True)
-        if found
-    ]
-    high = math.ceil(float(np.log10(max(highest for _lowest, highest in ends))))
-    low = math.floor(float(np.log10(min(lowest for lowest, _highest in ends))))
-    return Limits(max(min(low, high - 1), high - MAX_DECADES), high)
-
-
-@remembered
-def _median_shift(history: RunHistory, layer: int) -> float:
-    values = history.layers[:, layer, COLUMN[SHIFT]]
-    return float(np.median(values[np.isfinite(values) & (values > 0)]))
-
-
-def _power(decade: float) -> str:
-    return f"1e{decade:g}".replace("-", "−")
