@@ -224,10 +224,12 @@ def _lenses(source: ExtremeSource, run: RunInfo, seed: int) -> Iterator[Lens]:
     layers = normalized_layers(run)
     history = source.history(run.index)
     row = history.at(1e9) if seed % 2 else 1
+    frame, evidence = source.keyframe(run.index, row), source.evidence(run.index, row)
+    with unbounded():
+        course = {number: courses(source, run.index, history, number) for number in layers}
     for number, listing, playing in product(layers, (False, True), (0, 2)):
         with unbounded():  # as the screen does
-            frame = source.keyframe(run.index, row)
-            under = slide(run, number, frame, source.evidence(run.index, row))
+            under = slide(run, number, frame, evidence)
             look = Microscope(
                 ViewState(), layer=run.layers[number].name, listing=listing, playing=playing, chosen=seed % 5,
                 marked=seed % 7, sort="gamma" if seed % 3 == 0 else "unit",
@@ -242,7 +244,7 @@ def _lenses(source: ExtremeSource, run: RunInfo, seed: int) -> Iterator[Lens]:
                 runs=len(source.runs),
                 slide=under,
                 specimen=under.specimen(look.time, look.chosen),
-                courses=courses(source, run.index, history, number),
+                courses=course[number],
                 nearest=None,
             )
 

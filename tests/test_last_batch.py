@@ -100,7 +100,7 @@ def test_what_fills_no_mini_batch_is_first_unless_the_scenario_says_otherwise() 
 
 
 @given(samples=st.integers(5, 40), size=st.integers(1, 45), last=st.sampled_from(LAST))
-@settings(max_examples=100 if ALL else 6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100 if ALL else 4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_epochs_of_any_size_are_split_and_audited(
     tmp_path_factory: pytest.TempPathFactory, samples: int, size: int, last: str
 ) -> None:
@@ -128,7 +128,7 @@ def test_epochs_of_any_size_are_split_and_audited(
     at=st.integers(0, 17), size=st.sampled_from([2, 4, 5, 8, 15, 16, 75, 80, 100]),
     last=st.sampled_from(LAST), before=st.sampled_from(LAST),
 )  # fmt: skip
-@settings(max_examples=100 if ALL else 6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100 if ALL else 4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_fork_within_an_epoch_splits_what_is_left_of_it(
     tmp_path_factory: pytest.TempPathFactory, at: int, size: int, last: str, before: str
 ) -> None:
