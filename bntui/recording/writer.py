@@ -10,9 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bntui.keyframe import Keyframe
-from bntui.recording.codec import digest, fields_digest, layer_table, pack_measures, row_digest, scalars_of
+from bntui.recording.codec import digest, fields_digest
 from bntui.recording.file import WritableFile
 from bntui.recording.history import Event, RunInfo
+from bntui.recording.packed import PackedEvidence, PackedKeyframe, packed
 from bntui.recording.schema import APPLICATION_ID, RUN, SCALARS, TABLES, VERSION, open_read_only
 from bntui.recording.thinning import Thinning
 from bntui.recording.upgrade import refuse_oldest, upgrade
@@ -26,7 +27,7 @@ _BEST = """
 _OF_A_KEYFRAME = "kind NOT IN ('interrupted', 'resumed', 'departed')"
 """Selects events that were recorded with a keyframe, whose evidence is never dropped."""
 
-Pack = Callable[[], bytes]
+Pack = Callable[[], bytes | PackedEvidence]
 """Packs evidence into one block; called only if the evidence is written."""
 
 EVENT = ("run", "step", "epoch", "kind", "message")
@@ -162,6 +163,10 @@ class Writer:
         """Bytes available for a run's evidence."""
         return self._thinning[run].budget
 
+    def numbering(self, run: int) -> tuple[int, int]:
+        """The number of a run's next keyframe with evidence, and the stride: evidence of its multiples is due."""
+        return self._thinning[run].count, self._thinning[run].stride
+
     @property
     def agenda(self) -> str:
         """Pending requests, as last stored with :meth:`plan`; empty at first."""
@@ -186,7 +191,7 @@ class Writer:
 
     def commit(
         self,
-        frame: Keyframe,
+        frame: Keyframe | PackedKeyframe,
         *,
         epoch_end: bool,
         best: bool = False,
@@ -199,31 +204,30 @@ class Writer:
         until :meth:`flush`.
 
         Args:
-            frame: the keyframe; without layers, it has only an epoch's scalars.
-            epoch_end: the step is the last one of its epoch.
+            frame: the keyframe, perhaps packed already; without layers, it has only an epoch's scalars.
+            epoch_end: the step is the last one of its epoch; a packed keyframe says so itself.
             best: the weights are the best so far, so the evidence is among the last to be dropped.
             evidence: packs the evidence.
             events: events at this step; with any, the evidence is among the last to be dropped.
         """
-        scalars = scalars_of(frame, epoch_end)
-        layers = layer_table(frame.layers).tobytes() if frame.layers else None
-        measures = pack_measures(frame) if frame.layers else None
-        thinning = self._thinning[frame.run]
+        frame = packed(frame, epoch_end=epoch_end) if isinstance(frame, Keyframe) else frame
+        run = frame["run"]
+        thinning = self._thinning[run]
         with self._changing():
-            cursor = self._db.execute(INSERT, (*scalars, layers, row_digest(scalars, layers, measures)))
+            cursor = self._db.execute(INSERT, (*frame.scalars, frame.layers, frame.digest))
             row = cursor.lastrowid
             assert row is not None
-            if measures is not None:
-                self._db.execute("INSERT INTO measures VALUES (?, ?)", (row, measures))
+            if frame.measures is not None:
+                self._db.execute("INSERT INTO measures VALUES (?, ?)", (row, frame.measures))
             if evidence is not None and thinning.budget > 0:
                 number = thinning.next()
                 if best:
                     thinning.best = row
-                    self._pending.pop((frame.run, "best"), None)
-                self._pending.pop((frame.run, "last"), None)
+                    self._pending.pop((run, "best"), None)
+                self._pending.pop((run, "last"), None)
                 due = bool(events) or thinning.due(number)
-                if not (due and self._add_evidence(frame.run, row, number, evidence, keep=bool(events))):
-                    self._pending[frame.run, "best" if best else "last"] = (row, number, evidence)
+                if not (due and self._add_evidence(run, row, number, evidence, keep=bool(events))):
+                    self._pending[run, "best" if best else "last"] = (row, number, evidence)
             self._add_events(events)
         self.keyframes += 1
 
@@ -278,12 +282,13 @@ class Writer:
 
     def _add_evidence(self, run: int, row: int, number: int, evidence: Pack, *, keep: bool) -> bool:
         """Write the evidence of a keyframe, and drop what it displaces; False if it is not kept itself."""
-        block = evidence()
-        dropped = self._thinning[run].add(row, number, len(block), keep=keep)
+        made = evidence()
+        made = PackedEvidence.of(made) if isinstance(made, bytes) else made
+        dropped = self._thinning[run].add(row, number, len(made.block), keep=keep)
         self._drop(run, dropped)  # before the new one is written, which then takes its place in the file
         if row in dropped:
             return False
-        self._db.execute("INSERT INTO evidence VALUES (?, ?, ?)", (row, block, digest(block)))
+        self._db.execute("INSERT INTO evidence VALUES (?, ?, ?)", (row, made.block, made.digest))
         return True
 
     def _drop(self, run: int, rows: Iterable[int]) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final
 
 from bntui.errors import ScenarioError
 from bntui.insight.claims import Frames, Trained, frames_of, value
@@ -20,10 +20,6 @@ from bntui.trainer.bench import Bench, from_scenario
 from bntui.trainer.data.dataset import fit_scaling
 from bntui.trainer.first_failure import Watch
 from bntui.trainer.run import Run
-
-if TYPE_CHECKING:
-    from bntui.recording.writer import Writer
-    from bntui.trainer.replay import Past
 
 NEVER: Final = 2**62
 """A number of steps after which no run records a keyframe."""
@@ -59,19 +55,18 @@ def trained(config: RunConfig, folder: Path, frames: Frames) -> Trained:
         return _begun(bench, config)
 
     run, memory = begun(), MemoryWriter()
-    writer = cast("Writer", memory)
     if whole:
-        run.watcher = Watch(cast("Past", _Again(begun)), 0)
-    run.begin(writer)
+        run.watcher = Watch(_Again(begun), 0)
+    run.begin(memory)
     while not run.over:
         ahead = math.floor(run.epoch + 1e-9) + 1
         goal = float(ahead) if ahead in frames.epochs and not whole else math.inf
-        run.train_epoch(writer, lambda: False, goal)
+        run.train_epoch(memory, lambda: False, goal)
     return Trained(run.info, memory.history(run.info), memory.events)
 
 
 class _Again:
-    """Restores a run at an earlier step by training it again from its start, as :class:`Past` does from a recording."""
+    """Restores a run at an earlier step by training it again from its start, as others do from a recording."""
 
     def __init__(self, begun: Callable[[], Run]) -> None:
         self._begun = begun

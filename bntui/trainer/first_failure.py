@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from torch import Tensor
 
@@ -18,13 +18,12 @@ from bntui.keyframe import QUANTITIES, Foreign
 from bntui.recording import sentences
 from bntui.recording.history import Event
 from bntui.recording.sentences import ACTIVATION_GRADIENT, TROUBLES, WEIGHT_GRADIENT, EventKind
-from bntui.recording.writer import Writer
 from bntui.text.language import N_
 from bntui.trainer.dead import Dead, died, reached
 from bntui.trainer.draw import Draws
 from bntui.trainer.end_events import spelled
 from bntui.trainer.network import Stage
-from bntui.trainer.replay import Past
+from bntui.trainer.recorder import Recorder
 from bntui.trainer.run import Run
 from bntui.trainer.step import Measured, drawn
 
@@ -94,20 +93,27 @@ def _figures(taken: Measured) -> Iterator[tuple[str, str, float]]:
         yield layer.name, WEIGHT_GRADIENT, layer.weight_gradient_norm
 
 
+class Past(Protocol):
+    """Restores a run at an earlier step; see :class:`bntui.trainer.replay.Past`."""
+
+    def reach(self, index: int, step: int, /) -> Run:
+        """The run with this number as it was after a step."""
+
+
 class Watch:
     """Checks each step of a run before it is recorded; a ``run.Watcher``."""
 
     def __init__(self, past: Past, since: int) -> None:
         """``since`` is the current step of the run; earlier steps have been checked."""
         self._past = past
-        self._since = self._recorded = since
+        self.since = self.recorded = since
         """The last step that was measured, and the last one that has a row."""
 
     def __call__(
-        self, run: Run, writer: Writer, taken: Measured | None, train_loss: float, val_loss: float
+        self, run: Run, writer: Recorder, taken: Measured | None, train_loss: float, val_loss: float
     ) -> list[Event]:
-        since, recorded = self._since, self._recorded
-        self._recorded = run.step
+        since, recorded = self.since, self.recorded
+        self.recorded = run.step
         here = _found(taken, run, initial=run.step == since)
         if "first_bad" not in run.told | here.keys() and not math.isfinite(val_loss):
             # the step itself was sound, but its update led to this
@@ -115,7 +121,7 @@ class Watch:
         elif "first_bad" not in run.told | here.keys() and not math.isfinite(train_loss):
             here["first_bad"] = _bad(run.info.layers[-1].name, LOSS, train_loss)
         if taken is not None:
-            self._since = run.step
+            self.since = run.step
         if not here:
             return []
         events = self._earlier(run, writer, since, recorded)
@@ -123,7 +129,7 @@ class Watch:
         run.told |= here.keys()
         return events
 
-    def _earlier(self, run: Run, writer: Writer, since: int, recorded: int) -> list[Event]:
+    def _earlier(self, run: Run, writer: Recorder, since: int, recorded: int) -> list[Event]:
         """Repeat the steps after ``since``, and return what went wrong in them.
 
         Bad steps are recorded as keyframes.  Rows can only be appended, so for a step before the last recorded row,

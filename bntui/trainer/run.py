@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -25,14 +25,12 @@ from bntui.trainer.network import Stage, build
 from bntui.trainer.optim import learning_rate
 from bntui.trainer.probes import array, weights_digest
 from bntui.trainer.progress import Progress
+from bntui.trainer.recorder import Recorder
 from bntui.trainer.samples import DeviceSamples
 from bntui.trainer.score import Score
 from bntui.trainer.step import Measured, Stepper, drawn
 from bntui.trainer.taken_step import Figures, TakenStep, early_stopping, observe_epoch
 from bntui.trainer.validate import evaluate, forget_eval
-
-if TYPE_CHECKING:
-    from bntui.recording.writer import Writer
 
 SAME_EPOCH: Final = 1e-9
 """Epochs closer to each other than this are the same, whatever batch sizes led there."""
@@ -141,7 +139,7 @@ class Run:
 
     # --- training ---
 
-    def begin(self, writer: Writer) -> None:
+    def begin(self, writer: Recorder) -> None:
         """Record the initial state: the first full mini-batch through the network, no update, no side effects."""
         started = time.perf_counter()
         score, self._score = self._score, Score(self.samples.task)
@@ -152,7 +150,7 @@ class Run:
         self._record(writer, TakenStep(taken, progress, batch.range, self._lr(), initial=True), started)
         self._score = score
 
-    def train_epoch(self, writer: Writer, interrupted: Callable[[], bool], goal: float = math.inf) -> None:
+    def train_epoch(self, writer: Recorder, interrupted: Callable[[], bool], goal: float = math.inf) -> None:
         """Train to the end of the current epoch, or of the current step when interrupted, or to a ``goal`` in epochs.
 
         A keyframe is recorded where the run is interrupted, at the goal, and where it ends, whatever ``[record] every``
@@ -208,7 +206,7 @@ class Run:
         return patience or self._at.epoch + 1 >= self.config.training.epochs
 
     def train_step(
-        self, writer: Writer | None, *, measured: bool = False, events: Iterable[Event] = ()
+        self, writer: Recorder | None, *, measured: bool = False, events: Iterable[Event] = ()
     ) -> Measured | None:
         """Do one optimizer step.
 
@@ -262,7 +260,7 @@ class Run:
 
     # --- recording ---
 
-    def _record(self, writer: Writer | None, step: TakenStep, started: float, events: Iterable[Event] = ()) -> None:
+    def _record(self, writer: Recorder | None, step: TakenStep, started: float, events: Iterable[Event] = ()) -> None:
         """Complete a step: validate, update early stopping, and with a writer record a row.
 
         Args:
@@ -328,7 +326,7 @@ class Run:
         """An event at the current step."""
         return Event.of(self.info.index, self.step, self.epoch, kind, sentence, **arguments)
 
-    def finish(self, writer: Writer) -> None:
+    def finish(self, writer: Recorder) -> None:
         """Store the final weights: those of the best epoch if early stopping restores them, else the last ones."""
         step, events = self.step, []
         if self.best is not None:
@@ -339,6 +337,6 @@ class Run:
         writer.checkpoint(self.info.index, "final", step, pack_arrays(state_arrays), events)
 
 
-Watcher = Callable[["Run", "Writer", Measured | None, float, float], list[Event]]
+Watcher = Callable[["Run", Recorder, Measured | None, float, float], list[Event]]
 """Checks a step before it is recorded, given the training and the validation loss.  Returns the events in it, and those
 in earlier steps that could not be recorded as keyframes."""
