@@ -201,6 +201,12 @@ def test_a_failure_is_said() -> None:
     assert Complain("the disk is full") in live.after(Live(RUNNING), Heard(failed), FACTS)[1]
 
 
+def test_the_death_of_a_worker_is_said_while_training_continues() -> None:
+    state, effects = live.after(Live(RUNNING), Heard(replace(RUNNING, message="a worker process died")), FACTS)
+    assert Complain("a worker process died") in effects
+    assert isinstance(state, Live)
+
+
 @pytest.mark.parametrize("at", range(len(PACES)))
 @pytest.mark.parametrize("by", [-1, 1])
 def test_the_pace_walks_one_step_and_stays_at_the_ends(at: int, by: int) -> None:

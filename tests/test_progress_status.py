@@ -64,6 +64,7 @@ class Trained:
     asked: dict[int, Any] = field(default_factory=dict)
     """Requests that arrive at the end of an epoch, by its number."""
     done: int = 0
+    trouble: str = ""
 
     @property
     def writer(self) -> Any:

@@ -216,6 +216,8 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None, until_
                     status = trainer.receive()
                     if status is None:
                         break
+                    if status.message != last.message and status.state != "failed":
+                        say(status.message, sys.stderr)
                     last = status
                     interrupt.know(status.owner)
                     moved_to(reader, status.recording)
@@ -243,8 +245,13 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None, until_
     if interrupt.asked is not None:
         raise end_of(interrupt.asked)
     if state == "failed":
-        raise TrainerError(last.message or lost(reader.path))
+        raise TrainerError(why_failed(last, reader.path))
     return reader.path
+
+
+def why_failed(last: Status, recording: Path) -> str:
+    """The message for a trainer that has not finished, from its last status."""
+    return last.message if last.state == "failed" and last.message else lost(recording)
 
 
 def lost(recording: Path) -> str:

@@ -232,7 +232,7 @@ def _check_fork(recording: Path, there: Place) -> None:
 def stop(recording: Recording) -> None:
     """Stop a recording's trainer after the current step; everything is saved."""
     from bntui.commands.again import no_trainer
-    from bntui.commands.headless import lost
+    from bntui.commands.headless import why_failed
     from bntui.link import OVER
     from bntui.link.client import Trainer
     from bntui.recording.guard import refuse_no_file
@@ -250,5 +250,5 @@ def stop(recording: Recording) -> None:
     if last is None:
         raise no_trainer(recording)  # it ended before it answered
     if last.state == "failed" or last.state not in OVER:
-        raise TrainerError(last.message or lost(recording))
+        raise TrainerError(why_failed(last, recording))
     say(_("stopped: {recording}").format(recording=recording), sys.stderr)

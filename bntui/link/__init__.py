@@ -59,7 +59,7 @@ class Status:
     keyframes: int
     """Keyframes committed so far, over all runs."""
     message: str = ""
-    """The error, if the state is ``failed``."""
+    """The error, if the state is ``failed``; otherwise what happened to a worker process, and training continues."""
     refusal: str = ""
     """Why the last refused request was refused; empty if none was."""
     refused: int = 0

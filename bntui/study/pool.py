@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from bntui.errors import BntuiError
 from bntui.study.trial import Outcome, Trial
-from bntui.text.language import _
+from bntui.text.endings import how_ended
 
 _WORKER: Final = "bntui.study.train"
 _PATIENCE: Final = 5.0
@@ -54,11 +54,7 @@ class _Worker:
     def why_dead(self) -> str:
         """How the process ended."""
         self.process.join(_PATIENCE)
-        code = self.process.exitcode
-        if code is not None and code < 0:
-            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-            return _("its process was killed by {signal}").format(signal=name)
-        return _("its process ended with code {code}").format(code=code)
+        return how_ended(self.process.exitcode)
 
 
 def outcomes(trials: Iterable[Trial], jobs: int) -> Iterator[tuple[int, Outcome]]:

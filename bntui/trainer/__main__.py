@@ -29,6 +29,7 @@ from bntui.text.language import _, use
 
 if TYPE_CHECKING:
     from bntui.trainer.agenda import Agenda
+    from bntui.trainer.cores.template import Template
     from bntui.trainer.session import Session
 
 
@@ -51,6 +52,7 @@ def _serve() -> int:
         signal.signal(number, signal.SIG_IGN)  # training continues when the terminal closes
     control = socket.socket(fileno=int(sys.argv[1]))
     _warm()
+    template = _template(control)
     with control.makefile("rb") as lines:
         line = lines.readline(LONGEST_JOB + 1)
     if not line:
@@ -60,7 +62,7 @@ def _serve() -> int:
     except FrameError as error:
         _answer(control, Answer(error=str(error)))
         return 1
-    return _train(control, job)
+    return _train(control, job, template)
 
 
 def _warm() -> None:
@@ -76,7 +78,21 @@ def _warm() -> None:
     gc.enable()
 
 
-def _train(control: socket.socket, job: Job) -> int:
+def _template(control: socket.socket) -> Template | None:
+    """A process that forks workers, if there are cores for them; made while this one has nothing to share."""
+    from bntui.trainer.cores.template import Template, cores
+    from bntui.trainer.cores.worker import serve
+
+    if cores() < 2:
+        return None
+    try:
+        return Template.start(serve, close=[control.fileno()])
+    except OSError as error:  # no process may be started
+        print(error, file=sys.stderr, flush=True)
+        return None
+
+
+def _train(control: socket.socket, job: Job, template: Template | None) -> int:
     from bntui.link.requests import STOP
     from bntui.trainer.server import Server
     from bntui.trainer.service import Service
@@ -84,7 +100,7 @@ def _train(control: socket.socket, job: Job) -> int:
     server = session = None
     use(job.language)
     try:
-        session, agenda = (_resumed if job.resume else _begun)(job)
+        session, agenda = (_resumed if job.resume else _begun)(job, template)
         recording = session.writer.path
         status = Status("running", agenda.pace, 0.0, session.writer.keyframes)  # until the service says what it is
         server = Server(recording, status, owner=job.owner, moved=lambda: session.moved)
@@ -111,25 +127,25 @@ def _train(control: socket.socket, job: Job) -> int:
     return 0
 
 
-def _begun(job: Job) -> tuple[Session, Agenda]:
+def _begun(job: Job, template: Template | None) -> tuple[Session, Agenda]:
     """Start a new recording of a scenario."""
     from bntui.scenario.load import load, parse
     from bntui.trainer.session import Session
 
     path, text, overrides = Path(job.scenario), job.text, job.overrides
     scenario = load(path, overrides) if text is None else parse(text, file=str(path), path=path, overrides=overrides)
-    session = Session.begin(scenario, Path(job.recording) if job.recording else None, overrides)
+    session = Session.begin(scenario, Path(job.recording) if job.recording else None, overrides, template)
     epochs = max(run.config.training.epochs for run in scenario.runs)
     return session, _agenda(job, epochs, scenario.view.pace, paused=scenario.view.paused)
 
 
-def _resumed(job: Job) -> tuple[Session, Agenda]:
+def _resumed(job: Job, template: Template | None) -> tuple[Session, Agenda]:
     """Resume a recording with its pending requests, and create a fork if the job asks for one."""
     from bntui.trainer.agenda import Agenda
     from bntui.trainer.session import Session
 
     assert job.recording is not None
-    session = Session.resume(Path(job.recording), all_runs=job.fork is None)
+    session = Session.resume(Path(job.recording), all_runs=job.fork is None, template=template)
     try:
         agenda = Agenda.parse(session.writer.agenda)
         again = _agenda_again(job)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bntui.keyframe import Keyframe
 from bntui.recording.codec import pack_arrays
-from bntui.recording.evidence import TrainerState
+from bntui.recording.evidence import Evidence, TrainerState
 from bntui.recording.history import Event, Fork, RunInfo
 from bntui.recording.sentences import EventKind
 from bntui.scenario.schema import RunConfig
@@ -121,6 +121,17 @@ class Run:
         self.network.load({name: torch.tensor(values) for name, values in kept.before.items()})
         self.stepper.optimizer.load({key: torch.tensor(values) for key, values in kept.optimizer.items()})
         self.set_progress(Progress.parse(state.progress))
+
+    @property
+    def state(self) -> TrainerState:
+        """The state before the next step; the inverse of :meth:`load`."""
+        before = {name: array(tensor).copy() for name, tensor in self.network.state().items()}
+        averages = {key: array(value).copy() for key, value in self.stepper.optimizer.state().items()}
+        return TrainerState(Evidence(before, averages), self.progress.text())
+
+    def follow(self, progress: Progress, *, over: bool) -> None:
+        """Stand where this run has come to in another process; the tensors stay as they are until they are loaded."""
+        self._at, self.over = progress, over
 
     @property
     def left(self) -> int:

@@ -254,6 +254,7 @@ class Service:
     def _publish(self, state: State | None = None, message: str = "") -> None:
         state = state or ("running" if self._busy() else "paused")
         keyframes = self._session.writer.keyframes
+        message = message or self._session.trouble
         heard = (self._refusal, self._refused, self._commands)
         self._due, self._late = time.monotonic() + INTERVAL, False
         self._standing = (self._busy(), self._refused)

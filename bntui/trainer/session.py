@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -25,6 +24,8 @@ from bntui.scenario.presentation import NamedRun
 from bntui.scenario.schema import RunConfig
 from bntui.text.language import _
 from bntui.trainer.bench import Bench, from_recording, from_scenario
+from bntui.trainer.cores.crew import Crew
+from bntui.trainer.cores.template import Template, cores
 from bntui.trainer.create_recording import circumstances, created, folder_of, meta_of, publish, scenario_of
 from bntui.trainer.data.dataset import Scaling, fit_scaling
 from bntui.trainer.first_failure import Watch, kinds_of
@@ -36,9 +37,10 @@ from bntui.trainer.run import SAME_EPOCH, Run
 class Session:
     """Trains several runs in turn into one recording."""
 
-    def __init__(self, bench: Bench, writer: Writer, hold: Hold) -> None:
-        """``hold`` locks the recording; :meth:`close` releases it."""
+    def __init__(self, bench: Bench, writer: Writer, hold: Hold, template: Template | None) -> None:
+        """``hold`` locks the recording; :meth:`close` releases it.  ``template`` forks workers."""
         self.writer = writer
+        self._crew = Crew(writer, template if bench.device.type == "cpu" else None, cores())
         self._hold = hold
         self.runs: list[Run] = []
         """The runs that this session trains, without those that were already over."""
@@ -50,12 +52,19 @@ class Session:
         """Events about resumed runs, recorded when these are actually trained."""
 
     @classmethod
-    def begin(cls, scenario: Scenario, recording: Path | None, overrides: Sequence[tuple[str, object]] = ()) -> Session:
+    def begin(
+        cls,
+        scenario: Scenario,
+        recording: Path | None,
+        overrides: Sequence[tuple[str, object]] = (),
+        template: Template | None = None,
+    ) -> Session:
         """Load the data, build the runs, and record their initial states.
 
         Args:
             recording: path of the new recording; by default a new name in the user's folder.
             overrides: settings from the command line, to be recorded.
+            template: forks worker processes that train the runs; by default, this process does.
 
         Raises:
             ScenarioError: the configuration does not fit the data.
@@ -65,7 +74,7 @@ class Session:
         """
         bench = from_scenario(scenario.runs[0].config, folder_of(scenario))
         _check(scenario.runs, bench.facts)
-        session = cls(bench, *created(scenario, recording, meta_of(scenario, bench, overrides)))
+        session = cls(bench, *created(scenario, recording, meta_of(scenario, bench, overrides)), template)
         try:
             with session.writer.together():
                 session._begin(scenario)
@@ -87,13 +96,14 @@ class Session:
             self.runs.append(made)
 
     @classmethod
-    def resume(cls, path: Path, *, all_runs: bool = True) -> Session:
+    def resume(cls, path: Path, *, all_runs: bool = True, template: Template | None = None) -> Session:
         """Resume a recording: every run that is not over continues from its last keyframe.
 
         A recording without keyframes starts again from its scenario.
 
         Args:
             all_runs: if false, no run continues, because the session will only train a fork.
+            template: see :meth:`begin`.
 
         Raises:
             RecordingError: the file is damaged, is not a recording, is from a newer version, or another trainer
@@ -119,7 +129,7 @@ class Session:
                 else:
                     bench = from_recording(reader, configuration(reader.runs[0].config))
             writer = Writer.reopen(path)
-            session = cls(bench, writer, held)
+            session = cls(bench, writer, held, template)
             if empty:
                 with writer.together():
                     writer.clear()
@@ -165,6 +175,7 @@ class Session:
 
     def leave(self) -> None:
         """Close a recording that cannot be followed; everything that was trained is saved in that file if possible."""
+        self._crew.close()
         with suppress(StorageError):
             self.interrupt()
             self.writer.flush()
@@ -173,10 +184,21 @@ class Session:
 
     def close(self) -> None:
         """Write waiting evidence, close the recording as a single file, and release the lock."""
+        self._crew.close()
         try:
             self.writer.close()
         finally:
             self._hold.release()
+
+    @property
+    def shared_out(self) -> bool:
+        """True if workers train runs of this session."""
+        return self._crew.shared_out
+
+    @property
+    def trouble(self) -> str:
+        """What happened to a worker process; empty if nothing did."""
+        return self._crew.trouble
 
     @property
     def over(self) -> bool:
@@ -205,9 +227,13 @@ class Session:
         active = self.active(goals)
         self._say(active)
         target = int(min((run.epoch for run in active), default=0.0)) + 1
+        if goals is None:
+            self._crew.train(active, target, interrupted)
+            return
+        self._crew.recall()
         for run in active:
             if run.epoch < target:
-                run.train_epoch(self.writer, interrupted, math.inf if goals is None else goals[run.info.index])
+                run.train_epoch(self.writer, interrupted, goals[run.info.index])
             if interrupted():
                 return
 
@@ -217,6 +243,7 @@ class Session:
         Args:
             goals: number of steps to complete, by run.
         """
+        self._crew.recall()
         behind = [run for run in self.active() if run.step < goals.get(run.info.index, 0)]
         self._say(behind)
         for run in behind:

@@ -175,7 +175,7 @@ def after(state: State, event: Event, facts: Facts) -> Next:
 
 def _heard(state: State, status: Status) -> Next:
     effects: list[Effect] = [FollowFile(status.recording)]
-    if status.state == "failed" and status.message:
+    if status.message:
         effects.append(Complain(status.message))
     if not isinstance(state, Live):
         return replace(state, last=status), tuple(effects)
