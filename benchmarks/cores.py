@@ -5,8 +5,9 @@
 For the tasks (a) and (b) of ``benchmarks.training``: the time of two runs, in one process and with a worker for each
 core, over that of one run.  For a built-in scenario: the time of its runs with workers over that in one process.  Every
 round trains each of them from its first keyframe to its last, the start of the workers included; a ratio is the median
-over the rounds, which are interleaved.  Prints the load of the machine before and after.  Exits 1 if two runs take more
-than 1.25 times as long as one, or those of a scenario more than 0.6 times.
+over the rounds, which are interleaved.  ``least`` is the same ratio from processor times, for idle cores that share the
+work evenly, or as the busiest process takes; it depends less on what else the machine does, whose load is printed.
+Exits 1 if two runs take more than 1.25 times as long as one, or those of a scenario more than 0.6 times.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,26 +33,48 @@ from bntui.trainer.cores.template import Template, cores
 from bntui.trainer.cores.worker import serve
 from bntui.trainer.session import Session
 
-EPOCHS: Final = {"a": 150, "b": 8}
+EPOCHS: Final = {"a": 100, "b": 8}
 """Epochs of a run, so that it takes some seconds."""
 RUN: Final = '[[run]]\nname = "{name}"\nset = {{ training.lr = {lr} }}\n'
 MOST: Final = 1.25
 MOST_OF_SUM: Final = 0.6
 
 
-def trained(chosen: Scenario, path: Path, template: Template | None) -> tuple[float, bool]:
-    """Seconds of training, and if workers took part."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What training took."""
+
+    seconds: float
+    processes: tuple[float, ...]
+    """Processor seconds of the trainer, and of each worker."""
+
+    @property
+    def least(self) -> float:
+        """The seconds that it takes at least on idle cores."""
+        return max(sum(self.processes) / cores(), *self.processes)
+
+
+def trained(chosen: Scenario, path: Path, template: Template | None) -> Cost:
+    """Train from the first keyframe to the last."""
     session = Session.begin(chosen, path, (), template)
     torch.set_num_threads(1)
-    began, helped = time.perf_counter(), False
+    workers: set[int] = set()
+    began, before = time.perf_counter(), time.process_time()
     while not session.over:
         session.epoch(lambda: False)
-        helped = helped or session.shared_out
+        workers.update(session.workers)
     session.writer.flush()
-    took = time.perf_counter() - began
+    took, mine = time.perf_counter() - began, time.process_time() - before
+    found = Cost(took, (mine, *map(processor_seconds, workers)))
     session.close()
     path.unlink()
-    return took, helped
+    return found
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time of another process since it was forked."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def of_task(name: str, runs: int, folder: Path) -> Scenario:
@@ -71,19 +95,21 @@ def compared(name: str, rounds: int, template: Template) -> dict[str, Any]:
         else:
             chosen = load(find(name))
             ways = {"one_process": (chosen, None), "workers": (chosen, template)}
-        took: dict[str, list[float]] = {way: [] for way in ways}
-        helped = 0
+        costs: dict[str, list[Cost]] = {way: [] for way in ways}
         for _round in range(rounds):
             for way, (chosen, forks) in ways.items():
-                seconds, shared = trained(chosen, folder / "x.bntui", forks)
-                took[way].append(seconds)
-                helped += shared
+                costs[way].append(trained(chosen, folder / "x.bntui", forks))
     base, *others = ways
-    ratios = {way: statistics.median(b / a for a, b in zip(took[base], took[way], strict=True)) for way in others}
+
+    def ratios(way: str, figure: Callable[[Cost], float]) -> float:
+        pairs = zip(costs[base], costs[way], strict=True)
+        return round(statistics.median(figure(b) / figure(a) for a, b in pairs), 2)
+
     return {
-        "seconds": {way: round(statistics.median(each), 2) for way, each in took.items()},
-        "ratios": {way: round(ratio, 2) for way, ratio in ratios.items()},
-        "with_workers": helped,
+        "seconds": {way: round(statistics.median(cost.seconds for cost in each), 2) for way, each in costs.items()},
+        "ratios": {way: ratios(way, lambda cost: cost.seconds) for way in others},
+        "least": {way: ratios(way, lambda cost: cost.least) for way in others},
+        "workers": [len(cost.processes) - 1 for cost in costs["workers"]],
     }
 
 

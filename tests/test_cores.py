@@ -74,7 +74,7 @@ def shared_out(session: Session) -> Session:
         for link in session._crew._links:
             while not link.ready:
                 session._crew._receive(link, wait=30)
-        if session.shared_out:
+        if session.workers:
             return session
     raise AssertionError("no worker has taken a run")
 
@@ -111,7 +111,7 @@ def test_workers_record_what_one_process_records(tmp_path: Path, template: Templ
 
 
 def kill_worker(session: Session) -> None:
-    os.kill(session._crew._links[0]._pid, signal.SIGKILL)
+    os.kill(session.workers[0], signal.SIGKILL)
 
 
 def test_a_dead_worker_loses_nothing_and_is_said(
@@ -152,7 +152,7 @@ def test_runs_are_interrupted_stepped_and_forked_while_workers_train_them(tmp_pa
     session = shared_out(begun(together, TWO_RUNS, overrides, template))
     calls = itertools.count()
     session.epoch(lambda: next(calls) > 0)
-    assert not session.shared_out  # whatever comes next, they are here
+    assert not session.workers  # whatever comes next, they are here
     session.step({run.info.index: run.step + 2 for run in session.runs})
     shared_out(session)
     fork = session.fork(0, 12, [("training.epochs", 12)])

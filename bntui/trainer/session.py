@@ -191,9 +191,9 @@ class Session:
             self._hold.release()
 
     @property
-    def shared_out(self) -> bool:
-        """True if workers train runs of this session."""
-        return self._crew.shared_out
+    def workers(self) -> list[int]:
+        """Process ids of the workers that train runs of this session."""
+        return self._crew.workers
 
     @property
     def trouble(self) -> str:

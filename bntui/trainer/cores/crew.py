@@ -71,9 +71,9 @@ class Crew:
         """How the last worker died; empty if none did."""
 
     @property
-    def shared_out(self) -> bool:
-        """True if a worker trains one of the runs."""
-        return any(away.link is not None for away in self._away.values())
+    def workers(self) -> list[int]:
+        """Process ids of the workers that train runs."""
+        return [link.pid for link in self._busy()]
 
     def train(self, active: Sequence[Run], target: int, interrupted: Callable[[], bool]) -> None:
         """Train runs to the end of an epoch, and record them in turn.
@@ -233,7 +233,7 @@ class Crew:
     def _leave(self) -> None:
         """Let all workers stop after their current step; afterwards, their last words are in the inboxes."""
         self._leaving = True
-        busy = [link for link in self._links if any(away.link is link for away in self._away.values())]
+        busy = self._busy()
         for link in busy:
             link.tell(Leave())
         while waiting := [link for link in busy if not link.quiet]:
@@ -242,6 +242,10 @@ class Crew:
             away.link, away.ordered = None, False
         for link in self._links:
             link.held = 0
+
+    def _busy(self) -> list[Link]:
+        """The workers that have runs."""
+        return [link for link in self._links if any(away.link is link for away in self._away.values())]
 
     def _receive(self, wanted: Link | None, wait: float | None) -> None:
         """Receive what workers have to say, from each at most one message.

@@ -23,7 +23,7 @@ class Link:
             OSError: there is no process to be had.
         """
         self._template = template
-        self._pid, self.pipe = template.worker()
+        self.pid, self.pipe = template.worker()
         self.ready = False
         """It has loaded the samples."""
         self.quiet = False
@@ -63,7 +63,7 @@ class Link:
     def why_dead(self) -> str:
         """How the process ended, once its pipe is closed."""
         self.pipe.close()
-        return how_ended(self._template.exit_code(self._pid))
+        return how_ended(self._template.exit_code(self.pid))
 
     def close(self) -> None:
         """End the process."""
