@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -17,16 +18,21 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from bntui.errors import BntuiError
-from bntui.study.trial import Outcome, Trial
+from bntui.study.trial import EpochRow, Outcome, Seeds, Trial
 from bntui.text.endings import how_ended
 
 _WORKER: Final = "bntui.study.train"
 _PATIENCE: Final = 5.0
 """Seconds that a worker has to end, before it is killed."""
+_EVERY: Final = 0.05
+"""Seconds between two messages of a worker with rows: a row of a tiny network takes less than a message."""
+
+Job = Trial | Seeds
+Rows = tuple[EpochRow, ...]
 
 
 class _Worker:
-    """A worker process, and the trial that it is training."""
+    """A worker process, and the job that it is doing."""
 
     def __init__(self) -> None:
         context = get_context("forkserver")
@@ -35,12 +41,12 @@ class _Worker:
         self.process: Any = context.Process(target=serve, args=(theirs,), daemon=True)
         self.process.start()
         theirs.close()
-        self.trial: int | None = None
+        self.job: int | None = None
 
-    def give(self, number: int, trial: Trial) -> None:
-        self.trial = number
+    def give(self, number: int, job: Job) -> None:
+        self.job = number
         with suppress(OSError):  # it has died; its end is noticed next
-            self.pipe.send(trial)
+            self.pipe.send(job)
 
     def end(self) -> None:
         """End the process at once."""
@@ -58,35 +64,43 @@ class _Worker:
 
 
 def outcomes(trials: Iterable[Trial], jobs: int) -> Iterator[tuple[int, Outcome]]:
-    """Carry out trials, and yield the number and the outcome of each as it is done.
+    """Carry out trials, and yield the number and the outcome of each as it is done; see :func:`answers`."""
+    for number, answer in answers(trials, jobs):
+        assert isinstance(answer, Outcome)
+        yield number, answer
 
-    A trial whose worker dies has failed, with the reason; another worker goes on with the others.  All workers end with
+
+def answers(work: Iterable[Job], jobs: int) -> Iterator[tuple[int, Rows | Outcome]]:
+    """Do jobs, and yield the number of a job with its outcome as it is done; of seeds also rows as they are known.
+
+    A job whose worker dies has failed, with the reason; another worker goes on with the others.  All workers end with
     the iterator.
     """
-    waiting = deque(enumerate(trials))
+    waiting = deque(enumerate(work))
     workers: list[_Worker] = []
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each worker has a core of its own
     try:
-        while waiting or any(worker.trial is not None for worker in workers):
-            for idle in [worker for worker in workers if worker.trial is None and not worker.process.is_alive()]:
+        while waiting or any(worker.job is not None for worker in workers):
+            for idle in [worker for worker in workers if worker.job is None and not worker.process.is_alive()]:
                 workers.remove(idle)
                 idle.end()
             while waiting and len(workers) < jobs:
                 workers.append(_Worker())
             for worker in workers:
-                if worker.trial is None and waiting:
+                if worker.job is None and waiting:
                     worker.give(*waiting.popleft())
-            ready = connection.wait([worker.pipe for worker in workers if worker.trial is not None])
+            ready = connection.wait([worker.pipe for worker in workers if worker.job is not None])
             for worker in [worker for worker in workers if worker.pipe in ready]:
-                number = worker.trial
+                number = worker.job
                 assert number is not None
                 try:
-                    done: Outcome = worker.pipe.recv()
+                    done: Rows | Outcome = worker.pipe.recv()
                 except (EOFError, OSError):
                     done = Outcome({}, failure=worker.why_dead())
                     workers.remove(worker)
                     worker.end()
-                worker.trial = None
+                if isinstance(done, Outcome):
+                    worker.job = None
                 yield number, done
     finally:
         for worker in workers:
@@ -94,7 +108,7 @@ def outcomes(trials: Iterable[Trial], jobs: int) -> Iterator[tuple[int, Outcome]
 
 
 def serve(pipe: Connection) -> None:
-    """Carry out trials in this process until the pipe is closed."""
+    """Do jobs in this process until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -102,14 +116,34 @@ def serve(pipe: Connection) -> None:
 
     with suppress(EOFError, OSError):
         while True:
-            trial: Trial = pipe.recv()
+            job: Job = pipe.recv()
             try:
-                done = carried_out(trial)
+                done = carried_out(job) if isinstance(job, Trial) else _told(job, pipe)
             except BntuiError as error:
                 done = Outcome({}, failure=str(error))
             except Exception as error:
                 done = Outcome({}, failure=f"{type(error).__name__}: {error}")
             pipe.send(done)
+
+
+def _told(job: Seeds, pipe: Connection) -> Outcome:
+    """Train seeds, and send their rows."""
+    from bntui.study.together import trained_together
+
+    rows: list[EpochRow] = []
+    started, sent = time.process_time(), time.monotonic()
+
+    def tell(row: EpochRow) -> None:
+        nonlocal sent
+        rows.append(row)
+        if time.monotonic() > sent + _EVERY:
+            pipe.send(tuple(rows))
+            rows.clear()
+            sent = time.monotonic()
+
+    trained_together(job.configs, job.folder, tell)
+    pipe.send(tuple(rows))
+    return Outcome({}, time.process_time() - started)
 
 
 def _end_with_parent() -> None:

@@ -43,20 +43,14 @@ def trained(config: RunConfig, folder: Path, frames: Frames) -> Trained:
     Its history has the rows of a recording's at the ends of epochs, bit for bit but for their times, and those of
     keyframe 0 and of the keyframes in ``frames``; with ``frames.all``, it is the same history.
     """
-    bench = _bench(config.data.model_dump_json(), config.seed, config.device, config.deterministic, folder)
-    if found := list(problems(config, bench.facts)):
-        raise ScenarioError(found)
     # where keyframes are a number of steps apart, a run may end at one within an epoch
     whole = frames.all or config.record.every != "epoch"
     if not whole:
         config = config.model_copy(update={"record": config.record.model_copy(update={"every": NEVER})})
 
-    def begun() -> Run:
-        return _begun(bench, config)
-
-    run, memory = begun(), MemoryWriter()
+    run, memory = begun(config, folder), MemoryWriter()
     if whole:
-        run.watcher = Watch(_Again(begun), 0)
+        run.watcher = Watch(_Again(lambda: begun(config, folder)), 0)
     run.begin(memory)
     while not run.over:
         ahead = math.floor(run.epoch + 1e-9) + 1
@@ -78,7 +72,15 @@ class _Again:
         return run
 
 
-def _begun(bench: Bench, config: RunConfig) -> Run:
+def begun(config: RunConfig, folder: Path) -> Run:
+    """A run before its first step, without a recording.
+
+    Raises:
+        BntuiError: the configuration does not fit the data, or the data or device is missing.
+    """
+    bench = _bench(config.data.model_dump_json(), config.seed, config.device, config.deterministic, folder)
+    if found := list(problems(config, bench.facts)):
+        raise ScenarioError(found)
     scaling = fit_scaling(config.data.scaling, bench.data.x[bench.train])
     return Run(0, "trial", config, bench.samples(config, scaling), bench.device)
 

@@ -69,6 +69,32 @@ class Outcome:
     """Why it could not be trained; empty if it was."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """The seeds of one configuration, to be trained in one process, stacked where that is faster."""
+
+    configs: tuple[RunConfig, ...]
+    """The resolved configuration with each seed."""
+    folder: Path
+    """Paths of data files are relative to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """What is known of one seed at the end of an epoch; the first row is that of the initial state, epoch 0."""
+
+    seed: int
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    gradient_ratio: float
+    """Norm of the first layer's weight gradient divided by that of the last layer's, in the epoch's last mini-batch."""
+    ended: str = ""
+    """Kind of the event that ended the run with this epoch; empty while it goes on."""
+
+
 def _files(trial: Trial) -> Iterator[Path]:
     data = trial.config.data
     if kind_of(data.source) == "built-in":

@@ -46,32 +46,39 @@ class Epoch:
         self._samples, self._data, self._seed = samples, data, seed
         self._x, self._y = torch.empty_like(samples.x), torch.empty_like(samples.y)
         self._whole = self._divided(0)
-        self._at = 0
+        self._gathered: list[Batch] | None = None
+        self._offset = self._at = 0
 
     def shuffle(self, epoch: int, offset: int) -> None:
-        """Gather the samples in the order of an epoch, and skip those that were used before."""
+        """Go to an epoch, and skip the samples that were used before."""
         self.order = permutation(self._seed, epoch, len(self._x))
         """The samples in the order of the epoch, on the CPU; int64."""
-        order = self.order.to(self._x.device)
-        for whole, shuffled in ((self._samples.x, self._x), (self._samples.y, self._y)):
-            torch.index_select(whole, 0, order, out=shuffled)
-        self._left = self._divided(offset) if offset else self._whole
-        self._at = 0
+        self._gathered, self._offset, self._at = None, offset, 0
+
+    @property
+    def _batches(self) -> list[Batch]:
+        """The mini-batches from the offset on; samples are gathered when they are needed, which a stack never does."""
+        if self._gathered is None:
+            order = self.order.to(self._x.device)
+            for whole, shuffled in ((self._samples.x, self._x), (self._samples.y, self._y)):
+                torch.index_select(whole, 0, order, out=shuffled)
+            self._gathered = self._divided(self._offset) if self._offset else self._whole
+        return self._gathered
 
     @property
     def left(self) -> list[Batch]:
         """The mini-batches that are not used yet."""
-        return self._left[self._at :]
+        return self._batches[self._at :]
 
     @property
     def next(self) -> Batch:
         """The next mini-batch."""
-        return self._left[self._at]
+        return self._batches[self._at]
 
     @property
     def next_full(self) -> Batch:
         """The next mini-batch, or the one after it where that is larger."""
-        first, *others = self._left[self._at : self._at + 2]
+        first, *others = self._batches[self._at : self._at + 2]
         return max(first, *others, key=lambda batch: len(batch.x)) if others else first
 
     def use(self, batches: int = 1) -> None:

@@ -27,7 +27,7 @@ from bntui.trainer.probes import array, weights_digest
 from bntui.trainer.progress import Progress
 from bntui.trainer.recorder import Recorder
 from bntui.trainer.samples import DeviceSamples
-from bntui.trainer.score import Score
+from bntui.trainer.score import Score, Sums
 from bntui.trainer.step import Measured, Stepper, drawn
 from bntui.trainer.taken_step import Figures, TakenStep, early_stopping, observe_epoch
 from bntui.trainer.validate import evaluate, forget_eval
@@ -108,6 +108,11 @@ class Run:
             remnant = samples % size or size
             done = offset / remnant if offset < remnant else self.steps_per_epoch - (samples - offset) / size
         return epoch * self.steps_per_epoch + done
+
+    @property
+    def order(self) -> Tensor:
+        """The samples in the order of the current epoch, on the CPU; int64."""
+        return self._epoch.order
 
     @property
     def best_step(self) -> int | None:
@@ -194,8 +199,7 @@ class Run:
                 if leave or batch.last or (step + 1) % interval == 0:
                     break
                 if warmup:
-                    virtual = self._virtual(at.epoch, batch.start)
-                    lr = learning_rate(self.config.training, virtual, self.steps_per_epoch, at.plateau)
+                    lr = self.lr_at(batch.start)
                 add(*bare(batch.x, batch.y, step, lr), batch.y)
                 self._bare += 1
         if self._bare:
@@ -248,8 +252,30 @@ class Run:
             self._record(writer, TakenStep(taken, before, batch.range, lr, epoch_end=last), now, events)
         return taken
 
+    def record_epoch(
+        self, writer: Recorder, sums: Sums, validation: tuple[float, float], lr: float, started: float
+    ) -> None:
+        """Record an epoch whose steps and validation a stack of runs did; see :mod:`bntui.trainer.stack`.
+
+        Args:
+            writer: records the epoch's scalars.
+            sums: sums over the epoch's mini-batches.
+            validation: mean loss and accuracy of the validation part.
+            lr: learning rate of the last step.
+            started: ``time.perf_counter()`` at the beginning of the epoch.
+        """
+        before = self._at
+        self._at = replace(before, step=before.step + self.steps_per_epoch, epoch=before.epoch + 1)
+        self._score = Score(self.samples.task, sums)
+        self._record(writer, TakenStep(None, before, slice(0), lr, epoch_end=True), started, validation=validation)
+
+    def lr_at(self, offset: int) -> float:
+        """Learning rate of the step that starts after so many samples of the current epoch."""
+        virtual = self._virtual(self._at.epoch, offset)
+        return learning_rate(self.config.training, virtual, self.steps_per_epoch, self._at.plateau)
+
     def _lr(self) -> float:
-        return learning_rate(self.config.training, self._virtual_step, self.steps_per_epoch, self._at.plateau)
+        return self.lr_at(self._at.offset)
 
     def _start_epoch(self) -> None:
         """Shuffle the samples into the order of the epoch, so that each mini-batch is a slice."""
@@ -271,15 +297,23 @@ class Run:
 
     # --- recording ---
 
-    def _record(self, writer: Recorder | None, step: TakenStep, started: float, events: Iterable[Event] = ()) -> None:
+    def _record(
+        self,
+        writer: Recorder | None,
+        step: TakenStep,
+        started: float,
+        events: Iterable[Event] = (),
+        validation: tuple[float, float] | None = None,
+    ) -> None:
         """Complete a step: validate, update early stopping, and with a writer record a row.
 
         Args:
             step: the step; unless it was measured, its row has only an epoch's scalars.
             started: ``time.perf_counter()`` at which this work started.
             events: see :meth:`train_step`.
+            validation: mean loss and accuracy of the validation part, if they are known.
         """
-        figures = Figures(*self._score.fold(), *self._validate())
+        figures = Figures(*self._score.fold(), *(validation or self._validate()))
         best = step.epoch_end and self._observe(figures)
         happened = list(events)
         ended = None

@@ -34,7 +34,7 @@ class Explicit:
         self.optimizer = FlatOptimizer(training, flat)
         self._gradients = flat.named_gradients
         self._network, self._draw = network, draw
-        self._counts = one_count(network, device)
+        self._counts = one_count([network], device)
         self._task, self._device = task, device
         self._ways: dict[int, _Way] = {}
         """By size of the mini-batch; two sizes occur in an epoch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,19 +52,27 @@ class Flat:
         self.named_gradients = self.views(self.gradients)
         """The gradient of each parameter, by name."""
 
+    def clip_norm(self, largest: float) -> None:
+        """Scale the gradients down where their norm is above ``largest``."""
+        norm = torch.linalg.vector_norm(self.gradients)
+        self.gradients.mul_(torch.clamp(largest / (norm + 1e-6), max=1.0))
+
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The part of each parameter in a flat tensor, by name."""
         return {name: place.of(flat) for name, place in self.places.items()}
 
 
-def one_count(network: Network, device: torch.device) -> Tensor | None:
+def one_count(networks: Sequence[Network], device: torch.device) -> Tensor | None:
     """Move the counts of the batch normalizations' mini-batches into one tensor, to count once per step.
 
     Returns:
         The tensor; None without a batch normalization.
     """
-    modules = [stage.module for stage in network.stages if isinstance(stage.module, nn.modules.batchnorm._BatchNorm)]
+    stages = [stage for network in networks for stage in network.stages]
+    modules = [stage.module for stage in stages if isinstance(stage.module, nn.modules.batchnorm._BatchNorm)]
     counts = torch.zeros(len(modules), dtype=torch.int64, device=device)
     for count, module in zip(counts.unbind(), modules, strict=True):
+        assert module.num_batches_tracked is not None
+        count.copy_(module.num_batches_tracked)
         module.num_batches_tracked = count
     return counts if modules else None

@@ -59,8 +59,7 @@ class FlatOptimizer:
         """Update the parameters by their gradients, clipped if configured."""
         config, gradients = self._config, self._flat.gradients
         if config.clip_norm is not None:
-            norm = torch.linalg.vector_norm(gradients)
-            gradients.mul_(torch.clamp(config.clip_norm / (norm + 1e-6), max=1.0))
+            self._flat.clip_norm(config.clip_norm)
         if config.clip_value is not None:
             gradients.clamp_(-config.clip_value, config.clip_value)
         for part in self._parts:

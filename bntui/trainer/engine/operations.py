@@ -364,9 +364,14 @@ def operation(stage: Stage, gradients: Mapping[str, Tensor], draw: Draw) -> Oper
     """
     if stage.kind in DRAWN:
         return Drawn(stage, draw)
-    kind = type(stage.module)
     if stage.kind == "activation":
-        return _ACTIVATIONS[kind]() if kind in _ACTIVATIONS else Derived(stage)
+        return elementwise(stage)
     if stage.kind == "flatten":
         return Flatten()
-    return Pool(stage) if stage.kind == "pool" else _WITH_PARAMETERS[kind](stage, gradients)
+    return Pool(stage) if stage.kind == "pool" else _WITH_PARAMETERS[type(stage.module)](stage, gradients)
+
+
+def elementwise(stage: Stage) -> Operation:
+    """The operation of an activation function, for values of any shape."""
+    kind = type(stage.module)
+    return _ACTIVATIONS[kind]() if kind in _ACTIVATIONS else Derived(stage)
