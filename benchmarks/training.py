@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,12 +100,18 @@ def figure(data: DeviceSamples, output: Tensor, y: Tensor) -> Tensor:
     return (output.argmax(1) == y).sum() if data.task == "classification" else ((output - y) ** 2).sum()
 
 
-def usual_loop(task: Task, data: DeviceSamples) -> Work:
-    """The training loop found in tutorials; one call runs one epoch with validation."""
-    model, loss_function = model_of(task, data), loss_of(data)
-    optimizer: torch.optim.Optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+def optimizer_of(task: Task, *, fused: bool) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
+    """Makes the optimizer of a task."""
+    chosen = fused or None  # None: torch's default
     if task.adam:
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        return lambda parameters: torch.optim.Adam(parameters, lr=1e-3, fused=chosen)
+    return lambda parameters: torch.optim.SGD(parameters, lr=0.05, fused=chosen)
+
+
+def usual_loop(task: Task, data: DeviceSamples, *, validate: bool = True, model: nn.Sequential | None = None) -> Work:
+    """The training loop found in tutorials; one call runs one epoch, with validation unless told otherwise."""
+    model, loss_function = model or model_of(task, data), loss_of(data)
+    optimizer = optimizer_of(task, fused=False)(model.parameters())
     training = DataLoader(TensorDataset(data.x, data.y), batch_size=task.batch, shuffle=True)
     validation = DataLoader(TensorDataset(data.x_val, data.y_val), batch_size=task.batch)
 
@@ -118,6 +124,8 @@ def usual_loop(task: Task, data: DeviceSamples) -> Work:
             loss.backward()
             optimizer.step()
             total += loss.item() * len(x)
+        if not validate:
+            return
         model.eval()
         with torch.no_grad():
             for x, y in validation:
@@ -131,9 +139,7 @@ def usual_loop(task: Task, data: DeviceSamples) -> Work:
 def tuned_loop(task: Task, data: DeviceSamples) -> Work:
     """The fastest loop that autograd allows without compiling; one call runs one epoch with validation."""
     model, loss_function = model_of(task, data), loss_of(data)
-    optimizer: torch.optim.Optimizer = torch.optim.SGD(model.parameters(), lr=0.05, fused=True)
-    if task.adam:
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    optimizer = optimizer_of(task, fused=True)(model.parameters())
 
     def epoch() -> None:
         order = torch.randperm(len(data.x))
