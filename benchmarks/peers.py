@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.util
 import logging
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -108,8 +110,9 @@ def scikit_learn(task: Task, data: DeviceSamples) -> Work:
 def tensorboard(task: Task, data: DeviceSamples) -> Work:
     """The usual loop, with histograms of all weights and gradients in every epoch."""
     needs("tensorboard")
-    folder = tempfile.TemporaryDirectory(prefix="bntui-tensorboard-", ignore_cleanup_errors=True)
-    writer = importlib.import_module("torch.utils.tensorboard").SummaryWriter(folder.name)
+    folder = tempfile.mkdtemp(prefix="bntui-tensorboard-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # after the writer has closed its file
+    writer = importlib.import_module("torch.utils.tensorboard").SummaryWriter(folder)
     model = model_of(task, data)
     train = usual_loop(task, data, model=model)
     epochs = 0
