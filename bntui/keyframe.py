@@ -30,6 +30,8 @@ else:
     # only annotations need these types, and `bntui list` should not wait for NumPy
     FloatArray = SingleArray = IntArray = CountArray = ByteArray = BoolArray = Any
 
+MOST_SEEDS: Final = 64
+"""Maximum number of seeds with which a run is trained, its own included."""
 HISTOGRAM_BINS: Final = 32
 MASK_SAMPLES: Final = 64
 """A keyframe keeps the dropout mask of up to this many samples of the mini-batch."""

@@ -273,6 +273,7 @@ def _as_format_2(path: Path) -> None:
 
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("DROP TABLE agenda")
+        db.execute("DROP TABLE seed")
         db.execute("DELETE FROM meta WHERE key = 'digest'")
         for column in ("fork", "budget", "stride", "digest"):
             db.execute(f"ALTER TABLE run DROP COLUMN {column}")

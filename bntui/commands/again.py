@@ -53,7 +53,7 @@ def place(recording: Path, run: str | None, epoch: float | None, *, first: bool 
 def refuse_what_is_over(recording: Path) -> None:
     """Raise UsageError if no run can be resumed."""
     with closing(Recording(recording)) as reader:
-        ended = ending(reader) != "interrupted"
+        ended = ending(reader) != "interrupted" and not reader.seeds_left
     if ended and not is_live(recording):
         raise UsageError(_("all runs of {recording} have ended; fork one of them instead").format(recording=recording))
 

@@ -16,6 +16,7 @@ from bntui.commands.base import Epoch, Headless, JsonLines, Recording, Run, Them
 from bntui.commands.open_screen import announce, need_terminal, open_screen, unannounce
 from bntui.commands.preference import asked_pace, watching
 from bntui.errors import TrainerError, UsageError
+from bntui.keyframe import MOST_SEEDS
 from bntui.scenario.pace import Watching
 from bntui.text.language import _, ngettext
 from bntui.text.output import json_text, say
@@ -47,6 +48,12 @@ def run(
     headless: Headless = False,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs to train.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random numbers.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=MOST_SEEDS, help="Train every run with N seeds, for a band behind its curve."
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:N, or mps.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a key in every run; repeatable.")
@@ -95,7 +102,7 @@ def run(
         if not without_screen:
             unannounce()
         raise
-    start = partial(trainer.open, path, output, overrides, text=text)
+    start = partial(trainer.open, path, output, overrides, text=text, seeds=seeds)
     if not without_screen:
         open_screen(
             opening=lambda: start(watching=watched), cancel=trainer.discard, starting=path.stem, watching=watched,

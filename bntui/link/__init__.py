@@ -16,12 +16,12 @@ from bntui.link.requests import finite, natural, pace
 from bntui.link.wire import FrameError
 from bntui.text.language import _
 
-Command = Literal["epoch", "step", "run", "pause", "pace", "fork", "note", "stop"]
+Command = Literal["epoch", "step", "run", "pause", "pace", "fork", "note", "seeds", "stop"]
 """``epoch`` and ``step`` train one more epoch or mini-batch of every run and pause; ``pace`` has the argument
 ``epochs_per_second`` (null: unthrottled); ``fork`` has ``run`` (its number), ``step`` (of one of its keyframes), and
 ``changes`` (pairs of key path and value), and while all are paused it trains the fork alone, to where its parent
-stands; ``stop`` saves everything and ends after the current step.  Accepted commands are kept in the recording until
-they are done."""
+stands; ``seeds`` has their number, and trains every run with that many, its own included; ``stop`` saves everything and
+ends after the current step.  Accepted commands are kept in the recording until they are done."""
 
 State = Literal["paused", "running", "finished", "stopped", "failed"]
 
@@ -72,6 +72,8 @@ class Status:
     """Current path of the recording, which may be renamed during training."""
     owner: str = ""
     """Name of the process that started the training, see ``client.ME``; quitting stops the training only there."""
+    seeds: int = 0
+    """Trainings of runs with other seeds that have not ended."""
 
     def line(self) -> bytes:
         """As a frame."""
@@ -101,7 +103,7 @@ class Status:
                 natural("keyframes", told["keyframes"]),
                 message,
                 refusal,
-                **{name: natural(name, told.get(name, 0)) for name in ("refused", "commands", "clients")},
+                **{name: natural(name, told.get(name, 0)) for name in ("refused", "commands", "clients", "seeds")},
                 recording=recording,
                 owner=owner,
             )

@@ -143,6 +143,7 @@ class IdleTrainer:
         *,
         text: str | None = None,
         watching: Watching | None = None,
+        seeds: int | None = None,
     ) -> Path:
         """Send it a scenario and wait until the first keyframes are recorded; returns the recording's path.
 
@@ -150,6 +151,7 @@ class IdleTrainer:
             text: the scenario as read and checked; by default the trainer reads the file.
             recording: path to record to; None chooses a new name in the user's folder.
             watching: train at the pace at which the scenario, or this, wants to be watched; None: unthrottled.
+            seeds: number of seeds with which to train every run; None: as the scenario says.
 
         Raises:
             TrainerError: with the message and the exit code of the trainer's error.
@@ -162,6 +164,7 @@ class IdleTrainer:
                 recording=None if recording is None else str(recording.resolve()),
                 overrides=tuple(overrides),
                 watching=watching,
+                seeds=seeds,
                 language=spoken(),  # errors are shown to this user
                 owner=ME,
             )
@@ -173,6 +176,7 @@ class IdleTrainer:
         *,
         fork: Mapping[str, Any] | None = None,
         watching: Watching | None = None,
+        seeds: int | None = None,
     ) -> Path:
         """Resume a recording and wait until the trainer has restored its last state; returns the recording's path.
 
@@ -180,13 +184,18 @@ class IdleTrainer:
             fork: a run to start from a keyframe: ``run``, ``step``, and ``changes`` as in the command.
             watching: train at the pace at which the scenario, or this, wants to be watched; None: unthrottled.
                 Pending requests are carried out in any case, even if it waits.
+            seeds: train every run with so many seeds, its own included, and wait with all else.
 
         Raises:
             TrainerError: with the message and the exit code of the trainer's error.
         """
         wanted = None if fork is None else ForkRequest.parse(fork)
         where = str(recording.resolve())
-        return self._do(Job(resume=True, recording=where, fork=wanted, watching=watching, language=spoken(), owner=ME))
+        return self._do(
+            Job(
+                resume=True, recording=where, fork=wanted, watching=watching, seeds=seeds, language=spoken(), owner=ME
+            )
+        )  # fmt: skip
 
     def _do(self, job: Job) -> Path:
         try:

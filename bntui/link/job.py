@@ -36,6 +36,8 @@ class Job:
     overrides: tuple[tuple[str, Any], ...] = ()
     """Key paths and values."""
     fork: ForkRequest | None = None
+    seeds: int | None = None
+    """Number of seeds with which to train every run; None: as the scenario says, or as was asked before."""
     watching: Watching | None = None
     """How to train for someone who watches, as far as the scenario does not say it; None: at once and unthrottled."""
 
@@ -58,6 +60,8 @@ class Job:
             overrides = tuple((str(path), value) for path, value in told.pop("overrides", ()))
             wanted = None if fork is None else ForkRequest.parse(fork)
             job = Job(**told, overrides=overrides, watching=watching, fork=wanted)
+            if job.seeds is not None:
+                requests.seeds(job.seeds)
         except (TypeError, ValueError) as error:
             raise FrameError(_("a frame is not a job")) from error
         texts = (job.language, job.owner, job.scenario, job.text or "", job.recording or "")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
+from bntui.keyframe import MOST_SEEDS
 from bntui.link import wire
 from bntui.link.wire import FrameError
 from bntui.recording.sentences import LONGEST_NOTE
@@ -81,7 +82,14 @@ class Note:
     text: str
 
 
-Request = Order | Pace | ForkRequest | Note
+@dataclass(frozen=True, slots=True)
+class SeedRequest:
+    """Train every run with so many seeds, its own included."""
+
+    seeds: int
+
+
+Request = Order | Pace | ForkRequest | Note | SeedRequest
 STOP: Final = Order("stop")
 
 
@@ -105,12 +113,16 @@ def parse(line: bytes) -> Request:
         if set(told) != {"run", "step", "text"}:
             raise FrameError(_("note takes the arguments run, step, and text"))
         return Note(natural("run", told["run"]), natural("step", told["step"]), note_text(told["text"]))
+    if command == "seeds":
+        if set(told) != {"seeds"}:
+            raise FrameError(_("seeds takes the argument seeds"))
+        return SeedRequest(seeds(told["seeds"]))
     for plain in PLAIN:
         if command == plain:
             if told:
                 raise FrameError(_("{command} takes no arguments").format(command=command))
             return Order(plain)
-    known = ", ".join((*PLAIN, "pace", "fork", "note"))
+    known = ", ".join((*PLAIN, "pace", "fork", "note", "seeds"))
     raise FrameError(_("unknown command; the commands are {commands}").format(commands=known))
 
 
@@ -125,6 +137,17 @@ def pace(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not SLOWEST <= value <= FASTEST:
         sentence = _("a pace must be a number of epochs per second from {slowest:g} to {fastest:g}, or null")
         raise FrameError(sentence.format(slowest=SLOWEST, fastest=FASTEST))
+    return value
+
+
+def seeds(value: object) -> int:
+    """Validate a number of seeds.
+
+    Raises:
+        FrameError: it is not one.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SEEDS:
+        raise FrameError(_("seeds must be a whole number from 1 to {most}").format(most=MOST_SEEDS))
     return value
 
 

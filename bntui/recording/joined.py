@@ -25,6 +25,7 @@ from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.reader import Reader
 from bntui.recording.recorded import recorded
+from bntui.recording.seeds import SeedCourse
 from bntui.recording.tour import TourStop
 from bntui.text.language import N_, _
 
@@ -105,6 +106,16 @@ class Joined:
         """Scalars of all keyframes of a run, as loaded by the last :meth:`refresh`."""
         reader, own = self._place(run)
         return reader.history(own)
+
+    def seeds(self, run: int) -> tuple[SeedCourse, ...]:
+        """What is recorded of a run with other seeds."""
+        reader, own = self._place(run)
+        return reader.seeds(own)
+
+    @property
+    def seeds_asked(self) -> int:
+        """Number of seeds with which every run of each of them is to be trained."""
+        return min(reader.seeds_asked for reader in self._readers)
 
     def events(self, run: int) -> tuple[Event, ...]:
         """What happened to a run, oldest first."""

@@ -39,6 +39,11 @@ class MemoryWriter:
         """Add the events; the weights are not kept."""
         self._events += events
 
+    def rows(self, after: int) -> Iterator[dict[str, Any]]:
+        """The scalars of the keyframes from number ``after`` on; what is not a number is None."""
+        for row in self._rows[after:]:
+            yield dict(zip(SCALARS, row, strict=True))
+
     @property
     def events(self) -> tuple[Event, ...]:
         """All events, in the order recorded."""

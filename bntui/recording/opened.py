@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from bntui.errors import RecordingError
 from bntui.keyframe import EarlyStopping, Keyframe, SingleArray
+from bntui.recording import seeds
 from bntui.recording.arrays import layer_tables, within
 from bntui.recording.codec import digest, fields_digest, row_digest, row_figures, unpack_arrays, unpack_keyframe
 from bntui.recording.connected import Connected
@@ -181,6 +182,12 @@ class Recording(Connected):
         with self._damage():
             wanted = "SELECT step, weights_digest FROM keyframe WHERE run = ? AND step > ?"
             return {row["step"]: row["weights_digest"] for row in rows(self._db, wanted, (run, after), of="keyframe")}
+
+    @property
+    def seeds_left(self) -> int:
+        """Number of trainings with other seeds that were asked for and have not ended."""
+        with self._damage(), self._at_one_moment():
+            return len(self.runs) * (seeds.asked(self._db) - 1) - len(seeds.ended(self._db))
 
     def has_checkpoint(self, run: int, name: str) -> bool:
         """True if the run has a checkpoint with that name."""

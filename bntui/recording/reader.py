@@ -16,6 +16,7 @@ from bntui.recording.histograms import read as read_histograms
 from bntui.recording.history import RunHistory
 from bntui.recording.layer_tables import LayerTables
 from bntui.recording.opened import Recording
+from bntui.recording.seeds import SeedCourse, SeedCourses
 from bntui.recording.tables import rows
 
 
@@ -37,6 +38,7 @@ class Reader(Recording):
         """Id of the last row that was loaded."""
         self._histograms: dict[int, Histograms] = {}
         self._tables = LayerTables()
+        self._seeds = SeedCourses()
         super().__init__(path)
 
     def _read_keyframes(self) -> bool:
@@ -44,11 +46,21 @@ class Reader(Recording):
             layers = len(info.layers)
             self._columns.append(RunColumns(layers, partial(self._layer_tables, layers)))
         before, self._keyframes = self._keyframes, read_keyframes(self._db, self._keyframes, self._columns)
-        return self._keyframes != before
+        new_seeds = self._seeds.read(self._db, len(self.runs))
+        return new_seeds or self._keyframes != before
 
     def history(self, run: int) -> RunHistory:
         """Scalars of all keyframes of a run, as loaded by the last :meth:`refresh`."""
         return self._columns[run].snapshot()
+
+    def seeds(self, run: int) -> tuple[SeedCourse, ...]:
+        """What is recorded of a run with other seeds, as loaded by the last :meth:`refresh`."""
+        return self._seeds.of(run)
+
+    @property
+    def seeds_asked(self) -> int:
+        """Number of seeds with which every run is to be trained, its own included."""
+        return self._seeds.asked
 
     def keyframe(self, run: int, row: int) -> Keyframe:
         """The keyframe of a row of :meth:`history`; its digest is checked.

@@ -16,7 +16,7 @@ from bntui.text.library_messages import told
 
 APPLICATION_ID: Final = 0x424E5455
 """``BNTU`` in ASCII; in the file's header, it identifies an SQLite file as a recording."""
-VERSION: Final = 3
+VERSION: Final = 4
 
 MOST_OBJECTS: Final = 100
 """Maximum number of schema entries that are read; a recording has a dozen."""
@@ -62,6 +62,11 @@ CREATE TABLE checkpoint (
     PRIMARY KEY (run, name)
 );
 CREATE TABLE data (name TEXT PRIMARY KEY, block BLOB, source TEXT NOT NULL, digest BLOB NOT NULL);
+-- figures of successive epochs of a run trained with another seed, in one row once that has ended
+CREATE TABLE seed (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL, seed INTEGER NOT NULL, first INTEGER NOT NULL, block BLOB NOT NULL,
+    ending TEXT, epoch REAL, reason TEXT, ratio REAL, digest BLOB NOT NULL
+);
 """
 
 
@@ -78,7 +83,12 @@ ADDED: Final[Mapping[int, Mapping[str, tuple[str, ...]]]] = {
     },
 }
 """Columns that each format added to existing tables, as ``ALTER TABLE`` adds them in an upgrade."""
-NEW_TABLES: Final = {3: ("agenda",)}
+NEW_TABLES: Final = {3: ("agenda",), 4: ("seed",)}
+
+
+def creating(table: str) -> str:
+    """The statement that creates a table."""
+    return next(statement for statement in TABLES.split(";") if f"CREATE TABLE {table} " in statement)
 
 
 @cache

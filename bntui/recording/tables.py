@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from bntui.recording.kinds import EPOCH, FINITE, LARGEST, Blob, Kind, Maybe, Number, Text, Whole
+from bntui.recording.kinds import EPOCH, FINITE, LARGEST, Blob, Kind, Maybe, Number, OneOf, Text, Whole
 from bntui.recording.schema import FIGURES
+from bntui.recording.sentences import EVENT_KINDS
 from bntui.text.language import _
 
 MOST_RUNS: Final = 256
@@ -22,6 +23,9 @@ KINDS: Final[Mapping[type, Kind]] = {float: Maybe(Number()), int: Whole(), bool:
 """Kind of a column of each type: NULL stands for NaN, and diverged runs have infinite values."""
 RUN: Final = Whole(0, MOST_RUNS - 1)
 ID: Final = Whole(1, LARGEST)
+FAILED: Final = "failed"
+SEED_ENDINGS: Final = (*(kind for kind, one in EVENT_KINDS.items() if one.ends == "run"), FAILED)
+"""How the training of a run with another seed ends."""
 
 COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "meta": {"key": Text(), "value": LONG},
@@ -45,6 +49,11 @@ COLUMNS: Final[Mapping[str, Mapping[str, Kind]]] = {
     "agenda": {"id": ID, "text": LONG},
     "checkpoint": {"run": RUN, "name": Text(), "step": Whole(), "block": Blob(), "digest": DIGEST},
     "data": {"name": Text(), "block": Maybe(Blob()), "source": Text(10_000), "digest": DIGEST},
+    "seed": {
+        "id": ID, "run": RUN, "seed": Whole(0, 2**63 - 1), "first": Whole(), "block": Blob(),
+        "ending": Maybe(OneOf(SEED_ENDINGS)), "epoch": Maybe(EPOCH), "reason": Maybe(Text(10_000)),
+        "ratio": Maybe(Number(0)), "digest": DIGEST,
+    },
 }  # fmt: skip
 """Kinds of all columns of all formats."""
 

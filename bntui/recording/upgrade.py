@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bntui.errors import RecordingError
 from bntui.recording.codec import fields_digest
-from bntui.recording.schema import ADDED, RUN, VERSION
+from bntui.recording.schema import ADDED, NEW_TABLES, RUN, VERSION, creating
 from bntui.text.language import _
 
 _OLDEST = 2
@@ -28,12 +28,20 @@ def upgrade(database: sqlite3.Connection) -> None:
 
     The digests that are added attest the current content of the rows, not what was originally written.
     """
-    if database.execute("PRAGMA user_version").fetchone()[0] == VERSION:
-        return
-    database.execute("CREATE TABLE agenda (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL)")
-    for table, columns in ADDED[VERSION].items():
-        for column in columns:
-            database.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    for newer in range(version + 1, VERSION + 1):
+        for table in NEW_TABLES.get(newer, ()):
+            database.execute(creating(table))
+        for table, columns in ADDED.get(newer, {}).items():
+            for column in columns:
+                database.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    if version < 3:
+        _attest(database)
+    database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _attest(database: sqlite3.Connection) -> None:
+    """Fill the columns that format 3 added."""
     rows = database.execute(f"SELECT {', '.join(RUN[:-1])} FROM run").fetchall()
     for row in rows:
         budget = json.loads(row[2])["record"]["budget"] * 1e6 / len(rows)
@@ -47,7 +55,6 @@ def upgrade(database: sqlite3.Connection) -> None:
         database.execute("UPDATE event SET digest = ? WHERE id = ?", (fields_digest(*event), number))
     meta = sorted(database.execute("SELECT key, value FROM meta").fetchall())
     database.execute("INSERT INTO meta VALUES ('digest', ?)", (fields_digest(meta).hex(),))
-    database.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _stride(database: sqlite3.Connection, run: int) -> int:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bntui.keyframe import Keyframe
+from bntui.recording import seeds
 from bntui.recording.codec import digest, fields_digest
 from bntui.recording.file import WritableFile
 from bntui.recording.history import Event, RunInfo
@@ -241,6 +242,15 @@ class Writer:
                     self._add_evidence(run, row, number, evidence, keep=False)
             self._pending.clear()
 
+    def add_seed(self, piece: seeds.SeedPiece) -> None:
+        """Add epochs of a run that is trained with another seed."""
+        with self._changing():
+            seeds.add(self._db, piece)
+
+    def ended_seeds(self) -> set[tuple[int, int]]:
+        """Run and seed of every training with another seed that has ended, but for those that failed."""
+        return seeds.ended(self._db)
+
     def add_events(self, events: Sequence[Event]) -> None:
         """Add events that do not belong to a keyframe."""
         with self._changing():
@@ -259,7 +269,7 @@ class Writer:
     def clear(self) -> None:
         """Delete all runs, their keyframes and the data; the metadata stays."""
         with self._changing():
-            for table in ("evidence", "measures", "keyframe", "event", "checkpoint", "run", "data"):
+            for table in ("seed", "evidence", "measures", "keyframe", "event", "checkpoint", "run", "data"):
                 self._db.execute(f"DELETE FROM {table}")
         self._thinning, self._pending, self.keyframes = {}, {}, 0
 

@@ -81,6 +81,8 @@ class Scenario:
     """What is claimed about the runs."""
     said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The sentences of the claims in other languages; none where they are not translated."""
+    seeds: int = 1
+    """Number of seeds with which each run is trained."""
 
 
 def load(path: Path, overrides: Sequence[Override] = ()) -> Scenario:
@@ -121,6 +123,7 @@ def parse(text: str, *, file: str, path: Path | None = None, overrides: Sequence
         about.tour,
         about.claim,
         {str(language): texts.claim for language, texts in about.translation.items()},
+        about.study.seeds,
     )
 
 

@@ -15,6 +15,7 @@ from bntui.scenario.activations import ActivationName
 from bntui.scenario.claim import MAX_CLAIMS, Claim
 from bntui.scenario.fields import Line, Prose, Table, refusal, single_line
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
+from bntui.scenario.study import Study
 from bntui.scenario.tour import MAX_STOPS, TourStop, TranslatedStop
 from bntui.scenario.view import View
 from bntui.text.language import _
@@ -410,6 +411,7 @@ class ScenarioFile(Table):
     claim: tuple[Claim, ...] = Field(
         (), max_length=MAX_CLAIMS, description="What is claimed about the runs; bntui verify tests it over seeds."
     )
+    study: Study = Field(Study(), description="The same runs with other seeds.")
     translation: dict[Literal["ko"], Translation] = Field({}, description="The texts in other languages.")
     seed: Seed = Field(0, description=SEED_HELP)
     device: Device = Field("auto", description=DEVICE_HELP)

@@ -42,5 +42,5 @@ def courses(config: RunConfig, folder: Path, seeds: Sequence[int], jobs: int) ->
         if isinstance(answer, Outcome):
             if answer.failure:
                 yield Lost(parts[number], answer.failure)
-        elif answer:
+        elif isinstance(answer, tuple) and answer:
             yield answer

@@ -11,21 +11,24 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from bntui.errors import BntuiError
-from bntui.study.trial import EpochRow, Outcome, Seeds, Trial
+from bntui.study.trial import EpochRow, Epochs, Outcome, Seeds, Trial
 from bntui.text.endings import how_ended
+from bntui.text.language import use
 
 _WORKER: Final = "bntui.study.train"
 _PATIENCE: Final = 5.0
 """Seconds that a worker has to end, before it is killed."""
 _EVERY: Final = 0.05
 """Seconds between two messages of a worker with rows: a row of a tiny network takes less than a message."""
+_LOOK: Final = 0.2
+"""Seconds between two looks whether to stop."""
 
 Job = Trial | Seeds
 Rows = tuple[EpochRow, ...]
@@ -34,11 +37,11 @@ Rows = tuple[EpochRow, ...]
 class _Worker:
     """A worker process, and the job that it is doing."""
 
-    def __init__(self) -> None:
+    def __init__(self, nice: int) -> None:
         context = get_context("forkserver")
         context.set_forkserver_preload([_WORKER])
         self.pipe, theirs = context.Pipe()
-        self.process: Any = context.Process(target=serve, args=(theirs,), daemon=True)
+        self.process: Any = context.Process(target=serve, args=(theirs, nice), daemon=True)
         self.process.start()
         theirs.close()
         self.job: int | None = None
@@ -65,16 +68,22 @@ class _Worker:
 
 def outcomes(trials: Iterable[Trial], jobs: int) -> Iterator[tuple[int, Outcome]]:
     """Carry out trials, and yield the number and the outcome of each as it is done; see :func:`answers`."""
-    for number, answer in answers(trials, jobs):
-        assert isinstance(answer, Outcome)
-        yield number, answer
+    for number, told in answers(trials, jobs):
+        if isinstance(told, Outcome):
+            yield number, told
 
 
-def answers(work: Iterable[Job], jobs: int) -> Iterator[tuple[int, Rows | Outcome]]:
-    """Do jobs, and yield the number of a job with its outcome as it is done; of seeds also rows as they are known.
+def answers(
+    work: Iterable[Job], jobs: int, *, nice: int = 0, stopped: Callable[[], bool] | None = None
+) -> Iterator[tuple[int, Rows | Epochs | Outcome]]:
+    """Do jobs, and yield the number of a job with its epochs as they come, and with its outcome at its end.
 
     A job whose worker dies has failed, with the reason; another worker goes on with the others.  All workers end with
     the iterator.
+
+    Args:
+        nice: how much the workers give way to other processes.
+        stopped: ends the iterator early if true; called a few times a second.
     """
     waiting = deque(enumerate(work))
     workers: list[_Worker] = []
@@ -85,30 +94,34 @@ def answers(work: Iterable[Job], jobs: int) -> Iterator[tuple[int, Rows | Outcom
                 workers.remove(idle)
                 idle.end()
             while waiting and len(workers) < jobs:
-                workers.append(_Worker())
+                workers.append(_Worker(nice))
             for worker in workers:
                 if worker.job is None and waiting:
                     worker.give(*waiting.popleft())
-            ready = connection.wait([worker.pipe for worker in workers if worker.job is not None])
+            waits = None if stopped is None else _LOOK
+            ready = connection.wait([worker.pipe for worker in workers if worker.job is not None], waits)
+            if stopped is not None and stopped():
+                return
             for worker in [worker for worker in workers if worker.pipe in ready]:
                 number = worker.job
                 assert number is not None
                 try:
-                    done: Rows | Outcome = worker.pipe.recv()
+                    told: Rows | Epochs | Outcome = worker.pipe.recv()
                 except (EOFError, OSError):
-                    done = Outcome({}, failure=worker.why_dead())
+                    told = Outcome({}, failure=worker.why_dead())
                     workers.remove(worker)
                     worker.end()
-                if isinstance(done, Outcome):
+                if isinstance(told, Outcome):
                     worker.job = None
-                yield number, done
+                yield number, told
     finally:
         for worker in workers:
             worker.end()
 
 
-def serve(pipe: Connection) -> None:
+def serve(pipe: Connection, nice: int = 0) -> None:
     """Do jobs in this process until the pipe is closed."""
+    os.nice(nice)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -117,8 +130,10 @@ def serve(pipe: Connection) -> None:
     with suppress(EOFError, OSError):
         while True:
             job: Job = pipe.recv()
+            if isinstance(job, Trial) and job.courses:
+                use("en")  # why it failed is recorded, and a recording is bound to no language
             try:
-                done = carried_out(job) if isinstance(job, Trial) else _told(job, pipe)
+                done = carried_out(job, pipe.send) if isinstance(job, Trial) else _told(job, pipe)
             except BntuiError as error:
                 done = Outcome({}, failure=str(error))
             except Exception as error:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 import bntui
+from bntui.keyframe import FloatArray
+from bntui.recording.seeds import SeedEnd
 from bntui.scenario.checks import sample_count
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.sources import kind_of
@@ -24,14 +26,27 @@ _CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Stem:
+    """A run from which a fork starts."""
+
+    config: RunConfig
+    step: int
+    """The fork, or the next stem, starts after this step."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One run to train: its resolved configuration with its seed, its data, and what to read from it."""
 
     config: RunConfig
     folder: Path
     """Paths of data files are relative to it."""
-    quantities: tuple[str, ...]
+    quantities: tuple[str, ...] = ()
     """Quantities of claims, without the run."""
+    courses: bool = False
+    """Report the figures of every epoch as they come, and how the run ended."""
+    stems: tuple[Stem, ...] = ()
+    """Of a fork: its ancestors, the scenario's own run first."""
 
     @property
     def cost(self) -> float:
@@ -67,6 +82,18 @@ class Outcome:
     """Processor time."""
     failure: str = ""
     """Why it could not be trained; empty if it was."""
+    end: SeedEnd | None = None
+    """How the run ended, if its courses were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """Successive epochs of a trial whose courses are asked for."""
+
+    first: int
+    """Number of the first one; 0 is the initial state."""
+    figures: FloatArray
+    """Shape ``(len(recording.seeds.FIGURES), epochs)``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ a job arrives, the process exits.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import gc
@@ -94,6 +95,8 @@ def _template(control: socket.socket) -> Template | None:
 
 def _train(control: socket.socket, job: Job, template: Template | None) -> int:
     from bntui.link.requests import STOP
+    from bntui.study import bands  # only the process knows it: a study trains with the modules of the trainer
+    from bntui.trainer.seeds import Study
     from bntui.trainer.server import Server
     from bntui.trainer.service import Service
 
@@ -106,7 +109,9 @@ def _train(control: socket.socket, job: Job, template: Template | None) -> int:
         server = Server(recording, status, owner=job.owner, moved=lambda: session.moved)
         stop = server.put
         signal.signal(signal.SIGTERM, lambda *_signal: stop(STOP))
-        service = Service(session, server, agenda, for_fork=job.fork is not None)
+        service = Service(
+            session, server, agenda, for_fork=job.fork is not None, study=Study(bands.missing, bands.train)
+        )
         _answer(control, Answer(str(recording)))
         service.serve()
     except Exception as error:
@@ -136,7 +141,8 @@ def _begun(job: Job, template: Template | None) -> tuple[Session, Agenda]:
     scenario = load(path, overrides) if text is None else parse(text, file=str(path), path=path, overrides=overrides)
     session = Session.begin(scenario, Path(job.recording) if job.recording else None, overrides, template)
     epochs = max(run.config.training.epochs for run in scenario.runs)
-    return session, _agenda(job, epochs, scenario.view.pace, paused=scenario.view.paused)
+    agenda = _agenda(job, epochs, scenario.view.pace, paused=scenario.view.paused)
+    return session, replace(agenda, seeds=job.seeds or scenario.seeds)
 
 
 def _resumed(job: Job, template: Template | None) -> tuple[Session, Agenda]:
@@ -154,7 +160,9 @@ def _resumed(job: Job, template: Template | None) -> tuple[Session, Agenda]:
             fork = session.fork(job.fork.run, job.fork.step, job.fork.changes)  # at once: who asks hears why it cannot
             if job.watching is not None:
                 agenda = agenda.paused().with_fork_alone(fork.index, session.goal_of(fork))
-        elif session.over and not agenda.forks:
+        elif job.seeds is not None:
+            agenda = replace(agenda.paused(), seeds=max(agenda.seeds, job.seeds))
+        elif session.over and not agenda.forks and not _seeds_left(session):
             raise UsageError(
                 _("all runs of {recording} have ended; fork one of them instead").format(recording=job.recording)
             )
@@ -162,6 +170,14 @@ def _resumed(job: Job, template: Template | None) -> tuple[Session, Agenda]:
         session.close()
         raise
     return session, agenda
+
+
+def _seeds_left(session: Session) -> int:
+    """Number of trainings with other seeds that were asked for and have not ended."""
+    from bntui.recording.opened import Recording
+
+    with closing(Recording(session.writer.path)) as reader:
+        return reader.seeds_left
 
 
 def _agenda_again(job: Job) -> Agenda:
@@ -193,4 +209,6 @@ def _answer(control: socket.socket, answer: Answer) -> None:
 
 
 if __name__ == "__main__":
-    os._exit(main())  # all is closed, and taking PyTorch's modules apart took as long as a third of importing them
+    code = main()
+    atexit._run_exitfuncs()  # removes the folder of the workers' server
+    os._exit(code)  # all is closed, and taking PyTorch's modules apart took as long as a third of importing them

@@ -9,7 +9,7 @@ from typing import Final
 
 from bntui.errors import RecordingError
 from bntui.link import wire
-from bntui.link.requests import ForkRequest, finite, natural, pace
+from bntui.link.requests import ForkRequest, finite, natural, pace, seeds
 from bntui.text.language import _
 
 MOST_FORKS: Final = 16
@@ -32,6 +32,8 @@ class Agenda:
     alone: Mapping[int, float] = field(default_factory=dict)
     """Number of epochs that each of these forks must complete while the other runs stay paused, by run."""
     forks: tuple[ForkRequest, ...] = ()
+    seeds: int = 1
+    """Number of seeds with which every run is to be trained, its own included."""
     address: str = ""
     """Path of the trainer's socket, because other logins use other socket folders; see ``bntui.link.live``."""
 
@@ -52,11 +54,12 @@ class Agenda:
             alone = {int(run): finite("alone", epoch) for run, epoch in told.pop("alone", {}).items()}
             forks = tuple(map(ForkRequest.parse, told.pop("forks", ())))
             epochs, speed = natural("epochs", told.pop("epochs", 0)), pace(told.pop("pace", None))
+            wanted = seeds(told.pop("seeds", 1))
             running = told.pop("running", False)
             address = told.pop("address", "")
             if told or not isinstance(running, bool) or not isinstance(address, str) or len(forks) > MOST_FORKS:
                 raise ValueError(", ".join(told) or "running, forks")
-            return cls(running, speed, epochs, steps, alone, forks, address)
+            return cls(running, speed, epochs, steps, alone, forks, wanted, address)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             sentence = _("the trainer's pending requests are damaged: {reason}")
             raise RecordingError(sentence.format(reason=error)) from error

@@ -24,8 +24,10 @@ from bntui.errors import BntuiError
 from bntui.link import Status, TurnedAwayError, registry
 from bntui.link.address import peer, socket_path
 from bntui.link.requests import ForkRequest, Order, Request
+from bntui.recording.seeds import SeedPiece
 from bntui.text.language import _
 from bntui.trainer.connection import MOST_CLIENTS, Connection, Refused
+from bntui.trainer.seeds import SeedsOver
 
 LAST_WORDS: Final = 3.0
 """Seconds that a failed trainer waits for its first client, to report the reason."""
@@ -45,7 +47,7 @@ class Moved:
     """The recording was moved or deleted."""
 
 
-Heard = Request | Refused | Rebound | Moved
+Heard = Request | Refused | Rebound | Moved | SeedPiece | SeedsOver
 
 
 class Server:
@@ -85,7 +87,7 @@ class Server:
         """Current path of the socket."""
         return str(self._bound)
 
-    def put(self, request: Request | Moved) -> None:
+    def put(self, request: Request | Moved | SeedPiece | SeedsOver) -> None:
         """Queue a request; safe in a signal handler."""
         if isinstance(request, ForkRequest | Moved) or (
             isinstance(request, Order) and request.command in ("pause", "stop")

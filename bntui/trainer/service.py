@@ -13,11 +13,13 @@ from typing import Final
 
 from bntui.errors import RecordingError, ScenarioError, StorageError, UsageError
 from bntui.link import State, Status
-from bntui.link.requests import ForkRequest, Note, Order, Pace
+from bntui.link.requests import ForkRequest, Note, Order, Pace, SeedRequest
 from bntui.recording.history import RunInfo
+from bntui.recording.seeds import SeedPiece
 from bntui.text.language import _
 from bntui.trainer.agenda import MOST_FORKS, Agenda
 from bntui.trainer.connection import Refused
+from bntui.trainer.seeds import Seeds, SeedsOver, Study
 from bntui.trainer.server import Heard, Moved, Rebound, Server
 from bntui.trainer.session import Session
 
@@ -33,12 +35,20 @@ MOST_LOGGED: Final = 100
 class Service:
     """Alternates between the requests of clients and the epochs of one session."""
 
-    def __init__(self, session: Session, server: Server, agenda: Agenda, *, for_fork: bool = False) -> None:
-        """``for_fork``: it was started for a fork alone, and ends where that one is to stop."""
+    def __init__(
+        self, session: Session, server: Server, agenda: Agenda, *, for_fork: bool = False, study: Study | None = None
+    ) -> None:
+        """Begin to listen.
+
+        Args:
+            for_fork: it was started for a fork alone, and ends where that one is to stop.
+            study: how runs are trained with other seeds; None does not train them.
+        """
         self._session = session
         self._server = server
         self._agenda = agenda
         self._for_fork = for_fork
+        self._seeds = None if study is None else Seeds(study, server.put)
         self._refusal = ""
         self._commands = self._refused = self._logged = 0
         self._stop = False
@@ -56,10 +66,13 @@ class Service:
 
     def serve(self) -> None:
         """Train until nothing is left to do or a client sends stop, then close the recording."""
+        self._train_seeds()
         while not self._stop and not self._all_done():
             if self._receive_commands():
                 self._train()
                 self._publish_progress()
+        if self._seeds is not None:
+            self._seeds.close()
         if self._stop:
             self._session.interrupt()
             self._plan(self._agenda.paused())
@@ -71,6 +84,8 @@ class Service:
     def _all_done(self) -> bool:
         """True if nothing is left to do, including requests that arrived during the last epoch."""
         self._obey_all()
+        if self._seeds is not None and self._seeds.busy:
+            return False
         arrived = self._for_fork and bool(self._agenda.alone) and not self._busy()
         return arrived or (self._session.over and not self._agenda.forks)
 
@@ -102,6 +117,11 @@ class Service:
             traceback.print_exc()  # goes to the log
             self._refuse(_("cannot create the fork: {reason}").format(reason=error), rest)
         self._agenda = rest
+        self._train_seeds()
+
+    def _train_seeds(self) -> None:
+        if self._seeds is not None:
+            self._seeds.begin(self._session.writer, self._agenda.seeds)
 
     def _refuse(self, refusal: str, rest: Agenda) -> None:
         self._refusal, self._refused = refusal, self._commands
@@ -154,7 +174,7 @@ class Service:
 
     def _obey(self, request: Heard) -> None:
         agenda = self._agenda
-        self._commands += not isinstance(request, Moved | Rebound)
+        self._commands += not isinstance(request, Moved | Rebound | SeedPiece | SeedsOver)
         match request:
             case Order("epoch"):
                 self._plan(agenda.one_more_epoch(self._session.furthest_behind))
@@ -177,6 +197,12 @@ class Service:
                 self._refused = self._commands
             case ForkRequest():
                 self._plan(agenda.with_fork(request))
+            case SeedRequest(seeds):
+                self._plan(replace(agenda, seeds=max(agenda.seeds, seeds)))
+                self._train_seeds()
+            case SeedPiece() | SeedsOver() if self._seeds is not None:
+                self._seeds.record(self._session.writer, request)
+                self._train_seeds()
             case Rebound():
                 self._plan(agenda)
             case Moved():
@@ -252,10 +278,11 @@ class Service:
             self._publish()
 
     def _publish(self, state: State | None = None, message: str = "") -> None:
-        state = state or ("running" if self._busy() else "paused")
+        seeds = 0 if self._seeds is None else self._seeds.left
+        state = state or ("running" if self._busy() or (self._session.over and seeds) else "paused")
         keyframes = self._session.writer.keyframes
         message = message or self._session.trouble
         heard = (self._refusal, self._refused, self._commands)
         self._due, self._late = time.monotonic() + INTERVAL, False
         self._standing = (self._busy(), self._refused)
-        self._server.publish(Status(state, self._agenda.pace, self._rate(), keyframes, message, *heard))
+        self._server.publish(Status(state, self._agenda.pace, self._rate(), keyframes, message, *heard, seeds=seeds))

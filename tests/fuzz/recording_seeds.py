@@ -155,13 +155,14 @@ def _timeless(path: Path) -> None:
 
 
 def as_format_2(block: bytes, path: Path) -> None:
-    """A recording as format 2 had it: without forks, agenda and half of the digests."""
+    """A recording as format 2 had it: without forks, other seeds, agenda and half of the digests."""
     path.write_bytes(block)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for column in ("fork", "budget", "stride", "digest"):
             db.execute(f"ALTER TABLE run DROP COLUMN {column}")
         db.execute("ALTER TABLE event DROP COLUMN digest")
         db.execute("DROP TABLE agenda")
+        db.execute("DROP TABLE seed")
         db.execute("DELETE FROM meta WHERE key = 'digest'")
         db.execute("PRAGMA user_version = 2")
         db.execute("VACUUM")

@@ -1,0 +1,309 @@
+"""Tests that runs are trained with other seeds: bit for bit what a recording of that seed holds, also after a kill."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bntui.errors import RecordingError
+from bntui.keyframe import MOST_SEEDS, FloatArray
+from bntui.link.client import Trainer
+from bntui.link.live import is_live
+from bntui.link.requests import SeedRequest
+from bntui.link.requests import parse as parse_request
+from bntui.link.wire import FrameError
+from bntui.recording import seeds
+from bntui.recording.history import RunHistory
+from bntui.recording.reader import Reader
+from bntui.recording.schema import TABLES
+from bntui.recording.seeds import FIGURES, SeedCourse, SeedCourses, SeedEnd, SeedPiece
+from bntui.scenario.load import parse
+from bntui.scenario.study import other_seeds
+from bntui.study.bands import missing, train
+from bntui.study.train import carried_out
+from bntui.study.trial import Epochs
+from bntui.trainer.session import Session
+from tests.commands import bntui
+from tests.test_session import never, rows
+from tests.test_study import TEXT, VARIANTS, same
+
+END = SeedEnd("finished", 4.0, "finished after 4 epochs", 0.5)
+
+
+# --- the table ---
+
+
+@pytest.fixture
+def db() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        db.executescript(TABLES)
+        yield db
+
+
+def figures(epochs: int, seed: int = 0) -> FloatArray:
+    return np.random.default_rng(seed).normal(size=(len(FIGURES), epochs))
+
+
+def read(db: sqlite3.Connection) -> SeedCourses:
+    courses = SeedCourses()
+    courses.read(db, 3)
+    return courses
+
+
+def test_pieces_are_one_course_whenever_they_are_read(db: sqlite3.Connection) -> None:
+    """A reader that looks after each piece sees what one sees that opens the file then."""
+    dice, live = random.Random(1), SeedCourses()
+    wanted = {(run, seed): figures(40, 10 * run + seed) for run in (0, 2) for seed in (5, 9)}
+    done = dict.fromkeys(wanted, 0)
+    while min(done.values()) < 40:
+        run, seed = key = dice.choice([key for key in wanted if done[key] < 40])
+        stop = min(done[key] + dice.randint(0, 9), 40)
+        seeds.add(db, SeedPiece(run, seed, done[key], wanted[key][:, done[key] : stop]))
+        done[key] = stop
+        if stop == 40:
+            seeds.add(db, SeedPiece(run, seed, 0, wanted[key], replace(END, epoch=39.0)))
+        if dice.random() < 0.5:
+            assert live.read(db, 3)
+            for run_ in (0, 2):
+                for course, opened in zip(live.of(run_), read(db).of(run_), strict=True):
+                    assert course.seed == opened.seed
+                    assert (course.end is None) == (opened.end is None) == (done[run_, course.seed] < 40)
+                    assert same(course.figures, opened.figures)
+                    assert same(course.figures, wanted[run_, course.seed][:, : done[run_, course.seed]])
+    assert db.execute("SELECT count(*) FROM seed").fetchone() == (4,)
+    live.read(db, 3)
+    assert not live.read(db, 3)
+    kept = live.of(0)
+    assert live.of(0) is kept
+    assert live.of(1) == ()
+
+
+def test_a_seed_that_is_trained_anew_begins_again(db: sqlite3.Connection) -> None:
+    seeds.add(db, SeedPiece(0, 5, 0, figures(7)))
+    courses = read(db)
+    seeds.add(db, SeedPiece(0, 5, 0, figures(3, 1)))
+    courses.read(db, 1)
+    assert same(courses.of(0)[0].figures, figures(3, 1))
+    assert seeds.ended(db) == set()
+    seeds.add(db, SeedPiece(0, 5, 0, figures(0), SeedEnd("failed", 0.0, "no data")))
+    assert seeds.ended(db) == set()  # another trainer tries again
+    seeds.add(db, SeedPiece(0, 5, 0, figures(5), END))
+    assert seeds.ended(db) == {(0, 5)}
+    assert rows_of(db) == 1
+
+
+def rows_of(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT count(*) FROM seed").fetchone()[0])
+
+
+def test_a_damaged_seed_is_told_and_the_others_are_read(db: sqlite3.Connection) -> None:
+    for seed in (5, 6):
+        seeds.add(db, SeedPiece(0, seed, 0, figures(5, seed), END))
+    db.execute("UPDATE seed SET epoch = 3 WHERE seed = 5")
+    damaged, whole = read(db).of(0)
+    assert damaged.end == SeedEnd("failed", 0.0, seeds.DAMAGED)
+    assert not damaged.figures.size
+    assert same(whole.figure("val_loss"), figures(5, 6)[2])
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("run", 3), ("block", b"1"), ("ending", "exploded"), ("reason", None), ("first", -1), ("seed", -1)],
+)
+def test_a_row_that_no_trainer_writes_is_refused(db: sqlite3.Connection, column: str, value: object) -> None:
+    seeds.add(db, SeedPiece(0, 5, 0, figures(5), END))
+    db.execute(f"UPDATE seed SET {column} = ?", (value,))
+    with pytest.raises(ValueError, match=r"seed|is .*, not"):
+        read(db)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("{}", 1), ('{"seeds": 8}', 8), ('{"seeds": 65}', 1), ('{"seeds": true}', 1), ("[" * 9999, 1), ("7", 1)],
+)
+def test_the_number_of_seeds_that_were_asked_for_is_read_from_the_agenda(
+    db: sqlite3.Connection, text: str, count: int
+) -> None:
+    assert seeds.asked(db) == 1
+    db.execute("INSERT INTO agenda VALUES (1, ?)", (text,))
+    assert seeds.asked(db) == count
+
+
+# --- which seeds ---
+
+
+def test_seeds_follow_the_run_s_own() -> None:
+    assert other_seeds(7, 4) == (8, 9, 10)
+    assert other_seeds(7, 1) == ()
+    assert other_seeds(2**63 - 2, 3) == (2**63 - 1, 0)
+
+
+@pytest.mark.parametrize("count", [0, MOST_SEEDS + 1, True, 2.0, "2", None])
+def test_a_request_for_a_number_of_seeds_that_cannot_be_is_refused(count: object) -> None:
+    assert parse_request(b'{"command": "seeds", "seeds": 8}\n') == SeedRequest(8)
+    with pytest.raises(FrameError, match="seeds must be a whole number from 1 to 64"):
+        parse_request(json.dumps({"command": "seeds", "seeds": count}).encode() + b"\n")
+
+
+# --- training ---
+
+
+def recorded(path: Path, text: str, seed: int) -> Reader:
+    overrides = (("seed", seed),)
+    session = Session.begin(parse(text, file="x", overrides=overrides), path, overrides)
+    while not session.over:
+        session.epoch(never)
+    session.close()
+    return Reader(path)
+
+
+def same_epochs(course: SeedCourse | SeedPiece, history: RunHistory) -> bool:
+    """The figures are those of the ends of epochs, and of the first keyframe if that is one."""
+    ends = history.epoch_end | (history.step == history.step[0])
+    ends &= history.epoch % 1 == 0
+    figures = np.stack([getattr(history, name)[ends] for name in FIGURES])
+    return same(course.figures, figures) and course.first == history.epoch[ends][0]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_seed_has_the_figures_of_its_recording_bit_for_bit(name: str, tmp_path: Path) -> None:
+    with closing(recorded(tmp_path / "0.bntui", VARIANTS[name], 0)) as own:
+        runs = own.runs
+        wanted = missing(runs, tmp_path, 2, {(0, 1)})
+    with closing(recorded(tmp_path / "1.bntui", VARIANTS[name], 1)) as other:
+        assert [(one.run, one.seed) for one in missing(runs, tmp_path, 2, ())] == [(0, 1), (1, 1)]
+        (one,) = wanted
+        told: list[Epochs] = []
+        done = carried_out(one.trial, told.append)
+        assert done.end is not None
+        whole = SeedPiece(1, 1, told[0].first, np.concatenate([piece.figures for piece in told], axis=1))
+        history = other.history(1)
+        assert same_epochs(whole, history)
+        (ending,) = [event for event in other.events(1) if event.kind in ("finished", "stopped_early", "diverged")]
+        assert (done.end.kind, done.end.epoch, done.end.reason) == (ending.kind, ending.epoch, ending.message)
+        if ending.kind == "diverged":
+            assert name.startswith("diverged")
+        else:
+            first, last = (history.layer(layer, "weight_gradient_norm")[-1] for layer in (0, -1))
+            assert done.end.ratio == first / last
+
+
+def test_the_seeds_of_a_fork_fork_where_it_forks(tmp_path: Path) -> None:
+    changes = (("training.lr", 0.1), ("training.epochs", 5))
+
+    def forked(seed: int) -> Reader:
+        path = tmp_path / f"{seed}.bntui"
+        overrides = (("seed", seed),)
+        session = Session.begin(parse(TEXT, file="x", overrides=overrides), path, overrides)
+        session.epoch(never)
+        session.epoch(never)
+        session.fork(1, 16, changes)
+        session.fork(2, 16, [("network.dropout", 0.3)])
+        while not session.over:
+            session.epoch(never)
+        session.close()
+        return Reader(path)
+
+    with closing(forked(0)) as own, closing(forked(1)) as other:
+        assert [run.fork.step for run in own.runs if run.fork is not None] == [16, 16]
+        wanted = [one for one in missing(own.runs, tmp_path, 2, ()) if one.run >= 2]
+        for one in wanted:
+            told: list[Epochs] = []
+            carried_out(one.trial, told.append)
+            whole = SeedPiece(one.run, 1, told[0].first, np.concatenate([piece.figures for piece in told], axis=1))
+            assert same_epochs(whole, other.history(one.run))
+        late = replace(wanted[0].trial, stems=(replace(wanted[0].trial.stems[0], step=1000),))
+        with pytest.raises(Exception, match="its parent ended at epoch 3, before the fork"):
+            carried_out(late)
+
+
+def test_workers_report_epochs_while_they_train_and_end_when_told(tmp_path: Path) -> None:
+    endless = TEXT.replace("epochs = 3", "epochs = 1000000")
+    with closing(unfinished(tmp_path / "x.bntui", endless)) as reader:
+        wanted = missing(reader.runs, tmp_path, 2, ())
+    enough: set[tuple[int, int]] = set()
+    stopped_at = math.inf
+    for piece in train(wanted, lambda: len(enough) == 2):
+        assert piece.end is None
+        assert piece.first == 0 or (piece.run, piece.seed) in enough or piece.figures.shape[1]
+        enough.add((piece.run, piece.seed))
+        stopped_at = min(stopped_at, time.monotonic()) if len(enough) == 2 else math.inf
+    assert time.monotonic() - stopped_at < 5
+
+
+def unfinished(path: Path, text: str) -> Reader:
+    session = Session.begin(parse(text, file="x"), path)
+    session.close()
+    return Reader(path)
+
+
+# --- from end to end ---
+
+
+@pytest.mark.usefixtures("real_trainers")
+def test_seeds_that_were_lost_to_a_kill_are_trained_again(tmp_path: Path) -> None:
+    scenario = tmp_path / "x.toml"
+    scenario.write_text(TEXT.replace("epochs = 3", "epochs = 90") + "[study]\nseeds = 2\n", encoding="utf-8")
+    path = tmp_path / "killed.bntui"
+    assert bntui("run", scenario, "--detach", "-o", path).returncode == 0
+    pid = trainer_of(path)
+    while not rows(path, "SELECT 1 FROM seed WHERE ending IS NULL"):
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+    while is_live(path):
+        time.sleep(0.01)
+    resumed = bntui("resume", path, "--headless")
+    assert resumed.returncode == 0, resumed.stderr
+    with closing(Reader(path)) as reader:
+        assert reader.seeds_asked == 2
+        for one in missing(reader.runs, tmp_path, 2, ()):
+            told: list[Epochs] = []
+            done = carried_out(one.trial, told.append)
+            (course,) = reader.seeds(one.run)
+            assert (course.seed, course.end) == (1, done.end)
+            assert same(course.figures, np.concatenate([piece.figures for piece in told], axis=1))
+    assert len(rows(path, "SELECT id FROM seed")) == 2
+    over = bntui("resume", path, "--headless")
+    assert "have ended" in over.stderr
+
+
+def trainer_of(recording: Path) -> int:
+    """The process that listens on the recording's socket."""
+    import socket
+    import struct
+
+    trainer = Trainer.connect(recording)
+    assert trainer is not None
+    with closing(trainer):
+        told = trainer._connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", told)[0])
+
+
+def test_a_recording_without_the_table_is_read(tmp_path: Path) -> None:
+    with closing(unfinished(tmp_path / "x.bntui", TEXT)) as reader:
+        assert reader.seeds(0) == ()
+    with closing(sqlite3.connect(tmp_path / "x.bntui", isolation_level=None)) as db:
+        db.execute("DROP TABLE seed")
+    with pytest.raises(RecordingError, match="its table seed is missing"):
+        Reader(tmp_path / "x.bntui")
+    with closing(sqlite3.connect(tmp_path / "x.bntui", isolation_level=None)) as db:
+        db.execute("PRAGMA user_version = 3")
+    with closing(Reader(tmp_path / "x.bntui")) as old:
+        assert old.seeds(0) == ()
+    session = Session.resume(tmp_path / "x.bntui")
+    session.writer.add_seed(SeedPiece(1, 1, 0, figures(4), END))
+    session.close()
+    with closing(Reader(tmp_path / "x.bntui")) as new:
+        assert same(new.seeds(1)[0].figures, figures(4))
