@@ -252,3 +252,29 @@ def event(path: Path, kind: str, column: str, change: Callable[[Any], Any]) -> N
 def execute(path: Path, statement: str, *arguments: object) -> None:
     with opened(path) as db:
         db.execute(statement, arguments)
+
+
+SEED = ("run", "seed", "first", "block", "ending", "epoch", "reason", "ratio")
+
+
+def attest_seeds(db: sqlite3.Connection) -> None:
+    """Give every row of the table ``seed`` the digest of what it holds now."""
+    for row in db.execute("SELECT * FROM seed").fetchall():
+        made = fields_digest(*(row[name] for name in SEED))
+        db.execute("UPDATE seed SET digest = ? WHERE id = ?", (made, row["id"]))
+
+
+def seeds(path: Path, statement: str) -> None:
+    """Change the table ``seed`` with SQL."""
+    with opened(path) as db:
+        db.execute(statement)
+        attest_seeds(db)
+
+
+def seed_figures(path: Path, run: int, change: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+    """The figures of a run's first other seed, shape ``(epochs, 4)``."""
+    with opened(path) as db:
+        row = db.execute("SELECT id, block FROM seed WHERE run = ? ORDER BY seed LIMIT 1", (run,)).fetchone()
+        figures = change(np.frombuffer(row["block"], "<f8").reshape(-1, 4).copy())
+        db.execute("UPDATE seed SET block = ? WHERE id = ?", (figures.tobytes(), row["id"]))
+        attest_seeds(db)

@@ -24,6 +24,17 @@ from tests import forger, honest
 from tests.forger import Arrays
 from tests.honest import BASE, REGRESSION, STOPPING, TWO
 
+THREE = """
+[[run]]
+name = "plain"
+[[run]]
+name = "slow"
+set = { training.lr = 0.01 }
+[[run]]
+name = "stops"
+set = { training.epochs = 9, training.early_stopping = { patience = 3, min_delta = 0.5 } }
+"""
+
 Forge = Callable[[Path], None]
 Change = Callable[[Any], Any]
 
@@ -45,9 +56,10 @@ SMALL = "Changes within the tolerance"
 INITIAL = "How the initial weights were drawn"
 VALIDATED = "That a run validated in training mode"
 MORE = "More keyframes than were asked for"
+FIGURES = "Figures of other seeds"
 REASONS = (
     CLOCK, THINNED, TAIL, UNUSED, ORIGIN, SEED, MACHINE, ASKED, TEXTS, RESUMPTIONS, TAKEN, SETTINGS, SMALL,
-    INITIAL, VALIDATED, MORE,
+    INITIAL, VALIDATED, MORE, FIGURES,
 )  # fmt: skip
 
 
@@ -113,6 +125,7 @@ BASES: dict[str, Forge] = {
     "sine": lambda p: honest.whole(p, REGRESSION, ("record.every", 2), ("training.epochs", 2)),
     "elsewhere": lambda p: honest.went_on_elsewhere(p, False),
     "images": lambda p: honest.whole(p, honest.CONV, ("training.epochs", 1)),
+    "seeds": lambda p: honest.with_seeds(p, BASE + THREE, 3),
     "LSTM": lambda p: honest.whole(
         p, honest.SEQUENCE.replace("CELL", "lstm").replace("NORM", "batch"), ("network.norm_recurrent", "step"),
         ("training.epochs", 1),
@@ -786,10 +799,52 @@ def _numbered(forgeries: Iterator[Forgery]) -> Iterator[Forgery]:
         yield forgery if count == 1 else replace(forgery, name=f"{forgery.name} ({count})")
 
 
+def seeds() -> Iterator[Forgery]:
+    """Other seeds: which there are, their epochs, their figures, and how they ended."""
+
+    def sql(name: str, statement: str, unseen: str = "") -> Forgery:
+        return Forgery("seeds", name, lambda p: forger.seeds(p, statement), unseen)
+
+    def figures(name: str, run: int, change: Change, unseen: str = "") -> Forgery:
+        return Forgery("seeds", name, lambda p: forger.seed_figures(p, run, change), unseen)
+
+    def put(epoch: int, column: int, value: float) -> Change:
+        def change(values: Any) -> Any:
+            values[epoch, column] = value
+            return values
+
+        return change
+
+    yield sql("another seed", "UPDATE seed SET seed = 77 WHERE seed = 5 AND run = 0")
+    yield sql("its own seed", "UPDATE seed SET seed = 4 WHERE seed = 5 AND run = 0")
+    yield sql("a run that is not there", "UPDATE seed SET run = 9 WHERE seed = 5 AND run = 0")
+    columns = ", ".join(forger.SEED)
+    yield sql("a seed twice", f"INSERT INTO seed SELECT 99, {columns}, digest FROM seed WHERE run = 0 AND seed = 5")
+    yield sql("a later first epoch", "UPDATE seed SET first = 1 WHERE run = 0 AND seed = 5")
+    yield sql("stopped early", "UPDATE seed SET ending = 'stopped_early' WHERE run = 0")
+    yield sql("finished", "UPDATE seed SET ending = 'finished' WHERE run = 2")
+    yield sql("diverged", "UPDATE seed SET ending = 'diverged' WHERE run = 0 AND seed = 5")
+    yield sql("still trained", "UPDATE seed SET ending = NULL, epoch = NULL, reason = NULL WHERE run = 0", TAIL)
+    yield sql("failed", "UPDATE seed SET ending = 'failed', reason = 'no data' WHERE run = 0 AND seed = 5", FIGURES)
+    yield sql("an earlier end", "UPDATE seed SET epoch = 3 WHERE run = 0 AND seed = 5")
+    yield sql("another reason", "UPDATE seed SET reason = 'tired' WHERE run = 2 AND seed = 5")
+    yield sql("another ratio", "UPDATE seed SET ratio = ratio * 2", FIGURES)
+    yield sql("taken out", "DELETE FROM seed WHERE run = 0 AND seed = 5", TAIL)
+    yield figures("an epoch less", 0, lambda values: values[:-1])
+    yield figures("an epoch less of one that stopped", 2, lambda values: values[:-1])
+    yield figures("an epoch more of one that stopped", 2, lambda values: np.concatenate([values, values[-1:]]))
+    yield figures("another start", 1, put(0, 2, 0.5))
+    yield figures("a better epoch while it waited", 2, put(-2, 2, 0.0))
+    yield figures("a negative loss", 0, put(2, 2, -0.1))
+    yield figures("a loss that is not finite", 0, put(2, 0, np.nan))
+    yield figures("a part of a sample right", 0, put(2, 3, 0.123))
+    yield figures("another loss", 0, put(2, 2, 0.7), FIGURES)
+
+
 FORGERIES: tuple[Forgery, ...] = tuple(
     _numbered(
         forgery
-        for table in (scalars, columns, arrays, states, events, runs, settings, notes, rows)
+        for table in (scalars, columns, arrays, states, events, runs, settings, notes, rows, seeds)
         for forgery in table()
     )
 )

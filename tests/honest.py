@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 
 from bntui.recording.reader import Reader
+from bntui.recording.seeds import SeedPiece
 from bntui.scenario.load import Override, parse
+from bntui.study.bands import missing
+from bntui.study.train import carried_out
+from bntui.study.trial import Epochs
+from bntui.trainer.agenda import Agenda
 from bntui.trainer.session import Session
 from bntui.trainer.step import Stepper
 
@@ -90,6 +96,22 @@ def last(path: Path, run: int = 0) -> int:
 
 def whole(path: Path, text: str = BASE, *overrides: Override) -> None:
     finish(begin(path, text, *overrides))
+
+
+def with_seeds(path: Path, text: str, seeds: int, *overrides: Override) -> None:
+    """Trained in this process with other seeds, which a trainer does in others."""
+    session = begin(path, text, *overrides)
+    finish(session)
+    session = Session.resume(path)
+    with closing(Reader(path)) as reader:
+        wanted = missing(reader.runs, path.parent, seeds, ())
+    for one in wanted:
+        told: list[Epochs] = []
+        end = carried_out(one.trial, told.append).end
+        figures = np.concatenate([piece.figures for piece in told], axis=1)
+        session.writer.add_seed(SeedPiece(one.run, one.seed, told[0].first, figures, end))
+    session.writer.plan(Agenda(seeds=seeds).text())
+    session.close()
 
 
 def fork(

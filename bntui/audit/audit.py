@@ -28,6 +28,7 @@ from bntui.audit.network import parameter_names, stages_of, state_names
 from bntui.audit.progress import STATE, Batch, check_averages, check_progress
 from bntui.audit.recompute import LOSS, recompute_initial, recompute_step
 from bntui.audit.samples import ScaledSamples
+from bntui.audit.seeds import check_seeds
 from bntui.audit.shift import check_shift
 from bntui.audit.standing import Pace, Standing, departures, follow
 from bntui.audit.subject import EVIDENCE, Subject, Taken, known_kinds, unpack
@@ -143,6 +144,7 @@ class _Audit:
             check_tables(ledger, self._db, reader.runs, reader.meta)
             check_stray(ledger, self._db, reader.runs)
             check_shared(ledger, reader.runs)
+            check_seeds(ledger, self._db, reader.runs, reader.meta)
             if data is not None:
                 check_grid(ledger, data, reader.task, reader.runs)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:

@@ -95,6 +95,7 @@ def _content(block: bytes) -> bytes:
 RUN: Final = ("run", "name", "config", "layers", "steps_per_epoch", "device", "scaling", "fork", "budget")
 EVENT: Final = ("run", "step", "epoch", "kind", "message", "arguments")
 """Columns that an event's digest covers, since format 3; older events have no digest."""
+SEED: Final = ("run", "seed", "first", "block", "ending", "epoch", "reason", "ratio")
 
 
 def _rows(table: str, fields: tuple[str, ...]) -> Callable[[Checking, Damage], None]:
@@ -124,6 +125,7 @@ TABLES: Final[dict[str, Callable[[Checking, Damage], None]]] = {
     "event": _rows("event", EVENT),
     "checkpoint": _checkpoints,
     "data": _data,
+    "seed": _rows("seed", SEED),
 }
 """The check of each table."""
 

@@ -112,7 +112,7 @@ def check_tables(ledger: Ledger, db: sqlite3.Connection, runs: Sequence[RunInfo]
     place, known = Place(), range(len(runs))
     tables = {row["name"] for row in _named(db, "SELECT name FROM sqlite_master WHERE type = 'table'")}
     columns = {row["name"] for row in _named(db, "PRAGMA table_info(run)")}
-    for table in ("event", "checkpoint", "keyframe"):
+    for table in ("event", "checkpoint", "keyframe", "seed"):
         for row in _named(db, f"SELECT DISTINCT run FROM {table}") if table in tables else ():
             ledger.hold(META, place, f"{table}, run", row["run"] in known, row["run"], f"0 … {len(runs) - 1}")
     for table, names in (("checkpoint", ("final",)), ("data", ("data", "grid"))):

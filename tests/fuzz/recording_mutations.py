@@ -21,6 +21,7 @@ import numpy as np
 
 from bntui.recording.codec import digest, fields_digest, row_digest
 from bntui.recording.schema import RUN, SCALARS
+from bntui.recording.seeds import COLUMNS as SEED
 
 PAGE: Final = 4096
 EVIL_TEXT: Final = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\r\n\t\x00\ud800"
@@ -66,7 +67,11 @@ def attest(db: sqlite3.Connection) -> None:
         for row in db.execute(f"SELECT rowid AS place, block FROM {table}").fetchall():
             if isinstance(row["block"], bytes):
                 db.execute(f"UPDATE {table} SET digest = ? WHERE rowid = ?", (digest(row["block"]), row["place"]))
-    for table, fields in (("run", RUN), ("event", ("run", "step", "epoch", "kind", "message", "arguments"))):
+    event = ("run", "step", "epoch", "kind", "message", "arguments")
+    there = _tables(db)
+    for table, fields in (("run", RUN), ("event", event), ("seed", SEED)):
+        if table not in there:
+            continue
         for row in db.execute(f"SELECT rowid AS place, * FROM {table}").fetchall():
             if "digest" in row.keys():  # noqa: SIM118 - a Row
                 with contextlib.suppress(TypeError, ValueError, UnicodeEncodeError):
@@ -156,7 +161,7 @@ def cell(path: Path, dice: random.Random) -> None:
 def null(path: Path, dice: random.Random) -> None:
     """Cells that may not be NULL: the schema is written without the constraint, and then as it was."""
     with _opened(path) as db:
-        table = dice.choice(("run", "keyframe", "event", "evidence", "measures", "data"))
+        table = dice.choice([name for name in _tables(db) if name not in ("meta", "agenda", "checkpoint")])
         sql = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
         db.execute("PRAGMA writable_schema = ON")
         db.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (sql.replace(" NOT NULL", ""), table))

@@ -13,9 +13,15 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from bntui.recording.seeds import SeedEnd, SeedPiece
 from tests.fuzz.recording_mutations import attest
+
+if TYPE_CHECKING:
+    from bntui.recording.writer import Writer
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -138,10 +144,21 @@ def make(folder: Path) -> None:
             session.fork(1, 6, changes)
             while not session.over:
                 session.epoch(lambda: False)
+            _other_seeds(session.writer)
         session.close()
         _timeless(path)
     (folder / "format-1.bntui").write_bytes((ROOT / "tests" / "data" / "format-1.bntui").read_bytes())
     as_format_2((folder / "images.bntui").read_bytes(), folder / "format-2.bntui")
+
+
+def _other_seeds(writer: Writer) -> None:
+    """One that has ended, one that was interrupted, and one that failed."""
+    figures = np.linspace(0.1, 1.0, 16).reshape(4, 4)
+    writer.add_seed(SeedPiece(0, 4, 0, figures, SeedEnd("finished", 3.0, "finished after 3 epochs", 0.5)))
+    writer.add_seed(SeedPiece(1, 4, 0, figures))
+    writer.add_seed(SeedPiece(1, 4, 4, figures[:, :2]))
+    writer.add_seed(SeedPiece(0, 5, 0, figures[:, :0], SeedEnd("failed", 0.0, "there is no data")))
+    writer.plan('{"seeds": 3}')
 
 
 def _timeless(path: Path) -> None:
