@@ -182,6 +182,13 @@ class ExtremeSource:
             return None
         return Evidence.of({name: self._made(array, run, row, 1) for name, array in found.arrays().items()})
 
+    def seeds(self, run: int) -> Any:
+        return self._reader.seeds(run)
+
+    @property
+    def seeds_asked(self) -> int:
+        return self._reader.seeds_asked
+
     def evidence_rows(self, run: int) -> Any:
         return self._reader.evidence_rows(run)
 

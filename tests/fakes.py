@@ -22,6 +22,7 @@ from bntui.recording.evidence import Evidence
 from bntui.recording.first_view import FirstView
 from bntui.recording.histograms import Histograms, sampled
 from bntui.recording.history import Event, Fork, RunHistory, RunInfo
+from bntui.recording.seeds import SeedCourse
 from bntui.recording.sentences import FINISHED
 from bntui.recording.tour import TourStop
 from bntui.viewer.view import RunView
@@ -106,6 +107,13 @@ class FakeReader:
 
     def evidence(self, run: int, row: int) -> Evidence | None:  # noqa: ARG002
         return None
+
+    def seeds(self, run: int) -> tuple[SeedCourse, ...]:
+        return self._views[run].seeds
+
+    @property
+    def seeds_asked(self) -> int:
+        return 1
 
     def evidence_rows(self, run: int) -> IntArray:  # noqa: ARG002
         return np.empty(0, np.int64)

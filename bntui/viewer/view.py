@@ -10,6 +10,7 @@ from bntui.keyframe import Keyframe
 from bntui.recording.dataset import RecordedData
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo, Unit
+from bntui.recording.seeds import SeedCourse
 from bntui.viewer.marks import RUN_MARKS
 
 SAME: Final = 1e-9
@@ -29,6 +30,8 @@ class RunView:
     """The keyframe of that row."""
     histograms: Histograms | None = None
     """Histograms over time, if a panel on the screen shows them."""
+    seeds: tuple[SeedCourse, ...] = ()
+    """What is recorded of the run with other seeds."""
 
     @property
     def mark(self) -> str:

@@ -16,6 +16,7 @@ from bntui.recording.evidence import Evidence
 from bntui.recording.first_view import FirstView
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo, Unit, counted
+from bntui.recording.seeds import SeedCourse
 from bntui.recording.sentences import EventKind, outcome
 from bntui.recording.tour import TourStop
 from bntui.viewer.panels import BY_NAME, PANELS, Recorded, ranked
@@ -44,6 +45,7 @@ class Source(Protocol):
     def dataset(self) -> RecordedData | None: ...
     def history(self, run: int) -> RunHistory: ...
     def events(self, run: int) -> tuple[Event, ...]: ...
+    def seeds(self, run: int) -> tuple[SeedCourse, ...]: ...
     def keyframe(self, run: int, row: int) -> Keyframe: ...
     def histograms(self, run: int, history: RunHistory) -> Histograms: ...
     def evidence(self, run: int, row: int) -> Evidence | None: ...
@@ -60,6 +62,11 @@ class Recording(Source, Protocol):
     """What it wants the screen to show first."""
     tour: tuple[TourStop, ...]
     """Stops of its guided tour."""
+
+    @property
+    def seeds_asked(self) -> int:
+        """Number of seeds with which every run is to be trained, its own included."""
+        ...
 
     @property
     def opposite(self) -> int:
@@ -273,6 +280,8 @@ class Snapshot:
     events: tuple[tuple[Event, ...], ...]
     stops: FloatArray
     """Positions at which the cursor stops."""
+    seeds: tuple[tuple[SeedCourse, ...], ...]
+    """What is recorded of each run with other seeds."""
     unit: Unit = "epoch"
     """The unit of ``stops``."""
 
@@ -313,7 +322,9 @@ def ending(recorded: Snapshot) -> EventKind | Foreign:
 def snapshot(source: Source, unit: Unit = "epoch") -> Snapshot:
     """The current state of the recording."""
     histories = tuple(counted(source.history(run.index), unit) for run in source.runs)
-    return Snapshot(source, histories, tuple(source.events(run.index) for run in source.runs), frames(histories), unit)
+    events = tuple(source.events(run.index) for run in source.runs)
+    seeds = tuple(source.seeds(run.index) for run in source.runs)
+    return Snapshot(source, histories, events, frames(histories), seeds, unit)
 
 
 def recounted(recorded: Snapshot, unit: Unit) -> Snapshot:
@@ -358,12 +369,13 @@ def build_view(
     """
     source = recorded.source
     runs = []
-    for info, history, events in zip(source.runs, recorded.histories, recorded.events, strict=True):
+    every = zip(source.runs, recorded.histories, recorded.events, recorded.seeds, strict=True)
+    for info, history, events, seeds in every:
         row = history.at(state.cursor)
         frame = source.keyframe(info.index, row) if row >= 0 else None
         wanted = histograms and info.index in (state.selected, state.pinned, state.third)
         over_time = source.histograms(info.index, history) if wanted else None
-        runs.append(RunView(info, history, events, row, frame, over_time))
+        runs.append(RunView(info, history, events, row, frame, over_time, seeds))
     return View(
         title=source.title,
         task=source.task,

@@ -20,6 +20,7 @@ from rich.cells import cell_len, set_cell_size
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.text.widths import parted
 from bntui.viewer.draw.axes import LARGEST, SMALLEST, Axes, Limits, tick_label, ticks
+from bntui.viewer.draw.fills import Fill, fill_dots
 from bntui.viewer.draw.rows import Row, Span, fit, join
 from bntui.viewer.draw.spans import Spans, telling
 from bntui.viewer.draw.strokes import ACROSS, DOWN, Stroke, along, drawn, thick
@@ -140,11 +141,16 @@ def _dots(x: FloatArray, y: FloatArray, joined: BoolArray, scale: tuple[float, f
     return np.interp(at, way, x), np.interp(at, way, y)
 
 
-def line_chart(series: Sequence[Series], axes: Axes, width: int, height: int, *, heavy: bool = False) -> Chart:
+def line_chart(
+    series: Sequence[Series], axes: Axes, width: int, height: int, *, heavy: bool = False, behind: Sequence[Fill] = ()
+) -> Chart:
     """A chart of exactly ``width`` x ``height`` cells; the last series lies on top, alone in the cells of its dots.
 
     Below 14 x 5 cells there is no room for axes.  Points beyond the limits of an axis are left out, and lines are cut
     there.
+
+    Args:
+        behind: what lies below all lines, the first at the bottom.
     """
     import plotext  # here: it costs the first paint otherwise
 
@@ -170,7 +176,8 @@ def line_chart(series: Sequence[Series], axes: Axes, width: int, height: int, *,
     places = [math.log10(mark) for mark in marks] if axes.log else marks
     figure.ruler(1, 0).lim(*ends).ticks(places, [label.rjust(left - 1) for label in labels])
     frame = _read(figure.build())
-    strokes = [Stroke(_stroke(one, axes, lines, columns, heavy=heavy), one.style) for one in series]
+    strokes = [Stroke(fill_dots(one, axes, lines, columns), one.style) for one in behind]
+    strokes += [Stroke(_stroke(one, axes, lines, columns, heavy=heavy), one.style) for one in series]
     canvas = drawn(strokes, lines, columns)
     rows = [join(fit(axis, left), curves) for axis, curves in zip(frame, canvas, strict=False)]
     chart = Chart((*rows, *(fit(row, width) for row in frame[lines:])), left, columns, lines, axes)

@@ -20,14 +20,14 @@ DOWN: Final = 4
 
 
 class Stroke(NamedTuple):
-    """The dots of one line, shape ``(4 * rows, 2 * columns)``, and its style; its color is the last word of that."""
+    """The dots of one line, shape ``(4 * rows, 2 * columns)``, and its style; its color is what is not bold of that."""
 
     dots: BoolArray
     style: str
 
     @property
     def color(self) -> str:
-        return self.style.rpartition(" ")[2]
+        return self.style.removeprefix("bold ")
 
 
 def along(x: FloatArray, y: FloatArray, joined: BoolArray, rows: int, columns: int) -> BoolArray:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from rich.color import Color, blend_rgb
 from rich.style import Style
 from textual.theme import Theme
 
@@ -144,6 +145,7 @@ QUIET: Final = frozenset(("muted", "frame"))
 PLAIN: Final = {
     "muted": "dim",
     "frame": "dim",
+    "faint": "dim",
     "focus": "bold",
     "accent": "bold",
     "title": "bold",
@@ -154,7 +156,9 @@ PLAIN: Final = {
     "cursor": "reverse",
 }
 """What carries a style without color."""
-NAMES: Final = frozenset(DARK.colors) | frozenset(ATTRIBUTES)
+NAMES: Final = frozenset(DARK.colors) | frozenset(ATTRIBUTES) | {"faint"}
+FAINT: Final = 0.5
+"""Share of the background in a faint color."""
 
 
 @lru_cache(1024)
@@ -169,10 +173,16 @@ def style(name: str, palette: Palette = DARK, plain: bool = False) -> Style:
         return Style.parse(" ".join(PLAIN[part] for part in parts if part in PLAIN) or "none")
     color = next((palette.colors[part] for part in parts if part in palette.colors), palette.text)
     attributes = [ATTRIBUTES[part] for part in parts if part in ATTRIBUTES]
+    if "faint" in parts:
+        if palette is _MANY.get(palette.name):
+            own, ground = (Color.parse(one).get_truecolor() for one in (color, palette.ground))
+            color = blend_rgb(own, ground, FAINT).hex
+        else:
+            attributes.append("dim")
     if palette.heavy and not QUIET.intersection(parts):
         attributes.append("bold")
-    ground = ["on", palette.ground] if palette.ground else []
-    return Style.parse(" ".join([*dict.fromkeys(attributes), color, *ground]))
+    behind = ["on", palette.ground] if palette.ground else []
+    return Style.parse(" ".join([*dict.fromkeys(attributes), color, *behind]))
 
 
 def textual_theme(palette: Palette) -> Theme:

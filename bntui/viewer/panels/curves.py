@@ -14,6 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.recording.history import Event, RunHistory
 from bntui.recording.kept import folded
+from bntui.recording.seeds import SeedCourse
 from bntui.recording.sentences import traits
 from bntui.text import figures
 from bntui.text.language import N_, _, ngettext
@@ -24,10 +25,11 @@ from bntui.viewer.draw.cells import cut, notice
 from bntui.viewer.draw.cells import title as cells_title
 from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join
+from bntui.viewer.draw.rows import width as row_width
 from bntui.viewer.draw.spans import FEW, SPAN, Spans, spans_of, telling
 from bntui.viewer.family import brief
 from bntui.viewer.monitor import best_row
-from bntui.viewer.panels import Panel
+from bntui.viewer.panels import Panel, curves_bands
 from bntui.viewer.view import RunView, View
 
 PANEL: Final = Panel(
@@ -63,10 +65,15 @@ def draw(view: View, width: int, height: int) -> Drawing:
         sentence = _("no curves yet: they start at the first keyframe")
         return notice(title, [sentence], width, height)
     legend = _legend(view, width, height)
+    difference = curves_bands.difference_row(view)
+    if difference and len(legend) < height // 4 and row_width(difference) <= width:
+        legend.append(difference)
     selected = view.runs[view.selected]
     others = [run for run in view.visible if run is not selected]
     # the last one lies on top
-    courses = [_Course(run.history, run.events, run) for run in (*others, selected)]
+    banded = {run.info.index for run in view.shown}
+    runs = [run if run.info.index in banded else replace(run, seeds=()) for run in (*others, selected)]
+    courses = [_Course(run.history, run.events, run.seeds, run) for run in runs]
     room = max(height - len(legend), 1)
     accuracy = "R²" if view.task == "regression" else _("acc %")
     scales = _Scales(_("loss"), accuracy, epochs.name(view.unit), epochs.window(view), view.log_axis, view.heavy)
@@ -84,13 +91,16 @@ class _Course:
 
     history: RunHistory
     events: tuple[Event, ...]
+    seeds: tuple[SeedCourse, ...]
     run: RunView
 
     def __hash__(self) -> int:
-        return hash((id(self.history), self.events))
+        return hash((id(self.history), self.events, self.seeds))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Course) and self.history is other.history and self.events == other.events
+        if not isinstance(other, _Course) or self.history is not other.history:
+            return False
+        return self.events == other.events and self.seeds == other.seeds
 
 
 def accuracy_name(task: str) -> str:
@@ -142,8 +152,10 @@ def _loss(runs: list[RunView], scales: _Scales, width: int, height: int) -> Char
         _Line(run, run.history.train_loss, run.history.val_loss, *_both_spans(run, "train_loss", "val_loss"))
         for run in runs
     ]
-    bounds = limits([part for line in lines for part in line.within(scales.window)], scales.log)
-    return _chart(lines, scales.axes(scales.loss, bounds, log=scales.log), width, height, heavy=scales.heavy)
+    behind = [banded for run in runs for banded in curves_bands.bands(run, "val_loss")]
+    bounds = limits([part for one in _windowed(lines, behind) for part in one.within(scales.window)], scales.log)
+    axes = scales.axes(scales.loss, bounds, log=scales.log)
+    return _chart(lines, behind, axes, width, height, heavy=scales.heavy)
 
 
 def _accuracy(runs: list[RunView], task: str, scales: _Scales, width: int, height: int) -> Chart:
@@ -159,12 +171,21 @@ def _accuracy(runs: list[RunView], task: str, scales: _Scales, width: int, heigh
         )
         for run in runs
     ]
+    behind = [banded for run in runs for banded in curves_bands.bands(run, "val_accuracy", scale)]
     bounds = limits(
-        [part for line in lines for part in line.within(scales.window)], False, step=0.25 if regression else 10.0
+        [part for one in _windowed(lines, behind) for part in one.within(scales.window)],
+        False,
+        step=0.25 if regression else 10.0,
     )
     # R² has no lower bound; far below 0, where the mean would predict better, its size says nothing
     low = min(max(bounds.low, -1.0), 0.75) if regression else min(max(bounds.low, 0.0), 90.0)
-    return _chart(lines, scales.axes(scales.accuracy, Limits(low, scale)), width, height, heavy=scales.heavy)
+    axes = scales.axes(scales.accuracy, Limits(low, scale))
+    return _chart(lines, behind, axes, width, height, heavy=scales.heavy)
+
+
+def _windowed(lines: list[_Line], behind: list[curves_bands.Banded]) -> list[_Line | curves_bands.Banded]:
+    """All that the limits of a chart depend on."""
+    return [*lines, *behind]
 
 
 def _where_finite(course: FloatArray, loss: FloatArray) -> FloatArray:
@@ -232,12 +253,16 @@ def _near(series: Series, window: Limits) -> FloatArray:
     return course[max(first - 1, 0) : last + 1]
 
 
-def _chart(lines: list[_Line], axes: Axes, width: int, height: int, *, heavy: bool) -> Chart:
+def _chart(
+    lines: list[_Line], behind: list[curves_bands.Banded], axes: Axes, width: int, height: int, *, heavy: bool
+) -> Chart:
     both = [line.series for line in lines]
     series = [training for training, _validation in both] + [validation for _training, validation in both]
     # the selected run's dots are alone in their cells, those of its training too
     series.sort(key=lambda one: one.style.endswith(lines[-1].run.style))
-    chart = line_chart(series, axes, width, height, heavy=heavy)
+    fills = [fill for banded in behind for fill in banded.fills]
+    series = [banded.median for banded in behind] + series
+    chart = line_chart(series, axes, width, height, heavy=heavy, behind=fills)
     for line in lines:
         chart = _marked(chart, line.run, line.validation)
     return chart
@@ -319,7 +344,10 @@ def _legend(view: View, width: int, height: int) -> list[Row]:
     hidden = _hidden(view, width)
     longest = max(cell_len(run.name) for run in runs)
     accuracy = accuracy_name(view.task)
-    for least, fields in ((min(longest, 20), 3), (min(longest, 16), 2), (min(longest, 12), 1), (min(longest, 10), 0)):
+    levels = [(min(longest, 20), 3), (min(longest, 16), 2), (min(longest, 12), 1), (min(longest, 10), 0)]
+    if any(curves_bands.spread_span(run) for run in runs):
+        levels = [(min(longest, 20), 5), (min(longest, 16), 4), *levels]
+    for least, fields in levels:
         if fields == 1 and (uneven := _uneven(view, runs, hidden, width, height // 3, ((12, 1), (10, 0)))):
             return uneven
         rest = _size([_entry(run, "", False, fields, accuracy) for run in runs]) + 1
@@ -356,7 +384,8 @@ def _uneven(
     first = [run for run in view.shown if run in runs]
     others = [run for run in runs if run not in first]
     above: list[Row] = []
-    for fields in (3, 2):
+    banded = any(curves_bands.spread_span(run) for run in first)
+    for fields in (5, 4, 3, 2) if banded else (3, 2):
         rest = _size([_entry(run, "", False, fields, accuracy) for run in first]) + 1
         size = min(max(cell_len(run.name) for run in first), width - rest)
         if size >= min(10, max(cell_len(run.name) for run in first)):
@@ -435,6 +464,12 @@ def _grid(entries: list[Row], width: int) -> list[Row]:
 
 
 def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) -> Row:
+    """Mark, name and values of a run.
+
+    Args:
+        fields: 0, its loss without a word; 1, with it; 2, also its accuracy; 3, also its training loss; 4, its loss and
+            the range over its seeds; 5, all of these.
+    """
     history, row = run.history, run.row
 
     def figure(name: str, size: int, percent: bool = False) -> Span:
@@ -447,9 +482,11 @@ def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) 
     if fields >= 1:
         spans.append(Span(_("loss") + " ", "muted"))
     spans.append(figure("val_loss", 6))
-    if fields >= 3:
+    if fields in (4, 5) and (spread := curves_bands.spread_span(run)) is not None:
+        spans.append(spread)
+    if fields in (3, 5):
         spans += [Span(" " + _("training") + " ", "muted"), figure("train_loss", 6)]
-    if fields >= 2:
+    if fields in (2, 3, 5):
         spans += [Span(f"  {accuracy} ", "muted"), figure("val_accuracy", 7, accuracy != "R²")]
     return tuple(spans)
 

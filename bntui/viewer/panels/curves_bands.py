@@ -1,0 +1,81 @@
+"""Draws the bands of runs over their seeds behind the curves, and says how far two runs differ over seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from bntui.keyframe import FloatArray
+from bntui.text import figures
+from bntui.text.language import _, ngettext
+from bntui.viewer.draw.axes import Limits
+from bntui.viewer.draw.charts import Series
+from bntui.viewer.draw.fills import Fill
+from bntui.viewer.draw.rows import Row, Span
+from bntui.viewer.seed_bands import band_of, difference_of, median_spans, places_of, spread_of
+from bntui.viewer.view import RunView, View
+
+FIGURE: Final = "val_loss"
+"""The figure that legend and differences tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Banded:
+    """A run's band as it is drawn: the outer one, the inner one on it, and the median."""
+
+    fills: tuple[Fill, Fill]
+    median: Series
+
+    def within(self, window: Limits) -> tuple[FloatArray, FloatArray]:
+        """The ends of the outer band that the window shows."""
+        outer = self.fills[0]
+        first, last = np.searchsorted(outer.x, (window.low, window.high))
+        rows = slice(max(int(first) - 1, 0), int(last) + 1)
+        return outer.low[rows], outer.high[rows]
+
+
+def bands(run: RunView, figure: str, scale: float = 1.0) -> tuple[Banded, ...]:
+    """The band of a run; nothing without other seeds."""
+    found = band_of(run, figure)
+    if found is None:
+        return ()
+    places, style = places_of(run, found), f"{run.style} faint"
+    outer = Fill(places, scale * found.low, scale * found.high, style, dense=False)
+    inner = Fill(places, scale * found.lower, scale * found.upper, style, dense=True)
+    median = Series(f"{run.name} median", places, scale * found.median, style, spans=median_spans(run, figure))
+    return (Banded((outer, inner), median),)
+
+
+def spread_span(run: RunView) -> Span | None:
+    """The range of the validation loss over the seeds at the keyframe that a run shows; None without other seeds."""
+    spread = spread_of(run, FIGURE)
+    if spread is None or spread.seeds < 2:
+        return None
+    words = ngettext("({low}…{high}, {count} seed)", "({low}…{high}, {count} seeds)", spread.seeds)
+    low, high = (figures.number(value, 6).strip() for value in (spread.low, spread.high))
+    return Span(" " + words.format(low=low, high=high, count=spread.seeds), "muted")
+
+
+def difference_row(view: View) -> Row:
+    """How far the selected run and the pinned one differ over seeds, if their ranges overlap; else nothing."""
+    if view.pinned is None:
+        return ()
+    one, other = view.runs[view.selected], view.runs[view.pinned]
+    found = difference_of(one, other, FIGURE, view.epoch)
+    if found is None or not found.overlap:
+        return ()
+    sentence = (
+        _("distinguishable over {count} seeds (paired difference {difference} ± {half})")
+        if found.distinguishable
+        else _("not distinguishable over {count} seeds (paired difference {difference} ± {half})")
+    )
+    paired = found.paired
+    mean, half = (figures.number(value, 6).strip() for value in (paired.mean, paired.half))
+    words = sentence.format(count=paired.count, difference=mean, half=half)
+    style = "text" if found.distinguishable else "warn"
+    return (
+        Span(f"{one.mark} ", f"bold {one.style}"), Span("− ", "muted"), Span(f"{other.mark} ", f"bold {other.style}"),
+        Span(words, style),
+    )  # fmt: skip
