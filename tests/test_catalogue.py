@@ -135,6 +135,7 @@ MEANT = {
     "f'bntui: {error}'": "the program's name",
     "f'bntui {__version__}'": "the same",
     "f'--set {text}: {error}'": "what was typed, and a sentence that was translated",
+    "f'--goal {text}: {error}'": "the same",
     "f'bntui run {card.name}'": "what to type",
     "f'{owner.__name__}.{field} does not say where a recording keeps it: annotate it with Kept'": "for programmers",
 }
@@ -279,9 +280,10 @@ def test_no_panel_shows_english_that_is_not_in_the_catalogue(panel: Panel, views
 def test_no_help_page_does_either(capsys: pytest.CaptureFixture[str]) -> None:
     commands = (
         "run", "resume", "fork", "stop", "replay", "compare", "attach", "show", "audit", "stops", "list", "check",
-        "verify", "schema", "doctor", "rename", "delete", "clean",
+        "verify", "sweep", "schema", "doctor", "rename", "delete", "clean",
     )  # fmt: skip
     typed = {"bntui", "SCENARIO", "FILE", "THEME", "PATH", "VALUE", "NAME", "WORD", "DAYS", "en", "ko", *commands}
+    typed |= {"VALUES", "QUANTITY", "DIR", "ADDRESS", "optuna"}
     typed |= {"max", "var", "ln"}  # in the formulas of the audit's tolerances
     for command in ("", *commands):
         with pytest.raises(SystemExit):

@@ -1,15 +1,16 @@
-"""Implements the commands that train many runs: verify."""
+"""Implements the commands that train many runs: verify and sweep."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bntui.commands import complete
-from bntui.commands.base import Json, command
+from bntui.commands.base import Json, Run, command
 from bntui.text.language import _, use
 from bntui.text.output import json_text, say, screen_cells
 
@@ -78,3 +79,79 @@ def verify(
             say("\n".join(wrap(legend(), screen_cells() or WIDEST)))
     if any(study.refuted or study.measured.failures for study in studies):
         raise typer.Exit(1)
+
+
+@command()
+def sweep(
+    scenario: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SCENARIO",
+            help="A scenario file, or the name of a built-in one.",
+            autocompletion=complete.scenarios,
+        ),
+    ] = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--over", metavar="PATH=VALUES", help="What to vary: a,b,c or LOW..HIGH:N or LOW..HIGH:log:N; repeatable."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a key in every trial; repeatable.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Seeds from 0 to N - 1.")] = 3,
+    run: Run = None,
+    goal: Annotated[
+        str, typer.Option(metavar="QUANTITY", help="What ranks the combinations, as in a claim.")
+    ] = "val_loss",
+    larger: Annotated[
+        bool | None,
+        typer.Option("--maximize/--minimize", help="Whether larger values are better. Default: for an accuracy, yes."),
+    ] = None,
+    random: Annotated[
+        int | None, typer.Option("--random", metavar="N", min=1, help="Train N combinations at random, not all.")
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option("--search", metavar="optuna", help="Let Optuna choose the combinations.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", metavar="N", min=1, help="Combinations that a search tries.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder of the trials.")] = None,
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Keep the evidence that the scenario asks for, not measures only.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Worker processes. Default: the number of cores.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Train on a Dask cluster, tcp://HOST:PORT, or on Ray, ray://HOST:PORT."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="DIR", help="Train what the sweep in this folder lacks.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a scenario with many settings and seeds, and rank them; exit 1 if a trial failed."""
+    from bntui.commands import sweeps
+    from bntui.commands.overrides import overrides_of
+    from bntui.errors import UsageError
+
+    if as_json:
+        use("en")
+    if (scenario is None) == (resume is None):
+        raise UsageError(_("name a scenario, or a folder with --resume"))
+    if resume is not None:
+        if over or settings or output:
+            raise UsageError(_("--resume takes everything from the folder; leave out --over, --set, and -o"))
+        plan, folder = sweeps.resumed_plan(resume), resume
+    else:
+        assert scenario is not None
+        plan = sweeps.plan_from(
+            scenario, over or (), overrides_of(settings or ()), run=run, seeds=seeds, goal=goal, larger=larger,
+            random=random, searched=search, trials=trials, evidence=evidence,
+        )  # fmt: skip
+        folder = output or sweeps.default_folder(plan)
+    sweeps.train(plan, folder, jobs=jobs or sweeps.workers_here(), cluster=cluster, as_json=as_json)

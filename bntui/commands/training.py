@@ -31,8 +31,6 @@ PaceOption = Annotated[
         "--pace", metavar="N|max", help="Epochs per second. Default on the screen: the longest run takes 30 seconds."
     ),
 ]
-PATHS = ("data.source", "data.labels")
-"""Keys that hold file paths: relative to the current folder on the command line, to its own folder in a scenario."""
 
 
 @command()
@@ -92,10 +90,10 @@ def run(
     if not without_screen:
         announce(path.stem)
     try:
-        from bntui.scenario.load import load, parse_override
+        from bntui.commands.overrides import overrides_of
+        from bntui.scenario.load import load
 
-        overrides = [*map(parse_override, settings or ()), *((key, value) for key, value in given if value is not None)]
-        overrides = [(key, _from_here(value) if key in PATHS else value) for key, value in overrides]
+        overrides = [*overrides_of(settings or ()), *((key, value) for key, value in given if value is not None)]
         text = load(path, overrides).text
     except BaseException:
         trainer.discard()
@@ -119,15 +117,6 @@ def run(
         recording = follow(recording, as_json=as_json)
     if not as_json:
         say(recording)
-
-
-def _from_here(value: object) -> object:
-    """Resolve a path against the current folder, whether the file exists or not; keep names of built-in data."""
-    from bntui.scenario.sources import kind_of
-
-    if not isinstance(value, str) or kind_of(value) in (None, "built-in"):
-        return value
-    return str(Path(value).expanduser().absolute())
 
 
 @command()

@@ -137,18 +137,29 @@ def parse_override(text: str) -> Override:
         key_path(path)
     except ValueError as error:
         raise UsageError(f"--set {text}: {error}") from None
+    try:
+        return path, parse_value(written)
+    except ValueError as error:
+        raise UsageError(f"--set {text}: {error}") from None
+
+
+def parse_value(written: str) -> object:
+    """Parse a value as written on the command line: TOML, or else a plain word.
+
+    Raises:
+        ValueError: it begins like a value of TOML, but is not one.
+    """
     if re.fullmatch(r"[+-]?(\d+\.|\.\d+)([eE][+-]?\d+)?", written):  # TOML requires a digit on both sides of the point
-        return path, float(written)
+        return float(written)
     try:
         value = tomllib.loads(f"value = {written}")
         _refuse_extremes(value)
     except (ValueError, RecursionError) as error:
         if written[0] in "\"'[{":
-            sentence = _("--set {text}: the value is not valid TOML: {reason}")
             words = in_toml(error, written)[0] if isinstance(error, ValueError) else _("nested too deeply")
-            raise UsageError(sentence.format(text=text, reason=words)) from None
-        return path, written
-    return path, value["value"] if len(value) == 1 else written
+            raise ValueError(_("the value is not valid TOML: {reason}").format(reason=words)) from None
+        return written
+    return value["value"] if len(value) == 1 else written
 
 
 class _Problems:

@@ -75,13 +75,13 @@ def misfits(about: ScenarioFile, runs: Sequence[NamedRun]) -> Iterator[Misfit]:
             yield Misfit(("translation", language, "claim"), message, len(texts.claim))
     for number, claim in enumerate(about.claim):
         for quantity in claim.comparison.quantities:
-            yield from _of_claim(("claim", number, "holds"), quantity, names, configurations)
+            yield from misfits_of(("claim", number, "holds"), quantity, names, configurations)
 
 
-def _of_claim(
+def misfits_of(
     path: KeyPath, used: Quantity, names: Sequence[str], configurations: Mapping[str, RunConfig]
 ) -> Iterator[Misfit]:
-    """What a claim names that its run does not have."""
+    """What a quantity names that its run does not have."""
     if used.run is None and len(names) > 1:
         message = _("{figure}: say of which run: {figure} of RUN; the runs are {names}")
         yield Misfit(path, message.format(figure=used.column, names=", ".join(names)), str(used))

@@ -65,9 +65,9 @@ class Trial:
         """
         found = {
             "run": self.config.model_dump(mode="json"),
-            "data": [digest for path in _files(self) if (digest := _digest(path))],
+            "data": data_digests(self.config, self.folder),
             "bntui": bntui.__version__,
-            **{name: version(name) for name in _TRAINS},
+            **library_versions(),
         }
         return hashlib.blake2b(json.dumps(found, sort_keys=True).encode(), digest_size=16).hexdigest()
 
@@ -122,16 +122,28 @@ class EpochRow:
     """Kind of the event that ended the run with this epoch; empty while it goes on."""
 
 
-def _files(trial: Trial) -> Iterator[Path]:
-    data = trial.config.data
+def library_versions() -> dict[str, str]:
+    """The libraries whose version may change a figure."""
+    return {name: version(name) for name in _TRAINS}
+
+
+def data_digests(config: RunConfig, folder: Path) -> list[str]:
+    """Checksums of the data files of a run that are there."""
+    return [digest for path in data_files(config, folder) if (digest := file_digest(path))]
+
+
+def data_files(config: RunConfig, folder: Path) -> Iterator[Path]:
+    """The data files of a run, of an IDX file also that of its labels; none of built-in data."""
+    data = config.data
     if kind_of(data.source) == "built-in":
         return
-    for name in (data.source, data.labels or data.source.replace("images-idx3", "labels-idx1")):
-        yield trial.folder / Path(name).expanduser()
+    for name in dict.fromkeys((data.source, data.labels or data.source.replace("images-idx3", "labels-idx1"))):
+        yield folder / Path(name).expanduser()
 
 
 @cache
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """The checksum of a file; empty if there is none."""
     state = hashlib.blake2b(digest_size=16)
     if not path.is_file():
         return ""

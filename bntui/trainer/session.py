@@ -58,6 +58,7 @@ class Session:
         recording: Path | None,
         overrides: Sequence[tuple[str, object]] = (),
         template: Template | None = None,
+        bench: Bench | None = None,
     ) -> Session:
         """Load the data, build the runs, and record their initial states.
 
@@ -65,6 +66,7 @@ class Session:
             recording: path of the new recording; by default a new name in the user's folder.
             overrides: settings from the command line, to be recorded.
             template: forks worker processes that train the runs; by default, this process does.
+            bench: the data, if it is loaded already.
 
         Raises:
             ScenarioError: the configuration does not fit the data.
@@ -72,7 +74,7 @@ class Session:
             DeviceError: the device is not available.
             StorageError: the recording cannot be written.
         """
-        bench = from_scenario(scenario.runs[0].config, folder_of(scenario))
+        bench = bench or from_scenario(scenario.runs[0].config, folder_of(scenario))
         _check(scenario.runs, bench.facts)
         session = cls(bench, *created(scenario, recording, meta_of(scenario, bench, overrides)), template)
         try:

@@ -1,0 +1,229 @@
+"""Carries out ``bntui sweep``: makes its plan, trains what is missing, and prints the best combinations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from bntui.commands.overrides import PATHS, from_here
+from bntui.commands.study_progress import bar
+from bntui.errors import UsageError
+from bntui.insight.claim_words import heading
+from bntui.recording.names import recordings_folder
+from bntui.scenario.checks import Facts
+from bntui.scenario.claim_expression import quantity
+from bntui.scenario.gallery import builtin_names, find
+from bntui.scenario.load import load
+from bntui.scenario.schema import RunConfig
+from bntui.scenario.sources import kind_of
+from bntui.scenario.written import settings_text, spelled
+from bntui.study import journal
+from bntui.study.axes import Axis, Settings, axes
+from bntui.study.crews import crew
+from bntui.study.search import search
+from bntui.study.sweep import Sweep, refuse_foreign_files
+from bntui.study.sweep_plan import (
+    BETTER_HIGH,
+    FactsOf,
+    Plan,
+    checked,
+    combinations,
+    goal_of,
+    head_of,
+    plan_of,
+    versions,
+    wanted_run,
+)
+from bntui.study.sweep_table import Standing, standings, write
+from bntui.text.figures import brief
+from bntui.text.language import _, ngettext
+from bntui.text.output import json_text, say, screen_cells
+from bntui.text.table import Column, text_lines
+
+MOST_SHOWN: Final = 20
+"""Combinations in the table at the end; the summary has all."""
+
+
+def plan_from(
+    scenario: str, over: Sequence[str], base: Settings, *, run: str | None, seeds: int, goal: str, larger: bool | None,
+    random: int | None, searched: str | None, trials: int | None, evidence: bool,
+) -> Plan:  # fmt: skip
+    """The plan of a command line.
+
+    Raises:
+        UsageError, ScenarioError: it is not valid.
+    """
+    if not over:
+        raise UsageError(_("name what to vary: --over {example}").format(example="training.lr=1e-3..1:log:7"))
+    if random is not None and searched is not None:
+        raise UsageError(_("--random and --search exclude each other"))
+    if (searched is None) != (trials is None):
+        raise UsageError(_("--search and --trials belong together: --search optuna --trials 50"))
+    if searched not in (None, "optuna"):
+        raise UsageError(_("--search {name}: allowed: {names}").format(name=searched, names="optuna"))
+    path = find(scenario)
+    loaded = load(path, base)
+    known = goal_of(goal)
+    found = axes(over)
+    set_twice = [one.path for one in found if one.path in dict(base)]
+    if set_twice:
+        raise UsageError(_("{path} has an axis; leave out --set").format(path=", ".join(set_twice)))
+    builtin = path.stem in builtin_names() and find(path.stem) == path
+    return Plan(
+        scenario=path.stem if builtin else str(path.absolute()),
+        text=loaded.text,
+        run=wanted_run(loaded, run),
+        base=base,
+        over=tuple(_from_here(one) for one in found),
+        seeds=seeds,
+        goal=str(known),
+        larger=known.figure in BETTER_HIGH and known.over != "epochs_to" if larger is None else larger,
+        search="random" if random is not None else "grid" if searched is None else "optuna",
+        trials=random or trials or 0,
+        evidence=evidence,
+    )
+
+
+def _from_here(one: Axis) -> str:
+    """An axis as written, with paths of data files resolved against the current folder."""
+    if one.path not in PATHS:
+        return one.text
+    return f"{one.path}={','.join(spelled(from_here(value)) for value in one.values)}"
+
+
+def default_folder(plan: Plan) -> Path:
+    """The folder of a plan without ``-o``: the same one for the same plan, so that the same command resumes it."""
+    told = json.dumps(plan.as_json(), sort_keys=True) + json.dumps(versions(), sort_keys=True)
+    name = re.sub(r"[^\w-]+", "-", plan.path.stem).strip("-") or "sweep"
+    return recordings_folder() / "sweeps" / f"{name}-{hashlib.blake2b(told.encode(), digest_size=4).hexdigest()}"
+
+
+def resumed_plan(folder: Path) -> Plan:
+    """The plan of a folder."""
+    head, _entries = journal.read(folder)
+    return plan_of(head)
+
+
+def train(plan: Plan, folder: Path, *, jobs: int, cluster: str | None, as_json: bool) -> None:
+    """Train what the folder lacks, write the summary, and print the best; exit 1 if a trial failed."""
+    refuse_foreign_files(folder)
+    found = combinations(plan)
+    checked(plan, found, _facts_of(plan.path.parent))
+    if len(names := [run.name for run in plan.loaded().runs]) > 1:
+        say(
+            _("training the run {run!r}; choose with --run: {names}").format(run=plan.run, names=", ".join(names)),
+            sys.stderr,
+        )
+    chosen = search(plan, found)
+    with closing(Sweep(plan, head_of(plan), folder, chosen)) as sweep:
+        kept = len(sweep.entries)
+        if kept:
+            sentence = ngettext("{count} trial is in {folder} already", "{count} trials are in {folder} already", kept)
+            say(sentence.format(count=kept, folder=folder), sys.stderr)
+        if kept < chosen.total * plan.seeds:
+            _trained(sweep, jobs, cluster)
+        entries = list(sweep.entries)
+    files = write(plan, entries, folder)
+    ranked = standings(plan, entries)
+    if as_json:
+        say(json_text(_record(plan, folder, ranked), indent=2))
+    else:
+        for line in as_text(plan, ranked, screen_cells()):
+            say(line)
+        say(_("summary: {files}").format(files=", ".join(map(str, files))))
+    if any(entry.state == "failed" for entry in entries):
+        raise typer.Exit(1)
+
+
+def _trained(sweep: Sweep, jobs: int, cluster: str | None) -> None:
+    with bar() as progress:
+        workers = crew(jobs, cluster)
+        try:
+            sweep.train(workers, progress)
+        except BaseException:
+            write(sweep.plan, list(sweep.entries), sweep.folder)
+            say(_("continue with: bntui sweep --resume {folder}").format(folder=sweep.folder), sys.stderr)
+            raise
+        finally:
+            workers.close()
+
+
+def _facts_of(folder: Path) -> FactsOf:
+    """Reads data files, each once, for what their names do not tell."""
+    known: dict[str, Facts] = {}
+
+    def facts_of(config: RunConfig) -> Facts | None:
+        if kind_of(config.data.source) == "built-in":
+            return None
+        key = config.data.model_dump_json(exclude={"batch_size", "last_batch", "scaling", "sequence", "validation"})
+        if key not in known:
+            from bntui.trainer.data.dataset import load_data
+
+            data = load_data(config.data, folder, config.seed)
+            known[key] = Facts(len(data), data.task, data.x.shape[1:], len(data.classes) or data.y.shape[1])
+        return known[key]
+
+    return facts_of
+
+
+def as_text(plan: Plan, ranked: Sequence[Standing], width: int | None) -> list[str]:
+    """The best combinations as a table, and the trials that failed."""
+    used = quantity(plan.goal)
+    columns = [
+        *(Column(axis.path) for axis in plan.axes),
+        Column(heading(used), right=True),
+        Column("± 95 %", right=True),
+        Column(_("seeds"), right=True, goes=1),
+    ]
+    rows = [
+        (
+            *(spelled(value) for _path, value in one.settings),
+            brief(one.goal.mean),
+            brief(one.goal.half),
+            f"{one.goal.count}/{len(one.entries)}",
+        )
+        for one in ranked[:MOST_SHOWN]
+    ]
+    lines = list(text_lines(columns, rows, width))
+    if len(ranked) > MOST_SHOWN:
+        rest = len(ranked) - MOST_SHOWN
+        lines.append(ngettext("… and {count} more", "… and {count} more", rest).format(count=f"{rest:,}"))
+    if best := next((entry for one in ranked for entry in one.entries if entry.state == "done"), None):
+        lines += ["", _("best: {command}").format(command=plan.command(best.settings, best.seed))]
+    for one in ranked:
+        for entry in one.entries:
+            if entry.state == "failed":
+                sentence = _("failed: {settings} seed={seed}: {reason}")
+                told = {"settings": settings_text(entry.settings), "seed": entry.seed, "reason": entry.reason}
+                lines.append(sentence.format(**told))
+    return lines
+
+
+def _record(plan: Plan, folder: Path, ranked: Sequence[Standing]) -> dict[str, Any]:
+    return {"folder": str(folder), "plan": plan.as_json(), "combinations": [_standing(plan, one) for one in ranked]}
+
+
+def _standing(plan: Plan, one: Standing) -> dict[str, Any]:
+    return {
+        "settings": dict(one.settings),
+        "goal": {"mean": one.goal.mean, "low": one.goal.low, "high": one.goal.high, "seeds": one.goal.count},
+        "trials": [
+            {"seed": entry.seed, "state": entry.state, "figures": dict(entry.figures), "file": entry.file,
+             "reason": entry.reason, "command": plan.command(entry.settings, entry.seed)}
+            for entry in one.entries
+        ],
+    }  # fmt: skip
+
+
+def workers_here() -> int:
+    """Worker processes without ``--jobs``."""
+    return os.cpu_count() or 1

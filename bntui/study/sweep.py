@@ -1,0 +1,125 @@
+"""Trains the trials of a sweep that its folder lacks, and keeps each as a recording and a line of the journal."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bntui.errors import ScenarioError, TrainerError, UsageError
+from bntui.scenario.presentation import NamedRun
+from bntui.scenario.written import scenario_text
+from bntui.study.axes import Settings
+from bntui.study.crews import Crew
+from bntui.study.journal import Entry, Journal, key_of, keys
+from bntui.study.order import Delivery, Order
+from bntui.study.search import Search
+from bntui.study.sweep_plan import Plan, checked_one, file_name, title_of, versions
+from bntui.study.trial import data_files, file_digest
+from bntui.text.language import _, spoken
+
+Progress = Callable[[int, int], object]
+
+
+class Sweep:
+    """A sweep that trains: gives orders to workers, and keeps what they deliver."""
+
+    def __init__(self, plan: Plan, head: dict[str, Any], folder: Path, search: Search) -> None:
+        """Open the folder.
+
+        Raises:
+            UsageError: it has another sweep, or another process trains this one.
+            RecordingError: its journal is damaged.
+            StorageError: it cannot be written.
+        """
+        self.plan, self.folder = plan, folder
+        self._journal = Journal(folder, head)
+        self._search = search
+        self._scenario = plan.loaded()
+        self._versions = versions()
+        self._given: dict[int, tuple[Settings, int]] = {}
+        self._keeping = threading.Lock()  # orders are drawn in a thread of the workers' engine
+        for entry in self.entries:
+            search.tell(entry)
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """What is done so far."""
+        return self._journal.entries
+
+    def train(self, crew: Crew, progress: Progress = lambda _done, _total: None) -> None:
+        """Train what is missing.
+
+        Raises:
+            TrainerError: a worker has other versions, or the cluster is gone; what is recorded stays.
+            StorageError: the folder cannot be written.
+        """
+        total = self._search.total * self.plan.seeds
+        missing = total - len(self.entries)
+        if missing <= 0:
+            return
+        before = len(self.entries)
+        progress(0, missing)
+        for order, delivery in crew.deliveries(self._orders()):
+            if delivery.refusal:
+                raise TrainerError(delivery.refusal)
+            self._keep(*self._given.pop(order.number), delivery)
+            progress(len(self.entries) - before, missing)
+
+    def _orders(self) -> Iterator[Order]:
+        done = keys(self.entries)
+        number = 0
+        for settings in self._search.combinations():
+            left = [seed for seed in range(self.plan.seeds) if key_of(settings, seed) not in done]
+            try:
+                run = checked_one(self.plan, settings) if left else None
+            except ScenarioError as error:  # found by a search, which draws from ranges
+                for seed in left:
+                    self._keep(settings, seed, Delivery(failure=str(error)))
+                continue
+            for seed in left:
+                assert run is not None
+                number += 1
+                self._given[number] = settings, seed
+                yield self._order(number, run, settings, seed)
+
+    def _order(self, number: int, run: NamedRun, settings: Settings, seed: int) -> Order:
+        own = NamedRun(run.name, run.config.model_copy(update={"seed": seed}))
+        path = self.plan.path
+        files = {str(file.absolute()): file_digest(file) for file in data_files(own.config, path.parent)}
+        text = scenario_text(title_of(self._scenario, settings, seed), own)
+        return Order(
+            number, text, str(path.absolute()), self.plan.quantities, {name: d for name, d in files.items() if d},
+            self._versions, spoken(),
+        )  # fmt: skip
+
+    def _keep(self, settings: Settings, seed: int, delivery: Delivery) -> None:
+        """Write the recording, then the line that says it is there."""
+        with self._keeping:
+            if delivery.failure:
+                entry = Entry(
+                    settings, seed, "failed", delivery.failure, seconds=delivery.seconds, worker=delivery.worker
+                )  # fmt: skip
+            else:
+                name = file_name(settings, seed)
+                self._journal.keep(name, delivery.recording)
+                digest = hashlib.blake2b(delivery.recording, digest_size=16).hexdigest()
+                entry = Entry(
+                    settings, seed, "done", "", delivery.figures, delivery.seconds, name, digest, delivery.worker
+                )  # fmt: skip
+            self._journal.add(entry)
+            self._search.tell(entry)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+
+
+def refuse_foreign_files(folder: Path) -> None:
+    """Raise UsageError if a folder holds something, but no sweep."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "journal.jsonl").exists():
+        raise UsageError(
+            _("{folder} is not empty, and has no sweep; choose another folder with -o").format(folder=folder)
+        )

@@ -1,0 +1,272 @@
+"""Says what a sweep trains, and checks every combination before any is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import bntui
+from bntui.errors import Problem, RecordingError, ScenarioError, UsageError
+from bntui.scenario.checks import Facts, problems
+from bntui.scenario.claim_expression import Quantity, quantity
+from bntui.scenario.gallery import builtin_folder
+from bntui.scenario.load import Scenario, parse
+from bntui.scenario.merge import frozen
+from bntui.scenario.presentation import NamedRun, misfits_of
+from bntui.scenario.schema import RunConfig
+from bntui.scenario.written import settings_text, spelled
+from bntui.study import axes as axis_module
+from bntui.study.axes import Axis, Settings
+from bntui.study.trial import data_digests, library_versions
+from bntui.text.language import _, ngettext
+from bntui.text.output import shortened
+
+MOST_TRIALS: Final = 100_000
+ALWAYS: Final = ("val_loss", "val_accuracy", "train_loss", "train_accuracy", "epoch")
+"""What is read from every trial, beside the goal."""
+BETTER_HIGH: Final = ("val_accuracy", "train_accuracy")
+"""Figures whose higher values are better; of all others, lower ones."""
+_LONGEST_NAME: Final = 120
+_LONGEST_TITLE: Final = 300
+Search = Literal["grid", "random", "optuna"]
+FactsOf = Callable[[RunConfig], Facts | None]
+"""The properties of the data of a run, if reading its file tells more than its name."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep trains.  The same plan gives the same trials."""
+
+    scenario: str
+    """Its name or path, as the reproducing command gives it."""
+    text: str
+    """The scenario file as it was."""
+    run: str
+    """The run that is trained."""
+    base: Settings
+    """Settings of all trials."""
+    over: tuple[str, ...]
+    """The axes, as written."""
+    seeds: int
+    """Seeds from 0."""
+    goal: str
+    """The quantity by which combinations are ranked."""
+    larger: bool
+    """Larger values of the goal are better."""
+    search: Search = "grid"
+    trials: int = 0
+    """Combinations to draw, or to search; 0 in a grid."""
+    evidence: bool = False
+    """Trials keep the evidence that the scenario asks for."""
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """The parsed axes."""
+        return axis_module.axes(self.over)
+
+    @property
+    def path(self) -> Path:
+        """The scenario file."""
+        given = Path(self.scenario)
+        return given if given.suffix else builtin_folder() / f"{self.scenario}.toml"
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What is read from every trial, the goal first."""
+        return tuple(dict.fromkeys((self.goal, *ALWAYS)))
+
+    @property
+    def overrides(self) -> Settings:
+        """Settings of all trials, with the budget of their recordings."""
+        return self.base if self.evidence else (*self.base, ("record.budget", 0))
+
+    def loaded(self, settings: Settings = ()) -> Scenario:
+        """The scenario with these settings.
+
+        Raises:
+            ScenarioError: it is not valid.
+        """
+        overrides = [*self.overrides, *settings]
+        return parse(self.text, file=str(self.path), path=self.path, overrides=overrides)
+
+    def run_of(self, scenario: Scenario) -> NamedRun:
+        """The run that is trained."""
+        return next(run for run in scenario.runs if run.name == self.run)
+
+    def command(self, settings: Settings, seed: int) -> str:
+        """The command that trains the same run again, bit for bit, and keeps the scenario's evidence."""
+        sets = [word for path, value in (*self.base, *settings) for word in ("--set", f"{path}={spelled(value)}")]
+        return shlex.join(["bntui", "run", self.scenario, *sets, "--seed", str(seed), "--headless"])
+
+    def as_json(self) -> dict[str, Any]:
+        """As an object of JSON."""
+        told: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return told
+
+
+def head_of(plan: Plan) -> dict[str, Any]:
+    """What a journal begins with: the plan, the versions, and the checksums of the data files."""
+    scenario = plan.loaded()
+    config = plan.run_of(scenario).config
+    return {"plan": plan.as_json(), **versions(), "data": data_digests(config, plan.path.parent)}
+
+
+def versions() -> dict[str, str]:
+    """What may change a figure: bntui and the libraries that train."""
+    return {"bntui": bntui.__version__, **library_versions()}
+
+
+def plan_of(head: Mapping[str, Any]) -> Plan:
+    """The plan of a journal.
+
+    Raises:
+        RecordingError: it is not one.
+    """
+    try:
+        told = dict(head["plan"])
+        told["base"] = tuple((str(path), frozen(value)) for path, value in told["base"])
+        told["over"] = tuple(map(str, told["over"]))
+        plan = Plan(**told)
+        texts = (plan.scenario, plan.text, plan.run, plan.goal)
+        if not all(isinstance(text, str) for text in texts) or plan.search not in get_args(Search):
+            raise TypeError
+        if not all(type(number) is int and number >= 0 for number in (plan.seeds, plan.trials)):
+            raise TypeError
+        quantity(plan.goal)
+        plan.axes  # noqa: B018 - raises if they are not valid
+    except (LookupError, TypeError, ValueError, UsageError) as error:
+        raise RecordingError(_("the journal does not say what is swept: {reason}").format(reason=error)) from error
+    return plan
+
+
+# --- trials ---
+
+
+def combinations(plan: Plan) -> list[Settings]:
+    """The combinations of a grid or of a random search; of a search that goes on by itself, those at its corners.
+
+    Raises:
+        UsageError: there are too many, or a range lacks its number of values.
+    """
+    axes = plan.axes
+    if plan.search == "random":
+        return axis_module.at_random(axes, plan.trials)
+    size = math.prod(len(one.ends) for one in axes)
+    if size * plan.seeds > MOST_TRIALS:
+        sentence = _("{count} combinations with {seeds} seeds are more than {most} trials; use --random N")
+        raise UsageError(sentence.format(count=f"{size:,}", seeds=plan.seeds, most=f"{MOST_TRIALS:,}"))
+    if plan.search == "grid":
+        return axis_module.grid(axes)
+    return [tuple(zip((one.path for one in axes), v, strict=True)) for v in axis_module.combinations(axes)]
+
+
+def checked(plan: Plan, found: Sequence[Settings], facts_of: FactsOf = lambda _config: None) -> list[NamedRun]:
+    """The runs of all combinations, in order.
+
+    Raises:
+        ScenarioError: combinations are not valid; every problem is named once, with the combinations that have it.
+    """
+    faults: dict[Problem, list[int]] = {}
+    runs: list[NamedRun] = []
+    goal = quantity(plan.goal)
+    for number, settings in enumerate(found):
+        try:
+            runs.append(_checked(plan, settings, goal, facts_of))
+        except ScenarioError as error:
+            for problem in error.problems:
+                faults.setdefault(problem, []).append(number)
+    if faults:
+        raise ScenarioError([_in_combinations(problem, found, at) for problem, at in faults.items()])
+    return runs
+
+
+def checked_one(plan: Plan, settings: Settings) -> NamedRun:
+    """The run of one combination.
+
+    Raises:
+        ScenarioError: it is not valid.
+    """
+    return _checked(plan, settings, quantity(plan.goal), lambda _config: None)
+
+
+def _checked(plan: Plan, settings: Settings, goal: Quantity, facts_of: FactsOf) -> NamedRun:
+    run = plan.run_of(plan.loaded(settings))
+    named = replace(goal, run=run.name)
+    wrong = [
+        Problem("--goal", misfit.message, value=plan.goal, nearest=misfit.nearest)
+        for misfit in misfits_of((), named, [run.name], {run.name: run.config})
+    ]
+    if facts := facts_of(run.config):
+        wrong += problems(run.config, facts)
+    if wrong:
+        raise ScenarioError(wrong)
+    return run
+
+
+def _in_combinations(problem: Problem, found: Sequence[Settings], at: Sequence[int]) -> Problem:
+    """A problem with the combinations that have it, unless all have it."""
+    if len(at) == len(found):
+        return problem
+    words = ngettext(
+        "{message}; in {count} of {all} combinations: {first}",
+        "{message}; in {count} of {all} combinations, such as {first}",
+        len(at),
+    )
+    first = settings_text(found[at[0]])
+    return replace(problem, message=words.format(message=problem.message, count=len(at), all=len(found), first=first))
+
+
+def title_of(scenario: Scenario, settings: Settings, seed: int) -> str:
+    """The title of a trial's recording."""
+    return shortened(f"{scenario.title} · {settings_text(settings)} seed={seed}", _LONGEST_TITLE)
+
+
+def file_name(settings: Settings, seed: int) -> str:
+    """The name of a trial's recording: its settings and seed, made unique where they cannot be spelled in a name."""
+    lasts = [path.rpartition(".")[2] for path, _value in settings]
+    names = lasts if len(set(lasts)) == len(lasts) else [path for path, _value in settings]
+    whole = ",".join(f"{name}={spelled(value)}" for name, (_path, value) in zip(names, settings, strict=True))
+    plain = re.sub(r"[^\w.+=,-]+", "_", whole, flags=re.ASCII)[:_LONGEST_NAME].strip(".")
+    if plain != whole:
+        plain += "~" + hashlib.blake2b(json.dumps(settings).encode(), digest_size=4).hexdigest()
+    return f"{plain},seed={seed}.bntui"
+
+
+def wanted_run(scenario: Scenario, asked: str | None) -> str:
+    """The name of the run that is asked for by name or number; by default the first.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    names = [run.name for run in scenario.runs]
+    if asked is None:
+        return names[0]
+    if asked in names:
+        return asked
+    if asked.isdecimal() and int(asked) < len(names):
+        return names[int(asked)]
+    sentence = _("no run {run!r}; the runs are {names}")
+    raise UsageError(sentence.format(run=asked, names=", ".join(names)))
+
+
+def goal_of(text: str) -> Quantity:
+    """The quantity of ``--goal``.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    try:
+        found = quantity(text)
+    except ValueError as error:
+        raise UsageError(f"--goal {text}: {error}") from error
+    if found.run is not None:
+        raise UsageError(_("--goal {text}: leave out 'of {run}'; use --run {run}").format(text=text, run=found.run))
+    return found

@@ -1,0 +1,136 @@
+"""Summarizes a sweep: combinations ranked by the mean of the goal over seeds, and one row a trial as CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bntui.errors import StorageError
+from bntui.insight.claims import scaled
+from bntui.insight.statistics import Interval, interval
+from bntui.scenario.claim_expression import quantity
+from bntui.scenario.written import spelled
+from bntui.study.axes import Settings
+from bntui.study.journal import Entry, key_of
+from bntui.study.sweep_plan import Plan
+from bntui.text.language import _
+from bntui.text.library_messages import reason
+
+Value = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A combination, with its goal over seeds."""
+
+    settings: Settings
+    goal: Interval
+    """Of the seeds that have a finite value, in decades where seeds differ by factors."""
+    entries: tuple[Entry, ...]
+    """Its trials by seed."""
+
+    @property
+    def done(self) -> int:
+        """Trials that were trained."""
+        return sum(entry.state == "done" for entry in self.entries)
+
+    @property
+    def mean(self) -> float:
+        """The mean; NaN if any trained seed has no finite value, for a mean without it would flatter."""
+        return self.goal.mean if self.goal.count == self.done else math.nan
+
+
+def standings(plan: Plan, entries: Iterable[Entry]) -> list[Standing]:
+    """All combinations, the best first; those whose goal is not finite in every seed come last."""
+    used = quantity(plan.goal)
+    together: dict[str, list[Entry]] = {}
+    for entry in entries:
+        together.setdefault(key_of(entry.settings, 0)[0], []).append(entry)
+    found = []
+    for ones in together.values():
+        ones.sort(key=lambda entry: entry.seed)
+        values = [scaled(used, one.figures.get(plan.goal, math.nan)) for one in ones if one.state == "done"]
+        found.append(Standing(ones[0].settings, interval(values), tuple(ones)))
+    return sorted(found, key=lambda one: _rank(one, larger=plan.larger))
+
+
+def _rank(one: Standing, *, larger: bool) -> tuple[int, float]:
+    """First those with all seeds, then those with any finite one, then the rest."""
+    order = -one.goal.mean if larger else one.goal.mean
+    if not one.goal.count:
+        return 2, 0.0
+    return int(one.goal.count < len(one.entries)), order
+
+
+def rows(plan: Plan, entries: Sequence[Entry]) -> tuple[list[str], list[list[Value]]]:
+    """The names of the columns, and a row for each trial."""
+    paths = [axis.path for axis in plan.axes]
+    names = [*paths, "seed", "state", *plan.quantities, "cpu_seconds", "file", "reason", "command"]
+    table = [
+        [
+            *(_cell(dict(entry.settings).get(path)) for path in paths),
+            entry.seed,
+            entry.state,
+            *(entry.figures.get(name) for name in plan.quantities),
+            entry.seconds,
+            entry.file,
+            entry.reason,
+            plan.command(entry.settings, entry.seed),
+        ]
+        for entry in entries
+    ]
+    return names, table
+
+
+def _cell(value: object) -> Value:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else spelled(value)
+
+
+def write(plan: Plan, entries: Sequence[Entry], folder: Path) -> list[Path]:
+    """Write ``summary.csv``, and ``summary.parquet`` if pyarrow is installed; returns what was written.
+
+    Raises:
+        StorageError: they cannot be written.
+    """
+    names, table = rows(plan, entries)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(table)
+    written = [_replaced(folder / "summary.csv", text.getvalue().encode())]
+    with suppress(ImportError):
+        written.append(_replaced(folder / "summary.parquet", _parquet(names, table)))
+    return written
+
+
+def _parquet(names: Sequence[str], table: Sequence[Sequence[Value]]) -> bytes:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {name: _uniform([row[number] for row in table]) for number, name in enumerate(names)}
+    out = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), out)
+    return out.getvalue()
+
+
+def _uniform(values: list[Value]) -> list[Value]:
+    """A column of one type: numbers, or else text."""
+    if any(isinstance(value, str) for value in values):
+        return [None if value is None else str(value) for value in values]
+    return [float(value) for value in values] if any(isinstance(one, float) for one in values) else values  # type: ignore[arg-type]
+
+
+def _replaced(path: Path, contents: bytes) -> Path:
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_bytes(contents)
+        os.replace(draft, path)
+    except OSError as error:
+        raise StorageError(_("{path}: cannot be written: {reason}").format(path=path, reason=reason(error))) from error
+    return path

@@ -1,0 +1,99 @@
+"""Trains a trial of a sweep into a recording of its own; runs in a worker process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+
+from bntui.errors import DataError
+from bntui.insight.claims import Trained, value
+from bntui.recording.reader import Reader
+from bntui.scenario.claim_expression import quantity
+from bntui.scenario.load import Scenario, parse
+from bntui.scenario.schema import RunConfig
+from bntui.study.order import Order
+from bntui.study.trial import file_digest
+from bntui.text.language import _
+from bntui.trainer.bench import Bench, from_scenario
+from bntui.trainer.session import Session
+
+
+def trained(order: Order, files: Mapping[str, bytes]) -> tuple[dict[str, float], bytes]:
+    """Train an order to its end; returns its figures and its recording.
+
+    Raises:
+        BntuiError: the configuration does not fit the data, or the data or device is missing.
+    """
+    scenario = parse(order.text, file=order.file, path=Path(order.file))
+    bench = _bench_of(scenario, order, files)
+    with tempfile.TemporaryDirectory(prefix="bntui-") as folder:
+        path = Path(folder) / "trial.bntui"
+        session = Session.begin(scenario, path, bench=bench)
+        try:
+            while not session.over:
+                session.epoch(lambda: False)
+            session.writer.flush()
+        finally:
+            session.close()
+        with closing(Reader(path)) as reader:
+            run = Trained(reader.runs[0], reader.history(0), tuple(reader.events(0)))
+            figures = {text: value(quantity(text), run) for text in order.quantities}
+        return figures, path.read_bytes()
+
+
+def _bench_of(scenario: Scenario, order: Order, files: Mapping[str, bytes]) -> Bench:
+    """The samples, from data files whose checksums are right."""
+    config, folder = scenario.runs[0].config, Path(order.file).parent
+    places = []
+    for name, digest in order.data.items():
+        path = Path(name)
+        if file_digest(path) != digest:
+            if digest not in files:
+                sentence = _("{path} is not on this machine, or has other contents than where the sweep was started")
+                raise DataError(sentence.format(path=path))
+            path = _stored(path.name, digest, files[digest])
+        places.append(str(path))
+    data = config.data
+    if places:
+        labels = places[1] if len(places) > 1 else data.labels
+        data = data.model_copy(update={"source": places[0], "labels": labels})
+    return _bench(config.model_copy(update={"data": data}).model_dump_json(include=_SHARED), folder)
+
+
+_SHARED = {"data", "seed", "device", "deterministic"}
+
+
+@lru_cache(1)
+def _bench(shared: str, folder: Path) -> Bench:
+    """The samples, kept for the next trial with the same seed."""
+    from bntui.scenario.schema import Network, Record, Training
+
+    config = RunConfig.model_validate_json(
+        f'{{"network": {Network().model_dump_json()}, "training": {Training().model_dump_json()},'
+        f' "record": {Record().model_dump_json()}, {shared[1:]}'
+    )
+    return from_scenario(config, folder)
+
+
+def _stored(name: str, digest: str, contents: bytes) -> Path:
+    """A data file that was sent, under its own name in a folder of this user, written once."""
+    if hashlib.blake2b(contents, digest_size=16).hexdigest() != digest:
+        raise DataError(_("{path} was not received as it was sent: the checksums differ").format(path=name))
+    folder = Path(tempfile.gettempdir()) / f"bntui-data-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise DataError(_("{path} belongs to another user").format(path=folder))
+    place = folder / digest
+    place.mkdir(mode=0o700, exist_ok=True)
+    path = place / name
+    if not path.exists() or path.stat().st_size != len(contents):
+        descriptor, draft = tempfile.mkstemp(dir=place)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(contents)
+        os.replace(draft, path)
+    return path

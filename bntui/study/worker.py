@@ -1,0 +1,72 @@
+"""Trains orders in a worker process, which imports torch with the first one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from typing import Final
+
+from bntui.errors import BntuiError
+from bntui.study.order import Delivery, Order
+from bntui.study.sweep_plan import versions
+from bntui.text.language import _, use
+
+_LOOK: Final = 1.0
+"""Seconds between two looks at whether the process that wants the trials still lives."""
+
+
+def carried_out(order: Order, files: Mapping[str, bytes] | None = None) -> Delivery:
+    """Train an order in this process; every error becomes a delivery that says so.
+
+    Args:
+        files: contents of data files, by checksum, for a worker on a machine that may not have them.
+    """
+    use(order.language)
+    me = f"{socket.gethostname()}:{os.getpid()}"
+    if (here := versions()) != dict(order.versions):
+        return Delivery(worker=me, refusal=other_versions(me, here, order.versions))
+    from bntui.study.sweep_train import trained
+
+    started = time.process_time()
+    try:
+        figures, recording = trained(order, files or {})
+    except BntuiError as error:
+        return Delivery(worker=me, seconds=time.process_time() - started, failure=str(error))
+    except Exception as error:
+        failure = f"{type(error).__name__}: {error}"
+        return Delivery(worker=me, seconds=time.process_time() - started, failure=failure)
+    return Delivery(figures, time.process_time() - started, recording, me)
+
+
+def beside(order: Order) -> Delivery:
+    """Train an order in a worker of this machine, which ignores Ctrl+C and ends with the process that started it."""
+    _settled(os.getppid())
+    return carried_out(order)
+
+
+def other_versions(worker: str, theirs: Mapping[str, str], ours: Mapping[str, str]) -> str:
+    """Why a worker is refused."""
+    differing = ", ".join(
+        f"{name} {theirs.get(name, '–')} ≠ {version}" for name, version in ours.items() if theirs.get(name) != version
+    )
+    sentence = _("worker {worker} has other versions ({versions}); the same seed could give other figures there")
+    return sentence.format(worker=worker, versions=differing)
+
+
+@cache
+def _settled(parent: int) -> None:
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()

@@ -1,0 +1,325 @@
+"""Tests sweeps: trials are what bntui run trains, a folder is resumed and repeats nothing, faults are named first."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bntui.errors import RecordingError, ScenarioError, TrainerError, UsageError
+from bntui.insight.statistics import interval
+from bntui.recording.reader import Reader
+from bntui.study import journal
+from bntui.study.journal import Entry, Journal
+from bntui.study.order import Delivery, Order
+from bntui.study.sweep_plan import Plan, checked, combinations, head_of, plan_of
+from bntui.study.sweep_table import rows, standings, write
+from tests.commands import bntui
+from tests.same import compare
+from tests.sweeping import OVER, Here, plan, pretended, swept
+
+# --- a trial is a run ---
+
+
+def test_every_trial_is_bit_for_bit_what_its_command_trains_and_is_small_and_true(tmp_path: Path) -> None:
+    made = plan(tmp_path, over=("training.lr=0.05", "network.norm=batch"), seeds=2)
+    entries = swept(made, tmp_path / "sweep", Here())
+    one = entries[1]
+    words = shlex.split(made.command(one.settings, one.seed))
+    assert words[0] == "bntui"
+    assert bntui(*words[1:], "-o", tmp_path / "again.bntui").returncode == 0
+    trial = tmp_path / "sweep" / one.file
+    with closing(Reader(trial)) as ours, closing(Reader(tmp_path / "again.bntui")) as again:
+        assert [run.name for run in ours.runs] == ["deep"]
+        assert [run.name for run in again.runs] == ["plain", "deep"]
+        assert compare(ours, 0, again, 1) == 3
+        assert one.figures["val_loss"] == again.history(1).val_loss[-1]
+        assert one.figures["epoch"] == 2
+        assert ours.title == "Sweep · training.lr=0.05 network.norm=batch seed=1"
+    assert bntui("audit", trial).returncode == 0
+    assert journal.read(tmp_path / "sweep")[1] == entries
+
+
+def test_evidence_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
+    for evidence in (False, True):
+        made = plan(tmp_path, over=("training.lr=0.05",), seeds=1, evidence=evidence)
+        (entry,) = swept(made, tmp_path / str(evidence), Here())
+        with closing(Reader(tmp_path / str(evidence) / entry.file)) as reader:
+            assert bool(len(reader.evidence_rows(0))) == evidence
+
+
+# --- the folder ---
+
+
+def test_a_sweep_that_ended_anywhere_is_resumed_and_repeats_nothing(tmp_path: Path) -> None:
+    made, folder = plan(tmp_path), tmp_path / "sweep"
+    first = Here(pretended, stop=5)
+    with pytest.raises(KeyboardInterrupt):
+        swept(made, folder, first)
+    second = Here(pretended)
+    entries = swept(made, folder, second)
+    texts = [order.text for order in (*first.trained, *second.trained)]
+    assert len(texts) == len(set(texts)) == 12
+    assert len({entry.key for entry in entries}) == 12
+    assert {path.name for path in folder.iterdir()} == {"journal.jsonl", *(entry.file for entry in entries)}
+    third = Here(pretended)
+    assert swept(made, folder, third) == entries
+    assert third.trained == []
+
+
+def test_a_line_that_was_cut_off_is_trained_again_and_its_file_replaced(tmp_path: Path) -> None:
+    made, folder = plan(tmp_path), tmp_path / "sweep"
+    swept(made, folder, Here(pretended))
+    path = folder / "journal.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    assert len(journal.read(folder)[1]) == 11
+    again = Here(pretended)
+    assert len(swept(made, folder, again)) == 12
+    assert len(again.trained) == 1
+    assert path.read_bytes().count(b"\n") == whole.count(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seeds": 3}, "seeds: 2 there, 3 here"),
+        ({"over": ("training.lr=0.1",)}, "over: "),
+        (
+            {"text": "title = 'x'\n[network]\nhidden = [3]\n[data]\nsource = 'moons'\n[[run]]\nname = 'deep'"},
+            "the scenario file has changed",
+        ),
+        ({"base": (("training.epochs", 3),)}, "base: [] there"),
+    ],
+)
+def test_the_folder_of_another_sweep_is_refused(change: dict[str, object], said: str, tmp_path: Path) -> None:
+    made = plan(tmp_path, over=("training.lr=0.05",))
+    swept(made, tmp_path / "sweep", Here(pretended))
+    with pytest.raises(UsageError) as refused:
+        swept(replace(made, **change), tmp_path / "sweep", Here(pretended))  # type: ignore[arg-type]
+    assert said in str(refused.value)
+
+
+def test_the_folder_of_other_versions_is_refused_with_both(tmp_path: Path) -> None:
+    made, folder = plan(tmp_path), tmp_path / "sweep"
+    head = head_of(made)
+    Journal(folder, head | {"torch": "1.0"}).close()
+    with pytest.raises(UsageError, match=rf"torch: 1\.0 there, {head['torch']} here".replace("+", r"\+")):
+        Journal(folder, head)
+
+
+def test_two_processes_cannot_train_into_the_same_folder(tmp_path: Path) -> None:
+    head = head_of(plan(tmp_path))
+    one = Journal(tmp_path / "sweep", head)
+    with pytest.raises(UsageError, match="another process is training this sweep"):
+        Journal(tmp_path / "sweep", head)
+    one.close()
+    Journal(tmp_path / "sweep", head).close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\n", b"[]\n", b"{}\n", b'{"settings": 1}\n', b"[" * 9000 + b"\n",
+        b'{"settings": [], "seed": 0, "state": "lost", "reason": "", "figures": {}, "seconds": 0, "file": "",'
+        b' "digest": "", "worker": ""}\n',
+        b'{"settings": [], "seed": 0, "state": "done", "reason": "", "figures": {}, "seconds": 0, "file": "../x",'
+        b' "digest": "", "worker": ""}\n',
+    ],
+)  # fmt: skip
+def test_a_damaged_journal_is_refused_with_the_line(line: bytes, tmp_path: Path) -> None:
+    made, folder = plan(tmp_path, over=("training.lr=0.05",), seeds=1), tmp_path / "sweep"
+    swept(made, folder, Here(pretended))
+    with (folder / "journal.jsonl").open("ab") as file:
+        file.write(line)
+    with pytest.raises(RecordingError, match=r"journal\.jsonl:3: damaged"):
+        swept(made, folder, Here(pretended))
+
+
+def test_figures_that_are_not_finite_survive_the_journal(tmp_path: Path) -> None:
+    made, folder = plan(tmp_path), tmp_path / "sweep"
+    one = Journal(folder, head_of(made))
+    figures = {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 0.1}
+    one.add(Entry((("network.hidden", (1, 2)),), 0, "done", figures=figures))
+    one.close()
+    head, (entry,) = journal.read(folder)
+    assert plan_of(head) == made
+    assert entry.settings == (("network.hidden", (1, 2)),)
+    assert repr(dict(entry.figures)) == repr(figures)
+
+
+# --- what fails ---
+
+
+def test_a_trial_that_fails_is_recorded_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
+    def work(order: Order) -> Delivery:
+        return Delivery(failure="no memory", worker="here") if order.number == 3 else pretended(order)
+
+    made = plan(tmp_path)
+    entries = swept(made, tmp_path / "sweep", Here(work))
+    assert [entry.state for entry in entries].count("failed") == 1
+    assert (entries[2].state, entries[2].reason, entries[2].file) == ("failed", "no memory", "")
+    names, table = rows(made, entries)
+    assert [row[names.index("reason")] for row in table].count("no memory") == 1
+
+
+def test_a_worker_of_other_versions_ends_the_sweep_and_nothing_of_it_is_recorded(tmp_path: Path) -> None:
+    def work(order: Order) -> Delivery:
+        from bntui.study.worker import carried_out
+
+        return carried_out(replace(order, versions={**order.versions, "torch": "1.0"}))
+
+    with pytest.raises(TrainerError, match=r"torch .* ≠ 1\.0"):
+        swept(plan(tmp_path), tmp_path / "sweep", Here(work))
+    assert journal.read(tmp_path / "sweep")[1] == []
+
+
+def test_all_faults_of_combinations_are_named_before_anything_runs(tmp_path: Path) -> None:
+    over = ("training.lr=-1,0.1", "network.norm=none,bach", "network.nrom=1")
+    made = plan(tmp_path, over=over)
+    with pytest.raises(ScenarioError) as refused:
+        checked(made, combinations(made))
+    told = str(refused.value).splitlines()
+    assert any("training.lr = -1" in line and "in 2 of 4 combinations" in line for line in told)
+    assert any("network.norm" in line and "'batch'" in line and "in 2 of 4" in line for line in told)
+    assert any("network.nrom" in line and "unknown key" in line and "combinations" not in line for line in told)
+
+
+def test_a_goal_that_a_combination_does_not_have_is_named(tmp_path: Path) -> None:
+    made = plan(tmp_path, over=("training.epochs=1,4",), goal="val_loss at 3")
+    with pytest.raises(ScenarioError, match=r"only 1 epochs.* in 1 of 2 combinations: training.epochs=1"):
+        checked(made, combinations(made))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "name a scenario, or a folder with --resume"),
+        (("early-stopping",), "name what to vary: --over"),
+        (("early-stoping", "--over", "training.lr=1,2"), "did you mean 'early-stopping'"),
+        (("early-stopping", "--over", "training.lrr=1,2"), "unknown key"),
+        (("early-stopping", "--over", "training.lr=1,2", "--run", "x"), "no run 'x'; the runs are"),
+        (("early-stopping", "--over", "training.lr=1,2", "--goal", "loss"), "there is no figure 'loss'"),
+        (("early-stopping", "--over", "training.lr=1,2", "--goal", "val_loss of x"), "use --run x"),
+        (("early-stopping", "--over", "training.lr=1,2", "--set", "training.lr=1"), "leave out --set"),
+        (("early-stopping", "--over", "training.lr=1,2", "--random", 2, "--search", "optuna"), "exclude each other"),
+        (("early-stopping", "--over", "training.lr=1,2", "--trials", 2), "belong together"),
+        (("early-stopping", "--over", "training.lr=1,2", "--search", "x", "--trials", 2), "--search x: allowed"),
+        (("early-stopping", "--over", "training.lr=0.001..1:10000", "--seeds", 11), "more than 100,000 trials"),
+        (("early-stopping", "--over", "training.lr=1,2", "--cluster", "host"), "tcp://HOST:PORT"),
+        (("early-stopping", "--over", "training.lr=1,2", "--cluster", "ray://localhost:1"), "pip install 'ray'"),
+        (("--resume", "/nonexistent"), "is not the folder of a sweep"),
+        (("--resume", "/nonexistent", "--over", "training.lr=1"), "leave out --over"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_do(arguments: tuple[object, ...], said: str, tmp_path: Path) -> None:
+    more = () if "--resume" in arguments or not arguments else ("-o", tmp_path / "sweep")
+    answer = bntui("sweep", *arguments, *more)
+    assert said in answer.stderr
+    assert answer.returncode == 2
+    assert "Traceback" not in answer.stderr
+    assert not list(tmp_path.glob("sweep/*.bntui"))
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    answer = bntui("sweep", "early-stopping", "--over", "training.lr=1,2", "-o", tmp_path)
+    assert (answer.returncode, "is not empty, and has no sweep" in answer.stderr) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+# --- the summary ---
+
+
+def entries_of(made: Plan, losses: dict[tuple[str, int], float]) -> list[Entry]:
+    return [
+        Entry((("network.norm", norm),), seed, "done", figures={made.goal: loss}, file="x", seconds=1.5)
+        for (norm, seed), loss in losses.items()
+    ]
+
+
+def test_combinations_are_ranked_by_their_mean_and_those_that_diverged_come_last(tmp_path: Path) -> None:
+    made = plan(tmp_path, over=("network.norm=none,batch,layer,group",))
+    losses = {("none", 0): 2.0, ("none", 1): 4.0, ("batch", 0): 0.1, ("batch", 1): math.nan, ("layer", 0): 3.5,
+              ("layer", 1): 3.5, ("group", 0): math.inf, ("group", 1): math.inf}  # fmt: skip
+    ranked = standings(made, entries_of(made, losses))
+    assert [one.settings[0][1] for one in ranked] == ["none", "layer", "batch", "group"]
+    assert ranked[0].goal == interval([2.0, 4.0])
+    assert [one.settings[0][1] for one in standings(replace(made, larger=True), entries_of(made, losses))] == [
+        "layer", "none", "batch", "group",
+    ]  # fmt: skip
+    assert math.isnan(ranked[2].mean)
+
+
+def test_the_summary_has_a_row_for_each_trial_with_its_command(tmp_path: Path) -> None:
+    made = plan(tmp_path, over=("network.norm=none,batch",))
+    entries = entries_of(made, {("none", 0): 2.0, ("batch", 0): math.inf})
+    written = write(made, entries, tmp_path)
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["network.norm"] for row in table] == ["none", "batch"]
+    assert [float(row["val_loss"]) for row in table] == [2.0, math.inf]
+    assert table[0]["command"] == made.command(entries[0].settings, 0)
+    if len(written) == 1:
+        return
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert parquet.read_table(tmp_path / "summary.parquet").to_pydict()["val_loss"] == [2.0, math.inf]
+
+
+# --- real workers ---
+
+
+def test_a_sweep_that_is_killed_is_resumed_by_the_same_command(tmp_path: Path) -> None:
+    plan(tmp_path)
+    words = ["sweep", "small.toml", *(w for one in OVER for w in ("--over", one)), "--seeds", "2", "-o", "swept"]
+    words += ["--set", "training.epochs=20", "--jobs", "1", "--run", "deep"]
+    log = tmp_path / "swept" / "journal.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-m", "bntui", *words], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as first:
+        deadline = time.monotonic() + 120
+        while (not log.exists() or log.read_bytes().count(b"\n") < 3) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(first.pid, signal.SIGKILL)
+    before = log.read_bytes()
+    done = before.count(b"\n") - 1
+    assert 2 <= done < 12
+    answer = bntui(*words, "--json", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    after = log.read_bytes()
+    assert after.startswith(before[: before.rfind(b"\n") + 1])
+    trials = [json.loads(line) for line in after.splitlines()[1:]]
+    assert len(trials) == len({(json.dumps(one["settings"]), one["seed"]) for one in trials}) == 12
+    assert len(list((tmp_path / "swept").glob("*.bntui"))) == 12
+    assert len(json.loads(answer.stdout)["combinations"]) == 6
+
+
+def test_a_trial_that_kills_its_worker_has_failed_and_the_others_are_trained(tmp_path: Path) -> None:
+    from bntui.study.crews import Joblib
+
+    made = plan(tmp_path, over=("training.lr=0.05,0.1,1.0",), seeds=1)
+    crew = Joblib(2, work=deadly)
+    try:
+        entries = swept(made, tmp_path / "sweep", crew)  # type: ignore[arg-type]
+    finally:
+        crew.close()
+    states = {dict(entry.settings)["training.lr"]: (entry.state, entry.reason) for entry in entries}
+    assert states == {0.05: ("done", ""), 0.1: ("failed", "its process was killed by SIGKILL"), 1.0: ("done", "")}
+
+
+def deadly(order: Order) -> Delivery:
+    """Kill the worker of one trial, and pretend to train the others."""
+    if "lr=0.1 " in order.text.splitlines()[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return pretended(order)
