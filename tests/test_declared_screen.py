@@ -51,6 +51,8 @@ from bntui.viewer.screens.lab_chooser import ChooserScreen
 from bntui.viewer.screens.lab_runs import RunsScreen
 from bntui.viewer.screens.microscope import MicroscopeScreen
 from bntui.viewer.screens.starting import StartingScreen
+from bntui.viewer.screens.sweep import SweepScreen
+from bntui.viewer.sweep import keys as sweep_keys
 from tests.sources import ROOT, assigned, copies, sources
 from tests.test_panels import SIZES, VIEWS
 from tools import key_table
@@ -63,6 +65,7 @@ SCREENS: dict[type[Screen[Any]], tuple[Sequence[Control[Any]], Any]] = {
     GalleryScreen: (gallery_keys.CONTROLS, gallery_keys.EVERYTHING),
     MicroscopeScreen: (microscope_keys.CONTROLS, microscope_keys.EVERYTHING),
     ForkScreen: (fork_keys.CONTROLS, None),
+    SweepScreen: (sweep_keys.CONTROLS, sweep_keys.EVERYTHING),
     RunsScreen: (family_keys.CONTROLS, None),
     ChooserScreen: (chooser_keys.CONTROLS, None),
     StartingScreen: (starting.CONTROLS, None),
@@ -88,7 +91,7 @@ def test_no_other_module_makes_bindings() -> None:
     assert making == {
         "viewer/app.py", "viewer/chooser_keys.py", "viewer/family_keys.py", "viewer/fork/keys.py",
         "viewer/gallery_keys.py", "viewer/lab_keys.py", "viewer/microscope/keys.py", "viewer/screens/help.py",
-        "viewer/screens/note.py", "viewer/screens/starting.py",
+        "viewer/screens/note.py", "viewer/screens/starting.py", "viewer/sweep/keys.py",
     }  # fmt: skip
 
 
@@ -279,7 +282,7 @@ def test_the_readme_has_a_row_for_every_command() -> None:
 def test_the_page_about_additions_names_files_that_there_are() -> None:
     page = (ROOT.parent / "docs" / "additions.md").read_text("utf-8")
     now = [row.split("|")[3] for row in page.splitlines() if row.startswith("| **")]
-    assert len(now) == 12
+    assert len(now) == 14
     named = {name for cell in now for name in re.findall(r"`([a-z_/]+\.py)`", cell)}
     assert len(named) > 10
     assert {name for name in named if not (ROOT / name).exists() and not (ROOT.parent / name).exists()} == set()

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bntui.commands import preference
 from bntui.errors import BntuiError, UsageError
@@ -18,6 +18,9 @@ from bntui.text.language import _, spoken, use
 from bntui.text.output import clean
 from bntui.text.widths import cut
 from bntui.viewer.terminal.guard import guard
+
+if TYPE_CHECKING:
+    from bntui.viewer.sweep.board import Board
 
 ADDRESSABLE: Final = re.compile(
     "(xterm|rxvt|screen|tmux|linux|vt[1-5]|alacritty|kitty|foot|wezterm|ghostty|contour|konsole|gnome|vte|iterm|nsterm|st-|"
@@ -83,6 +86,7 @@ def open_screen(
     recording: Path | Sequence[Path] | None = None,
     *,
     opening: Callable[[], Path] | None = None,
+    sweep: Callable[[], Board] | None = None,
     cancel: Callable[[], None] | None = None,
     starting: str = "",
     watching: Watching | None = None,
@@ -93,6 +97,7 @@ def open_screen(
     Args:
         recording: one to open, or several side by side; without it and ``opening``, the gallery opens.
         opening: starts a training and returns its recording.
+        sweep: reads a sweep to be shown instead.
         cancel: called if the user quits before that.
         starting: name of what is being started, for the user.
         watching: how to train for someone who watches; by default as the configuration says.
@@ -108,7 +113,7 @@ def open_screen(
     theme = theme or preference.configuration().get("theme")
     watching = watching or preference.watching()
     beginning = None if opening is None else Beginning(opening, cancel, starting)
-    app = LabApp(recording, beginning=beginning, watching=watching, theme=theme)
+    app = LabApp(recording, beginning=beginning, sweep=sweep, watching=watching, theme=theme)
     unannounce()
     error = app.run()
     if isinstance(error, BntuiError):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bntui import __version__
+from bntui.commands import complete
 from bntui.commands.base import Recording, Theme, app, command, recording_argument
 from bntui.commands.open_screen import need_terminal, open_screen
 from bntui.commands.preference import OPTION, preferred
@@ -47,10 +48,36 @@ def gallery(
         open_screen(theme=theme)
 
 
+def _recording_or_sweep(name: str) -> Path:
+    """The recording that an argument names, or the folder of a sweep."""
+    from bntui.link.library import find
+
+    return folder if (folder := Path(name)).is_dir() else find(name)
+
+
 @command()
-def replay(recording: Recording, theme: Theme = None) -> None:
-    """Open a recording, finished or growing."""
+def replay(
+    recording: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A recording: its name, or the path of a .bntui file; or the folder of a sweep.",
+            parser=_recording_or_sweep,
+            autocompletion=complete.recordings,
+        ),
+    ],
+    theme: Theme = None,
+) -> None:
+    """Open a recording or a sweep, finished or growing."""
     guard()
+    if recording.is_dir():
+        from bntui.commands.sweep_screen import reader_of
+
+        read = reader_of(recording)
+        read()  # reports a folder without a sweep before the screen opens
+        need_terminal(_("use bntui sweep --resume DIR to print the best of a finished sweep as text"))
+        open_screen(sweep=read, theme=theme)
+        return
     from bntui.recording.recorded import recorded
 
     recorded(recording).close()  # reports a file that is not a recording before the screen opens

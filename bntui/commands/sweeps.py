@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -140,6 +141,7 @@ def train(plan: Plan, folder: Path, *, jobs: int, cluster: str | None, as_json: 
         for line in as_text(plan, ranked, screen_cells()):
             say(line)
         say(_("summary: {files}").format(files=", ".join(map(str, files))))
+        say(_("see it on the screen: {command}").format(command=shlex.join(["bntui", "replay", str(folder)])))
     if any(entry.state == "failed" for entry in entries):
         raise typer.Exit(1)
 

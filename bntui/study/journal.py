@@ -88,7 +88,7 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            sentence = _("{folder}: another process is training this sweep; watch it with: bntui sweep --show {folder}")
+            sentence = _("{folder}: another process is training this sweep; watch it with: bntui replay {folder}")
             raise UsageError(sentence.format(folder=self.path.parent)) from error
 
     def _begin(self, head: Mapping[str, Any]) -> list[Entry]:

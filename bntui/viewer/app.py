@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -33,6 +33,7 @@ from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
     from bntui.viewer.feed import TrainerLink
+    from bntui.viewer.sweep.board import Board
     from bntui.viewer.view_state import Recording
 
 Outcome = TypeVar("Outcome")
@@ -46,6 +47,7 @@ class LabApp(PacedApp[BntuiError]):
         trainer: its live trainer; by default looked for.
         beginning: a training to be started.
         watching: what the user asked for about training on the screen.
+        sweep: reads a sweep to be shown.
         theme: one of ``THEMES``; without it the dark or the light one, as the terminal's background is.
     """
 
@@ -66,6 +68,7 @@ class LabApp(PacedApp[BntuiError]):
         trainer: TrainerLink | None = None,
         *,
         beginning: opening.Beginning | None = None,
+        sweep: Callable[[], Board] | None = None,
         watching: Watching = NOTHING_ASKED,
         theme: str | None = None,
     ) -> None:
@@ -86,6 +89,7 @@ class LabApp(PacedApp[BntuiError]):
         self._recording = recording
         self._trainer = trainer
         self._beginning = beginning
+        self._sweep = sweep
         self._watching = watching
 
     # --- colors ---
@@ -135,6 +139,13 @@ class LabApp(PacedApp[BntuiError]):
             self._kept = starting.kept
             self.push_screen(starting)
             opening.in_background(self, lambda: opening.open_recording(begin()), self._opened, self._failed)
+        elif self._sweep is not None:
+            from bntui.viewer.screens.sweep import SweepScreen
+
+            try:
+                self.push_screen(SweepScreen(self._sweep, self._sweep(), self._watching))
+            except BntuiError as error:
+                self._failed(error)
         elif self._recording is not None:
             try:
                 reader, trainer = opening.open_recording(self._recording, self._trainer)

@@ -12,6 +12,8 @@ from bntui.text.language import N_
 from bntui.viewer.keys import Control, bindings_of, useful_of
 from bntui.viewer.panels import PANELS
 
+GALLERY: Final = N_("gallery")
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -27,6 +29,8 @@ class Situation:
     walks: str = ""
     """What one can walk through in the focused panel."""
     from_gallery: bool = False
+    back: str = GALLERY
+    """The screen below, marked for translation."""
     forks: bool = True
     """Runs can be forked."""
     troubled: bool = False
@@ -157,7 +161,7 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("ctrl+p",), N_("command palette")),
     Control(("ctrl+z",), N_("suspend; `fg` in the shell resumes")),
     Control(("esc",), N_("end the tour, go back"), (Binding("escape", "back", N_("Back")),),
-            lambda here: N_("end tour") if here.touring else N_("gallery"), rank=18,
+            lambda here: N_("end tour") if here.touring else here.back, rank=18,
             when=lambda here: here.from_gallery or here.touring, matters=_touring, vital=_touring),
     Control(("d",), N_(
         "detach: quit while training continues"

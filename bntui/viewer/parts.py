@@ -9,7 +9,7 @@ from bntui.recording.sentences import traits
 from bntui.text.widths import longest
 from bntui.viewer import chrome
 from bntui.viewer.draw.rows import Row, Span, fit
-from bntui.viewer.lab_keys import Situation
+from bntui.viewer.lab_keys import GALLERY, Situation
 from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
 from bntui.viewer.panels import BY_NAME, STRIP
 from bntui.viewer.tour import Shown as TourShown
@@ -40,6 +40,8 @@ class Shown:
     several: bool
     """Several panels are on the screen."""
     from_gallery: bool
+    back: str = GALLERY
+    """The screen below, marked for translation."""
     forks: bool = True
     """Runs can be forked."""
     resumes: bool = False
@@ -69,6 +71,7 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
             zoomed=shown.state.zoomed,
             walks=BY_NAME[shown.state.focused].walks,
             from_gallery=shown.from_gallery,
+            back=shown.back,
             forks=shown.forks,
             resumes=shown.resumes,
             touring=shown.tour is not None,

@@ -29,7 +29,7 @@ from bntui.viewer import live_events as happening
 from bntui.viewer.chooser import Choice, Chooser
 from bntui.viewer.feed import TrainerLink
 from bntui.viewer.garbage import settled
-from bntui.viewer.lab_keys import bindings
+from bntui.viewer.lab_keys import GALLERY, bindings
 from bntui.viewer.layout import TIMELINE, Candidates, Layout, layout, parts_of
 from bntui.viewer.opening import in_background
 from bntui.viewer.palette import SpokenScreen
@@ -73,6 +73,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         trainer: TrainerLink | None = None,
         *,
         from_gallery: bool = False,
+        back: str = GALLERY,
         watching: Watching = NOTHING_ASKED,
     ) -> None:
         super().__init__()
@@ -83,7 +84,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.view: View | None = None
         self._news = LabNews(self)
         self._canvas = LabCanvas()
-        self._from_gallery = from_gallery
+        self._from_gallery, self._back = from_gallery, back
         self._watching = watching
         self._drawing = False
         """A drawing is scheduled after the keys that are already queued."""
@@ -167,6 +168,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             running=live.training(state),
             several=several,
             from_gallery=self._from_gallery,
+            back=self._back,
             forks=not self.loaded.compared,
             resumes=isinstance(state, live.Replay) and self.loaded.unfinished,
             late=self.app.sender.late,
@@ -214,7 +216,9 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def give_way(self, reader: Recording, trainer: TrainerLink | None) -> None:
         """Let another laboratory show this new recording."""
-        there = LabScreen(reader, trainer, from_gallery=self._from_gallery, watching=self._watching)
+        there = LabScreen(
+            reader, trainer, from_gallery=self._from_gallery, back=self._back, watching=self._watching
+        )  # fmt: skip
         self.app.clear_notifications()
         self.app.switch_screen(there)
 

@@ -1,0 +1,75 @@
+"""Reads a sweep for the screen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from bntui.insight.claim_words import heading
+from bntui.insight.claims import scaled
+from bntui.scenario.claim_expression import quantity
+from bntui.scenario.written import spelled
+from bntui.study import journal
+from bntui.study.axes import count
+from bntui.study.journal import Entry
+from bntui.study.sweep_plan import Plan, combinations, plan_of
+from bntui.study.sweep_table import Standing, standings
+from bntui.viewer.sweep.board import Board, Combination, Try
+
+
+def reader_of(folder: Path) -> Callable[[], Board]:
+    """A function that reads the sweep of a folder as it is now."""
+
+    @lru_cache(1)
+    def read(_size: int) -> Board:
+        head, entries = journal.read(folder)
+        return board(plan_of(head), folder, entries)
+
+    def now() -> Board:
+        path = folder / journal.NAME
+        return read(path.stat().st_size if path.is_file() else -1)
+
+    return now
+
+
+def board(plan: Plan, folder: Path, entries: list[Entry]) -> Board:
+    """What the screen shows of a sweep."""
+    return Board(
+        title=plan.path.stem,
+        goal=heading(quantity(plan.goal)),
+        larger=plan.larger,
+        axes=tuple((axis.path, tuple(map(spelled, axis.values))) for axis in plan.axes),
+        ranked=tuple(_combination(plan, folder, one) for one in standings(plan, entries)),
+        done=len(entries),
+        total=_total(plan) * plan.seeds,
+        failed=sum(entry.state == "failed" for entry in entries),
+    )
+
+
+def _total(plan: Plan) -> int:
+    if plan.search == "grid":
+        return len(combinations(plan))
+    there = count(plan.axes)
+    return plan.trials if there is None else min(plan.trials, there)
+
+
+def _combination(plan: Plan, folder: Path, one: Standing) -> Combination:
+    used = quantity(plan.goal)
+    return Combination(
+        tuple(spelled(value) for _path, value in one.settings),
+        one.goal.mean,
+        one.goal.half,
+        one.goal.count,
+        tuple(
+            Try(
+                entry.seed,
+                scaled(used, entry.figures.get(plan.goal, math.nan)),
+                folder / entry.file if entry.file else None,
+                entry.reason,
+                plan.command(entry.settings, entry.seed),
+            )
+            for entry in one.entries
+        ),
+    )

@@ -1,0 +1,169 @@
+"""Tests the screen of a sweep: the map, the list, what is chosen, and that it follows and opens what is there."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bntui.commands.sweep_screen import reader_of
+from bntui.study.journal import Entry, Journal
+from bntui.study.sweep_plan import head_of
+from bntui.text import language
+from bntui.viewer.app import LabApp
+from bntui.viewer.draw.rows import text, width
+from bntui.viewer.screens.lab import LabScreen
+from bntui.viewer.screens.sweep import SweepScreen
+from bntui.viewer.sweep.board import Board, Combination, Look, Try, another_seed, best, moved
+from bntui.viewer.sweep.draw import draw
+from bntui.viewer.widgets import RowsWidget
+from tests.commands import bntui
+from tests.fakes import until
+from tests.sweeping import Here, plan, pretended, swept
+
+SIZES = [(160, 48), (120, 36), (80, 24), (40, 12)]
+RATES, NORMS = ("0.001", "0.01", "0.1", "1.0"), ("none", "batch", "layer")
+
+
+def tries(*goals: float) -> tuple[Try, ...]:
+    return tuple(
+        Try(seed, goal, None if goal == -1 else Path(f"{seed}.bntui"), "no memory" if goal == -1 else "", "bntui run x")
+        for seed, goal in enumerate(goals)
+    )
+
+
+def combination(place: tuple[str, ...], *goals: float) -> Combination:
+    finite = [goal for goal in goals if math.isfinite(goal) and goal >= 0]
+    mean = sum(finite) / len(finite) if finite else math.nan
+    return Combination(place, mean, 0.25 if len(finite) > 1 else math.nan, len(finite), tries(*goals))
+
+
+ONES = (
+    combination(("0.1", "batch"), 0.25, 0.5, 0.75), combination(("0.1", "layer"), 0.5, 0.75, 1.0),
+    combination(("0.01", "batch"), 1.5, 1.75, 2.0), combination(("0.001", "none"), 7.0, 8.0, 9.0),
+    combination(("1.0", "none"), 1.0, math.nan, -1), combination(("1.0", "batch"), math.inf, math.nan, -1),
+)  # fmt: skip
+BOARD = Board("digits", "val_loss", False, (("training.lr", RATES), ("network.norm", NORMS)), ONES, 18, 36, 2)
+THREE = replace(
+    BOARD,
+    axes=(*BOARD.axes, ("network.hidden", ("[10]", "[10, 10]"))),
+    ranked=tuple(replace(one, place=(*one.place, "[10, 10]")) for one in ONES),
+)
+BOARDS = {
+    "map": BOARD, "three axes": THREE, "none done": replace(BOARD, ranked=(), done=0),
+    "drawn": replace(BOARD, axes=(("training.lr", ()), ("network.norm", NORMS))),
+    "one": replace(BOARD, axes=(("training.lr", RATES),), ranked=(combination(("0.1",), 0.5),)),
+    "all failed": replace(BOARD, ranked=(combination(("0.1", "batch"), -1, math.nan),)),
+    "long": replace(BOARD, title="긴 이름 " * 30, axes=(("network.groups", RATES), ("network.norm", NORMS))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("spoken", ["en", "ko"])
+def test_every_sweep_fills_the_screen_exactly(name: str, size: tuple[int, int], spoken: str) -> None:
+    language.use(spoken)
+    for look in (Look(), Look(listed=True), Look(("1.0", "layer"), 7), Look(("1.0", "batch"), 2, listed=True)):
+        rows = draw(BOARDS[name], look, *size)
+        assert len(rows) == size[1]
+        assert {width(row) for row in rows} == {size[0]}
+
+
+def test_the_map_has_every_mean_at_its_place_and_says_without_color_which_is_best_and_which_failed() -> None:
+    lines = [text(row) for row in draw(BOARD, Look(("0.01", "none")), 120, 36)]
+    heading = next(line for line in lines if "none" in line and "layer" in line)
+    columns = {norm: heading.index(norm) + len(norm) for norm in NORMS}
+    cells = {
+        (rate, norm): line[columns[norm] - 10 : columns[norm]]
+        for line in lines[lines.index(heading) + 1 :]
+        for rate in RATES
+        if line.split()[:1] == [rate]
+        for norm in NORMS
+    }
+    assert cells["0.1", "batch"].split() == ["★█", "0.500"]
+    assert cells["0.001", "none"].split() == ["▁", "8.000"]
+    assert cells["1.0", "none"].split() == ["!", "1.000"]
+    assert cells["0.001", "layer"].split() == ["·", "–"]
+    assert cells["1.0", "batch"].split() == ["!", "–"]
+    assert "2 trials failed · 18/36 trials" in lines[0]
+    assert "not trained yet" in " ".join(lines)
+
+
+def test_the_list_ranks_and_draws_each_interval_on_the_common_axis() -> None:
+    board = replace(BOARD, ranked=ONES[:2])  # from 0.25 to 1
+    lines = [text(row) for row in draw(board, Look(listed=True), 120, 36)]
+    first, second = (next(line for line in lines if f" {norm} " in line) for norm in ("batch", "layer"))
+    start = lines[2].index("0.25")
+    assert lines[2].endswith("1")
+    cells = len(lines[2].rstrip()) - start
+    for line, mean in ((first, 0.5), (second, 0.75)):
+        assert abs((line.index("●") - start) / (cells - 1) - (mean - 0.25) / 0.75) < 1 / cells
+    assert first.split()[:2] == ["▸█", "1"]
+    assert first.split()[5] == "0.250"
+    assert "◂" not in first  # from 0.25 on
+    assert "3/3" in first
+
+
+def test_keys_move_over_the_map_the_list_and_the_seeds_and_stop_at_the_edges() -> None:
+    look = moved(Look(), BOARD, 1, 0)
+    assert look.place == ("0.1", "layer")
+    assert moved(look, BOARD, 1, 0).place == ("0.1", "layer")
+    assert moved(look, BOARD, -9, -9).place == ("0.001", "none")
+    assert moved(Look(), THREE, 0, 1).place == THREE.ranked[1].place
+    assert moved(Look(), THREE, 0, 100).place == THREE.ranked[-1].place
+    assert moved(Look(), THREE, 1, 0).seed == 1
+    assert another_seed(Look(seed=2), BOARD, 1).seed == 0
+    assert best(look, BOARD).place == ("0.1", "batch")
+    assert Look(("0.001", "layer")).trial(BOARD) is None
+    empty = BOARDS["none done"]
+    assert moved(Look(), empty, 1, 1) == another_seed(Look(), empty, 1) == best(Look(), empty) == Look()
+
+
+def test_quality_counts_the_combinations_that_are_worse() -> None:
+    assert [BOARD.quality(one) for one in ONES[:4]] == pytest.approx([1.0, 2 / 3, 1 / 3, 0.0])
+    assert math.isnan(BOARD.quality(ONES[4]))
+    larger = replace(BOARD, larger=True)
+    assert [larger.quality(one) for one in ONES[:4]] == pytest.approx([0.0, 1 / 3, 2 / 3, 1.0])
+
+
+async def test_the_screen_follows_a_sweep_opens_a_recording_and_comes_back(tmp_path: Path) -> None:
+    made = plan(tmp_path, over=("training.lr=0.05,0.1",), seeds=1)
+    folder = tmp_path / "sweep"
+    (done,) = swept(replace(made, over=("training.lr=0.05",)), tmp_path / "other", Here())
+    journal = Journal(folder, head_of(made))
+    journal.keep(done.file, (tmp_path / "other" / done.file).read_bytes())
+    journal.add(done)
+    read = reader_of(folder)
+    async with LabApp(sweep=read).run_test(size=(120, 36)) as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, SweepScreen)
+        assert (screen.board.done, screen.board.total) == (1, 2)
+        journal.add(Entry((("training.lr", 0.1),), 0, "failed", "no memory"))
+        screen._again()
+        await until(pilot, lambda: screen.board.done == 2)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        lab = pilot.app.screen
+        assert isinstance(lab, LabScreen)
+        await until(pilot, lambda: lab.view is not None)
+        keys = list(lab._canvas.widgets)
+        assert any("esc sweep" in text(row) for widget in keys for row in widget.rows)
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await pilot.press("down", "enter")
+        await pilot.pause()
+        assert pilot.app.screen is screen  # it failed
+        rows = [text(row) for row in pilot.app.screen.query_one(RowsWidget).rows]
+        assert any("no memory" in row for row in rows)
+    journal.close()
+
+
+def test_a_folder_without_a_sweep_is_not_opened(tmp_path: Path) -> None:
+    answer = bntui("replay", tmp_path)
+    assert answer.returncode == 2
+    assert "is not the folder of a sweep" in answer.stderr
+    swept(plan(tmp_path), tmp_path / "sweep", Here(pretended))
+    answer = bntui("replay", tmp_path / "sweep")
+    assert "the screen needs a terminal: use bntui sweep --resume DIR" in answer.stderr
