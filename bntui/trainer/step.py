@@ -17,24 +17,19 @@ from bntui.scenario.schema import Record, Training
 from bntui.trainer.draw import Draws
 from bntui.trainer.engine.autograd import Autograd
 from bntui.trainer.engine.base import Engine, Passes
+from bntui.trainer.engine.captured import Captured
 from bntui.trainer.engine.explicit import Explicit
 from bntui.trainer.loss import loss_function
 from bntui.trainer.network import Network, Stage, recurrent
 from bntui.trainer.probes import Propagation, array, layer_measures
 from bntui.trainer.shift import gradient_shift
+from bntui.trainer.stage_draws import applied, draw_of
 
 
 def drawn(draws: Draws, network: Network, stage: Stage, step: int, x: Tensor) -> tuple[Tensor, Tensor]:
     """The output of a dropout or noise stage for input ``x``, and the draw: mask, noise, or stacked scale and shift."""
-    name = network.layers[stage.layer].name
-    if stage.kind == "input_noise":
-        noise = draws.input_noise(step, x, stage.amount)
-        return x + noise, noise
-    if stage.kind == "noise":
-        scale, shift = draws.noise(name, step, x, stage.amount)
-        return scale * x + shift, torch.stack([scale, shift])
-    mask = draws.mask(name, step, x, stage.amount)
-    return x * mask, mask
+    draw = draw_of(draws, network, stage, step, x)
+    return applied(stage, x, draw), draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +63,9 @@ class Stepper:
         self._draws = draws.streamed() if explicit else draws
         self._engine: Engine = (Explicit if explicit else Autograd)(training, task, network, self._draw, device)
         self.optimizer = self._engine.optimizer
+        self._captured = None
+        if isinstance(self._engine, Explicit) and device.type == "cuda":
+            self._captured = Captured(self._engine, self._draw_of)
 
     def training(self) -> AbstractContextManager[object]:
         """The context in which :meth:`bare` is called."""
@@ -79,6 +77,8 @@ class Stepper:
         Call it within :meth:`training`, which costs as much as a small operation and may hold many steps.
         """
         self._step = step
+        if self._captured is not None and (done := self._captured.step(x, y, lr)) is not None:
+            return done
         taken = self._engine.learn(x, y)
         self.optimizer.step(lr)
         return taken
@@ -131,6 +131,10 @@ class Stepper:
         stages = self._network.stages
         layers = {at: self._network.layers[stage.layer].name for at, stage in enumerate(stages) if stage.kind == kind}
         return {name: passes.draws[at] for at, name in layers.items()}
+
+    def _draw_of(self, stage: Stage, like: Tensor) -> Tensor:
+        """The draw of a dropout or noise stage in this step."""
+        return draw_of(self._draws, self._network, stage, self._step, like)
 
     def _draw(self, stage: Stage, x: Tensor) -> tuple[Tensor, Tensor]:
         """The output of a dropout or noise stage in this step, and the draw."""

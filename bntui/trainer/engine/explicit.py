@@ -17,7 +17,7 @@ from bntui.scenario.schema import Training
 from bntui.trainer.engine.base import Draw, Passes
 from bntui.trainer.engine.flat import Flat, one_count
 from bntui.trainer.engine.flat_optimizer import FlatOptimizer
-from bntui.trainer.engine.operations import Convolution, Drawn, Entry, Linear, Operation, operation
+from bntui.trainer.engine.operations import Convolution, Derived, Drawn, Entry, Linear, Operation, operation
 from bntui.trainer.network import Network
 
 _aten: Final = torch.ops.aten
@@ -36,7 +36,7 @@ class Explicit:
         self._network, self._draw = network, draw
         self._counts = one_count([network], device)
         self._task, self._device = task, device
-        self._ways: dict[int, _Way] = {}
+        self._ways: dict[int, Way] = {}
         """By size of the mini-batch; two sizes occur in an epoch."""
 
     def training(self) -> AbstractContextManager[object]:
@@ -45,7 +45,10 @@ class Explicit:
 
     def learn(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`bntui.trainer.engine.base.Engine.learn`."""
-        way = self._way(x)
+        return self.learn_by(self._way(x), x, y)
+
+    def learn_by(self, way: Way, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Do :meth:`learn` with these operations."""
         for pass_forward in way.forward:
             x = pass_forward(x)
         loss, gradient = way.loss(x, y)
@@ -77,14 +80,27 @@ class Explicit:
         kept = [own[id(value)] for value in values]
         return Passes(loss, kept, (*before, *reversed(gradients)), self._gradients, way.draws())
 
-    def _way(self, x: Tensor) -> _Way:
+    def way(self, draw: Draw) -> Way:
+        """The operations of the network, with dropout and noise from ``draw``."""
+        return Way(self._network, self._gradients, draw, self._task, self._device)
+
+    def changed_by_steps(self) -> list[Tensor]:
+        """All tensors of which a step depends on the values that the last one has left."""
+        return [*self._network.state().values(), *self.optimizer.changed_by_steps()]
+
+    @property
+    def capturable(self) -> bool:
+        """True if the operations are kernels only, without autograd."""
+        return self.way(self._draw).capturable
+
+    def _way(self, x: Tensor) -> Way:
         size = x.shape[0]
         if size not in self._ways:
-            self._ways[size] = _Way(self._network, self._gradients, self._draw, self._task, self._device)
+            self._ways[size] = self.way(self._draw)
         return self._ways[size]
 
 
-class _Way:
+class Way:
     """The operations of a network for mini-batches of one size."""
 
     def __init__(
@@ -105,6 +121,11 @@ class _Way:
         """From the last operation to the one after the entry."""
 
         self.loss: Loss = (_CrossEntropy if task == "classification" else _MeanSquaredError)(device)
+
+    @property
+    def capturable(self) -> bool:
+        """See :attr:`Explicit.capturable`."""
+        return not any(isinstance(one, Derived) for one in self._operations)
 
     def draws(self) -> dict[int, Tensor]:
         """The draws of the last mini-batch, by index of the stage."""

@@ -45,14 +45,14 @@ class FlatOptimizer:
         starts = [place.start for place in self._flat.places.values()]
         each = list(counts.values())
         cuts = [at for at in range(len(each)) if at == 0 or each[at] != each[at - 1]]
-        self._parts: list[_Part] = []
+        self.parts: list[_Part] = []  # another list whenever the memory of the counts is another
         self._counts: dict[str, Tensor] = {}
         names = list(counts)
         for first, after in zip(cuts, [*cuts[1:], len(each)], strict=True):
             own = slice(starts[first], starts[after] if after < len(each) else len(self._flat.values))
             averages = {name: values[own] for name, values in self._averages.items()}
             count = torch.full((), each[first], dtype=torch.float32, device=self._flat.values.device)
-            self._parts.append(_Part(self._flat.values[own], self._flat.gradients[own], averages, count))
+            self.parts.append(_Part(self._flat.values[own], self._flat.gradients[own], averages, count))
             self._counts |= dict.fromkeys(names[first:after], count)
 
     def step(self, lr: float) -> None:
@@ -62,9 +62,13 @@ class FlatOptimizer:
             self._flat.clip_norm(config.clip_norm)
         if config.clip_value is not None:
             gradients.clamp_(-config.clip_value, config.clip_value)
-        for part in self._parts:
+        for part in self.parts:
             _UPDATES[config.optimizer](config, part, lr)
         self._moved = True
+
+    def changed_by_steps(self) -> list[Tensor]:
+        """Averages and counts."""
+        return [*self._averages.values(), *(part.count for part in self.parts)]
 
     def forget(self) -> None:
         """The next mini-batch overwrites the gradients."""
