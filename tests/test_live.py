@@ -205,6 +205,9 @@ def test_the_death_of_a_worker_is_said_while_training_continues() -> None:
     state, effects = live.after(Live(RUNNING), Heard(replace(RUNNING, message="a worker process died")), FACTS)
     assert Complain("a worker process died") in effects
     assert isinstance(state, Live)
+    assert state.status is not None
+    _state, effects = live.after(state, Heard(replace(state.status, keyframes=99)), FACTS)
+    assert not any(isinstance(effect, Complain) for effect in effects)  # once is enough
 
 
 @pytest.mark.parametrize("at", range(len(PACES)))

@@ -84,7 +84,7 @@ def _template(control: socket.socket) -> Template | None:
     from bntui.trainer.cores.template import Template, cores
     from bntui.trainer.cores.worker import serve
 
-    if cores() < 2:
+    if cores() < 2 or sys.platform != "linux":  # elsewhere, libraries that torch uses may not survive a fork
         return None
     try:
         return Template.start(serve, close=[control.fileno()])

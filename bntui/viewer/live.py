@@ -175,11 +175,11 @@ def after(state: State, event: Event, facts: Facts) -> Next:
 
 def _heard(state: State, status: Status) -> Next:
     effects: list[Effect] = [FollowFile(status.recording)]
-    if status.message:
+    before = state.status if isinstance(state, Live) else state.last
+    if status.message and (before is None or before.message != status.message):
         effects.append(Complain(status.message))
     if not isinstance(state, Live):
         return replace(state, last=status), tuple(effects)
-    before = state.status
     if before is not None and status.refused != before.refused:  # the first status may repeat an old refusal
         effects += [Complain(status.refusal, _("No fork")), "redraw"]
         state = replace(state, asked=None)
