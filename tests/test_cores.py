@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import signal
+import socket
 import sqlite3
 import sys
 import time
@@ -255,6 +256,18 @@ def test_a_killed_trainer_takes_its_workers_with_it(tmp_path: Path) -> None:
     with closing(Reader(recording)) as reader:
         rows = [len(reader.history(run)) for run in (0, 1)]
     assert abs(rows[0] - rows[1]) <= 1  # side by side
+
+
+def test_without_a_template_one_process_trains_on_and_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gone = Template.start(serve)
+    gone._control.shutdown(socket.SHUT_RDWR)
+    session = begun(tmp_path / "x.bntui", TWO_RUNS, [("training.epochs", 4)], gone)
+    train_on(session)
+    assert "one process trains all runs" in session.trouble
+    assert capfd.readouterr().err == session.trouble + "\n"
+    gone.close()
 
 
 def best_possible(seconds: dict[int, float], workers: int) -> float:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Final
 
+from bntui.text.language import _
+
 _FORK: Final = b"f"
 _WAIT: Final = b"w"
 _WORD: Final = 8
@@ -63,14 +65,16 @@ class Template:
             OSError: the template is gone, or cannot fork.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._control, [_FORK], [theirs.fileno()])
-        pid = self._number()
-        pipe = Connection(ours.detach())
-        if pid < 0:
-            pipe.close()
-            raise OSError("no process could be forked")
-        return pid, pipe
+        try:
+            with theirs:
+                socket.send_fds(self._control, [_FORK], [theirs.fileno()])
+            pid = self._number()
+            if pid < 0:
+                raise OSError(_("the system has no room for another process"))
+        except OSError:
+            ours.close()
+            raise
+        return pid, Connection(ours.detach())
 
     def exit_code(self, pid: int) -> int | None:
         """Wait for the end of a worker; its exit code, that of a signal negative, or None if it is not known."""
@@ -87,14 +91,14 @@ class Template:
     def _number(self) -> int:
         told = self._control.recv(_WORD, socket.MSG_WAITALL)
         if len(told) < _WORD:
-            raise OSError("the process that forks workers is gone")
+            raise OSError(_("the process that starts workers has died"))
         return int.from_bytes(told, "big", signed=True)
 
 
 def _fork_on_request(control: socket.socket, serve: Serve) -> None:
     """Fork workers, and tell how they ended, until the other end is closed."""
     while True:
-        asked, descriptors, *_flags = socket.recv_fds(control, 1, 1)
+        asked, descriptors, *_more = socket.recv_fds(control, 1, 1)
         if not asked:
             return
         if asked == _WAIT:
