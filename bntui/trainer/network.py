@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,18 @@ class Network:
 
     layers: tuple[LayerInfo, ...]
     stages: tuple[Stage, ...]
+    _places: tuple[tuple[str, dict[str, Tensor | None], str], ...] = field(init=False, repr=False, compare=False)
+    """Where each parameter and buffer is: its name, the table of its module, and its key there."""
+    _moody: tuple[nn.Module, ...] = field(init=False, repr=False, compare=False)
+    """The modules that work differently in evaluation mode: those with running statistics."""
+
+    def __post_init__(self) -> None:
+        stages = [(f"{self.layers[stage.layer].name}.{stage.kind}.", stage.module) for stage in self.stages]
+        object.__setattr__(
+            self, "_places", tuple(place for prefix, module in stages for place in _tables(prefix, module))
+        )
+        moody = (module for _prefix, module in stages if any(True for _ in module.buffers()))
+        object.__setattr__(self, "_moody", tuple(moody))
 
     def named_parameters(self) -> dict[str, nn.Parameter]:
         """All trainable parameters by name, such as ``linear 1.linear.weight``."""
@@ -52,11 +65,8 @@ class Network:
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and buffers by name, such as ``linear 1.linear.weight`` and ``linear 1.norm.running_mean``."""
-        return {
-            f"{self.layers[stage.layer].name}.{stage.kind}.{name}": tensor
-            for stage in self.stages
-            for name, tensor in stage.module.state_dict().items()
-        }
+        found = ((name, table[key]) for name, table, key in self._places)
+        return {name: tensor.detach() for name, tensor in found if tensor is not None}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Copy the values of a :meth:`state` into the parameters and buffers."""
@@ -66,8 +76,18 @@ class Network:
 
     def train(self, mode: bool) -> None:
         """Select training mode (batch statistics) or evaluation mode (running statistics)."""
-        for stage in self.stages:
-            stage.module.train(mode)
+        for module in self._moody:
+            module.train(mode)
+
+
+def _tables(prefix: str, whole: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """The entries of a module's ``state_dict``, in its order, by where they are; that takes a tenth of its time."""
+    for path, module in whole.named_modules():
+        own = f"{prefix}{path}." if path else prefix
+        for table in (module._parameters, module._buffers):
+            for key, tensor in table.items():
+                if tensor is not None and key not in module._non_persistent_buffers_set:
+                    yield own + key, table, key
 
 
 def recurrent(network: Network) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
@@ -15,6 +16,7 @@ from torch.optim.sgd import sgd
 
 from bntui.recording.evidence import Average
 from bntui.scenario.schema import Schedule, Training
+from bntui.trainer.probes import array
 
 EPSILON: Final = 1e-8
 """ε in the denominators of Adam, AdamW and RMSprop: PyTorch's default."""
@@ -93,6 +95,10 @@ class Optimizer:
             for parameter, tensor in zip(self._names, column, strict=True)
             if tensor is not None
         }
+
+    def copied(self) -> dict[Average, NDArray[Any]]:
+        """A copy of the :meth:`state`, on the CPU."""
+        return {key: array(tensor).copy() for key, tensor in self.state().items()}
 
     @torch.no_grad()
     def load(self, state: Mapping[Average, Tensor]) -> None:

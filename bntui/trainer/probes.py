@@ -38,7 +38,7 @@ _STACKED = 100_000
 
 def array(tensor: Tensor) -> NDArray[Any]:
     """The tensor's values as an array on the CPU, detached from the graph."""
-    result: NDArray[Any] = tensor.detach().cpu().numpy()
+    result: NDArray[Any] = tensor.numpy(force=True)
     return result
 
 
@@ -79,32 +79,37 @@ def _stacked(rows: Sequence[Values]) -> Iterator[Distribution]:
     mean = wide.mean(axis=1, keepdims=True)
     std = wide.std(axis=1, mean=mean)
     values.sort(axis=1)  # NaN sorts last
-    for row, ordered in enumerate(values.astype(np.float64)):
-        low, high = float(ordered[0]), float(ordered[-1])
-        finite = ordered if math.isfinite(low) and math.isfinite(high) else ordered[np.isfinite(ordered)]
+    ordered = values.astype(np.float64)
+    whole = np.isfinite(ordered[:, 0]) & np.isfinite(ordered[:, -1])
+    percentiles = _percentiles(ordered.T)
+    percentiles[:, ~whole] = math.nan
+    for row, (sound, marks) in enumerate(zip(whole.tolist(), percentiles.T.tolist(), strict=True)):
+        of_row = ordered[row]
+        low, high = float(of_row[0]), float(of_row[-1])
+        finite = of_row if sound else of_row[np.isfinite(of_row)]
         if math.isnan(high):
             low = high
-        marks = (float(mean[row, 0]), float(std[row]), *_percentiles(ordered), low, high)
-        yield Distribution(**dict(zip(STATISTICS, marks, strict=True)), counts=_counts(finite))
+        figures = (float(mean[row, 0]), float(std[row]), *marks, low, high)
+        yield Distribution(**dict(zip(STATISTICS, figures, strict=True)), counts=_counts(finite))
 
 
 def unit_percentiles(values: Values) -> dict[str, float]:
     """15th, 50th and 85th percentile of one unit's values, by field name; NaN unless all values are finite."""
-    return dict(zip(UNIT_STATISTICS, _percentiles(np.sort(values, axis=None)), strict=True))
-
-
-def _percentiles(ordered: NDArray[Any]) -> tuple[float, ...]:
-    """15th, 50th and 85th percentile of sorted values, by linear interpolation; NaN unless all values are finite."""
+    ordered = np.sort(values, axis=None)
     if not (math.isfinite(ordered[0]) and math.isfinite(ordered[-1])):
-        return (math.nan,) * len(_SHARES)
-    return tuple(_percentile(ordered, share) for share in _SHARES)
+        return dict.fromkeys(UNIT_STATISTICS, math.nan)
+    return dict(zip(UNIT_STATISTICS, _percentiles(ordered.astype(np.float64)).tolist(), strict=True))
 
 
-def _percentile(ordered: NDArray[Any], share: float) -> float:
-    place = share * (ordered.size - 1)
-    below = int(place)
-    value = float(ordered[below])
-    return value + (place - below) * (float(ordered[min(below + 1, ordered.size - 1)]) - value)
+def _percentiles(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+    """15th, 50th and 85th percentile of values sorted along the first axis, by linear interpolation."""
+    places = [share * (len(ordered) - 1) for share in _SHARES]
+    below = [int(place) for place in places]
+    with np.errstate(invalid="ignore"):
+        low, high = ordered[below], ordered[[min(at + 1, len(ordered) - 1) for at in below]]
+        shares = np.array([place - at for place, at in zip(places, below, strict=True)])
+        found: NDArray[np.float64] = low + shares.reshape(-1, *(1 for _ in low.shape[1:])) * (high - low)
+    return found
 
 
 def _counts(ordered: NDArray[np.float64]) -> CountArray:

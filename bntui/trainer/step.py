@@ -94,7 +94,7 @@ class Stepper:
         """
         self._step = step
         before = {name: array(tensor).copy() for name, tensor in self._network.state().items()}
-        averages = {key: array(value).copy() for key, value in self.optimizer.state().items()}
+        averages = self.optimizer.copied()
         passes = self._engine.passes(x, y)
         # copy the gradients, because the optimizer clips them in place
         recorded = {name: array(gradient).copy() for name, gradient in passes.parameter_gradients.items()}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bntui.recording.evidence import Average
@@ -42,6 +43,9 @@ class Optimizer(Protocol):
 
     def state(self) -> dict[Average, Tensor]:
         """Running averages and step counts of each parameter."""
+
+    def copied(self) -> dict[Average, NDArray[Any]]:
+        """A copy of the :meth:`state`, on the CPU."""
 
     def load(self, state: Mapping[Average, Tensor]) -> None:
         """Copy the entries of a :meth:`state` that exist in this optimizer."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bntui.trainer.network import Network
+from bntui.trainer.probes import array
 
 ALIGNED: Final = 16
 """Every parameter starts at a multiple of this many values, 64 bytes, as if it were allocated alone."""
@@ -60,6 +62,11 @@ class Flat:
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The part of each parameter in a flat tensor, by name."""
         return {name: place.of(flat) for name, place in self.places.items()}
+
+    def copies(self, flat: Tensor) -> dict[str, NDArray[Any]]:
+        """The part of each parameter in a copy of a flat tensor, by name."""
+        whole = array(flat).copy()
+        return {name: whole[place.start : place.stop].reshape(place.shape) for name, place in self.places.items()}
 
 
 def one_count(networks: Sequence[Network], device: torch.device) -> Tensor | None:

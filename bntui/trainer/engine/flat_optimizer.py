@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bntui.recording.evidence import Average
 from bntui.scenario.schema import Training
 from bntui.trainer.engine.flat import Flat
 from bntui.trainer.optim import EPSILON, averages_of
+from bntui.trainer.probes import array
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +80,20 @@ class FlatOptimizer:
 
     def state(self) -> dict[Average, Tensor]:
         """Running averages and step counts of each parameter."""
+        return self._state(self._flat.views, lambda count: count)
+
+    def copied(self) -> dict[Average, NDArray[Any]]:
+        """A copy of the :meth:`state`, on the CPU."""
+        return self._state(self._flat.copies, lambda count: array(count).copy())
+
+    def _state(self, parts: Callable[[Tensor], Mapping[str, T]], of_count: Callable[[Tensor], T]) -> dict[Average, T]:
         found = {
-            Average(parameter, name): view
+            Average(parameter, name): part
             for name, values in (self._averages.items() if self._moved else ())
-            for parameter, view in self._flat.views(values).items()
+            for parameter, part in parts(values).items()
         }
         if self._config.optimizer != "sgd":
-            found |= {Average(parameter, "step"): count for parameter, count in self._counts.items()}
+            found |= {Average(parameter, "step"): of_count(count) for parameter, count in self._counts.items()}
         return found
 
     @torch.no_grad()
