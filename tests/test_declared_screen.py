@@ -91,7 +91,7 @@ def test_no_other_module_makes_bindings() -> None:
     assert making == {
         "viewer/app.py", "viewer/chooser_keys.py", "viewer/family_keys.py", "viewer/fork/keys.py",
         "viewer/gallery_keys.py", "viewer/lab_keys.py", "viewer/microscope/keys.py", "viewer/screens/help.py",
-        "viewer/screens/note.py", "viewer/screens/starting.py", "viewer/sweep/keys.py",
+        "viewer/screens/note.py", "viewer/screens/starting.py", "viewer/seed_keys.py", "viewer/sweep/keys.py",
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from bntui.viewer.feed import FRAME, SLOW_FRAME, Tempo
 from bntui.viewer.live import Facts, Leaving, Live, Renewing, Replay, Starting, State
 from bntui.viewer.live_events import (
     AddNote,
+    Anew,
     Announce,
     Appeared,
     Complain,
@@ -30,6 +31,7 @@ from bntui.viewer.live_events import (
     Leave,
     LeaveAfter,
     MayFork,
+    MoreSeeds,
     Note,
     NotStarted,
     Pace,
@@ -57,6 +59,10 @@ SEND_NOTE = Send("note", (("run", 0), ("step", 24), ("text", "look here")))
 FACTS = Facts(ME)
 UNFINISHED = Facts(ME, unfinished=True)
 COMPARED = Facts(ME, compared=True)
+SEEDED = replace(FACTS, seeds=8)
+BANDING = replace(PAUSED, seeds=3)
+SEEDS_8, SEEDS_16 = (SayOnce(f"Training every run with {count} seeds.") for count in (8, 16))
+MOST = SayOnce("Every run has 64 seeds, and there can be no more.")
 SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
 
 
@@ -68,6 +74,24 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         (Live(PAUSED), Run(), FACTS, Live(PAUSED, sent=5, ordered=5), [Send("run")]),
         (Live(PAUSED), Train("step"), FACTS, Live(PAUSED, sent=5), [Send("step"), "follow head"]),
         (Live(), Run(), FACTS, Live(sent=1, ordered=1), [Send("run")]),
+        # seeds are asked for: of the trainer, or of one that is started for them
+        (Live(PAUSED), MoreSeeds(), FACTS, Live(PAUSED, sent=5), [Send("seeds", (("seeds", 8),)), SEEDS_8]),
+        (Live(PAUSED), MoreSeeds(), SEEDED, Live(PAUSED, sent=5), [Send("seeds", (("seeds", 16),)), SEEDS_16]),
+        (Live(BANDING), MoreSeeds(), SEEDED, Live(BANDING), [SayOnce("3 trainings with other seeds are left")]),
+        (Live(PAUSED), MoreSeeds(), replace(FACTS, seeds=64), Live(PAUSED), [MOST]),
+        (Replay(), MoreSeeds(), FACTS, Starting(None, seeds=8), ["release", Start(None, 8), SEEDS_8]),
+        (
+            Replay(), MoreSeeds(), replace(SEEDED, seeds_left=True), Starting(None, seeds=8),
+            ["release", Start(None, 8), SEEDS_8],
+        ),
+        (
+            Live(FINISHED), MoreSeeds(), SEEDED, Starting(None, last=FINISHED, seeds=16),
+            ["release", Start(None, 16), SEEDS_16],
+        ),
+        (Starting(None, seeds=8), NotStarted("no"), FACTS, Replay(), [Complain("no", "No more seeds")]),
+        (Starting(None, seeds=8), MoreSeeds(), FACTS, Starting(None, seeds=8), []),
+        (Replay(), MoreSeeds(), replace(FACTS, compared=True), Replay(), [SayOnce(live.ONLY_LOOKING)]),
+        (Replay(), TrainAnew(3), FACTS, Renewing(), [Anew(3)]),
         # one that is not is said, with the reason
         (Replay(), Train("epoch"), FACTS, Replay(), [SayOnce(live.NO_TRAINER)]),
         (Replay(FINISHED), Run(), FACTS, Replay(FINISHED), [SayOnce(live.IS_OVER)]),

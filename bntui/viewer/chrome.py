@@ -47,6 +47,8 @@ def state_words(state: live.State, ending: EventKind | Foreign = "finished") -> 
     if isinstance(state, live.Renewing):
         return _("◌ training again …"), "warn"
     if isinstance(state, live.Starting):
+        if state.seeds is not None:
+            return _("◌ training seeds …"), "warn"
         return (_("◌ resuming …") if state.fork is None else _("◌ forking …")), "warn"
     if isinstance(state, live.Live) and state.asked is not None:
         return _("◌ forking …"), "warn"
@@ -63,16 +65,23 @@ def state_words(state: live.State, ending: EventKind | Foreign = "finished") -> 
 def _status_words(status: Status, ending: EventKind | Foreign) -> tuple[str, str]:
     if status.state == "running":
         measured = f" ({status.rate:.0f}/s)" if status.pace is None and status.rate >= 1 else ""
-        return _("▶ running {pace}").format(pace=pace_text(status.pace)) + measured, "good"
+        return _("▶ running {pace}").format(pace=pace_text(status.pace)) + measured + _seeds_left(status), "good"
     if status.state == "finished" and ending not in (status.state, "interrupted"):  # all runs alike
         end = traits(ending)
         return f"{end.mark} {ending_word(ending)}", "bold bad" if end.wrong else "text"
     return {
-        "paused": (_("❚❚ paused {pace}").format(pace=pace_text(status.pace)), "warn"),
+        "paused": (_("❚❚ paused {pace}").format(pace=pace_text(status.pace)) + _seeds_left(status), "warn"),
         "finished": (_("✓ finished"), "text"),
         "stopped": (_("⊘ stopped"), "text"),
         "failed": (_("✗ failed"), "bold bad"),
     }[status.state]
+
+
+def _seeds_left(status: Status) -> str:
+    """How many trainings with other seeds have not ended."""
+    if not status.seeds:
+        return ""
+    return " · " + ngettext("{count} seed", "{count} seeds", status.seeds).format(count=status.seeds)
 
 
 def where(view: View) -> tuple[str, str]:

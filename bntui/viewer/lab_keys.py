@@ -39,6 +39,8 @@ class Situation:
     """The recording has a guided tour."""
     touring: bool = False
     """A stop of it is shown."""
+    banded: bool = False
+    """The selected run has other seeds."""
     resumes: bool = False
     """No trainer is connected, and a run can be resumed."""
 
@@ -46,7 +48,8 @@ class Situation:
 ESSENTIAL: Final = 8
 """Controls up to this rank keep their keys at any width, because without them a user is stuck, or may end a training by
 mistake."""
-EVERYTHING: Final = Situation(runs=3, several=True, from_gallery=True, troubled=True, tours=True, touring=True)
+EVERYTHING: Final = Situation(runs=3, several=True, from_gallery=True, troubled=True, tours=True, touring=True,
+                                   banded=True)  # fmt: skip
 """A situation in which every key that needs no trainer has an effect."""
 
 
@@ -125,6 +128,12 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("f",), N_("fork: a new run from this keyframe, with something changed"),
             (Binding("f", "fork", N_("Fork: a new run from this keyframe")),), N_("fork"), rank=10,
             when=lambda here: here.forks),
+    Control(("b",), N_("band: train every run with more seeds"),
+            (Binding("b", "more_seeds", N_("Train every run with more seeds")),), N_("seeds"), rank=30,
+            when=lambda here: here.forks),
+    Control(("B",), N_("open a seed of the band: train it again in a new recording"),
+            (Binding("B", "open_seed", N_("Open a seed of the band")),), N_("open seed"), rank=31,
+            when=lambda here: here.forks and here.banded),
     Control(("N",), N_("write a note at this keyframe, stored in the recording"),
             (Binding("N", "note", N_("Write a note at this keyframe")),), N_("note"), rank=27,
             when=lambda here: here.forks),

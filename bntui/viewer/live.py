@@ -12,12 +12,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
+from bntui.keyframe import MOST_SEEDS
 from bntui.link import OVER, PACES, Status
 from bntui.link.requests import ForkRequest
-from bntui.text.language import N_, _
+from bntui.scenario.study import USUAL_SEEDS
+from bntui.text.language import N_, _, ngettext
 from bntui.viewer.goodbye import QUITS
 from bntui.viewer.live_events import (
     AddNote,
+    Anew,
     Announce,
     Appeared,
     Complain,
@@ -33,6 +36,7 @@ from bntui.viewer.live_events import (
     Leave,
     LeaveAfter,
     MayFork,
+    MoreSeeds,
     Note,
     NotStarted,
     Pace,
@@ -100,6 +104,8 @@ class Starting:
     then: ForkRequest | None = None
     """A fork requested in the meantime, to be sent when the trainer is connected."""
     last: Status | None = None
+    seeds: int | None = None
+    """Number of seeds with which it trains every run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,10 @@ class Facts:
     """Several recordings are compared."""
     unfinished: bool = False
     """A run can be resumed."""
+    seeds: int = 1
+    """Number of seeds with which every run is to be trained."""
+    seeds_left: bool = False
+    """Some of them have not ended."""
 
 
 def begun(live: bool) -> State:
@@ -162,8 +172,10 @@ def after(state: State, event: Event, facts: Facts) -> Next:
             return _detach(state, facts)
         case MayFork():
             return state, _form(state, facts)
-        case TrainAnew():
-            return _anew(state, facts)
+        case TrainAnew(seed):
+            return _anew(state, facts, seed)
+        case MoreSeeds():
+            return _more_seeds(state, facts)
         case Note():
             return _note(state, event)
         case _:
@@ -300,18 +312,50 @@ def _started(state: State, live: bool) -> Next:
     return (following, ("redraw",)) if state.then is None else _fork(following, state.then)
 
 
-def _anew(state: State, facts: Facts) -> Next:
+def _anew(state: State, facts: Facts, seed: int | None) -> Next:
     """What is recorded stays; a training that was started here for this screen alone is stopped."""
+    anew: Effect = "train anew" if seed is None else Anew(seed)
     if facts.compared:
         return state, (SayOnce(_(ONLY_LOOKING)),)
     if asked_of(state) is not None:
         return state, (SayOnce(_(ONE_AT_A_TIME)),)
     if isinstance(state, Replay):
-        return Renewing(state.last), ("clear notices", "train anew", "redraw")
+        return Renewing(state.last), ("clear notices", anew, "redraw")
     if not isinstance(state, Live):
         return state, ()
     stop = () if over(state) or not stops_with_us(state, facts) else (Send("stop"),)
-    return Renewing(state.status), ("clear notices", "train anew", *stop, "hang up", "redraw")
+    return Renewing(state.status), ("clear notices", anew, *stop, "hang up", "redraw")
+
+
+# --- seeds ---
+
+
+def more_seeds(asked: int) -> int:
+    """How many seeds the next press of the key asks for."""
+    return USUAL_SEEDS if asked < USUAL_SEEDS else min(2 * asked, MOST_SEEDS)
+
+
+def _more_seeds(state: State, facts: Facts) -> Next:
+    """Through the live trainer, or one that is started for it; says what is still being trained."""
+    if facts.compared:
+        return state, (SayOnce(_(ONLY_LOOKING)),)
+    if isinstance(state, Starting | Renewing | Leaving):
+        return state, ()
+    status = state.status if isinstance(state, Live) else None
+    if status is not None and status.seeds and not over(state):
+        sentence = ngettext("{count} training with another seed is left", "{count} trainings with other seeds are left",
+                            status.seeds)  # fmt: skip
+        return state, (SayOnce(sentence.format(count=status.seeds)),)
+    idle = isinstance(state, Replay) or over(state)
+    seeds = facts.seeds if idle and facts.seeds_left else more_seeds(facts.seeds)
+    if seeds <= facts.seeds and not (idle and facts.seeds_left):
+        return state, (SayOnce(_("Every run has {count} seeds, and there can be no more.").format(count=seeds)),)
+    said = SayOnce(_("Training every run with {count} seeds.").format(count=seeds))
+    if idle:
+        starting = Starting(None, last=status_of(state), seeds=seeds)
+        return starting, ("clear notices", "release", Start(None, seeds), said, "redraw")
+    assert isinstance(state, Live)
+    return _sending(state), ("clear notices", Send("seeds", (("seeds", seeds),)), said)
 
 
 def _note(state: State, note: Note) -> Next:
@@ -328,6 +372,8 @@ def _not_started(state: State, why: str) -> Next:
     if not isinstance(state, Starting):
         return state, ()
     title = _("No fork") if state.fork is not None or state.then is not None else _("Not resumed")
+    if state.seeds is not None and state.then is None:
+        title = _("No more seeds")
     return Replay(state.last), (Complain(why, title), "redraw")
 
 

@@ -46,6 +46,14 @@ class Train:
 class TrainAnew:
     """Train the scenario from the start, in a new recording."""
 
+    seed: int | None = None
+    """With another seed; None as it was trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoreSeeds:
+    """The user asked for more seeds behind the curves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -110,8 +118,8 @@ class Quit:
 
 
 Event = (
-    Heard | HungUp | SendFailed | Run | Train | TrainAnew | Pace | MayFork | Note | Fork | Appeared | Started
-    | NotStarted | Detach | Quit
+    Heard | HungUp | SendFailed | Run | Train | TrainAnew | MoreSeeds | Pace | MayFork | Note | Fork | Appeared
+    | Started | NotStarted | Detach | Quit
 )  # fmt: skip
 
 # --- effects ---
@@ -127,9 +135,17 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a trainer on the recording, or on a writable copy, to create the fork or to resume."""
+    """Start a trainer on the recording, or on a writable copy, to create the fork, to train seeds, or to resume."""
 
     fork: ForkRequest | None
+    seeds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """Train the scenario with another seed in a new recording, which a new screen shows."""
+
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,5 +224,19 @@ class LeaveAfter:
     seconds: float
 
 
-Effect = Send | Start | AddNote | Complain | SayOnce | Unsay | FollowFile | Announce | Lead | Leave | LeaveAfter | Plain
+Effect = (
+    Send
+    | Start
+    | Anew
+    | AddNote
+    | Complain
+    | SayOnce
+    | Unsay
+    | FollowFile
+    | Announce
+    | Lead
+    | Leave
+    | LeaveAfter
+    | Plain
+)
 Effects = tuple[Effect, ...]

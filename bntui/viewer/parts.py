@@ -73,6 +73,7 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
             from_gallery=shown.from_gallery,
             back=shown.back,
             forks=shown.forks,
+            banded=bool(shown.view.runs[shown.view.selected].seeds),
             resumes=shown.resumes,
             touring=shown.tour is not None,
             tours=shown.tours,

@@ -203,7 +203,10 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def facts(self) -> live.Facts:
         """Facts about the recording for the state machine."""
-        return live.Facts(ME, compared=self.loaded.compared, unfinished=self.loaded.unfinished)
+        loaded = self.loaded
+        asked, ended = loaded.reader.seeds_asked, loaded.snapshot.seeds
+        left = any(len([course for course in run if course.end is not None]) < asked - 1 for run in ended)
+        return live.Facts(ME, compared=loaded.compared, unfinished=loaded.unfinished, seeds=asked, seeds_left=left)
 
     def adopt(self, reader: Recording) -> None:
         """Replace the recording by a newly opened one: the same file, or a copy of it."""
@@ -381,6 +384,23 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def action_train_anew(self) -> None:
         self.trainer.happened(happening.TrainAnew())
+
+    def action_more_seeds(self) -> None:
+        self.trainer.happened(happening.MoreSeeds())
+
+    def action_open_seed(self) -> None:
+        """Choose a seed of the selected run's band, and train it again in a new recording."""
+        run = self.reader.runs[self.view_state.selected]
+        courses = self.loaded.snapshot.seeds[run.index]
+        if not courses or self.loaded.compared:
+            self.notices.say_once(_("This run has no other seeds; b trains some."))
+            return
+
+        def chosen(seed: int | None) -> None:
+            if seed is not None:
+                self.trainer.happened(happening.TrainAnew(seed))
+
+        lab_pages.open_seeds(self.app, run, courses, chosen)
 
     def action_note(self) -> None:
         """Write a note at the keyframe that the selected run shows."""

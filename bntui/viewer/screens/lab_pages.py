@@ -5,7 +5,7 @@ Each page is imported when it is opened, because panels do not need Markdown, ch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bntui.recording.history import RunInfo
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from bntui.link.requests import ForkRequest
+    from bntui.recording.seeds import SeedCourse
     from bntui.viewer.chooser import Choice, Chooser
     from bntui.viewer.fork.form import Origin
     from bntui.viewer.screens.lab_chooser import Standing
@@ -63,6 +64,13 @@ def open_note(app: App[Any], place: str, then: Callable[[str | None], None]) -> 
     from bntui.viewer.screens.note import NoteScreen
 
     _open(app, NoteScreen(place), then)
+
+
+def open_seeds(app: App[Any], run: RunInfo, courses: Sequence[SeedCourse], then: Callable[[int | None], None]) -> None:
+    """The seeds of a run; ``then`` gets the one to open, or None."""
+    from bntui.viewer.screens.seeds import SeedsScreen
+
+    _open(app, SeedsScreen(run, courses), then)
 
 
 def open_chooser(app: App[Any], state: Chooser, standing: Standing, then: Callable[[Choice | None], None]) -> None:

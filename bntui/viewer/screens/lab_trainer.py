@@ -17,6 +17,7 @@ from bntui.viewer import live, opening, view_state
 from bntui.viewer.feed import Feed, TrainerLink
 from bntui.viewer.live_events import (
     AddNote,
+    Anew,
     Announce,
     Complain,
     Effect,
@@ -148,8 +149,10 @@ class TrainerControl:
                 except TrainerError as error:
                     self.happened(SendFailed(str(error)))
                     return False
-            case Start(fork):
-                self._start(fork)
+            case Start(fork, seeds):
+                self._start(fork, seeds)
+            case Anew(seed):
+                self._train_anew(seed)
             case "train anew":
                 self._train_anew()
             case AddNote(note):
@@ -205,7 +208,7 @@ class TrainerControl:
         self._link = trainer
         self.feed = Feed(trainer, self._tell) if trainer is not None else None
 
-    def _start(self, fork: ForkRequest | None) -> None:
+    def _start(self, fork: ForkRequest | None, seeds: int | None) -> None:
         from bntui.link.client import IdleTrainer
 
         path = self._lab.loaded.reader.path
@@ -214,7 +217,9 @@ class TrainerControl:
             here = _own(path)
             self._starting = IdleTrainer.start()
             arguments = None if fork is None else fork.arguments()
-            return opening.open_recording(self._starting.resume(here, fork=arguments, watching=self._watching))
+            return opening.open_recording(
+                self._starting.resume(here, fork=arguments, watching=self._watching, seeds=seeds)
+            )
 
         opening.in_background(self._lab.app, start, self._started, self._not_started)
 
@@ -237,7 +242,7 @@ class TrainerControl:
 
         opening.in_background(lab.app, write, written, lambda error: lab.notices.error(str(error), _("Not noted")))
 
-    def _train_anew(self) -> None:
+    def _train_anew(self, seed: int | None = None) -> None:
         from bntui.link.client import IdleTrainer
         from bntui.recording.origin import scenario_origin
 
@@ -245,14 +250,16 @@ class TrainerControl:
 
         def start() -> tuple[Recording, TrainerLink | None]:
             origin = scenario_origin(path, meta)
+            other = () if seed is None else (("seed", seed),)
             self._starting = IdleTrainer.start()
             return opening.open_recording(
                 self._starting.open(
                     origin.path or path.with_suffix(""),
                     None,
-                    origin.overrides,
+                    (*origin.overrides, *other),
                     text=origin.text,
                     watching=self._watching,
+                    seeds=None if seed is None else 1,
                 )
             )
 

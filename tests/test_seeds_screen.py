@@ -1,0 +1,63 @@
+"""Tests the keys of the laboratory that train more seeds, and that open a seed as a run of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bntui.recording.seeds import SeedEnd
+from bntui.viewer import opening, seed_rows
+from bntui.viewer.app import LabApp
+from bntui.viewer.draw.rows import text
+from bntui.viewer.live_events import MoreSeeds, TrainAnew
+from bntui.viewer.screens.lab import LabScreen
+from bntui.viewer.screens.seeds import SeedsScreen
+from tests.factory import run_view
+from tests.fakes import FakeReader
+from tests.test_seed_bands import seeds_of
+
+
+async def test_the_keys_ask_for_more_seeds_and_open_the_chosen_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = FakeReader()
+    monkeypatch.setattr(opening, "open_recording", lambda _, trainer=None: (reader, trainer))
+    happened: list[object] = []
+    async with LabApp(Path("a.bntui")).run_test(size=(120, 36)) as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, LabScreen)
+        loaded = screen.loaded
+        monkeypatch.setattr(screen.trainer, "happened", happened.append)
+        await pilot.press("b", "B")
+        assert happened == [MoreSeeds()]
+        assert pilot.app.screen is screen  # there is no seed yet
+        run = reader._views[0]
+        seeds = seeds_of(run, 4)
+        reader._views = (replace(run, seeds=seeds), *reader._views[1:])
+        loaded.look("epoch")
+        await pilot.press("B")
+        assert isinstance(pilot.app.screen, SeedsScreen)
+        await pilot.press("down", "down", "up", "enter")
+        assert happened[1:] == [TrainAnew(seeds[1].seed)]
+        await pilot.press("B", "escape")
+        assert len(happened) == 2
+
+
+@pytest.mark.parametrize("size", [(60, 6), (108, 7), (108, 20)])
+def test_the_page_tells_how_each_seed_ended(size: tuple[int, int]) -> None:
+    run = run_view(layers=1)
+    trained, failed, going = seeds_of(run, 4)
+    ended = replace(trained, end=SeedEnd("stopped_early", 7.0, "", 0.25))
+    courses = [
+        ended, replace(failed, figures=failed.figures[:, :0], end=SeedEnd("failed", 0.0, "no data")),
+        replace(going, end=None),
+    ]  # fmt: skip
+    drawing = seed_rows.draw(run.info, courses, 1, *size)
+    rows = [text(row) for row in drawing.rows]
+    assert [len(row) for row in rows] == [size[0]] * size[1]
+    assert any(row.startswith("▸") and "failed: no data" in row for row in rows)
+    if size == (108, 20):
+        assert f"{trained.figure('val_loss')[-1]:.3f}" in rows[2]
+        assert "stopped early" in rows[2]
+        assert "0.250" in rows[2]
+        assert "still trained" in rows[4]
