@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from bntui.commands.show import plain
+from bntui.commands.sweeps import record
 from bntui.errors import RecordingError, ScenarioError, TrainerError, UsageError
 from bntui.insight.statistics import interval
 from bntui.recording.reader import Reader
@@ -25,6 +27,7 @@ from bntui.study.journal import Entry, Journal
 from bntui.study.order import Delivery, Order
 from bntui.study.sweep_plan import Plan, checked, combinations, head_of, plan_of
 from bntui.study.sweep_table import rows, standings, write
+from bntui.text.output import json_text
 from tests.commands import bntui
 from tests.same import compare
 from tests.sweeping import OVER, Here, plan, pretended, swept
@@ -277,13 +280,21 @@ def test_the_summary_has_a_row_for_each_trial_with_its_command(tmp_path: Path) -
     assert parquet.read_table(tmp_path / "summary.parquet").to_pydict()["val_loss"] == [2.0, math.inf]
 
 
+def test_what_is_not_finite_is_told_in_json_too(tmp_path: Path) -> None:
+    made = plan(tmp_path, over=("network.norm=none,batch",))
+    entries = entries_of(made, {("none", 0): math.nan, ("batch", 0): math.inf})
+    told = json.loads(json_text(plain(record(made, tmp_path, standings(made, entries)))))
+    assert {one["goal"]["mean"] for one in told["combinations"]} == {"NaN"}
+    assert {one["trials"][0]["figures"]["val_loss"] for one in told["combinations"]} == {"NaN", "Infinity"}
+
+
 # --- real workers ---
 
 
 def test_a_sweep_that_is_killed_is_resumed_by_the_same_command(tmp_path: Path) -> None:
     plan(tmp_path)
     words = ["sweep", "small.toml", *(w for one in OVER for w in ("--over", one)), "--seeds", "2", "-o", "swept"]
-    words += ["--set", "training.epochs=20", "--jobs", "1", "--run", "deep"]
+    words += ["--set", "training.epochs=10", "--jobs", "1", "--run", "deep"]
     log = tmp_path / "swept" / "journal.jsonl"
     with subprocess.Popen(
         [sys.executable, "-m", "bntui", *words], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True

@@ -16,6 +16,7 @@ from typing import Any, Final
 import typer
 
 from bntui.commands.overrides import PATHS, from_here
+from bntui.commands.show import plain
 from bntui.commands.study_progress import bar
 from bntui.errors import UsageError
 from bntui.insight.claim_words import heading
@@ -136,7 +137,7 @@ def train(plan: Plan, folder: Path, *, jobs: int, cluster: str | None, as_json: 
     files = write(plan, entries, folder)
     ranked = standings(plan, entries)
     if as_json:
-        say(json_text(_record(plan, folder, ranked), indent=2))
+        say(json_text(plain(record(plan, folder, ranked)), indent=2))
     else:
         for line in as_text(plan, ranked, screen_cells()):
             say(line)
@@ -210,7 +211,8 @@ def as_text(plan: Plan, ranked: Sequence[Standing], width: int | None) -> list[s
     return lines
 
 
-def _record(plan: Plan, folder: Path, ranked: Sequence[Standing]) -> dict[str, Any]:
+def record(plan: Plan, folder: Path, ranked: Sequence[Standing]) -> dict[str, Any]:
+    """A sweep as a JSON object."""
     return {"folder": str(folder), "plan": plan.as_json(), "combinations": [_standing(plan, one) for one in ranked]}
 
 
