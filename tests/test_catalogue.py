@@ -283,7 +283,7 @@ def test_no_help_page_does_either(capsys: pytest.CaptureFixture[str]) -> None:
         "verify", "sweep", "schema", "doctor", "rename", "delete", "clean",
     )  # fmt: skip
     typed = {"bntui", "SCENARIO", "FILE", "THEME", "PATH", "VALUE", "NAME", "WORD", "DAYS", "en", "ko", *commands}
-    typed |= {"VALUES", "QUANTITY", "DIR", "ADDRESS", "optuna"}
+    typed |= {"VALUES", "QUANTITY", "DIR", "ADDRESS", "optuna", "SAMPLER"}
     typed |= {"max", "var", "ln"}  # in the formulas of the audit's tolerances
     for command in ("", *commands):
         with pytest.raises(SystemExit):

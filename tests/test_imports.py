@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sweeping import Here, plan, pretended, swept
 from tests.test_session import DIGITS, train
 
 HEAVY = ("torch", "sklearn")
@@ -53,6 +54,11 @@ for _run, _seed, trial in seeds.trials_of(scenario, ["val_loss"], 3):
 assert study.claims[0].judgement.verdict == "holds"
 """
     assert not loaded(script, scenario) & {*HEAVY, "textual", "plotext", "rich"}
+
+
+def test_a_sweep_loads_neither_where_it_is_planned_and_ranked(tmp_path: Path) -> None:
+    swept(plan(tmp_path), tmp_path / "sweep", Here(pretended))
+    assert not loaded_heavy(command("sweep", "--resume", tmp_path / "sweep"))
 
 
 def test_showing_a_keyframe_loads_neither(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bntui.study.order import Delivery, Order
 from bntui.study.search import Optuna, search
-from bntui.study.sweep_plan import Plan, combinations
+from bntui.study.sweep_plan import SAMPLERS, Plan, combinations
 from tests.sweeping import Here, plan, swept
 
 pytest.importorskip("optuna", reason="needs bntui[search]")
@@ -25,7 +25,7 @@ def bowl(order: Order) -> Delivery:
 
 def made(folder: Path, **changed: object) -> Plan:
     over = ("training.lr=1e-4..10.0:log", "network.norm=none,batch,layer")
-    return plan(folder, search="optuna", trials=30, over=over, **changed)
+    return plan(folder, **({"search": "optuna", "sampler": "tpe", "trials": 30, "over": over} | changed))
 
 
 def test_a_search_comes_near_the_best_and_trains_each_combination_once(tmp_path: Path) -> None:
@@ -57,10 +57,16 @@ def test_a_space_that_is_exhausted_ends_the_search_and_failures_are_told(tmp_pat
         return Delivery(failure="no") if "=none" in order.text else bowl(order)
 
     over = ("training.lr=0.01..1.0:log:3", "network.norm=none,batch")
-    one = plan(tmp_path, search="optuna", trials=50, over=over, seeds=1)
+    one = plan(tmp_path, search="optuna", sampler="tpe", trials=50, over=over, seeds=1)
     found = search(one, combinations(one))
     assert found.total == 6
     entries = swept(one, tmp_path / "sweep", Here(work), found)
     assert len(entries) <= 6
     assert {entry.state for entry in entries} == {"done", "failed"}
     assert sum(entry.state == "done" for entry in entries) == 3
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_draws_as_many_combinations_as_it_is_asked_for(sampler: str, tmp_path: Path) -> None:
+    one = made(tmp_path, sampler=sampler, trials=5, seeds=1)
+    assert len(swept(one, tmp_path / "sweep", Here(bowl), Optuna(one))) == 5

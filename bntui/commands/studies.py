@@ -113,7 +113,7 @@ def sweep(
         int | None, typer.Option("--random", metavar="N", min=1, help="Train N combinations at random, not all.")
     ] = None,
     search: Annotated[
-        str | None, typer.Option("--search", metavar="optuna", help="Let Optuna choose the combinations.")
+        str | None, typer.Option("--search", metavar="optuna[:SAMPLER]", help="Let Optuna choose the combinations.")
     ] = None,
     trials: Annotated[
         int | None, typer.Option("--trials", metavar="N", min=1, help="Combinations that a search tries.")

@@ -35,6 +35,7 @@ from bntui.study.search import search
 from bntui.study.sweep import Sweep, refuse_foreign_files
 from bntui.study.sweep_plan import (
     BETTER_HIGH,
+    SAMPLERS,
     FactsOf,
     Plan,
     checked,
@@ -51,6 +52,7 @@ from bntui.text.language import _, ngettext
 from bntui.text.output import json_text, say, screen_cells
 from bntui.text.table import Column, text_lines
 
+DEFAULT_SAMPLER: Final = next(iter(SAMPLERS))
 MOST_SHOWN: Final = 20
 """Combinations in the table at the end; the summary has all."""
 
@@ -70,8 +72,10 @@ def plan_from(
         raise UsageError(_("--random and --search exclude each other"))
     if (searched is None) != (trials is None):
         raise UsageError(_("--search and --trials belong together: --search optuna --trials 50"))
-    if searched not in (None, "optuna"):
-        raise UsageError(_("--search {name}: allowed: {names}").format(name=searched, names="optuna"))
+    engine, _colon, sampler = (searched or "optuna").partition(":")
+    if engine != "optuna" or (sampler or DEFAULT_SAMPLER) not in SAMPLERS:
+        names = ", ".join(("optuna", *(f"optuna:{name}" for name in SAMPLERS)))
+        raise UsageError(_("--search {name}: allowed: {names}").format(name=searched, names=names))
     path = find(scenario)
     loaded = load(path, base)
     known = goal_of(goal)
@@ -90,6 +94,7 @@ def plan_from(
         goal=str(known),
         larger=known.figure in BETTER_HIGH and known.over != "epochs_to" if larger is None else larger,
         search="random" if random is not None else "grid" if searched is None else "optuna",
+        sampler="" if searched is None else sampler or DEFAULT_SAMPLER,
         trials=random or trials or 0,
         evidence=evidence,
     )

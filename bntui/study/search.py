@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from bntui.errors import UsageError
 from bntui.study.axes import Axis, Settings, count
 from bntui.study.journal import Entry, key_of
-from bntui.study.sweep_plan import Plan
+from bntui.study.sweep_plan import SAMPLERS, Plan
 from bntui.text.language import _
 
 _ATTEMPTS: Final = 100
@@ -58,7 +59,7 @@ class Listed:
 
 
 class Optuna:
-    """Optuna's tree-structured Parzen estimator, which draws where combinations were good so far.
+    """One of Optuna's samplers; the tree-structured Parzen estimator draws where combinations were good so far.
 
     It is told the mean of the goal over seeds.  A combination is trained once: if the sampler draws it again, it is
     told what is known.  The trials of a resumed sweep are told again, in the order in which they were done.
@@ -70,12 +71,12 @@ class Optuna:
         except ImportError as error:
             sentence = _("--search optuna needs Optuna, which is not installed; install it with: pip install {package}")
             raise UsageError(sentence.format(package="'bntui[search]'")) from error
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna: Any = optuna
         self._plan = plan
-        self._study = optuna.create_study(
-            direction="maximize" if plan.larger else "minimize", sampler=optuna.samplers.TPESampler(seed=0)
-        )
+        with warnings.catch_warnings(action="ignore"):  # some samplers are called experimental
+            sampler = getattr(optuna.samplers, SAMPLERS[plan.sampler])(seed=0)
+        self._study = optuna.create_study(direction="maximize" if plan.larger else "minimize", sampler=sampler)
         self._space = {axis.path: self._distribution(axis) for axis in plan.axes}
         self._known: dict[str, dict[int, Entry]] = {}
         self._settings: dict[str, Settings] = {}

@@ -37,6 +37,8 @@ BETTER_HIGH: Final = ("val_accuracy", "train_accuracy")
 _LONGEST_NAME: Final = 120
 _LONGEST_TITLE: Final = 300
 Search = Literal["grid", "random", "optuna"]
+SAMPLERS: Final = {"tpe": "TPESampler", "qmc": "QMCSampler", "random": "RandomSampler"}
+"""Samplers of a search, with their names in Optuna; the first is the default."""
 FactsOf = Callable[[RunConfig], Facts | None]
 """The properties of the data of a run, if reading its file tells more than its name."""
 
@@ -62,6 +64,8 @@ class Plan:
     larger: bool
     """Larger values of the goal are better."""
     search: Search = "grid"
+    sampler: str = ""
+    """The sampler of a search; empty without one."""
     trials: int = 0
     """Combinations to draw, or to search; 0 in a grid."""
     evidence: bool = False
@@ -137,6 +141,8 @@ def plan_of(head: Mapping[str, Any]) -> Plan:
         plan = Plan(**told)
         texts = (plan.scenario, plan.text, plan.run, plan.goal)
         if not all(isinstance(text, str) for text in texts) or plan.search not in get_args(Search):
+            raise TypeError
+        if plan.sampler not in ("", *SAMPLERS) or (plan.search == "optuna") != bool(plan.sampler):
             raise TypeError
         if not all(type(number) is int and number >= 0 for number in (plan.seeds, plan.trials)):
             raise TypeError
