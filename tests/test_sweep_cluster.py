@@ -85,12 +85,11 @@ def test_a_worker_that_is_killed_loses_no_trial_and_repeats_none_and_gets_the_da
     cluster: Cluster, tmp_path: Path
 ) -> None:
     """The data file is gone before any trial begins: workers can have it from the scheduler alone."""
-    path, first = tmp_path / "small.toml", cluster.worker()
+    path, both = tmp_path / "small.toml", [cluster.worker(), cluster.worker()]
     path.write_text(SCENARIO.replace('"moons"\nsamples = 60', '"points.csv"').replace("epochs = 2", "epochs = 10"))
     chance = np.random.default_rng(0)
     table = np.column_stack([chance.normal(size=(60, 2)), chance.integers(0, 2, 60)])
     np.savetxt(tmp_path / "points.csv", table, "%.4f,%.4f,%d", header="a,b,class", comments="")
-    cluster.worker()
     made = plan(tmp_path)
     sweep = Sweep(made, head_of(made), tmp_path / "sweep", Listed(combinations(made)))
     workers = Dask(cluster.address)
@@ -98,8 +97,8 @@ def test_a_worker_that_is_killed_loses_no_trial_and_repeats_none_and_gets_the_da
     def progress(done: int, _total: int) -> None:
         if done == 0:
             (tmp_path / "points.csv").rename(tmp_path / "gone.csv")
-        if done == 3:
-            first.send_signal(signal.SIGKILL)
+        if done == 3:  # the worker that trained the first trial, and trains others now
+            os.kill(int(sweep.entries[0].worker.rpartition(":")[2]), signal.SIGKILL)
 
     sent = [workers._file(str(tmp_path / "points.csv"), digest) for digest in head_of(made)["data"]]
     try:
@@ -108,7 +107,7 @@ def test_a_worker_that_is_killed_loses_no_trial_and_repeats_none_and_gets_the_da
         sweep.close()
         workers.close()
     assert len(sent) == 1
-    assert first.wait(10) == -signal.SIGKILL
+    assert [one.poll() for one in both if one.pid == int(sweep.entries[0].worker.rpartition(":")[2])] == [-9]
     lines = [json.loads(line) for line in (tmp_path / "sweep" / journal.NAME).read_bytes().splitlines()[1:]]
     assert len(lines) == len({(json.dumps(line["settings"]), line["seed"]) for line in lines}) == 12
     assert [line["state"] for line in lines] == ["done"] * 12
