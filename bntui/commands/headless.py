@@ -21,7 +21,9 @@ from bntui.link import OVER, Status
 from bntui.link.client import ME, Trainer
 from bntui.recording.reader import Reader
 from bntui.recording.recorded import moved_to
+from bntui.recording.seeds import FIGURES, SeedCourse
 from bntui.recording.sentences import traits
+from bntui.recording.tables import FAILED
 from bntui.text.figures import brief, number
 from bntui.text.language import _
 from bntui.text.output import json_text, say
@@ -40,13 +42,22 @@ class Known:
     epochs: dict[int, int] = field(default_factory=dict)
     """Number of rows of each run."""
     events: dict[int, int] = field(default_factory=dict)
+    seeds: set[tuple[int, int]] = field(default_factory=set)
+    """Run and seed of trainings with other seeds that have ended."""
 
     @classmethod
     def of(cls, recording: Path) -> Known:
         """Everything recorded so far."""
         with contextlib.closing(Reader(recording)) as reader:
             runs = [run.index for run in reader.runs]
-            return cls({n: len(reader.history(n)) for n in runs}, {n: len(reader.events(n)) for n in runs})
+            ended = {(run, course.seed) for run, course in ended_seeds(reader)}
+            return cls({n: len(reader.history(n)) for n in runs}, {n: len(reader.events(n)) for n in runs}, ended)
+
+
+def ended_seeds(reader: Reader) -> Iterator[tuple[int, SeedCourse]]:
+    """Run and course of every training with another seed that has ended."""
+    for run in reader.runs:
+        yield from ((run.index, course) for course in reader.seeds(run.index) if course.end is not None)
 
 
 @dataclass(slots=True)
@@ -67,6 +78,14 @@ class JsonLines:
             for event in events[self.known.events.get(run.index, 0) :]:
                 self.line(event=event.kind, run=run.name, epoch=event.epoch, step=event.step, message=event.message)
             self.known.events[run.index] = len(events)
+        for index, course in ended_seeds(reader):
+            if (index, course.seed) not in self.known.seeds and (end := course.end) is not None:
+                last = course.figures[:, -1:].ravel().tolist()
+                self.line(
+                    event="seed", run=reader.runs[index].name, seed=course.seed, ended=end.kind, epoch=end.epoch,
+                    message=end.reason, gradient_ratio=end.ratio, **dict(zip(FIGURES, last, strict=False)),
+                )  # fmt: skip
+                self.known.seeds.add((index, course.seed))
 
     @staticmethod
     def line(**record: Any) -> None:
@@ -80,6 +99,7 @@ class ProgressBars:
         self._progress = progress
         self._known = known
         self._tasks: dict[int, Any] = {}
+        self._seeds: Any = None
 
     def report(self, reader: Reader, status: Status) -> None:
         if not self._tasks and not self._known.epochs:  # a new recording
@@ -102,6 +122,21 @@ class ProgressBars:
                 if event.kind != "finished":
                     self._progress.console.print(f"{run.called}: {event.text}", markup=False, highlight=False)
             self._known.events[run.index] = len(events)
+        if reader.seeds_asked > 1:
+            self._report_seeds(reader)
+
+    def _report_seeds(self, reader: Reader) -> None:
+        """A bar that counts trainings with other seeds, and why one failed."""
+        if self._seeds is None:
+            total = len(reader.runs) * (reader.seeds_asked - 1)
+            self._seeds = self._progress.add_task(_("other seeds"), total=total, rate="", losses="")
+        for index, course in ended_seeds(reader):
+            if (index, course.seed) not in self._known.seeds and course.end is not None and course.end.kind == FAILED:
+                sentence = _("{run}, seed {seed}, was not trained: {reason}")
+                said = sentence.format(run=reader.runs[index].called, seed=course.seed, reason=course.end.reason)
+                self._progress.console.print(said, markup=False, highlight=False)
+            self._known.seeds.add((index, course.seed))
+        self._progress.update(self._seeds, completed=len(self._known.seeds))
 
 
 @contextlib.contextmanager
