@@ -74,7 +74,7 @@ class Seeds:
         if self.busy or seeds < 2:
             return
         with closing(Recording(writer.path)) as reader:
-            folder = Path(reader.meta.get("scenario_file") or ".").absolute().parent
+            folder = Path(reader.meta.get("scenario_file") or ".").parent.absolute()
             wanted = self._study.missing(reader.runs, folder, seeds, writer.ended_seeds() | self._failed)
         if wanted:
             self._left = {(one.run, one.seed) for one in wanted}
