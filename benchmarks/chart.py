@@ -28,7 +28,7 @@ class Chart:
 def page(charts: Sequence[Chart], columns: int = 3) -> str:
     """The charts, row by row."""
     rows = math.ceil(len(charts) / columns)
-    size = f'width="{columns * WIDTH}" height="{rows * HEIGHT}"'
+    size = f'width="{columns * WIDTH + RIGHT + 2}" height="{rows * HEIGHT}"'
     parts = [
         f'<g transform="translate({at % columns * WIDTH} {at // columns * HEIGHT})">{_drawn(chart)}</g>'
         for at, chart in enumerate(charts)
