@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ from bntui.recording.codec import unpack_arrays
 from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
 from bntui.trainer.cores import crew as crew_module
+from bntui.trainer.cores import worker as worker_module
+from bntui.trainer.cores.messages import Done
 from bntui.trainer.cores.shares import saved, shares, slowest
 from bntui.trainer.cores.template import Template, cores
 from bntui.trainer.cores.worker import serve
+from bntui.trainer.run import Run
 from bntui.trainer.session import Session
 from tests.same import compare
 from tests.test_session import DIGITS, TWO_RUNS, never
@@ -130,17 +134,46 @@ def test_a_dead_worker_loses_nothing_and_is_said(
     assert capfd.readouterr().err == session.trouble + "\n"
 
 
+def killed_before_its_last_word(pipe: Connection) -> None:
+    """A worker that is killed when it has sent a whole epoch, the sixth or the last, but not that it is done."""
+    done = worker_module._done
+
+    def killed(run: Run, *told: Any) -> Done:
+        if run.over or round(run.epoch) == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done(run, *told)
+
+    worker_module._done = killed  # type: ignore[assignment]
+    serve(pipe)
+
+
+@pytest.mark.parametrize("name", ["dropout, Adam, stopped early", "keyframes within epochs, thinned"])
+def test_an_epoch_that_is_sent_is_not_trained_twice(tmp_path: Path, name: str) -> None:
+    text, overrides = SCENARIOS[name]
+    alone, together = tmp_path / "alone.bntui", tmp_path / "together.bntui"
+    train_on(begun(alone, text, overrides, None))
+    deadly = Template.start(killed_before_its_last_word)
+    session = shared_out(begun(together, text, overrides, deadly))
+    train_on(session)
+    deadly.close()
+    assert contents(together) == contents(alone)
+    assert session.trouble
+
+
 def test_after_some_deaths_all_runs_are_trained_here(tmp_path: Path, template: Template) -> None:
-    text, overrides = SCENARIOS["keyframes within epochs, thinned"]
+    text, few = SCENARIOS["keyframes within epochs, thinned"]
+    overrides = [*few, ("training.epochs", 30)]
     alone, together = tmp_path / "alone.bntui", tmp_path / "together.bntui"
     train_on(begun(alone, text, overrides, None))
     session = begun(together, text, overrides, template)
     for _death in range(crew_module.MOST_DEATHS):
         shared_out(session)
         kill_worker(session)
+    while len(session._crew._links) == 2:  # the death is noticed when the worker is to answer
+        assert not session.over
+        session.epoch(never)
     session.epoch(never)
-    session.epoch(never)
-    assert len(session._crew._links) < 2
+    assert not session.workers
     train_on(session)
     assert contents(together) == contents(alone)
 

@@ -33,6 +33,8 @@ class Carried:
     """See :class:`bntui.trainer.first_failure.Watch`."""
     best: bytes | None = None
     """Parameters and buffers of the best epoch, if early stopping restores them."""
+    over: bool = False
+    """It is recorded that the run has ended."""
 
 
 def carried(run: Run) -> Carried:
@@ -55,6 +57,7 @@ def restore(run: Run, other: Carried) -> None:
         run.train_step(None)
     run.set_progress(replace(run.progress, wall=other.wall))
     run.told = set(other.told)
+    run.over = other.over
     run.watcher.since, run.watcher.recorded = other.since, other.recorded
 
 

@@ -15,6 +15,7 @@ from multiprocessing import connection
 from typing import Final
 
 from bntui.recording.packed import PackedEvidence
+from bntui.recording.sentences import is_over
 from bntui.recording.writer import Writer
 from bntui.text.language import _
 from bntui.trainer.cores.carried import Carried, carried, restore
@@ -83,6 +84,9 @@ class Crew:
             target: the number of the epoch; runs that have completed it are not trained.
             interrupted: called often; stops the training after the current step if true.
         """
+        if self._links and self._deaths >= MOST_DEATHS:
+            self.recall()
+            self.close()
         self._leaving = False
         self._share_out(active)
         behind = [run for run in active if run.epoch < target]
@@ -90,7 +94,7 @@ class Crew:
             self._order(run)
         for run in behind:
             if not self._recorded(run, interrupted) and not self._leaving:
-                self._train_here(run, interrupted)
+                self._train_here(run, target, interrupted)
             if not self._leaving and interrupted():
                 self._leave()
         if self._leaving:
@@ -109,10 +113,12 @@ class Crew:
             link.close()
         self._links, self._template = [], None
 
-    def _train_here(self, run: Run, interrupted: Callable[[], bool]) -> None:
+    def _train_here(self, run: Run, target: int, interrupted: Callable[[], bool]) -> None:
         away = self._away.pop(run.info.index, None)
         if away is not None:
             restore(run, away.carried)
+            if run.over or run.epoch >= target:  # its worker died after it had sent the whole epoch
+                return
         started, before = time.perf_counter(), run.epoch
         run.train_epoch(self._writer, interrupted)
         self._took(run, time.perf_counter() - started, run.epoch - before)
@@ -151,7 +157,7 @@ class Crew:
         """True if there are workers; starts them if they are worth it."""
         left = [(run.config.training.epochs - run.epoch) * self._seconds[run.info.index] for run in active]
         worth = bool(self._links) or saved(left, self._cores) > WORTH
-        if worth and self._template is not None and self._deaths < MOST_DEATHS:
+        if worth and self._template is not None:
             try:
                 while len(self._links) < min(self._cores, len(active)):
                     self._links.append(Link(self._template))
@@ -204,6 +210,8 @@ class Crew:
             for one in told.records:
                 if isinstance(one, Checkpoint):
                     self._writer.checkpoint(told.run, one.name, one.step, one.block, one.events)
+                    over = is_over(event.kind for event in one.events)
+                    away.carried = replace(away.carried, over=away.carried.over or over)
                 else:
                     pack = _pack(one.evidence) if one.measured else None
                     self._writer.commit(
@@ -299,4 +307,5 @@ def _onward(before: Carried, one: Commit) -> Carried:
         told=before.told | kinds_of(events),
         since=step if one.measured else before.since,
         recorded=step,
+        over=before.over or is_over(events),
     )
