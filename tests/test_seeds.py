@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -34,6 +35,7 @@ from bntui.scenario.study import other_seeds
 from bntui.study.bands import missing, train
 from bntui.study.train import carried_out
 from bntui.study.trial import Epochs
+from bntui.trainer.seeds import Seeds, Study
 from bntui.trainer.session import Session
 from tests.commands import bntui
 from tests.test_session import never, rows
@@ -241,6 +243,26 @@ def test_workers_report_epochs_while_they_train_and_end_when_told(tmp_path: Path
         enough.add((piece.run, piece.seed))
         stopped_at = min(stopped_at, time.monotonic()) if len(enough) == 2 else math.inf
     assert time.monotonic() - stopped_at < 5
+
+
+def test_a_worker_that_is_being_started_does_not_delay_the_end(tmp_path: Path) -> None:
+    released = threading.Event()
+
+    def train(_wanted: object, _stopped: object) -> Iterator[SeedPiece]:
+        released.wait()
+        return iter(())
+
+    begun = Seeds(Study(missing, train), lambda _news: None)
+    session = Session.begin(parse(TEXT, file="x"), tmp_path / "x.bntui")
+    try:
+        begun.begin(session.writer, 2)
+        assert begun.left == 2
+        began = time.monotonic()
+        begun.close()
+        assert time.monotonic() - began < 3
+    finally:
+        released.set()
+        session.close()
 
 
 def unfinished(path: Path, text: str) -> Reader:

@@ -17,8 +17,8 @@ from bntui.recording.seeds import FIGURES, SeedEnd, SeedPiece
 from bntui.recording.tables import FAILED
 from bntui.recording.writer import Writer
 
-_PATIENCE: Final = 10.0
-"""Seconds in which the workers are ended."""
+_PATIENCE: Final = 1.0
+"""Seconds in which the workers are ended; one that is just being started ends itself when this process is gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ class Service:
     def serve(self) -> None:
         """Train until nothing is left to do or a client sends stop, then close the recording."""
         self._train_seeds()
+        if self._seeds is not None and self._seeds.busy:
+            self._publish()  # the first of them reports when a worker has started, which takes seconds
         while not self._stop and not self._all_done():
             if self._receive_commands():
                 self._train()
