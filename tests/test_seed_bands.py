@@ -50,7 +50,7 @@ def test_a_band_has_the_quantiles_that_numpy_gives_of_the_seeds_that_are_there(
         own = [edge[row] for edge in (found.low, found.lower, found.median, found.upper, found.high)]
         if finite:
             np.testing.assert_allclose(own, np.quantile(finite, (0, 0.15, 0.5, 0.85, 1)), rtol=1e-12, atol=1e-9)
-            assert spread_at(found, epoch) == (min(finite), max(finite), len(finite))
+            assert spread_at(found, epoch) == (min(finite), max(finite), len(finite), len(made))
         else:
             assert np.isnan(own).all()
             assert spread_at(found, epoch) is None
@@ -151,6 +151,23 @@ def test_the_legend_tells_the_range_over_the_seeds_and_how_far_two_runs_differ()
     plain = [text(row) for row in curves.draw(replace(shown, runs=tuple(
         replace(run, seeds=()) for run in shown.runs)), 116, 30).rows]  # fmt: skip
     assert not any("seeds" in row for row in plain)
+
+
+def test_the_legend_tells_how_many_seeds_are_left_where_some_have_diverged() -> None:
+    shown = banded()
+    run = shown.runs[0]
+    nan = replace(run.seeds[0], figures=np.full_like(run.seeds[0].figures, np.nan))
+    changed = replace(shown, runs=(replace(run, seeds=(nan, *run.seeds[1:])), *shown.runs[1:]))
+    words = [text(row) for row in curves.draw(changed, 116, 30).rows]
+    assert ", 7 of 8 seeds)" in words[0]
+    assert ", 8 seeds)" in words[1]
+
+
+@pytest.mark.parametrize("height", [8, 10])
+def test_a_low_panel_has_a_row_for_the_range_of_either_run(height: int) -> None:
+    words = [text(row) for row in curves.draw(banded(), 48, height).rows]
+    assert all(", 8 seeds)" in row for row in words[:2])
+    assert len(words) == height
 
 
 def test_a_band_is_drawn_below_the_curve_of_its_run() -> None:

@@ -48,6 +48,8 @@ class Band:
     median: FloatArray
     count: IntArray
     """Number of seeds with a finite value."""
+    seeds: int
+    """Number of all seeds."""
 
 
 def band(courses: Sequence[Course]) -> Band:
@@ -73,9 +75,9 @@ def band(courses: Sequence[Course]) -> Band:
         return found
 
     if not courses:
-        return Band(first, *(np.empty(0),) * 5, count)
+        return Band(first, *(np.empty(0),) * 5, count, 0)
     low, lower, median, upper, high = (quantile(share) for share in (0.0, INNER[0], 0.5, INNER[1], 1.0))
-    return Band(first, low, high, lower, upper, median, count)
+    return Band(first, low, high, lower, upper, median, count, len(courses))
 
 
 class Spread(NamedTuple):
@@ -84,6 +86,9 @@ class Spread(NamedTuple):
     low: float
     high: float
     seeds: int
+    """Number of seeds with a finite value there."""
+    all: int
+    """Number of all seeds; the others have diverged, ended before, or not come there yet."""
 
 
 def spread_at(found: Band, epoch: int) -> Spread | None:
@@ -91,7 +96,7 @@ def spread_at(found: Band, epoch: int) -> Spread | None:
     row = epoch - found.first
     if not 0 <= row < len(found.count) or not found.count[row]:
         return None
-    return Spread(float(found.low[row]), float(found.high[row]), int(found.count[row]))
+    return Spread(float(found.low[row]), float(found.high[row]), int(found.count[row]), found.seeds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -346,6 +346,7 @@ def _legend(view: View, width: int, height: int) -> list[Row]:
     accuracy = accuracy_name(view.task)
     levels = [(min(longest, 20), 3), (min(longest, 16), 2), (min(longest, 12), 1), (min(longest, 10), 0)]
     if any(curves_bands.spread_span(run) for run in runs):
+        most = max(most, height // 4)  # the range is worth a row of the chart
         levels = [(min(longest, 20), 5), (min(longest, 16), 4), *levels]
     for least, fields in levels:
         if fields == 1 and (uneven := _uneven(view, runs, hidden, width, height // 3, ((12, 1), (10, 0)))):

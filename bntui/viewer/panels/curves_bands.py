@@ -53,9 +53,13 @@ def spread_span(run: RunView) -> Span | None:
     spread = spread_of(run, FIGURE)
     if spread is None or spread.seeds < 2:
         return None
-    words = ngettext("({low}…{high}, {count} seed)", "({low}…{high}, {count} seeds)", spread.seeds)
+    words = (
+        ngettext("({low}…{high}, {count} seed)", "({low}…{high}, {count} seeds)", spread.seeds)
+        if spread.seeds == spread.all
+        else _("({low}…{high}, {count} of {all} seeds)")
+    )
     low, high = (figures.number(value, 6).strip() for value in (spread.low, spread.high))
-    return Span(" " + words.format(low=low, high=high, count=spread.seeds), "muted")
+    return Span(" " + words.format(low=low, high=high, count=spread.seeds, all=spread.all), "muted")
 
 
 def difference_row(view: View) -> Row:
