@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from bntui.recording.seeds import SeedEnd
+from bntui.recording.history import Fork
+from bntui.recording.seeds import SeedCourse, SeedEnd
 from bntui.viewer import opening, seed_rows
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
 from bntui.viewer.live_events import MoreSeeds, TrainAnew
 from bntui.viewer.screens.lab import LabScreen
+from bntui.viewer.screens.lab_recording import additions, seeds_left
 from bntui.viewer.screens.seeds import SeedsScreen
+from bntui.viewer.view_state import Snapshot, snapshot
 from tests.factory import run_view
 from tests.fakes import FakeReader
 from tests.test_seed_bands import seeds_of
@@ -41,6 +44,35 @@ async def test_the_keys_ask_for_more_seeds_and_open_the_chosen_one(monkeypatch: 
         assert happened[1:] == [TrainAnew(seeds[1].seed)]
         await pilot.press("B", "escape")
         assert len(happened) == 2
+
+
+def test_what_failed_is_told_once_and_is_left_to_be_tried_again() -> None:
+    run = run_view(layers=1)
+    good, bad = seeds_of(run, 3)
+    failed = replace(bad, figures=bad.figures[:, :0], end=SeedEnd("failed", 0.0, "no data"))
+    reader = FakeReader(run)
+    before = snapshot(reader)
+
+    def with_seeds(*courses: SeedCourse) -> Snapshot:
+        return replace(before, seeds=(courses,))
+
+    runs = [run.info]
+    again = replace(failed)
+    told = [
+        additions(old, new, runs).failures
+        for old, new in (
+            (before, with_seeds(good, failed)), (with_seeds(good, failed), with_seeds(good, failed)),
+            (with_seeds(good, failed), with_seeds(good, again)), (before, with_seeds(failed, again)),
+        )
+    ]  # fmt: skip
+    assert told == [("no data",), (), ("no data",), ("no data",)]
+    assert additions(before, replace(with_seeds(failed), source=FakeReader(run)), runs).failures == ()  # another file
+    assert not seeds_left(with_seeds(good, bad), runs, 3)
+    assert seeds_left(with_seeds(good, bad), runs, 4)
+    assert seeds_left(with_seeds(good, failed), runs, 3)
+    assert seeds_left(with_seeds(good, replace(bad, end=None)), runs, 3)
+    fork = replace(run.info, fork=Fork(0, 12, 1.0))
+    assert not seeds_left(with_seeds(good, failed), [fork], 3)  # its parent may end before it
 
 
 @pytest.mark.parametrize("size", [(60, 6), (108, 7), (108, 20)])

@@ -37,7 +37,7 @@ from bntui.viewer.panels import BY_NAME, PANELS, STRIP, read_by
 from bntui.viewer.screens import lab_pages
 from bntui.viewer.screens.lab_canvas import LabCanvas
 from bntui.viewer.screens.lab_news import LabNews
-from bntui.viewer.screens.lab_recording import LoadedRecording
+from bntui.viewer.screens.lab_recording import LoadedRecording, seeds_left
 from bntui.viewer.screens.lab_trainer import TrainerControl
 from bntui.viewer.screens.notices import Notices
 from bntui.viewer.terminal.image import Part
@@ -204,8 +204,8 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def facts(self) -> live.Facts:
         """Facts about the recording for the state machine."""
         loaded = self.loaded
-        asked, ended = loaded.reader.seeds_asked, loaded.snapshot.seeds
-        left = any(len([course for course in run if course.end is not None]) < asked - 1 for run in ended)
+        asked = loaded.reader.seeds_asked
+        left = seeds_left(loaded.snapshot, loaded.reader.runs, asked)
         return live.Facts(ME, compared=loaded.compared, unfinished=loaded.unfinished, seeds=asked, seeds_left=left)
 
     def adopt(self, reader: Recording) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bntui.errors import RecordingError
 from bntui.recording.sentences import traits
+from bntui.text.language import _
 from bntui.viewer import live, view_state
 from bntui.viewer import live_events as happening
 from bntui.viewer.feed import Tempo
@@ -73,6 +74,8 @@ class LabNews:
         for run, event in new.events:
             if severity := traits(event.kind).severity:
                 lab.notices.say(event.text, run.called, severity)
+        for reason in new.failures:
+            lab.notices.say_once(_("Seeds were not trained (B lists them): {reason}").format(reason=reason), "warning")
 
     def _update(self) -> None:
         self._timer = None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bntui.keyframe import Foreign
 from bntui.recording.history import Event, RunInfo, Unit
+from bntui.recording.seeds import SeedCourse
 from bntui.recording.sentences import EventKind
+from bntui.recording.tables import FAILED
 from bntui.viewer import view_state
 from bntui.viewer.view_state import Snapshot
 
@@ -18,10 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """Runs and events that are new since the last snapshot."""
+    """What is new since the last snapshot."""
 
     runs: tuple[RunInfo, ...]
     events: tuple[tuple[RunInfo, Event], ...]
+    failures: tuple[str, ...]
+    """Why seeds have failed, each reason once."""
 
 
 def additions(before: Snapshot, after: Snapshot, runs: Sequence[RunInfo]) -> Additions:
@@ -31,7 +35,32 @@ def additions(before: Snapshot, after: Snapshot, runs: Sequence[RunInfo]) -> Add
     return Additions(
         tuple(runs[len(before.histories) :]),
         tuple((run, event) for run, event in happened if event not in known),
+        tuple(dict.fromkeys(_failures(before, after))),
     )
+
+
+def _failures(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """Why seeds have failed since a snapshot of the same file; a seed that was tried again can fail again."""
+    if before.source is not after.source:
+        return
+    known = {id(course) for courses in before.seeds for course in courses}
+    for courses in after.seeds:
+        for course in courses:
+            if course.end is not None and course.end.kind == FAILED and id(course) not in known:
+                yield course.end.reason
+
+
+def seeds_left(recorded: Snapshot, runs: Sequence[RunInfo], asked: int) -> bool:
+    """A run does not have all seeds yet that were asked for.
+
+    A failed one can be tried again, except of a fork: its parent may end before it with this seed.
+    """
+
+    def done(run: RunInfo, course: SeedCourse) -> bool:
+        return course.end is not None and (course.end.kind != FAILED or run.fork is not None)
+
+    every = zip(runs, recorded.seeds, strict=True)
+    return any(sum(done(run, course) for course in courses) < asked - 1 for run, courses in every)
 
 
 class LoadedRecording:

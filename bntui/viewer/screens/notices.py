@@ -34,10 +34,10 @@ class Notices:
             self._complaints.add(text)
             self.say(text, title, "error", ERROR_SECONDS)
 
-    def say_once(self, sentence: str) -> None:
+    def say_once(self, sentence: str, severity: SeverityLevel = "information") -> None:
         """Show a notice, unless the same one is still on the screen."""
         if not any(notice.message == sentence for notice in textual_private.notices(self._screen.app)):
-            self.say(sentence)
+            self.say(sentence, severity=severity)
 
     def unsay(self, sentence: str) -> None:
         """Remove a notice that no longer applies."""
