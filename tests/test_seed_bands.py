@@ -153,6 +153,16 @@ def test_the_legend_tells_the_range_over_the_seeds_and_how_far_two_runs_differ()
     assert not any("seeds" in row for row in plain)
 
 
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [(48, "distinguishable over 8 seeds"), (58, ", 8 seeds)"), (80, "over 8 seeds (paired difference")],
+)
+def test_a_panel_of_the_main_screen_tells_whether_two_runs_differ(width: int, said: str) -> None:
+    words = [text(row) for row in curves.draw(banded(), width, 10).rows]
+    assert "distinguishable" in words[2]
+    assert said in words[2]
+
+
 def test_the_legend_tells_how_many_seeds_are_left_where_some_have_diverged() -> None:
     shown = banded()
     run = shown.runs[0]

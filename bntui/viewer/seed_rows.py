@@ -32,7 +32,11 @@ def draw(run: RunInfo, courses: Sequence[SeedCourse], at: int, width: int, heigh
     heading, *lines = text_lines(columns, [_cells(course) for course in courses], width - 2)
     room = max(height - ABOVE - BELOW, 1)
     top = min(max(at - room // 2, 0), max(len(lines) - room, 0))
-    said = _("Enter trains this seed again in a new recording, bit for bit.")
+    said = (
+        _("Enter trains this seed again in a new recording, bit for bit.")
+        if run.fork is None
+        else _("Enter trains the scenario with this seed in a new recording, without forks.")
+    )
     rows: list[Row] = [(Span(" " + said, "muted"),), (Span(f"  {heading}", "muted"),)]
     for number in range(top, min(top + room, len(lines))):
         here = number == at

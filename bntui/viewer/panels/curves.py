@@ -65,8 +65,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
         sentence = _("no curves yet: they start at the first keyframe")
         return notice(title, [sentence], width, height)
     legend = _legend(view, width, height)
-    difference = curves_bands.difference_row(view)
-    if difference and len(legend) < height // 4 and row_width(difference) <= width:
+    difference = curves_bands.difference_row(view, width)
+    if difference and len(legend) < height // 3 and row_width(difference) <= width:
         legend.append(difference)
     selected = view.runs[view.selected]
     others = [run for run in view.visible if run is not selected]

@@ -10,10 +10,12 @@ import numpy as np
 from bntui.keyframe import FloatArray
 from bntui.text import figures
 from bntui.text.language import _, ngettext
+from bntui.text.widths import longest as longest_fitting
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.charts import Series
 from bntui.viewer.draw.fills import Fill
 from bntui.viewer.draw.rows import Row, Span
+from bntui.viewer.draw.rows import width as row_width
 from bntui.viewer.seed_bands import band_of, difference_of, median_spans, places_of, spread_of
 from bntui.viewer.view import RunView, View
 
@@ -62,24 +64,35 @@ def spread_span(run: RunView) -> Span | None:
     return Span(" " + words.format(low=low, high=high, count=spread.seeds, all=spread.all), "muted")
 
 
-def difference_row(view: View) -> Row:
-    """How far the selected run and the pinned one differ over seeds, if their ranges overlap; else nothing."""
+def difference_row(view: View, width: int) -> Row:
+    """How far the selected run and the pinned one differ over seeds, if their ranges overlap; else nothing.
+
+    Says less where there is less room.
+    """
     if view.pinned is None:
         return ()
     one, other = view.runs[view.selected], view.runs[view.pinned]
     found = difference_of(one, other, FIGURE, view.epoch)
     if found is None or not found.overlap:
         return ()
-    sentence = (
-        _("distinguishable over {count} seeds (paired difference {difference} ± {half})")
+    sentences = (
+        (
+            _("distinguishable over {count} seeds (paired difference {difference} ± {half})"),
+            _("distinguishable ({difference} ± {half}, {count} seeds)"),
+            _("distinguishable over {count} seeds"),
+        )
         if found.distinguishable
-        else _("not distinguishable over {count} seeds (paired difference {difference} ± {half})")
+        else (
+            _("not distinguishable over {count} seeds (paired difference {difference} ± {half})"),
+            _("not distinguishable ({difference} ± {half}, {count} seeds)"),
+            _("not distinguishable over {count} seeds"),
+        )
     )
     paired = found.paired
     mean, half = (figures.number(value, 6).strip() for value in (paired.mean, paired.half))
-    words = sentence.format(count=paired.count, difference=mean, half=half)
-    style = "text" if found.distinguishable else "warn"
-    return (
+    said = [sentence.format(count=paired.count, difference=mean, half=half) for sentence in sentences]
+    runs = (
         Span(f"{one.mark} ", f"bold {one.style}"), Span("− ", "muted"), Span(f"{other.mark} ", f"bold {other.style}"),
-        Span(words, style),
     )  # fmt: skip
+    style = "text" if found.distinguishable else "warn"
+    return (*runs, Span(longest_fitting(width - row_width(runs), *said), style))
