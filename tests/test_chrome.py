@@ -67,6 +67,13 @@ def test_the_header_says_how_all_runs_ended(ending: EventKind, words: tuple[str,
     assert chrome.state_words(Replay(Status("finished", 5, 0, 0)), ending) == words
 
 
+@pytest.mark.parametrize(
+    ("ending", "words"), [("interrupted", "▶ running 5/s · 3 seeds"), ("stopped_early", "▶ training 3 seeds")]
+)
+def test_seeds_that_are_trained_alone_have_no_pace(ending: EventKind, words: str) -> None:
+    assert chrome.state_words(Live(Status("running", 5, 0, 0, seeds=3)), ending)[0] == words
+
+
 def test_no_state_has_the_mark_of_a_run() -> None:
     for state in ("running", "paused", "finished", "stopped", "failed"):
         assert not set(chrome.state_words(Live(Status(state, 5, 0, 0)))[0]) & set(RUN_MARKS)

@@ -44,6 +44,9 @@ async def test_the_keys_ask_for_more_seeds_and_open_the_chosen_one(monkeypatch: 
         assert happened[1:] == [TrainAnew(seeds[1].seed)]
         await pilot.press("B", "escape")
         assert len(happened) == 2
+        reader.paths = (Path("a.bntui"), Path("b.bntui"))  # a comparison shows them too
+        await pilot.press("B")
+        assert isinstance(pilot.app.screen, SeedsScreen)
 
 
 def test_what_failed_is_told_once_and_is_left_to_be_tried_again() -> None:

@@ -63,6 +63,9 @@ def state_words(state: live.State, ending: EventKind | Foreign = "finished") -> 
 
 
 def _status_words(status: Status, ending: EventKind | Foreign) -> tuple[str, str]:
+    if status.state == "running" and status.seeds and ending != "interrupted":  # they keep no pace
+        words = ngettext("▶ training {count} seed", "▶ training {count} seeds", status.seeds)
+        return words.format(count=status.seeds), "good"
     if status.state == "running":
         measured = f" ({status.rate:.0f}/s)" if status.pace is None and status.rate >= 1 else ""
         return _("▶ running {pace}").format(pace=pace_text(status.pace)) + measured + _seeds_left(status), "good"

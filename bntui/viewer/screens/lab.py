@@ -391,9 +391,10 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def action_open_seed(self) -> None:
         """Choose a seed of the selected run's band, and train it again in a new recording."""
         run = self.reader.runs[self.view_state.selected]
-        courses = self.loaded.snapshot.seeds[run.index]
-        if not courses or self.loaded.compared:
-            self.notices.say_once(_("This run has no other seeds; b trains some."))
+        courses = self.loaded.snapshot.seeds[self.view_state.selected]
+        if not courses:
+            none = _("This run has no other seeds; b trains some.")
+            self.notices.say_once(_(live.ONLY_LOOKING) if self.loaded.compared else none)
             return
 
         def chosen(seed: int | None) -> None:
