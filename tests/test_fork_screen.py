@@ -360,7 +360,7 @@ async def test_a_trainer_is_woken_where_none_is_live(waking: tuple[FakeTrainer, 
         await pilot.press("1", "enter")
         await until(pilot, lambda: lab(pilot).view_state.selected == 2)
         request = {"run": 0, "step": 288, "changes": [["training.lr", 1]]}
-        assert told == [(reader.path, {"fork": request, "watching": NOTHING_ASKED})]
+        assert told == [(reader.path, {"fork": request, "watching": NOTHING_ASKED, "seeds": None})]
         assert reader.closed
         assert notices(pilot) == []
         await heard(pilot, trainer, RUNNING)
@@ -407,7 +407,7 @@ async def test_space_goes_on_with_what_was_interrupted(waking: tuple[FakeTrainer
         lab(pilot).action_run()
         await until(pilot, lambda: "space resume" not in shown(pilot, "keys"))
         ((_path, arguments),) = told  # once, however often it is asked for
-        assert arguments == {"fork": None, "watching": NOTHING_ASKED}
+        assert arguments == {"fork": None, "watching": NOTHING_ASKED, "seeds": None}
         trainer.say(RUNNING)
         await until(pilot, lambda: "▶ running" in shown(pilot, "header"))
         await pilot.press("space")

@@ -100,11 +100,14 @@ def sweep(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a key in every trial; repeatable.")
     ] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Seeds from 0 to N - 1.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=1000, help="Seeds from 0 to N - 1. Default: 3.")
+    ] = None,
     run: Run = None,
     goal: Annotated[
-        str, typer.Option(metavar="QUANTITY", help="What ranks the combinations, as in a claim.")
-    ] = "val_loss",
+        str | None,
+        typer.Option(metavar="QUANTITY", help="What ranks the combinations, as in a claim. Default: val_loss."),
+    ] = None,
     larger: Annotated[
         bool | None,
         typer.Option("--maximize/--minimize", help="Whether larger values are better. Default: for an accuracy, yes."),
@@ -144,14 +147,20 @@ def sweep(
     if (scenario is None) == (resume is None):
         raise UsageError(_("name a scenario, or a folder with --resume"))
     if resume is not None:
-        if over or settings or output:
-            raise UsageError(_("--resume takes everything from the folder; leave out --over, --set, and -o"))
+        given = {
+            "--over": over, "--set": settings, "--seeds": seeds, "--run": run, "--goal": goal, "--random": random,
+            "--search": search, "--trials": trials, "--evidence": evidence or None, "-o": output,
+            "--maximize" if larger else "--minimize": larger,
+        }  # fmt: skip
+        if unused := [name for name, value in given.items() if value is not None and value != []]:
+            sentence = _("--resume takes everything from the folder; leave out {options}")
+            raise UsageError(sentence.format(options=", ".join(unused)))
         plan, folder = sweeps.resumed_plan(resume), resume
     else:
         assert scenario is not None
         plan = sweeps.plan_from(
-            scenario, over or (), overrides_of(settings or ()), run=run, seeds=seeds, goal=goal, larger=larger,
-            random=random, searched=search, trials=trials, evidence=evidence,
+            scenario, over or (), overrides_of(settings or ()), run=run, seeds=seeds or 3, goal=goal or "val_loss",
+            larger=larger, random=random, searched=search, trials=trials, evidence=evidence,
         )  # fmt: skip
         folder = output or sweeps.default_folder(plan)
     sweeps.train(plan, folder, jobs=jobs or sweeps.workers_here(), cluster=cluster, as_json=as_json)

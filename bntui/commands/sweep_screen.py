@@ -7,14 +7,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from bntui.insight.claim_words import heading
+from bntui.insight.claim_words import heading, units
 from bntui.insight.claims import scaled
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.written import spelled
 from bntui.study import journal
 from bntui.study.axes import count
 from bntui.study.journal import Entry
-from bntui.study.sweep_plan import Plan, combinations, plan_of
+from bntui.study.sweep_plan import Plan, combinations, plan_of, refuse_others
 from bntui.study.sweep_table import Standing, standings
 from bntui.viewer.sweep.board import Board, Combination, Try
 
@@ -25,7 +25,9 @@ def reader_of(folder: Path) -> Callable[[], Board]:
     @lru_cache(1)
     def read(_size: int) -> Board:
         head, entries = journal.read(folder)
-        return board(plan_of(head), folder, entries)
+        plan = plan_of(head)
+        refuse_others(plan, ((entry.settings, entry.seed) for entry in entries))
+        return board(plan, folder, entries)
 
     def now() -> Board:
         path = folder / journal.NAME
@@ -57,15 +59,16 @@ def _total(plan: Plan) -> int:
 
 def _combination(plan: Plan, folder: Path, one: Standing) -> Combination:
     used = quantity(plan.goal)
+    scale = units(used)
     return Combination(
         tuple(spelled(value) for _path, value in one.settings),
-        one.goal.mean,
-        one.goal.half,
+        one.goal.mean * scale,
+        one.goal.half * scale,
         one.goal.count,
         tuple(
             Try(
                 entry.seed,
-                scaled(used, entry.figures.get(plan.goal, math.nan)),
+                scaled(used, entry.figures.get(plan.goal, math.nan)) * scale,
                 folder / entry.file if entry.file else None,
                 entry.reason,
                 plan.command(entry.settings, entry.seed),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shlex
@@ -19,12 +20,13 @@ from bntui.commands.overrides import PATHS, from_here
 from bntui.commands.show import plain
 from bntui.commands.study_progress import bar
 from bntui.errors import UsageError
-from bntui.insight.claim_words import heading
+from bntui.insight.claim_words import heading, units
 from bntui.recording.names import recordings_folder
 from bntui.scenario.checks import Facts
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.gallery import builtin_names, find
 from bntui.scenario.load import load
+from bntui.scenario.merge import key_path
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.sources import kind_of
 from bntui.scenario.written import settings_text, spelled
@@ -80,7 +82,8 @@ def plan_from(
     loaded = load(path, base)
     known = goal_of(goal)
     found = axes(over)
-    set_twice = [one.path for one in found if one.path in dict(base)]
+    given = {key_path(path) for path, _value in base}
+    set_twice = [one.path for one in found if key_path(one.path) in given]
     if set_twice:
         raise UsageError(_("{path} has an axis; leave out --set").format(path=", ".join(set_twice)))
     builtin = path.stem in builtin_names() and find(path.stem) == path
@@ -136,8 +139,8 @@ def train(plan: Plan, folder: Path, *, jobs: int, cluster: str | None, as_json: 
         if kept:
             sentence = ngettext("{count} trial is in {folder} already", "{count} trials are in {folder} already", kept)
             say(sentence.format(count=kept, folder=folder), sys.stderr)
-        if kept < chosen.total * plan.seeds:
-            _trained(sweep, jobs, cluster)
+        if (missing := chosen.total * plan.seeds - kept) > 0:
+            _trained(sweep, missing, jobs, cluster)
         entries = list(sweep.entries)
     files = write(plan, entries, folder)
     ranked = standings(plan, entries)
@@ -152,9 +155,9 @@ def train(plan: Plan, folder: Path, *, jobs: int, cluster: str | None, as_json: 
         raise typer.Exit(1)
 
 
-def _trained(sweep: Sweep, jobs: int, cluster: str | None) -> None:
+def _trained(sweep: Sweep, missing: int, jobs: int, cluster: str | None) -> None:
     with bar() as progress:
-        workers = crew(jobs, cluster)
+        workers = crew(min(jobs, missing), cluster)
         try:
             sweep.train(workers, progress)
         except BaseException:
@@ -195,8 +198,8 @@ def as_text(plan: Plan, ranked: Sequence[Standing], width: int | None) -> list[s
     rows = [
         (
             *(spelled(value) for _path, value in one.settings),
-            brief(one.goal.mean),
-            brief(one.goal.half),
+            _figure(one.goal.mean * units(used)),
+            _figure(one.goal.half * units(used)),
             f"{one.goal.count}/{len(one.entries)}",
         )
         for one in ranked[:MOST_SHOWN]
@@ -214,6 +217,10 @@ def as_text(plan: Plan, ranked: Sequence[Standing], width: int | None) -> list[s
                 told = {"settings": settings_text(entry.settings), "seed": entry.seed, "reason": entry.reason}
                 lines.append(sentence.format(**told))
     return lines
+
+
+def _figure(value: float) -> str:
+    return brief(value) if math.isfinite(value) else "–"
 
 
 def record(plan: Plan, folder: Path, ranked: Sequence[Standing]) -> dict[str, Any]:

@@ -29,11 +29,16 @@ def heading(used: Quantity) -> str:
     return f"{used.column} %" if _in_percent(used) else used.column
 
 
+def units(used: Quantity) -> float:
+    """What a figure is multiplied by to have the unit of its heading."""
+    return 100 if _in_percent(used) else 1
+
+
 def spelled(used: Quantity, found: Interval, seeds: int) -> str:
     """A mean ± half of its interval; how many seeds have the figure, if not all do."""
     if not found.count:
         return _("not reached") if used.over == EPOCHS_TO else "—"
-    written = _with_interval(found, 100 if _in_percent(used) else 1)
+    written = _with_interval(found, units(used))
     return written if found.count == seeds else f"{written} ({found.count}/{seeds})"
 
 
@@ -62,7 +67,7 @@ def _seeds_say(compared: Comparison, found: Judgement, labels: Mapping[str, str]
     if found.method == "sign":
         sentence = ngettext("true in {count} of {seeds} seed", "true in {count} of {seeds} seeds", found.seeds)
         return sentence.format(count=found.favorable, seeds=found.seeds)
-    effect = _with_interval(found.effect, 100 if _in_percent(compared.left) else 1)
+    effect = _with_interval(found.effect, units(compared.left))
     if compared.right is not None and compared.factor == 1 and compared.plus == 0:
         return _("difference {effect}").format(effect=effect)
     return _("against {limit}: {effect}").format(limit=_limit(compared, labels), effect=effect)
@@ -73,9 +78,9 @@ def _limit(compared: Comparison, labels: Mapping[str, str]) -> str:
     if compared.right is None:
         if compared.left.known.decades:
             return f"{math.log10(compared.plus):.2f}".replace("-", MINUS) if compared.plus > 0 else f"{MINUS}∞"
-        return f"{compared.plus * (100 if _in_percent(compared.left) else 1):g}".replace("-", MINUS)
+        return f"{compared.plus * units(compared.left):g}".replace("-", MINUS)
     factor = "" if compared.factor == 1 else f"{compared.factor:g} × "
-    plus = compared.plus * (100 if _in_percent(compared.left) else 1)
+    plus = compared.plus * units(compared.left)
     shifted = f" {'+' if plus > 0 else MINUS} {abs(plus):g}" if plus else ""
     run = compared.right.run
     return f"{factor}{labels.get(run, run) if run else compared.right.column}{shifted}"

@@ -21,10 +21,16 @@ from bntui.scenario.merge import frozen
 from bntui.study.axes import Settings
 from bntui.text.language import _
 from bntui.text.library_messages import reason
+from bntui.text.output import clean, shortened
 
 NAME: Final = "journal.jsonl"
 FORMAT: Final = 1
 _MOST_BYTES: Final = 1_000_000_000
+_LARGEST: Final = 1e150
+"""Beyond any finite figure of float32, and its square is still finite."""
+_DEEPEST: Final = 30
+_LONGEST: Final = 4_000
+"""Characters of a reason."""
 State = Literal["done", "failed"]
 _WORDS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -92,7 +98,10 @@ class Journal:
             raise UsageError(sentence.format(folder=self.path.parent)) from error
 
     def _begin(self, head: Mapping[str, Any]) -> list[Entry]:
-        text = read_regular(self.path, _MOST_BYTES)
+        try:
+            text = read_regular(self.path, _MOST_BYTES)
+        except OSError as error:
+            raise _unreadable(self.path.parent, error) from error
         whole = text[: text.rfind(b"\n") + 1]
         if len(whole) < len(text):
             os.ftruncate(self._file, len(whole))
@@ -154,8 +163,7 @@ def read(folder: Path) -> tuple[dict[str, Any], list[Entry]]:
     try:
         text = read_regular(path, _MOST_BYTES)
     except OSError as error:
-        sentence = _("{folder} is not the folder of a sweep: {file}: {reason}")
-        raise UsageError(sentence.format(folder=folder, file=NAME, reason=reason(error))) from error
+        raise _unreadable(folder, error) from error
     return _parsed(text[: text.rfind(b"\n") + 1], path)
 
 
@@ -186,7 +194,7 @@ def _brief(value: object) -> str:
 
 
 def _parsed(text: bytes, path: Path) -> tuple[dict[str, Any], list[Entry]]:
-    lines = text.decode("utf-8", "replace").splitlines()
+    lines = text.decode("utf-8", "replace").split("\n")[:-1]  # splitlines() also splits at U+2028, which JSON contains
     if not lines:
         raise RecordingError(_("{path} is empty: no trial was begun").format(path=path))
     head = _object(lines[0], path, 1)
@@ -206,25 +214,35 @@ def _object(line: str, path: Path, number: int) -> dict[str, Any]:
         told = json.loads(line)
     except (ValueError, RecursionError):
         told = None
-    if not isinstance(told, dict):
+    if not isinstance(told, dict) or _deeper(told, _DEEPEST):
         raise _damaged(path, number)
     return told
+
+
+def _deeper(value: object, levels: int) -> bool:
+    """Whether something is nested more deeply than settings ever are; recursion could not follow it everywhere."""
+    if not isinstance(value, dict | list):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(one, levels - 1) for one in inside)
 
 
 def _entry(told: Mapping[str, Any], path: Path, number: int) -> Entry:
     try:
         settings = tuple((str(key), frozen(value)) for key, value in told["settings"])
         figures = {str(name): _WORDS.get(value, value) for name, value in told["figures"].items()}
-        texts = [str(told[name]) for name in ("reason", "file", "digest", "worker")]
-        if told["state"] not in get_args(State) or Path(texts[1]).name != texts[1]:
+        why, file, digest, worker = (str(told[name]) for name in ("reason", "file", "digest", "worker"))
+        seed, measured = told["seed"], {name: float(value) for name, value in figures.items()}
+        if told["state"] not in get_args(State) or type(seed) is not int or seed < 0:
             raise ValueError
-        why, file, digest, worker = texts
-        return Entry(
-            settings, int(told["seed"]), told["state"], why, {name: float(value) for name, value in figures.items()},
-            float(told["seconds"]), file, digest, worker,
-        )  # fmt: skip
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if Path(file).name != file or file == ".." or clean(file) != file:
+            raise ValueError
+        if any(_LARGEST < abs(value) < math.inf for value in measured.values()):
+            raise ValueError
+        seconds = float(told["seconds"])
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise _damaged(path, number) from error
+    return Entry(settings, seed, told["state"], shortened(why, _LONGEST), measured, seconds, file, digest, worker)
 
 
 def _told(entry: Entry) -> dict[str, Any]:
@@ -249,6 +267,11 @@ def _number(value: float) -> float | str:
 
 def _damaged(path: Path, number: int) -> RecordingError:
     return RecordingError(_("{path}:{line}: damaged: not a trial of a sweep").format(path=path, line=number))
+
+
+def _unreadable(folder: Path, error: OSError) -> UsageError:
+    sentence = _("{folder} is not the folder of a sweep: {file}: {reason}")
+    return UsageError(sentence.format(folder=folder, file=NAME, reason=reason(error)))
 
 
 def _unwritable(path: Path, error: OSError) -> StorageError:

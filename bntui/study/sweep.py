@@ -16,7 +16,7 @@ from bntui.study.crews import Crew
 from bntui.study.journal import Entry, Journal, key_of, keys
 from bntui.study.order import Delivery, Order
 from bntui.study.search import Search
-from bntui.study.sweep_plan import Plan, checked_one, file_name, title_of, versions
+from bntui.study.sweep_plan import Plan, checked_one, file_name, refuse_others, title_of, versions
 from bntui.study.trial import data_files, file_digest
 from bntui.text.language import _, spoken
 
@@ -36,6 +36,11 @@ class Sweep:
         """
         self.plan, self.folder = plan, folder
         self._journal = Journal(folder, head)
+        try:
+            refuse_others(plan, ((entry.settings, entry.seed) for entry in self.entries))
+        except BaseException:
+            self.close()
+            raise
         self._search = search
         self._scenario = plan.loaded()
         self._versions = versions()
@@ -118,7 +123,9 @@ class Sweep:
 
 
 def refuse_foreign_files(folder: Path) -> None:
-    """Raise UsageError if a folder holds something, but no sweep."""
+    """Raise UsageError if a folder holds something, but no sweep, or is none."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(_("{folder} is a file, not a folder; choose another one with -o").format(folder=folder))
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "journal.jsonl").exists():
         raise UsageError(
             _("{folder} is not empty, and has no sweep; choose another folder with -o").format(folder=folder)

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from bntui.study import axes as axis_module
 from bntui.study.axes import Axis, Settings
 from bntui.study.trial import data_digests, library_versions
 from bntui.text.language import _, ngettext
-from bntui.text.output import shortened
+from bntui.text.output import clean, shortened
 
 MOST_TRIALS: Final = 100_000
 ALWAYS: Final = ("val_loss", "val_accuracy", "train_loss", "train_accuracy", "epoch")
@@ -147,10 +147,28 @@ def plan_of(head: Mapping[str, Any]) -> Plan:
         if not all(type(number) is int and number >= 0 for number in (plan.seeds, plan.trials)):
             raise TypeError
         quantity(plan.goal)
-        plan.axes  # noqa: B018 - raises if they are not valid
-    except (LookupError, TypeError, ValueError, UsageError) as error:
+        if not plan.axes:  # raises if they are not valid
+            raise ValueError(_("name what to vary: --over {example}").format(example="training.lr=1e-3..1:log:7"))
+    except (LookupError, TypeError, ValueError, UsageError, RecursionError) as error:
         raise RecordingError(_("the journal does not say what is swept: {reason}").format(reason=error)) from error
     return plan
+
+
+def refuse_others(plan: Plan, trials: Iterable[tuple[Settings, int]]) -> None:
+    """Raise RecordingError if a trial, by its settings and seed, is none of this plan."""
+    paths = [one.path for one in plan.axes]
+    allowed = [{_written(value) for value in one.values} for one in plan.axes]
+    for settings, seed in trials:
+        fits = [path for path, _value in settings] == paths and seed < plan.seeds
+        for (_path, value), values in zip(settings, allowed, strict=False):
+            fits = fits and (_written(value) in values if values else type(value) in (int, float))
+        if not fits:
+            told = shortened(clean(f"{settings_text(settings)} seed={seed}"), _LONGEST_NAME)
+            raise RecordingError(_("the journal has a trial that is not of this sweep: {trial}").format(trial=told))
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 # --- trials ---
@@ -163,12 +181,15 @@ def combinations(plan: Plan) -> list[Settings]:
         UsageError: there are too many, or a range lacks its number of values.
     """
     axes = plan.axes
+    size = plan.trials if plan.search == "random" else math.prod(len(one.ends) for one in axes)
+    if max(size, plan.trials) * plan.seeds > MOST_TRIALS:
+        sentence = _("{count} combinations with {seeds} seeds are more than {most} trials; use --random N")
+        if plan.search != "grid":
+            sentence = _("{count} combinations with {seeds} seeds are more than {most} trials")
+        told = f"{max(size, plan.trials):,}"
+        raise UsageError(sentence.format(count=told, seeds=plan.seeds, most=f"{MOST_TRIALS:,}"))
     if plan.search == "random":
         return axis_module.at_random(axes, plan.trials)
-    size = math.prod(len(one.ends) for one in axes)
-    if size * plan.seeds > MOST_TRIALS:
-        sentence = _("{count} combinations with {seeds} seeds are more than {most} trials; use --random N")
-        raise UsageError(sentence.format(count=f"{size:,}", seeds=plan.seeds, most=f"{MOST_TRIALS:,}"))
     if plan.search == "grid":
         return axis_module.grid(axes)
     return [tuple(zip((one.path for one in axes), v, strict=True)) for v in axis_module.combinations(axes)]

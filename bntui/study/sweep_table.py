@@ -123,7 +123,9 @@ def _uniform(values: list[Value]) -> list[Value]:
     """A column of one type: numbers, or else text."""
     if any(isinstance(value, str) for value in values):
         return [None if value is None else str(value) for value in values]
-    return [float(value) for value in values] if any(isinstance(one, float) for one in values) else values  # type: ignore[arg-type]
+    if not any(isinstance(value, float) for value in values):
+        return values
+    return [None if value is None else float(value) for value in values]
 
 
 def _replaced(path: Path, contents: bytes) -> Path:
