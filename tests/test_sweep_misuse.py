@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -13,13 +14,15 @@ from typer.testing import CliRunner
 from bntui.cli import app
 from bntui.commands.sweep_screen import reader_of
 from bntui.commands.sweeps import as_text
-from bntui.errors import RecordingError, UsageError
+from bntui.errors import RecordingError, TrainerError, UsageError
 from bntui.study import journal
+from bntui.study.crews import crew
 from bntui.study.journal import Entry, Journal
 from bntui.study.order import Delivery, Order
 from bntui.study.sweep import refuse_foreign_files
-from bntui.study.sweep_plan import combinations, head_of
+from bntui.study.sweep_plan import Plan, combinations, head_of
 from bntui.study.sweep_table import standings, write
+from bntui.study.worker import carried_out
 from tests.sweeping import Here, plan, pretended, swept
 
 SETTINGS: list[list[object]] = [["training.lr", 0.05], ["network.norm", "none"]]
@@ -126,3 +129,42 @@ def test_what_a_resumed_sweep_would_ignore_is_refused(option: str, value: str | 
     answer = CliRunner().invoke(app, ["sweep", "--resume", str(tmp_path), option, *([value] if value else [])])
     assert isinstance(answer.exception, UsageError)
     assert str(answer.exception).endswith(f"leave out {option}")
+
+
+# --- data files that change ---
+
+
+def with_data(tmp_path: Path, **changed: object) -> Plan:
+    for name in ("one.csv", "two.csv"):
+        lines = [f"{number / 60:.3f},{number % 7},{'pq'[number % 2]}" for number in range(60)]
+        (tmp_path / name).write_text("\n".join(["a,b,label", *lines]) + "\n")
+    path = tmp_path / "csv.toml"
+    path.write_text('title = "Csv"\n[data]\nsource = "one.csv"\n[network]\nhidden = [3]\n[training]\nepochs = 1\n')
+    return plan(tmp_path, scenario=str(path), text=path.read_text(), run="run", seeds=1, **changed)
+
+
+def test_data_that_changes_while_a_sweep_trains_ends_it_and_no_trial_of_other_data_is_recorded(tmp_path: Path) -> None:
+    def work(order: Order) -> Delivery:
+        if order.number == 2:
+            path = tmp_path / "one.csv"
+            path.write_text(path.read_text().replace("p", "r"))
+        return carried_out(order)
+
+    made = with_data(tmp_path, over=("training.lr=0.1,0.2,0.3",))
+    with pytest.raises(TrainerError, match=r"one\.csv .* has other contents than when the sweep was started"):
+        swept(made, tmp_path / "sweep", Here(work))
+    (entry,) = journal.read(tmp_path / "sweep")[1]
+    assert (entry.settings, entry.state) == ((("training.lr", 0.1),), "done")
+
+
+def test_the_journal_has_the_checksums_of_all_values_of_an_axis_of_data_files(tmp_path: Path) -> None:
+    made = with_data(tmp_path, over=(f"data.source=moons,{tmp_path / 'two.csv'}",))
+    (tmp_path / "two.csv").write_text("a,b,label\n0,1,p\n")
+    expected = [hashlib.blake2b((tmp_path / name).read_bytes(), digest_size=16) for name in ("one.csv", "two.csv")]
+    assert head_of(made)["data"] == [digest.hexdigest() for digest in expected]
+
+
+@pytest.mark.parametrize("address", ["tcp://:::::", "tcp://a b:1", "tcp://", "tcp://host:port", "tcp://:1"])
+def test_an_address_that_cannot_be_one_is_refused_without_trying(address: str) -> None:
+    with pytest.raises(UsageError, match=r"write the address of a Dask scheduler"):
+        crew(1, address)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from bntui.scenario.load import Override, parse_override
-from bntui.scenario.sources import kind_of
-
-PATHS: Final = ("data.source", "data.labels")
-"""Keys that hold file paths: relative to the current folder on the command line, to its own folder in a scenario."""
+from bntui.scenario.sources import PATHS, kind_of
 
 
 def overrides_of(settings: Sequence[str]) -> tuple[Override, ...]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import typer
 
-from bntui.commands.overrides import PATHS, from_here
+from bntui.commands.overrides import from_here
 from bntui.commands.show import plain
 from bntui.commands.study_progress import bar
 from bntui.errors import UsageError
@@ -28,7 +28,7 @@ from bntui.scenario.gallery import builtin_names, find
 from bntui.scenario.load import load
 from bntui.scenario.merge import key_path
 from bntui.scenario.schema import RunConfig
-from bntui.scenario.sources import kind_of
+from bntui.scenario.sources import PATHS, kind_of
 from bntui.scenario.written import settings_text, spelled
 from bntui.study import journal
 from bntui.study.axes import Axis, Settings, axes

@@ -8,6 +8,7 @@ from __future__ import annotations
 import queue
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -25,6 +26,8 @@ PATIENCE: Final = 10.0
 """Seconds within which a cluster must answer."""
 _LOST: Final = 30.0
 """Seconds after which a scheduler that cannot be reached is lost."""
+
+_ADDRESS: Final = re.compile(r"(tcp|tls|ucx|wss?)://([^\s:/]+|\[[0-9a-fA-F:.%]+\])(:\d{1,5})?/?")
 
 
 class Crew(Protocol):
@@ -47,7 +50,7 @@ def crew(jobs: int, cluster: str | None) -> Crew:
         return Joblib(jobs)
     if cluster.startswith("ray://"):
         return _ray(cluster)
-    if re.match(r"(tcp|tls|ucx|ws|wss)://.", cluster):
+    if _ADDRESS.fullmatch(cluster):
         return Dask(cluster)
     sentence = _(
         "--cluster {address}: write the address of a Dask scheduler, tcp://HOST:PORT, or of Ray, ray://HOST:PORT"
@@ -90,6 +93,8 @@ class Joblib:
     def _parallel(self, orders: Iterator[Order], jobs: int) -> Iterator[tuple[int, Delivery]]:
         from joblib import Parallel, delayed, parallel_config
 
+        # a sweep that ends early cancels what is being trained; joblib advises to change the code then
+        warnings.filterwarnings("ignore", r"\d+ tasks (which were still|have been successfully)", UserWarning)
         more = {"inner_max_num_threads": 1} if self._backend == "loky" else {}
         # with one job, joblib would train in this process
         with parallel_config(self._backend, n_jobs=max(jobs, 2) if jobs > 0 else jobs, **more):

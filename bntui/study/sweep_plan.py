@@ -22,6 +22,7 @@ from bntui.scenario.load import Scenario, parse
 from bntui.scenario.merge import frozen
 from bntui.scenario.presentation import NamedRun, misfits_of
 from bntui.scenario.schema import RunConfig
+from bntui.scenario.sources import PATHS
 from bntui.scenario.written import settings_text, spelled
 from bntui.study import axes as axis_module
 from bntui.study.axes import Axis, Settings
@@ -117,10 +118,15 @@ class Plan:
 
 
 def head_of(plan: Plan) -> dict[str, Any]:
-    """What a journal begins with: the plan, the versions, and the checksums of the data files."""
-    scenario = plan.loaded()
-    config = plan.run_of(scenario).config
-    return {"plan": plan.as_json(), **versions(), "data": data_digests(config, plan.path.parent)}
+    """What a journal begins with: the plan, the versions, and the checksums of the data files, also of an axis."""
+    config = plan.run_of(plan.loaded()).config
+    digests = data_digests(config, plan.path.parent)
+    for one in plan.axes:
+        if one.path in PATHS:
+            for value in filter(lambda value: isinstance(value, str), one.values):
+                data = config.data.model_copy(update={one.path.removeprefix("data."): value})
+                digests += data_digests(config.model_copy(update={"data": data}), plan.path.parent)
+    return {"plan": plan.as_json(), **versions(), "data": list(dict.fromkeys(digests))}
 
 
 def versions() -> dict[str, str]:

@@ -17,10 +17,14 @@ from bntui.scenario.claim_expression import quantity
 from bntui.scenario.load import Scenario, parse
 from bntui.scenario.schema import RunConfig
 from bntui.study.order import Order
-from bntui.study.trial import file_digest
+from bntui.study.trial import current_digest
 from bntui.text.language import _
 from bntui.trainer.bench import Bench, from_scenario
 from bntui.trainer.session import Session
+
+
+class OtherDataError(DataError):
+    """A data file is missing, or is not the one that the sweep was started with."""
 
 
 def trained(order: Order, files: Mapping[str, bytes]) -> tuple[dict[str, float], bytes]:
@@ -52,10 +56,10 @@ def _bench_of(scenario: Scenario, order: Order, files: Mapping[str, bytes]) -> B
     places = []
     for name, digest in order.data.items():
         path = Path(name)
-        if file_digest(path) != digest:
+        if current_digest(path) != digest:
             if digest not in files:
-                sentence = _("{path} is not on this machine, or has other contents than where the sweep was started")
-                raise DataError(sentence.format(path=path))
+                sentence = _("{path} is not on this machine, or has other contents than when the sweep was started")
+                raise OtherDataError(sentence.format(path=path))
             path = _stored(path.name, digest, files[digest])
         places.append(str(path))
     data = config.data

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -141,9 +141,27 @@ def data_files(config: RunConfig, folder: Path) -> Iterator[Path]:
         yield folder / Path(name).expanduser()
 
 
+def current_digest(path: Path) -> str:
+    """The checksum of a file as it is now, computed again only when the file has changed; empty if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return _digest_of(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(16)
+def _digest_of(path: Path, _inode: int, _size: int, _changed: int) -> str:
+    return _digest(path)
+
+
 @cache
 def file_digest(path: Path) -> str:
-    """The checksum of a file; empty if there is none."""
+    """The checksum of a file when this process first asked for it; empty if there is none."""
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
     state = hashlib.blake2b(digest_size=16)
     if not path.is_file():
         return ""

@@ -31,11 +31,13 @@ def carried_out(order: Order, files: Mapping[str, bytes] | None = None) -> Deliv
     me = f"{socket.gethostname()}:{os.getpid()}"
     if (here := versions()) != dict(order.versions):
         return Delivery(worker=me, refusal=other_versions(me, here, order.versions))
-    from bntui.study.sweep_train import trained
+    from bntui.study.sweep_train import OtherDataError, trained
 
     started = time.process_time()
     try:
         figures, recording = trained(order, files or {})
+    except OtherDataError as error:
+        return Delivery(worker=me, refusal=str(error))
     except BntuiError as error:
         return Delivery(worker=me, seconds=time.process_time() - started, failure=str(error))
     except Exception as error:
