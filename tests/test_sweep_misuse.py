@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -23,6 +24,7 @@ from bntui.study.sweep import refuse_foreign_files
 from bntui.study.sweep_plan import Plan, combinations, head_of
 from bntui.study.sweep_table import standings, write
 from bntui.study.worker import carried_out
+from bntui.viewer.screens.sweep import SweepScreen
 from tests.sweeping import Here, plan, pretended, swept
 
 SETTINGS: list[list[object]] = [["training.lr", 0.05], ["network.norm", "none"]]
@@ -168,3 +170,29 @@ def test_the_journal_has_the_checksums_of_all_values_of_an_axis_of_data_files(tm
 def test_an_address_that_cannot_be_one_is_refused_without_trying(address: str) -> None:
     with pytest.raises(UsageError, match=r"write the address of a Dask scheduler"):
         crew(1, address)
+
+
+def test_no_trial_is_called_the_best_where_all_diverged(tmp_path: Path) -> None:
+    made = plan(tmp_path, over=("training.lr=0.05",))
+    entries = [Entry((("training.lr", 0.05),), seed, "done", figures={"val_loss": math.nan}) for seed in (0, 1)]
+    text = "\n".join(as_text(made, standings(made, entries), None))
+    assert "best" not in text
+    assert text.endswith("no trial has a finite val_loss")
+
+
+def test_a_folder_that_is_gone_while_it_is_shown_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = reader_of(folder_with(tmp_path, json.dumps(GOOD)))
+    screen, said = SweepScreen(read, read()), list[str]()
+    monkeypatch.setattr(screen, "notify", lambda sentence, **_options: said.append(sentence))
+    for reason in ("gone", "gone", "damaged"):
+        screen._unread(UsageError(reason))
+    assert said == ["gone", "damaged"]
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UsageError, match=r"cannot be read: Permission denied"):
+        refuse_foreign_files(tmp_path)

@@ -30,8 +30,11 @@ def reader_of(folder: Path) -> Callable[[], Board]:
         return board(plan, folder, entries)
 
     def now() -> Board:
-        path = folder / journal.NAME
-        return read(path.stat().st_size if path.is_file() else -1)
+        try:
+            size = (folder / journal.NAME).stat().st_size
+        except OSError:
+            size = -1  # reading says why
+        return read(size)
 
     return now
 

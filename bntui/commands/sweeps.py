@@ -208,8 +208,11 @@ def as_text(plan: Plan, ranked: Sequence[Standing], width: int | None) -> list[s
     if len(ranked) > MOST_SHOWN:
         rest = len(ranked) - MOST_SHOWN
         lines.append(ngettext("… and {count} more", "… and {count} more", rest).format(count=f"{rest:,}"))
-    if best := next((entry for one in ranked for entry in one.entries if entry.state == "done"), None):
+    finite = [one for one in ranked if one.goal.count]
+    if best := next((entry for one in finite for entry in one.entries if entry.state == "done"), None):
         lines += ["", _("best: {command}").format(command=plan.command(best.settings, best.seed))]
+    else:
+        lines += ["", _("no trial has a finite {goal}").format(goal=plan.goal)]
     for one in ranked:
         for entry in one.entries:
             if entry.state == "failed":

@@ -13,12 +13,13 @@ from bntui.scenario.presentation import NamedRun
 from bntui.scenario.written import scenario_text
 from bntui.study.axes import Settings
 from bntui.study.crews import Crew
-from bntui.study.journal import Entry, Journal, key_of, keys
+from bntui.study.journal import NAME, Entry, Journal, key_of, keys
 from bntui.study.order import Delivery, Order
 from bntui.study.search import Search
 from bntui.study.sweep_plan import Plan, checked_one, file_name, refuse_others, title_of, versions
 from bntui.study.trial import data_files, file_digest
 from bntui.text.language import _, spoken
+from bntui.text.library_messages import reason
 
 Progress = Callable[[int, int], object]
 
@@ -123,10 +124,19 @@ class Sweep:
 
 
 def refuse_foreign_files(folder: Path) -> None:
-    """Raise UsageError if a folder holds something, but no sweep, or is none."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(_("{folder} is a file, not a folder; choose another one with -o").format(folder=folder))
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "journal.jsonl").exists():
+    """Raise UsageError if a folder holds something, but no sweep, or is none, or cannot be read."""
+    try:
+        inside = {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return
+    except NotADirectoryError as error:
+        raise UsageError(
+            _("{folder} is a file, not a folder; choose another one with -o").format(folder=folder)
+        ) from error
+    except OSError as error:
+        sentence = _("{path}: cannot be read: {reason}")
+        raise UsageError(sentence.format(path=folder, reason=reason(error))) from error
+    if inside and NAME not in inside:
         raise UsageError(
             _("{folder} is not empty, and has no sweep; choose another folder with -o").format(folder=folder)
         )

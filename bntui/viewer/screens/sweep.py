@@ -47,7 +47,7 @@ class SweepScreen(DrawnScreen[None]):
         self._read, self.board, self._watching = read, board, watching
         self.look = Look()
         self._canvas = RowsWidget("sweep")
-        self._reading = False
+        self._reading, self._said = False, ""
 
     def on_mount(self) -> None:
         self.set_interval(LOOK_SECONDS, self._again)
@@ -74,16 +74,22 @@ class SweepScreen(DrawnScreen[None]):
     def _again(self) -> None:
         if self.app.screen is self and not self._reading and self.board.done < self.board.total:
             self._reading = True
-            opening.in_background(self.app, self._read, self._grown, self._failed)
+            opening.in_background(self.app, self._read, self._grown, self._unread)
 
     def _grown(self, board: Board) -> None:
-        self._reading = False
+        self._reading, self._said = False, ""
         if board != self.board:
             self.board = board
             self._draw()
 
-    def _failed(self, error: BntuiError) -> None:
+    def _unread(self, error: BntuiError) -> None:
+        """Say once why the sweep cannot be read, and look again."""
         self._reading = False
+        if str(error) != self._said:
+            self._said = str(error)
+            self._failed(error)
+
+    def _failed(self, error: BntuiError) -> None:
         self.notify(clean(str(error)), severity="error", timeout=15, markup=False)
 
     # --- keys ---
