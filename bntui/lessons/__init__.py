@@ -10,7 +10,7 @@ from typing import Final
 from bntui.text.language import spoken
 
 _MARK = "<!-- of: "
-SCREENS: Final = ("fork", "gallery", "microscope", "panels", "runs", "starting")
+SCREENS: Final = ("fork", "gallery", "microscope", "panels", "runs", "starting", "sweep")
 """Lessons about screens."""
 
 
