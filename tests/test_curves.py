@@ -21,7 +21,7 @@ from bntui.viewer.draw.axes import Axes, Limits, limits, tick_label, ticks
 from bntui.viewer.draw.charts import Chart, Series, is_blank, line_chart, put
 from bntui.viewer.draw.rows import Drawing, Span, text, width
 from bntui.viewer.marks import RUN_MARKS
-from bntui.viewer.panels import curves
+from bntui.viewer.panels import curves, curves_legend
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view as build_run
 from tests.factory import view
@@ -365,7 +365,7 @@ def test_names_that_are_cut_end_in_dots_and_stay_apart(wide: int, tags: tuple[st
     )
     runs = tuple(run for at, run in enumerate(runs) if run.name not in [other.name for other in runs[:at]])
     for size in range(12, 30):
-        short = curves.short_names(runs, size)
+        short = curves_legend.short_names(runs, size)
         assert [cell_len(name) for name in short] == [size] * len(runs)
         assert len(set(short)) == len(runs)
         for run, name in zip(runs, short, strict=True):
@@ -448,7 +448,7 @@ def twelve(**changes: Any) -> View:
 @pytest.mark.parametrize("size", [(150, 40), (80, 20), (60, 12), (50, 9), (38, 8), (24, 6), (12, 5)])
 def test_a_legend_names_every_run_or_says_how_many_are_missing(size: tuple[int, int]) -> None:
     width, height = size
-    rows = curves._legend(twelve(), width, height)
+    rows = curves_legend.legend(twelve(), width, height)
     words = "\n".join(map(text, rows))
     found = [mark for mark in RUN_MARKS if mark in words]
     more = re.search(r"… (\d+) more", words)

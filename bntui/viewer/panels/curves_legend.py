@@ -1,0 +1,188 @@
+"""Draws the legend of the curves: mark, name, and values at the cursor of every run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.cells import cell_len, set_cell_size
+
+from bntui.text import figures
+from bntui.text.language import _, ngettext
+from bntui.text.widths import longest as longest_fitting
+from bntui.viewer.draw.cells import cut
+from bntui.viewer.draw.rows import Row, Span, Told, fit, join
+from bntui.viewer.family import brief
+from bntui.viewer.panels import curves_bands
+from bntui.viewer.view import RunView, View
+
+
+def legend(view: View, width: int, height: int) -> list[Row]:
+    """Mark, name and values at the cursor in aligned columns; says less where there is less room.
+
+    Runs that are hidden, and those that do not fit, are counted at its end.
+    """
+    most = max(1, height // 5)
+    selected = view.runs[view.selected]
+    runs = list(view.visible)
+    hidden = _hidden(view, width)
+    longest = max(cell_len(run.name) for run in runs)
+    accuracy = accuracy_name(view.task)
+    levels = [(min(longest, 20), 3), (min(longest, 16), 2), (min(longest, 12), 1), (min(longest, 10), 0)]
+    if any(curves_bands.spread_span(run) for run in runs):
+        most = max(most, height // 4)  # the range is worth a row of the chart
+        levels = [(min(longest, 20), 5), (min(longest, 16), 4), *levels]
+    for least, fields in levels:
+        if fields == 1 and (uneven := _uneven(view, runs, hidden, width, height // 3, ((12, 1), (10, 0)))):
+            return uneven
+        rest = _size([_entry(run, "", False, fields, accuracy) for run in runs]) + 1
+        rows = _rows(len(runs) + len(hidden), rest + least, width)
+        if not 0 < rows <= most:
+            continue
+        # as long as they can be in as many rows
+        size = next(
+            size
+            for size in range(longest, -1, -1)
+            if size == least or _rows(len(runs) + len(hidden), rest + size, width) == rows
+        )
+        names = short_names(runs, size)
+        entries = [_entry(r, n, r is selected, fields, accuracy) for r, n in zip(runs, names, strict=True)]
+        return _grid([*entries, *hidden], width)
+    if uneven := _uneven(view, runs, hidden, width, height // 3, ((0, 0),)):
+        return uneven
+    runs.sort(key=lambda run: run is not selected)  # some will not fit
+    entries = [*(_entry(run, "", run is selected, 0, accuracy) for run in runs), *hidden]
+    if 0 < _rows(len(entries), _size(entries), width) <= most:
+        return _grid(entries, width)
+    return _grid(_as_fit(entries[: len(runs)], view, width, most), width)
+
+
+def _uneven(
+    view: View, runs: Sequence[RunView], hidden: list[Row], width: int, most: int, rest_of: Sequence[tuple[int, int]]
+) -> list[Row]:
+    """All values of the runs that are shown beside one another, and less of the others; nothing if that does not fit.
+
+    Args:
+        rest_of: cells of the others' names, and how many of their values are named; the first that fits is used.
+    """
+    accuracy, selected = accuracy_name(view.task), view.runs[view.selected]
+    first = [run for run in view.shown if run in runs]
+    others = [run for run in runs if run not in first]
+    above: list[Row] = []
+    banded = any(curves_bands.spread_span(run) for run in first)
+    for fields in (5, 4, 3, 2) if banded else (3, 2):
+        rest = _size([_entry(run, "", False, fields, accuracy) for run in first]) + 1
+        size = min(max(cell_len(run.name) for run in first), width - rest)
+        if size >= min(10, max(cell_len(run.name) for run in first)):
+            names = short_names(first, size)
+            above = _grid(
+                [_entry(r, n, r is selected, fields, accuracy) for r, n in zip(first, names, strict=True)], width
+            )
+            break
+    left = most - len(above)
+    longest = max((cell_len(run.name) for run in others), default=0)
+    for size, fields in rest_of if above and others else ():
+        names = short_names(others, min(size, longest))
+        entries = [_entry(r, n, False, fields, accuracy) for r, n in zip(others, names, strict=True)] + hidden
+        if 0 < _rows(len(entries), _size(entries), width) <= left:
+            return [*above, *_grid(entries, width)]
+    return []
+
+
+def _as_fit(entries: list[Row], view: View, width: int, most: int) -> list[Row]:
+    """As many entries as there is room for, and how many runs have none, the hidden ones among them."""
+    some: list[Row] = []
+    for kept in range(len(entries) - 1, 0, -1):
+        more: Row = (Span(_("… {count} more").format(count=len(view.runs) - kept), "muted"),)
+        some = [*entries[:kept], more]
+        if 0 < _rows(len(some), _size(some), width) <= most:
+            return some
+    return [join(entries[0][:1], *some[1:])]  # the mark alone
+
+
+def _hidden(view: View, width: int) -> list[Row]:
+    """How many runs are hidden; nothing if none is."""
+    count = len(view.hidden)
+    if not count:
+        return []
+    sentences = (
+        ngettext("{count} run hidden (H shows it)", "{count} runs hidden (H shows them)", count),
+        _("{count} hidden"),
+    )
+    words = longest_fitting(width // 3, *(sentence.format(count=count) for sentence in sentences))
+    return [(Span(words, "muted"),)]
+
+
+def short_names(runs: Sequence[RunView], size: int) -> list[str]:
+    """The runs' names in exactly so many cells each; of names that would read the same the ends stay."""
+    names = [brief(run, size) if run.info.fork is not None else cut(run.name, size) for run in runs]
+    ends = [_end_of(run.name, size) if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
+    return [set_cell_size(name, size) for name in ends]
+
+
+def _end_of(name: str, size: int) -> str:
+    if cell_len(name) <= size:
+        return name
+    while name and cell_len(name) > size - 1:
+        name = name[1:]
+    return "…" + name
+
+
+def _size(entries: Sequence[Row]) -> int:
+    return max(sum(cell_len(span.text) for span in entry) for entry in entries)
+
+
+def _rows(entries: int, size: int, width: int) -> int:
+    """Rows that entries of so many cells take; 0 if one is too wide."""
+    across = (width + 3) // (size + 3)
+    return math.ceil(entries / across) if across else 0
+
+
+def _grid(entries: list[Row], width: int) -> list[Row]:
+    """Entries in as few rows as possible, aligned."""
+    size = _size(entries)
+    across = (width + 3) // (size + 3)
+    return [
+        join(*(part for entry in entries[start : start + across] for part in (fit(entry, size), (Span("   "),))))
+        for start in range(0, len(entries), across)
+    ]
+
+
+def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) -> Row:
+    """Mark, name and values of a run.
+
+    Args:
+        fields: 0, its loss without a word; 1, with it; 2, also its accuracy; 3, also its training loss; 4, its loss and
+            the range over its seeds; 5, all of these.
+    """
+    history, row = run.history, run.row
+
+    def figure(name: str, size: int, percent: bool = False) -> Span:
+        value = float(getattr(history, name)[row]) if 0 <= row < len(history) else None
+        return _figure(value, size, percent)._replace(tells=Told(run.info.index, name))
+
+    spans: list[Span] = [Span(f"{run.mark} ", f"bold {run.style}", run.click)]
+    if name:
+        spans.append(Span(f"{name} ", f"bold {run.style}" if selected else run.style, run.click))
+    if fields >= 1:
+        spans.append(Span(_("loss") + " ", "muted"))
+    spans.append(figure("val_loss", 6))
+    if fields in (4, 5) and (spread := curves_bands.spread_span(run)) is not None:
+        spans.append(spread)
+    if fields in (3, 5):
+        spans += [Span(" " + _("training") + " ", "muted"), figure("train_loss", 6)]
+    if fields in (2, 3, 5):
+        spans += [Span(f"  {accuracy} ", "muted"), figure("val_accuracy", 7, accuracy != "R²")]
+    return tuple(spans)
+
+
+def _figure(value: float | None, width: int, percent: bool = False) -> Span:
+    if value is None:
+        return Span("–".rjust(width), "muted")
+    words = figures.percent(value) if percent else figures.number(value, width)
+    return Span(words, "text" if math.isfinite(value) else "bad")
+
+
+def accuracy_name(task: str) -> str:
+    """What the recorded accuracy is in this task."""
+    return "R²" if task == "regression" else _("accuracy")
