@@ -139,7 +139,7 @@ class Crew:
             return
         if any(not link.ready for link in self._links):
             self._receive(None, wait=0)
-            if any(not link.ready for link in self._links):
+            if not self._links or any(not link.ready for link in self._links):
                 return
         seconds = {index: self._seconds[index] for index in runs}
         now = [[i for i in runs if i in self._away and self._away[i].link is link] for link in self._links]
