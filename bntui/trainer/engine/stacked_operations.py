@@ -6,6 +6,7 @@ the networks, too.  Otherwise, these are the operations of ``operations.py``.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -98,7 +99,7 @@ class BatchNorm:
         return _apart(of_x, gradient)
 
 
-class _PerSample:
+class _PerSample(ABC):
     """A normalization of each sample, scaled and shifted by the γ and β of its network."""
 
     def __init__(self, module: nn.Module, tensors: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
@@ -120,11 +121,13 @@ class _PerSample:
         torch.sum(gradient, 1, out=self._gradients[1])
         return self._backward((gradient * self._gamma).contiguous())
 
+    @abstractmethod
     def _normalize(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Normalize each sample, without scale and shift."""
 
+    @abstractmethod
     def _backward(self, gradient: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The gradient of the inputs, given that of the normalized values."""
 
 
 class LayerNorm(_PerSample):
