@@ -47,6 +47,17 @@ def test_an_interval_leaves_out_what_is_not_finite_and_needs_two_values() -> Non
     assert interval([0.1] * 10).half == 0, "no rounding error where all seeds agree"
 
 
+def test_an_interval_of_the_largest_numbers_is_that_of_small_ones_in_a_larger_unit() -> None:
+    """Their squares are larger than any float: the fuzzer's case 18,964 of seed 71."""
+    small, unit = [1.5, -1.25, 1.75], 2.0**1023
+    found, expected = interval([unit * value for value in small]), interval(small)
+    assert found.mean == expected.mean * unit
+    assert found.half == math.inf
+    tiny = interval([value * 2.0**-1060 for value in small])
+    assert tiny.mean == pytest.approx(expected.mean * 2.0**-1060)
+    assert tiny.half == pytest.approx(expected.half * 2.0**-1060)
+
+
 @pytest.mark.parametrize(("successes", "trials"), [(0, 5), (3, 5), (5, 5), (8, 10), (9, 10), (10, 10), (15, 20)])
 def test_the_sign_test_is_scipys(successes: int, trials: int) -> None:
     expected = min(2 * stats.binomtest(successes, trials, alternative="greater").pvalue, 1)

@@ -59,11 +59,14 @@ def interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     count = len(sample)
     if not count:
         return Interval(math.nan, math.nan, 0)
-    mean = math.fsum(sample) / count
     if len(set(sample)) == 1:  # summing would leave a rounding error
         return Interval(sample[0], 0.0 if count > 1 else math.nan, count)
-    variance = math.fsum((value - mean) ** 2 for value in sample) / (count - 1)
-    return Interval(mean, t_quantile((1 + level) / 2, count - 1) * math.sqrt(variance / count), count)
+    unit = 2.0 ** (math.frexp(max(map(abs, sample)))[1] - 1)  # a power of two changes no digit, and nothing overflows
+    scaled = [value / unit for value in sample]
+    mean = math.fsum(scaled) / count
+    variance = math.fsum((value - mean) ** 2 for value in scaled) / (count - 1)
+    half = t_quantile((1 + level) / 2, count - 1) * math.sqrt(variance / count)
+    return Interval(mean * unit, half * unit, count)
 
 
 def judge(effects: Sequence[float], operator: str, level: float = LEVEL) -> Judgement:
