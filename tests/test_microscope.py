@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from bntui.keyframe import IntArray
+from bntui.recording.evidence import Evidence
 from bntui.recording.history import LayerInfo
 from bntui.recording.reader import Reader
 from bntui.viewer.microscope.courses import MOST, courses
 from bntui.viewer.microscope.specimen import Slide, normalized_layers, slide
 from bntui.viewer.microscope.words import FEW, verdicts
+from bntui.viewer.view_state import Source
 from tests.test_session import train
 
 IMAGES = """
@@ -311,6 +314,27 @@ def test_courses_of_layer_normalization_come_from_evidence(images: Reader) -> No
         evidence = images.evidence(1, row)
         assert evidence is not None
         np.testing.assert_array_equal(found.gamma[place], evidence.before["conv 1.norm.weight"].ravel())
+
+
+@pytest.mark.parametrize("sizes", [(5, 7), (2, 2)], ids=["differ", "too few"])
+def test_courses_leave_out_parameters_that_are_not_the_layers(images: Reader, sizes: tuple[int, int]) -> None:
+    """A forged file: the fuzzer's case 16,914 of seed 71."""
+
+    class Forged:
+        runs = images.runs
+
+        def evidence(self, _run: int, row: int) -> Evidence:
+            scale = np.zeros(sizes[row > 0], np.float32)
+            return Evidence(before={"conv 1.norm.weight": scale, "conv 1.norm.bias": scale})
+
+        def evidence_rows(self, _run: int) -> IntArray:
+            return np.array([0, 1])
+
+    found = courses(cast(Source, Forged()), 1, images.history(1), 0)
+    under = slide(images.runs[1], 0, images.keyframe(1, 0), images.evidence(1, 0))
+    gamma, beta = found.of(under, 0, 4)
+    assert len(gamma) == len(found.epochs)
+    assert np.isnan([*gamma, *beta]).all()
 
 
 def test_an_axis_holds_nearly_all_values_of_all_keyframes(images: Reader) -> None:

@@ -46,10 +46,10 @@ class Courses:
 
     def of(self, slide: Slide, chosen: int, marked: int) -> tuple[FloatArray, FloatArray]:
         """γ and β over time for one value of a set, shapes ``(K,)``."""
-        if not self.gamma.shape[1]:
+        column = column_of(slide, chosen, marked)
+        if column >= self.gamma.shape[1]:
             nothing = np.full(len(self.epochs), np.nan)
             return nothing, nothing
-        column = column_of(slide, chosen, marked)
         return self.gamma[:, column], self.beta[:, column]
 
     def before(self, slide: Slide, step: int, chosen: int) -> Limits:
@@ -114,6 +114,8 @@ def courses(source: Source, run: int, history: RunHistory, number: int) -> Cours
         names = [f"{info.name}.norm.{what}" for what in ("weight", "bias")]
         read = [(row, source.evidence(run, row)) for row in rows.tolist()]
         held = [(row, found.before) for row, found in read if found is not None and found.before.keys() >= set(names)]
+        if len({before[name].size for _, before in held for name in names}) > 1:
+            held = []  # a forged file with the parameters of another layer
         gamma, beta = (_stack([before[name].ravel() for _, before in held]) for name in names)
         mean = std = np.empty((0, 1, 0))
         rows = np.array([row for row, _ in held], np.int64)
