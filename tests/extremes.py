@@ -146,7 +146,7 @@ class ExtremeSource:
     def __init__(self, reader: Reader, seed: int) -> None:
         self._reader = reader
         self._seed = seed
-        self.title, self.task = reader.title, reader.task
+        self.title, self.task, self.scenario_text = reader.title, reader.task, reader.scenario_text
         self.paths, self.mixed = reader.paths, reader.mixed
 
     @property

@@ -93,7 +93,7 @@ def test_the_gallery_shows_claims_with_their_verdicts_and_figures(language: str)
     rows, _lines = draw(Gallery(cards=cards, positions={"scenarios": at}), 160, 90)
     page = "\n".join(map(text, rows))
     found = findings(cards[at].path)
-    for sentence, holds in cards[at].claims:
+    for sentence, holds in ((claim.text, claim.holds) for claim in cards[at].claims):
         mark = {"holds": "✓", "does not hold": "✗", "undecided": "?"}[found[holds].verdict]
         assert f"{mark} {sentence[:20]}" in page
         assert found[holds].said[language][:20] in page

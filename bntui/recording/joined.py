@@ -56,6 +56,7 @@ class Joined:
         facts = [set(reader.meta.items()) for reader in self._readers]
         self.meta: Mapping[str, str] = dict(set.intersection(*facts))
         """What all of them say of themselves."""
+        self.scenario_text = ""
         self.first_view = FirstView()
         self.tour: tuple[TourStop, ...] = ()
         self.runs: tuple[RunInfo, ...] = ()

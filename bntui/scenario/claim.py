@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from bntui.scenario.claim_expression import Comparison, comparison
 from bntui.scenario.fields import Line, Table, refusal
-
-MAX_CLAIMS: Final = 40
 
 
 def _comparison(text: str) -> str:

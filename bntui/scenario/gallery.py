@@ -16,6 +16,7 @@ from typing import Any, Final
 import bntui
 from bntui.errors import UsageError, did_you_mean
 from bntui.files import read_regular
+from bntui.scenario.claim_texts import ClaimText, claims_in
 from bntui.text.language import N_, _, spoken
 from bntui.text.library_messages import in_toml, reason
 from bntui.text.search import mentions
@@ -56,8 +57,7 @@ class Card:
     """Position in the lesson."""
     original: str = ""
     """Title in English: recordings of the scenario have the same."""
-    claims: tuple[tuple[str, str], ...] = ()
-    """What it claims: a sentence, and what it says holds."""
+    claims: tuple[ClaimText, ...] = ()
 
     @property
     def chapter(self) -> str:
@@ -120,7 +120,7 @@ def card(path: Path) -> Card:
         lesson=lesson if isinstance(lesson := document.get("lesson"), int) else None,
         problem=problem,
         original=_text(document.get("title")),
-        claims=_claims(document),
+        claims=claims_in(document, spoken()),
     )
 
 
@@ -162,15 +162,6 @@ def _run_names(document: Mapping[str, Any]) -> tuple[str, ...]:
     labels = _table(_translation(document).get("runs"))
     names = [_text(run.get("name")) for run in tables]
     return tuple(_text(labels.get(name)) or name for name in names) or ("run",)
-
-
-def _claims(document: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    found = document.get("claim")
-    tables = [claim for claim in found if isinstance(claim, dict)] if isinstance(found, list) else []
-    said = _texts(_translation(document).get("claim", []))
-    own = tuple(_text(claim.get("text")) for claim in tables)
-    holds = (_text(claim.get("holds")) for claim in tables)
-    return tuple(zip(said if len(said) == len(own) else own, holds, strict=True))
 
 
 def _translation(document: Mapping[str, Any]) -> Mapping[str, Any]:

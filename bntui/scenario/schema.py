@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from bntui.scenario.activations import ActivationName
-from bntui.scenario.claim import MAX_CLAIMS, Claim
+from bntui.scenario.claim import Claim
+from bntui.scenario.claim_texts import MAX_CLAIMS
 from bntui.scenario.fields import Line, Prose, Table, refusal, single_line
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
 from bntui.scenario.study import Study

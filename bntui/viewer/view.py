@@ -98,6 +98,8 @@ class View:
     """A run beside these two."""
     hidden: frozenset[int] = frozenset()
     """Runs that curves and header leave out; the selected one is none of them."""
+    scenario_text: str = ""
+    """The scenario as it was written; empty for several recordings."""
     heavy: bool = False
     """Thick lines and large histograms, for a lecture hall."""
 

@@ -31,6 +31,8 @@ class Source(Protocol):
 
     title: str
     task: str
+    scenario_text: str
+    """The scenario as it was written; empty for several recordings."""
     paths: tuple[Path, ...]
     """Paths of the compared recordings; empty for a single one."""
 
@@ -379,6 +381,7 @@ def build_view(
     return View(
         title=source.title,
         task=source.task,
+        scenario_text=source.scenario_text,
         runs=tuple(runs),
         selected=state.selected,
         pinned=state.pinned,

@@ -32,7 +32,7 @@ PANEL: Final = Panel(
     "curves",
     "1",
     N_("Curves"),
-    short=N_("Curves"),
+    short=N_("Curve"),
     quotes={
         "Keyframe": "epoch train_loss val_loss train_accuracy val_accuracy",
     },

@@ -30,7 +30,7 @@ PANEL: Final = Panel(
     "gradients",
     "3",
     N_("Gradients"),
-    short=N_("Grads"),
+    short=N_("Grad"),
     quotes={
         "LayerMeasures": "weight_gradient_norm activation_gradient_norm update_ratio",
     },

@@ -26,7 +26,7 @@ PANEL: Final = Panel(
     "layers",
     "2",
     N_("Layers"),
-    short=N_("Layers"),
+    short=N_("Layer"),
     quotes={
         "LayerMeasures": "pre_norm normalized output dead_fraction saturated_fraction weight_norm update_ratio",
         "Distribution": "mean std p15 p50 p85 min max counts",

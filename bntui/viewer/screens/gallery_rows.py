@@ -209,12 +209,12 @@ def _claims(card: Card, width: int) -> list[Row]:
     """What the scenario claims, with the verdict and the figures that were last measured."""
     known = findings(card.path)
     rows: list[Row] = [(Span(_("What it claims"), "bold accent"),)]
-    for text, holds in card.claims:
-        found = known.get(holds)
+    for claim in card.claims:
+        found = known.get(claim.holds)
         if found is None:
-            rows += wrapped(text, width - 2, "text", "  ", "· ")
+            rows += wrapped(claim.text, width - 2, "text", "  ", "· ")
             continue
-        rows += wrapped(text, width - 2, "text", "  ", f"{VERDICTS.get(found.verdict, '·')} ")
+        rows += wrapped(claim.text, width - 2, "text", "  ", f"{VERDICTS.get(found.verdict, '·')} ")
         rows += wrapped(found.said.get(spoken(), ""), width - 4, "muted", "    ", "  ")
     seeds = max((found.seeds for found in known.values()), default=0)
     if seeds:
