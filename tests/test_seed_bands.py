@@ -57,6 +57,13 @@ def test_a_band_has_the_quantiles_that_numpy_gives_of_the_seeds_that_are_there(
     assert spread_at(found, last) is None
 
 
+def test_a_course_that_is_far_from_all_others_takes_no_memory() -> None:
+    """The fuzzer's case 28,306 of seed 71."""
+    near, far = Course(0, np.array([2.0, 1.0]), over=True), Course(4_503_599_627_370_498, np.array([1.0]), over=True)
+    for courses in ([near, far], [far, near]):
+        assert band(courses).high.tolist() == [2.0, 1.0]
+
+
 def test_a_difference_is_paired_by_seed_as_scipy_does() -> None:
     draw = np.random.default_rng(3)
     one, other = draw.normal(1, 1, 8), draw.normal(1.2, 1, 8)

@@ -53,8 +53,13 @@ class Band:
 
 
 def band(courses: Sequence[Course]) -> Band:
-    """The band of several seeds; values that are not finite are left out."""
-    first = min((course.first for course in courses), default=0)
+    """The band of several seeds; values that are not finite are left out.
+
+    So is a course that begins further from the first one than there are epochs in all: its place is forged, and memory
+    for the epochs between them would be.
+    """
+    first, recorded = min((course.first for course in courses), default=0), sum(len(one.values) for one in courses)
+    courses = [course for course in courses if course.first - first < max(recorded, 1)]
     length = max((course.first + len(course.values) for course in courses), default=0) - first
     # an epoch's seeds together: sorting neighbours is several times as fast
     values = np.full((max(length, 0), len(courses)), np.nan)
