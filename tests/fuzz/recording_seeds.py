@@ -49,9 +49,16 @@ name = "plain"
 [[run]]
 name = "batch norm"
 set = { network.norm = "batch" }
+[[claim]]
+text = "Batch normalization is better."
+holds = "val_loss of batch norm < val_loss of plain"
+[[claim]]
+text = "Its gradients stay."
+holds = "gradient_ratio of batch norm > 0.1 * gradient_ratio of plain"
 [translation.ko]
 title = "평면"
 runs = { "plain" = "그대로" }
+claim = ["배치 정규화가 낫습니다.", "기울기가 유지됩니다."]
 """
 IMAGES: Final = """
 title = "Images"
