@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 import bntui
 from bntui.commands.preference import configuration, configuration_path
 from bntui.errors import UsageError
+from bntui.link.training_packages import PACKAGES, how_to_install, missing
 from bntui.recording.names import recordings_folder
-from bntui.text.language import N_, _, spoken
+from bntui.text.language import N_, _, ngettext, spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,13 @@ def as_record(findings: list[Finding]) -> list[dict[str, object]]:
 def _versions() -> list[Finding]:
     advice = _("bntui requires Python 3.11 or newer")
     python = Finding("python", platform.python_version(), sys.version_info >= (3, 11), advice)
-    packages = ("textual", "plotext", "numpy", "torch", "scikit-learn")
+    absent = missing()
+    packages = ("textual", "plotext", "numpy", *(name for name in PACKAGES if name not in absent))
     found = [Finding(name, importlib.metadata.version(name), fine=True) for name in packages]
+    if absent:
+        needed = _("needed to train; everything else works. Install with one of\n{commands}")
+        value = _("without {packages}").format(packages=", ".join(absent))
+        found.append(Finding(N_("training"), value, fine=False, advice=needed.format(commands=how_to_install())))
     return [
         Finding("bntui", bntui.__version__, fine=True),
         python,
@@ -104,6 +110,9 @@ def _folder() -> Finding:
 
 
 def _devices() -> list[Finding]:
+    cores = os.cpu_count() or 1
+    if missing():
+        return [Finding("cpu", ngettext("{cores} core", "{cores} cores", cores).format(cores=cores), fine=True)]
     import torch
 
     from bntui.trainer.device import available_devices
@@ -115,5 +124,5 @@ def _devices() -> list[Finding]:
     capability = torch.backends.cpu.get_cpu_capability()
     return [
         Finding(N_("devices"), ", ".join(names), fine=True),
-        Finding("cpu", _("{cores} cores, {capability}").format(cores=os.cpu_count(), capability=capability), fine=True),
+        Finding("cpu", _("{cores} cores, {capability}").format(cores=cores, capability=capability), fine=True),
     ]

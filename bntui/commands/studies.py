@@ -39,6 +39,7 @@ def verify(
     from bntui.commands.study_progress import bar
     from bntui.commands.verify import WIDEST, as_text, legend
     from bntui.errors import DataError, UsageError
+    from bntui.link.training_packages import need_training
     from bntui.scenario.gallery import find
     from bntui.scenario.gallery import scenarios as cards
     from bntui.scenario.load import load
@@ -47,6 +48,7 @@ def verify(
 
     if bool(scenarios) == every:
         raise UsageError(_("name scenarios, or use --all for all built-in ones"))
+    need_training()
     if as_json:
         use("en")  # what programs read is bound to no language
     names = [card.name for card in cards()] if every else list(dict.fromkeys(scenarios or ()))
@@ -141,11 +143,13 @@ def sweep(
     from bntui.commands import sweeps
     from bntui.commands.overrides import overrides_of
     from bntui.errors import UsageError
+    from bntui.link.training_packages import need_training
 
     if as_json:
         use("en")
     if (scenario is None) == (resume is None):
         raise UsageError(_("name a scenario, or a folder with --resume"))
+    need_training()  # the versions of its packages are part of a sweep
     if resume is not None:
         given = {
             "--over": over, "--set": settings, "--seeds": seeds, "--run": run, "--goal": goal, "--random": random,

@@ -67,8 +67,10 @@ def run(
 ) -> None:
     """Train a scenario, on the screen or without it."""
     from bntui.link.client import IdleTrainer
+    from bntui.link.training_packages import need_training
     from bntui.scenario.gallery import find
 
+    need_training()
     without_screen = headless or detach or as_json
     if not without_screen:
         need_terminal(_("add --headless to train without a screen"))
@@ -128,11 +130,13 @@ def resume(
 ) -> None:
     """Resume an interrupted recording; the result is bit for bit the same as without the interruption."""
     from bntui.commands import again
+    from bntui.link.training_packages import need_training
 
     without_screen = headless or as_json
     if not without_screen:
         need_terminal(_("add --headless to train without a screen"))
     again.refuse_what_is_over(recording)
+    need_training()
     here = _own(recording)
     if without_screen:
         _follow(here, partial(again.resume, here), as_json=as_json)
@@ -158,6 +162,8 @@ def fork(
 ) -> None:
     """Start a new run from a keyframe of another run, with changed settings."""
     from bntui.commands import again
+    from bntui.link.live import is_live
+    from bntui.link.training_packages import need_training
     from bntui.scenario.load import parse_override
 
     there = again.place(recording, run, epoch, first=check)
@@ -169,12 +175,15 @@ def fork(
                     " copy"
                 )
             )
+        need_training()
         _check_fork(recording, there)
         return
     without_screen = headless or as_json
     if not without_screen:
         need_terminal(_("add --headless to train without a screen"))
     changes = list(map(parse_override, settings or ()))
+    if not is_live(recording):  # otherwise its own trainer creates the fork
+        need_training()
     here = _own(recording)
     start = partial(again.fork, here, there, changes, None if without_screen else watching())
     if without_screen:

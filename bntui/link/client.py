@@ -20,6 +20,7 @@ from bntui.link.address import runtime_folder
 from bntui.link.job import Answer, Job
 from bntui.link.live import dial
 from bntui.link.requests import ForkRequest
+from bntui.link.training_packages import need_training
 from bntui.link.wire import FrameError, Lines
 from bntui.scenario.pace import Watching
 from bntui.text.language import _, spoken
@@ -119,7 +120,11 @@ class IdleTrainer:
         """Start a process in its own session; it outlives this terminal once it has a job.
 
         It has no terminal: its output goes to a log, so that it cannot corrupt the screen.
+
+        Raises:
+            UsageError: bntui is installed without the packages that train.
         """
+        need_training()
         ours, theirs = socket.socketpair()
         handle, name = tempfile.mkstemp(prefix="trainer-", suffix=".log", dir=runtime_folder())
         log = Path(name)

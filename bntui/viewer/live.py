@@ -141,6 +141,8 @@ class Facts:
     """Number of seeds with which every run is to be trained."""
     seeds_left: bool = False
     """Some of them have not ended."""
+    untrainable: str = ""
+    """Why no trainer can be started here; empty if one can."""
 
 
 def begun(live: bool) -> State:
@@ -150,6 +152,20 @@ def begun(live: bool) -> State:
 
 def after(state: State, event: Event, facts: Facts) -> Next:
     """The next state, and the effects to carry out."""
+    following, effects = _after(state, event, facts)
+    lost = isinstance(event, HungUp | SendFailed)  # what follows is told when the new trainer does not start
+    if facts.untrainable and not lost and any(_needs_new_trainer(state, effect) for effect in effects):
+        return state, (Complain(facts.untrainable, _("No trainer")),)
+    return following, effects
+
+
+def _needs_new_trainer(state: State, effect: Effect) -> bool:
+    if effect == "open form":
+        return isinstance(state, Replay) or over(state)
+    return isinstance(effect, Start | Anew) or effect == "train anew"
+
+
+def _after(state: State, event: Event, facts: Facts) -> Next:
     match event:
         case Heard(status):
             return _heard(state, status)

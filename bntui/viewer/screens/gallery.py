@@ -18,6 +18,7 @@ from textual.binding import BindingType
 from textual.geometry import Region
 
 from bntui.errors import BntuiError
+from bntui.link.training_packages import why_no_training
 from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text.language import _
 from bntui.text.output import clean
@@ -128,7 +129,7 @@ class GalleryScreen(SpokenScreen[None]):
     def _start_trainer(self) -> None:
         from bntui.link.client import IdleTrainer
 
-        if self._idle is None and not self._starting:
+        if self._idle is None and not self._starting and not why_no_training():
             self._starting = True
             opening.in_background(self.app, IdleTrainer.start, self._started, self._failed)
 
@@ -288,6 +289,9 @@ class GalleryScreen(SpokenScreen[None]):
 
     def _train(self, scenario: Path) -> None:
         """Open a scenario, as soon as there is a trainer."""
+        if untrainable := why_no_training():
+            self.notify(untrainable, title=_("No trainer"), severity="error", timeout=15, markup=False)
+            return
         from bntui.viewer.screens.starting import StartingScreen
 
         starting = StartingScreen(scenario.stem, self._end_start, back=self._leave_starting)

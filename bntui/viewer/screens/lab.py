@@ -19,6 +19,7 @@ from bntui.errors import RecordingError, ScenarioError
 from bntui.link import course
 from bntui.link.client import ME
 from bntui.link.requests import ForkRequest
+from bntui.link.training_packages import why_no_training
 from bntui.recording.history import Event, Unit
 from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text import figures
@@ -206,7 +207,10 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         loaded = self.loaded
         asked = loaded.reader.seeds_asked
         left = seeds_left(loaded.snapshot, loaded.reader.runs, asked)
-        return live.Facts(ME, compared=loaded.compared, unfinished=loaded.unfinished, seeds=asked, seeds_left=left)
+        return live.Facts(
+            ME, compared=loaded.compared, unfinished=loaded.unfinished, seeds=asked, seeds_left=left,
+            untrainable=why_no_training(),
+        )  # fmt: skip
 
     def adopt(self, reader: Recording) -> None:
         """Replace the recording by a newly opened one: the same file, or a copy of it."""
