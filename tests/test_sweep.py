@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from bntui.commands.show import plain
 from bntui.commands.sweeps import record
 from bntui.errors import RecordingError, ScenarioError, TrainerError, UsageError
 from bntui.insight.statistics import interval
+from bntui.recording.as_json import plain
 from bntui.recording.reader import Reader
 from bntui.study import journal
 from bntui.study.journal import Entry, Journal

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bntui.commands.show import data_lines, plain
+from bntui.commands.show import data_lines
 from bntui.errors import BntuiError, TrainerError
 from bntui.link import OVER, Status
 from bntui.link.client import ME, Trainer
+from bntui.recording.as_json import plain
 from bntui.recording.reader import Reader
 from bntui.recording.recorded import moved_to
 from bntui.recording.seeds import FIGURES, SeedCourse

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import is_dataclass
 from typing import Any
 
-import numpy as np
 from rich.cells import cell_len
 
 from bntui.errors import UsageError
 from bntui.insight.verdicts import verdict_of
 from bntui.keyframe import Distribution, Keyframe
 from bntui.link.live import is_live
-from bntui.measures import declarations
+from bntui.recording.as_json import plain, record_of
 from bntui.recording.history import Event, RunInfo
 from bntui.recording.opened import Recording
 from bntui.recording.reading import from_meta, task_line
@@ -24,21 +22,6 @@ from bntui.text.language import _
 from bntui.text.output import json_text
 from bntui.text.table import Column, text_lines
 from bntui.text.widths import ljust
-
-
-def plain(value: Any) -> Any:
-    """A value that JSON can carry: non-finite numbers are the strings NaN, Infinity, -Infinity."""
-    if isinstance(value, dict):
-        return {key: plain(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray) and (value.dtype.kind != "f" or np.isfinite(value).all()):
-        return value.tolist()
-    if isinstance(value, list | tuple | np.ndarray):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
 
 
 def find_run(reader: Recording, run: str | None) -> int:
@@ -99,22 +82,6 @@ def state(reader: Recording, run: int) -> str:
     """What became of a run, as a program reads it: ``training``, ``interrupted``, or what ended it."""
     end = outcome([[event.kind for event in reader.events(run)]])
     return "training" if end == "interrupted" and is_live(reader.path) else str(end)
-
-
-def record_of(part: Any) -> Any:
-    """A keyframe, or a part of one, as a JSON object with the key paths of the table of measures."""
-    if isinstance(part, tuple):
-        return [record_of(one) for one in part]
-    if not is_dataclass(part) or isinstance(part, type):
-        return part
-    record: dict[str, Any] = {}
-    for one in declarations(type(part)):
-        *groups, name = one.json.split(".")
-        inner = record
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        inner[name] = record_of(getattr(part, one.field))
-    return record
 
 
 def _classes(reader: Recording) -> int:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bntui.commands.show import plain
 from bntui.insight.jury import NO_WISHES, Judgement, RuleOutcome, Wishes, judge
+from bntui.recording.as_json import plain
 from bntui.recording.reader import Reader
 from bntui.text.figures import brief, whole
 from bntui.text.language import _

@@ -35,11 +35,11 @@ def verify(
 ) -> None:
     """Train the runs of scenarios with many seeds, and test what they claim; exit 1 if a claim does not hold."""
     from bntui.commands.check import checked
-    from bntui.commands.show import plain
-    from bntui.commands.study_progress import bar
+    from bntui.commands.progress_bar import bar
     from bntui.commands.verify import WIDEST, as_text, legend
     from bntui.errors import DataError, UsageError
     from bntui.link.training_packages import need_training
+    from bntui.recording.as_json import plain
     from bntui.scenario.gallery import find
     from bntui.scenario.gallery import scenarios as cards
     from bntui.scenario.load import load
@@ -66,7 +66,7 @@ def verify(
             say(_("{name}: left out: {reason}").format(name=name, reason=error), sys.stderr)
             continue
         left.append((name, scenario))
-    with bar() as progress:
+    with bar(_("runs trained")) as progress:
         studies = verified(
             [scenario for _name, scenario in left], seeds, jobs or os.cpu_count() or 1, fresh=fresh, progress=progress
         )  # fmt: skip

@@ -17,10 +17,10 @@ from typing import Any, Final
 import typer
 
 from bntui.commands.overrides import from_here
-from bntui.commands.show import plain
-from bntui.commands.study_progress import bar
+from bntui.commands.progress_bar import bar
 from bntui.errors import UsageError
 from bntui.insight.claim_words import heading, units
+from bntui.recording.as_json import plain
 from bntui.recording.names import recordings_folder
 from bntui.scenario.checks import Facts
 from bntui.scenario.claim_expression import quantity
@@ -156,7 +156,7 @@ def train(plan: Plan, folder: Path, *, jobs: int, cluster: str | None, as_json: 
 
 
 def _trained(sweep: Sweep, missing: int, jobs: int, cluster: str | None) -> None:
-    with bar() as progress:
+    with bar(_("runs trained")) as progress:
         workers = crew(min(jobs, missing), cluster)
         try:
             sweep.train(workers, progress)

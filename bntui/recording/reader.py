@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bntui.errors import RecordingError
-from bntui.keyframe import LAYER_COLUMNS, FloatArray, IntArray, Keyframe
+from bntui.keyframe import LAYER_COLUMNS, EarlyStopping, FloatArray, IntArray, Keyframe
+from bntui.recording.codec import row_figures
 from bntui.recording.columns import RunColumns, read_keyframes
 from bntui.recording.evidence import Evidence, TrainerState
 from bntui.recording.histograms import Histograms
@@ -16,8 +20,18 @@ from bntui.recording.histograms import read as read_histograms
 from bntui.recording.history import RunHistory
 from bntui.recording.layer_tables import LayerTables
 from bntui.recording.opened import Recording
+from bntui.recording.schema import SCALARS
 from bntui.recording.seeds import SeedCourse, SeedCourses
 from bntui.recording.tables import rows
+
+
+class RowScalars(NamedTuple):
+    """The scalars of one row of a run."""
+
+    figures: Mapping[str, Any]
+    """By the name of the keyframe's field; ``early_stopping`` holds those of early stopping, or None."""
+    epoch_end: bool
+    has_frame: bool
 
 
 class Reader(Recording):
@@ -61,6 +75,19 @@ class Reader(Recording):
     def seeds_asked(self) -> int:
         """Number of seeds with which every run is to be trained, its own included."""
         return self._seeds.asked
+
+    def scalars(self, run: int) -> Iterator[RowScalars]:
+        """The scalars of the rows of :meth:`history`, with those that a history does not have, oldest first.
+
+        Digests are not checked, as those of a history.
+        """
+        stopping = self.runs[run].early_stopping
+        wanted = f"SELECT {', '.join(SCALARS)}, layers FROM keyframe WHERE run = ? ORDER BY id"
+        with self._damage():
+            for row in islice(rows(self._db, wanted, (run,), of="keyframe"), len(self._columns[run].snapshot())):
+                early = None if stopping is None else {**stopping, **row_figures(row, EarlyStopping)}
+                figures = {**row_figures(row, Keyframe), "early_stopping": early}
+                yield RowScalars(figures, bool(row["epoch_end"]), row["layers"] is not None)
 
     def keyframe(self, run: int, row: int) -> Keyframe:
         """The keyframe of a row of :meth:`history`; its digest is checked.

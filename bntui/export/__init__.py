@@ -1,0 +1,1 @@
+"""Takes what is recorded elsewhere: into tables, arrays, and event files, and from event files into a recording."""

@@ -1,0 +1,116 @@
+"""Writes files under temporary names, and gives all of them their names once all are complete."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from bntui.errors import NameTakenError, StorageError, UsageError
+from bntui.text.language import _
+from bntui.text.library_messages import reason
+
+
+@contextlib.contextmanager
+def drafts(*, force: bool = False) -> Iterator[Drafts]:
+    """The files of one export, which get their names at the end; if anything fails, none of them is left.
+
+    Args:
+        force: replace files that exist; by default, nothing is ever overwritten.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    made = Drafts(force)
+    try:
+        yield made
+        made.publish()
+    except BaseException as error:
+        made.discard()
+        if isinstance(error, OSError):
+            raise made.unwritable(error) from error
+        raise
+
+
+class Drafts:
+    """Files that are being written; see :func:`drafts`."""
+
+    def __init__(self, force: bool) -> None:
+        self._force = force
+        self._drafts: dict[Path, Path] = {}
+        self._new: list[Path] = []
+        """Files that have got their names, and were not there before."""
+        self._folders: list[Path] = []
+
+    def new(self, path: Path) -> Path:
+        """The path to which the contents of a file are to be written.
+
+        Raises:
+            NameTakenError: it exists.
+            UsageError: its folder does not exist, or it is itself a folder.
+        """
+        if path.is_dir():
+            raise UsageError(_("{path}: a folder, not a file").format(path=path))
+        if not self._force and os.path.lexists(path):
+            raise _taken(path)
+        if not path.parent.is_dir():
+            raise UsageError(_("{path}: no folder {folder}; create it first").format(path=path, folder=path.parent))
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        self._drafts[path] = draft
+        return draft
+
+    def folder(self, path: Path) -> Path:
+        """A folder for files; it is created if it does not exist, and removed again if the export fails."""
+        if not path.is_dir():
+            for missing in [one for one in (*reversed(path.parents), path) if not one.exists()]:
+                missing.mkdir()
+                self._folders.append(missing)
+        return path
+
+    def publish(self) -> None:
+        """Give all files their names."""
+        for path, draft in self._drafts.items():
+            if self._force:
+                os.replace(draft, path)
+            else:
+                _renamed(draft, path)
+                self._new.append(path)
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        for path in (*self._drafts.values(), *self._new):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        for folder in reversed(self._folders):
+            with contextlib.suppress(OSError):  # somebody else has put something there
+                folder.rmdir()
+
+    def unwritable(self, error: OSError) -> StorageError:
+        """The error for a file that cannot be written."""
+        names = {str(draft): str(path) for path, draft in self._drafts.items()}
+        named = str(error.filename or next(iter(names), ""))
+        sentence = _("{path}: cannot be written: {reason}")
+        return StorageError(sentence.format(path=names.get(named, named), reason=reason(error)))
+
+
+def _renamed(draft: Path, path: Path) -> None:
+    """Give a draft its name, unless a file of this name has appeared in the meantime."""
+    try:
+        os.link(draft, path)
+    except FileExistsError as error:
+        raise _taken(path) from error
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        if os.path.lexists(path):  # a file system without hard links
+            raise _taken(path) from error
+        os.replace(draft, path)
+    else:
+        draft.unlink()
+
+
+def _taken(path: Path) -> NameTakenError:
+    return NameTakenError(_("{path} exists; choose another name, or replace it with --force").format(path=path))

@@ -1,0 +1,99 @@
+"""Declares the formats that ``bntui export`` writes; the suffix of the target, or ``--as``, chooses one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Final, cast
+
+from bntui.errors import UsageError, did_you_mean
+from bntui.export.drafts import Drafts
+from bntui.export.request import Request, Tell
+from bntui.recording.reader import Reader
+from bntui.text.language import N_, _
+
+Write = Callable[[Reader, Request, Drafts, Tell], list[str]]
+"""Writes what is asked for of a recording as drafts, tells how far it is, and returns a sentence about each file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format, and the function that writes it."""
+
+    name: str
+    """What ``--as`` calls it."""
+    suffix: str
+    what: str
+    """For the help and the documentation."""
+    module: str
+    """The module of the function, imported when it is needed."""
+    function: str
+    fills_folder: bool = False
+    """A target without a suffix is a folder, into which it writes several files."""
+    needs: tuple[str, str] = ("", "")
+    """A module that it needs and that may not be installed, and the extra that installs it."""
+
+    def writer(self) -> Write:
+        """The function.
+
+        Raises:
+            UsageError: a package is missing.
+        """
+        package, extra = self.needs
+        if package:
+            try:
+                import_module(package)
+            except ImportError as error:
+                sentence = _("{suffix} needs {package}, which is not installed; install it with: pip install {extra}")
+                told = {"suffix": self.suffix, "package": package, "extra": f"'bntui[{extra}]'"}
+                raise UsageError(sentence.format(**told)) from error
+        return cast(Write, getattr(import_module(self.module), self.function))
+
+
+_DATA: Final = "bntui.export"
+FORMATS: Final = (
+    Format("csv", ".csv", N_("a table"), f"{_DATA}.tables", "write_csv", fills_folder=True),
+    Format(
+        "parquet", ".parquet", N_("a table"), f"{_DATA}.tables", "write_parquet", fills_folder=True,
+        needs=("pyarrow", "parquet"),
+    ),
+)  # fmt: skip
+"""In the order of the help; the first one is what a folder is filled with by default."""
+
+
+def format_of(target: Path, named: str | None, formats: tuple[Format, ...] = FORMATS) -> Format:
+    """The format of a target.
+
+    Args:
+        named: the name of a format, from ``--as``; by default, the suffix of the target chooses it.
+
+    Raises:
+        UsageError: there is no such format, or the target is a folder where it writes a file, or the other way round.
+    """
+    by_name = {one.name: one for one in formats}
+    by_suffix = {one.suffix: one for one in formats if one.suffix}
+    suffix = target.suffix.lower()
+    folder = target.is_dir() or not suffix
+    if named is not None and named not in by_name:
+        raise UsageError(_unknown(f"--as {named}", named, list(by_name)))
+    if folder:
+        found = by_name[named] if named is not None else formats[0]
+        if not found.fills_folder:
+            sentence = _("--to {target}: {name} is written into a file: {example}")
+            raise UsageError(sentence.format(target=target, name=found.name, example=f"{target}{found.suffix}"))
+        return found
+    if suffix not in by_suffix:
+        raise UsageError(_unknown(f"--to {target}", suffix, list(by_suffix)))
+    if named is not None and by_name[named].suffix != suffix:
+        sentence = _("--to {target}: its suffix is not that of --as {name}")
+        raise UsageError(sentence.format(target=target, name=named))
+    return by_suffix[suffix]
+
+
+def _unknown(where: str, given: str, known: list[str]) -> str:
+    sentence = _("{where}: no such format; allowed: {known}").format(where=where, known=", ".join(known))
+    close = get_close_matches(given.lower(), known, n=1)
+    return f"{sentence} {did_you_mean(close[0])}" if close else sentence
