@@ -10,16 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bntui import distributions as measured
+from bntui.distributions import distribution, distributions, norm, unit_percentiles
 from bntui.keyframe import HISTOGRAM_BINS
-from bntui.trainer import probes
-from bntui.trainer.probes import (
-    dead_fraction,
-    distribution,
-    distributions,
-    norm,
-    saturated_fraction,
-    unit_percentiles,
-)  # fmt: skip
+from bntui.trainer.probes import dead_fraction, saturated_fraction
 
 VALUES = arrays(
     np.float32, st.tuples(st.integers(1, 40), st.integers(1, 7)), elements=st.floats(-1e6, 1e6, width=32)
@@ -97,7 +91,7 @@ def test_stacked_arrays_have_the_distributions_that_each_has_alone(values: list[
     values += [values[0].T.copy(), np.ones((2, 3), np.float32), values[0][:, :1]] if values else []
     with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
         alone = [distribution(one) for one in values]
-        patch.setattr(probes, "_STACKED", together)
+        patch.setattr(measured, "_STACKED", together)
         found = distributions(values)
     np.testing.assert_equal([asdict(one) for one in found], [asdict(one) for one in alone])
 

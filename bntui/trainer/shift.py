@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bntui.distributions import norm
 from bntui.trainer.network import Network, Stage, forward
-from bntui.trainer.probes import array, norm
+from bntui.trainer.probes import array
 
 
 def gradient_shift(
