@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 from bntui.keyframe import HISTOGRAM_BINS, STATISTICS, UNIT_STATISTICS, CountArray, Distribution
 
 Values = NDArray[np.float32]
+
+UNMEASURED: Final = Distribution(
+    mean=math.nan, std=math.nan, p15=math.nan, p50=math.nan, p85=math.nan, min=math.inf, max=-math.inf,
+    counts=np.zeros(HISTOGRAM_BINS, np.int32),
+)  # fmt: skip
+"""What is known of no values."""
 
 _SHARES = (0.15, 0.50, 0.85)
 _EDGES = np.arange(HISTOGRAM_BINS + 1)

@@ -75,6 +75,11 @@ class Distribution:
     """Histogram over the mini-batch and all features together: 32 equal bins from the smallest finite value to the
     largest, the last bin closed; other values are not counted."""
 
+    @property
+    def empty(self) -> bool:
+        """True if nothing was measured: the smallest of no values is ∞ and the largest −∞, all else is NaN."""
+        return self.min > self.max
+
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm:
@@ -246,7 +251,8 @@ class Keyframe:
     """Loss of this step's mini-batch, mean over its samples, training mode, before the update."""
     train_loss: Annotated[float, ROW]
     """Loss of the epoch's samples so far, mean over samples, each measured in training mode before the update of its
-    own mini-batch: Keras' ``loss``."""
+    own mini-batch: Keras' ``loss``. In a recorded loop of your own the mean of the losses that it told so far in the
+    epoch."""
     train_accuracy: Annotated[float, ROW]
     """Share of the epoch's samples so far that were classified right, each in training mode before the update of its
     own mini-batch; in a regression R², the mean over outputs."""

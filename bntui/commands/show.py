@@ -142,7 +142,7 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
     so_far = figures.format(part=ljust(parts[0], aligned), loss=_loss(frame.train_loss), score=score, value=trained)
     yield f"{so_far}   {_('(the epoch so far)')}"
     validated = figures.format(part=ljust(parts[1], aligned), loss=_loss(frame.val_loss), score=score, value=held_out)
-    forgotten = reader.runs[frame.run].config["training"].get("validation_mode") == "training"
+    forgotten = reader.runs[frame.run].setting("training", "validation_mode") == "training"
     yield f"{validated}   ({_('in training mode')})" if forgotten else validated
     early = frame.early_stopping
     if early is not None:

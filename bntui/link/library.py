@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bntui.errors import RecordingError, UsageError, did_you_mean
 from bntui.keyframe import Foreign
@@ -18,7 +18,7 @@ from bntui.link.client import state_of
 from bntui.link.live import is_live
 from bntui.link.registry import trainers
 from bntui.recording.foreign_json import parsed
-from bntui.recording.forms import CONFIG, TRANSLATION
+from bntui.recording.forms import RUN_CONFIG, TRANSLATION, WATCHED
 from bntui.recording.guard import damaged
 from bntui.recording.kinds import AMOUNT, hold
 from bntui.recording.names import SUFFIX, recordings_folder
@@ -134,7 +134,7 @@ def _heading(path: Path) -> _Heading:
         names, planned = {}, [0]
         for row in rows(database, query, of="run"):
             names[row["run"]] = row["name"]
-            planned.append(parsed(row["config"], CONFIG, "config")["training"]["epochs"])
+            planned.append(_planned(parsed(row["config"], RUN_CONFIG, "config")))
         if labels and not labels.keys() >= set(names.values()):
             labels = {**labels, **_fork_labels(database, names, labels)}
         epochs = database.execute("SELECT max(epoch) FROM keyframe").fetchone()[0]
@@ -153,6 +153,11 @@ def _heading(path: Path) -> _Heading:
             ending=outcome(kinds[run] for run in names),
             planned=max(planned),
         )
+
+
+def _planned(config: Mapping[str, Any]) -> int:
+    """Epochs that a run was to train; 0 if that is not known of a watched one."""
+    return config[WATCHED].get("epochs") or 0 if WATCHED in config else int(config["training"]["epochs"])
 
 
 def _fork_labels(

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 from bntui.errors import BntuiError, RecordingError, StorageError
+from bntui.link import registry
 from bntui.link.address import lock_path
 from bntui.link.live import is_live
-from bntui.recording.draft import Node, lock_file, node_of
+from bntui.recording.draft import Node, lock_file, node_of, unlock_file
 from bntui.recording.file import on_network
 from bntui.text.language import _
 
@@ -109,7 +110,7 @@ class Hold:
     def release(self) -> None:
         """Release the locks; SQLite must have closed the file, because this would also release its locks."""
         if self._file is not None:
-            os.close(self._file)
+            unlock_file(self._file)
             self._file = None
         self._let_go_of_name()
 
@@ -118,7 +119,7 @@ class Hold:
             with contextlib.suppress(OSError):
                 if _is_named(self._name, self._lock):
                     self._lock.unlink()  # while it is locked: who has opened it notices that it has no name
-            os.close(self._name)
+            unlock_file(self._name)
             self._name = -1
 
     def _node(self) -> Node:
@@ -164,6 +165,10 @@ def _is_named(descriptor: int, path: Path) -> bool:
 
 
 def _refusal(recording: Path, holder: str) -> RecordingError:
+    recorder = registry.recorder(recording)
+    if recorder is not None:
+        sentence = _("{recording} is being recorded by the training loop of process {pid}; wait until it ends")
+        return RecordingError(sentence.format(recording=recording, pid=recorder.pid))
     sentence = _("{recording} is being written by another process; stop it with: bntui stop {recording}")
     if holder:
         sentence = _("{recording} is being written by process {holder}; stop it with: bntui stop {recording}")

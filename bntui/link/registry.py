@@ -1,7 +1,8 @@
 """Notes the user's live trainers in the state folder, so that they are found wherever their recordings are stored.
 
 Each trainer keeps one small file there, which names its recording, host, and process.  A note is only a hint: a
-trainer of this host is live if it answers, and one of another host if it has renewed its note recently.
+trainer of this host is live if it answers, and one of another host if it has renewed its note recently.  Recorders of
+other training loops note themselves too; they listen to nobody, and are live as long as their process runs.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class Note:
     recording: Path
     host: str
     pid: int
+    recorder: bool = False
+    """It is no trainer: a loop of the user's own is recorded."""
+    begun: str = ""
+    """When the process of a recorder began, as the kernel counts; empty if unknown."""
 
     @property
     def here(self) -> bool:
@@ -62,6 +67,27 @@ def erase() -> None:
         _own().unlink()
 
 
+def write_recorder(recording: Path) -> None:
+    """Note that this process records a training loop; the loop never fails by it."""
+    told = {"recording": str(recording.absolute()), "host": socket.gethostname(), "pid": os.getpid(), "recorder": True,
+            "begun": _begun(os.getpid())}  # fmt: skip
+    with contextlib.suppress(OSError, ValueError):
+        state_files.put(_of_recorder(recording), json.dumps(told))
+
+
+def erase_recorder(recording: Path) -> None:
+    """Remove the note of a recorder of this process."""
+    with contextlib.suppress(OSError):
+        _of_recorder(recording).unlink()
+
+
+def recorder(recording: Path) -> Note | None:
+    """The process of this host that records its own loop into this file; None if there is none."""
+    where = recording.absolute()
+    noted = (note for note in trainers() if note.recorder and note.here)
+    return next((note for note in noted if note.recording == where or _same(note.recording, where)), None)
+
+
 def trainers() -> tuple[Note, ...]:
     """Live trainers of this user; notes of trainers that have ended are removed."""
     try:
@@ -84,6 +110,19 @@ def _own() -> Path:
     return registry_folder() / f"{host}-{os.getpid()}.json"
 
 
+def _of_recorder(recording: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(recording.absolute())).hexdigest()[:12]
+    return _own().with_name(f"{_own().stem}-{name}.json")
+
+
+def _begun(pid: int) -> str:
+    """When a process began, in ticks since the machine did; empty where the kernel does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
 def _read(path: Path) -> Note | None:
     """The note in a file; a file that holds none is removed, one that cannot be read is skipped."""
     try:
@@ -96,7 +135,8 @@ def _read(path: Path) -> Note | None:
         case {"recording": str(recording), "host": str(host), "pid": int(pid)} if (
             os.path.isabs(recording) and "\0" not in recording and pid > 0
         ):
-            return Note(Path(recording), host, pid)
+            begun = told.get("begun")
+            return Note(Path(recording), host, pid, told.get("recorder") is True, begun if type(begun) is str else "")
     _remove(path)
     return None
 
@@ -110,6 +150,11 @@ def _live(note: Note, path: Path) -> bool:
         if silent > FORGOTTEN:
             _remove(path)
         return silent <= TRUSTED
+    if note.recorder:
+        live = _runs(note.pid) and note.begun in ("", _begun(note.pid)) and note.recording.exists()
+        if not live:
+            _remove(path)
+        return live
     if _answers(note):
         return True
     if not _runs(note.pid):

@@ -76,7 +76,7 @@ class Draft:
 
     def close(self) -> None:
         """Release the lock; SQLite must have closed the file, because this would also release its locks."""
-        os.close(self._descriptor)
+        unlock_file(self._descriptor)
 
     def discard(self) -> None:
         """Delete the file, published or not."""
@@ -129,6 +129,13 @@ def lock_file(descriptor: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def unlock_file(descriptor: int) -> None:
+    """Unlock a file and close it; the lock ends even if a process forked from this one still has it open."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def drafts(folder: Path) -> list[Path]:

@@ -36,6 +36,11 @@ def on_network(path: Path) -> bool:
     return file_system(path) in NETWORK_FILE_SYSTEMS
 
 
+def _connected(path: Path) -> sqlite3.Connection:
+    """A writing connection; callbacks of some libraries write from another thread than the one that opened it."""
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
 class WritableFile:
     """A writing connection and the files that belong to it; created with :meth:`draft` or :meth:`open`."""
 
@@ -45,7 +50,7 @@ class WritableFile:
         self._journals: dict[Path, Node] = {}
         """SQLite's files for this recording, each with its device and inode."""
         with self._storage():
-            self.db = sqlite3.connect(path if draft is None else draft.path, isolation_level=None)
+            self.db = _connected(path if draft is None else draft.path)
 
     @classmethod
     def open(cls, path: Path) -> WritableFile:
@@ -182,7 +187,7 @@ class WritableFile:
     def _reopen(self, path: Path) -> None:
         self.path = path
         with self._storage():
-            self.db = sqlite3.connect(path, isolation_level=None)
+            self.db = _connected(path)
         self._begin()
 
     def _begin(self) -> None:

@@ -16,6 +16,7 @@ from bntui.recording.kinds import (
     SHARE,
     Either,
     Flag,
+    Keyed,
     Kind,
     ListOf,
     Maybe,
@@ -32,14 +33,14 @@ SCALING: Final = OneOf(("none", "minmax", "standard"))
 TASK: Final = OneOf(("classification", "regression"))
 WORD: Final = Text(100)
 UNITS: Final = Whole(1, 65_536)
-SIDE: Final = Whole(1, 65_536)
+SIDE: Final = Whole(1, 2**24)
 LINE: Final = Text(10_000)
 """A path, or a sentence."""
 
+MONITOR: Final = OneOf(("val_loss", "val_accuracy", "loss", "accuracy", "val_r2", "r2"))
 EARLY_STOPPING: Final = Table(
-    {"monitor": OneOf(("val_loss", "val_accuracy", "loss", "accuracy", "val_r2", "r2")), "patience": Whole(),
-     "min_delta": FINITE, "mode": OneOf(("auto", "min", "max")), "baseline": Maybe(FINITE),
-     "restore_best_weights": Flag(), "start_from_epoch": Whole()},
+    {"monitor": MONITOR, "patience": Whole(), "min_delta": FINITE, "mode": OneOf(("auto", "min", "max")),
+     "baseline": Maybe(FINITE), "restore_best_weights": Flag(), "start_from_epoch": Whole()},
     {},
     Plain(),
 )  # fmt: skip
@@ -91,6 +92,21 @@ CONFIG: Final = Table(
     Plain(),
 )  # fmt: skip
 """Keys added by a newer version are accepted as they are."""
+WATCHED: Final = "watched"
+"""The only key of the configuration of a run that no scenario describes: somebody's own loop was recorded."""
+TOLD: Final = Table(
+    {"by": WORD},
+    {"model": Text(), "optimizer": Text(), "epochs": Maybe(Whole(1)), "batch_size": Maybe(Whole(1)),
+     "every": Maybe(Either(Whole(1), OneOf(("epoch",)))),
+     "early_stopping": Maybe(
+         Table({"monitor": MONITOR, "patience": Whole()},
+               {"min_delta": FINITE, "mode": OneOf(("auto", "min", "max")), "baseline": Maybe(FINITE),
+                "restore_best_weights": Flag(), "start_from_epoch": Whole()}, Plain()))},
+    Plain(),
+)  # fmt: skip
+"""What is known of such a run."""
+RUN_CONFIG: Final = Keyed(WATCHED, Table({WATCHED: TOLD}), CONFIG)
+"""What a run's row says about how it was trained."""
 
 LAYERS: Final = ListOf(
     Table(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 import numpy as np
 
 from bntui.keyframe import COLUMN, BoolArray, FloatArray, Foreign, IntArray, LayerKind
+from bntui.recording.forms import WATCHED
 from bntui.recording.kept import remembered, succeeds
 from bntui.recording.sentences import EventKind, said
 
@@ -70,7 +71,8 @@ class RunInfo:
     index: int
     name: str
     config: Mapping[str, Any]
-    """The resolved configuration, as ``RunConfig.model_dump(mode="json")`` gives it."""
+    """The resolved configuration, as ``RunConfig.model_dump(mode="json")`` gives it; of a watched run what is known of
+    it (``forms.TOLD``).  Ask the properties and :meth:`setting`, which answer for both."""
     layers: tuple[LayerInfo, ...]
     steps_per_epoch: int
     device: str
@@ -90,15 +92,47 @@ class RunInfo:
         return tuple((number, kind) for number, layer in enumerate(self.layers) for kind in layer.stages)
 
     @property
+    def watched(self) -> bool:
+        """True if somebody's own training loop was recorded: there is neither a scenario nor a configuration."""
+        return WATCHED in self.config
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What is known of a watched run, see ``forms.TOLD``; nothing of a scenario's run."""
+        found: Mapping[str, Any] = self.config.get(WATCHED, {})
+        return found
+
+    def setting(self, table: str, key: str, default: Any = None) -> Any:
+        """A setting of the configuration, such as ``network`` and ``norm_momentum``.
+
+        The default if the recording is older than the setting, or the run is watched.
+        """
+        return self.config.get(table, {}).get(key, default)
+
+    @property
     def epochs(self) -> int:
-        """Number of epochs that the configuration asks for."""
-        return int(self.config["training"]["epochs"])
+        """Number of epochs that are planned; 0 if that is not known of a watched run."""
+        return int(self.told.get("epochs") or 0) if self.watched else int(self.config["training"]["epochs"])
+
+    @property
+    def batch_size(self) -> int:
+        """Number of samples of a full mini-batch; 0 if that is not known of a watched run."""
+        return int(self.told.get("batch_size") or 0) if self.watched else int(self.config["data"]["batch_size"])
 
     @property
     def early_stopping(self) -> Mapping[str, Any] | None:
-        """The configuration's early-stopping table; None without early stopping."""
+        """The table of early stopping; None without early stopping."""
+        if self.watched:
+            told = self.told.get("early_stopping")
+            return None if told is None else {**_UNTOLD, **told}
         stopping: Mapping[str, Any] | None = self.config["training"]["early_stopping"]
         return stopping
+
+
+_UNTOLD: Final[Mapping[str, Any]] = {
+    "min_delta": 0.0, "mode": "auto", "baseline": None, "restore_best_weights": False, "start_from_epoch": 0,
+}  # fmt: skip
+"""What early stopping does in Keras, and in a watched run, unless it is said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,6 +277,27 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Keyed:
+    """A JSON object of one of two forms, which a key tells apart."""
+
+    key: str
+    having: Table
+    """The form of an object that has the key."""
+    lacking: Table
+
+    @property
+    def wanted(self) -> str:
+        return self.lacking.wanted
+
+    def bad(self, value: Any, place: str) -> Iterator[UnfitError]:
+        has = type(value) is dict and self.key in value
+        yield from (self.having if has else self.lacking).bad(value, place)
+
+    def all_fit(self, values: Sequence[Any]) -> bool:
+        return not any(True for value in values for _problem in self.bad(value, ""))
+
+
+@dataclass(frozen=True, slots=True)
 class Plain:
     """Any JSON value, for values that are only displayed; :func:`foreign_json.parsed` bounds size and depth."""
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from bntui.recording.foreign_json import parsed
-from bntui.recording.forms import AXES, CONFIG, FORK, LAYERS, VALUES
+from bntui.recording.forms import AXES, FORK, LAYERS, RUN_CONFIG, VALUES
 from bntui.recording.history import Fork, LayerInfo, RunInfo
 from bntui.text.language import _
 from bntui.text.output import clean, unarmed
@@ -25,8 +25,8 @@ def run_info(row: sqlite3.Row, labels: Mapping[str, str]) -> RunInfo:
     return RunInfo(
         index=index,
         name=clean(row["name"]) or _("run {number}").format(number=index),
-        config=parsed(row["config"], CONFIG, _place(index, "config"), cleaned=unarmed),
-        layers=tuple(map(_layer, parsed(row["layers"], LAYERS, _place(index, "layers")))),
+        config=parsed(row["config"], RUN_CONFIG, _place(index, "config"), cleaned=unarmed),
+        layers=tuple(map(layer_of, parsed(row["layers"], LAYERS, _place(index, "layers")))),
         steps_per_epoch=row["steps_per_epoch"],
         device=clean(row["device"]),
         label=clean(labels.get(row["name"], "")),
@@ -54,7 +54,12 @@ def _place(run: int, column: str) -> str:
     return _("{column} of run {run}").format(column=column, run=run)
 
 
-def _layer(told: Mapping[str, Any]) -> LayerInfo:
+def layer_of(told: Mapping[str, Any]) -> LayerInfo:
+    """A layer from its JSON.
+
+    Raises:
+        ValueError: its shape is not one of its kind.
+    """
     layer = LayerInfo(**{**told, "shape": tuple(told["shape"]), "stages": tuple(told.get("stages", ()))})
     axes = AXES.get(layer.kind, len(layer.shape))
     groups = layer.groups if layer.norm == "group" else 1

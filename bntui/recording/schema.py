@@ -16,7 +16,8 @@ from bntui.text.library_messages import told
 
 APPLICATION_ID: Final = 0x424E5455
 """``BNTU`` in ASCII; in the file's header, it identifies an SQLite file as a recording."""
-VERSION: Final = 4
+VERSION: Final = 5
+"""Format 5 knows runs without a scenario; it has the tables of format 4."""
 
 MOST_OBJECTS: Final = 100
 """Maximum number of schema entries that are read; a recording has a dozen."""

@@ -32,6 +32,8 @@ STOPPED_BASELINE: Final = N_(
 FINISHED: Final = N_("finished after {epochs} epochs")
 RESTORED: Final = N_("restored the weights of epoch {epoch}")
 INTERRUPTED: Final = N_("stopped by hand at epoch {epoch:g}")
+ENDED: Final = N_("the training loop ended at epoch {epoch:g}")
+BROKEN: Final = N_("the training loop ended with {error} at epoch {epoch:g}")
 DIVERGED_INITIAL: Final = N_("the loss of the initial network is {loss}")
 DIVERGED_TRAINING: Final = N_("the training loss became {loss} at step {step}")
 DIVERGED_VALIDATION: Final = N_("the validation loss became {loss} at step {step}")
@@ -65,8 +67,17 @@ NAN: Final = N_("NaN")
 INFINITE: Final = N_("infinite")
 WEIGHT_GRADIENT: Final = N_("weight gradient")
 ACTIVATION_GRADIENT: Final = N_("activation gradient")
-LOSSES: Final = ("loss", "validation loss")
+LOSS: Final = N_("loss")
+VALIDATION_LOSS: Final = N_("validation loss")
+LOSSES: Final = (LOSS, VALIDATION_LOSS)
 """Quantities that an event records for the output layer, but that are those of the whole network."""
+QUANTITY_WORDS: Final = {
+    "input": N_("input"),
+    "pre_norm": N_("pre-activation"),
+    "normalized": N_("normalized values"),
+    "output": N_("output"),
+}
+"""How an event ``first_bad`` names a layer's quantities."""
 BACKWARD: Final = (WEIGHT_GRADIENT, ACTIVATION_GRADIENT)
 """Quantities of the backward pass, as named in the event ``first_bad``."""
 
@@ -114,9 +125,9 @@ EVENT_KINDS: Final[Mapping[EventKind, EventTraits]] = {
         (STOPPED, STOPPED_ALL, STOPPED_BASELINE),
         ends="run", severity="information", mark="▣", charted=True, word=N_("stopped early"),
     ),
-    "finished": EventTraits((FINISHED,), ends="run", mark="✓", word=N_("finished")),
+    "finished": EventTraits((FINISHED, ENDED), ends="run", mark="✓", word=N_("finished")),
     "restored_best": EventTraits((RESTORED,)),
-    "interrupted": EventTraits((INTERRUPTED,), ends="session", severity="warning", word=N_("stopped")),
+    "interrupted": EventTraits((INTERRUPTED, BROKEN), ends="session", severity="warning", word=N_("stopped")),
     "resumed": EventTraits((RESUMED, RESUMED_ELSEWHERE), severity="information"),
     "departed": EventTraits((DEPARTED,), severity="warning"),
     "first_bad": EventTraits(
@@ -187,9 +198,11 @@ def said(kind: EventKind | Foreign, message: str, arguments: Mapping[str, Any]) 
 
 def _displayed(sentence: str, arguments: Mapping[str, Any]) -> str:
     """The sentence that is displayed in place of a recorded one."""
-    if sentence != FIRST_BAD or arguments["layer"] != OUTPUT:
+    if sentence != FIRST_BAD:
         return sentence
-    return FIRST_BAD_LOSS if arguments["quantity"] in LOSSES else FIRST_BAD_OUTPUT
+    if arguments["quantity"] in LOSSES:
+        return FIRST_BAD_LOSS
+    return FIRST_BAD_OUTPUT if arguments["layer"] == OUTPUT else sentence
 
 
 def why_stopped(stopping: EarlyStopping, baseline: float | None = None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from bntui.keyframe import Keyframe
 from bntui.recording import seeds
@@ -54,6 +55,15 @@ class Writer:
     @property
     def _db(self) -> sqlite3.Connection:
         return self._file.db
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The open connection, which a process forked from this one must never close."""
+        return self._file.db
+
+    def wait_at_most(self, milliseconds: int) -> None:
+        """Wait only so long for another program that has locked the file; by default five seconds."""
+        self._db.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
     @classmethod
     def create(cls, path: Path, meta: Mapping[str, str]) -> Writer:
@@ -151,14 +161,21 @@ class Writer:
             scaling: the packed feature scaling.
             budget: bytes available for the run's evidence.
         """
-        layers = json.dumps([asdict(layer) for layer in info.layers])
-        fork = None if info.fork is None else json.dumps(asdict(info.fork))
-        row = (info.index, info.name, json.dumps(info.config), layers, info.steps_per_epoch, info.device, scaling, fork)
+        row = (*_row(info, scaling), budget)
         with self._changing():
             columns = f"{', '.join(RUN)}, stride, digest"
-            values = (*row, budget, 1, fields_digest(*row, budget))
+            values = (*row, 1, fields_digest(*row))
             self._db.execute(f"INSERT INTO run ({columns}) VALUES ({', '.join('?' * len(values))})", values)
         self._thinning[info.index] = Thinning(budget)
+
+    def amend_run(self, info: RunInfo) -> None:
+        """Replace what the row of a watched run says, once its loop has told more of itself; its layers stay."""
+        row = (*_row(info, b""), self.budget(info.index))
+        assignments = ", ".join(f"{name} = ?" for name in RUN)
+        with self._changing():
+            self._db.execute(
+                f"UPDATE run SET {assignments}, digest = ? WHERE run = ?", (*row, fields_digest(*row), info.index)
+            )
 
     def budget(self, run: int) -> float:
         """Bytes available for a run's evidence."""
@@ -314,6 +331,13 @@ class Writer:
         """A transaction, or a part of the current one."""
         with self._file.changing(intact=self.keyframes > 0):
             yield
+
+
+def _row(info: RunInfo, scaling: bytes) -> tuple[Any, ...]:
+    """The columns of the table ``run`` up to the budget."""
+    layers = json.dumps([asdict(layer) for layer in info.layers])
+    fork = None if info.fork is None else json.dumps(asdict(info.fork))
+    return info.index, info.name, json.dumps(info.config), layers, info.steps_per_epoch, info.device, scaling, fork
 
 
 def insert_events(db: sqlite3.Connection, events: Sequence[Event]) -> None:

@@ -10,15 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from bntui.keyframe import QUANTITIES, Foreign
 from bntui.recording import sentences
 from bntui.recording.history import Event
-from bntui.recording.sentences import ACTIVATION_GRADIENT, TROUBLES, WEIGHT_GRADIENT, EventKind
-from bntui.text.language import N_
+from bntui.recording.sentences import (
+    ACTIVATION_GRADIENT,
+    LOSS,
+    QUANTITY_WORDS,
+    TROUBLES,
+    VALIDATION_LOSS,
+    WEIGHT_GRADIENT,
+    EventKind,
+)
 from bntui.trainer.dead import Dead, died, reached
 from bntui.trainer.draw import Draws
 from bntui.trainer.end_events import spelled
@@ -26,15 +33,6 @@ from bntui.trainer.network import Stage
 from bntui.trainer.recorder import Recorder
 from bntui.trainer.run import Run
 from bntui.trainer.step import Measured, drawn
-
-LOSS: Final = N_("loss")
-VALIDATION_LOSS: Final = N_("validation loss")
-WORDS: Final = {
-    "input": N_("input"),
-    "pre_norm": N_("pre-activation"),
-    "normalized": N_("normalized values"),
-    "output": N_("output"),
-}
 
 
 def kinds_of(events: Collection[EventKind | Foreign]) -> set[EventKind]:
@@ -86,7 +84,11 @@ def _figures(taken: Measured) -> Iterator[tuple[str, str, float]]:
         for name in QUANTITIES:
             values = getattr(layer, name)
             if values is not None:
-                yield layer.name, WORDS.get(name, name), values.min if not math.isfinite(values.min) else values.max
+                yield (
+                    layer.name,
+                    QUANTITY_WORDS.get(name, name),
+                    values.min if not math.isfinite(values.min) else values.max,
+                )
     yield taken.layers[-1].name, LOSS, float(taken.loss)
     for layer in reversed(taken.layers):
         yield layer.name, ACTIVATION_GRADIENT, layer.activation_gradient_norm

@@ -62,7 +62,7 @@ def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple
     stages_of = {_stage(info) for run in every for info in run.info.layers if info.activation != "none"}
     named = stages_of.pop() if len(stages_of) == 1 else _("activation")
     normed = [run for run in every if any(info.norm != "none" for info in run.info.layers)]
-    norm_last = bool(normed) and normed[0].info.config["network"].get("norm_position") == "after_activation"
+    norm_last = bool(normed) and normed[0].info.setting("network", "norm_position") == "after_activation"
     before = _("norm") if normed and not norm_last else named
     mixed = {info.activation == "none" for run in runs for info in run.info.layers} == {False, True}
 

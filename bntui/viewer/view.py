@@ -56,7 +56,7 @@ class RunView:
     def remnant(self) -> int:
         """Samples of the mini-batch that was measured, where they are less than half of a full one; else 0."""
         samples = 0 if self.frame is None else len(self.frame.batch_indices)
-        return samples if 2 * samples < self.info.config["data"]["batch_size"] else 0
+        return samples if 2 * samples < self.info.batch_size else 0
 
     @property
     def end(self) -> float:

@@ -59,7 +59,7 @@ def legend(data: RecordedData, runs: Sequence[RunView], width: int, height: int)
         name = Span(f"{'━━' if place == 0 else '╍╍'} {run.mark} {run.name}", f"bold {run.style}", run.click)
         told = Span(words, "text", tells=Told(run.info.index, "val_accuracy"))
         line: Row = (name, Span(f"  {score} ", "muted"), told)
-        if run.info.config["training"].get("validation_mode") == "training":
+        if run.info.setting("training", "validation_mode") == "training":
             # the boundary is always drawn in evaluation mode, so the accuracy may not match it
             longer = (*line, Span("  " + _("in training mode"), "warn"))
             line = longer if cells_of(longer) <= width else line

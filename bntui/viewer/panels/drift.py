@@ -124,7 +124,7 @@ def entering(info: LayerInfo, position: str = "before_activation") -> str:
 
 
 def _columns(run: RunView, info: LayerInfo) -> Columns:
-    quantity = entering(info, run.info.config["network"].get("norm_position", "before_activation"))
+    quantity = entering(info, run.info.setting("network", "norm_position", "before_activation"))
     low, median, high = (COLUMN[f"{quantity}.{name}"] for name in ("p15", "p50", "p85"))
     return low, median, high
 
@@ -169,7 +169,7 @@ def _strands(runs: Sequence[RunView], *, outputs: bool) -> list[Strand]:
 def _unit(run: RunView, info: LayerInfo) -> str:
     """The unit or channel that the recording follows, counted from 1."""
     units = info.shape[-1] if info.kind == "recurrent" else info.shape[0]
-    number = int(run.info.config.get("record", {}).get("unit", 0)) % units + 1
+    number = int(run.info.setting("record", "unit", 0)) % units + 1
     if info.cell in LETTERS:  # the first gate's projection is measured
         return _("gate {letter}, unit {number}").format(letter=LETTERS[info.cell][0], number=number)
     words = _("channel {number}") if info.kind == "conv" else _("unit {number}")

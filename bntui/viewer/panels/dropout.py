@@ -167,7 +167,7 @@ def _kept(mask: DropoutMask, width: int) -> str:
 
 def _validated(runs: Sequence[RunView], width: int) -> list[Row]:
     """Whether validation drops units: one row, or one for each run if they differ."""
-    forgotten = [run.info.config["training"].get("validation_mode") == "training" for run in runs]
+    forgotten = [run.info.setting("training", "validation_mode") == "training" for run in runs]
     if len(set(forgotten)) == 1:
         legends = [legend for legend in _legends(runs[0]) if width_of(legend) + LEAST_MODE <= width]
         legend = legends[0] if legends else ()

@@ -1,0 +1,1 @@
+"""Records training loops that are not bntui's own."""

@@ -1,0 +1,206 @@
+"""Measures a layer from arrays that a training loop of any framework hands over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.distributions import (
+    UNMEASURED,
+    Values,
+    dead_share,
+    distributions,
+    norm,
+    share_outside,
+    unit_percentiles,
+)
+from bntui.keyframe import MASK_SAMPLES, DropoutMask, Foreign, LayerMeasures
+from bntui.recording.history import LayerInfo
+from bntui.scenario.activations import activation
+from bntui.text.language import _
+from bntui.text.output import clean
+from bntui.watching.layers import Layer
+
+QUANTITY_OF: Final = {
+    "input": "input", "pre_activation": "pre_norm", "normalized": "normalized", "output": "output",
+}  # fmt: skip
+"""What a loop calls the values of a layer, and the quantity that they are in a keyframe."""
+OF_WEIGHT: Final = ("weight", "bias", "gradient", "updated_weight")
+ARRAYS: Final = (*QUANTITY_OF, *OF_WEIGHT, "activation_gradient", "mask")
+WORDS: Final = ("kind", "norm", "activation")
+KEYS: Final = (*ARRAYS, *WORDS, "dropout")
+"""Everything that a loop may tell of a layer."""
+KINDS: Final = {2: "linear", 3: "conv", 4: "conv", 5: "conv"}
+"""Kind of a layer that does not tell it, by the number of axes of its weight."""
+
+
+class Told(NamedTuple):
+    """What a loop tells of a layer, as NumPy arrays and words."""
+
+    name: str
+    arrays: Mapping[str, Values]
+    words: Mapping[str, str]
+    dropout: float
+
+
+def told(name: object, given: object) -> Told:
+    """What a loop tells of a layer, checked.
+
+    Raises:
+        ValueError: it is not what can be recorded; the message names the layer and the key.
+    """
+    if not isinstance(name, str) or not name or not isinstance(given, Mapping):
+        sentence = _("layers must map a name to a table of arrays, but {name} is {found}")
+        raise ValueError(sentence.format(name=clean(repr(name))[:80], found=type(given).__name__))
+    unknown = next((key for key in given if key not in KEYS), None)
+    if unknown is not None:
+        sentence = _("layer {layer} has {key}, which is not recorded; use {keys}")
+        raise ValueError(sentence.format(layer=name, key=clean(repr(unknown))[:80], keys=", ".join(KEYS)))
+    arrays = {key: array(given[key], f"{name}.{key}") for key in ARRAYS if given.get(key) is not None}
+    if not arrays:
+        raise ValueError(_("layer {layer} has no array").format(layer=name))
+    for one, other in (("gradient", "weight"), ("updated_weight", "weight"), ("activation_gradient", "output")):
+        if one in arrays and other in arrays and arrays[one].shape != arrays[other].shape:
+            sentence = _("layer {layer}: {one} has shape {found}, but {other} has {wanted}")
+            shapes = {"found": arrays[one].shape, "wanted": arrays[other].shape}
+            raise ValueError(sentence.format(layer=name, one=one, other=other, **shapes))
+    dropout = given.get("dropout") or 0.0
+    if not isinstance(dropout, float | int) or not 0 <= dropout <= 1:
+        raise ValueError(_("layer {layer}: dropout must be a number from 0 to 1").format(layer=name))
+    return Told(name, arrays, {key: str(given[key]) for key in WORDS if given.get(key)}, float(dropout))
+
+
+def array(value: Any, place: str) -> Values:
+    """A single-precision array of anything that NumPy can convert.
+
+    Raises:
+        ValueError: it is not numeric, or empty.
+    """
+    try:
+        found = np.asarray(value)
+        if found.dtype.kind not in "fiub" and not (found.dtype.kind == "V" and found.dtype.fields is None):
+            raise TypeError(found.dtype.name)
+        with np.errstate(over="ignore"):
+            single: Values = found.astype(np.float32, copy=False)
+    except Exception as error:  # of another library
+        sentence = _("{place} is not an array of numbers: {reason}")
+        raise ValueError(sentence.format(place=place, reason=clean(str(error))[:200])) from error
+    if not single.size:
+        raise ValueError(_("{place} is empty").format(place=place))
+    return single
+
+
+def number(value: Any, place: str) -> float | None:
+    """A single number of anything that Python can convert; None stays None.
+
+    Raises:
+        ValueError: it is not a number.
+    """
+    try:
+        return None if value is None else float(value)
+    except Exception as error:  # of another library
+        sentence = _("{place} is not a number: {reason}")
+        raise ValueError(sentence.format(place=place, reason=clean(str(error))[:200])) from error
+
+
+def described(of: Told, *, channels_last: bool) -> LayerInfo:
+    """What is fixed about a layer, as its first keyframe shows it."""
+    weight = of.arrays.get("weight")
+    kind = of.words.get("kind") or ("module" if weight is None else KINDS.get(weight.ndim, "module"))
+    values = next((of.arrays[key] for key in ("output", "normalized", "pre_activation") if key in of.arrays), None)
+    if values is not None and values.ndim > 1:
+        shape = values.shape[1:]
+        if channels_last and kind == "conv":
+            shape = (shape[-1], *shape[:-1])
+    else:
+        shape = (1,) if weight is None else (weight.shape[-1],)
+    return LayerInfo(
+        name=of.name,
+        kind=Foreign(kind),
+        shape=_fitting(kind, shape),
+        norm=of.words.get("norm") or ("norm" if "normalized" in of.arrays else "none"),
+        activation=of.words.get("activation", "none"),
+        dropout=of.dropout,
+        parameters=sum(of.arrays[key].size for key in ("weight", "bias") if key in of.arrays),
+    )
+
+
+def _fitting(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A sample's shape with as many axes as a recording has for a kind of layer."""
+    if kind == "linear":
+        return shape[-1:]
+    if kind == "conv":
+        return (*shape, 1, 1)[:3] if len(shape) < 3 else (*shape[:2], math.prod(shape[2:]))
+    if kind == "recurrent":
+        return shape[-2:] if len(shape) > 1 else (1, *shape)
+    return shape if len(shape) <= 3 else (*shape[:2], math.prod(shape[2:]))
+
+
+def measured(of: Told, info: LayerInfo, *, channels_last: bool) -> Layer:
+    """The measures of a layer; what the loop does not tell is NaN, and named as absent."""
+    arrays = of.arrays
+    with np.errstate(all="ignore"):
+        names = [key for key in QUANTITY_OF if key in arrays]
+        found = dict(zip(names, distributions([arrays[key] for key in names]), strict=True))
+        of_layer: dict[str, Any] = {field: found.get(key, UNMEASURED) for key, field in QUANTITY_OF.items()}
+        if info.norm == "none":
+            of_layer["normalized"] = None
+        figures = _figures(arrays) | _fractions(of, info, channels_last=channels_last)
+        absent = frozenset(field for field, value in figures.items() if value is None)
+        of_layer |= {field: math.nan if value is None else value for field, value in figures.items()}
+        entering = arrays.get("normalized", arrays.get("pre_activation"))
+        if entering is not None:
+            of_layer |= unit_percentiles(_first_unit(entering, info, channels_last=channels_last))
+    measures = LayerMeasures(
+        name=info.name, kind=info.kind, batch_norm=None, dropout=_mask(of, info), **of_layer
+    )  # fmt: skip
+    return Layer(info, measures, absent)
+
+
+def _figures(arrays: Mapping[str, Values]) -> dict[str, float | None]:
+    """Norms and ratio; None where an array is missing."""
+    weight, updated = arrays.get("weight"), arrays.get("updated_weight")
+    size = None if weight is None else norm(weight)
+    ratio = None
+    if weight is not None and updated is not None and size:
+        ratio = norm(updated - weight) / size
+    gradient, of_output = arrays.get("gradient"), arrays.get("activation_gradient")
+    return {
+        "weight_norm": size,
+        "weight_gradient_norm": None if gradient is None else norm(gradient),
+        "activation_gradient_norm": None if of_output is None else norm(of_output),
+        "update_ratio": ratio,
+    }
+
+
+def _fractions(of: Told, info: LayerInfo, *, channels_last: bool) -> dict[str, float | None]:
+    """Dead and saturated shares of the output; None where the activation has none."""
+    output, properties = of.arrays.get("output"), activation(info.activation)
+    dead = saturated = None
+    if output is not None and output.ndim > 1:
+        if properties.dies:
+            dead = dead_share(output, _unit_axis(output, info, channels_last=channels_last))
+        if properties.saturated_outside is not None:
+            saturated = share_outside(output, *properties.saturated_outside)
+    return {"dead_fraction": dead, "saturated_fraction": saturated}
+
+
+def _unit_axis(values: NDArray[Any], info: LayerInfo, *, channels_last: bool) -> int:
+    return 1 if info.kind == "conv" and not channels_last and values.ndim > 1 else values.ndim - 1
+
+
+def _first_unit(values: Values, info: LayerInfo, *, channels_last: bool) -> Values:
+    first = values.take([0], axis=_unit_axis(values, info, channels_last=channels_last))
+    return first.ravel()
+
+
+def _mask(of: Told, info: LayerInfo) -> DropoutMask | None:
+    mask = of.arrays.get("mask")
+    if mask is None:
+        return None
+    kept = mask.reshape(len(mask), -1) > 0
+    return DropoutMask(info.dropout, float(kept.mean()), kept[:MASK_SAMPLES])

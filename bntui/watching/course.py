@@ -1,0 +1,405 @@
+"""Puts what a training loop tells in order: keyframes, ends of epochs, early stopping, and how it ended.
+
+Recorders of every kind measure layers, and tell them to a :class:`Course`, which writes them into its :class:`Sink`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from bntui.keyframe import EarlyStopping, Keyframe
+from bntui.recording import sentences
+from bntui.recording.codec import pack_arrays
+from bntui.recording.evidence import Evidence
+from bntui.recording.history import SAME_EPOCH, Event
+from bntui.recording.sentences import EventKind
+from bntui.recording.writer import Pack
+from bntui.text.language import _
+from bntui.text.output import clean
+from bntui.watching.bad import Bad, first_bad
+from bntui.watching.layers import Layer, refuse_unfit
+from bntui.watching.sink import Sink
+from bntui.watching.subject import Subject
+from bntui.watching.trouble import warn
+
+MONITORS: Final = {
+    "val_loss": "val_loss", "val_accuracy": "val_accuracy", "loss": "loss", "accuracy": "accuracy",
+    "val_r2": "val_r2", "r2": "r2", "val_acc": "val_accuracy", "eval_loss": "val_loss", "eval_accuracy": "val_accuracy",
+    "train_loss": "loss", "valid_loss": "val_loss",
+}  # fmt: skip
+"""Names under which libraries know the figures that early stopping may monitor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Scalars of a step or an epoch; None where the loop does not tell them."""
+
+    loss: float | None = None
+    """Loss of the step's mini-batch."""
+    lr: float | None = None
+    train_loss: float | None = None
+    """Mean loss of the epoch so far; by default that of the losses told."""
+    train_accuracy: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+@dataclass(slots=True)
+class _Held:
+    """A row that is not written yet, because more may be told of it."""
+
+    frame: Keyframe
+    epoch_end: bool
+    evidence: Pack | None
+    events: list[Event]
+
+
+class Course:
+    """The rows of one recorded loop, in order.
+
+    Args:
+        path: name of the recording; None for a new one in the user's folder.
+
+    Raises:
+        NameTakenError: the file exists.
+        RecordingError: another process writes it.
+        StorageError: the folder cannot be written.
+    """
+
+    def __init__(self, path: Path | None, subject: Subject) -> None:
+        self.subject = subject
+        self._sink = Sink(path, subject)
+        self._turn = threading.RLock()
+        self._began = time.monotonic()
+        self._layers: tuple[Layer, ...] | None = None
+        """The layers of the first keyframe."""
+        self._held: _Held | None = None
+        self._stopping: EarlyStopping | None = _not_yet(subject)
+        self.step = -1
+        """The last step that was told; -1 before the first."""
+        self.epoch = 0.0
+        """Epochs done at that step."""
+        self._losses: list[float] = []
+        """Losses told since the epoch began."""
+        self._complained: dict[str, int] = {}
+        self._bad_step: int | None = None
+        """The step of the first loss that is not finite."""
+        self._last_loss = 0.0
+        self._told_bad = False
+        self._stopped = False
+        atexit.register(self._at_exit)
+
+    @property
+    def open(self) -> bool:
+        """False once nothing more will be recorded; recorders need not measure then."""
+        return self._sink.open
+
+    @property
+    def path(self) -> Path:
+        """Where the recording is."""
+        return self._sink.path
+
+    def amend(self, **known: Any) -> None:
+        """Tell more of the loop, such as ``epochs=20``: the fields of a :class:`Subject`."""
+        self.subject = replace(self.subject, **known)
+        if self._layers is not None:
+            self._sink.amend(self.subject.info(tuple(layer.info for layer in self._layers)))
+
+    def tell_loss(self, loss: float) -> None:
+        """The loss of a step that is not recorded as a keyframe, for the mean of its epoch."""
+        self._losses.append(float(loss))
+        self._watch_loss(float(loss), self.step + 1)
+
+    def keyframe(
+        self,
+        step: int,
+        epoch: float,
+        layers: Sequence[Layer],
+        figures: Figures,
+        *,
+        hold: bool = False,
+        evidence: Evidence | None = None,
+        weights_digest: str = "",
+        batch_indices: Sequence[int] = (),
+    ) -> None:
+        """Record a measured step.
+
+        Args:
+            step: optimizer steps done, larger than at the keyframe before.
+            epoch: epochs done.
+            hold: more may be told of this step, such as the validation at its epoch's end: write it with the next
+                row, or :meth:`settle`.
+            evidence: arrays of the step for audit and microscope.
+        """  # fmt: skip
+        if not self.open:
+            return
+        with self._turn:
+            if not (self._in_order(step, epoch) and self._same_layers(layers)):
+                return
+            self.settle()
+            self._begin(layers)
+            if figures.loss is not None:
+                self._losses.append(figures.loss)
+            frame = self._frame(step, epoch, figures, weights_digest, batch_indices)
+            frame = replace(frame, layers=tuple(layer.measures for layer in layers))
+            block = None if evidence is None else lambda: pack_arrays(evidence.arrays())
+            events = self._troubles(layers, figures, step, epoch)
+            whole = abs(epoch - round(epoch)) < SAME_EPOCH and epoch > 0
+            self._held = _Held(frame, whole and figures.val_loss is not None, block, events)
+            if self._held.epoch_end:
+                self._losses.clear()
+            if not hold:
+                self.settle()
+
+    def end_epoch(self, figures: Figures, *, step: int | None = None, number: int | None = None) -> None:
+        """Record the end of an epoch, together with the keyframe of its last step if that is held.
+
+        Args:
+            step: the last step of the epoch; by default the last that was told.
+            number: epochs done; by default one more than whole ones before.
+        """
+        if not self.open:
+            return
+        with self._turn:
+            held, step = self._held, self.step if step is None else step
+            if held is not None and held.frame.step == step:
+                whole = math.ceil(held.frame.epoch - SAME_EPOCH)
+                self._end_held(held, max(whole, 1) if number is None else number, figures)
+            elif step == self.step:
+                sentence = _("the keyframe of step {step} is written already: give the last step of the epoch as step=")
+                self._complain("epoch end", sentence.format(step=step))
+            elif self._in_order(step, number or 0 if number is not None else self.epoch) and self._begun():
+                number = math.floor(self.epoch + SAME_EPOCH) + 1 if number is None else number
+                self.settle()
+                frame = self._frame(step, number, figures, "", ())
+                self._held = _Held(frame, True, None, self._troubles((), figures, step, number))
+            self._losses.clear()
+            if self._stopping is None:
+                self.settle()
+
+    def early_stopping(
+        self, *, wait: int, best: float, patience: int, monitor: str = "val_loss", best_epoch: int | None = None,
+        stopped: bool = False,
+    ) -> None:  # fmt: skip
+        """Tell the state of early stopping after the epoch that has just ended.
+
+        Args:
+            best: the best value of the monitor so far.
+            best_epoch: the epoch that gave it; by default the last one that was told with ``wait=0``.
+            stopped: the patience has run out.
+        """
+        if not self.open:
+            return
+        with self._turn:
+            known = MONITORS.get(monitor)
+            if known is None:
+                sentence = _("early stopping monitors {monitor}, which is not recorded; use one of {names}")
+                self._complain("monitor", sentence.format(monitor=clean(str(monitor)), names=", ".join(MONITORS)))
+                return
+            told = {"monitor": known, "patience": int(patience)}
+            if {**(self.subject.early_stopping or {}), **told} != self.subject.early_stopping:
+                self.amend(early_stopping={**(self.subject.early_stopping or {}), **told})
+            before = self._stopping
+            epoch = math.floor(self.epoch + SAME_EPOCH)
+            if best_epoch is None:
+                best_epoch = epoch if wait == 0 or before is None else before.best_epoch
+            state = EarlyStopping(known, float(best), int(best_epoch), int(wait), int(patience), bool(stopped), "")
+            self._stopping = replace(state, reason=_reason(state))
+            events = [self._stopped_event(self._stopping)] if stopped and not self._stopped else []
+            self._stopped = self._stopped or stopped
+            if self._held is not None:
+                self._held.frame = replace(self._held.frame, early_stopping=self._stopping)
+                self._held.events += events
+            elif self._layers is not None:
+                self._sink.add_events(events)
+
+    def settle(self) -> None:
+        """Write the row that is held."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._sink.commit(held.frame, epoch_end=held.epoch_end, evidence=held.evidence, events=held.events)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Record how the loop ended, and close the file.
+
+        Args:
+            error: what ended the loop.
+        """
+        atexit.unregister(self._at_exit)
+        if not self.open:
+            return
+        with self._turn:
+            self.settle()
+            if self._begun() and self.step >= 0:
+                self._sink.add_events(self._ending(error))
+            self._sink.close()
+        skipped = sum(self._complained.values())
+        if skipped > len(self._complained):
+            warn(_("{count} calls of the recorder could not be recorded").format(count=skipped))
+
+    def _at_exit(self) -> None:
+        self.close(getattr(sys, "last_exc", None) or getattr(sys, "last_value", None))
+
+    @contextmanager
+    def mistakes(self, what: str) -> Iterator[None]:
+        """Warn of the first mistake in what the loop tells, instead of raising it."""
+        try:
+            yield
+        except (ValueError, TypeError, OverflowError) as error:
+            self._complain(what, _("{what} not recorded: {reason}").format(what=what, reason=clean(str(error))))
+
+    def _begun(self) -> bool:
+        return self._layers is not None
+
+    def _begin(self, layers: Sequence[Layer]) -> None:
+        if self._layers is None:
+            self._layers = tuple(layers)
+            self._sink.begin(self.subject.info(tuple(layer.info for layer in layers)), self.subject.budget)
+
+    def _in_order(self, step: int, epoch: float) -> bool:
+        """True if a row may follow; complains otherwise."""
+        if isinstance(step, bool) or not isinstance(step, int | np.integer) or not 0 <= step < 2**53:
+            sentence = _("step is {step!r}, not a whole number from 0; the keyframe is not recorded")
+            return self._complain("step", sentence.format(step=step))
+        if not isinstance(epoch, float | int | np.floating | np.integer) or not 0 <= epoch < 2**53:
+            sentence = _("epoch is {epoch!r}, not a number from 0; the keyframe is not recorded")
+            return self._complain("epoch", sentence.format(epoch=epoch))
+        if step <= self.step:
+            sentence = _("step {step} follows step {before}; steps must ascend, so it is not recorded")
+            return self._complain("order", sentence.format(step=step, before=self.step))
+        if epoch < self.epoch - SAME_EPOCH:
+            sentence = _("epoch {epoch:g} follows epoch {before:g}; epochs must not descend, so it is not recorded")
+            return self._complain("epoch order", sentence.format(epoch=epoch, before=self.epoch))
+        return True
+
+    def _same_layers(self, layers: Sequence[Layer]) -> bool:
+        if self._layers is None:
+            try:
+                refuse_unfit([layer.info for layer in layers])
+            except ValueError as error:
+                return self._complain("layers", str(error))
+            return True
+        before, after = ([layer.info.name for layer in of] for of in (self._layers, layers))
+        if before != after:
+            gone, new = (next((name for name in one if name not in other), "") for one, other in
+                         ((before, after), (after, before)))  # fmt: skip
+            sentence = _(
+                "the layers differ from those of the first keyframe, from {name}; the keyframe is not recorded"
+            )
+            return self._complain("layers", sentence.format(name=gone or new or after[0]))
+        return True
+
+    def _frame(
+        self, step: int, epoch: float, figures: Figures, weights_digest: str, batch_indices: Sequence[int]
+    ) -> Keyframe:
+        self.step, self.epoch = int(step), float(epoch)
+        train_loss = figures.train_loss
+        if train_loss is None and self._losses:
+            train_loss = float(np.mean(self._losses))
+        lr = math.nan if figures.lr is None or not math.isfinite(figures.lr) else float(figures.lr)
+        return Keyframe(
+            run=0, step=self.step, epoch=self.epoch, lr=lr, batch_loss=_number(figures.loss),
+            train_loss=_number(train_loss), train_accuracy=_number(figures.train_accuracy),
+            val_loss=_number(figures.val_loss), val_accuracy=_number(figures.val_accuracy),
+            wall_time=time.monotonic() - self._began, batch_indices=np.asarray(batch_indices, np.int64), layers=(),
+            early_stopping=self._stopping, weights_digest=weights_digest,
+        )  # fmt: skip
+
+    def _end_held(self, held: _Held, number: int, figures: Figures) -> None:
+        """Add an epoch's figures to the keyframe of its last step."""
+        train_loss = figures.train_loss
+        if train_loss is None and self._losses:
+            train_loss = float(np.mean(self._losses))
+        told: dict[str, float | None] = {
+            "epoch": float(number), "lr": figures.lr, "train_loss": train_loss, "batch_loss": figures.loss,
+            "train_accuracy": figures.train_accuracy, "val_loss": figures.val_loss,
+            "val_accuracy": figures.val_accuracy,
+        }  # fmt: skip
+        known: dict[str, Any] = {key: float(value) for key, value in told.items() if value is not None}
+        held.frame = replace(held.frame, **known)
+        held.epoch_end, self.epoch = True, float(number)
+        held.events += self._troubles((), figures, held.frame.step, number)
+
+    def _watch_loss(self, loss: float, step: int) -> None:
+        self._last_loss = loss
+        if self._bad_step is None and not math.isfinite(loss):
+            self._bad_step = step
+
+    def _troubles(self, layers: Sequence[Layer], figures: Figures, step: int, epoch: float) -> list[Event]:
+        """An event that names the first value of the run that is not finite, once."""
+        if figures.loss is not None:
+            self._watch_loss(figures.loss, step)
+        if self._told_bad:
+            return []
+        last = self._layers[-1].info.name if self._layers else ""
+        found: Bad | None = first_bad(layers, last, figures.loss, figures.val_loss)
+        if found is None:
+            return []
+        self._told_bad = True
+        return [self._event("first_bad", sentences.FIRST_BAD, step=step, epoch=epoch, **found.arguments())]
+
+    def _ending(self, error: BaseException | None) -> list[Event]:
+        loss = self._last_loss
+        if error is not None:
+            name = "Ctrl+C" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+            return [self._event("interrupted", sentences.BROKEN, error=clean(name)[:100], **self._here())]
+        if self._stopped:
+            return []
+        if self._bad_step is not None and not math.isfinite(loss):
+            word = sentences.NAN if math.isnan(loss) else sentences.INFINITE
+            return [self._event("diverged", sentences.DIVERGED_TRAINING, loss=word, **self._here(self._bad_step))]
+        return [self._event("finished", sentences.ENDED, **self._here())]
+
+    def _stopped_event(self, state: EarlyStopping) -> Event:
+        sentence = sentences.STOPPED if state.best_epoch else sentences.STOPPED_ALL
+        figures = {"epoch": math.floor(self.epoch + SAME_EPOCH), "monitor": state.monitor,
+                   "best_epoch": state.best_epoch, "wait": state.wait, "patience": state.patience}  # fmt: skip
+        return Event.of(0, self.step, self.epoch, "stopped_early", sentence, **figures)
+
+    def _here(self, step: int | None = None) -> dict[str, Any]:
+        return {"step": self.step if step is None else step, "epoch": self.epoch}
+
+    @staticmethod
+    def _event(kind: EventKind, sentence: str, /, *, step: int, epoch: float, **arguments: Any) -> Event:
+        """An event at a step; its sentence may have the step and the epoch."""
+        return Event.of(0, step, epoch, kind, sentence, step=step, epoch=epoch, **arguments)
+
+    def _complain(self, kind: str, sentence: str) -> bool:
+        """Warn of a mistake in the loop, the first time; returns False."""
+        self._complained[kind] = self._complained.get(kind, 0) + 1
+        if self._complained[kind] == 1:
+            warn(sentence, strict=True)
+        return False
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _not_yet(subject: Subject) -> EarlyStopping | None:
+    """The state of early stopping before the first epoch, if the loop has it."""
+    told = subject.early_stopping
+    if told is None:
+        return None
+    return EarlyStopping(str(told["monitor"]), math.nan, 0, 0, int(told["patience"]), False, "")
+
+
+def _reason(state: EarlyStopping) -> str:
+    """Why early stopping ended the loop, in English, because it is recorded."""
+    if not state.stopped:
+        return ""
+    sentence = sentences.WAITED if state.best_epoch else sentences.WAITED_ALL
+    return sentence.format(
+        monitor=state.monitor, best_epoch=state.best_epoch, wait=state.wait, patience=state.patience
+    )  # fmt: skip

@@ -1,0 +1,41 @@
+"""Describes a layer of somebody's network together with what was measured of it in a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from bntui.keyframe import LayerMeasures
+from bntui.recording.forms import LAYERS
+from bntui.recording.history import LayerInfo
+from bntui.recording.kinds import hold
+from bntui.recording.runs import layer_of
+from bntui.text.language import _
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What is fixed about a layer, and its measures."""
+
+    info: LayerInfo
+    measures: LayerMeasures
+    absent: frozenset[str] = frozenset()
+    """Fields of ``measures`` that are NaN because nobody measured them, unlike those that are NaN by their values."""
+
+
+def refuse_unfit(layers: Sequence[LayerInfo]) -> None:
+    """Check layers as a reader will.
+
+    Raises:
+        ValueError: a reader would refuse them, or two have one name.
+    """
+    if not layers:
+        raise ValueError(_("there are no layers to record"))
+    told = [{**asdict(layer), "shape": list(layer.shape), "stages": list(layer.stages)} for layer in layers]
+    hold(LAYERS, told, _("layers"))
+    for layer in told:
+        layer_of(layer)
+    names = [layer.name for layer in layers]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(_("two layers have the name {name}").format(name=twice))

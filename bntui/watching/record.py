@@ -1,0 +1,184 @@
+"""Records the training loop of any framework from arrays that it hands over."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from bntui.recording.history import SAME_EPOCH, LayerInfo
+from bntui.text.language import _
+from bntui.watching import arrays
+from bntui.watching.course import Course, Figures
+from bntui.watching.layers import Layer
+from bntui.watching.subject import Subject
+
+Arrays = Mapping[str, Any]
+"""What is told of a layer: arrays, and words about it; see ``arrays.KEYS``."""
+
+
+def record(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str = "",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    task: Literal["classification", "regression"] = "classification",
+    channels: Literal["first", "last"] = "first",
+    **known: Any,
+) -> Recorder:
+    """Begin a recording, which :meth:`Recorder.close` ends; use it in a ``with`` statement.
+
+    Args:
+        path: name of the new file; by default one in bntui's folder.
+        title: what the screen calls it; by default the name of the file.
+        epochs: how many are planned.
+        batch_size: samples of a full mini-batch.
+        task: what an accuracy is: a share of right answers, or R² in a regression.
+        channels: which axis of a convolution's output counts channels, the first or the last of a sample.
+        known: what else a :class:`bntui.watching.subject.Subject` holds: ``model``, ``optimizer``, ``device``,
+            ``steps_per_epoch``, ``every``.
+
+    Raises:
+        NameTakenError: the file exists.
+        RecordingError: another process records into it.
+        StorageError: the folder cannot be written.
+    """
+    place = None if path is None else Path(path)
+    name = title or (place.stem if place is not None else "recording")
+    subject = Subject(name, "record", task, epochs=epochs, batch_size=batch_size, **known)
+    return Recorder(Course(place, subject), channels_last=channels == "last")
+
+
+class Recorder:
+    """Records keyframes of arrays; trouble and mistakes are warned of and never raised, once training goes on."""
+
+    def __init__(self, course: Course, *, channels_last: bool) -> None:
+        self._course = course
+        self._channels_last = channels_last
+        self._infos: dict[str, LayerInfo] = {}
+
+    @property
+    def path(self) -> Path:
+        """Where the recording is."""
+        return self._course.path
+
+    def keyframe(
+        self,
+        step: int,
+        epoch: float,
+        layers: Mapping[str, Arrays],
+        *,
+        loss: Any = None,
+        lr: Any = None,
+        train_loss: Any = None,
+        train_accuracy: Any = None,
+        val_loss: Any = None,
+        val_accuracy: Any = None,
+    ) -> None:
+        """Record a measured step.
+
+        Args:
+            step: optimizer steps done with this one, 0 for the initial state.
+            epoch: epochs done, whole at the end of an epoch.
+            layers: for each layer, in the order of the forward pass, its arrays by name: ``input``, ``pre_activation``,
+                ``normalized``, ``output``, ``weight`` (as the step found it), ``updated_weight``, ``bias``,
+                ``gradient`` (of the weight), ``activation_gradient`` (of the output), ``mask`` (of the dropout); and
+                words: ``kind``, ``activation``, ``norm``, and the probability ``dropout``.
+            loss: loss of the mini-batch.
+            train_loss: mean loss of the epoch so far; by default that of the losses told.
+        """
+        course = self._course
+        if not course.open:
+            return
+        with course.mistakes("keyframe"):
+            measured = self._measured(layers)
+            figures = _figures(
+                loss=loss, lr=lr, train_loss=train_loss, train_accuracy=train_accuracy, val_loss=val_loss,
+                val_accuracy=val_accuracy,
+            )  # fmt: skip
+            at = arrays.number(epoch, "epoch")
+            if at is None:
+                raise ValueError(_("{place} is not a number: {reason}").format(place="epoch", reason=None))
+            ends = at > 0 and math.isfinite(at) and abs(at - round(at)) < SAME_EPOCH
+            course.keyframe(step, at, measured, figures, hold=ends and figures.val_loss is None)
+
+    def step(self, loss: Any) -> None:
+        """Tell the loss of a step that is not recorded, so that the epoch's mean has it."""
+        with self._course.mistakes("loss"):
+            told = arrays.number(loss, "loss")
+            if told is not None and self._course.open:
+                self._course.tell_loss(told)
+
+    def epoch(
+        self,
+        *,
+        step: int | None = None,
+        train_loss: Any = None,
+        train_accuracy: Any = None,
+        val_loss: Any = None,
+        val_accuracy: Any = None,
+    ) -> None:
+        """Record the end of an epoch.
+
+        Args:
+            step: optimizer steps done; needed unless the last keyframe was that of the epoch's last step.
+        """
+        course = self._course
+        if not course.open:
+            return
+        with course.mistakes("epoch"):
+            figures = _figures(
+                train_loss=train_loss, train_accuracy=train_accuracy, val_loss=val_loss, val_accuracy=val_accuracy
+            )  # fmt: skip
+            course.end_epoch(figures, step=step)
+
+    def early_stopping(
+        self, *, wait: int, best: Any, patience: int, monitor: str = "val_loss", best_epoch: int | None = None,
+        stopped: bool = False,
+    ) -> None:  # fmt: skip
+        """Tell the state of early stopping after an epoch; call it after :meth:`epoch`.
+
+        Args:
+            wait: epochs without improvement.
+            best: the best value of the monitor.
+            best_epoch: the epoch that gave it, the first being 1.
+            stopped: the patience has run out, and training ends.
+        """
+        if not self._course.open:
+            return
+        with self._course.mistakes("early stopping"):
+            value = arrays.number(best, "best")
+            self._course.early_stopping(
+                wait=wait, best=math.nan if value is None else value, patience=patience, monitor=monitor,
+                best_epoch=best_epoch, stopped=stopped,
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """End the recording."""
+        self._course.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._course.close(error)
+
+    def _measured(self, layers: Mapping[str, Arrays]) -> list[Layer]:
+        if not isinstance(layers, Mapping):
+            raise ValueError(_("layers must map a name to a table of arrays"))
+        found = []
+        for name, given in layers.items():
+            told = arrays.told(name, given)
+            info = self._infos.setdefault(name, arrays.described(told, channels_last=self._channels_last))
+            found.append(arrays.measured(told, info, channels_last=self._channels_last))
+        return found
+
+
+def _figures(**told: Any) -> Figures:
+    return Figures(**{name: arrays.number(value, name) for name, value in told.items()})

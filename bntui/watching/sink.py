@@ -1,0 +1,204 @@
+"""Writes what a training loop records into a file, and keeps its own trouble from the loop."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from bntui.errors import BntuiError, NameTakenError, RecordingError, StorageError
+from bntui.keyframe import Keyframe
+from bntui.link import registry
+from bntui.link.lock import Hold
+from bntui.recording.history import Event, RunInfo
+from bntui.recording.names import SUFFIX, new_path
+from bntui.recording.packed import PackedKeyframe, packed
+from bntui.recording.writer import Pack, Writer
+from bntui.text.language import _
+from bntui.watching.subject import Subject
+from bntui.watching.trouble import warn
+
+BUSY_MS: Final = 200
+"""Milliseconds that a commit waits for another program that has locked the file; then the next one tries again."""
+MOST_WAITING: Final = 1000
+"""Rows that wait for such a program at most."""
+
+Row = tuple[PackedKeyframe, Pack | None, tuple[Event, ...]]
+
+
+class Sink:
+    """The one writer of a recording of somebody's own loop.
+
+    The first row publishes the file under its name.  Nothing but :meth:`__init__` raises: trouble is warned of once,
+    what was recorded stays, and later calls do nothing.  A process forked from this one neither writes nor closes it.
+
+    Args:
+        path: name of the recording; None for a new one in the user's folder.
+
+    Raises:
+        NameTakenError: the file exists.
+        RecordingError: another process writes it.
+        StorageError: the folder cannot be written.
+    """
+
+    def __init__(self, path: Path | None, subject: Subject) -> None:
+        self._process = os.getpid()
+        self._turn = threading.RLock()
+        self._waiting: list[Row] = []
+        self._published = False
+        self._noted = 0.0
+        self._over = False
+        self._hold = _held(path, subject.title)
+        try:
+            self._writer = Writer.draft(self._hold.recording, subject.metadata())
+        except BaseException:
+            self._hold.release()
+            raise
+        _SINKS.add(self)
+
+    @property
+    def open(self) -> bool:
+        """False once nothing more will be recorded; and in a process forked from the recorder's."""
+        return not self._over and os.getpid() == self._process
+
+    @property
+    def path(self) -> Path:
+        """Where the recording is."""
+        return self._hold.recording
+
+    def begin(self, info: RunInfo, budget: float) -> None:
+        """Add the run, before its first row."""
+        self._safely(lambda: self._writer.add_run(info, b"", budget))
+
+    def amend(self, info: RunInfo) -> None:
+        """Replace what is known of the run."""
+        self._safely(lambda: self._writer.amend_run(info))
+
+    def commit(
+        self, frame: Keyframe, *, epoch_end: bool, evidence: Pack | None = None, events: Sequence[Event] = ()
+    ) -> None:
+        """Write a row; the first one publishes the file."""
+        self._safely(lambda: self._commit((packed(frame, epoch_end=epoch_end), evidence, tuple(events))))
+
+    def add_events(self, events: Sequence[Event]) -> None:
+        """Write events that belong to no row."""
+        self._safely(lambda: self._writer.add_events(events))
+
+    def close(self) -> None:
+        """Write what waits, and close the file as a single one; without a row there is no file."""
+        self._safely(self._close)
+
+    def _safely(self, act: Callable[[], None]) -> None:
+        if not self.open:
+            return
+        with self._turn:
+            try:
+                if not self._over:
+                    act()
+            except Exception as error:
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._over = True
+        with suppress(Exception):
+            if self._published:
+                self._writer.abandon()
+            else:
+                self._writer.discard()
+        with suppress(Exception):
+            self._release()
+        reason = str(error) if isinstance(error, BntuiError) else f"{type(error).__name__}: {error}"
+        warn(_("{reason}; nothing more is recorded, training goes on").format(reason=reason))
+
+    def _commit(self, row: Row) -> None:
+        if self._published and self._hold.moved():
+            self._follow()
+        self._waiting.append(row)
+        try:
+            self._write_waiting()
+        except StorageError as error:
+            if not _busy(error) or len(self._waiting) > MOST_WAITING:
+                raise
+        if not self._published:
+            self._writer.publish(self.path)
+            self._hold.hold_file(locked=True)
+            self._writer.wait_at_most(BUSY_MS)
+            self._published = True
+        if (now := time.monotonic()) - self._noted > registry.RENEWED:
+            self._noted = now
+            registry.write_recorder(self.path)
+
+    def _write_waiting(self) -> None:
+        with self._writer.together():
+            for frame, evidence, events in self._waiting:
+                self._writer.commit(frame, epoch_end=bool(frame["epoch_end"]), evidence=evidence, events=events)
+        self._waiting.clear()
+
+    def _follow(self) -> None:
+        """Continue at the name that the file was moved to."""
+        place = self._hold.place()
+        registry.erase_recorder(self.path)
+        self._hold.rename(place)
+        self._writer.follow(place)
+        self._noted = 0.0
+
+    def _close(self) -> None:
+        if self._published:
+            self._write_waiting()
+            self._writer.close()
+        else:
+            self._writer.discard()
+        self._over = True
+        self._release()
+
+    def _release(self) -> None:
+        registry.erase_recorder(self.path)
+        self._hold.release()
+        _SINKS.discard(self)
+
+    def _disown(self) -> None:
+        """Leave everything to the parent, in a process that was just forked from it."""
+        self._over = True
+        # SQLite would end the parent's transaction if this process closed its copy of the connection
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._writer.connection))
+
+
+_SINKS: weakref.WeakSet[Sink] = weakref.WeakSet()
+"""Every sink of this process that is open."""
+
+
+def _disown_all() -> None:
+    for sink in list(_SINKS):
+        sink._disown()
+
+
+os.register_at_fork(after_in_child=_disown_all)
+
+
+def _held(path: Path | None, title: str) -> Hold:
+    """The lock on the name of a new recording."""
+    skip = 0
+    while path is None:
+        try:
+            return Hold(new_path(title, skip=skip))
+        except RecordingError:  # another recorder that began at the same time has locked it
+            skip += 1
+    named = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+    hold = Hold(named.absolute())
+    if os.path.lexists(named):
+        hold.release()
+        raise NameTakenError(_("{path} already exists; choose another name").format(path=named))
+    return hold
+
+
+def _busy(error: StorageError) -> bool:
+    """True if another program has locked the file for a moment."""
+    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

@@ -1,0 +1,44 @@
+"""Warns about what a recorder cannot do: it never ends a training loop because of its own trouble."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+HERE: Final = str(Path(__file__).parent)
+
+
+class RecorderWarning(UserWarning):
+    """Something was not recorded; training goes on."""
+
+
+def warn(sentence: str, *, strict: bool = False) -> None:
+    """Warn at the line of the user's loop.
+
+    Args:
+        strict: where Python makes errors of warnings, raise this one: it is about a mistake in the loop, which its
+            author wants to know.  Otherwise the sentence is logged then.
+    """
+    try:
+        warnings.warn(sentence, RecorderWarning, stacklevel=_depth())
+    except RecorderWarning:
+        if strict:
+            raise
+        logging.getLogger("bntui").error(sentence)
+
+
+def _depth() -> int:
+    """How many calls up the first line is that is not this package's, as ``warnings.warn`` counts from :func:`warn`."""
+    depth, frame = 2, sys._getframe(2)
+    while frame.f_code.co_filename.startswith(HERE) and frame.f_back is not None:
+        frame, depth = _back(frame), depth + 1
+    return depth
+
+
+def _back(frame: FrameType) -> FrameType:
+    assert frame.f_back is not None
+    return frame.f_back
