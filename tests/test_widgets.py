@@ -17,10 +17,10 @@ from textual.screen import Screen
 from bntui.scenario.schema import MAX_RUNS
 from bntui.text.output import clean
 from bntui.viewer.draw import theme
-from bntui.viewer.draw.rows import Drawing, Row, Span, text, width
+from bntui.viewer.draw.rows import Drawing, Row, Span, framed, text, width
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.terminal.line import PacedApp
-from bntui.viewer.widgets import RowsWidget, framed, strip
+from bntui.viewer.widgets import RowsWidget, strip
 
 WORDS = st.text(st.sampled_from("ab █⣀●가나"), max_size=30)
 ROWS = st.lists(st.builds(Span, WORDS, st.sampled_from(["text", "run0", "bold warn"])), max_size=6).map(tuple)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bntui.recording.sentences import traits
 from bntui.text.widths import longest
 from bntui.viewer import chrome
-from bntui.viewer.draw.rows import Row, Span, fit
+from bntui.viewer.draw.rows import Row, Span, fit, framed
 from bntui.viewer.lab_keys import GALLERY, Situation
 from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
 from bntui.viewer.panels import BY_NAME, STRIP
@@ -17,7 +17,6 @@ from bntui.viewer.tour import lines
 from bntui.viewer.tour_pointer import pointed
 from bntui.viewer.view import View
 from bntui.viewer.view_state import ViewState
-from bntui.viewer.widgets import framed
 
 PARTS = (HEADER, TABS, TIMELINE, KEYS, *BY_NAME)
 """Names of all parts; a layout contains some of them."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -17,7 +16,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from bntui.text.output import clean
-from bntui.viewer.draw.rows import Drawing, Row, Span, click_at, fit
+from bntui.viewer.draw.rows import Row, Span, click_at, fit
 from bntui.viewer.draw.theme import DARK, style
 
 Lookup = Callable[[str], Style]
@@ -27,24 +26,6 @@ def strip(row: Row, cells: int, look: Lookup) -> Strip:
     """A row as a Textual strip, exactly ``cells`` wide."""
     cleaned = tuple(Span(clean(span.text), span.style) for span in row)
     return Strip([Segment(span.text, look(span.style)) for span in fit(cleaned, cells) if span.text], cells)
-
-
-def framed(drawing: Drawing, width: int, *, focused: bool, key: str = "", click: str = "") -> tuple[Row, ...]:
-    """A drawing of ``width - 2`` cells in a border, with its title and its key in the upper edge.
-
-    Args:
-        click: the action of a click on the key.
-    """
-    edge = "focus" if focused else "frame"
-    room = width - 4 - (len(key) + 2 if key else 0)
-    title = f" {drawing.title} "
-    title = set_cell_size(title, room - 1) + "…" if cell_len(title) > room > 1 else title
-    dashes = "─" * max(0, room - cell_len(title))
-    tail = (Span(" "), Span(key, "key" if focused or click else "muted", click), Span(" ")) if key else ()
-    top = (Span("╭─", edge), Span(title, "title" if focused else "text"), Span(dashes, edge), *tail, Span("─╮", edge))
-    side = Span("│", edge)
-    bottom = (Span("╰" + "─" * (width - 2) + "╯", edge),)
-    return (top, *((side, *row, side) for row in drawing.rows), bottom)
 
 
 class RowsWidget(Widget):

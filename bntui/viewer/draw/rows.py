@@ -100,3 +100,21 @@ def filled(sentence: str, style: str, **parts: Span) -> Row:
 def join(*rows: Iterable[Span]) -> Row:
     """Spans of several rows, one after the other."""
     return tuple(span for row in rows for span in row)
+
+
+def framed(drawing: Drawing, width: int, *, focused: bool, key: str = "", click: str = "") -> tuple[Row, ...]:
+    """A drawing of ``width - 2`` cells in a border, with its title and its key in the upper edge.
+
+    Args:
+        click: the action of a click on the key.
+    """
+    edge = "focus" if focused else "frame"
+    room = width - 4 - (len(key) + 2 if key else 0)
+    title = f" {drawing.title} "
+    title = set_cell_size(title, room - 1) + "…" if cell_len(title) > room > 1 else title
+    dashes = "─" * max(0, room - cell_len(title))
+    tail = (Span(" "), Span(key, "key" if focused or click else "muted", click), Span(" ")) if key else ()
+    top = (Span("╭─", edge), Span(title, "title" if focused else "text"), Span(dashes, edge), *tail, Span("─╮", edge))
+    side = Span("│", edge)
+    bottom = (Span("╰" + "─" * (width - 2) + "╯", edge),)
+    return (top, *((side, *row, side) for row in drawing.rows), bottom)

@@ -16,11 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.color import Color, blend_rgb
 from rich.style import Style
-from textual.theme import Theme
+
+if TYPE_CHECKING:
+    from textual.theme import Theme
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,6 +189,7 @@ def style(name: str, palette: Palette = DARK, plain: bool = False) -> Style:
 
 def textual_theme(palette: Palette) -> Theme:
     """The same palette for Textual's own widgets."""
+    from textual.theme import Theme  # which pictures do not need
 
     def spoken(color: str) -> str:
         """Textual's name of a color."""

@@ -15,11 +15,10 @@ from bntui.text.language import N_, _
 from bntui.text.widths import center, longest, wrap
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits, limits, tick_label
-from bntui.viewer.draw.rows import Drawing, Row, Span, fit
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, framed
 from bntui.viewer.microscope.picture import MARK, compact
 from bntui.viewer.microscope.state import Lens
 from bntui.viewer.microscope.words import figure, size, variance, verdicts
-from bntui.viewer.widgets import framed
 
 LABEL: Final = 6
 """Cells of a chart's axis labels."""

@@ -11,7 +11,7 @@ from bntui.text.language import _
 from bntui.text.widths import longest, wrap
 from bntui.viewer.chrome import remnant_text, where
 from bntui.viewer.draw.cells import begins
-from bntui.viewer.draw.rows import Drawing, Row, Span, fit, width
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, framed, width
 from bntui.viewer.keys import footer_of
 from bntui.viewer.microscope.beside import beside, summary
 from bntui.viewer.microscope.keys import CONTROLS, situation
@@ -21,7 +21,6 @@ from bntui.viewer.microscope.state import Lens
 from bntui.viewer.microscope.steps import framed_steps, short_steps
 from bntui.viewer.microscope.words import KINDS, of_what, sample_row, set_name, value_name
 from bntui.viewer.view import RunView, View
-from bntui.viewer.widgets import framed
 
 WIDE, TALL = 100, 30
 """Minimum columns and rows of a screen on which the steps have frames, with sections beside them."""

@@ -12,6 +12,7 @@ from bntui.link.requests import ForkRequest
 from bntui.text.figures import count, epoch
 from bntui.text.language import _
 from bntui.text.output import clean
+from bntui.viewer.draw.rows import framed
 from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.fork import form as forms
 from bntui.viewer.fork import form_rows
@@ -20,7 +21,7 @@ from bntui.viewer.fork.form import ForkForm, Origin
 from bntui.viewer.fork.keys import CONTROLS
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.overlay import Overlay
-from bntui.viewer.widgets import RowsWidget, framed
+from bntui.viewer.widgets import RowsWidget
 
 WIDEST, TALLEST = 100, 40
 """Maximum size of the page."""

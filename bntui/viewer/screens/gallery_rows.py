@@ -14,7 +14,7 @@ from bntui.scenario.measured import findings
 from bntui.text.language import _, spoken
 from bntui.text.output import clean
 from bntui.text.widths import ljust, longest
-from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, framed, join
 from bntui.viewer.gallery_keys import ANSWERS, CONTROLS, Here
 from bntui.viewer.keys import footer_of, hints_of
 from bntui.viewer.screens.gallery_lists import (
@@ -31,7 +31,6 @@ from bntui.viewer.screens.gallery_lists import (
 from bntui.viewer.screens.gallery_preview import draw_preview
 from bntui.viewer.screens.gallery_prompt import Prompt
 from bntui.viewer.screens.gallery_state import BESIDE, Gallery, Lists
-from bntui.viewer.widgets import framed
 
 if TYPE_CHECKING:
     from bntui.link.library import Entry

@@ -12,11 +12,12 @@ from textual.geometry import Region
 from bntui.viewer import chooser
 from bntui.viewer.chooser import FRAME, Choice, Chooser
 from bntui.viewer.chooser_keys import CONTROLS
+from bntui.viewer.draw.rows import framed
 from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.panels import PANELS
-from bntui.viewer.widgets import RowsWidget, framed
+from bntui.viewer.widgets import RowsWidget
 
 WIDEST = 76
 

@@ -9,12 +9,13 @@ from textual.binding import BindingType
 from textual.geometry import Region
 
 from bntui.viewer import family_rows
+from bntui.viewer.draw.rows import framed
 from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.family_keys import CONTROLS
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.view import View
-from bntui.viewer.widgets import RowsWidget, framed
+from bntui.viewer.widgets import RowsWidget
 
 WIDEST = 110
 LEAST, MARGIN = 16, 4

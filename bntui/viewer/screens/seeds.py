@@ -12,11 +12,12 @@ from textual.geometry import Region
 from bntui.recording.history import RunInfo
 from bntui.recording.seeds import SeedCourse
 from bntui.viewer import seed_rows
+from bntui.viewer.draw.rows import framed
 from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.keys import bindings_of
 from bntui.viewer.overlay import Overlay
 from bntui.viewer.seed_keys import CONTROLS
-from bntui.viewer.widgets import RowsWidget, framed
+from bntui.viewer.widgets import RowsWidget
 
 WIDEST = 110
 
