@@ -156,7 +156,7 @@ def test_a_recording_of_the_first_format_says_why_it_has_no_values() -> None:
     screen = MicroscopeScreen(
         reader, view_state.snapshot(reader), view_state.grown(view_state.first(len(reader.runs)), np.array([1.0]))
     )
-    lens = screen._under_the_lens()
+    lens = screen._specimens.lens(screen.microscope, screen._history)
     assert lens is not None
     drawn = "\n".join(text(row) for row in draw(lens, *BIG))
     assert "of an older format" in drawn
@@ -170,13 +170,13 @@ def test_every_row_is_as_wide_as_the_screen(request: pytest.FixtureRequest, name
     reader = Reader(request.getfixturevalue(name))
     recorded = view_state.snapshot(reader)
     screen = MicroscopeScreen(reader, recorded, view_state.first(len(reader.runs)))
-    for run in screen._runs:
+    for run in screen._specimens.runs:
         for cursor in recorded.stops:
             look = replace(screen.microscope.look, selected=run, cursor=float(cursor))
             states = [Microscope(look, chosen=3, marked=5, playing=playing) for playing in (0, 2)]
             for state in (*states, Microscope(look, listing=True, sort="eps_share")):
                 screen.microscope = state
-                lens = screen._under_the_lens()
+                lens = screen._specimens.lens(screen.microscope, screen._history)
                 assert lens is not None
                 rows = draw(lens, *size)
                 assert [width(row) for row in rows] == [size[0]] * size[1]
@@ -442,7 +442,7 @@ async def test_a_damaged_keyframe_is_said_once_and_the_screen_stays(images: Path
             raise RecordingError("a.bntui: the evidence of row 3 is damaged")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(screen, "_slide", damaged)
+            patch.setattr(screen._specimens, "_slide", damaged)
             await press(pilot, "left", "left")
         assert [notice.message for notice in pilot.app._notifications] == ["a.bntui: the evidence of row 3 is damaged"]
         assert shown(pilot) == before

@@ -76,7 +76,7 @@ def test_data_panel_microscope_and_errors_name_the_line_of_the_file(tmp_path: Pa
         value = found.x[found.train[frame.batch_indices[0]]]
         assert lines[told - 1].startswith(f"{value[0]:.4f},")
         screen = MicroscopeScreen(reader, snapshot, view_state.first(1))
-        lens = screen._under_the_lens()
+        lens = screen._specimens.lens(screen.microscope, screen._history)
         assert lens is not None
         for sample in range(8):
             named = int(re.findall(r"\(row (\d+)\)", sample_row(lens.slide, 0, sample, lens.numbers))[0])
@@ -94,7 +94,7 @@ def test_samples_without_lines_are_counted_from_1(tmp_path: Path) -> None:
         assert found.lines is None
         assert found.numbers.tolist() == list(range(1, 401))
         screen = MicroscopeScreen(reader, view_state.snapshot(reader), view_state.first(1))
-        lens = screen._under_the_lens()
+        lens = screen._specimens.lens(screen.microscope, screen._history)
         assert lens is not None
         row = int(found.train[lens.slide.batch[0]])
         assert sample_row(lens.slide, 0, 0, lens.numbers) == f"(row {row + 1})"

@@ -140,11 +140,11 @@ def _laboratory(shown: View, state: ViewState, reader: Reader, dice: random.Rand
 
 def _microscope(reader: Reader, recorded: Snapshot, state: ViewState, dice: random.Random) -> None:
     screen = MicroscopeScreen(reader, recorded, view_state.grown(state, recorded.stops))
-    if not screen._runs:
+    if not screen._specimens.runs:
         return
     for number in range(3):
         with contextlib.suppress(RecordingError):
-            lens = screen._under_the_lens()
+            lens = screen._specimens.lens(screen.microscope, screen._history)
             if lens is None:
                 return
             cells, lines = dice.choice(((80, 24), (120, 36)))

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import numpy as np
 from textual import on
 from textual.binding import BindingType
 from textual.geometry import Region
 
 from bntui.errors import RecordingError
-from bntui.keyframe import IntArray
 from bntui.recording.history import RunHistory, RunInfo
 from bntui.text.output import clean
 from bntui.viewer import view_state
 from bntui.viewer.chrome import too_small
-from bntui.viewer.draw.extremes import unbounded
 from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.microscope import state as states
-from bntui.viewer.microscope.courses import Courses, courses
-from bntui.viewer.microscope.draw import draw, empty, unread
 from bntui.viewer.microscope.keys import CONTROLS, EVERYTHING
-from bntui.viewer.microscope.specimen import Slide, normalized_layers, slide
+from bntui.viewer.microscope.reading import Specimens
 from bntui.viewer.microscope.state import Lens, Microscope
-from bntui.viewer.view import RunView
 from bntui.viewer.view_state import Recording, Snapshot, ViewState
 from bntui.viewer.widgets import RowsWidget
 
@@ -52,19 +45,13 @@ class MicroscopeScreen(DrawnScreen[ViewState]):
         """``forks``: a run of this recording can be forked."""
         super().__init__()
         self._reader, self._recorded, self._forks = reader, recorded, forks
-        self._runs = tuple(run.index for run in reader.runs if normalized_layers(run))
-        if self._runs and state.selected not in self._runs:
-            # prefer the pinned run, which is on the screen, too
-            wanted = state.pinned if state.pinned in self._runs else self._runs[0]
-            state = view_state.select(state, len(reader.runs), wanted - state.selected)
-        self.microscope = Microscope(state)
+        self._specimens = Specimens(reader)
+        self.microscope = Microscope(self._specimens.selecting(state))
         self.lens: Lens | None = None
         self._canvas = RowsWidget("microscope")
         self._timer: Timer | None = None
         self._drawing = False
         self._complaints: set[str] = set()
-        self._slide = lru_cache(maxsize=16)(self._read_slide)
-        self._courses = lru_cache(maxsize=8)(self._read_courses)
 
     def on_mount(self) -> None:
         self.set_interval(LOOK_SECONDS, self._grow)
@@ -90,57 +77,14 @@ class MicroscopeScreen(DrawnScreen[ViewState]):
         if width < SMALLEST[0] or height < SMALLEST[1]:
             self._canvas.show(too_small(width, height), width)
             return
-        if not self._runs:
-            run = self._seen() if self._forks else None
-            self._canvas.show(empty(self._reader.title, run, width, height), width)
+        try:
+            self.lens, rows = self._specimens.page(self.microscope, self._history, width, height, forks=self._forks)
+        except RecordingError as error:
+            self._complain(error)
             return
-        with unbounded():
-            try:
-                self.lens = self._under_the_lens()
-            except RecordingError as error:
-                self._complain(error)
-                return
-            if self.lens is None:
-                self._canvas.show(unread(self._reader.title, self._seen(), width, height), width)
-                return
+        if self.lens is not None:
             self.microscope = self.lens.state
-            rows = draw(self.lens, width, height)
         self._canvas.show(rows, width)
-
-    def _seen(self) -> RunView:
-        """The run that is looked at, without its measures."""
-        row = self._history.at(self.microscope.look.cursor) if len(self._history) else -1
-        return RunView(self._run, self._history, (), row, None)
-
-    def _under_the_lens(self) -> Lens | None:
-        run, history = self._run, self._history
-        row = history.at(self.microscope.look.cursor)
-        if row < 0:
-            return None
-        layers = normalized_layers(run)
-        number = next((at for at in layers if run.layers[at].name == self.microscope.layer), layers[0])
-        under = self._slide(run.index, row, number)
-        if under.pool is None:
-            self._slide.cache_clear()  # a running trainer may still write the evidence
-        state = states.within(replace(self.microscope, layer=run.layers[number].name), under)
-        return Lens(
-            title=self._reader.title,
-            run=RunView(run, history, (), row, self._reader.keyframe(run.index, row)),
-            state=state,
-            number=number,
-            layers=layers,
-            runs=len(self._runs),
-            slide=under,
-            specimen=under.specimen(state.time, state.chosen),
-            courses=self._courses(run.index, number, len(history)),
-            nearest=self._nearest(history, row) if under.pool is None and run.stages else None,
-            numbers=self._numbers,
-        )
-
-    @cached_property
-    def _numbers(self) -> IntArray | None:
-        data = self._reader.dataset
-        return None if data is None else data.numbers[data.train]
 
     @property
     def _run(self) -> RunInfo:
@@ -149,20 +93,6 @@ class MicroscopeScreen(DrawnScreen[ViewState]):
     @property
     def _history(self) -> RunHistory:
         return self._recorded.histories[self.microscope.look.selected]
-
-    def _read_slide(self, run: int, row: int, number: int) -> Slide:
-        evidence = self._reader.evidence(run, row)
-        return slide(self._reader.runs[run], number, self._reader.keyframe(run, row), evidence)
-
-    def _read_courses(self, run: int, number: int, _keyframes: int) -> Courses:
-        return courses(self._reader, run, self._recorded.histories[run], number)
-
-    def _nearest(self, history: RunHistory, row: int) -> float | None:
-        """Epoch of the nearest keyframe that has evidence; None if there is none."""
-        kept = self._reader.evidence_rows(self.microscope.look.selected)
-        kept = kept[kept < len(history)]
-        kept = kept[history.has_frame[kept]]
-        return float(history.epoch[kept[np.argmin(np.abs(kept - row))]]) if len(kept) else None
 
     def _complain(self, error: Exception) -> None:
         words = clean(str(error))
@@ -207,9 +137,10 @@ class MicroscopeScreen(DrawnScreen[ViewState]):
             self._see(view_state.seek(self.microscope.look, self._recorded.stops, self.lens.nearest))
 
     def action_run(self, by: int) -> None:
-        if len(self._runs) > 1:
+        runs = self._specimens.runs
+        if len(runs) > 1:
             look = self.microscope.look
-            wanted = self._runs[(self._runs.index(look.selected) + by) % len(self._runs)]
+            wanted = runs[(runs.index(look.selected) + by) % len(runs)]
             self._see(view_state.select(look, len(self._reader.runs), wanted - look.selected))
 
     def action_choose(self, by: int) -> None:
