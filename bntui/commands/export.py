@@ -43,15 +43,28 @@ def export(
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Add parameters and stage values to .npz, where they are kept.")
     ] = False,
+    panel: Annotated[
+        str | None,
+        typer.Option(
+            "--panel", metavar="PANEL", help="What a picture shows: a panel, screen, or microscope. Default: screen."
+        ),
+    ] = None,
+    size: Annotated[str | None, typer.Option("--size", metavar="WxH", help="Columns and rows of a picture.")] = None,
+    theme: Annotated[
+        str | None, typer.Option("--theme", metavar="THEME", help="Of a picture: dark, light, or projector.")
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option("--speed", metavar="X", help="Epochs per second of a replay. Default: 4 or more.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
 ) -> None:
-    """Write a recording as CSV, Parquet, JSON lines, NumPy arrays, or TensorBoard event files."""
+    """Write a recording as tables, arrays, or TensorBoard event files, or a picture or replay of it."""
     from bntui.commands.headless import starting
     from bntui.commands.progress_bar import bar
     from bntui.commands.show import find_run
     from bntui.errors import UsageError
     from bntui.export.drafts import drafts
-    from bntui.export.formats import format_of
+    from bntui.export.formats import PICTURES, format_of
     from bntui.export.request import Request, Span
     from bntui.export.tables import TABLES
     from bntui.recording.recorded import recorded
@@ -59,6 +72,9 @@ def export(
     if table is not None and table not in TABLES:
         raise UsageError(_("--table {table}: allowed: {known}").format(table=table, known=", ".join(TABLES)))
     chosen = format_of(to, named)
+    if not chosen.draws and (panel, size, speed) != (None, None, None):
+        sentence = _("--panel, --size and --speed apply to pictures only: {suffixes}")
+        raise UsageError(sentence.format(suffixes=", ".join(one.suffix for one in PICTURES)))
     write = chosen.writer()
     span = Span() if epochs is None else Span.parse(epochs)
     # on SIGTERM, too, no half file is left
@@ -71,8 +87,12 @@ def export(
             quantities=tuple(quantities or ()),
             table=table or "",
             evidence=evidence,
+            panel=panel or "",
+            size=size or "",
+            theme=theme or "",
+            speed=speed,
         )
-        with drafts(force=force) as made, bar(_("rows written")) as tell:
+        with drafts(force=force) as made, bar(_(chosen.counts)) as tell:
             if request.folder:
                 made.folder(to)
             told = write(reader, request, made, tell)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from typing import Annotated, Any
 
 import typer
 from rich.cells import cell_len
 
 from bntui.commands import complete
-from bntui.commands.base import Epoch, Json, Recording, Run, app, command
+from bntui.commands.base import Epoch, Json, Recording, Run, Theme, app, command
 from bntui.commands.usage import WIDEST, Command
+from bntui.errors import UsageError
 from bntui.text.language import _, use
 from bntui.text.output import json_text, say, screen_cells
 from bntui.text.widths import ljust
@@ -23,8 +25,33 @@ def show(
     run: Run = None,
     epoch: Epoch = None,
     as_json: Json = False,
+    panel: Annotated[
+        str | None,
+        typer.Option(
+            "--panel",
+            metavar="PANEL",
+            help="Print a panel as the screen shows it, by name or key; or screen, or microscope.",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", metavar="WxH", help="Columns and rows of the panel. Default: the terminal's width."),
+    ] = None,
+    color: Annotated[
+        str, typer.Option("--color", metavar="WHEN", help="Colors: always, never, or auto (on a terminal).")
+    ] = "auto",
+    theme: Theme = None,
 ) -> None:
-    """Print a keyframe as text or JSON."""
+    """Print a keyframe as text or JSON, or a panel as the screen shows it."""
+    if panel is not None:
+        if as_json:
+            raise UsageError(_("--panel prints what the screen shows; leave out --json, or --panel"))
+        from bntui.commands.panel import lines
+
+        sys.stdout.writelines(f"{row}\n" for row in lines(recording, panel, run, epoch, size, color, theme))
+        return
+    if size is not None:
+        raise UsageError(_("--size needs --panel"))
     from bntui.commands.show import as_json as json_of
     from bntui.commands.show import as_text, find_keyframe, find_run
     from bntui.recording.recorded import opened

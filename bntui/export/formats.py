@@ -33,6 +33,10 @@ class Format:
     function: str
     fills_folder: bool = False
     """A target without a suffix is a folder, into which it writes several files."""
+    draws: bool = False
+    """It is a picture, to which the options of pictures apply."""
+    counts: str = N_("rows written")
+    """What its progress bar counts."""
     needs: tuple[str, str] = ("", "")
     """A module that it needs and that may not be installed, and the extra that installs it."""
 
@@ -54,12 +58,28 @@ class Format:
 
 
 _DATA: Final = "bntui.export"
+_PICTURES: Final = "bntui.export.pictures"
+_FRAMES: Final = N_("frames drawn")
+PICTURES: Final = (
+    Format("svg", ".svg", N_("a picture"), _PICTURES, "write_svg", draws=True),
+    Format("png", ".png", N_("a picture"), _PICTURES, "write_png", draws=True, needs=("typst", "pictures")),
+    Format("pdf", ".pdf", N_("a picture"), _PICTURES, "write_pdf", draws=True, needs=("typst", "pictures")),
+    Format("html", ".html", N_("a picture"), _PICTURES, "write_html", draws=True),
+    Format("cast", ".cast", N_("a replay"), _PICTURES, "write_cast", draws=True, counts=_FRAMES),
+    Format(
+        "gif", ".gif", N_("a replay"), _PICTURES, "write_gif", draws=True, counts=_FRAMES, needs=("typst", "pictures")
+    ),
+    Format(
+        "mp4", ".mp4", N_("a replay"), _PICTURES, "write_mp4", draws=True, counts=_FRAMES, needs=("typst", "pictures")
+    ),
+)  # fmt: skip
 FORMATS: Final = (
     Format("csv", ".csv", N_("a table"), f"{_DATA}.tables", "write_csv", fills_folder=True),
     Format(
         "parquet", ".parquet", N_("a table"), f"{_DATA}.tables", "write_parquet", fills_folder=True,
         needs=("pyarrow", "parquet"),
     ),
+    *PICTURES,
 )  # fmt: skip
 """In the order of the help; the first one is what a folder is filled with by default."""
 

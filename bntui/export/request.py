@@ -58,6 +58,13 @@ class Request:
     """The table to write; empty for the first one into a file, and for all into a folder."""
     evidence: bool = False
     """Add the evidence of the keyframes that have some."""
+    panel: str = ""
+    """What a picture shows; empty for the whole screen."""
+    size: str = ""
+    """Columns and rows of a picture; empty for those that suit it."""
+    theme: str = ""
+    speed: float | None = None
+    """Epochs per second of a replay."""
 
     def file(self, name: str, suffix: str) -> Path:
         """Where a file goes: the target, or in the target by this name."""
