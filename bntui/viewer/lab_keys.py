@@ -167,6 +167,8 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
             N_("log"), rank=21),
     Control(("?",), N_("explain the panel and list all keys"),
             (Binding("question_mark", "explain", N_("Explain this panel")),), N_("explain"), rank=4),
+    Control(("ctrl+s",), N_("save a picture of the screen, as SVG"),
+            (Binding("ctrl+s", "save_picture", N_("Save a picture of the screen")),)),
     Control(("ctrl+p",), N_("command palette")),
     Control(("ctrl+z",), N_("suspend; `fg` in the shell resumes")),
     Control(("esc",), N_("end the tour, go back"), (Binding("escape", "back", N_("Back")),),

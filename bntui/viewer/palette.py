@@ -16,6 +16,8 @@ from textual.screen import Screen, ScreenResultType
 
 from bntui.text.language import N_, _
 
+SCREENSHOT: Final = "Screenshot"
+"""Title of a command of Textual's."""
 SEARCH: Final = N_("Search for commands…")
 TEXTUALS: Final = (
     N_("Theme"),
@@ -30,8 +32,6 @@ TEXTUALS: Final = (
     N_("Minimize the widget and restore to normal size"),
     N_("Maximize"),
     N_("Maximize the focused widget"),
-    N_("Screenshot"),
-    N_("Save an SVG 'screenshot' of the current screen"),
     N_("palette"),
     N_("Open the command palette"),
     N_("Focus Next"),
@@ -42,8 +42,9 @@ TEXTUALS: Final = (
 
 
 def commands(of_textual: Iterable[SystemCommand]) -> Iterable[SystemCommand]:
-    """Textual's commands in the current language."""
-    return (command._replace(title=_(command.title), help=_(command.help)) for command in of_textual)
+    """Textual's commands in the current language, but its screenshot, which needs a folder for downloads."""
+    kept = (command for command in of_textual if command.title != SCREENSHOT)
+    return (command._replace(title=_(command.title), help=_(command.help)) for command in kept)
 
 
 def of_keys(screen: Screen[Any]) -> Iterable[SystemCommand]:

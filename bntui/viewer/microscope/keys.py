@@ -84,6 +84,8 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
             N_("nearest with values"), rank=4, when=lambda here: here.nearest),
     Control(("r",), N_("another run with a normalization"), (Binding("r", "run(1)", N_("Next run")),),
             N_("run"), rank=12, when=lambda here: here.runs),
+    Control(("ctrl+s",), N_("save a picture of the screen, as SVG"),
+            (Binding("ctrl+s", "save_picture", N_("Save a picture of the screen")),)),
     Control(("?",), N_("this page"), (Binding("question_mark", "explain", N_("Explain")),), N_("explain"), rank=7),
     Control(("esc", "m"), N_("back to the laboratory, at this keyframe and run"),
             (Binding("escape,m,q", "back", N_("Back to the laboratory")),), N_("laboratory"), rank=1, glyph="esc"),

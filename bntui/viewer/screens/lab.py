@@ -41,6 +41,7 @@ from bntui.viewer.screens.lab_news import LabNews
 from bntui.viewer.screens.lab_recording import LoadedRecording, seeds_left
 from bntui.viewer.screens.lab_trainer import TrainerControl
 from bntui.viewer.screens.notices import Notices
+from bntui.viewer.screens.photograph import photograph
 from bntui.viewer.terminal.image import Part
 from bntui.viewer.terminal.textual_private import SilentBelow
 from bntui.viewer.view import View
@@ -406,6 +407,12 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
                 self.trainer.happened(happening.TrainAnew(seed))
 
         lab_pages.open_seeds(self.app, run, courses, chosen)
+
+    def action_save_picture(self) -> None:
+        """Save a picture of what is shown."""
+        if self.view is not None:
+            place = f"{self.view_state.unit}-{figures.epoch(self.view_state.cursor)}"
+            photograph(self, f"{self.reader.title} · {place}", self.reader.path, place)
 
     def action_note(self) -> None:
         """Write a note at the keyframe that the selected run shows."""

@@ -11,6 +11,7 @@ from textual.geometry import Region
 
 from bntui.errors import RecordingError
 from bntui.recording.history import RunHistory, RunInfo
+from bntui.text import figures
 from bntui.text.output import clean
 from bntui.viewer import view_state
 from bntui.viewer.chrome import too_small
@@ -21,6 +22,7 @@ from bntui.viewer.microscope import state as states
 from bntui.viewer.microscope.keys import CONTROLS, EVERYTHING
 from bntui.viewer.microscope.reading import Specimens
 from bntui.viewer.microscope.state import Lens, Microscope
+from bntui.viewer.screens.photograph import photograph
 from bntui.viewer.view_state import Recording, Snapshot, ViewState
 from bntui.viewer.widgets import RowsWidget
 
@@ -197,6 +199,11 @@ class MicroscopeScreen(DrawnScreen[ViewState]):
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
+
+    def action_save_picture(self) -> None:
+        """Save a picture of what is shown."""
+        place = f"microscope-epoch-{figures.epoch(self.microscope.look.cursor)}"
+        photograph(self, f"{self._reader.title} · {place}", self._reader.path, place)
 
     # --- leaving ---
 
