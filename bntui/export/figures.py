@@ -33,11 +33,19 @@ class Figure:
 
     def of(self, part: Any) -> Any:
         """Its value in a keyframe, a layer, or the scalars of a row; None where there is none."""
-        for field in self.path:
-            if part is None:
-                return None
-            part = part[field] if isinstance(part, Mapping) else getattr(part, field)
-        return part
+        return _walked(part, self.path)
+
+    def has_no_group(self, part: Any) -> bool:
+        """It belongs to a group, such as batch normalization, that this part does not have."""
+        return len(self.path) > 1 and _walked(part, self.path[:-1]) is None
+
+
+def _walked(part: Any, path: Sequence[str]) -> Any:
+    for field in path:
+        if part is None:
+            return None
+        part = part[field] if isinstance(part, Mapping) else getattr(part, field)
+    return part
 
 
 def _figure(measure: Measure) -> Figure:

@@ -26,8 +26,6 @@ class Format:
     name: str
     """What ``--as`` calls it."""
     suffix: str
-    what: str
-    """For the help and the documentation."""
     module: str
     """The module of the function, imported when it is needed."""
     function: str
@@ -61,23 +59,29 @@ _DATA: Final = "bntui.export"
 _PICTURES: Final = "bntui.export.pictures"
 _FRAMES: Final = N_("frames drawn")
 PICTURES: Final = (
-    Format("svg", ".svg", N_("a picture"), _PICTURES, "write_svg", draws=True),
-    Format("png", ".png", N_("a picture"), _PICTURES, "write_png", draws=True, needs=("typst", "pictures")),
-    Format("pdf", ".pdf", N_("a picture"), _PICTURES, "write_pdf", draws=True, needs=("typst", "pictures")),
-    Format("html", ".html", N_("a picture"), _PICTURES, "write_html", draws=True),
-    Format("cast", ".cast", N_("a replay"), _PICTURES, "write_cast", draws=True, counts=_FRAMES),
+    Format("svg", ".svg", _PICTURES, "write_svg", draws=True),
+    Format("png", ".png", _PICTURES, "write_png", draws=True, needs=("typst", "pictures")),
+    Format("pdf", ".pdf", _PICTURES, "write_pdf", draws=True, needs=("typst", "pictures")),
+    Format("html", ".html", _PICTURES, "write_html", draws=True),
+    Format("cast", ".cast", _PICTURES, "write_cast", draws=True, counts=_FRAMES),
     Format(
-        "gif", ".gif", N_("a replay"), _PICTURES, "write_gif", draws=True, counts=_FRAMES, needs=("typst", "pictures")
+        "gif", ".gif", _PICTURES, "write_gif", draws=True, counts=_FRAMES, needs=("typst", "pictures")
     ),
     Format(
-        "mp4", ".mp4", N_("a replay"), _PICTURES, "write_mp4", draws=True, counts=_FRAMES, needs=("typst", "pictures")
+        "mp4", ".mp4", _PICTURES, "write_mp4", draws=True, counts=_FRAMES, needs=("typst", "pictures")
     ),
 )  # fmt: skip
 FORMATS: Final = (
-    Format("csv", ".csv", N_("a table"), f"{_DATA}.tables", "write_csv", fills_folder=True),
+    Format("csv", ".csv", f"{_DATA}.tables", "write_csv", fills_folder=True),
     Format(
-        "parquet", ".parquet", N_("a table"), f"{_DATA}.tables", "write_parquet", fills_folder=True,
+        "parquet", ".parquet", f"{_DATA}.tables", "write_parquet", fills_folder=True,
         needs=("pyarrow", "parquet"),
+    ),
+    Format("jsonl", ".jsonl", f"{_DATA}.json_lines", "write", fills_folder=True),
+    Format("npz", ".npz", f"{_DATA}.npz", "write", fills_folder=True),
+    Format(
+        "tensorboard", "", f"{_DATA}.tensorboard", "write",
+        fills_folder=True,
     ),
     *PICTURES,
 )  # fmt: skip

@@ -1,0 +1,69 @@
+"""Writes a JSON object for each row of a run, with the names of ``bntui show --json``.
+
+Numbers that are not finite are the strings NaN, Infinity, and -Infinity.  A row without a keyframe has only scalars.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bntui.export.drafts import Drafts
+from bntui.export.figures import Figure, chosen
+from bntui.export.request import Request, Tell
+from bntui.export.selected import selected
+from bntui.recording.as_json import plain
+from bntui.recording.reader import Reader
+from bntui.text.language import ngettext
+
+
+def write(reader: Reader, request: Request, drafts: Drafts, tell: Tell) -> list[str]:
+    """Write one file with the rows of all runs."""
+    figures = chosen(request.quantities)
+    runs = selected(reader, request)
+    path = request.file("keyframes", ".jsonl")
+    done, total = 0, sum(len(one.rows) for one in runs)
+    with drafts.new(path).open("w", encoding="ascii") as file:
+        for one in runs:
+            frames = one.keyframes()
+            for row in one.scalars():
+                place = {"run": one.info.name, "run_number": one.info.index}
+                told = {"step": row.figures["step"], "epoch": row.figures["epoch"], "epoch_end": row.epoch_end}
+                measured = next(frames) if row.has_frame else row.figures
+                json.dump(plain({**place, **told, **_record(measured, figures)}), file, allow_nan=False)
+                file.write("\n")
+                done += 1
+                tell(done, total)
+    return [_said(path, total)]
+
+
+def _said(path: object, count: int) -> str:
+    sentence = ngettext("{path}: {count} JSON object", "{path}: {count} JSON objects", count)
+    return sentence.format(path=path, count=f"{count:,}")
+
+
+def _record(measured: Any, figures: Sequence[Figure]) -> dict[str, Any]:
+    """The figures of a keyframe, or the scalars of a row that has none."""
+    scalars_only = isinstance(measured, dict)
+    record = _nested(measured, [one for one in figures if not one.of_layer and not (scalars_only and one.is_array)])
+    layers = () if scalars_only else measured.layers
+    of_layer = [one for one in figures if one.of_layer]
+    if of_layer:
+        record["layers"] = [{"name": layer.name, **_nested(layer, of_layer)} for layer in layers]
+    return record
+
+
+def _nested(part: Any, figures: Sequence[Figure]) -> dict[str, Any]:
+    """The figures of a part, grouped as their names say; a group of which there is nothing is null."""
+    record: dict[str, Any] = {}
+    for figure in figures:
+        *groups, name = figure.name.split(".")
+        if figure.has_no_group(part):
+            record[groups[0]] = None
+            continue
+        inner = record
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[name] = figure.of(part)
+    return record
