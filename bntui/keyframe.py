@@ -251,8 +251,8 @@ class Keyframe:
     """Loss of this step's mini-batch, mean over its samples, training mode, before the update."""
     train_loss: Annotated[float, ROW]
     """Loss of the epoch's samples so far, mean over samples, each measured in training mode before the update of its
-    own mini-batch: Keras' ``loss``. In a recorded loop of your own the mean of the losses that it told so far in the
-    epoch."""
+    own mini-batch: Keras' ``loss``. In a recorded loop of your own, the mean of the losses that it has reported in the
+    epoch so far."""
     train_accuracy: Annotated[float, ROW]
     """Share of the epoch's samples so far that were classified right, each in training mode before the update of its
     own mini-batch; in a regression R², the mean over outputs."""

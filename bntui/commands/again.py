@@ -14,6 +14,7 @@ from bntui.errors import TrainerError, UsageError
 from bntui.keyframe import Foreign
 from bntui.link.client import IdleTrainer, Trainer
 from bntui.link.live import is_live
+from bntui.link.registry import recorder
 from bntui.recording.copy import copied, writable
 from bntui.recording.opened import Recording
 from bntui.recording.recorded import opened
@@ -40,6 +41,7 @@ def place(recording: Path, run: str | None, epoch: float | None, *, first: bool 
         RecordingError: the file is not a recording, or is damaged.
     """
     with closing(opened(recording)) as reader:
+        refuse_watched(reader)
         index = find_run(reader, run)
         found = reader.frame_at(index, float("inf") if epoch is None else epoch)
         if first and epoch is None:
@@ -50,9 +52,17 @@ def place(recording: Path, run: str | None, epoch: float | None, *, first: bool 
         return Place(index, found.step, found.epoch)
 
 
+def refuse_watched(reader: Recording) -> None:
+    """Raise UsageError if a loop of the user's own was recorded: its code is not here."""
+    if any(run.watched for run in reader.runs):
+        sentence = _("{recording} is a recorded training loop: only its own script can train on, or train it again")
+        raise UsageError(sentence.format(recording=reader.path))
+
+
 def refuse_what_is_over(recording: Path) -> None:
     """Raise UsageError if no run can be resumed."""
     with closing(Recording(recording)) as reader:
+        refuse_watched(reader)
         ended = ending(reader) != "interrupted" and not reader.seeds_left
     if ended and not is_live(recording):
         raise UsageError(_("all runs of {recording} have ended; fork one of them instead").format(recording=recording))
@@ -70,7 +80,14 @@ def no_trainer(recording: Path) -> UsageError:
         RecordingError: the file is not a recording, or is damaged.
     """
     with closing(Recording(recording)) as reader:
-        unfinished = ending(reader) == "interrupted"
+        unfinished = ending(reader) == "interrupted" and not any(run.watched for run in reader.runs)
+    loop = recorder(recording)
+    if loop is not None:
+        sentence = _(
+            "{recording} is recorded by the training loop of process {pid}, which takes no commands; open it with: "
+            "bntui replay {recording}"
+        )
+        return UsageError(sentence.format(recording=recording, pid=loop.pid))
     sentence = _("{recording} has no live trainer; open it with: bntui replay {recording}")
     if unfinished:
         sentence = _(

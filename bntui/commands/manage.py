@@ -85,6 +85,7 @@ def _described(entry: Entry) -> str:
     epochs = epochs.format(epochs=figures.epoch(entry.epochs))
     if entry.ending is not None and entry.ending != "finished":
         of = _("{epochs} of {planned} epochs").format(epochs=figures.epoch(entry.epochs), planned=f"{entry.planned:,}")
+        of = of if entry.planned else epochs
         epochs = of if entry.growing else f"{of}, {ending_word(entry.ending)}"
     what = entry.problem or f"{entry.title}  ({' · '.join(entry.runs)}; {epochs})"
     if entry.host:

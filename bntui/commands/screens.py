@@ -104,10 +104,11 @@ def attach(recording: Recording, theme: Theme = None) -> None:
     """Reattach to a recording whose trainer is running."""
     guard()
     from bntui.link.live import is_live
+    from bntui.link.registry import recorder
     from bntui.recording.recorded import recorded
 
     recorded(recording).close()
-    if not is_live(recording):
+    if not is_live(recording) and recorder(recording) is None:
         from bntui.commands.again import no_trainer
 
         raise no_trainer(recording)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 from rich.cells import cell_len
 
 from bntui.errors import UsageError
-from bntui.insight.verdicts import verdict_of
+from bntui.insight.verdicts import measured, verdict_of
 from bntui.keyframe import Distribution, Keyframe
 from bntui.link.live import is_live
+from bntui.link.registry import recorder
 from bntui.recording.as_json import plain, record_of
-from bntui.recording.history import Event, RunInfo
+from bntui.recording.history import Event, LayerInfo, RunInfo
 from bntui.recording.opened import Recording
 from bntui.recording.reading import from_meta, task_line
 from bntui.recording.sentences import outcome, why_stopped
@@ -81,7 +82,8 @@ def event_record(reader: Recording, event: Event) -> dict[str, Any]:
 def state(reader: Recording, run: int) -> str:
     """What became of a run, as a program reads it: ``training``, ``interrupted``, or what ended it."""
     end = outcome([[event.kind for event in reader.events(run)]])
-    return "training" if end == "interrupted" and is_live(reader.path) else str(end)
+    alive = end == "interrupted" and (is_live(reader.path) or recorder(reader.path) is not None)
+    return "training" if alive else str(end)
 
 
 def _classes(reader: Recording) -> int:
@@ -89,7 +91,8 @@ def _classes(reader: Recording) -> int:
     found = from_meta(reader.meta)
     if found is not None:
         return found.classes
-    return reader.runs[0].layers[-1].shape[-1] if reader.task == "classification" else 0
+    known = reader.task == "classification" and not reader.runs[0].watched
+    return reader.runs[0].layers[-1].shape[-1] if known else 0
 
 
 def data_lines(reader: Recording) -> Iterator[str]:
@@ -99,6 +102,9 @@ def data_lines(reader: Recording) -> Iterator[str]:
         lines = found.lines()
         yield _("data: {summary}").format(summary=next(lines))
         yield from (f"  {line}" for line in lines)
+        return
+    if all(info.watched for info in reader.runs):
+        yield _("a training loop of your own, recorded by bntui.{function}").format(function=reader.runs[0].told["by"])
         return
     yield _("data: {summary}").format(summary=task_line(reader.task, _classes(reader)))
 
@@ -124,11 +130,14 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
             yield _("epoch {epoch:g}: {event}").format(epoch=event.epoch, event=event.text)
     info = reader.runs[frame.run]
     last = reader.place(frame.run)
-    if last is not None and state(reader, frame.run) == "interrupted":
+    if last is not None and not info.watched and state(reader, frame.run) == "interrupted":
         yield _("interrupted at epoch {epoch:g} of {epochs}; resume it with: bntui resume {recording}").format(
             epoch=last.epoch, epochs=whole(info.epochs), recording=reader.path
         )
-    yield _("epoch {epoch:g} of {epochs}   step {step}   learning rate {lr:g}   batch of {batch}").format(
+    where = _("epoch {epoch:g} of {epochs}   step {step}   learning rate {lr:g}   batch of {batch}")
+    if info.watched:
+        where = _("epoch {epoch:g}   step {step}   learning rate {lr:g}")
+    yield where.format(
         epoch=frame.epoch,
         epochs=whole(info.epochs),
         step=whole(frame.step),
@@ -138,7 +147,7 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
     parts = (_("training"), _("validation"))
     aligned = max(map(cell_len, parts))
     figures = _("{part}   loss {loss}   {score} {value}")
-    trained, held_out = brief(frame.train_accuracy), brief(frame.val_accuracy)
+    trained, held_out = (_known(of_part, info) for of_part in (frame.train_accuracy, frame.val_accuracy))
     so_far = figures.format(part=ljust(parts[0], aligned), loss=_loss(frame.train_loss), score=score, value=trained)
     yield f"{so_far}   {_('(the epoch so far)')}"
     validated = figures.format(part=ljust(parts[1], aligned), loss=_loss(frame.val_loss), score=score, value=held_out)
@@ -153,9 +162,9 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
             monitor=early.monitor, best=brief(early.best, 6), epoch=early.best_epoch, state=why or waiting
         )
     yield ""
-    yield from _table(frame, width)
+    yield from _table(frame, info.layers, width)
     if frame.layers:
-        verdict = verdict_of(frame.layers)
+        verdict = verdict_of(frame.layers, measured(info.layers))
         yield _("gradients   {verdict}").format(verdict=verdict.sentence)
     for layer in frame.layers:
         if layer.dropout is not None:
@@ -169,6 +178,11 @@ def _spread(values: Distribution) -> str:
     return f"{number(values.mean, 8)} ± {number(values.std, 7)}".replace(MINUS, "-")
 
 
+def _known(score: float, info: RunInfo) -> str:
+    """An accuracy; a dash where a watched loop does not report it."""
+    return "—" if info.watched and math.isnan(score) else brief(score)
+
+
 def _loss(value: float) -> str:
     return f"{value:.6g}" if math.isfinite(value) else brief(value)
 
@@ -177,7 +191,10 @@ def _scientific(value: float) -> str:
     return f"{value:.2e}" if math.isfinite(value) else brief(value)
 
 
-def _table(frame: Keyframe, width: int | None) -> Iterator[str]:
+STEP_FIGURES: Final = ("weight_gradient_norm", "update_ratio")
+
+
+def _table(frame: Keyframe, infos: Sequence[LayerInfo], width: int | None) -> Iterator[str]:
     """Mean ± standard deviation of each layer at three places, its gradient and how far the step moved it."""
     columns = (
         Column(_("layer")),
@@ -190,10 +207,9 @@ def _table(frame: Keyframe, width: int | None) -> Iterator[str]:
     rows = [
         (
             layer.name,
-            *("—" if v is None else _spread(v) for v in (layer.pre_norm, layer.normalized, layer.output)),
-            _scientific(layer.weight_gradient_norm),
-            _scientific(layer.update_ratio),
+            *("—" if v is None or v.empty else _spread(v) for v in (layer.pre_norm, layer.normalized, layer.output)),
+            *("—" if field in told.absent else _scientific(getattr(layer, field)) for field in STEP_FIGURES),
         )
-        for layer in frame.layers
+        for layer, told in zip(frame.layers, infos if frame.layers else (), strict=True)
     ]
     return text_lines(columns, rows, width)

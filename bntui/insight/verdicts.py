@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.keyframe import COLUMN, BoolArray, FloatArray, IntArray, LayerMeasures
-from bntui.recording.history import RunHistory
+from bntui.recording.history import LayerInfo, RunHistory
 from bntui.recording.kept import folded, remembered
 from bntui.text.language import N_, _
 
@@ -105,8 +105,19 @@ def _judge(
     return codes, ratios, large
 
 
-def verdict_of(layers: Sequence[LayerMeasures]) -> GradientVerdict:
-    """The verdict on the gradients of one keyframe."""
+def measured(layers: Sequence[LayerInfo]) -> tuple[int, ...]:
+    """Numbers of the layers whose weight gradients are measured: all, but in a watched run those without."""
+    return tuple(number for number, layer in enumerate(layers) if "weight_gradient_norm" not in layer.absent)
+
+
+def verdict_of(every: Sequence[LayerMeasures], known: Sequence[int] | None = None) -> GradientVerdict:
+    """The verdict on the gradients of one keyframe.
+
+    Args:
+        known: the layers whose gradients are measured, see :func:`measured`; by default all.
+    """
+    known = range(len(every)) if known is None else known
+    layers = [every[number] for number in known]
     if not layers:
         return gradient_verdict(())
     first = layers[0].input
@@ -114,7 +125,8 @@ def verdict_of(layers: Sequence[LayerMeasures]) -> GradientVerdict:
         [layer.weight_gradient_norm for layer in layers],
         [layer.update_ratio for layer in layers],
         asked=layers[-1].activation_gradient_norm,
-        inputs=max(abs(first.min), abs(first.max)),
+        inputs=math.nan if first.empty else max(abs(first.min), abs(first.max)),
+        numbers=known,
     )
 
 
@@ -124,6 +136,7 @@ def gradient_verdict(
     *,
     asked: float = math.nan,
     inputs: float = math.nan,
+    numbers: Sequence[int] = (),
 ) -> GradientVerdict:
     """The verdict on one keyframe, from the norms of its weight gradients, first layer first.
 
@@ -131,27 +144,30 @@ def gradient_verdict(
         update_ratios: of the same layers; empty if no step is known.
         asked: norm of the loss's gradient with respect to the output; NaN if unknown.
         inputs: largest absolute input of the first layer; NaN if unknown.
+        numbers: of the layers, from 0; by default all in order.
     """
     norms = np.asarray(weight_gradient_norms, np.float64).reshape(1, -1)
     updates = np.asarray(update_ratios, np.float64).reshape(1, -1)
     codes, ratios, large = _judge(norms, updates, np.array([asked]), np.array([inputs]))
     code, ratio = int(codes[0]), float(ratios[0])
-    name = NAMES[code]
+    name, numbers = NAMES[code], numbers or range(norms.shape[1])
     if code == _UNKNOWN:
         unfed = _("all inputs of the mini-batch are 0: the first layer gets no gradient")
         return GradientVerdict(name, math.nan, math.nan, unfed if norms.size else _("no layer has a gradient"))
     if code == _NOT_FINITE:
         wrong = int(np.argmin(np.isfinite(norms[0])))
-        sentence = _("the gradient of layer {layer} is {value}").format(layer=wrong + 1, value=_word(norms[0, wrong]))
+        sentence = _("the gradient of layer {layer} is {value}").format(
+            layer=numbers[wrong] + 1, value=_word(norms[0, wrong])
+        )
         return GradientVerdict(name, math.nan, math.nan, sentence)
     if large[0]:
         widest = int(np.nanargmax(updates[0]))
         step = float(updates[0, widest])
         moved = (
-            _("the step of layer {layer} is infinite").format(layer=widest + 1)
+            _("the step of layer {layer} is infinite").format(layer=numbers[widest] + 1)
             if math.isinf(step)
             else _("the step moves the weights of layer {layer} by {ratio} times their norm").format(
-                layer=widest + 1, ratio=f"{step:.1e}"
+                layer=numbers[widest] + 1, ratio=f"{step:.1e}"
             )
         )
         limit = STEP_EXPLODING_FROM
@@ -176,15 +192,18 @@ def _word(value: float) -> str:
 
 
 @remembered
-def verdict_changes(history: RunHistory) -> tuple[tuple[float, str], ...]:
+def verdict_changes(history: RunHistory, known: tuple[int, ...] | None = None) -> tuple[tuple[float, str], ...]:
     """Epochs at which the verdict changes, with the new verdict; oldest first.
 
     A verdict counts if it lasts for ``HOLDS`` keyframes or up to the newest one; a shorter one, as when the ratio
     fluctuates around a limit, is ignored.  Gradients that are not finite and steps as large as the weights always
     count: what follows one of them is another network.  The verdict of the first keyframe counts, and is reported if it
     is bad, because gradients may vanish from the start.
+
+    Args:
+        known: the layers whose gradients are measured, see :func:`measured`; by default all.
     """
-    spells = _spells(history)
+    spells = _spells(history, tuple(range(history.layers.shape[1])) if known is None else known)
     starts, codes = spells.starts, spells.codes
     lengths = np.diff(starts, append=spells.keyframes)
     holds = (lengths >= HOLDS) | spells.alone
@@ -228,18 +247,19 @@ def _joined(one: _Spells, other: _Spells) -> _Spells:
 
 
 @folded(_joined)
-def _spells(history: RunHistory, rows: slice) -> _Spells:
+def _spells(history: RunHistory, rows: slice, known: tuple[int, ...]) -> _Spells:
     frames = history.has_frame[rows]
-    if not history.layers.shape[1]:
+    if not known:
         return _Spells(np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.bool_), 0)
 
-    def column(name: str, layers: int | slice = slice(None)) -> FloatArray:
-        found: FloatArray = history.layers[rows, layers, COLUMN[name]][frames]
+    def column(name: str, layers: int | Sequence[int] | slice) -> FloatArray:
+        found: FloatArray = history.layers[rows, :, COLUMN[name]][frames][:, layers]
         return found
 
-    inputs = np.maximum(np.abs(column("input.min", 0)), np.abs(column("input.max", 0)))
-    norms, updates = column("weight_gradient_norm"), column("update_ratio")
-    codes, _ratios, large = _judge(norms, updates, column("activation_gradient_norm", -1), inputs)
+    inputs = np.maximum(np.abs(column("input.min", known[0])), np.abs(column("input.max", known[0])))
+    layers = slice(None) if len(known) == history.layers.shape[1] else list(known)
+    norms, updates = column("weight_gradient_norm", layers), column("update_ratio", layers)
+    codes, _ratios, large = _judge(norms, updates, column("activation_gradient_norm", known[-1]), inputs)
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     alone = large | (codes == _NOT_FINITE)
     alone = np.logical_or.reduceat(alone, starts) if len(starts) else np.empty(0, np.bool_)

@@ -16,7 +16,7 @@ from bntui.errors import RecordingError, UsageError, did_you_mean
 from bntui.keyframe import Foreign
 from bntui.link.client import state_of
 from bntui.link.live import is_live
-from bntui.link.registry import trainers
+from bntui.link.registry import recorder, trainers
 from bntui.recording.foreign_json import parsed
 from bntui.recording.forms import RUN_CONFIG, TRANSLATION, WATCHED
 from bntui.recording.guard import damaged
@@ -61,6 +61,8 @@ class Entry:
     """How its training ended, ``interrupted`` if it can be resumed; None if it cannot be opened."""
     planned: int = 0
     """Epochs that the longest run was to train."""
+    watched: bool = False
+    """A training loop of the user's own was recorded; nothing resumes it."""
     paused: bool = False
     """Its trainer waits: nothing is trained until somebody tells it to."""
 
@@ -102,9 +104,10 @@ def entry(path: Path) -> Entry:
         live = path.exists() and is_live(path)  # a circular link has no path to listen at
         return Entry(path, path.stem, (), 0.0, when, size, live, str(error))
     state = state_of(path)
+    live = state is not None or (found.watched and recorder(path) is not None)
     return Entry(
-        path, found.title, found.runs, found.epochs, when, size, state is not None, None, original=found.original,
-        ending=found.ending, planned=found.planned, paused=state == "paused",
+        path, found.title, found.runs, found.epochs, when, size, live, None, original=found.original,
+        ending=found.ending, planned=found.planned, watched=found.watched, paused=state == "paused",
     )  # fmt: skip
 
 
@@ -117,6 +120,7 @@ class _Heading(NamedTuple):
     original: str
     ending: EventKind | Foreign
     planned: int
+    watched: bool
 
 
 def _heading(path: Path) -> _Heading:
@@ -131,10 +135,12 @@ def _heading(path: Path) -> _Heading:
         translated = parsed(meta.get("translation", "{}"), TRANSLATION, "translation").get(spoken(), {})
         labels: Mapping[str, str] = translated.get("runs", {})
         query = f"SELECT run, name, config FROM run ORDER BY run LIMIT {MOST_RUNS}"
-        names, planned = {}, [0]
+        names, planned, watched = {}, [0], False
         for row in rows(database, query, of="run"):
             names[row["run"]] = row["name"]
-            planned.append(_planned(parsed(row["config"], RUN_CONFIG, "config")))
+            config = parsed(row["config"], RUN_CONFIG, "config")
+            watched = WATCHED in config
+            planned.append(_planned(config))
         if labels and not labels.keys() >= set(names.values()):
             labels = {**labels, **_fork_labels(database, names, labels)}
         epochs = database.execute("SELECT max(epoch) FROM keyframe").fetchone()[0]
@@ -152,6 +158,7 @@ def _heading(path: Path) -> _Heading:
             original=meta["title"],
             ending=outcome(kinds[run] for run in names),
             planned=max(planned),
+            watched=watched,
         )
 
 

@@ -164,11 +164,16 @@ def _is_named(descriptor: int, path: Path) -> bool:
     return node_of(path) == (found.st_dev, found.st_ino)
 
 
+def recorded_now(recording: Path) -> RecordingError:
+    """The error for a recording whose training loop still runs."""
+    loop = registry.recorder(recording)
+    sentence = _("{recording} is being recorded by the training loop of process {pid}; wait until it ends")
+    return RecordingError(sentence.format(recording=recording, pid="?" if loop is None else loop.pid))
+
+
 def _refusal(recording: Path, holder: str) -> RecordingError:
-    recorder = registry.recorder(recording)
-    if recorder is not None:
-        sentence = _("{recording} is being recorded by the training loop of process {pid}; wait until it ends")
-        return RecordingError(sentence.format(recording=recording, pid=recorder.pid))
+    if registry.recorder(recording) is not None:
+        return recorded_now(recording)
     sentence = _("{recording} is being written by another process; stop it with: bntui stop {recording}")
     if holder:
         sentence = _("{recording} is being written by process {holder}; stop it with: bntui stop {recording}")

@@ -14,8 +14,8 @@ from bntui.errors import NameTakenError, RecordingError, StorageError, UsageErro
 from bntui.files import in_bytes
 from bntui.link.library import Entry, entry
 from bntui.link.live import is_live
-from bntui.link.lock import Hold
-from bntui.link.registry import elsewhere
+from bntui.link.lock import Hold, recorded_now
+from bntui.link.registry import elsewhere, recorder
 from bntui.recording.draft import BESIDE, rename_exclusively
 from bntui.recording.file import WritableFile
 from bntui.recording.guard import refuse_no_file
@@ -117,6 +117,8 @@ def _refuse_trained(path: Path) -> None:
     if is_live(path):
         sentence = _("{recording} is being trained; stop it first with: bntui stop {recording}")
         raise RecordingError(sentence.format(recording=path))
+    if recorder(path) is not None:
+        raise recorded_now(path)
     _refuse_elsewhere(path)
 
 

@@ -112,7 +112,7 @@ LAYERS: Final = ListOf(
     Table(
         {"name": Text(shortest=1), "kind": WORD, "shape": ListOf(SIDE, 3, 1), "norm": WORD, "activation": WORD,
          "dropout": SHARE, "parameters": Whole()},
-        {"stages": ListOf(WORD, 32), "cell": WORD, "per_step": Flag(), "groups": UNITS},
+        {"stages": ListOf(WORD, 32), "cell": WORD, "per_step": Flag(), "groups": UNITS, "absent": ListOf(WORD, 32)},
     ),
     MOST_LAYERS,
     1,

@@ -44,6 +44,8 @@ class LayerInfo:
     """The normalization of a recurrent layer has separate statistics for each time step."""
     groups: int = 1
     """Groups of group normalization."""
+    absent: tuple[str, ...] = ()
+    """Fields of its measures that a watched loop never reports, and that are NaN for this reason only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,8 @@ class Recording(Connected):
             self._labels: Mapping[str, str] = translated.get("runs", {})
         self.runs: tuple[RunInfo, ...] = ()
         """In the order of their numbers; :meth:`refresh` adds forks."""
+        self._attested: dict[int, bytes] = {}
+        """Digest of each run's row, where a run may be amended."""
         self._events: list[Event] = []
         self._last_event = 0
         """Id of the last event that was loaded."""
@@ -85,7 +87,8 @@ class Recording(Connected):
         before = len(self.runs), self._last_event
         with self._damage(), self._at_one_moment():
             self._read_runs()
-            new = self._read_keyframes()
+            amended = self._read_amended()
+            new = self._read_keyframes() or amended
             for row in rows(self._db, "SELECT * FROM event WHERE id > ? ORDER BY id", (self._last_event,), of="event"):
                 self._events.append(self._event(row))
                 self._last_event = row["id"]
@@ -100,6 +103,21 @@ class Recording(Connected):
             info = run_info(row, self._labels)
             self.runs += (labelled(info, self.runs),)
             self.__dict__.pop("dataset", None)  # it contains the scaling of each run
+
+    def _read_amended(self) -> bool:
+        """Read the rows of watched runs again whose loops have told more of themselves; True if there are any."""
+        if not any(run.watched for run in self.runs):
+            return False
+        now = {row["run"]: row["digest"] for row in rows(self._db, "SELECT run, digest FROM run", of="run")}
+        before, self._attested = self._attested, now
+        changed = {number for number, digest in now.items() if before.get(number, digest) != digest}
+        for number in changed & set(range(len(self.runs))):
+            info = run_info(one(self._db, "SELECT * FROM run WHERE run = ?", (number,), of="run"), self._labels)
+            known = self.runs[number]
+            if not info.watched or [layer.name for layer in info.layers] != [layer.name for layer in known.layers]:
+                raise ValueError(_("run {run} has become another one").format(run=number))
+            self.runs = (*self.runs[:number], info, *self.runs[number + 1 :])
+        return bool(changed)
 
     def _read_keyframes(self) -> bool:
         """Load the keyframes' scalars that are new, in a reader that keeps them; True if there are any."""

@@ -60,7 +60,14 @@ def layer_of(told: Mapping[str, Any]) -> LayerInfo:
     Raises:
         ValueError: its shape is not one of its kind.
     """
-    layer = LayerInfo(**{**told, "shape": tuple(told["shape"]), "stages": tuple(told.get("stages", ()))})
+    layer = LayerInfo(
+        **{
+            **told,
+            "shape": tuple(told["shape"]),
+            "stages": tuple(told.get("stages", ())),
+            "absent": tuple(told.get("absent", ())),
+        }
+    )
     axes = AXES.get(layer.kind, len(layer.shape))
     groups = layer.groups if layer.norm == "group" else 1
     # a recurrent layer has its features on the last axis, and normalizes all gates together: any number of groups fits

@@ -36,11 +36,15 @@ def pace_text(pace: float | None) -> str:
     return _("unthrottled") if pace is None else f"{pace:.2g}/s" if pace < 10 else f"{pace:,.0f}/s"
 
 
+RECORDING: Final = Foreign("recording")
+"""The state of a recording whose loop still runs."""
+
+
 def state_words(state: live.State, ending: EventKind | Foreign = "finished") -> tuple[str, str]:
     """The trainer's state in words, and its style.
 
     Args:
-        ending: how the training of the recording ended.
+        ending: how the training of the recording ended; ``RECORDING`` while a loop of the user's own is recorded.
     """
     if isinstance(state, live.Leaving):
         return _("⊘ stopping …"), "warn"
@@ -55,6 +59,8 @@ def state_words(state: live.State, ending: EventKind | Foreign = "finished") -> 
     if isinstance(state, live.Replay) and state.gone:
         return _("✗ trainer gone"), "bold bad"
     status = live.status_of(state)
+    if status is None and ending == RECORDING:
+        return _("▶ recording"), "good"
     if status is None:
         if isinstance(state, live.Live):
             return _("▶ starting"), "muted"
@@ -139,6 +145,9 @@ def remnant_text(run: RunView) -> str:
 def data_text(view: View, facts: Mapping[str, str]) -> str:
     """Data source, number of samples if recorded, task, and device."""
     info = view.runs[view.selected].info
+    if info.watched:
+        names = [str(info.told.get(key, "")) for key in ("model", "optimizer")]
+        return " · ".join([_("recorded loop"), *filter(None, names), info.device])
     source = str(info.config["data"]["source"]).rsplit("/", 1)[-1]
     numbers = [facts[key] for key in ("train_samples", "validation_samples") if facts.get(key, "").isdecimal()]
     samples = " + ".join(count(int(number)) for number in numbers)
@@ -150,6 +159,8 @@ def task_text(view: View) -> str:
     """The number of classes, or that the task is a regression."""
     if view.task != "classification":
         return _("regression")
+    if view.runs[view.selected].info.watched:  # its last layer may have any meaning
+        return _("classification")
     classes = int(view.runs[view.selected].info.layers[-1].shape[-1])
     return ngettext("{count} class", "{count} classes", classes).format(count=count(classes))
 
@@ -158,7 +169,7 @@ def device_text(info: RunInfo) -> str:
     """The device, and for CUDA whether it is deterministic; the CPU always is."""
     if not info.device.startswith("cuda"):
         return info.device
-    switch = _("deterministic") if info.config.get("deterministic", True) else _("not deterministic")
+    switch = _("deterministic") if info.config.get("deterministic", not info.watched) else _("not deterministic")
     return f"{info.device} · {switch}"
 
 

@@ -30,7 +30,7 @@ def window(view: View) -> Limits:
 
     The part moves in steps of a quarter of its width, so that not every keyframe changes the axis.
     """
-    whole = max(end(view.runs), max(run.end * min(1.0, SHORT / run.info.epochs) for run in view.runs))
+    whole = max(end(view.runs), max(run.end * min(1.0, SHORT / max(run.info.epochs, 1)) for run in view.runs))
     width = whole / 2**view.time_zoom
     step = width / 4
     low = min(max(round((view.cursor - width / 2) / step) * step, 0.0), whole - width)

@@ -56,6 +56,7 @@ LAST_WORDS: Final = 3.0
 """Seconds that quitting waits for the trainer to save; the trainer saves in any case."""
 NO_TRAINER: Final = N_("This recording has no live trainer: f forks a run.")
 RESUMES: Final = N_("This recording has no live trainer: space resumes training, f forks a run.")
+ONLY_WATCHED: Final = N_("A recorded training loop: only its own script can train on, or train it again.")
 ONLY_LOOKING: Final = N_("A comparison is read-only: open one recording with bntui replay FILE to fork its runs.")
 IS_OVER: Final = N_("Training has finished; everything is recorded.")
 GONE: Final = N_("The trainer ended unexpectedly; its recording is saved. Space resumes it.")
@@ -143,6 +144,13 @@ class Facts:
     """Some of them have not ended."""
     untrainable: str = ""
     """Why no trainer can be started here; empty if one can."""
+    watched: bool = False
+    """A loop of the user's own was recorded, and its code is not here."""
+
+    @property
+    def looking(self) -> str:
+        """Why nothing can be trained, marked for translation; empty if something can."""
+        return ONLY_LOOKING if self.compared else ONLY_WATCHED if self.watched else ""
 
 
 def begun(live: bool) -> State:
@@ -271,8 +279,8 @@ def why_not(state: State, facts: Facts) -> str:
     """The message that says why there is no trainer to command."""
     if isinstance(state, Replay) and state.gone:
         return _(GONE)
-    if facts.compared:
-        return _(ONLY_LOOKING)
+    if facts.looking:
+        return _(facts.looking)
     if facts.unfinished:
         return _(RESUMES)
     return _(NO_TRAINER) if status_of(state) is None else _(IS_OVER)
@@ -282,8 +290,8 @@ def why_not(state: State, facts: Facts) -> str:
 
 
 def _form(state: State, facts: Facts) -> Effects:
-    if facts.compared:
-        return (SayOnce(_(ONLY_LOOKING)),)
+    if facts.looking:
+        return (SayOnce(_(facts.looking)),)
     if asked_of(state) is not None:
         return (SayOnce(_(ONE_AT_A_TIME)),)
     return () if isinstance(state, Renewing | Leaving) else ("open form",)
@@ -331,8 +339,8 @@ def _started(state: State, live: bool) -> Next:
 def _anew(state: State, facts: Facts, seed: int | None) -> Next:
     """What is recorded stays; a training that was started here for this screen alone is stopped."""
     anew: Effect = "train anew" if seed is None else Anew(seed)
-    if facts.compared:
-        return state, (SayOnce(_(ONLY_LOOKING)),)
+    if facts.looking:
+        return state, (SayOnce(_(facts.looking)),)
     if asked_of(state) is not None:
         return state, (SayOnce(_(ONE_AT_A_TIME)),)
     if isinstance(state, Replay):
@@ -353,8 +361,8 @@ def more_seeds(asked: int) -> int:
 
 def _more_seeds(state: State, facts: Facts) -> Next:
     """Through the live trainer, or one that is started for it; says what is still being trained."""
-    if facts.compared:
-        return state, (SayOnce(_(ONLY_LOOKING)),)
+    if facts.looking:
+        return state, (SayOnce(_(facts.looking)),)
     if isinstance(state, Starting | Renewing | Leaving):
         return state, ()
     status = state.status if isinstance(state, Live) else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bntui.insight.verdicts import BAD, verdict_changes
-from bntui.recording.history import Event, RunHistory, Unit
+from bntui.insight.verdicts import BAD, measured, verdict_changes
+from bntui.recording.history import Event, RunHistory, RunInfo, Unit
 from bntui.recording.sentences import BACKWARD, DEAD_BELOW, traits
 from bntui.text.language import _
 from bntui.viewer import epochs
@@ -25,13 +25,14 @@ def following(found: Sequence[Event], last: Event | None) -> Event | None:
     return found[(found.index(last) + 1) % len(found)] if last in found else found[0]
 
 
-def none(histories: Sequence[RunHistory]) -> str:
+def none(histories: Sequence[RunHistory], runs: Sequence[RunInfo]) -> str:
     """The message that there is no such event, and that the timeline marks vanishing or exploding gradients if any."""
     words = _(
         "No NaN, no infinite value and no dead gradient is recorded (dead: exactly 0, or below {dead} of the last "
         "layer's)."
     ).format(dead=f"{DEAD_BELOW:.0e}".replace("e-0", "e−"))
-    changes = [verdict for history in histories for _place, verdict in verdict_changes(history)]
+    every = zip(histories, runs, strict=True)
+    changes = [verdict for history, run in every for _place, verdict in verdict_changes(history, measured(run.layers))]
     if not set(changes) & set(BAD):
         return words
     return f"{words} " + _("◇ on the timeline marks where gradients vanish or explode.")

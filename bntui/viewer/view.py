@@ -60,12 +60,26 @@ class RunView:
 
     @property
     def end(self) -> float:
-        """Planned end of the run, in the unit of its history: its epochs, or the number of steps in them."""
+        """Planned end of the run, in the unit of its history: its epochs, or the number of steps in them.
+
+        Of a watched run it is the end of what is recorded, unless the loop has said how many epochs it plans.
+        """
+        if self.info.watched:
+            return self._end_of_loop
         if self.history.unit == "epoch":
             return float(self.info.epochs)
         fork = self.info.fork
         before, since = (fork.step, fork.epoch) if fork is not None else (0, 0.0)
         return float(before + math.ceil((self.info.epochs - since) * self.info.steps_per_epoch - 1e-6))
+
+    @property
+    def _end_of_loop(self) -> float:
+        head = float(self.history.position[-1]) if len(self.history) else 0.0
+        epoch = float(self.history.epoch[-1]) if len(self.history) else 0.0
+        if not self.info.epochs or not epoch:
+            return max(head, float(self.info.epochs), 1.0)
+        planned = self.info.epochs if self.history.unit == "epoch" else math.ceil(head * self.info.epochs / epoch)
+        return max(head, float(planned))
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,11 @@ def measured(of: Told, info: LayerInfo, *, channels_last: bool) -> Layer:
         of_layer: dict[str, Any] = {field: found.get(key, UNMEASURED) for key, field in QUANTITY_OF.items()}
         if info.norm == "none":
             of_layer["normalized"] = None
+        if info.activation == "none":  # its output is what would enter an activation, as in an output layer
+            known = [of_layer[field] for field in ("output", "normalized", "pre_norm") if of_layer[field]]
+            told_of = next((values for values in known if not values.empty), UNMEASURED)
+            for field in ("pre_norm", "output"):
+                of_layer[field] = told_of if of_layer[field].empty else of_layer[field]
         figures = _figures(arrays) | _fractions(of, info, channels_last=channels_last)
         absent = frozenset(field for field, value in figures.items() if value is None)
         of_layer |= {field: math.nan if value is None else value for field, value in figures.items()}

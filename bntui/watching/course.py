@@ -22,7 +22,7 @@ from bntui.keyframe import EarlyStopping, Keyframe
 from bntui.recording import sentences
 from bntui.recording.codec import pack_arrays
 from bntui.recording.evidence import Evidence
-from bntui.recording.history import SAME_EPOCH, Event
+from bntui.recording.history import SAME_EPOCH, Event, LayerInfo
 from bntui.recording.sentences import EventKind
 from bntui.recording.writer import Pack
 from bntui.text.language import _
@@ -114,7 +114,7 @@ class Course:
         """Tell more of the loop, such as ``epochs=20``: the fields of a :class:`Subject`."""
         self.subject = replace(self.subject, **known)
         if self._layers is not None:
-            self._sink.amend(self.subject.info(tuple(layer.info for layer in self._layers)))
+            self._sink.amend(self.subject.info(self._infos))
 
     def tell_loss(self, loss: float) -> None:
         """The loss of a step that is not recorded as a keyframe, for the mean of its epoch."""
@@ -149,6 +149,7 @@ class Course:
                 return
             self.settle()
             self._begin(layers)
+            self._note_absent(layers)
             if figures.loss is not None:
                 self._losses.append(figures.loss)
             frame = self._frame(step, epoch, figures, weights_digest, batch_indices)
@@ -265,7 +266,22 @@ class Course:
     def _begin(self, layers: Sequence[Layer]) -> None:
         if self._layers is None:
             self._layers = tuple(layers)
-            self._sink.begin(self.subject.info(tuple(layer.info for layer in layers)), self.subject.budget)
+            self._sink.begin(self.subject.info(self._infos), self.subject.budget)
+
+    def _note_absent(self, layers: Sequence[Layer]) -> None:
+        """Tell readers once a figure is measured that was not before."""
+        assert self._layers is not None
+        if all(before.absent <= now.absent for before, now in zip(self._layers, layers, strict=True)):
+            return
+        self._layers = tuple(
+            replace(before, absent=before.absent & now.absent) for before, now in zip(self._layers, layers, strict=True)
+        )
+        self._sink.amend(self.subject.info(self._infos))
+
+    @property
+    def _infos(self) -> tuple[LayerInfo, ...]:
+        """The layers of the run, each with the figures that it has never had."""
+        return tuple(replace(layer.info, absent=tuple(sorted(layer.absent))) for layer in self._layers or ())
 
     def _in_order(self, step: int, epoch: float) -> bool:
         """True if a row may follow; complains otherwise."""

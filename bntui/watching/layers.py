@@ -31,7 +31,10 @@ def refuse_unfit(layers: Sequence[LayerInfo]) -> None:
     """
     if not layers:
         raise ValueError(_("there are no layers to record"))
-    told = [{**asdict(layer), "shape": list(layer.shape), "stages": list(layer.stages)} for layer in layers]
+    told = [
+        {**asdict(layer), "shape": list(layer.shape), "stages": list(layer.stages), "absent": list(layer.absent)}
+        for layer in layers
+    ]
     hold(LAYERS, told, _("layers"))
     for layer in told:
         layer_of(layer)

@@ -116,9 +116,11 @@ def _seen(lens: Lens, step: Step, width: int, lines: int) -> Sequence[Row]:
 
 def _missing(lens: Lens) -> str:
     """The message that says why there are no values, and which keyframe has some."""
+    if lens.run.info.watched and lens.nearest is None:
+        return _("This training loop was recorded without the values that its layers passed on.")
     if not lens.run.info.stages:
         return _("This recording is of an older format, which does not say which values entered a normalization.")
-    budget = lens.run.info.config["record"]["budget"]
+    budget = lens.run.info.setting("record", "budget", 0)
     if lens.nearest is None:
         words = _("No values were kept ([record] budget: {budget:g} MB); a larger budget keeps them.")
         return words.format(budget=budget)

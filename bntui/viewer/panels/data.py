@@ -54,6 +54,12 @@ def draw(view: View, width: int, height: int) -> Drawing:
             _("bntui replay shows the samples of one recording."),
         )
         return cells.notice(_("Data"), sentences, width, height)
+    if data is None and all(run.info.watched for run in view.shown):
+        sentences = (
+            _("A training loop of your own was recorded: its samples stay with it."),
+            _("Curves, layers and gradients are here."),
+        )
+        return cells.notice(_("Data"), sentences, width, height)
     if data is None:
         sentences = (
             _("The samples are not in this recording: they take more than 64 MB, or an older version recorded it."),

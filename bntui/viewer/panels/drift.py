@@ -90,7 +90,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     times = 1 if form.side else len(runs)
     below = []
     if height >= SHIFT_ABOVE:
-        below = shift_rows(runs, shifts, form, height // 3) if shifts else [hint(width)]
+        below = shift_rows(runs, shifts, form, height // 3) if shifts else hint(runs, width)
     room = height - 2 - len(below)
     number = max(min(len(strands), room // (MIN_BAND * times)), 1)
     chosen = strands if number == len(strands) else _strands(runs, outputs=False) or strands

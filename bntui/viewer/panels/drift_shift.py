@@ -71,13 +71,15 @@ def shift_rows(runs: Sequence[RunView], strands: Sequence[Strand], form: ChartLa
     return rows
 
 
-def hint(width: int) -> Row:
-    """What would measure the shift, in a quiet line."""
+def hint(runs: Sequence[RunView], width: int) -> list[Row]:
+    """What would measure the shift, in a quiet line; nothing measures it in a watched run."""
+    if all(run.info.watched for run in runs):
+        return []
     sentences = (
         _("gradient shift ‖G − G′‖₂ was not measured: set record.shift = true"),
         _("for ‖G − G′‖₂ set record.shift = true"),
     )
-    return (Span(longest(width, *sentences), "muted"),)
+    return [(Span(longest(width, *sentences), "muted"),)]
 
 
 def there(ends: Ends) -> bool:

@@ -239,7 +239,10 @@ def _why_nothing(shown: Sequence[RunView]) -> tuple[str, ...]:
     if any(_has_dropout(run) for run in shown):
         return cells.absent(shown, _("A mask is drawn for every mini-batch."))
     either, this = _("No dropout in either of these networks ({runs})."), _("No dropout in this network ({runs}).")
+    nothing = (either if len(shown) > 1 else this).format(runs=", ".join(f"{run.mark} {run.name}" for run in shown))
+    if all(run.info.watched for run in shown):
+        return (nothing,)
     return (
-        (either if len(shown) > 1 else this).format(runs=", ".join(f"{run.mark} {run.name}" for run in shown)),
+        nothing,
         _("Set network.dropout above 0, such as 0.2, in the scenario or with --set network.dropout=0.2."),
     )

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from rich.cells import cell_len
 
-from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, verdict_of
+from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, measured, verdict_of
 from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
 from bntui.recording.history import RunHistory
 from bntui.recording.kept import folded
@@ -228,19 +228,28 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
         Span(f"{cells.short(layer.name, layout.name)} ", run.style),
         Span(bar, run.style),
         Span("".join(rest[len(bar) :]), "frame"),
-        Span(
-            magnitude(value), "text" if math.isfinite(value) else "warn", tells=Told(run.info.index, column, layer.name)
-        ),
+        _value(run, index, column),
     ]
     if layout.course:
         past, future = course
         row += [Span(" " + past, run.style), Span(future, "muted")]
     if layout.ratio and column == "weight_gradient_norm":
         # the initial state has no update yet, which is not a figure that went wrong
-        ratio = magnitude(layer.update_ratio) if run.frame and run.frame.step else "—"
+        known = run.frame and run.frame.step and "update_ratio" not in run.info.layers[index].absent
+        ratio = magnitude(layer.update_ratio) if known else "—"
         told = Told(run.info.index, "update_ratio", layer.name)
         row.append(Span(ratio.rjust(layout.ratio + 1), "text", tells=told))
     return tuple(row)
+
+
+def _value(run: RunView, index: int, column: str) -> Span:
+    """The figure of a layer; a dash where a watched loop does not report it."""
+    layer = _layers(run)[index]
+    if column in run.info.layers[index].absent:
+        return Span("—".rjust(VALUE), "muted")
+    value = float(getattr(layer, column))
+    style = "text" if math.isfinite(value) else "warn"
+    return Span(magnitude(value), style, tells=Told(run.info.index, column, layer.name))
 
 
 def _courses(run: RunView, column: str, layout: Layout, end: float) -> list[tuple[str, str]]:
@@ -285,7 +294,7 @@ def _axis_of_course(low: float, high: float) -> tuple[float, float]:
 
 def _beside(run: RunView, rows: int) -> list[Row]:
     """The verdict in the last cells of a run's rows; without its heading if there are few rows."""
-    verdict = verdict_of(_layers(run))
+    verdict = verdict_of(_layers(run), measured(run.info.layers))
     style = "warn" if verdict.bad else "text"
     heading, figure = (_(SHORT_RATIO), verdict.step) if verdict.step_decides else (_("first/last"), verdict.ratio)
     told = None if verdict.step_decides else Told(run.info.index, "gradient_ratio")
@@ -296,7 +305,7 @@ def _beside(run: RunView, rows: int) -> list[Row]:
 
 def _verdict(run: RunView, width: int, *, several: bool) -> Row:
     """The figure that decides, and the verdict; only a bad verdict is in the warning color."""
-    verdict = verdict_of(_layers(run))
+    verdict = verdict_of(_layers(run), measured(run.info.layers))
     style = "warn" if verdict.bad else "text"
     name = _(verdict.name)
     mark = f"{run.mark} " if several else ""

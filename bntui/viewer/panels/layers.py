@@ -296,7 +296,7 @@ def _measured(
     """The quantities that a layer has; the output of a layer without activation would repeat the value before it."""
     there = [quantity for quantity in quantities if quantity.field != "output" or _active(run, layer)]
     found = [(quantity, getattr(layer, quantity.field)) for quantity in there]
-    return [(quantity, values) for quantity, values in found if values is not None]
+    return [(quantity, values) for quantity, values in found if values is not None and not values.empty]
 
 
 def _own_axis(form: TableLayout) -> str:
@@ -307,8 +307,9 @@ def _own_axis(form: TableLayout) -> str:
 
 
 def _scalars(run: RunView, layer: LayerMeasures) -> list[Span]:
-    weight_norm, update_ratio = (getattr(layer, field) for field in EXTRAS)
-    figures = (number(weight_norm, DETAIL), magnitude(update_ratio))
+    absent = next((info.absent for info in run.info.layers if info.name == layer.name), ())
+    written = (number(layer.weight_norm, DETAIL), magnitude(layer.update_ratio))
+    figures = ["—" if field in absent else figure for field, figure in zip(EXTRAS, written, strict=True)]
     tells = (Told(run.info.index, field, layer.name) for field in EXTRAS)
     return [Span(figure.rjust(EXTRA), "text", tells=told) for figure, told in zip(figures, tells, strict=True)]
 

@@ -126,7 +126,7 @@ def _block(run: RunView, width: int, names: int, *, bold: bool) -> list[_Line]:
     else:
         history = run.history
         state = _State(int(history.wait[row]), float(history.best[row]), int(history.best_epoch[row]), run.info.index)
-        lines = _watching(rule, state, course, events, label, width)
+        lines = _watching(run, state, course, events, label, width)
     trace = _course(course, width, run.style)
     return [*lines, _Line(6, trace)] if trace else lines
 
@@ -139,9 +139,10 @@ def _newest(run: RunView) -> int:
     return row
 
 
-def _watching(
-    rule: Mapping[str, Any], state: _State, course: Watched, events: list[Event], label: Row, width: int
-) -> list[_Line]:
+def _watching(run: RunView, state: _State, course: Watched, events: list[Event], label: Row, width: int) -> list[_Line]:
+    """What the rule of a run watches, as far as it is known: a watched loop need not say all of it."""
+    rule = run.info.early_stopping or {}
+    known = rule.keys() if not run.info.watched else run.info.told["early_stopping"].keys()
     gauge = _gauge(state.wait, int(rule["patience"]), width - 3, state.run)
     best = _best_words(state, width)
     head = join(label, [Span("  " + _("wait") + " ", "muted")], gauge)
@@ -157,9 +158,11 @@ def _watching(
         ]
     ending = _ending(events, width)
     lines += ending or [_Line(1, _status(rule, state, course, width))]
-    lines.append(_Line(3, _distance(rule, state, course, width)))
-    lines += _wrapped(4, _restoring(rule, state, events, bool(ending)), width)
-    lines += _wrapped(5, Span(_conditions(rule, state, course), "muted"), width)
+    lines.append(_Line(3, _distance(rule, state, course, width, stated="min_delta" in known)))
+    if "restore_best_weights" in known or any(event.kind == "restored_best" for event in events):
+        lines += _wrapped(4, _restoring(rule, state, events, bool(ending)), width)
+    if "min_delta" in known:
+        lines += _wrapped(5, Span(_conditions(rule, state, course), "muted"), width)
     return lines
 
 
@@ -232,8 +235,8 @@ def _status(rule: Mapping[str, Any], state: _State, course: Watched, width: int)
     return (Span("  " + longest(width - 2, *(words.format(count=left) for words in wordings)), "text"),)
 
 
-def _distance(rule: Mapping[str, Any], state: _State, course: Watched, width: int) -> Row:
-    """The newest value, and its distance from the bound for an improvement."""
+def _distance(rule: Mapping[str, Any], state: _State, course: Watched, width: int, *, stated: bool) -> Row:
+    """The newest value, and its distance from the bound for an improvement; from the best if that is not stated."""
     if not len(course.values):
         return (Span("  " + _("no epoch is complete yet"), "muted"),)
     value = float(course.values[-1])
@@ -250,7 +253,7 @@ def _distance(rule: Mapping[str, Any], state: _State, course: Watched, width: in
     gap = apart - (delta if course.larger_is_better else -delta)
     side, beyond = (_("above"), _("above {bound}")) if gap >= 0 else (_("below"), _("below {bound}"))
     bound = _("best + min_delta") if course.larger_is_better else _("best − min_delta")
-    bounds = (f"{bound} {_plain(delta)}", bound)
+    bounds = (f"{bound} {_plain(delta)}", bound) if stated else (_("the best"),)
     words = longest(width - _cells(now) - 10, *(beyond.format(bound=bound) for bound in bounds), side)
     return (*now, Span("  " + figures.number(abs(gap)), "text"), Span(f" {words}", "muted"))
 

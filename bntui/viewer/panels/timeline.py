@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from bntui.insight.verdicts import verdict_changes
+from bntui.insight.verdicts import measured, verdict_changes
 from bntui.recording.history import Event
 from bntui.recording.sentences import traits
 from bntui.text.language import N_, _
@@ -133,7 +133,7 @@ def _marks(run: RunView) -> list[_Mark]:
             "good" if verdict == "healthy" else "warn",
             _gradients(verdict),
         )
-        for epoch, verdict in verdict_changes(run.history)
+        for epoch, verdict in verdict_changes(run.history, measured(run.info.layers))
     ]
     best = best_row(run)
     if best is not None:

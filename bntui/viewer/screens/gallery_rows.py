@@ -239,10 +239,12 @@ def _about_entry(entry: Entry, refusals: Mapping[Path, str], width: int) -> list
     state, look = _("Opening it replays what was recorded."), "muted"
     if entry.paused:
         state, look = _("Its trainer is paused: open it and press space to train on."), "warn"
+    elif entry.live and entry.watched:
+        state, look = _("Its training loop is running: opening it follows it."), "good"
     elif entry.live:
         state, look = _("Its trainer is live: opening it attaches."), "good"
     elif entry.host:
         state, look = _("A trainer on {host} is live: opening it only replays.").format(host=entry.host), "good"
-    elif not entry.ended:
+    elif not entry.ended and not entry.watched:
         state, look = _("It is unfinished: open it to see what was recorded, and press space to resume it."), "warn"
     return [*rows, *wrapped(state, width, look)]

@@ -105,7 +105,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.draw()
         self.call_after_refresh(settled, "painted")
         self.set_timer(WARM_SECONDS, self._warm)
-        if self.loaded.compared:
+        if self.loaded.compared or (self.loaded.watched and self.loaded.ending == "interrupted"):
             self.set_interval(LOOK_SECONDS, self._news.look)
 
     def _warm(self) -> None:
@@ -165,13 +165,13 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             view=view,
             state=self.view_state,
             facts=self.reader.meta,
-            words=chrome.state_words(state, self.loaded.ending),
+            words=chrome.state_words(state, chrome.RECORDING if self.loaded.recorded_now else self.loaded.ending),
             live=self.trainer.connected,
             running=live.training(state),
             several=several,
             from_gallery=self._from_gallery,
             back=self._back,
-            forks=not self.loaded.compared,
+            forks=self.loaded.trains,
             resumes=isinstance(state, live.Replay) and self.loaded.unfinished,
             late=self.app.sender.late,
             tours=bool(self.reader.tour),
@@ -210,7 +210,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         left = seeds_left(loaded.snapshot, loaded.reader.runs, asked)
         return live.Facts(
             ME, compared=loaded.compared, unfinished=loaded.unfinished, seeds=asked, seeds_left=left,
-            untrainable=why_no_training(),
+            watched=loaded.watched, untrainable=why_no_training(),
         )  # fmt: skip
 
     def adopt(self, reader: Recording) -> None:
@@ -399,7 +399,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         courses = self.loaded.snapshot.seeds[self.view_state.selected]
         if not courses:
             none = _("This run has no other seeds; b trains some.")
-            self.notices.say_once(_(live.ONLY_LOOKING) if self.loaded.compared else none)
+            self.notices.say_once(_(self.facts().looking) or none)
             return
 
         def chosen(seed: int | None) -> None:
@@ -466,7 +466,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         unit = self.view_state.unit
         event = troubles.following(troubles.troubles(self.loaded.snapshot.events, unit), self._trouble)
         if event is None:
-            self.notices.say_once(troubles.none(self.loaded.snapshot.histories))
+            self.notices.say_once(troubles.none(self.loaded.snapshot.histories, self.reader.runs))
             return
         self._trouble = event
         self._select(event.run)

@@ -57,11 +57,13 @@ class LabNews:
             self._timer = self._lab.set_timer(wait, self._update)
 
     def look(self) -> None:
-        """Check compared recordings, which have no connection to their trainers."""
+        """Check recordings that have no connection to what writes them: compared ones, and those of other loops."""
         before = self._lab.loaded.snapshot
         self._load(alone=True)
         if self._lab.loaded.snapshot is not before:
             self._lab.draw()
+        if self._lab.loaded.watched:
+            self._lab.loaded.reader.release()  # so that the loop can close its file
 
     def report_additions(self) -> None:
         """Take a snapshot of what was loaded, and report new runs and events."""

@@ -49,7 +49,7 @@ def open_microscope(
     # the microscope's axes are in epochs
     recorded = view_state.recounted(loaded.snapshot, "epoch")
     look = view_state.count_by(state, loaded.snapshot, "epoch")
-    _open(app, MicroscopeScreen(loaded.reader, recorded, look, forks=not loaded.compared), then)
+    _open(app, MicroscopeScreen(loaded.reader, recorded, look, forks=loaded.trains), then)
 
 
 def open_fork_form(app: App[Any], found: ForkFrom, then: Callable[[ForkRequest | None], None]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bntui.keyframe import Foreign
+from bntui.link import registry
 from bntui.recording.history import Event, RunInfo, Unit
 from bntui.recording.seeds import SeedCourse
 from bntui.recording.sentences import EventKind
@@ -79,6 +80,21 @@ class LoadedRecording:
         return bool(self.reader.paths)
 
     @property
+    def watched(self) -> bool:
+        """True if a loop of the user's own was recorded."""
+        return not self.compared and all(run.watched for run in self.reader.runs)
+
+    @property
+    def trains(self) -> bool:
+        """True if the recording can be trained on: it is one, and has a scenario."""
+        return not (self.compared or self.watched)
+
+    @property
+    def recorded_now(self) -> bool:
+        """True while the loop of a watched recording still runs, as far as is known."""
+        return self.watched and self.ending == "interrupted" and registry.recorder(self.reader.path) is not None
+
+    @property
     def ending(self) -> EventKind | Foreign:
         """How the training ended; a comparison is never resumed."""
         return "finished" if self.compared else view_state.ending(self.snapshot)
@@ -86,7 +102,7 @@ class LoadedRecording:
     @property
     def unfinished(self) -> bool:
         """True if a run can be resumed."""
-        return self.ending == "interrupted"
+        return self.trains and self.ending == "interrupted"
 
     def refresh(self) -> bool:
         """Load what was committed since the last call; True if there is anything new.
