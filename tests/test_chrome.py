@@ -192,7 +192,9 @@ def test_layouts_of_the_three_sizes() -> None:
     two = layout(120, 36, "curves", False).regions
     assert len({region.x for region in two.values()}) == 2
     assert set(layout(160, 48, "timeline", True).regions) == {"header", "tabs", "timeline", "keys"}
-    assert {panel.name for panel in PANELS} - {"timeline", "compare", "claims"} <= set(layout(160, 60, "curves", False).regions)
+    assert {panel.name for panel in PANELS} - {"timeline", "compare", "claims"} <= set(
+        layout(160, 60, "curves", False).regions
+    )
 
 
 def test_free_places_go_to_the_panels_that_have_something_to_show() -> None:

@@ -343,7 +343,10 @@ def test_where_no_event_is_recorded_the_key_says_where_vanishing_gradients_are_m
         "(dead: exactly 0, or below 1e−8 of the last layer's)."
     )
     assert troubles.none([sound], [run]) == words
-    assert troubles.none([sound, vanishing], [run, run]) == f"{words} ◇ on the timeline marks where gradients vanish or explode."
+    assert (
+        troubles.none([sound, vanishing], [run, run])
+        == f"{words} ◇ on the timeline marks where gradients vanish or explode."
+    )
 
 
 def test_looking_at_all_samples_changes_nothing(tmp_path: Path) -> None:
