@@ -184,7 +184,9 @@ def _where_finite(course: FloatArray, loss: FloatArray) -> FloatArray:
 
 
 def _whole(run: RunView) -> BoolArray:
-    """The initial state, a fork's too, and the ends of epochs."""
+    """The initial state, a fork's too, and the ends of epochs; every row of a recorded loop that tells of no epoch."""
+    if run.info.watched and not run.history.epoch_end.any():
+        return np.ones(len(run.history), np.bool_)
     first = run.history.step[:1] if run.info.fork is not None else 0
     whole: BoolArray = run.history.epoch_end | (run.history.step == first)
     return whole
@@ -205,10 +207,13 @@ class _Line(NamedTuple):
         """The lines of training and validation."""
         run, places = self.run, self.run.history.position
         whole = slice(None) if self.training_spans is not None else _whole(run)
+        told: slice | BoolArray = slice(None)
+        if run.info.watched and self.validation_spans is None:  # within an epoch, a recorded loop does not validate
+            told = run.history.epoch_end | np.isfinite(self.validation)
         names = f"{run.name} training", f"{run.name} validation"
         return (
             Series(names[0], places[whole], self.training[whole], run.style, True, self.training_spans),
-            Series(names[1], places, self.validation, f"bold {run.style}", False, self.validation_spans),
+            Series(names[1], places[told], self.validation[told], f"bold {run.style}", False, self.validation_spans),
         )
 
     def within(self, window: Limits) -> tuple[FloatArray, FloatArray]:
