@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.bounded import SIGNS, Bounded
-from bntui.audit.configuration import check_configuration, check_shared
+from bntui.audit.configuration import SETTINGS, check_configuration, check_shared
 from bntui.audit.consistency import check_row
 from bntui.audit.course import Course, Row, check_course
 from bntui.audit.digests import Damage, check_digests
@@ -44,11 +44,13 @@ from bntui.audit.validation import (
     exactly,
     forgetting,
 )
+from bntui.audit.watched import check_watched
 from bntui.errors import RecordingError
 from bntui.keyframe import Keyframe
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.dataset import RecordedData
 from bntui.recording.evidence import Evidence
+from bntui.recording.forms import WATCHED
 from bntui.recording.guard import damaged
 from bntui.recording.recorded import recorded
 from bntui.recording.schema import SCALARS
@@ -75,6 +77,8 @@ class Report:
     """Rows that do not match their digests."""
     labels: Mapping[str, str]
     """Names of the runs in the user's language, for text that people read."""
+    watched: bool = False
+    """A training loop of somebody's own was recorded: nothing could be recomputed."""
 
     @property
     def true(self) -> bool:
@@ -113,11 +117,17 @@ class _Audit:
     def report(self) -> Report:
         damaged = len(self._damage.keyframes) + len(self._damage.evidence)
         labels = {run.name: run.called for run in self._reader.runs}
-        return Report(self._path, self._reader.title, self._ledger, self._full, self._consistent, damaged, labels)
+        return Report(
+            self._path, self._reader.title, self._ledger, self._full, self._consistent, damaged, labels, self._watched
+        )
 
     def _run(self) -> None:
         reader, ledger = self._reader, self._ledger
         self._damage: Damage = check_digests(self._db, ledger, tuple(run.name for run in reader.runs))
+        self._watched = any(run.watched for run in reader.runs)
+        if self._watched:
+            self._loops()
+            return
         data = None
         try:
             data = None if self._damage.data else reader.dataset
@@ -135,6 +145,16 @@ class _Audit:
             except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
                 # untrusted file: a configuration or table that cannot be parsed is a failure
                 ledger.fail(EVIDENCE, Place(run.name), "run", f"{type(error).__name__}: {error}", "+")
+
+    def _loops(self) -> None:
+        """Check recorded loops of somebody's own; runs with a scenario beside them are none of bntui's."""
+        reader, ledger = self._reader, self._ledger
+        check_stray(ledger, self._db, reader.runs)
+        for run in reader.runs:
+            ledger.hold(SETTINGS, Place(run.name), "run", run.watched, "-", WATCHED)
+            rows = [row for row in self._rows(run.index) if not row.damaged]
+            check_watched(ledger, run, rows, reader.task)
+            self._consistent += sum(row.frame is not None for row in rows)
 
     def _whole(self, data: RecordedData | None) -> None:
         """Check what does not belong to a single run."""

@@ -34,7 +34,7 @@ def check_row(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, *
         for name in QUANTITIES:
             recorded: Distribution | None = getattr(layer, name)
             if recorded is not None:
-                _distribution(ledger, here, name, recorded, sizes.get(name))
+                check_values(ledger, here, name, recorded, sizes.get(name))
         _scalars(ledger, here, info, layer, initial=initial, shift=subject.run.config["record"].get("shift"))
         if layer.batch_norm is not None:
             _normalized(ledger, here, info, layer, noisy="noise" in info.stages)
@@ -55,7 +55,15 @@ def _sizes(info: LayerInfo, samples: int) -> dict[str, int]:
     return {"output": count} if info.kind == "recurrent" else {}
 
 
-def _distribution(ledger: Ledger, place: Place, name: str, of: Distribution, size: int | None) -> None:
+def check_values(
+    ledger: Ledger, place: Place, name: str, of: Distribution, size: int | None, relative: float = SLACK
+) -> None:
+    """Check the figures of one quantity against each other and its histogram.
+
+    Args:
+        size: number of its values, if known.
+        relative: rounding that is allowed, relative to the largest value.
+    """
     counts = of.counts.astype(np.int64)
     total = int(counts.sum())
     ledger.hold(SHAPE, place, f"{name}.counts", bool(counts.min() >= 0), int(counts.min()), ">= 0")
@@ -68,25 +76,25 @@ def _distribution(ledger: Ledger, place: Place, name: str, of: Distribution, siz
     if size is not None:
         ledger.hold(SHAPE, place, f"{name}.counts", total == size, total, size)
     width = max(abs(of.min), abs(of.max))
-    slack = SLACK * width
+    slack = relative * width
     marks = [of.min, of.p15, of.p50, of.p85, of.max]
     rising = all(a <= b + slack for a, b in pairwise(marks))
     ledger.hold(SHAPE, place, f"{name}.p15", rising, marks, "min <= p15 <= p50 <= p85 <= max")
     within = of.min - slack <= of.mean <= of.max + slack
     ledger.hold(SHAPE, place, f"{name}.mean", within, of.mean, f"{of.min} … {of.max}")
     # Popoviciu's and Bhatia-Davis inequalities bound the spread by the extremes and the mean
-    bound = math.sqrt(max(0.0, (of.max - of.mean) * (of.mean - of.min))) + 1e-6 * width
+    bound = math.sqrt(max(0.0, (of.max - of.mean) * (of.mean - of.min))) + max(1e-6, relative) * width
     ledger.hold(SHAPE, place, f"{name}.std", 0 <= of.std <= bound, of.std, f"0 … {bound}")
     if total and of.max > of.min:
-        _against_counts(ledger, place, name, of, counts)
+        _against_counts(ledger, place, name, of, counts, max(1e-6, relative))
 
 
-def _against_counts(ledger: Ledger, place: Place, name: str, of: Distribution, counts: Values) -> None:
+def _against_counts(ledger: Ledger, place: Place, name: str, of: Distribution, counts: Values, relative: float) -> None:
     """Check mean, spread, and percentiles against the bounds given by the histogram's bins."""
     total = counts.sum()
     width = (of.max - of.min) / len(counts)
     low = of.min + width * np.arange(len(counts))
-    slack = 1e-6 * max(abs(of.min), abs(of.max))
+    slack = relative * max(abs(of.min), abs(of.max))
     least, most = float((counts * low).sum() / total), float((counts * (low + width)).sum() / total)
     fits = least - slack <= of.mean <= most + slack
     ledger.hold(SHAPE, place, f"{name}.mean, counts", fits, of.mean, f"{least} … {most}")

@@ -152,9 +152,17 @@ def verdict(report: Report) -> str:
         bad = ngettext("{count} damaged row left out", "{count} damaged rows left out", report.damaged)
         parts.append(bad.format(count=report.damaged))
     counts = ", ".join(parts)
+    if report.true and report.watched:
+        sentence = _("no contradiction found; nothing could be recomputed without the loop's code and data; {counts}")
+        return sentence.format(counts=counts)
     if report.true:
         return _("true: every figure within its tolerance; {counts}").format(counts=counts)
     failed = sum(line.failed for line in report.ledger.lines.values())
+    if report.watched:
+        sentence = ngettext(
+            "{count} figure contradicts another; {counts}", "{count} figures contradict others; {counts}", failed
+        )
+        return sentence.format(count=f"{failed:,}", counts=counts)
     sentence = ngettext("not true: {count} figure fails; {counts}", "not true: {count} figures fail; {counts}", failed)
     return sentence.format(count=f"{failed:,}", counts=counts)
 
@@ -165,7 +173,7 @@ def as_json(report: Report) -> str:
     record = {
         "recording": str(report.path),
         "title": report.title,
-        "true": report.true,
+        "true": None if report.true and report.watched else report.true,
         "keyframes": {"full": report.full, "consistency": report.consistent, "damaged": report.damaged},
         "checks": [_check(name, line) for name, line in ledger.lines.items()],
         "failures": [

@@ -1,0 +1,87 @@
+"""Checks a recorded training loop of somebody's own, as far as that needs neither its code nor its data.
+
+Without a scenario nothing can be recomputed: rows are checked against themselves and each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final
+
+from bntui.audit.consistency import SHAPE, check_values
+from bntui.audit.course import ORDER, Row
+from bntui.audit.ledger import Ledger, Place
+from bntui.keyframe import QUANTITIES, Distribution, Keyframe, LayerMeasures
+from bntui.recording.history import RunInfo
+from bntui.text.language import N_
+
+PATIENCE: Final = N_("early stopping as reported")
+UNKNOWN: Final = N_("what the loop computed: its code and its data are not in the recording")
+SLACK: Final = 1e-5
+"""Relative rounding that is allowed in figures of a device that adds in single precision."""
+NORMS: Final = ("weight_norm", "weight_gradient_norm", "activation_gradient_norm", "update_ratio", "gradient_shift")
+SHARES: Final = ("dead_fraction", "saturated_fraction")
+
+
+def check_watched(ledger: Ledger, run: RunInfo, rows: Sequence[Row], task: str) -> None:
+    """Check the rows of a watched run."""
+    ledger.note(UNKNOWN)
+    for row in rows:
+        place = row.place(run.name)
+        _scores(ledger, place, row, task)
+        if row.frame is not None:
+            _layers(ledger, place, row.frame)
+    for before, row in pairwise(rows):
+        _order(ledger, row.place(run.name), before, row)
+
+
+def _order(ledger: Ledger, place: Place, before: Row, row: Row) -> None:
+    """Steps ascend, and epochs and time do not descend; the patience counter restarts only with another best."""
+    old, new = before.scalars, row.scalars
+    ledger.hold(ORDER, place, "step", new["step"] > old["step"], new["step"], f"> {old['step']}")
+    for name in ("epoch", "wall_time"):
+        ledger.hold(ORDER, place, name, not new[name] < old[name], new[name], f">= {old[name]}")
+    same = new["best_epoch"] == old["best_epoch"]
+    fits = not same or not new["wait"] < old["wait"] or new["wait"] == 0
+    ledger.hold(PATIENCE, place, "wait", fits, new["wait"], f">= {old['wait']}")
+    ledger.hold(PATIENCE, place, "best_epoch", not new["best_epoch"] < old["best_epoch"], new["best_epoch"],
+                f">= {old['best_epoch']}")  # fmt: skip
+
+
+def _scores(ledger: Ledger, place: Place, row: Row, task: str) -> None:
+    scalars = row.scalars
+    ends, whole = bool(scalars["epoch_end"]), abs(scalars["epoch"] - round(scalars["epoch"])) < 1e-9
+    ledger.hold(ORDER, place, "epoch_end", whole or not ends, scalars["epoch_end"], 0)
+    ledger.hold(PATIENCE, place, "best_epoch", scalars["best_epoch"] <= math.ceil(scalars["epoch"]),
+                scalars["best_epoch"], f"<= {scalars['epoch']}")  # fmt: skip
+    for name in ("train_accuracy", "val_accuracy") if task == "classification" else ():
+        value = scalars[name]
+        ledger.hold(SHAPE, place, name, math.isnan(value) or 0 <= value <= 1, value, "0 … 1")
+
+
+def _layers(ledger: Ledger, place: Place, frame: Keyframe) -> None:
+    for layer in frame.layers:
+        here = replace(place, layer=layer.name)
+        for name in QUANTITIES:
+            recorded: Distribution | None = getattr(layer, name)
+            if recorded is not None and not recorded.empty:
+                check_values(ledger, here, name, recorded, None, SLACK)
+        _figures(ledger, here, layer)
+
+
+def _figures(ledger: Ledger, place: Place, layer: LayerMeasures) -> None:
+    for name in NORMS:
+        value = getattr(layer, name)
+        ledger.hold(SHAPE, place, name, not value < 0, value, ">= 0")
+    shares = {name: getattr(layer, name) for name in SHARES}
+    if layer.dropout is not None:
+        shares["kept_fraction"] = layer.dropout.kept_fraction
+    for name, value in shares.items():
+        ledger.hold(SHAPE, place, name, math.isnan(value) or 0 <= value <= 1, value, "0 … 1")
+    if layer.batch_norm is not None:
+        for name in ("batch_var", "running_var"):
+            values = getattr(layer.batch_norm, name)
+            ledger.hold(SHAPE, place, name, not bool((values < 0).any()), float(values.min(initial=0)), ">= 0")
