@@ -108,7 +108,9 @@ class Sink:
     def _give_up(self, error: Exception) -> None:
         self._over = True
         with suppress(Exception):
-            if self._published:
+            if self._published and self._hold.moved():
+                self._writer.leave()
+            elif self._published:
                 self._writer.abandon()
             else:
                 self._writer.discard()
@@ -143,7 +145,10 @@ class Sink:
 
     def _follow(self) -> None:
         """Continue at the name that the file was moved to."""
-        place = self._hold.place()
+        try:
+            place = self._hold.place()
+        except StorageError as error:
+            raise StorageError(_("{path} was deleted or moved away").format(path=self.path)) from error
         registry.erase_recorder(self.path)
         self._hold.rename(place)
         self._writer.follow(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import warnings
@@ -9,7 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-HERE: Final = str(Path(__file__).parent)
+HERE: Final = (str(Path(__file__).parent), contextlib.__file__)
+"""Where calls come from that are not the loop's own."""
 
 
 class RecorderWarning(UserWarning):
