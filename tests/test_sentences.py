@@ -56,7 +56,7 @@ def test_each_kind_of_event_has_korean_words() -> None:
     figures = {
         "epoch": 3, "epochs": 3, "monitor": "val_loss", "best_epoch": 1, "wait": 2, "patience": 2, "step": 7,
         "loss": "infinite", "value": "NaN", "quantity": "output", "layer": "linear 1", "ratio": 1e-9,
-        "now": "torch 2", "before": "torch 1", "baseline": 0.3, "best": 0.5, "text": "here",
+        "now": "torch 2", "before": "torch 1", "baseline": 0.3, "best": 0.5, "text": "here", "error": "KeyError",
     }  # fmt: skip
     use("ko")
     for kind, one in EVENT_KINDS.items():
