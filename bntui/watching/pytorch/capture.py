@@ -1,0 +1,410 @@
+"""Sees what passes through the layers of a model in one step, and attributes what follows a layer to it.
+
+Two global hooks see each module's call, and a mode of PyTorch's functions what is called between modules.  Nothing is
+attached to a module.  Tensors are followed by identity from a layer's main part to the normalization, the activation
+and the dropout that it passes next; a view, a pooling or a sum with a residual may come between.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+
+from bntui.watching.pytorch import masks
+from bntui.watching.pytorch.held import EXACT, Held, hold, norm
+from bntui.watching.pytorch.roles import ACTIVATIONS, DROPOUTS, OPAQUE, SUMS, VIEWS, Role
+
+OPEN: Final = "open"
+NORMED: Final = "normed"
+SUMMED: Final = "summed"
+ACTIVE: Final = "active"
+DROPPED: Final = "dropped"
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """What one call of a layer, and what followed it, gave."""
+
+    role: Role
+    module: nn.Module
+    number: int
+    """Number of the forward pass."""
+    recorded: bool = True
+    """False for further calls of a layer in the same pass."""
+    input: Held | None = None
+    pre_norm: Held | None = None
+    normalized: Held | None = None
+    output: Held | None = None
+    shape: tuple[int, ...] = ()
+    norm: Role | None = None
+    norm_module: nn.Module | None = None
+    statistics: tuple[Tensor, ...] = ()
+    """Mean and variance of a batch normalization's input per feature, running mean and variance, γ and β."""
+    activation: str = "none"
+    dead: Tensor | None = None
+    """Share of units whose output is 0 for every sample."""
+    saturated: Tensor | None = None
+    unit: Tensor | None = None
+    """Values of the first unit that enter the activation."""
+    dropout: tuple[float, Tensor | None] | None = None
+    kept_fraction: Tensor | None = None
+    gradient: Tensor | float = float("nan")
+    handle: RemovableHandle | None = None
+    order: tuple[str, ...] = ()
+    """Kinds of its stages, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A tensor that came out of a layer."""
+
+    tensor: weakref.ref[Tensor]
+    version: int
+    call: Call
+    stage: str
+
+
+class Capture:
+    """The calls of one step.
+
+    Args:
+        roles: the modules that are layers, or parts of one.
+        guard: runs what may fail; its trouble is not the loop's.
+    """
+
+    def __init__(self, roles: Mapping[nn.Module, Role], guard: Callable[..., Any]) -> None:
+        self._roles = roles
+        self._guard = guard
+        self._mode = _Mode(self)
+        self._thread = threading.get_ident()
+        self._stack: list[nn.Module] = []
+        """Modules whose forward is running, from the outermost one that is watched."""
+        self._quiet = 0
+        """More than 0 while nothing that is called is to be followed."""
+        self._entered = False
+        self._places: dict[int, _Place] = {}
+        self._known: dict[int, tuple[weakref.ref[Tensor], int, Held | None]] = {}
+        self.passes = 0
+        """Forward passes so far."""
+        self.calls: dict[str, Call] = {}
+        """The last pass's first call of each layer, in the order of the calls."""
+        self.again: dict[str, int] = {}
+        """Layers that were called more than once in a pass, and how often."""
+        self.unseen: set[str] = set()
+        """What was called and could not be seen, in words."""
+        self._handles: list[RemovableHandle] = []
+        self._watched: frozenset[nn.Module] = frozenset()
+
+    def attach(self, models: Sequence[nn.Module], *, everywhere: bool) -> None:
+        """Begin to look, by global hooks or by hooks of the modules."""
+        self._watched = frozenset(module for model in models for module in model.modules())
+        if everywhere:
+            self._handles.append(register_module_forward_pre_hook(self._before))
+            self._handles.append(register_module_forward_hook(self._after, always_call=True))
+            return
+        for module in self._watched:
+            self._handles.append(module.register_forward_pre_hook(self._before))
+            self._handles.append(module.register_forward_hook(self._after, always_call=True))
+
+    def detach(self) -> None:
+        """Stop looking, and forget the tensors."""
+        for handle in self._handles:
+            handle.remove()
+        for call in self.calls.values():
+            if call.handle is not None:
+                call.handle.remove()
+                call.handle = None
+        self._handles = []
+        self._leave()
+        self._stack.clear()
+        self._places.clear()
+        self._known.clear()
+
+    # what PyTorch calls
+
+    def _before(self, module: nn.Module, args: Any) -> None:  # noqa: ARG002 - PyTorch calls it
+        if module in self._watched and torch.is_grad_enabled():
+            self._guard(self._enter, module)
+
+    def _enter(self, module: nn.Module) -> None:
+        if threading.get_ident() != self._thread and not in_backward():
+            return
+        if in_backward() and not self._stack and self._seen(module):
+            return  # a checkpoint computes its part again
+        if not self._stack:
+            self.passes += 1
+        self._stack.append(module)
+        role = self._roles.get(module)
+        if role is not None or (isinstance(module, OPAQUE) and not module.training):
+            self._leave()
+        elif not self._entered and not self._quiet_by_stack():
+            self._mode.__enter__()  # type: ignore[no-untyped-call]
+            self._entered = True
+
+    def _after(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self._stack and self._stack[-1] is module:
+            self._guard(self._exit, module, args, output)
+
+    def _exit(self, module: nn.Module, args: Any, output: Any) -> None:
+        self._leave()
+        role = self._roles.get(module)
+        inner = any(above in self._roles for above in self._stack[:-1])
+        try:
+            if output is not None and role is not None and not inner:
+                with torch.no_grad():
+                    self._module(role, module, _first(args), _first(output))
+        finally:
+            self._stack.pop()
+            if self._stack and not self._quiet_by_stack():
+                self._mode.__enter__()  # type: ignore[no-untyped-call]
+                self._entered = True
+
+    def _quiet_by_stack(self) -> bool:
+        return any(one in self._roles or (isinstance(one, OPAQUE) and not one.training) for one in self._stack)
+
+    def _leave(self) -> None:
+        if self._entered:
+            self._entered = False
+            self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def _seen(self, module: nn.Module) -> bool:
+        return any(one in self._roles and self._roles[one].name in self.calls for one in module.modules())
+
+    # modules
+
+    def _module(self, role: Role, module: nn.Module, entered: Tensor | None, out: Tensor | None) -> None:
+        if out is None:
+            self.unseen.add(role.name)
+            return
+        if role.part == "activation":
+            if entered is not None:
+                self._activate(role.kind, self._follow(entered), None, out)
+            return
+        place = None if entered is None else self._follow(entered)
+        if role.part == "norm" and place is not None and place.stage == OPEN and place.call.norm is None:
+            call = place.call
+        else:
+            call = self._begin(role, module)
+            call.input = self._hold(call, entered)
+            if role.part == "main":
+                call.pre_norm = self._hold(call, out)
+                call.shape = tuple(out.shape)
+                call.order = (role.kind,)
+                if call.recorded and out.numel() > EXACT:
+                    call.unit = _unit(call, out)
+                self._put(out, call, OPEN)
+                return
+            call.pre_norm = call.input
+            call.shape = tuple(out.shape)
+        call.norm, call.norm_module = role, module
+        call.order = (*call.order, "norm")
+        if call.recorded and entered is not None:
+            call.normalized = self._hold(call, out)
+            call.unit = _unit(call, out) if out.numel() > EXACT else None
+            if role.kind == "batch":
+                call.statistics = _statistics(module, entered.detach())
+        self._put(out, call, NORMED)
+
+    def _begin(self, role: Role, module: nn.Module) -> Call:
+        call = Call(role, module, self.passes, recorded=role.measured)
+        before = self.calls.get(role.name)
+        if before is not None and before.number == self.passes:
+            call.recorded = False
+            self.again[role.name] = self.again.get(role.name, 1) + 1
+        elif call.recorded:
+            if before is not None and before.handle is not None:
+                before.handle.remove()
+            self.calls.pop(role.name, None)
+            self.calls[role.name] = call
+        return call
+
+    # functions
+
+    def function(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a function of PyTorch, and see what it does to a layer's values."""
+        name = getattr(func, "__name__", "")
+        kind = name.rstrip("_") if not name.startswith("__") else name
+        pooling = "pool" in name
+        if not (pooling or kind in ACTIVATIONS or name in SUMS or kind in DROPOUTS or kind in VIEWS):
+            return func(*args, **kwargs)
+        entered = args[0] if args else kwargs.get("input")
+        if not isinstance(entered, Tensor):
+            return func(*args, **kwargs)
+        place = self._guard(self._operand, name, entered, args)
+        if kind in DROPOUTS:
+            return self._dropout(kind, place, func, args, kwargs)
+        if place is None:
+            return func(*args, **kwargs)
+        unit = self._guard(_unit, place.call, entered) if kind in ACTIVATIONS and place.stage == SUMMED else None
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor):
+            if kind in ACTIVATIONS:
+                self._guard(self._activate, kind, place, unit, result)
+            else:
+                self._guard(self._put, result, place.call, SUMMED if name in SUMS else place.stage)
+        return result
+
+    def _operand(self, name: str, entered: Tensor, args: tuple[Any, ...]) -> _Place | None:
+        """Where the values come from; of a sum, which layer's values it continues."""
+        place = self._follow(entered)
+        if name not in SUMS:
+            return place
+        other = self._follow(args[1]) if len(args) > 1 and isinstance(args[1], Tensor) else None
+        return next((one for one in (place, other) if one is not None and one.stage in (OPEN, NORMED)), None)
+
+    @torch.no_grad()
+    def _activate(self, kind: str, place: _Place | None, unit: Tensor | None, out: Tensor) -> None:
+        if place is None or place.call.activation != "none":
+            return
+        call = place.call
+        call.activation = kind
+        call.order = (*call.order, "activation")
+        if call.recorded:
+            call.unit = call.unit if unit is None else unit
+            call.output = self._hold(call, out)
+            values = out.detach()
+            axis = call.role.axis if call.norm is None else call.norm.axis
+            if kind == "relu":
+                others = [at for at in range(values.ndim) if at != axis % values.ndim]
+                call.dead = (values.amax(others) == 0).double().mean() if others else None
+            elif kind in _SATURATED:
+                low, high = _SATURATED[kind]
+                call.saturated = ((values < low) | (values > high)).double().mean()
+        self._put(out, call, ACTIVE)
+
+    def _dropout(
+        self, kind: str, place: _Place | None, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        drawing = self._guard(_drawing, kind, args, kwargs) if place is not None and place.call.recorded else None
+        result = func(*args, **kwargs)
+        if place is None:
+            self.unseen.add("dropout")
+        elif isinstance(result, Tensor):
+            self._guard(self._drop, place, drawing, result)
+        return result
+
+    @torch.no_grad()
+    def _drop(self, place: _Place, drawing: masks.Drawing | None, out: Tensor) -> None:
+        call = place.call
+        if drawing is not None and call.dropout is None:
+            mask = masks.after(drawing, out)
+            call.dropout = (drawing.p, mask)
+            call.order = (*call.order, "dropout")
+            if mask is None:
+                self.unseen.add(f"{call.role.name}: dropout")
+            else:
+                call.kept_fraction = mask.count_nonzero() / mask.numel()
+        self._put(out, call, DROPPED if place.stage == ACTIVE else place.stage, gradient=False)
+
+    # tensors
+
+    def _follow(self, tensor: Tensor) -> _Place | None:
+        place = self._places.get(id(tensor))
+        if place is None or place.tensor() is not tensor or place.version != tensor._version:
+            return None
+        return place
+
+    def _put(self, tensor: Tensor, call: Call, stage: str, *, gradient: bool = True) -> None:
+        self._places[id(tensor)] = _Place(weakref.ref(tensor), tensor._version, call, stage)
+        if gradient and stage in (OPEN, NORMED, ACTIVE) and call.recorded and tensor.requires_grad:
+            if call.handle is not None:
+                call.handle.remove()
+            call.handle = tensor.register_hook(_Gradient(call, self._guard))  # type: ignore[no-untyped-call]
+
+    def _hold(self, call: Call, tensor: Tensor | None) -> Held | None:
+        """Keep the values of a tensor, once for all layers that have it."""
+        if tensor is None or not call.recorded:
+            return None
+        known = self._known.get(id(tensor))
+        if known is not None and known[0]() is tensor and known[1] == tensor._version:
+            return known[2]
+        held = hold(tensor)
+        self._known[id(tensor)] = (weakref.ref(tensor), tensor._version, held)
+        return held
+
+
+class _Mode(TorchFunctionMode):
+    """Shows a capture the functions that are called."""
+
+    def __init__(self, capture: Capture) -> None:
+        super().__init__()
+        self._capture = weakref.proxy(capture)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:  # fmt: skip
+        return self._capture.function(func, args, kwargs or {})
+
+
+class _Gradient:
+    """Measures the gradient that reaches a layer's output; the last one counts."""
+
+    def __init__(self, call: Call, guard: Callable[..., Any]) -> None:
+        self._call = call
+        self._guard = guard
+
+    def __call__(self, gradient: Tensor) -> None:
+        self._guard(self._measure, gradient)
+
+    def _measure(self, gradient: Tensor) -> None:
+        with torch.no_grad():
+            self._call.gradient = norm(gradient)
+
+
+def in_backward() -> bool:
+    """True while autograd runs, as when a checkpoint computes a part of the forward pass again."""
+    task: Callable[[], int] | None = getattr(torch._C, "_current_graph_task_id", None)
+    return task is not None and task() != -1
+
+
+_SATURATED: Final = {"sigmoid": (0.01, 0.99), "tanh": (-0.98, 0.98), "softsign": (-0.98, 0.98)}
+
+
+def _first(values: Any) -> Tensor | None:
+    """The first tensor in the arguments or the results of a module."""
+    if isinstance(values, Tensor):
+        return values
+    if isinstance(values, nn.utils.rnn.PackedSequence):
+        return values.data
+    if isinstance(values, Mapping):
+        values = tuple(values.values())
+    if isinstance(values, tuple | list):
+        return next((found for value in values if (found := _first(value)) is not None), None)
+    return None
+
+
+def _unit(call: Call, entered: Tensor) -> Tensor:
+    axis = call.role.axis if call.norm is None else call.norm.axis
+    return entered.detach().select(axis, 0).float().clone()
+
+
+def _drawing(kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> masks.Drawing | None:
+    """What is known before ``dropout(input, p, training, inplace)``; None where nothing is dropped."""
+    names = ("input", "p", "training", "inplace")
+    told = {"p": 0.5, "training": True, "inplace": False, **dict(zip(names, args, strict=False)), **kwargs}
+    if not told["training"]:
+        return None
+    return masks.before(kind, float(told["p"]), told["input"], in_place=bool(told["inplace"]))
+
+
+def _statistics(module: nn.Module, entered: Tensor) -> tuple[Tensor, ...]:
+    """What a batch normalization measured of its input, and its own state, copied."""
+    others = [at for at in range(entered.ndim) if at != 1]
+    count = entered.numel() // entered.shape[1]
+    mean = entered.sum(others, dtype=torch.float64, keepdim=True) / count
+    away = entered - mean.to(entered.dtype if entered.dtype == torch.float64 else torch.float32)
+    variance = away.mul_(away).sum(others, dtype=torch.float64) / count
+    missing = torch.full_like(mean.flatten(), float("nan"))
+    own = [getattr(module, name, None) for name in ("running_mean", "running_var", "weight", "bias")]
+    absent = (missing, missing, torch.ones_like(missing), torch.zeros_like(missing))
+    copies = [(one if mine is None else mine).detach().clone() for mine, one in zip(own, absent, strict=True)]
+    return (mean.flatten(), variance, *copies)

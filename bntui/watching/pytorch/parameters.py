@@ -1,0 +1,118 @@
+"""Measures what a step does to the parameters: their gradients, and how far the optimizer moves them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from bntui.watching.pytorch.held import norm
+from bntui.watching.pytorch.roles import Role
+
+_WEIGHTS: Final = ("weight", "weight_ih_l0", "weight_ih", "in_proj_weight", "q_proj_weight")
+
+
+def weight_of(module: nn.Module) -> nn.Parameter | None:
+    """The weight that stands for a layer: of a recurrent layer that of its input; else the largest one."""
+    own = dict(module.named_parameters())
+    named = next((own[name] for name in _WEIGHTS if name in own), None)
+    return max(own.values(), key=lambda one: one.numel(), default=None) if named is None else named
+
+
+class Parameters:
+    """The parameters of the layers in one step.
+
+    Args:
+        averaged: gradients are averaged between processes after they are accumulated, so that they are only known once
+            the optimizer uses them.
+    """
+
+    def __init__(self, roles: Mapping[nn.Module, Role], guard: Callable[..., Any], *, averaged: bool) -> None:
+        self._guard = guard
+        self._averaged = averaged
+        self._handles: list[RemovableHandle] = []
+        self._first: Optimizer | None = None
+        measured = [module for module, role in roles.items() if role.measured and role.part != "activation"]
+        norms = {module for module in measured if roles[module].part == "norm"}
+        self._weights = {weight for module in measured if (weight := weight_of(module)) is not None}
+        self._affine = {one for module in norms for one in module.parameters(recurse=False)}
+        self.gradient_norms: dict[nn.Parameter, Tensor] = {}
+        self.gradients: dict[nn.Parameter, Tensor] = {}
+        """Gradients of the parameters of normalizations."""
+        self.norms: dict[nn.Parameter, Tensor] = {}
+        """Norms of the weights before the step."""
+        self.moved: dict[nn.Parameter, Tensor] = {}
+        """Norms of the step's changes of the weights."""
+        self._before: dict[nn.Parameter, Tensor] = {}
+        self.lr: float | None = None
+        """Learning rate of the first optimizer's first group."""
+        self.scale: float | None = None
+        """What an optimizer that unscales gradients itself will divide them by."""
+
+    def attach(self, optimizers: Sequence[Optimizer]) -> None:
+        """Begin to look."""
+        self._first = optimizers[0] if optimizers else None
+        for parameter in self._weights | self._affine:
+            if parameter.requires_grad and not self._averaged:
+                self._guard(self._look_at, parameter)
+        for optimizer in optimizers:
+            self._handles.append(optimizer.register_step_pre_hook(self._pre))
+        for optimizer in optimizers[1:]:  # the first one's hook is the recorder's
+            self._handles.append(optimizer.register_step_post_hook(self._post))
+
+    def detach(self) -> None:
+        """Stop looking."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _look_at(self, parameter: nn.Parameter) -> None:
+        self._handles.append(parameter.register_post_accumulate_grad_hook(self._accumulated))  # type: ignore[no-untyped-call]
+
+    def _accumulated(self, parameter: Tensor) -> None:
+        self._guard(self._keep_gradient, parameter)
+
+    @torch.no_grad()
+    def _keep_gradient(self, parameter: nn.Parameter) -> None:
+        gradient = parameter.grad
+        if gradient is None:
+            return
+        if parameter in self._weights:
+            self.gradient_norms[parameter] = norm(gradient)
+        if parameter in self._affine:
+            self.gradients[parameter] = gradient.detach().clone()
+
+    def _pre(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002 - PyTorch calls it
+        self._guard(self._before_step, optimizer)
+
+    @torch.no_grad()
+    def _before_step(self, optimizer: Optimizer) -> None:
+        if optimizer is self._first and optimizer.param_groups:
+            self.lr = float(optimizer.param_groups[0]["lr"])
+        scale = getattr(optimizer, "grad_scale", None)
+        if scale is not None:
+            self.scale = float(scale)
+        for parameter in self._of(optimizer):
+            if self._averaged:
+                self._keep_gradient(parameter)
+            self._before[parameter] = parameter.detach().clone()
+            self.norms[parameter] = norm(parameter)
+
+    def _post(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002 - PyTorch calls it
+        self._guard(self.after_step, optimizer)
+
+    @torch.no_grad()
+    def after_step(self, optimizer: Optimizer | None) -> None:
+        """Measure how far an optimizer moved its weights."""
+        for parameter in () if optimizer is None else self._of(optimizer):
+            before = self._before.pop(parameter, None)
+            if before is not None:
+                self.moved[parameter] = norm(parameter.detach() - before)
+
+    def _of(self, optimizer: Optimizer) -> list[nn.Parameter]:
+        wanted = self._weights | self._affine if self._averaged else self._weights
+        return [one for group in optimizer.param_groups for one in group["params"] if one in wanted]

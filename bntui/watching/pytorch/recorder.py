@@ -1,0 +1,409 @@
+"""Follows a loop's steps, decides which are measured, and tells a course what was seen."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bntui.text.language import _
+from bntui.watching.course import Course, Figures
+from bntui.watching.layers import Layer
+from bntui.watching.pytorch.capture import Capture
+from bntui.watching.pytorch.held import numbers
+from bntui.watching.pytorch.measured import layers_of, unmeasured
+from bntui.watching.pytorch.parameters import Parameters
+from bntui.watching.pytorch.roles import Role
+from bntui.watching.trouble import warn
+
+FIGURES: Final = {
+    "loss": "train_loss", "train_loss": "train_loss", "accuracy": "train_accuracy", "train_accuracy": "train_accuracy",
+    "val_loss": "val_loss", "val_accuracy": "val_accuracy", "lr": "lr",
+}  # fmt: skip
+"""Figures of an epoch, by the names that it may be told under."""
+_MOST_LOSSES: Final = 4096
+"""Losses that wait on the device at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which steps are measured, and how."""
+
+    every: int | Literal["epoch"]
+    steps_per_epoch: int | None
+    averaged: bool
+    """Gradients are averaged between processes."""
+    compiled: bool
+    """The model that the loop calls is a compiled one, which minds global hooks."""
+    quiet: bool
+
+    def due(self, step: int, began: int, length: int | None) -> bool:
+        """True if a step is to be measured.
+
+        Args:
+            step: its number, from 1.
+            began: steps done before this epoch.
+            length: steps in an epoch, where known.
+        """
+        if step == 1:
+            return True
+        return step - began == length if self.every == "epoch" else step % self.every == 0
+
+
+class Silent:
+    """Records nothing, in a process of a distributed training that is not the first."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+
+    def step(self, loss: Any = None) -> None:
+        """Do nothing."""
+
+    def epoch(self, **figures: Any) -> None:
+        """Do nothing."""
+
+    def early_stopping(self, **state: Any) -> None:
+        """Do nothing."""
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Do nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        """Do nothing."""
+
+
+@dataclass(slots=True)
+class _Step:
+    """A measured step that was not told to the course yet."""
+
+    number: int
+    epoch: float
+    layers: list[Layer]
+    lr: float | None
+
+
+class Recorder:
+    """Records the loop of some models; nothing that it does ends the loop or changes what it computes."""
+
+    def __init__(
+        self, models: Mapping[str, nn.Module], optimizers: Sequence[Optimizer], roles: Mapping[nn.Module, Role],
+        course: Course, plan: Plan, scaler: Any,
+    ) -> None:  # fmt: skip
+        self._models = models
+        self._optimizers = list(optimizers)
+        self._roles = roles
+        self._course = course
+        self._plan = plan
+        self._scaler = scaler
+        self._capture: Capture | None = None
+        self._parameters: Parameters | None = None
+        self._eager: Any = None
+        self._names: tuple[str, ...] = ()
+        """The layers of the recording, in order."""
+        self._last: dict[str, Layer] = {}
+        self._unseen: set[str] = set()
+        self._pending: _Step | None = None
+        self._unwritten = False
+        self._losses: list[Tensor | float] = []
+        self._told: tuple[Any, int] | None = None
+        """A loss that was told between the forward pass and the optimizer's step, and the number of that pass."""
+        self._steps = self._measured = 0
+        self._epochs = self._epoch_began = 0
+        self._length = plan.steps_per_epoch
+        self._closed = False
+        self._complained = False
+        self._began = time.perf_counter()
+        self._spent = 0.0
+        self._handle = self._optimizers[0].register_step_post_hook(self._after_step) if self._optimizers else None
+        self._guard(self._arm)
+
+    @property
+    def path(self) -> Path:
+        """Where the recording is."""
+        return self._course.path
+
+    def step(self, loss: Any = None) -> None:
+        """Tell the loss of a step, before or after the optimizer's."""
+        if self._closed:
+            return
+        if not self._optimizers:
+            self._after_step(None, (), {})
+        self._guard(self._tell, loss)
+
+    def epoch(self, **figures: Any) -> None:
+        """Tell the figures of an epoch that has ended: ``val_loss``, ``val_accuracy``, ``train_loss``, and so on."""
+        if not self._closed:
+            self._guard(self._end_epoch, figures)
+
+    def early_stopping(
+        self, *, wait: int, best: Any, patience: int, monitor: str = "val_loss", best_epoch: int | None = None,
+        stopped: bool = False,
+    ) -> None:  # fmt: skip
+        """Tell the state of early stopping after an epoch; call it after :meth:`epoch`.
+
+        Args:
+            wait: epochs without improvement.
+            best: the best value of the monitor.
+            best_epoch: the epoch that gave it, the first being 1.
+            stopped: the patience has run out, and training ends.
+        """
+        if not self._closed:
+            self._guard(
+                self._course.early_stopping, wait=int(wait), best=_number(best), patience=int(patience),
+                monitor=monitor, best_epoch=best_epoch, stopped=stopped,
+            )  # fmt: skip
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Stop looking, and close the file; what ended the loop may be given."""
+        if self._closed:
+            return
+        self._guard(self._flush)
+        self._closed = True
+        self._guard(self._disarm)
+        if self._handle is not None:
+            self._handle.remove()
+        with suppress(Exception):
+            self._course.close(error)
+            self._sum_up()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(error)
+
+    # what the loop's calls lead to
+
+    def _after_step(self, optimizer: Optimizer | None, args: Any, kwargs: Any) -> None:  # noqa: ARG002
+        if self._closed:
+            return
+        self._steps += 1
+        if self._pending is not None or self._unwritten:
+            self._guard(self._settle)
+        if self._capture is not None:
+            self._guard(self._measure, optimizer)
+        if self._plan.due(self._steps + 1, self._epoch_began, self._length):
+            self._guard(self._arm)
+
+    def _tell(self, loss: Any) -> None:
+        if loss is None:
+            return
+        if self._capture is not None and self._capture.calls:  # the optimizer's step is still to come
+            self._keep_told()
+            self._told = (loss.detach() if isinstance(loss, Tensor) else loss, self._capture.passes)
+        elif self._pending is not None:
+            self._record(_number(loss))
+        else:
+            self._keep(loss)
+
+    def _keep_told(self) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            self._keep(told[0])
+
+    def _keep(self, loss: Any) -> None:
+        self._losses.append(loss.detach() if isinstance(loss, Tensor) else float(loss))
+        if len(self._losses) > _MOST_LOSSES:
+            self._tell_losses()
+
+    def _tell_losses(self) -> None:
+        waiting, self._losses = self._losses, []
+        for loss in numbers(waiting):
+            self._course.tell_loss(loss)
+
+    @torch.no_grad()
+    def _measure(self, optimizer: Optimizer | None) -> None:
+        capture, parameters = self._capture, self._parameters
+        assert capture is not None
+        assert parameters is not None
+        if not capture.calls:
+            return  # the step had no forward pass: look at the next one
+        parameters.after_step(optimizer)
+        with np.errstate(all="ignore"):  # the figures of a diverging network overflow
+            found = layers_of(list(capture.calls.values()), parameters, self._scale(parameters))
+        layers = self._layers(found)
+        self._unseen |= capture.unseen
+        passes = capture.passes
+        self._disarm()
+        if not layers:
+            return
+        self._pending = _Step(self._steps, self._position(), layers, parameters.lr)
+        if self._told is not None and self._told[1] == passes:
+            told, self._told = self._told, None
+            self._record(_number(told[0]))
+        else:  # told of a step that a gradient scaler skipped
+            self._keep_told()
+
+    def _layers(self, measured: Sequence[Layer]) -> list[Layer]:
+        """The layers that the recording has, in its order; one that was not called this time is empty."""
+        found = {layer.info.name: layer for layer in measured}
+        if not self._names:
+            self._names = tuple(found)
+            self._last = found
+            self._announce(measured)
+        for name in found.keys() - set(self._names):
+            self._unseen.add(name)
+        self._last |= {name: layer for name, layer in found.items() if name in self._last}
+        return [found[name] if name in found else unmeasured(self._last[name]) for name in self._names]
+
+    def _record(self, loss: float | None) -> None:
+        step, self._pending = self._pending, None
+        if step is None:
+            return
+        self._tell_losses()
+        self._course.keyframe(step.number, step.epoch, step.layers, Figures(loss=loss, lr=step.lr), hold=True)
+        self._unwritten = True
+        self._measured += 1
+
+    def _settle(self) -> None:
+        self._record(None)
+        self._course.settle()
+        self._unwritten = False
+
+    def _end_epoch(self, figures: Mapping[str, Any]) -> None:
+        known = {FIGURES[name]: _number(value) for name, value in figures.items() if name in FIGURES}
+        other = [name for name in figures if name not in FIGURES]
+        if other and not self._complained:
+            self._complained = True
+            warn(_("epoch: {name} is not recorded; known are {names}").format(name=other[0], names=", ".join(FIGURES)))
+        self._record(None)
+        self._keep_told()
+        self._tell_losses()
+        self._epochs += 1
+        self._length = self._plan.steps_per_epoch or self._steps - self._epoch_began or None
+        self._epoch_began = self._steps
+        if self._length is not None and self._course.subject.steps_per_epoch != self._length:
+            self._course.amend(steps_per_epoch=self._length)
+        self._course.end_epoch(Figures(**known), step=self._steps, number=self._epochs)
+        if self._plan.due(self._steps + 1, self._epoch_began, self._length):
+            self._arm()
+
+    def _position(self) -> float:
+        """Epochs done; of an epoch whose length is not known, only the order of its steps is."""
+        done = self._steps - self._epoch_began
+        if self._length is None:
+            unit = self._plan.every if isinstance(self._plan.every, int) else 1
+            return self._epochs + done / (done + unit)
+        return self._epochs + min(done / self._length, 1 - 1 / (done + 1) if done > self._length else 1.0)
+
+    def _scale(self, parameters: Parameters) -> float:
+        if parameters.scale is not None:
+            return parameters.scale
+        return float(self._scaler.get_scale()) if self._scaler is not None else 1.0
+
+    # looking
+
+    def _arm(self) -> None:
+        if self._capture is not None or not self._course.open:
+            return
+        self._capture = Capture(self._roles, self._look)
+        self._parameters = Parameters(self._roles, self._look, averaged=self._plan.averaged)
+        self._capture.attach(list(self._models.values()), everywhere=not self._plan.compiled)
+        self._parameters.attach(self._optimizers)
+        compiler = sys.modules.get("torch._dynamo")
+        if compiler is not None:
+            self._eager = torch.compiler.set_stance("force_eager")
+
+    def _disarm(self) -> None:
+        if self._eager is not None:
+            stance, self._eager = self._eager, None
+            stance.__exit__(None, None, None)
+        if self._capture is not None:
+            self._capture.detach()
+        if self._parameters is not None:
+            self._parameters.detach()
+        self._capture = self._parameters = None
+
+    def _flush(self) -> None:
+        self._settle()
+        self._keep_told()
+        self._tell_losses()
+
+    def _guard(self, act: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Do something whose trouble is not the loop's; it is warned of once."""
+        began = time.perf_counter()
+        try:
+            return act(*args, **kwargs)
+        except Exception as error:
+            if not self._closed:
+                self._give_up(error)
+            return None
+        finally:
+            self._spent += time.perf_counter() - began
+
+    def _look(self, act: Callable[..., Any], *args: Any) -> Any:
+        """See one thing; what cannot be seen is named when the recorder closes."""
+        began = time.perf_counter()
+        try:
+            return act(*args)
+        except Exception as error:
+            self._unseen.add(f"{type(error).__name__}: {error}")
+            return None
+        finally:
+            self._spent += time.perf_counter() - began
+
+    def _give_up(self, error: Exception) -> None:
+        self._closed = True
+        with suppress(Exception):
+            self._disarm()
+        with suppress(Exception):
+            self._course.close(error)
+        reason = f"{type(error).__name__}: {error}"
+        warn(_("{reason}; nothing more is recorded, training goes on").format(reason=reason))
+
+    # words
+
+    def _announce(self, layers: Sequence[Layer]) -> None:
+        about = f"{max(1, round(sum(map(_bytes, layers)) / 1000))} kB"
+        self._say(
+            _("bntui: recording {layers} layers into {path}, about {size} for each keyframe").format(
+                layers=len(layers), path=self.path, size=about
+            )
+        )
+
+    def _sum_up(self) -> None:
+        whole = max(time.perf_counter() - self._began, 1e-9)
+        told = _("bntui: {count} keyframes in {path}; measuring took {share:.1%} of the time").format(
+            count=self._measured, path=self.path, share=self._spent / whole
+        )
+        self._say(told)
+        never = [role.name for role in self._roles.values() if role.part == "main" and role.measured]
+        unseen = sorted({*self._unseen, *(name for name in never if self._names and name not in self._names)})
+        if unseen:
+            self._say(_("bntui: not seen: {names}").format(names=", ".join(unseen)))
+
+    def _say(self, sentence: str) -> None:
+        if not self._plan.quiet:
+            with suppress(Exception):
+                print(sentence, file=sys.stderr)
+
+
+def _number(value: Any) -> float:
+    """A figure as a number; NaN of what is none."""
+    try:
+        return float(value.detach() if isinstance(value, Tensor) else value)
+    except (TypeError, ValueError, RuntimeError):
+        return math.nan
+
+
+def _bytes(layer: Layer) -> int:
+    """Bytes that a layer takes in a keyframe, about."""
+    measures = layer.measures
+    norm, dropout = measures.batch_norm, measures.dropout
+    return 900 + (0 if norm is None else 8 * norm.gamma.nbytes) + (0 if dropout is None else dropout.kept.size // 8)

@@ -1,0 +1,162 @@
+"""``bntui.watch``: records a PyTorch training loop without changing it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from bntui.errors import UsageError
+from bntui.text.language import _
+from bntui.watching.course import Course
+from bntui.watching.pytorch.recorder import Plan, Recorder, Silent
+from bntui.watching.pytorch.roles import roles
+from bntui.watching.subject import Subject
+
+Models = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
+
+
+def watch(
+    model: Models,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    every: int | Literal["epoch"] = 100,
+    layers: str | Sequence[str] = (),
+    scaler: Any = None,
+    title: str = "",
+    task: Literal["classification", "regression"] = "classification",
+    epochs: int | None = None,
+    steps_per_epoch: int | None = None,
+    batch_size: int | None = None,
+    quiet: bool = False,
+) -> Recorder | Silent:
+    """Record a training loop into a file that ``bntui replay`` opens; use it in a ``with`` statement.
+
+    The first step is measured, and every ``every``-th.  Weights, the optimizer's state and random numbers are those of
+    the loop without it.
+
+    Args:
+        model: the model; several in a sequence, or a mapping that names them.
+        optimizer: the optimizer; of several, a step of the first one is a step of the recording.  Without one, each
+            call of :meth:`Recorder.step` is a step.
+        path: name of the new file; by default one in bntui's folder.
+        every: steps between two keyframes; ``"epoch"`` measures the last step of each epoch, as far as its length is
+            known: from ``steps_per_epoch``, or from the epoch before.
+        layers: names of the layers to record, with shell patterns; by default all.
+        scaler: the ``GradScaler`` of mixed precision, so that gradients are recorded unscaled.
+        title: what the screen calls it; by default the model's class.
+        task: what an accuracy is: a share of right answers, or R² in a regression.
+        epochs: how many are planned.
+        steps_per_epoch: optimizer steps in an epoch.
+        batch_size: samples of a full mini-batch.
+        quiet: say nothing on stderr.
+
+    Returns:
+        The recorder; in a process of a distributed training that is not the first, one that records nothing.
+
+    Raises:
+        NameTakenError: the file exists.
+        RecordingError: another process records into it.
+        StorageError: the folder cannot be written.
+        UsageError: an argument makes no sense.
+    """
+    if every != "epoch" and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
+        raise UsageError(_('every is {every!r}: give a number of steps, or "epoch"').format(every=every))
+    models = _models(model)
+    optimizers = _optimizers(optimizer)
+    found = roles(models, [layers] if isinstance(layers, str) else list(layers))
+    if not any(role.part != "activation" and role.measured for role in found.values()):
+        raise UsageError(_("the model has no layer with parameters, so there is nothing to record"))
+    if _rank():
+        return Silent(None if path is None else Path(path))
+    first = next(iter(models.values()))
+    device = next((str(one.device) for one in first.parameters()), "cpu")
+    told = {"torch.compile": "measured steps ran eagerly"} if any(map(_compiled, _sequence(model))) else {}
+    name = " + ".join(type(one).__name__ for one in models.values())
+    subject = Subject(
+        title or name, "watch", task, model=name, optimizer=" + ".join(type(one).__name__ for one in optimizers),
+        device=device, epochs=epochs, steps_per_epoch=steps_per_epoch, batch_size=batch_size, every=every,
+        meta={"torch": torch.__version__, **told},
+    )  # fmt: skip
+    course = Course(None if path is None else Path(path), subject)
+    averaged = any(_wrapped(one) for one in _sequence(model))
+    plan = Plan(every, steps_per_epoch, averaged=averaged, compiled=bool(told), quiet=quiet)
+    return Recorder(models, optimizers, found, course, plan, scaler)
+
+
+def _sequence(model: Models) -> list[nn.Module]:
+    if isinstance(model, nn.Module):
+        return [model]
+    return list(model.values()) if isinstance(model, Mapping) else list(model)
+
+
+def _models(model: Models) -> dict[str, nn.Module]:
+    """The models without wrappers, by the prefix of their modules' names."""
+    named: dict[str, Any]
+    if isinstance(model, Mapping):
+        named = dict(model)
+    elif not isinstance(model, nn.Module | list | tuple):
+        named = {"": model}
+    else:
+        several = _sequence(model)
+        named = {"": several[0]} if len(several) == 1 else {str(at): one for at, one in enumerate(several)}
+    wrong = next((one for one in named.values() if not isinstance(one, nn.Module)), None)
+    if wrong is not None or not named:
+        given = type(wrong).__name__ if named else "nothing"
+        raise UsageError(_("watch: model is {kind}, not a torch.nn.Module").format(kind=given))
+    return {name: _unwrapped(one) for name, one in named.items()}
+
+
+def _optimizers(optimizer: Optimizer | Sequence[Optimizer] | None) -> list[Optimizer]:
+    if optimizer is None:
+        return []
+    several = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
+    wrong = next((one for one in several if not isinstance(one, Optimizer)), None)
+    if wrong is not None:
+        sentence = _("watch: optimizer is {kind}, not a torch.optim.Optimizer; give None to count calls of step()")
+        raise UsageError(sentence.format(kind=type(wrong).__name__))
+    return [_inner(one) for one in several]
+
+
+def _inner(optimizer: Optimizer) -> Optimizer:
+    """The optimizer inside of those of Accelerate and Lightning."""
+    while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
+        optimizer = inner
+    return optimizer
+
+
+def _compiled(model: nn.Module) -> bool:
+    return hasattr(model, "_orig_mod") or any(getattr(one, "_compiled_call_impl", None) for one in model.modules())
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside of ``torch.compile`` and the parallel wrappers."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and _wrapped(model):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def _wrapped(model: nn.Module) -> bool:
+    """True if gradients are averaged between processes."""
+    return isinstance(model, nn.parallel.DistributedDataParallel) or isinstance(
+        getattr(model, "_orig_mod", None), nn.parallel.DistributedDataParallel
+    )
+
+
+def _rank() -> int:
+    """The number of this process in a distributed training, without importing what is not used."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return 0
+    return int(distributed.get_rank())
