@@ -3,11 +3,11 @@
     python -m benchmarks.seeds [--rounds 5] [--seeds 8] [--jobs 2] [--tasks a c] [--json]
 
 The tasks are those of benchmarks.training.  One run is trained with a keyframe and evidence in every epoch; the seeds
-are trained by `bntui.study.courses`, which records the scalars of every epoch.  Rounds are interleaved.  `wall` is the
-time of all seeds over that of the run, without the start of the workers; `cpu` is the processor time of the worker that
-took longest over that of the run: what `wall` would be if nothing else used the cores.  `stacked` is the processor time
-of the same seeds stacked over that of the seeds one after another, in this process.  Exits 1 if `cpu` is above 2 in (a)
-or 1.3 in (c).
+are trained as those of a band, which records the scalars of every epoch.  Rounds are interleaved.  `wall` is the time
+of all seeds over that of the run, without the start of the workers; `cpu` is the processor time of the worker that took
+longest over that of the run: what `wall` would be if nothing else used the cores.  `stacked` is the processor time of
+the same seeds trained at once over that of the seeds one after another, in this process.  Exits 1 if `cpu` is above 2
+in (a) or 1.3 in (c).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _of(config: RunConfig, epochs: int) -> RunConfig:
 def in_process(configs: Sequence[RunConfig], folder: Path, *, stacked: bool) -> float:
     """Processor time of the seeds in this process."""
     began = time.process_time()
-    trained_together(configs, folder, lambda _row: None, stacked=stacked)
+    trained_together(Seeds(tuple(configs), folder), lambda _epochs: None, stacked=stacked)
     return time.process_time() - began
 
 

@@ -17,9 +17,9 @@ import torch
 from bntui.recording.reader import Reader
 from bntui.recording.seeds import SeedPiece
 from bntui.scenario.load import Override, parse
-from bntui.study.bands import missing
-from bntui.study.train import carried_out
-from bntui.study.trial import Epochs
+from bntui.study.bands import SeedTrial, missing
+from bntui.study.together import trained_together
+from bntui.study.trial import Epochs, Seeds
 from bntui.trainer.agenda import Agenda
 from bntui.trainer.session import Session
 from bntui.trainer.step import Stepper
@@ -98,6 +98,19 @@ def whole(path: Path, text: str = BASE, *overrides: Override) -> None:
     finish(begin(path, text, *overrides))
 
 
+def trained_here(wanted: Sequence[SeedTrial]) -> list[SeedPiece]:
+    """All epochs of seeds of a run, trained in this process."""
+    told: list[Epochs] = []
+    trained_together(Seeds(tuple(one.config for one in wanted), wanted[0].folder, wanted[0].stems), told.append)
+    found = []
+    for number, one in enumerate(wanted):
+        own = [piece for piece in told if piece.number == number]
+        assert [piece.end for piece in own[:-1]] == [None] * (len(own) - 1)
+        figures = np.concatenate([piece.figures for piece in own], axis=1)
+        found.append(SeedPiece(one.run, one.seed, own[0].first, figures, own[-1].end))
+    return found
+
+
 def with_seeds(path: Path, text: str, seeds: int, *overrides: Override) -> None:
     """Trained in this process with other seeds, which a trainer does in others."""
     session = begin(path, text, *overrides)
@@ -106,10 +119,7 @@ def with_seeds(path: Path, text: str, seeds: int, *overrides: Override) -> None:
     with closing(Reader(path)) as reader:
         wanted = missing(reader.runs, path.parent, seeds, ())
     for one in wanted:
-        told: list[Epochs] = []
-        end = carried_out(one.trial, told.append).end
-        figures = np.concatenate([piece.figures for piece in told], axis=1)
-        session.writer.add_seed(SeedPiece(one.run, one.seed, told[0].first, figures, end))
+        session.writer.add_seed(*trained_here([one]))
     session.writer.plan(Agenda(seeds=seeds).text())
     session.close()
 

@@ -84,7 +84,7 @@ def same(found: Mapping[Any, Tensor] | Sequence[Tensor], wanted: Mapping[Any, Te
 def test_captured_steps_are_the_usual_ones_bit_for_bit(name: str) -> None:
     usual, state_of_usual = stepper_of(name)
     replayed, state_of_replayed = stepper_of(name)
-    engine, pretended = replayed._engine, Pretended()
+    engine, pretended = replayed.engine, Pretended()
     assert isinstance(engine, Explicit)
     replayed._captured = Captured(engine, replayed._draw_of, pretended)
     kept = []
@@ -114,7 +114,7 @@ def test_what_cannot_be_captured_is_stepped_as_usual() -> None:
 
     usual, state_of_usual = stepper_of("plain")
     refused, state_of_refused = stepper_of("plain")
-    engine = refused._engine
+    engine = refused.engine
     assert isinstance(engine, Explicit)
     refused._captured = Captured(engine, refused._draw_of, refuse)
     for step in range(2 * OFTEN):
@@ -128,8 +128,8 @@ def test_what_cannot_be_captured_is_stepped_as_usual() -> None:
 def test_an_activation_that_needs_autograd_is_not_captured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bntui.trainer.engine.operations._ACTIVATIONS", {})
     stepper, _state = stepper_of("plain")
-    assert isinstance(stepper._engine, Explicit)
-    captured = Captured(stepper._engine, stepper._draw_of, Pretended())
+    assert isinstance(stepper.engine, Explicit)
+    captured = Captured(stepper.engine, stepper._draw_of, Pretended())
     with stepper.training():
         assert [captured.step(*batch("plain", 8, 0), 0.01) for _step in range(2 * OFTEN)] == [None] * 2 * OFTEN
 

@@ -33,11 +33,10 @@ from bntui.recording.seeds import FIGURES, SeedCourse, SeedCourses, SeedEnd, See
 from bntui.scenario.load import parse
 from bntui.scenario.study import other_seeds
 from bntui.study.bands import missing, train
-from bntui.study.train import carried_out
-from bntui.study.trial import Epochs
 from bntui.trainer.seeds import Seeds, Study
 from bntui.trainer.session import Session
 from tests.commands import bntui
+from tests.honest import trained_here
 from tests.test_session import never, rows
 from tests.test_study import TEXT, VARIANTS, same
 
@@ -187,19 +186,20 @@ def test_a_seed_has_the_figures_of_its_recording_bit_for_bit(name: str, tmp_path
     with closing(recorded(tmp_path / "1.bntui", VARIANTS[name], 1)) as other:
         assert [(one.run, one.seed) for one in missing(runs, tmp_path, 2, ())] == [(0, 1), (1, 1)]
         (one,) = wanted
-        told: list[Epochs] = []
-        done = carried_out(one.trial, told.append)
-        assert done.end is not None
-        whole = SeedPiece(1, 1, told[0].first, np.concatenate([piece.figures for piece in told], axis=1))
         history = other.history(1)
-        assert same_epochs(whole, history)
         (ending,) = [event for event in other.events(1) if event.kind in ("finished", "stopped_early", "diverged")]
-        assert (done.end.kind, done.end.epoch, done.end.reason) == (ending.kind, ending.epoch, ending.message)
-        if ending.kind == "diverged":
-            assert name.startswith("diverged")
-        else:
-            first, last = (history.layer(layer, "weight_gradient_norm")[-1] for layer in (0, -1))
-            assert done.end.ratio == first / last
+        third = replace(one, config=one.config.model_copy(update={"seed": 2}))
+        for alone_or_not in ([one], [one, third]):
+            whole = trained_here(alone_or_not)[0]
+            assert same_epochs(whole, history)
+            end = whole.end
+            assert end is not None
+            assert (end.kind, end.epoch, end.reason) == (ending.kind, ending.epoch, ending.message)
+            if ending.kind == "diverged":
+                assert name.startswith("diverged")
+            else:
+                first, last = (history.layer(layer, "weight_gradient_norm")[-1] for layer in (0, -1))
+                assert end.ratio == first / last
 
 
 def test_the_seeds_of_a_fork_fork_where_it_forks(tmp_path: Path) -> None:
@@ -222,13 +222,10 @@ def test_the_seeds_of_a_fork_fork_where_it_forks(tmp_path: Path) -> None:
         assert [run.fork.step for run in own.runs if run.fork is not None] == [16, 16]
         wanted = [one for one in missing(own.runs, tmp_path, 2, ()) if one.run >= 2]
         for one in wanted:
-            told: list[Epochs] = []
-            carried_out(one.trial, told.append)
-            whole = SeedPiece(one.run, 1, told[0].first, np.concatenate([piece.figures for piece in told], axis=1))
+            (whole,) = trained_here([one])
             assert same_epochs(whole, other.history(one.run))
-        late = replace(wanted[0].trial, stems=(replace(wanted[0].trial.stems[0], step=1000),))
-        with pytest.raises(Exception, match="its parent ended at epoch 3, before the fork"):
-            carried_out(late)
+        (late,) = trained_here([replace(wanted[0], stems=(replace(wanted[0].stems[0], step=1000),))])
+        assert late.end == SeedEnd("failed", 0.0, "its parent ended at epoch 3, before the fork")
 
 
 def test_workers_report_epochs_while_they_train_and_end_when_told(tmp_path: Path) -> None:
@@ -291,11 +288,10 @@ def test_seeds_that_were_lost_to_a_kill_are_trained_again(tmp_path: Path) -> Non
     with closing(Reader(path)) as reader:
         assert reader.seeds_asked == 2
         for one in missing(reader.runs, tmp_path, 2, ()):
-            told: list[Epochs] = []
-            done = carried_out(one.trial, told.append)
+            (whole,) = trained_here([one])
             (course,) = reader.seeds(one.run)
-            assert (course.seed, course.end) == (1, done.end)
-            assert same(course.figures, np.concatenate([piece.figures for piece in told], axis=1))
+            assert (course.seed, course.end) == (1, whole.end)
+            assert same(course.figures, whole.figures)
     assert len(rows(path, "SELECT id FROM seed")) == 2
     over = bntui("resume", path, "--headless")
     assert "have ended" in over.stderr

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,19 +21,24 @@ from bntui.scenario.fork import configuration
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.study import other_seeds
 from bntui.study.pool import answers
-from bntui.study.trial import Epochs, Outcome, Stem, Trial
+from bntui.study.trial import Outcome, Seeds, Stem
 
 GIVES_WAY: Final = 10
 """Niceness of the workers: the recorded run comes first."""
+_NONE: Final[FloatArray] = np.empty((len(FIGURES), 0))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SeedTrial:
     """A run to train with another seed."""
 
     run: int
     seed: int
-    trial: Trial
+    config: RunConfig
+    folder: Path
+    """Data files are relative to it."""
+    stems: tuple[Stem, ...] = ()
+    """Of a fork: its ancestors with this seed."""
 
 
 def missing(
@@ -50,7 +55,7 @@ def missing(
         for info in runs:
             seed = other_seeds(int(info.config["seed"]), seeds)[number]
             if (info.index, seed) not in ended:
-                found.append(SeedTrial(info.index, seed, _trial(runs, info, folder, seed)))
+                found.append(SeedTrial(info.index, seed, _with(info, seed), folder, _stems(runs, info, seed)))
     return tuple(found)
 
 
@@ -60,33 +65,54 @@ def train(wanted: Sequence[SeedTrial], stopped: Callable[[], bool]) -> Iterator[
     Args:
         stopped: ends the iterator early if true.
     """
-    pieces: dict[int, list[SeedPiece]] = {number: [] for number in range(len(wanted))}
     jobs = os.cpu_count() or 1
-    for number, told in answers([one.trial for one in wanted], jobs, nice=GIVES_WAY, stopped=stopped):
-        run, seed = wanted[number].run, wanted[number].seed
+    shares = _shares(wanted, jobs)
+    work = [Seeds(tuple(one.config for one in share), share[0].folder, share[0].stems) for share in shares]
+    pieces: dict[SeedTrial, list[SeedPiece]] = {one: [] for one in wanted}
+    for number, told in answers(work, jobs, nice=GIVES_WAY, stopped=stopped):
         if isinstance(told, Outcome):
-            yield _whole(run, seed, pieces.pop(number), told)
-        elif isinstance(told, Epochs):
-            piece = SeedPiece(run, seed, told.first, told.figures)
-            pieces[number].append(piece)
+            for one in shares[number]:
+                if one in pieces:  # its worker died
+                    yield _whole(pieces.pop(one), SeedPiece(one.run, one.seed, 0, _NONE), told.failure)
+            continue
+        one = shares[number][told.number]
+        piece = SeedPiece(one.run, one.seed, told.first, told.figures, told.end)
+        if told.end is None:
+            pieces[one].append(piece)
             yield piece
+        else:
+            yield _whole(pieces.pop(one), piece)
 
 
-def _whole(run: int, seed: int, pieces: Sequence[SeedPiece], done: Outcome) -> SeedPiece:
-    first = pieces[0].first if pieces else 0
-    none: FloatArray = np.empty((len(FIGURES), 0))
-    figures: FloatArray = np.concatenate([none, *(piece.figures for piece in pieces)], axis=1)
-    last = first + max(figures.shape[1] - 1, 0)
-    return SeedPiece(run, seed, first, figures, done.end or SeedEnd(FAILED, float(last), done.failure))
+def _shares(wanted: Sequence[SeedTrial], jobs: int) -> list[list[SeedTrial]]:
+    """What each job trains: a share of the seeds of a run, which may be trained at once, or one seed of a fork."""
+    of_run: dict[int, list[SeedTrial]] = {}
+    for one in wanted:
+        of_run.setdefault(one.run, []).append(one)
+    return [
+        part
+        for seeds in of_run.values()
+        for parts in (len(seeds) if seeds[0].stems else jobs,)
+        for first in range(parts)
+        if (part := seeds[first::parts])
+    ]
 
 
-def _trial(runs: Sequence[RunInfo], info: RunInfo, folder: Path, seed: int) -> Trial:
+def _whole(before: Sequence[SeedPiece], last: SeedPiece, failure: str = "") -> SeedPiece:
+    """All epochs of a seed, and how it ended."""
+    figures: FloatArray = np.concatenate([*(piece.figures for piece in before), last.figures], axis=1)
+    first = before[0].first if before else last.first
+    at = float(first + max(figures.shape[1] - 1, 0))
+    return replace(last, first=first, figures=figures, end=last.end or SeedEnd(FAILED, at, failure))
+
+
+def _stems(runs: Sequence[RunInfo], info: RunInfo, seed: int) -> tuple[Stem, ...]:
     stems: list[Stem] = []
     fork = info.fork
     while fork is not None:
         stems.insert(0, Stem(_with(runs[fork.run], seed), fork.step))
         fork = runs[fork.run].fork
-    return Trial(_with(info, seed), folder, courses=True, stems=tuple(stems))
+    return tuple(stems)
 
 
 def _with(info: RunInfo, seed: int) -> RunConfig:

@@ -18,20 +18,17 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from bntui.errors import BntuiError
-from bntui.study.trial import EpochRow, Epochs, Outcome, Seeds, Trial
+from bntui.study.trial import Epochs, Outcome, Seeds, Trial
 from bntui.text.endings import how_ended
 from bntui.text.language import use
 
 _WORKER: Final = "bntui.study.train"
 _PATIENCE: Final = 5.0
 """Seconds that a worker has to end, before it is killed."""
-_EVERY: Final = 0.05
-"""Seconds between two messages of a worker with rows: a row of a tiny network takes less than a message."""
 _LOOK: Final = 0.2
 """Seconds between two looks whether to stop."""
 
 Job = Trial | Seeds
-Rows = tuple[EpochRow, ...]
 
 
 class _Worker:
@@ -75,7 +72,7 @@ def outcomes(trials: Iterable[Trial], jobs: int) -> Iterator[tuple[int, Outcome]
 
 def answers(
     work: Iterable[Job], jobs: int, *, nice: int = 0, stopped: Callable[[], bool] | None = None
-) -> Iterator[tuple[int, Rows | Epochs | Outcome]]:
+) -> Iterator[tuple[int, Epochs | Outcome]]:
     """Do jobs, and yield the number of a job with its epochs as they come, and with its outcome at its end.
 
     A job whose worker dies has failed, with the reason; another worker goes on with the others.  All workers end with
@@ -106,7 +103,7 @@ def answers(
                 number = worker.job
                 assert number is not None
                 try:
-                    told: Rows | Epochs | Outcome = worker.pipe.recv()
+                    told: Epochs | Outcome = worker.pipe.recv()
                 except (EOFError, OSError):
                     told = Outcome({}, failure=worker.why_dead())
                     workers.remove(worker)
@@ -130,10 +127,10 @@ def serve(pipe: Connection, nice: int = 0) -> None:
     with suppress(EOFError, OSError):
         while True:
             job: Job = pipe.recv()
-            if isinstance(job, Trial) and job.courses:
+            if isinstance(job, Seeds):
                 use("en")  # why it failed is recorded, and a recording is bound to no language
             try:
-                done = carried_out(job, pipe.send) if isinstance(job, Trial) else _told(job, pipe)
+                done = carried_out(job) if isinstance(job, Trial) else _told(job, pipe)
             except BntuiError as error:
                 done = Outcome({}, failure=str(error))
             except Exception as error:
@@ -142,22 +139,11 @@ def serve(pipe: Connection, nice: int = 0) -> None:
 
 
 def _told(job: Seeds, pipe: Connection) -> Outcome:
-    """Train seeds, and send their rows."""
+    """Train seeds, and send their epochs."""
     from bntui.study.together import trained_together
 
-    rows: list[EpochRow] = []
-    started, sent = time.process_time(), time.monotonic()
-
-    def tell(row: EpochRow) -> None:
-        nonlocal sent
-        rows.append(row)
-        if time.monotonic() > sent + _EVERY:
-            pipe.send(tuple(rows))
-            rows.clear()
-            sent = time.monotonic()
-
-    trained_together(job.configs, job.folder, tell)
-    pipe.send(tuple(rows))
+    started = time.process_time()
+    trained_together(job, pipe.send)
     return Outcome({}, time.process_time() - started)
 
 

@@ -1,95 +1,152 @@
-"""Trains the seeds of one configuration in this process, stacked where that is faster; runs in a worker process."""
+"""Trains a run with several seeds in this process, at once where that is faster; runs in a worker process."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from bntui.insight.claims import Trained
-from bntui.keyframe import Keyframe
+import numpy as np
+
+from bntui.errors import BntuiError
+from bntui.insight.claims import Frames, Trained, value
+from bntui.keyframe import FloatArray
 from bntui.recording.memory import MemoryWriter
+from bntui.recording.seeds import FIGURES, SeedEnd
 from bntui.recording.sentences import traits
+from bntui.recording.tables import FAILED
+from bntui.scenario.claim_expression import quantity
 from bntui.scenario.schema import RunConfig
-from bntui.study.train import begun
-from bntui.study.trial import EpochRow
-from bntui.trainer.run import Run
-from bntui.trainer.stack import Stack, together
+from bntui.study.train import begun, trained, without_keyframes
+from bntui.study.trial import Epochs, Seeds
+from bntui.trainer.run import SAME_EPOCH, Run
+from bntui.trainer.stack import Stack, alike, stackable
+
+INTERVAL: Final = 0.25
+"""Seconds between two reports of a run's epochs."""
 
 
-class _Rows(MemoryWriter):
-    """Also keeps the last row as a keyframe."""
+def trained_together(job: Seeds, report: Callable[[Epochs], object], *, stacked: bool = True) -> None:
+    """Train a run with each seed, and report every epoch of each, a few times a second.
 
-    last: Keyframe
-
-    def commit(self, frame: Keyframe, **more: Any) -> None:
-        """See :meth:`MemoryWriter.commit`."""
-        super().commit(frame, **more)
-        self.last = frame
-
-    def row(self, run: Run, ratio: float | None = None) -> EpochRow:
-        """The last row; ``ratio`` is the gradient ratio of a row that was not measured."""
-        frame = self.last
-        if ratio is None:
-            first, last = (frame.layers[at].weight_gradient_norm for at in (0, -1))
-            ratio = first / last if last else math.nan
-        ended = next((str(event.kind) for event in self.events if traits(event.kind).ends == "run"), "")
-        return EpochRow(
-            run.config.seed, round(frame.epoch), frame.train_loss, frame.train_accuracy, frame.val_loss,
-            frame.val_accuracy, ratio, ended,
-        )  # fmt: skip
-
-
-def trained_together(
-    configs: Sequence[RunConfig], folder: Path, tell: Callable[[EpochRow], object], *, stacked: bool = True
-) -> list[Trained]:
-    """Train configurations that differ by seed only, an epoch of each in turn, and tell every epoch of every seed.
-
-    Where calls cost more than arithmetic, the seeds are stacked: all their figures are those of separate runs up to
-    float32 rounding.  Otherwise they are trained one after another, and are the same, bit for bit.
+    Where calls cost more than arithmetic, all seeds are trained at once, otherwise one after another: with the same
+    figures, bit for bit.  A seed that cannot be trained ends as failed, with the reason, and the others go on.
 
     Args:
-        configs: one configuration with each seed.
-        folder: paths of data files are relative to it.
-        tell: called with each row as soon as it is known.
-        stacked: stack the seeds where that is faster.
-
-    Returns:
-        Each run, with the scalars of every epoch.
-
-    Raises:
-        BntuiError: the configuration does not fit the data, or the data or device is missing.
+        report: called with epochs as they are known; the last ones of a seed say how it ended.
+        stacked: train at once where that is faster.
     """
-    runs = [begun(config, folder) for config in configs]
-    writers = [_Rows() for _run in runs]
-    for run, writer in zip(runs, writers, strict=True):
-        run.begin(writer)
-        tell(writer.row(run))
-    if stacked and together(runs):
-        _in_stacks(runs, writers, tell)
-    else:
-        _in_turn(runs, writers, tell)
-    return [
-        Trained(run.info, writer.history(run.info), writer.events) for run, writer in zip(runs, writers, strict=True)
-    ]
+    waiting = [(config, _Course(number, report)) for number, config in enumerate(job.configs)]
+    if stacked and not job.stems and len(waiting) > 1 and job.configs[0].record.every == "epoch":
+        waiting = _at_once(waiting, job.folder)
+    for config, course in waiting:
+        with course.reported():
+            course.end(trained(config, job.folder, Frames(), job.stems, course.look))
 
 
-def _in_stacks(runs: Sequence[Run], writers: Sequence[_Rows], tell: Callable[[EpochRow], object]) -> None:
-    of_run = {id(run): writer for run, writer in zip(runs, writers, strict=True)}
-    begun_ = [run for run in runs if not run.over]  # a run may diverge before its first step
-    stacks = [Stack(begun_)] if begun_ else []
-    while stacks:
-        for stack in stacks:
-            ratios = stack.epoch([of_run[id(run)] for run in stack.runs])
-            for run, ratio in zip(stack.runs, ratios, strict=True):
-                tell(of_run[id(run)].row(run, ratio))
-        stacks = [part for stack in stacks for part in stack.divided()]
+class _Course:
+    """Reports the epochs of one seed while it is trained."""
+
+    def __init__(self, number: int, report: Callable[[Epochs], object]) -> None:
+        self._number, self._report = number, report
+        self._rows = 0
+        """Rows of the history that were looked at."""
+        self._waiting: list[tuple[float, ...]] = []
+        self._next: int | None = None
+        """Number of the first epoch in ``_waiting``."""
+        self._due = -math.inf
+        self.over = False
+
+    def look(self, memory: MemoryWriter) -> None:
+        """Report what is new, if the last report is long enough ago."""
+        for row in memory.rows(self._rows):
+            self._rows += 1
+            epoch = row["epoch"]
+            if abs(epoch - round(epoch)) > SAME_EPOCH or not (row["epoch_end"] or self._rows == 1):
+                continue
+            if self._next is None:
+                self._next = round(epoch)
+            self._waiting.append(tuple(math.nan if row[name] is None else row[name] for name in FIGURES))
+        if self._waiting and time.monotonic() >= self._due:
+            self._flush()
+
+    def end(self, run: Trained) -> None:
+        """Report the rest, and how the run ended."""
+        event = next(event for event in run.events if traits(event.kind).ends == "run")
+        measured = bool(run.history.has_frame[-1])
+        ratio = value(quantity("gradient_ratio"), run) if measured else math.nan
+        self._flush(SeedEnd(str(event.kind), float(event.epoch), event.message, ratio))
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Report an error as the end of the seed."""
+        try:
+            yield
+        except BntuiError as error:
+            self._fail(str(error))
+        except Exception as error:  # from PyTorch, for instance if memory runs out
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _fail(self, reason: str) -> None:
+        last = (self._next or 0) + len(self._waiting) - 1
+        self._flush(SeedEnd(FAILED, float(max(last, 0)), reason))
+
+    def _flush(self, end: SeedEnd | None = None) -> None:
+        figures: FloatArray = np.array(self._waiting, np.float64).reshape(-1, len(FIGURES)).T
+        self._report(Epochs(self._number, self._next or 0, figures, end))
+        self._next = (self._next or 0) + len(self._waiting)
+        self._waiting = []
+        self._due, self.over = time.monotonic() + INTERVAL, end is not None
 
 
-def _in_turn(runs: Sequence[Run], writers: Sequence[_Rows], tell: Callable[[EpochRow], object]) -> None:
-    while any(not run.over for run in runs):
-        for run, writer in zip(runs, writers, strict=True):
-            if not run.over:
-                run.train_epoch(writer, lambda: False, math.floor(run.epoch + 1e-9) + 1.0)
-                tell(writer.row(run))
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A run among those that are trained at once."""
+
+    run: Run
+    course: _Course
+    memory: MemoryWriter = field(default_factory=MemoryWriter)
+
+    def look(self) -> None:
+        """Report what is new."""
+        self.course.look(self.memory)
+        if self.run.over:
+            self.course.end(Trained(self.run.info, self.memory.history(self.run.info), self.memory.events))
+
+
+def _at_once(waiting: Sequence[tuple[RunConfig, _Course]], folder: Path) -> list[tuple[RunConfig, _Course]]:
+    """Train runs at once; gives those that must be trained one after another."""
+    members: list[_Member] = []
+    for config, course in waiting:
+        with course.reported():
+            members.append(_Member(begun(without_keyframes(config), folder), course))
+        if len(members) == 1 and not stackable(members[0].run, len(waiting)):
+            return [pair for pair in waiting if not pair[1].over]
+    for number in alike([member.run for member in members]):
+        _in_step([members[at] for at in number])
+    return []
+
+
+def _in_step(members: Sequence[_Member]) -> None:
+    """Train runs of one form, an epoch of all at a time."""
+    stack: Stack | None = None
+    for member in members:
+        member.run.begin(member.memory)
+        member.look()
+    while left := [member for member in members if not member.run.over]:
+        apart = [member for member in left if member.run.may_end]  # its last step is then measured
+        rest = [member for member in left if not member.run.may_end]
+        if len(rest) == 1:
+            apart, rest = left, []
+        for member in apart:
+            member.run.train_epoch(member.memory, lambda: False)
+        if rest:
+            runs = tuple(member.run for member in rest)
+            stack = stack if stack is not None and stack.runs == runs else Stack(runs)
+            stack.epoch([member.memory for member in rest])
+        for member in left:
+            member.look()

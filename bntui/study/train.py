@@ -9,23 +9,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from bntui.errors import ScenarioError, TrainerError
 from bntui.insight.claims import Frames, Trained, frames_of, value
 from bntui.recording.memory import MemoryWriter
-from bntui.recording.seeds import FIGURES, SeedEnd
-from bntui.recording.sentences import traits
 from bntui.scenario.checks import problems
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.schema import RunConfig
-from bntui.study.trial import Epochs, Outcome, Stem, Trial
+from bntui.study.trial import Outcome, Stem, Trial
 from bntui.text.language import _
 from bntui.trainer.bench import Bench, from_scenario
 from bntui.trainer.data.dataset import fit_scaling
 from bntui.trainer.first_failure import Watch
 from bntui.trainer.fork_transfer import transfer
-from bntui.trainer.run import SAME_EPOCH, Run
+from bntui.trainer.run import Run
 
 NEVER: Final = 2**62
 """A number of steps after which no run records a keyframe."""
@@ -33,22 +29,16 @@ INTERVAL: Final = 0.25
 """Seconds between two reports of a run's epochs."""
 
 
-def carried_out(trial: Trial, report: Callable[[Epochs], object] = lambda _epochs: None) -> Outcome:
+def carried_out(trial: Trial) -> Outcome:
     """Train a trial and read its quantities.
 
-    Args:
-        report: called with the epochs of a trial whose courses are asked for, a few times a second.
-
     Raises:
-        BntuiError: the configuration does not fit the data, the data or device is missing, or a fork's parent ended
-            before the fork.
+        BntuiError: the configuration does not fit the data, or the data or device is missing.
     """
     started = time.process_time()
     wanted = {text: quantity(text) for text in trial.quantities}
-    courses = Courses(report) if trial.courses else None
-    run = trained(trial.config, trial.folder, frames_of(wanted.values()), trial.stems, courses)
-    end = None if courses is None else courses.ended(run)
-    return Outcome({text: value(one, run) for text, one in wanted.items()}, time.process_time() - started, end=end)
+    run = trained(trial.config, trial.folder, frames_of(wanted.values()))
+    return Outcome({text: value(one, run) for text, one in wanted.items()}, time.process_time() - started)
 
 
 def trained(
@@ -67,7 +57,7 @@ def trained(
     # where keyframes are a number of steps apart, a run may end at one within an epoch
     whole = frames.all or config.record.every != "epoch"
     if not whole:
-        config = config.model_copy(update={"record": config.record.model_copy(update={"every": NEVER})})
+        config = without_keyframes(config)
 
     def again() -> Run:
         return begun(config, folder, stems)
@@ -100,45 +90,9 @@ class _Again:
         return run
 
 
-class Courses:
-    """Reports the epochs of a run while it is trained."""
-
-    def __init__(self, report: Callable[[Epochs], object]) -> None:
-        self._report = report
-        self._rows = 0
-        """Rows of the history that were looked at."""
-        self._waiting: list[tuple[float, ...]] = []
-        self._next: int | None = None
-        """Number of the first epoch in ``_waiting``."""
-        self._due = -math.inf
-
-    def __call__(self, memory: MemoryWriter) -> None:
-        """Report what is new, if the last report is long enough ago."""
-        for row in memory.rows(self._rows):
-            self._rows += 1
-            epoch = row["epoch"]
-            if abs(epoch - round(epoch)) > SAME_EPOCH or not (row["epoch_end"] or self._rows == 1):
-                continue
-            if self._next is None:
-                self._next = round(epoch)
-            self._waiting.append(tuple(math.nan if row[name] is None else row[name] for name in FIGURES))
-        if time.monotonic() >= self._due:
-            self._flush()
-
-    def ended(self, run: Trained) -> SeedEnd:
-        """Report the rest, and say how the run ended."""
-        self._flush()
-        event = next(event for event in run.events if traits(event.kind).ends == "run")
-        measured = bool(run.history.has_frame[-1])
-        ratio = value(quantity("gradient_ratio"), run) if measured else math.nan
-        return SeedEnd(str(event.kind), float(event.epoch), event.message, ratio)
-
-    def _flush(self) -> None:
-        if self._waiting and self._next is not None:
-            self._report(Epochs(self._next, np.array(self._waiting, np.float64).T))
-            self._next += len(self._waiting)
-            self._waiting = []
-        self._due = time.monotonic() + INTERVAL
+def without_keyframes(config: RunConfig) -> RunConfig:
+    """The configuration, but keyframes only where a run begins and may end; every epoch still has its row."""
+    return config.model_copy(update={"record": config.record.model_copy(update={"every": NEVER})})
 
 
 def begun(config: RunConfig, folder: Path, stems: Sequence[Stem] = ()) -> Run:

@@ -43,10 +43,6 @@ class Trial:
     """Paths of data files are relative to it."""
     quantities: tuple[str, ...] = ()
     """Quantities of claims, without the run."""
-    courses: bool = False
-    """Report the figures of every epoch as they come, and how the run ended."""
-    stems: tuple[Stem, ...] = ()
-    """Of a fork: its ancestors, the scenario's own run first."""
 
     @property
     def cost(self) -> float:
@@ -82,44 +78,32 @@ class Outcome:
     """Processor time."""
     failure: str = ""
     """Why it could not be trained; empty if it was."""
-    end: SeedEnd | None = None
-    """How the run ended, if its courses were asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Epochs:
-    """Successive epochs of a trial whose courses are asked for."""
-
-    first: int
-    """Number of the first one; 0 is the initial state."""
-    figures: FloatArray
-    """Shape ``(len(recording.seeds.FIGURES), epochs)``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """The seeds of one configuration, to be trained in one process, stacked where that is faster."""
+    """A run to train with several seeds in one process, together where that is faster."""
 
     configs: tuple[RunConfig, ...]
     """The resolved configuration with each seed."""
     folder: Path
     """Paths of data files are relative to it."""
+    stems: tuple[Stem, ...] = ()
+    """Of a fork, which is trained with one seed: its ancestors with that seed, the scenario's own run first."""
 
 
 @dataclass(frozen=True, slots=True)
-class EpochRow:
-    """What is known of one seed at the end of an epoch; the first row is that of the initial state, epoch 0."""
+class Epochs:
+    """Successive epochs of one of several seeds."""
 
-    seed: int
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    gradient_ratio: float
-    """Norm of the first layer's weight gradient divided by that of the last layer's, in the epoch's last mini-batch."""
-    ended: str = ""
-    """Kind of the event that ended the run with this epoch; empty while it goes on."""
+    number: int
+    """Which of the configurations it is, from 0."""
+    first: int
+    """Number of the first epoch; 0 is the initial state."""
+    figures: FloatArray
+    """Shape ``(len(recording.seeds.FIGURES), epochs)``."""
+    end: SeedEnd | None = None
+    """If given, these are the last ones."""
 
 
 def library_versions() -> dict[str, str]:

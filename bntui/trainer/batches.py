@@ -57,7 +57,7 @@ class Epoch:
 
     @property
     def _batches(self) -> list[Batch]:
-        """The mini-batches from the offset on; samples are gathered when they are needed, which a stack never does."""
+        """The mini-batches from the offset on; samples are gathered when they are needed."""
         if self._gathered is None:
             order = self.order.to(self._x.device)
             for whole, shuffled in ((self._samples.x, self._x), (self._samples.y, self._y)):

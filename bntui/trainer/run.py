@@ -27,7 +27,7 @@ from bntui.trainer.probes import array, weights_digest
 from bntui.trainer.progress import Progress
 from bntui.trainer.recorder import Recorder
 from bntui.trainer.samples import DeviceSamples
-from bntui.trainer.score import Score, Sums
+from bntui.trainer.score import Score
 from bntui.trainer.step import Measured, Stepper, drawn
 from bntui.trainer.taken_step import Figures, TakenStep, early_stopping, observe_epoch
 from bntui.trainer.validate import evaluate, forget_eval
@@ -115,6 +115,11 @@ class Run:
         return self._epoch.order
 
     @property
+    def batches(self) -> list[Batch]:
+        """The mini-batches of the current epoch that were not used yet."""
+        return self._epoch.left
+
+    @property
     def best_step(self) -> int | None:
         """The step whose weights early stopping would restore; None if it restores none."""
         rule = self.config.training.early_stopping
@@ -176,7 +181,7 @@ class Run:
         while not self.over:
             leave = self._train_bare(interrupted, goal)
             last = self._epoch.next.last
-            due = last if every == "epoch" else (self.step + 1) % int(every) == 0 or (last and self._may_end())
+            due = last if every == "epoch" else (self.step + 1) % int(every) == 0 or (last and self.may_end)
             self.train_step(writer, measured=due or leave)
             if last or leave:
                 return
@@ -214,7 +219,8 @@ class Run:
         epoch = self._at.epoch
         return epoch + 1 if batch.last else self._virtual(epoch, batch.stop) / self.steps_per_epoch
 
-    def _may_end(self) -> bool:
+    @property
+    def may_end(self) -> bool:
         """True if the current epoch may be the last one of the run."""
         rule = self.config.training.early_stopping
         patience = rule is not None and self._at.patience.wait + 1 >= rule.patience
@@ -252,22 +258,19 @@ class Run:
             self._record(writer, TakenStep(taken, before, batch.range, lr, epoch_end=last), now, events)
         return taken
 
-    def record_epoch(
-        self, writer: Recorder, sums: Sums, validation: tuple[float, float], lr: float, started: float
-    ) -> None:
-        """Record an epoch whose steps and validation a stack of runs did; see :mod:`bntui.trainer.stack`.
+    def record_epoch(self, writer: Recorder, score: Score, lr: float, started: float) -> None:
+        """Record an epoch whose steps a stack of runs did; see :mod:`bntui.trainer.stack`.
 
         Args:
             writer: records the epoch's scalars.
-            sums: sums over the epoch's mini-batches.
-            validation: mean loss and accuracy of the validation part.
+            score: that of the epoch's mini-batches.
             lr: learning rate of the last step.
             started: ``time.perf_counter()`` at the beginning of the epoch.
         """
         before = self._at
         self._at = replace(before, step=before.step + self.steps_per_epoch, epoch=before.epoch + 1)
-        self._score = Score(self.samples.task, sums)
-        self._record(writer, TakenStep(None, before, slice(0), lr, epoch_end=True), started, validation=validation)
+        self._score = score
+        self._record(writer, TakenStep(None, before, slice(0), lr, epoch_end=True), started)
 
     def lr_at(self, offset: int) -> float:
         """Learning rate of the step that starts after so many samples of the current epoch."""
@@ -303,7 +306,6 @@ class Run:
         step: TakenStep,
         started: float,
         events: Iterable[Event] = (),
-        validation: tuple[float, float] | None = None,
     ) -> None:
         """Complete a step: validate, update early stopping, and with a writer record a row.
 
@@ -311,9 +313,8 @@ class Run:
             step: the step; unless it was measured, its row has only an epoch's scalars.
             started: ``time.perf_counter()`` at which this work started.
             events: see :meth:`train_step`.
-            validation: mean loss and accuracy of the validation part, if they are known.
         """
-        figures = Figures(*self._score.fold(), *(validation or self._validate()))
+        figures = Figures(*self._score.fold(), *self._validate())
         best = step.epoch_end and self._observe(figures)
         happened = list(events)
         ended = None

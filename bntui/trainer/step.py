@@ -61,15 +61,19 @@ class Stepper:
         self._step = 0
         explicit = training.engine == "explicit" and not recurrent(network)
         self._draws = draws.streamed() if explicit else draws
-        self._engine: Engine = (Explicit if explicit else Autograd)(training, task, network, self._draw, device)
-        self.optimizer = self._engine.optimizer
+        self.engine: Engine = (Explicit if explicit else Autograd)(training, task, network, self._draw, device)
+        self.optimizer = self.engine.optimizer
         self._captured = None
-        if isinstance(self._engine, Explicit) and device.type == "cuda":
-            self._captured = Captured(self._engine, self._draw_of)
+        if isinstance(self.engine, Explicit) and device.type == "cuda":
+            self._captured = Captured(self.engine, self._draw_of)
+
+    def at(self, step: int) -> None:
+        """Derive dropout and noise from the number of a step that another one does; see :mod:`bntui.trainer.stack`."""
+        self._step = step
 
     def training(self) -> AbstractContextManager[object]:
         """The context in which :meth:`bare` is called."""
-        return self._engine.training()
+        return self.engine.training()
 
     def bare(self, x: Tensor, y: Tensor, step: int, lr: float) -> tuple[Tensor, Tensor]:
         """Do a step without measuring it or waiting for the device; returns its loss and output.
@@ -79,7 +83,7 @@ class Stepper:
         self._step = step
         if self._captured is not None and (done := self._captured.step(x, y, lr)) is not None:
             return done
-        taken = self._engine.learn(x, y)
+        taken = self.engine.learn(x, y)
         self.optimizer.step(lr)
         return taken
 
@@ -95,7 +99,7 @@ class Stepper:
         self._step = step
         before = {name: array(tensor).copy() for name, tensor in self._network.state().items()}
         averages = self.optimizer.copied()
-        passes = self._engine.passes(x, y)
+        passes = self.engine.passes(x, y)
         # copy the gradients, because the optimizer clips them in place
         recorded = {name: array(gradient).copy() for name, gradient in passes.parameter_gradients.items()}
         if lr is not None:

@@ -34,7 +34,7 @@ class Explicit:
         self.optimizer = FlatOptimizer(training, flat)
         self._gradients = flat.named_gradients
         self._network, self._draw = network, draw
-        self._counts = one_count([network], device)
+        self._counts = one_count(network, device)
         self._task, self._device = task, device
         self._ways: dict[int, Way] = {}
         """By size of the mini-batch; two sizes occur in an epoch."""
@@ -55,8 +55,7 @@ class Explicit:
         for pass_backward in way.backward:
             gradient = pass_backward(gradient)
         way.entry.learn(gradient)
-        if self._counts is not None:
-            self._counts.add_(1)
+        self.count()
         return loss, x.clone()  # the next mini-batch overwrites it
 
     @torch.inference_mode()
@@ -73,16 +72,20 @@ class Explicit:
             gradient = pass_backward(gradient)
             gradients.append(gradient)
         way.entry.learn(gradient)
-        if self._counts is not None:
-            self._counts.add_(1)
+        self.count()
         before: list[Tensor | None] = [None] * (len(values) - len(gradients))
         own = {id(value): value.clone() for value in values}  # the next mini-batch overwrites the values
         kept = [own[id(value)] for value in values]
         return Passes(loss, kept, (*before, *reversed(gradients)), self._gradients, way.draws())
 
-    def way(self, draw: Draw) -> Way:
-        """The operations of the network, with dropout and noise from ``draw``."""
-        return Way(self._network, self._gradients, draw, self._task, self._device)
+    def count(self) -> None:
+        """Count a mini-batch, as batch normalization does."""
+        if self._counts is not None:
+            self._counts.add_(1)
+
+    def way(self, draw: Draw | None = None) -> Way:
+        """The operations of the network, with other dropout and noise if ``draw`` is given."""
+        return Way(self._network, self._gradients, draw or self._draw, self._task, self._device)
 
     def changed_by_steps(self) -> list[Tensor]:
         """All tensors of which a step depends on the values that the last one has left."""
@@ -91,12 +94,12 @@ class Explicit:
     @property
     def capturable(self) -> bool:
         """True if the operations are kernels only, without autograd."""
-        return self.way(self._draw).capturable
+        return self.way().capturable
 
     def _way(self, x: Tensor) -> Way:
         size = x.shape[0]
         if size not in self._ways:
-            self._ways[size] = self.way(self._draw)
+            self._ways[size] = self.way()
         return self._ways[size]
 
 
@@ -106,18 +109,18 @@ class Way:
     def __init__(
         self, network: Network, gradients: Mapping[str, Tensor], draw: Draw, task: str, device: torch.device
     ) -> None:
-        self._operations: list[Operation] = []
+        self.operations: list[Operation] = []
         for stage in network.stages:
             prefix = f"{network.layers[stage.layer].name}.{stage.kind}."
             own = {name: gradients[prefix + name] for name, _ in stage.module.named_parameters()}
-            self._operations.append(operation(stage, own, draw))
+            self.operations.append(operation(stage, own, draw))
         at = next(at for at, stage in enumerate(network.stages) if stage.kind in ("linear", "conv"))
-        entry = self._operations[at]
+        entry = self.operations[at]
         assert isinstance(entry, Linear | Convolution)
         self.entry: Entry = entry
         """The first operation with parameters; nobody needs the gradient of its input."""
-        self.forward = [one.forward for one in self._operations]
-        self.backward = [one.backward for one in self._operations[:at:-1]]
+        self.forward = [one.forward for one in self.operations]
+        self.backward = [one.backward for one in self.operations[:at:-1]]
         """From the last operation to the one after the entry."""
 
         self.loss: Loss = (_CrossEntropy if task == "classification" else _MeanSquaredError)(device)
@@ -125,11 +128,11 @@ class Way:
     @property
     def capturable(self) -> bool:
         """See :attr:`Explicit.capturable`."""
-        return not any(isinstance(one, Derived) for one in self._operations)
+        return not any(isinstance(one, Derived) for one in self.operations)
 
     def draws(self) -> dict[int, Tensor]:
         """The draws of the last mini-batch, by index of the stage."""
-        return {at: one.drawn for at, one in enumerate(self._operations) if isinstance(one, Drawn)}
+        return {at: one.drawn for at, one in enumerate(self.operations) if isinstance(one, Drawn)}
 
 
 class _CrossEntropy:

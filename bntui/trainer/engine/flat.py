@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -69,14 +69,13 @@ class Flat:
         return {name: whole[place.start : place.stop].reshape(place.shape) for name, place in self.places.items()}
 
 
-def one_count(networks: Sequence[Network], device: torch.device) -> Tensor | None:
+def one_count(network: Network, device: torch.device) -> Tensor | None:
     """Move the counts of the batch normalizations' mini-batches into one tensor, to count once per step.
 
     Returns:
         The tensor; None without a batch normalization.
     """
-    stages = [stage for network in networks for stage in network.stages]
-    modules = [stage.module for stage in stages if isinstance(stage.module, nn.modules.batchnorm._BatchNorm)]
+    modules = [stage.module for stage in network.stages if isinstance(stage.module, nn.modules.batchnorm._BatchNorm)]
     counts = torch.zeros(len(modules), dtype=torch.int64, device=device)
     for count, module in zip(counts.unbind(), modules, strict=True):
         assert module.num_batches_tracked is not None

@@ -51,6 +51,15 @@ class Linear:
         self._gradient: Tensor | None = None
         self._ones: Tensor | None = None
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers of inputs and of outputs."""
+        return self._weight.shape[1], self._weight.shape[0]
+
+    def write_to(self, output: Tensor, of_x: Tensor) -> None:
+        """Write outputs, and gradients of inputs, to given memory."""
+        self._output, self._of_x = output, of_x
+
     def forward(self, x: Tensor) -> Tensor:
         self._x = x
         self._output = torch.addmm(self._bias, x, self._transposed, out=self._output)
@@ -295,6 +304,10 @@ class Squashing:
         self._backward, self._into, self._more = backward, into, more
         self._output: Tensor | None = None
         self._of_x: Tensor | None = None
+
+    def write_to(self, output: Tensor, of_x: Tensor) -> None:
+        """Write outputs, and gradients of inputs, to given memory."""
+        self._output, self._of_x = output, of_x
 
     def forward(self, x: Tensor) -> Tensor:
         self._output = self._function(x, out=self._output)

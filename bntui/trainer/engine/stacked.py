@@ -1,184 +1,211 @@
-"""Computes the gradients of several networks of one form at once, where calls cost more than arithmetic.
+"""Passes mini-batches of several networks of one form forward and backward, where calls cost more than arithmetic.
 
-Each network has its own weights, samples, and draws; the formulas are those of ``explicit.py``.  Results agree with
-those of the networks alone up to float32 rounding, not bit for bit.
+An operation without parameters is done for all networks at once; the others are those of each network.  Results are
+those of the networks alone, bit for bit: kernels see the values of each network as a row of their own, at an address as
+aligned as that of a tensor alone, so that they add, and round, in the same order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bntui.recording.evidence import Average
-from bntui.scenario.schema import Training
-from bntui.trainer.engine.flat import Flat, one_count
-from bntui.trainer.engine.flat_optimizer import FlatOptimizer
-from bntui.trainer.engine.stacked_operations import SUPPORTED, Draws, Linear, Stacked, stacked
-from bntui.trainer.network import Network
+from bntui.trainer.engine.explicit import Explicit, Way
+from bntui.trainer.engine.flat import ALIGNED
+from bntui.trainer.engine.operations import Identity, Linear, Operation, Squashing
 
 _aten: Final = torch.ops.aten
 
-Gradient = Callable[[Tensor, Tensor], Tensor]
-"""From outputs and targets of a mini-batch of each network: the gradient of its own mean loss by its outputs."""
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Values of all networks."""
+
+    each: Sequence[Tensor]
+    """Those of each network, shape ``(B, …)``."""
+    whole: Tensor | None = None
+    """The same in one tensor, shape ``(S, B, …)``, of which ``each`` are views; None if they are separate."""
+
+    @classmethod
+    def room(cls, like: Sequence[Tensor], *shape: int) -> Values:
+        """Memory for values of one shape.  The rows of networks are apart, so that no kernel sees them as one."""
+        apart = (math.ceil(math.prod(shape) / ALIGNED) + 1) * ALIGNED
+        whole = like[0].new_zeros((len(like), apart))[:, : math.prod(shape)].view(len(like), *shape)
+        return cls(whole.unbind(), whole)
 
 
-def stackable(network: Network) -> bool:
-    """True if networks of this form can be stacked."""
-    return all(stage.kind in SUPPORTED for stage in network.stages)
+class Stacked(Protocol):
+    """A stage of all networks."""
+
+    def forward(self, x: Values) -> Values:
+        """The outputs."""
+
+    def backward(self, gradient: Values) -> Values:
+        """The gradients of the inputs from those of the outputs."""
+
+
+class _Each:
+    """The operation of each network."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._operations = operations
+
+    def forward(self, x: Values) -> Values:
+        return Values([one.forward(own) for one, own in zip(self._operations, x.each, strict=True)])
+
+    def backward(self, gradient: Values) -> Values:
+        return Values([one.backward(own) for one, own in zip(self._operations, gradient.each, strict=True)])
+
+
+class _Unchanged:
+    """No activation function."""
+
+    def forward(self, x: Values) -> Values:
+        return x
+
+    def backward(self, gradient: Values) -> Values:
+        return gradient
+
+
+class _Linear:
+    """The linear stage of each network, with the results of all in one tensor."""
+
+    def __init__(self, operations: Sequence[Linear]) -> None:
+        self._operations = operations
+        self._output: Values | None = None
+        self._of_x: Values
+
+    def forward(self, x: Values) -> Values:
+        if self._output is None:
+            inputs, outputs = self._operations[0].sizes
+            self._output, self._of_x = (Values.room(x.each, len(x.each[0]), size) for size in (outputs, inputs))
+            for one, *places in zip(self._operations, self._output.each, self._of_x.each, strict=True):
+                one.write_to(*places)
+        for one, own in zip(self._operations, x.each, strict=True):
+            one.forward(own)
+        return self._output
+
+    def backward(self, gradient: Values) -> Values:
+        for one, own in zip(self._operations, gradient.each, strict=True):
+            one.backward(own)
+        return self._of_x
+
+
+class _Squashing:
+    """Sigmoid, tanh or ReLU of all networks at once."""
+
+    def __init__(self, operation: Squashing) -> None:
+        self._operation = operation
+        self._output: Values | None = None
+        self._of_x: Values
+
+    def forward(self, x: Values) -> Values:
+        if self._output is None:
+            self._output, self._of_x = (Values.room(x.each, *x.each[0].shape) for _way in range(2))
+            assert self._output.whole is not None
+            assert self._of_x.whole is not None
+            self._operation.write_to(self._output.whole, self._of_x.whole)
+        self._operation.forward(x.whole if x.whole is not None else torch.stack(tuple(x.each)))
+        return self._output
+
+    def backward(self, gradient: Values) -> Values:
+        whole = gradient.whole if gradient.whole is not None else torch.stack(tuple(gradient.each))
+        self._operation.backward(whole)
+        return self._of_x
+
+
+class _CrossEntropy:
+    """Mean cross-entropy of each network's mini-batch, and its gradient by the outputs."""
+
+    def __init__(self, output: Tensor) -> None:
+        self._share = output.new_full((), 1 / output.shape[1])
+        self._gradient = Values.room(output.unbind(), *output.shape[1:])
+
+    def __call__(self, output: Tensor, targets: Sequence[Tensor]) -> tuple[Sequence[Tensor], Values]:
+        logs = torch.log_softmax(output, 2)
+        flat = logs.flatten(0, 1)
+        losses = [
+            _aten.nll_loss_forward.default(own, target, None, 1, -100)[0]
+            for own, target in zip(logs.unbind(), targets, strict=True)
+        ]
+        each = _aten.nll_loss_backward.default(self._share, flat, torch.cat(tuple(targets)), None, 2, -100, self._share)
+        of_output = _aten._log_softmax_backward_data.default(each, flat, 1, output.dtype)
+        assert self._gradient.whole is not None
+        self._gradient.whole.copy_(of_output.view(output.shape))
+        return losses, self._gradient
+
+
+class _MeanSquaredError:
+    """Mean squared error of each network's mini-batch, and its gradient by the outputs."""
+
+    def __init__(self, output: Tensor) -> None:
+        self._share = output.new_full((), 1 / output[0].numel())
+        self._gradient = Values.room(output.unbind(), *output.shape[1:])
+
+    def __call__(self, output: Tensor, targets: Sequence[Tensor]) -> tuple[Sequence[Tensor], Values]:
+        target = torch.stack(tuple(targets))
+        losses = (output - target).square_().mean((1, 2)).unbind()
+        _aten.mse_loss_backward.grad_input(self._share, output, target, 2, grad_input=self._gradient.whole)
+        return losses, self._gradient
 
 
 class StackedNetworks:
-    """The explicit engine for several networks that differ in weights only.
+    """The explicit engines of several networks that differ in their values only."""
 
-    From here on, their parameters and buffers are views of the stacked ones.
-    """
-
-    def __init__(
-        self,
-        training: Training,
-        task: str,
-        networks: Sequence[Network],
-        draws: Draws,
-        averages: Sequence[Mapping[Average, Tensor]] = (),
-    ) -> None:
-        """``averages`` are the states of the networks' optimizers, if they have any; see :meth:`averages`."""
-        named = [network.named_parameters() for network in networks]
-        device = next(iter(named[0].values())).device
-        together = {name: nn.Parameter(torch.stack([own[name].detach() for own in named])) for name in named[0]}
-        flat = StackedFlat(together, device)
-        for name, parameter in together.items():
-            for own, view in zip(named, parameter.detach().unbind(), strict=True):
-                own[name].data = view
-        self.optimizer = FlatOptimizer(training, flat)
-        if averages:
-            columns = {key: [own[key] for own in averages] for key in averages[0]}
-            self.optimizer.load({key: of[0] if key.name == "step" else torch.stack(of) for key, of in columns.items()})
-        self._task, self._networks, self._draws = task, networks, draws
-        self._tensors = {name: parameter.detach() for name, parameter in together.items()} | _statistics(networks)
-        self._gradients = flat.named_gradients
-        self._counts = one_count(networks, device)
+    def __init__(self, task: str, engines: Sequence[Explicit]) -> None:
+        self._task = task
+        self._engines = engines
         self._ways: dict[int, _Way] = {}
+        """By size of the mini-batch; two sizes occur in an epoch."""
 
-    def averages(self) -> list[dict[Average, Tensor]]:
-        """The state of each network's optimizer."""
-        state = self.optimizer.state()
-        return [
-            {key: values.clone() if key.name == "step" else values[at].clone() for key, values in state.items()}
-            for at in range(len(self._networks))
-        ]
-
-    def learn(self, x: Tensor, y: Tensor) -> Tensor:
-        """Compute the gradients of a mini-batch of each network; gives the outputs, which the next one overwrites."""
-        way = self._way(x)
-        for pass_forward in way.forward:
-            x = pass_forward(x)
-        gradient = way.gradient(x, y)
-        for pass_backward in way.backward:
-            gradient = pass_backward(gradient)
-        way.entry.learn(gradient)
-        if self._counts is not None:
-            self._counts.add_(1)
-        return x
-
-    def evaluate(self, x: Tensor) -> Tensor:
-        """The outputs in evaluation mode."""
-        for one in self._way(x).operations:
-            x = one.evaluate(x)
-        return x
-
-    def gradient_ratios(self) -> Tensor:
-        """Norm of the first layer's weight gradient divided by that of the last layer's; NaN where that is 0."""
-        weights = [values for name, values in self._gradients.items() if name.endswith(".linear.weight")]
-        first, last = (torch.linalg.vector_norm(values.flatten(1), dim=1) for values in (weights[0], weights[-1]))
-        return torch.where(last == 0, torch.nan, first / last)
-
-    def _way(self, x: Tensor) -> _Way:
-        size = x.shape[1]
+    def learn(self, xs: Sequence[Tensor], ys: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Compute the gradients of a mini-batch of each network; gives its losses and outputs."""
+        size = len(xs[0])
         if size not in self._ways:
-            self._ways[size] = _Way(self._networks, self._tensors, self._gradients, self._draws, self._task)
-        return self._ways[size]
-
-
-class StackedFlat(Flat):
-    """The parameters of several networks as views of one tensor, the networks along the first axis of each."""
-
-    def clip_norm(self, largest: float) -> None:
-        """See :meth:`Flat.clip_norm`; each network has its own norm."""
-        parts = [values.flatten(1) for values in self.named_gradients.values()]
-        norms = torch.stack([torch.linalg.vector_norm(values, dim=1) for values in parts])
-        scale = torch.clamp(largest / (torch.linalg.vector_norm(norms, dim=0) + 1e-6), max=1.0)
-        for values in parts:
-            values.mul_(scale.unsqueeze(1))
-
-
-def _statistics(networks: Sequence[Network]) -> dict[str, Tensor]:
-    """The running statistics of all networks by name, of which those of each network are made views."""
-    found = {}
-    for stages in zip(*(network.stages for network in networks), strict=True):
-        if isinstance(stages[0].module, nn.BatchNorm1d):
-            for name in ("running_mean", "running_var"):
-                together = torch.stack([stage.module.get_buffer(name) for stage in stages])
-                for stage, own in zip(stages, together.unbind(), strict=True):
-                    setattr(stage.module, name, own)
-                found[f"{networks[0].layers[stages[0].layer].name}.norm.{name}"] = together
-    return found
+            self._ways[size] = _Way(self._task, [engine.way() for engine in self._engines])
+        done = self._ways[size].learn(Values(xs), ys)
+        for engine in self._engines:
+            engine.count()
+        return done
 
 
 class _Way:
     """The operations of the networks for mini-batches of one size."""
 
-    def __init__(
-        self,
-        networks: Sequence[Network],
-        tensors: Mapping[str, Tensor],
-        gradients: Mapping[str, Tensor],
-        draws: Draws,
-        task: str,
-    ) -> None:
-        self.operations: list[Stacked] = []
-        for stages in zip(*(network.stages for network in networks), strict=True):
-            prefix = f"{networks[0].layers[stages[0].layer].name}.{stages[0].kind}."
-            own, store = (
-                {name.removeprefix(prefix): values for name, values in whole.items() if name.startswith(prefix)}
-                for whole in (tensors, gradients)
-            )
-            self.operations.append(stacked(stages, own, store, draws))
-        at = next(at for at, one in enumerate(self.operations) if isinstance(one, Linear))
-        entry = self.operations[at]
-        assert isinstance(entry, Linear)
-        self.entry = entry
-        """The first operation with parameters; nobody needs the gradient of its input."""
-        self.forward = [one.forward for one in self.operations]
-        self.backward = [one.backward for one in self.operations[:at:-1]]
-        self.gradient: Gradient = (_of_cross_entropy if task == "classification" else _of_squared_error)()
+    def __init__(self, task: str, ways: Sequence[Way]) -> None:
+        stages = zip(*(way.operations for way in ways), strict=True)
+        self._forward = [_stacked(operations) for operations in stages]
+        entry = ways[0].operations.index(ways[0].entry)
+        self._backward = self._forward[:entry:-1]
+        self._entries = [way.entry for way in ways]
+        self._loss: _CrossEntropy | _MeanSquaredError | None = None
+        self._task = task
+
+    def learn(self, x: Values, targets: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        for one in self._forward:
+            x = one.forward(x)
+        output = x.whole
+        assert output is not None  # the last stage that changes anything is linear
+        if self._loss is None:
+            self._loss = (_CrossEntropy if self._task == "classification" else _MeanSquaredError)(output)
+        losses, gradient = self._loss(output, targets)
+        for one in self._backward:
+            gradient = one.backward(gradient)
+        for entry, own in zip(self._entries, gradient.each, strict=True):
+            entry.learn(own)
+        return losses, output.clone().unbind()  # the next mini-batch overwrites it
 
 
-def _of_cross_entropy() -> Gradient:
-    share: Tensor | None = None
-
-    def gradient(output: Tensor, target: Tensor) -> Tensor:
-        nonlocal share
-        if share is None:
-            share = output.new_full((), 1 / output.shape[1])
-        logs = torch.log_softmax(output.flatten(0, 1), 1)
-        each = _aten.nll_loss_backward.default(share, logs, target.flatten(), None, 2, -100, share)
-        of_output: Tensor = _aten._log_softmax_backward_data.default(each, logs, 1, output.dtype)
-        return of_output.view(output.shape)
-
-    return gradient
-
-
-def _of_squared_error() -> Gradient:
-    share: Tensor | None = None
-
-    def gradient(output: Tensor, target: Tensor) -> Tensor:
-        nonlocal share
-        if share is None:
-            share = output.new_full((), 1 / output[0].numel())
-        of_output: Tensor = _aten.mse_loss_backward.default(share, output, target, 2)
-        return of_output
-
-    return gradient
+def _stacked(operations: Sequence[Operation]) -> Stacked:
+    linear = [one for one in operations if isinstance(one, Linear)]
+    if linear:
+        return _Linear(linear)
+    first = operations[0]
+    if isinstance(first, Identity):
+        return _Unchanged()
+    return _Squashing(first) if isinstance(first, Squashing) else _Each(operations)
