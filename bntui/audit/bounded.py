@@ -359,7 +359,8 @@ def smaller(certain: Bounded, tried: Bounded) -> Bounded:
 
 def _root_mean_square(trials: Values) -> Values:
     """Root mean square of each kind of trials; the larger of the two."""
-    free, shared = np.add.reduceat(trials * trials, [0, FREE], axis=0)
+    # the sums of squares without an array of the squares
+    free, shared = (np.einsum("i...,i...->...", part, part) for part in (trials[:FREE], trials[FREE:]))
     result: Values = np.sqrt(np.maximum(free / FREE, shared / SHARED))
     return result
 
@@ -377,4 +378,10 @@ def _likely_norm(tried: Bounded) -> Values:
 def carried(rounding: Values, *moved: Values | None) -> Values | None:
     """Trials of a result: its operands' propagated trials plus its own rounding; None if no operand has trials."""
     present = [each for each in moved if each is not None]
-    return sum(present, drawn(rounding)) if present else None
+    if not present:
+        return None
+    result = drawn(rounding)
+    for each in present:
+        whole = result.shape == np.broadcast_shapes(result.shape, each.shape)
+        result = np.add(result, each, out=result if whole else None)
+    return result
