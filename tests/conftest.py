@@ -63,6 +63,22 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 
 @pytest.fixture(scope="session")
+def seed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small recordings of every kind, in a folder."""
+    from tests.fuzz.recording_seeds import make
+
+    folder = tmp_path_factory.mktemp("seeds")
+    make(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def seeds(seed_folder: Path) -> dict[str, bytes]:
+    """The same by name."""
+    return {path.stem: path.read_bytes() for path in sorted(seed_folder.glob("*.bntui"))}
+
+
+@pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     made = Nursery()
     yield made

@@ -30,15 +30,9 @@ from bntui.recording.schema import TABLES, VERSION, open_read_only, tables_of
 from bntui.text.output import clean, json_text, unarmed
 from tests.fuzz.recording_calls import view
 from tests.fuzz.recording_mutations import attest
-from tests.fuzz.recording_seeds import as_format_2, made
+from tests.fuzz.recording_seeds import as_format_2
 
 EVIL = "\x1b]0;owned\x07\x1b[2J"
-
-
-@pytest.fixture(scope="session")
-def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Small recordings of every kind."""
-    return made(tmp_path_factory.mktemp("seeds"))
 
 
 @pytest.fixture

@@ -10,22 +10,16 @@ import pytest
 from tests.fuzz.outcome import LARGEST, LONGEST
 from tests.fuzz.recording import CALLS, run
 from tests.fuzz.recording_mutations import MUTATIONS, mutate
-from tests.fuzz.recording_seeds import made
 
 
-def test_mutated_recordings_break_no_promise() -> None:
-    outcome = run(24, seed=2024, workers=1)
+def test_mutated_recordings_break_no_promise(seed_folder: Path) -> None:
+    outcome = run(24, seed=2024, workers=1, seeds=seed_folder)
     assert not outcome.crashes, outcome.crashes
     assert outcome.tried == 24 * CALLS
     assert outcome.accepted >= 5, "mutations that are refused at once try nothing behind the boundary"
     assert outcome.refused >= 5
     assert outcome.slowest < LONGEST
     assert outcome.memory < LARGEST
-
-
-@pytest.fixture(scope="module")
-def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return made(tmp_path_factory.mktemp("seeds"))
 
 
 def test_a_case_is_the_same_bytes_each_time_and_differs_from_its_seed(seeds: dict[str, bytes], tmp_path: Path) -> None:

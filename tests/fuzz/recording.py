@@ -72,8 +72,12 @@ class _Worker:
             self._process = None
 
 
-def run(count: int, seed: int, workers: int | None = None) -> Outcome:
-    """Try ``count`` mutated recordings, six calls each."""
+def run(count: int, seed: int, workers: int | None = None, *, seeds: Path | None = None) -> Outcome:
+    """Try ``count`` mutated recordings, six calls each.
+
+    Args:
+        seeds: a folder with the recordings to mutate; by default they are made.
+    """
     outcome = Outcome()
     number = workers or int(os.environ.get("FUZZ_WORKERS", "0")) or min(os.cpu_count() or 1, count)
     cases: Iterator[int] = iter(range(int(os.environ.get("FUZZ_FIRST", "0")), count))
@@ -81,10 +85,11 @@ def run(count: int, seed: int, workers: int | None = None) -> Outcome:
     results: queue.Queue[tuple[int, dict[str, object] | str]] = queue.Queue()
 
     with tempfile.TemporaryDirectory() as folder:
-        made(Path(folder))
+        if seeds is None:
+            made(Path(folder))
 
         def work() -> None:
-            worker = _Worker(Path(folder), seed)
+            worker = _Worker(seeds or Path(folder), seed)
             while True:
                 with lock:
                     case = next(cases, None)

@@ -193,7 +193,7 @@ def as_format_2(block: bytes, path: Path) -> None:
 
 
 def made(folder: Path) -> dict[str, bytes]:
-    """All seeds by name, made in a process of their own."""
+    """All seeds by name, made in a process of their own, so that this one need not import torch."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.fuzz.recording_seeds", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, env=environment)
