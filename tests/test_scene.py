@@ -95,8 +95,8 @@ def test_show_prints_the_panel_that_the_screen_shows(path: Path, reader: Reader)
     done = bntui("show", path, "--panel", "gradients", "--epoch", 2, "--size", "80x16")
     wanted = [line.rstrip() for line in texts(Scene.of(reader, "gradients", size=(80, 16)).at(2).rows())]
     assert (done.returncode, done.stdout.splitlines()) == (0, wanted)
-    colors = {"TERM": "xterm", "COLORTERM": "truecolor"}
-    painted = bntui("show", path, "--panel", "3", "--color", "always", "--theme", "light", **colors)
+    options = ("--panel", "3", "--color", "always", "--theme", "light")
+    painted = bntui("show", path, *options, TERM="xterm", COLORTERM="truecolor")
     assert "38;2;1;86;176" in painted.stdout  # the color of the first run in the light theme
     assert "\x1b" not in bntui("show", path, "--panel", "screen").stdout
 

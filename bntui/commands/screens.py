@@ -100,6 +100,30 @@ def compare(
 
 
 @command()
+def serve(
+    recording: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|DIR",
+            help="A recording, a folder of recordings, or the folder of a sweep.",
+            parser=_recording_or_sweep,
+            autocompletion=complete.recordings,
+        ),
+    ],
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to serve on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, metavar="N", help="Port to serve on.")] = 8000,
+    allow_training: Annotated[
+        bool, typer.Option("--allow-training", help="Let visitors train, fork, rename, and delete.")
+    ] = False,
+    theme: Theme = None,
+) -> None:
+    """Show the screen in a browser, read-only."""
+    from bntui.commands.serve import serve as served
+
+    served(recording, host, port, allow_training=allow_training, theme=theme)
+
+
+@command()
 def attach(recording: Recording, theme: Theme = None) -> None:
     """Reattach to a recording whose trainer is running."""
     guard()

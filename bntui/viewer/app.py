@@ -44,6 +44,7 @@ class LabApp(PacedApp[BntuiError]):
 
     Args:
         recording: open this one, or these side by side; without it, and without ``beginning``, the gallery is shown.
+            Of a folder, the gallery lists the recordings.
         trainer: its live trainer; by default looked for.
         beginning: a training to be started.
         watching: what the user asked for about training on the screen.
@@ -129,6 +130,10 @@ class LabApp(PacedApp[BntuiError]):
                 screen.redraw()
             screen.refresh()
 
+    @property
+    def _folder(self) -> Path | None:
+        return self._recording if isinstance(self._recording, Path) and self._recording.is_dir() else None
+
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _app: self.screen.refresh(layout=True))
         if self._beginning is not None:
@@ -146,9 +151,9 @@ class LabApp(PacedApp[BntuiError]):
                 self.push_screen(SweepScreen(self._sweep, self._sweep(), self._watching))
             except BntuiError as error:
                 self._failed(error)
-        elif self._recording is not None:
+        elif self._recording is not None and not self._folder:
             try:
-                reader, trainer = opening.open_recording(self._recording, self._trainer)
+                reader, trainer = opening.open_recording(self._recording, self._trainer, connect=not self.read_only)
             except BntuiError as error:
                 self._failed(error)
             else:
@@ -156,7 +161,7 @@ class LabApp(PacedApp[BntuiError]):
         else:
             from bntui.viewer.screens.gallery import GalleryScreen
 
-            self.push_screen(GalleryScreen(self._watching))
+            self.push_screen(GalleryScreen(self._watching, self._folder))
 
     def show_lab(self, reader: Recording, trainer: TrainerLink | None, *, from_gallery: bool) -> None:
         """Open the laboratory on top of the current screen."""

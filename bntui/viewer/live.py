@@ -51,6 +51,7 @@ from bntui.viewer.live_events import (
     TrainAnew,
     Unsay,
 )  # fmt: skip
+from bntui.viewer.looking import READ_ONLY
 
 LAST_WORDS: Final = 3.0
 """Seconds that quitting waits for the trainer to save; the trainer saves in any case."""
@@ -142,6 +143,8 @@ class Facts:
     """Number of seeds with which every run is to be trained."""
     seeds_left: bool = False
     """Some of them have not ended."""
+    read_only: bool = False
+    """The screen is shown to others, who may look only."""
     untrainable: str = ""
     """Why no trainer can be started here; empty if one can."""
     watched: bool = False
@@ -153,6 +156,10 @@ class Facts:
         return ONLY_LOOKING if self.compared else ONLY_WATCHED if self.watched else ""
 
 
+CHANGING: Final = (Run, Train, TrainAnew, MoreSeeds, Pace, Note, MayFork, Fork)
+"""Events that change a recording or command a trainer."""
+
+
 def begun(live: bool) -> State:
     """The state in which a recording opens."""
     return Live() if live else Replay()
@@ -160,6 +167,8 @@ def begun(live: bool) -> State:
 
 def after(state: State, event: Event, facts: Facts) -> Next:
     """The next state, and the effects to carry out."""
+    if facts.read_only and isinstance(event, CHANGING):
+        return state, (SayOnce(_(READ_ONLY)),)
     following, effects = _after(state, event, facts)
     lost = isinstance(event, HungUp | SendFailed)  # what follows is told when the new trainer does not start
     if facts.untrainable and not lost and any(_needs_new_trainer(state, effect) for effect in effects):

@@ -32,9 +32,12 @@ class Beginning(NamedTuple):
 
 
 def open_recording(
-    path: Path | Sequence[Path], trainer: TrainerLink | None = None
+    path: Path | Sequence[Path], trainer: TrainerLink | None = None, *, connect: bool = True
 ) -> tuple[Recording, TrainerLink | None]:
     """Open a recording and connect to its trainer if one is live, or open several recordings for comparison.
+
+    Args:
+        connect: False opens the recording alone.
 
     Raises:
         UsageError: the recordings cannot be compared.
@@ -48,7 +51,7 @@ def open_recording(
 
         return Joined(path), None
     reader = recorded(path)
-    return reader, trainer if trainer is not None else Trainer.connect(path)
+    return reader, trainer if trainer is not None or not connect else Trainer.connect(path)
 
 
 def drop(found: tuple[Recording, TrainerLink | None]) -> None:

@@ -26,6 +26,7 @@ from bntui.viewer import opening
 from bntui.viewer.gallery_keys import CONTROLS, EVERYTHING
 from bntui.viewer.kept_keys import KeptKeys
 from bntui.viewer.keys import bindings_of, help_of
+from bntui.viewer.looking import READ_ONLY
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.screens.gallery_preview import Previews
 from bntui.viewer.screens.gallery_prompt import Prompt, State, answered
@@ -55,8 +56,10 @@ class GalleryScreen(SpokenScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
     app: PacedApp[Any]
 
-    def __init__(self, watching: Watching = NOTHING_ASKED) -> None:
+    def __init__(self, watching: Watching = NOTHING_ASKED, folder: Path | None = None) -> None:
+        """``folder``: list its recordings instead of the user's."""
         super().__init__()
+        self._folder = folder
         self._watching = watching
         self._kept = KeptKeys()
         self.gallery = Gallery()
@@ -76,7 +79,8 @@ class GalleryScreen(SpokenScreen[None]):
     def on_mount(self) -> None:
         from bntui.scenario.gallery import scenarios
 
-        self.gallery = replace(self.gallery, cards=scenarios())
+        if not self.app.read_only:
+            self.gallery = replace(self.gallery, cards=scenarios())
         self._draw()
         self.call_after_refresh(self._prepare)
         self.set_interval(GROWTH_SECONDS, self._grow)
@@ -105,7 +109,7 @@ class GalleryScreen(SpokenScreen[None]):
     def _list(self, then: Callable[[tuple[Entry, ...]], object]) -> None:
         from bntui.link.library import recordings
 
-        opening.in_background(self.app, recordings, then, self._failed)
+        opening.in_background(self.app, lambda: recordings(self._folder), then, self._failed)
 
     def _listed(self, entries: tuple[Entry, ...]) -> None:
         self.change(self.gallery.with_entries(entries))
@@ -129,7 +133,8 @@ class GalleryScreen(SpokenScreen[None]):
     def _start_trainer(self) -> None:
         from bntui.link.client import IdleTrainer
 
-        if self._idle is None and not self._starting and not why_no_training():
+        wanted = not (self.app.read_only or why_no_training())
+        if self._idle is None and not self._starting and wanted:
             self._starting = True
             opening.in_background(self.app, IdleTrainer.start, self._started, self._failed)
 
@@ -249,15 +254,21 @@ class GalleryScreen(SpokenScreen[None]):
     def action_show_all(self) -> None:
         self.change(self.gallery.searched(""))
 
+    def _changeable(self) -> bool:
+        """Whether recordings may be renamed and deleted; says why not."""
+        if self.app.read_only:
+            self.notify(_(READ_ONLY), markup=False)
+        return not self.app.read_only
+
     def action_rename(self) -> None:
         entry = self.gallery.entry
-        if entry is not None and not self.gallery.busy:
+        if self._changeable() and entry is not None and not self.gallery.busy:
             self.change(replace(self.gallery, prompt=Prompt("rename", entry.path.stem, entry.path)))
 
     def action_delete(self) -> None:
         """Ask, if it may be deleted at all."""
         entry = self.gallery.entry
-        if entry is not None and not self.gallery.busy:
+        if self._changeable() and entry is not None and not self.gallery.busy:
             self._do(_("Looking at {name} …").format(name=entry.path.stem), lambda: _deletable(entry.path), self._ask)
 
     def _ask(self, entry: Entry) -> None:
@@ -341,7 +352,7 @@ class GalleryScreen(SpokenScreen[None]):
         self.change(replace(self.gallery, busy=_("Opening {name} …").format(name=recording.stem)))
         opening.in_background(
             self.app,
-            lambda: opening.open_recording(recording),
+            lambda: opening.open_recording(recording, connect=not self.app.read_only),
             self._opened,
             lambda error: self._refused(recording, error),
         )

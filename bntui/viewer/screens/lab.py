@@ -32,6 +32,7 @@ from bntui.viewer.feed import TrainerLink
 from bntui.viewer.garbage import settled
 from bntui.viewer.lab_keys import GALLERY, bindings
 from bntui.viewer.layout import TIMELINE, Candidates, Layout, layout, parts_of
+from bntui.viewer.looking import READ_ONLY
 from bntui.viewer.opening import in_background
 from bntui.viewer.palette import SpokenScreen
 from bntui.viewer.panels import BY_NAME, PANELS, STRIP, read_by
@@ -105,7 +106,8 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.draw()
         self.call_after_refresh(settled, "painted")
         self.set_timer(WARM_SECONDS, self._warm)
-        if self.loaded.compared or (self.loaded.watched and self.loaded.ending == "interrupted"):
+        over = self.loaded.watched and self.loaded.ending == "interrupted"
+        if self.loaded.compared or self.app.read_only or over:
             self.set_interval(LOOK_SECONDS, self._news.look)
 
     def _warm(self) -> None:
@@ -171,8 +173,8 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             several=several,
             from_gallery=self._from_gallery,
             back=self._back,
-            forks=self.loaded.trains,
-            resumes=isinstance(state, live.Replay) and self.loaded.unfinished,
+            forks=self.loaded.trains and not self.app.read_only,
+            resumes=isinstance(state, live.Replay) and self.loaded.unfinished and not self.app.read_only,
             late=self.app.sender.late,
             tours=bool(self.reader.tour),
             tour=self._stop(self.view_state),
@@ -210,7 +212,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         left = seeds_left(loaded.snapshot, loaded.reader.runs, asked)
         return live.Facts(
             ME, compared=loaded.compared, unfinished=loaded.unfinished, seeds=asked, seeds_left=left,
-            watched=loaded.watched, untrainable=why_no_training(),
+            watched=loaded.watched, read_only=self.app.read_only, untrainable=why_no_training(),
         )  # fmt: skip
 
     def adopt(self, reader: Recording) -> None:
@@ -312,7 +314,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def _walk_tour(self, state: ViewState) -> None:
         """Go to another place of the guided tour, or end it; one that ends at its last answer was walked."""
-        if state.tour is None and tour.answered(self.view_state, self.reader.tour):
+        if state.tour is None and tour.answered(self.view_state, self.reader.tour) and not self.app.read_only:
             title = self.reader.meta["title"]
             in_background(self.app, lambda: course.note(title), lambda _: None, self._complain)
         stop, recorded = self._stop(state), self.loaded.snapshot
@@ -419,6 +421,9 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         number = self.view_state.selected
         run, history = self.reader.runs[number], self.loaded.snapshot.histories[number]
         row = history.at(self.view_state.cursor)
+        if self.app.read_only:
+            self.notices.say_once(_(READ_ONLY))
+            return
         if self.loaded.compared or row < 0:
             self.notices.say_once(_("A note stands at a keyframe of one recording; there is none here."))
             return

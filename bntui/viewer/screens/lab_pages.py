@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bntui.viewer.fork.form import Origin
     from bntui.viewer.screens.lab_chooser import Standing
     from bntui.viewer.screens.lab_recording import LoadedRecording
+    from bntui.viewer.terminal.line import PacedApp
     from bntui.viewer.view import View
 
 
@@ -41,7 +42,7 @@ def open_help(app: App[Any], panel: str, *, connected: bool) -> None:
 
 
 def open_microscope(
-    app: App[Any], loaded: LoadedRecording, state: ViewState, then: Callable[[ViewState | None], None]
+    app: PacedApp[Any], loaded: LoadedRecording, state: ViewState, then: Callable[[ViewState | None], None]
 ) -> None:
     """Open the microscope at the cursor; ``then`` receives the view state at which it was left, in epochs."""
     from bntui.viewer.screens.microscope import MicroscopeScreen
@@ -49,7 +50,8 @@ def open_microscope(
     # the microscope's axes are in epochs
     recorded = view_state.recounted(loaded.snapshot, "epoch")
     look = view_state.count_by(state, loaded.snapshot, "epoch")
-    _open(app, MicroscopeScreen(loaded.reader, recorded, look, forks=loaded.trains), then)
+    forks = loaded.trains and not app.read_only
+    _open(app, MicroscopeScreen(loaded.reader, recorded, look, forks=forks), then)
 
 
 def open_fork_form(app: App[Any], found: ForkFrom, then: Callable[[ForkRequest | None], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -36,8 +37,12 @@ def photograph(screen: Screen[Any], title: str, recording: Path, place: str) -> 
     size = screen.app.size
     rows = sheet(((widget.region, widget.rows) for widget in widgets), size.width, size.height)
     drawn = svg(picture(title, rows, size.width, _painted(getattr(screen.app, "palette", DARK))))
+    name = f"{recording.stem}-{place}"
+    if screen.app.is_web:  # the folders are not the visitor's
+        screen.app.deliver_text(io.StringIO(drawn), save_filename=f"{name}.svg", mime_type="image/svg+xml")
+        return
     try:
-        path = save_somewhere(_folders(recording), f"{recording.stem}-{place}", ".svg", drawn.encode())
+        path = save_somewhere(_folders(recording), name, ".svg", drawn.encode())
     except StorageError as error:
         screen.notify(clean(str(error)), severity="error", timeout=SECONDS, markup=False)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import BindingType
@@ -114,8 +115,9 @@ class SweepScreen(DrawnScreen[None]):
         if trial.recording is None:
             self.notify(_("This trial failed: it has no recording."), markup=False)
             return
-        path = trial.recording
-        opening.in_background(self.app, lambda: opening.open_recording(path), self._opened, self._failed)
+        path, connect = trial.recording, not getattr(self.app, "read_only", False)
+        work = partial(opening.open_recording, path, connect=connect)
+        opening.in_background(self.app, work, self._opened, self._failed)
 
     def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
         from bntui.viewer.screens.lab import LabScreen

@@ -198,6 +198,8 @@ class PacedApp(TextualApp[ReturnType]):
 
     palette: Palette = DARK
     """How styles look."""
+    read_only = False
+    """The screen is shown to others, who may look only: nothing is trained, changed, or saved."""
     asks_ground = False
     """The terminal is asked for its background, and the first frame waits a moment for the answer."""
 
