@@ -1,0 +1,176 @@
+"""Tests what ``bntui serve`` shows to a browser, and what it does not let a visitor do."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from bntui.commands.serve import command, is_local, same_site
+from bntui.commands.served import app_of
+from bntui.link import client
+from bntui.link.requests import ForkRequest
+from bntui.viewer import live
+from bntui.viewer.live_events import Fork, MayFork, MoreSeeds, Note, Pace, Quit, Run, SayOnce, Train, TrainAnew
+from bntui.viewer.looking import READ_ONLY
+from bntui.viewer.screens.gallery import GalleryScreen
+from bntui.viewer.screens.lab import LabScreen
+from tests.commands import bntui
+from tests.test_session import DIGITS, train
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    reader = train(tmp_path_factory.mktemp("served"), DIGITS)
+    reader.close()
+    return reader.path
+
+
+@pytest.fixture
+def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **_named: object) -> None:
+        raise AssertionError("a trainer was started")
+
+    monkeypatch.setattr(client.IdleTrainer, "start", refuse)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("state", [live.Replay(), live.Live()])
+def test_nothing_that_changes_a_recording_gets_through(state: live.State) -> None:
+    facts = live.Facts("me", read_only=True, unfinished=True)
+    request = ForkRequest(0, 0)
+    for event in (
+        Run(), Train("epoch"), TrainAnew(None), MoreSeeds(), Pace(1), Note(0, 0, "x"), MayFork(), Fork(request)
+    ):  # fmt: skip
+        assert live.after(state, event, facts) == (state, (SayOnce(READ_ONLY),)), event
+    assert live.after(live.Replay(), Quit(), facts)[1] == live.after(live.Replay(), Quit(), live.Facts("me"))[1]
+
+
+@pytest.mark.usefixtures("nothing_starts")
+async def test_a_visitor_looks_and_changes_nothing(path: Path) -> None:
+    before = sha256(path.read_bytes()).hexdigest()
+    app = app_of(path, "light", read_only=True)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, LabScreen)
+        await pilot.press("left", "left")
+        assert screen.view_state.cursor == 4
+        for key in ("space", "n", "s", "f", "R", "b", "N", "plus"):
+            app.clear_notifications()
+            await pilot.press(key)
+            await pilot.pause()
+            assert [notice.message for notice in app._notifications] == [READ_ONLY], key
+            assert app.screen is screen, key
+    assert sha256(path.read_bytes()).hexdigest() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.usefixtures("nothing_starts")
+async def test_the_recordings_of_a_folder_can_be_opened_but_not_deleted(path: Path) -> None:
+    app = app_of(path.parent, "dark", read_only=True)
+    async with app.run_test(size=(120, 36)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, GalleryScreen)
+        await until(lambda: screen.gallery.entries is not None)
+        assert (screen.gallery.cards, [entry.path for entry in screen.gallery.entries]) == ((), [path])
+        await pilot.press("tab", "r", "d")
+        await pilot.pause()
+        assert screen.gallery.prompt is None
+        assert {notice.message for notice in app._notifications} == {READ_ONLY}
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, LabScreen))
+    assert path.is_file()
+
+
+def test_only_pages_of_the_server_may_connect() -> None:
+    assert same_site("http://127.0.0.1:8000", "127.0.0.1:8000", "127.0.0.1")
+    assert same_site("http://[::1]:8000", "[::1]:8000", "::1")
+    assert same_site("http://lab.example:80", "lab.example:80", "0.0.0.0")
+    assert not same_site("http://evil.example", "127.0.0.1:8000", "127.0.0.1")
+    assert not same_site("http://evil.example:8000", "evil.example:8000", "127.0.0.1")  # a name that was rebound
+    assert not same_site(None, "127.0.0.1:8000", "127.0.0.1")
+    assert [is_local(host) for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost")] == [True] * 4
+    assert [is_local(host) for host in ("0.0.0.0", "192.168.0.1", "::", "example.org")] == [False] * 4
+
+
+def test_a_visitors_command_survives_the_shell(tmp_path: Path) -> None:
+    target = tmp_path / "a b'; rm -rf $HOME #.bntui"
+    words = shlex.split(command(target, allow_training=False, theme="light"))
+    assert words == [
+        sys.executable, "-m", "bntui.commands.served", "--theme=light", "--lang=en", "--", str(target.resolve())
+    ]  # fmt: skip
+    assert "--allow-training" in command(target, allow_training=True, theme=None)
+
+
+def test_what_keeps_it_from_serving_is_said(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("textual_serve", reason="the extra serve is not installed")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = bntui("serve", path, "--port", port)
+    sentence = f"cannot serve on 127.0.0.1:{port}: Address already in use; choose another one with --port"
+    assert (done.returncode, sentence in done.stderr) == (2, True)
+    empty = bntui("serve", tmp_path)
+    assert (empty.returncode, "no recording in this folder" in empty.stderr) == (2, True)
+    monkeypatch.setitem(sys.modules, "textual_serve.server", None)
+    missing = bntui("serve", path)
+    assert (missing.returncode, "pip install 'bntui[serve]'" in missing.stderr) == (2, True)
+
+
+async def test_a_browser_gets_the_screen(path: Path) -> None:
+    pytest.importorskip("textual_serve", reason="the extra serve is not installed")
+    import aiohttp
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "bntui", "serve", str(path), "--port", str(port)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"Serving {path} on http://127.0.0.1:{port} — ctrl+c ends it\n"
+        site = f"http://127.0.0.1:{port}"
+        async with aiohttp.ClientSession() as session, asyncio.timeout(60):
+            await _connected(session, site)
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+                await session.ws_connect(f"{site}/ws", headers={"Origin": "http://evil.example"})
+            socket_ = await session.ws_connect(f"{site}/ws?width=120&height=36", headers={"Origin": site})
+            shown = ""
+            while not ("Curves" in shown and "Layers" in shown):
+                message = await socket_.receive()
+                assert message.type == aiohttp.WSMsgType.BINARY, message
+                shown += message.data.decode()
+            await socket_.close()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        process.stdout.close()  # type: ignore[union-attr]
+
+
+async def _connected(session: object, site: str) -> None:
+    """Wait until the server answers: it says what it serves just before."""
+    import aiohttp
+
+    assert isinstance(session, aiohttp.ClientSession)
+    while True:
+        try:
+            async with session.get(site) as answer:
+                assert answer.status == 200
+                assert f"ws{site[4:]}/ws" in await answer.text()
+                return
+        except aiohttp.ClientConnectionError:
+            await asyncio.sleep(0.02)
