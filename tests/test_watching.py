@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 import bntui
 from bntui.audit.audit import audit
@@ -26,6 +27,11 @@ from bntui.link import registry
 from bntui.link.library import entry
 from bntui.link.manage import delete, rename
 from bntui.recording.reader import Reader
+from bntui.text.language import LANGUAGES, use
+from bntui.viewer import chrome, view_state
+from bntui.viewer.draw.cells import short as shortened
+from bntui.viewer.panels import PANELS
+from bntui.viewer.screens.lab_recording import LoadedRecording
 from bntui.watching.record import Recorder, record
 from bntui.watching.trouble import RecorderWarning
 from tests.forger import attest
@@ -366,3 +372,54 @@ def test_the_documented_example_learns_and_is_recorded(tmp_path: Path, monkeypat
 def test_a_recorder_is_typed(path: Path) -> None:
     with bntui.record(path) as recorder:
         assert isinstance(recorder, Recorder)
+
+
+def many(path: Path, count: int) -> Path:
+    """A network of many blocks, most of which do not fit on the screen."""
+    names = [f"encoder.layers.{at // 4}.{('attn', 'fc1', 'fc2', 'norm')[at % 4]}" for at in range(count)]
+    with record(path, title="Encoder", model="Encoder", optimizer="AdamW") as recorder:
+        for epoch in (1, 2):
+            a = RNG.normal(size=(8, 4))
+            given: dict[str, dict[str, Any]] = {
+                name: {"output": a, "weight": a, "gradient": a / 9} if at % 4 < 3 else {"normalized": a, "norm": "rms"}
+                for at, name in enumerate(names)
+            }
+            recorder.keyframe(epoch, epoch, given, loss=1.0)
+            recorder.epoch(val_loss=1.0)
+            recorder.early_stopping(wait=0, best=1.0, patience=3)
+    return path
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_panel_draws_it_with_dashes_for_what_was_not_told(path: Path, language: str) -> None:
+    use(language)
+    for layers_of in (4, 200):
+        file = many(path.with_stem(f"{layers_of}"), layers_of)
+        with closing(Reader(file)) as reader:
+            loaded = LoadedRecording(reader)
+            state = view_state.grown(view_state.opening(reader), loaded.snapshot.stops)
+            view = view_state.build_view(loaded.snapshot, state, dataset=True, histograms=True)
+            for width, height in ((158, 20), (78, 20), (58, 14), (38, 9)):
+                for panel in PANELS:
+                    rows = panel.draw(view, width, height).rows
+                    text = ["".join(span.text for span in row) for row in rows]
+                    assert len(rows) == height
+                    assert all(cell_len(line) <= width for line in text), (panel.name, width)
+                    assert "NaN" not in "".join(text), panel.name
+            header = "".join(span.text for span in chrome.header(view, reader.meta, ("", "text"), 150))
+            assert "Encoder" in header
+            assert "AdamW" in header
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "short"),
+    [
+        ("encoder.layers.12.fc1", 12, "…12.fc1     "),
+        ("encoder.layers.12.mlp.fc1", 9, "12…fc1   "),
+        ("encoder.layers.12.mlp.projection", 9, "12…projec"),
+        ("a.b", 12, "a.b         "),
+        ("backbone.head", 6, "…head "),
+    ],
+)
+def test_a_dotted_name_keeps_its_end_and_its_number(name: str, cells: int, short: str) -> None:
+    assert shortened(name, cells) == short

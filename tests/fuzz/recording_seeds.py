@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from bntui.recording.seeds import SeedEnd, SeedPiece
+from bntui.watching.record import record
 from tests.fuzz.recording_mutations import attest
 
 if TYPE_CHECKING:
@@ -154,8 +155,26 @@ def make(folder: Path) -> None:
             _other_seeds(session.writer)
         session.close()
         _timeless(path)
+    _watched(folder / "watched.bntui")
     (folder / "format-1.bntui").write_bytes((ROOT / "tests" / "data" / "format-1.bntui").read_bytes())
     as_format_2((folder / "images.bntui").read_bytes(), folder / "format-2.bntui")
+
+
+def _watched(path: Path) -> None:
+    """A loop of NumPy arrays: some figures are told later, some never, and it ends early."""
+    rng = np.random.default_rng(5)
+    with record(path, title="A loop", epochs=9, batch_size=6, optimizer="SGD", model="Net") as recorder:
+        for epoch in range(1, 4):
+            a, w = rng.normal(size=(6, 4)), rng.normal(size=(4, 4))
+            block = {"input": a, "pre_activation": a, "output": np.maximum(a, 0), "weight": w, "activation": "relu"}
+            late = {"gradient": w, "updated_weight": 0.9 * w} if epoch > 1 else {}
+            conv = {"output": rng.normal(size=(6, 2, 3, 3)), "weight": rng.normal(size=(2, 1, 3, 3)), "mask": a > 0}
+            norm = {"kind": "normalization", "norm": "rms", "normalized": a, "activation_gradient": a}
+            layers = {"block.0": block | late, "block.1": conv | {"dropout": 0.5}, "norm": norm}
+            recorder.keyframe(4 * epoch - 1, epoch - 0.25, layers, loss=1 / epoch, lr=0.1)
+            recorder.epoch(step=4 * epoch, val_loss=2.0 / epoch, val_accuracy=0.5)
+            recorder.early_stopping(wait=epoch - 1, best=2.0, patience=2, stopped=epoch == 3)
+    _timeless(path)
 
 
 def _other_seeds(writer: Writer) -> None:

@@ -197,13 +197,15 @@ def title(width: int, *variants: str) -> str:
 def short(name: str, cells: int) -> str:
     """A name in exactly ``cells`` cells.
 
-    One that is too long keeps its number (``linear 12`` as ``lin12``), one with dots its end (``…1.mlp.fc2``).
+    One that is too long keeps its number (``linear 12`` as ``lin12``), one with dots its end (``…12.fc2``, ``12…fc2``).
     """
     if cell_len(name) > cells > 1 and "." in name:
         parts = name.split(".")
+        number = next((part for part in reversed(parts[:-1]) if part.isdecimal()), "")
         ends = (f"…{'.'.join(parts[first:])}" for first in range(1, len(parts)))
-        fitting = next((end for end in ends if cell_len(end) <= cells), None)
-        return set_cell_size(fitting or f"…{parts[-1]}", cells)
+        fitting = next((end for end in ends if cell_len(end) <= cells), f"…{parts[-1]}")
+        tells = not number or f"…{number}." in fitting or f".{number}." in fitting
+        return set_cell_size(fitting if tells else f"{number}…{parts[-1]}", cells)
     if cell_len(name) > cells and (numbered := re.fullmatch(r"(.*\D)(\d+)", name)):
         head, number = numbered[1].rstrip(), numbered[2]
         if len(number) < cells:

@@ -177,7 +177,7 @@ def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) 
 
 
 def _figure(value: float | None, width: int, percent: bool = False) -> Span:
-    if value is None:
+    if value is None or (percent and math.isnan(value)):  # a recorded loop need not report an accuracy
         return Span("–".rjust(width), "muted")
     words = figures.percent(value) if percent else figures.number(value, width)
     return Span(words, "text" if math.isfinite(value) else "bad")
