@@ -163,7 +163,7 @@ def _fork(reader: Reader, recorded: Snapshot, state: ViewState, dice: random.Ran
     run = reader.runs[state.selected]
     history = recorded.histories[state.selected]
     row = history.at(state.cursor)
-    if row < 0:
+    if row < 0 or run.watched:  # the screen says that nothing can be forked
         return
     try:
         origin = Origin(run, int(history.step[row]), float(history.epoch[row]), data_facts(reader, run))
