@@ -166,11 +166,25 @@ def _watched(path: Path) -> None:
     with record(path, title="A loop", epochs=9, batch_size=6, optimizer="SGD", model="Net") as recorder:
         for epoch in range(1, 4):
             a, w = rng.normal(size=(6, 4)), rng.normal(size=(4, 4))
-            block = {"input": a, "pre_activation": a, "output": np.maximum(a, 0), "weight": w, "activation": "relu"}
+            block: dict[str, Any] = {
+                "input": a,
+                "pre_activation": a,
+                "output": np.maximum(a, 0),
+                "weight": w,
+                "activation": "relu",
+            }
             late = {"gradient": w, "updated_weight": 0.9 * w} if epoch > 1 else {}
-            conv = {"output": rng.normal(size=(6, 2, 3, 3)), "weight": rng.normal(size=(2, 1, 3, 3)), "mask": a > 0}
+            conv: dict[str, Any] = {
+                "output": rng.normal(size=(6, 2, 3, 3)),
+                "weight": rng.normal(size=(2, 1, 3, 3)),
+                "mask": a > 0,
+            }
             norm = {"kind": "normalization", "norm": "rms", "normalized": a, "activation_gradient": a}
-            layers = {"block.0": block | late, "block.1": conv | {"dropout": 0.5}, "norm": norm}
+            layers: dict[str, dict[str, Any]] = {
+                "block.0": block | late,
+                "block.1": conv | {"dropout": 0.5},
+                "norm": norm,
+            }
             recorder.keyframe(4 * epoch - 1, epoch - 0.25, layers, loss=1 / epoch, lr=0.1)
             recorder.epoch(step=4 * epoch, val_loss=2.0 / epoch, val_accuracy=0.5)
             recorder.early_stopping(wait=epoch - 1, best=2.0, patience=2, stopped=epoch == 3)
