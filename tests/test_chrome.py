@@ -146,6 +146,9 @@ def test_keys_of_a_live_run_at_80_columns(running: bool) -> None:
 
 
 def test_the_footer_tells_the_keys_that_matter_now() -> None:
+    row = text(chrome.keys(120, Situation(live=True, over=True, runs=2)))  # it may train seeds
+    assert "stop, quit" in row
+    assert not any(word in row for word in ("space", "pause", "pace", "n epoch", "s step"))
     zoomed = Situation(runs=2, several=True, zoomed=True, from_gallery=True, troubled=True)
     assert "↵ back" in text(chrome.keys(60, zoomed))
     assert "↵ zoom" not in text(chrome.keys(60, replace(zoomed, zoomed=False)))

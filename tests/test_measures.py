@@ -310,7 +310,7 @@ def test_the_page_lists_every_figure(recordings: dict[str, Path], capsys: pytest
     for path in keys(shown(capsys, recordings["moons"], 0, 1)):
         quantity = re.sub(r"\.(input|pre_norm|normalized|output)\.", ".{quantity}.", path)
         quantity = "events" if quantity.startswith("events") else quantity
-        beside = ("run", "state", "planned", "epoch_end", "task", "classes", "events", "predictions.grid")
+        beside = ("run", "state", "planned", "epoch_end", "task", "classes", "events", "seeds", "predictions.grid")
         if quantity not in beside:
             assert f"| `{quantity}` |" in page
         else:
@@ -322,7 +322,7 @@ def keys(record: Any, path: str = "") -> Iterator[str]:
     if isinstance(record, dict):
         for key, value in record.items():
             yield from keys(value, f"{path}.{key}" if path else key)
-    elif isinstance(record, list) and isinstance(record[0], dict):
+    elif isinstance(record, list) and record and isinstance(record[0], dict):
         yield from keys(record[0], f"{path}[]")
     else:
         yield path

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bntui.insight.seed_bands import Course, band, difference, spread_at
+from bntui.insight.seed_bands import Course, apart_since, band, difference, spread_at
 from bntui.keyframe import FloatArray
 from bntui.recording.seeds import FIGURES, SeedCourse, SeedEnd
-from bntui.viewer import seed_bands
+from bntui.viewer import family_rows, seed_bands
 from bntui.viewer.draw.axes import Axes, Limits
 from bntui.viewer.draw.charts import line_chart
 from bntui.viewer.draw.fills import Fill, fill_dots
 from bntui.viewer.draw.rows import text
-from bntui.viewer.panels import curves
+from bntui.viewer.panels import compare, curves
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 
@@ -79,6 +79,30 @@ def test_a_difference_is_paired_by_seed_as_scipy_does() -> None:
     assert apart is not None
     assert (apart.overlap, apart.distinguishable) == (False, True)
     assert difference({1: 1.0, 2: 2.0}, {2: 3.0, 4: 1.0}) is None
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_ranges_are_apart_from_the_epoch_after_their_last_overlap(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+
+    def courses(shift: float) -> list[Course]:
+        return [
+            Course(int(first), draw.normal(shift * np.arange(20), 1.0)[: 20 - int(first) - int(cut)], over=True)
+            for first, cut in zip(draw.integers(0, 3, 4), draw.integers(0, 3, 4), strict=True)
+        ]
+
+    one, other = courses(0.0), courses(draw.choice([0.0, 0.3]))
+
+    def apart(epoch: int) -> bool:
+        here, there = (
+            [c.values[epoch - c.first] for c in both if 0 <= epoch - c.first < len(c.values)] for both in (one, other)
+        )
+        return min(len(here), len(there)) > 1 and (max(here) < min(there) or max(there) < min(here))
+
+    first = max(min(course.first for course in both) for both in (one, other))
+    last = min(max(course.first + len(course.values) for course in both) for both in (one, other)) - 1
+    expected = next((epoch for epoch in range(first, last + 1) if all(map(apart, range(epoch, last + 1)))), None)
+    assert apart_since(band(one), band(other)) == expected
 
 
 def test_a_training_that_has_ended_keeps_its_last_value() -> None:
@@ -185,6 +209,29 @@ def test_a_low_panel_has_a_row_for_the_range_of_either_run(height: int) -> None:
     words = [text(row) for row in curves.draw(banded(), 48, height).rows]
     assert all(", 8 seeds)" in row for row in words[:2])
     assert len(words) == height
+
+
+@pytest.mark.parametrize(("width", "range_"), [(116, "8 seeds) training"), (80, "8) training"), (62, "loss")])
+def test_the_legend_keeps_training_loss_and_accuracy(width: int, range_: str) -> None:
+    words = [text(row) for row in curves.draw(banded(), width, 30).rows]
+    assert all("training" in row and "accuracy" in row and range_ in row for row in words[:2])
+
+
+def test_comparison_and_page_of_runs_tell_where_ranges_part() -> None:
+    shown = banded(spread=0.2)
+    one, other = shown.runs
+    far = tuple(replace(course, figures=course.figures * 9) for course in other.seeds)
+    history = replace(other.history, val_loss=other.history.val_loss * 9)
+    parted = replace(shown, runs=(one, replace(other, seeds=far, history=history)), pinned=1)
+    first = [text(row) for row in compare.draw(replace(shown, pinned=1), 100, 30).rows]
+    assert any("distinguishable over 8 seeds (paired difference" in row for row in first)
+    assert any("8 seeds: ranges apart from epoch 0 on" in text(row) for row in compare.draw(parted, 100, 30).rows)
+    rows = [text(row) for row in family_rows.draw(parted, 0, 0, 100, 30).rows]
+    assert rows[0].split()[-1] == "seeds"
+    at = rows[0].index("seeds") + len("seeds")
+    assert [row[at - 2 : at] for row in rows[1:3]] == [" 8", " 8"]
+    assert any("over 8 seeds" in row and "from epoch 0 on" in row for row in rows)
+    assert not any("seeds" in text(row) for row in family_rows.draw(view(run_view(layers=1)), 0, 0, 100, 30).rows)
 
 
 def test_a_band_is_drawn_below_the_curve_of_its_run() -> None:

@@ -18,9 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bntui.audit.audit import audit
+from bntui.commands.manage import _described
 from bntui.errors import RecordingError
 from bntui.keyframe import MOST_SEEDS, FloatArray
 from bntui.link.client import Trainer
+from bntui.link.library import entry
 from bntui.link.live import is_live
 from bntui.link.requests import SeedRequest
 from bntui.link.requests import parse as parse_request
@@ -33,10 +36,11 @@ from bntui.recording.seeds import FIGURES, SeedCourse, SeedCourses, SeedEnd, See
 from bntui.scenario.load import parse
 from bntui.scenario.study import other_seeds
 from bntui.study.bands import missing, train
+from bntui.trainer.agenda import Agenda
 from bntui.trainer.seeds import Seeds, Study
 from bntui.trainer.session import Session
 from tests.commands import bntui
-from tests.honest import trained_here
+from tests.honest import BASE, trained_here
 from tests.test_session import never, rows
 from tests.test_study import TEXT, VARIANTS, same
 
@@ -307,6 +311,77 @@ def trainer_of(recording: Path) -> int:
     with closing(trainer):
         told = trainer._connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", told)[0])
+
+
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that stops early and a fork of it, with two other seeds each."""
+    path = tmp_path_factory.mktemp("seeds") / "forked.bntui"
+    rule = {"monitor": "val_loss", "patience": 3, "min_delta": 9.0}  # stops after epoch 4
+    session = Session.begin(parse(BASE, file="x", overrides=[("training.early_stopping", rule), ("training.lr", 3.0),
+                                                               ("training.epochs", 20)]), path)  # fmt: skip
+    session.epoch(never)
+    session.fork(0, session.runs[0].step, [("training.momentum", 0.2)])
+    while not session.over:
+        session.epoch(never)
+    with closing(Reader(path)) as reader:
+        for one in missing(reader.runs, path.parent, 3, ()):
+            session.writer.add_seed(*trained_here([one]))
+    session.writer.plan(Agenda(seeds=3).text())
+    session.close()
+    return path
+
+
+def test_the_seeds_of_a_fork_are_audited_as_to_where_they_stop(forked: Path, tmp_path: Path) -> None:
+    assert audit(forked).true
+    with closing(Reader(forked)) as reader:
+        (course, *_others) = reader.seeds(1)
+    assert course.end is not None
+    assert (course.end.kind, course.end.epoch) == ("stopped_early", 4)
+    path = tmp_path / "forged.bntui"
+    path.write_bytes(forked.read_bytes())
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:  # as if it had stopped an epoch earlier
+        db.execute("DELETE FROM seed WHERE run = 1 AND seed = ?", (course.seed,))
+        reason = course.end.reason.replace(f"{course.end.epoch:g}", f"{course.end.epoch - 1:g}", 1)
+        end = replace(course.end, epoch=course.end.epoch - 1, reason=reason)
+        seeds.add(db, SeedPiece(1, course.seed, course.first, course.figures[:, :-1], end))
+    report = audit(path)
+    assert not report.true
+
+
+def test_show_and_list_name_the_seeds(forked: Path) -> None:
+    with closing(Reader(forked)) as reader:
+        courses = reader.seeds(1)
+    losses = [float(course.figure("val_loss")[-1]) for course in courses]
+    text = bntui("show", forked, "--run", "1").stdout
+    assert f"other seeds 5–6   validation loss at their ends {min(losses):.6g} to {max(losses):.6g}" in text
+    told = json.loads(bntui("show", forked, "--run", "1", "--json").stdout)["seeds"]
+    assert [(one["seed"], one["val_loss"], one["state"]) for one in told] == [
+        (course.seed, loss, course.end.kind) for course, loss in zip(courses, losses, strict=True) if course.end
+    ]
+    listed = entry(forked)
+    assert listed.seeds == 3
+    assert "; 3 seeds)" in _described(listed)
+
+
+@pytest.mark.usefixtures("real_trainers")
+def test_a_run_without_a_screen_fails_if_no_other_seed_could_be_trained(tmp_path: Path) -> None:
+    data = tmp_path / "x.csv"
+    data.write_text("a,b\n" + "\n".join(f"{at / 20},{at / 10}" for at in range(40)) + "\n", encoding="utf-8")
+    scenario = tmp_path / "x.toml"
+    scenario.write_text(
+        'title = "S"\n[data]\nsource = "x.csv"\n[network]\nhidden = [3]\n[training]\nepochs = 2\n', encoding="utf-8"
+    )
+    path = tmp_path / "x.bntui"
+    assert bntui("run", scenario, "--headless", "-o", path).returncode == 0
+    session = Session.resume(path)
+    session.writer.plan(Agenda(seeds=2).text())
+    session.close()
+    data.unlink()
+    done = bntui("resume", path, "--headless")
+    assert done.returncode == 1
+    assert "no other seed could be trained" in done.stderr
+    assert "x.csv" in done.stderr
 
 
 def test_a_recording_without_the_table_is_read(tmp_path: Path) -> None:

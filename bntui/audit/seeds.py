@@ -10,11 +10,13 @@ import json
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
+from bntui.audit.blocks import structural
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.stopping import Waiting
 from bntui.recording.history import RunInfo
@@ -52,7 +54,7 @@ def check_seeds(ledger: Ledger, db: sqlite3.Connection, runs: Sequence[RunInfo],
         course = _course(ledger, place, told)
         if course is not None:
             courses[run, seed] = course
-            _check(ledger, place, info, course, meta)
+            _check(ledger, place, info, course, _beginning(runs, courses, info, seed), meta)
     _check_start(ledger, runs, courses)
 
 
@@ -85,7 +87,41 @@ def _course(ledger: Ledger, place: Place, pieces: Sequence[SeedPiece]) -> SeedCo
     return SeedCourse(last.seed, of_last[0].first, figures, None)
 
 
-def _check(ledger: Ledger, place: Place, info: RunInfo, course: SeedCourse, meta: Mapping[str, str]) -> None:
+def _beginning(
+    runs: Sequence[RunInfo], courses: Mapping[tuple[int, int], SeedCourse], info: RunInfo, seed: int
+) -> Waiting | None:
+    """How long early stopping has waited where a run begins with a seed; None if its parent's is not recorded."""
+    if info.fork is None:
+        return Waiting()
+    parent = runs[info.fork.run]
+    rules = [one.early_stopping for one in (parent, info)]
+    watched = [None if rule is None else (rule["monitor"], rule["mode"]) for rule in rules]
+    if structural(parent.config, info.config) or watched[0] != watched[1]:
+        return Waiting()
+    course, state = courses.get((parent.index, seed)), _beginning(runs, courses, parent, seed)
+    if course is None or state is None:
+        return None
+    for _epoch in _waits(state, parent, course, info.fork.epoch):
+        pass
+    return replace(state, stopped=False)
+
+
+def _waits(state: Waiting, info: RunInfo, course: SeedCourse, until: float = math.inf) -> Iterator[int]:
+    """Let early stopping see a seed's epochs after the beginning, and give the number of each."""
+    rule, begin = info.early_stopping, 0.0 if info.fork is None else info.fork.epoch
+    if rule is None:
+        return
+    for number, value in enumerate(course.figures[MONITORED[rule["monitor"]]].tolist(), course.first):
+        if begin + NEAR < number <= until + NEAR:
+            state.see(rule, number, value)
+            yield number
+
+
+def _check(
+    ledger: Ledger, place: Place, info: RunInfo, course: SeedCourse, state: Waiting | None, meta: Mapping[str, str]
+) -> None:
+    """Check a course; ``state`` is that of early stopping where it begins, None if that is not known."""
+
     def hold(what: str, fits: bool, recorded: object, ours: object) -> bool:
         return ledger.hold(SEEDS, place, f"seed {course.seed}, {what}", fits, recorded, ours)
 
@@ -97,12 +133,9 @@ def _check(ledger: Ledger, place: Place, info: RunInfo, course: SeedCourse, meta
     _check_figures(ledger, place, course, meta)
     end = course.end
     rule = info.early_stopping
-    state, stops = Waiting(), None
-    if rule is not None and info.fork is None:
-        for number, value in enumerate(course.figures[MONITORED[rule["monitor"]]].tolist()):
-            if stops is None and number:
-                state.see(rule, number, value)
-                stops = number if state.stopped else None
+    stops = None
+    if state is not None:
+        stops = next((number for number in _waits(state, info, course) if state.stopped), None)
     if end is None:
         hold("epoch of stopping", stops is None or stops >= last, last, stops)
         return
@@ -115,10 +148,10 @@ def _check(ledger: Ledger, place: Place, info: RunInfo, course: SeedCourse, meta
     if end.kind == "diverged" or not whole:
         return
     stopped = end.kind == "stopped_early"
-    if info.fork is None:
+    if state is not None:
         hold("epoch of stopping", stops == (last if stopped else None), last if stopped else None, stops)
     hold("epoch", stopped or last == epochs, last, epochs)
-    if stopped and rule is not None and info.fork is None:
+    if stopped and rule is not None and state is not None:
         sentence = _sentence(rule, state, last)
         hold("reason", end.reason == sentence, end.reason, sentence)
     elif not stopped:

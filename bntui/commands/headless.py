@@ -273,6 +273,8 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None, until_
                     raise
             reader.refresh()
             out.report(reader, last)
+        courses = [course for run in reader.runs for course in reader.seeds(run.index)]
+        lost_seeds = [course.end.reason for course in courses if course.end is not None and course.end.kind == FAILED]
         ended = all(any(traits(event.kind).ends for event in reader.events(run.index)) for run in reader.runs)
     left = until_paused and last.state == "paused"
     state = last.state if last.state in OVER or left else "finished" if ended else "failed"
@@ -282,6 +284,9 @@ def follow(recording: Path, *, as_json: bool, known: Known | None = None, until_
         raise end_of(interrupt.asked)
     if state == "failed":
         raise TrainerError(why_failed(last, reader.path))
+    if lost_seeds and len(lost_seeds) == len(courses) and not left:
+        sentence = _("{recording}: no other seed could be trained: {reason}")
+        raise TrainerError(sentence.format(recording=reader.path, reason=lost_seeds[0]))
     return reader.path
 
 

@@ -75,7 +75,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
     return {
         "path": str(entry.path), "title": entry.title, "runs": entry.runs, "epochs": entry.epochs,
         "planned": entry.planned, "state": entry.state, "when": when, "size": entry.size, "live": entry.live,
-        "paused": entry.paused, "host": entry.host, "problem": entry.problem,
+        "paused": entry.paused, "host": entry.host, "problem": entry.problem, "seeds": entry.seeds,
     }  # fmt: skip
 
 
@@ -87,6 +87,8 @@ def _described(entry: Entry) -> str:
         of = _("{epochs} of {planned} epochs").format(epochs=figures.epoch(entry.epochs), planned=f"{entry.planned:,}")
         of = of if entry.planned else epochs
         epochs = of if entry.growing else f"{of}, {ending_word(entry.ending)}"
+    if entry.seeds > 1:
+        epochs += "; " + ngettext("{count} seed", "{count} seeds", entry.seeds).format(count=entry.seeds)
     what = entry.problem or f"{entry.title}  ({' · '.join(entry.runs)}; {epochs})"
     if entry.host:
         return f"● {_('live on {host}').format(host=entry.host)}  {what}"

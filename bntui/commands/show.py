@@ -17,7 +17,9 @@ from bntui.recording.as_json import plain, record_of
 from bntui.recording.history import Event, LayerInfo, RunInfo
 from bntui.recording.opened import Recording
 from bntui.recording.reading import from_meta, task_line
+from bntui.recording.seeds import FIGURES, SeedCourse
 from bntui.recording.sentences import outcome, why_stopped
+from bntui.recording.tables import FAILED
 from bntui.text.figures import MINUS, brief, number, whole
 from bntui.text.language import _
 from bntui.text.output import json_text
@@ -64,11 +66,48 @@ def as_json(reader: Recording, frame: Keyframe) -> str:
         "epoch_end": place.epoch_end,
         "task": reader.task,
         "classes": _classes(reader),
+        "seeds": [seed_record(course) for course in reader.seed_courses().of(frame.run)],
         "events": [event_record(reader, event) for info in reader.runs for event in reader.events(info.index)],
     }
     if frame.predictions is not None:
         record["predictions"]["grid"] = reader.grid
     return json_text(plain(record))
+
+
+def seed_record(course: SeedCourse) -> dict[str, Any]:
+    """What is recorded of a run with another seed, as a JSON object: its last epoch, and how it ended."""
+    end, count = course.end, course.figures.shape[1]
+    last = dict(zip(FIGURES, course.figures[:, -1].tolist(), strict=True)) if count else dict.fromkeys(FIGURES)
+    return {
+        "seed": course.seed, "state": "interrupted" if end is None else end.kind,
+        "epoch": end.epoch if end is not None else course.first + count - 1, **last,
+        "gradient_ratio": None if end is None else end.ratio, "message": "" if end is None else end.reason,
+    }  # fmt: skip
+
+
+def seed_lines(courses: Sequence[SeedCourse]) -> Iterator[str]:
+    """Which other seeds are recorded, the range of their last validation losses, and which of them failed."""
+    trained = [course for course in courses if course.figures.shape[1]]
+    losses = [float(course.figure("val_loss")[-1]) for course in trained]
+    losses = [loss for loss in losses if math.isfinite(loss)]
+    if trained:
+        said = _("other seeds {seeds}").format(seeds=_ranges([course.seed for course in trained]))
+        spread = _("validation loss at their ends {low} to {high}")
+        yield said + ("   " + spread.format(low=_loss(min(losses)), high=_loss(max(losses))) if losses else "")
+    for course in courses:
+        if course.end is not None and course.end.kind == FAILED:
+            yield _("seed {seed} was not trained: {reason}").format(seed=course.seed, reason=course.end.reason)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers, those that follow each other as a range."""
+    found: list[list[int]] = []
+    for one in numbers:
+        if found and one == found[-1][-1] + 1:
+            found[-1].append(one)
+        else:
+            found.append([one])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}–{part[-1]}" for part in found)
 
 
 def event_record(reader: Recording, event: Event) -> dict[str, Any]:
@@ -125,6 +164,7 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
     yield from data_lines(reader)
     if others:
         yield _("other runs, by --run: {names}").format(names=_listed(others))
+    yield from seed_lines(reader.seed_courses().of(frame.run))
     for event in reader.events(frame.run):
         if event.epoch <= frame.epoch:
             yield _("epoch {epoch:g}: {event}").format(epoch=event.epoch, event=event.text)

@@ -119,6 +119,23 @@ class Difference:
         return self.paired.low > 0 or self.paired.high < 0
 
 
+def apart_since(one: Band, other: Band) -> int | None:
+    """The epoch from which on the ranges of two runs do not overlap any more; None if they do at the last common one.
+
+    An epoch where a run has fewer than two seeds tells nothing, and counts as one where they overlap.
+    """
+    first = max(one.first, other.first)
+    length = min(band.first + len(band.count) for band in (one, other)) - first
+    if length < 1:
+        return None
+    here, there = (slice(first - band.first, first - band.first + length) for band in (one, other))
+    overlap = (one.low[here] <= other.high[there]) & (other.low[there] <= one.high[here])
+    overlap |= (one.count[here] < 2) | (other.count[there] < 2)
+    found = np.flatnonzero(overlap)
+    last = int(found[-1]) if len(found) else -1
+    return None if last == length - 1 else first + last + 1
+
+
 def difference(one: Mapping[int, float], other: Mapping[int, float]) -> Difference | None:
     """The first run minus the second, paired by seed; None with fewer than two pairs of finite values."""
     pairs = [(one[seed], other[seed]) for seed in sorted(one.keys() & other.keys())]

@@ -65,6 +65,8 @@ class Entry:
     """A training loop of the user's own was recorded; nothing resumes it."""
     paused: bool = False
     """Its trainer waits: nothing is trained until somebody tells it to."""
+    seeds: int = 1
+    """Number of seeds with which its runs are recorded, their own included."""
 
     @property
     def ended(self) -> bool:
@@ -108,6 +110,7 @@ def entry(path: Path) -> Entry:
     return Entry(
         path, found.title, found.runs, found.epochs, when, size, live, None, original=found.original,
         ending=found.ending, planned=found.planned, watched=found.watched, paused=state == "paused",
+        seeds=found.seeds,
     )  # fmt: skip
 
 
@@ -121,6 +124,7 @@ class _Heading(NamedTuple):
     ending: EventKind | Foreign
     planned: int
     watched: bool
+    seeds: int
 
 
 def _heading(path: Path) -> _Heading:
@@ -159,12 +163,20 @@ def _heading(path: Path) -> _Heading:
             ending=outcome(kinds[run] for run in names),
             planned=max(planned),
             watched=watched,
+            seeds=1 + _other_seeds(database),
         )
 
 
 def _planned(config: Mapping[str, Any]) -> int:
     """Epochs that a run was to train; 0 if that is not known of a watched one."""
     return config[WATCHED].get("epochs") or 0 if WATCHED in config else int(config["training"]["epochs"])
+
+
+def _other_seeds(database: sqlite3.Connection) -> int:
+    """Number of other seeds of which epochs are recorded; 0 in formats without them."""
+    if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'seed'").fetchone():
+        return 0
+    return int(database.execute("SELECT count(DISTINCT seed) FROM seed WHERE length(block) > 0").fetchone()[0])
 
 
 def _fork_labels(

@@ -207,6 +207,13 @@ class Recording(Connected):
         with self._damage(), self._at_one_moment():
             return len(self.runs) * (seeds.asked(self._db) - 1) - len(seeds.ended(self._db))
 
+    def seed_courses(self) -> seeds.SeedCourses:
+        """What is recorded of all runs with other seeds."""
+        with self._damage(), self._at_one_moment():
+            found = seeds.SeedCourses()
+            found.read(self._db, len(self.runs))
+            return found
+
     def has_checkpoint(self, run: int, name: str) -> bool:
         """True if the run has a checkpoint with that name."""
         with self._damage():

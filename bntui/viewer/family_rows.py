@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
 from rich.cells import cell_len
 
+from bntui.insight.seed_bands import spread_at
 from bntui.recording.sentences import EventTraits, traits
 from bntui.text import figures
 from bntui.text.language import N_, _
@@ -19,6 +21,8 @@ from bntui.viewer.family_keys import CONTROLS
 from bntui.viewer.fork.words import SAME_AGAIN, carried_words
 from bntui.viewer.keys import footer_of
 from bntui.viewer.monitor import monitor_of, watched
+from bntui.viewer.panels.curves_bands import FIGURE
+from bntui.viewer.seed_bands import apart_of, band_of, trained
 from bntui.viewer.view import RunView, View
 
 TITLE: Final = N_("Runs ── each one above its forks")
@@ -80,6 +84,7 @@ def at_row(y: int, top: int, twigs: int, height: int) -> int | None:
 def _columns(view: View) -> tuple[Column, ...]:
     """Marker, name, start, epochs, best value of the monitor, epoch of the best value, and how the run ended."""
     monitors = {monitor_of(run) for run in view.runs}
+    seeds = (Column(_("seeds"), right=True, goes=5),) if _seeded(view) else ()
     return (
         Column(),
         Column(_("run"), least=NAME, cut=0, grows=True, gap=1),
@@ -87,7 +92,8 @@ def _columns(view: View) -> tuple[Column, ...]:
         Column(_("epochs"), right=True, goes=3),
         Column(_("best loss") if monitors == {"val_loss"} else _("best"), right=True, goes=2),
         Column(_("epoch"), right=True, goes=1),
-        Column(goes=5),
+        *seeds,
+        Column(goes=6),
     )
 
 
@@ -100,13 +106,18 @@ def _line(view: View, twig: Twig, *, chosen: bool) -> tuple[Cell, ...]:
     done = float(run.history.epoch[-1]) if len(run.history) else 0.0
     fork = run.info.fork
     begins = "" if fork is None else figures.epoch(fork.epoch)
-    facts = (begins, f"{figures.epoch(done)}/{run.info.epochs}", value, when)
+    seeds = (str(1 + len(trained(run))) if run.seeds else "",) if _seeded(view) else ()
+    facts = (begins, f"{figures.epoch(done)}/{run.info.epochs}", value, when, *seeds)
     return (
         (("▸" if chosen else " ", "bold accent"),),
         partial(_name, run, twig.branch, f"bold {run.style}" if chosen else run.style),
         *(((words, "text"),) for words in facts),
         (_ending(run),),
     )
+
+
+def _seeded(view: View) -> bool:
+    return any(run.seeds for run in view.runs)
 
 
 def _name(run: RunView, branch: str, style: str, room: int) -> Line:
@@ -123,6 +134,22 @@ def _ending(run: RunView) -> tuple[str, str]:
     if kind.ends == "run":
         return _(kind.word), "bad" if kind.wrong else "text"
     return _(kind.word if kind.ends else OPEN), "muted"
+
+
+def _over_seeds(view: View, run: RunView) -> Iterator[str]:
+    """The range of the last validation loss over the seeds, and from where on it is apart from other runs' ranges."""
+    spread = None if (found := band_of(run, FIGURE)) is None else spread_at(found, found.first + len(found.count) - 1)
+    if spread is None or spread.seeds < 2:
+        return
+    low, high = (figures.number(value, 6).strip() for value in (spread.low, spread.high))
+    said = _("over {count} seeds {low}…{high}").format(count=spread.seeds, low=low, high=high)
+    others = ((other, apart_of(run, other, FIGURE)) for other in view.runs if other is not run and trained(other))
+    apart = [
+        _("apart from {run} from epoch {epoch} on").format(run=f"{other.mark} {other.name}", epoch=since)
+        for other, since in others
+        if since is not None
+    ]
+    yield "; ".join([said, *apart])
 
 
 def _told(view: View, run: RunView, width: int) -> list[Row]:
@@ -150,4 +177,5 @@ def _told(view: View, run: RunView, width: int) -> list[Row]:
     ]
     if len(run.history) and math.isfinite(last := float(run.history.val_loss[-1])):
         sentences.insert(0, (_("validation loss {loss} now").format(loss=figures.number(last, 9).strip()), "text"))
+    sentences[1:1] = [(words, "text") for words in _over_seeds(view, run)]
     return [*rows, *((Span("  " + line, style),) for text, style in sentences for line in wrap(text, width - 2))]

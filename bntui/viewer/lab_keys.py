@@ -43,6 +43,8 @@ class Situation:
     """The selected run has other seeds."""
     resumes: bool = False
     """No trainer is connected, and a run can be resumed."""
+    over: bool = False
+    """All runs have ended; a trainer may still train seeds, which neither pause nor keep a pace."""
 
 
 ESSENTIAL: Final = 8
@@ -55,6 +57,10 @@ EVERYTHING: Final = Situation(runs=3, several=True, from_gallery=True, troubled=
 
 def _live(here: Situation) -> bool:
     return here.live
+
+
+def _trains(here: Situation) -> bool:
+    return here.live and not here.over
 
 
 def _many(here: Situation) -> bool:
@@ -86,16 +92,16 @@ def _panels() -> Iterator[Control[Situation]]:
 # fmt: off
 CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("space",), N_("run, pause"), (Binding("space", "run", N_("Run or pause")),),
-            _run, rank=3, when=lambda here: here.live or here.resumes),
+            _run, rank=3, when=lambda here: _trains(here) or here.resumes),
     Control(("n",), N_("train one more epoch of every run"),
             (Binding("n", "train('epoch')", N_("Train one more epoch")),),
-            lambda here: "" if here.running else N_("epoch"), rank=8, when=_live),
+            lambda here: "" if here.running else N_("epoch"), rank=8, when=_trains),
     Control(("s",), N_("train one more mini-batch of every run"),
             (Binding("s", "train('step')", N_("Train one more mini-batch")),),
-            lambda here: "" if here.running else N_("step"), rank=15, when=_live),
+            lambda here: "" if here.running else N_("step"), rank=15, when=_trains),
     Control(("+", "−"), N_("pace: epochs a second"),
             (Binding("plus,equals_sign", "pace(1)", N_("Faster")), Binding("minus", "pace(-1)", N_("Slower"))),
-            N_("pace"), rank=16, when=_live, matters=lambda here: here.running),
+            N_("pace"), rank=16, when=_trains, matters=lambda here: here.running),
     Control(("R",), N_("train again from the start, in a new recording"),
             (Binding("R", "train_anew", N_("Train again from the start")),), N_("again"), rank=24,
             when=lambda here: here.forks),

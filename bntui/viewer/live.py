@@ -356,7 +356,7 @@ def _anew(state: State, facts: Facts, seed: int | None) -> Next:
         return Renewing(state.last), ("clear notices", anew, "redraw")
     if not isinstance(state, Live):
         return state, ()
-    stop = () if over(state) or not stops_with_us(state, facts) else (Send("stop"),)
+    stop = (Send("stop"),) if would_stop(state, facts) else ()
     return Renewing(state.status), ("clear notices", anew, *stop, "hang up", "redraw")
 
 
@@ -464,6 +464,11 @@ def how_to_end(state: State, facts: Facts) -> str:
     if stops_with_us(state, facts):
         return _("d detaches, q stops and quits.")
     return _("q leaves; training stays paused.") if waits(state) else _("q leaves; training continues.")
+
+
+def would_stop(state: State, facts: Facts) -> bool:
+    """True if training again, in another recording, ends what is trained now."""
+    return isinstance(state, Live) and not over(state) and stops_with_us(state, facts)
 
 
 def stops_with_us(state: State, facts: Facts) -> bool:

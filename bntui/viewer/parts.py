@@ -51,6 +51,8 @@ class Shown:
     """The stop of the guided tour."""
     said: int = 1
     """Rows that it takes at most."""
+    over: bool = False
+    """All runs have ended."""
     late: bool = False
     """The line to the terminal is too slow for all panels."""
 
@@ -74,6 +76,7 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
             forks=shown.forks,
             banded=bool(shown.view.runs[shown.view.selected].seeds),
             resumes=shown.resumes,
+            over=shown.over,
             touring=shown.tour is not None,
             tours=shown.tours,
             troubled=any(traits(event.kind).trouble for run in shown.view.runs for event in run.events),

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from bntui.insight.seed_bands import Band, Course, Difference, Spread, band, difference, spread_at
+from bntui.insight.seed_bands import Band, Course, Difference, Spread, apart_since, band, difference, spread_at
 from bntui.keyframe import FloatArray
 from bntui.recording.history import SAME_EPOCH, RunHistory
 from bntui.recording.kept import remembered
@@ -53,6 +53,18 @@ def difference_of(one: RunView, other: RunView, figure: str, epoch: float) -> Di
         return None
     here, there = ({seed: course.at(at) for seed, course in _courses(run, figure).items()} for run in (one, other))
     return difference(here, there)
+
+
+def apart_of(one: RunView, other: RunView, figure: str) -> int | None:
+    """The epoch from which on the ranges of two runs over their seeds do not overlap; None where they do."""
+    if not trained(one) or not trained(other):
+        return None
+    return _apart(one.history, one.seeds, other.history, other.seeds, figure)
+
+
+@remembered
+def _apart(history: RunHistory, others: Others, second: RunHistory, its: Others, figure: str) -> int | None:
+    return apart_since(_band(history, others, figure), _band(second, its, figure))
 
 
 def _courses(run: RunView, figure: str) -> dict[int, Course]:

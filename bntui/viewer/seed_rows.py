@@ -22,8 +22,14 @@ BELOW: Final = 2
 """Rows below the last one: an empty one and the keys."""
 
 
-def draw(run: RunInfo, courses: Sequence[SeedCourse], at: int, width: int, height: int) -> Drawing:
-    """The page, with one seed under the cursor; those around it where there is no room for all."""
+def draw(
+    run: RunInfo, courses: Sequence[SeedCourse], at: int, width: int, height: int, *, asks: bool = False
+) -> Drawing:
+    """The page, with one seed under the cursor; those around it where there is no room for all.
+
+    Args:
+        asks: says that the training on the screen would be stopped.
+    """
     columns = (
         Column(_("seed"), right=True), Column(_("ended"), least=8, cut=4), Column(_("epoch"), right=True),
         Column(_("loss"), right=True, goes=3), Column(_("acc %"), right=True, goes=2),
@@ -37,7 +43,13 @@ def draw(run: RunInfo, courses: Sequence[SeedCourse], at: int, width: int, heigh
         if run.fork is None
         else _("Enter trains the scenario with this seed in a new recording, without forks.")
     )
-    rows: list[Row] = [(Span(" " + said, "muted"),), (Span(f"  {heading}", "muted"),)]
+    style = "muted"
+    if asks:
+        said, style = (
+            _("This stops the training on the screen and saves it. Enter again: stop it."),
+            "warn",
+        )
+    rows: list[Row] = [(Span(" " + said, style),), (Span(f"  {heading}", "muted"),)]
     for number in range(top, min(top + room, len(lines))):
         here = number == at
         rows.append((Span(f"{'▸' if here else ' '} {lines[number]}", "bold accent" if here else "text"),))

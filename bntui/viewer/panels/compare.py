@@ -19,6 +19,7 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join, styled
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.compare_figures import Bits, Figure, Section, bits, sections
+from bntui.viewer.panels.curves_bands import apart_row
 from bntui.viewer.view import RunView, View
 
 PANEL: Final = Panel(
@@ -72,6 +73,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
         return cells.notice(title, lines, width, height)
     parts = sections(one.frame, other.frame, view.task)
     top = _top(one, other, bits(one.frame, other.frame), width) if height > 6 else []
+    if top and (seeds := apart_row(one, other, view.epoch, width)):
+        top.append(seeds)
     tables = _tables(parts, (one, other), view.past, width, height - len(top))
     return cells.page(title, [*top, *tables], width, height)
 

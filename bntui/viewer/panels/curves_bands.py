@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from bntui.insight.seed_bands import Difference
 from bntui.keyframe import FloatArray
 from bntui.text import figures
 from bntui.text.language import _, ngettext
@@ -16,7 +17,7 @@ from bntui.viewer.draw.charts import Series
 from bntui.viewer.draw.fills import Fill
 from bntui.viewer.draw.rows import Row, Span
 from bntui.viewer.draw.rows import width as row_width
-from bntui.viewer.seed_bands import band_of, difference_of, median_spans, places_of, spread_of
+from bntui.viewer.seed_bands import apart_of, band_of, difference_of, median_spans, places_of, spread_of
 from bntui.viewer.view import RunView, View
 
 FIGURE: Final = "val_loss"
@@ -50,13 +51,21 @@ def bands(run: RunView, figure: str, scale: float = 1.0) -> tuple[Banded, ...]:
     return (Banded((outer, inner), median),)
 
 
-def spread_span(run: RunView) -> Span | None:
-    """The range of the validation loss over the seeds at the keyframe that a run shows; None without other seeds."""
+def spread_span(run: RunView, *, short: bool = False) -> Span | None:
+    """The range of the validation loss over the seeds at the keyframe that a run shows; None without other seeds.
+
+    Args:
+        short: without a word.
+    """
     spread = spread_of(run, FIGURE)
     if spread is None or spread.seeds < 2:
         return None
     words = (
-        ngettext("({low}…{high}, {count} seed)", "({low}…{high}, {count} seeds)", spread.seeds)
+        "({low}…{high}, {count})"
+        if short and spread.seeds == spread.all
+        else "({low}…{high}, {count}/{all})"
+        if short
+        else ngettext("({low}…{high}, {count} seed)", "({low}…{high}, {count} seeds)", spread.seeds)
         if spread.seeds == spread.all
         else _("({low}…{high}, {count} of {all} seeds)")
     )
@@ -73,8 +82,37 @@ def difference_row(view: View, width: int) -> Row:
         return ()
     one, other = view.runs[view.selected], view.runs[view.pinned]
     found = difference_of(one, other, FIGURE, view.epoch)
-    if found is None or not found.overlap:
+    return () if found is None or not found.overlap else compared_row(one, other, found, width)
+
+
+def apart_row(one: RunView, other: RunView, epoch: float, width: int) -> Row:
+    """How far two runs differ over seeds at an epoch, and from where their ranges are apart; nothing without seeds."""
+    found = difference_of(one, other, FIGURE, epoch)
+    if found is None:
         return ()
+    if found.overlap or (since := apart_of(one, other, FIGURE)) is None:
+        return compared_row(one, other, found, width)
+    mean, half = (figures.number(value, 6).strip() for value in (found.paired.mean, found.paired.half))
+    sentences = (
+        _("{count} seeds: ranges apart from epoch {epoch} on (paired difference {difference} ± {half})"),
+        _("{count} seeds: ranges apart from epoch {epoch} on"),
+        _("apart from epoch {epoch} on"),
+    )
+    said = [
+        sentence.format(count=found.paired.count, epoch=since, difference=mean, half=half) for sentence in sentences
+    ]
+    runs = _pair(one, other)
+    return (*runs, Span(longest_fitting(width - row_width(runs), *said), "text"))
+
+
+def _pair(one: RunView, other: RunView) -> Row:
+    return (
+        Span(f"{one.mark} ", f"bold {one.style}"), Span("− ", "muted"), Span(f"{other.mark} ", f"bold {other.style}"),
+    )  # fmt: skip
+
+
+def compared_row(one: RunView, other: RunView, found: Difference, width: int) -> Row:
+    """Whether two runs can be distinguished over their seeds."""
     sentences = (
         (
             _("distinguishable over {count} seeds (paired difference {difference} ± {half})"),
@@ -91,8 +129,6 @@ def difference_row(view: View, width: int) -> Row:
     paired = found.paired
     mean, half = (figures.number(value, 6).strip() for value in (paired.mean, paired.half))
     said = [sentence.format(count=paired.count, difference=mean, half=half) for sentence in sentences]
-    runs = (
-        Span(f"{one.mark} ", f"bold {one.style}"), Span("− ", "muted"), Span(f"{other.mark} ", f"bold {other.style}"),
-    )  # fmt: skip
+    runs = _pair(one, other)
     style = "text" if found.distinguishable else "warn"
     return (*runs, Span(longest_fitting(width - row_width(runs), *said), style))

@@ -31,7 +31,8 @@ def legend(view: View, width: int, height: int) -> list[Row]:
     levels = [(min(longest, 20), 3), (min(longest, 16), 2), (min(longest, 12), 1), (min(longest, 10), 0)]
     if any(curves_bands.spread_span(run) for run in runs):
         most = max(most, height // 4)  # the range is worth a row of the chart
-        levels = [(min(longest, 20), 5), (min(longest, 16), 4), *levels]
+        # a narrow panel keeps the training loss and the accuracy, and tells the range in fewer words
+        levels = [(min(longest, 20), 5), (min(longest, 16), 6), levels[0], (min(longest, 16), 4), *levels[1:]]
     for least, fields in levels:
         if fields == 1 and (uneven := _uneven(view, runs, hidden, width, height // 3, ((12, 1), (10, 0)))):
             return uneven
@@ -70,7 +71,7 @@ def _uneven(
     others = [run for run in runs if run not in first]
     above: list[Row] = []
     banded = any(curves_bands.spread_span(run) for run in first)
-    for fields in (5, 4, 3, 2) if banded else (3, 2):
+    for fields in (5, 6, 3, 4, 2) if banded else (3, 2):
         rest = _size([_entry(run, "", False, fields, accuracy) for run in first]) + 1
         size = min(max(cell_len(run.name) for run in first), width - rest)
         if size >= min(10, max(cell_len(run.name) for run in first)):
@@ -153,7 +154,7 @@ def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) 
 
     Args:
         fields: 0, its loss without a word; 1, with it; 2, also its accuracy; 3, also its training loss; 4, its loss and
-            the range over its seeds; 5, all of these.
+            the range over its seeds; 5, all of these; 6, all of these with the range in fewer words.
     """
     history, row = run.history, run.row
 
@@ -167,11 +168,11 @@ def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) 
     if fields >= 1:
         spans.append(Span(_("loss") + " ", "muted"))
     spans.append(figure("val_loss", 6))
-    if fields in (4, 5) and (spread := curves_bands.spread_span(run)) is not None:
+    if fields >= 4 and (spread := curves_bands.spread_span(run, short=fields == 6)) is not None:
         spans.append(spread)
-    if fields in (3, 5):
+    if fields in (3, 5, 6):
         spans += [Span(" " + _("training") + " ", "muted"), figure("train_loss", 6)]
-    if fields in (2, 3, 5):
+    if fields in (2, 3, 5, 6):
         spans += [Span(f"  {accuracy} ", "muted"), figure("val_accuracy", 7, accuracy != "R²")]
     return tuple(spans)
 

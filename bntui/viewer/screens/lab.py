@@ -170,6 +170,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             words=chrome.state_words(state, chrome.RECORDING if self.loaded.recorded_now else self.loaded.ending),
             live=self.trainer.connected,
             running=live.training(state),
+            over=self.loaded.ending != "interrupted",
             several=several,
             from_gallery=self._from_gallery,
             back=self._back,
@@ -408,7 +409,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             if seed is not None:
                 self.trainer.happened(happening.TrainAnew(seed))
 
-        lab_pages.open_seeds(self.app, run, courses, chosen)
+        lab_pages.open_seeds(self.app, run, courses, chosen, stops=live.would_stop(self.trainer.state, self.facts()))
 
     def action_save_picture(self) -> None:
         """Save a picture of what is shown."""

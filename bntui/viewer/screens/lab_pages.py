@@ -68,11 +68,13 @@ def open_note(app: App[Any], place: str, then: Callable[[str | None], None]) -> 
     _open(app, NoteScreen(place), then)
 
 
-def open_seeds(app: App[Any], run: RunInfo, courses: Sequence[SeedCourse], then: Callable[[int | None], None]) -> None:
-    """The seeds of a run; ``then`` gets the one to open, or None."""
+def open_seeds(
+    app: App[Any], run: RunInfo, courses: Sequence[SeedCourse], then: Callable[[int | None], None], *, stops: bool
+) -> None:
+    """The seeds of a run; ``then`` gets the one to open, or None.  ``stops`` if that ends the training."""
     from bntui.viewer.screens.seeds import SeedsScreen
 
-    _open(app, SeedsScreen(run, courses), then)
+    _open(app, SeedsScreen(run, courses, stops=stops), then)
 
 
 def open_chooser(app: App[Any], state: Chooser, standing: Standing, then: Callable[[Choice | None], None]) -> None:

@@ -28,9 +28,11 @@ class SeedsScreen(DrawnScreen[int | None], Overlay[int | None]):
     CSS = "SeedsScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
 
-    def __init__(self, run: RunInfo, courses: Sequence[SeedCourse]) -> None:
+    def __init__(self, run: RunInfo, courses: Sequence[SeedCourse], *, stops: bool = False) -> None:
+        """``stops`` if training a seed again ends the training on the screen: it then takes a second key."""
         super().__init__()
-        self._run, self._courses = run, courses
+        self._run, self._courses, self._stops = run, courses, stops
+        self._asks = False
         self._at = 0
         self._canvas = RowsWidget("seeds")
 
@@ -43,14 +45,20 @@ class SeedsScreen(DrawnScreen[int | None], Overlay[int | None]):
     def _draw(self) -> None:
         region = self._room()
         self._canvas.place(region)
-        drawing = seed_rows.draw(self._run, self._courses, self._at, region.width - 2, region.height - 2)
+        drawing = seed_rows.draw(
+            self._run, self._courses, self._at, region.width - 2, region.height - 2, asks=self._asks
+        )
         self._canvas.show(framed(drawing, region.width, focused=True, key="B"), region.width)
 
     def action_move(self, by: int) -> None:
-        self._at = min(max(self._at + by, 0), len(self._courses) - 1)
+        self._at, self._asks = min(max(self._at + by, 0), len(self._courses) - 1), False
         self._draw()
 
     def action_choose(self) -> None:
+        if self._stops and not self._asks:
+            self._asks = True
+            self._draw()
+            return
         self.dismiss(self._courses[self._at].seed)
 
     def action_leave(self) -> None:
