@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 # in the order of the commands in the help
-from bntui.commands import training, screens, reports, export, studies, manage  # noqa: F401  # isort: skip
+from bntui.commands import training, screens, reports, export, import_, studies, manage  # noqa: F401  # isort: skip
 from bntui.commands.base import app as app
 from bntui.commands.complete import asked
 from bntui.commands.usage import refused

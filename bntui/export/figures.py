@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from bntui.errors import UsageError, did_you_mean
-from bntui.keyframe import MEASURES
+from bntui.keyframe import MEASURES, Distribution, LayerMeasures
 from bntui.measures import Measure
+from bntui.recording.history import LayerInfo
 from bntui.text.language import _
 
 PLACE: Final = ("run_number", "step", "epoch", "layers.name")
@@ -35,6 +36,10 @@ class Figure:
         """Its value in a keyframe, a layer, or the scalars of a row; None where there is none."""
         return _walked(part, self.path)
 
+    def of_layer_in(self, info: LayerInfo, layer: LayerMeasures) -> Any:
+        """Its value in a layer; None also where it was never measured."""
+        return None if self.path[0] in info.absent else self.of(layer)
+
     def has_no_group(self, part: Any) -> bool:
         """It belongs to a group, such as batch normalization, that this part does not have."""
         return len(self.path) > 1 and _walked(part, self.path[:-1]) is None
@@ -45,6 +50,8 @@ def _walked(part: Any, path: Sequence[str]) -> Any:
         if part is None:
             return None
         part = part[field] if isinstance(part, Mapping) else getattr(part, field)
+        if isinstance(part, Distribution) and part.empty:  # nothing was measured
+            return None
     return part
 
 

@@ -118,8 +118,8 @@ def _layers(runs: Sequence[Selected], figures: Sequence[Figure]) -> Table:
         for one in runs:
             for frame in one.keyframes():
                 place = (one.info.name, one.info.index, frame.step, frame.epoch)
-                for number, layer in enumerate(frame.layers):
-                    yield (*place, layer.name, number, *(figure.of(layer) for figure in figures))
+                for number, (info, layer) in enumerate(zip(one.info.layers, frame.layers, strict=True)):
+                    yield (*place, layer.name, number, *(figure.of_layer_in(info, layer) for figure in figures))
 
     columns = {**_PLACE, "layer": str, "layer_number": int, **{one.name: one.type for one in figures}}
     return Table("layers", columns, rows(), sum(len(one.frames) * len(one.info.layers) for one in runs))

@@ -99,8 +99,9 @@ class _Events:
         for row in one.scalars():
             values = [self._scalars("", self._of_keyframe, row.figures)]
             if row.has_frame:
-                for layer in next(frames).layers:
-                    values.append(self._scalars(f"{layer.name}/", self._of_layer, layer))
+                for info, layer in zip(one.info.layers, next(frames).layers, strict=True):
+                    measured = [figure for figure in self._of_layer if figure.path[0] not in info.absent]
+                    values.append(self._scalars(f"{layer.name}/", measured, layer))
                     values.append(b"".join(self._histogram(layer, figure) for figure in self._histograms))
             seconds = row.figures["wall_time"]
             when = self._began + (seconds if math.isfinite(seconds) else 0.0)
@@ -115,7 +116,7 @@ class _Events:
 
     def _histogram(self, layer: Any, figure: Figure) -> bytes:
         values: Distribution | None = getattr(layer, figure.path[0])
-        if values is None:
+        if values is None or values.empty:
             return b""
         if not (math.isfinite(values.min) and math.isfinite(values.max)):
             self.left_out += 1

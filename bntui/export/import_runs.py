@@ -1,0 +1,143 @@
+"""Records what event files say into a new recording, a run for each of their folders."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path, PurePath
+from typing import Final
+
+from bntui.errors import DataError
+from bntui.export.event_files import Logged, event_files, read_into
+from bntui.export.imported import Imported, imported
+from bntui.link.lock import Hold
+from bntui.recording import sentences
+from bntui.recording.draft import name_taken
+from bntui.recording.forms import WATCHED
+from bntui.recording.history import SAME_EPOCH, Event, RunInfo
+from bntui.recording.writer import Writer
+from bntui.text.language import _
+from bntui.text.library_messages import reason
+from bntui.text.output import clean
+from bntui.watching.subject import Subject
+
+PARTS: Final = ("train", "validation", "valid", "val", "eval", "test")
+"""Folders that Keras and others make for the parts of one run; their tags get the folder's name."""
+MOST_RUNS: Final = 100
+_TOGETHER: Final = 500
+"""Rows in a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was imported of a run."""
+
+    name: str
+    steps: int
+    layers: int
+    unused: tuple[str, ...]
+    every: int
+
+
+def runs_in(place: Path) -> dict[str, list[tuple[Path, str]]]:
+    """The event files of each run, with what is put before their tags.
+
+    Raises:
+        DataError: there are none, or too many runs.
+    """
+    if not place.exists():
+        raise DataError(_("{path}: no such file or folder").format(path=place))
+    found = event_files(place) if place.is_dir() else {".": [place]}
+    runs: dict[str, list[tuple[Path, str]]] = {}
+    for folder, files in found.items():
+        inner = PurePath(folder)
+        part = inner.name.lower() if inner.name.lower() in PARTS else ""
+        run = str(inner.parent) if part else folder
+        name = clean(place.resolve().stem if run == "." else run)
+        runs.setdefault(name, []).extend((file, f"{part}/" if part else "") for file in files)
+    if not runs:
+        raise DataError(_("{path}: no event files (their names contain tfevents)").format(path=place))
+    if len(runs) > MOST_RUNS:
+        sentence = _("{path}: {count} runs, and at most {most} can be imported at once; name one of the folders")
+        raise DataError(sentence.format(path=place, count=len(runs), most=MOST_RUNS))
+    return runs
+
+
+def read(files: list[tuple[Path, str]], tell: Callable[[], object] = lambda: None) -> Logged:
+    """Read the event files of a run.
+
+    Raises:
+        DataError: one cannot be read.
+    """
+    logged = Logged()
+    for path, prefix in files:
+        try:
+            read_into(logged, path, prefix)
+        except OSError as error:
+            raise DataError(_("{path}: cannot be read: {reason}").format(path=path, reason=reason(error))) from error
+        tell()
+    return logged
+
+
+def record_runs(
+    target: Path, title: str, runs: Mapping[str, Logged], steps_per_epoch: int | None, named: Mapping[str, str]
+) -> tuple[list[Told], Counter[str]]:
+    """Write a new recording; returns what was imported, and what was left out.
+
+    Raises:
+        DataError: there is neither a scalar nor a histogram that a recording has a place for.
+        NameTakenError: the file exists.
+        StorageError: it cannot be written.
+    """
+    left_out: Counter[str] = Counter()
+    found: list[tuple[str, Imported]] = []
+    for name, logged in runs.items():
+        left_out += logged.left_out
+        one = imported(logged, len(found), steps_per_epoch, named)
+        if one is not None:
+            found.append((name, one))
+    if not found:
+        tags = sorted({tag for logged in runs.values() for tag in (*logged.scalars, *logged.histograms)})
+        seen = ", ".join(tags[:10]) or _("none")
+        sentence = _("no tag is a figure that is recorded: {tags}; name one with --figure TAG=FIGURE")
+        raise DataError(sentence.format(tags=seen))
+    hold = Hold(target.absolute())
+    try:
+        if target.exists():
+            raise name_taken(target)
+        began = min((when for one in runs.values() for when in one.times.values() if math.isfinite(when)), default=0.0)
+        writer = Writer.draft(target.absolute(), Subject(title, "record", meta=_created(began)).metadata())
+        try:
+            for number, (name, one) in enumerate(found):
+                told = {WATCHED: {"by": "import"}}
+                writer.add_run(RunInfo(number, name, told, one.layers, steps_per_epoch or 1, "imported"), b"", 0.0)
+                _write(writer, number, one)
+            writer.publish(target.absolute())
+        except BaseException:
+            writer.discard()
+            raise
+        writer.close()
+    finally:
+        hold.release()
+    return [Told(name, len(one.steps), len(one.layers), one.unused, one.every) for name, one in found], left_out
+
+
+def _write(writer: Writer, run: int, one: Imported) -> None:
+    for first in range(0, len(one.steps), _TOGETHER):
+        with writer.together():
+            for frame in islice(one.rows, min(_TOGETHER, len(one.steps) - first)):
+                epoch = frame.epoch
+                writer.commit(frame, epoch_end=epoch > 0 and abs(epoch - round(epoch)) < SAME_EPOCH)
+    step = one.steps[-1]
+    writer.add_events([Event.of(run, step, epoch, "finished", sentences.ENDED, step=step, epoch=epoch)])
+
+
+def _created(began: float) -> dict[str, str]:
+    try:
+        return {"created": datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds")}
+    except (ValueError, OverflowError, OSError):
+        return {}
