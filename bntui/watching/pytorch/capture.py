@@ -21,7 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from bntui.watching.pytorch import masks
 from bntui.watching.pytorch.held import EXACT, Held, hold, norm
-from bntui.watching.pytorch.roles import ACTIVATIONS, DROPOUTS, OPAQUE, SUMS, VIEWS, Role
+from bntui.watching.pytorch.roles import ACTIVATIONS, DROPOUTS, OPAQUE, SUMS, VIEWS, Role, foreign
 
 OPEN: Final = "open"
 NORMED: Final = "normed"
@@ -102,11 +102,15 @@ class Capture:
         self.unseen: set[str] = set()
         """What was called and could not be seen, in words."""
         self._handles: list[RemovableHandle] = []
+        self._replaced: list[nn.Module] = []
         self._watched: frozenset[nn.Module] = frozenset()
 
     def attach(self, models: Sequence[nn.Module], *, everywhere: bool) -> None:
         """Begin to look, by global hooks or by hooks of the modules."""
         self._watched = frozenset(module for model in models for module in model.modules())
+        for module in self._watched:
+            if foreign(module):
+                self._guard(self._replace_call, module)
         if everywhere:
             self._handles.append(register_module_forward_pre_hook(self._before))
             self._handles.append(register_module_forward_hook(self._after, always_call=True))
@@ -115,10 +119,29 @@ class Capture:
             self._handles.append(module.register_forward_pre_hook(self._before))
             self._handles.append(module.register_forward_hook(self._after, always_call=True))
 
+    def _replace_call(self, module: Any) -> None:
+        """See the calls of a Keras layer, which do not pass PyTorch's hooks."""
+        original = module.call
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            output = None
+            self._before(module, args)
+            try:
+                output = original(*args, **kwargs)
+            finally:
+                self._after(module, args, output)
+            return output
+
+        module.__dict__["call"] = call
+        self._replaced.append(module)
+
     def detach(self) -> None:
         """Stop looking, and forget the tensors."""
         for handle in self._handles:
             handle.remove()
+        for module in self._replaced:
+            module.__dict__.pop("call", None)
+        self._replaced = []
         for call in self.calls.values():
             if call.handle is not None:
                 call.handle.remove()

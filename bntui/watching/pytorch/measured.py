@@ -17,15 +17,16 @@ from bntui.watching.layers import Layer
 from bntui.watching.pytorch.capture import Call
 from bntui.watching.pytorch.held import Held, Small, array, described, norm, numbers
 from bntui.watching.pytorch.masks import of_samples
-from bntui.watching.pytorch.parameters import Parameters, weight_of
+from bntui.watching.pytorch.parameters import Parameters
 
 _UNIT: Final = ("unit_p15", "unit_p50", "unit_p85")
 
 
-def layers_of(calls: Sequence[Call], parameters: Parameters, scale: float) -> list[Layer]:
+def layers_of(calls: Sequence[Call], parameters: Parameters, scale: float, infos: dict[Any, LayerInfo]) -> list[Layer]:
     """The layers of a step.
 
     Args:
+        infos: what is fixed about layers that were measured before; extended by this step's.
         scale: what gradients were multiplied by.
     """
     held = {id(one): one for call in calls for one in _held(call) if one is not None}
@@ -33,7 +34,8 @@ def layers_of(calls: Sequence[Call], parameters: Parameters, scale: float) -> li
     single = numbers([figure for call in calls for figure in _singles(call, parameters)])
     width = len(single) // len(calls) if calls else 0
     return [
-        _layer(call, known, parameters, single[at * width : (at + 1) * width], scale) for at, call in enumerate(calls)
+        _layer(call, known, parameters, single[at * width : (at + 1) * width], scale, infos)
+        for at, call in enumerate(calls)
     ]
 
 
@@ -43,7 +45,7 @@ def _held(call: Call) -> Iterable[Held | None]:
 
 def _singles(call: Call, parameters: Parameters) -> list[Tensor | float]:
     """Single values of a layer, in the order in which :func:`_layer` takes them."""
-    weight = weight_of(call.module)
+    weight = parameters.weight_of.get(call.module)
     found: list[Tensor | float | None] = [call.gradient, call.dead, call.saturated, call.kept_fraction]
     if weight is not None:
         found += [parameters.norms.get(weight), parameters.gradient_norms.get(weight), parameters.moved.get(weight)]
@@ -55,8 +57,9 @@ def _singles(call: Call, parameters: Parameters) -> list[Tensor | float]:
 
 
 def _layer(
-    call: Call, known: Mapping[int, Distribution], parameters: Parameters, single: Sequence[float], scale: float
-) -> Layer:
+    call: Call, known: Mapping[int, Distribution], parameters: Parameters, single: Sequence[float], scale: float,
+    infos: dict[Any, LayerInfo],
+) -> Layer:  # fmt: skip
     gradient, dead, saturated, kept, weight_norm, weight_gradient, moved = single
 
     def of(held: Held | None) -> Distribution:
@@ -84,11 +87,15 @@ def _layer(
         name
         for name, missing in (
             ("activation_gradient_norm", isinstance(call.gradient, float)),
-            ("weight_gradient_norm", weight_of(call.module) not in parameters.gradient_norms),
+            ("weight_gradient_norm", parameters.weight_of.get(call.module) not in parameters.gradient_norms),
         )
         if missing
     }
-    return Layer(_info(call), measures, frozenset(absent))
+    looks = (call.role.name, call.shape[1:], call.order, call.activation, call.norm, call.dropout and call.dropout[0])
+    info = infos.get(looks)
+    if info is None:
+        info = infos[looks] = _info(call)
+    return Layer(info, measures, frozenset(absent))
 
 
 def _info(call: Call) -> LayerInfo:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -16,7 +16,7 @@ from bntui.watching.pytorch.roles import Role
 _WEIGHTS: Final = ("weight", "weight_ih_l0", "weight_ih", "in_proj_weight", "q_proj_weight")
 
 
-def weight_of(module: nn.Module) -> nn.Parameter | None:
+def _weight_of(module: nn.Module) -> nn.Parameter | None:
     """The weight that stands for a layer: of a recurrent layer that of its input; else the largest one."""
     own = dict(module.named_parameters())
     named = next((own[name] for name in _WEIGHTS if name in own), None)
@@ -38,7 +38,9 @@ class Parameters:
         self._first: Optimizer | None = None
         measured = [module for module, role in roles.items() if role.measured and role.part != "activation"]
         norms = {module for module in measured if roles[module].part == "norm"}
-        self._weights = {weight for module in measured if (weight := weight_of(module)) is not None}
+        self.weight_of = {module: weight for module in measured if (weight := _weight_of(module)) is not None}
+        """The weight that stands for each layer."""
+        self._weights = set(self.weight_of.values())
         self._affine = {one for module in norms for one in module.parameters(recurse=False)}
         self.gradient_norms: dict[nn.Parameter, Tensor] = {}
         self.gradients: dict[nn.Parameter, Tensor] = {}
@@ -54,11 +56,16 @@ class Parameters:
         """What an optimizer that unscales gradients itself will divide them by."""
 
     def attach(self, optimizers: Sequence[Optimizer]) -> None:
-        """Begin to look."""
+        """Begin to look at a step."""
+        for kept in (self.gradient_norms, self.gradients, self.norms, self.moved, self._before):
+            kept.clear()
+        self.lr = self.scale = None
         self._first = optimizers[0] if optimizers else None
         for parameter in self._weights | self._affine:
             if parameter.requires_grad and not self._averaged:
                 self._guard(self._look_at, parameter)
+        if not optimizers:
+            self._guard(self._keep_weights, self._weights)
         for optimizer in optimizers:
             self._handles.append(optimizer.register_step_pre_hook(self._pre))
         for optimizer in optimizers[1:]:  # the first one's hook is the recorder's
@@ -96,9 +103,14 @@ class Parameters:
         scale = getattr(optimizer, "grad_scale", None)
         if scale is not None:
             self.scale = float(scale)
-        for parameter in self._of(optimizer):
-            if self._averaged:
-                self._keep_gradient(parameter)
+        parameters = self._of(optimizer)
+        for parameter in parameters if self._averaged else ():
+            self._keep_gradient(parameter)
+        self._keep_weights(parameters)
+
+    @torch.no_grad()
+    def _keep_weights(self, parameters: Iterable[nn.Parameter]) -> None:
+        for parameter in parameters:
             self._before[parameter] = parameter.detach().clone()
             self.norms[parameter] = norm(parameter)
 
@@ -108,7 +120,7 @@ class Parameters:
     @torch.no_grad()
     def after_step(self, optimizer: Optimizer | None) -> None:
         """Measure how far an optimizer moved its weights."""
-        for parameter in () if optimizer is None else self._of(optimizer):
+        for parameter in list(self._before) if optimizer is None else self._of(optimizer):
             before = self._before.pop(parameter, None)
             if before is not None:
                 self.moved[parameter] = norm(parameter.detach() - before)

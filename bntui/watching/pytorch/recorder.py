@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from bntui.recording.history import LayerInfo
 from bntui.text.language import _
 from bntui.watching.course import Course, Figures
 from bntui.watching.layers import Layer
@@ -110,7 +111,8 @@ class Recorder:
         self._plan = plan
         self._scaler = scaler
         self._capture: Capture | None = None
-        self._parameters: Parameters | None = None
+        self._parameters = Parameters(roles, self._look, averaged=plan.averaged)
+        self._infos: dict[Any, LayerInfo] = {}
         self._eager: Any = None
         self._names: tuple[str, ...] = ()
         """The layers of the recording, in order."""
@@ -231,12 +233,11 @@ class Recorder:
     def _measure(self, optimizer: Optimizer | None) -> None:
         capture, parameters = self._capture, self._parameters
         assert capture is not None
-        assert parameters is not None
         if not capture.calls:
             return  # the step had no forward pass: look at the next one
         parameters.after_step(optimizer)
         with np.errstate(all="ignore"):  # the figures of a diverging network overflow
-            found = layers_of(list(capture.calls.values()), parameters, self._scale(parameters))
+            found = layers_of(list(capture.calls.values()), parameters, self._scale(parameters), self._infos)
         layers = self._layers(found)
         self._unseen |= capture.unseen
         passes = capture.passes
@@ -313,7 +314,6 @@ class Recorder:
         if self._capture is not None or not self._course.open:
             return
         self._capture = Capture(self._roles, self._look)
-        self._parameters = Parameters(self._roles, self._look, averaged=self._plan.averaged)
         self._capture.attach(list(self._models.values()), everywhere=not self._plan.compiled)
         self._parameters.attach(self._optimizers)
         compiler = sys.modules.get("torch._dynamo")
@@ -326,9 +326,8 @@ class Recorder:
             stance.__exit__(None, None, None)
         if self._capture is not None:
             self._capture.detach()
-        if self._parameters is not None:
-            self._parameters.detach()
-        self._capture = self._parameters = None
+        self._parameters.detach()
+        self._capture = None
 
     def _flush(self) -> None:
         self._settle()

@@ -103,6 +103,11 @@ def _hint(word: str, names: Sequence[str]) -> str:
     return " " + did_you_mean(near[0]) if near else ""
 
 
+def foreign(module: nn.Module) -> bool:
+    """True for a Keras layer, which is a module but not called like one."""
+    return type(module).__call__ is not nn.Module.__call__ and callable(getattr(module, "call", None))
+
+
 def plain(name: str) -> str:
     """A module's name without what ``torch.compile`` and the parallel wrappers put before it."""
     parts = [part for part in name.split(".") if part != "_orig_mod"]
@@ -123,10 +128,12 @@ def _role(name: str, module: nn.Module) -> Role | None:
     for classes, kind, axis in _MAIN:
         if isinstance(module, classes):
             return Role(name, "main", kind, axis)
-    if next(module.children(), None) is not None:
+    if isinstance(module, nn.ParameterDict | nn.ParameterList):
+        return None
+    if any(not isinstance(one, nn.ParameterDict | nn.ParameterList) for one in module.children()):
         return None
     kind = type(module).__name__
-    owns = next(module.parameters(recurse=False), None) is not None
+    owns = next(module.parameters(), None) is not None
     if owns and kind.endswith("Norm"):
         return Role(name, "norm", "rms" if "RMS" in kind else "layer" if "Layer" in kind else kind.lower())
     if owns and not isinstance(module, nn.PReLU):

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from bntui.errors import UsageError
 from bntui.text.language import _
-from bntui.watching.course import Course
+from bntui.watching.course import MONITORS, Course
 from bntui.watching.pytorch.recorder import Plan, Recorder, Silent
 from bntui.watching.pytorch.roles import roles
 from bntui.watching.subject import Subject
@@ -35,6 +35,7 @@ def watch(
     epochs: int | None = None,
     steps_per_epoch: int | None = None,
     batch_size: int | None = None,
+    early_stopping: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> Recorder | Silent:
     """Record a training loop into a file that ``bntui replay`` opens; use it in a ``with`` statement.
@@ -56,6 +57,7 @@ def watch(
         epochs: how many are planned.
         steps_per_epoch: optimizer steps in an epoch.
         batch_size: samples of a full mini-batch.
+        early_stopping: ``monitor`` and ``patience``, where the loop will tell its early stopping.
         quiet: say nothing on stderr.
 
     Returns:
@@ -79,10 +81,13 @@ def watch(
     first = next(iter(models.values()))
     device = next((str(one.device) for one in first.parameters()), "cpu")
     told = {"torch.compile": "measured steps ran eagerly"} if any(map(_compiled, _sequence(model))) else {}
-    name = " + ".join(type(one).__name__ for one in models.values())
+    name = " + ".join(list(dict.fromkeys(type(one).__name__ for one in models.values()))[:4])
+    monitor = MONITORS.get(str(early_stopping["monitor"])) if early_stopping else None
+    stopping = {**early_stopping, "monitor": monitor} if early_stopping and monitor else None
     subject = Subject(
         title or name, "watch", task, model=name, optimizer=" + ".join(type(one).__name__ for one in optimizers),
         device=device, epochs=epochs, steps_per_epoch=steps_per_epoch, batch_size=batch_size, every=every,
+        early_stopping=stopping,
         meta={"torch": torch.__version__, **told},
     )  # fmt: skip
     course = Course(None if path is None else Path(path), subject)

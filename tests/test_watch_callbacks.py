@@ -1,0 +1,149 @@
+"""The callbacks, run by the real libraries; skipped where one is not installed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bntui.recording.reader import Reader
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of other people's libraries
+
+
+def library(name: str) -> Any:
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    return importlib.import_module(name)
+
+
+def data() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(24, 4, generator=generator), torch.randint(0, 3, (24,), generator=generator)
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+
+
+def check(path: Path, names: list[str], steps: list[int], epochs: int) -> None:
+    with closing(Reader(path)) as reader:
+        history = reader.history(0)
+        assert [one.name for one in reader.runs[0].layers] == names
+        assert history.step[history.has_frame].tolist() == steps
+        ends = history.epoch_end
+        assert history.epoch[ends].tolist() == list(range(1, epochs + 1))
+        assert np.isfinite(history.val_loss[ends]).all()
+        frame = reader.keyframe(0, int(history.frame_rows[-1]))
+        assert all(one.update_ratio > 0 and one.weight_gradient_norm > 0 for one in frame.layers)
+        assert [event.kind for event in reader.events(0)][-1] in ("finished", "stopped_early")
+
+
+def test_lightning(tmp_path: Path) -> None:
+    lightning = library("lightning.pytorch")
+    from bntui.watching.lightning import BntuiCallback
+
+    class Model(lightning.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network()
+
+        def training_step(self, batch: Any, index: int) -> Tensor:  # noqa: ARG002
+            loss = functional.cross_entropy(self.net(batch[0]), batch[1])
+            self.log("train_loss", loss)
+            return loss
+
+        def validation_step(self, batch: Any, index: int) -> None:  # noqa: ARG002
+            self.log("val_loss", functional.cross_entropy(self.net(batch[0]), batch[1]))
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.Adam(self.parameters(), lr=0.01)
+
+    loader: Any = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*data()), batch_size=8)
+    path = tmp_path / "lightning.bntui"
+    stopping = lightning.callbacks.EarlyStopping("val_loss", patience=50)
+    trainer = lightning.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path,
+        callbacks=[BntuiCallback(path, every=2, quiet=True), stopping],
+    )  # fmt: skip
+    trainer.fit(Model(), loader, loader)
+    check(path, ["net.0", "net.4"], [1, 2, 4, 6], 2)
+    with closing(Reader(path)) as reader:
+        history = reader.history(0)
+        assert history.wait[-1] == stopping.wait_count
+        assert history.best[-1] == pytest.approx(float(stopping.best_score))
+        assert reader.runs[0].early_stopping is not None
+        assert reader.runs[0].early_stopping["patience"] == 50
+
+
+def test_skorch(tmp_path: Path) -> None:
+    skorch = library("skorch")
+    from bntui.watching.skorch import BntuiCallback
+
+    x, y = data()
+    path = tmp_path / "skorch.bntui"
+    net = skorch.NeuralNetClassifier(
+        network, criterion=nn.CrossEntropyLoss, max_epochs=2, batch_size=8, verbose=0,
+        callbacks=[BntuiCallback(path, every="epoch", quiet=True), skorch.callbacks.EarlyStopping(patience=9)],
+    )  # fmt: skip
+    net.fit(x.numpy(), y.numpy())
+    check(path, ["0", "4"], [1, 6], 2)
+
+
+def test_hugging_face(tmp_path: Path) -> None:
+    transformers = library("transformers")
+    library("accelerate")
+    from bntui.watching.hugging_face import BntuiCallback
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network()
+
+        def forward(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+            out = self.net(x)
+            return {"loss": functional.cross_entropy(out, labels), "logits": out}
+
+    x, y = data()
+    rows = [{"x": one, "labels": label} for one, label in zip(x, y, strict=True)]
+    path = tmp_path / "hugging.bntui"
+    arguments = transformers.TrainingArguments(
+        output_dir=str(tmp_path), num_train_epochs=2, per_device_train_batch_size=8, eval_strategy="epoch",
+        save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True, logging_strategy="epoch",
+    )  # fmt: skip
+    trainer = transformers.Trainer(
+        Model(), arguments, train_dataset=rows, eval_dataset=rows,
+        callbacks=[BntuiCallback(path, every=3, quiet=True)],
+    )  # fmt: skip
+    trainer.train()
+    check(path, ["net.0", "net.4"], [1, 3, 6], 2)
+
+
+def test_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.environ.get("KERAS_BACKEND", "torch") != "torch":
+        pytest.skip("KERAS_BACKEND is not torch")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = library("keras")
+    from bntui.watching.keras import BntuiCallback
+
+    model = keras.Sequential(
+        [keras.layers.Input((4,)), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3, name="head")]
+    )
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
+    x, y = (one.numpy() for one in data())
+    path = tmp_path / "keras.bntui"
+    stopping = keras.callbacks.EarlyStopping(patience=9)
+    model.fit(
+        x, y, batch_size=8, epochs=2, validation_data=(x, y), verbose=0,
+        callbacks=[BntuiCallback(path, early_stopping=stopping, every=3, quiet=True), stopping],
+    )  # fmt: skip
+    check(path, [one.name for one in model.layers], [1, 3, 6], 2)
