@@ -62,9 +62,9 @@ class Here:
         pass
 
 
-def swept(made: Plan, folder: Path, crew: Here, search: Search | None = None) -> list[Entry]:
-    """Train what a folder lacks of a sweep."""
-    sweep = Sweep(made, head_of(made), folder, search or Listed(combinations(made)))
+def swept(made: Plan, folder: Path, crew: Here, search: Search | None = None, *, again: bool = False) -> list[Entry]:
+    """Train what a folder lacks of a sweep, with ``again`` also what failed."""
+    sweep = Sweep(made, head_of(made), folder, search or Listed(combinations(made)), again=again)
     try:
         sweep.train(crew)
         return list(sweep.entries)

@@ -177,6 +177,26 @@ def test_a_trial_that_fails_is_recorded_with_its_reason_and_the_others_go_on(tmp
     assert [row[names.index("reason")] for row in table].count("no memory") == 1
 
 
+def test_what_failed_is_tried_again_if_the_sweep_is_resumed(tmp_path: Path) -> None:
+    def worked(*failing: int) -> Here:
+        return Here(lambda order: Delivery(failure="no") if order.number in failing else pretended(order))
+
+    made, folder = plan(tmp_path), tmp_path / "sweep"
+    first = swept(made, folder, worked(2, 3))
+    same_command = worked()
+    assert swept(made, folder, same_command) == first
+    assert not same_command.trained
+    resumed = worked(1)
+    entries = swept(made, folder, resumed, again=True)
+    assert len(resumed.trained) == 2
+    states = {entry.key: entry.state for entry in entries}
+    assert len(states) == len(entries) == len(first)
+    was = [entry.key for entry in first if entry.state == "failed"]
+    assert [states[key] for key in was] == ["failed", "done"]
+    _head, read_again = journal.read(folder)
+    assert {entry.key: entry.state for entry in read_again} == states
+
+
 def test_a_worker_of_other_versions_ends_the_sweep_and_nothing_of_it_is_recorded(tmp_path: Path) -> None:
     def work(order: Order) -> Delivery:
         from bntui.study.worker import carried_out

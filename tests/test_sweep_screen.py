@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,20 @@ def test_every_sweep_fills_the_screen_exactly(name: str, size: tuple[int, int], 
         rows = draw(BOARDS[name], look, *size)
         assert len(rows) == size[1]
         assert {width(row) for row in rows} == {size[0]}
+
+
+def test_a_list_of_three_axes_has_their_whole_values_in_80_columns() -> None:
+    axes = (
+        ("training.lr", ("0.001", "0.01")), ("network.norm", ("none", "batch")), ("network.dropout", ("0.0", "0.25")),
+    )  # fmt: skip
+    places = list(product(*(values for _path, values in axes)))
+    ranked = tuple(combination(place, at + 1.0, at + 1.1) for at, place in enumerate(places))
+    lines = [text(row) for row in draw(replace(BOARD, axes=axes, ranked=ranked), Look(), 80, 24)]
+    listed = [line.split() for line in lines[3 : 3 + len(places)]]
+    assert [
+        words[-(len(words) - words.index(place[0])) :][:3] for words, place in zip(listed, places, strict=True)
+    ] == [list(place) for place in places]
+    assert {"lr", "norm", "dropout"} <= set(lines[2].split())
 
 
 def test_the_map_has_every_mean_at_its_place_and_says_without_color_which_is_best_and_which_failed() -> None:

@@ -135,7 +135,8 @@ def sweep(
         typer.Option(metavar="ADDRESS", help="Train on a Dask cluster, tcp://HOST:PORT, or on Ray, ray://HOST:PORT."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", metavar="DIR", help="Train what the sweep in this folder lacks.")
+        Path | None,
+        typer.Option("--resume", metavar="DIR", help="Train what the sweep in this folder lacks, and what failed."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -167,4 +168,6 @@ def sweep(
             larger=larger, random=random, searched=search, trials=trials, evidence=evidence,
         )  # fmt: skip
         folder = output or sweeps.default_folder(plan)
-    sweeps.train(plan, folder, jobs=jobs or sweeps.workers_here(), cluster=cluster, as_json=as_json)
+    sweeps.train(
+        plan, folder, jobs=jobs or sweeps.workers_here(), cluster=cluster, as_json=as_json, again=resume is not None
+    )

@@ -123,8 +123,12 @@ def resumed_plan(folder: Path) -> Plan:
     return plan_of(head)
 
 
-def train(plan: Plan, folder: Path, *, jobs: int, cluster: str | None, as_json: bool) -> None:
-    """Train what the folder lacks, write the summary, and print the best; exit 1 if a trial failed."""
+def train(plan: Plan, folder: Path, *, jobs: int, cluster: str | None, as_json: bool, again: bool = False) -> None:
+    """Train what the folder lacks, write the summary, and print the best; exit 1 if a trial failed.
+
+    Args:
+        again: train also what has failed there.
+    """
     refuse_foreign_files(folder)
     found = combinations(plan)
     checked(plan, found, _facts_of(plan.path.parent))
@@ -134,13 +138,13 @@ def train(plan: Plan, folder: Path, *, jobs: int, cluster: str | None, as_json: 
             sys.stderr,
         )
     chosen = search(plan, found)
-    with closing(Sweep(plan, head_of(plan), folder, chosen)) as sweep:
+    with closing(Sweep(plan, head_of(plan), folder, chosen, again=again)) as sweep:
         kept = len(sweep.entries)
         if kept:
             sentence = ngettext("{count} trial is in {folder} already", "{count} trials are in {folder} already", kept)
             say(sentence.format(count=kept, folder=folder), sys.stderr)
-        if (missing := chosen.total * plan.seeds - kept) > 0:
-            _trained(sweep, missing, jobs, cluster)
+        if sweep.missing > 0:
+            _trained(sweep, sweep.missing, jobs, cluster)
         entries = list(sweep.entries)
     files = write(plan, entries, folder)
     ranked = standings(plan, entries)

@@ -86,6 +86,7 @@ class Journal:
         try:
             self._lock()
             self.entries = self._begin(head)
+            self._failed = {entry.key for entry in self.entries if entry.state == "failed"}
         except BaseException:
             os.close(self._file)
             raise
@@ -116,8 +117,12 @@ class Journal:
         return entries
 
     def add(self, entry: Entry) -> None:
-        """Append an entry, and return when it is on the disk."""
+        """Append an entry, and return when it is on the disk; it replaces one of the same trial, which failed."""
         self._write(_told(entry))
+        if entry.key in self._failed:
+            self.entries.remove(next(before for before in self.entries if before.key == entry.key))
+        if entry.state == "failed":
+            self._failed.add(entry.key)
         self.entries.append(entry)
 
     def keep(self, name: str, recording: bytes) -> None:
@@ -205,7 +210,8 @@ def _parsed(text: bytes, path: Path) -> tuple[dict[str, Any], list[Entry]]:
     found: dict[tuple[str, int], Entry] = {}
     for number, line in enumerate(lines[1:], 2):
         entry = _entry(_object(line, path, number), path, number)
-        found.setdefault(entry.key, entry)
+        if entry.key not in found or found[entry.key].state == "failed":  # which may have been tried again
+            found[entry.key] = entry
     return head, list(found.values())
 
 

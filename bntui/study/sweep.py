@@ -27,8 +27,11 @@ Progress = Callable[[int, int], object]
 class Sweep:
     """A sweep that trains: gives orders to workers, and keeps what they deliver."""
 
-    def __init__(self, plan: Plan, head: dict[str, Any], folder: Path, search: Search) -> None:
+    def __init__(self, plan: Plan, head: dict[str, Any], folder: Path, search: Search, *, again: bool = False) -> None:
         """Open the folder.
+
+        Args:
+            again: train also what has failed.
 
         Raises:
             UsageError: it has another sweep, or another process trains this one.
@@ -47,13 +50,19 @@ class Sweep:
         self._versions = versions()
         self._given: dict[int, tuple[Settings, int]] = {}
         self._keeping = threading.Lock()  # orders are drawn in a thread of the workers' engine
-        for entry in self.entries:
+        self._done = [entry for entry in self.entries if not (again and entry.state == "failed")]
+        for entry in self._done:
             search.tell(entry)
 
     @property
     def entries(self) -> Sequence[Entry]:
         """What is done so far."""
         return self._journal.entries
+
+    @property
+    def missing(self) -> int:
+        """Number of trials that are left to train."""
+        return self._search.total * self.plan.seeds - len(self._done)
 
     def train(self, crew: Crew, progress: Progress = lambda _done, _total: None) -> None:
         """Train what is missing.
@@ -62,20 +71,18 @@ class Sweep:
             TrainerError: a worker has other versions, or the cluster is gone; what is recorded stays.
             StorageError: the folder cannot be written.
         """
-        total = self._search.total * self.plan.seeds
-        missing = total - len(self.entries)
+        missing = self.missing
         if missing <= 0:
             return
-        before = len(self.entries)
         progress(0, missing)
         for order, delivery in crew.deliveries(self._orders()):
             if delivery.refusal:
                 raise TrainerError(delivery.refusal)
             self._keep(*self._given.pop(order.number), delivery)
-            progress(len(self.entries) - before, missing)
+            progress(missing - self.missing, missing)
 
     def _orders(self) -> Iterator[Order]:
-        done = keys(self.entries)
+        done = keys(self._done)
         number = 0
         for settings in self._search.combinations():
             left = [seed for seed in range(self.plan.seeds) if key_of(settings, seed) not in done]
@@ -116,6 +123,7 @@ class Sweep:
                     settings, seed, "done", "", delivery.figures, delivery.seconds, name, digest, delivery.worker
                 )  # fmt: skip
             self._journal.add(entry)
+            self._done.append(entry)
             self._search.tell(entry)
 
     def close(self) -> None:

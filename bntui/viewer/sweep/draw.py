@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
@@ -22,6 +23,8 @@ FIGURE: Final = 7
 """Cells of a figure."""
 _CELL: Final = FIGURE + 4
 """Cells of a column of the map: a mark, a block, a figure, and a space."""
+_MOST_VALUE: Final = 16
+"""Cells of a value that are never cut."""
 _DETAILS: Final = 6
 """Rows for the chosen combination, at least."""
 EMPTY: Final = N_("No trial is done yet.")
@@ -137,7 +140,7 @@ def _listing(board: Board, look: Look, width: int, height: int) -> list[Row]:
     columns = (
         Column(),
         Column(_("rank"), right=True, goes=2, gap=1),
-        *(Column(path, least=4, cut=1) for path, _values in board.axes),
+        *(Column(name, least=least, cut=1) for name, least in _axis_columns(board)),
         Column(_("mean"), right=True),
         Column("± 95 %", right=True, goes=3),
         Column(_("seeds"), right=True, goes=1),
@@ -147,6 +150,14 @@ def _listing(board: Board, look: Look, width: int, height: int) -> list[Row]:
     form = layout(columns, lines, width - 1)
     table = [*form.heading("muted"), *(row for line in lines for row in form.row(line))]
     return [(Span(" "), *styled(row)) for row in table]
+
+
+def _axis_columns(board: Board) -> Iterator[tuple[str, int]]:
+    """The name of each axis, without its section where that is clear, and the cells of its values."""
+    ends = [path.rpartition(".")[2] for path, _values in board.axes]
+    for at, ((path, _values), end) in enumerate(zip(board.axes, ends, strict=True)):
+        longest_value = max(cell_len(one.place[at]) for one in board.ranked)
+        yield end if ends.count(end) == 1 else path, min(max(longest_value, 4), _MOST_VALUE)
 
 
 def _line(board: Board, one: Combination, rank: int, *, chosen: bool) -> tuple[Cell, ...]:
