@@ -24,7 +24,8 @@ from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
 from bntui.trainer.cores import crew as crew_module
 from bntui.trainer.cores import worker as worker_module
-from bntui.trainer.cores.messages import Done
+from bntui.trainer.cores.carried import carried
+from bntui.trainer.cores.messages import Done, Hand, Idle, Leave, Load, NotFound, Ready
 from bntui.trainer.cores.shares import saved, shares, slowest
 from bntui.trainer.cores.template import Template, cores
 from bntui.trainer.cores.worker import serve
@@ -158,6 +159,38 @@ def test_an_epoch_that_is_sent_is_not_trained_twice(tmp_path: Path, name: str) -
     deadly.close()
     assert contents(together) == contents(alone)
     assert session.trouble
+
+
+def test_a_recording_that_is_renamed_while_workers_load_it_keeps_them(tmp_path: Path, template: Template) -> None:
+    text, overrides = SCENARIOS["keyframes within epochs, thinned"]
+    alone, before, after = (tmp_path / f"{name}.bntui" for name in ("alone", "before", "after"))
+    train_on(begun(alone, text, overrides, None))
+    session = begun(before, text, overrides, template)
+    before.rename(after)
+    while not session._crew._links:
+        session.epoch(never)
+    (link, *_others) = session._crew._links
+    assert link.pipe.poll(30)  # it says that nothing is there
+    session._crew._receive(None, wait=0)
+    assert not link.ready
+    assert session.follow()
+    train_on(shared_out(session))
+    assert session.trouble == ""
+    assert contents(after) == contents(alone)
+
+
+def test_a_worker_that_does_not_find_a_recording_goes_on(tmp_path: Path, template: Template) -> None:
+    path, nowhere = tmp_path / "x.bntui", str(tmp_path / "nowhere.bntui")
+    session = begun(path, *SCENARIOS["autograd, plateau"], None)
+    hand = Hand(nowhere, 1, carried(session.runs[1]), 0, keeps=True)
+    _pid, pipe = template.worker()
+    with closing(session), closing(pipe):
+        for order, answer in (
+            (Load(nowhere), NotFound(None)), (Load(str(path)), Ready()), (hand, NotFound(1)), (Leave(), Idle()),
+        ):  # fmt: skip
+            pipe.send(order)
+            assert pipe.poll(30)
+            assert pipe.recv() == answer
 
 
 def test_after_some_deaths_all_runs_are_trained_here(tmp_path: Path, template: Template) -> None:

@@ -19,7 +19,7 @@ from bntui.recording.sentences import is_over
 from bntui.recording.writer import Writer
 from bntui.text.language import _
 from bntui.trainer.cores.carried import Carried, carried, restore
-from bntui.trainer.cores.messages import Checkpoint, Commit, Done, Hand, Leave, Load, Together, Train
+from bntui.trainer.cores.messages import Checkpoint, Commit, Done, Hand, Leave, Load, NotFound, Together, Train
 from bntui.trainer.cores.process import Link
 from bntui.trainer.cores.shares import saved, shares, slowest
 from bntui.trainer.cores.template import Template
@@ -270,8 +270,17 @@ class Crew:
             except EOFError:
                 self._bury(link)
             else:
-                if told is not None:
+                if isinstance(told, NotFound):
+                    self._not_found(link, told)
+                elif told is not None:
                     self._away[told.run].inbox.append(told)
+
+    def _not_found(self, link: Link, told: NotFound) -> None:
+        """Repeat an order with the recording's new path, or train a run here until the runs are shared out again."""
+        if told.run is None:
+            link.tell(Load(str(self._writer.path)))
+        elif (away := self._away.get(told.run)) is not None and away.link is link:
+            away.link, away.ordered = None, False
 
     def _bury(self, link: Link) -> None:
         """Go on without a worker that has died."""

@@ -16,14 +16,14 @@ from bntui.trainer.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load the samples of a recording, and answer :class:`Ready`."""
+    """Load the samples of a recording, and answer :class:`Ready`, or :class:`NotFound`."""
 
     recording: str
 
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """Take over a run."""
+    """Take over a run; answer :class:`NotFound` if that is impossible."""
 
     recording: str
     run: int
@@ -118,4 +118,12 @@ class Idle:
     """The worker has no runs."""
 
 
-Answer = Together | Done | Ready | Idle
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The recording is not where an order says, because it was renamed since: the order is not obeyed."""
+
+    run: int | None
+    """The run that was not taken over; None if the samples were not loaded."""
+
+
+Answer = Together | Done | Ready | Idle | NotFound

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from bntui.text.endings import how_ended
-from bntui.trainer.cores.messages import Answer, Done, Idle, Leave, Order, Ready, Together
+from bntui.trainer.cores.messages import Answer, Done, Idle, Leave, NotFound, Order, Ready, Together
 from bntui.trainer.cores.template import Template
 
 MOST_HELD: Final = 64_000_000
@@ -42,7 +42,7 @@ class Link:
         with suppress(OSError):
             self.pipe.send(order)
 
-    def answer(self) -> Together | Done | None:
+    def answer(self) -> Together | Done | NotFound | None:
         """Receive what a run has to say; None for what concerns the worker itself.
 
         Raises:
@@ -53,7 +53,7 @@ class Link:
         except OSError as error:
             raise EOFError from error
         if isinstance(told, Ready | Idle):
-            self.ready = True
+            self.ready = self.ready or isinstance(told, Ready)
             self.quiet = isinstance(told, Idle)
             return None
         if isinstance(told, Together):

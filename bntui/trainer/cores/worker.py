@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bntui.errors import RecordingError
 from bntui.keyframe import Keyframe
 from bntui.recording.evidence import pack_state
 from bntui.recording.history import Event, RunInfo
@@ -31,6 +32,7 @@ from bntui.trainer.cores.messages import (
     Idle,
     Leave,
     Load,
+    NotFound,
     Order,
     Ready,
     Together,
@@ -66,7 +68,7 @@ class _Worker:
                 self._runs.clear()
                 self._send(Idle())
             elif not self._leaving:
-                self._obey(order)
+                self._tried(order)
 
     def _listen(self) -> None:
         """Receive orders while the other thread trains; end the process when nobody is left to give any."""
@@ -84,6 +86,15 @@ class _Worker:
         except OSError:
             os._exit(0)
 
+    def _tried(self, order: Load | Hand | Train) -> None:
+        """Obey an order, unless the recording was renamed after it was given."""
+        try:
+            self._obey(order)
+        except RecordingError:
+            if isinstance(order, Train) or Path(order.recording).exists():
+                raise
+            self._send(NotFound(order.run if isinstance(order, Hand) else None))
+
     def _obey(self, order: Load | Hand | Train) -> None:
         self._past.path = Path(order.recording)
         match order:
@@ -97,6 +108,8 @@ class _Worker:
                 run.watcher = Watch(self._past, carried.since)
                 restore(run, carried)
                 self._runs[index] = run, Outbox(self._send, index, number, lambda: self._leaving, keeps=keeps)
+            case Train(_, index, _stride) if index not in self._runs:
+                pass  # it was not taken over, which the trainer knows by now
             case Train(_, index, stride):
                 run, outbox = self._runs[index]
                 outbox.stride = stride
