@@ -35,16 +35,6 @@ class Standing:
     entries: tuple[Entry, ...]
     """Its trials by seed."""
 
-    @property
-    def done(self) -> int:
-        """Trials that were trained."""
-        return sum(entry.state == "done" for entry in self.entries)
-
-    @property
-    def mean(self) -> float:
-        """The mean; NaN if any trained seed has no finite value, for a mean without it would flatter."""
-        return self.goal.mean if self.goal.count == self.done else math.nan
-
 
 def standings(plan: Plan, entries: Iterable[Entry]) -> list[Standing]:
     """All combinations, the best first; those whose goal is not finite in every seed come last."""
