@@ -188,9 +188,10 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
     aligned = max(map(cell_len, parts))
     figures = _("{part}   loss {loss}   {score} {value}")
     trained, held_out = (_known(of_part, info) for of_part in (frame.train_accuracy, frame.val_accuracy))
+    loss = "—" if info.watched and math.isnan(frame.val_loss) else _loss(frame.val_loss)  # a loop tells it now and then
     so_far = figures.format(part=ljust(parts[0], aligned), loss=_loss(frame.train_loss), score=score, value=trained)
     yield f"{so_far}   {_('(the epoch so far)')}"
-    validated = figures.format(part=ljust(parts[1], aligned), loss=_loss(frame.val_loss), score=score, value=held_out)
+    validated = figures.format(part=ljust(parts[1], aligned), loss=loss, score=score, value=held_out)
     forgotten = reader.runs[frame.run].setting("training", "validation_mode") == "training"
     yield f"{validated}   ({_('in training mode')})" if forgotten else validated
     early = frame.early_stopping

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from rich.cells import cell_len, set_cell_size
 
 from bntui.text import figures
@@ -156,10 +157,9 @@ def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) 
         fields: 0, its loss without a word; 1, with it; 2, also its accuracy; 3, also its training loss; 4, its loss and
             the range over its seeds; 5, all of these; 6, all of these with the range in fewer words.
     """
-    history, row = run.history, run.row
 
     def figure(name: str, size: int, percent: bool = False) -> Span:
-        value = float(getattr(history, name)[row]) if 0 <= row < len(history) else None
+        value = _told(run, name)
         return _figure(value, size, percent)._replace(tells=Told(run.info.index, name))
 
     spans: list[Span] = [Span(f"{run.mark} ", f"bold {run.style}", run.click)]
@@ -175,6 +175,17 @@ def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) 
     if fields in (2, 3, 5, 6):
         spans += [Span(f"  {accuracy} ", "muted"), figure("val_accuracy", 7, accuracy != "R²")]
     return tuple(spans)
+
+
+def _told(run: RunView, name: str) -> float | None:
+    """A figure at the cursor; within an epoch of a recorded loop, which does not validate there, the last one told."""
+    row, course = run.row, getattr(run.history, name)
+    if not 0 <= row < len(course):
+        return None
+    if run.info.watched and math.isnan(course[row]) and not run.history.epoch_end[row]:
+        ends = np.flatnonzero(run.history.epoch_end[:row])
+        return float(course[ends[-1]]) if len(ends) else None
+    return float(course[row])
 
 
 def _figure(value: float | None, width: int, percent: bool = False) -> Span:
