@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from bntui.distributions import (
     share_outside,
     unit_percentiles,
 )
-from bntui.keyframe import MASK_SAMPLES, DropoutMask, Foreign, LayerMeasures
+from bntui.keyframe import MASK_SAMPLES, Distribution, DropoutMask, Foreign, LayerMeasures
 from bntui.recording.history import LayerInfo
 from bntui.scenario.activations import activation
 from bntui.text.language import _
@@ -140,12 +140,23 @@ def _fitting(kind: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape if len(shape) <= 3 else (*shape[:2], math.prod(shape[2:]))
 
 
-def measured(of: Told, info: LayerInfo, *, channels_last: bool) -> Layer:
-    """The measures of a layer; what the loop does not tell is NaN, and named as absent."""
+def spread(layers: Sequence[Told]) -> list[dict[str, Distribution]]:
+    """The distributions of each layer's values by key; measured together, as many small arrays cost mostly calls."""
+    keys = [[key for key in QUANTITY_OF if key in of.arrays] for of in layers]
+    flat = [of.arrays[key] for of, names in zip(layers, keys, strict=True) for key in names]
+    with np.errstate(all="ignore"):
+        found = iter(distributions(flat))
+    return [{key: next(found) for key in names} for names in keys]
+
+
+def measured(of: Told, info: LayerInfo, found: Mapping[str, Distribution], *, channels_last: bool) -> Layer:
+    """The measures of a layer; what the loop does not tell is NaN, and named as absent.
+
+    Args:
+        found: the distributions of its values, see :func:`spread`.
+    """
     arrays = of.arrays
     with np.errstate(all="ignore"):
-        names = [key for key in QUANTITY_OF if key in arrays]
-        found = dict(zip(names, distributions([arrays[key] for key in names]), strict=True))
         of_layer: dict[str, Any] = {field: found.get(key, UNMEASURED) for key, field in QUANTITY_OF.items()}
         if info.norm == "none":
             of_layer["normalized"] = None

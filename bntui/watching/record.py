@@ -172,12 +172,11 @@ class Recorder:
     def _measured(self, layers: Mapping[str, Arrays]) -> list[Layer]:
         if not isinstance(layers, Mapping):
             raise ValueError(_("layers must map a name to a table of arrays"))
-        found = []
-        for name, given in layers.items():
-            told = arrays.told(name, given)
-            info = self._infos.setdefault(name, arrays.described(told, channels_last=self._channels_last))
-            found.append(arrays.measured(told, info, channels_last=self._channels_last))
-        return found
+        last = self._channels_last
+        told = [arrays.told(name, given) for name, given in layers.items()]
+        infos = [self._infos.setdefault(of.name, arrays.described(of, channels_last=last)) for of in told]
+        every = zip(told, infos, arrays.spread(told), strict=True)
+        return [arrays.measured(of, info, found, channels_last=last) for of, info, found in every]
 
 
 def _figures(**told: Any) -> Figures:
