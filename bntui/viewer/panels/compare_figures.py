@@ -131,8 +131,13 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
         (_("seconds"), "time", "wall_time"),
     )
     for name, kind, field in names:
-        yield Figure(name, kind, float(getattr(one, field)), float(getattr(other, field)), field=field)
-    yield Figure(_("weights"), "word", one.weights_digest, other.weights_digest)
+        values = [float(getattr(frame, field)) for frame in (one, other)]
+        # a recorded loop need not report an accuracy, nor its weights
+        mine, theirs = (None if kind == "share" and math.isnan(value) else value for value in values)
+        if mine is not None or theirs is not None:
+            yield Figure(name, kind, mine, theirs, field=field)
+    if one.weights_digest or other.weights_digest:
+        yield Figure(_("weights"), "word", one.weights_digest or None, other.weights_digest or None)
     early, late = one.early_stopping, other.early_stopping
     monitors = dict.fromkeys(stopping.monitor for stopping in (early, late) if stopping is not None)
     if monitors:
@@ -156,7 +161,8 @@ def _of_layer(one: LayerMeasures | None, other: LayerMeasures | None) -> Iterato
         yield from _scalar(field, *(_of(layer, field) for layer in layers))
     yield from _scalar("kept_fraction", *(_of(layer and layer.dropout, "kept_fraction") for layer in layers))
     for field in QUANTITIES:
-        before, after = (None if layer is None else getattr(layer, field) for layer in layers)
+        found = [None if layer is None else getattr(layer, field) for layer in layers]
+        before, after = (None if values is None or values.empty else values for values in found)
         if before is not None or after is not None:
             stds = _of(before, "std"), _of(after, "std")
             spread = max(std for std in stds if std is not None)
