@@ -1,6 +1,6 @@
 """Measures what ``bntui.watch`` costs, beside TensorBoard's histograms and ``wandb.watch`` at the same rate.
 
-    python -m benchmarks.watch_cost [--rounds 7] [--steps 100]
+    python -m benchmarks.watch_cost [--rounds 7] [--steps 100] [--only resnet]
 
 The loops take turns in one process, with one thread: in each round, each of them does as many steps, and its time is
 divided by that of the bare loop in the same round.  Printed are medians over the rounds, of the processor's time.
@@ -147,11 +147,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--steps", type=int, default=100)
+    options.add_argument("--only", default="", help="name of the one model to measure")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     print(f"{'':<38}{'bare':>10}{'slower':>10}   lowest to highest")
     for make in (perceptron, resnet, transformer):
-        print(make.__name__ + ": " + (make.__doc__ or ""))
+        if chosen.only not in ("", make.__name__):
+            continue
+        print(make.__name__ + ": " + (make.__doc__ or ""), flush=True)
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             loops = {"bare": Loop(make)}
             for name, (tool, every) in TOOLS.items():
