@@ -1,6 +1,6 @@
 """Measures how long it takes to export a recording in each format, and how large the files are.
 
-    python -m benchmarks.export [--keyframes 10000] [--rounds 3] [--json]
+    python -m benchmarks.export [--keyframes 1000] [--rounds 3] [--json]
 
 The recording is that of ``benchmarks.long``: a network with two layers of eight units.  Figures are seconds of CPU time
 without the start of the interpreter, the smallest of the rounds.
@@ -35,7 +35,7 @@ def exported(path: Path, target: Path, chosen: Format) -> float:
 
 def main() -> None:
     arguments = parser(__doc__, rounds=3)
-    arguments.add_argument("--keyframes", type=int, default=10_000)
+    arguments.add_argument("--keyframes", type=int, default=1_000)
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path, target = Path(folder, "long.bntui"), Path(folder, "out")

@@ -212,8 +212,9 @@ def _plugin(found: tuple[int, int | memoryview]) -> str:
 
 
 def _data(value: int | memoryview) -> memoryview:
+    """The bytes of a field; ValueError if it is a number."""
     if isinstance(value, int):
-        raise ValueError("a number where there should be bytes")
+        raise ValueError
     return value
 
 

@@ -145,10 +145,12 @@ class _Layer:
             if layer == name
         }
         groups = {column.partition(".")[0] for column in columns} | set(self._histograms)
-        normalized = "normalized" in groups
         never = tuple(sorted(column for column in LAYER_COLUMNS if column in _SINGLE and column not in columns))
-        norm = "norm" if normalized else "none"
-        self.info = replace(_NONE, name=name, kind=Foreign("imported"), norm=norm, absent=never)
+        self.info = replace(
+            _NONE, name=name, kind=Foreign("imported"), norm="norm" if "normalized" in groups else "none",
+            # with no activation, the screen shows what would enter it: that is then the output
+            activation="unknown" if {"pre_norm", "normalized"} & groups else "none", absent=never,
+        )  # fmt: skip
         self._nothing = _unknown(self.info)
 
     def known(self) -> Iterable[Mapping[int, Any]]:
@@ -168,6 +170,8 @@ class _Layer:
             statistics = told.get(quantity, {})
             if buckets is not None or statistics:
                 found[quantity] = distribution(buckets, statistics)
+        if self.info.activation == "none" and "output" in found:
+            found["pre_norm"] = found["output"]
         return replace(self._nothing, **found)
 
 

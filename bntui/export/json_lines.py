@@ -31,8 +31,8 @@ def write(reader: Reader, request: Request, drafts: Drafts, tell: Tell) -> list[
                 place = {"run": one.info.name, "run_number": one.info.index}
                 told = {"step": row.figures["step"], "epoch": row.figures["epoch"], "epoch_end": row.epoch_end}
                 measured = next(frames) if row.has_frame else row.figures
-                json.dump(plain({**place, **told, **_record(measured, figures)}), file, allow_nan=False)
-                file.write("\n")
+                record = plain({**place, **told, **_record(measured, figures)})
+                file.write(json.dumps(record, allow_nan=False) + "\n")  # json.dump is several times slower
                 done += 1
                 tell(done, total)
     return [_said(path, total)]
