@@ -280,10 +280,11 @@ def test_no_panel_shows_english_that_is_not_in_the_catalogue(panel: Panel, views
 def test_no_help_page_does_either(capsys: pytest.CaptureFixture[str]) -> None:
     commands = (
         "run", "resume", "fork", "stop", "replay", "compare", "attach", "show", "audit", "stops", "list", "check",
-        "verify", "sweep", "schema", "doctor", "rename", "delete", "clean", "export", "import",
+        "verify", "sweep", "schema", "doctor", "rename", "delete", "clean", "export", "import", "serve",
     )  # fmt: skip
     typed = {"bntui", "SCENARIO", "FILE", "THEME", "PATH", "VALUE", "NAME", "WORD", "DAYS", "en", "ko", *commands}
     typed |= {"VALUES", "QUANTITY", "DIR", "ADDRESS", "optuna", "SAMPLER", "FORMAT", "NAMES", "TAG", "FIGURE"}
+    typed |= {"PANEL", "WxH", "WHEN"}
     typed |= {"max", "var", "ln"}  # in the formulas of the audit's tolerances
     for command in ("", *commands):
         with pytest.raises(SystemExit):

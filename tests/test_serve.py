@@ -85,7 +85,7 @@ async def test_the_recordings_of_a_folder_can_be_opened_but_not_deleted(path: Pa
         screen = app.screen
         assert isinstance(screen, GalleryScreen)
         await until(lambda: screen.gallery.entries is not None)
-        assert (screen.gallery.cards, [entry.path for entry in screen.gallery.entries]) == ((), [path])
+        assert (screen.gallery.cards, [entry.path for entry in screen.gallery.entries or ()]) == ((), [path])
         await pilot.press("tab", "r", "d")
         await pilot.pause()
         assert screen.gallery.prompt is None

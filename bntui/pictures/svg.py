@@ -27,7 +27,9 @@ FONT: Final = (
     "'DejaVu Sans Mono',Menlo,Consolas,'Noto Sans Mono CJK KR','Noto Sans CJK KR','Apple SD Gothic Neo',"
     "'Malgun Gothic',monospace"
 )
-PIECE: Final = re.compile(f"─+|━+|[{DRAWN}]|(?P<word>(?:[!-~][\u0300-\u036f]*)+|[가-힣]+|([^ ])\\2*[\u0300-\u036f]*)")
+_ACCENTS: Final = "[\u0300-\u036f]*"
+_WORD: Final = f"(?:[!-~]{_ACCENTS})+|[\uac00-\ud7a3]+|([^ ])\\2*{_ACCENTS}"
+PIECE: Final = re.compile(f"─+|━+|[{DRAWN}]|(?P<word>{_WORD})")
 """A line, another character that is drawn, or a word; combining accents belong to it."""
 STYLE: Final = (
     f"path{{fill:none}}.l{{stroke-width:{LIGHT}}}.h{{stroke-width:{HEAVY}}}"
