@@ -18,7 +18,7 @@ from bntui.viewer.microscope.keys import CONTROLS, situation
 from bntui.viewer.microscope.listing import table
 from bntui.viewer.microscope.picture import MARK
 from bntui.viewer.microscope.state import Lens
-from bntui.viewer.microscope.steps import framed_steps, short_steps
+from bntui.viewer.microscope.steps import NO_VALUES, framed_steps, short_steps
 from bntui.viewer.microscope.words import KINDS, of_what, sample_row, set_name, value_name
 from bntui.viewer.view import RunView, View
 
@@ -100,12 +100,15 @@ def _signed() -> Row:
     return Span(" bntui", "bold accent"), Span("   "), Span(_("microscope"), "title")
 
 
-def empty(title: str, run: RunView | None, cells: int, height: int) -> tuple[Row, ...]:
+def empty(title: str, run: RunView | None, cells: int, height: int, *, watched: bool = False) -> tuple[Row, ...]:
     """The screen where no run has a normalization: why there is nothing, and what would fill it.
 
     Args:
         run: a run that can be forked at its keyframe.
+        watched: a training loop was recorded without the values that a microscope needs.
     """
+    if watched:
+        return _notice(title, (_(NO_VALUES),), cells, height)
     how = _('To see something here, set norm = "batch", "layer" or "group" in [network], or in one run.')
     sentences = [_("No run of this recording has a normalization."), how]
     if run is not None and run.row >= 0:

@@ -53,7 +53,9 @@ class Specimens:
         """
         title = self._source.title
         if not self.runs:
-            return None, empty(title, self._seen(state, history) if forks else None, cells, height)
+            watched = all(info.watched for info in self._reader.runs)
+            run = self._seen(state, history) if forks else None
+            return None, empty(title, run, cells, height, watched=watched)
         with unbounded():
             lens = self.lens(state, history)
             if lens is None:

@@ -8,7 +8,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from bntui.text.figures import count, epoch
-from bntui.text.language import _
+from bntui.text.language import N_, _
 from bntui.text.widths import wrap
 from bntui.viewer.draw.rows import Row, Span, fit
 from bntui.viewer.microscope.formulas import FORMULA_CELLS, LETTERS, Step, steps
@@ -17,6 +17,8 @@ from bntui.viewer.microscope.state import Lens
 
 FRAMED: Final = 6
 """Minimum rows of a step with a frame."""
+
+NO_VALUES: Final = N_("This training loop was recorded without the values that its layers passed on.")
 
 
 def framed_steps(lens: Lens, width: int, height: int) -> list[Row]:
@@ -117,7 +119,7 @@ def _seen(lens: Lens, step: Step, width: int, lines: int) -> Sequence[Row]:
 def _missing(lens: Lens) -> str:
     """The message that says why there are no values, and which keyframe has some."""
     if lens.run.info.watched and lens.nearest is None:
-        return _("This training loop was recorded without the values that its layers passed on.")
+        return _(NO_VALUES)
     if not lens.run.info.stages:
         return _("This recording is of an older format, which does not say which values entered a normalization.")
     budget = lens.run.info.setting("record", "budget", 0)
