@@ -382,8 +382,13 @@ class Recorder:
             count=self._measured, path=self.path, share=self._spent / whole
         )
         self._say(told)
-        never = [role.name for role in self._roles.values() if role.part == "main" and role.measured]
-        unseen = sorted({*self._unseen, *(name for name in never if self._names and name not in self._names)})
+        never = (
+            {role.name for role in self._roles.values() if role.part == "main" and role.measured}
+            if self._names
+            else set()
+        )
+        inner = {name for name in never if any(name.startswith(f"{layer}.") for layer in self._names)}
+        unseen = sorted(self._unseen | never.difference(self._names) - inner)
         if unseen:
             self._say(_("bntui: not seen: {names}").format(names=", ".join(unseen)))
 

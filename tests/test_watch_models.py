@@ -1,0 +1,114 @@
+"""A ResNet-18 of torchvision's shape, but narrow, and a transformer of 6 layers, as ``bntui.watch`` records them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import bntui
+from bntui.recording.history import LayerInfo
+from bntui.recording.reader import Reader
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions and a residual sum; one ReLU in place serves twice."""
+
+    def __init__(self, entering: int, leaving: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(entering, leaving, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(leaving)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(leaving, leaving, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(leaving)
+        self.downsample = None
+        if stride != 1:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        out += x if self.downsample is None else self.downsample(x)
+        done: Tensor = self.relu(out)
+        return done
+
+
+class ResNet18(nn.Module):
+    """torchvision's ResNet-18 with ``width`` channels in its first stage instead of 64."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        sides = [width * 2**stage for stage in range(4)]
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            nn.Sequential(BasicBlock(sides[max(at - 1, 0)], side, 2 if at else 1), BasicBlock(side, side, 1))
+            for at, side in enumerate(sides)
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(sides[-1], 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        done: Tensor = self.fc(torch.flatten(self.avgpool(x), 1))
+        return done
+
+
+class Transformer(nn.Module):
+    """Six pre-norm layers over embedded tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.positions, self.drop = nn.Embedding(50, 16), nn.Embedding(8, 16), nn.Dropout(0.1)
+        layer = nn.TransformerEncoderLayer(16, 2, 32, 0.1, batch_first=True, norm_first=True)
+        self.blocks = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.drop(self.tokens(x) + self.positions(torch.arange(x.shape[1])))
+        done: Tensor = self.head(self.blocks(x).mean(1))
+        return done
+
+
+def watched(model: nn.Module, x: Tensor, path: Path) -> tuple[LayerInfo, ...]:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with bntui.watch(model, optimizer, path) as recorder:
+        loss = functional.cross_entropy(model(x), torch.arange(len(x)))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        recorder.step(loss=loss)
+    with closing(Reader(path)) as reader:
+        assert all(layer.weight_gradient_norm > 0 for layer in reader.keyframe(0, 0).layers)
+        return reader.runs[0].layers
+
+
+def test_a_resnet_18(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layers = {one.name: one for one in watched(ResNet18(4), torch.randn(4, 3, 32, 32), tmp_path / "resnet.bntui")}
+    assert len(layers) == 21  # 20 convolutions, of which 3 are on shortcuts, and a head
+    assert {one.norm for name, one in layers.items() if name != "fc"} == {"batch"}
+    without = [name for name, one in layers.items() if one.activation != "relu"]
+    assert without == ["layer2.0.downsample.0", "layer3.0.downsample.0", "layer4.0.downsample.0", "fc"]
+    assert "not seen" not in capsys.readouterr().err
+
+
+def test_a_transformer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layers = watched(Transformer(), torch.randint(0, 50, (4, 8)), tmp_path / "transformer.bntui")
+    block = ["norm1", "self_attn", "norm2", "linear1", "linear2"]
+    assert [one.name for one in layers] == [
+        "tokens", "positions", *(f"blocks.layers.{at}.{name}" for at in range(6) for name in block), "head",
+    ]  # fmt: skip
+    kinds = {one.name.rpartition(".")[2]: (one.kind, one.norm, one.activation, one.dropout) for one in layers}
+    assert kinds["self_attn"] == ("attention", "none", "none", 0.1)
+    assert kinds["norm2"] == ("norm", "layer", "none", 0.0)
+    assert kinds["linear1"] == ("linear", "none", "relu", 0.1)
+    assert kinds["tokens"] == ("embedding", "none", "none", 0.1)
+    assert "not seen" not in capsys.readouterr().err
