@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
@@ -109,7 +110,8 @@ class GalleryScreen(SpokenScreen[None]):
     def _list(self, then: Callable[[tuple[Entry, ...]], object]) -> None:
         from bntui.link.library import recordings
 
-        opening.in_background(self.app, lambda: recordings(self._folder), then, self._failed)
+        listed = recordings if self._folder is None else partial(recordings, self._folder)
+        opening.in_background(self.app, listed, then, self._failed)
 
     def _listed(self, entries: tuple[Entry, ...]) -> None:
         self.change(self.gallery.with_entries(entries))
