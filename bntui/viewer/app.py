@@ -153,7 +153,10 @@ class LabApp(PacedApp[BntuiError]):
                 self._failed(error)
         elif self._recording is not None and not self._folder:
             try:
-                reader, trainer = opening.open_recording(self._recording, self._trainer, connect=not self.read_only)
+                if self.read_only:
+                    reader, trainer = opening.look_at(self._recording)
+                else:
+                    reader, trainer = opening.open_recording(self._recording, self._trainer)
             except BntuiError as error:
                 self._failed(error)
             else:

@@ -32,12 +32,9 @@ class Beginning(NamedTuple):
 
 
 def open_recording(
-    path: Path | Sequence[Path], trainer: TrainerLink | None = None, *, connect: bool = True
+    path: Path | Sequence[Path], trainer: TrainerLink | None = None
 ) -> tuple[Recording, TrainerLink | None]:
     """Open a recording and connect to its trainer if one is live, or open several recordings for comparison.
-
-    Args:
-        connect: False opens the recording alone.
 
     Raises:
         UsageError: the recordings cannot be compared.
@@ -51,7 +48,15 @@ def open_recording(
 
         return Joined(path), None
     reader = recorded(path)
-    return reader, trainer if trainer is not None or not connect else Trainer.connect(path)
+    return reader, trainer if trainer is not None else Trainer.connect(path)
+
+
+def look_at(path: Path | Sequence[Path]) -> tuple[Recording, None]:
+    """Open a recording without its trainer, for a read-only screen; raises the same errors."""
+    from bntui.recording.joined import Joined
+    from bntui.recording.recorded import recorded
+
+    return recorded(path) if isinstance(path, Path) else Joined(path), None
 
 
 def drop(found: tuple[Recording, TrainerLink | None]) -> None:

@@ -354,7 +354,7 @@ class GalleryScreen(SpokenScreen[None]):
         self.change(replace(self.gallery, busy=_("Opening {name} …").format(name=recording.stem)))
         opening.in_background(
             self.app,
-            lambda: opening.open_recording(recording, connect=not self.app.read_only),
+            lambda: opening.look_at(recording) if self.app.read_only else opening.open_recording(recording),
             self._opened,
             lambda error: self._refused(recording, error),
         )

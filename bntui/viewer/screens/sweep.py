@@ -115,9 +115,8 @@ class SweepScreen(DrawnScreen[None]):
         if trial.recording is None:
             self.notify(_("This trial failed: it has no recording."), markup=False)
             return
-        path, connect = trial.recording, not getattr(self.app, "read_only", False)
-        work = partial(opening.open_recording, path, connect=connect)
-        opening.in_background(self.app, work, self._opened, self._failed)
+        opened = opening.look_at if getattr(self.app, "read_only", False) else opening.open_recording
+        opening.in_background(self.app, partial(opened, trial.recording), self._opened, self._failed)
 
     def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
         from bntui.viewer.screens.lab import LabScreen
