@@ -76,7 +76,7 @@ class Nursery:
         start_new_session: bool,
     ) -> Forked:
         """Fork a trainer as the client would start it."""
-        assert command[:5] == [sys.executable, "-P", "-m", "bntui.trainer", str(pass_fds[0])]
+        assert command[:5] == [sys.executable, "-P", "-m", "bntui.trainer_process", str(pass_fds[0])]
         assert (stdin, stderr, start_new_session) == (self.DEVNULL, stdout, True)
         ended, report = os.pipe()
         with self._lock:
@@ -141,7 +141,7 @@ def _wait(line: bytes, job: int, output: int, report: int) -> NoReturn:
 
 def _train(line: bytes, job: int, output: int) -> NoReturn:
     """Be a trainer that was started with an environment and a folder of its own."""
-    from bntui.trainer.__main__ import main
+    from bntui.trainer_process import main
 
     asked = json.loads(line)
     os.setsid()
@@ -154,7 +154,7 @@ def _train(line: bytes, job: int, output: int) -> NoReturn:
         os.dup2(fd, number)
     for fd in (null, output):
         os.close(fd)
-    sys.argv = ["bntui.trainer", str(job), asked["log"]]
+    sys.argv = ["bntui.trainer_process", str(job), asked["log"]]
     code = 1
     try:
         code = main()

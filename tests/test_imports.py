@@ -102,7 +102,7 @@ def test_the_gallery_paints_before_numpy_pydantic_and_plotext_are_loaded() -> No
 
 
 def test_the_trainer_never_loads_textual() -> None:
-    modules = loaded("import bntui.trainer.__main__, bntui.trainer.service")
+    modules = loaded("import bntui.trainer_process, bntui.trainer.service")
     assert "torch" in modules
     assert not modules & {"textual", "plotext", "rich"}
 

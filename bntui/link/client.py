@@ -131,7 +131,7 @@ class IdleTrainer:
         with theirs, os.fdopen(handle, "wb") as output:
             process = subprocess.Popen(
                 # -P: do not import from the current folder
-                [sys.executable, "-P", "-m", "bntui.trainer", str(theirs.fileno()), str(log)],
+                [sys.executable, "-P", "-m", "bntui.trainer_process", str(theirs.fileno()), str(log)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

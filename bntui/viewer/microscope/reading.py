@@ -53,7 +53,7 @@ class Specimens:
         """
         title = self._source.title
         if not self.runs:
-            watched = all(info.watched for info in self._reader.runs)
+            watched = all(info.watched for info in self._source.runs)
             run = self._seen(state, history) if forks else None
             return None, empty(title, run, cells, height, watched=watched)
         with unbounded():

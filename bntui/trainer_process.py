@@ -1,8 +1,8 @@
 """Runs the trainer process: waits for a job on the inherited socket and trains it, independently of the terminal.
 
-The process is started as ``python -P -m bntui.trainer FD LOG`` in a session of its own.  The job is one JSON line.  The
-answer is another, sent when the first keyframes are recorded or training could not begin.  If the socket closes before
-a job arrives, the process exits.
+The process is started as ``python -P -m bntui.trainer_process FD LOG`` in a session of its own.  The job is one JSON
+line.  The answer is another, sent when the first keyframes are recorded or training could not begin.  If the socket
+closes before a job arrives, the process exits.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _template(control: socket.socket) -> Template | None:
 
 def _train(control: socket.socket, job: Job, template: Template | None) -> int:
     from bntui.link.requests import STOP
-    from bntui.study import bands  # only the process knows it: a study trains with the modules of the trainer
+    from bntui.study import bands
     from bntui.trainer.seeds import Study
     from bntui.trainer.server import Server
     from bntui.trainer.service import Service
