@@ -43,7 +43,7 @@ LATIN = (
     # keys, and names of layers, figures and settings
     "space", "enter", "patience", "network", "dropout", "data", "samples", "set", "record", "shift", "true",
     "minmax", "standard", "linear", "output", "sigmoid", "NaN", "val", "loss", "min", "delta", "max",
-    "Keras", "Lightning", "Ignite", "Prechelt", "threshold", "bntui", "compare", "FILE",
+    "Keras", "Lightning", "Ignite", "Prechelt", "threshold", "bntui", "compare", "FILE", "claim",
     # names and sentences of the factory's recordings
     "plain", "batch", "norm", "run", "number", "deep", "late", "none",
     "the", "became", "step", "improvement", "for", "epochs",

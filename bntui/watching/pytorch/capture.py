@@ -19,6 +19,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from bntui.scenario.activations import activation
 from bntui.watching.pytorch import masks
 from bntui.watching.pytorch.held import EXACT, Held, hold, norm
 from bntui.watching.pytorch.roles import ACTIVATIONS, DROPOUTS, OPAQUE, SUMS, VIEWS, Role, foreign
@@ -296,11 +297,11 @@ class Capture:
             call.output = self._hold(call, out)
             values = out.detach()
             axis = call.role.axis if call.norm is None else call.norm.axis
-            if kind == "relu":
+            if activation(kind).dies:
                 others = [at for at in range(values.ndim) if at != axis % values.ndim]
                 call.dead = (values.amax(others) == 0).double().mean() if others else None
-            elif kind in _SATURATED:
-                low, high = _SATURATED[kind]
+            elif (within := activation(kind).saturated_outside) is not None:
+                low, high = within
                 call.saturated = ((values < low) | (values > high)).double().mean()
         self._put(out, call, ACTIVE)
 
@@ -387,9 +388,6 @@ def in_backward() -> bool:
     """True while autograd runs, as when a checkpoint computes a part of the forward pass again."""
     task: Callable[[], int] | None = getattr(torch._C, "_current_graph_task_id", None)
     return task is not None and task() != -1
-
-
-_SATURATED: Final = {"sigmoid": (0.01, 0.99), "tanh": (-0.98, 0.98), "softsign": (-0.98, 0.98)}
 
 
 def _first(values: Any) -> Tensor | None:
