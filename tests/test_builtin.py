@@ -84,8 +84,8 @@ def test_a_scenario_says_what_to_look_for_trains_draws_guides_and_is_true(card: 
     try:
         for language in LANGUAGES:
             use(language)
-            draws(tmp_path / "x.bntui")
             guides(tmp_path / "x.bntui")
+        draws(tmp_path / "x.bntui")
     finally:
         use("en")
     audited(tmp_path / "x.bntui", training.writer.keyframes)

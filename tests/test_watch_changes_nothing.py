@@ -11,8 +11,8 @@ import torch
 import bntui
 from tests.watched_loops import Loop
 
-CASES = int(os.environ.get("WATCHED_LOOPS", "200"))
-"""A long run: ``WATCHED_LOOPS=5000 pytest -n 0 tests/test_watch_changes_nothing.py``."""
+CASES = int(os.environ.get("WATCHED_LOOPS", "60"))
+"""All kinds are among them.  A long run: ``WATCHED_LOOPS=5000 pytest -n 0 tests/test_watch_changes_nothing.py``."""
 PARTS = 4
 
 
