@@ -119,7 +119,8 @@ def _helps() -> Iterator[str]:
     from bntui.cli import app
 
     top = get_command(app)
-    for command in (top, *getattr(top, "commands", {}).values()):
+    commands = getattr(top, "commands", {})
+    for command in (top, *(commands[name] for name in sorted(commands))):  # whatever was imported first
         yield command.help or ""
         yield from (text for parameter in command.params if (text := getattr(parameter, "help", None)))
 
