@@ -27,8 +27,16 @@ def test_switches_that_are_on_are_listed_by_the_name_that_turns_them_off() -> No
     assert "  --data" not in page
 
 
-# sorted: which module of commands is imported first differs between the processes that run tests
-@pytest.mark.parametrize(("name", "param"), sorted(of_kind("argument"), key=lambda one: (one[0], one[1].name)))
+def by_name(argument: tuple[str, Any]) -> tuple[str, str]:
+    command, param = argument
+    return command, param.name
+
+
+ARGUMENTS = sorted(of_kind("argument"), key=by_name)
+"""Sorted: which module of commands is imported first differs between the processes that run tests."""
+
+
+@pytest.mark.parametrize(("name", "param"), ARGUMENTS)
 def test_only_an_optional_argument_stands_in_brackets(name: str, param: Any) -> None:
     usage = bntui(name, "--help").stdout.splitlines()[0]
     assert (f" [{param.metavar}] " in usage) == (not param.required)

@@ -13,7 +13,7 @@ from tests.watched_loops import Loop
 
 CASES = int(os.environ.get("WATCHED_LOOPS", "60"))
 """All kinds are among them.  A long run: ``WATCHED_LOOPS=5000 pytest -n 0 tests/test_watch_changes_nothing.py``."""
-PARTS = 4
+PARTS = 2
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:torch")
