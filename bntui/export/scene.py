@@ -194,6 +194,7 @@ class Scene:
             heavy=self.heavy,
         )
         ending = view_state.ending(self.recorded)
+        watched = all(run.watched for run in self.reader.runs)
         return parts.Shown(
             view=view,
             state=self.state,
@@ -203,7 +204,8 @@ class Scene:
             running=False,
             several=several,
             from_gallery=False,
-            resumes=ending == "interrupted",
+            forks=not watched,
+            resumes=ending == "interrupted" and not watched,
             tours=bool(self.reader.tour),
             said=tour.most_lines(self.size[1]),
         )
