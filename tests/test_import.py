@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,12 +15,17 @@ from hypothesis import strategies as st
 
 from bntui.export.event_files import LONGEST_RECORD, Buckets, Logged, read_into
 from bntui.export.imported import FIGURES, distribution, imported
-from bntui.export.protobuf import double, doubles, fields, message, varint
+from bntui.export.protobuf import double, fields, message, varint
 from bntui.export.records import TAIL, crc32c, masked, record
 from bntui.keyframe import QUANTITIES, Distribution
 from bntui.recording.reader import Reader
 from tests.commands import bntui
 from tests.test_session import DIGITS, train
+
+
+def doubles(number: int, values: Sequence[float]) -> bytes:
+    """A packed field with doubles."""
+    return message(number, struct.pack(f"<{len(values)}d", *values))
 
 
 def scalar(tag: str, value: float, step: int = 0, when: float = 1.0) -> bytes:

@@ -7,7 +7,7 @@ https://protobuf.dev/programming-guides/encoding.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 VARINT: Final = 0
@@ -32,11 +32,6 @@ def message(number: int, contents: bytes | str) -> bytes:
     """A field with bytes, text, or an encoded message."""
     data = contents.encode() if isinstance(contents, str) else contents
     return _tag(number, BYTES) + _varint(len(data)) + data
-
-
-def doubles(number: int, values: Sequence[float]) -> bytes:
-    """A packed field with doubles."""
-    return message(number, struct.pack(f"<{len(values)}d", *values))
 
 
 def _tag(number: int, kind: int) -> bytes:

@@ -86,8 +86,10 @@ def _blocks(tested: Sequence[_Tested], width: int, room: int, past: int) -> list
 
 def _block(one: _Tested, width: int, *, figures: bool) -> list[Row]:
     look = LOOKS[one.found.finding]
-    signs = [Span(f"{look.sign} ", look.style), *[Span("  ")] * len(one.text)]
-    rows: list[Row] = [(sign, Span(line, "text")) for sign, line in zip(signs, wrap(one.text, max(width - 2, 8)))]  # noqa: B905
+    rows: list[Row] = [
+        (Span(f"{look.sign} " if at == 0 else "  ", look.style), Span(line, "text"))
+        for at, line in enumerate(wrap(one.text, max(width - 2, 8)))
+    ]
     if figures and one.figures:
         rows += [(Span("    "), Span(line, "muted")) for line in wrap(one.figures, max(width - 4, 8))]
     return rows
