@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from bntui.link import registry, state_files
-from bntui.link.leftovers import leftovers
+from bntui.link.leftovers import _free, leftovers
 from tests.commands import bntui
 from tests.korean import BNTUI
 from tests.terminal import Terminal
 from tests.test_manage import made, put
 from tests.test_moving import Training, training
+from tests.waiting import until
 
 __all__ = ["made", "training"]
 
@@ -45,6 +46,8 @@ def test_clean_finds_what_is_left_over_and_nothing_else(
     assert {one.path for one in leftovers()} == set(left)
     os.kill(training.idle.pid, signal.SIGKILL)
     training.idle._process.wait()
+    log = next(path for path in kept if path.suffix == ".log")
+    until(lambda: _free(log), "the end of the processes it had forked")  # they keep its log locked until then
     found = leftovers()
     dead = {path for path in kept if path.suffix in (".sock", ".lock", ".log")}
     assert {one.path for one in found} == {*left, *dead}

@@ -9,7 +9,6 @@ import signal
 import socket
 import sqlite3
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from multiprocessing.connection import Connection
@@ -33,6 +32,7 @@ from bntui.trainer.run import Run
 from bntui.trainer.session import Session
 from tests.same import compare
 from tests.test_session import DIGITS, TWO_RUNS, never
+from tests.waiting import until
 
 THREE_RUNS = TWO_RUNS + '[[run]]\nname = "other mini-batches"\nset = { data.batch_size = 40 }\n'
 SCENARIOS: dict[str, tuple[str, list[tuple[str, Any]]]] = {
@@ -303,10 +303,8 @@ def test_a_killed_trainer_takes_its_workers_with_it(tmp_path: Path) -> None:
     idle = IdleTrainer.start()
     recording = idle.open(tmp_path / "x.toml", tmp_path / "x.bntui")
     try:
-        deadline = time.monotonic() + 60
-        while len(processes := descendants(idle.pid)) < 3:  # the template and two workers
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: len(descendants(idle.pid)) >= 3, "the start of the template and two workers")
+        processes = descendants(idle.pid)
         client = Trainer.connect(recording)
         assert client is not None
         with closing(client):
@@ -315,10 +313,7 @@ def test_a_killed_trainer_takes_its_workers_with_it(tmp_path: Path) -> None:
                 pass
     finally:
         os.kill(idle.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while any(map(is_alive, processes)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not any(map(is_alive, processes)), "the end of the workers")
     with closing(Reader(recording)) as reader:
         rows = [len(reader.history(run)) for run in (0, 1)]
     assert abs(rows[0] - rows[1]) <= 1  # side by side

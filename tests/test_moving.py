@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -30,6 +29,7 @@ from bntui.recording.reader import Reader
 from bntui.scenario.pace import Watching
 from tests.commands import bntui
 from tests.test_process import BNTUI, LONG, scenario
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -168,14 +168,9 @@ def test_headless_training_follows_and_names_the_new_file(tmp_path: Path) -> Non
             [*BNTUI, "run", scenario(tmp_path, LONG), "--json", "--pace", "20", "-o", recording],
             stdout=file, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not said.stat().st_size:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: said.stat().st_size, "a first line")
     recording.rename(new)
-    while not is_live(new):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: is_live(new), "an address for the new name")
     assert bntui("stop", new).returncode == 0
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
@@ -187,10 +182,7 @@ def test_a_runtime_folder_that_vanishes_is_noticed(training: Training) -> None:
     folder = address.runtime_folder()
     shutil.rmtree(folder)
     assert not is_live(training.recording)
-    deadline = time.monotonic() + 30
-    while not is_live(training.recording):
-        assert time.monotonic() < deadline, "not bound again"
-        time.sleep(0.02)
+    until(lambda: is_live(training.recording), "binding again")
     assert oct(folder.stat().st_mode & 0o777) == "0o700"
     with pytest.raises(TrainerError, match=f"is being written by process {training.idle.pid}"):
         IdleTrainer.start().resume(training.recording)
@@ -220,10 +212,7 @@ def test_another_login_finds_the_trainer(
         with pytest.raises(RecordingError, match="is being written by"):
             Hold(recording)
         shutil.rmtree(short / "one")  # the first login ends
-        deadline = time.monotonic() + 30
-        while not is_live(recording):
-            assert time.monotonic() < deadline, "not bound again"
-            time.sleep(0.02)
+        until(lambda: is_live(recording), "binding again")
         with pytest.raises(RecordingError, match="is being written by"):
             Hold(recording)
         assert bntui("stop", recording).returncode == 0

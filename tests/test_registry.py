@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from bntui.link import registry
 from bntui.link.library import recordings
 from tests.commands import bntui
 from tests.test_moving import Training, training
+from tests.waiting import until
 
 __all__ = ["training"]
 
@@ -35,13 +35,6 @@ def note(recording: object, host: str, pid: object, name: str = "other.json", ag
     path.write_text(json.dumps({"recording": str(recording), "host": host, "pid": pid}))
     os.utime(path, (time.time() - age,) * 2)
     return path
-
-
-def until(fulfilled: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not fulfilled():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def ended() -> int:

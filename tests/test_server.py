@@ -25,6 +25,7 @@ from bntui.trainer.connection import MOST_CLIENTS, Refused
 from bntui.trainer.server import WAITING, Server
 from bntui.viewer.feed import Feed
 from tests.fakes import PAUSED
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -43,14 +44,6 @@ def joined(recording: Path) -> Trainer:
     trainer = Trainer.connect(recording)
     assert trainer is not None
     return trainer
-
-
-def until(happened: object, seconds: float = 10) -> None:
-    assert callable(happened)
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 def test_what_is_refused_is_said_to_its_sender_only_and_what_follows_is_heard(server: Server, recording: Path) -> None:
