@@ -45,10 +45,11 @@ def check_distribution(ledger: Ledger, place: Place, name: str, recorded: Distri
     theirs = np.array([getattr(recorded, statistic) for statistic in STATISTICS])
     if np.isnan(low):  # the trainer records NaN for both; infinities sort before it
         theirs, ours = theirs[:5], ours[:5]
-    for statistic, there, here in zip(STATISTICS, theirs, ours, strict=False):
-        # the spread of equal values is rounding relative to their size
-        allowed = WIDE * size + (1e-7 * size if statistic == "std" and size and spread < 1e-6 * size else 0)
-        ledger.compare(FIGURES, place, f"{name}.{statistic}", there, here, Margin(allowed, size))
+    allowed = np.full(len(ours), WIDE * size)
+    if size and spread < 1e-6 * size:  # the spread of equal values is rounding relative to their size
+        allowed[STATISTICS.index("std")] += 1e-7 * size
+    names = [f"{name}.{statistic}" for statistic in STATISTICS]
+    ledger.compare(FIGURES, place, names, theirs, ours, Margin(allowed, size))
     check_counts(ledger, place, f"{name}.counts", recorded.counts, ordered[np.isfinite(ordered)])
 
 
@@ -81,8 +82,7 @@ def check_unit(ledger: Ledger, place: Place, recorded: tuple[float, float, float
     ordered = np.sort(values.astype(np.float64).ravel())
     ours = percentiles(ordered)
     size = float(np.abs(ordered[np.isfinite(ordered)]).max(initial=0))
-    for name, there, here in zip(UNIT_STATISTICS, recorded, ours, strict=True):
-        ledger.compare(UNITS, place, name, there, here, Margin(WIDE * size, size))
+    ledger.compare(UNITS, place, UNIT_STATISTICS, np.array(recorded), ours, Margin(WIDE * size, size))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -102,18 +103,27 @@ class Ledger:
         return fits
 
     def compare(
-        self, check: str, place: Place, figure: str, recorded: Any, recomputed: Any, tolerance: ArrayLike | Margin
+        self,
+        check: str,
+        place: Place,
+        figure: str | Sequence[str],
+        recorded: Any,
+        recomputed: Any,
+        tolerance: ArrayLike | Margin,
     ) -> bool:
         """Compare recorded with recomputed values within an absolute tolerance; True if all match.
 
         Errors are relative to the largest recomputed magnitude, or to the size that a margin gives.  Values that are
         not finite must agree in kind; a figure whose tolerance is not finite is undetermined.
+
+        Args:
+            figure: the name of the figure, or of each if they are figures of their own.
         """
         tolerance, scale = tolerance if isinstance(tolerance, Margin) else (tolerance, 0.0)
         theirs, ours = np.asarray(recorded, np.float64), np.asarray(recomputed, np.float64)
         line = self.lines.setdefault(check, Line())
         if theirs.shape != ours.shape:
-            self.fail(check, place, figure, str(theirs.shape), str(ours.shape))
+            self.fail(check, place, _named(figure), str(theirs.shape), str(ours.shape))
             return False
         if not ours.size:
             return True
@@ -138,7 +148,7 @@ class Ledger:
         where = np.argwhere(np.atleast_1d(wrong))[:SHOWN]
         rest = int(wrong.sum()) - len(where)
         for number, index in enumerate(map(tuple, where)):
-            at = figure if not ours.ndim else f"{figure}[{', '.join(map(str, index))}]"
+            at = _named(figure, index if ours.ndim else ())
             there, here = float(np.atleast_1d(theirs)[index]), float(np.atleast_1d(ours)[index])
             self.fail(check, place, at, there, here, rest if number == len(where) - 1 else 0)
         return False
@@ -167,6 +177,13 @@ class Ledger:
         if worst and relative > line.error:
             line.error, line.place = relative, place
             line.tolerance = float(allowed.reshape(-1)[at]) / size if size else math.inf
+
+
+def _named(figure: str | Sequence[str], index: tuple[int, ...] = ()) -> str:
+    """A figure's name with its place in the array, or its own name among several."""
+    if not isinstance(figure, str):
+        return figure[index[0]] if index else ", ".join(figure)
+    return f"{figure}[{', '.join(map(str, index))}]" if index else figure
 
 
 def spelled(value: object) -> str:

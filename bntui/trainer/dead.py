@@ -90,9 +90,10 @@ def reached(
     parameter = network.named_parameters()[weight]
     if all(layer.norm != "batch" for layer in network.layers):
         batch = max(batch, TOGETHER)  # samples have no influence on each other
-    pieces = mini_batches(len(samples.x), batch)
-    if any(stage.kind in DRAWN and stage.amount for stage in network.stages):
-        pieces *= math.ceil(ENOUGH / len(samples.x))
+    drawn = any(stage.kind in DRAWN and stage.amount for stage in network.stages)
+    order = torch.arange(len(samples.x), device=samples.x.device)
+    order = order.repeat(math.ceil(ENOUGH / len(order)) if drawn else 1)
+    pieces = [order[piece] for piece in mini_batches(len(order), batch)]
     before = {name: tensor.clone() for name, tensor in network.state().items()}
     try:
         return any(
@@ -106,7 +107,7 @@ def reached(
 def _gradient(
     network: Network,
     samples: DeviceSamples,
-    piece: slice,
+    piece: torch.Tensor,
     parameter: torch.Tensor,
     draw: Callable[[Stage, torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
