@@ -15,8 +15,9 @@ from bntui.recording.history import RunInfo
 from bntui.text import figures
 from bntui.text.language import N_, _
 from bntui.viewer import chrome, live, parts, tour, view_state
+from bntui.viewer.arrangement import Arrangement
 from bntui.viewer.draw.rows import Row
-from bntui.viewer.layout import SMALLEST, Candidates, layout
+from bntui.viewer.layout import SMALLEST
 from bntui.viewer.microscope.reading import Specimens
 from bntui.viewer.microscope.state import Microscope
 from bntui.viewer.panels import BY_NAME, PANELS, read_by
@@ -177,9 +178,7 @@ class Scene:
         if self.panel in BY_NAME:
             return parts.rows(self.panel, self._shown(several=True, reads=(self.panel,)), width, height)
         free = view_state.free_panels(self.recorded)
-        room = layout(
-            width, height, self.state.focused, False, Candidates(free, "", self.state.panels, few=self.heavy)
-        )  # fmt: skip
+        room = Arrangement(self.size, self.recorded, free, few=self.heavy).layout(self.state)
         shown = self._shown(several=room.several, reads=room.regions)
         drawn = ((region, parts.rows(part, shown, *region.size)) for part, region in room.regions.items())
         return sheet(drawn, width, height)

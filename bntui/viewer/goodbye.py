@@ -22,20 +22,18 @@ QUITS: Final = N_("q quits.")
 STOPS_WITH: Final = N_("Stop it with: {command}")
 
 
-def goes_on(reader: Recording, *, paused: bool) -> str:
-    """The message that training continues without the screen, or that its trainer waits."""
+def goes_on(reader: Recording, *, paused: bool, stoppable: bool) -> list[str]:
+    """The messages that training continues without the screen, or that its trainer waits, and how to stop it."""
     said = WAITS if paused else GOES_ON
-    return _(said).format(epoch=_epoch(reader), command=_command("bntui attach", reader))
+    told = [_(said).format(epoch=_epoch(reader), command=_command("bntui attach", reader))]
+    if stoppable:
+        told.append(_(STOPS_WITH).format(command=_command("bntui stop", reader)))
+    return told
 
 
 def goes_on_here(reader: Recording, *, paused: bool) -> str:
     """The same in the gallery, which lists the recording."""
     return _(WAITS_HERE if paused else GOES_ON_HERE).format(epoch=_epoch(reader), name=reader.path.stem)
-
-
-def stops(reader: Recording) -> str:
-    """The message that says how to stop the training."""
-    return _(STOPS_WITH).format(command=_command("bntui stop", reader))
 
 
 def recorded(reader: Recording, *, unfinished: bool) -> list[str]:

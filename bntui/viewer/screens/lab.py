@@ -15,30 +15,29 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
 
-from bntui.errors import RecordingError, ScenarioError
+from bntui.errors import RecordingError
 from bntui.link import course
 from bntui.link.client import ME
-from bntui.link.requests import ForkRequest
 from bntui.link.training_packages import why_no_training
 from bntui.recording.history import Event, Unit
 from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text import figures
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.viewer import chrome, epochs, family, goodbye, live, parts, tour, tour_pointer, troubles, view_state
+from bntui.viewer import chrome, epochs, family, goodbye, live, parts, tour, troubles, view_state
 from bntui.viewer import live_events as happening
-from bntui.viewer.chooser import Choice, Chooser
+from bntui.viewer.arrangement import Arrangement
+from bntui.viewer.chooser import Choice
 from bntui.viewer.feed import TrainerLink
 from bntui.viewer.garbage import settled
 from bntui.viewer.lab_keys import GALLERY, bindings
-from bntui.viewer.layout import TIMELINE, Candidates, Layout, layout, parts_of
-from bntui.viewer.looking import READ_ONLY
+from bntui.viewer.layout import TIMELINE, Layout, parts_of
 from bntui.viewer.opening import in_background
 from bntui.viewer.palette import SpokenScreen
-from bntui.viewer.panels import BY_NAME, PANELS, STRIP, read_by
-from bntui.viewer.screens import lab_pages
+from bntui.viewer.panels import BY_NAME, STRIP, read_by
 from bntui.viewer.screens.lab_canvas import LabCanvas
 from bntui.viewer.screens.lab_news import LabNews
+from bntui.viewer.screens.lab_pages import LabPages, warm
 from bntui.viewer.screens.lab_recording import LoadedRecording, seeds_left
 from bntui.viewer.screens.lab_trainer import TrainerControl
 from bntui.viewer.screens.notices import Notices
@@ -86,6 +85,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.view_state = view_state.grown(view_state.opening(reader), self.loaded.snapshot.stops)
         self.view: View | None = None
         self._news = LabNews(self)
+        self._pages = LabPages(self)
         self._canvas = LabCanvas()
         self._from_gallery, self._back = from_gallery, back
         self._watching = watching
@@ -111,7 +111,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             self.set_interval(LOOK_SECONDS, self._news.look)
 
     def _warm(self) -> None:
-        in_background(self.app, lab_pages.warm, lambda _: settled("warmed"), self._complain)
+        in_background(self.app, warm, lambda _: settled("warmed"), self._complain)
 
     def on_unmount(self) -> None:
         self.trainer.state = live.Leaving()
@@ -143,7 +143,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self._drawing = False
         if self.app.screen is not self or self.loaded.closed:
             return  # a change below would send the top screen again; on_screen_resume draws later
-        room = self._layout()
+        room = self._room
         self._canvas.place(self.app.size, room.regions)
         if not room.regions:
             return
@@ -178,27 +178,22 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             resumes=isinstance(state, live.Replay) and self.loaded.unfinished and not self.app.read_only,
             late=self.app.sender.late,
             tours=bool(self.reader.tour),
-            tour=self._stop(self.view_state),
+            tour=self._arrangement.stop(self.view_state),
             said=tour.most_lines(self.app.size.height),
         )
 
-    def _stop(self, state: ViewState) -> tour.Shown | None:
-        """The stop of the guided tour at which the state is."""
-        return tour.shown(state, self.loaded.snapshot, self.reader.tour)
-
     def parts(self) -> list[Part]:
         """The parts of the screen with their weights on a slow line; see :func:`layout.parts_of`."""
-        return parts_of(self._layout(), self.view_state.focused)
+        return parts_of(self._room, self.view_state.focused)
 
-    def _layout(self) -> Layout:
-        return self._layout_of(self.view_state)
+    @property
+    def _room(self) -> Layout:
+        return self._arrangement.layout(self.view_state)
 
-    def _layout_of(self, state: ViewState) -> Layout:
-        said = tour_pointer.rows_of(self._stop(state), self.app.size)
-        return layout(*self.app.size, state.focused, state.zoomed, self._candidates(state), said)
-
-    def _candidates(self, state: ViewState) -> Candidates:
-        return Candidates(self.loaded.free_panels, state.guest, state.panels, few=self.app.palette.heavy)
+    @property
+    def _arrangement(self) -> Arrangement:
+        loaded, app = self.loaded, self.app
+        return Arrangement(app.size, loaded.snapshot, loaded.free_panels, self.reader.tour, few=app.palette.heavy)
 
     # --- the trainer ---
 
@@ -245,22 +240,16 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.change(view_state.end(self.view_state, self.loaded.snapshot.stops))
 
     def action_focus_panel(self, panel: str) -> None:
-        there = panel == STRIP.name or panel in self._layout().regions
+        there = panel == STRIP.name or panel in self._room.regions
         self.change(view_state.focus(self.view_state, panel, there=there))
 
     def action_choose_panels(self) -> None:
-        at = [panel.name for panel in PANELS].index(self.view_state.focused)
-        chosen = Chooser(self.view_state.panels, at, view_state.contents(self.loaded.snapshot))
-        lab_pages.open_chooser(self.app, chosen, self._standing, self._take_choice)
+        self._pages.chooser(self._standing, self._take_choice)
 
     def _standing(self, panels: tuple[str, ...]) -> tuple[str, ...]:
-        """The panels on the main screen if these are chosen; none if it has room for one only."""
-        room = self._layout_of(replace(view_state.choose(self.view_state, panels), zoomed=False))
-        return tuple(name for name in room.regions if name in BY_NAME) if room.several else ()
+        return self._arrangement.standing(self.view_state, panels)
 
-    def _take_choice(self, choice: Choice | None) -> None:
-        if choice is None:
-            return
+    def _take_choice(self, choice: Choice) -> None:
         self.change(view_state.choose(self.view_state, choice.panels))
         standing = self._standing(choice.panels)
         if choice.go:
@@ -269,7 +258,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             self.action_focus_panel(standing[0])
 
     def action_zoom(self) -> None:
-        if self._layout().several:
+        if self._room.several:
             self.change(replace(self.view_state, zoomed=not self.view_state.zoomed))
 
     def action_select(self, by: int) -> None:
@@ -318,9 +307,8 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         if state.tour is None and tour.answered(self.view_state, self.reader.tour) and not self.app.read_only:
             title = self.reader.meta["title"]
             in_background(self.app, lambda: course.note(title), lambda _: None, self._complain)
-        stop, recorded = self._stop(state), self.loaded.snapshot
         try:
-            state = tour_pointer.settled(state, recorded, stop, self.app.size, self._candidates(state))
+            state = self._arrangement.pointing(state)
         except RecordingError as error:
             self._complain(error)
         self.change(state)
@@ -338,21 +326,20 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def action_walk_panel(self, by: int) -> None:
         """Walk through features or layers: of the focused panel, or of all on the screen if it has none."""
         focused = BY_NAME[self.view_state.focused]
-        there = [BY_NAME[name] for name in self._layout().regions if name in BY_NAME]
+        there = [BY_NAME[name] for name in self._room.regions if name in BY_NAME]
         for panel in [focused] if focused.walks else there:
             if panel.walks:
                 self.change(view_state.walk_in(self.view_state, panel.name, by))
 
     def action_explain(self) -> None:
-        lab_pages.open_help(self.app, self.view_state.focused, connected=self.trainer.connected)
+        self._pages.help()
 
     def action_microscope(self) -> None:
-        lab_pages.open_microscope(self.app, self.loaded, self.view_state, self._look_from_microscope)
+        self._pages.microscope(self._look_from_microscope)
 
-    def _look_from_microscope(self, state: ViewState | None) -> None:
+    def _look_from_microscope(self, state: ViewState) -> None:
         """Move to the keyframe and run at which the microscope was left."""
-        if state is not None:
-            self.change(self._counting(state, self.view_state.unit))
+        self.change(self._counting(state, self.view_state.unit))
 
     @on(RowsWidget.Clicked)
     def _clicked(self, message: RowsWidget.Clicked) -> None:
@@ -397,19 +384,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.trainer.happened(happening.MoreSeeds())
 
     def action_open_seed(self) -> None:
-        """Choose a seed of the selected run's band, and train it again in a new recording."""
-        run = self.reader.runs[self.view_state.selected]
-        courses = self.loaded.snapshot.seeds[self.view_state.selected]
-        if not courses:
-            none = _("This run has no other seeds; b trains some.")
-            self.notices.say_once(_(self.facts().looking) or none)
-            return
-
-        def chosen(seed: int | None) -> None:
-            if seed is not None:
-                self.trainer.happened(happening.TrainAnew(seed))
-
-        lab_pages.open_seeds(self.app, run, courses, chosen, stops=live.would_stop(self.trainer.state, self.facts()))
+        self._pages.seeds()
 
     def action_save_picture(self) -> None:
         """Save a picture of what is shown."""
@@ -418,24 +393,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             photograph(self, f"{self.reader.title} · {place}", self.reader.path, place)
 
     def action_note(self) -> None:
-        """Write a note at the keyframe that the selected run shows."""
-        number = self.view_state.selected
-        run, history = self.reader.runs[number], self.loaded.snapshot.histories[number]
-        row = history.at(self.view_state.cursor)
-        if self.app.read_only:
-            self.notices.say_once(_(READ_ONLY))
-            return
-        if self.loaded.compared or row < 0:
-            self.notices.say_once(_("A note stands at a keyframe of one recording; there is none here."))
-            return
-        step = int(history.step[row])
-        place = f"{run.called}, {_('epoch')} {figures.epoch(history.epoch[row])}"
-
-        def written(text: str | None) -> None:
-            if text:
-                self.trainer.happened(happening.Note(run.index, step, text))
-
-        lab_pages.open_note(self.app, place, written)
+        self._pages.note()
 
     def noted(self) -> None:
         """Load a note that was written, and show it."""
@@ -451,21 +409,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def open_form(self) -> None:
         """Open the form of a fork at the cursor."""
-        run = self.reader.runs[self.view_state.selected]
-        try:
-            found = lab_pages.fork_from(self.loaded, run, self.view_state.cursor)
-        except (RecordingError, ScenarioError) as error:
-            self._complain(error)
-            return
-        if found is not None:
-            lab_pages.open_fork_form(self.app, found, self._fork)
-            return
-        name = clean(run.called)
-        self.notices.say_once(_("There is no keyframe of {run} here to fork from.").format(run=name))
-
-    def _fork(self, request: ForkRequest | None) -> None:
-        if request is not None:
-            self.trainer.happened(happening.Fork(request))
+        self._pages.fork_form()
 
     def action_trouble(self) -> None:
         """Go to the run, keyframe and panel of the next first bad tensor or dead gradient."""
@@ -483,18 +427,14 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def action_family(self) -> None:
         if self.view is not None:
-            lab_pages.open_runs(self.app, self.view, self._select_from_family)
-
-    def _select_from_family(self, run: int | None) -> None:
-        if run is not None:
-            self._select(run)
+            self._pages.runs(self.view, self._select)
 
     # --- leaving ---
 
     def action_back(self) -> None:
         if self.view_state.tour is not None:
             self._walk_tour(tour.end(self.view_state))
-        elif self.view_state.zoomed and self._layout().several:
+        elif self.view_state.zoomed and self._room.several:
             self.action_zoom()
         elif self._from_gallery:
             if self.trainer.connected:
@@ -516,8 +456,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def leave(self, *, goes_on: bool = False, stoppable: bool = False) -> None:
         """End the program with a message that says how to return."""
         if goes_on:
-            paused = live.waits(self.trainer.state)
-            said = [goodbye.goes_on(self.reader, paused=paused), *([goodbye.stops(self.reader)] if stoppable else [])]
+            said = goodbye.goes_on(self.reader, paused=live.waits(self.trainer.state), stoppable=stoppable)
         else:
             last = live.status_of(self.trainer.state)
             rest = self.loaded.unfinished and not (last is not None and last.state == "finished")

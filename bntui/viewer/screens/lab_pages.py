@@ -1,28 +1,34 @@
-"""Opens pages on top of the laboratory: help, microscope, fork form and run tree.
+"""Opens pages on top of the laboratory, such as help, microscope and fork form, and passes on what they are left with.
 
 Each page is imported when it is opened, because panels do not need Markdown, charts or the scenario's schema.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from bntui.errors import RecordingError, ScenarioError
 from bntui.recording.history import RunInfo
-from bntui.viewer import view_state
+from bntui.text import figures
+from bntui.text.language import _
+from bntui.text.output import clean
+from bntui.viewer import live, view_state
+from bntui.viewer import live_events as happening
+from bntui.viewer.chooser import Choice, Chooser
+from bntui.viewer.looking import READ_ONLY
 from bntui.viewer.marks import RUN_MARKS
+from bntui.viewer.panels import PANELS
 from bntui.viewer.view_state import ViewState
 
 if TYPE_CHECKING:
-    from textual.app import App
     from textual.screen import Screen
 
-    from bntui.link.requests import ForkRequest
-    from bntui.recording.seeds import SeedCourse
-    from bntui.viewer.chooser import Choice, Chooser
     from bntui.viewer.fork.form import Origin
     from bntui.viewer.screens.lab_chooser import Standing
     from bntui.viewer.screens.lab_recording import LoadedRecording
+    from bntui.viewer.screens.lab_trainer import TrainerControl
+    from bntui.viewer.screens.notices import Notices
     from bntui.viewer.terminal.line import PacedApp
     from bntui.viewer.view import View
 
@@ -34,61 +40,116 @@ class ForkFrom(NamedTuple):
     title: str
 
 
-def open_help(app: App[Any], panel: str, *, connected: bool) -> None:
-    """Open the lesson of a panel and the keys."""
-    from bntui.viewer.screens.help import HelpScreen, lab_keys
+class Below(Protocol):
+    """The part of the laboratory's screen that this module needs."""
 
-    _open(app, HelpScreen(panel, lab_keys(connected)))
+    loaded: LoadedRecording
+    trainer: TrainerControl
+    notices: Notices
+    view_state: ViewState
 
-
-def open_microscope(
-    app: PacedApp[Any], loaded: LoadedRecording, state: ViewState, then: Callable[[ViewState | None], None]
-) -> None:
-    """Open the microscope at the cursor; ``then`` receives the view state at which it was left, in epochs."""
-    from bntui.viewer.screens.microscope import MicroscopeScreen
-
-    # the microscope's axes are in epochs
-    recorded = view_state.recounted(loaded.snapshot, "epoch")
-    look = view_state.count_by(state, loaded.snapshot, "epoch")
-    forks = loaded.trains and not app.read_only
-    _open(app, MicroscopeScreen(loaded.reader, recorded, look, forks=forks), then)
+    @property
+    def app(self) -> PacedApp[Any]: ...
+    def facts(self) -> live.Facts:
+        """Facts about the recording for the state machine."""
+        ...
 
 
-def open_fork_form(app: App[Any], found: ForkFrom, then: Callable[[ForkRequest | None], None]) -> None:
-    """Open the form of a fork; ``then`` receives the request, or None."""
-    from bntui.viewer.screens.fork import ForkScreen
+class LabPages:
+    """The pages over a laboratory."""
 
-    _open(app, ForkScreen(*found), then)
+    def __init__(self, lab: Below) -> None:
+        self._lab = lab
 
+    def help(self) -> None:
+        """Open the lesson of the focused panel, and the keys."""
+        from bntui.viewer.screens.help import HelpScreen, lab_keys
 
-def open_note(app: App[Any], place: str, then: Callable[[str | None], None]) -> None:
-    """A line to write a note in; ``then`` gets its text, or None."""
-    from bntui.viewer.screens.note import NoteScreen
+        self._open(HelpScreen(self._lab.view_state.focused, lab_keys(self._lab.trainer.connected)))
 
-    _open(app, NoteScreen(place), then)
+    def microscope(self, then: Callable[[ViewState], None]) -> None:
+        """Open the microscope at the cursor; ``then`` receives the view state at which it was left, in epochs."""
+        from bntui.viewer.screens.microscope import MicroscopeScreen
 
+        loaded = self._lab.loaded
+        # the microscope's axes are in epochs
+        recorded = view_state.recounted(loaded.snapshot, "epoch")
+        look = view_state.count_by(self._lab.view_state, loaded.snapshot, "epoch")
+        forks = loaded.trains and not self._lab.app.read_only
+        self._open(MicroscopeScreen(loaded.reader, recorded, look, forks=forks), then)
 
-def open_seeds(
-    app: App[Any], run: RunInfo, courses: Sequence[SeedCourse], then: Callable[[int | None], None], *, stops: bool
-) -> None:
-    """The seeds of a run; ``then`` gets the one to open, or None.  ``stops`` if that ends the training."""
-    from bntui.viewer.screens.seeds import SeedsScreen
+    def chooser(self, standing: Standing, then: Callable[[Choice], None]) -> None:
+        """Open the choice of panels for the main screen; ``then`` receives what it is left with."""
+        from bntui.viewer.screens.lab_chooser import ChooserScreen
 
-    _open(app, SeedsScreen(run, courses, stops=stops), then)
+        state = self._lab.view_state
+        at = [panel.name for panel in PANELS].index(state.focused)
+        chosen = Chooser(state.panels, at, view_state.contents(self._lab.loaded.snapshot))
+        self._open(ChooserScreen(chosen, standing), then)
 
+    def runs(self, view: View, then: Callable[[int], None]) -> None:
+        """Open the tree of all runs; ``then`` receives the number of the chosen one."""
+        from bntui.viewer.screens.lab_runs import RunsScreen
 
-def open_chooser(app: App[Any], state: Chooser, standing: Standing, then: Callable[[Choice | None], None]) -> None:
-    """Open the choice of panels for the main screen; ``then`` receives what it is left with."""
-    from bntui.viewer.screens.lab_chooser import ChooserScreen
+        self._open(RunsScreen(view), then)
 
-    _open(app, ChooserScreen(state, standing), then)
+    def seeds(self) -> None:
+        """Open the seeds of the selected run's band; the chosen one is trained again in a new recording."""
+        lab, number = self._lab, self._lab.view_state.selected
+        courses = lab.loaded.snapshot.seeds[number]
+        if not courses:
+            none = _("This run has no other seeds; b trains some.")
+            lab.notices.say_once(_(lab.facts().looking) or none)
+            return
+        from bntui.viewer.screens.seeds import SeedsScreen
 
+        stops = live.would_stop(lab.trainer.state, lab.facts())
+        page = SeedsScreen(lab.loaded.reader.runs[number], courses, stops=stops)
+        self._open(page, lambda seed: lab.trainer.happened(happening.TrainAnew(seed)))
 
-def open_runs(app: App[Any], view: View, then: Callable[[int | None], None]) -> None:
-    """Open the tree of all runs; ``then`` receives the number of the chosen one, or None."""
-    from bntui.viewer.screens.lab_runs import RunsScreen
+    def note(self) -> None:
+        """Open a line for a note at the keyframe that the selected run shows."""
+        lab, number = self._lab, self._lab.view_state.selected
+        run, history = lab.loaded.reader.runs[number], lab.loaded.snapshot.histories[number]
+        row = history.at(lab.view_state.cursor)
+        if lab.app.read_only:
+            lab.notices.say_once(_(READ_ONLY))
+            return
+        if lab.loaded.compared or row < 0:
+            lab.notices.say_once(_("A note stands at a keyframe of one recording; there is none here."))
+            return
+        from bntui.viewer.screens.note import NoteScreen
 
-    _open(app, RunsScreen(view), then)
+        step = int(history.step[row])
+        place = f"{run.called}, {_('epoch')} {figures.epoch(history.epoch[row])}"
+
+        self._open(NoteScreen(place), lambda text: lab.trainer.happened(happening.Note(run.index, step, text)))
+
+    def fork_form(self) -> None:
+        """Open the form of a fork at the cursor."""
+        lab, run = self._lab, self._lab.loaded.reader.runs[self._lab.view_state.selected]
+        try:
+            found = fork_from(lab.loaded, run, lab.view_state.cursor)
+        except (RecordingError, ScenarioError) as error:
+            lab.notices.error(str(error))
+            return
+        if found is None:
+            name = clean(run.called)
+            lab.notices.say_once(_("There is no keyframe of {run} here to fork from.").format(run=name))
+            return
+        from bntui.viewer.screens.fork import ForkScreen
+
+        self._open(ForkScreen(*found), lambda request: lab.trainer.happened(happening.Fork(request)))
+
+    def _open(self, page: Screen[Any], then: Callable[[Any], object] | None = None) -> None:
+        """Open a page; ``then`` receives its result, if it has one."""
+
+        def left(result: object) -> None:
+            if result is not None and then is not None:
+                then(result)
+
+        self._lab.app.clear_notifications()  # they would cover the page
+        self._lab.app.push_screen(page, left)
 
 
 def fork_from(loaded: LoadedRecording, run: RunInfo, cursor: float) -> ForkFrom | None:
@@ -124,8 +185,3 @@ def warm() -> None:
     from importlib import import_module
 
     import_module("bntui.viewer.screens.help")
-
-
-def _open(app: App[Any], page: Screen[Any], then: Callable[[Any], None] | None = None) -> None:
-    app.clear_notifications()  # they would cover the page
-    app.push_screen(page, then)
