@@ -16,7 +16,7 @@ from textual.widgets import Static
 from bntui.errors import RecordingError, TrainerError
 from bntui.lessons import lesson
 from bntui.link import Status
-from bntui.viewer import live, opening
+from bntui.viewer import live, live_states, opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
 from bntui.viewer.feed import FRAME
@@ -263,7 +263,7 @@ async def test_keys_command_the_trainer(status: Status, key: str, command: tuple
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(status)
-        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
+        await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == status)
         await pilot.press(key)
         assert trainer.sent == [command]
 
@@ -284,16 +284,16 @@ async def test_faster_twice_is_twice_as_fast_though_the_trainer_speaks_of_before
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(RUNNING)
-        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == RUNNING)
+        await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == RUNNING)
         await pilot.press("plus")
         earlier = replace(RUNNING, keyframes=77)  # sent before the key was heard of
         trainer.say(earlier)
-        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == replace(earlier, pace=20))
+        await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == replace(earlier, pace=20))
         await pilot.press("plus")
         assert [given["epochs_per_second"] for _, given in trainer.sent] == [20, 50]
         theirs = replace(RUNNING, pace=5, commands=2)  # another viewer's wish, heard after ours
         trainer.say(theirs)
-        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == theirs)
+        await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == theirs)
 
 
 @pytest.mark.usefixtures("reader")
@@ -303,7 +303,7 @@ async def test_ctrl_c_says_how_to_end(trained: bool) -> None:
     async with start(trainer).run_test(size=BIG) as pilot:
         if trainer is not None:
             trainer.say(PAUSED)
-            await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == PAUSED)
+            await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == PAUSED)
         await pilot.press("ctrl+c", "ctrl+c")
         assert notices(pilot) == ["d detaches, q stops and quits." if trained else "q quits."]
 
@@ -390,7 +390,7 @@ async def test_a_trainer_that_goes_while_it_runs_is_named() -> None:
     trainer = FakeTrainer()
     async with start(trainer).run_test(size=BIG) as pilot:
         trainer.say(RUNNING)
-        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == RUNNING)
+        await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == RUNNING)
         trainer.say(None)
         await until(pilot, lambda: "✗ trainer gone" in shown(pilot, "header"))
         await pilot.press("left", "n")
@@ -447,7 +447,7 @@ async def test_what_happens_is_said_once(monkeypatch: pytest.MonkeyPatch) -> Non
         trainer.say(RUNNING)
         await until(pilot, lambda: notices(pilot))
         trainer.say(PAUSED)
-        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == PAUSED)
+        await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == PAUSED)
         assert notices(pilot) == ["no improvement for 5 epochs"]
 
 
@@ -516,7 +516,7 @@ async def test_under_another_screen_nothing_is_drawn_and_then_everything(monkeyp
         await until(pilot, lambda: isinstance(pilot.app.screen, HelpScreen))
         reader.shown = 7
         trainer.say(RUNNING)
-        await until(pilot, lambda: live.status_of(screen.trainer.state) == RUNNING)
+        await until(pilot, lambda: live_states.status_of(screen.trainer.state) == RUNNING)
         header = screen.query_one("#header", RowsWidget)
         assert "epoch 2/60" in text(header.rows[0])
         await pilot.press("escape")
@@ -528,7 +528,7 @@ async def test_q_stops_the_trainer_and_waits_for_its_last_word(reader: FakeReade
     app = start(trainer)
     async with app.run_test(size=BIG) as pilot:
         trainer.say(RUNNING)
-        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == RUNNING)
+        await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == RUNNING)
         await pilot.press("q")
         await until(pilot, lambda: "stopping" in shown(pilot, "header"))
         assert trainer.sent == [("stop", {})]
@@ -557,7 +557,7 @@ async def test_q_never_stops_another_ones_training(status: Status | None, key: s
     async with app.run_test(size=BIG) as pilot:
         if status is not None:
             trainer.say(status)
-            await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
+            await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == status)
         await pilot.press("ctrl+c")
         waits = status is not None and status.state == "paused"
         assert notices(pilot) == [f"q leaves; training {'stays paused' if waits else 'continues'}."]
@@ -587,7 +587,7 @@ async def test_a_paused_training_is_not_said_to_continue(status: Status, keys: l
     app = start(trainer)
     async with app.run_test(size=BIG) as pilot:
         trainer.say(status)
-        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
+        await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == status)
         await pilot.press(*keys)
         await until(pilot, lambda: app._exit)
         assert said in str(app._exit_renderables[0])
@@ -608,7 +608,7 @@ async def test_the_gallery_says_in_few_words_what_was_left(status: Status, said:
         app.show_lab(FakeReader(), trainer, from_gallery=True)
         await until(pilot, lambda: lab(pilot).trainer.connected)
         trainer.say(status)
-        await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
+        await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == status)
         await pilot.press("escape")
         assert notices(pilot) == [said]
 

@@ -21,7 +21,7 @@ from bntui.viewer import chrome, epochs, parts, view_state
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.lab_keys import EVERYTHING, Situation
 from bntui.viewer.layout import SMALLEST, Candidates, layout
-from bntui.viewer.live import Leaving, Live, Replay, Starting, State
+from bntui.viewer.live_states import Leaving, Live, Replay, Starting, State
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import BY_NAME, PANELS, STRIP, ranked
 from bntui.viewer.view_state import ViewState

@@ -21,7 +21,7 @@ from bntui.recording.reader import Reader
 from bntui.recording.sentences import EventKind
 from bntui.scenario.checks import Facts
 from bntui.scenario.pace import NOTHING_ASKED
-from bntui.viewer import live, opening
+from bntui.viewer import live, live_states, opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
 from bntui.viewer.fork.form import data_facts
@@ -103,7 +103,7 @@ async def open_form(pilot: Pilot[Any]) -> None:
 
 async def heard(pilot: Pilot[Any], trainer: FakeTrainer, status: Status) -> None:
     trainer.say(status)
-    await until(pilot, lambda: live.status_of(lab(pilot).trainer.state) == status)
+    await until(pilot, lambda: live_states.status_of(lab(pilot).trainer.state) == status)
 
 
 @pytest.mark.usefixtures("reader")
@@ -462,7 +462,7 @@ async def test_recordings_side_by_side_cannot_be_forked(reader: FakeReader) -> N
     reader.paths = (Path("a"), Path("b"))
     async with start().run_test(size=BIG) as pilot:
         await pilot.press("f")
-        assert notices(pilot) == [live.ONLY_LOOKING]
+        assert notices(pilot) == [live_states.ONLY_LOOKING]
         assert "f fork" not in shown(pilot, "keys")
 
 

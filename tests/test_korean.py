@@ -27,7 +27,7 @@ from bntui.viewer.app import LabApp
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, Row, Span, filled, text, width
 from bntui.viewer.lab_keys import Situation
-from bntui.viewer.live import Live, Replay
+from bntui.viewer.live_states import Live, Replay
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import PANELS, Panel, curves, gradients, layers, timeline
 from bntui.viewer.screens.gallery_rows import draw

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from bntui.link import OVER, PACES, Status
 from bntui.link.requests import ForkRequest
-from bntui.viewer import live
+from bntui.viewer import live, live_states
 from bntui.viewer.feed import FRAME, SLOW_FRAME, Tempo
-from bntui.viewer.live import Facts, Leaving, Live, Renewing, Replay, Starting, State
 from bntui.viewer.live_events import (
     AddNote,
     Anew,
@@ -46,6 +45,7 @@ from bntui.viewer.live_events import (
     TrainAnew,
     Unsay,
 )  # fmt: skip
+from bntui.viewer.live_states import Facts, Leaving, Live, Renewing, Replay, Starting, State
 
 ME = "this screen"
 RUNNING = Status("running", 10, 9.8, 3, owner=ME, commands=4)
@@ -90,14 +90,14 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         ),
         (Starting(None, seeds=8), NotStarted("no"), FACTS, Replay(), [Complain("no", "No more seeds")]),
         (Starting(None, seeds=8), MoreSeeds(), FACTS, Starting(None, seeds=8), []),
-        (Replay(), MoreSeeds(), replace(FACTS, compared=True), Replay(), [SayOnce(live.ONLY_LOOKING)]),
+        (Replay(), MoreSeeds(), replace(FACTS, compared=True), Replay(), [SayOnce(live_states.ONLY_LOOKING)]),
         (Replay(), TrainAnew(3), FACTS, Renewing(), [Anew(3)]),
         # one that is not is said, with the reason
         (Replay(), Train("epoch"), FACTS, Replay(), [SayOnce(live.NO_TRAINER)]),
         (Replay(FINISHED), Run(), FACTS, Replay(FINISHED), [SayOnce(live.IS_OVER)]),
         (Replay(), Train("epoch"), UNFINISHED, Replay(), [SayOnce(live.RESUMES)]),
         (Replay(RUNNING, gone=True), Pace(1), UNFINISHED, Replay(RUNNING, gone=True), [SayOnce(live.GONE)]),
-        (Replay(), Run(), COMPARED, Replay(), [SayOnce(live.ONLY_LOOKING)]),
+        (Replay(), Run(), COMPARED, Replay(), [SayOnce(live_states.ONLY_LOOKING)]),
         # what was interrupted goes on
         (Replay(PAUSED), Run(), UNFINISHED, Starting(None, last=PAUSED), ["release", Start(None)]),
         (Starting(None), Run(), UNFINISHED, Starting(None), []),
@@ -109,7 +109,7 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         (Starting(None), NotStarted("no"), FACTS, Replay(), [Complain("no", "Not resumed")]),
         # forks
         (Live(PAUSED), MayFork(), FACTS, Live(PAUSED), ["open form"]),
-        (Live(PAUSED), MayFork(), COMPARED, Live(PAUSED), [SayOnce(live.ONLY_LOOKING)]),
+        (Live(PAUSED), MayFork(), COMPARED, Live(PAUSED), [SayOnce(live_states.ONLY_LOOKING)]),
         (Live(PAUSED, FORK), MayFork(), FACTS, Live(PAUSED, FORK), [SayOnce(live.ONE_AT_A_TIME)]),
         (Live(PAUSED), Fork(FORK), FACTS, Live(PAUSED, FORK, sent=5, asked_at=4), [SEND_FORK]),
         (Live(FINISHED), Fork(FORK), FACTS, Starting(FORK, last=FINISHED), ["release", Start(FORK)]),
@@ -149,7 +149,7 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         (Live(RUNNING), TrainAnew(), Facts("another"), Renewing(RUNNING), ["train anew", "hang up"]),
         (Live(FINISHED), TrainAnew(), FACTS, Renewing(FINISHED), ["train anew", "hang up"]),
         (Live(PAUSED, FORK), TrainAnew(), FACTS, Live(PAUSED, FORK), [SayOnce(live.ONE_AT_A_TIME)]),
-        (Replay(), TrainAnew(), COMPARED, Replay(), [SayOnce(live.ONLY_LOOKING)]),
+        (Replay(), TrainAnew(), COMPARED, Replay(), [SayOnce(live_states.ONLY_LOOKING)]),
         (Starting(None), TrainAnew(), FACTS, Starting(None), []),
         (Leaving(RUNNING), TrainAnew(), FACTS, Leaving(RUNNING), []),
         (Renewing(RUNNING), TrainAnew(), FACTS, Renewing(RUNNING), []),
@@ -202,10 +202,10 @@ def test_transitions(before: State, event: Event, facts: Facts, after: State, ef
 def test_a_trainer_that_is_done_is_over(state: Literal["finished", "stopped", "failed"]) -> None:
     status = replace(RUNNING, state=state, recording="/r.bntui")
     assert live.after(Live(RUNNING), Heard(status), FACTS) == (Live(status), (FollowFile("/r.bntui"),))
-    assert live.over(Live(status))
-    assert live.over(Replay(status))
+    assert live_states.over(Live(status))
+    assert live_states.over(Replay(status))
     others: list[State] = [Live(RUNNING), Live(PAUSED), Live(), Replay()]
-    assert not any(live.over(other) for other in others)
+    assert not any(live_states.over(other) for other in others)
 
 
 def test_a_refusal_is_said_each_time_but_not_one_that_somebody_else_heard() -> None:
@@ -217,7 +217,7 @@ def test_a_refusal_is_said_each_time_but_not_one_that_somebody_else_heard() -> N
     again = replace(refused, refused=6, commands=6)
     state, effects = live.after(Live(refused, FORK), Heard(again), FACTS)
     assert Complain("no such run", "No fork") in effects
-    assert live.asked_of(state) is None
+    assert live_states.asked_of(state) is None
 
 
 def test_a_failure_is_said() -> None:
@@ -240,7 +240,7 @@ def test_the_pace_walks_one_step_and_stays_at_the_ends(at: int, by: int) -> None
     due = PACES[min(max(at + by, 0), len(PACES) - 1)]
     state, effects = live.after(Live(replace(RUNNING, pace=PACES[at])), Pace(by), FACTS)
     assert Send("pace", (("epochs_per_second", due),)) in effects
-    told = live.status_of(state)
+    told = live_states.status_of(state)
     assert told is not None
     assert told.pace == due
 
@@ -261,12 +261,12 @@ def test_an_older_status_does_not_undo_a_pace() -> None:
     for _ in range(2):
         state, _effects = live.after(state, Pace(1), FACTS)
         state, _effects = live.after(state, Heard(replace(RUNNING, keyframes=9)), FACTS)
-    told = live.status_of(state)
+    told = live_states.status_of(state)
     assert told is not None
     assert (told.pace, told.keyframes) == (50, 9)
     theirs = replace(RUNNING, pace=2, commands=6)
     state, _effects = live.after(state, Heard(theirs), FACTS)
-    assert live.status_of(state) == theirs
+    assert live_states.status_of(state) == theirs
 
 
 def received_more(state: Live) -> bool:
@@ -303,7 +303,7 @@ def test_no_sequence_loses_a_fork_or_starts_for_ever(  # type: ignore[no-untyped
 ) -> None:
     """A trainer as it is: it answers what it is sent, or is gone; what is started comes, or is refused."""
     facts = Facts(ME, unfinished=unfinished)
-    state, connected, ended = live.begun(trained), trained, False
+    state, connected, ended = live_states.begun(trained), trained, False
     owed: set[ForkRequest | None] = set()
     starting = 0
     renewing = False
@@ -311,7 +311,7 @@ def test_no_sequence_loses_a_fork_or_starts_for_ever(  # type: ignore[no-untyped
     def happen(event: Event) -> None:
         nonlocal state, connected, starting, renewing, ended
         if isinstance(event, (HungUp, SendFailed)) and isinstance(state, Live) and received_more(state):
-            owed.discard(live.asked_of(state))  # it stands in the recording until it is done
+            owed.discard(live_states.asked_of(state))  # it stands in the recording until it is done
         state, effects = live.after(state, event, facts)
         if (
             isinstance(event, Fork)
@@ -379,7 +379,7 @@ def test_no_sequence_loses_a_fork_or_starts_for_ever(  # type: ignore[no-untyped
     settle()
     assert not isinstance(state, Starting)
     assert ended or not isinstance(state, Renewing)
-    asked = live.asked_of(state)
+    asked = live_states.asked_of(state)
     assert owed <= {asked} or ended
     if isinstance(state, Renewing):
         return

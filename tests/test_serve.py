@@ -18,7 +18,7 @@ from bntui.commands.serve import command, is_local, same_site
 from bntui.commands.served import app_of
 from bntui.link import client
 from bntui.link.requests import ForkRequest
-from bntui.viewer import live
+from bntui.viewer import live, live_states
 from bntui.viewer.live_events import Fork, MayFork, MoreSeeds, Note, Pace, Quit, Run, SayOnce, Train, TrainAnew
 from bntui.viewer.looking import READ_ONLY
 from bntui.viewer.screens.gallery import GalleryScreen
@@ -48,15 +48,18 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("state", [live.Replay(), live.Live()])
-def test_nothing_that_changes_a_recording_gets_through(state: live.State) -> None:
-    facts = live.Facts("me", read_only=True, unfinished=True)
+@pytest.mark.parametrize("state", [live_states.Replay(), live_states.Live()])
+def test_nothing_that_changes_a_recording_gets_through(state: live_states.State) -> None:
+    facts = live_states.Facts("me", read_only=True, unfinished=True)
     request = ForkRequest(0, 0)
     for event in (
         Run(), Train("epoch"), TrainAnew(None), MoreSeeds(), Pace(1), Note(0, 0, "x"), MayFork(), Fork(request)
     ):  # fmt: skip
         assert live.after(state, event, facts) == (state, (SayOnce(READ_ONLY),)), event
-    assert live.after(live.Replay(), Quit(), facts)[1] == live.after(live.Replay(), Quit(), live.Facts("me"))[1]
+    assert (
+        live.after(live_states.Replay(), Quit(), facts)[1]
+        == live.after(live_states.Replay(), Quit(), live_states.Facts("me"))[1]
+    )
 
 
 @pytest.mark.usefixtures("nothing_starts")

@@ -14,8 +14,9 @@ from bntui.errors import UsageError
 from bntui.link import training_packages
 from bntui.link.client import IdleTrainer
 from bntui.link.requests import ForkRequest
-from bntui.viewer.live import Facts, Live, Replay, State, after
+from bntui.viewer.live import after
 from bntui.viewer.live_events import Complain, Event, Fork, MayFork, MoreSeeds, Run, TrainAnew
+from bntui.viewer.live_states import Facts, Live, Replay, State
 from tests.test_session import DIGITS, train
 
 WITHOUT = """

@@ -14,7 +14,7 @@ from bntui.keyframe import FloatArray
 from bntui.recording.history import RunInfo
 from bntui.text import figures
 from bntui.text.language import N_, _
-from bntui.viewer import chrome, live, parts, tour, view_state
+from bntui.viewer import chrome, live_states, parts, tour, view_state
 from bntui.viewer.arrangement import Arrangement
 from bntui.viewer.draw.rows import Row
 from bntui.viewer.layout import SMALLEST
@@ -198,7 +198,7 @@ class Scene:
             view=view,
             state=self.state,
             facts=self.reader.meta,
-            words=chrome.state_words(live.Replay(), ending),
+            words=chrome.state_words(live_states.Replay(), ending),
             live=False,
             running=False,
             several=several,

@@ -15,7 +15,7 @@ from bntui.text import figures
 from bntui.text.figures import count
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import wrap
-from bntui.viewer import epochs, live
+from bntui.viewer import epochs, live_states
 from bntui.viewer.draw.cells import begins
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, width
 from bntui.viewer.family import brief
@@ -40,29 +40,29 @@ RECORDING: Final = Foreign("recording")
 """The state of a recording whose loop still runs."""
 
 
-def state_words(state: live.State, ending: EventKind | Foreign = "finished") -> tuple[str, str]:
+def state_words(state: live_states.State, ending: EventKind | Foreign = "finished") -> tuple[str, str]:
     """The trainer's state in words, and its style.
 
     Args:
         ending: how the training of the recording ended; ``RECORDING`` while a loop of the user's own is recorded.
     """
-    if isinstance(state, live.Leaving):
+    if isinstance(state, live_states.Leaving):
         return _("⊘ stopping …"), "warn"
-    if isinstance(state, live.Renewing):
+    if isinstance(state, live_states.Renewing):
         return _("◌ training again …"), "warn"
-    if isinstance(state, live.Starting):
+    if isinstance(state, live_states.Starting):
         if state.seeds is not None:
             return _("◌ training seeds …"), "warn"
         return (_("◌ resuming …") if state.fork is None else _("◌ forking …")), "warn"
-    if isinstance(state, live.Live) and state.asked is not None:
+    if isinstance(state, live_states.Live) and state.asked is not None:
         return _("◌ forking …"), "warn"
-    if isinstance(state, live.Replay) and state.gone:
+    if isinstance(state, live_states.Replay) and state.gone:
         return _("✗ trainer gone"), "bold bad"
-    status = live.status_of(state)
+    status = live_states.status_of(state)
     if status is None and ending == RECORDING:
         return _("▶ recording"), "good"
     if status is None:
-        if isinstance(state, live.Live):
+        if isinstance(state, live_states.Live):
             return _("▶ starting"), "muted"
         return (_("⊘ interrupted"), "warn") if ending == "interrupted" else (_("replay"), "muted")
     return _status_words(status, ending)

@@ -24,7 +24,7 @@ from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text import figures
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.viewer import chrome, epochs, family, goodbye, live, parts, tour, troubles, view_state
+from bntui.viewer import chrome, epochs, family, goodbye, live, live_states, parts, tour, troubles, view_state
 from bntui.viewer import live_events as happening
 from bntui.viewer.arrangement import Arrangement
 from bntui.viewer.chooser import Choice
@@ -114,7 +114,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         in_background(self.app, warm, lambda _: settled("warmed"), self._complain)
 
     def on_unmount(self) -> None:
-        self.trainer.state = live.Leaving()
+        self.trainer.state = live_states.Leaving()
         self.trainer.close()
         self.reader.close()
 
@@ -169,13 +169,13 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             facts=self.reader.meta,
             words=chrome.state_words(state, chrome.RECORDING if self.loaded.recorded_now else self.loaded.ending),
             live=self.trainer.connected,
-            running=live.training(state),
+            running=live_states.training(state),
             over=self.loaded.ending != "interrupted",
             several=several,
             from_gallery=self._from_gallery,
             back=self._back,
             forks=self.loaded.trains and not self.app.read_only,
-            resumes=isinstance(state, live.Replay) and self.loaded.unfinished and not self.app.read_only,
+            resumes=isinstance(state, live_states.Replay) and self.loaded.unfinished and not self.app.read_only,
             late=self.app.sender.late,
             tours=bool(self.reader.tour),
             tour=self._arrangement.stop(self.view_state),
@@ -201,12 +201,12 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def _trainer_spoke(self) -> None:
         self._news.arrived()
 
-    def facts(self) -> live.Facts:
+    def facts(self) -> live_states.Facts:
         """Facts about the recording for the state machine."""
         loaded = self.loaded
         asked = loaded.reader.seeds_asked
         left = seeds_left(loaded.snapshot, loaded.reader.runs, asked)
-        return live.Facts(
+        return live_states.Facts(
             ME, compared=loaded.compared, unfinished=loaded.unfinished, seeds=asked, seeds_left=left,
             watched=loaded.watched, read_only=self.app.read_only, untrainable=why_no_training(),
         )  # fmt: skip
@@ -438,7 +438,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             self.action_zoom()
         elif self._from_gallery:
             if self.trainer.connected:
-                paused = live.waits(self.trainer.state)
+                paused = live_states.waits(self.trainer.state)
                 self.notices.say(goodbye.goes_on_here(self.reader, paused=paused), seconds=10)
             self.app.pop_screen()
 
@@ -456,9 +456,9 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def leave(self, *, goes_on: bool = False, stoppable: bool = False) -> None:
         """End the program with a message that says how to return."""
         if goes_on:
-            said = goodbye.goes_on(self.reader, paused=live.waits(self.trainer.state), stoppable=stoppable)
+            said = goodbye.goes_on(self.reader, paused=live_states.waits(self.trainer.state), stoppable=stoppable)
         else:
-            last = live.status_of(self.trainer.state)
+            last = live_states.status_of(self.trainer.state)
             rest = self.loaded.unfinished and not (last is not None and last.state == "finished")
             said = goodbye.recorded(self.reader, unfinished=rest)
         self.app.exit(message=Text("\n".join(map(clean, said)), no_wrap=True, overflow="ignore"))

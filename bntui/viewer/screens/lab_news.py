@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bntui.errors import RecordingError
 from bntui.recording.sentences import traits
 from bntui.text.language import _
-from bntui.viewer import live, view_state
 from bntui.viewer import live_events as happening
+from bntui.viewer import live_states, view_state
 from bntui.viewer.feed import Tempo
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class LabNews:
                 lab.notices.error(str(feed.error))
             lab.trainer.happened(happening.HungUp())
         lab.draw()
-        if live.over(lab.trainer.state):
+        if live_states.over(lab.trainer.state):
             lab.loaded.reader.release()  # last, because reading opens the file again
         self._tempo = self._tempo.drawn(began, monotonic(), slow=lab.app.sender.pending)
 

@@ -13,8 +13,8 @@ from bntui.recording.history import RunInfo
 from bntui.text import figures
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.viewer import live, view_state
 from bntui.viewer import live_events as happening
+from bntui.viewer import live_states, view_state
 from bntui.viewer.chooser import Choice, Chooser
 from bntui.viewer.looking import READ_ONLY
 from bntui.viewer.marks import RUN_MARKS
@@ -50,7 +50,7 @@ class Below(Protocol):
 
     @property
     def app(self) -> PacedApp[Any]: ...
-    def facts(self) -> live.Facts:
+    def facts(self) -> live_states.Facts:
         """Facts about the recording for the state machine."""
         ...
 
@@ -103,7 +103,7 @@ class LabPages:
             return
         from bntui.viewer.screens.seeds import SeedsScreen
 
-        stops = live.would_stop(lab.trainer.state, lab.facts())
+        stops = live_states.would_stop(lab.trainer.state, lab.facts())
         page = SeedsScreen(lab.loaded.reader.runs[number], courses, stops=stops)
         self._open(page, lambda seed: lab.trainer.happened(happening.TrainAnew(seed)))
 

@@ -13,7 +13,7 @@ from bntui.recording.recorded import moved_to, recorded
 from bntui.scenario.pace import Watching
 from bntui.text import figures
 from bntui.text.language import N_, _
-from bntui.viewer import live, opening, view_state
+from bntui.viewer import live, live_states, opening, view_state
 from bntui.viewer.feed import Feed, TrainerLink
 from bntui.viewer.live_events import (
     AddNote,
@@ -59,7 +59,7 @@ class Laboratory(Protocol):
     @property
     def app(self) -> App[Any]: ...
     def set_timer(self, delay: float, callback: Callable[[], None]) -> Timer: ...
-    def facts(self) -> live.Facts:
+    def facts(self) -> live_states.Facts:
         """Facts about the recording for the state machine."""
         ...
 
@@ -107,7 +107,7 @@ class TrainerControl:
     def __init__(
         self, lab: Laboratory, trainer: TrainerLink | None, tell: Callable[[], object], watching: Watching
     ) -> None:
-        self.state = live.begun(trainer is not None)
+        self.state = live_states.begun(trainer is not None)
         self.feed: Feed | None = None
         self._lab = lab
         self._tell = tell
@@ -267,14 +267,14 @@ class TrainerControl:
 
     def _renewed(self, found: tuple[Recording, TrainerLink | None]) -> None:
         self._starting = None
-        if isinstance(self.state, live.Renewing):
+        if isinstance(self.state, live_states.Renewing):
             self._lab.give_way(*found)
         else:
             opening.drop(found)
 
     def _started(self, found: tuple[Recording, TrainerLink | None]) -> None:
         self._starting = None
-        if not isinstance(self.state, live.Starting):
+        if not isinstance(self.state, live_states.Starting):
             opening.drop(found)
             return
         reader, trainer = found
