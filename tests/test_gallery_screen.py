@@ -190,7 +190,7 @@ def shown(pilot: Pilot[Any]) -> str:
 
 def ready(pilot: Pilot[Any]) -> bool:
     screen = pilot.app.screen
-    return isinstance(screen, GalleryScreen) and screen.gallery.entries is not None and screen._idle is not None
+    return isinstance(screen, GalleryScreen) and screen.gallery.entries is not None and screen.trainer.ready
 
 
 async def test_a_scenario_that_is_chosen_before_there_is_a_trainer_waits_for_it(

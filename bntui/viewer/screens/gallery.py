@@ -33,11 +33,11 @@ from bntui.viewer.screens.gallery_preview import Previews
 from bntui.viewer.screens.gallery_prompt import Prompt, State, answered
 from bntui.viewer.screens.gallery_rows import draw, on_page, scrolled
 from bntui.viewer.screens.gallery_state import Gallery, Lists, Preview
+from bntui.viewer.screens.gallery_trainer import GalleryTrainer
 from bntui.viewer.terminal.image import Part
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
-    from bntui.link.client import IdleTrainer
     from bntui.link.library import Entry
     from bntui.viewer.feed import TrainerLink
     from bntui.viewer.terminal.line import PacedApp
@@ -65,12 +65,7 @@ class GalleryScreen(SpokenScreen[None]):
         self._kept = KeptKeys()
         self.gallery = Gallery()
         self._canvas = RowsWidget("gallery")
-        self._idle: IdleTrainer | None = None
-        self._opening: IdleTrainer | None = None
-        """The trainer that is starting the chosen scenario."""
-        self._starting = False
-        self._waiting: Path | None = None
-        """The chosen scenario, while it waits for a trainer."""
+        self.trainer = GalleryTrainer(self, watching)
         self._lines: dict[int, tuple[Lists, int]] = {}
         self._previews = Previews(self, self._previewed)
 
@@ -96,27 +91,25 @@ class GalleryScreen(SpokenScreen[None]):
     def quit(self) -> None:
         """End the program, and any trainer that is waiting or starting."""
         self.app.exit()
-        self._end_start()
-        if self._idle is not None:
-            self._idle.discard()
+        self.trainer.discard()
 
     # --- behind the screen ---
 
     def _prepare(self) -> None:
         """What the first paint did not wait for: recordings, a trainer, the laboratory's imports."""
         self._list(self._listed)
-        self._start_trainer()
+        self.trainer.prepare()
 
     def _list(self, then: Callable[[tuple[Entry, ...]], object]) -> None:
         from bntui.link.library import recordings
 
         listed = recordings if self._folder is None else partial(recordings, self._folder)
-        opening.in_background(self.app, listed, then, self._failed)
+        opening.in_background(self.app, listed, then, self.failed)
 
     def _listed(self, entries: tuple[Entry, ...]) -> None:
         self.change(self.gallery.with_entries(entries))
-        opening.in_background(self.app, _walked, self._marked, self._failed)
-        opening.in_background(self.app, _warm, self._warmed, self._failed)
+        opening.in_background(self.app, _walked, self._marked, self.failed)
+        opening.in_background(self.app, _warm, self._warmed, self.failed)
 
     def _marked(self, walked: frozenset[str]) -> None:
         self.change(replace(self.gallery, walked=walked))
@@ -132,24 +125,10 @@ class GalleryScreen(SpokenScreen[None]):
         if self.app.screen is self:
             self._previews.look(self.gallery, again=True)
 
-    def _start_trainer(self) -> None:
-        from bntui.link.client import IdleTrainer
-
-        wanted = not (self.app.read_only or why_no_training())
-        if self._idle is None and not self._starting and wanted:
-            self._starting = True
-            opening.in_background(self.app, IdleTrainer.start, self._started, self._failed)
-
-    def _started(self, trainer: IdleTrainer) -> None:
-        self._starting = False
-        self._idle = trainer
-        if self._waiting is not None:
-            scenario, self._waiting = self._waiting, None
-            self._begin(scenario, trainer)
-
-    def _failed(self, error: BntuiError) -> None:
-        self._starting, self._waiting = False, None
-        if self._opening is None:
+    def failed(self, error: BntuiError) -> None:
+        """Say what did not work behind the screen."""
+        self.trainer.forget()
+        if not self.trainer.opening:
             self._leave_starting()
             self.change(replace(self.gallery, busy=""))
         self.notify(clean(str(error)), severity="error", timeout=15, markup=False)
@@ -279,7 +258,7 @@ class GalleryScreen(SpokenScreen[None]):
 
     def _do(self, busy: str, work: Callable[[], Outcome], then: Callable[[Outcome], object]) -> None:
         self.change(replace(self.gallery, busy=clean(busy)))
-        opening.in_background(self.app, work, then, self._failed)
+        opening.in_background(self.app, work, then, self.failed)
 
     def _changed(self, chosen: Path | None) -> None:
         """List again after a recording was renamed or deleted; the busy sentence stands until then."""
@@ -307,41 +286,11 @@ class GalleryScreen(SpokenScreen[None]):
             return
         from bntui.viewer.screens.starting import StartingScreen
 
-        starting = StartingScreen(scenario.stem, self._end_start, back=self._leave_starting)
+        starting = StartingScreen(scenario.stem, self.trainer.cancel, back=self._leave_starting)
         self._kept = starting.kept
         self.app.clear_notifications()
         self.app.push_screen(starting)
-        if self._idle is None:
-            self._waiting = scenario
-            self._start_trainer()
-        else:
-            self._begin(scenario, self._idle)
-
-    def _begin(self, scenario: Path, trainer: IdleTrainer) -> None:
-        self._opening, self._idle = trainer, None
-
-        def opened(found: tuple[Recording, TrainerLink | None]) -> None:
-            if self._opening is trainer:
-                self._opened(found)
-            else:  # cancelled in the meantime
-                opening.drop(found)
-
-        def refused(error: BntuiError) -> None:
-            if self._opening is trainer:
-                self._refused(scenario, error)
-
-        opening.in_background(
-            self.app,
-            lambda: opening.open_recording(trainer.open(scenario, None, watching=self._watching)),
-            opened,
-            refused,
-        )
-
-    def _end_start(self) -> None:
-        """End the trainer that is starting the chosen scenario."""
-        trainer, self._opening, self._waiting = self._opening, None, None
-        if trainer is not None:
-            trainer.discard()
+        self.trainer.open(scenario)
 
     def _leave_starting(self) -> None:
         """Return to the lists, where the next trainer is started."""
@@ -355,12 +304,13 @@ class GalleryScreen(SpokenScreen[None]):
         opening.in_background(
             self.app,
             lambda: opening.look_at(recording) if self.app.read_only else opening.open_recording(recording),
-            self._opened,
-            lambda error: self._refused(recording, error),
+            self.opened,
+            lambda error: self.refused(recording, error),
         )
 
-    def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
-        self._opening = None
+    def opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
+        """Show a recording in the laboratory, and type there what was typed while it was opening."""
+        self.trainer.done()
         self.change(replace(self.gallery, busy=""))
         from bntui.viewer.screens.lab import LabScreen
         from bntui.viewer.screens.starting import StartingScreen
@@ -368,11 +318,12 @@ class GalleryScreen(SpokenScreen[None]):
         StartingScreen.leave(self.app, LabScreen(*found, from_gallery=True, watching=self._watching))
         self._kept.type_into(self.app)
 
-    def _refused(self, chosen: Path, error: BntuiError) -> None:
+    def refused(self, chosen: Path, error: BntuiError) -> None:
+        """Say why the chosen file cannot be opened."""
         self._kept.clear()
-        self._opening = None  # it has ended with the job that it could not do
+        self.trainer.done()
         self._leave_starting()
-        self._start_trainer()
+        self.trainer.prepare()
         refusals = {**self.gallery.refusals, chosen: str(error)}
         self.change(replace(self.gallery, busy="", refusals=refusals))
 
