@@ -119,7 +119,7 @@ def test_a_start_does_not_import_it() -> None:
 import sys
 from pathlib import Path
 import bntui.trainer.service
-from bntui.scenario.schema import Data
+from bntui.scenario.data import Data
 from bntui.trainer.data.dataset import fit_scaling, load_data, split_indices
 for source in ("digits", "moons", "circles", "blobs", "spirals", "sine"):
     data = load_data(Data(source=source), Path(), 0)

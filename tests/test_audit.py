@@ -25,7 +25,7 @@ from bntui.audit.report import as_json, as_text
 from bntui.audit.stopping import SCHEDULES, Waiting
 from bntui.audit.tolerances import TABLE, UNIT_IS
 from bntui.audit.values import STAGES
-from bntui.scenario import activations, fields, schema
+from bntui.scenario import activations, data, fields, network, training
 from bntui.scenario.load import parse
 from bntui.text.language import use
 from bntui.trainer import network as theirs
@@ -62,36 +62,36 @@ def choices(model: type[fields.Table], field: str) -> set[str]:
 
 
 def test_every_choice_of_the_scenario_file_has_its_audit() -> None:
-    assert set(ACTIVATIONS) == choices(schema.Network, "activation") == set(activations.ACTIVATIONS)
-    assert {"none", *NORMS} == choices(schema.Network, "norm")
-    assert set(OPTIMIZERS) == choices(schema.Training, "optimizer")
-    assert set(SCHEDULES) == choices(schema.Schedule, "kind")
-    assert set(CELLS) == set(CELLS_BACK) == choices(schema.RecurrentLayer, "cell")
-    layers = (schema.LinearLayer, schema.ConvLayer, schema.RecurrentLayer)
-    assert get_args(get_args(schema.Layer)[0]) == layers
+    assert set(ACTIVATIONS) == choices(network.Network, "activation") == set(activations.ACTIVATIONS)
+    assert {"none", *NORMS} == choices(network.Network, "norm")
+    assert set(OPTIMIZERS) == choices(training.Training, "optimizer")
+    assert set(SCHEDULES) == choices(training.Schedule, "kind")
+    assert set(CELLS) == set(CELLS_BACK) == choices(network.RecurrentLayer, "cell")
+    layers = (network.LinearLayer, network.ConvLayer, network.RecurrentLayer)
+    assert get_args(get_args(network.Layer)[0]) == layers
     assert set(ENTRIES) == {kind for layer in layers for kind in choices(layer, "type")}
-    assert choices(schema.Training, "validation_mode") == {"evaluation", "training"}
-    assert choices(schema.Network, "norm_position") == {"before_activation", "after_activation"}
-    assert choices(schema.Network, "norm_recurrent") == {"input", "step"}
-    assert choices(schema.Data, "scaling") == {"none", "minmax", "standard"}
-    assert choices(schema.Data, "sequence") == {"none", "rows", "pixels"}
-    assert choices(schema.Data, "last_batch") == {"first", "keep", "drop"}
+    assert choices(training.Training, "validation_mode") == {"evaluation", "training"}
+    assert choices(network.Network, "norm_position") == {"before_activation", "after_activation"}
+    assert choices(network.Network, "norm_recurrent") == {"input", "step"}
+    assert choices(data.Data, "scaling") == {"none", "minmax", "standard"}
+    assert choices(data.Data, "sequence") == {"none", "rows", "pixels"}
+    assert choices(data.Data, "last_batch") == {"first", "keep", "drop"}
 
 
 def test_every_setting_that_moves_a_number_is_one_that_the_audit_has_heard_of() -> None:
     """A new key fails here until somebody has thought about what the audit has to do with it."""
-    assert set(schema.Training.model_fields) == {
+    assert set(training.Training.model_fields) == {
         "optimizer", "lr", "momentum", "nesterov", "weight_decay", "betas", "alpha", "clip_norm", "clip_value",
         "epochs", "validation_mode", "validation_batch", "engine", "schedule", "early_stopping",
     }  # fmt: skip
-    assert set(schema.Network.model_fields) == {
+    assert set(network.Network.model_fields) == {
         "hidden", "layer", "activation", "norm", "norm_position", "groups", "norm_momentum", "norm_eps", "norm_gamma",
         "norm_noise", "norm_recurrent", "dropout", "init",
     }  # fmt: skip
-    assert set(schema.Schedule.model_fields) == {
+    assert set(training.Schedule.model_fields) == {
         "kind", "step_size", "gamma", "min_lr", "patience", "threshold", "warmup_epochs"
     }  # fmt: skip
-    assert set(schema.EarlyStoppingRule.model_fields) == {
+    assert set(training.EarlyStoppingRule.model_fields) == {
         "monitor", "min_delta", "patience", "mode", "baseline", "restore_best_weights", "start_from_epoch"
     }  # fmt: skip
 

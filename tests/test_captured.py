@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bntui.scenario.schema import Network as NetworkConfig
-from bntui.scenario.schema import Training
+from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.training import Training
 from bntui.trainer.draw import Draws
 from bntui.trainer.engine.captured import OFTEN, WARM_UP, Captured, Work
 from bntui.trainer.engine.explicit import Explicit

@@ -15,8 +15,8 @@ from bntui.errors import DataError, ScenarioError
 from bntui.recording.reader import Reader
 from bntui.recording.reading import from_meta
 from bntui.scenario.checks import CLASSES
+from bntui.scenario.data import Data
 from bntui.scenario.load import load
-from bntui.scenario.schema import Data
 from bntui.scenario.sources import BUILTIN_DATA
 from bntui.text.language import use
 from bntui.trainer.data.dataset import load_data

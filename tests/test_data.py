@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bntui.errors import DataError
 from bntui.scenario.checks import split_counts
-from bntui.scenario.schema import Data
+from bntui.scenario.data import Data
 from bntui.scenario.sources import BUILTIN_DATA
 from bntui.trainer.data.dataset import Dataset, ScalingKind, fit_scaling, load_data, split_indices
 from bntui.trainer.data.generated import DEFAULT_NOISE, DEFAULT_SAMPLES, REGRESSION

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bntui.scenario.schema import EarlyStoppingRule
+from bntui.scenario.training import EarlyStoppingRule
 from bntui.trainer.early_stopping import Patience, larger_is_better, observe
 
 

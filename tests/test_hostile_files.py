@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 from bntui.errors import BntuiError, DataError
+from bntui.scenario.data import Data
 from bntui.scenario.load import load
-from bntui.scenario.schema import Data
 from bntui.trainer.data.contents import MOST_BYTES
 from bntui.trainer.data.dataset import load_data
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from bntui.scenario.schema import EarlyStoppingRule
+from bntui.scenario.training import EarlyStoppingRule
 from bntui.trainer.early_stopping import Patience, observe
 
 Monitor = Literal["val_loss", "val_accuracy", "loss", "accuracy", "val_r2", "r2"]

@@ -19,7 +19,7 @@ from bntui.commands.stops import as_text as stops_text
 from bntui.definitions import definitions
 from bntui.recording.reader import Reader
 from bntui.recording.sentences import why_stopped
-from bntui.scenario.schema import EarlyStoppingRule
+from bntui.scenario.training import EarlyStoppingRule
 from bntui.text.language import use
 from bntui.trainer.early_stopping import Patience, observe
 from bntui.viewer.draw.rows import text

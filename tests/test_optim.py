@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from bntui.scenario.schema import Training
+from bntui.scenario.training import Training
 from bntui.trainer.optim import Plateau, learning_rate, observe_plateau
 
 STEPS = 4

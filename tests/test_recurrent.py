@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bntui.scenario.schema import Network as NetworkConfig
-from bntui.scenario.schema import Training
+from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.training import Training
 from bntui.trainer.draw import Draws
 from bntui.trainer.network import Network, build, forward
 from bntui.trainer.normalization import SequenceBatchNorm, StepBatchNorm, StepLayerNorm

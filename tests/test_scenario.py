@@ -19,7 +19,8 @@ from bntui.scenario.blocks import blocks, convolved, pooled
 from bntui.scenario.checks import Facts, lone_sample, problems, split_counts
 from bntui.scenario.complaints import SYNONYMS
 from bntui.scenario.load import Scenario, load, parse, parse_override
-from bntui.scenario.schema import Network, RunConfig, json_schema
+from bntui.scenario.network import Network
+from bntui.scenario.schema import RunConfig, json_schema
 from bntui.scenario.toml_lines import KeyPath, key_lines
 
 BASE = """\

@@ -11,8 +11,8 @@ import pytest
 from bntui.errors import DataError
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.reader import Reader
+from bntui.scenario.data import Data
 from bntui.scenario.load import parse
-from bntui.scenario.schema import Data
 from bntui.trainer.data.dataset import as_sequence, load_data
 from bntui.trainer.session import Session
 

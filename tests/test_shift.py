@@ -16,8 +16,9 @@ from torch.nn import functional
 from bntui.keyframe import LayerMeasures
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.reader import Reader
-from bntui.scenario.schema import Network as NetworkConfig
-from bntui.scenario.schema import Record, Training
+from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.schema import Record
+from bntui.scenario.training import Training
 from bntui.trainer.draw import Draws
 from bntui.trainer.network import Network, build
 from bntui.trainer.step import Stepper

@@ -21,7 +21,7 @@ from bntui.insight.stopping_rules import (
     PrecheltUP,
     Rule,
 )
-from bntui.scenario.schema import EarlyStoppingRule
+from bntui.scenario.training import EarlyStoppingRule
 from tests.test_keras_stopping import documented, obeyed, records
 
 LOSS = st.sampled_from([0.1, 0.2, 0.25, 0.3, 0.5, 1.0]) | st.floats(0.01, 10)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bntui.errors import ScenarioError
 from bntui.scenario.checks import Facts, check, facts_of
+from bntui.scenario.data import Data
 from bntui.scenario.load import parse
-from bntui.scenario.schema import Data, RunConfig
+from bntui.scenario.schema import RunConfig
 from bntui.scenario.sources import BUILTIN_DATA
 from bntui.scenario.structure import as_sequence, placed, spelled
 from bntui.trainer.data.dataset import load_data

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntui.errors import DataError
-from bntui.scenario.schema import Data
+from bntui.scenario.data import Data
 from bntui.text.language import use
 from bntui.trainer.data.cells import COMMA, POINT, number
 from bntui.trainer.data.contents import Choices

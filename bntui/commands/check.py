@@ -10,9 +10,9 @@ from bntui.recording.reading import task_line
 from bntui.scenario import tour_text
 from bntui.scenario.checks import CLASSES, Facts, problems, sample_count, task
 from bntui.scenario.complaints import shown
+from bntui.scenario.data import Data
 from bntui.scenario.gallery import find
 from bntui.scenario.load import Scenario, load
-from bntui.scenario.schema import Data
 from bntui.scenario.sources import kind_of
 from bntui.scenario.toml_lines import key_lines
 from bntui.text.language import _, ngettext

@@ -9,7 +9,7 @@ from typing import Literal
 from bntui.keyframe import OUTPUT as OUTPUT
 from bntui.keyframe import LayerKind
 from bntui.scenario.activations import ActivationName
-from bntui.scenario.schema import ConvLayer, LinearLayer, Network, Norm, RecurrentLayer
+from bntui.scenario.network import ConvLayer, LinearLayer, Network, Norm, RecurrentLayer
 
 
 @dataclass(frozen=True, slots=True)

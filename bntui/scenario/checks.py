@@ -10,7 +10,9 @@ from typing import Final
 from bntui.errors import Problem
 from bntui.scenario.blocks import OUTPUT, Block, blocks
 from bntui.scenario.complaints import Complaint, spell
-from bntui.scenario.schema import Data, Network, RunConfig
+from bntui.scenario.data import Data
+from bntui.scenario.network import Network
+from bntui.scenario.schema import RunConfig
 from bntui.scenario.size import memory_of, too_large
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
 from bntui.scenario.structure import Placed, Shape, placed, spelled, values_per_feature

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from bntui import lessons
@@ -61,6 +61,7 @@ Line = Annotated[str, AfterValidator(single_line)]
 Prose = Annotated[str, AfterValidator(_prose)]
 Panel = Annotated[str, AfterValidator(_panel)]
 """Name of a panel."""
+Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Table(BaseModel):

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from bntui.errors import Problem
 from bntui.scenario.blocks import blocks
-from bntui.scenario.schema import RunConfig, Training
+from bntui.scenario.schema import RunConfig
 from bntui.scenario.state_shapes import state_shapes
 from bntui.scenario.structure import Shape
+from bntui.scenario.training import Training
 from bntui.text import figures
 from bntui.text.language import _
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 
 from bntui.scenario.blocks import OUTPUT, Block
-from bntui.scenario.schema import Network, RunConfig
+from bntui.scenario.network import Network
+from bntui.scenario.schema import RunConfig
 from bntui.scenario.structure import Placed, Shape, as_sequence, placed
 
 GATES = {"elman": 1, "gru": 3, "lstm": 4}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from bntui.scenario.blocks import Block, blocks, convolved, pooled
 from bntui.scenario.complaints import Complaint
-from bntui.scenario.schema import Data, RunConfig
+from bntui.scenario.data import Data
+from bntui.scenario.schema import RunConfig
 from bntui.scenario.toml_lines import KeyPath
 from bntui.text.language import _
 

@@ -75,7 +75,9 @@ _SHARED = {"data", "seed", "device", "deterministic"}
 @lru_cache(1)
 def _bench(shared: str, folder: Path) -> Bench:
     """The samples, kept for the next trial with the same seed."""
-    from bntui.scenario.schema import Network, Record, Training
+    from bntui.scenario.network import Network
+    from bntui.scenario.schema import Record
+    from bntui.scenario.training import Training
 
     config = RunConfig.model_validate_json(
         f'{{"network": {Network().model_dump_json()}, "training": {Training().model_dump_json()},'

@@ -128,7 +128,10 @@ def _made(bench: Bench, config: RunConfig) -> Run:
 @lru_cache(1)
 def _bench(_data: str, seed: int, device: str, deterministic: bool, folder: Path) -> Bench:
     """The samples, shared by the runs of a seed, which are trained one after another."""
-    from bntui.scenario.schema import Data, Network, Record, Training
+    from bntui.scenario.data import Data
+    from bntui.scenario.network import Network
+    from bntui.scenario.schema import Record
+    from bntui.scenario.training import Training
 
     data = Data.model_validate_json(_data)
     shared = RunConfig(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bntui.scenario.schema import Data
+from bntui.scenario.data import Data
 from bntui.trainer.draw import permutation
 from bntui.trainer.samples import DeviceSamples
 

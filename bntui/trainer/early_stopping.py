@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass, replace
 
 from bntui.recording.sentences import WAITED, WAITED_ALL, WAITED_BASELINE
-from bntui.scenario.schema import EarlyStoppingRule
+from bntui.scenario.training import EarlyStoppingRule
 
 
 @dataclass(frozen=True, slots=True)

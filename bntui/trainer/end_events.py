@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from bntui.recording import sentences
-from bntui.scenario.schema import EarlyStoppingRule, Training
+from bntui.scenario.training import EarlyStoppingRule, Training
 from bntui.trainer.early_stopping import Patience, unbeaten
 from bntui.trainer.progress import Progress
 from bntui.trainer.score import Sums

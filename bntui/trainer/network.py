@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bntui.recording.history import LayerInfo
 from bntui.scenario.activations import ACTIVATIONS
 from bntui.scenario.blocks import OUTPUT, Block, blocks, convolved, pooled
-from bntui.scenario.schema import Network as NetworkConfig
+from bntui.scenario.network import Network as NetworkConfig
 from bntui.trainer.initialization import initialize
 from bntui.trainer.normalization import normalization, per_step
 from bntui.trainer.recurrent import LastStep, Recurrence, Rows, recurrence

@@ -15,7 +15,7 @@ from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
 from bntui.recording.evidence import Average
-from bntui.scenario.schema import Schedule, Training
+from bntui.scenario.training import Schedule, Training
 from bntui.trainer.probes import array
 
 EPSILON: Final = 1e-8

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bntui.scenario.blocks import Block
-from bntui.scenario.schema import Network as NetworkConfig
+from bntui.scenario.network import Network as NetworkConfig
 from bntui.trainer.normalization import StepNorm, hidden_normalization
 
 HiddenNorm = Callable[[int, bool], StepNorm | None]

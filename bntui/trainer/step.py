@@ -13,7 +13,8 @@ from torch import Tensor
 
 from bntui.keyframe import LayerMeasures
 from bntui.recording.evidence import Evidence
-from bntui.scenario.schema import Record, Training
+from bntui.scenario.schema import Record
+from bntui.scenario.training import Training
 from bntui.trainer.draw import Draws
 from bntui.trainer.engine.autograd import Autograd
 from bntui.trainer.engine.base import Engine, Passes

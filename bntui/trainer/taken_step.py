@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from bntui.keyframe import EarlyStopping
 from bntui.recording.evidence import TrainerState, pack_state
-from bntui.scenario.schema import EarlyStoppingRule, Training
+from bntui.scenario.training import EarlyStoppingRule, Training
 from bntui.trainer.early_stopping import Patience, observe
 from bntui.trainer.optim import observe_plateau
 from bntui.trainer.progress import Progress

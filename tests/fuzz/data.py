@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bntui.scenario.schema import Data
+from bntui.scenario.data import Data
 from bntui.trainer.data.dataset import Dataset, fit_scaling, load_data
 from tests.dialects import DIALECTS
 from tests.fuzz.calls import attempt, unfit

@@ -24,7 +24,7 @@ import numpy as np
 from bntui.errors import DataError
 from bntui.keyframe import FloatArray, IntArray, SingleArray
 from bntui.recording.reading import Note, Reading
-from bntui.scenario.schema import Data
+from bntui.scenario.data import Data
 from bntui.scenario.sources import BUILTIN_DATA
 from bntui.text.language import _
 from bntui.text.library_messages import told

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from bntui.scenario.schema import Training
+from bntui.scenario.training import Training
 from bntui.trainer.engine.base import Draw, Passes
 from bntui.trainer.loss import loss_function
 from bntui.trainer.network import DRAWN, Network, Stage, forward

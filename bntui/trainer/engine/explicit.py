@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from bntui.scenario.schema import Training
+from bntui.scenario.training import Training
 from bntui.trainer.engine.base import Draw, Passes
 from bntui.trainer.engine.flat import Flat, one_count
 from bntui.trainer.engine.flat_optimizer import FlatOptimizer

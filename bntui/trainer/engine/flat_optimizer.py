@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bntui.recording.evidence import Average
-from bntui.scenario.schema import Training
+from bntui.scenario.training import Training
 from bntui.trainer.engine.flat import Flat
 from bntui.trainer.optim import EPSILON, averages_of
 from bntui.trainer.probes import array
