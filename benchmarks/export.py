@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.long import lengthen, recorded
 from benchmarks.report import parser
-from bntui.export.drafts import drafts
+from bntui.drafts import drafts
 from bntui.export.formats import FORMATS, Format
 from bntui.export.request import Request
 from bntui.recording.reader import Reader

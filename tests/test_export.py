@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from bntui.commands.show import as_json
+from bntui.drafts import drafts
 from bntui.errors import NameTakenError, StorageError
-from bntui.export.drafts import drafts
 from bntui.export.figures import FIGURES
 from bntui.export.json_lines import write as write_lines
 from bntui.export.records import crc32c

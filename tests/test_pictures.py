@@ -17,13 +17,13 @@ import pytest
 from PIL import Image
 from rich.color import ColorSystem
 
-from bntui.errors import NameTakenError, StorageError, UsageError
+from bntui.drafts import save_somewhere
+from bntui.errors import StorageError, UsageError
 from bntui.pictures import video
 from bntui.pictures.ansi import ansi, colors_of
 from bntui.pictures.cast import HOLD, cast
 from bntui.pictures.html import html
 from bntui.pictures.picture import Picture
-from bntui.pictures.save import save, save_somewhere
 from bntui.pictures.shapes import HEIGHT, WIDTH, shapes
 from bntui.pictures.svg import svg
 from bntui.viewer.draw.rows import Row, Span
@@ -313,9 +313,7 @@ def test_a_gif_has_the_frames_and_their_times(tmp_path: Path) -> None:
 
 
 def test_a_file_is_saved_whole_and_never_over_another(tmp_path: Path) -> None:
-    save(tmp_path / "a.svg", b"one")
-    with pytest.raises(NameTakenError, match=r"a\.svg"):
-        save(tmp_path / "a.svg", b"two")
+    assert save_somewhere([tmp_path], "a", ".svg", b"one") == tmp_path / "a.svg"
     assert save_somewhere([tmp_path], "a", ".svg", b"two") == tmp_path / "a-2.svg"
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"a.svg": b"one", "a-2.svg": b"two"}
     assert (tmp_path / "a.svg").stat().st_mode & 0o444 == 0o444

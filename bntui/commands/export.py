@@ -62,8 +62,8 @@ def export(
     from bntui.commands.headless import starting
     from bntui.commands.progress_bar import bar
     from bntui.commands.show import find_run
+    from bntui.drafts import drafts
     from bntui.errors import UsageError
-    from bntui.export.drafts import drafts
     from bntui.export.formats import PICTURES, format_of
     from bntui.export.request import Request, Span
     from bntui.export.tables import TABLES

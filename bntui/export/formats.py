@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, cast
 
+from bntui.drafts import Drafts
 from bntui.errors import UsageError, did_you_mean
-from bntui.export.drafts import Drafts
 from bntui.export.request import Request, Tell
 from bntui.recording.reader import Reader
 from bntui.text.language import N_, _

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bntui.export.drafts import Drafts
+from bntui.drafts import Drafts
 from bntui.export.figures import Figure, chosen
 from bntui.export.request import Request, Tell
 from bntui.export.selected import selected

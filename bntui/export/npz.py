@@ -15,8 +15,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from bntui.drafts import Drafts
 from bntui.errors import RecordingError, UsageError
-from bntui.export.drafts import Drafts
 from bntui.export.figures import Figure, chosen
 from bntui.export.names import run_names
 from bntui.export.request import Request, Tell

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from bntui.drafts import Drafts
 from bntui.errors import UsageError
-from bntui.export.drafts import Drafts
 from bntui.export.request import Request, Span, Tell
 from bntui.export.scene import SCREEN, Scene, find_panel, parse_size
 from bntui.files import in_bytes

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bntui.drafts import Drafts
 from bntui.errors import UsageError
-from bntui.export.drafts import Drafts
 from bntui.export.figures import Figure, chosen, split
 from bntui.export.request import Request, Tell
 from bntui.export.selected import Selected, selected

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from bntui.drafts import Drafts
 from bntui.errors import UsageError
-from bntui.export.drafts import Drafts
 from bntui.export.figures import Figure, chosen
 from bntui.export.names import run_names
 from bntui.export.protobuf import double, message, varint

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from bntui.drafts import save_somewhere
 from bntui.errors import StorageError
-from bntui.pictures.save import save_somewhere
 from bntui.pictures.svg import svg
 from bntui.text.language import _
 from bntui.text.output import clean

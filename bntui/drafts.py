@@ -1,4 +1,4 @@
-"""Writes files under temporary names, and gives all of them their names once all are complete."""
+"""Writes files under temporary names, and gives them their names once all are complete; none replaces another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 
 from bntui.errors import NameTakenError, StorageError, UsageError
@@ -16,7 +17,7 @@ from bntui.text.library_messages import reason
 
 @contextlib.contextmanager
 def drafts(*, force: bool = False) -> Iterator[Drafts]:
-    """The files of one export, which get their names at the end; if anything fails, none of them is left.
+    """Files that get their names at the end; if anything fails, none of them is left.
 
     Args:
         force: replace files that exist; by default, nothing is ever overwritten.
@@ -58,6 +59,10 @@ class Drafts:
             raise _taken(path)
         if not path.parent.is_dir():
             raise UsageError(_("{path}: no folder {folder}; create it first").format(path=path, folder=path.parent))
+        return self.unchecked(path)
+
+    def unchecked(self, path: Path) -> Path:
+        """The same without these checks; what is wrong is found when the file is written or named."""
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         self._drafts[path] = draft
         return draft
@@ -114,3 +119,25 @@ def _renamed(draft: Path, path: Path) -> None:
 
 def _taken(path: Path) -> NameTakenError:
     return NameTakenError(_("{path} exists; choose another name, or replace it with --force").format(path=path))
+
+
+def save_somewhere(folders: Iterable[Path], stem: str, suffix: str, content: bytes) -> Path:
+    """Save a file in the first of several folders where this is possible, under a name that is free there.
+
+    Raises:
+        StorageError: it is possible in none; says why in the first.
+    """
+    failures = []
+    for folder in folders:
+        for number in count(1):
+            path = folder / (f"{stem}{suffix}" if number == 1 else f"{stem}-{number}{suffix}")
+            try:
+                with drafts() as made:
+                    made.unchecked(path).write_bytes(content)
+            except NameTakenError:
+                continue
+            except StorageError as error:
+                failures.append(error)
+                break
+            return path
+    raise failures[0]
