@@ -16,7 +16,7 @@ from bntui.insight.claim_words import explained
 from bntui.insight.claims import Frames, Trained, columns, frames_of, judged, spread, value
 from bntui.keyframe import COLUMN, LAYER_COLUMNS
 from bntui.recording.history import Event
-from bntui.scenario.claim_expression import OF_LAYER, OF_RUN, OPERATORS, PLACES, Quantity, comparison, quantity
+from bntui.scenario.claim_expression import OF_LAYER, OF_RUN, PLACES, Quantity, comparison, quantity
 from bntui.scenario.gallery import scenarios
 from bntui.scenario.load import load, parse
 from tests.factory import run_view
@@ -24,6 +24,7 @@ from tests.test_tour import KOREAN, scenario
 
 VIEW = run_view(keyframes=5, layers=2, norm=True)
 RUN = Trained(VIEW.info, VIEW.history, ())
+OPERATORS = ("<=", ">=", "<", ">")
 
 
 # --- what a scenario may say ---

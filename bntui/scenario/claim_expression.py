@@ -20,6 +20,7 @@ from typing import Final, Literal, NamedTuple, get_args
 
 from bntui.errors import did_you_mean
 from bntui.keyframe import LAYER_COLUMNS
+from bntui.scenario.figure_reference import OPERATOR
 from bntui.text.language import _
 
 Unit = Literal["share", "loss", "epochs", "steps", "rate", "ratio", "gradient", "norm", "value", "monitored", "widths"]
@@ -29,7 +30,6 @@ Over = Literal["highest", "lowest", "mean"]
 OVER: Final = get_args(Over)
 EPOCHS_TO: Final = "epochs_to"
 PLACES: Final = ("start", "end", "best", "kept")
-OPERATORS: Final = ("<=", ">=", "<", ">")
 
 
 class Figure(NamedTuple):
@@ -84,10 +84,10 @@ OF_LAYER: Final = {
 _NUMBER: Final = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _QUANTITY: Final = re.compile(
     rf"(?:(?P<over>[a-z_]+)\(\s*)?(?P<figure>[A-Za-z_0-9.]+)(?:\[(?P<layer>[^\]]+)\])?"
-    rf"(?:\s*(?P<operator><=|>=|<|>)\s*(?P<threshold>{_NUMBER}))?(?P<closed>\s*\))?"
+    rf"(?:\s*(?P<operator>{OPERATOR})\s*(?P<threshold>{_NUMBER}))?(?P<closed>\s*\))?"
     rf"(?: +of +(?P<run>.+?))?(?: +at +(?P<place>{'|'.join(PLACES)}|\d+(?:\.\d+)?))?"
 )
-_COMPARISON: Final = re.compile(r"(?P<left>(?:[^()<>]|\([^()]*\))+?)\s*(?P<operator><=|>=|<|>)\s*(?P<right>.+)")
+_COMPARISON: Final = re.compile(rf"(?P<left>(?:[^()<>]|\([^()]*\))+?)\s*(?P<operator>{OPERATOR})\s*(?P<right>.+)")
 _RIGHT: Final = re.compile(
     rf"(?:(?P<factor>{_NUMBER})\s*\*\s*)?(?P<of>.+?)(?:\s+(?P<sign>[-+])\s+(?P<plus>{_NUMBER}))?"
 )
@@ -139,7 +139,7 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``left < factor * right + plus``, or another of ``OPERATORS``; without ``right``, compared with ``plus``."""
+    """``left < factor * right + plus``, or with another operator; without ``right``, compared with ``plus``."""
 
     left: Quantity
     operator: str

@@ -19,13 +19,14 @@ OF_RUN: Final = (
 the norm of the first layer's weight gradient divided by the last layer's."""
 PLACES: Final = ("start", "end", "best", "first bad")
 """Places in a run: its first and last keyframe, its best epoch, and its first NaN, infinite value or dead gradient."""
-OPERATORS: Final = ("<=", ">=", "<", ">")
+OPERATOR: Final = "<=|>=|<|>"
+"""What compares figures, for a regular expression."""
 _REFERENCE: Final = re.compile(
     r"(?P<figure>[a-z_0-9.]+)(?:\[(?P<layer>[^\]]+)\])?(?: of (?P<run>.+?))?"
     r"(?: at (?P<place>start|end|best|first bad|\d+(?:\.\d+)?))?"
 )
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
-_COMPARISON: Final = re.compile(r"(.+?)\s*(<=|>=|<|>)\s*(?:(\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?:\s*\*\s*)?)?(.*)")
+_COMPARISON: Final = re.compile(rf"(.+?)\s*({OPERATOR})\s*(?:(\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?:\s*\*\s*)?)?(.*)")
 
 Place = str | float
 """One of ``PLACES``, or an epoch."""
@@ -46,7 +47,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``left < factor * right``, or another of ``OPERATORS``; without ``right``, compared with the factor itself."""
+    """``left < factor * right``, or with another operator; without ``right``, compared with the factor itself."""
 
     left: Reference
     operator: str

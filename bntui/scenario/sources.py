@@ -12,7 +12,6 @@ BUILTIN_DATA: Final = (
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
 NPZ_SUFFIX: Final = ".npz"
 IDX_SUFFIXES: Final = ("-ubyte", ".idx", "-ubyte.gz", ".idx.gz")
-DATA_SUFFIXES: Final = (*TABLE_SUFFIXES, NPZ_SUFFIX, *IDX_SUFFIXES)
 PATHS: Final = ("data.source", "data.labels")
 """Keys that hold file paths: relative to the current folder on the command line, to its own folder in a scenario."""
 
