@@ -30,7 +30,7 @@ from bntui.scenario.load import Scenario, parse
 from bntui.scenario.schema import RunConfig
 from bntui.study.pool import answers
 from bntui.study.together import trained_together
-from bntui.study.trial import Outcome, Seeds
+from bntui.study.trial import Over, Seeds
 from bntui.trainer.session import Session
 
 EPOCHS: Final = {"a": 30, "b": 1, "c": 200}
@@ -56,7 +56,7 @@ def in_workers(configs: Sequence[RunConfig], folder: Path, jobs: int) -> tuple[f
     ready: set[int] = set()
     took, wall = [], 0.0
     for number, answer in answers([*warm, *parts], jobs):
-        if isinstance(answer, Outcome):
+        if isinstance(answer, Over):
             assert not answer.failure, answer.failure
             ready.add(number)
             took.append(answer.seconds)

@@ -12,21 +12,27 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
-from bntui.insight.claims import Frames, Trained
+from bntui.insight.claims import Frames, Trained, value
 from bntui.recording.history import RunHistory
+from bntui.scenario.claim_expression import quantity
 from bntui.scenario.load import parse
 from bntui.study import cache
-from bntui.study.pool import outcomes
+from bntui.study.pool import answers
 from bntui.study.seeds import measured, trials_of
+from bntui.study.shares import shares
+from bntui.study.together import read_together
 from bntui.study.train import trained
-from bntui.study.trial import Outcome, Trial
+from bntui.study.trial import Outcome, Over, Read, Seeds, Trial
+from bntui.trainer.stack import Stack
 from tests.commands import bntui
 from tests.test_session import train
 
+HERE = Path.cwd()
 SCENARIO = """
 title = "Study"
 [data]
@@ -105,11 +111,85 @@ def test_a_trial_that_reads_few_keyframes_has_the_same_epochs_bit_for_bit(name: 
         assert same(recorded.layers[at], history.layers[read])
 
 
+FIGURES = ("val_loss", "train_loss at 2", "gradient_ratio at 1", "val_accuracy at best", "diverged",
+           "weight_gradient_norm[linear 1] at 2")  # fmt: skip
+
+
+def read_of(text: str, seeds: int, folder: Path = HERE, *, stacked: bool = True) -> list[list[Outcome]]:
+    """Of each run, what its seeds give when one job trains them."""
+    found = []
+    for run in parse(text, file="x").runs:
+        told: list[Read] = []
+        configs = tuple(run.config.model_copy(update={"seed": seed}) for seed in range(seeds))
+        read_together(Seeds(configs, folder, quantities=FIGURES), told.append, stacked=stacked)
+        assert len(told) == seeds
+        found.append([one.outcome for one in sorted(told, key=lambda one: one.number)])
+    return found
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_seeds_trained_at_once_give_the_figures_that_their_recordings_hold_bit_for_bit(
+    name: str, tmp_path: Path
+) -> None:
+    found = read_of(VARIANTS[name], 3)
+    for seed in (0, 2):
+        reader = train(tmp_path, f"seed = {seed}\n{VARIANTS[name]}")
+        for index, outcomes in enumerate(found):
+            run = Trained(reader.runs[index], reader.history(index), tuple(reader.events(index)))
+            assert not outcomes[seed].failure
+            assert list(outcomes[seed].figures) == list(FIGURES)
+            for text, figure in outcomes[seed].figures.items():
+                assert same(np.array(value(quantity(text), run)), np.array(figure)), (text, seed)
+        reader.close()
+
+
+def test_seeds_are_trained_at_once_but_for_the_epochs_that_are_measured() -> None:
+    begun, epoch = [], Stack.epoch
+
+    def trained_at_once(stack: Stack, writers: Any) -> None:
+        begun.append([run.epoch for run in stack.runs])
+        epoch(stack, writers)
+
+    with patch.object(Stack, "epoch", trained_at_once):
+        read_of(TEXT.replace("epochs = 3", "epochs = 6"), 3)
+    assert begun == [[2.0] * 3, [3.0] * 3, [4.0] * 3] * 2, "epochs 1, 2 and the last one are measured"
+
+
+def test_a_seed_whose_data_is_missing_fails_alone_with_its_reason(tmp_path: Path) -> None:
+    config = parse(TEXT, file="x").runs[0].config
+    missing = config.model_copy(update={"data": config.data.model_copy(update={"source": "no.csv"})})
+    told: list[Read] = []
+    read_together(Seeds((config, missing, config), tmp_path, quantities=("val_loss",)), told.append)
+    failures = {one.number: one.outcome.failure for one in told}
+    assert "no.csv" in failures.pop(1)
+    assert failures == {0: "", 2: ""}
+
+
+@pytest.mark.parametrize(("runs", "jobs", "sizes"), [(1, 2, [5, 5]), (2, 1, [10, 10]), (77, 2, [10] * 77),
+                                                     (1, 16, [1] * 10), (5, 2, [5] * 10)])  # fmt: skip
+def test_seeds_are_divided_so_that_no_worker_waits_long(runs: int, jobs: int, sizes: list[int]) -> None:
+    wanted = [(run, seed) for seed in range(10) for run in range(runs)]
+    found = shares(wanted, lambda one: one[0], jobs)
+    assert [len(part) for part in found] == sizes
+    assert sorted(one for part in found for one in part) == sorted(wanted)
+    assert all(len({run for run, _seed in part}) == 1 for part in found)
+
+
 # --- workers and the cache ---
 
 
 def some(text: str = TEXT, seeds: int = 2, quantities: tuple[str, ...] = ("val_loss", "diverged")) -> list[Trial]:
     return [trial for _run, _seed, trial in trials_of(parse(text, file="x"), quantities, seeds)]
+
+
+def outcomes(trials: list[Trial], jobs: int) -> Iterator[tuple[int, Outcome]]:
+    """The outcome of each trial, each being a job of its own."""
+    work = [Seeds((one.config,), one.folder, quantities=one.quantities) for one in trials]
+    for number, told in answers(work, jobs):
+        if isinstance(told, Read):
+            yield number, told.outcome
+        elif isinstance(told, Over) and told.failure:
+            yield number, Outcome({}, failure=told.failure)
 
 
 def test_workers_give_what_this_process_gives() -> None:

@@ -1,7 +1,4 @@
-"""Trains the runs of a recording with other seeds, for the bands behind their curves.
-
-:func:`train` is the only place that decides how seeds are trained.
-"""
+"""Trains the runs of a recording with other seeds, for the bands behind their curves."""
 
 from __future__ import annotations
 
@@ -21,7 +18,8 @@ from bntui.scenario.fork import configuration
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.study import other_seeds
 from bntui.study.pool import answers
-from bntui.study.trial import Outcome, Seeds, Stem
+from bntui.study.shares import shares
+from bntui.study.trial import Epochs, Over, Seeds, Stem
 
 GIVES_WAY: Final = 10
 """Niceness of the workers: the recorded run comes first."""
@@ -66,36 +64,23 @@ def train(wanted: Sequence[SeedTrial], stopped: Callable[[], bool]) -> Iterator[
         stopped: ends the iterator early if true.
     """
     jobs = os.cpu_count() or 1
-    shares = _shares(wanted, jobs)
-    work = [Seeds(tuple(one.config for one in share), share[0].folder, share[0].stems) for share in shares]
+    parts = shares(wanted, lambda one: (one.run, one.seed if one.stems else None), jobs)
+    work = [Seeds(tuple(one.config for one in part), part[0].folder, part[0].stems) for part in parts]
     pieces: dict[SeedTrial, list[SeedPiece]] = {one: [] for one in wanted}
     for number, told in answers(work, jobs, nice=GIVES_WAY, stopped=stopped):
-        if isinstance(told, Outcome):
-            for one in shares[number]:
+        if isinstance(told, Over):
+            for one in parts[number]:
                 if one in pieces:  # its worker died
                     yield _whole(pieces.pop(one), SeedPiece(one.run, one.seed, 0, _NONE), told.failure)
             continue
-        one = shares[number][told.number]
+        assert isinstance(told, Epochs)
+        one = parts[number][told.number]
         piece = SeedPiece(one.run, one.seed, told.first, told.figures, told.end)
         if told.end is None:
             pieces[one].append(piece)
             yield piece
         else:
             yield _whole(pieces.pop(one), piece)
-
-
-def _shares(wanted: Sequence[SeedTrial], jobs: int) -> list[list[SeedTrial]]:
-    """What each job trains: a share of the seeds of a run, which may be trained at once, or one seed of a fork."""
-    of_run: dict[int, list[SeedTrial]] = {}
-    for one in wanted:
-        of_run.setdefault(one.run, []).append(one)
-    return [
-        part
-        for seeds in of_run.values()
-        for parts in (len(seeds) if seeds[0].stems else jobs,)
-        for first in range(parts)
-        if (part := seeds[first::parts])
-    ]
 
 
 def _whole(before: Sequence[SeedPiece], last: SeedPiece, failure: str = "") -> SeedPiece:

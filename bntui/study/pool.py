@@ -1,4 +1,4 @@
-"""Carries out trials in worker processes, which may die without harm to the others.
+"""Trains seeds in worker processes, which may die without harm to the others.
 
 Workers are forked from a server process that has imported torch once.  They ignore Ctrl+C, which the terminal sends to
 all processes; this process ends them.  If it is killed, they notice, and end.
@@ -18,17 +18,15 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from bntui.errors import BntuiError
-from bntui.study.trial import Epochs, Outcome, Seeds, Trial
+from bntui.study.trial import Epochs, Over, Read, Seeds
 from bntui.text.endings import how_ended
 from bntui.text.language import use
 
-_WORKER: Final = "bntui.study.train"
+_WORKER: Final = "bntui.study.together"
 _PATIENCE: Final = 5.0
 """Seconds that a worker has to end, before it is killed."""
 _LOOK: Final = 0.2
 """Seconds between two looks whether to stop."""
-
-Job = Trial | Seeds
 
 
 class _Worker:
@@ -43,7 +41,7 @@ class _Worker:
         theirs.close()
         self.job: int | None = None
 
-    def give(self, number: int, job: Job) -> None:
+    def give(self, number: int, job: Seeds) -> None:
         self.job = number
         with suppress(OSError):  # it has died; its end is noticed next
             self.pipe.send(job)
@@ -63,17 +61,10 @@ class _Worker:
         return how_ended(self.process.exitcode)
 
 
-def outcomes(trials: Iterable[Trial], jobs: int) -> Iterator[tuple[int, Outcome]]:
-    """Carry out trials, and yield the number and the outcome of each as it is done; see :func:`answers`."""
-    for number, told in answers(trials, jobs):
-        if isinstance(told, Outcome):
-            yield number, told
-
-
 def answers(
-    work: Iterable[Job], jobs: int, *, nice: int = 0, stopped: Callable[[], bool] | None = None
-) -> Iterator[tuple[int, Epochs | Outcome]]:
-    """Do jobs, and yield the number of a job with its epochs as they come, and with its outcome at its end.
+    work: Iterable[Seeds], jobs: int, *, nice: int = 0, stopped: Callable[[], bool] | None = None
+) -> Iterator[tuple[int, Epochs | Read | Over]]:
+    """Do jobs, and yield the number of a job with what it reports as it comes, and with its end.
 
     A job whose worker dies has failed, with the reason; another worker goes on with the others.  All workers end with
     the iterator.
@@ -103,12 +94,12 @@ def answers(
                 number = worker.job
                 assert number is not None
                 try:
-                    told: Epochs | Outcome = worker.pipe.recv()
+                    told: Epochs | Read | Over = worker.pipe.recv()
                 except (EOFError, OSError):
-                    told = Outcome({}, failure=worker.why_dead())
+                    told = Over(failure=worker.why_dead())
                     workers.remove(worker)
                     worker.end()
-                if isinstance(told, Outcome):
+                if isinstance(told, Over):
                     worker.job = None
                 yield number, told
     finally:
@@ -122,29 +113,20 @@ def serve(pipe: Connection, nice: int = 0) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from bntui.study.train import carried_out
+    from bntui.study.together import read_together, trained_together
 
+    use("en")  # why a seed failed is recorded, and a recording is bound to no language
     with suppress(EOFError, OSError):
         while True:
-            job: Job = pipe.recv()
-            if isinstance(job, Seeds):
-                use("en")  # why it failed is recorded, and a recording is bound to no language
+            job: Seeds = pipe.recv()
+            started, failure = time.process_time(), ""
             try:
-                done = carried_out(job) if isinstance(job, Trial) else _told(job, pipe)
+                (read_together if job.quantities else trained_together)(job, pipe.send)
             except BntuiError as error:
-                done = Outcome({}, failure=str(error))
+                failure = str(error)
             except Exception as error:
-                done = Outcome({}, failure=f"{type(error).__name__}: {error}")
-            pipe.send(done)
-
-
-def _told(job: Seeds, pipe: Connection) -> Outcome:
-    """Train seeds, and send their epochs."""
-    from bntui.study.together import trained_together
-
-    started = time.process_time()
-    trained_together(job, pipe.send)
-    return Outcome({}, time.process_time() - started)
+                failure = f"{type(error).__name__}: {error}"
+            pipe.send(Over(time.process_time() - started, failure))
 
 
 def _end_with_parent() -> None:

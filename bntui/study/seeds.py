@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bntui.scenario.load import Scenario
 from bntui.study import cache
-from bntui.study.pool import outcomes
-from bntui.study.trial import Outcome, Trial
+from bntui.study.pool import answers
+from bntui.study.shares import shares
+from bntui.study.trial import Outcome, Over, Read, Seeds, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,14 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the outcome of a trial belongs."""
+class _Left:
+    """A trial that the cache lacks, and where its outcome belongs."""
 
     scenario: int
     run: str
     seed: int
+    trial: Trial
+    key: str
 
 
 def trials_of(scenario: Scenario, quantities: Sequence[str], seeds: int) -> list[tuple[str, int, Trial]]:
@@ -67,28 +70,43 @@ def measured(
         progress: called with the number of trials done and that of all, first before any is trained.
     """
     results = [Measured() for _scenario in wanted]
-    left: list[tuple[Place, Trial, str]] = []
+    left: list[_Left] = []
     for number, (scenario, quantities) in enumerate(wanted):
         for run, seed, trial in trials_of(scenario, quantities, seeds):
-            place, key = Place(number, run, seed), trial.key()
+            one = _Left(number, run, seed, trial, trial.key())
             results[number].seeds.setdefault(seed, {})
-            kept = None if fresh else cache.known(trial, key)
+            kept = None if fresh else cache.known(trial, one.key)
             if kept is None:
-                left.append((place, trial, key))
+                left.append(one)
             else:
-                _put(results, place, kept)
-    left.sort(key=lambda one: -one[1].cost)  # so that no core waits for a long one at the end
+                _put(results, one, kept)
     progress(0, len(left))
-    for done, (number, outcome) in enumerate(outcomes([trial for _place, trial, _key in left], jobs), 1):
-        place, _trial, key = left[number]
+    for done, (one, outcome) in enumerate(_outcomes(left, jobs), 1):
         if not outcome.failure:
-            cache.keep(key, outcome)
-        _put(results, place, outcome)
+            cache.keep(one.key, outcome)
+        _put(results, one, outcome)
         progress(done, len(left))
     return results
 
 
-def _put(results: Sequence[Measured], place: Place, outcome: Outcome) -> None:
+def _outcomes(left: Sequence[_Left], jobs: int) -> Iterator[tuple[_Left, Outcome]]:
+    """Train in worker processes, and yield each outcome as it is known."""
+    parts = shares(left, lambda one: (one.scenario, one.run), jobs)
+    parts.sort(key=lambda part: -sum(one.trial.cost for one in part))  # so that no core waits for a long one at the end
+    work = [
+        Seeds(tuple(one.trial.config for one in part), part[0].trial.folder, quantities=part[0].trial.quantities)
+        for part in parts
+    ]
+    waiting = [dict(enumerate(part)) for part in parts]
+    for number, told in answers(work, jobs):
+        if isinstance(told, Read):
+            yield waiting[number].pop(told.number), told.outcome
+        elif isinstance(told, Over):
+            for one in waiting[number].values():  # its worker died
+                yield one, Outcome({}, failure=told.failure)
+
+
+def _put(results: Sequence[Measured], place: _Left, outcome: Outcome) -> None:
     into = results[place.scenario]
     into.seconds += outcome.seconds
     if outcome.failure:

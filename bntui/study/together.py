@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
 from bntui.errors import BntuiError
-from bntui.insight.claims import Frames, Trained, value
+from bntui.insight.claims import Frames, Trained, frames_of, value
 from bntui.keyframe import FloatArray
 from bntui.recording.memory import MemoryWriter
 from bntui.recording.seeds import FIGURES, SeedEnd
 from bntui.recording.sentences import traits
 from bntui.recording.tables import FAILED
-from bntui.scenario.claim_expression import quantity
+from bntui.scenario.claim_expression import Quantity, quantity
 from bntui.scenario.schema import RunConfig
-from bntui.study.train import begun, trained, without_keyframes
-from bntui.study.trial import Epochs, Seeds
+from bntui.study.train import begun, goal, trained, without_keyframes
+from bntui.study.trial import Epochs, Outcome, Read, Seeds
 from bntui.trainer.run import SAME_EPOCH, Run
 from bntui.trainer.stack import Stack, alike, stackable
 
@@ -40,12 +40,93 @@ def trained_together(job: Seeds, report: Callable[[Epochs], object], *, stacked:
         report: called with epochs as they are known; the last ones of a seed say how it ended.
         stacked: train at once where that is faster.
     """
-    waiting = [(config, _Course(number, report)) for number, config in enumerate(job.configs)]
-    if stacked and not job.stems and len(waiting) > 1 and job.configs[0].record.every == "epoch":
-        waiting = _at_once(waiting, job.folder)
-    for config, course in waiting:
-        with course.reported():
-            course.end(trained(config, job.folder, Frames(), job.stems, course.look))
+    _train(job, [_Course(number, report) for number in range(len(job.configs))], Frames(), stacked)
+
+
+def read_together(job: Seeds, report: Callable[[Read], object], *, stacked: bool = True) -> None:
+    """Train a run with each seed as :func:`trained_together` does, and read the job's quantities.
+
+    Args:
+        report: called with the quantities of a seed when it is trained.
+    """
+    wanted, clock = {text: quantity(text) for text in job.quantities}, _Clock()
+    readers = [_Figures(number, wanted, clock, report) for number in range(len(job.configs))]
+    _train(job, readers, frames_of(wanted.values()), stacked)
+
+
+def _train(job: Seeds, tellers: Sequence[_Teller], frames: Frames, stacked: bool) -> None:
+    waiting = list(zip(job.configs, tellers, strict=True))
+    at_once = not (job.stems or frames.all) and job.configs[0].record.every == "epoch"
+    if stacked and at_once and len(waiting) > 1:
+        waiting = _at_once(waiting, job.folder, frames.epochs)
+    for config, teller in waiting:
+        with _reported(teller):
+            teller.end(trained(config, job.folder, frames, job.stems, teller.look))
+
+
+class _Teller(Protocol):
+    """Reports one seed."""
+
+    over: bool
+    """It has ended."""
+
+    def look(self, memory: MemoryWriter) -> None:
+        """Something may have been recorded."""
+
+    def end(self, run: Trained) -> None:
+        """It is trained."""
+
+    def fail(self, reason: str) -> None:
+        """It could not be trained."""
+
+
+@contextmanager
+def _reported(teller: _Teller) -> Iterator[None]:
+    """Report an error as the end of the seed."""
+    try:
+        yield
+    except BntuiError as error:
+        teller.fail(str(error))
+    except Exception as error:  # from PyTorch, for instance if memory runs out
+        teller.fail(f"{type(error).__name__}: {error}")
+
+
+class _Clock:
+    """Processor time between ends of seeds."""
+
+    def __init__(self) -> None:
+        self._since = time.process_time()
+
+    def lap(self) -> float:
+        """Seconds since the last call."""
+        before, self._since = self._since, time.process_time()
+        return self._since - before
+
+
+class _Figures:
+    """Reports the quantities of one seed when it is trained."""
+
+    def __init__(
+        self, number: int, wanted: Mapping[str, Quantity], clock: _Clock, report: Callable[[Read], object]
+    ) -> None:
+        self._number, self._wanted, self._clock, self._report = number, wanted, clock, report
+        self.over = False
+
+    def look(self, memory: MemoryWriter) -> None:
+        """Nothing is reported before the end."""
+
+    def end(self, run: Trained) -> None:
+        """Read the quantities."""
+        figures = {text: value(one, run) for text, one in self._wanted.items()}
+        self._tell(Outcome(figures, self._clock.lap()))
+
+    def fail(self, reason: str) -> None:
+        """Report why there are none."""
+        self._tell(Outcome({}, self._clock.lap(), reason))
+
+    def _tell(self, outcome: Outcome) -> None:
+        self.over = True
+        self._report(Read(self._number, outcome))
 
 
 class _Course:
@@ -81,17 +162,8 @@ class _Course:
         ratio = value(quantity("gradient_ratio"), run) if measured else math.nan
         self._flush(SeedEnd(str(event.kind), float(event.epoch), event.message, ratio))
 
-    @contextmanager
-    def reported(self) -> Iterator[None]:
-        """Report an error as the end of the seed."""
-        try:
-            yield
-        except BntuiError as error:
-            self._fail(str(error))
-        except Exception as error:  # from PyTorch, for instance if memory runs out
-            self._fail(f"{type(error).__name__}: {error}")
-
-    def _fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
+        """Report what is known, and why there is no more."""
         last = (self._next or 0) + len(self._waiting) - 1
         self._flush(SeedEnd(FAILED, float(max(last, 0)), reason))
 
@@ -108,42 +180,51 @@ class _Member:
     """A run among those that are trained at once."""
 
     run: Run
-    course: _Course
+    teller: _Teller
     memory: MemoryWriter = field(default_factory=MemoryWriter)
 
     def look(self) -> None:
         """Report what is new."""
-        self.course.look(self.memory)
+        self.teller.look(self.memory)
         if self.run.over:
-            self.course.end(Trained(self.run.info, self.memory.history(self.run.info), self.memory.events))
+            self.teller.end(Trained(self.run.info, self.memory.history(self.run.info), self.memory.events))
 
 
-def _at_once(waiting: Sequence[tuple[RunConfig, _Course]], folder: Path) -> list[tuple[RunConfig, _Course]]:
-    """Train runs at once; gives those that must be trained one after another."""
+def _at_once(
+    waiting: Sequence[tuple[RunConfig, _Teller]], folder: Path, epochs: Collection[int]
+) -> list[tuple[RunConfig, _Teller]]:
+    """Train runs at once; gives those that must be trained one after another.
+
+    Args:
+        epochs: those whose last step is measured.
+    """
     members: list[_Member] = []
-    for config, course in waiting:
-        with course.reported():
-            members.append(_Member(begun(without_keyframes(config), folder), course))
+    for config, teller in waiting:
+        with _reported(teller):
+            members.append(_Member(begun(without_keyframes(config), folder), teller))
         if len(members) == 1 and not stackable(members[0].run, len(waiting)):
             return [pair for pair in waiting if not pair[1].over]
     for number in alike([member.run for member in members]):
-        _in_step([members[at] for at in number])
+        _in_step([members[at] for at in number], epochs)
     return []
 
 
-def _in_step(members: Sequence[_Member]) -> None:
+def _in_step(members: Sequence[_Member], epochs: Collection[int]) -> None:
     """Train runs of one form, an epoch of all at a time."""
     stack: Stack | None = None
     for member in members:
         member.run.begin(member.memory)
         member.look()
     while left := [member for member in members if not member.run.over]:
-        apart = [member for member in left if member.run.may_end]  # its last step is then measured
-        rest = [member for member in left if not member.run.may_end]
+        measured = goal(left[0].run, epochs)  # all are in the same epoch
+        apart: list[_Member] = []
+        rest: list[_Member] = []
+        for member in left:  # the last step of an epoch in which a run may end is measured, too
+            (apart if member.run.may_end or measured < math.inf else rest).append(member)
         if len(rest) == 1:
             apart, rest = left, []
         for member in apart:
-            member.run.train_epoch(member.memory, lambda: False)
+            member.run.train_epoch(member.memory, lambda: False, measured)
         if rest:
             runs = tuple(member.run for member in rest)
             stack = stack if stack is not None and stack.runs == runs else Stack(runs)

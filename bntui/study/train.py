@@ -1,44 +1,28 @@
-"""Trains a trial and reads its figures; runs in a worker process."""
+"""Trains a run without a recording; runs in a worker process."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from bntui.errors import ScenarioError, TrainerError
-from bntui.insight.claims import Frames, Trained, frames_of, value
+from bntui.insight.claims import Frames, Trained
 from bntui.recording.memory import MemoryWriter
 from bntui.scenario.checks import problems
-from bntui.scenario.claim_expression import quantity
 from bntui.scenario.schema import RunConfig
-from bntui.study.trial import Outcome, Stem, Trial
+from bntui.study.trial import Stem
 from bntui.text.language import _
 from bntui.trainer.bench import Bench, from_scenario
 from bntui.trainer.data.dataset import fit_scaling
 from bntui.trainer.first_failure import Watch
 from bntui.trainer.fork_transfer import transfer
-from bntui.trainer.run import Run
+from bntui.trainer.run import SAME_EPOCH, Run
 
 NEVER: Final = 2**62
 """A number of steps after which no run records a keyframe."""
-INTERVAL: Final = 0.25
-"""Seconds between two reports of a run's epochs."""
-
-
-def carried_out(trial: Trial) -> Outcome:
-    """Train a trial and read its quantities.
-
-    Raises:
-        BntuiError: the configuration does not fit the data, or the data or device is missing.
-    """
-    started = time.process_time()
-    wanted = {text: quantity(text) for text in trial.quantities}
-    run = trained(trial.config, trial.folder, frames_of(wanted.values()))
-    return Outcome({text: value(one, run) for text, one in wanted.items()}, time.process_time() - started)
 
 
 def trained(
@@ -69,12 +53,16 @@ def trained(
     if watch is not None:
         watch(memory)
     while not run.over:
-        ahead = math.floor(run.epoch + 1e-9) + 1
-        goal = float(ahead) if ahead in frames.epochs and not whole else math.inf
-        run.train_epoch(memory, lambda: False, goal)
+        run.train_epoch(memory, lambda: False, math.inf if whole else goal(run, frames.epochs))
         if watch is not None:
             watch(memory)
     return Trained(run.info, memory.history(run.info), memory.events)
+
+
+def goal(run: Run, epochs: Collection[int]) -> float:
+    """The end of the current epoch if it is one of those whose last step is to be measured; otherwise infinite."""
+    ahead = math.floor(run.epoch + SAME_EPOCH) + 1
+    return float(ahead) if ahead in epochs else math.inf
 
 
 class _Again:

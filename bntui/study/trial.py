@@ -75,7 +75,7 @@ class Outcome:
     figures: Mapping[str, float]
     """By quantity; NaN where the run does not have it, infinite for what it never reached."""
     seconds: float = 0.0
-    """Processor time."""
+    """Processor time.  Of seeds that were trained at once, the first to end has the time until then."""
     failure: str = ""
     """Why it could not be trained; empty if it was."""
 
@@ -90,6 +90,8 @@ class Seeds:
     """Paths of data files are relative to it."""
     stems: tuple[Stem, ...] = ()
     """Of a fork, which is trained with one seed: its ancestors with that seed, the scenario's own run first."""
+    quantities: tuple[str, ...] = ()
+    """What to read from each seed once it is trained; without any, its epochs are reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,25 @@ class Epochs:
     """Shape ``(len(recording.seeds.FIGURES), epochs)``."""
     end: SeedEnd | None = None
     """If given, these are the last ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one of several seeds gave, where quantities were asked for."""
+
+    number: int
+    """Which of the configurations it is, from 0."""
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The end of a job; all that it reported came before."""
+
+    seconds: float = 0.0
+    """Processor time."""
+    failure: str = ""
+    """Why the seeds that have not ended could not be trained; empty if all have ended."""
 
 
 def library_versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -37,6 +38,7 @@ def _file(name: str) -> Path | None:
     return next((path for folder in folders if (path := Path(folder, name)).is_file()), None)
 
 
+@lru_cache(1)  # a worker trains many seeds
 def _digits(file: Path) -> Bundled:
     table = np.loadtxt(file, delimiter=",")
     names = tuple(f"pixel_{row}_{column}" for row in range(8) for column in range(8))
