@@ -21,7 +21,8 @@ from bntui.insight.figures_at import spelled
 from bntui.recording.reader import Reader
 from bntui.recording.tour import TourStop
 from bntui.scenario import tour_text
-from bntui.scenario.figure_reference import Reference, comparison, reference
+from bntui.scenario.figure_reference import GRAMMAR, comparison
+from bntui.scenario.figures import Quantity
 from bntui.scenario.gallery import scenarios
 from bntui.scenario.load import parse
 from bntui.text.language import use
@@ -80,6 +81,10 @@ def scenario(stop: str = GOOD, translated: str = KOREAN, seed: int = 1) -> str:
         ('answer = "{val_loss of three}"\npanel = "curves"', ["tour[0].answer", "no such run"]),
         ('answer = "{output.std[linear 9]}"\npanel = "curves"', ["tour[0].answer", "no such layer"]),
         ('answer = "{}"\npanel = "curves"', ["tour[0].answer", "not a figure"]),
+        ('answer = "{highest(val_loss)}"\npanel = "curves"', ["tour[0].answer", "write FIGURE[LAYER] of RUN at PLACE"]),
+        ('answer = "{movement[linear 1]}"\npanel = "curves"', ["tour[0].answer", "no figure 'movement'"]),
+        ('answer = "{val_los}"\npanel = "curves"', ["tour[0].answer", "did you mean 'val_loss'"]),
+        ('answer = "{weight_norm}"\npanel = "curves"', ["tour[0].answer", "write weight_norm[LAYER]"]),
         ('answer = "x"\npanel = "curves"\nholds = "val_loss"', ["tour[0].holds", "not a comparison"]),
         ('answer = "x"\npanel = "curves"\nholds = "val_loss < train_los"', ["tour[0].holds", "figure 'train_los'"]),
         ('answer = "a\\u001bb"\npanel = "curves"', ["tour[0].answer", "control characters"]),
@@ -111,15 +116,15 @@ def test_a_tour_is_compared_with_the_file_and_not_with_overrides() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("val_loss", Reference("val_loss")),
-        ("val_loss of two hidden layers", Reference("val_loss", None, "two hidden layers")),
-        ("output.std[linear 1] of He at start", Reference("output.std", "linear 1", "He", "start")),
-        ("gradient_ratio at 2.5", Reference("gradient_ratio", None, None, 2.5)),
-        ("val_loss of at best at first bad", Reference("val_loss", None, "at best", "first bad")),
+        ("val_loss", Quantity("val_loss", place=None)),
+        ("val_loss of two hidden layers", Quantity("val_loss", None, "two hidden layers", None)),
+        ("output.std[linear 1] of He at start", Quantity("output.std", "linear 1", "He", "start")),
+        ("gradient_ratio at 2.5", Quantity("gradient_ratio", None, None, 2.5)),
+        ("val_loss of at best at first bad", Quantity("val_loss", None, "at best", "first bad")),
     ],
 )
-def test_references(text: str, expected: Reference) -> None:
-    assert reference(text) == expected
+def test_references(text: str, expected: Quantity) -> None:
+    assert GRAMMAR.quantity(text) == expected
 
 
 @given(st.floats(-10, 10), st.floats(-10, 10), st.sampled_from(["<", ">", "<=", ">="]), st.floats(0.01, 100))
@@ -304,5 +309,5 @@ def test_the_tour_line_and_the_panel_are_drawn() -> None:
     assert any("cursor" in span.style for row in curves for span in row)
     assert "answer, next" in text(parts.rows("keys", page, 80, 1)[0])
     assert BY_NAME["curves"]
-    assert spelled(Reference("val_accuracy"), 0.5, "classification") == "50.0 %"
+    assert spelled(Quantity("val_accuracy"), 0.5, "classification") == "50.0 %"
     assert np.isfinite(factory.run_view().history.val_loss[0])

@@ -10,7 +10,7 @@ from bntui.insight.figures_at import spelled
 from bntui.keyframe import LAYER_COLUMNS
 from bntui.recording.reader import Reader
 from bntui.scenario import tour_text
-from bntui.scenario.figure_reference import OF_RUN, Reference
+from bntui.scenario.figures import OF_RUN, Quantity
 from bntui.scenario.load import parse
 from bntui.trainer.session import Session
 from bntui.viewer import tour, view_state
@@ -73,7 +73,7 @@ def test_every_cell_that_names_its_figure_shows_it(recording: Path) -> None:
                         continue  # of all keyframes, or of all samples
                     if told.figure not in (LAYER_COLUMNS if told.layer else OF_RUN) or words.strip() == "—":
                         continue  # no reference names it, or the run does not have it
-                    one = Reference(told.figure, told.layer or None)
+                    one = Quantity(told.figure, told.layer or None, place=None)
                     value = figures.value(one, told.run, figures.histories[told.run].at(state.cursor))
                     wanted = number(spelled(one, value, "classification"))
                     assert close(wanted, number(words)), (panel.name, size, told, words, value)

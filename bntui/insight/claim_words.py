@@ -8,7 +8,7 @@ from typing import Final
 
 from bntui.insight.claims import Seeds, judged, spread
 from bntui.insight.statistics import Interval, Judgement, Verdict
-from bntui.scenario.claim_expression import EPOCHS_TO, Comparison, Quantity
+from bntui.scenario.figures import EPOCHS_TO, Comparison, Quantity
 from bntui.text.figures import MINUS
 from bntui.text.language import N_, _, ngettext
 

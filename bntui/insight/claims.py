@@ -12,7 +12,7 @@ import numpy as np
 from bntui.insight.statistics import Interval, Judgement, interval, judge
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.recording.history import Event, RunHistory, RunInfo
-from bntui.scenario.claim_expression import EPOCHS_TO, MOVEMENT, Comparison, Quantity
+from bntui.scenario.figures import EPOCHS_TO, MOVEMENT, OPERATORS, Comparison, Quantity
 
 SAME_EPOCH: Final = 1e-9
 
@@ -66,7 +66,7 @@ def value(used: Quantity, run: Trained) -> float:
         return _movement(history, layer)
     course = _course(used, run, layer)
     if used.over == EPOCHS_TO:
-        reached = np.flatnonzero(ends & _fulfils(course, used.operator, used.threshold))
+        reached = np.flatnonzero(ends & OPERATORS[used.operator](course, used.threshold))
         return float(history.epoch[reached[0]]) if len(reached) else math.inf
     rows = history.has_frame if used.of_layers else ends | (history.step == 0) | (history.ids == history.ids[-1])
     if used.over:
@@ -119,14 +119,6 @@ def _movement(history: RunHistory, layer: int) -> float:
     low, middle, high = (history.layer(layer, f"unit_p{p}")[history.has_frame] for p in (15, 50, 85))
     with np.errstate(all="ignore"):
         return float(np.abs(np.diff(middle)).mean() / (high - low).mean())
-
-
-def _fulfils(course: FloatArray, operator: str, threshold: float) -> BoolArray:
-    with np.errstate(invalid="ignore"):
-        compared = {"<": course < threshold, ">": course > threshold}.get(operator[0])
-        assert compared is not None
-        found: BoolArray = compared | (course == threshold) if "=" in operator else compared
-    return found
 
 
 # --- over seeds ---

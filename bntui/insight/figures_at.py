@@ -11,7 +11,7 @@ import numpy as np
 from bntui.keyframe import COLUMN
 from bntui.recording.history import Event, RunHistory, RunInfo
 from bntui.recording.sentences import traits
-from bntui.scenario.figure_reference import Place, Reference
+from bntui.scenario.figures import Place, Quantity
 from bntui.text import figures
 from bntui.text.language import _
 
@@ -59,7 +59,7 @@ class Recorded:
     def _first_bad(self, run: int) -> float | None:
         return min((event.epoch for event in self.events[run] if traits(event.kind).trouble), default=None)
 
-    def value(self, reference: Reference, run: int, row: int) -> float:
+    def value(self, reference: Quantity, run: int, row: int) -> float:
         """The figure; NaN where the recording does not have it.
 
         Args:
@@ -76,7 +76,7 @@ class Recorded:
             at = self.histories[there].at(float(self.histories[run].position[row]))
         return math.nan if at is None or at < 0 else self._figure(reference, there, at)
 
-    def _figure(self, reference: Reference, run: int, row: int) -> float:
+    def _figure(self, reference: Quantity, run: int, row: int) -> float:
         history, layers = self.histories[run], self.runs[run].layers
         if reference.layer is not None:
             index = next((n for n, layer in enumerate(layers) if layer.name == reference.layer), None)
@@ -95,7 +95,7 @@ class Recorded:
                 return float(getattr(history, name)[row])
 
 
-def spelled(reference: Reference, value: float, task: str) -> str:
+def spelled(reference: Quantity, value: float, task: str) -> str:
     """A figure as the panels print it, without padding."""
     figure = reference.figure
     if figure in ("train_accuracy", "val_accuracy") and task == "classification":

@@ -14,7 +14,7 @@ from bntui.recording.history import RunHistory
 from bntui.recording.seeds import FIGURES, SeedCourse
 from bntui.recording.sentences import is_over
 from bntui.recording.tables import FAILED
-from bntui.scenario.claim_expression import Comparison, Quantity
+from bntui.scenario.figures import Comparison, Quantity
 
 Finding = Literal["true", "false", "holds", "does not hold", "undecided", "training", "not here"]
 """``true`` and ``false`` are of the one recorded seed; ``not here``: a run or a figure is missing."""

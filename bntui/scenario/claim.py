@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from bntui.scenario.claim_expression import Comparison, comparison
+from bntui.scenario.claim_expression import comparison
 from bntui.scenario.fields import Line, Table, refusal
+from bntui.scenario.figures import Comparison
 
 
 def _comparison(text: str) -> str:

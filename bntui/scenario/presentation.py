@@ -8,8 +8,7 @@ from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from bntui.scenario.blocks import blocks
-from bntui.scenario.claim_expression import Quantity
-from bntui.scenario.figure_reference import Place
+from bntui.scenario.figures import Place, Quantity
 from bntui.scenario.schema import RunConfig, ScenarioFile
 from bntui.scenario.toml_lines import KeyPath
 from bntui.scenario.view import NO_RUN

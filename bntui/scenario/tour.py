@@ -8,7 +8,8 @@ from typing import Annotated, Final, Literal, TypeVar
 from pydantic import AfterValidator, Field
 
 from bntui.scenario.fields import Line, Panel, Table, refusal
-from bntui.scenario.figure_reference import Comparison, Reference, comparison, references
+from bntui.scenario.figure_reference import comparison, references
+from bntui.scenario.figures import Quantity
 
 MAX_STOPS: Final = 20
 T = TypeVar("T")
@@ -47,14 +48,11 @@ class TourStop(Table):
         " that this recording shows it differently.",
     )
 
-    def references(self) -> Iterator[Reference]:
+    def references(self) -> Iterator[Quantity]:
         """Every figure that the answer and the comparison refer to."""
         yield from (one for _text, one in references(self.answer))
         if self.holds is not None:
-            compared: Comparison = comparison(self.holds)
-            yield compared.left
-            if compared.right is not None:
-                yield compared.right
+            yield from comparison(self.holds).quantities
 
 
 class TranslatedStop(Table):

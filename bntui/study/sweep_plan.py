@@ -16,7 +16,8 @@ from typing import Any, Final, Literal, get_args
 import bntui
 from bntui.errors import Problem, RecordingError, ScenarioError, UsageError
 from bntui.scenario.checks import Facts, problems
-from bntui.scenario.claim_expression import Quantity, quantity
+from bntui.scenario.claim_expression import quantity
+from bntui.scenario.figures import Quantity
 from bntui.scenario.gallery import builtin_folder
 from bntui.scenario.load import Scenario, parse
 from bntui.scenario.merge import frozen

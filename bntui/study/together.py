@@ -19,7 +19,8 @@ from bntui.recording.memory import MemoryWriter
 from bntui.recording.seeds import FIGURES, SeedEnd
 from bntui.recording.sentences import traits
 from bntui.recording.tables import FAILED
-from bntui.scenario.claim_expression import Quantity, quantity
+from bntui.scenario.claim_expression import quantity
+from bntui.scenario.figures import Quantity
 from bntui.scenario.schema import RunConfig
 from bntui.study.train import begun, goal, trained, without_keyframes
 from bntui.study.trial import Epochs, Outcome, Read, Seeds

@@ -9,7 +9,7 @@ from typing import Any
 from bntui.insight.claims import Seeds, columns, judged, spread
 from bntui.insight.statistics import Interval, Judgement
 from bntui.scenario.claim import Claim
-from bntui.scenario.claim_expression import Comparison, Quantity
+from bntui.scenario.figures import Comparison, Quantity
 from bntui.scenario.load import Scenario
 from bntui.study.seeds import Measured
 from bntui.study.seeds import measured as train

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -10,7 +11,8 @@ from rich.cells import cell_len
 
 from bntui.insight.figures_at import Recorded, spelled
 from bntui.recording.tour import TourStop
-from bntui.scenario.figure_reference import Reference, comparison, references
+from bntui.scenario.figure_reference import comparison, references
+from bntui.scenario.figures import Quantity
 from bntui.scenario.tour_text import LINES
 from bntui.text.language import N_, _
 from bntui.text.widths import cut, wrap
@@ -109,7 +111,7 @@ def _runs(stop: TourStop, figures: Recorded, run: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys((run, *(other for other in named if other is not None))))
 
 
-def _references(stop: TourStop) -> list[Reference]:
+def _references(stop: TourStop) -> list[Quantity]:
     """The figures of the answer; none if it is not valid, as in a stranger's recording."""
     try:
         return [one for _text, one in references(stop.answer)]
@@ -163,16 +165,16 @@ def _answer(stop: TourStop, figures: Recorded, run: int, task: str) -> str:
             return _("In this recording, nothing of the kind happened to this run.")
         return _("This run has not come to epoch {epoch} yet.").format(epoch=stop.at)
 
-    def value(reference: Reference) -> float:
+    def value(reference: Quantity) -> float:
         return figures.value(reference, run, row)
 
     try:
         if stop.holds is not None:
             compared = comparison(stop.holds)
-            left, right = value(compared.left), 1.0 if compared.right is None else value(compared.right)
+            left, right = value(compared.left), math.nan if compared.right is None else value(compared.right)
             if not compared.holds(left, right):
                 sentence = _("This recording shows it differently: {figure} is {value}.")
-                return sentence.format(figure=compared.left, value=spelled(compared.left, left, task))
+                return sentence.format(figure=compared.left.name, value=spelled(compared.left, left, task))
         answer = stop.answer
         for placeholder, reference in references(stop.answer):
             answer = answer.replace(placeholder, spelled(reference, value(reference), task))

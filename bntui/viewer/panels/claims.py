@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 from bntui.insight.claim_words import explained
 from bntui.insight.claims import Trained
 from bntui.insight.recorded_claims import Finding, Measured, RecordedRun, measured
-from bntui.scenario.claim_expression import Comparison, comparison
+from bntui.scenario.claim_expression import comparison
 from bntui.scenario.claim_texts import ClaimText, claims_of
+from bntui.scenario.figures import Comparison
 from bntui.text.language import N_, _, spoken
 from bntui.text.widths import wrap
 from bntui.viewer.draw.cells import notice, page
