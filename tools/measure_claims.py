@@ -11,16 +11,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bntui.commands.verify import labels, legend
-from bntui.insight.claim_words import explained, heading, rows
+from bntui.insight.claim_words import explained, heading, quoted, rows
+from bntui.insight.claims import spread
+from bntui.scenario.claim_expression import quantity
 from bntui.scenario.gallery import scenarios
 from bntui.scenario.load import Scenario, load
-from bntui.scenario.measured import path_of
+from bntui.scenario.measured import SEEDS, path_of, placeholders
 from bntui.study.verify import Study, verified
 from bntui.text.language import LANGUAGES, use
 
@@ -43,8 +46,33 @@ def record(study: Study) -> dict[str, Any]:
             {"holds": one.claim.holds, "verdict": one.judgement.verdict, "said": _said(study, number)}
             for number, one in enumerate(study.claims)
         ],
+        "quotes": quotes(study.scenario, study.measured.seeds),
         "figures": study.measured.seeds,
     }
+
+
+def quotes(scenario: Scenario, seeds: Mapping[int, Mapping[str, Mapping[str, float]]]) -> dict[str, str]:
+    """What stands for each placeholder of a scenario's texts.
+
+    Args:
+        seeds: by seed, run, and quantity.
+
+    Raises:
+        ValueError: a text quotes what no claim compares, or what some seed does not have.
+    """
+    found = {SEEDS: str(len(seeds))}
+    texts = [scenario.description, *scenario.look_for]
+    for translation in scenario.translation.values():
+        texts += [translation.get("description") or "", *(translation.get("look_for") or ())]
+    for written in (one for text in texts for one in placeholders(text) if one != SEEDS):
+        used = quantity(written)
+        run = used.run or scenario.runs[0].name
+        values = {seed: {str(used): runs[run].get(used.column, math.nan)} for seed, runs in seeds.items()}
+        mean = spread(used, values)
+        if mean.count != len(seeds):
+            raise ValueError(f"{scenario.title}: no claim measures {written} of all seeds")
+        found[written] = quoted(used, mean)
+    return found
 
 
 def _said(study: Study, number: int) -> dict[str, str]:

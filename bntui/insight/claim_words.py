@@ -9,6 +9,7 @@ from typing import Final
 from bntui.insight.claims import Seeds, judged, spread
 from bntui.insight.statistics import Interval, Judgement, Verdict
 from bntui.scenario.figures import EPOCHS_TO, Comparison, Quantity
+from bntui.text import figures
 from bntui.text.figures import MINUS
 from bntui.text.language import N_, _, ngettext
 
@@ -40,6 +41,22 @@ def spelled(used: Quantity, found: Interval, seeds: int) -> str:
         return _("not reached") if used.over == EPOCHS_TO else "—"
     written = _with_interval(found, units(used))
     return written if found.count == seeds else f"{written} ({found.count}/{seeds})"
+
+
+def quoted(used: Quantity, found: Interval) -> str:
+    """A mean with its unit, as a sentence quotes it: no digit beyond the first of its interval, nor beyond 0.1 %.
+
+    Raises:
+        ValueError: there is no mean.
+    """
+    if not math.isfinite(found.mean):
+        raise ValueError(f"{used} has no mean over all seeds")
+    if used.known.decades:
+        return figures.magnitude(10**found.mean).strip()
+    mean, half = found.mean * units(used), found.half * units(used)
+    places = max(_places(half) - 1, 0) if half > 0 else 0
+    places = min(places, 1) if _in_percent(used) else places
+    return f"{mean:.{places}f}".replace("-", MINUS) + (" %" if _in_percent(used) else "")
 
 
 def explained(compared: Comparison, seeds: Seeds, labels: Mapping[str, str] | None = None) -> str:

@@ -17,6 +17,7 @@ import bntui
 from bntui.errors import UsageError, did_you_mean
 from bntui.files import read_regular
 from bntui.scenario.claim_texts import ClaimText, claims_in
+from bntui.scenario.measured import quoted
 from bntui.text.language import N_, _, spoken
 from bntui.text.library_messages import in_toml, reason
 from bntui.text.search import mentions
@@ -113,9 +114,9 @@ def card(path: Path) -> Card:
         path=path,
         name=path.stem,
         title=_text(texts.get("title")) or path.stem,
-        look_for=_texts(texts.get("look_for", [])),
+        look_for=tuple(quoted(hint, path) for hint in _texts(texts.get("look_for", []))),
         runs=_run_names(document),
-        description=_text(texts.get("description")),
+        description=quoted(_text(texts.get("description")), path),
         reference=_text(texts.get("reference")),
         lesson=lesson if isinstance(lesson := document.get("lesson"), int) else None,
         problem=problem,

@@ -206,7 +206,7 @@ def _about_card(gallery: Gallery, card: Card, width: int) -> list[Row]:
 
 def _claims(card: Card, width: int) -> list[Row]:
     """What the scenario claims, with the verdict and the figures that were last measured."""
-    known = findings(card.path)
+    known = findings(card.path).claims
     rows: list[Row] = [(Span(_("What it claims"), "bold accent"),)]
     for claim in card.claims:
         found = known.get(claim.holds)
