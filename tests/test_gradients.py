@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bntui.keyframe import COLUMN
 from bntui.viewer.draw import cells
+from bntui.viewer.draw.names import short
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import gradients
 from bntui.viewer.view import RunView, View
@@ -198,7 +199,7 @@ def test_longer_bars_are_larger_values_whatever_the_values(
             for name in norms
             if len(found) > BAR + 2
             and text(found).startswith(mark)
-            and found[1].text == cells.short(name, len(found[1].text) - 1) + " "
+            and found[1].text == short(name, len(found[1].text) - 1) + " "
         }
         by_size = sorted(shown, key=lambda name: norms[name])
         lengths = [(shown[name] not in ("", "‹"), halves(shown[name])) for name in by_size]
@@ -329,11 +330,11 @@ def test_sparkline() -> None:
 
 
 def test_short_names_keep_their_number() -> None:
-    assert cells.short("linear 12", 9) == "linear 12"
-    assert cells.short("linear 12", 6) == "lin12 "
-    assert cells.short("linear 12", 3) == "l12"
-    assert cells.short("output", 3) == "out"
-    assert cells.short("층 1", 6) == "층 1  "
+    assert short("linear 12", 9) == "linear 12"
+    assert short("linear 12", 6) == "lin12 "
+    assert short("linear 12", 3) == "l12"
+    assert short("output", 3) == "out"
+    assert short("층 1", 6) == "층 1  "
 
 
 def test_along_holds_the_last_value_up_to_the_head() -> None:

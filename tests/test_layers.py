@@ -369,3 +369,35 @@ def test_headings_of_recurrent_layers_name_the_gates(cell: str, letters: str) ->
         run, info=replace(run.info, layers=(*(replace(i, cell="elman") for i in layers), *run.info.layers[-1:]))
     )
     assert lines(view(elman), 100, 12)[0] == lines(view(run), 100, 12)[0]
+
+
+def without_activations(run: RunView) -> RunView:
+    return replace(
+        run, info=replace(run.info, layers=tuple(replace(one, activation="none") for one in run.info.layers))
+    )
+
+
+def test_without_any_activation_there_is_one_column_named_output() -> None:
+    run = without_activations(run_view())
+    drawn = lines(view(run), 80, 12)
+    assert drawn[0].split() == ["output"]
+    assert not any("—" in line for line in drawn)
+    normed = lines(view(without_activations(run_view(norm=True))), 80, 12)
+    assert normed[0].rstrip().endswith("after norm")
+    assert "before norm" in normed[0]
+
+
+def test_no_heading_stands_without_its_noun() -> None:
+    for wide in range(36, 100):
+        for shown in (view(run_view(norm=True)), view(run_view())):
+            heading = lines(shown, wide, 9)[0].split("  ")
+            assert not {"before", "after"} & {words.strip() for words in heading}, wide
+
+
+def test_a_layer_without_activation_says_so_once() -> None:
+    run = run_view(norm=True)
+    first, *rest = run.info.layers
+    plain = replace(run, info=replace(run.info, layers=(replace(first, activation="none"), *rest)))
+    drawn = "\n".join(lines(view(plain), 120, 12))
+    assert drawn.count("— no activation") == 1
+    assert "— no act." in "\n".join(lines(view(plain), 56, 12))

@@ -29,7 +29,7 @@ from bntui.link.manage import delete, rename
 from bntui.recording.reader import Reader
 from bntui.text.language import LANGUAGES, use
 from bntui.viewer import chrome, view_state
-from bntui.viewer.draw.cells import short as shortened
+from bntui.viewer.draw.names import short as shortened
 from bntui.viewer.panels import PANELS
 from bntui.viewer.screens.lab_recording import LoadedRecording
 from bntui.watching.record import Recorder, record

@@ -58,21 +58,27 @@ def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple
         runs: the runs that are displayed; they determine the axes.
     """
     activations = {info.activation for run in every for info in run.info.layers} - {"none"}
+    active = bool(activations)
     only = activations.pop() if len(activations) == 1 else ""
     stages_of = {_stage(info) for run in every for info in run.info.layers if info.activation != "none"}
     named = stages_of.pop() if len(stages_of) == 1 else _("activation")
     normed = [run for run in every if any(info.norm != "none" for info in run.info.layers)]
     norm_last = bool(normed) and normed[0].info.setting("network", "norm_position") == "after_activation"
     before = _("norm") if normed and not norm_last else named
+    entered, brief = _("before {stage}").format(stage=before), _("before act.")
+    if before == _("norm"):
+        brief = entered
+    elif not active:
+        entered = brief = _("output")
     mixed = {info.activation == "none" for run in runs for info in run.info.layers} == {False, True}
 
     before_activation = limits(runs, "pre_norm", _active if mixed else _any)
     after_activation = activation(only).ends or limits(runs, "output", _active)
     raw = limits(runs, "pre_norm", lambda at, info: not _active(at, info)) if mixed else None
     stages = [
-        Quantity("pre_norm", _("before {stage}").format(stage=before), _("before"), *before_activation, raw),
-        Quantity("output", _("after {stage}").format(stage=named), _("after"), *after_activation, None),
-    ]
+        Quantity("pre_norm", entered, brief, *before_activation, raw),
+        Quantity("output", _("after {stage}").format(stage=named), _("after act."), *after_activation, None),
+    ][: 1 + active]
     if normed:
         stages.insert(
             2 if norm_last else 1,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from bntui.recording.sentences import traits
 from bntui.text.language import _, ngettext
@@ -17,6 +17,7 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.bands import Band
 from bntui.viewer.draw.canvas import rows_of
 from bntui.viewer.draw.charts import is_blank, put
+from bntui.viewer.draw.names import room_for, shortened
 from bntui.viewer.draw.rows import Row, Span, fit
 from bntui.viewer.view import RunView
 
@@ -45,6 +46,8 @@ class ChartLayout:
     """The runs stand side by side."""
     end: float
     """Of the axis of time below each chart, which begins at 0."""
+    names: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Names and words of the strands as they fit."""
 
     @property
     def head(self) -> int:
@@ -66,16 +69,17 @@ class Strand:
 
 def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> ChartLayout:
     """The layout with as many parts as the charts' minimum width allows."""
-    longest = max(cell_len(word) for strand in strands for word in (strand.name, strand.what))
     side = len(runs) > 1 and width >= SIDE_BY_SIDE * len(runs) // 2
     number = len(runs) if side else 1
     mark = 0 if side or len(runs) == 1 else 2
-    name = mark + min(longest, 12 if width >= SIDE_BY_SIDE else 9 if width >= 44 else 4)
+    words = {word for strand in strands for word in (strand.name, strand.what, *strand.own)}
+    names = shortened(words, room_for(words, width))
+    name = mark + max(map(cell_len, names.values()))
     for axis, figure in ((6, FIGURE + 1), (6, 0), (0, 0)):
         chart = (width - name - axis - (2 if axis else 1) - GAP * (number - 1)) // number - figure
         if chart >= MIN_CHART:
             break
-    return ChartLayout(name, axis, max(chart, 1), figure, side, epochs.end(runs))
+    return ChartLayout(name, axis, max(chart, 1), figure, side, epochs.end(runs), names)
 
 
 def heading(runs: Sequence[RunView], form: ChartLayout, *figures: str) -> Row:
@@ -177,9 +181,9 @@ def block(
             row = [Span((f"{run.mark} " if y == 0 else "  ") if marked else "", run.style)]
             if y == 0:
                 name = strand.own[group[0]] if marked and strand.own else strand.name
-                row.append(Span(cells.short(name, room), run.style if marked else "text"))
+                row.append(Span(form.names.get(name, name), run.style if marked else "text"))
             else:
-                row.append(Span(set_cell_size(strand.what if y == 1 else "", room), "muted"))
+                row.append(Span(form.names.get(strand.what, strand.what) if y == 1 else " " * room, "muted"))
             row.append(Span(f" {rjust(tick, form.axis)}┤" if form.axis else " ", "muted"))
             for at in group:
                 row += [Span(" │", "muted")] if at != group[0] else []

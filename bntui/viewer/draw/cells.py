@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -192,25 +191,6 @@ def shares(sizes: Sequence[int], rows: int) -> tuple[int, ...]:
 def title(width: int, *variants: str) -> str:
     """The first of several titles that a panel's upper edge has room for, beside its corners and its key."""
     return longest(width - 7, *variants)
-
-
-def short(name: str, cells: int) -> str:
-    """A name in exactly ``cells`` cells.
-
-    One that is too long keeps its number (``linear 12`` as ``lin12``), one with dots its end (``…12.fc2``, ``12…fc2``).
-    """
-    if cell_len(name) > cells > 1 and "." in name:
-        parts = name.split(".")
-        number = next((part for part in reversed(parts[:-1]) if part.isdecimal()), "")
-        ends = (f"…{'.'.join(parts[first:])}" for first in range(1, len(parts)))
-        fitting = next((end for end in ends if cell_len(end) <= cells), f"…{parts[-1]}")
-        tells = not number or f"…{number}." in fitting or f".{number}." in fitting
-        return set_cell_size(fitting if tells else f"{number}…{parts[-1]}", cells)
-    if cell_len(name) > cells and (numbered := re.fullmatch(r"(.*\D)(\d+)", name)):
-        head, number = numbered[1].rstrip(), numbered[2]
-        if len(number) < cells:
-            return set_cell_size(set_cell_size(head, min(cells - len(number), 3)).rstrip() + number, cells)
-    return set_cell_size(name, cells)
 
 
 def cut(name: str, cells: int) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from rich.cells import cell_len
 
 from bntui.keyframe import COLUMN, QUANTITIES, FloatArray
 from bntui.recording.histograms import Histograms
@@ -20,6 +19,7 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.bands import Band
 from bntui.viewer.draw.heat import far, marked, rebinned, stippled
+from bntui.viewer.draw.names import room_for, shortened
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.panels import Panel
 from bntui.viewer.quantities import Quantity, apart, entering, shown_by
@@ -80,7 +80,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         return cells.notice(_(TITLES[view.unit]), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     names = list(dict.fromkeys(info.name for run in runs for info in run.info.layers))
-    name = min(max(map(cell_len, names)), 12 if width >= 100 else 9 if width >= 44 else 4)
+    name = room_for(names, width)
     columns = _columns(view.runs, runs, width - name)
     runs = [run for run in runs if any(column.run is run for column in columns)]
     size = (width - name - 1 - GAP * (len(columns) - 1)) // len(columns)
@@ -90,10 +90,11 @@ def draw(view: View, width: int, height: int) -> Drawing:
     # the blank row below the last map is not drawn
     blank = int((room + 1) // len(kept) >= MIN_ROWS)
     tall = max((room + blank) // len(kept), 1)
+    called = shortened(names, name)
     form = MapLayout(name, max(size, 1), min(tall, MAX_ROWS) - blank, blank, epochs.end(runs))
     rows = _headings(columns, form)
     for layer in kept:
-        rows += _maps(columns, layer, form)
+        rows += _maps(columns, layer, called[layer], form)
     if blank:
         rows.pop()
     gap = Span(" " * GAP)
@@ -182,12 +183,12 @@ def _headings(columns: Sequence[Column], form: MapLayout) -> list[Row]:
     return [tuple(first[:-1]), tuple(second[:-1])]
 
 
-def _maps(columns: Sequence[Column], name: str, form: MapLayout) -> list[Row]:
-    """The maps of one layer side by side, its name beside the first row of them."""
+def _maps(columns: Sequence[Column], name: str, called: str, form: MapLayout) -> list[Row]:
+    """The maps of one layer side by side, its name as it fits beside the first row of them."""
     pictures = [_picture(column, name, form) for column in columns]
     rows: list[Row] = []
     for y in range(form.rows):
-        row = [Span(cells.short(name, form.name) if y == 0 else " " * form.name, "text"), Span(" ")]
+        row = [Span(called if y == 0 else " " * form.name, "text"), Span(" ")]
         for picture in pictures:
             row += [Span(" " * GAP)] if picture is not pictures[0] else []
             row += picture[y]

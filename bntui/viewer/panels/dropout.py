@@ -12,6 +12,7 @@ from bntui.text.figures import count, percent
 from bntui.text.language import N_, _
 from bntui.text.widths import longest
 from bntui.viewer.draw import cells
+from bntui.viewer.draw.names import short
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join
 from bntui.viewer.draw.rows import width as width_of
 from bntui.viewer.panels import Panel
@@ -143,7 +144,7 @@ def _header(block: MaskBlock, samples: int, units: int, width: int) -> Row:
         f"{block.layer}  {size}",
         f"{block.layer}  {middle}",
         f"{block.layer} {brief}",
-        f"{cells.short(block.layer, 4)} {brief}",
+        f"{short(block.layer, max(left - cell_len(brief) - 1, 4))} {brief}",
         brief,
     )
     return Span(mark, block.run.style), Span(words, "muted")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
+from bntui.viewer.draw.names import room_for, shortened
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.gradients_axes import axes, logarithms, power
@@ -68,6 +69,8 @@ class Layout:
     high: int = 0
     heavy: bool = False
     """Bars are thick."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The layers' names as they fit."""
 
     def drawn(self, value: float) -> str:
         """The bar of a value on the log axis; nothing for 0 and NaN, a mark for a value that is off the axis."""
@@ -119,17 +122,17 @@ def _layers(run: RunView) -> tuple[LayerMeasures, ...]:
 
 
 def _layout(runs: Sequence[RunView], width: int, *, side: bool) -> Layout:
-    full = max(cell_len(layer.name) for run in runs for layer in _layers(run))
-    name = min(full, 12 if width >= 44 else 6 if width >= 32 else 3)
+    names = [layer.name for run in runs for layer in _layers(run)]
+    name = room_for(names, width)
     left = width - 2 - name - 1 - 1 - VALUE
     if side:
-        return Layout(name, left - SIDE - 2, 0, 0, True)
+        return Layout(name, left - SIDE - 2, 0, 0, True, names=shortened(names, name))
     headings = (cell_len(_(RATIO)), cell_len(_(SHORT_RATIO)))
     ratio = next((size for size in headings if left >= 2 * size + 10), 0)
     left -= ratio + 1 if ratio else 0
     course = 0 if left < 15 else min(left // 3, 40)
     left -= course + 1 if course else 0
-    return Layout(name, max(left, MIN_BAR), course, ratio, False)
+    return Layout(name, max(left, MIN_BAR), course, ratio, False, names=shortened(names, name))
 
 
 def _table(view: View, runs: Sequence[RunView], column: str, width: int, height: int) -> list[Row]:
@@ -225,7 +228,7 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
         rest[layout.place(decade)] = "┊"
     row = [
         cells.layer_mark(run, layer.name),
-        Span(f"{cells.short(layer.name, layout.name)} ", run.style),
+        Span(f"{layout.names[layer.name]} ", run.style),
         Span(bar, run.style),
         Span("".join(rest[len(bar) :]), "frame"),
         _value(run, index, column),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
@@ -15,6 +15,7 @@ from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
+from bntui.viewer.draw.names import ROOMY, room_for, shortened
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told
 from bntui.viewer.figure_names import name_of
 from bntui.viewer.panels import Panel
@@ -50,6 +51,11 @@ TALL: Final = (3, 2)
 """Possible heights of tall histograms in rows, the largest first."""
 TALLEST: Final = tuple(range(12, 1, -1))
 """The same for a lecture hall."""
+_MISSING: Final = {
+    "normalized": (N_("— no norm"),),
+    "output": (N_("— no activation"), N_("— no act.")),
+}
+"""What a column says of a layer that has no such quantity, the longest first."""
 EXTRAS: Final = ("weight_norm", "update_ratio")
 EXTRA: Final = 15
 DETAIL: Final = 8
@@ -76,6 +82,8 @@ class TableLayout:
     """The axes have a separate row."""
     blank: bool
     """There is a blank row between two runs."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The layers' names as they fit."""
 
     @property
     def gap(self) -> int:
@@ -112,10 +120,16 @@ def _form(
     tall: Sequence[int] = TALL,
     own: bool = False,
 ) -> TableLayout:
-    longest = min(max(cell_len(layer.name) for run in runs for layer in _layers(run)), 12)
+    names = [layer.name for run in runs for layer in _layers(run)]
+    longest = room_for(names, max(width, ROOMY))
     # on a narrow screen, the last of these are left out first
-    normed = any(layer.normalized is not None for run in runs for layer in _layers(run))
-    dear = ["pre_norm", "output", "normalized", "fraction"] if normed else ["pre_norm", "output", "fraction"]
+    there = {
+        "pre_norm": True,
+        "output": any(quantity.field == "output" for quantity in quantities),
+        "normalized": any(layer.normalized is not None for run in runs for layer in _layers(run)),
+        "fraction": any(info.activation != "none" for run in runs for info in run.info.layers),
+    }
+    dear = [key for key, known in there.items() if known]
     tight = TIGHT_MOMENTS + 1
     sizes = {"pre_norm": tight, "output": tight, "normalized": tight, "fraction": FRACTION + 1}
     # names shrink to 6 cells before a column is left out, and to 4 before the first one is
@@ -142,8 +156,9 @@ def _form(
     ruler = below > 0 and free > 0
     fraction = width - 2 - name - column * len(shown) if "fraction" in kept else 0
     return TableLayout(
-        name, shown, column, moments, bins, below, fraction, ruler, blank=not own and free - ruler >= gaps
-    )
+        name, shown, column, moments, bins, below, fraction, ruler, not own and free - ruler >= gaps,
+        shortened(names, name),
+    )  # fmt: skip
 
 
 def _table(
@@ -253,7 +268,7 @@ def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
     layer = _layers(run)[index]
     active = _active(run, layer)
     measured = {quantity.field: values for quantity, values in _measured(run, layer, form.shown)}
-    first = [cells.layer_mark(run, layer.name), Span(cells.short(layer.name, form.name), run.style)]
+    first = [cells.layer_mark(run, layer.name), Span(form.names[layer.name], run.style)]
     below = [[Span(" " * (2 + form.name))] for _ in range(form.below)]
     room = form.column - form.gap
     gap = Span(" " * form.gap)
@@ -265,10 +280,10 @@ def _layer(run: RunView, index: int, form: TableLayout) -> list[Row]:
         values = measured.get(quantity.field)
         if values is None:
             # only the first layer of a run says why the column is empty
-            said = _("— no norm") if quantity.field == "normalized" and index == 0 else "—"
-            words: tuple[str, ...] = (said, "—")
+            said = ("—",) if index else _MISSING.get(quantity.field, ())
+            words: tuple[str, ...] = (*map(_, said), "—")
             if beside:
-                words, beside = (f"{said} {beside}", beside, *words), ""
+                words, beside = (*(f"{word} {beside}" for word in words), beside, *words), ""
             first += [gap, Span(ljust(longest(room, *words), room), "muted")]
             for line in below:
                 line += [gap, Span(" " * room, "muted")]
@@ -316,7 +331,9 @@ def _scalars(run: RunView, layer: LayerMeasures) -> list[Span]:
 
 def _detailed(runs: Sequence[RunView], own: Sequence[Sequence[Quantity]], width: int, height: int) -> list[Row] | None:
     """A table with one row per stage of each layer, or two with tall histograms; None if there is no room."""
-    name = min(max(cell_len(layer.name) for run in runs for layer in _layers(run)), 16)
+    names = [layer.name for run in runs for layer in _layers(run)]
+    name = room_for(names, width)
+    called = shortened(names, name)
     quantities = own[0]
     stage = max(cell_len(quantity.heading) for quantity in quantities)
     axis = max(cell_len(one.axis(active)) for of_run in own for one in of_run for active in (True, False))
@@ -334,7 +351,7 @@ def _detailed(runs: Sequence[RunView], own: Sequence[Sequence[Quantity]], width:
         rows += [()] if run is not runs[0] else []
         for layer in _layers(run):
             active = _active(run, layer)
-            label = [cells.layer_mark(run, layer.name), Span(cells.short(layer.name, name), run.style)]
+            label = [cells.layer_mark(run, layer.name), Span(called[layer.name], run.style)]
             last = [_fraction(run, layer, FRACTION + 1), *_scalars(run, layer)]
             for quantity, values in _measured(run, layer, of_run):
                 figures = [_mean(values), *(getattr(values, key) for key in DETAILS[1:])]
