@@ -56,12 +56,12 @@ def idx(path: Path, values: np.ndarray[Any, Any]) -> None:
 
 
 def overrides(card: Card, folder: Path) -> list[tuple[str, object]]:
-    """Two epochs of 300 samples; for the scenario whose files a user brings, pictures of the same size and ten classes.
+    """Two epochs of 160 samples; for the scenario whose files a user brings, pictures of the same size and ten classes.
 
     With ``BNTUI_ALL=1`` of all samples.
     """
     if card.name != "fashion-mnist":
-        return [("training.epochs", 2), *([] if ALL else [("data.samples", 300)])]
+        return [("training.epochs", 2), *([] if ALL else [("data.samples", 160)])]
     images = folder / "train-images-idx3-ubyte.gz"
     draw = np.random.default_rng(0)
     idx(images, draw.integers(0, 256, (200, 28, 28)))

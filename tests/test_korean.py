@@ -35,6 +35,7 @@ from bntui.viewer.screens.help import HelpScreen, lab_keys
 from tests import factory
 from tests.factory import run_view, view
 from tests.fakes import FakeReader, until
+from tests.spread import spread
 from tests.test_chrome import FACTS
 from tests.test_gallery_screen import FULL
 from tests.test_panels import SIZES, VIEWS
@@ -95,7 +96,7 @@ def test_every_panel_fills_its_room_and_leaves_nothing_in_english(panel: Panel, 
     shown = VIEWS[name]()
     data = shown.dataset
     names = latin(" ".join((data.name, *data.features, *data.classes))) if data is not None else []
-    for cells, lines in SIZES:
+    for cells, lines in spread(SIZES, 2):
         drawing = panel.draw(shown, cells, lines)
         assert {width(row) for row in drawing.rows} == {cells}, (cells, lines)
         assert len(drawing.rows) == lines

@@ -32,6 +32,7 @@ from bntui.viewer.screens.microscope import MicroscopeScreen
 from bntui.viewer.widgets import RowsWidget
 from tests import factory
 from tests.fakes import RUNNING, FakeReader, FakeTrainer, Wire, until
+from tests.spread import spread
 from tests.test_session import train
 
 BIG = (160, 48)
@@ -171,7 +172,7 @@ def test_every_row_is_as_wide_as_the_screen(request: pytest.FixtureRequest, name
     recorded = view_state.snapshot(reader)
     screen = MicroscopeScreen(reader, recorded, view_state.first(len(reader.runs)))
     for run in screen._specimens.runs:
-        for cursor in recorded.stops:
+        for cursor in spread(list(recorded.stops), 3):
             look = replace(screen.microscope.look, selected=run, cursor=float(cursor))
             states = [Microscope(look, chosen=3, marked=5, playing=playing) for playing in (0, 2)]
             for state in (*states, Microscope(look, listing=True, sort="eps_share")):
