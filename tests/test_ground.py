@@ -28,6 +28,7 @@ from bntui.viewer.terminal.line_driver import AnswerParser, Ground
 from bntui.viewer.widgets import RowsWidget
 from tests.fakes import FakeReader
 from tests.terminal import Terminal
+from tests.waiting import until
 
 WHITE = "\x1b]11;rgb:ffff/ffff/ffff\x1b\\"
 BLACK = "\x1b]11;rgb:0000/0000/0000\x07"
@@ -155,9 +156,7 @@ def test_the_screen_is_drawn_for_the_background(
 ) -> None:
     with Colored(answer, env, *options, late=late) as terminal:
         terminal.until("batch norm")
-        deadline = time.monotonic() + 60
-        while terminal.read(0.5) or len(terminal.grounds()) < len(drawn):
-            assert time.monotonic() < deadline
+        until(lambda: not terminal.read(0.5) and len(terminal.grounds()) >= len(drawn), "the drawing on the background")
         assert terminal.grounds() == drawn
         terminal.press("q")
         assert terminal.exit_code() == 0

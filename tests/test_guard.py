@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.gallery import GALLERY
 from tests.spread import spread
 from tests.terminal import Terminal
 from tests.test_session import DIGITS, TWO_RUNS, train
+from tests.waiting import until
 
 BNTUI = [sys.executable, "-m", "bntui"]
 ON = {1049, 1000, 1003, 1006, 1015, 1004, 2004}
@@ -41,12 +41,9 @@ def state(pid: int) -> str:
         return "Z"
 
 
-def becomes(pid: int, wanted: str, seconds: float = 30) -> bool:
-    """True if a process gets into that state in time."""
-    end = time.monotonic() + seconds
-    while state(pid) != wanted and time.monotonic() < end:
-        time.sleep(0.02)
-    return state(pid) == wanted
+def becomes(pid: int, wanted: str, seconds: float = 30) -> None:
+    """Wait until a process is in that state."""
+    until(lambda: state(pid) == wanted, f"the state {wanted} of the process", seconds)
 
 
 @contextlib.contextmanager
@@ -81,7 +78,7 @@ def test_a_signal_to_the_process_that_was_started_reaches_the_viewer(name: str) 
         terminal.process.send_signal(getattr(signal, name))
         assert terminal.exit_code() == 128 + getattr(signal, name)
         assert restored(terminal)
-        assert becomes(viewer, "Z")
+        becomes(viewer, "Z")
 
 
 @pytest.mark.parametrize("number", spread([signal.SIGKILL, signal.SIGSEGV], 2))
@@ -90,7 +87,7 @@ def test_the_viewer_leaves_when_its_guard_is_killed(number: signal.Signals) -> N
         (viewer,) = terminal.children()
         terminal.process.send_signal(number)
         assert terminal.exit_code() == -number
-        assert becomes(viewer, "Z")
+        becomes(viewer, "Z")
         terminal.settle()
         assert restored(terminal)
 
@@ -106,7 +103,7 @@ def test_a_viewer_that_cannot_leave_in_time_when_its_guard_is_killed_restores_th
         (viewer,) = terminal.children()
         terminal.process.send_signal(signal.SIGKILL)
         assert terminal.exit_code() == -signal.SIGKILL
-        assert becomes(viewer, "Z", PATIENCE + 30)
+        becomes(viewer, "Z", PATIENCE + 30)
         terminal.settle()
         assert restored(terminal)
 
@@ -152,7 +149,7 @@ def test_a_viewer_that_is_stopped_and_continued_by_others_draws_again() -> None:
     with gallery() as terminal:
         (viewer,) = terminal.children()
         os.kill(viewer, signal.SIGSTOP)
-        assert becomes(terminal.process.pid, "T")
+        becomes(terminal.process.pid, "T")
         terminal.settle()
         assert terminal.modes() == OFF
         before = len(terminal.transcript)

@@ -23,6 +23,7 @@ from bntui.trainer.agenda import Agenda
 from tests.same import compare
 from tests.spread import ALL
 from tests.test_session import DIGITS, TWO_RUNS, rows, train
+from tests.waiting import until
 
 KILLS, EPOCHS = (50, 160) if ALL else (12, 45)
 FORKED = (KILLS // 3, 2 * KILLS // 3)
@@ -85,12 +86,7 @@ class Nursery:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         pid = int(self._line())
-        client: Trainer | None = None
-        deadline = time.monotonic() + 60
-        while client is None:
-            assert time.monotonic() < deadline, "no trainer came"
-            time.sleep(0.01)
-            client = Trainer.connect(self.path)
+        client = until(lambda: Trainer.connect(self.path), "the connection to a trainer")
         with closing(client):
             client.receive()
             yield pid, client

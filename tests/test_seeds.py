@@ -43,6 +43,7 @@ from tests.commands import bntui
 from tests.honest import BASE, trained_here
 from tests.test_session import never, rows
 from tests.test_study import TEXT, VARIANTS, same
+from tests.waiting import until
 
 END = SeedEnd("finished", 4.0, "finished after 4 epochs", 0.5)
 
@@ -282,11 +283,9 @@ def test_seeds_that_were_lost_to_a_kill_are_trained_again(tmp_path: Path) -> Non
     path = tmp_path / "killed.bntui"
     assert bntui("run", scenario, "--detach", "-o", path).returncode == 0
     pid = trainer_of(path)
-    while not rows(path, "SELECT 1 FROM seed WHERE ending IS NULL"):
-        time.sleep(0.01)
+    until(lambda: rows(path, "SELECT 1 FROM seed WHERE ending IS NULL"), "the beginning of a seed")
     os.kill(pid, signal.SIGKILL)
-    while is_live(path):
-        time.sleep(0.01)
+    until(lambda: not is_live(path), "the end of the trainer")
     resumed = bntui("resume", path, "--headless")
     assert resumed.returncode == 0, resumed.stderr
     with closing(Reader(path)) as reader:

@@ -31,6 +31,7 @@ from bntui.study.trial import Outcome, Over, Read, Seeds, Trial
 from bntui.trainer.stack import Stack
 from tests.commands import bntui
 from tests.test_session import train
+from tests.waiting import until
 
 HERE = Path.cwd()
 SCENARIO = """
@@ -221,8 +222,7 @@ def test_a_worker_that_is_killed_while_it_waits_fails_nothing() -> None:
     found = dict([next(going)])
     (worker,) = workers()
     os.kill(worker, signal.SIGKILL)
-    while _parent(worker) != -1:
-        time.sleep(0.01)
+    until(lambda: _parent(worker) == -1, "the end of the worker")
     found |= dict(going)
     assert [outcome.failure for outcome in found.values()] == [""] * 4
 
@@ -345,10 +345,7 @@ def test_verify_trains_in_workers_and_leaves_nothing_behind_after_ctrl_c(file: P
     file.write_text(file.read_text().replace("epochs = 2", "epochs = 1000000"))
     command = [sys.executable, "-m", "bntui", "verify", str(file), "--seeds", "2", "--jobs", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as verify:
-        deadline = time.monotonic() + 120
-        while len(group(verify.pid)) < 4 and time.monotonic() < deadline:  # itself, the server, two workers
-            time.sleep(0.1)
-        assert len(group(verify.pid)) >= 4
+        until(lambda: len(group(verify.pid)) >= 4, "the start of the server and two workers", 120)
         time.sleep(1)
         os.killpg(verify.pid, signal.SIGINT)  # as a terminal does
         _output, told = verify.communicate(timeout=60)
@@ -360,9 +357,7 @@ def test_workers_end_where_verify_is_killed(file: Path) -> None:
     file.write_text(file.read_text().replace("epochs = 2", "epochs = 1000000"))
     command = [sys.executable, "-m", "bntui", "verify", str(file), "--seeds", "2", "--jobs", "1"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as verify:
-        deadline = time.monotonic() + 120
-        while len(group(verify.pid)) < 3 and time.monotonic() < deadline:
-            time.sleep(0.1)
+        until(lambda: len(group(verify.pid)) >= 3, "the start of the server and a worker", 120)
         time.sleep(3)
         verify.kill()
     gone(verify.pid)
@@ -382,10 +377,7 @@ def group(leader: int) -> list[int]:
 
 
 def gone(leader: int) -> None:
-    deadline = time.monotonic() + 60
-    while group(leader) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not group(leader)
+    until(lambda: not group(leader), "the end of all its processes")
 
 
 def workers() -> list[int]:

@@ -10,7 +10,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from bntui.text.output import json_text
 from tests.commands import bntui
 from tests.same import compare
 from tests.sweeping import OVER, Here, plan, pretended, swept
+from tests.waiting import until
 
 # --- a trial is a run ---
 
@@ -319,9 +319,7 @@ def test_a_sweep_that_is_killed_is_resumed_by_the_same_command(tmp_path: Path) -
     with subprocess.Popen(
         [sys.executable, "-m", "bntui", *words], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
     ) as first:
-        deadline = time.monotonic() + 120
-        while (not log.exists() or log.read_bytes().count(b"\n") < 3) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: log.exists() and log.read_bytes().count(b"\n") >= 3, "the end of two trials", 120)
         os.kill(first.pid, signal.SIGKILL)
     before = log.read_bytes()
     done = before.count(b"\n") - 1

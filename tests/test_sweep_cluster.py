@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,18 @@ from bntui.study.sweep import Sweep
 from bntui.study.sweep_plan import combinations, head_of, versions
 from tests.commands import bntui
 from tests.sweeping import SCENARIO, plan
+from tests.waiting import until
 
 pytest.importorskip("distributed", reason="needs bntui[cluster]")
 
 WORKER = "from distributed.cli.dask_worker import main; main()"
 SCHEDULER = "from distributed.cli.dask_scheduler import main; main()"
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
 
 
 class Cluster:
@@ -42,11 +50,7 @@ class Cluster:
         self.address = f"tcp://127.0.0.1:{port}"
         self.processes: list[subprocess.Popen[bytes]] = []
         self._start(SCHEDULER, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-show")
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                return
-            time.sleep(0.1)
+        until(partial(_listens, port), "the start of the scheduler")
 
     def worker(self, *, prelude: str = "") -> subprocess.Popen[bytes]:
         """Start a worker, and wait until the scheduler has it; ``prelude`` is run in it first."""
@@ -54,9 +58,8 @@ class Cluster:
             prelude + WORKER, self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1",
             "--death-timeout", "60",
         )  # fmt: skip
-        log, deadline = self._folder / f"{len(self.processes) - 1}.log", time.monotonic() + 60
-        while b"Registered to" not in log.read_bytes() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        log = self._folder / f"{len(self.processes) - 1}.log"
+        until(lambda: b"Registered to" in log.read_bytes(), "the registration of the worker")
         return process
 
     def _start(self, code: str, *arguments: str) -> subprocess.Popen[bytes]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
 
 
-def until(happened: Callable[[], object], what: str = "what was waited for", seconds: float = 60) -> None:
-    """Return as soon as something has happened.
+def until(happened: Callable[[], Found | None], what: str = "what was waited for", seconds: float = 60) -> Found:
+    """Return what a call finds, as soon as it is true.
 
     Raises:
-        AssertionError: if it has not within that many seconds.
+        AssertionError: if it finds nothing within that many seconds.
     """
     deadline = time.monotonic() + seconds
-    while not happened():
+    while not (found := happened()):
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
         time.sleep(0.01)
+    return found
