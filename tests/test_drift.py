@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bntui.insight.drift import movement
 from bntui.keyframe import COLUMN, BoolArray
 from bntui.recording.reader import Reader
-from bntui.viewer import epochs, strands, view_state
+from bntui.viewer import epochs, moves, strands, view_state
 from bntui.viewer.draw.bands import band
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import drift
@@ -137,7 +137,7 @@ def chart(picture: View, wide: int, high: int, name: str, what: str) -> tuple[li
     """Rows of a strand's first chart, and the ends of its axis."""
     drawn = lines(picture, wide, high)
     runs = picture.shown
-    form = strands.form_of(runs, [*drift._strands(runs, outputs=True), *shift_strands(runs)], wide)
+    form = strands.form_of(runs, [*drift._strands(picture, runs, outputs=True), *shift_strands(picture, runs)], wide)
     start = next(y for y, line in enumerate(drawn[:-1]) if line.startswith(name) and drawn[y + 1].startswith(what))
     labels, body = [], []
     for line in drawn[start:]:
@@ -172,12 +172,12 @@ def test_percentiles_of_what_enters_the_activation_stand_at_their_dots(norm: boo
 def test_values_after_a_normalization_that_follows_the_activation_do_not_enter_it() -> None:
     run = run_view(norm=True)
     info = run.info.layers[0]
-    assert drift.entering(info) == "normalized"
-    assert drift.entering(info, "after_activation") == "pre_norm"
-    assert drift.entering(run.info.layers[-1]) == "pre_norm"
+    assert moves.entering(info) == "normalized"
+    assert moves.entering(info, "after_activation") == "pre_norm"
+    assert moves.entering(run.info.layers[-1]) == "pre_norm"
     network = {**run.info.config["network"], "norm_position": "after_activation"}
     behind = replace(run, info=replace(run.info, config={**run.info.config, "network": network}))
-    assert drift._columns(behind, info)[1] == COLUMN["pre_norm.p50"]
+    assert moves.columns_of(behind.info, info)[1] == COLUMN["pre_norm.p50"]
 
 
 def test_the_typical_unit_comes_first_and_counts_from_one() -> None:
@@ -269,7 +269,7 @@ def styles(rows: tuple[Row, ...], column: int) -> set[str]:
 
 def test_the_past_is_bright_and_the_future_muted_and_nothing_else_changes_as_the_cursor_walks() -> None:
     pictures = [drift.draw(view(run_view(drift=True, row=row, epochs=12)), 100, 41) for row in (3, 9)]
-    form = strands.form_of([run_view()], drift._strands([run_view(drift=True)], outputs=True), 100)
+    form = strands.form_of([run_view()], drift._strands(view(), [run_view(drift=True)], outputs=True), 100)
     assert drift.draw(view(run_view(drift=True, epochs=12)), 100, 41).title == pictures[0].title
     plain = [[re.sub("[│▮]", " ", text(row)) for row in picture.rows] for picture in pictures]
     assert plain[0] == plain[1]

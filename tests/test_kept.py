@@ -19,6 +19,7 @@ from bntui.keyframe import COLUMN, FloatArray
 from bntui.recording import kept
 from bntui.recording.history import RunHistory, counted
 from bntui.recording.kept import folded, remembered, succeeds
+from bntui.viewer import moves
 from bntui.viewer.monitor import best_row, watched
 from bntui.viewer.panels import drift, gradients, gradients_axes, gradients_ratio
 from tests.factory import run_view
@@ -74,7 +75,7 @@ def test_summaries_of_a_growing_run_are_those_of_all_its_rows(seed: int, lengths
     for history in grown(wild(seed), lengths):
         frames = history.layers[history.has_frame]
         low, median, high = (frames[:, 0, column] for column in BAND)
-        assert drift._moved(history, 0, BAND).movement == pytest.approx(movement(low, median, high), nan_ok=True)
+        assert moves.moved(history, 0, BAND).movement == pytest.approx(movement(low, median, high), nan_ok=True)
         low, median, high = (history.layers[:, 0, column] for column in BAND)
         known = np.isfinite(low) & np.isfinite(high)
         expected = (0.0, 0.0)

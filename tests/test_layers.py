@@ -13,7 +13,8 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.rows import Span, Told, text, width
 from bntui.viewer.figure_names import SCALARS
-from bntui.viewer.panels import layers
+from bntui.viewer.panels import layers, layers_detail
+from bntui.viewer.panels.layers_rows import Listed
 from bntui.viewer.quantities import shown_quantities
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
@@ -68,7 +69,8 @@ def test_what_is_missing_says_so_once() -> None:
 def columns(picture: View, wide: int, high: int) -> tuple[layers.TableLayout, list[int]]:
     """The form of the table, and where its columns begin."""
     runs = picture.shown
-    form = layers._form(runs, shown_quantities(picture.runs, runs), wide, high)
+    listed = [Listed(run, range(len(run.info.layers))) for run in runs]
+    form = layers._form(listed, shown_quantities(picture.runs, runs), wide, high)
     return form, [2 + form.name + form.gap + form.column * n for n in range(len(form.shown))]
 
 
@@ -140,7 +142,7 @@ def test_richest_form_that_fits() -> None:
     assert [columns(pair, 75, high)[0].below for high in (36, 27, 21, 17, 16)] == [3, 2, 1, 1, 0]
     beside = columns(pair, 110, 16)[0]
     assert beside.below == 0
-    assert beside.bins >= layers.MIN_HISTOGRAM
+    assert beside.bins >= layers_detail.MIN_HISTOGRAM
     assert "▇" in lines(pair, 110, 12)[1]
     assert columns(pair, 75, 16)[0].bins == 0
 
@@ -354,8 +356,8 @@ def test_what_is_not_finite_is_neither_dead_nor_saturated() -> None:
 
 
 def test_the_detailed_table_has_every_statistic_that_is_measured() -> None:
-    assert sorted(layers.DETAILS) == sorted(STATISTICS)
-    assert set(layers.EXTRAS) < set(SCALARS)
+    assert sorted(layers_detail.DETAILS) == sorted(STATISTICS)
+    assert set(layers_detail.EXTRAS) < set(SCALARS)
 
 
 @pytest.mark.parametrize(("cell", "letters"), [("gru", "r z n"), ("lstm", "i f g o")])

@@ -43,6 +43,14 @@ class Situation:
     """The selected run has other seeds."""
     resumes: bool = False
     """No trainer is connected, and a run can be resumed."""
+    judges: bool = False
+    """The focused panel says which layers are the worst."""
+    folds: bool = False
+    """The layers form blocks."""
+    folded: bool = False
+    """Panels show blocks."""
+    chosen: bool = False
+    """A layer is chosen."""
     over: bool = False
     """All runs have ended; a trainer may still train seeds, which neither pause nor keep a pace."""
 
@@ -51,7 +59,7 @@ ESSENTIAL: Final = 8
 """Controls up to this rank keep their keys at any width, because without them a user is stuck, or may end a training by
 mistake."""
 EVERYTHING: Final = Situation(runs=3, several=True, from_gallery=True, troubled=True, tours=True, touring=True,
-                                   banded=True)  # fmt: skip
+                                   banded=True, folds=True)  # fmt: skip
 """A situation in which every key that needs no trainer has an effect."""
 
 
@@ -69,6 +77,10 @@ def _many(here: Situation) -> bool:
 
 def _touring(here: Situation) -> bool:
     return here.touring
+
+
+def _back(here: Situation) -> str:
+    return N_("end tour") if here.touring else N_("choose none") if here.chosen else here.back
 
 
 def _run(here: Situation) -> str:
@@ -129,6 +141,13 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
             (Binding("left_square_bracket", "walk_panel(-1)", N_("Layer or feature before")),
              Binding("right_square_bracket", "walk_panel(1)", N_("Layer or feature after"))),
             lambda here: here.walks, rank=28, matters=lambda here: bool(here.walks)),
+    Control(("o",), N_("one row for each block of layers, or for each layer again"),
+            (Binding("o", "fold", N_("Fold layers into blocks")),),
+            lambda here: N_("unfold") if here.folded else N_("fold"), rank=32, when=lambda here: here.folds,
+            matters=lambda here: here.judges),
+    Control(("w",), N_("choose the worst layer of the focused panel, then the next worst; esc ends it"),
+            (Binding("w", "worst", N_("Choose the worst layer")),), N_("worst"), rank=33,
+            matters=lambda here: here.judges),
     Control(("v",), N_("choose the panels of the main screen"),
             (Binding("v", "choose_panels", N_("Choose the panels of the main screen")),), N_("panels"), rank=29),
     Control(("f",), N_("fork: a new run from this keyframe, with something changed"),
@@ -178,8 +197,8 @@ CONTROLS: Final[tuple[Control[Situation], ...]] = (
     Control(("ctrl+p",), N_("command palette")),
     Control(("ctrl+z",), N_("suspend; `fg` in the shell resumes")),
     Control(("esc",), N_("end the tour, go back"), (Binding("escape", "back", N_("Back")),),
-            lambda here: N_("end tour") if here.touring else here.back, rank=18,
-            when=lambda here: here.from_gallery or here.touring, matters=_touring, vital=_touring),
+            _back, rank=18, when=lambda here: here.from_gallery or here.touring or here.chosen,
+            matters=lambda here: here.touring or here.chosen, vital=_touring),
     Control(("d",), N_(
         "detach: quit while training continues"
     ), (Binding("d", "detach", N_("Detach: training goes on")),),

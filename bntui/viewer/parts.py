@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bntui.recording.sentences import traits
+from bntui.text.language import _
 from bntui.text.widths import longest
 from bntui.viewer import chrome
 from bntui.viewer.draw.rows import Row, Span, fit, framed
 from bntui.viewer.lab_keys import GALLERY, Situation
+from bntui.viewer.layer_choice import folds
 from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
 from bntui.viewer.panels import BY_NAME, STRIP
 from bntui.viewer.tour import Shown as TourShown
@@ -17,6 +19,7 @@ from bntui.viewer.tour import lines
 from bntui.viewer.tour_pointer import pointed
 from bntui.viewer.view import View
 from bntui.viewer.view_state import ViewState
+from bntui.viewer.worst import CRITERIA, FOLDED, CriterionName
 
 PARTS = (HEADER, TABS, TIMELINE, KEYS, *BY_NAME)
 """Names of all parts; a layout contains some of them."""
@@ -71,6 +74,10 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
             several=shown.several,
             zoomed=shown.state.zoomed,
             walks=BY_NAME[shown.state.focused].walks,
+            judges=bool(BY_NAME[shown.state.focused].worst),
+            folds=folds(shown.view),
+            folded=shown.state.folded,
+            chosen=bool(shown.state.layer),
             from_gallery=shown.from_gallery,
             back=shown.back,
             forks=shown.forks,
@@ -95,6 +102,8 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
     panel = BY_NAME[part]
     view = replace(shown.view, past=shown.state.walked.get(panel.name, 0)) if panel.walks else shown.view
     drawing = panel.draw(view, width - 2, height - 2)
+    if panel.worst and view.folded:
+        drawing = drawing._replace(title=_folded(drawing.title, panel.worst, width - 8))
     if panel.of_mini_batch:
         drawing = drawing._replace(title=_sized(drawing.title, shown.view, width - 8))
     if panel.still:
@@ -102,6 +111,12 @@ def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
     if shown.tour is not None and shown.tour.revealed and part == shown.tour.panel:
         drawing = drawing._replace(rows=pointed(drawing.rows, shown.tour))
     return framed(drawing, width, focused=part == shown.state.focused, key=panel.key)
+
+
+def _folded(title: str, criterion: CriterionName, cells: int) -> str:
+    """A panel's title that says what the row of a block shows."""
+    name, words = title.partition(" ── ")[0], _(CRITERIA[criterion].folded)
+    return longest(cells, f"{title} · {words}", f"{name} ── {words}", f"{name} ── {_(FOLDED)}")
 
 
 def _sized(title: str, view: View, cells: int) -> str:

@@ -16,9 +16,11 @@ from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.bands import Band
 from bntui.viewer.draw.canvas import rows_of
+from bntui.viewer.draw.cells import CHOSEN
 from bntui.viewer.draw.charts import is_blank, put
 from bntui.viewer.draw.names import room_for, shortened
 from bntui.viewer.draw.rows import Row, Span, fit
+from bntui.viewer.moves import Columns
 from bntui.viewer.view import RunView
 
 FIGURE: Final = 7
@@ -29,9 +31,6 @@ MIN_CHART: Final = 12
 
 GAP: Final = 2
 """Cells between two charts side by side."""
-
-Columns = tuple[int, int, int]
-"""Columns of a lower, middle and upper line in the history's table of per-layer scalars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,8 @@ class ChartLayout:
     """Of the axis of time below each chart, which begins at 0."""
     names: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Names and words of the strands as they fit."""
+    chosen: str = field(default="", compare=False)
+    """The chosen layer."""
 
     @property
     def head(self) -> int:
@@ -145,14 +146,14 @@ def ruler_below(run: RunView, end: float, width: int) -> Row:
     return put(row, cursor, "▮", "accent") if is_blank(row, left, right - left) else row
 
 
-def left_out(names: Sequence[str], width: int) -> Row:
+def left_out(names: Sequence[str], width: int, *, folded: bool = False) -> Row:
     """The layers that do not fit, by name or number."""
     named = _("not shown: {names} ([ ] walk)").format(names=", ".join(names))
-    return (Span(named, "muted"),) if cell_len(named) <= width else more_layers(len(names), width)
+    return (Span(named, "muted"),) if cell_len(named) <= width else more_layers(len(names), width, folded=folded)
 
 
-def more_layers(count: int, width: int) -> Row:
-    """How many layers do not fit."""
+def more_layers(count: int, width: int, *, folded: bool = False) -> Row:
+    """How many layers do not fit, or how many blocks."""
     sentences = (
         ngettext(
             "… {count} more layer (enter zooms, [ ] walk)", "… {count} more layers (enter zooms, [ ] walk)", count
@@ -160,6 +161,14 @@ def more_layers(count: int, width: int) -> Row:
         ngettext("… {count} more layer ([ ] walk)", "… {count} more layers ([ ] walk)", count),
         ngettext("… {count} more layer", "… {count} more layers", count),
     )
+    if folded:
+        sentences = (
+            ngettext(
+                "… {count} more block (enter zooms, [ ] walk)", "… {count} more blocks (enter zooms, [ ] walk)", count
+            ),
+            ngettext("… {count} more block ([ ] walk)", "… {count} more blocks ([ ] walk)", count),
+            ngettext("… {count} more block", "… {count} more blocks", count),
+        )
     return (Span(longest(width, *(words.format(count=count) for words in sentences)), "muted"),)
 
 
@@ -181,7 +190,9 @@ def block(
             row = [Span((f"{run.mark} " if y == 0 else "  ") if marked else "", run.style)]
             if y == 0:
                 name = strand.own[group[0]] if marked and strand.own else strand.name
-                row.append(Span(form.names.get(name, name), run.style if marked else "text"))
+                row.append(
+                    Span(form.names.get(name, name), CHOSEN if name == form.chosen else run.style if marked else "text")
+                )
             else:
                 row.append(Span(form.names.get(strand.what, strand.what) if y == 1 else " " * room, "muted"))
             row.append(Span(f" {rjust(tick, form.axis)}┤" if form.axis else " ", "muted"))
@@ -216,11 +227,27 @@ def overlaid(run: RunView, drawn: Band, end: float, width: int, faint: str = "fr
     return rows_of(glyphs, styles, (run.style, f"bold {run.style}", faint, "muted", "accent", "bad"))
 
 
-def window(number: int, room: int, past: int) -> range | None:
+def numbers(run: RunView) -> dict[str, int]:
+    """The number of each layer."""
+    return {info.name: at for at, info in enumerate(run.info.layers)}
+
+
+def around(at: int, number: int, room: int) -> range:
+    """The ``room`` neighbors among ``number`` layers with the chosen one in their middle, as far as there are any."""
+    first = min(max(at - room // 2, 0), max(number - room, 0))
+    return range(first, min(first + room, number))
+
+
+def window(number: int, room: int, past: int, at: int | None = None) -> range | None:
     """The ``room`` neighbors among ``number`` layers that are shown after walking past some of them.
 
     None where the walk begins and ends: there, the panel itself selects some.
+
+    Args:
+        at: the chosen layer, around which they are shown instead.
     """
+    if at is not None:
+        return around(at, number, room)
     at = past % (number - room + 2) if room < number else 0
     return range(at - 1, at - 1 + room) if at else None
 

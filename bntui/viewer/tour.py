@@ -97,7 +97,7 @@ def _arrive(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop], numb
         state = view_state.seek(state, recorded.stops, float(recorded.histories[run].position[row]))
     if stop.panel in BY_NAME:
         state = view_state.focus(state, stop.panel, there=False)
-    return replace(state, tour=number, revealed=False, zoomed=False)
+    return replace(state, tour=number, revealed=False, zoomed=False, folded=False, layer="")
 
 
 def _run(stop: TourStop, figures: Recorded) -> int:

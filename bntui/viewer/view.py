@@ -116,6 +116,10 @@ class View:
     """The scenario as it was written; empty for several recordings."""
     heavy: bool = False
     """Thick lines and large histograms, for a lecture hall."""
+    folded: bool = False
+    """One row for each block of layers."""
+    layer: str = ""
+    """Name of the chosen layer; empty if none is."""
 
     @property
     def shown(self) -> tuple[RunView, ...]:

@@ -116,6 +116,10 @@ class ViewState:
     """The stop's answer is shown."""
     panels: tuple[str, ...] = ()
     """Panels for the first places of the main screen; others fill the rest."""
+    folded: bool = False
+    """Panels show one row for each block of layers."""
+    layer: str = ""
+    """Name of the chosen layer, around which panels show theirs; empty if none is."""
 
 
 def first(runs: int, opposite: int = 1) -> ViewState:
@@ -395,4 +399,6 @@ def build_view(
         unit=recorded.unit,
         time_zoom=state.time_zoom,
         heavy=heavy,
+        folded=state.folded,
+        layer=state.layer,
     )

@@ -21,6 +21,8 @@ from bntui.viewer.view import RunView
 
 BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 """Heights from 0 to 8 eighths of a cell."""
+CHOSEN: Final = "bold accent"
+"""The style of the chosen layer."""
 _HALVES: Final = np.array([" ", "▄", "▀", "█"])
 _DOTS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """Bits of a braille character's dots: left and right column, each from the top."""
@@ -226,10 +228,15 @@ def waiting(run: RunView) -> Row:
     return Span(f"{run.mark} {run.name}", run.style), Span(f": {why}" if why else _(": no keyframe here yet"), "muted")
 
 
-def layer_mark(run: RunView, layer: str) -> Span:
-    """The run's mark before a layer's name; in the keyframe in which it went wrong there first, that."""
+def layer_mark(run: RunView, layer: str, *, chosen: bool = False) -> Span:
+    """The run's mark before a layer's name; in the keyframe in which it went wrong there first, that.
+
+    The chosen layer has the mark of a choice.
+    """
     step = -1 if run.frame is None else run.frame.step
     here = any(traits(e.kind).trouble and e.step == step and e.arguments.get("layer") == layer for e in run.events)
+    if chosen:
+        return Span("❯!", "bold bad") if here else Span("❯ ", CHOSEN)
     return Span("! ", "bold bad") if here else Span(f"{run.mark} ", run.style)
 
 

@@ -18,6 +18,7 @@ from bntui.viewer.draw.extremes import unbounded
 if TYPE_CHECKING:
     from bntui.viewer.draw.rows import Drawing
     from bntui.viewer.view import View
+    from bntui.viewer.worst import CriterionName
 
 Recorded = Literal["dropout", "early stopping", "predictions", "several recordings"]
 """Contents of a recording that decide which panels are on the main screen."""
@@ -58,6 +59,8 @@ class Panel:
     reads: tuple[Loaded, ...] = ()
     walks: str = ""
     """What the user can walk through where there is no room for all: layers, for instance."""
+    worst: CriterionName | Literal[""] = ""
+    """What makes a layer bad here; for panels that walk through layers."""
     shows: Trouble | Literal[""] = ""
     """The pass of a step whose bad values the panel shows."""
 

@@ -18,6 +18,7 @@ from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.bands import Band
+from bntui.viewer.draw.cells import CHOSEN
 from bntui.viewer.draw.heat import far, marked, rebinned, stippled
 from bntui.viewer.draw.names import room_for, shortened
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
@@ -25,6 +26,7 @@ from bntui.viewer.panels import Panel
 from bntui.viewer.quantities import Quantity, apart, entering, shown_by
 from bntui.viewer.strands import including, left_out, overlaid, ruler_below, spread, troubled, window
 from bntui.viewer.view import RunView, View
+from bntui.viewer.worst import listed
 
 PANEL: Final = Panel(
     "distributions",
@@ -37,6 +39,7 @@ PANEL: Final = Panel(
     },
     reads=("histograms",),
     walks=N_("layers"),
+    worst="values",
 )
 TITLES: Final = {
     "epoch": N_("Distributions ── histograms by epoch"), "step": N_("Distributions ── histograms by step"),
@@ -80,12 +83,13 @@ def draw(view: View, width: int, height: int) -> Drawing:
         return cells.notice(_(TITLES[view.unit]), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     names = list(dict.fromkeys(info.name for run in runs for info in run.info.layers))
+    names = listed(view, runs, names, PANEL.worst)
     name = room_for(names, width)
     columns = _columns(view.runs, runs, width - name)
     runs = [run for run in runs if any(column.run is run for column in columns)]
     size = (width - name - 1 - GAP * (len(columns) - 1)) // len(columns)
     room = height - len(waiting) - 3
-    kept = names if MIN_ROWS * len(names) <= room + 1 else _some(runs, names, room, view.past)
+    kept = names if MIN_ROWS * len(names) <= room + 1 else _some(runs, names, room, view)
     room -= len(kept) < len(names)
     # the blank row below the last map is not drawn
     blank = int((room + 1) // len(kept) >= MIN_ROWS)
@@ -94,14 +98,14 @@ def draw(view: View, width: int, height: int) -> Drawing:
     form = MapLayout(name, max(size, 1), min(tall, MAX_ROWS) - blank, blank, epochs.end(runs))
     rows = _headings(columns, form)
     for layer in kept:
-        rows += _maps(columns, layer, called[layer], form)
+        rows += _maps(columns, layer, Span(called[layer], CHOSEN if layer == view.layer else "text"), form)
     if blank:
         rows.pop()
     gap = Span(" " * GAP)
     marks = [span for column in columns for span in (*ruler_below(column.run, form.end, form.map), gap)]
     rows.append((Span(" " * (name + 1)), *marks[:-1]))
     if len(kept) < len(names):
-        rows.append(left_out([layer for layer in names if layer not in kept], width))
+        rows.append(left_out([layer for layer in names if layer not in kept], width, folded=view.folded))
     return cells.page(_(TITLES[view.unit]), [*rows, *waiting], width, height)
 
 
@@ -146,22 +150,22 @@ def _dearest(quantities: Sequence[Quantity], number: int) -> list[Quantity]:
     return [quantity for quantity in quantities if quantity in kept]
 
 
-def _some(runs: Sequence[RunView], names: Sequence[str], room: int, past: int) -> list[str]:
+def _some(runs: Sequence[RunView], names: Sequence[str], room: int, view: View) -> list[str]:
     """The first, the last and some hidden layers of the selected run between, as many as there is height for.
 
     Among them is the layer that ``!`` names; of one row, it or the last hidden layer.
-
-    Args:
-        past: number of layers that the user has walked past.
     """
     number = max(room // MIN_ROWS, 1)
-    if (walked := window(len(names), min(number, len(names)), past)) is not None:
+    at = names.index(view.layer) if view.layer in names else None
+    if (walked := window(len(names), min(number, len(names)), view.past, at)) is not None:
         return [names[at] for at in walked]
-    own = [info.name for info in runs[0].info.layers]
-    hidden = [at for at, info in enumerate(runs[0].info.layers) if info.activation != "none"] or list(range(len(own)))
+    there = frozenset(names)
+    layers = [info for info in runs[0].info.layers if info.name in there]
+    own = [info.name for info in layers]
+    hidden = [at for at, info in enumerate(layers) if info.activation != "none"] or list(range(len(own)))
     chosen = [hidden[at] for at in spread(len(hidden), min(number, len(hidden)))] if number > 1 else hidden[-1:]
     named = troubled(runs[0])
-    return [own[at] for at in including(chosen, own.index(named) if named else None)]
+    return [own[at] for at in including(chosen, own.index(named) if named in own else None)]
 
 
 def _headings(columns: Sequence[Column], form: MapLayout) -> list[Row]:
@@ -183,12 +187,12 @@ def _headings(columns: Sequence[Column], form: MapLayout) -> list[Row]:
     return [tuple(first[:-1]), tuple(second[:-1])]
 
 
-def _maps(columns: Sequence[Column], name: str, called: str, form: MapLayout) -> list[Row]:
+def _maps(columns: Sequence[Column], name: str, called: Span, form: MapLayout) -> list[Row]:
     """The maps of one layer side by side, its name as it fits beside the first row of them."""
     pictures = [_picture(column, name, form) for column in columns]
     rows: list[Row] = []
     for y in range(form.rows):
-        row = [Span(called if y == 0 else " " * form.name, "text"), Span(" ")]
+        row = [called if y == 0 else Span(" " * form.name), Span(" ")]
         for picture in pictures:
             row += [Span(" " * GAP)] if picture is not pictures[0] else []
             row += picture[y]

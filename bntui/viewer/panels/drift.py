@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
 from rich.cells import cell_len
 
-from bntui.insight.drift import Moves, moves_of
 from bntui.keyframe import COLUMN, UNIT_STATISTICS, FloatArray
 from bntui.recording.history import LayerInfo, RunHistory
 from bntui.recording.kept import Ends, ends_of, folded, remembered, wider
@@ -21,11 +21,11 @@ from bntui.viewer.draw.bands import Band, band
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told
 from bntui.viewer.gates import LETTERS
+from bntui.viewer.moves import Columns, columns_of, moved
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.drift_shift import hint, shift_rows, shift_strands, there
 from bntui.viewer.strands import (
     ChartLayout,
-    Columns,
     Strand,
     block,
     form_of,
@@ -33,6 +33,7 @@ from bntui.viewer.strands import (
     including,
     left_out,
     nothing,
+    numbers,
     overlaid,
     ruler,
     spread,
@@ -40,6 +41,7 @@ from bntui.viewer.strands import (
     window,
 )
 from bntui.viewer.view import RunView, View
+from bntui.viewer.worst import listed
 
 PANEL: Final = Panel(
     "drift",
@@ -51,6 +53,7 @@ PANEL: Final = Panel(
         "Distribution": "p15 p50 p85",
     },
     walks=N_("layers"),
+    worst="moves",
 )
 TITLES: Final = (
     N_("Drift ── what enters the activations: median, 15 and 85 %"),
@@ -84,16 +87,16 @@ def draw(view: View, width: int, height: int) -> Drawing:
         return cells.notice(cells.title(width, *map(_, TITLES)), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     height -= len(waiting)
-    strands = _strands(runs, outputs=True)
-    shifts = shift_strands(runs)
-    form = form_of(runs, [*strands, *shifts], width)
+    strands = _strands(view, runs, outputs=True)
+    shifts = shift_strands(view, runs)
+    form = replace(form_of(runs, [*strands, *shifts], width), chosen=view.layer)
     times = 1 if form.side else len(runs)
     below = []
     if height >= SHIFT_ABOVE:
         below = shift_rows(runs, shifts, form, height // 3) if shifts else hint(runs, width)
     room = height - 2 - len(below)
     number = max(min(len(strands), room // (MIN_BAND * times)), 1)
-    chosen = strands if number == len(strands) else _strands(runs, outputs=False) or strands
+    chosen = strands if number == len(strands) else _strands(view, runs, outputs=False) or strands
     if number < len(strands):
         chosen = [strand for strand in chosen if strand.courses[0] is not None] or chosen
     places = spread(len(chosen), min(number, len(chosen)))
@@ -101,7 +104,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
     wanted = next((at for at, strand in enumerate(chosen) if at and strand.name == named), None)
     # the typical unit, which is the paper's picture, stays
     kept = [chosen[at] for at in (*places[:1], *including(places[1:], wanted))]
-    if (walked := window(len(strands), number, view.past)) is not None:
+    at = next((at for at, one in enumerate(strands) if at and one.name == view.layer), None)
+    if (walked := window(len(strands), number, view.past, at)) is not None:
         kept = [strands[at] for at in walked]
     hidden = int(len(kept) < len(strands))
     tall = min(max((room - hidden) // (len(kept) * times), 1), MAX_BAND)
@@ -113,23 +117,13 @@ def draw(view: View, width: int, height: int) -> Drawing:
     rows.append(ruler(runs, form))
     if hidden:
         shown = {strand.name for strand in kept}
-        rows.append(left_out([strand.name for strand in strands if strand.name not in shown], width))
+        rows.append(
+            left_out([strand.name for strand in strands if strand.name not in shown], width, folded=view.folded)
+        )
     return cells.page(cells.title(width, *map(_, TITLES)), [*rows, *below, *waiting], width, height + len(waiting))
 
 
-def entering(info: LayerInfo, position: str = "before_activation") -> str:
-    """The quantity that enters a layer's activation: ``normalized`` where a normalization stands before it."""
-    normed = info.norm != "none" and position != "after_activation"
-    return "normalized" if normed else "pre_norm"
-
-
-def _columns(run: RunView, info: LayerInfo) -> Columns:
-    quantity = entering(info, run.info.setting("network", "norm_position", "before_activation"))
-    low, median, high = (COLUMN[f"{quantity}.{name}"] for name in ("p15", "p50", "p85"))
-    return low, median, high
-
-
-def _strands(runs: Sequence[RunView], *, outputs: bool) -> list[Strand]:
+def _strands(view: View, runs: Sequence[RunView], *, outputs: bool) -> list[Strand]:
     """The typical unit of the last hidden layer first, then the layers in order; layers of a name belong together.
 
     Args:
@@ -156,10 +150,12 @@ def _strands(runs: Sequence[RunView], *, outputs: bool) -> list[Strand]:
             name, own = _("last hidden"), tuple(layer.name for layer in last)
         strands.append(Strand(name, what, tuple(measured), own))
     shown = (info for run in runs for info in run.info.layers if outputs or info.activation != "none")
-    for name in dict.fromkeys(info.name for info in shown):
-        places = [next((at for at, info in enumerate(run.info.layers) if info.name == name), None) for run in runs]
+    places_of = [numbers(run) for run in runs]
+    names = listed(view, runs, list(dict.fromkeys(info.name for info in shown)), PANEL.worst)
+    for name in names:
+        places = [of_run.get(name) for of_run in places_of]
         courses = tuple(
-            None if at is None else (at, _columns(run, run.info.layers[at]))
+            None if at is None else (at, columns_of(run.info, run.info.layers[at]))
             for run, at in zip(runs, places, strict=True)
         )
         strands.append(Strand(name, _("all units"), courses))
@@ -199,18 +195,12 @@ def _bands(runs: Sequence[RunView], strand: Strand, form: ChartLayout, tall: int
             name = f" {strand.own[len(pictures)]} "
             picture[0] = put(picture[0], max(form.chart - cell_len(name), 0), name, "muted")
         pictures.append(picture)
-        times = _moved(run.history, layer, columns).movement
+        times = moved(run.history, layer, columns).movement
         words = "—" if math.isnan(times) else _moves(times)
         told = Told(run.info.index, MOVES, strand.name)
         figures.append(Span(words.rjust(form.figure), "text", tells=told))
     pictures = [[*picture, *[(Span(" " * form.chart),)] * (tall - len(picture))] for picture in pictures]
     return block(runs, strand, form, _ticks(axis, lines, tall), pictures, figures)
-
-
-@folded(Moves.then)
-def _moved(history: RunHistory, rows: slice, layer: int, columns: Columns) -> Moves:
-    there = history.has_frame[rows]
-    return moves_of(*(history.layers[rows, layer, column][there] for column in columns))
 
 
 def _moves(times: float) -> str:

@@ -18,20 +18,24 @@ from bntui.viewer import epochs
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.bands import Band, course
 from bntui.viewer.draw.rows import Row, Span
-from bntui.viewer.strands import ChartLayout, Columns, Strand, block, nothing, overlaid, spread, titled
-from bntui.viewer.view import RunView
+from bntui.viewer.moves import Columns
+from bntui.viewer.strands import ChartLayout, Strand, block, including, nothing, numbers, overlaid, spread, titled
+from bntui.viewer.view import RunView, View
+from bntui.viewer.worst import listed
 
 SHIFT: Final = "gradient_shift"
 MAX_DECADES: Final = 6
 """Smaller shifts than this below the largest are off the axis."""
 
 
-def shift_strands(runs: Sequence[RunView]) -> list[Strand]:
+def shift_strands(view: View, runs: Sequence[RunView]) -> list[Strand]:
     """The layers whose gradient shift was measured; that of the first is 0 by definition."""
     column = COLUMN[SHIFT]
     strands = []
-    for name in dict.fromkeys(info.name for run in runs for info in run.info.layers[1:]):
-        places = [next((at for at, info in enumerate(run.info.layers) if info.name == name), None) for run in runs]
+    places_of = [numbers(run) for run in runs]
+    names = dict.fromkeys(info.name for run in runs for info in run.info.layers[1:])
+    for name in listed(view, runs, list(names), "moves"):
+        places = [of_run.get(name) for of_run in places_of]
         courses = tuple(None if at is None else (at, (column, column, column)) for at in places)
         if any(there(_positive(run.history, at)) for run, at in zip(runs, places, strict=True) if at):
             strands.append(Strand(name, "", courses))
@@ -54,7 +58,8 @@ def shift_rows(runs: Sequence[RunView], strands: Sequence[Strand], form: ChartLa
     )
     title = longest(form.head + form.chart, *(sentence.format(low=low, high=high) for sentence in words))
     rows = [titled(title, runs, form, _("median"))]
-    for strand in (strands[at] for at in spread(len(strands), number)):
+    chosen = next((at for at, strand in enumerate(strands) if strand.name == form.chosen), None)
+    for strand in (strands[at] for at in including(spread(len(strands), number), chosen)):
         pictures, figures = [], []
         for run, found in zip(runs, strand.courses, strict=True):
             if found is None or not there(_positive(run.history, found[0])):

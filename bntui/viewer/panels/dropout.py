@@ -18,6 +18,7 @@ from bntui.viewer.draw.rows import width as width_of
 from bntui.viewer.panels import Panel
 from bntui.viewer.strands import left_out
 from bntui.viewer.view import RunView, View
+from bntui.viewer.worst import listed
 
 PANEL: Final = Panel(
     "dropout",
@@ -31,6 +32,7 @@ PANEL: Final = Panel(
     needs="dropout",
     still=True,
     walks=N_("layers"),
+    worst="masks",
 )
 TITLE: Final = N_("Dropout ── mask of this step, samples × units")
 GAP: Final = 2
@@ -49,6 +51,7 @@ class MaskBlock(NamedTuple):
     frame: Keyframe
     layer: str
     mask: DropoutMask
+    chosen: bool = False
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
@@ -56,7 +59,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
 
     What there is no room for is named, and a legend says how a mask is read.
     """
-    per_run = [_blocks(run, view.past) for run in view.shown]
+    per_run = [_blocks(run, view) for run in view.shown]
     footer = _without(view.shown, per_run, width) if any(per_run) else []
     # the first layer of the selected run, then that of the pinned run, then their second layers
     depth = max(map(len, per_run))
@@ -67,7 +70,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     beside, below = _grid(blocks, width, height - len(footer), paired=paired)
     if beside * below < len(blocks) and height > 4:
         beside, below = _grid(blocks, width, height - len(footer) - 1, paired=paired)
-        footer.append(_left_out(blocks[beside * below :], width, paired=paired))
+        footer.append(_left_out(blocks[beside * below :], view, width, paired=paired))
     chosen = blocks[: beside * below]
     updated = any(block.frame.step for block in chosen)
     if not updated and height >= 8:
@@ -84,14 +87,14 @@ def draw(view: View, width: int, height: int) -> Drawing:
     return cells.page(_(TITLE), [*rows, *validated, *footer], width, height)
 
 
-def _blocks(run: RunView, past: int) -> list[MaskBlock]:
-    """The masks of a run; those that the user has walked past come last."""
+def _blocks(run: RunView, view: View) -> list[MaskBlock]:
+    """The masks of a run; those before the chosen layer, or that the user has walked past, come last."""
     if run.frame is None:
         return []
-    found = [
-        MaskBlock(run, run.frame, layer.name, layer.dropout) for layer in run.frame.layers if layer.dropout is not None
-    ]
-    first = past % max(len(found), 1)
+    masks = {layer.name: layer.dropout for layer in run.frame.layers if layer.dropout is not None}
+    names = listed(view, [run], list(masks), PANEL.worst)
+    found = [MaskBlock(run, run.frame, name, masks[name], name == view.layer) for name in names]
+    first = names.index(view.layer) if view.layer in names else view.past % max(len(found), 1)
     return [*found[first:], *found[:first]]
 
 
@@ -147,7 +150,8 @@ def _header(block: MaskBlock, samples: int, units: int, width: int) -> Row:
         f"{short(block.layer, max(left - cell_len(brief) - 1, 4))} {brief}",
         brief,
     )
-    return Span(mark, block.run.style), Span(words, "muted")
+    before = cells.layer_mark(block.run, block.layer, chosen=True) if block.chosen else Span(mark, block.run.style)
+    return before, Span(words, "muted")
 
 
 def _kept(mask: DropoutMask, width: int) -> str:
@@ -207,10 +211,10 @@ def _legends(run: RunView) -> list[Row]:
     return [join(kept, half, dropped), join(kept, dropped)]
 
 
-def _left_out(blocks: Sequence[MaskBlock], width: int, *, paired: bool) -> Row:
+def _left_out(blocks: Sequence[MaskBlock], view: View, width: int, *, paired: bool) -> Row:
     """The layers whose masks there is no room for."""
     names = (f"{block.run.mark} {block.layer}" if paired else block.layer for block in blocks)
-    return left_out(list(names), width)
+    return left_out(list(names), width, folded=view.folded)
 
 
 def _has_dropout(run: RunView) -> bool:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from rich.cells import cell_len
 
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, measured, verdict_of
-from bntui.keyframe import COLUMN, FloatArray, LayerMeasures
+from bntui.keyframe import COLUMN, FloatArray
 from bntui.recording.history import RunHistory
 from bntui.recording.kept import folded
 from bntui.text.figures import magnitude
@@ -23,8 +23,10 @@ from bntui.viewer.draw.names import room_for, shortened
 from bntui.viewer.draw.rows import Drawing, Row, Span, Told
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.gradients_axes import axes, logarithms, power
+from bntui.viewer.panels.gradients_blocks import LARGEST, SMALLEST, block_row, groups_of, has
+from bntui.viewer.panels.gradients_layout import VALUE, Layout, layers_of, value_of
 from bntui.viewer.panels.gradients_ratio import chart
-from bntui.viewer.strands import more_layers
+from bntui.viewer.strands import around, more_layers
 from bntui.viewer.view import RunView, View
 
 PANEL: Final = Panel(
@@ -39,11 +41,9 @@ PANEL: Final = Panel(
     shows="backward",
     still=True,
     walks=N_("layers"),
+    worst="gradients",
 )
 TITLE: Final = N_("Gradients ── |∂L/∂W| per layer, log axis")
-BELOW, ABOVE = "‹", "›"
-"""Instead of a bar, and at its end: values that are off the axis."""
-VALUE: Final = 7
 RATIO: Final = N_("update/weight")
 SHORT_RATIO: Final = N_("upd/weight")
 COURSES: Final = {"epoch": N_("by epoch"), "step": N_("by step")}
@@ -54,47 +54,6 @@ SIDE: Final = 11
 """Cells of a verdict beside the rows of layers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Widths of the columns of one table in cells, and the decades of its axis."""
-
-    name: int
-    bar: int
-    course: int
-    ratio: int
-    """Cells of the update-to-weight ratio; 0 if it does not fit."""
-    side: bool
-    """Verdicts are beside the rows, because the height does not allow rows of their own."""
-    low: int = -1
-    high: int = 0
-    heavy: bool = False
-    """Bars are thick."""
-    names: Mapping[str, str] = field(default_factory=dict)
-    """The layers' names as they fit."""
-
-    def drawn(self, value: float) -> str:
-        """The bar of a value on the log axis; nothing for 0 and NaN, a mark for a value that is off the axis."""
-        if not value > 0:
-            return ""
-        share = (math.log10(value) - self.low) / (self.high - self.low) if value < math.inf else 1.0
-        if share < 0:
-            return BELOW
-        return cells.bar(share, self.bar, heavy=self.heavy) + (ABOVE if share > 1 else "")
-
-    def place(self, decade: int) -> int:
-        """The cell that begins at a decade; for the last decade, it is the gap after the bar."""
-        return round(min(max((decade - self.low) / (self.high - self.low), 0.0), 1.0) * self.bar)
-
-    @property
-    def decades(self) -> tuple[int, ...]:
-        """The labelled decades, evenly spaced from the highest so that labels do not touch."""
-        span = self.high - self.low
-        size = 1 + max(len(f"1e{decade}") for decade in (self.low, self.high))
-        every = next((n for n in range(1, span) if self.bar * n >= size * span), span)
-        chosen = tuple(range(self.high, self.low - 1, -every))
-        return chosen if chosen[-1] == self.low or self.place(chosen[-1]) < size else (*chosen, self.low)
-
-
 def draw(view: View, width: int, height: int) -> Drawing:
     """Weight gradients with verdicts; below them, if there is room, activation gradients and the chart of the ratio."""
     runs = [run for run in view.shown if run.frame is not None and run.frame.layers]
@@ -102,7 +61,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
         sentences = cells.absent(view.shown, _("Gradients start at the first mini-batch."))
         return cells.notice(_(TITLE), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
-    layers, gaps = sum(len(_layers(run)) for run in runs), len(runs) - 1
+    tables = [groups_of(view, run) for run in runs]
+    layers, gaps = sum(map(len, tables)), len(runs) - 1
     weights = 1 + layers + len(runs) + gaps
     end = epochs.end(runs)
     free = height - len(waiting) - weights
@@ -117,16 +77,15 @@ def draw(view: View, width: int, height: int) -> Drawing:
     return cells.page(_(TITLE), [*rows, *waiting], width, height)
 
 
-def _layers(run: RunView) -> tuple[LayerMeasures, ...]:
-    return run.frame.layers if run.frame is not None else ()
-
-
-def _layout(runs: Sequence[RunView], width: int, *, side: bool) -> Layout:
-    names = [layer.name for run in runs for layer in _layers(run)]
+def _layout(names: Sequence[str], width: int, *, side: bool, folded: bool) -> Layout:
     name = room_for(names, width)
     left = width - 2 - name - 1 - 1 - VALUE
     if side:
         return Layout(name, left - SIDE - 2, 0, 0, True, names=shortened(names, name))
+    if folded:
+        heading = max(cell_len(_(SMALLEST)), cell_len(_(LARGEST)), VALUE)
+        left -= 2 * (heading + 1) - VALUE - 1
+        return Layout(name, max(left, MIN_BAR), 0, 0, False, names=shortened(names, name), largest=heading)
     headings = (cell_len(_(RATIO)), cell_len(_(SHORT_RATIO)))
     ratio = next((size for size in headings if left >= 2 * size + 10), 0)
     left -= ratio + 1 if ratio else 0
@@ -137,7 +96,8 @@ def _layout(runs: Sequence[RunView], width: int, *, side: bool) -> Layout:
 
 def _table(view: View, runs: Sequence[RunView], column: str, width: int, height: int) -> list[Row]:
     verdicts = column == "weight_gradient_norm"
-    sizes = [len(_layers(run)) for run in runs]
+    tables = [groups_of(view, run) for run in runs]
+    sizes = list(map(len, tables))
     ends = sum(min(size, 2) for size in sizes)
     decades = axes(runs, column)
     below = len(runs) if verdicts else 0
@@ -147,8 +107,9 @@ def _table(view: View, runs: Sequence[RunView], column: str, width: int, height:
     room = body - below
     # place verdicts beside the rows if that keeps all layers, or at least the first and the last one, visible
     all_stay = min(sizes) >= 3 and room < sum(sizes) <= body
-    side = verdicts and width >= 44 and min(sizes) >= 2 and (all_stay or room < ends)
-    common = replace(_layout(runs, width, side=side), heavy=view.heavy)
+    side = verdicts and width >= 44 and min(sizes) >= 2 and (all_stay or room < ends) and not view.folded
+    names = [group.name for table in tables for group in table]
+    common = replace(_layout(names, width, side=side, folded=view.folded), heavy=view.heavy)
     rows: list[Row] = []
     if side:
         room = body
@@ -156,38 +117,46 @@ def _table(view: View, runs: Sequence[RunView], column: str, width: int, height:
     counted = hidden and room > ends
     given = cells.shares(sizes, room - 1 if counted else room)
     blank = not own and room - sum(sizes) >= len(runs) - 1
-    for at, (run, number_of_rows) in enumerate(zip(runs, given, strict=True)):
+    for at, (run, table, number_of_rows) in enumerate(zip(runs, tables, given, strict=True)):
         low, high = decades[at if own else 0]
         layout = replace(common, low=low, high=high)
-        kept = _kept(len(_layers(run)), number_of_rows, view.past)
-        courses = _courses(run, column, layout, epochs.end(runs))
+        chosen = next((place for place, group in enumerate(table) if has(run, group, view.layer)), None)
+        kept = [table[place] for place in _kept(len(table), number_of_rows, view.past, chosen)]
         if at == 0:
             rows.append(_axis(layout, run, ratio=verdicts, own=own))
         elif own:
             rows.append(_axis(replace(layout, course=0, ratio=0), run, ratio=False, own=True))
         elif blank:
             rows.append(())
-        layers = [_layer(run, index, column, layout, courses[index]) for index in kept]
+        if view.folded:
+            layers = [block_row(run, group, column, layout, chosen=has(run, group, view.layer)) for group in kept]
+        else:
+            shown = [group.numbers[0] for group in kept]
+            courses = _courses(run, column, layout, epochs.end(runs), shown)
+            layers = [_layer(run, index, column, layout, courses[index], view.layer) for index in shown]
         if side:
             layers = [(*row, *note) for row, note in zip(layers, _beside(run, len(layers)), strict=True)]
         rows += layers
         if verdicts and not side:
             rows.append(_verdict(run, width, several=len(runs) > 1))
     if counted:
-        rows.append(more_layers(sum(sizes) - sum(given), width))
+        rows.append(more_layers(sum(sizes) - sum(given), width, folded=view.folded))
     return rows
 
 
-def _kept(size: int, rows: int, past: int) -> Sequence[int]:
+def _kept(size: int, rows: int, past: int, chosen: int | None = None) -> Sequence[int]:
     """The layers of a network that there is room for: its ends, between which the ratio is computed, and neighbors.
 
     Args:
         past: number of layers that the user has walked past.
+        chosen: the layer around which they are shown instead, where there is one.
     """
     if rows >= size:
         return range(size)
     if rows < 2:
-        return [past % size][:rows]
+        return [past % size if chosen is None else chosen][:rows]
+    if chosen is not None:
+        return around(chosen, size, rows)
     if rows == 2:  # no room between the ends: the walk leads through pairs of neighbors
         at = past % (size - 1)
         return [at, at + 1] if at else [0, size - 1]
@@ -216,22 +185,25 @@ def _axis(layout: Layout, run: RunView, *, ratio: bool, own: bool) -> Row:
     heading = ljust(label, layout.name + 1) + bars
     words = longest(layout.ratio, _(RATIO), _(SHORT_RATIO))
     heading += rjust(words, layout.ratio + 1) if layout.ratio and ratio else ""
+    if layout.largest:
+        ends = "".join(rjust(_(words), layout.largest + 1) for words in (SMALLEST, LARGEST))
+        heading = ljust(label, layout.name + 1) + "".join(line[: layout.bar]) + ends
     return Span(f"{run.mark} " if own else "  ", run.style), Span(heading, "muted")
 
 
-def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[str, str]) -> Row:
-    layer = _layers(run)[index]
+def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[str, str], chosen: str) -> Row:
+    layer = layers_of(run)[index]
     value = float(getattr(layer, column))
     bar = layout.drawn(value)
     rest = [" "] * (layout.bar + 1)
     for decade in layout.decades[1:]:  # except the last decade, which is in the gap
         rest[layout.place(decade)] = "┊"
     row = [
-        cells.layer_mark(run, layer.name),
+        cells.layer_mark(run, layer.name, chosen=layer.name == chosen),
         Span(f"{layout.names[layer.name]} ", run.style),
         Span(bar, run.style),
         Span("".join(rest[len(bar) :]), "frame"),
-        _value(run, index, column),
+        value_of(run, index, column),
     ]
     if layout.course:
         past, future = course
@@ -245,30 +217,20 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
     return tuple(row)
 
 
-def _value(run: RunView, index: int, column: str) -> Span:
-    """The figure of a layer; a dash where a watched loop does not report it."""
-    layer = _layers(run)[index]
-    if column in run.info.layers[index].absent:
-        return Span("—".rjust(VALUE), "muted")
-    value = float(getattr(layer, column))
-    style = "text" if math.isfinite(value) else "warn"
-    return Span(magnitude(value), style, tells=Told(run.info.index, column, layer.name))
-
-
-def _courses(run: RunView, column: str, layout: Layout, end: float) -> list[tuple[str, str]]:
-    """The course of each layer as a line up to the cursor, and the rest of it, each on its own log axis.
+def _courses(run: RunView, column: str, layout: Layout, end: float, shown: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """The course of each of these layers as a line up to the cursor, and the rest of it, each on its own log axis.
 
     On a common axis, every line would be flat; the bars compare the layers.
     """
     rows, known = epochs.sampled(run.history, end, 2 * layout.course)
     lows, highs = _extents(run.history, COLUMN[column])
-    course = logarithms(run.history.layers[rows, :, COLUMN[column]])
+    course = logarithms(run.history.layers[rows][:, list(shown), COLUMN[column]])
     at = epochs.past(run, end, layout.course)
-    drawn = []
-    for index in range(len(_layers(run))):
+    drawn = {}
+    for place, index in enumerate(shown):
         low, high = _axis_of_course(float(lows[index]), float(highs[index]))
-        line = cells.line(np.where(known, (course[:, index] - low) / (high - low), np.nan))[0]
-        drawn.append((line[:at], line[at:]))
+        line = cells.line(np.where(known, (course[:, place] - low) / (high - low), np.nan))[0]
+        drawn[index] = (line[:at], line[at:])
     return drawn
 
 
@@ -297,7 +259,7 @@ def _axis_of_course(low: float, high: float) -> tuple[float, float]:
 
 def _beside(run: RunView, rows: int) -> list[Row]:
     """The verdict in the last cells of a run's rows; without its heading if there are few rows."""
-    verdict = verdict_of(_layers(run), measured(run.info.layers))
+    verdict = verdict_of(layers_of(run), measured(run.info.layers))
     style = "warn" if verdict.bad else "text"
     heading, figure = (_(SHORT_RATIO), verdict.step) if verdict.step_decides else (_("first/last"), verdict.ratio)
     told = None if verdict.step_decides else Told(run.info.index, "gradient_ratio")
@@ -308,7 +270,7 @@ def _beside(run: RunView, rows: int) -> list[Row]:
 
 def _verdict(run: RunView, width: int, *, several: bool) -> Row:
     """The figure that decides, and the verdict; only a bad verdict is in the warning color."""
-    verdict = verdict_of(_layers(run), measured(run.info.layers))
+    verdict = verdict_of(layers_of(run), measured(run.info.layers))
     style = "warn" if verdict.bad else "text"
     name = _(verdict.name)
     mark = f"{run.mark} " if several else ""

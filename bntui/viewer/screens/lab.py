@@ -24,7 +24,19 @@ from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text import figures
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.viewer import chrome, epochs, family, goodbye, live, live_states, parts, tour, troubles, view_state
+from bntui.viewer import (
+    chrome,
+    epochs,
+    family,
+    goodbye,
+    layer_choice,
+    live,
+    live_states,
+    parts,
+    tour,
+    troubles,
+    view_state,
+)
 from bntui.viewer import live_events as happening
 from bntui.viewer.arrangement import Arrangement
 from bntui.viewer.chooser import Choice
@@ -326,10 +338,31 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def action_walk_panel(self, by: int) -> None:
         """Walk through features or layers: of the focused panel, or of all on the screen if it has none."""
         focused = BY_NAME[self.view_state.focused]
+        if self.view is not None and self.view_state.layer and (focused.worst or not focused.walks):
+            panel = layer_choice.judging(focused.name, self._room.regions)
+            self.change(layer_choice.step(self.view_state, layer_choice.rows(self.view, panel), by))
+            return
         there = [BY_NAME[name] for name in self._room.regions if name in BY_NAME]
         for panel in [focused] if focused.walks else there:
             if panel.walks:
                 self.change(view_state.walk_in(self.view_state, panel.name, by))
+
+    def action_fold(self) -> None:
+        """Show one row for each block of layers, or for each layer again."""
+        if self.view is not None:
+            self._say_choice(*layer_choice.fold(self.view_state, self.view))
+
+    def action_worst(self) -> None:
+        """Choose the worst layer by what the focused panel shows, or the next worst one, and say why."""
+        if self.view is not None:
+            panel = layer_choice.judging(self.view_state.focused, self._room.regions)
+            self._say_choice(*layer_choice.to_worst(self.view_state, self.view, panel))
+            self.action_focus_panel(panel.name)
+
+    def _say_choice(self, state: ViewState, sentence: str) -> None:
+        self.change(state)
+        if sentence:
+            self.notices.say_once(clean(sentence))
 
     def action_explain(self) -> None:
         self._pages.help()
@@ -434,6 +467,8 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def action_back(self) -> None:
         if self.view_state.tour is not None:
             self._walk_tour(tour.end(self.view_state))
+        elif self.view_state.layer:
+            self.change(layer_choice.choose(self.view_state, ""))
         elif self.view_state.zoomed and self._room.several:
             self.action_zoom()
         elif self._from_gallery:

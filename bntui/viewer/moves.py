@@ -1,0 +1,31 @@
+"""Reads how far the distribution that enters a layer's activation moves from keyframe to keyframe."""
+
+from __future__ import annotations
+
+from bntui.insight.drift import Moves, moves_of
+from bntui.keyframe import COLUMN
+from bntui.recording.history import LayerInfo, RunHistory, RunInfo
+from bntui.recording.kept import folded
+
+Columns = tuple[int, int, int]
+"""Columns of a lower, middle and upper line in the history's table of per-layer scalars."""
+
+
+def entering(info: LayerInfo, position: str = "before_activation") -> str:
+    """The quantity that enters a layer's activation: ``normalized`` where a normalization stands before it."""
+    normed = info.norm != "none" and position != "after_activation"
+    return "normalized" if normed else "pre_norm"
+
+
+def columns_of(run: RunInfo, info: LayerInfo) -> Columns:
+    """The percentiles of what enters a layer's activation."""
+    quantity = entering(info, run.setting("network", "norm_position", "before_activation"))
+    low, median, high = (COLUMN[f"{quantity}.{name}"] for name in ("p15", "p50", "p85"))
+    return low, median, high
+
+
+@folded(Moves.then)
+def moved(history: RunHistory, rows: slice, layer: int, columns: Columns) -> Moves:
+    """The moves of a layer's median over all keyframes."""
+    there = history.has_frame[rows]
+    return moves_of(*(history.layers[rows, layer, column][there] for column in columns))

@@ -1,0 +1,186 @@
+"""Sorts the layers of a run from the worst on, by what each panel shows, and says why in a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from bntui.recording.history import Event
+from bntui.recording.sentences import traits
+from bntui.text.figures import magnitude, percent
+from bntui.text.language import N_, _
+from bntui.viewer import blocks
+from bntui.viewer.moves import columns_of, moved
+from bntui.viewer.view import RunView, View
+
+CriterionName = Literal["values", "gradients", "masks", "moves"]
+LARGEST: Final = 1e300
+"""Stands for what is not finite, which is worse than anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """What makes a layer bad in a panel."""
+
+    badness: Callable[[RunView], list[float]]
+    """Of each layer; NaN for one that is not judged."""
+    why: Callable[[RunView, int], str]
+    """A sentence about a layer, given by number."""
+    folded: str
+    """What the row of a block shows, marked for translation."""
+
+
+def _values(run: RunView) -> list[float]:
+    """The dead or saturated share; below any of these, a deviation of 0, and how far others are from the median."""
+    layers = run.frame.layers if run.frame is not None else ()
+    fractions = [one.saturated_fraction if math.isnan(one.dead_fraction) else one.dead_fraction for one in layers]
+    far = _decades([one.pre_norm.std for one in layers])
+    found = []
+    for one, fraction, decades in zip(layers, fractions, far, strict=True):
+        finite = one.pre_norm.empty or math.isfinite(one.pre_norm.std)
+        share = 1e4 + fraction if fraction > 0 else 1e3 if one.pre_norm.std == 0 else decades
+        found.append(share if finite else LARGEST)
+    return found
+
+
+def _why_values(run: RunView, at: int) -> str:
+    assert run.frame is not None
+    layer = run.frame.layers[at]
+    deviation = layer.pre_norm.std
+    if not math.isfinite(deviation):
+        return _("{layer} has values that are not finite").format(layer=layer.name)
+    if layer.dead_fraction > 0:
+        return _("{share} of the units of {layer} are dead").format(share=_share(layer.dead_fraction), layer=layer.name)
+    if layer.saturated_fraction > 0:
+        words = _("{share} of the values of {layer} are saturated")
+        return words.format(share=_share(layer.saturated_fraction), layer=layer.name)
+    words = _("the standard deviation of {layer} is {value}, {times} × the median of the layers")
+    return _compared(words, layer.name, deviation, [one.pre_norm.std for one in run.frame.layers])
+
+
+def _gradients(run: RunView) -> list[float]:
+    """How far a norm is from the layers' median, in decades."""
+    norms = _norms(run)
+    return [
+        math.nan if "weight_gradient_norm" in info.absent else LARGEST if not norm > 0 or norm == math.inf else decades
+        for norm, decades, info in zip(norms, _decades(norms), run.info.layers, strict=False)
+    ]
+
+
+def _why_gradients(run: RunView, at: int) -> str:
+    name, norms = run.info.layers[at].name, _norms(run)
+    if not math.isfinite(norms[at]):
+        return _("the gradient of {layer} is not finite").format(layer=name)
+    if norms[at] == 0:
+        return _("the gradient of {layer} is exactly 0").format(layer=name)
+    return _compared(_("|∂L/∂W| of {layer} is {value}, {times} × the median of the layers"), name, norms[at], norms)
+
+
+def _norms(run: RunView) -> list[float]:
+    return [layer.weight_gradient_norm for layer in run.frame.layers] if run.frame is not None else []
+
+
+def _masks(run: RunView) -> list[float]:
+    """How far the kept share is from the expected one."""
+    masks = [layer.dropout for layer in run.frame.layers] if run.frame is not None else []
+    return [math.nan if mask is None else abs(mask.kept_fraction - (1 - mask.p)) for mask in masks]
+
+
+def _why_masks(run: RunView, at: int) -> str:
+    assert run.frame is not None
+    layer = run.frame.layers[at]
+    assert layer.dropout is not None
+    kept, expected = _share(layer.dropout.kept_fraction), _share(1 - layer.dropout.p)
+    return _("{layer} kept {kept} of its values, expected {expected}").format(
+        layer=layer.name, kept=kept, expected=expected
+    )
+
+
+def _moves(run: RunView) -> list[float]:
+    """How far the median moves from keyframe to keyframe, in widths of its band."""
+    return [_movement(run, at) for at in range(len(run.info.layers))]
+
+
+def _movement(run: RunView, at: int) -> float:
+    return moved(run.history, at, columns_of(run.info, run.info.layers[at])).movement
+
+
+def _why_moves(run: RunView, at: int) -> str:
+    words = _("{layer} moves by {times} × its spread per keyframe")
+    return words.format(layer=run.info.layers[at].name, times=magnitude(_movement(run, at)).strip())
+
+
+CRITERIA: Final[dict[CriterionName, Criterion]] = {
+    "values": Criterion(_values, _why_values, N_("each block's layer with most dead or saturated units")),
+    "gradients": Criterion(_gradients, _why_gradients, N_("smallest and largest of each block")),
+    "masks": Criterion(_masks, _why_masks, N_("each block's mask farthest from what is expected")),
+    "moves": Criterion(_moves, _why_moves, N_("each block's layer that moves most")),
+}
+FOLDED: Final = N_("worst of each block")
+"""A shorter wording for all of them."""
+
+
+def ranked(run: RunView, criterion: CriterionName) -> list[int]:
+    """Numbers of the layers that a criterion judges, the worst first; of equal ones, the first in the network."""
+    found = CRITERIA[criterion].badness(run)
+    return sorted((at for at, value in enumerate(found) if not math.isnan(value)), key=lambda at: -found[at])
+
+
+def worst(run: RunView, criterion: CriterionName) -> list[str]:
+    """The layers of a run's events of trouble in their order, then the others that a criterion judges."""
+    names = [info.name for info in run.info.layers]
+    return list(dict.fromkeys((*_troubled(run), *(names[at] for at in ranked(run, criterion)))))
+
+
+def why(run: RunView, criterion: CriterionName, layer: str) -> str:
+    """Why a layer is among the worst, in a sentence: the event of trouble, or the figure that the criterion judges."""
+    event = _troubled(run).get(layer)
+    if event is not None:
+        return event.text
+    names = [info.name for info in run.info.layers]
+    return CRITERIA[criterion].why(run, names.index(layer))
+
+
+def _troubled(run: RunView) -> dict[str, Event]:
+    """The first event of trouble of each layer, in their order."""
+    names = {info.name for info in run.info.layers}
+    found: dict[str, Event] = {}
+    for event in sorted(run.events, key=lambda event: event.step):
+        layer = str(event.arguments.get("layer", ""))
+        if traits(event.kind).trouble and layer in names:
+            found.setdefault(layer, event)
+    return found
+
+
+def listed(
+    view: View, runs: Sequence[RunView], names: Sequence[str], criterion: CriterionName | Literal[""]
+) -> list[str]:
+    """The layers that have a row: all of these, or one of each block, the worst by a criterion."""
+    if not (view.folded and criterion):
+        return list(names)
+    order = [run.info.layers[at].name for run in runs for at in ranked(run, criterion)]
+    return blocks.one_of_each(names, order, view.layer)
+
+
+def _share(fraction: float) -> str:
+    return percent(fraction).strip()
+
+
+def _compared(words: str, layer: str, value: float, values: Sequence[float]) -> str:
+    times = value / _median(values)
+    return words.format(layer=layer, value=magnitude(value).strip(), times=magnitude(times).strip())
+
+
+def _median(values: Sequence[float]) -> float:
+    known = [value for value in values if 0 < value < math.inf]
+    return float(np.median(known)) if known else math.nan
+
+
+def _decades(values: Sequence[float]) -> list[float]:
+    """How many decades each value is from the median of all; NaN for one without a logarithm."""
+    middle = _median(values)
+    return [abs(math.log10(value / middle)) if 0 < value < math.inf else math.nan for value in values]
