@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bntui.insight.drift import Moves, moves_of
 from bntui.keyframe import COLUMN
 from bntui.recording.history import LayerInfo, RunHistory, RunInfo
@@ -9,6 +11,10 @@ from bntui.recording.kept import folded
 
 Columns = tuple[int, int, int]
 """Columns of a lower, middle and upper line in the history's table of per-layer scalars."""
+_COLUMNS: Final = {
+    quantity: (COLUMN[f"{quantity}.p15"], COLUMN[f"{quantity}.p50"], COLUMN[f"{quantity}.p85"])
+    for quantity in ("pre_norm", "normalized")
+}
 
 
 def entering(info: LayerInfo, position: str = "before_activation") -> str:
@@ -19,9 +25,9 @@ def entering(info: LayerInfo, position: str = "before_activation") -> str:
 
 def columns_of(run: RunInfo, info: LayerInfo) -> Columns:
     """The percentiles of what enters a layer's activation."""
-    quantity = entering(info, run.setting("network", "norm_position", "before_activation"))
-    low, median, high = (COLUMN[f"{quantity}.{name}"] for name in ("p15", "p50", "p85"))
-    return low, median, high
+    if info.norm == "none":
+        return _COLUMNS["pre_norm"]
+    return _COLUMNS[entering(info, run.setting("network", "norm_position", "before_activation"))]
 
 
 @folded(Moves.then)

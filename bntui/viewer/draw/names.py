@@ -18,9 +18,7 @@ LEAST_WORD: Final = 3
 
 def room_for(names: Iterable[str], width: int) -> int:
     """The cells that names need, whole or shortened, in a panel of this width."""
-    chosen = tuple(dict.fromkeys(names))
-    most = max(width // 3 if width >= ROOMY else width // 6, 3)
-    return max((cell_len(short.rstrip()) for short in shortened(chosen, most).values()), default=1)
+    return _room(tuple(dict.fromkeys(names)), max(width // 3 if width >= ROOMY else width // 6, 3))
 
 
 def shortened(names: Iterable[str], cells: int) -> Mapping[str, str]:
@@ -30,6 +28,11 @@ def shortened(names: Iterable[str], cells: int) -> Mapping[str, str]:
     and its last word is cut at the end only.  A form that could stand for two of the names is avoided.
     """
     return _shortened(tuple(dict.fromkeys(names)), cells)
+
+
+@lru_cache(maxsize=64)
+def _room(names: tuple[str, ...], most: int) -> int:
+    return max((cell_len(short.rstrip()) for short in _shortened(names, most).values()), default=1)
 
 
 @lru_cache(maxsize=64)

@@ -150,7 +150,7 @@ def _strands(view: View, runs: Sequence[RunView], *, outputs: bool) -> list[Stra
             name, own = _("last hidden"), tuple(layer.name for layer in last)
         strands.append(Strand(name, what, tuple(measured), own))
     shown = (info for run in runs for info in run.info.layers if outputs or info.activation != "none")
-    places_of = [numbers(run) for run in runs]
+    places_of, every_unit = [numbers(run) for run in runs], _("all units")
     names = listed(view, runs, list(dict.fromkeys(info.name for info in shown)), PANEL.worst)
     for name in names:
         places = [of_run.get(name) for of_run in places_of]
@@ -158,7 +158,7 @@ def _strands(view: View, runs: Sequence[RunView], *, outputs: bool) -> list[Stra
             None if at is None else (at, columns_of(run.info, run.info.layers[at]))
             for run, at in zip(runs, places, strict=True)
         )
-        strands.append(Strand(name, _("all units"), courses))
+        strands.append(Strand(name, every_unit, courses))
     return strands
 
 

@@ -29,7 +29,9 @@ MAX_DECADES: Final = 6
 
 
 def shift_strands(view: View, runs: Sequence[RunView]) -> list[Strand]:
-    """The layers whose gradient shift was measured; that of the first is 0 by definition."""
+    """The layers whose gradient shift was measured, of no watched run; that of the first is 0 by definition."""
+    if all(run.info.watched for run in runs):
+        return []
     column = COLUMN[SHIFT]
     strands = []
     places_of = [numbers(run) for run in runs]
