@@ -14,8 +14,9 @@ from xml.etree import ElementTree
 import pytest
 from rich.segment import Segment
 from rich.style import Style
-from textual.strip import Strip
 
+from bntui.pictures import picture as pictures
+from bntui.viewer.draw.theme import DARK
 from tools.film import Frame, film
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -24,8 +25,8 @@ FILMS = tuple(sorted(DOCS.glob("film-*.svg")))
 LARGEST = 500_000
 """Bytes of a film in the README."""
 BRAILLE = {(0, 0): 1, (0, 1): 2, (0, 2): 4, (1, 0): 8, (1, 1): 16, (1, 2): 32, (0, 3): 64, (1, 3): 128}
-BOX = re.compile(r"M([\d.]+) ([\d.]+)h([\d.]+)v([\d.]+)h-[\d.]+z")
-STEP = re.compile(r"m(-?[\d.]+) ?(-?[\d.]+)h0")
+BOX = re.compile(r"M([\d.]+) ([\d.]+)(?:m([\d.]+) ([\d.]+))?h([\d.]+)v([\d.]+)h-[\d.]+z")
+STEP = re.compile(r"([Mm])(-?[\d.]+) (-?[\d.]+)(h0)?")
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Picture:
     cells: dict[tuple[int, int], str] = field(default_factory=dict)
     boxes: dict[tuple[int, int], float] = field(default_factory=dict)
     """The height of the box in each cell, in eighths of the cell."""
+    strokes: set[tuple[int, int]] = field(default_factory=set)
+    """Where lines begin."""
     below: list[str] = field(default_factory=list)
 
     def rows(self) -> list[str]:
@@ -80,8 +83,8 @@ class Film:
 
     def shown(self, element: ElementTree.Element, percent: float | None) -> bool:
         """Whether a group is visible; without a time, as where nothing is animated."""
-        name = element.get("class")
-        if name is None or percent is None:
+        name = element.get("class", "")
+        if not name.startswith("k") or percent is None:
             return element.get("visibility") != "hidden"
         return [visible for cut, visible in self.switches[name] if cut <= percent][-1]
 
@@ -94,14 +97,19 @@ class Film:
                 self._write(picture, element)
             elif element.get("class") == "d":
                 y = x = 0.0
-                for right, down in STEP.findall(element.get("d") or ""):
-                    x, y = x + float(right), y + float(down)
+                for kind, right, down, dot in STEP.findall(element.get("d") or ""):
+                    x, y = (x if kind == "m" else 0) + float(right), (y if kind == "m" else 0) + float(down)
+                    if not dot:
+                        continue
                     place, row, cell = (int(x % 8 // 4), int(y % 17 // 4.25)), int(y // 17), int(x // 8)
                     assert not dots[row, cell] & BRAILLE[place], "a dot is drawn twice"
                     dots[row, cell] |= BRAILLE[place]
+            elif element.get("class") == "l":
+                corners = re.findall(r"M(\d+) (\d+)", element.get("d") or "")
+                picture.strokes |= {(int(top) // 17, int(left) // 8) for left, top in corners}
             elif element.tag == f"{SVG}path":
                 assert BOX.sub("", element.get("d") or "") == ""
-                for left, top, wide, tall in BOX.findall(element.get("d") or ""):
+                for left, top, _right, _down, wide, tall in BOX.findall(element.get("d") or ""):
                     for cell in range(int(float(left)) // 8, int(float(left) + float(wide)) // 8):
                         assert (int(float(top) // 17), cell) not in picture.boxes
                         picture.boxes[int(float(top) // 17), cell] = 8 * float(tall) / 17
@@ -111,7 +119,7 @@ class Film:
 
     def _visible(self, parent: ElementTree.Element, percent: float | None) -> Iterator[ElementTree.Element]:
         for element in parent:
-            if element.tag == f"{SVG}g" and element.get("class") is not None and not self.shown(element, percent):
+            if element.tag == f"{SVG}g" and not self.shown(element, percent):
                 continue
             yield element
             if element.tag == f"{SVG}g":
@@ -119,7 +127,8 @@ class Film:
 
     def _write(self, picture: Picture, element: ElementTree.Element) -> None:
         text = "".join(element.itertext())
-        row, cell = (int(element.get("y") or 0) - 13) // 17, int(element.get("x") or 0) // 8
+        places = [part.get("x") for part in element.iter() if part.get("x") is not None]
+        row, cell = (int(element.get("y") or 0) - 13) // 17, int(places[0] or 0) // 8
         if row >= self.height:
             picture.below.append("|".join(element.itertext()))
             return
@@ -133,21 +142,28 @@ class Film:
             if east_asian_width(char) in "WF":
                 picture.put(row, cell, "")
                 cell += 1
-        if len(text) > 1:
+        if element.get("class") == "w":
+            assert places == [str(8 * at) for at in range(began, cell, 2)]
+        elif len(text) > 1:
             assert int(element.get("textLength") or 0) == 8 * (cell - began)
 
 
-def strip(*parts: tuple[str, str]) -> Strip:
-    return Strip([Segment(text, Style.parse(style)) for text, style in parts])
+def line(*parts: tuple[str, str]) -> pictures.Line:
+    return tuple(Segment(text, Style.parse(style)) for text, style in parts)
 
 
-def screen(word: str, dots: str, chosen: str) -> list[Strip]:
+def screen(word: str, dots: str, chosen: str) -> pictures.Picture:
     """Three rows of 24 cells."""
-    return [
-        strip((" ╭──── ", "#5d616c"), (f"{word:<10}", "bold #7aa2f7"), (" 한글 é<&", "")),
-        strip((f"│{dots:<9}│", "#5fd7ff"), (f" ▁▄█▀ {dots:<7}", "#ffaf00")),
-        strip((f"{chosen:<8}", "reverse #7aa2f7"), ("the same always ", "#d5d9e3")),
+    lines = [
+        line((" ╭──── ", "#5d616c"), (f"{word:<10}", "bold #7aa2f7"), (" 한글 é<&", "")),
+        line((f"│{dots:<9}│", "#5fd7ff"), (f" ▁▄█▀ {dots:<7}", "#ffaf00")),
+        line((f"{chosen:<8}", "reverse #7aa2f7"), ("the same always ", "#d5d9e3")),
     ]
+    return pictures.Picture("", lines, 24, DARK.text, DARK.ground)
+
+
+def words(line: pictures.Line) -> str:
+    return "".join(segment.text for segment in line)
 
 
 FRAMES = (
@@ -183,8 +199,12 @@ def test_what_stays_is_stored_once() -> None:
 
 def _shows(picture: Picture, frame: Frame) -> None:
     blocks = {(row, cell): "▁▄█▀".find(char) for row, cell, char in _characters(frame)}
-    without = [re.sub("[▁▄█▀]", " ", strip.text).rstrip() for strip in frame.strips]
+    without = [re.sub("[▁▄█▀╭─│]", " ", words(line)).rstrip() for line in frame.picture.lines]
     assert picture.rows() == without
+    lines = [words(line) for line in frame.picture.lines]
+    assert picture.strokes == {
+        (row, found.start()) for row, one in enumerate(lines) for found in re.finditer("╭|│|─+", one)
+    }
     heights = {place: (1, 4, 8, 4)[number] for place, number in blocks.items() if number >= 0}
     reversed_cells = {(2, cell): 8 for cell in range(8)}
     assert picture.boxes == pytest.approx(heights | reversed_cells)
@@ -193,9 +213,9 @@ def _shows(picture: Picture, frame: Frame) -> None:
 
 def _characters(frame: Frame) -> Iterator[tuple[int, int, str]]:
     """The cells of the rows without wide characters."""
-    for row, strip in enumerate(frame.strips):
+    for row, line in enumerate(frame.picture.lines):
         if row:
-            yield from ((row, cell, char) for cell, char in enumerate(strip.text))
+            yield from ((row, cell, char) for cell, char in enumerate(words(line)))
 
 
 # --- the films of the README ---
@@ -209,7 +229,7 @@ def test_the_committed_film_is_whole(path: Path) -> None:
     made = Film.read(source)
     assert 25 <= made.seconds <= 45
     assert made.height == 36
-    assert {element.get("class") for element in made.root.iter(f"{SVG}g")} - {None} == set(made.switches)
+    assert {element.get("class", "") for element in made.root.iter(f"{SVG}g")} - {"", "b", "u"} == set(made.switches)
     cuts = sorted({0.0, 100.0} | {cut for switches in made.switches.values() for cut, _ in switches})
     lasts = [(end - start) * made.seconds / 100 for start, end in pairwise(cuts)]
     assert min(lasts) > 0.35, "too short to be read"

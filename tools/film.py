@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from html import escape
 from itertools import accumulate, groupby
 
-from textual.strip import Strip
-
+from bntui.pictures.picture import Picture
+from bntui.pictures.shapes import HEIGHT, WIDTH
+from bntui.pictures.svg import MARGIN, Mark, drawn, head, marks
 from bntui.viewer.draw.theme import DARK
-from tools.svg import HEIGHT, MARGIN, WIDTH, Mark, drawn, marks, opened
 
 CAPTION = 34
 """Height of the line below the screen in pixels."""
@@ -26,9 +26,9 @@ Lifetime = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A screen, how long it stands, and the line below it: the key that was pressed, and what it does."""
+    """A picture, how long it stands, and the line below it: the key that was pressed, and what it does."""
 
-    strips: Sequence[Strip]
+    picture: Picture
     seconds: float
     key: str
     caption: str
@@ -53,16 +53,16 @@ def film(frames: Sequence[Frame]) -> str:
         hidden = "" if life[1] == len(frames) else ' visibility="hidden"'
         return f'<g class="{names[life]}"{hidden}>{shapes}</g>'
 
-    columns, rows = frames[0].strips[0].cell_length, len(frames[0].strips)
-    below = rows * HEIGHT + MARGIN
+    picture = frames[0].picture
+    below = len(picture.lines) * HEIGHT + MARGIN
     out = [
-        opened(columns, rows, below=CAPTION, style=style),
-        f'<rect x="-{MARGIN}" y="{below + 4}" width="{columns * WIDTH + 2 * MARGIN}" height="{CAPTION - 4}" rx="8" '
-        f'fill="{DARK.surface}"/>',
+        head(picture, below=CAPTION, style=style),
+        f'<rect x="-{MARGIN}" y="{below + 4}" width="{picture.columns * WIDTH + 2 * MARGIN}" '
+        f'height="{CAPTION - 4}" rx="8" fill="{DARK.surface}"/>',
     ]
     for ground in (True, False):  # what lies behind text is drawn first
         for life, found in screens.items():
-            out.append(living(drawn(mark for mark in found if mark.is_ground is ground), life))
+            out.append(living(drawn(mark for mark in found if (mark.kind == "ground") is ground), life))
     for life, (key, caption) in captions:
         first = f'<tspan fill="{DARK.accent}" font-weight="bold">{escape(key)}</tspan>'
         then = f'<tspan dx="{2 * WIDTH}">{escape(caption)}</tspan>'
@@ -74,7 +74,7 @@ def _lifetimes(frames: Sequence[Frame]) -> dict[Lifetime, list[Mark]]:
     """The marks of all frames, by the frames in which they stand."""
     seen: defaultdict[Mark, list[int]] = defaultdict(list)
     for number, frame in enumerate(frames):
-        for mark in marks(frame.strips):
+        for mark in marks(frame.picture):
             seen[mark].append(number)
     lives: defaultdict[Lifetime, list[Mark]] = defaultdict(list)
     for mark, numbers in seen.items():

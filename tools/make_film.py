@@ -22,6 +22,7 @@ from textual.pilot import Pilot
 
 from bntui.link import Command, Status
 from bntui.link.client import Trainer
+from bntui.pictures.picture import Picture
 from bntui.scenario.pace import Watching
 from bntui.text.language import LANGUAGES, use
 from bntui.viewer import opening
@@ -32,11 +33,12 @@ from bntui.viewer.screens.gallery import GalleryScreen
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.view_state import Recording
 from tools.film import Frame, film
-from tools.svg import TERMINAL, screen_of
+from tools.screen import TERMINAL, picture_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 SIZE = (120, 36)
 SCENARIO = "batch-normalization"
+TITLE = "bntui: the first minute"
 PAUSED_AT = 20
 """The epoch after which training is paused."""
 FOLDERS = ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
@@ -131,16 +133,20 @@ class Director:
     def _reached(self, epoch: int) -> bool:
         return self.reached >= epoch
 
+    @property
+    def _picture(self) -> Picture:
+        return picture_of(self._app, TITLE)
+
     async def shot(self, seconds: float, key: str, caption: str) -> None:
         """Record the screen as soon as it stands still."""
-        before, strips, still = None, screen_of(self._app), 0
+        before, picture, still = None, self._picture, 0
         while still < 3:
             await self._pilot.pause(0.1)
             self._app.clear_notifications()
-            before, strips = strips, screen_of(self._app)
-            still = still + 1 if strips == before else 0
+            before, picture = picture, self._picture
+            still = still + 1 if picture == before else 0
         spoken = KOREAN[caption] if self._language == "ko" else caption
-        self.frames.append(Frame(strips, seconds, key, spoken))
+        self.frames.append(Frame(picture, seconds, key, spoken))
 
 
 opened = opening.open_recording

@@ -17,9 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
+from bntui.pictures.svg import svg
 from bntui.text.language import LANGUAGES, use
 from bntui.viewer.app import LabApp
-from tools.svg import TERMINAL, screen_of, svg
+from tools.screen import TERMINAL, picture_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 SIZES = {"160x48": (160, 48), "120x36": (120, 36), "80x24": (80, 24)}
@@ -54,7 +55,7 @@ async def picture(recording: Path, name: str, size: tuple[int, int], keys: Seque
         for key in keys:
             await pilot.press(key)
         await pilot.pause()
-        drawn = svg(screen_of(app))
+        drawn = svg(picture_of(app, f"bntui: {name}"))
     (DOCS / f"{name}.svg").write_text(drawn, encoding="utf-8")
 
 
