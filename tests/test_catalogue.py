@@ -15,6 +15,7 @@ from bntui.cli import obey
 from bntui.insight.jury import jury
 from bntui.keyframe import QUANTITIES
 from bntui.lessons import checksum, lesson, mark, names, stale
+from bntui.study.pruning import PRUNERS
 from bntui.text import language
 from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import PANELS, Panel
@@ -284,7 +285,7 @@ def test_no_help_page_does_either(capsys: pytest.CaptureFixture[str]) -> None:
     )  # fmt: skip
     typed = {"bntui", "SCENARIO", "FILE", "THEME", "PATH", "VALUE", "NAME", "WORD", "DAYS", "en", "ko", *commands}
     typed |= {"VALUES", "QUANTITY", "DIR", "ADDRESS", "optuna", "SAMPLER", "FORMAT", "NAMES", "TAG", "FIGURE"}
-    typed |= {"PANEL", "WxH", "WHEN"}
+    typed |= {"PANEL", "WxH", "WHEN", *PRUNERS}
     typed |= {"max", "var", "ln"}  # in the formulas of the audit's tolerances
     for command in ("", *commands):
         with pytest.raises(SystemExit):

@@ -123,6 +123,10 @@ def sweep(
     trials: Annotated[
         int | None, typer.Option("--trials", metavar="N", min=1, help="Combinations that a search tries.")
     ] = None,
+    prune: Annotated[
+        str | None,
+        typer.Option(metavar="median|hyperband|rules", help="End trials early that earlier ones, or rules, give up."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder of the trials.")] = None,
     evidence: Annotated[
         bool, typer.Option("--evidence", help="Keep the evidence that the scenario asks for, not measures only.")
@@ -154,7 +158,7 @@ def sweep(
     if resume is not None:
         given = {
             "--over": over, "--set": settings, "--seeds": seeds, "--run": run, "--goal": goal, "--random": random,
-            "--search": search, "--trials": trials, "--evidence": evidence or None, "-o": output,
+            "--search": search, "--trials": trials, "--prune": prune, "--evidence": evidence or None, "-o": output,
             "--maximize" if larger else "--minimize": larger,
         }  # fmt: skip
         if unused := [name for name, value in given.items() if value is not None and value != []]:
@@ -165,7 +169,7 @@ def sweep(
         assert scenario is not None
         plan = sweeps.plan_from(
             scenario, over or (), overrides_of(settings or ()), run=run, seeds=seeds or 3, goal=goal or "val_loss",
-            larger=larger, random=random, searched=search, trials=trials, evidence=evidence,
+            larger=larger, random=random, searched=search, trials=trials, evidence=evidence, prune=prune,
         )  # fmt: skip
         folder = output or sweeps.default_folder(plan)
     sweeps.train(

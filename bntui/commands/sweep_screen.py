@@ -16,6 +16,7 @@ from bntui.study.axes import count
 from bntui.study.journal import Entry
 from bntui.study.sweep_plan import Plan, combinations, plan_of, refuse_others
 from bntui.study.sweep_table import Standing, standings
+from bntui.text.language import _
 from bntui.viewer.sweep.board import Board, Combination, Try
 
 
@@ -71,11 +72,16 @@ def _combination(plan: Plan, folder: Path, one: Standing) -> Combination:
         tuple(
             Try(
                 entry.seed,
-                scaled(used, entry.figures.get(plan.goal, math.nan)) * scale,
+                scaled(used, entry.figures[plan.goal]) * scale if entry.state == "done" else math.nan,
                 folder / entry.file if entry.file else None,
-                entry.reason,
-                plan.command(entry.settings, entry.seed),
+                _reason(entry),
+                plan.command(entry.settings, entry.seed, entry.epochs),
             )
             for entry in one.entries
         ),
     )
+
+
+def _reason(entry: Entry) -> str:
+    """Why a trial has no goal."""
+    return entry.reason if entry.epochs is None else _("pruned after epoch {epoch}").format(epoch=entry.epochs)

@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from bntui.recording.as_json import plain
 from bntui.recording.names import recordings_folder
 from bntui.scenario.checks import Facts
 from bntui.scenario.claim_expression import quantity
+from bntui.scenario.figures import Quantity
 from bntui.scenario.gallery import builtin_names, find
 from bntui.scenario.load import load
 from bntui.scenario.merge import key_path
@@ -33,6 +35,7 @@ from bntui.scenario.written import settings_text, spelled
 from bntui.study import journal
 from bntui.study.axes import Axis, Settings, axes
 from bntui.study.crews import crew
+from bntui.study.pruning import PRUNERS, RULES, figure_of
 from bntui.study.search import search
 from bntui.study.sweep import Sweep, refuse_foreign_files
 from bntui.study.sweep_plan import (
@@ -61,7 +64,7 @@ MOST_SHOWN: Final = 20
 
 def plan_from(
     scenario: str, over: Sequence[str], base: Settings, *, run: str | None, seeds: int, goal: str, larger: bool | None,
-    random: int | None, searched: str | None, trials: int | None, evidence: bool,
+    random: int | None, searched: str | None, trials: int | None, evidence: bool, prune: str | None = None,
 ) -> Plan:  # fmt: skip
     """The plan of a command line.
 
@@ -81,6 +84,7 @@ def plan_from(
     path = find(scenario)
     loaded = load(path, base)
     known = goal_of(goal)
+    _refuse_pruner(prune, known)
     found = axes(over)
     given = {key_path(path) for path, _value in base}
     set_twice = [one.path for one in found if key_path(one.path) in given]
@@ -100,7 +104,22 @@ def plan_from(
         sampler="" if searched is None else sampler or DEFAULT_SAMPLER,
         trials=random or trials or 0,
         evidence=evidence,
+        prune=prune or "",
     )
+
+
+def _refuse_pruner(prune: str | None, goal: Quantity) -> None:
+    """Raise UsageError if a pruner is not one, cannot judge the goal, or is not installed."""
+    if prune is None or prune == RULES:
+        return
+    if prune not in PRUNERS:
+        raise UsageError(_("--prune {name}: allowed: {names}").format(name=prune, names=", ".join(PRUNERS)))
+    if not figure_of(goal):
+        sentence = _("--prune {name}: --goal {goal} has no value in every epoch, as val_loss has; or use --prune rules")
+        raise UsageError(sentence.format(name=prune, goal=goal))
+    if find_spec("optuna") is None:
+        sentence = _("--prune {name} needs Optuna, which is not installed; install it with: pip install {package}")
+        raise UsageError(sentence.format(name=prune, package="'bntui[search]'"))
 
 
 def _from_here(one: Axis) -> str:
@@ -217,6 +236,9 @@ def as_text(plan: Plan, ranked: Sequence[Standing], width: int | None) -> list[s
         lines += ["", _("best: {command}").format(command=plan.command(best.settings, best.seed))]
     else:
         lines += ["", _("no trial has a finite {goal}").format(goal=plan.goal)]
+    if pruned := sum(entry.state == "pruned" for one in ranked for entry in one.entries):
+        sentence = ngettext("{count} trial was pruned", "{count} trials were pruned", pruned)
+        lines.append(sentence.format(count=f"{pruned:,}"))
     for one in ranked:
         for entry in one.entries:
             if entry.state == "failed":
@@ -241,7 +263,7 @@ def _standing(plan: Plan, one: Standing) -> dict[str, Any]:
         "goal": {"mean": one.goal.mean, "low": one.goal.low, "high": one.goal.high, "seeds": one.goal.count},
         "trials": [
             {"seed": entry.seed, "state": entry.state, "figures": dict(entry.figures), "file": entry.file,
-             "reason": entry.reason, "command": plan.command(entry.settings, entry.seed)}
+             "reason": entry.reason, "command": plan.command(entry.settings, entry.seed, entry.epochs)}
             for entry in one.entries
         ],
     }  # fmt: skip

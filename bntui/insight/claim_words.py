@@ -44,13 +44,7 @@ def spelled(used: Quantity, found: Interval, seeds: int) -> str:
 
 
 def quoted(used: Quantity, found: Interval) -> str:
-    """A mean with its unit, as a sentence quotes it: no digit beyond the first of its interval, nor beyond 0.1 %.
-
-    Raises:
-        ValueError: there is no mean.
-    """
-    if not math.isfinite(found.mean):
-        raise ValueError(f"{used} has no mean over all seeds")
+    """A mean with its unit, as a sentence quotes it: no digit beyond the first of its interval, nor beyond 0.1 %."""
     if used.known.decades:
         return figures.magnitude(10**found.mean).strip()
     mean, half = found.mean * units(used), found.half * units(used)

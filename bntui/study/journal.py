@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -19,6 +19,7 @@ from bntui.errors import RecordingError, StorageError, UsageError
 from bntui.files import read_regular
 from bntui.scenario.merge import frozen
 from bntui.study.axes import Settings
+from bntui.study.order import Course
 from bntui.text.language import _
 from bntui.text.library_messages import reason
 from bntui.text.output import clean, shortened
@@ -26,12 +27,14 @@ from bntui.text.output import clean, shortened
 NAME: Final = "journal.jsonl"
 FORMAT: Final = 1
 _MOST_BYTES: Final = 1_000_000_000
+MOST_TRIALS: Final = 100_000
+"""Of a sweep."""
 _LARGEST: Final = 1e150
 """Beyond any finite figure of float32, and its square is still finite."""
 _DEEPEST: Final = 30
 _LONGEST: Final = 4_000
 """Characters of a reason."""
-State = Literal["done", "failed"]
+State = Literal["done", "failed", "pruned"]
 _WORDS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -54,6 +57,13 @@ class Entry:
     """BLAKE2b checksum of that file."""
     worker: str = ""
     """The process that trained it."""
+    course: Course | None = None
+    """If trials may be pruned: what pruners need to know of it."""
+
+    @property
+    def epochs(self) -> int | None:
+        """The epochs after which it was pruned; None if it was not."""
+        return int(self.figures["epoch"]) if self.state == "pruned" else None
 
     @property
     def key(self) -> tuple[str, int]:
@@ -246,12 +256,25 @@ def _entry(told: Mapping[str, Any], path: Path, number: int) -> Entry:
         if any(_LARGEST < abs(value) < math.inf for value in measured.values()):
             raise ValueError
         seconds = float(told["seconds"])
+        course = None if told.get("course") is None else _course(told["course"])
+        if told["state"] == "pruned" and not 1 <= measured["epoch"] < _LARGEST:
+            raise ValueError
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise _damaged(path, number) from error
-    return Entry(settings, seed, told["state"], shortened(why, _LONGEST), measured, seconds, file, digest, worker)
+    why = shortened(why, _LONGEST)
+    return Entry(settings, seed, told["state"], why, measured, seconds, file, digest, worker, course)
+
+
+def _course(told: Mapping[str, Any]) -> Course:
+    number, rungs = told["number"], {str(key): float(value) for key, value in told["rungs"].items()}
+    if type(number) is not int or not 0 <= number < MOST_TRIALS or type(told["pruned"]) is not bool:
+        raise ValueError
+    return Course(number, tuple(float(_WORDS.get(value, value)) for value in told["values"]), rungs, told["pruned"])
 
 
 def _told(entry: Entry) -> dict[str, Any]:
+    course = entry.course
+    known = {} if course is None else {"course": {**asdict(course), "values": list(map(_number, course.values))}}
     return {
         "settings": [list(one) for one in entry.settings],
         "seed": entry.seed,
@@ -262,6 +285,7 @@ def _told(entry: Entry) -> dict[str, Any]:
         "file": entry.file,
         "digest": entry.digest,
         "worker": entry.worker,
+        **known,
     }
 
 

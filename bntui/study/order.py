@@ -7,6 +7,36 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """What a pruner needs to know of a trial."""
+
+    number: int
+    """Among the trials with the same seed, in the order in which they were begun."""
+    values: tuple[float, ...] = ()
+    """The goal's figure at the end of each epoch; none if it has no value there."""
+    rungs: Mapping[str, float] = field(default_factory=dict)
+    """What Optuna's successive halving noted of it."""
+    pruned: bool = False
+    """It was ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """How a trial may be ended early."""
+
+    pruner: str
+    """A name of ``pruning.PRUNERS``."""
+    figure: str
+    """The goal's figure; empty if it has no value in every epoch."""
+    larger: bool
+    """Larger values of it are better."""
+    number: int
+    """Of this trial; see :class:`Course`."""
+    known: tuple[Course, ...] = ()
+    """Earlier trials with the same seed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A trial to train."""
 
@@ -23,6 +53,8 @@ class Order:
     """A worker with others refuses."""
     language: str = "en"
     """Of its messages."""
+    pruning: Pruning | None = None
+    """None if it is trained to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +71,5 @@ class Delivery:
     """Why the run could not be trained; empty if it was."""
     refusal: str = ""
     """Why this worker must not train it; another one may."""
+    course: Course | None = None
+    """If trials may be ended early: what later ones need to know of this one."""

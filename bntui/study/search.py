@@ -131,22 +131,36 @@ class Optuna:
             axis.path: axis.values.index(given[axis.path]) if axis.values else given[axis.path]
             for axis in self._plan.axes
         }  # fmt: skip
-        trial = self._optuna.trial
-        if any(entry.state == "failed" for entry in ones):
-            return trial.create_trial(params=parameters, distributions=self._space, state=trial.TrialState.FAIL)
-        return trial.create_trial(params=parameters, distributions=self._space, value=self._mean(ones))
+        state, value, last = self._outcome(ones)
+        between = {} if last is None else {last: value}
+        return self._optuna.trial.create_trial(
+            params=parameters, distributions=self._space, state=state, value=value, intermediate_values=between
+        )
 
     def _conclude(self, key: str) -> None:
         ones = self._known.get(key, {})
         if len(ones) < self._plan.seeds:
             return
-        failed = any(entry.state == "failed" for entry in ones.values())
+        state, value, last = self._outcome(list(ones.values()))
         for trial in self._asked.pop(key, ()):
-            if failed:
-                self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
-            else:
-                self._study.tell(trial, self._mean(list(ones.values())))
+            if last is not None:
+                trial.report(value, last)
+            self._study.tell(trial, None if last is not None else value, state)
         self._asked.setdefault(key, [])
+
+    def _outcome(self, ones: Sequence[Entry]) -> tuple[Any, float | None, int | None]:
+        """How a combination ended, its value, and of a pruned one the epoch of that value, if it is known."""
+        states = self._optuna.trial.TrialState
+        if any(entry.state == "failed" for entry in ones):
+            return states.FAIL, None, None
+        if all(entry.state == "done" for entry in ones):
+            return states.COMPLETE, self._mean(ones), None
+        courses = [() if entry.course is None else entry.course.values for entry in ones]
+        last = min(map(len, courses))
+        values = [values[last - 1] for values in courses] if last else []
+        if not values or not all(map(math.isfinite, values)):
+            return states.PRUNED, None, None
+        return states.PRUNED, math.fsum(values) / len(values), last
 
     def _mean(self, entries: Sequence[Entry]) -> float:
         """The mean over seeds; infinitely bad where a seed has no finite value."""

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from bntui.errors import ScenarioError, TrainerError, UsageError
+from bntui.scenario.claim_expression import quantity
 from bntui.scenario.presentation import NamedRun
 from bntui.scenario.written import scenario_text
 from bntui.study.axes import Settings
 from bntui.study.crews import Crew
 from bntui.study.journal import NAME, Entry, Journal, key_of, keys
-from bntui.study.order import Delivery, Order
+from bntui.study.order import Delivery, Order, Pruning
+from bntui.study.pruning import RULES, figure_of
 from bntui.study.search import Search
 from bntui.study.sweep_plan import Plan, checked_one, file_name, refuse_others, title_of, versions
 from bntui.study.trial import data_files, file_digest
@@ -49,6 +51,8 @@ class Sweep:
         self._scenario = plan.loaded()
         self._versions = versions()
         self._given: dict[int, tuple[Settings, int]] = {}
+        self._begun: dict[int, int] = {}
+        """By seed: the number of its next trial."""
         self._keeping = threading.Lock()  # orders are drawn in a thread of the workers' engine
         self._done = [entry for entry in self.entries if not (again and entry.state == "failed")]
         for entry in self._done:
@@ -105,8 +109,20 @@ class Sweep:
         text = scenario_text(title_of(self._scenario, settings, seed), own)
         return Order(
             number, text, str(path.absolute()), self.plan.quantities, {name: d for name, d in files.items() if d},
-            self._versions, spoken(),
+            self._versions, spoken(), self._pruning(seed),
         )  # fmt: skip
+
+    def _pruning(self, seed: int) -> Pruning | None:
+        """How the next trial with a seed may be ended early."""
+        if not self.plan.prune:
+            return None
+        with self._keeping:
+            courses = [one.course for one in self._done if one.seed == seed and one.course is not None]
+        number = self._begun.get(seed, 1 + max((one.number for one in courses), default=-1))
+        self._begun[seed] = number + 1
+        goal = quantity(self.plan.goal)
+        known = () if self.plan.prune == RULES else tuple(courses)
+        return Pruning(self.plan.prune, figure_of(goal), self.plan.larger, number, known)
 
     def _keep(self, settings: Settings, seed: int, delivery: Delivery) -> None:
         """Write the recording, then the line that says it is there."""
@@ -119,8 +135,10 @@ class Sweep:
                 name = file_name(settings, seed)
                 self._journal.keep(name, delivery.recording)
                 digest = hashlib.blake2b(delivery.recording, digest_size=16).hexdigest()
+                pruned = delivery.course is not None and delivery.course.pruned
                 entry = Entry(
-                    settings, seed, "done", "", delivery.figures, delivery.seconds, name, digest, delivery.worker
+                    settings, seed, "pruned" if pruned else "done", "", delivery.figures, delivery.seconds, name,
+                    digest, delivery.worker, delivery.course,
                 )  # fmt: skip
             self._journal.add(entry)
             self._done.append(entry)

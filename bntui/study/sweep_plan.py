@@ -27,17 +27,19 @@ from bntui.scenario.sources import PATHS
 from bntui.scenario.written import settings_text, spelled
 from bntui.study import axes as axis_module
 from bntui.study.axes import Axis, Settings
+from bntui.study.journal import MOST_TRIALS
+from bntui.study.pruning import PRUNERS
 from bntui.study.trial import data_digests, library_versions
 from bntui.text.language import _, ngettext
 from bntui.text.output import clean, shortened
 
-MOST_TRIALS: Final = 100_000
 ALWAYS: Final = ("val_loss", "val_accuracy", "train_loss", "train_accuracy", "epoch")
 """What is read from every trial, beside the goal."""
 BETTER_HIGH: Final = ("val_accuracy", "train_accuracy")
 """Figures whose higher values are better; of all others, lower ones."""
 _LONGEST_NAME: Final = 120
 _LONGEST_TITLE: Final = 300
+EPOCHS: Final = "training.epochs"
 Search = Literal["grid", "random", "optuna"]
 SAMPLERS: Final = {"tpe": "TPESampler", "qmc": "QMCSampler", "random": "RandomSampler"}
 """Samplers of a search, with their names in Optuna; the first is the default."""
@@ -72,6 +74,8 @@ class Plan:
     """Combinations to draw, or to search; 0 in a grid."""
     evidence: bool = False
     """Trials keep the evidence that the scenario asks for."""
+    prune: str = ""
+    """What ends trials early; empty if nothing does."""
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
@@ -107,14 +111,21 @@ class Plan:
         """The run that is trained."""
         return next(run for run in scenario.runs if run.name == self.run)
 
-    def command(self, settings: Settings, seed: int) -> str:
-        """The command that trains the same run again, bit for bit, and keeps the scenario's evidence."""
-        sets = [word for path, value in (*self.base, *settings) for word in ("--set", f"{path}={spelled(value)}")]
+    def command(self, settings: Settings, seed: int, epochs: int | None = None) -> str:
+        """The command that trains the same run again, bit for bit, and keeps the scenario's evidence.
+
+        Args:
+            epochs: those after which the trial was pruned.
+        """
+        told = dict((*self.base, *settings, *(() if epochs is None else ((EPOCHS, epochs),))))
+        sets = [word for path, value in told.items() for word in ("--set", f"{path}={spelled(value)}")]
         return shlex.join(["bntui", "run", self.scenario, *sets, "--seed", str(seed), "--headless"])
 
     def as_json(self) -> dict[str, Any]:
         """As an object of JSON."""
         told: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if not self.prune:
+            del told["prune"]  # as in the journals of sweeps from before there were pruners
         return told
 
 
@@ -150,6 +161,8 @@ def plan_of(head: Mapping[str, Any]) -> Plan:
         if not all(isinstance(text, str) for text in texts) or plan.search not in get_args(Search):
             raise TypeError
         if plan.sampler not in ("", *SAMPLERS) or (plan.search == "optuna") != bool(plan.sampler):
+            raise TypeError
+        if plan.prune not in ("", *PRUNERS):
             raise TypeError
         if not all(type(number) is int and number >= 0 for number in (plan.seeds, plan.trials)):
             raise TypeError
@@ -238,6 +251,9 @@ def _checked(plan: Plan, settings: Settings, goal: Quantity, facts_of: FactsOf) 
         Problem("--goal", misfit.message, value=plan.goal, nearest=misfit.nearest)
         for misfit in misfits_of((), named, [run.name], {run.name: run.config})
     ]
+    if plan.prune and run.config.training.schedule.kind == "cosine":
+        message = _("a trial that is ended early could not be trained again: cosine depends on the number of epochs")
+        wrong.append(Problem("--prune", message, value=plan.prune))
     if facts := facts_of(run.config):
         wrong += problems(run.config, facts)
     if wrong:

@@ -71,7 +71,7 @@ def rows(plan: Plan, entries: Sequence[Entry]) -> tuple[list[str], list[list[Val
             entry.seconds,
             entry.file,
             entry.reason,
-            plan.command(entry.settings, entry.seed),
+            plan.command(entry.settings, entry.seed, entry.epochs),
         ]
         for entry in entries
     ]

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from bntui.recording.reader import Reader
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.load import Scenario, parse
 from bntui.scenario.schema import RunConfig
-from bntui.study.order import Order
+from bntui.study.order import Course, Delivery, Order, Pruning
+from bntui.study.pruning import Pruner
 from bntui.study.trial import current_digest
 from bntui.text.language import _
 from bntui.trainer.bench import Bench, from_scenario
@@ -27,11 +29,12 @@ class OtherDataError(DataError):
     """A data file is missing, or is not the one that the sweep was started with."""
 
 
-def trained(order: Order, files: Mapping[str, bytes]) -> tuple[dict[str, float], bytes]:
-    """Train an order to its end; returns its figures and its recording.
+def trained(order: Order, files: Mapping[str, bytes]) -> Delivery:
+    """Train an order to its end, or until its pruner ends it; returns its figures and its recording.
 
     Raises:
         BntuiError: the configuration does not fit the data, or the data or device is missing.
+        ImportError: its pruner needs Optuna, which is not installed here.
     """
     scenario = parse(order.text, file=order.file, path=Path(order.file))
     bench = _bench_of(scenario, order, files)
@@ -39,15 +42,31 @@ def trained(order: Order, files: Mapping[str, bytes]) -> tuple[dict[str, float],
         path = Path(folder) / "trial.bntui"
         session = Session.begin(scenario, path, bench=bench)
         try:
-            while not session.over:
-                session.epoch(lambda: False)
+            course = _course(session, path, order.pruning)
             session.writer.flush()
         finally:
             session.close()
         with closing(Reader(path)) as reader:
             run = Trained(reader.runs[0], reader.history(0), tuple(reader.events(0)))
             figures = {text: value(quantity(text), run) for text in order.quantities}
-        return figures, path.read_bytes()
+        return Delivery(figures, recording=path.read_bytes(), course=course)
+
+
+def _course(session: Session, path: Path, pruning: Pruning | None) -> Course | None:
+    """Train a session to its end, or until a pruner ends it."""
+    if pruning is None:
+        while not session.over:
+            session.epoch(lambda: False)
+        return None
+    with closing(Reader(path)) as reader:
+        pruner = Pruner(pruning, reader.runs[0])
+        while not session.over:
+            session.epoch(lambda: False)
+            session.writer.flush()
+            reader.refresh()
+            if pruner.prunes(reader.history(0)) and not session.over:
+                return pruner.course
+        return replace(pruner.course, pruned=False)
 
 
 def _bench_of(scenario: Scenario, order: Order, files: Mapping[str, bytes]) -> Bench:

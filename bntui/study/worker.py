@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -35,15 +36,18 @@ def carried_out(order: Order, files: Mapping[str, bytes] | None = None) -> Deliv
 
     started = time.process_time()
     try:
-        figures, recording = trained(order, files or {})
+        delivery = trained(order, files or {})
     except OtherDataError as error:
         return Delivery(worker=me, refusal=str(error))
+    except ImportError as error:
+        sentence = _("worker {worker} lacks a package that the sweep needs: {reason}")
+        return Delivery(worker=me, refusal=sentence.format(worker=me, reason=error))
     except BntuiError as error:
         return Delivery(worker=me, seconds=time.process_time() - started, failure=str(error))
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"
         return Delivery(worker=me, seconds=time.process_time() - started, failure=failure)
-    return Delivery(figures, time.process_time() - started, recording, me)
+    return replace(delivery, seconds=time.process_time() - started, worker=me)
 
 
 def beside(order: Order) -> Delivery:

@@ -18,11 +18,11 @@ class Try:
 
     seed: int
     goal: float
-    """NaN if it failed."""
+    """NaN if it failed or was pruned."""
     recording: Path | None
     """None if it failed."""
     reason: str = ""
-    """Why it failed."""
+    """Why it has no goal."""
     command: str = ""
     """Trains it again."""
 

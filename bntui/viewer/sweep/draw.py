@@ -67,7 +67,7 @@ def _filled(title: str, room: int) -> Row:
 def _legend(board: Board, width: int) -> Row:
     better = _("larger is better") if board.larger else _("smaller is better")
     words = _("mean of {goal} over seeds, {better}").format(goal=board.goal, better=better)
-    more = _("the fuller the block, the better; ★ the best, ! a seed failed or diverged")
+    more = _("the fuller the block, the better; ★ the best, ! a seed failed, diverged, or was pruned")
     return (Span(" " + longest(width - 1, f"{words}; {more}", words, board.goal), "muted"),)
 
 
@@ -117,7 +117,7 @@ def shade(board: Board, one: Combination) -> tuple[str, str]:
 
 
 def mark_of(board: Board, one: Combination) -> str:
-    """The mark of the best combination, and of those with a seed that failed or diverged."""
+    """The mark of the best combination, and of those with a seed that failed, diverged, or was pruned."""
     if not one.sound:
         return "!"
     return "★" if one.place == board.ranked[0].place else " "
@@ -239,7 +239,7 @@ def _chosen(board: Board, look: Look, width: int, height: int) -> list[Row]:
 
 
 def _trial(one: Try, *, chosen: bool) -> Row:
-    words = one.reason if one.recording is None else number(one.goal, FIGURE).strip()
+    words = one.reason or number(one.goal, FIGURE).strip()
     style = "bad" if one.recording is None else "bold text" if chosen else "muted"
     label = _("seed {seed}").format(seed=one.seed)
     return (Span("  ▸ " if chosen else "    ", "bold accent"), Span(f"{label}  ", style), Span(words, style))
