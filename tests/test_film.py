@@ -104,7 +104,7 @@ class Film:
                     place, row, cell = (int(x % 8 // 4), int(y % 17 // 4.25)), int(y // 17), int(x // 8)
                     assert not dots[row, cell] & BRAILLE[place], "a dot is drawn twice"
                     dots[row, cell] |= BRAILLE[place]
-            elif element.get("class") == "l":
+            elif element.get("class") in ("l", "h"):
                 corners = re.findall(r"M(\d+) (\d+)", element.get("d") or "")
                 picture.strokes |= {(int(top) // 17, int(left) // 8) for left, top in corners}
             elif element.tag == f"{SVG}path":
