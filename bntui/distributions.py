@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,8 +20,9 @@ UNMEASURED: Final = Distribution(
 """What is known of no values."""
 
 _SHARES = (0.15, 0.50, 0.85)
-_EDGES = np.arange(HISTOGRAM_BINS + 1)
-_STACKED = 100_000
+_EDGES = range(HISTOGRAM_BINS + 1)
+_MOST = np.float32(math.inf)
+_TOGETHER = 100_000
 """Values that are measured together: as many as stay in a core's cache."""
 
 
@@ -39,70 +40,92 @@ def distribution(values: Values) -> Distribution:
 def distributions(arrays: Sequence[Values]) -> list[Distribution]:
     """The distribution of each array.
 
-    Arrays of the same size are stacked, because for a small layer the calls cost more than the figures.  One sort, of
-    the single-precision values, serves the percentiles (by linear interpolation), the extremes and the histogram (by a
-    binary search for the bin edges).
+    Small arrays are measured together, because the calls cost more than the figures.  One sort, of the single-precision
+    values, serves the percentiles (by linear interpolation), the extremes and the histogram (by a binary search for the
+    bin edges).
     """
-    by_size: dict[int, list[int]] = {}
+    found: list[Distribution] = []
+    first = total = 0
     for at, values in enumerate(arrays):
-        by_size.setdefault(values.size, []).append(at)
-    found: dict[int, Distribution] = {}
-    for size, places in by_size.items():
-        together = max(1, _STACKED // size)
-        for first in range(0, len(places), together):
-            stacked = places[first : first + together]
-            found.update(zip(stacked, _stacked([arrays[at].ravel() for at in stacked]), strict=True))
-    return [found[at] for at in range(len(arrays))]
+        if at > first and total + values.size > _TOGETHER:
+            found += _together(arrays[first:at])
+            first, total = at, 0
+        total += values.size
+    return [*found, *_together(arrays[first:])] if arrays else []
 
 
-def _stacked(rows: Sequence[Values]) -> Iterator[Distribution]:
-    """The distribution of each of several flat arrays of the same size."""
-    values = np.stack(rows)
-    wide = values.astype(np.float64)
-    mean = wide.mean(axis=1, keepdims=True)
-    std = wide.std(axis=1, mean=mean)
-    values.sort(axis=1)  # NaN sorts last
-    ordered = values.astype(np.float64)
-    whole = np.isfinite(ordered[:, 0]) & np.isfinite(ordered[:, -1])
-    percentiles = _percentiles(ordered.T)
-    percentiles[:, ~whole] = math.nan
-    for row, (sound, marks) in enumerate(zip(whole.tolist(), percentiles.T.tolist(), strict=True)):
-        of_row = ordered[row]
-        low, high = float(of_row[0]), float(of_row[-1])
-        finite = of_row if sound else of_row[np.isfinite(of_row)]
-        if math.isnan(high):
-            low = high
-        figures = (float(mean[row, 0]), float(std[row]), *marks, low, high)
-        yield Distribution(**dict(zip(STATISTICS, figures, strict=True)), counts=_counts(finite))
+def _together(arrays: Sequence[Values]) -> list[Distribution]:
+    """The distribution of each array; the bin edges of all are computed at once."""
+    ordered = [np.sort(values, axis=None) for values in arrays]  # NaN sorts last
+    found = [
+        (*_moments(values), *_percentiles(of), math.nan if math.isnan(of.item(-1)) else of.item(0), of.item(-1))
+        for values, of in zip(arrays, ordered, strict=True)
+    ]
+    if not all(math.isfinite(figures[-2]) and math.isfinite(figures[-1]) for figures in found):
+        ordered = [values[np.isfinite(values)] for values in ordered]
+    return [
+        Distribution(**dict(zip(STATISTICS, figures, strict=True)), counts=counts)
+        for figures, counts in zip(found, _counts(ordered), strict=True)
+    ]
+
+
+def _moments(values: Values) -> tuple[float, float]:
+    """Mean and population standard deviation."""
+    wide = values.ravel().astype(np.float64)
+    mean = np.add.reduce(wide) / wide.size
+    wide -= mean
+    wide *= wide
+    return float(mean), math.sqrt(np.add.reduce(wide) / wide.size)
 
 
 def unit_percentiles(values: Values) -> dict[str, float]:
     """15th, 50th and 85th percentile of one unit's values, by field name; NaN unless all values are finite."""
-    ordered = np.sort(values, axis=None)
-    if not (math.isfinite(ordered[0]) and math.isfinite(ordered[-1])):
-        return dict.fromkeys(UNIT_STATISTICS, math.nan)
-    return dict(zip(UNIT_STATISTICS, _percentiles(ordered.astype(np.float64)).tolist(), strict=True))
+    return dict(zip(UNIT_STATISTICS, _percentiles(np.sort(values, axis=None)), strict=True))
 
 
-def _percentiles(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
-    """15th, 50th and 85th percentile of values sorted along the first axis, by linear interpolation."""
-    places = [share * (len(ordered) - 1) for share in _SHARES]
-    below = [int(place) for place in places]
-    with np.errstate(invalid="ignore"):
-        low, high = ordered[below], ordered[[min(at + 1, len(ordered) - 1) for at in below]]
-        shares = np.array([place - at for place, at in zip(places, below, strict=True)])
-        found: NDArray[np.float64] = low + shares.reshape(-1, *(1 for _ in low.shape[1:])) * (high - low)
+def percentiles_of_many(values: Values) -> list[float]:
+    """15th, 50th and 85th percentile of many finite values, by selection, which takes half the time of a sort."""
+    flat = values.flatten()
+    places = [share * (flat.size - 1) for share in _SHARES]
+    lower, middle, upper = map(int, places)
+
+    def pair(part: Values, at: int) -> tuple[float, float]:
+        """The values that would be at this place and the next one if they were sorted."""
+        part.partition(at)
+        return float(part[at]), float(part[at + 1 :].min())
+
+    of_middle = pair(flat, middle)
+    pairs = (pair(flat[:middle], lower), of_middle, pair(flat[middle + 1 :], upper - middle - 1))
+    return [low + (place - int(place)) * (high - low) for place, (low, high) in zip(places, pairs, strict=True)]
+
+
+def _percentiles(ordered: Values) -> list[float]:
+    """15th, 50th and 85th percentile of sorted values, by linear interpolation; NaN unless all values are finite."""
+    last = ordered.size - 1
+    if not (math.isfinite(ordered.item(0)) and math.isfinite(ordered.item(last))):
+        return [math.nan] * len(_SHARES)
+    found = []
+    for place in (share * last for share in _SHARES):
+        below = int(place)
+        low, high = ordered.item(below), ordered.item(min(below + 1, last))
+        found.append(low + (place - below) * (high - low))
     return found
 
 
-def _counts(ordered: NDArray[np.float64]) -> CountArray:
-    if not ordered.size:
-        return np.zeros(HISTOGRAM_BINS, np.int32)
-    edges = ordered[0] + _EDGES * ((ordered[-1] - ordered[0]) / HISTOGRAM_BINS)
-    places = ordered.searchsorted(edges, side="left")
-    places[-1] = ordered.size  # the last bin is closed
-    counts: CountArray = (places[1:] - places[:-1]).astype(np.int32)
-    return counts
+def _counts(ordered: Sequence[Values]) -> list[CountArray]:
+    """The histograms of arrays of finite values, which are sorted."""
+    ends = [(values.item(0), values.item(-1)) if values.size else (0.0, 0.0) for values in ordered]
+    steps = [(low, (high - low) / HISTOGRAM_BINS) for low, high in ends]
+    edges = np.array([[low + at * step for at in _EDGES] for low, step in steps])
+    single = edges.astype(np.float32)  # a value is below an edge just if it is below the next float32 from there on
+    single = np.where(single < edges, np.nextafter(single, _MOST), single)
+    found = []
+    for values, of_values in zip(ordered, single, strict=True):
+        places = values.searchsorted(of_values)
+        places[-1] = values.size  # the last bin is closed
+        counts: CountArray = (places[1:] - places[:-1]).astype(np.int32)
+        found.append(counts)
+    return found
 
 
 def dead_share(output: Values, axis: int) -> float:

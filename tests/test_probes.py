@@ -91,7 +91,7 @@ def test_stacked_arrays_have_the_distributions_that_each_has_alone(values: list[
     values += [values[0].T.copy(), np.ones((2, 3), np.float32), values[0][:, :1]] if values else []
     with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
         alone = [distribution(one) for one in values]
-        patch.setattr(measured, "_STACKED", together)
+        patch.setattr(measured, "_TOGETHER", together)
         found = distributions(values)
     np.testing.assert_equal([asdict(one) for one in found], [asdict(one) for one in alone])
 
