@@ -10,6 +10,7 @@ import math
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -90,8 +91,8 @@ class Course:
         """The last step that was told; -1 before the first."""
         self.epoch = 0.0
         """Epochs done at that step."""
-        self._losses: list[float] = []
-        """Losses told since the epoch began."""
+        self._losses = array("d")
+        """Losses told since the epoch began; NumPy takes thousands of them at once, unlike those of a list."""
         self._complained: dict[str, int] = {}
         self._bad_step: int | None = None
         """The step of the first loss that is not finite."""
@@ -159,7 +160,7 @@ class Course:
             whole = abs(epoch - round(epoch)) < SAME_EPOCH and epoch > 0
             self._held = _Held(frame, whole and figures.val_loss is not None, block, events)
             if self._held.epoch_end:
-                self._losses.clear()
+                self._losses = array("d")
             if not hold:
                 self.settle()
 
@@ -185,7 +186,7 @@ class Course:
                 self.settle()
                 frame = self._frame(step, number, figures, "", ())
                 self._held = _Held(frame, True, None, self._troubles((), figures, step, number))
-            self._losses.clear()
+            self._losses = array("d")
             if self._stopping is None:
                 self.settle()
 
@@ -320,9 +321,7 @@ class Course:
         self, step: int, epoch: float, figures: Figures, weights_digest: str, batch_indices: Sequence[int]
     ) -> Keyframe:
         self.step, self.epoch = int(step), float(epoch)
-        train_loss = figures.train_loss
-        if train_loss is None and self._losses:
-            train_loss = float(np.mean(self._losses))
+        train_loss = self._train_loss(figures)
         lr = math.nan if figures.lr is None or not math.isfinite(figures.lr) else float(figures.lr)
         return Keyframe(
             run=0, step=self.step, epoch=self.epoch, lr=lr, batch_loss=_number(figures.loss),
@@ -332,11 +331,14 @@ class Course:
             early_stopping=self._stopping, weights_digest=weights_digest,
         )  # fmt: skip
 
+    def _train_loss(self, figures: Figures) -> float | None:
+        if figures.train_loss is not None or not self._losses:
+            return figures.train_loss
+        return float(np.mean(np.array(self._losses)))
+
     def _end_held(self, held: _Held, number: int, figures: Figures) -> None:
         """Add an epoch's figures to the keyframe of its last step."""
-        train_loss = figures.train_loss
-        if train_loss is None and self._losses:
-            train_loss = float(np.mean(self._losses))
+        train_loss = self._train_loss(figures)
         told: dict[str, float | None] = {
             "epoch": float(number), "lr": figures.lr, "train_loss": train_loss, "batch_loss": figures.loss,
             "train_accuracy": figures.train_accuracy, "val_loss": figures.val_loss,
