@@ -21,7 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from bntui.scenario.activations import activation
 from bntui.watching.pytorch import masks
-from bntui.watching.pytorch.held import EXACT, Held, hold, norm
+from bntui.watching.pytorch.held import EXACT, Held, Small, hold, moments, norm
 from bntui.watching.pytorch.roles import ACTIVATIONS, DROPOUTS, OPAQUE, SUMS, VIEWS, Role, foreign
 
 OPEN: Final = "open"
@@ -62,6 +62,11 @@ class Call:
     handle: RemovableHandle | None = None
     order: tuple[str, ...] = ()
     """Kinds of its stages, in order."""
+
+    @property
+    def axis(self) -> int:
+        """Axis of the units in its values."""
+        return self.role.axis if self.norm is None else self.norm.axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,14 +300,8 @@ class Capture:
         if call.recorded:
             call.unit = call.unit if unit is None else unit
             call.output = self._hold(call, out)
-            values = out.detach()
-            axis = call.role.axis if call.norm is None else call.norm.axis
-            if activation(kind).dies:
-                others = [at for at in range(values.ndim) if at != axis % values.ndim]
-                call.dead = (values.amax(others) == 0).double().mean() if others else None
-            elif (within := activation(kind).saturated_outside) is not None:
-                low, high = within
-                call.saturated = ((values < low) | (values > high)).double().mean()
+            if not isinstance(call.output, Small):
+                call.dead, call.saturated = _shares(call, out.detach())
         self._put(out, call, ACTIVE)
 
     def _dropout(
@@ -404,8 +403,21 @@ def _first(values: Any) -> Tensor | None:
 
 
 def _unit(call: Call, entered: Tensor) -> Tensor:
-    axis = call.role.axis if call.norm is None else call.norm.axis
-    return entered.detach().select(axis, 0).float().clone()
+    return entered.detach().select(call.axis, 0).float().clone()
+
+
+def _shares(call: Call, out: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Dead and saturated shares of an activation's values; those of a small tensor are counted in its copy."""
+    dead = saturated = None
+    if activation(call.activation).dies:
+        others = [at for at in range(out.ndim) if at != call.axis % out.ndim]
+        if out.ndim > 2 and call.axis == 1:  # in two steps, which is faster
+            out, others = out.flatten(2).amax(2), [0]
+        dead = (out.amax(others) == 0).double().mean() if others else None
+    elif (within := activation(call.activation).saturated_outside) is not None:
+        low, high = within
+        saturated = ((out < low) | (out > high)).double().mean()
+    return dead, saturated
 
 
 def _drawing(kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> masks.Drawing | None:
@@ -419,13 +431,9 @@ def _drawing(kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> masks.
 
 def _statistics(module: nn.Module, entered: Tensor) -> tuple[Tensor, ...]:
     """What a batch normalization measured of its input, and its own state, copied."""
-    others = [at for at in range(entered.ndim) if at != 1]
-    count = entered.numel() // entered.shape[1]
-    mean = entered.sum(others, dtype=torch.float64, keepdim=True) / count
-    away = entered - mean.to(entered.dtype if entered.dtype == torch.float64 else torch.float32)
-    variance = away.mul_(away).sum(others, dtype=torch.float64) / count
-    missing = torch.full_like(mean.flatten(), float("nan"))
+    mean, variance = moments(entered, tuple(at for at in range(entered.ndim) if at != 1))
+    missing = torch.full_like(mean, float("nan"))
     own = [getattr(module, name, None) for name in ("running_mean", "running_var", "weight", "bias")]
     absent = (missing, missing, torch.ones_like(missing), torch.zeros_like(missing))
     copies = [(one if mine is None else mine).detach().clone() for mine, one in zip(own, absent, strict=True)]
-    return (mean.flatten(), variance, *copies)
+    return (mean, variance, *copies)

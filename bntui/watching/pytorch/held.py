@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -12,11 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bntui.distributions import distributions, unit_percentiles
+from bntui.distributions import distributions, percentiles_of_many
 from bntui.keyframe import HISTOGRAM_BINS, Distribution
 
 EXACT: Final = 65_536
 """Up to as many values, percentiles are exact; of more, they are those of an even sample of at most as many."""
+
+_AT_ONCE: Final = 2**17
+"""Values that are converted to float64 at a time."""
 
 Values = NDArray[np.float32]
 
@@ -32,8 +36,8 @@ class Small:
 class Large:
     """The figures of a tensor, reduced on its device."""
 
-    figures: Tensor
-    """Mean, population standard deviation, smallest and largest value in float64."""
+    figures: tuple[Tensor | float, ...]
+    """Mean, population standard deviation, smallest and largest value."""
     counts: Tensor
     sample: Tensor
 
@@ -57,44 +61,65 @@ def hold(tensor: Tensor) -> Held | None:
 
 
 def _large(values: Tensor) -> Large:
-    count = values.numel()
-    mean = values.sum(dtype=torch.float64) / count
-    away = values - mean.to(values.dtype)
-    # the mean in single precision is not exactly that of the values, hence the second term
-    std = (away.mul_(away).sum(dtype=torch.float64) / count - (mean - mean.to(values.dtype)) ** 2).clamp_min(0).sqrt()
-    low, high = values.aminmax()
-    figures = torch.stack([mean, std, low.double(), high.double()])
     flat = values.flatten()
-    stride = -(-count // EXACT)
-    return Large(figures, _counts(flat, low, high), flat[::stride].clone())
+    mean, variance = moments(flat, (0,))
+    low, high = (float(one) for one in flat.aminmax())
+    stride = -(-len(flat) // EXACT)
+    return Large((mean, variance.sqrt_(), low, high), _counts(flat, low, high), flat[::stride].clone())
 
 
-def _counts(flat: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    if not bool(torch.isfinite(high - low)):
+def moments(values: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Mean and population variance along axes, the first of them included, in float64."""
+    if values.numel() <= _AT_ONCE:
+        wide = values.to(torch.float64, copy=True)
+        mean = wide.mean(axes, keepdim=True)
+        variance = wide.sub_(mean).square_().mean(axes)
+        return mean.reshape(variance.shape), variance
+    pieces = torch.split(values, max(1, _AT_ONCE * len(values) // values.numel()))
+    count = math.prod(values.shape[axis] for axis in axes)
+    mean = torch.stack([piece.sum(axes, keepdim=True, dtype=torch.float64) for piece in pieces]).sum(0) / count
+    variance = torch.stack([piece.sub(mean).square_().sum(axes) for piece in pieces]).sum(0) / count
+    return mean.reshape(variance.shape), variance
+
+
+def _counts(flat: Tensor, low: float, high: float) -> Tensor:
+    if not (math.isfinite(low) and math.isfinite(high)):
         flat = flat[torch.isfinite(flat)]
         if not flat.numel():
             return torch.zeros(HISTOGRAM_BINS, dtype=torch.int64)
-        low, high = flat.aminmax()
-    width = (high.double() - low.double()) / HISTOGRAM_BINS
+        low, high = (float(one) for one in flat.aminmax())
+    width = (high - low) / HISTOGRAM_BINS
     if not width > 0:
         return torch.bincount(torch.full((1,), HISTOGRAM_BINS - 1), minlength=HISTOGRAM_BINS) * flat.numel()
-    if flat.device.type == "cpu":
-        bins = flat.sub(low).mul_((1 / width).to(flat.dtype)).to(torch.int64).clamp_(0, HISTOGRAM_BINS - 1)
-        return torch.bincount(bins, minlength=HISTOGRAM_BINS)
-    return torch.histc(flat, HISTOGRAM_BINS, float(low), float(high)).long()
+    if flat.device.type != "cpu":
+        return torch.histc(flat, HISTOGRAM_BINS, low, high).long()
+    if not 1e-36 < width < 1e36:  # single precision cannot hold what is computed below
+        flat = flat.double()
+    bins = flat.sub(low).mul_(1 / width).int()
+    counts = torch.bincount(bins, minlength=HISTOGRAM_BINS + 1)
+    counts[-2] += counts[-1]  # the largest value belongs to the last bin
+    return counts[:-1]
+
+
+def on_cpu(kept: Sequence[Held]) -> list[Held]:
+    """What was kept, the copies of small tensors on the CPU; those of a device are fetched together."""
+    far = [one for one in kept if isinstance(one, Small) and one.values.device.type != "cpu"]
+    near = {
+        id(one): Small(torch.from_numpy(of)) for one, of in zip(far, arrays([one.values for one in far]), strict=True)
+    }
+    return [near.get(id(one), one) for one in kept]
 
 
 def described(kept: Sequence[Held]) -> list[Distribution]:
     """The distribution of each tensor."""
-    small = [one.values for one in kept if isinstance(one, Small)]
-    of_small = iter(distributions(arrays(small)))
-    return [next(of_small) if isinstance(one, Small) else _of_large(one) for one in kept]
+    of_small = iter(distributions(arrays([one.values for one in kept if isinstance(one, Small)])))
+    figures = iter(numbers([figure for one in kept if isinstance(one, Large) for figure in one.figures]))
+    return [next(of_small) if isinstance(one, Small) else _of_large(one, *islice(figures, 4)) for one in kept]
 
 
-def _of_large(kept: Large) -> Distribution:
-    mean, std, low, high = kept.figures.tolist()
+def _of_large(kept: Large, mean: float, std: float, low: float, high: float) -> Distribution:
     sound = math.isfinite(low) and math.isfinite(high)
-    p15, p50, p85 = unit_percentiles(array(kept.sample)).values() if sound else [math.nan] * 3
+    p15, p50, p85 = percentiles_of_many(array(kept.sample)) if sound else [math.nan] * 3
     return Distribution(mean, std, p15, p50, p85, low, high, array(kept.counts).astype(np.int32))
 
 
@@ -127,19 +152,21 @@ def norm(tensor: Tensor) -> Tensor:
     tensor = tensor.detach()
     if tensor.is_sparse:
         tensor = tensor.coalesce().values()
+    if tensor.numel() <= EXACT:
+        tensor = tensor.double()  # twice as fast as converting each value when it is added
     found: Tensor = torch.linalg.vector_norm(tensor, dtype=torch.float64)
     return found
 
 
 def numbers(tensors: Sequence[Tensor | float]) -> list[float]:
     """Single values, those of a device fetched together."""
-    found = [one if isinstance(one, float) else math.nan for one in tensors]
+    found = [one.item() if isinstance(one, Tensor) and one.device.type == "cpu" else one for one in tensors]
     by_device: dict[torch.device, list[int]] = {}
-    for at, one in enumerate(tensors):
+    for at, one in enumerate(found):
         if isinstance(one, Tensor):
             by_device.setdefault(one.device, []).append(at)
     for places in by_device.values():
         fetched = torch.stack([torch.as_tensor(tensors[at]).detach().double().reshape(()) for at in places]).tolist()
         for at, value in zip(places, fetched, strict=True):
             found[at] = value
-    return found
+    return [float(one) for one in found]

@@ -10,16 +10,26 @@ from typing import Any, Final
 import numpy as np
 from torch import Tensor, nn
 
-from bntui.distributions import UNMEASURED, unit_percentiles
-from bntui.keyframe import MASK_SAMPLES, BatchNorm, Distribution, DropoutMask, Foreign, LayerMeasures, SingleArray
+from bntui.distributions import UNMEASURED, Values, dead_share, share_outside, unit_percentiles
+from bntui.keyframe import (
+    MASK_SAMPLES,
+    UNIT_STATISTICS,
+    BatchNorm,
+    Distribution,
+    DropoutMask,
+    Foreign,
+    LayerMeasures,
+    SingleArray,
+)
 from bntui.recording.history import LayerInfo
+from bntui.scenario.activations import activation
 from bntui.watching.layers import Layer
 from bntui.watching.pytorch.capture import Call
-from bntui.watching.pytorch.held import Held, Small, array, described, norm, numbers
+from bntui.watching.pytorch.held import Held, Small, array, described, norm, numbers, on_cpu
 from bntui.watching.pytorch.masks import of_samples
 from bntui.watching.pytorch.parameters import Parameters
 
-_UNIT: Final = ("unit_p15", "unit_p50", "unit_p85")
+_NO_UNIT: Final = dict.fromkeys(UNIT_STATISTICS, math.nan)
 
 
 def layers_of(calls: Sequence[Call], parameters: Parameters, scale: float, infos: dict[Any, LayerInfo]) -> list[Layer]:
@@ -30,11 +40,12 @@ def layers_of(calls: Sequence[Call], parameters: Parameters, scale: float, infos
         scale: what gradients were multiplied by.
     """
     held = {id(one): one for call in calls for one in _held(call) if one is not None}
-    known = dict(zip(held, described(list(held.values())), strict=True))
+    near = dict(zip(held, on_cpu(list(held.values())), strict=True))
+    known = dict(zip(held, described(list(near.values())), strict=True))
     single = numbers([figure for call in calls for figure in _singles(call, parameters)])
     width = len(single) // len(calls) if calls else 0
     return [
-        _layer(call, known, parameters, single[at * width : (at + 1) * width], scale, infos)
+        _layer(call, known, near, parameters, single[at * width : (at + 1) * width], scale, infos)
         for at, call in enumerate(calls)
     ]
 
@@ -56,15 +67,27 @@ def _singles(call: Call, parameters: Parameters) -> list[Tensor | float]:
     return [math.nan if one is None else one for one in found]
 
 
+def _unit(call: Call, near: Mapping[int, Held]) -> dict[str, float]:
+    """Percentiles of what enters the activation of the first unit."""
+    values, entered = call.unit, call.normalized or call.pre_norm
+    if values is None and entered is not None:
+        kept = near[id(entered)]
+        if isinstance(kept, Small) and kept.values.ndim:
+            values = kept.values.select(call.axis, 0)
+    return _NO_UNIT if values is None or not values.numel() else unit_percentiles(array(values))
+
+
 def _layer(
-    call: Call, known: Mapping[int, Distribution], parameters: Parameters, single: Sequence[float], scale: float,
-    infos: dict[Any, LayerInfo],
+    call: Call, known: Mapping[int, Distribution], near: Mapping[int, Held], parameters: Parameters,
+    single: Sequence[float], scale: float, infos: dict[Any, LayerInfo],
 ) -> Layer:  # fmt: skip
     gradient, dead, saturated, kept, weight_norm, weight_gradient, moved = single
 
     def of(held: Held | None) -> Distribution:
         return UNMEASURED if held is None else known[id(held)]
 
+    if call.output is not None and isinstance(output := near[id(call.output)], Small):
+        dead, saturated = _shares(call, array(output.values))
     last = call.output or call.normalized or call.pre_norm
     measures = LayerMeasures(
         name=call.role.name,
@@ -81,7 +104,7 @@ def _layer(
         saturated_fraction=saturated,
         batch_norm=_batch_norm(call, parameters, scale),
         dropout=_dropout(call, kept),
-        **_unit(call),
+        **_unit(call, near),
     )
     absent = {
         name
@@ -96,6 +119,16 @@ def _layer(
     if info is None:
         info = infos[looks] = _info(call)
     return Layer(info, measures, frozenset(absent))
+
+
+def _shares(call: Call, output: Values) -> tuple[float, float]:
+    """Dead and saturated share of an activation's values."""
+    properties, dead, saturated = activation(call.activation), math.nan, math.nan
+    if properties.dies and output.ndim > 1:
+        dead = dead_share(output, call.axis)
+    elif properties.saturated_outside is not None:
+        saturated = share_outside(output, *properties.saturated_outside)
+    return dead, saturated
 
 
 def _info(call: Call) -> LayerInfo:
@@ -160,21 +193,11 @@ def _dropout(call: Call, kept: float) -> DropoutMask | None:
     return DropoutMask(p, kept, array(of_samples(mask, MASK_SAMPLES)))
 
 
-def _unit(call: Call) -> dict[str, float]:
-    """Percentiles of what enters the activation of the first unit."""
-    values = call.unit
-    entered = call.normalized or call.pre_norm
-    if values is None and isinstance(entered, Small) and entered.values.ndim:
-        axis = call.role.axis if call.norm is None else call.norm.axis
-        values = entered.values.select(axis, 0)
-    return dict.fromkeys(_UNIT, math.nan) if values is None or not values.numel() else unit_percentiles(array(values))
-
-
 def unmeasured(layer: Layer) -> Layer:
     """A layer that was not called in a step."""
     figures = (
         "weight_norm", "weight_gradient_norm", "activation_gradient_norm", "update_ratio", "dead_fraction",
-        "saturated_fraction", *_UNIT,
+        "saturated_fraction", *UNIT_STATISTICS,
     )  # fmt: skip
     before = layer.measures
     unknown: dict[str, Any] = {"input": UNMEASURED, "pre_norm": UNMEASURED, "output": UNMEASURED, "batch_norm": None}
