@@ -54,6 +54,11 @@ def test_state_words(state: State, words: str) -> None:
     assert chrome.state_words(state)[0] == words
 
 
+def test_a_read_only_screen_says_that_training_goes_on() -> None:
+    assert chrome.state_words(Replay(), chrome.TRAINED) == ("▶ live, read-only", "good")
+    assert chrome.state_words(Replay(), "finished") == ("replay", "muted")
+
+
 def test_an_interrupted_recording_is_no_plain_replay() -> None:
     assert chrome.state_words(Replay(), "interrupted")[0] == "⊘ interrupted"
 

@@ -55,7 +55,12 @@ def test_a_trainer_notes_its_recording_follows_it_and_removes_the_note(training:
     assert notes() == [{"recording": str(new), **mine}]
     listed = json.loads(bntui("list", "--live", "--json").stdout)
     assert [(one["path"], one["live"], one["host"]) for one in listed["recordings"]] == [(str(new), True, "")]
+    found = registry.trainer(new)
+    assert found is not None
+    assert (found.recording, found.recorder) == (new, False)
+    assert registry.trainer(new.with_name("another.bntui")) is None
     training.end()
+    assert registry.trainer(new) is None
     assert notes() == []
     assert recordings() == ()
 

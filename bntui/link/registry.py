@@ -88,6 +88,13 @@ def recorder(recording: Path) -> Note | None:
     return next((note for note in noted if note.recording == where or _same(note.recording, where)), None)
 
 
+def trainer(recording: Path) -> Note | None:
+    """The live trainer of this recording, on this host or another one; None if there is none."""
+    where = recording.absolute()
+    noted = (note for note in trainers() if not note.recorder)
+    return next((note for note in noted if note.recording == where or _same(note.recording, where)), None)
+
+
 def trainers() -> tuple[Note, ...]:
     """Live trainers of this user; notes of trainers that have ended are removed."""
     try:

@@ -38,13 +38,16 @@ def pace_text(pace: float | None) -> str:
 
 RECORDING: Final = Foreign("recording")
 """The state of a recording whose loop still runs."""
+TRAINED: Final = Foreign("trained")
+"""The state of a recording whose trainer this screen is not connected to, because it is read-only."""
 
 
 def state_words(state: live_states.State, ending: EventKind | Foreign = "finished") -> tuple[str, str]:
     """The trainer's state in words, and its style.
 
     Args:
-        ending: how the training of the recording ended; ``RECORDING`` while a loop of the user's own is recorded.
+        ending: how the training of the recording ended; ``RECORDING`` while a loop of the user's own is recorded,
+            ``TRAINED`` while a trainer trains that a read-only screen follows.
     """
     if isinstance(state, live_states.Leaving):
         return _("⊘ stopping …"), "warn"
@@ -59,6 +62,8 @@ def state_words(state: live_states.State, ending: EventKind | Foreign = "finishe
     if isinstance(state, live_states.Replay) and state.gone:
         return _("✗ trainer gone"), "bold bad"
     status = live_states.status_of(state)
+    if status is None and ending == TRAINED:
+        return _("▶ live, read-only"), "good"
     if status is None and ending == RECORDING:
         return _("▶ recording"), "good"
     if status is None:

@@ -7,7 +7,7 @@ from typing import Final
 from bntui.insight.drift import Moves, moves_of
 from bntui.keyframe import COLUMN
 from bntui.recording.history import LayerInfo, RunHistory, RunInfo
-from bntui.recording.kept import folded
+from bntui.recording.kept import folded, remembered
 
 Columns = tuple[int, int, int]
 """Columns of a lower, middle and upper line in the history's table of per-layer scalars."""
@@ -28,6 +28,12 @@ def columns_of(run: RunInfo, info: LayerInfo) -> Columns:
     if info.norm == "none":
         return _COLUMNS["pre_norm"]
     return _COLUMNS[entering(info, run.setting("network", "norm_position", "before_activation"))]
+
+
+@remembered
+def movements(history: RunHistory, columns: tuple[Columns, ...]) -> tuple[float, ...]:
+    """How far the median of each layer moves per keyframe, in widths of its band, given the columns of each."""
+    return tuple(moved(history, at, of_layer).movement for at, of_layer in enumerate(columns))
 
 
 @folded(Moves.then)

@@ -14,7 +14,7 @@ from bntui.recording.sentences import traits
 from bntui.text.figures import magnitude, percent
 from bntui.text.language import N_, _
 from bntui.viewer import blocks
-from bntui.viewer.moves import columns_of, moved
+from bntui.viewer.moves import columns_of, movements
 from bntui.viewer.view import RunView, View
 
 CriterionName = Literal["values", "gradients", "masks", "moves"]
@@ -102,16 +102,12 @@ def _why_masks(run: RunView, at: int) -> str:
 
 def _moves(run: RunView) -> list[float]:
     """How far the median moves from keyframe to keyframe, in widths of its band."""
-    return [_movement(run, at) for at in range(len(run.info.layers))]
-
-
-def _movement(run: RunView, at: int) -> float:
-    return moved(run.history, at, columns_of(run.info, run.info.layers[at])).movement
+    return list(movements(run.history, tuple(columns_of(run.info, info) for info in run.info.layers)))
 
 
 def _why_moves(run: RunView, at: int) -> str:
     words = _("{layer} moves by {times} × its spread per keyframe")
-    return words.format(layer=run.info.layers[at].name, times=magnitude(_movement(run, at)).strip())
+    return words.format(layer=run.info.layers[at].name, times=magnitude(_moves(run)[at]).strip())
 
 
 CRITERIA: Final[dict[CriterionName, Criterion]] = {

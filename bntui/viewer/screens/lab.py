@@ -16,10 +16,12 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from bntui.errors import RecordingError
+from bntui.keyframe import Foreign
 from bntui.link import course
 from bntui.link.client import ME
 from bntui.link.training_packages import why_no_training
 from bntui.recording.history import Event, Unit
+from bntui.recording.sentences import EventKind
 from bntui.scenario.pace import NOTHING_ASKED, Watching
 from bntui.text import figures
 from bntui.text.language import _
@@ -179,7 +181,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             view=view,
             state=self.view_state,
             facts=self.reader.meta,
-            words=chrome.state_words(state, chrome.RECORDING if self.loaded.recorded_now else self.loaded.ending),
+            words=chrome.state_words(state, self._ending()),
             live=self.trainer.connected,
             running=live_states.training(state),
             over=self.loaded.ending != "interrupted",
@@ -193,6 +195,12 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             tour=self._arrangement.stop(self.view_state),
             said=tour.most_lines(self.app.size.height),
         )
+
+    def _ending(self) -> EventKind | Foreign:
+        """How the training of the recording ended, or who still writes it."""
+        if self.loaded.recorded_now:
+            return chrome.RECORDING
+        return chrome.TRAINED if self.app.read_only and self.loaded.trained_now else self.loaded.ending
 
     def parts(self) -> list[Part]:
         """The parts of the screen with their weights on a slow line; see :func:`layout.parts_of`."""

@@ -95,6 +95,11 @@ class LoadedRecording:
         return self.watched and self.ending == "interrupted" and registry.recorder(self.reader.path) is not None
 
     @property
+    def trained_now(self) -> bool:
+        """True while a trainer trains the recording, as far as is known."""
+        return self.unfinished and registry.trainer(self.reader.path) is not None
+
+    @property
     def ending(self) -> EventKind | Foreign:
         """How the training ended; a comparison is never resumed."""
         return "finished" if self.compared else view_state.ending(self.snapshot)
