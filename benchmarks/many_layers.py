@@ -25,7 +25,7 @@ from bntui.viewer.panels import PANELS
 
 SIZE = (160, 48)
 BLOCK = 5
-ROUNDS, PRESSES = 5, 8
+ROUNDS, PRESSES = 2, 8
 STEPS = 12
 
 

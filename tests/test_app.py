@@ -28,6 +28,7 @@ from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.widgets import RowsWidget
 from tests import factory
 from tests.fakes import PAUSED, RUNNING, FakeReader, FakeTrainer, until
+from tests.test_layer_choice import renamed
 
 BIG = (160, 48)
 
@@ -760,3 +761,25 @@ async def test_notices_never_cover_the_timeline_or_the_keys(size: tuple[int, int
         assert toasts
         for name in ("strip", "keys"):
             assert not any(toast.overlaps(widget(pilot, name).region) for toast in toasts), name
+
+
+async def test_layers_fold_and_the_worst_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = factory.run_view(layers=40, keyframes=3)
+    names = [f"body.{at // 8}.fc{at % 8}" for at in range(40)]
+    use(FakeReader(renamed(run, *names, "head")), monkeypatch)
+    async with start().run_test(size=(80, 24)) as pilot:
+        await pilot.press("3", "w")
+        assert lab(pilot).view_state.layer == "body.0.fc0"  # gradients fall towards the first layer
+        assert "❯ body.0.fc0" in shown(pilot, "gradients")
+        await pilot.press("right_square_bracket")
+        assert lab(pilot).view_state.layer == "body.0.fc1"
+        await pilot.press("o")
+        assert "❯ body.0 " in shown(pilot, "gradients")
+        assert "smallest" in shown(pilot, "gradients")
+        await pilot.press("right_square_bracket")
+        assert lab(pilot).view_state.layer.startswith("body.1.")
+        await pilot.press("o", "2")
+        assert f"❯ {lab(pilot).view_state.layer}" in shown(pilot, "layers")
+        await pilot.press("escape")
+        assert lab(pilot).view_state.layer == ""
+        assert "❯" not in shown(pilot, "layers")

@@ -21,12 +21,12 @@ from bntui.viewer.draw.rows import Drawing, Row, Span, Told
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.layers_detail import MIN_HISTOGRAM, detailed
 from bntui.viewer.panels.layers_rows import (
-    FRACTION,
     Listed,
     active,
     fraction,
     fraction_heading,
     layers_of,
+    least_fraction,
     mean_of,
     measured,
 )
@@ -136,7 +136,7 @@ def _form(
     }
     dear = [key for key, known in there.items() if known]
     tight = TIGHT_MOMENTS + 1
-    sizes = {"pre_norm": tight, "output": tight, "normalized": tight, "fraction": FRACTION + 1}
+    sizes = {"pre_norm": tight, "output": tight, "normalized": tight, "fraction": least_fraction(runs) + 1}
     # names shrink to 6 cells before a column is left out, and to 4 before the first one is
     kept = [
         key
@@ -145,7 +145,7 @@ def _form(
     ]
     shown = tuple(quantity for quantity in quantities if quantity.field in kept or len(kept) == len(dear))
     name = max(min(longest, width - 2 - sum(sizes[key] for key in kept)), 3)
-    spare = width - 2 - name - (FRACTION + 1 if "fraction" in kept else 0)
+    spare = width - 2 - name - (sizes["fraction"] if "fraction" in kept else 0)
     column = min(spare // len(shown), MAX_HISTOGRAM + 2)
     layers = sum(len(of_run.numbers) for of_run in listed)
     gaps = len(runs) - 1

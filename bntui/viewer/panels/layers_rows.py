@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from rich.cells import cell_len
+
 from bntui.keyframe import Distribution, LayerMeasures
 from bntui.text.figures import percent
 from bntui.text.language import _
@@ -16,6 +18,8 @@ from bntui.viewer.view import RunView
 WRONG_ABOVE: Final = 0.5
 """Dead or saturated fraction above which it is in the warning color; a convention of this program."""
 FRACTION: Final = 9
+SHARE: Final = 7
+"""Cells of a share, such as 100.0 %."""
 
 
 class Listed(NamedTuple):
@@ -38,6 +42,11 @@ def fraction_heading(runs: Sequence[RunView]) -> str:
     dead = any(not math.isnan(layer.dead_fraction) for layer in layers)
     saturated = any(not math.isnan(layer.saturated_fraction) for layer in layers)
     return _("dead/sat.") if dead and saturated else _("dead") if dead else _("saturated")
+
+
+def least_fraction(runs: Sequence[RunView]) -> int:
+    """The cells that the dead or saturated fraction needs, with its heading."""
+    return max(cell_len(fraction_heading(runs)), SHARE)
 
 
 def fraction(run: RunView, layer: LayerMeasures, width: int) -> Span:
