@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bntui.commands.sweep_screen import reader_of
@@ -78,7 +79,7 @@ def test_a_list_of_three_axes_has_their_whole_values_in_80_columns() -> None:
     )  # fmt: skip
     places = list(product(*(values for _path, values in axes)))
     ranked = tuple(combination(place, at + 1.0, at + 1.1) for at, place in enumerate(places))
-    lines = [text(row) for row in draw(replace(BOARD, axes=axes, ranked=ranked), Look(), 80, 24)]
+    lines = [text(row) for row in draw(replace(BOARD, axes=axes, ranked=ranked), Look(listed=True), 80, 24)]
     listed = [line.split() for line in lines[3 : 3 + len(places)]]
     assert [
         words[-(len(words) - words.index(place[0])) :][:3] for words, place in zip(listed, places, strict=True)
@@ -104,6 +105,57 @@ def test_the_map_has_every_mean_at_its_place_and_says_without_color_which_is_bes
     assert cells["1.0", "batch"].split() == ["!", "–"]
     assert "2 trials failed · 18/36 trials" in lines[0]
     assert "not trained yet" in " ".join(lines)
+
+
+PLACES = (("0.1", "batch", "[10]"), ("0.001", "none", "[10, 10]"), ("1.0", "layer", "[10]"))
+
+
+def coordinates(*ones: Combination, place: tuple[str, ...] = ()) -> list[str]:
+    """The lines of the picture of three axes, without the names above it."""
+    lines = [text(row) for row in draw(replace(THREE, ranked=ones), Look(place), 121, 40)]
+    assert lines[2].split() == ["lr", "norm", "hidden", "val_loss"]
+    return lines[3 : next(at for at, line in enumerate(lines) if line.startswith("─"))]
+
+
+def test_lines_over_parallel_axes_go_from_value_to_value() -> None:
+    lines = coordinates(combination(PLACES[0], 0.25, 0.5))
+    axes = [column for column, sign in enumerate(lines[1]) if sign == "│"]
+    heights = [next(row for row, line in enumerate(lines) if line[axis] == "★") for axis in axes]
+    last = len(lines) - 1
+    assert heights == [round(last / 3), round(last / 2), 0, round(last / 2)], "rates rise, names are read downwards"
+    assert lines[heights[0]][axes[0] + 1 :].startswith("0.1")
+    for at, (left, right) in enumerate(pairwise(axes)):
+        for column in range(left + 5, right):  # past the label
+            rows = [row for row, line in enumerate(lines) if "⠀" < line[column] <= "⣿"]
+            place = (column + 0.5 - left) / (right - left)
+            expected = np.interp(place, [0, 1], heights[at : at + 2])
+            assert rows, column
+            assert all(abs(row - expected) <= 1.2 for row in rows)
+
+
+def test_the_best_and_the_chosen_are_marked_and_a_line_without_a_goal_ends_early() -> None:
+    ones = (combination(PLACES[0], 0.25, 0.5), combination(PLACES[2], 1.0, 2.0), combination(PLACES[1], 3.0, math.nan))
+    lines = coordinates(*ones, place=PLACES[2])
+    page = "\n".join(lines)
+    assert (page.count("★"), page.count("●")) == (4, 3), "of hidden layers, they have the same value"
+    assert "★0.375" in lines[0], "the best goal is at the top"
+    assert "●1.5" in lines[-1]
+    alone = coordinates(ones[2])
+    goal = max(column for column, sign in enumerate(alone[1]) if sign == "│")
+    hidden = alone[1].rindex("│", 0, goal)
+    assert not any("⠀" < sign <= "⣿" for line in alone for sign in line[hidden + 1 : goal])
+    assert any("⠀" < sign <= "⣿" for line in alone for sign in line[:hidden])
+
+
+def test_ranges_are_numbers_on_an_axis_that_may_be_logarithmic() -> None:
+    places = [(rate, "none", "[10]") for rate in ("0.001", "0.01", "1.0")]
+    ranked = tuple(combination(place, at + 1.0, at + 1.5) for at, place in enumerate(places))
+    drawn = replace(THREE, axes=(("training.lr", ()), *THREE.axes[1:]), ranked=ranked)
+    lines = [text(row) for row in draw(drawn, Look(places[1]), 121, 40)][3:]
+    top, middle, bottom = (
+        next(row for row, line in enumerate(lines) if line[1:].startswith(sign)) for sign in ("┼1", "●", "★0.001")
+    )
+    assert (top, middle) == (0, round(bottom / 3 * 2))
 
 
 def test_the_list_ranks_and_draws_each_interval_on_the_common_axis() -> None:

@@ -105,7 +105,7 @@ class SweepScreen(DrawnScreen[None]):
         self._see(boards.best(self.look, self.board))
 
     def action_turn(self) -> None:
-        if self.board.maps:
+        if self.board.pictured:
             self._see(replace(self.look, listed=not self.look.listed))
 
     def action_open(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -74,6 +75,11 @@ class Board:
         """It can be drawn as a heat map: two axes with values."""
         return len(self.axes) == 2 and all(values for _path, values in self.axes)
 
+    @property
+    def pictured(self) -> bool:
+        """It can be drawn as something else than a list: as a heat map, or as lines over three and more axes."""
+        return self.maps or len(self.axes) > 2
+
     @cached_property
     def ends(self) -> tuple[float, float]:
         """The lowest and the highest goal of a single trial; NaN if there is none."""
@@ -95,12 +101,17 @@ class Board:
             low, high, goal = (math.log(one) if math.isfinite(one) else one for one in (low, high, goal))
         return (goal - low) / (high - low) if high > low else 0.5 if math.isfinite(goal) else math.nan
 
+    @cached_property
+    def _means(self) -> tuple[float, ...]:
+        """The means of the combinations that are sound, in ascending order."""
+        return tuple(sorted(each.mean for each in self.ranked if each.sound and each.finite))
+
     def quality(self, one: Combination) -> float:
         """How good a combination is among all, from 0 (the worst) to 1; NaN if a trial has no finite goal."""
-        means = [each.mean for each in self.ranked if each.sound and each.finite]
+        means = self._means
         if not one.sound or not one.finite:
             return math.nan
-        worse = sum(mean < one.mean if self.larger else mean > one.mean for mean in means)
+        worse = bisect_left(means, one.mean) if self.larger else len(means) - bisect_right(means, one.mean)
         return worse / (len(means) - 1) if len(means) > 1 else 1.0
 
 
@@ -113,7 +124,7 @@ class Look:
     seed: int = 0
     """Number of the chosen trial among those of the combination."""
     listed: bool = False
-    """As a list, though there could be a heat map."""
+    """As a list, though there could be a picture."""
 
     def chosen(self, board: Board) -> Combination | None:
         """The chosen combination; None if it has no trial yet."""

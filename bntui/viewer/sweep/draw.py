@@ -1,4 +1,4 @@
-"""Draws a sweep: the heat map or the ranked list, and the trials of the chosen combination."""
+"""Draws a sweep: a picture or the ranked list, and the trials of the chosen combination."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bntui.viewer.draw.cells import BLOCKS, tick
 from bntui.viewer.draw.rows import Row, Span, fit, styled
 from bntui.viewer.keys import footer_of
 from bntui.viewer.sweep.board import Board, Combination, Look, Try
+from bntui.viewer.sweep.coordinates import coordinates
 from bntui.viewer.sweep.keys import CONTROLS
 
 FIGURE: Final = 7
@@ -32,14 +33,14 @@ EMPTY: Final = N_("No trial is done yet.")
 
 def draw(board: Board, look: Look, width: int, height: int) -> tuple[Row, ...]:
     """The whole screen."""
-    rows: list[Row] = [_header(board, width), _legend(board, width)]
+    rows: list[Row] = [_header(board, width), _legend(board, look, width)]
     room = height - len(rows) - 1
     if not board.ranked:
         rows.append((Span(f" {_(EMPTY)}", "muted"),))
     else:
         shown = max(room - _details(board, look), 3)
-        mapped = board.maps and not look.listed
-        rows += _map(board, look, width, shown) if mapped else _listing(board, look, width, shown)
+        drawn = _listing if look.listed or not board.pictured else _map if board.maps else coordinates
+        rows += drawn(board, look, width, shown)
         rows.append((Span("─" * width, "frame"),))
         rows += _chosen(board, look, width, height - len(rows) - 1)
     rows = [*rows, *[()] * height][: height - 1]
@@ -64,9 +65,13 @@ def _filled(title: str, room: int) -> Row:
     return (Span(" " * max(room - cell_len(cut(title, room)) + 1, 1)),)
 
 
-def _legend(board: Board, width: int) -> Row:
+def _legend(board: Board, look: Look, width: int) -> Row:
     better = _("larger is better") if board.larger else _("smaller is better")
     words = _("mean of {goal} over seeds, {better}").format(goal=board.goal, better=better)
+    if board.pictured and not board.maps and not look.listed:
+        best = _("★ the best, ● the chosen")
+        more = _("{best}; a line ends early if a seed failed, diverged, or was pruned").format(best=best)
+        return (Span(" " + longest(width - 1, f"{words}; {more}", f"{words}; {best}", words, board.goal), "muted"),)
     more = _("the fuller the block, the better; ★ the best, ! a seed failed, diverged, or was pruned")
     return (Span(" " + longest(width - 1, f"{words}; {more}", words, board.goal), "muted"),)
 
@@ -221,7 +226,7 @@ def _chosen(board: Board, look: Look, width: int, height: int) -> list[Row]:
     one = look.chosen(board)
     place = look.place or (one.place if one is not None else ())
     words = "  ".join(f"{path}={value}" for (path, _values), value in zip(board.axes, place, strict=False))
-    rows: list[Row] = [(Span(" "), Span(words, "bold text"))]
+    rows: list[Row] = [(Span(" "), Span(cut(words, width - 2), "bold text"))]
     if one is None:
         return [*rows, (Span("  " + _("not trained yet"), "muted"),)]
     chosen = look.trial(board)

@@ -13,8 +13,8 @@ from bntui.viewer.sweep.board import Board, Look
 Here = tuple[Board, Look]
 
 
-def _maps(here: Here) -> bool:
-    return here[0].maps
+def _pictured(here: Here) -> bool:
+    return here[0].pictured
 
 
 # fmt: off
@@ -31,8 +31,8 @@ CONTROLS: Final[tuple[Control[Here], ...]] = (
     ), footer=N_("seed"), rank=5),
     Control(("home",), N_("the best combination"), (Binding("home,b", "best", N_("Best combination")),),
             footer=N_("best"), rank=6),
-    Control(("t",), N_("as a list, as a heat map"), (Binding("t", "turn", N_("List or heat map")),),
-            footer=N_("list, map"), rank=7, when=_maps),
+    Control(("t",), N_("as a list, as a heat map of two axes or lines over more"),
+            (Binding("t", "turn", N_("List or picture")),), footer=N_("list, picture"), rank=7, when=_pictured),
     Control(("↵",), N_("open the recording of the chosen seed; f forks it there"),
             (Binding("enter", "open", N_("Open the recording")),), footer=N_("open"), rank=2),
     Control(("?",), N_("this page"), (Binding("question_mark", "explain", N_("Explain")),), N_("explain"), rank=4),
