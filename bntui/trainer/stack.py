@@ -17,15 +17,15 @@ from bntui.trainer.score import Score
 if TYPE_CHECKING:
     from bntui.trainer.recorder import Recorder
 
-MOST_PRODUCTS: Final = 4_000_000
-"""Products of a weight and a value in a step of one run, above which runs are as fast one after another."""
+MOST_PRODUCTS: Final = 1_500_000
+"""Products of a weight and a value in the widest layer of one run, above which runs are as fast one after another."""
 MOST_VALUES: Final = 32_000_000
 """Values of the inputs of all runs, which are in memory at once."""
 
 
 def stackable(run: Run, runs: int) -> bool:
     """True if so many runs like this one are trained faster at once."""
-    weights = sum(parameter.numel() for parameter in run.network.named_parameters().values())
+    weights = max(parameter.numel() for parameter in run.network.named_parameters().values())
     return (
         isinstance(run.stepper.engine, Explicit)
         and run.device.type == "cpu"
