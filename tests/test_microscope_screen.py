@@ -471,3 +471,12 @@ async def test_a_mark_that_moves_sends_little(images: Path, monkeypatch: pytest.
         moved = wire.drain()
         await press(pilot, "u")
         assert 0 < moved < 0.3 * wire.drain()
+
+
+async def test_it_opens_at_the_layer_that_is_chosen(images: Path) -> None:
+    async with LabApp(images).run_test(size=BIG) as pilot:
+        lab = pilot.app.screen
+        assert isinstance(lab, LabScreen)
+        lab.change(replace(lab.view_state, layer="linear 1"))
+        assert (await opened(pilot)).microscope.layer == "linear 1"
+        assert "layer 2 of 2" in shown(pilot)

@@ -85,6 +85,10 @@ def _subject(lens: Lens, cells: int) -> Row:
     what = of_what(slide)
     if what and width(tuple(row)) + cell_len(what) + 3 + 20 <= cells:
         row.append(Span(f" · {what}", "muted"))
+    if len(lens.layers) > 1:
+        words = _("layer {number} of {count}").format(number=lens.layers.index(lens.number) + 1, count=len(lens.layers))
+        if width(tuple(row)) + cell_len(words) + 3 + 20 <= cells:
+            row.append(Span(f" · {words}", "muted"))
     if lens.specimen.x is not None:
         name = value_name(slide, state.chosen, state.marked)
         room = cells - width(tuple(row)) - 4

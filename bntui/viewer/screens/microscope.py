@@ -48,7 +48,7 @@ class MicroscopeScreen(DrawnScreen[ViewState]):
         super().__init__()
         self._reader, self._recorded, self._forks = reader, recorded, forks
         self._specimens = Specimens(reader)
-        self.microscope = Microscope(self._specimens.selecting(state))
+        self.microscope = Microscope(self._specimens.selecting(state), layer=state.layer)
         self.lens: Lens | None = None
         self._canvas = RowsWidget("microscope")
         self._timer: Timer | None = None
