@@ -154,7 +154,7 @@ def resumed_often(path: Path) -> None:
         session.epoch(after(2))
         leaves(session)
     session = Session.resume(path)  # and killed before a step is taken
-    session._say(session.runs)
+    session._resumptions.say(session.runs)
     kill(session)
     finish(Session.resume(path))
 

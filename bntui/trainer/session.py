@@ -12,10 +12,10 @@ from bntui.errors import RecordingError, ScenarioError, StorageError
 from bntui.link.lock import Hold
 from bntui.link.notes import note
 from bntui.recording.codec import pack_arrays
-from bntui.recording.history import Event, Fork, RunInfo
+from bntui.recording.history import Fork, RunInfo
 from bntui.recording.opened import Recording
 from bntui.recording.recorded import has_keyframes, nothing_recorded
-from bntui.recording.sentences import DEPARTED, INTERRUPTED, RESUMED, RESUMED_ELSEWHERE, is_over
+from bntui.recording.sentences import INTERRUPTED, is_over
 from bntui.recording.writer import Writer
 from bntui.scenario.checks import Facts, problems
 from bntui.scenario.fork import configuration, fork_name, forked
@@ -26,11 +26,12 @@ from bntui.text.language import _
 from bntui.trainer.bench import Bench, from_recording, from_scenario
 from bntui.trainer.cores.crew import Crew
 from bntui.trainer.cores.template import Template, cores
-from bntui.trainer.create_recording import circumstances, created, folder_of, meta_of, publish, scenario_of
+from bntui.trainer.create_recording import created, folder_of, meta_of, publish, scenario_of
 from bntui.trainer.data.dataset import Scaling, fit_scaling
 from bntui.trainer.first_failure import Watch, kinds_of
 from bntui.trainer.fork_checks import epoch_of, refuse_a_rest, refuse_at_its_end
 from bntui.trainer.replay import Past
+from bntui.trainer.resumptions import Resumptions, departure
 from bntui.trainer.run import SAME_EPOCH, Run
 
 
@@ -48,8 +49,7 @@ class Session:
         self._past = Past(writer.path, self._make)
         self._scalings: dict[int, Scaling] = {}
         """Feature scaling by run."""
-        self._unsaid: list[Event] = []
-        """Events about resumed runs, recorded when these are actually trained."""
+        self._resumptions = Resumptions(writer, bench.device)
 
     @classmethod
     def begin(
@@ -227,7 +227,7 @@ class Session:
             goals: epochs by run; no other run is trained, and none beyond its goal.
         """
         active = self.active(goals)
-        self._say(active)
+        self._resumptions.say(active)
         target = int(min((run.epoch for run in active), default=0.0)) + 1
         if goals is None:
             self._crew.train(active, target, interrupted)
@@ -247,7 +247,7 @@ class Session:
         """
         self._crew.recall()
         behind = [run for run in self.active() if run.step < goals.get(run.info.index, 0)]
-        self._say(behind)
+        self._resumptions.say(behind)
         for run in behind:
             run.train_step(self.writer, measured=True)
 
@@ -289,10 +289,10 @@ class Session:
             budget = config.record.budget * 1e6
         with self.writer.together():
             self._add(child, budget)
-            self._add_circumstances(child, always=False)
+            self._resumptions.add_circumstances(child)
             if agenda is not None:
                 self.writer.plan(agenda(child.info))
-            self._say([child])
+            self._resumptions.say([child])
         self.runs.append(child)
         return child.info
 
@@ -329,7 +329,7 @@ class Session:
         self.writer.add_run(run.info, block, budget)
         run.watcher = Watch(self._past, run.step)
         run.begin(self.writer)
-        self.writer.add_events(self._departure(run))
+        self.writer.add_events(departure(run))
 
     def _restore_run(self, reader: Recording, info: RunInfo) -> None:
         """Restore a recorded run at its last step, if it is not over."""
@@ -347,32 +347,8 @@ class Session:
         if over:  # the trainer was killed after the last keyframe, before it stored the final weights
             run.finish(self.writer)
             return
-        self._add_circumstances(run, always=True)
-        self._unsaid += self._departure(run)
+        self._resumptions.add(run)
         self.runs.append(run)
-
-    def _add_circumstances(self, run: Run, *, always: bool) -> None:
-        """Prepare the event that a run is resumed, if versions or hardware differ from the recorded ones, or always."""
-        with closing(Recording(self.writer.path)) as reader:
-            now, before = circumstances(self._bench.device, None), circumstances(self._bench.device, reader.meta)
-        if now != before:
-            arguments: dict[str, object] = {"epoch": run.epoch, "now": now, "before": before}
-            self._unsaid.append(run.event("resumed", RESUMED_ELSEWHERE, arguments))
-        elif always:
-            self._unsaid.append(run.event("resumed", RESUMED, {"epoch": run.epoch}))
-
-    def _say(self, runs: Sequence[Run]) -> None:
-        """That these runs go on, now that they do."""
-        going = {run.info.index for run in runs}
-        told = [event for event in self._unsaid if event.run in going]
-        if told:
-            self.writer.add_events(told)
-            self._unsaid = [event for event in self._unsaid if event.run not in going]
-
-    def _departure(self, run: Run) -> list[Event]:
-        if run.departed is None:
-            return []
-        return [run.event("departed", DEPARTED, {"step": run.departed})]
 
     def _make(self, info: RunInfo) -> Run:
         """Build a recorded run again, in its initial state."""
