@@ -67,7 +67,8 @@ def test_brief_numbers(x: float, text: str) -> None:
     assert brief(x) == text
 
 
-@given(st.floats(-1e4, 1e4), st.floats(-3, 3))
+# a last digit below the smallest float cannot be added to anything
+@given(st.floats(-1e4, 1e4).filter(lambda value: not 0 < abs(value) < 1e-290), st.floats(-3, 3))
 def test_the_sign_says_equal_within_the_last_printed_digit(value: float, units: float) -> None:
     words = number(value, 9)
     last = 10.0 ** int(Decimal(words.strip().replace(MINUS, "-")).as_tuple().exponent)
