@@ -113,16 +113,20 @@ def test_a_trial_that_reads_few_keyframes_has_the_same_epochs_bit_for_bit(name: 
 
 
 FIGURES = ("val_loss", "train_loss at 2", "gradient_ratio at 1", "val_accuracy at best", "diverged",
-           "weight_gradient_norm[linear 1] at 2")  # fmt: skip
+           "weight_gradient_norm[linear 1] at 2", "weight_norm[linear 1] at 5")  # fmt: skip
 
 
-def read_of(text: str, seeds: int, folder: Path = HERE, *, stacked: bool = True) -> list[list[Outcome]]:
+OF_ALL = ("highest(weight_norm[linear 1])", "movement[linear 2]")
+"""Read from every keyframe."""
+
+
+def read_of(text: str, seeds: int, *, quantities: tuple[str, ...] = FIGURES) -> list[list[Outcome]]:
     """Of each run, what its seeds give when one job trains them."""
     found = []
     for run in parse(text, file="x").runs:
         told: list[Read] = []
         configs = tuple(run.config.model_copy(update={"seed": seed}) for seed in range(seeds))
-        read_together(Seeds(configs, folder, quantities=FIGURES), told.append, stacked=stacked)
+        read_together(Seeds(configs, HERE, quantities=quantities), told.append)
         assert len(told) == seeds
         found.append([one.outcome for one in sorted(told, key=lambda one: one.number)])
     return found
@@ -132,28 +136,41 @@ def read_of(text: str, seeds: int, folder: Path = HERE, *, stacked: bool = True)
 def test_seeds_trained_at_once_give_the_figures_that_their_recordings_hold_bit_for_bit(
     name: str, tmp_path: Path
 ) -> None:
-    found = read_of(VARIANTS[name], 3)
+    few, every = read_of(VARIANTS[name], 3), read_of(VARIANTS[name], 3, quantities=OF_ALL)
+    found = [list(zip(*both, strict=True)) for both in zip(few, every, strict=True)]
     for seed in (0, 2):
         reader = train(tmp_path, f"seed = {seed}\n{VARIANTS[name]}")
         for index, outcomes in enumerate(found):
             run = Trained(reader.runs[index], reader.history(index), tuple(reader.events(index)))
-            assert not outcomes[seed].failure
-            assert list(outcomes[seed].figures) == list(FIGURES)
-            for text, figure in outcomes[seed].figures.items():
+            assert not any(outcome.failure for outcome in outcomes[seed])
+            figures = {text: figure for outcome in outcomes[seed] for text, figure in outcome.figures.items()}
+            assert list(figures) == [*FIGURES, *OF_ALL]
+            for text, figure in figures.items():
                 assert same(np.array(value(quantity(text), run)), np.array(figure)), (text, seed)
         reader.close()
 
 
-def test_seeds_are_trained_at_once_but_for_the_epochs_that_are_measured() -> None:
-    begun, epoch = [], Stack.epoch
+@pytest.mark.parametrize(
+    ("quantities", "measured"),
+    [(("val_loss",), [6]), (FIGURES, [1, 2, 5, 6]), (("highest(weight_norm[linear 1])",), [1, 2, 3, 4, 5, 6])],
+)
+def test_seeds_are_trained_at_once_but_for_the_steps_that_are_measured(
+    quantities: tuple[str, ...], measured: list[int], tmp_path: Path
+) -> None:
+    told, epoch = [], Stack.epoch
 
-    def trained_at_once(stack: Stack, writers: Any) -> None:
-        begun.append([run.epoch for run in stack.runs])
-        epoch(stack, writers)
+    def trained_at_once(stack: Stack, writers: Any, last: list[bool]) -> None:
+        told.append((len(stack.runs), round(stack.runs[0].epoch) + 1, any(last)))
+        epoch(stack, writers, last)
 
+    text = TEXT.replace("epochs = 3", "epochs = 6")
     with patch.object(Stack, "epoch", trained_at_once):
-        read_of(TEXT.replace("epochs = 3", "epochs = 6"), 3)
-    assert begun == [[2.0] * 3, [3.0] * 3, [4.0] * 3] * 2, "epochs 1, 2 and the last one are measured"
+        found = read_of(text, 2, quantities=quantities)[1]
+    assert told == [(2, number, number in measured) for number in range(1, 7)] * 2
+    reader = train(tmp_path, f"seed = 1\n{text}")
+    run = Trained(reader.runs[1], reader.history(1), tuple(reader.events(1)))
+    reader.close()
+    assert found[1].figures == {name: value(quantity(name), run) for name in quantities}
 
 
 def test_a_seed_whose_data_is_missing_fails_alone_with_its_reason(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from bntui.recording.tables import FAILED
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.figures import Quantity
 from bntui.scenario.schema import RunConfig
-from bntui.study.train import begun, goal, trained, without_keyframes
+from bntui.study.train import goal, trained, watched
 from bntui.study.trial import Epochs, Outcome, Read, Seeds
 from bntui.trainer.run import SAME_EPOCH, Run
 from bntui.trainer.stack import Stack, alike, stackable
@@ -57,9 +57,8 @@ def read_together(job: Seeds, report: Callable[[Read], object], *, stacked: bool
 
 def _train(job: Seeds, tellers: Sequence[_Teller], frames: Frames, stacked: bool) -> None:
     waiting = list(zip(job.configs, tellers, strict=True))
-    at_once = not (job.stems or frames.all) and job.configs[0].record.every == "epoch"
-    if stacked and at_once and len(waiting) > 1:
-        waiting = _at_once(waiting, job.folder, frames.epochs)
+    if stacked and not job.stems and job.configs[0].record.every == "epoch" and len(waiting) > 1:
+        waiting = _at_once(waiting, job.folder, frames)
     for config, teller in waiting:
         with _reported(teller):
             teller.end(trained(config, job.folder, frames, job.stems, teller.look))
@@ -192,43 +191,39 @@ class _Member:
 
 
 def _at_once(
-    waiting: Sequence[tuple[RunConfig, _Teller]], folder: Path, epochs: Collection[int]
+    waiting: Sequence[tuple[RunConfig, _Teller]], folder: Path, frames: Frames
 ) -> list[tuple[RunConfig, _Teller]]:
     """Train runs at once; gives those that must be trained one after another.
 
     Args:
-        epochs: those whose last step is measured.
+        frames: the epochs whose last step is measured.
     """
     members: list[_Member] = []
     for config, teller in waiting:
         with _reported(teller):
-            members.append(_Member(begun(without_keyframes(config), folder), teller))
+            members.append(_Member(watched(config, folder, whole=frames.all), teller))
         if len(members) == 1 and not stackable(members[0].run, len(waiting)):
             return [pair for pair in waiting if not pair[1].over]
     for number in alike([member.run for member in members]):
-        _in_step([members[at] for at in number], epochs)
+        _in_step([members[at] for at in number], frames)
     return []
 
 
-def _in_step(members: Sequence[_Member], epochs: Collection[int]) -> None:
+def _in_step(members: Sequence[_Member], frames: Frames) -> None:
     """Train runs of one form, an epoch of all at a time."""
     stack: Stack | None = None
     for member in members:
         member.run.begin(member.memory)
         member.look()
     while left := [member for member in members if not member.run.over]:
-        measured = goal(left[0].run, epochs)  # all are in the same epoch
-        apart: list[_Member] = []
-        rest: list[_Member] = []
-        for member in left:  # the last step of an epoch in which a run may end is measured, too
-            (apart if member.run.may_end or measured < math.inf else rest).append(member)
-        if len(rest) == 1:
-            apart, rest = left, []
-        for member in apart:
-            member.run.train_epoch(member.memory, lambda: False, measured)
-        if rest:
-            runs = tuple(member.run for member in rest)
+        runs = tuple(member.run for member in left)
+        goals = [goal(run, frames.epochs) for run in runs]
+        if len(left) == 1:
+            runs[0].train_epoch(left[0].memory, lambda: False, goals[0])
+        else:
             stack = stack if stack is not None and stack.runs == runs else Stack(runs)
-            stack.epoch([member.memory for member in rest])
+            # the last step of an epoch in which a run may end is measured, too
+            measured = [frames.all or run.may_end or ahead < math.inf for run, ahead in zip(runs, goals, strict=True)]
+            stack.epoch([member.memory for member in left], measured)
         for member in left:
             member.look()

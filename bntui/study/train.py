@@ -40,15 +40,7 @@ def trained(
     """
     # where keyframes are a number of steps apart, a run may end at one within an epoch
     whole = frames.all or config.record.every != "epoch"
-    if not whole:
-        config = without_keyframes(config)
-
-    def again() -> Run:
-        return begun(config, folder, stems)
-
-    run, memory = again(), MemoryWriter()
-    if whole:
-        run.watcher = Watch(_Again(again), run.step)
+    run, memory = watched(config, folder, stems, whole=whole), MemoryWriter()
     run.begin(memory)
     if watch is not None:
         watch(memory)
@@ -57,6 +49,23 @@ def trained(
         if watch is not None:
             watch(memory)
     return Trained(run.info, memory.history(run.info), memory.events)
+
+
+def watched(config: RunConfig, folder: Path, stems: Sequence[Stem] = (), *, whole: bool) -> Run:
+    """A run before its first step that records as few keyframes as possible, or all that a recording has.
+
+    Raises:
+        BntuiError: see :func:`begun`.
+    """
+    if not whole:
+        return begun(without_keyframes(config), folder, stems)
+
+    def again() -> Run:
+        return begun(config, folder, stems)
+
+    run = again()
+    run.watcher = Watch(_Again(again), run.step)
+    return run
 
 
 def goal(run: Run, epochs: Collection[int]) -> float:

@@ -272,6 +272,19 @@ class Run:
         self._score = score
         self._record(writer, TakenStep(None, before, slice(0), lr, epoch_end=True), started)
 
+    def advance(self, steps: int, score: Score, started: float) -> None:
+        """Stand after steps of the current epoch, but not its last one, that a stack of runs did.
+
+        Args:
+            score: that of their mini-batches.
+            started: see :meth:`record_epoch`.
+        """
+        before = self._at
+        self._epoch.use(steps)
+        wall = before.wall + time.perf_counter() - started
+        self._at = replace(before, step=before.step + steps, offset=self._epoch.next.start, wall=wall)
+        self._score = score
+
     def lr_at(self, offset: int) -> float:
         """Learning rate of the step that starts after so many samples of the current epoch."""
         virtual = self._virtual(self._at.epoch, offset)

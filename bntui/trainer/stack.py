@@ -50,16 +50,21 @@ class Stack:
         engines = [run.stepper.engine for run in runs if isinstance(run.stepper.engine, Explicit)]
         self._networks = StackedNetworks(runs[0].samples.task, engines)
 
-    def epoch(self, writers: Sequence[Recorder]) -> None:
-        """Train an epoch, and record each run's."""
+    def epoch(self, writers: Sequence[Recorder], measured: Sequence[bool]) -> None:
+        """Train an epoch, and record each run's.
+
+        Args:
+            measured: of each run, whether its last step is measured; if any is, all do that step one after another.
+        """
         started, runs, networks = time.perf_counter(), self.runs, self._networks
         rates = [run.lr_at(0) for run in runs]
         warmup = runs[0].step < runs[0].config.training.schedule.warmup_epochs * runs[0].steps_per_epoch
         scores = [Score(run.samples.task) for run in runs]
         optimizers = [run.stepper.optimizer for run in runs]
-        step = runs[0].step
+        step, apart = runs[0].step, any(measured)
+        steps = list(zip(*(run.batches for run in runs), strict=True))
         with runs[0].stepper.training():
-            for batches in zip(*(run.batches for run in runs), strict=True):
+            for batches in steps[:-1] if apart else steps:
                 for run in runs:
                     run.stepper.at(step)
                 taken = networks.learn([batch.x for batch in batches], [batch.y for batch in batches])
@@ -70,5 +75,9 @@ class Stack:
                 for score, batch, loss, output in zip(scores, batches, *taken, strict=True):
                     score.add(loss, output, batch.y)
                 step += 1
-        for run, writer, score, rate in zip(runs, writers, scores, rates, strict=True):
-            run.record_epoch(writer, score, rate, started)
+        for run, writer, score, rate, last in zip(runs, writers, scores, rates, measured, strict=True):
+            if apart:
+                run.advance(len(steps) - 1, score, started)
+                run.train_step(writer, measured=last)
+            else:
+                run.record_epoch(writer, score, rate, started)
