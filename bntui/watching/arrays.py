@@ -68,10 +68,15 @@ def told(name: object, given: object) -> Told:
             sentence = _("layer {layer}: {one} has shape {found}, but {other} has {wanted}")
             shapes = {"found": arrays[one].shape, "wanted": arrays[other].shape}
             raise ValueError(sentence.format(layer=name, one=one, other=other, **shapes))
-    dropout = given.get("dropout") or 0.0
-    if not isinstance(dropout, float | int) or not 0 <= dropout <= 1:
+    dropout = number(given.get("dropout"), f"{name}.dropout") or 0.0
+    if not 0 <= dropout <= 1:
         raise ValueError(_("layer {layer}: dropout must be a number from 0 to 1").format(layer=name))
-    return Told(name, arrays, {key: str(given[key]) for key in WORDS if given.get(key)}, float(dropout))
+    words = {key: given[key] for key in WORDS if given.get(key) is not None}
+    wrong = next((key for key, word in words.items() if not isinstance(word, str)), None)
+    if wrong is not None:
+        sentence = _("layer {layer}: {key} is {kind}, not a word")
+        raise ValueError(sentence.format(layer=name, key=wrong, kind=type(words[wrong]).__name__))
+    return Told(name, arrays, {key: word for key, word in words.items() if word}, dropout)
 
 
 def array(value: Any, place: str) -> Values:
@@ -117,7 +122,7 @@ def described(of: Told, *, channels_last: bool) -> LayerInfo:
         if channels_last and kind == "conv":
             shape = (shape[-1], *shape[:-1])
     else:
-        shape = (1,) if weight is None else (weight.shape[-1],)
+        shape = (1,) if weight is None or not weight.ndim else (weight.shape[-1],)
     return LayerInfo(
         name=of.name,
         kind=Foreign(kind),
@@ -210,6 +215,8 @@ def _unit_axis(values: NDArray[Any], info: LayerInfo, *, channels_last: bool) ->
 
 
 def _first_unit(values: Values, info: LayerInfo, *, channels_last: bool) -> Values:
+    if not values.ndim:
+        return values.ravel()
     first = values.take([0], axis=_unit_axis(values, info, channels_last=channels_last))
     return first.ravel()
 
@@ -218,5 +225,5 @@ def _mask(of: Told, info: LayerInfo) -> DropoutMask | None:
     mask = of.arrays.get("mask")
     if mask is None:
         return None
-    kept = mask.reshape(len(mask), -1) > 0
+    kept = np.atleast_1d(mask).reshape(len(mask) if mask.ndim else 1, -1) > 0
     return DropoutMask(info.dropout, float(kept.mean()), kept[:MASK_SAMPLES])

@@ -1,9 +1,11 @@
-"""What the callbacks for training libraries share: the names of their metrics."""
+"""What the callbacks for training libraries share: the names of their metrics, and what they plan."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+
+from bntui.watching.course import MONITORS
 
 _NAMES: Final = {
     "val_loss": ("val_loss", "valid_loss", "validation_loss", "eval_loss"),
@@ -16,6 +18,20 @@ _NAMES: Final = {
 """Names under which libraries know the figures of an epoch; the first that is there counts."""
 
 
+def planned(epochs: Any, steps_per_epoch: Any, stopping: Any) -> dict[str, Any]:
+    """What a library plans, as ``watch`` takes it, without what a recording has no place for.
+
+    Args:
+        stopping: the library's early stopping, which has ``monitor`` and ``patience``.
+    """
+    known = stopping is not None and stopping.monitor in MONITORS
+    return {
+        "epochs": _count(epochs),
+        "steps_per_epoch": _count(steps_per_epoch),
+        "early_stopping": {"monitor": stopping.monitor, "patience": stopping.patience} if known else None,
+    }
+
+
 def epoch_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The figures of an epoch that a recording has, of a library's metrics."""
     found = {}
@@ -26,6 +42,10 @@ def epoch_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
                 found[figure] = value
                 break
     return found
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _number(value: Any) -> float | None:

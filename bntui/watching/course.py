@@ -32,7 +32,7 @@ from bntui.watching.bad import Bad, first_bad
 from bntui.watching.layers import Layer, refuse_unfit
 from bntui.watching.sink import Sink
 from bntui.watching.subject import Subject
-from bntui.watching.trouble import warn
+from bntui.watching.trouble import RecorderWarning, warn
 
 MONITORS: Final = {
     "val_loss": "val_loss", "val_accuracy": "val_accuracy", "loss": "loss", "accuracy": "accuracy",
@@ -178,6 +178,8 @@ class Course:
             if held is not None and held.frame.step == step:
                 whole = math.ceil(held.frame.epoch - SAME_EPOCH)
                 self._end_held(held, max(whole, 1) if number is None else number, figures)
+            elif step < 0:
+                self._complain("epoch end", _("no step was recorded before the end of the epoch; give it as step="))
             elif step == self.step:
                 sentence = _("the keyframe of step {step} is written already: give the last step of the epoch as step=")
                 self._complain("epoch end", sentence.format(step=step))
@@ -209,14 +211,19 @@ class Course:
                 sentence = _("early stopping monitors {monitor}, which is not recorded; use one of {names}")
                 self._complain("monitor", sentence.format(monitor=clean(str(monitor)), names=", ".join(MONITORS)))
                 return
-            told = {"monitor": known, "patience": int(patience)}
+            wait, patience = int(wait), int(patience)
+            if min(wait, patience, best_epoch or 0) < 0:
+                sentence = _("early stopping has wait={wait}, patience={patience}; numbers of epochs start from 0")
+                self._complain("early stopping", sentence.format(wait=wait, patience=patience))
+                return
+            told = {"monitor": known, "patience": patience}
             if {**(self.subject.early_stopping or {}), **told} != self.subject.early_stopping:
                 self.amend(early_stopping={**(self.subject.early_stopping or {}), **told})
             before = self._stopping
             epoch = math.floor(self.epoch + SAME_EPOCH)
             if best_epoch is None:
                 best_epoch = epoch if wait == 0 or before is None else before.best_epoch
-            state = EarlyStopping(known, float(best), int(best_epoch), int(wait), int(patience), bool(stopped), "")
+            state = EarlyStopping(known, float(best), int(best_epoch), wait, patience, bool(stopped), "")
             self._stopping = replace(state, reason=_reason(state))
             events = [self._stopped_event(self._stopping)] if stopped and not self._stopped else []
             self._stopped = self._stopped or stopped
@@ -258,7 +265,9 @@ class Course:
         """Warn of the first mistake in what the loop tells, instead of raising it."""
         try:
             yield
-        except (ValueError, TypeError, OverflowError) as error:
+        except RecorderWarning:
+            raise
+        except Exception as error:
             self._complain(what, _("{what} not recorded: {reason}").format(what=what, reason=clean(str(error))))
 
     def _begun(self) -> bool:
@@ -305,7 +314,8 @@ class Course:
             try:
                 refuse_unfit([layer.info for layer in layers])
             except ValueError as error:
-                return self._complain("layers", str(error))
+                sentence = _("{reason}; the keyframe is not recorded")
+                return self._complain("layers", sentence.format(reason=clean(str(error))))
             return True
         before, after = ([layer.info.name for layer in of] for of in (self._layers, layers))
         if before != after:
@@ -320,7 +330,7 @@ class Course:
     def _frame(
         self, step: int, epoch: float, figures: Figures, weights_digest: str, batch_indices: Sequence[int]
     ) -> Keyframe:
-        self.step, self.epoch = int(step), float(epoch)
+        self.step, self.epoch = int(step), max(self.epoch, float(epoch))
         train_loss = self._train_loss(figures)
         lr = math.nan if figures.lr is None or not math.isfinite(figures.lr) else float(figures.lr)
         return Keyframe(

@@ -9,7 +9,7 @@ import keras
 
 from bntui.errors import UsageError
 from bntui.text.language import _
-from bntui.watching.callbacks import epoch_figures
+from bntui.watching.callbacks import epoch_figures, planned
 from bntui.watching.pytorch.watch import watch
 
 
@@ -37,13 +37,8 @@ class BntuiCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Begin the recording."""
-        stopping = self._stopping
-        known = {
-            "title": self.model.name,
-            "epochs": self.params.get("epochs"),
-            "steps_per_epoch": self.params.get("steps"),
-            "early_stopping": stopping and {"monitor": stopping.monitor, "patience": stopping.patience},
-        }
+        plan = planned(self.params.get("epochs"), self.params.get("steps"), self._stopping)
+        known = {"title": self.model.name, **plan}
         layers = dict(_layers(self.model))
         self._recorder = watch(layers, None, self._path, **{**known, **self._options})
 

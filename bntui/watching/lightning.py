@@ -9,7 +9,7 @@ try:
 except ImportError:
     from pytorch_lightning import Callback
 
-from bntui.watching.callbacks import epoch_figures
+from bntui.watching.callbacks import epoch_figures, planned
 from bntui.watching.pytorch.watch import watch
 
 
@@ -31,10 +31,8 @@ class BntuiCallback(Callback):  # type: ignore[misc]
         stopping = self._stopping(trainer)
         batches, pieces = trainer.num_training_batches, trainer.accumulate_grad_batches
         known = {
-            "steps_per_epoch": -(-batches // pieces) if isinstance(batches, int) else None,
-            "epochs": trainer.max_epochs if (trainer.max_epochs or 0) > 0 else None,
+            **planned(trainer.max_epochs, -(-batches // pieces) if isinstance(batches, int) else None, stopping),
             "scaler": getattr(trainer.precision_plugin, "scaler", None),
-            "early_stopping": stopping and {"monitor": stopping.monitor, "patience": stopping.patience},
         }
         model = trainer.strategy.model or pl_module
         self._recorder = watch(model, trainer.optimizers, self._path, **{**known, **self._options})

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from bntui.errors import BntuiError, NameTakenError, RecordingError, StorageError
+from bntui.errors import BntuiError, NameTakenError, RecordingError, StorageError, UsageError
 from bntui.keyframe import Keyframe
 from bntui.link import registry
 from bntui.link.lock import Hold
@@ -22,6 +22,7 @@ from bntui.recording.names import SUFFIX, new_path
 from bntui.recording.packed import PackedKeyframe, packed
 from bntui.recording.writer import Pack, Writer
 from bntui.text.language import _
+from bntui.text.output import clean, shortened
 from bntui.watching.subject import Subject
 from bntui.watching.trouble import warn
 
@@ -195,9 +196,17 @@ def _held(path: Path | None, title: str) -> Hold:
             return Hold(new_path(title, skip=skip))
         except RecordingError:  # another recorder that began at the same time has locked it
             skip += 1
+    if not path.name:
+        raise UsageError(_("{path} is not the name of a file").format(path=clean(repr(str(path)))))
     named = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-    hold = Hold(named.absolute())
-    if os.path.lexists(named):
+    try:
+        taken = os.path.lexists(named)
+        hold = Hold(named.absolute())
+    except (ValueError, OSError) as error:  # too long, or characters that no name can have
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        sentence = _("cannot write the recording {path}: {reason}")
+        raise StorageError(sentence.format(path=shortened(clean(str(named)), 200), reason=reason)) from error
+    if taken or os.path.lexists(named):
         hold.release()
         raise NameTakenError(_("{path} already exists; choose another name").format(path=named))
     return hold

@@ -6,7 +6,7 @@ from typing import Any
 
 from skorch.callbacks import Callback, EarlyStopping
 
-from bntui.watching.callbacks import epoch_figures
+from bntui.watching.callbacks import epoch_figures, planned
 from bntui.watching.pytorch.watch import watch
 
 
@@ -24,11 +24,7 @@ class BntuiCallback(Callback):  # type: ignore[misc]
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:  # noqa: ARG002, N803
         """Begin the recording."""
-        stopping = self._stopping(net)
-        known = {
-            "epochs": net.max_epochs,
-            "early_stopping": stopping and {"monitor": stopping.monitor, "patience": stopping.patience},
-        }
+        known = planned(net.max_epochs, None, self._stopping(net))
         self._recorder = watch(net.module_, net.optimizer_, self._path, **{**known, **self._options})
 
     def on_batch_end(self, net: Any, batch: Any = None, training: bool = False, **told: Any) -> None:  # noqa: ARG002

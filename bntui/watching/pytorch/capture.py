@@ -85,18 +85,22 @@ class Capture:
     Args:
         roles: the modules that are layers, or parts of one.
         guard: runs what may fail; its trouble is not the loop's.
+        thread: the thread of the loop; None for that of the first call.
     """
 
-    def __init__(self, roles: Mapping[nn.Module, Role], guard: Callable[..., Any]) -> None:
+    def __init__(self, roles: Mapping[nn.Module, Role], guard: Callable[..., Any], thread: int | None) -> None:
         self._roles = roles
         self._guard = guard
         self._mode = _Mode(self)
-        self._thread = threading.get_ident()
+        self._thread = thread
         self._stack: list[nn.Module] = []
         """Modules whose forward is running, from the outermost one that is watched."""
+        self._runs_in = 0
+        """The thread of these modules: the loop's, or one of autograd that computes a checkpoint again."""
         self._quiet = 0
         """More than 0 while nothing that is called is to be followed."""
-        self._entered = False
+        self._entered_in: int | None = None
+        """The thread in which functions are seen; the modes of a thread are its own."""
         self._places: dict[int, _Place] = {}
         self._known: dict[int, tuple[weakref.ref[Tensor], int, Held | None]] = {}
         self.passes = 0
@@ -141,6 +145,12 @@ class Capture:
         module.__dict__["call"] = call
         self._replaced.append(module)
 
+    def look_here(self) -> None:
+        """Forget a pass that did not end, and look at those of this thread."""
+        self._leave()
+        self._stack.clear()
+        self._thread = threading.get_ident()
+
     def detach(self) -> None:
         """Stop looking, and forget the tensors."""
         for handle in self._handles:
@@ -165,22 +175,31 @@ class Capture:
             self._guard(self._enter, module)
 
     def _enter(self, module: nn.Module) -> None:
-        if threading.get_ident() != self._thread and not in_backward():
-            return
-        if in_backward() and not self._stack and self._seen(module):
-            return  # a checkpoint computes its part again
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return  # tensors within torch.func's transformations have no values of their own
+        here = threading.get_ident()
+        if self._stack:
+            if here != self._runs_in:
+                return
+        elif in_backward():
+            if self._seen(module):
+                return  # a checkpoint computes its part again
+        else:
+            self._thread = here if self._thread is None else self._thread
+            if here != self._thread:
+                return
         if not self._stack:
+            self._runs_in = here
             self.passes += 1
         self._stack.append(module)
         role = self._roles.get(module)
         if role is not None or (isinstance(module, OPAQUE) and not module.training):
             self._leave()
-        elif not self._entered and not self._quiet_by_stack():
-            self._mode.__enter__()  # type: ignore[no-untyped-call]
-            self._entered = True
+        elif not self._quiet_by_stack():
+            self._see_functions()
 
     def _after(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self._stack and self._stack[-1] is module:
+        if self._stack and self._stack[-1] is module and threading.get_ident() == self._runs_in:
             self._guard(self._exit, module, args, output)
 
     def _exit(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -194,15 +213,19 @@ class Capture:
         finally:
             self._stack.pop()
             if self._stack and not self._quiet_by_stack():
-                self._mode.__enter__()  # type: ignore[no-untyped-call]
-                self._entered = True
+                self._see_functions()
 
     def _quiet_by_stack(self) -> bool:
         return any(one in self._roles or (isinstance(one, OPAQUE) and not one.training) for one in self._stack)
 
+    def _see_functions(self) -> None:
+        if self._entered_in is None:
+            self._mode.__enter__()  # type: ignore[no-untyped-call]
+            self._entered_in = threading.get_ident()
+
     def _leave(self) -> None:
-        if self._entered:
-            self._entered = False
+        if self._entered_in == threading.get_ident():
+            self._entered_in = None
             self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def _seen(self, module: nn.Module) -> bool:
@@ -300,7 +323,7 @@ class Capture:
         if call.recorded:
             call.unit = call.unit if unit is None else unit
             call.output = self._hold(call, out)
-            if not isinstance(call.output, Small):
+            if not isinstance(call.output, Small) and out.numel():
                 call.dead, call.saturated = _shares(call, out.detach())
         self._put(out, call, ACTIVE)
 
@@ -360,12 +383,15 @@ class _Mode(TorchFunctionMode):
 
     def __init__(self, capture: Capture) -> None:
         super().__init__()
-        self._capture = weakref.proxy(capture)
+        self._capture = weakref.ref(capture)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:  # fmt: skip
-        return self._capture.function(func, args, kwargs or {})
+        capture = self._capture()
+        if capture is None:  # closed by another thread during a pass of this one
+            return func(*args, **(kwargs or {}))
+        return capture.function(func, args, kwargs or {})
 
 
 class _Gradient:

@@ -152,6 +152,8 @@ def norm(tensor: Tensor) -> Tensor:
     tensor = tensor.detach()
     if tensor.is_sparse:
         tensor = tensor.coalesce().values()
+    if tensor.is_complex():
+        tensor = tensor.abs()
     if tensor.numel() <= EXACT:
         tensor = tensor.double()  # twice as fast as converting each value when it is added
     found: Tensor = torch.linalg.vector_norm(tensor, dtype=torch.float64)

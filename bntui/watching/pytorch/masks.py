@@ -59,7 +59,7 @@ def after(drawing: Drawing, output: Tensor) -> Tensor | None:
 
 def of_samples(mask: Tensor, samples: int) -> Tensor:
     """The mask of the first samples, sample by unit."""
-    flat = mask.reshape(len(mask), -1)
+    flat = mask.flatten(1) if mask.ndim > 1 else mask.reshape(-1, 1)
     return flat[: max(1, min(samples, MOST_KEPT // max(flat.shape[1], 1)))]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
@@ -62,7 +63,7 @@ class Parameters:
         self.lr = self.scale = None
         self._first = optimizers[0] if optimizers else None
         for parameter in self._weights | self._affine:
-            if parameter.requires_grad and not self._averaged:
+            if parameter.requires_grad and not self._averaged and not is_lazy(parameter):
                 self._guard(self._look_at, parameter)
         if not optimizers:
             self._guard(self._keep_weights, self._weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,8 @@ from torch.optim import Optimizer
 
 from bntui.recording.history import LayerInfo
 from bntui.text.language import _
+from bntui.text.output import clean
+from bntui.watching import arrays
 from bntui.watching.course import Course, Figures
 from bntui.watching.layers import Layer
 from bntui.watching.pytorch.capture import Capture
@@ -121,7 +124,7 @@ class Recorder:
         self._pending: _Step | None = None
         self._unwritten = False
         self._losses: list[Tensor | float] = []
-        self._told: tuple[Any, int] | None = None
+        self._told: tuple[Tensor | float, int] | None = None
         """A loss that was told between the forward pass and the optimizer's step, and the number of that pass."""
         self._steps = self._measured = 0
         self._epochs = self._epoch_began = 0
@@ -164,10 +167,7 @@ class Recorder:
             stopped: the patience has run out, and training ends.
         """
         if not self._closed:
-            self._guard(
-                self._course.early_stopping, wait=int(wait), best=_number(best), patience=int(patience),
-                monitor=monitor, best_epoch=best_epoch, stopped=stopped,
-            )  # fmt: skip
+            self._guard(self._stop_early, wait, best, patience, monitor, best_epoch, stopped)
 
     def close(self, error: BaseException | None = None) -> None:
         """Stop looking, and close the file; what ended the loop may be given."""
@@ -206,9 +206,14 @@ class Recorder:
     def _tell(self, loss: Any) -> None:
         if loss is None:
             return
+        with self._course.mistakes("loss"):
+            loss = _one(loss)
+            self._take(loss)
+
+    def _take(self, loss: Tensor | float) -> None:
         if self._capture is not None and self._capture.calls:  # the optimizer's step is still to come
             self._keep_told()
-            self._told = (loss.detach() if isinstance(loss, Tensor) else loss, self._capture.passes)
+            self._told = (loss, self._capture.passes)
         elif self._pending is not None:
             self._record(_number(loss))
         else:
@@ -219,8 +224,8 @@ class Recorder:
         if told is not None:
             self._keep(told[0])
 
-    def _keep(self, loss: Any) -> None:
-        self._losses.append(loss.detach() if isinstance(loss, Tensor) else float(loss))
+    def _keep(self, loss: Tensor | float) -> None:
+        self._losses.append(loss)
         if len(self._losses) > _MOST_LOSSES:
             self._tell_losses()
 
@@ -234,7 +239,8 @@ class Recorder:
         capture, parameters = self._capture, self._parameters
         assert capture is not None
         if not capture.calls:
-            return  # the step had no forward pass: look at the next one
+            capture.look_here()
+            return  # the step had no forward pass in the thread looked at: look at the next one
         parameters.after_step(optimizer)
         with np.errstate(all="ignore"):  # the figures of a diverging network overflow
             found = layers_of(list(capture.calls.values()), parameters, self._scale(parameters), self._infos)
@@ -295,6 +301,15 @@ class Recorder:
         if self._plan.due(self._steps + 1, self._epoch_began, self._length):
             self._arm()
 
+    def _stop_early(
+        self, wait: Any, best: Any, patience: Any, monitor: str, best_epoch: int | None, stopped: bool
+    ) -> None:
+        with self._course.mistakes("early stopping"):
+            self._course.early_stopping(
+                wait=int(wait), best=_number(best), patience=int(patience), monitor=monitor, best_epoch=best_epoch,
+                stopped=stopped,
+            )  # fmt: skip
+
     def _position(self) -> float:
         """Epochs done; of an epoch whose length is not known, only the order of its steps is."""
         done = self._steps - self._epoch_began
@@ -313,7 +328,7 @@ class Recorder:
     def _arm(self) -> None:
         if self._capture is not None or not self._course.open:
             return
-        self._capture = Capture(self._roles, self._look)
+        self._capture = Capture(self._roles, self._look, threading.get_ident() if self._steps else None)
         self._capture.attach(list(self._models.values()), everywhere=not self._plan.compiled)
         self._parameters.attach(self._optimizers)
         compiler = sys.modules.get("torch._dynamo")
@@ -363,7 +378,7 @@ class Recorder:
             self._disarm()
         with suppress(Exception):
             self._course.close(error)
-        reason = f"{type(error).__name__}: {error}"
+        reason = clean(f"{type(error).__name__}: {error}")
         warn(_("{reason}; nothing more is recorded, training goes on").format(reason=reason))
 
     # words
@@ -377,6 +392,13 @@ class Recorder:
         )
 
     def _sum_up(self) -> None:
+        if not self._measured:
+            nothing = _(
+                "bntui: nothing was recorded in {steps} steps: no forward pass with gradients was seen, "
+                "so there is no file"
+            )
+            self._say(nothing.format(steps=self._steps))
+            return
         whole = max(time.perf_counter() - self._began, 1e-9)
         told = _("bntui: {count} keyframes in {path}; measuring took {share:.1%} of the time").format(
             count=self._measured, path=self.path, share=self._spent / whole
@@ -395,14 +417,28 @@ class Recorder:
     def _say(self, sentence: str) -> None:
         if not self._plan.quiet:
             with suppress(Exception):
-                print(sentence, file=sys.stderr)
+                print(clean(sentence), file=sys.stderr)
+
+
+def _one(loss: Any) -> Tensor | float:
+    """A loss, not fetched from its device yet.
+
+    Raises:
+        ValueError: it is not one number.
+    """
+    if not isinstance(loss, Tensor):
+        return arrays.number(loss, "loss") or 0.0
+    if loss.numel() != 1 or loss.is_complex():
+        found = f"{str(loss.dtype).removeprefix('torch.')}{list(loss.shape)}"
+        raise ValueError(_("{place} is not a number: {reason}").format(place="loss", reason=found))
+    return loss.detach()
 
 
 def _number(value: Any) -> float:
     """A figure as a number; NaN of what is none."""
     try:
         return float(value.detach() if isinstance(value, Tensor) else value)
-    except (TypeError, ValueError, RuntimeError):
+    except Exception:  # of another library
         return math.nan
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from bntui.errors import UsageError
+from bntui.recording.tables import MOST_LAYERS
 from bntui.text.language import _
 from bntui.watching.course import MONITORS, Course
 from bntui.watching.pytorch.recorder import Plan, Recorder, Silent
@@ -69,25 +71,30 @@ def watch(
         StorageError: the folder cannot be written.
         UsageError: an argument makes no sense.
     """
+    if isinstance(every, Integral) and not isinstance(every, bool):  # also those of NumPy
+        every = int(every)
     if every != "epoch" and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
         raise UsageError(_('every is {every!r}: give a number of steps, or "epoch"').format(every=every))
     models = _models(model)
     optimizers = _optimizers(optimizer)
-    found = roles(models, [layers] if isinstance(layers, str) else list(layers))
+    found = roles(models, _patterns(layers))
+    if scaler is not None and not hasattr(scaler, "get_scale"):
+        raise UsageError(_("watch: scaler is {kind}, not a GradScaler").format(kind=type(scaler).__name__))
     if not any(role.part != "activation" and role.measured for role in found.values()):
         raise UsageError(_("the model has no layer with parameters, so there is nothing to record"))
+    if (count := sum(role.part != "activation" and role.measured for role in found.values())) > MOST_LAYERS:
+        sentence = _("watch: the model has {count} layers; a recording has at most {most}, so choose some with layers=")
+        raise UsageError(sentence.format(count=count, most=MOST_LAYERS))
     if _rank():
         return Silent(None if path is None else Path(path))
     first = next(iter(models.values()))
     device = next((str(one.device) for one in first.parameters()), "cpu")
     told = {"torch.compile": "measured steps ran eagerly"} if any(map(_compiled, _sequence(model))) else {}
     name = " + ".join(list(dict.fromkeys(type(one).__name__ for one in models.values()))[:4])
-    monitor = MONITORS.get(str(early_stopping["monitor"])) if early_stopping else None
-    stopping = {**early_stopping, "monitor": monitor} if early_stopping and monitor else None
     subject = Subject(
         title or name, "watch", task, model=name, optimizer=" + ".join(type(one).__name__ for one in optimizers),
         device=device, epochs=epochs, steps_per_epoch=steps_per_epoch, batch_size=batch_size, every=every,
-        early_stopping=stopping,
+        early_stopping=_stopping(early_stopping),
         meta={"torch": torch.__version__, **told},
     )  # fmt: skip
     course = Course(None if path is None else Path(path), subject)
@@ -122,12 +129,27 @@ def _models(model: Models) -> dict[str, nn.Module]:
 def _optimizers(optimizer: Optimizer | Sequence[Optimizer] | None) -> list[Optimizer]:
     if optimizer is None:
         return []
-    several = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer)
+    several = list(optimizer) if isinstance(optimizer, Iterable) else [optimizer]
     wrong = next((one for one in several if not isinstance(one, Optimizer)), None)
     if wrong is not None:
         sentence = _("watch: optimizer is {kind}, not a torch.optim.Optimizer; give None to count calls of step()")
         raise UsageError(sentence.format(kind=type(wrong).__name__))
     return [_inner(one) for one in several]
+
+
+def _patterns(layers: str | Sequence[str]) -> list[str]:
+    several = [layers] if isinstance(layers, str) or not isinstance(layers, Iterable) else list(layers)
+    wrong = [type(one).__name__ for one in several if not isinstance(one, str)]
+    if wrong:
+        raise UsageError(_("watch: layers has {kind}, not names of layers").format(kind=wrong[0]))
+    return several
+
+
+def _stopping(told: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """A rule of early stopping, its monitor by the name that recordings have for it."""
+    if not isinstance(told, Mapping) or "monitor" not in told:
+        return told or None
+    return {**told, "monitor": MONITORS.get(str(told["monitor"]), told["monitor"])}
 
 
 def _inner(optimizer: Optimizer) -> Optimizer:

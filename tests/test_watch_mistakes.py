@@ -1,0 +1,229 @@
+"""What ``bntui.watch`` and ``bntui.record`` do with odd models, threads, and mistaken arguments."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import bntui
+from bntui.errors import BntuiError
+from bntui.keyframe import Keyframe
+from bntui.recording.reader import Reader
+from bntui.watching.trouble import RecorderWarning
+
+
+def model() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 3))
+
+
+def optimizer_of(watched: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(watched.parameters(), lr=0.1)
+
+
+def trained(watched: nn.Module, optimizer: torch.optim.Optimizer, entered: Tensor) -> Tensor:
+    loss: Tensor = watched(entered).abs().sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss
+
+
+def keyframes(path: Path) -> list[Keyframe]:
+    with closing(Reader(path)) as reader:
+        return [reader.keyframe(0, row) for row in reader.history(0).frame_rows.tolist()]
+
+
+def test_another_thread_may_call_the_model_during_a_measured_step(tmp_path: Path) -> None:
+    """The modes of functions belong to a thread; a call of another one within a pass must leave this one's in place."""
+    watched = model()
+    optimizer = optimizer_of(watched)
+
+    class Meanwhile(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            other = threading.Thread(target=lambda: self(x) if threading.current_thread() is other else None)
+            if threading.current_thread() is main:
+                other.start()
+                other.join()
+            return x * 1
+
+    main = threading.current_thread()
+    watched.insert(1, Meanwhile())
+    with bntui.watch(watched, optimizer, tmp_path / "run.bntui", every=1, quiet=True) as recorder:
+        for _ in range(3):
+            recorder.step(trained(watched, optimizer, torch.randn(4, 6)))
+    del recorder
+    modes = getattr(torch.overrides, "_len_torch_function_stack")  # noqa: B009 - private
+    assert modes() == 0
+    assert [frame.layers[0].name for frame in keyframes(tmp_path / "run.bntui")] == ["0"] * 3
+
+
+def test_a_loop_may_run_in_a_thread_of_its_own(tmp_path: Path) -> None:
+    watched = model()
+    optimizer = optimizer_of(watched)
+    with bntui.watch(watched, optimizer, tmp_path / "run.bntui", every=2, quiet=True) as recorder:
+
+        def run() -> None:
+            for _ in range(4):
+                recorder.step(trained(watched, optimizer, torch.randn(4, 6)))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    assert [frame.step for frame in keyframes(tmp_path / "run.bntui")] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("entered", [torch.randn(0, 6), torch.randn(4, 6, dtype=torch.complex64)])
+def test_empty_and_complex_minibatches_are_recorded(entered: Tensor, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    watched = nn.Sequential(
+        nn.Linear(6, 5, dtype=entered.dtype), nn.Identity() if entered.is_complex() else nn.Dropout()
+    )
+    weight = next(watched.parameters()).detach().numpy().copy()
+    optimizer = optimizer_of(watched)
+    with bntui.watch(watched, optimizer, tmp_path / "run.bntui", every=1, quiet=True) as recorder:
+        recorder.step(trained(watched, optimizer, entered))
+    (frame,) = keyframes(tmp_path / "run.bntui")
+    assert frame.layers[0].weight_norm == pytest.approx(np.linalg.norm(weight.ravel().astype(np.complex128)))
+
+
+def test_without_a_pass_it_is_said_that_there_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    watched = model()
+    with bntui.watch(watched, None, tmp_path / "a\x1b[31m.bntui", every=1) as recorder:
+        for _ in range(2):
+            vmapped = torch.func.vmap(torch.func.grad(lambda x: watched(x).sum()), randomness="different")
+            recorder.step(vmapped(torch.randn(4, 6)).sum())
+    said = capsys.readouterr().err
+    assert "nothing was recorded in 2 steps" in said
+    assert "\x1b" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("loss", ["low", torch.ones(3), torch.tensor(1j), 10**400, object(), [1.0]])
+def test_a_mistaken_loss_is_warned_of_and_recording_goes_on(loss: Any, tmp_path: Path) -> None:
+    watched = model()
+    optimizer = optimizer_of(watched)
+    with bntui.watch(watched, optimizer, tmp_path / "run.bntui", every=2, quiet=True) as recorder:
+        for told in (loss, 0.1, 0.2, 0.3):
+            trained(watched, optimizer, torch.randn(4, 6))
+            if told is loss:
+                with pytest.warns(RecorderWarning, match="loss is not a number"):
+                    recorder.step(told)
+            else:
+                recorder.step(told)
+        recorder.epoch(val_loss=0.5)
+    assert len(keyframes(tmp_path / "run.bntui")) == 3
+
+
+@pytest.mark.parametrize("state", [{"wait": "two"}, {"wait": None}, {"wait": -1}, {"patience": -5}, {"patience": []}])
+@pytest.mark.parametrize("by", ["watch", "record"])
+def test_a_mistaken_state_of_early_stopping_is_left_out(by: str, state: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "run.bntui"
+    recorder: Any
+    if by == "record":
+        recorder = bntui.record(path)
+        recorder.keyframe(1, 1, {"a": {"output": np.ones((2, 2))}})
+    else:
+        watched = model()
+        optimizer = optimizer_of(watched)
+        recorder = bntui.watch(watched, optimizer, path, quiet=True)
+        trained(watched, optimizer, torch.randn(4, 6))
+    with recorder:
+        recorder.epoch(val_loss=0.5)
+        with pytest.warns(RecorderWarning, match="early stopping"):
+            recorder.early_stopping(**{"wait": 1, "best": 0.5, "patience": 3, **state})
+    (frame,) = keyframes(path)
+    assert frame.early_stopping is None
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"epochs": -1}, {"epochs": "ten"}, {"epochs": float("nan")}, {"epochs": 2**70}, {"batch_size": "x"},
+        {"batch_size": 0}, {"steps_per_epoch": 0}, {"steps_per_epoch": 1.5}, {"title": "t" * 1001}, {"task": "ranking"},
+        {"early_stopping": 3}, {"early_stopping": {"monitor": "val_loss"}},
+        {"early_stopping": {"monitor": "val_loss", "patience": 3, "rule": object()}},
+    ],
+)  # fmt: skip
+def test_what_a_reader_would_refuse_is_refused_before_training(known: dict[str, Any], tmp_path: Path) -> None:
+    watched = model()
+    place = next(iter(known))
+    makers: tuple[Callable[[], Any], ...] = (
+        lambda: bntui.watch(watched, None, tmp_path / "run.bntui", **known),
+        lambda: bntui.record(tmp_path / "run.bntui", **known),
+    )
+    for make in makers:
+        with pytest.raises(BntuiError, match=f"{place}|JSON"):
+            make()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("known", [{"layers": 3}, {"layers": [3]}, {"layers": None}, {"scaler": object()}])
+def test_arguments_of_other_types_are_refused(known: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(BntuiError, match=next(iter(known))):
+        bntui.watch(model(), None, tmp_path / "run.bntui", **known)
+
+
+def test_more_layers_than_a_recording_has_are_refused(tmp_path: Path) -> None:
+    deep = nn.Sequential(*[nn.Linear(1, 1) for _ in range(1001)])
+    with pytest.raises(BntuiError, match=r"1001 layers.*layers="):
+        bntui.watch(deep, None, tmp_path / "run.bntui")
+
+
+@pytest.mark.parametrize("name", ["", ".", "a\0b", "x" * 400, "\ud800"])
+def test_what_is_no_name_of_a_file_is_refused(name: str) -> None:
+    with pytest.raises(BntuiError):
+        bntui.record(name)
+
+
+def test_counts_of_numpy_and_titles_with_controls_are_taken(tmp_path: Path) -> None:
+    watched = model()
+    optimizer = optimizer_of(watched)
+    path, count = tmp_path / "run.bntui", cast(Any, np.int64(2))
+    with bntui.watch(
+        watched, optimizer, path, every=count, epochs=count, batch_size=count, title="a\x1b[31m\ud800층", quiet=True
+    ) as recorder:
+        for _ in range(4):
+            recorder.step(trained(watched, optimizer, torch.randn(4, 6)))
+    with closing(Reader(path)) as reader:
+        assert (reader.title, reader.runs[0].epochs, reader.runs[0].batch_size) == ("a[31m층", 2, 2)
+
+
+@pytest.mark.parametrize("key", ["input", "output", "weight", "bias", "gradient", "activation_gradient", "mask"])
+@pytest.mark.parametrize("shape", [(), (3,), (2,) * 7])
+def test_arrays_of_any_number_of_axes_are_recorded(key: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    path = tmp_path / "run.bntui"
+    table = {key: np.ones(shape), "activation": "relu", "dropout": np.float32(0.5)}
+    with bntui.record(path) as recorder:
+        recorder.keyframe(1, 0.5, {"dense": table})
+    (frame,) = keyframes(path)
+    norm = {
+        "weight": "weight_norm",
+        "gradient": "weight_gradient_norm",
+        "activation_gradient": "activation_gradient_norm",
+    }
+    if key in norm:
+        assert getattr(frame.layers[0], norm[key]) == pytest.approx(np.sqrt(np.ones(shape).size))
+
+
+def test_an_unforeseen_error_of_a_call_does_not_end_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise IndexError("axis")
+
+    monkeypatch.setattr("bntui.watching.arrays.measured", broken)
+    with bntui.record(tmp_path / "run.bntui") as recorder, pytest.warns(RecorderWarning, match="axis"):
+        recorder.keyframe(1, 0.5, {"dense": {"output": np.ones((2, 2))}})
+
+
+def test_epochs_that_differ_by_rounding_are_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "run.bntui"
+    with bntui.record(path) as recorder:
+        for step, epoch in enumerate((0.1 + 0.2, 0.3)):
+            recorder.keyframe(step, epoch, {"dense": {"output": np.ones((2, 2))}})
+    assert [frame.epoch for frame in keyframes(path)] == [0.1 + 0.2] * 2
