@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ from bntui.audit.bounded import SIGNS, Bounded
 from bntui.audit.configuration import SETTINGS, check_configuration, check_shared
 from bntui.audit.consistency import check_row
 from bntui.audit.course import Course, Row, check_course
-from bntui.audit.digests import Damage, check_digests
+from bntui.audit.digests import check_digests
 from bntui.audit.ends import check_absent, check_checkpoint, check_kept, check_weights
 from bntui.audit.events import check_events
 from bntui.audit.forks import begins, check_fork, check_inheritance, check_parentage, check_tracked
@@ -23,9 +22,10 @@ from bntui.audit.initial import check_initial
 from bntui.audit.inputs import check_scaling, check_split
 from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.meta import check_grid, check_meta, check_stray, check_tables
-from bntui.audit.minibatches import check_batches, check_counts
+from bntui.audit.minibatches import SampleOrders, check_batches, check_counts
 from bntui.audit.network import parameter_names, stages_of, state_names
 from bntui.audit.progress import STATE, Batch, check_averages, check_progress
+from bntui.audit.readable import Readable
 from bntui.audit.recompute import LOSS, recompute_initial, recompute_step
 from bntui.audit.samples import ScaledSamples
 from bntui.audit.seeds import check_seeds
@@ -34,27 +34,22 @@ from bntui.audit.standing import Pace, Standing, departures, follow
 from bntui.audit.subject import EVIDENCE, Subject, Taken, known_kinds, unpack
 from bntui.audit.tolerances import Precision
 from bntui.audit.validation import (
-    Answer,
     Answers,
     Scores,
+    answering,
     check_predictions,
     check_scores,
     check_validation,
     evaluating,
     exactly,
-    forgetting,
 )
 from bntui.audit.watched import check_watched
 from bntui.errors import RecordingError
 from bntui.keyframe import Keyframe
-from bntui.recording.codec import unpack_arrays
 from bntui.recording.dataset import RecordedData
-from bntui.recording.evidence import Evidence
 from bntui.recording.forms import WATCHED
 from bntui.recording.guard import damaged
 from bntui.recording.recorded import recorded
-from bntui.recording.schema import SCALARS
-from bntui.recording.tables import rows
 from bntui.text.language import N_
 
 Values = NDArray[Any]
@@ -123,7 +118,8 @@ class _Audit:
 
     def _run(self) -> None:
         reader, ledger = self._reader, self._ledger
-        self._damage: Damage = check_digests(self._db, ledger, tuple(run.name for run in reader.runs))
+        self._damage = check_digests(self._db, ledger, tuple(run.name for run in reader.runs))
+        self._readable = Readable(reader, self._db, self._damage, ledger)
         self._watched = any(run.watched for run in reader.runs)
         if self._watched:
             self._loops()
@@ -133,12 +129,12 @@ class _Audit:
             data = None if self._damage.data else reader.dataset
         except RecordingError as error:
             ledger.fail(EVIDENCE, Place(), "data", str(error), "+")
-        orders: dict[tuple[int, int, int], tuple[str, Values]] = {}
+        orders = SampleOrders(ledger)
         self._whole(data)
         for run in reader.runs:
             try:
                 samples = None if data is None else ScaledSamples.of(data, run, reader.task)
-                sizes = self._sizes(samples)
+                sizes = self._readable.sizes(samples)
                 pace = None if sizes is None else Pace.of(run.config, sizes[0], run.steps_per_epoch)
                 subject = Subject(run, stages_of(run), samples, reader.task, Precision.of(run.device), pace)
                 self._one(subject, sizes, orders)
@@ -152,7 +148,7 @@ class _Audit:
         check_stray(ledger, self._db, reader.runs)
         for run in reader.runs:
             ledger.hold(SETTINGS, Place(run.name), "run", run.watched, "-", WATCHED)
-            rows = [row for row in self._rows(run.index) if not row.damaged]
+            rows = [row for row in self._readable.rows(run.index) if not row.damaged]
             check_watched(ledger, run, rows, reader.task)
             self._consistent += sum(row.frame is not None for row in rows)
 
@@ -170,9 +166,7 @@ class _Audit:
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             ledger.fail(EVIDENCE, Place(), "meta", f"{type(error).__name__}: {error}", "+")
 
-    def _one(
-        self, subject: Subject, sizes: tuple[int, int] | None, orders: dict[tuple[int, int, int], tuple[str, Values]]
-    ) -> None:
+    def _one(self, subject: Subject, sizes: tuple[int, int] | None, orders: SampleOrders) -> None:
         run, ledger = subject.run, self._ledger
         known = known_kinds(ledger, subject)
         if not subject.stages:
@@ -198,21 +192,21 @@ class _Audit:
         for row in course.rows:
             if row.frame is None:
                 continue
-            self._order(course, row, orders)
+            orders.check(course, row)
             place = row.place(run.name)
-            evidence = self._evidence(run.index, row) if known and subject.stages else None
+            evidence = self._readable.evidence(run.index, row) if known and subject.stages else None
             initial = row is course.rows[0] and row.number == 0
             check_row(ledger, place, subject, row.frame, full=evidence is not None, initial=initial)
             taken = None if evidence is None else unpack(ledger, place, subject, row.frame, evidence)
             after = self._following(course, row, checkpoint)
             if taken is None or evidence is None:
                 if after is not None:
-                    check_kept(ledger, course, row, after, self._answer(subject))
+                    check_kept(ledger, course, row, after, answering(ledger, subject))
                 self._consistent += 1
                 continue
             if parent is not None and not row.number:
-                check_inheritance(ledger, parent, course, evidence, self._onward(parent, row.scalars["step"]))
-            text = self._progress(run.index, row)
+                check_inheritance(ledger, parent, course, evidence, self._readable.onward(parent, row.scalars["step"]))
+            text = self._readable.progress(run.index, row)
             ledger.hold(STATE, place, "progress", text is not None or not told, "-", "+")
             told = told or text is not None
             check_progress(ledger, course, row, Batch.of(row, taken, subject.task), text)
@@ -238,7 +232,7 @@ class _Audit:
     def _course(self, subject: Subject) -> Course:
         """A run's rows and events, with its standing at each row."""
         run = subject.run
-        rows = tuple(self._rows(run.index))
+        rows = tuple(self._readable.rows(run.index))
         events = self._reader.events(run.index)
         left = tuple(row for row in rows if not row.damaged)
         course = Course(subject, left, events, len(left) == len(rows))
@@ -252,69 +246,16 @@ class _Audit:
         passages = follow(run.config, subject.pace, scalars, start, departures(events))
         return replace(course, passages=tuple(passages))
 
-    def _progress(self, run: int, row: Row) -> str | None:
-        """The trainer's state in a row's evidence."""
-        kept = self._reader.state(run, row.number)
-        return None if kept is None else kept.progress
-
-    def _onward(self, course: Course, step: int) -> Evidence | None:
-        """Recorded arrays of a run after a step: the next step's evidence, or the weights kept at the end."""
-        later, run = course.at(step + 1), course.subject.run.index
-        if course.departed(step):
-            return None
-        evidence = None if later is None or later.frame is None else self._evidence(run, later)
-        if evidence is None and (run, "final") not in self._damage.checkpoints:
-            query = "SELECT block FROM checkpoint WHERE run = ? AND name = 'final' AND step = ?"
-            found = next(rows(self._db, query, (run, step), of="checkpoint"), None)
-            if found is not None:
-                return Evidence(before=unpack_arrays(found["block"]))
-        return evidence
-
-    def _rows(self, run: int) -> Iterator[Row]:
-        """A run's rows, oldest first; NULL in a numeric column becomes NaN."""
-        texts = ("reason", "weights_digest")
-        query = f"SELECT id, layers, {', '.join(SCALARS)} FROM keyframe WHERE run = ? ORDER BY id"
-        for number, row in enumerate(rows(self._db, query, (run,), of="keyframe")):
-            scalars = {name: math.nan if row[name] is None and name not in texts else row[name] for name in SCALARS}
-            damaged = row["id"] in self._damage.keyframes
-            frame = None
-            if row["layers"] is not None and not damaged:
-                try:
-                    frame = self._reader.keyframe(run, number)
-                except RecordingError as error:
-                    place = Place(self._reader.runs[run].name, row["step"])
-                    self._ledger.fail(EVIDENCE, place, "keyframe", str(error), "+")
-                    damaged = True
-            yield Row(number, scalars, frame, damaged)
-
-    def _evidence(self, run: int, row: Row) -> Evidence | None:
-        try:
-            return self._reader.evidence(run, row.number)
-        except RecordingError:  # already reported by the digest check
-            return None
-
-    def _sizes(self, samples: ScaledSamples | None) -> tuple[int, int] | None:
-        if samples is not None:
-            return len(samples.data.train), len(samples.data.validation)
-        meta = self._reader.meta
-        if "train_samples" in meta and "validation_samples" in meta:
-            return int(meta["train_samples"]), int(meta["validation_samples"])
-        return None
-
     def _checkpoint(self, course: Course) -> tuple[int, Mapping[str, Values]] | None:
         run = course.subject.run.index
-        if (run, "final") in self._damage.checkpoints:
+        if self._readable.lost(run):
             return None
-        query = "SELECT step, block FROM checkpoint WHERE run = ? AND name = 'final'"
-        found = next(rows(self._db, query, (run,), of="checkpoint"), None)
+        found = self._readable.final(run)
         if found is None:
             check_absent(self._ledger, course)
             return None
-        state = unpack_arrays(found["block"])
-        check_checkpoint(self._ledger, course, found["step"], state, self._answer(course.subject))
-        if course.found_again(found["step"]):
-            return None
-        return found["step"], state
+        check_checkpoint(self._ledger, course, *found, answering(self._ledger, course.subject))
+        return None if course.found_again(found[0]) else found
 
     def _following(
         self, course: Course, row: Row, checkpoint: tuple[int, Mapping[str, Values]] | None
@@ -328,26 +269,11 @@ class _Audit:
         later = [other for other in course.rows if other.scalars["step"] == step + 1 and other.frame is not None]
         if not later:
             return None
-        evidence = self._evidence(course.subject.run.index, later[0])
+        evidence = self._readable.evidence(course.subject.run.index, later[0])
         if evidence is None:
             return None
         check_weights(self._ledger, course, row, evidence.before, "before the next step")
         return evidence.before
-
-    def _order(self, course: Course, row: Row, orders: dict[tuple[int, int, int], tuple[str, Values]]) -> None:
-        """Check that runs with the same seed visit the samples in the same order."""
-        run, pace = course.subject.run, course.subject.pace
-        assert row.frame is not None
-        if run.fork is not None or row.number == 0 or pace is None:
-            return
-        epoch = math.ceil(row.scalars["epoch"] - 1e-9)
-        offset = pace.onward(Standing(), (row.scalars["step"] - 1) % run.steps_per_epoch).offset
-        key = (run.config["seed"], epoch, offset)
-        name, other = orders.setdefault(key, (run.name, row.frame.batch_indices))
-        both = min(len(other), len(row.frame.batch_indices))
-        same = bool((other[:both] == row.frame.batch_indices[:both]).all())
-        figure = "batch_indices"
-        self._ledger.hold(N_("same sample order in all runs"), row.place(run.name), figure, same, "-", name)
 
     def _after(
         self,
@@ -385,7 +311,7 @@ class _Audit:
             step = Answers(Bounded.exact(taken.values[-1], unit))
             scores = Scores(LOSS, ("train_loss", "train_accuracy"), (frame.train_loss, frame.train_accuracy))
             check_scores(ledger, place, scores, subject.task, step, taken.target)
-        answer = self._answer(subject)
+        answer = answering(ledger, subject)
         if answer is not None:
             x, target = samples.validation
             check_validation(ledger, place, frame, subject.task, Answers.of(answer, x, after), target)
@@ -393,13 +319,3 @@ class _Audit:
         if points is not None and frame.predictions is not None:
             answers = Answers.of(evaluating(subject.stages, subject.precision), points, after).best
             check_predictions(ledger, place, frame.predictions, subject.task, answers)
-
-    def _answer(self, subject: Subject) -> Answer | None:
-        """How this run validates; None if its validation draws random numbers."""
-        if subject.training.get("validation_mode", "evaluation") == "evaluation":
-            return evaluating(subject.stages, subject.precision)
-        if any(stage.kind in ("dropout", "noise", "input_noise") for stage in subject.stages):
-            self._ledger.note(N_("validation in training mode: its masks and noise are not recorded"))
-            return None
-        size = subject.training.get("validation_batch") or subject.run.config["data"]["batch_size"]
-        return forgetting(subject.stages, size, subject.precision)

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bntui.audit.course import Course, Row
 from bntui.audit.ledger import Ledger, Place
-from bntui.audit.standing import Passage
+from bntui.audit.standing import Passage, Standing
 from bntui.text.language import N_
 
 BATCHES: Final = N_("mini-batches: distinct samples, each once per epoch")
 RUNNING_MEAN: Final = N_("training loss and accuracy of the epoch")
 COUNTS: Final = N_("accuracies as sample counts")
+SAME_ORDER: Final = N_("same sample order in all runs")
+
+
+class SampleOrders:
+    """The orders in which runs visited their samples, which are the same in all runs with the same seed."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._seen: dict[tuple[int, int, int], tuple[str, NDArray[Any]]] = {}
+        """The first run at a place, by seed, epoch and offset, and its mini-batch there."""
+
+    def check(self, course: Course, row: Row) -> None:
+        """Compare a keyframe's mini-batch with that of the first run which had one at the same place."""
+        run, pace = course.subject.run, course.subject.pace
+        assert row.frame is not None
+        if run.fork is not None or row.number == 0 or pace is None:
+            return
+        epoch = math.ceil(row.scalars["epoch"] - 1e-9)
+        offset = pace.onward(Standing(), (row.scalars["step"] - 1) % run.steps_per_epoch).offset
+        key = (run.config["seed"], epoch, offset)
+        name, other = self._seen.setdefault(key, (run.name, row.frame.batch_indices))
+        both = min(len(other), len(row.frame.batch_indices))
+        same = bool((other[:both] == row.frame.batch_indices[:both]).all())
+        self._ledger.hold(SAME_ORDER, row.place(run.name), "batch_indices", same, "-", name)
 
 
 def check_batches(ledger: Ledger, course: Course, samples: int) -> None:

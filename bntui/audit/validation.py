@@ -15,6 +15,7 @@ from bntui.audit.forward import evaluate, train
 from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.network import RecordedStage
 from bntui.audit.recurrence import State
+from bntui.audit.subject import Subject
 from bntui.audit.sums import concatenated, total
 from bntui.audit.tolerances import HALF, Precision
 from bntui.keyframe import Keyframe, Predictions
@@ -68,6 +69,17 @@ def forgetting(stages: Sequence[RecordedStage], batch: int, precision: Precision
         return _together(pieces)
 
     return answer
+
+
+def answering(ledger: Ledger, subject: Subject) -> Answer | None:
+    """How a run validates; None if its validation draws random numbers."""
+    if subject.training.get("validation_mode", "evaluation") == "evaluation":
+        return evaluating(subject.stages, subject.precision)
+    if any(stage.kind in ("dropout", "noise", "input_noise") for stage in subject.stages):
+        ledger.note(N_("validation in training mode: its masks and noise are not recorded"))
+        return None
+    size = subject.training.get("validation_batch") or subject.run.config["data"]["batch_size"]
+    return forgetting(subject.stages, size, subject.precision)
 
 
 def as_tried(state: State) -> State:
