@@ -22,8 +22,8 @@ def test_of_two_processes_the_first_records_and_neither_changes(tmp_path: Path) 
         subprocess.Popen([*command, str(rank), str(tmp_path)], stderr=subprocess.PIPE, text=True) for rank in range(2)
     ]
     for process in processes:
-        _out, told = process.communicate(timeout=120)
-        assert process.returncode == 0, told
+        _out, complaint = process.communicate(timeout=120)
+        assert process.returncode == 0, complaint
     told = [json.loads((tmp_path / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(2)]
     for alone, watched, _norms in told:
         assert watched == alone
