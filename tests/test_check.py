@@ -11,7 +11,7 @@ import pytest
 from bntui.audit.audit import audit
 from bntui.commands.check import checked
 from bntui.commands.show import as_text, find_keyframe
-from bntui.errors import DataError, ScenarioError
+from bntui.errors import DataError, ScenarioError, UsageError
 from bntui.recording.reader import Reader
 from bntui.recording.reading import from_meta
 from bntui.scenario.checks import CLASSES
@@ -100,3 +100,10 @@ def test_a_recording_keeps_double_precision_and_what_was_inferred_and_passes_the
     assert audit(tmp_path / "r.bntui").true
     resumed = Session.resume(tmp_path / "r.bntui")
     resumed.close()
+
+
+def test_a_recording_is_sent_to_the_audit(tmp_path: Path) -> None:
+    path = tmp_path / "run.bntui"
+    path.write_bytes(b"\x9e")
+    with pytest.raises(UsageError, match=r"is a recording.*bntui audit"):
+        list(checked(str(path), read=True))

@@ -274,12 +274,18 @@ def test_what_is_encoded_is_decoded(values: list[tuple[int, int]]) -> None:
         ((".", "-o", "x"), "the name of a recording ends with .bntui"),
         ((".", "-o", "no/x.bntui"), "no folder no; create it first"),
         ((".", "--figure", "a=b"), "--figure a=b: write TAG=FIGURE"),
+        (("damaged",), "no scalar or histogram that can be read (files whose rest is damaged: 1)"),
+        (("blank",), "no scalar or histogram that can be read (they are empty)"),
     ],
 )
 def test_a_mistake_is_a_sentence(
     arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name, contents in (("damaged", b"no event" * 9), ("blank", b"")):
+        if name in arguments:
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "events.out.tfevents.1").write_bytes(contents)
     done = bntui("import", *arguments)
     assert done.returncode == 2
     assert said in done.stderr

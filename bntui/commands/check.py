@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bntui.errors import DataError, Problem, ScenarioError
+from bntui.errors import DataError, Problem, ScenarioError, UsageError
+from bntui.recording.names import SUFFIX
 from bntui.recording.reading import task_line
 from bntui.scenario import tour_text
 from bntui.scenario.checks import CLASSES, Facts, problems, sample_count, task
@@ -28,7 +29,11 @@ def checked(name: str, *, read: bool) -> Iterator[str]:
     Raises:
         UsageError, ScenarioError, DataError: the scenario or its data is not valid.
     """
-    scenario = load(find(name))
+    path = find(name)
+    if path.suffix == SUFFIX and path.is_file():
+        sentence = _("{path}: is a recording, not a scenario; open it with bntui replay, check it with bntui audit")
+        raise UsageError(sentence.format(path=path))
+    scenario = load(path)
     count = len(scenario.runs)
     lines = list(_of_data(scenario)) if read else []
     yield ngettext("{name}: valid, {count} run", "{name}: valid, {count} runs", count).format(name=name, count=count)

@@ -102,7 +102,11 @@ def record_runs(
             found.append((name, one))
     if not found:
         tags = sorted({tag for logged in runs.values() for tag in (*logged.scalars, *logged.histograms)})
-        seen = ", ".join(tags[:10]) or _("none")
+        if not tags:
+            why = "; ".join(f"{_(reason)}: {count:,}" for reason, count in sorted(left_out.items()) if count)
+            sentence = _("the event files have no scalar or histogram that can be read ({reasons})")
+            raise DataError(sentence.format(reasons=why or _("they are empty")))
+        seen = ", ".join(tags[:10])
         sentence = _("no tag is a figure that is recorded: {tags}; name one with --figure TAG=FIGURE")
         raise DataError(sentence.format(tags=seen))
     hold = Hold(target.absolute())
