@@ -282,7 +282,6 @@ def test_the_readme_has_a_row_for_every_command() -> None:
 def test_the_page_about_additions_names_files_that_there_are() -> None:
     page = (ROOT.parent / "docs" / "additions.md").read_text("utf-8")
     now = [row.split("|")[3] for row in page.splitlines() if row.startswith("| **")]
-    assert len(now) == 20
     named = {name for cell in now for name in re.findall(r"`([a-z_/]+\.py)`", cell)}
     assert len(named) > 10
     assert {name for name in named if not (ROOT / name).exists() and not (ROOT.parent / name).exists()} == set()

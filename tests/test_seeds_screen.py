@@ -9,7 +9,7 @@ import pytest
 
 from bntui.recording.history import Fork
 from bntui.recording.seeds import SeedCourse, SeedEnd
-from bntui.viewer import live, opening, seed_rows
+from bntui.viewer import live_states, opening, seed_rows
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
 from bntui.viewer.live_events import MoreSeeds, TrainAnew
@@ -44,7 +44,7 @@ async def test_the_keys_ask_for_more_seeds_and_open_the_chosen_one(monkeypatch: 
         assert happened[1:] == [TrainAnew(seeds[1].seed)]
         await pilot.press("B", "escape")
         assert len(happened) == 2
-        monkeypatch.setattr(live, "would_stop", lambda _state, _facts: True)  # a training that was started here
+        monkeypatch.setattr(live_states, "would_stop", lambda _state, _facts: True)  # a training that was started here
         await pilot.press("B", "enter", "down", "up")
         assert len(happened) == 2
         await pilot.press("enter", "enter")
