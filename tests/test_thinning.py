@@ -131,6 +131,21 @@ def test_an_unfinished_run_keeps_the_state_that_it_is_resumed_from_until_it_is_o
     assert kept(thinning) == []
 
 
+def test_the_first_keyframe_that_fits_stays_beside_the_one_that_is_resumed_from() -> None:
+    thinning = Thinning(15.0)
+    filled(thinning, [10])
+    thinning.next()
+    thinning.last = FIRST_ROW + 1
+    assert thinning.add(FIRST_ROW + 1, 1, 10) == []
+    assert kept(thinning) == [0, 1]
+
+
+def test_evidence_of_an_event_that_does_not_fit_thins_its_level() -> None:
+    thinning = Thinning(10.0)
+    assert filled(thinning, [5, 0, 0, 0, 10], marked=[4])[-1] == [1, 3, 2, 4]
+    assert (thinning.stride, kept(thinning)) == (8, [0])
+
+
 def test_the_last_keyframe_of_a_run_that_is_over_stays_where_anything_else_can_go() -> None:
     thinning = Thinning(40.0)
     filled(thinning, [10] * 8)
