@@ -16,7 +16,7 @@ from bntui.errors import ScenarioError
 from bntui.recording.evidence import Average
 from bntui.scenario.checks import facts_of
 from bntui.scenario.fork import forked
-from bntui.scenario.fork_plan import ForkPlan, State, expected_state, kept_state, plan_fork
+from bntui.scenario.fork_plan import ForkPlan, State, expected_state, kept_state, over_at_once, plan_fork
 from bntui.scenario.gallery import scenarios
 from bntui.scenario.load import Override, load, parse, parse_override
 from bntui.scenario.schema import RunConfig
@@ -233,6 +233,27 @@ def test_each_change_starts_anew_what_it_makes_meaningless(
     parent = config(DENSE, *before.items())
     child = forked(parent.model_dump(mode="json"), list(after.items()))[0]
     assert plan_fork(parent, child) == replace(KEEPS_ALL, **expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "epoch", "waited", "key"),
+    [
+        ({}, 29.5, None, ""),
+        ({}, 30.0, None, "training.epochs"),
+        ({}, 29.5, 3, ""),  # no rule can end it
+        (STOPPING, 5.0, None, ""),
+        (STOPPING, 5.0, STOPPING["training.early_stopping.patience"] - 1, ""),
+        (STOPPING, 5.0, STOPPING["training.early_stopping.patience"], "training.early_stopping.patience"),
+    ],
+)
+def test_a_fork_that_has_nothing_to_train_says_which_setting_ends_it(
+    given: dict[str, Any], epoch: float, waited: int | None, key: str
+) -> None:
+    problem = over_at_once(config(DENSE, *given.items()), epoch, waited)
+    assert (problem.path if problem else "") == key
+    if problem is not None:
+        assert problem.value == str(30 if key == "training.epochs" else waited)
+        assert ("epoch 30 " if key == "training.epochs" else f"waited {waited} epochs") in problem.message
 
 
 @pytest.mark.parametrize(
