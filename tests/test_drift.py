@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bntui.insight.drift import movement
+from bntui.insight.drift import Moves, movement, moves_of
 from bntui.keyframe import COLUMN, BoolArray
 from bntui.recording.reader import Reader
 from bntui.viewer import epochs, moves, strands, view_state
@@ -73,6 +74,30 @@ def test_movement_of_what_stands_still_is_zero_and_of_one_keyframe_unknown() -> 
 def test_movement_leaves_out_what_is_not_finite() -> None:
     median = np.array([0.0, 1.0, np.nan, 2.0, 2.5, np.inf])
     assert movement(median - 1, median, median + 1) == pytest.approx(((1.0 + 0.5) / 2) / 2.0)
+
+
+@given(st.lists(st.floats(-100, 100) | st.sampled_from([math.nan, math.inf]), max_size=12), st.data())
+def test_moves_over_two_parts_are_those_over_the_whole(values: list[float], data: st.DataObject) -> None:
+    median = np.array(values)
+    wide = np.array(data.draw(st.lists(st.floats(0.5, 9) | st.just(math.nan), min_size=len(values),
+                                        max_size=len(values))))  # fmt: skip
+    low, high = median - wide / 4, median + 3 * wide / 4
+    at = data.draw(st.integers(0, len(values)))
+    whole = moves_of(low, median, high)
+    parts = moves_of(low[:at], median[:at], high[:at]).then(moves_of(low[at:], median[at:], high[at:]))
+    for name in ("steps", "widths", "last", "movement"):
+        assert getattr(parts, name) == pytest.approx(getattr(whole, name), nan_ok=True)
+    assert (parts.first is None) == (not values)
+    if parts.first is not None:
+        assert parts.first == pytest.approx(whole.first, nan_ok=True)
+    assert parts.movement == pytest.approx(movement(low, median, high), nan_ok=True)
+
+
+def test_moves_go_on_where_one_part_ends_and_the_next_begins() -> None:
+    one = Moves().then(moves_of(np.array([0.0, 1.0]), np.array([1.0, 3.0]), np.array([2.0, 5.0])))
+    both = one.then(moves_of(np.array([5.0]), np.array([8.0]), np.array([9.0])))
+    assert (both.steps, both.widths, both.first, both.last) == (2.0 + 5.0, 4.0 + 4.0, (1.0, 2.0), 8.0)
+    assert both.then(Moves()) == both
 
 
 # --- the band ---

@@ -245,3 +245,9 @@ def test_a_stop_depends_on_nothing_that_comes_after_it(rule: Rule, values: list[
         assert decided(rule, values[: found.stop]) == found
         assert decided(rule, values[: found.stop - 1]).stop is None
     assert decided(rule, []) == Decision(None, None)
+
+
+def test_values_that_are_not_given_are_those_of_the_paper_and_of_the_documentation() -> None:
+    """Prechelt, 1998, section 2.2: strips of length 5; Ignite's documentation stops after 10 epochs."""
+    assert (PrecheltPQ().k, PrecheltUP().k, PrecheltUP().s) == (5, 5, 3)
+    assert (Ignite().patience, Ignite().threshold) == (10, 0.0)

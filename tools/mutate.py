@@ -24,7 +24,7 @@ TESTS: Final = {
     "bntui/insight/drift.py": "test_drift",
     "bntui/insight/jury.py": "test_jury",
     "bntui/insight/stopping_rules.py": "test_stopping_rules",
-    "bntui/insight/verdicts.py": "test_verdicts",
+    "bntui/insight/verdicts.py": "test_verdicts test_kept",
     "bntui/recording/thinning.py": "test_thinning",
     "bntui/scenario/fork_plan.py": "test_fork_plan",
     "bntui/scenario/state_shapes.py": "test_fork_plan",
