@@ -304,3 +304,34 @@ def test_hidden_runs_are_neither_selected_nor_beside() -> None:
     assert view_state.hide(state, (0, 3, 1, 2)) == state  # one stays
     assert view_state.select(state, 4, 1).hidden == {0, 1}  # 3 was chosen
     assert view_state.show_all(state).hidden == frozenset()
+
+
+def test_a_scenario_that_selects_the_run_opposite_gets_another_one_beside_it() -> None:
+    runs = tuple(SimpleNamespace(name=str(number), index=number) for number in range(3))
+    reader: Any = SimpleNamespace(runs=runs, opposite=1, first_view=FirstView(selected="1"))
+    assert (view_state.opening(reader).selected, view_state.opening(reader).pinned) == (1, 0)
+    reader.first_view = FirstView(selected="1", pinned="1")
+    assert view_state.opening(reader).pinned is None
+
+
+@pytest.mark.parametrize(("third", "kept"), [(3, 3), (1, None), (2, None), (None, None)])
+def test_a_fork_that_comes_alive_takes_its_places_and_is_seen(third: int | None, kept: int | None) -> None:
+    before = ViewState(selected=3, pinned=0, third=third, hidden=frozenset({1, 2, 5}), following=False)
+    led = view_state.lead(before, 2, 1)
+    assert (led.selected, led.pinned, led.third, led.hidden) == (2, 1, kept, frozenset({5}))
+    assert (led.following, led.leader) == (True, 2)
+
+
+def test_time_is_zoomed_step_by_step_within_its_limits() -> None:
+    most = view_state.MOST_TIME_ZOOM
+    state = view_state.zoom_time(ViewState(), 1)
+    assert (state.time_zoom, view_state.zoom_time(state, -1).time_zoom) == (1, 0)
+    assert view_state.zoom_time(ViewState(), -1).time_zoom == 0
+    assert view_state.zoom_time(ViewState(time_zoom=most), 1).time_zoom == most
+
+
+def test_chosen_panels_take_the_first_places_and_dismiss_the_guest() -> None:
+    state = ViewState(panels=("layers",), guest="drift")
+    assert view_state.choose(state, ("layers",)) is state
+    chosen = view_state.choose(state, ("curves", "layers"))
+    assert (chosen.panels, chosen.guest, chosen.folded) == (("curves", "layers"), "", False)
