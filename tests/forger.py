@@ -83,6 +83,12 @@ def figure(path: Path, run: int, step: int, layer: int, column: str, change: Cal
         attest(db, run, step)
 
 
+def kept_step(path: Path, run: int) -> int:
+    """The step of the weights that a run keeps."""
+    with opened(path) as db:
+        return int(db.execute("SELECT step FROM checkpoint WHERE run = ?", (run,)).fetchone()["step"])
+
+
 def measures(path: Path, run: int, step: int, change: Callable[[Arrays], object]) -> None:
     with opened(path) as db:
         row = row_of(db, run, step)

@@ -317,7 +317,7 @@ def arrays() -> Iterator[Forgery]:
     yield weights("kept weights at budget 0", element("output.linear.bias", (0,), plus(1e-3)), "lean")
     yield Forgery("lean", "kept weights at budget 0, with their digest", _other_weights)
     yield Forgery("lean", "running variance at budget 0", lambda p: forger.measures(
-        p, 1, 5, element("0.statistics", (3, 2), times(1.01))))  # fmt: skip
+        p, 1, forger.kept_step(p, 1), element("0.statistics", (3, 2), times(1.01))))  # fmt: skip
     yield Forgery("main", "step of the kept weights", lambda p: forger.execute(p, "UPDATE checkpoint SET step = 10"))
     yield Forgery(
         "main", "name of the kept weights", lambda p: forger.execute(p, "UPDATE checkpoint SET name = 'best'")
