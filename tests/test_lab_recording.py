@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from bntui.viewer.screens.lab_recording import LoadedRecording
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bntui.link import registry
+from bntui.recording.seeds import SeedEnd
+from bntui.viewer.screens.lab_recording import LoadedRecording, seeds_left
 from tests import factory
 from tests.fakes import FakeReader, fork_view
 
@@ -81,3 +89,43 @@ def test_panels_keep_their_places_while_no_run_is_added() -> None:
     assert loaded.refresh()
     loaded.look("epoch")
     assert loaded.free_panels == ("data",)
+
+
+ENDED, LOST, OPEN = SeedEnd("finished", 9.0), SeedEnd("failed", 0.0, "no data"), None
+
+
+@pytest.mark.parametrize(
+    ("ends", "fork", "asked", "left"),
+    [
+        ([], False, 1, False), ([], False, 2, True),
+        ([ENDED], False, 2, False), ([ENDED], False, 3, True), ([ENDED, ENDED], False, 3, False),
+        ([OPEN], False, 2, True), ([LOST], False, 2, True), ([LOST], True, 2, False), ([LOST, ENDED], False, 3, True),
+    ],
+)  # fmt: skip
+def test_seeds_are_left_until_each_that_was_asked_for_has_ended(
+    ends: list[SeedEnd | None], fork: bool, asked: int, left: bool
+) -> None:
+    run: Any = SimpleNamespace(fork=object() if fork else None)
+    whole: Any = SimpleNamespace(fork=None)
+    courses = tuple(SimpleNamespace(end=end) for end in ends)
+    enough = tuple(SimpleNamespace(end=ENDED) for _ in range(asked - 1))
+    recorded: Any = SimpleNamespace(seeds=(enough, courses))
+    assert seeds_left(recorded, (whole, run), asked) == left
+
+
+@pytest.mark.parametrize(("watched", "compared"), [(False, False), (True, False), (False, True), (True, True)])
+def test_who_writes_a_recording_is_asked_of_the_one_that_could(
+    watched: bool, compared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop of the user's own is recorded, a scenario is trained, and several recordings are only compared."""
+    reader = FakeReader()
+    if watched:
+        reader._views = tuple(replace(one, info=replace(one.info, config={"watched": {}})) for one in reader._views)
+    reader.paths = (reader.path, reader.path) if compared else ()
+    loaded = LoadedRecording(reader)
+    assert (loaded.watched, loaded.trains) == (watched and not compared, not watched and not compared)
+    for there in (None, object()):
+        monkeypatch.setattr(registry, "recorder", lambda _path, there=there: there)
+        monkeypatch.setattr(registry, "trainer", lambda _path, there=there: there)
+        assert loaded.recorded_now == (there is not None and loaded.watched)
+        assert loaded.trained_now == (there is not None and loaded.trains)

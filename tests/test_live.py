@@ -397,3 +397,17 @@ def test_news_is_drawn_at_most_half_of_the_time() -> None:
     assert quick.wait(10.0 + FRAME) == 0
     assert tempo.drawn(10.0, 10.5, slow=False).wait(10.5) == pytest.approx(0.5)
     assert tempo.drawn(10.0, 10.001, slow=True).wait(10.0) == pytest.approx(SLOW_FRAME)
+
+
+@pytest.mark.parametrize(
+    ("state", "waits"),
+    [
+        (Live(RUNNING), False), (Live(PAUSED), True), (Live(FINISHED), False), (Live(), False),
+        (Replay(), False), (Replay(PAUSED), False),  # nobody is connected
+        (Live(RUNNING, ordered=5, pauses=True), True),  # the pause has been sent
+        (Live(PAUSED, ordered=5), False),  # likewise a run
+        (Live(PAUSED, ordered=4), True), (Live(RUNNING, ordered=4, pauses=True), False),  # this status knows of it
+    ],
+)  # fmt: skip
+def test_a_trainer_waits_that_is_paused_or_was_told_to_pause(state: State, waits: bool) -> None:
+    assert live_states.waits(state) == waits
