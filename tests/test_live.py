@@ -411,3 +411,17 @@ def test_news_is_drawn_at_most_half_of_the_time() -> None:
 )  # fmt: skip
 def test_a_trainer_waits_that_is_paused_or_was_told_to_pause(state: State, waits: bool) -> None:
     assert live_states.waits(state) == waits
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (Replay(RUNNING), "q quits."), (Starting(None), "q quits."),
+        (Live(RUNNING), "d detaches, q stops and quits."),
+        (Live(replace(RUNNING, clients=2)), "q leaves; training continues."),
+        (Live(replace(RUNNING, owner="another")), "q leaves; training continues."),
+        (Live(replace(PAUSED, owner="another")), "q leaves; training stays paused."),
+    ],
+)  # fmt: skip
+def test_the_keys_that_end_it_are_named_with_what_becomes_of_the_training(state: State, words: str) -> None:
+    assert live.how_to_end(state, FACTS) == words
