@@ -30,7 +30,7 @@ TESTS: Final = {
     "bntui/scenario/state_shapes.py": "test_fork_plan",
     "bntui/viewer/live.py": "test_live",
     "bntui/viewer/live_states.py": "test_live",
-    "bntui/viewer/screens/lab_recording.py": "test_lab_recording",
+    "bntui/viewer/screens/lab_recording.py": "test_lab_recording test_seeds_screen",
     "bntui/viewer/view_state.py": "test_view_state",
 }
 """The tests of each module."""
