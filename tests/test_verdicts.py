@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bntui.insight.verdicts import NAMES, gradient_verdict, verdict_changes, verdict_of
+from bntui.insight.verdicts import NAMES, _joined, _Spells, gradient_verdict, verdict_changes, verdict_of
 from bntui.keyframe import COLUMN, LAYER_COLUMNS
 from bntui.recording.history import RunHistory
 from tests.factory import run_view
@@ -248,3 +248,15 @@ def test_ten_thousand_keyframes_are_quick() -> None:
         verdict_changes(many)
         fastest = min(fastest, time.process_time() - began)
     assert fastest < 0.02
+
+
+def test_a_spell_that_goes_on_counts_if_a_part_of_it_does() -> None:
+    def spells(starts: list[int], codes: list[int], alone: list[bool], keyframes: int) -> _Spells:
+        return _Spells(np.array(starts), np.array(codes, np.int8), np.array(alone), keyframes)
+
+    one = spells([0, 2], [1, 3], [False, True], 3)
+    goes_on = _joined(one, spells([0, 2], [3, 1], [False, False], 4))
+    assert [column.tolist() for column in goes_on[:3]] == [[0, 2, 5], [1, 3, 1], [False, True, False]]
+    changes = _joined(one, spells([0, 2], [2, 3], [False, False], 4))
+    assert [column.tolist() for column in changes[:3]] == [[0, 2, 3, 5], [1, 3, 2, 3], [False, True, False, False]]
+    assert goes_on.keyframes == changes.keyframes == 7
