@@ -41,10 +41,14 @@ class _Worker:
         theirs.close()
         self.job: int | None = None
 
-    def give(self, number: int, job: Seeds) -> None:
+    def give(self, number: int, job: Seeds) -> bool:
+        """Send it a job; False if it has died."""
         self.job = number
-        with suppress(OSError):  # it has died; its end is noticed next
+        try:
             self.pipe.send(job)
+        except OSError:
+            return False
+        return True
 
     def end(self) -> None:
         """End the process at once."""
@@ -78,14 +82,15 @@ def answers(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each worker has a core of its own
     try:
         while waiting or any(worker.job is not None for worker in workers):
-            for idle in [worker for worker in workers if worker.job is None and not worker.process.is_alive()]:
-                workers.remove(idle)
-                idle.end()
+            for idle in [worker for worker in workers if worker.job is None]:
+                if waiting and idle.give(*waiting[0]):
+                    waiting.popleft()
+                elif waiting:  # it died while it waited: the job is another one's
+                    workers.remove(idle)
+                    idle.end()
             while waiting and len(workers) < jobs:
                 workers.append(_Worker(nice))
-            for worker in workers:
-                if worker.job is None and waiting:
-                    worker.give(*waiting.popleft())
+                workers[-1].give(*waiting.popleft())  # the end of one that has died by now is noticed next
             waits = None if stopped is None else _LOOK
             ready = connection.wait([worker.pipe for worker in workers if worker.job is not None], waits)
             if stopped is not None and stopped():
