@@ -783,3 +783,5 @@ async def test_layers_fold_and_the_worst_one_is_chosen(monkeypatch: pytest.Monke
         await pilot.press("escape")
         assert lab(pilot).view_state.layer == ""
         assert "❯" not in shown(pilot, "layers")
+        await pilot.press("w", "w")  # the sentence about the next worst one takes the place of the first one's
+        assert [one.split(",")[0] for one in notices(pilot)] == ["Layer 2 of 41"]

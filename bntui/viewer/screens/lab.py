@@ -370,7 +370,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     def _say_choice(self, state: ViewState, sentence: str) -> None:
         self.change(state)
         if sentence:
-            self.notices.say_once(clean(sentence))
+            self.notices.say_instead(sentence)
 
     def action_explain(self) -> None:
         self._pages.help()

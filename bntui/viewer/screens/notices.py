@@ -21,6 +21,7 @@ class Notices:
     def __init__(self, screen: Screen[Any]) -> None:
         self._screen = screen
         self._complaints: set[str] = set()
+        self._replaced = ""
 
     def say(
         self, text: str, title: str = "", severity: SeverityLevel = "information", seconds: float | None = None
@@ -38,6 +39,12 @@ class Notices:
         """Show a notice, unless the same one is still on the screen."""
         if not any(notice.message == sentence for notice in textual_private.notices(self._screen.app)):
             self.say(sentence, severity=severity)
+
+    def say_instead(self, sentence: str) -> None:
+        """Show a notice in place of the last one that was shown by this call, which no longer applies."""
+        self.unsay(self._replaced)
+        self._replaced = clean(sentence)
+        self.say(sentence)
 
     def unsay(self, sentence: str) -> None:
         """Remove a notice that no longer applies."""
