@@ -297,6 +297,15 @@ def test_accuracy_is_drawn_where_there_is_room_and_is_r2_in_regression() -> None
     assert "%" not in "".join(words)
 
 
+def test_a_recorded_loop_that_tells_no_accuracy_leaves_the_room_to_the_loss() -> None:
+    one = run_view()
+    untold = np.full(len(one.history), np.nan)
+    history = replace(one.history, train_accuracy=untold, val_accuracy=untold)
+    told = replace(one, info=replace(one.info, config={"watched": {}}))
+    for run, drawn in ((replace(told, history=history), False), (told, True), (replace(one, history=history), True)):
+        assert any("acc %" in line for line in lines(curves.draw(view(run), 80, 20))) == drawn
+
+
 @pytest.mark.parametrize(
     ("lowest", "expected"), [(-50.0, -1.0), (-1.0, -1.0), (-0.3, -0.5), (0.3, 0.0), (0.9, 0.75), (0.99, 0.75)]
 )

@@ -126,6 +126,8 @@ def _charts(
 ) -> tuple[tuple[Chart, ...], ...]:
     """Bands of charts side by side: loss, and accuracy beside it or below where there is room."""
     runs = [course.run for course in courses]
+    if not _told_accuracy(runs):
+        return ((_loss(runs, scales, width, height),),)
     if width >= _BESIDE_WIDTH:
         half = width // 2
         return ((_loss(runs, scales, half, height), _accuracy(runs, task, scales, width - half, height)),)
@@ -136,6 +138,14 @@ def _charts(
             (_accuracy(runs, task, scales, width, height - half),),
         )
     return ((_loss(runs, scales, width, height),),)
+
+
+def _told_accuracy(runs: list[RunView]) -> bool:
+    """False if only loops were recorded that have told none; training has one at the end of each epoch."""
+    if not all(run.info.watched for run in runs):
+        return True
+    courses = (course for run in runs for course in (run.history.train_accuracy, run.history.val_accuracy))
+    return any(np.isfinite(course).any() for course in courses)
 
 
 def _loss(runs: list[RunView], scales: _Scales, width: int, height: int) -> Chart:
