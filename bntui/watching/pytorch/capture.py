@@ -97,7 +97,6 @@ class Capture:
         """Modules whose forward is running, from the outermost one that is watched."""
         self._runs_in = 0
         """The thread of these modules: the loop's, or one of autograd that computes a checkpoint again."""
-        self._quiet = 0
         """More than 0 while nothing that is called is to be followed."""
         self._entered_in: int | None = None
         """The thread in which functions are seen; the modes of a thread are its own."""
