@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 from collections.abc import Iterator
@@ -37,6 +38,12 @@ def pytest_collection(session: pytest.Session) -> None:
     first = len(names) * int(of_worker["workerid"].removeprefix("gw")) // int(of_worker["workercount"])
     for name in names[first:] + names[:first]:
         import_module(f"tests.{name}")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays until the end: the garbage collector need not look through torch and Textual again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

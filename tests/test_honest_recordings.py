@@ -1,4 +1,4 @@
-"""Tests that the audit accepts 200 random recordings of ``python -m benchmarks.honest``, and those that an earlier
+"""Tests that the audit accepts 120 random recordings of ``python -m benchmarks.honest``, and those that an earlier
 version falsely accused.
 """
 
@@ -21,7 +21,7 @@ LONG = ((0, 12, 134, 861, 1032, 1069, 1168, 1333, 2284, 20118, 20121, 20162),)
 """Likewise; each takes many seconds, so that they are tried with ``BNTUI_ALL=1``."""
 ASKED = FOUND + LONG if ALL else FOUND
 TRIED = [(seed, number) for seed, *numbers in ASKED for number in numbers]
-SHARES = 25
+SHARES = 15
 EACH = 8
 
 
