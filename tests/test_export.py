@@ -129,6 +129,22 @@ def test_parquet_has_the_same_tables(recording: Path, reader: Reader, tmp_path: 
     assert curves["batch_loss"].null_count == 0
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_duckdb_reads_the_same_figures(recording: Path, reader: Reader, tmp_path: Path, kind: str) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    exported(recording, tmp_path / f"x.{kind}")
+    figures = "run, count(*), max(step), sum(CAST(val_loss AS DOUBLE)), min(lr)"  # NaN is a string in JSON
+    rows = duckdb.sql(f"SELECT {figures} FROM '{tmp_path}/x.{kind}' GROUP BY run").fetchall()
+    found = {name: rest for name, *rest in rows}
+    for info in reader.runs:
+        history = reader.history(info.index)
+        count, step, loss, lr = found[info.name]
+        assert (count, step, lr) == (len(history), history.step[-1], history.lr.min())
+        np.testing.assert_allclose(loss, history.val_loss.sum(), rtol=1e-12)
+
+
 def test_runs_epochs_and_quantities_are_chosen(recording: Path, tmp_path: Path) -> None:
     exported(recording, tmp_path / "x.csv", "--run", "1", "--epochs", "1..", "--quantities", "val_*,input.mean")
     with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import sys
 import unicodedata
 import zlib
 from html.parser import HTMLParser
@@ -29,6 +30,7 @@ from bntui.pictures.svg import svg
 from bntui.viewer.draw.rows import Row, Span
 from bntui.viewer.draw.theme import DARK, LIGHT, palette_of
 from bntui.viewer.picture import picture
+from tests.terminal import Terminal
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '<script>alert("&\'")</script>\x1b[31m\x07\u202e]]>\ud800'
@@ -262,6 +264,16 @@ def test_a_replayed_recording_shows_each_picture_at_its_time() -> None:
     assert texts(shown)[0] == TEXTS[2]
     assert events[3:] == [[1.25 + HOLD, "o", ""]]
     assert len(events[1][2]) < len(events[0][2]) / 2  # what did not change is not written again
+
+
+def test_asciinema_plays_it(tmp_path: Path) -> None:
+    pytest.importorskip("asciinema")
+    frames = [made(), made(rows=(*ROWS[:2], (Span("changed", "good"),)))]
+    (tmp_path / "x.cast").write_text("".join(cast(zip((0.0, 0.01), frames, strict=True))), encoding="utf-8")
+    with Terminal([sys.executable, "-m", "asciinema", "play", str(tmp_path / "x.cast")], CELLS, 3) as terminal:
+        terminal.until("changed")
+        assert texts(terminal._screen) == [*TEXTS[:2], "changed"]
+        assert terminal.exit_code() == 0
 
 
 # --- PNG, PDF, GIF, and MP4 ---
