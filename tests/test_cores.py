@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from multiprocessing.connection import Connection
@@ -25,7 +26,7 @@ from bntui.trainer.cores import crew as crew_module
 from bntui.trainer.cores import worker as worker_module
 from bntui.trainer.cores.carried import carried
 from bntui.trainer.cores.messages import Done, Hand, Idle, Leave, Load, NotFound, Ready
-from bntui.trainer.cores.shares import saved, shares, slowest
+from bntui.trainer.cores.shares import CALLS, FLOPS, KEYFRAME, estimate, expected, saved, shares, slowest
 from bntui.trainer.cores.template import Template, cores
 from bntui.trainer.cores.worker import serve
 from bntui.trainer.run import Run
@@ -202,7 +203,7 @@ def test_after_some_deaths_all_runs_are_trained_here(tmp_path: Path, template: T
     for _death in range(crew_module.MOST_DEATHS):
         shared_out(session)
         kill_worker(session)
-    while len(session._crew._links) == 2:  # the death is noticed when the worker is to answer
+    while session._crew._deaths < crew_module.MOST_DEATHS:  # noticed when the worker is to answer
         assert not session.over
         session.epoch(never)
     session.epoch(never)
@@ -254,6 +255,45 @@ def test_short_runs_stay_in_one_process(tmp_path: Path, template: Template, monk
         session.epoch(never)
         assert not session._crew._links
     session.close()
+
+
+def test_long_runs_are_shared_out_before_an_epoch_was_measured(
+    tmp_path: Path, template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew_module, "WORTH", 0.3)
+    short, long = (
+        begun(tmp_path / f"{epochs}.bntui", TWO_RUNS, [("training.epochs", epochs)], template) for epochs in (2, 2000)
+    )
+    short.epoch(never)
+    long.epoch(never)
+    assert (len(short.workers), len(long.workers)) == (0, 2)
+    short.close()
+    long.close()
+
+
+LAYERS = {
+    "[64]": (64 * 64 + 64) + (64 * 10 + 10),
+    '[{ type = "conv", channels = 4, kernel = 3, padding = 1 }]': 64 * (9 * 4 + 4) + (256 * 10 + 10),
+    '[{ type = "recurrent", units = 5 }]': 8 * (8 * 5 + 5 * 5 + 5) + (5 * 10 + 10),
+}
+"""Products of a weight and a value for one sample of 8x8 pixels, by the network's layers."""
+
+
+@pytest.mark.parametrize("layers", LAYERS)
+def test_an_estimate_counts_products_and_calls(tmp_path: Path, layers: str) -> None:
+    key = "layer" if "type" in layers else "hidden"
+    session = begun(tmp_path / "x.bntui", "", [(f"network.{key}", tomllib.loads(f"x = {layers}")["x"])], None)
+    run = session.runs[0]
+    steps, batch = 24, 60
+    seconds = 6 * batch * LAYERS[layers] / FLOPS + CALLS * len(run.network.stages)
+    found = estimate(run.info.layers, len(run.network.stages), batch, steps)
+    assert found == pytest.approx(steps * seconds + KEYFRAME)
+    session.close()
+
+
+def test_estimates_are_corrected_by_what_was_measured() -> None:
+    assert expected({}, {0: 1.0, 1: 2.0}) == {0: 1.0, 1: 2.0}
+    assert expected({1: 6.0}, {0: 1.0, 1: 2.0, 2: 0.5}) == {0: 3.0, 1: 6.0, 2: 1.5}
 
 
 def test_one_run_or_one_core_needs_no_worker(

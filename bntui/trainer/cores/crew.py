@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from typing import Final
@@ -21,7 +21,7 @@ from bntui.text.language import _
 from bntui.trainer.cores.carried import Carried, carried, restore
 from bntui.trainer.cores.messages import Checkpoint, Commit, Done, Hand, Leave, Load, NotFound, Together, Train
 from bntui.trainer.cores.process import Link
-from bntui.trainer.cores.shares import saved, shares, slowest
+from bntui.trainer.cores.shares import estimate, expected, saved, shares, slowest
 from bntui.trainer.cores.template import Template
 from bntui.trainer.first_failure import kinds_of
 from bntui.trainer.run import Run
@@ -30,6 +30,8 @@ WORTH: Final = 0.3
 """Seconds that workers must save to be started."""
 UNEVEN: Final = 1.2
 """How much longer than needed the workers may take before the runs are shared out again."""
+READY_WITHIN: Final = 0.5
+"""Seconds to wait for new workers, which load the samples; later, this process trains until they are ready."""
 TICK: Final = 0.01
 """Seconds between two looks at whether training is to be interrupted."""
 MOST_DEATHS: Final = 3
@@ -66,6 +68,8 @@ class Crew:
         """The runs that were going on when they were last shared out."""
         self._seconds: dict[int, float] = {}
         """Seconds per epoch by run, as far as known."""
+        self._started = 0.0
+        """``time.monotonic()`` when the last worker was started."""
         self._deaths = 0
         self._leaving = False
         self.trouble = ""
@@ -135,13 +139,9 @@ class Crew:
         runs = {run.info.index: run for run in active}
         if not self._links and len(runs) < 2:
             return
-        if not runs.keys() <= self._seconds.keys() or not self._staffed(active):
+        seconds = expected(self._seconds, {index: _estimate(run) for index, run in runs.items()})
+        if not self._staffed(active, seconds) or not self._ready():
             return
-        if any(not link.ready for link in self._links):
-            self._receive(None, wait=0)
-            if not self._links or any(not link.ready for link in self._links):
-                return
-        seconds = {index: self._seconds[index] for index in runs}
         now = [[i for i in runs if i in self._away and self._away[i].link is link] for link in self._links]
         best = shares(seconds, len(self._links))
         everyone = sum(map(len, now)) == len(runs)
@@ -153,20 +153,30 @@ class Crew:
             for index in share:
                 self._hand(runs[index], link)
 
-    def _staffed(self, active: Sequence[Run]) -> bool:
+    def _staffed(self, active: Sequence[Run], seconds: Mapping[int, float]) -> bool:
         """True if there are workers; starts them if they are worth it."""
-        left = [(run.config.training.epochs - run.epoch) * self._seconds[run.info.index] for run in active]
+        left = [(run.config.training.epochs - run.epoch) * seconds[run.info.index] for run in active]
         worth = bool(self._links) or saved(left, self._cores) > WORTH
         if worth and self._template is not None:
             try:
                 while len(self._links) < min(self._cores, len(active)):
                     self._links.append(Link(self._template))
                     self._links[-1].tell(Load(str(self._writer.path)))
+                    self._started = time.monotonic()
             except OSError as error:
                 self._template = None
                 sentence = _("cannot start a worker process, so one process trains all runs: {reason}")
                 self._say(sentence.format(reason=error))
         return bool(self._links)
+
+    def _ready(self) -> bool:
+        """True if all workers have loaded the samples; new ones are waited for."""
+        while any(not link.ready for link in self._links):
+            left = self._started + READY_WITHIN - time.monotonic()
+            self._receive(None, wait=max(0.0, left))
+            if left <= 0:
+                break
+        return bool(self._links) and all(link.ready for link in self._links)
 
     def _hand(self, run: Run, link: Link) -> None:
         """Let a worker take over a run."""
@@ -295,6 +305,11 @@ class Crew:
     def _say(self, trouble: str) -> None:
         self.trouble = trouble
         print(trouble, file=sys.stderr, flush=True)  # goes to the log
+
+
+def _estimate(run: Run) -> float:
+    """The seconds of an epoch, before one was measured."""
+    return estimate(run.info.layers, len(run.network.stages), run.config.data.batch_size, run.steps_per_epoch)
 
 
 def _pack(evidence: PackedEvidence | None) -> Callable[[], PackedEvidence]:
