@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,10 +24,14 @@ from bntui.link.requests import ForkRequest
 from bntui.viewer import live, live_states
 from bntui.viewer.live_events import Fork, MayFork, MoreSeeds, Note, Pace, Quit, Run, SayOnce, Train, TrainAnew
 from bntui.viewer.looking import READ_ONLY
+from bntui.viewer.screens import gallery_rows
 from bntui.viewer.screens.gallery import GalleryScreen
 from bntui.viewer.screens.lab import LabScreen
 from tests.commands import bntui
 from tests.test_session import DIGITS, train
+
+if TYPE_CHECKING:
+    import aiohttp
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +96,13 @@ async def test_the_recordings_of_a_folder_can_be_opened_but_not_deleted(path: Pa
         assert isinstance(screen, GalleryScreen)
         await until(lambda: screen.gallery.entries is not None)
         assert (screen.gallery.cards, [entry.path for entry in screen.gallery.entries or ()]) == ((), [path])
-        await pilot.press("tab", "r", "d")
+        await pilot.press("r", "d")
         await pilot.pause()
         assert screen.gallery.prompt is None
+        drawn, _lines = gallery_rows.draw(screen.gallery, 120, 36)
+        shown = "\n".join("".join(span.text for span in row) for row in drawn)
+        assert "Recordings" in shown
+        assert all(word not in shown for word in ("Scenarios", "other list", "rename", "delete"))
         assert {notice.message for notice in app._notifications} == {READ_ONLY}
         await pilot.press("enter")
         await until(lambda: isinstance(app.screen, LabScreen))
@@ -134,41 +145,66 @@ def test_what_keeps_it_from_serving_is_said(path: Path, tmp_path: Path, monkeypa
     assert (missing.returncode, "pip install 'bntui[serve]'" in missing.stderr) == (2, True)
 
 
-async def test_a_browser_gets_the_screen(path: Path) -> None:
-    pytest.importorskip("textual_serve", reason="the extra serve is not installed")
+@asynccontextmanager
+async def browser(target: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    """A session with a server of its own, and the server's address."""
     import aiohttp
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [sys.executable, "-m", "bntui", "serve", str(path), "--port", str(port)]
+    words = [sys.executable, "-m", "bntui", "serve", str(target), "--port", str(port)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == f"Serving {path} on http://127.0.0.1:{port} — ctrl+c ends it\n"
+        assert process.stdout.readline() == f"Serving {target} on http://127.0.0.1:{port} — ctrl+c ends it\n"
         site = f"http://127.0.0.1:{port}"
         async with aiohttp.ClientSession() as session, asyncio.timeout(60):
             await _connected(session, site)
-            with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
-                await session.ws_connect(f"{site}/ws", headers={"Origin": "http://evil.example"})
-            socket_ = await session.ws_connect(f"{site}/ws?width=120&height=36", headers={"Origin": site})
-            shown = ""
-            while not ("Curves" in shown and "Layers" in shown):
-                message = await socket_.receive()
-                assert message.type == aiohttp.WSMsgType.BINARY, message
-                shown += message.data.decode()
-            await socket_.close()
+            yield session, site
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         process.stdout.close()  # type: ignore[union-attr]
 
 
-async def _connected(session: object, site: str) -> None:
+async def _shows(screen: aiohttp.ClientWebSocketResponse, *wanted: str) -> None:
+    """Wait until texts have come to the screen."""
+    shown = ""
+    while not all(text in shown for text in wanted):
+        message = await screen.receive()
+        assert message.type == message.type.BINARY, message
+        shown += message.data.decode()
+
+
+async def test_a_browser_gets_the_screen(path: Path) -> None:
+    pytest.importorskip("textual_serve", reason="the extra serve is not installed")
+    import aiohttp
+
+    async with browser(path) as (session, site):
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await session.ws_connect(f"{site}/ws", headers={"Origin": "http://evil.example"})
+        async with session.ws_connect(f"{site}/ws?width=120&height=36", headers={"Origin": site}) as screen:
+            await _shows(screen, "Curves", "Layers")
+
+
+async def test_a_browser_chooses_a_recording_of_a_folder(path: Path, tmp_path: Path) -> None:
+    pytest.importorskip("textual_serve", reason="the extra serve is not installed")
+    for name in ("first", "second"):
+        shutil.copy(path, tmp_path / f"{name}.bntui")
+    async with (
+        browser(tmp_path) as (session, site),
+        session.ws_connect(f"{site}/ws?width=120&height=36", headers={"Origin": site}) as screen,
+    ):
+        await _shows(screen, "first", "second")
+        await screen.send_json(["stdin", "\r"])
+        await _shows(screen, "Curves", "Layers")
+
+
+async def _connected(session: aiohttp.ClientSession, site: str) -> None:
     """Wait until the server answers: it says what it serves just before."""
     import aiohttp
 
-    assert isinstance(session, aiohttp.ClientSession)
     while True:
         try:
             async with session.get(site) as answer:

@@ -17,9 +17,11 @@ class Here:
     """What decides which keys do something."""
 
     recording: bool
-    """A recording is chosen."""
+    """A recording is chosen, and may be changed."""
     searched: bool
     """Only what was searched for is listed."""
+    scenarios: bool
+    """There are scenarios beside the recordings."""
 
 
 def _answer(shown: str, key: str, footer: str, rank: int) -> Control[None]:
@@ -27,7 +29,7 @@ def _answer(shown: str, key: str, footer: str, rank: int) -> Control[None]:
     return Control((shown,), bindings=(Binding(key, f"answer('{key}')"),), footer=footer, rank=rank)
 
 
-EVERYTHING: Final = Here(recording=True, searched=True)
+EVERYTHING: Final = Here(recording=True, searched=True, scenarios=True)
 
 # fmt: off
 CONTROLS: Final[tuple[Control[Here], ...]] = (
@@ -38,7 +40,8 @@ CONTROLS: Final[tuple[Control[Here], ...]] = (
         Binding("home", "move(-1000000)", N_("First")), Binding("end", "move(1000000)", N_("Last")),
     )),
     Control(("tab",), N_("the other list"),
-            (Binding("tab,shift+tab", "other", N_("Other list")),), footer=N_("other list"), rank=9),
+            (Binding("tab,shift+tab", "other", N_("Other list")),),
+            footer=N_("other list"), rank=9, when=lambda here: here.scenarios),
     Control(("pgdn", "pgup"), N_("scroll the description"), (
         Binding("pagedown", "scroll(1)", N_("Read on")), Binding("pageup", "scroll(-1)", N_("Read back")),
     ), footer=N_("read on"), rank=10, glyph="pgdn"),

@@ -75,8 +75,8 @@ class GalleryScreen(SpokenScreen[None]):
     def on_mount(self) -> None:
         from bntui.scenario.gallery import scenarios
 
-        if not self.app.read_only:
-            self.gallery = replace(self.gallery, cards=scenarios())
+        cards = () if self.app.read_only else scenarios()
+        self.gallery = replace(self.gallery, cards=cards, read_only=self.app.read_only)
         self._draw()
         self.call_after_refresh(self._prepare)
         self.set_interval(GROWTH_SECONDS, self._grow)

@@ -40,7 +40,7 @@ WALKED: Final = "»"
 
 
 def draw_lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], dict[int, tuple[Lists, int]]]:
-    """Both lists, one above the other, in exactly ``height`` rows."""
+    """Both lists, one above the other, in exactly ``height`` rows; without any scenario, the recordings alone."""
     cards, entries = gallery.found_cards, gallery.found_entries
     recorded = max(1, len(entries))
     # three rows are taken by the headings and the gap between the lists
@@ -50,7 +50,7 @@ def draw_lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], di
     listed = _seen(gallery, width, for_cards, chapters=chapters)
     places = [place for _row, place in listed if place is not None]
     seen = range(min(places, default=0), max(places, default=-1) + 1)
-    rows: list[Row] = [_heading(gallery, "scenarios", seen, width, current)]
+    rows: list[Row] = [_heading(gallery, "scenarios", seen, width, current)] if gallery.cards else []
     lines: dict[int, tuple[Lists, int]] = {}
     for row, place in listed:
         if place is not None:
@@ -59,7 +59,7 @@ def draw_lists(gallery: Gallery, width: int, height: int) -> tuple[list[Row], di
     if gallery.cards and not cards:
         rows += wrapped(_("No scenario contains these words."), width - 2, "muted", "  ")
     seen = _window(len(entries), gallery.place("recordings"), max(1, height - len(rows) - 2))
-    rows += [(), _heading(gallery, "recordings", seen, width)]
+    rows += [*([()] if rows else []), _heading(gallery, "recordings", seen, width)]
     if entries:
         stem = min(max(cell_len(clean(entry.path.stem)) for entry in entries), LONGEST_NAME)
         for at in seen:

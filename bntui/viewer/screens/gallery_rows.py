@@ -123,7 +123,8 @@ def _foot(gallery: Gallery, width: int) -> Row:
         return fit((Span(f" {gallery.busy}", "bold accent"),), width)
     if gallery.prompt is not None:
         return _prompt(gallery.prompt, width)
-    here = Here(recording=gallery.entry is not None, searched=bool(gallery.query))
+    changeable = gallery.entry is not None and not gallery.read_only
+    here = Here(recording=changeable, searched=bool(gallery.query), scenarios=bool(gallery.cards))
     return footer_of(CONTROLS, here, width)
 
 

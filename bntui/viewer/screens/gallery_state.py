@@ -37,6 +37,8 @@ class Gallery:
     """None until the recordings are listed."""
     active: Lists = "scenarios"
     positions: Mapping[Lists, int] = field(default_factory=dict)
+    read_only: bool = False
+    """Nothing can be trained, renamed, or deleted."""
     query: str = ""
     """Words that are searched for; only what contains them is listed."""
     prompt: Prompt | None = None
@@ -133,9 +135,12 @@ class Gallery:
         return found.at(found.active, next((at for at, item in enumerate(items) if item is chosen), 0))
 
     def with_entries(self, entries: tuple[Entry, ...], chosen: Path | None = None) -> Gallery:
-        """The recordings listed anew; what was chosen, or is to be, is chosen."""
+        """The recordings listed anew; what was chosen, or is to be, is chosen.
+
+        Where no scenario is offered, as in a folder that is served to a browser, one of them is.
+        """
         wanted = chosen or (self.entry.path if self.entry else None)
-        listed = replace(self, entries=entries)
+        listed = replace(self, entries=entries, active=self.active if self.cards else "recordings")
         found = (at for at, entry in enumerate(listed.found_entries) if entry.path == wanted)
         position = next(found, self.positions.get("recordings", 0))
         return replace(listed, positions={**listed.positions, "recordings": position})
