@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import shutil
 import struct
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from bntui.export.records import TAIL, crc32c, masked, record
 from bntui.keyframe import QUANTITIES, Distribution
 from bntui.recording.reader import Reader
 from tests.commands import bntui
+from tests.forger import figure
 from tests.test_session import DIGITS, train
 
 
@@ -81,6 +84,20 @@ def test_what_pytorch_logs_is_imported(tmp_path: Path) -> None:
             off = np.abs(np.cumsum(output.counts) - [(wide <= edge).sum() for edge in edges[1:]])
             assert off.max() < 60
     assert bntui("show", tmp_path / "x.bntui").returncode == 0
+    audited = bntui("audit", tmp_path / "x.bntui")
+    assert (audited.returncode, "histograms: they were divided into other bins" in audited.stdout) == (0, True)
+
+
+def test_a_forged_import_is_found(tmp_path: Path) -> None:
+    with closing(train(tmp_path, DIGITS)) as before:
+        assert bntui("export", before.path, "--to", tmp_path / "out", "--as", "tensorboard").returncode == 0
+    assert bntui("import", tmp_path / "out", "-o", tmp_path / "x.bntui").returncode == 0
+    for column, wrong in (("p50", 1e3), ("mean", -1e3), ("std", -0.5)):
+        forged = tmp_path / f"{column}.bntui"
+        shutil.copy(tmp_path / "x.bntui", forged)
+        figure(forged, 0, 0, 0, f"output.{column}", partial(max, wrong) if wrong > 0 else partial(min, wrong))
+        done = bntui("audit", forged)
+        assert (done.returncode, f"output.{'p15' if column == 'p50' else column}" in done.stdout) == (1, True)
 
 
 def test_an_export_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -88,6 +105,7 @@ def test_an_export_comes_back_as_it_was(tmp_path: Path) -> None:
         assert bntui("export", before.path, "--to", tmp_path / "out", "--as", "tensorboard").returncode == 0
         done = bntui("import", tmp_path / "out", "-o", tmp_path / "x.bntui")
         assert done.returncode == 0, done.stderr
+        assert bntui("audit", tmp_path / "x.bntui").returncode == 0
         with closing(Reader(tmp_path / "x.bntui")) as after:
             names = {info.name: info.index for info in after.runs}
             assert set(names) == {info.name for info in before.runs}

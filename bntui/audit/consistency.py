@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
@@ -64,20 +65,40 @@ def check_values(
         size: number of its values, if known.
         relative: rounding that is allowed, relative to the largest value.
     """
-    counts = of.counts.astype(np.int64)
-    total = int(counts.sum())
-    ledger.hold(SHAPE, place, f"{name}.counts", bool(counts.min() >= 0), int(counts.min()), ">= 0")
-    ends = [of.min, of.max]
-    if not all(map(math.isfinite, ends)):
-        for statistic in ("p15", "p50", "p85"):
-            value = getattr(of, statistic)
-            ledger.hold(SHAPE, place, f"{name}.{statistic}", math.isnan(value), value, "NaN")
+    if not _finite(ledger, place, name, of):
         return
+    total = int(of.counts.sum(dtype=np.int64))
     if size is not None:
         ledger.hold(SHAPE, place, f"{name}.counts", total == size, total, size)
+    _ordered(ledger, place, name, of, relative)
+    if total and of.max > of.min:
+        _against_counts(ledger, place, name, of, of.counts.astype(np.int64), max(1e-6, relative))
+
+
+def check_imported(ledger: Ledger, place: Place, name: str, of: Distribution, relative: float = SLACK) -> None:
+    """Check the figures of a quantity whose histogram had other bins before, and whose percentiles may be unknown."""
+    if _finite(ledger, place, name, of):
+        _ordered(ledger, place, name, of, relative, lambda percentile: not math.isnan(percentile))
+
+
+def _finite(ledger: Ledger, place: Place, name: str, of: Distribution) -> bool:
+    """True if there are only finite values; otherwise there are no percentiles."""
+    ledger.hold(SHAPE, place, f"{name}.counts", bool(of.counts.min() >= 0), int(of.counts.min()), ">= 0")
+    finite = math.isfinite(of.min) and math.isfinite(of.max)
+    for statistic in () if finite else ("p15", "p50", "p85"):
+        value = getattr(of, statistic)
+        ledger.hold(SHAPE, place, f"{name}.{statistic}", math.isnan(value), value, "NaN")
+    return finite
+
+
+def _ordered(
+    ledger: Ledger, place: Place, name: str, of: Distribution, relative: float,
+    known: Callable[[float], bool] = lambda _percentile: True,
+) -> None:  # fmt: skip
+    """Percentiles and mean lie between the extremes, in order, and the deviation is one that these allow."""
     width = max(abs(of.min), abs(of.max))
     slack = relative * width
-    marks = [of.min, of.p15, of.p50, of.p85, of.max]
+    marks = [of.min, *filter(known, (of.p15, of.p50, of.p85)), of.max]
     rising = all(a <= b + slack for a, b in pairwise(marks))
     ledger.hold(SHAPE, place, f"{name}.p15", rising, marks, "min <= p15 <= p50 <= p85 <= max")
     within = of.min - slack <= of.mean <= of.max + slack
@@ -85,8 +106,6 @@ def check_values(
     # Popoviciu's and Bhatia-Davis inequalities bound the spread by the extremes and the mean
     bound = math.sqrt(max(0.0, (of.max - of.mean) * (of.mean - of.min))) + max(1e-6, relative) * width
     ledger.hold(SHAPE, place, f"{name}.std", 0 <= of.std <= bound, of.std, f"0 … {bound}")
-    if total and of.max > of.min:
-        _against_counts(ledger, place, name, of, counts, max(1e-6, relative))
 
 
 def _against_counts(ledger: Ledger, place: Place, name: str, of: Distribution, counts: Values, relative: float) -> None:

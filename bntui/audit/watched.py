@@ -6,20 +6,23 @@ Without a scenario nothing can be recomputed: rows are checked against themselve
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
-from bntui.audit.consistency import SHAPE, check_values
+from bntui.audit.consistency import SHAPE, check_imported, check_values
 from bntui.audit.course import ORDER, Row
 from bntui.audit.ledger import Ledger, Place
 from bntui.keyframe import QUANTITIES, Distribution, Keyframe, LayerMeasures
+from bntui.recording.forms import WATCHED
 from bntui.recording.history import RunInfo
 from bntui.text.language import N_
 
 PATIENCE: Final = N_("early stopping as reported")
 UNKNOWN: Final = N_("what the loop computed: its code and its data are not in the recording")
+REBINNED: Final = N_("histograms: they were divided into other bins when they were imported")
 SLACK: Final = 1e-5
 """Relative rounding that is allowed in figures of a device that adds in single precision."""
 NORMS: Final = ("weight_norm", "weight_gradient_norm", "activation_gradient_norm", "update_ratio", "gradient_shift")
@@ -29,11 +32,15 @@ SHARES: Final = ("dead_fraction", "saturated_fraction")
 def check_watched(ledger: Ledger, run: RunInfo, rows: Sequence[Row], task: str) -> None:
     """Check the rows of a watched run."""
     ledger.note(UNKNOWN)
+    check: Callable[..., None] = partial(check_values, size=None)
+    if run.config[WATCHED].get("by") == "import":
+        check = check_imported
+        ledger.note(REBINNED)
     for row in rows:
         place = row.place(run.name)
         _scores(ledger, place, row, task)
         if row.frame is not None:
-            _layers(ledger, place, row.frame)
+            _layers(ledger, place, row.frame, check)
     for before, row in pairwise(rows):
         _order(ledger, row.place(run.name), before, row)
 
@@ -62,13 +69,13 @@ def _scores(ledger: Ledger, place: Place, row: Row, task: str) -> None:
         ledger.hold(SHAPE, place, name, math.isnan(value) or 0 <= value <= 1, value, "0 … 1")
 
 
-def _layers(ledger: Ledger, place: Place, frame: Keyframe) -> None:
+def _layers(ledger: Ledger, place: Place, frame: Keyframe, check: Callable[..., None]) -> None:
     for layer in frame.layers:
         here = replace(place, layer=layer.name)
         for name in QUANTITIES:
             recorded: Distribution | None = getattr(layer, name)
             if recorded is not None and not recorded.empty:
-                check_values(ledger, here, name, recorded, None, SLACK)
+                check(ledger, here, name, recorded, relative=SLACK)
         _figures(ledger, here, layer)
 
 
