@@ -133,9 +133,9 @@ def resume(
     from bntui.link.training_packages import need_training
 
     without_screen = headless or as_json
+    again.refuse_what_is_over(recording)
     if not without_screen:
         need_terminal(_("add --headless to train without a screen"))
-    again.refuse_what_is_over(recording)
     need_training()
     here = _own(recording)
     if without_screen:
