@@ -70,6 +70,23 @@ def test_a_cut_mask_says_how_much_it_shows() -> None:
     np.testing.assert_array_equal(decoded(drawn[1:11], 70), kept[:20, :70])
 
 
+def test_a_loop_that_tells_no_indices_has_the_samples_of_its_mask() -> None:
+    run = with_mask(run_view(dropout=0.2), np.ones((64, 20), bool))
+    assert run.frame is not None
+    run = replace(run, frame=replace(run.frame, batch_indices=np.empty(0, np.int64)))
+    assert "showing 48 of 64 samples, 20 of 20 units" in lines(view(run), 100, 27)[0]
+
+
+def test_a_step_whose_mask_was_not_seen_is_no_missing_keyframe() -> None:
+    run = run_view(dropout=0.2)
+    assert run.frame is not None
+    layers = tuple(replace(layer, dropout=None) for layer in run.frame.layers)
+    blind = replace(run, frame=replace(run.frame, layers=layers))
+    assert "No mask was seen in this step." in lines(view(blind), 80, 10)[0]
+    both = "\n".join(lines(view(run_view(1, "seen", dropout=0.2), blind), 80, 20))
+    assert f"{blind.mark} {blind.name}: no mask was seen in this step" in both
+
+
 def test_runs_stand_side_by_side() -> None:
     left, right = (np.random.default_rng(seed).random((20, 40)) > 0.5 for seed in (1, 2))
     both = view(with_mask(run_view(dropout=0.2), left), with_mask(run_view(1, "other", dropout=0.2), right))

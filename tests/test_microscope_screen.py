@@ -226,6 +226,15 @@ async def test_printed_figures_give_the_printed_results_or_the_sign_says_about(i
     assert signs == {"=", "≈"}
 
 
+async def test_a_step_without_figures_has_no_marks(images: Path) -> None:
+    async with LabApp(images).run_test(size=BIG) as pilot:
+        screen = await opened(pilot)
+        assert screen.lens is not None
+        lost = replace(screen.lens.specimen, x=None, mean=math.nan, var=math.nan)
+        for step in steps(replace(screen.lens, specimen=lost)):
+            assert math.isnan(step.centre), step.formula
+
+
 async def test_it_opens_at_the_first_run_with_a_normalization_and_goes_back_to_where_it_was_left(images: Path) -> None:
     async with LabApp(images).run_test(size=BIG) as pilot:
         assert isinstance(pilot.app.screen, LabScreen)

@@ -106,18 +106,19 @@ def steps(lens: Lens) -> tuple[Step, Step, Step, Step]:
             sign = equals(out, read(figure(gamma)) * read(became) + read(figure(beta)))
             scaled = [(f"{figure(gamma)} · {became} {added(beta)} {sign}", out), ("", out)]
     known = x is not None or math.isfinite(mean)
+    centre = 0.0 if math.isfinite(specimen.spread) else math.nan
     last_formula = FORMULAS[3] if slide.kind == "batch" else FORMULA_OF_FEATURES
     return (
         Step(1, FORMULAS[0], tuple(averages) if known else (), x, before, mean, math.nan),
         Step(2, FORMULAS[1], tuple(spreads) if known else (), x, before, mean, specimen.std),
-        Step(3, FORMULAS[2], tuple(divided) if known else (), normalized, after, 0.0, specimen.spread),
+        Step(3, FORMULAS[2], tuple(divided) if known else (), normalized, after, centre, specimen.spread),
         Step(
             4,
             last_formula,
             () if math.isnan(gamma) else tuple(scaled),
             y,
             after,
-            *_moments(y, beta, gamma * specimen.spread),
+            *_moments(y, centre + beta, gamma * specimen.spread),
         ),
     )
 
@@ -126,9 +127,9 @@ def _quotient(dividend: float, divisor: float) -> float:
     return dividend / divisor if divisor else math.nan
 
 
-def _moments(y: FloatArray | None, beta: float, spread: float) -> tuple[float, float]:
+def _moments(y: FloatArray | None, centre: float, spread: float) -> tuple[float, float]:
     """Mean and standard deviation after scale and shift; without the values, derived from β and γ."""
     if y is None:
-        return beta, abs(spread)
+        return centre, abs(spread)
     with np.errstate(all="ignore"):
         return float(y.mean()), float(y.std())

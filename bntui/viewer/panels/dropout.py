@@ -130,7 +130,7 @@ def _draw(block: MaskBlock, width: int, height: int) -> list[Row]:
 
 
 def _header(block: MaskBlock, samples: int, units: int, width: int) -> Row:
-    of_samples, of_units = max(len(block.frame.batch_indices), samples), block.mask.kept.shape[1]
+    of_samples, of_units = max(len(block.frame.batch_indices), block.mask.kept.shape[0]), block.mask.kept.shape[1]
     mark = f"{block.run.mark} "
     size = _("{samples} samples × {units} units").format(samples=count(of_samples), units=count(of_units))
     middle = size
@@ -226,10 +226,11 @@ def _without(shown: Sequence[RunView], per_run: Sequence[Sequence[MaskBlock]], w
     lines: list[Row] = []
     for run, blocks in zip(shown, per_run, strict=True):
         if not blocks:
-            if _has_dropout(run):
-                lines.append(cells.waiting(run))
-                continue
             name = f"{run.mark} {run.name}"
+            if _has_dropout(run):
+                unseen = (Span(name, run.style), Span(_(": no mask was seen in this step"), "muted"))
+                lines.append(cells.waiting(run) if run.frame is None else unseen)
+                continue
             words = longest(
                 width - cell_len(name),
                 _(": no dropout in this network; set network.dropout above 0"),
@@ -241,6 +242,8 @@ def _without(shown: Sequence[RunView], per_run: Sequence[Sequence[MaskBlock]], w
 
 
 def _why_nothing(shown: Sequence[RunView]) -> tuple[str, ...]:
+    if any(_has_dropout(run) and run.frame is not None for run in shown):  # of somebody's own loop
+        return _("No mask was seen in this step."), _("One is kept only if it explains every value of the output.")
     if any(_has_dropout(run) for run in shown):
         return cells.absent(shown, _("A mask is drawn for every mini-batch."))
     either, this = _("No dropout in either of these networks ({runs})."), _("No dropout in this network ({runs}).")
