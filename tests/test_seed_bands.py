@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bntui.insight.seed_bands import Course, apart_since, band, difference, spread_at
+from bntui.insight.seed_bands import SeedCurve, apart_since, band, difference, spread_at
 from bntui.keyframe import FloatArray
 from bntui.recording.seeds import FIGURES, SeedCourse, SeedEnd
 from bntui.viewer import family_rows, seed_bands
@@ -38,7 +38,7 @@ COURSES = st.lists(
 def test_a_band_has_the_quantiles_that_numpy_gives_of_the_seeds_that_are_there(
     made: list[tuple[int, list[float]]],
 ) -> None:
-    found = band([Course(first, np.array(values), over=False) for first, values in made])
+    found = band([SeedCurve(first, np.array(values), over=False) for first, values in made])
     assert found.first == min((first for first, _values in made), default=0)
     last = max((first + len(values) for first, values in made), default=found.first)
     assert len(found.count) == last - found.first
@@ -59,7 +59,10 @@ def test_a_band_has_the_quantiles_that_numpy_gives_of_the_seeds_that_are_there(
 
 def test_a_course_that_is_far_from_all_others_takes_no_memory() -> None:
     """The fuzzer's case 28,306 of seed 71."""
-    near, far = Course(0, np.array([2.0, 1.0]), over=True), Course(4_503_599_627_370_498, np.array([1.0]), over=True)
+    near, far = (
+        SeedCurve(0, np.array([2.0, 1.0]), over=True),
+        SeedCurve(4_503_599_627_370_498, np.array([1.0]), over=True),
+    )
     for courses in ([near, far], [far, near]):
         assert band(courses).high.tolist() == [2.0, 1.0]
 
@@ -85,9 +88,9 @@ def test_a_difference_is_paired_by_seed_as_scipy_does() -> None:
 def test_ranges_are_apart_from_the_epoch_after_their_last_overlap(seed: int) -> None:
     draw = np.random.default_rng(seed)
 
-    def courses(shift: float) -> list[Course]:
+    def courses(shift: float) -> list[SeedCurve]:
         return [
-            Course(int(first), draw.normal(shift * np.arange(20), 1.0)[: 20 - int(first) - int(cut)], over=True)
+            SeedCurve(int(first), draw.normal(shift * np.arange(20), 1.0)[: 20 - int(first) - int(cut)], over=True)
             for first, cut in zip(draw.integers(0, 3, 4), draw.integers(0, 3, 4), strict=True)
         ]
 
@@ -106,7 +109,7 @@ def test_ranges_are_apart_from_the_epoch_after_their_last_overlap(seed: int) -> 
 
 
 def test_a_training_that_has_ended_keeps_its_last_value() -> None:
-    ended, going = (Course(2, np.array([5.0, 6.0]), over=over) for over in (True, False))
+    ended, going = (SeedCurve(2, np.array([5.0, 6.0]), over=over) for over in (True, False))
     assert [ended.at(epoch) for epoch in (2, 3, 9)] == [5.0, 6.0, 6.0]
     assert math.isnan(going.at(9))
     assert math.isnan(ended.at(1))

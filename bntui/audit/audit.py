@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bntui.audit.bounded import SIGNS, Bounded
 from bntui.audit.configuration import SETTINGS, check_configuration, check_shared
 from bntui.audit.consistency import check_row
-from bntui.audit.course import Course, Row, check_course
+from bntui.audit.course import AuditedRun, Row, check_course
 from bntui.audit.digests import check_digests
 from bntui.audit.ends import check_absent, check_checkpoint, check_kept, check_weights
 from bntui.audit.events import check_events
@@ -98,7 +98,7 @@ class _Audit:
         self._path = path
         self._ledger = Ledger()
         self._full = self._consistent = 0
-        self._courses: dict[int, Course] = {}
+        self._courses: dict[int, AuditedRun] = {}
         """Runs checked so far, by number; a fork looks up its parent here."""
         SIGNS.begin()  # an audit gives the same tolerances each time
         with np.errstate(all="ignore"):
@@ -229,13 +229,13 @@ class _Audit:
                 ledger.fail(EVIDENCE, place, "evidence", str(error), "+")
                 self._consistent += 1
 
-    def _course(self, subject: Subject) -> Course:
+    def _course(self, subject: Subject) -> AuditedRun:
         """A run's rows and events, with its standing at each row."""
         run = subject.run
         rows = tuple(self._readable.rows(run.index))
         events = self._reader.events(run.index)
         left = tuple(row for row in rows if not row.damaged)
-        course = Course(subject, left, events, len(left) == len(rows))
+        course = AuditedRun(subject, left, events, len(left) == len(rows))
         start: Standing | None = Standing()
         if run.fork is not None:
             parent = self._courses.get(run.fork.run)
@@ -246,7 +246,7 @@ class _Audit:
         passages = follow(run.config, subject.pace, scalars, start, departures(events))
         return replace(course, passages=tuple(passages))
 
-    def _checkpoint(self, course: Course) -> tuple[int, Mapping[str, Values]] | None:
+    def _checkpoint(self, course: AuditedRun) -> tuple[int, Mapping[str, Values]] | None:
         run = course.subject.run.index
         if self._readable.lost(run):
             return None
@@ -258,7 +258,7 @@ class _Audit:
         return None if course.found_again(found[0]) else found
 
     def _following(
-        self, course: Course, row: Row, checkpoint: tuple[int, Mapping[str, Values]] | None
+        self, course: AuditedRun, row: Row, checkpoint: tuple[int, Mapping[str, Values]] | None
     ) -> Mapping[str, Values] | None:
         """Parameters and buffers after a row's step, if recorded: the state in which the next step began."""
         step = row.scalars["step"]

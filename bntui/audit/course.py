@@ -42,7 +42,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class AuditedRun:
     """A run from its first row to its last."""
 
     subject: Subject
@@ -72,7 +72,7 @@ class Course:
         return next((row for row in self.rows if row.scalars["step"] == step), None)
 
 
-def check_course(ledger: Ledger, course: Course) -> None:
+def check_course(ledger: Ledger, course: AuditedRun) -> None:
     """Check a run's scalars against each other."""
     _order(ledger, course)
     if course.passages:
@@ -82,7 +82,7 @@ def check_course(ledger: Ledger, course: Course) -> None:
     _patience(ledger, course)
 
 
-def _order(ledger: Ledger, course: Course) -> None:
+def _order(ledger: Ledger, course: AuditedRun) -> None:
     run = course.subject.run
     before: Row | None = None
     again = {event.step for event in course.events if event.kind in RERUN}
@@ -108,7 +108,7 @@ def _order(ledger: Ledger, course: Course) -> None:
         before = row
 
 
-def _places(ledger: Ledger, course: Course) -> None:
+def _places(ledger: Ledger, course: AuditedRun) -> None:
     """Check the epoch of each step, and that every epoch's end has its row."""
     run, pace = course.subject.run, course.subject.pace
     assert pace is not None
@@ -124,7 +124,7 @@ def _places(ledger: Ledger, course: Course) -> None:
             ledger.hold(ORDER, place, "epoch_end", ends == passage.ends, scalars["epoch_end"], int(passage.ends))
 
 
-def _keyframes(ledger: Ledger, course: Course) -> None:
+def _keyframes(ledger: Ledger, course: AuditedRun) -> None:
     """Check that there is a keyframe wherever ``record.every`` requires one, and where the run ends."""
     run = course.subject.run
     every = run.config["record"]["every"]
@@ -145,7 +145,7 @@ def _keyframes(ledger: Ledger, course: Course) -> None:
         before = row
 
 
-def _learning_rates(ledger: Ledger, course: Course) -> None:
+def _learning_rates(ledger: Ledger, course: AuditedRun) -> None:
     training, run = course.subject.training, course.subject.run
     schedule, pace = training["schedule"], course.subject.pace
     near = 1e-12 * abs(training["lr"])
@@ -171,7 +171,7 @@ def _learning_rates(ledger: Ledger, course: Course) -> None:
             at = (step, row.scalars["epoch"])
 
 
-def _drops(ledger: Ledger, course: Course) -> None:
+def _drops(ledger: Ledger, course: AuditedRun) -> None:
     """Check a rate whose plateau state is unknown: it falls by whole powers of gamma and never rises."""
     training, run = course.subject.training, course.subject.run
     schedule = training["schedule"]
@@ -187,7 +187,7 @@ def _drops(ledger: Ledger, course: Course) -> None:
         last = lr
 
 
-def _patience(ledger: Ledger, course: Course) -> None:
+def _patience(ledger: Ledger, course: AuditedRun) -> None:
     rule, run = course.subject.run.early_stopping, course.subject.run
     state = Waiting()
     for number, row in enumerate(course.rows):

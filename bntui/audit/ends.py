@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.course import Course, Row
+from bntui.audit.course import AuditedRun, Row
 from bntui.audit.events import EVENTS, LAST
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import state_names
@@ -49,7 +49,7 @@ def weights_digest(subject: Subject, state: Mapping[str, Values]) -> str | None:
     return found.hexdigest()
 
 
-def check_weights(ledger: Ledger, course: Course, row: Row, state: Mapping[str, Values], where: str) -> None:
+def check_weights(ledger: Ledger, course: AuditedRun, row: Row, state: Mapping[str, Values], where: str) -> None:
     """Check the digest of the weights after a step, if these weights are recorded."""
     ours = weights_digest(course.subject, state)
     if ours is not None:
@@ -59,7 +59,7 @@ def check_weights(ledger: Ledger, course: Course, row: Row, state: Mapping[str, 
 
 
 def check_checkpoint(
-    ledger: Ledger, course: Course, step: int, state: Mapping[str, Values], answer: Answer | None
+    ledger: Ledger, course: AuditedRun, step: int, state: Mapping[str, Values], answer: Answer | None
 ) -> None:
     """Check the weights kept at the end: the best epoch's if early stopping restored them, otherwise the last.
 
@@ -95,7 +95,7 @@ def check_checkpoint(
         check_kept(ledger, course, found, state, answer)
 
 
-def check_absent(ledger: Ledger, course: Course) -> None:
+def check_absent(ledger: Ledger, course: AuditedRun) -> None:
     """Check a run without kept weights: none can have been restored, since the two are recorded together."""
     for event in course.events:
         if event.kind == "restored_best":
@@ -103,7 +103,9 @@ def check_absent(ledger: Ledger, course: Course) -> None:
             ledger.fail(EVENTS, place, "checkpoint", "-", event.message)
 
 
-def check_kept(ledger: Ledger, course: Course, row: Row, state: Mapping[str, Values], answer: Answer | None) -> None:
+def check_kept(
+    ledger: Ledger, course: AuditedRun, row: Row, state: Mapping[str, Values], answer: Answer | None
+) -> None:
     """Check what follows a step whose parameters and buffers are recorded, even if its evidence was thinned out."""
     subject, place = course.subject, row.place(course.subject.run.name)
     if not subject.stages or not set(state_names(subject.stages)) <= set(state):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bntui.audit.course import RERUN, Course, Row, fields, speaks_of
+from bntui.audit.course import RERUN, AuditedRun, Row, fields, speaks_of
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.trouble import Trouble, dead, first_bad, word
 from bntui.recording.history import Event
@@ -30,7 +30,7 @@ class Happening:
     """An event with everything that its place and figures are checked against."""
 
     ledger: Ledger
-    course: Course
+    course: AuditedRun
     event: Event
     row: Row | None
     """The row of its step."""
@@ -53,7 +53,7 @@ class Happening:
             self.hold(name, same, theirs, ours)
 
 
-def check_events(ledger: Ledger, course: Course, meta: Mapping[str, str]) -> None:
+def check_events(ledger: Ledger, course: AuditedRun, meta: Mapping[str, str]) -> None:
     """Check all events of a run, in the order of recording."""
     if not course.rows:
         return
@@ -261,7 +261,7 @@ KINDS: Final[dict[str, Callable[[Happening], None]]] = {
 """The check of each kind's figures."""
 
 
-def _order(ledger: Ledger, course: Course) -> None:
+def _order(ledger: Ledger, course: AuditedRun) -> None:
     """Check that events are in order, none follows the end, and a stopped run continues only after it was resumed."""
     last, ended, name, fork = -1, "", course.subject.run.name, course.subject.run.fork
     waiting: Event | None = None
@@ -291,7 +291,7 @@ def _order(ledger: Ledger, course: Course) -> None:
         ledger.hold(EVENTS, Place(name, waiting.step), "interrupted", not later, len(later), 0)
 
 
-def _missing(ledger: Ledger, course: Course) -> None:
+def _missing(ledger: Ledger, course: AuditedRun) -> None:
     """Check that trouble in a keyframe was reported there or earlier."""
     name = course.subject.run.name
     for kind, look in (("first_bad", first_bad), ("died", dead)):
@@ -303,12 +303,12 @@ def _missing(ledger: Ledger, course: Course) -> None:
             ledger.hold(EVENTS, bad.place(name), kind, fits, ", ".join(map(str, told)) or "-", step)
 
 
-def _watched(course: Course) -> bool:
+def _watched(course: AuditedRun) -> bool:
     """True if the trainer looked for trouble: since format 3, whose configuration has ``deterministic``."""
     return "deterministic" in course.subject.run.config
 
 
-def _end(ledger: Ledger, course: Course) -> None:
+def _end(ledger: Ledger, course: AuditedRun) -> None:
     """Check that a run ends where it must, with the event that says so, and nowhere else."""
     run, training = course.subject.run, course.subject.training
     again = {event.step for event in course.events if event.kind in RERUN}

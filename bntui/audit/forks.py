@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bntui.audit.configuration import SHARED
-from bntui.audit.course import Course, Row
+from bntui.audit.course import AuditedRun, Row
 from bntui.audit.ends import WEIGHTS
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import state_names
@@ -34,7 +34,7 @@ ADAMS: Final = ("adam", "adamw")
 ABSENT: Final = object()
 
 
-def begins(parent: Course, child: RunInfo, pace: Pace | None) -> Standing | None:
+def begins(parent: AuditedRun, child: RunInfo, pace: Pace | None) -> Standing | None:
     """The state in which a fork begins; None if it does not follow from the parent's rows."""
     assert child.fork is not None
     row = parent.at(child.fork.step)
@@ -44,7 +44,7 @@ def begins(parent: Course, child: RunInfo, pace: Pace | None) -> Standing | None
     return inherited(passage.after, parent.subject.run.config, child.config, pace.samples)
 
 
-def check_fork(ledger: Ledger, parent: Course, child: Course, runs: Sequence[RunInfo]) -> None:
+def check_fork(ledger: Ledger, parent: AuditedRun, child: AuditedRun, runs: Sequence[RunInfo]) -> None:
     """Check the stated origin of a fork."""
     run, fork = child.subject.run, child.subject.run.fork
     assert fork is not None
@@ -112,7 +112,7 @@ def _words(change: tuple[str, Any, Any]) -> str:
     return f"{key} {'none' if value is None else f'{value:g}' if isinstance(value, float) else value}"
 
 
-def _names(ledger: Ledger, place: Place, parent: Course, child: Course, fork: Fork) -> None:
+def _names(ledger: Ledger, place: Place, parent: AuditedRun, child: AuditedRun, fork: Fork) -> None:
     """Check that kept and new names together are all parameters and buffers, in order."""
     own, theirs = state_names(child.subject.stages), state_names(parent.subject.stages)
     if not own or not theirs:
@@ -127,7 +127,9 @@ def _names(ledger: Ledger, place: Place, parent: Course, child: Course, fork: Fo
         ledger.hold(FORKS, place, "fork, new", not fork.new, list(fork.new), [])
 
 
-def check_inheritance(ledger: Ledger, parent: Course, child: Course, own: Evidence, theirs: Evidence | None) -> None:
+def check_inheritance(
+    ledger: Ledger, parent: AuditedRun, child: AuditedRun, own: Evidence, theirs: Evidence | None
+) -> None:
     """Check that a fork's first evidence holds its parent's weights and averages wherever they were kept.
 
     Args:
@@ -165,7 +167,7 @@ def _equal(one: Values, other: Values) -> bool:
     return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=True))
 
 
-def check_parentage(ledger: Ledger, parent: Course, fork: Course) -> None:
+def check_parentage(ledger: Ledger, parent: AuditedRun, fork: AuditedRun) -> None:
     """Check that a fork that keeps all parameters begins with its parent's weights, bit for bit."""
     begun = fork.subject.run.fork
     names = state_names(fork.subject.stages)
@@ -180,7 +182,7 @@ def check_parentage(ledger: Ledger, parent: Course, fork: Course) -> None:
 
 
 def check_tracked(
-    ledger: Ledger, courses: Mapping[int, Course], course: Course, row: Row, before: Mapping[str, Values]
+    ledger: Ledger, courses: Mapping[int, AuditedRun], course: AuditedRun, row: Row, before: Mapping[str, Values]
 ) -> None:
     """Check ``num_batches_tracked`` of batch normalization: one mini-batch per step since the layer was created."""
     passage = course.passage(row)
@@ -192,7 +194,7 @@ def check_tracked(
             ledger.compare(FORKS, row.place(course.subject.run.name), name, float(values.reshape(-1)[0]), ours, 0)
 
 
-def _counted(courses: Mapping[int, Course], run: RunInfo, name: str, step: int) -> int:
+def _counted(courses: Mapping[int, AuditedRun], run: RunInfo, name: str, step: int) -> int:
     if run.fork is None:
         return step
     own = step - run.fork.step

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.course import Course, Row
+from bntui.audit.course import AuditedRun, Row
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.standing import Passage, Standing
 from bntui.text.language import N_
@@ -27,7 +27,7 @@ class SampleOrders:
         self._seen: dict[tuple[int, int, int], tuple[str, NDArray[Any]]] = {}
         """The first run at a place, by seed, epoch and offset, and its mini-batch there."""
 
-    def check(self, course: Course, row: Row) -> None:
+    def check(self, course: AuditedRun, row: Row) -> None:
         """Compare a keyframe's mini-batch with that of the first run which had one at the same place."""
         run, pace = course.subject.run, course.subject.pace
         assert row.frame is not None
@@ -42,7 +42,7 @@ class SampleOrders:
         self._ledger.hold(SAME_ORDER, row.place(run.name), "batch_indices", same, "-", name)
 
 
-def check_batches(ledger: Ledger, course: Course, samples: int) -> None:
+def check_batches(ledger: Ledger, course: AuditedRun, samples: int) -> None:
     run = course.subject.run
     size = run.config["data"]["batch_size"]
     seen: dict[int, dict[int, tuple[int, Row]]] = {}
@@ -71,7 +71,7 @@ def check_batches(ledger: Ledger, course: Course, samples: int) -> None:
                 ledger.fail(BATCHES, place, "batch_indices", index, f"step {other[0]}")
 
 
-def check_counts(ledger: Ledger, course: Course, validation: int) -> None:
+def check_counts(ledger: Ledger, course: AuditedRun, validation: int) -> None:
     """Check that accuracies are whole numbers of samples and that an epoch's running sums only grow."""
     run, classification = course.subject.run, course.subject.task == "classification"
     for row in course.rows:
@@ -87,7 +87,7 @@ def check_counts(ledger: Ledger, course: Course, validation: int) -> None:
             _summed(ledger, course, row, passage)
 
 
-def _summed(ledger: Ledger, course: Course, row: Row, passage: Passage) -> None:
+def _summed(ledger: Ledger, course: AuditedRun, row: Row, passage: Passage) -> None:
     """Check a row's training loss and accuracy against those of the previous row in the same epoch."""
     scalars, place = row.scalars, row.place(course.subject.run.name)
     samples = passage.learned if row.number else passage.size

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bntui.audit.course import Course, Row
+from bntui.audit.course import AuditedRun, Row
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.minibatches import RUNNING_MEAN
 from bntui.audit.network import parameter_names
@@ -98,7 +98,7 @@ def read(text: str) -> dict[str, Any]:
     return state
 
 
-def check_progress(ledger: Ledger, course: Course, row: Row, batch: Batch, text: str | None) -> None:
+def check_progress(ledger: Ledger, course: AuditedRun, row: Row, batch: Batch, text: str | None) -> None:
     """Check the state in a row's evidence, and the row's training loss and accuracy.
 
     Args:
@@ -120,7 +120,7 @@ def check_progress(ledger: Ledger, course: Course, row: Row, batch: Batch, text:
         ledger.fail(STATE, place, "progress", f"{type(error).__name__}: {error}", "+")
 
 
-def check_averages(ledger: Ledger, course: Course, row: Row, taken: Taken) -> None:
+def check_averages(ledger: Ledger, course: AuditedRun, row: Row, taken: Taken) -> None:
     """Check that each parameter has exactly the averages of the run's optimizer; SGD's exist from the first step on."""
     training, passage = course.subject.training, course.passage(row)
     if passage is None or not taken.before:
@@ -170,7 +170,9 @@ def _early_stopping(ledger: Ledger, place: Place, passage: Passage, state: Mappi
         ledger.hold(STATE, place, f"progress, patience, {name}", _same(theirs, ours), theirs, ours)
 
 
-def _sums(ledger: Ledger, course: Course, row: Row, passage: Passage, batch: Batch, sums: Mapping[str, Any]) -> None:
+def _sums(
+    ledger: Ledger, course: AuditedRun, row: Row, passage: Passage, batch: Batch, sums: Mapping[str, Any]
+) -> None:
     """Check the running sums of the epoch before this step."""
     at, place = passage.before, row.place(course.subject.run.name)
     classification = course.subject.task == "classification"
@@ -217,7 +219,7 @@ def _sums(ledger: Ledger, course: Course, row: Row, passage: Passage, batch: Bat
         ledger.compare(RUNNING_MEAN, place, "train_accuracy", row.scalars["train_accuracy"], ours, near)
 
 
-def _training(ledger: Ledger, course: Course, row: Row, passage: Passage, batch: Batch) -> None:
+def _training(ledger: Ledger, course: AuditedRun, row: Row, passage: Passage, batch: Batch) -> None:
     """Check a row's training loss and accuracy if the sums before it are known from other rows."""
     at, scalars, place = passage.before, row.scalars, row.place(course.subject.run.name)
     classification = course.subject.task == "classification"

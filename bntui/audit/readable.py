@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from bntui.audit.course import Course, Row
+from bntui.audit.course import AuditedRun, Row
 from bntui.audit.digests import Damage
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.samples import ScaledSamples
@@ -80,7 +80,7 @@ class Readable:
         found = next(rows(self.db, query, tuple(values), of="checkpoint"), None)
         return None if found is None else (found["step"], unpack_arrays(found["block"]))
 
-    def onward(self, course: Course, step: int) -> Evidence | None:
+    def onward(self, course: AuditedRun, step: int) -> Evidence | None:
         """Recorded arrays of a run after a step: the next step's evidence, or the weights kept at the end."""
         later, run = course.at(step + 1), course.subject.run.index
         if course.departed(step):

@@ -16,7 +16,7 @@ INNER: Final = (0.15, 0.85)
 """Quantiles between which the inner band lies."""
 
 
-class Course(NamedTuple):
+class SeedCurve(NamedTuple):
     """One figure of one seed at the ends of its epochs."""
 
     first: int
@@ -52,7 +52,7 @@ class Band:
     """Number of all seeds."""
 
 
-def band(courses: Sequence[Course]) -> Band:
+def band(courses: Sequence[SeedCurve]) -> Band:
     """The band of several seeds; values that are not finite are left out.
 
     So is a course that begins further from the first one than there are epochs in all: its place is forged, and memory

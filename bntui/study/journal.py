@@ -19,7 +19,7 @@ from bntui.errors import RecordingError, StorageError, UsageError
 from bntui.files import read_regular
 from bntui.scenario.merge import frozen
 from bntui.study.axes import Settings
-from bntui.study.order import Course
+from bntui.study.order import TrialProgress
 from bntui.text.language import _
 from bntui.text.library_messages import reason
 from bntui.text.output import clean, shortened
@@ -57,7 +57,7 @@ class Entry:
     """BLAKE2b checksum of that file."""
     worker: str = ""
     """The process that trained it."""
-    course: Course | None = None
+    course: TrialProgress | None = None
     """If trials may be pruned: what pruners need to know of it."""
 
     @property
@@ -265,11 +265,13 @@ def _entry(told: Mapping[str, Any], path: Path, number: int) -> Entry:
     return Entry(settings, seed, told["state"], why, measured, seconds, file, digest, worker, course)
 
 
-def _course(told: Mapping[str, Any]) -> Course:
+def _course(told: Mapping[str, Any]) -> TrialProgress:
     number, rungs = told["number"], {str(key): float(value) for key, value in told["rungs"].items()}
     if type(number) is not int or not 0 <= number < MOST_TRIALS or type(told["pruned"]) is not bool:
         raise ValueError
-    return Course(number, tuple(float(_WORDS.get(value, value)) for value in told["values"]), rungs, told["pruned"])
+    return TrialProgress(
+        number, tuple(float(_WORDS.get(value, value)) for value in told["values"]), rungs, told["pruned"]
+    )
 
 
 def _told(entry: Entry) -> dict[str, Any]:

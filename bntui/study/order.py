@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class TrialProgress:
     """What a pruner needs to know of a trial."""
 
     number: int
@@ -31,8 +31,8 @@ class Pruning:
     larger: bool
     """Larger values of it are better."""
     number: int
-    """Of this trial; see :class:`Course`."""
-    known: tuple[Course, ...] = ()
+    """Of this trial; see :class:`TrialProgress`."""
+    known: tuple[TrialProgress, ...] = ()
     """Earlier trials with the same seed."""
 
 
@@ -71,5 +71,5 @@ class Delivery:
     """Why the run could not be trained; empty if it was."""
     refusal: str = ""
     """Why this worker must not train it; another one may."""
-    course: Course | None = None
+    course: TrialProgress | None = None
     """If trials may be ended early: what later ones need to know of this one."""

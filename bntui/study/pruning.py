@@ -19,7 +19,7 @@ from bntui.insight.stopping_rules import Losses
 from bntui.recording.history import RunHistory, RunInfo
 from bntui.recording.seeds import FIGURES
 from bntui.scenario.figures import Quantity
-from bntui.study.order import Course, Pruning
+from bntui.study.order import Pruning, TrialProgress
 
 RULES: Final = "rules"
 PRUNERS: Final[Mapping[str, str]] = {"median": "MedianPruner", "hyperband": "HyperbandPruner", RULES: ""}
@@ -45,7 +45,7 @@ class Pruner:
         self._figure = pruning.figure
         self._warmup = int(info.config["training"]["schedule"]["warmup_epochs"])
         self._jury = [juror.rule for juror in jury(info.early_stopping)]
-        self._course = Course(pruning.number)
+        self._course = TrialProgress(pruning.number)
         self._trial = None if pruning.pruner == RULES else _trial(pruning, info.epochs)
 
     def prunes(self, history: RunHistory) -> bool:
@@ -70,7 +70,7 @@ class Pruner:
         return pruned
 
     @property
-    def course(self) -> Course:
+    def course(self) -> TrialProgress:
         """What later trials need to know of this one."""
         if self._trial is None:
             return self._course
@@ -97,7 +97,7 @@ def _trial(pruning: Pruning, epochs: int) -> Any:
     return study.ask()
 
 
-def _past(trial: Any, one: Course | None) -> Any:
+def _past(trial: Any, one: TrialProgress | None) -> Any:
     """An earlier trial as Optuna keeps it; one that failed or is being trained has no values."""
     states = trial.TrialState
     if one is None or not one.values or not math.isfinite(one.values[-1]):

@@ -17,7 +17,7 @@ from bntui.recording.reader import Reader
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.load import Scenario, parse
 from bntui.scenario.schema import RunConfig
-from bntui.study.order import Course, Delivery, Order, Pruning
+from bntui.study.order import Delivery, Order, Pruning, TrialProgress
 from bntui.study.pruning import Pruner
 from bntui.study.trial import current_digest
 from bntui.text.language import _
@@ -52,7 +52,7 @@ def trained(order: Order, files: Mapping[str, bytes]) -> Delivery:
         return Delivery(figures, recording=path.read_bytes(), course=course)
 
 
-def _course(session: Session, path: Path, pruning: Pruning | None) -> Course | None:
+def _course(session: Session, path: Path, pruning: Pruning | None) -> TrialProgress | None:
     """Train a session to its end, or until a pruner ends it."""
     if pruning is None:
         while not session.over:

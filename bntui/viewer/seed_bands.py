@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from bntui.insight.seed_bands import Band, Course, Difference, Spread, apart_since, band, difference, spread_at
+from bntui.insight.seed_bands import Band, Difference, SeedCurve, Spread, apart_since, band, difference, spread_at
 from bntui.keyframe import FloatArray
 from bntui.recording.history import SAME_EPOCH, RunHistory
 from bntui.recording.kept import remembered
@@ -67,23 +67,23 @@ def _apart(history: RunHistory, others: Others, second: RunHistory, its: Others,
     return apart_since(_band(history, others, figure), _band(second, its, figure))
 
 
-def _courses(run: RunView, figure: str) -> dict[int, Course]:
+def _courses(run: RunView, figure: str) -> dict[int, SeedCurve]:
     own = _own(run.history, figure)._replace(over=is_over(event.kind for event in run.events))
     return {run.info.config.get("seed", 0): own} | {course.seed: _of(course, figure) for course in trained(run)}
 
 
-def _of(course: SeedCourse, figure: str) -> Course:
-    return Course(course.first, course.figure(figure), course.end is not None)
+def _of(course: SeedCourse, figure: str) -> SeedCurve:
+    return SeedCurve(course.first, course.figure(figure), course.end is not None)
 
 
 @remembered
-def _own(history: RunHistory, figure: str) -> Course:
+def _own(history: RunHistory, figure: str) -> SeedCurve:
     """The figure at the ends of the run's own epochs."""
     ends = history.epoch_end | (history.step == (history.step[0] if len(history) else 0))
     ends &= np.abs(history.epoch - np.rint(history.epoch)) < SAME_EPOCH
     rows = np.flatnonzero(ends)
     first = int(np.rint(history.epoch[rows[0]])) if len(rows) else 0
-    return Course(first, getattr(history, figure)[rows], over=False)
+    return SeedCurve(first, getattr(history, figure)[rows], over=False)
 
 
 def median_spans(run: RunView, figure: str) -> Spans | None:
