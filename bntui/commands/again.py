@@ -25,7 +25,7 @@ from bntui.text.language import _
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ForkPoint:
     """The keyframe of a run at which a fork begins."""
 
     run: int
@@ -33,7 +33,7 @@ class Place:
     epoch: float
 
 
-def place(recording: Path, run: str | None, epoch: float | None, *, first: bool = False) -> Place:
+def place(recording: Path, run: str | None, epoch: float | None, *, first: bool = False) -> ForkPoint:
     """The last keyframe of a run (name or number) at or before an epoch; without an epoch, the last (or ``first``) one.
 
     Raises:
@@ -49,7 +49,7 @@ def place(recording: Path, run: str | None, epoch: float | None, *, first: bool 
         if found is None:
             sentence = _("run {run!r} has no keyframe at or before epoch {epoch:g}")
             raise UsageError(sentence.format(run=reader.runs[index].called, epoch=epoch or 0))
-        return Place(index, found.step, found.epoch)
+        return ForkPoint(index, found.step, found.epoch)
 
 
 def refuse_watched(reader: Recording) -> None:
@@ -117,7 +117,7 @@ def resume(recording: Path, watching: Watching | None = None) -> Path:
 
 
 def fork(
-    recording: Path, there: Place, changes: Sequence[tuple[str, object]], watching: Watching | None = None
+    recording: Path, there: ForkPoint, changes: Sequence[tuple[str, object]], watching: Watching | None = None
 ) -> Path:
     """Start a new run from a keyframe, through the live trainer or a new one; returns the recording's path.
 

@@ -22,7 +22,7 @@ from bntui.text.language import _, ngettext
 from bntui.text.output import json_text, say
 
 if TYPE_CHECKING:
-    from bntui.commands.again import Place
+    from bntui.commands.again import ForkPoint
     from bntui.link import Status
 
 PaceOption = Annotated[
@@ -216,7 +216,7 @@ def _follow(recording: Path, start: Callable[[], Path], *, as_json: bool, until_
         say(recording)
 
 
-def _check_fork(recording: Path, there: Place) -> None:
+def _check_fork(recording: Path, there: ForkPoint) -> None:
     from bntui.trainer.selfcheck import no_change_fork
 
     found = no_change_fork(recording, there.run, there.step)

@@ -37,7 +37,7 @@ from bntui.text.language import _, spoken
 from bntui.text.output import clean
 
 
-class Place(NamedTuple):
+class RowPlace(NamedTuple):
     """Where a row of a run is."""
 
     id: int
@@ -127,19 +127,19 @@ class Recording(Connected):
         """What happened to a run, oldest first."""
         return tuple(event for event in self._events if event.run == run)
 
-    def place(self, run: int, step: float = math.inf) -> Place | None:
+    def place(self, run: int, step: float = math.inf) -> RowPlace | None:
         """Where the row of a step is, or the last row of a run; None if the run has no such row."""
         return self._row(run, "step >= 0") if step == math.inf else self._row(run, "step = ?", step)
 
-    def first(self, run: int) -> Place | None:
+    def first(self, run: int) -> RowPlace | None:
         """Where the first row of a run is; None before its first keyframe."""
         return self._row(run, "step >= 0", order="ASC")
 
-    def frame_at(self, run: int, epoch: float) -> Place | None:
+    def frame_at(self, run: int, epoch: float) -> RowPlace | None:
         """Where the last keyframe of a run at or before an epoch is; None if there is none."""
         return self._row(run, "epoch <= ? AND layers IS NOT NULL", epoch + SAME_EPOCH)
 
-    def _row(self, run: int, condition: str, *parameters: float, order: str = "DESC") -> Place | None:
+    def _row(self, run: int, condition: str, *parameters: float, order: str = "DESC") -> RowPlace | None:
         """The last row of a run for which an SQL condition is true, or the first one."""
         wanted = f"SELECT id, step, epoch, wall_time, epoch_end FROM keyframe WHERE run = ? AND {condition}"
         with self._damage():
@@ -148,9 +148,9 @@ class Recording(Connected):
             if row is None:
                 return None
             wall_time = math.nan if row["wall_time"] is None else row["wall_time"]
-            return Place(row["id"], row["step"], row["epoch"], wall_time, bool(row["epoch_end"]))
+            return RowPlace(row["id"], row["step"], row["epoch"], wall_time, bool(row["epoch_end"]))
 
-    def frame(self, run: int, place: Place) -> Keyframe:
+    def frame(self, run: int, place: RowPlace) -> Keyframe:
         """The keyframe of a row; its digest is checked.
 
         Raises:

@@ -19,7 +19,7 @@ ALIGNED: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ParameterSlice:
     """Where a parameter is in the flat tensors."""
 
     start: int
@@ -39,11 +39,11 @@ class Flat:
     """
 
     def __init__(self, named: Mapping[str, nn.Parameter], device: torch.device) -> None:
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, ParameterSlice] = {}
         """Where each parameter is, by name."""
         start = 0
         for name, parameter in named.items():
-            self.places[name] = Place(start, start + parameter.numel(), tuple(parameter.shape))
+            self.places[name] = ParameterSlice(start, start + parameter.numel(), tuple(parameter.shape))
             start += math.ceil(parameter.numel() / ALIGNED) * ALIGNED
         self.values, self.gradients = (torch.zeros(start, device=device) for _ in range(2))
         for name, parameter in named.items():
