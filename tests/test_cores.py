@@ -25,7 +25,7 @@ from bntui.scenario.load import parse
 from bntui.trainer.cores import crew as crew_module
 from bntui.trainer.cores import worker as worker_module
 from bntui.trainer.cores.carried import carried
-from bntui.trainer.cores.messages import Done, Hand, Idle, Leave, Load, NotFound, Ready
+from bntui.trainer.cores.messages import Done, Hand, Idle, Load, NotFound, Ready, Recall
 from bntui.trainer.cores.shares import CALLS, FLOPS, KEYFRAME, estimate, expected, saved, shares, slowest
 from bntui.trainer.cores.template import Template, cores
 from bntui.trainer.cores.worker import serve
@@ -187,7 +187,7 @@ def test_a_worker_that_does_not_find_a_recording_goes_on(tmp_path: Path, templat
     _pid, pipe = template.worker()
     with closing(session), closing(pipe):
         for order, answer in (
-            (Load(nowhere), NotFound(None)), (Load(str(path)), Ready()), (hand, NotFound(1)), (Leave(), Idle()),
+            (Load(nowhere), NotFound(None)), (Load(str(path)), Ready()), (hand, NotFound(1)), (Recall(), Idle()),
         ):  # fmt: skip
             pipe.send(order)
             assert pipe.poll(30)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bntui.link import Status, TurnedAwayError, requests
 from bntui.link.job import Answer, Job
-from bntui.link.requests import ForkRequest, Order, Pace
+from bntui.link.requests import ForkRequest, Pace, PlainCommand
 from bntui.link.wire import DEEPEST, LONGEST_FRAME, FrameError, Lines
 from bntui.scenario.pace import Watching
 from bntui.trainer.agenda import MOST_FORKS, Agenda
@@ -71,7 +71,7 @@ def test_what_is_not_a_request_is_refused_with_a_sentence(frame: bytes) -> None:
 @pytest.mark.parametrize(
     ("frame", "request_"),
     [
-        (b'{"command": "stop"}', Order("stop")),
+        (b'{"command": "stop"}', PlainCommand("stop")),
         (b' {"command": "pace", "epochs_per_second": null} ', Pace(None)),
         (b'{"command": "pace", "epochs_per_second": 0.5}', Pace(0.5)),
         (b'{"command": "fork", "run": 1, "step": 20}', ForkRequest(1, 20)),

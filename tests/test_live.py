@@ -18,12 +18,12 @@ from bntui.viewer.live_events import (
     Anew,
     Announce,
     Appeared,
+    ChangePace,
     Complain,
     Detach,
     Effect,
     Event,
     FollowFile,
-    Fork,
     Heard,
     HungUp,
     Lead,
@@ -31,18 +31,18 @@ from bntui.viewer.live_events import (
     LeaveAfter,
     MayFork,
     MoreSeeds,
-    Note,
+    NoteWritten,
     NotStarted,
-    Pace,
+    PlayPause,
     Quit,
-    Run,
+    RequestFork,
     SayOnce,
     Send,
     SendFailed,
     Start,
     Started,
-    Train,
     TrainAnew,
+    TrainOne,
     Unsay,
 )  # fmt: skip
 from bntui.viewer.live_states import Facts, Leaving, Live, Renewing, Replay, Starting, State
@@ -54,7 +54,7 @@ FINISHED = replace(RUNNING, state="finished")
 STOPPED = replace(RUNNING, state="stopped")
 FORK = ForkRequest(0, 24, (("training.lr", 0.1),))
 OTHER = ForkRequest(1, 48)
-NOTE = Note(0, 24, "look here")
+NOTE = NoteWritten(0, 24, "look here")
 SEND_NOTE = Send("note", (("run", 0), ("step", 24), ("text", "look here")))
 FACTS = Facts(ME)
 UNFINISHED = Facts(ME, unfinished=True)
@@ -70,10 +70,10 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
     ("before", "event", "facts", "after", "effects"),
     [
         # a trainer that is there is commanded
-        (Live(RUNNING), Run(), FACTS, Live(RUNNING, sent=5, ordered=5, pauses=True), [Send("pause")]),
-        (Live(PAUSED), Run(), FACTS, Live(PAUSED, sent=5, ordered=5), [Send("run")]),
-        (Live(PAUSED), Train("step"), FACTS, Live(PAUSED, sent=5), [Send("step"), "follow head"]),
-        (Live(), Run(), FACTS, Live(sent=1, ordered=1), [Send("run")]),
+        (Live(RUNNING), PlayPause(), FACTS, Live(RUNNING, sent=5, ordered=5, pauses=True), [Send("pause")]),
+        (Live(PAUSED), PlayPause(), FACTS, Live(PAUSED, sent=5, ordered=5), [Send("run")]),
+        (Live(PAUSED), TrainOne("step"), FACTS, Live(PAUSED, sent=5), [Send("step"), "follow head"]),
+        (Live(), PlayPause(), FACTS, Live(sent=1, ordered=1), [Send("run")]),
         # seeds are asked for: of the trainer, or of one that is started for them
         (Live(PAUSED), MoreSeeds(), FACTS, Live(PAUSED, sent=5), [Send("seeds", (("seeds", 8),)), SEEDS_8]),
         (Live(PAUSED), MoreSeeds(), SEEDED, Live(PAUSED, sent=5), [Send("seeds", (("seeds", 16),)), SEEDS_16]),
@@ -93,17 +93,17 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         (Replay(), MoreSeeds(), replace(FACTS, compared=True), Replay(), [SayOnce(live_states.ONLY_LOOKING)]),
         (Replay(), TrainAnew(3), FACTS, Renewing(), [Anew(3)]),
         # one that is not is said, with the reason
-        (Replay(), Train("epoch"), FACTS, Replay(), [SayOnce(live.NO_TRAINER)]),
-        (Replay(FINISHED), Run(), FACTS, Replay(FINISHED), [SayOnce(live.IS_OVER)]),
-        (Replay(), Train("epoch"), UNFINISHED, Replay(), [SayOnce(live.RESUMES)]),
-        (Replay(RUNNING, gone=True), Pace(1), UNFINISHED, Replay(RUNNING, gone=True), [SayOnce(live.GONE)]),
-        (Replay(), Run(), COMPARED, Replay(), [SayOnce(live_states.ONLY_LOOKING)]),
+        (Replay(), TrainOne("epoch"), FACTS, Replay(), [SayOnce(live.NO_TRAINER)]),
+        (Replay(FINISHED), PlayPause(), FACTS, Replay(FINISHED), [SayOnce(live.IS_OVER)]),
+        (Replay(), TrainOne("epoch"), UNFINISHED, Replay(), [SayOnce(live.RESUMES)]),
+        (Replay(RUNNING, gone=True), ChangePace(1), UNFINISHED, Replay(RUNNING, gone=True), [SayOnce(live.GONE)]),
+        (Replay(), PlayPause(), COMPARED, Replay(), [SayOnce(live_states.ONLY_LOOKING)]),
         # what was interrupted goes on
-        (Replay(PAUSED), Run(), UNFINISHED, Starting(None, last=PAUSED), ["release", Start(None)]),
-        (Starting(None), Run(), UNFINISHED, Starting(None), []),
+        (Replay(PAUSED), PlayPause(), UNFINISHED, Starting(None, last=PAUSED), ["release", Start(None)]),
+        (Starting(None), PlayPause(), UNFINISHED, Starting(None), []),
         # a trainer that was started for a fork stops where the parent stands; space then trains all
         (Live(STOPPED), HungUp(), UNFINISHED, Replay(STOPPED), ["hang up"]),
-        (Replay(STOPPED), Run(), UNFINISHED, Starting(None, last=STOPPED), ["release", Start(None)]),
+        (Replay(STOPPED), PlayPause(), UNFINISHED, Starting(None, last=STOPPED), ["release", Start(None)]),
         (Starting(None), Started(True), FACTS, Live(), []),
         (Starting(None), Started(False), FACTS, Replay(), []),
         (Starting(None), NotStarted("no"), FACTS, Replay(), [Complain("no", "Not resumed")]),
@@ -111,11 +111,11 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         (Live(PAUSED), MayFork(), FACTS, Live(PAUSED), ["open form"]),
         (Live(PAUSED), MayFork(), COMPARED, Live(PAUSED), [SayOnce(live_states.ONLY_LOOKING)]),
         (Live(PAUSED, FORK), MayFork(), FACTS, Live(PAUSED, FORK), [SayOnce(live.ONE_AT_A_TIME)]),
-        (Live(PAUSED), Fork(FORK), FACTS, Live(PAUSED, FORK, sent=5, asked_at=4), [SEND_FORK]),
-        (Live(FINISHED), Fork(FORK), FACTS, Starting(FORK, last=FINISHED), ["release", Start(FORK)]),
-        (Replay(), Fork(FORK), FACTS, Starting(FORK), ["release", Start(FORK)]),
-        (Starting(FORK), Fork(OTHER), FACTS, Starting(FORK), [SayOnce(live.ONE_AT_A_TIME)]),
-        (Starting(None), Fork(FORK), FACTS, Starting(None, FORK), []),
+        (Live(PAUSED), RequestFork(FORK), FACTS, Live(PAUSED, FORK, sent=5, asked_at=4), [SEND_FORK]),
+        (Live(FINISHED), RequestFork(FORK), FACTS, Starting(FORK, last=FINISHED), ["release", Start(FORK)]),
+        (Replay(), RequestFork(FORK), FACTS, Starting(FORK), ["release", Start(FORK)]),
+        (Starting(FORK), RequestFork(OTHER), FACTS, Starting(FORK), [SayOnce(live.ONE_AT_A_TIME)]),
+        (Starting(None), RequestFork(FORK), FACTS, Starting(None, FORK), []),
         (Starting(None, FORK), Started(True), FACTS, Live(None, FORK, sent=1), [SEND_FORK]),
         (Starting(None, FORK), Started(False), FACTS, Starting(FORK), ["release", Start(FORK)]),
         (Starting(FORK), NotStarted("no"), FACTS, Replay(), [Complain("no", "No fork")]),
@@ -153,7 +153,7 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         (Starting(None), TrainAnew(), FACTS, Starting(None), []),
         (Leaving(RUNNING), TrainAnew(), FACTS, Leaving(RUNNING), []),
         (Renewing(RUNNING), TrainAnew(), FACTS, Renewing(RUNNING), []),
-        (Renewing(RUNNING), Fork(FORK), FACTS, Renewing(RUNNING), []),
+        (Renewing(RUNNING), RequestFork(FORK), FACTS, Renewing(RUNNING), []),
         (Renewing(RUNNING), MayFork(), FACTS, Renewing(RUNNING), []),
         (Renewing(RUNNING), HungUp(), FACTS, Renewing(RUNNING), ["hang up"]),
         (Renewing(RUNNING), SendFailed("gone"), FACTS, Renewing(RUNNING), [Complain("gone"), "hang up"]),
@@ -188,7 +188,7 @@ SEND_FORK = Send("fork", tuple(FORK.arguments().items()))
         (Leaving(RUNNING), HungUp(), FACTS, Leaving(RUNNING), ["hang up", Leave()]),
         (Leaving(RUNNING), SendFailed("gone"), FACTS, Leaving(RUNNING), [Complain("gone"), "hang up", Leave()]),
         (Leaving(RUNNING), Started(True), FACTS, Leaving(RUNNING), []),
-        (Leaving(RUNNING), Fork(FORK), FACTS, Leaving(RUNNING), []),
+        (Leaving(RUNNING), RequestFork(FORK), FACTS, Leaving(RUNNING), []),
         (Leaving(RUNNING), MayFork(), FACTS, Leaving(RUNNING), []),
     ],
 )  # fmt: skip
@@ -238,7 +238,7 @@ def test_the_death_of_a_worker_is_said_while_training_continues() -> None:
 @pytest.mark.parametrize("by", [-1, 1])
 def test_the_pace_walks_one_step_and_stays_at_the_ends(at: int, by: int) -> None:
     due = PACES[min(max(at + by, 0), len(PACES) - 1)]
-    state, effects = live.after(Live(replace(RUNNING, pace=PACES[at])), Pace(by), FACTS)
+    state, effects = live.after(Live(replace(RUNNING, pace=PACES[at])), ChangePace(by), FACTS)
     assert Send("pace", (("epochs_per_second", due),)) in effects
     told = live_states.status_of(state)
     assert told is not None
@@ -252,14 +252,14 @@ def test_a_pace_that_is_not_one_of_ours_walks_to_its_neighbours(
     pace: float | None, slower: float | None, faster: float | None
 ) -> None:
     for by, due in ((-1, slower), (1, faster)):
-        effects = live.after(Live(replace(RUNNING, pace=pace)), Pace(by), FACTS)[1]
+        effects = live.after(Live(replace(RUNNING, pace=pace)), ChangePace(by), FACTS)[1]
         assert Send("pace", (("epochs_per_second", due),)) in effects
 
 
 def test_an_older_status_does_not_undo_a_pace() -> None:
     state: State = Live(RUNNING)
     for _ in range(2):
-        state, _effects = live.after(state, Pace(1), FACTS)
+        state, _effects = live.after(state, ChangePace(1), FACTS)
         state, _effects = live.after(state, Heard(replace(RUNNING, keyframes=9)), FACTS)
     told = live_states.status_of(state)
     assert told is not None
@@ -290,9 +290,9 @@ EVENTS = st.one_of(
             clients=st.integers(0, 2),
         ),
     ),
-    st.sampled_from([Run(), Train("epoch"), Train("step"), TrainAnew(), Pace(1), Pace(-1)]),
+    st.sampled_from([PlayPause(), TrainOne("epoch"), TrainOne("step"), TrainAnew(), ChangePace(1), ChangePace(-1)]),
     st.sampled_from([MayFork(), Detach(), HungUp(), NOTE]),
-    st.builds(Fork, st.sampled_from([FORK, OTHER])),
+    st.builds(RequestFork, st.sampled_from([FORK, OTHER])),
 )
 
 
@@ -314,7 +314,7 @@ def test_no_sequence_loses_a_fork_or_starts_for_ever(  # type: ignore[no-untyped
             owed.discard(live_states.asked_of(state))  # it stands in the recording until it is done
         state, effects = live.after(state, event, facts)
         if (
-            isinstance(event, Fork)
+            isinstance(event, RequestFork)
             and SayOnce(live.ONE_AT_A_TIME) not in effects
             and not isinstance(state, Leaving | Renewing)
         ):

@@ -14,7 +14,7 @@ import pytest
 
 from bntui.errors import UsageError
 from bntui.link import Status
-from bntui.link.requests import Note, Order, Pace
+from bntui.link.requests import Note, Pace, PlainCommand
 from bntui.trainer import service
 from bntui.trainer.agenda import Agenda
 from bntui.trainer.server import Server
@@ -161,7 +161,7 @@ def test_every_epoch_is_published_soon(monkeypatch: pytest.MonkeyPatch, step: fl
 def test_a_change_of_state_and_a_refusal_are_published_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     published = told(
         monkeypatch, epochs=1000, step=0.001,
-        asked={100: Note(0, 7, "x"), 200: Pace(1000.0), 300: Order("stop")},
+        asked={100: Note(0, 7, "x"), 200: Pace(1000.0), 300: PlainCommand("stop")},
     )  # fmt: skip
     refusal = next((now, status) for now, status in published if status.refusal)
     assert refusal[0] == pytest.approx(100 + 100 * 0.004)

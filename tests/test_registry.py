@@ -82,7 +82,7 @@ def test_what_others_noted_is_checked_by_asking(tmp_path: Path) -> None:
     far = note(there, "far away", 1, "far.json")
     silent = note(there, "far away", 2, "silent.json", age=3600)
     forgotten = note(there, "far away", 3, "forgotten.json", age=2 * 24 * 3600)
-    assert registry.trainers() == (registry.Note(there, "far away", 1),)
+    assert registry.trainers() == (registry.Registration(there, "far away", 1),)
     kept = {path for path in (running, gone, vanished, far, silent, forgotten) if path.exists()}
     assert kept == {running, far, silent}
     found = registry.elsewhere(there)

@@ -22,7 +22,18 @@ from bntui.commands.served import app_of
 from bntui.link import client
 from bntui.link.requests import ForkRequest
 from bntui.viewer import live, live_states
-from bntui.viewer.live_events import Fork, MayFork, MoreSeeds, Note, Pace, Quit, Run, SayOnce, Train, TrainAnew
+from bntui.viewer.live_events import (
+    ChangePace,
+    MayFork,
+    MoreSeeds,
+    NoteWritten,
+    PlayPause,
+    Quit,
+    RequestFork,
+    SayOnce,
+    TrainAnew,
+    TrainOne,
+)
 from bntui.viewer.looking import READ_ONLY
 from bntui.viewer.screens import gallery_rows
 from bntui.viewer.screens.gallery import GalleryScreen
@@ -60,7 +71,8 @@ def test_nothing_that_changes_a_recording_gets_through(state: live_states.State)
     facts = live_states.Facts("me", read_only=True, unfinished=True)
     request = ForkRequest(0, 0)
     for event in (
-        Run(), Train("epoch"), TrainAnew(None), MoreSeeds(), Pace(1), Note(0, 0, "x"), MayFork(), Fork(request)
+        PlayPause(), TrainOne("epoch"), TrainAnew(None), MoreSeeds(), ChangePace(1), NoteWritten(0, 0, "x"), MayFork(),
+        RequestFork(request),
     ):  # fmt: skip
         assert live.after(state, event, facts) == (state, (SayOnce(READ_ONLY),)), event
     assert (

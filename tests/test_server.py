@@ -18,7 +18,7 @@ from bntui.link import Status, command_line
 from bntui.link.address import socket_path
 from bntui.link.client import Trainer
 from bntui.link.live import is_live
-from bntui.link.requests import Order, Pace
+from bntui.link.requests import Pace, PlainCommand
 from bntui.link.wire import LONGEST_FRAME
 from bntui.trainer import connection
 from bntui.trainer.connection import MOST_CLIENTS, Refused
@@ -50,7 +50,7 @@ def test_what_is_refused_is_said_to_its_sender_only_and_what_follows_is_heard(se
     with contextlib.closing(joined(recording)) as wild, contextlib.closing(joined(recording)) as other:
         wild._connection.sendall(b"[" * 5000 + b"\n" + b"x" * (LONGEST_FRAME + 1) + b"\n" + command_line("run"))
         heard = [server.heard.get(timeout=10) for _ in range(3)]
-        assert [type(request) for request in heard] == [Refused, Refused, Order]
+        assert [type(request) for request in heard] == [Refused, Refused, PlainCommand]
         for number, refused in enumerate(heard[:2]):
             assert isinstance(refused, Refused)
             refused.sender.refuse(refused.why, number + 1)
@@ -106,7 +106,7 @@ def test_a_flood_waits_outside(server: Server, recording: Path) -> None:
         seen = 0
         for _ in range(20 * WAITING):
             seen = max(seen, server.heard.qsize())
-            assert server.heard.get(timeout=10) == Order("run")
+            assert server.heard.get(timeout=10) == PlainCommand("run")
         flood.join()
     assert seen <= WAITING + 1
 
@@ -152,7 +152,7 @@ def test_a_vanished_folder_is_made_again_and_the_socket_bound(server: Server, re
         assert oct(first.parent.stat().st_mode & 0o777) == "0o700"
         assert oct(first.stat().st_mode & 0o777) == "0o600"
         before.send("run")  # those that were connected stay
-        until(lambda: server.heard.get(timeout=10) == Order("run"))
+        until(lambda: server.heard.get(timeout=10) == PlainCommand("run"))
 
 
 def test_where_the_folder_cannot_be_made_again_another_one_serves(

@@ -15,7 +15,7 @@ from bntui.link import training_packages
 from bntui.link.client import IdleTrainer
 from bntui.link.requests import ForkRequest
 from bntui.viewer.live import after
-from bntui.viewer.live_events import Complain, Event, Fork, MayFork, MoreSeeds, Run, TrainAnew
+from bntui.viewer.live_events import Complain, Event, MayFork, MoreSeeds, PlayPause, RequestFork, TrainAnew
 from bntui.viewer.live_states import Facts, Live, Replay, State
 from tests.test_session import DIGITS, train
 
@@ -100,7 +100,7 @@ UNTRAINABLE = Facts("me", unfinished=True, untrainable=WHY)
 REQUEST = ForkRequest(0, 6, ())
 
 
-@pytest.mark.parametrize("event", [Run(), MayFork(), Fork(REQUEST), TrainAnew(), MoreSeeds()])
+@pytest.mark.parametrize("event", [PlayPause(), MayFork(), RequestFork(REQUEST), TrainAnew(), MoreSeeds()])
 def test_the_screen_says_why_instead_of_starting_one(event: Event) -> None:
     assert after(Replay(), event, UNTRAINABLE) == (Replay(), (Complain(WHY, "No trainer"),))
 

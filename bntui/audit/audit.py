@@ -30,7 +30,7 @@ from bntui.audit.recompute import LOSS, recompute_initial, recompute_step
 from bntui.audit.samples import ScaledSamples
 from bntui.audit.seeds import check_seeds
 from bntui.audit.shift import check_shift
-from bntui.audit.standing import Pace, Standing, departures, follow
+from bntui.audit.standing import BatchSizes, Standing, departures, follow
 from bntui.audit.subject import EVIDENCE, Subject, Taken, known_kinds, unpack
 from bntui.audit.tolerances import Precision
 from bntui.audit.validation import (
@@ -135,7 +135,7 @@ class _Audit:
             try:
                 samples = None if data is None else ScaledSamples.of(data, run, reader.task)
                 sizes = self._readable.sizes(samples)
-                pace = None if sizes is None else Pace.of(run.config, sizes[0], run.steps_per_epoch)
+                pace = None if sizes is None else BatchSizes.of(run.config, sizes[0], run.steps_per_epoch)
                 subject = Subject(run, stages_of(run), samples, reader.task, Precision.of(run.device), pace)
                 self._one(subject, sizes, orders)
             except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:

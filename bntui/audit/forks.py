@@ -13,7 +13,7 @@ from bntui.audit.course import AuditedRun, Row
 from bntui.audit.ends import WEIGHTS
 from bntui.audit.ledger import Ledger, Place
 from bntui.audit.network import state_names
-from bntui.audit.standing import Pace, Standing, inherited
+from bntui.audit.standing import BatchSizes, Standing, inherited
 from bntui.recording.evidence import OPTIMIZER, Evidence
 from bntui.recording.history import Fork, RunInfo
 from bntui.text.language import N_
@@ -34,7 +34,7 @@ ADAMS: Final = ("adam", "adamw")
 ABSENT: Final = object()
 
 
-def begins(parent: AuditedRun, child: RunInfo, pace: Pace | None) -> Standing | None:
+def begins(parent: AuditedRun, child: RunInfo, pace: BatchSizes | None) -> Standing | None:
     """The state in which a fork begins; None if it does not follow from the parent's rows."""
     assert child.fork is not None
     row = parent.at(child.fork.step)

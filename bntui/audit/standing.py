@@ -52,7 +52,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class BatchSizes:
     """The sizes of a run's mini-batches."""
 
     samples: int
@@ -62,7 +62,7 @@ class Pace:
     per_epoch: int
 
     @classmethod
-    def of(cls, config: Said, samples: int, per_epoch: int) -> Pace:
+    def of(cls, config: Said, samples: int, per_epoch: int) -> BatchSizes:
         data = config["data"]
         return cls(samples, data["batch_size"], data.get("last_batch", "keep"), per_epoch)
 
@@ -118,7 +118,9 @@ class Passage:
         return self.before.offset + self.size
 
 
-def follow(config: Said, pace: Pace, rows: Sequence[Scalars], start: Standing, gone: Iterable[int]) -> list[Passage]:
+def follow(
+    config: Said, pace: BatchSizes, rows: Sequence[Scalars], start: Standing, gone: Iterable[int]
+) -> list[Passage]:
     """The passages of all rows of a run, starting with the initial state.
 
     Args:

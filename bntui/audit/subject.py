@@ -20,7 +20,7 @@ from bntui.audit.network import ENTRIES, RecordedStage, parameter_names
 from bntui.audit.normalize import NORMS
 from bntui.audit.recurrence import CELLS, State
 from bntui.audit.samples import ScaledSamples
-from bntui.audit.standing import Pace
+from bntui.audit.standing import BatchSizes
 from bntui.audit.tolerances import Precision
 from bntui.keyframe import Keyframe
 from bntui.recording.evidence import BEFORE, MASK, STAGE, Evidence
@@ -43,7 +43,7 @@ class Subject:
     """None: the data set is not in the recording."""
     task: str
     precision: Precision
-    pace: Pace | None = None
+    pace: BatchSizes | None = None
     """How the run goes through its samples; None where their number is not recorded."""
 
     @property

@@ -32,7 +32,7 @@ PAUSE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class Registration:
     """A trainer, as it noted itself."""
 
     recording: Path
@@ -81,21 +81,21 @@ def erase_recorder(recording: Path) -> None:
         _of_recorder(recording).unlink()
 
 
-def recorder(recording: Path) -> Note | None:
+def recorder(recording: Path) -> Registration | None:
     """The process of this host that records its own loop into this file; None if there is none."""
     where = recording.absolute()
     noted = (note for note in trainers() if note.recorder and note.here)
     return next((note for note in noted if note.recording == where or _same(note.recording, where)), None)
 
 
-def trainer(recording: Path) -> Note | None:
+def trainer(recording: Path) -> Registration | None:
     """The live trainer of this recording, on this host or another one; None if there is none."""
     where = recording.absolute()
     noted = (note for note in trainers() if not note.recorder)
     return next((note for note in noted if note.recording == where or _same(note.recording, where)), None)
 
 
-def trainers() -> tuple[Note, ...]:
+def trainers() -> tuple[Registration, ...]:
     """Live trainers of this user; notes of trainers that have ended are removed."""
     try:
         paths = sorted(registry_folder().glob("*.json"))
@@ -105,7 +105,7 @@ def trainers() -> tuple[Note, ...]:
     return tuple(note for path, note in noted if note is not None and _live(note, path))
 
 
-def elsewhere(recording: Path) -> Note | None:
+def elsewhere(recording: Path) -> Registration | None:
     """The trainer on another host that trains this recording; None if there is none."""
     where = recording.absolute()
     noted = (note for note in trainers() if not note.here)
@@ -130,7 +130,7 @@ def _begun(pid: int) -> str:
         return ""
 
 
-def _read(path: Path) -> Note | None:
+def _read(path: Path) -> Registration | None:
     """The note in a file; a file that holds none is removed, one that cannot be read is skipped."""
     try:
         told = json.loads(read_regular(path, state_files.LARGEST))
@@ -143,12 +143,14 @@ def _read(path: Path) -> Note | None:
             os.path.isabs(recording) and "\0" not in recording and pid > 0
         ):
             begun = told.get("begun")
-            return Note(Path(recording), host, pid, told.get("recorder") is True, begun if type(begun) is str else "")
+            return Registration(
+                Path(recording), host, pid, told.get("recorder") is True, begun if type(begun) is str else ""
+            )
     _remove(path)
     return None
 
 
-def _live(note: Note, path: Path) -> bool:
+def _live(note: Registration, path: Path) -> bool:
     if not note.here:
         try:
             silent = time.time() - path.stat().st_mtime
@@ -171,7 +173,7 @@ def _live(note: Note, path: Path) -> bool:
     return _answers(note)
 
 
-def _answers(note: Note) -> bool:
+def _answers(note: Registration) -> bool:
     return note.recording.exists() and is_live(note.recording)
 
 

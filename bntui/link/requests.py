@@ -29,7 +29,7 @@ PLAIN: Final[tuple[Plain, ...]] = get_args(Plain)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PlainCommand:
     """A command without arguments."""
 
     command: Plain
@@ -89,8 +89,8 @@ class SeedRequest:
     seeds: int
 
 
-Request = Order | Pace | ForkRequest | Note | SeedRequest
-STOP: Final = Order("stop")
+Request = PlainCommand | Pace | ForkRequest | Note | SeedRequest
+STOP: Final = PlainCommand("stop")
 
 
 def parse(line: bytes) -> Request:
@@ -121,7 +121,7 @@ def parse(line: bytes) -> Request:
         if command == plain:
             if told:
                 raise FrameError(_("{command} takes no arguments").format(command=command))
-            return Order(plain)
+            return PlainCommand(plain)
     known = ", ".join((*PLAIN, "pace", "fork", "note", "seeds"))
     raise FrameError(_("unknown command; the commands are {commands}").format(commands=known))
 

@@ -50,7 +50,7 @@ _MOST_NOTES: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class ReadingNote:
     """One thing for the user to check: a name in ``NOTES`` and the figures of its sentence."""
 
     name: str
@@ -87,9 +87,9 @@ class Reading:
     delimiter: str = ""
     header: bool | None = None
     decimal: str = ""
-    notes: tuple[Note, ...] = ()
+    notes: tuple[ReadingNote, ...] = ()
 
-    def noted(self, note: Note) -> Reading:
+    def noted(self, note: ReadingNote) -> Reading:
         """A copy with one more note."""
         return replace(self, notes=(*self.notes, note))
 
@@ -175,8 +175,10 @@ def from_meta(meta: Mapping[str, str]) -> Reading | None:
         return None
 
 
-def _note(found: Mapping[str, Any]) -> Note | None:
-    note = Note(_text(found["name"]), {str(key): _text(value) for key, value in list(found["figures"].items())[:10]})
+def _note(found: Mapping[str, Any]) -> ReadingNote | None:
+    note = ReadingNote(
+        _text(found["name"]), {str(key): _text(value) for key, value in list(found["figures"].items())[:10]}
+    )
     try:
         str(note)
     except (LookupError, ValueError):  # from a newer version, or forged

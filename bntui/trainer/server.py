@@ -23,7 +23,7 @@ from typing import Final
 from bntui.errors import BntuiError
 from bntui.link import Status, TurnedAwayError, registry
 from bntui.link.address import peer, socket_path
-from bntui.link.requests import ForkRequest, Order, Request
+from bntui.link.requests import ForkRequest, PlainCommand, Request
 from bntui.recording.seeds import SeedPiece
 from bntui.text.language import _
 from bntui.trainer.connection import MOST_CLIENTS, Connection, Refused
@@ -90,7 +90,7 @@ class Server:
     def put(self, request: Request | Moved | SeedPiece | SeedsOver) -> None:
         """Queue a request; safe in a signal handler."""
         if isinstance(request, ForkRequest | Moved) or (
-            isinstance(request, Order) and request.command in ("pause", "stop")
+            isinstance(request, PlainCommand) and request.command in ("pause", "stop")
         ):
             self.urgent.set()  # before queueing, because obeying the request clears it
         self.heard.put(request)

@@ -13,7 +13,7 @@ from typing import Final
 
 from bntui.errors import RecordingError, ScenarioError, StorageError, UsageError
 from bntui.link import State, Status
-from bntui.link.requests import ForkRequest, Note, Order, Pace, SeedRequest
+from bntui.link.requests import ForkRequest, Note, Pace, PlainCommand, SeedRequest
 from bntui.recording.history import RunInfo
 from bntui.recording.seeds import SeedPiece
 from bntui.text.language import _
@@ -178,16 +178,16 @@ class Service:
         agenda = self._agenda
         self._commands += not isinstance(request, Moved | Rebound | SeedPiece | SeedsOver)
         match request:
-            case Order("epoch"):
+            case PlainCommand("epoch"):
                 self._plan(agenda.one_more_epoch(self._session.furthest_behind))
-            case Order("step"):
+            case PlainCommand("step"):
                 self._plan(agenda.one_more_step({run.info.index: run.step for run in self._session.runs}))
-            case Order("run"):
+            case PlainCommand("run"):
                 self._plan(replace(agenda, running=True))
                 self._next_epoch = time.monotonic()
-            case Order("pause"):
+            case PlainCommand("pause"):
                 self._plan(agenda.paused())
-            case Order("stop"):
+            case PlainCommand("stop"):
                 self._stop = True
             case Pace(pace):
                 self._plan(replace(agenda, pace=pace))

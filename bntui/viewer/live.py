@@ -20,13 +20,13 @@ from bntui.viewer.live_events import (
     Anew,
     Announce,
     Appeared,
+    ChangePace,
     Complain,
     Detach,
     Effect,
     Effects,
     Event,
     FollowFile,
-    Fork,
     Heard,
     HungUp,
     Lead,
@@ -34,18 +34,18 @@ from bntui.viewer.live_events import (
     LeaveAfter,
     MayFork,
     MoreSeeds,
-    Note,
+    NoteWritten,
     NotStarted,
-    Pace,
+    PlayPause,
     Quit,
-    Run,
+    RequestFork,
     SayOnce,
     Send,
     SendFailed,
     Start,
     Started,
-    Train,
     TrainAnew,
+    TrainOne,
     Unsay,
 )  # fmt: skip
 from bntui.viewer.live_states import (
@@ -78,7 +78,7 @@ ONE_AT_A_TIME: Final = N_("A fork is being created: one at a time.")
 
 Next = tuple[State, Effects]
 
-CHANGING: Final = (Run, Train, TrainAnew, MoreSeeds, Pace, Note, MayFork, Fork)
+CHANGING: Final = (PlayPause, TrainOne, TrainAnew, MoreSeeds, ChangePace, NoteWritten, MayFork, RequestFork)
 """Events that change a recording or command a trainer."""
 
 
@@ -108,7 +108,7 @@ def _after(state: State, event: Event, facts: Facts) -> Next:
         case SendFailed(why):
             following, effects = _hung_up(state)
             return following, (Complain(why), *effects)
-        case Fork(request):
+        case RequestFork(request):
             return _fork(state, request)
         case Appeared():
             return _appeared(state, event)
@@ -126,7 +126,7 @@ def _after(state: State, event: Event, facts: Facts) -> Next:
             return _anew(state, facts, seed)
         case MoreSeeds():
             return _more_seeds(state, facts)
-        case Note():
+        case NoteWritten():
             return _note(state, event)
         case _:
             return _command(state, event, facts)
@@ -166,15 +166,15 @@ def _hung_up(state: State) -> Next:
 
 
 def _command(state: State, event: Event, facts: Facts) -> Next:
-    if isinstance(state, Replay) and isinstance(event, Run) and facts.unfinished:
+    if isinstance(state, Replay) and isinstance(event, PlayPause) and facts.unfinished:
         return Starting(None, last=state.last), ("clear notices", "release", Start(None), "redraw")
     if isinstance(state, Replay):
         return state, (SayOnce(why_not(state, facts)),)
     if not isinstance(state, Live):
         return state, ()
-    if isinstance(event, Pace):
+    if isinstance(event, ChangePace):
         return _paced(state, event.by)
-    if isinstance(event, Train):
+    if isinstance(event, TrainOne):
         return _sending(state), (Send(event.command), "clear notices", "follow head")
     pauses, state = training(state), _sending(state)
     state = replace(state, ordered=state.sent, pauses=pauses)
@@ -301,7 +301,7 @@ def _more_seeds(state: State, facts: Facts) -> Next:
     return _sending(state), ("clear notices", Send("seeds", (("seeds", seeds),)), said)
 
 
-def _note(state: State, note: Note) -> Next:
+def _note(state: State, note: NoteWritten) -> Next:
     """Through the live trainer, or into the file."""
     if isinstance(state, Live) and not over(state):
         arguments = (("run", note.run), ("step", note.step), ("text", note.text))

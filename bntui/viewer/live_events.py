@@ -31,12 +31,12 @@ class SendFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PlayPause:
     """The user asked to run, pause or resume."""
 
 
 @dataclass(frozen=True, slots=True)
-class Train:
+class TrainOne:
     """The user asked for one more epoch or mini-batch."""
 
     command: Literal["epoch", "step"]
@@ -56,7 +56,7 @@ class MoreSeeds:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class ChangePace:
     """The user asked for a faster (1) or slower (-1) pace."""
 
     by: int
@@ -68,7 +68,7 @@ class MayFork:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class NoteWritten:
     """A note was written at a keyframe."""
 
     run: int
@@ -77,7 +77,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Fork:
+class RequestFork:
     """The user requested a fork."""
 
     request: ForkRequest
@@ -118,8 +118,8 @@ class Quit:
 
 
 Event = (
-    Heard | HungUp | SendFailed | Run | Train | TrainAnew | MoreSeeds | Pace | MayFork | Note | Fork | Appeared
-    | Started | NotStarted | Detach | Quit
+    Heard | HungUp | SendFailed | PlayPause | TrainOne | TrainAnew | MoreSeeds | ChangePace | MayFork | NoteWritten
+    | RequestFork | Appeared | Started | NotStarted | Detach | Quit
 )  # fmt: skip
 
 # --- effects ---
@@ -152,7 +152,7 @@ class Anew:
 class AddNote:
     """Write a note into the file of a recording that nobody trains, or into a copy that can be written."""
 
-    note: Note
+    note: NoteWritten
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from bntui.recording.sentences import is_over
 from bntui.recording.writer import Writer
 from bntui.text.language import _
 from bntui.trainer.cores.carried import Carried, carried, restore
-from bntui.trainer.cores.messages import Checkpoint, Commit, Done, Hand, Leave, Load, NotFound, Together, Train
+from bntui.trainer.cores.messages import Checkpoint, Commit, Done, Hand, Load, NotFound, Recall, Together, TrainEpoch
 from bntui.trainer.cores.process import Link
 from bntui.trainer.cores.shares import estimate, expected, saved, shares, slowest
 from bntui.trainer.cores.template import Template
@@ -194,7 +194,7 @@ class Crew:
         away = self._away.get(run.info.index)
         if away is not None and away.link is not None and not away.ordered:
             _number, stride = self._writer.numbering(run.info.index)
-            away.link.tell(Train(str(self._writer.path), run.info.index, stride))
+            away.link.tell(TrainEpoch(str(self._writer.path), run.info.index, stride))
             away.ordered = True
 
     def _recorded(self, run: Run, interrupted: Callable[[], bool]) -> bool:
@@ -253,7 +253,7 @@ class Crew:
         self._leaving = True
         busy = self._busy()
         for link in busy:
-            link.tell(Leave())
+            link.tell(Recall())
         while waiting := [link for link in busy if not link.quiet]:
             self._receive(waiting[0], wait=None)
         for away in self._away.values():

@@ -35,7 +35,7 @@ class Hand:
 
 
 @dataclass(frozen=True, slots=True)
-class Train:
+class TrainEpoch:
     """Train a run to the end of its epoch, and answer :class:`Done` after what there is to record."""
 
     recording: str
@@ -45,11 +45,11 @@ class Train:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
+class Recall:
     """Stop after the current step, forget all runs, and answer :class:`Idle`."""
 
 
-Order = Load | Hand | Train | Leave
+Order = Load | Hand | TrainEpoch | Recall
 
 # --- from a worker ---
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from bntui.text.endings import how_ended
-from bntui.trainer.cores.messages import Answer, Done, Idle, Leave, NotFound, Order, Ready, Together
+from bntui.trainer.cores.messages import Answer, Done, Idle, NotFound, Order, Ready, Recall, Together
 from bntui.trainer.cores.template import Template
 
 MOST_HELD: Final = 64_000_000
@@ -38,7 +38,7 @@ class Link:
 
     def tell(self, order: Order) -> None:
         """Send an order; if the worker has died, that is noticed when its answer is received."""
-        self.quiet = self.quiet and not isinstance(order, Leave)
+        self.quiet = self.quiet and not isinstance(order, Recall)
         with suppress(OSError):
             self.pipe.send(order)
 

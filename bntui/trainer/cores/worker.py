@@ -30,13 +30,13 @@ from bntui.trainer.cores.messages import (
     Done,
     Hand,
     Idle,
-    Leave,
     Load,
     NotFound,
     Order,
     Ready,
+    Recall,
     Together,
-    Train,
+    TrainEpoch,
 )
 from bntui.trainer.data.dataset import Scaling
 from bntui.trainer.first_failure import Watch
@@ -63,7 +63,7 @@ class _Worker:
         threading.Thread(target=self._listen, daemon=True).start()
         while True:
             order = self._orders.get()
-            if isinstance(order, Leave):
+            if isinstance(order, Recall):
                 self._leaving = False
                 self._runs.clear()
                 self._send(Idle())
@@ -75,7 +75,7 @@ class _Worker:
         try:
             while True:
                 order: Order = self._pipe.recv()
-                self._leaving = self._leaving or isinstance(order, Leave)
+                self._leaving = self._leaving or isinstance(order, Recall)
                 self._orders.put(order)
         except (EOFError, OSError):
             os._exit(0)
@@ -86,16 +86,16 @@ class _Worker:
         except OSError:
             os._exit(0)
 
-    def _tried(self, order: Load | Hand | Train) -> None:
+    def _tried(self, order: Load | Hand | TrainEpoch) -> None:
         """Obey an order, unless the recording was renamed after it was given."""
         try:
             self._obey(order)
         except RecordingError:
-            if isinstance(order, Train) or Path(order.recording).exists():
+            if isinstance(order, TrainEpoch) or Path(order.recording).exists():
                 raise
             self._send(NotFound(order.run if isinstance(order, Hand) else None))
 
-    def _obey(self, order: Load | Hand | Train) -> None:
+    def _obey(self, order: Load | Hand | TrainEpoch) -> None:
         self._past.path = Path(order.recording)
         match order:
             case Load():
@@ -108,9 +108,9 @@ class _Worker:
                 run.watcher = Watch(self._past, carried.since)
                 restore(run, carried)
                 self._runs[index] = run, Outbox(self._send, index, number, lambda: self._leaving, keeps=keeps)
-            case Train(_, index, _stride) if index not in self._runs:
+            case TrainEpoch(_, index, _stride) if index not in self._runs:
                 pass  # it was not taken over, which the trainer knows by now
-            case Train(_, index, stride):
+            case TrainEpoch(_, index, stride):
                 run, outbox = self._runs[index]
                 outbox.stride = stride
                 best, started = run.best, time.perf_counter()

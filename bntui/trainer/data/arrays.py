@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bntui.errors import DataError
 from bntui.keyframe import IntArray, SingleArray
-from bntui.recording.reading import Note, Reading
+from bntui.recording.reading import Reading, ReadingNote
 from bntui.text.language import _
 from bntui.trainer.data.contents import (
     SET_TASK,
@@ -99,7 +99,7 @@ def _channels_first(place: str, x: NDArray[Any]) -> NDArray[Any]:
 
 def _target(
     place: str, y: NDArray[Any], task: TaskChoice
-) -> tuple[IntArray | SingleArray, tuple[str, ...], list[Note]]:
+) -> tuple[IntArray | SingleArray, tuple[str, ...], list[ReadingNote]]:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim > 2 or y.size == 0:
@@ -125,7 +125,7 @@ def _target(
         raise DataError(sentence.format(place=place))
     values = np.ascontiguousarray(y.reshape(len(y), -1), dtype=np.float32)
     noted = whole and task == "auto" and y.ndim == 1
-    notes = [Note("whole", {"distinct": f"{len(np.unique(y)):,}"})] if noted else []
+    notes = [ReadingNote("whole", {"distinct": f"{len(np.unique(y)):,}"})] if noted else []
     return values, (), notes
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from bntui.keyframe import FloatArray
-from bntui.recording.reading import Note
+from bntui.recording.reading import ReadingNote
 from bntui.trainer.data.columns import Plan
 from bntui.trainer.data.contents import listed
 from bntui.trainer.data.faults import shown
@@ -27,7 +27,7 @@ def all_whole(column: FloatArray) -> bool:
 
 def column_notes(
     x: FloatArray, names: Sequence[str], plan: Plan, kept: Sequence[int], *, explicit: bool
-) -> Iterator[Note]:
+) -> Iterator[ReadingNote]:
     """Notes on features that the user should check.
 
     Args:
@@ -39,24 +39,24 @@ def column_notes(
     """
     constant = [name for name, spread in zip(names, np.ptp(x, axis=0).tolist(), strict=True) if spread == 0]
     if constant:
-        yield Note("constant", {"names": listed(constant)})
+        yield ReadingNote("constant", {"names": listed(constant)})
     doubled = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
     if doubled:
-        yield Note("doubled", {"names": listed(doubled)})
+        yield ReadingNote("doubled", {"names": listed(doubled)})
     booleans = [plan.names[place] for place in kept if place in plan.booleans]
     if booleans:
-        yield Note("booleans", {"names": listed(booleans)})
+        yield ReadingNote("booleans", {"names": listed(booleans)})
     for place, name in enumerate(names):
         first, last = x[0, place], x[-1, place]
         quoted = f'"{name[:60]}"'
         counts = first in (0, 1) and last == first + len(x) - 1 and bool((np.diff(x[:, place]) == 1).all())
         if counts and not explicit:
             figures = {"name": shown(name), "first": f"{first:g}", "last": f"{last:.15g}", "quoted": quoted}
-            yield Note("counts", figures)
+            yield ReadingNote("counts", figures)
         elif not explicit and _identifies(name, x[:, place]):
-            yield Note("identifier", {"name": shown(name), "quoted": quoted})
+            yield ReadingNote("identifier", {"name": shown(name), "quoted": quoted})
         elif _are_dates(x[:, place]):
-            yield Note("dates", {"name": shown(name), "example": f"{first:.0f}"})
+            yield ReadingNote("dates", {"name": shown(name), "example": f"{first:.0f}"})
 
 
 def _identifies(name: str, column: FloatArray) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bntui.errors import DataError
-from bntui.recording.reading import Note
+from bntui.recording.reading import ReadingNote
 from bntui.text.language import _
 from bntui.trainer.data.cells import TRUTH, is_date, is_word
 from bntui.trainer.data.contents import Choices, listed, nearest
@@ -29,7 +29,7 @@ class Plan:
     """Names of the features."""
     booleans: frozenset[int]
     """Numbers of the features that contain true and false."""
-    notes: tuple[Note, ...]
+    notes: tuple[ReadingNote, ...]
 
 
 def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Plan:
@@ -49,11 +49,11 @@ def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Pl
         sentence = _("{path}: row {row}: only one column; needs features and a target, separated by , ; tab | or space")
         raise DataError(sentence.format(path=path, row=line))
     body = [cells for _line, cells in (rows[1:] if head.header else rows) if len(cells) == head.width]
-    notes: list[Note] = []
+    notes: list[ReadingNote] = []
     columns = list(range(head.width))
     if head.trailing:
         columns.pop()
-        notes.append(Note("trailing", {}))
+        notes.append(ReadingNote("trailing", {}))
     if head.from_comment:
         pass
     choose = _Chooser(path, line, head)
@@ -64,9 +64,9 @@ def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Pl
     columns = [column for column in columns if column not in dropped]
     if 0 in columns and target != 0 and wanted is None and _holds_row_names(head, body):
         columns.remove(0)
-        notes.append(Note("row names", {}))
+        notes.append(ReadingNote("row names", {}))
     if choices.drop:
-        notes.append(Note("dropped", {"names": listed(choices.drop)}))
+        notes.append(ReadingNote("dropped", {"names": listed(choices.drop)}))
     if target is None:
         rest = [column for column in columns if wanted is None or column not in wanted]
         if not rest:

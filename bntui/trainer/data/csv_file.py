@@ -21,7 +21,7 @@ import numpy as np
 from bntui.errors import DataError
 from bntui.files import open_regular
 from bntui.keyframe import FloatArray
-from bntui.recording.reading import Note, Reading
+from bntui.recording.reading import Reading, ReadingNote
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.trainer.data.cells import COMMA, POINT, TRUTH, complaint, decides, grouped, is_ambiguous, is_word, number
@@ -275,11 +275,13 @@ def _contents(layout: _Layout, table: _Table, choices: Choices) -> Contents:
         raise DataError(sentence.format(path=path, target=shown(plan.target_name)))
     notes += [*column_notes(x, names, plan, kept, explicit=choices.features is not None), *target_notes]
     if table.skipped:
-        notes.append(Note("names", {}) if head.from_comment else Note("comments", {"count": f"{table.skipped:,}"}))
+        notes.append(
+            ReadingNote("names", {}) if head.from_comment else ReadingNote("comments", {"count": f"{table.skipped:,}"})
+        )
     if table.group:
-        notes.append(Note("grouped", {"example": shown(table.group)}))
+        notes.append(ReadingNote("grouped", {"example": shown(table.group)}))
     if table.points:
-        notes.append(Note("points", {"example": shown(table.points)}))
+        notes.append(ReadingNote("points", {"example": shown(table.points)}))
     reading = Reading(
         clean(path.name), "table", len(x), (len(names),), "classification" if classes else "regression", len(classes),
         float(x.min()), float(x.max()), target=plan.target_name, encoding=dialect.encoding,
@@ -288,13 +290,13 @@ def _contents(layout: _Layout, table: _Table, choices: Choices) -> Contents:
     return Contents(narrowest(x), y, classes, names, reading, np.array(table.lines, np.int64))
 
 
-def _without_index(x: FloatArray, head: Head, plan: Plan, choices: Choices) -> tuple[list[int], list[Note]]:
+def _without_index(x: FloatArray, head: Head, plan: Plan, choices: Choices) -> tuple[list[int], list[ReadingNote]]:
     """Places of the features that are no index, and notes about those that were left out."""
     kept, notes = [], []
     for place, column in enumerate(plan.features):
         unnamed = column in head.unnamed and choices.features is None
         if unnamed and all_whole(x[:, place]) and len(np.unique(x[:, place])) == len(x):
-            notes.append(Note("index", {"name": shown(plan.names[place])}))
+            notes.append(ReadingNote("index", {"name": shown(plan.names[place])}))
         else:
             kept.append(place)
     return kept, notes

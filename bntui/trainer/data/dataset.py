@@ -23,7 +23,7 @@ import numpy as np
 
 from bntui.errors import DataError
 from bntui.keyframe import FloatArray, IntArray, SingleArray
-from bntui.recording.reading import Note, Reading
+from bntui.recording.reading import Reading, ReadingNote
 from bntui.scenario.data import Data
 from bntui.scenario.sources import BUILTIN_DATA
 from bntui.text.language import _
@@ -111,7 +111,7 @@ def _reading(dataset: Dataset, x: SingleArray | FloatArray, config: Data) -> Rea
     if not merged:
         return found
     (_name, before, after), names = merged[0], [name for name, _before, _after in merged]
-    return found.noted(Note("collapse", {"name": listed(names), "before": f"{before:,}", "after": f"{after:,}"}))
+    return found.noted(ReadingNote("collapse", {"name": listed(names), "before": f"{before:,}", "after": f"{after:,}"}))
 
 
 def _loaded(config: Data, folder: Path, seed: int) -> Dataset:

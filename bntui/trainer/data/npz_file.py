@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bntui.errors import DataError
 from bntui.files import open_regular
-from bntui.recording.reading import Note, Reading
+from bntui.recording.reading import Reading, ReadingNote
 from bntui.text.language import _
 from bntui.text.library_messages import told
 from bntui.text.output import clean
@@ -83,7 +83,7 @@ def read_npz(path: Path, choices: Choices) -> Contents:
             raise DataError(sentence.format(path=path, reason=told(clean(str(error))[:200]))) from error
     x_shown, y_shown = clean(x_name)[:200], clean(y_name)[:200]
     unread = [clean(name) for name in arrays if name not in (x_name, y_name)]
-    notes = (Note("unread", {"names": listed(unread)}),) if unread else ()
+    notes = (ReadingNote("unread", {"names": listed(unread)}),) if unread else ()
     reading = Reading(
         clean(path.name), "npz", 0, (), "", 0, 0.0, 0.0, target=y_shown, arrays=(x_shown, y_shown), notes=notes
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from bntui.keyframe import IntArray, SingleArray
-from bntui.recording.reading import Note
+from bntui.recording.reading import ReadingNote
 from bntui.text.language import N_, _
 from bntui.trainer.data.cells import COMMA, MISSING, POINT, complaint, has_leading_zero, number
 from bntui.trainer.data.columns import Plan
@@ -25,7 +25,7 @@ from bntui.trainer.data.contents import (
 )
 from bntui.trainer.data.faults import Faults, shown
 
-Target = tuple[IntArray | SingleArray, tuple[str, ...], list[Note]]
+Target = tuple[IntArray | SingleArray, tuple[str, ...], list[ReadingNote]]
 
 MIXED: Final = N_("{cell} is not a number like the others; {advice}")
 
@@ -62,7 +62,7 @@ def target_of(
         return _values(values, whole and task == "auto")
     coded = [cell for cell in distinct if has_leading_zero(cell)]
     if coded and whole:
-        return _words(place, cells, [Note("zeros", {"example": shown(coded[0])})])
+        return _words(place, cells, [ReadingNote("zeros", {"example": shown(coded[0])})])
     return *class_numbers(place, values), []
 
 
@@ -92,21 +92,21 @@ def _wrong(numbers: dict[str, float | None], mark: str, task: TaskChoice) -> dic
     return found
 
 
-def _words(place: str, cells: Sequence[str], notes: list[Note]) -> Target:
+def _words(place: str, cells: Sequence[str], notes: list[ReadingNote]) -> Target:
     y, classes = word_classes(place, cells)
     alike: dict[str, list[str]] = {}
     for name in classes:
         alike.setdefault(name.casefold(), []).append(name)
     several = [name for names in alike.values() if len(names) > 1 for name in names]
     if several:
-        notes = [*notes, Note("spellings", {"names": listed(several)})]
+        notes = [*notes, ReadingNote("spellings", {"names": listed(several)})]
     return y, classes, notes
 
 
 def _values(values: np.ndarray, whole: bool) -> Target:
     single = values.astype(np.float32)
     before, after = len(np.unique(values)), len(np.unique(single))
-    notes = [Note("whole", {"distinct": f"{before:,}"})] if whole else []
+    notes = [ReadingNote("whole", {"distinct": f"{before:,}"})] if whole else []
     if after < before:
-        notes.append(Note("single", {"before": f"{before:,}", "after": f"{after:,}"}))
+        notes.append(ReadingNote("single", {"before": f"{before:,}", "after": f"{after:,}"}))
     return single[:, None], (), notes

@@ -413,10 +413,10 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
     # --- commands to the trainer ---
 
     def action_run(self) -> None:
-        self.trainer.happened(happening.Run())
+        self.trainer.happened(happening.PlayPause())
 
     def action_train(self, command: Literal["epoch", "step"]) -> None:
-        self.trainer.happened(happening.Train(command))
+        self.trainer.happened(happening.TrainOne(command))
 
     def action_train_anew(self) -> None:
         self.trainer.happened(happening.TrainAnew())
@@ -441,7 +441,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self._news.look()
 
     def action_pace(self, by: int) -> None:
-        self.trainer.happened(happening.Pace(by))
+        self.trainer.happened(happening.ChangePace(by))
 
     def action_fork(self) -> None:
         self.trainer.happened(happening.MayFork())

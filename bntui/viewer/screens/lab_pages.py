@@ -123,7 +123,7 @@ class LabPages:
         step = int(history.step[row])
         place = f"{run.called}, {_('epoch')} {figures.epoch(history.epoch[row])}"
 
-        self._open(NoteScreen(place), lambda text: lab.trainer.happened(happening.Note(run.index, step, text)))
+        self._open(NoteScreen(place), lambda text: lab.trainer.happened(happening.NoteWritten(run.index, step, text)))
 
     def fork_form(self) -> None:
         """Open the form of a fork at the cursor."""
@@ -139,7 +139,7 @@ class LabPages:
             return
         from bntui.viewer.screens.fork import ForkScreen
 
-        self._open(ForkScreen(*found), lambda request: lab.trainer.happened(happening.Fork(request)))
+        self._open(ForkScreen(*found), lambda request: lab.trainer.happened(happening.RequestFork(request)))
 
     def _open(self, page: Screen[Any], then: Callable[[Any], object] | None = None) -> None:
         """Open a page; ``then`` receives its result, if it has one."""

@@ -26,7 +26,7 @@ from bntui.viewer.live_events import (
     Lead,
     Leave,
     LeaveAfter,
-    Note,
+    NoteWritten,
     NotStarted,
     SayOnce,
     Send,
@@ -223,7 +223,7 @@ class TrainerControl:
 
         opening.in_background(self._lab.app, start, self._started, self._not_started)
 
-    def _add_note(self, note: Note) -> None:
+    def _add_note(self, note: NoteWritten) -> None:
         from bntui.link.notes import add_note
 
         path, lab = self._lab.loaded.reader.path, self._lab
