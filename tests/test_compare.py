@@ -20,7 +20,7 @@ from bntui.scenario.load import parse
 from bntui.trainer.session import Session
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.panels import compare
-from bntui.viewer.panels.compare_figures import Figure, Section, bits, sections
+from bntui.viewer.panels.compare_figures import ComparedFigure, FigureSection, bits, sections
 from bntui.viewer.view import RunView
 from tests.factory import run_view, view
 from tests.test_session import DIGITS, never, train
@@ -89,7 +89,7 @@ VALUES = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 @given(VALUES, VALUES, st.sampled_from(["size", "share", "count"]))
 def test_how_far_apart_follows_its_definition(one: float, other: float, kind: Any) -> None:
-    figure = Figure("x", kind, one, other)
+    figure = ComparedFigure("x", kind, one, other)
     pair = np.array([one, other])
     equal = pair[:1].tobytes() == pair[1:].tobytes() or np.isnan(pair).all()
     assert figure.same == equal
@@ -100,12 +100,12 @@ def test_how_far_apart_follows_its_definition(one: float, other: float, kind: An
     else:
         scale = 1.0 if kind == "share" else np.abs(pair).max()
         assert figure.apart == pytest.approx(abs(one - other) / scale if scale else 0.0)
-    assert Figure("x", kind, other, one).apart == figure.apart
+    assert ComparedFigure("x", kind, other, one).apart == figure.apart
 
 
 def test_what_one_run_has_and_the_other_has_not_is_no_difference() -> None:
     for one, other in ((None, 1.0), (1.0, None)):
-        figure = Figure("x", "size", one, other)
+        figure = ComparedFigure("x", "size", one, other)
         assert not figure.same
         assert figure.apart == 0
         assert np.isnan(figure.difference)
@@ -114,10 +114,10 @@ def test_what_one_run_has_and_the_other_has_not_is_no_difference() -> None:
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(1e-3, 1e3))
 def test_means_are_apart_by_the_spread(one: float, other: float, spread: float) -> None:
-    figure = Figure("x", "place", one, other, spread)
+    figure = ComparedFigure("x", "place", one, other, spread)
     assert figure.apart == pytest.approx(abs(one - other) / spread)
     assert figure.ratio == pytest.approx((one - other) / spread)
-    still = Figure("x", "place", one, other, 0.0)
+    still = ComparedFigure("x", "place", one, other, 0.0)
     assert still.apart == (0 if one == other else np.inf)
     assert np.isnan(still.ratio)
 
@@ -229,14 +229,14 @@ def fields_of(owner: type, *places: str) -> set[str]:
 
 @pytest.mark.parametrize(("other", "loud"), [(0.51, False), (0.5, True), (0.1, True)])
 def test_figures_are_bold_from_half_the_larger_one_on(other: float, loud: bool) -> None:
-    name, *values = drawn_row(Figure("norm", "size", 1.0, other), 30)
+    name, *values = drawn_row(ComparedFigure("norm", "size", 1.0, other), 30)
     assert ["bold" in span.style for span in (name, *values)] == [loud] * 3
 
 
-def drawn_row(figure: Figure, cells: int) -> Row:
+def drawn_row(figure: ComparedFigure, cells: int) -> Row:
     """The row of one figure in so many cells."""
     runs = run_view(), run_view(1)
-    form = compare._form([Section("", (figure,))], runs, cells)
+    form = compare._form([FigureSection("", (figure,))], runs, cells)
     return compare._line([figure], 0, runs, form)
 
 
@@ -356,13 +356,13 @@ def test_a_fork_with_nothing_changed_is_bit_for_bit_equal_and_one_with_a_change_
 
 def test_shares_differ_by_points_and_seconds_have_no_bar() -> None:
     """90 % and 80 % are 10 percentage points apart; how long it took says nothing of the networks."""
-    shares = [Figure("a share", "share", one, other) for one, other in ((0.9, 0.8), (0.8, 0.867))]
+    shares = [ComparedFigure("a share", "share", one, other) for one, other in ((0.9, 0.8), (0.8, 0.867))]
     assert [compare._difference(figure) for figure in shares] == ["10.0 pp", "−6.7 pp"]
     runs = run_view(), run_view(1, "other", norm=True)
     drawn = [text(row) for row in compare.draw(view(*runs), 158, 44).rows]
     accuracy = next(line for line in drawn if "validation accuracy" in line)
     assert " pp" in accuracy
-    first, second = Figure("seconds", "time", 2.0, 8.0), Figure("loss", "size", 2.0, 8.0)
+    first, second = ComparedFigure("seconds", "time", 2.0, 8.0), ComparedFigure("loss", "size", 2.0, 8.0)
     assert first.ratio == second.ratio == 0.25
     assert "━" not in text(drawn_row(first, 70))
     assert "━" in text(drawn_row(second, 70))
@@ -372,7 +372,7 @@ def test_shares_differ_by_points_and_seconds_have_no_bar() -> None:
 def test_a_difference_agrees_with_the_figures_beside_it(one: float, other: float, kind: Any) -> None:
     if kind == "share":
         one, other = abs(one) / 2000, abs(other) / 2000
-    figure = Figure("a figure", kind, one, other)
+    figure = ComparedFigure("a figure", kind, one, other)
     written = [compare._written(value, kind) for value in (one, other)]
     told = compare._difference(figure)
     if told == "=" or written[0] == written[1] or any("e" in text for text in (*written, told)):
@@ -386,5 +386,5 @@ def test_a_difference_agrees_with_the_figures_beside_it(one: float, other: float
 
 
 def test_a_difference_below_the_last_digit_is_told_as_it_is() -> None:
-    assert compare._difference(Figure("a figure", "size", 0.97500001, 0.975)).strip() == "1.00e−8"
-    assert compare._difference(Figure("a figure", "size", 0.9750, 0.97224)).strip() == "0.0028"
+    assert compare._difference(ComparedFigure("a figure", "size", 0.97500001, 0.975)).strip() == "1.00e−8"
+    assert compare._difference(ComparedFigure("a figure", "size", 0.9750, 0.97224)).strip() == "0.0028"

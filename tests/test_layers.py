@@ -11,7 +11,7 @@ import pytest
 from bntui.keyframe import COLUMN, HISTOGRAM_BINS, STATISTICS, Distribution
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
-from bntui.viewer.draw.rows import Span, Told, text, width
+from bntui.viewer.draw.rows import FigureReference, Span, text, width
 from bntui.viewer.figure_names import SCALARS
 from bntui.viewer.panels import layers, layers_detail
 from bntui.viewer.panels.layers_rows import Listed
@@ -180,7 +180,7 @@ def test_two_decimals_unless_the_std_is_small(mean: float, std: float, words: st
     run = run_view()
     assert run.frame
     values = replace(run.frame.layers[0].pre_norm, mean=mean, std=std)
-    spans = layers._moments(values, layers.WIDE_MOMENTS, Told(0, "pre_norm", "linear 1"))
+    spans = layers._moments(values, layers.WIDE_MOMENTS, FigureReference(0, "pre_norm", "linear 1"))
     assert text(tuple(spans)) == words
     assert {span.style for span in spans} == {"text" if mean == mean else "warn"}
 

@@ -28,7 +28,7 @@ from bntui.scenario.load import parse
 from bntui.text.language import use
 from bntui.trainer.session import Session
 from bntui.viewer import parts, tour, view_state
-from bntui.viewer.draw.rows import Row, Span, Told, text
+from bntui.viewer.draw.rows import FigureReference, Row, Span, text
 from bntui.viewer.panels import BY_NAME
 from bntui.viewer.tour_pointer import pointed
 from tests import factory
@@ -213,7 +213,7 @@ def test_a_recording_that_shows_it_differently_says_so() -> None:
         assert words in shown.answer
 
 
-def stop(figures: set[Told], layer: str = "", runs: tuple[int, ...] = (0,)) -> tour.Shown:
+def stop(figures: set[FigureReference], layer: str = "", runs: tuple[int, ...] = (0,)) -> tour.Shown:
     return tour.Shown(1, 1, "?", "!", True, "layers", runs[0], layer, frozenset(figures), runs)
 
 
@@ -224,7 +224,7 @@ def reversed_in(rows: tuple[Row, ...], shown: tour.Shown) -> list[str]:
 
 
 def test_the_figures_of_the_answer_are_reversed_and_nothing_else() -> None:
-    loss, rate = Told(0, "val_loss"), Told(0, "dead_fraction", "linear 1")
+    loss, rate = FigureReference(0, "val_loss"), FigureReference(0, "dead_fraction", "linear 1")
     rows: tuple[Row, ...] = (
         (Span("● one ", "run0", "select_run(0)"), Span("  0.306 ", "text", tells=loss), Span(" 4.7 %", tells=rate)),
         (Span("▲ two ", "run1", "select_run(1)"), Span("  1.12", "bad", tells=loss._replace(run=1))),
@@ -232,10 +232,10 @@ def test_the_figures_of_the_answer_are_reversed_and_nothing_else() -> None:
     )
     assert reversed_in(rows, stop({loss})) == ["0.306"]
     assert reversed_in(rows, stop({loss, loss._replace(run=1)})) == ["0.306", "1.12"]
-    assert reversed_in(rows, stop({rate, Told(0, "epoch")})) == ["4.7 %"]
+    assert reversed_in(rows, stop({rate, FigureReference(0, "epoch")})) == ["4.7 %"]
     # a figure that the panel does not show: those of the same quantity, of the layer, or the names of the runs
-    assert reversed_in(rows, stop({Told(0, "output.std", "linear 10")}, "linear 10")) == ["9.9 %"]
-    assert reversed_in(rows, stop({Told(1, "epoch")}, runs=(1, 0))) == ["● one", "▲ two"]
+    assert reversed_in(rows, stop({FigureReference(0, "output.std", "linear 10")}, "linear 10")) == ["9.9 %"]
+    assert reversed_in(rows, stop({FigureReference(1, "epoch")}, runs=(1, 0))) == ["● one", "▲ two"]
     assert reversed_in(rows, stop(set(), runs=(1,))) == ["▲ two"]
 
 

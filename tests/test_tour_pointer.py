@@ -14,7 +14,7 @@ from bntui.scenario.figures import OF_RUN, Quantity
 from bntui.scenario.load import parse
 from bntui.trainer.session import Session
 from bntui.viewer import tour, view_state
-from bntui.viewer.draw.rows import Told
+from bntui.viewer.draw.rows import FigureReference
 from bntui.viewer.panels import PANELS
 from bntui.viewer.panels.drift import MOVES
 from tests.test_builtin import close, number
@@ -59,7 +59,7 @@ def test_every_cell_that_names_its_figure_shows_it(recording: Path) -> None:
     reader = Reader(recording)
     recorded = view_state.snapshot(reader)
     figures = tour.recorded_of(recorded)
-    seen: set[Told] = set()
+    seen: set[FigureReference] = set()
     for cursor, selected in ((0.0, 0), (1.0, 2), (3.0, 0)):
         state = view_state.select(view_state.opening(reader), 3, selected)
         state = view_state.seek(state, recorded.stops, cursor)

@@ -20,7 +20,7 @@ _LAYERS: Final = "layers"
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class ExportedFigure:
     """One figure of a keyframe, or of each of its layers."""
 
     name: str
@@ -55,10 +55,10 @@ def _walked(part: Any, path: Sequence[str]) -> Any:
     return part
 
 
-def _figure(measure: Measure) -> Figure:
+def _figure(measure: Measure) -> ExportedFigure:
     of_layer = measure.path[0] == _LAYERS
     kind = measure.declared.type
-    return Figure(
+    return ExportedFigure(
         name=measure.json.removeprefix(f"{_LAYERS}."),
         path=measure.path[1:] if of_layer else measure.path,
         type=kind if kind in (float, int, bool) else str,
@@ -71,7 +71,7 @@ FIGURES: Final = tuple(_figure(one) for one in MEASURES if one.declared.kept.pla
 """Every figure of a keyframe, in declaration order."""
 
 
-def chosen(patterns: Sequence[str]) -> tuple[Figure, ...]:
+def chosen(patterns: Sequence[str]) -> tuple[ExportedFigure, ...]:
     """The figures that a pattern names: their name, the group before a dot, or with the wildcards ``*`` and ``?``.
 
     Raises:
@@ -92,9 +92,9 @@ def _named(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")
 
 
-def split(figures: Iterable[Figure]) -> tuple[list[Figure], list[Figure], list[Figure]]:
+def split(figures: Iterable[ExportedFigure]) -> tuple[list[ExportedFigure], list[ExportedFigure], list[ExportedFigure]]:
     """The scalars of keyframes, the scalars of layers, and the arrays."""
-    found: tuple[list[Figure], list[Figure], list[Figure]] = ([], [], [])
+    found: tuple[list[ExportedFigure], list[ExportedFigure], list[ExportedFigure]] = ([], [], [])
     for one in figures:
         found[2 if one.is_array else int(one.of_layer)].append(one)
     return found

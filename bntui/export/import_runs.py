@@ -33,7 +33,7 @@ _TOGETHER: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ImportedRun:
     """What was imported of a run."""
 
     name: str
@@ -85,7 +85,7 @@ def read(files: list[tuple[Path, str]], tell: Callable[[], object] = lambda: Non
 
 def record_runs(
     target: Path, title: str, runs: Mapping[str, Logged], steps_per_epoch: int | None, named: Mapping[str, str]
-) -> tuple[list[Told], Counter[str]]:
+) -> tuple[list[ImportedRun], Counter[str]]:
     """Write a new recording; returns what was imported, and what was left out.
 
     Raises:
@@ -127,7 +127,7 @@ def record_runs(
         writer.close()
     finally:
         hold.release()
-    return [Told(name, len(one.steps), len(one.layers), one.unused, one.every) for name, one in found], left_out
+    return [ImportedRun(name, len(one.steps), len(one.layers), one.unused, one.every) for name, one in found], left_out
 
 
 def _write(writer: Writer, run: int, one: Imported) -> None:

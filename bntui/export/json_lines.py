@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bntui.drafts import Drafts
-from bntui.export.figures import Figure, chosen
+from bntui.export.figures import ExportedFigure, chosen
 from bntui.export.request import Request, Tell
 from bntui.export.selected import selected
 from bntui.recording.as_json import plain
@@ -43,7 +43,7 @@ def _said(path: object, count: int) -> str:
     return sentence.format(path=path, count=f"{count:,}")
 
 
-def _record(measured: Any, figures: Sequence[Figure]) -> dict[str, Any]:
+def _record(measured: Any, figures: Sequence[ExportedFigure]) -> dict[str, Any]:
     """The figures of a keyframe, or the scalars of a row that has none."""
     scalars_only = isinstance(measured, dict)
     record = _nested(measured, [one for one in figures if not one.of_layer and not (scalars_only and one.is_array)])
@@ -54,7 +54,7 @@ def _record(measured: Any, figures: Sequence[Figure]) -> dict[str, Any]:
     return record
 
 
-def _nested(part: Any, figures: Sequence[Figure]) -> dict[str, Any]:
+def _nested(part: Any, figures: Sequence[ExportedFigure]) -> dict[str, Any]:
     """The figures of a part, grouped as their names say; a group of which there is nothing is null."""
     record: dict[str, Any] = {}
     for figure in figures:

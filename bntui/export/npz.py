@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bntui.drafts import Drafts
 from bntui.errors import RecordingError, UsageError
-from bntui.export.figures import Figure, chosen
+from bntui.export.figures import ExportedFigure, chosen
 from bntui.export.names import run_names
 from bntui.export.request import Request, Tell
 from bntui.export.selected import Selected, selected
@@ -75,7 +75,7 @@ def _add(archive: zipfile.ZipFile, name: str, values: Values) -> None:
         npy.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
 
 
-def _arrays(one: Selected, figures: Sequence[Figure], progress: _Progress) -> Iterator[tuple[str, Values]]:
+def _arrays(one: Selected, figures: Sequence[ExportedFigure], progress: _Progress) -> Iterator[tuple[str, Values]]:
     """The arrays of a run, read in as many passes as memory asks for."""
     first = next(iter(one.keyframes()))
     passes = list(_passes(_named(first, figures), len(one.frames)))
@@ -104,7 +104,7 @@ def _passes(named: Iterable[tuple[str, Values]], keyframes: int) -> Iterator[lis
     yield names
 
 
-def _named(frame: Keyframe, figures: Sequence[Figure]) -> Iterator[tuple[str, Values]]:
+def _named(frame: Keyframe, figures: Sequence[ExportedFigure]) -> Iterator[tuple[str, Values]]:
     """The arrays of a keyframe by name; the same ones in every keyframe of a run."""
     for name in _PLACE:
         yield name, np.asarray(getattr(frame, name))

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from bntui.drafts import Drafts
 from bntui.errors import UsageError
-from bntui.export.figures import Figure, chosen, split
+from bntui.export.figures import ExportedFigure, chosen, split
 from bntui.export.request import Request, Tell
 from bntui.export.selected import Selected, selected
 from bntui.recording.reader import Reader
@@ -101,7 +101,7 @@ def tables_of(runs: Sequence[Selected], request: Request) -> list[Table]:
     return found if request.folder else found[:1]
 
 
-def _curves(runs: Sequence[Selected], figures: Sequence[Figure]) -> Table:
+def _curves(runs: Sequence[Selected], figures: Sequence[ExportedFigure]) -> Table:
     def rows() -> Iterator[Row]:
         for one in runs:
             for row in one.scalars():
@@ -113,7 +113,7 @@ def _curves(runs: Sequence[Selected], figures: Sequence[Figure]) -> Table:
     return Table("curves", columns, rows(), sum(len(one.rows) for one in runs))
 
 
-def _layers(runs: Sequence[Selected], figures: Sequence[Figure]) -> Table:
+def _layers(runs: Sequence[Selected], figures: Sequence[ExportedFigure]) -> Table:
     def rows() -> Iterator[Row]:
         for one in runs:
             for frame in one.keyframes():

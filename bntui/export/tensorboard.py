@@ -16,7 +16,7 @@ import numpy as np
 
 from bntui.drafts import Drafts
 from bntui.errors import UsageError
-from bntui.export.figures import Figure, chosen
+from bntui.export.figures import ExportedFigure, chosen
 from bntui.export.names import run_names
 from bntui.export.protobuf import double, message, varint
 from bntui.export.records import record
@@ -68,7 +68,7 @@ def _sentence(path: Path, count: int, left_out: int) -> str:
     return f"{sentence}, {without.format(count=f'{left_out:,}')}"
 
 
-def is_histogram(figure: Figure) -> bool:
+def is_histogram(figure: ExportedFigure) -> bool:
     """True for the counts of a distribution."""
     return figure.is_array and figure.of_layer and figure.path[1:] == ("counts",)
 
@@ -84,7 +84,7 @@ def _began(reader: Reader) -> float:
 class _Events:
     """Encodes the events of one run."""
 
-    def __init__(self, scalars: Sequence[Figure], histograms: Sequence[Figure], began: float) -> None:
+    def __init__(self, scalars: Sequence[ExportedFigure], histograms: Sequence[ExportedFigure], began: float) -> None:
         self._of_keyframe = [one for one in scalars if not one.of_layer]
         self._of_layer = [one for one in scalars if one.of_layer]
         self._histograms, self._began = histograms, began
@@ -107,14 +107,14 @@ class _Events:
             when = self._began + (seconds if math.isfinite(seconds) else 0.0)
             yield double(1, when) + varint(2, row.figures["step"]) + message(5, b"".join(values))
 
-    def _scalars(self, prefix: str, figures: Sequence[Figure], part: Any) -> bytes:
+    def _scalars(self, prefix: str, figures: Sequence[ExportedFigure], part: Any) -> bytes:
         found = ((figure.name, figure.of(part)) for figure in figures)
         return b"".join(self._scalar(f"{prefix}{name}", value) for name, value in found if value is not None)
 
     def _scalar(self, tag: str, value: float) -> bytes:
         return self._value(tag, "scalars", _SCALAR_CLASS, (), struct.pack("<d", value))
 
-    def _histogram(self, layer: Any, figure: Figure) -> bytes:
+    def _histogram(self, layer: Any, figure: ExportedFigure) -> bytes:
         values: Distribution | None = getattr(layer, figure.path[0])
         if values is None or values.empty:
             return b""

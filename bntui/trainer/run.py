@@ -29,7 +29,7 @@ from bntui.trainer.recorder import Recorder
 from bntui.trainer.samples import DeviceSamples
 from bntui.trainer.score import Score
 from bntui.trainer.step import Measured, Stepper, drawn
-from bntui.trainer.taken_step import Figures, TakenStep, early_stopping, observe_epoch
+from bntui.trainer.taken_step import StepMetrics, TakenStep, early_stopping, observe_epoch
 from bntui.trainer.validate import evaluate, forget_eval
 
 SAME_EPOCH: Final = 1e-9
@@ -327,7 +327,7 @@ class Run:
             started: ``time.perf_counter()`` at which this work started.
             events: see :meth:`train_step`.
         """
-        figures = Figures(*self._score.fold(), *self._validate())
+        figures = StepMetrics(*self._score.fold(), *self._validate())
         best = step.epoch_end and self._observe(figures)
         happened = list(events)
         ended = None
@@ -352,7 +352,7 @@ class Run:
         if step.epoch_end and not self.over:
             self._start_epoch()
 
-    def _keyframe(self, step: TakenStep, figures: Figures) -> Keyframe:
+    def _keyframe(self, step: TakenStep, figures: StepMetrics) -> Keyframe:
         taken, grid = step.measured, self.samples.grid
         return Keyframe(
             run=self.info.index,
@@ -373,7 +373,7 @@ class Run:
         """Digest of the current parameters and buffers."""
         return weights_digest(self.network.state())
 
-    def _observe(self, figures: Figures) -> bool:
+    def _observe(self, figures: StepMetrics) -> bool:
         """Update early stopping and reduce-on-plateau after an epoch; True if the epoch is the best so far."""
         rule = self.config.training.early_stopping
         self._at, best = observe_epoch(self.config.training, self._at, figures)

@@ -35,7 +35,7 @@ class TakenStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class StepMetrics:
     """Losses and accuracies (R² in regression) after a step."""
 
     train_loss: float
@@ -53,7 +53,7 @@ class Figures:
         return figures[name]
 
 
-def observe_epoch(training: Training, at: Progress, figures: Figures) -> tuple[Progress, bool]:
+def observe_epoch(training: Training, at: Progress, figures: StepMetrics) -> tuple[Progress, bool]:
     """Apply early stopping and reduce-on-plateau to an epoch; returns the new state, and if the epoch is the best."""
     schedule, rule = training.schedule, training.early_stopping
     if schedule.kind == "plateau":

@@ -27,7 +27,7 @@ FAR: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class LayerQuantity:
     """A quantity of layers, such as the values before normalization, with the axis of all its histograms."""
 
     field: str
@@ -50,7 +50,7 @@ class Quantity:
         return f"{cells.tick(low)}…{cells.tick(high)}" if high > low else ""
 
 
-def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[Quantity, ...]:
+def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[LayerQuantity, ...]:
     """The quantities in the order of a block's stages, each with its axis.
 
     Args:
@@ -76,13 +76,13 @@ def shown_quantities(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple
     after_activation = activation(only).ends or limits(runs, "output", _active)
     raw = limits(runs, "pre_norm", lambda at, info: not _active(at, info)) if mixed else None
     stages = [
-        Quantity("pre_norm", entered, brief, *before_activation, raw),
-        Quantity("output", _("after {stage}").format(stage=named), _("after act."), *after_activation, None),
+        LayerQuantity("pre_norm", entered, brief, *before_activation, raw),
+        LayerQuantity("output", _("after {stage}").format(stage=named), _("after act."), *after_activation, None),
     ][: 1 + active]
     if normed:
         stages.insert(
             2 if norm_last else 1,
-            Quantity("normalized", _("after norm"), _("normed"), *limits(runs, "normalized", _any), None),
+            LayerQuantity("normalized", _("after norm"), _("normed"), *limits(runs, "normalized", _any), None),
         )
     return tuple(stages)
 
@@ -93,7 +93,7 @@ def _stage(info: LayerInfo) -> str:
     return info.activation if letters is None else _("gates {letters}").format(letters=" ".join(letters))
 
 
-def shown_by(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[tuple[Quantity, ...], ...]:
+def shown_by(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[tuple[LayerQuantity, ...], ...]:
     """The quantities of each displayed run, on common axes, or on separate ones if their ranges differ too much.
 
     On an axis up to 1e34, all values of a healthy run would be in one cell.
@@ -104,17 +104,17 @@ def shown_by(every: Sequence[RunView], runs: Sequence[RunView]) -> tuple[tuple[Q
     return (shown_quantities(every, runs),) * len(runs)
 
 
-def apart(quantities: Sequence[Sequence[Quantity]]) -> bool:
+def apart(quantities: Sequence[Sequence[LayerQuantity]]) -> bool:
     """True if each run has its own axes."""
     return any(stages != quantities[0] for stages in quantities)
 
 
-def calmest(quantities: Sequence[Sequence[Quantity]]) -> Sequence[Quantity]:
+def calmest(quantities: Sequence[Sequence[LayerQuantity]]) -> Sequence[LayerQuantity]:
     """The quantities of the run with the smallest range."""
     return min(quantities, key=lambda stages: max(max(-stage.low, stage.high) for stage in stages))
 
 
-def _ends(stages: Sequence[Quantity]) -> tuple[list[float], list[float]]:
+def _ends(stages: Sequence[LayerQuantity]) -> tuple[list[float], list[float]]:
     """The range of one quantity's axis in each run, for layers with activation and for the others."""
     return (
         [max(-stage.low, stage.high) for stage in stages],
@@ -127,10 +127,10 @@ def _far(reaches: Sequence[float]) -> bool:
     return len(some) > 1 and max(some) > FAR * min(some)
 
 
-def entering(runs: Sequence[RunView]) -> Quantity:
+def entering(runs: Sequence[RunView]) -> LayerQuantity:
     """The input of layers; that of the first layer, the data, has its own axis."""
     first = limits(runs, "input", lambda at, _info: at == 0)
-    return Quantity("input", _("input"), _("in"), *limits(runs, "input", lambda at, _info: at > 0), first)
+    return LayerQuantity("input", _("input"), _("in"), *limits(runs, "input", lambda at, _info: at > 0), first)
 
 
 def _any(at: int, info: LayerInfo) -> bool:  # noqa: ARG001

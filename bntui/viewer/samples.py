@@ -26,7 +26,7 @@ _MOST_VALUES: Final = 1_000_000
 """Approximate number of values in a histogram of all features together; beyond it, only every n-th sample counts."""
 
 
-class Figures(NamedTuple):
+class FeatureStatistics(NamedTuple):
     """Figures of one feature of one part, or of all its features together, in float64."""
 
     min: float
@@ -75,19 +75,19 @@ class FeatureFigures:
         order: list[int] = np.argsort(-self.columns["train"].std, kind="stable").tolist()
         return order
 
-    def figures(self, feature: int | None, part: Part, scaling: RecordedScaling | None = None) -> Figures:
+    def figures(self, feature: int | None, part: Part, scaling: RecordedScaling | None = None) -> FeatureStatistics:
         """The figures of one feature, or of the values of all features if None; raw, or after a scaling."""
         offset, factor = _affine(scaling, self.features)
         columns = self.columns[part]
         if feature is not None:
             shift, by = float(offset[feature]), float(factor[feature])
             low, high, mean = ((float(column[feature]) - shift) * by for column in columns[:3])
-            return Figures(low, high, mean, float(columns.std[feature]) * by)
+            return FeatureStatistics(low, high, mean, float(columns.std[feature]) * by)
         lows, highs, means = ((column - offset) * factor for column in columns[:3])
         mean = float(means.mean())
         # total variance = mean of the variances + variance of the means
         variance = float(np.mean((columns.std * factor) ** 2 + (means - mean) ** 2))
-        return Figures(float(lows.min()), float(highs.max()), mean, variance**0.5)
+        return FeatureStatistics(float(lows.min()), float(highs.max()), mean, variance**0.5)
 
     def histogram(
         self, feature: int | None, part: Part, axis: tuple[float, float], scaling: RecordedScaling | None = None

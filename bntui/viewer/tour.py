@@ -17,7 +17,7 @@ from bntui.scenario.tour_text import LINES
 from bntui.text.language import N_, _
 from bntui.text.widths import cut, wrap
 from bntui.viewer import view_state
-from bntui.viewer.draw.rows import Row, Span, Told
+from bntui.viewer.draw.rows import FigureReference, Row, Span
 from bntui.viewer.layout import MOST_LINES, TALL
 from bntui.viewer.panels import BY_NAME
 from bntui.viewer.view_state import Snapshot, ViewState
@@ -41,7 +41,7 @@ class Shown:
     run: int
     layer: str = ""
     """Layer whose figures are pointed at if the answer has none that the panel shows."""
-    figures: frozenset[Told] = frozenset()
+    figures: frozenset[FigureReference] = frozenset()
     """The figures of the answer at the cursor."""
     runs: tuple[int, ...] = ()
     """Every run that it names, its own first."""
@@ -139,7 +139,7 @@ def shown(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop]) -> Sho
     )
 
 
-def _told(stop: TourStop, figures: Recorded, run: int, cursor: float) -> Iterator[Told]:
+def _told(stop: TourStop, figures: Recorded, run: int, cursor: float) -> Iterator[FigureReference]:
     """The figures of the answer that the runs have at the cursor, where panels show them."""
     row = figures.row(run, stop.at)
     for one in _references(stop) if row is not None else ():
@@ -152,9 +152,9 @@ def _told(stop: TourStop, figures: Recorded, run: int, cursor: float) -> Iterato
         if at != history.at(cursor):
             continue
         names = PARTS.get(one.figure, (one.figure,))
-        yield from (Told(there, name, one.layer or "") for name in names)
+        yield from (FigureReference(there, name, one.layer or "") for name in names)
         if one.figure.startswith("input.") and one.layer == figures.runs[there].layers[0].name:
-            yield Told(there, one.figure)
+            yield FigureReference(there, one.figure)
 
 
 def _answer(stop: TourStop, figures: Recorded, run: int, task: str) -> str:

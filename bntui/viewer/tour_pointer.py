@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bntui.viewer import view_state
-from bntui.viewer.draw.rows import Row, Span, Told
+from bntui.viewer.draw.rows import FigureReference, Row, Span
 from bntui.viewer.layout import Candidates, layout
 from bntui.viewer.panels import BY_NAME, read_by
 from bntui.viewer.tour import Shown, most_lines
@@ -32,11 +32,11 @@ def pointed(rows: Sequence[Row], stop: Shown) -> tuple[Row, ...]:
     )
 
 
-def _told(rows: Sequence[Row]) -> frozenset[Told]:
+def _told(rows: Sequence[Row]) -> frozenset[FigureReference]:
     return frozenset(span.tells for row in rows for span in row if span.tells is not None)
 
 
-def _of_layer(stop: Shown, told: frozenset[Told]) -> frozenset[Told]:
+def _of_layer(stop: Shown, told: frozenset[FigureReference]) -> frozenset[FigureReference]:
     """Figures of the stop's layer: those of the quantities that the answer names, or all."""
     own = frozenset(one for one in told if stop.layer and (one.run, one.layer) == (stop.run, stop.layer))
     named = {one.figure.partition(".")[0] for one in stop.figures}

@@ -15,7 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from bntui.text.table import Line
 
 
-class Told(NamedTuple):
+class FigureReference(NamedTuple):
     """A recorded figure of one run, by the names that references in a tour use."""
 
     run: int
@@ -30,7 +30,7 @@ class Span(NamedTuple):
     style: str = ""
     click: str = ""
     """The action that a click on it runs, as bindings name actions."""
-    tells: Told | None = None
+    tells: FigureReference | None = None
     """The figure that the text shows, at the keyframe of the cursor."""
 
 

@@ -31,7 +31,7 @@ LEAST_CHARTS: Final = 5
 """Minimum rows of the section of γ and β, however many diagnoses there are."""
 
 
-class Section(NamedTuple):
+class SideFrame(NamedTuple):
     """One frame beside the steps."""
 
     title: str
@@ -48,10 +48,10 @@ def beside(lens: Lens, width: int, height: int) -> list[Row]:
     if len(health) > below:
         health = [*health[: below - 1], (*health[below - 1][:-1], Span(" …", "muted"))]
     sections = [
-        Section(_("Statistics"), _statistics(lens, inner), STATISTICS),
-        Section(_("Evaluation mode"), _evaluation(lens, inner), EVALUATION),
-        Section(_("γ and β over the epochs"), _learned(lens, inner, left - below), left - below),
-        Section(_("ε and the size of the batch"), health, below),
+        SideFrame(_("Statistics"), _statistics(lens, inner), STATISTICS),
+        SideFrame(_("Evaluation mode"), _evaluation(lens, inner), EVALUATION),
+        SideFrame(_("γ and β over the epochs"), _learned(lens, inner, left - below), left - below),
+        SideFrame(_("ε and the size of the batch"), health, below),
     ]
     rows: list[Row] = []
     for title, lines, size_ in sections:

@@ -16,9 +16,9 @@ from bntui.text.language import N_, _
 from bntui.text.table import Cell, Column, Layout, Line, layout, wordings
 from bntui.text.widths import longest, rjust
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join, styled
+from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span, fit, join, styled
 from bntui.viewer.panels import Panel
-from bntui.viewer.panels.compare_figures import Bits, Figure, Section, bits, sections
+from bntui.viewer.panels.compare_figures import Bits, ComparedFigure, FigureSection, bits, sections
 from bntui.viewer.panels.curves_bands import apart_row
 from bntui.viewer.view import RunView, View
 
@@ -119,7 +119,9 @@ def _standing(run: RunView, frame: Keyframe, width: int) -> Row:
     return Span(cells.cut(name, max(room, 2)), f"bold {run.style}", run.click), Span(place, "muted")
 
 
-def _tables(parts: Sequence[Section], runs: tuple[RunView, RunView], past: int, width: int, height: int) -> list[Row]:
+def _tables(
+    parts: Sequence[FigureSection], runs: tuple[RunView, RunView], past: int, width: int, height: int
+) -> list[Row]:
     """The figures in as many tables side by side as fit; those that do not fit are counted.
 
     Args:
@@ -146,15 +148,17 @@ def _tables(parts: Sequence[Section], runs: tuple[RunView, RunView], past: int, 
     return [*rows, *[()] * (height - len(rows) - len(below)), *below]
 
 
-def _flow(parts: Sequence[Section], number: int, room: int) -> tuple[list[list[str | Figure]], list[Figure]]:
+def _flow(
+    parts: Sequence[FigureSection], number: int, room: int
+) -> tuple[list[list[str | ComparedFigure]], list[ComparedFigure]]:
     """Names of sections and figures in columns of at most ``room`` rows, and the figures that do not fit.
 
     A section is split between columns only if it does not fit into a whole one.
     """
-    columns: list[list[str | Figure]] = [[]]
-    hidden: list[Figure] = []
+    columns: list[list[str | ComparedFigure]] = [[]]
+    hidden: list[ComparedFigure] = []
     for part in parts:
-        lines: list[str | Figure] = [*([part.name] if part.name else []), *part.figures]
+        lines: list[str | ComparedFigure] = [*([part.name] if part.name else []), *part.figures]
         apart = columns[-1] and len(lines) > room - len(columns[-1]) and len(lines) <= room
         if apart and len(columns) < number:
             columns.append([])
@@ -163,12 +167,12 @@ def _flow(parts: Sequence[Section], number: int, room: int) -> tuple[list[list[s
                 columns.append([])
             if len(columns[-1]) < room:
                 columns[-1].append(line)
-            elif isinstance(line, Figure):
+            elif isinstance(line, ComparedFigure):
                 hidden.append(line)
     return columns, hidden
 
 
-def _left_out(hidden: Sequence[Figure], width: int) -> Row:
+def _left_out(hidden: Sequence[ComparedFigure], width: int) -> Row:
     differ = sum(not figure.same for figure in hidden)
     wordings = (
         _("… {count} more, {differ} of them differ: [ ] walk"),
@@ -179,7 +183,7 @@ def _left_out(hidden: Sequence[Figure], width: int) -> Row:
     return (Span(longest(width, *(words.format(**said) for words in wordings)), "muted"),)
 
 
-def _form(parts: Sequence[Section], runs: tuple[RunView, RunView], width: int) -> Layout:
+def _form(parts: Sequence[FigureSection], runs: tuple[RunView, RunView], width: int) -> Layout:
     """The layout of a table: name, both figures, their difference, their ratio, and a bar, as far as they fit."""
     one, other = runs
     figure = Column(right=True, least=FIGURE, most=FIGURE, gap=1)
@@ -196,7 +200,7 @@ def _form(parts: Sequence[Section], runs: tuple[RunView, RunView], width: int) -
     return layout(columns, [_row(figure, runs) for part in parts for figure in part.figures], width)
 
 
-def _line(lines: Sequence[str | Figure], at: int, runs: tuple[RunView, RunView], form: Layout) -> Row:
+def _line(lines: Sequence[str | ComparedFigure], at: int, runs: tuple[RunView, RunView], form: Layout) -> Row:
     """The row of a figure or of a section's name; empty below the last one."""
     if at >= len(lines):
         return ()
@@ -209,12 +213,12 @@ def _line(lines: Sequence[str | Figure], at: int, runs: tuple[RunView, RunView],
         written = _written(value, line.kind).strip()
         at = next((n for n in range(at, len(row)) if n and row[n].text.strip() == written), len(row))
         if at < len(row):
-            row[at] = row[at]._replace(tells=Told(run.info.index, line.field, line.layer))
+            row[at] = row[at]._replace(tells=FigureReference(run.info.index, line.field, line.layer))
         at += 1
     return tuple(row)
 
 
-def _row(figure: Figure, runs: tuple[RunView, RunView]) -> tuple[Cell, ...]:
+def _row(figure: ComparedFigure, runs: tuple[RunView, RunView]) -> tuple[Cell, ...]:
     apart, one, other = figure.apart, *runs
     loud = "bold " if apart >= FAR and figure.kind not in SILENT else ""
     near, name = "muted" if figure.same else "text", "muted" if figure.same else f"{loud}text"
@@ -249,7 +253,7 @@ def _written(value: float | str | None, kind: str) -> str:
     return figures.number(value, FIGURE, 2 if kind == "count" else 4)
 
 
-def _difference(figure: Figure) -> str:
+def _difference(figure: ComparedFigure) -> str:
     """The difference: ``=`` for bit-identical figures, ``≠`` if it is not a number, ``—`` if one is missing."""
     if figure.same:
         return "="
@@ -262,7 +266,7 @@ def _difference(figure: Figure) -> str:
     return written if 0 < len(written) <= FIGURE else _written(figure.difference, figure.kind)
 
 
-def _ratio(figure: Figure) -> str:
+def _ratio(figure: ComparedFigure) -> str:
     """The ratio of two sizes, or the difference of two places in standard deviations."""
     ratio = figure.ratio
     if math.isnan(ratio) or figure.same:

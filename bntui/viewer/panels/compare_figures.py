@@ -31,7 +31,7 @@ _OPTIONAL: Final = frozenset(one.field for one in declarations(LayerMeasures) if
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class ComparedFigure:
     """One figure of both keyframes; None for a keyframe that does not have it."""
 
     name: str
@@ -86,11 +86,11 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class FigureSection:
     """Figures that belong together: those of the run, or of one layer."""
 
     name: str
-    figures: tuple[Figure, ...]
+    figures: tuple[ComparedFigure, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +101,23 @@ class Bits:
     of: int
 
 
-def sections(one: Keyframe, other: Keyframe, task: str) -> tuple[Section, ...]:
+def sections(one: Keyframe, other: Keyframe, task: str) -> tuple[FigureSection, ...]:
     """All figures: those of the run, then those of each layer; layers that only the other run has come last."""
     theirs = {layer.name: layer for layer in other.layers}
     own = {layer.name: layer for layer in one.layers}
     names = [*own, *(name for name in theirs if name not in own)]
     return (
-        Section("", tuple(_of_run(one, other, task))),
+        FigureSection("", tuple(_of_run(one, other, task))),
         *(
-            Section(name, tuple(replace(figure, layer=name) for figure in _of_layer(own.get(name), theirs.get(name))))
+            FigureSection(
+                name, tuple(replace(figure, layer=name) for figure in _of_layer(own.get(name), theirs.get(name)))
+            )
             for name in names
         ),
     )
 
 
-def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
+def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[ComparedFigure]:
     accuracy: FigureKind = "share" if task == "classification" else "place"
     score = _("accuracy") if task == "classification" else "R²"
     training, validation = _("training {figure}"), _("validation {figure}")
@@ -135,9 +137,9 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
         # a recorded loop need not report an accuracy, nor its weights
         mine, theirs = (None if kind == "share" and math.isnan(value) else value for value in values)
         if mine is not None or theirs is not None:
-            yield Figure(name, kind, mine, theirs, field=field)
+            yield ComparedFigure(name, kind, mine, theirs, field=field)
     if one.weights_digest or other.weights_digest:
-        yield Figure(_("weights"), "word", one.weights_digest or None, other.weights_digest or None)
+        yield ComparedFigure(_("weights"), "word", one.weights_digest or None, other.weights_digest or None)
     early, late = one.early_stopping, other.early_stopping
     monitors = dict.fromkeys(stopping.monitor for stopping in (early, late) if stopping is not None)
     if monitors:
@@ -149,12 +151,12 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[Figure]:
             (_("patience"), "count", "patience"),
         )
         for name, kind, field in stopping:
-            yield Figure(name, kind, _of(early, field), _of(late, field), field=field)
+            yield ComparedFigure(name, kind, _of(early, field), _of(late, field), field=field)
         ended = {None: None, 0.0: _("no"), 1.0: _("yes")}
-        yield Figure(_("stopped"), "word", ended[_of(early, "stopped")], ended[_of(late, "stopped")])
+        yield ComparedFigure(_("stopped"), "word", ended[_of(early, "stopped")], ended[_of(late, "stopped")])
 
 
-def _of_layer(one: LayerMeasures | None, other: LayerMeasures | None) -> Iterator[Figure]:
+def _of_layer(one: LayerMeasures | None, other: LayerMeasures | None) -> Iterator[ComparedFigure]:
     """Every figure of a layer that either run has, in the order of the table of measures."""
     layers = (one, other)
     for field in SCALARS:
@@ -167,18 +169,18 @@ def _of_layer(one: LayerMeasures | None, other: LayerMeasures | None) -> Iterato
             stds = _of(before, "std"), _of(after, "std")
             spread = max(std for std in stds if std is not None)
             means = _of(before, "mean"), _of(after, "mean")
-            yield Figure(f"μ {name_of(field)}", "place", *means, spread, f"{field}.mean")
-            yield Figure(f"σ {name_of(field)}", "size", *stds, field=f"{field}.std")
+            yield ComparedFigure(f"μ {name_of(field)}", "place", *means, spread, f"{field}.mean")
+            yield ComparedFigure(f"σ {name_of(field)}", "size", *stds, field=f"{field}.std")
 
 
-def _scalar(field: str, one: float | None, other: float | None) -> Iterator[Figure]:
+def _scalar(field: str, one: float | None, other: float | None) -> Iterator[ComparedFigure]:
     """One figure of a layer; nothing if neither run has it."""
     kind: FigureKind = "share" if field.endswith("_fraction") else "size"
     if kind == "share" or field in _OPTIONAL:  # NaN means that there is no such figure, such as dead units of a sigmoid
         one, other = (None if value is None or math.isnan(value) else value for value in (one, other))
     if one is not None or other is not None:
         path = f"dropout.{field}" if field == "kept_fraction" else field
-        yield Figure(name_of(field), kind, one, other, field=path)
+        yield ComparedFigure(name_of(field), kind, one, other, field=path)
 
 
 def _of(measured: object, field: str) -> float | None:

@@ -12,7 +12,7 @@ from bntui.text import figures
 from bntui.text.language import _, ngettext
 from bntui.text.widths import longest as longest_fitting
 from bntui.viewer.draw.cells import cut
-from bntui.viewer.draw.rows import Row, Span, Told, fit, join
+from bntui.viewer.draw.rows import FigureReference, Row, Span, fit, join
 from bntui.viewer.family import brief
 from bntui.viewer.panels import curves_bands
 from bntui.viewer.view import RunView, View
@@ -160,7 +160,7 @@ def _entry(run: RunView, name: str, selected: bool, fields: int, accuracy: str) 
 
     def figure(name: str, size: int, percent: bool = False) -> Span:
         value = _told(run, name)
-        return _figure(value, size, percent)._replace(tells=Told(run.info.index, name))
+        return _figure(value, size, percent)._replace(tells=FigureReference(run.info.index, name))
 
     spans: list[Span] = [Span(f"{run.mark} ", f"bold {run.style}", run.click)]
     if name:

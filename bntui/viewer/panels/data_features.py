@@ -20,7 +20,7 @@ from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
-from bntui.viewer.draw.rows import Row, Span, Told, fit, join
+from bntui.viewer.draw.rows import FigureReference, Row, Span, fit, join
 from bntui.viewer.panels.data_formula import FORMULAS, formula
 from bntui.viewer.samples import FeatureFigures, Part
 
@@ -303,6 +303,6 @@ def _histogram(
     blank = Span(" " * sum(map(len, words)))
     style = "text" if part == "train" else "muted"
     together = part == "train" and (feature is None or samples.features == 1) and stage.run >= 0
-    tells = [Told(stage.run, f"input.{name}") if together else None for name in NAMES[4 - wanted :]]
+    tells = [FigureReference(stage.run, f"input.{name}") if together else None for name in NAMES[4 - wanted :]]
     told = [Span(word, style, tells=tell) for word, tell in zip(words, tells, strict=True)]
     return (*((Span(plot, look), blank) for plot in plots[:-1]), (*cells.grounded(plots[-1], look), *told))

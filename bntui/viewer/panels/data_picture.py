@@ -22,7 +22,7 @@ from bntui.text.widths import longest
 from bntui.viewer.draw import axes, canvas, charts
 from bntui.viewer.draw.axes import Axes
 from bntui.viewer.draw.charts import Chart
-from bntui.viewer.draw.rows import Row, Span, Told, fit, join
+from bntui.viewer.draw.rows import FigureReference, Row, Span, fit, join
 from bntui.viewer.draw.rows import width as cells_of
 from bntui.viewer.view import RunView
 
@@ -57,7 +57,7 @@ def legend(data: RecordedData, runs: Sequence[RunView], width: int, height: int)
         value = run.frame.val_accuracy if run.frame is not None else math.nan
         words = figures.percent(value) if data.classes else figures.number(value)
         name = Span(f"{'━━' if place == 0 else '╍╍'} {run.mark} {run.name}", f"bold {run.style}", run.click)
-        told = Span(words, "text", tells=Told(run.info.index, "val_accuracy"))
+        told = Span(words, "text", tells=FigureReference(run.info.index, "val_accuracy"))
         line: Row = (name, Span(f"  {score} ", "muted"), told)
         if run.info.setting("training", "validation_mode") == "training":
             # the boundary is always drawn in evaluation mode, so the accuracy may not match it

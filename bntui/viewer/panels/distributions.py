@@ -23,7 +23,7 @@ from bntui.viewer.draw.heat import far, marked, rebinned, stippled
 from bntui.viewer.draw.names import room_for, shortened
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.panels import Panel
-from bntui.viewer.quantities import Quantity, apart, entering, shown_by
+from bntui.viewer.quantities import LayerQuantity, apart, entering, shown_by
 from bntui.viewer.strands import including, left_out, overlaid, ruler_below, spread, troubled, window
 from bntui.viewer.view import RunView, View
 from bntui.viewer.worst import listed
@@ -51,11 +51,11 @@ MIN_ROWS, MAX_ROWS = 4, 12
 GAP: Final = 2
 
 
-class Column(NamedTuple):
+class QuantityColumn(NamedTuple):
     """One quantity of one run."""
 
     run: RunView
-    quantity: Quantity
+    quantity: LayerQuantity
     raw: str = ""
     """The axis of layers without activation in the column before activation, where that is not that column's; else
     empty."""
@@ -109,7 +109,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     return cells.page(_(TITLES[view.unit]), [*rows, *waiting], width, height)
 
 
-def _columns(every: Sequence[RunView], runs: Sequence[RunView], width: int) -> list[Column]:
+def _columns(every: Sequence[RunView], runs: Sequence[RunView], width: int) -> list[QuantityColumn]:
     """As many quantities of the selected run, and of the pinned one beside it, as fit: what is dear stays longest.
 
     Beside a run that explodes the other one has axes of its own.
@@ -127,13 +127,13 @@ def _columns(every: Sequence[RunView], runs: Sequence[RunView], width: int) -> l
         whole = [_dearest(whole[0], most)]
     raws = [_raw_axis(own) for own in whole]
     return [
-        Column(run, quantity, raw, any(one.field == "normalized" for one in own))
+        QuantityColumn(run, quantity, raw, any(one.field == "normalized" for one in own))
         for run, own, raw in zip(runs, whole, raws, strict=False)
         for quantity in own
     ]
 
 
-def _raw_axis(quantities: Sequence[Quantity]) -> str:
+def _raw_axis(quantities: Sequence[LayerQuantity]) -> str:
     """The axis of what a layer without activation gives, where that is not its column's."""
     before = next((quantity for quantity in quantities if quantity.field == "pre_norm"), None)
     return "" if before is None or before.axis(active=False) == before.axis() else before.axis(active=False)
@@ -143,7 +143,7 @@ def _has(run: RunView, field: str) -> bool:
     return field != "normalized" or any(info.norm != "none" for info in run.info.layers)
 
 
-def _dearest(quantities: Sequence[Quantity], number: int) -> list[Quantity]:
+def _dearest(quantities: Sequence[LayerQuantity], number: int) -> list[LayerQuantity]:
     """In their order: what the activation gives, what the normalization gives, what enters both."""
     order = ("output", "normalized", "pre_norm")
     kept = sorted(quantities, key=lambda quantity: order.index(quantity.field))[:number]
@@ -168,7 +168,7 @@ def _some(runs: Sequence[RunView], names: Sequence[str], room: int, view: View) 
     return [own[at] for at in including(chosen, own.index(named) if named in own else None)]
 
 
-def _headings(columns: Sequence[Column], form: MapLayout) -> list[Row]:
+def _headings(columns: Sequence[QuantityColumn], form: MapLayout) -> list[Row]:
     """The runs over their first columns, and the quantities with the ends of their axes."""
     gap = Span(" " * GAP)
     first: list[Span] = [Span(" " * (form.name + 1))]
@@ -187,7 +187,7 @@ def _headings(columns: Sequence[Column], form: MapLayout) -> list[Row]:
     return [tuple(first[:-1]), tuple(second[:-1])]
 
 
-def _maps(columns: Sequence[Column], name: str, called: Span, form: MapLayout) -> list[Row]:
+def _maps(columns: Sequence[QuantityColumn], name: str, called: Span, form: MapLayout) -> list[Row]:
     """The maps of one layer side by side, its name as it fits beside the first row of them."""
     pictures = [_picture(column, name, form) for column in columns]
     rows: list[Row] = []
@@ -200,7 +200,7 @@ def _maps(columns: Sequence[Column], name: str, called: Span, form: MapLayout) -
     return [*rows, *[()] * form.blank]
 
 
-def _picture(column: Column, name: str, form: MapLayout) -> Sequence[Row]:
+def _picture(column: QuantityColumn, name: str, form: MapLayout) -> Sequence[Row]:
     """One map; where a layer has no such quantity, why the maps beside it have another axis."""
     run, quantity, raw, normed = column
     layer = next((at for at, info in enumerate(run.info.layers) if info.name == name), None)

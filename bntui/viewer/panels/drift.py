@@ -19,7 +19,7 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.bands import Band, band
 from bntui.viewer.draw.charts import put
-from bntui.viewer.draw.rows import Drawing, Row, Span, Told
+from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span
 from bntui.viewer.gates import LETTERS
 from bntui.viewer.moves import Columns, columns_of, moved
 from bntui.viewer.panels import Panel
@@ -197,7 +197,7 @@ def _bands(runs: Sequence[RunView], strand: Strand, form: ChartLayout, tall: int
         pictures.append(picture)
         times = moved(run.history, layer, columns).movement
         words = "—" if math.isnan(times) else _moves(times)
-        told = Told(run.info.index, MOVES, strand.name)
+        told = FigureReference(run.info.index, MOVES, strand.name)
         figures.append(Span(words.rjust(form.figure), "text", tells=told))
     pictures = [[*picture, *[(Span(" " * form.chart),)] * (tall - len(picture))] for picture in pictures]
     return block(runs, strand, form, _ticks(axis, lines, tall), pictures, figures)

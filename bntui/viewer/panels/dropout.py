@@ -13,7 +13,7 @@ from bntui.text.language import N_, _
 from bntui.text.widths import longest
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.names import short
-from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join
+from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span, fit, join
 from bntui.viewer.draw.rows import width as width_of
 from bntui.viewer.panels import Panel
 from bntui.viewer.strands import left_out
@@ -124,7 +124,7 @@ def _draw(block: MaskBlock, width: int, height: int) -> list[Row]:
     rows += [(Span(line, block.run.style),) for line in cells.mask(kept[:samples, :units])]
     words, share = _kept(block.mask, width), percent(block.mask.kept_fraction).strip()
     before, found, after = words.partition(share)
-    told = Told(block.run.info.index, "dropout.kept_fraction", block.layer)
+    told = FigureReference(block.run.info.index, "dropout.kept_fraction", block.layer)
     rows.append((Span(before, "text"), Span(found, "text", tells=told), Span(after, "text")))
     return rows
 

@@ -20,7 +20,7 @@ from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.names import room_for, shortened
-from bntui.viewer.draw.rows import Drawing, Row, Span, Told
+from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.gradients_axes import axes, logarithms, power
 from bntui.viewer.panels.gradients_blocks import LARGEST, SMALLEST, block_row, groups_of, has
@@ -212,7 +212,7 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
         # the initial state has no update yet, which is not a figure that went wrong
         known = run.frame and run.frame.step and "update_ratio" not in run.info.layers[index].absent
         ratio = magnitude(layer.update_ratio) if known else "—"
-        told = Told(run.info.index, "update_ratio", layer.name)
+        told = FigureReference(run.info.index, "update_ratio", layer.name)
         row.append(Span(ratio.rjust(layout.ratio + 1), "text", tells=told))
     return tuple(row)
 
@@ -262,7 +262,7 @@ def _beside(run: RunView, rows: int) -> list[Row]:
     verdict = verdict_of(layers_of(run), measured(run.info.layers))
     style = "warn" if verdict.bad else "text"
     heading, figure = (_(SHORT_RATIO), verdict.step) if verdict.step_decides else (_("first/last"), verdict.ratio)
-    told = None if verdict.step_decides else Told(run.info.index, "gradient_ratio")
+    told = None if verdict.step_decides else FigureReference(run.info.index, "gradient_ratio")
     notes = [Span(heading, "muted"), Span(_figure(figure), style, tells=told), Span(_(verdict.name), style)]
     shown = notes[-min(rows, 3) :] if rows else []
     return [(Span("  "), note) for note in shown] + [()] * (rows - len(shown))
@@ -289,7 +289,7 @@ def _verdict(run: RunView, width: int, *, several: bool) -> Row:
         wordings = (f"{found} ({limits})", found, f"{_figure(figure)} {name}")
     words = longest(left, *wordings)
     before, found, after = words.partition(_figure(figure))
-    told = None if verdict.step_decides else Told(run.info.index, "gradient_ratio")
+    told = None if verdict.step_decides else FigureReference(run.info.index, "gradient_ratio")
     return Span(mark, run.style), Span(before, style), Span(found, style, tells=told), Span(after, style)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from bntui.keyframe import LayerMeasures
 from bntui.text.figures import magnitude
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.rows import Span, Told
+from bntui.viewer.draw.rows import FigureReference, Span
 from bntui.viewer.view import RunView
 
 BELOW, ABOVE = "‹", "›"
@@ -72,4 +72,4 @@ def value_of(run: RunView, index: int, column: str, width: int = VALUE) -> Span:
         return Span("—".rjust(width), "muted")
     value = float(getattr(layer, column))
     style = "text" if math.isfinite(value) else "warn"
-    return Span(magnitude(value).rjust(width), style, tells=Told(run.info.index, column, layer.name))
+    return Span(magnitude(value).rjust(width), style, tells=FigureReference(run.info.index, column, layer.name))

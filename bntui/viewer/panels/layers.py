@@ -17,7 +17,7 @@ from bntui.viewer import worst
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.names import ROOMY, room_for, shortened
-from bntui.viewer.draw.rows import Drawing, Row, Span, Told
+from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.layers_detail import MIN_HISTOGRAM, detailed
 from bntui.viewer.panels.layers_rows import (
@@ -30,7 +30,7 @@ from bntui.viewer.panels.layers_rows import (
     mean_of,
     measured,
 )
-from bntui.viewer.quantities import Quantity, apart, calmest, shown_by
+from bntui.viewer.quantities import LayerQuantity, apart, calmest, shown_by
 from bntui.viewer.strands import around, more_layers, numbers
 from bntui.viewer.view import RunView, View
 
@@ -72,7 +72,7 @@ class TableLayout:
     """The layout of the table: its columns, and the place of the histograms."""
 
     name: int
-    shown: tuple[Quantity, ...]
+    shown: tuple[LayerQuantity, ...]
     column: int
     """Width of a column in cells, including the gap before it."""
     moments: int
@@ -117,7 +117,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
 
 def _form(
     listed: Sequence[Listed],
-    quantities: Sequence[Quantity],
+    quantities: Sequence[LayerQuantity],
     width: int,
     height: int,
     *,
@@ -167,7 +167,7 @@ def _form(
 
 
 def _table(
-    view: View, listed: Sequence[Listed], quantities: Sequence[Sequence[Quantity]], width: int, height: int
+    view: View, listed: Sequence[Listed], quantities: Sequence[Sequence[LayerQuantity]], width: int, height: int
 ) -> list[Row]:
     runs = [of_run.run for of_run in listed]
     tall = TALLEST if view.heavy else TALL
@@ -207,13 +207,13 @@ def _rows(view: View, run: RunView) -> list[int]:
     return [at[name] for name in worst.listed(view, [run], list(at), PANEL.worst)]
 
 
-def _axes(shown: Sequence[Quantity], form: TableLayout) -> str:
+def _axes(shown: Sequence[LayerQuantity], form: TableLayout) -> str:
     return "".join(
         " " * form.gap + cells.ruler(quantity.low, quantity.high, form.column - form.gap) for quantity in shown
     )
 
 
-def _ruler(run: RunView, shown: Sequence[Quantity], form: TableLayout) -> tuple[Span, Span]:
+def _ruler(run: RunView, shown: Sequence[LayerQuantity], form: TableLayout) -> tuple[Span, Span]:
     """The row of axes of one run, if each run has its own."""
     label = longest(form.name, _("own axis"), _("axis"), "")
     return Span(f"{run.mark} ", run.style), Span(ljust(label, form.name) + _axes(shown, form), "muted")
@@ -237,7 +237,7 @@ def _header(runs: Sequence[RunView], form: TableLayout, *, own: bool) -> list[Ro
     return [(Span(line, "muted"),), (mark, ruler) if own else (Span(blank + _axes(form.shown, form), "muted"),)]
 
 
-def _moments(values: Distribution, width: int, told: Told) -> list[Span]:
+def _moments(values: Distribution, width: int, told: FigureReference) -> list[Span]:
     """Mean ± std with two decimals, or more precisely if the std is too small for them."""
     mean = mean_of(values) if values.std < SMALL else round(mean_of(values), 2)
     between = " ± " if width == WIDE_MOMENTS else "±"
@@ -282,7 +282,7 @@ def _layer(run: RunView, index: int, form: TableLayout, chosen: str, *, says: bo
         # beside the figures one histogram stands on the other, and must not touch it
         rows, top = (form.below, 8 * form.below) if form.below else (1, 7)
         plots = cells.histogram(values.counts, Limits(values.min, values.max), ends, form.bins, rows, top)
-        first += [gap, *_moments(values, form.moments, Told(run.info.index, quantity.field, layer.name))]
+        first += [gap, *_moments(values, form.moments, FigureReference(run.info.index, quantity.field, layer.name))]
         if form.below:
             own = over if quantity.field == "pre_norm" else ""
             first.append(Span(rjust(own, room - form.moments), "muted"))

@@ -14,7 +14,7 @@ from bntui.text.widths import ljust, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.names import room_for, shortened
-from bntui.viewer.draw.rows import Row, Span, Told
+from bntui.viewer.draw.rows import FigureReference, Row, Span
 from bntui.viewer.figure_names import name_of
 from bntui.viewer.panels.layers_rows import (
     FRACTION,
@@ -26,7 +26,7 @@ from bntui.viewer.panels.layers_rows import (
     mean_of,
     measured,
 )
-from bntui.viewer.quantities import Quantity
+from bntui.viewer.quantities import LayerQuantity
 from bntui.viewer.view import RunView
 
 MIN_HISTOGRAM: Final = 6
@@ -42,12 +42,12 @@ def _scalars(run: RunView, index: int) -> list[Span]:
     layer, absent = layers_of(run)[index], run.info.layers[index].absent
     written = (number(layer.weight_norm, DETAIL), magnitude(layer.update_ratio))
     figures = ["—" if field in absent else figure for field, figure in zip(EXTRAS, written, strict=True)]
-    tells = (Told(run.info.index, field, layer.name) for field in EXTRAS)
+    tells = (FigureReference(run.info.index, field, layer.name) for field in EXTRAS)
     return [Span(figure.rjust(EXTRA), "text", tells=told) for figure, told in zip(figures, tells, strict=True)]
 
 
 def detailed(
-    listed: Sequence[Listed], own: Sequence[Sequence[Quantity]], width: int, height: int, chosen: str
+    listed: Sequence[Listed], own: Sequence[Sequence[LayerQuantity]], width: int, height: int, chosen: str
 ) -> list[Row] | None:
     """A table with one row per stage of each layer, or two with tall histograms; None if there is no room."""
     if sum(len(of_run.numbers) for of_run in listed) > height:
@@ -81,7 +81,7 @@ def detailed(
             for quantity, values in measured(run, index, of_run):
                 figures = [mean_of(values), *(getattr(values, key) for key in DETAILS[1:])]
                 style = "text" if all(map(math.isfinite, figures)) else "warn"
-                tells = (Told(run.info.index, f"{quantity.field}.{key}", layer.name) for key in DETAILS)
+                tells = (FigureReference(run.info.index, f"{quantity.field}.{key}", layer.name) for key in DETAILS)
                 # what stands above one another must not touch
                 bounds, ends = Limits(values.min, values.max), quantity.limits(acts)
                 *upper, lowest = cells.histogram(values.counts, bounds, ends, bins, lines, 8 * lines - 2)

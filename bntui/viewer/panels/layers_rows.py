@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from bntui.keyframe import Distribution, LayerMeasures
 from bntui.text.figures import percent
 from bntui.text.language import _
-from bntui.viewer.draw.rows import Span, Told
-from bntui.viewer.quantities import Quantity
+from bntui.viewer.draw.rows import FigureReference, Span
+from bntui.viewer.quantities import LayerQuantity
 from bntui.viewer.view import RunView
 
 WRONG_ABOVE: Final = 0.5
@@ -54,7 +54,7 @@ def fraction(run: RunView, layer: LayerMeasures, width: int) -> Span:
     value = layer.dead_fraction if dead else layer.saturated_fraction
     if math.isnan(value) or not math.isfinite(layer.output.mean):  # the fraction means nothing for such values
         return Span("—".rjust(width), "muted")
-    told = Told(run.info.index, "dead_fraction" if dead else "saturated_fraction", layer.name)
+    told = FigureReference(run.info.index, "dead_fraction" if dead else "saturated_fraction", layer.name)
     return Span(percent(value).rjust(width), "warn" if value > WRONG_ABOVE else "text", tells=told)
 
 
@@ -67,7 +67,7 @@ def mean_of(values: Distribution) -> float:
     return 0.0 if abs(values.mean) < 1e-6 * values.std else values.mean
 
 
-def measured(run: RunView, index: int, quantities: Sequence[Quantity]) -> list[tuple[Quantity, Distribution]]:
+def measured(run: RunView, index: int, quantities: Sequence[LayerQuantity]) -> list[tuple[LayerQuantity, Distribution]]:
     """The quantities that a layer has; the output of a layer without activation would repeat the value before it."""
     there = [quantity for quantity in quantities if quantity.field != "output" or active(run, index)]
     found = [(quantity, getattr(layers_of(run)[index], quantity.field)) for quantity in there]

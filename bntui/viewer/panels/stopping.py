@@ -15,7 +15,7 @@ from bntui.text import figures
 from bntui.text.language import N_, _, ngettext
 from bntui.text.widths import longest, wrap
 from bntui.viewer.draw.cells import begins, notice, page, sparkline
-from bntui.viewer.draw.rows import Drawing, Row, Span, Told, filled, join
+from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span, filled, join
 from bntui.viewer.monitor import Watched, watched
 from bntui.viewer.panels import Panel
 from bntui.viewer.view import RunView, View
@@ -187,15 +187,15 @@ def _gauge(wait: int, patience: int, room: int, run: int) -> Row:
         cells = max(min(_BAR_CELLS, room - len(numbers)), 0)
         full, on, off = math.floor(share * cells), "█", "░"
     waited, slash, rest = numbers.partition("/")
-    told = Span(waited, style, tells=Told(run, "wait"))
+    told = Span(waited, style, tells=FigureReference(run, "wait"))
     return (Span(on * full, style), Span(off * (cells - full), "muted"), told, Span(slash + rest, style))
 
 
 def _best_words(state: _State, width: int) -> Row:
     if not state.best_epoch:
         return (Span(_("no best value yet"), "muted"),)
-    best = Span(figures.number(state.best), "text", tells=Told(state.run, "best"))
-    epoch = Span(str(state.best_epoch), "text", tells=Told(state.run, "best_epoch"))
+    best = Span(figures.number(state.best), "text", tells=FigureReference(state.run, "best"))
+    epoch = Span(str(state.best_epoch), "text", tells=FigureReference(state.run, "best_epoch"))
     wide, narrow = _("best {best} at epoch {epoch}"), _("best {best} ★{epoch}")
     return filled(wide if width >= 28 else narrow, "muted", best=best, epoch=epoch)
 
@@ -241,7 +241,7 @@ def _distance(rule: Mapping[str, Any], state: _State, course: Watched, width: in
         return (Span("  " + _("no epoch is complete yet"), "muted"),)
     value = float(course.values[-1])
     style = "text" if math.isfinite(value) else "bad"
-    newest = Span(figures.number(value), style, tells=Told(state.run, course.monitor))
+    newest = Span(figures.number(value), style, tells=FigureReference(state.run, course.monitor))
     now = join([Span("  ", "muted")], filled(_("now {value}"), "muted", value=newest))
     if not state.best_epoch or not math.isfinite(value):
         return now

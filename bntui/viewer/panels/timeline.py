@@ -13,7 +13,7 @@ from bntui.recording.sentences import traits
 from bntui.text.language import N_, _
 from bntui.text.widths import wrap
 from bntui.viewer import epochs
-from bntui.viewer.draw.rows import Drawing, Row, Span, Told, fit, join
+from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span, fit, join
 from bntui.viewer.draw.rows import width as width_of
 from bntui.viewer.monitor import best_row
 from bntui.viewer.panels import Panel
@@ -196,15 +196,15 @@ def _item(mark: _Mark, run: RunView, cursor: float, left: int, width: int) -> li
     return [(*head, Span(first, style)), *((Span(" " * indent), Span(line, style)) for line in rest)]
 
 
-def _tells(mark: _Mark, run: RunView) -> Told | None:
+def _tells(mark: _Mark, run: RunView) -> FigureReference | None:
     """The figure that a mark's place is: the run's best epoch, or the epoch of its keyframe at the cursor."""
     if run.row < 0:
         return None
     history, unit = run.history, run.history.unit
     if abs(float(history.position[run.row]) - mark.place) <= SAME:
-        return Told(run.info.index, unit)
+        return FigureReference(run.info.index, unit)
     best = mark.glyph == _BEST and unit == "epoch" and float(history.best_epoch[run.row]) == mark.place
-    return Told(run.info.index, "best_epoch") if best else None
+    return FigureReference(run.info.index, "best_epoch") if best else None
 
 
 def _told(run: RunView) -> list[_Mark]:
