@@ -27,7 +27,7 @@ import torch
 from benchmarks.chart import Chart, Points, page
 from bntui.scenario.load import Override, parse
 from bntui.study.together import trained_together
-from bntui.study.trial import Seeds
+from bntui.study.trial import SeedsJob
 from bntui.trainer.run import Run
 from bntui.trainer.session import Session
 
@@ -140,7 +140,7 @@ def seeds() -> list[Chart]:
         def train(total: int, count: int = count) -> Callable[[], object]:
             (run,) = parse(text, file="costs.toml", overrides=[("training.epochs", total), ("data.samples", 500)]).runs
             configs = tuple(run.config.model_copy(update={"seed": seed}) for seed in range(count))
-            return lambda: trained_together(Seeds(configs, Path()), lambda _epochs: None)
+            return lambda: trained_together(SeedsJob(configs, Path()), lambda _epochs: None)
 
         # without what every seed needs once
         points.append((count, max((best(train(22), 3) - best(train(2), 3)) / 20, 1e-2)))

@@ -30,7 +30,7 @@ from bntui.scenario.load import Scenario, parse
 from bntui.scenario.schema import RunConfig
 from bntui.study.pool import answers
 from bntui.study.together import trained_together
-from bntui.study.trial import Over, Seeds
+from bntui.study.trial import Over, SeedsJob
 from bntui.trainer.session import Session
 
 EPOCHS: Final = {"a": 30, "b": 1, "c": 200}
@@ -50,9 +50,9 @@ def recorded(text: Scenario, folder: Path) -> tuple[float, float]:
 
 def in_workers(configs: Sequence[RunConfig], folder: Path, jobs: int) -> tuple[float, float]:
     """Wall time of the seeds in worker processes after their start, and processor time of the longest."""
-    parts = [Seeds(tuple(configs[first::jobs]), folder) for first in range(jobs)]
+    parts = [SeedsJob(tuple(configs[first::jobs]), folder) for first in range(jobs)]
     # an epoch first, so that workers have imported and loaded what they need
-    warm = [Seeds(tuple(_of(config, 1) for config in part.configs), folder) for part in parts]
+    warm = [SeedsJob(tuple(_of(config, 1) for config in part.configs), folder) for part in parts]
     ready: set[int] = set()
     took, wall = [], 0.0
     for number, answer in answers([*warm, *parts], jobs):
@@ -72,7 +72,7 @@ def _of(config: RunConfig, epochs: int) -> RunConfig:
 def in_process(configs: Sequence[RunConfig], folder: Path, *, stacked: bool) -> float:
     """Processor time of the seeds in this process."""
     began = time.process_time()
-    trained_together(Seeds(tuple(configs), folder), lambda _epochs: None, stacked=stacked)
+    trained_together(SeedsJob(tuple(configs), folder), lambda _epochs: None, stacked=stacked)
     return time.process_time() - began
 
 

@@ -96,7 +96,7 @@ def _template(control: socket.socket) -> Template | None:
 def _train(control: socket.socket, job: Job, template: Template | None) -> int:
     from bntui.link.requests import STOP
     from bntui.study import bands
-    from bntui.trainer.seeds import Study
+    from bntui.trainer.seeds import SeedStudy
     from bntui.trainer.server import Server
     from bntui.trainer.service import Service
 
@@ -110,7 +110,7 @@ def _train(control: socket.socket, job: Job, template: Template | None) -> int:
         stop = server.put
         signal.signal(signal.SIGTERM, lambda *_signal: stop(STOP))
         service = Service(
-            session, server, agenda, for_fork=job.fork is not None, study=Study(bands.missing, bands.train)
+            session, server, agenda, for_fork=job.fork is not None, study=SeedStudy(bands.missing, bands.train)
         )
         _answer(control, Answer(str(recording)))
         service.serve()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from bntui.study.journal import Entry
-from bntui.study.order import Delivery, Order
-from bntui.study.search import Listed, Search
+from bntui.study.journal import JournalEntry
+from bntui.study.order import Delivery, TrialOrder
+from bntui.study.search import ListSearch, Search
 from bntui.study.sweep import Sweep
-from bntui.study.sweep_plan import Plan, combinations, head_of
+from bntui.study.sweep_plan import SweepPlan, combinations, head_of
 from bntui.study.worker import carried_out
 
 SCENARIO = """
@@ -32,7 +32,7 @@ set = { network.hidden = [4, 4] }
 OVER = ("training.lr=0.05,0.1,1.0", "network.norm=none,batch")
 
 
-def plan(folder: Path, **changed: object) -> Plan:
+def plan(folder: Path, **changed: object) -> SweepPlan:
     """The plan of a small sweep, whose scenario is in a folder."""
     path = folder / "small.toml"
     if not path.exists():
@@ -41,17 +41,17 @@ def plan(folder: Path, **changed: object) -> Plan:
         "scenario": str(path), "text": path.read_text(), "run": "deep", "base": (), "over": OVER, "seeds": 2,
         "goal": "val_loss", "larger": False,
     }  # fmt: skip
-    return Plan(**(given | changed))  # type: ignore[arg-type]
+    return SweepPlan(**(given | changed))  # type: ignore[arg-type]
 
 
 class Here:
     """Workers in this process; ``stop`` ends the sweep before an order as Ctrl+C would."""
 
-    def __init__(self, work: Callable[[Order], Delivery] = carried_out, stop: int | None = None) -> None:
-        self.trained: list[Order] = []
+    def __init__(self, work: Callable[[TrialOrder], Delivery] = carried_out, stop: int | None = None) -> None:
+        self.trained: list[TrialOrder] = []
         self._work, self._stop = work, stop
 
-    def deliveries(self, orders: Iterable[Order]) -> Iterator[tuple[Order, Delivery]]:
+    def deliveries(self, orders: Iterable[TrialOrder]) -> Iterator[tuple[TrialOrder, Delivery]]:
         for order in orders:
             if len(self.trained) == self._stop:
                 raise KeyboardInterrupt
@@ -62,9 +62,11 @@ class Here:
         pass
 
 
-def swept(made: Plan, folder: Path, crew: Here, search: Search | None = None, *, again: bool = False) -> list[Entry]:
+def swept(
+    made: SweepPlan, folder: Path, crew: Here, search: Search | None = None, *, again: bool = False
+) -> list[JournalEntry]:
     """Train what a folder lacks of a sweep, with ``again`` also what failed."""
-    sweep = Sweep(made, head_of(made), folder, search or Listed(combinations(made)), again=again)
+    sweep = Sweep(made, head_of(made), folder, search or ListSearch(combinations(made)), again=again)
     try:
         sweep.train(crew)
         return list(sweep.entries)
@@ -72,6 +74,6 @@ def swept(made: Plan, folder: Path, crew: Here, search: Search | None = None, *,
         sweep.close()
 
 
-def pretended(order: Order) -> Delivery:
+def pretended(order: TrialOrder) -> Delivery:
     """What a worker delivers, without training."""
     return Delivery({name: float(order.number) for name in order.quantities}, 1.0, b"recording", "here:1")

@@ -18,7 +18,7 @@ from textual.pilot import Pilot
 
 from bntui.errors import TrainerError
 from bntui.link import client, library
-from bntui.link.library import Entry
+from bntui.link.library import ListedRecording
 from bntui.scenario import gallery as scenarios
 from bntui.scenario.gallery import Card
 from bntui.scenario.pace import NOTHING_ASKED, Watching
@@ -52,9 +52,9 @@ CARDS = tuple(
 )
 WHEN = datetime(2026, 3, 14, 15, 9)
 ENTRIES = (
-    Entry(Path("/recordings/live.bntui"), "A live one", ("plain",), 12.0, WHEN, 41_000_000, True, None),
-    Entry(Path("/recordings/done.bntui"), "A finished one", ("a", "b"), 1.0, WHEN, 9_400, False, None),
-    Entry(Path("/recordings/bad.bntui"), "bad", (), 0.0, WHEN, 5, False, "bad.bntui is not a recording"),
+    ListedRecording(Path("/recordings/live.bntui"), "A live one", ("plain",), 12.0, WHEN, 41_000_000, True, None),
+    ListedRecording(Path("/recordings/done.bntui"), "A finished one", ("a", "b"), 1.0, WHEN, 9_400, False, None),
+    ListedRecording(Path("/recordings/bad.bntui"), "bad", (), 0.0, WHEN, 5, False, "bad.bntui is not a recording"),
 )
 FULL = Gallery(cards=CARDS, entries=ENTRIES)
 

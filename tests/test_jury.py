@@ -20,7 +20,7 @@ from rich.cells import cell_len
 
 from bntui.cli import obey
 from bntui.errors import UsageError
-from bntui.insight.jury import Judgement, RuleOutcome, Wishes, judge, jury
+from bntui.insight.jury import JuryResult, RuleOutcome, Wishes, judge, jury
 from bntui.insight.stopping_rules import Ignite, Keras, Lightning
 from bntui.recording.history import Event, Fork
 from bntui.recording.sentences import EventKind
@@ -70,12 +70,12 @@ def run_of(
     return replace(run, info=info, history=history, events=events)
 
 
-def judged(*runs: RunView, of: int = 0, wishes: Wishes | None = None) -> Judgement:
+def judged(*runs: RunView, of: int = 0, wishes: Wishes | None = None) -> JuryResult:
     infos, histories = [run.info for run in runs], [run.history for run in runs]
     return judge(of, infos, histories, runs[of].events, wishes or Wishes())
 
 
-def by_name(found: Judgement) -> dict[str, RuleOutcome]:
+def by_name(found: JuryResult) -> dict[str, RuleOutcome]:
     return {verdict.juror.name: verdict for verdict in found.verdicts}
 
 

@@ -14,7 +14,7 @@ from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.rows import FigureReference, Span, text, width
 from bntui.viewer.figure_names import SCALARS
 from bntui.viewer.panels import layers, layers_detail
-from bntui.viewer.panels.layers_rows import Listed
+from bntui.viewer.panels.layers_rows import RunLayers
 from bntui.viewer.quantities import shown_quantities
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
@@ -69,7 +69,7 @@ def test_what_is_missing_says_so_once() -> None:
 def columns(picture: View, wide: int, high: int) -> tuple[layers.TableLayout, list[int]]:
     """The form of the table, and where its columns begin."""
     runs = picture.shown
-    listed = [Listed(run, range(len(run.info.layers))) for run in runs]
+    listed = [RunLayers(run, range(len(run.info.layers))) for run in runs]
     form = layers._form(listed, shown_quantities(picture.runs, runs), wide, high)
     return form, [2 + form.name + form.gap + form.column * n for n in range(len(form.shown))]
 

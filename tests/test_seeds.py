@@ -37,7 +37,7 @@ from bntui.scenario.load import parse
 from bntui.scenario.study import other_seeds
 from bntui.study.bands import missing, train
 from bntui.trainer.agenda import Agenda
-from bntui.trainer.seeds import Seeds, Study
+from bntui.trainer.seeds import SeedStudy, SeedTrainer
 from bntui.trainer.session import Session
 from tests.commands import bntui
 from tests.honest import BASE, trained_here
@@ -254,7 +254,7 @@ def test_a_worker_that_is_being_started_does_not_delay_the_end(tmp_path: Path) -
         released.wait()
         return iter(())
 
-    begun = Seeds(Study(missing, train), lambda _news: None)
+    begun = SeedTrainer(SeedStudy(missing, train), lambda _news: None)
     session = Session.begin(parse(TEXT, file="x"), tmp_path / "x.bntui")
     try:
         begun.begin(session.writer, 2)

@@ -16,7 +16,7 @@ import pytest
 
 from bntui.scenario.load import parse
 from bntui.study.together import trained_together
-from bntui.study.trial import Seeds
+from bntui.study.trial import SeedsJob
 from bntui.trainer.run import Run
 from bntui.trainer.session import Session
 
@@ -89,6 +89,6 @@ def test_seeds_at_once_take_less_than_seeds_alone() -> None:
     configs = tuple(run.config.model_copy(update={"seed": seed}) for seed in range(8))
 
     def train(stacked: bool) -> Callable[[], object]:
-        return lambda: trained_together(Seeds(configs, Path()), lambda _epochs: None, stacked=stacked)
+        return lambda: trained_together(SeedsJob(configs, Path()), lambda _epochs: None, stacked=stacked)
 
     assert ratio(train(False), train(True)) > 1.2  # measured: 1.5 to 1.9

@@ -20,7 +20,7 @@ from bntui.scenario.load import Override, parse
 from bntui.scenario.schema import RunConfig
 from bntui.study.together import trained_together
 from bntui.study.train import begun, without_keyframes
-from bntui.study.trial import Epochs, Seeds
+from bntui.study.trial import Epochs, SeedsJob
 from bntui.trainer import stack
 from bntui.trainer.run import Run
 from bntui.trainer.stack import Stack, alike, stackable
@@ -126,7 +126,7 @@ def test_runs_trained_at_once_are_the_runs_alone_bit_for_bit(overrides: list[Ove
 def told(*overrides: Override, seeds: int = 3, stacked: bool = True) -> list[Epochs]:
     """The epochs of each seed."""
     found: list[Epochs] = []
-    trained_together(Seeds(tuple(configs(*overrides, seeds=seeds)), HERE), found.append, stacked=stacked)
+    trained_together(SeedsJob(tuple(configs(*overrides, seeds=seeds)), HERE), found.append, stacked=stacked)
     return found
 
 
@@ -212,7 +212,7 @@ def test_other_runs_are_trained_one_after_another(name: str) -> None:
 
 
 def test_a_seed_that_cannot_be_trained_fails_alone(tmp_path: Path) -> None:
-    job = Seeds(tuple(configs(seeds=3)), HERE)
+    job = SeedsJob(tuple(configs(seeds=3)), HERE)
     missing = job.configs[1].model_copy(update={"data": job.configs[1].data.model_copy(update={"source": "no.csv"})})
     found: list[Epochs] = []
     trained_together(replace(job, configs=(job.configs[0], missing, job.configs[2]), folder=tmp_path), found.append)

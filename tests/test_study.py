@@ -27,7 +27,7 @@ from bntui.study.seeds import measured, trials_of
 from bntui.study.shares import shares
 from bntui.study.together import read_together
 from bntui.study.train import trained
-from bntui.study.trial import Outcome, Over, Read, Seeds, Trial
+from bntui.study.trial import Outcome, Over, Read, SeedsJob, Trial
 from bntui.trainer.stack import Stack
 from tests.commands import bntui
 from tests.test_session import train
@@ -126,7 +126,7 @@ def read_of(text: str, seeds: int, *, quantities: tuple[str, ...] = FIGURES) -> 
     for run in parse(text, file="x").runs:
         told: list[Read] = []
         configs = tuple(run.config.model_copy(update={"seed": seed}) for seed in range(seeds))
-        read_together(Seeds(configs, HERE, quantities=quantities), told.append)
+        read_together(SeedsJob(configs, HERE, quantities=quantities), told.append)
         assert len(told) == seeds
         found.append([one.outcome for one in sorted(told, key=lambda one: one.number)])
     return found
@@ -177,7 +177,7 @@ def test_a_seed_whose_data_is_missing_fails_alone_with_its_reason(tmp_path: Path
     config = parse(TEXT, file="x").runs[0].config
     missing = config.model_copy(update={"data": config.data.model_copy(update={"source": "no.csv"})})
     told: list[Read] = []
-    read_together(Seeds((config, missing, config), tmp_path, quantities=("val_loss",)), told.append)
+    read_together(SeedsJob((config, missing, config), tmp_path, quantities=("val_loss",)), told.append)
     failures = {one.number: one.outcome.failure for one in told}
     assert "no.csv" in failures.pop(1)
     assert failures == {0: "", 2: ""}
@@ -202,7 +202,7 @@ def some(text: str = TEXT, seeds: int = 2, quantities: tuple[str, ...] = ("val_l
 
 def outcomes(trials: list[Trial], jobs: int) -> Iterator[tuple[int, Outcome]]:
     """The outcome of each trial, each being a job of its own."""
-    work = [Seeds((one.config,), one.folder, quantities=one.quantities) for one in trials]
+    work = [SeedsJob((one.config,), one.folder, quantities=one.quantities) for one in trials]
     for number, told in answers(work, jobs):
         if isinstance(told, Read):
             yield number, told.outcome

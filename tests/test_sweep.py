@@ -22,9 +22,9 @@ from bntui.insight.statistics import interval
 from bntui.recording.as_json import plain
 from bntui.recording.reader import Reader
 from bntui.study import journal
-from bntui.study.journal import Entry, Journal
-from bntui.study.order import Delivery, Order
-from bntui.study.sweep_plan import Plan, checked, combinations, head_of, plan_of
+from bntui.study.journal import Journal, JournalEntry
+from bntui.study.order import Delivery, TrialOrder
+from bntui.study.sweep_plan import SweepPlan, checked, combinations, head_of, plan_of
 from bntui.study.sweep_table import rows, standings, write
 from bntui.text.output import json_text
 from tests.commands import bntui
@@ -154,7 +154,7 @@ def test_figures_that_are_not_finite_survive_the_journal(tmp_path: Path) -> None
     made, folder = plan(tmp_path), tmp_path / "sweep"
     one = Journal(folder, head_of(made))
     figures = {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 0.1}
-    one.add(Entry((("network.hidden", (1, 2)),), 0, "done", figures=figures))
+    one.add(JournalEntry((("network.hidden", (1, 2)),), 0, "done", figures=figures))
     one.close()
     head, (entry,) = journal.read(folder)
     assert plan_of(head) == made
@@ -166,7 +166,7 @@ def test_figures_that_are_not_finite_survive_the_journal(tmp_path: Path) -> None
 
 
 def test_a_trial_that_fails_is_recorded_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
-    def work(order: Order) -> Delivery:
+    def work(order: TrialOrder) -> Delivery:
         return Delivery(failure="no memory", worker="here") if order.number == 3 else pretended(order)
 
     made = plan(tmp_path)
@@ -198,7 +198,7 @@ def test_what_failed_is_tried_again_if_the_sweep_is_resumed(tmp_path: Path) -> N
 
 
 def test_a_worker_of_other_versions_ends_the_sweep_and_nothing_of_it_is_recorded(tmp_path: Path) -> None:
-    def work(order: Order) -> Delivery:
+    def work(order: TrialOrder) -> Delivery:
         from bntui.study.worker import carried_out
 
         return carried_out(replace(order, versions={**order.versions, "torch": "1.0"}))
@@ -265,9 +265,9 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
 # --- the summary ---
 
 
-def entries_of(made: Plan, losses: dict[tuple[str, int], float]) -> list[Entry]:
+def entries_of(made: SweepPlan, losses: dict[tuple[str, int], float]) -> list[JournalEntry]:
     return [
-        Entry((("network.norm", norm),), seed, "done", figures={made.goal: loss}, file="x", seconds=1.5)
+        JournalEntry((("network.norm", norm),), seed, "done", figures={made.goal: loss}, file="x", seconds=1.5)
         for (norm, seed), loss in losses.items()
     ]
 
@@ -347,7 +347,7 @@ def test_a_trial_that_kills_its_worker_has_failed_and_the_others_are_trained(tmp
     assert states == {0.05: ("done", ""), 0.1: ("failed", "its process was killed by SIGKILL"), 1.0: ("done", "")}
 
 
-def deadly(order: Order) -> Delivery:
+def deadly(order: TrialOrder) -> Delivery:
     """Kill the worker of one trial, and pretend to train the others."""
     if "lr=0.1 " in order.text.splitlines()[0]:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -20,7 +20,7 @@ import pytest
 from bntui.errors import UsageError
 from bntui.study import crews, journal
 from bntui.study.crews import Dask
-from bntui.study.search import Listed
+from bntui.study.search import ListSearch
 from bntui.study.sweep import Sweep
 from bntui.study.sweep_plan import combinations, head_of, versions
 from tests.commands import bntui
@@ -94,7 +94,7 @@ def test_a_worker_that_is_killed_loses_no_trial_and_repeats_none_and_gets_the_da
     table = np.column_stack([chance.normal(size=(60, 2)), chance.integers(0, 2, 60)])
     np.savetxt(tmp_path / "points.csv", table, "%.4f,%.4f,%d", header="a,b,class", comments="")
     made = plan(tmp_path)
-    sweep = Sweep(made, head_of(made), tmp_path / "sweep", Listed(combinations(made)))
+    sweep = Sweep(made, head_of(made), tmp_path / "sweep", ListSearch(combinations(made)))
     workers = Dask(cluster.address)
 
     def progress(done: int, _total: int) -> None:

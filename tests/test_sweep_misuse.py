@@ -18,10 +18,10 @@ from bntui.commands.sweeps import as_text
 from bntui.errors import RecordingError, TrainerError, UsageError
 from bntui.study import journal
 from bntui.study.crews import crew
-from bntui.study.journal import Entry, Journal
-from bntui.study.order import Delivery, Order
+from bntui.study.journal import Journal, JournalEntry
+from bntui.study.order import Delivery, TrialOrder
 from bntui.study.sweep import refuse_foreign_files
-from bntui.study.sweep_plan import Plan, combinations, head_of
+from bntui.study.sweep_plan import SweepPlan, combinations, head_of
 from bntui.study.sweep_table import standings, write
 from bntui.study.worker import carried_out
 from bntui.viewer.screens.sweep import SweepScreen
@@ -88,7 +88,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_failed_has_a_row_without_figures_in_both_summaries(tmp_path: Path) -> None:
-    def work(order: Order) -> Delivery:
+    def work(order: TrialOrder) -> Delivery:
         return Delivery(failure="no memory") if order.number == 3 else pretended(order)
 
     made, folder = plan(tmp_path), tmp_path / "sweep"
@@ -103,7 +103,7 @@ def test_a_trial_that_failed_has_a_row_without_figures_in_both_summaries(tmp_pat
 
 def test_an_accuracy_is_shown_in_percent_as_its_heading_says(tmp_path: Path) -> None:
     made, folder = plan(tmp_path, goal="val_accuracy", larger=True, over=("training.lr=0.05",)), tmp_path / "sweep"
-    entry = Entry((("training.lr", 0.05),), 0, "done", figures={"val_accuracy": 0.75})
+    entry = JournalEntry((("training.lr", 0.05),), 0, "done", figures={"val_accuracy": 0.75})
     heading, row, *_rest = as_text(made, standings(made, [entry]), None)
     assert "val_accuracy %" in heading
     assert row.split() == ["0.05", "75.0000", "–", "1/1"]
@@ -136,7 +136,7 @@ def test_what_a_resumed_sweep_would_ignore_is_refused(option: str, value: str | 
 # --- data files that change ---
 
 
-def with_data(tmp_path: Path, **changed: object) -> Plan:
+def with_data(tmp_path: Path, **changed: object) -> SweepPlan:
     for name in ("one.csv", "two.csv"):
         lines = [f"{number / 60:.3f},{number % 7},{'pq'[number % 2]}" for number in range(60)]
         (tmp_path / name).write_text("\n".join(["a,b,label", *lines]) + "\n")
@@ -146,7 +146,7 @@ def with_data(tmp_path: Path, **changed: object) -> Plan:
 
 
 def test_data_that_changes_while_a_sweep_trains_ends_it_and_no_trial_of_other_data_is_recorded(tmp_path: Path) -> None:
-    def work(order: Order) -> Delivery:
+    def work(order: TrialOrder) -> Delivery:
         if order.number == 2:
             path = tmp_path / "one.csv"
             path.write_text(path.read_text().replace("p", "r"))
@@ -174,7 +174,7 @@ def test_an_address_that_cannot_be_one_is_refused_without_trying(address: str) -
 
 def test_no_trial_is_called_the_best_where_all_diverged(tmp_path: Path) -> None:
     made = plan(tmp_path, over=("training.lr=0.05",))
-    entries = [Entry((("training.lr", 0.05),), seed, "done", figures={"val_loss": math.nan}) for seed in (0, 1)]
+    entries = [JournalEntry((("training.lr", 0.05),), seed, "done", figures={"val_loss": math.nan}) for seed in (0, 1)]
     text = "\n".join(as_text(made, standings(made, entries), None))
     assert "best" not in text
     assert text.endswith("no trial has a finite val_loss")

@@ -16,9 +16,9 @@ from bntui.recording.history import RunHistory
 from bntui.recording.reader import Reader
 from bntui.study import journal
 from bntui.study.axes import Settings
-from bntui.study.journal import Entry
+from bntui.study.journal import JournalEntry
 from bntui.study.search import Optuna
-from bntui.study.sweep_plan import Plan, checked, combinations, plan_of
+from bntui.study.sweep_plan import SweepPlan, checked, combinations, plan_of
 from bntui.study.sweep_table import rows, standings
 from tests.commands import bntui
 from tests.sweeping import SCENARIO, Here, plan, swept
@@ -30,7 +30,7 @@ OVER = ("training.lr=0.3,0.2,0.1,0.05,0.02,0.01,0.5,0.001,0.003,0.4",)
 COLUMNS = ("step", "epoch", "lr", "train_loss", "val_loss", "train_accuracy", "val_accuracy", "has_frame", "layers")
 
 
-def made(folder: Path, **changed: object) -> Plan:
+def made(folder: Path, **changed: object) -> SweepPlan:
     return plan(folder, **({"over": OVER, "seeds": 1, "base": (("training.epochs", EPOCHS),)} | changed))
 
 
@@ -49,7 +49,7 @@ def losses(history: RunHistory) -> list[float]:
     return [float(one) for one in history.val_loss[history.epoch_end & (history.step > 0)]]
 
 
-def ended(entry: Entry) -> int:
+def ended(entry: JournalEntry) -> int:
     """The number of epochs that were trained."""
     assert (entry.epochs is None) == (entry.state == "done")
     return int(entry.figures["epoch"])
@@ -148,7 +148,7 @@ def test_a_search_is_told_which_combinations_were_pruned_also_when_it_is_resumed
         assert told == sorted((course.values[-1], len(course.values)) for course in pruned.values() if course)
 
 
-def resumed(one: Plan, folder: Path) -> Optuna:
+def resumed(one: SweepPlan, folder: Path) -> Optuna:
     search = Optuna(one)
     swept(one, folder / "sweep", Here(stop=0), search)
     return search
@@ -157,7 +157,7 @@ def resumed(one: Plan, folder: Path) -> Optuna:
 # --- what is refused ---
 
 
-def given(folder: Path, prune: str, goal: str = "val_loss", base: Settings = ()) -> Plan:
+def given(folder: Path, prune: str, goal: str = "val_loss", base: Settings = ()) -> SweepPlan:
     (folder / "small.toml").write_text(SCENARIO)
     return plan_from(
         str(folder / "small.toml"), OVER, base, run=None, seeds=1, goal=goal, larger=None, random=None, searched=None,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bntui.commands.sweep_screen import reader_of
-from bntui.study.journal import Entry, Journal
+from bntui.study.journal import Journal, JournalEntry
 from bntui.study.sweep_plan import head_of
 from bntui.text import language
 from bntui.viewer.app import LabApp
@@ -207,7 +207,7 @@ async def test_the_screen_follows_a_sweep_opens_a_recording_and_comes_back(tmp_p
         screen = pilot.app.screen
         assert isinstance(screen, SweepScreen)
         assert (screen.board.done, screen.board.total) == (1, 2)
-        journal.add(Entry((("training.lr", 0.1),), 0, "failed", "no memory"))
+        journal.add(JournalEntry((("training.lr", 0.1),), 0, "failed", "no memory"))
         screen._again()
         await until(pilot, lambda: screen.board.done == 2)
         await pilot.press("enter")

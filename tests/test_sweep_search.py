@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bntui.study.order import Delivery, Order
+from bntui.study.order import Delivery, TrialOrder
 from bntui.study.search import Optuna, search
-from bntui.study.sweep_plan import SAMPLERS, Plan, combinations
+from bntui.study.sweep_plan import SAMPLERS, SweepPlan, combinations
 from tests.sweeping import Here, plan, swept
 
 pytest.importorskip("optuna", reason="needs bntui[search]")
 
 
-def bowl(order: Order) -> Delivery:
+def bowl(order: TrialOrder) -> Delivery:
     """A loss that is smallest at a learning rate of 0.1 with batch normalization."""
     told = dict(word.split("=", 1) for word in order.text.splitlines()[0].strip('"').split() if "=" in word[1:])
     rate = float(told["training.lr"])
@@ -23,7 +23,7 @@ def bowl(order: Order) -> Delivery:
     return Delivery(dict.fromkeys(order.quantities, loss), 1.0, b"recording", "here")
 
 
-def made(folder: Path, **changed: object) -> Plan:
+def made(folder: Path, **changed: object) -> SweepPlan:
     over = ("training.lr=1e-4..10.0:log", "network.norm=none,batch,layer")
     return plan(folder, **({"search": "optuna", "sampler": "tpe", "trials": 30, "over": over} | changed))
 
@@ -53,7 +53,7 @@ def test_a_search_is_resumed_with_what_it_knew(tmp_path: Path) -> None:
 
 
 def test_a_space_that_is_exhausted_ends_the_search_and_failures_are_told(tmp_path: Path) -> None:
-    def work(order: Order) -> Delivery:
+    def work(order: TrialOrder) -> Delivery:
         return Delivery(failure="no") if "=none" in order.text else bowl(order)
 
     over = ("training.lr=0.01..1.0:log:3", "network.norm=none,batch")

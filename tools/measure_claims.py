@@ -24,7 +24,7 @@ from bntui.scenario.claim_expression import quantity
 from bntui.scenario.gallery import scenarios
 from bntui.scenario.load import Scenario, load
 from bntui.scenario.measured import SEEDS, path_of, placeholders
-from bntui.study.verify import Study, verified
+from bntui.study.verify import VerifiedScenario, verified
 from bntui.text.language import LANGUAGES, use
 
 PAGE = Path(__file__).parent.parent / "docs" / "effects.md"
@@ -37,7 +37,7 @@ def content(scenario: Scenario) -> str:
     return hashlib.blake2b(json.dumps([runs, claims], sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def record(study: Study) -> dict[str, Any]:
+def record(study: VerifiedScenario) -> dict[str, Any]:
     """What is stored about a scenario."""
     return {
         "content": content(study.scenario),
@@ -75,7 +75,7 @@ def quotes(scenario: Scenario, seeds: Mapping[int, Mapping[str, Mapping[str, flo
     return found
 
 
-def _said(study: Study, number: int) -> dict[str, str]:
+def _said(study: VerifiedScenario, number: int) -> dict[str, str]:
     one, said = study.claims[number], {}
     for language in LANGUAGES:
         use(language)
@@ -84,7 +84,7 @@ def _said(study: Study, number: int) -> dict[str, str]:
     return said
 
 
-def page(studies: Sequence[tuple[str, Study]]) -> str:
+def page(studies: Sequence[tuple[str, VerifiedScenario]]) -> str:
     """docs/effects.md."""
     seeds = studies[0][1].seeds
     lines = [
@@ -104,7 +104,7 @@ def page(studies: Sequence[tuple[str, Study]]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(name: str, study: Study) -> Iterator[str]:
+def _section(name: str, study: VerifiedScenario) -> Iterator[str]:
     yield f"## {study.scenario.title}"
     yield ""
     yield f"`{name}`"

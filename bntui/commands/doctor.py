@@ -19,7 +19,7 @@ from bntui.text.language import N_, _, ngettext, spoken
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DoctorLine:
     """One line of the report."""
 
     name: str
@@ -29,30 +29,30 @@ class Finding:
     advice: str = ""
 
 
-def examine() -> list[Finding]:
+def examine() -> list[DoctorLine]:
     """Versions, terminal, folder and devices, in that order."""
     return [*_versions(), *_terminal(), _folder(), *_devices()]
 
 
-def as_record(findings: list[Finding]) -> list[dict[str, object]]:
+def as_record(findings: list[DoctorLine]) -> list[dict[str, object]]:
     return [asdict(finding) for finding in findings]
 
 
-def _versions() -> list[Finding]:
+def _versions() -> list[DoctorLine]:
     advice = _("bntui requires Python 3.11 or newer")
-    python = Finding("python", platform.python_version(), sys.version_info >= (3, 11), advice)
+    python = DoctorLine("python", platform.python_version(), sys.version_info >= (3, 11), advice)
     absent = missing()
     packages = ("textual", "plotext", "numpy", *(name for name in PACKAGES if name not in absent))
-    found = [Finding(name, importlib.metadata.version(name), fine=True) for name in packages]
+    found = [DoctorLine(name, importlib.metadata.version(name), fine=True) for name in packages]
     if absent:
         needed = _("needed to train; everything else works. Install with one of\n{commands}")
         value = _("without {packages}").format(packages=", ".join(absent))
-        found.append(Finding(N_("training"), value, fine=False, advice=needed.format(commands=how_to_install())))
+        found.append(DoctorLine(N_("training"), value, fine=False, advice=needed.format(commands=how_to_install())))
     return [
-        Finding("bntui", bntui.__version__, fine=True),
+        DoctorLine("bntui", bntui.__version__, fine=True),
         python,
         *found,
-        Finding("sqlite", sqlite3.sqlite_version, True),
+        DoctorLine("sqlite", sqlite3.sqlite_version, True),
     ]
 
 
@@ -65,54 +65,56 @@ def colors() -> str:
     return "256" if "256color" in os.environ.get("TERM", "") else "16"
 
 
-def _terminal() -> list[Finding]:
+def _terminal() -> list[DoctorLine]:
     size = shutil.get_terminal_size()
     encoding = (sys.stdout.encoding or "").lower()
     term = os.environ.get("TERM", "")
     return [
-        Finding(
+        DoctorLine(
             N_("terminal"), term or _("none"), term not in ("", "dumb"), _("set TERM, for example to xterm-256color")
         ),
-        Finding(
+        DoctorLine(
             N_("size"), f"{size.columns}x{size.lines}", size.columns >= 80 and size.lines >= 24, _("80x24 or more")
         ),
-        Finding(N_("colors"), colors(), fine=True),
-        Finding(
+        DoctorLine(N_("colors"), colors(), fine=True),
+        DoctorLine(
             N_("encoding"),
             encoding or _("unknown"),
             encoding.startswith("utf"),
             _("set LANG=C.UTF-8 or another UTF-8 locale"),
         ),
-        Finding(N_("language"), spoken(), fine=True),
+        DoctorLine(N_("language"), spoken(), fine=True),
         _configuration(),
-        Finding("ssh", _("yes") if "SSH_CONNECTION" in os.environ else _("no"), fine=True),
+        DoctorLine("ssh", _("yes") if "SSH_CONNECTION" in os.environ else _("no"), fine=True),
     ]
 
 
-def _configuration() -> Finding:
+def _configuration() -> DoctorLine:
     path = configuration_path()
     try:
         configuration()
     except UsageError as error:
-        return Finding(N_("configuration"), str(path), fine=False, advice=str(error))
-    return Finding(N_("configuration"), str(path) if path.exists() else _("{path} (none)").format(path=path), fine=True)
+        return DoctorLine(N_("configuration"), str(path), fine=False, advice=str(error))
+    return DoctorLine(
+        N_("configuration"), str(path) if path.exists() else _("{path} (none)").format(path=path), fine=True
+    )
 
 
-def _folder() -> Finding:
+def _folder() -> DoctorLine:
     folder = recordings_folder()
     place = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(place).free
     writable = os.access(place, os.W_OK)
     value = _("{folder} ({free:.1f} GB free)").format(folder=folder, free=free / 1e9)
-    return Finding(
+    return DoctorLine(
         N_("recordings"), value, writable and free > 1e9, _("use -o FILE to record on a disk with free space")
     )
 
 
-def _devices() -> list[Finding]:
+def _devices() -> list[DoctorLine]:
     cores = os.cpu_count() or 1
     if missing():
-        return [Finding("cpu", ngettext("{cores} core", "{cores} cores", cores).format(cores=cores), fine=True)]
+        return [DoctorLine("cpu", ngettext("{cores} core", "{cores} cores", cores).format(cores=cores), fine=True)]
     import torch
 
     from bntui.trainer.device import available_devices
@@ -123,6 +125,6 @@ def _devices() -> list[Finding]:
     ]
     capability = torch.backends.cpu.get_cpu_capability()
     return [
-        Finding(N_("devices"), ", ".join(names), fine=True),
-        Finding("cpu", _("{cores} cores, {capability}").format(cores=cores, capability=capability), fine=True),
+        DoctorLine(N_("devices"), ", ".join(names), fine=True),
+        DoctorLine("cpu", _("{cores} cores, {capability}").format(cores=cores, capability=capability), fine=True),
     ]

@@ -21,7 +21,7 @@ from bntui.text.table import Column, text_lines
 
 if TYPE_CHECKING:
     from bntui.link.leftovers import Leftover
-    from bntui.link.library import Entry
+    from bntui.link.library import ListedRecording
     from bntui.scenario.gallery import Card
 
 DAY = 24 * 3600.0
@@ -58,7 +58,7 @@ def list_(
         say(f"  {line}")
 
 
-def _heading(entries: list[Entry], *, live: bool, chosen: bool) -> str:
+def _heading(entries: list[ListedRecording], *, live: bool, chosen: bool) -> str:
     if entries:
         return f"{_('Recordings')}  {len(entries)} · {in_bytes(sum(entry.size for entry in entries))}"
     if live and not chosen:
@@ -70,7 +70,7 @@ def _card(card: Card) -> dict[str, Any]:
     return {"name": card.name, "path": str(card.path), "title": card.title, "runs": card.runs}
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: ListedRecording) -> dict[str, Any]:
     when = entry.when.isoformat(timespec="seconds")
     return {
         "path": str(entry.path), "title": entry.title, "runs": entry.runs, "epochs": entry.epochs,
@@ -79,7 +79,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _described(entry: Entry) -> str:
+def _described(entry: ListedRecording) -> str:
     """What a recording holds, or why it cannot be opened."""
     epochs = ngettext("{epochs} epoch", "{epochs} epochs", math.ceil(entry.epochs))
     epochs = epochs.format(epochs=figures.epoch(entry.epochs))
@@ -138,7 +138,7 @@ def clean(
     if not left and not entries:
         say(_("nothing to delete"), sys.stderr)
         return
-    files: list[Leftover | Entry] = [*left, *entries]
+    files: list[Leftover | ListedRecording] = [*left, *entries]
     _print(files)
     confirm(question([one.path.name for one in files], sum(one.size for one in files)), yes=yes)
     for one in left:
@@ -147,7 +147,7 @@ def clean(
     _delete(entries)
 
 
-def _older_than(seconds: float) -> list[Entry]:
+def _older_than(seconds: float) -> list[ListedRecording]:
     """Recordings that can be opened, are not being trained, and were last written so long ago."""
     from bntui.link.library import recordings
 
@@ -156,14 +156,14 @@ def _older_than(seconds: float) -> list[Entry]:
     return [one for one in unused if one.when.timestamp() < latest]
 
 
-def _print(files: Sequence[Leftover | Entry]) -> None:
+def _print(files: Sequence[Leftover | ListedRecording]) -> None:
     """The files that are to be deleted, with their size and what they are."""
     rows = [(str(one.path), in_bytes(one.size), one.title) for one in files]
     for line in text_lines([Column(), Column(right=True), Column()], rows):
         say(line)
 
 
-def _delete(entries: Sequence[Entry]) -> None:
+def _delete(entries: Sequence[ListedRecording]) -> None:
     from bntui.link.manage import delete as deleted
 
     for entry in entries:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bntui.insight.jury import NO_WISHES, Judgement, RuleOutcome, Wishes, judge
+from bntui.insight.jury import NO_WISHES, JuryResult, RuleOutcome, Wishes, judge
 from bntui.recording.as_json import plain
 from bntui.recording.reader import Reader
 from bntui.text.figures import brief, whole
@@ -49,7 +49,7 @@ def _record(reader: Reader, run: int, wishes: Wishes) -> dict[str, Any]:
     }
 
 
-def _judged(reader: Reader, run: int, wishes: Wishes) -> Judgement:
+def _judged(reader: Reader, run: int, wishes: Wishes) -> JuryResult:
     histories = [reader.history(info.index) for info in reader.runs]
     return judge(run, reader.runs, histories, reader.events(run), wishes)
 
@@ -67,7 +67,7 @@ def as_text(reader: Reader, runs: Sequence[int], wishes: Wishes = NO_WISHES, wid
     return "\n".join(lines)
 
 
-def _lines(found: Judgement, width: int | None) -> Iterator[str]:
+def _lines(found: JuryResult, width: int | None) -> Iterator[str]:
     if not len(found.epochs):
         yield "  " + _("no epoch with a validation loss is recorded")
         if found.limits:

@@ -13,9 +13,9 @@ from bntui.scenario.claim_expression import quantity
 from bntui.scenario.written import spelled
 from bntui.study import journal
 from bntui.study.axes import count
-from bntui.study.journal import Entry
-from bntui.study.sweep_plan import Plan, combinations, plan_of, refuse_others
-from bntui.study.sweep_table import Standing, standings
+from bntui.study.journal import JournalEntry
+from bntui.study.sweep_plan import SweepPlan, combinations, plan_of, refuse_others
+from bntui.study.sweep_table import RankedCombination, standings
 from bntui.text.language import _
 from bntui.viewer.sweep.board import Board, Combination, Try
 
@@ -40,7 +40,7 @@ def reader_of(folder: Path) -> Callable[[], Board]:
     return now
 
 
-def board(plan: Plan, folder: Path, entries: list[Entry]) -> Board:
+def board(plan: SweepPlan, folder: Path, entries: list[JournalEntry]) -> Board:
     """What the screen shows of a sweep."""
     return Board(
         title=plan.path.stem,
@@ -54,14 +54,14 @@ def board(plan: Plan, folder: Path, entries: list[Entry]) -> Board:
     )
 
 
-def _total(plan: Plan) -> int:
+def _total(plan: SweepPlan) -> int:
     if plan.search == "grid":
         return len(combinations(plan))
     there = count(plan.axes)
     return plan.trials if there is None else min(plan.trials, there)
 
 
-def _combination(plan: Plan, folder: Path, one: Standing) -> Combination:
+def _combination(plan: SweepPlan, folder: Path, one: RankedCombination) -> Combination:
     used = quantity(plan.goal)
     scale = units(used)
     return Combination(
@@ -82,6 +82,6 @@ def _combination(plan: Plan, folder: Path, one: Standing) -> Combination:
     )
 
 
-def _reason(entry: Entry) -> str:
+def _reason(entry: JournalEntry) -> str:
     """Why a trial has no goal."""
     return entry.reason if entry.epochs is None else _("pruned after epoch {epoch}").format(epoch=entry.epochs)

@@ -42,7 +42,7 @@ from bntui.study.sweep_plan import (
     BETTER_HIGH,
     SAMPLERS,
     FactsOf,
-    Plan,
+    SweepPlan,
     checked,
     combinations,
     goal_of,
@@ -51,7 +51,7 @@ from bntui.study.sweep_plan import (
     versions,
     wanted_run,
 )
-from bntui.study.sweep_table import Standing, standings, write
+from bntui.study.sweep_table import RankedCombination, standings, write
 from bntui.text.figures import brief
 from bntui.text.language import _, ngettext
 from bntui.text.output import json_text, say, screen_cells
@@ -65,7 +65,7 @@ MOST_SHOWN: Final = 20
 def plan_from(
     scenario: str, over: Sequence[str], base: Settings, *, run: str | None, seeds: int, goal: str, larger: bool | None,
     random: int | None, searched: str | None, trials: int | None, evidence: bool, prune: str | None = None,
-) -> Plan:  # fmt: skip
+) -> SweepPlan:  # fmt: skip
     """The plan of a command line.
 
     Raises:
@@ -91,7 +91,7 @@ def plan_from(
     if set_twice:
         raise UsageError(_("{path} has an axis; leave out --set").format(path=", ".join(set_twice)))
     builtin = path.stem in builtin_names() and find(path.stem) == path
-    return Plan(
+    return SweepPlan(
         scenario=path.stem if builtin else str(path.absolute()),
         text=loaded.text,
         run=wanted_run(loaded, run),
@@ -129,20 +129,20 @@ def _from_here(one: Axis) -> str:
     return f"{one.path}={','.join(spelled(from_here(value)) for value in one.values)}"
 
 
-def default_folder(plan: Plan) -> Path:
+def default_folder(plan: SweepPlan) -> Path:
     """The folder of a plan without ``-o``: the same one for the same plan, so that the same command resumes it."""
     told = json.dumps(plan.as_json(), sort_keys=True) + json.dumps(versions(), sort_keys=True)
     name = re.sub(r"[^\w-]+", "-", plan.path.stem).strip("-") or "sweep"
     return recordings_folder() / "sweeps" / f"{name}-{hashlib.blake2b(told.encode(), digest_size=4).hexdigest()}"
 
 
-def resumed_plan(folder: Path) -> Plan:
+def resumed_plan(folder: Path) -> SweepPlan:
     """The plan of a folder."""
     head, _entries = journal.read(folder)
     return plan_of(head)
 
 
-def train(plan: Plan, folder: Path, *, jobs: int, cluster: str | None, as_json: bool, again: bool = False) -> None:
+def train(plan: SweepPlan, folder: Path, *, jobs: int, cluster: str | None, as_json: bool, again: bool = False) -> None:
     """Train what the folder lacks, write the summary, and print the best; exit 1 if a trial failed.
 
     Args:
@@ -209,7 +209,7 @@ def _facts_of(folder: Path) -> FactsOf:
     return facts_of
 
 
-def as_text(plan: Plan, ranked: Sequence[Standing], width: int | None) -> list[str]:
+def as_text(plan: SweepPlan, ranked: Sequence[RankedCombination], width: int | None) -> list[str]:
     """The best combinations as a table, and the trials that failed."""
     used = quantity(plan.goal)
     columns = [
@@ -252,12 +252,12 @@ def _figure(value: float) -> str:
     return brief(value) if math.isfinite(value) else "–"
 
 
-def record(plan: Plan, folder: Path, ranked: Sequence[Standing]) -> dict[str, Any]:
+def record(plan: SweepPlan, folder: Path, ranked: Sequence[RankedCombination]) -> dict[str, Any]:
     """A sweep as a JSON object."""
     return {"folder": str(folder), "plan": plan.as_json(), "combinations": [_standing(plan, one) for one in ranked]}
 
 
-def _standing(plan: Plan, one: Standing) -> dict[str, Any]:
+def _standing(plan: SweepPlan, one: RankedCombination) -> dict[str, Any]:
     return {
         "settings": dict(one.settings),
         "goal": {"mean": one.goal.mean, "low": one.goal.low, "high": one.goal.high, "seeds": one.goal.count},

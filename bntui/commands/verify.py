@@ -7,7 +7,7 @@ from typing import Final
 
 from bntui.insight.claim_words import VERDICTS, explained, heading, rows
 from bntui.scenario.load import Scenario
-from bntui.study.verify import Study
+from bntui.study.verify import VerifiedScenario
 from bntui.text.language import _, ngettext, spoken
 from bntui.text.table import Column, text_lines
 from bntui.text.widths import cell_len, ljust, wrap
@@ -16,7 +16,7 @@ WIDEST: Final = 120
 """Cells of a line that is not written to a terminal."""
 
 
-def as_text(study: Study, name: str, width: int | None) -> Iterator[str]:
+def as_text(study: VerifiedScenario, name: str, width: int | None) -> Iterator[str]:
     """Verdicts with the measured figures, and a table with a row per run.
 
     Args:

@@ -91,7 +91,7 @@ class RuleOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class JuryResult:
     """The outcomes of all rules for one run."""
 
     epochs: FloatArray
@@ -222,7 +222,7 @@ def judge(
     histories: Iterable[RunHistory],
     events: Sequence[Event],
     wishes: Wishes = NO_WISHES,
-) -> Judgement:
+) -> JuryResult:
     """Judge one run over everything recorded of it.
 
     Args:
@@ -242,7 +242,7 @@ def judge(
     ended = next((event for event in reversed(events) if traits(event.kind).ends == "run"), None)
     recorded = float(history.epoch[-1]) if len(history) else 0.0
     same = own is not None and own["monitor"] == WATCHED
-    return Judgement(
+    return JuryResult(
         epochs=epochs,
         val_loss=val_loss,
         best=None if at is None else at + 1,

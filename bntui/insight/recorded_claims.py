@@ -37,14 +37,14 @@ class RecordedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class RecordedClaim:
     """What a recording says about a claim."""
 
     finding: Finding
     seeds: Seeds
 
 
-def measured(compared: Comparison, runs: Sequence[RecordedRun]) -> Measured:
+def measured(compared: Comparison, runs: Sequence[RecordedRun]) -> RecordedClaim:
     """Read both sides of a claim, paired by seed.
 
     Other seeds count where they have every figure of the claim and have ended; else only the recorded seed does.
@@ -53,19 +53,19 @@ def measured(compared: Comparison, runs: Sequence[RecordedRun]) -> Measured:
     for used in compared.quantities:
         run = next((one for one in runs if used.run in (None, one.trained.info.name)), None)
         if run is None or not len(run.trained.history):
-            return Measured("not here", {})
+            return RecordedClaim("not here", {})
         sides[used] = run
     values = {used: _values(used, run) for used, run in sides.items()}
     common = set.intersection(*(set(found) for found in values.values()))
     seeds = {seed: {str(used): found[seed] for used, found in values.items()} for seed in sorted(common)}
     if not all(run.over for run in sides.values()):
-        return Measured("training", seeds)
+        return RecordedClaim("training", seeds)
     if not seeds or any(math.isnan(figure) for found in seeds.values() for figure in found.values()):
-        return Measured("not here", seeds)
+        return RecordedClaim("not here", seeds)
     found = judged(compared, seeds)
     if len(seeds) == 1:
-        return Measured("true" if found.favorable else "false" if found.adverse else "not here", seeds)
-    return Measured(found.verdict, seeds)
+        return RecordedClaim("true" if found.favorable else "false" if found.adverse else "not here", seeds)
+    return RecordedClaim(found.verdict, seeds)
 
 
 def _values(used: Quantity, run: RecordedRun) -> Mapping[int, float]:

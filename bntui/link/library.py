@@ -35,7 +35,7 @@ NEAREST: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListedRecording:
     """A recording as listed in the gallery."""
 
     path: Path
@@ -88,7 +88,7 @@ class Entry:
         return mentions(query, self.path.stem, self.title, *self.runs)
 
 
-def entry(path: Path) -> Entry:
+def entry(path: Path) -> ListedRecording:
     """Title, runs, and length of a recording; a damaged or foreign file has a ``problem``.
 
     Raises:
@@ -104,10 +104,10 @@ def entry(path: Path) -> Entry:
         found = _heading(path)
     except RecordingError as error:
         live = path.exists() and is_live(path)  # a circular link has no path to listen at
-        return Entry(path, path.stem, (), 0.0, when, size, live, str(error))
+        return ListedRecording(path, path.stem, (), 0.0, when, size, live, str(error))
     state = state_of(path)
     live = state is not None or (found.watched and recorder(path) is not None)
-    return Entry(
+    return ListedRecording(
         path, found.title, found.runs, found.epochs, when, size, live, None, original=found.original,
         ending=found.ending, planned=found.planned, watched=found.watched, paused=state == "paused",
         seeds=found.seeds,
@@ -115,7 +115,7 @@ def entry(path: Path) -> Entry:
 
 
 class _Heading(NamedTuple):
-    """What a recording tells of itself in an :class:`Entry`."""
+    """What a recording tells of itself in an :class:`ListedRecording`."""
 
     title: str
     runs: tuple[str, ...]
@@ -202,7 +202,7 @@ def _time(seconds: float) -> datetime:
         return datetime.fromtimestamp(0).astimezone()
 
 
-def recordings(folder: Path | None = None) -> tuple[Entry, ...]:
+def recordings(folder: Path | None = None) -> tuple[ListedRecording, ...]:
     """All recordings in a folder, newest first; by default the user's, and those being trained wherever they are."""
     paths = known() if folder is None else dict.fromkeys(folder.glob(f"*{SUFFIX}"), "")
     entries = []

@@ -12,7 +12,7 @@ from typing import Final
 
 from bntui.errors import NameTakenError, RecordingError, StorageError, UsageError
 from bntui.files import in_bytes
-from bntui.link.library import Entry, entry
+from bntui.link.library import ListedRecording, entry
 from bntui.link.live import is_live
 from bntui.link.lock import Hold, recorded_now
 from bntui.link.registry import elsewhere, recorder
@@ -36,7 +36,7 @@ def question(names: Sequence[str], size: int) -> str:
     return f"{asked} {_('This cannot be undone.')}"
 
 
-def deletable(path: Path) -> Entry:
+def deletable(path: Path) -> ListedRecording:
     """What is known of a recording that is to be deleted; :func:`delete` checks it again.
 
     Raises:

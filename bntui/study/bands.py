@@ -19,7 +19,7 @@ from bntui.scenario.schema import RunConfig
 from bntui.scenario.study import other_seeds
 from bntui.study.pool import answers
 from bntui.study.shares import shares
-from bntui.study.trial import Epochs, Over, Seeds, Stem
+from bntui.study.trial import Epochs, Over, SeedsJob, Stem
 
 GIVES_WAY: Final = 10
 """Niceness of the workers: the recorded run comes first."""
@@ -65,7 +65,7 @@ def train(wanted: Sequence[SeedTrial], stopped: Callable[[], bool]) -> Iterator[
     """
     jobs = os.cpu_count() or 1
     parts = shares(wanted, lambda one: (one.run, one.seed if one.stems else None), jobs)
-    work = [Seeds(tuple(one.config for one in part), part[0].folder, part[0].stems) for part in parts]
+    work = [SeedsJob(tuple(one.config for one in part), part[0].folder, part[0].stems) for part in parts]
     pieces: dict[SeedTrial, list[SeedPiece]] = {one: [] for one in wanted}
     for number, told in answers(work, jobs, nice=GIVES_WAY, stopped=stopped):
         if isinstance(told, Over):

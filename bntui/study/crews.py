@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from bntui.errors import TrainerError, UsageError
-from bntui.study.order import Delivery, Order
+from bntui.study.order import Delivery, TrialOrder
 from bntui.study.sweep_plan import versions
 from bntui.study.worker import beside, carried_out, other_versions
 from bntui.text.language import _
 
-Done = tuple[Order, Delivery]
+Done = tuple[TrialOrder, Delivery]
 PATIENCE: Final = 10.0
 """Seconds within which a cluster must answer."""
 _LOST: Final = 30.0
@@ -30,17 +30,17 @@ _LOST: Final = 30.0
 _ADDRESS: Final = re.compile(r"(tcp|tls|ucx|wss?)://([^\s:/]+|\[[0-9a-fA-F:.%]+\])(:\d{1,5})?/?")
 
 
-class Crew(Protocol):
+class TrialCrew(Protocol):
     """Workers."""
 
-    def deliveries(self, orders: Iterable[Order]) -> Iterator[Done]:
+    def deliveries(self, orders: Iterable[TrialOrder]) -> Iterator[Done]:
         """Train orders, and yield each once, as it is done.  Orders are drawn when there is a worker for them."""
 
     def close(self) -> None:
         """End what is still being trained, and the workers that were started here."""
 
 
-def crew(jobs: int, cluster: str | None) -> Crew:
+def crew(jobs: int, cluster: str | None) -> TrialCrew:
     """Workers on this machine, or those of a cluster.
 
     Raises:
@@ -61,10 +61,10 @@ def crew(jobs: int, cluster: str | None) -> Crew:
 class Joblib:
     """Workers behind joblib's API, by default processes of this machine."""
 
-    def __init__(self, jobs: int, backend: str = "loky", work: Callable[[Order], Delivery] = beside) -> None:
+    def __init__(self, jobs: int, backend: str = "loky", work: Callable[[TrialOrder], Delivery] = beside) -> None:
         self._jobs, self._backend, self._work = jobs, backend, work
 
-    def deliveries(self, orders: Iterable[Order]) -> Iterator[Done]:
+    def deliveries(self, orders: Iterable[TrialOrder]) -> Iterator[Done]:
         """Train orders.
 
         joblib reports a dead worker for the whole call, not for a trial.  Each trial that was being trained then is
@@ -72,7 +72,7 @@ class Joblib:
         """
         waiting = iter(orders)
         while True:
-            flying: dict[int, Order] = {}
+            flying: dict[int, TrialOrder] = {}
             try:
                 for number, delivery in self._parallel(_noted(waiting, flying), self._jobs):
                     yield flying.pop(number), delivery
@@ -81,7 +81,7 @@ class Joblib:
                 for order in flying.values():
                     yield order, self._alone(order)
 
-    def _alone(self, order: Order) -> Delivery:
+    def _alone(self, order: TrialOrder) -> Delivery:
         try:
             ((_number, delivery),) = self._parallel(iter([order]), 1)
         except BrokenProcessPool as error:
@@ -90,7 +90,7 @@ class Joblib:
             return Delivery(failure=sentence.format(signal=found[1] if found else ""))
         return delivery
 
-    def _parallel(self, orders: Iterator[Order], jobs: int) -> Iterator[tuple[int, Delivery]]:
+    def _parallel(self, orders: Iterator[TrialOrder], jobs: int) -> Iterator[tuple[int, Delivery]]:
         from joblib import Parallel, delayed, parallel_config
 
         # a sweep that ends early cancels what is being trained; joblib advises to change the code then
@@ -109,17 +109,17 @@ class Joblib:
             get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
-def _noted(orders: Iterator[Order], flying: dict[int, Order]) -> Iterator[Order]:
+def _noted(orders: Iterator[TrialOrder], flying: dict[int, TrialOrder]) -> Iterator[TrialOrder]:
     for order in orders:
         flying[order.number] = order
         yield order
 
 
-def _numbered(work: Callable[[Order], Delivery], order: Order) -> tuple[int, Delivery]:
+def _numbered(work: Callable[[TrialOrder], Delivery], order: TrialOrder) -> tuple[int, Delivery]:
     return order.number, work(order)
 
 
-def _ray(address: str) -> Crew:
+def _ray(address: str) -> TrialCrew:
     try:
         import ray
         from ray.util.joblib import register_ray
@@ -179,10 +179,10 @@ class Dask:
         if wrong:
             raise UsageError("\n".join(wrong))
 
-    def deliveries(self, orders: Iterable[Order]) -> Iterator[Done]:
+    def deliveries(self, orders: Iterable[TrialOrder]) -> Iterator[Done]:
         """Train orders; the scheduler trains those of a lost worker again."""
         waiting = iter(orders)
-        flying: dict[str, tuple[Order, Any]] = {}
+        flying: dict[str, tuple[TrialOrder, Any]] = {}
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         while True:
             for order in islice(waiting, max(self._workers - len(flying), 0)):
@@ -201,7 +201,7 @@ class Dask:
         """Trials that are sent at once: one each worker trains, and one that it has at hand."""
         return 2 * max(len(self._client.nthreads()), 1)
 
-    def _submitted(self, order: Order) -> Any:
+    def _submitted(self, order: TrialOrder) -> Any:
         files = {digest: self._file(name, digest) for name, digest in order.data.items()}
         # each order is a task of its own, whatever its contents: nothing is remembered
         return self._client.submit(carried_out, order, files, pure=False, retries=0)

@@ -39,7 +39,7 @@ _WORDS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One trial that was carried out."""
 
     settings: Settings
@@ -108,7 +108,7 @@ class Journal:
             sentence = _("{folder}: another process is training this sweep; watch it with: bntui replay {folder}")
             raise UsageError(sentence.format(folder=self.path.parent)) from error
 
-    def _begin(self, head: Mapping[str, Any]) -> list[Entry]:
+    def _begin(self, head: Mapping[str, Any]) -> list[JournalEntry]:
         try:
             text = read_regular(self.path, _MOST_BYTES)
         except OSError as error:
@@ -126,7 +126,7 @@ class Journal:
             raise UsageError("\n".join((_another(self.path.parent), *differing)))
         return entries
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: JournalEntry) -> None:
         """Append an entry, and return when it is on the disk; it replaces one of the same trial, which failed."""
         self._write(_told(entry))
         if entry.key in self._failed:
@@ -167,7 +167,7 @@ class Journal:
         os.close(self._file)
 
 
-def read(folder: Path) -> tuple[dict[str, Any], list[Entry]]:
+def read(folder: Path) -> tuple[dict[str, Any], list[JournalEntry]]:
     """The head and the entries of a folder's journal, which may be growing.
 
     Raises:
@@ -208,7 +208,7 @@ def _brief(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-def _parsed(text: bytes, path: Path) -> tuple[dict[str, Any], list[Entry]]:
+def _parsed(text: bytes, path: Path) -> tuple[dict[str, Any], list[JournalEntry]]:
     lines = text.decode("utf-8", "replace").split("\n")[:-1]  # splitlines() also splits at U+2028, which JSON contains
     if not lines:
         raise RecordingError(_("{path} is empty: no trial was begun").format(path=path))
@@ -217,7 +217,7 @@ def _parsed(text: bytes, path: Path) -> tuple[dict[str, Any], list[Entry]]:
         raise RecordingError(_("{path} is not the journal of a sweep").format(path=path))
     if head["sweep"] > FORMAT:
         raise RecordingError(_("{path} comes from a newer version of bntui").format(path=path))
-    found: dict[tuple[str, int], Entry] = {}
+    found: dict[tuple[str, int], JournalEntry] = {}
     for number, line in enumerate(lines[1:], 2):
         entry = _entry(_object(line, path, number), path, number)
         if entry.key not in found or found[entry.key].state == "failed":  # which may have been tried again
@@ -243,7 +243,7 @@ def _deeper(value: object, levels: int) -> bool:
     return levels == 0 or any(_deeper(one, levels - 1) for one in inside)
 
 
-def _entry(told: Mapping[str, Any], path: Path, number: int) -> Entry:
+def _entry(told: Mapping[str, Any], path: Path, number: int) -> JournalEntry:
     try:
         settings = tuple((str(key), frozen(value)) for key, value in told["settings"])
         figures = {str(name): _WORDS.get(value, value) for name, value in told["figures"].items()}
@@ -262,7 +262,7 @@ def _entry(told: Mapping[str, Any], path: Path, number: int) -> Entry:
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise _damaged(path, number) from error
     why = shortened(why, _LONGEST)
-    return Entry(settings, seed, told["state"], why, measured, seconds, file, digest, worker, course)
+    return JournalEntry(settings, seed, told["state"], why, measured, seconds, file, digest, worker, course)
 
 
 def _course(told: Mapping[str, Any]) -> TrialProgress:
@@ -274,7 +274,7 @@ def _course(told: Mapping[str, Any]) -> TrialProgress:
     )
 
 
-def _told(entry: Entry) -> dict[str, Any]:
+def _told(entry: JournalEntry) -> dict[str, Any]:
     course = entry.course
     known = {} if course is None else {"course": {**asdict(course), "values": list(map(_number, course.values))}}
     return {
@@ -318,6 +318,6 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def keys(entries: Iterable[Entry]) -> frozenset[tuple[str, int]]:
+def keys(entries: Iterable[JournalEntry]) -> frozenset[tuple[str, int]]:
     """What is done already."""
     return frozenset(entry.key for entry in entries)

@@ -37,7 +37,7 @@ class Pruning:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class TrialOrder:
     """A trial to train."""
 
     number: int

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from bntui.errors import BntuiError
-from bntui.study.trial import Epochs, Over, Read, Seeds
+from bntui.study.trial import Epochs, Over, Read, SeedsJob
 from bntui.text.endings import how_ended
 from bntui.text.language import use
 
@@ -41,7 +41,7 @@ class _Worker:
         theirs.close()
         self.job: int | None = None
 
-    def give(self, number: int, job: Seeds) -> bool:
+    def give(self, number: int, job: SeedsJob) -> bool:
         """Send it a job; False if it has died."""
         self.job = number
         try:
@@ -66,7 +66,7 @@ class _Worker:
 
 
 def answers(
-    work: Iterable[Seeds], jobs: int, *, nice: int = 0, stopped: Callable[[], bool] | None = None
+    work: Iterable[SeedsJob], jobs: int, *, nice: int = 0, stopped: Callable[[], bool] | None = None
 ) -> Iterator[tuple[int, Epochs | Read | Over]]:
     """Do jobs, and yield the number of a job with what it reports as it comes, and with its end.
 
@@ -123,7 +123,7 @@ def serve(pipe: Connection, nice: int = 0) -> None:
     use("en")  # why a seed failed is recorded, and a recording is bound to no language
     with suppress(EOFError, OSError):
         while True:
-            job: Seeds = pipe.recv()
+            job: SeedsJob = pipe.recv()
             started, failure = time.process_time(), ""
             try:
                 (read_together if job.quantities else trained_together)(job, pipe.send)

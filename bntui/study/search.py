@@ -10,8 +10,8 @@ from typing import Any, Final, Protocol
 
 from bntui.errors import UsageError
 from bntui.study.axes import Axis, Settings, count
-from bntui.study.journal import Entry, key_of
-from bntui.study.sweep_plan import SAMPLERS, Plan
+from bntui.study.journal import JournalEntry, key_of
+from bntui.study.sweep_plan import SAMPLERS, SweepPlan
 from bntui.text.language import _
 
 _ATTEMPTS: Final = 100
@@ -28,20 +28,20 @@ class Search(Protocol):
     def combinations(self) -> Iterator[Settings]:
         """The combinations, each when a worker is free for it."""
 
-    def tell(self, entry: Entry) -> None:
+    def tell(self, entry: JournalEntry) -> None:
         """Take note of a trial that is done."""
 
 
-def search(plan: Plan, found: Sequence[Settings]) -> Search:
+def search(plan: SweepPlan, found: Sequence[Settings]) -> Search:
     """The search of a plan, whose combinations are ``found``, if they are known from the start.
 
     Raises:
         UsageError: Optuna is needed, and not installed.
     """
-    return Optuna(plan) if plan.search == "optuna" else Listed(found)
+    return Optuna(plan) if plan.search == "optuna" else ListSearch(found)
 
 
-class Listed:
+class ListSearch:
     """A list of combinations that is known from the start."""
 
     def __init__(self, combinations: Sequence[Settings]) -> None:
@@ -54,7 +54,7 @@ class Listed:
     def combinations(self) -> Iterator[Settings]:
         yield from self._combinations
 
-    def tell(self, entry: Entry) -> None:
+    def tell(self, entry: JournalEntry) -> None:
         """A list does not change."""
 
 
@@ -65,7 +65,7 @@ class Optuna:
     told what is known.  The trials of a resumed sweep are told again, in the order in which they were done.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: SweepPlan) -> None:
         try:
             import optuna
         except ImportError as error:
@@ -78,7 +78,7 @@ class Optuna:
             sampler = getattr(optuna.samplers, SAMPLERS[plan.sampler])(seed=0)
         self._study = optuna.create_study(direction="maximize" if plan.larger else "minimize", sampler=sampler)
         self._space = {axis.path: self._distribution(axis) for axis in plan.axes}
-        self._known: dict[str, dict[int, Entry]] = {}
+        self._known: dict[str, dict[int, JournalEntry]] = {}
         self._settings: dict[str, Settings] = {}
         self._asked: dict[str, list[Any]] = {}
         self._lock = threading.Lock()  # workers' engines draw combinations in threads of their own
@@ -112,7 +112,7 @@ class Optuna:
         self._conclude(key)
         return settings if new else None
 
-    def tell(self, entry: Entry) -> None:
+    def tell(self, entry: JournalEntry) -> None:
         """Tell the sampler the mean of a combination, once all its seeds are done."""
         key = key_of(entry.settings, 0)[0]
         with self._lock:
@@ -148,7 +148,7 @@ class Optuna:
             self._study.tell(trial, None if last is not None else value, state)
         self._asked.setdefault(key, [])
 
-    def _outcome(self, ones: Sequence[Entry]) -> tuple[Any, float | None, int | None]:
+    def _outcome(self, ones: Sequence[JournalEntry]) -> tuple[Any, float | None, int | None]:
         """How a combination ended, its value, and of a pruned one the epoch of that value, if it is known."""
         states = self._optuna.trial.TrialState
         if any(entry.state == "failed" for entry in ones):
@@ -162,7 +162,7 @@ class Optuna:
             return states.PRUNED, None, None
         return states.PRUNED, math.fsum(values) / len(values), last
 
-    def _mean(self, entries: Sequence[Entry]) -> float:
+    def _mean(self, entries: Sequence[JournalEntry]) -> float:
         """The mean over seeds; infinitely bad where a seed has no finite value."""
         values = [entry.figures.get(self._plan.goal, math.nan) for entry in entries]
         if not all(map(math.isfinite, values)):

@@ -10,11 +10,11 @@ from bntui.scenario.load import Scenario
 from bntui.study import cache
 from bntui.study.pool import answers
 from bntui.study.shares import shares
-from bntui.study.trial import Outcome, Over, Read, Seeds, Trial
+from bntui.study.trial import Outcome, Over, Read, SeedsJob, Trial
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedTrial:
     """A trial that could not be trained."""
 
     run: str
@@ -23,12 +23,12 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Measured:
+class SeedFigures:
     """The figures of a scenario's runs over seeds."""
 
     seeds: dict[int, dict[str, dict[str, float]]] = field(default_factory=dict)
     """By seed, run, and quantity; what failed is missing."""
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[FailedTrial] = field(default_factory=list)
     seconds: float = 0.0
     """Processor time that the training took, whenever it was done."""
 
@@ -61,7 +61,7 @@ def measured(
     *,
     fresh: bool = False,
     progress: Callable[[int, int], object] = lambda _done, _total: None,
-) -> list[Measured]:
+) -> list[SeedFigures]:
     """Train scenarios with seeds from 0, reading what the cache has.
 
     Args:
@@ -69,7 +69,7 @@ def measured(
         fresh: train also what the cache has.
         progress: called with the number of trials done and that of all, first before any is trained.
     """
-    results = [Measured() for _scenario in wanted]
+    results = [SeedFigures() for _scenario in wanted]
     left: list[_Left] = []
     for number, (scenario, quantities) in enumerate(wanted):
         for run, seed, trial in trials_of(scenario, quantities, seeds):
@@ -94,7 +94,7 @@ def _outcomes(left: Sequence[_Left], jobs: int) -> Iterator[tuple[_Left, Outcome
     parts = shares(left, lambda one: (one.scenario, one.run), jobs)
     parts.sort(key=lambda part: -sum(one.trial.cost for one in part))  # so that no core waits for a long one at the end
     work = [
-        Seeds(tuple(one.trial.config for one in part), part[0].trial.folder, quantities=part[0].trial.quantities)
+        SeedsJob(tuple(one.trial.config for one in part), part[0].trial.folder, quantities=part[0].trial.quantities)
         for part in parts
     ]
     waiting = [dict(enumerate(part)) for part in parts]
@@ -106,10 +106,10 @@ def _outcomes(left: Sequence[_Left], jobs: int) -> Iterator[tuple[_Left, Outcome
                 yield one, Outcome({}, failure=told.failure)
 
 
-def _put(results: Sequence[Measured], place: _Left, outcome: Outcome) -> None:
+def _put(results: Sequence[SeedFigures], place: _Left, outcome: Outcome) -> None:
     into = results[place.scenario]
     into.seconds += outcome.seconds
     if outcome.failure:
-        into.failures.append(Failure(place.run, place.seed, outcome.failure))
+        into.failures.append(FailedTrial(place.run, place.seed, outcome.failure))
     else:
         into.seeds[place.seed][place.run] = dict(outcome.figures)

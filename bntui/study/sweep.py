@@ -13,12 +13,12 @@ from bntui.scenario.claim_expression import quantity
 from bntui.scenario.presentation import NamedRun
 from bntui.scenario.written import scenario_text
 from bntui.study.axes import Settings
-from bntui.study.crews import Crew
-from bntui.study.journal import NAME, Entry, Journal, key_of, keys
-from bntui.study.order import Delivery, Order, Pruning
+from bntui.study.crews import TrialCrew
+from bntui.study.journal import NAME, Journal, JournalEntry, key_of, keys
+from bntui.study.order import Delivery, Pruning, TrialOrder
 from bntui.study.pruning import RULES, figure_of
 from bntui.study.search import Search
-from bntui.study.sweep_plan import Plan, checked_one, file_name, refuse_others, title_of, versions
+from bntui.study.sweep_plan import SweepPlan, checked_one, file_name, refuse_others, title_of, versions
 from bntui.study.trial import data_files, file_digest
 from bntui.text.language import _, spoken
 from bntui.text.library_messages import reason
@@ -29,7 +29,9 @@ Progress = Callable[[int, int], object]
 class Sweep:
     """A sweep that trains: gives orders to workers, and keeps what they deliver."""
 
-    def __init__(self, plan: Plan, head: dict[str, Any], folder: Path, search: Search, *, again: bool = False) -> None:
+    def __init__(
+        self, plan: SweepPlan, head: dict[str, Any], folder: Path, search: Search, *, again: bool = False
+    ) -> None:
         """Open the folder.
 
         Args:
@@ -59,7 +61,7 @@ class Sweep:
             search.tell(entry)
 
     @property
-    def entries(self) -> Sequence[Entry]:
+    def entries(self) -> Sequence[JournalEntry]:
         """What is done so far."""
         return self._journal.entries
 
@@ -68,7 +70,7 @@ class Sweep:
         """Number of trials that are left to train."""
         return self._search.total * self.plan.seeds - len(self._done)
 
-    def train(self, crew: Crew, progress: Progress = lambda _done, _total: None) -> None:
+    def train(self, crew: TrialCrew, progress: Progress = lambda _done, _total: None) -> None:
         """Train what is missing.
 
         Raises:
@@ -85,7 +87,7 @@ class Sweep:
             self._keep(*self._given.pop(order.number), delivery)
             progress(missing - self.missing, missing)
 
-    def _orders(self) -> Iterator[Order]:
+    def _orders(self) -> Iterator[TrialOrder]:
         done = keys(self._done)
         number = 0
         for settings in self._search.combinations():
@@ -102,12 +104,12 @@ class Sweep:
                 self._given[number] = settings, seed
                 yield self._order(number, run, settings, seed)
 
-    def _order(self, number: int, run: NamedRun, settings: Settings, seed: int) -> Order:
+    def _order(self, number: int, run: NamedRun, settings: Settings, seed: int) -> TrialOrder:
         own = NamedRun(run.name, run.config.model_copy(update={"seed": seed}))
         path = self.plan.path
         files = {str(file.absolute()): file_digest(file) for file in data_files(own.config, path.parent)}
         text = scenario_text(title_of(self._scenario, settings, seed), own)
-        return Order(
+        return TrialOrder(
             number, text, str(path.absolute()), self.plan.quantities, {name: d for name, d in files.items() if d},
             self._versions, spoken(), self._pruning(seed),
         )  # fmt: skip
@@ -128,7 +130,7 @@ class Sweep:
         """Write the recording, then the line that says it is there."""
         with self._keeping:
             if delivery.failure:
-                entry = Entry(
+                entry = JournalEntry(
                     settings, seed, "failed", delivery.failure, seconds=delivery.seconds, worker=delivery.worker
                 )  # fmt: skip
             else:
@@ -136,7 +138,7 @@ class Sweep:
                 self._journal.keep(name, delivery.recording)
                 digest = hashlib.blake2b(delivery.recording, digest_size=16).hexdigest()
                 pruned = delivery.course is not None and delivery.course.pruned
-                entry = Entry(
+                entry = JournalEntry(
                     settings, seed, "pruned" if pruned else "done", "", delivery.figures, delivery.seconds, name,
                     digest, delivery.worker, delivery.course,
                 )  # fmt: skip

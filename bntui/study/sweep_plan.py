@@ -48,7 +48,7 @@ FactsOf = Callable[[RunConfig], Facts | None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """What a sweep trains.  The same plan gives the same trials."""
 
     scenario: str
@@ -129,7 +129,7 @@ class Plan:
         return told
 
 
-def head_of(plan: Plan) -> dict[str, Any]:
+def head_of(plan: SweepPlan) -> dict[str, Any]:
     """What a journal begins with: the plan, the versions, and the checksums of the data files, also of an axis."""
     config = plan.run_of(plan.loaded()).config
     digests = data_digests(config, plan.path.parent)
@@ -146,7 +146,7 @@ def versions() -> dict[str, str]:
     return {"bntui": bntui.__version__, **library_versions()}
 
 
-def plan_of(head: Mapping[str, Any]) -> Plan:
+def plan_of(head: Mapping[str, Any]) -> SweepPlan:
     """The plan of a journal.
 
     Raises:
@@ -156,7 +156,7 @@ def plan_of(head: Mapping[str, Any]) -> Plan:
         told = dict(head["plan"])
         told["base"] = tuple((str(path), frozen(value)) for path, value in told["base"])
         told["over"] = tuple(map(str, told["over"]))
-        plan = Plan(**told)
+        plan = SweepPlan(**told)
         texts = (plan.scenario, plan.text, plan.run, plan.goal)
         if not all(isinstance(text, str) for text in texts) or plan.search not in get_args(Search):
             raise TypeError
@@ -174,7 +174,7 @@ def plan_of(head: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def refuse_others(plan: Plan, trials: Iterable[tuple[Settings, int]]) -> None:
+def refuse_others(plan: SweepPlan, trials: Iterable[tuple[Settings, int]]) -> None:
     """Raise RecordingError if a trial, by its settings and seed, is none of this plan."""
     paths = [one.path for one in plan.axes]
     allowed = [{_written(value) for value in one.values} for one in plan.axes]
@@ -194,7 +194,7 @@ def _written(value: object) -> str:
 # --- trials ---
 
 
-def combinations(plan: Plan) -> list[Settings]:
+def combinations(plan: SweepPlan) -> list[Settings]:
     """The combinations of a grid or of a random search; of a search that goes on by itself, those at its corners.
 
     Raises:
@@ -215,7 +215,7 @@ def combinations(plan: Plan) -> list[Settings]:
     return [tuple(zip((one.path for one in axes), v, strict=True)) for v in axis_module.combinations(axes)]
 
 
-def checked(plan: Plan, found: Sequence[Settings], facts_of: FactsOf = lambda _config: None) -> list[NamedRun]:
+def checked(plan: SweepPlan, found: Sequence[Settings], facts_of: FactsOf = lambda _config: None) -> list[NamedRun]:
     """The runs of all combinations, in order.
 
     Raises:
@@ -235,7 +235,7 @@ def checked(plan: Plan, found: Sequence[Settings], facts_of: FactsOf = lambda _c
     return runs
 
 
-def checked_one(plan: Plan, settings: Settings) -> NamedRun:
+def checked_one(plan: SweepPlan, settings: Settings) -> NamedRun:
     """The run of one combination.
 
     Raises:
@@ -244,7 +244,7 @@ def checked_one(plan: Plan, settings: Settings) -> NamedRun:
     return _checked(plan, settings, quantity(plan.goal), lambda _config: None)
 
 
-def _checked(plan: Plan, settings: Settings, goal: Quantity, facts_of: FactsOf) -> NamedRun:
+def _checked(plan: SweepPlan, settings: Settings, goal: Quantity, facts_of: FactsOf) -> NamedRun:
     run = plan.run_of(plan.loaded(settings))
     named = replace(goal, run=run.name)
     wrong = [

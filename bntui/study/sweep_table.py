@@ -17,8 +17,8 @@ from bntui.insight.statistics import Interval, interval
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.written import spelled
 from bntui.study.axes import Settings
-from bntui.study.journal import Entry, key_of
-from bntui.study.sweep_plan import Plan
+from bntui.study.journal import JournalEntry, key_of
+from bntui.study.sweep_plan import SweepPlan
 from bntui.text.language import _
 from bntui.text.library_messages import reason
 
@@ -26,31 +26,31 @@ Value = str | int | float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RankedCombination:
     """A combination, with its goal over seeds."""
 
     settings: Settings
     goal: Interval
     """Of the seeds that have a finite value, in decades where seeds differ by factors."""
-    entries: tuple[Entry, ...]
+    entries: tuple[JournalEntry, ...]
     """Its trials by seed."""
 
 
-def standings(plan: Plan, entries: Iterable[Entry]) -> list[Standing]:
+def standings(plan: SweepPlan, entries: Iterable[JournalEntry]) -> list[RankedCombination]:
     """All combinations, the best first; those whose goal is not finite in every seed come last."""
     used = quantity(plan.goal)
-    together: dict[str, list[Entry]] = {}
+    together: dict[str, list[JournalEntry]] = {}
     for entry in entries:
         together.setdefault(key_of(entry.settings, 0)[0], []).append(entry)
     found = []
     for ones in together.values():
         ones.sort(key=lambda entry: entry.seed)
         values = [scaled(used, one.figures.get(plan.goal, math.nan)) for one in ones if one.state == "done"]
-        found.append(Standing(ones[0].settings, interval(values), tuple(ones)))
+        found.append(RankedCombination(ones[0].settings, interval(values), tuple(ones)))
     return sorted(found, key=lambda one: _rank(one, larger=plan.larger))
 
 
-def _rank(one: Standing, *, larger: bool) -> tuple[int, float]:
+def _rank(one: RankedCombination, *, larger: bool) -> tuple[int, float]:
     """First those with all seeds, then those with any finite one, then the rest."""
     order = -one.goal.mean if larger else one.goal.mean
     if not one.goal.count:
@@ -58,7 +58,7 @@ def _rank(one: Standing, *, larger: bool) -> tuple[int, float]:
     return int(one.goal.count < len(one.entries)), order
 
 
-def rows(plan: Plan, entries: Sequence[Entry]) -> tuple[list[str], list[list[Value]]]:
+def rows(plan: SweepPlan, entries: Sequence[JournalEntry]) -> tuple[list[str], list[list[Value]]]:
     """The names of the columns, and a row for each trial."""
     paths = [axis.path for axis in plan.axes]
     names = [*paths, "seed", "state", *plan.quantities, "cpu_seconds", "file", "reason", "command"]
@@ -82,7 +82,7 @@ def _cell(value: object) -> Value:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else spelled(value)
 
 
-def write(plan: Plan, entries: Sequence[Entry], folder: Path) -> list[Path]:
+def write(plan: SweepPlan, entries: Sequence[JournalEntry], folder: Path) -> list[Path]:
     """Write ``summary.csv``, and ``summary.parquet`` if pyarrow is installed; returns what was written.
 
     Raises:

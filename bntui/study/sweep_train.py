@@ -17,7 +17,7 @@ from bntui.recording.reader import Reader
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.load import Scenario, parse
 from bntui.scenario.schema import RunConfig
-from bntui.study.order import Delivery, Order, Pruning, TrialProgress
+from bntui.study.order import Delivery, Pruning, TrialOrder, TrialProgress
 from bntui.study.pruning import Pruner
 from bntui.study.trial import current_digest
 from bntui.text.language import _
@@ -29,7 +29,7 @@ class OtherDataError(DataError):
     """A data file is missing, or is not the one that the sweep was started with."""
 
 
-def trained(order: Order, files: Mapping[str, bytes]) -> Delivery:
+def trained(order: TrialOrder, files: Mapping[str, bytes]) -> Delivery:
     """Train an order to its end, or until its pruner ends it; returns its figures and its recording.
 
     Raises:
@@ -69,7 +69,7 @@ def _course(session: Session, path: Path, pruning: Pruning | None) -> TrialProgr
         return replace(pruner.course, pruned=False)
 
 
-def _bench_of(scenario: Scenario, order: Order, files: Mapping[str, bytes]) -> Bench:
+def _bench_of(scenario: Scenario, order: TrialOrder, files: Mapping[str, bytes]) -> Bench:
     """The samples, from data files whose checksums are right."""
     config, folder = scenario.runs[0].config, Path(order.file).parent
     places = []

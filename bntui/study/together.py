@@ -23,7 +23,7 @@ from bntui.scenario.claim_expression import quantity
 from bntui.scenario.figures import Quantity
 from bntui.scenario.schema import RunConfig
 from bntui.study.train import goal, trained, watched
-from bntui.study.trial import Epochs, Outcome, Read, Seeds
+from bntui.study.trial import Epochs, Outcome, Read, SeedsJob
 from bntui.trainer.run import SAME_EPOCH, Run
 from bntui.trainer.stack import Stack, alike, stackable
 
@@ -31,7 +31,7 @@ INTERVAL: Final = 0.25
 """Seconds between two reports of a run's epochs."""
 
 
-def trained_together(job: Seeds, report: Callable[[Epochs], object], *, stacked: bool = True) -> None:
+def trained_together(job: SeedsJob, report: Callable[[Epochs], object], *, stacked: bool = True) -> None:
     """Train a run with each seed, and report every epoch of each, a few times a second.
 
     Where calls cost more than arithmetic, all seeds are trained at once, otherwise one after another: with the same
@@ -44,7 +44,7 @@ def trained_together(job: Seeds, report: Callable[[Epochs], object], *, stacked:
     _train(job, [_Course(number, report) for number in range(len(job.configs))], Frames(), stacked)
 
 
-def read_together(job: Seeds, report: Callable[[Read], object], *, stacked: bool = True) -> None:
+def read_together(job: SeedsJob, report: Callable[[Read], object], *, stacked: bool = True) -> None:
     """Train a run with each seed as :func:`trained_together` does, and read the job's quantities.
 
     Args:
@@ -55,7 +55,7 @@ def read_together(job: Seeds, report: Callable[[Read], object], *, stacked: bool
     _train(job, readers, frames_of(wanted.values()), stacked)
 
 
-def _train(job: Seeds, tellers: Sequence[_Teller], frames: Frames, stacked: bool) -> None:
+def _train(job: SeedsJob, tellers: Sequence[_Teller], frames: Frames, stacked: bool) -> None:
     waiting = list(zip(job.configs, tellers, strict=True))
     if stacked and not job.stems and job.configs[0].record.every == "epoch" and len(waiting) > 1:
         waiting = _at_once(waiting, job.folder, frames)

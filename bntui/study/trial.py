@@ -81,7 +81,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Seeds:
+class SeedsJob:
     """A run to train with several seeds in one process, together where that is faster."""
 
     configs: tuple[RunConfig, ...]

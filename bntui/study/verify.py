@@ -11,7 +11,7 @@ from bntui.insight.statistics import Interval, Judgement
 from bntui.scenario.claim import Claim
 from bntui.scenario.figures import Comparison, Quantity
 from bntui.scenario.load import Scenario
-from bntui.study.seeds import Measured
+from bntui.study.seeds import SeedFigures
 from bntui.study.seeds import measured as train
 
 
@@ -30,14 +30,14 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class VerifiedScenario:
     """The claims of a scenario over seeds."""
 
     scenario: Scenario
     seeds: int
     columns: tuple[Quantity, ...]
     """The quantities that any claim names, without their runs; each is measured of every run."""
-    measured: Measured
+    measured: SeedFigures
     claims: tuple[Verified, ...]
 
     @property
@@ -49,18 +49,20 @@ class Study:
 def verified(
     scenarios: Sequence[Scenario], seeds: int, jobs: int, *, fresh: bool = False,
     progress: Callable[[int, int], object] = lambda _done, _total: None,
-) -> list[Study]:  # fmt: skip
+) -> list[VerifiedScenario]:  # fmt: skip
     """Train all runs of the scenarios with seeds from 0, as far as the cache lacks them, and judge their claims."""
     used = [columns([claim.comparison for claim in scenario.claims]) for scenario in scenarios]
     wanted = [(scenario, [str(one) for one in ones]) for scenario, ones in zip(scenarios, used, strict=True)]
     results = train(wanted, seeds, jobs, fresh=fresh, progress=progress)
     return [
-        Study(scenario, seeds, ones, found, tuple(_verified(claim, scenario, found) for claim in scenario.claims))
+        VerifiedScenario(
+            scenario, seeds, ones, found, tuple(_verified(claim, scenario, found) for claim in scenario.claims)
+        )
         for scenario, ones, found in zip(scenarios, used, results, strict=True)
     ]
 
 
-def _verified(claim: Claim, scenario: Scenario, found: Measured) -> Verified:
+def _verified(claim: Claim, scenario: Scenario, found: SeedFigures) -> Verified:
     compared = claim.comparison
     seeds = {seed: _of_runs(compared, scenario, runs) for seed, runs in found.seeds.items()}
     return Verified(claim, seeds, judged(compared, seeds))
@@ -76,7 +78,7 @@ def _of_runs(compared: Comparison, scenario: Scenario, runs: Mapping[str, Mappin
     return figures
 
 
-def record(study: Study, name: str) -> dict[str, Any]:
+def record(study: VerifiedScenario, name: str) -> dict[str, Any]:
     """A study as a JSON object, without what is not finite."""
     return {
         "scenario": name,
@@ -111,7 +113,7 @@ def _claim(one: Verified) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _of_run(study: Study, run: str, used: Quantity) -> dict[str, Any]:
+def _of_run(study: VerifiedScenario, run: str, used: Quantity) -> dict[str, Any]:
     seeds = {
         seed: {str(used): runs[run][str(used)]} if run in runs else {} for seed, runs in study.measured.seeds.items()
     }  # fmt: skip

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Final
 
 from bntui.errors import BntuiError
-from bntui.study.order import Delivery, Order
+from bntui.study.order import Delivery, TrialOrder
 from bntui.study.sweep_plan import versions
 from bntui.text.language import _, use
 
@@ -22,7 +22,7 @@ _LOOK: Final = 1.0
 """Seconds between two looks at whether the process that wants the trials still lives."""
 
 
-def carried_out(order: Order, files: Mapping[str, bytes] | None = None) -> Delivery:
+def carried_out(order: TrialOrder, files: Mapping[str, bytes] | None = None) -> Delivery:
     """Train an order in this process; every error becomes a delivery that says so.
 
     Args:
@@ -50,7 +50,7 @@ def carried_out(order: Order, files: Mapping[str, bytes] | None = None) -> Deliv
     return replace(delivery, seconds=time.process_time() - started, worker=me)
 
 
-def beside(order: Order) -> Delivery:
+def beside(order: TrialOrder) -> Delivery:
     """Train an order in a worker of this machine, which ignores Ctrl+C and ends with the process that started it."""
     _settled(os.getppid())
     return carried_out(order)

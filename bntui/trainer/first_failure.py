@@ -32,7 +32,7 @@ from bntui.trainer.end_events import spelled
 from bntui.trainer.network import Stage
 from bntui.trainer.recorder import Recorder
 from bntui.trainer.run import Run
-from bntui.trainer.step import Measured, drawn
+from bntui.trainer.step import MeasuredStep, drawn
 
 
 def kinds_of(events: Collection[EventKind | Foreign]) -> set[EventKind]:
@@ -70,7 +70,7 @@ def _dead(found: Dead, *, initial: bool) -> Trouble:
     return Trouble("died", sentence, {"layer": found.layer})
 
 
-def first_bad(taken: Measured) -> Trouble | None:
+def first_bad(taken: MeasuredStep) -> Trouble | None:
     """The first quantity of a step that is NaN or infinite, in the order of the forward and the backward pass."""
     for layer, quantity, value in _figures(taken):
         if not math.isfinite(value):
@@ -78,7 +78,7 @@ def first_bad(taken: Measured) -> Trouble | None:
     return None
 
 
-def _figures(taken: Measured) -> Iterator[tuple[str, str, float]]:
+def _figures(taken: MeasuredStep) -> Iterator[tuple[str, str, float]]:
     """Layer, quantity and a value that is finite only if the whole quantity is, in the order of computation."""
     for layer in taken.layers:
         for name in QUANTITIES:
@@ -112,7 +112,7 @@ class Watch:
         """The last step that was measured, and the last one that has a row."""
 
     def __call__(
-        self, run: Run, writer: Recorder, taken: Measured | None, train_loss: float, val_loss: float
+        self, run: Run, writer: Recorder, taken: MeasuredStep | None, train_loss: float, val_loss: float
     ) -> list[Event]:
         since, recorded = self.since, self.recorded
         self.recorded = run.step
@@ -156,7 +156,7 @@ class Watch:
 
 
 def _found(
-    taken: Measured | None, run: Run, told: Collection[EventKind] | None = None, *, initial: bool = False
+    taken: MeasuredStep | None, run: Run, told: Collection[EventKind] | None = None, *, initial: bool = False
 ) -> dict[EventKind, Trouble]:
     """The trouble in the last step of ``run``, by kind.
 

@@ -28,7 +28,7 @@ from bntui.trainer.progress import Progress
 from bntui.trainer.recorder import Recorder
 from bntui.trainer.samples import DeviceSamples
 from bntui.trainer.score import Score
-from bntui.trainer.step import Measured, Stepper, drawn
+from bntui.trainer.step import MeasuredStep, Stepper, drawn
 from bntui.trainer.taken_step import StepMetrics, TakenStep, early_stopping, observe_epoch
 from bntui.trainer.validate import evaluate, forget_eval
 
@@ -228,7 +228,7 @@ class Run:
 
     def train_step(
         self, writer: Recorder | None, *, measured: bool = False, events: Iterable[Event] = ()
-    ) -> Measured | None:
+    ) -> MeasuredStep | None:
         """Do one optimizer step.
 
         Args:
@@ -396,6 +396,6 @@ class Run:
         writer.checkpoint(self.info.index, "final", step, pack_arrays(state_arrays), events)
 
 
-Watcher = Callable[["Run", Recorder, Measured | None, float, float], list[Event]]
+Watcher = Callable[["Run", Recorder, MeasuredStep | None, float, float], list[Event]]
 """Checks a step before it is recorded, given the training and the validation loss.  Returns the events in it, and those
 in earlier steps that could not be recorded as keyframes."""

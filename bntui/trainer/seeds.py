@@ -36,21 +36,21 @@ class Wanted(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class SeedStudy:
     """How seeds are trained; ``bntui.study.bands``, which the trainer's modules do not know."""
 
     missing: Callable[..., Sequence[Any]]
     train: Callable[[Any, Callable[[], bool]], Iterator[SeedPiece]]
 
 
-class Seeds:
+class SeedTrainer:
     """The seeds that are being trained.
 
     Args:
         put: queues what they report; called from another thread.
     """
 
-    def __init__(self, study: Study, put: Callable[[SeedPiece | SeedsOver], object]) -> None:
+    def __init__(self, study: SeedStudy, put: Callable[[SeedPiece | SeedsOver], object]) -> None:
         self._study = study
         self._put = put
         self._stopped = threading.Event()

@@ -19,7 +19,7 @@ from bntui.recording.seeds import SeedPiece
 from bntui.text.language import _
 from bntui.trainer.agenda import MOST_FORKS, Agenda
 from bntui.trainer.connection import Refused
-from bntui.trainer.seeds import Seeds, SeedsOver, Study
+from bntui.trainer.seeds import SeedsOver, SeedStudy, SeedTrainer
 from bntui.trainer.server import Heard, Moved, Rebound, Server
 from bntui.trainer.session import Session
 
@@ -36,7 +36,13 @@ class Service:
     """Alternates between the requests of clients and the epochs of one session."""
 
     def __init__(
-        self, session: Session, server: Server, agenda: Agenda, *, for_fork: bool = False, study: Study | None = None
+        self,
+        session: Session,
+        server: Server,
+        agenda: Agenda,
+        *,
+        for_fork: bool = False,
+        study: SeedStudy | None = None,
     ) -> None:
         """Begin to listen.
 
@@ -48,7 +54,7 @@ class Service:
         self._server = server
         self._agenda = agenda
         self._for_fork = for_fork
-        self._seeds = None if study is None else Seeds(study, server.put)
+        self._seeds = None if study is None else SeedTrainer(study, server.put)
         self._refusal = ""
         self._commands = self._refused = self._logged = 0
         self._stop = False

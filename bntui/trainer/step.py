@@ -34,7 +34,7 @@ def drawn(draws: Draws, network: Network, stage: Stage, step: int, x: Tensor) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredStep:
     """The results of a measured step."""
 
     loss: Tensor
@@ -88,7 +88,7 @@ class Stepper:
         self.optimizer.step(lr)
         return taken
 
-    def measured(self, x: Tensor, y: Tensor, step: int, lr: float | None) -> Measured:
+    def measured(self, x: Tensor, y: Tensor, step: int, lr: float | None) -> MeasuredStep:
         """Do the same step and measure it.
 
         Args:
@@ -129,7 +129,7 @@ class Stepper:
                 masks={name: np.packbits(array(mask) > 0) for name, mask in masks.items()},
             )
 
-        return Measured(passes.loss, passes.values[-1].detach(), layers, evidence)
+        return MeasuredStep(passes.loss, passes.values[-1].detach(), layers, evidence)
 
     def _drawn(self, passes: Passes, kind: str) -> dict[str, Tensor]:
         """The draws of the stages of one kind, by layer name."""

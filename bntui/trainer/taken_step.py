@@ -10,14 +10,14 @@ from bntui.scenario.training import EarlyStoppingRule, Training
 from bntui.trainer.early_stopping import Patience, observe
 from bntui.trainer.optim import observe_plateau
 from bntui.trainer.progress import Progress
-from bntui.trainer.step import Measured
+from bntui.trainer.step import MeasuredStep
 
 
 @dataclass(frozen=True, slots=True)
 class TakenStep:
     """A completed optimizer step, or the initial state, as recorded in its keyframe."""
 
-    measured: Measured | None
+    measured: MeasuredStep | None
     """None for a step that was not measured, for which only an epoch's scalars are recorded."""
     before: Progress
     """The state of the run before the step."""

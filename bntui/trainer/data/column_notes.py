@@ -10,7 +10,7 @@ import numpy as np
 
 from bntui.keyframe import FloatArray
 from bntui.recording.reading import ReadingNote
-from bntui.trainer.data.columns import Plan
+from bntui.trainer.data.columns import ColumnPlan
 from bntui.trainer.data.contents import listed
 from bntui.trainer.data.faults import shown
 
@@ -26,7 +26,7 @@ def all_whole(column: FloatArray) -> bool:
 
 
 def column_notes(
-    x: FloatArray, names: Sequence[str], plan: Plan, kept: Sequence[int], *, explicit: bool
+    x: FloatArray, names: Sequence[str], plan: ColumnPlan, kept: Sequence[int], *, explicit: bool
 ) -> Iterator[ReadingNote]:
     """Notes on features that the user should check.
 

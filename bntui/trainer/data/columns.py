@@ -17,7 +17,7 @@ from bntui.trainer.data.header import Head, Row
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ColumnPlan:
     """The columns that are read."""
 
     target: int
@@ -32,7 +32,7 @@ class Plan:
     notes: tuple[ReadingNote, ...]
 
 
-def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Plan:
+def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> ColumnPlan:
     """Decide which columns are read, and as what.
 
     Args:
@@ -84,7 +84,7 @@ def plan_of(path: Path, head: Head, rows: Sequence[Row], choices: Choices) -> Pl
         place for place, column in enumerate(features) if body and all(row[column].lower() in TRUTH for row in body)
     )
     names = tuple(head.names[column] for column in features)
-    return Plan(target, head.names[target], features, names, booleans, tuple(notes))
+    return ColumnPlan(target, head.names[target], features, names, booleans, tuple(notes))
 
 
 def _holds_row_names(head: Head, body: Sequence[Sequence[str]]) -> bool:

@@ -26,7 +26,7 @@ from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.trainer.data.cells import COMMA, POINT, TRUTH, complaint, decides, grouped, is_ambiguous, is_word, number
 from bntui.trainer.data.column_notes import all_whole, column_notes
-from bntui.trainer.data.columns import Plan, plan_of
+from bntui.trainer.data.columns import ColumnPlan, plan_of
 from bntui.trainer.data.contents import (
     MINIMUM_SAMPLES,
     MOST_BYTES,
@@ -59,7 +59,7 @@ class _Layout:
     path: Path
     dialect: Dialect
     head: Head
-    plan: Plan
+    plan: ColumnPlan
 
 
 @dataclass(slots=True)
@@ -198,7 +198,7 @@ def _under(mark: str, layout: _Layout, rows: Iterator[Row]) -> _Table:
     return table
 
 
-def _plainly(cells: list[str], table: _Table, line: int, plan: Plan) -> list[float] | None:
+def _plainly(cells: list[str], table: _Table, line: int, plan: ColumnPlan) -> list[float] | None:
     """All cells at once, the common case; None where one needs a closer look."""
     joined = "".join(cells)
     if _ODD.search(joined):
@@ -218,7 +218,7 @@ def _plainly(cells: list[str], table: _Table, line: int, plan: Plan) -> list[flo
     return row
 
 
-def _cell_by_cell(cells: list[str], table: _Table, line: int, plan: Plan) -> Iterator[float]:
+def _cell_by_cell(cells: list[str], table: _Table, line: int, plan: ColumnPlan) -> Iterator[float]:
     for place, cell in enumerate(cells):
         value = number(cell, table.mark)
         if place in plan.booleans:
@@ -290,7 +290,9 @@ def _contents(layout: _Layout, table: _Table, choices: Choices) -> Contents:
     return Contents(narrowest(x), y, classes, names, reading, np.array(table.lines, np.int64))
 
 
-def _without_index(x: FloatArray, head: Head, plan: Plan, choices: Choices) -> tuple[list[int], list[ReadingNote]]:
+def _without_index(
+    x: FloatArray, head: Head, plan: ColumnPlan, choices: Choices
+) -> tuple[list[int], list[ReadingNote]]:
     """Places of the features that are no index, and notes about those that were left out."""
     kept, notes = [], []
     for place, column in enumerate(plan.features):

@@ -11,7 +11,7 @@ from bntui.keyframe import IntArray, SingleArray
 from bntui.recording.reading import ReadingNote
 from bntui.text.language import N_, _
 from bntui.trainer.data.cells import COMMA, MISSING, POINT, complaint, has_leading_zero, number
-from bntui.trainer.data.columns import Plan
+from bntui.trainer.data.columns import ColumnPlan
 from bntui.trainer.data.contents import (
     SET_TASK,
     TaskChoice,
@@ -31,7 +31,7 @@ MIXED: Final = N_("{cell} is not a number like the others; {advice}")
 
 
 def target_of(
-    faults: Faults, cells: Sequence[str], lines: Sequence[int], plan: Plan, mark: str, task: TaskChoice
+    faults: Faults, cells: Sequence[str], lines: Sequence[int], plan: ColumnPlan, mark: str, task: TaskChoice
 ) -> Target:
     """Targets, names of the classes (empty in regression), and notes.
 

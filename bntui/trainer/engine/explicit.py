@@ -17,7 +17,7 @@ from bntui.scenario.training import Training
 from bntui.trainer.engine.base import Draw, Passes
 from bntui.trainer.engine.flat import Flat, one_count
 from bntui.trainer.engine.flat_optimizer import FlatOptimizer
-from bntui.trainer.engine.operations import Convolution, Derived, Drawn, Entry, Linear, Operation, operation
+from bntui.trainer.engine.operations import Convolution, Derived, Drawn, Linear, Operation, WeightedOperation, operation
 from bntui.trainer.network import Network
 
 _aten: Final = torch.ops.aten
@@ -117,7 +117,7 @@ class Way:
         at = next(at for at, stage in enumerate(network.stages) if stage.kind in ("linear", "conv"))
         entry = self.operations[at]
         assert isinstance(entry, Linear | Convolution)
-        self.entry: Entry = entry
+        self.entry: WeightedOperation = entry
         """The first operation with parameters; nobody needs the gradient of its input."""
         self.forward = [one.forward for one in self.operations]
         self.backward = [one.backward for one in self.operations[:at:-1]]

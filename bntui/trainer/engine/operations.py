@@ -30,7 +30,7 @@ class Operation(Protocol):
         """The gradient of the loss with respect to the stage's input, from that of its output."""
 
 
-class Entry(Operation, Protocol):
+class WeightedOperation(Operation, Protocol):
     """A linear or convolutional stage; the input of the first one is the data, whose gradient nobody needs."""
 
     def learn(self, gradient: Tensor) -> None:
@@ -265,7 +265,7 @@ class Identity:
         return gradient
 
 
-class Activation:
+class FormulaActivation:
     """An activation function whose derivative is a formula of its input or output."""
 
     def __init__(
@@ -352,11 +352,11 @@ _ACTIVATIONS: Final[Mapping[type[nn.Module], Callable[[], Operation]]] = {
     nn.ReLU: lambda: Squashing(
         partial(torch.clamp_min, min=0), _aten.threshold_backward.default, _aten.threshold_backward.grad_input, 0
     ),
-    nn.LeakyReLU: lambda: Activation(
+    nn.LeakyReLU: lambda: FormulaActivation(
         nn.functional.leaky_relu, lambda g, x: _aten.leaky_relu_backward.default(g, x, 0.01, False), of_output=False
     ),
-    nn.GELU: lambda: Activation(nn.functional.gelu, _aten.gelu_backward.default, of_output=False),
-    nn.Softsign: lambda: Activation(nn.functional.softsign, _softsign_backward, of_output=False),
+    nn.GELU: lambda: FormulaActivation(nn.functional.gelu, _aten.gelu_backward.default, of_output=False),
+    nn.Softsign: lambda: FormulaActivation(nn.functional.softsign, _softsign_backward, of_output=False),
 }
 _WITH_PARAMETERS: Final[Mapping[type[nn.Module], Callable[[Stage, Mapping[str, Tensor]], Operation]]] = {
     nn.Linear: Linear,

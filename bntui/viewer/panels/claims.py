@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from bntui.insight.claim_words import explained
 from bntui.insight.claims import Trained
-from bntui.insight.recorded_claims import Finding, Measured, RecordedRun, measured
+from bntui.insight.recorded_claims import Finding, RecordedClaim, RecordedRun, measured
 from bntui.scenario.claim_expression import comparison
 from bntui.scenario.claim_texts import ClaimText, claims_of
 from bntui.scenario.figures import Comparison
@@ -52,7 +52,7 @@ class _Tested(NamedTuple):
     """A claim with what the recording says about it."""
 
     text: str
-    found: Measured
+    found: RecordedClaim
     figures: str
     """The measured figures, or why there are none."""
 
@@ -114,7 +114,7 @@ def _legend(seeds: int) -> str:
 def _tested(claim: ClaimText, runs: Sequence[RunView]) -> _Tested:
     compared = _parsed(claim.holds)
     if isinstance(compared, str):
-        return _Tested(claim.text, Measured("not here", {}), compared)
+        return _Tested(claim.text, RecordedClaim("not here", {}), compared)
     wanted = {used.run for used in compared.quantities}
     named = tuple(run for run in runs if None in wanted or run.info.name in wanted)
     found = _measured(_Case(compared, named))
@@ -150,5 +150,5 @@ class _Case:
 
 
 @lru_cache(maxsize=128)
-def _measured(case: _Case) -> Measured:
+def _measured(case: _Case) -> RecordedClaim:
     return measured(case.compared, case.runs)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from bntui.insight.jury import Judgement, RuleOutcome, judge
+from bntui.insight.jury import JuryResult, RuleOutcome, judge
 from bntui.text import figures
 from bntui.text.language import N_, _, ngettext
 from bntui.text.table import Column, Line, layout, wordings
@@ -88,7 +88,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
     return page(title, arranged(view, found, width, height), width, height)
 
 
-def _beside(view: View, found: Judgement, width: int, height: int) -> list[Row]:
+def _beside(view: View, found: JuryResult, width: int, height: int) -> list[Row]:
     """The curve, and the table and what is said right of it."""
     table = _table(found, width * 3 // 5, height)
     room = max(sum(cell_len(span.text) for span in row) for row in table)
@@ -97,7 +97,7 @@ def _beside(view: View, found: Judgement, width: int, height: int) -> list[Row]:
     return [join(drawn, [Span(_GAP)], other) for drawn, other in zip(curve, right, strict=False)]
 
 
-def _below(view: View, found: Judgement, width: int, height: int) -> list[Row]:
+def _below(view: View, found: JuryResult, width: int, height: int) -> list[Row]:
     """The curve above the table; what a run cannot show is said before it is drawn."""
     table = _table(found, width, height)
     room = height - len(table)
@@ -108,19 +108,19 @@ def _below(view: View, found: Judgement, width: int, height: int) -> list[Row]:
     return [*(_curve(view, found, width, room) if room >= LEAST_CHART else ()), *table, *notes]
 
 
-def _curve(view: View, found: Judgement, width: int, height: int) -> list[Row]:
+def _curve(view: View, found: JuryResult, width: int, height: int) -> list[Row]:
     curve = _Curve(found, view.runs[view.selected].style)
     chart = _chart(curve, view.log_axis, (_("loss"), _("epoch")), width, height)
     return _with_cursor(chart, view.epoch)
 
 
-def _end(found: Judgement) -> float:
+def _end(found: JuryResult) -> float:
     """Right end of the axis: a round number past the head, so that it moves rarely."""
     head = max(found.ended_at, float(found.epochs[-1]))
     return max(min(cells.nice(max(head, 10.0)), float(found.planned)), head, 1.0)
 
 
-def _look(found: Judgement, verdict: RuleOutcome) -> _Look:
+def _look(found: JuryResult, verdict: RuleOutcome) -> _Look:
     """The rules that lose most come to the eye first."""
     if math.isnan(verdict.given_away) or (verdict.given_away > 0 and verdict.given_away == found.most):
         return _Look("bold bad", "!")
@@ -132,7 +132,7 @@ def _look(found: Judgement, verdict: RuleOutcome) -> _Look:
 # --- the table ---
 
 
-def _table(found: Judgement, width: int, height: int) -> list[Row]:
+def _table(found: JuryResult, width: int, height: int) -> list[Row]:
     """A row for each rule, under a heading that names the figures; of too many rules those that lose most."""
     verdicts = found.verdicts
     shown = list(range(len(verdicts)))
@@ -167,7 +167,7 @@ def _columns(left: int) -> tuple[Column, ...]:
     )
 
 
-def _row(found: Judgement, verdict: RuleOutcome) -> tuple[Line, ...]:
+def _row(found: JuryResult, verdict: RuleOutcome) -> tuple[Line, ...]:
     style, sign = _look(found, verdict)
     away = "—" if math.isnan(verdict.given_away) else figures.number(verdict.given_away)
     cells_of_row = (
@@ -182,7 +182,7 @@ def _row(found: Judgement, verdict: RuleOutcome) -> tuple[Line, ...]:
     return (mark,), *(((words, style),) for words in cells_of_row), ((verdict.juror.wording, "muted"),)
 
 
-def _notes(view: View, found: Judgement, width: int, room: int, *, above: bool = False) -> list[Row]:
+def _notes(view: View, found: JuryResult, width: int, room: int, *, above: bool = False) -> list[Row]:
     """Why later stops cannot be seen, what was judged and with whose parameters, what the marks are.
 
     Whole sentences, or none.
@@ -215,7 +215,7 @@ def _notes(view: View, found: Judgement, width: int, room: int, *, above: bool =
 class _Curve:
     """What is drawn of a judgement, compared by what it was made of: the same run with the same marks is kept."""
 
-    def __init__(self, found: Judgement, style: str) -> None:
+    def __init__(self, found: JuryResult, style: str) -> None:
         self.found = found
         self.style = style
         self.end = _end(found)
@@ -257,7 +257,7 @@ class _Mark(NamedTuple):
     style: str
 
 
-def _marks(found: Judgement) -> Iterator[_Mark]:
+def _marks(found: JuryResult) -> Iterator[_Mark]:
     """The rules' best epochs, the run's own, and where the rules stop, in the order in which they find a place."""
     for best in sorted({verdict.best for verdict in found.verdicts if verdict.best is not None} - {found.best}):
         yield _Mark(best, OTHER_BEST, "text")
@@ -268,7 +268,7 @@ def _marks(found: Judgement) -> Iterator[_Mark]:
             yield _Mark(verdict.stop, verdict.juror.mark, _look(found, verdict).style)
 
 
-def _free(chart: Chart, taken: Container[tuple[int, int]], found: Judgement, epoch: int) -> tuple[int, int]:
+def _free(chart: Chart, taken: Container[tuple[int, int]], found: JuryResult, epoch: int) -> tuple[int, int]:
     """Line and column on the curve at an epoch's end; if they are taken, above or below it, or at last beside it."""
     value = float(found.val_loss[epoch - 1])
     column = chart.column(float(found.epochs[epoch - 1]))

@@ -21,7 +21,7 @@ from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.layers_detail import MIN_HISTOGRAM, detailed
 from bntui.viewer.panels.layers_rows import (
-    Listed,
+    RunLayers,
     active,
     fraction,
     fraction_heading,
@@ -105,7 +105,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
         sentences = cells.absent(view.shown, _("The first one is measured before the first step."))
         return cells.notice(_(TITLE), sentences, width, height)
     quantities = shown_by(view.runs, runs)
-    listed = [Listed(run, _rows(view, run)) for run in runs]
+    listed = [RunLayers(run, _rows(view, run)) for run in runs]
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     rows = None if view.heavy else detailed(listed, quantities, width, height - len(waiting), view.layer)
     if rows is not None:
@@ -116,7 +116,7 @@ def draw(view: View, width: int, height: int) -> Drawing:
 
 
 def _form(
-    listed: Sequence[Listed],
+    listed: Sequence[RunLayers],
     quantities: Sequence[LayerQuantity],
     width: int,
     height: int,
@@ -167,7 +167,7 @@ def _form(
 
 
 def _table(
-    view: View, listed: Sequence[Listed], quantities: Sequence[Sequence[LayerQuantity]], width: int, height: int
+    view: View, listed: Sequence[RunLayers], quantities: Sequence[Sequence[LayerQuantity]], width: int, height: int
 ) -> list[Row]:
     runs = [of_run.run for of_run in listed]
     tall = TALLEST if view.heavy else TALL

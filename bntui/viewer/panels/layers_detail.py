@@ -18,7 +18,7 @@ from bntui.viewer.draw.rows import FigureReference, Row, Span
 from bntui.viewer.figure_names import name_of
 from bntui.viewer.panels.layers_rows import (
     FRACTION,
-    Listed,
+    RunLayers,
     active,
     fraction,
     fraction_heading,
@@ -47,7 +47,7 @@ def _scalars(run: RunView, index: int) -> list[Span]:
 
 
 def detailed(
-    listed: Sequence[Listed], own: Sequence[Sequence[LayerQuantity]], width: int, height: int, chosen: str
+    listed: Sequence[RunLayers], own: Sequence[Sequence[LayerQuantity]], width: int, height: int, chosen: str
 ) -> list[Row] | None:
     """A table with one row per stage of each layer, or two with tall histograms; None if there is no room."""
     if sum(len(of_run.numbers) for of_run in listed) > height:

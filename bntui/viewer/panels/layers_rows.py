@@ -22,7 +22,7 @@ SHARE: Final = 7
 """Cells of a share, such as 100.0 %."""
 
 
-class Listed(NamedTuple):
+class RunLayers(NamedTuple):
     """A run, and the numbers of its layers that have rows."""
 
     run: RunView

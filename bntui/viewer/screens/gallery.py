@@ -38,7 +38,7 @@ from bntui.viewer.terminal.image import Part
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
-    from bntui.link.library import Entry
+    from bntui.link.library import ListedRecording
     from bntui.viewer.feed import TrainerLink
     from bntui.viewer.terminal.line import PacedApp
     from bntui.viewer.view_state import Recording
@@ -100,13 +100,13 @@ class GalleryScreen(SpokenScreen[None]):
         self._list(self._listed)
         self.trainer.prepare()
 
-    def _list(self, then: Callable[[tuple[Entry, ...]], object]) -> None:
+    def _list(self, then: Callable[[tuple[ListedRecording, ...]], object]) -> None:
         from bntui.link.library import recordings
 
         listed = recordings if self._folder is None else partial(recordings, self._folder)
         opening.in_background(self.app, listed, then, self.failed)
 
-    def _listed(self, entries: tuple[Entry, ...]) -> None:
+    def _listed(self, entries: tuple[ListedRecording, ...]) -> None:
         self.change(self.gallery.with_entries(entries))
         opening.in_background(self.app, _walked, self._marked, self.failed)
         opening.in_background(self.app, _warm, self._warmed, self.failed)
@@ -252,7 +252,7 @@ class GalleryScreen(SpokenScreen[None]):
         if self._changeable() and entry is not None and not self.gallery.busy:
             self._do(_("Looking at {name} …").format(name=entry.path.stem), lambda: _deletable(entry.path), self._ask)
 
-    def _ask(self, entry: Entry) -> None:
+    def _ask(self, entry: ListedRecording) -> None:
         prompt = Prompt("delete", path=entry.path, size=entry.size)
         self.change(replace(self.gallery, busy="", prompt=prompt))
 
@@ -328,7 +328,7 @@ class GalleryScreen(SpokenScreen[None]):
         self.change(replace(self.gallery, busy="", refusals=refusals))
 
 
-def _deletable(path: Path) -> Entry:
+def _deletable(path: Path) -> ListedRecording:
     from bntui.link.manage import deletable
 
     return deletable(path)

@@ -17,7 +17,7 @@ from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.screens.gallery_state import Gallery, Lists
 
 if TYPE_CHECKING:
-    from bntui.link.library import Entry
+    from bntui.link.library import ListedRecording
     from bntui.scenario.gallery import Card
 
 CURSOR: Final = "❯ "
@@ -164,7 +164,7 @@ def _run(at: int, name: str) -> Row:
     return (Span(f"{RUN_MARKS[number]} ", f"run{number}"), Span(f"{clean(name)}{GAP}", "muted"))
 
 
-def _entry(entry: Entry, chosen: bool, width: int, stem: int) -> Row:
+def _entry(entry: ListedRecording, chosen: bool, width: int, stem: int) -> Row:
     """A recording in one row; ``stem`` are the cells that the names of all of them take."""
     mark = Span(CURSOR if chosen else "  ", "accent")
     look = "bold" if chosen else "text"
@@ -186,7 +186,7 @@ def _entry(entry: Entry, chosen: bool, width: int, stem: int) -> Row:
     )
 
 
-def _facts(entry: Entry, cells: int) -> str:
+def _facts(entry: ListedRecording, cells: int) -> str:
     """Epochs, date, and size of a recording; the first ones are left out where its name needs their cells."""
     facts = [f" {rjust(epochs(entry), EPOCHS)}", f"  {when(entry)}", f"  {in_units(entry.size):>{SIZE}}"]
     while facts and sum(map(cell_len, facts)) > cells:
@@ -194,14 +194,14 @@ def _facts(entry: Entry, cells: int) -> str:
     return "".join(facts)
 
 
-def life_mark(entry: Entry) -> Span:
+def life_mark(entry: ListedRecording) -> Span:
     """A mark where it is being trained, another one where its trainer waits, none where it has no trainer."""
     if entry.paused:
         return Span("❚❚ ", "warn")
     return Span("● " if entry.growing else "", "good")
 
 
-def _life(entry: Entry) -> Span:
+def _life(entry: ListedRecording) -> Span:
     """The mark with what it means: another host's name, or what the trainer does."""
     found = life_mark(entry)
     if not found.text:
@@ -219,12 +219,12 @@ def short(text: str, cells: int) -> str:
     return cut(clean(text), cells)
 
 
-def epochs(entry: Entry) -> str:
+def epochs(entry: ListedRecording) -> str:
     one, several = _("{epochs} epoch"), _("{epochs} epochs")
     return (one if entry.epochs == 1 else several).format(epochs=f"{entry.epochs:.4g}")
 
 
-def when(entry: Entry) -> str:
+def when(entry: ListedRecording) -> str:
     return f"{entry.when:%Y-%m-%d %H:%M}"
 
 

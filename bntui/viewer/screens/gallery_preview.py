@@ -18,11 +18,11 @@ from bntui.viewer.screens.gallery_state import Gallery, Preview
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from bntui.link.library import Entry
+    from bntui.link.library import ListedRecording
     from bntui.viewer.view import View
 
 
-def read(entry: Entry) -> Preview:
+def read(entry: ListedRecording) -> Preview:
     """Read a recording as it is now; it may block."""
     from bntui.link import library
 
@@ -36,7 +36,7 @@ def read(entry: Entry) -> Preview:
         return Preview(now, None)
 
 
-def _view(entry: Entry) -> View:
+def _view(entry: ListedRecording) -> View:
     """The recording at its newest keyframe.
 
     Raises:

@@ -33,7 +33,7 @@ from bntui.viewer.screens.gallery_prompt import Prompt
 from bntui.viewer.screens.gallery_state import BESIDE, Gallery, Lists
 
 if TYPE_CHECKING:
-    from bntui.link.library import Entry
+    from bntui.link.library import ListedRecording
     from bntui.scenario.gallery import Card
 
 VERDICTS: Final = {"holds": "✓", "does not hold": "✗", "undecided": "?"}
@@ -223,7 +223,7 @@ def _claims(card: Card, width: int) -> list[Row]:
     return rows
 
 
-def _about_entry(entry: Entry, refusals: Mapping[Path, str], width: int) -> list[Row]:
+def _about_entry(entry: ListedRecording, refusals: Mapping[Path, str], width: int) -> list[Row]:
     rows = [*wrapped(entry.title, width, "bold"), *wrapped(str(entry.path), width, "muted"), ()]
     problem = entry.problem or refusals.get(entry.path)
     if problem:

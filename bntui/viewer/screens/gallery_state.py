@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from bntui.viewer.screens.gallery_prompt import Prompt
 
 if TYPE_CHECKING:
-    from bntui.link.library import Entry
+    from bntui.link.library import ListedRecording
     from bntui.scenario.gallery import Card
     from bntui.viewer.view import View
 
@@ -23,7 +23,7 @@ BESIDE: Final = 100
 class Preview:
     """A recording as it was last read."""
 
-    entry: Entry
+    entry: ListedRecording
     view: View | None
     """At the newest keyframe; None if it cannot be read."""
 
@@ -33,7 +33,7 @@ class Gallery:
     """What is listed, what is chosen, what is asked, and what is being opened."""
 
     cards: tuple[Card, ...] = ()
-    entries: tuple[Entry, ...] | None = None
+    entries: tuple[ListedRecording, ...] | None = None
     """None until the recordings are listed."""
     active: Lists = "scenarios"
     positions: Mapping[Lists, int] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Gallery:
         return frozenset(entry.original for entry in self.entries or () if entry.ended)
 
     @property
-    def pictured(self) -> Entry | None:
+    def pictured(self) -> ListedRecording | None:
         """The newest recording of the chosen scenario."""
         card = self.card
         of_it = (entry for entry in self.entries or () if card and entry.original and entry.original == card.original)
@@ -78,7 +78,7 @@ class Gallery:
         return tuple(card for card in self.cards if not self.query or card.matches(self.query))
 
     @property
-    def found_entries(self) -> tuple[Entry, ...]:
+    def found_entries(self) -> tuple[ListedRecording, ...]:
         """The recordings that are listed."""
         return tuple(entry for entry in self.entries or () if not self.query or entry.matches(self.query))
 
@@ -94,7 +94,7 @@ class Gallery:
         return cards[self.position] if cards else None
 
     @property
-    def entry(self) -> Entry | None:
+    def entry(self) -> ListedRecording | None:
         """The chosen recording, if the recordings are the active list."""
         entries = self.found_entries if self.active == "recordings" else ()
         return entries[self.position] if entries else None
@@ -134,7 +134,7 @@ class Gallery:
         items = found.found_cards if found.active == "scenarios" else found.found_entries
         return found.at(found.active, next((at for at, item in enumerate(items) if item is chosen), 0))
 
-    def with_entries(self, entries: tuple[Entry, ...], chosen: Path | None = None) -> Gallery:
+    def with_entries(self, entries: tuple[ListedRecording, ...], chosen: Path | None = None) -> Gallery:
         """The recordings listed anew; what was chosen, or is to be, is chosen.
 
         Where no scenario is offered, as in a folder that is served to a browser, one of them is.
