@@ -19,7 +19,7 @@ from bntui.link.address import lock_path
 from bntui.link.client import IdleTrainer
 from bntui.recording.copy import writable
 from bntui.recording.reader import Reader
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from tests.commands import bntui
 from tests.same import compare
 from tests.test_process import LONG, connected, scenario, steps, until
@@ -39,7 +39,7 @@ def finished(made: Path, tmp_path: Path) -> Path:
 
 
 def test_a_fork_joins_through_the_live_trainer(tmp_path: Path) -> None:
-    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching(5))
+    recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=PacingOptions(5))
     with connected(recording) as trainer:
         until(trainer, lambda status: status.keyframes >= 8)
         holder = lock_path(recording).read_text()
@@ -64,7 +64,7 @@ def test_a_fork_joins_through_the_live_trainer(tmp_path: Path) -> None:
 
 def test_a_killed_trainer_is_resumed_from_the_command_line(tmp_path: Path) -> None:
     text = DIGITS.replace("epochs = 6", "epochs = 8") + TWO_RUNS
-    recording = IdleTrainer.start().open(scenario(tmp_path, text), tmp_path / "x.bntui", watching=Watching(2))
+    recording = IdleTrainer.start().open(scenario(tmp_path, text), tmp_path / "x.bntui", watching=PacingOptions(2))
     with connected(recording) as trainer:
         until(trainer, lambda status: status.keyframes >= 6)
         os.kill(int(lock_path(recording).read_text()), signal.SIGKILL)
@@ -125,7 +125,7 @@ def test_a_recording_that_cannot_be_written_is_copied_first(
 
 def test_a_live_recording_is_not_resumed(tmp_path: Path) -> None:
     recording = IdleTrainer.start().open(
-        scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching("max", paused=True)
+        scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=PacingOptions("max", paused=True)
     )
     with connected(recording):
         began = time.monotonic()

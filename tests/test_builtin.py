@@ -162,12 +162,12 @@ def guides(recording: Path) -> None:
 
 
 def reversed_in(
-    recorded: Snapshot, state: ViewState, shown: tour.Shown, size: tuple[int, int], candidates: Candidates
+    recorded: Snapshot, state: ViewState, shown: tour.ShownStop, size: tuple[int, int], candidates: Candidates
 ) -> list[str]:
     """What is reversed in the stop's panel where it stands on the screen."""
     view = view_state.build_view(recorded, state, dataset=True, histograms=True)
     said = tour_pointer.rows_of(shown, size)
-    page = parts.Shown(view, state, {}, ("", ""), False, False, True, False, tours=True, tour=shown, said=said)
+    page = parts.ScreenContent(view, state, {}, ("", ""), False, False, True, False, tours=True, tour=shown, said=said)
     region = layout(*size, state.focused, state.zoomed, candidates, said).regions[shown.panel]
     drawn = parts.rows(shown.panel, page, region.width, region.height)
     return [span.text for row in drawn for span in row if span.style.endswith(" cursor")]

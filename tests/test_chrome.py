@@ -19,7 +19,7 @@ from bntui.text import figures
 from bntui.text.language import use
 from bntui.viewer import chrome, epochs, parts, view_state
 from bntui.viewer.draw.rows import text, width
-from bntui.viewer.lab_keys import EVERYTHING, Situation
+from bntui.viewer.lab_keys import EVERYTHING, LabSituation
 from bntui.viewer.layout import SMALLEST, Candidates, layout
 from bntui.viewer.live_states import Leaving, Live, Replay, Starting, State
 from bntui.viewer.marks import RUN_MARKS
@@ -129,14 +129,14 @@ def test_a_replay_names_no_key_of_the_trainer() -> None:
 
 
 def test_keys_of_one_run_on_a_small_screen() -> None:
-    row = text(chrome.keys(80, Situation()))
+    row = text(chrome.keys(80, LabSituation()))
     for words in ("tab", "pin", "zoom", "gallery"):
         assert words not in row
 
 
 @given(st.integers(40, 200), st.booleans())
 def test_keys_fit_and_keep_what_is_essential(cells: int, live: bool) -> None:
-    row = chrome.keys(cells, Situation(live=live, runs=3, several=True, from_gallery=True))
+    row = chrome.keys(cells, LabSituation(live=live, runs=3, several=True, from_gallery=True))
     assert width(row) == cells
     for key in ("←", "→", "?", "q", *(("space", "n", "d") if live else ())):
         assert any(span.text == key for span in row)
@@ -144,23 +144,23 @@ def test_keys_fit_and_keep_what_is_essential(cells: int, live: bool) -> None:
 
 @pytest.mark.parametrize("running", [True, False])
 def test_keys_of_a_live_run_at_80_columns(running: bool) -> None:
-    row = text(chrome.keys(80, Situation(live=True, running=running, runs=2, from_gallery=True)))
+    row = text(chrome.keys(80, LabSituation(live=True, running=running, runs=2, from_gallery=True)))
     wanted = ("space pause", "+− pace") if running else ("space run", "n epoch")
     for words in (*wanted, "←→ keyframe", "f fork", "? explain", "d detach", "q stop, quit"):
         assert words in row
 
 
 def test_the_footer_tells_the_keys_that_matter_now() -> None:
-    row = text(chrome.keys(120, Situation(live=True, over=True, runs=2)))  # it may train seeds
+    row = text(chrome.keys(120, LabSituation(live=True, over=True, runs=2)))  # it may train seeds
     assert "stop, quit" in row
     assert not any(word in row for word in ("space", "pause", "pace", "n epoch", "s step"))
-    zoomed = Situation(runs=2, several=True, zoomed=True, from_gallery=True, troubled=True)
+    zoomed = LabSituation(runs=2, several=True, zoomed=True, from_gallery=True, troubled=True)
     assert "↵ back" in text(chrome.keys(60, zoomed))
     assert "↵ zoom" not in text(chrome.keys(60, replace(zoomed, zoomed=False)))
-    walking = Situation(runs=2, troubled=True, walks="layers")
+    walking = LabSituation(runs=2, troubled=True, walks="layers")
     assert "[] layers" in text(chrome.keys(60, walking))
     assert "[]" not in text(chrome.keys(200, replace(walking, walks="")))
-    resuming = text(chrome.keys(60, Situation(resumes=True)))
+    resuming = text(chrome.keys(60, LabSituation(resumes=True)))
     assert "space resume" in resuming
 
 
@@ -272,7 +272,7 @@ def test_names_of_forks_leave_room_for_the_others() -> None:
 
 def test_keys_of_forks_and_troubles_stand_there_where_they_do_something() -> None:
     def shown(**given: Any) -> list[str]:
-        row = chrome.keys(250, Situation(runs=2, several=True, **given))
+        row = chrome.keys(250, LabSituation(runs=2, several=True, **given))
         return [span.text for span in row if span.style == "key"]
 
     assert {"f", "r"} <= set(shown())
@@ -309,7 +309,7 @@ def test_header_timeline_and_legend_tell_the_same_place(
     if not at_cursor:
         ended_words = "ended " if selected == 0 and run.row == first - 1 else ""
         assert chrome.lag(view, run) == f"{run.mark} {ended_words}at {unit} {epochs.text(shown, unit)}"
-    layers = parts.Shown(view, ViewState(), FACTS, ("", ""), False, False, True, False)
+    layers = parts.ScreenContent(view, ViewState(), FACTS, ("", ""), False, False, True, False)
     title = text(parts.rows("layers", layers, 140, 20)[0])
     assert all((late in title) for run in view.shown if (late := chrome.lag(view, run)) is not None)
     legend = "\n".join(text(row) for row in BY_NAME["curves"].draw(view, 110, 20).rows[:2])
@@ -347,7 +347,7 @@ def test_for_a_lecture_hall_two_panels_stand_on_the_screen(size: tuple[int, int]
 @pytest.mark.parametrize("language", ["en", "ko"])
 @pytest.mark.parametrize(("live", "running"), [(False, False), (True, False), (True, True)])
 def test_the_key_that_ends_a_tour_is_in_the_footer_at_80_columns(language: str, live: bool, running: bool) -> None:
-    here = Situation(live=live, running=running, touring=True, tours=True, from_gallery=True, runs=3)
+    here = LabSituation(live=live, running=running, touring=True, tours=True, from_gallery=True, runs=3)
     use(language)
     try:
         row = text(chrome.keys(80, here))

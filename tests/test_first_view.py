@@ -17,7 +17,7 @@ from bntui.link.client import IdleTrainer, Trainer
 from bntui.recording.first_view import FirstView
 from bntui.recording.reader import Reader
 from bntui.scenario.load import load, parse
-from bntui.scenario.pace import FASTEST, SLOWEST, Watching
+from bntui.scenario.pace import FASTEST, SLOWEST, PacingOptions
 from bntui.trainer.session import Session
 from bntui.viewer import view_state
 from bntui.viewer.layout import Candidates, layout
@@ -142,10 +142,10 @@ def test_wanted_panels_stand_first_and_the_rest_fills_the_room(size: tuple[int, 
 def test_the_longest_run_takes_half_a_minute_unless_something_else_is_asked_for(
     epochs: int, user: float | None, scenario: float | None, pace: float | None
 ) -> None:
-    assert Watching(user).pace_of(epochs, scenario) == pace
+    assert PacingOptions(user).pace_of(epochs, scenario) == pace
 
 
-def trained(tmp_path: Path, view: str, watching: Watching, epochs: int = 6) -> tuple[float, Status]:
+def trained(tmp_path: Path, view: str, watching: PacingOptions, epochs: int = 6) -> tuple[float, Status]:
     """Seconds that a real trainer takes, and the status that it began with."""
     text = replace_epochs(TWO_RUNS.format(view=view), epochs)
     file = tmp_path / "x.toml"
@@ -171,13 +171,15 @@ def replace_epochs(text: str, epochs: int) -> str:
 
 
 def test_a_watched_training_takes_its_time(tmp_path: Path) -> None:
-    seconds, first = trained(tmp_path, "[view]\npace = 4", Watching())
+    seconds, first = trained(tmp_path, "[view]\npace = 4", PacingOptions())
     assert (first.state, first.pace) == ("running", 4)
     assert seconds >= 1.0  # five pauses of a quarter of a second between six epochs
 
 
-@pytest.mark.parametrize(("view", "watching"), [("[view]\npaused = true", Watching()), ("", Watching(paused=True))])
-def test_a_watched_training_waits_where_that_is_wanted(view: str, watching: Watching, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("view", "watching"), [("[view]\npaused = true", PacingOptions()), ("", PacingOptions(paused=True))]
+)
+def test_a_watched_training_waits_where_that_is_wanted(view: str, watching: PacingOptions, tmp_path: Path) -> None:
     assert trained(tmp_path, view, watching)[1].state == "paused"
 
 
@@ -203,13 +205,13 @@ def test_what_is_wrong_in_the_configuration_is_named(
 
 def test_the_command_line_decides_before_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preference, "configuration_path", lambda: tmp_path / "config.toml")
-    assert preference.watching() == Watching()
+    assert preference.watching() == PacingOptions()
     (tmp_path / "config.toml").write_text("pace = 3\npaused = true")
-    assert preference.watching() == Watching(3.0, True)
-    assert preference.watching("max") == Watching("max", True)
-    assert preference.watching("0.5") == Watching(0.5, True)
+    assert preference.watching() == PacingOptions(3.0, True)
+    assert preference.watching("max") == PacingOptions("max", True)
+    assert preference.watching("0.5") == PacingOptions(0.5, True)
     (tmp_path / "config.toml").write_text('pace = "max"\npaused = false')
-    assert preference.watching(paused=True) == Watching("max", True)
+    assert preference.watching(paused=True) == PacingOptions("max", True)
     for wrong in ("nan", "1e9", "-1", "quick", "\x1b[2J"):
         with pytest.raises(UsageError, match="--pace"):
             preference.watching(wrong)

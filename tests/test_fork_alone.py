@@ -17,7 +17,7 @@ from bntui.link.client import IdleTrainer, Trainer
 from bntui.link.requests import ForkRequest
 from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from bntui.trainer.agenda import Agenda
 from bntui.trainer.session import Session
 from tests.commands import bntui
@@ -26,7 +26,7 @@ from tests.test_process import LONG, connected, scenario, steps, until
 from tests.test_session import DIGITS, TWO_RUNS, never, train
 
 PER_EPOCH = 6
-UNTHROTTLED = Watching("max", paused=False)
+UNTHROTTLED = PacingOptions("max", paused=False)
 
 
 def paused_at(trainer: Trainer, epochs: int) -> None:
@@ -36,7 +36,7 @@ def paused_at(trainer: Trainer, epochs: int) -> None:
     until(trainer, lambda status: status.state == "paused" and status.keyframes == 2 * (epochs + 1))
 
 
-WAITING = Watching("max", paused=True)
+WAITING = PacingOptions("max", paused=True)
 
 
 @pytest.fixture

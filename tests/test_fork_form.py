@@ -18,7 +18,7 @@ from bntui.viewer.draw.rows import text
 from bntui.viewer.fork import form as forms
 from bntui.viewer.fork import form_rows
 from bntui.viewer.fork.check import judge
-from bntui.viewer.fork.form import ForkForm, Origin
+from bntui.viewer.fork.form import ForkForm, ForkOrigin
 
 SCENARIO = """
 title = "Forks"
@@ -59,7 +59,7 @@ def config(toml: str = SCENARIO) -> dict[str, Any]:
 
 
 def form(toml: str = SCENARIO, epoch: float = 3.0, facts: Facts | None = None) -> ForkForm:
-    return forms.opened(Origin(RunInfo(0, "plain", config(toml), (), 24, "cpu"), round(24 * epoch), epoch, facts))
+    return forms.opened(ForkOrigin(RunInfo(0, "plain", config(toml), (), 24, "cpu"), round(24 * epoch), epoch, facts))
 
 
 def at(opened: ForkForm, path: str) -> ForkForm:

@@ -14,7 +14,7 @@ from bntui.link import Status, TurnedAwayError, requests
 from bntui.link.job import Answer, Job
 from bntui.link.requests import ForkRequest, Pace, PlainCommand
 from bntui.link.wire import DEEPEST, LONGEST_FRAME, FrameError, Lines
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from bntui.trainer.agenda import MOST_FORKS, Agenda
 from tests.fuzz.socket import run
 
@@ -170,11 +170,11 @@ def test_a_job_survives_the_wire() -> None:
     job = Job(
         resume=False, language="ko", scenario="/a/\udcff.toml", text="title = \"x\"\n\x1b", recording=None,
         overrides=(("training.lr", 0.5), ("network.hidden", [3, 4]), ("title", "\x1b")),
-        watching=Watching("max", paused=True),
+        watching=PacingOptions("max", paused=True),
     )  # fmt: skip
     assert Job.parse(job.line()) == job
     change = ForkRequest(0, 3, (("training.lr", 1),))
-    fork = Job(resume=True, language="en", recording="/x", fork=change, watching=Watching(0.5))
+    fork = Job(resume=True, language="en", recording="/x", fork=change, watching=PacingOptions(0.5))
     assert Job.parse(fork.line()) == fork
 
 

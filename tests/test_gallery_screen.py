@@ -21,7 +21,7 @@ from bntui.link import client, library
 from bntui.link.library import ListedRecording
 from bntui.scenario import gallery as scenarios
 from bntui.scenario.gallery import Card
-from bntui.scenario.pace import NOTHING_ASKED, Watching
+from bntui.scenario.pace import NOTHING_ASKED, PacingOptions
 from bntui.viewer import opening
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text, width
@@ -147,7 +147,7 @@ class FakeIdle:
         cls.made.append(cls())
         return cls.made[-1]
 
-    def open(self, scenario: Path, recording: Path | None, *, watching: Watching) -> Path:
+    def open(self, scenario: Path, recording: Path | None, *, watching: PacingOptions) -> Path:
         assert recording is None
         assert watching == NOTHING_ASKED
         self.opened = scenario

@@ -26,7 +26,7 @@ from bntui.viewer import chrome, opening, palette
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, Row, Span, filled, text, width
-from bntui.viewer.lab_keys import Situation
+from bntui.viewer.lab_keys import LabSituation
 from bntui.viewer.live_states import Live, Replay
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.panels import PANELS, Panel, curves, gradients, layers, timeline
@@ -214,7 +214,7 @@ def test_the_rows_around_the_panels_fit(cells: int) -> None:
         assert width(row) <= cells
         assert any(f"[{panel.key} {_(name)}]" in text(row) for name in (panel.label, panel.short))
     for live in (True, False):
-        row = chrome.keys(cells, Situation(live=live, running=live, runs=2, several=True, from_gallery=True))
+        row = chrome.keys(cells, LabSituation(live=live, running=live, runs=2, several=True, from_gallery=True))
         assert width(row) == cells
         assert "…" not in text(row)
         assert " q" in text(row)

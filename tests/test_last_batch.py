@@ -244,7 +244,7 @@ def test_panels_name_the_size_of_a_small_mini_batch(samples: int, named: bool) -
         if not panel.of_mini_batch:
             continue
         for width in (60, 120):
-            shown = parts.Shown(
+            shown = parts.ScreenContent(
                 view, ViewState(focused=panel.name), {}, ("", ""), False, False, several=True, from_gallery=False
             )
             title = text(parts.rows(panel.name, shown, width, 20)[0])

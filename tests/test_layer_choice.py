@@ -15,7 +15,7 @@ from bntui.viewer import layer_choice, worst
 from bntui.viewer.blocks import block_of, blocks, foldable, one_of_each
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.panels import BY_NAME, PANELS
-from bntui.viewer.parts import Shown, rows
+from bntui.viewer.parts import ScreenContent, rows
 from bntui.viewer.view import RunView, View
 from bntui.viewer.view_state import ViewState
 from bntui.viewer.worst import CriterionName
@@ -190,7 +190,7 @@ def test_without_a_keyframe_there_is_no_worst_layer() -> None:
 
 def drawn(picture: View, panel: str, size: tuple[int, int]) -> list[str]:
     state = ViewState(focused=panel, folded=picture.folded, layer=picture.layer)
-    shown = Shown(picture, state, {}, ("", "text"), live=False, running=False, several=True, from_gallery=False)
+    shown = ScreenContent(picture, state, {}, ("", "text"), live=False, running=False, several=True, from_gallery=False)
     lines = rows(panel, shown, *size)
     assert [width(line) for line in lines] == [size[0]] * size[1]
     return [text(line) for line in lines]

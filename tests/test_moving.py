@@ -26,7 +26,7 @@ from bntui.recording.copy import copied
 from bntui.recording.draft import BESIDE
 from bntui.recording.names import new_path
 from bntui.recording.reader import Reader
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from tests.commands import bntui
 from tests.test_process import BNTUI, LONG, scenario
 from tests.waiting import until
@@ -45,7 +45,7 @@ class Training:
 
     def __init__(self, recording: Path, folder: Path, *, start: bool = True) -> None:
         self.idle = IdleTrainer.start()
-        self.recording = self.idle.open(scenario(folder, LONG), recording, watching=Watching(20, paused=not start))
+        self.recording = self.idle.open(scenario(folder, LONG), recording, watching=PacingOptions(20, paused=not start))
         client = Trainer.connect(self.recording)
         assert client is not None
         self.client = client

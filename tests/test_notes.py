@@ -19,7 +19,7 @@ from bntui.link.notes import add_note
 from bntui.link.wire import FrameError
 from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from bntui.trainer.session import Session
 from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text
@@ -83,7 +83,7 @@ def test_a_note_needs_a_keyframe_and_a_file_that_nobody_trains(recording: Path) 
 
 def test_a_trainer_writes_a_note_and_refuses_one_without_a_keyframe(tmp_path: Path) -> None:
     path = IdleTrainer.start().open(
-        scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching("max", paused=True)
+        scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=PacingOptions("max", paused=True)
     )
     trainer = Trainer.connect(path)
     assert trainer is not None

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bntui.viewer.terminal import pacing
-from bntui.viewer.terminal.pacing import Line
+from bntui.viewer.terminal.pacing import TerminalLine
 
 STEP = 0.002
 """Seconds of the simulated clock."""
@@ -29,7 +29,7 @@ class Wire:
     answers: bool = True
     appetite: int = 1 << 20
     now: float = 100.0
-    line: Line = field(init=False)
+    line: TerminalLine = field(init=False)
     free: float = 0.0
     answer_times: list[tuple[float, int]] = field(default_factory=list)
     frames: list[tuple[float, int]] = field(default_factory=list)
@@ -201,7 +201,7 @@ def test_a_terminal_that_stops_answering_for_good_is_written_to_as_one_that_neve
 def test_no_order_of_events_stops_the_line_for_ever(happened: list[tuple[str, int]]) -> None:
     """Answers to nothing, twice, late: after a while a frame may leave in any case."""
 
-    def step(state: tuple[Line, float], event: tuple[str, int]) -> tuple[Line, float]:
+    def step(state: tuple[TerminalLine, float], event: tuple[str, int]) -> tuple[TerminalLine, float]:
         (line, now), (kind, number) = state, event
         now += 0.1 * number
         return {

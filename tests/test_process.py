@@ -27,7 +27,7 @@ from bntui.link.client import ME, IdleTrainer, Trainer
 from bntui.link.job import Job
 from bntui.link.live import is_live
 from bntui.recording.reader import Reader
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from tests.commands import bntui
 from tests.test_session import DIGITS, TWO_RUNS, train
 
@@ -71,7 +71,7 @@ def steps(recording: Path) -> list[int]:
 
 def test_a_live_trainer_obeys_and_outlives_its_viewers(tmp_path: Path) -> None:
     recording = IdleTrainer.start().open(
-        scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching("max", paused=True)
+        scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=PacingOptions("max", paused=True)
     )
     trainer = Trainer.connect(recording)
     assert trainer is not None
@@ -112,7 +112,7 @@ def test_a_live_trainer_obeys_and_outlives_its_viewers(tmp_path: Path) -> None:
 
 
 def test_a_pace_is_held(tmp_path: Path) -> None:
-    watching = Watching(20, paused=True)
+    watching = PacingOptions(20, paused=True)
     recording = IdleTrainer.start().open(scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=watching)
     with connected(recording) as trainer:
         began = time.monotonic()
@@ -165,7 +165,7 @@ def test_what_the_trainer_finds_wrong_reaches_its_starter(tmp_path: Path) -> Non
 
 def test_many_clients_come_and_go(tmp_path: Path) -> None:
     idle = IdleTrainer.start()
-    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching("max", paused=True))
+    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=PacingOptions("max", paused=True))
     with connected(recording) as trainer:
         trainer.receive(timeout=60)
         for _ in range(100):
@@ -177,7 +177,7 @@ def test_many_clients_come_and_go(tmp_path: Path) -> None:
 
 def test_a_recording_that_is_being_written_is_refused_and_its_holder_named(tmp_path: Path) -> None:
     idle = IdleTrainer.start()
-    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=Watching("max", paused=True))
+    recording = idle.open(scenario(tmp_path, LONG), tmp_path / "x.bntui", watching=PacingOptions("max", paused=True))
     with connected(recording), pytest.raises(TrainerError, match=f"is being written by process {idle.pid}"):
         IdleTrainer.start().resume(recording)
 

@@ -18,7 +18,7 @@ from bntui.viewer.app import LabApp
 from bntui.viewer.draw.rows import text, width
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.screens.sweep import SweepScreen
-from bntui.viewer.sweep.board import Board, Combination, Look, Try, another_seed, best, moved
+from bntui.viewer.sweep.board import Board, BoardSelection, Combination, Try, another_seed, best, moved
 from bntui.viewer.sweep.draw import draw
 from bntui.viewer.widgets import RowsWidget
 from tests.commands import bntui
@@ -67,7 +67,12 @@ BOARDS = {
 @pytest.mark.parametrize("spoken", ["en", "ko"])
 def test_every_sweep_fills_the_screen_exactly(name: str, size: tuple[int, int], spoken: str) -> None:
     language.use(spoken)
-    for look in (Look(), Look(listed=True), Look(("1.0", "layer"), 7), Look(("1.0", "batch"), 2, listed=True)):
+    for look in (
+        BoardSelection(),
+        BoardSelection(listed=True),
+        BoardSelection(("1.0", "layer"), 7),
+        BoardSelection(("1.0", "batch"), 2, listed=True),
+    ):
         rows = draw(BOARDS[name], look, *size)
         assert len(rows) == size[1]
         assert {width(row) for row in rows} == {size[0]}
@@ -79,7 +84,7 @@ def test_a_list_of_three_axes_has_their_whole_values_in_80_columns() -> None:
     )  # fmt: skip
     places = list(product(*(values for _path, values in axes)))
     ranked = tuple(combination(place, at + 1.0, at + 1.1) for at, place in enumerate(places))
-    lines = [text(row) for row in draw(replace(BOARD, axes=axes, ranked=ranked), Look(listed=True), 80, 24)]
+    lines = [text(row) for row in draw(replace(BOARD, axes=axes, ranked=ranked), BoardSelection(listed=True), 80, 24)]
     listed = [line.split() for line in lines[3 : 3 + len(places)]]
     assert [
         words[-(len(words) - words.index(place[0])) :][:3] for words, place in zip(listed, places, strict=True)
@@ -88,7 +93,7 @@ def test_a_list_of_three_axes_has_their_whole_values_in_80_columns() -> None:
 
 
 def test_the_map_has_every_mean_at_its_place_and_says_without_color_which_is_best_and_which_failed() -> None:
-    lines = [text(row) for row in draw(BOARD, Look(("0.01", "none")), 120, 36)]
+    lines = [text(row) for row in draw(BOARD, BoardSelection(("0.01", "none")), 120, 36)]
     heading = next(line for line in lines if "none" in line and "layer" in line)
     columns = {norm: heading.index(norm) + len(norm) for norm in NORMS}
     cells = {
@@ -112,7 +117,7 @@ PLACES = (("0.1", "batch", "[10]"), ("0.001", "none", "[10, 10]"), ("1.0", "laye
 
 def coordinates(*ones: Combination, place: tuple[str, ...] = ()) -> list[str]:
     """The lines of the picture of three axes, without the names above it."""
-    lines = [text(row) for row in draw(replace(THREE, ranked=ones), Look(place), 121, 40)]
+    lines = [text(row) for row in draw(replace(THREE, ranked=ones), BoardSelection(place), 121, 40)]
     assert lines[2].split() == ["lr", "norm", "hidden", "val_loss"]
     return lines[3 : next(at for at, line in enumerate(lines) if line.startswith("─"))]
 
@@ -151,7 +156,7 @@ def test_ranges_are_numbers_on_an_axis_that_may_be_logarithmic() -> None:
     places = [(rate, "none", "[10]") for rate in ("0.001", "0.01", "1.0")]
     ranked = tuple(combination(place, at + 1.0, at + 1.5) for at, place in enumerate(places))
     drawn = replace(THREE, axes=(("training.lr", ()), *THREE.axes[1:]), ranked=ranked)
-    lines = [text(row) for row in draw(drawn, Look(places[1]), 121, 40)][3:]
+    lines = [text(row) for row in draw(drawn, BoardSelection(places[1]), 121, 40)][3:]
     top, middle, bottom = (
         next(row for row, line in enumerate(lines) if line[1:].startswith(sign)) for sign in ("┼1", "●", "★0.001")
     )
@@ -160,7 +165,7 @@ def test_ranges_are_numbers_on_an_axis_that_may_be_logarithmic() -> None:
 
 def test_the_list_ranks_and_draws_each_interval_on_the_common_axis() -> None:
     board = replace(BOARD, ranked=ONES[:2])  # from 0.25 to 1
-    lines = [text(row) for row in draw(board, Look(listed=True), 120, 36)]
+    lines = [text(row) for row in draw(board, BoardSelection(listed=True), 120, 36)]
     first, second = (next(line for line in lines if f" {norm} " in line) for norm in ("batch", "layer"))
     start = lines[2].index("0.25")
     assert lines[2].endswith("1")
@@ -174,18 +179,23 @@ def test_the_list_ranks_and_draws_each_interval_on_the_common_axis() -> None:
 
 
 def test_keys_move_over_the_map_the_list_and_the_seeds_and_stop_at_the_edges() -> None:
-    look = moved(Look(), BOARD, 1, 0)
+    look = moved(BoardSelection(), BOARD, 1, 0)
     assert look.place == ("0.1", "layer")
     assert moved(look, BOARD, 1, 0).place == ("0.1", "layer")
     assert moved(look, BOARD, -9, -9).place == ("0.001", "none")
-    assert moved(Look(), THREE, 0, 1).place == THREE.ranked[1].place
-    assert moved(Look(), THREE, 0, 100).place == THREE.ranked[-1].place
-    assert moved(Look(), THREE, 1, 0).seed == 1
-    assert another_seed(Look(seed=2), BOARD, 1).seed == 0
+    assert moved(BoardSelection(), THREE, 0, 1).place == THREE.ranked[1].place
+    assert moved(BoardSelection(), THREE, 0, 100).place == THREE.ranked[-1].place
+    assert moved(BoardSelection(), THREE, 1, 0).seed == 1
+    assert another_seed(BoardSelection(seed=2), BOARD, 1).seed == 0
     assert best(look, BOARD).place == ("0.1", "batch")
-    assert Look(("0.001", "layer")).trial(BOARD) is None
+    assert BoardSelection(("0.001", "layer")).trial(BOARD) is None
     empty = BOARDS["none done"]
-    assert moved(Look(), empty, 1, 1) == another_seed(Look(), empty, 1) == best(Look(), empty) == Look()
+    assert (
+        moved(BoardSelection(), empty, 1, 1)
+        == another_seed(BoardSelection(), empty, 1)
+        == best(BoardSelection(), empty)
+        == BoardSelection()
+    )
 
 
 def test_quality_counts_the_combinations_that_are_worse() -> None:

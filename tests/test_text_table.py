@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bntui.text.table import Cell, Column, Layout, layout, lines, plain, text_lines, wordings
+from bntui.text.table import Cell, Column, ColumnLayout, layout, lines, plain, text_lines, wordings
 
 WORDS = st.text(alphabet="ab 0−학습률손실", max_size=9).map(str.strip)
 
@@ -50,7 +50,7 @@ def tables(draw: st.DrawFn) -> Given:
     return Given(columns, rows, (*leave, *reversed(stay)))
 
 
-def fields(form: Layout, line: str) -> dict[int, str]:
+def fields(form: ColumnLayout, line: str) -> dict[int, str]:
     """What stands in a line below each shown column, found by counting cells."""
     found: dict[int, str] = {}
     rest = line

@@ -213,11 +213,11 @@ def test_a_recording_that_shows_it_differently_says_so() -> None:
         assert words in shown.answer
 
 
-def stop(figures: set[FigureReference], layer: str = "", runs: tuple[int, ...] = (0,)) -> tour.Shown:
-    return tour.Shown(1, 1, "?", "!", True, "layers", runs[0], layer, frozenset(figures), runs)
+def stop(figures: set[FigureReference], layer: str = "", runs: tuple[int, ...] = (0,)) -> tour.ShownStop:
+    return tour.ShownStop(1, 1, "?", "!", True, "layers", runs[0], layer, frozenset(figures), runs)
 
 
-def reversed_in(rows: tuple[Row, ...], shown: tour.Shown) -> list[str]:
+def reversed_in(rows: tuple[Row, ...], shown: tour.ShownStop) -> list[str]:
     drawn = pointed(rows, shown)
     assert [text(row) for row in drawn] == [text(row) for row in rows]
     return [span.text for row in drawn for span in row if "cursor" in span.style]
@@ -246,7 +246,7 @@ TEXTS = st.lists(st.text("가나다 abc1.", min_size=1, max_size=12), min_size=1
 def test_a_stop_is_wrapped_and_nothing_of_it_is_lost(
     question: str, answer: str, revealed: bool, cells: int, height: int
 ) -> None:
-    shown = tour.Shown(12, 20, question, answer, revealed, "curves", 0)
+    shown = tour.ShownStop(12, 20, question, answer, revealed, "curves", 0)
     rows = [text(row) for row in tour.lines(shown, cells, tour.most_lines(height))]
     assert len(rows) <= (2 if height < 30 else 3)
     assert all(cell_len(row) <= cells for row in rows)
@@ -263,7 +263,7 @@ def test_a_stop_is_wrapped_and_nothing_of_it_is_lost(
 
 @given(TEXTS)
 def test_a_text_fits_where_it_is_read_in_whole_at_80_columns(said: str) -> None:
-    rows = tour.lines(tour.Shown(20, 20, said, "", False, "curves", 0), 78, tour.most_lines(24))
+    rows = tour.lines(tour.ShownStop(20, 20, said, "", False, "curves", 0), 78, tour.most_lines(24))
     whole = "".join(text(row)[7:] for row in rows)
     assert tour_text.fits(said) == ("".join(whole.split()) == "".join(said.split()))
 
@@ -299,7 +299,7 @@ def test_the_tour_line_and_the_panel_are_drawn() -> None:
     reader = FakeReader()
     recorded = view_state.snapshot(reader)
     state = tour.walk(tour.begin(view_state.first(2), recorded, STOPS), recorded, STOPS, 1)
-    page = parts.Shown(
+    page = parts.ScreenContent(
         view_state.build_view(recorded, state), state, reader.meta, ("", ""), False, False, True, False, tours=True,
         tour=tour.shown(state, recorded, STOPS),
     )  # fmt: skip

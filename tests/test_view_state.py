@@ -19,7 +19,7 @@ from bntui.recording.history import Event, StepHistory
 from bntui.recording.sentences import EventKind
 from bntui.viewer import view_state
 from bntui.viewer.panels import ranked
-from bntui.viewer.view_state import Recording, ViewState
+from bntui.viewer.view_state import ViewedRecording, ViewState
 from tests import factory
 from tests.fakes import FakeReader
 
@@ -124,7 +124,7 @@ def test_a_history_is_made_once_for_all_views_of_a_snapshot() -> None:
 
 
 def test_a_recording_opens_at_its_head_with_two_runs_side_by_side() -> None:
-    opened = view_state.opening(cast(Recording, FakeReader()))
+    opened = view_state.opening(cast(ViewedRecording, FakeReader()))
     assert opened == view_state.first(2)
     assert opened == ViewState(
         cursor=0.0, unit="epoch", following=True, selected=0, pinned=1, leader=None, log_axis=True, focused="curves",

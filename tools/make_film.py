@@ -23,7 +23,7 @@ from textual.pilot import Pilot
 from bntui.link import Command, Status
 from bntui.link.client import Trainer
 from bntui.pictures.picture import Picture
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from bntui.text.language import LANGUAGES, use
 from bntui.viewer import opening
 from bntui.viewer.app import LabApp
@@ -31,7 +31,7 @@ from bntui.viewer.feed import TrainerLink
 from bntui.viewer.screens.fork import ForkScreen
 from bntui.viewer.screens.gallery import GalleryScreen
 from bntui.viewer.screens.lab import LabScreen
-from bntui.viewer.view_state import Recording
+from bntui.viewer.view_state import ViewedRecording
 from tools.film import Frame, film
 from tools.screen import TERMINAL, picture_of
 
@@ -96,7 +96,7 @@ class Director:
         self._pilot = pilot
         self._language = language
 
-    def open(self, path: Path) -> tuple[Recording, TrainerLink | None]:
+    def open(self, path: Path) -> tuple[ViewedRecording, TrainerLink | None]:
         """Open a recording for the screen, and stand between it and its trainer."""
         reader, trainer = opened(path, Trainer.connect(path))
         self.trainer = None if trainer is None else Metronome(trainer)
@@ -154,7 +154,7 @@ opened = opening.open_recording
 
 async def filmed(language: str) -> list[Frame]:
     """The frames of the first minute."""
-    app = LabApp(theme="dark", watching=Watching(paused=True))
+    app = LabApp(theme="dark", watching=PacingOptions(paused=True))
     async with app.run_test(size=SIZE) as pilot:
         director = Director(app, pilot, language)
         with mock.patch.object(opening, "open_recording", director.open):

@@ -54,7 +54,7 @@ class Margin(NamedTuple):
 
 
 @dataclass(slots=True)
-class Line:
+class CheckTally:
     """The comparisons of one check so far."""
 
     figures: int = 0
@@ -81,7 +81,7 @@ class Ledger:
     """Collects comparisons by the name of their check, in the order of their first appearance."""
 
     def __init__(self) -> None:
-        self.lines: dict[str, Line] = {}
+        self.lines: dict[str, CheckTally] = {}
         self.failures: list[Failure] = []
         self.notes: Counter[str] = Counter()
         """Reasons why something could not be checked, with counts."""
@@ -92,12 +92,12 @@ class Ledger:
 
     def fail(self, check: str, place: Place, figure: str, recorded: object, recomputed: object, more: int = 0) -> None:
         """Record a failure."""
-        self.lines.setdefault(check, Line()).failed += 1 + more
+        self.lines.setdefault(check, CheckTally()).failed += 1 + more
         self.failures.append(Failure(check, place, figure, spelled(recorded), spelled(recomputed), more))
 
     def hold(self, check: str, place: Place, figure: str, fits: bool, recorded: object, recomputed: object) -> bool:
         """Record whether a figure matches."""
-        self.lines.setdefault(check, Line()).figures += 1
+        self.lines.setdefault(check, CheckTally()).figures += 1
         if not fits:
             self.fail(check, place, figure, recorded, recomputed)
         return fits
@@ -121,7 +121,7 @@ class Ledger:
         """
         tolerance, scale = tolerance if isinstance(tolerance, Margin) else (tolerance, 0.0)
         theirs, ours = np.asarray(recorded, np.float64), np.asarray(recomputed, np.float64)
-        line = self.lines.setdefault(check, Line())
+        line = self.lines.setdefault(check, CheckTally())
         if theirs.shape != ours.shape:
             self.fail(check, place, _named(figure), str(theirs.shape), str(ours.shape))
             return False
@@ -154,7 +154,7 @@ class Ledger:
         return False
 
     @staticmethod
-    def _largest(line: Line, place: Place, apart: Values, allowed: Values, ours: Values, scale: float) -> None:
+    def _largest(line: CheckTally, place: Place, apart: Values, allowed: Values, ours: Values, scale: float) -> None:
         size = scale or float(np.abs(ours).max())
         relative_bounds = allowed / size if size else np.zeros(())
         ill = int(np.count_nonzero(relative_bounds > ILL))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bntui.audit.audit import Report
-from bntui.audit.ledger import Failure, Line, Place
+from bntui.audit.ledger import CheckTally, Failure, Place
 from bntui.audit.tolerances import TABLE, UNIT_IS
 from bntui.text.language import _, ngettext
 from bntui.text.output import clean, json_text
@@ -104,7 +104,7 @@ def _conditions(report: Report, width: int | None) -> Iterator[str]:
     yield from (f"  {row}" for row in text_lines(columns, rows, width))
 
 
-def _row(name: str, line: Line, labels: Mapping[str, str]) -> tuple[str, ...]:
+def _row(name: str, line: CheckTally, labels: Mapping[str, str]) -> tuple[str, ...]:
     figures = f"{line.figures:,}"
     if line.failed:
         return _(name), figures, _("{count} failed").format(count=f"{line.failed:,}"), "", ""
@@ -188,7 +188,7 @@ def as_json(report: Report) -> str:
     return json_text(record)
 
 
-def _check(name: str, line: Line) -> dict[str, Any]:
+def _check(name: str, line: CheckTally) -> dict[str, Any]:
     return {
         "name": name, "figures": line.figures, "undetermined": line.undetermined,
         "rounding": line.rounding, "failed": line.failed,

@@ -20,7 +20,7 @@ from bntui.recording.opened import Recording
 from bntui.recording.recorded import opened
 from bntui.recording.sentences import EventKind, outcome
 from bntui.scenario.fork import forked as valid_fork
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from bntui.text.language import _
 
 
@@ -102,7 +102,7 @@ def on_own_ground(recording: Path) -> Path:
     return recording if writable(recording) else copied(recording)
 
 
-def resume(recording: Path, watching: Watching | None = None) -> Path:
+def resume(recording: Path, watching: PacingOptions | None = None) -> Path:
     """Start a trainer that resumes a recording; returns the recording's path.
 
     Raises:
@@ -117,7 +117,7 @@ def resume(recording: Path, watching: Watching | None = None) -> Path:
 
 
 def fork(
-    recording: Path, there: ForkPoint, changes: Sequence[tuple[str, object]], watching: Watching | None = None
+    recording: Path, there: ForkPoint, changes: Sequence[tuple[str, object]], watching: PacingOptions | None = None
 ) -> Path:
     """Start a new run from a keyframe, through the live trainer or a new one; returns the recording's path.
 

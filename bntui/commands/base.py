@@ -13,11 +13,11 @@ import typer
 
 from bntui.commands import complete
 from bntui.commands.preference import known_theme
-from bntui.commands.usage import Command, Group
+from bntui.commands.usage import Command, CommandGroup
 
 app = typer.Typer(
     name="bntui",
-    cls=Group,
+    cls=CommandGroup,
     no_args_is_help=False,
     add_completion=True,
     pretty_exceptions_enable=False,

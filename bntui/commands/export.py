@@ -65,7 +65,7 @@ def export(
     from bntui.drafts import drafts
     from bntui.errors import UsageError
     from bntui.export.formats import PICTURES, format_of
-    from bntui.export.request import Request, Span
+    from bntui.export.request import EpochRange, Request
     from bntui.export.tables import TABLES
     from bntui.recording.recorded import recorded
 
@@ -76,7 +76,7 @@ def export(
         sentence = _("--panel, --size and --speed apply to pictures only: {suffixes}")
         raise UsageError(sentence.format(suffixes=", ".join(one.suffix for one in PICTURES)))
     write = chosen.writer()
-    span = Span() if epochs is None else Span.parse(epochs)
+    span = EpochRange() if epochs is None else EpochRange.parse(epochs)
     # on SIGTERM, too, no half file is left
     with closing(recorded(recording)) as reader, starting(), reader.snapshot():
         request = Request(

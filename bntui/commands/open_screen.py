@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from bntui.commands import preference
 from bntui.errors import BntuiError, UsageError
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from bntui.text.characters import charset, speaks
 from bntui.text.language import _, spoken, use
 from bntui.text.output import clean
@@ -89,7 +89,7 @@ def open_screen(
     sweep: Callable[[], Board] | None = None,
     cancel: Callable[[], None] | None = None,
     starting: str = "",
-    watching: Watching | None = None,
+    watching: PacingOptions | None = None,
     theme: str | None = None,
 ) -> None:
     """Open the gallery, a recording, or a training that is starting; returns when the user quits.

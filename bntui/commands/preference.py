@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from bntui.errors import Problem, UsageError
-from bntui.scenario.pace import FASTEST, SLOWEST, Watching
+from bntui.scenario.pace import FASTEST, SLOWEST, PacingOptions
 from bntui.text.language import LANGUAGES, _
 from bntui.text.library_messages import in_toml, reason
 from bntui.text.themes import THEMES
@@ -108,7 +108,7 @@ def configuration() -> dict[str, Any]:
     return found
 
 
-def watching(pace: str | None = None, *, paused: bool = False) -> Watching:
+def watching(pace: str | None = None, *, paused: bool = False) -> PacingOptions:
     """How to train for someone who watches: as the command line says, else as the configuration does.
 
     Args:
@@ -120,7 +120,7 @@ def watching(pace: str | None = None, *, paused: bool = False) -> Watching:
     """
     settings = configuration()
     asked = settings.get("pace") if pace is None else asked_pace(pace)
-    return Watching(asked, True if paused else settings.get("paused"))
+    return PacingOptions(asked, True if paused else settings.get("paused"))
 
 
 def asked_pace(text: str) -> float | Literal["max"]:

@@ -17,7 +17,7 @@ from bntui.commands.open_screen import announce, need_terminal, open_screen, una
 from bntui.commands.preference import asked_pace, watching
 from bntui.errors import TrainerError, UsageError
 from bntui.keyframe import MOST_SEEDS
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from bntui.text.language import _, ngettext
 from bntui.text.output import json_text, say
 
@@ -77,7 +77,7 @@ def run(
     elif paused:
         raise UsageError(_("--paused needs the screen; leave out --headless, --detach, or --json"))
     if without_screen:  # a pace that is preferred for the screen does not slow it down
-        watched = None if pace is None else Watching(asked_pace(pace), paused=False)
+        watched = None if pace is None else PacingOptions(asked_pace(pace), paused=False)
     else:
         watched = watching(pace, paused=paused)
     path = find(scenario)

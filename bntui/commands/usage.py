@@ -52,7 +52,7 @@ class Command(TyperCommand):
         return page(self, ctx)
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """The group of all commands, with help formatted by :func:`page`."""
 
     def get_help(self, ctx: Any) -> str:

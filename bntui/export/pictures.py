@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from bntui.drafts import Drafts
 from bntui.errors import UsageError
-from bntui.export.request import Request, Span, Tell
+from bntui.export.request import EpochRange, Request, Tell
 from bntui.export.scene import SCREEN, Scene, find_panel, parse_size
 from bntui.files import in_bytes
 from bntui.pictures.cast import HOLD, cast
@@ -42,7 +42,7 @@ class _Wanted:
 
     scene: Scene
     palette: Palette
-    epochs: Span
+    epochs: EpochRange
     speed: float | None
 
     def still(self) -> Picture:

@@ -15,7 +15,7 @@ Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class EpochRange:
     """A range of epochs, both ends included."""
 
     first: float = -math.inf
@@ -24,7 +24,7 @@ class Span:
     """Only the last keyframe at or before ``last``."""
 
     @classmethod
-    def parse(cls, text: str) -> Span:
+    def parse(cls, text: str) -> EpochRange:
         """A range as written: ``A..B``, ``A..``, ``..B``, or ``N`` for a single keyframe.
 
         Raises:
@@ -51,7 +51,7 @@ class Request:
     """The target is a folder."""
     runs: tuple[int, ...] = ()
     """Numbers; empty for all."""
-    epochs: Span = Span()
+    epochs: EpochRange = EpochRange()
     quantities: tuple[str, ...] = ()
     """Patterns of names of figures; empty for all."""
     table: str = ""

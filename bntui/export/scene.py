@@ -23,7 +23,7 @@ from bntui.viewer.microscope.state import Microscope
 from bntui.viewer.panels import BY_NAME, PANELS, read_by
 from bntui.viewer.picture import sheet
 from bntui.viewer.view import SAME
-from bntui.viewer.view_state import Recording, ViewState
+from bntui.viewer.view_state import ViewedRecording, ViewState
 
 SCREEN: Final = "screen"
 MICROSCOPE: Final = "microscope"
@@ -80,7 +80,7 @@ def _fitting(panel: str, size: tuple[int, int]) -> tuple[int, int]:
     return size
 
 
-def _looking_at(reader: Recording, runs: Sequence[int]) -> ViewState:
+def _looking_at(reader: ViewedRecording, runs: Sequence[int]) -> ViewState:
     """How the recording opens, or with these runs side by side."""
     state = view_state.opening(reader)
     if not runs:
@@ -94,7 +94,7 @@ def _looking_at(reader: Recording, runs: Sequence[int]) -> ViewState:
 class Scene:
     """What is drawn of a recording."""
 
-    reader: Recording
+    reader: ViewedRecording
     panel: str
     size: tuple[int, int]
     recorded: view_state.Snapshot
@@ -105,7 +105,7 @@ class Scene:
     @classmethod
     def of(
         cls,
-        reader: Recording,
+        reader: ViewedRecording,
         panel: str,
         *,
         runs: Sequence[int] = (),
@@ -183,7 +183,7 @@ class Scene:
         drawn = ((region, parts.rows(part, shown, *region.size)) for part, region in room.regions.items())
         return sheet(drawn, width, height)
 
-    def _shown(self, *, several: bool, reads: Collection[str]) -> parts.Shown:
+    def _shown(self, *, several: bool, reads: Collection[str]) -> parts.ScreenContent:
         wanted = read_by(reads)
         view = view_state.build_view(
             self.recorded,
@@ -194,7 +194,7 @@ class Scene:
         )
         ending = view_state.ending(self.recorded)
         watched = all(run.watched for run in self.reader.runs)
-        return parts.Shown(
+        return parts.ScreenContent(
             view=view,
             state=self.state,
             facts=self.reader.meta,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bntui.errors import UsageError
-from bntui.export.request import Request, Span
+from bntui.export.request import EpochRange, Request
 from bntui.keyframe import IntArray, Keyframe
 from bntui.recording.history import SAME_EPOCH, RunHistory, RunInfo
 from bntui.recording.reader import Reader, RowScalars
@@ -53,7 +53,7 @@ def selected(reader: Reader, request: Request) -> list[Selected]:
     return found
 
 
-def _rows(history: RunHistory, span: Span, among: object) -> IntArray:
+def _rows(history: RunHistory, span: EpochRange, among: object) -> IntArray:
     inside = (history.epoch >= span.first - SAME_EPOCH) & (history.epoch <= span.last + SAME_EPOCH)
     rows: IntArray = np.flatnonzero(inside & np.asarray(among))
     return rows[-1:] if span.single else rows

@@ -31,7 +31,7 @@ WriteRows = Callable[[Sequence[Row]], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ExportTable:
     """A table whose rows are read as they are written."""
 
     name: str
@@ -76,14 +76,14 @@ def _batched(rows: Iterable[Row]) -> Iterator[list[Row]]:
     yield batch
 
 
-def _sentence(path: Path, table: Table) -> str:
+def _sentence(path: Path, table: ExportTable) -> str:
     counted = ngettext("{count} row", "{count} rows", table.total).format(count=f"{table.total:,}")
     return _("{path}: {table}, {rows}, {columns} columns").format(
         path=path, table=table.name, rows=counted, columns=len(table.columns)
     )
 
 
-def tables_of(runs: Sequence[Selected], request: Request) -> list[Table]:
+def tables_of(runs: Sequence[Selected], request: Request) -> list[ExportTable]:
     """The tables that a folder gets, or the one that a file holds.
 
     Raises:
@@ -101,7 +101,7 @@ def tables_of(runs: Sequence[Selected], request: Request) -> list[Table]:
     return found if request.folder else found[:1]
 
 
-def _curves(runs: Sequence[Selected], figures: Sequence[ExportedFigure]) -> Table:
+def _curves(runs: Sequence[Selected], figures: Sequence[ExportedFigure]) -> ExportTable:
     def rows() -> Iterator[Row]:
         for one in runs:
             for row in one.scalars():
@@ -110,10 +110,10 @@ def _curves(runs: Sequence[Selected], figures: Sequence[ExportedFigure]) -> Tabl
                 yield (*place, row.epoch_end, row.has_frame, *values)
 
     columns = {**_PLACE, "epoch_end": bool, "keyframe": bool, **{one.name: one.type for one in figures}}
-    return Table("curves", columns, rows(), sum(len(one.rows) for one in runs))
+    return ExportTable("curves", columns, rows(), sum(len(one.rows) for one in runs))
 
 
-def _layers(runs: Sequence[Selected], figures: Sequence[ExportedFigure]) -> Table:
+def _layers(runs: Sequence[Selected], figures: Sequence[ExportedFigure]) -> ExportTable:
     def rows() -> Iterator[Row]:
         for one in runs:
             for frame in one.keyframes():
@@ -122,7 +122,7 @@ def _layers(runs: Sequence[Selected], figures: Sequence[ExportedFigure]) -> Tabl
                     yield (*place, layer.name, number, *(figure.of_layer_in(info, layer) for figure in figures))
 
     columns = {**_PLACE, "layer": str, "layer_number": int, **{one.name: one.type for one in figures}}
-    return Table("layers", columns, rows(), sum(len(one.frames) * len(one.info.layers) for one in runs))
+    return ExportTable("layers", columns, rows(), sum(len(one.frames) * len(one.info.layers) for one in runs))
 
 
 _PLACE: Final[Columns] = {"run": str, "run_number": int, "step": int, "epoch": float}

@@ -22,7 +22,7 @@ from bntui.link.live import dial
 from bntui.link.requests import ForkRequest
 from bntui.link.training_packages import need_training
 from bntui.link.wire import FrameError, Lines
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from bntui.text.language import _, spoken
 
 ME: Final = secrets.token_hex(8)
@@ -147,7 +147,7 @@ class IdleTrainer:
         overrides: Sequence[tuple[str, object]] = (),
         *,
         text: str | None = None,
-        watching: Watching | None = None,
+        watching: PacingOptions | None = None,
         seeds: int | None = None,
     ) -> Path:
         """Send it a scenario and wait until the first keyframes are recorded; returns the recording's path.
@@ -180,7 +180,7 @@ class IdleTrainer:
         recording: Path,
         *,
         fork: Mapping[str, Any] | None = None,
-        watching: Watching | None = None,
+        watching: PacingOptions | None = None,
         seeds: int | None = None,
     ) -> Path:
         """Resume a recording and wait until the trainer has restored its last state; returns the recording's path.

@@ -9,7 +9,7 @@ from typing import Any, Final
 from bntui.link import requests, wire
 from bntui.link.requests import ForkRequest
 from bntui.link.wire import FrameError
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from bntui.text.language import _
 
 LONGEST_JOB: Final = 16_000_000
@@ -38,7 +38,7 @@ class Job:
     fork: ForkRequest | None = None
     seeds: int | None = None
     """Number of seeds with which to train every run; None: as the scenario says, or as was asked before."""
-    watching: Watching | None = None
+    watching: PacingOptions | None = None
     """How to train for someone who watches, as far as the scenario does not say it; None: at once and unthrottled."""
 
     def line(self) -> bytes:
@@ -72,10 +72,10 @@ class Job:
         return job
 
 
-def _watching(pace: object, paused: object) -> Watching:
+def _watching(pace: object, paused: object) -> PacingOptions:
     if not isinstance(paused, bool | None):
         raise FrameError(_("a frame is not a job"))
-    return Watching("max" if pace == "max" else requests.pace(pace), paused)
+    return PacingOptions("max" if pace == "max" else requests.pace(pace), paused)
 
 
 @dataclass(frozen=True, slots=True)

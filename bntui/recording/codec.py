@@ -37,14 +37,14 @@ from bntui.measures import declarations
 from bntui.recording.arrays import BATCH_NORM, OWN, Arrays, check_measures
 from bntui.recording.foreign_json import parsed
 from bntui.recording.history import LayerInfo
-from bntui.recording.kinds import Plain, Table, Text
+from bntui.recording.kinds import JsonObject, Plain, Text
 from bntui.recording.schema import SCALARS
 from bntui.text.language import _
 from bntui.text.output import clean
 
 LONGEST_HEADER: Final = 50_000_000
 """Maximum length in bytes; the header contains the names of all features."""
-HEADER: Final = Table({}, {"__metadata__": Table(other=Text(LONGEST_HEADER))}, Plain(), 200_000)
+HEADER: Final = JsonObject({}, {"__metadata__": JsonObject(other=Text(LONGEST_HEADER))}, Plain(), 200_000)
 
 DTYPES: Final[Mapping[str, str]] = {
     "<f8": "F64", "<f4": "F32", "<f2": "F16", "<i8": "I64", "<i4": "I32", "<i2": "I16", "|i1": "I8",

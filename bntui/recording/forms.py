@@ -16,6 +16,7 @@ from bntui.recording.kinds import (
     SHARE,
     Either,
     Flag,
+    JsonObject,
     Keyed,
     Kind,
     ListOf,
@@ -23,7 +24,6 @@ from bntui.recording.kinds import (
     Number,
     OneOf,
     Plain,
-    Table,
     Text,
     Whole,
 )
@@ -38,35 +38,35 @@ LINE: Final = Text(10_000)
 """A path, or a sentence."""
 
 MONITOR: Final = OneOf(("val_loss", "val_accuracy", "loss", "accuracy", "val_r2", "r2"))
-EARLY_STOPPING: Final = Table(
+EARLY_STOPPING: Final = JsonObject(
     {"monitor": MONITOR, "patience": Whole(), "min_delta": FINITE, "mode": OneOf(("auto", "min", "max")),
      "baseline": Maybe(FINITE), "restore_best_weights": Flag(), "start_from_epoch": Whole()},
     {},
     Plain(),
 )  # fmt: skip
-SCHEDULE: Final = Table(
+SCHEDULE: Final = JsonObject(
     {"kind": WORD},
     {"step_size": Whole(1), "gamma": POSITIVE, "min_lr": AMOUNT, "patience": Whole(), "threshold": FINITE,
      "warmup_epochs": Whole()},
     Plain(),
 )  # fmt: skip
-BLOCK: Final = Table(
+BLOCK: Final = JsonObject(
     {"type": WORD},
     {"name": Maybe(Text()), "norm": Maybe(WORD), "activation": Maybe(WORD), "dropout": Maybe(SHARE),
      "init": Maybe(WORD), "units": UNITS, "channels": UNITS, "kernel": Whole(1, 1000), "stride": Whole(1, 1000),
      "padding": Either(Whole(0, 1000), OneOf(("same",))), "pool": Whole(1, 1000), "cell": WORD},
     Plain(),
 )  # fmt: skip
-CONFIG: Final = Table(
+CONFIG: Final = JsonObject(
     {
-        "data": Table(
+        "data": JsonObject(
             {"source": LINE, "batch_size": Whole(1)},
             {"labels": Maybe(LINE), "target": Maybe(LINE), "task": WORD, "samples": Maybe(Whole(1)),
              "noise": Maybe(AMOUNT), "scaling": WORD, "validation": SHARE, "factor": FINITE, "sequence": WORD,
              "input_noise": AMOUNT, "last_batch": WORD},
             Plain(),
         ),
-        "network": Table(
+        "network": JsonObject(
             {},
             {"hidden": Maybe(ListOf(UNITS, MOST_LAYERS)), "layer": Maybe(ListOf(BLOCK, MOST_LAYERS)),
              "activation": WORD, "norm": WORD, "norm_position": WORD, "groups": Whole(1), "norm_momentum": SHARE,
@@ -74,7 +74,7 @@ CONFIG: Final = Table(
              "dropout": SHARE, "init": WORD},
             Plain(),
         ),
-        "training": Table(
+        "training": JsonObject(
             {"epochs": Whole(1), "early_stopping": Maybe(EARLY_STOPPING)},
             {"optimizer": WORD, "lr": AMOUNT, "momentum": SHARE, "nesterov": Flag(), "weight_decay": AMOUNT,
              "betas": ListOf(SHARE, 2, 2), "alpha": SHARE, "clip_norm": Maybe(POSITIVE), "clip_value": Maybe(POSITIVE),
@@ -82,7 +82,7 @@ CONFIG: Final = Table(
              "schedule": SCHEDULE},
             Plain(),
         ),
-        "record": Table(
+        "record": JsonObject(
             {"budget": AMOUNT},
             {"every": Either(Whole(1), OneOf(("epoch",))), "shift": Flag(), "unit": Whole()},
             Plain(),
@@ -94,22 +94,22 @@ CONFIG: Final = Table(
 """Keys added by a newer version are accepted as they are."""
 WATCHED: Final = "watched"
 """The only key of the configuration of a run that no scenario describes: somebody's own loop was recorded."""
-TOLD: Final = Table(
+TOLD: Final = JsonObject(
     {"by": WORD},
     {"model": Text(), "optimizer": Text(), "epochs": Maybe(Whole(1)), "batch_size": Maybe(Whole(1)),
      "every": Maybe(Either(Whole(1), OneOf(("epoch",)))),
      "early_stopping": Maybe(
-         Table({"monitor": MONITOR, "patience": Whole()},
+         JsonObject({"monitor": MONITOR, "patience": Whole()},
                {"min_delta": FINITE, "mode": OneOf(("auto", "min", "max")), "baseline": Maybe(FINITE),
                 "restore_best_weights": Flag(), "start_from_epoch": Whole()}, Plain()))},
     Plain(),
 )  # fmt: skip
 """What is known of such a run."""
-RUN_CONFIG: Final = Keyed(WATCHED, Table({WATCHED: TOLD}), CONFIG)
+RUN_CONFIG: Final = Keyed(WATCHED, JsonObject({WATCHED: TOLD}), CONFIG)
 """What a run's row says about how it was trained."""
 
 LAYERS: Final = ListOf(
-    Table(
+    JsonObject(
         {"name": Text(shortest=1), "kind": WORD, "shape": ListOf(SIDE, 3, 1), "norm": WORD, "activation": WORD,
          "dropout": SHARE, "parameters": Whole()},
         {"stages": ListOf(WORD, 32), "cell": WORD, "per_step": Flag(), "groups": UNITS, "absent": ListOf(WORD, 32)},
@@ -122,22 +122,24 @@ AXES: Final = {"linear": 1, "conv": 3, "recurrent": 2}
 VALUES: Final = 2**28
 """Maximum number of output values of one sample in one layer."""
 
-FORK: Final = Table(
+FORK: Final = JsonObject(
     {"run": RUN, "step": Whole(), "epoch": EPOCH,
      "changes": ListOf(ListOf(Plain(), 3, 3)), "kept": ListOf(Text(), 100_000), "new": ListOf(Text(), 100_000)},
     {},
     Plain(),
 )  # fmt: skip
-ARGUMENTS: Final = Table(other=Plain())
+ARGUMENTS: Final = JsonObject(other=Plain())
 """The figures in an event's sentence."""
 NAMES: Final = ListOf(Text(10_000), 2_000_000)
 """Names of classes or features."""
 STOP_TEXT: Final = {"question": Text(1000), "answer": Text(1000)}
-TRANSLATION: Final = Table(
-    other=Table({}, {"title": Text(), "runs": Table(other=Text()), "tour": ListOf(Table(STOP_TEXT), 100)}, Plain())
+TRANSLATION: Final = JsonObject(
+    other=JsonObject(
+        {}, {"title": Text(), "runs": JsonObject(other=Text()), "tour": ListOf(JsonObject(STOP_TEXT), 100)}, Plain()
+    )
 )
 
-FIRST_VIEW: Final = Table(
+FIRST_VIEW: Final = JsonObject(
     {},
     {"selected": Maybe(LINE), "pinned": Maybe(LINE), "panels": ListOf(Text(), 1000),
      "cursor": Either(AMOUNT, OneOf(("newest",))), "pace": Maybe(Either(Number(1e-3, 1e6), OneOf(("max",)))),
@@ -146,25 +148,25 @@ FIRST_VIEW: Final = Table(
 )  # fmt: skip
 
 TOUR: Final = ListOf(
-    Table(
+    JsonObject(
         {**STOP_TEXT, "panel": Text()},
         {"at": Either(AMOUNT, Text(20)), "run": Maybe(LINE), "layer": Maybe(Text()), "holds": Maybe(Text(1000))},
     ),
     100,
 )
 
-PATIENCE: Final = Table(
+PATIENCE: Final = JsonObject(
     {"best": Number(nan=True), "best_epoch": Whole(), "wait": Whole(), "stopped": Flag(), "reason": LINE,
      "improved": Flag()}, {}, Plain()
 )  # fmt: skip
-SUMS: Final = Table(
+SUMS: Final = JsonObject(
     {"batches": Whole(), "samples": Whole(), "loss": Number(nan=True), "right": Whole(),
      **{name: ListOf(Number(nan=True), 65_536) for name in ("residuals", "targets", "squares")},
      "first_bad": Maybe(Whole())}, {}, Plain()
 )  # fmt: skip
-PROGRESS: Final[Kind] = Table(
+PROGRESS: Final[Kind] = JsonObject(
     {"step": Whole(), "epoch": Whole(), "offset": Whole(), "wall": AMOUNT,
-     "plateau": Table({"factor": FINITE, "best": Number(nan=True), "bad_epochs": Whole()}, {}, Plain()),
+     "plateau": JsonObject({"factor": FINITE, "best": Number(nan=True), "bad_epochs": Whole()}, {}, Plain()),
      "patience": PATIENCE, "best_loss": Number(nan=True), "best_step": Whole(), "sums": SUMS}, {}, Plain()
 )  # fmt: skip
 """The trainer's state apart from tensors."""

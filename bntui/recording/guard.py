@@ -127,7 +127,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def refuse_foreign_schema(path: Path, found: Sequence[tuple[Any, ...]], known: Mapping[str, Definition]) -> None:
+def refuse_foreign_schema(path: Path, found: Sequence[tuple[Any, ...]], known: Mapping[str, TableDefinition]) -> None:
     """Check a file's schema against the tables of its format.
 
     Args:
@@ -154,7 +154,7 @@ def _word(kind: object) -> str:
     return kind if isinstance(kind, str) and kind in ("table", "view", "trigger", "index") else _("thing")
 
 
-class Definition:
+class TableDefinition:
     """The required and optional columns of one table, as ``CREATE TABLE`` writes them."""
 
     def __init__(self, required: frozenset[str], optional: frozenset[str], tail: str) -> None:
@@ -170,22 +170,22 @@ class Definition:
         _name, columns, tail = parts
         return self.required <= columns <= self.required | self.optional and tail == self.tail
 
-    def without(self, columns: Sequence[str]) -> Definition:
+    def without(self, columns: Sequence[str]) -> TableDefinition:
         """The same table in an older format that does not have these columns."""
         newer = frozenset(text for text in self.required if text.split(" ")[0] in columns)
-        return Definition(self.required - newer, self.optional, self.tail)
+        return TableDefinition(self.required - newer, self.optional, self.tail)
 
-    def with_optional(self, columns: Sequence[str]) -> Definition:
+    def with_optional(self, columns: Sequence[str]) -> TableDefinition:
         """The same table with these columns, as ``ALTER TABLE`` words them, optional."""
         names = {text.split(" ")[0] for text in columns}
         may = frozenset(text for text in self.required if text.split(" ")[0] in names)
-        return Definition(self.required - may, self.optional | may | frozenset(columns), self.tail)
+        return TableDefinition(self.required - may, self.optional | may | frozenset(columns), self.tail)
 
 
-def definitions(script: str) -> dict[str, Definition]:
+def definitions(script: str) -> dict[str, TableDefinition]:
     """The tables that a script creates, by name."""
     found = filter(None, map(_parts, re.sub(r"--[^\n]*", "", script).split(";")))
-    return {name: Definition(columns, frozenset(), tail) for name, columns, tail in found}
+    return {name: TableDefinition(columns, frozenset(), tail) for name, columns, tail in found}
 
 
 def _parts(sql: str) -> tuple[str, frozenset[str], str] | None:

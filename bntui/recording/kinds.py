@@ -246,7 +246,7 @@ class ListOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class JsonObject:
     """A JSON object with required keys, optional keys, and a kind for all other keys."""
 
     required: Mapping[str, Kind] = field(default_factory=dict)
@@ -281,9 +281,9 @@ class Keyed:
     """A JSON object of one of two forms, which a key tells apart."""
 
     key: str
-    having: Table
+    having: JsonObject
     """The form of an object that has the key."""
-    lacking: Table
+    lacking: JsonObject
 
     @property
     def wanted(self) -> str:

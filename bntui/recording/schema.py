@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bntui.errors import RecordingError
 from bntui.keyframe import MEASURES
-from bntui.recording.guard import Definition, Guarded, definitions, refuse_foreign_schema, refuse_no_file
+from bntui.recording.guard import Guarded, TableDefinition, definitions, refuse_foreign_schema, refuse_no_file
 from bntui.text.language import _
 from bntui.text.library_messages import told
 
@@ -93,7 +93,7 @@ def creating(table: str) -> str:
 
 
 @cache
-def tables_of(version: int) -> dict[str, Definition]:
+def tables_of(version: int) -> dict[str, TableDefinition]:
     """The tables of a recording in a format, by name."""
     tables = definitions(TABLES)
     for newer, added in ADDED.items():

@@ -18,7 +18,7 @@ _SEGMENT = re.compile(r'(?:([A-Za-z0-9_-]+)|"([^"]*)")((?:\[\d+\])*)(?:\.(?=.)|$
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ValueOrigin:
     """Where a value was given."""
 
     rank: int
@@ -32,7 +32,7 @@ class Merged:
     """A run's configuration being merged, with the origins of values not given in the base."""
 
     tables: dict[str, Any]
-    said: dict[KeyPath, Origin] = field(default_factory=dict)
+    said: dict[KeyPath, ValueOrigin] = field(default_factory=dict)
 
     def merge(self, addition: Mapping[str, Any], rank: int, prefix: KeyPath = ()) -> None:
         """Merge tables recursively; replace lists and values."""
@@ -48,14 +48,14 @@ class Merged:
             self.merge(nested, OUTSIDE)
         else:
             self.tables = _replaced(self.tables, path, value)
-            self._say(path, Origin(OUTSIDE, path))
+            self._say(path, ValueOrigin(OUTSIDE, path))
 
-    def origin(self, path: KeyPath) -> Origin:
+    def origin(self, path: KeyPath) -> ValueOrigin:
         """The origin of the value at ``path``, or of its table if there is no value."""
         for length in range(len(path), 0, -1):
             if origin := self.said.get(path[:length]):
-                return Origin(origin.rank, origin.path + path[length:])
-        return Origin(BASE, path)
+                return ValueOrigin(origin.rank, origin.path + path[length:])
+        return ValueOrigin(BASE, path)
 
     def get(self, path: KeyPath) -> object:
         """The value at ``path``; None if there is none."""
@@ -78,14 +78,14 @@ class Merged:
                 merged[key] = self._merged(here, merged[key], value, rank, prefix)
             else:
                 merged[key] = value
-                self._say(here, Origin(rank, prefix + here))
+                self._say(here, ValueOrigin(rank, prefix + here))
         if path == ("network",):  # hidden and layer are two forms of the same setting: the later one replaces the other
             for one, other in (("hidden", "layer"), ("layer", "hidden")):
                 if one in addition and other not in addition:
                     merged.pop(other, None)
         return merged
 
-    def _say(self, path: KeyPath, origin: Origin) -> None:
+    def _say(self, path: KeyPath, origin: ValueOrigin) -> None:
         for stale in [known for known in self.said if known[: len(path)] == path]:
             del self.said[stale]
         self.said[path] = origin

@@ -18,7 +18,7 @@ AskedPace = float | Literal["max"] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
+class PacingOptions:
     """What the user asked for, on the command line or in the configuration, about training on the screen."""
 
     pace: AskedPace = None
@@ -39,4 +39,4 @@ class Watching:
         return None if asked == "max" else float(asked)
 
 
-NOTHING_ASKED: Final = Watching()
+NOTHING_ASKED: Final = PacingOptions()

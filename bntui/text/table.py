@@ -51,7 +51,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ColumnLayout:
     """The columns that a width has room for."""
 
     columns: tuple[Column, ...]
@@ -97,7 +97,7 @@ class Layout:
         return ((number, width) for number, width in enumerate(self.widths) if width is not None)
 
 
-def layout(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int | None = None) -> Layout:
+def layout(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int | None = None) -> ColumnLayout:
     """The columns that ``width`` cells have room for, each as wide as its words need; without a width, all of them."""
     names = [column.heading for column in columns]
     wanted = {
@@ -105,7 +105,7 @@ def layout(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int
         for number, (column, words) in enumerate(zip(columns, zip(names, *rows, strict=True), strict=True))
     }
     if width is None:
-        return Layout(tuple(columns), tuple(wanted.values()))
+        return ColumnLayout(tuple(columns), tuple(wanted.values()))
     widths = dict(wanted)
     narrowed: list[int] = []
     for leaves, number, least in _turns(columns):
@@ -123,7 +123,7 @@ def layout(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int
     for number in widths:
         if columns[number].grows and columns[number].most is None:
             widths[number] += width - _total(columns, widths)
-    return Layout(tuple(columns), tuple(widths.get(number) for number in range(len(columns))))
+    return ColumnLayout(tuple(columns), tuple(widths.get(number) for number in range(len(columns))))
 
 
 def lines(

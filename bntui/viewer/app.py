@@ -19,7 +19,7 @@ from textual.screen import Screen
 
 from bntui.errors import BntuiError
 from bntui.link.address import runtime_folder
-from bntui.scenario.pace import NOTHING_ASKED, Watching
+from bntui.scenario.pace import NOTHING_ASKED, PacingOptions
 from bntui.text.language import N_, _
 from bntui.text.themes import THEMES
 from bntui.viewer import goodbye, opening
@@ -34,7 +34,7 @@ from bntui.viewer.widgets import RowsWidget
 if TYPE_CHECKING:
     from bntui.viewer.feed import TrainerLink
     from bntui.viewer.sweep.board import Board
-    from bntui.viewer.view_state import Recording
+    from bntui.viewer.view_state import ViewedRecording
 
 Outcome = TypeVar("Outcome")
 
@@ -70,7 +70,7 @@ class LabApp(PacedApp[BntuiError]):
         *,
         beginning: opening.Beginning | None = None,
         sweep: Callable[[], Board] | None = None,
-        watching: Watching = NOTHING_ASKED,
+        watching: PacingOptions = NOTHING_ASKED,
         theme: str | None = None,
     ) -> None:
         # with NO_COLOR, use the terminal's own colors instead of shades of gray
@@ -166,13 +166,13 @@ class LabApp(PacedApp[BntuiError]):
 
             self.push_screen(GalleryScreen(self._watching, self._folder))
 
-    def show_lab(self, reader: Recording, trainer: TrainerLink | None, *, from_gallery: bool) -> None:
+    def show_lab(self, reader: ViewedRecording, trainer: TrainerLink | None, *, from_gallery: bool) -> None:
         """Open the laboratory on top of the current screen."""
         from bntui.viewer.screens.lab import LabScreen
 
         self.push_screen(LabScreen(reader, trainer, from_gallery=from_gallery, watching=self._watching))
 
-    def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
+    def _opened(self, found: tuple[ViewedRecording, TrainerLink | None]) -> None:
         if exiting(self):  # cancelled in the meantime
             opening.drop(found)
             return

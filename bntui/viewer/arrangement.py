@@ -9,7 +9,7 @@ from bntui.recording.tour import TourStop
 from bntui.viewer import tour_pointer, view_state
 from bntui.viewer.layout import Candidates, Layout, layout
 from bntui.viewer.panels import BY_NAME
-from bntui.viewer.tour import Shown, shown
+from bntui.viewer.tour import ShownStop, shown
 from bntui.viewer.view_state import Snapshot, ViewState
 
 
@@ -31,7 +31,7 @@ class Arrangement:
         said = tour_pointer.rows_of(self.stop(state), self.size)
         return layout(*self.size, state.focused, state.zoomed, self._candidates(state), said)
 
-    def stop(self, state: ViewState) -> Shown | None:
+    def stop(self, state: ViewState) -> ShownStop | None:
         """The stop of the guided tour at which the state is."""
         return shown(state, self.recorded, self.tour)
 

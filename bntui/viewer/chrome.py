@@ -20,7 +20,7 @@ from bntui.viewer.draw.cells import begins
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit, width
 from bntui.viewer.family import brief
 from bntui.viewer.keys import footer_of
-from bntui.viewer.lab_keys import ESSENTIAL, Situation, useful
+from bntui.viewer.lab_keys import ESSENTIAL, LabSituation, useful
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.panels import PANELS
 from bntui.viewer.view import SAME, RunView, View
@@ -244,7 +244,7 @@ def tabs(focused: str, cells: int) -> Row:
     return row
 
 
-def keys(cells: int, here: Situation, *, late: bool = False) -> Row:
+def keys(cells: int, here: LabSituation, *, late: bool = False) -> Row:
     """The footer: the keys that have an effect here, without less important ones that do not fit.
 
     Args:

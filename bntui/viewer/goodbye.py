@@ -10,7 +10,7 @@ from bntui.text import figures
 from bntui.text.language import N_, _
 
 if TYPE_CHECKING:
-    from bntui.viewer.view_state import Recording
+    from bntui.viewer.view_state import ViewedRecording
 
 GOES_ON: Final = N_("Training continues. Reattach with: {command}")
 WAITS: Final = N_("Paused at epoch {epoch}: nothing is trained until you press space. Reattach with: {command}")
@@ -22,7 +22,7 @@ QUITS: Final = N_("q quits.")
 STOPS_WITH: Final = N_("Stop it with: {command}")
 
 
-def goes_on(reader: Recording, *, paused: bool, stoppable: bool) -> list[str]:
+def goes_on(reader: ViewedRecording, *, paused: bool, stoppable: bool) -> list[str]:
     """The messages that training continues without the screen, or that its trainer waits, and how to stop it."""
     said = WAITS if paused else GOES_ON
     told = [_(said).format(epoch=_epoch(reader), command=_command("bntui attach", reader))]
@@ -31,12 +31,12 @@ def goes_on(reader: Recording, *, paused: bool, stoppable: bool) -> list[str]:
     return told
 
 
-def goes_on_here(reader: Recording, *, paused: bool) -> str:
+def goes_on_here(reader: ViewedRecording, *, paused: bool) -> str:
     """The same in the gallery, which lists the recording."""
     return _(WAITS_HERE if paused else GOES_ON_HERE).format(epoch=_epoch(reader), name=reader.path.stem)
 
 
-def recorded(reader: Recording, *, unfinished: bool) -> list[str]:
+def recorded(reader: ViewedRecording, *, unfinished: bool) -> list[str]:
     """The messages that say how to open a recording again, and how to resume it if it is ``unfinished``."""
     replay = "bntui compare" if reader.paths else "bntui replay"
     said = [_("Recorded. Open it again with: {command}").format(command=_command(replay, reader))]
@@ -45,11 +45,11 @@ def recorded(reader: Recording, *, unfinished: bool) -> list[str]:
     return said
 
 
-def _epoch(reader: Recording) -> str:
+def _epoch(reader: ViewedRecording) -> str:
     """The newest epoch of the runs that are not over."""
     left = [run.index for run in reader.runs if not is_over(event.kind for event in reader.events(run.index))]
     return figures.epoch(max((reader.history(run).epoch[-1] for run in left), default=0.0))
 
 
-def _command(command: str, reader: Recording) -> str:
+def _command(command: str, reader: ViewedRecording) -> str:
     return " ".join([command, *(shlex.quote(str(path)) for path in reader.paths or [reader.path])])

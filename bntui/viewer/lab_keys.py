@@ -16,7 +16,7 @@ GALLERY: Final = N_("gallery")
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class LabSituation:
     """The state that decides which keys have an effect."""
 
     live: bool = False
@@ -58,38 +58,38 @@ class Situation:
 ESSENTIAL: Final = 8
 """Controls up to this rank keep their keys at any width, because without them a user is stuck, or may end a training by
 mistake."""
-EVERYTHING: Final = Situation(runs=3, several=True, from_gallery=True, troubled=True, tours=True, touring=True,
+EVERYTHING: Final = LabSituation(runs=3, several=True, from_gallery=True, troubled=True, tours=True, touring=True,
                                    banded=True, folds=True)  # fmt: skip
 """A situation in which every key that needs no trainer has an effect."""
 
 
-def _live(here: Situation) -> bool:
+def _live(here: LabSituation) -> bool:
     return here.live
 
 
-def _trains(here: Situation) -> bool:
+def _trains(here: LabSituation) -> bool:
     return here.live and not here.over
 
 
-def _many(here: Situation) -> bool:
+def _many(here: LabSituation) -> bool:
     return here.runs > 1
 
 
-def _touring(here: Situation) -> bool:
+def _touring(here: LabSituation) -> bool:
     return here.touring
 
 
-def _back(here: Situation) -> str:
+def _back(here: LabSituation) -> str:
     return N_("end tour") if here.touring else N_("choose none") if here.chosen else here.back
 
 
-def _run(here: Situation) -> str:
+def _run(here: LabSituation) -> str:
     if not here.live:
         return N_("resume")
     return N_("pause") if here.running else N_("run")
 
 
-def _panels() -> Iterator[Control[Situation]]:
+def _panels() -> Iterator[Control[LabSituation]]:
     """The keys of the panels: one control for all digits, and one for each other key."""
 
     def chosen(digits: bool) -> list[Binding]:
@@ -102,7 +102,7 @@ def _panels() -> Iterator[Control[Situation]]:
 
 
 # fmt: off
-CONTROLS: Final[tuple[Control[Situation], ...]] = (
+CONTROLS: Final[tuple[Control[LabSituation], ...]] = (
     Control(("space",), N_("run, pause"), (Binding("space", "run", N_("Run or pause")),),
             _run, rank=3, when=lambda here: _trains(here) or here.resumes),
     Control(("n",), N_("train one more epoch of every run"),
@@ -216,6 +216,6 @@ def bindings() -> list[Binding]:
     return bindings_of(CONTROLS)
 
 
-def useful(here: Situation) -> list[Control[Situation]]:
+def useful(here: LabSituation) -> list[Control[LabSituation]]:
     """The controls that have an effect here."""
     return useful_of(CONTROLS, here)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from bntui.viewer.feed import TrainerLink
-    from bntui.viewer.view_state import Recording
+    from bntui.viewer.view_state import ViewedRecording
 
 Outcome = TypeVar("Outcome")
 
@@ -33,7 +33,7 @@ class Beginning(NamedTuple):
 
 def open_recording(
     path: Path | Sequence[Path], trainer: TrainerLink | None = None
-) -> tuple[Recording, TrainerLink | None]:
+) -> tuple[ViewedRecording, TrainerLink | None]:
     """Open a recording and connect to its trainer if one is live, or open several recordings for comparison.
 
     Raises:
@@ -51,7 +51,7 @@ def open_recording(
     return reader, trainer if trainer is not None else Trainer.connect(path)
 
 
-def look_at(path: Path | Sequence[Path]) -> tuple[Recording, None]:
+def look_at(path: Path | Sequence[Path]) -> tuple[ViewedRecording, None]:
     """Open a recording without its trainer, for a read-only screen; raises the same errors."""
     from bntui.recording.joined import Joined
     from bntui.recording.recorded import recorded
@@ -59,7 +59,7 @@ def look_at(path: Path | Sequence[Path]) -> tuple[Recording, None]:
     return recorded(path) if isinstance(path, Path) else Joined(path), None
 
 
-def drop(found: tuple[Recording, TrainerLink | None]) -> None:
+def drop(found: tuple[ViewedRecording, TrainerLink | None]) -> None:
     """Close a recording and a connection that are no longer needed."""
     reader, trainer = found
     reader.close()

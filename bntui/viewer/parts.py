@@ -10,12 +10,11 @@ from bntui.text.language import _
 from bntui.text.widths import longest
 from bntui.viewer import chrome
 from bntui.viewer.draw.rows import Row, Span, fit, framed
-from bntui.viewer.lab_keys import GALLERY, Situation
+from bntui.viewer.lab_keys import GALLERY, LabSituation
 from bntui.viewer.layer_choice import folds
 from bntui.viewer.layout import HEADER, KEYS, TABS, TIMELINE
 from bntui.viewer.panels import BY_NAME, STRIP
-from bntui.viewer.tour import Shown as TourShown
-from bntui.viewer.tour import lines
+from bntui.viewer.tour import ShownStop, lines
 from bntui.viewer.tour_pointer import pointed
 from bntui.viewer.view import View
 from bntui.viewer.view_state import ViewState
@@ -26,7 +25,7 @@ PARTS = (HEADER, TABS, TIMELINE, KEYS, *BY_NAME)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ScreenContent:
     """Everything that the screen is drawn from."""
 
     view: View
@@ -50,7 +49,7 @@ class Shown:
     """No trainer is connected, and a run can be resumed."""
     tours: bool = False
     """The recording has a guided tour."""
-    tour: TourShown | None = None
+    tour: ShownStop | None = None
     """The stop of the guided tour."""
     said: int = 1
     """Rows that it takes at most."""
@@ -60,14 +59,14 @@ class Shown:
     """The line to the terminal is too slow for all panels."""
 
 
-def rows(part: str, shown: Shown, width: int, height: int) -> tuple[Row, ...]:
+def rows(part: str, shown: ScreenContent, width: int, height: int) -> tuple[Row, ...]:
     """The rows of one part, exactly ``height`` of ``width`` cells."""
     if part == HEADER:
         return (chrome.header(shown.view, shown.facts, shown.words, width),)
     if part == TABS:
         return (chrome.tabs(shown.state.focused, width),)
     if part == KEYS:
-        here = Situation(
+        here = LabSituation(
             live=shown.live,
             running=shown.running,
             runs=len(shown.view.runs),

@@ -14,7 +14,7 @@ from bntui.text.language import _, ngettext
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.bands import Band
+from bntui.viewer.draw.bands import DrawnBand
 from bntui.viewer.draw.canvas import rows_of
 from bntui.viewer.draw.cells import CHOSEN
 from bntui.viewer.draw.charts import is_blank, put
@@ -209,7 +209,7 @@ def nothing(form: ChartLayout, tall: int) -> list[Row]:
     return [(Span(ljust(words, form.chart) if y == 0 else " " * form.chart, "muted"),) for y in range(tall)]
 
 
-def overlaid(run: RunView, drawn: Band, end: float, width: int, faint: str = "frame") -> tuple[Row, ...]:
+def overlaid(run: RunView, drawn: DrawnBand, end: float, width: int, faint: str = "frame") -> tuple[Row, ...]:
     """A band with the past bright and the future muted, the cursor between lines, and ✕ where values are not finite.
 
     Args:

@@ -28,7 +28,7 @@ PARTS: Final = {"gap": ("val_loss", "train_loss")}
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownStop:
     """A stop as it is shown."""
 
     number: int
@@ -119,13 +119,13 @@ def _references(stop: TourStop) -> list[Quantity]:
         return []
 
 
-def shown(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop]) -> Shown | None:
+def shown(state: ViewState, recorded: Snapshot, tour: Sequence[TourStop]) -> ShownStop | None:
     """What the stop says; None outside of a tour."""
     if state.tour is None or state.tour >= len(tour):
         return None
     stop, figures = tour[state.tour], recorded_of(recorded)
     run = _run(stop, figures)
-    return Shown(
+    return ShownStop(
         number=state.tour + 1,
         count=len(tour),
         question=stop.question,
@@ -183,7 +183,7 @@ def _answer(stop: TourStop, figures: Recorded, run: int, task: str) -> str:
     return answer
 
 
-def lines(stop: Shown, cells: int, most: int) -> list[Row]:
+def lines(stop: ShownStop, cells: int, most: int) -> list[Row]:
     """The rows that carry the stop: its number, and the question or the answer; as many for both."""
     number = f" {stop.number}/{stop.count} "
     room = max(cells - cell_len(number), 2)

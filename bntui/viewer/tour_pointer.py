@@ -9,12 +9,12 @@ from bntui.viewer import view_state
 from bntui.viewer.draw.rows import FigureReference, Row, Span
 from bntui.viewer.layout import Candidates, layout
 from bntui.viewer.panels import BY_NAME, read_by
-from bntui.viewer.tour import Shown, most_lines
+from bntui.viewer.tour import ShownStop, most_lines
 from bntui.viewer.tour import lines as lines_of
 from bntui.viewer.view_state import Snapshot, ViewState
 
 
-def pointed(rows: Sequence[Row], stop: Shown) -> tuple[Row, ...]:
+def pointed(rows: Sequence[Row], stop: ShownStop) -> tuple[Row, ...]:
     """The rows with the figures of the answer reversed.
 
     If they show none of them, the figures of the stop's layer are, or else the names of the runs.
@@ -36,7 +36,7 @@ def _told(rows: Sequence[Row]) -> frozenset[FigureReference]:
     return frozenset(span.tells for row in rows for span in row if span.tells is not None)
 
 
-def _of_layer(stop: Shown, told: frozenset[FigureReference]) -> frozenset[FigureReference]:
+def _of_layer(stop: ShownStop, told: frozenset[FigureReference]) -> frozenset[FigureReference]:
     """Figures of the stop's layer: those of the quantities that the answer names, or all."""
     own = frozenset(one for one in told if stop.layer and (one.run, one.layer) == (stop.run, stop.layer))
     named = {one.figure.partition(".")[0] for one in stop.figures}
@@ -53,7 +53,7 @@ def _reversed(span: Span) -> Iterator[Span]:
 
 
 def settled(
-    state: ViewState, recorded: Snapshot, stop: Shown | None, size: tuple[int, int], candidates: Candidates
+    state: ViewState, recorded: Snapshot, stop: ShownStop | None, size: tuple[int, int], candidates: Candidates
 ) -> ViewState:
     """The state in which the stop's panel shows most of the figures of the answer: walked through, or zoomed.
 
@@ -83,7 +83,7 @@ def settled(
     return best
 
 
-def _looks(state: ViewState, recorded: Snapshot, stop: Shown) -> Iterator[ViewState]:
+def _looks(state: ViewState, recorded: Snapshot, stop: ShownStop) -> Iterator[ViewState]:
     """The state, then walked through the layers of the stop's panel, then all that zoomed."""
     layers = max(len(run.layers) for run in recorded.source.runs)
     walks = range(layers) if stop.layer and BY_NAME[stop.panel].walks else ()
@@ -93,6 +93,6 @@ def _looks(state: ViewState, recorded: Snapshot, stop: Shown) -> Iterator[ViewSt
         yield from (replace(looked, walked={**state.walked, stop.panel: past}) for past in walks)
 
 
-def rows_of(stop: Shown | None, size: tuple[int, int]) -> int:
+def rows_of(stop: ShownStop | None, size: tuple[int, int]) -> int:
     """Rows below the panels that the stop takes, on a screen of this size; 1 without a tour."""
     return 1 if stop is None else len(lines_of(stop, size[0] - 2, most_lines(size[1])))

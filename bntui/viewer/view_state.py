@@ -54,7 +54,7 @@ class Source(Protocol):
     def evidence_rows(self, run: int) -> IntArray: ...
 
 
-class Recording(Source, Protocol):
+class ViewedRecording(Source, Protocol):
     """The part of a reader that the screen needs."""
 
     path: Path
@@ -132,7 +132,7 @@ def first(runs: int, opposite: int = 1) -> ViewState:
     return ViewState(pinned=opposite if runs > 1 else None)
 
 
-def opening(reader: Recording) -> ViewState:
+def opening(reader: ViewedRecording) -> ViewState:
     """How this recording opens: as its scenario says, else with the first run and the one opposite.
 
     Of several recordings, a run of the second stands beside one of the first.

@@ -19,7 +19,7 @@ from bntui.viewer import family_rows, parts, troubles, view_state
 from bntui.viewer.draw.rows import Row, text, width
 from bntui.viewer.fork import form_rows
 from bntui.viewer.fork.check import judge
-from bntui.viewer.fork.form import Origin, data_facts, move, opened, turn
+from bntui.viewer.fork.form import ForkOrigin, data_facts, move, opened, turn
 from bntui.viewer.microscope import state as states
 from bntui.viewer.microscope.draw import draw
 from bntui.viewer.panels import BY_NAME
@@ -131,7 +131,7 @@ def view(path: Path, dice: random.Random) -> bool:
 
 
 def _laboratory(shown: View, state: ViewState, reader: Reader, dice: random.Random) -> None:
-    page = parts.Shown(shown, state, reader.meta, ("paused", "dim"), False, False, True, False)
+    page = parts.ScreenContent(shown, state, reader.meta, ("paused", "dim"), False, False, True, False)
     for name in parts.PARTS:
         cells, lines = (100, 2 if name == "strip" else 1) if name in BARS else dice.choice(SIZES)
         _rows(parts.rows(name, page, cells, lines), cells, lines, name)
@@ -166,7 +166,7 @@ def _fork(reader: Reader, recorded: Snapshot, state: ViewState, dice: random.Ran
     if row < 0 or run.watched:  # the screen says that nothing can be forked
         return
     try:
-        origin = Origin(run, int(history.step[row]), float(history.epoch[row]), data_facts(reader, run))
+        origin = ForkOrigin(run, int(history.step[row]), float(history.epoch[row]), data_facts(reader, run))
         form = opened(origin)
     except (RecordingError, ScenarioError):
         return

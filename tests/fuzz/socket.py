@@ -18,7 +18,7 @@ from bntui.link.client import IdleTrainer, Trainer
 from bntui.link.requests import STOP
 from bntui.link.wire import LONGEST_FRAME, FrameError
 from bntui.recording.reader import Reader
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from tests.fuzz.outcome import LARGEST, LONGEST, Crash, Outcome, dice, peak
 
 SCENARIO: Final = """
@@ -129,7 +129,7 @@ def run(count: int, seed: int) -> Outcome:
         scenario = Path(folder, "tiny.toml")
         scenario.write_text(SCENARIO, encoding="utf-8")
         idle = IdleTrainer.start()
-        recording = idle.open(scenario, Path(folder, "fuzzed.bntui"), watching=Watching(50))
+        recording = idle.open(scenario, Path(folder, "fuzzed.bntui"), watching=PacingOptions(50))
         target = Target(recording, outcome)
         try:
             for case in range(count):

@@ -13,7 +13,7 @@ ROUNDING: Final = 1e-6
 """Shares beyond the axis by less are on its end."""
 
 
-class Band(NamedTuple):
+class DrawnBand(NamedTuple):
     """Cells of a drawn band, shape ``(rows, columns)``; shared by drawings, never changed."""
 
     glyphs: Glyphs
@@ -27,7 +27,7 @@ ABOVE, BELOW = "↑", "↓"
 """Instead of a line, in the first and the last row: values that are off the axis."""
 
 
-def band(low: FloatArray, median: FloatArray, high: FloatArray, known: BoolArray, rows: int) -> Band:
+def band(low: FloatArray, median: FloatArray, high: FloatArray, known: BoolArray, rows: int) -> DrawnBand:
     """Shares of the height (0 is the lowest dot, 1 the highest), two a cell; NaN is a gap, beyond the axis an arrow.
 
     Three lines, as in figure 1 of Ioffe and Szegedy, 2015: a shade between them would hide how they move in few rows.
@@ -43,7 +43,7 @@ def band(low: FloatArray, median: FloatArray, high: FloatArray, known: BoolArray
     return _drawn(drawn, line, median, known, (low, median, high))
 
 
-def course(shares: FloatArray, known: BoolArray, rows: int) -> Band:
+def course(shares: FloatArray, known: BoolArray, rows: int) -> DrawnBand:
     """One line, without a band."""
     middles = _dots(shares, rows)
     line = _joined(middles, np.arange(4 * rows)[:, np.newaxis])
@@ -52,7 +52,7 @@ def course(shares: FloatArray, known: BoolArray, rows: int) -> Band:
 
 def _drawn(
     dots: BoolArray, line: BoolArray, shares: FloatArray, known: BoolArray, lines: tuple[FloatArray, ...]
-) -> Band:
+) -> DrawnBand:
     """The band's cells.
 
     Args:
@@ -73,7 +73,7 @@ def _drawn(
     ):
         there = np.any(off, axis=0).reshape(-1, 2).any(axis=1)
         glyphs[row, there & (glyphs[row] == " ")] = arrow
-    return Band(glyphs, median, broken)
+    return DrawnBand(glyphs, median, broken)
 
 
 def _dots(shares: FloatArray, rows: int) -> FloatArray:

@@ -12,7 +12,7 @@ from bntui.scenario.fork import Setting, settings
 from bntui.scenario.sources import BUILTIN_DATA
 from bntui.text.language import N_, _
 from bntui.viewer.fork.kinds import kind_of
-from bntui.viewer.view_state import Recording
+from bntui.viewer.view_state import ViewedRecording
 
 COMMON: Final = (
     "training.lr", "network.norm", "network.dropout", "network.activation", "training.optimizer", "training.momentum",
@@ -36,7 +36,7 @@ NO_PATIENCE: Final = N_("none turns early stopping off; a number turns it on.")
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ForkOrigin:
     """The keyframe that a fork starts from."""
 
     run: RunInfo
@@ -91,7 +91,7 @@ def written(value: Any) -> str:
 class ForkForm:
     """The state of the form: all settings, and what was typed into them."""
 
-    origin: Origin
+    origin: ForkOrigin
     items: tuple[Item, ...]
     typed: Mapping[str, str] = field(default_factory=dict)
     """Typed text by key path, for the settings that were edited."""
@@ -125,7 +125,7 @@ class ForkForm:
         return self.text(item) != item.written
 
 
-def data_facts(reader: Recording, run: RunInfo) -> Facts | None:
+def data_facts(reader: ViewedRecording, run: RunInfo) -> Facts | None:
     """Facts about a recording's data that its name does not tell; None for built-in data.
 
     Raises:
@@ -140,7 +140,7 @@ def data_facts(reader: Recording, run: RunInfo) -> Facts | None:
     return Facts(samples, reader.task, None if dataset is None else dataset.x.shape[1:])
 
 
-def opened(origin: Origin) -> ForkForm:
+def opened(origin: ForkOrigin) -> ForkForm:
     """The initial form, without changes."""
     found = {setting.path: setting for setting in _shown(origin.run.config)}
     common = [Item(found[path], "") for path in COMMON if path in found]

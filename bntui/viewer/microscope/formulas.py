@@ -32,7 +32,7 @@ FORMULA_CELLS: Final = 23
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FormulaStep:
     """One of the four steps."""
 
     number: int
@@ -54,7 +54,7 @@ class Step:
         return f"({LETTERS[self.number - 1]}) {_(NAMES[self.number - 1])}"
 
 
-def steps(lens: Lens) -> tuple[Step, Step, Step, Step]:
+def steps(lens: Lens) -> tuple[FormulaStep, FormulaStep, FormulaStep, FormulaStep]:
     """The four steps of the normalization."""
     slide, specimen, state = lens.slide, lens.specimen, lens.state
     before = lens.courses.before(slide, state.time, state.chosen)
@@ -109,10 +109,10 @@ def steps(lens: Lens) -> tuple[Step, Step, Step, Step]:
     centre = 0.0 if math.isfinite(specimen.spread) else math.nan
     last_formula = FORMULAS[3] if slide.kind == "batch" else FORMULA_OF_FEATURES
     return (
-        Step(1, FORMULAS[0], tuple(averages) if known else (), x, before, mean, math.nan),
-        Step(2, FORMULAS[1], tuple(spreads) if known else (), x, before, mean, specimen.std),
-        Step(3, FORMULAS[2], tuple(divided) if known else (), normalized, after, centre, specimen.spread),
-        Step(
+        FormulaStep(1, FORMULAS[0], tuple(averages) if known else (), x, before, mean, math.nan),
+        FormulaStep(2, FORMULAS[1], tuple(spreads) if known else (), x, before, mean, specimen.std),
+        FormulaStep(3, FORMULAS[2], tuple(divided) if known else (), normalized, after, centre, specimen.spread),
+        FormulaStep(
             4,
             last_formula,
             () if math.isnan(gamma) else tuple(scaled),

@@ -13,7 +13,7 @@ from bntui.viewer.microscope.state import Lens
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class MicroscopeSituation:
     """The state that decides which keys have an effect; by default, all except those of the list have one."""
 
     listing: bool = False
@@ -29,12 +29,12 @@ class Situation:
     """There are several runs with a normalization."""
 
 
-EVERYTHING: Final = Situation()
+EVERYTHING: Final = MicroscopeSituation()
 
 
-def situation(lens: Lens) -> Situation:
+def situation(lens: Lens) -> MicroscopeSituation:
     """The situation of the microscope."""
-    return Situation(
+    return MicroscopeSituation(
         listing=lens.state.listing,
         layers=len(lens.layers) > 1,
         steps=lens.slide.steps > 1,
@@ -45,7 +45,7 @@ def situation(lens: Lens) -> Situation:
 
 
 # fmt: off
-CONTROLS: Final[tuple[Control[Situation], ...]] = (
+CONTROLS: Final[tuple[Control[MicroscopeSituation], ...]] = (
     Control(("←", "→", "shift+←", "shift+→"), N_("one keyframe, ten keyframes back and forward"), (
         Binding("left", "walk(-1)", N_("Keyframe before")), Binding("right", "walk(1)", N_("Keyframe after")),
         Binding("shift+left", "walk(-10)", N_("Ten keyframes before")),

@@ -12,7 +12,7 @@ from bntui.keyframe import FloatArray, IntArray
 from bntui.viewer.draw.axes import Limits, tick_label, ticks
 from bntui.viewer.draw.cells import BLOCKS, levels
 from bntui.viewer.draw.rows import Row, Span
-from bntui.viewer.microscope.formulas import Step
+from bntui.viewer.microscope.formulas import FormulaStep
 from bntui.viewer.microscope.words import figure, size
 
 MOST_DOTS: Final = 480
@@ -40,7 +40,7 @@ def place(value: float, limits: Limits, cells: int) -> int:
     return min(max(math.floor(share * cells), 0), cells - 1) if math.isfinite(share) else 0
 
 
-def picture(step: Step, marked: int, width: int, lines: int, style: str) -> list[Row]:
+def picture(step: FormulaStep, marked: int, width: int, lines: int, style: str) -> list[Row]:
     """Histogram, dots and bracket of a step in exactly ``lines`` rows; with little room, only the dots remain."""
     marker = 1 if lines >= 2 else 0
     dots = max((lines - marker) * 3 // 7, 1)
@@ -61,7 +61,7 @@ def compact(row: Cells) -> Row:
     return tuple(spans)
 
 
-def _finite(step: Step) -> FloatArray:
+def _finite(step: FormulaStep) -> FloatArray:
     values = np.empty(0) if step.values is None else step.values
     return values[np.isfinite(values)]
 
@@ -72,7 +72,7 @@ def _columns(values: FloatArray, limits: Limits, columns: int) -> IntArray:
     return found
 
 
-def _bars(step: Step, width: int, lines: int) -> list[Cells]:
+def _bars(step: FormulaStep, width: int, lines: int) -> list[Cells]:
     """A histogram that is brighter within one standard deviation of the mean."""
     values = _finite(step)
     if not lines or not values.size:
@@ -87,14 +87,14 @@ def _bars(step: Step, width: int, lines: int) -> list[Cells]:
     return [list(zip(levels(heights - 8 * line), styles, strict=True)) for line in range(lines - 1, -1, -1)]
 
 
-def _within(step: Step, width: int) -> list[bool]:
+def _within(step: FormulaStep, width: int) -> list[bool]:
     if math.isnan(step.reach):
         return [True] * width
     left, right = (place(step.centre + side * step.reach, step.limits, width) for side in (-1, 1))
     return [left <= cell <= right for cell in range(width)]
 
 
-def _dots(step: Step, marked: int, width: int, lines: int, style: str) -> list[Cells]:
+def _dots(step: FormulaStep, marked: int, width: int, lines: int, style: str) -> list[Cells]:
     """One dot per value, at the same height in all four steps so that it can be followed; one value is marked."""
     bits = np.zeros((lines, width), np.int64)
     values = np.empty(0) if step.values is None else step.values
@@ -114,7 +114,7 @@ def _dots(step: Step, marked: int, width: int, lines: int, style: str) -> list[C
     return rows
 
 
-def _rule(rows: Sequence[Cells], step: Step, width: int) -> None:
+def _rule(rows: Sequence[Cells], step: FormulaStep, width: int) -> None:
     """Draw a line at the mean through all rows including bars, and lines at one standard deviation in empty cells."""
     if not math.isfinite(step.centre):
         return
@@ -131,7 +131,7 @@ def _rule(rows: Sequence[Cells], step: Step, width: int) -> None:
                     row[at] = (row[at][0], style)
 
 
-def _bracket(step: Step, width: int) -> Row:
+def _bracket(step: FormulaStep, width: int) -> Row:
     """A mark at the mean, the standard deviation on both sides if known, and both as figures."""
     row: Cells = [(" ", "")] * width
     if not math.isfinite(step.centre):
@@ -163,7 +163,7 @@ def axis(limits: Limits, width: int, line: str = " ") -> Row:
     return compact(row)
 
 
-def beyond(step: Step) -> tuple[int, int]:
+def beyond(step: FormulaStep) -> tuple[int, int]:
     """Number of values to the left and to the right of the axis, which are drawn in its outer cells."""
     values = _finite(step)
     return int((values < step.limits.low).sum()), int((values > step.limits.high).sum())

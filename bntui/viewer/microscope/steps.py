@@ -11,7 +11,7 @@ from bntui.text.figures import count, epoch
 from bntui.text.language import N_, _
 from bntui.text.widths import wrap
 from bntui.viewer.draw.rows import Row, Span, fit
-from bntui.viewer.microscope.formulas import FORMULA_CELLS, LETTERS, Step, steps
+from bntui.viewer.microscope.formulas import FORMULA_CELLS, LETTERS, FormulaStep, steps
 from bntui.viewer.microscope.picture import axis, beyond, picture
 from bntui.viewer.microscope.state import Lens
 
@@ -50,7 +50,7 @@ def _shared(height: int) -> list[int]:
     return [each + (number < more) for number in range(4)]
 
 
-def _box(lens: Lens, step: Step, width: int, height: int) -> list[Row]:
+def _box(lens: Lens, step: FormulaStep, width: int, height: int) -> list[Row]:
     inner = width - 4
     focused = lens.state.playing == step.number
     edge = "focus" if focused else "frame"
@@ -66,7 +66,7 @@ def _box(lens: Lens, step: Step, width: int, height: int) -> list[Row]:
     return rows
 
 
-def _edge(step: Step, cells: int, edge: str) -> Row:
+def _edge(step: FormulaStep, cells: int, edge: str) -> Row:
     """The lower edge of a frame: the axis, and the number of values beyond each end."""
     row = axis(step.limits, cells, "─")
     left, right = beyond(step)
@@ -87,12 +87,12 @@ def _from(row: Row, cell: int) -> Row:
     return tuple(out)
 
 
-def _veiled(lens: Lens, step: Step) -> bool:
+def _veiled(lens: Lens, step: FormulaStep) -> bool:
     """True if the step is still hidden while the steps are played."""
     return 0 < lens.state.playing < step.number
 
 
-def _derived(step: Step, cells: int) -> Row:
+def _derived(step: FormulaStep, cells: int) -> Row:
     """The formula, followed by the longest derivation with numbers that fits."""
     formula = Span(step.formula + " " * (FORMULA_CELLS + 2 - cell_len(step.formula)), "text")
     room = cells - cell_len(formula.text)
@@ -103,7 +103,7 @@ def _derived(step: Step, cells: int) -> Row:
     return (formula,)
 
 
-def _seen(lens: Lens, step: Step, width: int, lines: int) -> Sequence[Row]:
+def _seen(lens: Lens, step: FormulaStep, width: int, lines: int) -> Sequence[Row]:
     """The picture of a step, or why there is none."""
     if _veiled(lens, step):
         return [()] * lines

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from bntui.keyframe import Keyframe
 from bntui.text import figures
 from bntui.text.language import N_, _
-from bntui.text.table import Cell, Column, Layout, Line, layout, wordings
+from bntui.text.table import Cell, Column, ColumnLayout, Line, layout, wordings
 from bntui.text.widths import longest, rjust
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span, fit, join, styled
@@ -183,7 +183,7 @@ def _left_out(hidden: Sequence[ComparedFigure], width: int) -> Row:
     return (Span(longest(width, *(words.format(**said) for words in wordings)), "muted"),)
 
 
-def _form(parts: Sequence[FigureSection], runs: tuple[RunView, RunView], width: int) -> Layout:
+def _form(parts: Sequence[FigureSection], runs: tuple[RunView, RunView], width: int) -> ColumnLayout:
     """The layout of a table: name, both figures, their difference, their ratio, and a bar, as far as they fit."""
     one, other = runs
     figure = Column(right=True, least=FIGURE, most=FIGURE, gap=1)
@@ -200,7 +200,7 @@ def _form(parts: Sequence[FigureSection], runs: tuple[RunView, RunView], width: 
     return layout(columns, [_row(figure, runs) for part in parts for figure in part.figures], width)
 
 
-def _line(lines: Sequence[str | ComparedFigure], at: int, runs: tuple[RunView, RunView], form: Layout) -> Row:
+def _line(lines: Sequence[str | ComparedFigure], at: int, runs: tuple[RunView, RunView], form: ColumnLayout) -> Row:
     """The row of a figure or of a section's name; empty below the last one."""
     if at >= len(lines):
         return ()

@@ -17,7 +17,7 @@ from bntui.text.widths import ljust, longest
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
-from bntui.viewer.draw.bands import Band
+from bntui.viewer.draw.bands import DrawnBand
 from bntui.viewer.draw.cells import CHOSEN
 from bntui.viewer.draw.heat import far, marked, rebinned, stippled
 from bntui.viewer.draw.names import room_for, shortened
@@ -226,7 +226,9 @@ def _tables(history: RunHistory, histograms: Histograms) -> FloatArray:
 
 
 @remembered
-def _map(history: RunHistory, histograms: Histograms, layer: int, field: str, axis: Limits, form: MapLayout) -> Band:
+def _map(
+    history: RunHistory, histograms: Histograms, layer: int, field: str, axis: Limits, form: MapLayout
+) -> DrawnBand:
     """The heat map of one quantity; it does not depend on the cursor, and is kept."""
     chosen = histograms.rows
     tables = _tables(history, histograms)
@@ -241,4 +243,6 @@ def _map(history: RunHistory, histograms: Histograms, layer: int, field: str, ax
     drawn = mass[order] * there[:, np.newaxis]
     drawn[beyond < 0, 0] = drawn[beyond > 0, -1] = 0
     glyphs = marked(stippled(drawn), beyond)
-    return Band(glyphs, np.zeros(glyphs.shape, np.bool_), (form.rows // 2, int(gone[0]) // 2) if gone.size else None)
+    return DrawnBand(
+        glyphs, np.zeros(glyphs.shape, np.bool_), (form.rows // 2, int(gone[0]) // 2) if gone.size else None
+    )

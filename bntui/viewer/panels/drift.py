@@ -17,7 +17,7 @@ from bntui.text.language import N_, _
 from bntui.viewer import epochs
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
-from bntui.viewer.draw.bands import Band, band
+from bntui.viewer.draw.bands import DrawnBand, band
 from bntui.viewer.draw.charts import put
 from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span
 from bntui.viewer.gates import LETTERS
@@ -274,7 +274,7 @@ def _reach(history: RunHistory, layer: int, columns: Columns) -> tuple[float, fl
 
 
 @remembered
-def _band(history: RunHistory, layer: int, columns: Columns, axis: Limits, form: ChartLayout, rows: int) -> Band:
+def _band(history: RunHistory, layer: int, columns: Columns, axis: Limits, form: ChartLayout, rows: int) -> DrawnBand:
     """A band over the epochs; it does not depend on the cursor, and is kept."""
     order, known = epochs.sampled(history, form.end, 2 * form.chart)
     reach = axis.high - axis.low

@@ -16,7 +16,7 @@ from bntui.text.language import _
 from bntui.text.widths import longest
 from bntui.viewer import epochs
 from bntui.viewer.draw.axes import Limits
-from bntui.viewer.draw.bands import Band, course
+from bntui.viewer.draw.bands import DrawnBand, course
 from bntui.viewer.draw.rows import Row, Span
 from bntui.viewer.moves import Columns
 from bntui.viewer.strands import ChartLayout, Strand, block, including, nothing, numbers, overlaid, spread, titled
@@ -121,7 +121,9 @@ def _median_shift(history: RunHistory, layer: int) -> float:
 
 
 @remembered
-def _course(history: RunHistory, layer: int, columns: Columns, decades: Limits, form: ChartLayout, rows: int) -> Band:
+def _course(
+    history: RunHistory, layer: int, columns: Columns, decades: Limits, form: ChartLayout, rows: int
+) -> DrawnBand:
     """A line over the epochs on an axis of decades."""
     order, known = epochs.sampled(history, form.end, 2 * form.chart)
     values = history.layers[order, layer, columns[1]]

@@ -24,7 +24,7 @@ from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.gradients_axes import axes, logarithms, power
 from bntui.viewer.panels.gradients_blocks import LARGEST, SMALLEST, block_row, groups_of, has
-from bntui.viewer.panels.gradients_layout import VALUE, Layout, layers_of, value_of
+from bntui.viewer.panels.gradients_layout import VALUE, GradientsLayout, layers_of, value_of
 from bntui.viewer.panels.gradients_ratio import chart
 from bntui.viewer.strands import around, more_layers
 from bntui.viewer.view import RunView, View
@@ -77,21 +77,21 @@ def draw(view: View, width: int, height: int) -> Drawing:
     return cells.page(_(TITLE), [*rows, *waiting], width, height)
 
 
-def _layout(names: Sequence[str], width: int, *, side: bool, folded: bool) -> Layout:
+def _layout(names: Sequence[str], width: int, *, side: bool, folded: bool) -> GradientsLayout:
     name = room_for(names, width)
     left = width - 2 - name - 1 - 1 - VALUE
     if side:
-        return Layout(name, left - SIDE - 2, 0, 0, True, names=shortened(names, name))
+        return GradientsLayout(name, left - SIDE - 2, 0, 0, True, names=shortened(names, name))
     if folded:
         heading = max(cell_len(_(SMALLEST)), cell_len(_(LARGEST)), VALUE)
         left -= 2 * (heading + 1) - VALUE - 1
-        return Layout(name, max(left, MIN_BAR), 0, 0, False, names=shortened(names, name), largest=heading)
+        return GradientsLayout(name, max(left, MIN_BAR), 0, 0, False, names=shortened(names, name), largest=heading)
     headings = (cell_len(_(RATIO)), cell_len(_(SHORT_RATIO)))
     ratio = next((size for size in headings if left >= 2 * size + 10), 0)
     left -= ratio + 1 if ratio else 0
     course = 0 if left < 15 else min(left // 3, 40)
     left -= course + 1 if course else 0
-    return Layout(name, max(left, MIN_BAR), course, ratio, False, names=shortened(names, name))
+    return GradientsLayout(name, max(left, MIN_BAR), course, ratio, False, names=shortened(names, name))
 
 
 def _table(view: View, runs: Sequence[RunView], column: str, width: int, height: int) -> list[Row]:
@@ -164,7 +164,7 @@ def _kept(size: int, rows: int, past: int, chosen: int | None = None) -> Sequenc
     return [0, *range(first, first + rows - 2), size - 1]
 
 
-def _axis(layout: Layout, run: RunView, *, ratio: bool, own: bool) -> Row:
+def _axis(layout: GradientsLayout, run: RunView, *, ratio: bool, own: bool) -> Row:
     """The heading with the labelled decades; the last one is above the gap after the bars.
 
     Args:
@@ -191,7 +191,7 @@ def _axis(layout: Layout, run: RunView, *, ratio: bool, own: bool) -> Row:
     return Span(f"{run.mark} " if own else "  ", run.style), Span(heading, "muted")
 
 
-def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[str, str], chosen: str) -> Row:
+def _layer(run: RunView, index: int, column: str, layout: GradientsLayout, course: tuple[str, str], chosen: str) -> Row:
     layer = layers_of(run)[index]
     value = float(getattr(layer, column))
     bar = layout.drawn(value)
@@ -217,7 +217,9 @@ def _layer(run: RunView, index: int, column: str, layout: Layout, course: tuple[
     return tuple(row)
 
 
-def _courses(run: RunView, column: str, layout: Layout, end: float, shown: Sequence[int]) -> dict[int, tuple[str, str]]:
+def _courses(
+    run: RunView, column: str, layout: GradientsLayout, end: float, shown: Sequence[int]
+) -> dict[int, tuple[str, str]]:
     """The course of each of these layers as a line up to the cursor, and the rest of it, each on its own log axis.
 
     On a common axis, every line would be flat; the bars compare the layers.

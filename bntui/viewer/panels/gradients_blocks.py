@@ -9,7 +9,7 @@ from bntui.text.language import N_
 from bntui.viewer.blocks import blocks
 from bntui.viewer.draw import cells
 from bntui.viewer.draw.rows import Row, Span
-from bntui.viewer.panels.gradients_layout import Layout, layers_of, value_of
+from bntui.viewer.panels.gradients_layout import GradientsLayout, layers_of, value_of
 from bntui.viewer.strands import numbers
 from bntui.viewer.view import RunView, View
 
@@ -17,25 +17,25 @@ SMALLEST: Final = N_("smallest")
 LARGEST: Final = N_("largest")
 
 
-class Group(NamedTuple):
+class LayerGroup(NamedTuple):
     """A row: a layer, or a block of several."""
 
     name: str
     numbers: tuple[int, ...]
 
 
-def groups_of(view: View, run: RunView) -> list[Group]:
+def groups_of(view: View, run: RunView) -> list[LayerGroup]:
     at = numbers(run)
     if not view.folded:
-        return [Group(name, (number,)) for name, number in at.items()]
-    return [Group(block, tuple(at[name] for name in own)) for block, own in blocks(tuple(at)).items()]
+        return [LayerGroup(name, (number,)) for name, number in at.items()]
+    return [LayerGroup(block, tuple(at[name] for name in own)) for block, own in blocks(tuple(at)).items()]
 
 
-def has(run: RunView, group: Group, layer: str) -> bool:
+def has(run: RunView, group: LayerGroup, layer: str) -> bool:
     return bool(layer) and any(run.info.layers[at].name == layer for at in group.numbers)
 
 
-def block_row(run: RunView, group: Group, column: str, layout: Layout, *, chosen: bool) -> Row:
+def block_row(run: RunView, group: LayerGroup, column: str, layout: GradientsLayout, *, chosen: bool) -> Row:
     """The smallest and the largest value of a block: the bar is thick up to the first, and thin up to the second."""
     layers = [layers_of(run)[at] for at in group.numbers]
     known = [at for at in group.numbers if column not in run.info.layers[at].absent]

@@ -19,7 +19,7 @@ VALUE: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class GradientsLayout:
     """Widths of the columns of one table in cells, and the decades of its axis."""
 
     name: int

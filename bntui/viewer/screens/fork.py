@@ -17,7 +17,7 @@ from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.fork import form as forms
 from bntui.viewer.fork import form_rows
 from bntui.viewer.fork.check import ForkCheck, judge
-from bntui.viewer.fork.form import ForkForm, Origin
+from bntui.viewer.fork.form import ForkForm, ForkOrigin
 from bntui.viewer.fork.keys import CONTROLS
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.overlay import Overlay
@@ -33,7 +33,7 @@ class ForkScreen(DrawnScreen[ForkRequest | None], Overlay[ForkRequest | None]):
     CSS = "ForkScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
 
-    def __init__(self, origin: Origin, name: str) -> None:
+    def __init__(self, origin: ForkOrigin, name: str) -> None:
         """``name`` is the parent's name with its mark."""
         super().__init__()
         self.form = forms.opened(origin)

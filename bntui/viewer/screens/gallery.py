@@ -20,7 +20,7 @@ from textual.geometry import Region
 
 from bntui.errors import BntuiError
 from bntui.link.training_packages import why_no_training
-from bntui.scenario.pace import NOTHING_ASKED, Watching
+from bntui.scenario.pace import NOTHING_ASKED, PacingOptions
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.viewer import opening
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from bntui.link.library import ListedRecording
     from bntui.viewer.feed import TrainerLink
     from bntui.viewer.terminal.line import PacedApp
-    from bntui.viewer.view_state import Recording
+    from bntui.viewer.view_state import ViewedRecording
 
 Outcome = TypeVar("Outcome")
 WHEEL_ROWS: Final = 3
@@ -57,7 +57,7 @@ class GalleryScreen(SpokenScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
     app: PacedApp[Any]
 
-    def __init__(self, watching: Watching = NOTHING_ASKED, folder: Path | None = None) -> None:
+    def __init__(self, watching: PacingOptions = NOTHING_ASKED, folder: Path | None = None) -> None:
         """``folder``: list its recordings instead of the user's."""
         super().__init__()
         self._folder = folder
@@ -308,7 +308,7 @@ class GalleryScreen(SpokenScreen[None]):
             lambda error: self.refused(recording, error),
         )
 
-    def opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
+    def opened(self, found: tuple[ViewedRecording, TrainerLink | None]) -> None:
         """Show a recording in the laboratory, and type there what was typed while it was opening."""
         self.trainer.done()
         self.change(replace(self.gallery, busy=""))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bntui.errors import BntuiError
 from bntui.link.training_packages import why_no_training
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from bntui.viewer import opening
 
 if TYPE_CHECKING:
     from bntui.link.client import IdleTrainer
     from bntui.viewer.feed import TrainerLink
     from bntui.viewer.terminal.line import PacedApp
-    from bntui.viewer.view_state import Recording
+    from bntui.viewer.view_state import ViewedRecording
 
 
 class Choosing(Protocol):
@@ -22,7 +22,7 @@ class Choosing(Protocol):
 
     @property
     def app(self) -> PacedApp[Any]: ...
-    def opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
+    def opened(self, found: tuple[ViewedRecording, TrainerLink | None]) -> None:
         """Show a recording."""
         ...
 
@@ -42,7 +42,7 @@ class GalleryTrainer:
         watching: how it trains.
     """
 
-    def __init__(self, gallery: Choosing, watching: Watching) -> None:
+    def __init__(self, gallery: Choosing, watching: PacingOptions) -> None:
         self._gallery = gallery
         self._watching = watching
         self._idle: IdleTrainer | None = None
@@ -109,7 +109,7 @@ class GalleryTrainer:
     def _begin(self, scenario: Path, trainer: IdleTrainer) -> None:
         self._opening, self._idle = trainer, None
 
-        def opened(found: tuple[Recording, TrainerLink | None]) -> None:
+        def opened(found: tuple[ViewedRecording, TrainerLink | None]) -> None:
             if self._opening is trainer:
                 self._gallery.opened(found)
             else:  # cancelled in the meantime

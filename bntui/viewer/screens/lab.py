@@ -22,7 +22,7 @@ from bntui.link.client import ME
 from bntui.link.training_packages import why_no_training
 from bntui.recording.history import Event, Unit
 from bntui.recording.sentences import EventKind
-from bntui.scenario.pace import NOTHING_ASKED, Watching
+from bntui.scenario.pace import NOTHING_ASKED, PacingOptions
 from bntui.text import figures
 from bntui.text.language import _
 from bntui.text.output import clean
@@ -64,7 +64,7 @@ from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
     from bntui.viewer.terminal.line import PacedApp
-    from bntui.viewer.view_state import Recording
+    from bntui.viewer.view_state import ViewedRecording
 
 WARM_SECONDS: Final = 1.0
 """Delay in seconds after the first paint, before importing what the first keys need."""
@@ -85,12 +85,12 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
 
     def __init__(
         self,
-        reader: Recording,
+        reader: ViewedRecording,
         trainer: TrainerLink | None = None,
         *,
         from_gallery: bool = False,
         back: str = GALLERY,
-        watching: Watching = NOTHING_ASKED,
+        watching: PacingOptions = NOTHING_ASKED,
     ) -> None:
         super().__init__()
         self.loaded = LoadedRecording(reader)
@@ -109,7 +109,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         """The event of trouble that was visited last."""
 
     @property
-    def reader(self) -> Recording:
+    def reader(self) -> ViewedRecording:
         return self.loaded.reader
 
     def compose(self) -> ComposeResult:
@@ -175,9 +175,9 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             return
         self._canvas.show(self._shown(self.view, several=room.several), room.regions)
 
-    def _shown(self, view: View, *, several: bool) -> parts.Shown:
+    def _shown(self, view: View, *, several: bool) -> parts.ScreenContent:
         state = self.trainer.state
-        return parts.Shown(
+        return parts.ScreenContent(
             view=view,
             state=self.view_state,
             facts=self.reader.meta,
@@ -231,7 +231,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
             watched=loaded.watched, read_only=self.app.read_only, untrainable=why_no_training(),
         )  # fmt: skip
 
-    def adopt(self, reader: Recording) -> None:
+    def adopt(self, reader: ViewedRecording) -> None:
         """Replace the recording by a newly opened one: the same file, or a copy of it."""
         self.app.clear_notifications()
         if reader.path.resolve() != self.reader.path.resolve():
@@ -240,7 +240,7 @@ class LabScreen(SpokenScreen[None], SilentBelow[None]):
         self.loaded.replace(reader)
         self._news.report_additions()
 
-    def give_way(self, reader: Recording, trainer: TrainerLink | None) -> None:
+    def give_way(self, reader: ViewedRecording, trainer: TrainerLink | None) -> None:
         """Let another laboratory show this new recording."""
         there = LabScreen(
             reader, trainer, from_gallery=self._from_gallery, back=self._back, watching=self._watching

@@ -11,7 +11,7 @@ from bntui.viewer import chrome, parts
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
-    from bntui.viewer.parts import Shown
+    from bntui.viewer.parts import ScreenContent
 
 
 class LabCanvas:
@@ -37,7 +37,7 @@ class LabCanvas:
         if not regions:
             self._message.show(chrome.too_small(*size), size.width)
 
-    def show(self, shown: Shown, regions: Mapping[str, Region]) -> None:
+    def show(self, shown: ScreenContent, regions: Mapping[str, Region]) -> None:
         """Draw the parts that have a region."""
         for name, region in regions.items():
             self._parts[name].show(parts.rows(name, shown, *region.size), region.width)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bntui.viewer.view_state import ViewState
 
 
-class Watching(Protocol):
+class NewsScreen(Protocol):
     """The part of the laboratory's screen that this module needs."""
 
     loaded: LoadedRecording
@@ -42,7 +42,7 @@ class Watching(Protocol):
 class LabNews:
     """Brings commits to the screen, when a trainer reports them or the file has grown."""
 
-    def __init__(self, lab: Watching) -> None:
+    def __init__(self, lab: NewsScreen) -> None:
         self._lab = lab
         self._tempo = Tempo()
         self._timer: Timer | None = None

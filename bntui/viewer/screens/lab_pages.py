@@ -24,7 +24,7 @@ from bntui.viewer.view_state import ViewState
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from bntui.viewer.fork.form import Origin
+    from bntui.viewer.fork.form import ForkOrigin
     from bntui.viewer.screens.lab_chooser import Standing
     from bntui.viewer.screens.lab_recording import LoadedRecording
     from bntui.viewer.screens.lab_trainer import TrainerControl
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class ForkFrom(NamedTuple):
     """The origin of a fork, and the title of its form."""
 
-    origin: Origin
+    origin: ForkOrigin
     title: str
 
 
@@ -160,7 +160,7 @@ def fork_from(loaded: LoadedRecording, run: RunInfo, cursor: float) -> ForkFrom 
         ScenarioError: the run's configuration is not valid in this version.
     """
     from bntui.scenario.fork import configuration
-    from bntui.viewer.fork.form import Origin, data_facts
+    from bntui.viewer.fork.form import ForkOrigin, data_facts
 
     history = loaded.snapshot.histories[run.index]
     row = history.at(cursor)
@@ -169,7 +169,7 @@ def fork_from(loaded: LoadedRecording, run: RunInfo, cursor: float) -> ForkFrom 
     configuration(run.config)
     # facts about data files come from the recording
     step, facts = int(history.step[row]), data_facts(loaded.reader, run)
-    origin = Origin(run, step, float(history.epoch[row]), facts, _waited(loaded, run, row, step))
+    origin = ForkOrigin(run, step, float(history.epoch[row]), facts, _waited(loaded, run, row, step))
     return ForkFrom(origin, f"{RUN_MARKS[run.index % len(RUN_MARKS)]} {run.called}")
 
 

@@ -16,7 +16,7 @@ from bntui.viewer import view_state
 from bntui.viewer.view_state import Snapshot
 
 if TYPE_CHECKING:
-    from bntui.viewer.view_state import Recording
+    from bntui.viewer.view_state import ViewedRecording
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def seeds_left(recorded: Snapshot, runs: Sequence[RunInfo], asked: int) -> bool:
 class LoadedRecording:
     """A reader, and a snapshot of its recording."""
 
-    def __init__(self, reader: Recording) -> None:
+    def __init__(self, reader: ViewedRecording) -> None:
         self.reader = reader
         self.snapshot = view_state.snapshot(reader)
         self.free_panels = view_state.free_panels(self.snapshot)
@@ -129,7 +129,7 @@ class LoadedRecording:
         """Convert the positions in the snapshot to another unit."""
         self.snapshot = view_state.recounted(self.snapshot, unit)
 
-    def replace(self, reader: Recording) -> None:
+    def replace(self, reader: ViewedRecording) -> None:
         """Close the reader, and use another one."""
         self.reader.close()
         self.reader = reader

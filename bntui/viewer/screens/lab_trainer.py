@@ -10,7 +10,7 @@ from textual.app import App
 from bntui.errors import BntuiError, TrainerError
 from bntui.link.requests import ForkRequest
 from bntui.recording.recorded import moved_to, recorded
-from bntui.scenario.pace import Watching
+from bntui.scenario.pace import PacingOptions
 from bntui.text import figures
 from bntui.text.language import N_, _
 from bntui.viewer import live, live_states, opening, view_state
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from bntui.link.client import IdleTrainer
     from bntui.viewer.screens.lab_recording import LoadedRecording
     from bntui.viewer.screens.notices import Notices
-    from bntui.viewer.view_state import Recording, ViewState
+    from bntui.viewer.view_state import ViewedRecording, ViewState
 
 MOVED: Final = N_("The recording was renamed: {path}")
 
@@ -63,7 +63,7 @@ class Laboratory(Protocol):
         """Facts about the recording for the state machine."""
         ...
 
-    def adopt(self, reader: Recording) -> None:
+    def adopt(self, reader: ViewedRecording) -> None:
         """Replace the recording by a newly opened one: the same file, or a copy of it."""
         ...
 
@@ -71,7 +71,7 @@ class Laboratory(Protocol):
         """Load a note that was written, and show it."""
         ...
 
-    def give_way(self, reader: Recording, trainer: TrainerLink | None) -> None:
+    def give_way(self, reader: ViewedRecording, trainer: TrainerLink | None) -> None:
         """Let another laboratory show this new recording."""
         ...
 
@@ -105,7 +105,7 @@ class TrainerControl:
     """
 
     def __init__(
-        self, lab: Laboratory, trainer: TrainerLink | None, tell: Callable[[], object], watching: Watching
+        self, lab: Laboratory, trainer: TrainerLink | None, tell: Callable[[], object], watching: PacingOptions
     ) -> None:
         self.state = live_states.begun(trainer is not None)
         self.feed: Feed | None = None
@@ -213,7 +213,7 @@ class TrainerControl:
 
         path = self._lab.loaded.reader.path
 
-        def start() -> tuple[Recording, TrainerLink | None]:
+        def start() -> tuple[ViewedRecording, TrainerLink | None]:
             here = _own(path)
             self._starting = IdleTrainer.start()
             arguments = None if fork is None else fork.arguments()
@@ -229,12 +229,12 @@ class TrainerControl:
         path, lab = self._lab.loaded.reader.path, self._lab
         lab.loaded.reader.release()
 
-        def write() -> Recording | None:
+        def write() -> ViewedRecording | None:
             here = _own(path)
             add_note(here, note.run, note.step, note.text)
             return None if here == path else recorded(here)
 
-        def written(copy: Recording | None) -> None:
+        def written(copy: ViewedRecording | None) -> None:
             if copy is not None:
                 lab.adopt(copy)
             if not lab.loaded.closed:
@@ -248,7 +248,7 @@ class TrainerControl:
 
         path, meta = self._lab.loaded.reader.path, self._lab.loaded.reader.meta
 
-        def start() -> tuple[Recording, TrainerLink | None]:
+        def start() -> tuple[ViewedRecording, TrainerLink | None]:
             origin = scenario_origin(path, meta)
             other = () if seed is None else (("seed", seed),)
             self._starting = IdleTrainer.start()
@@ -265,14 +265,14 @@ class TrainerControl:
 
         opening.in_background(self._lab.app, start, self._renewed, self._not_started)
 
-    def _renewed(self, found: tuple[Recording, TrainerLink | None]) -> None:
+    def _renewed(self, found: tuple[ViewedRecording, TrainerLink | None]) -> None:
         self._starting = None
         if isinstance(self.state, live_states.Renewing):
             self._lab.give_way(*found)
         else:
             opening.drop(found)
 
-    def _started(self, found: tuple[Recording, TrainerLink | None]) -> None:
+    def _started(self, found: tuple[ViewedRecording, TrainerLink | None]) -> None:
         self._starting = None
         if not isinstance(self.state, live_states.Starting):
             opening.drop(found)

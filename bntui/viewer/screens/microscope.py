@@ -23,7 +23,7 @@ from bntui.viewer.microscope.keys import CONTROLS, EVERYTHING
 from bntui.viewer.microscope.reading import Specimens
 from bntui.viewer.microscope.state import Lens, Microscope
 from bntui.viewer.screens.photograph import photograph
-from bntui.viewer.view_state import Recording, Snapshot, ViewState
+from bntui.viewer.view_state import Snapshot, ViewedRecording, ViewState
 from bntui.viewer.widgets import RowsWidget
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class MicroscopeScreen(DrawnScreen[ViewState]):
     CSS = "MicroscopeScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
 
-    def __init__(self, reader: Recording, recorded: Snapshot, state: ViewState, *, forks: bool = True) -> None:
+    def __init__(self, reader: ViewedRecording, recorded: Snapshot, state: ViewState, *, forks: bool = True) -> None:
         """``forks``: a run of this recording can be forked."""
         super().__init__()
         self._reader, self._recorded, self._forks = reader, recorded, forks

@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.geometry import Region
 
 from bntui.errors import BntuiError
-from bntui.scenario.pace import NOTHING_ASKED, Watching
+from bntui.scenario.pace import NOTHING_ASKED, PacingOptions
 from bntui.text.language import N_, _
 from bntui.text.output import clean
 from bntui.viewer import opening
@@ -20,7 +20,7 @@ from bntui.viewer.drawn_screen import DrawnScreen
 from bntui.viewer.keys import bindings_of, help_of
 from bntui.viewer.layout import SMALLEST
 from bntui.viewer.sweep import board as boards
-from bntui.viewer.sweep.board import Board, Look
+from bntui.viewer.sweep.board import Board, BoardSelection
 from bntui.viewer.sweep.draw import draw
 from bntui.viewer.sweep.keys import CONTROLS
 from bntui.viewer.widgets import RowsWidget
@@ -31,7 +31,7 @@ BACK: Final = N_("sweep")
 
 if TYPE_CHECKING:
     from bntui.viewer.feed import TrainerLink
-    from bntui.viewer.view_state import Recording
+    from bntui.viewer.view_state import ViewedRecording
 
 Read = Callable[[], Board]
 """Reads the sweep as it is now."""
@@ -43,10 +43,10 @@ class SweepScreen(DrawnScreen[None]):
     CSS = "SweepScreen { overflow: hidden; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(CONTROLS)]
 
-    def __init__(self, read: Read, board: Board, watching: Watching = NOTHING_ASKED) -> None:
+    def __init__(self, read: Read, board: Board, watching: PacingOptions = NOTHING_ASKED) -> None:
         super().__init__()
         self._read, self.board, self._watching = read, board, watching
-        self.look = Look()
+        self.look = BoardSelection()
         self._canvas = RowsWidget("sweep")
         self._reading, self._said = False, ""
 
@@ -66,7 +66,7 @@ class SweepScreen(DrawnScreen[None]):
         else:
             self._canvas.show(draw(self.board, self.look, width, height), width)
 
-    def _see(self, look: Look) -> None:
+    def _see(self, look: BoardSelection) -> None:
         self.look = look
         self._draw()
 
@@ -118,7 +118,7 @@ class SweepScreen(DrawnScreen[None]):
         opened = opening.look_at if getattr(self.app, "read_only", False) else opening.open_recording
         opening.in_background(self.app, partial(opened, trial.recording), self._opened, self._failed)
 
-    def _opened(self, found: tuple[Recording, TrainerLink | None]) -> None:
+    def _opened(self, found: tuple[ViewedRecording, TrainerLink | None]) -> None:
         from bntui.viewer.screens.lab import LabScreen
 
         self.app.push_screen(LabScreen(*found, from_gallery=True, back=BACK, watching=self._watching))

@@ -116,7 +116,7 @@ class Board:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BoardSelection:
     """Where the user looks."""
 
     place: Place = ()
@@ -138,7 +138,7 @@ class Look:
         return one.tries[min(self.seed, len(one.tries) - 1)] if one is not None and one.tries else None
 
 
-def moved(look: Look, board: Board, across: int, down: int) -> Look:
+def moved(look: BoardSelection, board: Board, across: int, down: int) -> BoardSelection:
     """Move to another combination: on the map in two directions, in the list up and down."""
     here = look.chosen(board)
     place = look.place or (here.place if here is not None else ())
@@ -156,7 +156,7 @@ def moved(look: Look, board: Board, across: int, down: int) -> Look:
     return replace(look, place=places[min(max(at + down, 0), len(places) - 1)], seed=0)
 
 
-def another_seed(look: Look, board: Board, by: int) -> Look:
+def another_seed(look: BoardSelection, board: Board, by: int) -> BoardSelection:
     """Choose another trial of the combination."""
     one = look.chosen(board)
     if one is None:
@@ -164,6 +164,6 @@ def another_seed(look: Look, board: Board, by: int) -> Look:
     return replace(look, seed=(min(look.seed, len(one.tries) - 1) + by) % len(one.tries))
 
 
-def best(look: Look, board: Board) -> Look:
+def best(look: BoardSelection, board: Board) -> BoardSelection:
     """Choose the best combination."""
     return replace(look, place=board.ranked[0].place if board.ranked else (), seed=0)

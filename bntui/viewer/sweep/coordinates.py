@@ -15,7 +15,7 @@ from bntui.text.widths import cut, ljust
 from bntui.viewer.draw.canvas import braille, characters, rows_of
 from bntui.viewer.draw.cells import tick
 from bntui.viewer.draw.rows import Row, Span, fit
-from bntui.viewer.sweep.board import Board, Combination, Look
+from bntui.viewer.sweep.board import Board, BoardSelection, Combination
 
 MOST: Final = 400
 """Combinations that are drawn, the best ones; more could not be told apart."""
@@ -29,7 +29,7 @@ _FACTOR: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class VerticalAxis:
     """A vertical axis."""
 
     name: str
@@ -39,7 +39,7 @@ class Axis:
     """What is written beside it."""
 
 
-def coordinates(board: Board, look: Look, width: int, height: int) -> list[Row]:
+def coordinates(board: Board, look: BoardSelection, width: int, height: int) -> list[Row]:
     """A line for each combination, the best and the chosen one with marks on the axes."""
     axes = [*_settings(board), _goal(board)]
     lines = max(height - 1, 2)
@@ -66,13 +66,13 @@ def coordinates(board: Board, look: Look, width: int, height: int) -> list[Row]:
     return [_names(axes, at, width), *rows_of(glyphs, styles, STYLES)]
 
 
-def _names(axes: Sequence[Axis], at: Sequence[int], width: int) -> Row:
+def _names(axes: Sequence[VerticalAxis], at: Sequence[int], width: int) -> Row:
     ends = [*at[1:], width]
     names = (ljust(cut(axis.name, end - x - 1), end - x) for axis, x, end in zip(axes, at, ends, strict=True))
     return fit((Span(" " * at[0]), *(Span(name, "muted") for name in names)), width)
 
 
-def _spaced(axis: Axis, lines: int) -> Iterator[tuple[int, str]]:
+def _spaced(axis: VerticalAxis, lines: int) -> Iterator[tuple[int, str]]:
     """The labels that have a row of their own, those at the ends first."""
     taken: set[int] = set()
     for place, label in sorted(axis.labels, key=lambda one: -abs(one[0] - 0.5)):
@@ -85,7 +85,7 @@ def _spaced(axis: Axis, lines: int) -> Iterator[tuple[int, str]]:
 # --- axes ---
 
 
-def _settings(board: Board) -> Iterator[Axis]:
+def _settings(board: Board) -> Iterator[VerticalAxis]:
     ends = [path.rpartition(".")[2] for path, _values in board.axes]
     for at, ((path, values), end) in enumerate(zip(board.axes, ends, strict=True)):
         name = end if ends.count(end) == 1 else path
@@ -93,21 +93,21 @@ def _settings(board: Board) -> Iterator[Axis]:
             order = values[::-1] if all(math.isfinite(_number(one)) for one in values) else values
             shares = np.linspace(0, 1, len(order)).tolist() if len(order) > 1 else [0.5]
             places = dict(zip(order, shares, strict=True))
-            yield Axis(name, places, tuple((place, value) for value, place in places.items()))
+            yield VerticalAxis(name, places, tuple((place, value) for value, place in places.items()))
         else:
             yield _numeric(name, {one.place[at]: _number(one.place[at]) for one in board.ranked}, rising=True)
 
 
-def _goal(board: Board) -> Axis:
+def _goal(board: Board) -> VerticalAxis:
     means = {str(number): one.mean for number, one in enumerate(board.ranked) if one.sound and one.finite}
     return _numeric(board.goal, means, rising=board.larger)
 
 
-def _numeric(name: str, values: Mapping[str, float], *, rising: bool) -> Axis:
+def _numeric(name: str, values: Mapping[str, float], *, rising: bool) -> VerticalAxis:
     """An axis of numbers; a falling one has the lowest at the top."""
     known = [value for value in values.values() if math.isfinite(value)]
     if not known:
-        return Axis(name, {}, ())
+        return VerticalAxis(name, {}, ())
     low, high = min(known), max(known)
     logarithmic = low > 0 and high > _FACTOR * low
 
@@ -119,7 +119,7 @@ def _numeric(name: str, values: Mapping[str, float], *, rising: bool) -> Axis:
 
     places = {name: share(value) for name, value in values.items() if math.isfinite(value)}
     name = f"{name} (log)" if logarithmic else name
-    return Axis(name, places, tuple({share(end): tick(float(f"{end:.3g}")) for end in (low, high)}.items()))
+    return VerticalAxis(name, places, tuple({share(end): tick(float(f"{end:.3g}")) for end in (low, high)}.items()))
 
 
 def _number(text: str) -> float:
@@ -132,14 +132,14 @@ def _number(text: str) -> float:
 # --- lines ---
 
 
-def _heights(board: Board, axes: Sequence[Axis], rank: int) -> list[float]:
+def _heights(board: Board, axes: Sequence[VerticalAxis], rank: int) -> list[float]:
     """Where a combination is on each axis; without the goal unless every seed has a finite one."""
     names = (*board.ranked[rank].place, str(rank))
     return [axis.places[name] for axis, name in zip(axes, names, strict=True) if name in axis.places]
 
 
 def _drawn(
-    board: Board, axes: Sequence[Axis], at: Sequence[int], size: tuple[int, int], chosen: int | None
+    board: Board, axes: Sequence[VerticalAxis], at: Sequence[int], size: tuple[int, int], chosen: int | None
 ) -> tuple[IntArray, IntArray]:
     """The bits of the braille characters, and the style of each cell."""
     width, lines = size

@@ -16,7 +16,7 @@ from bntui.text.widths import cut, longest, rjust
 from bntui.viewer.draw.cells import BLOCKS, tick
 from bntui.viewer.draw.rows import Row, Span, fit, styled
 from bntui.viewer.keys import footer_of
-from bntui.viewer.sweep.board import Board, Combination, Look, Try
+from bntui.viewer.sweep.board import Board, BoardSelection, Combination, Try
 from bntui.viewer.sweep.coordinates import coordinates
 from bntui.viewer.sweep.keys import CONTROLS
 
@@ -31,7 +31,7 @@ _DETAILS: Final = 6
 EMPTY: Final = N_("No trial is done yet.")
 
 
-def draw(board: Board, look: Look, width: int, height: int) -> tuple[Row, ...]:
+def draw(board: Board, look: BoardSelection, width: int, height: int) -> tuple[Row, ...]:
     """The whole screen."""
     rows: list[Row] = [_header(board, width), _legend(board, look, width)]
     room = height - len(rows) - 1
@@ -47,7 +47,7 @@ def draw(board: Board, look: Look, width: int, height: int) -> tuple[Row, ...]:
     return tuple(fit(row, width) for row in (*rows, footer_of(CONTROLS, (board, look), width)))
 
 
-def _details(board: Board, look: Look) -> int:
+def _details(board: Board, look: BoardSelection) -> int:
     one = look.chosen(board)
     return min(max(_DETAILS, 3 + len(one.tries) if one is not None else 0), 9)
 
@@ -65,7 +65,7 @@ def _filled(title: str, room: int) -> Row:
     return (Span(" " * max(room - cell_len(cut(title, room)) + 1, 1)),)
 
 
-def _legend(board: Board, look: Look, width: int) -> Row:
+def _legend(board: Board, look: BoardSelection, width: int) -> Row:
     better = _("larger is better") if board.larger else _("smaller is better")
     words = _("mean of {goal} over seeds, {better}").format(goal=board.goal, better=better)
     if board.pictured and not board.maps and not look.listed:
@@ -79,7 +79,7 @@ def _legend(board: Board, look: Look, width: int) -> Row:
 # --- the heat map ---
 
 
-def _map(board: Board, look: Look, width: int, height: int) -> list[Row]:
+def _map(board: Board, look: BoardSelection, width: int, height: int) -> list[Row]:
     """Rows are the values of the first axis, columns those of the second."""
     (down, rows), (across, columns) = board.axes
     names = min(max(cell_len(down), *(cell_len(value) for value in rows)), width // 3)
@@ -136,7 +136,7 @@ def _first(at: int, size: int, room: int) -> int:
 # --- the list ---
 
 
-def _listing(board: Board, look: Look, width: int, height: int) -> list[Row]:
+def _listing(board: Board, look: BoardSelection, width: int, height: int) -> list[Row]:
     """The combinations from the best on, each with its interval on a common axis."""
     here = look.chosen(board)
     at = next((number for number, one in enumerate(board.ranked) if one is here), 0)
@@ -222,7 +222,7 @@ def _interval(board: Board, one: Combination, style: str, cells: int) -> Line:
 # --- the chosen combination ---
 
 
-def _chosen(board: Board, look: Look, width: int, height: int) -> list[Row]:
+def _chosen(board: Board, look: BoardSelection, width: int, height: int) -> list[Row]:
     one = look.chosen(board)
     place = look.place or (one.place if one is not None else ())
     words = "  ".join(f"{path}={value}" for (path, _values), value in zip(board.axes, place, strict=False))

@@ -8,9 +8,9 @@ from textual.binding import Binding
 
 from bntui.text.language import N_
 from bntui.viewer.keys import Control
-from bntui.viewer.sweep.board import Board, Look
+from bntui.viewer.sweep.board import Board, BoardSelection
 
-Here = tuple[Board, Look]
+Here = tuple[Board, BoardSelection]
 
 
 def _pictured(here: Here) -> bool:
@@ -40,5 +40,5 @@ CONTROLS: Final[tuple[Control[Here], ...]] = (
             footer=N_("quit"), rank=1),
 )
 # fmt: on
-EVERYTHING: Final = (Board("", "", False, (("", ("",)), ("", ("",))), (), 0, 0, 0), Look())
+EVERYTHING: Final = (Board("", "", False, (("", ("",)), ("", ("",))), (), 0, 0, 0), BoardSelection())
 """A sweep in which every key has an effect."""

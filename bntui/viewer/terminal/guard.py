@@ -36,7 +36,7 @@ _MARGIN: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class GuardClient:
     """The viewer's side of the guard."""
 
     screen: mmap.mmap
@@ -60,10 +60,10 @@ class Watch:
         return self.screen[0] == _STOPPED
 
 
-_watch: Watch | None = None
+_watch: GuardClient | None = None
 
 
-def watch() -> Watch | None:
+def watch() -> GuardClient | None:
     """The guard of this process; None if there is none, as in tests of the application."""
     return _watch
 
@@ -87,7 +87,7 @@ def guard() -> None:
         os.close(alive)
         _wait(child, screen)
     os.close(held)
-    _watch = Watch(screen, alive, suspendable)
+    _watch = GuardClient(screen, alive, suspendable)
 
 
 def _under_a_shell() -> bool:

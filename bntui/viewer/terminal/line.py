@@ -73,7 +73,7 @@ class Sender:
 
     def __init__(self, app: PacedApp[Any], write: Callable[[str], object]) -> None:
         self.image = Image()
-        self.line: pacing.Line | None = None
+        self.line: pacing.TerminalLine | None = None
         """None if the line is not measured, so that no frame is held back."""
         self._app = app
         self._write = write

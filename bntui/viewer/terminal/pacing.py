@@ -6,8 +6,8 @@ the round trip and the rate, which determine how large the next frame may be and
 
 For a terminal that never answers, the rate is estimated from the duration of writes that block.
 
-All times are in seconds of one clock, and all sizes in bytes.  A :class:`Line` is frozen; each function returns a new
-one.
+All times are in seconds of one clock, and all sizes in bytes.  A :class:`TerminalLine` is frozen; each function returns
+a new one.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TerminalLine:
     """What is known about the line to a terminal."""
 
     opened: float = 0.0
@@ -97,12 +97,12 @@ class Line:
         return None if self.per_byte is None else 1 / max(self.per_byte, FASTEST)
 
 
-def opened(number: int, size: int, now: float) -> Line:
+def opened(number: int, size: int, now: float) -> TerminalLine:
     """The line after the first question, which followed ``size`` bytes that set up the terminal."""
-    return Line(opened=now, in_flight=(Sent(number, size, now),), last=now, free=now)
+    return TerminalLine(opened=now, in_flight=(Sent(number, size, now),), last=now, free=now)
 
 
-def sent(line: Line, number: int, size: int, now: float) -> Line:
+def sent(line: TerminalLine, number: int, size: int, now: float) -> TerminalLine:
     """The line after a frame and its question were sent."""
     assumed = 1 / ASSUMED if line.answers is None else 0.0
     taken = size * (assumed if line.per_byte is None else line.per_byte)
@@ -115,7 +115,7 @@ def sent(line: Line, number: int, size: int, now: float) -> Line:
     )
 
 
-def answered(line: Line, number: int, now: float) -> Line:
+def answered(line: TerminalLine, number: int, now: float) -> TerminalLine:
     """The line after the answer to a frame; earlier frames without an answer must have arrived, too."""
     frame = next((frame for frame in line.in_flight if frame.number == number), None)
     if frame is None:
@@ -136,7 +136,7 @@ def answered(line: Line, number: int, now: float) -> Line:
     return replace(line, answers=True, heard=now, in_flight=rest, round_trip=round_trip, per_byte=per_byte, free=free)
 
 
-def _round_trip(line: Line, frame: Sent, took: float) -> float:
+def _round_trip(line: TerminalLine, frame: Sent, took: float) -> float:
     """The shortest round trip so far; it increases slowly if small frames on an idle line take longer."""
     before = line.round_trip
     if before is None or took <= before:
@@ -146,7 +146,7 @@ def _round_trip(line: Line, frame: Sent, took: float) -> float:
     return before + 0.05 * (took - before) if small and alone else before
 
 
-def written(line: Line, size: int, seconds: float, now: float) -> Line:
+def written(line: TerminalLine, size: int, seconds: float, now: float) -> TerminalLine:
     """The line after the kernel accepted a frame of ``size`` bytes, which took ``seconds``."""
     line = replace(line, unwritten=max(0, line.unwritten - 1))
     if line.answers or size < TELLING:
@@ -159,7 +159,7 @@ def written(line: Line, size: int, seconds: float, now: float) -> Line:
     return line
 
 
-def looked(line: Line, now: float) -> Line:
+def looked(line: TerminalLine, now: float) -> TerminalLine:
     """The line at a later time, when overdue answers count as lost."""
     if line.answers is None and now - line.opened > GIVE_UP:
         return replace(line, answers=False, free=now)
@@ -168,7 +168,7 @@ def looked(line: Line, now: float) -> Line:
     return line
 
 
-def room(line: Line, now: float) -> int:
+def room(line: TerminalLine, now: float) -> int:
     """Size limit of a frame that may be sent now; 0 if none may."""
     line = looked(line, now)
     if _wait(line, now) > 0:
@@ -183,12 +183,12 @@ def room(line: Line, now: float) -> int:
     return max(LEAST, round(FRAME_SECONDS / line.per_byte))
 
 
-def wait(line: Line, now: float) -> float:
+def wait(line: TerminalLine, now: float) -> float:
     """Seconds after which :func:`room` should be called again if no answer arrives."""
     return max(0.001, _wait(looked(line, now), now))
 
 
-def _wait(line: Line, now: float) -> float:
+def _wait(line: TerminalLine, now: float) -> float:
     queue = min(max(0.0, line.free - now - LEAD), PATIENCE)
     if line.answers is None:
         if len(line.in_flight) >= NUMBERS // 2:  # leave room, so that numbers stay distinguishable
@@ -203,7 +203,7 @@ def _wait(line: Line, now: float) -> float:
     return max(queue, WRITING if line.unwritten and now - line.last < PATIENCE else 0.0)
 
 
-def _patience(line: Line) -> float:
+def _patience(line: TerminalLine) -> float:
     """Seconds after which an answer counts as lost."""
     waiting = sum(frame.size for frame in line.in_flight)
     expected = (line.round_trip or 0.0) + waiting * (line.per_byte or 0.0)

@@ -24,7 +24,7 @@ _ENDS: Final = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27", "9": "29"
 _SGR: Final = re.compile(r"\x1b\[([0-9;]*)m")
 
 
-class Look(NamedTuple):
+class SgrStyle(NamedTuple):
     """The parameters of an SGR sequence: attributes, foreground color and background color."""
 
     attributes: frozenset[str]
@@ -39,7 +39,7 @@ def look_of(rendered: str) -> str:
 
 
 @lru_cache(4096)
-def parsed(look: str) -> Look:
+def parsed(look: str) -> SgrStyle:
     """Parse the parameters of an SGR sequence."""
     attributes, color, ground = set(), "", ""
     left = look.split(";") if look else []
@@ -55,7 +55,7 @@ def parsed(look: str) -> Look:
             ground = code
         else:
             attributes.add(code)
-    return Look(frozenset(attributes), color, ground)
+    return SgrStyle(frozenset(attributes), color, ground)
 
 
 @lru_cache(16384)
