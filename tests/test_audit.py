@@ -62,8 +62,8 @@ def choices(model: type[fields.Table], field: str) -> set[str]:
 
 
 def test_every_choice_of_the_scenario_file_has_its_audit() -> None:
-    assert set(ACTIVATIONS) == choices(network.Network, "activation") == set(activations.ACTIVATIONS)
-    assert {"none", *NORMS} == choices(network.Network, "norm")
+    assert set(ACTIVATIONS) == choices(network.NetworkConfig, "activation") == set(activations.ACTIVATIONS)
+    assert {"none", *NORMS} == choices(network.NetworkConfig, "norm")
     assert set(OPTIMIZERS) == choices(training.Training, "optimizer")
     assert set(SCHEDULES) == choices(training.Schedule, "kind")
     assert set(CELLS) == set(CELLS_BACK) == choices(network.RecurrentLayer, "cell")
@@ -71,8 +71,8 @@ def test_every_choice_of_the_scenario_file_has_its_audit() -> None:
     assert get_args(get_args(network.Layer)[0]) == layers
     assert set(ENTRIES) == {kind for layer in layers for kind in choices(layer, "type")}
     assert choices(training.Training, "validation_mode") == {"evaluation", "training"}
-    assert choices(network.Network, "norm_position") == {"before_activation", "after_activation"}
-    assert choices(network.Network, "norm_recurrent") == {"input", "step"}
+    assert choices(network.NetworkConfig, "norm_position") == {"before_activation", "after_activation"}
+    assert choices(network.NetworkConfig, "norm_recurrent") == {"input", "step"}
     assert choices(data.Data, "scaling") == {"none", "minmax", "standard"}
     assert choices(data.Data, "sequence") == {"none", "rows", "pixels"}
     assert choices(data.Data, "last_batch") == {"first", "keep", "drop"}
@@ -84,7 +84,7 @@ def test_every_setting_that_moves_a_number_is_one_that_the_audit_has_heard_of() 
         "optimizer", "lr", "momentum", "nesterov", "weight_decay", "betas", "alpha", "clip_norm", "clip_value",
         "epochs", "validation_mode", "validation_batch", "engine", "schedule", "early_stopping",
     }  # fmt: skip
-    assert set(network.Network.model_fields) == {
+    assert set(network.NetworkConfig.model_fields) == {
         "hidden", "layer", "activation", "norm", "norm_position", "groups", "norm_momentum", "norm_eps", "norm_gamma",
         "norm_noise", "norm_recurrent", "dropout", "init",
     }  # fmt: skip

@@ -27,7 +27,7 @@ from bntui.audit.tolerances import Precision
 from bntui.audit.validation import exactly
 from bntui.recording.history import RunInfo
 from bntui.scenario.activations import ActivationName
-from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.network import NetworkConfig
 from bntui.scenario.schema import RunConfig
 from bntui.trainer import network as theirs
 

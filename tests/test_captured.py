@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.network import NetworkConfig
 from bntui.scenario.training import Training
 from bntui.trainer.draw import Draws
 from bntui.trainer.engine.captured import OFTEN, WARM_UP, Captured, Work

@@ -18,7 +18,7 @@ from bntui.audit.audit import audit
 from bntui.recording.reader import Reader
 from bntui.scenario.activations import ACTIVATIONS
 from bntui.scenario.load import Override, parse
-from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.network import NetworkConfig
 from bntui.scenario.training import Training
 from bntui.trainer.draw import Draws
 from bntui.trainer.engine.autograd import Autograd

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from bntui.errors import ScenarioError
 from bntui.recording.history import RunInfo
-from bntui.scenario.checks import Facts
+from bntui.scenario.checks import DataFacts
 from bntui.scenario.fork import FIXED, settings
 from bntui.scenario.load import Scenario, parse, parse_override
 from bntui.text.language import _, use
@@ -58,7 +58,7 @@ def config(toml: str = SCENARIO) -> dict[str, Any]:
     return scenario(toml).runs[0].config.model_dump(mode="json")
 
 
-def form(toml: str = SCENARIO, epoch: float = 3.0, facts: Facts | None = None) -> ForkForm:
+def form(toml: str = SCENARIO, epoch: float = 3.0, facts: DataFacts | None = None) -> ForkForm:
     return forms.opened(ForkOrigin(RunInfo(0, "plain", config(toml), (), 24, "cpu"), round(24 * epoch), epoch, facts))
 
 
@@ -245,7 +245,7 @@ def test_what_cannot_start_leads_to_the_first_thing_that_is_wrong() -> None:
 
 def test_facts_of_the_file_are_held_against_what_is_written() -> None:
     assert judge(typed(form(), "network.norm", "b")).valid
-    lone = Facts(samples=76, task="classification", shape=(1, 8, 8))  # 60 train, 16 are held out
+    lone = DataFacts(samples=76, task="classification", shape=(1, 8, 8))  # 60 train, 16 are held out
     opened = typed(typed(form(facts=lone), "network.norm", "b"), "data.batch_size", "59")
     assert list(judge(opened).errors) == ["data.batch_size"]
 

@@ -19,7 +19,7 @@ from bntui.recording import copy as copies
 from bntui.recording.history import Event
 from bntui.recording.reader import Reader
 from bntui.recording.sentences import EventKind
-from bntui.scenario.checks import Facts
+from bntui.scenario.checks import DataFacts
 from bntui.scenario.pace import NOTHING_ASKED
 from bntui.viewer import live, live_states, opening
 from bntui.viewer.app import LabApp
@@ -299,7 +299,7 @@ def test_what_the_name_of_the_data_does_not_tell_comes_from_the_recording(reader
     info = reader.runs[0]
     assert data_facts(reader, info) is None
     of_a_file = replace(info, config={**info.config, "data": {**info.config["data"], "source": "mine.csv"}})
-    assert data_facts(reader, of_a_file) == Facts(1437 + 360, "classification", None)
+    assert data_facts(reader, of_a_file) == DataFacts(1437 + 360, "classification", None)
 
 
 async def test_a_trainer_that_went_meanwhile_is_replaced(waking: tuple[FakeTrainer, list[Any]]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bntui.link import Status, TurnedAwayError, requests
 from bntui.link.job import Answer, Job
 from bntui.link.requests import ForkRequest, Pace, PlainCommand
-from bntui.link.wire import DEEPEST, LONGEST_FRAME, FrameError, Lines
+from bntui.link.wire import DEEPEST, LONGEST_FRAME, FrameError, LineBuffer
 from bntui.scenario.pace import PacingOptions
 from bntui.trainer.agenda import MOST_FORKS, Agenda
 from tests.fuzz.socket import run
@@ -95,7 +95,7 @@ def test_no_bytes_make_a_parser_raise_anything_else(frame: bytes) -> None:
 
 @given(st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\n", b"")), max_size=8), st.data())
 def test_lines_arrive_as_they_were_sent_however_they_are_cut(lines: list[bytes], data: st.DataObject) -> None:
-    whole, cutter, found = b"".join(line + b"\n" for line in lines), Lines(), []
+    whole, cutter, found = b"".join(line + b"\n" for line in lines), LineBuffer(), []
     while whole:
         at = data.draw(st.integers(1, len(whole)))
         found += cutter.add(whole[:at])
@@ -105,7 +105,7 @@ def test_lines_arrive_as_they_were_sent_however_they_are_cut(lines: list[bytes],
 
 
 def test_a_line_that_is_too_long_is_refused_once_and_holds_no_memory() -> None:
-    lines = Lines()
+    lines = LineBuffer()
     found = [line for _ in range(200) for line in lines.add(b"x" * 65536)]
     assert [type(line) for line in found] == [FrameError]
     assert lines.patience is not None

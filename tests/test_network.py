@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.network import NetworkConfig
 from bntui.scenario.training import Training
 from bntui.trainer.draw import Draws, generator, permutation
 from bntui.trainer.network import Network, build, forward

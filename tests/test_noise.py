@@ -11,7 +11,7 @@ import torch
 
 from bntui.errors import ScenarioError
 from bntui.scenario.load import parse
-from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.network import NetworkConfig
 from bntui.trainer.draw import Draws
 from bntui.trainer.network import Network, build, forward
 from tests.test_session import DIGITS, train

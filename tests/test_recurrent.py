@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.network import NetworkConfig
 from bntui.scenario.training import Training
 from bntui.trainer.draw import Draws
 from bntui.trainer.network import Network, build, forward

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from bntui.errors import BntuiError, Problem, ScenarioError, UsageError
 from bntui.scenario import gallery
 from bntui.scenario.blocks import blocks, convolved, pooled
-from bntui.scenario.checks import Facts, lone_sample, problems, split_counts
+from bntui.scenario.checks import DataFacts, lone_sample, problems, split_counts
 from bntui.scenario.complaints import SYNONYMS
 from bntui.scenario.load import Scenario, load, parse, parse_override
-from bntui.scenario.network import Network
+from bntui.scenario.network import NetworkConfig
 from bntui.scenario.schema import RunConfig, json_schema
 from bntui.scenario.toml_lines import KeyPath, key_lines
 
@@ -558,10 +558,10 @@ def test_in_convolutions_only_a_single_pixel_matters() -> None:
 def test_the_trainer_asks_the_same_once_it_has_read_a_file() -> None:
     stopping = ("training.early_stopping.monitor", "val_accuracy")
     config = read(BASE.replace("digits", "a.npz"), ("network.norm", "batch"), stopping).runs[0].config
-    assert problems(config, Facts(150, "classification", (4,))) == ()  # 120 = 2 * 60
-    (lone,) = problems(config, Facts(152, "classification", (4,)))  # 31 are held out, 121 = 2 * 60 + 1
-    assert problems(config, Facts(1, "classification", (4,)))[0].path == "data.validation"
-    (monitor,) = problems(config, Facts(150, "regression", (4,)))
+    assert problems(config, DataFacts(150, "classification", (4,))) == ()  # 120 = 2 * 60
+    (lone,) = problems(config, DataFacts(152, "classification", (4,)))  # 31 are held out, 121 = 2 * 60 + 1
+    assert problems(config, DataFacts(1, "classification", (4,)))[0].path == "data.validation"
+    (monitor,) = problems(config, DataFacts(150, "regression", (4,)))
     assert monitor.path == "training.early_stopping.monitor"
     assert lone.path == "data.batch_size"
 
@@ -570,7 +570,7 @@ def test_the_trainer_asks_the_same_once_it_has_read_a_file() -> None:
 
 
 def test_blocks_resolve_the_defaults_of_the_network() -> None:
-    network = Network.model_validate_json("""{"norm": "batch", "dropout": 0.5, "activation": "tanh", "init": "he",
+    network = NetworkConfig.model_validate_json("""{"norm": "batch", "dropout": 0.5, "activation": "tanh", "init": "he",
         "layer": [
         {"type": "conv", "channels": 4, "pool": 2, "norm": "none"},
         {"type": "linear", "units": 5, "name": "mine", "dropout": 0.0},
@@ -581,7 +581,7 @@ def test_blocks_resolve_the_defaults_of_the_network() -> None:
     assert (conv.norm, conv.dropout, conv.activation, conv.init) == ("none", 0.5, "tanh", "he")
     assert (mine.units, mine.norm, mine.dropout) == (5, "batch", 0.0)
     assert (last.activation, last.init, last.dropout) == ("none", "zeros", 0.5)
-    assert blocks(Network()) == ()
+    assert blocks(NetworkConfig()) == ()
 
 
 @pytest.mark.parametrize("padding", ["same", 0, 2])
@@ -590,7 +590,7 @@ def test_feature_maps_have_the_size_that_pytorch_gives(padding: Any, kernel: int
     torch = pytest.importorskip("torch")
     stride = 1 if padding == "same" else stride
     layer = {"type": "conv", "channels": 2, "kernel": kernel, "stride": stride, "padding": padding, "pool": pool}
-    (block,) = blocks(Network.model_validate({"layer": (layer,)}))
+    (block,) = blocks(NetworkConfig.model_validate({"layer": (layer,)}))
     image = torch.nn.Conv2d(1, 2, kernel, stride, padding)(torch.zeros(1, 1, 9, 11))
     assert convolved(block, (9, 11)) == tuple(image.shape[2:])
     assert pooled(block, (5, 7)) == tuple(torch.nn.MaxPool2d(pool)(torch.zeros(1, 1, 5, 7)).shape[2:])
@@ -646,7 +646,7 @@ def test_no_control_character_reaches_the_terminal_through_a_problem() -> None:
 def test_the_json_schema_describes_every_field() -> None:
     schema = json_schema()
     tables = {"scenario": schema} | schema["$defs"]
-    assert {"Data", "Network", "Training", "RunTable", "EarlyStoppingRule"} <= tables.keys()
+    assert {"Data", "NetworkConfig", "Training", "RunTable", "EarlyStoppingRule"} <= tables.keys()
     bare = [
         f"{table}.{key}"
         for table, is_ in tables.items()
@@ -729,9 +729,7 @@ def test_a_mistyped_file_gets_the_nearest_one_beside_it(
 
 def test_names_of_other_libraries_lead_to_the_key_here() -> None:
     keys = {"seed", "device"} | {
-        name
-        for table in ("data", "network", "training")
-        for name in json_schema()["$defs"][table.title()]["properties"]
+        name for table in ("Data", "NetworkConfig", "Training") for name in json_schema()["$defs"][table]["properties"]
     }
     assert set(SYNONYMS.values()) <= keys
     assert not set(SYNONYMS) & keys

@@ -16,7 +16,7 @@ from torch.nn import functional
 from bntui.keyframe import LayerMeasures
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.reader import Reader
-from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.network import NetworkConfig
 from bntui.scenario.schema import Record
 from bntui.scenario.training import Training
 from bntui.trainer.draw import Draws

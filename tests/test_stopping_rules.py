@@ -15,11 +15,11 @@ from bntui.insight.stopping_rules import (
     Ignite,
     Keras,
     Lightning,
-    Losses,
+    LossCurves,
     PrecheltGL,
     PrecheltPQ,
     PrecheltUP,
-    Rule,
+    StoppingRule,
 )
 from bntui.scenario.training import EarlyStoppingRule
 from tests.test_keras_stopping import documented, obeyed, records
@@ -31,8 +31,8 @@ DELTAS = st.sampled_from([0.0, 0.05, 0.1, 0.25])
 PATIENCE = st.integers(0, 8)
 
 
-def decided(rule: Rule, values: Sequence[float], training: Sequence[float] | None = None) -> Decision:
-    return rule.decide(Losses(values, values if training is None else training))
+def decided(rule: StoppingRule, values: Sequence[float], training: Sequence[float] | None = None) -> Decision:
+    return rule.decide(LossCurves(values, values if training is None else training))
 
 
 # --- Keras ---
@@ -229,17 +229,17 @@ def test_prechelt_by_hand() -> None:
 
 
 @pytest.mark.parametrize("rule", [PrecheltGL(), PrecheltPQ(k=1), PrecheltUP(1, 1)])
-def test_a_loss_of_0_and_a_strip_without_progress_divide_nothing(rule: Rule) -> None:
+def test_a_loss_of_0_and_a_strip_without_progress_divide_nothing(rule: StoppingRule) -> None:
     assert decided(rule, [0.0, 0.0, 0.0]) == Decision(None, 1)
     assert decided(rule, [1.0, 0.0, 0.5]).stop == 3
 
 
-RULES: list[Rule] = [Keras(2), Lightning(), Ignite(3), PrecheltGL(), PrecheltPQ(), PrecheltUP()]
+RULES: list[StoppingRule] = [Keras(2), Lightning(), Ignite(3), PrecheltGL(), PrecheltPQ(), PrecheltUP()]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
 @given(values=BROKEN)
-def test_a_stop_depends_on_nothing_that_comes_after_it(rule: Rule, values: list[float]) -> None:
+def test_a_stop_depends_on_nothing_that_comes_after_it(rule: StoppingRule, values: list[float]) -> None:
     found = decided(rule, values)
     if found.stop is not None:
         assert decided(rule, values[: found.stop]) == found

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntui.errors import ScenarioError
-from bntui.scenario.checks import Facts, check, facts_of
+from bntui.scenario.checks import DataFacts, check, facts_of
 from bntui.scenario.data import Data
 from bntui.scenario.load import parse
 from bntui.scenario.schema import RunConfig
@@ -119,9 +119,9 @@ def test_what_fits_is_not_refused() -> None:
 def test_a_file_is_refused_once_it_was_read() -> None:
     run = config(RECURRENT, data_source="x.npz")
     assert list(check(run)) == []
-    (complaint,) = check(run, Facts(100, "classification", (7,)))
+    (complaint,) = check(run, DataFacts(100, "classification", (7,)))
     assert "x.npz has samples of shape (7)" in complaint.message
-    assert list(check(run, Facts(100, "classification", (3, 7, 5)))) == []
+    assert list(check(run, DataFacts(100, "classification", (3, 7, 5)))) == []
 
 
 @pytest.mark.parametrize(("norm_recurrent", "refused"), [("input", False), ("step", True)])

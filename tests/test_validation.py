@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
-from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.network import NetworkConfig
 from bntui.trainer.draw import Draws
 from bntui.trainer.network import Network, Stage, build, forward
 from bntui.trainer.session import Session

@@ -28,7 +28,7 @@ Forward = Callable[[RecordedStage, Bounded, State, Values | None, Precision], Bo
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ForwardRule:
     """How to compute the output of a kind of stage."""
 
     forward: Forward
@@ -169,19 +169,19 @@ def _same(_stage: RecordedStage, x: Bounded, _state: State, _drawn: Values | Non
     return x
 
 
-FORWARD: Final[dict[str, Rule]] = {
-    "flatten": Rule(_flatten),
-    "last": Rule(_last),
-    "rows": Rule(_rows),
-    "linear": Rule(_linear),
-    "recurrent": Rule(_linear),
-    "conv": Rule(_conv),
-    "norm": Rule(_norm, _norm_evaluated),
-    "noise": Rule(_noise, _same),
-    "input_noise": Rule(_noisy, _same),
-    "activation": Rule(_activation, _activation_evaluated),
-    "pool": Rule(_pool),
-    "dropout": Rule(_dropout, _same),
+FORWARD: Final[dict[str, ForwardRule]] = {
+    "flatten": ForwardRule(_flatten),
+    "last": ForwardRule(_last),
+    "rows": ForwardRule(_rows),
+    "linear": ForwardRule(_linear),
+    "recurrent": ForwardRule(_linear),
+    "conv": ForwardRule(_conv),
+    "norm": ForwardRule(_norm, _norm_evaluated),
+    "noise": ForwardRule(_noise, _same),
+    "input_noise": ForwardRule(_noisy, _same),
+    "activation": ForwardRule(_activation, _activation_evaluated),
+    "pool": ForwardRule(_pool),
+    "dropout": ForwardRule(_dropout, _same),
 }
 """The rule of every kind of stage."""
 

@@ -27,7 +27,7 @@ State = dict[str, Bounded]
 
 
 @dataclass(slots=True)
-class Step:
+class TimeStepValues:
     """Values of one time step that its backward pass needs."""
 
     before: Bounded
@@ -51,13 +51,13 @@ class Unrolled:
 
     states: Bounded
     """``(B, T, H)``."""
-    steps: list[Step]
+    steps: list[TimeStepValues]
     statistics: dict[str, tuple[Bounded, Bounded]] = field(default_factory=dict)
     """Batch mean and biased variance ``(T, C)`` of each normalization within the recurrence, by the norm's prefix."""
 
 
 def _elman(
-    stage: RecordedStage, p: Bounded, hidden: Bounded, step: Step, _state: State, _cell: object
+    stage: RecordedStage, p: Bounded, hidden: Bounded, step: TimeStepValues, _state: State, _cell: object
 ) -> tuple[Bounded, Bounded | None]:
     inner = p + hidden
     step.gates = (inner,)
@@ -65,7 +65,7 @@ def _elman(
 
 
 def _gru(
-    stage: RecordedStage, p: Bounded, hidden: Bounded, step: Step, state: State, _cell: object
+    stage: RecordedStage, p: Bounded, hidden: Bounded, step: TimeStepValues, state: State, _cell: object
 ) -> tuple[Bounded, Bounded | None]:
     units = step.before.shape[1]
     gates = sigmoid(p[:, : 2 * units] + hidden[:, : 2 * units])
@@ -79,7 +79,7 @@ def _gru(
 
 
 def _lstm(
-    _stage: RecordedStage, p: Bounded, hidden: Bounded, step: Step, _state: State, cell: CellNorm
+    _stage: RecordedStage, p: Bounded, hidden: Bounded, step: TimeStepValues, _state: State, cell: CellNorm
 ) -> tuple[Bounded, Bounded | None]:
     inner, units = p + hidden, step.before.shape[1]
     admit, forget, out = (sigmoid(inner[:, at * units : (at + 1) * units]) for at in (0, 1, 3))
@@ -93,7 +93,7 @@ def _lstm(
 
 CellNorm = Callable[[Bounded], Bounded]
 
-Cell = Callable[[RecordedStage, Bounded, Bounded, Step, State, Any], tuple[Bounded, Bounded | None]]
+Cell = Callable[[RecordedStage, Bounded, Bounded, TimeStepValues, State, Any], tuple[Bounded, Bounded | None]]
 CELLS: Final[dict[str, Cell]] = {"elman": _elman, "gru": _gru, "lstm": _lstm}
 """The forward step of every cell in the scenario schema."""
 
@@ -156,14 +156,14 @@ def unroll(
     cell: Bounded | None = before if stage.info.cell == "lstm" else None
     inner = _StepNorm(stage, "norm", state, training=training) if stage.info.per_step else None
     shown = _StepNorm(stage, "norm_cell", state, training=training) if inner and cell is not None else None
-    steps: list[Step] = []
+    steps: list[TimeStepValues] = []
     for number in range(length):
         hidden, normed = matmul(before, across), None
         if inner is not None:
             hidden, normed = inner(number, hidden)
-        step = Step(before, hidden, normed, (), before, cell)
+        step = TimeStepValues(before, hidden, normed, (), before, cell)
 
-        def norm_cell(c: Bounded, number: int = number, step: Step = step) -> Bounded:
+        def norm_cell(c: Bounded, number: int = number, step: TimeStepValues = step) -> Bounded:
             if shown is None:
                 return c
             result, step.cell_normed = shown(number, c)
@@ -183,7 +183,7 @@ def unroll(
 
 
 @dataclass(slots=True)
-class Carried:
+class TimeStepGradients:
     """Gradients of one time step."""
 
     projected: Bounded
@@ -209,27 +209,27 @@ def _of_tanh(y: Bounded) -> Bounded:
 
 
 def _elman_back(
-    stage: RecordedStage, step: Step, h: Bounded, d: Bounded, _cell: Bounded | None, _state: State
-) -> Carried:
+    stage: RecordedStage, step: TimeStepValues, h: Bounded, d: Bounded, _cell: Bounded | None, _state: State
+) -> TimeStepGradients:
     inner = d * ACTIVATIONS[stage.info.activation].derivative(step.gates[0], h)
-    return Carried(inner, inner, None)
+    return TimeStepGradients(inner, inner, None)
 
 
 def _gru_back(
-    stage: RecordedStage, step: Step, _h: Bounded, d: Bounded, _cell: Bounded | None, state: State
-) -> Carried:
+    stage: RecordedStage, step: TimeStepValues, _h: Bounded, d: Bounded, _cell: Bounded | None, state: State
+) -> TimeStepGradients:
     reset, update, new = step.gates
     d_new = d * (1 - update) * _of_tanh(new)
     d_reset = d_new * (step.hidden[:, 2 * d.shape[1] :] + state[stage.name("bias")]) * _of_sigmoid(reset)
     d_update = d * (step.before - new) * _of_sigmoid(update)
     within = d_new * reset
     projected = concatenated([d_reset, d_update, d_new], 1)
-    return Carried(projected, concatenated([d_reset, d_update, within], 1), d * update, bias=within)
+    return TimeStepGradients(projected, concatenated([d_reset, d_update, within], 1), d * update, bias=within)
 
 
 def _lstm_back(
-    stage: RecordedStage, step: Step, _h: Bounded, d: Bounded, cell: Bounded | None, state: State
-) -> Carried:
+    stage: RecordedStage, step: TimeStepValues, _h: Bounded, d: Bounded, cell: Bounded | None, state: State
+) -> TimeStepGradients:
     admit, forget, new, out = step.gates
     assert step.shown is not None
     assert step.cell_before is not None
@@ -248,7 +248,7 @@ def _lstm_back(
         ],
         1,
     )
-    return Carried(gates, gates, None, cell=d_cell * forget, shown=shown)
+    return TimeStepGradients(gates, gates, None, cell=d_cell * forget, shown=shown)
 
 
 CELLS_BACK: Final = {"elman": _elman_back, "gru": _gru_back, "lstm": _lstm_back}
@@ -261,7 +261,7 @@ def through_time(
     unrolled = unroll(stage, projected, state, recorded=states)
     weight = state[stage.name("weight_hh")]
     centered = stage.info.norm == "batch"
-    carried: list[Carried] = []
+    carried: list[TimeStepGradients] = []
     hidden_gradients: list[Bounded] = []
     ahead: Bounded | None = None
     cell: Bounded | None = None

@@ -9,7 +9,7 @@ from bntui.errors import DataError, Problem, ScenarioError, UsageError
 from bntui.recording.names import SUFFIX
 from bntui.recording.reading import task_line
 from bntui.scenario import tour_text
-from bntui.scenario.checks import CLASSES, Facts, problems, sample_count, task
+from bntui.scenario.checks import CLASSES, DataFacts, problems, sample_count, task
 from bntui.scenario.complaints import shown
 from bntui.scenario.data import Data
 from bntui.scenario.gallery import find
@@ -69,7 +69,7 @@ def _of_data(scenario: Scenario) -> Iterator[str]:
         data = load_data(config.data, scenario.path.parent if scenario.path else Path.cwd(), config.seed)
     except DataError as error:
         raise DataError(_named(scenario, config.data.source, str(error))) from error
-    facts = Facts(len(data), data.task, data.x.shape[1:], len(data.classes) or data.y.shape[1])
+    facts = DataFacts(len(data), data.task, data.x.shape[1:], len(data.classes) or data.y.shape[1])
     wrong = dict.fromkeys(problem for run in scenario.runs for problem in problems(run.config, facts))
     if wrong:
         raise ScenarioError(tuple(wrong))

@@ -23,7 +23,7 @@ from bntui.errors import UsageError
 from bntui.insight.claim_words import heading, units
 from bntui.recording.as_json import plain
 from bntui.recording.names import recordings_folder
-from bntui.scenario.checks import Facts
+from bntui.scenario.checks import DataFacts
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.figures import Quantity
 from bntui.scenario.gallery import builtin_names, find
@@ -193,9 +193,9 @@ def _trained(sweep: Sweep, missing: int, jobs: int, cluster: str | None) -> None
 
 def _facts_of(folder: Path) -> FactsOf:
     """Reads data files, each once, for what their names do not tell."""
-    known: dict[str, Facts] = {}
+    known: dict[str, DataFacts] = {}
 
-    def facts_of(config: RunConfig) -> Facts | None:
+    def facts_of(config: RunConfig) -> DataFacts | None:
         if kind_of(config.data.source) == "built-in":
             return None
         key = config.data.model_dump_json(exclude={"batch_size", "last_batch", "scaling", "sequence", "validation"})
@@ -203,7 +203,7 @@ def _facts_of(folder: Path) -> FactsOf:
             from bntui.trainer.data.dataset import load_data
 
             data = load_data(config.data, folder, config.seed)
-            known[key] = Facts(len(data), data.task, data.x.shape[1:], len(data.classes) or data.y.shape[1])
+            known[key] = DataFacts(len(data), data.task, data.x.shape[1:], len(data.classes) or data.y.shape[1])
         return known[key]
 
     return facts_of

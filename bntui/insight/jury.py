@@ -16,11 +16,11 @@ from bntui.insight.stopping_rules import (
     Ignite,
     Keras,
     Lightning,
-    Losses,
+    LossCurves,
     PrecheltGL,
     PrecheltPQ,
     PrecheltUP,
-    Rule,
+    StoppingRule,
 )
 from bntui.keyframe import BoolArray, FloatArray
 from bntui.recording.history import Event, RunHistory, RunInfo
@@ -58,7 +58,7 @@ class Juror:
     """One letter, shown where it stops."""
     name: str
     """Marked for translation."""
-    rule: Rule
+    rule: StoppingRule
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -288,14 +288,14 @@ def _parts(run: int, known: Mapping[int, tuple[RunInfo, RunHistory]], until: flo
 
 
 @lru_cache(maxsize=4)  # runs side by side; a run in training has another history at each keyframe
-def _decided(parts: _Parts, rules: tuple[Rule, ...]) -> tuple[FloatArray, FloatArray, tuple[Decision, ...]]:
+def _decided(parts: _Parts, rules: tuple[StoppingRule, ...]) -> tuple[FloatArray, FloatArray, tuple[Decision, ...]]:
     """Epochs, validation losses, and the rules' decisions; cached, because histories never change."""
     rows = [np.flatnonzero(_complete(history) & (history.epoch <= until + 1e-9)) for history, until in parts]
     epochs, validation, training = (
         np.concatenate([getattr(history, name)[at] for (history, _until), at in zip(parts, rows, strict=True)])
         for name in ("epoch", "val_loss", "train_loss")
     )
-    losses = Losses(validation.tolist(), training.tolist())
+    losses = LossCurves(validation.tolist(), training.tolist())
     return epochs, validation, tuple(rule.decide(losses) for rule in rules)
 
 

@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Losses:
+class LossCurves:
     """A rule's input: losses per epoch, sequences of equal length."""
 
     validation: Sequence[float]
@@ -38,10 +38,10 @@ class Decision:
     """Name of the parameter or criterion that triggered the stop; empty if none did."""
 
 
-class Rule(Protocol):
+class StoppingRule(Protocol):
     """A stopping rule with its parameters."""
 
-    def decide(self, losses: Losses) -> Decision:
+    def decide(self, losses: LossCurves) -> Decision:
         """Apply the rule to a run."""
 
 
@@ -54,7 +54,7 @@ class Keras:
     baseline: float | None = None
     start_from_epoch: int = 0
 
-    def decide(self, losses: Losses) -> Decision:
+    def decide(self, losses: LossCurves) -> Decision:
         """Ignores epochs up to ``start_from_epoch``; the very first epoch never stops a run."""
         delta = abs(self.min_delta)
         lowest, best, wait = math.inf, None, 0
@@ -82,7 +82,7 @@ class Lightning:
     stopping_threshold: float | None = None
     divergence_threshold: float | None = None
 
-    def decide(self, losses: Losses) -> Decision:
+    def decide(self, losses: LossCurves) -> Decision:
         """Checks in Lightning's order: finite, stopping threshold, divergence threshold, improvement, patience.
 
         The epoch that falls below the stopping threshold has the lowest loss so far and counts as best here; Lightning
@@ -120,7 +120,7 @@ class Ignite:
     cumulative: bool = False
     """Measure improvement from the last reset of the counter, not from the lowest loss."""
 
-    def decide(self, losses: Losses) -> Decision:
+    def decide(self, losses: LossCurves) -> Decision:
         """As in Ignite, NaN counts as an improvement, because every comparison with it is false."""
         lowest, best, counter = math.nan, None, 0
         for epoch, value in enumerate(losses.validation, start=1):
@@ -172,7 +172,7 @@ class PrecheltGL:
 
     alpha: float = 5.0
 
-    def decide(self, losses: Losses) -> Decision:
+    def decide(self, losses: LossCurves) -> Decision:
         """Checks every epoch."""
         lowest = _Lowest()
         for epoch, value in enumerate(losses.validation, start=1):
@@ -190,7 +190,7 @@ class PrecheltPQ:
     k: int = 5
     """Length of a strip in epochs."""
 
-    def decide(self, losses: Losses) -> Decision:
+    def decide(self, losses: LossCurves) -> Decision:
         """Checks the ends of strips of ``k`` epochs; the lowest loss is that of any epoch so far."""
         lowest = _Lowest()
         for epoch, value in enumerate(losses.validation, start=1):
@@ -211,7 +211,7 @@ class PrecheltUP:
     k: int = 5
     """Length of a strip in epochs."""
 
-    def decide(self, losses: Losses) -> Decision:
+    def decide(self, losses: LossCurves) -> Decision:
         """A strip rose if its last loss is above that of the previous strip, so the first strip cannot rise."""
         lowest, rises = _Lowest(), 0
         for epoch, value in enumerate(losses.validation, start=1):

@@ -21,7 +21,7 @@ from bntui.link.job import Answer, Job
 from bntui.link.live import dial
 from bntui.link.requests import ForkRequest
 from bntui.link.training_packages import need_training
-from bntui.link.wire import FrameError, Lines
+from bntui.link.wire import FrameError, LineBuffer
 from bntui.scenario.pace import PacingOptions
 from bntui.text.language import _, spoken
 
@@ -36,7 +36,7 @@ class Trainer:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._lines = Lines()
+        self._lines = LineBuffer()
 
     @classmethod
     def connect(cls, recording: Path) -> Trainer | None:

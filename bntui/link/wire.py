@@ -26,7 +26,7 @@ class FrameError(ValueError):
     """A frame was refused; the message is a sentence for the sender."""
 
 
-class Lines:
+class LineBuffer:
     """Splits received bytes into lines, and buffers at most one incomplete line."""
 
     def __init__(self) -> None:

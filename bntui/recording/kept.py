@@ -17,7 +17,7 @@ import numpy as np
 from bntui.keyframe import FloatArray
 
 
-class Rows(Protocol):
+class GrowingRows(Protocol):
     """What is needed of a history: its rows are those of its predecessor and perhaps more."""
 
     @property
@@ -27,7 +27,7 @@ class Rows(Protocol):
 
 P = ParamSpec("P")
 S = TypeVar("S")
-H = TypeVar("H", bound=Rows)
+H = TypeVar("H", bound=GrowingRows)
 
 BLOCK: Final = 2048
 """Rows of which a summary is kept; those of the last, incomplete block are summarized again for each history."""
@@ -46,8 +46,8 @@ class _Fold(NamedTuple):
     result: Any
 
 
-_results: WeakKeyDictionary[Rows, dict[Hashable, Any]] = WeakKeyDictionary()
-_folds: WeakKeyDictionary[Rows, dict[Hashable, _Fold]] = WeakKeyDictionary()
+_results: WeakKeyDictionary[GrowingRows, dict[Hashable, Any]] = WeakKeyDictionary()
+_folds: WeakKeyDictionary[GrowingRows, dict[Hashable, _Fold]] = WeakKeyDictionary()
 
 
 def succeeds(history: H, before: H) -> H:

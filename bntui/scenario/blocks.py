@@ -9,7 +9,7 @@ from typing import Literal
 from bntui.keyframe import OUTPUT as OUTPUT
 from bntui.keyframe import LayerKind
 from bntui.scenario.activations import ActivationName
-from bntui.scenario.network import ConvLayer, LinearLayer, Network, Norm, RecurrentLayer
+from bntui.scenario.network import ConvLayer, LinearLayer, NetworkConfig, Norm, RecurrentLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Block:
         return self.units
 
 
-def blocks(network: Network) -> tuple[Block, ...]:
+def blocks(network: NetworkConfig) -> tuple[Block, ...]:
     """Hidden layers from first to last, as the trainer builds them.
 
     An unnamed layer is named after its kind, with a number counted per kind, so that naming one layer does not

@@ -11,7 +11,7 @@ from bntui.errors import Problem
 from bntui.scenario.blocks import OUTPUT, Block, blocks
 from bntui.scenario.complaints import Complaint, spell
 from bntui.scenario.data import Data
-from bntui.scenario.network import Network
+from bntui.scenario.network import NetworkConfig
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.size import memory_of, too_large
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
@@ -79,7 +79,7 @@ def lone_sample(n_train: int, batch_size: int, last_batch: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DataFacts:
     """What is known about the data: from the name of built-in data, or after a file was read."""
 
     samples: int | None
@@ -90,17 +90,17 @@ class Facts:
     """Number of classes, or target values per sample."""
 
 
-def facts_of(data: Data) -> Facts:
+def facts_of(data: Data) -> DataFacts:
     """What the data's name alone tells about it."""
     shape: Shape | None = SHAPES.get(data.source)
     if data.source in BUILTIN_DATA and shape is None:
         shape = (1,) if data.source in REGRESSION else (2,)
     elif kind_of(data.source) == "table":
         shape = (None,)
-    return Facts(sample_count(data), task(data), shape, CLASSES.get(data.source))
+    return DataFacts(sample_count(data), task(data), shape, CLASSES.get(data.source))
 
 
-def check(config: RunConfig, facts: Facts | None = None) -> Iterator[Complaint]:
+def check(config: RunConfig, facts: DataFacts | None = None) -> Iterator[Complaint]:
     """Inconsistencies in a configuration whose single values are valid, as far as the facts show."""
     facts = facts or facts_of(config.data)
     layers = tuple(placed(config, facts.shape))
@@ -128,12 +128,12 @@ def memory(config: RunConfig) -> int:
     return memory_of(config, tuple(placed(config, facts.shape)), facts.shape, facts.samples, facts.outputs)[0]
 
 
-def problems(config: RunConfig, facts: Facts) -> tuple[Problem, ...]:
+def problems(config: RunConfig, facts: DataFacts) -> tuple[Problem, ...]:
     """What :func:`check` finds after the data was read; without line numbers, as the file's text is not available."""
     return tuple(Problem(spell(complaint.paths[0]), complaint.message) for complaint in check(config, facts))
 
 
-def rest_of_epoch(config: RunConfig, facts: Facts, samples: int) -> Problem | None:
+def rest_of_epoch(config: RunConfig, facts: DataFacts, samples: int) -> Problem | None:
     """Why the samples left in an epoch cannot be split into mini-batches; a fork may start within an epoch."""
     complaint = _lone_batch(config, samples, _single_valued(config, tuple(placed(config, facts.shape))))
     return None if complaint is None else Problem(spell(complaint.paths[0]), complaint.message)
@@ -223,7 +223,7 @@ def _groups(config: RunConfig, layer: Placed) -> Complaint | None:
     return Complaint((("network", "groups"), (*path, "norm"), ("network", "norm"), size), message)
 
 
-def _noise(network: Network) -> Iterator[Complaint]:
+def _noise(network: NetworkConfig) -> Iterator[Complaint]:
     if not network.norm_noise:
         return
     made = blocks(network)
@@ -241,7 +241,7 @@ def _noise(network: Network) -> Iterator[Complaint]:
     yield Complaint((("network", "norm_noise"), ("network", "norm")), message)
 
 
-def _monitor(config: RunConfig, facts: Facts) -> Iterator[Complaint]:
+def _monitor(config: RunConfig, facts: DataFacts) -> Iterator[Complaint]:
     rule, known = config.training.early_stopping, facts.task
     path = ("training", "early_stopping", "monitor")
     if rule is None or known is None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from bntui.errors import Problem, ScenarioError
-from bntui.scenario.checks import Facts, check
+from bntui.scenario.checks import DataFacts, check
 from bntui.scenario.complaints import complaints, shown, spell
 from bntui.scenario.engine import with_engine
 from bntui.scenario.merge import Merged, frozen, key_path
@@ -87,7 +87,7 @@ def settings(config: Mapping[str, Any]) -> tuple[Setting, ...]:
 
 
 def forked(
-    config: Mapping[str, Any], changes: Sequence[tuple[str, object]], facts: Facts | None = None
+    config: Mapping[str, Any], changes: Sequence[tuple[str, object]], facts: DataFacts | None = None
 ) -> tuple[RunConfig, tuple[Change, ...]]:
     """The validated configuration of a fork, and what differs from its parent's.
 

@@ -23,7 +23,7 @@ from bntui.scenario.schema import MAX_RUNS, RunConfig, ScenarioFile
 from bntui.scenario.size import LIMIT
 from bntui.scenario.toml_lines import KeyPath, key_lines
 from bntui.scenario.tour import TourStop
-from bntui.scenario.view import View
+from bntui.scenario.view import ViewTable
 from bntui.text.language import N_, _, ngettext
 from bntui.text.library_messages import in_toml, reason
 from bntui.text.output import clean
@@ -73,7 +73,7 @@ class Scenario:
     runs: tuple[NamedRun, ...]
     translation: Mapping[str, Mapping[str, Any]]
     """Translated texts: fields of ``schema.Translation`` by language."""
-    view: View
+    view: ViewTable
     """What the screen shows first."""
     tour: tuple[TourStop, ...]
     """Stops of the guided tour."""

@@ -88,7 +88,7 @@ class RecurrentLayer(_Block):
 Layer = Annotated[LinearLayer | ConvLayer | RecurrentLayer, Field(discriminator="type")]
 
 
-class Network(Table):
+class NetworkConfig(Table):
     """``[network]``: hidden layers; the output layer follows from the data."""
 
     hidden: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] | None = Field(
@@ -130,7 +130,7 @@ class Network(Table):
     )
 
     @model_validator(mode="after")
-    def _one_way(self) -> Network:
+    def _one_way(self) -> NetworkConfig:
         if self.hidden is not None and self.layer is not None:
             raise refusal(_("use hidden = [...] or [[network.layer]] tables, not both"), keys=("hidden", "layer"))
         return self

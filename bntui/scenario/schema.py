@@ -14,11 +14,11 @@ from bntui.scenario.claim import Claim
 from bntui.scenario.claim_texts import MAX_CLAIMS
 from bntui.scenario.data import Data
 from bntui.scenario.fields import Line, Prose, Table, refusal
-from bntui.scenario.network import Network
+from bntui.scenario.network import NetworkConfig
 from bntui.scenario.study import Study
 from bntui.scenario.tour import MAX_STOPS, TourStop, TranslatedStop
 from bntui.scenario.training import Training
-from bntui.scenario.view import View
+from bntui.scenario.view import ViewTable
 from bntui.text.language import _
 
 MAX_RUNS: Final = 12
@@ -65,7 +65,7 @@ class RunConfig(Table):
     """One run, resolved: the scenario with the run's ``set`` and the command line's ``--set`` merged in."""
 
     data: Data = Field(description="What the networks learn from.")
-    network: Network = Field(description="Hidden layers; the output layer follows from the data.")
+    network: NetworkConfig = Field(description="Hidden layers; the output layer follows from the data.")
     training: Training = Field(description="Optimizer, learning rate, length.")
     record: Record = Field(description="When to record a keyframe.")
     device: Device = Field("auto", description=DEVICE_HELP)
@@ -109,7 +109,9 @@ class ScenarioFile(Table):
     lesson: int | None = Field(
         None, ge=1, description="Position in the gallery; scenarios without one come last, by name."
     )
-    view: View = Field(View(), description="What the screen shows when the scenario or a recording of it is opened.")
+    view: ViewTable = Field(
+        ViewTable(), description="What the screen shows when the scenario or a recording of it is opened."
+    )
     tour: tuple[TourStop, ...] = Field((), max_length=MAX_STOPS, description="Stops of a guided tour, in order.")
     claim: tuple[Claim, ...] = Field(
         (), max_length=MAX_CLAIMS, description="What is claimed about the runs; bntui verify tests it over seeds."
@@ -120,7 +122,7 @@ class ScenarioFile(Table):
     device: Device = Field("auto", description=DEVICE_HELP)
     deterministic: bool = Field(True, description=DETERMINISTIC_HELP)
     data: Data = Field(description="What the networks learn from; the same in all runs.")
-    network: Network = Field(Network(), description="Hidden layers; may be given in the runs' set instead.")
+    network: NetworkConfig = Field(NetworkConfig(), description="Hidden layers; may be given in the runs' set instead.")
     training: Training = Field(Training(), description="Optimizer, learning rate, length.")
     record: Record = Field(Record(), description="When to record a keyframe.")
     run: tuple[RunTable, ...] = Field(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from bntui.scenario.blocks import OUTPUT, Block
-from bntui.scenario.network import Network
+from bntui.scenario.network import NetworkConfig
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.structure import Placed, Shape, as_sequence, placed
 
@@ -56,7 +56,7 @@ def _product(*sides: int | None) -> int | None:
     return math.prod(known) if len(known) == len(sides) else None
 
 
-def _layer(layer: Placed, features: int | None, network: Network) -> Iterator[tuple[str, Shape]]:
+def _layer(layer: Placed, features: int | None, network: NetworkConfig) -> Iterator[tuple[str, Shape]]:
     block = layer.block
     units = block.units * GATES.get(block.cell, 1)
     kernel = (block.kernel, block.kernel) if block.type == "conv" else ()

@@ -18,7 +18,7 @@ NO_RUN: Final = "none"
 Pace = Annotated[float, Field(ge=SLOWEST, le=FASTEST)] | Literal["max"]
 
 
-class View(Table):
+class ViewTable(Table):
     """``[view]``: what the screen shows first."""
 
     selected: Line | None = Field(None, description="Name of the selected run. Default: the first run.")

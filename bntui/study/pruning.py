@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from bntui.insight.jury import jury
-from bntui.insight.stopping_rules import Losses
+from bntui.insight.stopping_rules import LossCurves
 from bntui.recording.history import RunHistory, RunInfo
 from bntui.recording.seeds import FIGURES
 from bntui.scenario.figures import Quantity
@@ -62,7 +62,7 @@ class Pruner:
         elif epoch % (1 + epoch // _LOOKS):
             pruned = False
         else:
-            losses = Losses(validation.tolist(), training.tolist())
+            losses = LossCurves(validation.tolist(), training.tolist())
             stopped = sum(rule.decide(losses).stop is not None for rule in self._jury)
             pruned = 2 * stopped > len(self._jury)
         pruned = pruned and epoch > self._warmup

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, get_args
 
 import bntui
 from bntui.errors import Problem, RecordingError, ScenarioError, UsageError
-from bntui.scenario.checks import Facts, problems
+from bntui.scenario.checks import DataFacts, problems
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.figures import Quantity
 from bntui.scenario.gallery import builtin_folder
@@ -43,7 +43,7 @@ EPOCHS: Final = "training.epochs"
 Search = Literal["grid", "random", "optuna"]
 SAMPLERS: Final = {"tpe": "TPESampler", "qmc": "QMCSampler", "random": "RandomSampler"}
 """Samplers of a search, with their names in Optuna; the first is the default."""
-FactsOf = Callable[[RunConfig], Facts | None]
+FactsOf = Callable[[RunConfig], DataFacts | None]
 """The properties of the data of a run, if reading its file tells more than its name."""
 
 

@@ -94,12 +94,12 @@ _SHARED = {"data", "seed", "device", "deterministic"}
 @lru_cache(1)
 def _bench(shared: str, folder: Path) -> Bench:
     """The samples, kept for the next trial with the same seed."""
-    from bntui.scenario.network import Network
+    from bntui.scenario.network import NetworkConfig
     from bntui.scenario.schema import Record
     from bntui.scenario.training import Training
 
     config = RunConfig.model_validate_json(
-        f'{{"network": {Network().model_dump_json()}, "training": {Training().model_dump_json()},'
+        f'{{"network": {NetworkConfig().model_dump_json()}, "training": {Training().model_dump_json()},'
         f' "record": {Record().model_dump_json()}, {shared[1:]}'
     )
     return from_scenario(config, folder)

@@ -17,7 +17,7 @@ from bntui.study.trial import Stem
 from bntui.text.language import _
 from bntui.trainer.bench import Bench, from_scenario
 from bntui.trainer.data.dataset import fit_scaling
-from bntui.trainer.first_failure import Watch
+from bntui.trainer.first_failure import FailureWatch
 from bntui.trainer.fork_transfer import transfer
 from bntui.trainer.run import SAME_EPOCH, Run
 
@@ -64,7 +64,7 @@ def watched(config: RunConfig, folder: Path, stems: Sequence[Stem] = (), *, whol
         return begun(config, folder, stems)
 
     run = again()
-    run.watcher = Watch(_Again(again), run.step)
+    run.watcher = FailureWatch(_Again(again), run.step)
     return run
 
 
@@ -126,13 +126,13 @@ def _made(bench: Bench, config: RunConfig) -> Run:
 def _bench(_data: str, seed: int, device: str, deterministic: bool, folder: Path) -> Bench:
     """The samples, shared by the runs of a seed, which are trained one after another."""
     from bntui.scenario.data import Data
-    from bntui.scenario.network import Network
+    from bntui.scenario.network import NetworkConfig
     from bntui.scenario.schema import Record
     from bntui.scenario.training import Training
 
     data = Data.model_validate_json(_data)
     shared = RunConfig(
-        data=data, network=Network(), training=Training(), record=Record(), seed=seed, device=device,
+        data=data, network=NetworkConfig(), training=Training(), record=Record(), seed=seed, device=device,
         deterministic=deterministic,
     )  # fmt: skip
     return from_scenario(shared, folder)

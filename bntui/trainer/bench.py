@@ -15,7 +15,7 @@ from bntui.keyframe import FloatArray, IntArray, SingleArray
 from bntui.recording.codec import digest, pack_arrays
 from bntui.recording.opened import Recording
 from bntui.recording.writer import Writer
-from bntui.scenario.checks import Facts
+from bntui.scenario.checks import DataFacts
 from bntui.scenario.schema import RunConfig
 from bntui.text.language import _
 from bntui.trainer.data.dataset import Dataset, Scaling, Task, as_sequence, load_data, split_indices
@@ -41,10 +41,10 @@ class Bench:
     """Scaled samples by scaling and shape, shared by runs with equal scaling."""
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> DataFacts:
         """The properties of the data that a configuration must match."""
         outputs = len(self.data.classes) if self.data.task == "classification" else self.data.y.shape[1]
-        return Facts(len(self.data), self.data.task, self.data.x.shape[1:], outputs)
+        return DataFacts(len(self.data), self.data.task, self.data.x.shape[1:], outputs)
 
     def samples(self, config: RunConfig, scaling: Scaling) -> DeviceSamples:
         """A run's samples on the device, scaled, and in the shape that ``data.sequence`` asks for."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from bntui.link import Status, requests
 from bntui.link.requests import Request
-from bntui.link.wire import FRAME_PATIENCE, FrameError, Lines
+from bntui.link.wire import FRAME_PATIENCE, FrameError, LineBuffer
 from bntui.text.language import _
 
 MOST_CLIENTS = 8
@@ -106,7 +106,7 @@ class Connection:
         self.close()
 
     def _read(self) -> None:
-        lines, poll = Lines(), select.poll()
+        lines, poll = LineBuffer(), select.poll()
         poll.register(self._client, select.POLLIN)
         while True:
             patience = lines.patience

@@ -15,7 +15,7 @@ Said = tuple[str, dict[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
-class Losses:
+class StepLosses:
     """The losses after a step, which decide whether the run ends."""
 
     training: float
@@ -27,7 +27,7 @@ class Losses:
 
 
 def ended(
-    config: Training, at: Progress, losses: Losses, *, epoch_end: bool
+    config: Training, at: Progress, losses: StepLosses, *, epoch_end: bool
 ) -> tuple[sentences.EventKind, str, dict[str, object]] | None:
     """Kind, sentence and figures of the event that ends a run after a step; None if the run continues."""
     bad = losses.sums.first_bad

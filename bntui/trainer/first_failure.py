@@ -30,7 +30,7 @@ from bntui.trainer.dead import Dead, died, reached
 from bntui.trainer.draw import Draws
 from bntui.trainer.end_events import spelled
 from bntui.trainer.network import Stage
-from bntui.trainer.recorder import Recorder
+from bntui.trainer.recorder import RunWriter
 from bntui.trainer.run import Run
 from bntui.trainer.step import MeasuredStep, drawn
 
@@ -95,24 +95,24 @@ def _figures(taken: MeasuredStep) -> Iterator[tuple[str, str, float]]:
         yield layer.name, WEIGHT_GRADIENT, layer.weight_gradient_norm
 
 
-class Past(Protocol):
+class RunRestorer(Protocol):
     """Restores a run at an earlier step; see :class:`bntui.trainer.replay.Past`."""
 
     def reach(self, index: int, step: int, /) -> Run:
         """The run with this number as it was after a step."""
 
 
-class Watch:
+class FailureWatch:
     """Checks each step of a run before it is recorded; a ``run.Watcher``."""
 
-    def __init__(self, past: Past, since: int) -> None:
+    def __init__(self, past: RunRestorer, since: int) -> None:
         """``since`` is the current step of the run; earlier steps have been checked."""
         self._past = past
         self.since = self.recorded = since
         """The last step that was measured, and the last one that has a row."""
 
     def __call__(
-        self, run: Run, writer: Recorder, taken: MeasuredStep | None, train_loss: float, val_loss: float
+        self, run: Run, writer: RunWriter, taken: MeasuredStep | None, train_loss: float, val_loss: float
     ) -> list[Event]:
         since, recorded = self.since, self.recorded
         self.recorded = run.step
@@ -131,7 +131,7 @@ class Watch:
         run.told |= here.keys()
         return events
 
-    def _earlier(self, run: Run, writer: Recorder, since: int, recorded: int) -> list[Event]:
+    def _earlier(self, run: Run, writer: RunWriter, since: int, recorded: int) -> list[Event]:
         """Repeat the steps after ``since``, and return what went wrong in them.
 
         Bad steps are recorded as keyframes.  Rows can only be appended, so for a step before the last recorded row,

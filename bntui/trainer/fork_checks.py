@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bntui.errors import ScenarioError, UsageError
 from bntui.recording.opened import Recording
-from bntui.scenario.checks import Facts, rest_of_epoch
+from bntui.scenario.checks import DataFacts, rest_of_epoch
 from bntui.scenario.fork_plan import over_at_once
 from bntui.text.language import _
 from bntui.trainer.run import Run
@@ -31,7 +31,7 @@ def refuse_at_its_end(child: Run, reader: Recording, parent: int, step: int) -> 
         raise ScenarioError([problem])
 
 
-def refuse_a_rest(child: Run, facts: Facts) -> None:
+def refuse_a_rest(child: Run, facts: DataFacts) -> None:
     """Raise ScenarioError if the fork cannot split the rest of the current epoch into mini-batches."""
     rest = rest_of_epoch(child.config, facts, child.left)
     if rest is not None:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from bntui.recording.history import LayerInfo
 from bntui.scenario.activations import ACTIVATIONS
 from bntui.scenario.blocks import OUTPUT, Block, blocks, convolved, pooled
-from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.network import NetworkConfig
 from bntui.trainer.initialization import initialize
 from bntui.trainer.normalization import normalization, per_step
-from bntui.trainer.recurrent import LastStep, Recurrence, Rows, recurrence
+from bntui.trainer.recurrent import ImageRows, LastStep, Recurrence, recurrence
 
 DRAWN = ("dropout", "noise", "input_noise")
 """Kinds of stages that are random in training mode, and the identity in evaluation mode."""
@@ -164,7 +164,7 @@ def _arranged(
         return [("flatten", nn.Flatten())], (math.prod(shape),)
     if block.type == "recurrent" and len(shape) == 3:
         channels, height, width = shape
-        return [("rows", Rows())], (height, channels * width)
+        return [("rows", ImageRows())], (height, channels * width)
     return [], shape
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bntui.scenario.blocks import Block
-from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.network import NetworkConfig
 
 
 class SequenceBatchNorm(nn.BatchNorm1d):

@@ -28,7 +28,7 @@ def averages_of(config: Training) -> tuple[str, ...]:
     return (*kinds.get(config.optimizer, ()), *(("momentum_buffer",) if config.momentum else ()))
 
 
-class Optimizer:
+class FunctionalOptimizer:
     """PyTorch's optimizers in functional form, fused where the device supports it, with their state kept here.
 
     The classes of ``torch.optim`` import ``torch._dynamo`` at their first use, which delays every start by a second or

@@ -10,7 +10,7 @@ from bntui.keyframe import Keyframe
 from bntui.recording.history import Event
 
 
-class Recorder(Protocol):
+class RunWriter(Protocol):
     """Takes what a run records: a ``Writer``, one that keeps it in memory, or one that sends it to another process."""
 
     def together(self) -> AbstractContextManager[None]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bntui.scenario.blocks import Block
-from bntui.scenario.network import Network as NetworkConfig
+from bntui.scenario.network import NetworkConfig
 from bntui.trainer.normalization import StepNorm, hidden_normalization
 
 HiddenNorm = Callable[[int, bool], StepNorm | None]
@@ -129,7 +129,7 @@ class LastStep(nn.Module):
         return x[:, -1]
 
 
-class Rows(nn.Module):
+class ImageRows(nn.Module):
     """Converts an image ``(B, C, H, W)`` into a sequence of its rows."""
 
     def forward(self, x: Tensor) -> Tensor:

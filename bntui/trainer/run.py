@@ -25,7 +25,7 @@ from bntui.trainer.network import Stage, build
 from bntui.trainer.optim import learning_rate
 from bntui.trainer.probes import array, weights_digest
 from bntui.trainer.progress import Progress
-from bntui.trainer.recorder import Recorder
+from bntui.trainer.recorder import RunWriter
 from bntui.trainer.samples import DeviceSamples
 from bntui.trainer.score import Score
 from bntui.trainer.step import MeasuredStep, Stepper, drawn
@@ -160,7 +160,7 @@ class Run:
 
     # --- training ---
 
-    def begin(self, writer: Recorder) -> None:
+    def begin(self, writer: RunWriter) -> None:
         """Record the initial state: the first full mini-batch through the network, no update, no side effects."""
         started = time.perf_counter()
         score, self._score = self._score, Score(self.samples.task)
@@ -171,7 +171,7 @@ class Run:
         self._record(writer, TakenStep(taken, progress, batch.range, self._lr(), initial=True), started)
         self._score = score
 
-    def train_epoch(self, writer: Recorder, interrupted: Callable[[], bool], goal: float = math.inf) -> None:
+    def train_epoch(self, writer: RunWriter, interrupted: Callable[[], bool], goal: float = math.inf) -> None:
         """Train to the end of the current epoch, or of the current step when interrupted, or to a ``goal`` in epochs.
 
         A keyframe is recorded where the run is interrupted, at the goal, and where it ends, whatever ``[record] every``
@@ -227,7 +227,7 @@ class Run:
         return patience or self._at.epoch + 1 >= self.config.training.epochs
 
     def train_step(
-        self, writer: Recorder | None, *, measured: bool = False, events: Iterable[Event] = ()
+        self, writer: RunWriter | None, *, measured: bool = False, events: Iterable[Event] = ()
     ) -> MeasuredStep | None:
         """Do one optimizer step.
 
@@ -258,7 +258,7 @@ class Run:
             self._record(writer, TakenStep(taken, before, batch.range, lr, epoch_end=last), now, events)
         return taken
 
-    def record_epoch(self, writer: Recorder, score: Score, lr: float, started: float) -> None:
+    def record_epoch(self, writer: RunWriter, score: Score, lr: float, started: float) -> None:
         """Record an epoch whose steps a stack of runs did; see :mod:`bntui.trainer.stack`.
 
         Args:
@@ -315,7 +315,7 @@ class Run:
 
     def _record(
         self,
-        writer: Recorder | None,
+        writer: RunWriter | None,
         step: TakenStep,
         started: float,
         events: Iterable[Event] = (),
@@ -332,7 +332,7 @@ class Run:
         happened = list(events)
         ended = None
         if not happened:
-            losses = end_events.Losses(figures.train_loss, figures.val_loss, self._score.sums(), step.initial)
+            losses = end_events.StepLosses(figures.train_loss, figures.val_loss, self._score.sums(), step.initial)
             told = end_events.ended(self.config.training, self._at, losses, epoch_end=step.epoch_end)
             ended = None if told is None else self.event(*told)
         if writer is not None and self.watcher is not None:
@@ -385,7 +385,7 @@ class Run:
         """An event at the current step."""
         return Event.of(self.info.index, self.step, self.epoch, kind, sentence, **arguments)
 
-    def finish(self, writer: Recorder) -> None:
+    def finish(self, writer: RunWriter) -> None:
         """Store the final weights: those of the best epoch if early stopping restores them, else the last ones."""
         step, events = self.step, []
         if self.best is not None:
@@ -396,6 +396,6 @@ class Run:
         writer.checkpoint(self.info.index, "final", step, pack_arrays(state_arrays), events)
 
 
-Watcher = Callable[["Run", Recorder, MeasuredStep | None, float, float], list[Event]]
+Watcher = Callable[["Run", RunWriter, MeasuredStep | None, float, float], list[Event]]
 """Checks a step before it is recorded, given the training and the validation loss.  Returns the events in it, and those
 in earlier steps that could not be recorded as keyframes."""

@@ -17,7 +17,7 @@ from bntui.recording.opened import Recording
 from bntui.recording.recorded import has_keyframes, nothing_recorded
 from bntui.recording.sentences import INTERRUPTED, is_over
 from bntui.recording.writer import Writer
-from bntui.scenario.checks import Facts, problems
+from bntui.scenario.checks import DataFacts, problems
 from bntui.scenario.fork import configuration, fork_name, forked
 from bntui.scenario.load import Scenario
 from bntui.scenario.presentation import NamedRun
@@ -28,7 +28,7 @@ from bntui.trainer.cores.crew import Crew
 from bntui.trainer.cores.template import Template, cores
 from bntui.trainer.create_recording import created, folder_of, meta_of, publish, scenario_of
 from bntui.trainer.data.dataset import Scaling, fit_scaling
-from bntui.trainer.first_failure import Watch, kinds_of
+from bntui.trainer.first_failure import FailureWatch, kinds_of
 from bntui.trainer.fork_checks import epoch_of, refuse_a_rest, refuse_at_its_end
 from bntui.trainer.replay import Past
 from bntui.trainer.resumptions import Resumptions, departure
@@ -327,7 +327,7 @@ class Session:
         scaling = self._scaling(run.info.index)
         block = pack_arrays({"offset": scaling.offset, "factor": scaling.factor}, {"kind": scaling.kind})
         self.writer.add_run(run.info, block, budget)
-        run.watcher = Watch(self._past, run.step)
+        run.watcher = FailureWatch(self._past, run.step)
         run.begin(self.writer)
         self.writer.add_events(departure(run))
 
@@ -342,7 +342,7 @@ class Session:
         run = self._past.reach(info.index, last.step)
         run.over = over
         run.told = kinds_of(kinds)
-        run.watcher = Watch(self._past, run.step)
+        run.watcher = FailureWatch(self._past, run.step)
         run.set_progress(replace(run.progress, wall=last.wall_time))
         if over:  # the trainer was killed after the last keyframe, before it stored the final weights
             run.finish(self.writer)
@@ -366,7 +366,7 @@ class Session:
         return self._scalings[index]
 
 
-def _check(runs: Sequence[NamedRun], facts: Facts) -> None:
+def _check(runs: Sequence[NamedRun], facts: DataFacts) -> None:
     """Raise ScenarioError if a network, batch size or monitor does not fit the loaded data."""
     found = dict.fromkeys(problem for run in runs for problem in problems(run.config, facts))
     if found:

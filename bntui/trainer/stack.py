@@ -15,7 +15,7 @@ from bntui.trainer.run import Run
 from bntui.trainer.score import Score
 
 if TYPE_CHECKING:
-    from bntui.trainer.recorder import Recorder
+    from bntui.trainer.recorder import RunWriter
 
 MOST_PRODUCTS: Final = 1_500_000
 """Products of a weight and a value in the widest layer of one run, above which runs are as fast one after another."""
@@ -50,7 +50,7 @@ class Stack:
         engines = [run.stepper.engine for run in runs if isinstance(run.stepper.engine, Explicit)]
         self._networks = StackedNetworks(runs[0].samples.task, engines)
 
-    def epoch(self, writers: Sequence[Recorder], measured: Sequence[bool]) -> None:
+    def epoch(self, writers: Sequence[RunWriter], measured: Sequence[bool]) -> None:
         """Train an epoch, and record each run's.
 
         Args:

@@ -11,7 +11,7 @@ from torch import Tensor
 from bntui.recording.codec import pack_arrays, unpack_arrays
 from bntui.recording.evidence import Evidence, TrainerState, pack_state, progress_of
 from bntui.recording.sentences import EventKind
-from bntui.trainer.first_failure import Watch
+from bntui.trainer.first_failure import FailureWatch
 from bntui.trainer.probes import array
 from bntui.trainer.run import Run
 
@@ -30,7 +30,7 @@ class Carried:
     """See :attr:`bntui.trainer.run.Run.told`."""
     since: int
     recorded: int
-    """See :class:`bntui.trainer.first_failure.Watch`."""
+    """See :class:`bntui.trainer.first_failure.FailureWatch`."""
     best: bytes | None = None
     """Parameters and buffers of the best epoch, if early stopping restores them."""
     over: bool = False
@@ -39,7 +39,7 @@ class Carried:
 
 def carried(run: Run) -> Carried:
     """A run as it is now."""
-    assert isinstance(run.watcher, Watch)
+    assert isinstance(run.watcher, FailureWatch)
     best = None if run.best is None else packed_best(run.best)
     wall, watch = run.progress.wall, run.watcher
     return Carried(pack_state(run.state), run.step, wall, frozenset(run.told), watch.since, watch.recorded, best)
@@ -49,7 +49,7 @@ def restore(run: Run, other: Carried) -> None:
     """Continue a run, which has its recorded configuration, where it was in another process."""
     arrays, progress = unpack_arrays(other.state), progress_of(other.state)
     assert progress is not None
-    assert isinstance(run.watcher, Watch)
+    assert isinstance(run.watcher, FailureWatch)
     run.load(TrainerState(Evidence.of(arrays), progress))
     run.best = None if other.best is None else _unpacked(other.best)
     run.over = False

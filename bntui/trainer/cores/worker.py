@@ -39,7 +39,7 @@ from bntui.trainer.cores.messages import (
     TrainEpoch,
 )
 from bntui.trainer.data.dataset import Scaling
-from bntui.trainer.first_failure import Watch
+from bntui.trainer.first_failure import FailureWatch
 from bntui.trainer.replay import Past
 from bntui.trainer.run import Run
 
@@ -105,7 +105,7 @@ class _Worker:
             case Hand(_, index, carried, number, keeps):
                 with closing(Recording(self._past.path)) as reader:
                     run = self._built(reader.runs[index])
-                run.watcher = Watch(self._past, carried.since)
+                run.watcher = FailureWatch(self._past, carried.since)
                 restore(run, carried)
                 self._runs[index] = run, Outbox(self._send, index, number, lambda: self._leaving, keeps=keeps)
             case TrainEpoch(_, index, _stride) if index not in self._runs:
@@ -129,7 +129,7 @@ class _Worker:
 
 def _done(run: Run, outbox: Outbox, seconds: float, best: dict[str, Tensor] | None) -> Done:
     """What the trainer must know of a run after an epoch; ``best`` were its best weights before."""
-    assert isinstance(run.watcher, Watch)
+    assert isinstance(run.watcher, FailureWatch)
     state = None if run.over or outbox.sent == run.step else pack_state(run.state)
     better = None if run.best is None or run.best is best else packed_best(run.best)
     watch = run.watcher

@@ -42,7 +42,7 @@ from bntui.trainer.data.contents import (
 from bntui.trainer.data.faults import ENOUGH, Faults, shown
 from bntui.trainer.data.header import Head, Row, head_of
 from bntui.trainer.data.target import target_of
-from bntui.trainer.data.text_file import Dialect, Lines, dialect_of, encoding_of
+from bntui.trainer.data.text_file import CsvLines, Dialect, dialect_of, encoding_of
 
 _HEAD: Final = 1001
 """Rows that are looked at before the columns are decided on."""
@@ -98,7 +98,7 @@ def read_csv(path: Path, choices: Choices) -> Contents:
         encoding = encoding_of(path, raw)
         with io.TextIOWrapper(raw, encoding=encoding, newline="") as file:
             dialect = dialect_of(path, file, encoding, choices.delimiter)
-            lines = Lines(path, file)
+            lines = CsvLines(path, file)
             first = list(islice(dialect.rows(path, lines), _HEAD))
             if not first:
                 sentence = _("{path}: empty; needs at least {minimum} rows of numbers")
@@ -125,7 +125,7 @@ def _read(layout: _Layout, file: io.TextIOBase, first: Sequence[Row], choices: C
 
     def attempt(mark: str) -> _Table:
         file.seek(0)
-        lines = Lines(layout.path, file)
+        lines = CsvLines(layout.path, file)
         rows = layout.dialect.rows(layout.path, lines)
         if head.header and not head.from_comment:
             next(rows, None)

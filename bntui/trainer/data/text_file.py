@@ -119,7 +119,7 @@ def _decode_all(path: Path, file: io.BufferedReader, name: str) -> bool:
             return korean
 
 
-class Lines:
+class CsvLines:
     """The lines of a text for :mod:`csv`, counted and of bounded length, without comments and empty lines."""
 
     def __init__(self, path: Path, file: io.TextIOBase) -> None:
@@ -167,7 +167,7 @@ class Dialect:
     encoding: str
     delimiter: str
 
-    def rows(self, path: Path, lines: Lines) -> Iterator[tuple[int, list[str]]]:
+    def rows(self, path: Path, lines: CsvLines) -> Iterator[tuple[int, list[str]]]:
         """Rows that are not empty, each with the number of its last line.
 
         Raises:
@@ -191,7 +191,7 @@ def dialect_of(path: Path, file: io.TextIOBase, encoding: str, delimiter: str | 
     Args:
         delimiter: ``data.delimiter``; None to infer it.
     """
-    lines = Lines(path, file)
+    lines = CsvLines(path, file)
     first = file.readline(20)
     file.seek(0)
     if delimiter is None and (found := _SEPARATOR_LINE.fullmatch(first.strip("\ufeff\r\n"))):

@@ -11,7 +11,7 @@ from bntui.scenario.training import Training
 from bntui.trainer.engine.base import Draw, Passes
 from bntui.trainer.loss import loss_function
 from bntui.trainer.network import DRAWN, Network, Stage, forward
-from bntui.trainer.optim import Optimizer
+from bntui.trainer.optim import FunctionalOptimizer
 
 
 class Autograd:
@@ -23,7 +23,7 @@ class Autograd:
         self._stages = network.stages
         self._named = network.named_parameters()
         self._parameters = list(self._named.values())
-        self.optimizer = Optimizer(training, self._named, device)
+        self.optimizer = FunctionalOptimizer(training, self._named, device)
 
     def training(self) -> AbstractContextManager[object]:
         """See :meth:`bntui.trainer.engine.base.Engine.training`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from bntui.recording.history import RunInfo
-from bntui.scenario.checks import Facts
+from bntui.scenario.checks import DataFacts
 from bntui.scenario.fork import Setting, settings
 from bntui.scenario.sources import BUILTIN_DATA
 from bntui.text.language import N_, _
@@ -42,7 +42,7 @@ class ForkOrigin:
     run: RunInfo
     step: int
     epoch: float
-    facts: Facts | None = None
+    facts: DataFacts | None = None
     """Facts about the data; None if the data's name is enough to derive them."""
     waited: int | None = None
     """Number of epochs that early stopping had waited, if it ended the run here."""
@@ -125,7 +125,7 @@ class ForkForm:
         return self.text(item) != item.written
 
 
-def data_facts(reader: ViewedRecording, run: RunInfo) -> Facts | None:
+def data_facts(reader: ViewedRecording, run: RunInfo) -> DataFacts | None:
     """Facts about a recording's data that its name does not tell; None for built-in data.
 
     Raises:
@@ -137,7 +137,7 @@ def data_facts(reader: ViewedRecording, run: RunInfo) -> Facts | None:
     sizes = [meta.get(key, "") for key in ("train_samples", "validation_samples")]
     samples = sum(map(int, sizes)) if all(size.isdecimal() for size in sizes) else None
     dataset = reader.dataset
-    return Facts(samples, reader.task, None if dataset is None else dataset.x.shape[1:])
+    return DataFacts(samples, reader.task, None if dataset is None else dataset.x.shape[1:])
 
 
 def opened(origin: ForkOrigin) -> ForkForm:
