@@ -23,7 +23,7 @@ from bntui.recording.writer import Writer
 from bntui.text.language import _
 from bntui.text.library_messages import reason
 from bntui.text.output import clean
-from bntui.watching.subject import Subject
+from bntui.watching.subject import LoopDescription
 
 PARTS: Final = ("train", "validation", "valid", "val", "eval", "test")
 """Folders that Keras and others make for the parts of one run; their tags get the folder's name."""
@@ -114,7 +114,7 @@ def record_runs(
         if target.exists():
             raise name_taken(target)
         began = min((when for one in runs.values() for when in one.times.values() if math.isfinite(when)), default=0.0)
-        writer = Writer.draft(target.absolute(), Subject(title, "record", meta=_created(began)).metadata())
+        writer = Writer.draft(target.absolute(), LoopDescription(title, "record", meta=_created(began)).metadata())
         try:
             for number, (name, one) in enumerate(found):
                 told = {WATCHED: {"by": "import"}}

@@ -31,7 +31,7 @@ from bntui.text.output import clean
 from bntui.watching.bad import Bad, first_bad
 from bntui.watching.layers import Layer, refuse_unfit
 from bntui.watching.sink import Sink
-from bntui.watching.subject import Subject
+from bntui.watching.subject import LoopDescription
 from bntui.watching.trouble import RecorderWarning, warn
 
 MONITORS: Final = {
@@ -78,7 +78,7 @@ class Course:
         StorageError: the folder cannot be written.
     """
 
-    def __init__(self, path: Path | None, subject: Subject) -> None:
+    def __init__(self, path: Path | None, subject: LoopDescription) -> None:
         self.subject = subject
         self._sink = Sink(path, subject)
         self._turn = threading.RLock()
@@ -112,7 +112,7 @@ class Course:
         return self._sink.path
 
     def amend(self, **known: Any) -> None:
-        """Tell more of the loop, such as ``epochs=20``: the fields of a :class:`Subject`."""
+        """Tell more of the loop, such as ``epochs=20``: the fields of a :class:`LoopDescription`."""
         self.subject = replace(self.subject, **known)
         if self._layers is not None:
             self._sink.amend(self.subject.info(self._infos))
@@ -415,7 +415,7 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _not_yet(subject: Subject) -> EarlyStopping | None:
+def _not_yet(subject: LoopDescription) -> EarlyStopping | None:
     """The state of early stopping before the first epoch, if the loop has it."""
     told = subject.early_stopping
     if told is None:

@@ -14,7 +14,7 @@ from bntui.text.language import _
 from bntui.watching import arrays
 from bntui.watching.course import Course, Figures
 from bntui.watching.layers import Layer
-from bntui.watching.subject import Subject
+from bntui.watching.subject import LoopDescription
 
 Arrays = Mapping[str, Any]
 """What is told of a layer: arrays, and words about it; see ``arrays.KEYS``."""
@@ -39,7 +39,7 @@ def record(
         batch_size: samples of a full mini-batch.
         task: what an accuracy is: a share of right answers, or R² in a regression.
         channels: which axis of a convolution's output counts channels, the first or the last of a sample.
-        known: what else a :class:`bntui.watching.subject.Subject` holds: ``model``, ``optimizer``, ``device``,
+        known: what else a :class:`bntui.watching.subject.LoopDescription` holds: ``model``, ``optimizer``, ``device``,
             ``steps_per_epoch``, ``every``.
 
     Raises:
@@ -49,7 +49,7 @@ def record(
     """
     place = None if path is None else Path(path)
     name = title or (place.stem if place is not None else "recording")
-    subject = Subject(name, "record", task, epochs=epochs, batch_size=batch_size, **known)
+    subject = LoopDescription(name, "record", task, epochs=epochs, batch_size=batch_size, **known)
     return Recorder(Course(place, subject), channels_last=channels == "last")
 
 

@@ -23,7 +23,7 @@ from bntui.recording.packed import PackedKeyframe, packed
 from bntui.recording.writer import Pack, Writer
 from bntui.text.language import _
 from bntui.text.output import clean, shortened
-from bntui.watching.subject import Subject
+from bntui.watching.subject import LoopDescription
 from bntui.watching.trouble import warn
 
 BUSY_MS: Final = 200
@@ -49,7 +49,7 @@ class Sink:
         StorageError: the folder cannot be written.
     """
 
-    def __init__(self, path: Path | None, subject: Subject) -> None:
+    def __init__(self, path: Path | None, subject: LoopDescription) -> None:
         self._process = os.getpid()
         self._turn = threading.RLock()
         self._waiting: list[Row] = []

@@ -22,7 +22,7 @@ from bntui.text.output import clean, unarmed
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class LoopDescription:
     """What a loop tells of itself; what it does not know is left out.
 
     Raises:

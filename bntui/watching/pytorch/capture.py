@@ -338,7 +338,7 @@ class Capture:
         return result
 
     @torch.no_grad()
-    def _drop(self, place: _Place, drawing: masks.Drawing | None, out: Tensor) -> None:
+    def _drop(self, place: _Place, drawing: masks.DropoutDraw | None, out: Tensor) -> None:
         call = place.call
         if drawing is not None and call.dropout is None:
             mask = masks.after(drawing, out)
@@ -445,7 +445,7 @@ def _shares(call: Call, out: Tensor) -> tuple[Tensor | None, Tensor | None]:
     return dead, saturated
 
 
-def _drawing(kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> masks.Drawing | None:
+def _drawing(kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> masks.DropoutDraw | None:
     """What is known before ``dropout(input, p, training, inplace)``; None where nothing is dropped."""
     names = ("input", "p", "training", "inplace")
     told = {"p": 0.5, "training": True, "inplace": False, **dict(zip(names, args, strict=False)), **kwargs}

@@ -17,7 +17,7 @@ MOST_KEPT = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class DropoutDraw:
     """What is known before a dropout."""
 
     name: str
@@ -28,14 +28,14 @@ class Drawing:
     state: Tensor
 
 
-def before(name: str, p: float, entered: Tensor, *, in_place: bool) -> Drawing:
+def before(name: str, p: float, entered: Tensor, *, in_place: bool) -> DropoutDraw:
     """Keep what is needed to draw the mask again."""
     state = torch.get_rng_state() if entered.device.type == "cpu" else _generator_state(entered.device)
     entered = entered.detach()
-    return Drawing(name, p, entered.clone() if in_place else entered, state)
+    return DropoutDraw(name, p, entered.clone() if in_place else entered, state)
 
 
-def after(drawing: Drawing, output: Tensor) -> Tensor | None:
+def after(drawing: DropoutDraw, output: Tensor) -> Tensor | None:
     """The mask, true where a unit was kept, in the shape of the output or with 1 for its pixels; None if unknown."""
     shape = _drawn_shape(drawing)
     if drawing.p in (0.0, 1.0):
@@ -63,7 +63,7 @@ def of_samples(mask: Tensor, samples: int) -> Tensor:
     return flat[: max(1, min(samples, MOST_KEPT // max(flat.shape[1], 1)))]
 
 
-def _drawn_shape(drawing: Drawing) -> tuple[int, ...]:
+def _drawn_shape(drawing: DropoutDraw) -> tuple[int, ...]:
     """Dropout of channels draws one number for all pixels of a channel."""
     shape = tuple(drawing.entered.shape)
     if drawing.name == "dropout":

@@ -19,7 +19,7 @@ from bntui.text.language import _
 from bntui.watching.course import MONITORS, Course
 from bntui.watching.pytorch.recorder import Plan, Recorder, Silent
 from bntui.watching.pytorch.roles import roles
-from bntui.watching.subject import Subject
+from bntui.watching.subject import LoopDescription
 
 Models = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
 
@@ -91,7 +91,7 @@ def watch(
     device = next((str(one.device) for one in first.parameters()), "cpu")
     told = {"torch.compile": "measured steps ran eagerly"} if any(map(_compiled, _sequence(model))) else {}
     name = " + ".join(list(dict.fromkeys(type(one).__name__ for one in models.values()))[:4])
-    subject = Subject(
+    subject = LoopDescription(
         title or name, "watch", task, model=name, optimizer=" + ".join(type(one).__name__ for one in optimizers),
         device=device, epochs=epochs, steps_per_epoch=steps_per_epoch, batch_size=batch_size, every=every,
         early_stopping=_stopping(early_stopping),
