@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bntui.commands.sweeps import plan_from
+from bntui.commands.sweeps import SweepOptions, plan_from
 from bntui.errors import RecordingError, ScenarioError, UsageError
 from bntui.insight.jury import judge
 from bntui.recording.history import RunHistory
@@ -159,10 +159,7 @@ def resumed(one: SweepPlan, folder: Path) -> Optuna:
 
 def given(folder: Path, prune: str, goal: str = "val_loss", base: Settings = ()) -> SweepPlan:
     (folder / "small.toml").write_text(SCENARIO)
-    return plan_from(
-        str(folder / "small.toml"), OVER, base, run=None, seeds=1, goal=goal, larger=None, random=None, searched=None,
-        trials=None, evidence=False, prune=prune,
-    )  # fmt: skip
+    return plan_from(str(folder / "small.toml"), OVER, base, SweepOptions(seeds=1, goal=goal, prune=prune))
 
 
 def test_pruners_that_cannot_judge_are_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from bntui.text.widths import cut
 from bntui.viewer.terminal.guard import guard
 
 if TYPE_CHECKING:
+    from bntui.viewer.opening import Beginning
     from bntui.viewer.sweep.board import Board
 
 ADDRESSABLE: Final = re.compile(
@@ -85,21 +86,17 @@ def unannounce() -> None:
 def open_screen(
     recording: Path | Sequence[Path] | None = None,
     *,
-    opening: Callable[[], Path] | None = None,
+    beginning: Beginning | None = None,
     sweep: Callable[[], Board] | None = None,
-    cancel: Callable[[], None] | None = None,
-    starting: str = "",
     watching: PacingOptions | None = None,
     theme: str | None = None,
 ) -> None:
     """Open the gallery, a recording, or a training that is starting; returns when the user quits.
 
     Args:
-        recording: one to open, or several side by side; without it and ``opening``, the gallery opens.
-        opening: starts a training and returns its recording.
+        recording: one to open, or several side by side; without it and ``beginning``, the gallery opens.
+        beginning: a training to start, whose recording is shown.
         sweep: reads a sweep to be shown instead.
-        cancel: called if the user quits before that.
-        starting: name of what is being started, for the user.
         watching: how to train for someone who watches; by default as the configuration says.
         theme: as the command line asked for; else the configuration's, else that of the terminal's background.
 
@@ -107,12 +104,10 @@ def open_screen(
         BntuiError: the error that ended the screen.
     """
     from bntui.viewer.app import LabApp
-    from bntui.viewer.opening import Beginning
     from bntui.viewer.terminal.driver import HANG_UP
 
     theme = theme or preference.configuration().get("theme")
     watching = watching or preference.watching()
-    beginning = None if opening is None else Beginning(opening, cancel, starting)
     app = LabApp(recording, beginning=beginning, sweep=sweep, watching=watching, theme=theme)
     unannounce()
     error = app.run()

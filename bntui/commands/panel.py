@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -39,27 +40,38 @@ def check_color(wanted: str) -> str:
     return wanted
 
 
-def lines(
-    recording: Path, panel: str, run: str | None, epoch: float | None, size: str | None, color: str, theme: str | None
-) -> Iterator[str]:
-    """The rows of a panel as text for stdout.
+@dataclass(frozen=True, slots=True)
+class PanelOptions:
+    """Which panel is printed, and how, as on the command line."""
 
-    Args:
-        theme: by default the configuration's, otherwise the terminal's own colors.
+    panel: str
+    """Its name or key; or ``screen``, or ``microscope``."""
+    run: str | None = None
+    epoch: float | None = None
+    size: str | None = None
+    """Columns and rows, such as ``80x24``; by default, what fits the terminal."""
+    color: str = "auto"
+    """One of ``WHEN``."""
+    theme: str | None = None
+    """By default the configuration's, otherwise the terminal's own colors."""
+
+
+def lines(recording: Path, options: PanelOptions) -> Iterator[str]:
+    """The rows of a panel as text for stdout.
 
     Raises:
         UsageError: there is no such panel, run or keyframe, or an option is not valid.
         RecordingError: the file is not a recording, or a keyframe is damaged.
     """
-    name, colors = find_panel(panel), colors_of(check_color(color), sys.stdout, os.environ)
-    theme = theme or preference.configuration().get("theme", OWN)
+    name, colors = find_panel(options.panel), colors_of(check_color(options.color), sys.stdout, os.environ)
+    theme = options.theme or preference.configuration().get("theme", OWN)
     palette = palette_of(theme, dark=dark_by_variable(os.environ), few=colors is ColorSystem.STANDARD)
-    wanted = parse_size(size) if size is not None else _terminal() if sys.stdout.isatty() else None
+    size = parse_size(options.size) if options.size is not None else _terminal() if sys.stdout.isatty() else None
     with contextlib.closing(recorded(recording)) as reader:
-        runs = () if run is None else (find_run(reader, run),)
-        scene = Scene.of(reader, name, runs=runs, size=wanted, heavy=palette.heavy).at(epoch)
+        runs = () if options.run is None else (find_run(reader, options.run),)
+        scene = Scene.of(reader, name, runs=runs, size=size, heavy=palette.heavy).at(options.epoch)
         rows = scene.rows()
-    plain = "NO_COLOR" in os.environ and color != "always"
+    plain = "NO_COLOR" in os.environ and options.color != "always"
     for row in rows:
         yield ansi(line(row, scene.size[0], palette, plain=plain), colors)
 

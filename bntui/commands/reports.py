@@ -46,9 +46,10 @@ def show(
     if panel is not None:
         if as_json:
             raise UsageError(_("--panel prints what the screen shows; leave out --json, or --panel"))
-        from bntui.commands.panel import lines
+        from bntui.commands.panel import PanelOptions, lines
 
-        sys.stdout.writelines(f"{row}\n" for row in lines(recording, panel, run, epoch, size, color, theme))
+        options = PanelOptions(panel, run, epoch, size, color, theme)
+        sys.stdout.writelines(f"{row}\n" for row in lines(recording, options))
         return
     if size is not None:
         raise UsageError(_("--size needs --panel"))

@@ -167,10 +167,11 @@ def sweep(
         plan, folder = sweeps.resumed_plan(resume), resume
     else:
         assert scenario is not None
-        plan = sweeps.plan_from(
-            scenario, over or (), overrides_of(settings or ()), run=run, seeds=seeds or 3, goal=goal or "val_loss",
-            larger=larger, random=random, searched=search, trials=trials, evidence=evidence, prune=prune,
+        options = sweeps.SweepOptions(
+            run=run, seeds=seeds or 3, goal=goal or "val_loss", larger=larger, evidence=evidence, prune=prune,
+            combinations=sweeps.SearchOptions(random=random, search=search, trials=trials),
         )  # fmt: skip
+        plan = sweeps.plan_from(scenario, over or (), overrides_of(settings or ()), options)
         folder = output or sweeps.default_folder(plan)
     sweeps.train(
         plan, folder, jobs=jobs or sweeps.workers_here(), cluster=cluster, as_json=as_json, again=resume is not None

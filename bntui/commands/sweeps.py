@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,7 @@ from bntui.study.sweep_plan import (
     BETTER_HIGH,
     SAMPLERS,
     FactsOf,
+    Search,
     SweepPlan,
     checked,
     combinations,
@@ -62,10 +64,36 @@ MOST_SHOWN: Final = 20
 """Combinations in the table at the end; the summary has all."""
 
 
-def plan_from(
-    scenario: str, over: Sequence[str], base: Settings, *, run: str | None, seeds: int, goal: str, larger: bool | None,
-    random: int | None, searched: str | None, trials: int | None, evidence: bool, prune: str | None = None,
-) -> SweepPlan:  # fmt: skip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """Which combinations a sweep trains, as on the command line: all of a grid, unless an option says otherwise."""
+
+    random: int | None = None
+    """``--random``: number of combinations to draw."""
+    search: str | None = None
+    """``--search``: ``optuna`` or ``optuna:SAMPLER``, which chooses them."""
+    trials: int | None = None
+    """``--trials``: number of combinations that a search tries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOptions:
+    """How a sweep trains and ranks its combinations, as on the command line."""
+
+    run: str | None = None
+    """The run that is trained; by default the first."""
+    seeds: int = 3
+    goal: str = "val_loss"
+    larger: bool | None = None
+    """Larger values of the goal are better; None: as for its figure."""
+    combinations: SearchOptions = SearchOptions()
+    evidence: bool = False
+    """Trials keep their evidence."""
+    prune: str | None = None
+    """The pruner, or ``rules``."""
+
+
+def plan_from(scenario: str, over: Sequence[str], base: Settings, options: SweepOptions) -> SweepPlan:
     """The plan of a command line.
 
     Raises:
@@ -73,18 +101,11 @@ def plan_from(
     """
     if not over:
         raise UsageError(_("name what to vary: --over {example}").format(example="training.lr=1e-3..1:log:7"))
-    if random is not None and searched is not None:
-        raise UsageError(_("--random and --search exclude each other"))
-    if (searched is None) != (trials is None):
-        raise UsageError(_("--search and --trials belong together: --search optuna --trials 50"))
-    engine, _colon, sampler = (searched or "optuna").partition(":")
-    if engine != "optuna" or (sampler or DEFAULT_SAMPLER) not in SAMPLERS:
-        names = ", ".join(("optuna", *(f"optuna:{name}" for name in SAMPLERS)))
-        raise UsageError(_("--search {name}: allowed: {names}").format(name=searched, names=names))
+    method, sampler = _search_of(options.combinations)
     path = find(scenario)
     loaded = load(path, base)
-    known = goal_of(goal)
-    _refuse_pruner(prune, known)
+    goal = goal_of(options.goal)
+    _refuse_pruner(options.prune, goal)
     found = axes(over)
     given = {key_path(path) for path, _value in base}
     set_twice = [one.path for one in found if key_path(one.path) in given]
@@ -94,18 +115,39 @@ def plan_from(
     return SweepPlan(
         scenario=path.stem if builtin else str(path.absolute()),
         text=loaded.text,
-        run=wanted_run(loaded, run),
+        run=wanted_run(loaded, options.run),
         base=base,
         over=tuple(_from_here(one) for one in found),
-        seeds=seeds,
-        goal=str(known),
-        larger=known.figure in BETTER_HIGH and known.over != "epochs_to" if larger is None else larger,
-        search="random" if random is not None else "grid" if searched is None else "optuna",
-        sampler="" if searched is None else sampler or DEFAULT_SAMPLER,
-        trials=random or trials or 0,
-        evidence=evidence,
-        prune=prune or "",
+        seeds=options.seeds,
+        goal=str(goal),
+        larger=_larger_is_better(goal) if options.larger is None else options.larger,
+        search=method,
+        sampler=sampler,
+        trials=options.combinations.random or options.combinations.trials or 0,
+        evidence=options.evidence,
+        prune=options.prune or "",
     )
+
+
+def _search_of(options: SearchOptions) -> tuple[Search, str]:
+    """The search that the options ask for, and its sampler; raises UsageError if they do not belong together."""
+    if options.random is not None and options.search is not None:
+        raise UsageError(_("--random and --search exclude each other"))
+    if (options.search is None) != (options.trials is None):
+        raise UsageError(_("--search and --trials belong together: --search optuna --trials 50"))
+    if options.search is None:
+        return "grid" if options.random is None else "random", ""
+    engine, _colon, sampler = (options.search or "optuna").partition(":")
+    sampler = sampler or DEFAULT_SAMPLER
+    if engine != "optuna" or sampler not in SAMPLERS:
+        names = ", ".join(("optuna", *(f"optuna:{name}" for name in SAMPLERS)))
+        raise UsageError(_("--search {name}: allowed: {names}").format(name=options.search, names=names))
+    return "optuna", sampler
+
+
+def _larger_is_better(goal: Quantity) -> bool:
+    """True if larger values of a quantity are better."""
+    return goal.figure in BETTER_HIGH and goal.over != "epochs_to"
 
 
 def _refuse_pruner(prune: str | None, goal: Quantity) -> None:

@@ -104,10 +104,10 @@ def run(
         raise
     start = partial(trainer.open, path, output, overrides, text=text, seeds=seeds)
     if not without_screen:
-        open_screen(
-            opening=lambda: start(watching=watched), cancel=trainer.discard, starting=path.stem, watching=watched,
-            theme=theme,
-        )  # fmt: skip
+        from bntui.viewer.opening import Beginning
+
+        beginning = Beginning(partial(start, watching=watched), trainer.discard, path.stem)
+        open_screen(beginning=beginning, watching=watched, theme=theme)
         return
     from bntui.commands.headless import follow, starting
 
