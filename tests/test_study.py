@@ -201,13 +201,14 @@ def some(text: str = TEXT, seeds: int = 2, quantities: tuple[str, ...] = ("val_l
 
 
 def outcomes(trials: list[Trial], jobs: int) -> Iterator[tuple[int, Outcome]]:
-    """The outcome of each trial, each being a job of its own."""
+    """The outcome of each trial, each being a job of its own, once its worker waits for another one."""
+    read: dict[int, Outcome] = {}
     work = [SeedsJob((one.config,), one.folder, quantities=one.quantities) for one in trials]
     for number, told in answers(work, jobs):
         if isinstance(told, Read):
-            yield number, told.outcome
-        elif isinstance(told, Over) and told.failure:
-            yield number, Outcome({}, failure=told.failure)
+            read[number] = told.outcome
+        elif isinstance(told, Over):
+            yield number, Outcome({}, failure=told.failure) if told.failure else read[number]
 
 
 def test_workers_give_what_this_process_gives() -> None:
