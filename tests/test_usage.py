@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import typer
 
 from bntui.cli import app
 from tests.commands import bntui
+from tests.test_session import DIGITS, train
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -45,3 +49,24 @@ def test_only_an_optional_argument_stands_in_brackets(name: str, param: Any) -> 
 
 def test_the_words_of_list_are_optional() -> None:
     assert bntui("list", "--help").stdout.startswith("Usage: bntui list [WORD…] [OPTIONS]\n")
+
+
+def test_a_scenario_or_a_recording_in_the_place_of_a_command_is_told_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(train(tmp_path, DIGITS)) as reader:
+        shutil.copy(reader.path, "my net.bntui")
+    Path("my.toml").write_text(DIGITS, encoding="utf-8")
+    Path("notes.txt").touch()
+    for word, command in (
+        ("vanishing-gradients", "bntui run vanishing-gradients"), ("my.toml", "bntui run my.toml"),
+        ("my net.bntui", "bntui replay 'my net.bntui'"), ("my net", "bntui replay 'my net'"), ("help", "bntui --help"),
+    ):  # fmt: skip
+        done = bntui(word)
+        assert (done.returncode, done.stderr) == (2, f"bntui: '{word}' is no command; did you mean: {command}\n")
+    for word in ("notes.txt", "nothing", "", "x" * 5000):
+        assert "No such command" in bntui(word).stderr
+    korean = bntui("--lang", "ko", "replya")
+    assert "'replay'" in korean.stderr
+    assert "No such command" not in korean.stderr

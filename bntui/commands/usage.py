@@ -7,8 +7,11 @@ formats the page itself.
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from rich.cells import cell_len
@@ -27,6 +30,7 @@ WIDEST: Final = 100
 
 REFUSALS: Final = (
     N_("Missing argument '{name}'."),
+    N_("No such command '{name}'. Did you mean {names}?"),
     N_("No such command '{name}'."),
     N_("No such option: {name} (Possible options: {names})"),
     N_("No such option: {name} Did you mean {names}?"),
@@ -57,6 +61,36 @@ class CommandGroup(TyperGroup):
 
     def get_help(self, ctx: Any) -> str:
         return page(self, ctx)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments begin with.
+
+        Raises:
+            UsageError: they begin with a scenario, a recording or ``help``; it says the command that takes it.
+        """
+        instead = None if self.get_command(ctx, args[0]) else _meant(args[0])
+        if instead is not None:
+            sentence = _("'{name}' is no command; did you mean: {command}")
+            raise UsageError(sentence.format(name=args[0], command=instead))
+        return super().resolve_command(ctx, args)
+
+
+def _meant(word: str) -> str | None:
+    """The command that takes a word which somebody typed in the place of a command."""
+    from bntui.link.library import find
+    from bntui.recording.names import SUFFIX
+    from bntui.scenario.gallery import builtin_names
+
+    path = Path(word)
+    if word == "help":
+        return "bntui --help"
+    if word in builtin_names() or (path.suffix == ".toml" and path.is_file()):
+        return f"bntui run {shlex.quote(word)}"
+    with suppress(UsageError, OSError, ValueError):
+        found = find(word)
+        if (found.suffix == SUFFIX and found.is_file()) or found.is_dir():
+            return f"bntui replay {shlex.quote(word)}"
+    return None
 
 
 def page(command: Any, context: Any) -> str:
