@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from collections.abc import Callable
@@ -16,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import bntui
+from bntui.audit.audit import audit
 from bntui.errors import BntuiError, NameTakenError, UsageError
 from bntui.keyframe import Distribution, Keyframe
 from bntui.recording.history import RunInfo
 from bntui.recording.reader import Reader
-from bntui.watching.pytorch.held import EXACT, described, hold
+from bntui.watching.pytorch.held import EXACT, described, hold, stride
 from bntui.watching.trouble import RecorderWarning
 
 
@@ -159,6 +161,37 @@ def test_large_tensors_are_described_like_small_ones(shape: tuple[int, ...], spo
         assert found.std == pytest.approx(wide.std(), rel=1e-7)
         # of a sample, a percentile is off by the sample's error
         assert found.p50 == pytest.approx(np.median(wide), abs=1e-9 if wide.size <= EXACT else 0.1)
+
+
+@pytest.mark.parametrize("shape", [(500, 300), (64, 12, 30, 30), (7, 96, 200), (200_000,), (3, 65_536)])
+def test_a_sample_sees_every_unit_pixel_and_time_step(shape: tuple[int, ...]) -> None:
+    at = torch.arange(math.prod(shape)).reshape(shape).flatten()[:: stride(shape)].numpy()
+    assert len(at) <= EXACT
+    places = np.stack(np.unravel_index(at, shape))
+    for axis, size in list(enumerate(shape))[1:]:
+        share = np.bincount(places[axis], minlength=size) / len(at)
+        assert share.min() > 0
+        assert np.abs(share * size - 1).max() < 0.05 * max(1, size * 20 / len(at))
+
+
+def test_units_that_differ_have_their_share_in_percentiles_and_the_audit_believes_them(tmp_path: Path) -> None:
+    layer = nn.Linear(4, 300)
+    with torch.no_grad():  # every third unit gives 1, the others 0: p50 is 0, and p85 is 1
+        layer.weight.zero_()
+        layer.bias.copy_((torch.arange(300) % 3 == 0).float())
+    model = nn.Sequential(layer, nn.Tanh(), nn.Linear(300, 1))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with bntui.watch(model, optimizer, tmp_path / "x.bntui", quiet=True) as recorder:
+        loss = model(torch.randn(500, 4)).square().mean()
+        loss.backward()
+        optimizer.step()
+        recorder.step(loss=loss)
+    with closing(Reader(tmp_path / "x.bntui")) as reader:
+        found = reader.keyframe(0, 0).layers[0].pre_norm
+    assert [found.p15, found.p50, found.p85] == [0, 0, 1]
+    report = audit(tmp_path / "x.bntui")
+    assert report.ledger.failures == []
+    assert any("percentiles of more than 65,536 values" in reason for reason in report.ledger.notes)
 
 
 class Shared(nn.Module):

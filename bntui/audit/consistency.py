@@ -65,14 +65,27 @@ def check_values(
         size: number of its values, if known.
         relative: rounding that is allowed, relative to the largest value.
     """
+    if check_sampled(ledger, place, name, of, size, relative) and of.counts.any() and of.max > of.min:
+        _percentiles(ledger, place, name, of, max(1e-6, relative))
+
+
+def check_sampled(
+    ledger: Ledger, place: Place, name: str, of: Distribution, size: int | None, relative: float = SLACK
+) -> bool:
+    """Likewise, if the percentiles are those of a sample, so that the histogram does not bound them.
+
+    Returns:
+        True if there are only finite values.
+    """
     if not _finite(ledger, place, name, of):
-        return
+        return False
     total = int(of.counts.sum(dtype=np.int64))
     if size is not None:
         ledger.hold(SHAPE, place, f"{name}.counts", total == size, total, size)
     _ordered(ledger, place, name, of, relative)
     if total and of.max > of.min:
-        _against_counts(ledger, place, name, of, of.counts.astype(np.int64), max(1e-6, relative))
+        _moments(ledger, place, name, of, max(1e-6, relative))
+    return True
 
 
 def check_imported(ledger: Ledger, place: Place, name: str, of: Distribution, relative: float = SLACK) -> None:
@@ -108,11 +121,10 @@ def _ordered(
     ledger.hold(SHAPE, place, f"{name}.std", 0 <= of.std <= bound, of.std, f"0 … {bound}")
 
 
-def _against_counts(ledger: Ledger, place: Place, name: str, of: Distribution, counts: Values, relative: float) -> None:
-    """Check mean, spread, and percentiles against the bounds given by the histogram's bins."""
+def _moments(ledger: Ledger, place: Place, name: str, of: Distribution, relative: float) -> None:
+    """Check mean and spread against the bounds given by the histogram's bins."""
+    counts, low, width = _bins(of)
     total = counts.sum()
-    width = (of.max - of.min) / len(counts)
-    low = of.min + width * np.arange(len(counts))
     slack = relative * max(abs(of.min), abs(of.max))
     least, most = float((counts * low).sum() / total), float((counts * (low + width)).sum() / total)
     fits = least - slack <= of.mean <= most + slack
@@ -123,7 +135,13 @@ def _against_counts(ledger: Ledger, place: Place, name: str, of: Distribution, c
     least, most = (math.sqrt(float((counts * d * d).sum() / total)) for d in (away, far))
     fits = least - slack <= of.std <= most + slack
     ledger.hold(SHAPE, place, f"{name}.std, counts", fits, of.std, f"{least} … {most}")
-    below = np.cumsum(counts)
+
+
+def _percentiles(ledger: Ledger, place: Place, name: str, of: Distribution, relative: float) -> None:
+    """Check percentiles against the ends of the bins in which their ranks lie."""
+    counts, low, width = _bins(of)
+    total, below = counts.sum(), np.cumsum(counts)
+    slack = relative * max(abs(of.min), abs(of.max))
     for share, statistic in ((0.15, "p15"), (0.5, "p50"), (0.85, "p85")):
         rank = share * (total - 1)
         first = int(np.searchsorted(below, math.floor(rank), side="right"))
@@ -132,6 +150,13 @@ def _against_counts(ledger: Ledger, place: Place, name: str, of: Distribution, c
         value = getattr(of, statistic)
         fits = least - slack <= value <= most + slack
         ledger.hold(SHAPE, place, f"{name}.{statistic}, counts", fits, value, f"{least} … {most}")
+
+
+def _bins(of: Distribution) -> tuple[Values, Values, float]:
+    """The histogram's counts, the lower ends of its bins, and their width."""
+    counts = of.counts.astype(np.int64)
+    width = (of.max - of.min) / len(counts)
+    return counts, of.min + width * np.arange(len(counts)), width
 
 
 def _scalars(

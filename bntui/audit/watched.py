@@ -12,7 +12,9 @@ from functools import partial
 from itertools import pairwise
 from typing import Final
 
-from bntui.audit.consistency import SHAPE, check_imported, check_values
+import numpy as np
+
+from bntui.audit.consistency import SHAPE, check_imported, check_sampled, check_values
 from bntui.audit.course import ORDER, Row
 from bntui.audit.ledger import Ledger, Place
 from bntui.keyframe import QUANTITIES, Distribution, Keyframe, LayerMeasures
@@ -20,8 +22,14 @@ from bntui.recording.forms import WATCHED
 from bntui.recording.history import RunInfo
 from bntui.text.language import N_
 
+Check = Callable[..., object]
+"""Checks the figures of one quantity."""
+
 PATIENCE: Final = N_("early stopping as reported")
 UNKNOWN: Final = N_("what the loop computed: its code and its data are not in the recording")
+SAMPLED: Final = N_("percentiles of more than 65,536 values: they are those of a sample")
+EXACT: Final = 65_536
+"""Of more values, ``bntui.watch`` takes the percentiles of a sample."""
 REBINNED: Final = N_("histograms: they were divided into other bins when they were imported")
 SLACK: Final = 1e-5
 """Relative rounding that is allowed in figures of a device that adds in single precision."""
@@ -32,9 +40,9 @@ SHARES: Final = ("dead_fraction", "saturated_fraction")
 def check_watched(ledger: Ledger, run: RunInfo, rows: Sequence[Row], task: str) -> None:
     """Check the rows of a watched run."""
     ledger.note(UNKNOWN)
-    check: Callable[..., None] = partial(check_values, size=None)
-    if run.config[WATCHED].get("by") == "import":
-        check = check_imported
+    by = run.config[WATCHED].get("by")
+    check: Check = {"import": check_imported, "watch": _watched}.get(by, partial(check_values, size=None))
+    if by == "import":
         ledger.note(REBINNED)
     for row in rows:
         place = row.place(run.name)
@@ -69,7 +77,7 @@ def _scores(ledger: Ledger, place: Place, row: Row, task: str) -> None:
         ledger.hold(SHAPE, place, name, math.isnan(value) or 0 <= value <= 1, value, "0 … 1")
 
 
-def _layers(ledger: Ledger, place: Place, frame: Keyframe, check: Callable[..., None]) -> None:
+def _layers(ledger: Ledger, place: Place, frame: Keyframe, check: Check) -> None:
     for layer in frame.layers:
         here = replace(place, layer=layer.name)
         for name in QUANTITIES:
@@ -77,6 +85,15 @@ def _layers(ledger: Ledger, place: Place, frame: Keyframe, check: Callable[..., 
             if recorded is not None and not recorded.empty:
                 check(ledger, here, name, recorded, relative=SLACK)
         _figures(ledger, here, layer)
+
+
+def _watched(ledger: Ledger, place: Place, name: str, of: Distribution, relative: float) -> None:
+    """The figures of a quantity of ``bntui.watch``."""
+    if int(of.counts.sum(dtype=np.int64)) > EXACT:
+        ledger.note(SAMPLED)
+        check_sampled(ledger, place, name, of, None, relative)
+    else:
+        check_values(ledger, place, name, of, None, relative)
 
 
 def _figures(ledger: Ledger, place: Place, layer: LayerMeasures) -> None:
