@@ -1,4 +1,7 @@
-"""Watching a loop changes no bit of it: weights, gradients, the optimizers' state, random numbers, and losses."""
+"""Watching a loop changes no bit of it: weights, gradients, the optimizers' state, random numbers, and losses.
+
+The audit finds no contradiction in what was recorded.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import pytest
 import torch
 
 import bntui
+from bntui.audit.audit import audit
 from tests.watched_loops import Loop
 
 CASES = int(os.environ.get("WATCHED_LOOPS", "60"))
@@ -37,4 +41,6 @@ def _compared(seed: int, path: Path) -> str:
     differing = [step for step, (one, other) in enumerate(zip(alone, watched, strict=True)) if one != other]
     assert not differing, f"loop {seed} ({loop.kind}, every={every}) differs from step {differing[0]}"
     assert path.exists(), f"loop {seed} was not recorded"
+    failures = audit(path).ledger.failures
+    assert not failures, f"loop {seed} ({loop.kind}): {failures[:3]}"
     return loop.kind
