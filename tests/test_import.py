@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import struct
 from collections.abc import Sequence
@@ -84,8 +85,23 @@ def test_what_pytorch_logs_is_imported(tmp_path: Path) -> None:
             off = np.abs(np.cumsum(output.counts) - [(wide <= edge).sum() for edge in edges[1:]])
             assert off.max() < 60
     assert bntui("show", tmp_path / "x.bntui").returncode == 0
+    drawn = bntui("show", tmp_path / "x.bntui", "--panel", "distributions").stdout
+    assert ("output" in drawn, "✕" in drawn) == (True, False)  # the inputs are not broken: nothing is known of them
     audited = bntui("audit", tmp_path / "x.bntui")
     assert (audited.returncode, "histograms: they were divided into other bins" in audited.stdout) == (0, True)
+
+
+def test_of_scalars_alone_no_figure_of_a_layer_is_said_to_be_wrong(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    curve = (scalar(tag, 1 / (1 + step), step) for step in range(4) for tag in ("train_loss", "val_loss"))
+    (tmp_path / "logs" / "events.out.tfevents.1").write_bytes(b"".join(curve))
+    assert bntui("import", tmp_path / "logs", "-o", tmp_path / "x.bntui").returncode == 0
+    told = bntui("show", tmp_path / "x.bntui").stdout
+    assert "gradients   no layer has a gradient" in told
+    assert "NaN" not in told
+    for panel in ("gradients", "layers", "distributions"):
+        drawn = bntui("show", tmp_path / "x.bntui", "--panel", panel).stdout
+        assert not re.search("NaN|not finite|✕", drawn), drawn
 
 
 def test_a_forged_import_is_found(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ FIGURES: Final[Mapping[str, str]] = {
 _KNOWN: Final = frozenset({"wall_time"})
 """What each event says anyway."""
 _NONE: Final = LayerInfo("no layers", Foreign("none"), (1,), "none", "none", 0.0, 0)
-"""The layer of a run of which only scalars are known."""
+"""A layer of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def imported(logged: Logged, run: int, steps_per_epoch: int | None, named: Mappi
             early_stopping=None, weights_digest="", **told,
         )  # fmt: skip
 
-    infos = tuple(layer.info for layer in layers) or (_NONE,)
+    infos = tuple(layer.info for layer in layers) or (_BARE,)
     return Imported(infos, kept, map(row, kept), tuple(sorted(unused)), stride)
 
 
@@ -217,4 +217,6 @@ def _unknown(info: LayerInfo) -> LayerMeasures:
 
 _SINGLE: Final = frozenset(name for name in LAYER_COLUMNS if "." not in name and not name.startswith("unit_"))
 """Figures of a layer that are single numbers, and that a layer may not have."""
-_NOTHING: Final = _unknown(_NONE)
+_BARE: Final = replace(_NONE, absent=tuple(sorted(_SINGLE)))
+"""The layer of a run of which only scalars are known: none of its figures is, which is not that they are NaN."""
+_NOTHING: Final = _unknown(_BARE)

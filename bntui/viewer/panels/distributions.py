@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from bntui.keyframe import COLUMN, QUANTITIES, FloatArray
+from bntui.keyframe import COLUMN, QUANTITIES, BoolArray, FloatArray
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import RunHistory
 from bntui.recording.kept import remembered
@@ -214,6 +214,8 @@ def _picture(column: QuantityColumn, name: str, form: MapLayout) -> Sequence[Row
         line = ljust(longest(form.map, *words), form.map)
         return [(Span(line if y == 0 else " " * form.map, "muted"),) for y in range(form.rows)]
     assert run.histograms is not None
+    if _unmeasured(run.history, run.histograms, layer, quantity.field).all():
+        return [(Span(ljust("—" if y == 0 else "", form.map), "muted"),) for y in range(form.rows)]
     axis = quantity.limits(layer > 0 if quantity.field == "input" else info.activation != "none")
     drawn = _map(run.history, run.histograms, layer, quantity.field, axis, form)
     return overlaid(run, drawn, form.end, form.map, faint="muted")
@@ -223,6 +225,13 @@ def _picture(column: QuantityColumn, name: str, form: MapLayout) -> Sequence[Row
 def _tables(history: RunHistory, histograms: Histograms) -> FloatArray:
     """Per-layer scalars of the keyframes that have histograms."""
     return np.asarray(history.layers[histograms.rows])
+
+
+@remembered
+def _unmeasured(history: RunHistory, histograms: Histograms, layer: int, field: str) -> BoolArray:
+    """In which of the keyframes nothing was measured, because a loop did not call the layer, or tell of it."""
+    least, most = (_tables(history, histograms)[:, layer, COLUMN[f"{field}.{name}"]] for name in ("min", "max"))
+    return np.asarray(least > most)
 
 
 @remembered
@@ -237,7 +246,8 @@ def _map(
     mass = rebinned(counts, least, most, np.linspace(*axis, 4 * form.rows + 1))
     order = cells.along(history.position[chosen], 2 * form.map, form.end)
     there = order >= 0
-    gone = np.flatnonzero(there & ~np.asarray(mass.any(axis=1))[order])
+    lost = ~(mass.any(axis=1) | _unmeasured(history, histograms, layer, field))
+    gone = np.flatnonzero(there & np.asarray(lost)[order])
     # where most values are off the axis its end is not where they are
     beyond = far(counts, least, most, axis)[order] * there
     drawn = mass[order] * there[:, np.newaxis]

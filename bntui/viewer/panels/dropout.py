@@ -231,12 +231,8 @@ def _without(shown: Sequence[RunView], per_run: Sequence[Sequence[MaskBlock]], w
                 unseen = (Span(name, run.style), Span(_(": no mask was seen in this step"), "muted"))
                 lines.append(cells.waiting(run) if run.frame is None else unseen)
                 continue
-            words = longest(
-                width - cell_len(name),
-                _(": no dropout in this network; set network.dropout above 0"),
-                _(": no dropout in this network"),
-                _(": no dropout"),
-            )
+            hint = [] if run.info.watched else [_(": no dropout in this network; set network.dropout above 0")]
+            words = longest(width - cell_len(name), *hint, _(": no dropout in this network"), _(": no dropout"))
             lines.append((Span(name, run.style), Span(words, "muted")))
     return lines
 
