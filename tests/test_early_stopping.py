@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bntui.patience import Patience, larger_is_better, observe
 from bntui.scenario.training import EarlyStoppingRule
-from bntui.trainer.early_stopping import Patience, larger_is_better, observe
 
 
 def keras(

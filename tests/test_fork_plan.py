@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bntui.errors import ScenarioError
+from bntui.patience import Patience
 from bntui.recording.evidence import Average
 from bntui.scenario.checks import facts_of
 from bntui.scenario.fork import forked
@@ -22,7 +23,6 @@ from bntui.scenario.load import Override, load, parse, parse_override
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.state_shapes import state_shapes
 from bntui.scenario.structure import Shape, as_sequence
-from bntui.trainer.early_stopping import Patience
 from bntui.trainer.fork_transfer import transfer
 from bntui.trainer.network import build
 from bntui.trainer.optim import Plateau

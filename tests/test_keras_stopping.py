@@ -14,8 +14,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from bntui.patience import Patience, observe
 from bntui.scenario.training import EarlyStoppingRule
-from bntui.trainer.early_stopping import Patience, observe
 
 Monitor = Literal["val_loss", "val_accuracy", "loss", "accuracy", "val_r2", "r2"]
 Mode = Literal["auto", "min", "max"]

@@ -17,11 +17,11 @@ from bntui.commands.show import as_text, find_keyframe
 from bntui.commands.stops import as_json
 from bntui.commands.stops import as_text as stops_text
 from bntui.definitions import definitions
+from bntui.patience import Patience, observe
 from bntui.recording.reader import Reader
 from bntui.recording.sentences import why_stopped
 from bntui.scenario.training import EarlyStoppingRule
 from bntui.text.language import use
-from bntui.trainer.early_stopping import Patience, observe
 from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import jury, stopping
 from tests.factory import run_view, view

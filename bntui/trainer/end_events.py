@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from bntui.patience import Patience, unbeaten
 from bntui.recording import sentences
 from bntui.scenario.training import EarlyStoppingRule, Training
-from bntui.trainer.early_stopping import Patience, unbeaten
 from bntui.trainer.progress import Progress
 from bntui.trainer.score import Sums
 

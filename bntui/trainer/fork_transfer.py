@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bntui.patience import Patience
 from bntui.recording.evidence import Average
 from bntui.scenario.fork_plan import ForkPlan, State, kept_state, plan_fork
-from bntui.trainer.early_stopping import Patience
 from bntui.trainer.optim import Plateau
 from bntui.trainer.progress import Progress
 from bntui.trainer.run import Run

@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bntui.trainer.early_stopping import Patience
+from bntui.patience import Patience
 from bntui.trainer.optim import Plateau
 from bntui.trainer.score import Sums
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bntui.keyframe import EarlyStopping
+from bntui.patience import Patience, observe
 from bntui.recording.evidence import TrainerState, pack_state
 from bntui.scenario.training import EarlyStoppingRule, Training
-from bntui.trainer.early_stopping import Patience, observe
 from bntui.trainer.optim import observe_plateau
 from bntui.trainer.progress import Progress
 from bntui.trainer.step import MeasuredStep

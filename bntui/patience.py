@@ -1,10 +1,10 @@
-"""Implements Keras' EarlyStopping as a pure function of the monitored values.
+"""Implements Keras' EarlyStopping as a pure function of the monitored values, for the trainer and for recorded loops.
 
 Three differences from Keras 3 (``keras/src/callbacks/early_stopping.py``) remain:
 
 - Values are compared in float64.  Keras on its torch backend compares in float32, because ``convert_to_tensor`` makes a
   Python float a tensor of ``floatx``: there, values closer than 6e-8 (relative) are equal.
-- An infinite first value becomes the best value, while Keras waits.  Such a run has diverged and ends.
+- An infinite first value becomes the best value, while Keras waits.  Such a run of the trainer has diverged and ends.
 - If all values are NaN, such as R² of a constant target, Keras restores the weights of the first monitored epoch, while
   this trainer keeps the last ones.
 """
@@ -13,9 +13,37 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from bntui.recording.sentences import WAITED, WAITED_ALL, WAITED_BASELINE
-from bntui.scenario.training import EarlyStoppingRule
+
+
+class Rule(Protocol):
+    """What decides when a run stops, with Keras' names: a scenario's table, or the argument of a recorder."""
+
+    @property
+    def monitor(self) -> str:
+        """Name of the figure that is monitored."""
+
+    @property
+    def patience(self) -> int:
+        """Epochs without improvement after which training stops."""
+
+    @property
+    def min_delta(self) -> float:
+        """Smallest change that counts as an improvement; its absolute value is used."""
+
+    @property
+    def mode(self) -> str:
+        """``min``, ``max``, or ``auto``, which decides by the monitor."""
+
+    @property
+    def baseline(self) -> float | None:
+        """Value that an improvement must also beat to reset the counter."""
+
+    @property
+    def start_from_epoch(self) -> int:
+        """Epochs to wait before monitoring begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +59,14 @@ class Patience:
     """The value of this epoch is the best so far."""
 
 
-def larger_is_better(rule: EarlyStoppingRule) -> bool:
+def larger_is_better(rule: Rule) -> bool:
     """True if the rule's ``mode`` is ``max``, or is ``auto`` and the monitor is not a loss."""
     if rule.mode == "auto":
         return not rule.monitor.endswith("loss")
     return rule.mode == "max"
 
 
-def _improves(rule: EarlyStoppingRule, value: float, reference: float) -> bool:
+def _improves(rule: Rule, value: float, reference: float) -> bool:
     if math.isnan(value):
         return False  # NaN is never an improvement, and never becomes the best value
     if math.isnan(reference):
@@ -47,12 +75,12 @@ def _improves(rule: EarlyStoppingRule, value: float, reference: float) -> bool:
     return value - delta > reference if larger_is_better(rule) else value + delta < reference
 
 
-def unbeaten(rule: EarlyStoppingRule, best: float) -> bool:
+def unbeaten(rule: Rule, best: float) -> bool:
     """True if there is a baseline that the best value has not beaten, so that no improvement has reset the counter."""
     return rule.baseline is not None and not math.isnan(best) and not _improves(rule, best, rule.baseline)
 
 
-def observe(rule: EarlyStoppingRule, before: Patience, epoch: int, value: float) -> Patience:
+def observe(rule: Rule, before: Patience, epoch: int, value: float) -> Patience:
     """The state after an epoch.
 
     As in Keras, the counter increases by one each epoch.  An improvement over the best value replaces it, and resets
