@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bntui.watching.pytorch.watch import watch as watch
     from bntui.watching.record import record as record
+    from bntui.watching.stopping import EarlyStopping as EarlyStopping
 
 __version__ = "0.1.0"
 
-_LAZY = {"record": "bntui.watching.record", "watch": "bntui.watching.pytorch.watch"}
-"""Functions that are imported when they are used, so that importing bntui takes no time."""
+_LAZY = {
+    "EarlyStopping": "bntui.watching.stopping",
+    "record": "bntui.watching.record",
+    "watch": "bntui.watching.pytorch.watch",
+}
+"""What is imported when it is used, so that importing bntui takes no time."""
 
 
 def __getattr__(name: str) -> Any:

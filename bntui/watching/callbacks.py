@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bntui.watching.course import MONITORS
+from bntui.watching.stopping import MONITORS
 
 _NAMES: Final = {
     "val_loss": ("val_loss", "valid_loss", "validation_loss", "eval_loss"),

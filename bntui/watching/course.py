@@ -13,9 +13,9 @@ import time
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -31,15 +31,10 @@ from bntui.text.output import clean
 from bntui.watching.bad import Bad, first_bad
 from bntui.watching.layers import Layer, refuse_unfit
 from bntui.watching.sink import Sink
+from bntui.watching.stopping import MONITORS, Stopper
+from bntui.watching.stopping import EarlyStopping as Rule
 from bntui.watching.subject import LoopDescription
 from bntui.watching.trouble import RecorderWarning, warn
-
-MONITORS: Final = {
-    "val_loss": "val_loss", "val_accuracy": "val_accuracy", "loss": "loss", "accuracy": "accuracy",
-    "val_r2": "val_r2", "r2": "r2", "val_acc": "val_accuracy", "eval_loss": "val_loss", "eval_accuracy": "val_accuracy",
-    "train_loss": "loss", "valid_loss": "val_loss",
-}  # fmt: skip
-"""Names under which libraries know the figures that early stopping may monitor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +66,7 @@ class Course:
 
     Args:
         path: name of the recording; None for a new one in the user's folder.
+        rule: what decides when the loop should stop, if the recorder does.
 
     Raises:
         NameTakenError: the file exists.
@@ -78,8 +74,9 @@ class Course:
         StorageError: the folder cannot be written.
     """
 
-    def __init__(self, path: Path | None, subject: LoopDescription) -> None:
+    def __init__(self, path: Path | None, subject: LoopDescription, rule: Rule | None = None) -> None:
         self.subject = subject
+        self.stopper = Stopper(rule)
         self._sink = Sink(path, subject)
         self._turn = threading.RLock()
         self._began = time.monotonic()
@@ -205,6 +202,33 @@ class Course:
         """
         if not self.open:
             return
+        if self.stopper.rule is not None:
+            self._complain("stopping", _("early stopping is not recorded as told: the recorder applies its own rule"))
+            return
+        self._tell_stopping(
+            wait=wait, best=best, patience=patience, monitor=monitor, best_epoch=best_epoch, stopped=stopped
+        )
+
+    def judge(self, figures: Figures) -> None:
+        """Apply the recorder's rule to an epoch that has ended, also where nothing is recorded any more."""
+        rule = self.stopper.rule
+        number = math.floor(self.epoch + SAME_EPOCH) if self.open else 0
+        if not self.stopper.see(asdict(figures), number) and rule is not None:
+            sentence = _("early stopping does not count the epoch: it was not told {monitor}")
+            self._complain("monitored", sentence.format(monitor=rule.monitor))
+        elif rule is not None and self.open:
+            self._tell_rule(rule)
+
+    def _tell_rule(self, rule: Rule, *, stopped: bool = False) -> None:
+        state = self.stopper.state
+        self._tell_stopping(
+            wait=state.wait, best=state.best, patience=rule.patience, monitor=rule.monitor,
+            best_epoch=state.best_epoch, stopped=stopped,
+        )  # fmt: skip
+
+    def _tell_stopping(
+        self, *, wait: int, best: float, patience: int, monitor: str, best_epoch: int | None, stopped: bool
+    ) -> None:
         with self._turn:
             known = MONITORS.get(monitor)
             if known is None:
@@ -249,6 +273,10 @@ class Course:
         if not self.open:
             return
         with self._turn:
+            rule = self.stopper.rule
+            # a loop that went on after the patience ran out did not stop early: its last row is another one
+            if rule is not None and self.stopper.should_stop and error is None and self._held and self._held.epoch_end:
+                self._tell_rule(rule, stopped=True)
             self.settle()
             if self._begun() and self.step >= 0:
                 self._sink.add_events(self._ending(error))

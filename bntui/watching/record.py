@@ -14,6 +14,7 @@ from bntui.text.language import _
 from bntui.watching import arrays
 from bntui.watching.course import Course, Figures
 from bntui.watching.layers import Layer
+from bntui.watching.stopping import EarlyStopping, plan_of
 from bntui.watching.subject import LoopDescription
 
 Arrays = Mapping[str, Any]
@@ -28,6 +29,7 @@ def record(
     batch_size: int | None = None,
     task: Literal["classification", "regression"] = "classification",
     channels: Literal["first", "last"] = "first",
+    early_stopping: EarlyStopping | Mapping[str, Any] | None = None,
     **known: Any,
 ) -> Recorder:
     """Begin a recording, which :meth:`Recorder.close` ends; use it in a ``with`` statement.
@@ -39,6 +41,8 @@ def record(
         batch_size: samples of a full mini-batch.
         task: what an accuracy is: a share of right answers, or R² in a regression.
         channels: which axis of a convolution's output counts channels, the first or the last of a sample.
+        early_stopping: a rule, :class:`bntui.EarlyStopping`, that the recorder applies to the figures of epochs, for
+            :attr:`Recorder.should_stop`; or ``monitor`` and ``patience`` of the loop's own.
         known: what else a :class:`bntui.watching.subject.LoopDescription` holds: ``model``, ``optimizer``, ``device``,
             ``steps_per_epoch``, ``every``.
 
@@ -49,8 +53,9 @@ def record(
     """
     place = None if path is None else Path(path)
     name = title or (place.stem if place is not None else "recording")
-    subject = LoopDescription(name, "record", task, epochs=epochs, batch_size=batch_size, **known)
-    return Recorder(Course(place, subject), channels_last=channels == "last")
+    rule, plan = plan_of(early_stopping)
+    subject = LoopDescription(name, "record", task, epochs=epochs, batch_size=batch_size, early_stopping=plan, **known)
+    return Recorder(Course(place, subject, rule), channels_last=channels == "last")
 
 
 class Recorder:
@@ -60,11 +65,18 @@ class Recorder:
         self._course = course
         self._channels_last = channels_last
         self._infos: dict[str, LayerInfo] = {}
+        self._judged = False
+        """The rule of early stopping has seen the epoch that ended with the last keyframe."""
 
     @property
     def path(self) -> Path:
         """Where the recording is."""
         return self._course.path
+
+    @property
+    def should_stop(self) -> bool:
+        """True if the patience of the recorder's rule ran out with the last epoch; it is for the loop to stop."""
+        return self._course.stopper.should_stop
 
     def keyframe(
         self,
@@ -92,10 +104,10 @@ class Recorder:
             train_loss: mean loss of the epoch so far; by default that of the losses told.
         """
         course = self._course
-        if not course.open:
+        self._judged = False
+        if not course.open and course.stopper.rule is None:
             return
         with course.mistakes("keyframe"):
-            measured = self._measured(layers)
             figures = _figures(
                 loss=loss, lr=lr, train_loss=train_loss, train_accuracy=train_accuracy, val_loss=val_loss,
                 val_accuracy=val_accuracy,
@@ -104,10 +116,17 @@ class Recorder:
             if at is None:
                 raise ValueError(_("{place} is not a number: {reason}").format(place="epoch", reason=None))
             ends = at > 0 and math.isfinite(at) and abs(at - round(at)) < SAME_EPOCH
-            course.keyframe(step, at, measured, figures, hold=ends and figures.val_loss is None)
+            complete = ends and figures.val_loss is not None
+            if course.open:
+                hold = ends and not (complete and course.stopper.rule is None)
+                course.keyframe(step, at, self._measured(layers), figures, hold=hold)
+            if complete and (course.step == step or not course.open):
+                self._judged = True
+                course.judge(figures)
 
     def step(self, loss: Any) -> None:
         """Tell the loss of a step that is not recorded, so that the epoch's mean has it."""
+        self._judged = False
         with self._course.mistakes("loss"):
             told = arrays.number(loss, "loss")
             if told is not None and self._course.open:
@@ -128,13 +147,15 @@ class Recorder:
             step: optimizer steps done; needed unless the last keyframe was that of the epoch's last step.
         """
         course = self._course
-        if not course.open:
+        if not course.open and course.stopper.rule is None:
             return
         with course.mistakes("epoch"):
             figures = _figures(
                 train_loss=train_loss, train_accuracy=train_accuracy, val_loss=val_loss, val_accuracy=val_accuracy
             )  # fmt: skip
             course.end_epoch(figures, step=step)
+            if not self._judged:
+                course.judge(figures)
 
     def early_stopping(
         self, *, wait: int, best: Any, patience: int, monitor: str = "val_loss", best_epoch: int | None = None,

@@ -29,6 +29,7 @@ from bntui.watching.pytorch.held import numbers
 from bntui.watching.pytorch.measured import layers_of, unmeasured
 from bntui.watching.pytorch.parameters import Parameters
 from bntui.watching.pytorch.roles import Role
+from bntui.watching.stopping import EarlyStopping, Stopper
 from bntui.watching.trouble import warn
 
 FIGURES: Final = {
@@ -68,14 +69,21 @@ class Plan:
 class Silent:
     """Records nothing, in a process of a distributed training that is not the first."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, rule: EarlyStopping | None = None) -> None:
         self.path = path
+        self._stopper = Stopper(rule)
+
+    @property
+    def should_stop(self) -> bool:
+        """True if the patience ran out with the last epoch, by the figures that this process told."""
+        return self._stopper.should_stop
 
     def step(self, loss: Any = None) -> None:
         """Do nothing."""
 
     def epoch(self, **figures: Any) -> None:
-        """Do nothing."""
+        """Apply the rule of early stopping, as the process that records does."""
+        self._stopper.see(_known(figures))
 
     def early_stopping(self, **state: Any) -> None:
         """Do nothing."""
@@ -153,6 +161,12 @@ class Recorder:
         """Tell the figures of an epoch that has ended: ``val_loss``, ``val_accuracy``, ``train_loss``, and so on."""
         if not self._closed:
             self._guard(self._end_epoch, figures)
+        self._guard(self._course.judge, Figures(**_known(figures)))
+
+    @property
+    def should_stop(self) -> bool:
+        """True if the patience of the recorder's rule ran out with the last epoch; it is for the loop to stop."""
+        return self._course.stopper.should_stop
 
     def early_stopping(
         self, *, wait: int, best: Any, patience: int, monitor: str = "val_loss", best_epoch: int | None = None,
@@ -284,7 +298,7 @@ class Recorder:
         self._unwritten = False
 
     def _end_epoch(self, figures: Mapping[str, Any]) -> None:
-        known = {FIGURES[name]: _number(value) for name, value in figures.items() if name in FIGURES}
+        known = _known(figures)
         other = [name for name in figures if name not in FIGURES]
         if other and not self._complained:
             self._complained = True
@@ -345,7 +359,9 @@ class Recorder:
         self._capture = None
 
     def _flush(self) -> None:
-        self._settle()
+        self._record(None)
+        if self._steps != self._epoch_began:  # the loop has gone on since the epoch that its course holds
+            self._course.settle()
         self._keep_told()
         self._tell_losses()
 
@@ -432,6 +448,11 @@ def _one(loss: Any) -> Tensor | float:
         found = f"{str(loss.dtype).removeprefix('torch.')}{list(loss.shape)}"
         raise ValueError(_("{place} is not a number: {reason}").format(place="loss", reason=found))
     return loss.detach()
+
+
+def _known(figures: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of an epoch that a recording has."""
+    return {FIGURES[name]: _number(value) for name, value in figures.items() if name in FIGURES}
 
 
 def _number(value: Any) -> float:

@@ -16,9 +16,10 @@ from torch.optim import Optimizer
 from bntui.errors import UsageError
 from bntui.recording.tables import MOST_LAYERS
 from bntui.text.language import _
-from bntui.watching.course import MONITORS, Course
+from bntui.watching.course import Course
 from bntui.watching.pytorch.recorder import Plan, Recorder, Silent
 from bntui.watching.pytorch.roles import roles
+from bntui.watching.stopping import EarlyStopping, plan_of
 from bntui.watching.subject import LoopDescription
 
 Models = nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module]
@@ -37,7 +38,7 @@ def watch(
     epochs: int | None = None,
     steps_per_epoch: int | None = None,
     batch_size: int | None = None,
-    early_stopping: Mapping[str, Any] | None = None,
+    early_stopping: EarlyStopping | Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> Recorder | Silent:
     """Record a training loop into a file that ``bntui replay`` opens; use it in a ``with`` statement.
@@ -59,7 +60,9 @@ def watch(
         epochs: how many are planned.
         steps_per_epoch: optimizer steps in an epoch.
         batch_size: samples of a full mini-batch.
-        early_stopping: ``monitor`` and ``patience``, where the loop will tell its early stopping.
+        early_stopping: a rule, :class:`bntui.EarlyStopping`, that the recorder applies to what :meth:`Recorder.epoch`
+            is told, for :attr:`Recorder.should_stop`; or ``monitor`` and ``patience`` of the loop's own early stopping,
+            which it will tell by :meth:`Recorder.early_stopping`.
         quiet: say nothing on stderr.
 
     Returns:
@@ -85,8 +88,9 @@ def watch(
     if (count := sum(role.part != "activation" and role.measured for role in found.values())) > MOST_LAYERS:
         sentence = _("watch: the model has {count} layers; a recording has at most {most}, so choose some with layers=")
         raise UsageError(sentence.format(count=count, most=MOST_LAYERS))
+    rule, stopping = plan_of(early_stopping)
     if _rank():
-        return Silent(None if path is None else Path(path))
+        return Silent(None if path is None else Path(path), rule)
     first = next(iter(models.values()))
     device = next((str(one.device) for one in first.parameters()), "cpu")
     told = {"torch.compile": "measured steps ran eagerly"} if any(map(_compiled, _sequence(model))) else {}
@@ -94,10 +98,10 @@ def watch(
     subject = LoopDescription(
         title or name, "watch", task, model=name, optimizer=" + ".join(type(one).__name__ for one in optimizers),
         device=device, epochs=epochs, steps_per_epoch=steps_per_epoch, batch_size=batch_size, every=every,
-        early_stopping=_stopping(early_stopping),
+        early_stopping=stopping,
         meta={"torch": torch.__version__, **told},
     )  # fmt: skip
-    course = Course(None if path is None else Path(path), subject)
+    course = Course(None if path is None else Path(path), subject, rule)
     averaged = any(_wrapped(one) for one in _sequence(model))
     plan = Plan(every, steps_per_epoch, averaged=averaged, compiled=bool(told), quiet=quiet)
     return Recorder(models, optimizers, found, course, plan, scaler)
@@ -143,13 +147,6 @@ def _patterns(layers: str | Sequence[str]) -> list[str]:
     if wrong:
         raise UsageError(_("watch: layers has {kind}, not names of layers").format(kind=wrong[0]))
     return several
-
-
-def _stopping(told: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """A rule of early stopping, its monitor by the name that recordings have for it."""
-    if not isinstance(told, Mapping) or "monitor" not in told:
-        return told or None
-    return {**told, "monitor": MONITORS.get(str(told["monitor"]), told["monitor"])}
 
 
 def _inner(optimizer: Optimizer) -> Optimizer:
