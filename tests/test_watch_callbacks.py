@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import bntui
 from bntui.recording.reader import Reader
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of other people's libraries
@@ -99,10 +100,9 @@ def test_skorch(tmp_path: Path) -> None:
     check(path, ["0", "4"], [1, 6], 2)
 
 
-def test_hugging_face(tmp_path: Path) -> None:
+def hugging_trainer(tmp_path: Path, callbacks: list[Any], **more: Any) -> Any:
     transformers = library("transformers")
     library("accelerate")
-    from bntui.watching.hugging_face import BntuiCallback
 
     class Model(nn.Module):
         def __init__(self) -> None:
@@ -115,17 +115,67 @@ def test_hugging_face(tmp_path: Path) -> None:
 
     x, y = data()
     rows = [{"x": one, "labels": label} for one, label in zip(x, y, strict=True)]
-    path = tmp_path / "hugging.bntui"
     arguments = transformers.TrainingArguments(
-        output_dir=str(tmp_path), num_train_epochs=2, per_device_train_batch_size=8, eval_strategy="epoch",
-        save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True, logging_strategy="epoch",
+        output_dir=str(tmp_path), per_device_train_batch_size=8, eval_strategy="epoch", save_strategy="no",
+        report_to=[], use_cpu=True, disable_tqdm=True, **more,
     )  # fmt: skip
-    trainer = transformers.Trainer(
-        Model(), arguments, train_dataset=rows, eval_dataset=rows,
-        callbacks=[BntuiCallback(path, every=3, quiet=True)],
+    return transformers.Trainer(Model(), arguments, train_dataset=rows, eval_dataset=rows, callbacks=callbacks)
+
+
+def test_hugging_face(tmp_path: Path) -> None:
+    library("transformers")
+    from bntui.watching.hugging_face import BntuiCallback
+
+    path = tmp_path / "hugging.bntui"
+    ours = BntuiCallback(path, every=3, quiet=True)
+    hugging_trainer(tmp_path, [ours], num_train_epochs=2, logging_strategy="epoch").train()
+    check(path, ["net.0", "net.4"], [1, 3, 6], 2)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(("learn", "threshold"), [(0.01, 0.0), (1e-5, 0.5), (3.0, 0.0)])
+def test_early_stopping_of_hugging_face(learn: float, threshold: float, first: bool, tmp_path: Path) -> None:
+    """It learns to the end, it learns less than the threshold, and its loss goes up and down."""
+    transformers = library("transformers")
+    from bntui.watching.hugging_face import BntuiCallback
+
+    path = tmp_path / "hugging.bntui"
+    stopper = transformers.EarlyStoppingCallback(early_stopping_patience=2, early_stopping_threshold=threshold)
+    ours = BntuiCallback(path, early_stopping=stopper, every="epoch", quiet=True)
+    trainer = hugging_trainer(
+        tmp_path, [ours, stopper] if first else [stopper, ours], num_train_epochs=6, learning_rate=learn,
+        lr_scheduler_type="constant", metric_for_best_model="loss", greater_is_better=False,
     )  # fmt: skip
     trainer.train()
-    check(path, ["net.0", "net.4"], [1, 3, 6], 2)
+    losses = [row["eval_loss"] for row in trainer.state.log_history if "eval_loss" in row]
+    waits, wait = [], 0
+    for at, loss in enumerate(losses):
+        wait = 0 if not at or loss < min(losses[:at]) - threshold else wait + 1
+        waits.append(wait)
+    assert (stopper.early_stopping_patience_counter, len(losses)) == (wait, 6 if wait < 2 else waits.index(2) + 1)
+    if learn < 1:
+        assert len(losses) == (3 if threshold else 6)
+    with closing(Reader(path)) as reader:
+        history = reader.history(0)
+        ends = history.epoch_end
+        assert history.val_loss[ends] == pytest.approx(losses)
+        assert history.wait[ends].tolist() == waits
+        assert history.best[ends] == pytest.approx(np.minimum.accumulate(losses))
+        lowest = [int(np.argmin(losses[: at + 1])) + 1 for at in range(len(losses))]
+        assert history.best_epoch[ends].tolist() == lowest
+        rule = reader.runs[0].early_stopping
+        assert rule is not None
+        assert (rule["monitor"], rule["patience"], rule["min_delta"], rule["mode"]) == ("val_loss", 2, threshold, "min")
+        assert reader.events(0)[-1].kind == ("stopped_early" if wait == 2 else "finished")
+
+
+def test_another_object_than_hugging_faces_is_refused(tmp_path: Path) -> None:
+    library("transformers")
+    from bntui.errors import UsageError
+    from bntui.watching.hugging_face import BntuiCallback
+
+    with pytest.raises(UsageError, match="early_stopping is EarlyStopping, not the EarlyStoppingCallback"):
+        BntuiCallback(tmp_path / "run.bntui", early_stopping=bntui.EarlyStopping())
 
 
 def test_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
