@@ -25,6 +25,7 @@ from bntui.errors import NameTakenError, RecordingError, StorageError, UsageErro
 from bntui.keyframe import COLUMN, HISTOGRAM_BINS
 from bntui.link import registry
 from bntui.link.library import entry
+from bntui.link.lock import Hold
 from bntui.link.manage import delete, rename
 from bntui.recording.reader import Reader
 from bntui.text.language import LANGUAGES, use
@@ -237,9 +238,12 @@ def test_steps_that_go_backwards_and_other_layers_are_left_out(path: Path, readi
 
 def test_nothing_is_overwritten_and_two_recorders_exclude_each_other(path: Path) -> None:
     with record(path) as recorder:
-        recorder.keyframe(1, 1, layers(), val_loss=1.0)
-        with pytest.raises(RecordingError, match=f"training loop of process {os.getpid()}"):
-            record(path)
+        for step in (1, 2):  # before the first row, and after it
+            with pytest.raises(RecordingError, match="is already being written; choose another name"):
+                record(path)
+            with pytest.raises(RecordingError, match=f"training loop of process {os.getpid()}; wait until it ends"):
+                Hold(path)
+            recorder.keyframe(step, step, layers(), val_loss=1.0)
         with pytest.raises(RecordingError, match="training loop of process"):
             delete(path)
         with pytest.raises(RecordingError, match="training loop of process"):

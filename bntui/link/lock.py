@@ -7,6 +7,7 @@ import fcntl
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 from bntui.errors import BntuiError, RecordingError, StorageError
 from bntui.link import registry
@@ -15,6 +16,9 @@ from bntui.link.live import is_live
 from bntui.recording.draft import Node, lock_file, node_of, unlock_file
 from bntui.recording.file import on_network
 from bntui.text.language import _
+
+_RECORDER: Final = " recorder"
+"""Follows the process id in the lock file of a recorder, which has no note before its first row."""
 
 
 class Hold:
@@ -26,13 +30,17 @@ class Hold:
     is detected by its socket.
     """
 
-    def __init__(self, recording: Path) -> None:
+    def __init__(self, recording: Path, *, recorder: bool = False) -> None:
         """Acquire the locks.
+
+        Args:
+            recorder: this process records a loop of the user's own, so that ``bntui stop`` cannot stop it.
 
         Raises:
             RecordingError: another trainer holds one; the message names its process if known.
         """
         self.recording = recording
+        self._holder = f"{os.getpid()}{_RECORDER if recorder else ''}"
         self._file: int | None = None
         self._name, self._lock = self._locked_name(recording)
         if recording.exists():
@@ -127,8 +135,7 @@ class Hold:
         found = os.fstat(self._file)
         return found.st_dev, found.st_ino
 
-    @staticmethod
-    def _locked_name(recording: Path) -> tuple[int, Path]:
+    def _locked_name(self, recording: Path) -> tuple[int, Path]:
         path = lock_path(recording)
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -140,7 +147,7 @@ class Hold:
                 break
             os.close(descriptor)  # its holder removed it before it was locked here
         os.truncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        os.write(descriptor, self._holder.encode())
         return descriptor, path
 
 
@@ -164,16 +171,20 @@ def _is_named(descriptor: int, path: Path) -> bool:
     return node_of(path) == (found.st_dev, found.st_ino)
 
 
-def recorded_now(recording: Path) -> RecordingError:
-    """The error for a recording whose training loop still runs."""
+def recorded_now(recording: Path, pid: str = "?") -> RecordingError:
+    """The error for a recording whose training loop still runs.
+
+    Args:
+        pid: the loop's process, if it has noted itself nowhere else.
+    """
     loop = registry.recorder(recording)
     sentence = _("{recording} is being recorded by the training loop of process {pid}; wait until it ends")
-    return RecordingError(sentence.format(recording=recording, pid="?" if loop is None else loop.pid))
+    return RecordingError(sentence.format(recording=recording, pid=pid if loop is None else loop.pid))
 
 
 def _refusal(recording: Path, holder: str) -> RecordingError:
-    if registry.recorder(recording) is not None:
-        return recorded_now(recording)
+    if holder.endswith(_RECORDER) or registry.recorder(recording) is not None:
+        return recorded_now(recording, holder.removesuffix(_RECORDER) or "?")
     sentence = _("{recording} is being written by another process; stop it with: bntui stop {recording}")
     if holder:
         sentence = _("{recording} is being written by process {holder}; stop it with: bntui stop {recording}")

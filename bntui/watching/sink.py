@@ -193,7 +193,7 @@ def _held(path: Path | None, title: str) -> Hold:
     skip = 0
     while path is None:
         try:
-            return Hold(new_path(title, skip=skip))
+            return Hold(new_path(title, skip=skip), recorder=True)
         except RecordingError:  # another recorder that began at the same time has locked it
             skip += 1
     if not path.name:
@@ -201,7 +201,10 @@ def _held(path: Path | None, title: str) -> Hold:
     named = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
     try:
         taken = os.path.lexists(named)
-        hold = Hold(named.absolute())
+        hold = Hold(named.absolute(), recorder=True)
+    except RecordingError as error:  # once the other recorder ends, the file exists
+        sentence = _("{path} is already being written; choose another name")
+        raise RecordingError(sentence.format(path=named)) from error
     except (ValueError, OSError) as error:  # too long, or characters that no name can have
         reason = error.strerror if isinstance(error, OSError) else str(error)
         sentence = _("cannot write the recording {path}: {reason}")
