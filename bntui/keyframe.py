@@ -275,6 +275,9 @@ class Keyframe:
     """Digest of all parameters and buffers after the step, hexadecimal."""
     predictions: Predictions | None = None
     """The network's answers on a grid; none unless samples have two features, or one in a regression."""
+    gradient_scale: Annotated[float, replace(ROW, since=6)] = float("nan")
+    """What a gradient scaler of mixed precision, such as PyTorch's ``GradScaler``, multiplied the step's loss by; the
+    gradients here are without it. NaN without a scaler."""
 
 
 MEASURES: Final = tuple(table(Keyframe))

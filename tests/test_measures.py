@@ -22,6 +22,7 @@ from bntui.keyframe import LAYER_COLUMNS, MEASURES, Keyframe
 from bntui.measures import Kept, declarations, table
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.reader import Reader
+from bntui.watching.record import record
 from tests.fuzz.recording_seeds import as_format_2
 from tests.test_session import train
 from tools.list_measures import PAGE, written
@@ -82,10 +83,14 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {name: reader.path for name, reader in made.items()}
     format_2 = paths["moons"].with_name("format-2.bntui")
     as_format_2(paths["moons"].read_bytes(), format_2)
-    return {"format 1": FORMAT_1, "format 2": format_2, **paths}
+    loop = paths["moons"].with_name("loop.bntui")
+    with record(loop) as recorder:
+        recorder.keyframe(1, 1, {"a": {"output": np.ones((2, 2))}}, loss=1.0, gradient_scale=1024.0)
+    return {"format 1": FORMAT_1, "format 2": format_2, "loop": loop, **paths}
 
 
-KINDS = ("format 1", "format 2", *SCENARIOS)
+NEW = (*SCENARIOS, "loop")
+KINDS = ("format 1", "format 2", *NEW)
 
 
 def shown(capsys: pytest.CaptureFixture[str], path: Path, run: int, epoch: float) -> dict[str, Any]:
@@ -169,7 +174,7 @@ def test_show_has_every_figure_of_every_keyframe(
 
 def test_the_recordings_have_something_in_every_field(recordings: dict[str, Path]) -> None:
     met: set[str] = set()
-    for kind in SCENARIOS:
+    for kind in NEW:
         for frame in frames(recordings[kind]):
             met |= {named(path) for path, value in leaves(frame) if not absent(value)}
     assert met == {".".join(one.path) for one in MEASURES if one.declared.kept.place != "group"}

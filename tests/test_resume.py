@@ -278,5 +278,6 @@ def _as_format_2(path: Path) -> None:
         for column in ("fork", "budget", "stride", "digest"):
             db.execute(f"ALTER TABLE run DROP COLUMN {column}")
         db.execute("ALTER TABLE event DROP COLUMN digest")
+        db.execute("ALTER TABLE keyframe DROP COLUMN gradient_scale")
         db.execute("DELETE FROM evidence")  # its evidence had no progress with it
         db.execute("PRAGMA user_version = 2")

@@ -391,6 +391,7 @@ def test_a_recording_without_the_table_is_read(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="its table seed is missing"):
         Reader(tmp_path / "x.bntui")
     with closing(sqlite3.connect(tmp_path / "x.bntui", isolation_level=None)) as db:
+        db.execute("ALTER TABLE keyframe DROP COLUMN gradient_scale")
         db.execute("PRAGMA user_version = 3")
     with closing(Reader(tmp_path / "x.bntui")) as old:
         assert old.seeds(0) == ()

@@ -316,9 +316,9 @@ def test_it_is_listed_as_live_while_its_process_records(path: Path) -> None:
     assert (entry(path).live, entry(path).state) == (False, "finished")
 
 
-def test_format_4_readers_are_told_to_update(path: Path) -> None:
+def test_format_5_readers_are_told_to_update(path: Path) -> None:
     with closing(sqlite3.connect(recorded(path))) as db:
-        assert db.execute("PRAGMA user_version").fetchone()[0] == 5
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 6
 
 
 def test_the_audit_finds_contradictions_and_never_says_true(path: Path) -> None:

@@ -43,6 +43,8 @@ def check_row(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, *
             check_mask(ledger, here, layer.dropout, info.dropout, None)
             _kept(ledger, here, layer, samples)
     _losses(ledger, place, frame)
+    unscaled = math.isnan(frame.gradient_scale)  # a trainer does not scale gradients
+    ledger.hold(SHAPE, place, "gradient_scale", unscaled, frame.gradient_scale, "NaN")
     if subject.samples is not None and subject.stages:  # format 1 has no predictions
         drawn, due = frame.predictions is not None, bool(subject.samples.data.grid)
         ledger.hold(SHAPE, place, "predictions", drawn == due, "+" if drawn else "-", "+" if due else "-")

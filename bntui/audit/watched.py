@@ -72,6 +72,8 @@ def _scores(ledger: Ledger, place: Place, row: Row, task: str) -> None:
     ledger.hold(ORDER, place, "epoch_end", whole or not ends, scalars["epoch_end"], 0)
     ledger.hold(PATIENCE, place, "best_epoch", scalars["best_epoch"] <= math.ceil(scalars["epoch"]),
                 scalars["best_epoch"], f"<= {scalars['epoch']}")  # fmt: skip
+    scale = scalars["gradient_scale"]
+    ledger.hold(SHAPE, place, "gradient_scale", math.isnan(scale) or scale > 0, scale, "> 0")
     for name in ("train_accuracy", "val_accuracy") if task == "classification" else ():
         value = scalars[name]
         ledger.hold(SHAPE, place, name, math.isnan(value) or 0 <= value <= 1, value, "0 … 1")

@@ -38,7 +38,7 @@ from bntui.recording.arrays import BATCH_NORM, OWN, Arrays, check_measures
 from bntui.recording.foreign_json import parsed
 from bntui.recording.history import LayerInfo
 from bntui.recording.kinds import JsonObject, Plain, Text
-from bntui.recording.schema import SCALARS
+from bntui.recording.schema import LATER, SCALARS
 from bntui.text.language import _
 from bntui.text.output import clean
 
@@ -127,8 +127,14 @@ def digest(*parts: bytes) -> bytes:
 
 
 def row_digest(scalars: Sequence[Any], layers: bytes | None, measures: bytes | None) -> bytes:
-    """Digest of a keyframe's row: its scalars as JSON, the layer table, and the measures."""
-    return digest(json.dumps(list(scalars)).encode(), layers or b"", measures or b"")
+    """Digest of a keyframe's row: its scalars as JSON, the layer table, and the measures.
+
+    Without a value, columns that a later format added are left out, so that rows of all formats have one digest.
+    """
+    known = list(scalars)
+    while len(known) > len(SCALARS) - len(LATER) and known[-1] is None:
+        known.pop()
+    return digest(json.dumps(known).encode(), layers or b"", measures or b"")
 
 
 def fields_digest(*fields: Any) -> bytes:

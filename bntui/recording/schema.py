@@ -16,8 +16,8 @@ from bntui.text.library_messages import told
 
 APPLICATION_ID: Final = 0x424E5455
 """``BNTU`` in ASCII; in the file's header, it identifies an SQLite file as a recording."""
-VERSION: Final = 5
-"""Format 5 knows runs without a scenario; it has the tables of format 4."""
+VERSION: Final = 6
+"""Format 6 has the scale of gradients."""
 
 MOST_OBJECTS: Final = 100
 """Maximum number of schema entries that are read; a recording has a dozen."""
@@ -32,6 +32,12 @@ FIGURES: Final[Mapping[str, type]] = {
 """Columns of the table ``keyframe`` that hold measures, and their types in a keyframe."""
 SCALARS: Final = (*PLACE, *FIGURES)
 """Scalar columns of the table ``keyframe``.  NaN is stored as NULL, because SQLite has no NaN."""
+LATER: Final[Mapping[str, int]] = {
+    one.declared.field: one.declared.kept.since
+    for one in MEASURES
+    if one.declared.field in FIGURES and one.declared.kept.place == "row" and one.declared.kept.since > 1
+}
+"""Columns that a later format added to that table, the last ones, and the format."""
 _SQL: Final[Mapping[type, str]] = {float: "REAL", int: "INTEGER", bool: "INTEGER", str: "TEXT"}
 
 RUN: Final = ("run", "name", "config", "layers", "steps_per_epoch", "device", "scaling", "fork", "budget")
@@ -82,7 +88,9 @@ ADDED: Final[Mapping[int, Mapping[str, tuple[str, ...]]]] = {
         ),
         "event": ("digest BLOB NOT NULL DEFAULT x''",),
     },
-}
+    **{since: {"keyframe": tuple(f"{name} {_SQL[FIGURES[name]]}" for name, of in LATER.items() if of == since)}
+       for since in LATER.values()},
+}  # fmt: skip
 """Columns that each format added to existing tables, as ``ALTER TABLE`` adds them in an upgrade."""
 NEW_TABLES: Final = {3: ("agenda",), 4: ("seed",)}
 
@@ -127,6 +135,19 @@ def _connect(path: Path) -> tuple[Guarded, list[tuple[Any, ...]]]:
     raise RecordingError(sentence.format(path=path, reason=told(str(last)))) from last
 
 
+def _add_later(connection: Guarded, version: int) -> None:
+    """Let the table ``keyframe`` of an older format have the columns that were added later, all of them NULL.
+
+    A temporary view hides the table, in this connection alone; nothing is written to the file.
+    """
+    missing = ", ".join(f"NULL AS {name}" for name, since in LATER.items() if since > version)
+    if missing:
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA query_only = OFF")
+        connection.execute(f"CREATE TEMP VIEW keyframe AS SELECT *, {missing} FROM main.keyframe")
+        connection.execute("PRAGMA query_only = ON")
+
+
 def open_read_only(path: Path) -> Guarded:
     """A read-only connection with bounded work to a recording, after checking its file type, version and schema.
 
@@ -153,6 +174,7 @@ def open_read_only(path: Path) -> Guarded:
             sentence = _("{path} is damaged: format {version} does not exist")
             raise RecordingError(sentence.format(path=path, version=version))
         refuse_foreign_schema(path, listed, tables_of(version))
+        _add_later(connection, version)
     except sqlite3.Error as error:
         connection.close()
         sentence = _("{path} is not a recording, or is damaged: {reason}")

@@ -44,6 +44,8 @@ class Figures:
     loss: float | None = None
     """Loss of the step's mini-batch."""
     lr: float | None = None
+    gradient_scale: float | None = None
+    """What the loss was multiplied by; gradients are told without it."""
     train_loss: float | None = None
     """Mean loss of the epoch so far; by default that of the losses told."""
     train_accuracy: float | None = None
@@ -367,6 +369,7 @@ class Course:
             val_loss=_number(figures.val_loss), val_accuracy=_number(figures.val_accuracy),
             wall_time=time.monotonic() - self._began, batch_indices=np.asarray(batch_indices, np.int64), layers=(),
             early_stopping=self._stopping, weights_digest=weights_digest,
+            gradient_scale=_number(figures.gradient_scale),
         )  # fmt: skip
 
     def _train_loss(self, figures: Figures) -> float | None:

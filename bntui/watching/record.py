@@ -86,6 +86,7 @@ class Recorder:
         *,
         loss: Any = None,
         lr: Any = None,
+        gradient_scale: Any = None,
         train_loss: Any = None,
         train_accuracy: Any = None,
         val_loss: Any = None,
@@ -101,6 +102,7 @@ class Recorder:
                 ``gradient`` (of the weight), ``activation_gradient`` (of the output), ``mask`` (of the dropout); and
                 words: ``kind``, ``activation``, ``norm``, and the probability ``dropout``.
             loss: loss of the mini-batch.
+            gradient_scale: what a gradient scaler multiplied the loss by; give gradients without it.
             train_loss: mean loss of the epoch so far; by default that of the losses told.
         """
         course = self._course
@@ -109,8 +111,8 @@ class Recorder:
             return
         with course.mistakes("keyframe"):
             figures = _figures(
-                loss=loss, lr=lr, train_loss=train_loss, train_accuracy=train_accuracy, val_loss=val_loss,
-                val_accuracy=val_accuracy,
+                loss=loss, lr=lr, gradient_scale=gradient_scale, train_loss=train_loss, train_accuracy=train_accuracy,
+                val_loss=val_loss, val_accuracy=val_accuracy,
             )  # fmt: skip
             at = arrays.number(epoch, "epoch")
             if at is None:

@@ -218,6 +218,7 @@ def as_format_2(block: bytes, path: Path) -> None:
         for column in ("fork", "budget", "stride", "digest"):
             db.execute(f"ALTER TABLE run DROP COLUMN {column}")
         db.execute("ALTER TABLE event DROP COLUMN digest")
+        db.execute("ALTER TABLE keyframe DROP COLUMN gradient_scale")
         db.execute("DROP TABLE agenda")
         db.execute("DROP TABLE seed")
         db.execute("DELETE FROM meta WHERE key = 'digest'")

@@ -30,7 +30,8 @@ PANEL: Final = Panel(
     does=N_("compare the selected run with the pinned one, figure by figure"),
     quotes={
         "Keyframe": (
-            "epoch step lr batch_loss train_loss val_loss train_accuracy val_accuracy wall_time weights_digest"
+            "epoch step lr gradient_scale batch_loss train_loss val_loss train_accuracy val_accuracy wall_time "
+            "weights_digest"
         ),
         "EarlyStopping": "best best_epoch wait patience stopped",
         "LayerMeasures": (

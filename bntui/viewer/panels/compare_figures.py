@@ -125,6 +125,7 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[ComparedFigur
         (_("epoch"), "count", "epoch"),
         (_("step"), "count", "step"),
         (_("learning rate"), "size", "lr"),
+        (_("gradient scale"), "size", "gradient_scale"),
         (_("batch {figure}").format(figure=_("loss")), "size", "batch_loss"),
         (training.format(figure=_("loss")), "size", "train_loss"),
         (validation.format(figure=_("loss")), "size", "val_loss"),
@@ -135,7 +136,8 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[ComparedFigur
     for name, kind, field in names:
         values = [float(getattr(frame, field)) for frame in (one, other)]
         # a recorded loop need not report an accuracy, nor its weights
-        mine, theirs = (None if kind == "share" and math.isnan(value) else value for value in values)
+        optional = kind == "share" or field == "gradient_scale"
+        mine, theirs = (None if optional and math.isnan(value) else value for value in values)
         if mine is not None or theirs is not None:
             yield ComparedFigure(name, kind, mine, theirs, field=field)
     if one.weights_digest or other.weights_digest:

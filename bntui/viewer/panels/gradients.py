@@ -36,6 +36,7 @@ PANEL: Final = Panel(
     short=N_("Grad"),
     quotes={
         "LayerMeasures": "weight_gradient_norm activation_gradient_norm update_ratio",
+        "Keyframe": "gradient_scale",
     },
     home=3,
     shows="backward",
@@ -74,7 +75,15 @@ def draw(view: View, width: int, height: int) -> Drawing:
         free -= below
     if free >= 2 + MIN_CHART:
         rows += [(), *chart(runs, width, min(free - 1, 1 + MAX_CHART), end)]
-    return cells.page(_(TITLE), [*rows, *waiting], width, height)
+    return cells.page(_titled(runs, width), [*rows, *waiting], width, height)
+
+
+def _titled(runs: Sequence[RunView], width: int) -> str:
+    """The title, with the scale of mixed precision that the gradients are shown without, if there is room."""
+    scales = dict.fromkeys(run.frame.gradient_scale for run in runs if run.frame is not None)
+    told = ", ".join(f"{scale:,g}" for scale in scales if not math.isnan(scale))
+    whole = _("{title} · without the scale {scale}").format(title=_(TITLE), scale=told)
+    return whole if told and cell_len(whole) <= width else _(TITLE)
 
 
 def _layout(names: Sequence[str], width: int, *, side: bool, folded: bool) -> GradientsLayout:

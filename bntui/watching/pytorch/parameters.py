@@ -54,7 +54,10 @@ class Parameters:
         self.lr: float | None = None
         """Learning rate of the first optimizer's first group."""
         self.scale: float | None = None
-        """What an optimizer that unscales gradients itself will divide them by."""
+        """What gradients were multiplied by, if an optimizer that unscales them itself says so, or
+        :attr:`read_scale`."""
+        self.read_scale: Callable[[], float] | None = None
+        """Tells the scale while gradients are computed, where it may have changed at the end of the step."""
 
     def attach(self, optimizers: Sequence[Optimizer]) -> None:
         """Begin to look at a step."""
@@ -89,6 +92,8 @@ class Parameters:
         gradient = parameter.grad
         if gradient is None:
             return
+        if self.scale is None and self.read_scale is not None:
+            self.scale = float(self.read_scale())
         if parameter in self._weights:
             self.gradient_norms[parameter] = norm(gradient)
         if parameter in self._affine:
@@ -125,6 +130,16 @@ class Parameters:
             before = self._before.pop(parameter, None)
             if before is not None:
                 self.moved[parameter] = norm(parameter.detach() - before)
+
+    def divisor(self, scale: float) -> float:
+        """What the gradients of parameters are to be divided by.
+
+        Averaged ones are looked at when the optimizer uses them: then they are unscaled, unless it does that itself.
+
+        Args:
+            scale: what the loss was multiplied by.
+        """
+        return scale if not self._averaged or self.scale is not None else 1.0
 
     def _of(self, optimizer: Optimizer) -> list[nn.Parameter]:
         wanted = self._weights | self._affine if self._averaged else self._weights

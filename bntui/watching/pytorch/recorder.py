@@ -106,6 +106,8 @@ class _Step:
     epoch: float
     layers: list[Layer]
     lr: float | None
+    scale: float | None
+    """What a gradient scaler multiplied the loss by."""
 
 
 class Recorder:
@@ -123,6 +125,8 @@ class Recorder:
         self._scaler = scaler
         self._capture: Capture | None = None
         self._parameters = Parameters(roles, self._look, averaged=plan.averaged)
+        if not self._optimizers and scaler is not None:  # a step is told after the scaler's update
+            self._parameters.read_scale = scaler.get_scale
         self._infos: dict[Any, LayerInfo] = {}
         self._eager: Any = None
         self._names: tuple[str, ...] = ()
@@ -264,7 +268,8 @@ class Recorder:
         self._disarm()
         if not layers:
             return
-        self._pending = _Step(self._steps, self._position(), layers, parameters.lr)
+        scale = self._scale(parameters) if self._scales or parameters.scale is not None else None
+        self._pending = _Step(self._steps, self._position(), layers, parameters.lr, scale)
         if self._told is not None and self._told[1] == passes:
             told, self._told = self._told, None
             self._record(_number(told[0]))
@@ -288,7 +293,8 @@ class Recorder:
         if step is None:
             return
         self._tell_losses()
-        self._course.keyframe(step.number, step.epoch, step.layers, Figures(loss=loss, lr=step.lr), hold=True)
+        figures = Figures(loss=loss, lr=step.lr, gradient_scale=step.scale)
+        self._course.keyframe(step.number, step.epoch, step.layers, figures, hold=True)
         self._unwritten = True
         self._measured += 1
 
@@ -331,6 +337,11 @@ class Recorder:
             unit = self._plan.every if isinstance(self._plan.every, int) else 1
             return self._epochs + done / (done + unit)
         return self._epochs + min(done / self._length, 1 - 1 / (done + 1) if done > self._length else 1.0)
+
+    @property
+    def _scales(self) -> bool:
+        """True if there is a gradient scaler that is not switched off."""
+        return self._scaler is not None and bool(getattr(self._scaler, "is_enabled", lambda: True)())
 
     def _scale(self, parameters: Parameters) -> float:
         if parameters.scale is not None:
