@@ -18,7 +18,7 @@ from bntui.distributions import (
     share_outside,
     unit_percentiles,
 )
-from bntui.keyframe import MASK_SAMPLES, Distribution, DropoutMask, Foreign, LayerMeasures
+from bntui.keyframe import MASK_SAMPLES, BatchNorm, Distribution, DropoutMask, Foreign, LayerMeasures
 from bntui.recording.history import LayerInfo
 from bntui.scenario.activations import activation
 from bntui.text.language import _
@@ -30,9 +30,13 @@ QUANTITY_OF: Final = {
 }  # fmt: skip
 """What a loop calls the values of a layer, and the quantity that they are in a keyframe."""
 OF_WEIGHT: Final = ("weight", "bias", "gradient", "updated_weight")
-ARRAYS: Final = (*QUANTITY_OF, *OF_WEIGHT, "activation_gradient", "mask")
+OF_BATCH_NORM: Final = (
+    "batch_mean", "batch_var", "running_mean", "running_var", "gamma", "beta", "gamma_gradient", "beta_gradient",
+)  # fmt: skip
+"""One number for each unit or channel; see :class:`bntui.keyframe.BatchNorm`."""
+ARRAYS: Final = (*QUANTITY_OF, *OF_WEIGHT, "activation_gradient", "mask", *OF_BATCH_NORM)
 WORDS: Final = ("kind", "norm", "activation")
-KEYS: Final = (*ARRAYS, *WORDS, "dropout")
+KEYS: Final = (*ARRAYS, *WORDS, "dropout", "eps")
 """Everything that a loop may tell of a layer."""
 KINDS: Final = {2: "linear", 3: "conv", 4: "conv", 5: "conv"}
 """Kind of a layer that does not tell it, by the number of axes of its weight."""
@@ -45,6 +49,13 @@ class Told(NamedTuple):
     arrays: Mapping[str, Values]
     words: Mapping[str, str]
     dropout: float
+    eps: float | None
+    """ε of its batch normalization, which is told with that."""
+
+    @property
+    def features(self) -> int:
+        """Number of units or channels that its batch normalization is told of; 0 if it is told nothing."""
+        return next((self.arrays[key].size for key in OF_BATCH_NORM if key in self.arrays), 0)
 
 
 def told(name: object, given: object) -> Told:
@@ -76,7 +87,16 @@ def told(name: object, given: object) -> Told:
     if wrong is not None:
         sentence = _("layer {layer}: {key} is {kind}, not a word")
         raise ValueError(sentence.format(layer=name, key=wrong, kind=type(words[wrong]).__name__))
-    return Told(name, arrays, {key: word for key, word in words.items() if word}, dropout)
+    eps = number(given.get("eps"), f"{name}.eps")
+    known = {key: word for key, word in words.items() if word}
+    if any(key in arrays for key in OF_BATCH_NORM):
+        if eps is None or not 0 < eps < math.inf:
+            raise ValueError(_("layer {layer}: batch normalization needs its eps, a number above 0").format(layer=name))
+        if known.setdefault("norm", "batch") != "batch":
+            sentence = _("layer {layer}: {key} belongs to the norm batch, not to {norm}")
+            first = next(key for key in OF_BATCH_NORM if key in arrays)
+            raise ValueError(sentence.format(layer=name, key=first, norm=clean(known["norm"])[:80]))
+    return Told(name, arrays, known, dropout, eps)
 
 
 def array(value: Any, place: str) -> Values:
@@ -122,7 +142,7 @@ def described(of: Told, *, channels_last: bool) -> LayerInfo:
         if channels_last and kind == "conv":
             shape = (shape[-1], *shape[:-1])
     else:
-        shape = (1,) if weight is None or not weight.ndim else (weight.shape[-1],)
+        shape = (of.features or 1,) if weight is None or not weight.ndim else (weight.shape[-1],)
     return LayerInfo(
         name=of.name,
         kind=Foreign(kind),
@@ -130,7 +150,7 @@ def described(of: Told, *, channels_last: bool) -> LayerInfo:
         norm=of.words.get("norm") or ("norm" if "normalized" in of.arrays else "none"),
         activation=of.words.get("activation", "none"),
         dropout=of.dropout,
-        parameters=sum(of.arrays[key].size for key in ("weight", "bias") if key in of.arrays),
+        parameters=sum(of.arrays[key].size for key in ("weight", "bias", "gamma", "beta") if key in of.arrays),
     )
 
 
@@ -177,7 +197,8 @@ def measured(of: Told, info: LayerInfo, found: Mapping[str, Distribution], *, ch
         if entering is not None:
             of_layer |= unit_percentiles(_first_unit(entering, info, channels_last=channels_last))
     measures = LayerMeasures(
-        name=info.name, kind=info.kind, batch_norm=None, dropout=_mask(of, info), **of_layer
+        name=info.name, kind=info.kind, batch_norm=_batch_norm(of, info, channels_last=channels_last),
+        dropout=_mask(of, info), **of_layer,
     )  # fmt: skip
     return Layer(info, measures, absent)
 
@@ -219,6 +240,33 @@ def _first_unit(values: Values, info: LayerInfo, *, channels_last: bool) -> Valu
         return values.ravel()
     first = values.take([0], axis=_unit_axis(values, info, channels_last=channels_last))
     return first.ravel()
+
+
+def _batch_norm(of: Told, info: LayerInfo, *, channels_last: bool) -> BatchNorm | None:
+    """What is told of a batch normalization; NaN where that is only a part, and without γ and β 1 and 0.
+
+    Mean and variance of the mini-batch are those of the pre-activation, unless they are told.
+    """
+    count = info.shape[0] if info.kind in ("linear", "conv") else of.features
+    if not of.features or of.eps is None:
+        return None
+    for key in OF_BATCH_NORM:
+        if key in of.arrays and of.arrays[key].shape != (count,):
+            sentence = _("layer {layer}: {key} has shape {found}, not one number for each of {count} units")
+            raise ValueError(sentence.format(layer=of.name, key=key, found=of.arrays[key].shape, count=count))
+    missing = np.full(count, np.nan, np.float32)
+    figures: dict[str, Values] = dict.fromkeys(OF_BATCH_NORM, missing)
+    figures |= {"gamma": np.ones_like(missing), "beta": np.zeros_like(missing)}
+    entered = of.arrays.get("pre_activation")
+    if entered is not None and entered.ndim > 1:
+        axis = _unit_axis(entered, info, channels_last=channels_last)
+        if entered.shape[axis] == count:
+            others = tuple(at for at in range(entered.ndim) if at != axis)
+            wide = entered.astype(np.float64)
+            moments = {"batch_mean": wide.mean(others), "batch_var": wide.var(others)}
+            figures |= {key: values.astype(np.float32) for key, values in moments.items()}
+    figures |= {key: of.arrays[key] for key in OF_BATCH_NORM if key in of.arrays}
+    return BatchNorm(**figures, eps=of.eps)
 
 
 def _mask(of: Told, info: LayerInfo) -> DropoutMask | None:

@@ -99,8 +99,10 @@ class Recorder:
             epoch: epochs done, whole at the end of an epoch.
             layers: for each layer, in the order of the forward pass, its arrays by name: ``input``, ``pre_activation``,
                 ``normalized``, ``output``, ``weight`` (as the step found it), ``updated_weight``, ``bias``,
-                ``gradient`` (of the weight), ``activation_gradient`` (of the output), ``mask`` (of the dropout); and
-                words: ``kind``, ``activation``, ``norm``, and the probability ``dropout``.
+                ``gradient`` (of the weight), ``activation_gradient`` (of the output), ``mask`` (of the dropout); of a
+                batch normalization ``batch_mean``, ``batch_var``, ``running_mean``, ``running_var``, ``gamma``,
+                ``beta``, ``gamma_gradient`` and ``beta_gradient``, and the number ``eps``; and words: ``kind``,
+                ``activation``, ``norm``, and the probability ``dropout``.
             loss: loss of the mini-batch.
             gradient_scale: what a gradient scaler multiplied the loss by; give gradients without it.
             train_loss: mean loss of the epoch so far; by default that of the losses told.

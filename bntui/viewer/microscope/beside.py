@@ -82,6 +82,8 @@ def _statistics(lens: Lens, width: int) -> list[Row]:
             value = math.nan if pair is None else (*pair, math.sqrt(max(pair[1], 0.0)))[at]
             row.append(Span(number(value, room, 4), "text"))
         rows.append(tuple(row))
+    if slide.kind == "batch" and math.isnan(slide.momentum):
+        return rows
     if slide.kind == "batch":
         kept, taken = f"{1 - slide.momentum:g}", f"{slide.momentum:g}"
         words = longest(

@@ -268,7 +268,7 @@ def slide(run: RunInfo, number: int, frame: Keyframe, evidence: Evidence | None)
         info=info,
         kind=info.norm,
         eps=measures.eps if measures is not None else float(run.setting("network", "norm_eps", 1e-5)),
-        momentum=float(run.setting("network", "norm_momentum", 0.1)),
+        momentum=math.nan if run.watched else float(run.setting("network", "norm_momentum", 0.1)),
         pool=pool,
         position=_position(info, values),
         batch=frame.batch_indices,

@@ -167,7 +167,8 @@ def _groups(module: nn.Module | None) -> int:
 
 
 def _batch_norm(call: Call, parameters: Parameters, scale: float) -> BatchNorm | None:
-    if not call.statistics or call.norm_module is None:
+    eps = float(getattr(call.norm_module, "eps", math.nan))
+    if not call.statistics or call.norm_module is None or not 0 < eps < math.inf:
         return None
     mean, variance, running_mean, running_var, gamma, beta = (array(one.float()) for one in call.statistics)
     own = dict(call.norm_module.named_parameters(recurse=False))
@@ -175,7 +176,6 @@ def _batch_norm(call: Call, parameters: Parameters, scale: float) -> BatchNorm |
         _gradient(parameters.gradients.get(own[name]) if name in own else None, mean, scale)
         for name in ("weight", "bias")
     )
-    eps = float(getattr(call.norm_module, "eps", math.nan))
     return BatchNorm(mean, variance, running_mean, running_var, gamma, beta, eps, of_gamma, of_beta)
 
 
