@@ -6,6 +6,7 @@ The audit finds no contradiction in what was recorded.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 
 import bntui
 from bntui.audit.audit import audit
+from bntui.recording.reader import Reader
 from tests.watched_loops import Loop
 
 CASES = int(os.environ.get("WATCHED_LOOPS", "60"))
@@ -43,4 +45,6 @@ def _compared(seed: int, path: Path) -> str:
     assert path.exists(), f"loop {seed} was not recorded"
     failures = audit(path).ledger.failures
     assert not failures, f"loop {seed} ({loop.kind}): {failures[:3]}"
+    with closing(Reader(path)) as reader:
+        assert reader.events(0)[-1].kind == "finished", f"loop {seed} was not recorded to its end"
     return loop.kind

@@ -34,7 +34,7 @@ from bntui.watching.sink import Sink
 from bntui.watching.stopping import MONITORS, Stopper
 from bntui.watching.stopping import EarlyStopping as Rule
 from bntui.watching.subject import LoopDescription
-from bntui.watching.trouble import RecorderWarning, warn
+from bntui.watching.trouble import warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +295,6 @@ class Course:
         """Warn of the first mistake in what the loop tells, instead of raising it."""
         try:
             yield
-        except RecorderWarning:
-            raise
         except Exception as error:
             self._complain(what, _("{what} not recorded: {reason}").format(what=what, reason=clean(str(error))))
 
@@ -438,7 +436,7 @@ class Course:
         """Warn of a mistake in the loop, the first time; returns False."""
         self._complained[kind] = self._complained.get(kind, 0) + 1
         if self._complained[kind] == 1:
-            warn(sentence, strict=True)
+            warn(sentence)
         return False
 
 

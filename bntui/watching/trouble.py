@@ -18,18 +18,11 @@ class RecorderWarning(UserWarning):
     """Something was not recorded; training goes on."""
 
 
-def warn(sentence: str, *, strict: bool = False) -> None:
-    """Warn at the line of the user's loop.
-
-    Args:
-        strict: where Python makes errors of warnings, raise this one: it is about a mistake in the loop, which its
-            author wants to know.  Otherwise the sentence is logged then.
-    """
+def warn(sentence: str) -> None:
+    """Warn at the line of the user's loop; where Python makes errors of warnings, log the sentence instead."""
     try:
         warnings.warn(sentence, RecorderWarning, stacklevel=_depth())
     except RecorderWarning:
-        if strict:
-            raise
         logging.getLogger("bntui").error(sentence)
 
 

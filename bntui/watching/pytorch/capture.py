@@ -21,7 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from bntui.scenario.activations import activation
 from bntui.watching.pytorch import masks
-from bntui.watching.pytorch.held import EXACT, Held, Small, hold, moments, norm
+from bntui.watching.pytorch.held import EXACT, Held, Small, hold, moments, norm, plain
 from bntui.watching.pytorch.roles import ACTIVATIONS, DROPOUTS, OPAQUE, SUMS, VIEWS, Role, foreign
 
 OPEN: Final = "open"
@@ -248,14 +248,14 @@ class Capture:
             call.input = self._hold(call, entered)
             if role.part == "main":
                 call.pre_norm = self._hold(call, out)
-                call.shape = tuple(out.shape)
+                call.shape = tuple(plain(out).shape)
                 call.order = (role.kind,)
                 if call.recorded and out.numel() > EXACT:
                     call.unit = _unit(call, out)
                 self._put(out, call, OPEN)
                 return
             call.pre_norm = call.input
-            call.shape = tuple(out.shape)
+            call.shape = tuple(plain(out).shape)
         call.norm, call.norm_module = role, module
         call.order = (*call.order, "norm")
         if call.recorded and entered is not None:

@@ -45,12 +45,18 @@ class Large:
 Held = Small | Large
 
 
+def plain(tensor: Tensor) -> Tensor:
+    """A tensor, without its gradient; of a nested one, the samples one after another."""
+    tensor = tensor.detach()
+    return torch.cat(list(tensor.unbind())) if tensor.is_nested else tensor
+
+
 def hold(tensor: Tensor) -> Held | None:
     """Keep a tensor's values as they are now; None of an empty one.
 
     The values of half precision and of integers are those that single precision has of them.
     """
-    tensor = tensor.detach()
+    tensor = plain(tensor)
     if tensor.numel() == 0:
         return None
     if tensor.is_complex():
@@ -162,7 +168,7 @@ def array(tensor: Tensor) -> NDArray[Any]:
 
 def norm(tensor: Tensor) -> Tensor:
     """Euclidean norm in float64, on the tensor's device."""
-    tensor = tensor.detach()
+    tensor = plain(tensor)
     if tensor.is_sparse:
         tensor = tensor.coalesce().values()
     if tensor.is_complex():

@@ -167,8 +167,10 @@ def _groups(module: nn.Module | None) -> int:
 
 
 def _batch_norm(call: Call, parameters: Parameters, scale: float) -> BatchNorm | None:
+    if not call.statistics or call.norm_module is None:
+        return None
     eps = float(getattr(call.norm_module, "eps", math.nan))
-    if not call.statistics or call.norm_module is None or not 0 < eps < math.inf:
+    if not 0 < eps < math.inf:  # a recording has no place for it
         return None
     mean, variance, running_mean, running_var, gamma, beta = (array(one.float()) for one in call.statistics)
     own = dict(call.norm_module.named_parameters(recurse=False))
