@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sqlite3
 import threading
@@ -21,7 +22,7 @@ from bntui.recording.history import Event, RunInfo
 from bntui.recording.names import SUFFIX, new_path
 from bntui.recording.packed import PackedKeyframe, packed
 from bntui.recording.writer import Pack, Writer
-from bntui.text.language import _
+from bntui.text.language import _, ngettext
 from bntui.text.output import clean, shortened
 from bntui.watching.subject import LoopDescription
 from bntui.watching.trouble import warn
@@ -38,7 +39,8 @@ class Sink:
     """The one writer of a recording of somebody's own loop.
 
     The first row publishes the file under its name.  Nothing but :meth:`__init__` raises: trouble is warned of once,
-    what was recorded stays, and later calls do nothing.  A process forked from this one neither writes nor closes it.
+    what was recorded stays, and later calls do nothing; only from a full disk on, rows are left out until there is
+    space again.  A process forked from this one neither writes nor closes it.
 
     Args:
         path: name of the recording; None for a new one in the user's folder.
@@ -53,6 +55,14 @@ class Sink:
         self._process = os.getpid()
         self._turn = threading.RLock()
         self._waiting: list[Row] = []
+        self._full = False
+        """The disk has been full, which was warned of."""
+        self._lost = 0
+        """Rows that were left out since."""
+        self._owed: list[Event] = []
+        """Events that wait: of these rows, or of none."""
+        self._info: RunInfo | None = None
+        """What the row of the run does not say yet."""
         self._published = False
         self._noted = 0.0
         self._over = False
@@ -80,7 +90,12 @@ class Sink:
 
     def amend(self, info: RunInfo) -> None:
         """Replace what is known of the run."""
-        self._safely(lambda: self._writer.amend_run(info))
+
+        def amend() -> None:
+            self._info = info
+            self._write()
+
+        self._safely(amend)
 
     def commit(
         self, frame: Keyframe, *, epoch_end: bool, evidence: Pack | None = None, events: Sequence[Event] = ()
@@ -90,7 +105,12 @@ class Sink:
 
     def add_events(self, events: Sequence[Event]) -> None:
         """Write events that belong to no row."""
-        self._safely(lambda: self._writer.add_events(events))
+
+        def add() -> None:
+            self._owed += events
+            self._write()
+
+        self._safely(add)
 
     def close(self) -> None:
         """Write what waits, and close the file as a single one; without a row there is no file."""
@@ -104,7 +124,20 @@ class Sink:
                 if not self._over:
                     act()
             except Exception as error:
-                self._give_up(error)
+                if self._published and _full(error):
+                    self._leave_out(error)
+                else:
+                    self._give_up(error)
+
+    def _leave_out(self, error: Exception) -> None:
+        """Forget the rows that a full disk has no room for; their events are written once there is."""
+        self._lost += len(self._waiting)
+        self._owed += [event for _frame, _evidence, events in self._waiting for event in events]
+        del self._owed[MOST_WAITING:]
+        self._waiting.clear()
+        if not self._full:
+            self._full = True
+            warn(_("{reason}; nothing is recorded until there is space again, training goes on").format(reason=error))
 
     def _give_up(self, error: Exception) -> None:
         self._over = True
@@ -124,11 +157,7 @@ class Sink:
         if self._published and self._hold.moved():
             self._follow()
         self._waiting.append(row)
-        try:
-            self._write_waiting()
-        except StorageError as error:
-            if not _busy(error) or len(self._waiting) > MOST_WAITING:
-                raise
+        self._write()
         if not self._published:
             self._writer.publish(self.path)
             self._hold.hold_file(locked=True)
@@ -138,11 +167,24 @@ class Sink:
             self._noted = now
             registry.write_recorder(self.path)
 
+    def _write(self) -> None:
+        """Write what waits, unless another program has locked the file for a moment."""
+        try:
+            self._write_waiting()
+        except StorageError as error:
+            if not _busy(error) or len(self._waiting) > MOST_WAITING:
+                raise
+
     def _write_waiting(self) -> None:
         with self._writer.together():
+            if self._info is not None:
+                self._writer.amend_run(self._info)
+            if self._owed:
+                self._writer.add_events(self._owed)
             for frame, evidence, events in self._waiting:
                 self._writer.commit(frame, epoch_end=bool(frame["epoch_end"]), evidence=evidence, events=events)
         self._waiting.clear()
+        self._owed, self._info = [], None
 
     def _follow(self) -> None:
         """Continue at the name that the file was moved to."""
@@ -157,12 +199,31 @@ class Sink:
 
     def _close(self) -> None:
         if self._published:
-            self._write_waiting()
-            self._writer.close()
+            self._unless_full(self._write_waiting)
+            if not self._unless_full(self._writer.close):
+                self._writer.abandon()  # as it is, with its journal
         else:
             self._writer.discard()
         self._over = True
         self._release()
+        if self._lost:
+            sentence = ngettext(
+                "{path}: {count} row was not recorded, because the disk was full",
+                "{path}: {count} rows were not recorded, because the disk was full",
+                self._lost,
+            )
+            warn(sentence.format(path=self.path, count=self._lost))
+
+    def _unless_full(self, act: Callable[[], None]) -> bool:
+        """Do something that closes the file; False if the disk has no room for it."""
+        try:
+            act()
+        except StorageError as error:
+            if not _full(error):
+                raise
+            self._leave_out(error)
+            return False
+        return True
 
     def _release(self) -> None:
         registry.erase_recorder(self.path)
@@ -213,6 +274,13 @@ def _held(path: Path | None, title: str) -> Hold:
         hold.release()
         raise NameTakenError(_("{path} already exists; choose another name").format(path=named))
     return hold
+
+
+def _full(error: Exception) -> bool:
+    """True if the disk, or what the user may have of it, is full."""
+    cause = error.__cause__
+    full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, StorageError) and (full or getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT))
 
 
 def _busy(error: StorageError) -> bool:
