@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import bntui
+from bntui.errors import UsageError
 from bntui.recording.reader import Reader
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of other people's libraries
@@ -169,13 +170,16 @@ def test_early_stopping_of_hugging_face(learn: float, threshold: float, first: b
         assert reader.events(0)[-1].kind == ("stopped_early" if wait == 2 else "finished")
 
 
-def test_another_object_than_hugging_faces_is_refused(tmp_path: Path) -> None:
-    library("transformers")
-    from bntui.errors import UsageError
-    from bntui.watching.hugging_face import BntuiCallback
-
-    with pytest.raises(UsageError, match="early_stopping is EarlyStopping, not the EarlyStoppingCallback"):
-        BntuiCallback(tmp_path / "run.bntui", early_stopping=bntui.EarlyStopping())
+@pytest.mark.parametrize(("name", "module"), [("transformers", "hugging_face"), ("keras", "keras")])
+def test_another_object_than_the_library_s_early_stopping_is_refused(
+    name: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would raise in the middle of the training."""
+    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "torch"))
+    library(name)
+    callback = importlib.import_module(f"bntui.watching.{module}").BntuiCallback
+    with pytest.raises(UsageError, match=f"early_stopping is EarlyStopping, not a {name}"):
+        callback(tmp_path / "run.bntui", early_stopping=bntui.EarlyStopping())
 
 
 def test_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from bntui.errors import UsageError
+from bntui.text.language import _
 from bntui.watching.stopping import MONITORS
 
 _NAMES: Final = {
@@ -30,6 +32,21 @@ def planned(epochs: Any, steps_per_epoch: Any, stopping: Any) -> dict[str, Any]:
         "steps_per_epoch": _count(steps_per_epoch),
         "early_stopping": {"monitor": stopping.monitor, "patience": stopping.patience} if known else None,
     }
+
+
+def refuse_other(stopping: Any, attribute: str, wanted: str) -> None:
+    """Refuse an object that is not a library's early stopping, before it would raise in the middle of a training.
+
+    Args:
+        attribute: what the library's has.
+        wanted: what the library calls it.
+
+    Raises:
+        UsageError: it is another object.
+    """
+    if stopping is not None and not hasattr(stopping, attribute):
+        sentence = _("early_stopping is {kind}, not a {wanted}")
+        raise UsageError(sentence.format(kind=type(stopping).__name__, wanted=wanted))
 
 
 def epoch_figures(metrics: Mapping[str, Any]) -> dict[str, float]:

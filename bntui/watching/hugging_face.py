@@ -6,9 +6,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from bntui.errors import UsageError
-from bntui.text.language import _
-from bntui.watching.callbacks import epoch_figures
+from bntui.watching.callbacks import epoch_figures, refuse_other
 from bntui.watching.pytorch.watch import watch
 from bntui.watching.stopping import MONITORS
 
@@ -29,9 +27,7 @@ class BntuiCallback(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(self, path: Any = None, *, early_stopping: Any = None, **options: Any) -> None:
-        if early_stopping is not None and not hasattr(early_stopping, "early_stopping_patience_counter"):
-            sentence = _("early_stopping is {kind}, not the EarlyStoppingCallback of the Trainer")
-            raise UsageError(sentence.format(kind=type(early_stopping).__name__))
+        refuse_other(early_stopping, "early_stopping_patience_counter", "transformers.EarlyStoppingCallback")
         self._path, self._options, self._stopping = path, options, early_stopping
         self._best: float | None = None
         self._best_epoch = 0

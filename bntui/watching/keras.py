@@ -9,7 +9,7 @@ import keras
 
 from bntui.errors import UsageError
 from bntui.text.language import _
-from bntui.watching.callbacks import epoch_figures, planned
+from bntui.watching.callbacks import epoch_figures, planned, refuse_other
 from bntui.watching.pytorch.watch import watch
 
 
@@ -24,7 +24,7 @@ class BntuiCallback(keras.callbacks.Callback):  # type: ignore[misc]
         options: what else :func:`bntui.watch` takes, such as ``every=100`` or ``layers=``.
 
     Raises:
-        UsageError: Keras uses another backend.
+        UsageError: Keras uses another backend, or ``early_stopping`` is another object.
     """
 
     def __init__(self, path: Any = None, *, early_stopping: Any = None, **options: Any) -> None:
@@ -32,6 +32,7 @@ class BntuiCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if keras.backend.backend() != "torch":
             sentence = _("Keras uses the backend {name}: only torch can be watched; set KERAS_BACKEND=torch")
             raise UsageError(sentence.format(name=keras.backend.backend()))
+        refuse_other(early_stopping, "stopped_epoch", "keras.callbacks.EarlyStopping")
         self._path, self._options, self._stopping = path, options, early_stopping
         self._recorder: Any = None
 
