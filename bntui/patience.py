@@ -18,7 +18,7 @@ from typing import Protocol
 from bntui.recording.sentences import WAITED, WAITED_ALL, WAITED_BASELINE
 
 
-class Rule(Protocol):
+class PatienceRule(Protocol):
     """What decides when a run stops, with Keras' names: a scenario's table, or the argument of a recorder."""
 
     @property
@@ -59,14 +59,14 @@ class Patience:
     """The value of this epoch is the best so far."""
 
 
-def larger_is_better(rule: Rule) -> bool:
+def larger_is_better(rule: PatienceRule) -> bool:
     """True if the rule's ``mode`` is ``max``, or is ``auto`` and the monitor is not a loss."""
     if rule.mode == "auto":
         return not rule.monitor.endswith("loss")
     return rule.mode == "max"
 
 
-def _improves(rule: Rule, value: float, reference: float) -> bool:
+def _improves(rule: PatienceRule, value: float, reference: float) -> bool:
     if math.isnan(value):
         return False  # NaN is never an improvement, and never becomes the best value
     if math.isnan(reference):
@@ -75,12 +75,12 @@ def _improves(rule: Rule, value: float, reference: float) -> bool:
     return value - delta > reference if larger_is_better(rule) else value + delta < reference
 
 
-def unbeaten(rule: Rule, best: float) -> bool:
+def unbeaten(rule: PatienceRule, best: float) -> bool:
     """True if there is a baseline that the best value has not beaten, so that no improvement has reset the counter."""
     return rule.baseline is not None and not math.isnan(best) and not _improves(rule, best, rule.baseline)
 
 
-def observe(rule: Rule, before: Patience, epoch: int, value: float) -> Patience:
+def observe(rule: PatienceRule, before: Patience, epoch: int, value: float) -> Patience:
     """The state after an epoch.
 
     As in Keras, the counter increases by one each epoch.  An improvement over the best value replaces it, and resets

@@ -14,7 +14,7 @@ from bntui.text.language import _
 from bntui.watching import arrays
 from bntui.watching.course import Course, Figures
 from bntui.watching.layers import Layer
-from bntui.watching.stopping import EarlyStopping, plan_of
+from bntui.watching.stopping import plan_of
 from bntui.watching.subject import LoopDescription
 
 Arrays = Mapping[str, Any]
@@ -29,7 +29,6 @@ def record(
     batch_size: int | None = None,
     task: Literal["classification", "regression"] = "classification",
     channels: Literal["first", "last"] = "first",
-    early_stopping: EarlyStopping | Mapping[str, Any] | None = None,
     **known: Any,
 ) -> Recorder:
     """Begin a recording, which :meth:`Recorder.close` ends; use it in a ``with`` statement.
@@ -41,10 +40,10 @@ def record(
         batch_size: samples of a full mini-batch.
         task: what an accuracy is: a share of right answers, or R² in a regression.
         channels: which axis of a convolution's output counts channels, the first or the last of a sample.
-        early_stopping: a rule, :class:`bntui.EarlyStopping`, that the recorder applies to the figures of epochs, for
-            :attr:`Recorder.should_stop`; or ``monitor`` and ``patience`` of the loop's own.
         known: what else a :class:`bntui.watching.subject.LoopDescription` holds: ``model``, ``optimizer``, ``device``,
-            ``steps_per_epoch``, ``every``.
+            ``steps_per_epoch``, ``every``; and ``early_stopping``: a rule, :class:`bntui.EarlyStopping`, that the
+            recorder applies to the figures of epochs, for :attr:`Recorder.should_stop`, or ``monitor`` and ``patience``
+            of the loop's own.
 
     Raises:
         NameTakenError: the file exists.
@@ -53,7 +52,7 @@ def record(
     """
     place = None if path is None else Path(path)
     name = title or (place.stem if place is not None else "recording")
-    rule, plan = plan_of(early_stopping)
+    rule, plan = plan_of(known.pop("early_stopping", None))
     subject = LoopDescription(name, "record", task, epochs=epochs, batch_size=batch_size, early_stopping=plan, **known)
     return Recorder(Course(place, subject, rule), channels_last=channels == "last")
 
