@@ -208,8 +208,8 @@ def test_a_layer_of_one_network_alone_stands_there() -> None:
 
 def test_every_scalar_of_the_table_of_measures_is_compared() -> None:
     """But for numbers of runs, sentences, and the percentiles of one unit, which the drift panel draws."""
-    pair = [replace(frame_of(run_view(at, **NORM)), gradient_scale=8.0) for at in (0, 1)]
-    told = [section.figures for section in sections(*pair, "x")]
+    one, other = (replace(frame_of(run_view(at, **NORM)), gradient_scale=8.0) for at in (0, 1))
+    told = [section.figures for section in sections(one, other, "x")]
     assert len(told[0]) == len(fields_of(Keyframe, "row") - {"run"}) + len(fields_of(EarlyStopping, "row", "run")) - 2
     plain = frame_of(run_view(**NORM))
     frame = replace(plain, layers=tuple(replace(layer, gradient_shift=0.5) for layer in plain.layers))

@@ -16,6 +16,7 @@ MEANT = {
         "watching/hugging_face.py", "watching/keras.py", "watching/lightning.py", "watching/skorch.py",
     },
     "Recorder": {"watching/pytorch/recorder.py", "watching/record.py"},
+    "EarlyStopping": {"keyframe.py", "watching/stopping.py"},
     # the same thing, of which the audit has its own
     "Activation": {"audit/activations.py", "scenario/activations.py"},
     "Batch": {"audit/progress.py", "trainer/batches.py"},
