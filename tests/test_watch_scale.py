@@ -19,7 +19,10 @@ import bntui
 from bntui.audit.audit import audit
 from bntui.cli import obey
 from bntui.keyframe import Keyframe
+from bntui.recording.history import Event
 from bntui.recording.reader import Reader
+from bntui.recording.sentences import ENDED
+from bntui.recording.writer import Writer
 from bntui.viewer import view_state
 from bntui.viewer.panels import gradients
 from bntui.viewer.panels.compare_figures import sections
@@ -199,6 +202,20 @@ def test_recordings_of_format_5_are_read_with_the_digests_that_they_have(
     assert old.read_bytes() == before
     without = older(scaled, tmp_path / "without.bntui")  # whoever takes a scale away changes what the digest covers
     assert not audit(without).true
+
+
+def test_a_recording_that_is_upgraded_while_it_is_open_is_read_on(tmp_path: Path) -> None:
+    trained(tmp_path / "new.bntui", None)
+    old = older(tmp_path / "new.bntui", tmp_path / "old.bntui")
+    with closing(Reader(old)) as reader:
+        reader.keyframe(0, 0)
+        with closing(Writer.reopen(old)) as writer:
+            writer.add_events([Event.of(0, 3, 3.0, "finished", ENDED, epoch=3.0)])
+        assert reader.refresh()
+        assert norms(reader.keyframe(0, 2)) == norms(keyframes(tmp_path / "new.bntui")[2])
+        assert [row.figures["step"] for row in reader.scalars(0)] == [1, 2, 3]
+    assert [norms(frame) for frame in keyframes(old)] == [norms(frame) for frame in keyframes(tmp_path / "new.bntui")]
+    assert audit(old).true
 
 
 def test_a_scale_that_is_changed_is_found(scaled: Path, tmp_path: Path) -> None:

@@ -140,11 +140,14 @@ def _add_later(connection: Guarded, version: int) -> None:
 
     A temporary view hides the table, in this connection alone; nothing is written to the file.
     """
-    missing = ", ".join(f"NULL AS {name}" for name, since in LATER.items() if since > version)
+    missing = [name for name, since in LATER.items() if since > version]
     if missing:
+        # columns by name, because a trainer may upgrade the file while this connection is open
+        there = ["id", *(name for name in SCALARS if name not in missing), "layers", "digest"]
+        columns = ", ".join([*there, *(f"NULL AS {name}" for name in missing)])
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA query_only = OFF")
-        connection.execute(f"CREATE TEMP VIEW keyframe AS SELECT *, {missing} FROM main.keyframe")
+        connection.execute(f"CREATE TEMP VIEW keyframe AS SELECT {columns} FROM main.keyframe")
         connection.execute("PRAGMA query_only = ON")
 
 

@@ -261,15 +261,16 @@ class Recorder:
             return  # the step had no forward pass in the thread looked at: look at the next one
         parameters.after_step(optimizer)
         with np.errstate(all="ignore"):  # the figures of a diverging network overflow
-            found = layers_of(list(capture.calls.values()), parameters, self._scale(parameters), self._infos)
+            scale = self._scale(parameters)
+            found = layers_of(list(capture.calls.values()), parameters, scale, self._infos)
         layers = self._layers(found)
         self._unseen |= capture.unseen
         passes = capture.passes
         self._disarm()
         if not layers:
             return
-        scale = self._scale(parameters) if self._scales or parameters.scale is not None else None
-        self._pending = _Step(self._steps, self._position(), layers, parameters.lr, scale)
+        used = scale if self._scales or parameters.scale is not None else None
+        self._pending = _Step(self._steps, self._position(), layers, parameters.lr, used)
         if self._told is not None and self._told[1] == passes:
             told, self._told = self._told, None
             self._record(_number(told[0]))
