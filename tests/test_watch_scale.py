@@ -127,6 +127,26 @@ def test_averaged_gradients_are_divided_by_the_scale_once(fused: bool, tmp_path:
         np.testing.assert_allclose(norms(one), norms(other), rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore")  # of Accelerate
+def test_the_scaler_of_accelerate_is_found(tmp_path: Path) -> None:
+    """The Trainer of Hugging Face gives callbacks such an optimizer."""
+    accelerate = pytest.importorskip("accelerate")
+    accelerate.Accelerator(cpu=True)
+    model = network()
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    optimizer = accelerate.optimizer.AcceleratedOptimizer(
+        torch.optim.SGD(model.parameters(), lr=0.1), device_placement=False, scaler=scaler
+    )
+    x, y = data()
+    with bntui.watch(model, optimizer, tmp_path / "scaled.bntui", quiet=True):
+        scaler.scale(functional.cross_entropy(model(x), y)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    trained(tmp_path / "plain.bntui", None)
+    (frame,) = keyframes(tmp_path / "scaled.bntui")
+    assert frame.gradient_scale == 1024.0
+    np.testing.assert_allclose(norms(keyframes(tmp_path / "plain.bntui")[0]), norms(frame), rtol=1e-4)
+
+
 @pytest.fixture(scope="module")
 def scaled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("scale") / "scaled.bntui"

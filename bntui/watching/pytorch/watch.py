@@ -54,7 +54,8 @@ def watch(
         every: steps between two keyframes; ``"epoch"`` measures the last step of each epoch, as far as its length is
             known: from ``steps_per_epoch``, or from the epoch before.
         layers: names of the layers to record, with shell patterns; by default all.
-        scaler: the ``GradScaler`` of mixed precision, so that gradients are recorded unscaled.
+        scaler: the ``GradScaler`` of mixed precision, so that gradients are recorded unscaled; by default that of an
+            optimizer of Accelerate.
         title: what the screen calls it; by default the model's class.
         task: what an accuracy is: a share of right answers, or R² in a regression.
         epochs: how many are planned.
@@ -81,6 +82,7 @@ def watch(
     models = _models(model)
     optimizers = _optimizers(optimizer)
     found = roles(models, _patterns(layers))
+    scaler = _scaler_of(optimizer) if scaler is None else scaler
     if scaler is not None and not hasattr(scaler, "get_scale"):
         raise UsageError(_("watch: scaler is {kind}, not a GradScaler").format(kind=type(scaler).__name__))
     if not any(role.part != "activation" and role.measured for role in found.values()):
@@ -154,6 +156,13 @@ def _inner(optimizer: Optimizer) -> Optimizer:
     while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
         optimizer = inner
     return optimizer
+
+
+def _scaler_of(optimizer: Optimizer | Sequence[Optimizer] | None) -> Any:
+    """The gradient scaler that Accelerate keeps with its optimizers, such as those of Hugging Face's ``Trainer``."""
+    several = optimizer if isinstance(optimizer, Iterable) else [optimizer]
+    known = (getattr(one, "scaler", None) for one in several)
+    return next((one for one in known if hasattr(one, "get_scale")), None)
 
 
 def _compiled(model: nn.Module) -> bool:
