@@ -17,6 +17,7 @@ from torch import nn
 
 import bntui
 from bntui.audit.audit import audit
+from bntui.audit.watched import APPLIED
 from bntui.errors import StorageError, UsageError
 from bntui.recording.reader import Reader
 from bntui.viewer import view_state
@@ -24,6 +25,7 @@ from bntui.viewer.panels import stopping
 from bntui.viewer.screens.lab_recording import LoadedRecording
 from bntui.watching.pytorch.recorder import Silent
 from bntui.watching.trouble import RecorderWarning
+from tests import forger
 
 BY = ("watch", "record")
 LOSSES = [5.0, 4.0, 4.2, 3.95, 3.9, 4.1, 4.0, 4.4, 3.0, 2.0]
@@ -129,6 +131,37 @@ def test_it_is_recorded_as_if_the_loop_had_told_it(by: str, tmp_path: Path) -> N
     assert "best  3.900 at epoch 5" in text
     assert "stopped at epoch 8" in text
     assert "improves when val_loss falls by more than min_delta 0" in text
+
+
+@pytest.mark.parametrize(
+    ("column", "step", "value"),
+    [("wait", 8, 4), ("best", 5, 3.95), ("best_epoch", 8, 6), ("val_loss", 7, 3.0), ("stopped", 4, 1)],
+)
+def test_the_audit_applies_the_rule_again(column: str, step: int, value: float, tmp_path: Path) -> None:
+    path = tmp_path / "run.bntui"
+    Loop("record", path, bntui.EarlyStopping(patience=3)).run(LOSSES)
+    assert audit(path).true
+    forger.scalar(path, 0, step, column, lambda _before: value)
+    report = audit(path)
+    assert not report.true
+    assert APPLIED in {failure.check for failure in report.ledger.failures}
+
+
+@pytest.mark.parametrize("by", BY)
+def test_an_epoch_that_is_not_told_its_figure_is_not_held_against_the_recording(by: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.bntui"
+    loop = Loop(by, path, bntui.EarlyStopping(patience=3))
+    with loop.recorder:
+        for loss in (2.0, None, 3.0, 1.0):
+            loop.train()
+            if loss is None:
+                with pytest.warns(RecorderWarning, match="was not told val_loss"):
+                    loop.recorder.epoch(val_accuracy=0.5)
+            else:
+                loop.recorder.epoch(val_loss=loss)
+    with closing(Reader(path)) as reader:
+        assert reader.history(0).wait.tolist() == [0, 0, 1, 0]
+    assert audit(path).true
 
 
 @pytest.mark.parametrize("by", BY)

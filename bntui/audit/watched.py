@@ -17,8 +17,10 @@ import numpy as np
 from bntui.audit.consistency import SHAPE, check_imported, check_sampled, check_values
 from bntui.audit.course import ORDER, Row
 from bntui.audit.ledger import Ledger, Place
+from bntui.audit.standing import MONITORS
+from bntui.audit.stopping import Waiting
 from bntui.keyframe import QUANTITIES, Distribution, Keyframe, LayerMeasures
-from bntui.recording.forms import WATCHED
+from bntui.recording.forms import APPLIED_BY, RECORDER, WATCHED
 from bntui.recording.history import RunInfo
 from bntui.text.language import N_
 
@@ -26,6 +28,7 @@ Check = Callable[..., object]
 """Checks the figures of one quantity."""
 
 PATIENCE: Final = N_("early stopping as reported")
+APPLIED: Final = N_("early stopping as the recorder applied it")
 UNKNOWN: Final = N_("what the loop computed: its code and its data are not in the recording")
 SAMPLED: Final = N_("percentiles of more than 65,536 values: they are those of a sample")
 EXACT: Final = 65_536
@@ -49,8 +52,31 @@ def check_watched(ledger: Ledger, run: RunInfo, rows: Sequence[Row], task: str) 
         _scores(ledger, place, row, task)
         if row.frame is not None:
             _layers(ledger, place, row.frame, check)
+    _rule(ledger, run, rows)
     for before, row in pairwise(rows):
         _order(ledger, row.place(run.name), before, row)
+
+
+def _rule(ledger: Ledger, run: RunInfo, rows: Sequence[Row]) -> None:
+    """Apply the rule of early stopping again, where the recorder applied it, as far as every epoch has its figure.
+
+    An epoch may lack it because the loop did not tell it, or its row because the disk was full.
+    """
+    rule = run.early_stopping
+    if rule is None or rule.get(APPLIED_BY) != RECORDER:
+        return
+    state = Waiting()
+    for epoch, row in enumerate((row for row in rows if row.scalars["epoch_end"]), 1):
+        scalars, place = row.scalars, row.place(run.name)
+        value = float(scalars[MONITORS[rule["monitor"]]])
+        if row.damaged or round(scalars["epoch"]) != epoch or math.isnan(value):
+            return
+        state.see(rule, epoch, value)
+        for name in ("wait", "best_epoch"):
+            ours = getattr(state, name)
+            ledger.hold(APPLIED, place, name, scalars[name] == ours, scalars[name], ours)
+        ledger.compare(APPLIED, place, "best", scalars["best"], state.best, 0)
+        ledger.hold(APPLIED, place, "stopped", state.stopped or not scalars["stopped"], scalars["stopped"], 0)
 
 
 def _order(ledger: Ledger, place: Place, before: Row, row: Row) -> None:

@@ -92,6 +92,9 @@ CONFIG: Final = JsonObject(
     Plain(),
 )  # fmt: skip
 """Keys added by a newer version are accepted as they are."""
+APPLIED_BY: Final = "applied_by"
+RECORDER: Final = "recorder"
+"""Key and word in the early stopping of a watched run: the recorder applied the rule, so that it can be checked."""
 WATCHED: Final = "watched"
 """The only key of the configuration of a run that no scenario describes: somebody's own loop was recorded."""
 TOLD: Final = JsonObject(

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from bntui.errors import UsageError
 from bntui.patience import Patience, observe
+from bntui.recording.forms import APPLIED_BY, RECORDER
 from bntui.text.language import _
 from bntui.text.output import clean
 
@@ -55,8 +56,8 @@ class EarlyStopping:
         """Nothing but the best value has to be beaten."""
 
     def told(self) -> dict[str, Any]:
-        """The rule as a recording has it."""
-        return asdict(self)
+        """The rule as a recording has it, with who applies it."""
+        return {**asdict(self), APPLIED_BY: RECORDER}
 
 
 def plan_of(
