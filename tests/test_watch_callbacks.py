@@ -190,9 +190,13 @@ def test_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bntui.watching.keras import BntuiCallback
 
     model = keras.Sequential(
-        [keras.layers.Input((4,)), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3, name="head")]
+        [keras.layers.Input((4,)), keras.layers.Dense(8, activation="relu"), keras.layers.Dropout(0.1),
+         keras.layers.Dense(3, name="head")]
+    )  # fmt: skip
+    rate = keras.optimizers.schedules.ExponentialDecay(0.5, decay_steps=1, decay_rate=0.5)
+    model.compile(
+        keras.optimizers.SGD(rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True
     )
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
     x, y = (one.numpy() for one in data())
     path = tmp_path / "keras.bntui"
     stopping = keras.callbacks.EarlyStopping(patience=9)
@@ -200,4 +204,8 @@ def test_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         x, y, batch_size=8, epochs=2, validation_data=(x, y), verbose=0,
         callbacks=[BntuiCallback(path, early_stopping=stopping, every=3, quiet=True), stopping],
     )  # fmt: skip
-    check(path, [one.name for one in model.layers], [1, 3, 6], 2)
+    check(path, [one.name for one in model.layers if one.weights], [1, 3, 6], 2)
+    with closing(Reader(path)) as reader:
+        history = reader.history(0)
+        rates = dict(zip(history.step.tolist(), history.lr.tolist(), strict=True))
+    assert [rates[step] for step in (1, 3, 6)] == [0.5, 0.125, 0.5**6]  # of the step, not of the next one

@@ -229,7 +229,7 @@ def test_steps_that_go_backwards_and_other_layers_are_left_out(path: Path, readi
         with pytest.warns(RecorderWarning, match="dense_1"):
             recorder.keyframe(6, 2, {"dense_2": layers()["dense_2"]}, loss=1.0)
         recorder.keyframe(7, 1.5, layers(), loss=1.0)
-        with pytest.warns(RecorderWarning, match="give the last step of the epoch as step="):
+        with pytest.warns(RecorderWarning, match="from now on, keyframes wait for the end of their epoch"):
             recorder.epoch(val_loss=1.0)
         with pytest.warns(RecorderWarning, match="monitors f1"):
             recorder.early_stopping(wait=0, best=1, patience=1, monitor="f1")

@@ -18,7 +18,7 @@ from bntui.recording.history import Event, LayerInfo, RunInfo
 from bntui.recording.opened import Recording
 from bntui.recording.reading import from_meta, task_line
 from bntui.recording.seeds import FIGURES, SeedCourse
-from bntui.recording.sentences import outcome, why_stopped
+from bntui.recording.sentences import outcome, traits, why_stopped
 from bntui.recording.tables import FAILED
 from bntui.text.figures import MINUS, brief, number, whole
 from bntui.text.language import _
@@ -174,14 +174,14 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
         yield _("interrupted at epoch {epoch:g} of {epochs}; resume it with: bntui resume {recording}").format(
             epoch=last.epoch, epochs=whole(info.epochs), recording=reader.path
         )
-    where = _("epoch {epoch:g} of {epochs}   step {step}   learning rate {lr:g}   batch of {batch}")
+    where = _("epoch {epoch:g} of {epochs}   step {step}   learning rate {lr}   batch of {batch}")
     if info.watched:
-        where = _("epoch {epoch:g}   step {step}   learning rate {lr:g}")
+        where = _("epoch {epoch:g}   step {step}   learning rate {lr}")
     yield where.format(
         epoch=frame.epoch,
         epochs=whole(info.epochs),
         step=whole(frame.step),
-        lr=frame.lr,
+        lr="—" if math.isnan(frame.lr) else f"{frame.lr:g}",
         batch=len(frame.batch_indices),
     )
     if not math.isnan(frame.gradient_scale):
@@ -191,7 +191,10 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
     figures = _("{part}   loss {loss}   {score} {value}")
     trained, held_out = (_known(of_part, info) for of_part in (frame.train_accuracy, frame.val_accuracy))
     loss = "—" if info.watched and math.isnan(frame.val_loss) else _loss(frame.val_loss)  # a loop tells it now and then
-    so_far = figures.format(part=ljust(parts[0], aligned), loss=_loss(frame.train_loss), score=score, value=trained)
+    broken = any(traits(event.kind).trouble and event.epoch <= frame.epoch for event in reader.events(frame.run))
+    untold = info.watched and math.isnan(frame.train_loss) and not broken
+    train_loss = "—" if untold else _loss(frame.train_loss)
+    so_far = figures.format(part=ljust(parts[0], aligned), loss=train_loss, score=score, value=trained)
     yield f"{so_far}   {_('(the epoch so far)')}"
     validated = figures.format(part=ljust(parts[1], aligned), loss=loss, score=score, value=held_out)
     forgotten = reader.runs[frame.run].setting("training", "validation_mode") == "training"

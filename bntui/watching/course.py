@@ -85,6 +85,8 @@ class Course:
         self._layers: tuple[Layer, ...] | None = None
         """The layers of the first keyframe."""
         self._held: _Held | None = None
+        self.waits = False
+        """Keyframes are to be held although their epoch is no whole number: the loop ends epochs after them."""
         self._stopping: EarlyStopping | None = _not_yet(subject)
         self.step = -1
         """The last step that was told; -1 before the first."""
@@ -180,7 +182,11 @@ class Course:
             elif step < 0:
                 self._complain("epoch end", _("no step was recorded before the end of the epoch; give it as step="))
             elif step == self.step:
-                sentence = _("the keyframe of step {step} is written already: give the last step of the epoch as step=")
+                self.waits = True
+                sentence = _(
+                    "the keyframe of step {step} is written already, so that the figures of this epoch are not "
+                    "recorded; from now on, keyframes wait for the end of their epoch"
+                )
                 self._complain("epoch end", sentence.format(step=step))
             elif self._in_order(step, number or 0 if number is not None else self.epoch) and self._begun():
                 number = math.floor(self.epoch + SAME_EPOCH) + 1 if number is None else number

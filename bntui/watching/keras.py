@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,7 @@ class BntuiCallback(keras.callbacks.Callback):  # type: ignore[misc]
         refuse_other(early_stopping, "stopped_epoch", "keras.callbacks.EarlyStopping")
         self._path, self._options, self._stopping = path, options, early_stopping
         self._recorder: Any = None
+        self._lr = math.nan
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         """Begin the recording."""
@@ -43,9 +45,13 @@ class BntuiCallback(keras.callbacks.Callback):  # type: ignore[misc]
         layers = dict(_layers(self.model))
         self._recorder = watch(layers, None, self._path, **{**known, **self._options})
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Note the learning rate, which a schedule changes when the step is done."""
+        self._lr = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         """Count a step."""
-        self._recorder.step()
+        self._recorder.step(lr=self._lr)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         """Tell what early stopping decided after the epoch before."""
@@ -74,5 +80,5 @@ def _layers(model: Any) -> Iterator[tuple[str, Any]]:
     for layer in model.layers:
         if hasattr(layer, "layers"):
             yield from _layers(layer)
-        else:
+        elif layer.weights or next(layer.parameters(), None) is None:  # the state of a dropout's seed is no weight
             yield layer.name, layer

@@ -121,7 +121,7 @@ class Recorder:
             ends = at > 0 and math.isfinite(at) and abs(at - round(at)) < SAME_EPOCH
             complete = ends and figures.val_loss is not None
             if course.open:
-                hold = ends and not (complete and course.stopper.rule is None)
+                hold = (ends or course.waits) and not (complete and course.stopper.rule is None)
                 course.keyframe(step, at, self._measured(layers), figures, hold=hold)
             if complete and (course.step == step or not course.open):
                 self._judged = True
@@ -133,6 +133,7 @@ class Recorder:
         with self._course.mistakes("loss"):
             told = arrays.number(loss, "loss")
             if told is not None and self._course.open:
+                self._course.settle()  # the step that is held was not its epoch's last one
                 self._course.tell_loss(told)
 
     def epoch(

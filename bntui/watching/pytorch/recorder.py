@@ -78,7 +78,7 @@ class Silent:
         """True if the patience ran out with the last epoch, by the figures that this process told."""
         return self._stopper.should_stop
 
-    def step(self, loss: Any = None) -> None:
+    def step(self, loss: Any = None, *, lr: Any = None) -> None:
         """Do nothing."""
 
     def epoch(self, **figures: Any) -> None:
@@ -138,6 +138,7 @@ class Recorder:
         self._losses: list[Tensor | float] = []
         self._told: tuple[Tensor | float, int] | None = None
         """A loss that was told between the forward pass and the optimizer's step, and the number of that pass."""
+        self._told_lr: Any = None
         self._steps = self._measured = 0
         self._epochs = self._epoch_began = 0
         self._length = plan.steps_per_epoch
@@ -153,10 +154,15 @@ class Recorder:
         """Where the recording is."""
         return self._course.path
 
-    def step(self, loss: Any = None) -> None:
-        """Tell the loss of a step, before or after the optimizer's."""
+    def step(self, loss: Any = None, *, lr: Any = None) -> None:
+        """Tell the loss of a step, before or after the optimizer's.
+
+        Args:
+            lr: the learning rate that the step used, where the optimizer is not one of PyTorch's.
+        """
         if self._closed:
             return
+        self._told_lr = lr
         if not self._optimizers:
             self._after_step(None, (), {})
         self._guard(self._tell, loss)
@@ -270,7 +276,8 @@ class Recorder:
         if not layers:
             return
         used = scale if self._scales or parameters.scale is not None else None
-        self._pending = _Step(self._steps, self._position(), layers, parameters.lr, used)
+        lr = _number(self._told_lr) if parameters.lr is None and self._told_lr is not None else parameters.lr
+        self._pending = _Step(self._steps, self._position(), layers, lr, used)
         if self._told is not None and self._told[1] == passes:
             told, self._told = self._told, None
             self._record(_number(told[0]))
