@@ -18,9 +18,9 @@ from bntui.keyframe import DropoutMask, EarlyStopping, Keyframe, LayerMeasures
 from bntui.recording.reader import Reader
 from bntui.scenario.load import parse
 from bntui.trainer.session import Session
+from bntui.viewer.compared import ComparedFigure, FigureSection, bits, sections, written
 from bntui.viewer.draw.rows import Row, text, width
-from bntui.viewer.panels import compare
-from bntui.viewer.panels.compare_figures import ComparedFigure, FigureSection, bits, sections
+from bntui.viewer.panels import compare, compare_rows
 from bntui.viewer.view import RunView
 from tests.factory import run_view, view
 from tests.test_session import DIGITS, never, train
@@ -166,6 +166,8 @@ def changed(frame: Keyframe) -> dict[str, Keyframe]:
         "median": with_layer(input=replace(layer.input, p50=float(np.nextafter(layer.input.p50, 9.0)))),
         "mask": with_layer(dropout=replace(layer.dropout, kept=kept)),
         "gamma": with_layer(batch_norm=replace(layer.batch_norm, gamma=gamma)),
+        "sign of a zero in an array": with_layer(batch_norm=replace(layer.batch_norm, beta=-layer.batch_norm.beta)),
+        "type of an array": replace(frame, batch_indices=frame.batch_indices.astype(np.int32)),
         "patience": replace(frame, early_stopping=replace(frame.early_stopping, wait=1)),  # type: ignore[type-var]
         "not a number": replace(frame, train_loss=float("nan")),
     }
@@ -181,6 +183,22 @@ def test_one_changed_bit_is_seen(what: str) -> None:
     again = replace(same_again(), frame=replace(other, run=1))
     assert not any("bit for bit equal" in line for line in shown(run, again))
     assert any(line.split()[:2] == ["1", "of"] for line in shown(run, again))
+
+
+def test_the_bits_of_a_value_that_is_not_a_number_do_not_differ() -> None:
+    quiet, signalling = (np.array([0x7FC00000 + extra, 0x3F800000], np.uint32).view(np.float32) for extra in (0, 5))
+    assert quiet.tobytes() != signalling.tobytes()
+    frame = frame_of(run_view(0, **NORM))
+    norm = frame.layers[1].batch_norm
+    assert norm is not None
+
+    def with_gamma(gamma: Any) -> Keyframe:
+        layer = replace(frame.layers[1], batch_norm=replace(norm, gamma=gamma))
+        return replace(frame, layers=(frame.layers[0], layer, *frame.layers[2:]))
+
+    assert bits(with_gamma(quiet), with_gamma(signalling)).differ == 0
+    assert bits(with_gamma(quiet), with_gamma(signalling[::-1])).differ == 1
+    assert bits(replace(frame, val_loss=math.nan), replace(frame, val_loss=-math.nan)).differ == 0
 
 
 def test_all_measures_are_counted() -> None:
@@ -208,8 +226,7 @@ def test_a_layer_of_one_network_alone_stands_there() -> None:
 
 def test_every_scalar_of_the_table_of_measures_is_compared() -> None:
     """But for numbers of runs, sentences, and the percentiles of one unit, which the drift panel draws."""
-    one, other = (replace(frame_of(run_view(at, **NORM)), gradient_scale=8.0) for at in (0, 1))
-    told = [section.figures for section in sections(one, other, "x")]
+    told = [section.figures for section in sections(frame_of(run_view(**NORM)), frame_of(run_view(1, **NORM)), "x")]
     assert len(told[0]) == len(fields_of(Keyframe, "row") - {"run"}) + len(fields_of(EarlyStopping, "row", "run")) - 2
     plain = frame_of(run_view(**NORM))
     frame = replace(plain, layers=tuple(replace(layer, gradient_shift=0.5) for layer in plain.layers))
@@ -237,8 +254,7 @@ def test_figures_are_bold_from_half_the_larger_one_on(other: float, loud: bool) 
 def drawn_row(figure: ComparedFigure, cells: int) -> Row:
     """The row of one figure in so many cells."""
     runs = run_view(), run_view(1)
-    form = compare._form([FigureSection("", (figure,))], runs, cells)
-    return compare._line([figure], 0, runs, form)
+    return compare_rows.row(figure, runs, compare_rows.form_of([FigureSection("", (figure,))], runs, cells))
 
 
 def test_regression_has_no_accuracy() -> None:
@@ -358,7 +374,7 @@ def test_a_fork_with_nothing_changed_is_bit_for_bit_equal_and_one_with_a_change_
 def test_shares_differ_by_points_and_seconds_have_no_bar() -> None:
     """90 % and 80 % are 10 percentage points apart; how long it took says nothing of the networks."""
     shares = [ComparedFigure("a share", "share", one, other) for one, other in ((0.9, 0.8), (0.8, 0.867))]
-    assert [compare._difference(figure) for figure in shares] == ["10.0 pp", "−6.7 pp"]
+    assert [compare_rows.difference(figure) for figure in shares] == ["10.0 pp", "−6.7 pp"]
     runs = run_view(), run_view(1, "other", norm=True)
     drawn = [text(row) for row in compare.draw(view(*runs), 158, 44).rows]
     accuracy = next(line for line in drawn if "validation accuracy" in line)
@@ -374,11 +390,11 @@ def test_a_difference_agrees_with_the_figures_beside_it(one: float, other: float
     if kind == "share":
         one, other = abs(one) / 2000, abs(other) / 2000
     figure = ComparedFigure("a figure", kind, one, other)
-    written = [compare._written(value, kind) for value in (one, other)]
-    told = compare._difference(figure)
-    if told == "=" or written[0] == written[1] or any("e" in text for text in (*written, told)):
+    both = [written(value, kind) for value in (one, other)]
+    told = compare_rows.difference(figure)
+    if told == "=" or both[0] == both[1] or any("e" in text for text in (*both, told)):
         return
-    read = [Decimal(re.sub(r"[^\d.−]", "", text).replace("−", "-")) for text in (*written, told)]
+    read = [Decimal(re.sub(r"[^\d.−]", "", text).replace("−", "-")) for text in (*both, told)]
     places = [int(text.as_tuple().exponent) for text in read]
     if places[0] == places[1] == places[2]:
         assert read[0] - read[1] == read[2]
@@ -387,5 +403,5 @@ def test_a_difference_agrees_with_the_figures_beside_it(one: float, other: float
 
 
 def test_a_difference_below_the_last_digit_is_told_as_it_is() -> None:
-    assert compare._difference(ComparedFigure("a figure", "size", 0.97500001, 0.975)).strip() == "1.00e−8"
-    assert compare._difference(ComparedFigure("a figure", "size", 0.9750, 0.97224)).strip() == "0.0028"
+    assert compare_rows.difference(ComparedFigure("a figure", "size", 0.97500001, 0.975)).strip() == "1.00e−8"
+    assert compare_rows.difference(ComparedFigure("a figure", "size", 0.9750, 0.97224)).strip() == "0.0028"

@@ -24,8 +24,8 @@ from bntui.recording.reader import Reader
 from bntui.recording.sentences import ENDED
 from bntui.recording.writer import Writer
 from bntui.viewer import view_state
+from bntui.viewer.compared import sections
 from bntui.viewer.panels import gradients
-from bntui.viewer.panels.compare_figures import sections
 from bntui.viewer.screens.lab_recording import LoadedRecording
 from bntui.watching.record import record
 

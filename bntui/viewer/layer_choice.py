@@ -56,10 +56,11 @@ def rows(view: View, panel: Panel) -> list[str]:
 def to_worst(state: ViewState, view: View, panel: Panel) -> tuple[ViewState, str]:
     """Choose the worst layer by a panel's criterion, or the next worst after the chosen one, and say why."""
     run = view.runs[view.selected]
-    found = worst.worst(run, panel.worst) if run.frame is not None and panel.worst else []
+    other = worst.beside(view)
+    found = worst.worst(run, panel.worst, other) if run.frame is not None and panel.worst else []
     if not found or not panel.worst:
         return state, _("No layer can be judged by what this panel shows here.")
     at = (found.index(state.layer) + 1) % len(found) if state.layer in found else 0
     words = _("Layer {number} of {count}, the worst first: {why}.")
-    why = worst.why(run, panel.worst, found[at]).rstrip(".")
+    why = worst.why(run, panel.worst, found[at], other).rstrip(".")
     return choose(state, found[at]), words.format(number=at + 1, count=len(found), why=why)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Concatenate, Final, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -14,10 +14,13 @@ from bntui.recording.sentences import traits
 from bntui.text.figures import magnitude, percent
 from bntui.text.language import N_, _
 from bntui.viewer import blocks
+from bntui.viewer.compared import of_layers, written
 from bntui.viewer.moves import columns_of, movements
 from bntui.viewer.view import RunView, View
 
-CriterionName = Literal["values", "gradients", "masks", "moves"]
+CriterionName = Literal["values", "gradients", "masks", "moves", "differences"]
+P = ParamSpec("P")
+S = TypeVar("S")
 LARGEST: Final = 1e300
 """Stands for what is not finite, which is worse than anything else."""
 
@@ -26,12 +29,14 @@ LARGEST: Final = 1e300
 class Criterion:
     """What makes a layer bad in a panel."""
 
-    badness: Callable[[RunView], list[float]]
-    """Of each layer; NaN for one that is not judged."""
-    why: Callable[[RunView, int], str]
+    badness: Callable[[RunView, RunView | None], list[float]]
+    """Of each layer of a run that stands beside another one; NaN for one that is not judged."""
+    why: Callable[[RunView, RunView | None, int], str]
     """A sentence about a layer, given by number."""
     folded: str
     """What the row of a block shows, marked for translation."""
+    troubles: bool = True
+    """Layers in which something went wrong are the worst."""
 
 
 def _values(run: RunView) -> list[float]:
@@ -110,35 +115,81 @@ def _why_moves(run: RunView, at: int) -> str:
     return words.format(layer=run.info.layers[at].name, times=magnitude(_moves(run)[at]).strip())
 
 
+def _differences(run: RunView, other: RunView | None) -> list[float]:
+    """How far the figure is from the other run's that differs most."""
+    if run.frame is None or other is None or other.frame is None:
+        return [math.nan] * len(run.info.layers)
+    apart = {section.name: section.farthest.apart for section in of_layers(run.frame, other.frame)}
+    return [min(apart[info.name], LARGEST) or math.nan for info in run.info.layers]
+
+
+def _why_differences(run: RunView, other: RunView | None, at: int) -> str:
+    assert run.frame is not None
+    assert other is not None
+    assert other.frame is not None
+    name = run.info.layers[at].name
+    figure = next(section for section in of_layers(run.frame, other.frame) if section.name == name).farthest
+    one, another = (written(value, figure.kind).strip() for value in (figure.one, figure.other))
+    return _("{figure} of {layer} is {one} in {run} and {another} in {other}").format(
+        figure=figure.name, layer=name, one=one, another=another, run=_called(run), other=_called(other)
+    )
+
+
+def _called(run: RunView) -> str:
+    return f"{run.mark} {run.name}"
+
+
+def _alone(judge: Callable[Concatenate[RunView, P], S]) -> Callable[Concatenate[RunView, RunView | None, P], S]:
+    """What judges a run whatever stands beside it."""
+
+    def judged(run: RunView, _other: RunView | None, /, *args: P.args, **kwargs: P.kwargs) -> S:
+        return judge(run, *args, **kwargs)
+
+    return judged
+
+
 CRITERIA: Final[dict[CriterionName, Criterion]] = {
-    "values": Criterion(_values, _why_values, N_("each block's layer with most dead or saturated units")),
-    "gradients": Criterion(_gradients, _why_gradients, N_("smallest and largest of each block")),
-    "masks": Criterion(_masks, _why_masks, N_("each block's mask farthest from what is expected")),
-    "moves": Criterion(_moves, _why_moves, N_("each block's layer that moves most")),
+    "values": Criterion(
+        _alone(_values), _alone(_why_values), N_("each block's layer with most dead or saturated units")
+    ),
+    "gradients": Criterion(_alone(_gradients), _alone(_why_gradients), N_("smallest and largest of each block")),
+    "masks": Criterion(_alone(_masks), _alone(_why_masks), N_("each block's mask farthest from what is expected")),
+    "moves": Criterion(_alone(_moves), _alone(_why_moves), N_("each block's layer that moves most")),
+    "differences": Criterion(_differences, _why_differences, N_("largest difference in each block"), troubles=False),
 }
 FOLDED: Final = N_("worst of each block")
 """A shorter wording for all of them."""
 
 
-def ranked(run: RunView, criterion: CriterionName) -> list[int]:
-    """Numbers of the layers that a criterion judges, the worst first; of equal ones, the first in the network."""
-    found = CRITERIA[criterion].badness(run)
+def ranked(run: RunView, criterion: CriterionName, other: RunView | None = None) -> list[int]:
+    """Numbers of the layers that a criterion judges, the worst first; of equal ones, the first in the network.
+
+    Args:
+        other: the run that stands beside it.
+    """
+    found = CRITERIA[criterion].badness(run, other)
     return sorted((at for at, value in enumerate(found) if not math.isnan(value)), key=lambda at: -found[at])
 
 
-def worst(run: RunView, criterion: CriterionName) -> list[str]:
+def worst(run: RunView, criterion: CriterionName, other: RunView | None = None) -> list[str]:
     """The layers of a run's events of trouble in their order, then the others that a criterion judges."""
     names = [info.name for info in run.info.layers]
-    return list(dict.fromkeys((*_troubled(run), *(names[at] for at in ranked(run, criterion)))))
+    first = _troubled(run) if CRITERIA[criterion].troubles else ()
+    return list(dict.fromkeys((*first, *(names[at] for at in ranked(run, criterion, other)))))
 
 
-def why(run: RunView, criterion: CriterionName, layer: str) -> str:
+def why(run: RunView, criterion: CriterionName, layer: str, other: RunView | None = None) -> str:
     """Why a layer is among the worst, in a sentence: the event of trouble, or the figure that the criterion judges."""
     event = _troubled(run).get(layer)
-    if event is not None:
+    if event is not None and CRITERIA[criterion].troubles:
         return event.text
     names = [info.name for info in run.info.layers]
-    return CRITERIA[criterion].why(run, names.index(layer))
+    return CRITERIA[criterion].why(run, other, names.index(layer))
+
+
+def beside(view: View) -> RunView | None:
+    """The run that is shown beside the selected one."""
+    return view.shown[1] if len(view.shown) > 1 else None
 
 
 def _troubled(run: RunView) -> dict[str, Event]:
@@ -158,7 +209,7 @@ def listed(
     """The layers that have a row: all of these, or one of each block, the worst by a criterion."""
     if not (view.folded and criterion):
         return list(names)
-    order = [run.info.layers[at].name for run in runs for at in ranked(run, criterion)]
+    order = [run.info.layers[at].name for run in runs for at in ranked(run, criterion, beside(view))]
     return blocks.one_of_each(names, order, view.layer)
 
 

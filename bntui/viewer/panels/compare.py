@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from rich.cells import cell_len
@@ -13,14 +10,14 @@ from rich.cells import cell_len
 from bntui.keyframe import Keyframe
 from bntui.text import figures
 from bntui.text.language import N_, _
-from bntui.text.table import Cell, Column, ColumnLayout, Line, layout, wordings
 from bntui.text.widths import longest, rjust
+from bntui.viewer.compared import Bits, ComparedFigure, FigureSection, bits, sections
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span, fit, join, styled
-from bntui.viewer.panels import Panel
-from bntui.viewer.panels.compare_figures import Bits, ComparedFigure, FigureSection, bits, sections
+from bntui.viewer.draw.rows import Drawing, Row, Span, fit, join
+from bntui.viewer.panels import Panel, compare_rows
 from bntui.viewer.panels.curves_bands import apart_row
 from bntui.viewer.view import RunView, View
+from bntui.viewer.worst import listed
 
 PANEL: Final = Panel(
     "compare",
@@ -30,8 +27,7 @@ PANEL: Final = Panel(
     does=N_("compare the selected run with the pinned one, figure by figure"),
     quotes={
         "Keyframe": (
-            "epoch step lr gradient_scale batch_loss train_loss val_loss train_accuracy val_accuracy wall_time "
-            "weights_digest"
+            "epoch step lr batch_loss train_loss val_loss train_accuracy val_accuracy wall_time weights_digest"
         ),
         "EarlyStopping": "best best_epoch wait patience stopped",
         "LayerMeasures": (
@@ -43,22 +39,13 @@ PANEL: Final = Panel(
     },
     first_with="several recordings",
     walks=N_("layers"),
+    worst="differences",
 )
 TITLES: Final = (N_("Compare ── the selected run and the pinned one"), N_("Compare ── selected and pinned"))
 """Longest first."""
-FIGURE: Final = 8
-"""Width of a figure in cells."""
-LEAST_NAME, MOST_NAME = 8, 22
-LEAST_BAR, MOST_BAR = 4, 24
 COLUMN: Final = 56
 """Minimum width of a table in cells, to decide how many fit side by side."""
 GAP: Final = 3
-NEAR: Final = 0.01
-"""Distance below which two figures count as nearly equal."""
-FAR: Final = 0.5
-"""Distance from which their row is bold."""
-SILENT: Final = ("word", "time")
-"""Kinds of figures without a bar, because their distance is not a number, or says nothing about the network."""
 
 
 def draw(view: View, width: int, height: int) -> Drawing:
@@ -72,11 +59,13 @@ def draw(view: View, width: int, height: int) -> Drawing:
         missing = [run for run in (one, other) if run.frame is None]
         lines = [sentence.format(run=f"{run.mark} {run.name}") for run in missing]
         return cells.notice(title, lines, width, height)
-    parts = sections(one.frame, other.frame, view.task)
+    parts: Sequence[FigureSection] = sections(one.frame, other.frame, view.task)
     top = _top(one, other, bits(one.frame, other.frame), width) if height > 6 else []
     if top and (seeds := apart_row(one, other, view.epoch, width)):
         top.append(seeds)
-    tables = _tables(parts, (one, other), view.past, width, height - len(top))
+    if view.folded:
+        parts = _blocks(view, (one, other), parts)
+    tables = _tables(parts, (one, other), view, width, height - len(top))
     return cells.page(title, [*top, *tables], width, height)
 
 
@@ -120,22 +109,32 @@ def _standing(run: RunView, frame: Keyframe, width: int) -> Row:
     return Span(cells.cut(name, max(room, 2)), f"bold {run.style}", run.click), Span(place, "muted")
 
 
+def _blocks(view: View, runs: tuple[RunView, RunView], parts: Sequence[FigureSection]) -> list[FigureSection]:
+    """The figures of the run, and of each block the one that differs most."""
+    of_run, *layers = parts
+    at = {part.name: part for part in layers}
+    return [
+        of_run,
+        *(FigureSection("", (at[name].farthest,)) for name in listed(view, runs[:1], list(at), PANEL.worst)),
+    ]
+
+
 def _tables(
-    parts: Sequence[FigureSection], runs: tuple[RunView, RunView], past: int, width: int, height: int
+    parts: Sequence[FigureSection], runs: tuple[RunView, RunView], view: View, width: int, height: int
 ) -> list[Row]:
     """The figures in as many tables side by side as fit; those that do not fit are counted.
 
-    Args:
-        past: number of sections that the user has stepped past.
+    They begin with the chosen layer, or with the section that the user has walked to.
     """
     number = max((width + GAP) // (COLUMN + GAP), 1)
     size = (width - GAP * (number - 1)) // number
-    form = _form(parts, runs, size)
+    form = compare_rows.form_of(parts, runs, size, folded=view.folded, chosen=view.layer)
     room = max(height - 1, 1)
     columns, hidden = _flow(parts, number, room)
     below: list[Row] = []
     if hidden:
-        start = past % len(parts)
+        start = next((at for at, part in enumerate(parts) if view.layer and part.layer == view.layer), view.past)
+        start %= len(parts)
         columns, hidden = _flow([*parts[start:], *parts[:start]], number, max(room - 1, 1))
         below = [_left_out(hidden, width)]
     gap = Span(" " * GAP)
@@ -143,7 +142,7 @@ def _tables(
     for y in range(max(map(len, columns)) + 1):
         line: list[Span] = []
         for x, column in enumerate(columns):
-            drawn = styled(form.heading("muted")[0]) if y == 0 else _line(column, y - 1, runs, form)
+            drawn = compare_rows.heading(form) if y == 0 else _line(column, y - 1, runs, form)
             line += [*([gap] if x else []), *fit(drawn, size)]
         rows.append(tuple(line))
     return [*rows, *[()] * (height - len(rows) - len(below)), *below]
@@ -184,94 +183,11 @@ def _left_out(hidden: Sequence[ComparedFigure], width: int) -> Row:
     return (Span(longest(width, *(words.format(**said) for words in wordings)), "muted"),)
 
 
-def _form(parts: Sequence[FigureSection], runs: tuple[RunView, RunView], width: int) -> ColumnLayout:
-    """The layout of a table: name, both figures, their difference, their ratio, and a bar, as far as they fit."""
-    one, other = runs
-    figure = Column(right=True, least=FIGURE, most=FIGURE, gap=1)
-    columns = (
-        Column(least=LEAST_NAME, most=MOST_NAME, cut=3, gap=0),
-        *(replace(figure, heading=((run.mark, f"bold {run.style}"),)) for run in runs),
-        replace(figure, heading=f"{one.mark} − {other.mark}", goes=4),
-        replace(figure, heading=f"{one.mark} : {other.mark}", goes=1),
-        Column(
-            wordings(_("how far apart"), _("apart"), "", style="muted"),
-            least=LEAST_BAR, most=MOST_BAR, cut=0, goes=2, grows=True, gap=1,
-        ),
-    )  # fmt: skip
-    return layout(columns, [_row(figure, runs) for part in parts for figure in part.figures], width)
-
-
-def _line(lines: Sequence[str | ComparedFigure], at: int, runs: tuple[RunView, RunView], form: ColumnLayout) -> Row:
+def _line(
+    lines: Sequence[str | ComparedFigure], at: int, runs: tuple[RunView, RunView], form: compare_rows.Form
+) -> Row:
     """The row of a figure or of a section's name; empty below the last one."""
     if at >= len(lines):
         return ()
     line = lines[at]
-    if isinstance(line, str):
-        return (Span(f"{line} ", "title"),)
-    row = list(styled(form.row(_row(line, runs))[0]))
-    at = 0
-    for run, value in zip(runs, (line.one, line.other), strict=True):
-        written = _written(value, line.kind).strip()
-        at = next((n for n in range(at, len(row)) if n and row[n].text.strip() == written), len(row))
-        if at < len(row):
-            row[at] = row[at]._replace(tells=FigureReference(run.info.index, line.field, line.layer))
-        at += 1
-    return tuple(row)
-
-
-def _row(figure: ComparedFigure, runs: tuple[RunView, RunView]) -> tuple[Cell, ...]:
-    apart, one, other = figure.apart, *runs
-    loud = "bold " if apart >= FAR and figure.kind not in SILENT else ""
-    near, name = "muted" if figure.same else "text", "muted" if figure.same else f"{loud}text"
-    values = [
-        (_written(value, figure.kind), "muted" if figure.same else f"{loud}{run.style}")
-        for value, run in ((figure.one, one), (figure.other, other))
-    ]
-    larger = other if figure.difference < 0 else one
-    return (
-        ((figure.name, name),),
-        *((value,) for value in values),
-        ((_difference(figure), near),),
-        ((_ratio(figure), "muted" if apart < NEAR else f"{loud}text"),),
-        "" if figure.kind in SILENT else partial(_bar, min(apart, 1.0), f"{loud}{larger.style}"),
-    )
-
-
-def _bar(share: float, style: str, room: int) -> Line:
-    return ((cells.bar(share, room), style),)
-
-
-def _written(value: float | str | None, kind: str) -> str:
-    """A value in at most ``FIGURE`` cells."""
-    if value is None:
-        return "—"
-    if isinstance(value, str):
-        return value[:FIGURE]  # a digest is abbreviated to its first characters
-    if kind == "share":
-        return figures.percent(value)
-    if kind == "count" and value == round(value) and abs(value) < 1e6:
-        return figures.count(round(value))
-    return figures.number(value, FIGURE, 2 if kind == "count" else 4)
-
-
-def _difference(figure: ComparedFigure) -> str:
-    """The difference: ``=`` for bit-identical figures, ``≠`` if it is not a number, ``—`` if one is missing."""
-    if figure.same:
-        return "="
-    if math.isnan(figure.difference):
-        return "≠" if figure.one is not None and figure.other is not None else "—"
-    written = figures.difference(*(_written(value, figure.kind) for value in (figure.one, figure.other)))
-    if figure.kind == "share":  # in percentage points: of 90 % and 80 % it is 10, not 10 %
-        return (written or figures.percent(figure.difference).replace(" %", "").strip()) + _(" pp")
-    # smaller than the last digit of both, or too long: as it is
-    return written if 0 < len(written) <= FIGURE else _written(figure.difference, figure.kind)
-
-
-def _ratio(figure: ComparedFigure) -> str:
-    """The ratio of two sizes, or the difference of two places in standard deviations."""
-    ratio = figure.ratio
-    if math.isnan(ratio) or figure.same:
-        return ""
-    if figure.kind == "place":
-        return figures.number(ratio, FIGURE - 2, 2) + " σ"
-    return "×" + figures.number(ratio, FIGURE - 1, 3).lstrip()
+    return compare_rows.title(line, form) if isinstance(line, str) else compare_rows.row(line, runs, form)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import numpy as np
 
 from bntui.keyframe import QUANTITIES, Keyframe, LayerMeasures
 from bntui.measures import declarations
-from bntui.text.language import _
+from bntui.text import figures
+from bntui.text.language import _, spoken
 from bntui.viewer.figure_names import SCALARS, name_of
 
 FigureKind = Literal["size", "place", "share", "count", "word", "time"]
@@ -22,12 +24,16 @@ FigureKind = Literal["size", "place", "share", "count", "word", "time"]
 A time has a ratio too, but says nothing about the network.
 """
 
+FIGURE: Final = 8
+"""Width of a figure in cells."""
 OWN: Final = frozenset(("run", "wall_time"))
 """Fields in which keyframes of equal networks may differ: the number of the run, and the time."""
 
 
 _OPTIONAL: Final = frozenset(one.field for one in declarations(LayerMeasures) if one.kept.since > 1)
 """Figures that only some recordings have."""
+_fields: Final[dict[type, tuple[str, ...]]] = {}
+"""Names of the fields of each part of a keyframe, as far as they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class ComparedFigure:
     @property
     def same(self) -> bool:
         """True if the figures are bit-identical."""
-        return _bytes(self.one) == _bytes(self.other)
+        return _equal(self.one, self.other)
 
     @property
     def difference(self) -> float:
@@ -92,6 +98,16 @@ class FigureSection:
     name: str
     figures: tuple[ComparedFigure, ...]
 
+    @property
+    def layer(self) -> str:
+        """Name of the layer that the figures are of; empty for those of the run."""
+        return self.figures[0].layer if self.figures else ""
+
+    @property
+    def farthest(self) -> ComparedFigure:
+        """The figure that differs most; of equal ones, the first."""
+        return max(self.figures, key=lambda figure: figure.apart)
+
 
 @dataclass(frozen=True, slots=True)
 class Bits:
@@ -101,20 +117,49 @@ class Bits:
     of: int
 
 
+def written(value: float | str | None, kind: str) -> str:
+    """A figure's value in at most ``FIGURE`` cells."""
+    if value is None:
+        return "—"
+    if isinstance(value, str):
+        return value[:FIGURE]  # a digest is abbreviated to its first characters
+    if kind == "share":
+        return figures.percent(value)
+    if kind == "count" and value == round(value) and abs(value) < 1e6:
+        return figures.count(round(value))
+    return figures.number(value, FIGURE, 2 if kind == "count" else 4)
+
+
+class _Pair:
+    """Two keyframes, compared by identity, because a keyframe never changes."""
+
+    def __init__(self, one: Keyframe, other: Keyframe) -> None:
+        self.one, self.other = one, other
+        self._key = (id(one), id(other), spoken())
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Pair) and self._key == other._key
+
+
 def sections(one: Keyframe, other: Keyframe, task: str) -> tuple[FigureSection, ...]:
     """All figures: those of the run, then those of each layer; layers that only the other run has come last."""
-    theirs = {layer.name: layer for layer in other.layers}
-    own = {layer.name: layer for layer in one.layers}
+    return (FigureSection("", tuple(_of_run(one, other, task))), *of_layers(one, other))
+
+
+def of_layers(one: Keyframe, other: Keyframe) -> tuple[FigureSection, ...]:
+    """The figures of each layer, which are paired once for the same keyframes."""
+    return _of_layers(_Pair(one, other))
+
+
+@lru_cache(maxsize=2)
+def _of_layers(pair: _Pair) -> tuple[FigureSection, ...]:
+    theirs = {layer.name: layer for layer in pair.other.layers}
+    own = {layer.name: layer for layer in pair.one.layers}
     names = [*own, *(name for name in theirs if name not in own)]
-    return (
-        FigureSection("", tuple(_of_run(one, other, task))),
-        *(
-            FigureSection(
-                name, tuple(replace(figure, layer=name) for figure in _of_layer(own.get(name), theirs.get(name)))
-            )
-            for name in names
-        ),
-    )
+    return tuple(FigureSection(name, tuple(_of_layer(name, own.get(name), theirs.get(name)))) for name in names)
 
 
 def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[ComparedFigure]:
@@ -136,7 +181,7 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[ComparedFigur
     for name, kind, field in names:
         values = [float(getattr(frame, field)) for frame in (one, other)]
         # a recorded loop need not report an accuracy, nor its weights
-        optional = kind == "share" or field == "gradient_scale"
+        optional = kind == "share" or field in ("lr", "gradient_scale")
         mine, theirs = (None if optional and math.isnan(value) else value for value in values)
         if mine is not None or theirs is not None:
             yield ComparedFigure(name, kind, mine, theirs, field=field)
@@ -158,12 +203,12 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[ComparedFigur
         yield ComparedFigure(_("stopped"), "word", ended[_of(early, "stopped")], ended[_of(late, "stopped")])
 
 
-def _of_layer(one: LayerMeasures | None, other: LayerMeasures | None) -> Iterator[ComparedFigure]:
+def _of_layer(name: str, one: LayerMeasures | None, other: LayerMeasures | None) -> Iterator[ComparedFigure]:
     """Every figure of a layer that either run has, in the order of the table of measures."""
     layers = (one, other)
     for field in SCALARS:
-        yield from _scalar(field, *(_of(layer, field) for layer in layers))
-    yield from _scalar("kept_fraction", *(_of(layer and layer.dropout, "kept_fraction") for layer in layers))
+        yield from _scalar(name, field, *(_of(layer, field) for layer in layers))
+    yield from _scalar(name, "kept_fraction", *(_of(layer and layer.dropout, "kept_fraction") for layer in layers))
     for field in QUANTITIES:
         found = [None if layer is None else getattr(layer, field) for layer in layers]
         before, after = (None if values is None or values.empty else values for values in found)
@@ -171,18 +216,18 @@ def _of_layer(one: LayerMeasures | None, other: LayerMeasures | None) -> Iterato
             stds = _of(before, "std"), _of(after, "std")
             spread = max(std for std in stds if std is not None)
             means = _of(before, "mean"), _of(after, "mean")
-            yield ComparedFigure(f"μ {name_of(field)}", "place", *means, spread, f"{field}.mean")
-            yield ComparedFigure(f"σ {name_of(field)}", "size", *stds, field=f"{field}.std")
+            yield ComparedFigure(f"μ {name_of(field)}", "place", *means, spread, f"{field}.mean", name)
+            yield ComparedFigure(f"σ {name_of(field)}", "size", *stds, field=f"{field}.std", layer=name)
 
 
-def _scalar(field: str, one: float | None, other: float | None) -> Iterator[ComparedFigure]:
+def _scalar(layer: str, field: str, one: float | None, other: float | None) -> Iterator[ComparedFigure]:
     """One figure of a layer; nothing if neither run has it."""
     kind: FigureKind = "share" if field.endswith("_fraction") else "size"
     if kind == "share" or field in _OPTIONAL:  # NaN means that there is no such figure, such as dead units of a sigmoid
         one, other = (None if value is None or math.isnan(value) else value for value in (one, other))
     if one is not None or other is not None:
         path = f"dropout.{field}" if field == "kept_fraction" else field
-        yield ComparedFigure(name_of(field), kind, one, other, field=path)
+        yield ComparedFigure(name_of(field), kind, one, other, field=path, layer=layer)
 
 
 def _of(measured: object, field: str) -> float | None:
@@ -191,25 +236,53 @@ def _of(measured: object, field: str) -> float | None:
 
 def bits(one: Keyframe, other: Keyframe) -> Bits:
     """Compare all measures of both keyframes bit by bit, except ``OWN``; layers are matched by name."""
-    first, second = dict(_leaves(one)), dict(_leaves(other))
-    every = first.keys() | second.keys()
-    return Bits(sum(first.get(path) != second.get(path) for path in every), len(every))
+    return _bits(_Pair(one, other))
 
 
-def _leaves(measured: Any, path: str = "") -> Iterator[tuple[str, bytes]]:
-    if isinstance(measured, Keyframe):
-        parts = {field.name: getattr(measured, field.name) for field in fields(measured) if field.name not in OWN}
-        layers: Sequence[LayerMeasures] = parts.pop("layers")
-        yield from _within(parts | {f"layer {layer.name}": layer for layer in layers}, path)
-    elif is_dataclass(measured):
-        yield from _within({field.name: getattr(measured, field.name) for field in fields(measured)}, path)
-    elif measured is not None:
-        yield path, _bytes(measured)
+@lru_cache(maxsize=2)
+def _bits(pair: _Pair) -> Bits:
+    theirs = {layer.name: layer for layer in pair.other.layers}
+    own = {layer.name: layer for layer in pair.one.layers}
+    counts = [_differing(own.get(name), theirs.get(name)) for name in own.keys() | theirs.keys()]
+    counts += [
+        _differing(getattr(pair.one, name), getattr(pair.other, name))
+        for name in _names(Keyframe)
+        if name not in OWN and name != "layers"
+    ]
+    return Bits(sum(differ for differ, _of in counts), sum(of for _differ, of in counts))
 
 
-def _within(parts: Mapping[str, Any], path: str) -> Iterator[tuple[str, bytes]]:
-    for name, part in parts.items():
-        yield from _leaves(part, f"{path}/{name}")
+def _differing(one: Any, other: Any) -> tuple[int, int]:
+    """The number of measures within two parts of a keyframe that differ, out of all that any of them has."""
+    there: object = other if one is None else one
+    if there is None:
+        return 0, 0
+    names = _names(type(there))
+    if not names:
+        return int(not _equal(one, other)), 1
+    differ = of = 0
+    for name in names:
+        found = _differing(getattr(one, name, None), getattr(other, name, None))
+        differ, of = differ + found[0], of + found[1]
+    return differ, of
+
+
+def _names(of: type) -> tuple[str, ...]:
+    """Names of the fields of a part of a keyframe; none for a single measure."""
+    if of not in _fields:
+        _fields[of] = tuple(field.name for field in fields(of)) if is_dataclass(of) else ()
+    return _fields[of]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float) and one:
+        return one == other or (one != one and other != other)  # the sign of zero counts, the bits of NaN do not
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        if (one.dtype, one.shape) != (other.dtype, other.shape):
+            return False
+        same = one.tobytes() == other.tobytes()
+        return same or (one.dtype.kind == "f" and bool(np.isnan(one).any()) and _bytes(one) == _bytes(other))
+    return _bytes(one) == _bytes(other)
 
 
 def _bytes(value: Any) -> bytes:
