@@ -1,15 +1,22 @@
 """Measures what a key press costs on the screen of a recording with 200 layers, beside one with 8.
 
-    python -m benchmarks.many_layers
+    python -m benchmarks.many_layers [--against CHECKOUT] [--only VIEW]
 
-Both are perceptrons with dropout that ``bntui.watch`` records for a few steps.  A figure is the median of the
-processor's time from the key until the screen stands, without a terminal, in interleaved rounds.
+Both are perceptrons with dropout that ``bntui.watch`` records for a few steps; a comparison shows two of each.  A
+figure is the median of the processor's time from the key until the screen stands, without a terminal, in interleaved
+rounds.
+With another checkout, the same keys are pressed in both in turn, and its figures and the ratio stand beside.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -29,9 +36,9 @@ ROUNDS, PRESSES = 2, 8
 STEPS = 12
 
 
-def recorded(layers: int, path: Path) -> Path:
+def recorded(layers: int, path: Path, seed: int = 0) -> Path:
     """Watch a perceptron of blocks of layers with normalization, activation and dropout."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
 
     def layer() -> nn.Sequential:
         return nn.Sequential(nn.Linear(24, 24), nn.LayerNorm(24), nn.ReLU(), nn.Dropout(0.1))
@@ -49,9 +56,9 @@ def recorded(layers: int, path: Path) -> Path:
     return path
 
 
-async def pressed(recording: Path, opened: Sequence[str], keys: Sequence[str]) -> list[float]:
+async def pressed(recording: Sequence[Path], opened: Sequence[str], keys: Sequence[str]) -> list[float]:
     """Milliseconds of the processor for each press of the keys, after those that open the view."""
-    app = LabApp(recording, theme="dark")
+    app = LabApp(recording[0] if len(recording) == 1 else recording, theme="dark")
     found = []
     async with app.run_test(size=SIZE) as pilot:
         for key in (*opened, *keys):
@@ -63,25 +70,82 @@ async def pressed(recording: Path, opened: Sequence[str], keys: Sequence[str]) -
     return found
 
 
-def main() -> None:
-    views: dict[str, tuple[Sequence[str], Sequence[str]]] = {"main screen": ((), ("left", "right"))}
+Views = dict[str, tuple[Sequence[str], Sequence[str]]]
+"""The keys that open a view, and those that are measured, by its name."""
+
+
+def views() -> Views:
+    found: Views = {"main screen": ((), ("left", "right"))}
     for panel in PANELS:
         if panel.worst:
-            views[f"{panel.name}: keyframe"] = ((panel.key, "enter"), ("left", "right"))
-            views[f"{panel.name}: ]"] = ((panel.key, "enter"), ("right_square_bracket",))
-            views[f"{panel.name}: w"] = ((panel.key, "enter"), ("w",))
-            views[f"{panel.name}: o"] = ((panel.key, "enter"), ("o",))
-    views["microscope: tab"] = (("m",), ("tab",))
+            found[f"{panel.name}: keyframe"] = ((panel.key, "enter"), ("left", "right"))
+            found[f"{panel.name}: ]"] = ((panel.key, "enter"), ("right_square_bracket",))
+            found[f"{panel.name}: w"] = ((panel.key, "enter"), ("w",))
+            found[f"{panel.name}: o"] = ((panel.key, "enter"), ("o",))
+    found["microscope: tab"] = (("m",), ("tab",))
+    return found
+
+
+class Checkout:
+    """A process that presses keys with the code of a checkout; what is asked and answered is a line of JSON."""
+
+    def __init__(self, folder: Path) -> None:
+        env = {**os.environ, "PYTHONPATH": str(folder.resolve()), "PYTHONSAFEPATH": "1"}
+        command = [sys.executable, str(Path(__file__).resolve()), "--answer"]
+        self._process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def pressed(self, recording: Sequence[Path], opened: Sequence[str], keys: Sequence[str]) -> list[float]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([list(map(str, recording)), opened, keys]) + "\n")
+        self._process.stdin.flush()
+        found: list[float] = json.loads(self._process.stdout.readline())
+        return found
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+def answer() -> None:
+    for line in sys.stdin:
+        files, opened, keys = json.loads(line)
+        print(json.dumps(asyncio.run(pressed(list(map(Path, files)), opened, keys))), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", type=Path)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--answer", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.answer:
+        answer()
+        return
+    folders = [Path(__file__).parents[1], *([given.against] if given.against else [])]
+    checkouts = [Checkout(folder) for folder in folders]
     with tempfile.TemporaryDirectory() as folder:
-        files = [recorded(layers, Path(folder) / f"{layers}.bntui") for layers in (8, 200)]
-        print(f"{'ms of the processor, p50':28}  8 layers  200 layers")
-        for name, (opened, keys) in views.items():
-            taken: list[list[float]] = [[], []]
-            for _ in range(ROUNDS):
-                for of_file, file in zip(taken, files, strict=True):
-                    of_file += asyncio.run(pressed(file, opened, keys))
-            few, many = map(statistics.median, taken)
-            print(f"{name:28}  {few:8.1f}  {many:10.1f}", flush=True)
+        files = [
+            [recorded(layers, Path(folder) / f"{layers}-{seed}.bntui", seed) for seed in (0, 1)] for layers in (8, 200)
+        ]
+        heading = "".join(f"  {layers:>10}" for _checkout in checkouts for layers in ("8 layers", "200 layers"))
+        print(f"{'ms of the processor, p50':28}{heading}{'  ratios' if given.against else ''}")
+        for name, (opened, keys) in views().items():
+            if not name.startswith(given.only):
+                continue
+            shown = slice(None) if name.startswith("compare") else slice(1)
+            taken: dict[tuple[int, int], list[float]] = {}
+            for round_ in range(ROUNDS):
+                order = list(enumerate(checkouts))
+                for many, both in enumerate(files):
+                    for at, checkout in order if round_ % 2 else order[::-1]:
+                        taken.setdefault((at, many), []).extend(checkout.pressed(both[shown], opened, keys))
+            middle = [[statistics.median(taken[at, many]) for many in (0, 1)] for at in range(len(checkouts))]
+            line = "".join(f"  {figure:10.1f}" for pair in middle for figure in pair)
+            if given.against:
+                line += "".join(f"  {ours / theirs:.2f}" for ours, theirs in zip(*middle, strict=True))
+            print(f"{name:28}{line}", flush=True)
+    for checkout in checkouts:
+        checkout.close()
 
 
 if __name__ == "__main__":

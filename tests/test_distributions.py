@@ -21,7 +21,8 @@ from bntui.recording.history import Event
 from bntui.recording.reader import Reader
 from bntui.recording.writer import Writer
 from bntui.viewer import quantities, view_state
-from bntui.viewer.draw.heat import rebinned, stippled
+from bntui.viewer.draw.axes import Limits
+from bntui.viewer.draw.heat import on_axis, rebinned, stippled
 from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import distributions
 from bntui.viewer.view import RunView, View
@@ -74,6 +75,25 @@ def test_values_that_are_all_the_same_lie_in_one_cell_and_none_where_the_ends_ar
     low = np.array([0.3, 7.0, np.nan, -np.inf])
     mass = rebinned(counts, low, np.array([0.3, 7.0, np.nan, 1.0]), np.linspace(0, 1, 5))
     assert mass.tolist() == [[0, 5, 0, 0], [0, 0, 0, 5], [0] * 4, [0] * 4]
+
+
+@given(Counts, st.floats(-3, 3), st.floats(0, 4), st.integers(1, 12))
+def test_most_values_are_off_the_axis_where_more_than_half_of_them_are(
+    counts: CountArray, low: float, span: float, cells: int
+) -> None:
+    mass, off = on_axis(counts, np.full(3, low), np.full(3, low + span), Limits(-1.0, 1.0), cells)
+    edges = np.linspace(-1, 1, cells + 1)
+    assert mass == pytest.approx(rebinned(counts, np.full(3, low), np.full(3, low + span), edges), abs=1e-6)
+    own = np.linspace(low, low + span, 9)
+    if span > 1e-6:
+        beyond = [[max(0.0, min(b, -1.0) - a) / (b - a), max(0.0, b - max(a, 1.0)) / (b - a)] for a, b in pairwise(own)]
+        below, above = (counts @ np.array(beyond)).T
+    else:
+        below, above = counts.sum(axis=1) * (low < -1), counts.sum(axis=1) * (low >= 1)
+    half = counts.sum(axis=1) / 2
+    for row in range(3):
+        if min(abs(below[row] - half[row]), abs(above[row] - half[row])) > 1e-6 and abs(abs(low) - 1) > 1e-6:
+            assert off[row] == int(above[row] > half[row]) - int(below[row] > half[row])
 
 
 # --- dots ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def dots(lines: list[str]) -> BoolArray:
 
 def lines(picture: View, wide: int, high: int) -> list[str]:
     return [text(row) for row in drift.draw(picture, wide, high).rows]
+
+
+def strands_of(picture: View, runs: Sequence[RunView]) -> list[strands.Strand]:
+    """All strands that the panel draws, if there is room."""
+    layers = drift._of_layers(picture, runs, outputs=True)
+    return [*drift._typical(runs), *layers, *shift_strands(picture, runs)]
 
 
 def share(value: float, low: float, high: float, rows: int) -> int:
@@ -162,7 +169,7 @@ def chart(picture: View, wide: int, high: int, name: str, what: str) -> tuple[li
     """Rows of a strand's first chart, and the ends of its axis."""
     drawn = lines(picture, wide, high)
     runs = picture.shown
-    form = strands.form_of(runs, [*drift._strands(picture, runs, outputs=True), *shift_strands(picture, runs)], wide)
+    form = strands.form_of(runs, strands_of(picture, runs), wide)
     start = next(y for y, line in enumerate(drawn[:-1]) if line.startswith(name) and drawn[y + 1].startswith(what))
     labels, body = [], []
     for line in drawn[start:]:
@@ -294,7 +301,7 @@ def styles(rows: tuple[Row, ...], column: int) -> set[str]:
 
 def test_the_past_is_bright_and_the_future_muted_and_nothing_else_changes_as_the_cursor_walks() -> None:
     pictures = [drift.draw(view(run_view(drift=True, row=row, epochs=12)), 100, 41) for row in (3, 9)]
-    form = strands.form_of([run_view()], drift._strands(view(), [run_view(drift=True)], outputs=True), 100)
+    form = strands.form_of([run_view()], strands_of(view(), [run_view(drift=True)]), 100)
     assert drift.draw(view(run_view(drift=True, epochs=12)), 100, 41).title == pictures[0].title
     plain = [[re.sub("[│▮]", " ", text(row)) for row in picture.rows] for picture in pictures]
     assert plain[0] == plain[1]
@@ -356,3 +363,26 @@ def test_a_run_without_such_a_layer_has_a_dash() -> None:
     row = next(line for line in drawn if line.startswith("linear 4"))
     assert "— no layer of this name in this run" in row
     assert width(drift.draw(view(run_view(), deep), 158, 41).rows[3]) == 158
+
+
+def test_the_first_layer_can_be_chosen_where_no_unit_was_measured() -> None:
+    """Some loops report distributions of whole layers only, so that nothing stands before the layers."""
+    run = run_view(layers=30)
+    assert not any("unit" in line and "all" not in line for line in lines(view(run), 78, 20))
+    for name in ("linear 1", "linear 2"):
+        drawn = lines(replace(view(run), layer=name), 78, 20)
+        assert any(re.match(rf"{name}\b", line) for line in drawn)
+
+
+@pytest.mark.parametrize("number", [6, 30])
+def test_where_not_all_fit_the_layers_with_an_activation_are_preferred(number: int) -> None:
+    """Folded or not: of a network in which every second layer has none, those that have one are spread evenly."""
+    run = run_view(layers=number)
+    infos = [replace(info, activation="relu" if at % 2 else "none") for at, info in enumerate(run.info.layers)]
+    run = replace(run, info=replace(run.info, layers=tuple(infos)))
+    active = {info.name for info in infos if info.activation != "none"}
+    for folded in (False, True):
+        drawn = lines(replace(view(run), folded=folded), 78, 14)
+        names = {found[0] for line in drawn if (found := re.match(r"linear \d+|output", line))}
+        assert names
+        assert names <= active

@@ -20,7 +20,7 @@ from bntui.viewer.draw import theme
 from bntui.viewer.draw.rows import Drawing, Row, Span, framed, text, width
 from bntui.viewer.marks import RUN_MARKS
 from bntui.viewer.terminal.line import PacedApp
-from bntui.viewer.widgets import RowsWidget, strip
+from bntui.viewer.widgets import RowsWidget, strip, together
 
 WORDS = st.text(st.sampled_from("ab █⣀●가나"), max_size=30)
 ROWS = st.lists(st.builds(Span, WORDS, st.sampled_from(["text", "run0", "bold warn"])), max_size=6).map(tuple)
@@ -30,6 +30,14 @@ ROWS = st.lists(st.builds(Span, WORDS, st.sampled_from(["text", "run0", "bold wa
 def test_a_strip_has_exactly_its_cells(row: Row, cells: int) -> None:
     line = strip(row, cells, theme.style)
     assert cell_len(line.text) == cells == line.cell_length
+
+
+@given(st.sets(st.integers(0, 40)), st.integers(1, 9))
+def test_neighboring_lines_are_refreshed_together_and_no_other(lines: set[int], width: int) -> None:
+    regions = together(sorted(lines), width)
+    assert sorted(y for region in regions for y in range(region.y, region.bottom)) == sorted(lines)
+    assert all((region.x, region.width) == (0, width) for region in regions)
+    assert len(regions) == sum(line - 1 not in lines for line in lines)
 
 
 @pytest.mark.parametrize(

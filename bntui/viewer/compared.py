@@ -16,6 +16,7 @@ from bntui.measures import declarations
 from bntui.text import figures
 from bntui.text.language import _, spoken
 from bntui.viewer.figure_names import SCALARS, name_of
+from bntui.viewer.identical import Identical
 
 FigureKind = Literal["size", "place", "share", "count", "word", "time"]
 """How figures are compared: positive sizes by their ratio, places (means) in standard deviations, and shares (from 0 to
@@ -130,20 +131,6 @@ def written(value: float | str | None, kind: str) -> str:
     return figures.number(value, FIGURE, 2 if kind == "count" else 4)
 
 
-class _Pair:
-    """Two keyframes, compared by identity, because a keyframe never changes."""
-
-    def __init__(self, one: Keyframe, other: Keyframe) -> None:
-        self.one, self.other = one, other
-        self._key = (id(one), id(other), spoken())
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Pair) and self._key == other._key
-
-
 def sections(one: Keyframe, other: Keyframe, task: str) -> tuple[FigureSection, ...]:
     """All figures: those of the run, then those of each layer; layers that only the other run has come last."""
     return (FigureSection("", tuple(_of_run(one, other, task))), *of_layers(one, other))
@@ -151,13 +138,13 @@ def sections(one: Keyframe, other: Keyframe, task: str) -> tuple[FigureSection, 
 
 def of_layers(one: Keyframe, other: Keyframe) -> tuple[FigureSection, ...]:
     """The figures of each layer, which are paired once for the same keyframes."""
-    return _of_layers(_Pair(one, other))
+    return _of_layers(Identical(one), Identical(other), spoken())
 
 
 @lru_cache(maxsize=2)
-def _of_layers(pair: _Pair) -> tuple[FigureSection, ...]:
-    theirs = {layer.name: layer for layer in pair.other.layers}
-    own = {layer.name: layer for layer in pair.one.layers}
+def _of_layers(one: Identical[Keyframe], other: Identical[Keyframe], _language: str) -> tuple[FigureSection, ...]:
+    theirs = {layer.name: layer for layer in other.value.layers}
+    own = {layer.name: layer for layer in one.value.layers}
     names = [*own, *(name for name in theirs if name not in own)]
     return tuple(FigureSection(name, tuple(_of_layer(name, own.get(name), theirs.get(name)))) for name in names)
 
@@ -236,16 +223,16 @@ def _of(measured: object, field: str) -> float | None:
 
 def bits(one: Keyframe, other: Keyframe) -> Bits:
     """Compare all measures of both keyframes bit by bit, except ``OWN``; layers are matched by name."""
-    return _bits(_Pair(one, other))
+    return _bits(Identical(one), Identical(other))
 
 
 @lru_cache(maxsize=2)
-def _bits(pair: _Pair) -> Bits:
-    theirs = {layer.name: layer for layer in pair.other.layers}
-    own = {layer.name: layer for layer in pair.one.layers}
+def _bits(one: Identical[Keyframe], other: Identical[Keyframe]) -> Bits:
+    theirs = {layer.name: layer for layer in other.value.layers}
+    own = {layer.name: layer for layer in one.value.layers}
     counts = [_differing(own.get(name), theirs.get(name)) for name in own.keys() | theirs.keys()]
     counts += [
-        _differing(getattr(pair.one, name), getattr(pair.other, name))
+        _differing(getattr(one.value, name), getattr(other.value, name))
         for name in _names(Keyframe)
         if name not in OWN and name != "layers"
     ]

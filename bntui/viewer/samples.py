@@ -14,6 +14,7 @@ import numpy as np
 
 from bntui.keyframe import BoolArray, FloatArray, IntArray, SingleArray
 from bntui.recording.dataset import RecordedData, RecordedScaling
+from bntui.viewer.identical import Identical
 
 Part = Literal["train", "validation"]
 PARTS: Final[tuple[Part, ...]] = ("train", "validation")
@@ -128,25 +129,12 @@ class FeatureFigures:
 
 def samples_of(data: RecordedData) -> FeatureFigures:
     """The samples with their figures; cached for the last two data sets."""
-    return _measured(_Same(data))
-
-
-@dataclass(frozen=True, eq=False)
-class _Same:
-    """Data compared by identity, because the data of a recording never changes."""
-
-    data: RecordedData
-
-    def __hash__(self) -> int:
-        return id(self.data)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.data is other.data
+    return _measured(Identical(data))
 
 
 @lru_cache(maxsize=2)
-def _measured(same: _Same) -> FeatureFigures:
-    data = same.data
+def _measured(same: Identical[RecordedData]) -> FeatureFigures:
+    data = same.value
     flat = data.x.reshape(len(data.x), -1)
     columns: dict[Part, _Columns] = {"train": _columns(flat, data.train), "validation": _columns(flat, data.validation)}
     whole = np.ones(flat.shape[1], np.bool_)

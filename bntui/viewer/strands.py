@@ -74,8 +74,8 @@ def form_of(runs: Sequence[RunView], strands: Sequence[Strand], width: int) -> C
     number = len(runs) if side else 1
     mark = 0 if side or len(runs) == 1 else 2
     words = {word for strand in strands for word in (strand.name, strand.what, *strand.own)}
-    names = shortened(words, room_for(words, width))
-    name = mark + max(map(cell_len, names.values()))
+    room = room_for(words, width)
+    names, name = shortened(words, room), mark + room
     for axis, figure in ((6, FIGURE + 1), (6, 0), (0, 0)):
         chart = (width - name - axis - (2 if axis else 1) - GAP * (number - 1)) // number - figure
         if chart >= MIN_CHART:

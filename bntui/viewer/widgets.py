@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from rich.segment import Segment
 from rich.style import Style
@@ -24,8 +25,20 @@ Lookup = Callable[[str], Style]
 
 def strip(row: Row, cells: int, look: Lookup) -> Strip:
     """A row as a Textual strip, exactly ``cells`` wide."""
-    cleaned = tuple(Span(clean(span.text), span.style) for span in row)
-    return Strip([Segment(span.text, look(span.style)) for span in fit(cleaned, cells) if span.text], cells)
+    if not all(span.text.isprintable() for span in row):
+        row = tuple(Span(clean(span.text), span.style) for span in row)
+    return Strip([Segment(span.text, look(span.style)) for span in fit(row, cells) if span.text], cells)
+
+
+def together(lines: Sequence[int], width: int) -> list[Region]:
+    """Regions of these lines, given in ascending order, with neighbors in one."""
+    regions: list[Region] = []
+    for y in lines:
+        if regions and regions[-1].bottom == y:
+            regions[-1] = Region(0, regions[-1].y, width, regions[-1].height + 1)
+        else:
+            regions.append(Region(0, y, width, 1))
+    return regions
 
 
 class RowsWidget(Widget):
@@ -89,17 +102,18 @@ class RowsWidget(Widget):
 
     def show(self, rows: tuple[Row, ...], width: int) -> None:
         """Show these rows."""
+        look = cache(self._look)  # rows have many spans of few styles
         if width != self._width or len(rows) != len(self._rows):
-            self._strips = [strip(row, width, self._look) for row in rows]
+            self._strips = [strip(row, width, look) for row in rows]
             self._rows, self._width = rows, width
             self.refresh()
             return
         changed = [y for y, (was, now) in enumerate(zip(self._rows, rows, strict=True)) if was != now]
         for y in changed:
-            self._strips[y] = strip(rows[y], width, self._look)
+            self._strips[y] = strip(rows[y], width, look)
         self._rows = rows
         if changed:  # refresh() without a region would refresh everything
-            self.refresh(*(Region(0, y, width, 1) for y in changed))
+            self.refresh(*together(changed, width))
 
     def render_line(self, y: int) -> Strip:
         if y < len(self._strips):

@@ -49,19 +49,30 @@ def rebinned(counts: CountArray, low: FloatArray, high: FloatArray, edges: Float
     return mass
 
 
-def far(counts: CountArray, low: FloatArray, high: FloatArray, axis: Limits) -> IntArray:
-    """-1 where more than half of a histogram's values are below the axis, 1 where they are above it, else 0."""
-    # the axis between two cells that gather all that is beyond it
-    whole = rebinned(counts, low, high, np.array([axis.low - 1.0, axis.low, axis.high, axis.high + 1.0]))
-    half = counts.sum(axis=1) / 2
-    return np.asarray((whole[:, 2] > half).astype(np.int64) - (whole[:, 0] > half))
+def on_axis(
+    counts: CountArray, low: FloatArray, high: FloatArray, axis: Limits, cells: int
+) -> tuple[FloatArray, IntArray]:
+    """Histograms on an axis of equal cells, the outer ones with what lies beyond; and where most of it does.
+
+    Returns:
+        As :func:`rebinned`; and -1 where more than half of a histogram's values are below the axis, 1 where they are
+        above it, else 0.
+    """
+    margin = axis.high - axis.low
+    edges = np.array([axis.low - margin, *np.linspace(*axis, cells + 1), axis.high + margin])
+    whole = rebinned(counts, low, high, edges)
+    below, above, half = whole[:, 0], whole[:, -1], counts.sum(axis=1) / 2
+    mass = whole[:, 1:-1]
+    mass[:, 0] += below
+    mass[:, -1] += above
+    return mass, np.asarray((above > half).astype(np.int64) - (below > half))
 
 
 def marked(glyphs: Glyphs, beyond: IntArray) -> Glyphs:
     """A heat map with arrows where most values are off the axis.
 
     Args:
-        beyond: as from :func:`far`, two a column.
+        beyond: as from :func:`on_axis`, two a column.
     """
     for row, arrow, sign in ((0, ABOVE, 1), (-1, BELOW, -1)):
         there = (beyond == sign).reshape(-1, 2).any(axis=1)

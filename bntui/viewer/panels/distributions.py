@@ -19,7 +19,7 @@ from bntui.viewer.draw import cells
 from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.bands import DrawnBand
 from bntui.viewer.draw.cells import CHOSEN
-from bntui.viewer.draw.heat import far, marked, rebinned, stippled
+from bntui.viewer.draw.heat import marked, on_axis, stippled
 from bntui.viewer.draw.names import room_for, shortened
 from bntui.viewer.draw.rows import Drawing, Row, Span, fit
 from bntui.viewer.panels import Panel
@@ -243,13 +243,13 @@ def _map(
     tables = _tables(history, histograms)
     least, most = (tables[:, layer, COLUMN[f"{field}.{name}"]] for name in ("min", "max"))
     counts = histograms.counts[:, layer, QUANTITIES.index(field)]
-    mass = rebinned(counts, least, most, np.linspace(*axis, 4 * form.rows + 1))
+    mass, off = on_axis(counts, least, most, axis, 4 * form.rows)
     order = cells.along(history.position[chosen], 2 * form.map, form.end)
     there = order >= 0
     lost = ~(mass.any(axis=1) | _unmeasured(history, histograms, layer, field))
     gone = np.flatnonzero(there & np.asarray(lost)[order])
     # where most values are off the axis its end is not where they are
-    beyond = far(counts, least, most, axis)[order] * there
+    beyond = off[order] * there
     drawn = mass[order] * there[:, np.newaxis]
     drawn[beyond < 0, 0] = drawn[beyond > 0, -1] = 0
     glyphs = marked(stippled(drawn), beyond)

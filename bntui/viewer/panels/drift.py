@@ -87,7 +87,8 @@ def draw(view: View, width: int, height: int) -> Drawing:
         return cells.notice(cells.title(width, *map(_, TITLES)), sentences, width, height)
     waiting = [cells.waiting(run) for run in view.shown if run.frame is None]
     height -= len(waiting)
-    strands = _strands(view, runs, outputs=True)
+    typical, layers = _typical(runs), _of_layers(view, runs, outputs=True)
+    strands = [*typical, *layers]
     shifts = shift_strands(view, runs)
     form = replace(form_of(runs, [*strands, *shifts], width), chosen=view.layer)
     times = 1 if form.side else len(runs)
@@ -96,15 +97,17 @@ def draw(view: View, width: int, height: int) -> Drawing:
         below = shift_rows(runs, shifts, form, height // 3) if shifts else hint(runs, width)
     room = height - 2 - len(below)
     number = max(min(len(strands), room // (MIN_BAND * times)), 1)
-    chosen = strands if number == len(strands) else _strands(view, runs, outputs=False) or strands
+    chosen = strands
     if number < len(strands):
+        active = _of_layers(view, runs, outputs=False) if view.folded else _active(runs, layers)
+        chosen = [*typical, *active] or strands
         chosen = [strand for strand in chosen if strand.courses[0] is not None] or chosen
     places = spread(len(chosen), min(number, len(chosen)))
     named = troubled(runs[0])
     wanted = next((at for at, strand in enumerate(chosen) if at and strand.name == named), None)
     # the typical unit, which is the paper's picture, stays
     kept = [chosen[at] for at in (*places[:1], *including(places[1:], wanted))]
-    at = next((at for at, one in enumerate(strands) if at and one.name == view.layer), None)
+    at = next((at for at, one in enumerate(strands) if at >= len(typical) and one.name == view.layer), None)
     if (walked := window(len(strands), number, view.past, at)) is not None:
         kept = [strands[at] for at in walked]
     hidden = int(len(kept) < len(strands))
@@ -123,42 +126,52 @@ def draw(view: View, width: int, height: int) -> Drawing:
     return cells.page(cells.title(width, *map(_, TITLES)), [*rows, *below, *waiting], width, height + len(waiting))
 
 
-def _strands(view: View, runs: Sequence[RunView], *, outputs: bool) -> list[Strand]:
-    """The typical unit of the last hidden layer first, then the layers in order; layers of a name belong together.
-
-    Args:
-        outputs: with layers that have no activation, what comes out of them.
-    """
+def _typical(runs: Sequence[RunView]) -> list[Strand]:
+    """The typical unit of the last hidden layer, where one was measured."""
     low, median, high = (COLUMN[name] for name in UNIT_STATISTICS)
     hidden = [[at for at, info in enumerate(run.info.layers) if info.activation != "none"] for run in runs]
     measured = [
         (layers[-1], (low, median, high)) if layers and there(_finite(run.history, layers[-1], median)) else None
         for run, layers in zip(runs, hidden, strict=True)
     ]
-    strands = []
     first = next((at for at, found in enumerate(measured) if found), None)
-    if first is not None:
-        found = measured[first]
-        assert found is not None
-        info = runs[first].info.layers[found[0]]
-        name, unit = info.name, _unit(runs[first], info)
-        own: tuple[str, ...] = ()
-        last = [run.info.layers[layers[-1]] if layers else info for run, layers in zip(runs, hidden, strict=True)]
-        units = {_unit(run, layer) for run, layer in zip(runs, last, strict=True)}
-        what = unit if len(units) == 1 else _("one unit")
-        if len({layer.name for layer in last}) > 1:
-            name, own = _("last hidden"), tuple(layer.name for layer in last)
-        strands.append(Strand(name, what, tuple(measured), own))
+    if first is None:
+        return []
+    found = measured[first]
+    assert found is not None
+    info = runs[first].info.layers[found[0]]
+    name, unit = info.name, _unit(runs[first], info)
+    own: tuple[str, ...] = ()
+    last = [run.info.layers[layers[-1]] if layers else info for run, layers in zip(runs, hidden, strict=True)]
+    units = {_unit(run, layer) for run, layer in zip(runs, last, strict=True)}
+    what = unit if len(units) == 1 else _("one unit")
+    if len({layer.name for layer in last}) > 1:
+        name, own = _("last hidden"), tuple(layer.name for layer in last)
+    return [Strand(name, what, tuple(measured), own)]
+
+
+def _active(runs: Sequence[RunView], strands: Sequence[Strand]) -> list[Strand]:
+    """Those of layers that have an activation in any run."""
+    names = {info.name for run in runs for info in run.info.layers if info.activation != "none"}
+    return [strand for strand in strands if strand.name in names]
+
+
+def _of_layers(view: View, runs: Sequence[RunView], *, outputs: bool) -> list[Strand]:
+    """The layers in order; layers of a name belong together.
+
+    Args:
+        outputs: with layers that have no activation, what comes out of them.
+    """
     shown = (info for run in runs for info in run.info.layers if outputs or info.activation != "none")
     places_of, every_unit = [numbers(run) for run in runs], _("all units")
     names = listed(view, runs, list(dict.fromkeys(info.name for info in shown)), PANEL.worst)
+    strands = []
     for name in names:
-        places = [of_run.get(name) for of_run in places_of]
-        courses = tuple(
-            None if at is None else (at, columns_of(run.info, run.info.layers[at]))
-            for run, at in zip(runs, places, strict=True)
-        )
-        strands.append(Strand(name, every_unit, courses))
+        courses = [
+            None if (at := places.get(name)) is None else (at, columns_of(run.info, run.info.layers[at]))
+            for run, places in zip(runs, places_of, strict=True)
+        ]
+        strands.append(Strand(name, every_unit, tuple(courses)))
     return strands
 
 

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from bntui.insight.verdicts import EXPLODING_ABOVE, VANISHING_BELOW, measured, verdict_of
 from bntui.keyframe import COLUMN, FloatArray
 from bntui.recording.history import RunHistory
-from bntui.recording.kept import folded
+from bntui.recording.kept import folded, remembered
 from bntui.text.figures import magnitude
 from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest, rjust
@@ -23,7 +23,7 @@ from bntui.viewer.draw.names import room_for, shortened
 from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span
 from bntui.viewer.panels import Panel
 from bntui.viewer.panels.gradients_axes import axes, logarithms, power
-from bntui.viewer.panels.gradients_blocks import LARGEST, SMALLEST, block_row, groups_of, has
+from bntui.viewer.panels.gradients_blocks import LARGEST, SMALLEST, LayerGroup, block_row, groups_of, has
 from bntui.viewer.panels.gradients_layout import VALUE, GradientsLayout, layers_of, value_of
 from bntui.viewer.panels.gradients_ratio import chart
 from bntui.viewer.strands import around, more_layers
@@ -68,10 +68,10 @@ def draw(view: View, width: int, height: int) -> Drawing:
     end = epochs.end(runs)
     free = height - len(waiting) - weights
     below = 3 + layers + gaps
-    rows = _table(view, runs, "weight_gradient_norm", width, min(height - len(waiting), weights))
+    rows = _table(view, runs, tables, "weight_gradient_norm", width, min(height - len(waiting), weights))
     if free >= below:
         rows += [(), (Span(_("|∂L/∂a|: gradient with respect to each layer's activations"), "muted"),)]
-        rows += _table(view, runs, "activation_gradient_norm", width, 1 + layers + gaps)
+        rows += _table(view, runs, tables, "activation_gradient_norm", width, 1 + layers + gaps)
         free -= below
     if free >= 2 + MIN_CHART:
         rows += [(), *chart(runs, width, min(free - 1, 1 + MAX_CHART), end)]
@@ -103,9 +103,10 @@ def _layout(names: Sequence[str], width: int, *, side: bool, folded: bool) -> Gr
     return GradientsLayout(name, max(left, MIN_BAR), course, ratio, False, names=shortened(names, name))
 
 
-def _table(view: View, runs: Sequence[RunView], column: str, width: int, height: int) -> list[Row]:
+def _table(
+    view: View, runs: Sequence[RunView], tables: Sequence[Sequence[LayerGroup]], column: str, width: int, height: int
+) -> list[Row]:
     verdicts = column == "weight_gradient_norm"
-    tables = [groups_of(view, run) for run in runs]
     sizes = list(map(len, tables))
     ends = sum(min(size, 2) for size in sizes)
     decades = axes(runs, column)
@@ -141,8 +142,11 @@ def _table(view: View, runs: Sequence[RunView], column: str, width: int, height:
             layers = [block_row(run, group, column, layout, chosen=has(run, group, view.layer)) for group in kept]
         else:
             shown = [group.numbers[0] for group in kept]
-            courses = _courses(run, column, layout, epochs.end(runs), shown)
-            layers = [_layer(run, index, column, layout, courses[index], view.layer) for index in shown]
+            end = epochs.end(runs)
+            layers = [
+                _layer(run, index, column, layout, _course(run, COLUMN[column], index, layout.course, end), view.layer)
+                for index in shown
+            ]
         if side:
             layers = [(*row, *note) for row, note in zip(layers, _beside(run, len(layers)), strict=True)]
         rows += layers
@@ -226,23 +230,23 @@ def _layer(run: RunView, index: int, column: str, layout: GradientsLayout, cours
     return tuple(row)
 
 
-def _courses(
-    run: RunView, column: str, layout: GradientsLayout, end: float, shown: Sequence[int]
-) -> dict[int, tuple[str, str]]:
-    """The course of each of these layers as a line up to the cursor, and the rest of it, each on its own log axis.
+def _course(run: RunView, column: int, layer: int, width: int, end: float) -> tuple[str, str]:
+    """The course of a layer as a line up to the cursor, and the rest of it."""
+    line, at = _line(run.history, column, layer, width, end), epochs.past(run, end, width)
+    return line[:at], line[at:]
+
+
+@remembered
+def _line(history: RunHistory, column: int, layer: int, width: int, end: float) -> str:
+    """The course of a layer on its own log axis; it does not depend on the cursor, and is kept.
 
     On a common axis, every line would be flat; the bars compare the layers.
     """
-    rows, known = epochs.sampled(run.history, end, 2 * layout.course)
-    lows, highs = _extents(run.history, COLUMN[column])
-    course = logarithms(run.history.layers[rows][:, list(shown), COLUMN[column]])
-    at = epochs.past(run, end, layout.course)
-    drawn = {}
-    for place, index in enumerate(shown):
-        low, high = _axis_of_course(float(lows[index]), float(highs[index]))
-        line = cells.line(np.where(known, (course[:, place] - low) / (high - low), np.nan))[0]
-        drawn[index] = (line[:at], line[at:])
-    return drawn
+    rows, known = epochs.sampled(history, end, 2 * width)
+    lows, highs = _extents(history, column)
+    low, high = _axis_of_course(float(lows[layer]), float(highs[layer]))
+    course = logarithms(history.layers[rows, layer, column])
+    return cells.line(np.where(known, (course - low) / (high - low), np.nan))[0]
 
 
 def _wider(one: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,6 @@ from bntui.text.language import N_, _
 from bntui.text.widths import ljust, longest, rjust
 from bntui.viewer import worst
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.names import ROOMY, room_for, shortened
 from bntui.viewer.draw.rows import Drawing, FigureReference, Row, Span
 from bntui.viewer.panels import Panel
@@ -29,6 +28,7 @@ from bntui.viewer.panels.layers_rows import (
     least_fraction,
     mean_of,
     measured,
+    plots,
 )
 from bntui.viewer.quantities import LayerQuantity, apart, calmest, shown_by
 from bntui.viewer.strands import around, more_layers, numbers
@@ -281,15 +281,15 @@ def _layer(run: RunView, index: int, form: TableLayout, chosen: str, *, says: bo
         ends = quantity.limits(acts or not form.marks_axis)
         # beside the figures one histogram stands on the other, and must not touch it
         rows, top = (form.below, 8 * form.below) if form.below else (1, 7)
-        plots = cells.histogram(values.counts, Limits(values.min, values.max), ends, form.bins, rows, top)
+        drawn = plots(values, ends, form.bins, rows, top)
         first += [gap, *_moments(values, form.moments, FigureReference(run.info.index, quantity.field, layer.name))]
         if form.below:
             own = over if quantity.field == "pre_norm" else ""
             first.append(Span(rjust(own, room - form.moments), "muted"))
-            for line, plot in zip(below, plots, strict=True):
+            for line, plot in zip(below, drawn, strict=True):
                 line += [gap, *(cells.grounded(plot, run.style) if line is below[-1] else [Span(plot, run.style)])]
         else:
-            first.append(Span((" " + plots[0] if form.bins else "").ljust(room - form.moments), run.style))
+            first.append(Span((" " + drawn[0] if form.bins else "").ljust(room - form.moments), run.style))
     if form.fraction:
         first.append(fraction(run, layer, form.fraction))
     return [tuple(first), *(tuple(line) for line in below)]

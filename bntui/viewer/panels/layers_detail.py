@@ -12,7 +12,6 @@ from bntui.text.figures import magnitude, number
 from bntui.text.language import N_, _
 from bntui.text.widths import ljust, rjust
 from bntui.viewer.draw import cells
-from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.names import room_for, shortened
 from bntui.viewer.draw.rows import FigureReference, Row, Span
 from bntui.viewer.figure_names import name_of
@@ -25,6 +24,7 @@ from bntui.viewer.panels.layers_rows import (
     layers_of,
     mean_of,
     measured,
+    plots,
 )
 from bntui.viewer.quantities import LayerQuantity
 from bntui.viewer.view import RunView
@@ -83,18 +83,17 @@ def detailed(
                 style = "text" if all(map(math.isfinite, figures)) else "warn"
                 tells = (FigureReference(run.info.index, f"{quantity.field}.{key}", layer.name) for key in DETAILS)
                 # what stands above one another must not touch
-                bounds, ends = Limits(values.min, values.max), quantity.limits(acts)
-                *upper, lowest = cells.histogram(values.counts, bounds, ends, bins, lines, 8 * lines - 2)
-                plots = [*((Span(plot, run.style),) for plot in upper), cells.grounded(lowest, run.style)]
+                *upper, lowest = plots(values, quantity.limits(acts), bins, lines, 8 * lines - 2)
+                drawn = [*((Span(plot, run.style),) for plot in upper), cells.grounded(lowest, run.style)]
                 row = (
                     *label,
                     Span("  " + ljust(quantity.heading, stage), "muted"),
                     *(Span(" " + number(x, DETAIL), style, tells=told) for x, told in zip(figures, tells, strict=True)),
                     Span("  "),
-                    *plots[0],
+                    *drawn[0],
                     Span(" " + quantity.axis(acts).ljust(axis), "muted"),
                     *last,
                 )
-                rows += [row, *((Span(" " * (fixed - tail - axis - 1)), *plot) for plot in plots[1:])]
+                rows += [row, *((Span(" " * (fixed - tail - axis - 1)), *plot) for plot in drawn[1:])]
                 label, last = [Span(" " * (2 + name))], []
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len
@@ -11,7 +12,10 @@ from rich.cells import cell_len
 from bntui.keyframe import Distribution, LayerMeasures
 from bntui.text.figures import percent
 from bntui.text.language import _
+from bntui.viewer.draw import cells
+from bntui.viewer.draw.axes import Limits
 from bntui.viewer.draw.rows import FigureReference, Span
+from bntui.viewer.identical import Identical
 from bntui.viewer.quantities import LayerQuantity
 from bntui.viewer.view import RunView
 
@@ -65,6 +69,22 @@ def active(run: RunView, index: int) -> bool:
 def mean_of(values: Distribution) -> float:
     """The mean, or 0 if it is only rounding noise compared with the spread, as after normalization."""
     return 0.0 if abs(values.mean) < 1e-6 * values.std else values.mean
+
+
+def plots(values: Distribution, ends: Limits, bins: int, rows: int, top: int) -> tuple[str, ...]:
+    """The histogram of a quantity, top row first; it is kept, because walking through layers shows most of them again.
+
+    Args:
+        ends: of the axis.
+        top: eighths of a row that the fullest bin is high.
+    """
+    return _plots(Identical(values), ends, bins, rows, top)
+
+
+@lru_cache(maxsize=1024)
+def _plots(same: Identical[Distribution], ends: Limits, bins: int, rows: int, top: int) -> tuple[str, ...]:
+    values = same.value
+    return cells.histogram(values.counts, Limits(values.min, values.max), ends, bins, rows, top)
 
 
 def measured(run: RunView, index: int, quantities: Sequence[LayerQuantity]) -> list[tuple[LayerQuantity, Distribution]]:
