@@ -10,6 +10,7 @@ from bntui.recording.names import SUFFIX
 from bntui.recording.reading import task_line
 from bntui.scenario import tour_text
 from bntui.scenario.checks import CLASSES, DataFacts, problems, sample_count, task
+from bntui.scenario.claim_numbers import sentences, unfounded
 from bntui.scenario.complaints import shown
 from bntui.scenario.data import Data
 from bntui.scenario.gallery import find
@@ -37,7 +38,7 @@ def checked(name: str, *, read: bool) -> Iterator[str]:
     count = len(scenario.runs)
     lines = list(_of_data(scenario)) if read else []
     yield ngettext("{name}: valid, {count} run", "{name}: valid, {count} runs", count).format(name=name, count=count)
-    yield from (f"  {line}" for line in (*lines, *_long_texts(scenario)))
+    yield from (f"  {line}" for line in (*lines, *_long_texts(scenario), *_claimed(scenario)))
 
 
 def _long_texts(scenario: Scenario) -> Iterator[str]:
@@ -47,6 +48,16 @@ def _long_texts(scenario: Scenario) -> Iterator[str]:
         if not tour_text.fits(text):
             counted = {"count": tour_text.lines(text), "columns": tour_text.COLUMNS, "most": tour_text.LINES}
             yield sentence.format(key=key, **counted)
+
+
+def _claimed(scenario: Scenario) -> Iterator[str]:
+    """Numbers that the sentence of a claim states and its comparison does not."""
+    sentence = _("{key}: says {numbers}, which its comparison does not")
+    runs = {language: texts["runs"] for language, texts in scenario.translation.items()}
+    for key, number, text, names in sentences([claim.text for claim in scenario.claims], scenario.said, runs):
+        wrong = unfounded(text, scenario.claims[number].comparison, names)
+        if wrong:
+            yield sentence.format(key=key, numbers=", ".join(wrong))
 
 
 def _tour_texts(scenario: Scenario) -> Iterator[tuple[str, str]]:
