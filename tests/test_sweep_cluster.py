@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,13 +22,16 @@ import numpy as np
 import pytest
 
 from bntui.errors import UsageError
+from bntui.recording.reader import Reader
 from bntui.study import crews, journal
-from bntui.study.crews import Dask
+from bntui.study.axes import Settings
+from bntui.study.crews import Dask, Done
+from bntui.study.order import TrialOrder
 from bntui.study.search import ListSearch
 from bntui.study.sweep import Sweep
-from bntui.study.sweep_plan import combinations, head_of, versions
+from bntui.study.sweep_plan import SweepPlan, combinations, head_of, versions
 from tests.commands import bntui
-from tests.sweeping import SCENARIO, plan
+from tests.sweeping import SCENARIO, Here, plan, swept
 from tests.waiting import until
 
 pytest.importorskip("distributed", reason="needs bntui[cluster]")
@@ -66,7 +73,8 @@ class Cluster:
         with (self._folder / f"{len(self.processes)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-c", code, *arguments], cwd=self._folder, stdout=log, stderr=log,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._folder)},
+                env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._folder),
+                                  "PYTHONPATH": str(Path(crews.__file__).parents[2])},
             )  # fmt: skip
         self.processes.append(process)
         return process
@@ -139,3 +147,193 @@ def test_a_cluster_that_is_not_there_is_said_soon(tmp_path: Path, monkeypatch: p
     assert answer.returncode == 2
     assert f"no Dask scheduler answers at tcp://127.0.0.1:{port}" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+# --- pruning ---
+
+PRUNED = ("training.lr=0.3,0.2,0.1,0.05,0.02,0.01,0.5,0.001,0.003,0.4",)
+EPOCHS = 9
+
+
+class Watched:
+    """The workers of a cluster, noting what they are asked to train and how much was delivered by then."""
+
+    def __init__(self, address: str, stop: int | None = None) -> None:
+        self._dask, self._stop = Dask(address), stop
+        self.orders: list[tuple[TrialOrder, int]] = []
+        self.delivered: list[TrialOrder] = []
+
+    def deliveries(self, orders: Iterable[TrialOrder]) -> Iterator[Done]:
+        def noted() -> Iterator[TrialOrder]:
+            for order in orders:
+                self.orders.append((order, len(self.delivered)))
+                yield order
+
+        for order, delivery in self._dask.deliveries(noted()):
+            self.delivered.append(order)
+            yield order, delivery
+            if len(self.delivered) == self._stop:
+                raise KeyboardInterrupt
+
+    def close(self) -> None:
+        self._dask.close()
+
+
+def courses(made: SweepPlan, folder: Path) -> dict[tuple[Settings, int], list[float]]:
+    """The validation losses of all trials, trained in this process and none of them ended."""
+    found = {}
+    for entry in swept(made, folder, Here()):
+        with closing(Reader(folder / entry.file)) as reader:
+            history = reader.history(0)
+        ends = history.epoch_end & (history.step > 0)
+        found[entry.settings, entry.seed] = [float(loss) for loss in history.val_loss[ends]]
+    return found
+
+
+def ended_by_optuna(pruner: str, order: TrialOrder, course: list[float]) -> int:
+    """The epoch at whose end a study of Optuna's own ends a trial, given what its order knows of earlier ones."""
+    optuna = pytest.importorskip("optuna", reason="needs bntui[search]")
+    judges = {"median": optuna.pruners.MedianPruner(), "hyperband": optuna.pruners.HyperbandPruner(1, EPOCHS)}
+    states = optuna.trial.TrialState
+    study = optuna.create_study(study_name="bntui", direction="minimize", pruner=judges[pruner])
+    assert order.pruning is not None
+    known = {one.number: one for one in order.pruning.known}
+    for number in range(order.pruning.number):
+        one = known.get(number)
+        study.add_trial(
+            optuna.trial.create_trial(state=states.FAIL)
+            if one is None
+            else optuna.trial.create_trial(
+                state=states.PRUNED if len(one.values) < EPOCHS else states.COMPLETE, value=one.values[-1],
+                intermediate_values=dict(enumerate(one.values, 1)), system_attrs=dict(one.rungs),
+            )
+        )  # fmt: skip
+    trial = study.ask()
+    for epoch, loss in enumerate(course, 1):
+        trial.report(loss, epoch)
+        if trial.should_prune() and epoch < EPOCHS:
+            return epoch
+    return EPOCHS
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster with two workers."""
+    made = Cluster(tmp_path_factory.mktemp("two"))
+    made.worker()
+    made.worker()
+    yield made
+    made.close()
+
+
+def assert_pruned_as_optuna(made: SweepPlan, folder: Path, watched: Sequence[Watched]) -> None:
+    """Every trial is there once, knew what was delivered before its order was given, and ended where Optuna ends it."""
+    full = courses(replace(made, prune=""), folder.with_name("full"))
+    entries, before = journal.read(folder)[1], 0
+    assert len(entries) == len({(entry.settings, entry.seed) for entry in entries}) == len(full)
+    assert {entry.state for entry in entries} == {"done", "pruned"}
+    for crew in watched:
+        for order, delivered in crew.orders:
+            (seed,) = (seed for seed in range(made.seeds) if re.search(rf"^seed = {seed}$", order.text, re.MULTILINE))
+            earlier = [entry.course for entry in entries[: before + delivered] if entry.seed == seed]
+            assert order.pruning is not None
+            assert {one.number for one in order.pruning.known} == {one.number for one in earlier if one}
+        for entry, order in zip(entries[before:], crew.delivered, strict=False):
+            course = full[entry.settings, entry.seed]
+            epochs = ended_by_optuna(made.prune, order, course)
+            assert entry.figures["epoch"] == epochs
+            assert (entry.state == "pruned") == (epochs < EPOCHS)
+            with closing(Reader(folder / entry.file)) as reader:
+                history = reader.history(0)
+            assert history.val_loss[history.epoch_end & (history.step > 0)].tolist() == course[:epochs]
+        before += len(crew.delivered)
+    assert before == len(full)
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_a_cluster_prunes_the_trials_that_optuna_would_end_and_resumes(
+    pruner: str, two: Cluster, tmp_path: Path
+) -> None:
+    """Two workers are busy at once, so that an order does not know of the trials that are being trained."""
+    made = plan(tmp_path, over=PRUNED, seeds=2, base=(("training.epochs", EPOCHS),), prune=pruner)
+    watched = []
+    for stop in (7, None):
+        sweep = Sweep(made, head_of(made), tmp_path / "sweep", ListSearch(combinations(made)))
+        watched.append(Watched(two.address, stop))
+        try:
+            with pytest.raises(KeyboardInterrupt) if stop else nullcontext():
+                sweep.train(watched[-1])
+        finally:
+            sweep.close()
+            watched[-1].close()
+    assert len({entry.worker for entry in sweep.entries}) == 2
+    assert_pruned_as_optuna(made, tmp_path / "sweep", watched)
+
+
+def test_a_worker_that_is_killed_changes_no_pruning(tmp_path: Path) -> None:
+    """The other worker trains the same orders, with what they know and their numbers."""
+    made = plan(tmp_path, over=PRUNED, seeds=2, base=(("training.epochs", EPOCHS),), prune="median")
+    workers = Cluster(tmp_path)
+    try:
+        both = [workers.worker(), workers.worker()]
+        sweep, watched = Sweep(made, head_of(made), tmp_path / "sweep", ListSearch(combinations(made))), None
+        try:
+            watched = Watched(workers.address)
+            sweep.train(watched, lambda done, _total: os.kill(both[0].pid, signal.SIGKILL) if done == 3 else None)
+        finally:
+            sweep.close()
+            if watched is not None:
+                watched.close()
+        assert both[0].wait() == -signal.SIGKILL
+        assert sweep.entries[-1].worker.endswith(f":{both[1].pid}")
+    finally:
+        workers.close()
+    assert_pruned_as_optuna(made, tmp_path / "sweep", [watched])
+
+
+def test_a_worker_without_optuna_is_named_and_ends_the_sweep(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="needs bntui[search]")
+    workers = Cluster(tmp_path)
+    try:
+        lacking = workers.worker(prelude="import sys; sys.modules['optuna'] = None\n")
+        (tmp_path / "small.toml").write_text(SCENARIO)
+        answer = bntui(
+            "sweep", tmp_path / "small.toml", "--run", "deep", "--over", "training.lr=0.1,0.2", "--prune", "median",
+            "--cluster", workers.address, "-o", tmp_path / "sweep",
+        )  # fmt: skip
+    finally:
+        workers.close()
+    assert answer.returncode == 1
+    assert re.search(rf"worker \S+:{lacking.pid} lacks a package that the sweep needs: .*optuna", answer.stderr)
+    assert "bntui sweep --resume" in answer.stderr
+
+
+def test_the_command_prunes_on_a_cluster_by_the_rules_and_prints_what_trains_a_trial_again(
+    two: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "small.toml").write_text(SCENARIO)
+    given = [
+        "sweep", tmp_path / "small.toml", "--run", "deep", "--over", "training.lr=0.5,0.01,2.0", "--seeds", 2,
+        "--set", "training.epochs=40",
+    ]  # fmt: skip
+    answers = [
+        bntui(*given, "-o", tmp_path / "cluster", "--prune", "rules", "--cluster", two.address),
+        bntui(*given, "-o", tmp_path / "here", "--prune", "rules", "--jobs", 1),
+    ]
+    assert [answer.returncode for answer in answers] == [0, 0], answers[0].stderr
+    there, here = (journal.read(tmp_path / name)[1] for name in ("cluster", "here"))
+    ends = [{(one.settings, one.seed): (one.state, one.figures["epoch"]) for one in found} for found in (there, here)]
+    assert ends[0] == ends[1], "the rules look at one trial alone, so it does not matter who trains what when"
+    assert {state for state, _epoch in ends[0].values()} == {"done", "pruned"}
+    pruned = next(one for one in there if one.state == "pruned")
+    summary = (tmp_path / "cluster" / "summary.csv").read_text(encoding="utf-8")
+    line = next(row for row in csv.DictReader(summary.splitlines()) if row["file"] == pruned.file)
+    again = tmp_path / "again.bntui"
+    assert bntui(*shlex.split(line["command"])[1:], "-o", again).returncode == 0
+    with closing(Reader(again)) as repeated, closing(Reader(tmp_path / "cluster" / pruned.file)) as kept:
+        (run,) = (run.index for run in repeated.runs if run.name == "deep")
+        rows = len(kept.history(0))
+        assert len(repeated.history(run)) == rows
+        digests = [[reader.keyframe(at, row).weights_digest for row in range(rows)] for reader, at in
+                   ((repeated, run), (kept, 0))]  # fmt: skip
+    assert digests[0] == digests[1]
