@@ -45,12 +45,13 @@ def rows_of(glyphs: Glyphs, styles: IntArray, names: Sequence[str]) -> tuple[Row
     Args:
         styles: shape of ``glyphs``, an index into ``names``.
     """
+    edges: list[list[int]] = [[0] for _line in styles]
+    for row, column in np.argwhere(styles[:, 1:] != styles[:, :-1]).tolist():
+        edges[row].append(column + 1)
     out = []
-    for line, look in zip(glyphs.tolist(), styles, strict=True):
-        edges = [0, *(np.flatnonzero(look[1:] != look[:-1]) + 1).tolist(), len(line)]
-        starts = look[edges[:-1]].tolist()
-        pairs = zip(edges, edges[1:], starts, strict=False)
-        out.append(tuple(Span("".join(line[start:end]), names[style]) for start, end, style in pairs))
+    for line, look, starts in zip(glyphs.tolist(), styles.tolist(), edges, strict=True):
+        pairs = zip(starts, [*starts[1:], len(line)], strict=True)
+        out.append(tuple(Span("".join(line[start:end]), names[look[start]]) for start, end in pairs))
     return tuple(out)
 
 
