@@ -189,7 +189,8 @@ async def test_a_key_refreshes_changed_rows_only(monkeypatch: pytest.MonkeyPatch
 
         def spy(self: RowsWidget, *regions: Region, **options: bool) -> RowsWidget:
             assert regions, "a whole widget"
-            refreshed.setdefault(str(self.name), set()).update(region.y for region in regions)
+            lines = (y for region in regions for y in range(region.y, region.bottom))
+            refreshed.setdefault(str(self.name), set()).update(lines)
             return refresh(self, *regions, **options)
 
         layouts = []
