@@ -148,8 +148,11 @@ class Crew:
         if everyone and (self._shared == runs.keys() or slowest(seconds, now) < UNEVEN * slowest(seconds, best)):
             return
         self._leave()
-        self._leaving, self._shared = False, frozenset(runs)
-        for link, share in zip(self._links, best, strict=True):
+        self._leaving = False
+        if not self._links:  # all have died meanwhile
+            return
+        self._shared = frozenset(runs)
+        for link, share in zip(self._links, shares(seconds, len(self._links)), strict=True):
             for index in share:
                 self._hand(runs[index], link)
 
