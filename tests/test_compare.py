@@ -226,9 +226,9 @@ def test_a_layer_of_one_network_alone_stands_there() -> None:
 
 def test_every_scalar_of_the_table_of_measures_is_compared() -> None:
     """But for numbers of runs, sentences, and the percentiles of one unit, which the drift panel draws."""
-    told = [section.figures for section in sections(frame_of(run_view(**NORM)), frame_of(run_view(1, **NORM)), "x")]
-    of_row = fields_of(Keyframe, "row") - {"run", "gradient_scale"}  # the scale of mixed precision is told where it is
-    assert len(told[0]) == len(of_row) + len(fields_of(EarlyStopping, "row", "run")) - 2
+    one, other = (replace(frame_of(run_view(at, **NORM)), gradient_scale=8.0) for at in (0, 1))
+    told = [section.figures for section in sections(one, other, "x")]
+    assert len(told[0]) == len(fields_of(Keyframe, "row") - {"run"}) + len(fields_of(EarlyStopping, "row", "run")) - 2
     plain = frame_of(run_view(**NORM))
     frame = replace(plain, layers=tuple(replace(layer, gradient_shift=0.5) for layer in plain.layers))
     shown = [figure.name for figure in sections(frame, frame, "x")[2].figures]
