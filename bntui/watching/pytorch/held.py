@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bntui.distributions import distributions, percentiles_of_many
+from bntui.distributions import distributions, percentiles
 from bntui.keyframe import HISTOGRAM_BINS, Distribution
 
 EXACT: Final = 65_536
@@ -138,7 +138,7 @@ def described(kept: Sequence[Held]) -> list[Distribution]:
 
 def _of_large(kept: Large, mean: float, std: float, low: float, high: float) -> Distribution:
     sound = math.isfinite(low) and math.isfinite(high)
-    p15, p50, p85 = percentiles_of_many(array(kept.sample)) if sound else [math.nan] * 3
+    p15, p50, p85 = percentiles(array(kept.sample)) if sound else [math.nan] * 3
     return Distribution(mean, std, p15, p50, p85, low, high, array(kept.counts).astype(np.int32))
 
 
