@@ -22,7 +22,7 @@ from bntui.errors import BntuiError, NameTakenError, UsageError
 from bntui.keyframe import Distribution, Keyframe
 from bntui.recording.history import RunInfo
 from bntui.recording.reader import Reader
-from bntui.watching.pytorch.held import EXACT, described, hold, stride
+from bntui.watching.pytorch.held import EXACT, SAMPLE, described, hold, stride
 from bntui.watching.trouble import RecorderWarning
 
 
@@ -163,10 +163,10 @@ def test_large_tensors_are_described_like_small_ones(shape: tuple[int, ...], spo
         assert found.p50 == pytest.approx(np.median(wide), abs=1e-9 if wide.size <= EXACT else 0.1)
 
 
-@pytest.mark.parametrize("shape", [(500, 300), (64, 12, 30, 30), (7, 96, 200), (200_000,), (3, 65_536)])
+@pytest.mark.parametrize("shape", [(500, 300), (64, 12, 30, 30), (7, 96, 200), (200_000,), (30, 5_000)])
 def test_a_sample_sees_every_unit_pixel_and_time_step(shape: tuple[int, ...]) -> None:
     at = torch.arange(math.prod(shape)).reshape(shape).flatten()[:: stride(shape)].numpy()
-    assert len(at) <= EXACT
+    assert len(at) <= SAMPLE
     places = np.stack(np.unravel_index(at, shape))
     for axis, size in list(enumerate(shape))[1:]:
         share = np.bincount(places[axis], minlength=size) / len(at)

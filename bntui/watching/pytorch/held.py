@@ -17,7 +17,10 @@ from bntui.distributions import distributions, percentiles
 from bntui.keyframe import HISTOGRAM_BINS, Distribution
 
 EXACT: Final = 65_536
-"""Up to as many values, percentiles are exact; of more, they are those of an even sample of at most as many."""
+"""Up to as many values, percentiles are exact; of more, they are those of an even sample."""
+
+SAMPLE: Final = 16_384
+"""Values of such a sample at most."""
 
 _AT_ONCE: Final = 2**17
 """Values that are converted to float64 at a time."""
@@ -73,7 +76,7 @@ def stride(shape: Sequence[int]) -> int:
     its share: every third value of 300 units would be always those of the same hundred.
     """
     each = math.prod(shape[1:])
-    found = -(-math.prod(shape) // EXACT)
+    found = -(-math.prod(shape) // SAMPLE)
     while math.gcd(found, each) > 1:
         found += 1
     return found
