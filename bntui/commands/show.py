@@ -185,7 +185,7 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
         batch=len(frame.batch_indices),
     )
     if not math.isnan(frame.gradient_scale):
-        yield _("gradients without the scale {scale} of mixed precision").format(scale=f"{frame.gradient_scale:,g}")
+        yield _("gradient scale {scale} of mixed precision; gradients are shown without it").format(scale=f"{frame.gradient_scale:,g}")
     parts = (_("training"), _("validation"))
     aligned = max(map(cell_len, parts))
     figures = _("{part}   loss {loss}   {score} {value}")
