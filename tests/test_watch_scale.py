@@ -162,7 +162,8 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_the_scale_is_shown_and_exported(scaled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "gradient scale 131,072 of mixed precision; gradients are shown without it" in printed(capsys, "show", scaled)
+    told = printed(capsys, "show", scaled)
+    assert "gradient scale 131,072 of mixed precision; gradients are shown without it" in told
     assert json.loads(printed(capsys, "show", scaled, "--json"))["gradient_scale"] == 131072.0
     printed(capsys, "export", scaled, "--to", tmp_path / "out", "--quantities", "gradient_scale")
     (table,) = [path for path in (tmp_path / "out").rglob("*.csv") if "gradient_scale" in path.read_text()]

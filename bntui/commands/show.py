@@ -185,7 +185,8 @@ def _lines(reader: Recording, frame: Keyframe, width: int | None) -> Iterator[st
         batch=len(frame.batch_indices),
     )
     if not math.isnan(frame.gradient_scale):
-        yield _("gradient scale {scale} of mixed precision; gradients are shown without it").format(scale=f"{frame.gradient_scale:,g}")
+        scaled = _("gradient scale {scale} of mixed precision; gradients are shown without it")
+        yield scaled.format(scale=f"{frame.gradient_scale:,g}")
     parts = (_("training"), _("validation"))
     aligned = max(map(cell_len, parts))
     figures = _("{part}   loss {loss}   {score} {value}")
