@@ -33,7 +33,6 @@ MOST_PARAMETERS = 6
 MANY_PARAMETERS = {
     # the public functions, whose parameters are what users tell
     ("watching/pytorch/watch.py", "watch"), ("watching/record.py", "keyframe"),
-    ("watching/course.py", "keyframe"), ("watching/pytorch/measured.py", "_layer"),
 }  # fmt: skip
 
 

@@ -21,11 +21,8 @@ import numpy as np
 
 from bntui.keyframe import EarlyStopping, Keyframe
 from bntui.recording import sentences
-from bntui.recording.codec import pack_arrays
-from bntui.recording.evidence import Evidence
 from bntui.recording.history import SAME_EPOCH, Event, LayerInfo
 from bntui.recording.sentences import EventKind
-from bntui.recording.writer import Pack
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.watching.bad import Bad, first_bad
@@ -59,7 +56,6 @@ class _Held:
 
     frame: Keyframe
     epoch_end: bool
-    evidence: Pack | None
     events: list[Event]
 
 
@@ -131,9 +127,6 @@ class Course:
         figures: Figures,
         *,
         hold: bool = False,
-        evidence: Evidence | None = None,
-        weights_digest: str = "",
-        batch_indices: Sequence[int] = (),
     ) -> None:
         """Record a measured step.
 
@@ -142,7 +135,6 @@ class Course:
             epoch: epochs done.
             hold: more may be told of this step, such as the validation at its epoch's end: write it with the next
                 row, or :meth:`settle`.
-            evidence: arrays of the step for audit and microscope.
         """  # fmt: skip
         if not self.open:
             return
@@ -154,12 +146,11 @@ class Course:
             self._note_absent(layers)
             if figures.loss is not None:
                 self._losses.append(figures.loss)
-            frame = self._frame(step, epoch, figures, weights_digest, batch_indices)
+            frame = self._frame(step, epoch, figures)
             frame = replace(frame, layers=tuple(layer.measures for layer in layers))
-            block = None if evidence is None else lambda: pack_arrays(evidence.arrays())
             events = self._troubles(layers, figures, step, epoch)
             whole = abs(epoch - round(epoch)) < SAME_EPOCH and epoch > 0
-            self._held = _Held(frame, whole and figures.val_loss is not None, block, events)
+            self._held = _Held(frame, whole and figures.val_loss is not None, events)
             if self._held.epoch_end:
                 self._losses = array("d")
             if not hold:
@@ -191,8 +182,8 @@ class Course:
             elif self._in_order(step, number or 0 if number is not None else self.epoch) and self._begun():
                 number = math.floor(self.epoch + SAME_EPOCH) + 1 if number is None else number
                 self.settle()
-                frame = self._frame(step, number, figures, "", ())
-                self._held = _Held(frame, True, None, self._troubles((), figures, step, number))
+                frame = self._frame(step, number, figures)
+                self._held = _Held(frame, True, self._troubles((), figures, step, number))
             self._losses = array("d")
             if self._stopping is None:
                 self.settle()
@@ -269,7 +260,7 @@ class Course:
         """Write the row that is held."""
         held, self._held = self._held, None
         if held is not None:
-            self._sink.commit(held.frame, epoch_end=held.epoch_end, evidence=held.evidence, events=held.events)
+            self._sink.commit(held.frame, epoch_end=held.epoch_end, events=held.events)
 
     def close(self, error: BaseException | None = None) -> None:
         """Record how the loop ended, and close the file.
@@ -361,9 +352,7 @@ class Course:
             return self._complain("layers", sentence.format(name=gone or new or after[0]))
         return True
 
-    def _frame(
-        self, step: int, epoch: float, figures: Figures, weights_digest: str, batch_indices: Sequence[int]
-    ) -> Keyframe:
+    def _frame(self, step: int, epoch: float, figures: Figures) -> Keyframe:
         self.step, self.epoch = int(step), max(self.epoch, float(epoch))
         train_loss = self._train_loss(figures)
         lr = math.nan if figures.lr is None or not math.isfinite(figures.lr) else float(figures.lr)
@@ -371,8 +360,8 @@ class Course:
             run=0, step=self.step, epoch=self.epoch, lr=lr, batch_loss=_number(figures.loss),
             train_loss=_number(train_loss), train_accuracy=_number(figures.train_accuracy),
             val_loss=_number(figures.val_loss), val_accuracy=_number(figures.val_accuracy),
-            wall_time=time.monotonic() - self._began, batch_indices=np.asarray(batch_indices, np.int64), layers=(),
-            early_stopping=self._stopping, weights_digest=weights_digest,
+            wall_time=time.monotonic() - self._began, batch_indices=np.empty(0, np.int64), layers=(),
+            early_stopping=self._stopping, weights_digest="",
             gradient_scale=_number(figures.gradient_scale),
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +32,19 @@ from bntui.watching.pytorch.parameters import Parameters
 _NO_UNIT: Final = dict.fromkeys(UNIT_STATISTICS, math.nan)
 
 
+@dataclass(frozen=True, slots=True)
+class _MeasuredStep:
+    """What is known of a step beside its calls."""
+
+    near: Mapping[int, Held]
+    """What was kept of each tensor, on the CPU, by its identity."""
+    known: Mapping[int, Distribution]
+    parameters: Parameters
+    scale: float
+    """What gradients were multiplied by."""
+    infos: dict[Any, LayerInfo]
+
+
 def layers_of(calls: Sequence[Call], parameters: Parameters, scale: float, infos: dict[Any, LayerInfo]) -> list[Layer]:
     """The layers of a step.
 
@@ -44,10 +57,8 @@ def layers_of(calls: Sequence[Call], parameters: Parameters, scale: float, infos
     known = dict(zip(held, described(list(near.values())), strict=True))
     single = numbers([figure for call in calls for figure in _singles(call, parameters)])
     width = len(single) // len(calls) if calls else 0
-    return [
-        _layer(call, known, near, parameters, single[at * width : (at + 1) * width], scale, infos)
-        for at, call in enumerate(calls)
-    ]
+    step = _MeasuredStep(near, known, parameters, scale, infos)
+    return [_layer(call, single[at * width : (at + 1) * width], step) for at, call in enumerate(calls)]
 
 
 def _held(call: Call) -> Iterable[Held | None]:
@@ -77,14 +88,12 @@ def _unit(call: Call, near: Mapping[int, Held]) -> dict[str, float]:
     return _NO_UNIT if values is None or not values.numel() else unit_percentiles(array(values))
 
 
-def _layer(
-    call: Call, known: Mapping[int, Distribution], near: Mapping[int, Held], parameters: Parameters,
-    single: Sequence[float], scale: float, infos: dict[Any, LayerInfo],
-) -> Layer:  # fmt: skip
+def _layer(call: Call, single: Sequence[float], step: _MeasuredStep) -> Layer:
+    near, parameters, scale = step.near, step.parameters, step.scale
     gradient, dead, saturated, kept, weight_norm, weight_gradient, moved = single
 
     def of(held: Held | None) -> Distribution:
-        return UNMEASURED if held is None else known[id(held)]
+        return UNMEASURED if held is None else step.known[id(held)]
 
     if call.output is not None and isinstance(output := near[id(call.output)], Small):
         dead, saturated = _shares(call, array(output.values))
@@ -115,9 +124,9 @@ def _layer(
         if missing
     }
     looks = (call.role.name, call.shape[1:], call.order, call.activation, call.norm, call.dropout and call.dropout[0])
-    info = infos.get(looks)
+    info = step.infos.get(looks)
     if info is None:
-        info = infos[looks] = _info(call)
+        info = step.infos[looks] = _info(call)
     return Layer(info, measures, frozenset(absent))
 
 
