@@ -157,7 +157,7 @@ def _of_run(one: Keyframe, other: Keyframe, task: str) -> Iterator[ComparedFigur
         (_("epoch"), "count", "epoch"),
         (_("step"), "count", "step"),
         (_("learning rate"), "size", "lr"),
-        (_("gradient scale"), "size", "gradient_scale"),
+        (_("gradient scale"), "count", "gradient_scale"),
         (_("batch {figure}").format(figure=_("loss")), "size", "batch_loss"),
         (training.format(figure=_("loss")), "size", "train_loss"),
         (validation.format(figure=_("loss")), "size", "val_loss"),
