@@ -27,9 +27,10 @@ import torch
 
 from benchmarks.report import parser, verdict
 from benchmarks.training import TASKS, scenario
+from bntui.cpu import cores
 from bntui.scenario.gallery import find
 from bntui.scenario.load import Scenario, load, parse
-from bntui.trainer.cores.template import Template, cores
+from bntui.trainer.cores.template import Template
 from bntui.trainer.cores.worker import serve
 from bntui.trainer.session import Session
 

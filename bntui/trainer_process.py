@@ -81,7 +81,8 @@ def _warm() -> None:
 
 def _template(control: socket.socket) -> Template | None:
     """A process that forks workers, if there are cores for them; made while this one has nothing to share."""
-    from bntui.trainer.cores.template import Template, cores
+    from bntui.cpu import cores
+    from bntui.trainer.cores.template import Template
     from bntui.trainer.cores.worker import serve
 
     if cores() < 2 or sys.platform != "linux":  # elsewhere, libraries that torch uses may not survive a fork

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from bntui.cpu import cores
 from bntui.link.client import IdleTrainer, Trainer
 from bntui.recording.codec import unpack_arrays
 from bntui.recording.reader import Reader
@@ -27,7 +28,7 @@ from bntui.trainer.cores import worker as worker_module
 from bntui.trainer.cores.carried import carried
 from bntui.trainer.cores.messages import Done, Hand, Idle, Load, NotFound, Ready, Recall
 from bntui.trainer.cores.shares import CALLS, FLOPS, KEYFRAME, estimate, expected, saved, shares, slowest
-from bntui.trainer.cores.template import Template, cores
+from bntui.trainer.cores.template import Template
 from bntui.trainer.cores.worker import serve
 from bntui.trainer.run import Run
 from bntui.trainer.session import Session

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 import bntui
 from bntui.commands.preference import configuration, configuration_path
+from bntui.cpu import cores
 from bntui.errors import UsageError
 from bntui.link.training_packages import PACKAGES, how_to_install, missing
 from bntui.recording.names import recordings_folder
@@ -112,9 +113,9 @@ def _folder() -> DoctorLine:
 
 
 def _devices() -> list[DoctorLine]:
-    cores = os.cpu_count() or 1
+    count = cores()
     if missing():
-        return [DoctorLine("cpu", ngettext("{cores} core", "{cores} cores", cores).format(cores=cores), fine=True)]
+        return [DoctorLine("cpu", ngettext("{cores} core", "{cores} cores", count).format(cores=count), fine=True)]
     import torch
 
     from bntui.trainer.device import available_devices
@@ -126,5 +127,5 @@ def _devices() -> list[DoctorLine]:
     capability = torch.backends.cpu.get_cpu_capability()
     return [
         DoctorLine(N_("devices"), ", ".join(names), fine=True),
-        DoctorLine("cpu", _("{cores} cores, {capability}").format(cores=cores, capability=capability), fine=True),
+        DoctorLine("cpu", _("{cores} cores, {capability}").format(cores=count, capability=capability), fine=True),
     ]

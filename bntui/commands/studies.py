@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from bntui.commands import complete
 from bntui.commands.base import Json, Run, command
+from bntui.cpu import cores
 from bntui.text.language import _, use
 from bntui.text.output import json_text, say, screen_cells
 
@@ -68,7 +68,7 @@ def verify(
         left.append((name, scenario))
     with bar(_("runs trained")) as progress:
         studies = verified(
-            [scenario for _name, scenario in left], seeds, jobs or os.cpu_count() or 1, fresh=fresh, progress=progress
+            [scenario for _name, scenario in left], seeds, jobs or cores(), fresh=fresh, progress=progress
         )  # fmt: skip
     found = list(zip((name for name, _scenario in left), studies, strict=True))
     if as_json:
@@ -173,6 +173,4 @@ def sweep(
         )  # fmt: skip
         plan = sweeps.plan_from(scenario, over or (), overrides_of(settings or ()), options)
         folder = output or sweeps.default_folder(plan)
-    sweeps.train(
-        plan, folder, jobs=jobs or sweeps.workers_here(), cluster=cluster, as_json=as_json, again=resume is not None
-    )
+    sweeps.train(plan, folder, jobs=jobs or cores(), cluster=cluster, as_json=as_json, again=resume is not None)

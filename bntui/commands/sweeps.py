@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 import shlex
 import sys
@@ -309,8 +308,3 @@ def _standing(plan: SweepPlan, one: RankedCombination) -> dict[str, Any]:
             for entry in one.entries
         ],
     }  # fmt: skip
-
-
-def workers_here() -> int:
-    """Worker processes without ``--jobs``."""
-    return os.cpu_count() or 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from bntui.cpu import cores
 from bntui.keyframe import FloatArray
 from bntui.recording.history import RunInfo
 from bntui.recording.seeds import FIGURES, SeedEnd, SeedPiece
@@ -63,7 +63,7 @@ def train(wanted: Sequence[SeedTrial], stopped: Callable[[], bool]) -> Iterator[
     Args:
         stopped: ends the iterator early if true.
     """
-    jobs = os.cpu_count() or 1
+    jobs = cores()
     parts = shares(wanted, lambda one: (one.run, one.seed if one.stems else None), jobs)
     work = [SeedsJob(tuple(one.config for one in part), part[0].folder, part[0].stems) for part in parts]
     pieces: dict[SeedTrial, list[SeedPiece]] = {one: [] for one in wanted}

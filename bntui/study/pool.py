@@ -17,6 +17,7 @@ from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
+from bntui.cpu import spread
 from bntui.errors import BntuiError
 from bntui.study.trial import Epochs, Over, Read, SeedsJob
 from bntui.text.endings import how_ended
@@ -90,6 +91,7 @@ def answers(
                     idle.end()
             while waiting and len(workers) < jobs:
                 workers.append(_Worker(nice))
+                spread([worker.process.pid for worker in workers])
                 workers[-1].give(*waiting.popleft())  # the end of one that has died by now is noticed next
             waits = None if stopped is None else _LOOK
             ready = connection.wait([worker.pipe for worker in workers if worker.job is not None], waits)

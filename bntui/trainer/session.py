@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bntui.cpu import cores
 from bntui.errors import RecordingError, ScenarioError, StorageError
 from bntui.link.lock import Hold
 from bntui.link.notes import note
@@ -25,7 +26,7 @@ from bntui.scenario.schema import RunConfig
 from bntui.text.language import _
 from bntui.trainer.bench import Bench, from_recording, from_scenario
 from bntui.trainer.cores.crew import Crew
-from bntui.trainer.cores.template import Template, cores
+from bntui.trainer.cores.template import Template
 from bntui.trainer.create_recording import created, folder_of, meta_of, publish, scenario_of
 from bntui.trainer.data.dataset import Scaling, fit_scaling
 from bntui.trainer.first_failure import FailureWatch, kinds_of

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from typing import Final
 
+from bntui.cpu import spread
 from bntui.recording.packed import PackedEvidence
 from bntui.recording.sentences import is_over
 from bntui.recording.writer import Writer
@@ -166,6 +167,7 @@ class Crew:
                     self._links.append(Link(self._template))
                     self._links[-1].tell(Load(str(self._writer.path)))
                     self._started = time.monotonic()
+                    spread([link.pid for link in self._links])
             except OSError as error:
                 self._template = None
                 sentence = _("cannot start a worker process, so one process trains all runs: {reason}")

@@ -27,11 +27,6 @@ Serve = Callable[[Connection], None]
 """What a worker does with its end of the pipe."""
 
 
-def cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Template:
     """The process that forks the workers; it ends with the one that started it."""
 
