@@ -241,7 +241,7 @@ def test_a_goal_that_a_combination_does_not_have_is_named(tmp_path: Path) -> Non
         (("early-stopping", "--over", "training.lr=1,2", "--search", "x", "--trials", 2), "--search x: allowed"),
         (("early-stopping", "--over", "training.lr=0.001..1:10000", "--seeds", 11), "more than 100,000 trials"),
         (("early-stopping", "--over", "training.lr=1,2", "--cluster", "host"), "tcp://HOST:PORT"),
-        (("early-stopping", "--over", "training.lr=1,2", "--cluster", "ray://localhost:1"), "pip install 'ray'"),
+        (("early-stopping", "--over", "training.lr=1,2", "--cluster", "ray://localhost:1"), "pip install 'ray[client]'"),
         (("--resume", "/nonexistent"), "is not the folder of a sweep"),
         (("--resume", "/nonexistent", "--over", "training.lr=1"), "leave out --over"),
     ],
@@ -335,7 +335,7 @@ def test_a_sweep_that_is_killed_is_resumed_by_the_same_command(tmp_path: Path) -
 
 
 def test_a_trial_that_kills_its_worker_has_failed_and_the_others_are_trained(tmp_path: Path) -> None:
-    from bntui.study.crews import Joblib
+    from bntui.study.joblib_crew import Joblib
 
     made = plan(tmp_path, over=("training.lr=0.05,0.1,1.0",), seeds=1)
     crew = Joblib(2, work=deadly)

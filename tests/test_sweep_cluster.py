@@ -23,10 +23,10 @@ import pytest
 
 from bntui.errors import UsageError
 from bntui.recording.reader import Reader
-from bntui.study import crews, journal
+from bntui.study import dask_crew, journal
 from bntui.study.axes import Settings
-from bntui.study.crews import Dask, Done
-from bntui.study.order import TrialOrder
+from bntui.study.dask_crew import Dask
+from bntui.study.order import Trained, TrialOrder
 from bntui.study.search import ListSearch
 from bntui.study.sweep import Sweep
 from bntui.study.sweep_plan import SweepPlan, combinations, head_of, versions
@@ -74,7 +74,7 @@ class Cluster:
             process = subprocess.Popen(
                 [sys.executable, "-c", code, *arguments], cwd=self._folder, stdout=log, stderr=log,
                 env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(self._folder),
-                                  "PYTHONPATH": str(Path(crews.__file__).parents[2])},
+                                  "PYTHONPATH": str(Path(dask_crew.__file__).parents[2])},
             )  # fmt: skip
         self.processes.append(process)
         return process
@@ -133,8 +133,8 @@ def test_workers_of_another_version_are_refused_with_both(cluster: Cluster) -> N
 
 
 def test_a_cluster_that_is_not_there_is_said_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert crews.PATIENCE <= 10
-    monkeypatch.setattr(crews, "PATIENCE", 1.0)
+    assert dask_crew.PATIENCE <= 10
+    monkeypatch.setattr(dask_crew, "PATIENCE", 1.0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -163,7 +163,7 @@ class Watched:
         self.orders: list[tuple[TrialOrder, int]] = []
         self.delivered: list[TrialOrder] = []
 
-    def deliveries(self, orders: Iterable[TrialOrder]) -> Iterator[Done]:
+    def deliveries(self, orders: Iterable[TrialOrder]) -> Iterator[Trained]:
         def noted() -> Iterator[TrialOrder]:
             for order in orders:
                 self.orders.append((order, len(self.delivered)))

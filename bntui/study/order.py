@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +74,16 @@ class Delivery:
     """Why this worker must not train it; another one may."""
     course: TrialProgress | None = None
     """If trials may be ended early: what later ones need to know of this one."""
+
+
+Trained = tuple[TrialOrder, Delivery]
+
+
+class TrialCrew(Protocol):
+    """Workers."""
+
+    def deliveries(self, orders: Iterable[TrialOrder]) -> Iterator[Trained]:
+        """Train orders, and yield each once, as it is done.  Orders are drawn when there is a worker for them."""
+
+    def close(self) -> None:
+        """End what is still being trained, and the workers that were started here."""

@@ -13,9 +13,8 @@ from bntui.scenario.claim_expression import quantity
 from bntui.scenario.presentation import NamedRun
 from bntui.scenario.written import scenario_text
 from bntui.study.axes import Settings
-from bntui.study.crews import TrialCrew
 from bntui.study.journal import NAME, Journal, JournalEntry, key_of, keys
-from bntui.study.order import Delivery, Pruning, TrialOrder
+from bntui.study.order import Delivery, Pruning, TrialCrew, TrialOrder
 from bntui.study.pruning import RULES, figure_of
 from bntui.study.search import Search
 from bntui.study.sweep_plan import SweepPlan, checked_one, file_name, refuse_others, title_of, versions

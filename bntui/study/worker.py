@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Final
 
-from bntui.errors import BntuiError
+from bntui.errors import BntuiError, UsageError
 from bntui.study.order import Delivery, TrialOrder
 from bntui.study.sweep_plan import versions
 from bntui.text.language import _, use
@@ -63,6 +63,12 @@ def other_versions(worker: str, theirs: Mapping[str, str], ours: Mapping[str, st
     )
     sentence = _("worker {worker} has other versions ({versions}); the same seed could give other figures there")
     return sentence.format(worker=worker, versions=differing)
+
+
+def lacking(address: str, engine: str, package: str) -> UsageError:
+    """Says that a package is missing."""
+    sentence = _("--cluster {address} needs {engine}, which is not installed; install it with: pip install {package}")
+    return UsageError(sentence.format(address=address, engine=engine, package=f"'{package}'"))
 
 
 @cache
