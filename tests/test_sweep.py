@@ -241,7 +241,10 @@ def test_a_goal_that_a_combination_does_not_have_is_named(tmp_path: Path) -> Non
         (("early-stopping", "--over", "training.lr=1,2", "--search", "x", "--trials", 2), "--search x: allowed"),
         (("early-stopping", "--over", "training.lr=0.001..1:10000", "--seeds", 11), "more than 100,000 trials"),
         (("early-stopping", "--over", "training.lr=1,2", "--cluster", "host"), "tcp://HOST:PORT"),
-        (("early-stopping", "--over", "training.lr=1,2", "--cluster", "ray://localhost:1"), "pip install 'ray[client]'"),
+        (
+            ("early-stopping", "--over", "training.lr=1,2", "--cluster", "ray://localhost:1"),
+            "pip install 'ray[client]'",
+        ),
         (("--resume", "/nonexistent"), "is not the folder of a sweep"),
         (("--resume", "/nonexistent", "--over", "training.lr=1"), "leave out --over"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import shlex
 import socket
 import sys
@@ -23,6 +24,8 @@ PACKAGE: Final = "textual-serve"
 EXTRA: Final = "'bntui[serve]'"
 ENTRY: Final = "bntui.commands.served"
 """The module that a visitor's process runs."""
+_FOREIGN_FONT: Final = re.compile(r"<link[^>]*\bhref=\"https?://fonts\.[^>]*>")
+"""Without a network, the page would wait for it; with one, a stranger would know of each visit."""
 LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -48,9 +51,11 @@ def serve(target: Path, host: str, port: int, *, allow_training: bool, theme: st
             say(_("Serving {target} on {address} — ctrl+c ends it").format(target=target, address=self.public_url))
 
         async def handle_index(self, request: web.Request) -> Any:
-            """The page, which connects to the address by which it was asked for."""
+            """The page, which connects to the address by which it was asked for, and asks nobody else for a font."""
             self.public_url = f"{request.scheme}://{request.host}"
-            return await super().handle_index(request)
+            page = await super().handle_index(request)
+            page.text = _FOREIGN_FONT.sub("", page.text)
+            return page
 
         def initialize_logging(self) -> None:
             """Say nothing of each request."""
