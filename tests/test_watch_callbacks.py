@@ -49,9 +49,21 @@ def check(path: Path, names: list[str], steps: list[int], epochs: int) -> None:
         assert [event.kind for event in reader.events(0)][-1] in ("finished", "stopped_early")
 
 
-def test_lightning(tmp_path: Path) -> None:
+NEVER_BETTER = {"early_stopping": bntui.EarlyStopping(patience=2, min_delta=1e9), "quiet": True}
+"""Options with a rule by which each epoch after the first counts as one without improvement."""
+
+
+def check_stopped(path: Path) -> None:
+    """Early stopping ended the training after the third epoch: the first is the best, two more did not improve."""
+    with closing(Reader(path)) as reader:
+        history = reader.history(0)
+        assert history.epoch[history.epoch_end].tolist() == [1, 2, 3]
+        assert (history.wait[-1], history.best_epoch[-1]) == (2, 1)
+        assert [event.kind for event in reader.events(0)] == ["stopped_early"]
+
+
+def lightning_model() -> Any:
     lightning = library("lightning.pytorch")
-    from bntui.watching.lightning import BntuiCallback
 
     class Model(lightning.LightningModule):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -69,6 +81,13 @@ def test_lightning(tmp_path: Path) -> None:
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.Adam(self.parameters(), lr=0.01)
 
+    return Model()
+
+
+def test_lightning(tmp_path: Path) -> None:
+    lightning = library("lightning.pytorch")
+    from bntui.watching.lightning import BntuiCallback
+
     loader: Any = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*data()), batch_size=8)
     path = tmp_path / "lightning.bntui"
     stopping = lightning.callbacks.EarlyStopping("val_loss", patience=50)
@@ -77,7 +96,7 @@ def test_lightning(tmp_path: Path) -> None:
         enable_model_summary=False, default_root_dir=tmp_path,
         callbacks=[BntuiCallback(path, every=2, quiet=True), stopping],
     )  # fmt: skip
-    trainer.fit(Model(), loader, loader)
+    trainer.fit(lightning_model(), loader, loader)
     check(path, ["net.0", "net.4"], [1, 2, 4, 6], 2)
     with closing(Reader(path)) as reader:
         history = reader.history(0)
@@ -85,6 +104,36 @@ def test_lightning(tmp_path: Path) -> None:
         assert history.best[-1] == pytest.approx(float(stopping.best_score))
         assert reader.runs[0].early_stopping is not None
         assert reader.runs[0].early_stopping["patience"] == 50
+
+
+def test_a_rule_of_the_recorder_ends_the_training_of_lightning(tmp_path: Path) -> None:
+    lightning = library("lightning.pytorch")
+    from bntui.watching.lightning import BntuiCallback
+
+    loader: Any = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*data()), batch_size=8)
+    path = tmp_path / "lightning.bntui"
+    trainer = lightning.Trainer(
+        max_epochs=9, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path, callbacks=[BntuiCallback(path, **NEVER_BETTER)],
+    )  # fmt: skip
+    trainer.fit(lightning_model(), loader, loader)
+    assert trainer.current_epoch == 3
+    check_stopped(path)
+
+
+def test_a_rule_of_the_recorder_ends_the_training_of_skorch(tmp_path: Path) -> None:
+    skorch = library("skorch")
+    from bntui.watching.skorch import BntuiCallback
+
+    x, y = data()
+    path = tmp_path / "skorch.bntui"
+    net = skorch.NeuralNetClassifier(
+        network, criterion=nn.CrossEntropyLoss, max_epochs=9, batch_size=8, verbose=0,
+        callbacks=[BntuiCallback(path, **NEVER_BETTER)],
+    )  # fmt: skip
+    net.fit(x.numpy(), y.numpy())
+    assert len(net.history) == 3
+    check_stopped(path)
 
 
 def test_skorch(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ class BntuiCallback(Callback):  # type: ignore[misc]
 
     Args:
         path: name of the new file; by default one in bntui's folder.
-        options: what else :func:`bntui.watch` takes, such as ``every=100`` or ``layers=``.
+        options: what else :func:`bntui.watch` takes, such as ``every=100`` or ``layers=``; by
+            ``early_stopping=bntui.EarlyStopping(...)`` the training ends.
     """
 
     def __init__(self, path: Any = None, **options: Any) -> None:
@@ -48,8 +49,10 @@ class BntuiCallback(Callback):  # type: ignore[misc]
             self._tell_stopping(trainer)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Tell the figures of the epoch."""
+        """Tell the figures of the epoch; end the training if a rule of the recorder's says so."""
         self._recorder.epoch(**epoch_figures(trainer.callback_metrics))
+        if trainer.strategy.reduce_boolean_decision(self._recorder.should_stop, all=False):
+            trainer.should_stop = True
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """Close the recording."""

@@ -15,7 +15,8 @@ class BntuiCallback(Callback):  # type: ignore[misc]
 
     Args:
         path: name of the new file; by default one in bntui's folder.
-        options: what else :func:`bntui.watch` takes, such as ``every=100`` or ``layers=``.
+        options: what else :func:`bntui.watch` takes, such as ``every=100`` or ``layers=``; by
+            ``early_stopping=bntui.EarlyStopping(...)`` the training ends.
     """
 
     def __init__(self, path: Any = None, **options: Any) -> None:
@@ -38,8 +39,14 @@ class BntuiCallback(Callback):  # type: ignore[misc]
             self._tell_stopping(net)
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
-        """Tell the figures of the epoch."""
+        """Tell the figures of the epoch; end the training if a rule of the recorder's says so, as skorch's own does.
+
+        Raises:
+            KeyboardInterrupt: it ends; skorch takes this for the end of ``fit``.
+        """
         self._recorder.epoch(**epoch_figures(net.history[-1]))
+        if self._recorder.should_stop:
+            raise KeyboardInterrupt
 
     def on_train_end(self, net: Any, **_: Any) -> None:
         """Close the recording."""
