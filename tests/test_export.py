@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import bntui as bntui_package
 from bntui.commands.show import as_json
 from bntui.drafts import drafts
 from bntui.errors import NameTakenError, StorageError
@@ -207,6 +208,34 @@ def test_arrays_are_those_of_the_keyframes(recording: Path, reader: Reader, tmp_
             np.testing.assert_array_equal(found[f"{name}/evidence/{step}/{key}"], values)
     gammas = found["_norm, dropped/linear 1/batch_norm.gamma"]
     assert gammas.shape == (len(found["_norm, dropped/step"]), 6)
+
+
+def test_arrays_of_any_shape_keep_their_keyframe(tmp_path: Path) -> None:
+    """A mask of sequences of any length, one of a smaller mini-batch, and figures that some keyframes do not have."""
+    generator, path = np.random.default_rng(0), tmp_path / "x.bntui"
+    lengths, wide, gammas = [3, 5, 2], [], []
+    with bntui_package.record(path) as recorder:
+        for step, length in enumerate(lengths, 1):
+            wide.append(generator.random((4, length)) < 0.8)
+            gammas.append(generator.normal(size=6).astype(np.float32))
+            norm = {"gamma": gammas[-1], "eps": 1e-5, "output": generator.normal(size=(4, 6))}
+            layers = {
+                "attention": {"mask": wide[-1] / 0.8, "dropout": 0.2, "output": generator.normal(size=(4, length))},
+                "norm": norm if step > 1 else {"output": generator.normal(size=(4, 6))},
+                "small": {"mask": np.ones((step, 2)), "dropout": 0.0, "output": np.ones((step, 2))},
+            }
+            recorder.keyframe(step, step / 3, layers)
+    exported(path, tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as archive:
+        found = {name.partition("/")[2]: values for name, values in archive.items()}
+    np.testing.assert_array_equal(found["attention/dropout.kept (shapes)"], [(4, length) for length in lengths])
+    np.testing.assert_array_equal(found["attention/dropout.kept"], np.concatenate([one.ravel() for one in wide]))
+    np.testing.assert_array_equal(found["norm/batch_norm.gamma (rows)"], [0, 6, 6])
+    np.testing.assert_array_equal(found["norm/batch_norm.gamma"], np.concatenate(gammas[1:]))
+    np.testing.assert_array_equal(found["norm/batch_norm.eps"], [np.nan, 1e-5, 1e-5])
+    np.testing.assert_array_equal(found["small/dropout.kept (rows)"], [1, 2, 3])
+    assert found["small/dropout.kept"].shape == (6, 2)
+    assert all(len(values) == 3 for name, values in found.items() if name.endswith((".mean", ".std", ".counts")))
 
 
 # --- TensorBoard ---

@@ -1,13 +1,17 @@
 """Writes arrays for NumPy: ``RUN/FIGURE`` and ``RUN/LAYER/FIGURE``, with the keyframes along the first axis.
 
-An array whose first axis differs from keyframe to keyframe, as a smaller last mini-batch does, is written without the
-axis of the keyframes: all of them one after another, and ``… (rows)`` says how many belong to each keyframe.  Evidence
-is written by keyframe, as ``RUN/evidence/STEP/NAME``.
+An array whose first axis differs from keyframe to keyframe, as a smaller last mini-batch does, or that some keyframes
+do not have, is written without the axis of the keyframes: all of them one after another, and ``… (rows)`` says how many
+rows belong to each keyframe.  Where other axes differ, too, as with sequences of any length, the values follow one
+another, and ``… (shapes)`` has the shape in each keyframe.  Evidence is written by keyframe, as
+``RUN/evidence/STEP/NAME``.
 """
 
 from __future__ import annotations
 
+import math
 import zipfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -16,7 +20,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from bntui.drafts import Drafts
-from bntui.errors import RecordingError, UsageError
+from bntui.errors import UsageError
 from bntui.export.figures import ExportedFigure, chosen
 from bntui.export.names import run_names
 from bntui.export.request import Request, Tell
@@ -77,19 +81,24 @@ def _add(archive: zipfile.ZipFile, name: str, values: Values) -> None:
 
 def _arrays(one: Selected, figures: Sequence[ExportedFigure], progress: _Progress) -> Iterator[tuple[str, Values]]:
     """The arrays of a run, read in as many passes as memory asks for."""
-    first = next(iter(one.keyframes()))
-    passes = list(_passes(_named(first, figures), len(one.frames)))
+    first = dict(_named(next(iter(one.keyframes())), figures))
+    known, passes = set(first), deque(_passes(first.items(), len(one.frames)))
     progress.again(len(one.frames) * (len(passes) - 1))
-    for names in passes:
-        columns: dict[str, list[Values]] = {name: [] for name in names}
+    while passes:
+        columns: dict[str, list[Values | None]] = {name: [] for name in passes.popleft()}
+        later: dict[str, Values] = {}
         for frame in one.keyframes():
             found = dict(_named(frame, figures))
-            for name in names:
-                if name in found:
-                    columns[name].append(found[name])
+            for name, column in columns.items():
+                column.append(found.get(name))
+            later |= {name: values for name, values in found.items() if name not in known}
             progress.one()
-        for name in names:
-            yield from _stacked(name, columns.pop(name))
+        for name in list(columns):
+            yield from _together(name, columns.pop(name))
+        more = list(_passes(later.items(), len(one.frames)))  # what the first keyframe does not have
+        progress.again(len(one.frames) * len(more))
+        known |= later.keys()
+        passes += more
 
 
 def _passes(named: Iterable[tuple[str, Values]], keyframes: int) -> Iterator[list[str]]:
@@ -101,11 +110,12 @@ def _passes(named: Iterable[tuple[str, Values]], keyframes: int) -> Iterator[lis
             names, size = [], 0
         names.append(name)
         size += values.nbytes * keyframes
-    yield names
+    if names:
+        yield names
 
 
 def _named(frame: Keyframe, figures: Sequence[ExportedFigure]) -> Iterator[tuple[str, Values]]:
-    """The arrays of a keyframe by name; the same ones in every keyframe of a run."""
+    """The arrays of a keyframe by name."""
     for name in _PLACE:
         yield name, np.asarray(getattr(frame, name))
     for figure in figures:
@@ -118,15 +128,21 @@ def _named(frame: Keyframe, figures: Sequence[ExportedFigure]) -> Iterator[tuple
                 yield f"{layer.name}/{figure.name}", np.asarray(value)
 
 
-def _stacked(name: str, values: list[Values]) -> Iterator[tuple[str, Values]]:
-    if len({one.shape for one in values}) == 1:
-        yield name, np.stack(values)
-        return
-    if len({one.shape[1:] for one in values}) > 1 or not values[0].shape:
-        sentence = _("the arrays {name} of one run differ in more than their first axis")
-        raise RecordingError(sentence.format(name=name))
-    yield name, np.concatenate(values)
-    yield f"{name} (rows)", np.array([len(one) for one in values])
+def _together(name: str, column: Sequence[Values | None]) -> Iterator[tuple[str, Values]]:
+    """The values of a figure in all keyframes, as the arrays that hold them; None where a keyframe has none."""
+    known = [one for one in column if one is not None]
+    if all(one.ndim == 0 for one in known):
+        yield name, np.array([math.nan if one is None else one for one in column])
+    elif len(known) == len(column) and len({one.shape for one in known}) == 1:
+        yield name, np.stack(known)
+    elif len({one.shape[1:] for one in known}) == 1:
+        yield name, np.concatenate(known)
+        yield f"{name} (rows)", np.array([0 if one is None else len(one) for one in column])
+    else:
+        yield name, np.concatenate([one.ravel() for one in known])
+        axes = max(one.ndim for one in known)
+        shapes = [(0,) * axes if one is None else (*one.shape, *[1] * (axes - one.ndim)) for one in column]
+        yield f"{name} (shapes)", np.array(shapes)
 
 
 def _evidence(one: Selected) -> Iterator[tuple[str, Values]]:

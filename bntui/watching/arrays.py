@@ -88,7 +88,7 @@ def told(name: object, given: object) -> Told:
         sentence = _("layer {layer}: {key} is {kind}, not a word")
         raise ValueError(sentence.format(layer=name, key=wrong, kind=type(words[wrong]).__name__))
     eps = number(given.get("eps"), f"{name}.eps")
-    known = {key: word for key, word in words.items() if word}
+    known = {key: str(word) for key, word in words.items() if word}  # NumPy has strings of its own
     if any(key in arrays for key in OF_BATCH_NORM):
         if eps is None or not 0 < eps < math.inf:
             raise ValueError(_("layer {layer}: batch normalization needs its eps, a number above 0").format(layer=name))
@@ -96,7 +96,7 @@ def told(name: object, given: object) -> Told:
             sentence = _("layer {layer}: {key} belongs to the norm batch, not to {norm}")
             first = next(key for key in OF_BATCH_NORM if key in arrays)
             raise ValueError(sentence.format(layer=name, key=first, norm=clean(known["norm"])[:80]))
-    return Told(name, arrays, known, dropout, eps)
+    return Told(str(name), arrays, known, dropout, eps)
 
 
 def array(value: Any, place: str) -> Values:
