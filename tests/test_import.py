@@ -160,6 +160,26 @@ def test_keras_folders_are_the_parts_of_one_run(tmp_path: Path) -> None:
         assert (history.train_accuracy[0], history.val_accuracy[0]) == (0.25, 0.5)
 
 
+def test_groups_of_scalars_of_pytorch_are_the_parts_of_one_run(tmp_path: Path) -> None:
+    """``loss_train`` and ``loss_val`` are folders that PyTorch makes; one of a run of its own is none of them."""
+    pytest.importorskip("tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path / "logs" / "first")) as writer:
+        for step in (1, 2):
+            writer.add_scalars("Loss", {"train": 3 - step, "val": 4 - step}, step)
+            writer.add_scalars("accuracy", {"train": step / 4, "test": step / 8}, step)
+    with SummaryWriter(str(tmp_path / "logs" / "lr_test")) as writer:
+        writer.add_scalar("loss", 5, 1)
+    assert bntui("import", tmp_path / "logs", "-o", tmp_path / "x.bntui").returncode == 0
+    with closing(Reader(tmp_path / "x.bntui")) as reader:
+        assert [info.name for info in reader.runs] == ["first", "lr_test"]
+        history = reader.history(0)
+        assert (history.train_loss.tolist(), history.val_loss.tolist()) == ([2, 1], [3, 2])
+        assert (history.train_accuracy.tolist(), history.val_accuracy.tolist()) == ([0.25, 0.5], [0.125, 0.25])
+        assert reader.history(1).train_loss.tolist() == [5]
+
+
 @pytest.mark.parametrize(
     ("tag", "figure"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -26,7 +26,7 @@ from bntui.text.output import clean
 from bntui.watching.subject import LoopDescription
 
 PARTS: Final = ("train", "validation", "valid", "val", "eval", "test")
-"""Folders that Keras and others make for the parts of one run; their tags get the folder's name."""
+"""Folders that Keras and others make for the parts of one run; their tags get the name of the part."""
 MOST_RUNS: Final = 100
 _TOGETHER: Final = 500
 """Rows in a transaction."""
@@ -55,7 +55,7 @@ def runs_in(place: Path) -> dict[str, list[tuple[Path, str]]]:
     runs: dict[str, list[tuple[Path, str]]] = {}
     for folder, files in found.items():
         inner = PurePath(folder)
-        part = inner.name.lower() if inner.name.lower() in PARTS else ""
+        part = _part(inner, found)
         run = str(inner.parent) if part else folder
         name = clean(place.resolve().stem if run == "." else run)
         runs.setdefault(name, []).extend((file, f"{part}/" if part else "") for file in files)
@@ -65,6 +65,16 @@ def runs_in(place: Path) -> dict[str, list[tuple[Path, str]]]:
         sentence = _("{path}: {count} runs, and at most {most} can be imported at once; name one of the folders")
         raise DataError(sentence.format(path=place, count=len(runs), most=MOST_RUNS))
     return runs
+
+
+def _part(folder: PurePath, all_folders: Collection[str]) -> str:
+    """The part of the run above it that a folder has; empty if it is a run of its own."""
+    name = folder.name.lower()
+    if name in PARTS:
+        return name
+    # PyTorch's add_scalars("loss", {"train": …, "val": …}) makes the folders loss_train and loss_val
+    of_tag, _underscore, part = name.rpartition("_")
+    return part if of_tag and part in PARTS and str(folder.parent) in all_folders else ""
 
 
 def read(files: list[tuple[Path, str]], tell: Callable[[], object] = lambda: None) -> Logged:
