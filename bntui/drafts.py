@@ -9,10 +9,14 @@ import secrets
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 from bntui.errors import NameTakenError, StorageError, UsageError
 from bntui.text.language import _
 from bntui.text.library_messages import reason
+
+DRAFTS: Final = ".*.part"
+"""The temporary names, as a pattern; they remain where a process is killed."""
 
 
 @contextlib.contextmanager
@@ -63,9 +67,8 @@ class Drafts:
 
     def unchecked(self, path: Path) -> Path:
         """The same without these checks; what is wrong is found when the file is written or named."""
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        self._drafts[path] = draft
-        return draft
+        self._drafts[path] = _draft(path)
+        return self._drafts[path]
 
     def folder(self, path: Path) -> Path:
         """A folder for files; it is created if it does not exist, and removed again if the export fails."""
@@ -119,6 +122,36 @@ def _renamed(draft: Path, path: Path) -> None:
 
 def _taken(path: Path) -> NameTakenError:
     return NameTakenError(_("{path} exists; choose another name, or replace it with --force").format(path=path))
+
+
+def put(path: Path, contents: bytes, *, private: bool = False, durable: bool = False) -> None:
+    """Replace a file by these contents, or leave it as it is: nobody ever sees a part of them.
+
+    Args:
+        private: only the user may read it.
+        durable: return when it is on the disk.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    draft = _draft(path)
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(contents)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def _draft(path: Path) -> Path:
+    """A temporary name for a file, in its folder; see :data:`DRAFTS`."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def save_somewhere(folders: Iterable[Path], stem: str, suffix: str, content: bytes) -> Path:

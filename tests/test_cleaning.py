@@ -39,8 +39,8 @@ def test_clean_finds_what_is_left_over_and_nothing_else(
     kept[2].touch()
     kept += [*run.iterdir()]  # the live trainer's socket, lock and log
     left = [folder / ".bntui-draft-dead", folder / "gone.bntui-shm", folder / "empty.bntui-wal", run / "screen.log",
-            run / "trainer-dead.log", registry.registry_folder() / f"{state_files.DRAFT}x",
-            state_files.state_folder() / f"{state_files.DRAFT}y"]  # fmt: skip
+            run / "trainer-dead.log", registry.registry_folder() / ".x.1.part",
+            state_files.state_folder() / ".y.2.part"]  # fmt: skip
     for path in left:
         path.touch()
     assert {one.path for one in leftovers()} == set(left)

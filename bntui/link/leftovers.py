@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from bntui.drafts import DRAFTS
 from bntui.link import address, registry, state_files
 from bntui.link.lock import remove_unused_lock
 from bntui.recording.draft import BESIDE, drafts, remove_abandoned
@@ -110,7 +111,7 @@ def _old(path: Path) -> bool:
 def _notes() -> Iterator[Leftover]:
     registry.trainers()  # removes the notes of those that have ended
     for folder in (state_files.state_folder(), registry.registry_folder()):
-        for path in sorted(folder.glob(f"{state_files.DRAFT}*")):
+        for path in sorted(folder.glob(DRAFTS)):
             yield from _if(path, _("unfinished note"), partial(_old, path))
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
-DRAFT: Final = ".note-"
-"""How the temporary name of a file begins."""
+from bntui import drafts
+
 LARGEST: Final = 100_000
 """Maximum size of a file in bytes."""
 
@@ -27,7 +25,4 @@ def put(path: Path, text: str) -> None:
         OSError: it could not be written; what was there before is kept.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(prefix=DRAFT, dir=path.parent)  # with mode 0600
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-    os.replace(draft, path)
+    drafts.put(path, text.encode("ascii"), private=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bntui import drafts
 from bntui.study.trial import Outcome, Trial
 
 
@@ -35,10 +34,8 @@ def keep(key: str, done: Outcome) -> None:
     with suppress(OSError):
         folder = cache_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(dir=folder)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump({"figures": figures, "seconds": done.seconds}, file)
-        os.replace(draft, folder / f"{key}.json")
+        text = json.dumps({"figures": figures, "seconds": done.seconds})
+        drafts.put(folder / f"{key}.json", text.encode("ascii"), private=True)
 
 
 def _read(key: str) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from bntui import drafts
 from bntui.errors import RecordingError, StorageError, UsageError
 from bntui.files import read_regular
 from bntui.scenario.merge import frozen
@@ -141,16 +142,11 @@ class Journal:
         Raises:
             StorageError: it cannot be written.
         """
-        path, draft = self.path.parent / name, self.path.parent / f".{name}.part"
+        path = self.path.parent / name
         try:
-            with draft.open("wb") as file:
-                file.write(recording)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, path)
+            drafts.put(path, recording, durable=True)
             _sync(self.path.parent)
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise _unwritable(path, error) from error
 
     def _write(self, line: Mapping[str, Any]) -> None:

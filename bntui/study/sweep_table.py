@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bntui import drafts
 from bntui.errors import StorageError
 from bntui.insight.claims import scaled
 from bntui.insight.statistics import Interval, interval
@@ -119,10 +119,8 @@ def _uniform(values: list[Value]) -> list[Value]:
 
 
 def _replaced(path: Path, contents: bytes) -> Path:
-    draft = path.with_name(f".{path.name}.part")
     try:
-        draft.write_bytes(contents)
-        os.replace(draft, path)
+        drafts.put(path, contents)
     except OSError as error:
         raise StorageError(_("{path}: cannot be written: {reason}").format(path=path, reason=reason(error))) from error
     return path

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from bntui import drafts
 from bntui.errors import DataError
 from bntui.insight.claims import Trained, value
 from bntui.recording.reader import Reader
@@ -117,8 +118,5 @@ def _stored(name: str, digest: str, contents: bytes) -> Path:
     place.mkdir(mode=0o700, exist_ok=True)
     path = place / name
     if not path.exists() or path.stat().st_size != len(contents):
-        descriptor, draft = tempfile.mkstemp(dir=place)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(contents)
-        os.replace(draft, path)
+        drafts.put(path, contents, private=True)
     return path
