@@ -14,6 +14,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -123,9 +124,8 @@ class Terminal:
 
     def children(self, pid: int | None = None) -> list[int]:
         """Processes that the program started, by default those of the process that was started here."""
-        pid = self.process.pid if pid is None else pid
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return list(map(int, file.read().split()))
+        threads = Path(f"/proc/{self.process.pid if pid is None else pid}/task")  # each has children of its own
+        return [int(child) for file in threads.glob("*/children") for child in file.read_text("ascii").split()]
 
     def hang_up(self) -> None:
         """Close the terminal; who watches it reads its end."""
