@@ -73,6 +73,9 @@ def _warm() -> None:
     them, and visits them never again.
     """
     gc.disable()
+    from bntui.trainer.lazy_torch import import_torch
+
+    import_torch()
     import bntui.trainer.service  # noqa: F401
 
     gc.freeze()

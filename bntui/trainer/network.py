@@ -146,7 +146,8 @@ def build(
             )
         )  # fmt: skip
     for stage in stages:
-        stage.module.to(device)
+        if device.type != "cpu":  # where it was made; to() imports modules of torch that nothing else needs
+            stage.module.to(device)
     return Network(tuple(layers), tuple(stages))
 
 
