@@ -19,6 +19,9 @@ RARELY: Final = 50_000
 CLOSED: Final = 141
 """Exit code if the reader of the output has closed it, as in ``bntui list | head -1``: a shell's for SIGPIPE."""
 
+WITHOUT_SCREEN: Final = {"--headless", "--detach", "--json"}
+"""Options of ``bntui run`` that open no screen."""
+
 
 def main() -> None:
     """Run ``bntui``; raises SystemExit with the exit code of the error that ended it."""
@@ -61,6 +64,8 @@ def _obey() -> None:
         if not speaks(spoken(), sys.stdout.encoding):
             use("en")
         if arguments or completing:
+            if arguments[:1] == ["run"] and len(arguments) > 1 and not completing and "--help" not in arguments:
+                _start_trainer(headless=bool(WITHOUT_SCREEN & set(arguments)))
             from bntui.cli import obey
 
             obey(arguments)
@@ -69,6 +74,7 @@ def _obey() -> None:
 
             # importing the command line would add a fifth to the time to first paint
             need_terminal(_("use bntui list to print scenarios and recordings as text"))
+            _start_trainer()
             open_screen()
     except KeyboardInterrupt:
         sys.exit(130)
@@ -77,8 +83,23 @@ def _obey() -> None:
         say(f"bntui: {told}", sys.stderr)
         sys.exit(error.exit_code)
     finally:
+        if "bntui.link.spawn" in sys.modules:
+            from bntui.link.spawn import discard_ahead
+
+            discard_ahead()
         if misconfigured and told != misconfigured:
             say(f"bntui: {misconfigured}", sys.stderr)
+
+
+def _start_trainer(*, headless: bool = False) -> None:
+    """Start the trainer that will be needed, so that it imports torch while this process imports the rest."""
+    if not headless:
+        from bntui.viewer.terminal.guard import guard
+
+        guard()  # the trainer is a child of the viewer, not of its guard
+    from bntui.link.spawn import spawn_ahead
+
+    spawn_ahead()
 
 
 if __name__ == "__main__":

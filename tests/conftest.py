@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from bntui.link import client
+from bntui.link import spawn
 from bntui.text.language import use
 from tests.nursery import Nursery
 
@@ -95,10 +95,10 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture(autouse=True)
 def forked_trainers(monkeypatch: pytest.MonkeyPatch, nursery: Nursery) -> None:
     """Trainers are forked where torch is imported already."""
-    monkeypatch.setattr(client, "subprocess", nursery)
+    monkeypatch.setattr(spawn, "subprocess", nursery)
 
 
 @pytest.fixture
 def real_trainers(monkeypatch: pytest.MonkeyPatch, forked_trainers: None) -> None:  # noqa: ARG001
     """For tests of how a trainer process starts."""
-    monkeypatch.setattr(client, "subprocess", subprocess)
+    monkeypatch.setattr(spawn, "subprocess", subprocess)

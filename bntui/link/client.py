@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,11 +12,10 @@ from typing import Any, Final
 
 from bntui.errors import TrainerError
 from bntui.link import Command, State, Status, TurnedAwayError, command_line, wire
-from bntui.link.address import runtime_folder
 from bntui.link.job import Answer, Job
 from bntui.link.live import dial
 from bntui.link.requests import ForkRequest
-from bntui.link.training_packages import need_training
+from bntui.link.spawn import Spawned, spawned
 from bntui.link.wire import FrameError, LineBuffer
 from bntui.scenario.pace import PacingOptions
 from bntui.text.language import _, spoken
@@ -109,36 +104,19 @@ def state_of(recording: Path) -> State | None:
 class IdleTrainer:
     """A trainer process started ahead of time, so that training starts as soon as a scenario is chosen."""
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, log: Path) -> None:
-        self._process = process
-        self.pid = process.pid
-        self._control = control
-        self._log = log
+    def __init__(self, spawned: Spawned) -> None:
+        self._spawned = spawned
+        self._process, self._control, self._log = spawned
+        self.pid = self._process.pid
 
     @classmethod
     def start(cls) -> IdleTrainer:
-        """Start a process in its own session; it outlives this terminal once it has a job.
-
-        It has no terminal: its output goes to a log, so that it cannot corrupt the screen.
+        """Start the process, or take the one that was started ahead.
 
         Raises:
             UsageError: bntui is installed without the packages that train.
         """
-        need_training()
-        ours, theirs = socket.socketpair()
-        handle, name = tempfile.mkstemp(prefix="trainer-", suffix=".log", dir=runtime_folder())
-        log = Path(name)
-        with theirs, os.fdopen(handle, "wb") as output:
-            process = subprocess.Popen(
-                # -P: do not import from the current folder
-                [sys.executable, "-P", "-m", "bntui.trainer_process", str(theirs.fileno()), str(log)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        return cls(process, ours, log)
+        return cls(spawned())
 
     def open(
         self,
@@ -235,9 +213,4 @@ class IdleTrainer:
 
     def discard(self) -> None:
         """End the unused process."""
-        self._control.close()
-        with contextlib.suppress(OSError):
-            self._log.unlink()
-        # it may still be importing torch: killing it loses nothing
-        self._process.kill()
-        self._process.wait()
+        self._spawned.discard()

@@ -1,0 +1,125 @@
+"""Tests the trainer's process that is started ahead, and what is imported while a trainer starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bntui.link import spawn
+from bntui.link.client import IdleTrainer
+from tests.terminal import Terminal
+from tests.waiting import until
+
+BNTUI = [sys.executable, "-m", "bntui"]
+
+
+def trainers(folder: Path) -> list[int]:
+    """Process ids of the trainers whose log is below a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it has ended
+            continue
+        if b"bntui.trainer_process" in words and any(word.startswith(bytes(folder)) for word in words):
+            found.append(int(process.name))
+    return found
+
+
+def test_the_process_that_was_started_ahead_is_the_first_one_that_is_needed() -> None:
+    spawn.spawn_ahead()
+    ahead = spawn._ahead
+    spawn.spawn_ahead()  # one is enough
+    assert ahead is not None
+    assert spawn._ahead is ahead
+    first, second = IdleTrainer.start(), IdleTrainer.start()
+    assert first.pid == ahead.process.pid != second.pid
+    first.discard()
+    second.discard()
+    assert not ahead.log.exists()
+
+
+def test_what_nobody_needed_is_ended() -> None:
+    spawn.spawn_ahead()
+    ahead = spawn._ahead
+    assert ahead is not None
+    spawn.discard_ahead()
+    assert spawn._ahead is None
+    assert not ahead.log.exists()
+    with pytest.raises(OSError, match=r"Bad file descriptor"):
+        ahead.control.sendall(b"x")
+    assert ahead.process.returncode is not None
+
+
+@pytest.mark.parametrize("lacks", ["packages", "cores"])
+def test_none_is_started_where_it_is_of_no_use(lacks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if lacks == "packages":
+        monkeypatch.setattr(spawn, "missing", lambda: ("torch",))
+    else:
+        monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    spawn.spawn_ahead()
+    assert spawn._ahead is None
+
+
+@pytest.mark.parametrize("arguments", [["no-such-scenario"], ["batch-normalization", "--no-such-option", "--headless"]])
+def test_a_command_that_fails_leaves_no_trainer(arguments: list[str]) -> None:
+    with Terminal([*BNTUI, "run", *arguments]) as terminal:
+        assert terminal.exit_code() == 2
+    folder = Path(os.environ["XDG_RUNTIME_DIR"])
+    assert not trainers(folder)
+    assert not list(folder.rglob("trainer-*.log"))
+
+
+def test_leaving_the_gallery_at_once_leaves_no_trainer() -> None:
+    folder = Path(os.environ["XDG_RUNTIME_DIR"])
+    with Terminal(BNTUI) as terminal:
+        terminal.until("batch norm")
+        (viewer,) = terminal.children()
+        assert trainers(folder) == terminal.children(viewer)  # it was started before the gallery was painted
+        terminal.press("q")
+        assert terminal.exit_code() == 0
+    until(lambda: not trainers(folder), "the end of the trainer")
+    assert not list(folder.rglob("trainer-*.log"))
+
+
+def test_a_trainer_that_was_started_ahead_ends_with_a_viewer_that_is_killed() -> None:
+    folder = Path(os.environ["XDG_RUNTIME_DIR"])
+    with Terminal(BNTUI) as terminal:
+        terminal.until("batch norm")
+        assert trainers(folder)
+        (viewer,) = terminal.children()
+        os.kill(viewer, 9)
+        terminal.exit_code()
+    until(lambda: not trainers(folder), "the end of the trainer")
+
+
+def test_the_laboratory_is_imported_while_a_trainer_starts() -> None:
+    script = """
+import asyncio, sys, threading
+from pathlib import Path
+from bntui.viewer.app import LabApp
+from bntui.viewer.opening import Beginning
+
+ended = threading.Event()
+def begin():
+    ended.wait()
+    raise SystemExit
+
+async def look():
+    app = LabApp(beginning=Beginning(begin, ended.set, "x"))
+    async with app.run_test(size=(160, 48)) as pilot:
+        names = {"plotext", "numpy", "bntui.viewer.screens.lab", "bntui.viewer.panels.curves"}
+        for _ in range(600):
+            if names <= set(sys.modules):
+                break
+            await pilot.pause(0.05)
+        print(sorted(names - set(sys.modules)))
+        await pilot.press("q")
+asyncio.run(look())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
