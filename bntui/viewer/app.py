@@ -144,6 +144,8 @@ class LabApp(PacedApp[BntuiError]):
             self._kept = starting.kept
             self.push_screen(starting)
             opening.in_background(self, lambda: opening.open_recording(begin()), self._opened, self._failed)
+            # while the trainer starts, once the screen says so
+            self.call_after_refresh(opening.in_background, self, opening.warm, lambda _none: None, self._failed)
         elif self._sweep is not None:
             from bntui.viewer.screens.sweep import SweepScreen
 

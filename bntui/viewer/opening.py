@@ -67,6 +67,21 @@ def drop(found: tuple[ViewedRecording, TrainerLink | None]) -> None:
         trainer.close()
 
 
+def warm() -> None:
+    """Import what the laboratory needs, while another screen is displayed."""
+    from importlib import import_module
+
+    from bntui.viewer.panels import PANELS
+
+    for name in (
+        "plotext",  # which the first chart imports
+        "bntui.viewer.screens.lab",
+        "bntui.recording.reader",
+        *(f"bntui.viewer.panels.{panel.name}" for panel in PANELS),
+    ):
+        import_module(name)
+
+
 def in_background(
     app: App[Any],
     work: Callable[[], Outcome],

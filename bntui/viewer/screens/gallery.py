@@ -109,7 +109,7 @@ class GalleryScreen(SpokenScreen[None]):
     def _listed(self, entries: tuple[ListedRecording, ...]) -> None:
         self.change(self.gallery.with_entries(entries))
         opening.in_background(self.app, _walked, self._marked, self.failed)
-        opening.in_background(self.app, _warm, self._warmed, self.failed)
+        opening.in_background(self.app, opening.warm, self._warmed, self.failed)
 
     def _marked(self, walked: frozenset[str]) -> None:
         self.change(replace(self.gallery, walked=walked))
@@ -350,17 +350,3 @@ def _walked() -> frozenset[str]:
     from bntui.link.course import walked
 
     return walked()
-
-
-def _warm() -> None:
-    """Import what the laboratory needs while the gallery is displayed."""
-    from importlib import import_module
-
-    from bntui.viewer.panels import PANELS
-
-    for name in (
-        "bntui.viewer.screens.lab",
-        "bntui.recording.reader",
-        *(f"bntui.viewer.panels.{p.name}" for p in PANELS),
-    ):
-        import_module(name)
