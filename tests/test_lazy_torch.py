@@ -139,15 +139,38 @@ def test_training_executes_none_of_them_and_gives_the_same_weights(tmp_path: Pat
 
 
 @lazily
-def test_the_trainer_leaves_them() -> None:
-    script = """
-import json
-from bntui.trainer import lazy_torch
-from bntui.trainer_process import _warm
-_warm()
-print(json.dumps(lazy_torch.left()))
-"""
+@pytest.mark.parametrize(
+    "process",
+    ["from bntui.trainer_process import _warm; _warm()", "import bntui.study.preloaded, bntui.study.together"],
+)
+def test_the_trainer_and_the_workers_of_studies_leave_them(process: str) -> None:
+    script = f"import json\n{process}\nfrom bntui.trainer import lazy_torch\nprint(json.dumps(lazy_torch.left()))"
     assert sorted(told(script)) == sorted(lazy_torch.LEFT)
+
+
+WORKER: Final = """
+import json, sys
+from pathlib import Path
+from bntui.study import pool
+from bntui.study.trial import Over
+def serve(pipe, nice):
+    from bntui.trainer import lazy_torch
+    pipe.recv()
+    pipe.send(Over(0.0, " ".join(lazy_torch.left())))
+if __name__ == "__main__":
+    pool.serve = serve
+    ((_number, over),) = pool.answers([None], 1)
+    print(json.dumps(over.failure.split()))
+"""
+
+
+@lazily
+def test_a_forked_worker_has_them_left_too(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(WORKER)
+    assert sorted(told(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')")) == sorted(
+        lazy_torch.LEFT
+    )
 
 
 @pytest.mark.parametrize("before", ["import torch", "lazy_torch.TESTED = ('1.0',)"])

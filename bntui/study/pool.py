@@ -23,7 +23,7 @@ from bntui.study.trial import Epochs, Over, Read, SeedsJob
 from bntui.text.endings import how_ended
 from bntui.text.language import use
 
-_WORKER: Final = "bntui.study.together"
+_WORKER: Final = ("bntui.study.preloaded", "bntui.study.together")
 _PATIENCE: Final = 5.0
 """Seconds that a worker has to end, before it is killed."""
 _LOOK: Final = 0.2
@@ -35,7 +35,7 @@ class _Worker:
 
     def __init__(self, nice: int) -> None:
         context = get_context("forkserver")
-        context.set_forkserver_preload([_WORKER])
+        context.set_forkserver_preload(list(_WORKER))
         self.pipe, theirs = context.Pipe()
         self.process: Any = context.Process(target=serve, args=(theirs, nice), daemon=True)
         self.process.start()

@@ -53,6 +53,8 @@ def carried_out(order: TrialOrder, files: Mapping[str, bytes] | None = None) -> 
 def beside(order: TrialOrder) -> Delivery:
     """Train an order in a worker of this machine, which ignores Ctrl+C and ends with the process that started it."""
     _settled(os.getppid())
+    import bntui.study.preloaded  # noqa: F401
+
     return carried_out(order)
 
 
