@@ -101,6 +101,16 @@ def test_the_gallery_paints_before_numpy_pydantic_and_plotext_are_loaded() -> No
     assert not modules & {"numpy", "pydantic", "plotext", *HEAVY}
 
 
+def test_the_gallery_paints_before_keyframes_and_requests_are_defined() -> None:
+    script = """
+import sys
+import bntui.viewer.app, bntui.viewer.screens.gallery, bntui.link.spawn, bntui.scenario.gallery
+print(sorted({"bntui.keyframe", "bntui.recording.sentences", "bntui.link.requests", "sqlite3"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_the_trainer_never_loads_textual() -> None:
     modules = loaded("import bntui.trainer_process, bntui.trainer.service")
     assert "torch" in modules

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
 from bntui.link import wire
-from bntui.link.requests import finite, natural, pace
+from bntui.link.numbers import finite, natural, pace
 from bntui.link.wire import FrameError
 from bntui.text.language import _
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from bntui.link import requests, wire
+from bntui.link import numbers, requests, wire
 from bntui.link.requests import ForkRequest
 from bntui.link.wire import FrameError
 from bntui.scenario.pace import PacingOptions
@@ -75,7 +75,7 @@ class Job:
 def _watching(pace: object, paused: object) -> PacingOptions:
     if not isinstance(paused, bool | None):
         raise FrameError(_("a frame is not a job"))
-    return PacingOptions("max" if pace == "max" else requests.pace(pace), paused)
+    return PacingOptions("max" if pace == "max" else numbers.pace(pace), paused)
 
 
 @dataclass(frozen=True, slots=True)

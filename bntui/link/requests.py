@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from bntui.keyframe import MOST_SEEDS
 from bntui.link import wire
+from bntui.link.numbers import natural, pace
 from bntui.link.wire import FrameError
 from bntui.recording.sentences import LONGEST_NOTE
-from bntui.scenario.pace import FASTEST, SLOWEST
 from bntui.text.language import _
 from bntui.text.output import clean
 
@@ -126,20 +125,6 @@ def parse(line: bytes) -> Request:
     raise FrameError(_("unknown command; the commands are {commands}").format(commands=known))
 
 
-def pace(value: object) -> float | None:
-    """Validate a pace in epochs per second, or None.
-
-    Raises:
-        FrameError: the value is neither.
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not SLOWEST <= value <= FASTEST:
-        sentence = _("a pace must be a number of epochs per second from {slowest:g} to {fastest:g}, or null")
-        raise FrameError(sentence.format(slowest=SLOWEST, fastest=FASTEST))
-    return value
-
-
 def seeds(value: object) -> int:
     """Validate a number of seeds.
 
@@ -161,28 +146,6 @@ def note_text(value: object) -> str:
         sentence = _("a note must be one line of at most {limit} characters")
         raise FrameError(sentence.format(limit=LONGEST_NOTE))
     return value.strip()
-
-
-def natural(name: str, value: object) -> int:
-    """Validate a whole number from 0.
-
-    Raises:
-        FrameError: it is not one.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10**wire.LONGEST_INTEGER:
-        raise FrameError(_("{name} must be a whole number, at least 0").format(name=name))
-    return value
-
-
-def finite(name: str, value: object) -> float:
-    """Validate a finite number from 0.
-
-    Raises:
-        FrameError: it is not one.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise FrameError(_("{name} must be a number, at least 0").format(name=name))
-    return value
 
 
 def _change(told: object) -> tuple[str, Any]:

@@ -9,7 +9,8 @@ from typing import Final
 
 from bntui.errors import RecordingError
 from bntui.link import wire
-from bntui.link.requests import ForkRequest, finite, natural, pace, seeds
+from bntui.link.numbers import finite, natural, pace
+from bntui.link.requests import ForkRequest, seeds
 from bntui.text.language import _
 
 MOST_FORKS: Final = 16

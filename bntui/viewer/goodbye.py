@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Final
 
-from bntui.recording.sentences import is_over
 from bntui.text import figures
 from bntui.text.language import N_, _
 
@@ -47,6 +46,8 @@ def recorded(reader: ViewedRecording, *, unfinished: bool) -> list[str]:
 
 def _epoch(reader: ViewedRecording) -> str:
     """The newest epoch of the runs that are not over."""
+    from bntui.recording.sentences import is_over  # it imports what keyframes are, after the first paint
+
     left = [run.index for run in reader.runs if not is_over(event.kind for event in reader.events(run.index))]
     return figures.epoch(max((reader.history(run).epoch[-1] for run in left), default=0.0))
 
