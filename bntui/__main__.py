@@ -74,7 +74,7 @@ def _obey() -> None:
 
             # importing the command line would add a fifth to the time to first paint
             need_terminal(_("use bntui list to print scenarios and recordings as text"))
-            _start_trainer()
+            _start_trainer(gently=True)  # the first paint comes first
             open_screen()
     except KeyboardInterrupt:
         sys.exit(130)
@@ -91,7 +91,7 @@ def _obey() -> None:
             say(f"bntui: {misconfigured}", sys.stderr)
 
 
-def _start_trainer(*, headless: bool = False) -> None:
+def _start_trainer(*, headless: bool = False, gently: bool = False) -> None:
     """Start the trainer that will be needed, so that it imports torch while this process imports the rest."""
     if not headless:
         from bntui.viewer.terminal.guard import guard
@@ -99,7 +99,7 @@ def _start_trainer(*, headless: bool = False) -> None:
         guard()  # the trainer is a child of the viewer, not of its guard
     from bntui.link.spawn import spawn_ahead
 
-    spawn_ahead()
+    spawn_ahead(gently=gently)
 
 
 if __name__ == "__main__":

@@ -55,14 +55,26 @@ def test_what_nobody_needed_is_ended() -> None:
     assert ahead.process.returncode is not None
 
 
-@pytest.mark.parametrize("lacks", ["packages", "cores"])
+@pytest.mark.parametrize("lacks", ["packages", "cores", "a free core"])
 def test_none_is_started_where_it_is_of_no_use(lacks: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if lacks == "packages":
         monkeypatch.setattr(spawn, "missing", lambda: ("torch",))
-    else:
+    elif lacks == "cores":
         monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    spawn.spawn_ahead()
+    else:
+        monkeypatch.setattr(spawn, "_running", lambda: os.cpu_count())
+    spawn.spawn_ahead(gently=True)
     assert spawn._ahead is None
+
+
+def test_processes_that_run_are_counted() -> None:
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    try:
+        until(lambda: max(spawn._running() for _ in range(20)) >= 4, "three busy processes and this one")
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.parametrize("arguments", [["no-such-scenario"], ["batch-normalization", "--no-such-option", "--headless"]])
@@ -79,7 +91,8 @@ def test_leaving_the_gallery_at_once_leaves_no_trainer() -> None:
     with Terminal(BNTUI) as terminal:
         terminal.until("batch norm")
         (viewer,) = terminal.children()
-        assert trainers(folder) == terminal.children(viewer)  # it was started before the gallery was painted
+        until(lambda: trainers(folder), "the start of the trainer")
+        assert trainers(folder) == terminal.children(viewer)
         terminal.press("q")
         assert terminal.exit_code() == 0
     until(lambda: not trainers(folder), "the end of the trainer")
@@ -90,7 +103,7 @@ def test_a_trainer_that_was_started_ahead_ends_with_a_viewer_that_is_killed() ->
     folder = Path(os.environ["XDG_RUNTIME_DIR"])
     with Terminal(BNTUI) as terminal:
         terminal.until("batch norm")
-        assert trainers(folder)
+        until(lambda: trainers(folder), "the start of the trainer")
         (viewer,) = terminal.children()
         os.kill(viewer, 9)
         terminal.exit_code()

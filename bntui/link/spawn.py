@@ -66,15 +66,26 @@ def spawn() -> Spawned:
     return Spawned(process, ours, log)
 
 
-def spawn_ahead() -> None:
+def spawn_ahead(*, gently: bool = False) -> None:
     """Start a process for the next :func:`spawned`, unless nothing can be trained.
 
     On a single core, it would delay what it is meant to run beside.
+
+    Args:
+        gently: do not start it either if all cores are busy at this moment.
     """
     global _ahead
-    if _ahead is None and not missing() and (os.cpu_count() or 1) > 1:
+    cores = os.cpu_count() or 1
+    if _ahead is None and not missing() and cores > 1 and not (gently and _running() >= cores):
         with suppress(BntuiError, OSError):  # who needs a process says why there is none
             _ahead = spawn()
+
+
+def _running() -> int:
+    """Number of processes and threads that run or could, this one included; 1 where the system does not tell."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/loadavg").read_text("ascii").split()[3].partition("/")[0])
+    return 1
 
 
 def spawned() -> Spawned:
