@@ -45,6 +45,8 @@ class LabNews:
     def __init__(self, lab: NewsScreen) -> None:
         self._lab = lab
         self._tempo = Tempo()
+        self._greeted = False
+        """The status with which the trainer greets was drawn."""
         self._timer: Timer | None = None
         """Calls :meth:`_update` at the earliest time of the next drawing."""
 
@@ -88,6 +90,7 @@ class LabNews:
         status, hung_up = feed.fetch()
         if status is not None:
             lab.trainer.happened(happening.Heard(status))
+        before = lab.loaded.snapshot
         self._load(alone=hung_up)
         if hung_up:
             if feed.error is not None:
@@ -96,7 +99,9 @@ class LabNews:
         lab.draw()
         if live_states.over(lab.trainer.state):
             lab.loaded.reader.release()  # last, because reading opens the file again
-        self._tempo = self._tempo.drawn(began, monotonic(), slow=lab.app.sender.pending)
+        if self._greeted or lab.loaded.snapshot is not before:  # the first epoch does not wait for the greeting's sake
+            self._tempo = self._tempo.drawn(began, monotonic(), slow=lab.app.sender.pending)
+        self._greeted = True
 
     def _load(self, *, alone: bool) -> None:
         """Load what was committed.
