@@ -51,7 +51,7 @@ class Terminal:
         wanted = {**inherited, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
         environment = {key: value for key, value in wanted.items() if value is not None}
         self.settings_before = termios.tcgetattr(slave)  # before the program runs, which may change them at once
-        self.started = time.monotonic()
+        self.started = self._heard = time.monotonic()
         self.process = subprocess.Popen(
             command,
             stdin=slave,
@@ -94,6 +94,7 @@ class Terminal:
             piece = os.read(self._master, 1 << 16)
         except OSError:  # the program has ended
             return False
+        self._heard = time.monotonic()
         self.received += len(piece)
         self.raw += piece
         self.transcript += piece
@@ -138,7 +139,7 @@ class Terminal:
         self.raw = b""
 
     def until(self, wanted: str | Callable[[str], object], timeout: float = 60) -> float:
-        """Wait until a text is on the screen, or the screen is as wanted; seconds since the start.
+        """Wait until a text is on the screen, or the screen is as wanted; seconds from the start to the last output.
 
         The screen is shown if that never comes.
         """
@@ -146,7 +147,7 @@ class Terminal:
         while time.monotonic() < end:
             self.emulate()
             if wanted in self.text if isinstance(wanted, str) else wanted(self.text):
-                return time.monotonic() - self.started
+                return self._heard - self.started
             if not self.read(0.05) and self.process.poll() is not None:
                 break
         self.emulate()
