@@ -60,9 +60,9 @@ def test_none_is_started_where_it_is_of_no_use(lacks: str, monkeypatch: pytest.M
     if lacks == "packages":
         monkeypatch.setattr(spawn, "missing", lambda: ("torch",))
     elif lacks == "cores":
-        monkeypatch.setattr(os, "cpu_count", lambda: 1)
+        monkeypatch.setattr(spawn, "cores", lambda: 1)
     else:
-        monkeypatch.setattr(spawn, "_running", lambda: os.cpu_count())
+        monkeypatch.setattr(spawn, "_running", spawn.cores)
     spawn.spawn_ahead(gently=True)
     assert spawn._ahead is None
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from bntui.cpu import cores
 from bntui.errors import BntuiError
 from bntui.link.address import runtime_folder
 from bntui.link.training_packages import missing, need_training
@@ -75,8 +76,7 @@ def spawn_ahead(*, gently: bool = False) -> None:
         gently: do not start it either if all cores are busy at this moment.
     """
     global _ahead
-    cores = os.cpu_count() or 1
-    if _ahead is None and not missing() and cores > 1 and not (gently and _running() >= cores):
+    if _ahead is None and not missing() and cores() > 1 and not (gently and _running() >= cores()):
         with suppress(BntuiError, OSError):  # who needs a process says why there is none
             _ahead = spawn()
 
