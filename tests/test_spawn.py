@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bntui import cpu
 from bntui.link import spawn
 from bntui.link.client import IdleTrainer
 from tests.terminal import Terminal
@@ -62,7 +63,7 @@ def test_none_is_started_where_it_is_of_no_use(lacks: str, monkeypatch: pytest.M
     elif lacks == "cores":
         monkeypatch.setattr(spawn, "cores", lambda: 1)
     else:
-        monkeypatch.setattr(spawn, "_running", spawn.cores)
+        monkeypatch.setattr(spawn, "_running", cpu.cores)
     spawn.spawn_ahead(gently=True)
     assert spawn._ahead is None
 
