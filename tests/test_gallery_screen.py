@@ -31,7 +31,9 @@ from bntui.viewer.screens.gallery_state import Gallery
 from bntui.viewer.screens.lab import LabScreen
 from bntui.viewer.widgets import RowsWidget
 from tests.fakes import FakeReader, FakeTrainer, until
+from tests.terminal import Terminal
 from tests.test_clicks import click, wheel
+from tests.waiting import until as until_true
 
 CARDS = tuple(
     Card(
@@ -386,3 +388,33 @@ def test_a_page_longer_than_its_room_can_be_read_to_its_end() -> None:
     assert scrolled(gallery, 1, 80, 24) == gallery
     assert scrolled(gallery, -30, 80, 24).scroll == 0
     assert gallery.at("scenarios", 0).scroll == 0
+
+
+ORDER = """
+import sys
+from textual.app import App
+from bntui.viewer.screens.gallery import GalleryScreen
+
+def told(name, act):
+    def tell(*arguments):
+        with open(sys.argv[1], "a") as file:
+            file.write(name)
+        return act(*arguments)
+    return tell
+
+App._display = told("p", App._display)
+GalleryScreen._prepare = told("P", lambda _screen: None)
+from bntui.viewer.app import LabApp
+LabApp().run()
+"""
+
+
+def test_what_the_first_paint_does_not_wait_for_comes_after_it(tmp_path: Path) -> None:
+    """In a real terminal: in Textual's test driver, the screen has its size from the beginning."""
+    with Terminal([sys.executable, "-c", ORDER, str(tmp_path / "order")]) as terminal:
+        terminal.until("batch norm")
+        until_true(lambda: "P" in (tmp_path / "order").read_text())
+        terminal.press("q")
+    order = (tmp_path / "order").read_text()
+    assert order.startswith("p")
+    assert order.count("P") == 1

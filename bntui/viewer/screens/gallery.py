@@ -68,6 +68,7 @@ class GalleryScreen(SpokenScreen[None]):
         self.trainer = GalleryTrainer(self, watching)
         self._lines: dict[int, tuple[Lists, int]] = {}
         self._previews = Previews(self, self._previewed)
+        self._prepares = False
 
     def compose(self) -> ComposeResult:
         yield self._canvas
@@ -78,7 +79,6 @@ class GalleryScreen(SpokenScreen[None]):
         cards = () if self.app.read_only else scenarios()
         self.gallery = replace(self.gallery, cards=cards, read_only=self.app.read_only)
         self._draw()
-        self.call_after_refresh(self._prepare)
         self.set_interval(GROWTH_SECONDS, self._grow)
 
     def on_screen_resume(self) -> None:
@@ -87,6 +87,9 @@ class GalleryScreen(SpokenScreen[None]):
 
     def on_resize(self) -> None:
         self._draw()
+        if not self._prepares:  # before the screen has a size, nothing is painted, and nothing is waited for
+            self._prepares = True
+            self.call_after_refresh(self._prepare)
 
     def quit(self) -> None:
         """End the program, and any trainer that is waiting or starting."""
