@@ -22,7 +22,8 @@ from bntui.errors import BntuiError, NameTakenError, UsageError
 from bntui.keyframe import Distribution, Keyframe
 from bntui.recording.history import RunInfo
 from bntui.recording.reader import Reader
-from bntui.watching.pytorch.held import EXACT, SAMPLE, described, hold, stride
+from bntui.watching.captured import described
+from bntui.watching.pytorch.held import EXACT, SAMPLE, fetched, hold, stride
 from bntui.watching.trouble import RecorderWarning
 
 
@@ -147,7 +148,7 @@ def test_large_tensors_are_described_like_small_ones(shape: tuple[int, ...], spo
     held = hold(values)
     assert held is not None
     with np.errstate(all="ignore"):
-        (found,) = described([held])
+        (found,) = described(fetched([held]))
     wide = values.numpy().astype(np.float64).ravel()
     finite = wide[np.isfinite(wide)]
     expected = np.histogram(finite, 32)[0]

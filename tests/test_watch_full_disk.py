@@ -24,7 +24,7 @@ LAYERS = {"a": {"output": np.random.default_rng(1).normal(size=(40, 40)), "mask"
 
 
 def connection(recorder: Any) -> sqlite3.Connection:
-    found: sqlite3.Connection = recorder._course._sink._writer.connection
+    found: sqlite3.Connection = recorder._course._writer._writer.connection
     return found
 
 

@@ -23,7 +23,6 @@ from bntui.recording.history import LayerInfo
 from bntui.scenario.activations import activation
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.watching.layers import Layer
 
 QUANTITY_OF: Final = {
     "input": "input", "pre_activation": "pre_norm", "normalized": "normalized", "output": "output",
@@ -174,8 +173,10 @@ def spread(layers: Sequence[Told]) -> list[dict[str, Distribution]]:
     return [{key: next(found) for key in names} for names in keys]
 
 
-def measured(of: Told, info: LayerInfo, found: Mapping[str, Distribution], *, channels_last: bool) -> Layer:
-    """The measures of a layer; what the loop does not tell is NaN, and named as absent.
+def measured(
+    of: Told, info: LayerInfo, found: Mapping[str, Distribution], *, channels_last: bool
+) -> tuple[LayerMeasures, frozenset[str]]:
+    """The measures of a layer, and which of them are NaN because the loop does not tell them.
 
     Args:
         found: the distributions of its values, see :func:`spread`.
@@ -200,7 +201,7 @@ def measured(of: Told, info: LayerInfo, found: Mapping[str, Distribution], *, ch
         name=info.name, kind=info.kind, batch_norm=_batch_norm(of, info, channels_last=channels_last),
         dropout=_mask(of, info), **of_layer,
     )  # fmt: skip
-    return Layer(info, measures, absent)
+    return measures, absent
 
 
 def _figures(arrays: Mapping[str, Values]) -> dict[str, float | None]:

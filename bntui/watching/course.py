@@ -1,6 +1,7 @@
 """Puts what a training loop tells in order: keyframes, ends of epochs, early stopping, and how it ended.
 
-Recorders of every kind measure layers, and tell them to a :class:`Course`, which writes them into its :class:`Sink`.
+Recorders of every kind say what they saw of the layers, and tell it to a :class:`Course`, which makes rows of it for a
+:class:`bntui.watching.row.RowWriter`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ import math
 import sys
 import threading
 import time
-from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,16 @@ from bntui.recording.history import SAME_EPOCH, Event, LayerInfo
 from bntui.recording.sentences import EventKind
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.watching.bad import Bad, first_bad
-from bntui.watching.layers import Layer, refuse_unfit
-from bntui.watching.sink import Sink
-from bntui.watching.stopping import MONITORS, Stopper
+from bntui.watching.bad import BadSearch
+from bntui.watching.complaints import Complaints
+from bntui.watching.layers import MeasuredLayers, StepLayers
+from bntui.watching.losses import EpochLosses
+from bntui.watching.row import LoopRow, RowWriter
+from bntui.watching.row_order import RowOrder
 from bntui.watching.stopping import EarlyStopping as Rule
+from bntui.watching.stopping import Stopper
+from bntui.watching.stopping_told import StoppingReport, ToldStopping
 from bntui.watching.subject import LoopDescription
-from bntui.watching.trouble import warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,75 +57,69 @@ class _Held:
     """A row that is not written yet, because more may be told of it."""
 
     frame: Keyframe
+    layers: StepLayers
     epoch_end: bool
-    events: list[Event]
+    events: list[Event | BadSearch]
 
 
 class Course:
     """The rows of one recorded loop, in order.
 
     Args:
-        path: name of the recording; None for a new one in the user's folder.
+        writer: what writes them.
         rule: what decides when the loop should stop, if the recorder does.
-
-    Raises:
-        NameTakenError: the file exists.
-        RecordingError: another process writes it.
-        StorageError: the folder cannot be written.
     """
 
-    def __init__(self, path: Path | None, subject: LoopDescription, rule: Rule | None = None) -> None:
+    def __init__(self, writer: RowWriter, subject: LoopDescription, rule: Rule | None = None) -> None:
         self.subject = subject
         self.stopper = Stopper(rule)
-        self._sink = Sink(path, subject)
+        self.complaints = Complaints()
+        self._writer = writer
         self._turn = threading.RLock()
         self._began = time.monotonic()
-        self._layers: tuple[Layer, ...] | None = None
+        self._order = RowOrder(self.complaints)
+        self._losses = EpochLosses()
+        self._stopping = ToldStopping(subject, self.complaints)
+        self._layers: tuple[LayerInfo, ...] | None = None
         """The layers of the first keyframe."""
+        self._absent: tuple[frozenset[str], ...] = ()
+        """Of each of them, the figures that it has never had."""
         self._held: _Held | None = None
         self.waits = False
         """Keyframes are to be held although their epoch is no whole number: the loop ends epochs after them."""
-        self._stopping: EarlyStopping | None = _not_yet(subject)
-        self.step = -1
-        """The last step that was told; -1 before the first."""
-        self.epoch = 0.0
-        """Epochs done at that step."""
-        self._losses = array("d")
-        """Losses told since the epoch began; NumPy takes thousands of them at once, unlike those of a list."""
-        self._complained: dict[str, int] = {}
-        self._bad_step: int | None = None
-        """The step of the first loss that is not finite."""
-        self._last_loss = 0.0
-        self._told_bad = False
-        self._stopped = False
         atexit.register(self._at_exit)
 
     @property
     def open(self) -> bool:
         """False once nothing more will be recorded; recorders need not measure then."""
-        return self._sink.open
+        return self._writer.open
 
     @property
     def path(self) -> Path:
         """Where the recording is."""
-        return self._sink.path
+        return self._writer.path
+
+    @property
+    def step(self) -> int:
+        """The last step that was told; -1 before the first."""
+        return self._order.step
 
     def amend(self, **known: Any) -> None:
         """Tell more of the loop, such as ``epochs=20``: the fields of a :class:`LoopDescription`."""
         self.subject = replace(self.subject, **known)
         if self._layers is not None:
-            self._sink.amend(self.subject.info(self._infos))
+            self._writer.amend(self.subject.info(self._infos))
 
-    def tell_loss(self, loss: float) -> None:
-        """The loss of a step that is not recorded as a keyframe, for the mean of its epoch."""
-        self._losses.append(float(loss))
-        self._watch_loss(float(loss), self.step + 1)
+    def tell_losses(self, losses: Sequence[float]) -> None:
+        """The losses of steps that are not recorded as keyframes, for the mean of their epoch."""
+        self._losses.add(losses, self.step + 1)
 
     def keyframe(
         self,
         step: int,
         epoch: float,
-        layers: Sequence[Layer],
+        infos: Sequence[LayerInfo],
+        layers: StepLayers,
         figures: Figures,
         *,
         hold: bool = False,
@@ -133,26 +129,26 @@ class Course:
         Args:
             step: optimizer steps done, larger than at the keyframe before.
             epoch: epochs done.
+            infos: what is fixed about the layers.
+            layers: what was seen of them in this step.
             hold: more may be told of this step, such as the validation at its epoch's end: write it with the next
                 row, or :meth:`settle`.
         """  # fmt: skip
         if not self.open:
             return
         with self._turn:
-            if not (self._in_order(step, epoch) and self._same_layers(layers)):
+            if not (self._order.follows(step, epoch) and self._order.fits(infos, self._layers)):
                 return
             self.settle()
-            self._begin(layers)
-            self._note_absent(layers)
+            self._begin(infos, layers)
             if figures.loss is not None:
-                self._losses.append(figures.loss)
+                self._losses.add([figures.loss], step)
             frame = self._frame(step, epoch, figures)
-            frame = replace(frame, layers=tuple(layer.measures for layer in layers))
-            events = self._troubles(layers, figures, step, epoch)
             whole = abs(epoch - round(epoch)) < SAME_EPOCH and epoch > 0
-            self._held = _Held(frame, whole and figures.val_loss is not None, events)
+            search = self._search(figures, step, epoch, layers=True)
+            self._held = _Held(frame, layers, whole and figures.val_loss is not None, [search])
             if self._held.epoch_end:
-                self._losses = array("d")
+                self._losses.begin_epoch()
             if not hold:
                 self.settle()
 
@@ -166,26 +162,28 @@ class Course:
         if not self.open:
             return
         with self._turn:
-            held, step = self._held, self.step if step is None else step
+            held, order = self._held, self._order
+            step = order.step if step is None else step
             if held is not None and held.frame.step == step:
                 whole = math.ceil(held.frame.epoch - SAME_EPOCH)
                 self._end_held(held, max(whole, 1) if number is None else number, figures)
             elif step < 0:
-                self._complain("epoch end", _("no step was recorded before the end of the epoch; give it as step="))
-            elif step == self.step:
+                sentence = _("no step was recorded before the end of the epoch; give it as step=")
+                self.complaints.add("epoch end", sentence)
+            elif step == order.step:
                 self.waits = True
                 sentence = _(
                     "the keyframe of step {step} is written already, so that the figures of this epoch are not "
                     "recorded; from now on, keyframes wait for the end of their epoch"
                 )
-                self._complain("epoch end", sentence.format(step=step))
-            elif self._in_order(step, number or 0 if number is not None else self.epoch) and self._begun():
-                number = math.floor(self.epoch + SAME_EPOCH) + 1 if number is None else number
+                self.complaints.add("epoch end", sentence.format(step=step))
+            elif order.follows(step, number or 0 if number is not None else order.epoch) and self._begun():
+                number = math.floor(order.epoch + SAME_EPOCH) + 1 if number is None else number
                 self.settle()
                 frame = self._frame(step, number, figures)
-                self._held = _Held(frame, True, self._troubles((), figures, step, number))
-            self._losses = array("d")
-            if self._stopping is None:
+                self._held = _Held(frame, MeasuredLayers(), True, [self._search(figures, step, number)])
+            self._losses.begin_epoch()
+            if self._stopping.state is None:
                 self.settle()
 
     def early_stopping(
@@ -202,65 +200,26 @@ class Course:
         if not self.open:
             return
         if self.stopper.rule is not None:
-            self._complain("stopping", _("early stopping is not recorded as told: the recorder applies its own rule"))
+            sentence = _("early stopping is not recorded as told: the recorder applies its own rule")
+            self.complaints.add("stopping", sentence)
             return
-        self._tell_stopping(
-            wait=wait, best=best, patience=patience, monitor=monitor, best_epoch=best_epoch, stopped=stopped
-        )
+        self._tell_stopping(StoppingReport(wait, best, patience, monitor, best_epoch, stopped))
 
     def judge(self, figures: Figures) -> None:
         """Apply the recorder's rule to an epoch that has ended, also where nothing is recorded any more."""
         rule = self.stopper.rule
-        number = math.floor(self.epoch + SAME_EPOCH) if self.open else 0
+        number = math.floor(self._order.epoch + SAME_EPOCH) if self.open else 0
         if not self.stopper.see(asdict(figures), number) and rule is not None:
             sentence = _("early stopping does not count the epoch: it was not told {monitor}")
-            self._complain("monitored", sentence.format(monitor=rule.monitor))
+            self.complaints.add("monitored", sentence.format(monitor=rule.monitor))
         elif rule is not None and self.open:
             self._tell_rule(rule)
-
-    def _tell_rule(self, rule: Rule, *, stopped: bool = False) -> None:
-        state = self.stopper.state
-        self._tell_stopping(
-            wait=state.wait, best=state.best, patience=rule.patience, monitor=rule.monitor,
-            best_epoch=state.best_epoch, stopped=stopped,
-        )  # fmt: skip
-
-    def _tell_stopping(
-        self, *, wait: int, best: float, patience: int, monitor: str, best_epoch: int | None, stopped: bool
-    ) -> None:
-        with self._turn:
-            known = MONITORS.get(monitor)
-            if known is None:
-                sentence = _("early stopping monitors {monitor}, which is not recorded; use one of {names}")
-                self._complain("monitor", sentence.format(monitor=clean(str(monitor)), names=", ".join(MONITORS)))
-                return
-            wait, patience = int(wait), int(patience)
-            if min(wait, patience, best_epoch or 0) < 0:
-                sentence = _("early stopping has wait={wait}, patience={patience}; numbers of epochs start from 0")
-                self._complain("early stopping", sentence.format(wait=wait, patience=patience))
-                return
-            told = {"monitor": known, "patience": patience}
-            if {**(self.subject.early_stopping or {}), **told} != self.subject.early_stopping:
-                self.amend(early_stopping={**(self.subject.early_stopping or {}), **told})
-            before = self._stopping
-            epoch = math.floor(self.epoch + SAME_EPOCH)
-            if best_epoch is None:
-                best_epoch = epoch if wait == 0 or before is None else before.best_epoch
-            state = EarlyStopping(known, float(best), int(best_epoch), wait, patience, bool(stopped), "")
-            self._stopping = replace(state, reason=_reason(state))
-            events = [self._stopped_event(self._stopping)] if stopped and not self._stopped else []
-            self._stopped = self._stopped or stopped
-            if self._held is not None:
-                self._held.frame = replace(self._held.frame, early_stopping=self._stopping)
-                self._held.events += events
-            elif self._layers is not None:
-                self._sink.add_events(events)
 
     def settle(self) -> None:
         """Write the row that is held."""
         held, self._held = self._held, None
         if held is not None:
-            self._sink.commit(held.frame, epoch_end=held.epoch_end, events=held.events)
+            self._writer.commit(LoopRow(held.frame, held.layers, held.epoch_end, tuple(held.events)))
 
     def close(self, error: BaseException | None = None) -> None:
         """Record how the loop ended, and close the file.
@@ -278,101 +237,72 @@ class Course:
                 self._tell_rule(rule, stopped=True)
             self.settle()
             if self._begun() and self.step >= 0:
-                self._sink.add_events(self._ending(error))
-            self._sink.close()
-        skipped = sum(self._complained.values())
-        if skipped > len(self._complained):
-            warn(_("{count} calls of the recorder could not be recorded").format(count=skipped))
+                self._writer.add_events(self._ending(error))
+            self._writer.close()
+        self.complaints.sum_up()
 
     def _at_exit(self) -> None:
         self.close(getattr(sys, "last_exc", None) or getattr(sys, "last_value", None))
 
-    @contextmanager
-    def mistakes(self, what: str) -> Iterator[None]:
-        """Warn of the first mistake in what the loop tells, instead of raising it."""
-        try:
-            yield
-        except Exception as error:
-            self._complain(what, _("{what} not recorded: {reason}").format(what=what, reason=clean(str(error))))
+    def _tell_rule(self, rule: Rule, *, stopped: bool = False) -> None:
+        state = self.stopper.state
+        told = StoppingReport(state.wait, state.best, rule.patience, rule.monitor, state.best_epoch, stopped)
+        self._tell_stopping(told)
+
+    def _tell_stopping(self, told: StoppingReport) -> None:
+        with self._turn:
+            epoch = math.floor(self._order.epoch + SAME_EPOCH)
+            first = not self._stopping.stopped
+            state = self._stopping.tell(epoch, told)
+            if state is None:
+                return
+            before = self.subject.early_stopping or {}
+            plan = {**before, "monitor": state.monitor, "patience": state.patience}
+            if plan != self.subject.early_stopping:
+                self.amend(early_stopping=plan)
+            events = [self._stopped_event(state)] if state.stopped and first else []
+            if self._held is not None:
+                self._held.frame = replace(self._held.frame, early_stopping=state)
+                self._held.events += events
+            elif self._layers is not None:
+                self._writer.add_events(events)
 
     def _begun(self) -> bool:
         return self._layers is not None
 
-    def _begin(self, layers: Sequence[Layer]) -> None:
+    def _begin(self, infos: Sequence[LayerInfo], layers: StepLayers) -> None:
+        """Tell readers of the layers, and later once a figure is measured that was not before."""
         if self._layers is None:
-            self._layers = tuple(layers)
-            self._sink.begin(self.subject.info(self._infos), self.subject.budget)
-
-    def _note_absent(self, layers: Sequence[Layer]) -> None:
-        """Tell readers once a figure is measured that was not before."""
-        assert self._layers is not None
-        if all(before.absent <= now.absent for before, now in zip(self._layers, layers, strict=True)):
-            return
-        self._layers = tuple(
-            replace(before, absent=before.absent & now.absent) for before, now in zip(self._layers, layers, strict=True)
-        )
-        self._sink.amend(self.subject.info(self._infos))
+            self._layers, self._absent = tuple(infos), layers.absent
+            self._writer.begin(self.subject.info(self._infos), self.subject.budget)
+        elif self._absent != layers.absent:
+            absent = tuple(before & now for before, now in zip(self._absent, layers.absent, strict=True))
+            if absent != self._absent:
+                self._absent = absent
+                self._writer.amend(self.subject.info(self._infos))
 
     @property
     def _infos(self) -> tuple[LayerInfo, ...]:
         """The layers of the run, each with the figures that it has never had."""
-        return tuple(replace(layer.info, absent=tuple(sorted(layer.absent))) for layer in self._layers or ())
-
-    def _in_order(self, step: int, epoch: float) -> bool:
-        """True if a row may follow; complains otherwise."""
-        if isinstance(step, bool) or not isinstance(step, int | np.integer) or not 0 <= step < 2**53:
-            sentence = _("step is {step!r}, not a whole number from 0; the keyframe is not recorded")
-            return self._complain("step", sentence.format(step=step))
-        if not isinstance(epoch, float | int | np.floating | np.integer) or not 0 <= epoch < 2**53:
-            sentence = _("epoch is {epoch!r}, not a number from 0; the keyframe is not recorded")
-            return self._complain("epoch", sentence.format(epoch=epoch))
-        if step <= self.step:
-            sentence = _("step {step} follows step {before}; steps must ascend, so it is not recorded")
-            return self._complain("order", sentence.format(step=step, before=self.step))
-        if epoch < self.epoch - SAME_EPOCH:
-            sentence = _("epoch {epoch:g} follows epoch {before:g}; epochs must not descend, so it is not recorded")
-            return self._complain("epoch order", sentence.format(epoch=epoch, before=self.epoch))
-        return True
-
-    def _same_layers(self, layers: Sequence[Layer]) -> bool:
-        if self._layers is None:
-            try:
-                refuse_unfit([layer.info for layer in layers])
-            except ValueError as error:
-                sentence = _("{reason}; the keyframe is not recorded")
-                return self._complain("layers", sentence.format(reason=clean(str(error))))
-            return True
-        before, after = ([layer.info.name for layer in of] for of in (self._layers, layers))
-        if before != after:
-            gone, new = (next((name for name in one if name not in other), "") for one, other in
-                         ((before, after), (after, before)))  # fmt: skip
-            sentence = _(
-                "the layers differ from those of the first keyframe, from {name}; the keyframe is not recorded"
-            )
-            return self._complain("layers", sentence.format(name=gone or new or after[0]))
-        return True
+        every = zip(self._layers or (), self._absent, strict=True)
+        return tuple(replace(info, absent=tuple(sorted(absent))) for info, absent in every)
 
     def _frame(self, step: int, epoch: float, figures: Figures) -> Keyframe:
-        self.step, self.epoch = int(step), max(self.epoch, float(epoch))
-        train_loss = self._train_loss(figures)
+        self._order.advance(step, epoch)
+        train_loss = self._losses.mean() if figures.train_loss is None else figures.train_loss
         lr = math.nan if figures.lr is None or not math.isfinite(figures.lr) else float(figures.lr)
         return Keyframe(
-            run=0, step=self.step, epoch=self.epoch, lr=lr, batch_loss=_number(figures.loss),
+            run=0, step=self.step, epoch=self._order.epoch, lr=lr, batch_loss=_number(figures.loss),
             train_loss=_number(train_loss), train_accuracy=_number(figures.train_accuracy),
             val_loss=_number(figures.val_loss), val_accuracy=_number(figures.val_accuracy),
             wall_time=time.monotonic() - self._began, batch_indices=np.empty(0, np.int64), layers=(),
-            early_stopping=self._stopping, weights_digest="",
+            early_stopping=self._stopping.state, weights_digest="",
             gradient_scale=_number(figures.gradient_scale),
         )  # fmt: skip
 
-    def _train_loss(self, figures: Figures) -> float | None:
-        if figures.train_loss is not None or not self._losses:
-            return figures.train_loss
-        return float(np.mean(np.array(self._losses)))
-
     def _end_held(self, held: _Held, number: int, figures: Figures) -> None:
         """Add an epoch's figures to the keyframe of its last step."""
-        train_loss = self._train_loss(figures)
+        train_loss = self._losses.mean() if figures.train_loss is None else figures.train_loss
         told: dict[str, float | None] = {
             "epoch": float(number), "lr": figures.lr, "train_loss": train_loss, "batch_loss": figures.loss,
             "train_accuracy": figures.train_accuracy, "val_loss": figures.val_loss,
@@ -380,78 +310,43 @@ class Course:
         }  # fmt: skip
         known: dict[str, Any] = {key: float(value) for key, value in told.items() if value is not None}
         held.frame = replace(held.frame, **known)
-        held.epoch_end, self.epoch = True, float(number)
-        held.events += self._troubles((), figures, held.frame.step, number)
+        held.epoch_end, self._order.epoch = True, float(number)
+        held.events.append(self._search(figures, held.frame.step, number))
 
-    def _watch_loss(self, loss: float, step: int) -> None:
-        self._last_loss = loss
-        if self._bad_step is None and not math.isfinite(loss):
-            self._bad_step = step
-
-    def _troubles(self, layers: Sequence[Layer], figures: Figures, step: int, epoch: float) -> list[Event]:
-        """An event that names the first value of the run that is not finite, once."""
+    def _search(self, figures: Figures, step: int, epoch: float, *, layers: bool = False) -> BadSearch:
+        """Where an event is to name the first value of the run that is not finite."""
         if figures.loss is not None:
-            self._watch_loss(figures.loss, step)
-        if self._told_bad:
-            return []
-        last = self._layers[-1].info.name if self._layers else ""
-        found: Bad | None = first_bad(layers, last, figures.loss, figures.val_loss)
-        if found is None:
-            return []
-        self._told_bad = True
-        return [self._event("first_bad", sentences.FIRST_BAD, step=step, epoch=epoch, **found.arguments())]
+            self._losses.watch([figures.loss], step)
+        last = self._layers[-1].name if self._layers else ""
+        return BadSearch(step, epoch, last, figures.loss, figures.val_loss, layers)
 
     def _ending(self, error: BaseException | None) -> list[Event]:
-        loss = self._last_loss
+        bad, loss = self._losses.bad_step, self._losses.last
         if error is not None:
             name = "Ctrl+C" if isinstance(error, KeyboardInterrupt) else type(error).__name__
             return [self._event("interrupted", sentences.BROKEN, error=clean(name)[:100], **self._here())]
-        if self._stopped:
+        if self._stopping.stopped:
             return []
-        if self._bad_step is not None and not math.isfinite(loss):
+        if bad is not None and not math.isfinite(loss):
             word = sentences.NAN if math.isnan(loss) else sentences.INFINITE
-            return [self._event("diverged", sentences.DIVERGED_TRAINING, loss=word, **self._here(self._bad_step))]
+            return [self._event("diverged", sentences.DIVERGED_TRAINING, loss=word, **self._here(bad))]
         return [self._event("finished", sentences.ENDED, **self._here())]
 
     def _stopped_event(self, state: EarlyStopping) -> Event:
         sentence = sentences.STOPPED if state.best_epoch else sentences.STOPPED_ALL
-        figures = {"epoch": math.floor(self.epoch + SAME_EPOCH), "monitor": state.monitor,
+        epoch = self._order.epoch
+        figures = {"epoch": math.floor(epoch + SAME_EPOCH), "monitor": state.monitor,
                    "best_epoch": state.best_epoch, "wait": state.wait, "patience": state.patience}  # fmt: skip
-        return Event.of(0, self.step, self.epoch, "stopped_early", sentence, **figures)
+        return Event.of(0, self.step, epoch, "stopped_early", sentence, **figures)
 
     def _here(self, step: int | None = None) -> dict[str, Any]:
-        return {"step": self.step if step is None else step, "epoch": self.epoch}
+        return {"step": self.step if step is None else step, "epoch": self._order.epoch}
 
     @staticmethod
     def _event(kind: EventKind, sentence: str, /, *, step: int, epoch: float, **arguments: Any) -> Event:
         """An event at a step; its sentence may have the step and the epoch."""
         return Event.of(0, step, epoch, kind, sentence, step=step, epoch=epoch, **arguments)
 
-    def _complain(self, kind: str, sentence: str) -> bool:
-        """Warn of a mistake in the loop, the first time; returns False."""
-        self._complained[kind] = self._complained.get(kind, 0) + 1
-        if self._complained[kind] == 1:
-            warn(sentence)
-        return False
-
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
-
-
-def _not_yet(subject: LoopDescription) -> EarlyStopping | None:
-    """The state of early stopping before the first epoch, if the loop has it."""
-    told = subject.early_stopping
-    if told is None:
-        return None
-    return EarlyStopping(str(told["monitor"]), math.nan, 0, 0, int(told["patience"]), False, "")
-
-
-def _reason(state: EarlyStopping) -> str:
-    """Why early stopping ended the loop, in English, because it is recorded."""
-    if not state.stopped:
-        return ""
-    sentence = sentences.WAITED if state.best_epoch else sentences.WAITED_ALL
-    return sentence.format(
-        monitor=state.monitor, best_epoch=state.best_epoch, wait=state.wait, patience=state.patience
-    )  # fmt: skip

@@ -1,9 +1,10 @@
-"""Describes a layer of somebody's network together with what was measured of it in a step."""
+"""Says what a step tells of its layers, and checks that a reader would accept them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from bntui.keyframe import LayerMeasures
 from bntui.recording.forms import LAYERS
@@ -13,14 +14,28 @@ from bntui.recording.runs import layer_of
 from bntui.text.language import _
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """What is fixed about a layer, and its measures."""
+class StepLayers(Protocol):
+    """The layers of a step, in order; their measures may be computed only where the row is written."""
 
-    info: LayerInfo
-    measures: LayerMeasures
-    absent: frozenset[str] = frozenset()
-    """Fields of ``measures`` that are NaN because nobody measured them, unlike those that are NaN by their values."""
+    @property
+    def absent(self) -> tuple[frozenset[str], ...]:
+        """Of each layer, the fields of its measures that are NaN because nobody measured them, unlike those that are
+        NaN by their values."""
+
+    def measured(self) -> tuple[LayerMeasures, ...]:
+        """The measures of each layer."""
+
+
+@dataclass(frozen=True)
+class MeasuredLayers:
+    """Layers whose measures are known already."""
+
+    layers: tuple[LayerMeasures, ...] = ()
+    absent: tuple[frozenset[str], ...] = ()
+
+    def measured(self) -> tuple[LayerMeasures, ...]:
+        """See :class:`StepLayers`."""
+        return self.layers
 
 
 def refuse_unfit(layers: Sequence[LayerInfo]) -> None:

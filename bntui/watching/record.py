@@ -13,7 +13,8 @@ from bntui.recording.history import SAME_EPOCH, LayerInfo
 from bntui.text.language import _
 from bntui.watching import arrays
 from bntui.watching.course import Course, Figures
-from bntui.watching.layers import Layer
+from bntui.watching.layers import MeasuredLayers
+from bntui.watching.sink import Sink
 from bntui.watching.stopping import plan_of
 from bntui.watching.subject import LoopDescription
 
@@ -54,7 +55,7 @@ def record(
     name = title or (place.stem if place is not None else "recording")
     rule, plan = plan_of(known.pop("early_stopping", None))
     subject = LoopDescription(name, "record", task, epochs=epochs, batch_size=batch_size, early_stopping=plan, **known)
-    return Recorder(Course(place, subject, rule), channels_last=channels == "last")
+    return Recorder(Course(Sink(place, subject), subject, rule), channels_last=channels == "last")
 
 
 class Recorder:
@@ -110,7 +111,7 @@ class Recorder:
         self._judged = False
         if not course.open and course.stopper.rule is None:
             return
-        with course.mistakes("keyframe"):
+        with course.complaints.mistakes("keyframe"):
             figures = _figures(
                 loss=loss, lr=lr, gradient_scale=gradient_scale, train_loss=train_loss, train_accuracy=train_accuracy,
                 val_loss=val_loss, val_accuracy=val_accuracy,
@@ -122,7 +123,8 @@ class Recorder:
             complete = ends and figures.val_loss is not None
             if course.open:
                 hold = (ends or course.waits) and not (complete and course.stopper.rule is None)
-                course.keyframe(step, at, self._measured(layers), figures, hold=hold)
+                infos, measured = self._measured(layers)
+                course.keyframe(step, at, infos, measured, figures, hold=hold)
             if complete and (course.step == step or not course.open):
                 self._judged = True
                 course.judge(figures)
@@ -130,11 +132,11 @@ class Recorder:
     def step(self, loss: Any) -> None:
         """Tell the loss of a step that is not recorded, so that the epoch's mean has it."""
         self._judged = False
-        with self._course.mistakes("loss"):
+        with self._course.complaints.mistakes("loss"):
             told = arrays.number(loss, "loss")
             if told is not None and self._course.open:
                 self._course.settle()  # the step that is held was not its epoch's last one
-                self._course.tell_loss(told)
+                self._course.tell_losses([told])
 
     def epoch(
         self,
@@ -153,7 +155,7 @@ class Recorder:
         course = self._course
         if not course.open and course.stopper.rule is None:
             return
-        with course.mistakes("epoch"):
+        with course.complaints.mistakes("epoch"):
             figures = _figures(
                 train_loss=train_loss, train_accuracy=train_accuracy, val_loss=val_loss, val_accuracy=val_accuracy
             )  # fmt: skip
@@ -175,7 +177,7 @@ class Recorder:
         """
         if not self._course.open:
             return
-        with self._course.mistakes("early stopping"):
+        with self._course.complaints.mistakes("early stopping"):
             value = arrays.number(best, "best")
             self._course.early_stopping(
                 wait=wait, best=math.nan if value is None else value, patience=patience, monitor=monitor,
@@ -194,14 +196,15 @@ class Recorder:
     ) -> None:
         self._course.close(error)
 
-    def _measured(self, layers: Mapping[str, Arrays]) -> list[Layer]:
+    def _measured(self, layers: Mapping[str, Arrays]) -> tuple[list[LayerInfo], MeasuredLayers]:
         if not isinstance(layers, Mapping):
             raise ValueError(_("layers must map a name to a table of arrays"))
         last = self._channels_last
         told = [arrays.told(name, given) for name, given in layers.items()]
         infos = [self._infos.setdefault(of.name, arrays.described(of, channels_last=last)) for of in told]
         every = zip(told, infos, arrays.spread(told), strict=True)
-        return [arrays.measured(of, info, found, channels_last=last) for of, info, found in every]
+        found = [arrays.measured(of, info, values, channels_last=last) for of, info, values in every]
+        return infos, MeasuredLayers(tuple(one for one, _absent in found), tuple(absent for _one, absent in found))
 
 
 def _figures(**told: Any) -> Figures:

@@ -11,19 +11,21 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from bntui.errors import BntuiError, NameTakenError, RecordingError, StorageError, UsageError
-from bntui.keyframe import Keyframe
 from bntui.link import registry
 from bntui.link.lock import Hold
 from bntui.recording.history import Event, RunInfo
 from bntui.recording.names import SUFFIX, new_path
 from bntui.recording.packed import PackedKeyframe, packed
-from bntui.recording.writer import Pack, Writer
+from bntui.recording.writer import Writer
 from bntui.text.language import _, ngettext
 from bntui.text.output import clean, shortened
+from bntui.watching.bad import FirstBad
+from bntui.watching.row import LoopRow
 from bntui.watching.subject import LoopDescription
 from bntui.watching.trouble import warn
 
@@ -31,8 +33,6 @@ BUSY_MS: Final = 200
 """Milliseconds that a commit waits for another program that has locked the file; then the next one tries again."""
 MOST_WAITING: Final = 1000
 """Rows that wait for such a program at most."""
-
-Row = tuple[PackedKeyframe, Pack | None, tuple[Event, ...]]
 
 
 class Sink:
@@ -54,7 +54,8 @@ class Sink:
     def __init__(self, path: Path | None, subject: LoopDescription) -> None:
         self._process = os.getpid()
         self._turn = threading.RLock()
-        self._waiting: list[Row] = []
+        self._waiting: list[tuple[PackedKeyframe, tuple[Event, ...]]] = []
+        self._first_bad = FirstBad()
         self._full = False
         """The disk has been full, which was warned of."""
         self._lost = 0
@@ -97,11 +98,9 @@ class Sink:
 
         self._safely(amend)
 
-    def commit(
-        self, frame: Keyframe, *, epoch_end: bool, evidence: Pack | None = None, events: Sequence[Event] = ()
-    ) -> None:
+    def commit(self, row: LoopRow) -> None:
         """Write a row; the first one publishes the file."""
-        self._safely(lambda: self._commit((packed(frame, epoch_end=epoch_end), evidence, tuple(events))))
+        self._safely(lambda: self._commit(row))
 
     def add_events(self, events: Sequence[Event]) -> None:
         """Write events that belong to no row."""
@@ -132,7 +131,7 @@ class Sink:
     def _leave_out(self, error: Exception) -> None:
         """Forget the rows that a full disk has no room for; their events are written once there is."""
         self._lost += len(self._waiting)
-        self._owed += [event for _frame, _evidence, events in self._waiting for event in events]
+        self._owed += [event for _frame, events in self._waiting for event in events]
         del self._owed[MOST_WAITING:]
         self._waiting.clear()
         if not self._full:
@@ -153,10 +152,12 @@ class Sink:
         reason = str(error) if isinstance(error, BntuiError) else f"{type(error).__name__}: {error}"
         warn(_("{reason}; nothing more is recorded, training goes on").format(reason=reason))
 
-    def _commit(self, row: Row) -> None:
+    def _commit(self, row: LoopRow) -> None:
         if self._published and self._hold.moved():
             self._follow()
-        self._waiting.append(row)
+        layers = row.layers.measured()
+        frame = packed(replace(row.frame, layers=layers), epoch_end=row.epoch_end)
+        self._waiting.append((frame, self._first_bad.events(row.events, layers, row.layers.absent)))
         self._write()
         if not self._published:
             self._writer.publish(self.path)
@@ -181,8 +182,8 @@ class Sink:
                 self._writer.amend_run(self._info)
             if self._owed:
                 self._writer.add_events(self._owed)
-            for frame, evidence, events in self._waiting:
-                self._writer.commit(frame, epoch_end=bool(frame["epoch_end"]), evidence=evidence, events=events)
+            for frame, events in self._waiting:
+                self._writer.commit(frame, epoch_end=bool(frame["epoch_end"]), events=events)
         self._waiting.clear()
         self._owed, self._info = [], None
 

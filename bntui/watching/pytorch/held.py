@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bntui.distributions import distributions, percentiles
-from bntui.keyframe import HISTOGRAM_BINS, Distribution
+from bntui.keyframe import HISTOGRAM_BINS
+from bntui.watching.captured import Captured, Reduced
 
 EXACT: Final = 65_536
 """Up to as many values, percentiles are exact; of more, they are those of an even sample."""
@@ -123,26 +123,15 @@ def _counts(flat: Tensor, low: float, high: float) -> Tensor:
     return counts[:-1]
 
 
-def on_cpu(kept: Sequence[Held]) -> list[Held]:
-    """What was kept, the copies of small tensors on the CPU; those of a device are fetched together."""
-    far = [one for one in kept if isinstance(one, Small) and one.values.device.type != "cpu"]
-    near = {
-        id(one): Small(torch.from_numpy(of)) for one, of in zip(far, arrays([one.values for one in far]), strict=True)
-    }
-    return [near.get(id(one), one) for one in kept]
-
-
-def described(kept: Sequence[Held]) -> list[Distribution]:
-    """The distribution of each tensor."""
-    of_small = iter(distributions(arrays([one.values for one in kept if isinstance(one, Small)])))
+def fetched(kept: Sequence[Held]) -> list[Captured]:
+    """What was kept, on the CPU and without torch; what is on another device is fetched together."""
+    whole = iter(arrays([one.values for one in kept if isinstance(one, Small)]))
     figures = iter(numbers([figure for one in kept if isinstance(one, Large) for figure in one.figures]))
-    return [next(of_small) if isinstance(one, Small) else _of_large(one, *islice(figures, 4)) for one in kept]
+    return [next(whole) if isinstance(one, Small) else _reduced(one, *islice(figures, 4)) for one in kept]
 
 
-def _of_large(kept: Large, mean: float, std: float, low: float, high: float) -> Distribution:
-    sound = math.isfinite(low) and math.isfinite(high)
-    p15, p50, p85 = percentiles(array(kept.sample)) if sound else [math.nan] * 3
-    return Distribution(mean, std, p15, p50, p85, low, high, array(kept.counts).astype(np.int32))
+def _reduced(one: Large, mean: float, std: float, low: float, high: float) -> Reduced:
+    return Reduced(mean, std, low, high, array(one.counts), array(one.sample))
 
 
 def arrays(tensors: Sequence[Tensor]) -> list[Values]:

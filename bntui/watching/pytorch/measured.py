@@ -1,51 +1,55 @@
-"""Makes the measures of a keyframe of what was captured in a step."""
+"""Takes what was captured of a step out of PyTorch: arrays and figures, which any process can measure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from bntui.distributions import UNMEASURED, Values, dead_share, share_outside, unit_percentiles
-from bntui.keyframe import (
-    MASK_SAMPLES,
-    UNIT_STATISTICS,
-    BatchNorm,
-    Distribution,
-    DropoutMask,
-    Foreign,
-    LayerMeasures,
-    SingleArray,
-)
+from bntui.keyframe import MASK_SAMPLES, BatchNorm, DropoutMask, Foreign, SingleArray
 from bntui.recording.history import LayerInfo
-from bntui.scenario.activations import activation
-from bntui.watching.layers import Layer
+from bntui.watching.captured import ABSENT_IF_NOT_CALLED, Captured, CapturedLayer
 from bntui.watching.pytorch.capture import Call
-from bntui.watching.pytorch.held import Held, Small, array, described, norm, numbers, on_cpu
+from bntui.watching.pytorch.held import Held, array, fetched, norm, numbers
 from bntui.watching.pytorch.masks import of_samples
 from bntui.watching.pytorch.parameters import Parameters
 
-_NO_UNIT: Final = dict.fromkeys(UNIT_STATISTICS, math.nan)
+
+@dataclass(frozen=True, slots=True)
+class SeenLayer:
+    """A layer of a step."""
+
+    info: LayerInfo
+    captured: CapturedLayer
+    absent: frozenset[str] = frozenset()
+    """Fields of its measures that are NaN because nobody measured them."""
+
+    @property
+    def uncalled(self) -> SeenLayer:
+        """The layer in a step that did not call it."""
+        empty = CapturedLayer(self.info.name, str(self.info.kind), self.captured.normed)
+        return SeenLayer(self.info, empty, ABSENT_IF_NOT_CALLED)
 
 
 @dataclass(frozen=True, slots=True)
-class _MeasuredStep:
+class _SeenStep:
     """What is known of a step beside its calls."""
 
-    near: Mapping[int, Held]
-    """What was kept of each tensor, on the CPU, by its identity."""
-    known: Mapping[int, Distribution]
+    near: Mapping[int, Captured]
+    """What was kept of each tensor, by its identity."""
     parameters: Parameters
     scale: float
     """What gradients were multiplied by."""
     infos: dict[Any, LayerInfo]
 
 
-def layers_of(calls: Sequence[Call], parameters: Parameters, scale: float, infos: dict[Any, LayerInfo]) -> list[Layer]:
+def layers_of(
+    calls: Sequence[Call], parameters: Parameters, scale: float, infos: dict[Any, LayerInfo]
+) -> list[SeenLayer]:
     """The layers of a step.
 
     Args:
@@ -53,11 +57,10 @@ def layers_of(calls: Sequence[Call], parameters: Parameters, scale: float, infos
         scale: what gradients were multiplied by.
     """
     held = {id(one): one for call in calls for one in _held(call) if one is not None}
-    near = dict(zip(held, on_cpu(list(held.values())), strict=True))
-    known = dict(zip(held, described(list(near.values())), strict=True))
+    near = dict(zip(held, fetched(list(held.values())), strict=True))
     single = numbers([figure for call in calls for figure in _singles(call, parameters)])
     width = len(single) // len(calls) if calls else 0
-    step = _MeasuredStep(near, known, parameters, scale, infos)
+    step = _SeenStep(near, parameters, scale, infos)
     return [_layer(call, single[at * width : (at + 1) * width], step) for at, call in enumerate(calls)]
 
 
@@ -78,42 +81,32 @@ def _singles(call: Call, parameters: Parameters) -> list[Tensor | float]:
     return [math.nan if one is None else one for one in found]
 
 
-def _unit(call: Call, near: Mapping[int, Held]) -> dict[str, float]:
-    """Percentiles of what enters the activation of the first unit."""
-    values, entered = call.unit, call.normalized or call.pre_norm
-    if values is None and entered is not None:
-        kept = near[id(entered)]
-        if isinstance(kept, Small) and kept.values.ndim:
-            values = kept.values.select(call.axis, 0)
-    return _NO_UNIT if values is None or not values.numel() else unit_percentiles(array(values))
-
-
-def _layer(call: Call, single: Sequence[float], step: _MeasuredStep) -> Layer:
-    near, parameters, scale = step.near, step.parameters, step.scale
+def _layer(call: Call, single: Sequence[float], step: _SeenStep) -> SeenLayer:
+    parameters, scale = step.parameters, step.scale
     gradient, dead, saturated, kept, weight_norm, weight_gradient, moved = single
 
-    def of(held: Held | None) -> Distribution:
-        return UNMEASURED if held is None else step.known[id(held)]
+    def of(held: Held | None) -> Captured | None:
+        return None if held is None else step.near[id(held)]
 
-    if call.output is not None and isinstance(output := near[id(call.output)], Small):
-        dead, saturated = _shares(call, array(output.values))
-    last = call.output or call.normalized or call.pre_norm
-    measures = LayerMeasures(
+    captured = CapturedLayer(
         name=call.role.name,
-        kind=Foreign(call.role.kind if call.role.part == "main" else "norm"),
+        kind=call.role.kind if call.role.part == "main" else "norm",
+        normed=call.norm is not None,
+        activation=call.activation,
+        axis=call.axis,
         input=of(call.input),
         pre_norm=of(call.pre_norm),
-        normalized=None if call.norm is None else of(call.normalized),
-        output=of(last),
+        normalized=of(call.normalized),
+        output=of(call.output),
+        unit=None if call.unit is None else array(call.unit),
         weight_norm=weight_norm,
         weight_gradient_norm=weight_gradient / parameters.divisor(scale),
         activation_gradient_norm=gradient / scale,
         update_ratio=moved / weight_norm if weight_norm else math.nan,
-        dead_fraction=dead,
-        saturated_fraction=saturated,
+        dead=dead,
+        saturated=saturated,
         batch_norm=_batch_norm(call, parameters, parameters.divisor(scale)),
         dropout=_dropout(call, kept),
-        **_unit(call, near),
     )
     absent = {
         name
@@ -127,17 +120,7 @@ def _layer(call: Call, single: Sequence[float], step: _MeasuredStep) -> Layer:
     info = step.infos.get(looks)
     if info is None:
         info = step.infos[looks] = _info(call)
-    return Layer(info, measures, frozenset(absent))
-
-
-def _shares(call: Call, output: Values) -> tuple[float, float]:
-    """Dead and saturated share of an activation's values."""
-    properties, dead, saturated = activation(call.activation), math.nan, math.nan
-    if properties.dies and output.ndim > 1:
-        dead = dead_share(output, call.axis)
-    elif properties.saturated_outside is not None:
-        saturated = share_outside(output, *properties.saturated_outside)
-    return dead, saturated
+    return SeenLayer(info, captured, frozenset(absent))
 
 
 def _info(call: Call) -> LayerInfo:
@@ -202,16 +185,3 @@ def _dropout(call: Call, kept: float) -> DropoutMask | None:
     if mask is None:
         return None
     return DropoutMask(p, kept, array(of_samples(mask, MASK_SAMPLES)))
-
-
-def unmeasured(layer: Layer) -> Layer:
-    """A layer that was not called in a step."""
-    figures = (
-        "weight_norm", "weight_gradient_norm", "activation_gradient_norm", "update_ratio", "dead_fraction",
-        "saturated_fraction", *UNIT_STATISTICS,
-    )  # fmt: skip
-    before = layer.measures
-    unknown: dict[str, Any] = {"input": UNMEASURED, "pre_norm": UNMEASURED, "output": UNMEASURED, "batch_norm": None}
-    unknown |= {"normalized": None if before.normalized is None else UNMEASURED, "dropout": None}
-    measures = replace(before, **{**dict.fromkeys(figures, math.nan), **unknown})
-    return Layer(layer.info, measures, frozenset(figures))

@@ -22,11 +22,11 @@ from bntui.recording.history import LayerInfo
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.watching import arrays
+from bntui.watching.captured import CapturedStep
 from bntui.watching.course import Course, Figures
-from bntui.watching.layers import Layer
 from bntui.watching.pytorch.capture import Capture
 from bntui.watching.pytorch.held import numbers
-from bntui.watching.pytorch.measured import layers_of, unmeasured
+from bntui.watching.pytorch.measured import SeenLayer, layers_of
 from bntui.watching.pytorch.parameters import Parameters
 from bntui.watching.pytorch.roles import Role
 from bntui.watching.stopping import EarlyStopping, Stopper
@@ -104,7 +104,7 @@ class _Step:
 
     number: int
     epoch: float
-    layers: list[Layer]
+    layers: list[SeenLayer]
     lr: float | None
     scale: float | None
     """What a gradient scaler multiplied the loss by."""
@@ -131,7 +131,8 @@ class Recorder:
         self._eager: Any = None
         self._names: tuple[str, ...] = ()
         """The layers of the recording, in order."""
-        self._last: dict[str, Layer] = {}
+        self._uncalled: dict[str, SeenLayer] = {}
+        """What is recorded of them in a step that does not call them."""
         self._unseen: set[str] = set()
         self._pending: _Step | None = None
         self._unwritten = False
@@ -230,7 +231,7 @@ class Recorder:
     def _tell(self, loss: Any) -> None:
         if loss is None:
             return
-        with self._course.mistakes("loss"):
+        with self._course.complaints.mistakes("loss"):
             loss = _one(loss)
             self._take(loss)
 
@@ -255,8 +256,8 @@ class Recorder:
 
     def _tell_losses(self) -> None:
         waiting, self._losses = self._losses, []
-        for loss in numbers(waiting):
-            self._course.tell_loss(loss)
+        if waiting:
+            self._course.tell_losses(numbers(waiting))
 
     @torch.no_grad()
     def _measure(self, optimizer: Optimizer | None) -> None:
@@ -284,17 +285,17 @@ class Recorder:
         else:  # told of a step that a gradient scaler skipped
             self._keep_told()
 
-    def _layers(self, measured: Sequence[Layer]) -> list[Layer]:
+    def _layers(self, measured: Sequence[SeenLayer]) -> list[SeenLayer]:
         """The layers that the recording has, in its order; one that was not called this time is empty."""
         found = {layer.info.name: layer for layer in measured}
         if not self._names:
             self._names = tuple(found)
-            self._last = found
             self._announce(measured)
         for name in found.keys() - set(self._names):
             self._unseen.add(name)
-        self._last |= {name: layer for name, layer in found.items() if name in self._last}
-        return [found[name] if name in found else unmeasured(self._last[name]) for name in self._names]
+        layers = [found[name] if name in found else self._uncalled[name] for name in self._names]
+        self._uncalled = {layer.info.name: layer.uncalled for layer in layers}
+        return layers
 
     def _record(self, loss: float | None) -> None:
         step, self._pending = self._pending, None
@@ -302,7 +303,11 @@ class Recorder:
             return
         self._tell_losses()
         figures = Figures(loss=loss, lr=step.lr, gradient_scale=step.scale)
-        self._course.keyframe(step.number, step.epoch, step.layers, figures, hold=True)
+        infos = [layer.info for layer in step.layers]
+        captured = CapturedStep(
+            tuple(layer.captured for layer in step.layers), tuple(layer.absent for layer in step.layers)
+        )
+        self._course.keyframe(step.number, step.epoch, infos, captured, figures, hold=True)
         self._unwritten = True
         self._measured += 1
 
@@ -332,7 +337,7 @@ class Recorder:
     def _stop_early(
         self, wait: Any, best: Any, patience: Any, monitor: str, best_epoch: int | None, stopped: bool
     ) -> None:
-        with self._course.mistakes("early stopping"):
+        with self._course.complaints.mistakes("early stopping"):
             self._course.early_stopping(
                 wait=int(wait), best=_number(best), patience=int(patience), monitor=monitor, best_epoch=best_epoch,
                 stopped=stopped,
@@ -418,7 +423,7 @@ class Recorder:
 
     # words
 
-    def _announce(self, layers: Sequence[Layer]) -> None:
+    def _announce(self, layers: Sequence[SeenLayer]) -> None:
         about = f"{max(1, round(sum(map(_bytes, layers)) / 1000))} kB"
         self._say(
             _("bntui: recording {layers} layers into {path}, about {size} for each keyframe").format(
@@ -482,8 +487,7 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-def _bytes(layer: Layer) -> int:
+def _bytes(layer: SeenLayer) -> int:
     """Bytes that a layer takes in a keyframe, about."""
-    measures = layer.measures
-    norm, dropout = measures.batch_norm, measures.dropout
+    norm, dropout = layer.captured.batch_norm, layer.captured.dropout
     return 900 + (0 if norm is None else 8 * norm.gamma.nbytes) + (0 if dropout is None else dropout.kept.size // 8)

@@ -19,6 +19,7 @@ from bntui.text.language import _
 from bntui.watching.course import Course
 from bntui.watching.pytorch.recorder import Plan, Recorder, Silent
 from bntui.watching.pytorch.roles import roles
+from bntui.watching.sink import Sink
 from bntui.watching.stopping import EarlyStopping, plan_of
 from bntui.watching.subject import LoopDescription
 
@@ -103,7 +104,7 @@ def watch(
         early_stopping=stopping,
         meta={"torch": torch.__version__, **told},
     )  # fmt: skip
-    course = Course(None if path is None else Path(path), subject, rule)
+    course = Course(Sink(None if path is None else Path(path), subject), subject, rule)
     averaged = any(_wrapped(one) for one in _sequence(model))
     plan = Plan(every, steps_per_epoch, averaged=averaged, compiled=bool(told), quiet=quiet)
     return Recorder(models, optimizers, found, course, plan, scaler)

@@ -1,0 +1,163 @@
+"""What was captured of the layers in a step: arrays, figures and words, of which the measures are computed.
+
+Nothing here needs the library that trained: what is captured can be measured in another process, see ``hand_over.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.distributions import (
+    UNMEASURED,
+    Values,
+    dead_share,
+    distributions,
+    percentiles,
+    share_outside,
+    unit_percentiles,
+)
+from bntui.keyframe import UNIT_STATISTICS, BatchNorm, Distribution, DropoutMask, Foreign, LayerMeasures
+from bntui.scenario.activations import activation
+
+_NO_UNIT: Final = dict.fromkeys(UNIT_STATISTICS, math.nan)
+
+ABSENT_IF_NOT_CALLED: Final = frozenset({
+    "weight_norm", "weight_gradient_norm", "activation_gradient_norm", "update_ratio", "dead_fraction",
+    "saturated_fraction", *UNIT_STATISTICS,
+})  # fmt: skip
+"""Figures of a layer that was not called in a step."""
+
+# without slots: pickle writes the fields of such objects without calling Python
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """The figures of a tensor that is too large to be copied, reduced on its device."""
+
+    mean: float
+    std: float
+    """Population standard deviation."""
+    low: float
+    high: float
+    counts: NDArray[np.int64]
+    sample: Values
+    """An even sample of its values, for percentiles."""
+
+
+Captured = Values | Reduced
+
+
+@dataclass(frozen=True)
+class CapturedLayer:
+    """What one call of a layer, and what followed it, gave; fields that nothing was seen of keep their defaults."""
+
+    name: str
+    kind: str
+    normed: bool
+    """A normalization follows, or is the layer."""
+    activation: str = "none"
+    axis: int = -1
+    """Axis of the units in its values."""
+    input: Captured | None = None
+    pre_norm: Captured | None = None
+    normalized: Captured | None = None
+    output: Captured | None = None
+    unit: Values | None = None
+    """Values of the first unit that enter the activation, where they cannot be taken from the others."""
+    weight_norm: float = math.nan
+    weight_gradient_norm: float = math.nan
+    activation_gradient_norm: float = math.nan
+    update_ratio: float = math.nan
+    dead: float = math.nan
+    """Share of dead units of an output that was reduced."""
+    saturated: float = math.nan
+    batch_norm: BatchNorm | None = None
+    dropout: DropoutMask | None = None
+
+    @property
+    def values(self) -> tuple[Captured | None, ...]:
+        """Its quantities in the order of the forward pass."""
+        return self.input, self.pre_norm, self.normalized, self.output
+
+    def measures(self, known: Mapping[int, Distribution]) -> LayerMeasures:
+        """Its measures.
+
+        Args:
+            known: the distribution of each quantity, by its identity.
+        """
+
+        def of(one: Captured | None) -> Distribution:
+            return UNMEASURED if one is None else known[id(one)]
+
+        dead, saturated = self.dead, self.saturated
+        if isinstance(self.output, np.ndarray):
+            dead, saturated = _shares(self.activation, self.output, self.axis)
+        last = next((one for one in (self.output, self.normalized, self.pre_norm) if one is not None), None)
+        return LayerMeasures(
+            name=self.name,
+            kind=Foreign(self.kind),
+            input=of(self.input),
+            pre_norm=of(self.pre_norm),
+            normalized=of(self.normalized) if self.normed else None,
+            output=of(last),
+            weight_norm=self.weight_norm,
+            weight_gradient_norm=self.weight_gradient_norm,
+            activation_gradient_norm=self.activation_gradient_norm,
+            update_ratio=self.update_ratio,
+            dead_fraction=dead,
+            saturated_fraction=saturated,
+            batch_norm=self.batch_norm,
+            dropout=self.dropout,
+            **self._unit(),
+        )
+
+    def _unit(self) -> dict[str, float]:
+        """Percentiles of what enters the activation of the first unit."""
+        values = self.unit
+        entered = self.pre_norm if self.normalized is None else self.normalized
+        if values is None and isinstance(entered, np.ndarray) and entered.ndim:
+            values = entered.take([0], axis=self.axis)
+        return _NO_UNIT if values is None or not values.size else unit_percentiles(values)
+
+
+@dataclass(frozen=True)
+class CapturedStep:
+    """The layers of a step; see :class:`bntui.watching.layers.StepLayers`."""
+
+    layers: tuple[CapturedLayer, ...]
+    absent: tuple[frozenset[str], ...]
+
+    def measured(self) -> tuple[LayerMeasures, ...]:
+        """The measures of each layer; quantities that layers share are measured once."""
+        with np.errstate(all="ignore"):  # the figures of a diverging network overflow
+            kept = {id(one): one for layer in self.layers for one in layer.values if one is not None}
+            known = dict(zip(kept, described(list(kept.values())), strict=True))
+            return tuple(layer.measures(known) for layer in self.layers)
+
+
+def described(values: Sequence[Captured]) -> list[Distribution]:
+    """The distribution of each quantity."""
+    of_whole = iter(distributions([one for one in values if isinstance(one, np.ndarray)]))
+    return [next(of_whole) if isinstance(one, np.ndarray) else _of_reduced(one) for one in values]
+
+
+def _of_reduced(one: Reduced) -> Distribution:
+    sound = math.isfinite(one.low) and math.isfinite(one.high)
+    p15, p50, p85 = percentiles(one.sample) if sound else [math.nan] * 3
+    return Distribution(one.mean, one.std, p15, p50, p85, one.low, one.high, one.counts.astype(np.int32))
+
+
+def _shares(name: str, output: NDArray[Any], axis: int) -> tuple[float, float]:
+    """Dead and saturated share of an activation's values."""
+    properties, dead, saturated = activation(name), math.nan, math.nan
+    if properties.dies and output.ndim > 1:
+        dead = dead_share(output, axis)
+    elif properties.saturated_outside is not None:
+        saturated = share_outside(output, *properties.saturated_outside)
+    return dead, saturated
