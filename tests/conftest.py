@@ -102,3 +102,11 @@ def forked_trainers(monkeypatch: pytest.MonkeyPatch, nursery: Nursery) -> None:
 def real_trainers(monkeypatch: pytest.MonkeyPatch, forked_trainers: None) -> None:  # noqa: ARG001
     """For tests of how a trainer process starts."""
     monkeypatch.setattr(spawn, "subprocess", subprocess)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorders of PyTorch loops write in the process of the test, as where there is no second one to be had."""
+    from bntui.watching import hand_over
+
+    monkeypatch.setattr(hand_over, "_started", lambda _hold: None)

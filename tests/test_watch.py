@@ -398,6 +398,7 @@ def test_a_model_may_change(change: Callable[[Small], None], tmp_path: Path) -> 
     assert [frame.step for frame in frames] == [1, 2]
 
 
+@pytest.mark.usefixtures("in_process")
 def test_trouble_of_the_recorder_is_warned_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

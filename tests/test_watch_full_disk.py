@@ -93,6 +93,7 @@ def test_a_disk_that_stays_full_keeps_what_was_recorded(when: str, tmp_path: Pat
     path.rename(tmp_path / "moved.bntui")  # nobody holds its name
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_watched_loop_trains_on_and_is_recorded_again(tmp_path: Path) -> None:
     path = tmp_path / "run.bntui"
     torch.manual_seed(0)

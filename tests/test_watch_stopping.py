@@ -186,6 +186,7 @@ def test_a_loop_that_goes_on_into_an_epoch_has_not_stopped_early(by: str, tmp_pa
         assert [event.kind for event in reader.events(0)] == ["finished"]
 
 
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("by", BY)
 def test_it_decides_also_when_nothing_can_be_recorded(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the disk is full must not change how long a network is trained."""

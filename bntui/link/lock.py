@@ -40,7 +40,8 @@ class Hold:
             RecordingError: another trainer holds one; the message names its process if known.
         """
         self.recording = recording
-        self._holder = f"{os.getpid()}{_RECORDER if recorder else ''}"
+        self.holder = f"{os.getpid()}{_RECORDER if recorder else ''}"
+        """What the lock file says of the process that records or trains."""
         self._file: int | None = None
         self._name, self._lock = self._locked_name(recording)
         if recording.exists():
@@ -49,6 +50,24 @@ class Hold:
             except BaseException:
                 self.release()
                 raise
+
+    @classmethod
+    def shared(cls, recording: Path, holder: str, descriptor: int) -> Hold:
+        """The hold of the process that started this one, which inherited the lock on the name: either may release it.
+
+        Args:
+            holder: what :attr:`holder` says there.
+            descriptor: see :attr:`descriptor`.
+        """
+        hold = cls.__new__(cls)
+        hold.recording, hold.holder, hold._file = recording, holder, None
+        hold._name, hold._lock = descriptor, lock_path(recording)
+        return hold
+
+    @property
+    def descriptor(self) -> int:
+        """The open file that is locked for the name."""
+        return self._name
 
     def hold_file(self, *, locked: bool = False) -> None:
         """Acquire the lock on the file as well, once the file exists.
@@ -122,6 +141,13 @@ class Hold:
             self._file = None
         self._let_go_of_name()
 
+    def leave(self) -> None:
+        """Close what this process has of the locks, which another one shares and releases."""
+        for descriptor in (self._file, self._name):
+            if descriptor is not None and descriptor >= 0:
+                os.close(descriptor)
+        self._file, self._name = None, -1
+
     def _let_go_of_name(self) -> None:
         if self._name >= 0:
             with contextlib.suppress(OSError):
@@ -147,7 +173,7 @@ class Hold:
                 break
             os.close(descriptor)  # its holder removed it before it was locked here
         os.truncate(descriptor, 0)
-        os.write(descriptor, self._holder.encode())
+        os.write(descriptor, self.holder.encode())
         return descriptor, path
 
 

@@ -67,18 +67,22 @@ def erase() -> None:
         _own().unlink()
 
 
-def write_recorder(recording: Path) -> None:
-    """Note that this process records a training loop; the loop never fails by it."""
-    told = {"recording": str(recording.absolute()), "host": socket.gethostname(), "pid": os.getpid(), "recorder": True,
-            "begun": _begun(os.getpid())}  # fmt: skip
+def write_recorder(recording: Path, loop: int) -> None:
+    """Note that a training loop is recorded; the loop never fails by it.
+
+    Args:
+        loop: the process of the loop, which may be another one than this.
+    """
+    told = {"recording": str(recording.absolute()), "host": socket.gethostname(), "pid": loop, "recorder": True,
+            "begun": _begun(loop)}  # fmt: skip
     with contextlib.suppress(OSError, ValueError):
-        state_files.put(_of_recorder(recording), json.dumps(told))
+        state_files.put(_of_recorder(recording, loop), json.dumps(told))
 
 
-def erase_recorder(recording: Path) -> None:
-    """Remove the note of a recorder of this process."""
+def erase_recorder(recording: Path, loop: int) -> None:
+    """Remove the note of a training loop."""
     with contextlib.suppress(OSError):
-        _of_recorder(recording).unlink()
+        _of_recorder(recording, loop).unlink()
 
 
 def recorder(recording: Path) -> Registration | None:
@@ -113,13 +117,16 @@ def elsewhere(recording: Path) -> Registration | None:
 
 
 def _own() -> Path:
-    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
-    return registry_folder() / f"{host}-{os.getpid()}.json"
+    return registry_folder() / f"{_host()}-{os.getpid()}.json"
 
 
-def _of_recorder(recording: Path) -> Path:
+def _of_recorder(recording: Path, loop: int) -> Path:
     name = hashlib.sha256(os.fsencode(recording.absolute())).hexdigest()[:12]
-    return _own().with_name(f"{_own().stem}-{name}.json")
+    return registry_folder() / f"{_host()}-{loop}-{name}.json"
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
 
 
 def _begun(pid: int) -> str:

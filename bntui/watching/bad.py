@@ -30,10 +30,14 @@ class BadSearch:
 
 
 class FirstBad:
-    """Names the first value of a run that is not finite, once."""
+    """Names the first value of a run that is not finite, once.
 
-    def __init__(self) -> None:
-        self._found = False
+    Args:
+        found: it is named already.
+    """
+
+    def __init__(self, *, found: bool = False) -> None:
+        self._found = found
 
     def events(
         self, told: Sequence[Event | BadSearch], layers: Sequence[LayerMeasures], absent: Absent

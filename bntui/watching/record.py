@@ -14,7 +14,8 @@ from bntui.text.language import _
 from bntui.watching import arrays
 from bntui.watching.course import Course, Figures
 from bntui.watching.layers import MeasuredLayers
-from bntui.watching.sink import Sink
+from bntui.watching.name import hold_name
+from bntui.watching.sink import Loop, created
 from bntui.watching.stopping import plan_of
 from bntui.watching.subject import LoopDescription
 
@@ -55,7 +56,8 @@ def record(
     name = title or (place.stem if place is not None else "recording")
     rule, plan = plan_of(known.pop("early_stopping", None))
     subject = LoopDescription(name, "record", task, epochs=epochs, batch_size=batch_size, early_stopping=plan, **known)
-    return Recorder(Course(Sink(place, subject), subject, rule), channels_last=channels == "last")
+    sink = created(hold_name(place, name), subject.metadata(), Loop(os.getpid()))
+    return Recorder(Course(sink, subject, rule), channels_last=channels == "last")
 
 
 class Recorder:

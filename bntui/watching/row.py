@@ -47,5 +47,12 @@ class RowWriter(Protocol):
     def add_events(self, events: Sequence[Event]) -> None:
         """Write events that belong to no row."""
 
+    @property
+    def behind(self) -> bool:
+        """True if something is on its way to another process; :meth:`push` is to be called now and then."""
+
+    def push(self) -> None:
+        """Send more of it, without waiting."""
+
     def close(self) -> None:
         """Write what waits, and close the file as a single one; without a row there is no file."""

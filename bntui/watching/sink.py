@@ -9,30 +9,47 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bntui.errors import BntuiError, NameTakenError, RecordingError, StorageError, UsageError
+from bntui.errors import BntuiError, StorageError
 from bntui.link import registry
 from bntui.link.lock import Hold
 from bntui.recording.history import Event, RunInfo
-from bntui.recording.names import SUFFIX, new_path
 from bntui.recording.packed import PackedKeyframe, packed
 from bntui.recording.writer import Writer
 from bntui.text.language import _, ngettext
-from bntui.text.output import clean, shortened
 from bntui.watching.bad import FirstBad
 from bntui.watching.row import LoopRow
-from bntui.watching.subject import LoopDescription
 from bntui.watching.trouble import warn
 
 BUSY_MS: Final = 200
 """Milliseconds that a commit waits for another program that has locked the file; then the next one tries again."""
 MOST_WAITING: Final = 1000
 """Rows that wait for such a program at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The training loop that is recorded."""
+
+    process: int
+    """Its process, as readers are told."""
+    tell: Callable[[str], None] = warn
+    """Warns it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a file has already."""
+
+    step: int = -1
+    """Its last step."""
+    events: frozenset[str] = frozenset()
+    """Kinds of its events; a loop has each of them once."""
 
 
 class Sink:
@@ -42,20 +59,22 @@ class Sink:
     what was recorded stays, and later calls do nothing; only from a full disk on, rows are left out until there is
     space again.  A process forked from this one neither writes nor closes it.
 
-    Args:
-        path: name of the recording; None for a new one in the user's folder.
+    See :func:`created` and :func:`continued`.
 
-    Raises:
-        NameTakenError: the file exists.
-        RecordingError: another process writes it.
-        StorageError: the folder cannot be written.
+    Args:
+        hold: the lock on its name.
+        loop: whose loop it is.
+        written: what the file has already; None of a draft.
     """
 
-    def __init__(self, path: Path | None, subject: LoopDescription) -> None:
+    def __init__(self, hold: Hold, writer: Writer, loop: Loop, written: Written | None = None) -> None:
         self._process = os.getpid()
+        self._hold, self._writer = hold, writer
+        self._loop, self._tell = loop.process, loop.tell
         self._turn = threading.RLock()
         self._waiting: list[tuple[PackedKeyframe, tuple[Event, ...]]] = []
-        self._first_bad = FirstBad()
+        self._written = written or Written()
+        self._first_bad = FirstBad(found="first_bad" in self._written.events)
         self._full = False
         """The disk has been full, which was warned of."""
         self._lost = 0
@@ -64,15 +83,9 @@ class Sink:
         """Events that wait: of these rows, or of none."""
         self._info: RunInfo | None = None
         """What the row of the run does not say yet."""
-        self._published = False
+        self._published = written is not None
         self._noted = 0.0
         self._over = False
-        self._hold = _held(path, subject.title)
-        try:
-            self._writer = Writer.draft(self._hold.recording, subject.metadata())
-        except BaseException:
-            self._hold.release()
-            raise
         _SINKS.add(self)
 
     @property
@@ -81,13 +94,19 @@ class Sink:
         return not self._over and os.getpid() == self._process
 
     @property
+    def waits(self) -> bool:
+        """True if something that was told is not in the file yet."""
+        return bool(self._waiting or self._owed or self._info)
+
+    @property
     def path(self) -> Path:
         """Where the recording is."""
         return self._hold.recording
 
     def begin(self, info: RunInfo, budget: float) -> None:
         """Add the run, before its first row."""
-        self._safely(lambda: self._writer.add_run(info, b"", budget))
+        if not self._published:
+            self._safely(lambda: self._writer.add_run(info, b"", budget))
 
     def amend(self, info: RunInfo) -> None:
         """Replace what is known of the run."""
@@ -100,16 +119,28 @@ class Sink:
 
     def commit(self, row: LoopRow) -> None:
         """Write a row; the first one publishes the file."""
-        self._safely(lambda: self._commit(row))
+        if row.frame.step > self._written.step:
+            self._safely(lambda: self._commit(row))
 
     def add_events(self, events: Sequence[Event]) -> None:
         """Write events that belong to no row."""
 
         def add() -> None:
-            self._owed += events
+            self._owed += [event for event in events if event.kind not in self._written.events]
             self._write()
 
         self._safely(add)
+
+    behind: Final = False
+
+    def push(self) -> None:
+        """Do nothing: all that was told is written, or waits for a disk."""
+
+    def lend(self) -> None:
+        """Remove the draft and keep the name, for another process that is to write this recording."""
+        self._over = True
+        self._writer.discard()
+        _SINKS.discard(self)
 
     def close(self) -> None:
         """Write what waits, and close the file as a single one; without a row there is no file."""
@@ -136,7 +167,8 @@ class Sink:
         self._waiting.clear()
         if not self._full:
             self._full = True
-            warn(_("{reason}; nothing is recorded until there is space again, training goes on").format(reason=error))
+            sentence = _("{reason}; nothing is recorded until there is space again, training goes on")
+            self._tell(sentence.format(reason=error))
 
     def _give_up(self, error: Exception) -> None:
         self._over = True
@@ -150,7 +182,7 @@ class Sink:
         with suppress(Exception):
             self._release()
         reason = str(error) if isinstance(error, BntuiError) else f"{type(error).__name__}: {error}"
-        warn(_("{reason}; nothing more is recorded, training goes on").format(reason=reason))
+        self._tell(_("{reason}; nothing more is recorded, training goes on").format(reason=reason))
 
     def _commit(self, row: LoopRow) -> None:
         if self._published and self._hold.moved():
@@ -166,7 +198,7 @@ class Sink:
             self._published = True
         if (now := time.monotonic()) - self._noted > registry.RENEWED:
             self._noted = now
-            registry.write_recorder(self.path)
+            registry.write_recorder(self.path, self._loop)
 
     def _write(self) -> None:
         """Write what waits, unless another program has locked the file for a moment."""
@@ -193,7 +225,7 @@ class Sink:
             place = self._hold.place()
         except StorageError as error:
             raise StorageError(_("{path} was deleted or moved away").format(path=self.path)) from error
-        registry.erase_recorder(self.path)
+        registry.erase_recorder(self.path, self._loop)
         self._hold.rename(place)
         self._writer.follow(place)
         self._noted = 0.0
@@ -213,7 +245,7 @@ class Sink:
                 "{path}: {count} rows were not recorded, because the disk was full",
                 self._lost,
             )
-            warn(sentence.format(path=self.path, count=self._lost))
+            self._tell(sentence.format(path=self.path, count=self._lost))
 
     def _unless_full(self, act: Callable[[], None]) -> bool:
         """Do something that closes the file; False if the disk has no room for it."""
@@ -227,7 +259,7 @@ class Sink:
         return True
 
     def _release(self) -> None:
-        registry.erase_recorder(self.path)
+        registry.erase_recorder(self.path, self._loop)
         self._hold.release()
         _SINKS.discard(self)
 
@@ -236,6 +268,38 @@ class Sink:
         self._over = True
         # SQLite would end the parent's transaction if this process closed its copy of the connection
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._writer.connection))
+
+
+def created(hold: Hold, metadata: Mapping[str, str], loop: Loop) -> Sink:
+    """Begin a recording.
+
+    Args:
+        hold: the lock on its name, which is released if there is an error.
+
+    Raises:
+        NameTakenError: the file exists.
+        StorageError: the folder cannot be written.
+    """
+    try:
+        return Sink(hold, Writer.draft(hold.recording, metadata), loop)
+    except BaseException:
+        hold.release()
+        raise
+
+
+def continued(hold: Hold, loop: Loop) -> Sink:
+    """Continue the file of a writer that has ended before its loop; what it has already is not written again.
+
+    Raises:
+        RecordingError: it is not a recording, or another process has locked it.
+        StorageError: it cannot be written.
+    """
+    hold.hold_file()
+    writer = Writer.reopen(hold.recording)
+    step = writer.connection.execute("SELECT max(step) FROM keyframe").fetchone()[0]
+    kinds = writer.connection.execute("SELECT kind FROM event").fetchall()
+    writer.wait_at_most(BUSY_MS)
+    return Sink(hold, writer, loop, Written(-1 if step is None else step, frozenset(kind for (kind,) in kinds)))
 
 
 _SINKS: weakref.WeakSet[Sink] = weakref.WeakSet()
@@ -248,33 +312,6 @@ def _disown_all() -> None:
 
 
 os.register_at_fork(after_in_child=_disown_all)
-
-
-def _held(path: Path | None, title: str) -> Hold:
-    """The lock on the name of a new recording."""
-    skip = 0
-    while path is None:
-        try:
-            return Hold(new_path(title, skip=skip), recorder=True)
-        except RecordingError:  # another recorder that began at the same time has locked it
-            skip += 1
-    if not path.name:
-        raise UsageError(_("{path} is not the name of a file").format(path=clean(repr(str(path)))))
-    named = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-    try:
-        taken = os.path.lexists(named)
-        hold = Hold(named.absolute(), recorder=True)
-    except RecordingError as error:  # once the other recorder ends, the file exists
-        sentence = _("{path} is already being written; choose another name")
-        raise RecordingError(sentence.format(path=named)) from error
-    except (ValueError, OSError) as error:  # too long, or characters that no name can have
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        sentence = _("cannot write the recording {path}: {reason}")
-        raise StorageError(sentence.format(path=shortened(clean(str(named)), 200), reason=reason)) from error
-    if taken or os.path.lexists(named):
-        hold.release()
-        raise NameTakenError(_("{path} already exists; choose another name").format(path=named))
-    return hold
 
 
 def _full(error: Exception) -> bool:

@@ -94,5 +94,6 @@ class LoopDescription:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "cores": str(os.cpu_count()),
-            **self.meta,
+            # plain words: a class derived from str, such as that of PyTorch's version, would have its library imported
+            **{name: str(word) for name, word in self.meta.items()},
         }

@@ -17,9 +17,9 @@ from bntui.errors import UsageError
 from bntui.recording.tables import MOST_LAYERS
 from bntui.text.language import _
 from bntui.watching.course import Course
+from bntui.watching.hand_over import row_writer
 from bntui.watching.pytorch.recorder import Plan, Recorder, Silent
 from bntui.watching.pytorch.roles import roles
-from bntui.watching.sink import Sink
 from bntui.watching.stopping import EarlyStopping, plan_of
 from bntui.watching.subject import LoopDescription
 
@@ -104,7 +104,7 @@ def watch(
         early_stopping=stopping,
         meta={"torch": torch.__version__, **told},
     )  # fmt: skip
-    course = Course(Sink(None if path is None else Path(path), subject), subject, rule)
+    course = Course(row_writer(None if path is None else Path(path), subject), subject, rule)
     averaged = any(_wrapped(one) for one in _sequence(model))
     plan = Plan(every, steps_per_epoch, averaged=averaged, compiled=bool(told), quiet=quiet)
     return Recorder(models, optimizers, found, course, plan, scaler)
