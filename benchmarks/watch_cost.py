@@ -102,7 +102,7 @@ class Loop:
 
 def watched(loop: Loop, folder: Path, every: int, stack: ExitStack) -> None:
     """``bntui.watch``."""
-    path = folder / f"{len(list(folder.iterdir()))}.bntui"
+    path = folder / f"every-{every}.bntui"
     recorder: Any = stack.enter_context(bntui.watch(loop.model, loop.optimizer, path, every=every, quiet=True))
     loop.after = lambda model, step, loss: recorder.step(loss=loss)  # noqa: ARG005
 

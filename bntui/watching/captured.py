@@ -6,7 +6,8 @@ Nothing here needs the library that trained: what is captured can be measured in
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,10 +65,11 @@ class CapturedLayer:
     activation: str = "none"
     axis: int = -1
     """Axis of the units in its values."""
-    input: Captured | None = None
-    pre_norm: Captured | None = None
-    normalized: Captured | None = None
-    output: Captured | None = None
+    input: int | None = None
+    """Its quantities, as their places among the values of the step; layers may share them."""
+    pre_norm: int | None = None
+    normalized: int | None = None
+    output: int | None = None
     unit: Values | None = None
     """Values of the first unit that enter the activation, where they cannot be taken from the others."""
     weight_norm: float = math.nan
@@ -80,24 +82,20 @@ class CapturedLayer:
     batch_norm: BatchNorm | None = None
     dropout: DropoutMask | None = None
 
-    @property
-    def values(self) -> tuple[Captured | None, ...]:
-        """Its quantities in the order of the forward pass."""
-        return self.input, self.pre_norm, self.normalized, self.output
-
-    def measures(self, known: Mapping[int, Distribution]) -> LayerMeasures:
+    def measures(self, values: Sequence[Captured], known: Sequence[Distribution]) -> LayerMeasures:
         """Its measures.
 
         Args:
-            known: the distribution of each quantity, by its identity.
+            values: those of the step.
+            known: the distribution of each.
         """
 
-        def of(one: Captured | None) -> Distribution:
-            return UNMEASURED if one is None else known[id(one)]
+        def of(place: int | None) -> Distribution:
+            return UNMEASURED if place is None else known[place]
 
         dead, saturated = self.dead, self.saturated
-        if isinstance(self.output, np.ndarray):
-            dead, saturated = _shares(self.activation, self.output, self.axis)
+        if self.output is not None and isinstance(output := values[self.output], np.ndarray):
+            dead, saturated = _shares(self.activation, output, self.axis)
         last = next((one for one in (self.output, self.normalized, self.pre_norm) if one is not None), None)
         return LayerMeasures(
             name=self.name,
@@ -114,31 +112,50 @@ class CapturedLayer:
             saturated_fraction=saturated,
             batch_norm=self.batch_norm,
             dropout=self.dropout,
-            **self._unit(),
+            **self._unit(values),
         )
 
-    def _unit(self) -> dict[str, float]:
+    def _unit(self, values: Sequence[Captured]) -> dict[str, float]:
         """Percentiles of what enters the activation of the first unit."""
-        values = self.unit
-        entered = self.pre_norm if self.normalized is None else self.normalized
-        if values is None and isinstance(entered, np.ndarray) and entered.ndim:
-            values = entered.take([0], axis=self.axis)
-        return _NO_UNIT if values is None or not values.size else unit_percentiles(values)
+        unit, place = self.unit, self.pre_norm if self.normalized is None else self.normalized
+        if unit is None and place is not None:
+            entered = values[place]
+            if isinstance(entered, np.ndarray) and entered.ndim:
+                unit = entered.take([0], axis=self.axis)
+        return _NO_UNIT if unit is None or not unit.size else unit_percentiles(unit)
 
 
 @dataclass(frozen=True)
 class CapturedStep:
     """The layers of a step; see :class:`bntui.watching.layers.StepLayers`."""
 
+    values: tuple[Captured, ...]
+    """Their quantities."""
     layers: tuple[CapturedLayer, ...]
     absent: tuple[frozenset[str], ...]
 
     def measured(self) -> tuple[LayerMeasures, ...]:
         """The measures of each layer; quantities that layers share are measured once."""
         with np.errstate(all="ignore"):  # the figures of a diverging network overflow
-            kept = {id(one): one for layer in self.layers for one in layer.values if one is not None}
-            known = dict(zip(kept, described(list(kept.values())), strict=True))
-            return tuple(layer.measures(known) for layer in self.layers)
+            known = described(self.values)
+            return tuple(layer.measures(self.values, known) for layer in self.layers)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the memory and the shape of most arrays, which is far less work than pickling the arrays."""
+        bare = [
+            (pickle.PickleBuffer(one.data), one.shape)
+            if isinstance(one, np.ndarray) and one.dtype == np.float32 and one.flags.c_contiguous and one.size
+            else one
+            for one in self.values
+        ]
+        return _unpickled, (bare, self.layers, self.absent)
+
+
+def _unpickled(
+    bare: Sequence[Any], layers: tuple[CapturedLayer, ...], absent: tuple[frozenset[str], ...]
+) -> CapturedStep:
+    values = (np.frombuffer(one[0], np.float32).reshape(one[1]) if isinstance(one, tuple) else one for one in bare)
+    return CapturedStep(tuple(values), layers, absent)
 
 
 def described(values: Sequence[Captured]) -> list[Distribution]:

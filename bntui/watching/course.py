@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -93,6 +93,11 @@ class Course:
     def open(self) -> bool:
         """False once nothing more will be recorded; recorders need not measure then."""
         return self._writer.open
+
+    @property
+    def behind(self) -> bool:
+        """True if :meth:`settle` has more to do, without a row to write: a row is on its way to another process."""
+        return self._writer.behind
 
     @property
     def path(self) -> Path:
@@ -218,7 +223,9 @@ class Course:
     def settle(self) -> None:
         """Write the row that is held."""
         held, self._held = self._held, None
-        if held is not None:
+        if held is None:
+            self._writer.push()
+        else:
             self._writer.commit(LoopRow(held.frame, held.layers, held.epoch_end, tuple(held.events)))
 
     def close(self, error: BaseException | None = None) -> None:
@@ -295,7 +302,7 @@ class Course:
             run=0, step=self.step, epoch=self._order.epoch, lr=lr, batch_loss=_number(figures.loss),
             train_loss=_number(train_loss), train_accuracy=_number(figures.train_accuracy),
             val_loss=_number(figures.val_loss), val_accuracy=_number(figures.val_accuracy),
-            wall_time=time.monotonic() - self._began, batch_indices=np.empty(0, np.int64), layers=(),
+            wall_time=time.monotonic() - self._began, batch_indices=_NO_INDICES, layers=(),
             early_stopping=self._stopping.state, weights_digest="",
             gradient_scale=_number(figures.gradient_scale),
         )  # fmt: skip
@@ -346,6 +353,9 @@ class Course:
     def _event(kind: EventKind, sentence: str, /, *, step: int, epoch: float, **arguments: Any) -> Event:
         """An event at a step; its sentence may have the step and the epoch."""
         return Event.of(0, step, epoch, kind, sentence, step=step, epoch=epoch, **arguments)
+
+
+_NO_INDICES: Final = np.empty(0, np.int64)
 
 
 def _number(value: float | None) -> float:

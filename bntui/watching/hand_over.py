@@ -179,7 +179,8 @@ class HandedOver:
     def _hand_over(self, name: str, arguments: tuple[Any, ...]) -> None:
         pieces = packed((name, arguments))
         size = sum(piece.nbytes for piece in pieces)
-        self._wait_until(lambda: not self._kept or (self._size + size <= MOST_KEPT and len(self._kept) < MOST_MESSAGES))
+        if not self._room(size):
+            self._wait_until(lambda: self._room(size))
         if self._here is None and not self.open:
             return
         self._line.certain = False  # until it is both kept and sent
@@ -197,6 +198,9 @@ class HandedOver:
                 self._line.push()
         except LostError:
             self._continue_here()
+
+    def _room(self, size: int) -> bool:
+        return not self._kept or (self._size + size <= MOST_KEPT and len(self._kept) < MOST_MESSAGES)
 
     def _listen(self) -> bool:
         """Hear how far the second process has got; False if it said nothing."""
@@ -217,7 +221,8 @@ class HandedOver:
 
     def _hear(self, report: WriterReport) -> None:
         self._heard = True
-        self._path = Path(report.path)
+        if report.path is not None:
+            self._path = Path(report.path)
         while self._done < report.done:
             self._size -= self._kept.popleft()[2]
             self._done += 1

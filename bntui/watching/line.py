@@ -21,6 +21,7 @@ PIPE: Final = 2**20
 """Bytes that a pipe holds, where the system allows it."""
 _AT_ONCE: Final = 512
 """Pieces of memory that are written with one call."""
+_MOST_READ: Final = 2**16
 _LENGTH: Final = struct.Struct("<Q")
 
 
@@ -30,7 +31,8 @@ class WriterReport:
 
     done: int
     """Messages that are in the file."""
-    path: str
+    path: str | None
+    """Where the file is, if it was moved."""
     open: bool
     """False once nothing more will be recorded."""
     warnings: tuple[str, ...] = ()
@@ -130,10 +132,9 @@ class Line:
         self.certain = False
         gone = False
         try:
-            while not gone:
-                piece = os.read(self._back, 65536)
-                self._received += piece
-                gone = not piece
+            piece = os.read(self._back, _MOST_READ)
+            self._received += piece
+            gone = not piece
         except BlockingIOError:
             pass
         except OSError:

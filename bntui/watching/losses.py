@@ -33,7 +33,8 @@ class EpochLosses:
 
     def mean(self) -> float | None:
         """Mean loss of the epoch so far; None without one."""
-        return float(np.mean(np.array(self._since))) if self._since else None
+        # what np.mean computes, without its calls
+        return float(np.add.reduce(np.array(self._since)) / len(self._since)) if self._since else None
 
     def begin_epoch(self) -> None:
         """Forget those of the epoch before."""

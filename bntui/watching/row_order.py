@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.watching.complaints import Complaints
 from bntui.watching.layers import refuse_unfit
+
+_WHOLE: Final = (int, np.integer)
+_REAL: Final = (float, int, np.floating, np.integer)
 
 
 class RowOrder:
@@ -29,10 +33,10 @@ class RowOrder:
 
     def follows(self, step: int, epoch: float) -> bool:
         """True if a row may follow; complains otherwise."""
-        if isinstance(step, bool) or not isinstance(step, int | np.integer) or not 0 <= step < 2**53:
+        if isinstance(step, bool) or not isinstance(step, _WHOLE) or not 0 <= step < 2**53:
             sentence = _("step is {step!r}, not a whole number from 0; the keyframe is not recorded")
             return self._complain("step", sentence.format(step=step))
-        if not isinstance(epoch, float | int | np.floating | np.integer) or not 0 <= epoch < 2**53:
+        if not isinstance(epoch, _REAL) or not 0 <= epoch < 2**53:
             sentence = _("epoch is {epoch!r}, not a number from 0; the keyframe is not recorded")
             return self._complain("epoch", sentence.format(epoch=epoch))
         if step <= self.step:

@@ -47,17 +47,20 @@ class _Writing:
         self._end = end
         self._warnings: list[str] = []
         self._received = self._done = 0
+        self._told: Path | None = None
+        """Where the recorder knows the file to be."""
 
     def run(self) -> None:
         opening: Opening = self._end.receive()
         use(opening.language)
+        self._told = opening.path
         os.set_inheritable(opening.descriptor, False)
         hold = Hold.shared(opening.path, opening.holder, opening.descriptor)
         try:
             sink = created(hold, opening.metadata, Loop(opening.loop, self._warnings.append))
         except BntuiError as error:  # the recorder could create the file, and this process cannot
             sentence = _("{reason}; nothing more is recorded, training goes on").format(reason=error)
-            self._end.report(WriterReport(0, str(opening.path), False, (sentence,)))
+            self._end.report(WriterReport(0, None, False, (sentence,)))
             return
         self._report(sink)
         try:
@@ -74,13 +77,17 @@ class _Writing:
         if not sink.waits:
             self._done = self._received
         warnings, self._warnings[:] = tuple(self._warnings), ()
-        self._end.report(WriterReport(self._done, str(sink.path), sink.open, warnings))
+        moved = None if sink.path == self._told else str(sink.path)
+        self._told = sink.path
+        self._end.report(WriterReport(self._done, moved, sink.open, warnings))
 
 
 def main() -> None:
     """Write until the recorder closes the file, or its process ends."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with its pipe
         signal.signal(name, signal.SIG_IGN)
+    with suppress(AttributeError, OSError):  # the loop, which wakes this process with each row, is not to wait for it
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     end = FarEnd(os.dup(0), os.dup(1))
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1):

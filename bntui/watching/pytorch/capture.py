@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +79,17 @@ class _Place:
     stage: str
 
 
+class _Running(NamedTuple):
+    """A module whose forward is running."""
+
+    module: nn.Module
+    role: Role | None
+    inner: bool
+    """A module around it has a role, which it is a part of."""
+    quiet: bool
+    """What is called in it is not to be followed."""
+
+
 class Capture:
     """The calls of one step.
 
@@ -93,11 +104,10 @@ class Capture:
         self._guard = guard
         self._mode = _Mode(self)
         self._thread = thread
-        self._stack: list[nn.Module] = []
+        self._stack: list[_Running] = []
         """Modules whose forward is running, from the outermost one that is watched."""
         self._runs_in = 0
         """The thread of these modules: the loop's, or one of autograd that computes a checkpoint again."""
-        """More than 0 while nothing that is called is to be followed."""
         self._entered_in: int | None = None
         """The thread in which functions are seen; the modes of a thread are its own."""
         self._places: dict[int, _Place] = {}
@@ -116,9 +126,10 @@ class Capture:
 
     def attach(self, models: Sequence[nn.Module], *, everywhere: bool) -> None:
         """Begin to look, by global hooks or by hooks of the modules."""
-        self._watched = frozenset(module for model in models for module in model.modules())
-        for module in self._watched:
-            if foreign(module):
+        self._watched = _modules(models)
+        strange = {kind for kind in map(type, self._watched) if foreign(kind)}
+        for module in self._watched if strange else ():
+            if type(module) in strange:
                 self._guard(self._replace_call, module)
         if everywhere:
             self._handles.append(register_module_forward_pre_hook(self._before))
@@ -190,32 +201,33 @@ class Capture:
         if not self._stack:
             self._runs_in = here
             self.passes += 1
-        self._stack.append(module)
-        role = self._roles.get(module)
-        if role is not None or (isinstance(module, OPAQUE) and not module.training):
+        role, above = self._roles.get(module), self._stack[-1] if self._stack else None
+        inner = above is not None and (above.inner or above.role is not None)
+        alone = role is not None or (isinstance(module, OPAQUE) and not module.training)
+        quiet = alone or (above is not None and above.quiet)
+        self._stack.append(_Running(module, role, inner, quiet))
+        if alone:
             self._leave()
-        elif not self._quiet_by_stack():
+        elif not quiet:
             self._see_functions()
 
     def _after(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self._stack and self._stack[-1] is module and threading.get_ident() == self._runs_in:
+        if self._stack and self._stack[-1].module is module and threading.get_ident() == self._runs_in:
             self._guard(self._exit, module, args, output)
 
     def _exit(self, module: nn.Module, args: Any, output: Any) -> None:
-        self._leave()
-        role = self._roles.get(module)
-        inner = any(above in self._roles for above in self._stack[:-1])
+        running = self._stack[-1]
         try:
-            if output is not None and role is not None and not inner:
-                with torch.no_grad():
-                    self._module(role, module, _first(args), _first(output))
+            if running.role is not None:
+                self._leave()
+                if output is not None and not running.inner:
+                    self._module(running.role, module, _first(args), _first(output))
         finally:
             self._stack.pop()
-            if self._stack and not self._quiet_by_stack():
+            if not self._stack or self._stack[-1].quiet:
+                self._leave()
+            else:
                 self._see_functions()
-
-    def _quiet_by_stack(self) -> bool:
-        return any(one in self._roles or (isinstance(one, OPAQUE) and not one.training) for one in self._stack)
 
     def _see_functions(self) -> None:
         if self._entered_in is None:
@@ -312,7 +324,6 @@ class Capture:
         other = self._follow(args[1]) if len(args) > 1 and isinstance(args[1], Tensor) else None
         return next((one for one in (place, other) if one is not None and one.stage in (OPEN, NORMED)), None)
 
-    @torch.no_grad()
     def _activate(self, kind: str, place: _Place | None, unit: Tensor | None, out: Tensor) -> None:
         if place is None or place.call.activation != "none":
             return
@@ -337,7 +348,6 @@ class Capture:
             self._guard(self._drop, place, drawing, result)
         return result
 
-    @torch.no_grad()
     def _drop(self, place: _Place, drawing: masks.DropoutDraw | None, out: Tensor) -> None:
         call = place.call
         if drawing is not None and call.dropout is None:
@@ -404,8 +414,18 @@ class _Gradient:
         self._guard(self._measure, gradient)
 
     def _measure(self, gradient: Tensor) -> None:
-        with torch.no_grad():
-            self._call.gradient = norm(gradient)
+        self._call.gradient = norm(gradient)
+
+
+def _modules(models: Sequence[nn.Module]) -> frozenset[nn.Module]:
+    """All modules of models, found without their names, which take time."""
+    found, open_ = set[nn.Module](), list(models)
+    while open_:
+        module = open_.pop()
+        if module not in found:
+            found.add(module)
+            open_ += [child for child in module._modules.values() if child is not None]
+    return frozenset(found)
 
 
 def in_backward() -> bool:

@@ -136,6 +136,8 @@ def _reduced(one: Large, mean: float, std: float, low: float, high: float) -> Re
 
 def arrays(tensors: Sequence[Tensor]) -> list[Values]:
     """The values of tensors on the CPU; those of another device are fetched together."""
+    if all(tensor.is_cpu for tensor in tensors):
+        return [tensor.numpy() for tensor in tensors]
     found: list[Values | None] = [None] * len(tensors)
     by_device: dict[torch.device, list[int]] = {}
     for at, tensor in enumerate(tensors):
@@ -173,7 +175,7 @@ def norm(tensor: Tensor) -> Tensor:
 
 def numbers(tensors: Sequence[Tensor | float]) -> list[float]:
     """Single values, those of a device fetched together."""
-    found = [one.item() if isinstance(one, Tensor) and one.device.type == "cpu" else one for one in tensors]
+    found = [one.item() if isinstance(one, Tensor) and one.is_cpu else one for one in tensors]
     by_device: dict[torch.device, list[int]] = {}
     for at, one in enumerate(found):
         if isinstance(one, Tensor):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from torch import Tensor, nn
@@ -18,6 +18,14 @@ from bntui.watching.pytorch.held import Held, array, fetched, norm, numbers
 from bntui.watching.pytorch.masks import of_samples
 from bntui.watching.pytorch.parameters import Parameters
 
+_ABSENT: Final = {
+    (False, False): frozenset[str](),
+    (True, False): frozenset({"activation_gradient_norm"}),
+    (False, True): frozenset({"weight_gradient_norm"}),
+    (True, True): frozenset({"activation_gradient_norm", "weight_gradient_norm"}),
+}
+"""Figures that a layer lacks, by whether no gradient of its output, and none of its weight, was seen."""
+
 
 @dataclass(frozen=True, slots=True)
 class SeenLayer:
@@ -28,19 +36,18 @@ class SeenLayer:
     absent: frozenset[str] = frozenset()
     """Fields of its measures that are NaN because nobody measured them."""
 
-    @property
-    def uncalled(self) -> SeenLayer:
-        """The layer in a step that did not call it."""
-        empty = CapturedLayer(self.info.name, str(self.info.kind), self.captured.normed)
-        return SeenLayer(self.info, empty, ABSENT_IF_NOT_CALLED)
+
+def uncalled(info: LayerInfo, normed: bool) -> SeenLayer:
+    """A layer in a step that did not call it."""
+    return SeenLayer(info, CapturedLayer(info.name, str(info.kind), normed), ABSENT_IF_NOT_CALLED)
 
 
 @dataclass(frozen=True, slots=True)
 class _SeenStep:
     """What is known of a step beside its calls."""
 
-    near: Mapping[int, Captured]
-    """What was kept of each tensor, by its identity."""
+    places: Mapping[int, int]
+    """Places of what was kept, by its identity."""
     parameters: Parameters
     scale: float
     """What gradients were multiplied by."""
@@ -49,19 +56,19 @@ class _SeenStep:
 
 def layers_of(
     calls: Sequence[Call], parameters: Parameters, scale: float, infos: dict[Any, LayerInfo]
-) -> list[SeenLayer]:
-    """The layers of a step.
+) -> tuple[list[SeenLayer], tuple[Captured, ...]]:
+    """The layers of a step, and their values.
 
     Args:
         infos: what is fixed about layers that were measured before; extended by this step's.
         scale: what gradients were multiplied by.
     """
     held = {id(one): one for call in calls for one in _held(call) if one is not None}
-    near = dict(zip(held, fetched(list(held.values())), strict=True))
     single = numbers([figure for call in calls for figure in _singles(call, parameters)])
     width = len(single) // len(calls) if calls else 0
-    step = _SeenStep(near, parameters, scale, infos)
-    return [_layer(call, single[at * width : (at + 1) * width], step) for at, call in enumerate(calls)]
+    step = _SeenStep({key: place for place, key in enumerate(held)}, parameters, scale, infos)
+    layers = [_layer(call, single[at * width : (at + 1) * width], step) for at, call in enumerate(calls)]
+    return layers, tuple(fetched(list(held.values())))
 
 
 def _held(call: Call) -> Iterable[Held | None]:
@@ -85,8 +92,8 @@ def _layer(call: Call, single: Sequence[float], step: _SeenStep) -> SeenLayer:
     parameters, scale = step.parameters, step.scale
     gradient, dead, saturated, kept, weight_norm, weight_gradient, moved = single
 
-    def of(held: Held | None) -> Captured | None:
-        return None if held is None else step.near[id(held)]
+    def of(held: Held | None) -> int | None:
+        return None if held is None else step.places[id(held)]
 
     captured = CapturedLayer(
         name=call.role.name,
@@ -108,19 +115,13 @@ def _layer(call: Call, single: Sequence[float], step: _SeenStep) -> SeenLayer:
         batch_norm=_batch_norm(call, parameters, parameters.divisor(scale)),
         dropout=_dropout(call, kept),
     )
-    absent = {
-        name
-        for name, missing in (
-            ("activation_gradient_norm", isinstance(call.gradient, float)),
-            ("weight_gradient_norm", parameters.weight_of.get(call.module) not in parameters.gradient_norms),
-        )
-        if missing
-    }
+    no_gradient = isinstance(call.gradient, float)
+    no_weight_gradient = parameters.weight_of.get(call.module) not in parameters.gradient_norms
     looks = (call.role.name, call.shape[1:], call.order, call.activation, call.norm, call.dropout and call.dropout[0])
     info = step.infos.get(looks)
     if info is None:
         info = step.infos[looks] = _info(call)
-    return SeenLayer(info, captured, frozenset(absent))
+    return SeenLayer(info, captured, _ABSENT[no_gradient, no_weight_gradient])
 
 
 def _info(call: Call) -> LayerInfo:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
@@ -87,7 +86,6 @@ class Parameters:
     def _accumulated(self, parameter: Tensor) -> None:
         self._guard(self._keep_gradient, parameter)
 
-    @torch.no_grad()
     def _keep_gradient(self, parameter: nn.Parameter) -> None:
         gradient = parameter.grad
         if gradient is None:
@@ -102,7 +100,6 @@ class Parameters:
     def _pre(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002 - PyTorch calls it
         self._guard(self._before_step, optimizer)
 
-    @torch.no_grad()
     def _before_step(self, optimizer: Optimizer) -> None:
         if optimizer is self._first and optimizer.param_groups:
             self.lr = float(optimizer.param_groups[0]["lr"])
@@ -114,7 +111,6 @@ class Parameters:
             self._keep_gradient(parameter)
         self._keep_weights(parameters)
 
-    @torch.no_grad()
     def _keep_weights(self, parameters: Iterable[nn.Parameter]) -> None:
         for parameter in parameters:
             self._before[parameter] = parameter.detach().clone()
@@ -123,13 +119,12 @@ class Parameters:
     def _post(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG002 - PyTorch calls it
         self._guard(self.after_step, optimizer)
 
-    @torch.no_grad()
     def after_step(self, optimizer: Optimizer | None) -> None:
         """Measure how far an optimizer moved its weights."""
         for parameter in list(self._before) if optimizer is None else self._of(optimizer):
             before = self._before.pop(parameter, None)
             if before is not None:
-                self.moved[parameter] = norm(parameter.detach() - before)
+                self.moved[parameter] = norm(before.sub_(parameter.detach()))
 
     def divisor(self, scale: float) -> float:
         """What the gradients of parameters are to be divided by.

@@ -22,11 +22,11 @@ from bntui.recording.history import LayerInfo
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.watching import arrays
-from bntui.watching.captured import CapturedStep
+from bntui.watching.captured import Captured, CapturedStep
 from bntui.watching.course import Course, Figures
 from bntui.watching.pytorch.capture import Capture
 from bntui.watching.pytorch.held import numbers
-from bntui.watching.pytorch.measured import SeenLayer, layers_of
+from bntui.watching.pytorch.measured import SeenLayer, layers_of, uncalled
 from bntui.watching.pytorch.parameters import Parameters
 from bntui.watching.pytorch.roles import Role
 from bntui.watching.stopping import EarlyStopping, Stopper
@@ -105,6 +105,7 @@ class _Step:
     number: int
     epoch: float
     layers: list[SeenLayer]
+    values: tuple[Captured, ...]
     lr: float | None
     scale: float | None
     """What a gradient scaler multiplied the loss by."""
@@ -131,11 +132,11 @@ class Recorder:
         self._eager: Any = None
         self._names: tuple[str, ...] = ()
         """The layers of the recording, in order."""
-        self._uncalled: dict[str, SeenLayer] = {}
-        """What is recorded of them in a step that does not call them."""
+        self._known: dict[str, tuple[LayerInfo, bool]] = {}
+        """What is known of each, for a step that does not call it."""
         self._unseen: set[str] = set()
         self._pending: _Step | None = None
-        self._unwritten = False
+        self._unwritten = self._behind = False
         self._losses: list[Tensor | float] = []
         self._told: tuple[Tensor | float, int] | None = None
         """A loss that was told between the forward pass and the optimizer's step, and the number of that pass."""
@@ -166,7 +167,12 @@ class Recorder:
         self._told_lr = lr
         if not self._optimizers:
             self._after_step(None, (), {})
-        self._guard(self._tell, loss)
+        if self._capture is None and self._pending is None and (value := _at_once(loss)) is not None:
+            self._losses.append(value)  # as in most steps, which should cost next to nothing
+            if len(self._losses) > _MOST_LOSSES:
+                self._guard(self._tell_losses)
+        elif loss is not None:
+            self._guard(self._tell, loss)
 
     def epoch(self, **figures: Any) -> None:
         """Tell the figures of an epoch that has ended: ``val_loss``, ``val_accuracy``, ``train_loss``, and so on."""
@@ -221,7 +227,7 @@ class Recorder:
         if self._closed:
             return
         self._steps += 1
-        if self._pending is not None or self._unwritten:
+        if self._pending is not None or self._unwritten or self._behind:
             self._guard(self._settle)
         if self._capture is not None:
             self._guard(self._measure, optimizer)
@@ -229,8 +235,6 @@ class Recorder:
             self._guard(self._arm)
 
     def _tell(self, loss: Any) -> None:
-        if loss is None:
-            return
         with self._course.complaints.mistakes("loss"):
             loss = _one(loss)
             self._take(loss)
@@ -259,7 +263,6 @@ class Recorder:
         if waiting:
             self._course.tell_losses(numbers(waiting))
 
-    @torch.no_grad()
     def _measure(self, optimizer: Optimizer | None) -> None:
         capture, parameters = self._capture, self._parameters
         assert capture is not None
@@ -269,7 +272,7 @@ class Recorder:
         parameters.after_step(optimizer)
         with np.errstate(all="ignore"):  # the figures of a diverging network overflow
             scale = self._scale(parameters)
-            found = layers_of(list(capture.calls.values()), parameters, scale, self._infos)
+            found, values = layers_of(list(capture.calls.values()), parameters, scale, self._infos)
         layers = self._layers(found)
         self._unseen |= capture.unseen
         passes = capture.passes
@@ -278,7 +281,7 @@ class Recorder:
             return
         used = scale if self._scales or parameters.scale is not None else None
         lr = _number(self._told_lr) if parameters.lr is None and self._told_lr is not None else parameters.lr
-        self._pending = _Step(self._steps, self._position(), layers, lr, used)
+        self._pending = _Step(self._steps, self._position(), layers, values, lr, used)
         if self._told is not None and self._told[1] == passes:
             told, self._told = self._told, None
             self._record(_number(told[0]))
@@ -293,9 +296,10 @@ class Recorder:
             self._announce(measured)
         for name in found.keys() - set(self._names):
             self._unseen.add(name)
-        layers = [found[name] if name in found else self._uncalled[name] for name in self._names]
-        self._uncalled = {layer.info.name: layer.uncalled for layer in layers}
-        return layers
+        if len(found) < len(self._names):
+            found = {name: uncalled(*self._known[name]) for name in self._names if name not in found} | found
+        self._known |= {name: (layer.info, layer.captured.normed) for name, layer in found.items()}
+        return [found[name] for name in self._names]
 
     def _record(self, loss: float | None) -> None:
         step, self._pending = self._pending, None
@@ -305,7 +309,7 @@ class Recorder:
         figures = Figures(loss=loss, lr=step.lr, gradient_scale=step.scale)
         infos = [layer.info for layer in step.layers]
         captured = CapturedStep(
-            tuple(layer.captured for layer in step.layers), tuple(layer.absent for layer in step.layers)
+            step.values, tuple(layer.captured for layer in step.layers), tuple(layer.absent for layer in step.layers)
         )
         self._course.keyframe(step.number, step.epoch, infos, captured, figures, hold=True)
         self._unwritten = True
@@ -314,7 +318,7 @@ class Recorder:
     def _settle(self) -> None:
         self._record(None)
         self._course.settle()
-        self._unwritten = False
+        self._unwritten, self._behind = False, self._course.behind
 
     def _end_epoch(self, figures: Mapping[str, Any]) -> None:
         known = _known(figures)
@@ -472,6 +476,16 @@ def _one(loss: Any) -> Tensor | float:
         found = f"{str(loss.dtype).removeprefix('torch.')}{list(loss.shape)}"
         raise ValueError(_("{place} is not a number: {reason}").format(place="loss", reason=found))
     return loss.detach()
+
+
+def _at_once(loss: Any) -> float | None:
+    """The value of a loss that can be read without waiting for a device; None of all others."""
+    if type(loss) is not Tensor or not loss.is_cpu or not loss.is_floating_point() or loss.numel() != 1:
+        return None
+    try:
+        return float(loss.item())
+    except Exception:  # within a transformation of torch.func
+        return None
 
 
 def _known(figures: Mapping[str, Any]) -> dict[str, float]:

@@ -103,9 +103,9 @@ def _hint(word: str, names: Sequence[str]) -> str:
     return " " + did_you_mean(near[0]) if near else ""
 
 
-def foreign(module: nn.Module) -> bool:
-    """True for a Keras layer, which is a module but not called like one."""
-    return type(module).__call__ is not nn.Module.__call__ and callable(getattr(module, "call", None))
+def foreign(kind: type[nn.Module]) -> bool:
+    """True for the class of a Keras layer, which is a module but not called like one."""
+    return kind.__call__ is not nn.Module.__call__ and callable(getattr(kind, "call", None))
 
 
 def plain(name: str) -> str:
