@@ -168,27 +168,25 @@ class HandedOver:
 
     def _call(self, name: str, *arguments: Any) -> None:
         with self._turn:
-            if not self.open:
-                return
-            self._listen()
             if self._here is None and self.open:
-                self._hand_over(name, arguments)
-            elif self._here is not None:
+                self._listen()
+            if self._here is not None:
                 getattr(self._here, name)(*arguments)
+            elif self.open:
+                self._hand_over(name, arguments)
 
     def _hand_over(self, name: str, arguments: tuple[Any, ...]) -> None:
         pieces = packed((name, arguments))
         size = sum(piece.nbytes for piece in pieces)
         if not self._room(size):
             self._wait_until(lambda: self._room(size))
-        if self._here is None and not self.open:
+        if self._here is not None:  # the second process was lost meanwhile
+            getattr(self._here, name)(*arguments)
+        if self._here is not None or not self.open:
             return
         self._line.certain = False  # until it is both kept and sent
         self._kept.append((name, arguments, size))
         self._size += size
-        if self._here is not None:  # the second process was lost meanwhile
-            self._replay()
-            return
         behind = self._line.behind
         try:
             self._line.send(pieces)
@@ -212,12 +210,6 @@ class HandedOver:
         for report in reports:
             self._hear(report)
         return bool(reports)
-
-    def _listen_to_the_end(self) -> None:
-        """Hear what a process that has gone said before; it may have closed the file."""
-        while not self._over:
-            for report in self._line.reports():
-                self._hear(report)
 
     def _hear(self, report: WriterReport) -> None:
         self._heard = True
@@ -250,11 +242,13 @@ class HandedOver:
 
     def _continue_here(self) -> None:
         """Write what is kept, and all that follows, in this process, unless the other one crashed by what it did."""
-        with suppress(LostError):
-            self._listen_to_the_end()
+        code = self._killed()
+        with suppress(LostError):  # it may have said before that it has closed the file
+            while reports := self._line.reports():
+                for report in reports:
+                    self._hear(report)
         if self._over:
             return
-        code = self._killed()
         self._line.close()
         _OPEN.discard(self)
         try:

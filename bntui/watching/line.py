@@ -161,8 +161,9 @@ class Line:
 
     def close(self) -> None:
         """Close both ends; the process at the other one closes its file."""
-        os.close(self._to)
-        os.close(self._back)
+        ends, self._to, self._back = {self._to, self._back} - {-1}, -1, -1
+        for end in ends:
+            os.close(end)
 
 
 class FarEnd:
