@@ -3,7 +3,9 @@
     python -m benchmarks.watch_cost [--rounds 7] [--steps 100] [--only resnet]
 
 The loops take turns in one process, with one thread: in each round, each of them does as many steps, and its time is
-divided by that of the bare loop in the same round.  Printed are medians over the rounds, of the processor's time.
+divided by that of the bare loop in the same round.  Printed are medians over the rounds, of the processor's time and of
+the clock, which also has what a loop waits for.  What processes that a tool has started took of the processor's time
+meanwhile is printed beside it, in the same unit: it is taken from another core, if there is one.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +72,13 @@ def transformer() -> tuple[nn.Module, Tensor]:
     return Transformer(), torch.randn(16, 32, 64)
 
 
+class Time(NamedTuple):
+    """What steps took, in seconds."""
+
+    processor: float
+    clock: float
+
+
 Hook = Callable[[nn.Module, int, Tensor], None]
 
 
@@ -84,9 +93,11 @@ class Loop:
         self.before: Hook | None = None
         self.after: Hook | None = None
         self.done = 0
+        self.helpers: frozenset[int] = frozenset()
+        """Processes that its tool has started."""
 
-    def run(self, steps: int) -> float:
-        began = time.process_time()
+    def run(self, steps: int) -> Time:
+        began, clock = time.process_time(), time.perf_counter()
         for _ in range(steps):
             loss = functional.cross_entropy(self.model(self.x), self.y)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -97,7 +108,7 @@ class Loop:
             self.done += 1
             if self.after is not None:
                 self.after(self.model, self.done, loss)
-        return time.process_time() - began
+        return Time(time.process_time() - began, time.perf_counter() - clock)
 
 
 def watched(loop: Loop, folder: Path, every: int, stack: ExitStack) -> None:
@@ -134,6 +145,23 @@ def wandb(loop: Loop, folder: Path, every: int, stack: ExitStack) -> None:
     loop.after = lambda model, step, loss: run.log({"loss": loss.detach()}) if step % every == 0 else None  # noqa: ARG005
 
 
+def helpers() -> dict[int, float]:
+    """The processor's time of each process that this one has started, directly or not."""
+    found = {}
+    parents: dict[int, int] = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = file.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            pid = int(file.parent.name)
+            parents[pid] = int(fields[1])
+            found[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def ours(pid: int) -> bool:
+        return pid in parents and (parents[pid] == os.getpid() or ours(parents[pid]))
+
+    return {pid: seconds for pid, seconds in found.items() if ours(pid)}
+
+
 Tool = Callable[[Loop, Path, int, ExitStack], None]
 TOOLS: dict[str, tuple[Tool, int]] = {
     "bntui.watch(every=100)": (watched, 100),
@@ -150,7 +178,7 @@ def main() -> None:
     options.add_argument("--only", default="", help="name of the one model to measure")
     chosen = options.parse_args()
     torch.set_num_threads(1)
-    print(f"{'':<38}{'bare':>10}{'slower':>10}   lowest to highest")
+    print(f"{'':<38}{'bare':>10}{'slower':>10}{'by clock':>10}{'elsewhere':>11}   lowest to highest")
     for make in (perceptron, resnet, transformer):
         if chosen.only not in ("", make.__name__):
             continue
@@ -158,18 +186,27 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             loops = {"bare": Loop(make)}
             for name, (tool, every) in TOOLS.items():
-                loop = Loop(make)
+                loop, before = Loop(make), helpers()
                 with suppress(ImportError):
                     tool(loop, Path(folder), every, stack)
+                    loop.helpers = frozenset(helpers().keys() - before.keys())
                     loops[name] = loop
             for loop in loops.values():
                 loop.run(20)
+            time.sleep(1.0)  # other processes have begun
+            before = helpers()
             times = [{name: loop.run(chosen.steps) for name, loop in loops.items()} for _ in range(chosen.rounds)]
-            bare = statistics.median(one["bare"] for one in times) / chosen.steps
-            for name in list(loops)[1:]:
-                slower = sorted(one[name] / one["bare"] - 1 for one in times)
-                middle = statistics.median(slower)
-                print(f"  {name:<36}{bare * 1e3:>7.2f} ms{middle:>+9.1%}   {slower[0]:+.1%} to {slower[-1]:+.1%}")
+            time.sleep(1.0)  # and have done what they were told
+            after = helpers()
+            bare = statistics.median(one["bare"].processor for one in times)
+            for name, loop in list(loops.items())[1:]:
+                slower = sorted(one[name].processor / one["bare"].processor - 1 for one in times)
+                clock = statistics.median(one[name].clock / one["bare"].clock - 1 for one in times)
+                spent = sum(after.get(pid, 0.0) - before.get(pid, 0.0) for pid in loop.helpers) / chosen.rounds
+                print(
+                    f"  {name:<36}{1e3 * bare / chosen.steps:>7.2f} ms{statistics.median(slower):>+9.1%}{clock:>+10.1%}"
+                    f"{spent / bare:>+11.1%}   {slower[0]:+.1%} to {slower[-1]:+.1%}"
+                )
 
 
 if __name__ == "__main__":

@@ -295,7 +295,11 @@ def test_a_full_disk_leaves_out_rows_and_is_warned_of_in_the_loop(
     marker.touch()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        until(lambda: loop.train(1) or told)
+        for _ in range(3000):
+            loop.train(1)
+            if told:
+                break
+            time.sleep(0.01)
         marker.unlink()
         loop.train(3)
         loop.recorder.close()
@@ -335,7 +339,13 @@ ENDINGS = {
     "killed": "train(50)\nos.kill(os.getpid(), signal.SIGKILL)",
     "exits at once": "train(50)\nos._exit(3)",
     "killed before the second process has begun": "train(1)\nos.kill(os.getpid(), signal.SIGKILL)",
-    "leaves a process behind": "train(50)\nif not os.fork():\n    os.close(1)\n    time.sleep(20)\nos.kill(os.getpid(), signal.SIGKILL)",
+    "leaves a process behind": """
+train(50)
+if not os.fork():
+    os.close(1)
+    time.sleep(20)
+os.kill(os.getpid(), signal.SIGKILL)
+""",
 }
 
 
