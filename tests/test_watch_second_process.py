@@ -4,107 +4,30 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import nn
 
 import bntui
 from bntui.errors import RecordingError
 from bntui.link import registry
 from bntui.link.library import entry
 from bntui.link.lock import Hold
-from bntui.recording.reader import Reader
 from bntui.watching import hand_over
 from bntui.watching.hand_over import HandedOver
 from bntui.watching.sink import Sink
 from bntui.watching.trouble import RecorderWarning
-from tests.terminal import Terminal
+from tests.second_process import Small, dumped, ending, runs, steps, until
 from tests.watched_loops import Loop
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core")
-
-
-class Small:
-    """A loop that measures each of its steps."""
-
-    def __init__(self, path: Path, **known: Any) -> None:
-        torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 3))
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
-        self.path = path
-        self.recorder: Any = bntui.watch(self.model, self.optimizer, path, every=1, quiet=True, **known)
-
-    @property
-    def writer(self) -> HandedOver:
-        found: HandedOver = self.recorder._course._writer
-        assert isinstance(found, HandedOver)
-        return found
-
-    @property
-    def pid(self) -> int:
-        return self.writer._process.pid
-
-    def train(self, steps: int) -> None:
-        for _ in range(steps):
-            loss = self.model(torch.randn(8, 6)).square().sum()
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            self.recorder.step(loss=loss)
-
-    def until_written(self, step: int) -> None:
-        until(lambda: step in steps(self.path))
-
-
-def until(fulfilled: Any, seconds: float = 30.0) -> None:
-    """Wait for another process."""
-    end = time.monotonic() + seconds
-    while not fulfilled():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def steps(path: Path) -> list[int]:
-    """The steps in a file, by plain SQLite."""
-    if not path.exists():
-        return []
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
-        return [step for (step,) in database.execute("SELECT step FROM keyframe ORDER BY step")]
-
-
-def ending(path: Path) -> list[str]:
-    with closing(Reader(path)) as reader:
-        return [event.kind for event in reader.events(0)]
-
-
-def runs(pid: int) -> bool:
-    """True if a process runs, or waits as a zombie."""
-    return Path(f"/proc/{pid}").exists()
-
-
-def dumped(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """All columns of all tables, but clocks and the digests over them."""
-    found = {}
-    with closing(sqlite3.connect(path)) as database:
-        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in tables:
-            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-            dated = {"keyframe": {"wall_time", "digest"}}.get(table, set())
-            chosen = ", ".join(column for column in columns if column not in dated)
-            where = "WHERE key NOT IN ('created', 'digest')" if table == "meta" else ""
-            found[table] = list(map(repr, database.execute(f"SELECT {chosen} FROM {table} {where}")))
-    return found  # type: ignore[return-value]
 
 
 @pytest.fixture
@@ -311,107 +234,6 @@ def test_a_full_disk_leaves_out_rows_and_is_warned_of_in_the_loop(
     assert found[:2] == [1, 2]
     assert found[-1] == last
     assert len(found) < last
-
-
-# loops in processes of their own
-
-SCRIPT = """
-import os, signal, sys, time
-import torch, bntui
-from torch import nn
-
-torch.set_num_threads(1)
-model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-recorder = bntui.watch(model, optimizer, sys.argv[1], every=1, quiet=True)
-print("writer", recorder._course._writer._process.pid, flush=True)
-
-
-def train(steps):
-    for _ in range(steps):
-        loss = model(torch.randn(8, 6)).square().sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        recorder.step(loss=loss)
-"""
-ENDINGS = {
-    "killed": "train(50)\nos.kill(os.getpid(), signal.SIGKILL)",
-    "exits at once": "train(50)\nos._exit(3)",
-    "killed before the second process has begun": "train(1)\nos.kill(os.getpid(), signal.SIGKILL)",
-    "leaves a process behind": """
-train(50)
-if not os.fork():
-    os.close(1)
-    time.sleep(20)
-os.kill(os.getpid(), signal.SIGKILL)
-""",
-}
-
-
-def script(folder: Path, after: str) -> list[str]:
-    (folder / "loop.py").write_text(SCRIPT + after, encoding="utf-8")
-    return [sys.executable, str(folder / "loop.py"), str(folder / "run.bntui")]
-
-
-@pytest.fixture
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A script elsewhere finds bntui."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-
-
-@pytest.mark.usefixtures("importable")
-@pytest.mark.parametrize("how", ENDINGS)
-def test_if_the_loop_is_killed_what_it_handed_over_is_written(how: str, tmp_path: Path) -> None:
-    began = time.monotonic()
-    done = subprocess.run(script(tmp_path, ENDINGS[how]), stdout=subprocess.PIPE, text=True, check=False)
-    assert done.returncode in (3, -signal.SIGKILL)
-    writer = int(done.stdout.split()[1])
-    until(lambda: not runs(writer), 15)
-    assert time.monotonic() - began < 19  # not when the process that it left ends
-    path = tmp_path / "run.bntui"
-    # the last row is handed over with the next step
-    assert steps(path) == ([] if "begun" in how else list(range(1, 50)))
-    assert path.exists() == ("begun" not in how)
-    assert {file.name for file in tmp_path.iterdir()} <= {"loop.py", "run.bntui"}
-    Hold(path).release()
-
-
-@pytest.mark.usefixtures("importable")
-def test_ctrl_c_in_a_terminal_ends_the_loop_and_not_the_second_process(tmp_path: Path) -> None:
-    after = """
-try:
-    with recorder:
-        train(20)
-        print("trained", flush=True)
-        while True:
-            train(1)
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
-"""
-    with Terminal(script(tmp_path, after), controlling=True) as terminal:
-        terminal.until("trained")
-        os.write(terminal._master, b"\x03")
-        terminal.until("interrupted")
-        terminal.process.wait(30)
-        writer = int(terminal.transcript.split()[1])
-    path = tmp_path / "run.bntui"
-    found = steps(path)
-    assert found == list(range(1, len(found) + 1))
-    assert len(found) >= 20
-    assert ending(path) == ["interrupted"]
-    assert not runs(writer)
-    assert not path.with_name("run.bntui-wal").exists()
-
-
-@pytest.mark.usefixtures("importable")
-@pytest.mark.parametrize("after", ["train(5)", "train(5)\nraise KeyError('mine')"])
-def test_a_loop_that_does_not_close_its_recorder_is_recorded_to_its_end(after: str, tmp_path: Path) -> None:
-    done = subprocess.run(script(tmp_path, after), capture_output=True, text=True, check=False)
-    assert done.returncode == ("raise" in after)
-    assert steps(tmp_path / "run.bntui") == list(range(1, 6))
-    assert ending(tmp_path / "run.bntui") == ["interrupted" if "raise" in after else "finished"]
-    assert not runs(int(done.stdout.split()[1]))
 
 
 def test_a_forked_process_has_none_of_the_pipes(loop: Small) -> None:

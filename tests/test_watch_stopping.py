@@ -23,7 +23,7 @@ from bntui.recording.reader import Reader
 from bntui.viewer import view_state
 from bntui.viewer.panels import stopping
 from bntui.viewer.screens.lab_recording import LoadedRecording
-from bntui.watching.pytorch.recorder import Silent
+from bntui.watching.pytorch.silent import Silent
 from bntui.watching.trouble import RecorderWarning
 from tests import forger
 

@@ -37,6 +37,8 @@ MOST_MESSAGES: Final = 1000
 """So many messages at most; as many answers fit into a pipe."""
 PATIENCE: Final = 30.0
 """Seconds without a sign of the second process after which it counts as hung."""
+LISTENS: Final = 0.1
+"""Seconds between two looks at what it has said, unless the loop waits for it."""
 _LARGE: Final = 0.1
 """Seconds that a row larger than the pipe waits at most for a second process that reads."""
 
@@ -99,6 +101,7 @@ class HandedOver:
         self._kept: deque[tuple[str, tuple[Any, ...], int]] = deque()
         """Calls that are not in the file yet, with their sizes; the oldest has the number ``_done``."""
         self._done = self._size = 0
+        self._listened = -LISTENS
         self._heard = False
         """The second process has begun."""
         self._over = False
@@ -168,7 +171,7 @@ class HandedOver:
 
     def _call(self, name: str, *arguments: Any) -> None:
         with self._turn:
-            if self._here is None and self.open:
+            if self._here is None and self.open and time.monotonic() > self._listened + LISTENS:
                 self._listen()
             if self._here is not None:
                 getattr(self._here, name)(*arguments)
@@ -202,6 +205,7 @@ class HandedOver:
 
     def _listen(self) -> bool:
         """Hear how far the second process has got; False if it said nothing."""
+        self._listened = time.monotonic()
         try:
             reports = self._line.reports()
         except LostError:

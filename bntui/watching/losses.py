@@ -34,7 +34,7 @@ class EpochLosses:
     def mean(self) -> float | None:
         """Mean loss of the epoch so far; None without one."""
         # what np.mean computes, without its calls
-        return float(np.add.reduce(np.array(self._since)) / len(self._since)) if self._since else None
+        return float(np.add.reduce(np.frombuffer(self._since)) / len(self._since)) if self._since else None
 
     def begin_epoch(self) -> None:
         """Forget those of the epoch before."""

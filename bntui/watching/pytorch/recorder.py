@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
@@ -11,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
@@ -21,81 +20,20 @@ from torch.optim import Optimizer
 from bntui.recording.history import LayerInfo
 from bntui.text.language import _
 from bntui.text.output import clean
-from bntui.watching import arrays
 from bntui.watching.captured import Captured, CapturedStep
 from bntui.watching.course import Course, Figures
 from bntui.watching.pytorch.capture import Capture
 from bntui.watching.pytorch.held import numbers
 from bntui.watching.pytorch.measured import SeenLayer, layers_of, uncalled
 from bntui.watching.pytorch.parameters import Parameters
+from bntui.watching.pytorch.plan import Plan
 from bntui.watching.pytorch.roles import Role
-from bntui.watching.stopping import EarlyStopping, Stopper
+from bntui.watching.pytorch.told import FIGURES, figures_of, loss_at_once, loss_of, number_of
+from bntui.watching.pytorch.words import announced, not_seen, nothing_recorded, summed_up
 from bntui.watching.trouble import warn
 
-FIGURES: Final = {
-    "loss": "train_loss", "train_loss": "train_loss", "accuracy": "train_accuracy", "train_accuracy": "train_accuracy",
-    "val_loss": "val_loss", "val_accuracy": "val_accuracy", "lr": "lr",
-}  # fmt: skip
-"""Figures of an epoch, by the names that it may be told under."""
 _MOST_LOSSES: Final = 4096
 """Losses that wait on the device at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which steps are measured, and how."""
-
-    every: int | Literal["epoch"]
-    steps_per_epoch: int | None
-    averaged: bool
-    """Gradients are averaged between processes."""
-    compiled: bool
-    """The model that the loop calls is a compiled one, which minds global hooks."""
-    quiet: bool
-
-    def due(self, step: int, began: int, length: int | None) -> bool:
-        """True if a step is to be measured.
-
-        Args:
-            step: its number, from 1.
-            began: steps done before this epoch.
-            length: steps in an epoch, where known.
-        """
-        if step == 1:
-            return True
-        return step - began == length if self.every == "epoch" else step % self.every == 0
-
-
-class Silent:
-    """Records nothing, in a process of a distributed training that is not the first."""
-
-    def __init__(self, path: Path | None, rule: EarlyStopping | None = None) -> None:
-        self.path = path
-        self._stopper = Stopper(rule)
-
-    @property
-    def should_stop(self) -> bool:
-        """True if the patience ran out with the last epoch, by the figures that this process told."""
-        return self._stopper.should_stop
-
-    def step(self, loss: Any = None, *, lr: Any = None) -> None:
-        """Do nothing."""
-
-    def epoch(self, **figures: Any) -> None:
-        """Apply the rule of early stopping, as the process that records does."""
-        self._stopper.see(_known(figures))
-
-    def early_stopping(self, **state: Any) -> None:
-        """Do nothing."""
-
-    def close(self, error: BaseException | None = None) -> None:
-        """Do nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *of: object) -> None:
-        """Do nothing."""
 
 
 @dataclass(slots=True)
@@ -167,7 +105,7 @@ class Recorder:
         self._told_lr = lr
         if not self._optimizers:
             self._after_step(None, (), {})
-        if self._capture is None and self._pending is None and (value := _at_once(loss)) is not None:
+        if self._capture is None and self._pending is None and (value := loss_at_once(loss)) is not None:
             self._losses.append(value)  # as in most steps, which should cost next to nothing
             if len(self._losses) > _MOST_LOSSES:
                 self._guard(self._tell_losses)
@@ -178,7 +116,7 @@ class Recorder:
         """Tell the figures of an epoch that has ended: ``val_loss``, ``val_accuracy``, ``train_loss``, and so on."""
         if not self._closed:
             self._guard(self._end_epoch, figures)
-        self._guard(self._course.judge, Figures(**_known(figures)))
+        self._guard(self._course.judge, Figures(**figures_of(figures)))
 
     @property
     def should_stop(self) -> bool:
@@ -236,7 +174,7 @@ class Recorder:
 
     def _tell(self, loss: Any) -> None:
         with self._course.complaints.mistakes("loss"):
-            loss = _one(loss)
+            loss = loss_of(loss)
             self._take(loss)
 
     def _take(self, loss: Tensor | float) -> None:
@@ -244,7 +182,7 @@ class Recorder:
             self._keep_told()
             self._told = (loss, self._capture.passes)
         elif self._pending is not None:
-            self._record(_number(loss))
+            self._record(number_of(loss))
         else:
             self._keep(loss)
 
@@ -280,11 +218,11 @@ class Recorder:
         if not layers:
             return
         used = scale if self._scales or parameters.scale is not None else None
-        lr = _number(self._told_lr) if parameters.lr is None and self._told_lr is not None else parameters.lr
+        lr = number_of(self._told_lr) if parameters.lr is None and self._told_lr is not None else parameters.lr
         self._pending = _Step(self._steps, self._position(), layers, values, lr, used)
         if self._told is not None and self._told[1] == passes:
             told, self._told = self._told, None
-            self._record(_number(told[0]))
+            self._record(number_of(told[0]))
         else:  # told of a step that a gradient scaler skipped
             self._keep_told()
 
@@ -293,7 +231,7 @@ class Recorder:
         found = {layer.info.name: layer for layer in measured}
         if not self._names:
             self._names = tuple(found)
-            self._announce(measured)
+            self._say(announced(measured, self.path))
         for name in found.keys() - set(self._names):
             self._unseen.add(name)
         if len(found) < len(self._names):
@@ -321,7 +259,7 @@ class Recorder:
         self._unwritten, self._behind = False, self._course.behind
 
     def _end_epoch(self, figures: Mapping[str, Any]) -> None:
-        known = _known(figures)
+        known = figures_of(figures)
         other = [name for name in figures if name not in FIGURES]
         if other and not self._complained:
             self._complained = True
@@ -343,7 +281,7 @@ class Recorder:
     ) -> None:
         with self._course.complaints.mistakes("early stopping"):
             self._course.early_stopping(
-                wait=int(wait), best=_number(best), patience=int(patience), monitor=monitor, best_epoch=best_epoch,
+                wait=int(wait), best=number_of(best), patience=int(patience), monitor=monitor, best_epoch=best_epoch,
                 stopped=stopped,
             )  # fmt: skip
 
@@ -425,83 +363,16 @@ class Recorder:
         reason = clean(f"{type(error).__name__}: {error}")
         warn(_("{reason}; nothing more is recorded, training goes on").format(reason=reason))
 
-    # words
-
-    def _announce(self, layers: Sequence[SeenLayer]) -> None:
-        about = f"{max(1, round(sum(map(_bytes, layers)) / 1000))} kB"
-        self._say(
-            _("bntui: recording {layers} layers into {path}, about {size} for each keyframe").format(
-                layers=len(layers), path=self.path, size=about
-            )
-        )
-
     def _sum_up(self) -> None:
         if not self._measured:
-            nothing = _(
-                "bntui: nothing was recorded in {steps} steps: no forward pass with gradients was seen, "
-                "so there is no file"
-            )
-            self._say(nothing.format(steps=self._steps))
+            self._say(nothing_recorded(self._steps))
             return
         whole = max(time.perf_counter() - self._began, 1e-9)
-        told = _("bntui: {count} keyframes in {path}; measuring took {share:.1%} of the time").format(
-            count=self._measured, path=self.path, share=self._spent / whole
-        )
-        self._say(told)
-        never = (
-            {role.name for role in self._roles.values() if role.part == "main" and role.measured}
-            if self._names
-            else set()
-        )
-        inner = {name for name in never if any(name.startswith(f"{layer}.") for layer in self._names)}
-        unseen = sorted(self._unseen | never.difference(self._names) - inner)
-        if unseen:
-            self._say(_("bntui: not seen: {names}").format(names=", ".join(unseen)))
+        self._say(summed_up(self._measured, self.path, self._spent / whole))
+        for sentence in not_seen(self._roles.values(), self._names, self._unseen):
+            self._say(sentence)
 
     def _say(self, sentence: str) -> None:
         if not self._plan.quiet:
             with suppress(Exception):
                 print(clean(sentence), file=sys.stderr)
-
-
-def _one(loss: Any) -> Tensor | float:
-    """A loss, not fetched from its device yet.
-
-    Raises:
-        ValueError: it is not one number.
-    """
-    if not isinstance(loss, Tensor):
-        return arrays.number(loss, "loss") or 0.0
-    if loss.numel() != 1 or loss.is_complex():
-        found = f"{str(loss.dtype).removeprefix('torch.')}{list(loss.shape)}"
-        raise ValueError(_("{place} is not a number: {reason}").format(place="loss", reason=found))
-    return loss.detach()
-
-
-def _at_once(loss: Any) -> float | None:
-    """The value of a loss that can be read without waiting for a device; None of all others."""
-    if type(loss) is not Tensor or not loss.is_cpu or not loss.is_floating_point() or loss.numel() != 1:
-        return None
-    try:
-        return float(loss.item())
-    except Exception:  # within a transformation of torch.func
-        return None
-
-
-def _known(figures: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of an epoch that a recording has."""
-    return {FIGURES[name]: _number(value) for name, value in figures.items() if name in FIGURES}
-
-
-def _number(value: Any) -> float:
-    """A figure as a number; NaN of what is none."""
-    try:
-        return float(value.detach() if isinstance(value, Tensor) else value)
-    except Exception:  # of another library
-        return math.nan
-
-
-def _bytes(layer: SeenLayer) -> int:
-    """Bytes that a layer takes in a keyframe, about."""
-    norm, dropout = layer.captured.batch_norm, layer.captured.dropout
-    return 900 + (0 if norm is None else 8 * norm.gamma.nbytes) + (0 if dropout is None else dropout.kept.size // 8)

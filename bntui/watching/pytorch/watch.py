@@ -18,8 +18,10 @@ from bntui.recording.tables import MOST_LAYERS
 from bntui.text.language import _
 from bntui.watching.course import Course
 from bntui.watching.hand_over import row_writer
-from bntui.watching.pytorch.recorder import Plan, Recorder, Silent
+from bntui.watching.pytorch.plan import Plan
+from bntui.watching.pytorch.recorder import Recorder
 from bntui.watching.pytorch.roles import roles
+from bntui.watching.pytorch.silent import Silent
 from bntui.watching.stopping import EarlyStopping, plan_of
 from bntui.watching.subject import LoopDescription
 

@@ -1,0 +1,55 @@
+"""Takes the figures that a loop tells, as tensors or numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from torch import Tensor
+
+from bntui.text.language import _
+from bntui.watching import arrays
+
+FIGURES: Final = {
+    "loss": "train_loss", "train_loss": "train_loss", "accuracy": "train_accuracy", "train_accuracy": "train_accuracy",
+    "val_loss": "val_loss", "val_accuracy": "val_accuracy", "lr": "lr",
+}  # fmt: skip
+"""Figures of an epoch, by the names that it may be told under."""
+
+
+def loss_of(loss: Any) -> Tensor | float:
+    """A loss, not fetched from its device yet.
+
+    Raises:
+        ValueError: it is not one number.
+    """
+    if not isinstance(loss, Tensor):
+        return arrays.number(loss, "loss") or 0.0
+    if loss.numel() != 1 or loss.is_complex():
+        found = f"{str(loss.dtype).removeprefix('torch.')}{list(loss.shape)}"
+        raise ValueError(_("{place} is not a number: {reason}").format(place="loss", reason=found))
+    return loss.detach()
+
+
+def loss_at_once(loss: Any) -> float | None:
+    """The value of a loss that can be read without waiting for a device; None of all others."""
+    if type(loss) is not Tensor or not loss.is_cpu or not loss.is_floating_point() or loss.numel() != 1:
+        return None
+    try:
+        return float(loss.item())
+    except Exception:  # within a transformation of torch.func
+        return None
+
+
+def figures_of(figures: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of an epoch that a recording has."""
+    return {FIGURES[name]: number_of(value) for name, value in figures.items() if name in FIGURES}
+
+
+def number_of(value: Any) -> float:
+    """A figure as a number; NaN of what is none."""
+    try:
+        return float(value.detach() if isinstance(value, Tensor) else value)
+    except Exception:  # of another library
+        return math.nan
