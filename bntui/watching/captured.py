@@ -34,8 +34,6 @@ ABSENT_IF_NOT_CALLED: Final = frozenset({
 })  # fmt: skip
 """Figures of a layer that was not called in a step."""
 
-# without slots: pickle writes the fields of such objects without calling Python
-
 
 @dataclass(frozen=True)
 class Reduced:
@@ -141,21 +139,19 @@ class CapturedStep:
             return tuple(layer.measures(self.values, known) for layer in self.layers)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the memory and the shape of most arrays, which is far less work than pickling the arrays."""
+        """Pickle plain tuples, and the memory of arrays, which is far less work than pickling objects of classes."""
         bare = [
             (pickle.PickleBuffer(one.data), one.shape)
             if isinstance(one, np.ndarray) and one.dtype == np.float32 and one.flags.c_contiguous and one.size
             else one
             for one in self.values
         ]
-        return _unpickled, (bare, self.layers, self.absent)
+        return _unpickled, (bare, [tuple(layer.__dict__.values()) for layer in self.layers], self.absent)
 
 
-def _unpickled(
-    bare: Sequence[Any], layers: tuple[CapturedLayer, ...], absent: tuple[frozenset[str], ...]
-) -> CapturedStep:
+def _unpickled(bare: Sequence[Any], layers: Sequence[tuple[Any, ...]], absent: Any) -> CapturedStep:
     values = (np.frombuffer(one[0], np.float32).reshape(one[1]) if isinstance(one, tuple) else one for one in bare)
-    return CapturedStep(tuple(values), layers, absent)
+    return CapturedStep(tuple(values), tuple(CapturedLayer(*fields) for fields in layers), absent)
 
 
 def described(values: Sequence[Captured]) -> list[Distribution]:

@@ -14,9 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
+from typing import Any
 
 from bntui.keyframe import EarlyStopping, Keyframe
 from bntui.recording import sentences
@@ -28,7 +26,7 @@ from bntui.watching.bad import BadSearch
 from bntui.watching.complaints import Complaints
 from bntui.watching.layers import MeasuredLayers, StepLayers
 from bntui.watching.losses import EpochLosses
-from bntui.watching.row import LoopRow, RowWriter
+from bntui.watching.row import NO_INDICES, LoopRow, RowWriter
 from bntui.watching.row_order import RowOrder
 from bntui.watching.stopping import EarlyStopping as Rule
 from bntui.watching.stopping import Stopper
@@ -302,7 +300,7 @@ class Course:
             run=0, step=self.step, epoch=self._order.epoch, lr=lr, batch_loss=_number(figures.loss),
             train_loss=_number(train_loss), train_accuracy=_number(figures.train_accuracy),
             val_loss=_number(figures.val_loss), val_accuracy=_number(figures.val_accuracy),
-            wall_time=time.monotonic() - self._began, batch_indices=_NO_INDICES, layers=(),
+            wall_time=time.monotonic() - self._began, batch_indices=NO_INDICES, layers=(),
             early_stopping=self._stopping.state, weights_digest="",
             gradient_scale=_number(figures.gradient_scale),
         )  # fmt: skip
@@ -353,9 +351,6 @@ class Course:
     def _event(kind: EventKind, sentence: str, /, *, step: int, epoch: float, **arguments: Any) -> Event:
         """An event at a step; its sentence may have the step and the epoch."""
         return Event.of(0, step, epoch, kind, sentence, step=step, epoch=epoch, **arguments)
-
-
-_NO_INDICES: Final = np.empty(0, np.int64)
 
 
 def _number(value: float | None) -> float:

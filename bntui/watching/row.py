@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Final, Protocol
+
+import numpy as np
 
 from bntui.keyframe import Keyframe
 from bntui.recording.history import Event, RunInfo
@@ -22,6 +25,21 @@ class LoopRow:
     layers: StepLayers
     epoch_end: bool
     events: tuple[Event | BadSearch, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the fields of the keyframe in a plain tuple, but for the arrays that a recorded loop does not have."""
+        return _unpickled, (_told(self.frame), self.layers, self.epoch_end, self.events)
+
+
+_TOLD: Final = tuple(field.name for field in fields(Keyframe) if field.name not in ("batch_indices", "layers"))
+_told: Final = attrgetter(*_TOLD)
+NO_INDICES: Final = np.empty(0, np.int64)
+"""The mini-batch of a loop that does not tell it."""
+
+
+def _unpickled(told: tuple[Any, ...], layers: StepLayers, epoch_end: bool, events: Any) -> LoopRow:
+    frame = Keyframe(batch_indices=NO_INDICES, layers=(), **dict(zip(_TOLD, told, strict=True)))
+    return LoopRow(frame, layers, epoch_end, events)
 
 
 class RowWriter(Protocol):
