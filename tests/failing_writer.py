@@ -23,6 +23,10 @@ def _crashed(*_of: Any, **_named: Any) -> None:
     os.kill(os.getpid(), 11)
 
 
+def _killed(*_of: Any, **_named: Any) -> None:
+    os.kill(os.getpid(), 9)
+
+
 def _full(commit: Any, marker: Path) -> Any:
     """SQLite itself has no room as long as there is a file of that name."""
 
@@ -38,7 +42,7 @@ def main() -> None:
     fails: Any = os.environ["FAILS"]
     if fails == "import":
         sys.exit(1)
-    replaced = {"commit": _broken, "crash": _crashed}
+    replaced = {"commit": _broken, "crash": _crashed, "kill": _killed}
     setattr(Writer, "commit", replaced[fails] if fails in replaced else _full(Writer.commit, Path(fails)))  # noqa: B010
     writer_process.main()
 

@@ -130,6 +130,18 @@ def test_a_file_that_is_deleted_is_warned_of_once(loop: Small) -> None:
     assert list(loop.path.parent.iterdir()) == []
 
 
+def test_a_file_that_is_deleted_with_its_second_process_is_warned_of(loop: Small) -> None:
+    loop.train(5)
+    loop.until_written(4)
+    until(lambda: loop.recorder.path and loop.writer._done)
+    os.kill(loop.pid, signal.SIGKILL)
+    loop.path.unlink()
+    with pytest.warns(RecorderWarning, match="was deleted or moved away; nothing more is recorded") as told:  # noqa: PT031
+        loop.train(5)
+        loop.recorder.close()
+    assert len(told) == 1
+
+
 def test_a_process_that_is_stopped_for_a_while_does_not_stop_the_loop(loop: Small) -> None:
     loop.train(2)
     loop.until_written(1)
@@ -198,8 +210,11 @@ def test_trouble_of_the_second_process_is_warned_of_once(
     assert not runs(loop.pid)
 
 
-def test_a_process_that_cannot_begin_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = failing(tmp_path / "run.bntui", "import", monkeypatch)
+@pytest.mark.parametrize("fails", ["import", "kill"])
+def test_a_process_that_ends_before_its_first_row_is_not_missed(
+    fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = failing(tmp_path / "run.bntui", fails, monkeypatch)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loop.train(20)

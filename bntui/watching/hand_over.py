@@ -18,17 +18,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from bntui.errors import BntuiError, StorageError
 from bntui.link.lock import Hold
 from bntui.recording.history import Event, RunInfo
 from bntui.text.language import _, spoken
 from bntui.text.output import clean
-from bntui.watching.line import Line, LostError, WriterReport, packed
+from bntui.watching.line import Line, LostError, Opening, WriterReport, packed
 from bntui.watching.name import hold_name
 from bntui.watching.row import LoopRow, RowWriter
 from bntui.watching.sink import Loop, Sink, continued, created
 from bntui.watching.subject import LoopDescription
 from bntui.watching.trouble import warn
-from bntui.watching.writer_process import Opening
 
 COMMAND: Final = ("-P", "-m", "bntui.watching.writer_process")
 MOST_KEPT: Final = 64_000_000
@@ -265,7 +265,7 @@ class HandedOver:
             self._over = True
             with suppress(Exception):
                 self._hold.leave() if code is None else self._hold.release()
-            reason = clean(f"{self._path}: {error}")
+            reason = str(error) if isinstance(error, BntuiError) else clean(f"{self._path}: {error}")
             warn(_("{reason}; nothing more is recorded, training goes on").format(reason=reason))
             return
         self._replay()
@@ -285,7 +285,11 @@ class HandedOver:
         if self._path != self._hold.recording:
             self._hold.rename(self._path)
         loop = Loop(self._own)
-        return continued(self._hold, loop) if self._path.exists() else created(self._hold, self._metadata, loop)
+        if self._path.exists():
+            return continued(self._hold, loop)
+        if self._done:
+            raise StorageError(_("{path} was deleted or moved away").format(path=self._path))
+        return created(self._hold, self._metadata, loop)
 
     def _replay(self) -> None:
         assert self._here is not None

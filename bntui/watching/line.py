@@ -13,8 +13,9 @@ import pickle
 import select
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 PIPE: Final = 2**20
@@ -23,6 +24,20 @@ _AT_ONCE: Final = 512
 """Pieces of memory that are written with one call."""
 _MOST_READ: Final = 2**16
 _LENGTH: Final = struct.Struct("<Q")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The first message: what is to be recorded, and where."""
+
+    path: Path
+    metadata: Mapping[str, str]
+    holder: str
+    descriptor: int
+    """The lock on the name, which was inherited; see :meth:`bntui.link.lock.Hold.shared`."""
+    loop: int
+    """The process of the loop."""
+    language: str
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,8 @@ class Sink:
 
     @property
     def waits(self) -> bool:
-        """True if something that was told is not in the file yet."""
-        return bool(self._waiting or self._owed or self._info)
+        """True if something that was told is not in the file yet, or if that has no name yet."""
+        return not self._published or bool(self._waiting or self._owed or self._info)
 
     @property
     def path(self) -> Path:

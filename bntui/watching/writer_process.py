@@ -10,34 +10,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bntui.errors import BntuiError
 from bntui.link.lock import Hold
 from bntui.text.language import _, use
-from bntui.watching.line import FarEnd, WriterReport
+from bntui.watching.line import FarEnd, Opening, WriterReport
 from bntui.watching.sink import Loop, Sink, created
 
 CALLS: Final = frozenset({"begin", "amend", "commit", "add_events", "close"})
 """Methods of a sink that a recorder calls."""
-
-
-@dataclass(frozen=True)
-class Opening:
-    """The first message: what is to be recorded, and where."""
-
-    path: Path
-    metadata: Mapping[str, str]
-    holder: str
-    descriptor: int
-    """The lock on the name, which was inherited; see :meth:`bntui.link.lock.Hold.shared`."""
-    loop: int
-    """The process of the loop."""
-    language: str
 
 
 class _Writing:
