@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bntui.errors import BntuiError, StorageError
+from bntui.cpu import cores
 from bntui.link.lock import Hold
 from bntui.recording.history import Event, RunInfo
 from bntui.text.language import _, spoken
@@ -65,10 +66,9 @@ def row_writer(path: Path | None, subject: LoopDescription) -> RowWriter:
 
 def _helps(hold: Hold) -> bool:
     """True if a second process has a core of its own, would be Python, and can inherit the lock."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     program = Path(sys.executable or "").name.lower()
     return (
-        cores > 1
+        cores() > 1
         and hold.descriptor > 2
         and program.startswith(("python", "pypy"))
         and not getattr(sys, "frozen", False)
