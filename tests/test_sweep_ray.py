@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from tests.commands import bntui
 from tests.sweeping import SCENARIO, plan
 from tests.waiting import until
 
-pytest.importorskip("ray", reason="needs ray[client]")
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs ray[client]")
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 
