@@ -11,10 +11,10 @@ from types import SimpleNamespace
 from typing import Final
 
 from bntui.__main__ import main
-from bntui.link import client
+from bntui.link import spawn
 
 GALLERY: Final = [sys.executable, "-m", "tests.gallery"]
 
 if __name__ == "__main__":
-    vars(client)["sys"] = SimpleNamespace(executable="true")
+    vars(spawn)["sys"] = SimpleNamespace(executable="true")
     main()

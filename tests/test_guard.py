@@ -57,6 +57,16 @@ def gallery() -> Iterator[Terminal]:
         yield terminal
 
 
+def test_the_trainers_of_the_gallery_for_tests_end_at_once() -> None:
+    with Terminal(GALLERY, 120, 36) as terminal:
+        terminal.until("Recordings")
+        (viewer,) = terminal.children()
+        # one that imported torch would sleep or run for a second or more, and wait then
+        until(lambda: any(state(child) == "Z" for child in terminal.children(viewer)), "the end of a trainer", 0.8)
+        terminal.press("q")
+        assert terminal.exit_code() == 0
+
+
 # --- the end of the viewer ---
 
 
