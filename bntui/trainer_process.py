@@ -40,6 +40,9 @@ def main() -> int:
         fcntl.flock(sys.stdout.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)  # while it is locked, the log is in use
     try:
         return _serve()
+    except Exception:  # such as a torch that cannot be imported; the interpreter would say so after the log is removed
+        traceback.print_exc()
+        return 1
     finally:
         log = Path(sys.argv[2])
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bntui import cpu
+from bntui.errors import TrainerError
 from bntui.link import spawn
 from bntui.link.client import IdleTrainer
 from tests.terminal import Terminal
@@ -85,6 +87,43 @@ def test_a_command_that_fails_leaves_no_trainer(arguments: list[str]) -> None:
     folder = Path(os.environ["XDG_RUNTIME_DIR"])
     assert not trainers(folder)
     assert not list(folder.rglob("trainer-*.log"))
+
+
+@pytest.mark.usefixtures("real_trainers")
+def test_a_process_that_cannot_be_started_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **_named: object) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    folder = Path(os.environ["XDG_RUNTIME_DIR"])
+    before = sorted(folder.rglob("trainer-*.log")), len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    spawn.spawn_ahead()
+    with pytest.raises(TrainerError, match="cannot start a trainer: Resource temporarily unavailable"):
+        IdleTrainer.start()
+    assert (sorted(folder.rglob("trainer-*.log")), len(os.listdir("/proc/self/fd"))) == before
+
+
+def test_too_few_file_descriptors_are_reported_in_one_sentence() -> None:
+    """Where the process can still read what it needs to say so."""
+    few = "resource.setrlimit(resource.RLIMIT_NOFILE, (7, 7))"
+    script = f"import os, resource, sys; {few}; os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", script, *BNTUI, "run", "batch-normalization", "--headless"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "bntui: cannot start a trainer: Too many open files\n")
+    assert not list(Path(os.environ["XDG_RUNTIME_DIR"]).rglob("trainer-*.log"))
+
+
+@pytest.mark.usefixtures("real_trainers")
+def test_why_torch_cannot_be_imported_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise ImportError('libtorch_cpu.so is broken')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(spawn.__file__).parents[2])]))
+    trainer = IdleTrainer.start()
+    with pytest.raises(TrainerError, match="its last output is in") as failed:
+        trainer.open(tmp_path / "x.toml", None)
+    log = Path(str(failed.value).rpartition(" in ")[2])
+    assert log.read_text().endswith("ImportError: libtorch_cpu.so is broken\n")
+    log.unlink()
 
 
 def test_leaving_the_gallery_at_once_leaves_no_trainer() -> None:

@@ -115,6 +115,7 @@ class IdleTrainer:
 
         Raises:
             UsageError: bntui is installed without the packages that train.
+            TrainerError: the system lacks what a process needs.
         """
         return cls(spawned())
 

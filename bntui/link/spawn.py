@@ -11,14 +11,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from bntui.cpu import cores
-from bntui.errors import BntuiError
+from bntui.errors import BntuiError, TrainerError
 from bntui.link.address import runtime_folder
 from bntui.link.training_packages import missing, need_training
+from bntui.text.language import _
+from bntui.text.library_messages import reason
 
 
 class Spawned(NamedTuple):
@@ -49,21 +51,32 @@ def spawn() -> Spawned:
 
     Raises:
         UsageError: bntui is installed without the packages that train.
+        TrainerError: the system lacks what a process needs.
     """
     need_training()
-    ours, theirs = socket.socketpair()
-    handle, name = tempfile.mkstemp(prefix="trainer-", suffix=".log", dir=runtime_folder())
-    log = Path(name)
-    with theirs, os.fdopen(handle, "wb") as output:
-        process = subprocess.Popen(
-            # -P: do not import from the current folder
-            [sys.executable, "-P", "-m", "bntui.trainer_process", str(theirs.fileno()), str(log)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=(theirs.fileno(),),
-            start_new_session=True,
-        )
+    folder = runtime_folder()
+    with ExitStack() as undo:
+        try:
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            undo.callback(theirs.close)
+            handle, name = tempfile.mkstemp(prefix="trainer-", suffix=".log", dir=folder)
+            log = Path(name)
+            undo.callback(log.unlink, missing_ok=True)
+            with os.fdopen(handle, "wb") as output:
+                process = subprocess.Popen(
+                    # -P: do not import from the current folder
+                    [sys.executable, "-P", "-m", "bntui.trainer_process", str(theirs.fileno()), str(log)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+        except OSError as error:  # too many processes or open files, a full disk
+            raise TrainerError(_("cannot start a trainer: {reason}").format(reason=reason(error))) from error
+        undo.pop_all()
+    theirs.close()
     return Spawned(process, ours, log)
 
 
