@@ -41,12 +41,13 @@ def main() -> int:
     try:
         return _serve()
     except Exception:  # such as a torch that cannot be imported; the interpreter would say so after the log is removed
-        traceback.print_exc()
+        _log_error()
         return 1
     finally:
         log = Path(sys.argv[2])
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # the disk is full
+            sys.stdout.flush()
+            sys.stderr.flush()
         if log.exists() and not log.stat().st_size:
             log.unlink()
 
@@ -124,7 +125,7 @@ def _train(control: socket.socket, job: Job, template: Template | None) -> int:
     except Exception as error:
         known = isinstance(error, BntuiError)
         if not known:
-            traceback.print_exc()  # goes to the log
+            _log_error()
         failed = _("the trainer failed: {kind}: {reason}").format(kind=type(error).__name__, reason=error)
         message = str(error) if known else failed
         code = error.exit_code if isinstance(error, BntuiError) else 1
@@ -205,6 +206,13 @@ def _agenda(job: Job, epochs: int, pace: AskedPace, *, paused: bool) -> Agenda:
         return Agenda(running=True)
     waits = paused if job.watching.paused is None else job.watching.paused
     return Agenda(not waits, job.watching.pace_of(epochs, pace))
+
+
+def _log_error() -> None:
+    """Write the traceback of the current exception to the log; if the disk is full, whoever waits still hears of it."""
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
+        sys.stderr.flush()
 
 
 def _answer(control: socket.socket, answer: Answer) -> None:

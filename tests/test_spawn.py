@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from bntui import cpu
 from bntui.errors import TrainerError
 from bntui.link import spawn
 from bntui.link.client import IdleTrainer
+from bntui.link.job import Answer, Job
 from tests.terminal import Terminal
 from tests.waiting import until
 
@@ -124,6 +126,29 @@ def test_why_torch_cannot_be_imported_is_in_the_log(tmp_path: Path, monkeypatch:
     log = Path(str(failed.value).rpartition(" in ")[2])
     assert log.read_text().endswith("ImportError: libtorch_cpu.so is broken\n")
     log.unlink()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_trainer_whose_log_is_on_a_full_disk_still_says_why_it_failed(tmp_path: Path) -> None:
+    script = """
+import errno, os, sys
+from bntui import trainer_process
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+trainer_process._begun = full
+trainer_process._warm = trainer_process._template = lambda *_: None
+sys.exit(trainer_process.main())
+"""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, open("/dev/full", "w", encoding="utf-8") as full:
+        ours.sendall(Job(resume=False, language="en", scenario=str(tmp_path / "x.toml"), recording=None).line())
+        command = [sys.executable, "-c", script, str(theirs.fileno()), str(tmp_path / "x.log")]
+        done = subprocess.run(command, stdout=full, stderr=full, pass_fds=[theirs.fileno()], check=False)
+        theirs.close()
+        with ours.makefile("rb") as lines:
+            answer = Answer.parse(lines.readline())
+    assert answer.error == "the trainer failed: OSError: [Errno 28] No space left on device"
+    assert done.returncode == answer.exit_code == 1
 
 
 def test_leaving_the_gallery_at_once_leaves_no_trainer() -> None:
