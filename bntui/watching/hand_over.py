@@ -18,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from bntui.errors import BntuiError, StorageError
 from bntui.cpu import cores
+from bntui.errors import BntuiError, StorageError
 from bntui.link.lock import Hold
 from bntui.recording.history import Event, RunInfo
 from bntui.text.language import _, spoken
