@@ -16,14 +16,16 @@ def spread(processes: Sequence[int]) -> None:
     """Give each process its own share of the cores that this one may use.
 
     Processes that compute all the time and are woken by a common one are otherwise often left on one core by Linux,
-    while another core has nothing to do.  Nothing is done if they are more than the cores, or where it is impossible.
+    while another core has nothing to do.  If they are more than the cores, all of them may use all cores, also those
+    that had a share while they were fewer.  Nothing is done where it is impossible.
 
     Args:
         processes: their ids.
     """
-    if not hasattr(os, "sched_setaffinity") or len(processes) > cores():
+    if not hasattr(os, "sched_setaffinity"):
         return
     mine = sorted(os.sched_getaffinity(0))
+    apart = len(processes) <= len(mine)
     for number, process in enumerate(processes):
         with suppress(OSError):  # it has ended
-            os.sched_setaffinity(process, mine[number :: len(processes)])
+            os.sched_setaffinity(process, mine[number :: len(processes)] if apart else mine)

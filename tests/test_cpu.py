@@ -35,10 +35,16 @@ def test_each_process_has_cores_of_its_own(sleepers: list[int]) -> None:
     assert os.sched_getaffinity(sleepers[0]) == mine
 
 
-def test_more_processes_than_cores_share_them(sleepers: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu, "cores", lambda: 1)
+def test_more_processes_than_cores_share_them(sleepers: list[int]) -> None:
+    """Also those that had cores of their own while they were fewer."""
+    mine = os.sched_getaffinity(0)
     cpu.spread(sleepers)
-    assert [os.sched_getaffinity(one) for one in sleepers] == [os.sched_getaffinity(0)] * 2
+    others = [subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in mine]
+    everyone = [*sleepers, *(one.pid for one in others)]
+    cpu.spread(everyone)
+    assert [os.sched_getaffinity(one) for one in everyone] == [mine] * len(everyone)
+    for one in others:
+        one.communicate()
 
 
 def test_a_process_that_has_ended_is_left_out(sleepers: list[int]) -> None:
