@@ -10,6 +10,10 @@ time, or when ``inspect.getmodule`` looks at its file, which torch does while it
 
 Until the first use, most operators lack kernels for the device ``meta``; those of the CPU and of autograd are complete.
 This is for processes that bntui starts, never for a program that imports bntui.
+
+Threads may use such modules at the same time, for the first time, too.  But while one does so, no other thread may
+begin to import a module of torch: it holds the lock of that module, and each would wait for the other forever.  No
+thread of bntui does either.
 """
 
 from __future__ import annotations
