@@ -151,7 +151,7 @@ def put(path: Path, contents: bytes, *, private: bool = False, durable: bool = F
 
 def _draft(path: Path) -> Path:
     """A temporary name for a file, in its folder; see :data:`DRAFTS`."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    return path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")  # systems allow 255 bytes
 
 
 def save_somewhere(folders: Iterable[Path], stem: str, suffix: str, content: bytes) -> Path:

@@ -43,3 +43,11 @@ def test_what_was_there_stays_where_it_fails(tmp_path: Path, monkeypatch: pytest
         drafts.put(path, b"after", durable=True)
     assert path.read_bytes() == b"before"
     assert [one.name for one in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "이" * 85], ids=["latin", "korean"])
+def test_a_file_may_have_the_longest_name_that_the_system_allows(name: str, tmp_path: Path) -> None:
+    drafts.put(tmp_path / name, b"one")
+    with drafts.drafts() as made:
+        made.new(tmp_path / name[1:]).write_bytes(b"two")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {name: b"one", name[1:]: b"two"}
