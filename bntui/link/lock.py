@@ -60,9 +60,12 @@ class Hold:
             descriptor: see :attr:`descriptor`.
         """
         hold = cls.__new__(cls)
-        hold.recording, hold.holder, hold._file = recording, holder, None
-        hold._name, hold._lock = descriptor, lock_path(recording)
+        hold._adopt(recording, holder, descriptor)
         return hold
+
+    def _adopt(self, recording: Path, holder: str, descriptor: int) -> None:
+        self.recording, self.holder, self._file = recording, holder, None
+        self._name, self._lock = descriptor, lock_path(recording)
 
     @property
     def descriptor(self) -> int:
