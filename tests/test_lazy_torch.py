@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -17,6 +18,8 @@ ROOT: Final = Path(__file__).parents[1]
 lazily = pytest.mark.skipif(
     version("torch") not in lazy_torch.TESTED, reason="this build of torch is imported as usual"
 )
+ALL: Final = bool(os.environ.get("BNTUI_ALL"))
+"""Try all uses and networks, which takes a minute."""
 LAZILY: Final = "from bntui.trainer import lazy_torch\nassert lazy_torch.import_torch()\nimport torch\n"
 USUALLY: Final = "import torch\n"
 
@@ -36,28 +39,28 @@ def test_the_pinned_torch_is_a_tested_one() -> None:
     assert any(build.partition("+")[0] == pinned for build in lazy_torch.TESTED)
 
 
+USES: Final = [
+    "assert torch.vmap(lambda x: x * 2)(ones(3)).sum() == 6 and torch.vmap is torch.func.vmap",
+    "assert torch.cond(torch.tensor(True), lambda x: x + 1, lambda x: x - 1, (ones(1),)) == 2",
+    "compiling = torch.compiler.is_compiling\nassert not compiling()\n"
+    "assert torch.compile(lambda x: x + torch.compiler.is_compiling(), backend='eager')(ones(1)) == 2",
+    "torch.export.export(torch.nn.Linear(2, 2), (ones(1, 2),))",
+    "from torch.export import Dim; Dim('batch')",
+    "import torch._prims; assert torch._prims.__spec__.has_location",
+    "import torch.ao.quantization.quantize_fx; torch.quantization.QuantStub()",
+    "import torch._dynamo; ones(3, 4, device='meta').addmm(ones(3, 5, device='meta'), ones(5, 4, device='meta'))",
+    "from torch._subclasses.fake_tensor import FakeTensorMode\n"
+    "with FakeTensorMode(): torch.nn.Linear(2, 3)(ones(1, 2))",
+    "from torch.utils.data import DataLoader; assert len(list(DataLoader(ones(4, 2), batch_size=2))) == 2",
+    "from threading import Thread\n"
+    "threads = [Thread(target=lambda: torch.func.grad(torch.sum)(ones(2))) for _ in range(8)]\n"
+    "for thread in threads: thread.start()\n"
+    "for thread in threads: thread.join()",
+]
+
+
 @lazily
-@pytest.mark.parametrize(
-    "use",
-    [
-        "assert torch.vmap(lambda x: x * 2)(ones(3)).sum() == 6 and torch.vmap is torch.func.vmap",
-        "assert torch.cond(torch.tensor(True), lambda x: x + 1, lambda x: x - 1, (ones(1),)) == 2",
-        "compiling = torch.compiler.is_compiling\nassert not compiling()\n"
-        "assert torch.compile(lambda x: x + torch.compiler.is_compiling(), backend='eager')(ones(1)) == 2",
-        "torch.export.export(torch.nn.Linear(2, 2), (ones(1, 2),))",
-        "from torch.export import Dim; Dim('batch')",
-        "import torch._prims; assert torch._prims.__spec__.has_location",
-        "import torch.ao.quantization.quantize_fx; torch.quantization.QuantStub()",
-        "import torch._dynamo; ones(3, 4, device='meta').addmm(ones(3, 5, device='meta'), ones(5, 4, device='meta'))",
-        "from torch._subclasses.fake_tensor import FakeTensorMode\n"
-        "with FakeTensorMode(): torch.nn.Linear(2, 3)(ones(1, 2))",
-        "from torch.utils.data import DataLoader; assert len(list(DataLoader(ones(4, 2), batch_size=2))) == 2",
-        "from threading import Thread\n"
-        "threads = [Thread(target=lambda: torch.func.grad(torch.sum)(ones(2))) for _ in range(8)]\n"
-        "for thread in threads: thread.start()\n"
-        "for thread in threads: thread.join()",
-    ],
-)
+@pytest.mark.parametrize("use", USES if ALL else [USES[0], USES[2], USES[6], USES[-1]])
 def test_what_uses_a_module_that_was_left_works(use: str) -> None:
     script = f"""{LAZILY}
 import copy, inspect, json, pickle
@@ -92,9 +95,9 @@ def test_every_operator_has_the_kernels_that_it_has_otherwise() -> None:
 
 
 NETWORKS: Final = (
-    "batch-normalization", "small-batches", "convolution", "dropout-before-batch-norm", "zero-variance-recurrent",
-    "recurrent", "covariate-shift", "exploding-gradients",
-)  # fmt: skip
+    "convolution", "recurrent", "covariate-shift", "batch-normalization", "small-batches", "dropout-before-batch-norm",
+    "zero-variance-recurrent", "exploding-gradients",
+)[: None if ALL else 3]  # fmt: skip
 """Built-in scenarios that have every kind of layer, normalization, cell, and draw between them."""
 TRAINED: Final = """
 import json, sys
