@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,13 +12,12 @@ from typing import Any, Final
 import pytest
 
 from bntui.trainer import lazy_torch
+from tests.spread import ALL
 
 ROOT: Final = Path(__file__).parents[1]
 lazily = pytest.mark.skipif(
     version("torch") not in lazy_torch.TESTED, reason="this build of torch is imported as usual"
 )
-ALL: Final = bool(os.environ.get("BNTUI_ALL"))
-"""Try all uses and networks, which takes a minute."""
 LAZILY: Final = "from bntui.trainer import lazy_torch\nassert lazy_torch.import_torch()\nimport torch\n"
 USUALLY: Final = "import torch\n"
 
