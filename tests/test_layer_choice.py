@@ -157,6 +157,20 @@ def test_masks_and_moves_are_sorted_by_the_figures_that_panels_show() -> None:
     assert len(moves) == 5
 
 
+def test_every_name_keeps_to_its_column_in_folded_drift() -> None:
+    """Where the layer that moves most has no activation, another one of its block is drawn if room is short."""
+    names = [f"bert.encoder.layer.{at // 2}.{('attention.output', 'intermediate.dense')[at % 2]}" for at in range(10)]
+    run = renamed(run_view(layers=9, drift=True), *names)
+    order = worst.worst(run, "moves")
+    most = {block_of(name): name for name in reversed(order)}.values()
+    silent = tuple(replace(info, activation="none" if info.name in most else "tanh") for info in run.info.layers)
+    run = replace(run, info=replace(run.info, layers=silent))
+    drawn = [text(row) for row in BY_NAME["drift"].draw(replace(view(run), folded=True), 62, 20).rows]
+    axes = [line.index("┤") for line in drawn if "┤" in line]
+    assert len(axes) > 6
+    assert len(set(axes)) == 1, "\n".join(drawn)
+
+
 def test_a_layer_that_went_wrong_comes_before_all_others() -> None:
     run = ONE["gradients"][0]
     bad = Event(0, 5, 5.0, "first_bad", "first NaN", {"layer": "output", "quantity": "weight_gradient"})

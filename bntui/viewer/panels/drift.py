@@ -90,7 +90,9 @@ def draw(view: View, width: int, height: int) -> Drawing:
     typical, layers = _typical(runs), _of_layers(view, runs, outputs=True)
     strands = [*typical, *layers]
     shifts = shift_strands(view, runs)
-    form = replace(form_of(runs, [*strands, *shifts], width), chosen=view.layer)
+    # of a folded block, another layer is the worst among those with an activation
+    active = _of_layers(view, runs, outputs=False) if view.folded else _active(runs, layers)
+    form = replace(form_of(runs, [*strands, *active, *shifts], width), chosen=view.layer)
     times = 1 if form.side else len(runs)
     below = []
     if height >= SHIFT_ABOVE:
@@ -99,7 +101,6 @@ def draw(view: View, width: int, height: int) -> Drawing:
     number = max(min(len(strands), room // (MIN_BAND * times)), 1)
     chosen = strands
     if number < len(strands):
-        active = _of_layers(view, runs, outputs=False) if view.folded else _active(runs, layers)
         chosen = [*typical, *active] or strands
         chosen = [strand for strand in chosen if strand.courses[0] is not None] or chosen
     places = spread(len(chosen), min(number, len(chosen)))
