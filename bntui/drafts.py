@@ -147,6 +147,17 @@ def put(path: Path, contents: bytes, *, private: bool = False, durable: bool = F
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are on the disk, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _draft(path: Path) -> Path:

@@ -120,7 +120,7 @@ class Journal:
         os.lseek(self._file, 0, os.SEEK_END)
         if not whole:
             self._write({"sweep": FORMAT, **head})
-            _sync(self.path.parent)
+            drafts.sync_folder(self.path.parent)
             return []
         before, entries = _parsed(whole, self.path)
         if differing := differences(before, head):
@@ -145,7 +145,6 @@ class Journal:
         path = self.path.parent / name
         try:
             drafts.put(path, recording, durable=True)
-            _sync(self.path.parent)
         except OSError as error:
             raise _unwritable(path, error) from error
 
@@ -304,14 +303,6 @@ def _unreadable(folder: Path, error: OSError) -> UsageError:
 
 def _unwritable(path: Path, error: OSError) -> StorageError:
     return StorageError(_("{path}: cannot be written: {reason}").format(path=path, reason=reason(error)))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def keys(entries: Iterable[JournalEntry]) -> frozenset[tuple[str, int]]:
