@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bntui.insight.verdicts import verdict_changes
 from bntui.keyframe import COLUMN, LAYER_COLUMNS, FloatArray, IntArray
 from bntui.recording.layer_courses import KEPT, LayerCourses, LayerTable
+from bntui.recording.layer_tables import LayerTables
 from bntui.recording.reader import Reader
 from tests.test_session import DIGITS, train
 
@@ -69,6 +72,21 @@ def test_charts_read_their_columns_from_memory(whole: FloatArray) -> None:
     for column in KEPT:
         np.testing.assert_array_equal(table[:, :, column], whole[:, :, column])
     np.testing.assert_array_equal(table[:, 0, COLUMN["input.min"]], whole[:, 0, COLUMN["input.min"]])
+
+
+def test_what_the_timeline_marks_is_read_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def of(_tables: LayerTables, _database: object, ids: IntArray, layers: int) -> FloatArray:
+        read.extend(ids.tolist())
+        return np.zeros((len(ids), layers, len(LAYER_COLUMNS)))
+
+    reader = train(tmp_path, DIGITS)
+    history = reader.history(0)
+    in_an_array = replace(history, layers=np.asarray(history.layers))
+    monkeypatch.setattr(LayerTables, "of", of)
+    assert verdict_changes(history) == verdict_changes(in_an_array)
+    assert not read
 
 
 def test_a_reader_gives_the_figures_of_its_keyframes(tmp_path: Path) -> None:

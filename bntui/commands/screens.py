@@ -78,9 +78,9 @@ def replay(
         need_terminal(_("use bntui sweep --resume DIR to print the best of a finished sweep as text"))
         open_screen(sweep=read, theme=theme)
         return
-    from bntui.recording.recorded import recorded
+    from bntui.recording.recorded import opened
 
-    recorded(recording).close()  # reports a file that is not a recording before the screen opens
+    opened(recording).close()  # reports a file that is not a recording before the screen opens
     need_terminal(_("use bntui show to print a keyframe as text"))
     open_screen(recording, theme=theme)
 
@@ -129,9 +129,9 @@ def attach(recording: Recording, theme: Theme = None) -> None:
     guard()
     from bntui.link.live import is_live
     from bntui.link.registry import recorder
-    from bntui.recording.recorded import recorded
+    from bntui.recording.recorded import opened
 
-    recorded(recording).close()
+    opened(recording).close()
     if not is_live(recording) and recorder(recording) is None:
         from bntui.commands.again import no_trainer
 

@@ -117,9 +117,9 @@ def _refuse_unreadable(target: Path) -> None:
         if not is_sweep(target) and not recordings(target):
             raise UsageError(_("{path}: no recording in this folder").format(path=target))
         return
-    from bntui.recording.recorded import recorded
+    from bntui.recording.recorded import opened
 
-    recorded(target).close()
+    opened(target).close()
 
 
 def is_sweep(folder: Path) -> bool:

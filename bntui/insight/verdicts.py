@@ -253,8 +253,9 @@ def _spells(history: RunHistory, rows: slice, known: tuple[int, ...]) -> _Spells
         return _Spells(np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.bool_), 0)
 
     def column(name: str, layers: int | Sequence[int] | slice) -> FloatArray:
-        found: FloatArray = history.layers[rows, :, COLUMN[name]][frames][:, layers]
-        return found
+        if isinstance(layers, int):  # more columns of the first layer are in memory than of all
+            return history.layers[rows, layers, COLUMN[name]][frames]
+        return history.layers[rows, :, COLUMN[name]][frames][:, layers]
 
     inputs = np.maximum(np.abs(column("input.min", known[0])), np.abs(column("input.max", known[0])))
     layers = slice(None) if len(known) == history.layers.shape[1] else list(known)

@@ -90,8 +90,11 @@ def layer_tables(blocks: Sequence[bytes | None], layers: int) -> NDArray[np.floa
     Raises:
         ValueError: a block has the wrong size.
     """
+    whole = [block for block in blocks if block is not None]
+    sizes = {len(block) for block in whole}
+    if len(whole) == len(blocks) and sizes == {layers * len(LAYER_COLUMNS) * 8}:  # nearly always
+        return np.frombuffer(b"".join(whole)).reshape(len(whole), layers, len(LAYER_COLUMNS))
     tables = np.full((len(blocks), layers, len(LAYER_COLUMNS)), np.nan)
-    sizes = {len(block) for block in blocks if block is not None}
     for size in sizes:
         columns, rest = divmod(size, layers * 8)
         if rest or not OLDEST_COLUMNS <= columns <= len(LAYER_COLUMNS):

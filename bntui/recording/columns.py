@@ -27,6 +27,8 @@ NAMED: Final = {column.name for column in fields(RunHistory)}
 """Columns that are an attribute of a history; the others are read only with their keyframe."""
 MOST_BYTES: Final = 500_000_000
 """Maximum memory for the per-layer scalars of rows that have none in the file."""
+AT_A_TIME: Final = 2_000_000
+"""Bytes of per-layer scalars that are read at a time, as many as stay in a core's cache."""
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -114,7 +116,8 @@ def read_keyframes(database: sqlite3.Connection, after: int, runs: Sequence[RunC
     names = tuple(COLUMNS["keyframe"])
     cursor = database.execute(f"SELECT {', '.join(names)} FROM keyframe WHERE id > ? ORDER BY id", (after,))
     cursor.row_factory = None
-    while chunk := cursor.fetchmany(CHUNK):
+    widest = len(LAYER_COLUMNS) * 8 * max((run.layers.layers for run in runs), default=0)
+    while chunk := cursor.fetchmany(min(CHUNK, 1 + AT_A_TIME // max(widest, 1))):
         check(chunk, "keyframe", COLUMNS["keyframe"])
         columns = dict(zip(names, zip(*chunk, strict=True), strict=True))
         numbers: IntArray = np.array(columns["run"], np.int64)

@@ -35,8 +35,9 @@ class LayerCourses:
 
     def __init__(self, layers: int) -> None:
         self.layers = layers
-        self._length = self._room = 0
-        self._courses: dict[tuple[int, int], FloatArray] = {}
+        self._length = 0
+        self._courses: dict[int, FloatArray] = {}
+        """By column, shape ``(layers, rows)``, of the first layer alone where only that is held."""
 
     def extend(self, table: FloatArray, room: int) -> None:
         """Append rows.
@@ -46,26 +47,31 @@ class LayerCourses:
             room: number of rows for which memory is allocated, at least as many as there are.
         """
         end = self._length + len(table)
-        known = ~np.isnan(table).all(axis=0)
-        for layer, column in np.argwhere(known).tolist():
-            if (layer, column) not in self._courses and _is_kept(layer, column):
-                self._courses[layer, column] = np.full(room, np.nan)
-        for place, course in self._courses.items():
-            if len(course) < end:  # a new array: what was taken of the old one must not change
-                course = self._courses[place] = np.concatenate([course, np.full(room - len(course), np.nan)])
-            course[self._length : end] = table[:, *place]
+        for column, courses in self._courses.items():
+            if courses.shape[1] < end:  # a new array: what was taken of the old one must not change
+                self._courses[column] = np.full((len(courses), room), np.nan)
+                self._courses[column][:, : self._length] = courses[:, : self._length]
+        for held, columns in ((slice(None), sorted(KEPT)), (slice(1), sorted(OF_THE_FIRST))):
+            part = np.ascontiguousarray(table[:, held, columns].transpose(2, 1, 0))
+            for column, values in zip(columns, part, strict=True):
+                if column not in self._courses:
+                    if np.isnan(values).all():
+                        continue
+                    self._courses[column] = np.full((len(values), room), np.nan)
+                self._courses[column][:, self._length : end] = values
         self._length = end
 
-    def course(self, layer: int, column: int) -> FloatArray | None:
-        """The rows so far of a column; None if it is not held."""
-        if not _is_kept(layer, column):
+    def held(self, layers: int | slice, column: int) -> FloatArray | None:
+        """The rows so far of a column, of one layer or, as the first axis, of several; None if they are not held."""
+        numbers = range(self.layers)[layers]
+        of_first = column in OF_THE_FIRST and numbers in (0, range(1))
+        if not (column in KEPT or of_first):
             return None
-        held = self._courses.get((layer, column))
-        return np.broadcast_to(NAN, self._length) if held is None else held
-
-
-def _is_kept(layer: int, column: int) -> bool:
-    return column in KEPT or (layer == 0 and column in OF_THE_FIRST)
+        courses = self._courses.get(column)
+        if courses is None:
+            return np.broadcast_to(NAN, (self._length,) if isinstance(numbers, int) else (len(numbers), self._length))
+        found: FloatArray = courses[0 if of_first and isinstance(numbers, int) else layers]
+        return found
 
 
 class LayerTable:
@@ -93,20 +99,11 @@ class LayerTable:
             return np.asarray(self)[key]
         rows, layers, column = key
         if isinstance(column, int) and isinstance(layers, int | slice):
-            found = self._held(rows, range(self._courses.layers)[layers], column)
-            if found is not None:
-                return found
+            held = self._courses.held(layers, column)
+            if held is not None:
+                return held[..., : len(self)][..., rows].T
         one = isinstance(rows, int | np.integer)
         return self._load(np.atleast_1d(self._ids[rows]))[0 if one else slice(None), layers, column]
-
-    def _held(self, rows: Any, layers: int | range, column: int) -> Any:
-        """A column of some rows from memory; None if it is not held."""
-        if isinstance(layers, int):
-            course = self._courses.course(layers, column)
-            return None if course is None else course[: len(self)][rows]
-        courses = [self._courses.course(layer, column) for layer in layers]
-        held = [course[: len(self)][rows] for course in courses if course is not None]
-        return np.stack(held, axis=-1) if held and len(held) == len(courses) else None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
         whole: FloatArray = self._load(self._ids)
