@@ -92,9 +92,9 @@ def compare(
 ) -> None:
     """Open recordings side by side with a shared cursor."""
     guard()
-    from bntui.recording.joined import Joined
+    from bntui.recording.joined import refuse_incomparable
 
-    Joined(recordings).close()  # reports what cannot be compared before the screen opens
+    refuse_incomparable(recordings)  # before the screen opens
     need_terminal(_("use bntui show to print a keyframe as text"))
     open_screen(recordings, theme=theme)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,8 +24,9 @@ from bntui.recording.evidence import Evidence
 from bntui.recording.first_view import FirstView
 from bntui.recording.histograms import Histograms
 from bntui.recording.history import Event, RunHistory, RunInfo
+from bntui.recording.opened import Recording
 from bntui.recording.reader import Reader
-from bntui.recording.recorded import recorded
+from bntui.recording.recorded import opened, recorded
 from bntui.recording.seeds import SeedCourse
 from bntui.recording.tour import TourStop
 from bntui.text.language import N_, _
@@ -35,6 +37,23 @@ DATA: Final = ("x", "y", "train", "validation")
 
 Stamp = tuple[tuple[int, int], ...]
 """Modification time in nanoseconds and size of a recording's file and of its WAL."""
+
+
+def refuse_incomparable(paths: Sequence[Path]) -> None:
+    """Raise the errors of :class:`Joined`, in the same time for any number of keyframes."""
+    tags(paths)
+    with ExitStack() as stack:
+        _common_task([stack.enter_context(closing(opened(path))) for path in paths])
+
+
+def _common_task(recordings: Sequence[Recording]) -> str:
+    first = recordings[0]
+    for one in recordings:
+        if one.task != first.task:
+            sentence = _("{one} is {task} and {other} is {another}: their figures cannot be compared")
+            words = {"task": _(TASKS.get(first.task, "")), "another": _(TASKS.get(one.task, ""))}
+            raise UsageError(sentence.format(one=first.path, other=one.path, **words))
+    return first.task
 
 
 class Joined:
@@ -51,7 +70,11 @@ class Joined:
         self._tags = tags(self.paths)
         self._readers = tuple(map(recorded, self.paths))
         self.path = self.paths[0]
-        self.task = self._common_task()
+        try:
+            self.task = _common_task(self._readers)
+        except UsageError:
+            self.close()
+            raise
         self.title = " · ".join(dict.fromkeys(reader.title for reader in self._readers))
         facts = [set(reader.meta.items()) for reader in self._readers]
         self.meta: Mapping[str, str] = dict(set.intersection(*facts))
@@ -67,16 +90,6 @@ class Joined:
         self._frame = lru_cache(maxsize=64)(self._renumbered)
         self._data: dict[int, tuple[RecordedData | None, bool]] = {}
         self._add_runs()
-
-    def _common_task(self) -> str:
-        first = self._readers[0]
-        for reader in self._readers:
-            if reader.task != first.task:
-                self.close()
-                sentence = _("{one} is {task} and {other} is {another}: their figures cannot be compared")
-                words = {"task": _(TASKS.get(first.task, "")), "another": _(TASKS.get(reader.task, ""))}
-                raise UsageError(sentence.format(one=first.path, other=reader.path, **words))
-        return first.task
 
     @property
     def opposite(self) -> int:
