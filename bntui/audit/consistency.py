@@ -15,7 +15,7 @@ from bntui.audit.bounded import TINY, UNIT
 from bntui.audit.ledger import Ledger, Margin, Place
 from bntui.audit.masks import check_mask
 from bntui.audit.subject import Subject
-from bntui.keyframe import QUANTITIES, Distribution, Keyframe, LayerMeasures
+from bntui.keyframe import HISTOGRAM_BINS, QUANTITIES, Distribution, Keyframe, LayerMeasures
 from bntui.recording.history import LayerInfo
 from bntui.text.language import N_
 
@@ -24,6 +24,9 @@ Values = NDArray[Any]
 SHAPE: Final = N_("internal consistency of a row")
 VARIANCE: Final = N_("law of total variance")
 SLACK: Final = 1e-9
+SHARES: Final = (0.15, 0.5, 0.85)
+PERCENTILES: Final = ("p15", "p50", "p85")
+_NUMBERS: Final = np.arange(HISTOGRAM_BINS)
 
 
 def check_row(ledger: Ledger, place: Place, subject: Subject, frame: Keyframe, *, full: bool, initial: bool) -> None:
@@ -100,7 +103,7 @@ def _finite(ledger: Ledger, place: Place, name: str, of: Distribution) -> bool:
     """True if there are only finite values; otherwise there are no percentiles."""
     ledger.hold(SHAPE, place, f"{name}.counts", bool(of.counts.min() >= 0), int(of.counts.min()), ">= 0")
     finite = math.isfinite(of.min) and math.isfinite(of.max)
-    for statistic in () if finite else ("p15", "p50", "p85"):
+    for statistic in () if finite else PERCENTILES:
         value = getattr(of, statistic)
         ledger.hold(SHAPE, place, f"{name}.{statistic}", math.isnan(value), value, "NaN")
     return finite
@@ -116,8 +119,7 @@ def _ordered(
     marks = [of.min, *filter(known, (of.p15, of.p50, of.p85)), of.max]
     rising = all(a <= b + slack for a, b in pairwise(marks))
     ledger.hold(SHAPE, place, f"{name}.p15", rising, marks, "min <= p15 <= p50 <= p85 <= max")
-    within = of.min - slack <= of.mean <= of.max + slack
-    ledger.hold(SHAPE, place, f"{name}.mean", within, of.mean, f"{of.min} … {of.max}")
+    _between(ledger, place, f"{name}.mean", of.mean, (of.min, of.max), slack)
     # Popoviciu's and Bhatia-Davis inequalities bound the spread by the extremes and the mean
     bound = math.sqrt(max(0.0, (of.max - of.mean) * (of.mean - of.min))) + max(1e-6, relative) * width
     ledger.hold(SHAPE, place, f"{name}.std", 0 <= of.std <= bound, of.std, f"0 … {bound}")
@@ -126,39 +128,42 @@ def _ordered(
 def _moments(ledger: Ledger, place: Place, name: str, of: Distribution, relative: float) -> None:
     """Check mean and spread against the bounds given by the histogram's bins."""
     counts, low, width = _bins(of)
-    total = counts.sum()
+    shares = counts / counts.sum()
     slack = relative * max(abs(of.min), abs(of.max))
-    least, most = float((counts * low).sum() / total), float((counts * (low + width)).sum() / total)
-    fits = least - slack <= of.mean <= most + slack
-    ledger.hold(SHAPE, place, f"{name}.mean, counts", fits, of.mean, f"{least} … {most}")
+    least = float(shares @ low)
+    _between(ledger, place, f"{name}.mean, counts", of.mean, (least, least + width), slack)
     ledger.hold(SHAPE, place, f"{name}.counts, ends", bool(counts[0] and counts[-1]), "0", "> 0")
-    away = np.maximum(np.maximum(low - of.mean, of.mean - low - width), 0)
-    far = np.maximum(np.abs(low - of.mean), np.abs(low + width - of.mean))
-    least, most = (math.sqrt(float((counts * d * d).sum() / total)) for d in (away, far))
-    fits = least - slack <= of.std <= most + slack
-    ledger.hold(SHAPE, place, f"{name}.std, counts", fits, of.std, f"{least} … {most}")
+    below, above = of.mean - low, low + width - of.mean  # the mean's distance from both ends of each bin
+    away = np.maximum(np.maximum(-below, -above), 0)
+    far = np.maximum(np.abs(below), np.abs(above))
+    least, most = (math.sqrt(float(shares @ (d * d))) for d in (away, far))
+    _between(ledger, place, f"{name}.std, counts", of.std, (least, most), slack)
 
 
 def _percentiles(ledger: Ledger, place: Place, name: str, of: Distribution, relative: float) -> None:
     """Check percentiles against the ends of the bins in which their ranks lie."""
     counts, low, width = _bins(of)
-    total, below = counts.sum(), np.cumsum(counts)
+    below = np.cumsum(counts)
     slack = relative * max(abs(of.min), abs(of.max))
-    for share, statistic in ((0.15, "p15"), (0.5, "p50"), (0.85, "p85")):
-        rank = share * (total - 1)
-        first = int(np.searchsorted(below, math.floor(rank), side="right"))
-        last = int(np.searchsorted(below, math.ceil(rank - 1e-9), side="right"))
-        least, most = float(low[min(first, len(low) - 1)]), float(low[min(last, len(low) - 1)] + width)
+    ranks = [share * (float(below[-1]) - 1) for share in SHARES]
+    either = [math.floor(rank) for rank in ranks] + [math.ceil(rank - 1e-9) for rank in ranks]
+    ends = low[np.minimum(below.searchsorted(either, side="right"), len(low) - 1)].tolist()
+    for statistic, least, most in zip(PERCENTILES, ends[:3], ends[3:], strict=True):
         value = getattr(of, statistic)
-        fits = least - slack <= value <= most + slack
-        ledger.hold(SHAPE, place, f"{name}.{statistic}, counts", fits, value, f"{least} … {most}")
+        _between(ledger, place, f"{name}.{statistic}, counts", value, (least, most + width), slack)
+
+
+def _between(ledger: Ledger, place: Place, figure: str, value: float, ends: tuple[float, float], slack: float) -> None:
+    """Hold a figure against its bounds."""
+    least, most = ends
+    fits = least - slack <= value <= most + slack
+    ledger.hold(SHAPE, place, figure, fits, value, "" if fits else f"{least} … {most}")
 
 
 def _bins(of: Distribution) -> tuple[Values, Values, float]:
     """The histogram's counts, the lower ends of its bins, and their width."""
-    counts = of.counts.astype(np.int64)
-    width = (of.max - of.min) / len(counts)
-    return counts, of.min + width * np.arange(len(counts)), width
+    width = (of.max - of.min) / HISTOGRAM_BINS
+    return of.counts.astype(np.float64), of.min + width * _NUMBERS, width
 
 
 def _scalars(

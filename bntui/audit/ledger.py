@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -81,7 +81,7 @@ class Ledger:
     """Collects comparisons by the name of their check, in the order of their first appearance."""
 
     def __init__(self) -> None:
-        self.lines: dict[str, CheckTally] = {}
+        self.lines: defaultdict[str, CheckTally] = defaultdict(CheckTally)
         self.failures: list[Failure] = []
         self.notes: Counter[str] = Counter()
         """Reasons why something could not be checked, with counts."""
@@ -92,12 +92,12 @@ class Ledger:
 
     def fail(self, check: str, place: Place, figure: str, recorded: object, recomputed: object, more: int = 0) -> None:
         """Record a failure."""
-        self.lines.setdefault(check, CheckTally()).failed += 1 + more
+        self.lines[check].failed += 1 + more
         self.failures.append(Failure(check, place, figure, spelled(recorded), spelled(recomputed), more))
 
     def hold(self, check: str, place: Place, figure: str, fits: bool, recorded: object, recomputed: object) -> bool:
         """Record whether a figure matches."""
-        self.lines.setdefault(check, CheckTally()).figures += 1
+        self.lines[check].figures += 1
         if not fits:
             self.fail(check, place, figure, recorded, recomputed)
         return fits
@@ -121,7 +121,7 @@ class Ledger:
         """
         tolerance, scale = tolerance if isinstance(tolerance, Margin) else (tolerance, 0.0)
         theirs, ours = np.asarray(recorded, np.float64), np.asarray(recomputed, np.float64)
-        line = self.lines.setdefault(check, CheckTally())
+        line = self.lines[check]
         if theirs.shape != ours.shape:
             self.fail(check, place, _named(figure), str(theirs.shape), str(ours.shape))
             return False
