@@ -176,6 +176,28 @@ def test_the_first_value_that_is_not_finite_is_named(path: Path, reading: Any) -
     assert (last.kind, last.arguments["loss"], last.step) == ("diverged", "NaN", 2)
 
 
+@pytest.mark.parametrize("ends", ["held", "later"])
+@pytest.mark.parametrize("whole", [int, np.int64])
+def test_the_audit_believes_the_event_of_a_validation_that_failed(
+    path: Path, reading: Any, ends: str, whole: type
+) -> None:
+    with record(path) as recorder:
+        recorder.keyframe(whole(1), whole(1) if ends == "held" else 0.5, layers(), loss=1.0)
+        recorder.epoch(step=None if ends == "held" else whole(2), val_loss=math.nan)
+    event = reading().events(0)[0]
+    assert (event.kind, event.epoch) == ("first_bad", 1.0)
+    assert not audit(path).ledger.failures
+
+
+@pytest.mark.parametrize("whole", [int, np.int64])
+def test_the_audit_believes_the_events_of_a_loss_that_failed(path: Path, reading: Any, whole: type) -> None:
+    with record(path) as recorder:
+        recorder.keyframe(whole(1), 1, layers(), loss=math.inf)
+        recorder.keyframe(whole(2), np.float32(1.5), layers(), loss=math.nan)
+    assert [(event.kind, event.step) for event in reading().events(0)] == [("first_bad", 1), ("diverged", 1)]
+    assert not audit(path).ledger.failures
+
+
 def test_an_exception_passes_unchanged_and_the_file_is_closed(path: Path, reading: Any) -> None:
     error = KeyError("mine")
 

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -342,7 +342,9 @@ def _row(info: RunInfo, scaling: bytes) -> tuple[Any, ...]:
 
 def insert_events(db: sqlite3.Connection, events: Sequence[Event]) -> None:
     """Insert events with their digests, in the current transaction."""
-    rows = [(*(getattr(event, name) for name in EVENT), json.dumps(event.arguments)) for event in events]
+    # the database keeps an epoch as a float: the digest of an int would be that of other bytes
+    exact = [replace(event, step=int(event.step), epoch=float(event.epoch)) for event in events]
+    rows = [(*(getattr(event, name) for name in EVENT), json.dumps(event.arguments)) for event in exact]
     db.executemany(
         "INSERT INTO event (run, step, epoch, kind, message, arguments, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(*row, fields_digest(*row)) for row in rows],

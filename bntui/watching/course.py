@@ -145,7 +145,7 @@ class Course:
             self.settle()
             self._begin(infos, layers)
             if figures.loss is not None:
-                self._losses.add([figures.loss], step)
+                self._losses.add([figures.loss], int(step))
             frame = self._frame(step, epoch, figures)
             whole = abs(epoch - round(epoch)) < SAME_EPOCH and epoch > 0
             search = self._search(figures, step, epoch, layers=True)
@@ -320,6 +320,7 @@ class Course:
 
     def _search(self, figures: Figures, step: int, epoch: float, *, layers: bool = False) -> BadSearch:
         """Where an event is to name the first value of the run that is not finite."""
+        step, epoch = int(step), float(epoch)  # also those of NumPy
         if figures.loss is not None:
             self._losses.watch([figures.loss], step)
         last = self._layers[-1].name if self._layers else ""
