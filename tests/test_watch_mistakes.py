@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import bntui
+from bntui.audit.audit import audit
 from bntui.errors import BntuiError
 from bntui.keyframe import Keyframe
 from bntui.recording.reader import Reader
@@ -227,3 +229,71 @@ def test_epochs_that_differ_by_rounding_are_in_order(tmp_path: Path) -> None:
         for step, epoch in enumerate((0.1 + 0.2, 0.3)):
             recorder.keyframe(step, epoch, {"dense": {"output": np.ones((2, 2))}})
     assert [frame.epoch for frame in keyframes(path)] == [0.1 + 0.2] * 2
+
+
+@pytest.mark.parametrize("figure", [None, "low", torch.ones(2), torch.tensor(1j), [1.0], object()])
+def test_a_figure_of_an_epoch_that_is_no_number_is_not_recorded_as_nan(figure: Any, tmp_path: Path) -> None:
+    watched = model()
+    optimizer = optimizer_of(watched)
+    path = tmp_path / "run.bntui"
+    with bntui.watch(watched, optimizer, path, every=1, quiet=True) as recorder:
+        trained(watched, optimizer, torch.randn(4, 6))
+        if figure is None:
+            recorder.epoch(val_loss=None, val_accuracy=0.25)
+        else:
+            with pytest.warns(RecorderWarning, match="val_loss is not a number"):
+                recorder.epoch(val_loss=figure, val_accuracy=0.25)
+    (frame,) = keyframes(path)
+    assert math.isnan(frame.val_loss)
+    assert frame.val_accuracy == 0.25
+    with closing(Reader(path)) as reader:
+        assert [event.kind for event in reader.events(0)] == ["finished"]
+
+
+@pytest.mark.parametrize("by", ["watch", "record"])
+@pytest.mark.parametrize("value", [87.5, -0.1, math.inf])
+def test_an_accuracy_that_is_no_share_is_warned_of_and_not_held_against_the_recording(
+    value: float, by: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.bntui"
+    watched = model()
+    optimizer = optimizer_of(watched)
+    recorder: Any = bntui.record(path) if by == "record" else bntui.watch(watched, optimizer, path, quiet=True)
+    with recorder, pytest.warns(RecorderWarning, match="val_accuracy is .*, not a share from 0 to 1"):
+        if by == "record":
+            recorder.keyframe(1, 1, {"a": {"output": np.ones((2, 2))}})
+        else:
+            trained(watched, optimizer, torch.randn(4, 6))
+        recorder.epoch(val_loss=0.5, val_accuracy=value)
+    (frame,) = keyframes(path)
+    assert (frame.val_loss, math.isnan(frame.val_accuracy)) == (0.5, True)
+    assert not audit(path).ledger.failures
+
+
+def test_a_gradient_scale_below_zero_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "run.bntui"
+    with bntui.record(path) as recorder, pytest.warns(RecorderWarning, match="gradient_scale is 0, not a number above"):
+        recorder.keyframe(1, 1, {"a": {"output": np.ones((2, 2))}}, gradient_scale=0.0)
+    assert math.isnan(keyframes(path)[0].gradient_scale)
+    assert not audit(path).ledger.failures
+
+
+def test_r2_in_percent_is_the_loop_s_own_matter(tmp_path: Path) -> None:
+    with bntui.record(tmp_path / "run.bntui", task="regression") as recorder:
+        recorder.keyframe(1, 1, {"a": {"output": np.ones((2, 2))}}, val_accuracy=-7.5)
+    (frame,) = keyframes(tmp_path / "run.bntui")
+    assert frame.val_accuracy == -7.5
+
+
+def test_a_state_of_early_stopping_that_contradicts_the_one_before_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "run.bntui"
+    states = ((0, 2), (0, 1), (1, 1), (2, 1), (1, 1), (0, 5), (1, 3))  # wait and best epoch, after epochs 1 to 7
+    with bntui.record(path) as recorder, pytest.warns(RecorderWarning) as told:
+        for epoch, (wait, best) in enumerate(states, 1):
+            recorder.keyframe(epoch, epoch, {"a": {"output": np.ones((2, 2))}}, val_loss=1.0)
+            recorder.early_stopping(wait=wait, best=1.0, patience=9, best_epoch=best)
+        recorder.keyframe(8, 8, {"a": {"output": np.ones((2, 2))}}, val_loss=1.0)
+    sentences = [str(one.message) for one in told]
+    assert any("best_epoch=2, but the last epoch is 1" in one for one in sentences)
+    assert any("wait=1 after wait=2" in one for one in sentences)
+    assert not audit(path).ledger.failures

@@ -142,6 +142,7 @@ class Course:
         with self._turn:
             if not (self._order.follows(step, epoch) and self._order.fits(infos, self._layers)):
                 return
+            figures = self._possible(figures)
             self.settle()
             self._begin(infos, layers)
             if figures.loss is not None:
@@ -165,7 +166,7 @@ class Course:
         if not self.open:
             return
         with self._turn:
-            held, order = self._held, self._order
+            held, order, figures = self._held, self._order, self._possible(figures)
             step = order.step if step is None else step
             if held is not None and held.frame.step == step:
                 whole = math.ceil(held.frame.epoch - SAME_EPOCH)
@@ -256,9 +257,8 @@ class Course:
 
     def _tell_stopping(self, told: StoppingReport) -> None:
         with self._turn:
-            epoch = math.floor(self._order.epoch + SAME_EPOCH)
             first = not self._stopping.stopped
-            state = self._stopping.tell(epoch, told)
+            state = self._stopping.tell(self._order.epoch, told)
             if state is None:
                 return
             before = self.subject.early_stopping or {}
@@ -271,6 +271,21 @@ class Course:
                 self._held.events += events
             elif self._layers is not None:
                 self._writer.add_events(events)
+
+    def _possible(self, figures: Figures) -> Figures:
+        """The figures without those that cannot be what they are called, such as an accuracy in percent."""
+        wrong = []
+        for name in ("train_accuracy", "val_accuracy") if self.subject.task == "classification" else ():
+            value = getattr(figures, name)
+            if value is not None and (value < 0 or value > 1):
+                wrong.append(name)
+                sentence = _("{name} is {value:g}, not a share from 0 to 1; it is not recorded")
+                self.complaints.add("accuracy", sentence.format(name=name, value=value))
+        if figures.gradient_scale is not None and figures.gradient_scale <= 0:
+            wrong.append("gradient_scale")
+            sentence = _("{name} is {value:g}, not a number above 0; it is not recorded")
+            self.complaints.add("scale", sentence.format(name="gradient_scale", value=figures.gradient_scale))
+        return replace(figures, **dict.fromkeys(wrong)) if wrong else figures
 
     def _begun(self) -> bool:
         return self._layers is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bntui.keyframe import EarlyStopping
 from bntui.recording import sentences
+from bntui.recording.history import SAME_EPOCH
 from bntui.text.language import _
 from bntui.text.output import clean
 from bntui.watching.complaints import Complaints
@@ -37,8 +38,9 @@ class ToldStopping:
         self.stopped = False
         """The patience has run out."""
 
-    def tell(self, epoch: int, told: StoppingReport) -> EarlyStopping | None:
-        """The state after an epoch; None if it cannot be recorded, of which it complains."""
+    def tell(self, position: float, told: StoppingReport) -> EarlyStopping | None:
+        """The state after so many epochs; None if it cannot be recorded, of which it complains."""
+        epoch = math.floor(position + SAME_EPOCH)
         known = MONITORS.get(told.monitor)
         if known is None:
             sentence = _("early stopping monitors {monitor}, which is not recorded; use one of {names}")
@@ -52,7 +54,22 @@ class ToldStopping:
             return None
         if best_epoch is None:
             best_epoch = epoch if wait == 0 or self.state is None else self.state.best_epoch
-        state = EarlyStopping(known, float(told.best), int(best_epoch), wait, patience, bool(told.stopped), "")
+        best_epoch, before = int(best_epoch), self.state
+        if best_epoch > math.ceil(position - SAME_EPOCH) or (before is not None and best_epoch < before.best_epoch):
+            sentence = _(
+                "early stopping has best_epoch={best}, but the last epoch is {epoch}, and best_epoch was {before}; "
+                "the state is not recorded"
+            )
+            was = 0 if before is None else before.best_epoch
+            self._complaints.add("best epoch", sentence.format(best=best_epoch, epoch=epoch, before=was))
+            return None
+        if before is not None and best_epoch == before.best_epoch and 0 < wait < before.wait:
+            sentence = _(
+                "early stopping has wait={wait} after wait={before}, without another best epoch; the state is not recorded"
+            )
+            self._complaints.add("wait", sentence.format(wait=wait, before=before.wait))
+            return None
+        state = EarlyStopping(known, float(told.best), best_epoch, wait, patience, bool(told.stopped), "")
         self.state = replace(state, reason=_reason(state))
         self.stopped = self.stopped or state.stopped
         return self.state

@@ -114,9 +114,10 @@ class Recorder:
 
     def epoch(self, **figures: Any) -> None:
         """Tell the figures of an epoch that has ended: ``val_loss``, ``val_accuracy``, ``train_loss``, and so on."""
+        known = self._guard(self._figures, figures) or Figures()
         if not self._closed:
-            self._guard(self._end_epoch, figures)
-        self._guard(self._course.judge, Figures(**figures_of(figures)))
+            self._guard(self._end_epoch, known)
+        self._guard(self._course.judge, known)
 
     @property
     def should_stop(self) -> bool:
@@ -258,12 +259,17 @@ class Recorder:
         self._course.settle()
         self._unwritten, self._behind = False, self._course.behind
 
-    def _end_epoch(self, figures: Mapping[str, Any]) -> None:
-        known = figures_of(figures)
-        other = [name for name in figures if name not in FIGURES]
-        if other and not self._complained:
+    def _figures(self, figures: Mapping[str, Any]) -> Figures:
+        """What an epoch was told that a recording has; the rest is warned of."""
+        complaints = self._course.complaints
+        known = {name: value for name, value in figures.items() if name in FIGURES}
+        if (other := figures.keys() - known.keys()) and not self._closed and not self._complained:
             self._complained = True
-            warn(_("epoch: {name} is not recorded; known are {names}").format(name=other[0], names=", ".join(FIGURES)))
+            sentence = _("epoch: {name} is not recorded; known are {names}")
+            warn(sentence.format(name=clean(min(other))[:80], names=", ".join(FIGURES)))
+        return Figures(**figures_of(known, lambda sentence: complaints.add("epoch", sentence)))
+
+    def _end_epoch(self, figures: Figures) -> None:
         self._record(None)
         self._keep_told()
         self._tell_losses()
@@ -272,7 +278,7 @@ class Recorder:
         self._epoch_began = self._steps
         if self._length is not None and self._course.subject.steps_per_epoch != self._length:
             self._course.amend(steps_per_epoch=self._length)
-        self._course.end_epoch(Figures(**known), step=self._steps, number=self._epochs)
+        self._course.end_epoch(figures, step=self._steps, number=self._epochs)
         if self._plan.due(self._steps + 1, self._epoch_began, self._length):
             self._arm()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from torch import Tensor
@@ -42,9 +42,22 @@ def loss_at_once(loss: Any) -> float | None:
         return None
 
 
-def figures_of(figures: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of an epoch that a recording has."""
-    return {FIGURES[name]: number_of(value) for name, value in figures.items() if name in FIGURES}
+def figures_of(figures: Mapping[str, Any], mistaken: Callable[[str], None] = lambda _sentence: None) -> dict[str, float]:
+    """The figures of an epoch that a recording has, without those that are None or no numbers.
+
+    Args:
+        mistaken: told of each that is no number.
+    """
+    found = {}
+    for name, value in figures.items():
+        try:
+            told = arrays.number(value.detach() if isinstance(value, Tensor) else value, name)
+        except ValueError as error:
+            mistaken(str(error))
+            continue
+        if name in FIGURES and told is not None:
+            found[FIGURES[name]] = told
+    return found
 
 
 def number_of(value: Any) -> float:
