@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from bntui.scenario.activations import activation
 from bntui.watching.pytorch import masks
+from bntui.watching.pytorch.eager import untraced
 from bntui.watching.pytorch.held import EXACT, Held, Small, hold, moments, norm, plain
 from bntui.watching.pytorch.roles import ACTIVATIONS, DROPOUTS, OPAQUE, SUMS, VIEWS, Role, foreign
 
@@ -131,13 +132,14 @@ class Capture:
         for module in self._watched if strange else ():
             if type(module) in strange:
                 self._guard(self._replace_call, module)
+        before, after = untraced(self._before), untraced(self._after)
         if everywhere:
-            self._handles.append(register_module_forward_pre_hook(self._before))
-            self._handles.append(register_module_forward_hook(self._after, always_call=True))
+            self._handles.append(register_module_forward_pre_hook(before))
+            self._handles.append(register_module_forward_hook(after, always_call=True))
             return
         for module in self._watched:
-            self._handles.append(module.register_forward_pre_hook(self._before))
-            self._handles.append(module.register_forward_hook(self._after, always_call=True))
+            self._handles.append(module.register_forward_pre_hook(before))
+            self._handles.append(module.register_forward_hook(after, always_call=True))
 
     def _replace_call(self, module: Any) -> None:
         """See the calls of a Keras layer, which do not pass PyTorch's hooks."""

@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from bntui.watching.pytorch.eager import untraced
 from bntui.watching.pytorch.held import norm
 from bntui.watching.pytorch.roles import Role
 
@@ -70,9 +71,9 @@ class Parameters:
         if not optimizers:
             self._guard(self._keep_weights, self._weights)
         for optimizer in optimizers:
-            self._handles.append(optimizer.register_step_pre_hook(self._pre))
+            self._handles.append(optimizer.register_step_pre_hook(untraced(self._pre)))
         for optimizer in optimizers[1:]:  # the first one's hook is the recorder's
-            self._handles.append(optimizer.register_step_post_hook(self._post))
+            self._handles.append(optimizer.register_step_post_hook(untraced(self._post)))
 
     def detach(self) -> None:
         """Stop looking."""

@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from bntui.recording.history import LayerInfo
 from bntui.text.language import _
@@ -23,6 +23,7 @@ from bntui.text.output import clean
 from bntui.watching.captured import Captured, CapturedStep
 from bntui.watching.course import Course, Figures
 from bntui.watching.pytorch.capture import Capture
+from bntui.watching.pytorch.eager import Eager, eager, untraced
 from bntui.watching.pytorch.held import numbers
 from bntui.watching.pytorch.measured import SeenLayer, layers_of, uncalled
 from bntui.watching.pytorch.parameters import Parameters
@@ -67,7 +68,7 @@ class Recorder:
         if not self._optimizers and scaler is not None:  # a step is told after the scaler's update
             self._parameters.read_scale = scaler.get_scale
         self._infos: dict[Any, LayerInfo] = {}
-        self._eager: Any = None
+        self._eager: Eager | None = None
         self._names: tuple[str, ...] = ()
         """The layers of the recording, in order."""
         self._known: dict[str, tuple[LayerInfo, bool]] = {}
@@ -86,7 +87,9 @@ class Recorder:
         self._complained = False
         self._began = time.perf_counter()
         self._spent = 0.0
-        self._handle = self._optimizers[0].register_step_post_hook(self._after_step) if self._optimizers else None
+        self._handle: RemovableHandle | None = None
+        if self._optimizers:
+            self._handle = self._optimizers[0].register_step_post_hook(untraced(self._after_step))
         self._guard(self._arm)
 
     @property
@@ -317,14 +320,12 @@ class Recorder:
         self._capture = Capture(self._roles, self._look, threading.get_ident() if self._steps else None)
         self._capture.attach(list(self._models.values()), everywhere=not self._plan.compiled)
         self._parameters.attach(self._optimizers)
-        compiler = sys.modules.get("torch._dynamo")
-        if compiler is not None:
-            self._eager = torch.compiler.set_stance("force_eager")
+        self._eager = eager()
 
     def _disarm(self) -> None:
         if self._eager is not None:
             stance, self._eager = self._eager, None
-            stance.__exit__(None, None, None)
+            stance.end()
         if self._capture is not None:
             self._capture.detach()
         self._parameters.detach()

@@ -42,7 +42,9 @@ def loss_at_once(loss: Any) -> float | None:
         return None
 
 
-def figures_of(figures: Mapping[str, Any], mistaken: Callable[[str], None] = lambda _sentence: None) -> dict[str, float]:
+def figures_of(
+    figures: Mapping[str, Any], mistaken: Callable[[str], None] = lambda _sentence: None
+) -> dict[str, float]:
     """The figures of an epoch that a recording has, without those that are None or no numbers.
 
     Args:
