@@ -259,7 +259,7 @@ def test_an_accuracy_that_is_no_share_is_warned_of_and_not_held_against_the_reco
     watched = model()
     optimizer = optimizer_of(watched)
     recorder: Any = bntui.record(path) if by == "record" else bntui.watch(watched, optimizer, path, quiet=True)
-    with recorder, pytest.warns(RecorderWarning, match="val_accuracy is .*, not a share from 0 to 1"):
+    with recorder, pytest.warns(RecorderWarning, match="val_accuracy is .*, not a share from 0 to 1"):  # noqa: PT031
         if by == "record":
             recorder.keyframe(1, 1, {"a": {"output": np.ones((2, 2))}})
         else:
@@ -288,7 +288,7 @@ def test_r2_in_percent_is_the_loop_s_own_matter(tmp_path: Path) -> None:
 def test_a_state_of_early_stopping_that_contradicts_the_one_before_is_warned_of(tmp_path: Path) -> None:
     path = tmp_path / "run.bntui"
     states = ((0, 2), (0, 1), (1, 1), (2, 1), (1, 1), (0, 5), (1, 3))  # wait and best epoch, after epochs 1 to 7
-    with bntui.record(path) as recorder, pytest.warns(RecorderWarning) as told:
+    with bntui.record(path) as recorder, pytest.warns(RecorderWarning) as told:  # noqa: PT031
         for epoch, (wait, best) in enumerate(states, 1):
             recorder.keyframe(epoch, epoch, {"a": {"output": np.ones((2, 2))}}, val_loss=1.0)
             recorder.early_stopping(wait=wait, best=1.0, patience=9, best_epoch=best)

@@ -193,7 +193,7 @@ def test_the_audit_believes_the_event_of_a_validation_that_failed(
 def test_the_audit_believes_the_events_of_a_loss_that_failed(path: Path, reading: Any, whole: type) -> None:
     with record(path) as recorder:
         recorder.keyframe(whole(1), 1, layers(), loss=math.inf)
-        recorder.keyframe(whole(2), np.float32(1.5), layers(), loss=math.nan)
+        recorder.keyframe(whole(2), float(np.float32(1.5)), layers(), loss=math.nan)
     assert [(event.kind, event.step) for event in reading().events(0)] == [("first_bad", 1), ("diverged", 1)]
     assert not audit(path).ledger.failures
 

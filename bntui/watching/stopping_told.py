@@ -65,7 +65,8 @@ class ToldStopping:
             return None
         if before is not None and best_epoch == before.best_epoch and 0 < wait < before.wait:
             sentence = _(
-                "early stopping has wait={wait} after wait={before}, without another best epoch; the state is not recorded"
+                "early stopping has wait={wait} after wait={before}, without another best epoch; "
+                "the state is not recorded"
             )
             self._complaints.add("wait", sentence.format(wait=wait, before=before.wait))
             return None

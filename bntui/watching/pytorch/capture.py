@@ -98,13 +98,17 @@ class Capture:
         roles: the modules that are layers, or parts of one.
         guard: runs what may fail; its trouble is not the loop's.
         thread: the thread of the loop; None for that of the first call.
+        begun: called when the first pass begins.
     """
 
-    def __init__(self, roles: Mapping[nn.Module, Role], guard: Callable[..., Any], thread: int | None) -> None:
+    def __init__(
+        self, roles: Mapping[nn.Module, Role], guard: Callable[..., Any], thread: int | None, begun: Callable[[], None]
+    ) -> None:
         self._roles = roles
         self._guard = guard
         self._mode = _Mode(self)
         self._thread = thread
+        self._begun = begun
         self._stack: list[_Running] = []
         """Modules whose forward is running, from the outermost one that is watched."""
         self._runs_in = 0
@@ -203,6 +207,8 @@ class Capture:
         if not self._stack:
             self._runs_in = here
             self.passes += 1
+            if self.passes == 1:
+                self._guard(self._begun)
         role, above = self._roles.get(module), self._stack[-1] if self._stack else None
         inner = above is not None and (above.inner or above.role is not None)
         alone = role is not None or (isinstance(module, OPAQUE) and not module.training)

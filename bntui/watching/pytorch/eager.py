@@ -16,7 +16,7 @@ def untraced(function: F) -> F:
     """A function that a compiler does not trace into, as it would where the loop compiles its optimizer's step."""
     if "torch._dynamo" not in sys.modules:  # nothing can be compiled yet, and importing it takes long
         return function
-    hidden: F = torch.compiler.disable(function)
+    hidden: F = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
     return hidden
 
 
@@ -30,8 +30,8 @@ class Eager:
     def end(self) -> None:
         """Give back the stance from before.
 
-        If the loop, or another recorder, has set one of its own meanwhile, that stays; ours becomes the one from before,
-        because it is what they restore at their end.
+        If the loop, or another recorder, has set one of its own meanwhile, that stays; ours becomes the one from
+        before, because it is what they restore at their end.
         """
         ours, before = self._set.stance, self._set.prev
         for field in fields(ours):

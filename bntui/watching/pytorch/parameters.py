@@ -18,10 +18,23 @@ _WEIGHTS: Final = ("weight", "weight_ih_l0", "weight_ih", "in_proj_weight", "q_p
 
 
 def _weight_of(module: nn.Module) -> nn.Parameter | None:
-    """The weight that stands for a layer: of a recurrent layer that of its input; else the largest one."""
-    own = dict(module.named_parameters())
-    named = next((own[name] for name in _WEIGHTS if name in own), None)
-    return max(own.values(), key=lambda one: one.numel(), default=None) if named is None else named
+    """The weight that stands for a layer: of a recurrent layer that of its input; else the largest one.
+
+    A bias is one only if there is nothing else: that of a layer with a single input is as large as its weight, which
+    has another name if it is pruned or parametrized.
+    """
+    own = module._parameters  # most layers have it, and asking for names takes time
+    named = next((one for name in _WEIGHTS if (one := own.get(name)) is not None and _whole(one)), None)
+    if named is not None:
+        return named
+    others = {name: one for name, one in module.named_parameters() if _whole(one)}
+    weights = [one for name, one in others.items() if "bias" not in name.split(".")[-1]] or list(others.values())
+    return max(weights, key=lambda one: one.numel(), default=None)
+
+
+def _whole(parameter: Tensor) -> bool:
+    """False for one that has no values yet, and for what ``torch.func.functional_call`` puts in place of one."""
+    return isinstance(parameter, nn.Parameter) and not is_lazy(parameter)
 
 
 class Parameters:
@@ -37,12 +50,13 @@ class Parameters:
         self._averaged = averaged
         self._handles: list[RemovableHandle] = []
         self._first: Optimizer | None = None
-        measured = [module for module, role in roles.items() if role.measured and role.part != "activation"]
-        norms = {module for module in measured if roles[module].part == "norm"}
-        self.weight_of = {module: weight for module in measured if (weight := _weight_of(module)) is not None}
+        self._measured = [module for module, role in roles.items() if role.measured and role.part != "activation"]
+        self._norms = [module for module in self._measured if roles[module].part == "norm"]
+        self.weight_of: dict[nn.Module, nn.Parameter] = {}
         """The weight that stands for each layer."""
-        self._weights = set(self.weight_of.values())
-        self._affine = {one for module in norms for one in module.parameters(recurse=False)}
+        self._weights: set[nn.Parameter] = set()
+        self._affine: set[nn.Parameter] = set()
+        self._optimizers: Sequence[Optimizer] = ()
         self.gradient_norms: dict[nn.Parameter, Tensor] = {}
         self.gradients: dict[nn.Parameter, Tensor] = {}
         """Gradients of the parameters of normalizations."""
@@ -60,20 +74,35 @@ class Parameters:
         """Tells the scale while gradients are computed, where it may have changed at the end of the step."""
 
     def attach(self, optimizers: Sequence[Optimizer]) -> None:
-        """Begin to look at a step."""
+        """Begin to look at a step; see also :meth:`look`."""
+        self._find()
         for kept in (self.gradient_norms, self.gradients, self.norms, self.moved, self._before):
             kept.clear()
         self.lr = self.scale = None
         self._first = optimizers[0] if optimizers else None
-        for parameter in self._weights | self._affine:
-            if parameter.requires_grad and not self._averaged and not is_lazy(parameter):
-                self._guard(self._look_at, parameter)
-        if not optimizers:
-            self._guard(self._keep_weights, self._weights)
+        self._optimizers = optimizers
         for optimizer in optimizers:
             self._handles.append(optimizer.register_step_pre_hook(untraced(self._pre)))
         for optimizer in optimizers[1:]:  # the first one's hook is the recorder's
             self._handles.append(optimizer.register_step_post_hook(untraced(self._post)))
+
+    def look(self) -> None:
+        """Look at the parameters that the layers have now, when the first forward pass of a step begins.
+
+        The loop may have replaced, frozen or unfrozen some since the step before.
+        """
+        self._find()
+        for parameter in self._weights | self._affine:
+            if parameter.requires_grad and not self._averaged:
+                self._guard(self._look_at, parameter)
+        if not self._optimizers:
+            self._guard(self._keep_weights, self._weights)
+
+    def _find(self) -> None:
+        self.weight_of |= {one: weight for one in self._measured if (weight := _weight_of(one)) is not None}
+        self._weights = set(self.weight_of.values())
+        own = (one for module in self._norms for one in module._parameters.values())
+        self._affine = {one for one in own if one is not None and _whole(one)}
 
     def detach(self) -> None:
         """Stop looking."""

@@ -317,7 +317,9 @@ class Recorder:
     def _arm(self) -> None:
         if self._capture is not None or not self._course.open:
             return
-        self._capture = Capture(self._roles, self._look, threading.get_ident() if self._steps else None)
+        self._capture = Capture(
+            self._roles, self._look, threading.get_ident() if self._steps else None, self._parameters.look
+        )
         self._capture.attach(list(self._models.values()), everywhere=not self._plan.compiled)
         self._parameters.attach(self._optimizers)
         self._eager = eager()
