@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -79,6 +80,21 @@ def test_a_loop_may_run_in_a_thread_of_its_own(tmp_path: Path) -> None:
         thread.start()
         thread.join()
     assert [frame.step for frame in keyframes(tmp_path / "run.bntui")] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("other", ["model", "optimizer"])
+def test_the_model_and_the_optimizer_may_run_in_threads_of_their_own(other: str, tmp_path: Path) -> None:
+    watched = model()
+    optimizer = optimizer_of(watched)
+    here: Callable[[Callable[[], Any]], Any] = lambda act: act()  # noqa: E731
+    with ThreadPoolExecutor(1) as pool, bntui.watch(watched, optimizer, tmp_path / "run.bntui", every=1, quiet=True):
+        there: Callable[[Callable[[], Any]], Any] = lambda act: pool.submit(act).result()  # noqa: E731
+        calls, steps = (there, here) if other == "model" else (here, there)
+        for _ in range(6):
+            calls(lambda: watched(torch.randn(4, 6)).abs().sum()).backward()
+            steps(optimizer.step)
+    # the first steps tell which thread is which
+    assert [frame.step for frame in keyframes(tmp_path / "run.bntui")] == [1, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("entered", [torch.randn(0, 6), torch.randn(4, 6, dtype=torch.complex64)])

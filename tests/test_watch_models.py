@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 import bntui
 from bntui.recording.history import LayerInfo
@@ -112,3 +113,41 @@ def test_a_transformer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert kinds["linear1"] == ("linear", "none", "relu", 0.1)
     assert kinds["tokens"] == ("embedding", "none", "none", 0.1)
     assert "not seen" not in capsys.readouterr().err
+
+
+class Checkpointed(nn.Module):
+    """Two parts that are computed again backwards, the last one first, and a head."""
+
+    def __init__(self, reentrant: bool) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Dropout(0.5)) for _ in range(2))
+        self.head = nn.Linear(4, 3)
+        self.reentrant = reentrant
+
+    def forward(self, x: Tensor) -> Tensor:
+        for part in self.parts:
+            x = checkpoint(part, x, use_reentrant=self.reentrant)
+        done: Tensor = self.head(x)
+        return done
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpoints_are_seen_in_the_order_of_the_forward_pass_and_of_the_last_pass(
+    reentrant: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    model, path = Checkpointed(reentrant), tmp_path / "run.bntui"
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    batches = torch.randn(3, 8, 4)
+    with bntui.watch(model, optimizer, path):
+        for x in batches:  # gradients are accumulated
+            model(x.requires_grad_()).square().sum().backward()
+        optimizer.step()
+    assert "not seen" not in capsys.readouterr().err
+    with closing(Reader(path)) as reader:
+        layers = reader.keyframe(0, 0).layers
+    assert [one.name for one in layers] == ["parts.0.0", "parts.1.0", "head"]
+    assert layers[0].input.mean == pytest.approx(float(batches[-1].detach().double().mean()))
+    for layer in layers[:2]:
+        assert layer.dropout is not None
+        assert layer.activation_gradient_norm > 0

@@ -121,6 +121,10 @@ class Capture:
         """Forward passes so far."""
         self.calls: dict[str, Call] = {}
         """The last pass's first call of each layer, in the order of the calls."""
+        self.order: dict[str, int] = {}
+        """Places of layers in the order of the forward pass; those of checkpoints are among the calls backwards."""
+        self._later: set[str] = set()
+        """Layers that a pass called without gradients, as checkpoints do that are computed again backwards."""
         self.again: dict[str, int] = {}
         """Layers that were called more than once in a pass, and how often."""
         self.unseen: set[str] = set()
@@ -161,11 +165,16 @@ class Capture:
         module.__dict__["call"] = call
         self._replaced.append(module)
 
-    def look_here(self) -> None:
-        """Forget a pass that did not end, and look at those of this thread."""
+    @property
+    def thread(self) -> int | None:
+        """The thread whose calls are seen; None before the first."""
+        return self._thread
+
+    def look_anywhere(self) -> None:
+        """Forget a pass that did not end, and look at those of the thread that begins the next."""
         self._leave()
         self._stack.clear()
-        self._thread = threading.get_ident()
+        self._thread = None
 
     def detach(self) -> None:
         """Stop looking, and forget the tensors."""
@@ -187,8 +196,14 @@ class Capture:
     # what PyTorch calls
 
     def _before(self, module: nn.Module, args: Any) -> None:  # noqa: ARG002 - PyTorch calls it
-        if module in self._watched and torch.is_grad_enabled():
+        if module not in self._watched:
+            return
+        if torch.is_grad_enabled():
             self._guard(self._enter, module)
+        elif (role := self._roles.get(module)) is not None:  # as in a checkpoint, which is computed again backwards
+            self.order.setdefault(role.name, len(self.order))
+            if self._stack:
+                self._later.add(role.name)
 
     def _enter(self, module: nn.Module) -> None:
         if torch._C._functorch.peek_interpreter_stack() is not None:
@@ -248,7 +263,8 @@ class Capture:
             self._mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def _seen(self, module: nn.Module) -> bool:
-        return any(one in self._roles and self._roles[one].name in self.calls for one in module.modules())
+        names = {self._roles[one].name for one in module.modules() if one in self._roles}
+        return names.isdisjoint(self._later) and not names.isdisjoint(self.calls)
 
     # modules
 
@@ -287,6 +303,8 @@ class Capture:
 
     def _begin(self, role: Role, module: nn.Module) -> Call:
         call = Call(role, module, self.passes, recorded=role.measured)
+        self.order.setdefault(role.name, len(self.order))
+        self._later.discard(role.name)
         before = self.calls.get(role.name)
         if before is not None and before.number == self.passes:
             call.recorded = False
@@ -302,6 +320,8 @@ class Capture:
 
     def function(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function of PyTorch, and see what it does to a layer's values."""
+        if not torch.is_grad_enabled():  # such as those of a checkpoint, which is computed again backwards
+            return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         kind = name.rstrip("_") if not name.startswith("__") else name
         pooling = "pool" in name

@@ -64,6 +64,10 @@ class Recorder:
         self._plan = plan
         self._scaler = scaler
         self._capture: Capture | None = None
+        self._elsewhere = False
+        """The optimizer's steps are not those of the thread that calls the model."""
+        self._passes_in: int | None = None
+        """The thread of the last pass that was seen."""
         self._parameters = Parameters(roles, self._look, averaged=plan.averaged)
         if not self._optimizers and scaler is not None:  # a step is told after the scaler's update
             self._parameters.read_scale = scaler.get_scale
@@ -209,12 +213,15 @@ class Recorder:
         capture, parameters = self._capture, self._parameters
         assert capture is not None
         if not capture.calls:
-            capture.look_here()
+            self._elsewhere = True
+            capture.look_anywhere()
             return  # the step had no forward pass in the thread looked at: look at the next one
+        self._passes_in = capture.thread
         parameters.after_step(optimizer)
         with np.errstate(all="ignore"):  # the figures of a diverging network overflow
             scale = self._scale(parameters)
-            found, values = layers_of(list(capture.calls.values()), parameters, scale, self._infos)
+            calls = sorted(capture.calls.values(), key=lambda call: capture.order[call.role.name])
+            found, values = layers_of(calls, parameters, scale, self._infos)
         layers = self._layers(found)
         self._unseen |= capture.unseen
         passes = capture.passes
@@ -317,9 +324,8 @@ class Recorder:
     def _arm(self) -> None:
         if self._capture is not None or not self._course.open:
             return
-        self._capture = Capture(
-            self._roles, self._look, threading.get_ident() if self._steps else None, self._parameters.look
-        )
+        thread = self._passes_in if self._elsewhere or not self._steps else threading.get_ident()
+        self._capture = Capture(self._roles, self._look, thread, self._parameters.look)
         self._capture.attach(list(self._models.values()), everywhere=not self._plan.compiled)
         self._parameters.attach(self._optimizers)
         self._eager = eager()
