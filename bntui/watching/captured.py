@@ -62,7 +62,9 @@ class CapturedLayer:
     """A normalization follows, or is the layer."""
     activation: str = "none"
     axis: int = -1
-    """Axis of the units in its values."""
+    """Axis of the units in what the layer, or its normalization, gives."""
+    units: tuple[int, int, int] | None = None
+    """A shape of the output in which its units are along the middle axis; None if they cannot be told apart."""
     input: int | None = None
     """Its quantities, as their places among the values of the step; layers may share them."""
     pre_norm: int | None = None
@@ -93,7 +95,7 @@ class CapturedLayer:
 
         dead, saturated = self.dead, self.saturated
         if self.output is not None and isinstance(output := values[self.output], np.ndarray):
-            dead, saturated = _shares(self.activation, output, self.axis)
+            dead, saturated = _shares(self.activation, output, self.units)
         last = next((one for one in (self.output, self.normalized, self.pre_norm) if one is not None), None)
         return LayerMeasures(
             name=self.name,
@@ -166,11 +168,12 @@ def _of_reduced(one: Reduced) -> Distribution:
     return Distribution(one.mean, one.std, p15, p50, p85, one.low, one.high, one.counts.astype(np.int32))
 
 
-def _shares(name: str, output: NDArray[Any], axis: int) -> tuple[float, float]:
+def _shares(name: str, output: NDArray[Any], units: tuple[int, int, int] | None) -> tuple[float, float]:
     """Dead and saturated share of an activation's values."""
     properties, dead, saturated = activation(name), math.nan, math.nan
-    if properties.dies and output.ndim > 1:
-        dead = dead_share(output, axis)
+    if properties.dies:
+        if units is not None:
+            dead = dead_share(output.reshape(units), 1)
     elif properties.saturated_outside is not None:
         saturated = share_outside(output, *properties.saturated_outside)
     return dead, saturated

@@ -24,6 +24,7 @@ from bntui.watching.pytorch import masks
 from bntui.watching.pytorch.eager import untraced
 from bntui.watching.pytorch.held import EXACT, Held, Small, hold, moments, norm, plain
 from bntui.watching.pytorch.roles import ACTIVATIONS, DROPOUTS, OPAQUE, SUMS, VIEWS, Role, foreign
+from bntui.watching.pytorch.units import Units, followed, unbatched, units_of
 
 OPEN: Final = "open"
 NORMED: Final = "normed"
@@ -63,11 +64,10 @@ class Call:
     handle: RemovableHandle | None = None
     order: tuple[str, ...] = ()
     """Kinds of its stages, in order."""
-
-    @property
-    def axis(self) -> int:
-        """Axis of the units in its values."""
-        return self.role.axis if self.norm is None else self.norm.axis
+    axis: int = -1
+    """Axis of the units in what the layer, or its normalization, gives."""
+    units: Units | None = None
+    """Where they are in what the activation gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,8 @@ class _Place:
     version: int
     call: Call
     stage: str
+    units: Units | None
+    """Where the layer's units are in it."""
 
 
 class _Running(NamedTuple):
@@ -273,33 +275,34 @@ class Capture:
             self.unseen.add(role.name)
             return
         if role.part == "activation":
-            if entered is not None:
-                self._activate(role.kind, self._follow(entered), None, out)
+            if entered is not None and (place := self._follow(entered)) is not None:
+                self._activate(role.kind, place, None, out, place.units)
             return
-        place = None if entered is None else self._follow(entered)
+        place, units = None if entered is None else self._follow(entered), units_of(role, module, out)
         if role.part == "norm" and place is not None and place.stage == OPEN and place.call.norm is None:
             call = place.call
         else:
             call = self._begin(role, module)
             call.input = self._hold(call, entered)
+            call.shape = (*([1] if unbatched(module, out) else []), *plain(out).shape)
             if role.part == "main":
                 call.pre_norm = self._hold(call, out)
-                call.shape = tuple(plain(out).shape)
                 call.order = (role.kind,)
+                call.axis = 0 if unbatched(module, out) else role.axis
                 if call.recorded and out.numel() > EXACT:
-                    call.unit = _unit(call, out)
-                self._put(out, call, OPEN)
+                    call.unit = _unit(out, units)
+                self._put(out, call, OPEN, units)
                 return
             call.pre_norm = call.input
-            call.shape = tuple(plain(out).shape)
         call.norm, call.norm_module = role, module
+        call.axis = 0 if unbatched(module, out) else role.axis
         call.order = (*call.order, "norm")
         if call.recorded and entered is not None:
             call.normalized = self._hold(call, out)
-            call.unit = _unit(call, out) if out.numel() > EXACT else None
+            call.unit = _unit(out, units) if out.numel() > EXACT else None
             if role.kind == "batch":
                 call.statistics = _statistics(module, entered.detach())
-        self._put(out, call, NORMED)
+        self._put(out, call, NORMED, units)
 
     def _begin(self, role: Role, module: nn.Module) -> Call:
         call = Call(role, module, self.passes, recorded=role.measured)
@@ -335,13 +338,16 @@ class Capture:
             return self._dropout(kind, place, func, args, kwargs)
         if place is None:
             return func(*args, **kwargs)
-        unit = self._guard(_unit, place.call, entered) if kind in ACTIVATIONS and place.stage == SUMMED else None
+        unit = self._guard(_unit, entered, place.units) if kind in ACTIVATIONS and place.stage == SUMMED else None
+        before = place.tensor()  # what entered; of a sum, maybe the other operand
+        shape = None if before is None or before.is_nested else before.shape
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
+            units = self._guard(followed, place.units, name, func, args, kwargs, shape, result)
             if kind in ACTIVATIONS:
-                self._guard(self._activate, kind, place, unit, result)
+                self._guard(self._activate, kind, place, unit, result, units)
             else:
-                self._guard(self._put, result, place.call, SUMMED if name in SUMS else place.stage)
+                self._guard(self._put, result, place.call, SUMMED if name in SUMS else place.stage, units)
         return result
 
     def _operand(self, name: str, entered: Tensor, args: tuple[Any, ...]) -> _Place | None:
@@ -352,18 +358,18 @@ class Capture:
         other = self._follow(args[1]) if len(args) > 1 and isinstance(args[1], Tensor) else None
         return next((one for one in (place, other) if one is not None and one.stage in (OPEN, NORMED)), None)
 
-    def _activate(self, kind: str, place: _Place | None, unit: Tensor | None, out: Tensor) -> None:
-        if place is None or place.call.activation != "none":
+    def _activate(self, kind: str, place: _Place, unit: Tensor | None, out: Tensor, units: Units | None) -> None:
+        if place.call.activation != "none":
             return
         call = place.call
-        call.activation = kind
+        call.activation, call.units = kind, units if out.is_nested or out.ndim > 1 else None
         call.order = (*call.order, "activation")
         if call.recorded:
             call.unit = call.unit if unit is None else unit
             call.output = self._hold(call, out)
             if not isinstance(call.output, Small) and out.numel():
                 call.dead, call.saturated = _shares(call, out.detach())
-        self._put(out, call, ACTIVE)
+        self._put(out, call, ACTIVE, units)
 
     def _dropout(
         self, kind: str, place: _Place | None, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -386,7 +392,7 @@ class Capture:
                 self.unseen.add(f"{call.role.name}: dropout")
             else:
                 call.kept_fraction = mask.count_nonzero() / mask.numel()
-        self._put(out, call, DROPPED if place.stage == ACTIVE else place.stage, gradient=False)
+        self._put(out, call, DROPPED if place.stage == ACTIVE else place.stage, place.units, gradient=False)
 
     # tensors
 
@@ -396,8 +402,8 @@ class Capture:
             return None
         return place
 
-    def _put(self, tensor: Tensor, call: Call, stage: str, *, gradient: bool = True) -> None:
-        self._places[id(tensor)] = _Place(weakref.ref(tensor), tensor._version, call, stage)
+    def _put(self, tensor: Tensor, call: Call, stage: str, units: Units | None, *, gradient: bool = True) -> None:
+        self._places[id(tensor)] = _Place(weakref.ref(tensor), tensor._version, call, stage, units)
         if gradient and stage in (OPEN, NORMED, ACTIVE) and call.recorded and tensor.requires_grad:
             if call.handle is not None:
                 call.handle.remove()
@@ -475,18 +481,27 @@ def _first(values: Any) -> Tensor | None:
     return None
 
 
-def _unit(call: Call, entered: Tensor) -> Tensor:
-    return entered.detach().select(call.axis, 0).float().clone()
+def _unit(tensor: Tensor, units: Units | None) -> Tensor | None:
+    """The values of the first unit; None if units cannot be told apart."""
+    if units is None:
+        return None
+    tensor = plain(tensor)
+    axis = units.axis(tensor.shape)
+    first = tensor.reshape(units).select(1, 0) if axis is None else tensor.select(axis, 0)
+    return first.float().clone()
 
 
 def _shares(call: Call, out: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Dead and saturated shares of an activation's values; those of a small tensor are counted in its copy."""
     dead = saturated = None
-    if activation(call.activation).dies:
-        others = [at for at in range(out.ndim) if at != call.axis % out.ndim]
-        if out.ndim > 2 and call.axis == 1:  # in two steps, which is faster
+    if activation(call.activation).dies and call.units is not None:
+        axis = call.units.axis(out.shape)
+        if axis is None:
+            out, axis = out.reshape(call.units), 1
+        others = [at for at in range(out.ndim) if at != axis]
+        if out.ndim > 2 and axis == 1:  # in two steps, which is faster
             out, others = out.flatten(2).amax(2), [0]
-        dead = (out.amax(others) == 0).double().mean() if others else None
+        dead = (out.amax(others) == 0).double().mean()
     elif (within := activation(call.activation).saturated_outside) is not None:
         low, high = within
         saturated = ((out < low) | (out > high)).double().mean()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bntui.keyframe import MASK_SAMPLES, BatchNorm, DropoutMask, Foreign, SingleArray
 from bntui.recording.history import LayerInfo
+from bntui.scenario.activations import activation
 from bntui.watching.captured import ABSENT_IF_NOT_CALLED, Captured, CapturedLayer
 from bntui.watching.pytorch.capture import Call
 from bntui.watching.pytorch.held import Held, array, fetched, norm, numbers
@@ -101,6 +102,7 @@ def _layer(call: Call, single: Sequence[float], step: _SeenStep) -> SeenLayer:
         normed=call.norm is not None,
         activation=call.activation,
         axis=call.axis,
+        units=None if call.units is None else (*call.units,),
         input=of(call.input),
         pre_norm=of(call.pre_norm),
         normalized=of(call.normalized),
@@ -121,7 +123,10 @@ def _layer(call: Call, single: Sequence[float], step: _SeenStep) -> SeenLayer:
     info = step.infos.get(looks)
     if info is None:
         info = step.infos[looks] = _info(call)
-    return SeenLayer(info, captured, _ABSENT[no_gradient, no_weight_gradient])
+    absent = _ABSENT[no_gradient, no_weight_gradient]
+    if call.units is None and activation(call.activation).dies:
+        absent |= {"dead_fraction"}
+    return SeenLayer(info, captured, absent)
 
 
 def _info(call: Call) -> LayerInfo:

@@ -45,7 +45,7 @@ ACTIVATIONS: Final = frozenset({
 DROPOUTS: Final = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d"})
 VIEWS: Final = frozenset({
     "view", "reshape", "flatten", "unflatten", "transpose", "permute", "movedim", "contiguous", "squeeze", "unsqueeze",
-    "view_as", "swapaxes", "to", "float",
+    "view_as", "swapaxes", "swapdims", "moveaxis", "t", "to", "float",
 })  # fmt: skip
 """Functions whose result is the same values in another shape; poolings, which have many names, are treated alike."""
 SUMS: Final = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
