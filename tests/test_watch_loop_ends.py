@@ -108,7 +108,9 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.usefixtures("importable")
-@pytest.mark.parametrize("after", ["train(5)", "train(5)\nraise KeyError('mine')"])
+@pytest.mark.parametrize(
+    "after", ["train(5)", "train(5)\nraise KeyError('mine')", "recorder.step = lambda loss: None\ntrain(5)"]
+)
 def test_a_loop_that_does_not_close_its_recorder_is_recorded_to_its_end(after: str, tmp_path: Path) -> None:
     done = subprocess.run(script(tmp_path, after), capture_output=True, text=True, check=False)
     assert done.returncode == ("raise" in after)

@@ -200,6 +200,14 @@ def test_what_is_no_name_of_a_file_is_refused(name: str) -> None:
         bntui.record(name)
 
 
+def test_a_tilde_is_the_user_s_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with bntui.record("~/runs/own") as recorder:
+        recorder.keyframe(1, 1, {"a": {"output": np.ones((2, 2))}})
+    assert recorder.path == tmp_path / "runs" / "own.bntui"
+    assert recorder.path.exists()
+
+
 def test_counts_of_numpy_and_titles_with_controls_are_taken(tmp_path: Path) -> None:
     watched = model()
     optimizer = optimizer_of(watched)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from bntui.errors import NameTakenError, RecordingError, StorageError, UsageError
@@ -31,6 +32,8 @@ def hold_name(path: Path | None, title: str) -> Hold:
             return Hold(new_path(title, skip=skip), recorder=True)
         except RecordingError:  # another recorder that began at the same time has locked it
             skip += 1
+    with suppress(RuntimeError):  # a user without a home
+        path = path.expanduser()  # its folder would be created, with the name ~
     if not path.name:
         raise UsageError(_("{path} is not the name of a file").format(path=clean(repr(str(path)))))
     named = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)

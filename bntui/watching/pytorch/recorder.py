@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -95,6 +97,7 @@ class Recorder:
         if self._optimizers:
             self._handle = self._optimizers[0].register_step_post_hook(untraced(self._after_step))
         self._guard(self._arm)
+        atexit.register(_at_exit, weakref.ref(self))  # before that of its course
 
     @property
     def path(self) -> Path:
@@ -339,6 +342,11 @@ class Recorder:
         self._parameters.detach()
         self._capture = None
 
+    def flush(self) -> None:
+        """Tell the course what was measured, at the end of a loop that does not close its recorder."""
+        if not self._closed:
+            self._guard(self._flush)
+
     def _flush(self) -> None:
         self._record(None)
         if self._steps != self._epoch_began:  # the loop has gone on since the epoch that its course holds
@@ -391,3 +399,8 @@ class Recorder:
         if not self._plan.quiet:
             with suppress(Exception):
                 print(clean(sentence), file=sys.stderr)
+
+
+def _at_exit(recorder: weakref.ref[Recorder]) -> None:
+    if (open_ := recorder()) is not None:
+        open_.flush()
