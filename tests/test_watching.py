@@ -222,6 +222,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "shapes": (layers(gradient=np.ones(2)), r"gradient has shape \(2,\), but weight has \(3, 5\)"),
     "key": ({"a": {"wieght": np.ones(2)}}, "layer a has 'wieght', which is not recorded"),
     "nothing": ({"a": {}}, "layer a has no array"),
+    "masked": ({"a": {"output": np.ma.masked_less(np.arange(4), 2)}}, "a.output is not an array.*masked"),
+    "mask": (layers(mask=np.ones((3, 3))), r"mask has shape \(3, 3\), but output has \(8, 5\)"),
     "none": ({}, "there are no layers"),
     "name": ({3: {"weight": np.ones(2)}}, "layers must map a name"),
     "dropout": ({"a": {"weight": np.ones(2), "dropout": 2}}, "dropout must be a number from 0 to 1"),
@@ -239,6 +241,23 @@ def test_a_mistake_is_warned_of_once_and_the_loop_goes_on(path: Path, reading: A
         recorder.keyframe(2, 2, layers(), loss=1.0)
         warnings.simplefilter("ignore")
     assert reading().history(0).step.tolist() == [2]
+
+
+@pytest.mark.parametrize("known", [{"channels": "middle"}, {"epoch": 3}, {"steps": 4, "model": "mine"}])
+def test_an_argument_that_is_unknown_is_named(path: Path, known: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(known))):
+        record(path, **known)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("shape", [(8, 5), (8, 1), (1, 5), (8,)])
+def test_a_mask_is_kept_where_it_is_not_zero(path: Path, reading: Any, shape: tuple[int, ...]) -> None:
+    mask = np.where(np.arange(math.prod(shape)).reshape(shape) % 4, -2.0, 0.0)
+    with record(path) as recorder:
+        recorder.keyframe(1, 1, layers(mask=mask, dropout=0.25))
+    told = reading().keyframe(0, 0).layers[0].dropout
+    assert told.kept_fraction == np.mean(mask != 0)
+    assert (told.kept == (mask != 0).reshape(shape[0], -1)).all()
 
 
 def test_steps_that_go_backwards_and_other_layers_are_left_out(path: Path, reading: Any) -> None:

@@ -78,6 +78,10 @@ def told(name: object, given: object) -> Told:
             sentence = _("layer {layer}: {one} has shape {found}, but {other} has {wanted}")
             shapes = {"found": arrays[one].shape, "wanted": arrays[other].shape}
             raise ValueError(sentence.format(layer=name, one=one, other=other, **shapes))
+    if "mask" in arrays and "output" in arrays and not _fits(arrays["mask"].shape, arrays["output"].shape):
+        sentence = _("layer {layer}: {one} has shape {found}, but {other} has {wanted}")
+        shapes = {"found": arrays["mask"].shape, "wanted": arrays["output"].shape}
+        raise ValueError(sentence.format(layer=name, one="mask", other="output", **shapes))
     dropout = number(given.get("dropout"), f"{name}.dropout") or 0.0
     if not 0 <= dropout <= 1:
         raise ValueError(_("layer {layer}: dropout must be a number from 0 to 1").format(layer=name))
@@ -98,6 +102,11 @@ def told(name: object, given: object) -> Told:
     return Told(str(name), arrays, known, dropout, eps)
 
 
+def _fits(mask: tuple[int, ...], output: tuple[int, ...]) -> bool:
+    """True if a mask is one of an output; that of channels has 1 for their pixels, or leaves them out."""
+    return len(mask) <= len(output) and all(one in (1, other) for one, other in zip(mask, output, strict=False))
+
+
 def array(value: Any, place: str) -> Values:
     """A single-precision array of anything that NumPy can convert.
 
@@ -105,6 +114,8 @@ def array(value: Any, place: str) -> Values:
         ValueError: it is not numeric, or empty.
     """
     try:
+        if np.ma.is_masked(value):  # what is masked would count
+            raise TypeError(_("it has masked values"))
         found = np.asarray(value)
         if found.dtype.kind not in "fiub" and not (found.dtype.kind == "V" and found.dtype.fields is None):
             raise TypeError(found.dtype.name)
@@ -274,5 +285,5 @@ def _mask(of: Told, info: LayerInfo) -> DropoutMask | None:
     mask = of.arrays.get("mask")
     if mask is None:
         return None
-    kept = np.atleast_1d(mask).reshape(len(mask) if mask.ndim else 1, -1) > 0
+    kept = np.atleast_1d(mask).reshape(len(mask) if mask.ndim else 1, -1) != 0
     return DropoutMask(info.dropout, float(kept.mean()), kept[:MASK_SAMPLES])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from bntui.errors import UsageError
 from bntui.recording.history import SAME_EPOCH, LayerInfo
 from bntui.text.language import _
+from bntui.text.output import clean
 from bntui.watching import arrays
 from bntui.watching.course import Course, Figures
 from bntui.watching.layers import MeasuredLayers
@@ -51,7 +54,16 @@ def record(
         NameTakenError: the file exists.
         RecordingError: another process records into it.
         StorageError: the folder cannot be written.
+        UsageError: an argument makes no sense.
     """
+    told = {field.name for field in fields(LoopDescription)} - {"by"}
+    unknown = next((key for key in known if key not in told), None)
+    if unknown is not None:
+        raise UsageError(_("record: there is no argument {name}").format(name=clean(unknown)[:80]))
+    if channels not in ("first", "last"):
+        raise UsageError(
+            _("record: channels is {channels}, not first or last").format(channels=clean(repr(channels))[:80])
+        )
     place = None if path is None else Path(path)
     name = title or (place.stem if place is not None else "recording")
     rule, plan = plan_of(known.pop("early_stopping", None))

@@ -27,9 +27,12 @@ def warn(sentence: str) -> None:
 
 
 def _depth() -> int:
-    """How many calls up the first line is that is not this package's, as ``warnings.warn`` counts from :func:`warn`."""
+    """How many calls up the first line is that is neither this package's nor PyTorch's, which calls its hooks, as
+    ``warnings.warn`` counts from :func:`warn`."""
+    torch = getattr(sys.modules.get("torch"), "__file__", None)
+    others = HERE if torch is None else (*HERE, str(Path(torch).parent))
     depth, frame = 2, sys._getframe(2)
-    while frame.f_code.co_filename.startswith(HERE) and frame.f_back is not None:
+    while frame.f_code.co_filename.startswith(others) and frame.f_back is not None:
         frame, depth = _back(frame), depth + 1
     return depth
 
