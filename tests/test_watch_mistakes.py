@@ -200,6 +200,19 @@ def test_what_is_no_name_of_a_file_is_refused(name: str) -> None:
         bntui.record(name)
 
 
+@pytest.mark.parametrize("models", [[model(), None], {"a": None}, [], 3])
+def test_what_is_no_model_is_refused(models: Any, tmp_path: Path) -> None:
+    with pytest.raises(BntuiError, match=r"not a torch\.nn\.Module"):
+        bntui.watch(models, None, tmp_path / "run.bntui")
+
+
+def test_models_may_be_named_by_numbers(tmp_path: Path) -> None:
+    several: Any = {1: model(), 2: model()}
+    with bntui.watch(several, None, tmp_path / "run.bntui", quiet=True) as recorder:
+        recorder.step(several[2](several[1](torch.ones(2, 6)).repeat(1, 2)).sum())
+    assert [one.name for one in keyframes(tmp_path / "run.bntui")[0].layers] == ["1.0", "1.3", "2.0", "2.3"]
+
+
 def test_a_tilde_is_the_user_s_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with bntui.record("~/runs/own") as recorder:

@@ -223,7 +223,6 @@ WRONG: dict[str, tuple[Any, str]] = {
     "key": ({"a": {"wieght": np.ones(2)}}, "layer a has 'wieght', which is not recorded"),
     "nothing": ({"a": {}}, "layer a has no array"),
     "masked": ({"a": {"output": np.ma.masked_less(np.arange(4), 2)}}, "a.output is not an array.*masked"),
-    "mask": (layers(mask=np.ones((3, 3))), r"mask has shape \(3, 3\), but output has \(8, 5\)"),
     "none": ({}, "there are no layers"),
     "name": ({3: {"weight": np.ones(2)}}, "layers must map a name"),
     "dropout": ({"a": {"weight": np.ones(2), "dropout": 2}}, "dropout must be a number from 0 to 1"),

@@ -78,10 +78,6 @@ def told(name: object, given: object) -> Told:
             sentence = _("layer {layer}: {one} has shape {found}, but {other} has {wanted}")
             shapes = {"found": arrays[one].shape, "wanted": arrays[other].shape}
             raise ValueError(sentence.format(layer=name, one=one, other=other, **shapes))
-    if "mask" in arrays and "output" in arrays and not _fits(arrays["mask"].shape, arrays["output"].shape):
-        sentence = _("layer {layer}: {one} has shape {found}, but {other} has {wanted}")
-        shapes = {"found": arrays["mask"].shape, "wanted": arrays["output"].shape}
-        raise ValueError(sentence.format(layer=name, one="mask", other="output", **shapes))
     dropout = number(given.get("dropout"), f"{name}.dropout") or 0.0
     if not 0 <= dropout <= 1:
         raise ValueError(_("layer {layer}: dropout must be a number from 0 to 1").format(layer=name))
@@ -100,11 +96,6 @@ def told(name: object, given: object) -> Told:
             first = next(key for key in OF_BATCH_NORM if key in arrays)
             raise ValueError(sentence.format(layer=name, key=first, norm=clean(known["norm"])[:80]))
     return Told(str(name), arrays, known, dropout, eps)
-
-
-def _fits(mask: tuple[int, ...], output: tuple[int, ...]) -> bool:
-    """True if a mask is one of an output; that of channels has 1 for their pixels, or leaves them out."""
-    return len(mask) <= len(output) and all(one in (1, other) for one, other in zip(mask, output, strict=False))
 
 
 def array(value: Any, place: str) -> Values:

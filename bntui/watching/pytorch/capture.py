@@ -343,7 +343,11 @@ class Capture:
         shape = None if before is None or before.is_nested else before.shape
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
-            units = self._guard(followed, place.units, name, func, args, kwargs, shape, result)
+
+            def again(other: Tensor) -> Any:
+                return func(other, *args[1:], **kwargs) if args else func(**{**kwargs, "input": other})
+
+            units = self._guard(followed, place.units, name, again, shape, result)
             if kind in ACTIVATIONS:
                 self._guard(self._activate, kind, place, unit, result, units)
             else:

@@ -53,13 +53,13 @@ def units_of(role: Role, module: nn.Module, out: Tensor) -> Units | None:
 
 
 def followed(
-    units: Units | None, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
-    before: Sequence[int] | None, after: Tensor,
-) -> Units | None:  # fmt: skip
+    units: Units | None, name: str, again: Callable[[Tensor], Any], before: Sequence[int] | None, after: Tensor
+) -> Units | None:
     """Those of what a function gives; None if they cannot be told apart any more.
 
     Args:
         units: those of what entered.
+        again: calls the function with another tensor.
         before: the shape of that; of a sum, that of the operand that is followed; None of a nested tensor.
     """
     if units is None or before is None or after.is_nested:
@@ -70,8 +70,7 @@ def followed(
             return None
         # strides say where each axis went
         probe = torch.empty_strided(before, tuple(range(1, len(before) + 1)), device="meta")
-        moved = func(probe, *args[1:], **kwargs) if args else func(**{**kwargs, "input": probe})
-        return Units.along(after.shape, moved.stride().index(axis + 1))
+        return Units.along(after.shape, again(probe).stride().index(axis + 1))
     if name in SUMS or "pool" in name:
         axis = units.axis(before)
         axis = None if axis is None else axis + after.ndim - len(before)

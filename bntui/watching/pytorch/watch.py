@@ -122,15 +122,15 @@ def _models(model: Models) -> dict[str, nn.Module]:
     """The models without wrappers, by the prefix of their modules' names."""
     named: dict[str, Any]
     if isinstance(model, Mapping):
-        named = dict(model)
+        named = {str(name): one for name, one in model.items()}
     elif not isinstance(model, nn.Module | list | tuple):
         named = {"": model}
     else:
         several = _sequence(model)
         named = {"": several[0]} if len(several) == 1 else {str(at): one for at, one in enumerate(several)}
-    wrong = next((one for one in named.values() if not isinstance(one, nn.Module)), None)
-    if wrong is not None or not named:
-        given = type(wrong).__name__ if named else "nothing"
+    wrong = [type(one).__name__ for one in named.values() if not isinstance(one, nn.Module)]
+    if wrong or not named:
+        given = wrong[0] if named else "nothing"
         raise UsageError(_("watch: model is {kind}, not a torch.nn.Module").format(kind=given))
     return {name: _unwrapped(one) for name, one in named.items()}
 
