@@ -14,7 +14,7 @@ from bntui.keyframe import MASK_SAMPLES, BatchNorm, DropoutMask, Foreign, Single
 from bntui.recording.history import LayerInfo
 from bntui.scenario.activations import activation
 from bntui.watching.captured import ABSENT_IF_NOT_CALLED, Captured, CapturedLayer
-from bntui.watching.pytorch.capture import Call
+from bntui.watching.pytorch.attribution import Call
 from bntui.watching.pytorch.held import Held, array, fetched, norm, numbers
 from bntui.watching.pytorch.masks import of_samples
 from bntui.watching.pytorch.parameters import Parameters

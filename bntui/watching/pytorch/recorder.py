@@ -189,9 +189,9 @@ class Recorder:
             self._take(loss)
 
     def _take(self, loss: Tensor | float) -> None:
-        if self._capture is not None and self._capture.calls:  # the optimizer's step is still to come
+        if self._capture is not None and self._capture.found.calls:  # the optimizer's step is still to come
             self._keep_told()
-            self._told = (loss, self._capture.passes)
+            self._told = (loss, self._capture.found.passes)
         elif self._pending is not None:
             self._record(number_of(loss))
         else:
@@ -215,7 +215,7 @@ class Recorder:
     def _measure(self, optimizer: Optimizer | None) -> None:
         capture, parameters = self._capture, self._parameters
         assert capture is not None
-        if not capture.calls:
+        if not capture.found.calls:
             self._elsewhere = True
             capture.look_anywhere()
             return  # the step had no forward pass in the thread looked at: look at the next one
@@ -223,11 +223,11 @@ class Recorder:
         parameters.after_step(optimizer)
         with np.errstate(all="ignore"):  # the figures of a diverging network overflow
             scale = self._scale(parameters)
-            calls = sorted(capture.calls.values(), key=lambda call: capture.order[call.role.name])
+            calls = sorted(capture.found.calls.values(), key=lambda call: capture.found.order[call.role.name])
             found, values = layers_of(calls, parameters, scale, self._infos)
         layers = self._layers(found)
-        self._unseen |= capture.unseen
-        passes = capture.passes
+        self._unseen |= capture.found.unseen
+        passes = capture.found.passes
         self._disarm()
         if not layers:
             return
