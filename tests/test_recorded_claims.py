@@ -195,3 +195,18 @@ def test_where_there_is_no_room_the_figures_go_and_claims_can_be_walked_through(
 def test_the_panel_speaks_the_readers_language() -> None:
     use("ko")
     assert "✓ 손실이 줄어듭니다." in page(claiming(replace(PLAIN, events=(OVER,)), OTHER))
+
+
+@pytest.mark.parametrize(("lost", "finding"), [(1, "holds"), (2, "undecided")])
+def test_a_seed_that_diverged_within_an_epoch_has_lost_its_last_figures(lost: int, finding: Finding) -> None:
+    fine = [seed(number, np.linspace(2, 0.5, 13)) for number in range(lost + 1, 10)]
+    wild = [replace(seed(number, np.linspace(2, 1, 4)), end=SeedEnd("diverged", 3.4)) for number in range(1, lost + 1)]
+    found = measured(comparison("val_loss of plain < 1e9"), [recorded(PLAIN, *wild, *fine)])
+    assert len(found.seeds) == 10
+    assert all(math.isnan(found.seeds[number]["val_loss of plain"]) for number in range(1, lost + 1))
+    assert found.finding == finding, "a sign test of 9 of 10 seeds, or of 8"
+    for quantity, value in (("val_loss of plain at 2", 4 / 3), ("epochs_to(val_loss < 1.5) of plain", 2.0)):
+        seeds = measured(comparison(f"{quantity} > 0.1"), [recorded(PLAIN, *wild, *fine)]).seeds
+        assert seeds[1][quantity] == pytest.approx(value)
+    over = measured(comparison("highest(val_loss) of plain > 0.1"), [recorded(PLAIN, *wild, *fine)]).seeds
+    assert math.isnan(over[1]["highest(val_loss) of plain"])

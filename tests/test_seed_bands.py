@@ -21,6 +21,7 @@ from bntui.viewer.draw.charts import line_chart
 from bntui.viewer.draw.fills import Fill, fill_dots
 from bntui.viewer.draw.rows import text
 from bntui.viewer.panels import compare, curves
+from bntui.viewer.seed_bands import difference_of
 from bntui.viewer.view import RunView, View
 from tests.factory import run_view, view
 
@@ -113,6 +114,27 @@ def test_a_training_that_has_ended_keeps_its_last_value() -> None:
     assert [ended.at(epoch) for epoch in (2, 3, 9)] == [5.0, 6.0, 6.0]
     assert math.isnan(going.at(9))
     assert math.isnan(ended.at(1))
+
+
+@pytest.mark.parametrize(("kind", "counts"), [("stopped_early", 1), ("diverged", 0), ("failed", 0)])
+def test_a_seed_that_diverged_or_failed_counts_no_further_than_it_came(kind: str, counts: int) -> None:
+    shown = banded()
+    one, other = shown.runs
+    first = one.seeds[0]
+    ended = replace(first, figures=first.figures[:, :2], end=SeedEnd(kind, 1.4))
+    cut = replace(one, seeds=(ended, *one.seeds[1:]))
+    last = one.history.epoch[-1]
+    found, whole = (difference_of(run, other, "val_loss", last) for run in (cut, one))
+    assert found is not None
+    assert whole is not None
+    assert (whole.paired.count, found.paired.count) == (8, 7 + counts)
+    if not counts:
+        rest = [
+            run.figure("val_loss")[-1] - its.figure("val_loss")[-1]
+            for run, its in zip(one.seeds[1:], other.seeds[1:], strict=True)
+        ]
+        rest.append(one.history.val_loss[-1] - other.history.val_loss[-1])
+        assert found.paired.mean == pytest.approx(np.mean(rest))
 
 
 # --- drawing ---

@@ -14,11 +14,12 @@ from bntui.recording.history import RunHistory
 from bntui.recording.seeds import FIGURES, SeedCourse
 from bntui.recording.sentences import is_over
 from bntui.recording.tables import FAILED
-from bntui.scenario.figures import Comparison, Quantity
+from bntui.scenario.figures import OVER, Comparison, Quantity
 
 Finding = Literal["true", "false", "holds", "does not hold", "undecided", "training", "not here"]
 """``true`` and ``false`` are of the one recorded seed; ``not here``: a run or a figure is missing."""
 
+DIVERGED: Final = "diverged"
 _OF_SEEDS: Final = (*FIGURES, "gap")
 """Figures that are recorded of every epoch of every seed."""
 
@@ -35,6 +36,17 @@ class RecordedRun:
         """Nothing more will be recorded of it."""
         return is_over(event.kind for event in self.trained.events)
 
+    @property
+    def diverged(self) -> set[int]:
+        """The seeds whose loss became NaN or infinite."""
+        found = {course.seed for course in self.seeds if course.end is not None and course.end.kind == DIVERGED}
+        return found | ({self.seed} if any(event.kind == DIVERGED for event in self.trained.events) else set())
+
+    @property
+    def seed(self) -> int:
+        """Its own."""
+        return int(self.trained.info.config.get("seed", 0))
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedClaim:
@@ -47,20 +59,23 @@ class RecordedClaim:
 def measured(compared: Comparison, runs: Sequence[RecordedRun]) -> RecordedClaim:
     """Read both sides of a claim, paired by seed.
 
-    Other seeds count where they have every figure of the claim and have ended; else only the recorded seed does.
+    Other seeds count where they have every figure of the claim and have ended; else only the recorded seed does.  One
+    that diverged has lost its figures, and supports neither side.
     """
-    sides = {}
+    sides, gone = {}, set[int]()
     for used in compared.quantities:
         run = next((one for one in runs if used.run in (None, one.trained.info.name)), None)
         if run is None or not len(run.trained.history):
             return RecordedClaim("not here", {})
         sides[used] = run
+        gone |= run.diverged
     values = {used: _values(used, run) for used, run in sides.items()}
     common = set.intersection(*(set(found) for found in values.values()))
     seeds = {seed: {str(used): found[seed] for used, found in values.items()} for seed in sorted(common)}
     if not all(run.over for run in sides.values()):
         return RecordedClaim("training", seeds)
-    if not seeds or any(math.isnan(figure) for found in seeds.values() for figure in found.values()):
+    missing = {seed for seed, found in seeds.items() if any(map(math.isnan, found.values()))}
+    if not seeds or missing - gone:
         return RecordedClaim("not here", seeds)
     found = judged(compared, seeds)
     if len(seeds) == 1:
@@ -70,7 +85,7 @@ def measured(compared: Comparison, runs: Sequence[RecordedRun]) -> RecordedClaim
 
 def _values(used: Quantity, run: RecordedRun) -> Mapping[int, float]:
     """The quantity by seed."""
-    own = {int(run.trained.info.config.get("seed", 0)): value(used, run.trained)}
+    own = {run.seed: value(used, run.trained)}
     ended = (course for course in run.seeds if course.end is not None and course.end.kind != FAILED)
     others = {course.seed: _of_seed(used, run.trained, course) for course in ended}
     return own | {seed: found for seed, found in others.items() if found is not None}
@@ -80,7 +95,7 @@ def _of_seed(used: Quantity, trained: Trained, course: SeedCourse) -> float | No
     """The quantity of another seed; None if too little is recorded of it."""
     assert course.end is not None
     if used.figure == "diverged":
-        return float(course.end.kind == "diverged")
+        return float(course.end.kind == DIVERGED)
     if used.figure == "gradient_ratio" and used.place == "end":
         return course.end.ratio
     if used.figure == "epoch" and used.place == "end":
@@ -89,6 +104,9 @@ def _of_seed(used: Quantity, trained: Trained, course: SeedCourse) -> float | No
     readable = used.figure in _OF_SEEDS and (used.over or used.place not in ("best", "kept"))
     if not readable or not course.figures.shape[1] or not math.isfinite(course.end.epoch):
         return None
+    of_end = used.over in OVER or (not used.over and used.place == "end")
+    if of_end and course.end.epoch > course.first + course.figures.shape[1] - 1:
+        return math.nan  # it diverged within an epoch, and its last figures are not recorded
     return value(used, Trained(trained.info, _history(trained.history, course), ()))
 
 

@@ -23,7 +23,7 @@ class SeedCurve(NamedTuple):
     """Number of the first epoch; 0 is the initial state."""
     values: FloatArray
     over: bool
-    """Nothing will be added."""
+    """The training has ended as it should, so that its last epoch counts from then on."""
 
     def at(self, epoch: int) -> float:
         """The value at an epoch, the last one of a training that ended before; NaN where it did not come yet."""
