@@ -60,6 +60,18 @@ def claiming(holds: str, korean: str = "") -> str:
         ("highest(val_loss) of one at 2 < 3", "leave out 'at'"),
         ("highest(movement[linear 1]) of one < 3", "movement cannot be in highest"),
         ("< 3", "not a figure|not a comparison"),
+        ("val_accuracy of one > 1", "never above 1"),
+        ("diverged of one <= 1", "never above 1"),
+        ("epochs_to(val_accuracy >= 90) of one < 3", "val_accuracy is a share from 0 to 1.*write 90 % as 0.9"),
+        ("epochs_to(val_loss < 0) of one < epochs_to(val_loss < 0) of two", "val_loss is never below 0"),
+        ("val_loss of one < 1e999", "not finite"),
+        ("val_loss of one < val_loss of two - 1e999", "not finite"),
+        ("epochs_to(val_loss < 1e999) of one < 2", "not finite"),
+        ("val_loss of one > 0 * val_loss of two", "0 times val_loss of two, which says nothing"),
+        ("val_loss of one > -2 * val_loss of two", "-2 times val_loss of two, which says nothing"),
+        ("val_accuracy of one > val_accuracy of two + 5", "two never differ by 5; write five points as 0.05"),
+        ("diverged of one > diverged of two + 1", "two never differ by 1"),
+        ("epoch of one > 3", "only 3 epochs"),
     ],
 )
 def test_what_is_wrong_in_a_claim_is_named_with_its_line(holds: str, said: str) -> None:
@@ -89,7 +101,7 @@ FIGURES = st.one_of(
     st.builds(Quantity, st.sampled_from(LAYER_COLUMNS), layer=st.just("linear 1"), run=st.just("eval() ×3"),
               over=st.sampled_from(["", "highest", "lowest", "mean"])),
     st.builds(Quantity, st.just("val_accuracy"), run=st.just("1e-5"), over=st.just("epochs_to"),
-              operator=st.sampled_from(sorted(OPERATORS)), threshold=st.sampled_from([0.5, 0.925])),
+              operator=st.sampled_from(sorted(OPERATORS)), threshold=st.floats(0.001, 0.999)),
 )  # fmt: skip
 
 
@@ -102,8 +114,8 @@ FIGURES = st.one_of(
 def test_what_is_written_is_read_as_it_was(used: Quantity, operator: str, factor: float, plus: str) -> None:
     assert quantity(str(used)) == used
     other = replace(used, run="another")
-    if used.known.decades:
-        plus = ""
+    if used.known.decades or (used.known.unit == "share" and used.known.lower is not None):
+        plus = plus.replace("3", "0.3") if used.known.unit == "share" else ""
     read = comparison(f"{used} {operator} {factor:g} * {other}{plus}")
     assert (read.left, read.operator, read.factor, read.right) == (used, operator, factor, other)
     assert read.plus == float(plus.replace(" ", "") or 0)
@@ -130,9 +142,16 @@ def test_a_figure_is_read_at_its_place() -> None:
     assert [of(f"val_loss at {place}", run) for place in ("start", "end", "best", "kept")] == [9.0, 0.6, 0.3, 0.6]
     assert [of(f"val_loss at {epoch}", run) for epoch in (1, 3)] == [0.5, 0.4]
     assert math.isnan(of("val_loss at 7", run))
+    assert math.isnan(of("val_loss at best", course("val_loss", 9.0, *[math.nan] * 4, run=run))), "no epoch is the best"
     assert of("lowest(val_loss)", run) == 0.3
     assert of("highest(val_loss)", run) == 9.0
     assert of("mean(val_loss)", run) == pytest.approx(10.8 / 5)
+
+
+def test_a_quantity_is_written_with_all_its_digits() -> None:
+    used = quantity("epochs_to(val_loss < 0.123456789) of a")
+    assert quantity(str(used)).threshold == 0.123456789
+    assert str(quantity("val_loss at 1000000")) == "val_loss at 1000000"
 
 
 def test_kept_weights_are_the_best_epochs_only_where_they_were_restored() -> None:
@@ -215,6 +234,13 @@ def test_what_differs_by_factors_is_compared_in_decades() -> None:
     judgement = judged(comparison("gradient_ratio of a < 0.01 * gradient_ratio of b"), found)
     assert judgement.effect.mean == pytest.approx(np.mean([-3, -4, -5]) + 2)
     assert spread(quantity("gradient_ratio of a"), found).mean == pytest.approx(-5)
+
+
+def test_what_is_0_on_both_sides_is_equal_in_decades_too() -> None:
+    found = seeds("weight_gradient_norm[x] of a", "weight_gradient_norm[x] of b", (0.0, 0.0), (0.0, 0.0))
+    for operator, verdict in ((">=", "holds"), ("<", "does not hold")):
+        compared = comparison(f"weight_gradient_norm[x] of a {operator} 0.1 * weight_gradient_norm[x] of b")
+        assert judged(compared, found).verdict == verdict
 
 
 def test_what_is_never_reached_is_counted_and_not_averaged() -> None:

@@ -104,8 +104,12 @@ def _row(used: Quantity, run: Trained, rows: BoolArray, ends: BoolArray) -> int 
         epoch = used.place
     elif run.info.early_stopping is not None:
         epoch = float(history.best_epoch[-1])
+        if not epoch:  # it never had a figure to compare
+            return None
     else:
         losses = np.where(ends & np.isfinite(history.val_loss), history.val_loss, math.inf)
+        if not np.isfinite(losses).any():  # it diverged in its first epoch
+            return None
         epoch = float(history.epoch[int(np.argmin(losses))])
     at = there[np.abs(history.epoch[there] - epoch) < SAME_EPOCH]
     return int(at[-1]) if len(at) else None
@@ -136,13 +140,12 @@ def scaled(used: Quantity, number: float) -> float:
 def effect(compared: Comparison, left: float, right: float = math.nan) -> float:
     """The left side minus the right side, in decades where seeds differ by factors."""
     used, limit = compared.left, compared.plus
-    if used.known.decades:
-        limit = compared.factor * right if compared.right is not None else limit
-        return scaled(used, left) - scaled(used, limit)
     if compared.right is not None:
         limit += compared.factor * right
     if left == limit:  # also infinite: neither ever reached it
         return 0.0 if math.isfinite(left) else math.nan
+    if used.known.decades:
+        return scaled(used, left) - scaled(used, limit)
     return left - limit
 
 

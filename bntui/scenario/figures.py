@@ -131,7 +131,7 @@ class Quantity:
     def __str__(self) -> str:
         written = self.name
         if self.over == EPOCHS_TO:
-            written += f" {self.operator} {self.threshold:g}"
+            written += f" {self.operator} {_exact(self.threshold)}"
         written = f"{self.over}({written})" if self.over else written
         written += f" of {self.run}" if self.run else ""
         return written if self.place in ("end", None) else f"{written} at {_spelled(self.place)}"
@@ -161,11 +161,20 @@ class Comparison:
 
 
 def _spelled(place: Place | None) -> str:
-    return f"{place:g}" if isinstance(place, float) else str(place)
+    return _exact(place) if isinstance(place, float) else str(place)
+
+
+def _exact(number: float) -> str:
+    """A number with all its digits: workers and caches are given quantities as text."""
+    if number.is_integer() and abs(number) < _EXACT:
+        return str(int(number))
+    return repr(number)
 
 
 # --- parsing ---
 
+_EXACT: Final = 1e15
+"""Whole numbers up to this one are written without an exponent, which an epoch cannot have."""
 _NUMBER: Final = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _OPERATOR: Final = "|".join(OPERATORS)
 _COMPARISON: Final = re.compile(rf"(?P<left>(?:[^()<>]|\([^()]*\))+?)\s*(?P<operator>{_OPERATOR})\s*(?P<right>.+)")

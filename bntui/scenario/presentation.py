@@ -8,7 +8,9 @@ from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from bntui.scenario.blocks import blocks
-from bntui.scenario.figures import Place, Quantity
+from bntui.scenario.checks import task
+from bntui.scenario.claim_expression import apart
+from bntui.scenario.figures import Comparison, Place, Quantity
 from bntui.scenario.schema import RunConfig, ScenarioFile
 from bntui.scenario.toml_lines import KeyPath
 from bntui.scenario.view import NO_RUN
@@ -73,8 +75,23 @@ def misfits(about: ScenarioFile, runs: Sequence[NamedRun]) -> Iterator[Misfit]:
             message = _("must have as many sentences as there are claims: {count}").format(count=len(about.claim))
             yield Misfit(("translation", language, "claim"), message, len(texts.claim))
     for number, claim in enumerate(about.claim):
+        path = ("claim", number, "holds")
         for quantity in claim.comparison.quantities:
-            yield from misfits_of(("claim", number, "holds"), quantity, names, configurations)
+            yield from misfits_of(path, quantity, names, configurations)
+        config = configurations.get(claim.comparison.left.run or names[0])
+        if config is not None:
+            yield from _impossible(path, claim.comparison, config)
+
+
+def _impossible(path: KeyPath, compared: Comparison, config: RunConfig) -> Iterator[Misfit]:
+    """What is impossible, or says nothing, for this run."""
+    left, epochs = compared.left, config.training.epochs
+    if compared.right is None:
+        most = left.figure in ("epoch", "best_epoch") and not left.operator
+        if most and (compared.plus > epochs or (compared.plus == epochs and compared.operator in (">", "<="))):
+            yield Misfit(path, _("the run has only {epochs} epochs").format(epochs=epochs), compared.plus)
+    elif left.known.unit == "share" and abs(compared.plus) >= 1 and task(config.data) == "classification":
+        yield Misfit(path, apart(left, compared.plus), compared.plus)
 
 
 def misfits_of(
