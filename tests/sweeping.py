@@ -76,4 +76,5 @@ def swept(
 
 def pretended(order: TrialOrder) -> Delivery:
     """What a worker delivers, without training."""
-    return Delivery({name: float(order.number) for name in order.quantities}, 1.0, b"recording", "here:1")
+    figures = {name: float(order.number) for name in order.quantities}
+    return Delivery({**figures, "diverged": 0.0}, 1.0, b"recording", "here:1")

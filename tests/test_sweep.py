@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from bntui.commands.sweeps import record
+from bntui.commands.sweep_screen import board
+from bntui.commands.sweeps import as_text, record
 from bntui.errors import RecordingError, ScenarioError, TrainerError, UsageError
 from bntui.insight.statistics import interval
 from bntui.recording.as_json import plain
@@ -286,6 +287,25 @@ def test_combinations_are_ranked_by_their_mean_and_those_that_diverged_come_last
         "layer", "none", "batch", "group",
     ]  # fmt: skip
     assert [one.goal.count for one in ranked] == [2, 2, 1, 0]
+
+
+def test_a_combination_that_diverged_comes_last_although_its_accuracy_is_the_best(tmp_path: Path) -> None:
+    made = plan(tmp_path, over=("network.norm=none,batch,layer",), goal="val_accuracy at best", larger=True)
+    best = {("none", 0): 0.5, ("none", 1): 0.6, ("batch", 0): 1.0, ("batch", 1): 1.0, ("layer", 0): 0.7,
+            ("layer", 1): 0.7}  # fmt: skip
+    entries = [
+        replace(one, figures={**one.figures, "diverged": float(one.settings[0][1] == "batch" and one.seed == 1)})
+        for one in entries_of(made, best)
+    ]
+    ranked = standings(made, entries)
+    assert [one.settings[0][1] for one in ranked] == ["layer", "none", "batch"]
+    assert "1 trial diverged; its combination comes after those without" in as_text(made, ranked, None)
+    shown = board(made, tmp_path, entries)
+    assert [one.sound for one in shown.ranked] == [True, True, False]
+    assert [each.reason for each in shown.ranked[-1].tries] == ["", "diverged"]
+    asked = [replace(one, figures={"diverged": one.figures["diverged"]}) for one in entries]
+    wild = standings(replace(made, goal="diverged"), asked)
+    assert wild[0].settings[0][1] == "batch", "where divergence is the goal, it ranks"
 
 
 def test_the_summary_has_a_row_for_each_trial_with_its_command(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,8 @@ def test_ranges_are_spaced_as_numpy_spaces_them(low: float, high: float, count: 
         ("title=a,b", "is not a setting of a run"),
         ("training.lr=1,,2", "a value is missing"),
         ("training.lr=1,2,1", "1 is in the list twice"),
+        ("training.lr=1,1.0", "1.0 is in the list twice"),
+        ("network.hidden=[4],[4, 4],[4]", "[4] is in the list twice"),
         ("network.hidden=[1,2", "not valid TOML"),
         ("training.lr=1..2:7:log", "LOW..HIGH:log:COUNT"),
         ("training.lr=a..b:3", "LOW..HIGH:COUNT"),
@@ -122,7 +125,27 @@ def test_a_range_between_whole_numbers_draws_both_ends() -> None:
     import random
 
     one, chance = Axis("training.epochs", (), "", 1, 3, whole=True), random.Random(1)
-    assert {one.drawn(chance) for _ in range(200)} == {1, 2, 3}
+    drawn = [one.drawn(chance) for _ in range(3000)]
+    assert [abs(drawn.count(value) - 1000) < 150 for value in (1, 2, 3)] == [True] * 3, "each is as likely"
+    one = replace(one, high=8, log=True)
+    drawn = [one.drawn(chance) for _ in range(4000)]
+    for value in (1, 2, 8):
+        share = math.log((value + 0.5) / (value - 0.5)) / math.log(8.5 / 0.5)
+        assert abs(drawn.count(value) / 4000 - share) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("written", "middle"),
+    [("1e-300..1e300:log:3", 1.0), ("1e300..1e-300:log:3", 1.0), ("-1e308..1e308:3", 0.0), ("1e308..-1e308:3", 0.0)],
+)
+def test_a_range_may_be_as_wide_as_numbers_are(written: str, middle: float) -> None:
+    found = axis(f"training.lr={written}")
+    assert found.values[1] == pytest.approx(middle)
+    assert (found.low, found.high) == (found.values[0], found.values[2])
+    chosen = at_random(axes([f"training.lr={written.rpartition(':')[0]}"]), 50)
+    rates = [float(str(dict(one)["training.lr"])) for one in chosen]
+    assert min(rates) < middle < max(rates)
+    assert all(map(math.isfinite, rates))
 
 
 values = st.recursive(

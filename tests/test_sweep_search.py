@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bntui.study.journal import JournalEntry
 from bntui.study.order import Delivery, TrialOrder
 from bntui.study.search import Optuna, search
 from bntui.study.sweep_plan import SAMPLERS, SweepPlan, combinations
@@ -20,7 +21,7 @@ def bowl(order: TrialOrder) -> Delivery:
     told = dict(word.split("=", 1) for word in order.text.splitlines()[0].strip('"').split() if "=" in word[1:])
     rate = float(told["training.lr"])
     loss = (math.log10(rate) + 1) ** 2 + (told["network.norm"] != "batch")
-    return Delivery(dict.fromkeys(order.quantities, loss), 1.0, b"recording", "here")
+    return Delivery({**dict.fromkeys(order.quantities, loss), "diverged": 0.0}, 1.0, b"recording", "here")
 
 
 def made(folder: Path, **changed: object) -> SweepPlan:
@@ -70,3 +71,17 @@ def test_a_space_that_is_exhausted_ends_the_search_and_failures_are_told(tmp_pat
 def test_every_sampler_draws_as_many_combinations_as_it_is_asked_for(sampler: str, tmp_path: Path) -> None:
     one = made(tmp_path, sampler=sampler, trials=5, seeds=1)
     assert len(swept(one, tmp_path / "sweep", Here(bowl), Optuna(one))) == 5
+
+
+def test_a_search_is_told_that_what_diverged_is_bad_and_the_mean_that_ranks(tmp_path: Path) -> None:
+    for goal, figures, larger, told in (
+        ("val_accuracy", {"val_accuracy": 0.9, "diverged": 1.0}, True, -math.inf),
+        ("val_accuracy", {"val_accuracy": 0.9, "diverged": 0.0}, True, 0.9),
+        ("diverged", {"diverged": 1.0}, False, 1.0),
+        ("gradient_ratio", {"gradient_ratio": 1e-3, "diverged": 0.0}, False, -3.0),
+    ):
+        asked = Optuna(made(tmp_path, goal=goal, larger=larger, seeds=1))
+        (settings,) = [next(asked.combinations())]
+        asked.tell(JournalEntry(settings, 0, "done", figures=figures))
+        (trial,) = asked._study.get_trials()
+        assert trial.value == pytest.approx(told)

@@ -72,16 +72,19 @@ def _combination(plan: SweepPlan, folder: Path, one: RankedCombination) -> Combi
         tuple(
             Try(
                 entry.seed,
-                scaled(used, entry.figures[plan.goal]) * scale if entry.state == "done" else math.nan,
+                scaled(used, entry.figures.get(plan.goal, math.nan)) * scale if entry.state == "done" else math.nan,
                 folder / entry.file if entry.file else None,
                 _reason(entry),
                 plan.command(entry.settings, entry.seed, entry.epochs),
             )
             for entry in one.entries
         ),
+        wild=used.figure != "diverged" and any(entry.diverged for entry in one.entries),
     )
 
 
 def _reason(entry: JournalEntry) -> str:
-    """Why a trial has no goal."""
+    """Why a trial has no goal, or one that does not count."""
+    if entry.diverged:
+        return _("diverged")
     return entry.reason if entry.epochs is None else _("pruned after epoch {epoch}").format(epoch=entry.epochs)

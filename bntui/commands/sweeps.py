@@ -277,6 +277,13 @@ def as_text(plan: SweepPlan, ranked: Sequence[RankedCombination], width: int | N
         lines += ["", _("best: {command}").format(command=plan.command(best.settings, best.seed))]
     else:
         lines += ["", _("no trial has a finite {goal}").format(goal=plan.goal)]
+    if wild := sum(entry.diverged for one in ranked for entry in one.entries):
+        sentence = ngettext(
+            "{count} trial diverged; its combination comes after those without",
+            "{count} trials diverged; their combinations come after those without",
+            wild,
+        )
+        lines.append(sentence.format(count=f"{wild:,}"))
     if pruned := sum(entry.state == "pruned" for one in ranked for entry in one.entries):
         sentence = ngettext("{count} trial was pruned", "{count} trials were pruned", pruned)
         lines.append(sentence.format(count=f"{pruned:,}"))
@@ -301,7 +308,10 @@ def record(plan: SweepPlan, folder: Path, ranked: Sequence[RankedCombination]) -
 def _standing(plan: SweepPlan, one: RankedCombination) -> dict[str, Any]:
     return {
         "settings": dict(one.settings),
-        "goal": {"mean": one.goal.mean, "low": one.goal.low, "high": one.goal.high, "seeds": one.goal.count},
+        "goal": {
+            "mean": one.goal.mean, "low": one.goal.low, "high": one.goal.high, "seeds": one.goal.count,
+            "log10": quantity(plan.goal).known.decades,
+        },
         "trials": [
             {"seed": entry.seed, "state": entry.state, "figures": dict(entry.figures), "file": entry.file,
              "reason": entry.reason, "command": plan.command(entry.settings, entry.seed, entry.epochs)}

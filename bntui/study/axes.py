@@ -63,11 +63,10 @@ class Axis:
             return chance.choice(self.values)
         share = chance.random()
         low, high = sorted((self.low, self.high))
-        if self.log:
-            value = float(f"{min(max(low * (high / low) ** share, low), high):.{_SHORT}g}")
-        else:
-            value = float(f"{low + share * (high - low):.{_EXACT}g}")
-        value = min(max(value, low), high)
+        # the ends of a range of whole numbers are as likely as those between
+        beyond = 0.5 if self.whole else 0.0
+        value = _between(low - beyond, high + beyond, share, log=self.log)
+        value = min(max(float(f"{value:.{_SHORT if self.log else _EXACT}g}"), low), high)
         return round(value) if self.whole else value
 
     @property
@@ -120,7 +119,7 @@ def axis(text: str) -> Axis:
         return _range(path, written, text)
     values = tuple(parse_value(part) for part in _parts(written))
     for number, value in enumerate(values):
-        if value in values[:number] and type(value) in {type(one) for one in values[:number] if one == value}:
+        if any(one == value and isinstance(one, bool) == isinstance(value, bool) for one in values[:number]):
             raise ValueError(_("{value} is in the list twice").format(value=value))
     return Axis(path, values, text.strip())
 
@@ -177,12 +176,22 @@ def _range(path: str, written: str, text: str) -> Axis:
 
 
 def _spaced(low: float, high: float, count: int, *, log: bool) -> Iterator[float]:
-    factor = (high / low) ** (1 / (count - 1)) if log else math.nan
-    digits = _SHORT if log and max(factor, 1 / factor) > _CLOSE else _EXACT
+    short = log and abs(math.log(high) - math.log(low)) / (count - 1) > math.log(_CLOSE)
     for number in range(count):
-        share = number / (count - 1)
-        value = low * (high / low) ** share if log else low + share * (high - low)
-        yield (low, high)[number > 0] if number in (0, count - 1) else float(f"{value:.{digits}g}")
+        value = _between(low, high, number / (count - 1), log=log)
+        yield (low, high)[number > 0] if number in (0, count - 1) else float(f"{value:.{_SHORT if short else _EXACT}g}")
+
+
+def _between(low: float, high: float, share: float, *, log: bool) -> float:
+    """A number between two others, by equal factors with ``log``."""
+    if log:
+        factor = high / low
+        if not 0 < factor < math.inf:  # it is beyond the range of numbers
+            return math.exp(math.log(low) * (1 - share) + math.log(high) * share)
+        return low * float(factor**share)
+    if math.isinf(high - low):
+        return low * (1 - share) + high * share
+    return low + share * (high - low)
 
 
 # --- combinations ---

@@ -67,6 +67,11 @@ class JournalEntry:
         return int(self.figures["epoch"]) if self.state == "pruned" else None
 
     @property
+    def diverged(self) -> bool:
+        """Its loss became NaN or infinite."""
+        return self.figures.get("diverged") == 1
+
+    @property
     def key(self) -> tuple[str, int]:
         """What tells it from the other trials."""
         return key_of(self.settings, self.seed)

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from bntui.errors import UsageError
+from bntui.insight.claims import scaled
+from bntui.scenario.claim_expression import quantity
 from bntui.study.axes import Axis, Settings, count
 from bntui.study.journal import JournalEntry, key_of
 from bntui.study.sweep_plan import SAMPLERS, SweepPlan
@@ -163,9 +165,11 @@ class Optuna:
         return states.PRUNED, math.fsum(values) / len(values), last
 
     def _mean(self, entries: Sequence[JournalEntry]) -> float:
-        """The mean over seeds; infinitely bad where a seed has no finite value."""
-        values = [entry.figures.get(self._plan.goal, math.nan) for entry in entries]
-        if not all(map(math.isfinite, values)):
+        """The mean over seeds, as it ranks; infinitely bad where a seed diverged or has no finite value."""
+        used = quantity(self._plan.goal)
+        values = [scaled(used, entry.figures.get(self._plan.goal, math.nan)) for entry in entries]
+        wild = used.figure != "diverged" and any(entry.diverged for entry in entries)
+        if wild or not all(map(math.isfinite, values)):
             return -math.inf if self._plan.larger else math.inf
         return math.fsum(values) / len(values)
 

@@ -33,7 +33,7 @@ from bntui.study.trial import data_digests, library_versions
 from bntui.text.language import _, ngettext
 from bntui.text.output import clean, shortened
 
-ALWAYS: Final = ("val_loss", "val_accuracy", "train_loss", "train_accuracy", "epoch")
+ALWAYS: Final = ("val_loss", "val_accuracy", "train_loss", "train_accuracy", "epoch", "diverged")
 """What is read from every trial, beside the goal."""
 BETTER_HIGH: Final = ("val_accuracy", "train_accuracy")
 """Figures whose higher values are better; of all others, lower ones."""

@@ -37,7 +37,7 @@ class RankedCombination:
 
 
 def standings(plan: SweepPlan, entries: Iterable[JournalEntry]) -> list[RankedCombination]:
-    """All combinations, the best first; those whose goal is not finite in every seed come last."""
+    """All combinations, the best first; those with a seed that diverged or has no finite goal come last."""
     used = quantity(plan.goal)
     together: dict[str, list[JournalEntry]] = {}
     for entry in entries:
@@ -47,15 +47,17 @@ def standings(plan: SweepPlan, entries: Iterable[JournalEntry]) -> list[RankedCo
         ones.sort(key=lambda entry: entry.seed)
         values = [scaled(used, one.figures.get(plan.goal, math.nan)) for one in ones if one.state == "done"]
         found.append(RankedCombination(ones[0].settings, interval(values), tuple(ones)))
-    return sorted(found, key=lambda one: _rank(one, larger=plan.larger))
+    asked = used.figure == "diverged"  # then it is what ranks
+    return sorted(found, key=lambda one: _rank(one, larger=plan.larger, asked=asked))
 
 
-def _rank(one: RankedCombination, *, larger: bool) -> tuple[int, float]:
+def _rank(one: RankedCombination, *, larger: bool, asked: bool) -> tuple[int, float]:
     """First those with all seeds, then those with any finite one, then the rest."""
     order = -one.goal.mean if larger else one.goal.mean
     if not one.goal.count:
         return 2, 0.0
-    return int(one.goal.count < len(one.entries)), order
+    wild = not asked and any(entry.diverged for entry in one.entries)  # an accuracy is finite nevertheless
+    return int(one.goal.count < len(one.entries) or wild), order
 
 
 def rows(plan: SweepPlan, entries: Sequence[JournalEntry]) -> tuple[list[str], list[list[Value]]]:

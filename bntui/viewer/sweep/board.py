@@ -41,11 +41,13 @@ class Combination:
     """Number of trials with a finite goal."""
     tries: tuple[Try, ...]
     """By seed."""
+    wild: bool = False
+    """A trial diverged, which puts it behind those without, whatever its goal."""
 
     @property
     def sound(self) -> bool:
-        """Every trial has a finite goal."""
-        return self.finite == len(self.tries)
+        """Every trial has a finite goal, and none diverged."""
+        return self.finite == len(self.tries) and not self.wild
 
 
 @dataclass(frozen=True)
