@@ -740,3 +740,23 @@ def test_names_of_other_libraries_lead_to_the_key_here() -> None:
                 file="s.toml",
             )
         assert [problem.nearest for problem in wrong.value.problems] == [hint]
+
+
+def test_every_whole_number_has_a_limit_that_libraries_and_files_hold() -> None:
+    definitions = json_schema()["$defs"]
+    integers = [
+        (f"{name}.{key}", form)
+        for name, table in definitions.items()
+        for key, value in table.get("properties", {}).items()
+        for form in (value, *value.get("anyOf", ()), *(one.get("items", {}) for one in value.get("anyOf", ())))
+        if form.get("type") == "integer"
+    ]
+    assert len(integers) > 20
+    for path, form in integers:
+        assert form.get("maximum", form.get("exclusiveMaximum", 2**64)) <= 2**63, path
+
+
+@pytest.mark.parametrize("key", ["training.lr", "training.clip_value", "network.norm_gamma", "network.norm_noise"])
+def test_a_number_beyond_float32_is_refused_where_torch_would(key: str) -> None:
+    with pytest.raises(ScenarioError, match=rf"{key} = 1e\+39: must be at most 1e\+38"):
+        parse(BASE, file="x.toml", overrides=[parse_override(f"{key}=1e39")])

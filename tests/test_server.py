@@ -19,7 +19,7 @@ from bntui.link.address import socket_path
 from bntui.link.client import Trainer
 from bntui.link.live import is_live
 from bntui.link.requests import Pace, PlainCommand
-from bntui.link.wire import LONGEST_FRAME
+from bntui.link.wire import LONGEST_FRAME, FrameError, parse
 from bntui.trainer import connection
 from bntui.trainer.connection import MOST_CLIENTS, Refused
 from bntui.trainer.server import WAITING, Server
@@ -174,3 +174,11 @@ def test_where_the_folder_cannot_be_made_again_another_one_serves(
     finally:
         server.close()
         shutil.rmtree(short)
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 2**62, 0])
+def test_a_frame_may_hold_every_whole_number_of_64_bits(number: int) -> None:
+    assert parse(f'{{"seed": {number}}}'.encode()) == {"seed": number}
+    for beyond in (2**63, -(2**63) - 1, 10**400):
+        with pytest.raises(FrameError, match="does not fit in 64 bits"):
+            parse(f'{{"seed": {beyond}}}'.encode())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 
-from bntui.link import wire
 from bntui.link.wire import FrameError
 from bntui.scenario.pace import FASTEST, SLOWEST
 from bntui.text.language import _
@@ -33,7 +32,7 @@ def natural(name: str, value: object) -> int:
     Raises:
         FrameError: it is not one.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10**wire.LONGEST_INTEGER:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise FrameError(_("{name} must be a whole number, at least 0").format(name=name))
     return value
 

@@ -16,8 +16,8 @@ FRAME_PATIENCE: Final = 10.0
 """Maximum time from a line's first byte to its end, in seconds."""
 DEEPEST: Final = 8
 """Maximum nesting of lists and objects."""
-LONGEST_INTEGER: Final = 18
-"""Maximum number of digits, so that the number fits in 64 bits."""
+LONGEST_INTEGER: Final = 19
+"""Maximum number of digits of a number that fits in 64 bits."""
 UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 """Control characters except tab and newline, and lone surrogates, which cannot be encoded."""
 
@@ -127,7 +127,7 @@ def _check(value: object, deepest: int, *, printable: bool) -> None:
 
 
 def _integer(text: str) -> int:
-    if len(text.lstrip("-")) > LONGEST_INTEGER:
+    if len(text.lstrip("-")) > LONGEST_INTEGER or not -(2**63) <= int(text) < 2**63:
         raise FrameError(_("a frame contains an integer that does not fit in 64 bits"))
     return int(text)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from bntui.scenario.fields import Line, Table, refusal, single_line
+from bntui.scenario.fields import MOST, Line, Table, refusal, single_line
 from bntui.scenario.sources import BUILTIN_DATA, kind_of
 from bntui.text.language import _
 
@@ -92,7 +92,7 @@ class Data(Table):
         description="Standard deviation of Gaussian noise added to the scaled inputs, drawn anew in every training"
         " step.",
     )
-    batch_size: int = Field(32, ge=1, description="Samples per mini-batch.")
+    batch_size: int = Field(32, ge=1, le=MOST, description="Samples per mini-batch.")
     last_batch: Literal["first", "keep", "drop"] = Field(
         "first",
         description="Samples that fill no mini-batch: first makes them the epoch's first mini-batch, keep its last one,"

@@ -15,6 +15,10 @@ from bntui.text.language import _
 LONGEST_LINE: Final = 1000
 LONGEST_PROSE: Final = 20_000
 """Maximum length of a name or path, and of a text, in characters."""
+MOST: Final = 1_000_000_000
+"""Largest count of anything; libraries and files hold no whole number beyond 64 bits."""
+LARGEST: Final = 1e38
+"""Largest number that float32, in which networks are trained, can hold."""
 REFUSED: Final = "refused"
 """Type of the errors raised here; their context holds ``text``, ``allowed`` and ``keys``."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from bntui.scenario.activations import ActivationName
-from bntui.scenario.fields import Line, Rate, Table, refusal
+from bntui.scenario.fields import LARGEST, MOST, Line, Rate, Table, refusal
 from bntui.text.language import _
 
 Norm = Literal["none", "batch", "layer", "group"]
@@ -105,16 +105,22 @@ class NetworkConfig(Table):
         "before_activation", description="Position of the normalization in a block."
     )
     groups: int = Field(
-        8, ge=1, description="Number of groups of group normalization; must divide the number of units or channels."
+        8,
+        ge=1,
+        le=MOST,
+        description="Number of groups of group normalization; must divide the number of units or channels.",
     )
     norm_momentum: float = Field(
         0.1, gt=0, le=1, description="Batch normalization: weight of the new value in the running statistics (PyTorch)."
     )
     norm_eps: float = Field(1e-5, gt=0, description="Added to the variance in every normalization: epsilon.")
-    norm_gamma: float = Field(1.0, description="Initial scale (gamma) of every normalization; beta starts at 0.")
+    norm_gamma: float = Field(
+        1.0, ge=-LARGEST, le=LARGEST, description="Initial scale (gamma) of every normalization; beta starts at 0."
+    )
     norm_noise: float = Field(
         0.0,
         ge=0,
+        le=LARGEST,
         description="Noise after batch normalization as in Santurkar et al., drawn anew in every training step: mean"
         " within ± this, standard deviation between 1 and 1 + half of this, per unit, with slight variation per"
         " sample.",

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from bntui.scenario.claim import Claim
 from bntui.scenario.claim_texts import MAX_CLAIMS
 from bntui.scenario.data import Data
-from bntui.scenario.fields import Line, Prose, Table, refusal
+from bntui.scenario.fields import MOST, Line, Prose, Table, refusal
 from bntui.scenario.network import NetworkConfig
 from bntui.scenario.study import Study
 from bntui.scenario.tour import MAX_STOPS, TourStop, TranslatedStop
@@ -34,7 +34,7 @@ def _device(value: str) -> str:
 class Record(Table):
     """``[record]``: when to record a keyframe, and how much evidence to keep."""
 
-    every: Annotated[int, Field(ge=1)] | Literal["epoch"] = Field(
+    every: Annotated[int, Field(ge=1, le=MOST)] | Literal["epoch"] = Field(
         "epoch", description="'epoch' (its last step), or a number of steps."
     )
     budget: float = Field(
@@ -48,6 +48,7 @@ class Record(Table):
     unit: int = Field(
         0,
         ge=0,
+        le=MOST,
         description="Unit or channel of each layer (modulo its size) whose pre-activation is recorded separately.",
     )
 

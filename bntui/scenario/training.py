@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from bntui.scenario.fields import Rate, Table, refusal
+from bntui.scenario.fields import LARGEST, MOST, Rate, Table, refusal
 from bntui.text.language import _
 
 
@@ -14,13 +14,15 @@ class Schedule(Table):
     """``[training.schedule]``: how the learning rate changes from epoch to epoch."""
 
     kind: Literal["constant", "step", "cosine", "plateau"] = Field("constant", description="Kind of schedule.")
-    step_size: int = Field(10, ge=1, description="step: epochs between two reductions.")
+    step_size: int = Field(10, ge=1, le=MOST, description="step: epochs between two reductions.")
     gamma: float = Field(0.1, gt=0, lt=1, description="step, plateau: factor of each reduction.")
     min_lr: float = Field(0.0, ge=0, description="cosine, plateau: the learning rate never falls below this.")
-    patience: int = Field(10, ge=0, description="plateau: epochs without a better validation loss before a reduction.")
+    patience: int = Field(
+        10, ge=0, le=MOST, description="plateau: epochs without a better validation loss before a reduction."
+    )
     threshold: float = Field(1e-4, ge=0, description="plateau: smallest relative improvement that counts.")
     warmup_epochs: int = Field(
-        0, ge=0, description="Epochs over which the learning rate rises linearly from 0 to lr, step by step."
+        0, ge=0, le=MOST, description="Epochs over which the learning rate rises linearly from 0 to lr, step by step."
     )
 
 
@@ -34,7 +36,7 @@ class EarlyStoppingRule(Table):
         " Keras.",
     )
     min_delta: float = Field(0.0, description="Smallest change that counts as an improvement (absolute value is used).")
-    patience: int = Field(0, ge=0, description="Epochs without improvement after which training stops.")
+    patience: int = Field(0, ge=0, le=MOST, description="Epochs without improvement after which training stops.")
     mode: Literal["auto", "min", "max"] = Field(
         "auto", description="Whether smaller or larger is better; auto decides by the name."
     )
@@ -42,7 +44,7 @@ class EarlyStoppingRule(Table):
     restore_best_weights: bool = Field(
         False, description="Restore the weights from the end of the best epoch; without one, the last are kept."
     )
-    start_from_epoch: int = Field(0, ge=0, description="Epochs to wait before monitoring begins.")
+    start_from_epoch: int = Field(0, ge=0, le=MOST, description="Epochs to wait before monitoring begins.")
 
 
 class Training(Table):
@@ -51,14 +53,16 @@ class Training(Table):
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = Field(
         "sgd", description="Optimizer, as defined by PyTorch."
     )
-    lr: float = Field(0.01, ge=0, description="Learning rate.")
+    lr: float = Field(0.01, ge=0, le=LARGEST, description="Learning rate.")
     momentum: Rate = Field(0.0, description="sgd, rmsprop: momentum.")
     nesterov: bool = Field(False, description="sgd: Nesterov momentum; needs momentum above 0.")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty (decoupled in adamw).")
     betas: tuple[Rate, Rate] = Field((0.9, 0.999), description="adam, adamw: decay of the two running averages.")
     alpha: Rate = Field(0.99, description="rmsprop: smoothing constant.")
     clip_norm: float | None = Field(None, gt=0, description="Clip the gradient's total norm to this value.")
-    clip_value: float | None = Field(None, gt=0, description="Clip each component of the gradient to ± this value.")
+    clip_value: float | None = Field(
+        None, gt=0, le=LARGEST, description="Clip each component of the gradient to ± this value."
+    )
     epochs: int = Field(20, ge=1, le=1_000_000, description="Epochs to train.")
     validation_mode: Literal["evaluation", "training"] = Field(
         "evaluation",
@@ -67,6 +71,7 @@ class Training(Table):
     validation_batch: int | None = Field(
         None,
         ge=1,
+        le=MOST,
         description="Samples per mini-batch in validation, if its mode is training. Default: batch_size.",
     )
     engine: Literal["explicit", "autograd"] = Field(
