@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Final
 
 import numpy as np
 
 from bntui.insight.seed_bands import Band, Difference, SeedCurve, Spread, apart_since, band, difference, spread_at
-from bntui.keyframe import FloatArray
+from bntui.keyframe import FloatArray, Foreign
 from bntui.recording.history import SAME_EPOCH, RunHistory
 from bntui.recording.kept import remembered
 from bntui.recording.seeds import SeedCourse
+from bntui.recording.sentences import EventKind, event_kind, traits
 from bntui.viewer.draw.spans import Spans, spans_of
 from bntui.viewer.view import RunView
 
 Others = tuple[SeedCourse, ...]
-_WHOLE: Final = ("finished", "stopped_early")
-"""How a training ends whose last epoch counts from then on; one that diverged or failed has no figure after its end."""
 
 
 def band_of(run: RunView, figure: str) -> Band | None:
@@ -70,12 +68,19 @@ def _apart(history: RunHistory, others: Others, second: RunHistory, its: Others,
 
 
 def _courses(run: RunView, figure: str) -> dict[int, SeedCurve]:
-    own = _own(run.history, figure)._replace(over=any(event.kind in _WHOLE for event in run.events))
+    own = _own(run.history, figure)._replace(over=any(map(_whole, (event.kind for event in run.events))))
     return {run.info.config.get("seed", 0): own} | {course.seed: _of(course, figure) for course in trained(run)}
 
 
 def _of(course: SeedCourse, figure: str) -> SeedCurve:
-    return SeedCurve(course.first, course.figure(figure), course.end is not None and course.end.kind in _WHOLE)
+    return SeedCurve(
+        course.first, course.figure(figure), course.end is not None and _whole(event_kind(course.end.kind))
+    )
+
+
+def _whole(kind: EventKind | Foreign) -> bool:
+    """It ends a training whose last epoch counts from then on; one that diverged or failed has no figure after that."""
+    return traits(kind).ends == "run" and not traits(kind).wrong
 
 
 @remembered
