@@ -17,9 +17,9 @@ import torch
 from bntui.recording.reader import Reader
 from bntui.recording.seeds import SeedPiece
 from bntui.scenario.load import Override, parse
-from bntui.study.bands import SeedTrial, missing
+from bntui.study.bands import SeedTrial, job_of, missing
 from bntui.study.together import trained_together
-from bntui.study.trial import Epochs, SeedsJob
+from bntui.study.trial import Epochs
 from bntui.trainer.agenda import Agenda
 from bntui.trainer.session import Session
 from bntui.trainer.step import Stepper
@@ -101,7 +101,7 @@ def whole(path: Path, text: str = BASE, *overrides: Override) -> None:
 def trained_here(wanted: Sequence[SeedTrial]) -> list[SeedPiece]:
     """All epochs of seeds of a run, trained in this process."""
     told: list[Epochs] = []
-    trained_together(SeedsJob(tuple(one.config for one in wanted), wanted[0].folder, wanted[0].stems), told.append)
+    trained_together(job_of(wanted), told.append)
     found = []
     for number, one in enumerate(wanted):
         own = [piece for piece in told if piece.number == number]

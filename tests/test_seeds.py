@@ -33,7 +33,7 @@ from bntui.recording.history import RunHistory
 from bntui.recording.reader import Reader
 from bntui.recording.schema import TABLES
 from bntui.recording.seeds import FIGURES, SeedCourse, SeedCourses, SeedEnd, SeedPiece
-from bntui.scenario.load import parse
+from bntui.scenario.load import load, parse
 from bntui.scenario.study import other_seeds
 from bntui.study.bands import missing, train
 from bntui.trainer.agenda import Agenda
@@ -278,6 +278,29 @@ def unfinished(path: Path, text: str) -> Reader:
     session = Session.begin(parse(text, file="x"), path)
     session.close()
     return Reader(path)
+
+
+def test_a_seed_of_a_data_file_that_has_changed_fails_and_its_curve_is_not_mixed_with_others(tmp_path: Path) -> None:
+    dice, file, path = np.random.default_rng(0), tmp_path / "d.csv", tmp_path / "x.bntui"
+    x = dice.normal(size=(60, 2))
+
+    def write(y: np.ndarray) -> None:
+        file.write_text("a,b,y\n" + "".join(f"{a},{b},{one}\n" for (a, b), one in zip(x, y, strict=True)))
+
+    write(x.sum(1) > 0)
+    scenario = tmp_path / "x.toml"
+    head = 'title = "x"\n[data]\nsource = "d.csv"\n[network]\nhidden = [3]\n[training]\nepochs = 2\n'
+    scenario.write_text(head, encoding="utf-8")
+    session = Session.begin(load(scenario), path)
+    with closing(Reader(path)) as reader:
+        wanted = missing(reader.runs, tmp_path, 3, (), reader.data_checksum)
+    assert [one.end.kind for one in trained_here(wanted) if one.end is not None] == ["finished", "finished"]
+    write(x.sum(1) < 0)
+    for one in trained_here(wanted):
+        assert one.end is not None
+        assert (one.end.kind, one.figures.size) == ("failed", 0)
+        assert one.end.reason == "d.csv is not the data that the recording was made from: the checksums differ"
+    session.close()
 
 
 # --- from end to end ---

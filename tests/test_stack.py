@@ -50,7 +50,7 @@ def configs(*overrides: Override, seeds: int = 3) -> list[RunConfig]:
 
 
 def begun_all(*overrides: Override) -> tuple[list[Run], list[MemoryWriter]]:
-    runs = [begun(without_keyframes(config), HERE) for config in configs(*overrides)]
+    runs = [begun(without_keyframes(config), SeedsJob((config,), HERE)) for config in configs(*overrides)]
     memories = [MemoryWriter() for _run in runs]
     for run, memory in zip(runs, memories, strict=True):
         run.begin(memory)

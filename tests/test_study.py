@@ -79,7 +79,8 @@ def histories(folder: Path, text: str, frames: Frames) -> Iterator[tuple[RunHist
     reader = train(folder, text)
     for index, run in enumerate(parse(text, file="x").runs):
         events = [event.kind for event in reader.events(index)]
-        yield reader.history(index), trained(run.config, folder, frames), [str(kind) for kind in events]
+        trial = trained(run.config, SeedsJob((run.config,), folder), frames)
+        yield reader.history(index), trial, [str(kind) for kind in events]
     reader.close()
 
 
@@ -216,7 +217,7 @@ def test_workers_give_what_this_process_gives() -> None:
     found = dict(outcomes(trials, 2))
     assert sorted(found) == [0, 1, 2, 3]
     for number, trial in enumerate(trials):
-        run = trained(trial.config, trial.folder, Frames())
+        run = trained(trial.config, SeedsJob((trial.config,), trial.folder), Frames())
         assert found[number].figures == {"val_loss": float(run.history.val_loss[-1]), "diverged": 0.0}
         assert not found[number].failure
 
@@ -251,6 +252,24 @@ def test_a_trial_that_cannot_be_trained_fails_with_its_reason(tmp_path: Path) ->
     found = dict(outcomes([bad, *some(seeds=1)], 1))
     assert "nowhere.csv" in found[0].failure
     assert not found[1].failure
+
+
+def test_figures_of_a_data_file_that_changed_meanwhile_are_neither_told_nor_kept(tmp_path: Path) -> None:
+    file = tmp_path / "d.csv"
+    file.write_text("a,y\n" + "".join(f"{n * 0.37 % 1:.3f},{n % 2}\n" for n in range(40)), encoding="utf-8")
+    text = TEXT.replace('"digits"\nsamples = 200', '"d.csv"')
+    scenario = parse(text, file="x", path=tmp_path / "x.toml")
+    asked = [(scenario, ["val_loss"])]
+
+    def change(done: int, _total: int) -> None:
+        if not done:
+            file.write_text(file.read_text(encoding="utf-8").replace(",1", ",2"), encoding="utf-8")
+
+    (found,) = measured(asked, 2, 1, progress=change)
+    assert {failed.reason for failed in found.failures} == {f"{file} has changed while the seeds were trained"}
+    assert len(found.failures) == 2 * len(scenario.runs)
+    (trial, *_rest) = trials_of(scenario, ["val_loss"], 1)
+    assert cache.known(trial[2], trial[2].key()) is None
 
 
 def test_what_was_trained_is_read_from_the_cache_and_the_rest_is_trained() -> None:

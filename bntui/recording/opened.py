@@ -6,6 +6,7 @@ of the runs, which are read as a whole.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -262,6 +263,15 @@ class Recording(Connected):
                 return None
             scalings = rows(self._db, "SELECT scaling FROM run ORDER BY run", of="run")
             return data_of(row, self.task, [scaling_of(row["scaling"]) for row in scalings], self.grid)
+
+    @property
+    def data_checksum(self) -> bytes:
+        """BLAKE2b digest of inputs and targets, 16 bytes."""
+        if (data := self.dataset) is not None:
+            return hashlib.blake2b(data.x.tobytes() + data.y.tobytes(), digest_size=16).digest()
+        with self._damage():
+            row = one(self._db, "SELECT digest FROM data WHERE name = 'data'", of="data")
+            return bytes(row["digest"])
 
     @cached_property
     def grid(self) -> tuple[SingleArray, ...]:

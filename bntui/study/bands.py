@@ -16,6 +16,7 @@ from bntui.recording.seeds import FIGURES, SeedEnd, SeedPiece
 from bntui.recording.tables import FAILED
 from bntui.scenario.fork import configuration
 from bntui.scenario.schema import RunConfig
+from bntui.scenario.sources import kind_of
 from bntui.scenario.study import other_seeds
 from bntui.study.pool import answers
 from bntui.study.shares import shares
@@ -37,23 +38,28 @@ class SeedTrial:
     """Data files are relative to it."""
     stems: tuple[Stem, ...] = ()
     """Of a fork: its ancestors with this seed."""
+    checksum: bytes = b""
+    """The digest of the recorded samples, if they are a file's; those that a seed generates have their own."""
 
 
 def missing(
-    runs: Sequence[RunInfo], folder: Path, seeds: int, ended: Collection[tuple[int, int]]
+    runs: Sequence[RunInfo], folder: Path, seeds: int, ended: Collection[tuple[int, int]], checksum: bytes = b""
 ) -> tuple[SeedTrial, ...]:
     """What is left to train so that every run has ``seeds`` seeds with its own, seed by seed.
 
     Args:
         folder: data files are relative to it.
         ended: run and seed of what has ended.
+        checksum: the digest of the recorded samples.
     """
     found = []
     for number in range(seeds - 1):
         for info in runs:
             seed = other_seeds(int(info.config["seed"]), seeds)[number]
             if (info.index, seed) not in ended:
-                found.append(SeedTrial(info.index, seed, _with(info, seed), folder, _stems(runs, info, seed)))
+                config = _with(info, seed)
+                own = b"" if kind_of(config.data.source) == "built-in" else checksum
+                found.append(SeedTrial(info.index, seed, config, folder, _stems(runs, info, seed), own))
     return tuple(found)
 
 
@@ -65,7 +71,7 @@ def train(wanted: Sequence[SeedTrial], stopped: Callable[[], bool]) -> Iterator[
     """
     jobs = cores()
     parts = shares(wanted, lambda one: (one.run, one.seed if one.stems else None), jobs)
-    work = [SeedsJob(tuple(one.config for one in part), part[0].folder, part[0].stems) for part in parts]
+    work = [job_of(part) for part in parts]
     pieces: dict[SeedTrial, list[SeedPiece]] = {one: [] for one in wanted}
     for number, told in answers(work, jobs, nice=GIVES_WAY, stopped=stopped):
         if isinstance(told, Over):
@@ -81,6 +87,12 @@ def train(wanted: Sequence[SeedTrial], stopped: Callable[[], bool]) -> Iterator[
             yield piece
         else:
             yield _whole(pieces.pop(one), piece)
+
+
+def job_of(part: Sequence[SeedTrial]) -> SeedsJob:
+    """The job of seeds of one run, which a worker trains."""
+    first = part[0]
+    return SeedsJob(tuple(one.config for one in part), first.folder, first.stems, checksum=first.checksum)
 
 
 def _whole(before: Sequence[SeedPiece], last: SeedPiece, failure: str = "") -> SeedPiece:

@@ -10,7 +10,8 @@ from bntui.scenario.load import Scenario
 from bntui.study import cache
 from bntui.study.pool import answers
 from bntui.study.shares import shares
-from bntui.study.trial import Outcome, Over, Read, SeedsJob, Trial
+from bntui.study.trial import Outcome, Over, Read, SeedsJob, Trial, data_changed
+from bntui.text.language import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ def measured(
     progress(0, len(left))
     for done, (one, outcome) in enumerate(_outcomes(left, jobs), 1):
         if not outcome.failure:
+            outcome = _of_its_data(one, outcome)
+        if not outcome.failure:
             cache.keep(one.key, outcome)
         _put(results, one, outcome)
         progress(done, len(left))
@@ -104,6 +107,15 @@ def _outcomes(left: Sequence[_Left], jobs: int) -> Iterator[tuple[_Left, Outcome
         elif isinstance(told, Over):
             for one in waiting[number].values():  # its worker died
                 yield one, Outcome({}, failure=told.failure)
+
+
+def _of_its_data(one: _Left, outcome: Outcome) -> Outcome:
+    """The outcome, or a failure if it may be that of other samples."""
+    changed = data_changed(one.trial.config, one.trial.folder)
+    if changed is None:
+        return outcome
+    reason = _("{path} has changed while the seeds were trained").format(path=changed)
+    return Outcome({}, outcome.seconds, reason)
 
 
 def _put(results: Sequence[SeedFigures], place: _Left, outcome: Outcome) -> None:

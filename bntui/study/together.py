@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -58,10 +57,10 @@ def read_together(job: SeedsJob, report: Callable[[Read], object], *, stacked: b
 def _train(job: SeedsJob, tellers: Sequence[_Teller], frames: Frames, stacked: bool) -> None:
     waiting = list(zip(job.configs, tellers, strict=True))
     if stacked and not job.stems and job.configs[0].record.every == "epoch" and len(waiting) > 1:
-        waiting = _at_once(waiting, job.folder, frames)
+        waiting = _at_once(waiting, job, frames)
     for config, teller in waiting:
         with _reported(teller):
-            teller.end(trained(config, job.folder, frames, job.stems, teller.look))
+            teller.end(trained(config, job, frames, teller.look))
 
 
 class _Teller(Protocol):
@@ -191,7 +190,7 @@ class _Member:
 
 
 def _at_once(
-    waiting: Sequence[tuple[RunConfig, _Teller]], folder: Path, frames: Frames
+    waiting: Sequence[tuple[RunConfig, _Teller]], job: SeedsJob, frames: Frames
 ) -> list[tuple[RunConfig, _Teller]]:
     """Train runs at once; gives those that must be trained one after another.
 
@@ -201,7 +200,7 @@ def _at_once(
     members: list[_Member] = []
     for config, teller in waiting:
         with _reported(teller):
-            members.append(_Member(watched(config, folder, whole=frames.all), teller))
+            members.append(_Member(watched(config, job, whole=frames.all), teller))
         if len(members) == 1 and not stackable(members[0].run, len(waiting)):
             return [pair for pair in waiting if not pair[1].over]
     for number in alike([member.run for member in members]):

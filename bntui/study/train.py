@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from bntui.errors import ScenarioError, TrainerError
+from bntui.errors import DataError, ScenarioError, TrainerError
 from bntui.insight.claims import Frames, Trained
 from bntui.recording.memory import MemoryWriter
 from bntui.scenario.checks import problems
 from bntui.scenario.schema import RunConfig
-from bntui.study.trial import Stem
+from bntui.study.trial import SeedsJob
 from bntui.text.language import _
-from bntui.trainer.bench import Bench, from_scenario
+from bntui.trainer.bench import Bench, checksum, from_scenario
 from bntui.trainer.data.dataset import fit_scaling
 from bntui.trainer.first_failure import FailureWatch
 from bntui.trainer.fork_transfer import transfer
@@ -26,8 +26,7 @@ NEVER: Final = 2**62
 
 
 def trained(
-    config: RunConfig, folder: Path, frames: Frames, stems: Sequence[Stem] = (),
-    watch: Callable[[MemoryWriter], object] | None = None,
+    config: RunConfig, job: SeedsJob, frames: Frames, watch: Callable[[MemoryWriter], object] | None = None,
 ) -> Trained:  # fmt: skip
     """Train one run to its end without a recording.
 
@@ -35,12 +34,12 @@ def trained(
     keyframe 0 and of the keyframes in ``frames``; with ``frames.all``, it is the same history.
 
     Args:
-        stems: ancestors of a fork, which are trained first.
+        config: one of the job's.
         watch: called with what is recorded after the initial state and after each epoch.
     """
     # where keyframes are a number of steps apart, a run may end at one within an epoch
     whole = frames.all or config.record.every != "epoch"
-    run, memory = watched(config, folder, stems, whole=whole), MemoryWriter()
+    run, memory = watched(config, job, whole=whole), MemoryWriter()
     run.begin(memory)
     if watch is not None:
         watch(memory)
@@ -51,17 +50,17 @@ def trained(
     return Trained(run.info, memory.history(run.info), memory.events)
 
 
-def watched(config: RunConfig, folder: Path, stems: Sequence[Stem] = (), *, whole: bool) -> Run:
+def watched(config: RunConfig, job: SeedsJob, *, whole: bool) -> Run:
     """A run before its first step that records as few keyframes as possible, or all that a recording has.
 
     Raises:
         BntuiError: see :func:`begun`.
     """
     if not whole:
-        return begun(without_keyframes(config), folder, stems)
+        return begun(without_keyframes(config), job)
 
     def again() -> Run:
-        return begun(config, folder, stems)
+        return begun(config, job)
 
     run = again()
     run.watcher = FailureWatch(_Again(again), run.step)
@@ -92,22 +91,25 @@ def without_keyframes(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"record": config.record.model_copy(update={"every": NEVER})})
 
 
-def begun(config: RunConfig, folder: Path, stems: Sequence[Stem] = ()) -> Run:
-    """A run before its first step, without a recording.
+def begun(config: RunConfig, job: SeedsJob) -> Run:
+    """A run before its first step, without a recording; the ancestors of a fork are trained first.
 
     Args:
-        stems: ancestors of a fork, which are trained first.
+        config: one of the job's.
 
     Raises:
-        BntuiError: the configuration does not fit the data, the data or device is missing, or a fork's parent ended
-            before the fork.
+        BntuiError: the configuration does not fit the data, the data or device is missing, a data file has changed,
+            or a fork's parent ended before the fork.
     """
-    bench = _bench(config.data.model_dump_json(), config.seed, config.device, config.deterministic, folder)
+    bench = _bench(config.data.model_dump_json(), config.seed, config.device, config.deterministic, job.folder)
+    if job.checksum and checksum(bench.data) != job.checksum:
+        sentence = _("{source} is not the data that the recording was made from: the checksums differ")
+        raise DataError(sentence.format(source=config.data.source))
     if found := list(problems(config, bench.facts)):
         raise ScenarioError(found)
-    line = [*(stem.config for stem in stems), config]
+    line = [*(stem.config for stem in job.stems), config]
     run = _made(bench, line[0])
-    for stem, child in zip(stems, line[1:], strict=True):
+    for stem, child in zip(job.stems, line[1:], strict=True):
         while run.step < stem.step:
             if run.over:
                 raise TrainerError(_("its parent ended at epoch {epoch:g}, before the fork").format(epoch=run.epoch))

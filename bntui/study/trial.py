@@ -92,6 +92,8 @@ class SeedsJob:
     """Of a fork, which is trained with one seed: its ancestors with that seed, the scenario's own run first."""
     quantities: tuple[str, ...] = ()
     """What to read from each seed once it is trained; without any, its epochs are reported."""
+    checksum: bytes = b""
+    """The digest that the samples of a data file must have; empty if they may have any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,11 @@ def library_versions() -> dict[str, str]:
 def data_digests(config: RunConfig, folder: Path) -> list[str]:
     """Checksums of the data files of a run that are there."""
     return [digest for path in data_files(config, folder) if (digest := file_digest(path))]
+
+
+def data_changed(config: RunConfig, folder: Path) -> Path | None:
+    """A data file of a run that is another one than when this process first looked; None if none is."""
+    return next((path for path in data_files(config, folder) if current_digest(path) != file_digest(path)), None)
 
 
 def data_files(config: RunConfig, folder: Path) -> Iterator[Path]:

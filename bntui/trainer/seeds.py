@@ -75,7 +75,8 @@ class SeedTrainer:
             return
         with closing(Recording(writer.path)) as reader:
             folder = Path(reader.meta.get("scenario_file") or ".").parent.absolute()
-            wanted = self._study.missing(reader.runs, folder, seeds, writer.ended_seeds() | self._failed)
+            ended = writer.ended_seeds() | self._failed
+            wanted = self._study.missing(reader.runs, folder, seeds, ended, reader.data_checksum)
         if wanted:
             self._left = {(one.run, one.seed) for one in wanted}
             self._thread = threading.Thread(target=self._train, args=(wanted,), daemon=True)
