@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bntui.errors import UsageError
+from bntui.errors import TrainerError, UsageError
 from bntui.recording.reader import Reader
 from bntui.study import dask_crew, journal
 from bntui.study.axes import Settings
@@ -130,6 +130,39 @@ def test_workers_of_another_version_are_refused_with_both(cluster: Cluster) -> N
     with pytest.raises(UsageError, match=rf"bntui 0\.0\.1 ≠ {versions()['bntui']}"):
         Dask(cluster.address)
     stranger.kill()
+
+
+def test_workers_of_another_optuna_are_refused_where_it_prunes_there(cluster: Cluster) -> None:
+    optuna = pytest.importorskip("optuna", reason="needs bntui[search]")
+    prelude = "import importlib.metadata as m; w = m.version\n"
+    stranger = cluster.worker(prelude=prelude + "m.version = lambda name: '1.2' if name == 'optuna' else w(name)\n")
+    for prune in ("median", "hyperband"):
+        with pytest.raises(UsageError, match=rf"\(optuna 1\.2 ≠ {optuna.__version__}\)"):
+            Dask(cluster.address, prune)
+    for prune in ("", "rules"):  # which need none
+        Dask(cluster.address, prune).close()
+    stranger.kill()
+
+
+def test_a_data_file_that_changes_before_it_is_sent_ends_the_sweep(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.worker()
+    file = tmp_path / "points.csv"
+    file.write_text("a,y\n" + "".join(f"{n * 0.37 % 1:.3f},{n % 2}\n" for n in range(40)), encoding="utf-8")
+    made = plan(tmp_path, text=SCENARIO.replace('"moons"\nsamples = 60', '"points.csv"'))
+    sweep = Sweep(made, head_of(made), tmp_path / "sweep", ListSearch(combinations(made)))
+    workers = Dask(cluster.address)
+
+    def progress(done: int, _total: int) -> None:
+        if done == 0:
+            file.write_text(file.read_text(encoding="utf-8").replace(",1", ",2"), encoding="utf-8")
+
+    try:
+        with pytest.raises(TrainerError, match=r"points\.csv .* has other contents than when the sweep was started"):
+            sweep.train(workers, progress)
+        assert not sweep.entries
+    finally:
+        sweep.close()
+        workers.close()
 
 
 def test_a_cluster_that_is_not_there_is_said_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,7 +172,7 @@ def _from_here(one: Axis) -> str:
 
 def default_folder(plan: SweepPlan) -> Path:
     """The folder of a plan without ``-o``: the same one for the same plan, so that the same command resumes it."""
-    told = json.dumps(plan.as_json(), sort_keys=True) + json.dumps(versions(), sort_keys=True)
+    told = json.dumps(plan.as_json(), sort_keys=True) + json.dumps(versions(plan.prune), sort_keys=True)
     name = re.sub(r"[^\w-]+", "-", plan.path.stem).strip("-") or "sweep"
     return recordings_folder() / "sweeps" / f"{name}-{hashlib.blake2b(told.encode(), digest_size=4).hexdigest()}"
 
@@ -221,7 +221,7 @@ def train(plan: SweepPlan, folder: Path, *, jobs: int, cluster: str | None, as_j
 
 def _trained(sweep: Sweep, missing: int, jobs: int, cluster: str | None) -> None:
     with bar(_("runs trained")) as progress:
-        workers = crew(min(jobs, missing), cluster)
+        workers = crew(min(jobs, missing), cluster, sweep.plan.prune)
         try:
             sweep.train(workers, progress)
         except BaseException:

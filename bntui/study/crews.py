@@ -15,8 +15,11 @@ from bntui.text.language import _
 _ADDRESS: Final = re.compile(r"(tcp|tls|ucx|wss?)://([^\s:/]+|\[[0-9a-fA-F:.%]+\])(:\d{1,5})?/?")
 
 
-def crew(jobs: int, cluster: str | None) -> TrialCrew:
+def crew(jobs: int, cluster: str | None, prune: str = "") -> TrialCrew:
     """Workers on this machine, or those of a cluster.
+
+    Args:
+        prune: what ends trials early, for which workers may need another package.
 
     Raises:
         UsageError: the address is none, nothing answers there, a package is missing, or workers have other versions.
@@ -24,9 +27,9 @@ def crew(jobs: int, cluster: str | None) -> TrialCrew:
     if cluster is None:
         return Joblib(jobs)
     if cluster.startswith("ray://"):
-        return Ray(cluster)
+        return Ray(cluster, prune)
     if _ADDRESS.fullmatch(cluster):
-        return Dask(cluster)
+        return Dask(cluster, prune)
     sentence = _(
         "--cluster {address}: write the address of a Dask scheduler, tcp://HOST:PORT, or of Ray, ray://HOST:PORT"
     )

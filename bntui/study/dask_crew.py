@@ -6,12 +6,12 @@ import queue
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 from bntui.errors import TrainerError, UsageError
 from bntui.study.order import Delivery, Trained, TrialOrder
 from bntui.study.sweep_plan import versions
+from bntui.study.trial import contents_to_send
 from bntui.study.worker import carried_out, lacking, other_versions
 from bntui.text.language import _
 
@@ -29,7 +29,7 @@ class Dask:
     files from a task, which the scheduler can repeat as well.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, prune: str = "") -> None:
         try:
             from distributed import Client
         except ImportError as error:
@@ -43,12 +43,12 @@ class Dask:
         self._data: dict[str, Any] = {}
         self._contents: dict[str, bytes] = {}
         try:
-            self._check()
+            self._check(prune)
         except BaseException:
             self.close()
             raise
 
-    def _check(self) -> None:
+    def _check(self, prune: str) -> None:
         """Refuse workers that would train something else."""
         try:
             self._client.wait_for_workers(1, timeout=PATIENCE)
@@ -56,8 +56,8 @@ class Dask:
             sentence = _("the Dask scheduler at {address} has no workers; start some with: dask worker {address}")
             raise UsageError(sentence.format(address=self._address)) from error
         wrong = []
-        ours = versions()
-        for worker, theirs in self._client.run(versions, on_error="return").items():
+        ours = versions(prune)
+        for worker, theirs in self._client.run(versions, prune, on_error="return").items():
             if not isinstance(theirs, Mapping):
                 sentence = _("worker {worker} has no bntui that works: {reason}")
                 wrong.append(sentence.format(worker=worker, reason=f"{type(theirs).__name__}: {theirs}"))
@@ -99,7 +99,7 @@ class Dask:
 
     def _file(self, name: str, digest: str) -> Any:
         if digest not in self._data:
-            contents = Path(name).read_bytes()
+            contents = contents_to_send(name, digest)
             self._data[digest] = self._client.submit(bytes, contents, key=f"bntui-data-{digest}")
         return self._data[digest]
 

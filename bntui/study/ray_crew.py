@@ -8,13 +8,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bntui.errors import TrainerError, UsageError
 from bntui.study.order import Delivery, Trained, TrialOrder
 from bntui.study.sweep_plan import versions
+from bntui.study.trial import contents_to_send
 from bntui.study.worker import carried_out, lacking, other_versions
 from bntui.text.language import _
 from bntui.text.output import clean
@@ -32,7 +32,7 @@ _REPEATED: Final = 3
 class Ray:
     """The workers of a Ray cluster, with Ray's own tasks."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, prune: str = "") -> None:
         try:
             import ray
         except ImportError as error:
@@ -46,7 +46,7 @@ class Ray:
             sentence = _("no Ray cluster answers at {address} ({reason}); start one with: ray start --head")
             raise UsageError(sentence.format(address=address, reason=_line(error))) from error
         try:
-            self._check()
+            self._check(prune)
         except BaseException:
             self.close()
             raise
@@ -54,11 +54,11 @@ class Ray:
         self._train: Any = ray.remote(num_cpus=1, max_retries=_REPEATED)(_with_files)
         self._data: dict[str, Any] = {}
 
-    def _check(self) -> None:
+    def _check(self, prune: str) -> None:
         """Refuse workers that would train something else; each of them looks again at every order."""
-        ours = versions()
+        ours = versions(prune)
         try:
-            theirs = self._ray.get(self._ray.remote(num_cpus=1)(versions).remote())
+            theirs = self._ray.get(self._ray.remote(num_cpus=1)(versions).remote(prune))
         except Exception as error:  # such as no bntui
             sentence = _("worker {worker} has no bntui that works: {reason}")
             raise UsageError(sentence.format(worker=self._address, reason=_line(error))) from error
@@ -92,7 +92,7 @@ class Ray:
 
     def _file(self, name: str, digest: str) -> Any:
         if digest not in self._data:
-            self._data[digest] = self._ray.put(Path(name).read_bytes())
+            self._data[digest] = self._ray.put(contents_to_send(name, digest))
         return self._data[digest]
 
     def _result(self, task: Any) -> Delivery:

@@ -50,7 +50,7 @@ class Sweep:
             raise
         self._search = search
         self._scenario = plan.loaded()
-        self._versions = versions()
+        self._versions = versions(plan.prune)
         self._given: dict[int, tuple[Settings, int]] = {}
         self._begun: dict[int, int] = {}
         """By seed: the number of its next trial."""

@@ -8,8 +8,10 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -138,12 +140,20 @@ def head_of(plan: SweepPlan) -> dict[str, Any]:
             for value in filter(lambda value: isinstance(value, str), one.values):
                 data = config.data.model_copy(update={one.path.removeprefix("data."): value})
                 digests += data_digests(config.model_copy(update={"data": data}), plan.path.parent)
-    return {"plan": plan.as_json(), **versions(), "data": list(dict.fromkeys(digests))}
+    return {"plan": plan.as_json(), **versions(plan.prune), "data": list(dict.fromkeys(digests))}
 
 
-def versions() -> dict[str, str]:
-    """What may change a figure: bntui and the libraries that train."""
-    return {"bntui": bntui.__version__, **library_versions()}
+def versions(prune: str = "") -> dict[str, str]:
+    """What may change a figure: bntui and the libraries that train; with a pruner of Optuna's, also where a trial ends.
+
+    Args:
+        prune: what ends trials early.
+    """
+    found = {"bntui": bntui.__version__, **library_versions()}
+    if PRUNERS.get(prune):
+        with suppress(PackageNotFoundError):
+            found["optuna"] = version("optuna")
+    return found
 
 
 def plan_of(head: Mapping[str, Any]) -> SweepPlan:

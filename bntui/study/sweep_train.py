@@ -20,7 +20,7 @@ from bntui.scenario.load import Scenario, parse
 from bntui.scenario.schema import RunConfig
 from bntui.study.order import Delivery, Pruning, TrialOrder, TrialProgress
 from bntui.study.pruning import Pruner
-from bntui.study.trial import current_digest
+from bntui.study.trial import current_digest, other_data
 from bntui.text.language import _
 from bntui.trainer.bench import Bench, from_scenario
 from bntui.trainer.session import Session
@@ -78,8 +78,7 @@ def _bench_of(scenario: Scenario, order: TrialOrder, files: Mapping[str, bytes])
         path = Path(name)
         if current_digest(path) != digest:
             if digest not in files:
-                sentence = _("{path} is not on this machine, or has other contents than when the sweep was started")
-                raise OtherDataError(sentence.format(path=path))
+                raise OtherDataError(other_data(path))
             path = _stored(path.name, digest, files[digest])
         places.append(str(path))
     data = config.data

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Final
 
 import bntui
+from bntui.errors import TrainerError
 from bntui.keyframe import FloatArray
 from bntui.recording.seeds import SeedEnd
 from bntui.scenario.checks import sample_count
 from bntui.scenario.schema import RunConfig
 from bntui.scenario.sources import kind_of
+from bntui.text.language import _
 
 _TRAINS: Final = ("torch", "numpy", "scikit-learn")
 """Libraries whose version may change a figure."""
@@ -165,6 +167,27 @@ def current_digest(path: Path) -> str:
 @lru_cache(16)
 def _digest_of(path: Path, _inode: int, _size: int, _changed: int) -> str:
     return _digest(path)
+
+
+def contents_to_send(name: str, digest: str) -> bytes:
+    """The contents of a data file.
+
+    Raises:
+        TrainerError: it is gone, or has other contents than when the sweep was started.
+    """
+    try:
+        contents = Path(name).read_bytes()
+    except OSError:
+        contents = b""
+    if hashlib.blake2b(contents, digest_size=16).hexdigest() != digest:
+        raise TrainerError(other_data(name))
+    return contents
+
+
+def other_data(path: str | Path) -> str:
+    """Says that a data file is not the one that the sweep was started with."""
+    sentence = _("{path} is not on this machine, or has other contents than when the sweep was started")
+    return sentence.format(path=path)
 
 
 @cache

@@ -30,7 +30,7 @@ def carried_out(order: TrialOrder, files: Mapping[str, bytes] | None = None) -> 
     """
     use(order.language)
     me = f"{socket.gethostname()}:{os.getpid()}"
-    if (here := versions()) != dict(order.versions):
+    if (here := versions("" if order.pruning is None else order.pruning.pruner)) != dict(order.versions):
         return Delivery(worker=me, refusal=other_versions(me, here, order.versions))
     from bntui.study.sweep_train import OtherDataError, trained
 
