@@ -22,6 +22,7 @@ from bntui.recording.history import RunHistory
 from bntui.scenario.claim_expression import quantity
 from bntui.scenario.load import parse
 from bntui.study import cache
+from bntui.study.interrupts import interrupted_later
 from bntui.study.pool import answers
 from bntui.study.seeds import measured, trials_of
 from bntui.study.shares import shares
@@ -388,6 +389,23 @@ def test_verify_trains_in_workers_and_leaves_nothing_behind_after_ctrl_c(file: P
         _output, told = verify.communicate(timeout=60)
         assert (verify.returncode, told) == (130, b"")
     gone(verify.pid)
+
+
+def test_processes_that_are_started_while_ctrl_c_is_held_back_are_never_interrupted_by_it() -> None:
+    interrupted = False
+    try:
+        with interrupted_later():
+            worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+            os.kill(os.getpid(), signal.SIGINT)
+            held = True
+    except KeyboardInterrupt:
+        interrupted = True
+    assert interrupted, "it is delivered afterwards"
+    assert held
+    worker.send_signal(signal.SIGINT)
+    assert worker.communicate(b"\n", timeout=60)[1] == b""
+    assert worker.returncode == 0
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_workers_end_where_verify_is_killed(file: Path) -> None:

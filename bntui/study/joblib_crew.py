@@ -5,13 +5,15 @@ A trial whose worker dies is trained again alone; one that kills its worker has 
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 
+from bntui.study.interrupts import interrupted_later
 from bntui.study.order import Delivery, Trained, TrialOrder
-from bntui.study.worker import beside
+from bntui.study.worker import beside, settle
 from bntui.text.language import _
 
 
@@ -49,6 +51,7 @@ class Joblib:
 
     def _parallel(self, orders: Iterator[TrialOrder], jobs: int) -> Iterator[tuple[int, Delivery]]:
         from joblib import Parallel, delayed, parallel_config
+        from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
         # a sweep that ends early cancels what is being trained; joblib advises to change the code then
         warnings.filterwarnings("ignore", r"\d+ tasks (which were still|have been successfully)", UserWarning)
@@ -56,12 +59,16 @@ class Joblib:
         with parallel_config("loky", n_jobs=max(jobs, 2) if jobs > 0 else jobs, inner_max_num_threads=1):
             ahead = jobs if jobs > 0 else "all"
             run = Parallel(return_as="generator_unordered", pre_dispatch=ahead, batch_size=1)
-        yield from run(delayed(_numbered)(self._work, order) for order in orders)
+        loky_tracker.ensure_running()
+        with interrupted_later():  # workers are started with the first orders
+            found = run(delayed(_numbered)(self._work, order, os.getpid()) for order in orders)
+        yield from found
 
     def close(self) -> None:
         from joblib.externals.loky import get_reusable_executor
 
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        # without these arguments, a new executor would wait until the trials of the old one are trained
+        get_reusable_executor(reuse=True, kill_workers=True).shutdown(wait=True, kill_workers=True)
 
 
 def _noted(orders: Iterator[TrialOrder], flying: dict[int, TrialOrder]) -> Iterator[TrialOrder]:
@@ -70,5 +77,6 @@ def _noted(orders: Iterator[TrialOrder], flying: dict[int, TrialOrder]) -> Itera
         yield order
 
 
-def _numbered(work: Callable[[TrialOrder], Delivery], order: TrialOrder) -> tuple[int, Delivery]:
+def _numbered(work: Callable[[TrialOrder], Delivery], order: TrialOrder, parent: int) -> tuple[int, Delivery]:
+    settle(parent)
     return order.number, work(order)

@@ -13,12 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, forkserver, get_context, parent_process
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from bntui.cpu import spread
 from bntui.errors import BntuiError
+from bntui.study.interrupts import interrupted_later
 from bntui.study.trial import Epochs, Over, Read, SeedsJob
 from bntui.text.endings import how_ended
 from bntui.text.language import use
@@ -38,6 +39,8 @@ class _Worker:
         context.set_forkserver_preload(list(_WORKER))
         self.pipe, theirs = context.Pipe()
         self.process: Any = context.Process(target=serve, args=(theirs, nice), daemon=True)
+        with interrupted_later():
+            forkserver.ensure_running()
         self.process.start()
         theirs.close()
         self.job: int | None = None

@@ -51,8 +51,7 @@ def carried_out(order: TrialOrder, files: Mapping[str, bytes] | None = None) -> 
 
 
 def beside(order: TrialOrder) -> Delivery:
-    """Train an order in a worker of this machine, which ignores Ctrl+C and ends with the process that started it."""
-    _settled(os.getppid())
+    """Train an order in a worker of this machine."""
     import bntui.study.preloaded  # noqa: F401
 
     return carried_out(order)
@@ -74,7 +73,8 @@ def lacking(address: str, engine: str, package: str) -> UsageError:
 
 
 @cache
-def _settled(parent: int) -> None:
+def settle(parent: int) -> None:
+    """Let this process ignore Ctrl+C, and end with the one that started it, which may be gone by now."""
     with suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
