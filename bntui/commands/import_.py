@@ -30,10 +30,12 @@ def import_(
     ] = None,
 ) -> None:
     """Record the scalars and histograms of TensorBoard's event files, to compare an old run with a new one."""
+    from difflib import get_close_matches
+
     from bntui.commands.headless import starting
     from bntui.commands.progress_bar import bar
-    from bntui.errors import UsageError
-    from bntui.export.import_runs import read, record_runs, runs_in
+    from bntui.errors import UsageError, did_you_mean
+    from bntui.export.import_runs import folder_of, read, record_runs, runs_in
     from bntui.export.imported import FIGURES
     from bntui.recording.draft import name_taken
     from bntui.recording.names import SUFFIX, new_path
@@ -53,7 +55,7 @@ def import_(
             sentence = _("{path}: the name of a recording ends with .bntui")
         raise UsageError(sentence.format(path=output, folder=output.parent))
     found = runs_in(place)
-    title = place.resolve().stem
+    title = folder_of(place).name
     with starting(), bar(_("files read")) as tell:
         total, done = sum(map(len, found.values())), 0
 
@@ -63,12 +65,17 @@ def import_(
             tell(done, total)
 
         runs = {name: read(files, one_more) for name, files in found.items()}
+        tags = list(dict.fromkeys(tag for logged in runs.values() for tag in logged.scalars))
+        for tag in named.keys() - tags:
+            sentence, close = _("--figure {tag}: no run has a scalar of this name"), get_close_matches(tag, tags, n=1)
+            raise UsageError(" ".join([sentence.format(tag=tag), *map(did_you_mean, close)]))
         target = output or new_path(title)
         told, left_out = record_runs(target, title, runs, steps_per_epoch, named)
     for run in told:
         steps = ngettext("{count} step", "{count} steps", run.steps).format(count=f"{run.steps:,}")
         layers = ngettext("{count} layer", "{count} layers", run.layers).format(count=f"{run.layers:,}")
-        say(f"{run.name}: {steps}, {layers}", sys.stderr)
+        if run.steps:
+            say(f"{run.name}: {steps}, {layers}", sys.stderr)
         if run.every > 1:
             sentence = _("{run}: one of every {every} steps is imported")
             say(sentence.format(run=run.name, every=run.every), sys.stderr)

@@ -6,6 +6,7 @@ and left out.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import struct
@@ -50,6 +51,7 @@ CHECKSUMS: Final = N_("records with a wrong checksum")
 LONG: Final = N_("records that are too long")
 MALFORMED: Final = N_("records that are not events")
 STEPS: Final = N_("events with a step that is not possible")
+ALIKE: Final = N_("values with a tag that, shortened and cleaned, is the same as another")
 TAGS: Final = N_("tags beyond the limit")
 EVENTS: Final = N_("events beyond the limit")
 OTHERS: Final = N_("values of other kinds, such as images and texts")
@@ -84,6 +86,17 @@ class Logged:
     events: int = 0
     plugins: dict[str, str] = field(default_factory=dict)
     """What shows a tag; only its first value says so."""
+    digests: dict[str, bytes] = field(default_factory=dict)
+    """By tag; empty for those that neither :func:`clean` nor :func:`shortened` changed."""
+
+    def owns(self, tag: str, prefix: str, found: tuple[int, int | memoryview] | None) -> bool:
+        """False if another tag has become this one before."""
+        raw = b"" if found is None else bytes(_data(found[1]))
+        same = prefix.encode() + raw == tag.encode()
+        digest = b"" if same else hashlib.blake2b(raw, digest_size=16).digest()
+        if tag not in self.digests and len(self.digests) >= MOST_TAGS:
+            return True  # such tags are left out later
+        return self.digests.setdefault(tag, digest) == digest
 
 
 def event_files(folder: Path) -> dict[str, list[Path]]:
@@ -174,6 +187,9 @@ def _add_event(logged: Logged, event: memoryview, prefix: str) -> None:
 def _add_value(logged: Logged, encoded: memoryview, step: int, prefix: str) -> None:
     found = {number: (kind, value) for number, kind, value in fields(encoded)}
     tag = prefix + _text(found.get(1))
+    if tag and not logged.owns(tag, prefix, found.get(1)):
+        logged.left_out[ALIKE] += 1
+        return
     if 9 in found:
         logged.plugins.setdefault(tag, _plugin(found[9]))
     value: float | Buckets | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -13,7 +14,8 @@ from typing import Final
 
 from bntui.errors import DataError
 from bntui.export.event_files import Logged, event_files, read_into
-from bntui.export.imported import Imported, imported
+from bntui.export.imported import Imported, imported, left_over
+from bntui.export.names import free_name
 from bntui.link.lock import Hold
 from bntui.recording import sentences
 from bntui.recording.draft import name_taken
@@ -52,19 +54,38 @@ def runs_in(place: Path) -> dict[str, list[tuple[Path, str]]]:
     if not place.exists():
         raise DataError(_("{path}: no such file or folder").format(path=place))
     found = event_files(place) if place.is_dir() else {".": [place]}
-    runs: dict[str, list[tuple[Path, str]]] = {}
+    by_folder: dict[str, list[tuple[Path, str]]] = {}
     for folder, files in found.items():
         inner = PurePath(folder)
-        part = _part(inner, found)
-        run = str(inner.parent) if part else folder
-        name = clean(place.resolve().stem if run == "." else run)
-        runs.setdefault(name, []).extend((file, f"{part}/" if part else "") for file in files)
+        part = _part(inner, found) if inner.parts else _part_beside_others(folder_of(place))
+        run = str(inner.parent) if part and inner.parts else folder
+        by_folder.setdefault(run, []).extend((file, f"{part}/" if part else "") for file in files)
+    runs: dict[str, list[tuple[Path, str]]] = {}
+    for run, together in by_folder.items():
+        runs[free_name(clean(folder_of(place).name if run == "." else run), runs)] = together
     if not runs:
         raise DataError(_("{path}: no event files (their names contain tfevents)").format(path=place))
     if len(runs) > MOST_RUNS:
         sentence = _("{path}: {count} runs, and at most {most} can be imported at once; name one of the folders")
         raise DataError(sentence.format(path=place, count=len(runs), most=MOST_RUNS))
     return runs
+
+
+def folder_of(place: Path) -> Path:
+    """The folder that is imported, or that the imported file is in; its name may have dots, such as ``lr=0.1``."""
+    found = place.resolve()
+    return found if place.is_dir() else found.parent
+
+
+def _part_beside_others(folder: Path) -> str:
+    """The part of a run that the imported folder itself is: another part of it must be beside it."""
+    with suppress(OSError):
+        beside = [one for one in folder.parent.iterdir() if one != folder]
+        if any("tfevents" in one.name and one.is_file() for one in beside):
+            return _part(PurePath(folder.name), ["."])
+        if any(one.name.lower() in PARTS and any(one.glob("*tfevents*")) for one in beside):
+            return _part(PurePath(folder.name), [])
+    return ""
 
 
 def _part(folder: PurePath, all_folders: Collection[str]) -> str:
@@ -96,7 +117,7 @@ def read(files: list[tuple[Path, str]], tell: Callable[[], object] = lambda: Non
 def record_runs(
     target: Path, title: str, runs: Mapping[str, Logged], steps_per_epoch: int | None, named: Mapping[str, str]
 ) -> tuple[list[ImportedRun], Counter[str]]:
-    """Write a new recording; returns what was imported, and what was left out.
+    """Write a new recording; returns what was imported, then the runs without a step, and what was left out.
 
     Raises:
         DataError: there is neither a scalar nor a histogram that a recording has a place for.
@@ -105,11 +126,14 @@ def record_runs(
     """
     left_out: Counter[str] = Counter()
     found: list[tuple[str, Imported]] = []
+    without: list[ImportedRun] = []
     for name, logged in runs.items():
         left_out += logged.left_out
         one = imported(logged, len(found), steps_per_epoch, named)
         if one is not None:
             found.append((name, one))
+        elif unused := left_over(logged):
+            without.append(ImportedRun(name, 0, 0, unused, 1))
     if not found:
         tags = sorted({tag for logged in runs.values() for tag in (*logged.scalars, *logged.histograms)})
         if not tags:
@@ -127,8 +151,8 @@ def record_runs(
         writer = Writer.draft(target.absolute(), LoopDescription(title, "record", meta=_created(began)).metadata())
         try:
             for number, (name, one) in enumerate(found):
-                told = {WATCHED: {"by": "import"}}
-                writer.add_run(RunInfo(number, name, told, one.layers, steps_per_epoch or 1, "imported"), b"", 0.0)
+                config = {WATCHED: {"by": "import"}}
+                writer.add_run(RunInfo(number, name, config, one.layers, steps_per_epoch or 1, "imported"), b"", 0.0)
                 _write(writer, number, one)
             writer.publish(target.absolute())
         except BaseException:
@@ -137,7 +161,8 @@ def record_runs(
         writer.close()
     finally:
         hold.release()
-    return [ImportedRun(name, len(one.steps), len(one.layers), one.unused, one.every) for name, one in found], left_out
+    told = [ImportedRun(name, len(one.steps), len(one.layers), one.unused, one.every) for name, one in found]
+    return told + without, left_out
 
 
 def _write(writer: Writer, run: int, one: Imported) -> None:

@@ -36,13 +36,15 @@ _TRAINING: Final = "(train|training)"
 _ACCURACY: Final = "acc(uracy)?"
 FIGURES: Final[Mapping[str, str]] = {
     "lr": "(.*[/_])?(lr|learning_rate)([-/_].*)?",
-    "val_loss": f"{_HELD_OUT}[/_](epoch_)?loss|loss[/_]{_HELD_OUT}",
-    "val_accuracy": f"{_HELD_OUT}[/_](epoch_)?{_ACCURACY}|{_ACCURACY}[/_]{_HELD_OUT}",
+    "val_loss": f"{_HELD_OUT}[/_](epoch_)?loss(_epoch)?|loss[/_]{_HELD_OUT}",
+    "val_accuracy": f"{_HELD_OUT}[/_](epoch_)?{_ACCURACY}(_epoch)?|{_ACCURACY}[/_]{_HELD_OUT}",
     "train_loss": f"({_TRAINING}[/_])?(epoch_)?loss(_epoch)?|loss[/_]{_TRAINING}",
     "train_accuracy": f"({_TRAINING}[/_])?(epoch_)?{_ACCURACY}(_epoch)?|{_ACCURACY}[/_]{_TRAINING}",
     "batch_loss": f"({_TRAINING}[/_])?(loss_step|(batch|step|iter)_loss)",
 }
 """Usual names of the figures of a row, as regular expressions without case."""
+_OF_TEST: Final = re.compile("(.*[/_])?test([/_].*)?", re.IGNORECASE)
+"""Figures of the test set, where there is a validation set, too, are not those of the validation set."""
 _KNOWN: Final = frozenset({"wall_time"})
 """What each event says anyway."""
 _NONE: Final = LayerInfo("no layers", Foreign("none"), (1,), "none", "none", 0.0, 0)
@@ -104,7 +106,7 @@ def _sorted(
     scalars: dict[str, Values] = {}
     of_layers: dict[str, dict[str, Values]] = {}
     unused = []
-    for tag, values in sorted(logged.scalars.items(), key=lambda item: item[0] not in FIGURES):
+    for tag, values in sorted(logged.scalars.items(), key=lambda item: _rank(item[0], named)):
         layer, _slash, column = tag.rpartition("/")
         figure = named.get(tag) or next((name for name in FIGURES if _is(name, tag)), None)
         if figure is not None and figure not in scalars:
@@ -114,6 +116,16 @@ def _sorted(
         elif tag not in _KNOWN:
             unused.append(tag)
     return scalars, of_layers, unused
+
+
+def _rank(tag: str, named: Mapping[str, str]) -> int:
+    """Of several tags that may be the same figure, the one with the lowest rank is."""
+    return 0 if tag in named else 1 if tag in FIGURES else 3 if _OF_TEST.fullmatch(tag) else 2
+
+
+def left_over(logged: Logged) -> tuple[str, ...]:
+    """The tags of a run of which nothing is recorded."""
+    return tuple(sorted({*logged.scalars, *logged.histograms} - _KNOWN))
 
 
 def _is(figure: str, tag: str) -> bool:
