@@ -71,8 +71,15 @@ class Drafts:
         return self._drafts[path]
 
     def folder(self, path: Path) -> Path:
-        """A folder for files; it is created if it does not exist, and removed again if the export fails."""
+        """A folder for files; it is created if it does not exist, and removed again if the export fails.
+
+        Raises:
+            UsageError: something else has its name, or that of a folder above it.
+        """
         if not path.is_dir():
+            for other in (path, *path.parents):
+                if other.exists() and not other.is_dir():
+                    raise UsageError(_("{path}: a file, not a folder").format(path=other))
             for missing in [one for one in (*reversed(path.parents), path) if not one.exists()]:
                 missing.mkdir()
                 self._folders.append(missing)

@@ -31,7 +31,7 @@ def find_run(reader: Recording, run: str | None) -> int:
     """Number of a run that is given by name, in either language, or by number (from 0); the first without one."""
     if run is None:
         return 0
-    for names in ([info.name for info in reader.runs], [info.label for info in reader.runs]):
+    for names in ([info.name for info in reader.runs], [info.label or None for info in reader.runs]):
         if run in names:
             return names.index(run)
     if run.isdecimal() and int(run) < len(reader.runs):

@@ -97,6 +97,8 @@ def format_of(target: Path, named: str | None, formats: tuple[Format, ...] = FOR
     Raises:
         UsageError: there is no such format, or the target is a folder where it writes a file, or the other way round.
     """
+    if str(target) == "-":
+        raise UsageError(_("--to -: exports are not written to stdout; name a file or a folder"))
     by_name = {one.name: one for one in formats}
     by_suffix = {one.suffix: one for one in formats if one.suffix}
     suffix = target.suffix.lower()
